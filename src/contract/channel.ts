@@ -1,0 +1,51 @@
+/**
+ * The control channel between a pool and the edge: one hibernating WebSocket, opened by the pool at
+ * `GET /pool/v1/connect`. The text `ping` is answered `pong` by the platform itself, without waking the object:
+ * a pool that pings every third of its lease holds it at no cost.
+ */
+import * as z from "zod";
+import { LaneNameSchema } from "./job.ts";
+import { ManifestSchema } from "./manifest.ts";
+
+const ClaimRefSchema = z.object({ id: z.string(), token: z.string() });
+export type ClaimRef = z.infer<typeof ClaimRefSchema>;
+
+export const DeviceSchema = z.object({
+  /** `cpu`, or the index that CUDA_VISIBLE_DEVICES takes. */
+  id: z.string(),
+  kind: z.enum(["cpu", "cuda"]),
+  name: z.string(),
+  memoryBytes: z.number().nullable(),
+});
+export type Device = z.infer<typeof DeviceSchema>;
+
+/** Pool to edge. */
+export const PoolMessageSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("hello"),
+    session: z.string().min(8).max(64),
+    /** A name for the host, kept over restarts. */
+    pool: z.string().max(128),
+    version: z.string(),
+    lanes: z.array(LaneNameSchema).max(64),
+    devices: z.array(DeviceSchema).max(64),
+    /** Slots in all, and the batch that one slot takes: the lanes' windows follow them. */
+    slots: z.number().int().nonnegative(),
+    maxBatchSize: z.number().int().positive(),
+    models: z.array(ManifestSchema).max(500),
+  }),
+  /** The pool stops intake: lanes must not count on it any more. */
+  z.object({ type: z.literal("draining") }),
+]);
+export type PoolMessage = z.infer<typeof PoolMessageSchema>;
+
+/** Edge to pool. */
+export const EdgeMessageSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("welcome"), leaseMs: z.number() }),
+  /** There is work on this lane. */
+  z.object({ type: z.literal("work"), lane: z.string() }),
+  z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
+  /** Does the pool still hold these? It answers each that it doesn't know with a `released: lost` event. */
+  z.object({ type: z.literal("probe"), claims: z.array(ClaimRefSchema) }),
+]);
+export type EdgeMessage = z.infer<typeof EdgeMessageSchema>;

@@ -1,0 +1,58 @@
+/** Claims: a pool asks for jobs, the shard grants. Only a grant lets a job run, and the grant brings the input. */
+import * as z from "zod";
+import { JsonSchema, ModelRefSchema } from "./prediction.ts";
+
+export const ClaimRequestSchema = z.object({
+  session: z.string().min(8).max(64),
+  /** How many of the granted jobs the pool starts at once, in the order given; these starts are counted by the claim. */
+  startNow: z.number().int().min(0).max(10_000),
+  jobs: z.array(z.object({ id: z.string(), epoch: z.number().int().optional() })).max(1000),
+});
+export type ClaimRequest = z.infer<typeof ClaimRequestSchema>;
+
+export const GrantSchema = z.object({
+  id: z.string(),
+  verdict: z.literal("granted"),
+  token: z.string(),
+  /** The number of the start that this claim counted, or that the `starting` event will count. */
+  attempt: z.number().int(),
+  /** True: run it now, its start is counted. False: send `starting` and wait for its acknowledgement first. */
+  startNow: z.boolean(),
+  /** True after an unexplained loss: it must run in a batch of its own. */
+  alone: z.boolean(),
+  model: ModelRefSchema,
+  /** The input, unless it is a blob: then the path, relative to the edge, to fetch it from. */
+  input: JsonSchema.optional(),
+  inputBlob: z.string().optional(),
+  /** Durations that remain, to be measured on a monotonic clock. */
+  startInMs: z.number(),
+  endInMs: z.number(),
+  cost: z.number(),
+  stream: z.boolean(),
+  /** The seq of the next event of this claim. */
+  seq: z.number().int(),
+  traceparent: z.string().optional(),
+});
+export type Grant = z.infer<typeof GrantSchema>;
+
+export const refusals = ["terminal", "granted_elsewhere", "aborted", "out_of_scope", "unknown", "old_epoch"] as const;
+
+export const ClaimAnswerSchema = z.discriminatedUnion("verdict", [
+  GrantSchema,
+  z.object({ id: z.string(), verdict: z.literal("refused"), reason: z.enum(refusals) }),
+  /** Ask again: the shard was slow, or the reply is full. */
+  z.object({ id: z.string(), verdict: z.literal("later") }),
+]);
+export type ClaimAnswer = z.infer<typeof ClaimAnswerSchema>;
+
+export const ClaimReplySchema = z.object({ claims: z.array(ClaimAnswerSchema) });
+export type ClaimReply = z.infer<typeof ClaimReplySchema>;
+
+/** Header of an embedded log's consume that claims in the same call: `<session>;start=<n>`. */
+export const CLAIM_HEADER = "edgeplane-claim";
+/** Header of a consume that limits how many records it returns. */
+export const ROOM_HEADER = "edgeplane-room";
+/** Key of the record header that carries a claim's answer, as JSON. */
+export const CLAIM_RECORD_HEADER = "edgeplane-claim";
+/** Header that names the pool's session in every call of the pool's API. */
+export const SESSION_HEADER = "edgeplane-session";

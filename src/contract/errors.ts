@@ -1,0 +1,180 @@
+/**
+ * The one table of errors. Every refusal that a client, a pool or a tool can see has a code here, with its HTTP
+ * status, a short title, and what to do about it. Dialects only change the shape of the envelope.
+ */
+export const errorTable = {
+  unauthenticated: {
+    status: 401,
+    title: "Unauthenticated",
+    remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
+  },
+  forbidden: {
+    status: 403,
+    title: "Forbidden",
+    remedy: "Use a key or token whose scopes cover this call.",
+  },
+  not_found: { status: 404, title: "Not found", remedy: "Check the address and the id." },
+  method_not_allowed: {
+    status: 405,
+    title: "Method not allowed",
+    remedy: "Use a method that the `Allow` header names.",
+  },
+  invalid_request: {
+    status: 400,
+    title: "Invalid request",
+    remedy: "Mend what `detail` names and send the request again.",
+  },
+  invalid_json: {
+    status: 400,
+    title: "Body is not JSON",
+    remedy: "Send a JSON body in UTF-8 with `Content-Type: application/json`.",
+  },
+  invalid_input: {
+    status: 422,
+    title: "Input validation failed",
+    remedy: "Mend the fields that `invalid_fields` names; the model's schema says what they take.",
+  },
+  model_not_found: {
+    status: 404,
+    title: "Model not found",
+    remedy: "List the models with `GET /v1/models`; a pool must have offered it once.",
+  },
+  version_not_found: {
+    status: 422,
+    title: "Invalid version or not permitted",
+    remedy: "List the versions with `GET /v1/models/{owner}/{name}/versions`.",
+  },
+  idempotency_key_reused: {
+    status: 422,
+    title: "Idempotency key reused with another payload",
+    remedy: "Send the same payload with the same key, or choose a new key.",
+  },
+  payload_too_large: {
+    status: 413,
+    title: "Payload too large",
+    remedy: "Send less, or put the data behind a URL and send that.",
+  },
+  rate_limited: {
+    status: 429,
+    title: "Too many requests",
+    remedy: "Wait for the time that `Retry-After` names.",
+  },
+  not_implemented: {
+    status: 501,
+    title: "Not implemented",
+    remedy: "This call of the dialect is not offered here; docs/api.md lists those that are.",
+  },
+  internal: {
+    status: 500,
+    title: "Internal error",
+    remedy: "Try again; if it stays, give the operator the request id.",
+  },
+  unavailable: {
+    status: 503,
+    title: "Unavailable",
+    remedy: "Try again in a moment.",
+  },
+  guard_unavailable: {
+    status: 503,
+    title: "A guard could not decide",
+    remedy: "Try again in a moment; the operator finds the plugin's name in the log.",
+  },
+  rejected_by_policy: {
+    status: 403,
+    title: "Rejected by policy",
+    remedy: "The operator's policy does not let this request through.",
+  },
+  topic_not_found: {
+    status: 404,
+    title: "Unknown topic or partition",
+    remedy: "Create the topic, or check its name and the partition's number.",
+  },
+  topic_forbidden: {
+    status: 403,
+    title: "No right to this topic",
+    remedy: "Use credentials whose prefixes cover the topic.",
+  },
+  offset_out_of_range: {
+    status: 400,
+    title: "Offset out of range",
+    remedy: "Ask `/offsets/earliest` and `/offsets/latest` what is there.",
+  },
+  unknown_member: {
+    status: 404,
+    title: "Unknown consumer instance",
+    remedy: "Consume first; an idle instance expires.",
+  },
+  deadline_before_start: {
+    status: 504,
+    title: "The deadline passed before the prediction started",
+    remedy: "Allow more time, or add pools that serve this lane.",
+  },
+  timed_out: {
+    status: 504,
+    title: "The prediction ran out of time",
+    remedy: "Allow more time in the request or in the model's settings.",
+  },
+  interrupted: {
+    status: 500,
+    title: "The prediction was interrupted after output had left",
+    remedy: "Run it again.",
+  },
+  model_error: {
+    status: 500,
+    title: "The model raised an error",
+    remedy: "The message and the logs of the prediction say what the model said.",
+  },
+  model_crashed: {
+    status: 500,
+    title: "The model process died",
+    remedy: "Look at the logs of the prediction; an input that needs too much memory does this.",
+  },
+  model_unresponsive: {
+    status: 500,
+    title: "The model process stopped responding",
+    remedy: "Look at the logs of the prediction.",
+  },
+  setup_failed: {
+    status: 500,
+    title: "The model could not be set up",
+    remedy: "`GET /v1/models/{owner}/{name}` and the pool's log carry the traceback.",
+  },
+  attempts_exhausted: {
+    status: 500,
+    title: "Every attempt was lost",
+    remedy: "The input probably kills the process that runs it; look at the pool's log.",
+  },
+  undeliverable: {
+    status: 500,
+    title: "The log refused the job",
+    remedy: "The operator finds the refusal in the lane's log.",
+  },
+} as const satisfies Record<string, { status: number; title: string; remedy: string }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export type InvalidField = { field: string; description: string };
+
+export type ErrorOptions = {
+  invalidFields?: InvalidField[];
+  retryAfterMs?: number;
+  headers?: Record<string, string>;
+  cause?: unknown;
+};
+
+/** An error that may be shown: its code is in the table, its `message` is written for the caller. */
+export class EdgeplaneError extends Error {
+  override readonly name = "EdgeplaneError";
+  readonly code: ErrorCode;
+  readonly options: ErrorOptions;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.options = options;
+  }
+
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+}

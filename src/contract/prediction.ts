@@ -1,0 +1,68 @@
+/** What a prediction is, everywhere: its statuses, its priorities, and the snapshot of it that travels. */
+import * as z from "zod";
+
+export const statuses = ["starting", "processing", "succeeded", "failed", "canceled", "aborted"] as const;
+export type Status = (typeof statuses)[number];
+
+const terminal: ReadonlySet<Status> = new Set<Status>(["succeeded", "failed", "canceled", "aborted"]);
+
+export function isTerminal(status: Status): boolean {
+  return terminal.has(status);
+}
+
+/** The priorities of a lane, most urgent first; each has its own topic. */
+export const priorities = ["high", "normal", "low"] as const;
+export const PrioritySchema = z.enum(priorities);
+export type Priority = z.infer<typeof PrioritySchema>;
+
+export const webhookEvents = ["start", "output", "logs", "completed"] as const;
+export const WebhookEventSchema = z.enum(webhookEvents);
+export type WebhookEvent = z.infer<typeof WebhookEventSchema>;
+
+/** Any JSON value. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export const JsonSchema: z.ZodType<Json> = z.json();
+
+/** Which model runs it. `version` is the SHA-256 that names the upload. */
+export const ModelRefSchema = z.object({ owner: z.string(), name: z.string(), version: z.string() });
+export type ModelRef = z.infer<typeof ModelRefSchema>;
+
+/** The error of a prediction that ended without success. `code` is one of the error table's. */
+export const PredictionErrorSchema = z.object({ code: z.string(), message: z.string() });
+export type PredictionError = z.infer<typeof PredictionErrorSchema>;
+
+/** A prediction's place: how many are ahead of it in its lane, and when it should start; null when nobody can say. */
+export type QueuePlace = { position: number; etaMs: number | null };
+
+/** What the shard tells about a prediction. Times are milliseconds since the epoch. */
+export type PredictionSnapshot = {
+  id: string;
+  accountId: string;
+  model: ModelRef;
+  lane: string;
+  priority: Priority;
+  status: Status;
+  /** The input as it was sent, or null once its retention ended, or the key of its blob. */
+  input: Json;
+  inputBlob: string | null;
+  output: Json;
+  outputBlob: string | null;
+  error: PredictionError | null;
+  logs: string;
+  metrics: Record<string, Json>;
+  createdAt: number;
+  startedAt: number | null;
+  completedAt: number | null;
+  /** Absolute deadlines: to start, and in all. */
+  startBy: number;
+  endBy: number;
+  attempt: number;
+  /** The origin (scheme and host) that the client used: links are made from it. */
+  origin: string;
+  stream: boolean;
+  webhook: string | null;
+  /** Who asked: `api` or `web`. */
+  source: "api" | "web";
+  replayOf: string | null;
+  queue: QueuePlace | null;
+};

@@ -1,0 +1,30 @@
+/** The bindings of wrangler.toml, typed. */
+import type { LogBroker } from "./log/broker.ts";
+import type { Lane } from "./lane/lane.ts";
+import type { PoolSession } from "./fleet/pool-session.ts";
+import type { AccountIndex } from "./shard/account-index.ts";
+import type { PredictionShard } from "./shard/shard.ts";
+import type { WebhookSender } from "./webhooks/sender.ts";
+
+export type Env = {
+  SHARD_COUNT: string;
+  LOG_BROKERS: string;
+  LOG_PARTITIONS: string;
+  /** Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`. */
+  EDGEPLANE_SECRET: string;
+  /** Secret: the operator's key for `/admin/v1`. Unset, those routes answer 404. */
+  ADMIN_KEY?: string;
+  /** Secret: JSON list of the `/kafka` users. Unset, `/kafka` answers 404 to all but pools. */
+  KAFKA_USERS?: string;
+  /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */
+  ALLOW_LOOPBACK_TARGETS?: string;
+  DB: D1Database;
+  BLOBS: R2Bucket;
+  SETTINGS: KVNamespace;
+  SHARD: DurableObjectNamespace<PredictionShard>;
+  LANE: DurableObjectNamespace<Lane>;
+  LOG: DurableObjectNamespace<LogBroker>;
+  POOL: DurableObjectNamespace<PoolSession>;
+  WEBHOOKS: DurableObjectNamespace<WebhookSender>;
+  INDEX: DurableObjectNamespace<AccountIndex>;
+};

@@ -1,0 +1,46 @@
+/** What callers give a shard and get from it, over RPC. */
+import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
+
+/** One prediction to accept. Durations count from acceptance. */
+export type Submission = {
+  id: string;
+  accountId: string;
+  model: ModelRef;
+  lane: string;
+  priority: Priority;
+  cost: number;
+  /** Inline input, or null when `inputBlob` names its object. */
+  input: Json;
+  inputBlob: string | null;
+  /** SHA-256 over what makes two submissions the same; compared when the id is already there. */
+  payloadHash: string;
+  startTimeoutMs: number;
+  totalTimeoutMs: number;
+  /** `Cancel-After`: like the total deadline, but it ends as `canceled` once it ran. */
+  cancelAfterMs: number | null;
+  webhook: string | null;
+  webhookEvents: WebhookEvent[];
+  stream: boolean;
+  resumesDeterministically: boolean;
+  origin: string;
+  source: "api" | "web";
+  traceparent: string | null;
+  replayOf: string | null;
+  /** True when a client that leaves its held request wants the prediction canceled. */
+  cancelOnDisconnect: boolean;
+};
+
+/** `conflict`: the id is there with another payload. */
+export type SubmitAnswer =
+  | { outcome: "created" | "existing"; prediction: PredictionSnapshot }
+  | { outcome: "conflict" };
+
+/** One thing that an SSE reader sees. `seq` counts from 1 within a prediction and is what `Last-Event-ID` names. */
+export type StreamFrame = {
+  seq: number;
+  type: "start" | "output" | "log" | "metric" | "completed" | "gone";
+  data: Json;
+};
+
+/** How a shard answers whoever asks for a prediction that isn't there or isn't theirs. */
+export const NOT_FOUND = null;
