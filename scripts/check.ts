@@ -1,0 +1,47 @@
+/** `npm run check`: everything about the code that can be told without running it, side by side, with one line each. */
+import { availableParallelism } from "node:os";
+import { checkBundle } from "./lib/bundle-size.ts";
+import { runCommand } from "./lib/command.ts";
+
+type Check = { name: string; run: () => Promise<{ code: number; output: string }> };
+
+const command = (name: string, ...args: string[]): Check => ({ name, run: () => runCommand(args) });
+
+/** The slowest first, so that they share the time. */
+const checks: Check[] = [
+  { name: "bundle", run: () => checkBundle() },
+  command("unused", "knip", "--no-progress"),
+  command("lint", "oxlint"),
+  command("types of the Worker", "tsc", "-p", "tsconfig.worker.json"),
+  command("types of Node", "tsc", "-p", "tsconfig.node.json"),
+  command("types of tests", "tsc", "-p", "tsconfig.test.json"),
+  command("format", "oxfmt", "--check"),
+  command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),
+];
+
+const only = process.argv.slice(2);
+const queue = checks.filter((check) => only.length === 0 || only.some((name) => check.name.includes(name)));
+const startedAt = performance.now();
+const failed: string[] = [];
+
+async function work(): Promise<void> {
+  for (let check = queue.shift(); check !== undefined; check = queue.shift()) {
+    const from = performance.now();
+    const { code, output } = await check.run();
+    const seconds = ((performance.now() - from) / 1000).toFixed(1).padStart(5);
+    const said = output.trim();
+    if (code === 0) {
+      console.log(`ok   ${check.name.padEnd(20)} ${seconds} s${said.includes("\n") || said === "" ? "" : `  ${said}`}`);
+    } else {
+      failed.push(check.name);
+      console.log(`FAIL ${check.name.padEnd(20)} ${seconds} s\n${said.replaceAll(/^/gm, "  ")}`);
+    }
+  }
+}
+
+await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, work));
+const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+console.log(
+  failed.length === 0 ? `All checks passed in ${seconds} s.` : `Failed in ${seconds} s: ${failed.join(", ")}.`,
+);
+process.exit(failed.length === 0 ? 0 : 1);

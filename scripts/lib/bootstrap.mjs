@@ -1,0 +1,112 @@
+/**
+ * Makes a bare clone able to run its own scripts. Plain JavaScript without dependencies, for any Node from 20 on: installs what the
+ * lock names when it isn't there, and finds the Node that the scripts need (the npm package `node`) for whatever Node started them.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const stampFile = join(root, "node_modules/.edgeplane-lock");
+const installLock = join(root, ".edgeplane-install.lock");
+const LOCK_STALE_MS = 10 * 60_000;
+
+/** The one line that a user needs, and no stack. */
+export function fail(message) {
+  console.error(`edgeplane: ${message}`);
+  process.exit(1);
+}
+
+function lockHash() {
+  const hash = createHash("sha256");
+  for (const file of ["package.json", "package-lock.json", "gpu-pool/package.json"]) {
+    hash.update(readFileSync(join(root, file)));
+  }
+  return hash.digest("hex");
+}
+
+function isInstalled(hash) {
+  return existsSync(stampFile) && readFileSync(stampFile, "utf8") === hash && findNode() !== null;
+}
+
+/** The path of a Node that runs TypeScript and the tools, or null. */
+function findNode() {
+  const platform = process.platform === "win32" ? "win" : process.platform;
+  const suffix = process.platform === "win32" ? "bin/node.exe" : "bin/node";
+  const arch = [`node-${platform}-${process.arch}`, `node-bin-${platform}-${process.arch}`];
+  const places = ["node", ...arch.map((name) => `node/node_modules/${name}`), ...arch];
+  const found = places.map((place) => join(root, "node_modules", place, suffix)).find(isExecutable);
+  return found ?? (isRecent(process.versions.node) ? process.execPath : null);
+}
+
+function isExecutable(path) {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && stat.isFile() && stat.size > 1_000_000;
+}
+
+function isRecent(version) {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major >= 24 || (major === 22 && minor >= 18);
+}
+
+function npm(args) {
+  const command = process.platform === "win32" ? "npm.cmd" : "npm";
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+    shell: process.platform === "win32",
+  });
+  if (result.error !== undefined) fail(`npm could not be started (${result.error.message}); install Node with npm.`);
+  return result.status === 0;
+}
+
+/** Two scripts started at once must not both run `npm ci`, which empties node_modules first. */
+function takeInstallLock() {
+  for (;;) {
+    try {
+      mkdirSync(installLock);
+      return;
+    } catch (error) {
+      if (error.code === "EACCES" || error.code === "EROFS")
+        fail(`the folder ${root} is read-only; clone it where you may write.`);
+      if (error.code !== "EEXIST") throw error;
+      const age = Date.now() - (statSync(installLock, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+      if (age > LOCK_STALE_MS) rmdirSync(installLock);
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+    }
+  }
+}
+
+/** Installs what the lock names, unless that is there already; ends the process with one clear line when it can't. */
+export function ensureInstalled() {
+  const hash = lockHash();
+  if (isInstalled(hash)) return;
+  if (process.env.EDGEPLANE_SKIP_INSTALL === "1" && findNode() !== null) return;
+  takeInstallLock();
+  try {
+    if (isInstalled(hash)) return;
+    console.error("edgeplane: installing dependencies (npm ci)…");
+    if (!npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"])) {
+      fail("npm ci failed; its message stands above. Is the registry within reach?");
+    }
+    if (findNode() === null) npm(["rebuild", "node"]);
+    writeFileSync(stampFile, hash);
+  } finally {
+    rmdirSync(installLock);
+  }
+}
+
+/** The Node for everything else: 24 as installed, or the running one when that will do. */
+export function modernNode() {
+  return (
+    findNode() ?? fail(`Node ${process.version} is too old and the npm package "node" did not install; use Node 24.`)
+  );
+}
+
+/** The environment for tools: the right Node first on the PATH, then the installed tools. */
+export function toolEnv() {
+  const path = [dirname(modernNode()), join(root, "node_modules/.bin"), process.env.PATH ?? ""];
+  return { ...process.env, PATH: path.join(process.platform === "win32" ? ";" : ":") };
+}
