@@ -84,6 +84,26 @@ export const errorTable = {
     title: "Rejected by policy",
     remedy: "The operator's policy does not let this request through.",
   },
+  plugin_missing: {
+    status: 422,
+    title: "A plugin is missing",
+    remedy: "Turn the plugin on that `detail` names, or turn off the one that requires it.",
+  },
+  plugin_cycle: {
+    status: 422,
+    title: "Plugins wait for each other",
+    remedy: "Take one of the `after` or `requires` away that `detail` names.",
+  },
+  plugin_duplicate: {
+    status: 422,
+    title: "Two plugins have one name",
+    remedy: "Rename one of them.",
+  },
+  plugin_invalid: {
+    status: 422,
+    title: "A plugin does not fit",
+    remedy: "Mend the settings or the declaration that `detail` names.",
+  },
   topic_not_found: {
     status: 404,
     title: "Unknown topic or partition",

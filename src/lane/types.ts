@@ -1,10 +1,10 @@
 /** What shards, pools and readers tell a lane and get from it, over RPC. */
-import type { Priority, QueuePlace } from "../contract/prediction.ts";
+import type { Priority } from "../contract/prediction.ts";
 
 /** One waiting prediction, as its shard hands it on. */
 export type LaneEntry = {
   id: string;
-  /** The fairness key: a hash of the account, so that a lane never learns who it is. */
+  /** The fairness key. It stays inside the edge: a job record never carries it. */
   tenant: string;
   priority: Priority;
   cost: number;
@@ -12,20 +12,26 @@ export type LaneEntry = {
   version: string;
   startBy: number;
   traceparent: string | null;
+  /** True for what already had its turn (released by a pool, or lost): it goes to the log past those that wait. */
+  front: boolean;
 };
 
-/** The place of each id that the lane knows, by id. */
-export type Places = Record<string, QueuePlace>;
-
-/** What a pool's session means for a lane. `slots: 0` when it drains or is gone. */
-export type PoolCapacity = { session: string; slots: number; maxBatchSize: number };
-
+/**
+ * What a shard remembers of a lane to tell places without a call: `heads` is the next ticket that leaves per priority,
+ * `tails` the next that is given, `released` how many are in the log and not yet claimed.
+ */
 export type LaneStats = {
-  lane: string;
-  waiting: Record<Priority, number>;
+  heads: Record<Priority, number>;
+  tails: Record<Priority, number>;
   released: number;
   window: number;
-  /** Starts a second, measured; null before the first. */
+  /** Claims a second, measured; null before the first. */
   ratePerSecond: number | null;
   pools: number;
 };
+
+/** A ticket per id, in the order of its priority; null for what went straight to the log. */
+export type OfferReply = { tickets: Record<string, number | null>; stats: LaneStats };
+
+/** What a pool's session means for a lane. `slots: 0` when it drains or is gone. */
+export type PoolCapacity = { session: string; slots: number; maxBatchSize: number };

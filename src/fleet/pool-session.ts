@@ -1,0 +1,165 @@
+/**
+ * The Durable Object of one pool session, from connect to drain: its control channel, its lease, its capacity. The socket hibernates, and
+ * the pool's pings are answered by the platform: an idle pool holds no object awake. What remains is one row.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { PoolMessageSchema } from "../contract/channel.ts";
+import type { ClaimRef, EdgeMessage, PoolMessage } from "../contract/channel.ts";
+import { SESSION_HEADER } from "../contract/claim.ts";
+import type { Env } from "../env.ts";
+import { registerManifests } from "../registry/models.ts";
+import { defaultRules } from "../shard/rules.ts";
+import { PoolIdentitySchema } from "./types.ts";
+import type { Lease, PoolIdentity } from "./types.ts";
+
+const { leaseMs } = defaultRules;
+
+/** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
+export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
+
+/** Header by which the authenticated identity reaches the object. */
+export const IDENTITY_HEADER = "edgeplane-pool-identity";
+
+type Known = {
+  session: string;
+  identity: PoolIdentity;
+  lanes: string[];
+  /** When the pool was last heard by other ways than a ping. */
+  seenAt: number;
+  /** Whether a control channel was open when this was stored. */
+  connected: boolean;
+};
+
+export class PoolSession extends DurableObject<Env> {
+  #known: Known | null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+    this.#known = ctx.storage.kv.get<Known>("known") ?? null;
+    if (this.#known?.connected === true && ctx.getWebSockets().length === 0) {
+      // Killed with the machine, without having seen the socket close: the pool gets a lease to come back in.
+      this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+      void ctx.storage.setAlarm(Date.now() + leaseMs);
+    }
+  }
+
+  /** Opens the control channel. The route has authenticated the token and says who it is. */
+  override fetch(request: Request): Response {
+    const session = request.headers.get(SESSION_HEADER) ?? "";
+    const identity = PoolIdentitySchema.parse(JSON.parse(request.headers.get(IDENTITY_HEADER) ?? "{}"));
+    const { 0: client, 1: server } = new WebSocketPair();
+    for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "another connection of this session");
+    this.ctx.acceptWebSocket(server);
+    this.#remember({ session, identity, lanes: this.#known?.lanes ?? [], seenAt: Date.now(), connected: true });
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    const message = parseMessage(data);
+    if (message === null || this.#known === null) {
+      socket.close(closeCodes.badMessage, "not a message of the control channel");
+      return;
+    }
+    if (message.type === "draining") return this.#setCapacity(this.#known, 0, 1);
+    const outside = message.lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
+    if (outside !== undefined) {
+      socket.close(closeCodes.forbidden, `the pool token has no right to the lane ${outside}`);
+      return;
+    }
+    await this.#hello(socket, message, this.#known);
+  }
+
+  override async webSocketClose(): Promise<void> {
+    if (this.ctx.getWebSockets().length > 0) return;
+    if (this.#known !== null) this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+    await this.ctx.storage.setAlarm(Date.now() + leaseMs);
+  }
+
+  override async webSocketError(): Promise<void> {
+    await this.webSocketClose();
+  }
+
+  /** The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. */
+  async check(claims: ClaimRef[]): Promise<Lease> {
+    const lease = this.#lease();
+    if (!lease.alive) await this.#forget();
+    else if (claims.length > 0) this.#send({ type: "probe", claims });
+    return lease;
+  }
+
+  /** The pool was heard of through its events. */
+  touch(): void {
+    if (this.#known !== null && Date.now() - this.#known.seenAt > leaseMs / 4) this.#touch(Date.now());
+  }
+
+  stop(claims: ClaimRef[]): void {
+    this.#send({ type: "cancel", claims });
+  }
+
+  work(lane: string): void {
+    this.#send({ type: "work", lane });
+  }
+
+  override async alarm(): Promise<void> {
+    const lease = this.#lease();
+    if (!lease.alive) return this.#forget();
+    if (this.ctx.getWebSockets().length === 0) await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
+  }
+
+  async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
+    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now() });
+    if (known.identity.mayRegisterModels) await registerManifests(this.env, hello.models);
+    await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
+    socket.send(JSON.stringify({ type: "welcome", leaseMs } satisfies EdgeMessage));
+  }
+
+  async #setCapacity({ session, lanes }: Known, slots: number, maxBatchSize: number): Promise<void> {
+    await Promise.all(
+      lanes.map((lane) => this.env.LANE.getByName(lane).setPool(lane, { session, slots, maxBatchSize })),
+    );
+  }
+
+  #lease(): Lease {
+    const known = this.#known;
+    if (known === null) return { alive: false, remainingMs: 0 };
+    const pings = this.ctx
+      .getWebSockets()
+      .map((socket) => this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
+    const seenAt = Math.max(known.seenAt, ...pings);
+    const remainingMs = seenAt + leaseMs - Date.now();
+    return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs) };
+  }
+
+  async #forget(): Promise<void> {
+    const known = this.#known;
+    this.#known = null;
+    for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
+    if (known !== null) await this.#setCapacity(known, 0, 1);
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+  }
+
+  #remember(known: Known): void {
+    this.#known = known;
+    this.ctx.storage.kv.put("known", known);
+  }
+
+  #touch(now: number): void {
+    if (this.#known !== null) this.#remember({ ...this.#known, seenAt: now });
+  }
+
+  #send(message: EdgeMessage): void {
+    const text = JSON.stringify(message);
+    for (const socket of this.ctx.getWebSockets()) socket.send(text);
+  }
+}
+
+function parseMessage(data: string | ArrayBuffer): PoolMessage | null {
+  if (typeof data !== "string") return null;
+  try {
+    return PoolMessageSchema.parse(JSON.parse(data));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The Durable Object of a lane: decides what leaves for the log and when, and tells pools that sleep that there is work. One
+ * produce is in flight at a time; what comes meanwhile rides in the next.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { shardName, shardOf } from "../contract/ids.ts";
+import { jobTopic } from "../contract/job.ts";
+import type { Job } from "../contract/job.ts";
+import type { Env } from "../env.ts";
+import { createProducer } from "../log/producer.ts";
+import type { LogProducer, LogRecord } from "../log/types.ts";
+import { remoteShard } from "../shard/remote.ts";
+import { objectSql } from "../shard/sql.ts";
+import { LaneCore } from "./core.ts";
+import type { LaneEntry, LaneStats, OfferReply, PoolCapacity } from "./types.ts";
+
+/** Records of one produce. */
+const BATCH_RECORDS = 500;
+const RETRY_MS = [200, 500, 1000, 2000] as const;
+/** While anything waits, the alarm looks again after this, whatever else was lost. */
+const WATCH_MS = 5000;
+/** Pools leave the log alone once it was quiet for a while: after this long without a release they are told. */
+const QUIET_MS = 2000;
+
+export type LaneNews = { entries: LaneEntry[]; withdrawn: string[]; claimed: string[] };
+
+export class Lane extends DurableObject<Env> {
+  readonly #core: LaneCore;
+  readonly #producer: LogProducer;
+  #lane = "";
+  #producing: Promise<void> | null = null;
+  #failures = 0;
+  #releasedAt = 0;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#core = new LaneCore(objectSql(ctx.storage), () => Date.now());
+    this.#producer = createProducer(env);
+  }
+
+  /**
+   * A shard's news: what waits, what waits no longer, what was claimed. Answers once everything that it took is in the log
+   * or stored.
+   */
+  async exchange(lane: string, news: LaneNews): Promise<OfferReply> {
+    this.#remember(lane);
+    this.#core.withdraw(news.withdrawn);
+    this.#core.claimed(news.claimed);
+    const tickets = this.#core.offer(news.entries);
+    await this.#release();
+    return { tickets, stats: this.#core.stats() };
+  }
+
+  /** A pool session came, changed, drains or is gone. */
+  async setPool(lane: string, capacity: PoolCapacity): Promise<void> {
+    this.#remember(lane);
+    this.#core.setPool(capacity);
+    await this.#release();
+  }
+
+  stats(): LaneStats {
+    return this.#core.stats();
+  }
+
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+    try {
+      this.#lane ||= (await this.ctx.storage.get<string>("lane")) ?? "";
+      this.#core.expire();
+      await this.#release();
+      if (!this.#core.hasWaiting()) await this.ctx.storage.deleteAlarm();
+    } catch (error) {
+      console.error(JSON.stringify({ level: "error", at: "lane.alarm", message: String(error) }));
+    }
+  }
+
+  #remember(lane: string): void {
+    if (this.#lane === lane) return;
+    this.#lane = lane;
+    this.ctx.storage.kv.put("lane", lane);
+  }
+
+  /** Sends all that may leave; resolves when what was leaving at the call is in the log or stored. */
+  async #release(): Promise<void> {
+    if (this.#producing !== null) await this.#producing;
+    if (this.#producing === null && this.#failures === 0) {
+      this.#producing = this.#produceAll().finally(() => {
+        this.#producing = null;
+      });
+    }
+    if (this.#producing !== null) await this.#producing;
+    if (this.#core.hasWaiting()) await this.#watch();
+  }
+
+  async #produceAll(): Promise<void> {
+    for (let batch = this.#core.fill(); batch.length > 0; batch = this.#core.fill()) {
+      const part = batch.slice(0, BATCH_RECORDS);
+      try {
+        await this.#produce(part);
+        this.#failures = 0;
+      } catch (error) {
+        this.#core.keep(batch);
+        this.#retryLater(error);
+        return;
+      }
+      this.#nudge();
+    }
+  }
+
+  /** Produces a batch; one that the log refuses is halved until the refused record is alone, and only its prediction fails. */
+  async #produce(batch: readonly LaneEntry[]): Promise<void> {
+    try {
+      await this.#producer.produce(batch.map((entry) => recordOf(this.#lane, entry)));
+      this.#core.produced(batch);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      const [only] = batch;
+      if (batch.length === 1 && only !== undefined) {
+        this.#core.withdraw([only.id]);
+        await remoteShard(this.env, shardName(shardOf(only.id))).undeliverable(only.id, error.message);
+        return;
+      }
+      const half = Math.ceil(batch.length / 2);
+      await this.#produce(batch.slice(0, half));
+      await this.#produce(batch.slice(half));
+    }
+  }
+
+  #retryLater(error: unknown): void {
+    const delayMs = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 1000;
+    this.#failures += 1;
+    console.warn(
+      JSON.stringify({ level: "warn", at: "lane.produce", lane: this.#lane, retryInMs: delayMs, message: String(error) }),
+    );
+    setTimeout(() => {
+      this.#producing ??= this.#produceAll().finally(() => {
+        this.#producing = null;
+      });
+    }, delayMs);
+  }
+
+  /** Tells the pools that may have left the log alone. */
+  #nudge(): void {
+    const now = Date.now();
+    const wasQuiet = now - this.#releasedAt > QUIET_MS;
+    this.#releasedAt = now;
+    if (!wasQuiet) return;
+    for (const session of this.#core.sessions()) {
+      void this.env.POOL.getByName(session)
+        .work(this.#lane)
+        .catch(() => {});
+    }
+  }
+
+  async #watch(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+  }
+}
+
+function recordOf(lane: string, entry: LaneEntry): LogRecord {
+  const { id, priority, model, version, cost, startBy, traceparent } = entry;
+  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch: 0 };
+  const headers = traceparent === null ? [] : [{ key: "traceparent", value: traceparent }];
+  if (traceparent !== null) job.traceparent = traceparent;
+  return { topic: jobTopic(lane, priority), key: id, value: JSON.stringify(job), headers };
+}
+
+/** Whether the log says that it will never take the record. */
+function isRefusal(error: unknown): error is Error {
+  const code = error instanceof EdgeplaneError ? error.code : null;
+  return code === "invalid_request" || code === "payload_too_large";
+}

@@ -1,0 +1,129 @@
+/** Applies one claim's events to its prediction, in the order of their `seq`, and says what the pool must know. */
+import type { EventVerdict, PoolEvent } from "../contract/event.ts";
+import type { Effect } from "./machine.ts";
+import * as machine from "./machine.ts";
+import { addFrame } from "./progress.ts";
+import type { Progress } from "./progress.ts";
+import { isFinished } from "./row.ts";
+import type { Rules } from "./rules.ts";
+import type { StreamFrame } from "./types.ts";
+
+export type Applied = {
+  verdict: EventVerdict["verdict"];
+  effects: Effect[];
+  /** The frames that the events brought, for those who read along. */
+  frames: StreamFrame[];
+  /** True when the state changed, so that it has to be stored before the pool is answered. */
+  mustStore: boolean;
+  /** True when a `starting` counted an attempt, or had counted it before. */
+  started: boolean;
+};
+
+type Context = { now: number; rules: Rules; beginAttempt: () => void };
+
+/** The caller has checked the token. Events that were seen before change nothing; at a gap nothing after it is applied. */
+export function applyEvents(
+  progress: Progress,
+  events: readonly PoolEvent[],
+  session: string,
+  context: Context,
+): Applied {
+  const { row } = progress;
+  const applied: Applied = { verdict: "ok", effects: [], frames: [], mustStore: false, started: false };
+  for (const event of events) {
+    if (event.seq < row.nextSeq) {
+      applied.started ||= event.type === "starting";
+      continue;
+    }
+    if (isFinished(row.state)) {
+      applied.verdict = "stale";
+      return applied;
+    }
+    if (event.seq > row.nextSeq) {
+      applied.verdict = "resend";
+      return applied;
+    }
+    row.nextSeq += 1;
+    applyOne(progress, event, session, context, applied);
+    if (applied.verdict !== "ok") return applied;
+  }
+  return applied;
+}
+
+function applyOne(progress: Progress, event: PoolEvent, session: string, context: Context, applied: Applied): void {
+  const { row } = progress;
+  const { now, rules } = context;
+  switch (event.type) {
+    case "starting":
+      return begin(progress, session, context, applied);
+    case "released":
+      row.session = session;
+      return settle(applied, event.reason === "lost" ? machine.lose(row, now, rules) : machine.release(row, now, rules));
+    default:
+  }
+  if (row.startedAt === null) {
+    // Only a counted start may produce anything.
+    applied.verdict = "stale";
+    return;
+  }
+  if (row.state !== "running") revive(progress, session, context, applied);
+  switch (event.type) {
+    case "output":
+      if (row.skip > 0) row.skip -= 1;
+      else applied.frames.push(addFrame(progress, "output", event.chunk));
+      return;
+    case "log":
+      applied.frames.push(addFrame(progress, "log", event.text));
+      return;
+    case "metric":
+      Object.assign(row.metrics, event.metrics);
+      applied.frames.push(addFrame(progress, "metric", event.metrics));
+      return;
+    case "succeeded": {
+      const { output = null, outputBlob = null, metrics = {} } = event;
+      return settle(applied, machine.succeed(row, { output, outputBlob, metrics }, now));
+    }
+    case "failed":
+      Object.assign(row.metrics, event.metrics);
+      if (event.kind === "crash") return settle(applied, machine.lose(row, now, rules, event.error));
+      return settle(applied, machine.fail(row, event.error, now));
+  }
+}
+
+/** A job that was queued in the pool, or half of a batch that failed, is about to start: the start is counted first. */
+function begin(progress: Progress, session: string, context: Context, applied: Applied): void {
+  const { row } = progress;
+  const { now, rules } = context;
+  const overdue = machine.expire(row, now);
+  if (overdue !== null) {
+    settle(applied, overdue);
+    applied.verdict = "aborted";
+    return;
+  }
+  if (row.state === "running" && row.shown && row.chunks > 0 && !row.fixed.resumesDeterministically) {
+    settle(applied, machine.lose(row, now, rules));
+    applied.verdict = "stale";
+    return;
+  }
+  if (row.state === "running") context.beginAttempt();
+  if (row.state === "waiting") applied.effects.push({ type: "withdraw" });
+  row.session = session;
+  row.checkAt = now + rules.leaseMs;
+  applied.started = true;
+  settle(applied, machine.start(row, now));
+}
+
+/** The lease was judged lost, and yet the latest token reports: it never stopped. */
+function revive(progress: Progress, session: string, context: Context, applied: Applied): void {
+  const { row } = progress;
+  row.state = "running";
+  row.session = session;
+  row.handAt = null;
+  row.checkAt = context.now + context.rules.leaseMs;
+  settle(applied, [{ type: "withdraw" }]);
+}
+
+function settle(applied: Applied, effects: readonly Effect[]): void {
+  applied.effects.push(...effects);
+  applied.mustStore = true;
+}

@@ -1,0 +1,221 @@
+/** How the rest of the edge reaches shards: by prediction id, and several at once. */
+import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
+import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
+import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import { isTerminal } from "../contract/prediction.ts";
+import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import type { FeedEntry } from "./outgoing.ts";
+import { remoteShard } from "./remote.ts";
+import type { SubmitAnswer, Submission } from "./types.ts";
+
+/** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
+const SHARD_PATIENCE_MS = 1000;
+
+/**
+ * Accepts a prediction. With `waitMs` the answer comes when it is finished or that time is over; a shard that is reset
+ * meanwhile is asked again, so that the wait survives it.
+ */
+export async function submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer> {
+  const until = Date.now() + waitMs;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now()));
+    } catch (error) {
+      if (tries >= 3 || !isRetryable(error)) throw error;
+      await sleep(50 * 2 ** tries);
+    }
+  }
+}
+
+/** The prediction, or null when it isn't there or isn't the account's. With `holdMs`, an unfinished one may be held that long for a change. */
+export async function getPrediction(
+  env: Env,
+  id: string,
+  accountId: string,
+  holdMs: number,
+): Promise<PredictionSnapshot | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  return again(() => stubOf(env, id).get(id, accountId, holdMs));
+}
+
+/** Holds until the prediction is finished or `waitMs` is over. */
+export async function waitForPrediction(
+  env: Env,
+  id: string,
+  accountId: string,
+  waitMs: number,
+): Promise<PredictionSnapshot | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  const until = Date.now() + waitMs;
+  for (;;) {
+    const prediction = await again(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
+    if (prediction === null || isTerminal(prediction.status) || Date.now() >= until) return prediction;
+  }
+}
+
+/** Those of `ids` that the account has, in their order. */
+export async function getMany(env: Env, ids: readonly string[], accountId: string): Promise<PredictionSnapshot[]> {
+  const parts = await Promise.all(
+    [...byShard(ids, (id) => id)].map(([name, part]) => again(() => remoteShard(env, name).many(part, accountId))),
+  );
+  const found = new Map(parts.flat().map((prediction) => [prediction.id, prediction]));
+  return ids.flatMap((id) => found.get(id) ?? []);
+}
+
+/** Cancels; null when the prediction isn't there or isn't the account's. Canceling twice is canceling once. */
+export async function cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  return again(() => stubOf(env, id).cancel(id, accountId));
+}
+
+/**
+ * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq`, until `completed`. `accountId` null: the
+ * caller has checked a signed link instead. Null when the prediction isn't there.
+ */
+export async function openStream(
+  env: Env,
+  id: string,
+  accountId: string | null,
+  afterSeq: number,
+): Promise<ReadableStream<Uint8Array> | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  return again(() => stubOf(env, id).stream(id, accountId, afterSeq));
+}
+
+export type ListRequest = {
+  direction: "older" | "newer";
+  from: FeedEntry | null;
+  limit: number;
+  createdAfter?: number | null;
+  createdBefore?: number | null;
+};
+
+/** A page of the account's predictions, newest first; `more` tells whether there are more in `direction`. */
+export async function listPredictions(
+  env: Env,
+  accountId: string,
+  request: ListRequest,
+): Promise<{ entries: FeedEntry[]; predictions: PredictionSnapshot[]; more: boolean }> {
+  const { createdAfter = null, createdBefore = null, ...rest } = request;
+  const page = await again(() => env.INDEX.getByName(accountId).page({ ...rest, createdAfter, createdBefore }));
+  const predictions = await getMany(
+    env,
+    page.entries.map(({ id }) => id),
+    accountId,
+  );
+  return { entries: page.entries, predictions, more: page.more };
+}
+
+/** Claims jobs on a pool's behalf; answers come in the order of the jobs. */
+export async function claimJobs(
+  env: Env,
+  request: ClaimRequest,
+  scope: { lanes: string[] },
+): Promise<ClaimAnswer[]> {
+  const known = request.jobs.filter(({ id }) => isPredictionId(id, shardCount(env)));
+  const first = new Set(known.slice(0, request.startNow).map(({ id }) => id));
+  const answers = new Map<string, ClaimAnswer>();
+  await Promise.all(
+    [...byShard(known, (job) => job.id)].map(async ([name, jobs]) => {
+      const startNow = jobs.filter(({ id }) => first.has(id)).length;
+      const claims = remoteShard(env, name).claim({ session: request.session, startNow, jobs }, scope.lanes);
+      for (const answer of (await inTime(claims)) ?? []) answers.set(answer.id, answer);
+    }),
+  );
+  return request.jobs.map(({ id }) => {
+    if (!isPredictionId(id, shardCount(env))) return { id, verdict: "refused", reason: "unknown" };
+    return answers.get(id) ?? { id, verdict: "later" };
+  });
+}
+
+/** Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. */
+export async function deliverEvents(
+  env: Env,
+  request: EventsRequest,
+  scope: { lanes: string[] },
+): Promise<EventsReply> {
+  const reply: EventsReply = { verdicts: [], cancel: [] };
+  const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env)));
+  await Promise.all(
+    [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
+      const part = await inTime(remoteShard(env, name).deliver(events, request.session, scope.lanes));
+      if (part === null) reply.verdicts.push(...claimsOf(events).map((claim) => ({ ...claim, verdict: "later" as const })));
+      else {
+        reply.verdicts.push(...part.verdicts);
+        reply.cancel.push(...part.cancel);
+      }
+    }),
+  );
+  const unknown = request.events.filter(({ id }) => !isPredictionId(id, shardCount(env)));
+  reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
+  return reply;
+}
+
+/** Whether `token` is the live claim of `id`. */
+export async function verifyClaim(env: Env, id: string, token: string): Promise<boolean> {
+  if (!isPredictionId(id, shardCount(env))) return false;
+  return again(() => stubOf(env, id).isLiveClaim(id, token));
+}
+
+/** The pool session was heard of, by another way than its control channel. */
+export async function touchSession(env: Env, session: string): Promise<void> {
+  await env.POOL.getByName(session).touch();
+}
+
+export function shardCount(env: Env): number {
+  return Number(env.SHARD_COUNT);
+}
+
+function stubOf(env: Env, id: string) {
+  return remoteShard(env, shardName(shardOf(id)));
+}
+
+function byShard<T>(items: readonly T[], idOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = shardName(shardOf(idOf(item)));
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [item]);
+    else group.push(item);
+  }
+  return groups;
+}
+
+function claimsOf(events: readonly PoolEvent[]): { id: string; token: string }[] {
+  const claims = new Map(events.map(({ id, token }) => [`${id} ${token}`, { id, token }]));
+  return [...claims.values()];
+}
+
+/** The value, or null when it fails or takes longer than a shard may. */
+async function inTime<T>(promise: Promise<T>): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const patience = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), SHARD_PATIENCE_MS);
+  });
+  try {
+    return await Promise.race([promise.catch(() => null), patience]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Objects are moved and reset; reading and idempotent calls are made again. */
+async function again<T>(call: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (tries >= 3 || !isRetryable(error)) throw error;
+      await sleep(50 * 2 ** tries);
+    }
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  return !(error instanceof TypeError) && !(error instanceof RangeError);
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

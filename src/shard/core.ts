@@ -1,0 +1,423 @@
+/**
+ * The shard without its object: stored state, the transitions over it, and what must leave because of them. It is synchronous and
+ * knows no clock and no network, so that tests can drive thousands of interleavings of it.
+ *
+ * Every method stores what it changed before it returns. What must leave is collected in `outgoing`; the object sends it and
+ * calls back with what was acknowledged. What is lost with the object's memory comes back by `recover` and by the sweeps.
+ */
+import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
+import type { EventsReply, EventVerdict, PoolEvent } from "../contract/event.ts";
+import type { PredictionError, PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
+import type { Lease } from "../fleet/types.ts";
+import { applyEvents } from "./apply-events.ts";
+import { grantOf } from "./grant.ts";
+import * as machine from "./machine.ts";
+import type { Effect } from "./machine.ts";
+import { createOutgoing } from "./outgoing.ts";
+import {
+  framesAfter,
+  progressOf,
+  resetProgress,
+  settleProgress,
+  showProgress,
+  startFrame,
+  tailFrames,
+} from "./progress.ts";
+import type { Progress } from "./progress.ts";
+import { isFinished, snapshotOf } from "./row.ts";
+import type { Row } from "./row.ts";
+import type { Rules } from "./rules.ts";
+import type { Sql } from "./sql.ts";
+import { createStore } from "./store.ts";
+import type { Store } from "./store.ts";
+import type { StreamFrame, Submission } from "./types.ts";
+import { webhookMessage } from "./webhook-message.ts";
+
+/** Rows that one alarm handles, and one batch between objects carries. */
+const BATCH_ROWS = 500;
+/** Input bytes after which a claim's reply answers `later`. */
+const MAX_REPLY_CHARS = 4 * 1024 * 1024;
+
+export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string };
+
+/** Claims whose lease is to be judged, by pool session. */
+export type LeaseChecks = Map<string, string[]>;
+
+export class ShardCore {
+  readonly store: Store;
+  readonly outgoing = createOutgoing();
+  readonly #deps: CoreDeps;
+  /** Running predictions with frames that are not stored, or that somebody reads. */
+  readonly #running = new Map<string, Progress>();
+  #earliestWake: number | null = null;
+  /** Told of every change: the prediction, and the frames that it brought. */
+  onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
+
+  constructor(sql: Sql, deps: CoreDeps) {
+    this.store = createStore(sql);
+    this.#deps = deps;
+  }
+
+  /** Accepts a prediction, idempotently by id. Null: the id is there with another payload or of another account. */
+  submit(submission: Submission): { created: boolean; row: Row } | null {
+    const known = this.store.get(submission.id);
+    if (known !== null) {
+      const same = known.accountId === submission.accountId && known.payloadHash === submission.payloadHash;
+      return same ? { created: false, row: known } : null;
+    }
+    const row = newRow(submission, this.#deps.now(), this.#deps.rules);
+    this.store.insert(row);
+    this.#noteWake(row);
+    this.outgoing.hand(row, false);
+    this.outgoing.feed(row);
+    return { created: true, row };
+  }
+
+  /** The prediction as it is, or null when it isn't there, or isn't the account's. */
+  snapshot(id: string, accountId: string | null): PredictionSnapshot | null {
+    const progress = this.#load(id);
+    if (progress === null || (accountId !== null && progress.row.accountId !== accountId)) return null;
+    return this.#show(progress);
+  }
+
+  /** All frames after `afterSeq`; null when the prediction isn't there. */
+  frames(id: string, accountId: string | null, afterSeq: number): { frames: StreamFrame[]; finished: boolean } | null {
+    const progress = this.#load(id);
+    if (progress === null || (accountId !== null && progress.row.accountId !== accountId)) return null;
+    return { frames: framesAfter(progress, afterSeq, this.store), finished: isFinished(progress.row.state) };
+  }
+
+  /** A reader sees output: from here on another run may not contradict it. */
+  markShown(id: string): void {
+    const progress = this.#load(id);
+    if (progress === null || progress.row.shown || isFinished(progress.row.state)) return;
+    progress.row.shown = true;
+    this.#save(progress, []);
+  }
+
+  cancel(id: string, accountId: string): PredictionSnapshot | null {
+    const progress = this.#load(id);
+    if (progress === null || progress.row.accountId !== accountId) return null;
+    if (!isFinished(progress.row.state)) this.#save(progress, machine.cancel(progress.row, this.#deps.now()));
+    return this.#show(progress);
+  }
+
+  /** The log refuses the job of `id` for good. */
+  undeliverable(id: string, message: string): void {
+    this.#fail(id, { code: "undeliverable", message });
+  }
+
+  /** Whether `token` is the live claim of `id`: what blob reads and writes demand. */
+  isLiveClaim(id: string, token: string): boolean {
+    const row = this.#load(id)?.row;
+    return row !== undefined && row.token === token && !isFinished(row.state);
+  }
+
+  claim(request: ClaimRequest, lanes: readonly string[]): ClaimAnswer[] {
+    let startsLeft = request.startNow;
+    let replyChars = 0;
+    return request.jobs.map(({ id }) => {
+      const progress = replyChars > MAX_REPLY_CHARS ? undefined : this.#load(id);
+      if (progress === undefined) return { id, verdict: "later" };
+      if (progress === null) return { id, verdict: "refused", reason: "unknown" };
+      const answer = this.#claimOne(progress, { session: request.session, lanes, startNow: startsLeft > 0 });
+      if (answer.verdict === "granted") {
+        if (answer.startNow) startsLeft -= 1;
+        replyChars += progress.row.input === null ? 0 : JSON.stringify(progress.row.input).length;
+      }
+      return answer;
+    });
+  }
+
+  /** Applies the events of many claims; the verdicts come one per claim. */
+  deliver(events: readonly PoolEvent[], session: string, lanes: readonly string[]): EventsReply {
+    const byClaim = new Map<string, PoolEvent[]>();
+    for (const event of events) {
+      const key = `${event.id} ${event.token}`;
+      const list = byClaim.get(key);
+      if (list === undefined) byClaim.set(key, [event]);
+      else list.push(event);
+    }
+    const verdicts: EventVerdict[] = [];
+    for (const list of byClaim.values()) verdicts.push(this.#deliverClaim(list, session, lanes));
+    return { verdicts, cancel: [] };
+  }
+
+  /** Handles what is due, at most 500 rows; `more` when there may be more. The leases to judge are asked for by the caller. */
+  wake(): { checks: LeaseChecks; more: boolean } {
+    const now = this.#deps.now();
+    const due = this.store.due(now, BATCH_ROWS);
+    const checks: LeaseChecks = new Map();
+    for (const { id } of due) {
+      const progress = this.#load(id);
+      if (progress !== null) this.#wakeOne(progress, now, checks);
+    }
+    return { checks, more: due.length === BATCH_ROWS };
+  }
+
+  /** What a pool session's lease means for the claims that were asked about. */
+  judge(session: string, ids: readonly string[], lease: Lease): void {
+    const { now, rules } = this.#deps;
+    for (const id of ids) {
+      const progress = this.#load(id);
+      if (progress === null) continue;
+      const { row } = progress;
+      if (row.session !== session || (row.state !== "granted" && row.state !== "running")) continue;
+      if (lease.alive) {
+        row.checkAt = now() + Math.min(rules.leaseMs, Math.max(1000, lease.remainingMs));
+        this.#save(progress, [], true);
+      } else {
+        this.#save(progress, machine.lose(row, now(), rules));
+      }
+    }
+  }
+
+  /** Stores frames that waited for their time. */
+  flush(): void {
+    const now = this.#deps.now();
+    for (const progress of this.#running.values()) {
+      if (progress.frames.length > 0 && now >= progress.storedAt + this.#deps.rules.flushMs) this.#save(progress, []);
+    }
+  }
+
+  /** When `flush` has something to do next; null: nothing waits. */
+  nextFlushAt(): number | null {
+    let next: number | null = null;
+    for (const { frames, storedAt } of this.#running.values()) {
+      if (frames.length > 0) next = Math.min(next ?? Infinity, storedAt + this.#deps.rules.flushMs);
+    }
+    return next;
+  }
+
+  /** The earliest time that a row stored since the last call wants to be woken at. */
+  takeEarliestWake(): number | null {
+    const earliest = this.#earliestWake;
+    this.#earliestWake = null;
+    return earliest;
+  }
+
+  /** After a restart: collects what may not have left before it. */
+  recover(): void {
+    const horizon = this.#deps.now() + 2 * this.#deps.rules.sweepMs;
+    for (const row of this.store.unconfirmed(horizon, 100_000)) {
+      if (row.state === "waiting" && row.hands === 0) this.outgoing.hand(row, row.attempt > 0);
+      if (!row.fed) this.outgoing.feed(row);
+    }
+  }
+
+  #claimOne(progress: Progress, ask: { session: string; lanes: readonly string[]; startNow: boolean }): ClaimAnswer {
+    const { row } = progress;
+    const { now, rules, newToken } = this.#deps;
+    const waited = row.state === "waiting";
+    const { verdict, effects } = machine.claim(row, { ...ask, token: newToken() }, now(), rules);
+    if (verdict === "granted") {
+      if (waited) {
+        progress.storedSeq = 0;
+        this.#beginAttempt(progress);
+        this.outgoing.claimed(row);
+        this.#save(progress, effects);
+      }
+      return grantOf(row, now());
+    }
+    if (effects.length > 0) this.#save(progress, effects);
+    return verdict === "later" ? { id: row.id, verdict } : { id: row.id, verdict: "refused", reason: verdict };
+  }
+
+  /** An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. */
+  #beginAttempt(progress: Progress): void {
+    const { row } = progress;
+    if (row.fixed.resumesDeterministically) row.skip = row.chunks;
+    else resetProgress(progress, this.store);
+  }
+
+  #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
+    const [{ id, token }] = events as [PoolEvent, ...PoolEvent[]];
+    const progress = this.#load(id);
+    if (progress === null || progress.row.token !== token || !lanes.includes(progress.row.fixed.lane)) {
+      this.outgoing.countStale();
+      return { id, token, verdict: "stale" };
+    }
+    const seqBefore = progress.row.nextSeq;
+    const applied = applyEvents(progress, events, session, {
+      now: this.#deps.now(),
+      rules: this.#deps.rules,
+      beginAttempt: () => this.#beginAttempt(progress),
+    });
+    if (applied.mustStore) this.#save(progress, applied.effects, false, applied.frames);
+    else if (progress.row.nextSeq > seqBefore) this.#keep(progress, applied.frames);
+    const verdict: EventVerdict = { id, token, verdict: applied.verdict };
+    if (applied.verdict === "ok") verdict.next = progress.storedSeq;
+    if (applied.verdict === "resend") verdict.next = progress.row.nextSeq;
+    if (applied.started) verdict.attempt = progress.row.attempt;
+    return verdict;
+  }
+
+  #wakeOne(progress: Progress, now: number, checks: LeaseChecks): void {
+    const { row } = progress;
+    const { rules } = this.#deps;
+    const effects = machine.expire(row, now) ?? [];
+    if (isFinished(row.state) && effects.length === 0) {
+      if (row.completedAt !== null && now >= row.completedAt + rules.retentionMs) return this.#retire(progress, now);
+      if (!row.fed) this.outgoing.feed(row);
+    }
+    if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
+      row.hands += 1;
+      row.handAt = now + machine.sweepDelayMs(row.hands, rules);
+      this.outgoing.hand(row, row.attempt > 0);
+    }
+    if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
+      const wasAway = now - row.checkAt > rules.leaseMs;
+      row.checkAt = now + rules.leaseMs;
+      if (!wasAway) checks.set(row.session, [...(checks.get(row.session) ?? []), row.id]);
+    }
+    this.#save(progress, effects, true);
+  }
+
+  /** Retention ended: the data goes, and with it the row unless a client's key must be remembered. */
+  #retire(progress: Progress, now: number): void {
+    const { row } = progress;
+    const { retentionMs, keyMemoryMs } = this.#deps.rules;
+    const forget = !row.fixed.keyed || (row.completedAt !== null && now >= row.completedAt + retentionMs + keyMemoryMs);
+    if (forget) {
+      this.store.remove(row.id);
+      return;
+    }
+    machine.purge(row);
+    this.store.removeFrames(row.id);
+    row.wakeAt = machine.dueAt(row, this.#deps.rules);
+    this.store.update(row, true);
+  }
+
+  #fail(id: string, error: PredictionError): void {
+    const progress = this.#load(id);
+    if (progress === null || isFinished(progress.row.state)) return;
+    this.#save(progress, machine.fail(progress.row, error, this.#deps.now()));
+  }
+
+  #load(id: string): Progress | null {
+    const running = this.#running.get(id);
+    if (running !== undefined) return running;
+    const row = this.store.get(id);
+    return row === null ? null : progressOf(row, this.store);
+  }
+
+  #show(progress: Progress): PredictionSnapshot {
+    const snapshot = snapshotOf(progress.row, null);
+    return isFinished(progress.row.state) ? snapshot : showProgress(snapshot, progress);
+  }
+
+  /** Keeps unstored frames in memory until `flush`. */
+  #keep(progress: Progress, frames: readonly StreamFrame[]): void {
+    this.#running.set(progress.row.id, progress);
+    if (this.#deps.now() >= progress.storedAt + this.#deps.rules.flushMs) this.#save(progress, [], false, frames);
+    else this.onChange(progress.row.id, frames);
+  }
+
+  #save(progress: Progress, effects: readonly Effect[], settleWake = false, fresh: readonly StreamFrame[] = []): void {
+    const { row } = progress;
+    const now = this.#deps.now();
+    const finished = isFinished(row.state);
+    if (finished) settleProgress(progress);
+    if (progress.frames.length > 0 && (!finished || row.fixed.stream || row.shown)) {
+      this.store.addFrames(row.id, progress.frames);
+    }
+    if (!finished && row.fixed.webhook !== null) {
+      if (progress.frames.some((frame) => frame.type === "output")) {
+        row.shown ||= row.fixed.webhookEvents.includes("output");
+        this.#notify(progress, "output");
+      }
+      if (progress.frames.some((frame) => frame.type === "log")) this.#notify(progress, "logs");
+    }
+    progress.frames = [];
+    progress.storedSeq = row.nextSeq;
+    progress.storedAt = now;
+    if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
+    const due = machine.dueAt(row, this.#deps.rules);
+    const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
+    if (wakeChanged) row.wakeAt = due;
+    this.store.update(row, wakeChanged);
+    this.#noteWake(row);
+    if (finished) this.#running.delete(row.id);
+    for (const effect of effects) this.#effect(progress, effect);
+    const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
+    const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];
+    this.onChange(row.id, [...began, ...fresh, ...ended]);
+  }
+
+  #effect(progress: Progress, effect: Effect): void {
+    const { row } = progress;
+    if (effect.type === "hand") {
+      this.#running.delete(row.id);
+      this.outgoing.hand(row, effect.front);
+    } else if (effect.type === "withdraw") this.outgoing.withdraw(row);
+    else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);
+    else this.#notify(progress, effect.event);
+  }
+
+  #noteWake({ wakeAt }: Row): void {
+    if (wakeAt !== null) this.#earliestWake = Math.min(this.#earliestWake ?? Infinity, wakeAt);
+  }
+
+  #notify(progress: Progress, event: WebhookEvent): void {
+    const { webhook, webhookEvents } = progress.row.fixed;
+    if (webhook === null || !webhookEvents.includes(event)) return;
+    this.store.addWebhook(webhookMessage(event, this.#show(progress), this.#deps.now()));
+    this.outgoing.webhooksWait();
+  }
+}
+
+function newRow(submission: Submission, now: number, rules: Rules): Row {
+  const { cancelAfterMs, totalTimeoutMs } = submission;
+  const canceledFirst = cancelAfterMs !== null && cancelAfterMs < totalTimeoutMs;
+  const row: Row = {
+    id: submission.id,
+    accountId: submission.accountId,
+    fixed: {
+      model: submission.model,
+      lane: submission.lane,
+      priority: submission.priority,
+      cost: submission.cost,
+      origin: submission.origin,
+      webhook: submission.webhook,
+      webhookEvents: submission.webhookEvents,
+      stream: submission.stream,
+      source: submission.source,
+      traceparent: submission.traceparent,
+      replayOf: submission.replayOf,
+      resumesDeterministically: submission.resumesDeterministically,
+      keyed: submission.keyed,
+    },
+    payloadHash: submission.payloadHash,
+    input: submission.input,
+    inputBlob: submission.inputBlob,
+    state: "waiting",
+    createdAt: now,
+    startedAt: null,
+    completedAt: null,
+    startBy: now + submission.startTimeoutMs,
+    endBy: now + (canceledFirst ? cancelAfterMs : totalTimeoutMs),
+    endAs: canceledFirst ? "canceled" : "failed",
+    attempt: 0,
+    losses: 0,
+    token: null,
+    session: null,
+    nextSeq: 0,
+    chunks: 0,
+    skip: 0,
+    lastFrame: 0,
+    shown: false,
+    output: null,
+    outputBlob: null,
+    error: null,
+    logs: "",
+    metrics: {},
+    handAt: now + rules.sweepMs,
+    hands: 0,
+    checkAt: null,
+    fed: false,
+    wakeAt: null,
+  };
+  // Due no later than a lease from now: a claim within that time then need not move the index entry.
+  row.wakeAt = Math.min(machine.dueAt(row, rules) ?? Infinity, now + rules.leaseMs);
+  return row;
+}

@@ -1,0 +1,37 @@
+/**
+ * Sends what is collected for many receivers: one call in flight per receiver, and what comes meanwhile rides in the next. A
+ * call that fails is tried again while the object lives; after that the sweeps find its content in the stored rows.
+ */
+const RETRY_MS = [100, 250, 500, 1000, 2000] as const;
+
+export type Courier = { kick(): void };
+
+/**
+ * `receivers` lists who has something waiting; `send` takes it out, sends it, and puts back what was not taken. It says whether to go on at
+ * once; when it throws, the receiver is tried again later.
+ */
+export function createCourier(receivers: () => Iterable<string>, send: (receiver: string) => Promise<void>): Courier {
+  const busy = new Set<string>();
+
+  async function run(receiver: string): Promise<void> {
+    busy.add(receiver);
+    let failures = 0;
+    while ([...receivers()].includes(receiver)) {
+      try {
+        await send(receiver);
+        failures = 0;
+      } catch {
+        const delayMs = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 1000;
+        failures += 1;
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
+    busy.delete(receiver);
+  }
+
+  return {
+    kick() {
+      for (const receiver of receivers()) if (!busy.has(receiver)) void run(receiver);
+    },
+  };
+}

@@ -1,0 +1,197 @@
+/** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders; and knows the lanes' stats. */
+import type { PredictionSnapshot, QueuePlace, Status } from "../contract/prediction.ts";
+import { presentPrediction } from "../contract/present.ts";
+import type { Env } from "../env.ts";
+import type { Lease } from "../fleet/types.ts";
+import { placeOf } from "../lane/order.ts";
+import type { LaneStats } from "../lane/types.ts";
+import { enqueueWebhooks } from "../webhooks/client.ts";
+import type { ShardCore } from "./core.ts";
+import { createCourier } from "./courier.ts";
+
+/** Entries that one call to a lane carries. */
+const BATCH_ENTRIES = 500;
+/** How old a lane's stats may be for a place that is shown. */
+const STATS_MAX_AGE_MS = 1000;
+/** A claimed job frees room in its lane's window; while nothing waits there the news can wait for company. */
+const CLAIM_NEWS_DELAY_MS = 50;
+/** How long the index's feed gathers entries while the shard is busy. */
+const FEED_DELAY_MS = 20;
+
+export type Dispatch = ReturnType<typeof createDispatch>;
+
+type LaneView = { stats: LaneStats; at: number; tickets: Map<string, number | null> };
+
+export function createDispatch(env: Env, core: ShardCore) {
+  const { outgoing, store } = core;
+  const views = new Map<string, LaneView>();
+  let inFlight = 0;
+
+  const lanes = createCourier(
+    () => new Set([...nonEmpty(outgoing.hands), ...outgoing.withdrawals.keys(), ...outgoing.claims.keys()]),
+    counted(exchange),
+  );
+  const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
+  const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
+  const webhooks = createCourier(
+    () => (store.webhooks(1).length > 0 ? ["webhooks"] : []),
+    counted(async () => {
+      const pending = store.webhooks(50);
+      await enqueueWebhooks(
+        env,
+        await Promise.all(
+          pending.map(async ({ webhookId, url, event, snapshot, createdAt }) => ({
+            webhookId,
+            url,
+            event,
+            createdAt,
+            predictionId: snapshot.id,
+            accountId: snapshot.accountId,
+            body: JSON.stringify(await presentPrediction(snapshot, env.EDGEPLANE_SECRET)),
+          })),
+        ),
+      );
+      store.removeWebhooks(pending);
+    }),
+  );
+
+  function counted(send: (receiver: string) => Promise<void>): (receiver: string) => Promise<void> {
+    return async (receiver) => {
+      inFlight += 1;
+      try {
+        await send(receiver);
+      } finally {
+        inFlight -= 1;
+      }
+    };
+  }
+
+  async function exchange(lane: string): Promise<void> {
+    const view = views.get(lane);
+    const hands = outgoing.hands.get(lane);
+    const urgent = (hands?.size ?? 0) > 0 || outgoing.withdrawals.has(lane) || (view !== undefined && isBackedUp(view));
+    if (!urgent) await sleep(CLAIM_NEWS_DELAY_MS);
+    const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
+    for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
+    const withdrawn = take(outgoing.withdrawals, lane);
+    const claimed = take(outgoing.claims, lane);
+    try {
+      const reply = await env.LANE.getByName(lane).exchange(lane, { entries, withdrawn, claimed });
+      note(lane, reply.stats, reply.tickets, [...withdrawn, ...claimed]);
+    } catch (error) {
+      const waiting = outgoing.hands.get(lane) ?? new Map<string, (typeof entries)[number]>();
+      outgoing.hands.set(lane, waiting);
+      for (const entry of entries) if (!waiting.has(entry.id) && stillWaits(entry.id)) waiting.set(entry.id, entry);
+      putBack(outgoing.withdrawals, lane, withdrawn);
+      putBack(outgoing.claims, lane, claimed);
+      throw error;
+    }
+  }
+
+  function stillWaits(id: string): boolean {
+    return core.store.get(id)?.state === "waiting";
+  }
+
+  async function feed(account: string): Promise<void> {
+    await sleep(FEED_DELAY_MS);
+    const entries = take(outgoing.feeds, account);
+    try {
+      await env.INDEX.getByName(account).feed(entries);
+      outgoing.acknowledgeFeed(entries);
+    } catch (error) {
+      putBack(outgoing.feeds, account, entries);
+      throw error;
+    }
+  }
+
+  async function stop(session: string): Promise<void> {
+    const claims = take(outgoing.stops, session);
+    await env.POOL.getByName(session).stop(claims);
+  }
+
+  function note(lane: string, stats: LaneStats, tickets: Record<string, number | null>, gone: readonly string[]): void {
+    const view = views.get(lane) ?? { stats, at: 0, tickets: new Map<string, number | null>() };
+    views.set(lane, view);
+    view.stats = stats;
+    view.at = Date.now();
+    for (const [id, ticket] of Object.entries(tickets)) view.tickets.set(id, ticket);
+    for (const id of gone) view.tickets.delete(id);
+  }
+
+  return {
+    kick(): void {
+      lanes.kick();
+      index.kick();
+      pools.kick();
+      if (outgoing.takeWebhooks()) webhooks.kick();
+    },
+
+    /** Whether something is on its way, or should be. */
+    isPending(): boolean {
+      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
+    },
+
+    /** Sends webhooks that an earlier life of the object left behind. */
+    kickWebhooks(): void {
+      webhooks.kick();
+    },
+
+    /** The place of an unfinished prediction, from what the shard knows of its lane; null while nothing is known. */
+    placeOf({ id, lane, priority, status }: PredictionSnapshot): QueuePlace | null {
+      if (status !== "starting") return { position: 0, etaMs: 0 };
+      const view = views.get(lane);
+      if (view === undefined) return { position: outgoing.hands.get(lane)?.size ?? 0, etaMs: null };
+      const ticket = view.tickets.get(id);
+      return placeOf(ticket === undefined ? view.stats.tails[priority] : ticket, priority, view.stats);
+    },
+
+    /** Asks the lane again when what the shard knows is older than a second. */
+    async refreshStats(lane: string, status: Status): Promise<void> {
+      const view = views.get(lane);
+      if (status !== "starting" || (view !== undefined && Date.now() - view.at < STATS_MAX_AGE_MS)) return;
+      if (view !== undefined) view.at = Date.now();
+      try {
+        const reply = await env.LANE.getByName(lane).exchange(lane, { entries: [], withdrawn: [], claimed: [] });
+        note(lane, reply.stats, {}, []);
+      } catch {
+        // The place is a courtesy: an older one is better than an error.
+      }
+    },
+
+    /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */
+    async leaseOf(session: string, ids: readonly string[]): Promise<Lease> {
+      const claims = ids.flatMap((id) => {
+        const token = store.get(id)?.token;
+        return token === undefined || token === null ? [] : [{ id, token }];
+      });
+      try {
+        return await env.POOL.getByName(session).check(claims);
+      } catch {
+        // Not to know is not to have lost it: ask again soon.
+        return { alive: true, remainingMs: 1000 };
+      }
+    },
+  };
+}
+
+function isBackedUp({ stats }: LaneView): boolean {
+  return stats.tails.high > stats.heads.high || stats.tails.normal > stats.heads.normal || stats.tails.low > stats.heads.low;
+}
+
+function nonEmpty(hands: Map<string, Map<string, unknown>>): string[] {
+  return [...hands].filter(([, entries]) => entries.size > 0).map(([lane]) => lane);
+}
+
+function take<T>(map: Map<string, T[]>, key: string): T[] {
+  const values = map.get(key) ?? [];
+  map.delete(key);
+  return values;
+}
+
+function putBack<T>(map: Map<string, T[]>, key: string, values: T[]): void {
+  if (values.length > 0) map.set(key, [...values, ...(map.get(key) ?? [])]);
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,25 @@
+/** The grant that a claimed row stands for. */
+import type { Grant } from "../contract/claim.ts";
+import type { Row } from "./row.ts";
+
+/** Deadlines leave as durations, so that a wrong clock on the pool's host does no harm. */
+export function grantOf(row: Row, now: number): Grant {
+  const { fixed } = row;
+  const startNow = row.state === "running";
+  return {
+    id: row.id,
+    verdict: "granted",
+    token: row.token ?? "",
+    attempt: startNow ? row.attempt : row.attempt + 1,
+    startNow,
+    alone: row.losses > 0,
+    model: fixed.model,
+    ...(row.inputBlob === null ? { input: row.input } : { inputBlob: `/pool/v1/blobs/${row.id}/${row.token ?? ""}/input` }),
+    startInMs: Math.max(0, row.startBy - now),
+    endInMs: Math.max(0, row.endBy - now),
+    cost: fixed.cost,
+    stream: fixed.stream,
+    seq: row.nextSeq,
+    ...(fixed.traceparent === null ? {} : { traceparent: fixed.traceparent }),
+  };
+}

@@ -1,0 +1,178 @@
+/**
+ * The state machine of one prediction: pure transitions over its row. Each changes the row that it is given and returns
+ * what must happen besides; the caller stores the row and the effects' outbox rows in one transaction.
+ */
+import type { Json, PredictionError } from "../contract/prediction.ts";
+import type { ErrorCode } from "../contract/errors.ts";
+import type { ClaimRef } from "../contract/channel.ts";
+import type { Rules } from "./rules.ts";
+import { isFinished } from "./row.ts";
+import type { Row, State } from "./row.ts";
+
+export type Effect =
+  /** Hand it to its lane; `front` when it already had its turn. */
+  | { type: "hand"; front: boolean }
+  /** Take it out of its lane. */
+  | { type: "withdraw" }
+  /** Tell the pool session to stop it. */
+  | { type: "stop"; session: string; claim: ClaimRef }
+  | { type: "webhook"; event: "start" | "completed" };
+
+export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope" | "later";
+
+/**
+ * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss it is
+ * granted only for an immediate start.
+ */
+export function claim(
+  row: Row,
+  ask: { session: string; lanes: readonly string[]; startNow: boolean; token: string },
+  now: number,
+  rules: Rules,
+): { verdict: ClaimVerdict; effects: Effect[] } {
+  if (!ask.lanes.includes(row.fixed.lane)) return { verdict: "out_of_scope", effects: [] };
+  if (isFinished(row.state)) return { verdict: "terminal", effects: [] };
+  if (row.state !== "waiting") {
+    return { verdict: row.session === ask.session ? "granted" : "granted_elsewhere", effects: [] };
+  }
+  const overdue = expire(row, now);
+  if (overdue !== null) return { verdict: "aborted", effects: overdue };
+  if (row.losses > 0 && !ask.startNow) return { verdict: "later", effects: [] };
+  row.token = ask.token;
+  row.session = ask.session;
+  row.nextSeq = 0;
+  row.handAt = null;
+  row.checkAt = now + rules.leaseMs;
+  row.state = "granted";
+  const effects = ask.startNow ? start(row, now) : [];
+  return { verdict: "granted", effects };
+}
+
+/** A counted start. The caller has checked token and deadlines. */
+export function start(row: Row, now: number): Effect[] {
+  const first = row.startedAt === null;
+  row.state = "running";
+  row.attempt += 1;
+  row.startedAt ??= now;
+  row.handAt = null;
+  return first ? [{ type: "webhook", event: "start" }] : [];
+}
+
+export function succeed(
+  row: Row,
+  result: { output: Json; outputBlob: string | null; metrics: Record<string, Json> },
+  now: number,
+): Effect[] {
+  row.output = result.output;
+  row.outputBlob = result.outputBlob;
+  Object.assign(row.metrics, result.metrics);
+  return finish(row, "succeeded", null, now);
+}
+
+export function fail(row: Row, error: PredictionError, now: number): Effect[] {
+  return finish(row, "failed", error, now);
+}
+
+/** The client cancels. Finished predictions stay as they are. */
+export function cancel(row: Row, now: number): Effect[] {
+  if (isFinished(row.state)) return [];
+  return stopAndFinish(row, "canceled", null, now);
+}
+
+/** Handed back free of charge: it had its turn, so it waits in front. */
+export function release(row: Row, now: number, rules: Rules): Effect[] {
+  return waitAgain(row, now, rules);
+}
+
+/**
+ * The claim is gone without a word (or its process died while it ran alone). A start that was counted is a loss: it
+ * runs again alone, until its losses are spent; unless readers saw output that another run might contradict.
+ */
+export function lose(row: Row, now: number, rules: Rules, cause?: PredictionError): Effect[] {
+  if (row.state !== "running") return waitAgain(row, now, rules);
+  row.losses += 1;
+  if (row.shown && row.chunks > 0 && !row.fixed.resumesDeterministically) {
+    return fail(row, errorOf("interrupted", "The run was lost after its output had begun to leave."), now);
+  }
+  if (row.losses >= rules.maxLosses) {
+    const fallback = errorOf("attempts_exhausted", `All ${row.losses} attempts were lost without a result.`);
+    return fail(row, cause ?? fallback, now);
+  }
+  return waitAgain(row, now, rules);
+}
+
+/** Ends the prediction if one of its deadlines has passed; null when none has. */
+export function expire(row: Row, now: number): Effect[] | null {
+  if (isFinished(row.state)) return null;
+  const started = row.startedAt !== null;
+  if (!started && (now >= row.startBy || now >= row.endBy)) {
+    const message = "No pool started it before its deadline.";
+    return stopAndFinish(row, "aborted", errorOf("deadline_before_start", message), now);
+  }
+  if (now < row.endBy) return null;
+  if (row.endAs === "canceled") return stopAndFinish(row, "canceled", null, now);
+  const message = `It did not end within ${Math.round((row.endBy - row.createdAt) / 1000)} s of its creation.`;
+  return stopAndFinish(row, "failed", errorOf("timed_out", message), now);
+}
+
+/** When anything is due for the row next, milliseconds since the epoch; null: never. */
+export function dueAt(row: Row, rules: Rules): number | null {
+  if (isFinished(row.state)) {
+    if (row.completedAt === null) return null;
+    const deleteAt = row.completedAt + rules.retentionMs + (isPurged(row) ? rules.keyMemoryMs : 0);
+    return row.fed ? deleteAt : Math.min(deleteAt, row.completedAt + rules.feedMs);
+  }
+  const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
+  return Math.min(...times.filter((time) => time !== null));
+}
+
+/** Drops the data of a finished prediction; what stays is the memory of its client's key. */
+export function purge(row: Row): void {
+  row.input = null;
+  row.inputBlob = null;
+  row.output = null;
+  row.outputBlob = null;
+  row.logs = "";
+  row.metrics = {};
+}
+
+export function isPurged(row: Row): boolean {
+  return row.input === null && row.inputBlob === null;
+}
+
+/** Delay before the sweep hands an unclaimed prediction on again. */
+export function sweepDelayMs(hands: number, rules: Rules): number {
+  return Math.min(rules.sweepMaxMs, rules.sweepMs * 2 ** Math.min(hands, 20));
+}
+
+function errorOf(code: ErrorCode, message: string): PredictionError {
+  return { code, message };
+}
+
+function waitAgain(row: Row, now: number, rules: Rules): Effect[] {
+  row.state = "waiting";
+  row.checkAt = null;
+  row.hands = 0;
+  row.handAt = now + sweepDelayMs(0, rules);
+  return [{ type: "hand", front: true }];
+}
+
+function stopAndFinish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {
+  const { session, token, id } = row;
+  const held = (row.state === "granted" || row.state === "running") && session !== null && token !== null;
+  const before: Effect[] = held ? [{ type: "stop", session, claim: { id, token } }] : [{ type: "withdraw" }];
+  return [...before, ...finish(row, state, error, now)];
+}
+
+function finish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {
+  const waited = row.state === "waiting";
+  row.state = state;
+  row.error = error;
+  row.completedAt = now;
+  row.handAt = null;
+  row.checkAt = null;
+  row.metrics["total_time"] = (now - row.createdAt) / 1000;
+  if (row.startedAt !== null) row.metrics["predict_time"] ??= (now - row.startedAt) / 1000;
+  const effects: Effect[] = [{ type: "webhook", event: "completed" }];
+  return waited && state === "succeeded" ? [{ type: "withdraw" }, ...effects] : effects;
+}

@@ -1,0 +1,105 @@
+/**
+ * What must leave a shard, by receiver. Kept in memory: everything in it can be found again in the stored rows, so that a
+ * lost object loses time and nothing else.
+ */
+import type { ClaimRef } from "../contract/channel.ts";
+import type { LaneEntry } from "../lane/types.ts";
+import type { Row } from "./row.ts";
+
+export type FeedEntry = { id: string; createdAt: number };
+
+export type Outgoing = ReturnType<typeof createOutgoing>;
+
+export function createOutgoing() {
+  const hands = new Map<string, Map<string, LaneEntry>>();
+  const withdrawals = new Map<string, string[]>();
+  const claims = new Map<string, string[]>();
+  const feeds = new Map<string, FeedEntry[]>();
+  const stops = new Map<string, ClaimRef[]>();
+  const fed = new Set<string>();
+  let webhooks = false;
+  let stale = 0;
+
+  return {
+    /** Waiting predictions to hand on, by lane and id. */
+    hands,
+    /** Ids that wait no longer, by lane. */
+    withdrawals,
+    /** Ids that were claimed, by lane. */
+    claims,
+    /** New predictions for the index, by account. */
+    feeds,
+    /** Claims to stop, by pool session. */
+    stops,
+
+    hand(row: Row, front: boolean): void {
+      const { fixed } = row;
+      const lane = hands.get(fixed.lane) ?? new Map<string, LaneEntry>();
+      hands.set(fixed.lane, lane);
+      lane.set(row.id, {
+        id: row.id,
+        tenant: row.accountId,
+        priority: fixed.priority,
+        cost: fixed.cost,
+        model: `${fixed.model.owner}/${fixed.model.name}`,
+        version: fixed.model.version,
+        startBy: row.startBy,
+        traceparent: fixed.traceparent,
+        front,
+      });
+    },
+
+    withdraw(row: Row): void {
+      hands.get(row.fixed.lane)?.delete(row.id);
+      push(withdrawals, row.fixed.lane, row.id);
+    },
+
+    claimed(row: Row): void {
+      hands.get(row.fixed.lane)?.delete(row.id);
+      push(claims, row.fixed.lane, row.id);
+    },
+
+    feed(row: Row): void {
+      push(feeds, row.accountId, { id: row.id, createdAt: row.createdAt });
+    },
+
+    /** The index has these; the rows say so at their next write. */
+    acknowledgeFeed(entries: readonly FeedEntry[]): void {
+      for (const { id } of entries) fed.add(id);
+    },
+
+    isFed(id: string): boolean {
+      return fed.delete(id);
+    },
+
+    stop(session: string, claim: ClaimRef): void {
+      push(stops, session, claim);
+    },
+
+    webhooksWait(): void {
+      webhooks = true;
+    },
+
+    /** Whether webhooks were stored since the last call. */
+    takeWebhooks(): boolean {
+      const were = webhooks;
+      webhooks = false;
+      return were;
+    },
+
+    /** Events of claims that are not the latest change nothing and are counted. */
+    countStale(): void {
+      stale += 1;
+    },
+
+    staleEvents(): number {
+      return stale;
+    },
+  };
+}
+
+function push<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}

@@ -1,0 +1,24 @@
+/** A shard as its callers see it: every method answers with a promise. */
+import type { Env } from "../env.ts";
+import type { PredictionShard } from "./shard.ts";
+
+type Remote<T> = {
+  [Name in keyof T]: T[Name] extends (...args: infer Args) => infer Answer
+    ? (...args: Args) => Promise<Awaited<Answer>>
+    : never;
+};
+export type RemoteShard = Remote<
+  Pick<
+    PredictionShard,
+    "submit" | "get" | "wait" | "many" | "cancel" | "claim" | "deliver" | "stream" | "isLiveClaim" | "undeliverable"
+  >
+>;
+
+/**
+ * The shard of that name. The platform's own stub type walks through every type of the signatures, and the type of any JSON value is
+ * without end to it: the methods are restated here instead.
+ */
+export function remoteShard(env: Env, name: string): RemoteShard {
+  const stub: unknown = env.SHARD.getByName(name);
+  return stub as RemoteShard;
+}

@@ -1,0 +1,128 @@
+/**
+ * One prediction as its shard stores it.
+ *
+ * ```
+ * waiting ──claim──▶ granted ──starting──▶ running ──▶ succeeded | failed
+ *    ▲  └───claim, to start at once───────▶ │
+ *    └── released, lease lost, crash ───────┘          any unfinished ──▶ canceled | aborted | failed (timed out)
+ * ```
+ *
+ * The outbox row of a waiting prediction is this row itself: `handAt` says when it is handed to its lane again, and the
+ * claim clears it. `wakeAt` is the earliest time at which anything is due; the one partial index is on it.
+ */
+import { statuses } from "../contract/prediction.ts";
+import type {
+  Json,
+  ModelRef,
+  PredictionError,
+  PredictionSnapshot,
+  Priority,
+  QueuePlace,
+  Status,
+  WebhookEvent,
+} from "../contract/prediction.ts";
+
+export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
+export type State = (typeof states)[number];
+
+/** What never changes after acceptance. */
+export type Fixed = {
+  model: ModelRef;
+  lane: string;
+  priority: Priority;
+  cost: number;
+  origin: string;
+  webhook: string | null;
+  webhookEvents: WebhookEvent[];
+  stream: boolean;
+  source: "api" | "web";
+  traceparent: string | null;
+  replayOf: string | null;
+  resumesDeterministically: boolean;
+  /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
+  keyed: boolean;
+};
+
+export type Row = {
+  id: string;
+  accountId: string;
+  fixed: Fixed;
+  payloadHash: string;
+  input: Json;
+  inputBlob: string | null;
+  state: State;
+  createdAt: number;
+  startedAt: number | null;
+  completedAt: number | null;
+  startBy: number;
+  endBy: number;
+  /** What the total deadline makes of a prediction that ran: `canceled` when the client asked for that. */
+  endAs: "failed" | "canceled";
+  attempt: number;
+  losses: number;
+  token: string | null;
+  session: string | null;
+  /** The seq of the first event that is not stored. */
+  nextSeq: number;
+  /** Output chunks that are stored, and how many of a claim that runs again repeat them. */
+  chunks: number;
+  skip: number;
+  /** The seq of the last frame that readers of the stream can see. */
+  lastFrame: number;
+  /** True once output left through a stream or a webhook. */
+  shown: boolean;
+  output: Json;
+  outputBlob: string | null;
+  error: PredictionError | null;
+  logs: string;
+  metrics: Record<string, Json>;
+  handAt: number | null;
+  hands: number;
+  /** When to ask the pool session for its lease again. */
+  checkAt: number | null;
+  fed: boolean;
+  wakeAt: number | null;
+};
+
+export function isFinished(state: State): boolean {
+  return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";
+}
+
+/** The public status of a state. */
+export function statusOf(state: State): Status {
+  if (state === "waiting" || state === "granted") return "starting";
+  if (state === "running") return "processing";
+  return statuses[statuses.indexOf(state)] ?? "failed";
+}
+
+/** What the shard shows of a row. `output` and `logs` of a running prediction are what came so far. */
+export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapshot {
+  const { fixed } = row;
+  return {
+    id: row.id,
+    accountId: row.accountId,
+    model: fixed.model,
+    lane: fixed.lane,
+    priority: fixed.priority,
+    status: statusOf(row.state),
+    input: row.input,
+    inputBlob: row.inputBlob,
+    output: row.output,
+    outputBlob: row.outputBlob,
+    error: row.error,
+    logs: row.logs,
+    metrics: row.metrics,
+    createdAt: row.createdAt,
+    startedAt: row.startedAt,
+    completedAt: row.completedAt,
+    startBy: row.startBy,
+    endBy: row.endBy,
+    attempt: row.attempt,
+    origin: fixed.origin,
+    stream: fixed.stream,
+    webhook: fixed.webhook,
+    source: fixed.source,
+    replayOf: fixed.replayOf,
+    queue,
+  };
+}

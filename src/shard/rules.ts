@@ -1,0 +1,29 @@
+/** The durations and bounds that a shard works by. */
+export type Rules = {
+  /** How long a pool session is trusted after it was last heard. */
+  leaseMs: number;
+  /** First sweep of an unclaimed prediction; doubles up to `sweepMaxMs`. */
+  sweepMs: number;
+  sweepMaxMs: number;
+  /** Unexplained losses, or crashes alone, after which a prediction fails. */
+  maxLosses: number;
+  /** How long the data of a finished prediction stays. */
+  retentionMs: number;
+  /** How long a client's own key is remembered after that. */
+  keyMemoryMs: number;
+  /** How often the frames of one running prediction are stored at most. */
+  flushMs: number;
+  /** How long the index may take to acknowledge before it is fed again. */
+  feedMs: number;
+};
+
+export const defaultRules: Rules = {
+  leaseMs: 15_000,
+  sweepMs: 30_000,
+  sweepMaxMs: 3_600_000,
+  maxLosses: 3,
+  retentionMs: 24 * 3_600_000,
+  keyMemoryMs: 24 * 3_600_000,
+  flushMs: 500,
+  feedMs: 5000,
+};

@@ -1,0 +1,169 @@
+/**
+ * The Durable Object that owns a set of predictions: the core's stored state, made reachable. Calls are synchronous up to
+ * their answer; what leaves goes through couriers, one call in flight per receiver; the alarm sees to all that falls due.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
+import type { EventsReply, PoolEvent } from "../contract/event.ts";
+import { newToken } from "../contract/ids.ts";
+import { isTerminal } from "../contract/prediction.ts";
+import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { ShardCore } from "./core.ts";
+import type { LeaseChecks } from "./core.ts";
+import { createDispatch } from "./dispatch.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { defaultRules } from "./rules.ts";
+import { objectSql } from "./sql.ts";
+import type { SubmitAnswer, Submission } from "./types.ts";
+import { createWaiters } from "./waiters.ts";
+
+/** How soon after a change the alarm looks again for what did not leave: what a crash of the whole machine costs at most. */
+const AFTER_CHANGE_MS = 1000;
+/** The alarm is due within this of anything pending. */
+const RE_ARM_MS = 5000;
+
+export class PredictionShard extends DurableObject<Env> {
+  readonly #core: ShardCore;
+  readonly #dispatch: Dispatch;
+  readonly #waiters = createWaiters();
+  #alarmAt: number | null = null;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now: () => Date.now(), newToken });
+    this.#core.onChange = (id, frames) => this.#waiters.notify(id, frames);
+    this.#dispatch = createDispatch(env, this.#core);
+    this.#core.recover();
+    this.#dispatch.kick();
+  }
+
+  /** Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. */
+  async submit(submission: Submission, waitMs: number): Promise<SubmitAnswer> {
+    const accepted = this.#core.submit(submission);
+    if (accepted === null) return { outcome: "conflict" };
+    this.#leave();
+    const { id, accountId } = submission;
+    const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
+    if (prediction === null) return { outcome: "conflict" };
+    return { outcome: accepted.created ? "created" : "existing", prediction };
+  }
+
+  /** The prediction; with `holdMs`, an unfinished one is answered at its next change or when that time is over. */
+  async get(id: string, accountId: string, holdMs: number): Promise<PredictionSnapshot | null> {
+    const prediction = this.#core.snapshot(id, accountId);
+    if (prediction === null) return null;
+    if (holdMs > 0 && !isTerminal(prediction.status)) await this.#waiters.change(id, holdMs);
+    await this.#dispatch.refreshStats(prediction.lane, prediction.status);
+    return this.#show(id, accountId);
+  }
+
+  /** Holds until the prediction is finished, at most `waitMs`. */
+  wait(id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null> {
+    return this.#finished(id, accountId, waitMs);
+  }
+
+  many(ids: string[], accountId: string): PredictionSnapshot[] {
+    return ids.flatMap((id) => this.#show(id, accountId) ?? []);
+  }
+
+  cancel(id: string, accountId: string): PredictionSnapshot | null {
+    const prediction = this.#core.cancel(id, accountId);
+    this.#leave();
+    return prediction;
+  }
+
+  claim(request: ClaimRequest, lanes: string[]): ClaimAnswer[] {
+    const answers = this.#core.claim(request, lanes);
+    this.#leave();
+    return answers;
+  }
+
+  deliver(events: PoolEvent[], session: string, lanes: string[]): EventsReply {
+    const reply = this.#core.deliver(events, session, lanes);
+    this.#leave();
+    return reply;
+  }
+
+  /** Frames as newline-delimited JSON, those after `afterSeq` first. Null when the prediction isn't there. */
+  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | null {
+    this.#core.markShown(id);
+    const start = this.#core.frames(id, accountId, afterSeq);
+    return start === null ? null : this.#waiters.stream(id, start.frames, start.finished);
+  }
+
+  isLiveClaim(id: string, token: string): boolean {
+    return this.#core.isLiveClaim(id, token);
+  }
+
+  /** The lane found that the log refuses this job for good. */
+  undeliverable(id: string, message: string): void {
+    this.#core.undeliverable(id, message);
+    this.#leave();
+  }
+
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    this.#arm(Date.now() + RE_ARM_MS);
+    try {
+      const { checks, more } = this.#core.wake();
+      this.#core.flush();
+      this.#leave();
+      await this.#judge(checks);
+      this.#arm(more ? Date.now() : this.#nextAlarmAt(), true);
+    } catch (error) {
+      console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
+    }
+  }
+
+  async #judge(checks: LeaseChecks): Promise<void> {
+    for (const [session, ids] of checks) {
+      const lease = await this.#dispatch.leaseOf(session, ids);
+      this.#core.judge(session, ids, lease);
+      this.#leave();
+    }
+  }
+
+  async #finished(id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null> {
+    const until = Date.now() + waitMs;
+    for (;;) {
+      const prediction = this.#show(id, accountId);
+      const leftMs = until - Date.now();
+      if (prediction === null || isTerminal(prediction.status) || leftMs <= 0) return prediction;
+      await this.#waiters.change(id, leftMs);
+    }
+  }
+
+  #show(id: string, accountId: string): PredictionSnapshot | null {
+    const prediction = this.#core.snapshot(id, accountId);
+    if (prediction === null || isTerminal(prediction.status)) return prediction;
+    return { ...prediction, queue: this.#dispatch.placeOf(prediction) };
+  }
+
+  /** Sends what the last change left to send, and arms the alarm for what it made due. */
+  #leave(): void {
+    this.#dispatch.kick();
+    if (this.#dispatch.isPending()) this.#arm(Date.now() + AFTER_CHANGE_MS);
+    this.#arm(this.#core.takeEarliestWake());
+    this.#arm(this.#core.nextFlushAt());
+  }
+
+  #nextAlarmAt(): number | null {
+    const times = [this.#core.store.nextWakeAt(), this.#core.nextFlushAt()];
+    if (this.#dispatch.isPending()) times.push(Date.now() + AFTER_CHANGE_MS);
+    const known = times.filter((time) => time !== null);
+    return known.length === 0 ? null : Math.min(...known);
+  }
+
+  /** Alarms cost a row: one that is due sooner is left alone unless `exact`. */
+  #arm(at: number | null, exact = false): void {
+    if (at === null) {
+      if (exact) void this.ctx.storage.deleteAlarm();
+      if (exact) this.#alarmAt = null;
+      return;
+    }
+    if (this.#alarmAt !== null && this.#alarmAt <= at && !exact) return;
+    this.#alarmAt = at;
+    void this.ctx.storage.setAlarm(at);
+  }
+}

@@ -1,0 +1,9 @@
+/** The one thing that stored state needs of its database: synchronous SQL. workerd and node:sqlite both give it. */
+export type SqlValue = string | number | null;
+export type SqlRow = Record<string, SqlValue>;
+export type Sql = (query: string, ...bindings: SqlValue[]) => SqlRow[];
+
+/** The SQL of a Durable Object. */
+export function objectSql(storage: DurableObjectStorage): Sql {
+  return (query, ...bindings) => storage.sql.exec<SqlRow>(query, ...bindings).toArray();
+}

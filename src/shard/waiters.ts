@@ -1,0 +1,67 @@
+/** Who waits for a prediction: held requests, and readers of its stream. */
+import type { StreamFrame } from "./types.ts";
+
+/** Bytes that a reader may lag behind before it is cut; it can come back with the id of its last event. */
+const MAX_LAG_BYTES = 1024 * 1024;
+
+export type Waiters = ReturnType<typeof createWaiters>;
+
+export function createWaiters() {
+  const changes = new Map<string, Set<() => void>>();
+  const readers = new Map<string, Set<(frames: readonly StreamFrame[]) => void>>();
+
+  return {
+    /** Resolves at the next change of `id`, or after `timeoutMs`. */
+    change(id: string, timeoutMs: number): Promise<void> {
+      return new Promise((resolve) => {
+        const set = changes.get(id) ?? new Set();
+        changes.set(id, set);
+        const done = () => {
+          clearTimeout(timer);
+          set.delete(done);
+          if (set.size === 0) changes.delete(id);
+          resolve();
+        };
+        const timer = setTimeout(done, timeoutMs);
+        set.add(done);
+      });
+    },
+
+    /** A stream of newline-delimited frames: those given, then those to come, until `completed`. */
+    stream(id: string, frames: readonly StreamFrame[], finished: boolean): ReadableStream<Uint8Array> {
+      const encoder = new TextEncoder();
+      const set = readers.get(id) ?? new Set();
+      let push: (frames: readonly StreamFrame[]) => void = () => {};
+      const leave = () => {
+        set.delete(push);
+        if (set.size === 0) readers.delete(id);
+      };
+      return new ReadableStream<Uint8Array>(
+        {
+          start(controller) {
+            push = (batch) => {
+              for (const frame of batch) controller.enqueue(encoder.encode(`${JSON.stringify(frame)}\n`));
+              const last = batch.at(-1)?.type;
+              if (last === "completed" || last === "gone" || (controller.desiredSize ?? 1) <= 0) {
+                leave();
+                controller.close();
+              }
+            };
+            if (!finished) {
+              readers.set(id, set);
+              set.add(push);
+            }
+            push(frames);
+          },
+          cancel: leave,
+        },
+        new ByteLengthQueuingStrategy({ highWaterMark: MAX_LAG_BYTES }),
+      );
+    },
+
+    notify(id: string, frames: readonly StreamFrame[]): void {
+      if (frames.length > 0) for (const push of [...(readers.get(id) ?? [])]) push(frames);
+      for (const done of [...(changes.get(id) ?? [])]) done();
+    },
+  };
+}
