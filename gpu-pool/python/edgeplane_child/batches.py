@@ -1,0 +1,112 @@
+"""What ``predict_batch`` gets and gives, apart from how it is called."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import cog
+from cog._scope import BatchScope
+
+from .failures import traceback_text
+from .inputs import InputError, InputReader
+from .prediction import Prediction
+
+
+class BatchShapeError(TypeError):
+    """``predict_batch`` gave something that does not match its inputs one to one."""
+
+
+class Batch:
+    """The predictions of one run that go into one call."""
+
+    def __init__(self, predictions: List[Prediction]) -> None:
+        self.predictions = predictions
+        self.running: List[Prediction] = []
+        self.scope: Any = None
+
+    def prepare(self, reader: InputReader) -> Tuple[List[Any], bytes]:
+        """The input objects of those whose inputs are good, and the ``done`` frames of the others."""
+        inputs: List[Any] = []
+        frames = b""
+        for prediction in self.predictions:
+            if prediction.ended:
+                continue
+            try:
+                values: Dict[str, Any] = reader.read(prediction.take_input(), prediction.files)
+            except (InputError, ValueError) as error:
+                frames += prediction.fail(error, show=False)
+                continue
+            inputs.append(cog.BatchInput(values))
+            self.running.append(prediction)
+        self.scope = BatchScope([prediction.scope for prediction in self.running])
+        return inputs, frames
+
+    def log(self, text: str) -> None:
+        """Give text to those that run: by id when one runs, else to all of them."""
+        running = [prediction for prediction in self.running if not prediction.ended]
+        if len(running) == 1:
+            running[0].log(text)
+        elif self.predictions:
+            self.predictions[0].log_for_all(text)
+
+    def log_for_all(self, text: str) -> None:
+        """Give text to all that run."""
+        self.log(text)
+
+    def _match(self, values: Any, what: str) -> List[Any]:
+        if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
+            raise BatchShapeError("predict_batch must {} a list, not a {}".format(what, type(values).__name__))
+        listed = list(values)
+        if len(listed) != len(self.running):
+            raise BatchShapeError(
+                "predict_batch must {} one entry for each of its {} inputs, not {}".format(what, len(self.running), len(listed))
+            )
+        return listed
+
+    def chunks(self, values: Any) -> bytes:
+        """Send one step of a stream: a chunk for each input, None where there is none, an exception where one ends.
+
+        ``StopIteration()`` in a place ends that input's stream well, any other exception fails it.
+        """
+        frames = b""
+        for prediction, value in zip(self.running, self._match(values, "yield")):
+            if prediction.ended or value is None:
+                continue
+            if isinstance(value, StopIteration):
+                frames += prediction.succeed_with_chunks()
+            elif isinstance(value, BaseException):
+                frames += prediction.fail(value, show=value.__traceback__ is not None)
+            else:
+                try:
+                    prediction.chunk(value)
+                except Exception as error:
+                    frames += prediction.fail(error, show=False)
+        return frames
+
+    def finish_chunks(self) -> bytes:
+        """The ``done`` frames of those whose streams ended with the generator."""
+        return b"".join(prediction.succeed_with_chunks() for prediction in self.running if not prediction.ended)
+
+    def finish(self, values: Any) -> bytes:
+        """The ``done`` frames for the list that was returned. One bad output fails only its own prediction."""
+        frames = b""
+        for prediction, value in zip(self.running, self._match(values, "return")):
+            if isinstance(value, BaseException):
+                frames += prediction.fail(value, show=value.__traceback__ is not None)
+                continue
+            try:
+                frames += prediction.succeed(value)
+            except Exception as error:
+                frames += prediction.fail(error, show=False)
+        return frames
+
+    def fail(self, error: BaseException) -> bytes:
+        """The ``done`` frames when the call itself raised: nobody knows yet whose fault it was."""
+        left = [prediction for prediction in self.running if not prediction.ended]
+        if left:
+            self.log(traceback_text(error))
+        return b"".join(prediction.fail(error, show=False, batch_error=True) for prediction in left)
+
+    def cancel(self) -> bytes:
+        """The ``done`` frames when the call was canceled, which happens when all of it was."""
+        return b"".join(prediction.cancel() for prediction in self.running if not prediction.ended)

@@ -1,0 +1,102 @@
+"""What a model returns, as JSON text: files become ``{"$file": …}``, models and dataclasses objects, NumPy's values plain ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import io
+import json
+import math
+import os
+from typing import Any, Callable, Optional
+
+import cog
+
+from .files import give_handle, give_path
+
+
+class OutputError(ValueError):
+    """An output that can't be sent; the message says which part."""
+
+
+def _plain(value: Any, since_ns: int) -> Any:
+    if isinstance(value, os.PathLike):
+        return give_path(value, since_ns)
+    if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "seekable")):
+        return give_handle(value)
+    if isinstance(value, cog.Secret):
+        return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    coder = cog.Coder.lookup(type(value))
+    if coder is not None:
+        return coder.encode(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, cog.BaseModel):
+        return {name: inner for name, inner in vars(value).items() if not name.startswith("_")}
+    pydantic = getattr(type(value), "model_fields", None) or getattr(type(value), "__fields__", None)
+    if pydantic:
+        return {name: getattr(value, name) for name in pydantic}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
+        return list(value)
+    if hasattr(value, "keys") and hasattr(value, "__getitem__"):
+        return {key: value[key] for key in value.keys()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise OutputError("The output holds bytes, which JSON can't carry: return a cog.Path to a file, or text")
+    name = "{}.{}".format(type(value).__module__, type(value).__qualname__)
+    raise OutputError("The output holds a {}, which JSON can't carry: return plain values, cog.Path or a BaseModel".format(name))
+
+
+def _find_not_a_number(value: Any, place: str) -> Optional[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        return place
+    if isinstance(value, dict):
+        inside = ((inner, "{}.{}".format(place, key)) for key, inner in value.items())
+    elif isinstance(value, (list, tuple)):
+        inside = ((inner, "{}[{}]".format(place, index)) for index, inner in enumerate(value))
+    else:
+        return None
+    for inner, where in inside:
+        found = _find_not_a_number(inner, where)
+        if found is not None:
+            return found
+    return None
+
+
+class _Since:
+    """Converts with the time after which a file counts as this prediction's own work."""
+
+    __slots__ = ("ns",)
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self, value: Any) -> Any:
+        return _plain(value, self.ns)
+
+
+def make_encoder() -> Callable[[Any, int], str]:
+    """A function (value, since_ns) → JSON text. Raises OutputError or FileProblem."""
+    since = _Since()
+    encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=since).encode
+
+    def to_json(value: Any, since_ns: int) -> str:
+        since.ns = since_ns
+        try:
+            return encode(value)
+        except ValueError as error:
+            if "JSON compliant" in str(error):
+                place = _find_not_a_number(value, "output") or "output"
+                raise OutputError("The output holds NaN or Infinity at {}, which JSON can't carry".format(place)) from None
+            if "Circular reference" in str(error):
+                raise OutputError("The output contains itself") from None
+            raise
+        except TypeError as error:
+            raise OutputError("The output can't be sent as JSON: {}".format(error)) from None
+        except RecursionError:
+            raise OutputError("The output is nested too deeply") from None
+
+    return to_json

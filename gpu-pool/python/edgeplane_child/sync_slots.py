@@ -1,0 +1,180 @@
+"""Runs predictions of a synchronous model in the main thread: read a run, run its items, say idle.
+
+State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import Any, Dict, Iterator, List, Optional
+
+import cog
+from cog._scope import only_scope
+
+from .batches import Batch
+from .failures import traceback_text
+from .frames import Channel, ProtocolError
+from .inputs import InputError, InputReader
+from .interrupt import Cancels, Interrupter
+from .loader import Model
+from .logs import LogPump
+from .outputs import make_encoder
+from .prediction import Prediction, idle
+
+
+class SyncSlots:
+    """The slots of a model whose run method is a plain function or generator."""
+
+    def __init__(self, model: Model, channels: List[Channel], pump: LogPump, cancels: Cancels, interrupter: Interrupter) -> None:
+        self._model = model
+        self._channels = channels
+        self._pump = pump
+        self._cancels = cancels
+        self._interrupter = interrupter
+        self._reader = InputReader(model.signature)
+        self._encode = make_encoder()
+        self._streams = model.streams != "no"
+        self._pid = os.getpid()
+        self.running: List[str] = []
+
+    def serve(self) -> None:
+        """Take runs until the slots are closed."""
+        for channel in self._ready():
+            message = channel.read()
+            if message is None:
+                return
+            if message.get("type") != "run":
+                raise ProtocolError("a slot takes run, not {!r}".format(message.get("type")))
+            self._run(channel, message)
+            message = None
+
+    def _ready(self) -> Iterator[Channel]:
+        if len(self._channels) == 1:
+            while True:
+                yield self._channels[0]
+        poll = select.poll()
+        by_fd = {channel.fileno(): channel for channel in self._channels}
+        for fd in by_fd:
+            poll.register(fd, select.POLLIN)
+        while True:
+            for fd, _event in poll.poll():
+                yield by_fd[fd]
+                while by_fd[fd].has_more():
+                    yield by_fd[fd]
+
+    def _run(self, channel: Channel, message: Dict[str, Any]) -> None:
+        items = message["items"]
+        self.running = [item["id"] for item in items]
+        predictions = [Prediction(item, channel, self._encode, self._send_masked(channel)) for item in items]
+        if self._model.batch is not None:
+            data = self._run_batch(channel, Batch(predictions))
+        else:
+            data = b""
+            for prediction in predictions:
+                data = self._run_one(channel, prediction, data)
+        channel.send(data + idle(message.get("batch")))
+        for prediction in predictions:
+            self._cancels.forget(prediction.id)
+        self.running = []
+
+    def _send_masked(self, channel: Channel) -> Any:
+        interrupter = self._interrupter
+
+        def send(data: bytes) -> None:
+            if not interrupter.on_main:
+                channel.send(data)
+                return
+            interrupter.mask()
+            channel.send(data)
+            interrupter.unmask()
+
+        return send
+
+    def _run_one(self, channel: Channel, prediction: Prediction, before: bytes) -> bytes:
+        if self._cancels.has(prediction.id):
+            return before + prediction.cancel()
+        channel.send(before + prediction.start())
+        self._pump.begin(prediction.log)
+        only_scope[0] = prediction.scope
+        failure: Optional[BaseException] = None
+        done = b""
+        try:
+            try:
+                self._interrupter.aim(prediction.id)
+                values = self._reader.read(prediction.take_input(), prediction.files)
+                done = self._call(prediction, values)
+            finally:
+                self._interrupter.off()
+        except BaseException as error:
+            failure = error
+        self._leave_if_forked(failure)
+        only_scope[0] = None
+        if failure is not None and not isinstance(failure, (cog.CancelationException, InputError)):
+            self._pump.end_with(traceback_text(failure))
+        else:
+            self._pump.end()
+        if failure is None:
+            return done
+        if isinstance(failure, cog.CancelationException):
+            return prediction.cancel()
+        return prediction.fail(failure, show=False)
+
+    def _call(self, prediction: Prediction, values: Dict[str, Any]) -> bytes:
+        result = self._model.run(**values)
+        if self._streams or hasattr(result, "__next__"):
+            if result is not None:
+                for chunk in result:
+                    prediction.chunk(chunk)
+            self._interrupter.off()
+            return prediction.succeed_with_chunks()
+        self._interrupter.off()
+        return prediction.succeed(result)
+
+    def _run_batch(self, channel: Channel, batch: Batch) -> bytes:
+        data = b""
+        for prediction in batch.predictions:
+            data += prediction.cancel() if self._cancels.has(prediction.id) else prediction.start()
+        inputs, refused = batch.prepare(self._reader)
+        data += refused
+        if not inputs:
+            return data
+        channel.send(data)
+        self._pump.begin(batch.log)
+        only_scope[0] = batch.scope if len(batch.running) > 1 else batch.running[0].scope
+        failure: Optional[BaseException] = None
+        done = b""
+        try:
+            try:
+                self._interrupter.aim(*[prediction.id for prediction in batch.running])
+                done = self._call_batch(channel, batch, inputs)
+            finally:
+                self._interrupter.off()
+        except BaseException as error:
+            failure = error
+        self._leave_if_forked(failure)
+        only_scope[0] = None
+        self._pump.end()
+        if failure is None:
+            return done
+        return batch.cancel() if isinstance(failure, cog.CancelationException) else batch.fail(failure)
+
+    def _call_batch(self, channel: Channel, batch: Batch, inputs: List[Any]) -> bytes:
+        assert self._model.batch is not None
+        result = self._model.batch(inputs)
+        if not hasattr(result, "__next__"):
+            self._interrupter.off()
+            return batch.finish(result)
+        for values in result:
+            self._interrupter.mask()
+            ended = batch.chunks(values)
+            if ended:
+                channel.send(ended)
+            self._interrupter.unmask()
+        self._interrupter.off()
+        return batch.finish_chunks()
+
+    def _leave_if_forked(self, failure: Optional[BaseException]) -> None:
+        """A process that the model forked and that came back here must not answer for this one."""
+        if os.getpid() != self._pid:
+            os._exit(0 if failure is None else 1)
