@@ -1,0 +1,33 @@
+/** What the supervisor and the edge process tell each other over their IPC channel. */
+import * as z from "zod";
+import { MigrationSchema } from "./d1-migrate.ts";
+import type { WorkerBundle } from "./worker-bundle.ts";
+
+export const EdgeOptionsSchema = z.object({
+  type: z.literal("start"),
+  /** The bundled Worker: options of Miniflare 4's shape, from wrangler.toml. */
+  worker: z.custom<WorkerBundle>((value) => typeof value === "object" && value !== null && "script" in value),
+  migrations: z.array(MigrationSchema),
+  port: z.number().int(),
+  /** Where the objects, D1, KV and R2 lie. */
+  statePath: z.string(),
+  /** Variables and secrets over those of the configuration. */
+  bindings: z.record(z.string(), z.string()),
+  /** True lets the Worker's outgoing requests reach loopback, besides public addresses. */
+  allowLoopback: z.boolean(),
+});
+export type EdgeOptions = z.infer<typeof EdgeOptionsSchema>;
+
+export const EdgeCommandSchema = z.discriminatedUnion("type", [
+  EdgeOptionsSchema,
+  z.object({ type: z.literal("stop") }),
+]);
+
+export const EdgeReportSchema = z.discriminatedUnion("type", [
+  /** A workerd was started. */
+  z.object({ type: z.literal("workerd"), pid: z.number().int() }),
+  z.object({ type: z.literal("ready") }),
+  /** It can't start, and why, in words for the user. */
+  z.object({ type: z.literal("failed"), message: z.string() }),
+]);
+export type EdgeReport = z.infer<typeof EdgeReportSchema>;

@@ -1,0 +1,108 @@
+/**
+ * The edge of the local stack: Miniflare with one workerd, whose direct socket is the stack's address. Started by the supervisor with an
+ * IPC channel; gets `start`, reports `workerd` at each start of one and `ready` when it answers, and leaves on `stop`, or when the
+ * channel closes, so that a killed supervisor leaves nothing behind.
+ *
+ *     starting → ready ⇄ restarting (workerd died; Miniflare starts it again on the same port) → exit
+ */
+import type { ChildProcess } from "node:child_process";
+import { subscribe } from "node:diagnostics_channel";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import * as z from "zod";
+import { migrate } from "./d1-migrate.ts";
+import { EdgeCommandSchema } from "./edge-options.ts";
+import type { EdgeOptions, EdgeReport } from "./edge-options.ts";
+
+/** A workerd that doesn't come back within this time is given up, and this process with it: the supervisor begins anew. */
+const RESTART_LIMIT_MS = 5_000;
+
+const SpawnedSchema = z.object({
+  process: z.custom<ChildProcess>((value) => typeof value === "object" && value !== null),
+});
+
+let miniflare: Miniflare | null = null;
+let stopping = false;
+let restartTimer: NodeJS.Timeout | null = null;
+
+function report(message: EdgeReport): void {
+  if (process.connected) process.send?.(message);
+}
+
+async function leave(code: number): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  await miniflare?.dispose();
+  process.exit(code);
+}
+
+/** Miniflare keeps its child to itself; Node tells of every process that is spawned. */
+function watchWorkerd(): void {
+  subscribe("child_process", (message) => {
+    const { process: child } = SpawnedSchema.parse(message);
+    child.once("spawn", () => {
+      if (child.pid === undefined || !child.spawnfile.endsWith("workerd")) return;
+      report({ type: "workerd", pid: child.pid });
+      child.once("exit", () => {
+        if (stopping) return;
+        restartTimer ??= setTimeout(() => void leave(1), RESTART_LIMIT_MS);
+      });
+    });
+  });
+}
+
+async function start(options: EdgeOptions): Promise<void> {
+  const { worker } = options;
+  const loopback = options.allowLoopback ? ["127.0.0.0/8", "::1/128"] : [];
+  miniflare = new Miniflare({
+    ...convertV4MiniflareOptions({
+      cf: false,
+      telemetry: { enabled: false },
+      log: new Log(LogLevel.ERROR),
+      resourcePersistencePath: options.statePath,
+      workers: [
+        {
+          ...worker,
+          bindings: { ...worker.bindings, ...options.bindings },
+          outboundService: "outbound",
+          unsafeDirectSockets: [{ host: "127.0.0.1", port: options.port }],
+        },
+        {
+          name: "outbound",
+          compatibilityDate: worker.compatibilityDate,
+          modules: true,
+          script: "export default { fetch: (request, env) => env.NETWORK.fetch(request) }",
+          serviceBindings: {
+            NETWORK: { network: { allow: ["public", ...loopback], tlsOptions: { trustBrowserCas: true } } },
+          },
+        },
+      ],
+    }),
+    handleStructuredLogs: ({ level, message }) => {
+      (level === "error" || level === "warn" ? process.stderr : process.stdout).write(`${message}\n`);
+    },
+    unsafeHandleRuntimeRestart: () => {
+      if (restartTimer !== null) clearTimeout(restartTimer);
+      restartTimer = null;
+      report({ type: "ready" });
+    },
+  });
+  await miniflare.ready;
+  await migrate(await miniflare.getD1Database("DB", worker.name), options.migrations);
+  report({ type: "ready" });
+}
+
+watchWorkerd();
+process.on("disconnect", () => void leave(0));
+process.on("SIGTERM", () => void leave(0));
+process.on("SIGINT", () => {});
+process.on("message", (raw) => {
+  const command = EdgeCommandSchema.parse(raw);
+  if (command.type === "stop") {
+    void leave(0);
+    return;
+  }
+  start(command).catch((error: unknown) => {
+    report({ type: "failed", message: error instanceof Error ? error.message : String(error) });
+    void leave(1);
+  });
+});

@@ -1,0 +1,41 @@
+/** The local stack's own account, API key and pool token: made through `/admin/v1`, as an operator would, once per state folder. */
+import * as z from "zod";
+import type { Secrets } from "./secrets.ts";
+import { StackError } from "./stack-error.ts";
+
+const ACCOUNT = "local";
+const MadeKeySchema = z.looseObject({ key: z.string() });
+const MadeTokenSchema = z.looseObject({ token: z.string() });
+
+export type Credentials = { apiKey: string; poolToken: string };
+
+/** The key and the token of `secrets` where the edge still knows them, new ones otherwise. Throws `StackError` when it makes none. */
+export async function ensureCredentials(url: string, secrets: Secrets): Promise<Credentials> {
+  const admin = (path: string, body: unknown) => callAdmin(url, secrets.adminKey, path, body);
+  const known = secrets.apiKey !== null && (await isKnown(url, secrets.apiKey));
+  if (known && secrets.apiKey !== null && secrets.poolToken !== null) {
+    return { apiKey: secrets.apiKey, poolToken: secrets.poolToken };
+  }
+  await admin("accounts", { name: ACCOUNT });
+  const key = MadeKeySchema.parse(await admin("keys", { account: ACCOUNT, name: "local stack" }));
+  const pool = { name: "local stack", lanes: ["default"], may_register_models: true };
+  const token = MadeTokenSchema.parse(await admin("pool-tokens", pool));
+  return { apiKey: key.key, poolToken: token.token };
+}
+
+async function isKnown(url: string, apiKey: string): Promise<boolean> {
+  const response = await fetch(`${url}/v1/account`, { headers: { authorization: `Bearer ${apiKey}` } });
+  await response.body?.cancel();
+  return response.ok;
+}
+
+async function callAdmin(url: string, adminKey: string, path: string, body: unknown): Promise<unknown> {
+  const response = await fetch(`${url}/admin/v1/${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (response.ok) return JSON.parse(text);
+  throw new StackError(`the edge refused /admin/v1/${path} (${response.status}): ${text.slice(0, 500)}`);
+}

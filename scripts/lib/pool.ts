@@ -1,0 +1,50 @@
+/** The GPU pool of the local stack, as a host would run it: nothing but a URL, a token and folders of models. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { prefixLines } from "./log-lines.ts";
+import type { Say } from "./log-lines.ts";
+import { createSupervised } from "./supervised.ts";
+import type { Supervised } from "./supervised.ts";
+
+const program = fileURLToPath(new URL("../../gpu-pool/main.ts", import.meta.url));
+/** Longer than the pool's own limit on a drain. */
+const STOP_MS = 20_000;
+
+export type PoolOptions = {
+  url: string;
+  token: string;
+  /** Folders of models, each with a cog.yaml, or folders of such folders. */
+  models: readonly string[];
+  stateDir: string;
+  python: string;
+  env: Readonly<Record<string, string>>;
+};
+
+export function createPool(options: PoolOptions, say: Say, onProcess: (name: string, pid: number) => void): Supervised {
+  return createSupervised({
+    name: "pool",
+    stopMs: STOP_MS,
+    askToStop: (child) => child.kill("SIGTERM"),
+    spawn() {
+      const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program], {
+        stdio: ["ignore", "pipe", "pipe"],
+        detached: true,
+        env: {
+          ...process.env,
+          EDGEPLANE_URL: options.url,
+          EDGEPLANE_POOL_TOKEN: options.token,
+          EDGEPLANE_MODELS: options.models.join(":"),
+          EDGEPLANE_POOL_STATE_DIR: options.stateDir,
+          EDGEPLANE_PYTHON: options.python,
+          ...options.env,
+        },
+      });
+      prefixLines("pool", child.stdout, say);
+      prefixLines("pool", child.stderr, say);
+      child.once("spawn", () => child.pid !== undefined && onProcess("pool", child.pid));
+      return child;
+    },
+    onExit: ({ code, signal, pauseMs }) =>
+      say(`pool │ died (${signal ?? code}); starting it again${pauseMs > 0 ? ` in ${pauseMs} ms` : ""}`),
+  });
+}

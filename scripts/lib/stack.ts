@@ -1,0 +1,143 @@
+/**
+ * The whole system on one machine: the edge (the Worker of wrangler.toml in workerd, on disk) and a GPU pool with its model
+ * processes, supervised. `npm start`, the end-to-end tests, the chaos tests and the benchmarks all bring it up through here.
+ *
+ *     lock → edge → account, key, token → pool → up → (any process dies: started again) → stopping → down
+ */
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createEdge } from "./edge.ts";
+import { ensureCredentials } from "./local-accounts.ts";
+import type { Say } from "./log-lines.ts";
+import { createPool } from "./pool.ts";
+import { ensureFolder, findPython, freePort } from "./preflight.ts";
+import { loadSecrets, saveSecrets } from "./secrets.ts";
+import { takeLock } from "./stack-lock.ts";
+import { bundleWorker, readMigrations } from "./worker-bundle.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export type StackOptions = {
+  /** 0, the default, takes any free port. */
+  port?: number;
+  /** Where state lies; two stacks never share one. */
+  stateDir: string;
+  /** Whether to run a pool (true), and which folders of models it offers (examples/). */
+  pool?: boolean;
+  models?: readonly string[];
+  /** The pool's environment, over the local stack's own. */
+  poolEnv?: Readonly<Record<string, string>>;
+  /** Variables of the Worker, over wrangler.toml's and the local ones. */
+  vars?: Readonly<Record<string, string>>;
+  /** Lets webhooks and URL inputs reach loopback. Default false: public addresses only. */
+  allowLoopback?: boolean;
+  /** Hears every line that a process of the stack prints. */
+  say?: Say;
+};
+
+export type Stack = {
+  url: string;
+  port: number;
+  apiKey: string;
+  adminKey: string;
+  poolToken: string;
+  kafka: { url: string; username: string; password: string };
+  pids(): { edge: number | null; workerd: number | null; pool: number | null };
+  /** Drains the pool, then stops the edge. State stays. */
+  stop(): Promise<void>;
+  /** Kill -9, as a crash would; what was killed is started again. */
+  killEdge(): void;
+  killWorkerd(): void;
+  killPool(): void;
+  /** Takes the pool away until it is started again, by SIGTERM. */
+  stopPool(): Promise<void>;
+  startPool(): void;
+};
+
+/** What differs from a deployment: few shards and partitions, as one machine has one disk. */
+const localVars = { SHARD_COUNT: "16", LOG_BROKERS: "1", LOG_PARTITIONS: "1" };
+
+/** Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it can't. */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const say = options.say ?? (() => {});
+  const stateDir = resolve(options.stateDir);
+  const withPool = options.pool ?? true;
+  ensureFolder(stateDir);
+  const wantedPort = options.port ?? 0;
+  const lock = await takeLock(stateDir, wantedPort, (ref) =>
+    say(`ended ${ref.name} (process ${ref.pid}), left over from an earlier run`),
+  );
+  try {
+    const [port, python] = await Promise.all([freePort(wantedPort), withPool ? findPython() : ""]);
+    const url = `http://127.0.0.1:${port}`;
+    const secrets = loadSecrets(stateDir);
+    const kafka = { url: `${url}/kafka`, username: secrets.kafkaUsername, password: secrets.kafkaPassword };
+    const edge = createEdge(
+      {
+        type: "start",
+        worker: await bundleWorker(join(root, "wrangler.toml")),
+        migrations: readMigrations(join(root, "src/registry/migrations")),
+        port,
+        statePath: join(stateDir, "edge"),
+        bindings: {
+          ...localVars,
+          EDGEPLANE_SECRET: secrets.edgeplaneSecret,
+          ADMIN_KEY: secrets.adminKey,
+          KAFKA_USERS: JSON.stringify([kafkaUser(kafka)]),
+          ...(options.allowLoopback === true ? { ALLOW_LOOPBACK_TARGETS: "1" } : {}),
+          ...options.vars,
+        },
+        allowLoopback: options.allowLoopback ?? false,
+      },
+      say,
+      lock.add,
+    );
+    try {
+      await edge.start();
+      const credentials = await ensureCredentials(url, secrets);
+      saveSecrets(stateDir, { ...secrets, ...credentials });
+      const pool = createPool(
+        {
+          url,
+          token: credentials.poolToken,
+          models: options.models ?? [join(root, "examples")],
+          stateDir: join(stateDir, "pool"),
+          python,
+          env: options.poolEnv ?? {},
+        },
+        say,
+        lock.add,
+      );
+      if (withPool) pool.start();
+      return {
+        url,
+        port,
+        ...credentials,
+        adminKey: secrets.adminKey,
+        kafka,
+        pids: () => ({ ...edge.pids(), pool: pool.pid }),
+        async stop() {
+          await pool.stop();
+          await edge.stop();
+          lock.release();
+        },
+        killEdge: edge.killEdge,
+        killWorkerd: edge.killWorkerd,
+        killPool: () => pool.kill(),
+        stopPool: () => pool.stop(),
+        startPool: () => pool.start(),
+      };
+    } catch (error) {
+      await edge.stop();
+      throw error;
+    }
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** The development user may produce to, consume from and create any topic. */
+function kafkaUser(kafka: { username: string; password: string }) {
+  return { username: kafka.username, password: kafka.password, role: "tool", prefixes: [""] };
+}

@@ -1,0 +1,76 @@
+/** `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C. */
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { helloThrough } from "./lib/hello.ts";
+import { StackError } from "./lib/stack-error.ts";
+import { startStack } from "./lib/stack.ts";
+import type { Stack } from "./lib/stack.ts";
+
+const help = `npm start: Edgeplane on this machine, with a pool of CPU instances that runs the models of examples/.
+
+  PORT                      port on 127.0.0.1 (8787)
+  EDGEPLANE_STATE_DIR       where state lies (.edgeplane)
+  EDGEPLANE_MODELS          folders of models, separated by ":" (examples)
+  EDGEPLANE_PYTHON          the Python that runs models, 3.8 or newer (python3)
+  EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback
+
+Ctrl-C stops it; state is kept. docs/local.md tells more.`;
+
+if (process.argv.includes("--help") || process.argv.includes("-h")) {
+  console.log(help);
+  process.exit(0);
+}
+
+const env = process.env;
+const stateDir = env["EDGEPLANE_STATE_DIR"] ?? ".edgeplane";
+const devFile = join(stateDir, "dev.json");
+const models = env["EDGEPLANE_MODELS"]?.split(":").filter((path) => path !== "");
+let stack: Stack | null = null;
+let stopping = false;
+
+async function stop(signal: string): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  console.log(`\nedgeplane: ${signal}, stopping…`);
+  rmSync(devFile, { force: true });
+  await stack?.stop();
+  console.log("edgeplane: stopped; state is kept.");
+  process.exit(0);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stop(signal));
+
+try {
+  const startedAt = performance.now();
+  rmSync(devFile, { force: true });
+  stack = await startStack({
+    port: Number(env["PORT"] ?? 8787),
+    stateDir,
+    allowLoopback: env["EDGEPLANE_ALLOW_LOOPBACK"] === "1",
+    say: (line) => console.log(line),
+    ...(models === undefined ? {} : { models }),
+  });
+  const output = await helloThrough(stack);
+  console.log(welcome(stack, output, (performance.now() - startedAt) / 1000));
+  const { url, apiKey, adminKey, poolToken, kafka } = stack;
+  writeFileSync(devFile, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
+} catch (error) {
+  if (stopping) await new Promise(() => {});
+  console.error(
+    `edgeplane: ${error instanceof StackError ? error.message : error instanceof Error ? error.stack : String(error)}`,
+  );
+  await stack?.stop();
+  process.exit(1);
+}
+
+function welcome({ url, apiKey }: Stack, output: string, seconds: number): string {
+  return `
+  A prediction went through everything: ${output}
+  Edgeplane is up on ${url} after ${seconds.toFixed(1)} s. Try:
+
+  curl -s ${url}/v1/models/examples/hello-world/predictions \\
+    -H 'Authorization: Bearer ${apiKey}' -H 'Content-Type: application/json' -H 'Prefer: wait' \\
+    -d '{"input":{"text":"edge"}}'
+
+  Keys: ${devFile} · Ctrl-C stops it.`;
+}
