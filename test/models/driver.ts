@@ -43,7 +43,7 @@ export function isObject(value: unknown): value is Message {
 }
 
 function readFrames(socket: Socket, onMessage: (message: Message) => void): void {
-  let buffer = Buffer.alloc(0);
+  let buffer: Buffer = Buffer.alloc(0);
   socket.on("data", (data: Buffer) => {
     buffer = buffer.length === 0 ? data : Buffer.concat([buffer, data]);
     while (buffer.length >= 4) {

@@ -1,0 +1,117 @@
+/**
+ * Builds a virtual environment: with uv where there is one, else with venv and pip.
+ *
+ * Debian's Python has venv but not ensurepip unless `python3-venv` is installed. Then the environment is made without pip, and the pip of the
+ * interpreter, or a virtualenv, fills it; where there is neither, the error says what to install.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { runCommand, type CommandResult } from "./command.ts";
+import { type Interpreter, versionOf } from "./interpreters.ts";
+import { EnvironmentProblem } from "./problem.ts";
+import type { Requirements } from "./requirements.ts";
+
+export type BuildOptions = {
+  dir: string;
+  interpreter: Interpreter;
+  requirements: Requirements;
+  uv: string | null;
+  log: (line: string) => void;
+  timeoutMs: number;
+};
+
+const createTimeoutMs = 120_000;
+const shownLine = /^(Collecting|Downloading|Installing|Building|Resolved|Prepared|Installed|Successfully|Using cached|ERROR|error|warning)/i;
+
+function lastLines(result: CommandResult): string {
+  const lines = result.output.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "" && !line.startsWith("[notice]"));
+  return lines.slice(-12).join("\n");
+}
+
+/** The uv of the machine, or null. */
+export async function findUv(): Promise<string | null> {
+  const command = process.env["EDGEPLANE_UV"] ?? "uv";
+  if (command === "") return null;
+  const result = await runCommand(command, ["--version"], { timeoutMs: 10_000 });
+  return result.code === 0 ? command : null;
+}
+
+/** The interpreter's path inside an environment. */
+export function pythonOf(dir: string): string {
+  return join(dir, "bin", "python");
+}
+
+async function createWithVenv(options: BuildOptions): Promise<string[]> {
+  const { dir, interpreter } = options;
+  const python = interpreter.path;
+  const whole = await runCommand(python, ["-m", "venv", dir], { timeoutMs: createTimeoutMs });
+  if (whole.code === 0) return [pythonOf(dir), "-m", "pip"];
+  await rm(dir, { recursive: true, force: true });
+  const pip = await runCommand(python, ["-m", "pip", "--version"], { timeoutMs: createTimeoutMs });
+  const major = Number(/^pip (\d+)\./.exec(pip.stdout)?.[1] ?? 0);
+  if (pip.code === 0 && major >= 23) {
+    const bare = await runCommand(python, ["-m", "venv", "--without-pip", dir], { timeoutMs: createTimeoutMs });
+    if (bare.code === 0) return [python, "-m", "pip", "--python", pythonOf(dir)];
+  }
+  await rm(dir, { recursive: true, force: true });
+  const other = await runCommand(python, ["-m", "virtualenv", dir], { timeoutMs: createTimeoutMs });
+  if (other.code === 0) return [pythonOf(dir), "-m", "pip"];
+  throw new EnvironmentProblem(
+    `Python ${versionOf(interpreter)} (${python}) can't make virtual environments: its venv has no ensurepip, and it has neither pip 23 ` +
+      `nor virtualenv. Install uv, or (Debian, Ubuntu) python3.${interpreter.minor}-venv.\n${lastLines(whole)}`,
+  );
+}
+
+async function create(options: BuildOptions): Promise<string[]> {
+  if (options.uv === null) return createWithVenv(options);
+  const result = await runCommand(options.uv, ["venv", "--python", options.interpreter.path, options.dir], { timeoutMs: createTimeoutMs });
+  if (result.code !== 0) throw new EnvironmentProblem(`uv venv failed:\n${lastLines(result)}`);
+  return [options.uv, "pip", "--python", pythonOf(options.dir)];
+}
+
+function installCommand(tool: readonly string[], file: string): { command: string; args: string[] } {
+  const [command = "", ...rest] = tool;
+  const at = rest.indexOf("--python");
+  if (rest[0] === "pip") return { command, args: ["pip", "install", ...rest.slice(at), "-r", file] };
+  return { command, args: [...rest, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-r", file] };
+}
+
+async function install(tool: readonly string[], options: BuildOptions): Promise<void> {
+  const { requirements, log } = options;
+  const folder = await mkdtemp(join(tmpdir(), "edgeplane-requirements-"));
+  try {
+    const file = join(folder, "requirements.txt");
+    await writeFile(file, requirements.lines.join("\n") + "\n");
+    const { command, args } = installCommand(tool, file);
+    const onLine = (line: string): void => {
+      if (shownLine.test(line.trim())) log(line.trim());
+    };
+    const result = await runCommand(command, args, { cwd: requirements.baseDir, timeoutMs: options.timeoutMs, onLine });
+    if (result.timedOut) throw new EnvironmentProblem(`The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`);
+    if (result.code !== 0) throw new EnvironmentProblem(`The requirements can't be installed:\n${lastLines(result)}`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function runBuildCommands(options: BuildOptions): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "edgeplane-build-"));
+  try {
+    for (const command of options.requirements.buildCommands) {
+      options.log(`build.run: ${command}`);
+      const env = { VIRTUAL_ENV: options.dir, PATH: `${join(options.dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}` };
+      const result = await runCommand("sh", ["-c", command], { cwd: folder, env, timeoutMs: options.timeoutMs, onLine: options.log });
+      if (result.code !== 0) throw new EnvironmentProblem(`build.run failed: ${command}\n${lastLines(result)}`);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Build the environment in `dir`, which must not exist. Throws EnvironmentProblem. */
+export async function buildEnvironment(options: BuildOptions): Promise<void> {
+  const tool = await create(options);
+  if (options.requirements.lines.length > 0) await install(tool, options);
+  await runBuildCommands(options);
+}

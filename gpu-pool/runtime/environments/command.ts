@@ -1,0 +1,67 @@
+/** Runs a command without a shell and gives its output line by line. */
+import { spawn } from "node:child_process";
+
+export type CommandOptions = {
+  cwd?: string;
+  env?: Record<string, string | undefined>;
+  timeoutMs?: number;
+  onLine?: (line: string) => void;
+};
+
+export type CommandResult = { code: number; stdout: string; output: string; missing: boolean; timedOut: boolean };
+
+const keptBytes = 256 * 1024;
+const killAfterMs = 2000;
+
+function lineSplitter(onLine: (line: string) => void): { push: (text: string) => void; end: () => void } {
+  let rest = "";
+  return {
+    push: (text) => {
+      const lines = (rest + text).split(/\r\n|\n|\r/);
+      rest = lines.pop() ?? "";
+      for (const line of lines) if (line.trim() !== "") onLine(line);
+    },
+    end: () => {
+      if (rest.trim() !== "") onLine(rest);
+    },
+  };
+}
+
+/** Run to the end. A command that does not exist gives `missing`, one past `timeoutMs` is killed; it never rejects. */
+export function runCommand(command: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  return new Promise((done) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let stdout = "";
+    let output = "";
+    let timedOut = false;
+    const lines = lineSplitter(options.onLine ?? (() => {}));
+    const keep = (text: string): void => {
+      output = (output + text).slice(-keptBytes);
+      lines.push(text);
+    };
+    const timer =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true;
+            child.kill("SIGTERM");
+            setTimeout(() => child.kill("SIGKILL"), killAfterMs).unref();
+          }, options.timeoutMs);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout = (stdout + text).slice(-keptBytes);
+      keep(text);
+    });
+    child.stderr.setEncoding("utf8").on("data", keep);
+    const finish = (code: number, missing: boolean): void => {
+      clearTimeout(timer);
+      lines.end();
+      done({ code, stdout, output, missing, timedOut });
+    };
+    child.once("error", () => finish(127, true));
+    child.once("close", (code) => finish(code ?? 1, false));
+  });
+}

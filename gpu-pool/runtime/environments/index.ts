@@ -1,0 +1,148 @@
+/**
+ * Gives each model the Python it needs: the plain interpreter when it wants nothing installed, else a virtual environment per Python version
+ * and hash of its requirements, shared by all models that want the same and kept in the pool's state folder.
+ *
+ * State of an environment's folder: absent → building (locked) → complete (has `edgeplane.json`). One without it is built again.
+ */
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import * as z from "zod";
+import { buildEnvironment, findUv, pythonOf } from "./builder.ts";
+import { type CogYaml, predictorReference } from "./cog-yaml.ts";
+import { runCommand } from "./command.ts";
+import {
+  chooseInterpreter,
+  defaultInterpreter,
+  findInterpreters,
+  forgetInterpreters,
+  type Interpreter,
+  probeInterpreter,
+  versionOf,
+} from "./interpreters.ts";
+import { withLock } from "./lock.ts";
+import { EnvironmentProblem } from "./problem.ts";
+import { readRequirements, type Requirements } from "./requirements.ts";
+import { missingSystemPackages } from "./system-packages.ts";
+
+export { type CogYaml, CogYamlSchema, predictorReference } from "./cog-yaml.ts";
+export { EnvironmentProblem } from "./problem.ts";
+
+export type PrepareOptions = {
+  modelDir: string;
+  cog: CogYaml;
+  /** The pool's folder for what outlives it; environments lie in `environments/` below it. */
+  stateDir: string;
+  log: (line: string) => void;
+  /** Run `build.run` of models that have it. Off, such a model is refused: its commands would run on the host. */
+  allowBuildRun?: boolean;
+  /** For installing the requirements; 30 minutes without it. */
+  installTimeoutMs?: number;
+};
+
+export type PreparedEnvironment = { python: string; env: Record<string, string>; warnings: string[] };
+
+const installTimeoutMs = 30 * 60_000;
+const uvPythonTimeoutMs = 5 * 60_000;
+
+const CompleteSchema = z.object({ python: z.string(), sizeBytes: z.number(), builtAt: z.string() });
+
+async function bringByUv(version: string, log: (line: string) => void): Promise<Interpreter | null> {
+  const uv = await findUv();
+  if (uv === null) return null;
+  log(`Python ${version} is not here; asking uv for it`);
+  const installed = await runCommand(uv, ["python", "install", version], { timeoutMs: uvPythonTimeoutMs, onLine: log });
+  if (installed.code !== 0) return null;
+  forgetInterpreters();
+  const found = await runCommand(uv, ["python", "find", version], { timeoutMs: 10_000 });
+  return found.code === 0 ? probeInterpreter(found.stdout.trim()) : null;
+}
+
+async function pickInterpreter(options: PrepareOptions, plain: boolean, warnings: string[]): Promise<Interpreter> {
+  const wanted = options.cog.build.python_version;
+  const usual = await defaultInterpreter();
+  if (wanted === undefined) {
+    if (usual !== null) return usual;
+    throw new EnvironmentProblem("No Python 3.8 or newer was found on PATH: install one, or set EDGEPLANE_PYTHON to its path");
+  }
+  if (usual !== null && chooseInterpreter(wanted, [usual])?.exact === true) return usual;
+  const choice = chooseInterpreter(wanted, [...(usual === null ? [] : [usual]), ...(await findInterpreters())]);
+  if (choice?.exact === true) return choice.interpreter;
+  const brought = plain ? null : await bringByUv(wanted, options.log);
+  if (brought !== null) return brought;
+  if (choice === null) throw new EnvironmentProblem(`No Python was found; the model wants ${wanted}: install it, or install uv`);
+  warnings.push(`the model wants Python ${wanted}, which is not here; it runs on ${versionOf(choice.interpreter)}`);
+  return choice.interpreter;
+}
+
+async function sizeOf(dir: string): Promise<number> {
+  const result = await runCommand("du", ["-sk", dir], { timeoutMs: 30_000 });
+  return Number(/^(\d+)/.exec(result.stdout)?.[1] ?? 0) * 1024;
+}
+
+async function isComplete(dir: string): Promise<boolean> {
+  const text = await readFile(join(dir, "edgeplane.json"), "utf8").catch(() => null);
+  if (text === null) return false;
+  return CompleteSchema.safeParse(JSON.parse(text)).success && (await probeInterpreter(pythonOf(dir))) !== null;
+}
+
+async function ensureBuilt(dir: string, interpreter: Interpreter, requirements: Requirements, options: PrepareOptions): Promise<void> {
+  if (await isComplete(dir)) return;
+  const { log } = options;
+  await withLock(`${dir}.lock`, () => log("another pool builds this environment; waiting for it"), async () => {
+    if (await isComplete(dir)) return;
+    const beganAt = Date.now();
+    await rm(dir, { recursive: true, force: true });
+    const uv = await findUv();
+    log(`building an environment for Python ${versionOf(interpreter)} with ${uv === null ? "pip" : "uv"}: ${requirements.lines.length} requirements`);
+    const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
+    try {
+      await buildEnvironment({ dir, interpreter, requirements, uv, log, timeoutMs });
+    } catch (error) {
+      await rm(dir, { recursive: true, force: true });
+      throw error;
+    }
+    const sizeBytes = await sizeOf(dir);
+    const complete: z.infer<typeof CompleteSchema> = { python: versionOf(interpreter), sizeBytes, builtAt: new Date().toISOString() };
+    await writeFile(join(dir, "edgeplane.json"), JSON.stringify(complete) + "\n");
+    log(`the environment is ready: ${Math.round(sizeBytes / 1e6)} MB in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`);
+  });
+}
+
+function modelEnv(cog: CogYaml): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const pair of cog.environment ?? []) {
+    const at = pair.indexOf("=");
+    env[pair.slice(0, at)] = pair.slice(at + 1);
+  }
+  const reference = predictorReference(cog);
+  if (reference !== undefined) env["EDGEPLANE_MODEL_REF"] = reference;
+  if (cog.concurrency?.max !== undefined) env["COG_MAX_CONCURRENCY"] = String(cog.concurrency.max);
+  return env;
+}
+
+/**
+ * The interpreter and the environment variables for a model's process, and warnings to show. Fast when nothing is to be installed or all of
+ * it is there. Throws EnvironmentProblem, whose message says what to do; nothing half-built stays behind.
+ */
+export async function prepareEnvironment(options: PrepareOptions): Promise<PreparedEnvironment> {
+  const { cog } = options;
+  const warnings: string[] = [];
+  const missing = await missingSystemPackages(cog.build.system_packages ?? []);
+  if (missing !== null) warnings.push(missing);
+  const requirements = await readRequirements(options.modelDir, cog);
+  if (requirements.buildCommands.length > 0 && options.allowBuildRun !== true) {
+    throw new EnvironmentProblem(
+      "cog.yaml has build.run, which would run commands on this host; the pool refuses it unless it was started with build.run allowed",
+    );
+  }
+  const plain = requirements.lines.length === 0 && requirements.buildCommands.length === 0;
+  const interpreter = await pickInterpreter(options, plain, warnings);
+  const env = modelEnv(cog);
+  if (plain) return { python: interpreter.path, env, warnings };
+  const name = `${interpreter.major}.${interpreter.minor}-${requirements.hash.slice(0, 24)}`;
+  const dir = join(options.stateDir, "environments", name);
+  await ensureBuilt(dir, interpreter, requirements, options);
+  env["VIRTUAL_ENV"] = dir;
+  env["PATH"] = `${join(dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}`;
+  return { python: pythonOf(dir), env, warnings };
+}
