@@ -1,0 +1,93 @@
+/** `definePlugin`: a plugin declared once, typed from its zod schema. */
+import type * as z from "zod";
+import type { Hook, Phase } from "./phases.ts";
+import type { ServiceName, Services } from "./services.ts";
+
+/** The contract's version. A plugin of another is refused when the settings are built. */
+export const PLUGIN_API_VERSION = 1;
+
+const DEFAULT_TIMEOUT_MS = 2000;
+
+/** What happens when a hook throws or runs out of time: `closed` refuses the request, `open` lets it through. */
+export type FailMode = "closed" | "open";
+
+export type SetupContext<Config, Needs extends ServiceName> = {
+  config: Config;
+  services: Pick<Services, Needs>;
+};
+
+/** One hook for each phase that the plugin names. */
+export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> };
+
+export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs extends ServiceName> = {
+  /** Lower-case letters, digits and hyphens; unique. */
+  name: string;
+  apiVersion: number;
+  /** Parses the plugin's settings; `{}` must be valid if the plugin shall be on by default. */
+  config: Config;
+  phases: readonly Phases[];
+  /** Plugins that run before this one in each phase they share, if they are on. */
+  after?: readonly string[];
+  /** Plugins that must be on; they run before this one too. */
+  requires?: readonly string[];
+  needs?: readonly Needs[];
+  /** `closed` unless stated: a guard that breaks, blocks. */
+  failMode?: FailMode;
+  /** How long one hook may take; 2,000 unless stated. */
+  timeoutMs?: number;
+  /** Runs once per settings version and isolate. */
+  setup(context: SetupContext<z.output<Config>, Needs>): HooksOf<Phases> | Promise<HooksOf<Phases>>;
+};
+
+/** A plugin as the kernel keeps it: the types of its config and services are closed over. */
+export type Plugin = {
+  readonly name: string;
+  readonly apiVersion: number;
+  readonly config: z.ZodType;
+  readonly phases: readonly Phase[];
+  readonly after: readonly string[];
+  readonly requires: readonly string[];
+  readonly needs: readonly ServiceName[];
+  readonly failMode: FailMode;
+  readonly timeoutMs: number;
+  /** Parses `settings` and sets the plugin up. Throws `z.ZodError` for settings that don't fit. */
+  readonly start: (settings: unknown, services: Services) => Promise<Partial<{ [P in Phase]: Hook<P> }>>;
+};
+
+/**
+ * Declares a plugin.
+ *
+ * @example
+ * export const maintenance = definePlugin({
+ *   name: "maintenance", apiVersion: 1, phases: ["admit"],
+ *   config: z.object({ closed: z.boolean().default(false) }),
+ *   setup: ({ config }) => ({
+ *     admit: () => (config.closed ? { verdict: "reject", code: "unavailable", message: "Closed for maintenance." } : proceed),
+ *   }),
+ * });
+ */
+export function definePlugin<
+  Config extends z.ZodType,
+  const Phases extends Phase,
+  const Needs extends ServiceName = never,
+>(spec: PluginSpec<Config, Phases, Needs>): Plugin {
+  return Object.freeze({
+    name: spec.name,
+    apiVersion: spec.apiVersion,
+    config: spec.config,
+    phases: spec.phases,
+    after: spec.after ?? [],
+    requires: spec.requires ?? [],
+    needs: spec.needs ?? [],
+    failMode: spec.failMode ?? "closed",
+    timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    start: async (settings: unknown, services: Services): Promise<Partial<{ [P in Phase]: Hook<P> }>> =>
+      spec.setup({ config: spec.config.parse(settings), services: pick(services, spec.needs ?? []) }),
+  });
+}
+
+function pick<Needs extends ServiceName>(services: Services, needs: readonly Needs[]): Pick<Services, Needs> {
+  const picked: Partial<Services> = {};
+  for (const name of needs) picked[name] = services[name];
+  return Object.freeze(picked) as Pick<Services, Needs>;
+}

@@ -1,0 +1,12 @@
+/** The services that a plugin may name in `needs`. It gets those, and no others. */
+import type { Principal } from "./phases.ts";
+
+/** Finds who a key belongs to. */
+export type KeyDirectory = {
+  /** Looks a key up by its SHA-256 in hexadecimal; null when there is none, or it was revoked. Throws when the store is away. */
+  find(hash: string): Promise<Principal | null>;
+};
+
+export type Services = { keys: KeyDirectory };
+export type ServiceName = keyof Services;
+export const serviceNames = ["keys"] as const satisfies readonly ServiceName[];

@@ -1,0 +1,73 @@
+/** Accounts: the tenants. Each begins with a secret that its webhooks are signed with. */
+import * as z from "zod";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
+import { newWebhookSecret } from "../webhooks/signature.ts";
+import { isUniqueViolation } from "./sql.ts";
+
+const CACHE_MS = 10_000;
+const CACHED_ACCOUNTS = 10_000;
+
+export const accountTypes = ["user", "organization"] as const;
+
+export const NewAccountSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits and hyphens, at most 63"),
+  type: z.enum(accountTypes).default("organization"),
+});
+
+const AccountRowSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    type: z.enum(accountTypes),
+    webhook_secret: z.string(),
+    created_at: z.number(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    name: row.name,
+    type: row.type,
+    webhookSecret: row.webhook_secret,
+    createdAt: row.created_at,
+  }));
+export type Account = z.output<typeof AccountRowSchema>;
+
+const cached = createTtlCache<Account>(CACHED_ACCOUNTS);
+
+/** Makes an account. Throws `invalid_request` when the name is taken. */
+export async function createAccount(db: D1Database, account: z.output<typeof NewAccountSchema>): Promise<Account> {
+  const created: Account = {
+    id: crypto.randomUUID(),
+    name: account.name,
+    type: account.type,
+    webhookSecret: newWebhookSecret(),
+    createdAt: Date.now(),
+  };
+  try {
+    await db
+      .prepare("INSERT INTO accounts (id, name, type, webhook_secret, created_at) VALUES (?, ?, ?, ?, ?)")
+      .bind(created.id, created.name, created.type, created.webhookSecret, created.createdAt)
+      .run();
+  } catch (cause) {
+    if (!isUniqueViolation(cause)) throw cause;
+    throw new EdgeplaneError("invalid_request", `The name "${account.name}" is taken.`, { cause });
+  }
+  return created;
+}
+
+/** Reads an account, by its id or its name; null when there is none. */
+export async function findAccount(db: D1Database, idOrName: string): Promise<Account | null> {
+  const known = cached.get(idOrName);
+  if (known !== undefined) return known;
+  const row = await db.prepare("SELECT * FROM accounts WHERE id = ?1 OR name = ?1").bind(idOrName).first();
+  if (row === null) return null;
+  const account = AccountRowSchema.parse(row);
+  cached.set(idOrName, account, CACHE_MS);
+  return account;
+}
+
+/** All accounts, oldest first. */
+export async function listAccounts(db: D1Database): Promise<Account[]> {
+  const { results } = await db.prepare("SELECT * FROM accounts ORDER BY created_at, id LIMIT 1000").all();
+  return results.map((row) => AccountRowSchema.parse(row));
+}

@@ -1,0 +1,93 @@
+/** API keys: made once, shown once, kept as a hash. */
+import * as z from "zod";
+import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
+import { scopes } from "../../plugins/kernel/phases.ts";
+import type { Principal } from "../../plugins/kernel/phases.ts";
+import type { KeyDirectory } from "../../plugins/kernel/services.ts";
+import { StringListColumnSchema } from "./sql.ts";
+
+const HINT_LENGTH = 4;
+
+export const NewKeySchema = z.strictObject({
+  account: z.string().min(1).max(64),
+  name: z.string().max(128).default(""),
+  scopes: z
+    .array(z.enum(scopes))
+    .min(1)
+    .default([...scopes]),
+});
+
+const KeyRowSchema = z
+  .object({
+    id: z.string(),
+    account_id: z.string(),
+    name: z.string(),
+    hint: z.string(),
+    scopes: StringListColumnSchema,
+    created_at: z.number(),
+    revoked_at: z.number().nullable(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    accountId: row.account_id,
+    name: row.name,
+    hint: row.hint,
+    scopes: scopes.filter((scope) => row.scopes.includes(scope)),
+    createdAt: row.created_at,
+    revokedAt: row.revoked_at,
+  }));
+export type ApiKey = z.output<typeof KeyRowSchema>;
+
+/** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. */
+export async function createApiKey(
+  db: D1Database,
+  accountId: string,
+  name: string,
+  granted: readonly (typeof scopes)[number][],
+): Promise<{ key: ApiKey; secret: string }> {
+  const secret = newSecret("ep_");
+  const key: ApiKey = {
+    id: crypto.randomUUID(),
+    accountId,
+    name,
+    hint: secret.slice(-HINT_LENGTH),
+    scopes: [...granted],
+    createdAt: Date.now(),
+    revokedAt: null,
+  };
+  await db
+    .prepare("INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)")
+    .bind(key.id, accountId, name, await sha256Hex(secret), key.hint, JSON.stringify(key.scopes), key.createdAt)
+    .run();
+  return { key, secret };
+}
+
+/** Revokes a key; false when there is none with this id. Isolates forget it within 10 s. */
+export async function revokeApiKey(db: D1Database, id: string): Promise<boolean> {
+  const { meta } = await db
+    .prepare("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+    .bind(Date.now(), id)
+    .run();
+  return meta.changes > 0;
+}
+
+/** The keys of an account, without their secrets. */
+export async function listApiKeys(db: D1Database, accountId: string): Promise<ApiKey[]> {
+  const { results } = await db
+    .prepare("SELECT * FROM api_keys WHERE account_id = ? ORDER BY created_at, id LIMIT 1000")
+    .bind(accountId)
+    .all();
+  return results.map((row) => KeyRowSchema.parse(row));
+}
+
+/** The service that plugins find keys with. It does not cache: that is the plugin's to decide. */
+export function createKeyDirectory(db: D1Database): KeyDirectory {
+  return {
+    async find(hash: string): Promise<Principal | null> {
+      const row = await db.prepare("SELECT * FROM api_keys WHERE hash = ? AND revoked_at IS NULL").bind(hash).first();
+      if (row === null) return null;
+      const key = KeyRowSchema.parse(row);
+      return { accountId: key.accountId, credentialId: key.id, scopes: key.scopes };
+    },
+  };
+}

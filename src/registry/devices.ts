@@ -1,0 +1,38 @@
+/** Hardware: the devices that pools have reported. */
+import * as z from "zod";
+import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
+import type { Device } from "../contract/channel.ts";
+import type { Env } from "../env.ts";
+
+const RECORDED_MS = 60_000;
+const CACHED_DEVICES = 500;
+
+const recorded = createTtlCache<true>(CACHED_DEVICES);
+
+export type Hardware = { sku: string; name: string };
+
+/** Records the kinds of device that a pool has. Costs nothing when this isolate did so within a minute. */
+export async function registerDevices(env: Pick<Env, "DB">, devices: readonly Device[]): Promise<void> {
+  const kinds = new Map(devices.map((device) => [skuOf(device), device.name]));
+  const fresh = [...kinds].filter(([sku]) => recorded.get(sku) === undefined);
+  if (fresh.length === 0) return;
+  const statement = env.DB.prepare(
+    "INSERT INTO devices (sku, name, seen_at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET name = ?2, seen_at = ?3",
+  );
+  await env.DB.batch(fresh.map(([sku, name]) => statement.bind(sku, name, Date.now())));
+  for (const [sku] of fresh) recorded.set(sku, true, RECORDED_MS);
+}
+
+/** All kinds of device that pools have reported, in Replicate's form. */
+export async function listHardware(db: D1Database): Promise<Hardware[]> {
+  const { results } = await db.prepare("SELECT sku, name FROM devices ORDER BY sku LIMIT 1000").all();
+  return results.map((row) => z.object({ sku: z.string(), name: z.string() }).parse(row));
+}
+
+function skuOf(device: Device): string {
+  if (device.kind === "cpu") return "cpu";
+  return device.name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+}

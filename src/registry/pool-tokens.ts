@@ -1,0 +1,102 @@
+/** Pool tokens: what a GPU host holds. Scoped to lanes; says nothing about tenants. */
+import * as z from "zod";
+import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
+import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
+import { LaneNameSchema } from "../contract/job.ts";
+import type { Env } from "../env.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
+import { StringListColumnSchema } from "./sql.ts";
+
+const TOKEN_PATTERN = /^epp_[A-Za-z0-9_-]{43}$/;
+const HINT_LENGTH = 4;
+const CACHE_MS = 10_000;
+const UNKNOWN_CACHE_MS = 2000;
+const CACHED_TOKENS = 2000;
+
+export const NewPoolTokenSchema = z.strictObject({
+  name: z.string().max(128).default(""),
+  lanes: z.array(LaneNameSchema).min(1).max(64).default(["default"]),
+  may_register_models: z.boolean().default(false),
+});
+
+const TokenRowSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    hint: z.string(),
+    lanes: StringListColumnSchema,
+    may_register_models: z.number(),
+    created_at: z.number(),
+    revoked_at: z.number().nullable(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    name: row.name,
+    hint: row.hint,
+    lanes: row.lanes,
+    mayRegisterModels: row.may_register_models === 1,
+    createdAt: row.created_at,
+    revokedAt: row.revoked_at,
+  }));
+export type PoolToken = z.output<typeof TokenRowSchema>;
+
+const cached = createTtlCache<PoolIdentity | null>(CACHED_TOKENS);
+
+/** Makes a pool token (`epp_…`). `secret` is the token itself: nobody can read it again. */
+export async function createPoolToken(
+  db: D1Database,
+  wanted: z.output<typeof NewPoolTokenSchema>,
+): Promise<{ token: PoolToken; secret: string }> {
+  const secret = newSecret("epp_");
+  const token: PoolToken = {
+    id: crypto.randomUUID(),
+    name: wanted.name,
+    hint: secret.slice(-HINT_LENGTH),
+    lanes: wanted.lanes,
+    mayRegisterModels: wanted.may_register_models,
+    createdAt: Date.now(),
+    revokedAt: null,
+  };
+  const hash = await sha256Hex(secret);
+  const lanes = JSON.stringify(token.lanes);
+  await db
+    .prepare(
+      "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(token.id, token.name, hash, token.hint, lanes, token.mayRegisterModels ? 1 : 0, token.createdAt)
+    .run();
+  return { token, secret };
+}
+
+/** Revokes a pool token; false when there is none with this id. Isolates forget it within 10 s. */
+export async function revokePoolToken(db: D1Database, id: string): Promise<boolean> {
+  const { meta } = await db
+    .prepare("UPDATE pool_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+    .bind(Date.now(), id)
+    .run();
+  return meta.changes > 0;
+}
+
+/** All pool tokens, without their secrets. */
+export async function listPoolTokens(db: D1Database): Promise<PoolToken[]> {
+  const { results } = await db.prepare("SELECT * FROM pool_tokens ORDER BY created_at, id LIMIT 1000").all();
+  return results.map((row) => TokenRowSchema.parse(row));
+}
+
+/** Who a pool token is; null when it is unknown or revoked. Remembered for at most 10 s in the isolate. */
+export async function identifyPool(env: Pick<Env, "DB">, token: string): Promise<PoolIdentity | null> {
+  if (!TOKEN_PATTERN.test(token)) return null;
+  const known = cached.get(token);
+  if (known !== undefined) return known;
+  const row = await env.DB.prepare("SELECT * FROM pool_tokens WHERE hash = ? AND revoked_at IS NULL")
+    .bind(await sha256Hex(token))
+    .first();
+  if (row === null) {
+    cached.set(token, null, UNKNOWN_CACHE_MS);
+    return null;
+  }
+  const found = TokenRowSchema.parse(row);
+  const identity = { poolTokenId: found.id, lanes: found.lanes, mayRegisterModels: found.mayRegisterModels };
+  cached.set(token, identity, CACHE_MS);
+  return identity;
+}

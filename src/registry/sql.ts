@@ -1,0 +1,10 @@
+/** What the registry's tables share. */
+import * as z from "zod";
+
+/** Whether D1 refused a row because a unique value is taken. */
+export function isUniqueViolation(thrown: unknown): boolean {
+  return thrown instanceof Error && thrown.message.includes("UNIQUE constraint failed");
+}
+
+/** A column that holds a JSON list of strings. */
+export const StringListColumnSchema = z.string().transform((text) => z.array(z.string()).parse(JSON.parse(text)));

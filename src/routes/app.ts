@@ -1,0 +1,45 @@
+/** What all routes share: the context's types, and the calls that they make into the shards. */
+import type { Context } from "hono";
+import type { Principal } from "../../plugins/kernel/phases.ts";
+import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
+import type { EventsReply, EventsRequest } from "../contract/event.ts";
+import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
+import type { Submission, SubmitAnswer } from "../shard/types.ts";
+
+export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity };
+export type App = { Bindings: Env; Variables: Variables };
+export type AppContext = Context<App>;
+
+/** An entry of an account's list: its place in the order. */
+export type ListEntry = { id: string; createdAt: number };
+
+/** The calls into shards that routes make; `src/shard/client.ts` has them. */
+export type ShardPort = {
+  submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer>;
+  getPrediction(env: Env, id: string, accountId: string, holdMs: number): Promise<PredictionSnapshot | null>;
+  cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
+  /** Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown. */
+  openStream(
+    env: Env,
+    id: string,
+    accountId: string | null,
+    afterSeq: number,
+  ): Promise<ReadableStream<Uint8Array> | null>;
+  listPredictions(
+    env: Env,
+    accountId: string,
+    request: {
+      direction: "older" | "newer";
+      from: ListEntry | null;
+      limit: number;
+      createdAfter: number | null;
+      createdBefore: number | null;
+    },
+  ): Promise<{ entries: ListEntry[]; predictions: PredictionSnapshot[]; more: boolean }>;
+  claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
+  deliverEvents(env: Env, request: EventsRequest, scope: { lanes: string[] }): Promise<EventsReply>;
+  /** Whether `token` is the prediction's latest claim and may still read and write its blobs. */
+  verifyClaim(env: Env, id: string, token: string): Promise<boolean>;
+};

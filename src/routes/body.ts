@@ -1,0 +1,93 @@
+/** Reading bodies, within limits and with errors that say what is wrong. */
+import * as z from "zod";
+import { EdgeplaneError } from "../contract/errors.ts";
+import type { InvalidField } from "../contract/errors.ts";
+
+/** The largest JSON body of the client API; files go up as files. */
+export const MAX_JSON_BYTES = 16 * 1024 * 1024;
+
+const MAX_NESTING = 128;
+const MAX_ISSUES = 20;
+
+/**
+ * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced), `invalid_json`, or
+ * `invalid_request` for a value that is nested deeper than 128 levels.
+ */
+export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
+  const text = await readText(request, maxBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const detail = text.trim() === "" ? "The body is empty." : `The body can't be parsed as JSON (${String(cause)}).`;
+    throw new EdgeplaneError("invalid_json", cut(detail), { cause });
+  }
+  if (!nestsWithin(value, MAX_NESTING)) {
+    throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
+  }
+  return value;
+}
+
+/** Reads a body as text of at most `maxBytes`. Throws `payload_too_large` or `invalid_json` (not UTF-8). */
+export async function readText(request: Request, maxBytes: number): Promise<string> {
+  const announced = request.headers.get("content-length");
+  if (announced !== null && Number(announced) > maxBytes) throw tooLarge(maxBytes);
+  if (request.body === null) return "";
+  const bytes = announced === null ? await readCounted(request.body, maxBytes) : await request.arrayBuffer();
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch (cause) {
+    throw new EdgeplaneError("invalid_json", "The body is not UTF-8.", { cause });
+  }
+}
+
+/**
+ * Parses `value` with `schema`. Throws `invalid_input` with a field for each problem; `where` is put in front of the
+ * field names.
+ */
+export function parseWith<Schema extends z.ZodType>(schema: Schema, value: unknown, where = ""): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const invalidFields = parsed.error.issues.slice(0, MAX_ISSUES).map((issue) => toField(issue, where));
+  const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
+  throw new EdgeplaneError("invalid_input", detail, { invalidFields });
+}
+
+function toField(issue: z.core.$ZodIssue, where: string): InvalidField {
+  const path = [where, ...issue.path.map(String)].filter((part) => part !== "").join(".");
+  return { field: path === "" ? "body" : path, description: issue.message };
+}
+
+async function readCounted(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  const all = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return all;
+}
+
+function nestsWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  if (levels === 0) return false;
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+    if (typeof inner === "object" && inner !== null && !nestsWithin(inner, levels - 1)) return false;
+  }
+  return true;
+}
+
+function tooLarge(maxBytes: number): EdgeplaneError {
+  return new EdgeplaneError("payload_too_large", `The body may have at most ${maxBytes} bytes.`);
+}
+
+function cut(text: string): string {
+  return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+}

@@ -1,0 +1,56 @@
+/** The Worker's routes, assembled. */
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { requestIdOf } from "../telemetry/trace.ts";
+import { adminRoutes } from "./admin/admin.ts";
+import type { App, AppContext, ShardPort } from "./app.ts";
+import { outputRoutes } from "./outputs.ts";
+import { poolRoutes } from "./pool/pool.ts";
+import { problemResponse } from "./problem.ts";
+import { absentRoutes } from "./replicate/absent.ts";
+import { accountRoutes } from "./replicate/account.ts";
+import { modelRoutes } from "./replicate/models.ts";
+import { predictionRoutes } from "./replicate/predictions.ts";
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
+const EXPOSED_HEADERS = ["x-request-id", "retry-after", "location", "idempotent-replayed"];
+
+/** Returns the app whose `fetch` the Worker exports. */
+export function createApp(shard: ShardPort): Hono<App> {
+  const app = new Hono<App>();
+
+  app.use(async function requestId(c, next) {
+    const id = requestIdOf(c.req.header("x-request-id"));
+    c.set("requestId", id);
+    c.header("x-request-id", id);
+    await next();
+  });
+  app.use("/v1/*", cors({ origin: "*", allowMethods: METHODS, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+
+  app.get("/", (c) => c.json({ name: "edgeplane", docs: "docs/api.md", api: "/v1", health: "/healthz" }));
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+
+  app.route("/v1/predictions", predictionRoutes(shard));
+  app.route("/v1/models", modelRoutes(shard));
+  app.route("/v1/outputs", outputRoutes());
+  app.route("/v1", accountRoutes());
+  app.route("/v1", absentRoutes());
+  app.route("/pool/v1", poolRoutes(shard));
+  app.route("/admin/v1", adminRoutes());
+
+  app.notFound((c) => problemResponse(c, unmatched(app, c)));
+  app.onError((thrown, c) => problemResponse(c, thrown));
+  return app;
+}
+
+/** 405 with `Allow` when the address is there for other methods, else 404. */
+function unmatched(app: Hono<App>, c: AppContext): EdgeplaneError {
+  const allowed = METHODS.filter((method) =>
+    app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method),
+  );
+  if (allowed.length === 0) return new EdgeplaneError("not_found", "There is nothing at this address.");
+  if (allowed.includes("GET")) allowed.push("HEAD");
+  const allow = [...allowed, "OPTIONS"].join(", ");
+  return new EdgeplaneError("method_not_allowed", `This address takes ${allow}.`, { headers: { allow } });
+}

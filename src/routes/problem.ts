@@ -1,0 +1,66 @@
+/**
+ * Errors as answers: problem details (RFC 9457) in the shape that Replicate's clients know (`detail`, `title`, `status`,
+ * `invalid_fields`), with our `code`, what to do about it, and the request's id.
+ */
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { EdgeplaneError, errorTable } from "../contract/errors.ts";
+import type { InvalidField } from "../contract/errors.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import type { AppContext } from "./app.ts";
+
+export type Problem = {
+  title: string;
+  detail: string;
+  status: number;
+  code: string;
+  remedy: string;
+  request_id: string;
+  invalid_fields?: { type: string; field: string; description: string }[];
+};
+
+const FIRST_SERVER_ERROR = 500;
+
+/** Answers an error that was thrown by a route. What is not an `EdgeplaneError` is logged, and told as `internal`. */
+export function problemResponse(c: AppContext, thrown: unknown): Response {
+  const error = toEdgeplaneError(thrown);
+  if (error.status >= FIRST_SERVER_ERROR) {
+    log.error("request_failed", {
+      requestId: c.get("requestId"),
+      method: c.req.method,
+      path: c.req.path,
+      code: error.code,
+      reason: reasonOf(error.options.cause ?? error),
+    });
+  }
+  const { invalidFields, retryAfterMs, headers } = error.options;
+  const problem: Problem = {
+    title: errorTable[error.code].title,
+    detail: error.message,
+    status: error.status,
+    code: error.code,
+    remedy: errorTable[error.code].remedy,
+    request_id: c.get("requestId"),
+    ...(invalidFields === undefined ? {} : { invalid_fields: invalidFields.map(withType) }),
+  };
+  const all: Record<string, string> = { ...headers, "content-type": "application/problem+json" };
+  if (error.status === 401) all["www-authenticate"] = 'Bearer realm="edgeplane"';
+  const retryMs = retryAfterMs ?? (error.status === 503 ? 1000 : undefined);
+  if (retryMs !== undefined) all["retry-after"] = String(Math.max(1, Math.ceil(retryMs / 1000)));
+  return c.body(JSON.stringify(problem), error.status as ContentfulStatusCode, all);
+}
+
+function toEdgeplaneError(thrown: unknown): EdgeplaneError {
+  if (thrown instanceof EdgeplaneError) return thrown;
+  if (isOverload(thrown)) return new EdgeplaneError("unavailable", "The gateway is busy.", { cause: thrown });
+  return new EdgeplaneError("internal", "The gateway failed to answer this request.", { cause: thrown });
+}
+
+/** Durable Objects mark errors that a later try may not meet: https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
+function isOverload(thrown: unknown): boolean {
+  if (!(thrown instanceof Error)) return false;
+  return ("overloaded" in thrown && thrown.overloaded === true) || ("retryable" in thrown && thrown.retryable === true);
+}
+
+function withType(field: InvalidField): { type: string; field: string; description: string } {
+  return { type: "invalid", field: field.field, description: field.description };
+}

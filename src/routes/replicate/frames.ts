@@ -1,0 +1,88 @@
+/** The shard's frames, turned into the events of Replicate's stream and of Cog's. */
+import type { Json } from "../../contract/prediction.ts";
+import type { StreamFrame } from "../../shard/types.ts";
+import type { ServerSentEvent } from "./sse.ts";
+
+/** Fetches what a frame only refers to. */
+export type FrameSources = {
+  /** The output that is stored as a blob. */
+  blob(key: string): Promise<Json>;
+  /** The finished prediction, as `GET` shows it. */
+  prediction(): Promise<unknown>;
+};
+
+/** Turns one frame into events; `resumed` frames were seen before and only count. */
+export type FrameTranslator = (frame: StreamFrame, resumed: boolean) => Promise<ServerSentEvent[]>;
+
+const GONE = { detail: "What came before is gone; `GET` the prediction for its whole output.", code: "not_found" };
+
+/**
+ * Replicate's events (https://replicate.com/docs/topics/predictions/streaming): `output` with the chunk as it is, `logs`,
+ * `error`, and `done` with `{}` or a reason.
+ */
+export function createReplicateTranslator(id: string, sources: FrameSources): FrameTranslator {
+  let outputs = 0;
+  return async (frame, resumed) => {
+    const { seq, data } = frame;
+    if (frame.type === "output") outputs += 1;
+    if (resumed) return [];
+    if (frame.type === "output") return [{ event: "output", data: textOf(data), id: seq }];
+    if (frame.type === "log") return [{ event: "logs", data: textOf(data), id: seq }];
+    if (frame.type === "gone") return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
+    if (frame.type !== "completed") return [];
+    const end = fieldsOf(data);
+    const events: ServerSentEvent[] = [];
+    const blob = end["outputBlob"];
+    if (outputs === 0 && typeof blob === "string") {
+      events.push({ event: "output", data: textOf(await sources.blob(blob)), id: seq });
+    }
+    const status = end["status"];
+    const failed = status === "failed" || status === "aborted";
+    if (failed) {
+      const error = fieldsOf(end["error"] ?? null);
+      const detail = error["message"] ?? `The prediction ${id} ended as ${status}.`;
+      events.push({ event: "error", data: JSON.stringify({ detail, code: error["code"] ?? null }), id: seq });
+    }
+    const done = failed ? { reason: "error" } : status === "canceled" ? { reason: "canceled" } : {};
+    events.push({ event: "done", data: JSON.stringify(done), id: seq });
+    return events;
+  };
+}
+
+/** Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`, `completed`. */
+export function createCogTranslator(id: string, sources: FrameSources): FrameTranslator {
+  let index = 0;
+  return async (frame, resumed) => {
+    const { seq, data } = frame;
+    const position = index;
+    if (frame.type === "output") index += 1;
+    if (resumed) return [];
+    const event = (name: string, value: unknown): ServerSentEvent => ({
+      event: name,
+      data: JSON.stringify(value),
+      id: seq,
+    });
+    switch (frame.type) {
+      case "start":
+        return [event("start", { id, status: "processing" })];
+      case "output":
+        return [event("output", { chunk: data, index: position })];
+      case "log":
+        return [event("log", { source: "stdout", data })];
+      case "metric":
+        return Object.entries(fieldsOf(data)).map(([name, value]) => event("metric", { name, value, mode: "replace" }));
+      case "completed":
+        return [event("completed", await sources.prediction())];
+      case "gone":
+        return [event("error", GONE)];
+    }
+  };
+}
+
+function textOf(data: Json): string {
+  return typeof data === "string" ? data : JSON.stringify(data);
+}
+
+function fieldsOf(value: Json): { [key: string]: Json } {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+}

@@ -1,0 +1,118 @@
+/** `/v1/predictions`: create, read, list, cancel, stream. https://replicate.com/docs/reference/http */
+import { Hono } from "hono";
+import { derivedPredictionId, isPredictionId } from "../../contract/ids.ts";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { PredictionSnapshot } from "../../contract/prediction.ts";
+import type { PredictionView } from "../../contract/present.ts";
+import { presentPrediction, streamResource } from "../../contract/present.ts";
+import { keyFor } from "../../contract/signing.ts";
+import { verifyLink } from "../../contract/signed-links.ts";
+import type { App, AppContext, ShardPort } from "../app.ts";
+import { authenticate, requireScope } from "../authenticate.ts";
+import { createPrediction, ownKey } from "./create.ts";
+import { decodeCursor } from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import { pageOf } from "./page.ts";
+import type { Page } from "./page.ts";
+import { openEventStream } from "./stream.ts";
+import { showWhole } from "./view.ts";
+
+/** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */
+const HOLD_MS = 1000;
+const PAGE_SIZE = 100;
+const OWN_ID = /^[A-Za-z0-9._~-]{1,128}$/;
+
+export function predictionRoutes(shard: ShardPort): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.post("/", requireScope("predictions:write"), (c) => createPrediction(c, shard, {}));
+
+  routes.put("/:id", requireScope("predictions:write"), (c) => {
+    const ownId = c.req.param("id");
+    if (OWN_ID.test(ownId)) return createPrediction(c, shard, { ownId });
+    throw new EdgeplaneError("invalid_request", "An id takes 1 to 128 letters, digits, `.`, `_`, `~` and `-`.");
+  });
+
+  routes.get("/", requireScope("predictions:read"), async (c) => {
+    return c.json(await listPage(c, shard));
+  });
+
+  routes.get("/:id", requireScope("predictions:read"), async (c) => {
+    const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
+    const { accountId } = c.get("principal");
+    const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
+    return c.json(await showWhole(c.env, prediction));
+  });
+
+  routes.post("/:id/cancel", requireScope("predictions:write"), async (c) => {
+    const { accountId } = c.get("principal");
+    const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
+    return c.json(await showWhole(c.env, prediction));
+  });
+
+  routes.get("/:id/stream", async (c) => {
+    const id = c.req.param("id");
+    if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw notFound();
+    const link = { expires: c.req.query("expires"), signature: c.req.query("signature") };
+    const signed =
+      link.signature !== undefined &&
+      (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), link, Date.now()));
+    if (!signed) await authenticate(c, "predictions:read");
+    return openEventStream(c, shard, id, "replicate", signed);
+  });
+
+  return routes;
+}
+
+/** The page that the query asks for: behind a `cursor`, within `created_after` and `created_before`. */
+async function listPage(c: AppContext, shard: ShardPort): Promise<Page<PredictionView>> {
+  const cursor = decodeCursor(c.req.query("cursor"));
+  const direction = cursor?.direction === "previous" ? "newer" : "older";
+  const { entries, predictions, more } = await shard.listPredictions(c.env, c.get("principal").accountId, {
+    direction,
+    from: cursor === null ? null : { id: cursor.id, createdAt: cursor.createdAt },
+    limit: PAGE_SIZE,
+    createdAfter: timeOf(c, "created_after"),
+    createdBefore: timeOf(c, "created_before"),
+  });
+  const results = await Promise.all(predictions.map((one) => presentPrediction(one, c.env.EDGEPLANE_SECRET)));
+  const [first, last] = [entries[0], entries.at(-1)];
+  const hasNext = last !== undefined && (direction === "newer" || more);
+  const hasPrevious = first !== undefined && (direction === "newer" ? more : cursor !== null);
+  const next: Cursor | null = hasNext ? { direction: "next", createdAt: last.createdAt, id: last.id } : null;
+  const previous: Cursor | null = hasPrevious
+    ? { direction: "previous", createdAt: first.createdAt, id: first.id }
+    : null;
+  return pageOf(c.req.url, results, next, previous);
+}
+
+/** A time of the query, ISO 8601, in milliseconds since the epoch; null when it is absent. */
+function timeOf(c: AppContext, name: string): number | null {
+  const text = c.req.query(name);
+  if (text === undefined) return null;
+  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(at)) return at;
+  throw new EdgeplaneError("invalid_request", `\`${name}\` takes a time such as 2026-01-31T12:00:00Z.`);
+}
+
+/** Finds the account's prediction that the path names: by our id, or by the id that the client gave it with `PUT`. */
+async function findOwn(
+  c: AppContext,
+  find: (id: string) => Promise<PredictionSnapshot | null>,
+): Promise<PredictionSnapshot> {
+  const named = c.req.param("id") ?? "";
+  const shards = Number(c.env.SHARD_COUNT);
+  const direct = isPredictionId(named, shards) ? await find(named) : null;
+  if (direct !== null) return direct;
+  if (!OWN_ID.test(named)) throw notFound();
+  const { accountId } = c.get("principal");
+  const derived = await find(
+    await derivedPredictionId(await keyFor(c.env.EDGEPLANE_SECRET, "ids"), accountId, ownKey(named), shards),
+  );
+  if (derived !== null) return derived;
+  throw notFound();
+}
+
+function notFound(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "There is no such prediction.");
+}

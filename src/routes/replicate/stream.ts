@@ -1,0 +1,125 @@
+/**
+ * A prediction's events as a response. The Worker reads the shard's frames and writes events; when the shard is reset, or
+ * cut this reader because its client was slow, it attaches again behind the last frame that it wrote.
+ */
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { StreamFrame } from "../../shard/types.ts";
+import { readJsonBlob } from "../../storage/blobs.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
+import type { AppContext, ShardPort } from "../app.ts";
+import { createCogTranslator, createReplicateTranslator } from "./frames.ts";
+import type { FrameSources, FrameTranslator } from "./frames.ts";
+import { readLines } from "./ndjson.ts";
+import { formatEvent, KEEP_ALIVE } from "./sse.ts";
+import { showWhole } from "./view.ts";
+
+const KEEP_ALIVE_MS = 15_000;
+/** How often in a row it attaches again without having got anything new. */
+const MAX_BARREN_ATTACHES = 10;
+const ATTACH_PAUSE_MS = 200;
+
+const FrameSchema: z.ZodType<StreamFrame> = z.object({
+  seq: z.number(),
+  type: z.enum(["start", "output", "log", "metric", "completed", "gone"]),
+  data: z.custom<StreamFrame["data"]>(),
+});
+
+const headers = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
+
+/**
+ * Answers a prediction's events in the form of `dialect`, from behind the request's `Last-Event-ID`. Throws `not_found`, or
+ * `invalid_request` for an id that we didn't send. `bySignedLink`: the caller showed a link instead of a key.
+ */
+export async function openEventStream(
+  c: AppContext,
+  shard: ShardPort,
+  id: string,
+  dialect: "replicate" | "cog",
+  bySignedLink = false,
+): Promise<Response> {
+  const afterSeq = lastEventId(c.req.header("last-event-id"));
+  const accountId = bySignedLink ? null : c.get("principal").accountId;
+  const attach = (after: number) => shard.openStream(c.env, id, accountId, after);
+  const first = await attach(0);
+  if (first === null) throw new EdgeplaneError("not_found", "There is no such prediction.");
+  const sources: FrameSources = {
+    blob: (key) => readJsonBlob(c.env.BLOBS, key),
+    prediction: async () => {
+      const prediction = accountId === null ? null : await shard.getPrediction(c.env, id, accountId, 0);
+      return prediction === null ? null : showWhole(c.env, prediction);
+    },
+  };
+  const translate = dialect === "cog" ? createCogTranslator(id, sources) : createReplicateTranslator(id, sources);
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const sent = pump({ first, attach, translate, afterSeq, writer: writable.getWriter() }).catch((thrown: unknown) => {
+    log.warn("stream_ended_early", { requestId: c.get("requestId"), predictionId: id, reason: reasonOf(thrown) });
+  });
+  c.executionCtx.waitUntil(sent);
+  return new Response(readable, { headers });
+}
+
+type Pump = {
+  first: ReadableStream<Uint8Array>;
+  attach(afterSeq: number): Promise<ReadableStream<Uint8Array> | null>;
+  translate: FrameTranslator;
+  afterSeq: number;
+  writer: WritableStreamDefaultWriter<Uint8Array>;
+};
+
+async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promise<void> {
+  const encoder = new TextEncoder();
+  const keepAlive = setInterval(() => {
+    writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
+  }, KEEP_ALIVE_MS);
+  let source: ReadableStream<Uint8Array> | null = first;
+  let lastSeq = -1;
+  let barren = 0;
+  try {
+    while (source !== null && barren <= MAX_BARREN_ATTACHES) {
+      barren += 1;
+      try {
+        for await (const line of readLines(source)) {
+          const frame = FrameSchema.parse(JSON.parse(line));
+          if (frame.seq <= lastSeq) continue;
+          barren = 0;
+          lastSeq = frame.seq;
+          const resumed = afterSeq > 0 && frame.seq <= afterSeq && frame.type !== "completed";
+          const events = await translate(frame, resumed);
+          if (events.length > 0) await writer.write(encoder.encode(events.map(formatEvent).join("")));
+          if (frame.type === "completed" || frame.type === "gone") return;
+        }
+      } catch (thrown) {
+        if (await isClosed(writer)) return;
+        log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
+      }
+      await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
+      source = await attach(Math.max(0, lastSeq));
+    }
+  } finally {
+    clearInterval(keepAlive);
+    await writer.close().catch(() => {});
+  }
+}
+
+/** Whether the client has gone: its side of the pipe is closed or broken. */
+async function isClosed(writer: WritableStreamDefaultWriter<Uint8Array>): Promise<boolean> {
+  return Promise.race([
+    writer.closed.then(
+      () => true,
+      () => true,
+    ),
+    Promise.resolve(false),
+  ]);
+}
+
+/** The seq that `Last-Event-ID` names; 0 when it is absent. Throws `invalid_request` when it is none of ours. */
+export function lastEventId(header: string | undefined): number {
+  if (header === undefined || header === "") return 0;
+  if (/^\d{1,15}$/.test(header)) return Number(header);
+  throw new EdgeplaneError("invalid_request", "`Last-Event-ID` is not the id of one of this stream's events.");
+}

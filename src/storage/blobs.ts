@@ -1,0 +1,48 @@
+/**
+ * Blobs: inputs and outputs that are too large for a row. Keys begin with the prediction's id; an output's key carries the
+ * token of the claim that made it, so that a lost attempt can't overwrite what the winner stored.
+ *
+ *   predictions/<id>/input/<name>          what the client sent
+ *   predictions/<id>/output/<token>/<name> what a claim made
+ */
+import type { Json } from "../contract/prediction.ts";
+
+/** Inputs above this go to a blob; below, they travel inside the record. */
+export const INLINE_INPUT_BYTES = 16 * 1024;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const LIST_LIMIT = 500;
+
+export function inputBlobKey(id: string, name: string): string {
+  return `predictions/${id}/input/${name}`;
+}
+
+/** What a claim's blobs begin with. */
+export function outputBlobPrefix(id: string, token: string): string {
+  return `predictions/${id}/output/${token}/`;
+}
+
+/** Whether `name` can be the last part of a key. */
+export function isBlobName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/** The path, relative to the edge, where the claim `token` reads the input that is stored under `key`. */
+export function poolInputPath(id: string, token: string, key: string): string {
+  return `/pool/v1/blobs/${id}/${token}/${key.slice(key.lastIndexOf("/") + 1)}`;
+}
+
+/** Reads a blob of JSON; null when it is gone. */
+export async function readJsonBlob(bucket: R2Bucket, key: string): Promise<Json> {
+  const object = await bucket.get(key);
+  return object === null ? null : await object.json<Json>();
+}
+
+/** Deletes all that was stored for a prediction: its input and every attempt's output. */
+export async function deletePredictionBlobs(bucket: R2Bucket, id: string): Promise<void> {
+  for (;;) {
+    const page = await bucket.list({ prefix: `predictions/${id}/`, limit: LIST_LIMIT });
+    if (page.objects.length > 0) await bucket.delete(page.objects.map((object) => object.key));
+    if (!page.truncated) return;
+  }
+}
