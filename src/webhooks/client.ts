@@ -1,0 +1,73 @@
+/** How the rest of the edge reaches the senders: one object per receiver's host. */
+import type { Env } from "../env.ts";
+import { checkTarget } from "./target.ts";
+import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
+
+const MAX_MESSAGES = 500;
+const MAX_CHARS = 1_000_000;
+/** Calls at a time: the platform gives a context six connections. */
+const MAX_CALLS = 4;
+/** The object that keeps the log of messages whose URL names no host that may be called. */
+const REFUSED = "refused";
+
+type Senders = Pick<Env, "WEBHOOKS" | "ALLOW_LOOPBACK_TARGETS">;
+
+/**
+ * Hands messages to their senders; when it resolves, all are durable there. Rejects once every call has ended and one of them
+ * failed: handing all of them over again is harmless, as each counts once by its `webhookId`.
+ */
+export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMessage[]): Promise<void> {
+  const batches = batchByHost(env, messages);
+  const failures: unknown[] = [];
+  for (let start = 0; start < batches.length; start += MAX_CALLS) {
+    const calls = batches
+      .slice(start, start + MAX_CALLS)
+      .map(({ host, batch }) => env.WEBHOOKS.getByName(host).enqueue(batch));
+    for (const call of await Promise.allSettled(calls)) if (call.status === "rejected") failures.push(call.reason);
+  }
+  if (failures.length > 0)
+    throw new Error(`${failures.length} webhook senders could not be reached`, { cause: failures[0] });
+}
+
+/** The delivery log of a prediction whose webhook is `url`. */
+export async function webhookDeliveries(env: Senders, url: string, predictionId: string): Promise<Delivery[]> {
+  return env.WEBHOOKS.getByName(hostOf(env, url)).deliveries(predictionId);
+}
+
+/** Sends a message of a prediction whose webhook is `url` again. The caller has checked whose prediction it is. */
+export async function redeliverWebhook(
+  env: Senders,
+  url: string,
+  predictionId: string,
+  webhookId: string,
+): Promise<RedeliverAnswer> {
+  return env.WEBHOOKS.getByName(hostOf(env, url)).redeliver(predictionId, webhookId);
+}
+
+/** Messages by host, in batches that a call may carry. Exported for its tests. */
+export function batchByHost(
+  env: Pick<Env, "ALLOW_LOOPBACK_TARGETS">,
+  messages: readonly WebhookMessage[],
+): { host: string; batch: WebhookMessage[] }[] {
+  const batches: { host: string; batch: WebhookMessage[] }[] = [];
+  const last = new Map<string, { batch: WebhookMessage[]; chars: number }>();
+  for (const message of messages) {
+    const host = hostOf(env, message.url);
+    const open = last.get(host);
+    const chars = message.body.length + message.url.length;
+    if (open !== undefined && open.batch.length < MAX_MESSAGES && open.chars + chars <= MAX_CHARS) {
+      open.batch.push(message);
+      open.chars += chars;
+    } else {
+      const batch = [message];
+      batches.push({ host, batch });
+      last.set(host, { batch, chars });
+    }
+  }
+  return batches;
+}
+
+function hostOf(env: Pick<Env, "ALLOW_LOOPBACK_TARGETS">, url: string): string {
+  const target = checkTarget(url, { allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1" });
+  return target.ok ? target.host : REFUSED;
+}

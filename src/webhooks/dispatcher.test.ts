@@ -1,0 +1,380 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import type { Outbound, Outcome } from "./attempt.ts";
+import { Dispatcher, defaultLimits } from "./dispatcher.ts";
+import type { Limits } from "./dispatcher.ts";
+import { INTERIM_TRIES_BEFORE_COMPLETED, retryDelaysMs } from "./schedule.ts";
+import { INLINE_BODY_CHARS, LOG_KEPT_MS, createStore } from "./store.ts";
+import type { WebhookMessage } from "./types.ts";
+
+const START_AT = 1_800_000_000_000;
+const HOUR_MS = 3_600_000;
+
+type Answer = Partial<Outcome> & { afterMs?: number };
+
+/** A dispatcher on a clock of its own: `run` lets time pass, alarm by alarm. */
+function createWorld(answer: (message: Outbound, now: number) => Answer, limits: Partial<Limits> = {}) {
+  let now = START_AT;
+  let alarmAt: number | null = null;
+  const sql = memorySql();
+  const store = createStore(sql);
+  const sent: { webhookId: string; at: number; body: string }[] = [];
+  const timers: { at: number; run: () => void }[] = [];
+  let mostInFlight = 0;
+  let inFlight = 0;
+  const create = () =>
+    new Dispatcher({
+      store,
+      limits: { ...defaultLimits, ...limits },
+      now: () => now,
+      random: () => 0.5,
+      transaction: (change) => change(),
+      wakeAt: (at) => {
+        if (alarmAt === null || at < alarmAt) alarmAt = at;
+      },
+      attempt: async (message) => {
+        sent.push({ webhookId: message.webhookId, at: now, body: message.body });
+        inFlight += 1;
+        mostInFlight = Math.max(mostInFlight, inFlight);
+        const { afterMs = 0, ...outcome } = answer(message, now);
+        await new Promise<void>((run) => timers.push({ at: now + afterMs, run }));
+        inFlight -= 1;
+        return {
+          result: "delivered",
+          status: 200,
+          error: null,
+          response: "",
+          retryAfterMs: null,
+          hostFailed: false,
+          ...outcome,
+        };
+      },
+    });
+  let dispatcher = create();
+  return {
+    sent,
+    store,
+    get dispatcher() {
+      return dispatcher;
+    },
+    get now() {
+      return now;
+    },
+    mostInFlight: () => mostInFlight,
+    alarmAt: () => alarmAt,
+    /** Forgets what was in memory, as when the object is reset. */
+    reset() {
+      timers.length = 0;
+      inFlight = 0;
+      dispatcher = create();
+      dispatcher.pump();
+    },
+    /** Lets `durationMs` pass. */
+    async run(durationMs: number) {
+      const end = now + durationMs;
+      for (let step = 0; step < 200_000; step += 1) {
+        const next = Math.min(alarmAt ?? Infinity, ...timers.map(({ at }) => at));
+        if (next > end) break;
+        now = Math.max(now, next);
+        const due = timers.filter(({ at }) => at <= now);
+        for (const timer of due) timers.splice(timers.indexOf(timer), 1);
+        for (const timer of due) timer.run();
+        for (let turn = 0; turn < 4; turn += 1) await Promise.resolve();
+        if (alarmAt !== null && alarmAt <= now) {
+          alarmAt = null;
+          if (dispatcher.wake()) alarmAt = now;
+        }
+      }
+      now = end;
+    },
+  };
+}
+
+function message(
+  predictionId: string,
+  event: WebhookMessage["event"],
+  rest: Partial<WebhookMessage> = {},
+): WebhookMessage {
+  return {
+    webhookId: `msg_${predictionId}_${event}`,
+    predictionId,
+    accountId: "a",
+    url: `https://example.com/${rest.accountId ?? "a"}`,
+    event,
+    body: JSON.stringify({ predictionId, event }),
+    createdAt: START_AT,
+    ...rest,
+  };
+}
+
+const failed: Answer = { result: "failed", status: 500, error: "The receiver answered 500." };
+
+describe("retries", () => {
+  it("follow the schedule for three days, with one webhook-id, and then end", async () => {
+    const world = createWorld(() => failed);
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(100 * HOUR_MS);
+    const delays = world.sent.slice(1).map(({ at }, index) => at - world.sent[index]!.at);
+    expect(delays).toEqual([...retryDelaysMs]);
+    expect(new Set(world.sent.map(({ webhookId }) => webhookId)).size).toBe(1);
+    expect(world.dispatcher.deliveries("p")).toMatchObject([
+      { state: "failed", tryCount: 11, reason: "The receiver answered 500.", nextTryAt: null },
+    ]);
+    await world.run(LOG_KEPT_MS);
+    expect(world.dispatcher.deliveries("p")).toEqual([]);
+    expect(world.alarmAt()).toBeNull();
+  });
+
+  it("end with the first 2xx", async () => {
+    const world = createWorld((_message, now) => (now < START_AT + 5000 ? failed : {}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.sent.map(({ at }) => at - START_AT)).toEqual([0, 1000, 6000]);
+    expect(world.dispatcher.deliveries("p")).toMatchObject([{ state: "delivered", tryCount: 3 }]);
+  });
+
+  it("wait as long as Retry-After says", async () => {
+    const world = createWorld((_message, now) => (now === START_AT ? { ...failed, retryAfterMs: 40_000 } : {}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.sent.map(({ at }) => at - START_AT)).toEqual([0, 40_000]);
+  });
+
+  it("cost no try when the fault is ours", async () => {
+    const world = createWorld((_message, now) => (now < START_AT + 60_000 ? { result: "unsent" } : {}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.dispatcher.deliveries("p")).toMatchObject([{ state: "delivered", tryCount: 1 }]);
+  });
+
+  it("go on after the object was reset in the middle of a try", async () => {
+    const world = createWorld((_message, now) => (now === START_AT ? { afterMs: 5000 } : {}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(100);
+    world.reset();
+    await world.run(100);
+    expect(world.sent.map(({ webhookId }) => webhookId)).toEqual(["msg_p_completed", "msg_p_completed"]);
+    expect(world.dispatcher.deliveries("p")).toMatchObject([{ state: "delivered" }]);
+  });
+});
+
+describe("enqueue", () => {
+  it("takes a message once", async () => {
+    const world = createWorld(() => ({}));
+    for (let repeat = 0; repeat < 3; repeat += 1) world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(1000);
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(1000);
+    expect(world.sent).toHaveLength(1);
+  });
+
+  it("keeps a body of several megabytes whole, emoji at the seam included", async () => {
+    const body = `${"x".repeat(INLINE_BODY_CHARS - 1)}🎉${"é".repeat(INLINE_BODY_CHARS * 3)}`;
+    const world = createWorld(() => failed);
+    world.dispatcher.enqueue([message("p", "completed", { body })]);
+    await world.run(10_000);
+    expect(world.sent).toHaveLength(3);
+    expect(world.sent.every((one) => one.body === body)).toBe(true);
+  });
+
+  it("refuses to grow without bound", async () => {
+    const world = createWorld(() => failed, { maxOpen: 2 });
+    for (const id of ["p", "q", "r"]) world.dispatcher.enqueue([message(id, "completed")]);
+    expect(world.dispatcher.deliveries("r")).toMatchObject([
+      { state: "failed", reason: "Too many messages wait for this host." },
+    ]);
+  });
+
+  it("keeps the log within its bound", async () => {
+    const world = createWorld(() => ({}), { maxFinished: 10 });
+    for (let index = 0; index < 50; index += 1) world.dispatcher.enqueue([message(`p${index}`, "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.store.counts()).toEqual({ open: 0, finished: 10 });
+    expect(world.dispatcher.deliveries("p49")).toHaveLength(1);
+  });
+});
+
+describe("order within a prediction", () => {
+  it("holds later events back until the earlier one has ended", async () => {
+    const world = createWorld((sent, now) => (sent.webhookId === "msg_p_start" && now < START_AT + 3000 ? failed : {}));
+    world.dispatcher.enqueue([message("p", "completed"), message("p", "start")]);
+    world.dispatcher.enqueue([message("q", "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.sent.map(({ webhookId }) => webhookId)).toEqual([
+      "msg_p_start",
+      "msg_q_completed",
+      "msg_p_start",
+      "msg_p_start",
+      "msg_p_completed",
+    ]);
+  });
+
+  it("drops outputs that still wait in favour of the latest", async () => {
+    const world = createWorld(() => ({ afterMs: 1000 }));
+    world.dispatcher.enqueue([message("p", "start")]);
+    for (let index = 0; index < 5; index += 1) {
+      world.dispatcher.enqueue([message("p", "output", { webhookId: `out_${index}`, createdAt: START_AT + index })]);
+    }
+    world.dispatcher.enqueue([message("p", "completed", { createdAt: START_AT + 9 })]);
+    await world.run(HOUR_MS);
+    expect(world.sent.map(({ webhookId }) => webhookId)).toEqual(["msg_p_start", "out_4", "msg_p_completed"]);
+    const states = world.dispatcher.deliveries("p").map(({ state }) => state);
+    expect(states.filter((state) => state === "superseded")).toHaveLength(4);
+  });
+
+  it("never sends an interim event after completed", async () => {
+    const world = createWorld(() => ({}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(1000);
+    world.dispatcher.enqueue([message("p", "output")]);
+    await world.run(1000);
+    expect(world.sent).toHaveLength(1);
+  });
+
+  it("lets completed go after an interim event has failed for half an hour", async () => {
+    const world = createWorld((sent) => (sent.webhookId === "msg_p_start" ? failed : {}));
+    world.dispatcher.enqueue([message("p", "start"), message("p", "completed")]);
+    await world.run(HOUR_MS);
+    expect(world.sent).toHaveLength(INTERIM_TRIES_BEFORE_COMPLETED + 1);
+    expect(world.sent.at(-1)).toMatchObject({ webhookId: "msg_p_completed" });
+  });
+});
+
+describe("caps", () => {
+  it("hold for the host and for one account, whose hanging URL leaves room for others", async () => {
+    const world = createWorld((sent) => ({ afterMs: sent.accountId === "hanging" ? 10_000 : 5 }));
+    const hanging = Array.from({ length: 50 }, (_value, index) =>
+      message(`h${index}`, "completed", { accountId: "hanging" }),
+    );
+    const quick = Array.from({ length: 50 }, (_value, index) => message(`q${index}`, "completed"));
+    world.dispatcher.enqueue([...hanging, ...quick]);
+    await world.run(1000);
+    expect(world.mostInFlight()).toBe(defaultLimits.maxInFlight);
+    expect(quick.every(({ predictionId }) => world.dispatcher.deliveries(predictionId)[0]?.state === "delivered")).toBe(
+      true,
+    );
+    expect(world.sent.filter(({ webhookId }) => webhookId.startsWith("msg_h"))).toHaveLength(3);
+  });
+});
+
+describe("410", () => {
+  it("disables the URL for that account until a redelivery", async () => {
+    let gone = true;
+    const world = createWorld((sent) =>
+      gone && sent.accountId === "a" ? { result: "gone", status: 410, error: "The receiver answered 410 Gone." } : {},
+    );
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(1000);
+    const url = "https://example.com/a";
+    world.dispatcher.enqueue([message("q", "completed"), message("r", "completed", { accountId: "b", url })]);
+    await world.run(1000);
+    expect(world.sent.map(({ webhookId }) => webhookId)).toEqual(["msg_p_completed", "msg_r_completed"]);
+    expect(world.dispatcher.deliveries("q")).toMatchObject([{ state: "disabled", tryCount: 0 }]);
+    gone = false;
+    expect(world.dispatcher.redeliver("q", "msg_q_completed")).toBe("queued");
+    world.dispatcher.enqueue([message("s", "completed")]);
+    await world.run(1000);
+    expect(world.dispatcher.deliveries("q")).toMatchObject([{ state: "delivered" }]);
+    expect(world.dispatcher.deliveries("s")).toMatchObject([{ state: "delivered" }]);
+  });
+});
+
+describe("redeliver", () => {
+  it("sends a delivered message again with the same webhook-id and body", async () => {
+    const world = createWorld(() => ({}));
+    world.dispatcher.enqueue([message("p", "completed")]);
+    await world.run(1000);
+    expect(world.dispatcher.redeliver("p", "msg_p_completed")).toBe("queued");
+    expect(world.dispatcher.redeliver("p", "msg_other")).toBe("not_found");
+    await world.run(1000);
+    expect(world.sent).toHaveLength(2);
+    expect(world.sent[1]).toMatchObject({ webhookId: "msg_p_completed", body: world.sent[0]!.body });
+    expect(world.store.counts()).toEqual({ open: 0, finished: 1 });
+  });
+});
+
+describe("a host that is down", () => {
+  it("is asked by single probes, and gets everything once it is back", async () => {
+    let down = true;
+    const world = createWorld(() => (down ? { ...failed, status: null, hostFailed: true } : {}));
+    const ids = Array.from({ length: 300 }, (_value, index) => `p${index}`);
+    for (const id of ids) world.dispatcher.enqueue([message(id, "completed")]);
+    await world.run(2 * HOUR_MS);
+    expect(world.sent.length).toBeLessThan(60);
+    down = false;
+    await world.run(2 * HOUR_MS);
+    expect(ids.every((id) => world.dispatcher.deliveries(id)[0]?.state === "delivered")).toBe(true);
+  });
+
+  it("keeps its breaker over a reset", async () => {
+    const world = createWorld(() => ({ ...failed, hostFailed: true }));
+    for (let index = 0; index < 20; index += 1) world.dispatcher.enqueue([message(`p${index}`, "completed")]);
+    await world.run(1000);
+    const { length } = world.sent;
+    world.reset();
+    expect(world.sent).toHaveLength(length);
+  });
+
+  it("is given up after its messages' time, tried or not", async () => {
+    const world = createWorld(() => ({ ...failed, hostFailed: true }));
+    for (let index = 0; index < 700; index += 1) world.dispatcher.enqueue([message(`p${index}`, "completed")]);
+    await world.run(90 * HOUR_MS);
+    expect(world.store.counts()).toEqual({ open: 0, finished: 700 });
+  });
+});
+
+describe("whatever the receiver does", () => {
+  it("each message ends once, in order, and completed last", async () => {
+    const outcomes = fc.constantFrom<Answer>(
+      {},
+      failed,
+      { ...failed, hostFailed: true },
+      { result: "failed", status: 302 },
+      { result: "unsent" },
+      { afterMs: 700 },
+      { ...failed, afterMs: 10_000, hostFailed: true },
+    );
+    const events = fc.constantFrom("start" as const, "output" as const, "logs" as const, "completed" as const);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            prediction: fc.nat({ max: 3 }),
+            event: events,
+            waitMs: fc.nat({ max: 3000 }),
+            reset: fc.boolean(),
+          }),
+          {
+            maxLength: 25,
+          },
+        ),
+        fc.array(outcomes, { minLength: 1, maxLength: 30 }),
+        async (steps, answers) => {
+          let call = 0;
+          const world = createWorld(() => (call < answers.length ? answers[call++]! : {}));
+          const seen = new Set<string>();
+          for (const [index, { prediction, event, waitMs, reset }] of steps.entries()) {
+            const webhookId = `${event}_${prediction}${event === "completed" || event === "start" ? "" : `_${index}`}`;
+            seen.add(`p${prediction} ${webhookId}`);
+            world.dispatcher.enqueue([message(`p${prediction}`, event, { webhookId, createdAt: world.now })]);
+            await world.run(waitMs);
+            if (reset) world.reset();
+          }
+          await world.run(90 * HOUR_MS);
+          expect(world.store.counts()).toEqual({ open: 0, finished: seen.size });
+          for (let prediction = 0; prediction < 4; prediction += 1) {
+            const tries = world.sent
+              .map(({ webhookId }) => webhookId)
+              .filter((id) => id.split("_")[1] === String(prediction));
+            const runs = tries.filter((id, index) => id !== tries[index - 1]);
+            expect(new Set(runs).size).toBe(runs.length);
+            const end = runs.indexOf(`completed_${prediction}`);
+            if (end >= 0) expect(end).toBe(runs.length - 1);
+          }
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});
