@@ -175,5 +175,8 @@ export const jars: readonly (readonly [path: string, sha256: string])[] = [
     "d3ef575e3e4979678dc01bf1dcce51021493b4d11fb7f1be8ad982877c16a1c0",
   ],
   ["com/google/re2j/re2j/1.8/re2j-1.8.jar", "7b52c72156dd7f98b3237a5b35c1d34fba381b21048c89208913ad80a45dfbd7"],
-  ["org/slf4j/slf4j-simple/1.7.36/slf4j-simple-1.7.36.jar", "2f39bed943d624dfa8f4102d0571283a10870b6aa36f197a8a506f147010c10f"],
+  [
+    "org/slf4j/slf4j-simple/1.7.36/slf4j-simple-1.7.36.jar",
+    "2f39bed943d624dfa8f4102d0571283a10870b6aa36f197a8a506f147010c10f",
+  ],
 ];

@@ -1,0 +1,181 @@
+/**
+ * The consumer instances that live across requests. An instance: made by its first consume → used, one request at a time → removed,
+ * by `delete-consumer`, by expiry when nobody asks, or at shutdown. Removal commits what was handed out when auto commit is on.
+ */
+import { createHash } from "node:crypto";
+import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { clientOptions } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { GroupMember } from "./member.ts";
+import type { TakeLimits, TopicPartitionOffset } from "./member.ts";
+import type { RestRecord } from "./records.ts";
+import type { ConsumeHeaders } from "./requests.ts";
+
+const SWEEPS_PER_IDLE = 4;
+const priorityWeights: Readonly<Record<string, number>> = { high: 6, normal: 3, low: 1 };
+
+export type InstanceName = { username: string; group: string; instance: string };
+
+export class Instances {
+  readonly #cluster: Cluster;
+  readonly #instances = new Map<string, Instance>();
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    const everyMs = cluster.settings.limits.instanceIdleMs / SWEEPS_PER_IDLE;
+    this.#sweeper = setInterval(() => this.#sweep(), everyMs).unref();
+  }
+
+  get size(): number {
+    return this.#instances.size;
+  }
+
+  get all(): Instance[] {
+    return [...this.#instances.values()];
+  }
+
+  /** The instance, made when there is none. Throws `rate_limited` when there are too many. */
+  open(name: InstanceName, topics: readonly string[], headers: ConsumeHeaders): Instance {
+    const key = keyOf(name);
+    const found = this.#instances.get(key);
+    if (found !== undefined) return found;
+    const { maxInstances } = this.#cluster.settings.limits;
+    if (this.#instances.size >= maxInstances) {
+      const remedy = "remove those that are not needed with /delete-consumer, or raise kafka.limits.maxInstances";
+      throw new EdgeplaneError(
+        "rate_limited",
+        `The bridge holds ${maxInstances} consumer instances already: ${remedy}.`,
+        { retryAfterMs: 1000 },
+      );
+    }
+    const instance = new Instance(this.#cluster, name, topics, headers);
+    this.#instances.set(key, instance);
+    return instance;
+  }
+
+  /** Throws `unknown_member` when there is no such instance. */
+  find(name: InstanceName): Instance {
+    const found = this.#instances.get(keyOf(name));
+    if (found !== undefined) return found;
+    throw new EdgeplaneError(
+      "unknown_member",
+      `There is no consumer instance "${name.instance}" in group "${name.group}": consume first; an idle one expires.`,
+    );
+  }
+
+  async remove(name: InstanceName): Promise<void> {
+    const instance = this.find(name);
+    this.#instances.delete(keyOf(name));
+    await instance.close();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    const all = this.all;
+    this.#instances.clear();
+    await Promise.all(all.map(async (instance) => instance.close()));
+  }
+
+  #sweep(): void {
+    const oldest = performance.now() - this.#cluster.settings.limits.instanceIdleMs;
+    for (const [key, instance] of this.#instances) {
+      if (instance.busy || instance.usedAt > oldest) continue;
+      this.#instances.delete(key);
+      void instance.close();
+    }
+  }
+}
+
+export class Instance {
+  readonly name: InstanceName;
+  readonly #member: GroupMember;
+  readonly #autoCommit: boolean;
+  readonly #committer: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #users = 0;
+  #usedAt = performance.now();
+
+  constructor(cluster: Cluster, name: InstanceName, topics: readonly string[], headers: ConsumeHeaders) {
+    const { settings } = cluster;
+    this.name = name;
+    this.#member = new GroupMember({
+      client: clientOptions(settings),
+      groupId: name.group,
+      staticId: `${settings.clientId}-${createHash("sha256").update(keyOf(name)).digest("hex").slice(0, 24)}`,
+      topics,
+      offsetReset: headers.offsetReset,
+      sessionTimeoutMs: settings.sessionTimeoutMs,
+      heartbeatIntervalMs: settings.heartbeatIntervalMs,
+      maxFetchBytes: settings.limits.maxConsumeBytes,
+      weightOf: jobTopicWeight,
+    });
+    this.#autoCommit = headers.autoCommit;
+    if (headers.autoCommit) {
+      const commit = () => void this.#member.commit().catch(() => {});
+      this.#committer = setInterval(commit, headers.autoCommitIntervalMs).unref();
+    }
+  }
+
+  get busy(): boolean {
+    return this.#users > 0;
+  }
+
+  get usedAt(): number {
+    return this.#usedAt;
+  }
+
+  get topics(): readonly string[] {
+    return this.#member.topics;
+  }
+
+  get assignments(): { topic: string; partitions: number[] }[] {
+    return this.#member.assignments;
+  }
+
+  /** Consumes when the request before has ended: one instance reads for one request at a time. */
+  async consume(topics: readonly string[], limits: TakeLimits): Promise<RestRecord[]> {
+    return this.#use(async () => {
+      const turn = this.#turn.then(async () => {
+        if (limits.signal?.aborted === true) return [];
+        await this.#member.subscribe(topics);
+        return this.#member.take(limits);
+      });
+      this.#turn = turn.catch(() => {});
+      return turn;
+    });
+  }
+
+  async commit(offsets: readonly TopicPartitionOffset[] | undefined): Promise<void> {
+    await this.#use(async () => this.#member.commit(offsets));
+  }
+
+  putBack(records: readonly RestRecord[]): void {
+    this.#member.putBack(records);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#committer);
+    if (this.#autoCommit && this.#member.hasUncommitted) await this.#member.commit().catch(() => {});
+    await this.#member.close();
+  }
+
+  async #use<T>(work: () => Promise<T>): Promise<T> {
+    this.#users++;
+    try {
+      return await work();
+    } finally {
+      this.#users--;
+      this.#usedAt = performance.now();
+    }
+  }
+}
+
+/** A lane's three topics are drained by weight; every other topic counts 1. */
+export function jobTopicWeight(topic: string): number {
+  return topic.startsWith("jobs.") ? (priorityWeights[topic.slice(topic.lastIndexOf(".") + 1)] ?? 1) : 1;
+}
+
+function keyOf({ username, group, instance }: InstanceName): string {
+  return `${username}\n${group}\n${instance}`;
+}

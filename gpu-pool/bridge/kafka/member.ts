@@ -1,0 +1,438 @@
+/**
+ * One member of a consumer group that lives across requests. It fetches itself, from positions that it keeps, so that it hands out no
+ * more than there is room for, and a rebalance costs nothing for the partitions that stay.
+ *
+ * idle → joining → ready ⇄ rebalancing → closed; a failed join or a lost membership leads back to idle, and the next `take` joins again.
+ * Positions of partitions that leave are dropped with what was buffered; those that come start at the group's committed offset.
+ */
+import { Consumer, findErrorBy, ListOffsetTimestamps } from "@platformatic/kafka";
+import type { BaseOptions, ClusterMetadata } from "@platformatic/kafka";
+import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { rangeAssigner } from "./assigner.ts";
+import { translateError } from "./errors.ts";
+import { readFetch, recordBytes } from "./records.ts";
+import type { FetchedPartition, FetchRequestTopic, FetchResponse, RestRecord } from "./records.ts";
+
+const FETCH_WAIT_MS = 2000;
+const RETRY_PAUSE_MS = 200;
+const OFFSET_OUT_OF_RANGE = 1;
+
+export type OffsetReset = "earliest" | "latest" | "none";
+export type TopicPartition = { topic: string; partition: number };
+export type TopicPartitionOffset = TopicPartition & { offset: number };
+
+export type MemberOptions = {
+  client: BaseOptions;
+  groupId: string;
+  /** A static member's name: a process that starts again takes its place without a rebalance. */
+  staticId?: string;
+  topics: readonly string[];
+  offsetReset: OffsetReset;
+  sessionTimeoutMs: number;
+  heartbeatIntervalMs: number;
+  maxFetchBytes: number;
+  /** How many records of a topic to hand out a turn, when several topics wait. */
+  weightOf?: (topic: string) => number;
+};
+
+export type TakeLimits = { room: number; maxBytes: number; waitMs: number; signal?: AbortSignal };
+
+type Place = TopicPartition & { position: bigint; buffer: RestRecord[]; delivered: bigint | null };
+
+export class GroupMember {
+  readonly #options: MemberOptions;
+  readonly #consumer: Consumer;
+  readonly #places = new Map<string, Place>();
+  readonly #fetching = new Set<number>();
+  readonly #wakers = new Set<() => void>();
+  #topics: string[];
+  #state: "idle" | "joining" | "ready" | "rebalancing" | "closed" = "idle";
+  #memberId: string | null = null;
+  #failure: EdgeplaneError | null = null;
+  /** What went wrong with the last fetch; told when a `take` would end with nothing. */
+  #trouble: EdgeplaneError | null = null;
+  #layout: string | null = null;
+  #joins = 0;
+  #turn = 0;
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+    this.#topics = [...options.topics];
+    this.#consumer = new Consumer({
+      ...options.client,
+      groupId: options.groupId,
+      autocommit: false,
+      sessionTimeout: options.sessionTimeoutMs,
+      rebalanceTimeout: Math.max(options.sessionTimeoutMs, 10_000),
+      heartbeatInterval: options.heartbeatIntervalMs,
+      protocols: [{ name: "range", version: 1 }],
+      partitionAssigner: rangeAssigner,
+      ...(options.staticId === undefined ? {} : { groupInstanceId: options.staticId }),
+    });
+    this.#consumer.on("error", (error: Error) => this.#fail(error));
+    this.#consumer.on("consumer:group:join", () => void this.#refresh());
+    this.#consumer.on("consumer:group:rebalance", () => {
+      if (this.#state === "ready") this.#state = "rebalancing";
+    });
+  }
+
+  get topics(): readonly string[] {
+    return this.#topics;
+  }
+
+  /** The partitions that it holds. */
+  get assignments(): { topic: string; partitions: number[] }[] {
+    const byTopic = new Map<string, number[]>();
+    for (const { topic, partition } of this.#places.values())
+      byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition]);
+    return [...byTopic].map(([topic, partitions]) => ({ topic, partitions: partitions.toSorted((a, b) => a - b) }));
+  }
+
+  /** Whether something was handed out that was not committed. */
+  get hasUncommitted(): boolean {
+    return [...this.#places.values()].some((place) => place.delivered !== null);
+  }
+
+  /** Changes what it reads; the group is rebalanced when that differs from before. */
+  async subscribe(topics: readonly string[]): Promise<void> {
+    const wanted = new Set(topics);
+    if (wanted.size === this.#topics.length && this.#topics.every((topic) => wanted.has(topic))) return;
+    const before = this.#topics;
+    this.#topics = [...wanted];
+    if (this.#state === "idle") return;
+    for (const topic of before) if (!wanted.has(topic)) this.#consumer.topics.untrack(topic);
+    for (const topic of this.#topics) if (!before.includes(topic)) this.#consumer.topics.track(topic);
+    this.#state = "rebalancing";
+    try {
+      await this.#consumer.joinGroup({ partitionAssigner: rangeAssigner });
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /**
+   * Hands out at most `room` records, waiting up to `waitMs` for the first one; joins the group when it is no member. Empty while the
+   * group is being formed. Throws what keeps it from joining or reading.
+   */
+  async take({ room, maxBytes, waitMs, signal }: TakeLimits): Promise<RestRecord[]> {
+    const until = performance.now() + waitMs;
+    if (this.#state === "closed") throw new EdgeplaneError("unknown_member", "The consumer instance was removed.");
+    if (this.#state === "idle") this.#join();
+    for (;;) {
+      const failure = this.#failure;
+      if (failure !== null) {
+        this.#failure = null;
+        throw failure;
+      }
+      if (room > 0) {
+        const records = this.#drain(room, maxBytes);
+        if (records.length > 0) return records;
+      }
+      const left = until - performance.now();
+      if (left <= 0 || signal?.aborted === true || this.#isClosed()) {
+        if (this.#trouble !== null && room > 0) throw this.#trouble;
+        return [];
+      }
+      if (this.#state === "ready" && room > 0) void this.#pump(left);
+      await this.#wait(left, signal);
+    }
+  }
+
+  /** Takes back records that could not be handed over; the next `take` begins with them. */
+  putBack(records: readonly RestRecord[]): void {
+    for (const record of records.toReversed()) {
+      const place = this.#places.get(keyOf(record));
+      const first = place?.buffer[0];
+      const fits =
+        place !== undefined &&
+        (first === undefined ? BigInt(record.offset) < place.position : record.offset < first.offset);
+      if (!fits) continue;
+      place.buffer.unshift(record);
+      place.delivered = BigInt(record.offset);
+    }
+  }
+
+  /** Commits these offsets as they are; without any, all that was handed out. */
+  async commit(offsets?: readonly TopicPartitionOffset[]): Promise<void> {
+    const places = [...this.#places.values()];
+    const sent =
+      offsets ??
+      places.flatMap((place) => (place.delivered === null ? [] : [{ ...place, offset: Number(place.delivered) }]));
+    if (sent.length === 0) return;
+    const before = new Map(places.map((place) => [place, place.delivered]));
+    try {
+      await this.#consumer.commit({
+        offsets: sent.map(({ topic, partition, offset }) => ({
+          topic,
+          partition,
+          offset: BigInt(offset),
+          leaderEpoch: -1,
+        })),
+      });
+    } catch (error) {
+      throw translateError(error, `group "${this.#options.groupId}"`);
+    }
+    for (const { topic, partition, offset } of sent) {
+      const place = this.#places.get(keyOf({ topic, partition }));
+      if (place !== undefined && before.get(place) === place.delivered && BigInt(offset) === place.delivered)
+        place.delivered = null;
+    }
+  }
+
+  /** Leaves the group; its partitions go to others. */
+  async close(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#places.clear();
+    this.#wake();
+    await this.#consumer.close(true).catch(() => {});
+  }
+
+  #isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  #join(): void {
+    this.#state = "joining";
+    this.#layout = null;
+    for (const topic of this.#topics) if (!this.#consumer.topics.has(topic)) this.#consumer.topics.track(topic);
+    this.#consumer.joinGroup({ partitionAssigner: rangeAssigner }).catch((error: unknown) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === "closed") return;
+    this.#state = "idle";
+    this.#failure = translateError(error, `group "${this.#options.groupId}"`);
+    this.#wake();
+  }
+
+  async #refresh(): Promise<void> {
+    const join = ++this.#joins;
+    if (this.#state === "closed") return;
+    if (this.#memberId !== this.#consumer.memberId) this.#places.clear();
+    this.#memberId = this.#consumer.memberId;
+    const assigned = this.#consumer.assignments ?? [];
+    const keys = new Set(
+      assigned.flatMap(({ topic, partitions }) => partitions.map((partition) => keyOf({ topic, partition }))),
+    );
+    for (const key of this.#places.keys()) if (!keys.has(key)) this.#places.delete(key);
+    const missing = assigned
+      .map(({ topic, partitions }) => ({
+        topic,
+        partitions: partitions.filter((partition) => !this.#places.has(keyOf({ topic, partition }))),
+      }))
+      .filter(({ partitions }) => partitions.length > 0);
+    try {
+      const found = missing.length === 0 ? [] : await this.#startingPoints(missing);
+      if (join !== this.#joins || this.#isClosed()) return;
+      for (const { topic, partition, position } of found) {
+        this.#places.set(keyOf({ topic, partition }), { topic, partition, position, buffer: [], delivered: null });
+      }
+      this.#state = "ready";
+      this.#wake();
+    } catch (error) {
+      if (join === this.#joins) this.#fail(error);
+    }
+  }
+
+  async #startingPoints(
+    missing: { topic: string; partitions: number[] }[],
+  ): Promise<(TopicPartition & { position: bigint })[]> {
+    const committed = await this.#consumer.listCommittedOffsets({ topics: missing });
+    const result: (TopicPartition & { position: bigint })[] = [];
+    const unknown: { topic: string; partitions: number[] }[] = [];
+    for (const { topic, partitions } of missing) {
+      const none: number[] = [];
+      for (const partition of partitions) {
+        const position = committed.get(topic)?.[partition] ?? -1n;
+        if (position >= 0n) result.push({ topic, partition, position });
+        else none.push(partition);
+      }
+      if (none.length > 0) unknown.push({ topic, partitions: none });
+    }
+    if (unknown.length === 0) return result;
+    const { offsetReset } = this.#options;
+    if (offsetReset === "none") {
+      const where = unknown.map(({ topic, partitions }) => `${topic} ${partitions.join(",")}`).join("; ");
+      throw new EdgeplaneError(
+        "offset_out_of_range",
+        `The group has no committed offset for ${where}, and auto offset reset is none.`,
+      );
+    }
+    const offsets = await this.#consumer.listOffsets({
+      topics: unknown.map(({ topic }) => topic),
+      partitions: Object.fromEntries(unknown.map(({ topic, partitions }) => [topic, partitions])),
+      timestamp: offsetReset === "earliest" ? ListOffsetTimestamps.EARLIEST : ListOffsetTimestamps.LATEST,
+    });
+    for (const { topic, partitions } of unknown) {
+      for (const partition of partitions)
+        result.push({ topic, partition, position: offsets.get(topic)?.[partition] ?? 0n });
+    }
+    return result;
+  }
+
+  async #pump(leftMs: number): Promise<void> {
+    try {
+      const metadata = await this.#consumer.metadata({ topics: [...this.#topics] });
+      const names = new Map([...metadata.topics].map(([name, topic]) => [topic.id, name]));
+      const byLeader = new Map<number, Place[]>();
+      for (const place of this.#places.values()) {
+        const leader = metadata.topics.get(place.topic)?.partitions[place.partition]?.leader ?? -1;
+        byLeader.set(leader, [...(byLeader.get(leader) ?? []), place]);
+      }
+      for (const [leader, places] of byLeader) {
+        if (this.#fetching.has(leader) || !metadata.brokers.has(leader)) continue;
+        this.#fetching.add(leader);
+        void this.#fetch(leader, places, names, Math.min(leftMs, FETCH_WAIT_MS));
+      }
+      this.#noticeNewPartitions(metadata);
+    } catch (error) {
+      await this.#stumble(error);
+    }
+  }
+
+  #noticeNewPartitions(metadata: ClusterMetadata): void {
+    const layout = [...metadata.topics].map(([name, topic]) => `${name}:${topic.partitionsCount}`).join();
+    const changed = this.#layout !== null && this.#layout !== layout && this.#state === "ready";
+    this.#layout = layout;
+    if (!changed) return;
+    this.#state = "rebalancing";
+    this.#consumer.joinGroup({ partitionAssigner: rangeAssigner }).catch((error: unknown) => this.#fail(error));
+  }
+
+  async #fetch(leader: number, places: Place[], names: ReadonlyMap<string, string>, waitMs: number): Promise<void> {
+    const { maxFetchBytes } = this.#options;
+    const ids = new Map([...names].map(([id, name]) => [name, id]));
+    const topics = new Map<string, FetchRequestTopic>();
+    const asked = new Map(places.map((place) => [keyOf(place), place.position]));
+    for (const place of places) {
+      const topic = topics.get(place.topic) ?? { topicId: ids.get(place.topic) ?? "", partitions: [] };
+      topics.set(place.topic, topic);
+      const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1 };
+      topic.partitions.push({
+        partition: place.partition,
+        fetchOffset: place.position,
+        partitionMaxBytes: maxFetchBytes,
+        ...epochs,
+      });
+    }
+    try {
+      const response = await this.#consumer
+        .fetch({
+          node: leader,
+          topics: [...topics.values()],
+          maxWaitTime: Math.max(1, Math.round(waitMs)),
+          minBytes: 1,
+          maxBytes: maxFetchBytes,
+        })
+        .catch(responseOf);
+      const fetched = readFetch(response, names, (topic, partition) => asked.get(keyOf({ topic, partition })));
+      this.#trouble = null;
+      for (const partition of fetched) this.#accept(partition, asked);
+    } catch (error) {
+      await this.#stumble(error);
+    } finally {
+      this.#fetching.delete(leader);
+      this.#wake();
+    }
+  }
+
+  async #stumble(error: unknown): Promise<void> {
+    const failure = translateError(error, `group "${this.#options.groupId}"`);
+    if (failure.code === "unavailable") this.#trouble = failure;
+    else this.#failure = failure;
+    await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
+  }
+
+  #accept(fetched: FetchedPartition, asked: ReadonlyMap<string, bigint>): void {
+    const key = keyOf(fetched);
+    const place = this.#places.get(key);
+    if (place === undefined || place.position !== asked.get(key)) return;
+    if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
+      if (this.#options.offsetReset === "none") {
+        const message = `Offset ${place.position} of ${place.topic} ${place.partition} is no longer there, and auto offset reset is none.`;
+        this.#failure = new EdgeplaneError("offset_out_of_range", message);
+        return;
+      }
+      const start = this.#options.offsetReset === "earliest" || place.position < fetched.logStartOffset;
+      place.position = start ? fetched.logStartOffset : fetched.highWatermark;
+      return;
+    }
+    place.buffer.push(...fetched.records);
+    place.position = fetched.nextOffset;
+  }
+
+  #drain(room: number, maxBytes: number): RestRecord[] {
+    const waiting = [...this.#places.values()].filter((place) => place.buffer.length > 0);
+    const taken: RestRecord[] = [];
+    let bytes = 0;
+    const start = this.#turn++;
+    while (waiting.length > 0) {
+      const progress = taken.length;
+      for (let index = 0; index < waiting.length; index++) {
+        const place = waiting[(start + index) % waiting.length];
+        if (place === undefined) continue;
+        for (let quota = this.#options.weightOf?.(place.topic) ?? 1; quota > 0; quota--) {
+          const record = place.buffer[0];
+          if (record === undefined) break;
+          bytes += recordBytes(record);
+          if (taken.length >= room || (taken.length > 0 && bytes > maxBytes)) return taken;
+          place.buffer.shift();
+          place.delivered = BigInt(record.offset) + 1n;
+          taken.push(record);
+        }
+      }
+      if (taken.length === progress) break;
+    }
+    return taken;
+  }
+
+  async #wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#wakers.delete(done);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#wakers.add(done);
+      signal?.addEventListener("abort", done);
+    });
+  }
+
+  #wake(): void {
+    for (const waker of this.#wakers) waker();
+  }
+}
+
+/** A fetch that fails for one partition throws, yet carries the others' records: they are used. */
+function responseOf(error: unknown): FetchResponse {
+  const found = error instanceof Error ? findResponse(error, 0) : undefined;
+  if (found === undefined) throw error;
+  return found;
+}
+
+function findResponse(error: Error, depth: number): FetchResponse | undefined {
+  const response: unknown = "response" in error ? error.response : undefined;
+  if (
+    isFetchResponse(response) &&
+    response.errorCode === 0 &&
+    findErrorBy(error, "apiId", "OFFSET_OUT_OF_RANGE") !== null
+  )
+    return response;
+  if (!(error instanceof AggregateError) || depth > 3) return undefined;
+  for (const inner of error.errors) {
+    const found = inner instanceof Error ? findResponse(inner, depth + 1) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isFetchResponse(value: unknown): value is FetchResponse {
+  return typeof value === "object" && value !== null && "responses" in value && "errorCode" in value;
+}
+
+function keyOf(place: TopicPartition): string {
+  return `${place.topic}\n${place.partition}`;
+}

@@ -1,0 +1,283 @@
+/**
+ * Produces with an idempotent producer and acks=all. Requests that arrive while one is in flight are coalesced: each leader has
+ * one queue with one produce in flight, so a dead broker holds up only its own partitions, and what waits leaves together.
+ *
+ * A piece (records of one request for one leader): queued → in flight → answered. A coalesced produce that the cluster refuses
+ * is taken apart and tried piece by piece: one bad record fails only its own request. A second try may write a record twice.
+ */
+import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
+import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { clientOptions } from "./cluster.ts";
+import type { Cluster, TopicInfo } from "./cluster.ts";
+import { translateError } from "./errors.ts";
+
+const MAX_SEND_BYTES = 900_000;
+const MAX_SEND_RECORDS = 5000;
+const RECORD_OVERHEAD_BYTES = 70;
+const RETRIES = 20;
+
+export type RecordToProduce = {
+  topic: string;
+  value: string;
+  key?: string | undefined;
+  partition?: number | undefined;
+  /** Milliseconds since the epoch; now when absent. */
+  timestamp?: number | undefined;
+  headers?: { key: string; value: string }[] | undefined;
+};
+export type Produced = { topic: string; partition: number; offset: number; timestamp: number };
+
+type Message = {
+  topic: string;
+  partition: number;
+  timestamp: bigint;
+  value: Buffer;
+  key?: Buffer;
+  headers: Map<Buffer, Buffer>;
+  bytes: number;
+};
+type Piece = {
+  messages: Message[];
+  bytes: number;
+  resolve: (produced: Produced[]) => void;
+  reject: (error: unknown) => void;
+};
+
+export type ProducerEvents = { onSend?: (records: number, requests: number, durationMs: number) => void };
+
+export class CoalescingProducer {
+  readonly #cluster: Cluster;
+  readonly #events: ProducerEvents;
+  readonly #queues = new Map<number, LeaderQueue>();
+  readonly #nextPartition = new Map<string, number>();
+  #pendingBytes = 0;
+
+  constructor(cluster: Cluster, events: ProducerEvents = {}) {
+    this.#cluster = cluster;
+    this.#events = events;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /**
+   * Appends all records and answers in their order. Throws an `EdgeplaneError`; after one, some of the records may be in the log.
+   */
+  async produce(records: readonly RecordToProduce[]): Promise<Produced[]> {
+    const topics = new Map<string, TopicInfo>();
+    for (const { topic } of records) {
+      if (!topics.has(topic)) topics.set(topic, await this.#cluster.topic(topic));
+    }
+    const byLeader = new Map<number, { messages: Message[]; indexes: number[] }>();
+    let bytes = 0;
+    for (const [index, record] of records.entries()) {
+      const topic = topics.get(record.topic);
+      if (topic === undefined) continue;
+      const message = this.#message(record, topic, index);
+      const leader = topic.leaders[message.partition] ?? -1;
+      const group = byLeader.get(leader) ?? { messages: [], indexes: [] };
+      byLeader.set(leader, group);
+      group.messages.push(message);
+      group.indexes.push(index);
+      bytes += message.bytes;
+    }
+    const { maxPendingBytes, produceTimeoutMs } = this.#cluster.settings.limits;
+    if (this.#pendingBytes + bytes > maxPendingBytes) {
+      throw new EdgeplaneError(
+        "unavailable",
+        "Too much waits to be produced already: the cluster is slow or can't be reached.",
+        { retryAfterMs: 1000 },
+      );
+    }
+    this.#pendingBytes += bytes;
+    try {
+      return await withTimeout(this.#dispatch(byLeader, records.length), produceTimeoutMs);
+    } finally {
+      this.#pendingBytes -= bytes;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map(async (queue) => queue.close()));
+  }
+
+  async #dispatch(
+    byLeader: Map<number, { messages: Message[]; indexes: number[] }>,
+    count: number,
+  ): Promise<Produced[]> {
+    const answers: Produced[] = Array.from({ length: count });
+    await Promise.all(
+      [...byLeader].map(async ([leader, { messages, indexes }]) => {
+        const produced = await this.#queue(leader).push(messages);
+        for (const [position, index] of indexes.entries()) {
+          const answer = produced[position];
+          if (answer !== undefined) answers[index] = answer;
+        }
+      }),
+    );
+    return answers;
+  }
+
+  #message(record: RecordToProduce, topic: TopicInfo, index: number): Message {
+    const partitions = topic.leaders.length;
+    if (record.partition !== undefined && record.partition >= partitions) {
+      const known = `the topic "${topic.name}" has the partitions 0 to ${partitions - 1}`;
+      throw new EdgeplaneError(
+        "topic_not_found",
+        `Record ${index}: there is no partition ${record.partition}; ${known}.`,
+      );
+    }
+    const key = record.key === undefined ? undefined : Buffer.from(record.key);
+    const value = Buffer.from(record.value);
+    const headers = new Map(
+      (record.headers ?? []).map((header) => [Buffer.from(header.key), Buffer.from(header.value)]),
+    );
+    let bytes = value.length + (key?.length ?? 0) + RECORD_OVERHEAD_BYTES;
+    for (const [name, content] of headers) bytes += name.length + content.length + 4;
+    const base = { topic: topic.name, timestamp: BigInt(record.timestamp ?? Date.now()), value, headers, bytes };
+    if (key === undefined) return { ...base, partition: record.partition ?? this.#spread(topic.name, partitions) };
+    const partition = record.partition ?? compatibilityPartitioner({ topic: topic.name }, key) % partitions;
+    return { ...base, partition, key };
+  }
+
+  #spread(topic: string, partitions: number): number {
+    const next = (this.#nextPartition.get(topic) ?? Math.floor(Math.random() * partitions)) % partitions;
+    this.#nextPartition.set(topic, next + 1);
+    return next;
+  }
+
+  #queue(leader: number): LeaderQueue {
+    let queue = this.#queues.get(leader);
+    if (queue === undefined) {
+      queue = new LeaderQueue(this.#cluster, leader, this.#events);
+      this.#queues.set(leader, queue);
+    }
+    return queue;
+  }
+}
+
+class LeaderQueue {
+  readonly #producer: Producer;
+  readonly #events: ProducerEvents;
+  readonly #waiting: Piece[] = [];
+  #running = false;
+
+  constructor(cluster: Cluster, leader: number, events: ProducerEvents) {
+    const options = clientOptions(cluster.settings);
+    this.#producer = new Producer({
+      ...options,
+      clientId: `${options.clientId}-${leader}`,
+      idempotent: true,
+      retries: RETRIES,
+    });
+    this.#producer.on("error", () => {});
+    this.#events = events;
+  }
+
+  async push(messages: Message[]): Promise<Produced[]> {
+    const parts: Promise<Produced[]>[] = [];
+    for (const part of split(messages)) {
+      parts.push(
+        new Promise((resolve, reject) => {
+          const bytes = part.reduce((sum, message) => sum + message.bytes, 0);
+          this.#waiting.push({ messages: part, bytes, resolve, reject });
+        }),
+      );
+    }
+    void this.#run();
+    return (await Promise.all(parts)).flat();
+  }
+
+  async close(): Promise<void> {
+    await this.#producer.close(true).catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#waiting.length > 0) {
+      const pieces = this.#take();
+      const error = await this.#send(pieces);
+      if (error === null) continue;
+      if (pieces.length === 1) {
+        pieces[0]?.reject(error);
+        continue;
+      }
+      for (const piece of pieces) {
+        const own = await this.#send([piece]);
+        if (own !== null) piece.reject(own);
+      }
+    }
+    this.#running = false;
+  }
+
+  #take(): Piece[] {
+    const pieces: Piece[] = [];
+    let bytes = 0;
+    let records = 0;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      bytes += next.bytes;
+      records += next.messages.length;
+      if (pieces.length > 0 && (bytes > MAX_SEND_BYTES || records > MAX_SEND_RECORDS)) break;
+      pieces.push(next);
+      this.#waiting.shift();
+    }
+    return pieces;
+  }
+
+  async #send(pieces: Piece[]): Promise<EdgeplaneError | null> {
+    const messages = pieces.flatMap((piece) => piece.messages);
+    const started = performance.now();
+    try {
+      const { offsets } = await this.#producer.send({
+        messages: messages.map(({ bytes: _bytes, ...message }) => message),
+      });
+      const next = new Map(
+        (offsets ?? []).map((entry) => [`${entry.topic}\n${entry.partition}`, Number(entry.offset)]),
+      );
+      for (const piece of pieces) piece.resolve(piece.messages.map((message) => produced(message, next)));
+      this.#events.onSend?.(messages.length, pieces.length, performance.now() - started);
+      return null;
+    } catch (error) {
+      return translateError(error, `topic "${messages[0]?.topic}"`);
+    }
+  }
+}
+
+function produced(message: Message, next: Map<string, number>): Produced {
+  const key = `${message.topic}\n${message.partition}`;
+  const offset = next.get(key) ?? -1;
+  next.set(key, offset + 1);
+  return { topic: message.topic, partition: message.partition, offset, timestamp: Number(message.timestamp) };
+}
+
+function split(messages: Message[]): Message[][] {
+  const parts: Message[][] = [];
+  let current: Message[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    if (current.length > 0 && (bytes + message.bytes > MAX_SEND_BYTES || current.length >= MAX_SEND_RECORDS)) {
+      parts.push(current);
+      current = [];
+      bytes = 0;
+    }
+    current.push(message);
+    bytes += message.bytes;
+  }
+  parts.push(current);
+  return parts;
+}
+
+async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const message = `The cluster did not take the records within ${timeoutMs} ms; they may still arrive.`;
+    timer = setTimeout(() => reject(new EdgeplaneError("unavailable", message)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,178 @@
+/** What needs no consumer group: fetching by offset, listing offsets, reading a group's commits, and lag. */
+import { Consumer, findErrorBy } from "@platformatic/kafka";
+import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { clientOptions } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { translateError } from "./errors.ts";
+import type { TopicPartition, TopicPartitionOffset } from "./member.ts";
+import { readFetch, recordBytes } from "./records.ts";
+import type { FetchRequestTopic, RestRecord } from "./records.ts";
+
+const MAX_READERS = 32;
+const EARLIEST = -2n;
+const LATEST = -1n;
+
+export type FetchLimits = { waitMs: number; maxRecords: number; maxBytes: number };
+
+export class Reader {
+  readonly #cluster: Cluster;
+  readonly #idle: Consumer[] = [];
+  #made = 0;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+  }
+
+  /** Reads from the offsets given, waiting up to `waitMs` for a first record. Throws `offset_out_of_range`, `topic_not_found`. */
+  async fetch(partitions: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {
+    const byLeader = new Map<number, Map<string, FetchRequestTopic>>();
+    const names = new Map<string, string>();
+    const asked = new Map<string, bigint>();
+    for (const { topic, partition, offset } of partitions) {
+      const info = await this.#cluster.topic(topic);
+      const leader = info.leaders[partition];
+      if (leader === undefined) throw noPartition(topic, partition, info.leaders.length);
+      names.set(info.id, topic);
+      asked.set(`${topic}\n${partition}`, BigInt(offset));
+      const topics = byLeader.get(leader) ?? new Map<string, FetchRequestTopic>();
+      byLeader.set(leader, topics);
+      const entry = topics.get(topic) ?? { topicId: info.id, partitions: [] };
+      topics.set(topic, entry);
+      const epochs = { currentLeaderEpoch: -1, lastFetchedEpoch: -1 };
+      entry.partitions.push({ partition, fetchOffset: BigInt(offset), partitionMaxBytes: limits.maxBytes, ...epochs });
+    }
+    const answers = [...byLeader].map(async ([node, topics]) =>
+      this.#fetchFrom(node, [...topics.values()], names, asked, limits),
+    );
+    const records = (await Promise.all(answers)).flat();
+    const taken: RestRecord[] = [];
+    let bytes = 0;
+    for (const record of records) {
+      bytes += recordBytes(record);
+      if (taken.length >= limits.maxRecords || (taken.length > 0 && bytes > limits.maxBytes)) break;
+      taken.push(record);
+    }
+    return taken;
+  }
+
+  /** The earliest offset, the next one, or the first whose record is not older than a time in ms; -1 where there is none. */
+  async offsets(
+    partitions: readonly TopicPartition[],
+    at: "earliest" | "latest" | number,
+  ): Promise<TopicPartitionOffset[]> {
+    const timestamp = at === "earliest" ? EARLIEST : at === "latest" ? LATEST : BigInt(at);
+    const topics = new Map<string, { partitionIndex: number; timestamp: bigint }[]>();
+    for (const { topic, partition } of partitions) {
+      const { leaders } = await this.#cluster.topic(topic);
+      if (partition >= leaders.length) throw noPartition(topic, partition, leaders.length);
+      topics.set(topic, [...(topics.get(topic) ?? []), { partitionIndex: partition, timestamp }]);
+    }
+    if (topics.size === 0) return [];
+    try {
+      const listed = await this.#cluster.admin.listOffsets({
+        topics: [...topics].map(([name, list]) => ({ name, partitions: list })),
+      });
+      const found = new Map(
+        listed.flatMap((topic) =>
+          topic.partitions.map((entry) => [`${topic.name}\n${entry.partitionIndex}`, Number(entry.offset)]),
+        ),
+      );
+      return partitions.map(({ topic, partition }) => ({
+        topic,
+        partition,
+        offset: found.get(`${topic}\n${partition}`) ?? -1,
+      }));
+    } catch (error) {
+      throw translateError(error);
+    }
+  }
+
+  /** What the group has committed; -1 where it has not. Without partitions: all that it has committed. */
+  async committed(groupId: string, partitions: readonly TopicPartition[] | undefined): Promise<TopicPartitionOffset[]> {
+    const topics = new Map<string, number[]>();
+    for (const { topic, partition } of partitions ?? []) topics.set(topic, [...(topics.get(topic) ?? []), partition]);
+    const group =
+      partitions === undefined
+        ? groupId
+        : { groupId, topics: [...topics].map(([name, partitionIndexes]) => ({ name, partitionIndexes })) };
+    try {
+      const [answer] = await this.#cluster.admin.listConsumerGroupOffsets({ groups: [group] });
+      const found = (answer?.topics ?? []).flatMap((topic) =>
+        topic.partitions.map((entry) => ({
+          topic: topic.name,
+          partition: entry.partitionIndex,
+          offset: Number(entry.committedOffset),
+        })),
+      );
+      if (partitions === undefined) return found;
+      const offsets = new Map(found.map((entry) => [`${entry.topic}\n${entry.partition}`, entry.offset]));
+      return partitions.map(({ topic, partition }) => ({
+        topic,
+        partition,
+        offset: offsets.get(`${topic}\n${partition}`) ?? -1,
+      }));
+    } catch (error) {
+      throw translateError(error, `group "${groupId}"`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#idle.map(async (reader) => reader.close(true).catch(() => {})));
+  }
+
+  async #fetchFrom(
+    node: number,
+    topics: FetchRequestTopic[],
+    names: ReadonlyMap<string, string>,
+    asked: ReadonlyMap<string, bigint>,
+    { waitMs, maxBytes }: FetchLimits,
+  ): Promise<RestRecord[]> {
+    const reader = this.#borrow();
+    const topicNames = topics.map((topic) => names.get(topic.topicId) ?? "");
+    reader.topics.trackAll(...topicNames);
+    try {
+      const response = await reader.fetch({
+        node,
+        topics,
+        maxWaitTime: Math.max(1, Math.round(waitMs)),
+        minBytes: 1,
+        maxBytes,
+      });
+      return readFetch(response, names, (topic, partition) => asked.get(`${topic}\n${partition}`)).flatMap(
+        ({ records }) => records,
+      );
+    } catch (error) {
+      if (error instanceof Error && findErrorBy(error, "apiId", "OFFSET_OUT_OF_RANGE") !== null) {
+        throw new EdgeplaneError(
+          "offset_out_of_range",
+          "An offset is outside of what its partition holds: ask /offsets/earliest and /offsets/latest.",
+          { cause: error },
+        );
+      }
+      throw translateError(error);
+    } finally {
+      reader.topics.untrackAll(...topicNames);
+      this.#idle.push(reader);
+    }
+  }
+
+  #borrow(): Consumer {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return idle;
+    if (this.#made >= MAX_READERS) {
+      throw new EdgeplaneError("rate_limited", `${MAX_READERS} fetches are running already.`, { retryAfterMs: 1000 });
+    }
+    this.#made++;
+    const options = clientOptions(this.#cluster.settings);
+    const reader = new Consumer({ ...options, groupId: `${options.clientId}-reader`, autocommit: false });
+    reader.on("error", () => {});
+    return reader;
+  }
+}
+
+function noPartition(topic: string, partition: number, count: number): EdgeplaneError {
+  return new EdgeplaneError(
+    "topic_not_found",
+    `There is no partition ${partition}: the topic "${topic}" has the partitions 0 to ${count - 1}.`,
+  );
+}

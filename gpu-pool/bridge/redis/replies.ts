@@ -1,0 +1,16 @@
+/** Replies of Redis as JSON: plain, or with every string in base64 so that any bytes survive (`Upstash-Encoding: base64`). */
+import type { Outcome } from "./connection.ts";
+
+export type RestResult = { result: unknown } | { error: string };
+
+export function restResult(outcome: Outcome, base64: boolean): RestResult {
+  return outcome.ok ? { result: encode(outcome.reply, base64) } : { error: outcome.error };
+}
+
+function encode(reply: unknown, base64: boolean): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString(base64 ? "base64" : "utf8");
+  if (typeof reply === "string") return base64 ? Buffer.from(reply).toString("base64") : reply;
+  if (Array.isArray(reply))
+    return reply.map((part) => (part instanceof Error ? `ERR ${part.message}` : encode(part, base64)));
+  return reply ?? null;
+}

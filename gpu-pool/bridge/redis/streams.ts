@@ -1,0 +1,106 @@
+/**
+ * Subscriptions as server-sent events, over one connection shared by all: `data: subscribe,<channel>,1`, then
+ * `data: message,<channel>,<payload>`, the form that `@upstash/redis` 1.39 reads.
+ */
+import type { ServerResponse } from "node:http";
+import { Redis } from "ioredis";
+import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import type { RedisSettings } from "../settings.ts";
+import { redisOptions } from "./connection.ts";
+
+const KEEPALIVE_MS = 15_000;
+const MAX_UNREAD_BYTES = 1_048_576;
+
+type Kind = "subscribe" | "psubscribe";
+
+export class Streams {
+  readonly #settings: RedisSettings;
+  readonly #listeners = new Map<string, Set<ServerResponse>>();
+  readonly #keepAlive: NodeJS.Timeout;
+  #redis: Redis | null = null;
+
+  constructor(settings: RedisSettings) {
+    this.#settings = settings;
+    this.#keepAlive = setInterval(() => this.#each((response) => response.write(": \n\n")), KEEPALIVE_MS).unref();
+  }
+
+  get size(): number {
+    return [...this.#listeners.values()].reduce((sum, listeners) => sum + listeners.size, 0);
+  }
+
+  /** Subscribes and keeps the response open. Throws `rate_limited`, or `unavailable` when Redis can't be reached. */
+  async open(kind: Kind, channel: string, response: ServerResponse): Promise<void> {
+    if (this.size >= this.#settings.maxSubscriptions) {
+      throw new EdgeplaneError(
+        "rate_limited",
+        `The bridge holds ${this.#settings.maxSubscriptions} subscriptions already (redis.maxSubscriptions).`,
+      );
+    }
+    const key = `${kind} ${channel}`;
+    const listeners = this.#listeners.get(key) ?? new Set();
+    this.#listeners.set(key, listeners);
+    listeners.add(response);
+    try {
+      if (listeners.size === 1) await this.#connection()[kind](channel);
+    } catch (error) {
+      this.#leave(key, response);
+      const message = error instanceof Error ? error.message : String(error);
+      throw new EdgeplaneError("unavailable", `Redis can't be reached (redis.url): ${message}`, { cause: error });
+    }
+    response.on("close", () => this.#leave(key, response));
+    response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-cache",
+      "x-accel-buffering": "no",
+    });
+    response.write(`data: ${kind},${channel},1\n\n`);
+  }
+
+  endAll(): void {
+    this.#each((response) => response.end());
+  }
+
+  close(): void {
+    clearInterval(this.#keepAlive);
+    this.endAll();
+    this.#redis?.disconnect();
+  }
+
+  #connection(): Redis {
+    if (this.#redis !== null) return this.#redis;
+    const redis = new Redis(this.#settings.url, {
+      ...redisOptions(this.#settings),
+      ...{ enableOfflineQueue: true, maxRetriesPerRequest: 2, autoResubscribe: true },
+    });
+    redis.on("error", () => {});
+    redis.on("message", (channel: string, payload: string) =>
+      this.#tell(`subscribe ${channel}`, `message,${channel},${payload}`),
+    );
+    redis.on("pmessage", (pattern: string, channel: string, payload: string) =>
+      this.#tell(`psubscribe ${pattern}`, `pmessage,${pattern},${channel},${payload}`),
+    );
+    this.#redis = redis;
+    return redis;
+  }
+
+  #tell(key: string, text: string): void {
+    const event = `data: ${text.replaceAll(/\r\n|\r|\n/g, "\ndata: ")}\n\n`;
+    for (const response of this.#listeners.get(key) ?? []) {
+      if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
+      else response.write(event);
+    }
+  }
+
+  #leave(key: string, response: ServerResponse): void {
+    const listeners = this.#listeners.get(key);
+    if (listeners === undefined || !listeners.delete(response) || listeners.size > 0) return;
+    this.#listeners.delete(key);
+    const [kind, channel] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];
+    const left = kind === "subscribe" ? this.#redis?.unsubscribe(channel) : this.#redis?.punsubscribe(channel);
+    left?.catch(() => {});
+  }
+
+  #each(act: (response: ServerResponse) => void): void {
+    for (const listeners of this.#listeners.values()) for (const response of listeners) act(response);
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The bridge's HTTP server: `/kafka` and `/redis` lead to the doors, `/healthz` says whether what is behind them answers, `/metrics`
+ * is for Prometheus. listening → draining (no new connections, running requests may end) → closed.
+ */
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import type { Logger } from "pino";
+import { EdgeplaneError } from "../../src/contract/errors.ts";
+import { errorHeaders, pathSegments, readBody, sendJson, shownError } from "./http.ts";
+import type { Reply, Request } from "./http.ts";
+import { KafkaDoor } from "./kafka/door.ts";
+import { createMetrics } from "./metrics.ts";
+import { RedisDoor } from "./redis/door.ts";
+import type { Settings } from "./settings.ts";
+
+const LAG_TIMEOUT_MS = 3000;
+const HEALTH_TIMEOUT_MS = 3000;
+
+export type Bridge = {
+  url: string;
+  port: number;
+  close: () => Promise<void>;
+  kafka: KafkaDoor | null;
+  redis: RedisDoor | null;
+};
+
+/** Starts the bridge and answers once it listens. What is behind it may be away: then it answers 503 and `/healthz` says so. */
+export async function startBridge(settings: Settings, log: Logger): Promise<Bridge> {
+  const metrics = createMetrics();
+  const kafka = settings.kafka === undefined ? null : new KafkaDoor(settings.kafka, metrics);
+  const redis = settings.redis === undefined ? null : new RedisDoor(settings.redis, metrics, log);
+  let draining = false;
+
+  const onRequest = (message: IncomingMessage, response: ServerResponse) => {
+    const started = performance.now();
+    const url = new URL(message.url ?? "/", "http://bridge");
+    const door = /^\/(kafka|redis)(?=\/|$)/.exec(url.pathname)?.[1] ?? "bridge";
+    serve(message, response, url, door).then(
+      (operation) => observe(door, operation, response.statusCode, started),
+      (error: unknown) => {
+        const shown = shownError(error);
+        if (shown.code === "internal") log.error({ err: error, door }, "request failed");
+        if (shown.status >= 500 && shown.code !== "internal")
+          log.warn({ door, error: shown.message }, "request refused");
+        if (!response.headersSent) {
+          const close = message.complete ? {} : { connection: "close" };
+          sendJson(
+            response,
+            shown.status,
+            { error: shown.message, status: shown.status, code: shown.code },
+            { ...errorHeaders(shown), ...close },
+          );
+        } else response.destroy();
+        observe(door, "error", shown.status, started);
+      },
+    );
+  };
+
+  const observe = (door: string, operation: string, status: number, started: number) => {
+    metrics.requests.inc({ door, operation, status: String(status) });
+    metrics.duration.observe({ door, operation }, (performance.now() - started) / 1000);
+  };
+
+  const serve = async (message: IncomingMessage, response: ServerResponse, url: URL, door: string): Promise<string> => {
+    if (draining) response.setHeader("connection", "close");
+    const aborter = new AbortController();
+    response.on("close", () => aborter.abort());
+    const base = {
+      method: message.method ?? "GET",
+      query: url.searchParams,
+      header: (name: string) => headerOf(message, name),
+      signal: aborter.signal,
+    };
+    if (door === "kafka" && kafka !== null) {
+      const user = kafka.authenticate(message.headers.authorization);
+      const body = await readBody(message, kafka.bodyLimitBytes);
+      return finish(
+        response,
+        await kafka.handle({ ...base, segments: pathSegments(url.pathname).slice(1), body }, user),
+      );
+    }
+    if (door === "redis" && redis !== null) {
+      const token = redis.authenticate(message.headers.authorization, url.searchParams);
+      const body = await readBody(message, redis.bodyLimitBytes);
+      const request: Request = { ...base, segments: pathSegments(url.pathname).slice(1), body };
+      if (redis.isStream(request)) return redis.stream(request, token, response);
+      return finish(response, await redis.handle(request, token));
+    }
+    if (url.pathname === "/healthz") return health(response);
+    if (url.pathname === "/metrics") return expose(response);
+    throw new EdgeplaneError("not_found", "There is /kafka, /redis, /healthz and /metrics, as far as they are set up.");
+  };
+
+  const health = async (response: ServerResponse): Promise<string> => {
+    const check = async (probe: (() => Promise<unknown>) | undefined) => {
+      if (probe === undefined) return "off";
+      return within(probe(), HEALTH_TIMEOUT_MS).then(
+        () => "ok",
+        (error: unknown) => shownError(error).message,
+      );
+    };
+    const [kafkaState, redisState] = await Promise.all([
+      check(kafka === null ? undefined : async () => kafka.cluster.probe()),
+      check(redis === null ? undefined : async () => redis.probe()),
+    ]);
+    const well = [kafkaState, redisState].every((state) => state === "ok" || state === "off") && !draining;
+    sendJson(response, well ? 200 : 503, {
+      status: draining ? "draining" : well ? "ok" : "unavailable",
+      kafka: kafkaState,
+      redis: redisState,
+    });
+    return "healthz";
+  };
+
+  const expose = async (response: ServerResponse): Promise<string> => {
+    if (kafka !== null) await within(kafka.measureLag(), LAG_TIMEOUT_MS).catch(() => {});
+    const text = await metrics.registry.metrics();
+    response.writeHead(200, { "content-type": metrics.registry.contentType }).end(text);
+    return "metrics";
+  };
+
+  const { https } = settings;
+  const server: Server =
+    https === undefined
+      ? createServer(onRequest)
+      : createHttpsServer({ cert: readFileSync(https.cert), key: readFileSync(https.key) }, onRequest);
+  server.keepAliveTimeout = 65_000;
+  server.requestTimeout = 120_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(settings.port, settings.host, resolve);
+  });
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : settings.port;
+  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+
+  const close = async () => {
+    draining = true;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    redis?.endStreams();
+    const timer = setTimeout(() => server.closeAllConnections(), settings.drainMs);
+    await closed;
+    clearTimeout(timer);
+    await Promise.all([kafka?.close(), redis?.close()]);
+  };
+  return { url: `${https === undefined ? "http" : "https"}://${host}:${port}`, port, close, kafka, redis };
+}
+
+function finish(response: ServerResponse, reply: Reply): string {
+  if (reply.onLost !== undefined) {
+    const { onLost } = reply;
+    if (response.destroyed) onLost();
+    else response.once("close", () => (response.writableFinished ? undefined : onLost()));
+  }
+  sendJson(response, reply.status, reply.body, reply.headers);
+  return reply.operation;
+}
+
+function headerOf(message: IncomingMessage, name: string): string | undefined {
+  const value = message.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new EdgeplaneError("unavailable", `no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
