@@ -49,7 +49,8 @@ export class PoolSession extends DurableObject<Env> {
     const session = request.headers.get(SESSION_HEADER) ?? "";
     const identity = PoolIdentitySchema.parse(JSON.parse(request.headers.get(IDENTITY_HEADER) ?? "{}"));
     const { 0: client, 1: server } = new WebSocketPair();
-    for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "another connection of this session");
+    for (const socket of this.ctx.getWebSockets())
+      socket.close(closeCodes.replaced, "another connection of this session");
     this.ctx.acceptWebSocket(server);
     this.#remember({ session, identity, lanes: this.#known?.lanes ?? [], seenAt: Date.now(), connected: true });
     return new Response(null, { status: 101, webSocket: client });

@@ -131,7 +131,13 @@ export class Lane extends DurableObject<Env> {
     const delayMs = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 1000;
     this.#failures += 1;
     console.warn(
-      JSON.stringify({ level: "warn", at: "lane.produce", lane: this.#lane, retryInMs: delayMs, message: String(error) }),
+      JSON.stringify({
+        level: "warn",
+        at: "lane.produce",
+        lane: this.#lane,
+        retryInMs: delayMs,
+        message: String(error),
+      }),
     );
     setTimeout(() => {
       this.#producing ??= this.#produceAll().finally(() => {

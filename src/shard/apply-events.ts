@@ -58,7 +58,10 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
       return begin(progress, session, context, applied);
     case "released":
       row.session = session;
-      return settle(applied, event.reason === "lost" ? machine.lose(row, now, rules) : machine.release(row, now, rules));
+      return settle(
+        applied,
+        event.reason === "lost" ? machine.lose(row, now, rules) : machine.release(row, now, rules),
+      );
     default:
   }
   if (row.startedAt === null) {

@@ -108,11 +108,7 @@ export async function listPredictions(
 }
 
 /** Claims jobs on a pool's behalf; answers come in the order of the jobs. */
-export async function claimJobs(
-  env: Env,
-  request: ClaimRequest,
-  scope: { lanes: string[] },
-): Promise<ClaimAnswer[]> {
+export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]> {
   const known = request.jobs.filter(({ id }) => isPredictionId(id, shardCount(env)));
   const first = new Set(known.slice(0, request.startNow).map(({ id }) => id));
   const answers = new Map<string, ClaimAnswer>();
@@ -140,7 +136,8 @@ export async function deliverEvents(
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
       const part = await inTime(remoteShard(env, name).deliver(events, request.session, scope.lanes));
-      if (part === null) reply.verdicts.push(...claimsOf(events).map((claim) => ({ ...claim, verdict: "later" as const })));
+      if (part === null)
+        reply.verdicts.push(...claimsOf(events).map((claim) => ({ ...claim, verdict: "later" as const })));
       else {
         reply.verdicts.push(...part.verdicts);
         reply.cancel.push(...part.cancel);

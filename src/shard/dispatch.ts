@@ -175,7 +175,9 @@ export function createDispatch(env: Env, core: ShardCore) {
 }
 
 function isBackedUp({ stats }: LaneView): boolean {
-  return stats.tails.high > stats.heads.high || stats.tails.normal > stats.heads.normal || stats.tails.low > stats.heads.low;
+  return (
+    stats.tails.high > stats.heads.high || stats.tails.normal > stats.heads.normal || stats.tails.low > stats.heads.low
+  );
 }
 
 function nonEmpty(hands: Map<string, Map<string, unknown>>): string[] {

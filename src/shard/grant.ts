@@ -14,7 +14,9 @@ export function grantOf(row: Row, now: number): Grant {
     startNow,
     alone: row.losses > 0,
     model: fixed.model,
-    ...(row.inputBlob === null ? { input: row.input } : { inputBlob: `/pool/v1/blobs/${row.id}/${row.token ?? ""}/input` }),
+    ...(row.inputBlob === null
+      ? { input: row.input }
+      : { inputBlob: `/pool/v1/blobs/${row.id}/${row.token ?? ""}/input` }),
     startInMs: Math.max(0, row.startBy - now),
     endInMs: Math.max(0, row.endBy - now),
     cost: fixed.cost,

@@ -131,7 +131,8 @@ export function createStore(sql: Sql) {
 
     addFrames(id: string, frames: readonly StreamFrame[]): void {
       const [first] = frames;
-      if (first !== undefined) sql("INSERT OR REPLACE INTO frame VALUES (?, ?, ?)", id, first.seq, JSON.stringify(frames));
+      if (first !== undefined)
+        sql("INSERT OR REPLACE INTO frame VALUES (?, ?, ?)", id, first.seq, JSON.stringify(frames));
     },
 
     frames(id: string): StreamFrame[] {
@@ -144,7 +145,12 @@ export function createStore(sql: Sql) {
     },
 
     addWebhook(message: PendingWebhook): void {
-      sql("INSERT OR IGNORE INTO webhook_outbox VALUES (?, ?, ?)", message.createdAt, message.webhookId, JSON.stringify(message));
+      sql(
+        "INSERT OR IGNORE INTO webhook_outbox VALUES (?, ?, ?)",
+        message.createdAt,
+        message.webhookId,
+        JSON.stringify(message),
+      );
     },
 
     webhooks(limit: number): PendingWebhook[] {

@@ -1,0 +1,211 @@
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/world.ts";
+import type { Grant } from "../contract/claim.ts";
+import type { PoolEvent } from "../contract/event.ts";
+import { newPredictionId } from "../contract/ids.ts";
+import { ShardCore } from "./core.ts";
+import { defaultRules } from "./rules.ts";
+import type { Submission } from "./types.ts";
+
+const SESSION = "session-a";
+const LANES = ["default"];
+
+function setUp(overrides: Partial<Submission> = {}) {
+  const clock = { now: 1_000_000 };
+  let tokens = 0;
+  const core = new ShardCore(memorySql(), {
+    rules: defaultRules,
+    now: () => clock.now,
+    newToken: () => `token-${(tokens += 1)}`,
+  });
+  const id = newPredictionId(1);
+  core.submit({ ...submission(id), ...overrides });
+  const claim = (session = SESSION, startNow = 1): Grant => {
+    const [answer] = core.claim({ session, startNow, jobs: [{ id }] }, LANES);
+    if (answer?.verdict !== "granted") throw new Error(`not granted: ${JSON.stringify(answer)}`);
+    return answer;
+  };
+  const send = (grant: Grant, ...events: ({ seq: number } & Record<string, unknown>)[]) =>
+    core.deliver(
+      events.map((event) => ({ id, token: grant.token, ...event }) as PoolEvent),
+      SESSION,
+      LANES,
+    ).verdicts[0];
+  /** The lease of whoever holds it runs out. */
+  const loseLease = () => core.judge(core.store.get(id)?.session ?? "", [id], { alive: false, remainingMs: 0 });
+  const state = () => core.store.get(id)?.state;
+  return { core, clock, id, claim, send, loseLease, state };
+}
+
+it("counts a start in the claim that grants it, and repeats the grant to the same session only", () => {
+  const { core, id, claim } = setUp();
+  const grant = claim();
+  expect(grant).toMatchObject({ startNow: true, attempt: 1, input: { text: "hello" } });
+  expect(claim().token).toBe(grant.token);
+  expect(core.store.get(id)?.attempt).toBe(1);
+  const [other] = core.claim({ session: "session-b", startNow: 1, jobs: [{ id }] }, LANES);
+  expect(other).toEqual({ id, verdict: "refused", reason: "granted_elsewhere" });
+});
+
+it("grants a queued job without counting a start until `starting` is acknowledged", () => {
+  const { core, id, claim, send, state } = setUp();
+  const grant = claim(SESSION, 0);
+  expect(grant.startNow).toBe(false);
+  expect(core.store.get(id)?.attempt).toBe(0);
+  expect(send(grant, { seq: 0, type: "succeeded", output: "too early" })?.verdict).toBe("stale");
+  expect(state()).toBe("granted");
+});
+
+it("lets the latest claim's token win, whatever arrives late", () => {
+  const { claim, send, loseLease, state, core, id } = setUp();
+  const first = claim();
+  loseLease();
+  expect(state()).toBe("waiting");
+  const second = claim("session-b");
+  expect(send(first, { seq: 0, type: "succeeded", output: "first" })?.verdict).toBe("stale");
+  expect(send(second, { seq: 0, type: "succeeded", output: "second" })?.verdict).toBe("ok");
+  expect(core.store.get(id)?.output).toBe("second");
+  expect(core.outgoing.staleEvents()).toBe(1);
+});
+
+it("takes a late result with the latest token although its lease was judged lost", () => {
+  const { claim, send, loseLease, state } = setUp();
+  const grant = claim();
+  loseLease();
+  expect(send(grant, { seq: 0, type: "succeeded", output: "late" })?.verdict).toBe("ok");
+  expect(state()).toBe("succeeded");
+});
+
+it("refuses a claim after the end, also to the session that ran it", () => {
+  const { core, id, claim, send } = setUp();
+  send(claim(), { seq: 0, type: "succeeded", output: 1 });
+  const [answer] = core.claim({ session: SESSION, startNow: 1, jobs: [{ id }] }, LANES);
+  expect(answer).toEqual({ id, verdict: "refused", reason: "terminal" });
+});
+
+it("claims alone and for an immediate start after a loss, and fails after three", () => {
+  const { core, id, claim, loseLease, state } = setUp();
+  claim();
+  for (const left of [2, 1]) {
+    loseLease();
+    expect(core.claim({ session: SESSION, startNow: 0, jobs: [{ id }] }, LANES)[0]?.verdict).toBe("later");
+    expect(claim()).toMatchObject({ alone: true, startNow: true, attempt: 4 - left });
+  }
+  loseLease();
+  expect(state()).toBe("failed");
+  expect(core.store.get(id)?.error?.code).toBe("attempts_exhausted");
+});
+
+it("gives a crash alone its attempts, and its own error in the end", () => {
+  const { core, id, claim, send, state } = setUp();
+  const error = { code: "model_crashed", message: "killed by signal 9" };
+  for (let attempt = 1; attempt <= 3; attempt += 1) send(claim(), { seq: 0, type: "failed", kind: "crash", error });
+  expect(state()).toBe("failed");
+  expect(core.store.get(id)?.error).toEqual(error);
+});
+
+it("hands a released job back free of charge", () => {
+  const { core, id, claim, send, state } = setUp();
+  for (let round = 0; round < 10; round += 1) {
+    expect(send(claim(), { seq: 0, type: "released", reason: "drain" })?.verdict).toBe("ok");
+    expect(state()).toBe("waiting");
+  }
+  expect(core.store.get(id)?.losses).toBe(0);
+  expect(core.outgoing.hands.get("default")?.get(id)?.front).toBe(true);
+});
+
+it("interrupts a lost run whose output was seen, unless the model resumes deterministically", () => {
+  const lost = setUp({ stream: true });
+  lost.core.markShown(lost.id);
+  lost.send(lost.claim(), { seq: 0, type: "output", chunk: "a" });
+  lost.loseLease();
+  expect(lost.core.store.get(lost.id)).toMatchObject({ state: "failed", error: { code: "interrupted" } });
+
+  const resumed = setUp({ stream: true, resumesDeterministically: true });
+  resumed.core.markShown(resumed.id);
+  resumed.send(resumed.claim(), { seq: 0, type: "output", chunk: "a" }, { seq: 1, type: "output", chunk: "b" });
+  resumed.loseLease();
+  resumed.send(resumed.claim(), ...["a", "b", "c"].map((chunk, seq) => ({ seq, type: "output", chunk })), {
+    seq: 3,
+    type: "succeeded",
+    output: ["a", "b", "c"],
+  });
+  const frames = resumed.core.frames(resumed.id, null, 0)?.frames ?? [];
+  expect(frames.filter(({ type }) => type === "output").map(({ data }) => data)).toEqual(["a", "b", "c"]);
+});
+
+it("asks for what is missing at a gap, and drops what it saw", () => {
+  const { claim, send, core, id } = setUp();
+  const grant = claim();
+  expect(send(grant, { seq: 1, type: "log", text: "two\n" })).toMatchObject({ verdict: "resend", next: 0 });
+  const both = [
+    { seq: 0, type: "log", text: "one\n" },
+    { seq: 1, type: "log", text: "two\n" },
+  ];
+  send(grant, ...both);
+  send(grant, ...both);
+  expect(core.snapshot(id, null)?.logs).toBe("one\ntwo\n");
+});
+
+it("keeps at most two rows a second of a prediction that yields fast, and tells the pool what is stored", () => {
+  const { claim, send, clock, core } = setUp();
+  const grant = claim();
+  expect(send(grant, { seq: 0, type: "output", chunk: 0 })?.next).toBe(1);
+  expect(send(grant, { seq: 1, type: "output", chunk: 1 })?.next).toBe(1);
+  clock.now += defaultRules.flushMs;
+  core.flush();
+  expect(send(grant, { seq: 2, type: "output", chunk: 2 })?.next).toBe(2);
+});
+
+it("aborts at a claim that comes after the deadline to start, and times out one that runs too long", () => {
+  const late = setUp({ startTimeoutMs: 5000 });
+  late.clock.now += 5000;
+  const [answer] = late.core.claim({ session: SESSION, startNow: 1, jobs: [{ id: late.id }] }, LANES);
+  expect(answer).toMatchObject({ verdict: "refused", reason: "aborted" });
+  expect(late.state()).toBe("aborted");
+
+  const long = setUp({ totalTimeoutMs: 60_000 });
+  const grant = long.claim();
+  long.clock.now += 60_000;
+  long.core.wake();
+  expect(long.core.store.get(long.id)?.error?.code).toBe("timed_out");
+  expect(long.core.outgoing.stops.get(SESSION)).toEqual([{ id: long.id, token: grant.token }]);
+
+  const canceled = setUp({ cancelAfterMs: 30_000 });
+  canceled.claim();
+  canceled.clock.now += 30_000;
+  canceled.core.wake();
+  expect(canceled.state()).toBe("canceled");
+});
+
+it("accepts the same submission once, and refuses another payload or another account under its id", () => {
+  const { core, id } = setUp();
+  expect(core.submit(submission(id))).toMatchObject({ created: false });
+  expect(core.submit({ ...submission(id), payloadHash: "other" })).toBeNull();
+  expect(core.submit({ ...submission(id), accountId: "other" })).toBeNull();
+});
+
+it("gives a shard that was away a lease before it judges", () => {
+  const { core, clock, claim } = setUp();
+  claim();
+  clock.now += 3 * defaultRules.leaseMs;
+  expect([...core.wake().checks.keys()]).toEqual([]);
+  clock.now += defaultRules.leaseMs + 1;
+  expect([...core.wake().checks.keys()]).toEqual([SESSION]);
+});
+
+it("deletes the data when its time is over, and remembers a client's key for another day", () => {
+  const { core, clock, id, claim, send } = setUp();
+  send(claim(), { seq: 0, type: "succeeded", output: "secret" });
+  core.outgoing.acknowledgeFeed([{ id, createdAt: 0 }]);
+  clock.now += defaultRules.feedMs;
+  core.wake();
+  clock.now += defaultRules.retentionMs;
+  core.wake();
+  expect(core.store.get(id)).toMatchObject({ input: null, output: null, state: "succeeded" });
+  expect(core.submit(submission(id))).toMatchObject({ created: false });
+  clock.now += defaultRules.keyMemoryMs;
+  core.wake();
+  expect(core.store.get(id)).toBeNull();
+});
