@@ -16,6 +16,15 @@ export type Env = {
   ADMIN_KEY?: string;
   /** Secret: JSON list of the `/kafka` users. Unset, `/kafka` answers 404 to all but pools. */
   KAFKA_USERS?: string;
+  /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
+  LOG_RETENTION_MS?: string;
+  LOG_RETENTION_BYTES?: string;
+  /** An Upstash-dialect Kafka to produce to instead of the embedded log: its URL; user and password are secrets. */
+  LOG_URL?: string;
+  LOG_USERNAME?: string;
+  LOG_PASSWORD?: string;
+  /** `1` lets tests of a local stack make the embedded log fail on purpose; never deployed. */
+  LOCAL_FAULTS?: string;
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */
   ALLOW_LOOPBACK_TARGETS?: string;
   DB: D1Database;

@@ -1,0 +1,149 @@
+/**
+ * Waiting on several brokers at once. Every broker is asked to *say* when it has something; only then is it taken, from one
+ * broker after the other until the room is full. So nothing is taken that can't be handed on. One broker is asked outright.
+ */
+import type { Broker, ConsumeCall } from "./client.ts";
+import { unwrap } from "./protocol.ts";
+import type { ConsumeReply, ConsumeRequest, LogMessage, TopicPartitionOffset } from "./protocol.ts";
+
+type Subject = Pick<ConsumeRequest, "group" | "instance" | "principal" | "topics" | "options" | "claim">;
+
+let nextTurn = 0;
+
+export async function consumeFromOne(
+  broker: Broker,
+  place: { index: number; count: number },
+  subject: Subject,
+  call: Pick<ConsumeCall, "room" | "timeoutMs" | "signal">,
+): Promise<LogMessage[]> {
+  const { room, timeoutMs } = call;
+  const request: ConsumeRequest = {
+    ...subject,
+    broker: place,
+    room,
+    timeoutMs,
+    mode: "take",
+    waitId: crypto.randomUUID(),
+  };
+  const reply = await withCancel(broker, request.waitId, call.signal, async () => broker.consume(request));
+  return unwrap<ConsumeReply>(reply).messages;
+}
+
+export async function consumeFromAll(
+  brokers: readonly Broker[],
+  subject: Subject,
+  call: Pick<ConsumeCall, "room" | "timeoutMs" | "signal">,
+): Promise<LogMessage[]> {
+  const deadline = Date.now() + call.timeoutMs;
+  const count = brokers.length;
+  for (;;) {
+    const remainingMs = Math.max(0, deadline - Date.now());
+    const waitId = crypto.randomUUID();
+    const ready = await firstReady(brokers, waitId, call.signal, async (broker, index) => {
+      const place = { index, count };
+      const reply = await broker.consume({
+        ...subject,
+        broker: place,
+        room: 0,
+        timeoutMs: remainingMs,
+        mode: "wait",
+        waitId,
+      });
+      return unwrap<ConsumeReply>(reply).ready;
+    });
+    const messages: LogMessage[] = [];
+    const turn = nextTurn++;
+    for (const index of ready.toSorted((a, b) => ((a + turn) % count) - ((b + turn) % count))) {
+      const broker = brokers[index];
+      const room = call.room - messages.length;
+      if (broker === undefined || room <= 0) break;
+      messages.push(
+        ...(await consumeFromOne(broker, { index, count }, takeSubject(subject, messages.length), {
+          room,
+          timeoutMs: 0,
+        })),
+      );
+    }
+    if (messages.length > 0 || Date.now() >= deadline || call.signal?.aborted) return messages;
+  }
+}
+
+/** What an earlier broker's claim started at once, a later one's must not start too. */
+function takeSubject(subject: Subject, taken: number): Subject {
+  if (subject.claim === null) return subject;
+  return { ...subject, claim: { ...subject.claim, startNow: Math.max(0, subject.claim.startNow - taken) } };
+}
+
+export async function fetchFromAll(
+  calls: readonly { broker: Broker; from: TopicPartitionOffset[] }[],
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<LogMessage[]> {
+  const waitId = crypto.randomUUID();
+  const found: LogMessage[][] = [];
+  await firstReady(
+    calls.map((call) => call.broker),
+    waitId,
+    signal,
+    async (broker, index) => {
+      const from = calls[index]?.from ?? [];
+      const messages = unwrap<LogMessage[]>(await broker.fetchRecords({ from, timeoutMs, waitId }));
+      found[index] = messages;
+      return messages.length > 0;
+    },
+  );
+  return found.flat();
+}
+
+/**
+ * Asks all brokers, and as soon as one is ready cancels the others' waits and collects their answers, which then come at
+ * once. Answers the indexes of those that are ready. A broker that fails fails the call, once nobody waits any more.
+ */
+async function firstReady(
+  brokers: readonly Broker[],
+  waitId: string,
+  signal: AbortSignal | undefined,
+  ask: (broker: Broker, index: number) => Promise<boolean>,
+): Promise<number[]> {
+  const open = new Set(brokers.keys());
+  const cancelOpen = (): void => {
+    for (const index of open) void brokers[index]?.cancelWait(waitId).catch(() => undefined);
+  };
+  signal?.addEventListener("abort", cancelOpen, { once: true });
+  const ready: number[] = [];
+  try {
+    const results = await Promise.allSettled(
+      brokers.map(async (broker, index) => {
+        try {
+          const isReady = await ask(broker, index);
+          open.delete(index);
+          if (isReady && ready.push(index) === 1) cancelOpen();
+        } catch (error) {
+          open.delete(index);
+          cancelOpen();
+          throw error;
+        }
+      }),
+    );
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined && ready.length === 0) throw failed.reason;
+  } finally {
+    signal?.removeEventListener("abort", cancelOpen);
+  }
+  return ready;
+}
+
+async function withCancel<T>(
+  broker: Broker,
+  waitId: string,
+  signal: AbortSignal | undefined,
+  call: () => Promise<T>,
+): Promise<T> {
+  const cancel = (): void => void broker.cancelWait(waitId).catch(() => undefined);
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await call();
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}

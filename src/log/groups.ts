@@ -1,0 +1,263 @@
+/**
+ * Consumer groups of one broker, in memory. What must outlive the object, the committed offsets, is in `CommitStore`;
+ * after a restart members join again with their next consume and go on from there.
+ *
+ *   (unknown) --consume--> member --idle for its session timeout, or delete-consumer--> (unknown)
+ *
+ * Any change of members or of their topics rebalances: a member keeps the position of a partition that it keeps, loses that
+ * of one that it loses (committed first, if it commits automatically), and starts a new one at the committed offset.
+ */
+import { assignRange } from "./assignment.ts";
+import type { CommitStore } from "./commits.ts";
+import { partitionKey, partitionsOn } from "./names.ts";
+import { answer, failure } from "./protocol.ts";
+import type { Answer, GroupAssignment, InstanceRef, LogMessage, MemberOptions, TopicInfo } from "./protocol.ts";
+import { Redeliveries } from "./redeliveries.ts";
+import type { PartitionStore } from "./store.ts";
+import { newCredits } from "./weights.ts";
+import type { Credits } from "./weights.ts";
+
+/** A partition that a member owns. */
+export type Owned = {
+  topic: string;
+  partition: number;
+  /** The next offset to hand out; null while the group has none and its policy is `none`. */
+  position: number | null;
+  /** Whether `position` is to be committed by the next automatic commit. */
+  dirty: boolean;
+};
+
+export type Member = {
+  group: string;
+  instance: string;
+  principal: string;
+  topics: ReadonlyMap<string, number>;
+  options: MemberOptions;
+  lastSeenAt: number;
+  /** Consumes of it that wait; a member that waits doesn't expire. */
+  waiting: number;
+  owned: Map<string, Owned>;
+  redeliveries: Redeliveries;
+  credits: Credits;
+  turn: number;
+  /** Ends the member's current wait, so that it looks again. */
+  wake: (() => void) | null;
+};
+
+type Group = { members: Map<string, Member> };
+
+const MAX_MEMBERS = 1000;
+
+export class Groups {
+  readonly #groups = new Map<string, Group>();
+  readonly #store: PartitionStore;
+  readonly #commits: CommitStore;
+  #broker = { index: 0, count: 1 };
+
+  constructor(store: PartitionStore, commits: CommitStore) {
+    this.#store = store;
+    this.#commits = commits;
+  }
+
+  has(group: string): boolean {
+    return this.#groups.has(group);
+  }
+
+  member(ref: { group: string; instance: string }): Member | undefined {
+    return this.#groups.get(ref.group)?.members.get(ref.instance);
+  }
+
+  /** The member of a group that owns a partition. */
+  owner(group: string, topic: string, partition: number): Member | undefined {
+    const key = partitionKey(topic, partition);
+    for (const member of this.#groups.get(group)?.members.values() ?? []) {
+      if (member.owned.has(key)) return member;
+    }
+    return undefined;
+  }
+
+  /** The instance's member, made at its first consume; rebalances when it is new or subscribes to other topics. */
+  join(
+    ref: InstanceRef,
+    broker: { index: number; count: number },
+    topics: readonly TopicInfo[],
+    options: MemberOptions,
+    now: number,
+  ): Answer<Member> {
+    this.#broker = broker;
+    const group = this.#groups.get(ref.group) ?? { members: new Map<string, Member>() };
+    const known = group.members.get(ref.instance);
+    if (known !== undefined && known.principal !== ref.principal) {
+      return failure(
+        "forbidden",
+        `Instance \`${ref.instance}\` of group \`${ref.group}\` belongs to other credentials; use another instance name.`,
+      );
+    }
+    if (known !== undefined) {
+      known.lastSeenAt = now;
+      if (sameTopics(known.topics, topics)) return answer(known);
+      known.topics = new Map(topics.map((info) => [info.topic, info.partitions]));
+      this.#rebalance(ref.group, group, now);
+      return answer(known);
+    }
+    if (group.members.size >= MAX_MEMBERS) {
+      return failure(
+        "rate_limited",
+        `Group \`${ref.group}\` has ${MAX_MEMBERS} instances; remove some with /delete-consumer.`,
+      );
+    }
+    const member: Member = {
+      ...ref,
+      topics: new Map(topics.map((info) => [info.topic, info.partitions])),
+      options,
+      lastSeenAt: now,
+      waiting: 0,
+      owned: new Map(),
+      redeliveries: new Redeliveries(),
+      credits: newCredits(),
+      turn: 0,
+      wake: null,
+    };
+    group.members.set(ref.instance, member);
+    this.#groups.set(ref.group, group);
+    this.#rebalance(ref.group, group, now);
+    return answer(member);
+  }
+
+  /** Takes a member out at once; its partitions go to the others. */
+  leave(member: Member, now: number): void {
+    const group = this.#groups.get(member.group);
+    if (group?.members.get(member.instance) !== member) return;
+    if (member.options.autoCommit) this.commitDirty(member, now);
+    group.members.delete(member.instance);
+    member.owned.clear();
+    member.wake?.();
+    if (group.members.size === 0) this.#groups.delete(member.group);
+    else this.#rebalance(member.group, group, now);
+  }
+
+  /** Takes out whoever was idle for too long. Answers when the next one would be due, or null when there are no members. */
+  expire(now: number): number | null {
+    let nextAt: number | null = null;
+    for (const group of [...this.#groups.values()]) {
+      for (const member of [...group.members.values()]) {
+        if (member.waiting > 0) member.lastSeenAt = now;
+        const dueAt = member.lastSeenAt + member.options.sessionTimeoutMs;
+        if (dueAt <= now) this.leave(member, now);
+        else nextAt = Math.min(nextAt ?? dueAt, dueAt);
+      }
+    }
+    return nextAt;
+  }
+
+  /** Commits what a member consumed since the last time, up to the first record that is to be delivered again. */
+  commitDirty(member: Member, now: number): void {
+    const offsets = [];
+    for (const owned of member.owned.values()) {
+      if (!owned.dirty || owned.position === null) continue;
+      owned.dirty = false;
+      offsets.push({ topic: owned.topic, partition: owned.partition, offset: this.committable(member, owned) });
+    }
+    this.#commits.commit(member.group, offsets, now);
+  }
+
+  /** The offset that "all that was consumed" means for a partition. */
+  committable(member: Member, owned: Owned): number {
+    return Math.min(owned.position ?? 0, member.redeliveries.floor(owned.topic, owned.partition));
+  }
+
+  /** Wakes the owners of a partition that got records. */
+  wakeOwners(topic: string, partition: number): void {
+    const key = partitionKey(topic, partition);
+    for (const group of this.#groups.values()) {
+      for (const member of group.members.values()) {
+        if (member.wake !== null && member.owned.has(key)) member.wake();
+      }
+    }
+  }
+
+  assignments(): GroupAssignment[] {
+    return [...this.#groups].map(([name, group]) => ({
+      name,
+      instances: [...group.members.values()].map((member) => ({
+        name: member.instance,
+        topics: [...member.topics.keys()].map((topic) => ({
+          topic,
+          partitions: [...member.owned.values()]
+            .filter((owned) => owned.topic === topic)
+            .map((owned) => owned.partition)
+            .toSorted((a, b) => a - b),
+        })),
+      })),
+    }));
+  }
+
+  /** Puts a record that was handed out back, to be handed out again from `dueAt` on by whoever owns it then. */
+  redeliver(member: Member, message: LogMessage, dueAt: number): void {
+    const owned = member.owned.get(partitionKey(message.topic, message.partition));
+    if (owned === undefined) return;
+    member.redeliveries.add(message, dueAt);
+    owned.dirty = true;
+  }
+
+  #rebalance(name: string, group: Group, now: number): void {
+    const members = [...group.members.values()];
+    const counts = new Map(members.flatMap((member) => [...member.topics]));
+    const subscribers = members.map((member) => ({ instance: member.instance, topics: new Set(member.topics.keys()) }));
+    const next = new Map(members.map((member) => [member.instance, new Map<string, Owned>()]));
+    const before = new Map(
+      members.flatMap((member) => [...member.owned].map(([key, owned]) => [key, { member, owned }] as const)),
+    );
+    const gained: { member: Member; owned: Owned }[] = [];
+    for (const [topic, count] of counts) {
+      const owners = assignRange(topic, count, subscribers);
+      for (const partition of partitionsOn(this.#broker.index, topic, count, this.#broker.count)) {
+        const member = group.members.get(owners[partition] ?? "");
+        if (member === undefined) continue;
+        const key = partitionKey(topic, partition);
+        const held = before.get(key);
+        if (held?.member === member) {
+          next.get(member.instance)?.set(key, held.owned);
+          before.delete(key);
+          continue;
+        }
+        const owned: Owned = { topic, partition, position: null, dirty: false };
+        next.get(member.instance)?.set(key, owned);
+        gained.push({ member, owned });
+      }
+    }
+    for (const { member, owned } of before.values()) {
+      if (member.options.autoCommit && owned.dirty && owned.position !== null) {
+        this.#commits.commit(
+          name,
+          [{ topic: owned.topic, partition: owned.partition, offset: this.committable(member, owned) }],
+          now,
+        );
+      }
+      member.redeliveries.drop(owned.topic, owned.partition);
+    }
+    for (const member of members) {
+      member.owned = next.get(member.instance) ?? new Map<string, Owned>();
+      member.wake?.();
+    }
+    for (const { member, owned } of gained) this.place(member, owned);
+  }
+
+  /** Puts a partition's position to the committed offset, or where the reset policy says. */
+  place(member: Member, owned: Owned): void {
+    const { start, end } = this.#store.bounds(owned.topic, owned.partition);
+    const committed = this.#commits.committed(member.group, owned);
+    if (committed !== undefined && committed >= start && committed <= end) {
+      owned.position = committed;
+      return;
+    }
+    const { reset } = member.options;
+    owned.position = reset === "none" ? null : reset === "earliest" ? start : end;
+    // An automatic commit keeps "latest" from skipping what arrives while the object restarts.
+    owned.dirty = owned.position !== null;
+  }
+}
+
+function sameTopics(known: ReadonlyMap<string, number>, topics: readonly TopicInfo[]): boolean {
+  return known.size === topics.length && topics.every((info) => known.get(info.topic) === info.partitions);
+}

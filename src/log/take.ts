@@ -1,0 +1,83 @@
+/** Takes records for a member from the partitions that it owns, by weight, and moves its positions on. */
+import type { Member, Owned } from "./groups.ts";
+import { topicPriority } from "./names.ts";
+import type { LogMessage } from "./protocol.ts";
+import type { PartitionStore } from "./store.ts";
+import { drainByWeight } from "./weights.ts";
+import type { Source } from "./weights.ts";
+
+/** Of values in one answer, in characters; one record may be larger. */
+export const MAX_ANSWER_BYTES = 1_048_576;
+const READ_AHEAD = 64;
+
+/** Whether the member has something to take: a record behind one of its positions, or one to be delivered again. */
+export function hasRecords(store: PartitionStore, member: Member, now: number): boolean {
+  const dueAt = member.redeliveries.nextDueAt();
+  if (dueAt !== null && dueAt <= now) return true;
+  for (const owned of member.owned.values()) {
+    if (owned.position !== null && owned.position < store.bounds(owned.topic, owned.partition).end) return true;
+  }
+  return false;
+}
+
+/** Up to `room` records. A position that retention has overtaken moves to where the partition starts. */
+export function takeRecords(store: PartitionStore, member: Member, room: number, now: number): LogMessage[] {
+  const again = member.redeliveries.take(now, room);
+  let bytes = again.reduce((sum, message) => sum + message.value.length, 0);
+  const sources: Source<LogMessage>[] = [];
+  for (const owned of member.owned.values()) {
+    const { start, end } = store.bounds(owned.topic, owned.partition);
+    if (owned.position === null || owned.position >= end) continue;
+    if (owned.position < start) {
+      owned.position = start;
+      owned.dirty = true;
+    }
+    sources.push(new OwnedSource(store, owned, Math.min(room, READ_AHEAD)));
+  }
+  let count = again.length;
+  const fresh = drainByWeight(sources, member.credits, room - again.length, member.turn++, (message) => {
+    bytes += message.value.length;
+    return count++ === 0 || bytes <= MAX_ANSWER_BYTES;
+  });
+  return [...again, ...fresh];
+}
+
+class OwnedSource implements Source<LogMessage> {
+  readonly priority;
+  readonly #store: PartitionStore;
+  readonly #owned: Owned;
+  readonly #chunk: number;
+  #buffer: LogMessage[] = [];
+  #index = 0;
+  #readTo: number;
+
+  constructor(store: PartitionStore, owned: Owned, chunk: number) {
+    this.priority = topicPriority(owned.topic);
+    this.#store = store;
+    this.#owned = owned;
+    this.#chunk = chunk;
+    this.#readTo = owned.position ?? 0;
+  }
+
+  peek(): LogMessage | undefined {
+    const message = this.#buffer[this.#index];
+    if (message !== undefined) return message;
+    const { topic, partition } = this.#owned;
+    const slice = this.#store.read(topic, partition, this.#readTo, { records: this.#chunk, bytes: MAX_ANSWER_BYTES });
+    this.#buffer = slice.messages;
+    this.#index = 0;
+    this.#readTo = slice.next;
+    if (slice.messages.length === 0 && slice.next !== this.#owned.position) this.#moveTo(slice.next);
+    return this.#buffer[0];
+  }
+
+  advance(): void {
+    const message = this.#buffer[this.#index++];
+    if (message !== undefined) this.#moveTo(this.#index === this.#buffer.length ? this.#readTo : message.offset + 1);
+  }
+
+  #moveTo(offset: number): void {
+    this.#owned.position = offset;
+    this.#owned.dirty = true;
+  }
+}

@@ -1,0 +1,17 @@
+/** Errors of `/kafka`: always `{error, status}` as the dialect has it, and the code of the error table. */
+import { EdgeplaneError, errorTable } from "../../contract/errors.ts";
+
+export function errorBody(error: unknown): Response {
+  const known = error instanceof EdgeplaneError ? error : broken(error);
+  const body = { error: known.message, status: known.status, code: known.code };
+  return Response.json(body, { status: known.status, headers: known.options.headers ?? {} });
+}
+
+/** What went wrong inside is the operator's to read. An object that restarts or is overloaded is worth another try. */
+function broken(error: unknown): EdgeplaneError {
+  console.error("kafka call failed", error instanceof Error ? error.message : String(error));
+  const passing =
+    error instanceof Error && ["retryable", "overloaded", "remote"].some((key) => Reflect.get(error, key) === true);
+  const code = passing ? "unavailable" : "internal";
+  return new EdgeplaneError(code, errorTable[code].remedy);
+}

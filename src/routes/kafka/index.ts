@@ -1,0 +1,60 @@
+/**
+ * `/kafka`: the embedded log in the Upstash Kafka REST dialect, as `@upstash/kafka` 1.3.5 speaks it, GET forms included.
+ * Every answer is JSON; an error is `{error, status, code}`, since an empty or 204 answer is a failure to that client.
+ */
+import { Hono } from "hono";
+import type { Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { Env } from "../../env.ts";
+import { createLogClient } from "../../log/client.ts";
+import { identifyPool as identifyByToken } from "../../registry/pool-tokens.ts";
+import { authenticate, basicCredentials } from "./auth.ts";
+import type { IdentifyPool, Principal } from "./auth.ts";
+import { consumerRoutes } from "./consumers.ts";
+import { errorBody } from "./errors.ts";
+import { metadataRoutes } from "./metadata.ts";
+import { producerRoutes } from "./producers.ts";
+
+export type KafkaEnv = { Bindings: Env; Variables: { principal: Principal } };
+
+/** Of a request's body; a record takes 1 MiB at most. */
+export const MAX_BODY_BYTES = 8 * 1_048_576;
+
+/** The routes, to be mounted at `/kafka`. */
+export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPool: identifyByToken }): Hono<KafkaEnv> {
+  const app = new Hono<KafkaEnv>();
+  app.onError((error) => errorBody(error));
+  app.use(async function kafkaAuth(context, next) {
+    const credentials = basicCredentials(context.req.header("authorization")) ?? queryCredentials(context);
+    context.set("principal", await authenticate(context.env, credentials, deps.identifyPool));
+    await next();
+  });
+  app.use(
+    bodyLimit({
+      maxSize: MAX_BODY_BYTES,
+      onError: () => {
+        throw new EdgeplaneError(
+          "payload_too_large",
+          `A body may take ${MAX_BODY_BYTES} bytes; send fewer records in one call.`,
+        );
+      },
+    }),
+  );
+  app.route("/", producerRoutes(createLogClient));
+  app.route("/", consumerRoutes(createLogClient));
+  app.route("/", metadataRoutes(createLogClient));
+  app.all("*", (context) => {
+    const { method, path } = context.req;
+    throw new EdgeplaneError("not_found", `There is no call ${method} ${path}; docs/kafka.md lists those that are.`);
+  });
+  return app;
+}
+
+/** A webhook's sender may be unable to send a header: the dialect lets it put `user` and `pass` into the query. */
+function queryCredentials(context: Context<KafkaEnv>): { username: string; password: string } | null {
+  const username = context.req.query("user");
+  const password = context.req.query("pass");
+  if (!context.req.path.endsWith("/webhook") || username === undefined || password === undefined) return null;
+  return { username, password };
+}
