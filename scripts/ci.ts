@@ -1,0 +1,28 @@
+/** What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to CI. */
+import { parts } from "./ci/parts.ts";
+import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
+import type { PartResult } from "./lib/run-parts.ts";
+import { runCommand } from "./lib/command.ts";
+
+const TEST_LIMIT_MS = 10 * 60_000;
+
+async function npmTest(): Promise<PartResult> {
+  console.log("── npm test");
+  const { code, output, seconds } = await runCommand(["npm", "test"], { echo: true, timeoutMs: TEST_LIMIT_MS });
+  const [, passed = "0", failed = "1"] = [...output.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1) ?? [];
+  const failures = code === 0 ? 0 : Math.max(1, Number(failed));
+  return {
+    name: "npm test",
+    passed: Number(passed),
+    failed: failures,
+    seconds,
+    note: code === 124 ? "ran out of time" : "",
+  };
+}
+
+const results = [await npmTest()];
+for (const part of parts.filter(({ runs }) => runs === "ci")) results.push(await runPart(part));
+
+console.log("");
+for (const result of results) console.log(summaryLine(result));
+process.exit(conclude(results));

@@ -1,0 +1,78 @@
+/**
+ * What is tested, part by part. `npm test` runs the parts that need nothing but what it installs itself; CI (`.ci/run`) runs
+ * those first and then all others, with their engines.
+ */
+export type Part = {
+  name: string;
+  /** `test`: part of `npm test`. `ci`: needs an engine or much time. */
+  runs: "test" | "ci";
+  /** The engine that it needs, as the summary calls it; null for none. */
+  engine: string | null;
+  /** The programs that must be on the PATH, or the part can't run. */
+  needs: readonly string[];
+  command: readonly string[];
+  timeoutMs: number;
+};
+
+const MINUTE_MS = 60_000;
+
+const vitest = (...projects: string[]) => ["vitest", "run", ...projects.map((name) => `--project=${name}`)];
+
+export const parts: readonly Part[] = [
+  {
+    name: "unit and Worker",
+    runs: "test",
+    engine: null,
+    needs: [],
+    command: vitest("node", "worker", "integration", "conformance"),
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
+    name: "model process (Python)",
+    runs: "test",
+    engine: null,
+    needs: ["python3"],
+    command: ["python3", "-m", "unittest", "discover", "-s", "gpu-pool/python/tests", "-t", "gpu-pool/python"],
+    timeoutMs: 2 * MINUTE_MS,
+  },
+  {
+    name: "end to end",
+    runs: "test",
+    engine: null,
+    needs: ["python3"],
+    command: vitest("e2e"),
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
+    name: "checks",
+    runs: "ci",
+    engine: null,
+    needs: [],
+    command: ["node", "scripts/check.ts"],
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
+    name: "Python 3.8 (vermin)",
+    runs: "ci",
+    engine: "vermin",
+    needs: ["vermin"],
+    command: ["vermin", "--target=3.8-", "--violations", "--no-tips", "gpu-pool/python"],
+    timeoutMs: MINUTE_MS,
+  },
+  {
+    name: "real Kafka and Redis",
+    runs: "ci",
+    engine: "Apache Kafka, Redis",
+    needs: ["java", "redis-server"],
+    command: vitest("engine"),
+    timeoutMs: 10 * MINUTE_MS,
+  },
+  {
+    name: "chaos",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("chaos"),
+    timeoutMs: 15 * MINUTE_MS,
+  },
+];

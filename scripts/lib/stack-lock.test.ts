@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { isRunning, refOf, startTimeOf } from "./process-info.ts";
+import { StackError } from "./stack-error.ts";
+import { takeLock } from "./stack-lock.ts";
+
+let dir = "";
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "edgeplane-lock-"));
+});
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  rmSync(dir, { recursive: true, force: true });
+});
+
+function sleeper(): number {
+  const child = spawn("sleep", ["60"], { stdio: "ignore", detached: true });
+  children.push(child);
+  if (child.pid === undefined) throw new Error("sleep did not start");
+  return child.pid;
+}
+
+const gone = { name: "supervisor", pid: 999_999_9, startedAt: "1" };
+const writeEarlier = (lock: object) => writeFileSync(join(dir, "lock.json"), JSON.stringify(lock));
+
+test("ends the orphans of a dead supervisor, and only those", async () => {
+  const [orphan, stranger] = [sleeper(), sleeper()];
+  const orphanRef = refOf("workerd", orphan);
+  // The stranger has the number of a process that the earlier run had, but began at another time.
+  writeEarlier({ port: 1, supervisor: gone, processes: [orphanRef, { name: "pool", pid: stranger, startedAt: "42" }] });
+  const ended: string[] = [];
+  const lock = await takeLock(dir, 1, (ref) => ended.push(ref.name));
+  expect(ended).toEqual(["workerd"]);
+  expect(orphanRef !== null && isRunning(orphanRef)).toBe(false);
+  expect(startTimeOf(stranger)).not.toBeNull();
+  lock.release();
+});
+
+test("refuses while another supervisor runs, and touches none of its processes", async () => {
+  const [other, child] = [sleeper(), sleeper()];
+  writeEarlier({ port: 8787, supervisor: refOf("supervisor", other), processes: [refOf("edge", child)] });
+  await expect(takeLock(dir, 8787, () => {})).rejects.toThrow(StackError);
+  expect(startTimeOf(child)).not.toBeNull();
+});
+
+test("records what it is told and forgets what has ended", async () => {
+  const lock = await takeLock(dir, 1, () => {});
+  const pid = sleeper();
+  lock.add("edge", pid);
+  lock.add("ghost", 999_999_9);
+  const recorded: unknown = JSON.parse(readFileSync(join(dir, "lock.json"), "utf8"));
+  expect(recorded).toMatchObject({ supervisor: { pid: process.pid }, processes: [{ name: "edge", pid }] });
+});

@@ -1,0 +1,20 @@
+/**
+ * `npm test`: all tests that need no engine but what it installs. `npm test -- <filter>` hands the filter to Vitest and runs the first
+ * part only. Ends with what was left to CI.
+ */
+import { parts } from "./ci/parts.ts";
+import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
+import type { PartResult } from "./lib/run-parts.ts";
+
+const filters = process.argv.slice(2);
+const here = parts.filter((part) => part.runs === "test");
+const results: PartResult[] = [];
+for (const part of filters.length === 0 ? here : here.slice(0, 1)) results.push(await runPart(part, filters));
+
+console.log("");
+for (const result of results) console.log(summaryLine(result));
+for (const part of parts.filter(({ runs }) => runs === "ci")) {
+  const engine = part.engine === null ? "" : ` (needs ${part.engine})`;
+  console.log(`CI   ${part.name}${engine}: left to .ci/run`);
+}
+process.exit(conclude(results));
