@@ -85,7 +85,7 @@ async function install(tool: readonly string[], options: BuildOptions): Promise<
     await writeFile(file, requirements.lines.join("\n") + "\n");
     const { command, args } = installCommand(tool, file);
     const onLine = (line: string): void => {
-      if (shownLine.test(line.trim())) log(line.trim());
+      if (shownLine.test(line.trim())) log(line.trim().replace(/ \(from .*\)$/, ""));
     };
     const result = await runCommand(command, args, { cwd: requirements.baseDir, timeoutMs: options.timeoutMs, onLine });
     if (result.timedOut) throw new EnvironmentProblem(`The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`);
