@@ -20,11 +20,9 @@ export function fail(message) {
 }
 
 function lockHash() {
-  const hash = createHash("sha256");
-  for (const file of ["package.json", "package-lock.json", "gpu-pool/package.json"]) {
-    hash.update(readFileSync(join(root, file)));
-  }
-  return hash.digest("hex");
+  return createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
 }
 
 function isInstalled(hash) {
@@ -62,7 +60,7 @@ function npm(args) {
   return result.status === 0;
 }
 
-/** Two scripts started at once must not both run `npm ci`, which empties node_modules first. */
+/** Two scripts started at once must not both write node_modules. */
 function takeInstallLock() {
   for (;;) {
     try {
@@ -87,9 +85,11 @@ export function ensureInstalled() {
   takeInstallLock();
   try {
     if (isInstalled(hash)) return;
-    console.error("edgeplane: installing dependencies (npm ci)…");
-    if (!npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"])) {
-      fail("npm ci failed; its message stands above. Is the registry within reach?");
+    // `npm ci` empties node_modules first; where something may be running from it, what changed is enough.
+    const verb = existsSync(join(root, "node_modules")) ? ["install", "--no-save"] : ["ci"];
+    console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
+    if (!npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"])) {
+      fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");
     }
     if (findNode() === null) npm(["rebuild", "node"]);
     writeFileSync(stampFile, hash);
