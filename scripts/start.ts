@@ -10,7 +10,7 @@ const help = `npm start: Edgeplane on this machine, with a pool of CPU instances
 
   PORT                      port on 127.0.0.1 (8787)
   EDGEPLANE_STATE_DIR       where state lies (.edgeplane)
-  EDGEPLANE_MODELS          folders of models, separated by ":" (examples)
+  EDGEPLANE_MODELS          the folder of the models (examples)
   EDGEPLANE_PYTHON          the Python that runs models, 3.8 or newer (python3)
   EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback
 
@@ -24,7 +24,7 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 const env = process.env;
 const stateDir = env["EDGEPLANE_STATE_DIR"] ?? ".edgeplane";
 const devFile = join(stateDir, "dev.json");
-const models = env["EDGEPLANE_MODELS"]?.split(":").filter((path) => path !== "");
+const models = env["EDGEPLANE_MODELS"];
 let stack: Stack | null = null;
 let stopping = false;
 
@@ -68,7 +68,7 @@ function welcome({ url, apiKey }: Stack, output: string, seconds: number): strin
   A prediction went through everything: ${output}
   Edgeplane is up on ${url} after ${seconds.toFixed(1)} s. Try:
 
-  curl -s ${url}/v1/models/examples/hello-world/predictions \\
+  curl -s ${url}/v1/models/local/hello-world/predictions \\
     -H 'Authorization: Bearer ${apiKey}' -H 'Content-Type: application/json' -H 'Prefer: wait' \\
     -d '{"input":{"text":"edge"}}'
 

@@ -4,14 +4,13 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const stampFile = join(root, "node_modules/.edgeplane-lock");
 const installLock = join(root, ".edgeplane-install.lock");
-const LOCK_STALE_MS = 10 * 60_000;
 
 /** The one line that a user needs, and no stack. */
 export function fail(message) {
@@ -60,20 +59,28 @@ function npm(args) {
   return result.status === 0;
 }
 
-/** Two scripts started at once must not both write node_modules. */
+/** Two scripts started at once must not both write node_modules. The lock names its process, so that a dead one's doesn't count. */
 function takeInstallLock() {
   for (;;) {
     try {
-      mkdirSync(installLock);
+      writeFileSync(installLock, String(process.pid), { flag: "wx" });
       return;
     } catch (error) {
       if (error.code === "EACCES" || error.code === "EROFS")
         fail(`the folder ${root} is read-only; clone it where you may write.`);
       if (error.code !== "EEXIST") throw error;
-      const age = Date.now() - (statSync(installLock, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-      if (age > LOCK_STALE_MS) rmdirSync(installLock);
-      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+      if (isHeld()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+      else rmSync(installLock, { force: true });
     }
+  }
+}
+
+function isHeld() {
+  try {
+    process.kill(Number(readFileSync(installLock, "utf8")), 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
   }
 }
 
@@ -94,7 +101,7 @@ export function ensureInstalled() {
     if (findNode() === null) npm(["rebuild", "node"]);
     writeFileSync(stampFile, hash);
   } finally {
-    rmdirSync(installLock);
+    rmSync(installLock, { force: true });
   }
 }
 

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { StackError } from "./stack-error.ts";
 
-const MODEL = "examples/hello-world";
+const MODEL = "local/hello-world";
 const LIMIT_MS = 60_000;
 const RETRY_MS = 100;
 
 const PredictionSchema = z.looseObject({ id: z.string(), status: z.string(), output: z.unknown(), error: z.unknown() });
 
-/** Runs `examples/hello-world` and answers its output; waits until the pool has offered the model. Throws `StackError` after a minute. */
+/** Runs examples/hello-world and answers its output; waits until the pool has offered the model. Throws `StackError` after a minute. */
 export async function helloThrough(stack: { url: string; apiKey: string }): Promise<string> {
   const headers = { authorization: `Bearer ${stack.apiKey}`, "content-type": "application/json", prefer: "wait=30" };
   const giveUpAt = performance.now() + LIMIT_MS;

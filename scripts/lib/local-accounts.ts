@@ -4,6 +4,7 @@ import type { Secrets } from "./secrets.ts";
 import { StackError } from "./stack-error.ts";
 
 const ACCOUNT = "local";
+const AccountsSchema = z.looseObject({ results: z.array(z.looseObject({ name: z.string() })) });
 const MadeKeySchema = z.looseObject({ key: z.string() });
 const MadeTokenSchema = z.looseObject({ token: z.string() });
 
@@ -11,15 +12,17 @@ export type Credentials = { apiKey: string; poolToken: string };
 
 /** The key and the token of `secrets` where the edge still knows them, new ones otherwise. Throws `StackError` when it makes none. */
 export async function ensureCredentials(url: string, secrets: Secrets): Promise<Credentials> {
-  const admin = (path: string, body: unknown) => callAdmin(url, secrets.adminKey, path, body);
+  const admin = (method: "GET" | "POST", path: string, body?: unknown) =>
+    callAdmin(url, secrets.adminKey, method, path, body);
   const known = secrets.apiKey !== null && (await isKnown(url, secrets.apiKey));
   if (known && secrets.apiKey !== null && secrets.poolToken !== null) {
     return { apiKey: secrets.apiKey, poolToken: secrets.poolToken };
   }
-  await admin("accounts", { name: ACCOUNT });
-  const key = MadeKeySchema.parse(await admin("keys", { account: ACCOUNT, name: "local stack" }));
+  const { results } = AccountsSchema.parse(await admin("GET", "accounts"));
+  if (!results.some(({ name }) => name === ACCOUNT)) await admin("POST", "accounts", { name: ACCOUNT });
+  const key = MadeKeySchema.parse(await admin("POST", "keys", { account: ACCOUNT, name: "local stack" }));
   const pool = { name: "local stack", lanes: ["default"], may_register_models: true };
-  const token = MadeTokenSchema.parse(await admin("pool-tokens", pool));
+  const token = MadeTokenSchema.parse(await admin("POST", "pool-tokens", pool));
   return { apiKey: key.key, poolToken: token.token };
 }
 
@@ -29,11 +32,17 @@ async function isKnown(url: string, apiKey: string): Promise<boolean> {
   return response.ok;
 }
 
-async function callAdmin(url: string, adminKey: string, path: string, body: unknown): Promise<unknown> {
+async function callAdmin(
+  url: string,
+  adminKey: string,
+  method: "GET" | "POST",
+  path: string,
+  body: unknown,
+): Promise<unknown> {
   const response = await fetch(`${url}/admin/v1/${path}`, {
-    method: "POST",
+    method,
     headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" },
-    body: JSON.stringify(body),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await response.text();
   if (response.ok) return JSON.parse(text);

@@ -1,4 +1,4 @@
-/** The GPU pool of the local stack, as a host would run it: nothing but a URL, a token and folders of models. */
+/** The GPU pool of the local stack, as a host would run it: nothing but a URL, a token and a folder of models. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { prefixLines } from "./log-lines.ts";
@@ -13,8 +13,8 @@ const STOP_MS = 20_000;
 export type PoolOptions = {
   url: string;
   token: string;
-  /** Folders of models, each with a cog.yaml, or folders of such folders. */
-  models: readonly string[];
+  /** The folder of the models, one subfolder each. */
+  models: string;
   stateDir: string;
   python: string;
   env: Readonly<Record<string, string>>;
@@ -33,8 +33,8 @@ export function createPool(options: PoolOptions, say: Say, onProcess: (name: str
           ...process.env,
           EDGEPLANE_URL: options.url,
           EDGEPLANE_POOL_TOKEN: options.token,
-          EDGEPLANE_MODELS: options.models.join(":"),
-          EDGEPLANE_POOL_STATE_DIR: options.stateDir,
+          EDGEPLANE_MODELS: options.models,
+          EDGEPLANE_STATE_DIR: options.stateDir,
           EDGEPLANE_PYTHON: options.python,
           ...options.env,
         },

@@ -22,9 +22,9 @@ export type StackOptions = {
   port?: number;
   /** Where state lies; two stacks never share one. */
   stateDir: string;
-  /** Whether to run a pool (true), and which folders of models it offers (examples/). */
+  /** Whether to run a pool (true), and the folder of its models (examples/). */
   pool?: boolean;
-  models?: readonly string[];
+  models?: string;
   /** The pool's environment, over the local stack's own. */
   poolEnv?: Readonly<Record<string, string>>;
   /** Variables of the Worker, over wrangler.toml's and the local ones. */
@@ -100,10 +100,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         {
           url,
           token: credentials.poolToken,
-          models: options.models ?? [join(root, "examples")],
+          models: options.models ?? join(root, "examples"),
           stateDir: join(stateDir, "pool"),
           python,
-          env: options.poolEnv ?? {},
+          env: {
+            EDGEPLANE_METRICS_PORT: "0",
+            ...(options.allowLoopback === true ? { EDGEPLANE_ALLOW_LOOPBACK_INPUTS: "1" } : {}),
+            ...options.poolEnv,
+          },
         },
         say,
         lock.add,
@@ -139,5 +143,5 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 /** The development user may produce to, consume from and create any topic. */
 function kafkaUser(kafka: { username: string; password: string }) {
-  return { username: kafka.username, password: kafka.password, role: "tool", prefixes: [""] };
+  return { username: kafka.username, password: kafka.password, produce: ["*"], consume: ["*"], create: true };
 }

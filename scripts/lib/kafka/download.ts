@@ -68,7 +68,8 @@ async function download(path: string, sha256: string, env: NodeJS.ProcessEnv): P
       if (found === sha256) return bytes;
       failure = `its SHA-256 is ${found}, expected ${sha256}`;
     } catch (error) {
-      failure = error instanceof Error ? String(error.cause ?? error.message) : String(error);
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      failure = cause instanceof Error ? cause.message : String(cause);
     }
   }
   throw new Error(
