@@ -1,0 +1,119 @@
+/**
+ * The events of one claim on their way to the edge. An event gets its `seq` when it is first sent, so that what has not
+ * left yet may still be merged or dropped; once sent, it keeps its number until the edge has it.
+ *
+ *   open ── terminal event added ──▶ closing ── all acknowledged ──▶ done
+ *   any ── stale, aborted ──▶ done
+ */
+import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
+
+type Unnumbered<E> = E extends unknown ? Omit<E, "id" | "token" | "seq"> : never;
+/** An event before it has a claim and a number. */
+export type EventBody = Unnumbered<PoolEvent>;
+
+const terminalTypes: ReadonlySet<string> = new Set(["succeeded", "failed", "released"]);
+
+/** A claim never keeps more unsent text of logs and chunks than this: the terminal event carries the whole output. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
+
+export class ClaimOutbox {
+  readonly id: string;
+  readonly token: string;
+  /** Sent and not acknowledged, in order of `seq`. */
+  #sent: PoolEvent[] = [];
+  #unsent: EventBody[] = [];
+  #unsentBytes = 0;
+  #nextSeq: number;
+  #closing = false;
+  /** True when `nextSeq` is a guess, because another life of this pool may have sent more. */
+  readonly #seqIsGuess: boolean;
+
+  constructor(id: string, token: string, nextSeq: number, seqIsGuess = false) {
+    this.id = id;
+    this.token = token;
+    this.#nextSeq = nextSeq;
+    this.#seqIsGuess = seqIsGuess;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  get empty(): boolean {
+    return this.#sent.length === 0 && this.#unsent.length === 0;
+  }
+
+  get nextSeq(): number {
+    return this.#nextSeq;
+  }
+
+  /** Adds an event; false when it was dropped because the claim is closing. */
+  add(body: EventBody, sizeBytes: number): boolean {
+    if (this.#closing) return false;
+    const last = this.#unsent.at(-1);
+    if (body.type === "log" && last?.type === "log") {
+      this.#unsent[this.#unsent.length - 1] = { type: "log", text: last.text + body.text };
+    } else {
+      this.#unsent.push(body);
+    }
+    this.#unsentBytes += sizeBytes;
+    if (terminalTypes.has(body.type)) this.#closing = true;
+    if (this.#unsentBytes > MAX_UNSENT_BYTES) this.#shed();
+    return true;
+  }
+
+  /** Everything that the edge has not acknowledged, numbered, as it goes into the next request. */
+  take(): PoolEvent[] {
+    for (const body of this.#unsent) {
+      this.#sent.push({ id: this.id, token: this.token, seq: this.#nextSeq, ...body });
+      this.#nextSeq += 1;
+    }
+    this.#unsent = [];
+    this.#unsentBytes = 0;
+    return this.#sent;
+  }
+
+  /** Puts kept events of an earlier life in; they were numbered then. */
+  restore(events: readonly PoolEvent[]): void {
+    this.#sent = [...events];
+    this.#nextSeq = (events.at(-1)?.seq ?? this.#nextSeq - 1) + 1;
+    this.#closing = events.some((event) => terminalTypes.has(event.type));
+  }
+
+  /**
+   * The edge stored everything up to `next` (not included). `sentUpTo` is the number after the last event that
+   * the answered request carried. True when events remain that must be sent (again).
+   */
+  acknowledged(next: number | undefined, sentUpTo: number): boolean {
+    if (this.#seqIsGuess && next !== undefined && next > sentUpTo) {
+      this.#renumber(next);
+      return true;
+    }
+    const upTo = next ?? sentUpTo;
+    this.#sent = this.#sent.filter((event) => event.seq >= upTo);
+    return !this.empty;
+  }
+
+  /** The edge misses events from `from` on. What it asks for and is gone was already acknowledged once: number anew. */
+  resend(from: number): void {
+    this.#sent = this.#sent.filter((event) => event.seq >= from || this.#seqIsGuess);
+    const first = this.#sent[0];
+    if (first !== undefined && first.seq !== from) this.#renumber(from);
+    if (first === undefined) this.#nextSeq = from;
+  }
+
+  #renumber(from: number): void {
+    this.#sent = this.#sent.map((event, index) => ({ ...event, seq: from + index }));
+    this.#nextSeq = from + this.#sent.length;
+  }
+
+  #shed(): void {
+    this.#unsent = this.#unsent.filter((body) => body.type !== "log" && body.type !== "output");
+    this.#unsentBytes = 0;
+  }
+}
+
+/** Whether this verdict ends the claim. */
+export function endsClaim(verdict: EventVerdict["verdict"]): boolean {
+  return verdict === "stale" || verdict === "aborted";
+}

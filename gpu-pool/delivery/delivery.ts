@@ -1,0 +1,253 @@
+/**
+ * Delivery: one `POST /pool/v1/events` in flight; what happens meanwhile rides in the next. An idle pool's event
+ * leaves at once, a busy one's batch by themselves.
+ *
+ *   quiet ── an event ──▶ sending ── answered, more there ──▶ sending;  answered, nothing left ──▶ quiet
+ *   sending ── no answer ──▶ away: finished claims are spooled, tried again with backoff ──▶ sending
+ */
+import { EventsReplySchema } from "../../src/contract/event.ts";
+import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
+import type { ClaimRef } from "../../src/contract/channel.ts";
+import { createBackoff } from "../scheduling/backoff.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import type { HttpClient } from "../transport/http-client.ts";
+import { ClaimOutbox, endsClaim } from "./claim-outbox.ts";
+import type { EventBody } from "./claim-outbox.ts";
+import type { Spool } from "./spool.ts";
+
+const SEND_TIMEOUT_MS = 15_000;
+const MAX_EVENTS = 2000;
+/** A request stops growing here; one event alone may be larger. */
+const MAX_REQUEST_BYTES = 1024 * 1024;
+/** A `later` verdict rests this claim for so long. */
+const LATER_MS = 100;
+
+export type DeliveryOptions = {
+  http: HttpClient;
+  session: string;
+  clock: Clock;
+  spool: Spool;
+  /** A `starting` was acknowledged (`ok`), or may not start (`aborted`); `stale`: stop it, it isn't ours any more. */
+  onVerdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void;
+  onCancel(claims: ClaimRef[]): void;
+  /** All of these claims' events are at the edge. */
+  onEnded(tokens: string[]): void;
+  /** The edge takes events (null) or doesn't (why). */
+  onState(problem: string | null): void;
+  onBatch(events: number): void;
+};
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #outboxes = new Map<string, ClaimOutbox>();
+  /** Claims with something to send, in the order in which it happened. */
+  readonly #due = new Set<ClaimOutbox>();
+  readonly #backoff = createBackoff({ firstMs: 50, capMs: 1500 });
+  #busy = false;
+  #away = false;
+  #heartbeatDue = false;
+  #endRest: (() => void) | null = null;
+  #onQuiet: (() => void)[] = [];
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** How many claims have events that the edge lacks. */
+  get pending(): number {
+    let pending = 0;
+    for (const outbox of this.#outboxes.values()) if (!outbox.empty) pending += 1;
+    return pending;
+  }
+
+  get away(): boolean {
+    return this.#away;
+  }
+
+  /** Opens a claim: its next event gets number `seq`. */
+  open(ref: ClaimRef, seq: number, seqIsGuess = false): void {
+    if (!this.#outboxes.has(ref.token)) {
+      this.#outboxes.set(ref.token, new ClaimOutbox(ref.id, ref.token, seq, seqIsGuess));
+    }
+  }
+
+  /** Adds an event of an open claim; one of an ended claim is dropped. `sizeBytes` is about what it weighs. */
+  add(token: string, body: EventBody, sizeBytes = 64): void {
+    const outbox = this.#outboxes.get(token);
+    if (outbox === undefined || !outbox.add(body, sizeBytes)) return;
+    if (this.#away && outbox.closing) this.#keep(outbox);
+    this.#due.add(outbox);
+    this.#kick();
+  }
+
+  /** Forgets a claim without a word: nobody wants its events any more. */
+  forget(token: string): void {
+    const outbox = this.#outboxes.get(token);
+    if (outbox !== undefined) this.#end([outbox]);
+  }
+
+  /** Sends what an earlier life of this pool spooled. Returns the tokens. */
+  restore(): { tokens: Set<string>; bad: string[] } {
+    const { claims, bad } = this.#options.spool.load();
+    const tokens = new Set<string>();
+    for (const events of claims) {
+      const [first] = events;
+      if (first === undefined) continue;
+      const outbox = new ClaimOutbox(first.id, first.token, first.seq);
+      outbox.restore(events);
+      this.#outboxes.set(first.token, outbox);
+      this.#due.add(outbox);
+      tokens.add(first.token);
+    }
+    this.#kick();
+    return { tokens, bad };
+  }
+
+  /** Sends an empty request if nothing else goes: the lease's heartbeat while the control channel is down. */
+  heartbeat(): void {
+    this.#heartbeatDue = true;
+    this.#kick();
+  }
+
+  /** Tries at once instead of waiting for the backoff: the edge was just heard of. */
+  retryNow(): void {
+    this.#endRest?.();
+  }
+
+  /** Resolves when nothing is left to send, or after `limitMs` with what is left spooled. */
+  async flush(limitMs: number): Promise<void> {
+    if (this.pending === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onQuiet.push(resolve);
+      this.#options.clock.after(limitMs, resolve);
+    });
+    for (const outbox of this.#outboxes.values()) if (outbox.closing && !outbox.empty) this.#keep(outbox);
+  }
+
+  #kick(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    queueMicrotask(() => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    while (this.#due.size > 0 || this.#heartbeatDue) {
+      try {
+        await this.#sendOnce();
+        this.#backoff.reset();
+        this.#setAway(null);
+      } catch (error) {
+        this.#setAway(error instanceof Error ? error.message : String(error));
+        await this.#rest(this.#backoff.nextMs());
+      }
+    }
+    this.#busy = false;
+    if (this.pending === 0) for (const resolve of this.#onQuiet.splice(0)) resolve();
+  }
+
+  async #sendOnce(): Promise<void> {
+    const { http, session } = this.#options;
+    const carried = new Map<ClaimOutbox, { upTo: number; starting: boolean }>();
+    const parts: string[] = [];
+    let sizeBytes = 0;
+    this.#heartbeatDue = false;
+    for (const outbox of this.#due) {
+      if (parts.length >= MAX_EVENTS || sizeBytes >= MAX_REQUEST_BYTES) break;
+      this.#due.delete(outbox);
+      const events = outbox.take();
+      if (events.length === 0) continue;
+      for (const event of events) {
+        const part = JSON.stringify(event);
+        parts.push(part);
+        sizeBytes += part.length;
+      }
+      carried.set(outbox, { upTo: outbox.nextSeq, starting: events.some(isStarting) });
+    }
+    try {
+      const reply = await http.json({
+        method: "POST",
+        path: "/pool/v1/events",
+        headers: { "content-type": "application/json" },
+        body: `{"session":${JSON.stringify(session)},"events":[${parts.join(",")}]}`,
+        timeoutMs: SEND_TIMEOUT_MS,
+      });
+      const { verdicts, cancel } = EventsReplySchema.parse(reply);
+      if (parts.length > 0) this.#options.onBatch(parts.length);
+      this.#apply(carried, verdicts);
+      if (cancel.length > 0) this.#options.onCancel(cancel);
+    } catch (error) {
+      for (const outbox of carried.keys()) this.#due.add(outbox);
+      throw error;
+    }
+  }
+
+  #apply(carried: Map<ClaimOutbox, { upTo: number; starting: boolean }>, verdicts: EventVerdict[]): void {
+    const byToken = new Map(verdicts.map((verdict) => [verdict.token, verdict]));
+    const ended: ClaimOutbox[] = [];
+    for (const [outbox, { upTo, starting }] of carried) {
+      const verdict = byToken.get(outbox.token);
+      const ref = { id: outbox.id, token: outbox.token };
+      if (verdict === undefined || verdict.verdict === "later") {
+        this.#options.clock.after(LATER_MS, () => this.#again(outbox));
+      } else if (endsClaim(verdict.verdict)) {
+        ended.push(outbox);
+        this.#options.onVerdict(ref, verdict.verdict === "aborted" ? "aborted" : "stale");
+      } else if (verdict.verdict === "resend") {
+        outbox.resend(verdict.next ?? 0);
+        this.#due.add(outbox);
+      } else {
+        const more = outbox.acknowledged(verdict.next, upTo);
+        if (starting) this.#options.onVerdict(ref, "started");
+        if (more) this.#due.add(outbox);
+        else if (outbox.closing) ended.push(outbox);
+      }
+    }
+    if (ended.length > 0) this.#end(ended);
+  }
+
+  #again(outbox: ClaimOutbox): void {
+    if (!this.#outboxes.has(outbox.token)) return;
+    this.#due.add(outbox);
+    this.#kick();
+  }
+
+  #end(outboxes: ClaimOutbox[]): void {
+    for (const outbox of outboxes) {
+      this.#outboxes.delete(outbox.token);
+      this.#due.delete(outbox);
+      this.#options.spool.drop(outbox.id, outbox.token);
+    }
+    this.#options.onEnded(outboxes.map((outbox) => outbox.token));
+  }
+
+  #setAway(problem: string | null): void {
+    this.#options.onState(problem);
+    if (problem !== null && !this.#away) {
+      for (const outbox of this.#outboxes.values()) if (outbox.closing) this.#keep(outbox);
+    }
+    this.#away = problem !== null;
+  }
+
+  /** A disk that refuses is no reason to stop: the events are in memory too. */
+  #keep(outbox: ClaimOutbox): void {
+    try {
+      this.#options.spool.keep(outbox.id, outbox.token, outbox.take());
+    } catch (error) {
+      this.#options.onState(`the spool can't be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      this.#endRest = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function isStarting(event: PoolEvent): boolean {
+  return event.type === "starting";
+}

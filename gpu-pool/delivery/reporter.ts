@@ -1,0 +1,124 @@
+/**
+ * Turns what the runtime reports into events. Most become one at once; an output with files or of over 256 KiB waits
+ * for its upload, and then everything else of that claim waits behind it, so that the order stays.
+ */
+import { readFile, rm } from "node:fs/promises";
+import type { ClaimRef } from "../../src/contract/channel.ts";
+import type { Json } from "../../src/contract/prediction.ts";
+import { StatusError } from "../transport/http-client.ts";
+import type { EventBody } from "./claim-outbox.ts";
+import type { Delivery } from "./delivery.ts";
+import { INLINE_OUTPUT_BYTES } from "./uploads.ts";
+import type { Uploads } from "./uploads.ts";
+
+type Produced = { value: Json; file?: string; sizeBytes: number; mentionsFile: boolean; scratchDir: string };
+type Metrics = Record<string, Json>;
+type Released = Extract<EventBody, { type: "released" }>["reason"];
+type FailureKind = Extract<EventBody, { type: "failed" }>["kind"];
+
+export class EventReporter {
+  readonly #delivery: Delivery;
+  readonly #uploads: Uploads;
+  /** The end of each claim's line of uploads. */
+  readonly #tails = new Map<string, Promise<void>>();
+
+  constructor(delivery: Delivery, uploads: Uploads) {
+    this.#delivery = delivery;
+    this.#uploads = uploads;
+  }
+
+  /** How many claims wait for an upload. */
+  get uploading(): number {
+    return this.#tails.size;
+  }
+
+  starting(claim: ClaimRef): void {
+    this.#add(claim, { type: "starting" });
+  }
+
+  log(claim: ClaimRef, text: string): void {
+    this.#add(claim, { type: "log", text }, text.length);
+  }
+
+  metric(claim: ClaimRef, metrics: Metrics): void {
+    this.#add(claim, { type: "metric", metrics });
+  }
+
+  chunk(claim: ClaimRef, chunk: Produced): void {
+    if (isPlain(chunk)) this.#add(claim, { type: "output", chunk: chunk.value }, chunk.sizeBytes);
+    else {
+      this.#later(claim, async () => {
+        const value = await this.#withUrls(claim, chunk);
+        this.#delivery.add(claim.token, { type: "output", chunk: value }, chunk.sizeBytes);
+      });
+    }
+  }
+
+  succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void {
+    if (isPlain(output) && output.sizeBytes <= INLINE_OUTPUT_BYTES) {
+      this.#add(claim, { type: "succeeded", output: output.value, metrics }, output.sizeBytes);
+      return;
+    }
+    this.#later(claim, async () => {
+      const value = await this.#withUrls(claim, output);
+      const text = JSON.stringify(value);
+      const body: EventBody =
+        text.length <= INLINE_OUTPUT_BYTES
+          ? { type: "succeeded", output: value, metrics }
+          : { type: "succeeded", outputBlob: await this.#uploads.output(claim, text), metrics };
+      this.#delivery.add(claim.token, body, Math.min(text.length, INLINE_OUTPUT_BYTES));
+    });
+  }
+
+  failed(claim: ClaimRef, kind: FailureKind, code: string, message: string, metrics?: Metrics): void {
+    const body = { type: "failed", kind, error: { code, message } } as const;
+    this.#add(claim, metrics === undefined ? body : { ...body, metrics }, message.length);
+  }
+
+  released(claim: ClaimRef, reason: Released): void {
+    this.#add(claim, { type: "released", reason });
+  }
+
+  forget(claim: ClaimRef): void {
+    this.#delivery.forget(claim.token);
+  }
+
+  #add(claim: ClaimRef, body: EventBody, sizeBytes?: number): void {
+    if (this.#tails.has(claim.token)) this.#later(claim, async () => this.#delivery.add(claim.token, body, sizeBytes));
+    else this.#delivery.add(claim.token, body, sizeBytes);
+  }
+
+  #later(claim: ClaimRef, step: () => Promise<void>): void {
+    const before = this.#tails.get(claim.token) ?? Promise.resolve();
+    const tail = before.then(step).catch((error: unknown) => this.#uploadFailed(claim, error));
+    this.#tails.set(claim.token, tail);
+    void tail.then(() => {
+      if (this.#tails.get(claim.token) === tail) this.#tails.delete(claim.token);
+    });
+  }
+
+  /** A token that may not upload any more is nobody's; any other failure is told instead of the output. */
+  #uploadFailed(claim: ClaimRef, error: unknown): void {
+    if (error instanceof StatusError && [403, 404, 409, 410].includes(error.status)) {
+      this.#delivery.forget(claim.token);
+      return;
+    }
+    const message = `The output could not be uploaded: ${error instanceof Error ? error.message : String(error)}`;
+    this.#delivery.add(claim.token, { type: "failed", kind: "model", error: { code: "model_error", message } });
+  }
+
+  async #withUrls(claim: ClaimRef, produced: Produced): Promise<Json> {
+    let { value, mentionsFile } = produced;
+    if (produced.file !== undefined) {
+      const text = await readFile(produced.file, "utf8");
+      await rm(produced.file, { force: true });
+      value = JSON.parse(text);
+      mentionsFile = text.includes('"$file"');
+    }
+    return mentionsFile ? this.#uploads.files(claim, value, produced.scratchDir) : value;
+  }
+}
+
+function isPlain(produced: Produced): boolean {
+  return produced.file === undefined && !produced.mentionsFile;
+}

@@ -1,0 +1,162 @@
+/**
+ * The control channel: one WebSocket that the pool opens and keeps. The text `ping`, sent every third of the lease,
+ * is answered by the platform itself and holds the lease.
+ *
+ *   connecting ── open ──▶ open ── closed, or no pong for a lease ──▶ waiting ── backoff ──▶ connecting
+ *   connecting ── 401, 403, or no Edgeplane there ──▶ refused: fatal at start, waiting later
+ */
+import { WebSocket } from "ws";
+import { SESSION_HEADER } from "../../src/contract/claim.ts";
+import { EdgeMessageSchema } from "../../src/contract/channel.ts";
+import type { EdgeMessage, PoolMessage } from "../../src/contract/channel.ts";
+import { createBackoff } from "../scheduling/backoff.ts";
+import type { Clock } from "../scheduling/clock.ts";
+
+const HANDSHAKE_TIMEOUT_MS = 5000;
+const FIRST_LEASE_MS = 15_000;
+/** How long reconnects stay quick: an edge that restarts must find its pools again in less than 2 s. */
+const QUICK_FOR_MS = 120_000;
+
+export type ChannelOptions = {
+  url: URL;
+  token: string;
+  session: string;
+  clock: Clock;
+  hello(): PoolMessage;
+  onOpen(): void;
+  onMessage(message: EdgeMessage): void;
+  /** The channel is down, and why; called once a change. */
+  onDown(why: string): void;
+  /** The edge refused for good: wrong token, or no Edgeplane at this address. */
+  onRefused(why: string): void;
+};
+
+export type ControlChannel = {
+  readonly open: boolean;
+  readonly leaseMs: number;
+  send(message: PoolMessage): void;
+  close(): void;
+};
+
+export function createControlChannel(options: ChannelOptions): ControlChannel {
+  const { clock, session } = options;
+  const quick = createBackoff({ firstMs: 100, capMs: 1000 });
+  const slow = createBackoff({ firstMs: 1000, capMs: 5000 });
+  let socket: WebSocket | null = null;
+  let isOpen = false;
+  let closed = false;
+  let leaseMs = FIRST_LEASE_MS;
+  let heardAtMs = clock.nowMs();
+  let downSinceMs = clock.nowMs();
+  let cancelTimer: () => void = () => {};
+
+  function connect(): void {
+    const address = new URL(`${options.url.pathname.replace(/\/+$/, "")}/pool/v1/connect`, options.url);
+    address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    const headers = { authorization: `Bearer ${options.token}`, [SESSION_HEADER]: session };
+    const current = new WebSocket(address, { headers, handshakeTimeout: HANDSHAKE_TIMEOUT_MS });
+    socket = current;
+    let refusal: string | null = null;
+    let problem = "";
+    current.on("open", () => opened(current));
+    current.on("message", (data) => received(data.toString("utf8")));
+    current.on("unexpected-response", (request, reply) => {
+      refusal = refusalOf(reply.statusCode ?? 0, options.url);
+      problem = `it answered ${reply.statusCode}`;
+      reply.resume();
+      request.destroy();
+      lost();
+    });
+    current.on("error", (error) => {
+      problem ||= error.message === "" && "code" in error ? String(error.code) : error.message;
+    });
+    current.on("close", lost);
+
+    function lost(): void {
+      if (socket !== current) return;
+      socket = null;
+      if (closed) return;
+      if (isOpen) downSinceMs = clock.nowMs();
+      isOpen = false;
+      cancelTimer();
+      if (refusal === null) options.onDown(problem === "" ? "the connection closed" : problem);
+      else options.onRefused(refusal);
+      const isQuick = refusal === null && clock.nowMs() - downSinceMs < QUICK_FOR_MS;
+      cancelTimer = clock.after((isQuick ? quick : slow).nextMs(), connect);
+    }
+  }
+
+  function opened(current: WebSocket): void {
+    isOpen = true;
+    quick.reset();
+    slow.reset();
+    heardAtMs = clock.nowMs();
+    current.send(JSON.stringify(options.hello()));
+    beat();
+    options.onOpen();
+  }
+
+  function beat(): void {
+    cancelTimer = clock.after(leaseMs / 3, () => {
+      if (clock.nowMs() - heardAtMs > leaseMs) {
+        socket?.terminate();
+        return;
+      }
+      socket?.send("ping");
+      beat();
+    });
+  }
+
+  function received(text: string): void {
+    heardAtMs = clock.nowMs();
+    if (text === "pong") return;
+    const message = parse(text);
+    if (message === null) return;
+    if (message.type === "welcome") {
+      leaseMs = message.leaseMs;
+      cancelTimer();
+      beat();
+    }
+    options.onMessage(message);
+  }
+
+  connect();
+  return {
+    get open() {
+      return isOpen;
+    },
+    get leaseMs() {
+      return leaseMs;
+    },
+    send(message) {
+      if (isOpen) socket?.send(JSON.stringify(message));
+    },
+    close() {
+      closed = true;
+      isOpen = false;
+      cancelTimer();
+      socket?.close(1000);
+    },
+  };
+}
+
+/** A message of a later edge that this pool doesn't know is left alone. */
+function parse(text: string): EdgeMessage | null {
+  try {
+    const parsed = EdgeMessageSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What to tell the operator, or null when trying again may help. */
+function refusalOf(status: number, url: URL): string | null {
+  if (status === 401) return `${url.origin} does not know this token: check --token (EDGEPLANE_POOL_TOKEN)`;
+  if (status === 403)
+    return `${url.origin} does not let this token connect a pool: use a pool token that serves these lanes`;
+  if (status < 500 && status !== 408 && status !== 425 && status !== 429) {
+    return `${url.href} is not an Edgeplane (it answered ${status} to /pool/v1/connect): check --url (EDGEPLANE_URL)`;
+  }
+  return null;
+}

@@ -1,0 +1,28 @@
+/** The part of `ws` 8 that the pool uses; the package ships no types. */
+declare module "ws" {
+  import type { EventEmitter } from "node:events";
+  import type { ClientRequest, IncomingMessage, Server } from "node:http";
+
+  export class WebSocket extends EventEmitter {
+    constructor(address: string | URL, options?: { headers?: Record<string, string>; handshakeTimeout?: number });
+    send(data: string): void;
+    close(code?: number, reason?: string): void;
+    terminate(): void;
+    on(event: "open", listener: () => void): this;
+    on(event: "message", listener: (data: Buffer, isBinary: boolean) => void): this;
+    on(event: "close", listener: (code: number, reason: Buffer) => void): this;
+    on(event: "error", listener: (error: Error) => void): this;
+    on(event: "unexpected-response", listener: (request: ClientRequest, reply: IncomingMessage) => void): this;
+  }
+
+  export class WebSocketServer extends EventEmitter {
+    constructor(options: { server?: Server; noServer?: boolean });
+    handleUpgrade(
+      request: IncomingMessage,
+      socket: import("node:stream").Duplex,
+      head: Buffer,
+      done: (socket: WebSocket) => void,
+    ): void;
+    close(): void;
+  }
+}

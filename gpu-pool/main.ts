@@ -1,0 +1,81 @@
+#!/usr/bin/env node
+/** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
+import { pino } from "pino";
+import { Pool } from "./pool.ts";
+import { findDevices } from "./runtime/devices.ts";
+import { findModels } from "./runtime/models/find-models.ts";
+import { systemClock } from "./scheduling/clock.ts";
+import { helpText, readSettings, SettingsError } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import { StateDirError, takeStateDir } from "./state-dir.ts";
+import { startTelemetry } from "./telemetry/start.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+
+const EXIT_WRONG = 2;
+
+function stopWith(message: string): never {
+  process.stderr.write(`gpu-pool: ${message}\n`);
+  process.exit(EXIT_WRONG);
+}
+
+async function run(settings: Settings): Promise<void> {
+  const log = pino({ level: settings["log-level"], base: null }, pino.destination({ sync: true }));
+  const state = takeStateDir(settings["state-dir"], settings.name);
+  const found = await findModels(settings.models, settings.enable).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
+  });
+  for (const { folder, problem } of found.problems)
+    log.error({ folder, problem }, "folder is not a model; passed over");
+  if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
+  const devices = await findDevices();
+  const metrics = createMetrics();
+  const pool = new Pool({
+    settings,
+    state,
+    models: found.models,
+    devices,
+    clock: systemClock,
+    log,
+    metrics,
+    onRefused(why, atStart) {
+      if (!atStart) return;
+      pool.kill();
+      state.release();
+      stopWith(why);
+    },
+  });
+  const port = await startTelemetry({ settings, pool, metrics, problems: found.problems });
+  log.info(
+    {
+      pool: state.name,
+      models: pool.runners.map(({ model }) => model.manifest.name),
+      lanes: pool.lanes,
+      devices,
+      metricsPort: port,
+    },
+    "pool started",
+  );
+  let signals = 0;
+  const onSignal = (): void => {
+    signals += 1;
+    if (signals > 1) {
+      pool.kill();
+      state.release();
+      process.exit(1);
+    }
+    void pool.drain().then(() => process.exit(0));
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  pool.start();
+}
+
+try {
+  const settings = readSettings(process.argv.slice(2), process.env);
+  if (settings === null) process.stdout.write(helpText());
+  else await run(settings);
+} catch (error) {
+  if (error instanceof SettingsError || error instanceof StateDirError) stopWith(error.message);
+  throw error;
+}

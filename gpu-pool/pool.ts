@@ -1,0 +1,398 @@
+/**
+ * The pool: wires intake, scheduling, runtime and delivery together, and owns what crosses them: which claim belongs to
+ * which model, what the journal says, and the drain.
+ *
+ *   starting ── channel opened once ──▶ serving ── drain() ──▶ draining ──▶ stopped
+ */
+import type { Logger } from "pino";
+import type { ClaimRef, Device, EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
+import { SESSION_HEADER } from "../src/contract/claim.ts";
+import type { Grant } from "../src/contract/claim.ts";
+import { modelPath } from "../src/contract/manifest.ts";
+import { Delivery } from "./delivery/delivery.ts";
+import { openJournal } from "./delivery/journal.ts";
+import type { Journal } from "./delivery/journal.ts";
+import { EventReporter } from "./delivery/reporter.ts";
+import { createSpool } from "./delivery/spool.ts";
+import type { Spool } from "./delivery/spool.ts";
+import { createUploads } from "./delivery/uploads.ts";
+import { createClaimClient } from "./intake/claim-client.ts";
+import { createControlChannel } from "./intake/control-channel.ts";
+import type { ControlChannel } from "./intake/control-channel.ts";
+import { Intake } from "./intake/intake.ts";
+import { createUpstashKafka } from "./intake/upstash-kafka.ts";
+import { createUpstashSource } from "./intake/upstash-source.ts";
+import { createRunners } from "./runners.ts";
+import type { FleetOptions } from "./runners.ts";
+import type { ModelRunner } from "./runtime/model-runner.ts";
+import type { Model } from "./runtime/models/model.ts";
+import { createPrediction } from "./runtime/prediction.ts";
+import type { Clock } from "./scheduling/clock.ts";
+import { lanesOf } from "./settings.ts";
+import type { Settings } from "./settings.ts";
+import type { StateDir } from "./state-dir.ts";
+import { createStateLines } from "./telemetry/state-lines.ts";
+import type { StateLines } from "./telemetry/state-lines.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import { createHttpClient } from "./transport/http-client.ts";
+import type { HttpClient } from "./transport/http-client.ts";
+
+export const POOL_VERSION = "0.1.0";
+
+/** Intake waits so long for the first open channel; after that it polls without one. */
+const CHANNEL_WAIT_MS = 5000;
+const SWEEP_MS = 200;
+const HOUSEKEEPING_MS = 15_000;
+/** A claim's grant may still be on its way when the edge asks whether it is held. */
+const PROBE_PATIENCE_MS = 1000;
+const FLUSH_MS = 5000;
+
+export type PoolOptions = {
+  settings: Settings;
+  state: StateDir;
+  models: Model[];
+  devices: Device[];
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  /** The edge refused this pool for good; `atStart` when it never let it in. */
+  onRefused(why: string, atStart: boolean): void;
+  child?: FleetOptions["child"];
+};
+
+export class Pool {
+  readonly session = `s${crypto.randomUUID().replaceAll("-", "")}`;
+  readonly runners: ModelRunner[];
+  readonly lanes: string[];
+  readonly #options: PoolOptions;
+  readonly #http: HttpClient;
+  readonly #journal: Journal;
+  readonly #spool: Spool;
+  readonly #delivery: Delivery;
+  readonly #reporter: EventReporter;
+  readonly #intakes: Intake[];
+  readonly #lines: StateLines;
+  readonly #byPath: Map<string, ModelRunner>;
+  /** Every claim that is held or whose events are not all at the edge yet. */
+  readonly #claims = new Map<string, ModelRunner | null>();
+  #channel: ControlChannel | null = null;
+  #wasOpen = false;
+  #intakeStarted = false;
+  #draining = false;
+  #sweeping = false;
+  #helloDue = false;
+
+  constructor(options: PoolOptions) {
+    const { settings, state, clock, metrics, log } = options;
+    this.#options = options;
+    this.lanes = lanesOf(options.models);
+    this.#lines = createStateLines(log, settings.url.origin);
+    this.#http = createHttpClient(settings.url, {
+      authorization: `Bearer ${settings.token}`,
+      [SESSION_HEADER]: this.session,
+    });
+    this.#journal = openJournal(state.journalPath);
+    this.#spool = createSpool(state.spoolDir);
+    this.#delivery = new Delivery({
+      http: this.#http,
+      session: this.session,
+      clock,
+      spool: this.#spool,
+      onVerdict: (ref, verdict) => this.#verdict(ref, verdict),
+      onCancel: (claims) => this.#cancel(claims),
+      onEnded: (tokens) => this.#ended(tokens),
+      onState: (problem) => this.#lines.events(problem),
+      onBatch: (events) => {
+        metrics.eventRequests.inc();
+        metrics.eventsSent.inc(events);
+      },
+    });
+    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#http));
+    this.runners = createRunners({
+      ...options,
+      http: this.#http,
+      report: this.#reporter,
+      onSchema: () => this.#sayHelloAgain(),
+      onRoom: () => this.#roomChanged(),
+    });
+    this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
+    this.#intakes = this.#createIntakes();
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  get channelOpen(): boolean {
+    return this.#channel?.open ?? false;
+  }
+
+  get undelivered(): number {
+    return this.#delivery.pending;
+  }
+
+  get spooled(): number {
+    return this.#spool.size;
+  }
+
+  get intakeStates(): string[] {
+    return this.#intakes.map(({ state }) => state);
+  }
+
+  /** Sends what an earlier life left, opens the channel, and begins intake. */
+  start(): void {
+    const { settings, clock } = this.#options;
+    this.#sendLeftovers();
+    if (settings.warm) for (const runner of this.runners) runner.start();
+    this.#channel = createControlChannel({
+      url: settings.url,
+      token: settings.token,
+      session: this.session,
+      clock,
+      hello: () => this.#hello(),
+      onOpen: () => this.#opened(),
+      onMessage: (message) => this.#message(message),
+      onDown: (why) => this.#channelDown(why),
+      onRefused: (why) => {
+        this.#channelDown(why);
+        this.#options.onRefused(why, !this.#wasOpen);
+      },
+    });
+    clock.after(CHANNEL_WAIT_MS, () => this.#startIntake());
+    this.#beat();
+    this.#keepHouse();
+  }
+
+  /** Stops intake, hands back what waits, finishes what runs, delivers, and ends the processes. */
+  async drain(): Promise<void> {
+    if (this.#draining) return;
+    this.#draining = true;
+    const { clock, settings, log, state } = this.#options;
+    log.info({ running: this.#held() }, "draining");
+    this.#channel?.send({ type: "draining" });
+    for (const runner of this.runners) runner.releaseWaiting("drain");
+    await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
+    const startedAtMs = clock.nowMs();
+    while (this.#held() > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"]) await this.#pause(20);
+    for (const runner of this.runners) runner.releaseRunning("drain");
+    while (this.#reporter.uploading > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"])
+      await this.#pause(20);
+    for (const runner of this.runners) runner.shutdown(2000);
+    await this.#delivery.flush(FLUSH_MS);
+    const stopAtMs = clock.nowMs();
+    while (this.#alive() && clock.nowMs() - stopAtMs < 2500) await this.#pause(10);
+    this.kill();
+    this.#channel?.close();
+    this.#journal.close();
+    this.#http.close();
+    state.release();
+    log.info({ undelivered: this.#delivery.pending }, "drained");
+  }
+
+  /** Ends all model processes at once. */
+  kill(): void {
+    for (const runner of this.runners) runner.killAll();
+  }
+
+  #createIntakes(): Intake[] {
+    const { settings, clock, metrics, log } = this.#options;
+    const kafka = createUpstashKafka({
+      url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
+      username: "pool",
+      password: settings.token,
+    });
+    const claims = createClaimClient(this.#http, this.session);
+    return this.lanes.map((lane) => {
+      const runners = this.runners.filter(({ model }) => model.manifest.lane === lane);
+      return new Intake({
+        source: createUpstashSource({
+          kafka,
+          lane,
+          session: this.session,
+          clock,
+          onProblem: (problem) => log.warn({ lane }, problem),
+        }),
+        claims,
+        clock,
+        idleAfterMs: settings["idle-after-ms"],
+        room: () => roomOf(runners),
+        channelOpen: () => this.channelOpen,
+        onGrants: (grants) => this.#grants(grants),
+        onRefused: (reason) => metrics.refused.inc({ reason }),
+        onState: (problem) => this.#lines.log(problem),
+      });
+    });
+  }
+
+  #hello(): PoolMessage {
+    const { state, devices } = this.#options;
+    return {
+      type: "hello",
+      session: this.session,
+      pool: state.name,
+      version: POOL_VERSION,
+      lanes: this.lanes,
+      devices,
+      slots: this.runners.reduce((sum, { slots }) => sum + slots, 0),
+      maxBatchSize: Math.max(1, ...this.runners.map(({ model }) => model.batching.maxBatchSize)),
+      models: this.runners.map(({ model }) => model.manifest),
+    };
+  }
+
+  #sayHelloAgain(): void {
+    if (this.#helloDue) return;
+    this.#helloDue = true;
+    this.#options.clock.after(20, () => {
+      this.#helloDue = false;
+      if (!this.#draining) this.#channel?.send(this.#hello());
+    });
+  }
+
+  #opened(): void {
+    this.#wasOpen = true;
+    this.#lines.channel(null);
+    this.#delivery.retryNow();
+    this.#startIntake();
+    for (const intake of this.#intakes) intake.nudge();
+  }
+
+  #channelDown(why: string): void {
+    this.#lines.channel(why);
+    for (const intake of this.#intakes) intake.nudge();
+  }
+
+  #startIntake(): void {
+    if (this.#intakeStarted || this.#draining) return;
+    this.#intakeStarted = true;
+    for (const intake of this.#intakes) intake.start();
+  }
+
+  #message(message: EdgeMessage): void {
+    if (message.type === "work") {
+      const lane = this.lanes.indexOf(message.lane);
+      this.#intakes[lane]?.nudge();
+    } else if (message.type === "cancel") this.#cancel(message.claims);
+    else if (message.type === "probe") {
+      this.#options.clock.after(PROBE_PATIENCE_MS, () => {
+        for (const claim of message.claims) if (!this.#claims.has(claim.token)) this.#handBack(claim, 0, "lost", true);
+      });
+    }
+  }
+
+  #grants(grants: Grant[]): void {
+    const { metrics, clock } = this.#options;
+    const fresh = grants.filter(({ token }) => !this.#claims.has(token));
+    this.#journal.held(fresh);
+    const nowMs = clock.nowMs();
+    for (const grant of fresh) {
+      const model = modelPath(grant.model);
+      const runner = this.#byPath.get(model);
+      metrics.granted.inc({ model: runner === undefined ? "unknown" : model });
+      if (this.#draining) this.#handBack(grant, grant.seq, "drain");
+      else if (runner === undefined || runner.model.manifest.version !== grant.model.version) {
+        this.#handBack(grant, grant.seq, "cannot_run");
+      } else {
+        this.#claims.set(grant.token, runner);
+        this.#delivery.open(grant, grant.seq);
+        runner.accept(createPrediction(grant, nowMs));
+      }
+    }
+    this.#sweepSoon();
+  }
+
+  /** Releases a claim that no model of this pool holds. */
+  #handBack(claim: ClaimRef, seq: number, reason: "drain" | "cannot_run" | "lost", seqIsGuess = false): void {
+    this.#claims.set(claim.token, null);
+    this.#delivery.open(claim, seq, seqIsGuess);
+    this.#reporter.released(claim, reason);
+  }
+
+  #sendLeftovers(): void {
+    const { tokens, bad } = this.#delivery.restore();
+    const lost = this.#journal.left.filter(({ token }) => !tokens.has(token));
+    for (const token of tokens) this.#claims.set(token, null);
+    for (const { id, token, seq } of lost) this.#handBack({ id, token }, seq, "lost", true);
+    if (tokens.size + lost.length > 0) {
+      this.#options.log.info(
+        { spooled: tokens.size, lost: lost.length },
+        "handing over what the last life of this pool left",
+      );
+    }
+    for (const name of bad) this.#options.log.warn({ file: name }, "unreadable spool file put aside as .bad");
+  }
+
+  #verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void {
+    const runner = this.#claims.get(ref.token);
+    if (verdict === "started") runner?.started(ref.token);
+    else {
+      this.#options.metrics.stale.inc();
+      runner?.stop(ref.token, "stale");
+    }
+  }
+
+  #cancel(claims: readonly ClaimRef[]): void {
+    for (const { token } of claims) this.#claims.get(token)?.stop(token, "canceled");
+  }
+
+  #ended(tokens: string[]): void {
+    this.#journal.ended(tokens);
+    for (const token of tokens) this.#claims.delete(token);
+  }
+
+  #held(): number {
+    return this.runners.reduce((sum, { held }) => sum + held, 0);
+  }
+
+  #alive(): boolean {
+    return this.runners.some(({ instances }) => instances.some(({ process }) => process !== null));
+  }
+
+  #roomChanged(): void {
+    for (const intake of this.#intakes) intake.roomChanged();
+  }
+
+  /** Deadlines are looked at a few times a second, and only while something is held. */
+  #sweepSoon(): void {
+    if (this.#sweeping || this.#held() === 0) return;
+    this.#sweeping = true;
+    this.#options.clock.after(SWEEP_MS, () => {
+      this.#sweeping = false;
+      const nowMs = this.#options.clock.nowMs();
+      for (const runner of this.runners) runner.sweep(nowMs);
+      this.#sweepSoon();
+    });
+  }
+
+  /** While the channel is down, an empty event request holds the lease. */
+  #beat(): void {
+    this.#options.clock.after((this.#channel?.leaseMs ?? 15_000) / 3, () => {
+      if (!this.channelOpen && this.#wasOpen && !this.#draining) this.#delivery.heartbeat();
+      this.#beat();
+    });
+  }
+
+  #keepHouse(): void {
+    this.#options.clock.after(HOUSEKEEPING_MS, () => {
+      const idleStopMs = this.#options.settings["idle-stop-ms"];
+      const nowMs = this.#options.clock.nowMs();
+      if (idleStopMs > 0) for (const runner of this.runners) runner.stopIfIdle(nowMs, idleStopMs);
+      this.#keepHouse();
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(ms, resolve));
+  }
+}
+
+/** A lane's room is what all its models would take together, since a job's model is known only when it is here. */
+function roomOf(runners: readonly ModelRunner[]): { room: number; startNow: number } {
+  let room = 0;
+  let startNow = 0;
+  for (const runner of runners) {
+    const capacity = runner.capacity();
+    room += capacity.limit - capacity.waiting;
+    startNow += capacity.startNow;
+  }
+  return { room, startNow };
+}

@@ -1,0 +1,138 @@
+/** Makes the runners of this host's models: where each instance lives, what is launched, and who hears of it. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import type { Device } from "../src/contract/channel.ts";
+import { modelPath } from "../src/contract/manifest.ts";
+import type { Clock } from "./scheduling/clock.ts";
+import { prepareEnvironment } from "./runtime/environments/index.ts";
+import { createPrepare } from "./runtime/inputs.ts";
+import { ModelRunner } from "./runtime/model-runner.ts";
+import type { RunnerObserver, RunnerOptions } from "./runtime/model-runner.ts";
+import type { Model } from "./runtime/models/model.ts";
+import type { Reporter } from "./runtime/prediction.ts";
+import type { Settings } from "./settings.ts";
+import type { StateDir } from "./state-dir.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import type { HttpClient } from "./transport/http-client.ts";
+
+const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+const CHILD_MODULE = "edgeplane_child";
+const DOWNLOAD_TIMEOUT_MS = 300_000;
+
+export type FleetOptions = {
+  models: Model[];
+  devices: Device[];
+  settings: Settings;
+  state: StateDir;
+  http: HttpClient;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  report: Reporter;
+  onSchema(): void;
+  onRoom(): void;
+  /** Another child than the pool's own: tests bring theirs. */
+  child?: { path: string; module: string } | undefined;
+};
+
+/** One runner a model. */
+export function createRunners(options: FleetOptions): ModelRunner[] {
+  const { settings, state, http } = options;
+  const prepare = createPrepare({
+    http,
+    inputsDir: state.inputsDir,
+    download: {
+      allowLoopback: settings["allow-loopback-inputs"],
+      trustedOrigin: settings.url.origin,
+      maxBytes: settings["max-input-bytes"],
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    },
+  });
+  return options.models.map((model) => createRunner(model, prepare, options));
+}
+
+function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: FleetOptions): ModelRunner {
+  const { settings, state, clock, report, onRoom, log } = options;
+  const name = modelPath(model.manifest);
+  const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
+  let launches = 0;
+  return new ModelRunner({
+    model,
+    places: placesOf(model, options.devices),
+    clock,
+    report,
+    prepare,
+    onRoom,
+    cancelGraceMs: settings["cancel-grace-ms"],
+    aheadBatches: settings["ahead-batches"],
+    observe: observer(name, options),
+    onLoaded(loaded) {
+      model.manifest.schema = loaded.schema;
+      model.manifest.streams = loaded.streams;
+      options.onSchema();
+    },
+    async launch(instance) {
+      launches += 1;
+      const keys = model.cog.edgeplane;
+      const { python, env, warnings } = await prepareEnvironment({
+        modelDir: model.dir,
+        cog: model.cog,
+        stateDir: settings["state-dir"],
+        log: (line) => log.info({ model: name }, line),
+        allowBuildRun: settings["allow-build-run"],
+      });
+      for (const warning of warnings) log.warn({ model: name }, warning);
+      return {
+        python,
+        env:
+          keys.memoryLimitBytes === undefined
+            ? env
+            : { ...env, EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) },
+        modelDir: model.dir,
+        childPath: child.path,
+        childModule: child.module,
+        slots: model.slotsPerInstance,
+        scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
+        setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
+        silenceMs: settings["silence-ms"],
+      };
+    },
+  });
+}
+
+/** A GPU model has an instance on every CUDA device, or as many as it asks for, in turn; any other lives on the CPU. */
+export function placesOf(model: Model, devices: readonly Device[]): RunnerOptions["places"] {
+  const name = modelPath(model.manifest);
+  const cuda = devices.filter(({ kind }) => kind === "cuda");
+  const usable = model.usesGpu && cuda.length > 0 ? cuda : null;
+  const count = model.instances ?? usable?.length ?? 1;
+  return Array.from({ length: count }, (_, index) => ({
+    name: `${name}#${index}`,
+    cudaVisibleDevices: usable?.[index % usable.length]?.id ?? "",
+  }));
+}
+
+function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {
+  return {
+    batch: (size) => metrics.batchSize.observe({ model }, size),
+    ended: (outcome) => metrics.ended.inc({ model, outcome }),
+    bisected: () => metrics.bisected.inc({ model }),
+    ready(instance, setupSeconds) {
+      metrics.setupSeconds.set({ model }, setupSeconds);
+      log.info({ model, instance, setupSeconds }, "model ready");
+    },
+    died(instance, death) {
+      if (death.expected) return;
+      metrics.deaths.inc({ model });
+      log.warn({ model, instance, why: death.why }, "model process died");
+    },
+    broken(instance, problem) {
+      metrics.setupFailures.inc({ model });
+      log.error({ model, instance, problem: problem.message }, "model could not be set up; /models has the traceback");
+    },
+    printed(text) {
+      if (settings["log-model-output"]) log.info({ model, printed: text.trimEnd() }, "model printed");
+    },
+  };
+}

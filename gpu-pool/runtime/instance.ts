@@ -1,0 +1,154 @@
+/**
+ * One instance: a place on a device where a model's process runs, is replaced when it dies, and stopped when idle.
+ *
+ *   stopped ── start() ──▶ up (a process starts or runs) ── death ──▶ waiting (restart policy) ──▶ up
+ *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
+ *   any ── stop() ──▶ stopped
+ */
+import type { Clock } from "../scheduling/clock.ts";
+import { createRestartPolicy } from "../scheduling/restart-policy.ts";
+import { ModelProcess } from "./model-process.ts";
+import type { Death, ProcessOptions } from "./model-process.ts";
+import type { Run } from "./run.ts";
+
+export type Launch = Omit<
+  ProcessOptions,
+  "onReady" | "onGone" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
+>;
+
+export type SetupProblem = { message: string; traceback: string };
+
+export type InstanceOptions = {
+  name: string;
+  cudaVisibleDevices: string;
+  clock: Clock;
+  /** What to start; asks for the environment first, and throws when that can't be made. */
+  launch(): Promise<Launch>;
+  onReady(instance: Instance, setupSeconds: number): void;
+  onSlotMessage: (instance: Instance, ...message: Parameters<ProcessOptions["onSlotMessage"]>) => void;
+  onGone(instance: Instance, death: Death, runs: Run[]): void;
+  onBroken(instance: Instance, problem: SetupProblem): void;
+  onPrinted(text: string): void;
+};
+
+export type InstanceState = "stopped" | "starting" | "ready" | "busy" | "waiting" | "looping" | "broken";
+
+const PRINTED_CHARS = 4096;
+
+export class Instance {
+  readonly name: string;
+  /** The batches that run, by slot. */
+  readonly runs = new Map<number, Run>();
+  restarts = 0;
+  #process: ModelProcess | null = null;
+  #state: Exclude<InstanceState, "ready" | "busy"> = "stopped";
+  #retryAtMs = 0;
+  #cancelTimer: () => void = () => {};
+  /** The end of what the process printed while it started: a death without words is explained by it. */
+  #printed = "";
+  readonly #options: InstanceOptions;
+  readonly #policy = createRestartPolicy();
+
+  constructor(options: InstanceOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  get process(): ModelProcess | null {
+    return this.#process;
+  }
+
+  get state(): InstanceState {
+    const process = this.#process?.state;
+    return process === "ready" || process === "busy" ? process : this.#state;
+  }
+
+  get freeSlots(): number {
+    return this.#process?.freeSlots ?? 0;
+  }
+
+  /** True when a batch may go in: not while an exclusive one runs. */
+  get open(): boolean {
+    if (this.freeSlots === 0) return false;
+    for (const run of this.runs.values()) if (run.exclusive) return false;
+    return true;
+  }
+
+  /** Starts it if it is stopped, or broken and its pause is over. */
+  start(): void {
+    const mayRetry = this.#state === "broken" && this.#options.clock.nowMs() >= this.#retryAtMs;
+    if (this.#state === "stopped" || mayRetry) void this.#launch();
+  }
+
+  /** Lets what runs finish, then ends the process. */
+  stop(graceMs: number): void {
+    this.#cancelTimer();
+    this.#state = "stopped";
+    this.#process?.shutdown(graceMs);
+  }
+
+  async #launch(): Promise<void> {
+    this.#state = "starting";
+    this.#printed = "";
+    let launch: Launch;
+    try {
+      launch = await this.#options.launch();
+    } catch (error) {
+      this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, 30_000);
+      return;
+    }
+    if (this.#state !== "starting") return;
+    const { clock, cudaVisibleDevices } = this.#options;
+    const process = new ModelProcess({
+      ...launch,
+      clock,
+      cudaVisibleDevices,
+      onReady: (setupSeconds) => {
+        this.#policy.ready();
+        this.#options.onReady(this, setupSeconds);
+      },
+      onSlotMessage: (slot, message, frame) => this.#options.onSlotMessage(this, slot, message, frame),
+      onPrinted: (text) => {
+        if (process.state === "starting") this.#printed = (this.#printed + text).slice(-PRINTED_CHARS);
+        this.#options.onPrinted(text);
+      },
+      onGone: (death) => this.#gone(death),
+    });
+    this.#process = process;
+  }
+
+  #gone(death: Death): void {
+    const runs = [...this.runs.values()];
+    this.runs.clear();
+    this.#process = null;
+    const stopped = this.#state === "stopped";
+    if (!stopped) this.#state = "waiting";
+    this.#options.onGone(this, death, runs);
+    if (stopped) return;
+    if (death.setupFailure !== null) {
+      this.#break(death.setupFailure, 30_000);
+      return;
+    }
+    if (death.expected) {
+      void this.#launch();
+      return;
+    }
+    const decision = this.#policy.died(this.#options.clock.nowMs());
+    if (decision.restart === "broken") {
+      this.#break(
+        { message: `the process died before it was ready: ${death.why}`, traceback: this.#printed },
+        decision.retryAfterMs,
+      );
+      return;
+    }
+    this.restarts += 1;
+    if (decision.looping) this.#state = "looping";
+    this.#cancelTimer = this.#options.clock.after(decision.delayMs, () => void this.#launch());
+  }
+
+  #break(problem: SetupProblem, retryAfterMs: number): void {
+    this.#state = "broken";
+    this.#retryAtMs = this.#options.clock.nowMs() + retryAfterMs;
+    this.#options.onBroken(this, problem);
+  }
+}

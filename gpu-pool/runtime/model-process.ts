@@ -1,0 +1,275 @@
+/**
+ * One model process: the single owner of its state, its control channel and its slots.
+ *
+ *   starting ── ready ──▶ ready ⇄ busy ── exit, silence, kill ──▶ defunct
+ *   starting ── setup_failed, exit, setup limit ──▶ defunct
+ *
+ * It spawns `python -m edgeplane_child`, speaks python/PROTOCOL.md, and tells its owner what happened; it decides
+ * nothing about batches.
+ */
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { Duplex, Readable } from "node:stream";
+import type { Clock } from "../scheduling/clock.ts";
+import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
+import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
+import { encodeFrame, FrameDecoder } from "./frames.ts";
+import type { Frame } from "./frames.ts";
+
+/** How long after the exit the pipes may take to run dry. */
+const DRAIN_MS = 300;
+const KEEP_SCRATCH_MS = 600_000;
+
+export type ProcessState = "starting" | "ready" | "busy" | "defunct";
+
+export type ProcessOptions = {
+  python: string;
+  env: Record<string, string>;
+  modelDir: string;
+  /** The folder on `PYTHONPATH` that holds `edgeplane_child`. */
+  childPath: string;
+  /** The module to run; tests put their own there. */
+  childModule: string;
+  slots: number;
+  scratchDir: string;
+  cudaVisibleDevices: string;
+  clock: Clock;
+  /** How long import and `setup()` may take. */
+  setupTimeoutMs: number;
+  /** No sign of life for so long: it hangs. */
+  silenceMs: number;
+  onLoaded(loaded: Loaded): void;
+  onReady(setupSeconds: number): void;
+  onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
+  /** What it printed outside a prediction. */
+  onPrinted(text: string): void;
+  /** It is gone; called once. */
+  onGone(death: Death): void;
+};
+
+export type Death = {
+  /** In words, for people. */
+  why: string;
+  wasReady: boolean;
+  /** The pool asked for it. */
+  expected: boolean;
+  /** It stopped giving signs of life. */
+  hung: boolean;
+  setupFailure: { message: string; traceback: string } | null;
+};
+
+export class ModelProcess {
+  readonly #options: ProcessOptions;
+  readonly #child: ChildProcess;
+  readonly #slotStreams: Duplex[] = [];
+  readonly #control: Duplex;
+  readonly #busySlots = new Set<number>();
+  #state: ProcessState = "starting";
+  #wasReady = false;
+  #expected = false;
+  #hung = false;
+  #why: string | null = null;
+  #setupFailure: Death["setupFailure"] = null;
+  #heardAtMs: number;
+  #stopWatching: () => void = () => {};
+
+  /** Spawns the process. A command that doesn't exist ends in `onGone`. */
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
+    this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
+      cwd: options.modelDir,
+      detached: true,
+      env: {
+        ...process.env,
+        ...options.env,
+        PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
+        EDGEPLANE_POOL_TOKEN: undefined,
+        EDGEPLANE_MODEL_DIR: options.modelDir,
+        EDGEPLANE_SLOTS: String(options.slots),
+        EDGEPLANE_SCRATCH_DIR: options.scratchDir,
+        CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
+      },
+      stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
+    });
+    this.#heardAtMs = options.clock.nowMs();
+    this.#child.once("error", (error) => this.#gone(`it could not be started: ${error.message}`));
+    this.#child.once("exit", (code, signal) => this.#exited(code, signal));
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding("utf8").on("data", (text: string) => options.onPrinted(text));
+    }
+    this.#control = this.#connect(3, (frame) => this.#controlMessage(ControlMessageSchema.parse(frame.value)));
+    for (let slot = 0; slot < options.slots; slot += 1) {
+      this.#slotStreams.push(
+        this.#connect(4 + slot, (frame) => this.#slotMessage(slot, SlotMessageSchema.parse(frame.value), frame)),
+      );
+    }
+    this.#watch();
+  }
+
+  get state(): ProcessState {
+    return this.#state;
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  get scratchDir(): string {
+    return this.#options.scratchDir;
+  }
+
+  get slots(): number {
+    return this.#options.slots;
+  }
+
+  get freeSlots(): number {
+    return this.#state === "ready" || this.#state === "busy" ? this.#options.slots - this.#busySlots.size : 0;
+  }
+
+  /** True when it runs nothing and could. */
+  get idle(): boolean {
+    return this.#state === "ready";
+  }
+
+  /** Gives a free slot one batch and returns the slot's number. There must be a free one. */
+  run(message: RunMessage): number {
+    let slot = 0;
+    while (this.#busySlots.has(slot)) slot += 1;
+    const stream = this.#slotStreams[slot];
+    if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
+    this.#busySlots.add(slot);
+    this.#state = "busy";
+    stream.write(encodeFrame(JSON.stringify(message)));
+    return slot;
+  }
+
+  /** Asks the process to stop one prediction; its `done` still comes. */
+  cancel(id: string): void {
+    this.#tell({ type: "cancel", id });
+  }
+
+  /** Lets it finish what runs and exit; kills it after `graceMs`. */
+  shutdown(graceMs: number): void {
+    this.#expected = true;
+    this.#tell({ type: "shutdown" });
+    this.#options.clock.after(graceMs, () => this.kill("it did not stop when asked to"));
+  }
+
+  /** Ends the process and all that it started, at once. */
+  kill(why: string): void {
+    if (this.#state === "defunct") return;
+    this.#why ??= why;
+    signalGroup(this.#child, "SIGKILL");
+  }
+
+  /** Says that the next death is the pool's own doing. */
+  expectDeath(): void {
+    this.#expected = true;
+  }
+
+  #connect(fd: number, onFrame: (frame: Frame) => void): Duplex {
+    const stream = this.#child.stdio[fd];
+    if (!(stream instanceof Duplex)) return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    const decoder = new FrameDecoder();
+    stream.on("data", (chunk: Buffer) => {
+      if (this.#state === "defunct") return;
+      try {
+        for (const frame of decoder.push(chunk)) onFrame(frame);
+      } catch (error) {
+        this.kill(`it spoke out of turn on fd ${fd}: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    });
+    stream.on("error", () => {});
+    stream.on("close", () => {
+      if (this.#state !== "defunct" && !this.#expected)
+        this.#options.clock.after(1000, () => this.kill(`it closed fd ${fd}`));
+    });
+    return stream;
+  }
+
+  #controlMessage(message: ControlMessage): void {
+    this.#heardAtMs = this.#options.clock.nowMs();
+    if (message.type === "loaded") this.#options.onLoaded(message);
+    else if (message.type === "setup_failed") {
+      this.#setupFailure = { message: message.message, traceback: message.traceback };
+      this.#options.clock.after(2000, () => this.kill("setup failed"));
+    } else if (message.type === "ready" && this.#state === "starting") {
+      this.#state = "ready";
+      this.#wasReady = true;
+      this.#options.onReady(message.setupSeconds);
+    }
+  }
+
+  #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
+    this.#heardAtMs = this.#options.clock.nowMs();
+    if (message.type === "idle") {
+      this.#busySlots.delete(slot);
+      if (this.#busySlots.size === 0 && this.#state === "busy") this.#state = "ready";
+    }
+    this.#options.onSlotMessage(slot, message, frame);
+  }
+
+  /** One look a second: has it been silent too long, is setup over its limit? */
+  #watch(): void {
+    const startedAtMs = this.#options.clock.nowMs();
+    const look = (): void => {
+      const nowMs = this.#options.clock.nowMs();
+      if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
+        this.kill(`setup took longer than ${this.#options.setupTimeoutMs / 1000} s`);
+      } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
+        this.#hung = true;
+        this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
+      }
+      if (this.#state !== "defunct") this.#stopWatching = this.#options.clock.after(1000, look);
+    };
+    this.#stopWatching = this.#options.clock.after(1000, look);
+  }
+
+  #tell(message: { type: "cancel"; id: string } | { type: "shutdown" } | { type: "healthcheck" }): void {
+    if (this.#state !== "defunct") this.#control.write(encodeFrame(JSON.stringify(message)));
+  }
+
+  #exited(code: number | null, signal: NodeJS.Signals | null): void {
+    const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+    const gone = (): void => this.#gone(this.#why === null ? how : `${this.#why} (${how})`);
+    // What it wrote before it died is still in the pipes; a forked grandchild may hold them open for ever.
+    signalGroup(this.#child, "SIGKILL");
+    this.#child.once("close", gone);
+    this.#options.clock.after(DRAIN_MS, gone);
+  }
+
+  #gone(why: string): void {
+    if (this.#state === "defunct") return;
+    this.#state = "defunct";
+    this.#stopWatching();
+    signalGroup(this.#child, "SIGKILL");
+    for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
+    for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
+    // Results that it left as files may still be on their way to the edge.
+    const { clock, scratchDir } = this.#options;
+    clock.after(KEEP_SCRATCH_MS, () => rmSync(scratchDir, { recursive: true, force: true }));
+    this.#options.onGone({
+      why,
+      wasReady: this.#wasReady,
+      expected: this.#expected,
+      hung: this.#hung,
+      setupFailure: this.#setupFailure,
+    });
+  }
+}
+
+/** The process leads a group of its own, so that what it forked goes with it. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    child.kill(signal);
+  }
+}
+
+function joined(first: string, rest: string | undefined): string {
+  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
+}

@@ -1,0 +1,520 @@
+/**
+ * One model on this pool: its queue, its instances, and what becomes of a batch that fails.
+ *
+ * Flow of one prediction: accept → input prepared → queued (scheduling/batcher) → a free slot takes its batch →
+ * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
+ * `starting`, until the culprit is alone.
+ */
+import type { Json } from "../../src/contract/prediction.ts";
+import { Batcher } from "../scheduling/batcher.ts";
+import type { Batch, Ticket } from "../scheduling/batcher.ts";
+import { halve } from "../scheduling/bisect.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import type { Done, Loaded, SlotMessage } from "./child-messages.ts";
+import type { Frame } from "./frames.ts";
+import { Instance } from "./instance.ts";
+import type { InstanceOptions, Launch, SetupProblem } from "./instance.ts";
+import { dropInputs, runItems } from "./inputs.ts";
+import type { Death } from "./model-process.ts";
+import type { Model } from "./models/model.ts";
+import type { Prediction, Reporter } from "./prediction.ts";
+import { Run } from "./run.ts";
+import type { RunItem } from "./run.ts";
+
+export type RunnerOptions = {
+  model: Model;
+  /** One entry an instance: its name and the value of CUDA_VISIBLE_DEVICES. */
+  places: { name: string; cudaVisibleDevices: string }[];
+  clock: Clock;
+  report: Reporter;
+  /** Everything of a launch but what the runner adds itself. */
+  launch(instance: string): Promise<Omit<Launch, "onLoaded">>;
+  /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
+  prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
+  cancelGraceMs: number;
+  /** How many batches a slot are claimed ahead. */
+  aheadBatches: number;
+  onLoaded(loaded: Loaded): void;
+  /** A slot, or a place in the queue, may have become free. */
+  onRoom(): void;
+  observe: RunnerObserver;
+};
+
+/** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
+export type RunnerObserver = {
+  batch(size: number): void;
+  ended(outcome: string): void;
+  bisected(): void;
+  ready(instance: string, setupSeconds: number): void;
+  died(instance: string, death: Death): void;
+  broken(instance: string, problem: SetupProblem): void;
+  printed(text: string): void;
+};
+
+export type Capacity = { limit: number; waiting: number; startNow: number };
+
+export class ModelRunner {
+  readonly model: Model;
+  readonly instances: Instance[];
+  loaded: Loaded | null = null;
+  /** Why it can't be set up; null when it can. */
+  problem: SetupProblem | null = null;
+  readonly #options: RunnerOptions;
+  readonly #batcher: Batcher<Prediction>;
+  readonly #held = new Map<string, Prediction>();
+  /** Waits for the model to load: only then it is known which inputs are files. */
+  #unprepared: Prediction[] = [];
+  #preparing = 0;
+  #groups = 0;
+  #batches = 0;
+  #pumpDue = false;
+  #wakeAtMs = Infinity;
+  #cancelWake: () => void = () => {};
+  #busyAtMs: number;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.model = options.model;
+    this.#batcher = new Batcher(options.model.batching);
+    this.#busyAtMs = options.clock.nowMs();
+    this.instances = options.places.map((place) => new Instance(this.#instanceOptions(place)));
+  }
+
+  get held(): number {
+    return this.#held.size;
+  }
+
+  get waiting(): number {
+    return this.#batcher.waiting + this.#unprepared.length + this.#preparing;
+  }
+
+  get slots(): number {
+    return this.instances.length * this.model.slotsPerInstance;
+  }
+
+  get ready(): boolean {
+    return this.instances.some(({ state }) => state === "ready" || state === "busy");
+  }
+
+  get state(): string {
+    const states = this.instances.map((instance) => instance.state);
+    const order = ["busy", "ready", "starting", "looping", "waiting", "broken"];
+    return order.find((state) => states.some((candidate) => candidate === state)) ?? "stopped";
+  }
+
+  /** How many jobs may wait here, how many do, and how many would start at once: free slots and one batch ahead. */
+  capacity(): Capacity {
+    const batch = this.model.batching.maxBatchSize;
+    const startNow = this.ready ? Math.max(0, this.#armQuota() - this.#batcher.armed) : 0;
+    return { limit: this.#options.aheadBatches * this.slots * batch, waiting: this.waiting, startNow };
+  }
+
+  /** Starts its instances, if they aren't up. */
+  start(): void {
+    for (const instance of this.instances) instance.start();
+  }
+
+  /** Takes a granted prediction. */
+  accept(prediction: Prediction): void {
+    this.#held.set(prediction.ref.token, prediction);
+    this.#busyAtMs = this.#options.clock.nowMs();
+    this.start();
+    if (this.problem !== null && this.instances.every(({ state }) => state === "broken")) {
+      this.#failSetup(prediction, this.problem);
+    } else if (this.loaded === null) {
+      this.#unprepared.push(prediction);
+    } else {
+      this.#prepare(prediction, this.loaded);
+    }
+  }
+
+  /** The edge counted the start: it may run. */
+  started(token: string): void {
+    if (this.#batcher.arm(token)) this.#pump();
+  }
+
+  /** Stops one, wherever it is. With `stale` nobody wants to hear of it any more. */
+  stop(token: string, why: "canceled" | "timed_out" | "stale"): void {
+    const prediction = this.#held.get(token);
+    if (prediction === undefined) return;
+    if (prediction.ending !== null) {
+      if (why === "stale") prediction.ending = why;
+      return;
+    }
+    prediction.ending = why;
+    if (prediction.stage !== "running") {
+      this.#batcher.remove(token);
+      this.#unprepared = this.#unprepared.filter((other) => other !== prediction);
+      this.#finishEnding(prediction);
+      this.#pump();
+      return;
+    }
+    prediction.killAtMs = this.#options.clock.nowMs() + this.#options.cancelGraceMs;
+    this.#placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
+  }
+
+  /** Hands back everything that has not begun. */
+  releaseWaiting(reason: "drain"): void {
+    for (const prediction of [...this.#held.values()]) {
+      if (prediction.stage === "running" || prediction.ending !== null) continue;
+      this.#batcher.remove(prediction.ref.token);
+      this.#release(prediction, reason);
+    }
+    this.#unprepared = [];
+  }
+
+  /** Hands back what still runs: its process is about to be ended. */
+  releaseRunning(reason: "drain"): void {
+    for (const prediction of [...this.#held.values()]) this.#release(prediction, reason);
+  }
+
+  /** Ends its processes once they finished what runs. */
+  shutdown(graceMs: number): void {
+    this.#cancelWake();
+    for (const instance of this.instances) instance.stop(graceMs);
+  }
+
+  killAll(): void {
+    for (const instance of this.instances) {
+      instance.stop(0);
+      instance.process?.kill("the pool ends");
+    }
+  }
+
+  /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
+  sweep(nowMs: number): void {
+    for (const prediction of this.#held.values()) {
+      if (prediction.ending === null && nowMs >= prediction.endByMs) this.stop(prediction.ref.token, "timed_out");
+      if (prediction.stage === "running" && nowMs >= prediction.killAtMs) this.#killFor(prediction);
+    }
+  }
+
+  /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
+  stopIfIdle(nowMs: number, idleStopMs: number): void {
+    if (this.#held.size > 0 || nowMs - this.#busyAtMs < idleStopMs) return;
+    for (const instance of this.instances) if (instance.state === "ready") instance.stop(10_000);
+  }
+
+  #prepare(prediction: Prediction, loaded: Loaded): void {
+    const pending = this.#options.prepare(prediction, loaded.schema);
+    if (pending === null) {
+      this.#enqueue(prediction);
+      return;
+    }
+    this.#preparing += 1;
+    pending
+      .then(
+        () => this.#enqueue(prediction),
+        (error: unknown) => {
+          if (prediction.stage === "ended") return;
+          const message = error instanceof Error ? error.message : String(error);
+          this.#options.report.failed(prediction.ref, "model", "invalid_input", message);
+          this.#ended(prediction, "failed");
+        },
+      )
+      .finally(() => {
+        this.#preparing -= 1;
+        this.#pump();
+      });
+  }
+
+  #enqueue(prediction: Prediction): void {
+    if (prediction.stage === "ended") return;
+    const group = prediction.grant.alone ? this.#newGroup() : null;
+    this.#batcher.add(this.#ticket(prediction, prediction.grant.startNow, group));
+    this.#pump();
+  }
+
+  #ticket(prediction: Prediction, armed: boolean, group: number | null): Ticket<Prediction> {
+    prediction.stage = "queued";
+    const enqueuedAtMs = this.#options.clock.nowMs();
+    const { startByMs, ref } = prediction;
+    return { id: ref.token, enqueuedAtMs, startByMs, group, armed, startingSent: armed, payload: prediction };
+  }
+
+  #newGroup(): number {
+    this.#groups += 1;
+    return this.#groups;
+  }
+
+  /** Free slots, and one batch ahead of every slot. */
+  #armQuota(): number {
+    let slots = 0;
+    for (const { process, freeSlots } of this.instances) {
+      if (process !== null && process.state !== "starting") slots += freeSlots + process.slots;
+    }
+    return slots * this.model.batching.maxBatchSize;
+  }
+
+  /** Many things can happen in one turn of the event loop; scheduling looks once, at its end. */
+  #pump(): void {
+    if (this.#pumpDue) return;
+    this.#pumpDue = true;
+    queueMicrotask(() => {
+      this.#pumpDue = false;
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const { payload } of this.#batcher.expire(nowMs)) this.#release(payload, "no_room");
+    for (;;) {
+      const instance = this.#roomiest();
+      const batch = instance === null ? null : this.#batcher.take(nowMs, instance.runs.size === 0);
+      if (instance === null || batch === null) break;
+      this.#dispatch(instance, batch);
+    }
+    if (this.ready) {
+      for (const { payload } of this.#batcher.toArm(this.#armQuota())) this.#options.report.starting(payload.ref);
+    }
+    this.#armTimer(nowMs);
+    this.#options.onRoom();
+  }
+
+  #roomiest(): Instance | null {
+    let best: Instance | null = null;
+    for (const instance of this.instances) {
+      if (instance.open && (best === null || instance.freeSlots > best.freeSlots)) best = instance;
+    }
+    return best;
+  }
+
+  #armTimer(nowMs: number): void {
+    const wakeAtMs = this.#batcher.nextWakeMs();
+    // A window that is over changes nothing until a slot is free, and that is an event of its own.
+    const changes = wakeAtMs > nowMs && wakeAtMs !== Infinity;
+    if (!changes || wakeAtMs >= this.#wakeAtMs) return;
+    this.#cancelWake();
+    this.#wakeAtMs = wakeAtMs;
+    this.#cancelWake = this.#options.clock.after(Math.min(wakeAtMs - nowMs, 2 ** 30), () => {
+      this.#wakeAtMs = Infinity;
+      this.#schedule();
+    });
+  }
+
+  #dispatch(instance: Instance, batch: Batch<Prediction>): void {
+    const process = instance.process;
+    if (process === null) return;
+    this.#batches += 1;
+    const predictions = batch.tickets.map(({ payload }) => payload);
+    for (const prediction of predictions) prediction.stage = "running";
+    const run = new Run(this.#batches, predictions, batch.exclusive);
+    const items = runItems(predictions, process.scratchDir);
+    instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
+    this.#options.observe.batch(predictions.length);
+  }
+
+  #slotMessage(instance: Instance, slot: number, message: SlotMessage, frame: Frame): void {
+    const run = instance.runs.get(slot);
+    if (run === undefined) return;
+    if (message.type === "idle") {
+      instance.runs.delete(slot);
+      this.#settle(run);
+      this.#pump();
+      return;
+    }
+    if (message.type === "log" && message.id === null) {
+      for (const { prediction } of run.unfinished()) this.#options.report.log(prediction.ref, message.text);
+      return;
+    }
+    const item = message.id === null ? undefined : run.item(message.id);
+    if (item === undefined || item.done) return;
+    this.#itemMessage(item, message, frame, instance.process?.scratchDir ?? "");
+  }
+
+  #itemMessage(item: RunItem, message: SlotMessage, frame: Frame, scratchDir: string): void {
+    const { report } = this.#options;
+    const { ref } = item.prediction;
+    if (message.type === "started") item.started = true;
+    else if (message.type === "log") report.log(ref, message.text);
+    else if (message.type === "metric") report.metric(ref, message.metrics);
+    else if (message.type === "output") {
+      const { chunk: value = null, chunkFile: file } = message;
+      report.chunk(ref, { value, ...(file === undefined ? {} : { file }), ...sizeOf(frame), scratchDir });
+    } else if (message.type === "done") this.#done(item, message, frame, scratchDir);
+  }
+
+  #done(item: RunItem, message: Done, frame: Frame, scratchDir: string): void {
+    const { prediction } = item;
+    const { report } = this.#options;
+    const metrics: Record<string, Json> = message.seconds === undefined ? {} : { predict_time: message.seconds };
+    item.done = true;
+    if (message.batchError === true && prediction.ending === null) {
+      item.batchError = message.error ?? "the batch failed";
+      return;
+    }
+    if (message.status === "succeeded" && prediction.ending !== "timed_out") {
+      const { output: value = null, outputFile: file } = message;
+      const output = { value, ...(file === undefined ? {} : { file }), ...sizeOf(frame), scratchDir };
+      report.succeeded(prediction.ref, output, metrics);
+      this.#ended(prediction, "succeeded");
+    } else if (prediction.ending !== null) {
+      this.#finishEnding(prediction, metrics);
+    } else {
+      report.failed(prediction.ref, "model", "model_error", message.error ?? "the model gave no reason", metrics);
+      this.#ended(prediction, "failed");
+    }
+  }
+
+  /** The slot is free again: what its batch call raised is halved, or, alone, is what it is. */
+  #settle(run: Run): void {
+    const raised = run.raised();
+    const forgotten = run.unfinished();
+    const [only] = raised;
+    for (const { prediction } of forgotten) {
+      this.#options.report.failed(prediction.ref, "model", "model_error", "the model process reported no result");
+      this.#ended(prediction, "failed");
+    }
+    if (only === undefined) return;
+    if (run.size === 1) {
+      this.#options.report.failed(only.prediction.ref, "model", "model_error", only.batchError ?? "the batch failed");
+      this.#ended(only.prediction, "failed");
+    } else {
+      this.#runAgain(raised.map(({ prediction }) => prediction));
+    }
+  }
+
+  /** Queues suspects again, before everything else: halved, or alone when it is one. Each needs a new `starting`. */
+  #runAgain(suspects: Prediction[]): void {
+    this.#options.observe.bisected();
+    const halves = suspects.length === 1 ? [suspects] : halve(suspects);
+    const tickets = halves.flatMap((half) => {
+      const group = this.#newGroup();
+      return half.map((prediction) => this.#ticket(prediction, false, group));
+    });
+    this.#batcher.addFirst(tickets);
+    this.#pump();
+  }
+
+  #gone(instance: Instance, death: Death, runs: Run[]): void {
+    this.#options.observe.died(instance.name, death);
+    const suspects: Prediction[] = [];
+    const again: Ticket<Prediction>[] = [];
+    let culpritKnown = death.expected;
+    for (const run of runs) {
+      const split = run.suspects();
+      for (const item of run.raised()) suspects.push(item.prediction);
+      for (const { prediction } of split.innocent) again.push(this.#ticket(prediction, true, null));
+      for (const { prediction } of split.suspects) {
+        if (prediction.ending === null) suspects.push(prediction);
+        else {
+          culpritKnown = true;
+          this.#finishEnding(prediction);
+        }
+      }
+    }
+    this.#batcher.addFirst(again);
+    this.#judge(suspects, death, culpritKnown);
+    this.#pump();
+  }
+
+  #judge(suspects: Prediction[], death: Death, culpritKnown: boolean): void {
+    const [only] = suspects;
+    if (only === undefined) return;
+    if (culpritKnown) {
+      this.#batcher.addFirst(suspects.map((prediction) => this.#ticket(prediction, false, null)));
+    } else if (suspects.length === 1) {
+      const code = death.hung ? "model_unresponsive" : "model_crashed";
+      this.#options.report.failed(
+        only.ref,
+        "crash",
+        code,
+        `The model process died while it ran this prediction: ${death.why}.`,
+      );
+      this.#ended(only, "crashed");
+    } else {
+      this.#runAgain(suspects);
+    }
+  }
+
+  /** Grace is over. Its process goes, unless that would only harm batch mates for something nobody waits for. */
+  #killFor(prediction: Prediction): void {
+    prediction.killAtMs = Infinity;
+    const place = this.#placeOf(prediction);
+    const mates = place?.run.unfinished().filter((item) => item.prediction.ending === null) ?? [];
+    if (prediction.ending !== "timed_out" && mates.length > 0) return;
+    place?.instance.process?.expectDeath();
+    place?.instance.process?.kill(
+      prediction.ending === "timed_out" ? "a prediction ran out of time" : "a prediction was canceled",
+    );
+  }
+
+  #placeOf(prediction: Prediction): { instance: Instance; run: Run } | null {
+    for (const instance of this.instances) {
+      for (const run of instance.runs.values()) {
+        if (run.item(prediction.ref.id)?.prediction === prediction) return { instance, run };
+      }
+    }
+    return null;
+  }
+
+  #finishEnding(prediction: Prediction, metrics?: Record<string, Json>): void {
+    const { report } = this.#options;
+    if (prediction.ending === "stale") report.forget(prediction.ref);
+    else if (prediction.ending === "timed_out") {
+      report.failed(prediction.ref, "timeout", "timed_out", "The prediction ran out of time.", metrics);
+    } else report.failed(prediction.ref, "model", "canceled", "The prediction was canceled.", metrics);
+    this.#ended(prediction, prediction.ending ?? "canceled");
+  }
+
+  #release(prediction: Prediction, reason: "drain" | "no_room"): void {
+    this.#options.report.released(prediction.ref, reason);
+    this.#ended(prediction, "released");
+  }
+
+  #failSetup(prediction: Prediction, problem: SetupProblem): void {
+    const message = `The model could not be set up: ${problem.message}`;
+    this.#options.report.failed(prediction.ref, "model", "setup_failed", message);
+    this.#ended(prediction, "setup_failed");
+  }
+
+  #ended(prediction: Prediction, outcome: string): void {
+    prediction.stage = "ended";
+    this.#held.delete(prediction.ref.token);
+    this.#busyAtMs = this.#options.clock.nowMs();
+    dropInputs(prediction);
+    this.#options.observe.ended(outcome);
+  }
+
+  #loadedNow(loaded: Loaded): void {
+    this.loaded = loaded;
+    this.#options.onLoaded(loaded);
+    for (const prediction of this.#unprepared.splice(0)) this.#prepare(prediction, loaded);
+  }
+
+  #broken(instance: Instance, problem: SetupProblem): void {
+    this.#options.observe.broken(instance.name, problem);
+    this.problem = problem;
+    if (this.instances.some(({ state }) => state !== "broken")) return;
+    this.#batcher.clear();
+    this.#unprepared = [];
+    for (const prediction of [...this.#held.values()]) this.#failSetup(prediction, problem);
+    this.#pump();
+  }
+
+  #instanceOptions(place: RunnerOptions["places"][number]): InstanceOptions {
+    const { clock, observe } = this.#options;
+    return {
+      ...place,
+      clock,
+      launch: async () => ({
+        ...(await this.#options.launch(place.name)),
+        onLoaded: (loaded) => this.#loadedNow(loaded),
+      }),
+      onReady: (instance, setupSeconds) => {
+        this.problem = null;
+        observe.ready(instance.name, setupSeconds);
+        this.#pump();
+      },
+      onSlotMessage: (instance, slot, message, frame) => this.#slotMessage(instance, slot, message, frame),
+      onGone: (instance, death, runs) => this.#gone(instance, death, runs),
+      onBroken: (instance, problem) => this.#broken(instance, problem),
+      onPrinted: (text) => observe.printed(text),
+    };
+  }
+}
+
+function sizeOf(frame: Frame): { sizeBytes: number; mentionsFile: boolean } {
+  return { sizeBytes: frame.sizeBytes, mentionsFile: frame.mentionsFile };
+}

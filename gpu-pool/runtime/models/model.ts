@@ -1,0 +1,17 @@
+/** A model as the pool knows it before it ever ran. */
+import type { Manifest } from "../../../src/contract/manifest.ts";
+import type { BatcherOptions } from "../../scheduling/batcher.ts";
+import type { CogYaml } from "./cog-yaml.ts";
+
+export type Model = {
+  dir: string;
+  cog: CogYaml;
+  /** `schema` and `streams` are filled in when it first loads. */
+  manifest: Manifest;
+  batching: BatcherOptions;
+  /** Batches that one process runs at a time: `concurrency.max` of cog.yaml. */
+  slotsPerInstance: number;
+  /** How many processes; null means one a device. */
+  instances: number | null;
+  usesGpu: boolean;
+};

@@ -1,0 +1,46 @@
+/** One batch in a slot: who is in it, who began, who is done. */
+import type { Prediction } from "./prediction.ts";
+
+export type RunItem = { prediction: Prediction; started: boolean; done: boolean; batchError: string | null };
+
+export class Run {
+  readonly number: number;
+  readonly exclusive: boolean;
+  readonly #items = new Map<string, RunItem>();
+
+  constructor(number: number, predictions: readonly Prediction[], exclusive: boolean) {
+    this.number = number;
+    this.exclusive = exclusive;
+    for (const prediction of predictions) {
+      this.#items.set(prediction.ref.id, { prediction, started: false, done: false, batchError: null });
+    }
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  item(id: string): RunItem | undefined {
+    return this.#items.get(id);
+  }
+
+  unfinished(): RunItem[] {
+    return [...this.#items.values()].filter((item) => !item.done);
+  }
+
+  /** Those whose batch call raised and who have no result. */
+  raised(): RunItem[] {
+    return [...this.#items.values()].filter((item) => item.batchError !== null);
+  }
+
+  /**
+   * After a death: who may have caused it, and who can't have. Whoever had begun is a suspect; when nobody had,
+   * everybody is.
+   */
+  suspects(): { suspects: RunItem[]; innocent: RunItem[] } {
+    const unfinished = this.unfinished();
+    const suspects = unfinished.filter((item) => item.started);
+    if (suspects.length === 0) return { suspects: unfinished, innocent: [] };
+    return { suspects, innocent: unfinished.filter((item) => !item.started) };
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * The pool's settings: flags, with twins in the environment (`--idle-after-ms` is EDGEPLANE_IDLE_AFTER_MS), checked
+ * once at start. A flag wins over its twin. Each default stands here and nowhere else.
+ */
+import { homedir, hostname } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import * as z from "zod";
+import { LaneNameSchema } from "../src/contract/job.ts";
+
+type Flag = { env: string; help: string; short?: string; boolean?: true };
+
+const flags = {
+  url: { env: "EDGEPLANE_URL", help: "the edge's address, such as https://edge.example.com (required)" },
+  token: {
+    env: "EDGEPLANE_POOL_TOKEN",
+    help: "the pool's token (required; better in the environment than in the arguments)",
+  },
+  models: { env: "EDGEPLANE_MODELS", help: "the folder with the models, one subfolder each (default ./examples)" },
+  enable: {
+    env: "EDGEPLANE_ENABLE",
+    help: "models to serve although their cog.yaml turns them off, by commas (default none)",
+  },
+  name: {
+    env: "EDGEPLANE_POOL_NAME",
+    help: "the pool's name (default: the host's name and a random part, kept in the state folder)",
+  },
+  "state-dir": {
+    env: "EDGEPLANE_STATE_DIR",
+    help: "where the journal, the spool and environments live (default ~/.edgeplane/pool)",
+  },
+  warm: {
+    env: "EDGEPLANE_WARM",
+    help: "start every model at once instead of on first use (default off)",
+    boolean: true,
+  },
+  "idle-after-ms": {
+    env: "EDGEPLANE_IDLE_AFTER_MS",
+    help: "without work for so long, stop polling and wait for a nudge (default 5000)",
+  },
+  "ahead-batches": { env: "EDGEPLANE_AHEAD_BATCHES", help: "batches that are claimed ahead for each slot (default 2)" },
+  "setup-timeout-ms": {
+    env: "EDGEPLANE_SETUP_TIMEOUT_MS",
+    help: "how long import and setup() of a model may take (default 600000)",
+  },
+  "cancel-grace-ms": {
+    env: "EDGEPLANE_CANCEL_GRACE_MS",
+    help: "from a cancel, or a deadline, to the kill (default 5000)",
+  },
+  "silence-ms": {
+    env: "EDGEPLANE_SILENCE_MS",
+    help: "a model process without a sign of life for so long is killed (default 10000)",
+  },
+  "idle-stop-ms": {
+    env: "EDGEPLANE_IDLE_STOP_MS",
+    help: "a model process without work for so long is stopped (default 600000; 0: never)",
+  },
+  "drain-timeout-ms": {
+    env: "EDGEPLANE_DRAIN_TIMEOUT_MS",
+    help: "how long a drain waits for what runs (default 60000)",
+  },
+  "max-input-bytes": {
+    env: "EDGEPLANE_MAX_INPUT_BYTES",
+    help: "the largest input file that is downloaded (default 1073741824)",
+  },
+  "allow-loopback-inputs": {
+    env: "EDGEPLANE_ALLOW_LOOPBACK_INPUTS",
+    help: "input URLs may lead to this host (default off: public addresses only)",
+    boolean: true,
+  },
+  "allow-build-run": {
+    env: "EDGEPLANE_ALLOW_BUILD_RUN",
+    help: "run the commands of build.run in cog.yaml on this host (default off)",
+    boolean: true,
+  },
+  "metrics-port": {
+    env: "EDGEPLANE_METRICS_PORT",
+    help: "port of /healthz, /metrics and /models on 127.0.0.1 (default 9464; 0: a free one)",
+  },
+  "metrics-host": { env: "EDGEPLANE_METRICS_HOST", help: "the address to listen on (default 127.0.0.1)" },
+  "log-level": { env: "EDGEPLANE_LOG_LEVEL", help: "fatal, error, warn, info, debug, trace or silent (default info)" },
+  "log-model-output": {
+    env: "EDGEPLANE_LOG_MODEL_OUTPUT",
+    help: "log what models print outside predictions; may hold prompts (default off)",
+    boolean: true,
+  },
+  help: { env: "", help: "print this", short: "h", boolean: true },
+} as const satisfies Record<string, Flag>;
+
+const Ms = z.coerce
+  .number()
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+const Switch = z.union([
+  z.boolean(),
+  z.enum(["", "0", "1", "false", "true"]).transform((text) => text === "1" || text === "true"),
+]);
+
+const SettingsSchema = z.object({
+  url: z.url({ protocol: /^https?$/, error: "an http(s) address" }).transform((text) => new URL(text)),
+  token: z.string().min(1),
+  models: z
+    .string()
+    .default("examples")
+    .transform((path) => resolve(path)),
+  enable: z
+    .string()
+    .default("")
+    .transform((names) =>
+      names
+        .split(",")
+        .map((name) => name.trim())
+        .filter((name) => name !== ""),
+    ),
+  name: z.string().min(1).max(128).optional(),
+  "state-dir": z
+    .string()
+    .default(join(homedir(), ".edgeplane", "pool"))
+    .transform((path) => resolve(path)),
+  warm: Switch.default(false),
+  "idle-after-ms": Ms.min(100).default(5000),
+  "ahead-batches": z.coerce.number().int().min(1).max(64).default(2),
+  "setup-timeout-ms": Ms.min(1000).default(600_000),
+  "cancel-grace-ms": Ms.default(5000),
+  "silence-ms": Ms.min(2000).default(10_000),
+  "idle-stop-ms": Ms.default(600_000),
+  "drain-timeout-ms": Ms.default(60_000),
+  "max-input-bytes": z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(1024 ** 3),
+  "allow-loopback-inputs": Switch.default(false),
+  "allow-build-run": Switch.default(false),
+  "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
+  "metrics-host": z.string().default("127.0.0.1"),
+  "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  "log-model-output": Switch.default(false),
+});
+export type Settings = z.infer<typeof SettingsSchema>;
+
+/** A setting is missing or wrong; the message names it and says how to mend it. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+/** Reads flags and environment; `null` asks for the help text. Throws `SettingsError`. */
+export function readSettings(args: string[], env: Record<string, string | undefined>): Settings | null {
+  const given = readFlags(args);
+  if (given["help"] === true) return null;
+  const values: Record<string, unknown> = {};
+  for (const [name, flag] of Object.entries(flags)) {
+    const value = given[name] ?? env[flag.env];
+    if (value !== undefined && value !== "") values[name] = value;
+  }
+  const parsed = SettingsSchema.safeParse(values);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const name = String(issue?.path[0] ?? "url");
+  const flag = Object.entries(flags).find(([candidate]) => candidate === name)?.[1];
+  const missing = values[name] === undefined;
+  throw new SettingsError(
+    `--${name} (or ${flag?.env}) ${missing ? "is missing" : `is wrong: ${issue?.message}`}: ${flag?.help}. --help lists all settings.`,
+  );
+}
+
+export function helpText(): string {
+  const lines = Object.entries(flags).map(([name, flag]) => {
+    const value = "boolean" in flag ? "" : " …";
+    return `  ${`--${name}${value}`.padEnd(28)}${flag.help}${flag.env === "" ? "" : `\n${" ".repeat(30)}${flag.env}`}`;
+  });
+  return `gpu-pool: serves an Edgeplane's predictions from this host's GPUs
+
+  node gpu-pool/main.ts --url https://edge.example.com --token …
+
+It opens connections outward only. SIGTERM drains: it hands back what waits, finishes what runs, and exits.
+
+${lines.join("\n")}
+`;
+}
+
+/** A name for a pool that was given none. */
+export function inventName(): string {
+  const random = crypto.randomUUID().slice(0, 8);
+  return `${hostname().slice(0, 100)}-${random}`;
+}
+
+/** The lanes of the found models; `default` when there are none. */
+export function lanesOf(models: readonly { manifest: { lane: string } }[]): string[] {
+  const lanes = new Set(models.map(({ manifest }) => LaneNameSchema.parse(manifest.lane)));
+  return lanes.size === 0 ? ["default"] : [...lanes].sort();
+}
+
+function readFlags(args: string[]): Record<string, string | boolean | undefined> {
+  const options = Object.fromEntries(
+    Object.entries(flags).map(([name, flag]) => [
+      name,
+      {
+        type: "boolean" in flag ? ("boolean" as const) : ("string" as const),
+        ...("short" in flag ? { short: flag.short } : {}),
+      },
+    ]),
+  );
+  try {
+    const { values } = parseArgs({ args, options, strict: true });
+    return Object.fromEntries(Object.entries(values).filter(isSingle));
+  } catch (error) {
+    throw new SettingsError(`${error instanceof Error ? error.message : String(error)} (--help lists all settings)`);
+  }
+}
+
+function isSingle(entry: [string, unknown]): entry is [string, string | boolean] {
+  return typeof entry[1] === "string" || typeof entry[1] === "boolean";
+}

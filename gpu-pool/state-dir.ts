@@ -1,0 +1,80 @@
+/** The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { inventName } from "./settings.ts";
+
+export type StateDir = {
+  name: string;
+  journalPath: string;
+  spoolDir: string;
+  scratchDir: string;
+  inputsDir: string;
+  /** Lets another pool use the folder. */
+  release(): void;
+};
+
+/** Another pool that runs holds this folder, or it can't be written. */
+export class StateDirError extends Error {
+  override readonly name = "StateDirError";
+}
+
+/** Takes the folder, making it if need be. `name` overrides the one kept there. Throws `StateDirError`. */
+export function takeStateDir(path: string, name: string | undefined): StateDir {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    lock(join(path, "lock"), path);
+    const kept = name ?? readText(join(path, "name")) ?? inventName();
+    writeFileSync(join(path, "name"), kept);
+    const scratchDir = join(path, "scratch");
+    rmSync(scratchDir, { recursive: true, force: true });
+    const inputsDir = join(scratchDir, "inputs");
+    mkdirSync(inputsDir, { recursive: true, mode: 0o700 });
+    return {
+      name: kept,
+      journalPath: join(path, "held.jsonl"),
+      spoolDir: join(path, "spool"),
+      scratchDir,
+      inputsDir,
+      release: () => rmSync(join(path, "lock"), { force: true }),
+    };
+  } catch (error) {
+    if (error instanceof StateDirError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StateDirError(`the state folder ${path} can't be used (${why}): choose another with --state-dir`);
+  }
+}
+
+function lock(file: string, path: string): void {
+  const holder = readText(file)?.split(" ");
+  const [pid, startedAt] = holder ?? [];
+  if (
+    pid !== undefined &&
+    Number(pid) !== process.pid &&
+    startOf(Number(pid)) === startedAt &&
+    startedAt !== undefined
+  ) {
+    throw new StateDirError(`another pool (process ${pid}) uses ${path}: stop it, or choose another --state-dir`);
+  }
+  writeFileSync(file, `${process.pid} ${startOf(process.pid) ?? "unknown"}`);
+}
+
+/** What tells a process from a later one with the same number: its start time on Linux, elsewhere that it lives. */
+function startOf(pid: number): string | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat !== undefined) return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  try {
+    process.kill(pid, 0);
+    return "alive";
+  } catch {
+    return undefined;
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    const text = readFileSync(path, "utf8").trim();
+    return text === "" ? undefined : text;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,121 @@
+/** The pool's Prometheus metrics. Counters move where things happen; gauges are read when somebody looks. */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+
+export type ModelGauges = {
+  model: string;
+  state: string;
+  waiting: number;
+  held: number;
+  slots: number;
+  freeSlots: number;
+  broken: boolean;
+};
+
+export type Gauges = {
+  models(): ModelGauges[];
+  channelOpen(): boolean;
+  undelivered(): number;
+  spooled(): number;
+};
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    granted: new Counter({
+      name: "edgeplane_pool_granted_total",
+      help: "Grants, by model.",
+      labelNames: ["model"],
+      registers,
+    }),
+    refused: new Counter({
+      name: "edgeplane_pool_refused_total",
+      help: "Claims refused, by reason.",
+      labelNames: ["reason"],
+      registers,
+    }),
+    ended: new Counter({
+      name: "edgeplane_pool_ended_total",
+      help: "Predictions that ended here, by model and outcome.",
+      labelNames: ["model", "outcome"],
+      registers,
+    }),
+    batchSize: new Histogram({
+      name: "edgeplane_pool_batch_size",
+      help: "Predictions in a batch.",
+      labelNames: ["model"],
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+      registers,
+    }),
+    bisected: new Counter({
+      name: "edgeplane_pool_bisected_total",
+      help: "Batches run again in halves.",
+      labelNames: ["model"],
+      registers,
+    }),
+    deaths: new Counter({
+      name: "edgeplane_pool_process_deaths_total",
+      help: "Model processes that died without being told to.",
+      labelNames: ["model"],
+      registers,
+    }),
+    setupFailures: new Counter({
+      name: "edgeplane_pool_setup_failures_total",
+      help: "Models that could not be set up; /models has the traceback.",
+      labelNames: ["model"],
+      registers,
+    }),
+    setupSeconds: new Gauge({
+      name: "edgeplane_pool_setup_seconds",
+      help: "The last setup().",
+      labelNames: ["model"],
+      registers,
+    }),
+    eventsSent: new Counter({
+      name: "edgeplane_pool_events_sent_total",
+      help: "Events that the edge took.",
+      registers,
+    }),
+    eventRequests: new Counter({
+      name: "edgeplane_pool_event_requests_total",
+      help: "Requests that carried them.",
+      registers,
+    }),
+    stale: new Counter({
+      name: "edgeplane_pool_stale_total",
+      help: "Claims that turned out to be another's, or over.",
+      registers,
+    }),
+  };
+}
+
+/** Registers the gauges, which read the pool's state at scrape time. */
+export function addGauges(registry: Registry, gauges: Gauges): void {
+  const registers = [registry];
+  const perModel = (name: string, help: string, read: (model: ModelGauges) => number): void => {
+    const gauge: Gauge<"model"> = new Gauge({
+      name,
+      help,
+      labelNames: ["model"],
+      registers,
+      collect: () => {
+        for (const model of gauges.models()) gauge.set({ model: model.model }, read(model));
+      },
+    });
+  };
+  const single = (name: string, help: string, read: () => number): void => {
+    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+  };
+  perModel("edgeplane_pool_waiting", "Predictions granted and not running.", ({ waiting }) => waiting);
+  perModel("edgeplane_pool_held", "Predictions granted and not ended.", ({ held }) => held);
+  perModel("edgeplane_pool_slots", "Slots of the model.", ({ slots }) => slots);
+  perModel("edgeplane_pool_free_slots", "Slots that run nothing.", ({ freeSlots }) => freeSlots);
+  perModel("edgeplane_pool_model_broken", "1: it could not be set up.", ({ broken }) => (broken ? 1 : 0));
+  single("edgeplane_pool_channel_open", "1: the control channel is open.", () => (gauges.channelOpen() ? 1 : 0));
+  single("edgeplane_pool_undelivered", "Claims with events that the edge lacks.", () => gauges.undelivered());
+  single("edgeplane_pool_spooled", "Finished results kept on disk.", () => gauges.spooled());
+}

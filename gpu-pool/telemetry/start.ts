@@ -1,0 +1,77 @@
+/** Puts the pool's state behind the local port. */
+import { modelPath } from "../../src/contract/manifest.ts";
+import type { Pool } from "../pool.ts";
+import { SettingsError } from "../settings.ts";
+import type { Settings } from "../settings.ts";
+import { addGauges } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
+import { serveTelemetry } from "./server.ts";
+
+export type StartOptions = {
+  settings: Settings;
+  pool: Pool;
+  metrics: Metrics;
+  /** Folders that could not be read as models. */
+  problems: { folder: string; problem: string }[];
+};
+
+/** Listens and returns the port. Throws `SettingsError` when it is taken. */
+export async function startTelemetry({ settings, pool, metrics, problems }: StartOptions): Promise<number> {
+  addGauges(metrics.registry, {
+    models: () =>
+      pool.runners.map((runner) => ({
+        model: modelPath(runner.model.manifest),
+        state: runner.state,
+        waiting: runner.waiting,
+        held: runner.held,
+        slots: runner.slots,
+        freeSlots: runner.instances.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
+        broken: runner.problem !== null,
+      })),
+    channelOpen: () => pool.channelOpen,
+    undelivered: () => pool.undelivered,
+    spooled: () => pool.spooled,
+  });
+  const host = settings["metrics-host"];
+  const port = settings["metrics-port"];
+  try {
+    const served = await serveTelemetry({
+      host,
+      port,
+      registry: metrics.registry,
+      health: () => ({
+        ok: !pool.draining,
+        status: pool.draining ? "draining" : "ok",
+        edge: pool.channelOpen ? "connected" : "away",
+        intake: pool.intakeStates,
+        undelivered: pool.undelivered,
+        spooled: pool.spooled,
+      }),
+      models: () => ({ models: pool.runners.map(describe), problems }),
+    });
+    return served.port;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(
+      `--metrics-port ${port} can't be listened on (${why}): choose another, or 0 for a free one`,
+    );
+  }
+}
+
+function describe(runner: Pool["runners"][number]): unknown {
+  return {
+    model: modelPath(runner.model.manifest),
+    version: runner.model.manifest.version,
+    folder: runner.model.dir,
+    state: runner.state,
+    waiting: runner.waiting,
+    held: runner.held,
+    problem: runner.problem,
+    instances: runner.instances.map(({ name, state, restarts, process }) => ({
+      name,
+      state,
+      restarts,
+      pid: process?.pid ?? null,
+    })),
+  };
+}
