@@ -83,15 +83,16 @@ async function readStart(response: Response): Promise<string> {
   let sizeBytes = 0;
   try {
     const stream: ReadableStream<Uint8Array> | null = response.body;
-    const reader = stream?.getReader();
-    while (reader !== undefined && sizeBytes < RESPONSE_BYTES) {
+    if (stream === null) return "";
+    const reader = stream.getReader();
+    while (sizeBytes < RESPONSE_BYTES) {
       const { done, value } = await reader.read();
       if (done) return text + decoder.decode();
       const part = value.subarray(0, RESPONSE_BYTES - sizeBytes);
       sizeBytes += part.byteLength;
       text += decoder.decode(part, { stream: true });
     }
-    await reader?.cancel();
+    await reader.cancel();
   } catch {
     return text;
   }
