@@ -39,31 +39,30 @@ export async function consumeFromAll(
   for (;;) {
     const remainingMs = Math.max(0, deadline - Date.now());
     const waitId = crypto.randomUUID();
-    const ready = await firstReady(brokers, waitId, call.signal, async (broker, index) => {
-      const place = { index, count };
-      const reply = await broker.consume({
-        ...subject,
-        broker: place,
-        room: 0,
-        timeoutMs: remainingMs,
-        mode: "wait",
-        waitId,
-      });
-      return unwrap<ConsumeReply>(reply).ready;
-    });
     const messages: LogMessage[] = [];
-    const turn = nextTurn++;
-    for (const index of ready.toSorted((a, b) => ((a + turn) % count) - ((b + turn) % count))) {
+    const take = async (index: number): Promise<void> => {
       const broker = brokers[index];
       const room = call.room - messages.length;
-      if (broker === undefined || room <= 0) break;
-      messages.push(
-        ...(await consumeFromOne(broker, { index, count }, takeSubject(subject, messages.length), {
-          room,
-          timeoutMs: 0,
-        })),
-      );
-    }
+      if (broker === undefined || room <= 0) return;
+      const place = { index, count };
+      const own = takeSubject(subject, messages.length);
+      messages.push(...(await consumeFromOne(broker, place, own, { room, timeoutMs: 0 })));
+    };
+    const first: { index: number; done: Promise<void> }[] = [];
+    const ready = await firstReady(brokers, waitId, call.signal, async (broker, index) => {
+      const place = { index, count };
+      const request = { ...subject, broker: place, room: 0, timeoutMs: remainingMs, mode: "wait" as const, waitId };
+      const isReady = unwrap<ConsumeReply>(await broker.consume(request)).ready;
+      // While the others' waits are being canceled, the first one's records are already on their way.
+      if (isReady && first.length === 0) {
+        const done = take(index);
+        done.catch(() => undefined);
+        first.push({ index, done });
+      }
+      return isReady;
+    });
+    await first[0]?.done;
+    for (const index of ready.filter((index) => index !== first[0]?.index)) await take(index);
     if (messages.length > 0 || Date.now() >= deadline || call.signal?.aborted) return messages;
   }
 }
@@ -106,6 +105,7 @@ async function firstReady(
   ask: (broker: Broker, index: number) => Promise<boolean>,
 ): Promise<number[]> {
   const open = new Set(brokers.keys());
+  const turn = nextTurn++;
   const cancelOpen = (): void => {
     for (const index of open) void brokers[index]?.cancelWait(waitId).catch(() => undefined);
   };
@@ -113,7 +113,11 @@ async function firstReady(
   const ready: number[] = [];
   try {
     const results = await Promise.allSettled(
-      brokers.map(async (broker, index) => {
+      brokers.map(async (_, place) => {
+        // Whoever is asked first tends to answer first: that goes round.
+        const index = (place + turn) % brokers.length;
+        const broker = brokers[index];
+        if (broker === undefined) return;
         try {
           const isReady = await ask(broker, index);
           open.delete(index);
