@@ -16,7 +16,7 @@ const STATS_MAX_AGE_MS = 1000;
 /** A claimed job frees room in its lane's window; while nothing waits there the news can wait for company. */
 const CLAIM_NEWS_DELAY_MS = 50;
 /** How long the index's feed gathers entries while the shard is busy. */
-const FEED_DELAY_MS = 20;
+const FEED_DELAY_MS = 50;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 

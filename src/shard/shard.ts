@@ -102,15 +102,18 @@ export class PredictionShard extends DurableObject<Env> {
     this.#leave();
   }
 
+  /** Re-arms first: after that nothing that goes wrong here can leave what is pending without an alarm. */
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
-    this.#arm(Date.now() + RE_ARM_MS);
+    this.#arm(Date.now() + (this.#dispatch.isPending() ? AFTER_CHANGE_MS : RE_ARM_MS));
     try {
       const { checks, more } = this.#core.wake();
       this.#core.flush();
       this.#leave();
       await this.#judge(checks);
-      this.#arm(more ? Date.now() : this.#nextAlarmAt(), true);
+      const next = more ? Date.now() : this.#nextAlarmAt();
+      if (next === null || next > Date.now() + RE_ARM_MS) this.#rest(next);
+      else this.#arm(next);
     } catch (error) {
       console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
     }
@@ -155,15 +158,17 @@ export class PredictionShard extends DurableObject<Env> {
     return known.length === 0 ? null : Math.min(...known);
   }
 
-  /** Alarms cost a row: one that is due sooner is left alone unless `exact`. */
-  #arm(at: number | null, exact = false): void {
-    if (at === null) {
-      if (exact) void this.ctx.storage.deleteAlarm();
-      if (exact) this.#alarmAt = null;
-      return;
-    }
-    if (this.#alarmAt !== null && this.#alarmAt <= at && !exact) return;
+  /** Every alarm that is set costs a row and a write of its own: one that is due sooner is left alone. */
+  #arm(at: number | null): void {
+    if (at === null || (this.#alarmAt !== null && this.#alarmAt <= at)) return;
     this.#alarmAt = at;
     void this.ctx.storage.setAlarm(at);
+  }
+
+  /** Nothing is due for a while: the alarm moves there, or goes. */
+  #rest(until: number | null): void {
+    this.#alarmAt = until;
+    if (until === null) void this.ctx.storage.deleteAlarm();
+    else void this.ctx.storage.setAlarm(until);
   }
 }
