@@ -71,10 +71,7 @@ function checkContract(plugin: Plugin): void {
   }
   const unknown = plugin.needs.find((name) => !serviceNames.includes(name));
   if (unknown !== undefined) {
-    throw new EdgeplaneError(
-      "plugin_invalid",
-      `Plugin "${plugin.name}" needs "${String(unknown)}", which is no service.`,
-    );
+    throw new EdgeplaneError("plugin_invalid", `Plugin "${plugin.name}" needs "${unknown}", which is no service.`);
   }
 }
 

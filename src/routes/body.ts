@@ -1,5 +1,5 @@
 /** Reading bodies, within limits and with errors that say what is wrong. */
-import * as z from "zod";
+import type * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { InvalidField } from "../contract/errors.ts";
 
@@ -58,10 +58,10 @@ function toField(issue: z.core.$ZodIssue, where: string): InvalidField {
   return { field: path === "" ? "body" : path, description: issue.message };
 }
 
-async function readCounted(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
+async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body as ReadableStream<Uint8Array>) {
     size += chunk.byteLength;
     if (size > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);

@@ -5,6 +5,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
+import { kafkaRoutes } from "./kafka/index.ts";
 import { outputRoutes } from "./outputs.ts";
 import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
@@ -38,6 +39,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));
   app.route("/admin/v1", adminRoutes());
+  app.route("/kafka", kafkaRoutes());
 
   app.notFound((c) => problemResponse(c, unmatched(app, c)));
   app.onError((thrown, c) => problemResponse(c, thrown));

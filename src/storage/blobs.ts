@@ -35,7 +35,7 @@ export function poolInputPath(id: string, token: string, key: string): string {
 /** Reads a blob of JSON; null when it is gone. */
 export async function readJsonBlob(bucket: R2Bucket, key: string): Promise<Json> {
   const object = await bucket.get(key);
-  return object === null ? null : await object.json<Json>();
+  return object === null ? null : object.json<Json>();
 }
 
 /** Deletes all that was stored for a prediction: its input and every attempt's output. */

@@ -73,7 +73,7 @@ export function createCogTranslator(id: string, sources: FrameSources): FrameTra
         return Object.entries(fieldsOf(data)).map(([name, value]) => event("metric", { name, value, mode: "replace" }));
       case "completed":
         return [event("completed", await sources.prediction())];
-      case "gone":
+      default:
         return [event("error", GONE)];
     }
   };

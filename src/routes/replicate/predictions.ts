@@ -19,7 +19,7 @@ import { showWhole } from "./view.ts";
 
 /** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */
 const HOLD_MS = 1000;
-const PAGE_SIZE = 100;
+const MAX_PAGE_SIZE = 100;
 const OWN_ID = /^[A-Za-z0-9._~-]{1,128}$/;
 
 export function predictionRoutes(shard: ShardPort): Hono<App> {
@@ -71,7 +71,7 @@ async function listPage(c: AppContext, shard: ShardPort): Promise<Page<Predictio
   const { entries, predictions, more } = await shard.listPredictions(c.env, c.get("principal").accountId, {
     direction,
     from: cursor === null ? null : { id: cursor.id, createdAt: cursor.createdAt },
-    limit: PAGE_SIZE,
+    limit: limitOf(c),
     createdAfter: timeOf(c, "created_after"),
     createdBefore: timeOf(c, "created_before"),
   });
@@ -84,6 +84,15 @@ async function listPage(c: AppContext, shard: ShardPort): Promise<Page<Predictio
     ? { direction: "previous", createdAt: first.createdAt, id: first.id }
     : null;
   return pageOf(c.req.url, results, next, previous);
+}
+
+/** How many entries a page shall have: 100, unless the query's `limit` says less. */
+function limitOf(c: AppContext): number {
+  const text = c.req.query("limit");
+  if (text === undefined) return MAX_PAGE_SIZE;
+  const limit = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= MAX_PAGE_SIZE) return limit;
+  throw new EdgeplaneError("invalid_request", `\`limit\` takes a number from 1 to ${MAX_PAGE_SIZE}.`);
 }
 
 /** A time of the query, ISO 8601, in milliseconds since the epoch; null when it is absent. */

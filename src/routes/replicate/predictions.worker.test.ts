@@ -1,56 +1,28 @@
-import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
-import { ManifestSchema } from "../../contract/manifest.ts";
-import type { Env } from "../../env.ts";
-import { registerManifests } from "../../registry/models.ts";
+import { call, callJson, FakePool, newKey, offer, ORIGIN, testEnv } from "../../../test/worker/edge-harness.ts";
 
-const { ADMIN_KEY } = env as Env;
 const VERSION = "a".repeat(64);
-const manifest = ManifestSchema.parse({
-  owner: "acme",
-  name: "hello",
-  version: VERSION,
-  schema: {
-    components: {
-      schemas: {
-        Input: { type: "object", required: ["text"], properties: { text: { type: "string", minLength: 1 } } },
-      },
-    },
-  },
-});
+let key = "";
+let other = "";
+let pool: FakePool;
 
-let apiKey = "";
-let otherKey = "";
-
-async function call(path: string, init: RequestInit = {}): Promise<Response> {
-  return exports.default.fetch(new Request(`http://edge.test${path}`, init));
-}
-
-async function admin(path: string, body: unknown): Promise<Record<string, string>> {
-  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
-  const response = await call(`/admin/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
-  expect(response.status).toBe(201);
-  return response.json();
-}
-
-function post(path: string, body: unknown, headers: Record<string, string> = {}, key = apiKey): Promise<Response> {
-  return call(path, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
-}
-
-function get(path: string, key = apiKey): Promise<Response> {
-  return call(path, { headers: { authorization: `Bearer ${key}` } });
-}
+const predict = (body: Record<string, unknown>, headers: Record<string, string> = {}, path = "/v1/predictions") =>
+  callJson(path, { key, headers, body: { version: VERSION, input: { text: "Ada" }, ...body } });
 
 beforeAll(async () => {
-  await admin("/accounts", { name: "acme" });
-  await admin("/accounts", { name: "other" });
-  apiKey = (await admin("/keys", { account: "acme" }))["key"] ?? "";
-  otherKey = (await admin("/keys", { account: "other" }))["key"] ?? "";
-  await registerManifests(env as Env, [manifest]);
+  key = await newKey("acme");
+  other = await newKey("other");
+  pool = await FakePool.open();
+  await offer({
+    name: "hello",
+    schema: {
+      components: {
+        schemas: {
+          Input: { type: "object", required: ["text"], properties: { text: { type: "string", minLength: 1 } } },
+        },
+      },
+    },
+  });
 });
 
 describe("creating a prediction", () => {
@@ -58,27 +30,234 @@ describe("creating a prediction", () => {
     ["/v1/predictions", { version: VERSION }],
     ["/v1/predictions", { version: "acme/hello" }],
     ["/v1/predictions", { version: `acme/hello:${VERSION}` }],
-    ["/v1/predictions", { model: "acme/hello" }],
-    ["/v1/models/acme/hello/predictions", {}],
-    [`/v1/models/acme/hello/versions/${VERSION}/predictions`, {}],
+    ["/v1/predictions", { version: null, model: "acme/hello" }],
+    ["/v1/models/acme/hello/predictions", { version: null }],
+    [`/v1/models/acme/hello/versions/${VERSION}/predictions`, { version: null }],
   ])("accepts %s with %j", async (path, target) => {
-    const response = await post(path, { ...target, input: { text: "Ada" } });
-    expect(response.status).toBe(201);
-    const created = await response.json<Record<string, unknown>>();
-    expect(created).toMatchObject({
-      model: "acme/hello",
-      version: VERSION,
-      status: "starting",
-      input: { text: "Ada" },
-      output: null,
-      error: null,
-      urls: { get: `http://edge.test/v1/predictions/${String(created["id"])}` },
+    const { status, body, headers } = await predict(target, {}, path);
+    expect(status).toBe(201);
+    expect(body).toMatchObject({ model: "acme/hello", version: VERSION, status: "starting", input: { text: "Ada" } });
+    expect(body).toMatchObject({ output: null, error: null, priority: "normal", queue: {}, data_removed: false });
+    expect(headers.get("location")).toBe(`${ORIGIN}/v1/predictions/${String(body["id"])}`);
+  });
+
+  it("takes deadlines, priority and cancellation from the request", async () => {
+    const before = Date.now();
+    const { body } = await predict({ start_timeout: "30s", timeout: 120, priority: "high" }, { "cancel-after": "1m" });
+    expect(body["priority"]).toBe("high");
+    expect(Date.parse(String(body["start_deadline"])) - before).toBeLessThan(31_000);
+    expect(Date.parse(String(body["deadline"])) - before).toBeLessThan(121_000);
+  });
+
+  it.each([
+    [{ version: "b".repeat(64) }, 422, "version_not_found"],
+    [{ version: "nonsense" }, 422, "version_not_found"],
+    [{ version: "acme/absent" }, 404, "model_not_found"],
+    [{ version: null }, 422, "invalid_input"],
+    [{ input: null }, 422, "invalid_input"],
+    [{ input: { text: "" } }, 422, "invalid_input"],
+    [{ input: {} }, 422, "invalid_input"],
+    [{ priority: "urgent" }, 422, "invalid_input"],
+    [{ timeout: "soon" }, 422, "invalid_input"],
+    [{ timeout: 0 }, 422, "invalid_input"],
+    [{ webhook: "https://10.0.0.1/" }, 422, "invalid_input"],
+    [{ webhook: "http://127.0.0.1:9/" }, 422, "invalid_input"],
+    [{ webhook: "https://user:pass@example.com/" }, 422, "invalid_input"],
+    [{ webhook_events_filter: ["everything"] }, 422, "invalid_input"],
+  ])("refuses %j with %i %s", async (body, status, code) => {
+    const answer = await predict(body);
+    expect(answer.body).toMatchObject({
+      status,
+      code,
+      title: expect.any(String) as string,
+      request_id: expect.any(String) as string,
     });
-    const read = await get(`/v1/predictions/${String(created["id"])}`);
-    expect(await read.json()).toMatchObject({
-      id: created["id"],
-      status: "starting",
-      queue: { position: expect.any(Number) },
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("content-type")).toBe("application/problem+json");
+  });
+
+  it("names the invalid fields", async () => {
+    const { body } = await predict({ input: { text: 7 } });
+    expect(body["invalid_fields"]).toEqual([
+      { type: "invalid", field: "input.text", description: "must be of type string, not number" },
+    ]);
+  });
+
+  it.each([
+    ["{", 400, "invalid_json"],
+    ["", 400, "invalid_json"],
+    [new Uint8Array([0x22, 0xff, 0x22]), 400, "invalid_json"],
+    [`{"input":${'{"a":'.repeat(200)}1${"}".repeat(200)}}`, 400, "invalid_request"],
+    ["[]", 422, "invalid_input"],
+  ])("refuses the body %j", async (body, status, code) => {
+    const answer = await callJson("/v1/predictions", { method: "POST", key, body });
+    expect(answer.status).toBe(status);
+    expect(answer.body["code"]).toBe(code);
+  });
+
+  it("refuses a body that is too large at once", async () => {
+    const answer = await callJson("/v1/predictions", { key, body: `"${"x".repeat(16 * 1024 * 1024)}"` });
+    expect(answer.status).toBe(413);
+  });
+
+  it.each([
+    [{ prefer: "wait=0" }, "Prefer"],
+    [{ prefer: "wait=61" }, "Prefer"],
+    [{ prefer: "wait=x" }, "Prefer"],
+    [{ "cancel-after": "yesterday" }, "Cancel-After"],
+    [{ "idempotency-key": "k".repeat(256) }, "Idempotency-Key"],
+  ])("refuses the header %j", async (headers, name) => {
+    const answer = await predict({}, headers);
+    expect([400, 422]).toContain(answer.status);
+    expect(answer.body["detail"]).toContain(name);
+  });
+
+  it("lets loopback webhooks through where the operator allows them", async () => {
+    const answer = await callJson("/v1/predictions", {
+      key,
+      env: { ...testEnv, ALLOW_LOOPBACK_TARGETS: "1" },
+      body: { version: VERSION, input: { text: "Ada" }, webhook: "http://127.0.0.1:18499/hook" },
     });
+    expect(answer.status).toBe(201);
+    expect(answer.body["webhook"]).toBe("http://127.0.0.1:18499/hook");
+  });
+});
+
+describe("waiting", () => {
+  it("answers the result when it comes in time", async () => {
+    const keyed = { prefer: "wait=10", "idempotency-key": crypto.randomUUID() };
+    const first = await predict({}, { "idempotency-key": keyed["idempotency-key"] });
+    const waiting = predict({}, keyed);
+    await pool.run(String(first.body["id"]), "hello Ada");
+    const { status, body } = await waiting;
+    expect(status).toBe(201);
+    expect(body).toMatchObject({ id: first.body["id"], status: "succeeded", output: "hello Ada" });
+    expect(body).not.toHaveProperty("queue");
+  });
+
+  it("answers 202 and `starting` when time is over, though it runs", async () => {
+    const idempotency = { "idempotency-key": crypto.randomUUID() };
+    const first = await predict({}, idempotency);
+    await pool.claim(String(first.body["id"]));
+    const { status, body } = await predict({}, { ...idempotency, prefer: "wait=1" });
+    expect(status).toBe(202);
+    expect(body["status"]).toBe("starting");
+    expect((await callJson(`/v1/predictions/${String(body["id"])}`, { key })).body["status"]).toBe("processing");
+  });
+
+  it("answers 202 at once for `respond-async`", async () => {
+    expect((await predict({}, { prefer: "respond-async" })).status).toBe(202);
+  });
+});
+
+describe("the client's own keys", () => {
+  it("makes one prediction of one key, whatever the order of the fields", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const first = await predict({ input: { text: "Ada", n: 1 } }, headers);
+    const second = await predict({ input: { n: 1, text: "Ada" } }, headers);
+    expect(second.body["id"]).toBe(first.body["id"]);
+    expect(second.headers.get("idempotent-replayed")).toBe("true");
+  });
+
+  it("refuses the key with another payload, and keeps the first one's input", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const large = "x".repeat(20_000);
+    const first = await predict({ input: { text: large } }, headers);
+    const second = await predict({ input: { text: `${large}y` } }, headers);
+    expect(second.status).toBe(422);
+    expect(second.body["code"]).toBe("idempotency_key_reused");
+    const { body } = await callJson(`/v1/predictions/${String(first.body["id"])}`, { key });
+    expect(body["input"]).toEqual({ text: large });
+  });
+
+  it("keeps accounts apart", async () => {
+    const headers = { "idempotency-key": "same" };
+    const mine = await predict({}, headers);
+    const theirs = await callJson("/v1/predictions", {
+      key: other,
+      headers,
+      body: { version: VERSION, input: { text: "Ada" } },
+    });
+    expect(theirs.status).toBe(201);
+    expect(theirs.body["id"]).not.toBe(mine.body["id"]);
+  });
+
+  it("finds what a PUT made by the client's id", async () => {
+    const body = { version: VERSION, input: { text: "Ada" } };
+    const made = await callJson("/v1/predictions/order-17", { method: "PUT", key, body });
+    expect(made.status).toBe(201);
+    const again = await callJson("/v1/predictions/order-17", { method: "PUT", key, body });
+    expect([again.status, again.body["id"]]).toEqual([200, made.body["id"]]);
+    expect((await callJson("/v1/predictions/order-17", { key })).body["id"]).toBe(made.body["id"]);
+    expect((await callJson("/v1/predictions/order-17", { key: other })).status).toBe(404);
+    const canceled = await callJson("/v1/predictions/order-17/cancel", { method: "POST", key });
+    expect(canceled.body["status"]).toBe("canceled");
+  });
+});
+
+describe("reading", () => {
+  it("shows nothing of another account's", async () => {
+    const id = String((await predict({})).body["id"]);
+    for (const [method, path] of [
+      ["GET", `/v1/predictions/${id}`],
+      ["POST", `/v1/predictions/${id}/cancel`],
+      ["GET", `/v1/predictions/${id}/stream`],
+    ] as const) {
+      const { status, body } = await callJson(path, { method, key: other });
+      expect([status, body["code"]], path).toEqual([404, "not_found"]);
+    }
+    const { body } = await callJson("/v1/predictions", { key: other });
+    expect(JSON.stringify(body)).not.toContain(id);
+  });
+
+  it("answers a canceled prediction as canceled, twice", async () => {
+    const id = String((await predict({})).body["id"]);
+    for (let times = 0; times < 2; times += 1) {
+      const { status, body } = await callJson(`/v1/predictions/${id}/cancel`, { method: "POST", key });
+      expect([status, body["status"]]).toEqual([200, "canceled"]);
+    }
+  });
+
+  it("tells a failure with its message and code", async () => {
+    const id = String((await predict({})).body["id"]);
+    const error = { code: "model_error", message: "no such text" };
+    await pool.send(await pool.claim(id), { type: "failed", kind: "model", error });
+    const { body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect(body).toMatchObject({ status: "failed", error: "no such text", error_code: "model_error" });
+  });
+
+  it("answers HEAD without a body and without holding", async () => {
+    const id = String((await predict({})).body["id"]);
+    const response = await call(`/v1/predictions/${id}`, { method: "HEAD", key });
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+
+  it("pages through a list in both directions", async () => {
+    const account = await newKey("lister");
+    const made: string[] = [];
+    for (let count = 0; count < 5; count += 1) {
+      const { body } = await callJson("/v1/predictions", {
+        key: account,
+        body: { version: VERSION, input: { text: "x" } },
+      });
+      made.unshift(String(body["id"]));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const page = async (path: string) => {
+      const { body } = await callJson(path, { key: account });
+      const results = body["results"] as { id: string }[];
+      return { ids: results.map(({ id }) => id), next: body["next"], previous: body["previous"] };
+    };
+    await expect.poll(async () => (await page("/v1/predictions")).ids).toEqual(made);
+    const first = await page("/v1/predictions?limit=2");
+    expect([first.ids, first.previous]).toEqual([made.slice(0, 2), null]);
+    const second = await page(String(first.next));
+    expect(second.ids).toEqual(made.slice(2, 4));
+    const third = await page(String(second.next));
+    expect([third.ids, third.next]).toEqual([made.slice(4), null]);
+    expect((await page(String(third.previous))).ids).toEqual(made.slice(2, 4));
+    expect((await callJson("/v1/predictions?cursor=nonsense", { key })).status).toBe(400);
+    expect((await callJson("/v1/predictions?limit=0", { key })).status).toBe(400);
+    expect((await callJson("/v1/predictions?created_after=soon", { key })).status).toBe(400);
   });
 });

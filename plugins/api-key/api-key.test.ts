@@ -1,0 +1,57 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { newSecret, sha256Hex } from "../kernel/secret.ts";
+import type { Principal } from "../kernel/phases.ts";
+import { buildSnapshot } from "../kernel/snapshot.ts";
+import { apiKey } from "./api-key.ts";
+
+const principal: Principal = { accountId: "acme", credentialId: "k1", scopes: ["predictions:read"] };
+const key = newSecret("ep_");
+
+async function open(find: (hash: string) => Promise<Principal | null>) {
+  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": {} }, { keys: { find } });
+  const [hook] = snapshot.hooks.authenticate;
+  return async (authorization?: string) =>
+    hook?.run({ requestId: "r", method: "GET", path: "/", header: () => authorization, principal: null });
+}
+
+beforeEach(() => vi.useFakeTimers());
+afterEach(() => vi.useRealTimers());
+
+describe("the api-key plugin", () => {
+  it.each(["Bearer", "bearer", "Token"])("knows a key behind `%s`, by its hash", async (scheme) => {
+    const hash = await sha256Hex(key);
+    const run = await open(async (asked) => (asked === hash ? principal : null));
+    expect(await run(`${scheme} ${key}`)).toMatchObject({ verdict: "continue", subject: { principal } });
+  });
+
+  it("leaves other credentials, and none, to other plugins", async () => {
+    const run = await open(async () => null);
+    expect(await run()).toEqual({ verdict: "continue" });
+    expect(await run("Bearer eyJhbGciOi")).toEqual({ verdict: "continue" });
+    expect(await run("Basic ep_abc")).toEqual({ verdict: "continue" });
+  });
+
+  it("refuses a key that has the wrong form without asking the store", async () => {
+    const find = vi.fn<() => Promise<null>>(async () => null);
+    const run = await open(find);
+    expect(await run("Bearer ep_short")).toMatchObject({ verdict: "reject", code: "unauthenticated" });
+    expect(find).not.toHaveBeenCalled();
+  });
+
+  it("asks once in 10 seconds for a key that is known, once in 2 for one that isn't", async () => {
+    let known: Principal | null = null;
+    const find = vi.fn<() => Promise<Principal | null>>(async () => known);
+    const run = await open(find);
+    const verdict = async () => (await run(`Bearer ${key}`))?.verdict;
+    expect([await verdict(), await verdict()]).toEqual(["reject", "reject"]);
+    known = principal;
+    vi.advanceTimersByTime(2001);
+    expect([await verdict(), await verdict()]).toEqual(["continue", "continue"]);
+    known = null;
+    vi.advanceTimersByTime(9999);
+    expect(await verdict()).toBe("continue");
+    vi.advanceTimersByTime(2);
+    expect(await verdict()).toBe("reject");
+    expect(find).toHaveBeenCalledTimes(3);
+  });
+});

@@ -1,0 +1,182 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+
+const VERSION = "e".repeat(64);
+let key = "";
+let pool: FakePool;
+
+async function create(input: Record<string, unknown> = { text: "Ada" }): Promise<string> {
+  const { body } = await callJson("/v1/predictions", { key, body: { version: VERSION, input } });
+  return String(body["id"]);
+}
+
+beforeAll(async () => {
+  key = await newKey("blobber");
+  pool = await FakePool.open();
+  await offer({ name: "blobber", version: VERSION });
+});
+
+describe("a pool's token", () => {
+  it.each([undefined, "epp_wrong", `epp_${"x".repeat(43)}`])("is asked for (%j)", async (token) => {
+    const { status, body } = await callJson("/pool/v1/claims", {
+      method: "POST",
+      body: {},
+      ...(token === undefined ? {} : { key: token }),
+    });
+    expect([status, body["code"]]).toEqual([401, "unauthenticated"]);
+  });
+
+  it("is no API key, and an API key is none", async () => {
+    expect((await call("/v1/predictions", { key: pool.key })).status).toBe(401);
+    expect((await call("/pool/v1/claims", { method: "POST", key, body: {} })).status).toBe(401);
+  });
+
+  it("opens its own lanes only", async () => {
+    const stranger = await FakePool.open(["elsewhere"]);
+    await expect(stranger.claim(await create())).rejects.toThrow("out_of_scope");
+    const path = `/pool/v1/models/acme/blobber/versions/${VERSION}`;
+    expect((await call(path, { key: stranger.key })).status).toBe(404);
+    expect((await callJson(path, { key: pool.key })).body).toMatchObject({ name: "blobber", version: VERSION });
+  });
+});
+
+describe("calls of pools", () => {
+  it.each([
+    ["/pool/v1/claims", { session: "short", startNow: 0, jobs: [] }],
+    ["/pool/v1/claims", { session: "s".repeat(20), startNow: -1, jobs: [] }],
+    ["/pool/v1/events", { session: "s".repeat(20), events: [{ type: "dance" }] }],
+    ["/pool/v1/events", { session: "s".repeat(20), events: [{ type: "output", id: "x", token: "t", seq: 0 }] }],
+  ])("refuses %s with %j", async (path, body) => {
+    const answer = await callJson(path, { key: pool.key, body });
+    expect([answer.status, answer.body["code"]]).toEqual([422, "invalid_input"]);
+  });
+
+  it("answers the empty heartbeat", async () => {
+    const { status, body } = await callJson("/pool/v1/events", {
+      key: pool.key,
+      body: { session: pool.session, events: [] },
+    });
+    expect([status, body]).toEqual([200, { verdicts: [], cancel: [] }]);
+  });
+
+  it("connects WebSockets and says what is missing otherwise", async () => {
+    const plain = await callJson("/pool/v1/connect", { key: pool.key });
+    expect([plain.status, plain.body["code"]]).toEqual([400, "invalid_request"]);
+    const unnamed = await callJson("/pool/v1/connect", { key: pool.key, headers: { upgrade: "websocket" } });
+    expect(unnamed.body["detail"]).toContain("edgeplane-session");
+    const headers = { upgrade: "websocket", "edgeplane-session": pool.session };
+    const response = await call("/pool/v1/connect", { key: pool.key, headers });
+    expect(response.status).toBe(101);
+    const socket = response.webSocket;
+    socket?.accept();
+    const answer = new Promise<unknown>((resolve) => {
+      socket?.addEventListener("message", ({ data }) => resolve(JSON.parse(String(data))));
+    });
+    const hello = {
+      session: pool.session,
+      pool: "host",
+      version: "1",
+      lanes: ["default"],
+      devices: [],
+      slots: 1,
+      maxBatchSize: 1,
+      models: [],
+    };
+    socket?.send(JSON.stringify({ type: "hello", ...hello }));
+    expect(await answer).toMatchObject({ type: "welcome" });
+    socket?.close(1000, "done");
+  });
+});
+
+describe("blobs", () => {
+  const large = { text: "ä".repeat(12_000) };
+
+  it("brings a large input to the pool by reference, and to the client whole", async () => {
+    const id = await create(large);
+    expect((await callJson(`/v1/predictions/${id}`, { key })).body["input"]).toEqual(large);
+    const grant = await pool.claim(id);
+    expect(grant.input).toBeUndefined();
+    const response = await call(grant.inputBlob ?? "", { key: pool.key });
+    expect(await response.json()).toEqual(large);
+  });
+
+  it("brings the large input of a keyed prediction too", async () => {
+    const headers = { "idempotency-key": "large-and-keyed" };
+    const { body } = await callJson("/v1/predictions", { key, headers, body: { version: VERSION, input: large } });
+    const grant = await pool.claim(String(body["id"]));
+    expect(await (await call(grant.inputBlob ?? "", { key: pool.key })).json()).toEqual(large);
+  });
+
+  it("keeps small inputs in the record", async () => {
+    expect((await pool.claim(await create())).input).toEqual({ text: "Ada" });
+  });
+
+  it("takes a large output by reference", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const text = JSON.stringify({ answer: "x".repeat(300_000) });
+    const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
+    const headers = { "content-type": "application/json", "content-length": String(text.length) };
+    const put = await callJson(path, { method: "PUT", key: pool.key, headers, body: text });
+    expect(put.status).toBe(201);
+    await pool.send(grant, { type: "succeeded", outputBlob: String(put.body["key"]) });
+    const { body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect(body).toMatchObject({ status: "succeeded", output: JSON.parse(text) as unknown });
+  });
+
+  it("serves an output file behind its link, as an attachment in a sandbox", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const html = "<script>alert(1)</script>";
+    const headers = { "content-type": "text/html", "content-length": String(html.length) };
+    const put = await callJson(`/pool/v1/blobs/${id}/${grant.token}/1-page.html`, {
+      method: "PUT",
+      key: pool.key,
+      headers,
+      body: html,
+    });
+    const url = String(put.body["url"]);
+    const file = await call(url);
+    expect([file.status, await file.text()]).toEqual([200, html]);
+    expect(file.headers.get("content-disposition")).toContain("attachment");
+    expect(file.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(file.headers.get("content-security-policy")).toContain("sandbox");
+    expect((await call(url.replace("1-page", "2-page"))).status).toBe(403);
+    expect((await call(url.replace(/expires=\d+/, "expires=99999999999"))).status).toBe(403);
+    expect((await call(new URL(url).pathname)).status).toBe(403);
+  });
+
+  it("demands the latest claim of an unfinished prediction", async () => {
+    const id = await create(large);
+    const grant = await pool.claim(id);
+    const wrong = grant.inputBlob?.replace(grant.token, "0".repeat(32)) ?? "";
+    expect((await call(wrong, { key: pool.key })).status).toBe(403);
+    expect((await call(`/pool/v1/blobs/${id}/short/input`, { key: pool.key })).status).toBe(404);
+    await pool.send(grant, { type: "released", reason: "drain" });
+    const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
+    const headers = { "content-length": "2" };
+    expect((await call(path, { method: "PUT", key: pool.key, headers, body: "{}" })).status).toBe(403);
+  });
+
+  it("refuses an output that names another claim's blob", async () => {
+    const [mine, theirs] = [await pool.claim(await create()), await pool.claim(await create())];
+    const key = `predictions/${theirs.id}/output/${theirs.token}/output.json`;
+    const answer = await pool.send(mine, { type: "succeeded", outputBlob: key });
+    expect([answer.status, answer.body["code"]]).toEqual([403, "forbidden"]);
+  });
+});
+
+describe("screening", () => {
+  it("is not asked of the store for a warm pool", async () => {
+    const prepare = testEnv.DB.prepare.bind(testEnv.DB);
+    let asked = 0;
+    const DB = new Proxy(testEnv.DB, {
+      get: (target, name) => (name === "prepare" ? ((asked += 1), prepare) : (Reflect.get(target, name) as unknown)),
+    });
+    const body = { session: pool.session, events: [] };
+    await callJson("/pool/v1/events", { key: pool.key, body, env: { DB } });
+    const first = asked;
+    await callJson("/pool/v1/events", { key: pool.key, body, env: { DB } });
+    expect(asked).toBe(first);
+  });
+});

@@ -1,0 +1,201 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { admin, call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
+
+const VERSION = "f".repeat(64);
+const NEWER = "1".repeat(64);
+let key = "";
+
+beforeAll(async () => {
+  key = await newKey("reader");
+  await offer({ name: "first", version: VERSION, description: "Says hello to 100%_of people" });
+  await offer({ name: "second", version: VERSION, schema: { openapi: "3.0.2" } });
+});
+
+describe("credentials", () => {
+  it("are asked for", async () => {
+    for (const path of [
+      "/v1/predictions",
+      "/v1/models",
+      "/v1/account",
+      "/v1/hardware",
+      "/v1/webhooks/default/secret",
+      "/v1/trainings",
+    ]) {
+      const { status, body, headers } = await callJson(path);
+      expect([status, body["code"]], path).toEqual([401, "unauthenticated"]);
+      expect(headers.get("www-authenticate")).toContain("Bearer");
+    }
+  });
+
+  it("may come as `Token`, and need the scope", async () => {
+    const headers = { authorization: `Token ${await newKey("limited", ["models:read"])}` };
+    expect((await callJson("/v1/models", { headers })).status).toBe(200);
+    const { status, body } = await callJson("/v1/predictions", { headers });
+    expect([status, body["code"]]).toEqual([403, "forbidden"]);
+  });
+
+  it("fail closed when the store is away", async () => {
+    const DB = new Proxy(testEnv.DB, {
+      get: () => () => {
+        throw new Error("D1 is away");
+      },
+    });
+    const { status, body, headers } = await callJson("/v1/account", { key: `ep_${"a".repeat(43)}`, env: { DB } });
+    expect([status, body["code"]]).toEqual([503, "guard_unavailable"]);
+    expect(headers.get("retry-after")).toBe("1");
+    expect(JSON.stringify(body)).not.toContain("D1");
+  });
+});
+
+describe("the operator's calls", () => {
+  it("are not there without a key of the operator's", async () => {
+    const unset: { ADMIN_KEY?: string } = { ADMIN_KEY: "" };
+    expect((await callJson("/admin/v1/accounts", { key: "x", env: unset })).status).toBe(404);
+    expect((await callJson("/admin/v1/accounts", { key: "x" })).status).toBe(401);
+    expect((await callJson("/admin/v1/accounts")).status).toBe(401);
+  });
+
+  it("make accounts, once per name", async () => {
+    const made = await admin("/accounts", { name: "fresh" });
+    expect(made).toMatchObject({ name: "fresh", type: "organization" });
+    const again = await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "", body: { name: "fresh" } });
+    expect([again.status, again.body["code"]]).toEqual([400, "invalid_request"]);
+    const { body } = await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "" });
+    expect(JSON.stringify(body)).not.toContain("whsec_");
+  });
+
+  it("show a key once, and revoke it", async () => {
+    await admin("/accounts", { name: "revoker" });
+    const made = await admin("/keys", { account: "revoker", name: "ci" });
+    expect(made["key"]).toMatch(/^ep_[A-Za-z0-9_-]{43}$/);
+    const listed = await callJson("/admin/v1/keys?account=revoker", { key: testEnv.ADMIN_KEY ?? "" });
+    expect(JSON.stringify(listed.body)).not.toContain(String(made["key"]));
+    const stored = await testEnv.DB.prepare("SELECT * FROM api_keys WHERE id = ?").bind(made["id"]).first();
+    expect(JSON.stringify(stored)).not.toContain(String(made["key"]));
+    const revoked = await call(`/admin/v1/keys/${String(made["id"])}`, {
+      method: "DELETE",
+      key: testEnv.ADMIN_KEY ?? "",
+    });
+    expect(revoked.status).toBe(204);
+    expect((await callJson("/v1/account", { key: String(made["key"]) })).status).toBe(401);
+    expect((await call("/admin/v1/keys/none", { method: "DELETE", key: testEnv.ADMIN_KEY ?? "" })).status).toBe(404);
+  });
+
+  it("refuse what doesn't fit", async () => {
+    for (const [path, body] of [
+      ["/accounts", { name: "No Spaces" }],
+      ["/keys", { account: "nobody" }],
+      ["/keys", { account: "reader", scopes: ["everything"] }],
+      ["/pool-tokens", { lanes: ["NOT A LANE"] }],
+    ] as const) {
+      const answer = await callJson(`/admin/v1${path}`, { key: testEnv.ADMIN_KEY ?? "", body });
+      expect([answer.status, answer.body["code"]], path).toEqual([422, "invalid_input"]);
+    }
+  });
+
+  it("make pool tokens, and revoke them", async () => {
+    const made = await admin("/pool-tokens", { name: "box", lanes: ["default", "fast"], may_register_models: true });
+    expect(made).toMatchObject({
+      token: expect.stringMatching(/^epp_/) as string,
+      lanes: ["default", "fast"],
+      may_register_models: true,
+    });
+    const path = `/admin/v1/pool-tokens/${String(made["id"])}`;
+    expect((await call(path, { method: "DELETE", key: testEnv.ADMIN_KEY ?? "" })).status).toBe(204);
+    expect((await call("/pool/v1/events", { method: "POST", key: String(made["token"]), body: {} })).status).toBe(401);
+  });
+});
+
+describe("models", () => {
+  const models = async (path: string, init = {}) =>
+    (await callJson(path, { key, ...init })).body["results"] as { name: string }[];
+
+  it("are listed, found and read", async () => {
+    expect((await models("/v1/models")).map(({ name }) => name)).toEqual(expect.arrayContaining(["first", "second"]));
+    const { body } = await callJson("/v1/models/acme/second", { key });
+    expect(body).toMatchObject({
+      owner: "acme",
+      latest_version: { id: VERSION, openapi_schema: { openapi: "3.0.2" } },
+    });
+    const absent = await callJson("/v1/models/acme/absent", { key });
+    expect([absent.status, absent.body["code"]]).toEqual([404, "model_not_found"]);
+  });
+
+  it.each(["100%_of", '"100%_of"'])("are searched for, as text and as a JSON text (%j)", async (body) => {
+    const init = { method: "QUERY", headers: { "content-type": "text/plain" }, body };
+    expect((await models("/v1/models", init)).map(({ name }) => name)).toEqual(["first"]);
+  });
+
+  it("take a new version as the latest, and keep the old", async () => {
+    await offer({ name: "first", version: NEWER });
+    await offer({ name: "first", version: VERSION });
+    const { body } = await callJson("/v1/models/acme/first", { key });
+    expect(body).toMatchObject({ latest_version: { id: NEWER }, description: "Says hello to 100%_of people" });
+    const versions = (await callJson("/v1/models/acme/first/versions", { key })).body["results"] as { id: string }[];
+    expect(versions.map(({ id }) => id).toSorted()).toEqual([NEWER, VERSION].toSorted());
+    expect((await call(`/v1/models/acme/first/versions/${VERSION}`, { key })).status).toBe(200);
+    expect((await call(`/v1/models/acme/first/versions/${"9".repeat(64)}`, { key })).status).toBe(404);
+  });
+
+  it("take the schema of a version when it becomes known, and never lose it", async () => {
+    await offer({ name: "late", version: VERSION });
+    await offer({ name: "late", version: VERSION, schema: { openapi: "3.1.0" } });
+    await offer({ name: "late", version: VERSION, description: "again without" });
+    const row = await testEnv.DB.prepare("SELECT manifest FROM versions WHERE name = 'late'").first<{
+      manifest: string;
+    }>();
+    expect(row?.manifest).toContain("3.1.0");
+  });
+});
+
+describe("the account", () => {
+  it("is told", async () => {
+    expect((await callJson("/v1/account", { key })).body).toMatchObject({ type: "organization", username: "reader" });
+    expect((await callJson("/v1/webhooks/default/secret", { key })).body["key"]).toMatch(/^whsec_/);
+    expect((await callJson("/v1/hardware", { key })).body).toEqual([]);
+  });
+});
+
+describe("every answer", () => {
+  it("carries a request id: the caller's, or ours", async () => {
+    const own = await call("/healthz", { headers: { "x-request-id": "abc-12345" } });
+    expect(own.headers.get("x-request-id")).toBe("abc-12345");
+    const bad = await callJson("/nowhere", { headers: { "x-request-id": "a b" } });
+    expect(bad.headers.get("x-request-id")).toBe(bad.body["request_id"]);
+    expect(bad.body["request_id"]).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it("tells a wrong address from a wrong method", async () => {
+    expect((await callJson("/v1/nowhere", { key })).body["code"]).toBe("not_found");
+    const wrong = await callJson("/v1/predictions", { method: "DELETE", key });
+    expect([wrong.status, wrong.body["code"]]).toEqual([405, "method_not_allowed"]);
+    expect(wrong.headers.get("allow")).toBe("GET, POST, HEAD, OPTIONS");
+  });
+
+  it.each(["/v1/trainings", "/v1/collections", "/v1/deployments/acme/x", "/v1/models/acme/first/versions/1/trainings"])(
+    "says that %s is not offered",
+    async (path) => {
+      const { status, body } = await callJson(path, { key });
+      expect([status, body["code"]]).toEqual([501, "not_implemented"]);
+    },
+  );
+
+  it("lets browsers in, on the client's routes", async () => {
+    const headers = {
+      origin: "https://app.example",
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization",
+    };
+    const preflight = await call("/v1/predictions", { method: "OPTIONS", headers });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
+    expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization");
+    expect((await call("/admin/v1/accounts", { headers })).headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("leaves /kafka and the rest to their own rules", async () => {
+    expect((await call("/healthz")).status).toBe(200);
+    expect((await callJson("/")).body).toMatchObject({ name: "edgeplane" });
+    expect((await call("/kafka/topics")).status).toBe(404);
+  });
+});
