@@ -27,6 +27,11 @@ class InputError(ValueError):
 class Mismatch(ValueError):
     """A value that is not of the type; the message reads on from the field's name."""
 
+    def at(self, place: str) -> "Mismatch":
+        """The same problem, seen from one level further out."""
+        said = str(self)
+        return Mismatch(place + said if said[:1] in ".[" else "{} {}".format(place, said))
+
 
 def json_name(value: Any) -> str:
     """What a JSON value is, for a message."""
@@ -146,7 +151,7 @@ def _list_coercer(item: Coerce) -> Coerce:
             try:
                 out.append(item(element, files))
             except Mismatch as error:
-                raise Mismatch("[{}] {}".format(index, error)) from None
+                raise error.at("[{}]".format(index)) from None
         return out
 
     return coerce
@@ -163,7 +168,7 @@ def _dict_coercer(item: Optional[Coerce]) -> Coerce:
             try:
                 out[key] = item(element, files)
             except Mismatch as error:
-                raise Mismatch(".{} {}".format(key, error)) from None
+                raise error.at(".{}".format(key)) from None
         return out
 
     return coerce
@@ -206,7 +211,7 @@ def _object_coercer(spec: TypeSpec) -> Coerce:
                 try:
                     out[name] = field(value[name], files)
                 except Mismatch as error:
-                    raise Mismatch(".{} {}".format(name, error)) from None
+                    raise error.at(".{}".format(name)) from None
             elif required:
                 raise Mismatch(".{} is required".format(name))
         return spec.cls(**out)

@@ -1,0 +1,11 @@
+import time
+from typing import Iterator
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def run(self, count: int, pause: float) -> Iterator[str]:
+        for index in range(count):
+            time.sleep(pause)
+            yield "x" * 1000

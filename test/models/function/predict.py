@@ -1,0 +1,5 @@
+from cog import Input
+
+
+def predict(prompt: str = Input(description="Text")) -> str:
+    return prompt.upper()

@@ -1,0 +1,6 @@
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def run(self, text: str = "x") -> str:
+        return text

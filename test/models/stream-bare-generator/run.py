@@ -1,0 +1,7 @@
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def run(self):
+        yield 1
+        yield 2
