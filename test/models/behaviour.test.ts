@@ -1,0 +1,223 @@
+/** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { isObject, type ItemResult, type Message, type ModelProcess, withModel } from "./driver.ts";
+
+/** Run one prediction and cancel it once it has started. */
+async function cancelOnceStarted(model: ModelProcess, input: Message, afterMs = 30, slot = 0): Promise<ItemResult> {
+  const id = `cancel-${Math.random()}`;
+  return model.predict(input, { id }, slot, (message) => {
+    if (message["type"] === "started") setTimeout(() => model.sendControl({ type: "cancel", id }), afterMs);
+  });
+}
+
+describe("cancel", () => {
+  test("raises in a synchronous prediction, which cleans up, and the next one runs", async () => {
+    await withModel("cancel-sync", async (model) => {
+      for (const [index, how] of ["sleep", "spin", "except"].entries()) {
+        const result = await cancelOnceStarted(model, { how });
+        expect(result.status).toBe("canceled");
+        expect(result.logs).toContain("cleaning up");
+        expect((await model.predict({})).output).toBe(index + 1);
+      }
+    });
+  });
+
+  test("ends a stream between chunks and never cuts a frame", async () => {
+    await withModel("cancel-stream", async (model) => {
+      for (let round = 0; round < 5; round += 1) {
+        const result = await cancelOnceStarted(model, { count: 1_000_000, pause: 0 }, 10 + round);
+        expect(result.status).toBe("canceled");
+        expect(result.chunks.length).toBeGreaterThan(0);
+      }
+      expect((await model.predict({ count: 2, pause: 0 })).output).toHaveLength(2);
+    });
+  });
+
+  test("reaches items that wait in the same run, and one that overtakes its run", async () => {
+    await withModel("cancel-sync", async (model) => {
+      const results = await model.run([{ id: "first", input: { how: "sleep" } }, { id: "second" }, { id: "third" }], 0, (message) => {
+        if (message["type"] !== "started" || message["id"] !== "first") return;
+        model.sendControl({ type: "cancel", id: "second" });
+        setTimeout(() => model.sendControl({ type: "cancel", id: "first" }), 30);
+      });
+      expect(results.map((result) => result.status)).toEqual(["canceled", "canceled", "succeeded"]);
+      model.sendControl({ type: "cancel", id: "early" });
+      await sleep(50);
+      expect((await model.predict({ how: "sleep" }, { id: "early" })).status).toBe("canceled");
+    });
+  });
+
+  test("cancels one task of an asynchronous model and leaves the other", async () => {
+    await withModel(
+      "cancel-async",
+      async (model) => {
+        const other = model.predict({ seconds: 0.2 }, {}, 1);
+        expect((await cancelOnceStarted(model, { seconds: 30 })).status).toBe("canceled");
+        expect(await other).toMatchObject({ status: "succeeded", output: 1 });
+      },
+      { slots: 2 },
+    );
+  });
+
+  test("ends a batch only when all of it is canceled", async () => {
+    await withModel("cancel-sync", async (model) => {
+      model.sendControl({ type: "cancel", id: "unknown" });
+      expect((await model.predict({})).status).toBe("succeeded");
+    });
+  });
+});
+
+describe("asynchronous slots", () => {
+  test("run at once, each with its own logs and metrics", async () => {
+    await withModel(
+      "async-concurrent",
+      async (model) => {
+        const names = ["a", "b", "c", "d"];
+        const results = await Promise.all(names.map((name, slot) => model.predict({ name }, {}, slot)));
+        expect(results.map((result) => result.output)).toContain(4);
+        for (const [index, result] of results.entries()) {
+          expect(result.logs).toBe(`hello from ${names[index]}\ngoodbye from ${names[index]}`);
+          expect(result.metrics).toEqual({ name: names[index] });
+        }
+      },
+      { slots: 4 },
+    );
+  });
+
+  test("run one after another in one slot", async () => {
+    await withModel("async-concurrent", async (model) => {
+      const results = await model.run([{ input: { name: "a", seconds: 0 } }, { input: { name: "b", seconds: 0 } }]);
+      expect(results.map((result) => result.output)).toEqual([1, 1]);
+    });
+  });
+});
+
+describe("predict_batch", () => {
+  test("gives each item its own output, error, metrics, and refuses bad inputs alone", async () => {
+    await withModel("batch", async (model) => {
+      const results = await model.run(["a", "", "bad", "bcd"].map((text) => ({ input: { text } })));
+      expect(results.map((result) => result.status)).toEqual(["succeeded", "failed", "failed", "succeeded"]);
+      expect(results.map((result) => result.error)).toEqual([null, expect.stringContaining("text: must have at least 1"), "bad: bad", null]);
+      expect(results[3]).toMatchObject({ output: "BCD", metrics: { batch_size: 3, length: 3 }, batchError: false });
+      expect(results[0]?.logs).toBe("batch of 3\n");
+    });
+  });
+
+  test("marks everything without a result when the call raises or does not match", async () => {
+    await withModel("batch", async (model) => {
+      const died = await model.run([{ input: { text: "a" } }, { input: { text: "die" } }]);
+      for (const result of died) expect(result).toMatchObject({ status: "failed", batchError: true, error: "the whole batch died" });
+      expect(died[0]?.logs).toContain("RuntimeError: the whole batch died");
+      const short = await model.run([{ input: { text: "short" } }, { input: { text: "b" } }]);
+      for (const result of short) expect(result).toMatchObject({ status: "failed", batchError: true });
+      expect(short[0]?.error).toContain("one entry for each of its 2 inputs, not 1");
+      expect((await model.predict({ text: "b" })).output).toBe("B");
+    });
+  });
+
+  test("streams to each item, ends them apart, fails one alone", async () => {
+    await withModel("batch-stream", async (model) => {
+      const ended: unknown[] = [];
+      const items = [{ words: 1 }, { words: 3 }, { words: 3, fail_at: 1 }];
+      const results = await model.run(items.map((input, index) => ({ id: `i${index}`, input })), 0, (message) => {
+        if (message["type"] === "done") ended.push(message["id"]);
+      });
+      expect(results.map((result) => result.output)).toEqual([["0 "], ["0 ", "1 ", "2 "], null]);
+      expect(results[2]).toMatchObject({ status: "failed", error: "failed at 1", chunks: ["0 "], batchError: false });
+      expect(ended).toEqual(["i0", "i2", "i1"]);
+    });
+  });
+
+  test("may be async", async () => {
+    await withModel("batch-async", async (model) => {
+      const results = await model.run([{ input: { x: 1 } }, { input: { x: 2 } }]);
+      expect(results.map((result) => result.output)).toEqual([2, 4]);
+    });
+  });
+});
+
+describe("control channel", () => {
+  test("answers health checks", async () => {
+    await withModel("healthcheck", async (model) => {
+      const ask = async (): Promise<Message> => {
+        model.control.length = 0;
+        model.sendControl({ type: "healthcheck" });
+        return model.waitFor("health");
+      };
+      expect(await ask()).toMatchObject({ healthy: true });
+      await model.predict({ healthy: "no" });
+      expect(await ask()).toMatchObject({ healthy: false, message: expect.stringContaining("False") });
+      await model.predict({ healthy: "raise" });
+      expect(await ask()).toMatchObject({ healthy: false, message: "the card fell off the bus" });
+    });
+    for (const [name, healthy] of [["runner", true], ["healthcheck-async", false]] as const) {
+      await withModel(name, async (model) => {
+        model.sendControl({ type: "healthcheck" });
+        expect(await model.waitFor("health")).toMatchObject({ healthy });
+      });
+    }
+  });
+
+  test("says what runs, every second", async () => {
+    await withModel("cancel-sync", async (model) => {
+      const running = cancelOnceStarted(model, { how: "sleep" }, 1400);
+      await sleep(1200);
+      const alive = model.control.filter((message) => message["type"] === "alive");
+      expect(alive.at(-1)?.["running"]).toHaveLength(1);
+      await running;
+    });
+  });
+
+  test("shutdown finishes what runs and exits with 0", async () => {
+    await withModel("cancel-stream", async (model) => {
+      const running = model.predict({ count: 5, pause: 0.05 });
+      await sleep(60);
+      model.sendControl({ type: "shutdown" });
+      expect((await running).output).toHaveLength(5);
+      expect(await model.exited).toBe(0);
+    });
+  });
+
+  test("shutdown does not wait for ever: threads and exit hooks of a model get 3 s", async () => {
+    await withModel("hostile-signals", async (model) => {
+      const beganAt = Date.now();
+      model.sendControl({ type: "shutdown" });
+      expect(await model.exited).toBe(0);
+      expect(Date.now() - beganAt).toBeLessThan(6000);
+    });
+    await withModel("setup-threads", async (model) => {
+      model.sendControl({ type: "shutdown" });
+      expect(await model.exited).toBe(0);
+    });
+  });
+
+  test("the end of the channel ends the process at once, also within setup", async () => {
+    await withModel("cancel-sync", async (model) => {
+      void model.predict({ how: "sleep" }).catch(() => {});
+      await sleep(50);
+      model.endControl();
+      expect(await model.exited).toBe(0);
+    });
+    await withModel(
+      "hostile-never-ready",
+      async (model) => {
+        await model.waitFor("loaded");
+        await model.waitFor("alive");
+        model.endControl();
+        expect(await model.exited).toBe(0);
+        expect(model.printed).toContain("still setting up");
+      },
+      { waitReady: false },
+    );
+  });
+
+  test("carries the schema in Cog's shape", async () => {
+    await withModel("stream-concatenate", async (model) => {
+      const loaded = await model.waitFor("loaded");
+      const schema = loaded["schema"] ?? null;
+      expect(isObject(schema) && schema["openapi"]).toBe("3.0.2");
+      expect(JSON.stringify(schema)).toContain('"x-cog-streaming":true');
+    });
+  });
+});

@@ -1,0 +1,104 @@
+/** Payloads of every size, files, and models that do harm: what crosses the sockets stays whole. */
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { withModel } from "./driver.ts";
+
+const mebibyte = 1024 * 1024;
+
+describe("payloads", () => {
+  test("of 10 MB come and go by file, which is deleted", async () => {
+    await withModel("large", async (model) => {
+      const text = "ü".repeat(5 * mebibyte);
+      const inputFile = join(model.scratchDir, "in.json");
+      writeFileSync(inputFile, JSON.stringify({ text }));
+      const frames: string[][] = [];
+      const [result] = await model.run([{ inputFile }], 0, (message) => frames.push(Object.keys(message)));
+      expect(result?.status).toBe("succeeded");
+      expect(result?.output === text).toBe(true);
+      expect(frames.some((keys) => keys.includes("outputFile"))).toBe(true);
+      expect(existsSync(inputFile)).toBe(false);
+      expect(readdirSync(model.scratchDir)).toHaveLength(1);
+    });
+  });
+
+  test("just under the limit go in the frame", async () => {
+    await withModel("large", async (model) => {
+      const result = await model.predict({ size: 3 * mebibyte - 10 });
+      expect(result.output === "é".repeat(3 * mebibyte - 10)).toBe(true);
+    });
+  });
+
+  test("a payload file outside the scratch folder, or a missing one, fails its prediction only", async () => {
+    await withModel("large", async (model) => {
+      const [outside] = await model.run([{ inputFile: "/etc/hostname" }]);
+      expect(outside).toMatchObject({ status: "failed", error: "the payload file is not in the scratch folder" });
+      const [missing] = await model.run([{ inputFile: join(model.scratchDir, "none.json") }]);
+      expect(missing?.error).toContain("the payload file can't be read");
+      expect((await model.predict({ text: "x" })).output).toBe("x");
+    });
+  });
+
+  test("files that the pool fetched are read from the scratch folder and deleted", async () => {
+    await withModel("input-path", async (model) => {
+      const file = join(model.scratchDir, "fetched.txt");
+      writeFileSync(file, "content");
+      expect((await model.predict({ file })).output).toBe(".txt content");
+      expect(existsSync(file)).toBe(false);
+      expect((await model.predict({ file })).error).toContain("file: the file is missing");
+      expect((await model.predict({ file: `${model.scratchDir}/../../etc/hostname` })).status).toBe("failed");
+    });
+  });
+
+  test("the same output path, written again, leaves the file that was given untouched", async () => {
+    await withModel("output-path", async (model) => {
+      const first = await model.predict({ text: "one" });
+      const second = await model.predict({ text: "two" });
+      expect(first.output).not.toEqual(second.output);
+      expect(JSON.stringify(first.output)).toContain(model.scratchDir);
+    });
+  });
+});
+
+describe("harm", () => {
+  test("what was printed outside a prediction goes to the pool's descriptors", async () => {
+    await withModel("logs", async (model) => {
+      expect((await model.predict({ text: "x" })).status).toBe("succeeded");
+      expect(model.printed).toContain("printed at import\n");
+      expect(model.printed).toContain("printed in setup\n");
+      expect(model.printed).not.toContain("python x");
+    });
+  });
+
+  test("a process that dies closes its sockets and its last words arrive", async () => {
+    for (const [how, code] of [["exit", 7], ["kill", null], ["segfault", null]] as const) {
+      await withModel("hostile-dies", async (model) => {
+        await expect(model.predict({ how })).rejects.toThrow("exited");
+        expect(await model.exited).toBe(code);
+        await sleep(20);
+        if (how === "segfault") expect(model.printed).toContain("Segmentation fault");
+      });
+    }
+  });
+
+  test("setup that never ends still says that it lives", async () => {
+    await withModel(
+      "hostile-never-ready",
+      async (model) => {
+        await model.waitFor("alive");
+        expect(model.control.some((message) => message["type"] === "ready")).toBe(false);
+      },
+      { waitReady: false },
+    );
+  });
+
+  test("a log line beyond 64 KiB and invalid UTF-8 are sent on", async () => {
+    await withModel("hostile-prints", async (model) => {
+      const flood = await model.predict({ how: "flood" });
+      expect(flood.logs).toHaveLength(200 * 10_000);
+      const garbage = await model.predict({ how: "garbage" });
+      expect(garbage.logs).toContain("\ufffd");
+    });
+  });
+});
