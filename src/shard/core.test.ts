@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
-import { submission } from "../../test/unit/world.ts";
+import { submission } from "../../test/unit/submission.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";

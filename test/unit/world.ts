@@ -13,9 +13,9 @@ import type { Row, State } from "../../src/shard/row.ts";
 import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
+import { submission } from "./submission.ts";
 
-export const LANE = "default";
-const ACCOUNT = "account";
+const LANE = "default";
 
 /** What a pool holds of one claim. `sent` are all events that it ever sent for it: it may repeat any. */
 type Held = { grant: Grant; running: boolean; seq: number; chunks: number; sent: PoolEvent[] };
@@ -247,31 +247,4 @@ export class World {
   #newLane(): LaneCore {
     return new LaneCore(this.#laneSql, () => this.now);
   }
-}
-
-export function submission(id: string): Submission {
-  return {
-    id,
-    accountId: ACCOUNT,
-    model: { owner: "local", name: "echo", version: "0".repeat(64) },
-    lane: LANE,
-    priority: "normal",
-    cost: 1,
-    input: { text: "hello" },
-    inputBlob: null,
-    payloadHash: "hash",
-    startTimeoutMs: 7 * 86_400_000,
-    totalTimeoutMs: 7 * 86_400_000,
-    cancelAfterMs: null,
-    webhook: null,
-    webhookEvents: [],
-    stream: false,
-    resumesDeterministically: false,
-    origin: "http://127.0.0.1:8787",
-    source: "api",
-    traceparent: null,
-    replayOf: null,
-    keyed: true,
-    cancelOnDisconnect: false,
-  };
 }

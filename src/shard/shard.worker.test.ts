@@ -1,0 +1,122 @@
+/** The shard as an object in workerd: waits, streams, and the way of one prediction through lane and log. */
+import { env } from "cloudflare:workers";
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { expect, it } from "vitest";
+import { submission } from "../../test/unit/submission.ts";
+import type { Grant } from "../contract/claim.ts";
+import type { PoolEvent } from "../contract/event.ts";
+import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import type { Env } from "../env.ts";
+import {
+  cancelPrediction,
+  claimJobs,
+  deliverEvents,
+  getPrediction,
+  listPredictions,
+  openStream,
+  submit,
+} from "./client.ts";
+import type { StreamFrame, Submission } from "./types.ts";
+
+const edge = env as Env;
+const LANES = { lanes: ["default"] };
+const SESSION = "session-under-test";
+
+function accept(overrides: Partial<Submission> = {}, waitMs = 0) {
+  const id = newPredictionId(16);
+  const answer = submit(edge, { ...submission(id), accountId: `account-${id}`, ...overrides }, waitMs);
+  return { id, accountId: `account-${id}`, answer };
+}
+
+async function claim(id: string): Promise<Grant> {
+  const [answer] = await claimJobs(edge, { session: SESSION, startNow: 1, jobs: [{ id }] }, LANES);
+  if (answer?.verdict !== "granted") throw new Error(`not granted: ${JSON.stringify(answer)}`);
+  return answer;
+}
+
+async function send(grant: Grant, ...events: Record<string, unknown>[]) {
+  const { id, token } = grant;
+  const numbered = events.map((event, index) => ({ id, token, seq: index, ...event }) as PoolEvent);
+  return deliverEvents(edge, { session: SESSION, events: numbered }, LANES);
+}
+
+async function readFrames(stream: ReadableStream<Uint8Array> | null): Promise<StreamFrame[]> {
+  const text = await new Response(stream).text();
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as StreamFrame);
+}
+
+it("holds a submission until the prediction is finished", async () => {
+  const { id, answer } = accept({}, 10_000);
+  // The claim may come before the submission was stored: then there is nothing to grant yet.
+  await expect.poll(() => getPrediction(edge, id, `account-${id}`, 0)).toMatchObject({ status: "starting" });
+  await send(await claim(id), { type: "succeeded", output: "hello" });
+  expect(await answer).toMatchObject({ outcome: "created", prediction: { status: "succeeded", output: "hello" } });
+});
+
+it("answers a held read at the next change, and an unchanged one when its time is over", async () => {
+  const { id, accountId, answer } = accept();
+  await answer;
+  const startedAt = Date.now();
+  expect(await getPrediction(edge, id, accountId, 50)).toMatchObject({
+    status: "starting",
+    queue: { position: expect.any(Number) as number },
+  });
+  expect(Date.now() - startedAt).toBeGreaterThanOrEqual(45);
+  const held = getPrediction(edge, id, accountId, 10_000);
+  await claim(id);
+  expect(await held).toMatchObject({ status: "processing" });
+});
+
+it("streams frames as they come, ends with `completed`, and resumes after a seq", async () => {
+  const { id, accountId, answer } = accept({ stream: true });
+  await answer;
+  const grant = await claim(id);
+  const reading = openStream(edge, id, accountId, 0).then(readFrames);
+  await send(grant, { type: "output", chunk: "a" }, { type: "log", text: "line\n" }, { type: "output", chunk: "b" });
+  await send(grant, { seq: 3, type: "succeeded", output: ["a", "b"] });
+  const frames = await reading;
+  expect(frames.map(({ type }) => type)).toEqual(["start", "output", "log", "output", "completed"]);
+  const again = await readFrames(await openStream(edge, id, accountId, 2));
+  expect(again.map(({ seq, type }) => [seq, type])).toEqual([
+    [3, "output"],
+    [4, "completed"],
+  ]);
+});
+
+it("shows nothing of a prediction to another account", async () => {
+  const { id, answer } = accept();
+  await answer;
+  expect(await getPrediction(edge, id, "another", 0)).toBeNull();
+  expect(await cancelPrediction(edge, id, "another")).toBeNull();
+  expect(await openStream(edge, id, "another", 0)).toBeNull();
+});
+
+it("lists what an account has, newest first", async () => {
+  const accountId = `lister-${newPredictionId(16)}`;
+  const ids: string[] = [];
+  for (let index = 0; index < 5; index += 1) {
+    const { id, answer } = accept({ accountId });
+    await answer;
+    ids.unshift(id);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  const page = () => listPredictions(edge, accountId, { direction: "older", from: null, limit: 3 });
+  await expect.poll(async () => (await page()).predictions.length).toBe(3);
+  await expect.poll(async () => (await page()).predictions.map(({ id }) => id)).toEqual(ids.slice(0, 3));
+  const first = await page();
+  expect(first.more).toBe(true);
+  const from = first.entries.at(-1) ?? null;
+  const rest = await listPredictions(edge, accountId, { direction: "older", from, limit: 3 });
+  expect(rest.predictions.map(({ id }) => id)).toEqual(ids.slice(3));
+});
+
+it("leaves an alarm behind whatever is pending", async () => {
+  const { id, answer } = accept();
+  await answer;
+  const stub = edge.SHARD.getByName(shardName(shardOf(id)));
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+});
