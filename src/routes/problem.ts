@@ -23,7 +23,7 @@ const FIRST_SERVER_ERROR = 500;
 /** Answers an error that was thrown by a route. What is not an `EdgeplaneError` is logged, and told as `internal`. */
 export function problemResponse(c: AppContext, thrown: unknown): Response {
   const error = toEdgeplaneError(thrown);
-  if (error.status >= FIRST_SERVER_ERROR) {
+  if (error.status >= FIRST_SERVER_ERROR && error.code !== "not_implemented") {
     log.error("request_failed", {
       requestId: c.get("requestId"),
       method: c.req.method,

@@ -2,7 +2,7 @@
  * Blobs: inputs and outputs that are too large for a row. Keys begin with the prediction's id; an output's key carries the
  * token of the claim that made it, so that a lost attempt can't overwrite what the winner stored.
  *
- *   predictions/<id>/input/<name>          what the client sent
+ *   predictions/<id>/input                 what the client sent
  *   predictions/<id>/output/<token>/<name> what a claim made
  */
 import type { Json } from "../contract/prediction.ts";
@@ -13,8 +13,8 @@ export const INLINE_INPUT_BYTES = 16 * 1024;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const LIST_LIMIT = 500;
 
-export function inputBlobKey(id: string, name: string): string {
-  return `predictions/${id}/input/${name}`;
+export function inputBlobKey(id: string): string {
+  return `predictions/${id}/input`;
 }
 
 /** What a claim's blobs begin with. */
@@ -27,9 +27,19 @@ export function isBlobName(name: string): boolean {
   return NAME.test(name);
 }
 
-/** The path, relative to the edge, where the claim `token` reads the input that is stored under `key`. */
-export function poolInputPath(id: string, token: string, key: string): string {
-  return `/pool/v1/blobs/${id}/${token}/${key.slice(key.lastIndexOf("/") + 1)}`;
+/**
+ * Stores an input once: a client's key stands for one payload, so that a blob that is there with the same hash will do, and
+ * one with another hash stays as it is. Returns false for the latter.
+ */
+export async function putInputOnce(bucket: R2Bucket, key: string, text: string, payloadHash: string): Promise<boolean> {
+  const stored = await bucket.put(key, text, {
+    customMetadata: { payloadHash },
+    httpMetadata: { contentType: "application/json" },
+    onlyIf: { etagDoesNotMatch: "*" },
+  });
+  if (stored !== null) return true;
+  const there = await bucket.head(key);
+  return there?.customMetadata?.["payloadHash"] === payloadHash;
 }
 
 /** Reads a blob of JSON; null when it is gone. */

@@ -21,7 +21,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
 
   routes.get("/:id/:token/:name", async (c) => {
     const { id, name } = await checkClaim(c, shard);
-    const object = await c.env.BLOBS.get(inputBlobKey(id, name));
+    const object = name === "input" ? await c.env.BLOBS.get(inputBlobKey(id)) : null;
     if (object === null) throw new EdgeplaneError("not_found", "The input is gone.");
     return new Response(object.body, {
       headers: { "content-type": "application/json", "content-length": String(object.size) },

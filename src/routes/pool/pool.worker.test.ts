@@ -89,22 +89,23 @@ describe("calls of pools", () => {
 });
 
 describe("blobs", () => {
-  const large = { text: "ä".repeat(12_000) };
+  const large = { text: "ä".repeat(9000) };
 
   it("brings a large input to the pool by reference, and to the client whole", async () => {
     const id = await create(large);
-    expect((await callJson(`/v1/predictions/${id}`, { key })).body["input"]).toEqual(large);
+    expect((await callJson(`/v1/predictions/${id}`, { key })).body["input"]).toStrictEqual(large);
     const grant = await pool.claim(id);
     expect(grant.input).toBeUndefined();
     const response = await call(grant.inputBlob ?? "", { key: pool.key });
-    expect(await response.json()).toEqual(large);
+    expect(await response.json()).toStrictEqual(large);
   });
 
   it("brings the large input of a keyed prediction too", async () => {
     const headers = { "idempotency-key": "large-and-keyed" };
     const { body } = await callJson("/v1/predictions", { key, headers, body: { version: VERSION, input: large } });
     const grant = await pool.claim(String(body["id"]));
-    expect(await (await call(grant.inputBlob ?? "", { key: pool.key })).json()).toEqual(large);
+    const response = await call(grant.inputBlob ?? "", { key: pool.key });
+    expect([response.status, (await response.text()) === JSON.stringify(large)]).toEqual([200, true]);
   });
 
   it("keeps small inputs in the record", async () => {
@@ -153,6 +154,7 @@ describe("blobs", () => {
     expect((await call(wrong, { key: pool.key })).status).toBe(403);
     expect((await call(`/pool/v1/blobs/${id}/short/input`, { key: pool.key })).status).toBe(404);
     await pool.send(grant, { type: "released", reason: "drain" });
+    await pool.claim(id);
     const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
     const headers = { "content-length": "2" };
     expect((await call(path, { method: "PUT", key: pool.key, headers, body: "{}" })).status).toBe(403);

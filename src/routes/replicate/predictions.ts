@@ -9,12 +9,13 @@ import { keyFor } from "../../contract/signing.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate, requireScope } from "../authenticate.ts";
-import { createPrediction, ownKey } from "./create.ts";
+import { createPrediction } from "./create.ts";
 import { decodeCursor } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
 import { pageOf } from "./page.ts";
 import type { Page } from "./page.ts";
 import { openEventStream } from "./stream.ts";
+import { ownKey } from "./submission.ts";
 import { showWhole } from "./view.ts";
 
 /** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */

@@ -1,0 +1,47 @@
+/** Hands a submission to its shard: a large input goes to its blob first, so that what is accepted is whole. */
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { PredictionSnapshot } from "../../contract/prediction.ts";
+import type { Submission } from "../../shard/types.ts";
+import { putInputOnce } from "../../storage/blobs.ts";
+import type { AppContext, ShardPort } from "../app.ts";
+
+export type Accepted = { prediction: PredictionSnapshot; created: boolean };
+
+/**
+ * Submits, and waits for the end for at most `waitMs`. Throws `idempotency_key_reused` when the client's key stands for
+ * another payload already.
+ */
+export async function acceptSubmission(
+  c: AppContext,
+  shard: ShardPort,
+  submission: Submission,
+  waitMs: number,
+): Promise<Accepted> {
+  const { inputBlob, payloadHash } = submission;
+  if (inputBlob !== null) {
+    const stored = await putInputOnce(c.env.BLOBS, inputBlob, JSON.stringify(submission.input), payloadHash);
+    if (!stored) throw keyReused();
+  }
+  const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
+  const watch = submission.cancelOnDisconnect && waitMs > 0 ? cancelWhenClientLeaves(c, shard, submission) : null;
+  const answer = await shard.submit(c.env, sent, waitMs);
+  watch?.();
+  if (answer.outcome !== "conflict") return { prediction: answer.prediction, created: answer.outcome === "created" };
+  // The row has another payload, and a blob under its id would have refused this one: the row has none.
+  if (inputBlob !== null) await c.env.BLOBS.delete(inputBlob);
+  throw keyReused();
+}
+
+function keyReused(): EdgeplaneError {
+  return new EdgeplaneError("idempotency_key_reused", "The key was used for a prediction with another payload.");
+}
+
+/** Cancels the prediction if the client goes away; the returned function ends the watch. */
+function cancelWhenClientLeaves(c: AppContext, shard: ShardPort, submission: Submission): () => void {
+  const { signal } = c.req.raw;
+  const leave = (): void => {
+    c.executionCtx.waitUntil(shard.cancelPrediction(c.env, submission.id, submission.accountId));
+  };
+  signal.addEventListener("abort", leave, { once: true });
+  return () => signal.removeEventListener("abort", leave);
+}

@@ -1,0 +1,114 @@
+/** From a client's request to what a shard accepts: the id, the deadlines, the webhook, where the input is kept. */
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { derivedPredictionId, newPredictionId } from "../../contract/ids.ts";
+import { keyFor } from "../../contract/signing.ts";
+import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
+import { sha256Hex } from "../../../plugins/kernel/secret.ts";
+import type { Version } from "../../registry/models.ts";
+import type { Submission } from "../../shard/types.ts";
+import { INLINE_INPUT_BYTES, inputBlobKey } from "../../storage/blobs.ts";
+import { childTraceparent } from "../../telemetry/trace.ts";
+import { checkTarget } from "../../webhooks/target.ts";
+import type { AppContext } from "../app.ts";
+import { parseWith } from "../body.ts";
+import { DurationSchema } from "./create-body.ts";
+import type { CreateBody } from "./create-body.ts";
+import type { Reference } from "./find-target.ts";
+
+const MAX_KEY_LENGTH = 255;
+const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs", "completed"];
+
+/** What the request, its headers and the phases decided. `key`: what the client names its prediction by. */
+export type Accepting = {
+  body: CreateBody;
+  version: Version;
+  call: PredictionCall;
+  key: string | null;
+  reference: Reference;
+  /** The answer is a stream of events, so that chunks must come as they are made. */
+  streams: boolean;
+};
+
+/** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
+export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
+  const { body, call, key, reference } = accepting;
+  const { manifest } = accepting.version;
+  const { accountId } = call.principal;
+  const shards = Number(c.env.SHARD_COUNT);
+  const id =
+    key === null
+      ? newPredictionId(shards)
+      : await derivedPredictionId(await keyFor(c.env.EDGEPLANE_SECRET, "ids"), accountId, key, shards);
+  const payloadHash = key === null ? "" : await sha256Hex(JSON.stringify(sorted({ ...body, reference })));
+  const isLarge = utf8Length(JSON.stringify(call.input)) > INLINE_INPUT_BYTES;
+  return {
+    id,
+    accountId,
+    model: call.model,
+    lane: call.lane,
+    priority: call.priority,
+    cost: call.cost,
+    input: call.input,
+    inputBlob: isLarge ? inputBlobKey(id) : null,
+    payloadHash,
+    startTimeoutMs: Math.min(call.startTimeoutMs, call.totalTimeoutMs),
+    totalTimeoutMs: call.totalTimeoutMs,
+    cancelAfterMs: cancelAfterMs(c.req.header("cancel-after")),
+    webhook: webhookOf(c, body.webhook),
+    webhookEvents: [...new Set(body.webhook_events_filter ?? allEvents)],
+    stream: accepting.streams || (body.stream ?? manifest.streams !== "no"),
+    resumesDeterministically: manifest.resumesDeterministically,
+    origin: new URL(c.req.url).origin,
+    source: "api",
+    traceparent: childTraceparent(c.req.header("traceparent")),
+    replayOf: null,
+    keyed: key !== null,
+    cancelOnDisconnect: body.cancel_on_disconnect ?? false,
+  };
+}
+
+/**
+ * What the client names its prediction by, in a namespace of its own; null when it leaves the id to us. Throws
+ * `invalid_request` for an `Idempotency-Key` that is too long.
+ */
+export function clientKey(c: AppContext, ownId: string | undefined): string | null {
+  if (ownId !== undefined) return ownKey(ownId);
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return null;
+  if (key.length >= 1 && key.length <= MAX_KEY_LENGTH) return `key ${key}`;
+  throw new EdgeplaneError("invalid_request", `\`Idempotency-Key\` takes 1 to ${MAX_KEY_LENGTH} characters.`);
+}
+
+/** The key that the id of a `PUT` stands for. */
+export function ownKey(ownId: string): string {
+  return `put ${ownId}`;
+}
+
+function cancelAfterMs(header: string | undefined): number | null {
+  if (header === undefined) return null;
+  return parseWith(DurationSchema, header, "Cancel-After");
+}
+
+function webhookOf(c: AppContext, text: string | null | undefined): string | null {
+  if (text === undefined || text === null || text === "") return null;
+  const decision = checkTarget(text, { allowLoopback: c.env.ALLOW_LOOPBACK_TARGETS === "1" });
+  if (decision.ok) return decision.url.href;
+  throw new EdgeplaneError("invalid_input", `- webhook: ${decision.reason}\n`, {
+    invalidFields: [{ field: "webhook", description: decision.reason }],
+  });
+}
+
+/** Keys in order, all the way down: the same payload in another order is the same payload. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}
+
+function utf8Length(text: string): number {
+  return text.length * 3 <= INLINE_INPUT_BYTES ? text.length : new TextEncoder().encode(text).byteLength;
+}
