@@ -22,7 +22,7 @@ describe("credentials", () => {
       "/v1/trainings",
     ]) {
       const { status, body, headers } = await callJson(path);
-      expect([status, body["code"]], path).toEqual([401, "unauthenticated"]);
+      expect([path, status, body["code"]]).toEqual([path, 401, "unauthenticated"]);
       expect(headers.get("www-authenticate")).toContain("Bearer");
     }
   });
@@ -89,7 +89,7 @@ describe("the operator's calls", () => {
       ["/pool-tokens", { lanes: ["NOT A LANE"] }],
     ] as const) {
       const answer = await callJson(`/admin/v1${path}`, { key: testEnv.ADMIN_KEY ?? "", body });
-      expect([answer.status, answer.body["code"]], path).toEqual([422, "invalid_input"]);
+      expect([path, answer.status, answer.body["code"]]).toEqual([path, 422, "invalid_input"]);
     }
   });
 

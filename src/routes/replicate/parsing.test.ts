@@ -70,11 +70,10 @@ describe("what strangers send", () => {
   it("is read or refused, never a failure of ours", () => {
     const anything = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.base64String());
     fc.assert(
-      fc.property(anything, (text) =>
-        [decodeCursor, parsePrefer, parseReference, parseDurationMs, lastEventId].every((read) =>
-          isTame(() => read(text)),
-        ),
-      ),
+      fc.property(anything, (text) => {
+        const readers = [decodeCursor, parsePrefer, parseReference, parseDurationMs, lastEventId];
+        expect(readers.filter((read) => !isTame(() => read(text)))).toEqual([]);
+      }),
       { numRuns: 20_000 },
     );
   });

@@ -204,7 +204,7 @@ describe("reading", () => {
       ["GET", `/v1/predictions/${id}/stream`],
     ] as const) {
       const { status, body } = await callJson(path, { method, key: other });
-      expect([status, body["code"]], path).toEqual([404, "not_found"]);
+      expect([path, status, body["code"]]).toEqual([path, 404, "not_found"]);
     }
     const { body } = await callJson("/v1/predictions", { key: other });
     expect(JSON.stringify(body)).not.toContain(id);

@@ -72,7 +72,7 @@ describe("Replicate's stream", () => {
     const error = { code: "model_error", message: "no such text" };
     await pool.send(await pool.claim(id), { type: "failed", kind: "model", error });
     const events = await readEvents(await call(urls.stream));
-    expect(events.map(({ event, data }) => [event, JSON.parse(data)])).toEqual([
+    expect(events.map(({ event, data }) => [event, JSON.parse(data) as unknown])).toEqual([
       ["error", { detail: "no such text", code: "model_error" }],
       ["done", { reason: "error" }],
     ]);
@@ -90,7 +90,7 @@ describe("Replicate's stream", () => {
     const flipped = mine.urls.stream.replace(/.$/, (last) => (last === "A" ? "E" : "A"));
     const old = mine.urls.stream.replace(/expires=\d+/, "expires=1000000000");
     expect((await call(`/v1/predictions/${another.id}/stream${query}`)).status).toBe(401);
-    for (const link of [flipped, old]) expect((await call(link)).status, link).toBe(401);
+    for (const link of [flipped, old]) expect((await call(link)).status).toBe(401);
     await call(`/v1/predictions/${mine.id}/cancel`, { method: "POST", key });
     expect((await call(`/v1/predictions/${mine.id}/stream`, { key })).status).toBe(200);
     expect((await callJson(mine.urls.stream, { headers: { "last-event-id": "x" } })).body["code"]).toBe(
