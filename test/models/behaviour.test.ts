@@ -15,7 +15,10 @@ describe("cancel", () => {
   test("raises in a synchronous prediction, which cleans up, and the next one runs", async () => {
     await withModel("cancel-sync", async (model) => {
       for (const [index, how] of ["sleep", "spin", "except"].entries()) {
-        const result = await cancelOnceStarted(model, { how });
+        const id = `cancel-${how}`;
+        const result = await model.predict({ how }, { id }, 0, (message) => {
+          if (message["type"] === "log" && message["text"] === "running\n") model.sendControl({ type: "cancel", id });
+        });
         expect(result.status).toBe("canceled");
         expect(result.logs).toContain("cleaning up");
         expect((await model.predict({})).output).toBe(index + 1);
@@ -61,6 +64,18 @@ describe("cancel", () => {
   });
 
   test("ends a batch only when all of it is canceled", async () => {
+    await withModel("batch-slow", async (model) => {
+      const runTwo = (canceled: string[], seconds: number): Promise<ItemResult[]> =>
+        model.run([{ id: "one", input: { seconds } }, { id: "two", input: { seconds } }], 0, (message) => {
+          if (message["type"] === "log") for (const id of canceled) model.sendControl({ type: "cancel", id });
+        });
+      expect((await runTwo(["one"], 0.2)).map((result) => result.status)).toEqual(["succeeded", "succeeded"]);
+      expect((await runTwo(["one", "two"], 30)).map((result) => result.status)).toEqual(["canceled", "canceled"]);
+      expect((await model.predict({ seconds: 0 })).output).toBe("done");
+    });
+  });
+
+  test("of an id that nobody knows changes nothing", async () => {
     await withModel("cancel-sync", async (model) => {
       model.sendControl({ type: "cancel", id: "unknown" });
       expect((await model.predict({})).status).toBe("succeeded");

@@ -40,6 +40,7 @@ class Secret:
     """A string that does not show itself when printed. ``get_secret_value()`` gives it."""
 
     __slots__ = ("_secret_value",)
+    _secret_value: Optional[str]
 
     def __init__(self, secret_value: Optional[str] = None) -> None:
         object.__setattr__(self, "_secret_value", secret_value)
@@ -52,8 +53,7 @@ class Secret:
 
     def get_secret_value(self) -> Optional[str]:
         """The string itself."""
-        value: Optional[str] = self._secret_value
-        return value
+        return self._secret_value
 
     @property
     def secret_value(self) -> Optional[str]:

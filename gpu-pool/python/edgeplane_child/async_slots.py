@@ -11,7 +11,7 @@ import inspect
 import io
 import os
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from cog._scope import only_scope, task_scope
 
@@ -24,6 +24,11 @@ from .loader import Model
 from .logs import LogPump
 from .outputs import make_encoder
 from .prediction import Prediction, idle
+
+
+def _give_all(active: List[Tuple[Any, Any]], text: str) -> None:
+    for key, _sink in active:
+        key.log_for_all(text)
 
 
 class _TaskStream(io.TextIOBase):
@@ -174,7 +179,7 @@ class AsyncSlots:
         elif len(active) == 1:
             self._pump.begin(active[0][1])
         else:
-            self._pump.begin(lambda text: [key.log_for_all(text) for key, _sink in active] and None)
+            self._pump.begin(lambda text: _give_all(active, text))
 
     def _leave(self, key: Any, scope: Any, text: str) -> None:
         if os.getpid() != self._pid:

@@ -12,10 +12,12 @@ class Runner(BaseRunner):
 
     def run(self, how: str = "return") -> int:
         try:
+            print("running")
             if how == "sleep":
                 time.sleep(30)
+            turns = 0
             while how == "spin":
-                pass
+                turns += len(how)
             if how == "except":
                 try:
                     time.sleep(30)
