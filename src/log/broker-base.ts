@@ -253,19 +253,22 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
 
   async #consumeUntil(request: ConsumeRequest, member: Member, deadline: number): Promise<ConsumeReply> {
     for (;;) {
-      if (!this.#waits.isCurrent(request.waitId, member)) return { ready: false, messages: [] };
+      const left = this.#groups.member(request) !== member;
+      const superseded = left || this.#waits.isSuperseded(request.waitId, member);
+      if (superseded || this.#waits.isCanceled(request.waitId)) return { ready: false, superseded, messages: [] };
       const now = Date.now();
-      if (request.mode === "wait" && hasRecords(this.#store, member, now)) return { ready: true, messages: [] };
+      if (request.mode === "wait" && hasRecords(this.#store, member, now))
+        return { ready: true, superseded: false, messages: [] };
       const messages = request.mode === "wait" ? [] : takeRecords(this.#store, member, request.room, now);
       if (messages.length > 0) {
         const claimed = request.claim ? await this.#claimStep(member, messages, request.claim) : messages;
         this.#counters.add("consumed", messages.length);
         this.#armCommit(member);
-        if (claimed.length > 0) return { ready: true, messages: claimed };
+        if (claimed.length > 0) return { ready: true, superseded: false, messages: claimed };
         continue;
       }
       const againAt = member.redeliveries.nextDueAt() ?? deadline;
-      if (now >= deadline) return { ready: false, messages: [] };
+      if (now >= deadline) return { ready: false, superseded: false, messages: [] };
       await this.#waits.forMember(member, Math.min(deadline, againAt));
     }
   }

@@ -27,7 +27,7 @@ export function createClaimStep(deps: { claimJobs: ClaimJobs; groups: Groups; co
         continue;
       }
       counters.add(job === null ? "invalidJobs" : "repeatedJobs");
-      member.redeliveries.settle(message);
+      groups.settle(member, message);
     }
     if (jobs.size === 0) return [];
     const request = {
@@ -51,7 +51,7 @@ export function createClaimStep(deps: { claimJobs: ClaimJobs; groups: Groups; co
         groups.redeliver(member, message, Date.now() + LATER_MS);
         continue;
       }
-      member.redeliveries.settle(message);
+      groups.settle(member, message);
       const header = { key: CLAIM_RECORD_HEADER, value: JSON.stringify(verdict) };
       claimed.push({ ...message, headers: [...message.headers, header] });
     }

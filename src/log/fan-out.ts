@@ -8,6 +8,9 @@ import type { ConsumeReply, ConsumeRequest, LogMessage, TopicPartitionOffset } f
 
 type Subject = Pick<ConsumeRequest, "group" | "instance" | "principal" | "topics" | "options" | "claim">;
 
+/** What a broker answered: it has something, nothing came in time, or the caller consumed again and this call is over. */
+type Outcome = "ready" | "nothing" | "over";
+
 let nextTurn = 0;
 
 export async function consumeFromOne(
@@ -48,22 +51,24 @@ export async function consumeFromAll(
       const own = takeSubject(subject, messages.length);
       messages.push(...(await consumeFromOne(broker, place, own, { room, timeoutMs: 0 })));
     };
+    let superseded = false;
     const first: { index: number; done: Promise<void> }[] = [];
     const ready = await firstReady(brokers, waitId, call.signal, async (broker, index) => {
       const place = { index, count };
       const request = { ...subject, broker: place, room: 0, timeoutMs: remainingMs, mode: "wait" as const, waitId };
-      const isReady = unwrap<ConsumeReply>(await broker.consume(request)).ready;
+      const reply = unwrap<ConsumeReply>(await broker.consume(request));
+      superseded ||= reply.superseded;
       // While the others' waits are being canceled, the first one's records are already on their way.
-      if (isReady && first.length === 0) {
+      if (reply.ready && first.length === 0) {
         const done = take(index);
         done.catch(() => undefined);
         first.push({ index, done });
       }
-      return isReady;
+      return reply.ready ? "ready" : reply.superseded ? "over" : "nothing";
     });
     await first[0]?.done;
     for (const index of ready.filter((index) => index !== first[0]?.index)) await take(index);
-    if (messages.length > 0 || Date.now() >= deadline || call.signal?.aborted) return messages;
+    if (messages.length > 0 || superseded || Date.now() >= deadline || call.signal?.aborted) return messages;
   }
 }
 
@@ -88,7 +93,7 @@ export async function fetchFromAll(
       const from = calls[index]?.from ?? [];
       const messages = unwrap<LogMessage[]>(await broker.fetchRecords({ from, timeoutMs, waitId }));
       found[index] = messages;
-      return messages.length > 0;
+      return messages.length > 0 ? "ready" : "nothing";
     },
   );
   return found.flat();
@@ -102,7 +107,7 @@ async function firstReady(
   brokers: readonly Broker[],
   waitId: string,
   signal: AbortSignal | undefined,
-  ask: (broker: Broker, index: number) => Promise<boolean>,
+  ask: (broker: Broker, index: number) => Promise<Outcome>,
 ): Promise<number[]> {
   const open = new Set(brokers.keys());
   const turn = nextTurn++;
@@ -119,9 +124,10 @@ async function firstReady(
         const broker = brokers[index];
         if (broker === undefined) return;
         try {
-          const isReady = await ask(broker, index);
+          const outcome = await ask(broker, index);
           open.delete(index);
-          if (isReady && ready.push(index) === 1) cancelOpen();
+          if (outcome === "ready") ready.push(index);
+          if (outcome !== "nothing") cancelOpen();
         } catch (error) {
           open.delete(index);
           cancelOpen();

@@ -196,8 +196,16 @@ export class Groups {
   redeliver(member: Member, message: LogMessage, dueAt: number): void {
     const owned = member.owned.get(partitionKey(message.topic, message.partition));
     if (owned === undefined) return;
+    // One that was put back too often is let go; it holds nothing back any more.
     member.redeliveries.add(message, dueAt);
     owned.dirty = true;
+  }
+
+  /** A record that was handed out is done; what it held back can be committed. */
+  settle(member: Member, message: LogMessage): void {
+    if (!member.redeliveries.settle(message)) return;
+    const owned = member.owned.get(partitionKey(message.topic, message.partition));
+    if (owned !== undefined) owned.dirty = true;
   }
 
   #rebalance(name: string, group: Group, now: number): void {

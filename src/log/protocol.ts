@@ -55,7 +55,8 @@ export type ConsumeRequest = InstanceRef & {
   /** Names the wait, for `cancelWait`. */
   waitId: string;
 };
-export type ConsumeReply = { ready: boolean; messages: LogMessage[] };
+/** `superseded`: the instance consumed again meanwhile, or was removed; this consume is over. */
+export type ConsumeReply = { ready: boolean; superseded: boolean; messages: LogMessage[] };
 
 export type FetchRequest = { from: TopicPartitionOffset[]; timeoutMs: number; waitId: string };
 

@@ -12,16 +12,15 @@ type Entry = { message: LogMessage; dueAt: number; times: number; out: boolean }
 export class Redeliveries {
   readonly #entries = new Map<string, Entry>();
 
-  /** Adds a record, or puts one back that was taken. Answers false when it was put back too often and is let go. */
-  add(message: LogMessage, dueAt: number): boolean {
+  /** Adds a record, or puts one back that was taken; lets go of one that was put back too often. */
+  add(message: LogMessage, dueAt: number): void {
     const key = entryKey(message);
     const times = (this.#entries.get(key)?.times ?? 0) + 1;
     if (times > MAX_REDELIVERIES) {
       this.#entries.delete(key);
-      return false;
+      return;
     }
     this.#entries.set(key, { message, dueAt, times, out: false });
-    return true;
   }
 
   /** Takes records that are due, oldest first. They stay known until `settle` or `add`. */
@@ -31,9 +30,9 @@ export class Redeliveries {
     return due.map((entry) => entry.message);
   }
 
-  /** A record that was taken is done. */
-  settle(message: LogMessage): void {
-    this.#entries.delete(entryKey(message));
+  /** A record that was taken is done. Answers whether it was one of these. */
+  settle(message: LogMessage): boolean {
+    return this.#entries.delete(entryKey(message));
   }
 
   /** When the next record is due; null when none waits. */

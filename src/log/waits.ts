@@ -20,9 +20,13 @@ export class Waits {
     if (this.#current.get(member) === waitId) this.#current.delete(member);
   }
 
-  /** Whether a consume is still the one to answer: not canceled, and not superseded. */
-  isCurrent(waitId: string, member: Member): boolean {
-    return this.#current.get(member) === waitId && this.#waits.get(waitId)?.canceled === false;
+  /** Whether the member consumed again since. */
+  isSuperseded(waitId: string, member: Member): boolean {
+    return this.#current.get(member) !== waitId;
+  }
+
+  isCanceled(waitId: string): boolean {
+    return this.#waits.get(waitId)?.canceled !== false;
   }
 
   cancel(waitId: string): void {

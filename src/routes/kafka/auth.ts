@@ -33,6 +33,7 @@ const UsersSchema = z.array(UserSchema);
 type User = z.infer<typeof UserSchema>;
 
 let parsed: { text: string; users: User[] } = { text: "", users: [] };
+const digests = new WeakMap<User, Promise<Uint8Array>>();
 
 /**
  * The caller of a request by its `Authorization: Basic`, or by the query's user and password. Throws `not_found` while no users are
@@ -93,7 +94,9 @@ async function matchUser(users: readonly User[], given: { username: string; pass
   const presented = await digest(given);
   let found: User | null = null;
   for (const user of users) {
-    const expected = await digest(user);
+    const known = digests.get(user) ?? digest(user);
+    digests.set(user, known);
+    const expected = await known;
     let difference = 0;
     for (let index = 0; index < expected.length; index++)
       difference |= (expected[index] ?? 0) ^ (presented[index] ?? 0);

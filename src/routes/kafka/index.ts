@@ -33,7 +33,8 @@ export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPoo
   app.use(
     bodyLimit({
       maxSize: MAX_BODY_BYTES,
-      onError: () => {
+      onError: async (context) => {
+        await discard(context.req.raw.body);
         throw new EdgeplaneError(
           "payload_too_large",
           `A body may take ${MAX_BODY_BYTES} bytes; send fewer records in one call.`,
@@ -57,4 +58,14 @@ function queryCredentials(context: Context<KafkaEnv>): { username: string; passw
   const password = context.req.query("pass");
   if (!context.req.path.endsWith("/webhook") || username === undefined || password === undefined) return null;
   return { username, password };
+}
+
+/** Reads on for a while: a client that still sends when the connection closes never sees the answer. */
+async function discard(body: ReadableStream<Uint8Array> | null): Promise<void> {
+  if (body === null || body.locked) return;
+  let left = 8 * MAX_BODY_BYTES;
+  for await (const chunk of body) {
+    left -= chunk.byteLength;
+    if (left < 0) return;
+  }
 }

@@ -50,17 +50,15 @@ export async function startLogServer(options: LogServerOptions = {}): Promise<Lo
     ...vars,
   };
   const begin = async (): Promise<{ miniflare: Miniflare; origin: string }> => {
-    const miniflare = new Miniflare(
-      convertV4MiniflareOptions({
-        modules: true,
-        script,
-        compatibilityDate: "2026-11-02",
-        bindings,
-        durableObjects: { LOG: { className: "LogBroker", useSQLite: true } },
-        durableObjectsPersist: folder,
-        unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-      }),
-    );
+    const worker = convertV4MiniflareOptions({
+      modules: true,
+      script,
+      compatibilityDate: "2026-11-02",
+      bindings,
+      durableObjects: { LOG: { className: "LogBroker", useSQLite: true } },
+      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+    });
+    const miniflare = new Miniflare({ ...worker, resourcePersistencePath: folder });
     await miniflare.ready;
     return { miniflare, origin: (await miniflare.unsafeGetDirectURL()).origin };
   };
