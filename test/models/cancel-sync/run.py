@@ -17,7 +17,8 @@ class Runner(BaseRunner):
                 time.sleep(30)
             turns = 0
             while how == "spin":
-                turns += len(how)
+                for _ in range(1000):
+                    turns += 1
             if how == "except":
                 try:
                     time.sleep(30)
