@@ -1,0 +1,42 @@
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { testEnv as env } from "../../test/worker/edge-harness.ts";
+import { describe, expect, it } from "vitest";
+import { createEmbeddedProducer } from "./producer.ts";
+import { brokerName } from "./names.ts";
+
+const DAY_MS = 86_400_000;
+
+describe("LogBroker", () => {
+  it("sleeps until its oldest records fall due", async () => {
+    const broker = env.LOG.getByName("sleeper");
+    const records = [{ key: null, value: "x", headers: [], timestamp: null }];
+    await broker.produce([{ topic: "t", partition: 0, partitionCount: 1, records }]);
+    expect(await runDurableObjectAlarm(broker)).toBe(true);
+    const dueAt = await runInDurableObject(broker, async (_, state) => state.storage.getAlarm());
+    expect((dueAt ?? 0) - Date.now()).toBeGreaterThan(6 * DAY_MS);
+    expect(await broker.offsets([{ topic: "t", partition: 0 }], "earliest")).toEqual([0]);
+  });
+
+  it("refuses faults unless the deployment is a local one", async () => {
+    const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
+    expect(reply).toMatchObject({ ok: false, code: "forbidden" });
+  });
+});
+
+describe("createEmbeddedProducer", () => {
+  it("appends records of many topics and answers in their order", async () => {
+    const producer = createEmbeddedProducer(env);
+    const records = ["a", "b", "a", "b", "c"].map((topic, index) => ({ topic: `port.${topic}`, value: String(index) }));
+    const produced = await producer.produce(records);
+    expect(produced.map((entry) => entry.topic)).toEqual(records.map((record) => record.topic));
+    expect(produced.map((entry) => entry.offset)).toEqual([0, 0, 1, 1, 0]);
+    expect(await producer.produce([])).toEqual([]);
+  });
+
+  it("says for good that a record is too large, or its topic's name wrong", async () => {
+    const producer = createEmbeddedProducer(env);
+    const large = [{ topic: "port.a", value: "x".repeat(1_100_000) }];
+    await expect(producer.produce(large)).rejects.toMatchObject({ code: "payload_too_large" });
+    await expect(producer.produce([{ topic: "a b", value: "x" }])).rejects.toMatchObject({ code: "invalid_request" });
+  });
+});
