@@ -56,6 +56,7 @@ class LogPump:
         self._sink: Optional[Sink] = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._partial = ""
+        self._unfinished = False
         self._read_fd, write_fd = os.pipe()
         try:
             fcntl.fcntl(self._read_fd, _F_SETPIPE_SZ, _PIPE_BYTES)
@@ -127,6 +128,7 @@ class LogPump:
 
     def _take(self, data: bytes) -> None:
         text = self._partial + self._decoder.decode(data)
+        self._unfinished = True
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
         if end == 0 and len(text) > _LONGEST_LINE:
             end = len(text)
@@ -135,6 +137,9 @@ class LogPump:
             self._give(text[:end])
 
     def _flush_partial(self) -> None:
+        if not self._unfinished:
+            return
+        self._unfinished = False
         text = self._partial + self._decoder.decode(b"", True)
         self._decoder.reset()
         self._partial = ""

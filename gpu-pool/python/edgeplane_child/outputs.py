@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import io
-import json
 import math
 import os
 from typing import Any, Callable, Optional
@@ -13,6 +12,7 @@ from typing import Any, Callable, Optional
 import cog
 
 from .files import give_handle, give_path
+from .frames import make_encode
 
 
 class OutputError(ValueError):
@@ -81,7 +81,7 @@ class _Since:
 def make_encoder() -> Callable[[Any, int], str]:
     """A function (value, since_ns) → JSON text. Raises OutputError or FileProblem."""
     since = _Since()
-    encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=since).encode
+    encode = make_encode(ensure_ascii=False, default=since)
 
     def to_json(value: Any, since_ns: int) -> str:
         since.ns = since_ns
@@ -91,12 +91,10 @@ def make_encoder() -> Callable[[Any, int], str]:
             if "JSON compliant" in str(error):
                 place = _find_not_a_number(value, "output") or "output"
                 raise OutputError("The output holds NaN or Infinity at {}, which JSON can't carry".format(place)) from None
-            if "Circular reference" in str(error):
-                raise OutputError("The output contains itself") from None
             raise
         except TypeError as error:
             raise OutputError("The output can't be sent as JSON: {}".format(error)) from None
         except RecursionError:
-            raise OutputError("The output is nested too deeply") from None
+            raise OutputError("The output is nested too deeply, or contains itself") from None
 
     return to_json

@@ -30,6 +30,7 @@ class Prediction:
         "files",
         "stream",
         "ended",
+        "_id_json",
         "_item",
         "_channel",
         "_encode",
@@ -43,6 +44,7 @@ class Prediction:
 
     def __init__(self, item: Dict[str, Any], channel: Channel, to_json: Encode, send: Optional[Callable[[bytes], None]] = None) -> None:
         self.id: str = item["id"]
+        self._id_json = encode(self.id)
         self.stream = bool(item.get("stream"))
         context = item.get("context")
         self.scope = Scope(context if isinstance(context, dict) else {}, self._metric_changed)
@@ -62,7 +64,7 @@ class Prediction:
         """The ``started`` frame; the clock of the prediction begins."""
         self._started = time.perf_counter()
         self._started_ns = time.time_ns()
-        return message(type="started", id=self.id)
+        return frame('{"type":"started","id":%s}' % self._id_json)
 
     def take_input(self) -> Any:
         """The raw input, once: it is not kept. Raises ValueError when its payload file can't be read."""
@@ -83,7 +85,7 @@ class Prediction:
         """Send what its iterator yielded."""
         text = self._encode(value, self._started_ns)
         self._chunks.append(text)
-        self._send(self._metrics() + frame('{"type":"output","id":%s,%s}' % (encode(self.id), json_field("chunk", text))))
+        self._send(self._metrics() + frame('{"type":"output","id":%s,%s}' % (self._id_json, json_field("chunk", text))))
 
     def succeed(self, output: Any) -> bytes:
         """The ``done`` frame for what the run method returned. Raises when that can't be sent."""
@@ -113,7 +115,7 @@ class Prediction:
     def _end(self, form: str, field: str) -> bytes:
         self.ended = True
         seconds = time.perf_counter() - self._started if self._started else 0.0
-        data = self._metrics() + frame(form % (encode(self.id), field, repr(round(seconds, 6))))
+        data = self._metrics() + frame(form % (self._id_json, field, repr(round(seconds, 6))))
         self.files.close()
         self._chunks = []
         self._item = None
@@ -135,9 +137,9 @@ class Prediction:
         if len(text) > _LARGEST_METRICS:
             self.log("edgeplane: the metrics are larger than 1 MiB and were left out\n")
             return b""
-        return frame('{"type":"metric","id":%s,"metrics":%s}' % (encode(self.id), text))
+        return frame('{"type":"metric","id":%s,"metrics":%s}' % (self._id_json, text))
 
 
 def idle(batch: Any) -> bytes:
     """The frame that says that the slot is free."""
-    return message(type="idle", batch=batch)
+    return frame('{"type":"idle","batch":%s}' % encode(batch))

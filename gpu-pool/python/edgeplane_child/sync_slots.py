@@ -35,6 +35,7 @@ class SyncSlots:
         self._reader = InputReader(model.signature)
         self._encode = make_encoder()
         self._streams = model.streams != "no"
+        self._sends = {channel: self._send_masked(channel) for channel in channels}
         self._pid = os.getpid()
         self.running: List[str] = []
 
@@ -66,7 +67,8 @@ class SyncSlots:
     def _run(self, channel: Channel, message: Dict[str, Any]) -> None:
         items = message["items"]
         self.running = [item["id"] for item in items]
-        predictions = [Prediction(item, channel, self._encode, self._send_masked(channel)) for item in items]
+        send = self._sends[channel]
+        predictions = [Prediction(item, channel, self._encode, send) for item in items]
         if self._model.batch is not None:
             data = self._run_batch(channel, Batch(predictions))
         else:
