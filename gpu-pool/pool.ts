@@ -9,6 +9,7 @@ import type { ClaimRef, Device, EdgeMessage, PoolMessage } from "../src/contract
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
+import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { openJournal } from "./delivery/journal.ts";
 import type { Journal } from "./delivery/journal.ts";
@@ -102,6 +103,7 @@ export class Pool {
       onCancel: (claims) => this.#cancel(claims),
       onEnded: (tokens) => this.#ended(tokens),
       onState: (problem) => this.#lines.events(problem),
+      onRefused: (why) => log.error({ why }, "the edge refused a result as wrong; the prediction fails"),
       onBatch: (events) => {
         metrics.eventRequests.inc();
         metrics.eventsSent.inc(events);
@@ -274,7 +276,8 @@ export class Pool {
     } else if (message.type === "cancel") this.#cancel(message.claims);
     else if (message.type === "probe") {
       this.#options.clock.after(PROBE_PATIENCE_MS, () => {
-        for (const claim of message.claims) if (!this.#claims.has(claim.token)) this.#handBack(claim, 0, "lost", true);
+        for (const claim of message.claims)
+          if (!this.#claims.has(claim.token)) this.#handBack(claim, UNKNOWN_SEQ, "lost");
       });
     }
   }
@@ -301,9 +304,9 @@ export class Pool {
   }
 
   /** Releases a claim that no model of this pool holds. */
-  #handBack(claim: ClaimRef, seq: number, reason: "drain" | "cannot_run" | "lost", seqIsGuess = false): void {
+  #handBack(claim: ClaimRef, seq: number, reason: "drain" | "cannot_run" | "lost"): void {
     this.#claims.set(claim.token, null);
-    this.#delivery.open(claim, seq, seqIsGuess);
+    this.#delivery.open(claim, seq);
     this.#reporter.released(claim, reason);
   }
 
@@ -311,7 +314,7 @@ export class Pool {
     const { tokens, bad } = this.#delivery.restore();
     const lost = this.#journal.left.filter(({ token }) => !tokens.has(token));
     for (const token of tokens) this.#claims.set(token, null);
-    for (const { id, token, seq } of lost) this.#handBack({ id, token }, seq, "lost", true);
+    for (const claim of lost) this.#handBack(claim, UNKNOWN_SEQ, "lost");
     if (tokens.size + lost.length > 0) {
       this.#options.log.info(
         { spooled: tokens.size, lost: lost.length },
@@ -394,5 +397,7 @@ function roomOf(runners: readonly ModelRunner[]): { room: number; startNow: numb
     room += capacity.limit - capacity.waiting;
     startNow += capacity.startNow;
   }
-  return { room, startNow };
+  // What was lost before is granted for an immediate start only: where nothing runs yet, one job may begin.
+  const resting = runners.every(({ held }) => held === 0);
+  return { room, startNow: resting ? Math.max(1, startNow) : startNow };
 }

@@ -7,14 +7,20 @@
  */
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 
+/**
+ * For a claim of an earlier life of this pool, of which nobody knows how many events it sent: a number past all gaps, to which
+ * the edge answers where to go on.
+ */
+export const UNKNOWN_SEQ = 2 ** 40;
+
 type Unnumbered<E> = E extends unknown ? Omit<E, "id" | "token" | "seq"> : never;
 /** An event before it has a claim and a number. */
 export type EventBody = Unnumbered<PoolEvent>;
 
 const terminalTypes: ReadonlySet<string> = new Set(["succeeded", "failed", "released"]);
 
-/** A claim never keeps more unsent text of logs and chunks than this: the terminal event carries the whole output. */
-const MAX_UNSENT_BYTES = 1024 * 1024;
+/** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
+const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
 export class ClaimOutbox {
   readonly id: string;
@@ -25,14 +31,12 @@ export class ClaimOutbox {
   #unsentBytes = 0;
   #nextSeq: number;
   #closing = false;
-  /** True when `nextSeq` is a guess, because another life of this pool may have sent more. */
-  readonly #seqIsGuess: boolean;
+  #refused = false;
 
-  constructor(id: string, token: string, nextSeq: number, seqIsGuess = false) {
+  constructor(id: string, token: string, nextSeq: number) {
     this.id = id;
     this.token = token;
     this.#nextSeq = nextSeq;
-    this.#seqIsGuess = seqIsGuess;
   }
 
   get closing(): boolean {
@@ -62,15 +66,31 @@ export class ClaimOutbox {
     return true;
   }
 
-  /** Everything that the edge has not acknowledged, numbered, as it goes into the next request. */
-  take(): PoolEvent[] {
-    for (const body of this.#unsent) {
+  /** The first `limit` events that the edge has not acknowledged, numbered, as they go into the next request. */
+  take(limit = Infinity): PoolEvent[] {
+    const count = Math.min(this.#unsent.length, limit - this.#sent.length);
+    for (const body of this.#unsent.slice(0, Math.max(0, count))) {
       this.#sent.push({ id: this.id, token: this.token, seq: this.#nextSeq, ...body });
       this.#nextSeq += 1;
     }
+    this.#unsent = count > 0 ? this.#unsent.slice(count) : this.#unsent;
+    if (this.#unsent.length === 0) this.#unsentBytes = 0;
+    return this.#sent.slice(0, limit);
+  }
+
+  /**
+   * The edge will not have these events: in their place goes one `failed` that says so. False when that was refused too.
+   */
+  refuse(message: string): boolean {
+    if (this.#refused) return false;
+    this.#refused = true;
+    this.#closing = true;
+    const seq = this.#sent[0]?.seq ?? this.#nextSeq;
+    const error = { code: "model_error", message };
+    this.#sent = [{ id: this.id, token: this.token, seq, type: "failed", kind: "model", error }];
     this.#unsent = [];
-    this.#unsentBytes = 0;
-    return this.#sent;
+    this.#nextSeq = seq + 1;
+    return true;
   }
 
   /** Puts kept events of an earlier life in; they were numbered then. */
@@ -85,10 +105,6 @@ export class ClaimOutbox {
    * the answered request carried. True when events remain that must be sent (again).
    */
   acknowledged(next: number | undefined, sentUpTo: number): boolean {
-    if (this.#seqIsGuess && next !== undefined && next > sentUpTo) {
-      this.#renumber(next);
-      return true;
-    }
     const upTo = next ?? sentUpTo;
     this.#sent = this.#sent.filter((event) => event.seq >= upTo);
     return !this.empty;
@@ -96,7 +112,7 @@ export class ClaimOutbox {
 
   /** The edge misses events from `from` on. What it asks for and is gone was already acknowledged once: number anew. */
   resend(from: number): void {
-    this.#sent = this.#sent.filter((event) => event.seq >= from || this.#seqIsGuess);
+    this.#sent = this.#sent.filter((event) => event.seq >= from);
     const first = this.#sent[0];
     if (first !== undefined && first.seq !== from) this.#renumber(from);
     if (first === undefined) this.#nextSeq = from;

@@ -10,6 +10,7 @@ import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import type { Clock } from "../scheduling/clock.ts";
+import { StatusError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 import { ClaimOutbox, endsClaim } from "./claim-outbox.ts";
 import type { EventBody } from "./claim-outbox.ts";
@@ -19,6 +20,8 @@ const SEND_TIMEOUT_MS = 15_000;
 const MAX_EVENTS = 2000;
 /** A request stops growing here; one event alone may be larger. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
+/** The edge says of a request that its content is wrong: sending it again is no use. */
+const REFUSED_STATUSES: ReadonlySet<number> = new Set([400, 413, 422]);
 /** A `later` verdict rests this claim for so long. */
 const LATER_MS = 100;
 
@@ -35,6 +38,8 @@ export type DeliveryOptions = {
   /** The edge takes events (null) or doesn't (why). */
   onState(problem: string | null): void;
   onBatch(events: number): void;
+  /** The edge refused a claim's events as wrong; `why` is its answer. */
+  onRefused(why: string): void;
 };
 
 export class Delivery {
@@ -46,6 +51,8 @@ export class Delivery {
   #busy = false;
   #away = false;
   #heartbeatDue = false;
+  /** How many requests still carry one claim only, to find the one that the edge refuses. */
+  #singly = 0;
   #endRest: (() => void) | null = null;
   #onQuiet: (() => void)[] = [];
 
@@ -65,9 +72,9 @@ export class Delivery {
   }
 
   /** Opens a claim: its next event gets number `seq`. */
-  open(ref: ClaimRef, seq: number, seqIsGuess = false): void {
+  open(ref: ClaimRef, seq: number): void {
     if (!this.#outboxes.has(ref.token)) {
-      this.#outboxes.set(ref.token, new ClaimOutbox(ref.id, ref.token, seq, seqIsGuess));
+      this.#outboxes.set(ref.token, new ClaimOutbox(ref.id, ref.token, seq));
     }
   }
 
@@ -152,16 +159,18 @@ export class Delivery {
     let sizeBytes = 0;
     this.#heartbeatDue = false;
     for (const outbox of this.#due) {
-      if (parts.length >= MAX_EVENTS || sizeBytes >= MAX_REQUEST_BYTES) break;
+      const full = parts.length >= MAX_EVENTS || sizeBytes >= MAX_REQUEST_BYTES;
+      if (full || (this.#singly > 0 && carried.size > 0)) break;
       this.#due.delete(outbox);
-      const events = outbox.take();
-      if (events.length === 0) continue;
+      const events = outbox.take(MAX_EVENTS);
+      const last = events.at(-1);
+      if (last === undefined) continue;
       for (const event of events) {
         const part = JSON.stringify(event);
         parts.push(part);
         sizeBytes += part.length;
       }
-      carried.set(outbox, { upTo: outbox.nextSeq, starting: events.some(isStarting) });
+      carried.set(outbox, { upTo: last.seq + 1, starting: events.some(isStarting) });
     }
     try {
       const reply = await http.json({
@@ -175,10 +184,23 @@ export class Delivery {
       if (parts.length > 0) this.#options.onBatch(parts.length);
       this.#apply(carried, verdicts);
       if (cancel.length > 0) this.#options.onCancel(cancel);
+      if (this.#singly > 0) this.#singly -= 1;
     } catch (error) {
       for (const outbox of carried.keys()) this.#due.add(outbox);
-      throw error;
+      if (!(error instanceof StatusError) || !REFUSED_STATUSES.has(error.status) || carried.size === 0) throw error;
+      this.#findRefused([...carried.keys()], error);
     }
+  }
+
+  /** Among several claims the refused one is found by sending each alone; a claim alone is the refused one. */
+  #findRefused(outboxes: ClaimOutbox[], error: StatusError): void {
+    const [only] = outboxes;
+    if (only === undefined || outboxes.length > 1) {
+      this.#singly = outboxes.length;
+      return;
+    }
+    this.#options.onRefused(error.message);
+    if (!only.refuse(`The edge refused this prediction's result (status ${error.status}).`)) this.#end([only]);
   }
 
   #apply(carried: Map<ClaimOutbox, { upTo: number; starting: boolean }>, verdicts: EventVerdict[]): void {

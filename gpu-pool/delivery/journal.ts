@@ -5,21 +5,17 @@
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import * as z from "zod";
+import type { ClaimRef } from "../../src/contract/channel.ts";
 
-const LineSchema = z.union([
-  z.object({ held: z.string(), token: z.string(), seq: z.number() }),
-  z.object({ ended: z.string() }),
-]);
+const LineSchema = z.union([z.object({ held: z.string(), token: z.string() }), z.object({ ended: z.string() })]);
 
 const COMPACT_ABOVE_BYTES = 4 * 1024 * 1024;
 const TRUNCATE_ABOVE_BYTES = 64 * 1024;
 
-export type HeldLine = { id: string; token: string; seq: number };
-
 export type Journal = {
   /** What the last life held and never ended. */
-  readonly left: HeldLine[];
-  held(claims: readonly HeldLine[]): void;
+  readonly left: ClaimRef[];
+  held(claims: readonly ClaimRef[]): void;
   ended(tokens: readonly string[]): void;
   close(): void;
 };
@@ -62,30 +58,30 @@ export function openJournal(path: string): Journal {
   };
 }
 
-function lineOf({ id, token, seq }: HeldLine): string {
-  return `${JSON.stringify({ held: id, token, seq })}\n`;
+function lineOf({ id, token }: ClaimRef): string {
+  return `${JSON.stringify({ held: id, token })}\n`;
 }
 
-function rewrite(path: string, lines: Iterable<HeldLine>): number {
+function rewrite(path: string, lines: Iterable<ClaimRef>): number {
   writeFileSync(`${path}.part`, [...lines].map(lineOf).join(""), { mode: 0o600 });
   renameSync(`${path}.part`, path);
   return openSync(path, "a");
 }
 
 /** A torn last line, as a kill leaves it, is passed over. */
-function readLeft(path: string): HeldLine[] {
+function readLeft(path: string): ClaimRef[] {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch {
     return [];
   }
-  const open = new Map<string, HeldLine>();
+  const open = new Map<string, ClaimRef>();
   for (const line of text.split("\n")) {
     const parsed = LineSchema.safeParse(parseJson(line));
     if (!parsed.success) continue;
     if ("ended" in parsed.data) open.delete(parsed.data.ended);
-    else open.set(parsed.data.token, { id: parsed.data.held, token: parsed.data.token, seq: parsed.data.seq });
+    else open.set(parsed.data.token, { id: parsed.data.held, token: parsed.data.token });
   }
   return [...open.values()];
 }

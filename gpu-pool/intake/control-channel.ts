@@ -17,6 +17,9 @@ const FIRST_LEASE_MS = 15_000;
 /** How long reconnects stay quick: an edge that restarts must find its pools again in less than 2 s. */
 const QUICK_FOR_MS = 120_000;
 
+/** The edge closes so when the pool's own message, or its token's rights, are at fault. */
+const FAULT_CODES: ReadonlySet<number> = new Set([4400, 4403]);
+
 export type ChannelOptions = {
   url: URL;
   token: string;
@@ -70,7 +73,10 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
     current.on("error", (error) => {
       problem ||= error.message === "" && "code" in error ? String(error.code) : error.message;
     });
-    current.on("close", lost);
+    current.on("close", (code, reason) => {
+      if (FAULT_CODES.has(code)) refusal = `${options.url.origin} closed the channel: ${reason.toString("utf8")}`;
+      lost();
+    });
 
     function lost(): void {
       if (socket !== current) return;

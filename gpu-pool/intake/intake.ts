@@ -140,13 +140,9 @@ export class Intake {
   async #askAgain(ids: string[], tries: number): Promise<void> {
     if (this.#state === "stopped") return;
     try {
-      this.#accept(
-        await this.#options.claims.claim(
-          ids.map((id) => ({ id })),
-          0,
-        ),
-        tries,
-      );
+      const { startNow } = this.#options.room();
+      const jobs = ids.map((id) => ({ id }));
+      this.#accept(await this.#options.claims.claim(jobs, startNow), tries);
     } catch {
       this.#accept(
         ids.map((id) => ({ id, verdict: "later" })),

@@ -2,9 +2,11 @@
  * Inputs on their way to a model process: a large one is fetched as a blob, URLs for file fields are downloaded, and
  * what does not fit in a frame goes by file. The child only ever sees `data:` URIs and paths that this module made.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Json } from "../../src/contract/prediction.ts";
+import { createBackoff } from "../scheduling/backoff.ts";
+import { TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 import type { RunMessage } from "./child-messages.ts";
 import { download } from "./download.ts";
@@ -13,6 +15,7 @@ import { FILE_ABOVE_BYTES } from "./frames.ts";
 import type { Prediction } from "./prediction.ts";
 
 const BLOB_TIMEOUT_MS = 300_000;
+const BLOB_TRIES = 20;
 
 type Schema = { [key: string]: Json };
 type JsonObject = { [key: string]: Json };
@@ -39,11 +42,25 @@ export function createPrepare(options: InputOptions): (prediction: Prediction, s
   };
 
   async function prepareBlob(prediction: Prediction, path: string, fields: ReadonlySet<string>): Promise<void> {
-    const { text, status } = await options.http.request({ method: "GET", path, timeoutMs: BLOB_TIMEOUT_MS });
-    if (status !== 200) throw new Error(`The input could not be fetched from the edge (status ${status}).`);
+    const text = await fetchBlob(path);
     prediction.input = JSON.parse(text);
     prediction.inputBytes = text.length;
     await prepareFiles(prediction, fields);
+  }
+
+  async function fetchBlob(path: string): Promise<string> {
+    const backoff = createBackoff({ firstMs: 100, capMs: 2000 });
+    for (;;) {
+      try {
+        const { text, status } = await options.http.request({ method: "GET", path, timeoutMs: BLOB_TIMEOUT_MS });
+        if (status === 200) return text;
+        if (status < 500) throw new Error(`The input could not be fetched from the edge (status ${status}).`);
+      } catch (error) {
+        if (!(error instanceof TransportError) || backoff.failures >= BLOB_TRIES) throw error;
+      }
+      if (backoff.failures >= BLOB_TRIES) throw new Error("The input could not be fetched from the edge.");
+      await new Promise((resolve) => setTimeout(resolve, backoff.nextMs()));
+    }
   }
 
   function prepareFiles(prediction: Prediction, fields: ReadonlySet<string>): Promise<void> | null {
@@ -90,7 +107,9 @@ export function createPrepare(options: InputOptions): (prediction: Prediction, s
 /** The items of a `run`, each input inline where all of them fit in one frame, else in a file in `scratchDir`. */
 export function runItems(predictions: readonly Prediction[], scratchDir: string): RunMessage["items"] {
   const inlineUpToBytes = FILE_ABOVE_BYTES / predictions.length;
-  return predictions.map(({ ref, grant, input, inputBytes }) => {
+  return predictions.map((prediction) => {
+    const { ref, grant, inputBytes } = prediction;
+    const input = linkInputs(prediction, scratchDir);
     const context: JsonObject = grant.traceparent === undefined ? {} : { traceparent: grant.traceparent };
     const item = { id: ref.id, stream: grant.stream, context };
     if (inputBytes <= inlineUpToBytes) return { ...item, input };
@@ -100,9 +119,36 @@ export function runItems(predictions: readonly Prediction[], scratchDir: string)
   });
 }
 
+/** A process opens files in its own scratch folder only: downloaded ones are linked there. Returns the input to send. */
+function linkInputs(prediction: Prediction, scratchDir: string): Json {
+  const { input, inputDir, ref } = prediction;
+  if (inputDir === null || !isObject(input)) return input;
+  const folder = join(scratchDir, `files-${ref.token}`);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  prediction.linkedDirs.push(folder);
+  const linked = (value: Json): Json => {
+    if (Array.isArray(value)) return value.map(linked);
+    if (typeof value !== "string" || dirname(value) !== inputDir) return value;
+    const path = join(folder, basename(value));
+    if (!existsSync(path)) linkOrCopy(value, path);
+    return path;
+  };
+  return Object.fromEntries(Object.entries(input).map(([name, value]) => [name, linked(value)]));
+}
+
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to);
+  }
+}
+
 /** Deletes a prediction's downloaded files. */
 export function dropInputs(prediction: Prediction): void {
-  if (prediction.inputDir !== null) rmSync(prediction.inputDir, { recursive: true, force: true });
+  if (prediction.inputDir === null) return;
+  for (const folder of [prediction.inputDir, ...prediction.linkedDirs])
+    rmSync(folder, { recursive: true, force: true });
 }
 
 /** The input's fields that are files in Cog's schema: strings of format `uri`, also in lists and optional ones. */

@@ -5,21 +5,21 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import type { Json } from "../../src/contract/prediction.ts";
 import { Batcher } from "../scheduling/batcher.ts";
 import type { Batch, Ticket } from "../scheduling/batcher.ts";
 import { halve } from "../scheduling/bisect.ts";
 import type { Clock } from "../scheduling/clock.ts";
-import type { Done, Loaded, SlotMessage } from "./child-messages.ts";
+import { sortOut } from "./aftermath.ts";
+import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
 import { Instance } from "./instance.ts";
 import type { InstanceOptions, Launch, SetupProblem } from "./instance.ts";
 import { dropInputs, runItems } from "./inputs.ts";
+import { applyItemMessage, reportStopped } from "./item-messages.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 import { Run } from "./run.ts";
-import type { RunItem } from "./run.ts";
 
 export type RunnerOptions = {
   model: Model;
@@ -320,41 +320,13 @@ export class ModelRunner {
     }
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
-    this.#itemMessage(item, message, frame, instance.process?.scratchDir ?? "");
-  }
-
-  #itemMessage(item: RunItem, message: SlotMessage, frame: Frame, scratchDir: string): void {
-    const { report } = this.#options;
-    const { ref } = item.prediction;
-    if (message.type === "started") item.started = true;
-    else if (message.type === "log") report.log(ref, message.text);
-    else if (message.type === "metric") report.metric(ref, message.metrics);
-    else if (message.type === "output") {
-      const { chunk: value = null, chunkFile: file } = message;
-      report.chunk(ref, { value, ...(file === undefined ? {} : { file }), ...sizeOf(frame), scratchDir });
-    } else if (message.type === "done") this.#done(item, message, frame, scratchDir);
-  }
-
-  #done(item: RunItem, message: Done, frame: Frame, scratchDir: string): void {
-    const { prediction } = item;
-    const { report } = this.#options;
-    const metrics: Record<string, Json> = message.seconds === undefined ? {} : { predict_time: message.seconds };
-    item.done = true;
-    if (message.batchError === true && prediction.ending === null) {
-      item.batchError = message.error ?? "the batch failed";
-      return;
-    }
-    if (message.status === "succeeded" && prediction.ending !== "timed_out") {
-      const { output: value = null, outputFile: file } = message;
-      const output = { value, ...(file === undefined ? {} : { file }), ...sizeOf(frame), scratchDir };
-      report.succeeded(prediction.ref, output, metrics);
-      this.#ended(prediction, "succeeded");
-    } else if (prediction.ending !== null) {
-      this.#finishEnding(prediction, metrics);
-    } else {
-      report.failed(prediction.ref, "model", "model_error", message.error ?? "the model gave no reason", metrics);
-      this.#ended(prediction, "failed");
-    }
+    const outcome = applyItemMessage(item, message, frame, {
+      report: this.#options.report,
+      scratchDir: instance.process?.scratchDir ?? "",
+      runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
+      nowMs: this.#options.clock.nowMs(),
+    });
+    if (outcome !== null) this.#ended(item.prediction, outcome);
   }
 
   /** The slot is free again: what its batch call raised is halved, or, alone, is what it is. */
@@ -389,43 +361,20 @@ export class ModelRunner {
 
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
-    const suspects: Prediction[] = [];
-    const again: Ticket<Prediction>[] = [];
-    let culpritKnown = death.expected;
-    for (const run of runs) {
-      const split = run.suspects();
-      for (const item of run.raised()) suspects.push(item.prediction);
-      for (const { prediction } of split.innocent) again.push(this.#ticket(prediction, true, null));
-      for (const { prediction } of split.suspects) {
-        if (prediction.ending === null) suspects.push(prediction);
-        else {
-          culpritKnown = true;
-          this.#finishEnding(prediction);
-        }
-      }
-    }
-    this.#batcher.addFirst(again);
-    this.#judge(suspects, death, culpritKnown);
-    this.#pump();
-  }
-
-  #judge(suspects: Prediction[], death: Death, culpritKnown: boolean): void {
+    const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
+    for (const prediction of stopped) this.#finishEnding(prediction);
+    this.#batcher.addFirst(bystanders.map((prediction) => this.#ticket(prediction, false, null)));
+    this.#batcher.addFirst(innocent.map((prediction) => this.#ticket(prediction, true, null)));
     const [only] = suspects;
-    if (only === undefined) return;
-    if (culpritKnown) {
-      this.#batcher.addFirst(suspects.map((prediction) => this.#ticket(prediction, false, null)));
-    } else if (suspects.length === 1) {
+    if (only !== undefined && suspects.length === 1) {
       const code = death.hung ? "model_unresponsive" : "model_crashed";
-      this.#options.report.failed(
-        only.ref,
-        "crash",
-        code,
-        `The model process died while it ran this prediction: ${death.why}.`,
-      );
+      const message = `The model process died while it ran this prediction: ${death.why}.`;
+      this.#options.report.failed(only.ref, "crash", code, message);
       this.#ended(only, "crashed");
-    } else {
+    } else if (suspects.length > 1) {
       this.#runAgain(suspects);
     }
+    this.#pump();
   }
 
   /** Grace is over. Its process goes, unless that would only harm batch mates for something nobody waits for. */
@@ -449,13 +398,8 @@ export class ModelRunner {
     return null;
   }
 
-  #finishEnding(prediction: Prediction, metrics?: Record<string, Json>): void {
-    const { report } = this.#options;
-    if (prediction.ending === "stale") report.forget(prediction.ref);
-    else if (prediction.ending === "timed_out") {
-      report.failed(prediction.ref, "timeout", "timed_out", "The prediction ran out of time.", metrics);
-    } else report.failed(prediction.ref, "model", "canceled", "The prediction was canceled.", metrics);
-    this.#ended(prediction, prediction.ending ?? "canceled");
+  #finishEnding(prediction: Prediction): void {
+    this.#ended(prediction, reportStopped(prediction, this.#options.report));
   }
 
   #release(prediction: Prediction, reason: "drain" | "no_room"): void {
@@ -513,8 +457,4 @@ export class ModelRunner {
       onPrinted: (text) => observe.printed(text),
     };
   }
-}
-
-function sizeOf(frame: Frame): { sizeBytes: number; mentionsFile: boolean } {
-  return { sizeBytes: frame.sizeBytes, mentionsFile: frame.mentionsFile };
 }

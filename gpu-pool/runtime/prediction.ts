@@ -13,13 +13,15 @@ export type Prediction = {
   readonly grant: Grant;
   /** Monotonic deadlines, in milliseconds. */
   readonly startByMs: number;
-  readonly endByMs: number;
+  endByMs: number;
   stage: "preparing" | "queued" | "running" | "ended";
   input: Json;
   /** About how much JSON the input is. */
   inputBytes: number;
   /** The folder with its downloaded input files; null when it has none. */
   inputDir: string | null;
+  /** Where these files were put for a process to see. */
+  linkedDirs: string[];
   /** Why it is being stopped; null while nobody wants that. */
   ending: "canceled" | "timed_out" | "stale" | null;
   /** When cooperation ends and its process is killed. */
@@ -36,6 +38,7 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     input: grant.input ?? {},
     inputBytes: 16 * 1024,
     inputDir: null,
+    linkedDirs: [],
     ending: null,
     killAtMs: Infinity,
   };

@@ -61,6 +61,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
   const counts: Record<string, number> = {};
   const hellos: Extract<PoolMessage, { type: "hello" }>[] = [];
   const messages: PoolMessage[] = [];
+  /** Rules that the pool broke. */
+  const violations: string[] = [];
   const waiting: string[] = [];
   const polls = new Set<() => void>();
   const channels = new Set<WebSocket>();
@@ -200,6 +202,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
   function store(tracked: Tracked, event: PoolEvent): void {
     tracked.nextSeq += 1;
     tracked.events.push(event);
+    const needsStart = event.type !== "starting" && event.type !== "released" && event.type !== "failed";
+    if (needsStart && tracked.starts === 0) violations.push(`${tracked.id}: ${event.type} before a counted start`);
     if (event.type === "starting") tracked.starts += 1;
     const again =
       event.type === "released" || (event.type === "failed" && event.kind === "crash" && tracked.starts < 3);
@@ -228,10 +232,12 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     const path = url.pathname;
     const kind = path.split("/").slice(1, 4).join("/");
     counts[kind] = (counts[kind] ?? 0) + 1;
+    const isPublic = path.startsWith("/files/");
     const basic = `Basic ${Buffer.from(`pool:${token}`).toString("base64")}`;
     if (
-      !behaviour.tokenOk ||
-      (request.headers.authorization !== `Bearer ${token}` && request.headers.authorization !== basic)
+      !isPublic &&
+      (!behaviour.tokenOk ||
+        (request.headers.authorization !== `Bearer ${token}` && request.headers.authorization !== basic))
     ) {
       send(reply, 401, { error: "unauthenticated", status: 401 });
     } else if (path.startsWith("/kafka/consume/")) consume(request, JSON.parse(raw.toString()), reply);
@@ -309,6 +315,7 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     url: `http://127.0.0.1:${boundPort}`,
     token,
     behaviour,
+    violations,
     predictions,
     blobs,
     counts,

@@ -1,0 +1,81 @@
+/** What one prediction's messages from its slot mean: reports while it runs, and how it ended. */
+import type { Done, SlotMessage } from "./child-messages.ts";
+import type { Frame } from "./frames.ts";
+import type { Metrics, Prediction, Produced, Reporter } from "./prediction.ts";
+import type { RunItem } from "./run.ts";
+
+export type ItemContext = {
+  report: Reporter;
+  scratchDir: string;
+  /** How long one run may take by the model's own settings; null: as long as the prediction may. */
+  runLimitMs: number | null;
+  nowMs: number;
+};
+
+/** Applies one message; returns the outcome when the prediction ended with it, else null. */
+export function applyItemMessage(
+  item: RunItem,
+  message: SlotMessage,
+  frame: Frame,
+  context: ItemContext,
+): string | null {
+  const { report } = context;
+  const { prediction } = item;
+  const { ref } = prediction;
+  switch (message.type) {
+    case "started":
+      item.started = true;
+      if (context.runLimitMs !== null)
+        prediction.endByMs = Math.min(prediction.endByMs, context.nowMs + context.runLimitMs);
+      return null;
+    case "log":
+      report.log(ref, message.text);
+      return null;
+    case "metric":
+      report.metric(ref, message.metrics);
+      return null;
+    case "output":
+      report.chunk(ref, produced(message.chunk ?? null, message.chunkFile, frame, context));
+      return null;
+    case "done":
+      return finish(item, message, frame, context);
+    case "idle":
+      return null;
+  }
+}
+
+/** Reports the end of a prediction that was stopped, by what stopped it; returns the outcome. */
+export function reportStopped(prediction: Prediction, report: Reporter, metrics?: Metrics): string {
+  const { ref, ending } = prediction;
+  if (ending === "stale") report.forget(ref);
+  else if (ending === "timed_out")
+    report.failed(ref, "timeout", "timed_out", "The prediction ran out of time.", metrics);
+  else report.failed(ref, "model", "canceled", "The prediction was canceled.", metrics);
+  return ending ?? "canceled";
+}
+
+function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext): string | null {
+  const { report } = context;
+  const { ref, ending } = item.prediction;
+  const metrics: Metrics = message.seconds === undefined ? {} : { predict_time: message.seconds };
+  item.done = true;
+  if (message.batchError === true && ending === null) {
+    item.batchError = message.error ?? "the batch failed";
+    return null;
+  }
+  if (message.status === "succeeded" && ending !== "timed_out") {
+    report.succeeded(ref, produced(message.output ?? null, message.outputFile, frame, context), metrics);
+    return "succeeded";
+  }
+  if (ending !== null) return reportStopped(item.prediction, report, metrics);
+  report.failed(ref, "model", "model_error", message.error ?? "The model gave no reason.", metrics);
+  return "failed";
+}
+
+function produced(value: Produced["value"], file: string | undefined, frame: Frame, context: ItemContext): Produced {
+  const { sizeBytes, mentionsFile } = frame;
+  const { scratchDir } = context;
+  return file === undefined
+    ? { value, sizeBytes, mentionsFile, scratchDir }
+    : { value, file, sizeBytes, mentionsFile, scratchDir };
+}

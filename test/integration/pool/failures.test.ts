@@ -1,0 +1,117 @@
+/** One bad input harms only itself, and a process that dies, hangs or never starts harms nobody for long. */
+import { expect, test } from "vitest";
+import { modelPids, startFixture } from "./fixture.ts";
+import type { Fixture } from "./fixture.ts";
+import type { Tracked } from "./fake-edge.ts";
+
+async function submitBatch(fixture: Fixture, acts: string[]): Promise<Tracked[]> {
+  const ref = await fixture.ref("batch");
+  const warm = fixture.edge.submit(ref, { do: "warm" });
+  await fixture.edge.until(() => warm.terminal !== null);
+  return acts.map((act) => fixture.edge.submit(ref, { do: act }));
+}
+
+const ended = (all: Tracked[]) => (): boolean => all.every(({ terminal }) => terminal !== null);
+
+test("a batch that raises is halved until the culprit is alone", async () => {
+  await using fixture = await startFixture(["batch"]);
+  const all = await submitBatch(fixture, ["a", "b", "raise", "c", "d", "e", "f", "g"]);
+  await fixture.edge.until(ended(all));
+  expect(all.map(({ terminal }) => terminal?.type)).toEqual([
+    "succeeded",
+    "succeeded",
+    "failed",
+    "succeeded",
+    "succeeded",
+    "succeeded",
+    "succeeded",
+    "succeeded",
+  ]);
+  expect(all[2]?.terminal).toMatchObject({ kind: "model", error: { code: "model_error", message: "told to raise" } });
+  expect(fixture.edge.violations).toEqual([]);
+});
+
+test("a poison input that kills its process fails alone; its batch mates finish", async () => {
+  await using fixture = await startFixture(["batch"]);
+  const all = await submitBatch(fixture, ["a", "die", "b", "c", "d", "e", "f", "g"]);
+  await fixture.edge.until(ended(all), 20_000);
+  expect(all.map(({ terminal }) => terminal?.type).filter((type) => type === "succeeded")).toHaveLength(7);
+  expect(all[1]?.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_crashed" } });
+  expect(all[1]?.starts).toBeGreaterThanOrEqual(3);
+});
+
+test("kill -9 of a model process: what ran alone is reported at once and runs again", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("single"), { do: "sleep 1" });
+  await edge.until(() => tracked.starts === 1);
+  await edge.until(() => edge.hellos.at(-1)?.models[0]?.schema !== null);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const [pid] = await modelPids(fixture.pool);
+  process.kill(pid ?? 0, "SIGKILL");
+  const killedAt = Date.now();
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(Date.now() - killedAt).toBeLessThan(3500);
+  expect(tracked.events.some((event) => event.type === "failed" && event.kind === "crash")).toBe(true);
+});
+
+test("a process that gives no sign of life is killed", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const tracked = edge.submit(ref, { do: "stop" });
+  await edge.until(() => tracked.terminal !== null, 30_000);
+  expect(tracked.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_unresponsive" } });
+  const next = edge.submit(ref, { do: "fine" });
+  await edge.until(() => next.terminal?.type === "succeeded");
+}, 60_000);
+
+test("cancels what waits and what runs, and kills what does not listen", async () => {
+  await using fixture = await startFixture(["single"], ["--cancel-grace-ms", "300"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const running = edge.submit(ref, { do: "sleep 30" });
+  const queued = edge.submit(ref, { do: "sleep 30" });
+  await edge.until(() => running.starts === 1 && queued.token !== null);
+  await edge.until(() => edge.hellos.at(-1)?.models[0]?.schema !== null);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  edge.cancel(queued);
+  edge.cancel(running);
+  const next = edge.submit(ref, { do: "hold 30" });
+  await edge.until(() => next.starts === 1);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  edge.cancel(next);
+  const last = edge.submit(ref, { do: "fine" });
+  await edge.until(() => last.terminal?.type === "succeeded", 5000);
+});
+
+test("a prediction that runs out of time fails so, though its model does not listen", async () => {
+  await using fixture = await startFixture(["single", "slow"], ["--cancel-grace-ms", "300"]);
+  const { edge } = fixture;
+  const [single, slow] = [await fixture.ref("single"), await fixture.ref("slow")];
+  const byEdge = edge.submit(single, { do: "hold 30" }, { endInMs: 1500 });
+  const byModel = edge.submit(slow, { do: "sleep 30" });
+  await edge.until(() => byEdge.terminal !== null && byModel.terminal !== null);
+  const timedOut = { type: "failed", kind: "timeout", error: { code: "timed_out" } };
+  expect(byEdge.terminal).toMatchObject(timedOut);
+  expect(byModel.terminal).toMatchObject(timedOut);
+});
+
+test("a model that can't be set up fails its predictions and shows its traceback; others run", async () => {
+  await using fixture = await startFixture(["broken", "dies", "single"]);
+  const { edge } = fixture;
+  const broken = edge.submit(await fixture.ref("broken"), {});
+  const dies = edge.submit(await fixture.ref("dies"), {});
+  const fine = edge.submit(await fixture.ref("single"), { do: "fine" });
+  await edge.until(() => broken.terminal !== null && dies.terminal !== null && fine.terminal !== null, 15_000);
+  expect(broken.terminal).toMatchObject({ type: "failed", kind: "model", error: { code: "setup_failed" } });
+  expect(dies.terminal).toMatchObject({ type: "failed", kind: "model", error: { code: "setup_failed" } });
+  expect(fine.terminal).toMatchObject({ type: "succeeded" });
+  const at = `http://127.0.0.1:${await fixture.pool.port()}`;
+  const models = await (await fetch(`${at}/models`)).text();
+  expect(models).toContain("RuntimeError: no weights here");
+  expect(models).toContain("about to die");
+  const metrics = await (await fetch(`${at}/metrics`)).text();
+  expect(metrics).toContain('edgeplane_pool_model_broken{model="local/broken"} 1');
+  expect(metrics).toContain('edgeplane_pool_model_broken{model="local/single"} 0');
+});

@@ -1,0 +1,116 @@
+/** Models written for the pool's tests. They do what their input's `do` says. */
+import type { ModelFiles } from "./pool-process.ts";
+
+const CODE = `
+import os
+import signal
+import time
+from typing import Any, List
+
+from cog import BaseRunner, BatchInput, Input
+
+
+def act(what: str) -> str:
+    if what == "raise":
+        raise ValueError("told to raise")
+    if what == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what.startswith("sleep "):
+        time.sleep(float(what[6:]))
+    if what.startswith("hold "):
+        until = time.monotonic() + float(what[5:])
+        while time.monotonic() < until:
+            try:
+                time.sleep(0.05)
+            except BaseException:
+                pass
+    if what == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if what.startswith("large "):
+        return "x" * int(what[6:])
+    if what == "print":
+        print("printed here")
+    if what == "mark":
+        with open(os.environ["MARKS"], "a") as marks:
+            marks.write("run\\n")
+    return what
+`;
+
+const SINGLE = `${CODE}
+
+class Runner(BaseRunner):
+    def run(self, do: str = Input(default="")) -> str:
+        return act(do)
+`;
+
+const BATCH = `${CODE}
+
+class Runner(BaseRunner):
+    def run(self, do: str = Input(default="")) -> str:
+        return act(do)
+
+    def run_batch(self, inputs: List[BatchInput]) -> List[str]:
+        return [act(item.do) for item in inputs]
+`;
+
+const STREAM = `
+from cog import BaseRunner, ConcatenateIterator, Input
+
+
+class Runner(BaseRunner):
+    def run(self, count: int = Input(default=3)) -> ConcatenateIterator[str]:
+        for number in range(count):
+            yield f"{number} "
+`;
+
+const FILES = `
+from cog import BaseRunner, Input, Path
+
+
+class Runner(BaseRunner):
+    def run(self, file: Path = Input(description="any file")) -> Path:
+        out = Path("/tmp") / f"edgeplane-pool-test-{id(self)}.txt"
+        out.write_text(open(file).read().upper())
+        return out
+`;
+
+const BROKEN = `
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        raise RuntimeError("no weights here")
+
+    def run(self) -> str:
+        return ""
+`;
+
+const DIES_IN_SETUP = `
+import os
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        print("about to die", flush=True)
+        os._exit(3)
+
+    def run(self) -> str:
+        return ""
+`;
+
+function model(code: string, settings = ""): ModelFiles {
+  return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
+}
+
+export const models = {
+  single: model(SINGLE),
+  batch: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
+  stream: model(STREAM),
+  files: model(FILES),
+  broken: model(BROKEN),
+  dies: model(DIES_IN_SETUP),
+  slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
+};

@@ -1,0 +1,153 @@
+/** The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startFixture } from "./fixture.ts";
+import type { Fixture } from "./fixture.ts";
+import type { Tracked } from "./fake-edge.ts";
+
+async function submitRunning(fixture: Fixture, act: string): Promise<Tracked> {
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const tracked = edge.submit(ref, { do: act });
+  await edge.until(() => tracked.starts === 1);
+  return tracked;
+}
+
+const spooled = (fixture: Fixture): string[] =>
+  readdirSync(join(fixture.home.state, "spool")).filter((name) => name.endsWith(".json"));
+
+test("a result that the edge could not take is kept, and delivered within 2 s of its return", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const tracked = await submitRunning(fixture, "sleep 0.5");
+  await edge.goAway();
+  await expect.poll(() => spooled(fixture).length, { timeout: 5000 }).toBe(1);
+  await edge.comeBack();
+  const backAt = Date.now();
+  await edge.until(() => tracked.terminal?.type === "succeeded", 5000);
+  await edge.until(() => edge.hellos.length > 1 && edge.counts["kafka/consume/lane.default"] !== undefined, 5000);
+  expect(Date.now() - backAt).toBeLessThan(2000);
+  const next = edge.submit(await fixture.ref("single"), { do: "next" });
+  await edge.until(() => next.terminal !== null, 2000);
+  expect(tracked.starts).toBe(1);
+  expect(spooled(fixture)).toEqual([]);
+});
+
+test("a kept result outlives the pool", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const tracked = await submitRunning(fixture, "sleep 0.5");
+  await edge.goAway();
+  await expect.poll(() => spooled(fixture).length, { timeout: 5000 }).toBe(1);
+  await fixture.pool.kill("SIGKILL");
+  await edge.comeBack();
+  fixture.restart();
+  await edge.until(() => tracked.terminal?.type === "succeeded", 5000);
+  expect(tracked.starts).toBe(1);
+});
+
+test("after a SIGKILL the next pool hands back at once what the last one held", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const tracked = await submitRunning(fixture, "sleep 1");
+  await fixture.pool.kill("SIGKILL");
+  const restarted = fixture.restart();
+  await expect.poll(() => restarted.output(), { timeout: 20_000, interval: 10 }).toContain("handing over");
+  await edge.until(() => tracked.events.some((event) => event.type === "released" && event.reason === "lost"), 1500);
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(tracked.starts).toBe(2);
+});
+
+test("sends again what the edge misses, waits when told to, and stops what is stale", async () => {
+  await using fixture = await startFixture(["stream", "single"]);
+  const { edge } = fixture;
+  let lost = 0;
+  edge.behaviour.onEvents = (events) => {
+    if (events.length === 0 || lost >= 3) return null;
+    lost += 1;
+    const claims = new Map(events.map((event) => [event.token, event]));
+    const verdict = lost === 1 ? ("later" as const) : ("resend" as const);
+    return [...claims.values()].map(({ id, token }) => ({
+      id,
+      token,
+      verdict,
+      next: edge.predictions.get(id)?.nextSeq ?? 0,
+    }));
+  };
+  const tracked = edge.submit(await fixture.ref("stream"), { count: 4 }, { stream: true });
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(lost).toBe(3);
+  expect(tracked.events.map(({ seq }) => seq)).toEqual(tracked.events.map((_, index) => index));
+
+  const stale = await submitRunning(fixture, "sleep 30");
+  stale.token = "another claim has it";
+  const ref = await fixture.ref("single");
+  const queued = edge.submit(ref, { do: "x" });
+  edge.tell({ type: "probe", claims: [{ id: stale.id, token: "never granted" }] });
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(queued.terminal).toBeNull();
+});
+
+test("a result that the edge refuses as wrong fails only its own prediction", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  edge.behaviour.onEvents = (events) =>
+    events.some((event) => event.type === "succeeded" && event.output === "bad") ? 400 : null;
+  const all = ["a", "bad", "b", "c"].map((act) => edge.submit(ref, { do: act }));
+  await edge.until(() => all.every(({ terminal }) => terminal !== null));
+  expect(all.map(({ terminal }) => terminal?.type)).toEqual(["succeeded", "failed", "succeeded", "succeeded"]);
+});
+
+test("drains: hands back what waits, finishes what runs, exits with 0", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const running = await submitRunning(fixture, "sleep 1");
+  const ref = await fixture.ref("single");
+  const waiting = edge.submit(ref, { do: "waits" });
+  await edge.until(() => waiting.token !== null);
+  const code = await fixture.pool.kill("SIGTERM");
+  expect(code).toBe(0);
+  expect(running.terminal).toMatchObject({ type: "succeeded" });
+  expect(waiting.events.at(-1)).toMatchObject({ type: "released", reason: "drain" });
+  expect(edge.messages.some(({ type }) => type === "draining")).toBe(true);
+  fixture.restart();
+  await edge.until(() => waiting.terminal?.type === "succeeded");
+});
+
+test("a second signal ends it at once", async () => {
+  await using fixture = await startFixture(["single"]);
+  await submitRunning(fixture, "sleep 30");
+  const exited = fixture.pool.kill("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  fixture.pool.process.kill("SIGINT");
+  const startedAt = Date.now();
+  expect(await exited).toBe(1);
+  expect(Date.now() - startedAt).toBeLessThan(1000);
+});
+
+test("answers a probe for what it does not hold", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const tracked = edge.submit(ref, { do: "x" });
+  await edge.until(() => tracked.terminal !== null);
+  const ghost = edge.submit({ ...ref, name: "elsewhere" }, {}, { lane: "nobody" });
+  Object.assign(ghost, { token: "f".repeat(32), session: "someone", nextSeq: 3, starts: 1 });
+  edge.tell({ type: "probe", claims: [{ id: ghost.id, token: "f".repeat(32) }] });
+  await edge.until(() => ghost.events.some((event) => event.type === "released" && event.reason === "lost"), 5000);
+});
+
+test("holds its lease by pings, and by empty events when the channel is down", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  await edge.until(() => (edge.counts["ping"] ?? 0) > 0);
+  const events = (): number => edge.counts["pool/v1/events"] ?? 0;
+  const before = events();
+  edge.behaviour.connectStatus = 503;
+  edge.dropChannels();
+  await edge.until(() => events() > before, 8000);
+});

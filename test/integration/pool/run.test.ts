@@ -1,0 +1,100 @@
+/** The pool runs what it is granted, in batches, and reports it by the rules. */
+import { expect, test } from "vitest";
+import { modelPids, startFixture } from "./fixture.ts";
+
+test("runs a prediction and reports its output, its logs and its time", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("single"), { do: "print" });
+  await edge.until(() => tracked.terminal !== null);
+  expect(tracked.terminal).toMatchObject({ type: "succeeded", output: "print" });
+  expect(tracked.events.find(({ type }) => type === "log")).toMatchObject({ text: "printed here\n" });
+  expect(tracked.events.map(({ seq }) => seq)).toEqual(tracked.events.map((_, index) => index));
+  await edge.until(() => edge.hellos.length > 1);
+  expect(edge.hellos.at(-1)?.models[0]?.schema).toHaveProperty("components.schemas.Input");
+});
+
+test("counts every start once, under load, whoever counts it", async () => {
+  await using fixture = await startFixture(["single", "batch"]);
+  const { edge } = fixture;
+  const refs = [await fixture.ref("single"), await fixture.ref("batch")];
+  const all = Array.from({ length: 150 }, (_, index) => edge.submit(refs[index % 2] ?? refs[0]!, { do: `n${index}` }));
+  await edge.until(() => all.every(({ terminal }) => terminal !== null), 20_000);
+  expect(all.map(({ terminal }) => terminal)).toEqual(
+    all.map(({ id, input }) =>
+      expect.objectContaining({ id, type: "succeeded", output: (input as { do: string }).do }),
+    ),
+  );
+  expect(all.every(({ starts }) => starts === 1)).toBe(true);
+  expect(edge.violations).toEqual([]);
+});
+
+test("claims by itself where the log does not", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  edge.behaviour.embedded = false;
+  const ref = await fixture.ref("single");
+  const all = Array.from({ length: 20 }, (_, index) => edge.submit(ref, { do: `n${index}` }));
+  await edge.until(() => all.every(({ terminal }) => terminal?.type === "succeeded"));
+  expect(edge.counts["pool/v1/claims"]).toBeGreaterThan(0);
+  expect(all.every(({ starts }) => starts === 1)).toBe(true);
+});
+
+test("streams chunks in order and ends with the whole", async () => {
+  await using fixture = await startFixture(["stream"]);
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("stream"), { count: 5 }, { stream: true });
+  await edge.until(() => tracked.terminal !== null);
+  const chunks = tracked.events.flatMap((event) => (event.type === "output" ? [event.chunk] : []));
+  expect(chunks).toEqual(["0 ", "1 ", "2 ", "3 ", "4 "]);
+  expect(tracked.terminal).toMatchObject({ type: "succeeded", output: chunks });
+});
+
+test("hands back what it cannot run", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const other = edge.submit({ ...ref, version: "0".repeat(64) }, {});
+  await edge.until(() => other.events.length > 0);
+  expect(other.events[0]).toMatchObject({ type: "released", reason: "cannot_run" });
+});
+
+test("runs a job that was lost before although nothing is warm", async () => {
+  await using fixture = await startFixture(["single", "batch"]);
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("batch"), { do: "x" }, { alone: true });
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(tracked.events.some(({ type }) => type === "starting")).toBe(false);
+});
+
+test("polls no more when idle, and wakes by a nudge", async () => {
+  await using fixture = await startFixture(["single"], ["--idle-after-ms", "400"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  const before = polls();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  expect(polls()).toBe(before);
+  const tracked = edge.submit(ref, { do: "x" });
+  await edge.until(() => tracked.terminal !== null);
+});
+
+test("without room it stops consuming and leaves its group", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const all = Array.from({ length: 5 }, () => edge.submit(ref, { do: "sleep 2" }));
+  await edge.until(() => (edge.counts["leave"] ?? 0) > 0);
+  const held = all.filter(({ session }) => session !== null && session !== undefined);
+  expect(held).toHaveLength(3);
+  await edge.until(() => all.every(({ terminal }) => terminal?.type === "succeeded"), 20_000);
+});
+
+test("starts a model's process on first use, and every one at once with --warm", async () => {
+  await using lazy = await startFixture(["single", "batch"]);
+  expect(await modelPids(lazy.pool)).toHaveLength(0);
+  await using warm = await startFixture(["single", "batch"], ["--warm"]);
+  await warm.edge.until(() => warm.edge.hellos.at(-1)?.models.every(({ schema }) => schema !== null) === true);
+  expect(await modelPids(warm.pool)).toHaveLength(2);
+});
