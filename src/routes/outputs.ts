@@ -1,12 +1,10 @@
-/**
- * `/v1/outputs`: files that models made, behind signed links. A model's output is a stranger's file: it is served as an
- * attachment, in a sandbox, and never sniffed.
- */
+/** `/v1/outputs`: files that models made, behind signed links. */
 import { Hono } from "hono";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { verifyLink } from "../contract/signed-links.ts";
 import { outputBlobPrefix } from "../storage/blobs.ts";
 import type { App } from "./app.ts";
+import { serveBlob } from "./serve-blob.ts";
 
 const PATH = "/v1/outputs";
 
@@ -25,17 +23,7 @@ export function outputRoutes(): Hono<App> {
     }
     const object = await c.env.BLOBS.get(`${outputBlobPrefix(id, token)}${name}`);
     if (object === null) throw new EdgeplaneError("not_found", "The file is gone.");
-    return new Response(object.body, {
-      headers: {
-        "content-type": object.httpMetadata?.contentType ?? "application/octet-stream",
-        "content-length": String(object.size),
-        "content-disposition": `attachment; filename="${name}"`,
-        "content-security-policy": "default-src 'none'; sandbox",
-        "x-content-type-options": "nosniff",
-        "cache-control": "private, max-age=3600",
-        etag: object.httpEtag,
-      },
-    });
+    return serveBlob(object, name);
   });
   return routes;
 }

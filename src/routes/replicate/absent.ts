@@ -9,7 +9,6 @@ const absent: readonly [string, string][] = [
   ["/models/:owner/:name/versions/:version/trainings", "Trainings are not offered here."],
   ["/collections", "Collections are not offered here."],
   ["/deployments", "Deployments are not offered here; run the model itself."],
-  ["/files", "Files are not offered here; send a `data:` URI or a URL."],
 ];
 
 export function absentRoutes(): Hono<App> {

@@ -28,3 +28,21 @@ export function decodeCursor(text: string | undefined): Cursor | null {
   }
   return { direction: direction === "n" ? "next" : "previous", createdAt: Number(createdAt), id };
 }
+
+/** A cursor of a list that is read forwards only. Throws `invalid_request` for one that leads back. */
+export function forward(cursor: Cursor | null): Cursor | null {
+  if (cursor === null || cursor.direction === "next") return cursor;
+  throw new EdgeplaneError("invalid_request", "`cursor` is not one of this list; take it from `next`.");
+}
+
+/** Where the next page begins when one entry more than `pageSize` was found; null on the last page. */
+export function nextCursor<T>(
+  found: readonly T[],
+  pageSize: number,
+  place: (entry: T) => { createdAt: number; id: string },
+): Cursor | null {
+  const last = found[pageSize - 1];
+  if (found.length <= pageSize || last === undefined) return null;
+  const { createdAt, id } = place(last);
+  return { direction: "next", createdAt, id };
+}

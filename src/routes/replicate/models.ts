@@ -7,12 +7,20 @@ import type { App, AppContext, ShardPort } from "../app.ts";
 import { requireScope } from "../authenticate.ts";
 import { readText } from "../body.ts";
 import { createPrediction } from "./create.ts";
-import { decodeCursor } from "./cursor.ts";
-import type { Cursor } from "./cursor.ts";
+import { decodeCursor, forward, nextCursor } from "./cursor.ts";
 import { pageOf } from "./page.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
+/** The Cog whose schemas ours are like; Replicate's Python client demands one. */
+const COG_VERSION = "0.17.0";
+/** Stands for the schema of a version that never loaded: clients demand a document. */
+const UNKNOWN_SCHEMA = {
+  openapi: "3.0.2",
+  info: { title: "Cog", version: "0.1.0" },
+  paths: {},
+  components: { schemas: { Input: { title: "Input", type: "object" }, Output: { title: "Output" } } },
+};
 
 export function modelRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
@@ -29,7 +37,10 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     const after = forward(decodeCursor(c.req.query("cursor")));
     const found = await listVersions(c.env.DB, model, { after, limit: PAGE_SIZE + 1 });
     const page = found.slice(0, PAGE_SIZE);
-    const next = nextCursor(found, (version) => ({ createdAt: version.createdAt, id: version.manifest.version }));
+    const next = nextCursor(found, PAGE_SIZE, (version) => ({
+      createdAt: version.createdAt,
+      id: version.manifest.version,
+    }));
     return c.json(pageOf(c.req.url, page.map(showVersion), next, null));
   });
 
@@ -57,7 +68,10 @@ async function answerModels(c: AppContext, query: string): Promise<Response> {
   const after = forward(decodeCursor(c.req.query("cursor")));
   const found = await listModels(c.env.DB, { after, limit: PAGE_SIZE + 1, query });
   const page = found.slice(0, PAGE_SIZE);
-  const next = nextCursor(found, (model) => ({ createdAt: model.createdAt, id: `${model.owner}/${model.name}` }));
+  const next = nextCursor(found, PAGE_SIZE, (model) => ({
+    createdAt: model.createdAt,
+    id: `${model.owner}/${model.name}`,
+  }));
   const { origin } = new URL(c.req.url);
   return c.json(
     pageOf(
@@ -98,8 +112,9 @@ function showVersion({ manifest, createdAt }: Version) {
   return {
     id: manifest.version,
     created_at: new Date(createdAt).toISOString(),
-    cog_version: null,
-    openapi_schema: manifest.schema,
+    cog_version: COG_VERSION,
+    openapi_schema: manifest.schema ?? UNKNOWN_SCHEMA,
+    schema_known: manifest.schema !== null,
     lane: manifest.lane,
     max_batch_size: manifest.maxBatchSize,
     start_timeout_s: manifest.startTimeoutMs / 1000,
@@ -116,14 +131,4 @@ function queryOf(text: string): string {
   } catch {
     return text;
   }
-}
-
-function forward(cursor: Cursor | null): Cursor | null {
-  if (cursor === null || cursor.direction === "next") return cursor;
-  throw new EdgeplaneError("invalid_request", "`cursor` is not one of this list; take it from `next`.");
-}
-
-function nextCursor<T>(found: T[], place: (entry: T) => { createdAt: number; id: string }): Cursor | null {
-  const last = found[PAGE_SIZE - 1];
-  return found.length > PAGE_SIZE && last !== undefined ? { direction: "next", ...place(last) } : null;
 }

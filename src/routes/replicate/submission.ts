@@ -1,6 +1,7 @@
 /** From a client's request to what a shard accepts: the id, the deadlines, the webhook, where the input is kept. */
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { derivedPredictionId, newPredictionId } from "../../contract/ids.ts";
+import type { Manifest } from "../../contract/manifest.ts";
 import { keyFor } from "../../contract/signing.ts";
 import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import { sha256Hex } from "../../../plugins/kernel/secret.ts";
@@ -56,7 +57,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     cancelAfterMs: cancelAfterMs(c.req.header("cancel-after")),
     webhook: webhookOf(c, body.webhook),
     webhookEvents: [...new Set(body.webhook_events_filter ?? allEvents)],
-    stream: accepting.streams || (body.stream ?? manifest.streams !== "no"),
+    stream: accepting.streams || (body.stream ?? mayStream(manifest)),
     resumesDeterministically: manifest.resumesDeterministically,
     origin: new URL(c.req.url).origin,
     source: "api",
@@ -96,6 +97,11 @@ function webhookOf(c: AppContext, text: string | null | undefined): string | nul
   throw new EdgeplaneError("invalid_input", `- webhook: ${decision.reason}\n`, {
     invalidFields: [{ field: "webhook", description: decision.reason }],
   });
+}
+
+/** Whether the model yields its output in pieces; one that never loaded may. */
+function mayStream(manifest: Manifest): boolean {
+  return manifest.streams !== "no" || manifest.schema === null;
 }
 
 /** Keys in order, all the way down: the same payload in another order is the same payload. */

@@ -1,0 +1,134 @@
+/**
+ * Files that clients upload as inputs: a row here, the content in the bucket. Both go when the file is deleted or expires;
+ * each upload sweeps some that have expired. Content is named by the file's id alone, so that a link to it tells a pool
+ * nothing of the account.
+ */
+import * as z from "zod";
+import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+
+/** How long a file is kept. */
+export const FILE_RETENTION_MS = 24 * 3_600_000;
+
+const SWEEP_LIMIT = 100;
+const ID_BYTES = 15;
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+
+type Stores = Pick<Env, "DB" | "BLOBS">;
+type Place = { createdAt: number; id: string };
+
+const FileRowSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    content_type: z.string(),
+    size_bytes: z.number(),
+    sha256: z.string(),
+    metadata: z.string().transform((text): Json => JSON.parse(text) as Json),
+    created_at: z.number(),
+    expires_at: z.number(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    name: row.name,
+    contentType: row.content_type,
+    sizeBytes: row.size_bytes,
+    sha256: row.sha256,
+    metadata: row.metadata,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+  }));
+export type StoredFile = z.output<typeof FileRowSchema>;
+
+export type NewFile = { name: string; contentType: string; metadata: Json; content: ArrayBuffer };
+
+/** Stores a file of an account: the content first, so that what is listed can be read. */
+export async function createFile(stores: Stores, accountId: string, file: NewFile): Promise<StoredFile> {
+  const now = Date.now();
+  const created: StoredFile = {
+    id: newFileId(),
+    name: file.name,
+    contentType: file.contentType,
+    sizeBytes: file.content.byteLength,
+    sha256: toHex(await crypto.subtle.digest("SHA-256", file.content)),
+    metadata: file.metadata,
+    createdAt: now,
+    expiresAt: now + FILE_RETENTION_MS,
+  };
+  await stores.BLOBS.put(contentKey(created.id), file.content, { httpMetadata: { contentType: file.contentType } });
+  const { id, name, contentType, sizeBytes, sha256, metadata, createdAt, expiresAt } = created;
+  await stores.DB.prepare("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    .bind(id, accountId, name, contentType, sizeBytes, sha256, JSON.stringify(metadata), createdAt, expiresAt)
+    .run();
+  return created;
+}
+
+/** A file of the account; null when there is none, or it has expired. */
+export async function findFile(db: D1Database, accountId: string, id: string): Promise<StoredFile | null> {
+  const row = await db
+    .prepare("SELECT * FROM files WHERE id = ? AND account_id = ? AND expires_at > ?")
+    .bind(id, accountId, Date.now())
+    .first();
+  return row === null ? null : FileRowSchema.parse(row);
+}
+
+/** A page of the account's files, newest first, behind the file `after`. */
+export async function listFiles(
+  db: D1Database,
+  accountId: string,
+  page: { after: Place | null; limit: number },
+): Promise<StoredFile[]> {
+  const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
+  const { results } = await db
+    .prepare(
+      `SELECT * FROM files WHERE account_id = ? AND expires_at > ? AND (created_at, id) < (?, ?)
+       ORDER BY created_at DESC, id DESC LIMIT ?`,
+    )
+    .bind(accountId, Date.now(), after.createdAt, after.id, page.limit)
+    .all();
+  return results.map((row) => FileRowSchema.parse(row));
+}
+
+/** Deletes a file of the account with its content; false when there is none. */
+export async function deleteFile(stores: Stores, accountId: string, id: string): Promise<boolean> {
+  if ((await findFile(stores.DB, accountId, id)) === null) return false;
+  await stores.BLOBS.delete(contentKey(id));
+  await stores.DB.prepare("DELETE FROM files WHERE id = ? AND account_id = ?").bind(id, accountId).run();
+  return true;
+}
+
+/** Reads a file's content; null when it is gone. Whoever calls has checked the link. */
+export async function readFile(stores: Pick<Stores, "BLOBS">, id: string): Promise<R2ObjectBody | null> {
+  return FILE_ID.test(id) ? stores.BLOBS.get(contentKey(id)) : null;
+}
+
+/** Deletes some of the files that have expired. */
+export async function sweepFiles(stores: Stores): Promise<void> {
+  const now = Date.now();
+  const { results } = await stores.DB.prepare("SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?")
+    .bind(now, SWEEP_LIMIT)
+    .all<{ id: string }>();
+  if (results.length === 0) return;
+  const ids = results.map(({ id }) => id);
+  await stores.BLOBS.delete(ids.map(contentKey));
+  await stores.DB.prepare("DELETE FROM files WHERE id IN (SELECT value FROM json_each(?))")
+    .bind(JSON.stringify(ids))
+    .run();
+}
+
+const FILE_ID = /^[0-9a-hjkmnp-tv-z]{24}$/;
+
+function contentKey(id: string): string {
+  return `files/${id}`;
+}
+
+function newFileId(): string {
+  const bits = Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) =>
+    byte.toString(2).padStart(8, "0"),
+  );
+  return bits.join("").replace(/.{5}/g, (five) => ALPHABET.charAt(Number.parseInt(five, 2)));
+}
+
+function toHex(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
