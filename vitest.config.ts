@@ -1,13 +1,13 @@
 /**
- * Two projects: `node` runs in plain Node, `worker` (`*.worker.test.ts`) inside workerd with the bindings of wrangler.toml. What needs
- * a running stack or a real engine lies under test/ and is listed in scripts/ci/parts.ts; its projects are named after its folders.
+ * Two projects: `node` runs in plain Node, `worker` (`*.worker.test.ts`) inside workerd with the bindings of wrangler.toml. What starts
+ * processes lies in folders of test/, each a project; what needs an engine is named `*.engine.test.ts`. scripts/ci/parts.ts says what runs where.
  */
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
-/** Folders of test/ whose tests bring up a stack or an engine of their own; `npm test` leaves most of them to CI. */
-const stackFolders = ["e2e", "chaos", "bench", "conformance", "integration"] as const;
+/** Folders of test/ whose tests start processes of their own, each a project, one file after another. */
+const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models"] as const;
 
 export default defineConfig({
   test: {
@@ -44,11 +44,12 @@ export default defineConfig({
           testTimeout: 20_000,
         },
       },
-      ...stackFolders.map((name) => ({
+      ...processFolders.map((name) => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
-          exclude: ["**/*.worker.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
+          ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -57,7 +58,7 @@ export default defineConfig({
       {
         test: {
           name: "engine",
-          include: ["{src,plugins,gpu-pool,scripts}/**/*.engine.test.ts"],
+          include: ["{src,plugins,gpu-pool,scripts,test}/**/*.engine.test.ts"],
           exclude: ["**/node_modules/**"],
           testTimeout: 120_000,
           hookTimeout: 300_000,

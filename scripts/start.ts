@@ -5,6 +5,7 @@ import { helloThrough } from "./lib/hello.ts";
 import { StackError } from "./lib/stack-error.ts";
 import { startStack } from "./lib/stack.ts";
 import type { Stack } from "./lib/stack.ts";
+import { welcome } from "./lib/welcome.ts";
 
 const help = `npm start: Edgeplane on this machine, with a pool of CPU instances that runs the models of examples/.
 
@@ -51,7 +52,7 @@ try {
     ...(models === undefined ? {} : { models }),
   });
   const output = await helloThrough(stack);
-  console.log(welcome(stack, output, (performance.now() - startedAt) / 1000));
+  console.log(welcome(stack, output, (performance.now() - startedAt) / 1000, devFile));
   const { url, apiKey, adminKey, poolToken, kafka } = stack;
   writeFileSync(devFile, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
 } catch (error) {
@@ -61,16 +62,4 @@ try {
   );
   await stack?.stop();
   process.exit(1);
-}
-
-function welcome({ url, apiKey }: Stack, output: string, seconds: number): string {
-  return `
-  A prediction went through everything: ${output}
-  Edgeplane is up on ${url} after ${seconds.toFixed(1)} s. Try:
-
-  curl -s ${url}/v1/models/local/hello-world/predictions \\
-    -H 'Authorization: Bearer ${apiKey}' -H 'Content-Type: application/json' -H 'Prefer: wait' \\
-    -d '{"input":{"text":"edge"}}'
-
-  Keys: ${devFile} · Ctrl-C stops it.`;
 }

@@ -21,7 +21,11 @@ export type Edge = {
   killWorkerd(): void;
 };
 
-export function createEdge(options: EdgeOptions, say: Say, onProcess: (name: string, pid: number) => void): Edge {
+export function createEdge(
+  options: Promise<EdgeOptions>,
+  say: Say,
+  onProcess: (name: string, pid: number) => void,
+): Edge {
   let workerd: ProcessRef | null = null;
   let isUp = false;
   const firstReady = Promise.withResolvers<void>();
@@ -48,7 +52,8 @@ export function createEdge(options: EdgeOptions, say: Say, onProcess: (name: str
     });
     child.once("spawn", () => {
       if (child.pid !== undefined) onProcess("edge", child.pid);
-      child.send(options);
+      // The process loads Miniflare while the Worker is still being bundled.
+      options.then((ready) => child.send(ready), firstReady.reject);
     });
     return child;
   }

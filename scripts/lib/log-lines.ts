@@ -1,6 +1,7 @@
 /** Output of the stack's processes, line by line, with the name of whoever said it. */
 import type { Readable } from "node:stream";
 import { createInterface } from "node:readline";
+import * as z from "zod";
 
 export type Say = (line: string) => void;
 
@@ -13,11 +14,32 @@ export function prefixLines(name: string, stream: Readable | null, say: Say): vo
   });
 }
 
-/** workerd tells of a blocked connection in three lines of internals; one will do. Null: not worth a line. */
-function terseLine(line: string): string | null {
+/** Fields of a structured line that say nothing on this machine. */
+const silentFields = new Set(["level", "time", "msg", "pool", "pid", "hostname"]);
+const levels: Record<number, string> = { 40: "warning: ", 50: "error: ", 60: "fatal: " };
+const StructuredSchema = z.looseObject({ level: z.number(), msg: z.string() });
+
+/** The line as it is worth reading, or null when it isn't. */
+export function terseLine(line: string): string | null {
+  // workerd tells of a blocked connection in three lines of internals; one will do.
   if (line.trim() === "" || line.startsWith("stack: ")) return null;
-  const blocked = /connecting to (\S+) is not allowed/.exec(line);
-  return blocked === null
-    ? line
-    : `blocked: ${blocked[1] ?? "an address"} is not a public address (EDGEPLANE_ALLOW_LOOPBACK=1 allows loopback)`;
+  // An alarm that was set anew while its handler ran; workerd marks it as nothing to worry about.
+  if (line.startsWith("NOSENTRY SQLite alarm handler canceled")) return null;
+  const blocked = /connecting to (\S+) is not allowed/.exec(line)?.[1];
+  if (blocked !== undefined) {
+    return `blocked: ${blocked} is not a public address (EDGEPLANE_ALLOW_LOOPBACK=1 allows loopback)`;
+  }
+  return line.startsWith("{") ? readStructured(line) : line;
+}
+
+function readStructured(line: string): string {
+  try {
+    const fields = StructuredSchema.parse(JSON.parse(line));
+    const details = Object.entries(fields)
+      .filter(([key]) => !silentFields.has(key))
+      .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+    return `${levels[fields.level] ?? ""}${[fields.msg, ...details].join(" ")}`;
+  } catch {
+    return line;
+  }
 }

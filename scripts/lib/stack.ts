@@ -7,13 +7,14 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createEdge } from "./edge.ts";
+import type { EdgeOptions } from "./edge-options.ts";
 import { ensureCredentials } from "./local-accounts.ts";
 import type { Say } from "./log-lines.ts";
 import { createPool } from "./pool.ts";
 import { ensureFolder, findPython, freePort } from "./preflight.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
+import type { Secrets } from "./secrets.ts";
 import { takeLock } from "./stack-lock.ts";
-import { bundleWorker, readMigrations } from "./worker-bundle.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -72,26 +73,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const url = `http://127.0.0.1:${port}`;
     const secrets = loadSecrets(stateDir);
     const kafka = { url: `${url}/kafka`, username: secrets.kafkaUsername, password: secrets.kafkaPassword };
-    const edge = createEdge(
-      {
-        type: "start",
-        worker: await bundleWorker(join(root, "wrangler.toml")),
-        migrations: readMigrations(join(root, "src/registry/migrations")),
-        port,
-        statePath: join(stateDir, "edge"),
-        bindings: {
-          ...localVars,
-          EDGEPLANE_SECRET: secrets.edgeplaneSecret,
-          ADMIN_KEY: secrets.adminKey,
-          KAFKA_USERS: JSON.stringify([kafkaUser(kafka)]),
-          ...(options.allowLoopback === true ? { ALLOW_LOOPBACK_TARGETS: "1" } : {}),
-          ...options.vars,
-        },
-        allowLoopback: options.allowLoopback ?? false,
-      },
-      say,
-      lock.add,
-    );
+    const edge = createEdge(edgeOptions(options, secrets, port, stateDir), say, lock.add);
     try {
       await edge.start();
       const credentials = await ensureCredentials(url, secrets);
@@ -141,7 +123,32 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-/** The development user may produce to, consume from and create any topic. */
-function kafkaUser(kafka: { username: string; password: string }) {
-  return { username: kafka.username, password: kafka.password, produce: ["*"], consume: ["*"], create: true };
+/** The Worker and all that the edge process needs to run it. */
+async function edgeOptions(
+  options: StackOptions,
+  secrets: Secrets,
+  port: number,
+  stateDir: string,
+): Promise<EdgeOptions> {
+  // wrangler takes a second to load; the edge process loads Miniflare meanwhile.
+  const { bundleWorker, readMigrations } = await import("./worker-bundle.ts");
+  // The development user may produce to, consume from and create any topic.
+  const user = { username: secrets.kafkaUsername, password: secrets.kafkaPassword };
+  const kafkaUsers = [{ ...user, produce: ["*"], consume: ["*"], create: true }];
+  return {
+    type: "start",
+    worker: await bundleWorker(join(root, "wrangler.toml")),
+    migrations: readMigrations(join(root, "src/registry/migrations")),
+    port,
+    statePath: join(stateDir, "edge"),
+    bindings: {
+      ...localVars,
+      EDGEPLANE_SECRET: secrets.edgeplaneSecret,
+      ADMIN_KEY: secrets.adminKey,
+      KAFKA_USERS: JSON.stringify(kafkaUsers),
+      ...(options.allowLoopback === true ? { ALLOW_LOOPBACK_TARGETS: "1" } : {}),
+      ...options.vars,
+    },
+    allowLoopback: options.allowLoopback ?? false,
+  };
 }
