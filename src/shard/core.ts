@@ -24,6 +24,7 @@ import {
   tailFrames,
 } from "./progress.ts";
 import type { Progress } from "./progress.ts";
+import { createRecent } from "./recent.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
@@ -38,6 +39,9 @@ const BATCH_ROWS = 500;
 /** Input bytes after which a claim's reply answers `later`. */
 const MAX_REPLY_CHARS = 4 * 1024 * 1024;
 
+/** Finished predictions with more output and logs than this are read again rather than remembered. */
+const MAX_KEPT_CHARS = 4096;
+
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string };
 
 /** Claims whose lease is to be judged, by pool session. */
@@ -47,8 +51,7 @@ export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
   readonly #deps: CoreDeps;
-  /** Running predictions with frames that are not stored, or that somebody reads. */
-  readonly #running = new Map<string, Progress>();
+  readonly #recent = createRecent();
   #earliestWake: number | null = null;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
@@ -60,13 +63,13 @@ export class ShardCore {
 
   /** Accepts a prediction, idempotently by id. Null: the id is there with another payload or of another account. */
   submit(submission: Submission): { created: boolean; row: Row } | null {
-    const known = this.store.get(submission.id);
-    if (known !== null) {
-      const same = known.accountId === submission.accountId && known.payloadHash === submission.payloadHash;
+    const row = newRow(submission, this.#deps.now(), this.#deps.rules);
+    if (!this.store.insert(row)) {
+      const known = this.#load(row.id)?.row;
+      const same = known?.accountId === row.accountId && known.payloadHash === row.payloadHash;
       return same ? { created: false, row: known } : null;
     }
-    const row = newRow(submission, this.#deps.now(), this.#deps.rules);
-    this.store.insert(row);
+    this.#recent.keep(progressOf(row, this.store));
     this.#noteWake(row);
     this.outgoing.hand(row, false);
     this.outgoing.feed(row);
@@ -148,7 +151,7 @@ export class ShardCore {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
     const checks: LeaseChecks = new Map();
-    for (const { id } of due) {
+    for (const id of due) {
       const progress = this.#load(id);
       if (progress !== null) this.#wakeOne(progress, now, checks);
     }
@@ -175,16 +178,16 @@ export class ShardCore {
   /** Stores frames that waited for their time. */
   flush(): void {
     const now = this.#deps.now();
-    for (const progress of this.#running.values()) {
-      if (progress.frames.length > 0 && now >= progress.storedAt + this.#deps.rules.flushMs) this.#save(progress, []);
+    for (const progress of [...this.#recent.unstored()]) {
+      if (now >= progress.storedAt + this.#deps.rules.flushMs) this.#save(progress, []);
     }
   }
 
   /** When `flush` has something to do next; null: nothing waits. */
   nextFlushAt(): number | null {
     let next: number | null = null;
-    for (const { frames, storedAt } of this.#running.values()) {
-      if (frames.length > 0) next = Math.min(next ?? Infinity, storedAt + this.#deps.rules.flushMs);
+    for (const { storedAt } of this.#recent.unstored()) {
+      next = Math.min(next ?? Infinity, storedAt + this.#deps.rules.flushMs);
     }
     return next;
   }
@@ -278,14 +281,14 @@ export class ShardCore {
     const { row } = progress;
     const { retentionMs, keyMemoryMs } = this.#deps.rules;
     const forget = !row.fixed.keyed || (row.completedAt !== null && now >= row.completedAt + retentionMs + keyMemoryMs);
+    this.#recent.forget(row.id);
     if (forget) {
       this.store.remove(row.id);
       return;
     }
     machine.purge(row);
-    this.store.removeFrames(row.id);
     row.wakeAt = machine.dueAt(row, this.#deps.rules);
-    this.store.update(row, true);
+    this.store.purge(row);
   }
 
   #fail(id: string, error: PredictionError): void {
@@ -295,10 +298,13 @@ export class ShardCore {
   }
 
   #load(id: string): Progress | null {
-    const running = this.#running.get(id);
-    if (running !== undefined) return running;
+    const known = this.#recent.get(id);
+    if (known !== undefined) return known;
     const row = this.store.get(id);
-    return row === null ? null : progressOf(row, this.store);
+    if (row === null) return null;
+    const progress = progressOf(row, this.store);
+    this.#recent.keep(progress);
+    return progress;
   }
 
   #show(progress: Progress): PredictionSnapshot {
@@ -308,7 +314,7 @@ export class ShardCore {
 
   /** Keeps unstored frames in memory until `flush`. */
   #keep(progress: Progress, frames: readonly StreamFrame[]): void {
-    this.#running.set(progress.row.id, progress);
+    this.#recent.keep(progress);
     if (this.#deps.now() >= progress.storedAt + this.#deps.rules.flushMs) this.#save(progress, [], false, frames);
     else this.onChange(progress.row.id, frames);
   }
@@ -328,26 +334,35 @@ export class ShardCore {
       }
       if (progress.frames.some((frame) => frame.type === "log")) this.#notify(progress, "logs");
     }
+    if (progress.frames.length > 0) progress.storedAt = now;
     progress.frames = [];
     progress.storedSeq = row.nextSeq;
-    progress.storedAt = now;
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
     const due = machine.dueAt(row, this.#deps.rules);
     const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
     if (wakeChanged) row.wakeAt = due;
-    this.store.update(row, wakeChanged);
+    const writtenChars = this.#update(row, wakeChanged);
     this.#noteWake(row);
-    if (finished) this.#running.delete(row.id);
+    if (writtenChars > MAX_KEPT_CHARS) this.#recent.forget(row.id);
     for (const effect of effects) this.#effect(progress, effect);
     const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
     const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];
     this.onChange(row.id, [...began, ...fresh, ...ended]);
   }
 
+  /** What is remembered must be what is stored. */
+  #update(row: Row, wakeChanged: boolean): number {
+    try {
+      return this.store.update(row, wakeChanged);
+    } catch (error) {
+      this.#recent.forget(row.id);
+      throw error;
+    }
+  }
+
   #effect(progress: Progress, effect: Effect): void {
     const { row } = progress;
     if (effect.type === "hand") {
-      this.#running.delete(row.id);
       this.outgoing.hand(row, effect.front);
     } else if (effect.type === "withdraw") this.outgoing.withdraw(row);
     else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);

@@ -13,10 +13,11 @@ import { createCourier } from "./courier.ts";
 const BATCH_ENTRIES = 500;
 /** How old a lane's stats may be for a place that is shown. */
 const STATS_MAX_AGE_MS = 1000;
-/** A claimed job frees room in its lane's window; while nothing waits there the news can wait for company. */
-const CLAIM_NEWS_DELAY_MS = 50;
-/** How long the index's feed gathers entries while the shard is busy. */
-const FEED_DELAY_MS = 50;
+/** News that nobody waits for wait for company: claims while the lane is empty, newcomers while it is not. */
+const PATIENT_NEWS_MS = 50;
+/** How long the index's feed gathers entries: alone, and while the shard is busy. */
+const FEED_DELAY_MS = 20;
+const BUSY_FEED_DELAY_MS = 250;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 
@@ -26,6 +27,7 @@ export function createDispatch(env: Env, core: ShardCore) {
   const { outgoing, store } = core;
   const views = new Map<string, LaneView>();
   let inFlight = 0;
+  let lastFeed = 0;
 
   const lanes = createCourier(
     () => new Set([...nonEmpty(outgoing.hands), ...outgoing.withdrawals.keys(), ...outgoing.claims.keys()]),
@@ -68,9 +70,9 @@ export function createDispatch(env: Env, core: ShardCore) {
 
   async function exchange(lane: string): Promise<void> {
     const view = views.get(lane);
-    const hands = outgoing.hands.get(lane);
-    const urgent = (hands?.size ?? 0) > 0 || outgoing.withdrawals.has(lane) || (view !== undefined && isBackedUp(view));
-    if (!urgent) await sleep(CLAIM_NEWS_DELAY_MS);
+    const backedUp = view !== undefined && isBackedUp(view);
+    const hands = outgoing.hands.get(lane)?.size ?? 0;
+    if (backedUp ? hands > 0 && !outgoing.claims.has(lane) : hands === 0) await sleep(PATIENT_NEWS_MS);
     const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
     for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
     const withdrawn = take(outgoing.withdrawals, lane);
@@ -93,8 +95,9 @@ export function createDispatch(env: Env, core: ShardCore) {
   }
 
   async function feed(account: string): Promise<void> {
-    await sleep(FEED_DELAY_MS);
+    await sleep(lastFeed > 1 ? BUSY_FEED_DELAY_MS : FEED_DELAY_MS);
     const entries = take(outgoing.feeds, account);
+    lastFeed = entries.length;
     try {
       await env.INDEX.getByName(account).feed(entries);
       outgoing.acknowledgeFeed(entries);

@@ -1,91 +1,47 @@
-/** The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender. */
+/**
+ * The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender.
+ *
+ * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as parsing a
+ * small object, and a prediction is read or written three times in its life.
+ */
 import type { Json } from "../contract/prediction.ts";
-import { states } from "./row.ts";
-import type { Fixed, Row, State } from "./row.ts";
+import { isFinished, states } from "./row.ts";
+import type { Row, State } from "./row.ts";
 import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 import type { StreamFrame } from "./types.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
 
-/** The columns of `prediction` in the order in which they are written. */
-const columns = [
-  "id",
-  "account_id",
-  "fixed",
-  "payload_hash",
-  "input",
-  "input_blob",
-  "state",
-  "created_at",
-  "started_at",
-  "completed_at",
-  "start_by",
-  "end_by",
-  "end_as",
-  "attempt",
-  "losses",
-  "token",
-  "session",
-  "next_seq",
-  "chunks",
-  "skip",
-  "last_frame",
-  "shown",
-  "output",
-  "output_blob",
-  "error",
-  "logs",
-  "metrics",
-  "hand_at",
-  "hands",
-  "check_at",
-  "fed",
-  "wake_at",
-] as const;
-type Column = (typeof columns)[number];
+/** What acceptance fixes. */
+type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
+/** What changes, but for output and logs: those are written once, at the end. */
+type Changing = Omit<Row, keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs">;
 
-/** What acceptance fixes and no update touches. */
-const immutable: ReadonlySet<Column> = new Set<Column>([
-  "id",
-  "account_id",
-  "fixed",
-  "payload_hash",
-  "created_at",
-  "start_by",
-  "end_by",
-  "end_as",
-]);
-const mutable = columns.filter((column) => !immutable.has(column));
+const schema = [
+  `CREATE TABLE IF NOT EXISTS prediction (
+     id TEXT PRIMARY KEY, state TEXT NOT NULL, hands INTEGER NOT NULL, fed INTEGER NOT NULL, wake_at INTEGER,
+     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT
+   ) WITHOUT ROWID`,
+  "CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL",
+  "CREATE TABLE IF NOT EXISTS frame (id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)) WITHOUT ROWID",
+  `CREATE TABLE IF NOT EXISTS webhook_outbox (
+     created_at INTEGER NOT NULL, webhook_id TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (created_at, webhook_id)
+   ) WITHOUT ROWID`,
+];
 
-const schema = `
-CREATE TABLE IF NOT EXISTS prediction (
-  id TEXT PRIMARY KEY, account_id TEXT NOT NULL, fixed TEXT NOT NULL, payload_hash TEXT NOT NULL,
-  input TEXT, input_blob TEXT, state TEXT NOT NULL,
-  created_at INTEGER NOT NULL, started_at INTEGER, completed_at INTEGER,
-  start_by INTEGER NOT NULL, end_by INTEGER NOT NULL, end_as TEXT NOT NULL,
-  attempt INTEGER NOT NULL, losses INTEGER NOT NULL, token TEXT, session TEXT, next_seq INTEGER NOT NULL,
-  chunks INTEGER NOT NULL, skip INTEGER NOT NULL, last_frame INTEGER NOT NULL, shown INTEGER NOT NULL,
-  output TEXT, output_blob TEXT, error TEXT, logs TEXT NOT NULL, metrics TEXT NOT NULL,
-  hand_at INTEGER, hands INTEGER NOT NULL, check_at INTEGER, fed INTEGER NOT NULL, wake_at INTEGER
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS frame (
-  id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS webhook_outbox (
-  created_at INTEGER NOT NULL, webhook_id TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (created_at, webhook_id)
-) WITHOUT ROWID;
-`;
-
-const insertQuery = `INSERT INTO prediction (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`;
-const updateQuery = `UPDATE prediction SET ${mutable.map((column) => `${column} = ?`).join(", ")} WHERE id = ?`;
-/** The same without the indexed column, so that SQLite leaves the index alone. */
-const quiet = mutable.filter((column) => column !== "wake_at");
-const quietUpdateQuery = `UPDATE prediction SET ${quiet.map((column) => `${column} = ?`).join(", ")} WHERE id = ?`;
+const insertQuery =
+  "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
+/** Without the indexed column, so that SQLite leaves the index alone. */
+const quietQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ? WHERE id = ?";
+const wakeQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ? WHERE id = ?";
+const finishQuery =
+  "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ?, output = ?, logs = ? WHERE id = ?";
+const purgeQuery =
+  "UPDATE prediction SET changing = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
 
 export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
-  for (const statement of schema.split(";")) if (statement.trim() !== "") sql(statement);
+  for (const statement of schema) sql(statement);
 
   return {
     get(id: string): Row | null {
@@ -93,34 +49,61 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : rowFrom(row);
     },
 
-    insert(row: Row): void {
-      const values = valuesOf(row);
-      sql(insertQuery, ...columns.map((column) => values[column]));
+    /** False when the id is there already. */
+    insert(row: Row): boolean {
+      const fed = row.fed ? 1 : 0;
+      const stored = sql(
+        insertQuery,
+        row.id,
+        row.state,
+        row.hands,
+        fed,
+        row.wakeAt,
+        changingOf(row),
+        acceptedOf(row),
+        textOf(row.input),
+      );
+      return stored.length > 0;
     },
 
-    /** `wakeChanged` false spares the index. */
-    update(row: Row, wakeChanged: boolean): void {
-      const values = valuesOf(row);
-      const names = wakeChanged ? mutable : quiet;
-      sql(wakeChanged ? updateQuery : quietUpdateQuery, ...names.map((column) => values[column]), row.id);
+    /** `wakeChanged` false spares the index. Returns how many characters of output and logs were written. */
+    update(row: Row, wakeChanged: boolean): number {
+      const base = [row.state, row.hands, row.fed ? 1 : 0, changingOf(row)];
+      if (isFinished(row.state)) {
+        const output = textOf(row.output);
+        sql(finishQuery, ...base, row.wakeAt, output, row.logs, row.id);
+        return (output?.length ?? 0) + row.logs.length;
+      }
+      if (wakeChanged) sql(wakeQuery, ...base, row.wakeAt, row.id);
+      else sql(quietQuery, ...base, row.id);
+      return 0;
+    },
+
+    /** The data goes; what remembers the client's key stays. */
+    purge(row: Row): void {
+      sql(purgeQuery, changingOf(row), row.wakeAt, row.id);
+      this.removeFrames(row.id);
     },
 
     remove(id: string): void {
       sql("DELETE FROM prediction WHERE id = ?", id);
-      sql("DELETE FROM frame WHERE id = ?", id);
+      this.removeFrames(id);
     },
 
-    /** Rows on which something is due at `now`, the most overdue first. */
-    due(now: number, limit: number): Row[] {
-      return sql("SELECT * FROM prediction WHERE wake_at <= ? ORDER BY wake_at LIMIT ?", now, limit).map(rowFrom);
+    /** Ids of rows on which something is due at `now`, the most overdue first. */
+    due(now: number, limit: number): string[] {
+      return sql("SELECT id FROM prediction WHERE wake_at <= ? ORDER BY wake_at LIMIT ?", now, limit).map(({ id }) =>
+        text(id ?? null),
+      );
     },
 
     nextWakeAt(): number | null {
       const [row] = sql("SELECT MIN(wake_at) AS at FROM prediction WHERE wake_at IS NOT NULL");
-      return numberOrNull(row?.["at"]);
+      const at = row?.["at"] ?? null;
+      return at === null ? null : Number(at);
     },
 
-    /** Waiting rows that no sweep has handed on yet, and finished ones that the index has not acknowledged. */
+    /** Waiting rows that no sweep has handed on yet, and those that the index has not acknowledged. */
     unconfirmed(before: number, limit: number): Row[] {
       return sql(
         `SELECT * FROM prediction WHERE wake_at < ? AND ((state = 'waiting' AND hands = 0) OR fed = 0) ORDER BY wake_at LIMIT ?`,
@@ -166,79 +149,47 @@ export function createStore(sql: Sql) {
   };
 }
 
-function valuesOf(row: Row): Record<Column, SqlValue> {
-  return {
-    id: row.id,
-    account_id: row.accountId,
-    fixed: JSON.stringify(row.fixed),
-    payload_hash: row.payloadHash,
-    input: textOf(row.input),
-    input_blob: row.inputBlob,
-    state: row.state,
-    created_at: row.createdAt,
-    started_at: row.startedAt,
-    completed_at: row.completedAt,
-    start_by: row.startBy,
-    end_by: row.endBy,
-    end_as: row.endAs,
+function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {
+  return JSON.stringify({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs } satisfies Accepted);
+}
+
+function changingOf(row: Row): string {
+  return JSON.stringify({
+    inputBlob: row.inputBlob,
+    startedAt: row.startedAt,
+    completedAt: row.completedAt,
     attempt: row.attempt,
     losses: row.losses,
     token: row.token,
     session: row.session,
-    next_seq: row.nextSeq,
+    nextSeq: row.nextSeq,
     chunks: row.chunks,
     skip: row.skip,
-    last_frame: row.lastFrame,
-    shown: row.shown ? 1 : 0,
-    output: textOf(row.output),
-    output_blob: row.outputBlob,
-    error: textOf(row.error),
-    logs: row.logs,
-    metrics: JSON.stringify(row.metrics),
-    hand_at: row.handAt,
-    hands: row.hands,
-    check_at: row.checkAt,
-    fed: row.fed ? 1 : 0,
-    wake_at: row.wakeAt,
-  };
+    lastFrame: row.lastFrame,
+    shown: row.shown,
+    outputBlob: row.outputBlob,
+    error: row.error,
+    metrics: row.metrics,
+    handAt: row.handAt,
+    checkAt: row.checkAt,
+  } satisfies Changing);
 }
 
-/** Rows are written by `valuesOf` alone, so that what is read back needs no second check of its shape. */
+/** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {
-  const value = (column: Column): SqlValue => stored[column] ?? null;
+  const column = (name: string): SqlValue => stored[name] ?? null;
+  const wakeAt = column("wake_at");
   return {
-    id: text(value("id")),
-    accountId: text(value("account_id")),
-    fixed: JSON.parse(text(value("fixed"))) as Fixed,
-    payloadHash: text(value("payload_hash")),
-    input: parse<Json>(value("input")),
-    inputBlob: textOrNull(value("input_blob")),
-    state: stateFrom(value("state")),
-    createdAt: Number(value("created_at")),
-    startedAt: numberOrNull(value("started_at")),
-    completedAt: numberOrNull(value("completed_at")),
-    startBy: Number(value("start_by")),
-    endBy: Number(value("end_by")),
-    endAs: value("end_as") === "canceled" ? "canceled" : "failed",
-    attempt: Number(value("attempt")),
-    losses: Number(value("losses")),
-    token: textOrNull(value("token")),
-    session: textOrNull(value("session")),
-    nextSeq: Number(value("next_seq")),
-    chunks: Number(value("chunks")),
-    skip: Number(value("skip")),
-    lastFrame: Number(value("last_frame")),
-    shown: value("shown") === 1,
-    output: parse<Json>(value("output")),
-    outputBlob: textOrNull(value("output_blob")),
-    error: parse<Row["error"]>(value("error")),
-    logs: text(value("logs")),
-    metrics: JSON.parse(text(value("metrics"))) as Row["metrics"],
-    handAt: numberOrNull(value("hand_at")),
-    hands: Number(value("hands")),
-    checkAt: numberOrNull(value("check_at")),
-    fed: value("fed") === 1,
-    wakeAt: numberOrNull(value("wake_at")),
+    ...(JSON.parse(text(column("accepted"))) as Accepted),
+    ...(JSON.parse(text(column("changing"))) as Changing),
+    id: text(column("id")),
+    state: stateFrom(column("state")),
+    hands: Number(column("hands")),
+    fed: column("fed") === 1,
+    wakeAt: wakeAt === null ? null : Number(wakeAt),
+    input: parse<Json>(column("input")),
+    output: parse<Json>(column("output")),
+    logs: text(column("logs")),
   };
 }
 
@@ -252,18 +203,10 @@ function parse<T>(value: SqlValue): T | null {
   return value === null ? null : (JSON.parse(String(value)) as T);
 }
 
-function textOf(value: unknown): string | null {
+function textOf(value: Json): string | null {
   return value === null ? null : JSON.stringify(value);
 }
 
 function text(value: SqlValue): string {
   return value === null ? "" : String(value);
-}
-
-function textOrNull(value: SqlValue): string | null {
-  return value === null ? null : String(value);
-}
-
-function numberOrNull(value: SqlValue | undefined): number | null {
-  return value === null || value === undefined ? null : Number(value);
 }
