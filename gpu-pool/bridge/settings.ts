@@ -21,7 +21,11 @@ export type KafkaUser = z.infer<typeof UserSchema>;
 const TokenSchema = z.strictObject({
   token: z.string().min(16, "at least 16 characters").max(1024),
   /** Every key of every command must begin with it. */
-  keyPrefix: z.string().max(256).default(""),
+  keyPrefix: z
+    .string()
+    .max(256)
+    .regex(/^[^*?[\]\\^]*$/, "no *, ?, [, ], ^ or backslash: they are wildcards in patterns")
+    .default(""),
   readOnly: z.boolean().default(false),
 });
 export type RedisToken = z.infer<typeof TokenSchema>;
@@ -182,21 +186,24 @@ async function readSettingsFile(file: string): Promise<Record<string, unknown>> 
 
 function convert(entry: Variable, text: string): unknown {
   switch (entry.kind) {
-    case "text":
-      return text;
     case "number":
       return Number(text);
     case "boolean":
-      if (text === "true" || text === "false") return text === "true";
-      throw new SettingsError(`${entry.name} must be true or false.`);
+      return text === "true" ? true : text === "false" ? false : text;
     case "list":
       return text.split(",").map((part) => part.trim());
     case "json":
-      try {
-        return JSON.parse(text);
-      } catch {
-        throw new SettingsError(`${entry.name} must be JSON: ${entry.help}`);
-      }
+      return parseVariable(entry, text);
+    default:
+      return text;
+  }
+}
+
+function parseVariable(entry: Variable, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SettingsError(`${entry.name} must be JSON: ${entry.help}`);
   }
 }
 

@@ -8,6 +8,8 @@ import { translateError } from "./errors.ts";
 
 const TOPIC_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/;
 const MISSING_CACHE_MS = 1000;
+const LOOK_UP_RETRIES = 6;
+const LOOK_UP_PAUSE_MS = 50;
 
 export type ClientSettings = Pick<KafkaSettings, "brokers" | "clientId" | "tls" | "sasl">;
 export type TopicInfo = { name: string; id: string; leaders: readonly number[] };
@@ -86,6 +88,16 @@ export class Cluster {
     return created;
   }
 
+  /** Throws `topic_not_found` unless every topic has its partition. */
+  async checkPartitions(partitions: readonly { topic: string; partition: number }[]): Promise<void> {
+    for (const { topic, partition } of partitions) {
+      const { leaders } = await this.topic(topic);
+      if (partition < leaders.length) continue;
+      const known = `the topic "${topic}" has the partitions 0 to ${leaders.length - 1}`;
+      throw new EdgeplaneError("topic_not_found", `There is no partition ${partition}: ${known}.`);
+    }
+  }
+
   /** All topics that are not the cluster's own, with their number of partitions. */
   async topics(): Promise<Map<string, number>> {
     try {
@@ -117,15 +129,23 @@ export class Cluster {
   async #lookUp(name: string, fresh = false): Promise<TopicInfo | null> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const metadata = await this.admin.metadata({ topics: [name], ...(fresh ? { forceUpdate: true } : {}) });
+        const metadata = await this.admin.metadata({
+          topics: [name],
+          retries: 0,
+          ...(fresh ? { forceUpdate: true } : {}),
+        });
         const topic = metadata.topics.get(name);
         if (topic === undefined) return null;
         return { name, id: topic.id, leaders: topic.partitions.map((partition) => partition.leader) };
       } catch (error) {
         const failure = translateError(error, `topic "${name}"`);
-        if (failure.code !== "topic_not_found") throw failure;
-        if (!fresh || attempt === 10) return null;
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        const missing = failure.code === "topic_not_found";
+        if (missing && !fresh) return null;
+        if (attempt === LOOK_UP_RETRIES || !(missing || failure.code === "unavailable")) {
+          if (missing) return null;
+          throw failure;
+        }
+        await new Promise((resolve) => setTimeout(resolve, LOOK_UP_PAUSE_MS * (attempt + 1)));
       }
     }
   }

@@ -19,7 +19,7 @@ import {
 } from "./requests.ts";
 
 const DEFAULT_WAIT_MS = 1000;
-const NAME_PATTERN = /^[^\u0000-\u001f]{1,200}$/;
+const NAME_PATTERN = /^\P{Cc}{1,200}$/u;
 const done = { result: "Success", status: 200 };
 
 type Handler = (request: Request, user: KafkaUser) => Promise<Omit<Reply, "operation">>;
@@ -123,7 +123,7 @@ export class KafkaDoor {
     const records = produceRequest(request);
     for (const topic of new Set(records.map((record) => record.topic))) demand(user.produce, topic, user, "produce to");
     const body = await this.#producer.produce(records);
-    return { status: 200, body: request.segments.length > 1 ? body[0] : body };
+    return { status: 200, body: request.segments.length > 2 ? body[0] : body };
   }
 
   async #consume(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
@@ -145,7 +145,9 @@ export class KafkaDoor {
     const name = this.#instanceName(request, user);
     const offsets = commitRequest(request);
     for (const { topic } of offsets ?? []) demand(user.consume, topic, user, "commit");
-    await this.#instances.find(name).commit(offsets);
+    const instance = this.#instances.find(name);
+    await this.cluster.checkPartitions(offsets ?? []);
+    await instance.commit(offsets);
     return { status: 200, body: done };
   }
 
@@ -184,8 +186,8 @@ export class KafkaDoor {
 
   async #consumers(user: KafkaUser): Promise<Omit<Reply, "operation">> {
     const groups = new Map<string, { name: string; topics: { topic: string; partitions: number[] }[] }[]>();
-    for (const { name, assignments } of this.#instances.all) {
-      if (name.username !== user.username) continue;
+    for (const { name, joined, assignments } of this.#instances.all) {
+      if (name.username !== user.username || !joined) continue;
       groups.set(name.group, [...(groups.get(name.group) ?? []), { name: name.instance, topics: assignments }]);
     }
     return { status: 200, body: [...groups].map(([name, instances]) => ({ name, instances })) };

@@ -7,7 +7,8 @@ import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { clientOptions } from "./cluster.ts";
 import type { Cluster } from "./cluster.ts";
 import { GroupMember } from "./member.ts";
-import type { TakeLimits, TopicPartitionOffset } from "./member.ts";
+import type { TakeLimits } from "./member.ts";
+import type { TopicPartitionOffset } from "./places.ts";
 import type { RestRecord } from "./records.ts";
 import type { ConsumeHeaders } from "./requests.ts";
 
@@ -127,6 +128,11 @@ export class Instance {
 
   get topics(): readonly string[] {
     return this.#member.topics;
+  }
+
+  /** Whether it takes part in its group. */
+  get joined(): boolean {
+    return this.#member.settled;
   }
 
   get assignments(): { topic: string; partitions: number[] }[] {

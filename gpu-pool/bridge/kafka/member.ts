@@ -5,22 +5,21 @@
  * idle → joining → ready ⇄ rebalancing → closed; a failed join or a lost membership leads back to idle, and the next `take` joins again.
  * Positions of partitions that leave are dropped with what was buffered; those that come start at the group's committed offset.
  */
-import { Consumer, findErrorBy, ListOffsetTimestamps } from "@platformatic/kafka";
+import { Consumer, ListOffsetTimestamps } from "@platformatic/kafka";
 import type { BaseOptions, ClusterMetadata } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { rangeAssigner } from "./assigner.ts";
 import { translateError } from "./errors.ts";
-import { readFetch, recordBytes } from "./records.ts";
-import type { FetchedPartition, FetchRequestTopic, FetchResponse, RestRecord } from "./records.ts";
+import { readFetch, responseOf } from "./records.ts";
+import { keyOf, Places } from "./places.ts";
+import type { Place, TopicPartition, TopicPartitionOffset } from "./places.ts";
+import type { FetchedPartition, FetchRequestTopic, RestRecord } from "./records.ts";
 
 const FETCH_WAIT_MS = 2000;
 const RETRY_PAUSE_MS = 200;
 const OFFSET_OUT_OF_RANGE = 1;
 
 export type OffsetReset = "earliest" | "latest" | "none";
-export type TopicPartition = { topic: string; partition: number };
-export type TopicPartitionOffset = TopicPartition & { offset: number };
-
 export type MemberOptions = {
   client: BaseOptions;
   groupId: string;
@@ -37,12 +36,10 @@ export type MemberOptions = {
 
 export type TakeLimits = { room: number; maxBytes: number; waitMs: number; signal?: AbortSignal };
 
-type Place = TopicPartition & { position: bigint; buffer: RestRecord[]; delivered: bigint | null };
-
 export class GroupMember {
   readonly #options: MemberOptions;
   readonly #consumer: Consumer;
-  readonly #places = new Map<string, Place>();
+  readonly #places: Places;
   readonly #fetching = new Set<number>();
   readonly #wakers = new Set<() => void>();
   #topics: string[];
@@ -52,12 +49,13 @@ export class GroupMember {
   /** What went wrong with the last fetch; told when a `take` would end with nothing. */
   #trouble: EdgeplaneError | null = null;
   #layout: string | null = null;
+  #settled = false;
   #joins = 0;
-  #turn = 0;
 
   constructor(options: MemberOptions) {
     this.#options = options;
     this.#topics = [...options.topics];
+    this.#places = new Places(options.weightOf ?? (() => 1));
     this.#consumer = new Consumer({
       ...options.client,
       groupId: options.groupId,
@@ -80,17 +78,19 @@ export class GroupMember {
     return this.#topics;
   }
 
+  /** Whether it has been given its share, be that none, since it joined. */
+  get settled(): boolean {
+    return this.#settled;
+  }
+
   /** The partitions that it holds. */
   get assignments(): { topic: string; partitions: number[] }[] {
-    const byTopic = new Map<string, number[]>();
-    for (const { topic, partition } of this.#places.values())
-      byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition]);
-    return [...byTopic].map(([topic, partitions]) => ({ topic, partitions: partitions.toSorted((a, b) => a - b) }));
+    return this.#places.assignments;
   }
 
   /** Whether something was handed out that was not committed. */
   get hasUncommitted(): boolean {
-    return [...this.#places.values()].some((place) => place.delivered !== null);
+    return this.#places.uncommitted.length > 0;
   }
 
   /** Changes what it reads; the group is rebalanced when that differs from before. */
@@ -125,7 +125,7 @@ export class GroupMember {
         throw failure;
       }
       if (room > 0) {
-        const records = this.#drain(room, maxBytes);
+        const records = this.#places.drain(room, maxBytes);
         if (records.length > 0) return records;
       }
       const left = until - performance.now();
@@ -140,26 +140,13 @@ export class GroupMember {
 
   /** Takes back records that could not be handed over; the next `take` begins with them. */
   putBack(records: readonly RestRecord[]): void {
-    for (const record of records.toReversed()) {
-      const place = this.#places.get(keyOf(record));
-      const first = place?.buffer[0];
-      const fits =
-        place !== undefined &&
-        (first === undefined ? BigInt(record.offset) < place.position : record.offset < first.offset);
-      if (!fits) continue;
-      place.buffer.unshift(record);
-      place.delivered = BigInt(record.offset);
-    }
+    this.#places.putBack(records);
   }
 
   /** Commits these offsets as they are; without any, all that was handed out. */
   async commit(offsets?: readonly TopicPartitionOffset[]): Promise<void> {
-    const places = [...this.#places.values()];
-    const sent =
-      offsets ??
-      places.flatMap((place) => (place.delivered === null ? [] : [{ ...place, offset: Number(place.delivered) }]));
+    const sent = offsets ?? this.#places.uncommitted;
     if (sent.length === 0) return;
-    const before = new Map(places.map((place) => [place, place.delivered]));
     try {
       await this.#consumer.commit({
         offsets: sent.map(({ topic, partition, offset }) => ({
@@ -172,11 +159,7 @@ export class GroupMember {
     } catch (error) {
       throw translateError(error, `group "${this.#options.groupId}"`);
     }
-    for (const { topic, partition, offset } of sent) {
-      const place = this.#places.get(keyOf({ topic, partition }));
-      if (place !== undefined && before.get(place) === place.delivered && BigInt(offset) === place.delivered)
-        place.delivered = null;
-    }
+    this.#places.settle(sent);
   }
 
   /** Leaves the group; its partitions go to others. */
@@ -202,6 +185,7 @@ export class GroupMember {
   #fail(error: unknown): void {
     if (this.#state === "closed") return;
     this.#state = "idle";
+    this.#settled = false;
     this.#failure = translateError(error, `group "${this.#options.groupId}"`);
     this.#wake();
   }
@@ -215,20 +199,21 @@ export class GroupMember {
     const keys = new Set(
       assigned.flatMap(({ topic, partitions }) => partitions.map((partition) => keyOf({ topic, partition }))),
     );
-    for (const key of this.#places.keys()) if (!keys.has(key)) this.#places.delete(key);
+    this.#places.keepOnly(keys);
     const missing = assigned
       .map(({ topic, partitions }) => ({
         topic,
-        partitions: partitions.filter((partition) => !this.#places.has(keyOf({ topic, partition }))),
+        partitions: partitions.filter((partition) => this.#places.get({ topic, partition }) === undefined),
       }))
       .filter(({ partitions }) => partitions.length > 0);
     try {
       const found = missing.length === 0 ? [] : await this.#startingPoints(missing);
       if (join !== this.#joins || this.#isClosed()) return;
       for (const { topic, partition, position } of found) {
-        this.#places.set(keyOf({ topic, partition }), { topic, partition, position, buffer: [], delivered: null });
+        this.#places.add({ topic, partition }, position);
       }
       this.#state = "ready";
+      this.#settled = true;
       this.#wake();
     } catch (error) {
       if (join === this.#joins) this.#fail(error);
@@ -345,9 +330,8 @@ export class GroupMember {
   }
 
   #accept(fetched: FetchedPartition, asked: ReadonlyMap<string, bigint>): void {
-    const key = keyOf(fetched);
-    const place = this.#places.get(key);
-    if (place === undefined || place.position !== asked.get(key)) return;
+    const place = this.#places.get(fetched);
+    if (place === undefined || place.position !== asked.get(keyOf(fetched))) return;
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
       if (this.#options.offsetReset === "none") {
         const message = `Offset ${place.position} of ${place.topic} ${place.partition} is no longer there, and auto offset reset is none.`;
@@ -360,31 +344,6 @@ export class GroupMember {
     }
     place.buffer.push(...fetched.records);
     place.position = fetched.nextOffset;
-  }
-
-  #drain(room: number, maxBytes: number): RestRecord[] {
-    const waiting = [...this.#places.values()].filter((place) => place.buffer.length > 0);
-    const taken: RestRecord[] = [];
-    let bytes = 0;
-    const start = this.#turn++;
-    while (waiting.length > 0) {
-      const progress = taken.length;
-      for (let index = 0; index < waiting.length; index++) {
-        const place = waiting[(start + index) % waiting.length];
-        if (place === undefined) continue;
-        for (let quota = this.#options.weightOf?.(place.topic) ?? 1; quota > 0; quota--) {
-          const record = place.buffer[0];
-          if (record === undefined) break;
-          bytes += recordBytes(record);
-          if (taken.length >= room || (taken.length > 0 && bytes > maxBytes)) return taken;
-          place.buffer.shift();
-          place.delivered = BigInt(record.offset) + 1n;
-          taken.push(record);
-        }
-      }
-      if (taken.length === progress) break;
-    }
-    return taken;
   }
 
   async #wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
@@ -404,35 +363,4 @@ export class GroupMember {
   #wake(): void {
     for (const waker of this.#wakers) waker();
   }
-}
-
-/** A fetch that fails for one partition throws, yet carries the others' records: they are used. */
-function responseOf(error: unknown): FetchResponse {
-  const found = error instanceof Error ? findResponse(error, 0) : undefined;
-  if (found === undefined) throw error;
-  return found;
-}
-
-function findResponse(error: Error, depth: number): FetchResponse | undefined {
-  const response: unknown = "response" in error ? error.response : undefined;
-  if (
-    isFetchResponse(response) &&
-    response.errorCode === 0 &&
-    findErrorBy(error, "apiId", "OFFSET_OUT_OF_RANGE") !== null
-  )
-    return response;
-  if (!(error instanceof AggregateError) || depth > 3) return undefined;
-  for (const inner of error.errors) {
-    const found = inner instanceof Error ? findResponse(inner, depth + 1) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-function isFetchResponse(value: unknown): value is FetchResponse {
-  return typeof value === "object" && value !== null && "responses" in value && "errorCode" in value;
-}
-
-function keyOf(place: TopicPartition): string {
-  return `${place.topic}\n${place.partition}`;
 }

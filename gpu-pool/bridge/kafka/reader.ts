@@ -4,7 +4,7 @@ import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { clientOptions } from "./cluster.ts";
 import type { Cluster } from "./cluster.ts";
 import { translateError } from "./errors.ts";
-import type { TopicPartition, TopicPartitionOffset } from "./member.ts";
+import type { TopicPartition, TopicPartitionOffset } from "./places.ts";
 import { readFetch, recordBytes } from "./records.ts";
 import type { FetchRequestTopic, RestRecord } from "./records.ts";
 
@@ -25,13 +25,14 @@ export class Reader {
 
   /** Reads from the offsets given, waiting up to `waitMs` for a first record. Throws `offset_out_of_range`, `topic_not_found`. */
   async fetch(partitions: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {
+    await this.#cluster.checkPartitions(partitions);
     const byLeader = new Map<number, Map<string, FetchRequestTopic>>();
     const names = new Map<string, string>();
     const asked = new Map<string, bigint>();
     for (const { topic, partition, offset } of partitions) {
+      if (asked.has(`${topic}\n${partition}`)) continue;
       const info = await this.#cluster.topic(topic);
-      const leader = info.leaders[partition];
-      if (leader === undefined) throw noPartition(topic, partition, info.leaders.length);
+      const leader = info.leaders[partition] ?? -1;
       names.set(info.id, topic);
       asked.set(`${topic}\n${partition}`, BigInt(offset));
       const topics = byLeader.get(leader) ?? new Map<string, FetchRequestTopic>();
@@ -61,16 +62,15 @@ export class Reader {
     at: "earliest" | "latest" | number,
   ): Promise<TopicPartitionOffset[]> {
     const timestamp = at === "earliest" ? EARLIEST : at === "latest" ? LATEST : BigInt(at);
-    const topics = new Map<string, { partitionIndex: number; timestamp: bigint }[]>();
-    for (const { topic, partition } of partitions) {
-      const { leaders } = await this.#cluster.topic(topic);
-      if (partition >= leaders.length) throw noPartition(topic, partition, leaders.length);
-      topics.set(topic, [...(topics.get(topic) ?? []), { partitionIndex: partition, timestamp }]);
-    }
-    if (topics.size === 0) return [];
+    await this.#cluster.checkPartitions(partitions);
+    const topics = byTopic(partitions);
+    if (topics.length === 0) return [];
     try {
       const listed = await this.#cluster.admin.listOffsets({
-        topics: [...topics].map(([name, list]) => ({ name, partitions: list })),
+        topics: topics.map(([name, indexes]) => ({
+          name,
+          partitions: indexes.map((partitionIndex) => ({ partitionIndex, timestamp })),
+        })),
       });
       const found = new Map(
         listed.flatMap((topic) =>
@@ -89,12 +89,12 @@ export class Reader {
 
   /** What the group has committed; -1 where it has not. Without partitions: all that it has committed. */
   async committed(groupId: string, partitions: readonly TopicPartition[] | undefined): Promise<TopicPartitionOffset[]> {
-    const topics = new Map<string, number[]>();
-    for (const { topic, partition } of partitions ?? []) topics.set(topic, [...(topics.get(topic) ?? []), partition]);
+    const topics = byTopic(partitions ?? []);
+    await this.#cluster.checkPartitions(partitions ?? []);
     const group =
       partitions === undefined
         ? groupId
-        : { groupId, topics: [...topics].map(([name, partitionIndexes]) => ({ name, partitionIndexes })) };
+        : { groupId, topics: topics.map(([name, partitionIndexes]) => ({ name, partitionIndexes })) };
     try {
       const [answer] = await this.#cluster.admin.listConsumerGroupOffsets({ groups: [group] });
       const found = (answer?.topics ?? []).flatMap((topic) =>
@@ -170,9 +170,8 @@ export class Reader {
   }
 }
 
-function noPartition(topic: string, partition: number, count: number): EdgeplaneError {
-  return new EdgeplaneError(
-    "topic_not_found",
-    `There is no partition ${partition}: the topic "${topic}" has the partitions 0 to ${count - 1}.`,
-  );
+/** The partitions of each topic, each once: a request that names one twice is refused by the cluster. */
+function byTopic(partitions: readonly TopicPartition[]): [topic: string, partitions: number[]][] {
+  const topics = Map.groupBy(partitions, ({ topic }) => topic);
+  return [...topics].map(([topic, list]) => [topic, [...new Set(list.map(({ partition }) => partition))]]);
 }

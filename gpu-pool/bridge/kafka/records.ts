@@ -1,4 +1,5 @@
 /** Records as the dialect shows them, out of what a fetch brings. */
+import { findErrorBy } from "@platformatic/kafka";
 import type { Consumer, FetchOptions } from "@platformatic/kafka";
 
 export type FetchResponse = Awaited<ReturnType<Consumer["fetch"]>>;
@@ -69,6 +70,33 @@ export function readFetch(
     }
   }
   return partitions;
+}
+
+/** A fetch that fails for one partition throws, yet carries the others' records: they are used. */
+export function responseOf(error: unknown): FetchResponse {
+  const found = error instanceof Error ? findResponse(error, 0) : undefined;
+  if (found === undefined) throw error;
+  return found;
+}
+
+function findResponse(error: Error, depth: number): FetchResponse | undefined {
+  const response: unknown = "response" in error ? error.response : undefined;
+  if (
+    isFetchResponse(response) &&
+    response.errorCode === 0 &&
+    findErrorBy(error, "apiId", "OFFSET_OUT_OF_RANGE") !== null
+  )
+    return response;
+  if (!(error instanceof AggregateError) || depth > 3) return undefined;
+  for (const inner of error.errors) {
+    const found = inner instanceof Error ? findResponse(inner, depth + 1) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function isFetchResponse(value: unknown): value is FetchResponse {
+  return typeof value === "object" && value !== null && "responses" in value && "errorCode" in value;
 }
 
 /** A rough size of a record in a reply. */

@@ -86,13 +86,17 @@ export function consumeHeaders(request: Request): ConsumeHeaders {
   });
 }
 
-/** What a produce holds: a record, several, or `/produce/{topic}/{value}?key=`. */
+/** What a produce holds: a record or several, whose topic may be in the path; or `/produce/{topic}/{value}?key=`. */
 export function produceRequest(request: Request): z.infer<typeof ProduceSchema> {
   const [, topic, value] = request.segments;
   if (topic === undefined) return check(ProduceSchema, parseJson(request.body));
-  const text = value ?? request.body.toString("utf8");
-  const key = request.query.get("key");
-  return check(ProduceSchema, { topic, value: text, ...(key === null ? {} : { key }) });
+  if (value !== undefined) {
+    const key = request.query.get("key");
+    return check(ProduceSchema, { topic, value, ...(key === null ? {} : { key }) });
+  }
+  const body = parseJson(request.body);
+  const placed = Array.isArray(body) ? body.map((record: unknown) => placeIn(record, topic)) : placeIn(body, topic);
+  return check(ProduceSchema, placed);
 }
 
 /** What a consume holds: a body, or `/consume/{group}/{instance}/{topic}?timeout=`. */
@@ -155,6 +159,10 @@ function faults(issues: readonly z.core.$ZodIssue[]): string[] {
 function deepest(alternatives: readonly (readonly z.core.$ZodIssue[])[]): readonly z.core.$ZodIssue[] {
   const depth = (issues: readonly z.core.$ZodIssue[]) => Math.min(...issues.map((issue) => issue.path.length), 99);
   return alternatives.toSorted((a, b) => depth(b) - depth(a))[0] ?? [];
+}
+
+function placeIn(record: unknown, topic: string): unknown {
+  return typeof record === "object" && record !== null ? { ...record, topic } : record;
 }
 
 function withTimeout(request: Request, body: unknown): unknown {

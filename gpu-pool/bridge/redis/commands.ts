@@ -122,7 +122,11 @@ export async function checkCommand(
   const parent = table.find(name, undefined);
   if (info === undefined || parent === undefined)
     throw new EdgeplaneError("invalid_request", `ERR unknown command '${shown(first)}'`);
-  if (refused.has(name) || info.flags.has("admin") || (name === "SCRIPT" && !/^(load|exists)$/i.test(args[0] ?? ""))) {
+  if (
+    refused.has(name) ||
+    info.flags.has("admin") ||
+    (name === "SCRIPT" && !/^(load|exists|flush)$/i.test(args[0] ?? ""))
+  ) {
     throw new EdgeplaneError(
       "forbidden",
       `NOPERM the command '${shown(first)}' is not offered here: it changes the connection, or administers the server`,
@@ -153,7 +157,7 @@ async function withinPrefix(
     demandPrefix([args[0] ?? ""], prefix, name === "KEYS" ? "pattern" : "channel");
     return { name, args };
   }
-  if (name === "SCRIPT") return { name, args };
+  if (name === "SCRIPT" && !/^flush$/i.test(args[0] ?? "")) return { name, args };
   if (evaluating.has(name)) {
     checkEval(name, args, prefix);
     return { name, args };
