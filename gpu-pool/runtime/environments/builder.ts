@@ -24,6 +24,8 @@ export type BuildOptions = {
 const createTimeoutMs = 120_000;
 const shownLine = /^(Collecting|Downloading|Installing|Building|Resolved|Prepared|Installed|Successfully|Using cached|ERROR|error|warning)/i;
 
+const unreachable = /NewConnectionError|Connection refused|name resolution|Network is unreachable|ConnectTimeout|dns error|client error \(Connect\)/;
+
 function lastLines(result: CommandResult): string {
   const lines = result.output.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "" && !line.startsWith("[notice]"));
   return lines.slice(-12).join("\n");
@@ -74,7 +76,7 @@ function installCommand(tool: readonly string[], file: string): { command: strin
   const [command = "", ...rest] = tool;
   const at = rest.indexOf("--python");
   if (rest[0] === "pip") return { command, args: ["pip", "install", ...rest.slice(at), "-r", file] };
-  return { command, args: [...rest, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "-r", file] };
+  return { command, args: [...rest, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "2", "-r", file] };
 }
 
 async function install(tool: readonly string[], options: BuildOptions): Promise<void> {
@@ -89,7 +91,10 @@ async function install(tool: readonly string[], options: BuildOptions): Promise<
     };
     const result = await runCommand(command, args, { cwd: requirements.baseDir, timeoutMs: options.timeoutMs, onLine });
     if (result.timedOut) throw new EnvironmentProblem(`The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`);
-    if (result.code !== 0) throw new EnvironmentProblem(`The requirements can't be installed:\n${lastLines(result)}`);
+    if (result.code !== 0) {
+      const why = unreachable.test(result.output) ? "No package registry could be reached" : "The requirements can't be installed";
+      throw new EnvironmentProblem(`${why}:\n${lastLines(result)}`);
+    }
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

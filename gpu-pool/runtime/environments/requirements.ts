@@ -36,7 +36,7 @@ async function readLines(modelDir: string, path: string, seen: Set<string>): Pro
   const lines: string[] = [];
   const joined = (await readFile(full, "utf8")).replace(/\\\r?\n/g, " ");
   for (const raw of joined.split(/\r?\n/)) {
-    const line = raw.replace(/(^|\s)#.*$/, "").trim();
+    const line = raw.replace(/(^|\s)#.*$/, "").replace(/\s+/g, " ").trim();
     const included = /^(?:-r|--requirement)[\s=]+(.+)$/.exec(line)?.[1];
     if (included !== undefined) lines.push(...(await readLines(modelDir, join(dirname(full), included), seen)));
     else if (line !== "") lines.push(line);

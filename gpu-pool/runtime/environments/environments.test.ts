@@ -1,0 +1,220 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildEnvironment, pythonOf } from "./builder.ts";
+import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
+import { runCommand } from "./command.ts";
+import { type PreparedEnvironment, prepareEnvironment, type PrepareOptions } from "./index.ts";
+import { chooseInterpreter, defaultInterpreter, type Interpreter } from "./interpreters.ts";
+import { withLock } from "./lock.ts";
+import { readRequirements } from "./requirements.ts";
+
+const root = mkdtempSync(join(tmpdir(), "edgeplane-environments-"));
+const slowTestMs = 120_000;
+let folders = 0;
+
+/** A wheel without code to build: `greeting.TEXT`. */
+const wheelScript = `
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as wheel:
+    wheel.writestr("greeting.py", "TEXT = 'hello'\\n")
+    wheel.writestr("greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: greeting\\nVersion: 1.0\\n")
+    wheel.writestr("greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    wheel.writestr("greeting-1.0.dist-info/RECORD", "greeting.py,,\\ngreeting-1.0.dist-info/METADATA,,\\ngreeting-1.0.dist-info/WHEEL,,\\ngreeting-1.0.dist-info/RECORD,,\\n")
+`;
+
+function newFolder(files: Record<string, string> = {}): string {
+  const dir = join(root, `model-${(folders += 1)}`);
+  mkdirSync(dir);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
+  return dir;
+}
+
+async function modelWithWheel(): Promise<string> {
+  const dir = newFolder({ "requirements.txt": "# the model's own\n./greeting-1.0-py3-none-any.whl\ncog==0.9.4  # shadowed\n" });
+  const made = await runCommand("python3", ["-c", wheelScript, join(dir, "greeting-1.0-py3-none-any.whl")]);
+  expect(made.output).toBe("");
+  return dir;
+}
+
+function parse(value: unknown): CogYaml {
+  return CogYamlSchema.parse(value);
+}
+
+function prepare(modelDir: string, cog: unknown, more: Partial<PrepareOptions> = {}): Promise<PreparedEnvironment> {
+  return prepareEnvironment({ modelDir, cog: parse(cog), stateDir: join(root, "state"), log: () => {}, ...more });
+}
+
+beforeAll(() => {
+  process.env["EDGEPLANE_UV"] = "";
+  process.env["PIP_NO_INDEX"] = "1";
+});
+
+afterAll(() => {
+  delete process.env["EDGEPLANE_UV"];
+  delete process.env["PIP_NO_INDEX"];
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("cog.yaml", () => {
+  test("takes Cog's keys, old and new, and lets unknown ones through", () => {
+    const cog = parse({ build: { python_version: 3.1, run: ["a", { command: "b", mounts: [] }], fast: true }, predict: "predict.py:Predictor", train: "x" });
+    expect(cog.build.python_version).toBe("3.10");
+    expect(cog.build.run).toEqual(["a", "b"]);
+    expect(cog.edgeplane.enabled).toBe(true);
+    expect(parse({}).build).toEqual({});
+  });
+
+  test("refuses a key of edgeplane that it does not know, and a version that is none", () => {
+    expect(() => parse({ edgeplane: { maxBatchsize: 8 } })).toThrow("maxBatchsize");
+    expect(() => parse({ build: { python_version: "2.7" } })).toThrow('a Python version such as \\"3.12\\"');
+  });
+});
+
+describe("interpreters", () => {
+  const all: Interpreter[] = [8, 10, 12].map((minor) => ({ path: `/py3.${minor}`, major: 3, minor, patch: 4 }));
+
+  test("the same minor version is right, else the nearest, the newer of two", () => {
+    expect(chooseInterpreter("3.10", all)).toMatchObject({ exact: true, interpreter: { minor: 10 } });
+    expect(chooseInterpreter("3.10.9", all)).toMatchObject({ exact: true, interpreter: { minor: 10 } });
+    expect(chooseInterpreter("3.11", all)).toMatchObject({ exact: false, interpreter: { minor: 12 } });
+    expect(chooseInterpreter("3.14", all)).toMatchObject({ exact: false, interpreter: { minor: 12 } });
+    expect(chooseInterpreter("3.11", [])).toBeNull();
+  });
+});
+
+describe("requirements", () => {
+  test("follow -r, join continued lines, drop comments and cog itself", async () => {
+    const dir = newFolder({ "requirements.txt": "-r more.txt\ncog>=0.9\nnumpy \\\n  >=1\n#c\n", "more.txt": "--extra-index-url https://x.test\nscipy # y\n" });
+    const read = await readRequirements(dir, parse({ build: { python_requirements: "requirements.txt" } }));
+    expect(read.lines).toEqual(["--extra-index-url https://x.test", "scipy", "numpy >=1"]);
+  });
+
+  test("refuse two lists, a file that is missing, and one outside the folder", async () => {
+    const dir = newFolder({ "requirements.txt": "-r ../../etc/hostname\n" });
+    const both = parse({ build: { python_requirements: "requirements.txt", python_packages: ["a"] } });
+    await expect(readRequirements(dir, both)).rejects.toThrow("keep one of them");
+    await expect(readRequirements(dir, parse({ build: { python_requirements: "none.txt" } }))).rejects.toThrow("does not exist");
+    await expect(readRequirements(dir, parse({ build: { python_requirements: "/etc/hostname" } }))).rejects.toThrow("outside the model's folder");
+  });
+});
+
+describe("prepareEnvironment", () => {
+  test("uses the plain interpreter where nothing is to be installed", async () => {
+    const made = await prepare(newFolder(), { run: "run.py:Runner", environment: ["A=b=c"], concurrency: { max: 3 }, build: { python_packages: ["cog==0.9"] } });
+    expect(made.python).toMatch(/^\/.*python/);
+    expect(made.env).toEqual({ A: "b=c", EDGEPLANE_MODEL_REF: "run.py:Runner", COG_MAX_CONCURRENCY: "3" });
+    expect(made.warnings).toEqual([]);
+  });
+
+  test("warns of a Python that is not here and of system packages that are missing", async () => {
+    const made = await prepare(newFolder(), { build: { python_version: "3.99", system_packages: ["no-such-package-here=1.0"] } });
+    expect(made.warnings).toHaveLength(2);
+    expect(made.warnings.join("\n")).toContain("no-such-package-here");
+    expect(made.warnings.join("\n")).toContain("wants Python 3.99");
+  });
+
+  test("refuses build.run unless it is allowed", async () => {
+    await expect(prepare(newFolder(), { build: { run: ["touch /tmp/x"] } })).rejects.toThrow("build.run");
+  });
+
+  test(
+    "builds once for two that want the same, and finds it again",
+    async () => {
+      const dir = await modelWithWheel();
+      const lines: string[] = [];
+      const cog = { build: { python_requirements: "requirements.txt", run: ["python -c 'import greeting' && echo built > \"$VIRTUAL_ENV/built\""] } };
+      const options = { log: (line: string): void => void lines.push(line), allowBuildRun: true };
+      const [first, second] = await Promise.all([prepare(dir, cog, options), prepare(dir, cog, options)]);
+      expect(first).toEqual(second);
+      expect(lines.filter((line) => line.startsWith("building"))).toHaveLength(1);
+      expect(lines.filter((line) => line.includes("waiting for it"))).toHaveLength(1);
+      expect(lines.at(-1)).toMatch(/ready: \d+ MB in/);
+      const said = await runCommand(first.python, ["-c", "import greeting; print(greeting.TEXT)"]);
+      expect(said.stdout).toBe("hello\n");
+      lines.length = 0;
+      const beganAt = Date.now();
+      await prepare(dir, cog, options);
+      expect(lines).toEqual([]);
+      expect(Date.now() - beganAt).toBeLessThan(5000);
+      rmSync(join(first.env["VIRTUAL_ENV"] ?? "", "edgeplane.json"));
+      await prepare(dir, cog, options);
+      expect(lines.some((line) => line.startsWith("building"))).toBe(true);
+    },
+    slowTestMs,
+  );
+
+  test(
+    "says what pip said when an installation fails, and leaves nothing behind",
+    async () => {
+      const stateDir = join(root, "failing");
+      const failing = prepare(newFolder(), { build: { python_packages: ["no-such-distribution-anywhere==9"] } }, { stateDir });
+      await expect(failing).rejects.toThrow(/can't be installed[\s\S]*no-such-distribution-anywhere/);
+      expect(readdirSync(join(stateDir, "environments"))).toEqual([]);
+    },
+    slowTestMs,
+  );
+});
+
+describe("a Python whose venv lacks ensurepip", () => {
+  async function withoutEnsurepip(pipToo: boolean): Promise<Interpreter> {
+    const real = await defaultInterpreter();
+    if (real === null) throw new Error("no python3");
+    const path = join(root, pipToo ? "bare-python" : "debian-python");
+    const refuseOther = pipToo ? 'case "$*" in *"-m pip"*|*"-m virtualenv"*) echo "No module named pip" >&2; exit 1;; esac\n' : "";
+    writeFileSync(
+      path,
+      `#!/bin/sh\n${refuseOther}case "$*" in *--without-pip*) ;; *"-m venv"*) echo "ensurepip is not available" >&2; exit 1;; esac\nexec ${real.path} "$@"\n`,
+      { mode: 0o755 },
+    );
+    return { ...real, path };
+  }
+
+  test(
+    "is filled by the pip of the interpreter",
+    async () => {
+      const modelDir = await modelWithWheel();
+      const requirements = await readRequirements(modelDir, parse({ build: { python_requirements: "requirements.txt" } }));
+      const dir = join(root, "debian-env");
+      const interpreter = await withoutEnsurepip(false);
+      await buildEnvironment({ dir, interpreter, requirements, uv: null, log: () => {}, timeoutMs: slowTestMs });
+      const said = await runCommand(pythonOf(dir), ["-c", "import greeting; print(greeting.TEXT)"]);
+      expect(said.stdout).toBe("hello\n");
+    },
+    slowTestMs,
+  );
+
+  test("and that has no pip either says what to install", async () => {
+    const interpreter = await withoutEnsurepip(true);
+    const requirements = { lines: ["x"], baseDir: root, buildCommands: [], hash: "" };
+    const building = buildEnvironment({ dir: join(root, "none"), interpreter, requirements, uv: null, log: () => {}, timeoutMs: 1000 });
+    await expect(building).rejects.toThrow(/Install uv, or \(Debian, Ubuntu\) python3\.\d+-venv/);
+  });
+});
+
+describe("a registry that can't be reached", () => {
+  test(
+    "is what the error says",
+    async () => {
+      process.env["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple";
+      delete process.env["PIP_NO_INDEX"];
+      try {
+        await expect(prepare(newFolder(), { build: { python_packages: ["numpy"] } })).rejects.toThrow("No package registry could be reached");
+      } finally {
+        delete process.env["PIP_INDEX_URL"];
+        process.env["PIP_NO_INDEX"] = "1";
+      }
+    },
+    slowTestMs,
+  );
+});
+
+describe("the lock", () => {
+  test("of a process that died is taken over", async () => {
+    const path = join(root, "stale.lock");
+    const died = await runCommand("sh", ["-c", "echo $$"]);
+    writeFileSync(path, died.stdout);
+    expect(await withLock(path, () => {}, async () => "mine")).toBe("mine");
+  });
+});
