@@ -25,8 +25,10 @@ const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 export class ClaimOutbox {
   readonly id: string;
   readonly token: string;
-  /** Sent and not acknowledged, in order of `seq`. */
+  /** Numbered and not known to be stored, in order of `seq`. The edge may have taken them without having stored them yet. */
   #sent: PoolEvent[] = [];
+  /** The edge has taken everything below this number; it asks for what it lost before it stored it. */
+  #takenUpTo = 0;
   #unsent: EventBody[] = [];
   #unsentBytes = 0;
   #nextSeq: number;
@@ -66,16 +68,17 @@ export class ClaimOutbox {
     return true;
   }
 
-  /** The first `limit` events that the edge has not acknowledged, numbered, as they go into the next request. */
+  /** Every event that the edge has not stored, numbered. */
+  all(): PoolEvent[] {
+    this.#number(Infinity);
+    return this.#sent;
+  }
+
+  /** The first `limit` events that the edge has not taken, numbered, as they go into the next request. */
   take(limit = Infinity): PoolEvent[] {
-    const count = Math.min(this.#unsent.length, limit - this.#sent.length);
-    for (const body of this.#unsent.slice(0, Math.max(0, count))) {
-      this.#sent.push({ id: this.id, token: this.token, seq: this.#nextSeq, ...body });
-      this.#nextSeq += 1;
-    }
-    this.#unsent = count > 0 ? this.#unsent.slice(count) : this.#unsent;
-    if (this.#unsent.length === 0) this.#unsentBytes = 0;
-    return this.#sent.slice(0, limit);
+    const waiting = this.#sent.filter((event) => event.seq >= this.#takenUpTo);
+    this.#number(limit - waiting.length);
+    return this.#sent.filter((event) => event.seq >= this.#takenUpTo).slice(0, limit);
   }
 
   /**
@@ -85,7 +88,7 @@ export class ClaimOutbox {
     if (this.#refused) return false;
     this.#refused = true;
     this.#closing = true;
-    const seq = this.#sent[0]?.seq ?? this.#nextSeq;
+    const seq = this.#sent.find((event) => event.seq >= this.#takenUpTo)?.seq ?? this.#nextSeq;
     const error = { code: "model_error", message };
     this.#sent = [{ id: this.id, token: this.token, seq, type: "failed", kind: "model", error }];
     this.#unsent = [];
@@ -101,21 +104,33 @@ export class ClaimOutbox {
   }
 
   /**
-   * The edge stored everything up to `next` (not included). `sentUpTo` is the number after the last event that
-   * the answered request carried. True when events remain that must be sent (again).
+   * The edge took everything up to `sentUpTo` (not included), what the answered request carried, and stored everything up to
+   * `next`. True when events remain that it has not taken.
    */
   acknowledged(next: number | undefined, sentUpTo: number): boolean {
-    const upTo = next ?? sentUpTo;
-    this.#sent = this.#sent.filter((event) => event.seq >= upTo);
-    return !this.empty;
+    const storedUpTo = next ?? sentUpTo;
+    this.#takenUpTo = Math.max(this.#takenUpTo, sentUpTo);
+    this.#sent = this.#sent.filter((event) => event.seq >= storedUpTo);
+    return this.#unsent.length > 0 || this.#nextSeq > this.#takenUpTo;
   }
 
   /** The edge misses events from `from` on. What it asks for and is gone was already acknowledged once: number anew. */
   resend(from: number): void {
+    this.#takenUpTo = from;
     this.#sent = this.#sent.filter((event) => event.seq >= from);
     const first = this.#sent[0];
     if (first !== undefined && first.seq !== from) this.#renumber(from);
     if (first === undefined) this.#nextSeq = from;
+  }
+
+  #number(count: number): void {
+    if (count <= 0 || this.#unsent.length === 0) return;
+    for (const body of this.#unsent.slice(0, count)) {
+      this.#sent.push({ id: this.id, token: this.token, seq: this.#nextSeq, ...body });
+      this.#nextSeq += 1;
+    }
+    this.#unsent = this.#unsent.slice(count);
+    if (this.#unsent.length === 0) this.#unsentBytes = 0;
   }
 
   #renumber(from: number): void {

@@ -221,7 +221,7 @@ export class Delivery {
         const more = outbox.acknowledged(verdict.next, upTo);
         if (starting) this.#options.onVerdict(ref, "started");
         if (more) this.#due.add(outbox);
-        else if (outbox.closing) ended.push(outbox);
+        else if (outbox.closing && outbox.empty) ended.push(outbox);
       }
     }
     if (ended.length > 0) this.#end(ended);
@@ -253,7 +253,7 @@ export class Delivery {
   /** A disk that refuses is no reason to stop: the events are in memory too. */
   #keep(outbox: ClaimOutbox): void {
     try {
-      this.#options.spool.keep(outbox.id, outbox.token, outbox.take());
+      this.#options.spool.keep(outbox.id, outbox.token, outbox.all());
     } catch (error) {
       this.#options.onState(`the spool can't be written: ${error instanceof Error ? error.message : String(error)}`);
     }
