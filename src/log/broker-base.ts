@@ -133,15 +133,14 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
     if (request.claim) member.options = options;
     const unplaced = this.#unplaced(member);
     if (unplaced) return unplaced;
-    member.waiting++;
+    member.waitingUntil = startedAt + request.timeoutMs;
     this.#waits.begin(request.waitId, member);
     try {
       this.#armExpiry(startedAt + member.options.sessionTimeoutMs);
       return answer(await this.#consumeUntil(request, member, startedAt + request.timeoutMs));
     } finally {
-      member.waiting--;
       member.lastSeenAt = Date.now();
-      this.#waits.end(request.waitId, member);
+      if (this.#waits.end(request.waitId, member)) member.waitingUntil = 0;
     }
   }
 

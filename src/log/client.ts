@@ -42,8 +42,6 @@ export type ConsumeCall = {
   broker: number | null;
   /** Whether a topic that isn't there is made. */
   create: (topic: string) => boolean;
-  /** Ends the wait when the caller leaves. */
-  signal?: AbortSignal;
 };
 
 const knownTopics = new Map<string, number>();
@@ -167,11 +165,11 @@ export function createLogClient(env: LogEnv) {
     return consumeFromAll(all(), request, call);
   }
 
-  async function fetch(from: TopicPartitionOffset[], timeoutMs: number, signal?: AbortSignal): Promise<LogMessage[]> {
+  async function fetch(from: TopicPartitionOffset[], timeoutMs: number): Promise<LogMessage[]> {
     await checkPartitions(from);
     const groups = Map.groupBy(from, (entry) => brokerOf(entry.topic, entry.partition, count));
     const calls = [...groups].map(([index, own]) => ({ broker: broker(index), from: own }));
-    return fetchFromAll(calls, timeoutMs, signal);
+    return fetchFromAll(calls, timeoutMs);
   }
 
   /** Commits offsets as sent; null commits all that the instance consumed. */

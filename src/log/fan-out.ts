@@ -17,7 +17,7 @@ export async function consumeFromOne(
   broker: Broker,
   place: { index: number; count: number },
   subject: Subject,
-  call: Pick<ConsumeCall, "room" | "timeoutMs" | "signal">,
+  call: Pick<ConsumeCall, "room" | "timeoutMs">,
 ): Promise<LogMessage[]> {
   const { room, timeoutMs } = call;
   const request: ConsumeRequest = {
@@ -28,14 +28,13 @@ export async function consumeFromOne(
     mode: "take",
     waitId: crypto.randomUUID(),
   };
-  const reply = await withCancel(broker, request.waitId, call.signal, async () => broker.consume(request));
-  return unwrap<ConsumeReply>(reply).messages;
+  return unwrap<ConsumeReply>(await broker.consume(request)).messages;
 }
 
 export async function consumeFromAll(
   brokers: readonly Broker[],
   subject: Subject,
-  call: Pick<ConsumeCall, "room" | "timeoutMs" | "signal">,
+  call: Pick<ConsumeCall, "room" | "timeoutMs">,
 ): Promise<LogMessage[]> {
   const deadline = Date.now() + call.timeoutMs;
   const count = brokers.length;
@@ -53,7 +52,7 @@ export async function consumeFromAll(
     };
     let superseded = false;
     const first: { index: number; done: Promise<void> }[] = [];
-    const ready = await firstReady(brokers, waitId, call.signal, async (broker, index) => {
+    const ready = await firstReady(brokers, waitId, async (broker, index) => {
       const place = { index, count };
       const request = { ...subject, broker: place, room: 0, timeoutMs: remainingMs, mode: "wait" as const, waitId };
       const reply = unwrap<ConsumeReply>(await broker.consume(request));
@@ -68,7 +67,7 @@ export async function consumeFromAll(
     });
     await first[0]?.done;
     for (const index of ready.filter((index) => index !== first[0]?.index)) await take(index);
-    if (messages.length > 0 || superseded || Date.now() >= deadline || call.signal?.aborted) return messages;
+    if (messages.length > 0 || superseded || Date.now() >= deadline) return messages;
   }
 }
 
@@ -81,14 +80,12 @@ function takeSubject(subject: Subject, taken: number): Subject {
 export async function fetchFromAll(
   calls: readonly { broker: Broker; from: TopicPartitionOffset[] }[],
   timeoutMs: number,
-  signal?: AbortSignal,
 ): Promise<LogMessage[]> {
   const waitId = crypto.randomUUID();
   const found: LogMessage[][] = [];
   await firstReady(
     calls.map((call) => call.broker),
     waitId,
-    signal,
     async (broker, index) => {
       const from = calls[index]?.from ?? [];
       const messages = unwrap<LogMessage[]>(await broker.fetchRecords({ from, timeoutMs, waitId }));
@@ -106,7 +103,6 @@ export async function fetchFromAll(
 async function firstReady(
   brokers: readonly Broker[],
   waitId: string,
-  signal: AbortSignal | undefined,
   ask: (broker: Broker, index: number) => Promise<Outcome>,
 ): Promise<number[]> {
   const open = new Set(brokers.keys());
@@ -114,46 +110,26 @@ async function firstReady(
   const cancelOpen = (): void => {
     for (const index of open) void brokers[index]?.cancelWait(waitId).catch(() => undefined);
   };
-  signal?.addEventListener("abort", cancelOpen, { once: true });
   const ready: number[] = [];
-  try {
-    const results = await Promise.allSettled(
-      brokers.map(async (_, place) => {
-        // Whoever is asked first tends to answer first: that goes round.
-        const index = (place + turn) % brokers.length;
-        const broker = brokers[index];
-        if (broker === undefined) return;
-        try {
-          const outcome = await ask(broker, index);
-          open.delete(index);
-          if (outcome === "ready") ready.push(index);
-          if (outcome !== "nothing") cancelOpen();
-        } catch (error) {
-          open.delete(index);
-          cancelOpen();
-          throw error;
-        }
-      }),
-    );
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined && ready.length === 0) throw failed.reason;
-  } finally {
-    signal?.removeEventListener("abort", cancelOpen);
-  }
+  const results = await Promise.allSettled(
+    brokers.map(async (_, place) => {
+      // Whoever is asked first tends to answer first: that goes round.
+      const index = (place + turn) % brokers.length;
+      const broker = brokers[index];
+      if (broker === undefined) return;
+      try {
+        const outcome = await ask(broker, index);
+        open.delete(index);
+        if (outcome === "ready") ready.push(index);
+        if (outcome !== "nothing") cancelOpen();
+      } catch (error) {
+        open.delete(index);
+        cancelOpen();
+        throw error;
+      }
+    }),
+  );
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined && ready.length === 0) throw failed.reason;
   return ready;
-}
-
-async function withCancel<T>(
-  broker: Broker,
-  waitId: string,
-  signal: AbortSignal | undefined,
-  call: () => Promise<T>,
-): Promise<T> {
-  const cancel = (): void => void broker.cancelWait(waitId).catch(() => undefined);
-  signal?.addEventListener("abort", cancel, { once: true });
-  try {
-    return await call();
-  } finally {
-    signal?.removeEventListener("abort", cancel);
-  }
 }

@@ -34,8 +34,8 @@ export type Member = {
   topics: ReadonlyMap<string, number>;
   options: MemberOptions;
   lastSeenAt: number;
-  /** Consumes of it that wait; a member that waits doesn't expire. */
-  waiting: number;
+  /** When its wait ends at the latest; a member that waits doesn't expire. 0 when it doesn't wait. */
+  waitingUntil: number;
   owned: Map<string, Owned>;
   redeliveries: Redeliveries;
   credits: Credits;
@@ -111,7 +111,7 @@ export class Groups {
       topics: new Map(topics.map((info) => [info.topic, info.partitions])),
       options,
       lastSeenAt: now,
-      waiting: 0,
+      waitingUntil: 0,
       owned: new Map(),
       redeliveries: new Redeliveries(),
       credits: newCredits(),
@@ -141,8 +141,7 @@ export class Groups {
     let nextAt: number | null = null;
     for (const group of [...this.#groups.values()]) {
       for (const member of [...group.members.values()]) {
-        if (member.waiting > 0) member.lastSeenAt = now;
-        const dueAt = member.lastSeenAt + member.options.sessionTimeoutMs;
+        const dueAt = Math.max(member.lastSeenAt, member.waitingUntil) + member.options.sessionTimeoutMs;
         if (dueAt <= now) this.leave(member, now);
         else nextAt = Math.min(nextAt ?? dueAt, dueAt);
       }

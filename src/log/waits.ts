@@ -15,9 +15,10 @@ export class Waits {
     member.wake?.();
   }
 
-  end(waitId: string, member: Member): void {
+  /** A consume is over. Answers whether it was the member's latest. */
+  end(waitId: string, member: Member): boolean {
     this.#waits.delete(waitId);
-    if (this.#current.get(member) === waitId) this.#current.delete(member);
+    return this.#current.get(member) === waitId && this.#current.delete(member);
   }
 
   /** Whether the member consumed again since. */

@@ -38,7 +38,6 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
       claim: claimOrder(header(CLAIM_HEADER), principal.lanes),
       broker: brokerIndex(header(BROKER_HEADER)),
       create: principal.mayCreate,
-      signal: context.req.raw.signal,
     });
     return context.json(messages);
   }
@@ -73,7 +72,7 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
       request.from.map((entry) => entry.topic),
     );
     const waitMs = timeoutMs(request.timeout, context.req.query("timeout"));
-    return context.json(await createClient(context.env).fetch(request.from, waitMs, context.req.raw.signal));
+    return context.json(await createClient(context.env).fetch(request.from, waitMs));
   });
 
   app.on(["POST", "DELETE"], "/delete-consumer/:group/:instance", async (context) => {
