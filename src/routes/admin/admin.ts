@@ -10,6 +10,7 @@ import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } 
 import type { PoolToken } from "../../registry/pool-tokens.ts";
 import type { App } from "../app.ts";
 import { parseWith, readJson } from "../body.ts";
+import { faultRoutes } from "./faults.ts";
 
 const MAX_ADMIN_BYTES = 64 * 1024;
 
@@ -48,6 +49,8 @@ export function adminRoutes(): Hono<App> {
     if (await revokePoolToken(c.env.DB, c.req.param("id"))) return c.body(null, 204);
     throw new EdgeplaneError("not_found", "There is no such pool token.");
   });
+
+  routes.route("/faults", faultRoutes());
 
   return routes;
 }

@@ -1,0 +1,107 @@
+/** What became of every prediction, held against what had to: the one place that judges. Pure. */
+import { isFinished } from "./client.ts";
+import type { StreamTold, View } from "./client.ts";
+import type { Trace } from "./load.ts";
+import type { Message } from "./receiver.ts";
+import type { Outage } from "./scenario.ts";
+import { outputOf } from "./scenario.ts";
+
+/** All that is known of one prediction when everything has settled. */
+export type Evidence = {
+  trace: Trace;
+  /** What GET says at the very end. */
+  last: View | null;
+  /** What its stream tells when it is read from the start, at the very end. */
+  replay: StreamTold | null;
+  messages: readonly Message[];
+  isDelivered: boolean;
+  /** How often the model began to work on it. */
+  runs: number;
+};
+
+export type Ledger = {
+  sent: number;
+  succeeded: number;
+  failedAsExpected: number;
+  lost: number;
+  twice: number;
+  stuck: number;
+  longestRecoveryMs: number;
+  /** One line for each thing that is not as it should be. */
+  problems: string[];
+};
+
+export function judge(evidence: readonly Evidence[], outages: readonly Outage[]): Ledger {
+  const ledger: Ledger = {
+    sent: evidence.filter(({ trace }) => trace.accepted !== null).length,
+    succeeded: 0,
+    failedAsExpected: 0,
+    lost: 0,
+    twice: 0,
+    stuck: 0,
+    longestRecoveryMs: 0,
+    problems: [],
+  };
+  for (const one of evidence) {
+    const { kind, why } = verdictOf(one);
+    ledger[kind] += 1;
+    if (why !== "")
+      ledger.problems.push(`${kind}: ${one.trace.key} ${one.trace.accepted?.id ?? "(not accepted)"}: ${why}`);
+  }
+  const views = evidence.flatMap(({ last }) => last ?? []);
+  for (const outage of outages) {
+    const tookMs = recoveryMs(outage, views);
+    ledger.longestRecoveryMs = Math.max(ledger.longestRecoveryMs, tookMs);
+    if (tookMs > outage.limitMs) {
+      ledger.problems.push(`${outage.what}: well again after ${tookMs} ms, at most ${outage.limitMs} ms were allowed`);
+    }
+  }
+  return ledger;
+}
+
+type Kind = "succeeded" | "failedAsExpected" | "lost" | "twice" | "stuck";
+
+function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidence): { kind: Kind; why: string } {
+  if (trace.accepted === null) return { kind: "lost", why: "no accept came back" };
+  if (last === null) return { kind: "lost", why: "GET doesn't know it any more" };
+  if (!isFinished(last) || trace.finished === null) return { kind: "stuck", why: `it is ${last.status}` };
+
+  const { status, output } = trace.finished;
+  if (last.status !== status || last.output !== output) {
+    return { kind: "twice", why: `GET said ${status} ${String(output)}, then ${last.status} ${String(last.output)}` };
+  }
+  if (runs > last.attempt) return { kind: "twice", why: `it ran ${runs} times in ${last.attempt} attempts` };
+  if (new Set(messages.map(({ webhookId }) => webhookId)).size > 1) {
+    return { kind: "twice", why: "its webhooks had several ids" };
+  }
+
+  const wanted = trace.fails ? "failed" : "succeeded";
+  if (status !== wanted) return { kind: "lost", why: `it ended as ${status}: ${last.error ?? "no error"}` };
+  const outputs = trace.fails ? [] : [outputOf(trace.key, trace.number)];
+  if (!trace.fails && output !== outputs[0]) return { kind: "lost", why: `its output was ${String(output)}` };
+  for (const told of [trace.live, replay]) {
+    if (told === null) continue;
+    if (told.ends.length > 1 || told.outputs.length > 1)
+      return { kind: "twice", why: `SSE told ${JSON.stringify(told)}` };
+    if (told.outputs.join() !== outputs.join()) return { kind: "lost", why: `SSE told ${JSON.stringify(told)}` };
+  }
+  if (replay === null) return { kind: "lost", why: "its stream has no end" };
+  if (!isDelivered) return { kind: "lost", why: "no webhook was delivered" };
+  if (messages.some((message) => message.status !== status || message.output !== output)) {
+    return { kind: "twice", why: "a webhook tells of another end" };
+  }
+  return { kind: trace.fails ? "failedAsExpected" : "succeeded", why: "" };
+}
+
+/** From the outage's end to the next completion, or to the last one of what was running when it began, whichever is later. */
+function recoveryMs({ beganAt, endedAt }: Outage, views: readonly View[]): number {
+  let next = Infinity;
+  let last = -Infinity;
+  for (const view of views) {
+    const startedAt = view.started_at === null ? Infinity : Date.parse(view.started_at);
+    const completedAt = view.completed_at === null ? Infinity : Date.parse(view.completed_at);
+    if (completedAt >= endedAt) next = Math.min(next, completedAt);
+    if (startedAt <= beganAt && completedAt > beganAt) last = Math.max(last, completedAt);
+  }
+  return Math.max(0, (next === Infinity ? endedAt : next) - endedAt, last - endedAt);
+}

@@ -1,0 +1,92 @@
+/** Runs one scenario: stack, load and disturbance, then every prediction by GET, by SSE and by webhook. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { createClient } from "./client.ts";
+import type { Client } from "./client.ts";
+import { judge } from "./ledger.ts";
+import type { Evidence, Ledger } from "./ledger.ts";
+import { startLoad } from "./load.ts";
+import type { Trace } from "./load.ts";
+import { startReceiver } from "./receiver.ts";
+import type { Scenario } from "./scenario.ts";
+import { createWorld } from "./world.ts";
+import type { World } from "./world.ts";
+
+const SETTLE_MS = 60_000;
+const WEBHOOKS_MS = 30_000;
+const READERS = 16;
+
+export type Report = { ledger: Ledger; seconds: number; lastLines: string[] };
+
+export async function runScenario(scenario: Scenario, count: number): Promise<Report> {
+  const startedAt = performance.now();
+  const world = await createWorld(scenario.model, scenario.stack);
+  const receivers = (await scenario.receivers?.()) ?? [await startReceiver()];
+  const patience = new AbortController();
+  const restore = await scenario.prepare?.(world);
+  try {
+    const client = createClient(world.stack.url, world.stack.apiKey, patience.signal);
+    const load = startLoad(client, scenario, receivers, count);
+    const outages = await scenario.disturb(world, load);
+    await within(Promise.all([load.sent, load.done]), scenario.settleMs ?? SETTLE_MS);
+    await delivered(load.traces);
+    patience.abort();
+    const evidence = await gather(world, load.traces);
+    const seconds = (performance.now() - startedAt) / 1000;
+    return { ledger: judge(evidence, outages), seconds, lastLines: world.lastLines(40) };
+  } finally {
+    patience.abort();
+    await restore?.();
+    await world.end();
+    for (const receiver of receivers) await receiver.stop();
+  }
+}
+
+/** The scenario's line: what was sent and what came of it. */
+export function lineOf(scenario: Scenario, { ledger, seconds }: Report): string {
+  const { sent, succeeded, failedAsExpected, lost, twice, stuck, longestRecoveryMs } = ledger;
+  const counts = `sent ${sent}, succeeded ${succeeded}, failed (expected) ${failedAsExpected}, lost ${lost}, twice ${twice}, stuck ${stuck}`;
+  return `chaos │ ${scenario.name}: ${counts}, longest recovery ${longestRecoveryMs} ms (${seconds.toFixed(0)} s)`;
+}
+
+/** Waits for `done` no longer than `limitMs`; a refusal that is a fault of the test is thrown. */
+async function within(done: Promise<unknown>, limitMs: number): Promise<void> {
+  const limit = new AbortController();
+  await Promise.race([done, sleep(limitMs, undefined, { signal: limit.signal }).catch(() => {})]);
+  limit.abort();
+}
+
+async function delivered(traces: readonly Trace[]): Promise<void> {
+  const giveUpAt = Date.now() + WEBHOOKS_MS;
+  const open = new Set(traces.filter(({ finished }) => finished !== null));
+  while (open.size > 0 && Date.now() < giveUpAt) {
+    for (const trace of open) if (trace.receiver.delivered.has(trace.key)) open.delete(trace);
+    await sleep(20);
+  }
+}
+
+async function gather(world: World, traces: readonly Trace[]): Promise<Evidence[]> {
+  const client = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
+  const runs = world.runs();
+  const evidence: Evidence[] = [];
+  const left = [...traces];
+  async function read(): Promise<void> {
+    for (let trace = left.pop(); trace !== undefined; trace = left.pop()) {
+      evidence.push({
+        trace,
+        ...(await askFor(client, trace)),
+        messages: trace.receiver.received(trace.key),
+        isDelivered: trace.receiver.delivered.has(trace.key),
+        runs: runs.get(trace.key) ?? 0,
+      });
+    }
+  }
+  await Promise.all(Array.from({ length: READERS }, read));
+  return evidence;
+}
+
+async function askFor(client: Client, trace: Trace): Promise<Pick<Evidence, "last" | "replay">> {
+  if (trace.accepted === null) return { last: null, replay: null };
+  const last = await client.get(trace.accepted.id);
+  if (last === null || trace.finished === null) return { last, replay: null };
+  return { last, replay: await client.stream(trace.accepted.id) };
+}

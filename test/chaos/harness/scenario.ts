@@ -1,0 +1,56 @@
+/** What a scenario is: a load, something that goes wrong meanwhile, and how soon all must be well again. */
+import type { StackOptions } from "../../../scripts/lib/stack.ts";
+import type { Receiver } from "./receiver.ts";
+import type { World } from "./world.ts";
+
+/** Something was broken from `beganAt` to `endedAt` (ms since the epoch), when it was back or healed. */
+export type Outage = {
+  what: string;
+  beganAt: number;
+  endedAt: number;
+  /** How long after `endedAt` the next success, and what was running at `beganAt`, may take. */
+  limitMs: number;
+};
+
+export type Job = {
+  input: Record<string, string | number>;
+  /** True when it has to fail, in the end. */
+  fails: boolean;
+};
+
+export type Scenario = {
+  name: string;
+  model: string;
+  stack?: Partial<StackOptions>;
+  /** The `index`th of `count` predictions; without it all succeed. */
+  job?(key: string, index: number, count: number): Job;
+  /** Receivers of the webhooks, in turn; without it one that accepts everything. */
+  receivers?(): Promise<Receiver[]>;
+  /** Called before the load; what it answers is called at the end. */
+  prepare?(world: World): Promise<() => Promise<void>>;
+  /** Runs beside the load; answers what was broken and when. `load` tells how far the load is. */
+  disturb(world: World, load: LoadView): Promise<Outage[]>;
+  /** How long after load and disturbance everything may take to finish; what has not by then is stuck. */
+  settleMs?: number;
+};
+
+export type LoadView = {
+  /** Resolves when so many predictions (a share of all) have finished. */
+  reached(share: number): Promise<void>;
+};
+
+/** The most that a scenario's predictions take at an even pace, so that a fault meets load whatever their number. */
+export const LOAD_SECONDS = 6;
+const FASTEST_PER_SECOND = 300;
+
+/** How many predictions each scenario sends. */
+export const predictionCount = Number(process.env["CHAOS_PREDICTIONS"] ?? 2000);
+
+export function pacePerSecond(count: number): number {
+  return Math.min(FASTEST_PER_SECOND, count / LOAD_SECONDS);
+}
+
+/** The function that the models compute. */
+export function outputOf(key: string, number: number): string {
+  return `${key}:${number * number}`;
+}

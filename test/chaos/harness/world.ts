@@ -1,0 +1,120 @@
+/** One scenario's world: a stack of its own with the models of this folder, what its processes say, and the levers that break it. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { startStack } from "../../../scripts/lib/stack.ts";
+import type { Stack, StackOptions } from "../../../scripts/lib/stack.ts";
+
+const TEMP = process.env["CHAOS_TMPDIR"] ?? tmpdir();
+const LINES_KEPT = 400;
+const UP_MS = 60_000;
+
+export const modelsDir = fileURLToPath(new URL("../models", import.meta.url));
+
+export type World = {
+  stack: Stack;
+  dir: string;
+  /** How often each key was run, as the models noted it. */
+  runs(): Map<string, number>;
+  /** Resolves with the time (ms since the epoch) at which a line matched `pattern`, among those said after `since`. */
+  said(pattern: RegExp, since: number, limitMs?: number): Promise<number>;
+  /** The last lines that the processes said. */
+  lastLines(count: number): string[];
+  /** Kills the model processes of the stack's pool. */
+  killModels(): void;
+  /** Sets the embedded log's test faults; `{}` heals it. */
+  setLogFaults(faults: object): Promise<void>;
+  end(): Promise<void>;
+};
+
+/** Brings a stack up with a pool that has started `model`. */
+export async function createWorld(model: string, options: Partial<StackOptions> = {}): Promise<World> {
+  mkdirSync(TEMP, { recursive: true });
+  const dir = mkdtempSync(join(TEMP, "edgeplane-chaos-"));
+  const runsFile = join(dir, "runs");
+  const lines: { at: number; text: string }[] = [];
+  const stack = await startStack({
+    stateDir: join(dir, "state"),
+    models: modelsDir,
+    allowLoopback: true,
+    ...options,
+    vars: { LOCAL_FAULTS: "1", ...options.vars },
+    poolEnv: { CHAOS_RUNS_FILE: runsFile, EDGEPLANE_DRAIN_TIMEOUT_MS: "2000", ...options.poolEnv },
+    say(text) {
+      lines.push({ at: Date.now(), text });
+      if (process.env["CHAOS_VERBOSE"] === "1") console.log(text);
+    },
+  });
+  const world: World = {
+    stack,
+    dir,
+    runs: () => countLines(runsFile),
+    async said(pattern, since, limitMs = UP_MS) {
+      const giveUpAt = Date.now() + limitMs;
+      for (let seen = 0; Date.now() < giveUpAt; await sleep(5)) {
+        const found = lines.slice(seen).find(({ at, text }) => at >= since && pattern.test(text));
+        if (found !== undefined) return found.at;
+        seen = lines.length;
+      }
+      throw new Error(`no process said ${pattern} within ${limitMs} ms`);
+    },
+    lastLines: (count) => lines.slice(-Math.min(count, LINES_KEPT)).map(({ text }) => text),
+    killModels() {
+      const { pool } = stack.pids();
+      if (pool !== null) for (const pid of modelsOf(pool)) process.kill(pid, "SIGKILL");
+    },
+    async setLogFaults(faults) {
+      const response = await fetch(`${stack.url}/admin/v1/faults`, {
+        method: "PUT",
+        headers: { authorization: `Bearer ${stack.adminKey}`, "content-type": "application/json" },
+        body: JSON.stringify(faults),
+      });
+      if (!response.ok) throw new Error(`the faults were refused with ${response.status}: ${await response.text()}`);
+      await response.body?.cancel();
+    },
+    async end() {
+      await stack.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+  try {
+    await warmUp(stack, model);
+  } catch (error) {
+    await world.end();
+    throw error;
+  }
+  return world;
+}
+
+/** Runs one prediction of `model`, so that its process is up. */
+async function warmUp(stack: Stack, model: string): Promise<void> {
+  const giveUpAt = Date.now() + UP_MS;
+  for (;;) {
+    const response = await fetch(`${stack.url}/v1/predictions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "application/json", prefer: "wait=30" },
+      body: JSON.stringify({ version: `local/${model}`, input: { key: "warm-up", number: 1 } }),
+    });
+    const text = await response.text();
+    if (response.ok && text.includes('"status":"succeeded"')) return;
+    if (response.status !== 404 || Date.now() > giveUpAt) throw new Error(`${model} doesn't run: ${text}`);
+    await sleep(50);
+  }
+}
+
+function modelsOf(poolPid: number): number[] {
+  const table = execFileSync("ps", ["-Ao", "pid=,ppid=,args="], { encoding: "utf8" });
+  return table.split("\n").flatMap((line) => {
+    const [, pid, parent] = /^\s*(\d+)\s+(\d+)\s.*edgeplane_child/.exec(line) ?? [];
+    return pid !== undefined && Number(parent) === poolPid ? [Number(pid)] : [];
+  });
+}
+
+function countLines(path: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const key of readFileSync(path, "utf8").split("\n")) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
+}
