@@ -4,11 +4,11 @@ import { pino } from "pino";
 import { Pool } from "./pool.ts";
 import { findDevices } from "./runtime/devices.ts";
 import { findModels } from "./runtime/models/find-models.ts";
-import { systemClock } from "./scheduling/clock.ts";
 import { helpText, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { StateDirError, takeStateDir } from "./state-dir.ts";
 import { startTelemetry } from "./telemetry/start.ts";
+import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
 const EXIT_WRONG = 2;

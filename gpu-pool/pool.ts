@@ -17,12 +17,10 @@ import { EventReporter } from "./delivery/reporter.ts";
 import { createSpool } from "./delivery/spool.ts";
 import type { Spool } from "./delivery/spool.ts";
 import { createUploads } from "./delivery/uploads.ts";
-import { createClaimClient } from "./intake/claim-client.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
-import { Intake } from "./intake/intake.ts";
-import { createUpstashKafka } from "./intake/upstash-kafka.ts";
-import { createUpstashSource } from "./intake/upstash-source.ts";
+import type { Intake } from "./intake/intake.ts";
+import { createIntakes, roomOf } from "./intakes.ts";
 import { createRunners } from "./runners.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -118,7 +116,19 @@ export class Pool {
       onRoom: () => this.#roomChanged(),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
-    this.#intakes = this.#createIntakes();
+    this.#intakes = createIntakes({
+      settings,
+      session: this.session,
+      lanes: this.lanes,
+      http: this.#http,
+      clock,
+      log,
+      metrics,
+      room: (lane) => roomOf(this.runners.filter(({ model }) => model.manifest.lane === lane)),
+      channelOpen: () => this.channelOpen,
+      onGrants: (grants) => this.#grants(grants),
+      onState: (problem) => this.#lines.log(problem),
+    });
   }
 
   get draining(): boolean {
@@ -193,37 +203,7 @@ export class Pool {
 
   /** Ends all model processes at once. */
   kill(): void {
-    for (const runner of this.runners) runner.killAll();
-  }
-
-  #createIntakes(): Intake[] {
-    const { settings, clock, metrics, log } = this.#options;
-    const kafka = createUpstashKafka({
-      url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
-      username: "pool",
-      password: settings.token,
-    });
-    const claims = createClaimClient(this.#http, this.session);
-    return this.lanes.map((lane) => {
-      const runners = this.runners.filter(({ model }) => model.manifest.lane === lane);
-      return new Intake({
-        source: createUpstashSource({
-          kafka,
-          lane,
-          session: this.session,
-          clock,
-          onProblem: (problem) => log.warn({ lane }, problem),
-        }),
-        claims,
-        clock,
-        idleAfterMs: settings["idle-after-ms"],
-        room: () => roomOf(runners),
-        channelOpen: () => this.channelOpen,
-        onGrants: (grants) => this.#grants(grants),
-        onRefused: (reason) => metrics.refused.inc({ reason }),
-        onState: (problem) => this.#lines.log(problem),
-      });
-    });
+    for (const runner of this.runners) runner.instances.kill();
   }
 
   #hello(): PoolMessage {
@@ -347,7 +327,7 @@ export class Pool {
   }
 
   #alive(): boolean {
-    return this.runners.some(({ instances }) => instances.some(({ process }) => process !== null));
+    return this.runners.some(({ instances }) => instances.all.some(({ process }) => process !== null));
   }
 
   #roomChanged(): void {
@@ -386,18 +366,4 @@ export class Pool {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.#options.clock.after(ms, resolve));
   }
-}
-
-/** A lane's room is what all its models would take together, since a job's model is known only when it is here. */
-function roomOf(runners: readonly ModelRunner[]): { room: number; startNow: number } {
-  let room = 0;
-  let startNow = 0;
-  for (const runner of runners) {
-    const capacity = runner.capacity();
-    room += capacity.limit - capacity.waiting;
-    startNow += capacity.startNow;
-  }
-  // What was lost before is granted for an immediate start only: where nothing runs yet, one job may begin.
-  const resting = runners.every(({ held }) => held === 0);
-  return { room, startNow: resting ? Math.max(1, startNow) : startNow };
 }

@@ -8,7 +8,7 @@ import type { Clock } from "./scheduling/clock.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
-import type { RunnerObserver, RunnerOptions } from "./runtime/model-runner.ts";
+import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Settings } from "./settings.ts";

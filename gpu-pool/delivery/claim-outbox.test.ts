@@ -1,41 +1,100 @@
-import { expect, it } from "vitest";
-import { ClaimOutbox } from "./claim-outbox.ts";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { PoolEvent } from "../../src/contract/event.ts";
+import { ClaimOutbox, UNKNOWN_SEQ } from "./claim-outbox.ts";
 
-function outboxWith(...chunks: string[]): ClaimOutbox {
-  const outbox = new ClaimOutbox("id", "token", 0);
-  for (const chunk of chunks) outbox.add({ type: "output", chunk }, 8);
-  return outbox;
+/** The edge's rule for one claim: contiguous, what was seen is dropped, a gap asks again. */
+function createStore(nextSeq = 0) {
+  const stored: PoolEvent[] = [];
+  return {
+    stored,
+    receive(events: readonly PoolEvent[]): { verdict: "ok" | "resend"; next: number } {
+      for (const event of events) {
+        if (event.seq > nextSeq + stored.length) return { verdict: "resend", next: nextSeq + stored.length };
+        if (event.seq === nextSeq + stored.length) stored.push(event);
+      }
+      return { verdict: "ok", next: nextSeq + stored.length };
+    },
+  };
 }
 
-const seqs = (events: { seq: number }[]) => events.map(({ seq }) => seq);
-
-it("sends each event once, and keeps it until the edge says that it is stored", () => {
-  const outbox = outboxWith("a", "b");
-  expect(seqs(outbox.take())).toEqual([0, 1]);
-  expect(outbox.acknowledged(0, 2)).toBe(false);
-  outbox.add({ type: "output", chunk: "c" }, 8);
-  expect(seqs(outbox.take())).toEqual([2]);
-  expect(seqs(outbox.all())).toEqual([0, 1, 2]);
-  expect(outbox.acknowledged(2, 3)).toBe(false);
-  expect(seqs(outbox.all())).toEqual([2]);
+test("whatever requests and answers get lost, the edge has every event once and in order", () => {
+  const round = fc.record({
+    add: fc.nat(3),
+    limit: fc.integer({ min: 1, max: 4 }),
+    fate: fc.constantFrom("arrives", "request lost", "answer lost", "answer without next"),
+  });
+  fc.assert(
+    fc.property(fc.array(round, { maxLength: 40 }), fc.nat(5), (rounds, first) => {
+      const outbox = new ClaimOutbox("id", "token", first);
+      const edge = createStore(first);
+      let made = 0;
+      const send = (limit: number, fate: string): void => {
+        const events = outbox.take(limit);
+        const last = events.at(-1);
+        if (last === undefined || fate === "request lost") return;
+        const { verdict, next } = edge.receive(structuredClone(events));
+        if (fate === "answer lost") return;
+        if (verdict === "resend") outbox.resend(next);
+        else outbox.acknowledged(fate === "answer without next" ? undefined : next, last.seq + 1);
+      };
+      for (const { add, limit, fate } of rounds) {
+        for (let count = 0; count < add; count += 1) outbox.add({ type: "output", chunk: made++ }, 8);
+        send(limit, fate);
+      }
+      outbox.add({ type: "succeeded", output: "all" }, 8);
+      for (let tries = 0; !outbox.empty && tries < 200; tries += 1) send(3, "arrives");
+      expect(outbox.empty).toBe(true);
+      const chunks = edge.stored.flatMap((event) => (event.type === "output" ? [event.chunk] : []));
+      expect(chunks).toEqual(Array.from({ length: made }, (_, index) => index));
+      expect(edge.stored.at(-1)?.type).toBe("succeeded");
+    }),
+    { numRuns: 500 },
+  );
 });
 
-it("sends again what was not answered, and what the edge lost before it was stored", () => {
-  const outbox = outboxWith("a", "b");
-  outbox.take();
-  expect(seqs(outbox.take())).toEqual([0, 1]);
-  outbox.acknowledged(0, 2);
-  outbox.add({ type: "output", chunk: "c" }, 8);
-  outbox.take();
-  outbox.resend(0);
-  expect(seqs(outbox.take())).toEqual([0, 1, 2]);
+test("a claim of an earlier life goes on where the edge says", () => {
+  for (const known of [0, 1, 7]) {
+    const edge = createStore(known);
+    const outbox = new ClaimOutbox("id", "token", UNKNOWN_SEQ);
+    outbox.add({ type: "released", reason: "lost" }, 8);
+    const first = edge.receive(outbox.take());
+    expect(first).toEqual({ verdict: "resend", next: known });
+    outbox.resend(first.next);
+    expect(edge.receive(outbox.take())).toEqual({ verdict: "ok", next: known + 1 });
+    expect(edge.stored).toMatchObject([{ type: "released", seq: known }]);
+  }
 });
 
-it("is empty once its terminal event is stored", () => {
-  const outbox = outboxWith("a");
-  outbox.add({ type: "succeeded", output: ["a"] }, 8);
-  expect(outbox.add({ type: "log", text: "late" }, 8)).toBe(false);
+test("logs that wait are sent as one; nothing follows a terminal event", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  outbox.add({ type: "log", text: "a\n" }, 2);
+  outbox.add({ type: "log", text: "b\n" }, 2);
+  expect(outbox.add({ type: "failed", kind: "model", error: { code: "model_error", message: "no" } }, 8)).toBe(true);
+  expect(outbox.add({ type: "log", text: "late" }, 4)).toBe(false);
+  expect(outbox.take()).toMatchObject([
+    { type: "log", text: "a\nb\n", seq: 0 },
+    { type: "failed", seq: 1 },
+  ]);
+});
+
+test("a backlog without end is cut down to what matters", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  outbox.add({ type: "starting" }, 8);
+  for (let index = 0; index < 40; index += 1) outbox.add({ type: "output", chunk: index }, 1024 * 1024);
+  outbox.add({ type: "succeeded", output: "all" }, 8);
+  const events = outbox.take();
+  expect(events.length).toBeLessThan(20);
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index));
+  expect(events[0]?.type).toBe("starting");
+  expect(events.at(-1)?.type).toBe("succeeded");
+});
+
+test("what the edge refuses for good becomes a failure, once", () => {
+  const outbox = new ClaimOutbox("id", "token", 4);
+  outbox.add({ type: "succeeded", output: "bad" }, 8);
   outbox.take();
-  expect(outbox.acknowledged(2, 2)).toBe(false);
-  expect(outbox.closing && outbox.empty).toBe(true);
+  expect(outbox.refuse("refused")).toBe(true);
+  expect(outbox.take()).toMatchObject([{ type: "failed", seq: 4, error: { message: "refused" } }]);
+  expect(outbox.refuse("refused")).toBe(false);
 });

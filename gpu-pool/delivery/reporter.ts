@@ -6,6 +6,7 @@ import { readFile, rm } from "node:fs/promises";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 import { StatusError } from "../transport/http-client.ts";
+import { parseJson } from "../transport/json.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
 import { INLINE_OUTPUT_BYTES } from "./uploads.ts";
@@ -112,7 +113,7 @@ export class EventReporter {
     if (produced.file !== undefined) {
       const text = await readFile(produced.file, "utf8");
       await rm(produced.file, { force: true });
-      value = JSON.parse(text);
+      value = parseJson(text);
       mentionsFile = text.includes('"$file"');
     }
     return mentionsFile ? this.#uploads.files(claim, value, produced.scratchDir) : value;

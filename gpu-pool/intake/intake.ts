@@ -76,9 +76,14 @@ export class Intake {
     while (this.#state !== "stopped") {
       const { room, startNow } = this.#options.room();
       if (room <= 0) await this.#waitForRoom();
-      else if (channelOpen() && clock.nowMs() - this.#activeAtMs >= idleAfterMs) await this.#rest("idle", Infinity);
+      else if (this.#mayRest(clock.nowMs(), idleAfterMs, channelOpen())) await this.#rest("idle", Infinity);
       else await this.#pollOnce(room, startNow);
     }
+  }
+
+  /** A log that fails may hold work that no nudge will tell of again. */
+  #mayRest(nowMs: number, idleAfterMs: number, channelOpen: boolean): boolean {
+    return channelOpen && this.#backoff.failures === 0 && nowMs - this.#activeAtMs >= idleAfterMs;
   }
 
   async #pollOnce(room: number, startNow: number): Promise<void> {
@@ -154,6 +159,8 @@ export class Intake {
   async #waitForRoom(): Promise<void> {
     await this.#rest("full", this.#joined ? LEAVE_AFTER_MS : Infinity);
     if (this.#state !== "stopped" && this.#options.room().room <= 0) await this.#leave();
+    // More may wait than there was room for.
+    this.#activeAtMs = this.#options.clock.nowMs();
   }
 
   async #leave(): Promise<void> {

@@ -3,6 +3,7 @@
  * (python/PROTOCOL.md). At most 8 MiB a frame.
  */
 import type { Json } from "../../src/contract/prediction.ts";
+import { parseJson } from "../transport/json.ts";
 
 export const MAX_FRAME_BYTES = 8 * 1024 * 1024;
 /** A JSON value of more than this goes by file. */
@@ -48,7 +49,8 @@ export class FrameDecoder {
         break;
       }
       const text = all.toString("utf8", HEADER_BYTES, endsAt);
-      frames.push({ value: JSON.parse(text), sizeBytes, mentionsFile: text.includes(FILE_MARK) });
+      const value = parseJson(text);
+      frames.push({ value, sizeBytes, mentionsFile: text.includes(FILE_MARK) });
       this.#chunks = [all.subarray(endsAt)];
       this.#buffered -= endsAt;
       this.#needed = HEADER_BYTES;

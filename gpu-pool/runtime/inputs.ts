@@ -8,6 +8,7 @@ import type { Json } from "../../src/contract/prediction.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import { TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
+import { parseJson } from "../transport/json.ts";
 import type { RunMessage } from "./child-messages.ts";
 import { download } from "./download.ts";
 import type { DownloadRules } from "./download.ts";
@@ -43,7 +44,7 @@ export function createPrepare(options: InputOptions): (prediction: Prediction, s
 
   async function prepareBlob(prediction: Prediction, path: string, fields: ReadonlySet<string>): Promise<void> {
     const text = await fetchBlob(path);
-    prediction.input = JSON.parse(text);
+    prediction.input = parseJson(text);
     prediction.inputBytes = text.length;
     await prepareFiles(prediction, fields);
   }

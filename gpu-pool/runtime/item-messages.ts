@@ -39,7 +39,7 @@ export function applyItemMessage(
       return null;
     case "done":
       return finish(item, message, frame, context);
-    case "idle":
+    default:
       return null;
   }
 }

@@ -8,54 +8,25 @@
 import { Batcher } from "../scheduling/batcher.ts";
 import type { Batch, Ticket } from "../scheduling/batcher.ts";
 import { halve } from "../scheduling/bisect.ts";
-import type { Clock } from "../scheduling/clock.ts";
 import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
-import { Instance } from "./instance.ts";
-import type { InstanceOptions, Launch, SetupProblem } from "./instance.ts";
+import type { Instance } from "./instance.ts";
+import { Instances } from "./instances.ts";
+import type { InstanceOptions, SetupProblem } from "./instance.ts";
 import { dropInputs, runItems } from "./inputs.ts";
 import { applyItemMessage, reportStopped } from "./item-messages.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
-import type { Prediction, Reporter } from "./prediction.ts";
+import type { Prediction } from "./prediction.ts";
+import type { RunnerOptions } from "./runner-options.ts";
 import { Run } from "./run.ts";
-
-export type RunnerOptions = {
-  model: Model;
-  /** One entry an instance: its name and the value of CUDA_VISIBLE_DEVICES. */
-  places: { name: string; cudaVisibleDevices: string }[];
-  clock: Clock;
-  report: Reporter;
-  /** Everything of a launch but what the runner adds itself. */
-  launch(instance: string): Promise<Omit<Launch, "onLoaded">>;
-  /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
-  prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
-  cancelGraceMs: number;
-  /** How many batches a slot are claimed ahead. */
-  aheadBatches: number;
-  onLoaded(loaded: Loaded): void;
-  /** A slot, or a place in the queue, may have become free. */
-  onRoom(): void;
-  observe: RunnerObserver;
-};
-
-/** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
-export type RunnerObserver = {
-  batch(size: number): void;
-  ended(outcome: string): void;
-  bisected(): void;
-  ready(instance: string, setupSeconds: number): void;
-  died(instance: string, death: Death): void;
-  broken(instance: string, problem: SetupProblem): void;
-  printed(text: string): void;
-};
 
 export type Capacity = { limit: number; waiting: number; startNow: number };
 
 export class ModelRunner {
   readonly model: Model;
-  readonly instances: Instance[];
+  readonly instances: Instances;
   loaded: Loaded | null = null;
   /** Why it can't be set up; null when it can. */
   problem: SetupProblem | null = null;
@@ -77,7 +48,7 @@ export class ModelRunner {
     this.model = options.model;
     this.#batcher = new Batcher(options.model.batching);
     this.#busyAtMs = options.clock.nowMs();
-    this.instances = options.places.map((place) => new Instance(this.#instanceOptions(place)));
+    this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
   }
 
   get held(): number {
@@ -89,29 +60,19 @@ export class ModelRunner {
   }
 
   get slots(): number {
-    return this.instances.length * this.model.slotsPerInstance;
-  }
-
-  get ready(): boolean {
-    return this.instances.some(({ state }) => state === "ready" || state === "busy");
-  }
-
-  get state(): string {
-    const states = this.instances.map((instance) => instance.state);
-    const order = ["busy", "ready", "starting", "looping", "waiting", "broken"];
-    return order.find((state) => states.some((candidate) => candidate === state)) ?? "stopped";
+    return this.instances.all.length * this.model.slotsPerInstance;
   }
 
   /** How many jobs may wait here, how many do, and how many would start at once: free slots and one batch ahead. */
   capacity(): Capacity {
     const batch = this.model.batching.maxBatchSize;
-    const startNow = this.ready ? Math.max(0, this.#armQuota() - this.#batcher.armed) : 0;
+    const startNow = this.instances.ready ? Math.max(0, this.#armQuota() - this.#batcher.armed) : 0;
     return { limit: this.#options.aheadBatches * this.slots * batch, waiting: this.waiting, startNow };
   }
 
   /** Starts its instances, if they aren't up. */
   start(): void {
-    for (const instance of this.instances) instance.start();
+    this.instances.start();
   }
 
   /** Takes a granted prediction. */
@@ -119,7 +80,7 @@ export class ModelRunner {
     this.#held.set(prediction.ref.token, prediction);
     this.#busyAtMs = this.#options.clock.nowMs();
     this.start();
-    if (this.problem !== null && this.instances.every(({ state }) => state === "broken")) {
+    if (this.problem !== null && this.instances.broken) {
       this.#failSetup(prediction, this.problem);
     } else if (this.loaded === null) {
       this.#unprepared.push(prediction);
@@ -150,7 +111,7 @@ export class ModelRunner {
       return;
     }
     prediction.killAtMs = this.#options.clock.nowMs() + this.#options.cancelGraceMs;
-    this.#placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
+    this.instances.placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
   }
 
   /** Hands back everything that has not begun. */
@@ -171,14 +132,7 @@ export class ModelRunner {
   /** Ends its processes once they finished what runs. */
   shutdown(graceMs: number): void {
     this.#cancelWake();
-    for (const instance of this.instances) instance.stop(graceMs);
-  }
-
-  killAll(): void {
-    for (const instance of this.instances) {
-      instance.stop(0);
-      instance.process?.kill("the pool ends");
-    }
+    this.instances.stop(graceMs);
   }
 
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
@@ -192,7 +146,7 @@ export class ModelRunner {
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
   stopIfIdle(nowMs: number, idleStopMs: number): void {
     if (this.#held.size > 0 || nowMs - this.#busyAtMs < idleStopMs) return;
-    for (const instance of this.instances) if (instance.state === "ready") instance.stop(10_000);
+    this.instances.stopIdle(10_000);
   }
 
   #prepare(prediction: Prediction, loaded: Loaded): void {
@@ -237,13 +191,8 @@ export class ModelRunner {
     return this.#groups;
   }
 
-  /** Free slots, and one batch ahead of every slot. */
   #armQuota(): number {
-    let slots = 0;
-    for (const { process, freeSlots } of this.instances) {
-      if (process !== null && process.state !== "starting") slots += freeSlots + process.slots;
-    }
-    return slots * this.model.batching.maxBatchSize;
+    return this.instances.startable * this.model.batching.maxBatchSize;
   }
 
   /** Many things can happen in one turn of the event loop; scheduling looks once, at its end. */
@@ -260,24 +209,16 @@ export class ModelRunner {
     const nowMs = this.#options.clock.nowMs();
     for (const { payload } of this.#batcher.expire(nowMs)) this.#release(payload, "no_room");
     for (;;) {
-      const instance = this.#roomiest();
+      const instance = this.instances.roomiest();
       const batch = instance === null ? null : this.#batcher.take(nowMs, instance.runs.size === 0);
       if (instance === null || batch === null) break;
       this.#dispatch(instance, batch);
     }
-    if (this.ready) {
+    if (this.instances.ready) {
       for (const { payload } of this.#batcher.toArm(this.#armQuota())) this.#options.report.starting(payload.ref);
     }
     this.#armTimer(nowMs);
     this.#options.onRoom();
-  }
-
-  #roomiest(): Instance | null {
-    let best: Instance | null = null;
-    for (const instance of this.instances) {
-      if (instance.open && (best === null || instance.freeSlots > best.freeSlots)) best = instance;
-    }
-    return best;
   }
 
   #armTimer(nowMs: number): void {
@@ -380,22 +321,13 @@ export class ModelRunner {
   /** Grace is over. Its process goes, unless that would only harm batch mates for something nobody waits for. */
   #killFor(prediction: Prediction): void {
     prediction.killAtMs = Infinity;
-    const place = this.#placeOf(prediction);
+    const place = this.instances.placeOf(prediction);
     const mates = place?.run.unfinished().filter((item) => item.prediction.ending === null) ?? [];
     if (prediction.ending !== "timed_out" && mates.length > 0) return;
     place?.instance.process?.expectDeath();
     place?.instance.process?.kill(
       prediction.ending === "timed_out" ? "a prediction ran out of time" : "a prediction was canceled",
     );
-  }
-
-  #placeOf(prediction: Prediction): { instance: Instance; run: Run } | null {
-    for (const instance of this.instances) {
-      for (const run of instance.runs.values()) {
-        if (run.item(prediction.ref.id)?.prediction === prediction) return { instance, run };
-      }
-    }
-    return null;
   }
 
   #finishEnding(prediction: Prediction): void {
@@ -430,7 +362,7 @@ export class ModelRunner {
   #broken(instance: Instance, problem: SetupProblem): void {
     this.#options.observe.broken(instance.name, problem);
     this.problem = problem;
-    if (this.instances.some(({ state }) => state !== "broken")) return;
+    if (!this.instances.broken) return;
     this.#batcher.clear();
     this.#unprepared = [];
     for (const prediction of [...this.#held.values()]) this.#failSetup(prediction, problem);

@@ -21,11 +21,11 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
     models: () =>
       pool.runners.map((runner) => ({
         model: modelPath(runner.model.manifest),
-        state: runner.state,
+        state: runner.instances.state,
         waiting: runner.waiting,
         held: runner.held,
         slots: runner.slots,
-        freeSlots: runner.instances.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
+        freeSlots: runner.instances.all.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
         broken: runner.problem !== null,
       })),
     channelOpen: () => pool.channelOpen,
@@ -63,11 +63,11 @@ function describe(runner: Pool["runners"][number]): unknown {
     model: modelPath(runner.model.manifest),
     version: runner.model.manifest.version,
     folder: runner.model.dir,
-    state: runner.state,
+    state: runner.instances.state,
     waiting: runner.waiting,
     held: runner.held,
     problem: runner.problem,
-    instances: runner.instances.map(({ name, state, restarts, process }) => ({
+    instances: runner.instances.all.map(({ name, state, restarts, process }) => ({
       name,
       state,
       restarts,

@@ -5,6 +5,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import type { Readable } from "node:stream";
+import { parseJson } from "./json.ts";
 
 export type HttpRequest = {
   method: "GET" | "POST" | "PUT" | "DELETE";
@@ -101,7 +102,7 @@ export function createHttpClient(baseUrl: URL, headers: Record<string, string>):
       const reply = await request(options);
       if (reply.status < 200 || reply.status > 299) throw new StatusError(reply.status, options.path, reply.text);
       try {
-        return JSON.parse(reply.text);
+        return parseJson(reply.text);
       } catch {
         throw new StatusError(reply.status, options.path, `not JSON: ${reply.text}`);
       }

@@ -7,6 +7,7 @@ import type { Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { access, readFile, readdir, readlink } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
 import { parseCogYaml } from "./cog-yaml.ts";
 import type { CogYaml } from "./cog-yaml.ts";
@@ -84,7 +85,7 @@ async function addFile(hash: Hash, root: string, path: string): Promise<void> {
     return;
   }
   const content = createHash("sha256");
-  for await (const chunk of createReadStream(full)) content.update(chunk);
+  await pipeline(createReadStream(full), content);
   hash.update(content.digest());
 }
 

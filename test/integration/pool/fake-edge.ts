@@ -8,6 +8,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import type { WebSocket } from "ws";
+import * as z from "zod";
 import { PoolMessageSchema } from "../../../src/contract/channel.ts";
 import type { PoolMessage } from "../../../src/contract/channel.ts";
 import { ClaimRequestSchema } from "../../../src/contract/claim.ts";
@@ -52,6 +53,11 @@ export type Behaviour = {
 export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
 
 const LEASE_MS = 3000;
+const ConsumeSchema = z.object({
+  topics: z.array(z.string()).optional(),
+  topic: z.string().optional(),
+  timeout: z.number().optional(),
+});
 
 export async function startFakeEdge(options: { port?: number; token?: string } = {}) {
   const token = options.token ?? "pool-token";
@@ -110,11 +116,7 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     return grantOf(tracked, session, startNow);
   }
 
-  function consume(
-    request: IncomingMessage,
-    body: { topics?: string[]; topic?: string; timeout?: number },
-    reply: ServerResponse,
-  ): void {
+  function consume(request: IncomingMessage, body: z.infer<typeof ConsumeSchema>, reply: ServerResponse): void {
     const room = Number(request.headers["edgeplane-room"] ?? "100");
     const [, session, start] = /^(.*);start=(\d+)$/.exec(String(request.headers["edgeplane-claim"] ?? "")) ?? [];
     const topics = body.topics ?? [body.topic];
@@ -240,7 +242,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
         (request.headers.authorization !== `Bearer ${token}` && request.headers.authorization !== basic))
     ) {
       send(reply, 401, { error: "unauthenticated", status: 401 });
-    } else if (path.startsWith("/kafka/consume/")) consume(request, JSON.parse(raw.toString()), reply);
+    } else if (path.startsWith("/kafka/consume/"))
+      consume(request, ConsumeSchema.parse(JSON.parse(raw.toString())), reply);
     else if (path.startsWith("/kafka/commit/")) send(reply, 200, { result: "Success", status: 200 });
     else if (path.startsWith("/kafka/delete-consumer/")) {
       counts["leave"] = (counts["leave"] ?? 0) + 1;

@@ -49,7 +49,7 @@ test("files: data URIs and uploads to the edge go in, a URL comes out; nothing p
   await edge.until(() => all.every(({ terminal }) => terminal !== null));
   secret.close();
   const contentOf = (tracked: typeof data): string => {
-    const url = tracked.terminal?.type === "succeeded" ? String(tracked.terminal.output) : "";
+    const url = tracked.terminal?.type === "succeeded" ? JSON.stringify(tracked.terminal.output).slice(1, -1) : "";
     return edge.blobs.get(url.replace(`${edge.url}/files/`, ""))?.toString() ?? JSON.stringify(tracked.terminal);
   };
   expect(contentOf(data)).toBe("HELLO");

@@ -17,14 +17,11 @@ test("runs a prediction and reports its output, its logs and its time", async ()
 test("counts every start once, under load, whoever counts it", async () => {
   await using fixture = await startFixture(["single", "batch"]);
   const { edge } = fixture;
-  const refs = [await fixture.ref("single"), await fixture.ref("batch")];
-  const all = Array.from({ length: 150 }, (_, index) => edge.submit(refs[index % 2] ?? refs[0]!, { do: `n${index}` }));
+  const [single, batch] = [await fixture.ref("single"), await fixture.ref("batch")];
+  const all = Array.from({ length: 150 }, (_, index) => edge.submit(index % 2 ? single : batch, { do: `n${index}` }));
   await edge.until(() => all.every(({ terminal }) => terminal !== null), 20_000);
-  expect(all.map(({ terminal }) => terminal)).toEqual(
-    all.map(({ id, input }) =>
-      expect.objectContaining({ id, type: "succeeded", output: (input as { do: string }).do }),
-    ),
-  );
+  const outputs = all.map(({ terminal }) => (terminal?.type === "succeeded" ? terminal.output : terminal));
+  expect(outputs).toEqual(all.map((_, index) => `n${index}`));
   expect(all.every(({ starts }) => starts === 1)).toBe(true);
   expect(edge.violations).toEqual([]);
 });

@@ -42,7 +42,7 @@ test("tells its settings, and what is wrong with them, in one line", () => {
     ],
   ] as const) {
     const { code, text } = run([...args]);
-    expect({ code, lines: text.trim().split("\n").length }, text).toEqual({ code: 2, lines: 1 });
+    expect({ code, lines: text.trim().split("\n").length }).toEqual({ code: 2, lines: 1 });
     expect(text).toContain(expected);
   }
 });

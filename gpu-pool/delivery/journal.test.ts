@@ -1,0 +1,55 @@
+import { appendFileSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openJournal } from "./journal.ts";
+import { createSpool } from "./spool.ts";
+
+const claim = (name: string) => ({ id: `id-${name}`, token: `token-${name}` });
+
+function fresh(name: string): string {
+  const dir = mkdtempSync(join(tmpdir(), `edgeplane-${name}-`));
+  return join(dir, name);
+}
+
+test("knows after a kill what was held and never ended, and a torn line does no harm", () => {
+  const path = fresh("journal");
+  const first = openJournal(path);
+  expect(first.left).toEqual([]);
+  first.held([claim("a"), claim("b")]);
+  first.ended(["token-a"]);
+  appendFileSync(path, '{"held":"id-c","tok');
+  const second = openJournal(path);
+  expect(second.left).toEqual([claim("b")]);
+  second.ended(["token-b"]);
+  second.close();
+  expect(openJournal(path).left).toEqual([]);
+});
+
+test("does not grow for ever", () => {
+  const path = fresh("journal");
+  const journal = openJournal(path);
+  for (let index = 0; index < 5000; index += 1) {
+    journal.held([claim(String(index))]);
+    journal.ended([`token-${index}`]);
+  }
+  expect(statSync(path).size).toBeLessThan(200_000);
+  journal.held([claim("last")]);
+  expect(openJournal(path).left).toEqual([claim("last")]);
+});
+
+test("the spool gives back what it was given, and puts aside what it can't read", () => {
+  const dir = fresh("spool");
+  const events = [{ id: "id", token: "token", seq: 3, type: "succeeded" as const, output: { deep: [1, null] } }];
+  const spool = createSpool(dir);
+  spool.keep("id", "token", events);
+  spool.keep("id2", "token2", [{ ...events[0], id: "id2", token: "token2" } as never]);
+  spool.drop("id2", "token2");
+  writeFileSync(join(dir, "x.json"), "{");
+  writeFileSync(join(dir, "y.json.part"), "[");
+  const next = createSpool(dir);
+  expect(next.load()).toEqual({ claims: [events], bad: ["x.json"] });
+  expect(next.size).toBe(1);
+  next.drop("id", "token");
+  expect(createSpool(dir).load()).toEqual({ claims: [], bad: [] });
+});

@@ -1,0 +1,77 @@
+/** All instances of one model, seen as one: where a batch may go, and how much they can take. */
+import { Instance } from "./instance.ts";
+import type { InstanceOptions, InstanceState } from "./instance.ts";
+import type { Prediction } from "./prediction.ts";
+import type { Run } from "./run.ts";
+
+/** The state to show for several instances is the first of these that one of them is in. */
+const BY_WEIGHT: readonly InstanceState[] = ["busy", "ready", "starting", "looping", "waiting", "broken"];
+
+export class Instances {
+  readonly all: readonly Instance[];
+
+  constructor(options: readonly InstanceOptions[]) {
+    this.all = options.map((one) => new Instance(one));
+  }
+
+  /** One of them takes work, or will when it is done with what it does. */
+  get ready(): boolean {
+    return this.all.some(({ state }) => state === "ready" || state === "busy");
+  }
+
+  get broken(): boolean {
+    return this.all.every(({ state }) => state === "broken");
+  }
+
+  get state(): InstanceState {
+    return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
+  }
+
+  /** Free slots, and one batch ahead of every slot: so many batches may have their start counted. */
+  get startable(): number {
+    let batches = 0;
+    for (const { process, freeSlots } of this.all) {
+      if (process !== null && process.state !== "starting") batches += freeSlots + process.slots;
+    }
+    return batches;
+  }
+
+  /** The one that may take a batch and has the most free slots; null when none may. */
+  roomiest(): Instance | null {
+    let best: Instance | null = null;
+    for (const instance of this.all) {
+      if (instance.open && (best === null || instance.freeSlots > best.freeSlots)) best = instance;
+    }
+    return best;
+  }
+
+  /** Where a prediction runs. */
+  placeOf(prediction: Prediction): { instance: Instance; run: Run } | null {
+    for (const instance of this.all) {
+      for (const run of instance.runs.values()) {
+        if (run.item(prediction.ref.id)?.prediction === prediction) return { instance, run };
+      }
+    }
+    return null;
+  }
+
+  start(): void {
+    for (const instance of this.all) instance.start();
+  }
+
+  /** Ends those that run nothing. */
+  stopIdle(graceMs: number): void {
+    for (const instance of this.all) if (instance.state === "ready") instance.stop(graceMs);
+  }
+
+  stop(graceMs: number): void {
+    for (const instance of this.all) instance.stop(graceMs);
+  }
+
+  kill(): void {
+    for (const instance of this.all) {
+      instance.stop(0);
+      instance.process?.kill("the pool ends");
+    }
+  }
+}

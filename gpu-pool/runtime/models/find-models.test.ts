@@ -1,0 +1,61 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { parseCogYaml } from "./cog-yaml.ts";
+import { findModels, versionOf } from "./find-models.ts";
+
+const root = mkdtempSync(join(tmpdir(), "edgeplane-models-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function put(path: string, text: string): void {
+  mkdirSync(join(root, path, ".."), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+test("finds models, and names what stops a folder from being one without stopping the others", async () => {
+  put("good/cog.yaml", "run: run.py:Runner\nedgeplane:\n  maxBatchSize: 4\n  instances: 2\n");
+  put("good/run.py", "x = 1");
+  put("async/cog.yaml", "concurrency:\n  max: 5\n");
+  put("off/cog.yaml", "edgeplane:\n  enabled: false\n");
+  put("typo/cog.yaml", "edgeplane:\n  maxBatchsize: 4\n");
+  put("torn/cog.yaml", "build:\n  gpu: [\n");
+  put("Bad Name/cog.yaml", "run: x.py:Y\n");
+  put("lane/cog.yaml", "edgeplane:\n  lane: Not A Lane\n");
+  put("notes/readme.md", "no model");
+  const { models, problems } = await findModels(root);
+  expect(models.map(({ manifest }) => manifest.name)).toEqual(["async", "good"]);
+  expect(models[0]).toMatchObject({ slotsPerInstance: 5, batching: { maxBatchSize: 1, maxQueueDelayMs: 0 } });
+  expect(models[1]).toMatchObject({
+    instances: 2,
+    batching: { maxBatchSize: 4 },
+    manifest: { owner: "local", lane: "default" },
+  });
+  const problemOf = Object.fromEntries(problems.map(({ folder, problem }) => [folder, problem]));
+  expect(Object.keys(problemOf).sort()).toEqual(["Bad Name", "lane", "torn", "typo"]);
+  expect(problemOf["typo"]).toContain("edgeplane");
+  expect(problemOf["torn"]).toMatch(/line \d/);
+  expect(problemOf["Bad Name"]).toContain("the folder's name");
+  expect(problemOf["lane"]).toContain("edgeplane.lane");
+  expect((await findModels(root, ["off"])).models.map(({ manifest }) => manifest.name)).toContain("off");
+});
+
+test("a version is what the files are: it changes with any of them, and not with what Python leaves behind", async () => {
+  const dir = join(root, "versioned");
+  put("versioned/cog.yaml", "run: run.py:Runner\n");
+  put("versioned/lib/a.py", "a = 1");
+  const first = await versionOf(dir);
+  expect(first).toMatch(/^[0-9a-f]{64}$/);
+  put("versioned/lib/__pycache__/a.pyc", "junk");
+  put("versioned/.git/HEAD", "junk");
+  expect(await versionOf(dir)).toBe(first);
+  put("versioned/lib/a.py", "a = 2");
+  const second = await versionOf(dir);
+  expect(second).not.toBe(first);
+  put("versioned/lib/b.py", "");
+  expect(await versionOf(dir)).not.toBe(second);
+});
+
+test("an empty cog.yaml is a model with all defaults", () => {
+  expect(parseCogYaml("").edgeplane.enabled).toBe(true);
+});

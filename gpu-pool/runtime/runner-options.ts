@@ -1,0 +1,37 @@
+/** What a model's runner is given, and what it tells. */
+import type { Clock } from "../scheduling/clock.ts";
+import type { Loaded } from "./child-messages.ts";
+import type { Launch, SetupProblem } from "./instance.ts";
+import type { Death } from "./model-process.ts";
+import type { Model } from "./models/model.ts";
+import type { Prediction, Reporter } from "./prediction.ts";
+
+export type RunnerOptions = {
+  model: Model;
+  /** One entry an instance: its name and the value of CUDA_VISIBLE_DEVICES. */
+  places: { name: string; cudaVisibleDevices: string }[];
+  clock: Clock;
+  report: Reporter;
+  /** Everything of a launch but what the runner adds itself. */
+  launch(instance: string): Promise<Omit<Launch, "onLoaded">>;
+  /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
+  prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
+  cancelGraceMs: number;
+  /** How many batches a slot are claimed ahead. */
+  aheadBatches: number;
+  onLoaded(loaded: Loaded): void;
+  /** A slot, or a place in the queue, may have become free. */
+  onRoom(): void;
+  observe: RunnerObserver;
+};
+
+/** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
+export type RunnerObserver = {
+  batch(size: number): void;
+  ended(outcome: string): void;
+  bisected(): void;
+  ready(instance: string, setupSeconds: number): void;
+  died(instance: string, death: Death): void;
+  broken(instance: string, problem: SetupProblem): void;
+  printed(text: string): void;
+};

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { helpText, readSettings, SettingsError } from "./settings.ts";
+
+const needed = { EDGEPLANE_URL: "https://edge.example.com/base/", EDGEPLANE_POOL_TOKEN: "t" };
+
+test("reads flags and environment; a flag wins", () => {
+  const settings = readSettings(["--idle-after-ms", "700", "--warm"], {
+    ...needed,
+    EDGEPLANE_IDLE_AFTER_MS: "900",
+    EDGEPLANE_ENABLE: "a, b",
+  });
+  expect(settings).toMatchObject({
+    "idle-after-ms": 700,
+    warm: true,
+    enable: ["a", "b"],
+    "metrics-port": 9464,
+    token: "t",
+  });
+  expect(settings?.url.pathname).toBe("/base/");
+});
+
+test("switches in the environment are on with 1 or true, and off otherwise", () => {
+  for (const [text, on] of [
+    ["1", true],
+    ["true", true],
+    ["0", false],
+    ["false", false],
+    ["", false],
+  ] as const) {
+    expect(readSettings([], { ...needed, EDGEPLANE_WARM: text })?.warm).toBe(on);
+  }
+});
+
+test("names the setting that is wrong, and never shows the token", () => {
+  expect(() => readSettings(["--silence-ms", "1"], needed)).toThrow(/--silence-ms \(or EDGEPLANE_SILENCE_MS\)/);
+  expect(() => readSettings([], { ...needed, EDGEPLANE_WARM: "perhaps" })).toThrow(SettingsError);
+  expect(() => readSettings(["extra"], needed)).toThrow(SettingsError);
+});
+
+test("help names every setting's twin", () => {
+  expect(readSettings(["-h"], {})).toBeNull();
+  expect(helpText()).toContain("EDGEPLANE_METRICS_PORT");
+  expect(helpText()).toContain("default 9464");
+});
