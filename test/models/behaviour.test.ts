@@ -39,11 +39,15 @@ describe("cancel", () => {
 
   test("reaches items that wait in the same run, and one that overtakes its run", async () => {
     await withModel("cancel-sync", async (model) => {
-      const results = await model.run([{ id: "first", input: { how: "sleep" } }, { id: "second" }, { id: "third" }], 0, (message) => {
-        if (message["type"] !== "started" || message["id"] !== "first") return;
-        model.sendControl({ type: "cancel", id: "second" });
-        setTimeout(() => model.sendControl({ type: "cancel", id: "first" }), 30);
-      });
+      const results = await model.run(
+        [{ id: "first", input: { how: "sleep" } }, { id: "second" }, { id: "third" }],
+        0,
+        (message) => {
+          if (message["type"] !== "started" || message["id"] !== "first") return;
+          model.sendControl({ type: "cancel", id: "second" });
+          setTimeout(() => model.sendControl({ type: "cancel", id: "first" }), 30);
+        },
+      );
       expect(results.map((result) => result.status)).toEqual(["canceled", "canceled", "succeeded"]);
       model.sendControl({ type: "cancel", id: "early" });
       await sleep(50);
@@ -66,9 +70,16 @@ describe("cancel", () => {
   test("ends a batch only when all of it is canceled", async () => {
     await withModel("batch-slow", async (model) => {
       const runTwo = (canceled: string[], seconds: number): Promise<ItemResult[]> =>
-        model.run([{ id: "one", input: { seconds } }, { id: "two", input: { seconds } }], 0, (message) => {
-          if (message["type"] === "log") for (const id of canceled) model.sendControl({ type: "cancel", id });
-        });
+        model.run(
+          [
+            { id: "one", input: { seconds } },
+            { id: "two", input: { seconds } },
+          ],
+          0,
+          (message) => {
+            if (message["type"] === "log") for (const id of canceled) model.sendControl({ type: "cancel", id });
+          },
+        );
       expect((await runTwo(["one"], 0.2)).map((result) => result.status)).toEqual(["succeeded", "succeeded"]);
       expect((await runTwo(["one", "two"], 30)).map((result) => result.status)).toEqual(["canceled", "canceled"]);
       expect((await model.predict({ seconds: 0 })).output).toBe("done");
@@ -113,7 +124,12 @@ describe("predict_batch", () => {
     await withModel("batch", async (model) => {
       const results = await model.run(["a", "", "bad", "bcd"].map((text) => ({ input: { text } })));
       expect(results.map((result) => result.status)).toEqual(["succeeded", "failed", "failed", "succeeded"]);
-      expect(results.map((result) => result.error)).toEqual([null, expect.stringContaining("text: must have at least 1"), "bad: bad", null]);
+      expect(results.map((result) => result.error)).toEqual([
+        null,
+        expect.stringContaining("text: must have at least 1"),
+        "bad: bad",
+        null,
+      ]);
       expect(results[3]).toMatchObject({ output: "BCD", metrics: { batch_size: 3, length: 3 }, batchError: false });
       expect(results[0]?.logs).toBe("batch of 3\n");
     });
@@ -122,7 +138,8 @@ describe("predict_batch", () => {
   test("marks everything without a result when the call raises or does not match", async () => {
     await withModel("batch", async (model) => {
       const died = await model.run([{ input: { text: "a" } }, { input: { text: "die" } }]);
-      for (const result of died) expect(result).toMatchObject({ status: "failed", batchError: true, error: "the whole batch died" });
+      for (const result of died)
+        expect(result).toMatchObject({ status: "failed", batchError: true, error: "the whole batch died" });
       expect(died[0]?.logs).toContain("RuntimeError: the whole batch died");
       const short = await model.run([{ input: { text: "short" } }, { input: { text: "b" } }]);
       for (const result of short) expect(result).toMatchObject({ status: "failed", batchError: true });
@@ -135,9 +152,13 @@ describe("predict_batch", () => {
     await withModel("batch-stream", async (model) => {
       const ended: unknown[] = [];
       const items = [{ words: 1 }, { words: 3 }, { words: 3, fail_at: 1 }];
-      const results = await model.run(items.map((input, index) => ({ id: `i${index}`, input })), 0, (message) => {
-        if (message["type"] === "done") ended.push(message["id"]);
-      });
+      const results = await model.run(
+        items.map((input, index) => ({ id: `i${index}`, input })),
+        0,
+        (message) => {
+          if (message["type"] === "done") ended.push(message["id"]);
+        },
+      );
       expect(results.map((result) => result.output)).toEqual([["0 "], ["0 ", "1 ", "2 "], null]);
       expect(results[2]).toMatchObject({ status: "failed", error: "failed at 1", chunks: ["0 "], batchError: false });
       expect(ended).toEqual(["i0", "i2", "i1"]);
@@ -162,11 +183,14 @@ describe("control channel", () => {
       };
       expect(await ask()).toMatchObject({ healthy: true });
       await model.predict({ healthy: "no" });
-      expect(await ask()).toMatchObject({ healthy: false, message: expect.stringContaining("False") });
+      expect(await ask()).toMatchObject({ healthy: false, message: "the model's healthcheck answered False" });
       await model.predict({ healthy: "raise" });
       expect(await ask()).toMatchObject({ healthy: false, message: "the card fell off the bus" });
     });
-    for (const [name, healthy] of [["runner", true], ["healthcheck-async", false]] as const) {
+    for (const [name, healthy] of [
+      ["runner", true],
+      ["healthcheck-async", false],
+    ] as const) {
       await withModel(name, async (model) => {
         model.sendControl({ type: "healthcheck" });
         expect(await model.waitFor("health")).toMatchObject({ healthy });

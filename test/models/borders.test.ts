@@ -72,7 +72,11 @@ describe("harm", () => {
   });
 
   test("a process that dies closes its sockets and its last words arrive", async () => {
-    for (const [how, code] of [["exit", 7], ["kill", null], ["segfault", null]] as const) {
+    for (const [how, code] of [
+      ["exit", 7],
+      ["kill", null],
+      ["segfault", null],
+    ] as const) {
       await withModel("hostile-dies", async (model) => {
         await expect(model.predict({ how })).rejects.toThrow("exited");
         expect(await model.exited).toBe(code);

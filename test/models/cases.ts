@@ -1,9 +1,8 @@
 /** The cases of the model folders (`cases.json`) and how a result is compared with one. */
 import { readFileSync } from "node:fs";
 import * as z from "zod";
-import { isObject, type ItemResult, type Json } from "./driver.ts";
+import { isObject, type ItemResult, type Json, JsonSchema } from "./driver.ts";
 
-const JsonSchema: z.ZodType<Json> = z.json();
 const ObjectSchema = z.record(z.string(), JsonSchema);
 
 const CaseSchema = z.strictObject({
@@ -72,9 +71,13 @@ export function problemsOf(one: Case, result: ItemResult): string[] {
   if (one.output !== undefined) expectSame("output", one.output, withFileContents(result.output));
   if (one.chunks !== undefined) expectSame("chunks", one.chunks, result.chunks);
   if (one.metrics !== undefined) expectSame("metrics", one.metrics, result.metrics);
-  for (const part of one.error) if (!result.error?.includes(part)) problems.push(`error: wanted ${JSON.stringify(part)} in ${result.error}`);
-  for (const part of one.logs) if (!result.logs.includes(part)) problems.push(`logs: wanted ${JSON.stringify(part)} in ${JSON.stringify(result.logs)}`);
-  for (const part of one.notLogs) if (result.logs.includes(part)) problems.push(`logs: ${JSON.stringify(part)} is in ${JSON.stringify(result.logs)}`);
+  for (const part of one.error)
+    if (!result.error?.includes(part)) problems.push(`error: wanted ${JSON.stringify(part)} in ${result.error}`);
+  for (const part of one.logs)
+    if (!result.logs.includes(part))
+      problems.push(`logs: wanted ${JSON.stringify(part)} in ${JSON.stringify(result.logs)}`);
+  for (const part of one.notLogs)
+    if (result.logs.includes(part)) problems.push(`logs: ${JSON.stringify(part)} is in ${JSON.stringify(result.logs)}`);
   if (problems.length > 0 && result.error !== null) problems.push(`(error: ${result.error})`);
   return problems;
 }

@@ -7,11 +7,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import * as z from "zod";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type Message = { [key: string]: Json };
+
+export const JsonSchema: z.ZodType<Json> = z.json();
 
 const pythonDir = fileURLToPath(new URL("../../gpu-pool/python", import.meta.url));
 const modelsDir = fileURLToPath(new URL(".", import.meta.url));
@@ -67,8 +70,8 @@ export function frameOf(message: Message): Buffer {
 
 function socketAt(child: ChildProcess, fd: number): Socket {
   const stream = child.stdio[fd];
-  if (stream === undefined || stream === null || !("write" in stream) || !("read" in stream)) throw new Error(`no socket at ${fd}`);
-  return stream as Socket;
+  if (!(stream instanceof Socket)) throw new Error(`no socket at ${fd}`);
+  return stream;
 }
 
 /** One running model process. */
@@ -89,22 +92,27 @@ export class ModelProcess {
     const slots = options.slots ?? 1;
     this.scratchDir = mkdtempSync(join(process.env["EDGEPLANE_TEST_TMP"] ?? tmpdir(), "edgeplane-model-"));
     mkdirSync(this.scratchDir, { recursive: true });
-    this.child = spawn(options.python ?? process.env["EDGEPLANE_TEST_PYTHON"] ?? "python3", ["-u", "-m", "edgeplane_child"], {
-      cwd: modelDir,
-      detached: true,
-      stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: slots }, () => "pipe" as const)],
-      env: {
-        ...process.env,
-        PYTHONPATH: pythonDir,
-        PYTHONDONTWRITEBYTECODE: "1",
-        EDGEPLANE_MODEL_DIR: modelDir,
-        EDGEPLANE_SLOTS: String(slots),
-        EDGEPLANE_SCRATCH_DIR: this.scratchDir,
-        CUDA_VISIBLE_DEVICES: "",
-        ...options.env,
+    this.child = spawn(
+      options.python ?? process.env["EDGEPLANE_TEST_PYTHON"] ?? "python3",
+      ["-u", "-m", "edgeplane_child"],
+      {
+        cwd: modelDir,
+        detached: true,
+        stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: slots }, () => "pipe" as const)],
+        env: {
+          ...process.env,
+          PYTHONPATH: pythonDir,
+          PYTHONDONTWRITEBYTECODE: "1",
+          EDGEPLANE_MODEL_DIR: modelDir,
+          EDGEPLANE_SLOTS: String(slots),
+          EDGEPLANE_SCRATCH_DIR: this.scratchDir,
+          CUDA_VISIBLE_DEVICES: "",
+          ...options.env,
+        },
       },
-    });
-    for (const stream of [this.child.stdout, this.child.stderr]) stream?.on("data", (data: Buffer) => (this.printed += data.toString("utf8")));
+    );
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.on("data", (data: Buffer) => (this.printed += data.toString("utf8")));
     this.exited = new Promise((done) => this.child.once("exit", (code) => done(code)));
     this.#controlSocket = socketAt(this.child, 3);
     readFrames(this.#controlSocket, (message) => {
@@ -134,7 +142,11 @@ export class ModelProcess {
       };
       const give = (why: string): void => {
         finish();
-        fail(new Error(`no ${type}: ${why}; control: ${JSON.stringify(this.control).slice(0, 2000)}; printed: ${this.printed.slice(-2000)}`));
+        fail(
+          new Error(
+            `no ${type}: ${why}; control: ${JSON.stringify(this.control).slice(0, 2000)}; printed: ${this.printed.slice(-2000)}`,
+          ),
+        );
       };
       const timer = setTimeout(() => give("timed out"), timeoutMs);
       this.#controlListeners.add(look);
@@ -156,7 +168,16 @@ export class ModelProcess {
     const batch = (this.#batch += 1);
     const ids = items.map((item) => item.id ?? `p${(this.#nextId += 1)}`);
     const results = new Map<string, ItemResult>();
-    const empty = (): ItemResult => ({ status: "", output: null, error: null, logs: "", chunks: [], metrics: {}, batchError: false, seconds: 0 });
+    const empty = (): ItemResult => ({
+      status: "",
+      output: null,
+      error: null,
+      logs: "",
+      chunks: [],
+      metrics: {},
+      batchError: false,
+      seconds: 0,
+    });
     for (const id of ids) results.set(id, empty());
     const idle = new Promise<void>((done, fail) => {
       this.#slotListeners[slot] = (message) => {
@@ -165,9 +186,12 @@ export class ModelProcess {
           if (message["batch"] === batch) done();
           return;
         }
-        for (const [id, result] of results) if (message["id"] === id || message["id"] === null) this.#note(result, message);
+        for (const [id, result] of results)
+          if (message["id"] === id || message["id"] === null) this.#note(result, message);
       };
-      void this.exited.then((code) => setTimeout(() => fail(new Error(`the process exited with ${code}; printed: ${this.printed.slice(-2000)}`)), 50));
+      void this.exited.then((code) =>
+        setTimeout(() => fail(new Error(`the process exited with ${code}; printed: ${this.printed.slice(-2000)}`)), 50),
+      );
     });
     const wire = items.map((item, index): Message => {
       const whole: Message = { id: ids[index] ?? "", stream: item.stream ?? false, context: item.context ?? {} };
@@ -181,7 +205,12 @@ export class ModelProcess {
   }
 
   /** Run one prediction. */
-  async predict(input: Json, item: RunItem = {}, slot = 0, onMessage?: (message: Message) => void): Promise<ItemResult> {
+  async predict(
+    input: Json,
+    item: RunItem = {},
+    slot = 0,
+    onMessage?: (message: Message) => void,
+  ): Promise<ItemResult> {
     const [result] = await this.run([{ ...item, input }], slot, onMessage);
     if (result === undefined) throw new Error("no result");
     return result;
@@ -191,14 +220,16 @@ export class ModelProcess {
     const value = (name: string): Json => {
       const file = message[`${name}File`];
       if (typeof file !== "string") return message[name] ?? null;
-      const parsed: Json = JSON.parse(readFileSync(file, "utf8"));
+      const parsed = JsonSchema.parse(JSON.parse(readFileSync(file, "utf8")));
       rmSync(file);
       return parsed;
     };
     if (message["type"] === "log") result.logs += String(message["text"]);
     else if (message["type"] === "output") result.chunks.push(value("chunk"));
-    else if (message["type"] === "metric" && isObject(message["metrics"] ?? null)) result.metrics = message["metrics"] as Message;
-    else if (message["type"] === "done") {
+    else if (message["type"] === "metric") {
+      const metrics = message["metrics"];
+      if (isObject(metrics)) result.metrics = metrics;
+    } else if (message["type"] === "done") {
       if (result.status !== "") throw new Error(`two done for ${String(message["id"])}`);
       result.status = String(message["status"]);
       result.output = value("output");
@@ -237,7 +268,11 @@ export async function startModel(name: string, options: DriverOptions = {}): Pro
 }
 
 /** Start a model, use it, close it. */
-export async function withModel<T>(name: string, use: (model: ModelProcess) => Promise<T>, options: DriverOptions = {}): Promise<T> {
+export async function withModel<T>(
+  name: string,
+  use: (model: ModelProcess) => Promise<T>,
+  options: DriverOptions = {},
+): Promise<T> {
   const running = await startModel(name, options);
   try {
     return await use(running);

@@ -8,7 +8,9 @@ import { isObject, type Json, type Message, startModel, withModel } from "./driv
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const python = process.env["EDGEPLANE_TEST_PYTHON"] ?? "python3";
-const minor = Number(spawnSync(python, ["-c", "import sys; print(sys.version_info.minor)"], { encoding: "utf8" }).stdout);
+const minor = Number(
+  spawnSync(python, ["-c", "import sys; print(sys.version_info.minor)"], { encoding: "utf8" }).stdout,
+);
 
 function canImport(name: string): boolean {
   return spawnSync(python, ["-c", `import ${name}`]).status === 0;

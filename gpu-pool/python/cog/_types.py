@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import io
 import pathlib
-from typing import Any, AsyncIterator, Iterator, Optional, TypeVar
+from typing import Any, AsyncIterator, Callable, Iterator, Optional, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Path(type(pathlib.Path())):  # type: ignore[misc]
+class _InPydantic:
+    """Lets pydantic, where a model installs it, use these types in its own models."""
+
+    @classmethod
+    def _accept(cls, value: Any) -> Any:
+        return value if isinstance(value, cls) else cls(value)  # type: ignore[call-arg]
+
+    @classmethod
+    def __get_validators__(cls) -> Iterator[Callable[[Any], Any]]:
+        yield cls._accept
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema  # type: ignore[import-not-found]
+
+        return core_schema.no_info_plain_validator_function(cls._accept)
+
+
+class Path(_InPydantic, type(pathlib.Path())):  # type: ignore[misc]
     """The path of a file on disk. As an input it is there before the prediction begins; as an output it is uploaded."""
 
 
@@ -36,7 +54,7 @@ class URLFile(File):
     """A file handle whose content came from a URL; it is fetched before the prediction begins."""
 
 
-class Secret:
+class Secret(_InPydantic):
     """A string that does not show itself when printed. ``get_secret_value()`` gives it."""
 
     __slots__ = ("_secret_value",)

@@ -22,9 +22,11 @@ export type BuildOptions = {
 };
 
 const createTimeoutMs = 120_000;
-const shownLine = /^(Collecting|Downloading|Installing|Building|Resolved|Prepared|Installed|Successfully|Using cached|ERROR|error|warning)/i;
+const shownLine =
+  /^(Collecting|Downloading|Installing|Building|Resolved|Prepared|Installed|Successfully|Using cached|ERROR|error|warning)/i;
 
-const unreachable = /NewConnectionError|Connection refused|name resolution|Network is unreachable|ConnectTimeout|dns error|client error \(Connect\)/;
+const unreachable =
+  /NewConnectionError|Connection refused|name resolution|Network is unreachable|ConnectTimeout|dns error|client error \(Connect\)/;
 
 function lastLines(result: CommandResult): string {
   const lines = result.output.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "" && !line.startsWith("[notice]"));
@@ -67,7 +69,9 @@ async function createWithVenv(options: BuildOptions): Promise<string[]> {
 
 async function create(options: BuildOptions): Promise<string[]> {
   if (options.uv === null) return createWithVenv(options);
-  const result = await runCommand(options.uv, ["venv", "--python", options.interpreter.path, options.dir], { timeoutMs: createTimeoutMs });
+  const result = await runCommand(options.uv, ["venv", "--python", options.interpreter.path, options.dir], {
+    timeoutMs: createTimeoutMs,
+  });
   if (result.code !== 0) throw new EnvironmentProblem(`uv venv failed:\n${lastLines(result)}`);
   return [options.uv, "pip", "--python", pythonOf(options.dir)];
 }
@@ -76,7 +80,21 @@ function installCommand(tool: readonly string[], file: string): { command: strin
   const [command = "", ...rest] = tool;
   const at = rest.indexOf("--python");
   if (rest[0] === "pip") return { command, args: ["pip", "install", ...rest.slice(at), "-r", file] };
-  return { command, args: [...rest, "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--retries", "2", "-r", file] };
+  return {
+    command,
+    args: [
+      ...rest,
+      "install",
+      "--disable-pip-version-check",
+      "--no-input",
+      "--progress-bar",
+      "off",
+      "--retries",
+      "2",
+      "-r",
+      file,
+    ],
+  };
 }
 
 async function install(tool: readonly string[], options: BuildOptions): Promise<void> {
@@ -90,9 +108,14 @@ async function install(tool: readonly string[], options: BuildOptions): Promise<
       if (shownLine.test(line.trim())) log(line.trim().replace(/ \(from .*\)$/, ""));
     };
     const result = await runCommand(command, args, { cwd: requirements.baseDir, timeoutMs: options.timeoutMs, onLine });
-    if (result.timedOut) throw new EnvironmentProblem(`The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`);
+    if (result.timedOut)
+      throw new EnvironmentProblem(
+        `The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`,
+      );
     if (result.code !== 0) {
-      const why = unreachable.test(result.output) ? "No package registry could be reached" : "The requirements can't be installed";
+      const why = unreachable.test(result.output)
+        ? "No package registry could be reached"
+        : "The requirements can't be installed";
       throw new EnvironmentProblem(`${why}:\n${lastLines(result)}`);
     }
   } finally {
@@ -105,8 +128,16 @@ async function runBuildCommands(options: BuildOptions): Promise<void> {
   try {
     for (const command of options.requirements.buildCommands) {
       options.log(`build.run: ${command}`);
-      const env = { VIRTUAL_ENV: options.dir, PATH: `${join(options.dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}` };
-      const result = await runCommand("sh", ["-c", command], { cwd: folder, env, timeoutMs: options.timeoutMs, onLine: options.log });
+      const env = {
+        VIRTUAL_ENV: options.dir,
+        PATH: `${join(options.dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}`,
+      };
+      const result = await runCommand("sh", ["-c", command], {
+        cwd: folder,
+        env,
+        timeoutMs: options.timeoutMs,
+        onLine: options.log,
+      });
       if (result.code !== 0) throw new EnvironmentProblem(`build.run failed: ${command}\n${lastLines(result)}`);
     }
   } finally {

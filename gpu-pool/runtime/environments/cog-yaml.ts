@@ -35,7 +35,11 @@ export const EdgeplaneKeysSchema = z.strictObject({
   setupTimeoutMs: z.number().int().min(1000).optional(),
   predictTimeoutMs: z.number().int().min(1).optional(),
   /** Address space that one model process may use. */
-  memoryLimitBytes: z.number().int().min(64 * 1024 * 1024).optional(),
+  memoryLimitBytes: z
+    .number()
+    .int()
+    .min(64 * 1024 * 1024)
+    .optional(),
 });
 
 export const CogYamlSchema = z.looseObject({

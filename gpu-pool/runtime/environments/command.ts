@@ -28,7 +28,11 @@ function lineSplitter(onLine: (line: string) => void): { push: (text: string) =>
 }
 
 /** Run to the end. A command that does not exist gives `missing`, one past `timeoutMs` is killed; it never rejects. */
-export function runCommand(command: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export function runCommand(
+  command: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: options.cwd,

@@ -32,7 +32,9 @@ function newFolder(files: Record<string, string> = {}): string {
 }
 
 async function modelWithWheel(): Promise<string> {
-  const dir = newFolder({ "requirements.txt": "# the model's own\n./greeting-1.0-py3-none-any.whl\ncog==0.9.4  # shadowed\n" });
+  const dir = newFolder({
+    "requirements.txt": "# the model's own\n./greeting-1.0-py3-none-any.whl\ncog==0.9.4  # shadowed\n",
+  });
   const made = await runCommand("python3", ["-c", wheelScript, join(dir, "greeting-1.0-py3-none-any.whl")]);
   expect(made.output).toBe("");
   return dir;
@@ -59,7 +61,11 @@ afterAll(() => {
 
 describe("cog.yaml", () => {
   test("takes Cog's keys, old and new, and lets unknown ones through", () => {
-    const cog = parse({ build: { python_version: 3.1, run: ["a", { command: "b", mounts: [] }], fast: true }, predict: "predict.py:Predictor", train: "x" });
+    const cog = parse({
+      build: { python_version: 3.1, run: ["a", { command: "b", mounts: [] }], fast: true },
+      predict: "predict.py:Predictor",
+      train: "x",
+    });
     expect(cog.build.python_version).toBe("3.10");
     expect(cog.build.run).toEqual(["a", "b"]);
     expect(cog.edgeplane.enabled).toBe(true);
@@ -86,7 +92,10 @@ describe("interpreters", () => {
 
 describe("requirements", () => {
   test("follow -r, join continued lines, drop comments and cog itself", async () => {
-    const dir = newFolder({ "requirements.txt": "-r more.txt\ncog>=0.9\nnumpy \\\n  >=1\n#c\n", "more.txt": "--extra-index-url https://x.test\nscipy # y\n" });
+    const dir = newFolder({
+      "requirements.txt": "-r more.txt\ncog>=0.9\nnumpy \\\n  >=1\n#c\n",
+      "more.txt": "--extra-index-url https://x.test\nscipy # y\n",
+    });
     const read = await readRequirements(dir, parse({ build: { python_requirements: "requirements.txt" } }));
     expect(read.lines).toEqual(["--extra-index-url https://x.test", "scipy", "numpy >=1"]);
   });
@@ -95,21 +104,32 @@ describe("requirements", () => {
     const dir = newFolder({ "requirements.txt": "-r ../../etc/hostname\n" });
     const both = parse({ build: { python_requirements: "requirements.txt", python_packages: ["a"] } });
     await expect(readRequirements(dir, both)).rejects.toThrow("keep one of them");
-    await expect(readRequirements(dir, parse({ build: { python_requirements: "none.txt" } }))).rejects.toThrow("does not exist");
-    await expect(readRequirements(dir, parse({ build: { python_requirements: "/etc/hostname" } }))).rejects.toThrow("outside the model's folder");
+    await expect(readRequirements(dir, parse({ build: { python_requirements: "none.txt" } }))).rejects.toThrow(
+      "does not exist",
+    );
+    await expect(readRequirements(dir, parse({ build: { python_requirements: "/etc/hostname" } }))).rejects.toThrow(
+      "outside the model's folder",
+    );
   });
 });
 
 describe("prepareEnvironment", () => {
   test("uses the plain interpreter where nothing is to be installed", async () => {
-    const made = await prepare(newFolder(), { run: "run.py:Runner", environment: ["A=b=c"], concurrency: { max: 3 }, build: { python_packages: ["cog==0.9"] } });
+    const made = await prepare(newFolder(), {
+      run: "run.py:Runner",
+      environment: ["A=b=c"],
+      concurrency: { max: 3 },
+      build: { python_packages: ["cog==0.9"] },
+    });
     expect(made.python).toMatch(/^\/.*python/);
     expect(made.env).toEqual({ A: "b=c", EDGEPLANE_MODEL_REF: "run.py:Runner", COG_MAX_CONCURRENCY: "3" });
     expect(made.warnings).toEqual([]);
   });
 
   test("warns of a Python that is not here and of system packages that are missing", async () => {
-    const made = await prepare(newFolder(), { build: { python_version: "3.99", system_packages: ["no-such-package-here=1.0"] } });
+    const made = await prepare(newFolder(), {
+      build: { python_version: "3.99", system_packages: ["no-such-package-here=1.0"] },
+    });
     expect(made.warnings).toHaveLength(2);
     expect(made.warnings.join("\n")).toContain("no-such-package-here");
     expect(made.warnings.join("\n")).toContain("wants Python 3.99");
@@ -124,7 +144,12 @@ describe("prepareEnvironment", () => {
     async () => {
       const dir = await modelWithWheel();
       const lines: string[] = [];
-      const cog = { build: { python_requirements: "requirements.txt", run: ["python -c 'import greeting' && echo built > \"$VIRTUAL_ENV/built\""] } };
+      const cog = {
+        build: {
+          python_requirements: "requirements.txt",
+          run: ["python -c 'import greeting' && echo built > \"$VIRTUAL_ENV/built\""],
+        },
+      };
       const options = { log: (line: string): void => void lines.push(line), allowBuildRun: true };
       const [first, second] = await Promise.all([prepare(dir, cog, options), prepare(dir, cog, options)]);
       expect(first).toEqual(second);
@@ -149,7 +174,11 @@ describe("prepareEnvironment", () => {
     "says what pip said when an installation fails, and leaves nothing behind",
     async () => {
       const stateDir = join(root, "failing");
-      const failing = prepare(newFolder(), { build: { python_packages: ["no-such-distribution-anywhere==9"] } }, { stateDir });
+      const failing = prepare(
+        newFolder(),
+        { build: { python_packages: ["no-such-distribution-anywhere==9"] } },
+        { stateDir },
+      );
       await expect(failing).rejects.toThrow(/can't be installed[\s\S]*no-such-distribution-anywhere/);
       expect(readdirSync(join(stateDir, "environments"))).toEqual([]);
     },
@@ -162,7 +191,9 @@ describe("a Python whose venv lacks ensurepip", () => {
     const real = await defaultInterpreter();
     if (real === null) throw new Error("no python3");
     const path = join(root, pipToo ? "bare-python" : "debian-python");
-    const refuseOther = pipToo ? 'case "$*" in *"-m pip"*|*"-m virtualenv"*) echo "No module named pip" >&2; exit 1;; esac\n' : "";
+    const refuseOther = pipToo
+      ? 'case "$*" in *"-m pip"*|*"-m virtualenv"*) echo "No module named pip" >&2; exit 1;; esac\n'
+      : "";
     writeFileSync(
       path,
       `#!/bin/sh\n${refuseOther}case "$*" in *--without-pip*) ;; *"-m venv"*) echo "ensurepip is not available" >&2; exit 1;; esac\nexec ${real.path} "$@"\n`,
@@ -175,7 +206,10 @@ describe("a Python whose venv lacks ensurepip", () => {
     "is filled by the pip of the interpreter",
     async () => {
       const modelDir = await modelWithWheel();
-      const requirements = await readRequirements(modelDir, parse({ build: { python_requirements: "requirements.txt" } }));
+      const requirements = await readRequirements(
+        modelDir,
+        parse({ build: { python_requirements: "requirements.txt" } }),
+      );
       const dir = join(root, "debian-env");
       const interpreter = await withoutEnsurepip(false);
       await buildEnvironment({ dir, interpreter, requirements, uv: null, log: () => {}, timeoutMs: slowTestMs });
@@ -188,7 +222,14 @@ describe("a Python whose venv lacks ensurepip", () => {
   test("and that has no pip either says what to install", async () => {
     const interpreter = await withoutEnsurepip(true);
     const requirements = { lines: ["x"], baseDir: root, buildCommands: [], hash: "" };
-    const building = buildEnvironment({ dir: join(root, "none"), interpreter, requirements, uv: null, log: () => {}, timeoutMs: 1000 });
+    const building = buildEnvironment({
+      dir: join(root, "none"),
+      interpreter,
+      requirements,
+      uv: null,
+      log: () => {},
+      timeoutMs: 1000,
+    });
     await expect(building).rejects.toThrow(/Install uv, or \(Debian, Ubuntu\) python3\.\d+-venv/);
   });
 });
@@ -200,7 +241,9 @@ describe("a registry that can't be reached", () => {
       process.env["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple";
       delete process.env["PIP_NO_INDEX"];
       try {
-        await expect(prepare(newFolder(), { build: { python_packages: ["numpy"] } })).rejects.toThrow("No package registry could be reached");
+        await expect(prepare(newFolder(), { build: { python_packages: ["numpy"] } })).rejects.toThrow(
+          "No package registry could be reached",
+        );
       } finally {
         delete process.env["PIP_INDEX_URL"];
         process.env["PIP_NO_INDEX"] = "1";
@@ -215,6 +258,12 @@ describe("the lock", () => {
     const path = join(root, "stale.lock");
     const died = await runCommand("sh", ["-c", "echo $$"]);
     writeFileSync(path, died.stdout);
-    expect(await withLock(path, () => {}, async () => "mine")).toBe("mine");
+    expect(
+      await withLock(
+        path,
+        () => {},
+        async () => "mine",
+      ),
+    ).toBe("mine");
   });
 });

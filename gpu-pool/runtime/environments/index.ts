@@ -62,14 +62,17 @@ async function pickInterpreter(options: PrepareOptions, plain: boolean, warnings
   const usual = await defaultInterpreter();
   if (wanted === undefined) {
     if (usual !== null) return usual;
-    throw new EnvironmentProblem("No Python 3.8 or newer was found on PATH: install one, or set EDGEPLANE_PYTHON to its path");
+    throw new EnvironmentProblem(
+      "No Python 3.8 or newer was found on PATH: install one, or set EDGEPLANE_PYTHON to its path",
+    );
   }
   if (usual !== null && chooseInterpreter(wanted, [usual])?.exact === true) return usual;
   const choice = chooseInterpreter(wanted, [...(usual === null ? [] : [usual]), ...(await findInterpreters())]);
   if (choice?.exact === true) return choice.interpreter;
   const brought = plain ? null : await bringByUv(wanted, options.log);
   if (brought !== null) return brought;
-  if (choice === null) throw new EnvironmentProblem(`No Python was found; the model wants ${wanted}: install it, or install uv`);
+  if (choice === null)
+    throw new EnvironmentProblem(`No Python was found; the model wants ${wanted}: install it, or install uv`);
   warnings.push(`the model wants Python ${wanted}, which is not here; it runs on ${versionOf(choice.interpreter)}`);
   return choice.interpreter;
 }
@@ -85,27 +88,44 @@ async function isComplete(dir: string): Promise<boolean> {
   return CompleteSchema.safeParse(JSON.parse(text)).success && (await probeInterpreter(pythonOf(dir))) !== null;
 }
 
-async function ensureBuilt(dir: string, interpreter: Interpreter, requirements: Requirements, options: PrepareOptions): Promise<void> {
+async function ensureBuilt(
+  dir: string,
+  interpreter: Interpreter,
+  requirements: Requirements,
+  options: PrepareOptions,
+): Promise<void> {
   if (await isComplete(dir)) return;
   const { log } = options;
-  await withLock(`${dir}.lock`, () => log("another pool builds this environment; waiting for it"), async () => {
-    if (await isComplete(dir)) return;
-    const beganAt = Date.now();
-    await rm(dir, { recursive: true, force: true });
-    const uv = await findUv();
-    log(`building an environment for Python ${versionOf(interpreter)} with ${uv === null ? "pip" : "uv"}: ${requirements.lines.length} requirements`);
-    const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
-    try {
-      await buildEnvironment({ dir, interpreter, requirements, uv, log, timeoutMs });
-    } catch (error) {
+  await withLock(
+    `${dir}.lock`,
+    () => log("another pool builds this environment; waiting for it"),
+    async () => {
+      if (await isComplete(dir)) return;
+      const beganAt = Date.now();
       await rm(dir, { recursive: true, force: true });
-      throw error;
-    }
-    const sizeBytes = await sizeOf(dir);
-    const complete: z.infer<typeof CompleteSchema> = { python: versionOf(interpreter), sizeBytes, builtAt: new Date().toISOString() };
-    await writeFile(join(dir, "edgeplane.json"), JSON.stringify(complete) + "\n");
-    log(`the environment is ready: ${Math.round(sizeBytes / 1e6)} MB in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`);
-  });
+      const uv = await findUv();
+      log(
+        `building an environment for Python ${versionOf(interpreter)} with ${uv === null ? "pip" : "uv"}: ${requirements.lines.length} requirements`,
+      );
+      const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
+      try {
+        await buildEnvironment({ dir, interpreter, requirements, uv, log, timeoutMs });
+      } catch (error) {
+        await rm(dir, { recursive: true, force: true });
+        throw error;
+      }
+      const sizeBytes = await sizeOf(dir);
+      const complete: z.infer<typeof CompleteSchema> = {
+        python: versionOf(interpreter),
+        sizeBytes,
+        builtAt: new Date().toISOString(),
+      };
+      await writeFile(join(dir, "edgeplane.json"), JSON.stringify(complete) + "\n");
+      log(
+        `the environment is ready: ${Math.round(sizeBytes / 1e6)} MB in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`,
+      );
+    },
+  );
 }
 
 function modelEnv(cog: CogYaml): Record<string, string> {

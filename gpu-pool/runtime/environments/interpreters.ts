@@ -28,7 +28,9 @@ async function pyenvCommands(): Promise<string[]> {
 }
 
 async function pathCommands(): Promise<string[]> {
-  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "" && !folder.includes("pyenv/shims"));
+  const folders = (process.env["PATH"] ?? "")
+    .split(delimiter)
+    .filter((folder) => folder !== "" && !folder.includes("pyenv/shims"));
   const found: string[] = [];
   for (const folder of folders) {
     const names = await readdir(folder).catch(() => []);
@@ -71,7 +73,9 @@ export function chooseInterpreter(wanted: string, available: readonly Interprete
   const minor = Number(minorText);
   const patch = patchText === undefined ? undefined : Number(patchText);
   const distance = (one: Interpreter): number =>
-    Math.abs(one.minor - minor) * 10_000 + (one.minor < minor ? 5000 : 0) + (patch === undefined ? 999 - one.patch : Math.abs(one.patch - patch));
+    Math.abs(one.minor - minor) * 10_000 +
+    (one.minor < minor ? 5000 : 0) +
+    (patch === undefined ? 999 - one.patch : Math.abs(one.patch - patch));
   const [best] = available.toSorted((a, b) => distance(a) - distance(b));
   return best === undefined ? null : { interpreter: best, exact: best.minor === minor };
 }

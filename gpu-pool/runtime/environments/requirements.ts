@@ -36,7 +36,10 @@ async function readLines(modelDir: string, path: string, seen: Set<string>): Pro
   const lines: string[] = [];
   const joined = (await readFile(full, "utf8")).replace(/\\\r?\n/g, " ");
   for (const raw of joined.split(/\r?\n/)) {
-    const line = raw.replace(/(^|\s)#.*$/, "").replace(/\s+/g, " ").trim();
+    const line = raw
+      .replace(/(^|\s)#.*$/, "")
+      .replace(/\s+/g, " ")
+      .trim();
     const included = /^(?:-r|--requirement)[\s=]+(.+)$/.exec(line)?.[1];
     if (included !== undefined) lines.push(...(await readLines(modelDir, join(dirname(full), included), seen)));
     else if (line !== "") lines.push(line);
@@ -48,7 +51,9 @@ async function readLines(modelDir: string, path: string, seen: Set<string>): Pro
 export async function readRequirements(modelDir: string, cog: CogYaml): Promise<Requirements> {
   const { python_packages: packages, python_requirements: file, run } = cog.build;
   if (file && packages && packages.length > 0) {
-    throw new EnvironmentProblem("cog.yaml sets both build.python_packages and build.python_requirements; keep one of them");
+    throw new EnvironmentProblem(
+      "cog.yaml sets both build.python_packages and build.python_requirements; keep one of them",
+    );
   }
   const all = file ? await readLines(modelDir, file, new Set()) : (packages ?? []).map((line) => line.trim());
   const lines = all.filter((line) => line !== "" && !ownPackage.test(line));

@@ -7,7 +7,9 @@ const timeoutMs = 10_000;
 export async function missingSystemPackages(names: readonly string[]): Promise<string | null> {
   if (names.length === 0) return null;
   const wanted = names.map((name) => name.split("=")[0] ?? name);
-  const result = await runCommand("dpkg-query", ["-W", "-f", "${Package} ${db:Status-Status}\\n", ...wanted], { timeoutMs });
+  const result = await runCommand("dpkg-query", ["-W", "-f", "${Package} ${db:Status-Status}\\n", ...wanted], {
+    timeoutMs,
+  });
   if (result.missing) return `system_packages can't be checked without dpkg; the model wants: ${wanted.join(", ")}`;
   const installed = new Set(
     result.stdout

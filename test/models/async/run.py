@@ -1,4 +1,5 @@
 import asyncio
+import sys
 
 from cog import BaseRunner
 
@@ -6,5 +7,9 @@ from cog import BaseRunner
 class Runner(BaseRunner):
     async def run(self, text: str) -> str:
         await asyncio.sleep(0)
+        if text == "leave":
+            sys.exit(4)
+        if text == "raise":
+            raise ValueError("async went wrong")
         print("async said", text)
         return text.upper()

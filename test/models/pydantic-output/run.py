@@ -14,9 +14,6 @@ class Result(BaseModel):
     tags: List[str] = []
     file: Optional[Path] = None
 
-    class Config:
-        arbitrary_types_allowed = True
-
 
 class Runner(BaseRunner):
     def run(self, inner: Inner, with_file: bool = False) -> Result:
