@@ -83,6 +83,15 @@ export const KafkaSettingsSchema = z.strictObject({
   sessionTimeoutMs: z.number().int().min(1000).max(300_000).default(10_000),
   heartbeatIntervalMs: z.number().int().min(100).max(60_000).default(1000),
 });
+/** What it takes to reach a cluster, and whether topics may be created: all that a pool needs that reads it natively. */
+export const ClusterSettingsSchema = KafkaSettingsSchema.pick({
+  brokers: true,
+  clientId: true,
+  tls: true,
+  sasl: true,
+  topics: true,
+});
+export type ClusterSettings = z.infer<typeof ClusterSettingsSchema>;
 export type KafkaSettings = z.infer<typeof KafkaSettingsSchema>;
 
 export const RedisSettingsSchema = z.strictObject({

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { Admin, findErrorBy } from "@platformatic/kafka";
 import type { BaseOptions } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
-import type { KafkaSettings } from "../settings.ts";
+import type { ClusterSettings } from "../settings.ts";
 import { translateError } from "./errors.ts";
 
 const TOPIC_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/;
@@ -11,7 +11,7 @@ const MISSING_CACHE_MS = 1000;
 const LOOK_UP_RETRIES = 6;
 const LOOK_UP_PAUSE_MS = 50;
 
-export type ClientSettings = Pick<KafkaSettings, "brokers" | "clientId" | "tls" | "sasl">;
+export type ClientSettings = Omit<ClusterSettings, "topics">;
 export type TopicInfo = { name: string; id: string; leaders: readonly number[] };
 
 /** Options that every client of the library gets: where, as whom, and how long to keep trying. */
@@ -42,16 +42,16 @@ function tlsOptions(tls: { ca?: string | undefined; cert?: string | undefined; k
 
 export class Cluster {
   readonly admin: Admin;
-  readonly #settings: KafkaSettings;
+  readonly #settings: ClusterSettings;
   readonly #missing = new Map<string, number>();
 
-  constructor(settings: KafkaSettings) {
+  constructor(settings: ClusterSettings) {
     this.#settings = settings;
     this.admin = new Admin(clientOptions(settings));
     this.admin.on("error", () => {});
   }
 
-  get settings(): KafkaSettings {
+  get settings(): ClusterSettings {
     return this.#settings;
   }
 

@@ -39,9 +39,9 @@ export class KafkaDoor {
     this.#metrics = metrics;
     this.cluster = new Cluster(settings);
     this.#users = new SecretBook(settings.users.map((user) => [`${user.username}:${user.password}`, user]));
-    this.#instances = new Instances(this.cluster);
+    this.#instances = new Instances(settings);
     this.#reader = new Reader(this.cluster);
-    this.#producer = new CoalescingProducer(this.cluster, {
+    this.#producer = new CoalescingProducer(this.cluster, settings.limits, {
       onSend: (records) => {
         metrics.produced.inc(records);
         metrics.sends.inc();

@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import type { KafkaSettings } from "../settings.ts";
 import { clientOptions } from "./cluster.ts";
-import type { Cluster } from "./cluster.ts";
 import { GroupMember } from "./member.ts";
 import type { TakeLimits } from "./member.ts";
 import type { TopicPartitionOffset } from "./places.ts";
@@ -18,13 +18,13 @@ const priorityWeights: Readonly<Record<string, number>> = { high: 6, normal: 3, 
 export type InstanceName = { username: string; group: string; instance: string };
 
 export class Instances {
-  readonly #cluster: Cluster;
+  readonly #settings: KafkaSettings;
   readonly #instances = new Map<string, Instance>();
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    const everyMs = cluster.settings.limits.instanceIdleMs / SWEEPS_PER_IDLE;
+  constructor(settings: KafkaSettings) {
+    this.#settings = settings;
+    const everyMs = settings.limits.instanceIdleMs / SWEEPS_PER_IDLE;
     this.#sweeper = setInterval(() => this.#sweep(), everyMs).unref();
   }
 
@@ -41,7 +41,7 @@ export class Instances {
     const key = keyOf(name);
     const found = this.#instances.get(key);
     if (found !== undefined) return found;
-    const { maxInstances } = this.#cluster.settings.limits;
+    const { maxInstances } = this.#settings.limits;
     if (this.#instances.size >= maxInstances) {
       const remedy = "remove those that are not needed with /delete-consumer, or raise kafka.limits.maxInstances";
       throw new EdgeplaneError(
@@ -50,7 +50,7 @@ export class Instances {
         { retryAfterMs: 1000 },
       );
     }
-    const instance = new Instance(this.#cluster, name, topics, headers);
+    const instance = new Instance(this.#settings, name, topics, headers);
     this.#instances.set(key, instance);
     return instance;
   }
@@ -79,7 +79,7 @@ export class Instances {
   }
 
   #sweep(): void {
-    const oldest = performance.now() - this.#cluster.settings.limits.instanceIdleMs;
+    const oldest = performance.now() - this.#settings.limits.instanceIdleMs;
     for (const [key, instance] of this.#instances) {
       if (instance.busy || instance.usedAt > oldest) continue;
       this.#instances.delete(key);
@@ -97,8 +97,7 @@ export class Instance {
   #users = 0;
   #usedAt = performance.now();
 
-  constructor(cluster: Cluster, name: InstanceName, topics: readonly string[], headers: ConsumeHeaders) {
-    const { settings } = cluster;
+  constructor(settings: KafkaSettings, name: InstanceName, topics: readonly string[], headers: ConsumeHeaders) {
     this.name = name;
     this.#member = new GroupMember({
       client: clientOptions(settings),

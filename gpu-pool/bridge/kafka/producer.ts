@@ -7,6 +7,7 @@
  */
 import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import type { KafkaSettings } from "../settings.ts";
 import { clientOptions } from "./cluster.ts";
 import type { Cluster, TopicInfo } from "./cluster.ts";
 import { translateError } from "./errors.ts";
@@ -43,17 +44,21 @@ type Piece = {
   reject: (error: unknown) => void;
 };
 
+export type ProducerLimits = Pick<KafkaSettings["limits"], "maxPendingBytes" | "produceTimeoutMs">;
+
 export type ProducerEvents = { onSend?: (records: number, requests: number, durationMs: number) => void };
 
 export class CoalescingProducer {
   readonly #cluster: Cluster;
+  readonly #limits: ProducerLimits;
   readonly #events: ProducerEvents;
   readonly #queues = new Map<number, LeaderQueue>();
   readonly #nextPartition = new Map<string, number>();
   #pendingBytes = 0;
 
-  constructor(cluster: Cluster, events: ProducerEvents = {}) {
+  constructor(cluster: Cluster, limits: ProducerLimits, events: ProducerEvents = {}) {
     this.#cluster = cluster;
+    this.#limits = limits;
     this.#events = events;
   }
 
@@ -82,7 +87,7 @@ export class CoalescingProducer {
       group.indexes.push(index);
       bytes += message.bytes;
     }
-    const { maxPendingBytes, produceTimeoutMs } = this.#cluster.settings.limits;
+    const { maxPendingBytes, produceTimeoutMs } = this.#limits;
     if (this.#pendingBytes + bytes > maxPendingBytes) {
       throw new EdgeplaneError(
         "unavailable",

@@ -1,7 +1,6 @@
 /** Real engines for the tests of the bridge, each started on ports that are free, and a bridge in this process in front of them. */
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +12,7 @@ import { SettingsSchema } from "../../../gpu-pool/bridge/settings.ts";
 import { startCluster, stopCluster } from "../../../scripts/lib/kafka/cluster.ts";
 import { portsOf } from "../../../scripts/lib/kafka/properties.ts";
 import type { ClusterOptions } from "../../../scripts/lib/kafka/properties.ts";
+import { freePort, isFree } from "./ports.ts";
 
 const log = pino({ level: "silent" });
 
@@ -127,23 +127,4 @@ async function freeBlock(brokers: number): Promise<number> {
     if (base < 65_000 && (await Promise.all(wanted.map(isFree))).every(Boolean)) return base;
   }
   throw new Error("No free ports for a Kafka cluster");
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
 }

@@ -56,9 +56,10 @@ describe.runIf(hasJava)("Kafka door: records", () => {
     const topic = name("c.");
     await client().producer().produce(topic, "first");
     const settings = { brokers: engine().brokers, users: [all] };
-    const cluster = new Cluster(KafkaSettingsSchema.parse(settings));
+    const parsed = KafkaSettingsSchema.parse(settings);
+    const cluster = new Cluster(parsed);
     let sends = 0;
-    const producer = new CoalescingProducer(cluster, { onSend: () => sends++ });
+    const producer = new CoalescingProducer(cluster, parsed.limits, { onSend: () => sends++ });
     const produced = await Promise.all(
       Array.from({ length: 500 }, async (_, index) => producer.produce([{ topic, value: `v${index}`, partition: 1 }])),
     );
