@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
+import { declaredConcurrency } from "./concurrency.ts";
 import { type PreparedEnvironment, prepareEnvironment, type PrepareOptions } from "./index.ts";
 import { chooseInterpreter, defaultInterpreter, type Interpreter } from "./interpreters.ts";
 import { withLock } from "./lock.ts";
@@ -75,6 +76,18 @@ describe("cog.yaml", () => {
   test("refuses a key of edgeplane that it does not know, and a version that is none", () => {
     expect(() => parse({ edgeplane: { maxBatchsize: 8 } })).toThrow("maxBatchsize");
     expect(() => parse({ build: { python_version: "2.7" } })).toThrow('a Python version such as \\"3.12\\"');
+  });
+});
+
+describe("declaredConcurrency", () => {
+  test("reads cog.yaml first, then the decorator in the predictor's file", async () => {
+    const code = "import cog\n\nclass Runner:\n    @cog.concurrent(max=4)\n    async def run(self) -> str: ...\n";
+    const dir = newFolder({ "run.py": code, "other.py": "" });
+    expect(await declaredConcurrency(dir, parse({ run: "run.py:Runner" }))).toBe(4);
+    expect(await declaredConcurrency(dir, parse({}))).toBe(4);
+    expect(await declaredConcurrency(dir, parse({ run: "run.py:Runner", concurrency: { max: 7 } }))).toBe(7);
+    expect(await declaredConcurrency(dir, parse({ run: "other.py:Runner" }))).toBe(1);
+    expect(await declaredConcurrency(dir, parse({ run: "../../etc/hostname" }))).toBe(1);
   });
 });
 
