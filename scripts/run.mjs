@@ -18,5 +18,10 @@ const child = spawn(modernNode(), ["--disable-warning=ExperimentalWarning", scri
 // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone must be handed on.
 process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
 for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+// npm answers a signal by ending its shell, and neither hands it on: who lost the parent that npm gave it is meant.
+if (process.env.npm_lifecycle_event !== undefined) {
+  const parent = process.ppid;
+  setInterval(() => process.ppid !== parent && child.kill("SIGTERM"), 200).unref();
+}
 child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal ?? "SIGTERM"] ?? 15)));
 child.on("error", (error) => fail(`could not start Node: ${error.message}`));

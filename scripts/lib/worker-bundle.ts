@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, stop } from "esbuild";
 import type { V4WorkerOptionsShape } from "miniflare";
 import { unstable_getMiniflareWorkerOptions, unstable_readConfig, unstable_splitSqlQuery } from "wrangler";
 import * as z from "zod";
@@ -44,6 +44,8 @@ export async function bundleWorker(configPath: string): Promise<WorkerBundle> {
     logLevel: "silent",
     keepNames: true,
   });
+  // esbuild keeps a process for the next build; there is none.
+  await stop();
   const { modulesRules: _rules, ...options } = workerOptions;
   const { name, compatibility_date: compatibilityDate } = NamedSchema.parse(
     unstable_readConfig({ config: configPath }),
