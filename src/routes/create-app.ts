@@ -1,10 +1,10 @@
 /** The Worker's routes, assembled. */
 import { Hono } from "hono";
-import { cors } from "hono/cors";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
+import { cors } from "./cors.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
 import { outputRoutes } from "./outputs.ts";
 import { poolRoutes } from "./pool/pool.ts";
@@ -28,7 +28,7 @@ export function createApp(shard: ShardPort): Hono<App> {
     c.header("x-request-id", id);
     await next();
   });
-  app.use("/v1/*", cors({ origin: "*", allowMethods: METHODS, exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+  app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
 
   app.get("/", (c) => c.json({ name: "edgeplane", docs: "docs/api.md", api: "/v1", health: "/healthz" }));
   app.get("/healthz", (c) => c.json({ status: "ok" }));

@@ -190,6 +190,9 @@ describe("every answer", () => {
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
     expect(preflight.headers.get("access-control-allow-headers")).toContain("authorization");
+    const refused = await call("/v1/predictions", { headers: { origin: "https://app.example" } });
+    expect([refused.status, refused.headers.get("access-control-allow-origin")]).toEqual([401, "*"]);
+    expect(refused.headers.get("access-control-expose-headers")).toContain("retry-after");
     expect((await call("/admin/v1/accounts", { headers })).headers.get("access-control-allow-origin")).toBeNull();
   });
 

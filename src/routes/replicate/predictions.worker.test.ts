@@ -1,5 +1,9 @@
+import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, ORIGIN, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { Env } from "../../env.ts";
+import * as client from "../../shard/client.ts";
+import { createApp } from "../create-app.ts";
 
 const VERSION = "a".repeat(64);
 let key = "";
@@ -120,6 +124,39 @@ describe("creating a prediction", () => {
     });
     expect(answer.status).toBe(201);
     expect(answer.body["webhook"]).toBe("http://127.0.0.1:18499/hook");
+  });
+});
+
+describe("a warm isolate", () => {
+  it("makes one call out to accept a prediction: to its shard", async () => {
+    await predict({});
+    const calls: string[] = [];
+    const watched = Object.fromEntries(
+      Object.entries(testEnv).map(([name, binding]: [string, unknown]) => {
+        if (typeof binding !== "object" || binding === null) return [name, binding];
+        const get = (target: object, method: string) => {
+          calls.push(`${name}.${method}`);
+          const value: unknown = Reflect.get(target, method);
+          return typeof value === "function" ? (value.bind(target) as unknown) : value;
+        };
+        return [name, new Proxy(binding, { get })];
+      }),
+    ) as Partial<Env>;
+    const app = createApp({
+      ...client,
+      submit: async (_env, submission, waitMs) => {
+        calls.push("shard.submit");
+        return client.submit(testEnv, submission, waitMs);
+      },
+    });
+    const body = JSON.stringify({ version: VERSION, input: { text: "Ada" } });
+    const request = () =>
+      new Request(`${ORIGIN}/v1/predictions`, { method: "POST", headers: { authorization: `Bearer ${key}` }, body });
+    const env = { ...testEnv, ...watched };
+    expect((await app.fetch(request(), env, createExecutionContext())).status).toBe(201);
+    calls.length = 0;
+    expect((await app.fetch(request(), env, createExecutionContext())).status).toBe(201);
+    expect(calls).toEqual(["shard.submit"]);
   });
 });
 
