@@ -36,9 +36,17 @@ class FileProblem(ValueError):
     """A file that can't be taken or given; the message says why."""
 
 
+_scratch = os.path.realpath(os.environ.get("EDGEPLANE_SCRATCH_DIR") or tempfile.mkdtemp(prefix="edgeplane-"))
+
+
 def scratch_dir() -> str:
-    """The folder of this process for files of predictions."""
-    return os.environ["EDGEPLANE_SCRATCH_DIR"]
+    """The folder of this process for files of predictions, as it was when the process began: a model may change its environment."""
+    return _scratch
+
+
+def in_scratch_dir(path: str) -> bool:
+    """True for a real path below that folder."""
+    return path.startswith(_scratch + os.sep)
 
 
 def new_scratch_path(name: str) -> str:
@@ -92,7 +100,7 @@ class InputFiles:
         if not value.startswith("/"):
             raise FileProblem("must be a data URI or a file that was fetched for the prediction")
         real = os.path.realpath(value)
-        if not real.startswith(os.path.realpath(scratch_dir()) + os.sep):
+        if not in_scratch_dir(real):
             raise FileProblem("must be a data URI or a file that was fetched for the prediction")
         if not os.path.isfile(real):
             raise FileProblem("the file is missing")
@@ -142,7 +150,7 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
         raise FileProblem("the output file {} does not exist".format(path)) from None
     if not os.path.isfile(path):
         raise FileProblem("the output {} is not a file".format(path))
-    if info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not path.startswith(scratch_dir() + os.sep):
+    if info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not in_scratch_dir(path):
         path = _take(path, name)
     return {"$file": path, "mediaType": media_type_of(name)}
 

@@ -9,7 +9,7 @@ import struct
 import threading
 from typing import Any, Callable, Dict, Optional
 
-from .files import discard, new_scratch_path
+from .files import discard, in_scratch_dir, new_scratch_path
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_INLINE_BYTES = 6 * 1024 * 1024
@@ -85,7 +85,7 @@ def json_field(name: str, text: str) -> str:
 def take_json_file(path: str) -> Any:
     """The JSON value of a payload file, which is deleted. Raises ValueError when it is missing or not JSON."""
     real = os.path.realpath(path)
-    if not real.startswith(os.path.realpath(os.environ["EDGEPLANE_SCRATCH_DIR"]) + os.sep):
+    if not in_scratch_dir(real):
         raise ValueError("the payload file is not in the scratch folder")
     try:
         with open(real, "rb") as file:

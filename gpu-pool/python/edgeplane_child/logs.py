@@ -15,7 +15,7 @@ import os
 import select
 import sys
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional
 
 Sink = Callable[[str], None]
 
@@ -66,16 +66,19 @@ class LogPump:
         os.set_blocking(self._read_fd, False)
         sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(write_fd, 1, inheritable=True)
-        os.dup2(write_fd, 2, inheritable=True)
-        os.close(write_fd)
+        self._write_fd = _raise_fd(write_fd, out_fd)
+        self._aim_output()
         self._stdio = _CStdio()
-        _line_buffered()
 
     @property
-    def read_fd(self) -> int:
-        """The reading end, for those who close it after a fork."""
-        return self._read_fd
+    def fds(self) -> List[int]:
+        """Both ends of the pipe, for those who close them after a fork."""
+        return [self._read_fd, self._write_fd]
+
+    def _aim_output(self) -> None:
+        os.dup2(self._write_fd, 1, inheritable=True)
+        os.dup2(self._write_fd, 2, inheritable=True)
+        _line_buffered()
 
     def start(self) -> None:
         """Start the thread that reads."""
@@ -97,8 +100,8 @@ class LogPump:
         try:
             sys.stdout.flush()
             sys.stderr.flush()
-        except Exception:
-            pass
+        except Exception as error:
+            self._mend(error)
         self._stdio.flush()
         with self._lock:
             self._drain()
@@ -106,6 +109,12 @@ class LogPump:
             if text:
                 self._give(text)
             self._sink = None
+
+    def _mend(self, error: Exception) -> None:
+        """A model closed its streams, or the descriptors below them: give the next prediction new ones."""
+        closed = any(stream is None or getattr(stream, "closed", False) for stream in (sys.stdout, sys.stderr))
+        if closed or isinstance(error, OSError):
+            self._aim_output()
 
     def settle(self) -> None:
         """Give what was printed so far to the sink that is set, and keep the sink."""

@@ -14,7 +14,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import threading
 import time
 from typing import Any, Optional, Union
@@ -33,6 +32,7 @@ from .schema import build_schema
 from .sync_slots import SyncSlots
 
 _EXIT_HOOKS_LIMIT_S = 3.0
+_LAST_WORDS_LIMIT_S = 1.0
 _THREAD_STACK_BYTES = 512 * 1024
 
 
@@ -73,9 +73,6 @@ class Process:
     def __init__(self) -> None:
         self._model_dir = os.environ["EDGEPLANE_MODEL_DIR"]
         slot_count = int(os.environ.get("EDGEPLANE_SLOTS", "1"))
-        if "EDGEPLANE_SCRATCH_DIR" not in os.environ:
-            os.environ["EDGEPLANE_SCRATCH_DIR"] = tempfile.mkdtemp(prefix="edgeplane-")
-        os.environ["EDGEPLANE_SCRATCH_DIR"] = os.path.realpath(os.environ["EDGEPLANE_SCRATCH_DIR"])
         fds = take_descriptors(slot_count)
         faulthandler.enable(file=fds.err, all_threads=False)
         threading.stack_size(_THREAD_STACK_BYTES)
@@ -86,7 +83,7 @@ class Process:
         self._loop = asyncio.new_event_loop()
         self._pid = os.getpid()
         self._fds = fds
-        close_after_fork([fds.control, *fds.slots, fds.out, fds.err, self._pump.read_fd])
+        close_after_fork([fds.control, *fds.slots, fds.out, fds.err, *self._pump.fds])
 
     def run(self) -> None:
         """Load, set up, serve, end. It does not return."""
@@ -175,6 +172,9 @@ class Process:
         os.dup2(self._fds.err, 2)
 
     def _leave_at_once(self) -> None:
+        limit = threading.Timer(_LAST_WORDS_LIMIT_S, exit_now, [0])
+        limit.daemon = True
+        limit.start()
         self._restore_output()
         exit_now(0)
 

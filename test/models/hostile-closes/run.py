@@ -13,4 +13,8 @@ class Runner(BaseRunner):
             os.close(1)
             os.close(2)
             print("lost")
+        if how == "forgets":
+            os.environ.clear()
+        if how == "after":
+            print("heard again")
         return how
