@@ -1,0 +1,117 @@
+/** A pool session as an object in workerd: its channel, its lease, what it tells lanes and pools. */
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { expect, it } from "vitest";
+import { EdgeMessageSchema } from "../contract/channel.ts";
+import type { EdgeMessage, PoolMessage } from "../contract/channel.ts";
+import { SESSION_HEADER } from "../contract/claim.ts";
+import type { Env } from "../env.ts";
+import { IDENTITY_HEADER } from "./pool-session.ts";
+
+const edge = env as Env;
+const claim = { id: "0".repeat(26), token: "token" };
+
+type Channel = { socket: WebSocket; session: string; next(): Promise<EdgeMessage>; closed: Promise<CloseEvent> };
+
+async function connect(session: string, lanes: string[]): Promise<Channel> {
+  const identity = JSON.stringify({ poolTokenId: "t", lanes, mayRegisterModels: false });
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: identity };
+  const { webSocket: socket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
+  if (socket === null) throw new Error("no socket came back");
+  const arrived: EdgeMessage[] = [];
+  const waiting: ((message: EdgeMessage) => void)[] = [];
+  socket.addEventListener("message", ({ data }) => {
+    if (data === "pong") return;
+    const message = EdgeMessageSchema.parse(JSON.parse(String(data)));
+    const waiter = waiting.shift();
+    if (waiter === undefined) arrived.push(message);
+    else waiter(message);
+  });
+  const closed = new Promise<CloseEvent>((resolve) => socket.addEventListener("close", resolve));
+  socket.accept();
+  const next = async () => arrived.shift() ?? new Promise<EdgeMessage>((resolve) => void waiting.push(resolve));
+  return { socket, session, next, closed };
+}
+
+function hello({ session }: Channel, lanes: string[]): string {
+  const message: PoolMessage = {
+    type: "hello",
+    session,
+    pool: "host",
+    version: "0",
+    lanes,
+    devices: [],
+    slots: 2,
+    maxBatchSize: 4,
+    models: [],
+  };
+  return JSON.stringify(message);
+}
+
+const windowOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).window;
+
+it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations and probes on", async () => {
+  const channel = await connect("session-hello", ["lane-a"]);
+  channel.socket.send(hello(channel, ["lane-a"]));
+  expect(await channel.next()).toMatchObject({ type: "welcome", leaseMs: 15_000 });
+  expect(await windowOf("lane-a")).toBe(32);
+  const stub = edge.POOL.getByName(channel.session);
+  await stub.work("lane-a");
+  expect(await channel.next()).toEqual({ type: "work", lane: "lane-a" });
+  await stub.stop([claim]);
+  expect(await channel.next()).toEqual({ type: "cancel", claims: [claim] });
+  expect(await stub.check([claim])).toMatchObject({ alive: true });
+  expect(await channel.next()).toEqual({ type: "probe", claims: [claim] });
+});
+
+it("closes the channel of a pool that asks for a lane outside its token, and of one that talks nonsense", async () => {
+  const greedy = await connect("session-greedy", ["lane-b"]);
+  greedy.socket.send(hello(greedy, ["lane-b", "lane-of-others"]));
+  expect((await greedy.closed).code).toBe(4403);
+  const confused = await connect("session-confused", ["lane-b"]);
+  confused.socket.send("{}");
+  expect((await confused.closed).code).toBe(4400);
+});
+
+it("takes a draining pool's room away at once", async () => {
+  const channel = await connect("session-drains", ["lane-c"]);
+  channel.socket.send(hello(channel, ["lane-c"]));
+  await channel.next();
+  expect(await windowOf("lane-c")).toBe(32);
+  channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
+  await expect.poll(() => windowOf("lane-c")).toBe(16);
+});
+
+it("holds the lease of a pool that only pings", async () => {
+  const channel = await connect("session-pings", ["lane-d"]);
+  const stub = edge.POOL.getByName(channel.session);
+  await runInDurableObject(stub, (_object, state) => age(state, 14_000));
+  await evictDurableObject(stub);
+  expect((await stub.check([])).remainingMs).toBeLessThan(2000);
+  channel.socket.send("ping");
+  await expect.poll(async () => (await stub.check([])).remainingMs).toBeGreaterThan(10_000);
+});
+
+it("ends the lease and the room of a pool that is gone", async () => {
+  const channel = await connect("session-gone", ["lane-e"]);
+  channel.socket.send(hello(channel, ["lane-e"]));
+  await channel.next();
+  const stub = edge.POOL.getByName(channel.session);
+  channel.socket.close(1000);
+  await expect.poll(() => runDurableObjectAlarm(stub)).toBe(true);
+  expect((await stub.check([])).alive).toBe(true);
+  await runInDurableObject(stub, (_object, state) => age(state, 20_000));
+  await evictDurableObject(stub);
+  expect((await stub.check([])).alive).toBe(false);
+  expect(await windowOf("lane-e")).toBe(16);
+});
+
+it("knows nothing of a session that never connected", async () => {
+  expect(await edge.POOL.getByName("session-unknown").check([claim])).toEqual({ alive: false, remainingMs: 0 });
+});
+
+/** Makes the session look as if it was last heard `ms` ago. */
+function age(state: DurableObjectState, ms: number): void {
+  const known = state.storage.kv.get<{ seenAt: number }>("known");
+  if (known !== undefined) state.storage.kv.put("known", { ...known, seenAt: Date.now() - ms });
+}
