@@ -15,6 +15,8 @@ import { ensureFolder, findPython, freePort } from "./preflight.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
 import { takeLock } from "./stack-lock.ts";
+import { bundleWorker } from "./worker-bundle.ts";
+import { readWorkerConfig } from "./worker-config.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -130,15 +132,18 @@ async function edgeOptions(
   port: number,
   stateDir: string,
 ): Promise<EdgeOptions> {
-  // wrangler takes a second to load; the edge process loads Miniflare meanwhile.
-  const { bundleWorker, readMigrations } = await import("./worker-bundle.ts");
   // The development user may produce to, consume from and create any topic.
   const user = { username: secrets.kafkaUsername, password: secrets.kafkaPassword };
   const kafkaUsers = [{ ...user, produce: ["*"], consume: ["*"], create: true }];
+  const config = await readWorkerConfig(
+    join(root, "wrangler.toml"),
+    join(root, "src/registry/migrations"),
+    join(root, "node_modules/.cache/edgeplane/worker-config.json"),
+  );
   return {
     type: "start",
-    worker: await bundleWorker(join(root, "wrangler.toml")),
-    migrations: readMigrations(join(root, "src/registry/migrations")),
+    worker: await bundleWorker(config),
+    migrations: config.migrations,
     port,
     statePath: join(stateDir, "edge"),
     bindings: {

@@ -1,16 +1,11 @@
-/** Reads wrangler.toml and bundles the Worker for Miniflare, with the bindings that `wrangler deploy` would give it. */
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+/** Bundles the Worker for Miniflare as `wrangler deploy` would, with the bindings that wrangler.toml gives it. */
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, stop } from "esbuild";
 import type { V4WorkerOptionsShape } from "miniflare";
-import { unstable_getMiniflareWorkerOptions, unstable_readConfig, unstable_splitSqlQuery } from "wrangler";
-import * as z from "zod";
-import type { Migration } from "./d1-migrate.ts";
+import type { WorkerConfig } from "./worker-config.ts";
 
 const guard = fileURLToPath(new URL("local-guard.ts", import.meta.url));
-
-const NamedSchema = z.object({ name: z.string(), compatibility_date: z.string() });
 
 /** Plain data: it goes over IPC to the edge process, which so starts again without wrangler or a build. */
 export type WorkerBundle = V4WorkerOptionsShape & {
@@ -20,15 +15,15 @@ export type WorkerBundle = V4WorkerOptionsShape & {
   script: string;
 };
 
-/**
- * The Worker that `configPath` describes as options of Miniflare 4's shape: its code in one module, closed to Hosts other than loopback.
- * Throws when the configuration or the code doesn't hold.
- */
-export async function bundleWorker(configPath: string): Promise<WorkerBundle> {
-  const { workerOptions, main, define } = unstable_getMiniflareWorkerOptions(configPath);
-  if (main === undefined) throw new Error(`${configPath} names no \`main\`.`);
+/** The Worker of `config` with its code in one module, closed to Hosts other than loopback. Throws when the code doesn't hold. */
+export async function bundleWorker(config: WorkerConfig): Promise<WorkerBundle> {
   const built = await build({
-    stdin: { contents: entryOf(main), resolveDir: dirname(main), loader: "ts", sourcefile: "local-entry.ts" },
+    stdin: {
+      contents: entryOf(config.main),
+      resolveDir: dirname(config.main),
+      loader: "ts",
+      sourcefile: "local-entry.ts",
+    },
     bundle: true,
     write: false,
     format: "esm",
@@ -38,7 +33,7 @@ export async function bundleWorker(configPath: string): Promise<WorkerBundle> {
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*", "node:*"],
     loader: { ".sql": "text", ".html": "text", ".txt": "text", ".bin": "binary" },
-    define: { ...define, "process.env.NODE_ENV": '"production"' },
+    define: { ...config.define, "process.env.NODE_ENV": '"production"' },
     sourcemap: "inline",
     sourcesContent: false,
     logLevel: "silent",
@@ -46,10 +41,7 @@ export async function bundleWorker(configPath: string): Promise<WorkerBundle> {
   });
   // esbuild keeps a process for the next build; there is none.
   await stop();
-  const { modulesRules: _rules, ...options } = workerOptions;
-  const { name, compatibility_date: compatibilityDate } = NamedSchema.parse(
-    unstable_readConfig({ config: configPath }),
-  );
+  const { name, compatibilityDate, options } = config;
   return { ...options, name, compatibilityDate, modules: true, script: built.outputFiles[0]?.text ?? "" };
 }
 
@@ -60,12 +52,4 @@ function entryOf(main: string): string {
     export * from ${JSON.stringify(main)};
     export default guardHost(worker);
   `;
-}
-
-/** The `*.sql` files of `path`, in the order of their names, cut into statements. */
-export function readMigrations(path: string): Migration[] {
-  const files = readdirSync(path).filter((name) => name.endsWith(".sql"));
-  return files
-    .toSorted()
-    .map((name) => ({ name, statements: unstable_splitSqlQuery(readFileSync(join(path, name), "utf8")) }));
 }

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { migrate } from "../../../scripts/lib/d1-migrate.ts";
-import { readMigrations } from "../../../scripts/lib/worker-bundle.ts";
+import { readMigrations } from "../../../scripts/lib/migrations.ts";
 import type { Delivery, WebhookMessage } from "../../../src/webhooks/types.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
