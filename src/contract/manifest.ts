@@ -17,8 +17,18 @@ export const ManifestSchema = z.object({
   maxBatchSize: z.number().int().min(1).max(4096).default(1),
   maxQueueDelayMs: z.number().min(0).max(60_000).default(0),
   /** Durations from acceptance: to start, and in all. */
-  startTimeoutMs: z.number().int().min(1000).max(7 * 86_400_000).default(3_600_000),
-  totalTimeoutMs: z.number().int().min(1000).max(7 * 86_400_000).default(7_200_000),
+  startTimeoutMs: z
+    .number()
+    .int()
+    .min(1000)
+    .max(7 * 86_400_000)
+    .default(3_600_000),
+  totalTimeoutMs: z
+    .number()
+    .int()
+    .min(1000)
+    .max(7 * 86_400_000)
+    .default(7_200_000),
   /** True when a lost attempt that has streamed may run again and will yield the same chunks. */
   resumesDeterministically: z.boolean().default(false),
   /** How the client should read an iterator's output: `concatenate` joins the chunks to one text. */

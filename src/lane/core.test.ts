@@ -5,7 +5,17 @@ import { LaneCore } from "./core.ts";
 import type { LaneEntry } from "./types.ts";
 
 function entry(id: string, priority: Priority = "normal", front = false): LaneEntry {
-  return { id, tenant: "t", priority, cost: 1, model: "local/echo", version: "v", startBy: 0, traceparent: null, front };
+  return {
+    id,
+    tenant: "t",
+    priority,
+    cost: 1,
+    model: "local/echo",
+    version: "v",
+    startBy: 0,
+    traceparent: null,
+    front,
+  };
 }
 
 function setUp() {
@@ -72,7 +82,15 @@ it("survives its own death with what waits, in order", () => {
   const reborn = open();
   const after = release(reborn);
   expect([...left, ...after].toSorted()).toEqual(ids(30).toSorted());
-  expect(after.filter((id) => Number(id.slice(1)) % 2 === 0)).toEqual(["p16", "p18", "p20", "p22", "p24", "p26", "p28"]);
+  expect(after.filter((id) => Number(id.slice(1)) % 2 === 0)).toEqual([
+    "p16",
+    "p18",
+    "p20",
+    "p22",
+    "p24",
+    "p26",
+    "p28",
+  ]);
 });
 
 it("stores what the log would not take, in front and in order", () => {

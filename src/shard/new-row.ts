@@ -1,0 +1,61 @@
+/** The row that a submission becomes. */
+import { dueAt } from "./machine.ts";
+import type { Row } from "./row.ts";
+import type { Rules } from "./rules.ts";
+import type { Submission } from "./types.ts";
+
+export function newRow(submission: Submission, now: number, rules: Rules): Row {
+  const { cancelAfterMs, totalTimeoutMs } = submission;
+  const canceledFirst = cancelAfterMs !== null && cancelAfterMs < totalTimeoutMs;
+  const row: Row = {
+    id: submission.id,
+    accountId: submission.accountId,
+    fixed: {
+      model: submission.model,
+      lane: submission.lane,
+      priority: submission.priority,
+      cost: submission.cost,
+      origin: submission.origin,
+      webhook: submission.webhook,
+      webhookEvents: submission.webhookEvents,
+      stream: submission.stream,
+      source: submission.source,
+      traceparent: submission.traceparent,
+      replayOf: submission.replayOf,
+      resumesDeterministically: submission.resumesDeterministically,
+      keyed: submission.keyed,
+    },
+    payloadHash: submission.payloadHash,
+    input: submission.input,
+    inputBlob: submission.inputBlob,
+    state: "waiting",
+    createdAt: now,
+    startedAt: null,
+    completedAt: null,
+    startBy: now + submission.startTimeoutMs,
+    endBy: now + (canceledFirst ? cancelAfterMs : totalTimeoutMs),
+    endAs: canceledFirst ? "canceled" : "failed",
+    attempt: 0,
+    losses: 0,
+    token: null,
+    session: null,
+    nextSeq: 0,
+    chunks: 0,
+    skip: 0,
+    lastFrame: 0,
+    shown: false,
+    output: null,
+    outputBlob: null,
+    error: null,
+    logs: "",
+    metrics: {},
+    handAt: now + rules.sweepMs,
+    hands: 0,
+    checkAt: null,
+    fed: false,
+    wakeAt: null,
+  };
+  // Due no later than a lease from now: a claim within that time then need not move the index entry.
+  row.wakeAt = Math.min(dueAt(row, rules) ?? Infinity, now + rules.leaseMs);
+  return row;
+}
