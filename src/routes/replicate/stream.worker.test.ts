@@ -159,11 +159,14 @@ describe("Cog's stream", () => {
 });
 
 describe("streams are offered", () => {
-  it("by models that stream, and by others when asked for", async () => {
-    await offer({ name: "plain", version: "d".repeat(64) });
+  it("by models that stream or never loaded, and by others when asked for", async () => {
+    await offer({ name: "plain", version: "d".repeat(64), schema: { components: {} } });
+    await offer({ name: "unloaded", version: "e".repeat(64) });
     const plain = (extra: Partial<Submission>) =>
       callJson("/v1/predictions", { key, body: { model: "acme/plain", input: {}, ...extra } });
     expect((await plain({})).body["urls"]).not.toHaveProperty("stream");
+    const unloaded = await callJson("/v1/predictions", { key, body: { model: "acme/unloaded", input: {} } });
+    expect(unloaded.body["urls"]).toHaveProperty("stream");
     expect((await plain({ stream: true })).body["urls"]).toHaveProperty("stream");
     expect((await create({ stream: false })).urls).not.toHaveProperty("stream");
   });
