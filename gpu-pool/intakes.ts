@@ -3,8 +3,7 @@ import type { Logger } from "pino";
 import type { Grant } from "../src/contract/claim.ts";
 import { createClaimClient } from "./intake/claim-client.ts";
 import { Intake } from "./intake/intake.ts";
-import { createUpstashKafka } from "./intake/upstash-kafka.ts";
-import { createUpstashSource } from "./intake/upstash-source.ts";
+import type { JobLog } from "./job-log.ts";
 import type { Capacity } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { Settings } from "./settings.ts";
@@ -13,6 +12,7 @@ import type { HttpClient } from "./transport/http-client.ts";
 
 export type IntakesOptions = {
   settings: Settings;
+  jobLog: JobLog;
   session: string;
   lanes: readonly string[];
   http: HttpClient;
@@ -28,22 +28,11 @@ export type IntakesOptions = {
 /** In the order of `lanes`. */
 export function createIntakes(options: IntakesOptions): Intake[] {
   const { settings, session, clock, metrics, log } = options;
-  const kafka = createUpstashKafka({
-    url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
-    username: "pool",
-    password: settings.token,
-  });
   const claims = createClaimClient(options.http, session);
   return options.lanes.map(
     (lane) =>
       new Intake({
-        source: createUpstashSource({
-          kafka,
-          lane,
-          session,
-          clock,
-          onProblem: (problem) => log.warn({ lane }, problem),
-        }),
+        source: options.jobLog({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) }),
         claims,
         clock,
         idleAfterMs: settings["idle-after-ms"],

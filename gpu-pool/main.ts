@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
+import { openJobLog } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { findDevices } from "./runtime/devices.ts";
 import { findModels } from "./runtime/models/find-models.ts";
-import { helpText, readSettings, SettingsError } from "./settings.ts";
+import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { StateDirError, takeStateDir } from "./state-dir.ts";
 import { startTelemetry } from "./telemetry/start.ts";
@@ -30,8 +31,10 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const devices = await findDevices();
   const metrics = createMetrics();
+  const jobLog = await openJobLog(settings, lanesOf(found.models));
   const pool = new Pool({
     settings,
+    jobLog,
     state,
     models: found.models,
     devices,

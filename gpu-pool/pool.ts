@@ -21,6 +21,7 @@ import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
 import type { Intake } from "./intake/intake.ts";
 import { createIntakes, roomOf } from "./intakes.ts";
+import type { JobLog } from "./job-log.ts";
 import { createRunners } from "./runners.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -48,6 +49,7 @@ const FLUSH_MS = 5000;
 
 export type PoolOptions = {
   settings: Settings;
+  jobLog: JobLog;
   state: StateDir;
   models: Model[];
   devices: Device[];
@@ -118,6 +120,7 @@ export class Pool {
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#intakes = createIntakes({
       settings,
+      jobLog: options.jobLog,
       session: this.session,
       lanes: this.lanes,
       http: this.#http,

@@ -29,6 +29,16 @@ const flags = {
     env: "EDGEPLANE_STATE_DIR",
     help: "where the journal, the spool and environments live (default ~/.edgeplane/pool)",
   },
+  "log-url": {
+    env: "EDGEPLANE_LOG_URL",
+    help: "another log that speaks the Upstash Kafka dialect, such as a bridge (default: the edge's own)",
+  },
+  "log-username": { env: "EDGEPLANE_LOG_USERNAME", help: "the user at that log (default pool)" },
+  "log-password": { env: "EDGEPLANE_LOG_PASSWORD", help: "the password at that log (default: the pool's token)" },
+  "kafka-settings": {
+    env: "EDGEPLANE_KAFKA_SETTINGS",
+    help: "a JSON file {brokers, tls, sasl, topics}: read jobs from this Kafka cluster natively (default: not)",
+  },
   warm: {
     env: "EDGEPLANE_WARM",
     help: "start every model at once instead of on first use (default off)",
@@ -118,6 +128,13 @@ const SettingsSchema = z.object({
     .string()
     .default(join(homedir(), ".edgeplane", "pool"))
     .transform((path) => resolve(path)),
+  "log-url": z
+    .url({ protocol: /^https?$/, error: "an http(s) address" })
+    .transform((text) => new URL(text))
+    .optional(),
+  "log-username": z.string().min(1).default("pool"),
+  "log-password": z.string().min(1).optional(),
+  "kafka-settings": z.string().optional(),
   warm: Switch.default(false),
   "idle-after-ms": Ms.min(100).default(5000),
   "ahead-batches": z.coerce.number().int().min(1).max(64).default(2),

@@ -166,9 +166,8 @@ export class Intake {
   async #leave(): Promise<void> {
     if (!this.#joined) return;
     this.#joined = false;
-    await this.#options.source.leave().catch((error: unknown) => {
-      this.#options.onState(error instanceof Error ? error.message : String(error));
-    });
+    // A log that can't be told forgets an instance that is silent for a while.
+    await this.#options.source.leave().catch(() => {});
   }
 
   async #rest(state: "polling" | "idle" | "full" | "backing off", limitMs: number): Promise<void> {

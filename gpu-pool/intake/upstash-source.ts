@@ -1,7 +1,9 @@
 /**
  * Jobs of one lane through the Upstash dialect: the embedded log, or a bridge in front of a real cluster. One
- * consumer group a lane, `lane.<name>`; one instance a pool session. The embedded log claims within the consume call.
+ * consumer group a lane, `lane.<name>`; one instance a pool session. The embedded log claims within the consume call,
+ * and commits what it claimed by itself.
  */
+import { UpstashError } from "@upstash/kafka";
 import { CLAIM_HEADER, CLAIM_RECORD_HEADER, ROOM_HEADER, SESSION_HEADER } from "../../src/contract/claim.ts";
 import { JobSchema, jobTopic } from "../../src/contract/job.ts";
 import { priorities } from "../../src/contract/prediction.ts";
@@ -84,9 +86,11 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
         const job = read(message);
         if (job !== null) jobs.push(job);
       }
+      const claimed = jobs.length > 0 && jobs.every(({ answer }) => answer !== null);
       return {
         jobs,
         commit() {
+          if (claimed) return;
           for (const { topic, partition, offset } of messages) {
             const key = `${topic}/${partition}`;
             const next = offset + 1;
@@ -102,7 +106,10 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
       await sendCommit();
       const headers = { [SESSION_HEADER]: session };
       const admin = kafka.with({ timeoutMs: 2000, headers }).admin();
-      await admin.removeConsumerInstance(member.consumerGroupId, member.instanceId);
+      await admin.removeConsumerInstance(member.consumerGroupId, member.instanceId).catch((error: unknown) => {
+        // The log has forgotten an instance that was idle: it has left already.
+        if (!(error instanceof UpstashError) || error.status !== 404) throw error;
+      });
     },
   };
 }
