@@ -1,8 +1,16 @@
-/** What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to CI. */
+/**
+ * What `.ci/run` runs once the engines are there: the README's test command first, then every
+ * part that it leaves to CI. `--needs` only names the programs that the parts need.
+ */
 import { parts } from "./ci/parts.ts";
 import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 import { runCommand } from "./lib/command.ts";
+
+if (process.argv.includes("--needs")) {
+  console.log([...new Set(parts.flatMap(({ needs }) => needs))].join("\n"));
+  process.exit(0);
+}
 
 const TEST_LIMIT_MS = 10 * 60_000;
 
