@@ -185,8 +185,9 @@ export class Pool {
     const { clock, settings, log, state } = this.#options;
     log.info({ running: this.#held() }, "draining");
     this.#channel?.send({ type: "draining" });
-    for (const runner of this.runners) runner.releaseWaiting("drain");
+    // First intake: what is handed back must not come in again.
     await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
+    for (const runner of this.runners) runner.releaseWaiting("drain");
     const startedAtMs = clock.nowMs();
     while (this.#held() > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"]) await this.#pause(20);
     for (const runner of this.runners) runner.releaseRunning("drain");
