@@ -15,8 +15,8 @@ export type Evidence = {
   replay: StreamTold | null;
   messages: readonly Message[];
   isDelivered: boolean;
-  /** How often the model began to work on it. */
-  runs: number;
+  /** Each time that the model began to work on it. */
+  runs: readonly string[];
 };
 
 export type Ledger = {
@@ -70,7 +70,9 @@ function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidenc
   if (last.status !== status || last.output !== output) {
     return { kind: "twice", why: `GET said ${status} ${String(output)}, then ${last.status} ${String(last.output)}` };
   }
-  if (runs > last.attempt) return { kind: "twice", why: `it ran ${runs} times in ${last.attempt} attempts` };
+  if (runs.length > last.attempt) {
+    return { kind: "twice", why: `it ran more than its ${last.attempt} attempts say: ${runs.join(", ")}` };
+  }
   if (new Set(messages.map(({ webhookId }) => webhookId)).size > 1) {
     return { kind: "twice", why: "its webhooks had several ids" };
   }

@@ -7,7 +7,7 @@ import type { Evidence, Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
 import type { Trace } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
-import type { Scenario } from "./scenario.ts";
+import type { Outage, Scenario } from "./scenario.ts";
 import { createWorld } from "./world.ts";
 import type { World } from "./world.ts";
 
@@ -15,7 +15,13 @@ const SETTLE_MS = 60_000;
 const WEBHOOKS_MS = 30_000;
 const READERS = 16;
 
-export type Report = { ledger: Ledger; seconds: number; lastLines: string[] };
+export type Report = {
+  ledger: Ledger;
+  evidence: Evidence[];
+  outages: Outage[];
+  seconds: number;
+  lastLines: string[];
+};
 
 export async function runScenario(scenario: Scenario, count: number): Promise<Report> {
   const startedAt = performance.now();
@@ -32,7 +38,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     patience.abort();
     const evidence = await gather(world, load.traces);
     const seconds = (performance.now() - startedAt) / 1000;
-    return { ledger: judge(evidence, outages), seconds, lastLines: world.lastLines(40) };
+    return { ledger: judge(evidence, outages), evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
     patience.abort();
     await restore?.();
@@ -76,7 +82,7 @@ async function gather(world: World, traces: readonly Trace[]): Promise<Evidence[
         ...(await askFor(client, trace)),
         messages: trace.receiver.received(trace.key),
         isDelivered: trace.receiver.delivered.has(trace.key),
-        runs: runs.get(trace.key) ?? 0,
+        runs: runs.get(trace.key) ?? [],
       });
     }
   }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { Say } from "../../../scripts/lib/log-lines.ts";
 import { startStack } from "../../../scripts/lib/stack.ts";
 import type { Stack, StackOptions } from "../../../scripts/lib/stack.ts";
 
@@ -17,8 +18,11 @@ export const modelsDir = fileURLToPath(new URL("../models", import.meta.url));
 export type World = {
   stack: Stack;
   dir: string;
-  /** How often each key was run, as the models noted it. */
-  runs(): Map<string, number>;
+  /** What every pool of this world gets in its environment, and where its lines go. */
+  poolEnv: Record<string, string>;
+  say: Say;
+  /** The runs of each key as the models noted them, each its process and its time in seconds. */
+  runs(): Map<string, string[]>;
   /** Resolves with the time (ms since the epoch) at which a line matched `pattern`, among those said after `since`. */
   said(pattern: RegExp, since: number, limitMs?: number): Promise<number>;
   /** The last lines that the processes said. */
@@ -36,22 +40,26 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
   const dir = mkdtempSync(join(TEMP, "edgeplane-chaos-"));
   const runsFile = join(dir, "runs");
   const lines: { at: number; text: string }[] = [];
+  const poolEnv = { CHAOS_RUNS_FILE: runsFile, EDGEPLANE_DRAIN_TIMEOUT_MS: "2000", ...options.poolEnv };
+  const say: Say = (text) => {
+    lines.push({ at: Date.now(), text });
+    if (process.env["CHAOS_VERBOSE"] === "1") console.log(text);
+  };
   const stack = await startStack({
     stateDir: join(dir, "state"),
     models: modelsDir,
     allowLoopback: true,
     ...options,
     vars: { LOCAL_FAULTS: "1", ...options.vars },
-    poolEnv: { CHAOS_RUNS_FILE: runsFile, EDGEPLANE_DRAIN_TIMEOUT_MS: "2000", ...options.poolEnv },
-    say(text) {
-      lines.push({ at: Date.now(), text });
-      if (process.env["CHAOS_VERBOSE"] === "1") console.log(text);
-    },
+    poolEnv,
+    say,
   });
   const world: World = {
     stack,
     dir,
-    runs: () => countLines(runsFile),
+    poolEnv,
+    say,
+    runs: () => readRuns(runsFile),
     async said(pattern, since, limitMs = UP_MS) {
       const giveUpAt = Date.now() + limitMs;
       for (let seen = 0; Date.now() < giveUpAt; await sleep(5)) {
@@ -113,8 +121,11 @@ function modelsOf(poolPid: number): number[] {
   });
 }
 
-function countLines(path: string): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const key of readFileSync(path, "utf8").split("\n")) counts.set(key, (counts.get(key) ?? 0) + 1);
-  return counts;
+function readRuns(path: string): Map<string, string[]> {
+  const runs = new Map<string, string[]>();
+  for (const line of readFileSync(path, "utf8").split("\n")) {
+    const [key = "", process = "", at = ""] = line.split(" ");
+    runs.set(key, [...(runs.get(key) ?? []), `process ${process} at ${at}`]);
+  }
+  return runs;
 }

@@ -1,5 +1,21 @@
 /** Every scenario, in the order in which they run. */
 import type { Scenario } from "../harness/scenario.ts";
+import { clock } from "./clock.ts";
+import { edge } from "./edge.ts";
+import { events } from "./events.ts";
+import { inputs } from "./inputs.ts";
 import { kills } from "./kills.ts";
+import { log } from "./log.ts";
+import { pools } from "./pools.ts";
+import { webhooks } from "./webhooks.ts";
 
-export const scenarios: readonly Scenario[] = [...kills];
+export const scenarios: readonly Scenario[] = [
+  ...kills,
+  ...inputs,
+  ...pools,
+  ...edge,
+  ...log,
+  ...events,
+  ...clock,
+  ...webhooks,
+];

@@ -22,4 +22,4 @@ class Predictor(BasePredictor):
 
     def note(self, keys: List[str]) -> None:
         with open(os.environ["CHAOS_RUNS_FILE"], "ab", buffering=0) as runs:
-            runs.write("".join(key + "\n" for key in keys).encode())
+            runs.write("".join("{} {} {:.3f}\n".format(key, os.getpid(), time.time()) for key in keys).encode())

@@ -24,7 +24,7 @@ class Predictor(BasePredictor):
 
     def work(self, items: List[tuple]) -> List[str]:
         with open(os.environ["CHAOS_RUNS_FILE"], "ab", buffering=0) as runs:
-            runs.write("".join(key + "\n" for key, _, _ in items).encode())
+            runs.write("".join("{} {} {:.3f}\n".format(key, os.getpid(), time.time()) for key, _, _ in items).encode())
         time.sleep(WORK_SECONDS)
         if any(kills == "pool" for _, _, kills in items):
             os.kill(os.getppid(), signal.SIGKILL)

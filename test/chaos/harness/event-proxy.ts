@@ -1,0 +1,107 @@
+/**
+ * A proxy between a pool and the edge that passes everything on but `POST /pool/v1/events`: those it sends twice, or late and
+ * out of order (the pool sees a broken connection, tries again, and the held request arrives after its successors), or it loses the answer.
+ */
+import { Agent, createServer, request as send } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { connect } from "node:net";
+import type { AddressInfo } from "node:net";
+
+const EVENTS_PATH = "/pool/v1/events";
+const LONGEST_HOLD_MS = 800;
+/** Of all event requests: sent twice, held back, answer lost. The rest passes. */
+const shares = { twice: 0.3, held: 0.1, unanswered: 0.1 };
+
+export type EventProxy = {
+  url: string;
+  /** How many event requests were mistreated. */
+  readonly mistreated: number;
+  stop(): Promise<void>;
+};
+
+export async function startEventProxy(edgePort: number): Promise<EventProxy> {
+  const agent = new Agent({ keepAlive: true });
+  const target = { host: "127.0.0.1", port: edgePort };
+  const timers = new Set<NodeJS.Timeout>();
+  let mistreated = 0;
+
+  /** Sends a request on; its answer goes to `response`, or nowhere. */
+  function pass(incoming: IncomingMessage, body: Buffer, response: ServerResponse | null): void {
+    const { method, url, headers } = incoming;
+    const outgoing = send({ ...target, agent, method, path: url, headers }, (answer) => {
+      if (response === null) {
+        answer.resume();
+        return;
+      }
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    outgoing.on("error", () => response?.destroy());
+    response?.once("close", () => {
+      if (!response.writableFinished) outgoing.destroy();
+    });
+    outgoing.end(body);
+  }
+
+  function later(run: () => void): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      run();
+    }, Math.random() * LONGEST_HOLD_MS);
+    timers.add(timer);
+  }
+
+  function mistreat(incoming: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    const draw = Math.random();
+    mistreated += 1;
+    if (draw < shares.twice) {
+      pass(incoming, body, response);
+      later(() => pass(incoming, body, null));
+    } else if (draw < shares.twice + shares.held) {
+      response.destroy();
+      later(() => pass(incoming, body, null));
+    } else if (draw < shares.twice + shares.held + shares.unanswered) {
+      pass(incoming, body, null);
+      response.destroy();
+    } else {
+      mistreated -= 1;
+      pass(incoming, body, response);
+    }
+  }
+
+  const server = createServer((incoming, response) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      const body = Buffer.concat(chunks);
+      if (incoming.url === EVENTS_PATH) mistreat(incoming, body, response);
+      else pass(incoming, body, response);
+    });
+  });
+  server.on("upgrade", (incoming, socket, head) => {
+    const upstream = connect(edgePort, "127.0.0.1", () => {
+      const lines = incoming.rawHeaders.flatMap((name, index, all) =>
+        index % 2 === 0 ? [`${name}: ${all[index + 1]}`] : [],
+      );
+      upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
+      upstream.write(head);
+      upstream.pipe(socket).pipe(upstream);
+    });
+    for (const end of [socket, upstream]) end.on("error", () => [socket, upstream].forEach((other) => other.destroy()));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    get mistreated() {
+      return mistreated;
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        for (const timer of timers) clearTimeout(timer);
+        agent.destroy();
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
