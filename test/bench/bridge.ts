@@ -101,6 +101,10 @@ async function benchRedis(): Promise<void> {
     prefix: "native",
   });
   for (let index = 0; index < 200; index++) await Promise.all([through.limit("user"), beside.limit("user")]);
+  for (const limit of [through, beside]) {
+    const { success, remaining, reason } = await limit.limit("user");
+    if (!success || reason !== undefined || remaining > 999_999 - 200) throw new Error("The limiter did not count");
+  }
   const nativeMs = await median(async () => beside.limit("user"));
   const bridgeMs = await median(async () => through.limit("user"));
   show(

@@ -1,0 +1,164 @@
+/**
+ * 100,000 predictions waiting in one lane, 10,000 of them in one shard: how much slower accepting and claiming become, how much workerd grows, and how
+ * long any call holds its object. All predictions are in one shard here, and no pool takes any.
+ *
+ *     node test/bench/waiting.ts [--lane 100000] [--shard 10000] [--port 18680]
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { newPredictionId } from "../../src/contract/ids.ts";
+import type { LaneEntry } from "../../src/lane/types.ts";
+import type { Submission } from "../../src/shard/types.ts";
+import { startCountedStack } from "./lib/counted-stack.ts";
+import { echoModel, echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { runLoad } from "./lib/load.ts";
+import { machine, versions } from "./lib/machine.ts";
+import { usageOf } from "./lib/processes.ts";
+import { median, spread, table } from "./lib/stats.ts";
+
+const ROUNDS = 5;
+const SAMPLES = 200;
+const HOUR_MS = 3_600_000;
+
+const { values } = parseArgs({
+  options: {
+    lane: { type: "string", default: "100000" },
+    shard: { type: "string", default: "10000" },
+    port: { type: "string", default: "18680" },
+  },
+});
+const inShard = Number(values.shard);
+const inLane = Number(values.lane);
+const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-bench-waiting-"));
+console.log(`machine: ${machine()}`);
+console.log(`versions: ${versions(["miniflare", "workerd"])}`);
+const stack = await startCountedStack({
+  port: Number(values.port),
+  stateDir,
+  models: echoModels(stateDir),
+  vars: { SHARD_COUNT: "1" },
+});
+const { path, version } = await echoModel(stack);
+const [owner = "", name = ""] = path.split("/");
+
+function submission(): Submission {
+  return {
+    id: newPredictionId(1),
+    accountId: "bench",
+    model: { owner, name, version },
+    lane: "default",
+    priority: "normal",
+    cost: 1,
+    input: { value: "waits" },
+    inputBlob: null,
+    payloadHash: "",
+    startTimeoutMs: HOUR_MS,
+    totalTimeoutMs: HOUR_MS,
+    cancelAfterMs: null,
+    webhook: null,
+    webhookEvents: [],
+    stream: false,
+    resumesDeterministically: false,
+    origin: stack.url,
+    source: "api",
+    traceparent: null,
+    replayOf: null,
+    keyed: false,
+    cancelOnDisconnect: false,
+  };
+}
+
+const entry = (): LaneEntry => ({
+  id: newPredictionId(1),
+  tenant: "bench",
+  priority: "normal",
+  cost: 1,
+  model: path,
+  version,
+  startBy: Date.now() + HOUR_MS,
+  traceparent: null,
+  front: false,
+});
+
+const submit = async (count: number): Promise<string[]> => {
+  const submissions = Array.from({ length: count }, submission);
+  await stack.call(
+    "SHARD",
+    "shard-0",
+    "submit",
+    submissions.map((one) => [one, 0]),
+  );
+  return submissions.map(({ id }) => id);
+};
+
+type Sample = { acceptMs: number[]; claimMs: number[] };
+
+async function measure(request: Awaited<ReturnType<typeof echoRequest>>): Promise<Sample> {
+  const sample: Sample = { acceptMs: [], claimMs: [] };
+  const accept = { ...request, headers: { ...request.headers, prefer: "respond-async" }, expect: '"starting"' };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const load = await runLoad({ ...accept, clients: 1, requests: SAMPLES });
+    sample.acceptMs.push(load.p50Ms);
+    const ids = await submit(SAMPLES / 2);
+    const claims = ids.map((id) => [{ session: "bench-session", startNow: 1, jobs: [{ id }] }, ["default"]]);
+    const { elapsedMs, results } = await stack.call("SHARD", "shard-0", "claim", claims);
+    if (!JSON.stringify(results[0]).includes('"granted"'))
+      throw new Error(`not granted: ${JSON.stringify(results[0])}`);
+    sample.claimMs.push(median(elapsedMs));
+  }
+  return sample;
+}
+
+try {
+  const request = await echoRequest(stack);
+  await stack.stopPool();
+  await runLoad({
+    ...request,
+    headers: { ...request.headers, prefer: "respond-async" },
+    clients: 4,
+    requests: 500,
+    expect: '"id"',
+  });
+  const { workerd } = stack.pids();
+  const rss = () => usageOf(workerd ?? 0).rssBytes / 2 ** 20;
+  const before = await measure(request);
+  const rssBefore = rss();
+
+  await stack.reset();
+  const filledAt = performance.now();
+  for (let filled = 0; filled < inShard; filled += 500) await submit(500);
+  for (let filled = inShard; filled < inLane; filled += 500) {
+    const entries = Array.from({ length: 500 }, entry);
+    await stack.call("LANE", "default", "exchange", [["default", { entries, withdrawn: [], claimed: [] }]]);
+  }
+  console.log(`filled in ${((performance.now() - filledAt) / 1000).toFixed(0)} s`);
+  const after = await measure(request);
+  const growth = rss() - rssBefore;
+  const { slowestMs } = await stack.counters();
+  const [slowestCall = "", slowest = 0] = Object.entries(slowestMs).toSorted(([, a], [, b]) => b - a)[0] ?? [];
+  const accept = median(after.acceptMs) / median(before.acceptMs);
+  const claim = median(after.claimMs) / median(before.claimMs);
+  console.log(
+    table(
+      [`${inLane} waiting in the lane, ${inShard} in the shard`, "none waiting", "waiting", "", "aim"],
+      [
+        [
+          "accept, p50 ms",
+          spread(before.acceptMs, 2),
+          spread(after.acceptMs, 2),
+          `${accept.toFixed(2)}×`,
+          "at most 1.5×",
+        ],
+        ["claim, p50 ms", spread(before.claimMs, 2), spread(after.claimMs, 2), `${claim.toFixed(2)}×`, "at most 1.5×"],
+        ["RSS of workerd, MiB", rssBefore.toFixed(0), rss().toFixed(0), `+${growth.toFixed(0)}`, "at most +64"],
+        [`slowest hold of an object, ms (${slowestCall})`, "", slowest.toFixed(1), "", "at most 50"],
+      ],
+    ),
+  );
+  process.exitCode = accept <= 1.5 && claim <= 1.5 && growth <= 64 && slowest <= 50 ? 0 : 1;
+} finally {
+  await stack.stop();
+  rmSync(stateDir, { recursive: true, force: true });
+}
