@@ -19,6 +19,8 @@ export type ListEntry = { id: string; createdAt: number };
 export type ShardPort = {
   submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer>;
   getPrediction(env: Env, id: string, accountId: string, holdMs: number): Promise<PredictionSnapshot | null>;
+  /** Holds until the prediction is finished or `waitMs` is over. */
+  waitForPrediction(env: Env, id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null>;
   cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
   /** Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown. */
   openStream(

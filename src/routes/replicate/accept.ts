@@ -23,9 +23,7 @@ export async function acceptSubmission(
     if (!stored) throw keyReused();
   }
   const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
-  const watch = submission.cancelOnDisconnect && waitMs > 0 ? cancelWhenClientLeaves(c, shard, submission) : null;
   const answer = await shard.submit(c.env, sent, waitMs);
-  watch?.();
   if (answer.outcome !== "conflict") return { prediction: answer.prediction, created: answer.outcome === "created" };
   // The row has another payload, and a blob under its id would have refused this one: the row has none.
   if (inputBlob !== null) await c.env.BLOBS.delete(inputBlob);
@@ -34,14 +32,4 @@ export async function acceptSubmission(
 
 function keyReused(): EdgeplaneError {
   return new EdgeplaneError("idempotency_key_reused", "The key was used for a prediction with another payload.");
-}
-
-/** Cancels the prediction if the client goes away; the returned function ends the watch. */
-function cancelWhenClientLeaves(c: AppContext, shard: ShardPort, submission: Submission): () => void {
-  const { signal } = c.req.raw;
-  const leave = (): void => {
-    c.executionCtx.waitUntil(shard.cancelPrediction(c.env, submission.id, submission.accountId));
-  };
-  signal.addEventListener("abort", leave, { once: true });
-  return () => signal.removeEventListener("abort", leave);
 }

@@ -15,6 +15,7 @@ import { CreateBodySchema } from "./create-body.ts";
 import type { CreateBody } from "./create-body.ts";
 import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
+import { holdUntilFinished } from "./held-answer.ts";
 import { parsePrefer } from "./prefer.ts";
 import { openEventStream } from "./stream.ts";
 import { clientKey, toSubmission } from "./submission.ts";
@@ -40,10 +41,15 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   const key = clientKey(c, options.ownId);
   const submission = await toSubmission(c, { body, version, call, key, reference, streams });
   const waitMs = streams ? 0 : prefer.waitMs;
+  const show = (prediction: PredictionSnapshot) => shown(c, answered(prediction, waitMs), call.input);
 
+  if (submission.cancelOnDisconnect && waitMs > 0) {
+    const { prediction } = await acceptSubmission(c, shard, submission, 0);
+    return holdUntilFinished(c, shard, prediction, waitMs, show);
+  }
   const answer = await acceptSubmission(c, shard, submission, waitMs);
   if (streams) return openEventStream(c, shard, answer.prediction.id, "cog");
-  const view = await shown(c, answered(answer.prediction, waitMs), call.input);
+  const view = await show(answer.prediction);
   const waiting = !isTerminal(answer.prediction.status) && (prefer.async || waitMs > 0);
   return c.json(view, waiting ? 202 : answer.created || options.ownId === undefined ? 201 : 200, {
     location: view.urls.get,

@@ -1,13 +1,25 @@
 /** Reads a stream of newline-delimited JSON line by line. */
 
-/** Yields each line that is not empty; cancels the stream when the reader stops early. */
-export async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+/**
+ * Yields each line that is not empty. The stream is canceled when the reader stops early, and when `left` settles, even while
+ * a line is waited for.
+ */
+export async function* readLines(stream: ReadableStream<Uint8Array>, left: Promise<void>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  const cancel = () => reader.cancel().catch(() => {});
+  void left.then(cancel);
   let rest = "";
-  for await (const bytes of stream) {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) if (line !== "") yield line;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) if (line !== "") yield line;
+    }
+    if (rest !== "") yield rest;
+  } finally {
+    await cancel();
   }
-  if (rest !== "") yield rest;
 }

@@ -187,6 +187,40 @@ describe("waiting", () => {
   });
 });
 
+describe("a client that leaves while it waits", () => {
+  const leaving = (extra: Record<string, unknown>) => ({
+    key,
+    headers: { prefer: "wait=30" },
+    body: { version: VERSION, input: { text: "Ada" }, cancel_on_disconnect: true, ...extra },
+  });
+
+  it("cancels the prediction, where it asked for that", async () => {
+    const response = await call("/v1/predictions", {
+      ...leaving({}),
+      headers: { prefer: "wait=30", "idempotency-key": "leaver" },
+    });
+    expect(response.status).toBe(201);
+    await response.body?.cancel();
+    const status = async () =>
+      (await predict({ cancel_on_disconnect: true }, { "idempotency-key": "leaver" })).body["status"];
+    await expect.poll(status, { timeout: 5000 }).toBe("canceled");
+  });
+
+  it("gets the result when it stays", async () => {
+    const headers = { prefer: "wait=30", "idempotency-key": "stayer" };
+    const first = await predict({ cancel_on_disconnect: true }, { "idempotency-key": "stayer" });
+    const response = await call("/v1/predictions", { ...leaving({}), headers });
+    setTimeout(() => void pool.run(String(first.body["id"]), "hello Ada"), 700);
+    const text = await response.text();
+    expect(text).toMatch(/^ +\{/);
+    expect(JSON.parse(text)).toMatchObject({ status: "succeeded", output: "hello Ada" });
+  });
+
+  it("is told of a mistake as ever", async () => {
+    expect((await call("/v1/predictions", leaving({ input: {} }))).status).toBe(422);
+  });
+});
+
 describe("the client's own keys", () => {
   it("makes one prediction of one key, whatever the order of the fields", async () => {
     const headers = { "idempotency-key": crypto.randomUUID() };

@@ -73,6 +73,13 @@ type Pump = {
 
 async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promise<void> {
   const encoder = new TextEncoder();
+  let isLeft = false;
+  const left = new Promise<void>((resolve) => {
+    writer.closed.catch(() => {
+      isLeft = true;
+      resolve();
+    });
+  });
   const keepAlive = setInterval(() => {
     writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
   }, KEEP_ALIVE_MS);
@@ -83,7 +90,7 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
     while (source !== null && barren <= MAX_BARREN_ATTACHES) {
       barren += 1;
       try {
-        for await (const line of readLines(source)) {
+        for await (const line of readLines(source, left)) {
           const frame = FrameSchema.parse(JSON.parse(line));
           if (frame.seq <= lastSeq) continue;
           barren = 0;
@@ -94,9 +101,9 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
           if (frame.type === "completed" || frame.type === "gone") return;
         }
       } catch (thrown) {
-        if (await isClosed(writer)) return;
-        log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
+        if (!isLeft) log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
       }
+      if (isLeft) return;
       await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
       source = await attach(Math.max(0, lastSeq));
     }
@@ -104,17 +111,6 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
     clearInterval(keepAlive);
     await writer.close().catch(() => {});
   }
-}
-
-/** Whether the client has gone: its side of the pipe is closed or broken. */
-async function isClosed(writer: WritableStreamDefaultWriter<Uint8Array>): Promise<boolean> {
-  return Promise.race([
-    writer.closed.then(
-      () => true,
-      () => true,
-    ),
-    Promise.resolve(false),
-  ]);
 }
 
 /** The seq that `Last-Event-ID` names; 0 when it is absent. Throws `invalid_request` when it is none of ours. */

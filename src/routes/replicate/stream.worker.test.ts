@@ -1,3 +1,4 @@
+import { createExecutionContext } from "cloudflare:test";
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Submission } from "../../shard/types.ts";
@@ -117,13 +118,28 @@ describe("Replicate's stream", () => {
       });
     };
     const app = createApp({ ...client, openStream });
-    const { createExecutionContext } = await import("cloudflare:test");
     const request = new Request(`https://edge.test/v1/predictions/${id}/stream`, {
       headers: { authorization: `Bearer ${key}` },
     });
     const events = await readEvents(await app.fetch(request, testEnv, createExecutionContext()));
     expect(attaches).toBe(2);
     expect(events.map(({ event }) => event).filter((event) => event !== "logs")).toEqual(["output", "output", "done"]);
+  });
+});
+
+describe("a reader that leaves", () => {
+  it("lets go of the shard's frames at once", async () => {
+    const { id } = await create();
+    const { promise: canceled, resolve } = Promise.withResolvers<string>();
+    const openStream: typeof client.openStream = async () =>
+      new ReadableStream<Uint8Array>({ cancel: () => resolve("canceled") });
+    const app = createApp({ ...client, openStream });
+    const request = new Request(`https://edge.test/v1/predictions/${id}/stream`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
+    const response = await app.fetch(request, testEnv, createExecutionContext());
+    await response.body?.cancel();
+    expect(await canceled).toBe("canceled");
   });
 });
 

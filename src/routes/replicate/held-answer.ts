@@ -1,0 +1,58 @@
+/**
+ * A held answer that notices when its client leaves. The runtime tells nothing of a client that goes while no answer has
+ * begun: so the answer begins at once, with white space that JSON ignores, and goes on with it until the prediction is
+ * there. A space that can't be written any more means that the client has gone.
+ */
+import { isTerminal } from "../../contract/prediction.ts";
+import type { PredictionSnapshot } from "../../contract/prediction.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
+import type { AppContext, ShardPort } from "../app.ts";
+
+const BEAT_MS = 500;
+
+/**
+ * Answers `accepted` once it is finished, or as it is after `waitMs`; `show` makes the body. A client that leaves before
+ * then cancels the prediction. The status is 201: it has left before the end is known.
+ */
+export function holdUntilFinished(
+  c: AppContext,
+  shard: ShardPort,
+  accepted: PredictionSnapshot,
+  waitMs: number,
+  show: (prediction: PredictionSnapshot) => Promise<unknown>,
+): Response {
+  const { id, accountId } = accepted;
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const encoder = new TextEncoder();
+  let isLeft = false;
+
+  const leave = async (): Promise<void> => {
+    if (isLeft) return;
+    isLeft = true;
+    log.info("client_left", { requestId: c.get("requestId"), predictionId: id });
+    await shard.cancelPrediction(c.env, id, accountId);
+  };
+  const beat = setInterval(() => {
+    writer.write(encoder.encode(" ")).catch(leave);
+  }, BEAT_MS);
+
+  const answer = async (): Promise<void> => {
+    try {
+      const prediction = isTerminal(accepted.status)
+        ? accepted
+        : await shard.waitForPrediction(c.env, id, accountId, waitMs);
+      clearInterval(beat);
+      await writer.write(encoder.encode(JSON.stringify(await show(prediction ?? accepted))));
+      await writer.close();
+    } catch (thrown) {
+      if (!isLeft)
+        log.warn("held_answer_failed", { requestId: c.get("requestId"), predictionId: id, reason: reasonOf(thrown) });
+      await writer.abort(thrown).catch(() => {});
+    } finally {
+      clearInterval(beat);
+    }
+  };
+  c.executionCtx.waitUntil(answer());
+  return c.body(readable, 201, { "content-type": "application/json", "cache-control": "no-store" });
+}
