@@ -28,8 +28,8 @@ describe("cancel", () => {
 
   test("ends a stream between chunks and never cuts a frame", async () => {
     await withModel("cancel-stream", async (model) => {
-      for (let round = 0; round < 5; round += 1) {
-        const result = await cancelOnceStarted(model, { count: 1_000_000, pause: 0 }, 10 + round);
+      for (let round = 0; round < 8; round += 1) {
+        const result = await cancelOnceStarted(model, { count: 1_000_000, pause: 0, size: 2_000_000 }, 20 + 3 * round);
         expect(result.status).toBe("canceled");
         expect(result.chunks.length).toBeGreaterThan(0);
       }

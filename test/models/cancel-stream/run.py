@@ -5,7 +5,7 @@ from cog import BaseRunner
 
 
 class Runner(BaseRunner):
-    def run(self, count: int, pause: float) -> Iterator[str]:
+    def run(self, count: int, pause: float, size: int = 1000) -> Iterator[str]:
         for index in range(count):
             time.sleep(pause)
-            yield "x" * 1000
+            yield "x" * size
