@@ -29,9 +29,9 @@ class Encoder(nn.Module):
         padding = ids == PADDING
         places = torch.arange(ids.shape[1], device=ids.device)
         hidden = self.layers(self.bytes(ids) + self.places(places), src_key_padding_mask=padding)
-        kept = (~padding).unsqueeze(-1).to(hidden.dtype)
-        mean = (hidden * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
-        return nn.functional.normalize(mean.float(), dim=-1)
+        kept = (~padding).unsqueeze(-1).float()
+        mean = (hidden.float() * kept).sum(dim=1) / kept.sum(dim=1).clamp(min=1)
+        return nn.functional.normalize(mean, dim=-1)
 
 
 class Embedder:
