@@ -46,7 +46,7 @@ export function createIntakes(options: IntakesOptions): Intake[] {
 }
 
 /** A lane's room is what all its models would take together, since a job's model is known only when it is here. */
-export function roomOf(runners: readonly { held: number; capacity(): Capacity }[]): { room: number; startNow: number } {
+export function roomOf(runners: readonly { capacity(): Capacity }[]): { room: number; startNow: number } {
   let room = 0;
   let startNow = 0;
   for (const runner of runners) {
@@ -54,7 +54,5 @@ export function roomOf(runners: readonly { held: number; capacity(): Capacity }[
     room += capacity.limit - capacity.waiting;
     startNow += capacity.startNow;
   }
-  // What was lost before is granted for an immediate start only: where nothing runs yet, one job may begin.
-  const resting = runners.every(({ held }) => held === 0);
-  return { room, startNow: resting ? Math.max(1, startNow) : startNow };
+  return { room, startNow };
 }

@@ -11,6 +11,7 @@ import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
 import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import { Delivery } from "./delivery/delivery.ts";
+import { EndedClaims } from "./delivery/ended-claims.ts";
 import { openJournal } from "./delivery/journal.ts";
 import type { Journal } from "./delivery/journal.ts";
 import { EventReporter } from "./delivery/reporter.ts";
@@ -27,7 +28,9 @@ import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { createPrediction } from "./runtime/prediction.ts";
+import type { Prediction } from "./runtime/prediction.ts";
 import type { Clock } from "./scheduling/clock.ts";
+import { SoloQueue } from "./scheduling/solo-queue.ts";
 import { lanesOf } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
@@ -76,6 +79,8 @@ export class Pool {
   readonly #byPath: Map<string, ModelRunner>;
   /** Every claim that is held or whose events are not all at the edge yet. */
   readonly #claims = new Map<string, ModelRunner | null>();
+  readonly #endedClaims = new EndedClaims();
+  readonly #suspects = new SoloQueue<{ runner: ModelRunner; prediction: Prediction }>();
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #intakeStarted = false;
@@ -127,7 +132,10 @@ export class Pool {
       clock,
       log,
       metrics,
-      room: (lane) => roomOf(this.runners.filter(({ model }) => model.manifest.lane === lane)),
+      room: (lane) => {
+        const { room, startNow } = roomOf(this.runners.filter(({ model }) => model.manifest.lane === lane));
+        return { room: room - this.#suspects.waiting, startNow };
+      },
       channelOpen: () => this.channelOpen,
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
@@ -187,6 +195,7 @@ export class Pool {
     this.#channel?.send({ type: "draining" });
     // First intake: what is handed back must not come in again.
     await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
+    for (const { prediction } of this.#suspects.clear()) this.#reporter.released(prediction.ref, "drain");
     for (const runner of this.runners) runner.releaseWaiting("drain");
     const startedAtMs = clock.nowMs();
     while (this.#held() > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"]) await this.#pause(20);
@@ -268,7 +277,7 @@ export class Pool {
 
   #grants(grants: Grant[]): void {
     const { metrics, clock } = this.#options;
-    const fresh = grants.filter(({ token }) => !this.#claims.has(token));
+    const fresh = grants.filter(({ token }) => !this.#claims.has(token) && !this.#endedClaims.has(token));
     this.#journal.held(fresh);
     const nowMs = clock.nowMs();
     for (const grant of fresh) {
@@ -281,7 +290,8 @@ export class Pool {
       } else {
         this.#claims.set(grant.token, runner);
         this.#delivery.open(grant, grant.seq);
-        runner.accept(createPrediction(grant, nowMs));
+        const prediction = createPrediction(grant, nowMs);
+        if (!grant.alone || this.#suspects.add(grant.token, { runner, prediction }) !== null) runner.accept(prediction);
       }
     }
     this.#sweepSoon();
@@ -318,12 +328,22 @@ export class Pool {
   }
 
   #cancel(claims: readonly ClaimRef[]): void {
-    for (const { token } of claims) this.#claims.get(token)?.stop(token, "canceled");
+    for (const { token } of claims) {
+      const waiting = this.#suspects.remove(token);
+      if (waiting === null) this.#claims.get(token)?.stop(token, "canceled");
+      else this.#reporter.failed(waiting.prediction.ref, "model", "canceled", "The prediction was canceled.");
+    }
   }
 
   #ended(tokens: string[]): void {
     this.#journal.ended(tokens);
-    for (const token of tokens) this.#claims.delete(token);
+    for (const token of tokens) {
+      this.#claims.delete(token);
+      this.#endedClaims.add(token);
+      const next = this.#suspects.ended(token);
+      next?.runner.accept(next.prediction);
+    }
+    this.#sweepSoon();
   }
 
   #held(): number {
@@ -360,6 +380,7 @@ export class Pool {
 
   #keepHouse(): void {
     this.#options.clock.after(HOUSEKEEPING_MS, () => {
+      this.#endedClaims.forgetOld();
       const idleStopMs = this.#options.settings["idle-stop-ms"];
       const nowMs = this.#options.clock.nowMs();
       if (idleStopMs > 0) for (const runner of this.runners) runner.stopIfIdle(nowMs, idleStopMs);

@@ -84,13 +84,16 @@ it("refuses a claim after the end, also to the session that ran it", () => {
   expect(answer).toEqual({ id, verdict: "refused", reason: "terminal" });
 });
 
-it("claims alone and for an immediate start after a loss, and fails after three", () => {
-  const { core, id, claim, loseLease, state } = setUp();
+it("claims alone after a loss, counts that start when it is reported, and fails after three", () => {
+  const { core, id, claim, send, loseLease, state } = setUp();
   claim();
   for (const left of [2, 1]) {
     loseLease();
-    expect(core.claim({ session: SESSION, startNow: 0, jobs: [{ id }] }, LANES)[0]?.verdict).toBe("later");
-    expect(claim()).toMatchObject({ alone: true, startNow: true, attempt: 4 - left });
+    const grant = claim();
+    expect(grant).toMatchObject({ alone: true, startNow: false, attempt: 4 - left });
+    expect(core.store.get(id)?.attempt).toBe(3 - left);
+    send(grant, { seq: 0, type: "starting" });
+    expect(core.store.get(id)?.attempt).toBe(4 - left);
   }
   loseLease();
   expect(state()).toBe("failed");
@@ -100,7 +103,12 @@ it("claims alone and for an immediate start after a loss, and fails after three"
 it("gives a crash alone its attempts, and its own error in the end", () => {
   const { core, id, claim, send, state } = setUp();
   const error = { code: "model_crashed", message: "killed by signal 9" };
-  for (let attempt = 1; attempt <= 3; attempt += 1) send(claim(), { seq: 0, type: "failed", kind: "crash", error });
+  send(claim(), { seq: 0, type: "failed", kind: "crash", error });
+  for (let attempt = 2; attempt <= 3; attempt += 1) {
+    const grant = claim();
+    send(grant, { seq: 0, type: "starting" });
+    send(grant, { seq: 1, type: "failed", kind: "crash", error });
+  }
   expect(state()).toBe("failed");
   expect(core.store.get(id)?.error).toEqual(error);
 });

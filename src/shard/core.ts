@@ -224,7 +224,7 @@ export class ShardCore {
       return grantOf(row, now());
     }
     if (effects.length > 0) this.#save(progress, effects);
-    return verdict === "later" ? { id: row.id, verdict } : { id: row.id, verdict: "refused", reason: verdict };
+    return { id: row.id, verdict: "refused", reason: verdict };
   }
 
   /** An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. */

@@ -18,11 +18,11 @@ export type Effect =
   | { type: "stop"; session: string; claim: ClaimRef }
   | { type: "webhook"; event: "start" | "completed" };
 
-export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope" | "later";
+export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope";
 
 /**
- * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss it is
- * granted only for an immediate start.
+ * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss the claim counts no start:
+ * the pool reports it when its turn to run alone has come, so that what waits behind a culprit isn't counted with it.
  */
 export function claim(
   row: Row,
@@ -37,14 +37,13 @@ export function claim(
   }
   const overdue = expire(row, now);
   if (overdue !== null) return { verdict: "aborted", effects: overdue };
-  if (row.losses > 0 && !ask.startNow) return { verdict: "later", effects: [] };
   row.token = ask.token;
   row.session = ask.session;
   row.nextSeq = 0;
   row.handAt = null;
   row.checkAt = now + rules.leaseMs;
   row.state = "granted";
-  const effects = ask.startNow ? start(row, now) : [];
+  const effects = ask.startNow && row.losses === 0 ? start(row, now) : [];
   return { verdict: "granted", effects };
 }
 

@@ -1,0 +1,13 @@
+import { expect, it } from "vitest";
+import { EndedClaims } from "./ended-claims.ts";
+
+it("remembers what ended for at least one interval, and no longer than two", () => {
+  const ended = new EndedClaims();
+  ended.add("t");
+  expect(ended.has("t")).toBe(true);
+  expect(ended.has("other")).toBe(false);
+  ended.forgetOld();
+  expect(ended.has("t")).toBe(true);
+  ended.forgetOld();
+  expect(ended.has("t")).toBe(false);
+});
