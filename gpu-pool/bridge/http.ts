@@ -8,6 +8,8 @@ export type Request = {
   segments: string[];
   query: URLSearchParams;
   header: (name: string) => string | undefined;
+  /** All headers, their names in lower case. */
+  headers: [name: string, value: string][];
   body: Buffer;
   /** Aborts when the client goes. */
   signal: AbortSignal;

@@ -71,10 +71,11 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
       method: message.method ?? "GET",
       query: url.searchParams,
       header: (name: string) => headerOf(message, name),
+      headers: Object.keys(message.headers).map((name): [string, string] => [name, headerOf(message, name) ?? ""]),
       signal: aborter.signal,
     };
     if (door === "kafka" && kafka !== null) {
-      const user = kafka.authenticate(message.headers.authorization);
+      const user = kafka.authenticate(message.headers.authorization, url.searchParams);
       const body = await readBody(message, kafka.bodyLimitBytes);
       return finish(
         response,

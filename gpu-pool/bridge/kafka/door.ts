@@ -16,6 +16,7 @@ import {
   fetchRequest,
   partitionsRequest,
   produceRequest,
+  webhookRequest,
 } from "./requests.ts";
 
 const DEFAULT_WAIT_MS = 1000;
@@ -51,6 +52,7 @@ export class KafkaDoor {
     metrics.gauge("produce_pending_bytes", "Bytes that wait to be produced.", () => this.#producer.pendingBytes);
     this.#handlers = new Map<string, Handler>([
       ["produce", async (request, user) => this.#produce(request, user)],
+      ["webhook", async (request, user) => this.#webhook(request, user)],
       ["consume", async (request, user) => this.#consume(request, user)],
       ["commit", async (request, user) => this.#commit(request, user)],
       ["committed", async (request, user) => this.#committed(request, user)],
@@ -67,12 +69,14 @@ export class KafkaDoor {
   }
 
   /** Checks the credentials before a body is read. Throws `unauthenticated`. */
-  authenticate(header: string | undefined): KafkaUser {
+  authenticate(header: string | undefined, query: URLSearchParams): KafkaUser {
     const encoded = /^Basic\s+([A-Za-z0-9+/=_-]+)$/i.exec(header ?? "")?.[1];
-    const user = encoded === undefined ? null : this.#users.find(Buffer.from(encoded, "base64").toString("utf8"));
+    const asked = query.has("user") ? `${query.get("user")}:${query.get("pass")}` : undefined;
+    const given = encoded === undefined ? asked : Buffer.from(encoded, "base64").toString("utf8");
+    const user = given === undefined ? null : this.#users.find(given);
     if (user !== null) return user;
     const message =
-      encoded === undefined
+      given === undefined
         ? "Send `Authorization: Basic …` with a user and password of the bridge."
         : "The bridge has no such user, or the password is wrong.";
     throw new EdgeplaneError("unauthenticated", message, { headers: { "www-authenticate": 'Basic realm="kafka"' } });
@@ -124,6 +128,13 @@ export class KafkaDoor {
     for (const topic of new Set(records.map((record) => record.topic))) demand(user.produce, topic, user, "produce to");
     const body = await this.#producer.produce(records);
     return { status: 200, body: request.segments.length > 2 ? body[0] : body };
+  }
+
+  async #webhook(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
+    const records = webhookRequest(request);
+    for (const { topic } of records) demand(user.produce, topic, user, "produce to");
+    const [body] = await this.#producer.produce(records);
+    return { status: 200, body };
   }
 
   async #consume(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {

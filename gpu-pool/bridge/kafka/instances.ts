@@ -94,6 +94,7 @@ export class Instance {
   readonly #autoCommit: boolean;
   readonly #committer: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #waiting: AbortController | undefined;
   #users = 0;
   #usedAt = performance.now();
 
@@ -138,13 +139,17 @@ export class Instance {
     return this.#member.assignments;
   }
 
-  /** Consumes when the request before has ended: one instance reads for one request at a time. */
-  async consume(topics: readonly string[], limits: TakeLimits): Promise<RestRecord[]> {
+  /** Consumes for one request at a time: a consume that still waits ends with nothing when the next one comes. */
+  async consume(topics: readonly string[], limits: TakeLimits & { signal: AbortSignal }): Promise<RestRecord[]> {
+    this.#waiting?.abort();
+    const waiting = new AbortController();
+    this.#waiting = waiting;
+    const signal = AbortSignal.any([limits.signal, waiting.signal]);
     return this.#use(async () => {
       const turn = this.#turn.then(async () => {
-        if (limits.signal?.aborted === true) return [];
+        if (signal.aborted) return [];
         await this.#member.subscribe(topics);
-        return this.#member.take(limits);
+        return this.#member.take({ ...limits, signal });
       });
       this.#turn = turn.catch(() => {});
       return turn;

@@ -8,6 +8,10 @@ import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { parseJson } from "../http.ts";
 import type { Request } from "../http.ts";
 
+/** Headers that say something about the connection or the caller, not about the event. */
+const TRANSPORT_HEADERS =
+  /^(accept|accept-.*|authorization|connection|content-length|cookie|expect|forwarded|host|keep-alive|origin|proxy-.*|referer|sec-.*|te|transfer-encoding|upgrade|via|x-forwarded-.*|x-real-ip)$/;
+
 const TopicSchema = z.string().min(1).max(249);
 const PartitionSchema = z.number().int().min(0).max(1_000_000);
 const OffsetSchema = z.number().int().min(0);
@@ -99,6 +103,16 @@ export function produceRequest(request: Request): z.infer<typeof ProduceSchema> 
   return check(ProduceSchema, placed);
 }
 
+/** A call of somebody's webhook: the body becomes the value of a record for `?topic=`, and headers of its own ride along. */
+export function webhookRequest(request: Request): z.infer<typeof ProduceSchema> {
+  const headers = request.headers
+    .filter(([name]) => !TRANSPORT_HEADERS.test(name))
+    .map(([key, value]) => ({ key, value }));
+  const key = request.query.get("key");
+  const record = { topic: request.query.get("topic") ?? undefined, value: request.body.toString("utf8"), headers };
+  return check(ProduceSchema, { ...record, ...(key === null ? {} : { key }) });
+}
+
 /** What a consume holds: a body, or `/consume/{group}/{instance}/{topic}?timeout=`. */
 export function consumeRequest(request: Request): z.infer<typeof ConsumeSchema> {
   const topic = request.segments[3];
@@ -108,7 +122,8 @@ export function consumeRequest(request: Request): z.infer<typeof ConsumeSchema> 
 
 /** What a fetch holds: a body, or `/fetch/{topic}/{partition}/{offset}?timeout=`. */
 export function fetchRequest(request: Request): z.infer<typeof FetchSchema> {
-  const [, topic, partition, offset] = request.segments;
+  const named = (name: string, at: number) => request.segments[at] ?? request.query.get(name) ?? undefined;
+  const [topic, partition, offset] = [named("topic", 1), named("partition", 2), named("offset", 3)];
   const body =
     topic === undefined
       ? parseJson(request.body)

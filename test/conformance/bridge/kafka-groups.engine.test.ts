@@ -52,6 +52,27 @@ describe.runIf(hasJava)("Kafka door: groups", () => {
     expect(performance.now() - started).toBeLessThan(2000);
   });
 
+  it("ends a consume that waits when the instance consumes again", async () => {
+    const topic = name("again.");
+    const ids = { consumerGroupId: name("g"), instanceId: "i", topics: [topic], autoOffsetReset: "earliest" as const };
+    await client().producer().produce(topic, "first");
+    await client()
+      .consumer()
+      .consume({ ...ids, timeout: 5000 });
+    const started = performance.now();
+    const early = client()
+      .consumer()
+      .consume({ ...ids, timeout: 20_000 });
+    await sleep(200);
+    const late = client()
+      .consumer()
+      .consume({ ...ids, timeout: 20_000 });
+    expect(await early).toEqual([]);
+    await client().producer().produce(topic, "second");
+    expect(await late).toMatchObject([{ value: "second" }]);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
   it("stores commits as they are sent; an empty one means all that was handed out", async () => {
     const topic = name("m.");
     const ids = { consumerGroupId: name("g"), instanceId: "i" };

@@ -7,7 +7,7 @@ import { hasJava } from "./engines.ts";
 import { all, RecordsSchema, anyPlace, useKafkaDoor } from "./fixture.ts";
 
 describe.runIf(hasJava)("Kafka door: records", () => {
-  const { name, engine, client, call } = useKafkaDoor();
+  const { name, engine, url, client, call } = useKafkaDoor();
 
   it("answers produces in their order, over several topics and partitions", async () => {
     const [one, two] = [name("a."), name("b.")];
@@ -98,6 +98,25 @@ describe.runIf(hasJava)("Kafka door: records", () => {
       { topic, partition: record?.partition, offset: 1 },
     ]);
     expect(await get("topics")).toMatchObject({ [topic]: 4 });
+  });
+
+  it("takes webhooks, with the credentials in the address", async () => {
+    const topic = name("hook.");
+    const query = new URLSearchParams({ topic, user: all.username, pass: all.password });
+    const response = await fetch(`${url()}/kafka/webhook?${query.toString()}`, {
+      method: "POST",
+      body: '{"event": "push"}',
+      headers: { "x-event": "push", "user-agent": "hooks", cookie: "secret" },
+    });
+    expect(await response.json()).toEqual({ topic, ...anyPlace });
+    const partitions = Array.from({ length: 4 }, (_, partition) => ({ topic, partition, offset: 0 }));
+    const [record] = await client().consumer().fetch({ topicPartitionOffsets: partitions, timeout: 300 });
+    expect(record?.value).toBe('{"event": "push"}');
+    expect(record?.headers).toContainEqual({ key: "x-event", value: "push" });
+    expect(JSON.stringify(record?.headers)).not.toMatch(/secret|authorization/);
+    expect(
+      (await fetch(`${url()}/kafka/webhook?topic=${topic}&user=all&pass=wrong`, { method: "POST", body: "x" })).status,
+    ).toBe(401);
   });
 
   it("reads offsets by end and by time", async () => {
