@@ -9,6 +9,7 @@ import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
 import { registerManifests } from "../registry/models.ts";
 import { defaultRules } from "../shard/rules.ts";
+import { leaveLog } from "./leave-log.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
 
@@ -73,8 +74,10 @@ export class PoolSession extends DurableObject<Env> {
 
   override async webSocketClose(): Promise<void> {
     if (this.ctx.getWebSockets().length > 0) return;
-    if (this.#known !== null) this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
+    if (this.#known === null) return;
+    this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+    await leaveLog(this.env, this.#known);
   }
 
   override async webSocketError(): Promise<void> {

@@ -1,11 +1,12 @@
 /** A pool session as an object in workerd: its channel, its lease, what it tells lanes and pools. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { EdgeMessageSchema } from "../contract/channel.ts";
 import type { EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
+import { createLogClient } from "../log/client.ts";
 import { IDENTITY_HEADER } from "./pool-session.ts";
 
 const edge = env as Env;
@@ -115,3 +116,24 @@ function age(state: DurableObjectState, ms: number): void {
   const known = state.storage.kv.get<{ seenAt: number }>("known");
   if (known !== undefined) state.storage.kv.put("known", { ...known, seenAt: Date.now() - ms });
 }
+
+it("leaves the log's groups when its channel closes, and not before", async () => {
+  const channel = await connect("session-leaves", ["lane-log"]);
+  channel.socket.send(hello(channel, ["lane-log"]));
+  await channel.next();
+  const log = createLogClient(edge);
+  await log.consume({
+    ref: { group: "lane.lane-log", instance: channel.session, principal: "pool:t" },
+    topics: ["jobs.lane-log.normal"],
+    options: { autoCommit: false, autoCommitIntervalMs: 5000, reset: "earliest", sessionTimeoutMs: 60_000 },
+    room: 1,
+    timeoutMs: 0,
+    claim: null,
+    broker: null,
+    create: () => true,
+  });
+  const members = async () => (await log.consumers()).filter(({ name }) => name === "lane.lane-log");
+  expect(await members()).toHaveLength(1);
+  channel.socket.close(1000);
+  await vi.waitFor(async () => expect(await members()).toEqual([]));
+});
