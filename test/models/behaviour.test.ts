@@ -29,7 +29,13 @@ describe("cancel", () => {
   test("ends a stream between chunks and never cuts a frame", async () => {
     await withModel("cancel-stream", async (model) => {
       for (let round = 0; round < 8; round += 1) {
-        const result = await cancelOnceStarted(model, { count: 1_000_000, pause: 0, size: 2_000_000 }, 20 + 3 * round);
+        const id = `stream-${round}`;
+        let asked = false;
+        const result = await model.predict({ count: 1_000_000, pause: 0, size: 2_000_000 }, { id }, 0, (message) => {
+          if (asked || message["type"] !== "output") return;
+          asked = true;
+          setTimeout(() => model.sendControl({ type: "cancel", id }), 3 * round);
+        });
         expect(result.status).toBe("canceled");
         expect(result.chunks.length).toBeGreaterThan(0);
       }

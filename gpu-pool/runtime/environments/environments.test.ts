@@ -114,13 +114,14 @@ describe("requirements", () => {
   });
 
   test("refuse two lists, a file that is missing, and one outside the folder", async () => {
-    const dir = newFolder({ "requirements.txt": "-r ../../etc/hostname\n" });
+    writeFileSync(join(root, "outside.txt"), "numpy\n");
+    const dir = newFolder({ "requirements.txt": "x\n" });
     const both = parse({ build: { python_requirements: "requirements.txt", python_packages: ["a"] } });
     await expect(readRequirements(dir, both)).rejects.toThrow("keep one of them");
     await expect(readRequirements(dir, parse({ build: { python_requirements: "none.txt" } }))).rejects.toThrow(
       "does not exist",
     );
-    await expect(readRequirements(dir, parse({ build: { python_requirements: "/etc/hostname" } }))).rejects.toThrow(
+    await expect(readRequirements(dir, parse({ build: { python_requirements: "../outside.txt" } }))).rejects.toThrow(
       "outside the model's folder",
     );
   });

@@ -24,10 +24,6 @@ import { EnvironmentProblem } from "./problem.ts";
 import { readRequirements, type Requirements } from "./requirements.ts";
 import { missingSystemPackages } from "./system-packages.ts";
 
-export { type CogYaml, CogYamlSchema, predictorReference } from "./cog-yaml.ts";
-export { declaredConcurrency } from "./concurrency.ts";
-export { EnvironmentProblem } from "./problem.ts";
-
 export type PrepareOptions = {
   modelDir: string;
   cog: CogYaml;
