@@ -6,7 +6,7 @@ import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
-/** Folders of test/ whose tests start processes of their own, each a project, one file after another. */
+/** Folders of test/ whose tests start processes of their own, each a project. */
 const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models"] as const;
 
 export default defineConfig({
@@ -52,6 +52,7 @@ export default defineConfig({
           ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          // Their tests wait for real times; side by side they would wait for each other.
           fileParallelism: false,
         },
       })),

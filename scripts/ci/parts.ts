@@ -25,7 +25,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: [],
     command: vitest("node", "worker"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "parts together",
@@ -33,7 +33,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("integration", "conformance"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "model process",
@@ -41,7 +41,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("models"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 4 * MINUTE_MS,
   },
   {
     name: "end to end",
@@ -49,7 +49,7 @@ export const parts: readonly Part[] = [
     engine: null,
     needs: ["python3"],
     command: vitest("e2e"),
-    timeoutMs: 3 * MINUTE_MS,
+    timeoutMs: 4 * MINUTE_MS,
   },
   {
     name: "checks",
