@@ -36,17 +36,19 @@ test("a result that the edge could not take is kept, and delivered within 2 s of
   expect(spooled(fixture)).toEqual([]);
 });
 
-test("a kept result outlives the pool", async () => {
+test("kept results outlive the pool", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  const tracked = await submitRunning(fixture, "sleep 0.5");
+  const first = await submitRunning(fixture, "sleep 0.5");
+  const second = edge.submit(await fixture.ref("single"), { do: "sleep 1" });
+  await edge.until(() => second.starts === 1);
   await edge.goAway();
-  await expect.poll(() => spooled(fixture).length, { timeout: 5000 }).toBe(1);
+  await expect.poll(() => spooled(fixture).length, { timeout: 10_000 }).toBe(2);
   await fixture.pool.kill("SIGKILL");
   await edge.comeBack();
   fixture.restart();
-  await edge.until(() => tracked.terminal?.type === "succeeded", 5000);
-  expect(tracked.starts).toBe(1);
+  await edge.until(() => first.terminal?.type === "succeeded" && second.terminal?.type === "succeeded", 10_000);
+  expect([first.starts, second.starts]).toEqual([1, 1]);
 });
 
 test("after a SIGKILL the next pool hands back at once what the last one held", async () => {
