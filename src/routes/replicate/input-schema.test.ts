@@ -29,6 +29,7 @@ const cases: [string, { [key: string]: Json }, Json, boolean][] = [
   ["a number at the minimum", { type: "number", minimum: 1 }, 1, true],
   ["a number below the minimum", { type: "number", minimum: 1 }, 0.9, false],
   ["a number above the maximum", { type: "number", maximum: 1 }, 1.1, false],
+  ["a number at the maximum", { type: "number", maximum: 1 }, 1, true],
   ["a number at an exclusive bound", { type: "number", exclusiveMaximum: 1 }, 1, false],
   ["a text that is too short", { type: "string", minLength: 2 }, "é", false],
   ["a text whose length counts characters", { type: "string", maxLength: 1 }, "😀", true],
