@@ -73,7 +73,7 @@ export class PoolSession extends DurableObject<Env> {
   }
 
   override async webSocketClose(): Promise<void> {
-    if (this.ctx.getWebSockets().length > 0) return;
+    if (this.#isConnected()) return;
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
     this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
@@ -108,7 +108,7 @@ export class PoolSession extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     const lease = this.#lease();
     if (!lease.alive) return this.#forget();
-    if (this.ctx.getWebSockets().length === 0) await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
+    if (!this.#isConnected()) await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
   }
 
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
@@ -122,6 +122,11 @@ export class PoolSession extends DurableObject<Env> {
     await Promise.all(
       lanes.map((lane) => this.env.LANE.getByName(lane).setPool(lane, { session, slots, maxBatchSize })),
     );
+  }
+
+  /** A socket whose close is being handled still stands in the list. */
+  #isConnected(): boolean {
+    return this.ctx.getWebSockets().some((socket) => socket.readyState === WebSocket.OPEN);
   }
 
   #lease(): Lease {
