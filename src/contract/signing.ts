@@ -4,7 +4,7 @@
  */
 const MIN_SECRET_LENGTH = 32;
 
-export type Purpose = "ids" | "stream" | "blob" | "cursor" | "file";
+export type Purpose = "ids" | "stream" | "blob" | "file";
 
 const imported = new Map<string, CryptoKey>();
 
