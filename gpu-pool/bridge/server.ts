@@ -17,6 +17,7 @@ import type { Settings } from "./settings.ts";
 
 const LAG_TIMEOUT_MS = 3000;
 const HEALTH_TIMEOUT_MS = 3000;
+const SWEEP_MS = 50;
 
 export type Bridge = {
   url: string;
@@ -140,11 +141,12 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
   const close = async () => {
     draining = true;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS);
     redis?.endStreams();
     const timer = setTimeout(() => server.closeAllConnections(), settings.drainMs);
     await closed;
     clearTimeout(timer);
+    clearInterval(sweep);
     await Promise.all([kafka?.close(), redis?.close()]);
   };
   return { url: `${https === undefined ? "http" : "https"}://${host}:${port}`, port, close, kafka, redis };

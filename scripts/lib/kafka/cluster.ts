@@ -41,8 +41,12 @@ export async function startCluster(options: ClusterOptions, log: (line: string) 
   const classes = await classPath(process.env, log);
   await mkdir(options.dir, { recursive: true });
   const state = (await readState(options.dir)) ?? {
-    ...{ clusterId: randomBytes(16).toString("base64url"), pids: {} },
-    ...{ port: options.port, brokers: options.brokers, sasl: options.sasl, tls: options.tls },
+    clusterId: newClusterId(),
+    pids: {},
+    port: options.port,
+    brokers: options.brokers,
+    sasl: options.sasl,
+    tls: options.tls,
   };
   const layout: ClusterOptions = {
     dir: options.dir,
@@ -102,7 +106,10 @@ async function startBroker(options: ClusterOptions, state: State, id: number, cl
   await writeFile(properties, brokerProperties(options, id, data));
   if (!existsSync(join(data, "meta.properties"))) {
     const format = ["kafka.tools.StorageTool", "format", "-t", state.clusterId, "-c", properties];
-    await run("java", [...JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classes, ...format]);
+    const quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error";
+    await run("java", [...JVM, quiet, "-cp", classes, ...format]).catch((error: { stderr?: string }) => {
+      throw new Error(`The storage in ${data} could not be formatted: ${(error.stderr ?? "").slice(-2000)}`);
+    });
   }
   const output = join(home, "output.log");
   await writeFile(output, "");
@@ -120,6 +127,14 @@ async function startBroker(options: ClusterOptions, state: State, id: number, cl
   state.pids[id] = child.pid;
   await writeFile(statePath(options.dir), JSON.stringify(state, null, 2));
   await waitUntilUp(output, child.pid);
+}
+
+/** An id as Kafka makes them. One that begins with a hyphen would read as an option to its own tools. */
+function newClusterId(): string {
+  for (;;) {
+    const id = randomBytes(16).toString("base64url");
+    if (!id.startsWith("-")) return id;
+  }
 }
 
 async function waitUntilUp(output: string, pid: number): Promise<void> {
