@@ -7,6 +7,7 @@ import { PoolMessageSchema } from "../contract/channel.ts";
 import type { ClaimRef, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
+import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { leaveLog } from "./leave-log.ts";
@@ -49,6 +50,10 @@ export class PoolSession extends DurableObject<Env> {
   override fetch(request: Request): Response {
     const session = request.headers.get(SESSION_HEADER) ?? "";
     const identity = PoolIdentitySchema.parse(JSON.parse(request.headers.get(IDENTITY_HEADER) ?? "{}"));
+    const owner = this.#known?.identity.poolTokenId ?? identity.poolTokenId;
+    if (owner !== identity.poolTokenId) {
+      return Response.json({ error: "this session belongs to another pool token", status: 403 }, { status: 403 });
+    }
     const { 0: client, 1: server } = new WebSocketPair();
     for (const socket of this.ctx.getWebSockets())
       socket.close(closeCodes.replaced, "another connection of this session");
@@ -113,7 +118,10 @@ export class PoolSession extends DurableObject<Env> {
 
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now() });
-    if (known.identity.mayRegisterModels) await registerManifests(this.env, hello.models);
+    if (known.identity.mayRegisterModels) {
+      await registerManifests(this.env, hello.models);
+      await registerDevices(this.env, hello.devices);
+    }
     await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
     socket.send(JSON.stringify({ type: "welcome", leaseMs } satisfies EdgeMessage));
   }

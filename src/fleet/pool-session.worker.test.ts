@@ -107,6 +107,14 @@ it("ends the lease and the room of a pool that is gone", async () => {
   expect(await windowOf("lane-e")).toBe(16);
 });
 
+it("keeps a session to the pool token that opened it", async () => {
+  await connect("session-owned", ["lane-f"]);
+  const identity = JSON.stringify({ poolTokenId: "another", lanes: ["lane-f"], mayRegisterModels: false });
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: "session-owned", [IDENTITY_HEADER]: identity };
+  const answer = await edge.POOL.getByName("session-owned").fetch("https://edge.test/", { headers });
+  expect(answer.status).toBe(403);
+});
+
 it("knows nothing of a session that never connected", async () => {
   expect(await edge.POOL.getByName("session-unknown").check([claim])).toEqual({ alive: false, remainingMs: 0 });
 });

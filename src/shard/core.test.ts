@@ -217,3 +217,14 @@ it("deletes the data when its time is over, and remembers a client's key for ano
   core.wake();
   expect(core.store.get(id)).toBeNull();
 });
+
+it("has the blobs of a prediction deleted before its row, and again until that is done", () => {
+  const { core, clock, id, claim, send } = setUp({ keyed: false, input: null, inputBlob: "predictions/x/input" });
+  send(claim(), { seq: 0, type: "succeeded", output: 1 });
+  clock.now += defaultRules.retentionMs + defaultRules.feedMs;
+  expect(core.wake().withBlobs).toEqual([id]);
+  clock.now += defaultRules.sweepMs;
+  expect(core.wake().withBlobs).toEqual([id]);
+  core.retire(id);
+  expect(core.store.get(id)).toBeNull();
+});

@@ -48,6 +48,9 @@ export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string
 /** Claims whose lease is to be judged, by pool session. */
 export type LeaseChecks = Map<string, string[]>;
 
+/** What was due and needs others: leases to ask for, blobs to delete before their predictions are `retire`d. */
+export type Woken = { checks: LeaseChecks; withBlobs: string[]; more: boolean };
+
 export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
@@ -147,16 +150,29 @@ export class ShardCore {
     return { verdicts, cancel: [] };
   }
 
-  /** Handles what is due, at most 500 rows; `more` when there may be more. The leases to judge are asked for by the caller. */
-  wake(): { checks: LeaseChecks; more: boolean } {
+  /** Handles what is due, at most 500 rows; `more` when there may be more. */
+  wake(): Woken {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
-    const checks: LeaseChecks = new Map();
+    const woken: Woken = { checks: new Map(), withBlobs: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
       const progress = this.#load(id);
-      if (progress !== null) this.#wakeOne(progress, now, checks);
+      if (progress !== null) this.#wakeOne(progress, now, woken);
     }
-    return { checks, more: due.length === BATCH_ROWS };
+    return woken;
+  }
+
+  /** Retention ended: the data goes, and with it the row unless a client's key must be remembered. */
+  retire(id: string): void {
+    const row = this.#load(id)?.row;
+    if (row === undefined || row.completedAt === null) return;
+    const { now, rules } = this.#deps;
+    this.#recent.forget(id);
+    const remembered = row.fixed.keyed && now() < row.completedAt + rules.retentionMs + rules.keyMemoryMs;
+    if (!remembered) return this.store.remove(id);
+    machine.purge(row);
+    row.wakeAt = machine.dueAt(row, rules);
+    this.store.purge(row);
   }
 
   /** What a pool session's lease means for the claims that were asked about. */
@@ -256,12 +272,18 @@ export class ShardCore {
     return verdict;
   }
 
-  #wakeOne(progress: Progress, now: number, checks: LeaseChecks): void {
+  #wakeOne(progress: Progress, now: number, { checks, withBlobs }: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
     const effects = machine.expire(row, now) ?? [];
     if (isFinished(row.state) && effects.length === 0) {
-      if (row.completedAt !== null && now >= row.completedAt + rules.retentionMs) return this.#retire(progress, now);
+      if (row.completedAt !== null && now >= row.completedAt + rules.retentionMs) {
+        if (!machine.hasBlobs(row)) return this.retire(row.id);
+        withBlobs.push(row.id);
+        row.wakeAt = now + rules.sweepMs;
+        this.store.update(row, true);
+        return;
+      }
       if (!row.fed) this.outgoing.feed(row);
     }
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
@@ -275,21 +297,6 @@ export class ShardCore {
       if (!wasAway) checks.set(row.session, [...(checks.get(row.session) ?? []), row.id]);
     }
     this.#save(progress, effects, true);
-  }
-
-  /** Retention ended: the data goes, and with it the row unless a client's key must be remembered. */
-  #retire(progress: Progress, now: number): void {
-    const { row } = progress;
-    const { retentionMs, keyMemoryMs } = this.#deps.rules;
-    const forget = !row.fixed.keyed || (row.completedAt !== null && now >= row.completedAt + retentionMs + keyMemoryMs);
-    this.#recent.forget(row.id);
-    if (forget) {
-      this.store.remove(row.id);
-      return;
-    }
-    machine.purge(row);
-    row.wakeAt = machine.dueAt(row, this.#deps.rules);
-    this.store.purge(row);
   }
 
   #fail(id: string, error: PredictionError): void {

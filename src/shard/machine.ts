@@ -135,6 +135,11 @@ export function purge(row: Row): void {
   row.metrics = {};
 }
 
+/** Whether anything of it lies in object storage. Links to output files stand in the output itself. */
+export function hasBlobs(row: Row): boolean {
+  return row.inputBlob !== null || row.outputBlob !== null || JSON.stringify(row.output).includes("/v1/outputs/");
+}
+
 export function isPurged(row: Row): boolean {
   return row.input === null && row.inputBlob === null;
 }

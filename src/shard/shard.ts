@@ -9,6 +9,7 @@ import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { deletePredictionBlobs } from "../storage/blobs.ts";
 import { ShardCore } from "./core.ts";
 import type { LeaseChecks } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
@@ -107,10 +108,14 @@ export class PredictionShard extends DurableObject<Env> {
     this.#alarmAt = null;
     this.#arm(Date.now() + (this.#dispatch.isPending() ? AFTER_CHANGE_MS : RE_ARM_MS));
     try {
-      const { checks, more } = this.#core.wake();
+      const { checks, withBlobs, more } = this.#core.wake();
       this.#core.flush();
       this.#leave();
       await this.#judge(checks);
+      for (const id of withBlobs) {
+        await deletePredictionBlobs(this.env.BLOBS, id);
+        this.#core.retire(id);
+      }
       const next = more ? Date.now() : this.#nextAlarmAt();
       if (next === null || next > Date.now() + RE_ARM_MS) this.#rest(next);
       else this.#arm(next);
