@@ -7,8 +7,9 @@ import { createSupervised } from "./supervised.ts";
 import type { Supervised } from "./supervised.ts";
 
 const program = fileURLToPath(new URL("../../gpu-pool/main.ts", import.meta.url));
-/** Longer than the pool's own limit on a drain. */
 const STOP_MS = 20_000;
+/** After it the pool still delivers results and ends its processes: about 9 s at most. */
+const DRAIN_MS = 10_000;
 
 export type PoolOptions = {
   url: string;
@@ -36,6 +37,7 @@ export function createPool(options: PoolOptions, say: Say, onProcess: (name: str
           EDGEPLANE_MODELS: options.models,
           EDGEPLANE_STATE_DIR: options.stateDir,
           EDGEPLANE_PYTHON: options.python,
+          EDGEPLANE_DRAIN_TIMEOUT_MS: String(DRAIN_MS),
           ...options.env,
         },
       });

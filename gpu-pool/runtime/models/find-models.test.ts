@@ -56,6 +56,19 @@ test("a version is what the files are: it changes with any of them, and not with
   expect(await versionOf(dir)).not.toBe(second);
 });
 
+test("a model has as many slots as its predictor says that it runs at once; cog.yaml wins", async () => {
+  const folder = "concurrent";
+  const code = "from cog import concurrent\n\n\nclass Runner:\n    @concurrent(max=7)\n    async def run(self): ...\n";
+  put(`${folder}/said/cog.yaml`, "run: lib/model.py:Runner\n");
+  put(`${folder}/said/lib/model.py`, code);
+  put(`${folder}/usual/cog.yaml`, "");
+  put(`${folder}/usual/predict.py`, code);
+  put(`${folder}/wins/cog.yaml`, "run: run.py:Runner\nconcurrency:\n  max: 3\n");
+  put(`${folder}/wins/run.py`, code);
+  const { models } = await findModels(join(root, folder));
+  expect(models.map(({ slotsPerInstance }) => slotsPerInstance)).toEqual([7, 7, 3]);
+});
+
 test("an empty cog.yaml is a model with all defaults", () => {
   expect(parseCogYaml("").edgeplane.enabled).toBe(true);
 });

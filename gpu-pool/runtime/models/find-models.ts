@@ -9,6 +9,7 @@ import { access, readFile, readdir, readlink } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
+import { declaredConcurrency } from "../environments/concurrency.ts";
 import { parseCogYaml } from "./cog-yaml.ts";
 import type { CogYaml } from "./cog-yaml.ts";
 import type { Model } from "./model.ts";
@@ -52,7 +53,7 @@ async function readModel(dir: string, name: string, cog: CogYaml): Promise<Model
     cog,
     manifest: manifest.data,
     batching: { maxBatchSize, maxQueueDelayMs },
-    slotsPerInstance: cog.concurrency?.max ?? 1,
+    slotsPerInstance: await declaredConcurrency(dir, cog),
     instances: keys.instances ?? null,
     usesGpu: cog.build.gpu ?? false,
   };

@@ -9,7 +9,7 @@ export type Model = {
   /** `schema` and `streams` are filled in when it first loads. */
   manifest: Manifest;
   batching: BatcherOptions;
-  /** Batches that one process runs at a time: `concurrency.max` of cog.yaml. */
+  /** Batches that one process runs at a time: `concurrency.max` of cog.yaml, else `@concurrent(max=N)`. */
   slotsPerInstance: number;
   /** How many processes; null means one a device. */
   instances: number | null;
