@@ -51,7 +51,7 @@ try {
 
   const pids = stack.pids();
   const ids = (...known: (number | null)[]) => known.filter((pid) => pid !== null);
-  const groups = {
+  const groups = () => ({
     workerd: ids(pids.workerd),
     "edge process": ids(pids.edge),
     pool: ids(pids.pool),
@@ -59,7 +59,7 @@ try {
     "BullMQ API": [peer.pids.api],
     "BullMQ worker": [peer.pids.worker],
     Redis: [peer.pids.redis],
-  };
+  });
 
   for (const side of Object.values(sides)) {
     await runLoad({ ...side, clients: 1, requests: 100 });
@@ -68,7 +68,7 @@ try {
   for (let round = 1; round <= rounds; round += 1) {
     for (const name of ["edgeplane", "bullmq"] as const) {
       const single = await runLoad({ ...sides[name], clients: 1, durationMs: durationMs / 2 });
-      const cpu = measureCpu(groups);
+      const cpu = measureCpu(groups());
       const many = await runLoad({ ...sides[name], clients: 32, durationMs });
       p50[name].push(single.p50Ms);
       rate[name].push(many.perSecond);

@@ -51,8 +51,8 @@ export async function startBullmq(port: number): Promise<Peer> {
       env,
       execArgv: ["--disable-warning=ExperimentalWarning"],
     });
-  const worker = start("bullmq-worker.ts");
-  const api = start("bullmq-api.ts");
+  const worker = start("bullmq-worker.mjs");
+  const api = start("bullmq-api.mjs");
   await answering(port);
   const children: ChildProcess[] = [api, worker, redis];
   return {

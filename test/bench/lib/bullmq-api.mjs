@@ -5,12 +5,15 @@ import { Queue, QueueEvents } from "bullmq";
 import { Hono } from "hono";
 
 const connection = { host: "127.0.0.1", port: Number(process.env["PEER_REDIS_PORT"]), maxRetriesPerRequest: null };
-const queue = new Queue<{ input: unknown }>("predictions", { connection });
-const held = new Queue<{ input: unknown }>("held", { connection });
+const queue = new Queue("predictions", { connection });
+const held = new Queue("held", { connection });
 const events = new QueueEvents("predictions", { connection });
 await events.waitUntilReady();
+// Every waiting request listens for the queue's end.
+queue.setMaxListeners(0);
+events.setMaxListeners(0);
 
-const hash = (key: string) => createHash("sha256").update(key).digest("hex");
+const hash = (key) => createHash("sha256").update(key).digest("hex");
 const keys = new Set([hash(process.env["PEER_KEY"] ?? "")]);
 
 const app = new Hono();
@@ -22,15 +25,15 @@ app.use(async (c, next) => {
 });
 
 app.post("/run", async (c) => {
-  const body = await c.req.json<{ input: unknown }>();
+  const body = await c.req.json();
   const job = await queue.add("run", { input: body.input });
-  const result = (await job.waitUntilFinished(events, 60_000)) as { output: unknown };
+  const result = await job.waitUntilFinished(events, 60_000);
   return c.json({ id: job.id, status: "succeeded", output: result.output });
 });
 
 /** Nobody works on this queue: what is accepted waits. */
 app.post("/add", async (c) => {
-  const body = await c.req.json<{ input: unknown }>();
+  const body = await c.req.json();
   const job = await held.add("run", { input: body.input });
   return c.json({ id: job.id, status: "starting" }, 201);
 });
