@@ -3,6 +3,7 @@
  * processes lies in folders of test/, each a project; what needs an engine is named `*.engine.test.ts`. scripts/ci/parts.ts says what runs where.
  */
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { Response as MiniflareResponse } from "miniflare";
 import { defineConfig } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
@@ -25,6 +26,8 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
+              // No test of the Worker sends anything off the machine.
+              outboundService: () => new MiniflareResponse("this is a test", { status: 503 }),
               bindings: {
                 EDGEPLANE_SECRET: "test-secret-test-secret-test-secret-test-secret",
                 ADMIN_KEY: "ep_admin_test-admin-key-test-admin-key",

@@ -1,8 +1,28 @@
 /** The Worker's entry: exports the Worker and the Durable Object classes; wires, no logic. */
 import { createApp } from "./routes/create-app.ts";
-import * as shard from "./shard/client.ts";
+import {
+  cancelPrediction,
+  claimJobs,
+  deliverEvents,
+  getPrediction,
+  listPredictions,
+  openStream,
+  submit,
+  verifyClaim,
+  waitForPrediction,
+} from "./shard/client.ts";
 
-const app = createApp(shard);
+const app = createApp({
+  cancelPrediction,
+  claimJobs,
+  deliverEvents,
+  getPrediction,
+  listPredictions,
+  openStream,
+  submit,
+  verifyClaim,
+  waitForPrediction,
+});
 
 export default { fetch: app.fetch };
 

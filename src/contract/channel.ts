@@ -24,6 +24,8 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("hello"),
     session: z.string().min(8).max(64),
+    /** The session of this pool's life before: it is over, so that what was granted to it need not wait for its lease. */
+    previous: z.string().min(8).max(64).optional(),
     /** A name for the host, kept over restarts. */
     pool: z.string().max(128),
     version: z.string(),

@@ -6,9 +6,6 @@ const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const BODY_BYTES = 15;
 const ID_PATTERN = /^[0-9abcdefghjkmnpqrstvwxyz]{26}$/;
 
-/** The most shards an id can name. */
-export const MAX_SHARDS = 1024;
-
 /** Mints an id on a random shard of `shardCount` (1 to 1,024). */
 export function newPredictionId(shardCount: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(BODY_BYTES + 2));

@@ -15,6 +15,8 @@ import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
 
 const { leaseMs } = defaultRules;
+/** How soon shards ask again about a session whose channel is down. */
+const DOWN_CHECK_MS = 1000;
 
 /** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
 export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
@@ -94,7 +96,13 @@ export class PoolSession extends DurableObject<Env> {
     const lease = this.#lease();
     if (!lease.alive) await this.#forget();
     else if (claims.length > 0) this.#send({ type: "probe", claims });
-    return lease;
+    // While the channel is down a successor may end the lease at any moment.
+    return this.#isConnected() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, DOWN_CHECK_MS) };
+  }
+
+  /** The pool lives on as another session, of the same token: this one is over. */
+  async supersede(poolTokenId: string): Promise<void> {
+    if (this.#known?.identity.poolTokenId === poolTokenId) await this.#forget();
   }
 
   /** The pool was heard of through its events. */
@@ -123,6 +131,9 @@ export class PoolSession extends DurableObject<Env> {
       await registerDevices(this.env, hello.devices);
     }
     await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
+    if (hello.previous !== undefined && hello.previous !== known.session) {
+      await this.env.POOL.getByName(hello.previous).supersede(known.identity.poolTokenId);
+    }
     socket.send(JSON.stringify({ type: "welcome", leaseMs } satisfies EdgeMessage));
   }
 

@@ -115,6 +115,16 @@ it("keeps a session to the pool token that opened it", async () => {
   expect(answer.status).toBe(403);
 });
 
+it("ends the lease of a session that another of the same token succeeds, and of no other", async () => {
+  const [old, foreign] = [await connect("session-before", ["lane-g"]), await connect("session-foreign", ["lane-g"])];
+  await edge.POOL.getByName(foreign.session).supersede("another token");
+  const channel = await connect("session-after", ["lane-g"]);
+  channel.socket.send(JSON.stringify({ ...JSON.parse(hello(channel, ["lane-g"])), previous: old.session }));
+  await channel.next();
+  expect((await edge.POOL.getByName(old.session).check([])).alive).toBe(false);
+  expect((await edge.POOL.getByName(foreign.session).check([])).alive).toBe(true);
+});
+
 it("knows nothing of a session that never connected", async () => {
   expect(await edge.POOL.getByName("session-unknown").check([claim])).toEqual({ alive: false, remainingMs: 0 });
 });

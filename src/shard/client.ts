@@ -125,13 +125,17 @@ export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes:
   });
 }
 
-/** Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. */
+/**
+ * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events it is the heartbeat of
+ * a pool whose control channel is down.
+ */
 export async function deliverEvents(
   env: Env,
   request: EventsRequest,
   scope: { lanes: string[] },
 ): Promise<EventsReply> {
   const reply: EventsReply = { verdicts: [], cancel: [] };
+  if (request.events.length === 0) await env.POOL.getByName(request.session).touch();
   const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env)));
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
@@ -153,11 +157,6 @@ export async function deliverEvents(
 export async function verifyClaim(env: Env, id: string, token: string): Promise<boolean> {
   if (!isPredictionId(id, shardCount(env))) return false;
   return again(() => stubOf(env, id).isLiveClaim(id, token));
-}
-
-/** The pool session was heard of, by another way than its control channel. */
-export async function touchSession(env: Env, session: string): Promise<void> {
-  await env.POOL.getByName(session).touch();
 }
 
 export function shardCount(env: Env): number {

@@ -100,6 +100,21 @@ it("claims alone after a loss, counts that start when it is reported, and fails 
   expect(core.store.get(id)?.error?.code).toBe("attempts_exhausted");
 });
 
+it("asks soon after a claim whether the pool has it, and then once a lease", () => {
+  const { core, clock, id, claim } = setUp();
+  claim();
+  const checked = () => core.wake().checks.get(SESSION) ?? [];
+  clock.now += defaultRules.firstCheckMs - 1;
+  expect(checked()).toEqual([]);
+  clock.now += 1;
+  expect(checked()).toEqual([id]);
+  core.judge(SESSION, [id], { alive: true, remainingMs: defaultRules.leaseMs });
+  clock.now += defaultRules.leaseMs - 1;
+  expect(checked()).toEqual([]);
+  clock.now += 1;
+  expect(checked()).toEqual([id]);
+});
+
 it("gives a crash alone its attempts, and its own error in the end", () => {
   const { core, id, claim, send, state } = setUp();
   const error = { code: "model_crashed", message: "killed by signal 9" };

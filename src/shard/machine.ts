@@ -41,7 +41,7 @@ export function claim(
   row.session = ask.session;
   row.nextSeq = 0;
   row.handAt = null;
-  row.checkAt = now + rules.leaseMs;
+  row.checkAt = now + rules.firstCheckMs;
   row.state = "granted";
   const effects = ask.startNow && row.losses === 0 ? start(row, now) : [];
   return { verdict: "granted", effects };

@@ -2,6 +2,8 @@
 export type Rules = {
   /** How long a pool session is trusted after it was last heard. */
   leaseMs: number;
+  /** How soon after a claim its lease is asked for first: the answer that brought the grant may have been lost. */
+  firstCheckMs: number;
   /** First sweep of an unclaimed prediction; doubles up to `sweepMaxMs`. */
   sweepMs: number;
   sweepMaxMs: number;
@@ -19,6 +21,7 @@ export type Rules = {
 
 export const defaultRules: Rules = {
   leaseMs: 15_000,
+  firstCheckMs: 1500,
   sweepMs: 30_000,
   sweepMaxMs: 3_600_000,
   maxLosses: 3,

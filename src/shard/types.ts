@@ -43,6 +43,3 @@ export type StreamFrame = {
   type: "start" | "output" | "log" | "metric" | "completed" | "gone";
   data: Json;
 };
-
-/** How a shard answers whoever asks for a prediction that isn't there or isn't theirs. */
-export const NOT_FOUND = null;

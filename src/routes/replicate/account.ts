@@ -4,7 +4,7 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
 import { listHardware } from "../../registry/devices.ts";
-import { currentWebhookSecret } from "../../webhooks/secrets.ts";
+import { currentWebhookSecret, rotateWebhookSecret } from "../../webhooks/secrets.ts";
 import type { App, AppContext } from "../app.ts";
 import { requireScope } from "../authenticate.ts";
 
@@ -26,6 +26,11 @@ export function accountRoutes(): Hono<App> {
 
   routes.get("/webhooks/default/secret", requireScope("account:read"), async (c) => {
     return c.json({ key: await currentWebhookSecret(c.env, c.get("principal").accountId) });
+  });
+
+  /** Rotates it: the secret before signs on for a day, so that receivers can change over. */
+  routes.post("/webhooks/default/secret", requireScope("account:write"), async (c) => {
+    return c.json({ key: await rotateWebhookSecret(c.env, c.get("principal").accountId) }, 201);
   });
 
   return routes;

@@ -1,27 +1,25 @@
 /** `/v1/predictions`: create, read, list, cancel, stream. https://replicate.com/docs/reference/http */
 import { Hono } from "hono";
-import { derivedPredictionId, isPredictionId } from "../../contract/ids.ts";
+import { isPredictionId } from "../../contract/ids.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import type { PredictionSnapshot } from "../../contract/prediction.ts";
 import type { PredictionView } from "../../contract/present.ts";
 import { presentPrediction, streamResource } from "../../contract/present.ts";
-import { keyFor } from "../../contract/signing.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate, requireScope } from "../authenticate.ts";
 import { createPrediction } from "./create.ts";
 import { decodeCursor } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
+import { findOwn, noSuchPrediction, OWN_ID } from "./find-own.ts";
 import { pageOf } from "./page.ts";
 import type { Page } from "./page.ts";
 import { openEventStream } from "./stream.ts";
-import { ownKey } from "./submission.ts";
 import { showWhole } from "./view.ts";
+import { deliveryRoutes } from "./webhooks.ts";
 
 /** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */
 const HOLD_MS = 1000;
 const MAX_PAGE_SIZE = 100;
-const OWN_ID = /^[A-Za-z0-9._~-]{1,128}$/;
 
 export function predictionRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
@@ -51,9 +49,11 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
     return c.json(await showWhole(c.env, prediction));
   });
 
+  routes.route("/:id/webhooks", deliveryRoutes(shard));
+
   routes.get("/:id/stream", async (c) => {
     const id = c.req.param("id");
-    if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw notFound();
+    if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw noSuchPrediction();
     const link = { expires: c.req.query("expires"), signature: c.req.query("signature") };
     const signed =
       link.signature !== undefined &&
@@ -103,26 +103,4 @@ function timeOf(c: AppContext, name: string): number | null {
   const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
   if (!Number.isNaN(at)) return at;
   throw new EdgeplaneError("invalid_request", `\`${name}\` takes a time such as 2026-01-31T12:00:00Z.`);
-}
-
-/** Finds the account's prediction that the path names: by our id, or by the id that the client gave it with `PUT`. */
-async function findOwn(
-  c: AppContext,
-  find: (id: string) => Promise<PredictionSnapshot | null>,
-): Promise<PredictionSnapshot> {
-  const named = c.req.param("id") ?? "";
-  const shards = Number(c.env.SHARD_COUNT);
-  const direct = isPredictionId(named, shards) ? await find(named) : null;
-  if (direct !== null) return direct;
-  if (!OWN_ID.test(named)) throw notFound();
-  const { accountId } = c.get("principal");
-  const derived = await find(
-    await derivedPredictionId(await keyFor(c.env.EDGEPLANE_SECRET, "ids"), accountId, ownKey(named), shards),
-  );
-  if (derived !== null) return derived;
-  throw notFound();
-}
-
-function notFound(): EdgeplaneError {
-  return new EdgeplaneError("not_found", "There is no such prediction.");
 }

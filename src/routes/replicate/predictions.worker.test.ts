@@ -332,3 +332,33 @@ describe("reading", () => {
     expect((await callJson("/v1/predictions?created_after=soon", { key })).status).toBe(400);
   });
 });
+
+describe("webhooks of a prediction", () => {
+  it("shows their log to the account alone, and sends one again when asked", async () => {
+    const webhook = "https://receiver.example.com/hook";
+    const made = await callJson("/v1/predictions", {
+      key,
+      body: { version: VERSION, input: { text: "Ada" }, webhook, webhook_events_filter: ["completed"] },
+    });
+    const path = `/v1/predictions/${String(made.body["id"])}`;
+    expect((await callJson(`${path}/webhooks`, { key })).body).toEqual({ results: [] });
+    await callJson(`${path}/cancel`, { key, method: "POST" });
+    const log = async () => (await callJson(`${path}/webhooks`, { key })).body["results"];
+    await expect.poll(log).toMatchObject([{ event: "completed", url: webhook, state: "pending", try_count: 1 }]);
+    const [{ webhook_id: webhookId }] = (await log()) as [{ webhook_id: string }];
+    const again = await callJson(`${path}/webhooks/${webhookId}/redeliver`, { key, method: "POST" });
+    expect(again).toMatchObject({ status: 202, body: { webhook_id: webhookId } });
+    expect((await callJson(`${path}/webhooks`, { key: other })).status).toBe(404);
+    const unknown = await callJson(`${path}/webhooks/msg_unknown/redeliver`, { key, method: "POST" });
+    expect(unknown).toMatchObject({ status: 404, body: { code: "not_found" } });
+  });
+
+  it("rotates the account's secret", async () => {
+    const read = async () => (await callJson("/v1/webhooks/default/secret", { key })).body["key"];
+    const before = await read();
+    const rotated = await callJson("/v1/webhooks/default/secret", { key, method: "POST" });
+    expect(rotated.status).toBe(201);
+    expect(await read()).toBe(rotated.body["key"]);
+    expect(rotated.body["key"]).not.toBe(before);
+  });
+});
