@@ -129,7 +129,8 @@ function observer(model: string, { log, metrics, settings }: FleetOptions): Runn
     },
     broken(instance, problem) {
       metrics.setupFailures.inc({ model });
-      log.error({ model, instance, problem: problem.message }, "model could not be set up; /models has the traceback");
+      const [first] = problem.message.split("\n");
+      log.error({ model, instance, problem: first }, "model could not be set up; /models has the rest");
     },
     printed(text) {
       if (settings["log-model-output"]) log.info({ model, printed: text.trimEnd() }, "model printed");

@@ -1,7 +1,9 @@
 /** `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { helloThrough } from "./lib/hello.ts";
+import { sayNearestLine } from "./lib/nearest-line.ts";
 import { StackError } from "./lib/stack-error.ts";
 import { startStack } from "./lib/stack.ts";
 import type { Stack } from "./lib/stack.ts";
@@ -25,6 +27,7 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 const env = process.env;
 const stateDir = env["EDGEPLANE_STATE_DIR"] ?? ".edgeplane";
 const devFile = join(stateDir, "dev.json");
+const examples = fileURLToPath(new URL("../examples", import.meta.url));
 const models = env["EDGEPLANE_MODELS"];
 let stack: Stack | null = null;
 let stopping = false;
@@ -54,6 +57,8 @@ try {
   const output = await helloThrough(stack);
   console.log(welcome(stack, output, (performance.now() - startedAt) / 1000, devFile));
   const { url, apiKey, adminKey, poolToken, kafka } = stack;
+  await sayNearestLine({ url, apiKey, models: models ?? examples, say: (line) => console.log(line) });
+  if (stopping) await new Promise(() => {});
   writeFileSync(devFile, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
 } catch (error) {
   if (stopping) await new Promise(() => {});
