@@ -69,6 +69,7 @@ export class Pool {
   readonly runners: ModelRunner[];
   readonly lanes: string[];
   readonly #options: PoolOptions;
+  readonly #previous: string | null;
   readonly #http: HttpClient;
   readonly #journal: Journal;
   readonly #spool: Spool;
@@ -91,6 +92,7 @@ export class Pool {
   constructor(options: PoolOptions) {
     const { settings, state, clock, metrics, log } = options;
     this.#options = options;
+    this.#previous = state.succeed(this.session);
     this.lanes = lanesOf(options.models);
     this.#lines = createStateLines(log, settings.url.origin);
     this.#http = createHttpClient(settings.url, {
@@ -224,6 +226,7 @@ export class Pool {
     return {
       type: "hello",
       session: this.session,
+      ...(this.#previous === null ? {} : { previous: this.#previous }),
       pool: state.name,
       version: POOL_VERSION,
       lanes: this.lanes,

@@ -9,6 +9,8 @@ export type StateDir = {
   spoolDir: string;
   scratchDir: string;
   inputsDir: string;
+  /** Keeps the session of this life, and answers that of the one before; null when there was none. */
+  succeed(session: string): string | null;
   /** Lets another pool use the folder. */
   release(): void;
 };
@@ -35,6 +37,11 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
       spoolDir: join(path, "spool"),
       scratchDir,
       inputsDir,
+      succeed(session) {
+        const before = readText(join(path, "session")) ?? null;
+        writeFileSync(join(path, "session"), session);
+        return before;
+      },
       release: () => rmSync(join(path, "lock"), { force: true }),
     };
   } catch (error) {
