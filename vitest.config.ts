@@ -8,7 +8,7 @@ import { defineConfig } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
 /** Folders of test/ whose tests start processes of their own, each a project. */
-const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models"] as const;
+const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models", "through-pool"] as const;
 
 export default defineConfig({
   test: {

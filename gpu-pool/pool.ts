@@ -382,9 +382,9 @@ export class Pool {
   }
 
   #keepHouse(): void {
-    this.#options.clock.after(HOUSEKEEPING_MS, () => {
+    const idleStopMs = this.#options.settings["idle-stop-ms"];
+    this.#options.clock.after(Math.min(HOUSEKEEPING_MS, Math.max(SWEEP_MS, idleStopMs || HOUSEKEEPING_MS)), () => {
       this.#endedClaims.forgetOld();
-      const idleStopMs = this.#options.settings["idle-stop-ms"];
       const nowMs = this.#options.clock.nowMs();
       if (idleStopMs > 0) for (const runner of this.runners) runner.stopIfIdle(nowMs, idleStopMs);
       this.#keepHouse();

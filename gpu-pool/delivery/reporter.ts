@@ -58,6 +58,7 @@ export class EventReporter {
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void {
     if (isPlain(output) && output.sizeBytes <= INLINE_OUTPUT_BYTES) {
       this.#add(claim, { type: "succeeded", output: output.value, metrics }, output.sizeBytes);
+      this.#ended(claim);
       return;
     }
     this.#later(claim, async () => {
@@ -69,19 +70,28 @@ export class EventReporter {
           : { type: "succeeded", outputBlob: await this.#uploads.output(claim, text), metrics };
       this.#delivery.add(claim.token, body, Math.min(text.length, INLINE_OUTPUT_BYTES));
     });
+    this.#ended(claim);
   }
 
   failed(claim: ClaimRef, kind: FailureKind, code: string, message: string, metrics?: Metrics): void {
     const body = { type: "failed", kind, error: { code, message } } as const;
     this.#add(claim, metrics === undefined ? body : { ...body, metrics }, message.length);
+    this.#ended(claim);
   }
 
   released(claim: ClaimRef, reason: Released): void {
     this.#add(claim, { type: "released", reason });
+    this.#ended(claim);
   }
 
   forget(claim: ClaimRef): void {
     this.#delivery.forget(claim.token);
+    this.#ended(claim);
+  }
+
+  #ended(claim: ClaimRef): void {
+    const tail = this.#tails.get(claim.token) ?? Promise.resolve();
+    void tail.then(() => this.#uploads.forget(claim));
   }
 
   #add(claim: ClaimRef, body: EventBody, sizeBytes?: number): void {

@@ -25,12 +25,18 @@ const FileSchema = z.object({ $file: z.string(), mediaType: z.string().optional(
 export type Uploads = {
   /** Uploads a large output and returns its key. Throws `StatusError` or `TransportError` when it can't be. */
   output(claim: ClaimRef, text: string): Promise<string>;
-  /** Uploads each `{"$file"}` in `value` and returns `value` with URLs in their places. Files in `scratchDir` are deleted. */
+  /**
+   * Uploads each `{"$file"}` in `value` and returns `value` with URLs in their places. Files in `scratchDir` are deleted, and their URLs kept
+   * until `forget`: the end of a stream names again what its chunks named.
+   */
   files(claim: ClaimRef, value: Json, scratchDir: string): Promise<Json>;
+  forget(claim: ClaimRef): void;
 };
 
 export function createUploads(http: HttpClient): Uploads {
   let counter = 0;
+  /** By token, then by path. */
+  const uploaded = new Map<string, Map<string, Promise<string>>>();
 
   async function put(
     claim: ClaimRef,
@@ -65,6 +71,16 @@ export function createUploads(http: HttpClient): Uploads {
     return url;
   }
 
+  /** A file elsewhere is the model's own and may have changed since: it goes up each time. */
+  function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
+    if (!file.$file.startsWith(`${scratchDir}/`)) return putFile(claim, file, scratchDir);
+    const urls = uploaded.get(claim.token) ?? new Map<string, Promise<string>>();
+    uploaded.set(claim.token, urls);
+    const url = urls.get(file.$file) ?? putFile(claim, file, scratchDir);
+    urls.set(file.$file, url);
+    return url;
+  }
+
   return {
     async output(claim, text) {
       const body = Buffer.from(text);
@@ -79,7 +95,7 @@ export function createUploads(http: HttpClient): Uploads {
         if (part === null || typeof part !== "object") return part;
         if (Array.isArray(part)) return Promise.all(part.map(walk));
         const file = FileSchema.safeParse(part);
-        if (file.success) return putFile(claim, file.data, scratchDir);
+        if (file.success) return urlOf(claim, file.data, scratchDir);
         const entries = await Promise.all(
           Object.entries(part).map(async ([key, inner]) => [key, await walk(inner)] as const),
         );
@@ -87,5 +103,6 @@ export function createUploads(http: HttpClient): Uploads {
       };
       return walk(value);
     },
+    forget: (claim) => void uploaded.delete(claim.token),
   };
 }

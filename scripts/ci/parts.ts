@@ -76,6 +76,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 10 * MINUTE_MS,
   },
   {
+    name: "models through the pool",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("through-pool"),
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "chaos",
     runs: "ci",
     engine: "time",

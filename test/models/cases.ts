@@ -15,6 +15,8 @@ const CaseSchema = z.strictObject({
   chunks: z.array(JsonSchema).optional(),
   /** Parts that the error, or the log, must hold. */
   error: z.array(z.string()).default([]),
+  /** Parts that the error holds instead where the pool refuses the input before the model sees it. */
+  poolError: z.array(z.string()).optional(),
   logs: z.array(z.string()).default([]),
   notLogs: z.array(z.string()).default([]),
   metrics: ObjectSchema.optional(),
