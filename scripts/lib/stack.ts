@@ -58,7 +58,7 @@ export type Stack = {
 };
 
 /** What differs from a deployment: few shards and partitions, as one machine has one disk. */
-const localVars = { SHARD_COUNT: "16", LOG_PARTITIONS: "4" };
+const localVars = { SHARD_COUNT: "4", LOG_PARTITIONS: "4" };
 
 /** Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it can't. */
 export async function startStack(options: StackOptions): Promise<Stack> {

@@ -42,8 +42,8 @@ function hello({ session }: Channel, lanes: string[]): string {
     version: "0",
     lanes,
     devices: [],
-    slots: 2,
-    maxBatchSize: 4,
+    slots: 4,
+    maxBatchSize: 8,
     models: [],
   };
   return JSON.stringify(message);
@@ -55,7 +55,7 @@ it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations 
   const channel = await connect("session-hello", ["lane-a"]);
   channel.socket.send(hello(channel, ["lane-a"]));
   expect(await channel.next()).toMatchObject({ type: "welcome", leaseMs: 15_000 });
-  expect(await windowOf("lane-a")).toBe(32);
+  expect(await windowOf("lane-a")).toBe(128);
   const stub = edge.POOL.getByName(channel.session);
   await stub.work("lane-a");
   expect(await channel.next()).toEqual({ type: "work", lane: "lane-a" });
@@ -78,9 +78,9 @@ it("takes a draining pool's room away at once", async () => {
   const channel = await connect("session-drains", ["lane-c"]);
   channel.socket.send(hello(channel, ["lane-c"]));
   await channel.next();
-  expect(await windowOf("lane-c")).toBe(32);
+  expect(await windowOf("lane-c")).toBe(128);
   channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
-  await expect.poll(() => windowOf("lane-c")).toBe(16);
+  await expect.poll(() => windowOf("lane-c")).toBe(64);
 });
 
 it("holds the lease of a pool that only pings", async () => {
@@ -104,7 +104,7 @@ it("ends the lease and the room of a pool that is gone", async () => {
   await runInDurableObject(stub, (_object, state) => age(state, 20_000));
   await evictDurableObject(stub);
   expect((await stub.check([])).alive).toBe(false);
-  expect(await windowOf("lane-e")).toBe(16);
+  expect(await windowOf("lane-e")).toBe(64);
 });
 
 it("keeps a session to the pool token that opened it", async () => {

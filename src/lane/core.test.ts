@@ -21,7 +21,7 @@ function entry(id: string, priority: Priority = "normal", front = false): LaneEn
 function setUp() {
   const clock = { now: 1_000_000 };
   const sql = memorySql();
-  const open = () => new LaneCore(sql, () => clock.now);
+  const open = () => new LaneCore(sql, () => clock.now, 16);
   const lane = open();
   /** Lets everything leave that may. */
   const release = (core = lane): string[] => {

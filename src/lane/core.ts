@@ -17,7 +17,7 @@ import { createRate } from "./rate.ts";
 import type { LaneEntry, LaneStats, PoolCapacity } from "./types.ts";
 
 /** The window while no pool is known, and the least it ever is. */
-const MIN_WINDOW = 16;
+const MIN_WINDOW = 64;
 /** Jobs in the log per batch that the pools can hold. */
 const WINDOW_BATCHES = 4;
 /** A released job that nobody claimed for this long no longer counts: its shard's sweep sees to it. */
@@ -28,6 +28,7 @@ type Waiting = { ticket: number; entry: LaneEntry };
 export class LaneCore {
   readonly #sql: Sql;
   readonly #now: () => number;
+  readonly #minWindow: number;
   readonly #turns = noTurns();
   readonly #rate = createRate();
   readonly #released = new Map<string, number>();
@@ -38,9 +39,10 @@ export class LaneCore {
   #capacity = 0;
   #pools = 0;
 
-  constructor(sql: Sql, now: () => number) {
+  constructor(sql: Sql, now: () => number, minWindow = MIN_WINDOW) {
     this.#sql = sql;
     this.#now = now;
+    this.#minWindow = minWindow;
     sql(
       "CREATE TABLE IF NOT EXISTS entry (priority TEXT NOT NULL, ticket INTEGER NOT NULL, id TEXT NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (priority, ticket)) WITHOUT ROWID",
     );
@@ -160,7 +162,7 @@ export class LaneCore {
   }
 
   #window(): number {
-    return Math.max(MIN_WINDOW, WINDOW_BATCHES * this.#capacity);
+    return Math.max(this.#minWindow, WINDOW_BATCHES * this.#capacity);
   }
 
   #isRecent(releasedAt: number): boolean {

@@ -14,11 +14,16 @@ const LANES = ["default"];
 function setUp(overrides: Partial<Submission> = {}) {
   const clock = { now: 1_000_000 };
   let tokens = 0;
-  const core = new ShardCore(memorySql(), {
-    rules: defaultRules,
-    now: () => clock.now,
-    newToken: () => `token-${(tokens += 1)}`,
-  });
+  const sql = memorySql();
+  const open = () =>
+    new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => `token-${(tokens += 1)}` });
+  const core = open();
+  /** The object after its death, with nothing but its rows. */
+  const reopen = () => {
+    const reborn = open();
+    reborn.recover();
+    return reborn;
+  };
   const id = newPredictionId(1);
   core.submit({ ...submission(id), ...overrides });
   const claim = (session = SESSION, startNow = 1): Grant => {
@@ -35,7 +40,7 @@ function setUp(overrides: Partial<Submission> = {}) {
   /** The lease of whoever holds it runs out. */
   const loseLease = () => core.judge(core.store.get(id)?.session ?? "", [id], { alive: false, remainingMs: 0 });
   const state = () => core.store.get(id)?.state;
-  return { core, clock, id, claim, send, loseLease, state };
+  return { core, reopen, clock, id, claim, send, loseLease, state };
 }
 
 it("counts a start in the claim that grants it, and repeats the grant to the same session only", () => {
@@ -221,9 +226,6 @@ it("gives a shard that was away a lease before it judges", () => {
 it("deletes the data when its time is over, and remembers a client's key for another day", () => {
   const { core, clock, id, claim, send } = setUp();
   send(claim(), { seq: 0, type: "succeeded", output: "secret" });
-  core.outgoing.acknowledgeFeed([{ id, createdAt: 0 }]);
-  clock.now += defaultRules.feedMs;
-  core.wake();
   clock.now += defaultRules.retentionMs;
   core.wake();
   expect(core.store.get(id)).toMatchObject({ input: null, output: null, state: "succeeded" });
@@ -236,10 +238,21 @@ it("deletes the data when its time is over, and remembers a client's key for ano
 it("has the blobs of a prediction deleted before its row, and again until that is done", () => {
   const { core, clock, id, claim, send } = setUp({ keyed: false, input: null, inputBlob: "predictions/x/input" });
   send(claim(), { seq: 0, type: "succeeded", output: 1 });
-  clock.now += defaultRules.retentionMs + defaultRules.feedMs;
+  clock.now += defaultRules.retentionMs;
   expect(core.wake().withBlobs).toEqual([id]);
   clock.now += defaultRules.sweepMs;
   expect(core.wake().withBlobs).toEqual([id]);
   core.retire(id);
   expect(core.store.get(id)).toBeNull();
+});
+
+it("feeds the index again after a crash, finished predictions too, until it has them all", () => {
+  const { core, reopen, id, claim, send } = setUp();
+  send(claim(), { seq: 0, type: "succeeded", output: 1 });
+  const reborn = reopen();
+  expect([...reborn.outgoing.feeds.values()].flat().map((entry) => entry.id)).toEqual([id]);
+  reborn.outgoing.acknowledgeFeed([...reborn.outgoing.feeds.values()].flat());
+  reborn.wake();
+  expect([...reopen().outgoing.feeds.values()]).toEqual([]);
+  expect(core.store.get(id)?.state).toBe("succeeded");
 });

@@ -35,8 +35,8 @@ import type { Store } from "./store.ts";
 import type { StreamFrame, Submission } from "./types.ts";
 import { webhookMessage } from "./webhook-message.ts";
 
-/** Rows that one alarm handles, and one batch between objects carries. */
-const BATCH_ROWS = 500;
+/** Due rows that are handled in one go. */
+const BATCH_ROWS = 100;
 /** Input bytes after which a claim's reply answers `later`. */
 const MAX_REPLY_CHARS = 4 * 1024 * 1024;
 
@@ -57,6 +57,7 @@ export class ShardCore {
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
+  #unfedNoted = false;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
 
@@ -150,10 +151,11 @@ export class ShardCore {
     return { verdicts, cancel: [] };
   }
 
-  /** Handles what is due, at most 500 rows; `more` when there may be more. */
+  /** Handles what is due, a hundred rows at a time; `more` when there may be more. */
   wake(): Woken {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
+    if (this.outgoing.isAllFed()) this.#noteUnfed(false);
     const woken: Woken = { checks: new Map(), withBlobs: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
       const progress = this.#load(id);
@@ -218,6 +220,10 @@ export class ShardCore {
 
   /** After a restart: collects what may not have left before it. */
   recover(): void {
+    for (const row of this.store.unfed()) {
+      this.#unfedNoted = true;
+      this.outgoing.feed(row);
+    }
     const horizon = this.#deps.now() + 2 * this.#deps.rules.sweepMs;
     for (const row of this.store.unconfirmed(horizon, 100_000)) {
       if (row.state === "waiting" && row.hands === 0) this.outgoing.hand(row, row.attempt > 0);
@@ -284,7 +290,6 @@ export class ShardCore {
         this.store.update(row, true);
         return;
       }
-      if (!row.fed) this.outgoing.feed(row);
     }
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
       row.hands += 1;
@@ -346,6 +351,7 @@ export class ShardCore {
     progress.frames = [];
     progress.storedSeq = row.nextSeq;
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
+    if (finished && !row.fed) this.#noteUnfed(true);
     const due = machine.dueAt(row, this.#deps.rules);
     const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
     if (wakeChanged) row.wakeAt = due;
@@ -356,6 +362,12 @@ export class ShardCore {
     const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
     const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];
     this.onChange(row.id, [...began, ...fresh, ...ended]);
+  }
+
+  #noteUnfed(unfed: boolean): void {
+    if (this.#unfedNoted === unfed) return;
+    this.#unfedNoted = unfed;
+    this.store.noteUnfed(unfed);
   }
 
   /** What is remembered must be what is stored. */

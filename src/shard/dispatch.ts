@@ -14,10 +14,10 @@ const BATCH_ENTRIES = 500;
 /** How old a lane's stats may be for a place that is shown. */
 const STATS_MAX_AGE_MS = 1000;
 /** News that nobody waits for wait for company: claims while the lane is empty, newcomers while it is not. */
-const PATIENT_NEWS_MS = 50;
+const PATIENT_NEWS_MS = 100;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
-const FEED_DELAY_MS = 20;
-const BUSY_FEED_DELAY_MS = 250;
+const FEED_DELAY_MS = 100;
+const BUSY_FEED_DELAY_MS = 500;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 
@@ -177,9 +177,13 @@ export function createDispatch(env: Env, core: ShardCore) {
   };
 }
 
+/** Whether jobs wait in the lane for others to be claimed, or soon will. */
 function isBackedUp({ stats }: LaneView): boolean {
   return (
-    stats.tails.high > stats.heads.high || stats.tails.normal > stats.heads.normal || stats.tails.low > stats.heads.low
+    2 * stats.released > stats.window ||
+    stats.tails.high > stats.heads.high ||
+    stats.tails.normal > stats.heads.normal ||
+    stats.tails.low > stats.heads.low
   );
 }
 

@@ -118,8 +118,7 @@ export function expire(row: Row, now: number): Effect[] | null {
 export function dueAt(row: Row, rules: Rules): number | null {
   if (isFinished(row.state)) {
     if (row.completedAt === null) return null;
-    const deleteAt = row.completedAt + rules.retentionMs + (isPurged(row) ? rules.keyMemoryMs : 0);
-    return row.fed ? deleteAt : Math.min(deleteAt, row.completedAt + rules.feedMs);
+    return row.completedAt + rules.retentionMs + (isPurged(row) ? rules.keyMemoryMs : 0);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));

@@ -17,6 +17,7 @@ export function createOutgoing() {
   const feeds = new Map<string, FeedEntry[]>();
   const stops = new Map<string, ClaimRef[]>();
   const fed = new Set<string>();
+  let unacknowledged = 0;
   let webhooks = false;
   let stale = 0;
 
@@ -60,12 +61,19 @@ export function createOutgoing() {
     },
 
     feed(row: Row): void {
+      unacknowledged += 1;
       push(feeds, row.accountId, { id: row.id, createdAt: row.createdAt });
     },
 
     /** The index has these; the rows say so at their next write. */
     acknowledgeFeed(entries: readonly FeedEntry[]): void {
+      unacknowledged -= entries.length;
       for (const { id } of entries) fed.add(id);
+    },
+
+    /** Whether the index has everything. */
+    isAllFed(): boolean {
+      return unacknowledged === 0;
     },
 
     isFed(id: string): boolean {

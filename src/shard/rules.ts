@@ -15,8 +15,6 @@ export type Rules = {
   keyMemoryMs: number;
   /** How often the frames of one running prediction are stored at most. */
   flushMs: number;
-  /** How long the index may take to acknowledge before it is fed again. */
-  feedMs: number;
 };
 
 export const defaultRules: Rules = {
@@ -28,5 +26,4 @@ export const defaultRules: Rules = {
   retentionMs: 24 * 3_600_000,
   keyMemoryMs: 24 * 3_600_000,
   flushMs: 500,
-  feedMs: 5000,
 };

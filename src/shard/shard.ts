@@ -19,16 +19,18 @@ import { objectSql } from "./sql.ts";
 import type { SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
-/** How soon after a change the alarm looks again for what did not leave: what a crash of the whole machine costs at most. */
-const AFTER_CHANGE_MS = 1000;
-/** The alarm is due within this of anything pending. */
-const RE_ARM_MS = 5000;
+/** While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at most. */
+const WATCH_MS = 2000;
+/** Rows that are handled in one go; calls get their turn in between. */
+const PAUSE_MS = 0;
 
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
   readonly #waiters = createWaiters();
   #alarmAt: number | null = null;
+  #used = false;
+  #flushing = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -105,23 +107,31 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Re-arms first: after that nothing that goes wrong here can leave what is pending without an alarm. */
   override async alarm(): Promise<void> {
+    const wasUsed = this.#used;
+    this.#used = false;
     this.#alarmAt = null;
-    this.#arm(Date.now() + (this.#dispatch.isPending() ? AFTER_CHANGE_MS : RE_ARM_MS));
+    this.#arm(Date.now() + WATCH_MS);
     try {
-      const { checks, withBlobs, more } = this.#core.wake();
-      this.#core.flush();
-      this.#leave();
-      await this.#judge(checks);
-      for (const id of withBlobs) {
-        await deletePredictionBlobs(this.env.BLOBS, id);
-        this.#core.retire(id);
-      }
-      const next = more ? Date.now() : this.#nextAlarmAt();
-      if (next === null || next > Date.now() + RE_ARM_MS) this.#rest(next);
-      else this.#arm(next);
+      while (await this.#wake()) await scheduler.wait(PAUSE_MS);
+      const next = this.#core.store.nextWakeAt();
+      if (wasUsed || this.#dispatch.isPending()) this.#arm(next);
+      else this.#rest(next);
     } catch (error) {
       console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
     }
+  }
+
+  /** Handles some of what is due; whether there may be more. */
+  async #wake(): Promise<boolean> {
+    const { checks, withBlobs, more } = this.#core.wake();
+    this.#core.flush();
+    this.#dispatch.kick();
+    await this.#judge(checks);
+    for (const id of withBlobs) {
+      await deletePredictionBlobs(this.env.BLOBS, id);
+      this.#core.retire(id);
+    }
+    return more;
   }
 
   async #judge(checks: LeaseChecks): Promise<void> {
@@ -148,19 +158,27 @@ export class PredictionShard extends DurableObject<Env> {
     return { ...prediction, queue: this.#dispatch.placeOf(prediction) };
   }
 
-  /** Sends what the last change left to send, and arms the alarm for what it made due. */
+  /** Sends what the last change left to send, and sees to it that somebody looks again. */
   #leave(): void {
+    this.#used = true;
     this.#dispatch.kick();
-    if (this.#dispatch.isPending()) this.#arm(Date.now() + AFTER_CHANGE_MS);
     this.#arm(this.#core.takeEarliestWake());
-    this.#arm(this.#core.nextFlushAt());
+    if (this.#dispatch.isPending()) this.#arm(Date.now() + WATCH_MS);
+    this.#flushLater(this.#core.nextFlushAt());
   }
 
-  #nextAlarmAt(): number | null {
-    const times = [this.#core.store.nextWakeAt(), this.#core.nextFlushAt()];
-    if (this.#dispatch.isPending()) times.push(Date.now() + AFTER_CHANGE_MS);
-    const known = times.filter((time) => time !== null);
-    return known.length === 0 ? null : Math.min(...known);
+  /** Frames that are lost with the object's memory are asked for again: a timer is enough. */
+  #flushLater(at: number | null): void {
+    if (at === null || this.#flushing) return;
+    this.#flushing = true;
+    setTimeout(
+      () => {
+        this.#flushing = false;
+        this.#core.flush();
+        this.#flushLater(this.#core.nextFlushAt());
+      },
+      Math.max(0, at - Date.now()),
+    );
   }
 
   /** Every alarm that is set costs a row and a write of its own: one that is due sooner is left alone. */

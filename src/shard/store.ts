@@ -26,6 +26,7 @@ const schema = [
   `CREATE TABLE IF NOT EXISTS webhook_outbox (
      created_at INTEGER NOT NULL, webhook_id TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (created_at, webhook_id)
    ) WITHOUT ROWID`,
+  "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY) WITHOUT ROWID",
 ];
 
 const insertQuery =
@@ -103,7 +104,23 @@ export function createStore(sql: Sql) {
       return at === null ? null : Number(at);
     },
 
-    /** Waiting rows that no sweep has handed on yet, and those that the index has not acknowledged. */
+    /**
+     * Notes that some finished rows may not be in the index, or that all are. One note for all of them: an index entry a row would
+     * cost more than the rare search through all rows that follows a crash.
+     */
+    noteUnfed(unfed: boolean): void {
+      sql(unfed ? "INSERT OR IGNORE INTO note VALUES ('unfed')" : "DELETE FROM note WHERE name = 'unfed'");
+    },
+
+    /** Finished rows that the index may not have. */
+    unfed(): Row[] {
+      if (sql("SELECT 1 FROM note WHERE name = 'unfed'").length === 0) return [];
+      return sql("SELECT * FROM prediction WHERE fed = 0 AND state NOT IN ('waiting', 'granted', 'running')").map(
+        rowFrom,
+      );
+    },
+
+    /** Waiting rows that no sweep has handed on yet, and unfinished ones that the index has not acknowledged. */
     unconfirmed(before: number, limit: number): Row[] {
       return sql(
         `SELECT * FROM prediction WHERE wake_at < ? AND ((state = 'waiting' AND hands = 0) OR fed = 0) ORDER BY wake_at LIMIT ?`,
