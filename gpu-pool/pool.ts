@@ -28,12 +28,11 @@ import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { createPrediction } from "./runtime/prediction.ts";
-import type { Prediction } from "./runtime/prediction.ts";
 import type { Clock } from "./scheduling/clock.ts";
-import { SoloQueue } from "./scheduling/solo-queue.ts";
 import { lanesOf } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
+import { Suspects } from "./suspects.ts";
 import { createStateLines } from "./telemetry/state-lines.ts";
 import type { StateLines } from "./telemetry/state-lines.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -81,7 +80,7 @@ export class Pool {
   /** Every claim that is held or whose events are not all at the edge yet. */
   readonly #claims = new Map<string, ModelRunner | null>();
   readonly #endedClaims = new EndedClaims();
-  readonly #suspects = new SoloQueue<{ runner: ModelRunner; prediction: Prediction }>();
+  readonly #suspects: Suspects;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #intakeStarted = false;
@@ -108,6 +107,7 @@ export class Pool {
       spool: this.#spool,
       onVerdict: (ref, verdict) => this.#verdict(ref, verdict),
       onCancel: (claims) => this.#cancel(claims),
+      onClosing: (token) => this.#suspects.ended(token),
       onEnded: (tokens) => this.#ended(tokens),
       onState: (problem) => this.#lines.events(problem),
       onRefused: (why) => log.error({ why }, "the edge refused a result as wrong; the prediction fails"),
@@ -117,6 +117,7 @@ export class Pool {
       },
     });
     this.#reporter = new EventReporter(this.#delivery, createUploads(this.#http));
+    this.#suspects = new Suspects(this.#reporter);
     this.runners = createRunners({
       ...options,
       http: this.#http,
@@ -197,7 +198,7 @@ export class Pool {
     this.#channel?.send({ type: "draining" });
     // First intake: what is handed back must not come in again.
     await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
-    for (const { prediction } of this.#suspects.clear()) this.#reporter.released(prediction.ref, "drain");
+    this.#suspects.release();
     for (const runner of this.runners) runner.releaseWaiting("drain");
     const startedAtMs = clock.nowMs();
     while (this.#held() > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"]) await this.#pause(20);
@@ -294,7 +295,8 @@ export class Pool {
         this.#claims.set(grant.token, runner);
         this.#delivery.open(grant, grant.seq);
         const prediction = createPrediction(grant, nowMs);
-        if (!grant.alone || this.#suspects.add(grant.token, { runner, prediction }) !== null) runner.accept(prediction);
+        if (grant.alone) this.#suspects.add(runner, prediction);
+        else runner.accept(prediction);
       }
     }
     this.#sweepSoon();
@@ -332,9 +334,7 @@ export class Pool {
 
   #cancel(claims: readonly ClaimRef[]): void {
     for (const { token } of claims) {
-      const waiting = this.#suspects.remove(token);
-      if (waiting === null) this.#claims.get(token)?.stop(token, "canceled");
-      else this.#reporter.failed(waiting.prediction.ref, "model", "canceled", "The prediction was canceled.");
+      if (!this.#suspects.cancel(token)) this.#claims.get(token)?.stop(token, "canceled");
     }
   }
 
@@ -343,14 +343,12 @@ export class Pool {
     for (const token of tokens) {
       this.#claims.delete(token);
       this.#endedClaims.add(token);
-      const next = this.#suspects.ended(token);
-      next?.runner.accept(next.prediction);
+      this.#suspects.ended(token);
     }
-    this.#sweepSoon();
   }
 
   #held(): number {
-    return this.runners.reduce((sum, { held }) => sum + held, 0);
+    return this.runners.reduce((sum, { held }) => sum + held, this.#suspects.waiting);
   }
 
   #alive(): boolean {

@@ -33,6 +33,8 @@ export type DeliveryOptions = {
   /** A `starting` was acknowledged (`ok`), or may not start (`aborted`); `stale`: stop it, it isn't ours any more. */
   onVerdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void;
   onCancel(claims: ClaimRef[]): void;
+  /** The last event of this claim has been added. */
+  onClosing(token: string): void;
   /** All of these claims' events are at the edge. */
   onEnded(tokens: string[]): void;
   /** The edge takes events (null) or doesn't (why). */
@@ -84,6 +86,8 @@ export class Delivery {
     if (outbox === undefined || !outbox.add(body, sizeBytes)) return;
     if (this.#away && outbox.closing) this.#keep(outbox);
     this.#due.add(outbox);
+    // Before the request is formed: what this lets begin rides in it.
+    if (outbox.closing) this.#options.onClosing(token);
     this.#kick();
   }
 

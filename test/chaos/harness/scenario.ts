@@ -40,8 +40,8 @@ export type LoadView = {
 };
 
 /** The most that a scenario's predictions take at an even pace, so that a fault meets load whatever their number. */
-export const LOAD_SECONDS = 6;
-const FASTEST_PER_SECOND = 300;
+export const LOAD_SECONDS = 12;
+const FASTEST_PER_SECOND = 170;
 
 /** How many predictions each scenario sends. */
 export const predictionCount = Number(process.env["CHAOS_PREDICTIONS"] ?? 2000);

@@ -1,9 +1,10 @@
 /** SIGKILL to what runs: a model process, the pool, workerd, and two of them at once; each several times under load. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
 
-/** When the faults come, as shares of the load that has finished. */
-const moments = [0.15, 0.4, 0.65];
+/** When the faults come, as shares of the load that has finished; and never before the last one should be over. */
+const moments = [0.1, 0.35, 0.6];
 const MODEL_LIMIT_MS = 1000;
 const PROCESS_LIMIT_MS = 2000;
 
@@ -41,12 +42,14 @@ async function killAtMoments(victims: readonly Victim[], world: World, load: Loa
     const beganAt = Date.now();
     for (const victim of victims) victim.kill(world);
     const backAt = await Promise.all(victims.map((victim) => world.said(victim.back, beganAt)));
+    const limitMs = Math.max(...victims.map((victim) => victim.limitMs));
     outages.push({
       what: `kill -9 of ${victims.map(({ what }) => what).join(" and ")}`,
       beganAt,
       endedAt: Math.max(...backAt),
-      limitMs: Math.max(...victims.map(({ limitMs }) => limitMs)),
+      limitMs,
     });
+    await sleep(limitMs);
   }
   return outages;
 }

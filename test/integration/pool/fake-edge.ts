@@ -113,7 +113,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     if (tracked.terminal !== null || tracked.canceled) return { id, verdict: "refused", reason: "terminal" };
     if (tracked.token !== null && tracked.session !== session)
       return { id, verdict: "refused", reason: "granted_elsewhere" };
-    return grantOf(tracked, session, startNow);
+    // What was lost before is counted when its start is reported.
+    return grantOf(tracked, session, startNow && !tracked.alone);
   }
 
   function consume(request: IncomingMessage, body: z.infer<typeof ConsumeSchema>, reply: ServerResponse): void {

@@ -56,12 +56,14 @@ test("hands back what it cannot run", async () => {
   expect(other.events[0]).toMatchObject({ type: "released", reason: "cannot_run" });
 });
 
-test("runs a job that was lost before although nothing is warm", async () => {
+test("runs jobs that were lost before one after the other, and reports each start", async () => {
   await using fixture = await startFixture(["single", "batch"]);
   const { edge } = fixture;
-  const tracked = edge.submit(await fixture.ref("batch"), { do: "x" }, { alone: true });
-  await edge.until(() => tracked.terminal?.type === "succeeded");
-  expect(tracked.events.some(({ type }) => type === "starting")).toBe(false);
+  const ref = await fixture.ref("batch");
+  const suspects = ["a", "b", "c"].map((text) => edge.submit(ref, { do: text }, { alone: true }));
+  await edge.until(() => suspects.every(({ terminal }) => terminal?.type === "succeeded"));
+  for (const { events } of suspects) expect(events.map(({ type }) => type)).toContain("starting");
+  expect(edge.violations).toEqual([]);
 });
 
 test("polls no more when idle, and wakes by a nudge", async () => {

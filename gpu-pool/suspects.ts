@@ -1,0 +1,43 @@
+/** What was granted `alone`, one at a time over all models of the pool; see scheduling/solo-queue.ts for why. */
+import type { Prediction, Reporter } from "./runtime/prediction.ts";
+import { SoloQueue } from "./scheduling/solo-queue.ts";
+
+type Taker = { accept(prediction: Prediction): void };
+
+export class Suspects {
+  readonly #queue = new SoloQueue<{ taker: Taker; prediction: Prediction }>();
+  readonly #report: Reporter;
+
+  constructor(report: Reporter) {
+    this.#report = report;
+  }
+
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#queue.waiting;
+  }
+
+  /** Hands it to its model, at once or when its turn comes. */
+  add(taker: Taker, prediction: Prediction): void {
+    this.#queue.add(prediction.ref.token, { taker, prediction })?.taker.accept(prediction);
+  }
+
+  /** A claim's last event has been added, or nobody wants it any more: the next one's turn, if it was one of these. */
+  ended(token: string): void {
+    const next = this.#queue.ended(token);
+    next?.taker.accept(next.prediction);
+  }
+
+  /** Ends one that waits because it was canceled; false when none of that token does. */
+  cancel(token: string): boolean {
+    const waiting = this.#queue.remove(token);
+    if (waiting === null) return false;
+    this.#report.failed(waiting.prediction.ref, "model", "canceled", "The prediction was canceled.");
+    return true;
+  }
+
+  /** Hands back all that wait. */
+  release(): void {
+    for (const { prediction } of this.#queue.clear()) this.#report.released(prediction.ref, "drain");
+  }
+}
