@@ -163,7 +163,11 @@ export class PoolSession extends DurableObject<Env> {
     const known = this.#known;
     this.#known = null;
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
-    if (known !== null) await this.#setCapacity(known, 0, 1);
+    if (known !== null) {
+      await this.#setCapacity(known, 0, 1);
+      // Again: a poll that was on its way when the channel closed has joined since.
+      await leaveLog(this.env, known);
+    }
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }

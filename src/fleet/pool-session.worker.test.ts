@@ -140,18 +140,24 @@ it("leaves the log's groups when its channel closes, and not before", async () =
   channel.socket.send(hello(channel, ["lane-log"]));
   await channel.next();
   const log = createLogClient(edge);
-  await log.consume({
-    ref: { group: "lane.lane-log", instance: channel.session, principal: "pool:t" },
-    topics: ["jobs.lane-log.normal"],
-    options: { autoCommit: false, autoCommitIntervalMs: 5000, reset: "earliest", sessionTimeoutMs: 60_000 },
-    room: 1,
-    timeoutMs: 0,
-    claim: null,
-    broker: null,
-    create: () => true,
-  });
+  const consume = () =>
+    log.consume({
+      ref: { group: "lane.lane-log", instance: channel.session, principal: "pool:t" },
+      topics: ["jobs.lane-log.normal"],
+      options: { autoCommit: false, autoCommitIntervalMs: 5000, reset: "earliest", sessionTimeoutMs: 60_000 },
+      room: 1,
+      timeoutMs: 0,
+      claim: null,
+      broker: null,
+      create: () => true,
+    });
+  await consume();
   const members = async () => (await log.consumers()).filter(({ name }) => name === "lane.lane-log");
   expect(await members()).toHaveLength(1);
   channel.socket.close(1000);
   await vi.waitFor(async () => expect(await members()).toEqual([]));
+  await consume();
+  expect(await members()).toHaveLength(1);
+  await edge.POOL.getByName(channel.session).supersede("t");
+  expect(await members()).toEqual([]);
 });
