@@ -126,7 +126,8 @@ export class Instance {
     this.#options.onGone(this, death, runs);
     if (stopped) return;
     if (death.setupFailure !== null) {
-      this.#break(death.setupFailure, 30_000);
+      const { message, traceback } = death.setupFailure;
+      this.#break({ message, traceback: traceback || this.#printed }, 30_000);
       return;
     }
     if (death.expected) {

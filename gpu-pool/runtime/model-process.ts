@@ -56,6 +56,7 @@ export type Death = {
   expected: boolean;
   /** It stopped giving signs of life. */
   hung: boolean;
+  /** It said so, or its setup took too long; then the traceback is empty. */
   setupFailure: { message: string; traceback: string } | null;
 };
 
@@ -217,7 +218,9 @@ export class ModelProcess {
     const look = (): void => {
       const nowMs = this.#options.clock.nowMs();
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
-        this.kill(`setup took longer than ${this.#options.setupTimeoutMs / 1000} s`);
+        const message = `setup took longer than ${this.#options.setupTimeoutMs / 1000} s`;
+        this.#setupFailure = { message, traceback: "" };
+        this.kill(message);
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);

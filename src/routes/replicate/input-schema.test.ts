@@ -26,6 +26,7 @@ const cases: [string, { [key: string]: Json }, Json, boolean][] = [
   ["null for what is not nullable", { type: "string" }, null, false],
   ["null for what is nullable", { type: "string", nullable: true }, null, true],
   ["null in a union of types", { type: ["string", "null"] }, null, true],
+  ["a number beyond a double, which JSON.parse makes infinite", { type: "number" }, Number.POSITIVE_INFINITY, false],
   ["a number at the minimum", { type: "number", minimum: 1 }, 1, true],
   ["a number below the minimum", { type: "number", minimum: 1 }, 0.9, false],
   ["a number above the maximum", { type: "number", maximum: 1 }, 1.1, false],

@@ -77,7 +77,7 @@ function resolve(reference: string, document: Schema): Schema | null {
 
 const typeTests: Record<string, (value: Json) => boolean> = {
   string: (value) => typeof value === "string",
-  number: (value) => typeof value === "number",
+  number: (value) => Number.isFinite(value),
   integer: (value) => typeof value === "number" && Number.isInteger(value),
   boolean: (value) => typeof value === "boolean",
   array: (value) => Array.isArray(value),

@@ -1,0 +1,61 @@
+/** Bad input meets the edge first: a 4xx that says what is wrong and where, before anything is spent. */
+import { expect, inject, test } from "vitest";
+import * as z from "zod";
+
+const { url, apiKey } = inject("stack");
+const ProblemSchema = z.looseObject({
+  status: z.number(),
+  code: z.string(),
+  detail: z.string(),
+  invalid_fields: z.array(z.object({ field: z.string(), description: z.string() })).optional(),
+});
+const headers = { authorization: `Bearer ${apiKey}`, "content-type": "application/json", prefer: "wait" };
+
+const post = (model: string, body: string): Promise<Response> =>
+  fetch(`${url}/v1/models/local/${model}/predictions`, { method: "POST", headers, body });
+
+/** The answer is a problem, and no prediction. */
+async function refused(model: string, body: string) {
+  const response = await post(model, body);
+  const answer = await response.text();
+  expect(answer).not.toContain('"id"');
+  expect(response.headers.get("location")).toBeNull();
+  const problem = ProblemSchema.parse(JSON.parse(answer));
+  expect(problem.status).toBe(response.status);
+  return problem;
+}
+
+test.each([
+  ["hello-world", { text: 7 }, "input.text"],
+  ["hello-world", {}, "input.text"],
+  ["hello-world", { text: null }, "input.text"],
+  ["stream-words", { text: "a", delay_ms: "soon" }, "input.delay_ms"],
+  ["stream-words", { text: "a", delay_ms: -1 }, "input.delay_ms"],
+])("%s with %j is refused, and the field is named", async (model, input, field) => {
+  const warm = await post(model, JSON.stringify({ input: { text: "warm" } }));
+  expect(warm.status).toBe(201);
+  const problem = await refused(model, JSON.stringify({ input }));
+  expect(problem).toMatchObject({ status: 422, code: "invalid_input" });
+  expect(problem.detail).toContain(field);
+});
+
+test.each(["NaN", "Infinity", "-Infinity"])("a body with %s is no JSON", async (number) => {
+  const problem = await refused("stream-words", `{"input":{"text":"a","delay_ms":${number}}}`);
+  expect(problem).toMatchObject({ status: 400, code: "invalid_json" });
+});
+
+test("a number beyond a double is refused, and the field is named", async () => {
+  const problem = await refused("stream-words", '{"input":{"text":"a","delay_ms":1e999}}');
+  expect(problem).toMatchObject({ status: 422, code: "invalid_input" });
+  expect(problem.detail).toContain("input.delay_ms");
+});
+
+test("a string of 10 MB goes through whole; a body of 17 MB is refused", async () => {
+  const text = "x".repeat(10_000_000);
+  const response = await post("hello-world", JSON.stringify({ input: { text } }));
+  const prediction = z.looseObject({ status: z.string(), output: z.unknown() }).parse(await response.json());
+  expect(prediction.status).toBe("succeeded");
+  expect(prediction.output === `hello ${text}`).toBe(true);
+  const problem = await refused("hello-world", JSON.stringify({ input: { text: "x".repeat(17_000_000) } }));
+  expect(problem).toMatchObject({ status: 413, code: "payload_too_large" });
+});
