@@ -15,7 +15,7 @@ import os
 import select
 import sys
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, NoReturn, Optional
 
 Sink = Callable[[str], None]
 
@@ -23,6 +23,7 @@ _READ_BYTES = 1 << 16
 _LONGEST_LINE = 1 << 16
 _PARTIAL_LINE_MS = 250
 _PIPE_BYTES = 1 << 20
+_LAST_WORDS_S = 0.2
 _F_SETPIPE_SZ = 1031
 _IOLBF = 1
 
@@ -83,6 +84,19 @@ class LogPump:
     def start(self) -> None:
         """Start the thread that reads."""
         threading.Thread(target=self._run, name="edgeplane-logs", daemon=True).start()
+
+    def keep_last_words(self) -> None:
+        """A model that calls ``os._exit`` would take with it what the thread has not read yet."""
+        owner = os.getpid()
+        leave = os._exit
+
+        def exit_after_draining(status: int) -> NoReturn:
+            if os.getpid() == owner and self._lock.acquire(timeout=_LAST_WORDS_S):
+                self._drain()
+                self._flush_partial()
+            leave(status)
+
+        os._exit = exit_after_draining
 
     def begin(self, sink: Sink) -> None:
         """What is printed from here on goes to ``sink``."""

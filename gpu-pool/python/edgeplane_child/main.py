@@ -91,6 +91,7 @@ class Process:
         signal.signal(signal.SIGINT, lambda number, frame: None)
         interrupter = Interrupter(self._cancels)
         self._pump.start()
+        self._pump.keep_last_words()
         self._control.start()
         threading.stack_size(0)
         try:
