@@ -11,6 +11,7 @@ export const ViewSchema = z.looseObject({
   output: z.unknown(),
   error: z.string().nullable(),
   attempt: z.number(),
+  created_at: z.string(),
   started_at: z.string().nullable(),
   completed_at: z.string().nullable(),
 });

@@ -95,15 +95,16 @@ function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidenc
   return { kind: trace.fails ? "failedAsExpected" : "succeeded", why: "" };
 }
 
-/** From the outage's end to the next completion, or to the last one of what was running when it began, whichever is later. */
-function recoveryMs({ beganAt, endedAt }: Outage, views: readonly View[]): number {
+/** From the outage's end to the next completion, or to the last one of what it concerned, whichever is later. */
+function recoveryMs({ beganAt, endedAt, concerns = "running" }: Outage, views: readonly View[]): number {
   let next = Infinity;
   let last = -Infinity;
   for (const view of views) {
     const startedAt = view.started_at === null ? Infinity : Date.parse(view.started_at);
     const completedAt = view.completed_at === null ? Infinity : Date.parse(view.completed_at);
     if (completedAt >= endedAt) next = Math.min(next, completedAt);
-    if (startedAt <= beganAt && completedAt > beganAt) last = Math.max(last, completedAt);
+    const isConcerned = concerns === "accepted" ? Date.parse(view.created_at) <= endedAt : startedAt <= beganAt;
+    if (isConcerned && completedAt > beganAt) last = Math.max(last, completedAt);
   }
   return Math.max(0, (next === Infinity ? endedAt : next) - endedAt, last - endedAt);
 }

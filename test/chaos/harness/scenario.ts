@@ -8,8 +8,10 @@ export type Outage = {
   what: string;
   beganAt: number;
   endedAt: number;
-  /** How long after `endedAt` the next success, and what was running at `beganAt`, may take. */
+  /** How long after `endedAt` the next success, and what the outage concerns, may take. */
   limitMs: number;
+  /** What it concerns: what was running at `beganAt` (the default), or everything accepted before `endedAt`. */
+  concerns?: "running" | "accepted";
 };
 
 export type Job = {

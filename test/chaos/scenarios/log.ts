@@ -34,7 +34,7 @@ export const log: readonly Scenario[] = [
       await world.setLogFaults({});
       const endedAt = Date.now();
       await load.reached(1);
-      return [{ what: "the log losing", beganAt, endedAt, limitMs: LOST_LIMIT_MS }];
+      return [{ what: "the log losing", beganAt, endedAt, limitMs: LOST_LIMIT_MS, concerns: "accepted" }];
     },
   },
   {
