@@ -29,10 +29,9 @@ export function createDispatch(env: Env, core: ShardCore) {
   let inFlight = 0;
   let lastFeed = 0;
 
-  const lanes = createCourier(
-    () => new Set([...nonEmpty(outgoing.hands), ...outgoing.withdrawals.keys(), ...outgoing.claims.keys()]),
-    counted(exchange),
-  );
+  const patientSince = new Map<string, number>();
+
+  const lanes = createCourier(lanesWithNews, counted(exchange));
   const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
   const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
   const webhooks = createCourier(
@@ -68,11 +67,28 @@ export function createDispatch(env: Env, core: ShardCore) {
     };
   }
 
-  async function exchange(lane: string): Promise<void> {
+  /** Lanes with news that is urgent, or has waited for company long enough. What is urgent never waits for what is not. */
+  function lanesWithNews(): string[] {
+    const withNews = new Set([...nonEmpty(outgoing.hands), ...outgoing.withdrawals.keys(), ...outgoing.claims.keys()]);
+    return [...withNews].filter((lane) => isUrgent(lane) || hasWaited(lane));
+  }
+
+  function isUrgent(lane: string): boolean {
     const view = views.get(lane);
-    const backedUp = view !== undefined && isBackedUp(view);
     const hands = outgoing.hands.get(lane)?.size ?? 0;
-    if (backedUp ? hands > 0 && !outgoing.claims.has(lane) : hands === 0) await sleep(PATIENT_NEWS_MS);
+    return view !== undefined && isBackedUp(view) ? hands === 0 || outgoing.claims.has(lane) : hands > 0;
+  }
+
+  function hasWaited(lane: string): boolean {
+    const since = patientSince.get(lane);
+    if (since !== undefined) return Date.now() - since >= PATIENT_NEWS_MS;
+    patientSince.set(lane, Date.now());
+    setTimeout(() => lanes.kick(), PATIENT_NEWS_MS + 1);
+    return false;
+  }
+
+  async function exchange(lane: string): Promise<void> {
+    patientSince.delete(lane);
     const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
     for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
     const withdrawn = take(outgoing.withdrawals, lane);
