@@ -1,0 +1,67 @@
+/** The pool program without an edge: a small one of the tests stands in, so that the pool and the model are what is measured. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { startFakeEdge } from "../../integration/pool/fake-edge.ts";
+import type { Tracked } from "../../integration/pool/fake-edge.ts";
+import { refOf, startPool } from "../../integration/pool/pool-process.ts";
+import type { Json } from "../../../src/contract/prediction.ts";
+
+const FIRST_LIMIT_MS = 300_000;
+
+export type PoolAlone = {
+  pid: number;
+  /** Runs predictions of `model` for a while, `inFlight` at a time; predictions per second. Rejects when one fails. */
+  drive(model: string, input: Json, inFlight: number, durationMs: number): Promise<number>;
+  stop(): Promise<void>;
+};
+
+/** `prepare` fills the folder of models and may put something into the pool's state folder. */
+export async function startPoolAlone(
+  prepare: (models: string, state: string) => void,
+  flags: readonly string[] = [],
+): Promise<PoolAlone> {
+  const root = mkdtempSync(join(tmpdir(), "edgeplane-bench-pool-"));
+  const home = {
+    root,
+    models: join(root, "models"),
+    state: join(root, "state"),
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  };
+  for (const folder of [home.models, home.state]) mkdirSync(folder, { recursive: true });
+  prepare(home.models, home.state);
+  const edge = await startFakeEdge();
+  const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags]);
+  await edge.until(() => edge.hellos.length > 0, 30_000, "the pool's hello");
+  const finished = ({ terminal }: Tracked) => terminal !== null;
+
+  return {
+    pid: pool.process.pid ?? 0,
+    async drive(model, input, inFlight, durationMs) {
+      const ref = await refOf(home, model);
+      const first = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
+      await edge.until(() => finished(first), FIRST_LIMIT_MS, "the first prediction");
+      const startedAt = performance.now();
+      let completed = 0;
+      const worker = async () => {
+        while (performance.now() - startedAt < durationMs) {
+          const tracked = edge.submit(ref, input);
+          await edge.until(() => finished(tracked), 60_000, "a prediction");
+          if (tracked.terminal?.type !== "succeeded") throw new Error(JSON.stringify(tracked.terminal).slice(0, 500));
+          edge.predictions.delete(tracked.id);
+          completed += 1;
+        }
+      };
+      await Promise.all(Array.from({ length: inFlight }, worker));
+      return (completed / (performance.now() - startedAt)) * 1000;
+    },
+    async stop() {
+      await pool.kill("SIGTERM");
+      await edge.close();
+      home.remove();
+    },
+  };
+}
+
+/** Where this file's repository begins. */
+export const repository = dirname(dirname(dirname(import.meta.dirname)));
