@@ -25,7 +25,7 @@ and through the pool, as a table. Without a GPU it runs on the CPU in float32, a
   --rounds …    how many of each (default 3)
   --batch …     the largest batch (default 128; 8 on the CPU)
 
-Needs Node 22.18 or newer, the npm packages of this repository (npm ci) and PyTorch. Installs nothing.`;
+Needs Node 22.18 or newer, the pool's npm packages (npm ci --omit=dev --workspace gpu-pool) and PyTorch. Installs nothing.`;
 
 const { values } = parseArgs({
   options: {
