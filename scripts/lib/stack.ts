@@ -57,8 +57,8 @@ export type Stack = {
   startPool(): void;
 };
 
-/** What differs from a deployment: few shards and partitions, as one machine has one disk. */
-const localVars = { SHARD_COUNT: "4", LOG_PARTITIONS: "4" };
+/** What differs from a deployment: one shard, so that what comes together is synced to the one disk together, and few partitions. */
+const localVars = { SHARD_COUNT: "1", LOG_PARTITIONS: "4" };
 
 /** Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it can't. */
 export async function startStack(options: StackOptions): Promise<Stack> {

@@ -13,6 +13,7 @@ import { deletePredictionBlobs } from "../storage/blobs.ts";
 import { ShardCore } from "./core.ts";
 import type { LeaseChecks } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
+import { createGather } from "./gather.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./sql.ts";
@@ -23,11 +24,22 @@ import { createWaiters } from "./waiters.ts";
 const WATCH_MS = 2000;
 /** Rows that are handled in one go; calls get their turn in between. */
 const PAUSE_MS = 0;
+/** Submissions that come within 4 ms of each other are stored together, at most 2 ms later. */
+const GATHER = { windowMs: 2, busyMs: 4 } as const;
 
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
   readonly #waiters = createWaiters();
+  readonly #accept = createGather(
+    (submission: Submission) => {
+      const accepted = this.#core.submit(submission);
+      this.#leave();
+      return accepted;
+    },
+    GATHER,
+    () => Date.now(),
+  );
   #alarmAt: number | null = null;
   #used = false;
   #flushing = false;
@@ -43,9 +55,8 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. */
   async submit(submission: Submission, waitMs: number): Promise<SubmitAnswer> {
-    const accepted = this.#core.submit(submission);
+    const accepted = await this.#accept(submission);
     if (accepted === null) return { outcome: "conflict" };
-    this.#leave();
     const { id, accountId } = submission;
     const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
     if (prediction === null) return { outcome: "conflict" };

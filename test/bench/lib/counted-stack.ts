@@ -67,7 +67,7 @@ export async function startCountedStack(options: {
         port,
         statePath: join(stateDir, "edge"),
         bindings: {
-          SHARD_COUNT: "4",
+          SHARD_COUNT: "1",
           LOG_BROKERS: "1",
           LOG_PARTITIONS: "1",
           EDGEPLANE_SECRET: secrets.edgeplaneSecret,
