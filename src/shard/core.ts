@@ -7,7 +7,7 @@
  */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../contract/event.ts";
-import type { PredictionError, PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
+import type { PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
 import type { Lease } from "../fleet/types.ts";
 import { applyEvents } from "./apply-events.ts";
 import { grantOf } from "./grant.ts";
@@ -83,15 +83,14 @@ export class ShardCore {
 
   /** The prediction as it is, or null when it isn't there, or isn't the account's. */
   snapshot(id: string, accountId: string | null): PredictionSnapshot | null {
-    const progress = this.#load(id);
-    if (progress === null || (accountId !== null && progress.row.accountId !== accountId)) return null;
-    return this.#show(progress);
+    const progress = this.#own(id, accountId);
+    return progress === null ? null : this.#show(progress);
   }
 
   /** All frames after `afterSeq`; null when the prediction isn't there. */
   frames(id: string, accountId: string | null, afterSeq: number): { frames: StreamFrame[]; finished: boolean } | null {
-    const progress = this.#load(id);
-    if (progress === null || (accountId !== null && progress.row.accountId !== accountId)) return null;
+    const progress = this.#own(id, accountId);
+    if (progress === null) return null;
     return { frames: framesAfter(progress, afterSeq, this.store), finished: isFinished(progress.row.state) };
   }
 
@@ -104,15 +103,17 @@ export class ShardCore {
   }
 
   cancel(id: string, accountId: string): PredictionSnapshot | null {
-    const progress = this.#load(id);
-    if (progress === null || progress.row.accountId !== accountId) return null;
+    const progress = this.#own(id, accountId);
+    if (progress === null) return null;
     if (!isFinished(progress.row.state)) this.#save(progress, machine.cancel(progress.row, this.#deps.now()));
     return this.#show(progress);
   }
 
   /** The log refuses the job of `id` for good. */
   undeliverable(id: string, message: string): void {
-    this.#fail(id, { code: "undeliverable", message });
+    const progress = this.#load(id);
+    if (progress === null || isFinished(progress.row.state)) return;
+    this.#save(progress, machine.fail(progress.row, { code: "undeliverable", message }, this.#deps.now()));
   }
 
   /** Whether `token` is the live claim of `id`: what blob reads and writes demand. */
@@ -304,12 +305,6 @@ export class ShardCore {
     this.#save(progress, effects, true);
   }
 
-  #fail(id: string, error: PredictionError): void {
-    const progress = this.#load(id);
-    if (progress === null || isFinished(progress.row.state)) return;
-    this.#save(progress, machine.fail(progress.row, error, this.#deps.now()));
-  }
-
   #load(id: string): Progress | null {
     const known = this.#recent.get(id);
     if (known !== undefined) return known;
@@ -318,6 +313,12 @@ export class ShardCore {
     const progress = progressOf(row, this.store);
     this.#recent.keep(progress);
     return progress;
+  }
+
+  /** `accountId` null: whoever asks has shown a signed link, or is this shard itself. */
+  #own(id: string, accountId: string | null): Progress | null {
+    const progress = this.#load(id);
+    return accountId === null || progress?.row.accountId === accountId ? progress : null;
   }
 
   #show(progress: Progress): PredictionSnapshot {
