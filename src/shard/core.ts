@@ -16,9 +16,9 @@ import type { Effect } from "./machine.ts";
 import { newRow } from "./new-row.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
+  beginAttempt,
   framesAfter,
   progressOf,
-  resetProgress,
   settleProgress,
   showProgress,
   startFrame,
@@ -240,7 +240,7 @@ export class ShardCore {
     if (verdict === "granted") {
       if (waited) {
         progress.storedSeq = 0;
-        this.#beginAttempt(progress);
+        beginAttempt(progress, this.store);
         this.outgoing.claimed(row);
         this.#save(progress, effects);
       }
@@ -248,13 +248,6 @@ export class ShardCore {
     }
     if (effects.length > 0) this.#save(progress, effects);
     return { id: row.id, verdict: "refused", reason: verdict };
-  }
-
-  /** An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. */
-  #beginAttempt(progress: Progress): void {
-    const { row } = progress;
-    if (row.fixed.resumesDeterministically) row.skip = row.chunks;
-    else resetProgress(progress, this.store);
   }
 
   #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
@@ -268,7 +261,7 @@ export class ShardCore {
     const applied = applyEvents(progress, events, session, {
       now: this.#deps.now(),
       rules: this.#deps.rules,
-      beginAttempt: () => this.#beginAttempt(progress),
+      beginAttempt: () => beginAttempt(progress, this.store),
     });
     if (applied.mustStore) this.#save(progress, applied.effects, false, applied.frames);
     else if (progress.row.nextSeq > seqBefore) this.#keep(progress, applied.frames);

@@ -42,9 +42,13 @@ export function addFrame(progress: Progress, type: "output" | "log" | "metric", 
   return frame;
 }
 
-/** Forgets what an attempt produced, before another one begins. */
-export function resetProgress(progress: Progress, store: Store): void {
+/** An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. */
+export function beginAttempt(progress: Progress, store: Store): void {
   const { row } = progress;
+  if (row.fixed.resumesDeterministically) {
+    row.skip = row.chunks;
+    return;
+  }
   if (row.lastFrame > 0) store.removeFrames(row.id);
   row.chunks = 0;
   row.lastFrame = 0;
