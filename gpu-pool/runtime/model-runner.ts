@@ -39,6 +39,7 @@ export class ModelRunner {
   #groups = 0;
   #batches = 0;
   #pumpDue = false;
+  #onHold = false;
   #wakeAtMs = Infinity;
   #cancelWake: () => void = () => {};
   #busyAtMs: number;
@@ -114,6 +115,11 @@ export class ModelRunner {
     this.instances.placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
   }
 
+  /** Begins nothing more, until what waits is handed back. */
+  hold(): void {
+    this.#onHold = true;
+  }
+
   /** Hands back everything that has not begun. */
   releaseWaiting(reason: "drain"): void {
     for (const prediction of [...this.#held.values()]) {
@@ -122,6 +128,7 @@ export class ModelRunner {
       this.#release(prediction, reason);
     }
     this.#unprepared = [];
+    this.#onHold = false;
   }
 
   /** Hands back what still runs: its process is about to be ended. */
@@ -174,8 +181,10 @@ export class ModelRunner {
 
   #enqueue(prediction: Prediction): void {
     if (prediction.stage === "ended") return;
-    const group = prediction.grant.alone ? this.#newGroup() : null;
-    this.#batcher.add(this.#ticket(prediction, prediction.grant.startNow, group));
+    const { alone, startNow } = prediction.grant;
+    // A suspect had its turn before, and others wait for it to have this one.
+    if (alone) this.#batcher.addFirst([this.#ticket(prediction, startNow, this.#newGroup())]);
+    else this.#batcher.add(this.#ticket(prediction, startNow, null));
     this.#pump();
   }
 
@@ -206,6 +215,7 @@ export class ModelRunner {
   }
 
   #schedule(): void {
+    if (this.#onHold) return;
     const nowMs = this.#options.clock.nowMs();
     for (const { payload } of this.#batcher.expire(nowMs)) this.#release(payload, "no_room");
     for (;;) {

@@ -194,8 +194,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
       else if (event.seq > tracked.nextSeq)
         verdicts.set(event.token, { ...ref, verdict: "resend", next: tracked.nextSeq });
       else {
+        verdicts.set(event.token, { ...ref, verdict: "ok", next: Math.max(tracked.nextSeq, event.seq + 1) });
         if (event.seq === tracked.nextSeq) store(tracked, event);
-        verdicts.set(event.token, { ...ref, verdict: "ok", next: tracked.nextSeq });
       }
     }
     changed();
