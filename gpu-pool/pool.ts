@@ -196,7 +196,7 @@ export class Pool {
     const { clock, settings, log, state } = this.#options;
     log.info({ running: this.#held() }, "draining");
     this.#channel?.send({ type: "draining" });
-    for (const runner of this.runners) runner.hold();
+    for (const runner of this.runners) runner.onHold = true;
     // First intake: what is handed back must not come in again.
     await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
     this.#suspects.release();

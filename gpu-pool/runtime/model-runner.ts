@@ -28,6 +28,8 @@ export class ModelRunner {
   readonly model: Model;
   readonly instances: Instances;
   loaded: Loaded | null = null;
+  /** While true it begins nothing more: what waits is about to be handed back. */
+  onHold = false;
   /** Why it can't be set up; null when it can. */
   problem: SetupProblem | null = null;
   readonly #options: RunnerOptions;
@@ -39,7 +41,6 @@ export class ModelRunner {
   #groups = 0;
   #batches = 0;
   #pumpDue = false;
-  #onHold = false;
   #wakeAtMs = Infinity;
   #cancelWake: () => void = () => {};
   #busyAtMs: number;
@@ -115,11 +116,6 @@ export class ModelRunner {
     this.instances.placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
   }
 
-  /** Begins nothing more, until what waits is handed back. */
-  hold(): void {
-    this.#onHold = true;
-  }
-
   /** Hands back everything that has not begun. */
   releaseWaiting(reason: "drain"): void {
     for (const prediction of [...this.#held.values()]) {
@@ -128,7 +124,7 @@ export class ModelRunner {
       this.#release(prediction, reason);
     }
     this.#unprepared = [];
-    this.#onHold = false;
+    this.onHold = false;
   }
 
   /** Hands back what still runs: its process is about to be ended. */
@@ -215,7 +211,7 @@ export class ModelRunner {
   }
 
   #schedule(): void {
-    if (this.#onHold) return;
+    if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
     for (const { payload } of this.#batcher.expire(nowMs)) this.#release(payload, "no_room");
     for (;;) {
