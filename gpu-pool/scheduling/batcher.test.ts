@@ -48,12 +48,14 @@ describe("batcher", () => {
 
   test("a group runs whole, before others, and in an instance of its own", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
-    batcher.add(ticket({ id: "other" }));
+    batcher.add(ticket({ id: "meanwhile" }));
     const group = { group: 1, armed: false, startingSent: false };
     batcher.addFirst([ticket({ id: "x", ...group }), ticket({ id: "y", ...group })]);
     expect(ids(batcher.toArm(0))).toEqual(["x", "y"]);
     batcher.arm("x");
+    expect(ids(batcher.take(0, true)?.tickets)).toEqual(["meanwhile"]);
     expect(batcher.take(0, true)).toBeNull();
+    batcher.add(ticket({ id: "other" }));
     batcher.arm("y");
     expect(batcher.take(0, false)).toBeNull();
     expect(batcher.take(0, true)).toMatchObject({ exclusive: true, tickets: [{ id: "x" }, { id: "y" }] });

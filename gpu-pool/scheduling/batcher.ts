@@ -116,13 +116,14 @@ export class Batcher<T> {
 
   /**
    * The batch to run in a free slot, or null when there is none yet. `idle` says that the slot's instance runs
-   * nothing else. A group goes whole and only into an idle instance; others go when the batch is full or the oldest
-   * of them has waited `maxQueueDelayMs`.
+   * nothing else. A group goes whole and only into an idle instance; while its starts are not all counted it holds nobody
+   * up. Others go when the batch is full or the oldest of them has waited `maxQueueDelayMs`.
    */
   take(nowMs: number, idle: boolean): Batch<T> | null {
     const head = this.#queue[0];
     if (head === undefined || this.#armed === 0) return null;
-    return head.group === null ? this.#takeOpen(nowMs) : this.#takeGroup(head.group, idle);
+    const isCounted = this.#queue.every((ticket) => ticket.group !== head.group || ticket.armed);
+    return head.group === null || !isCounted ? this.#takeOpen(nowMs) : this.#takeGroup(head.group, idle);
   }
 
   /** When `take` or `expire` could next answer otherwise by time alone; Infinity when time changes nothing. */
@@ -141,7 +142,7 @@ export class Batcher<T> {
 
   #takeGroup(group: number, idle: boolean): Batch<T> | null {
     const members = this.#queue.filter((ticket) => ticket.group === group);
-    if (!idle || members.some((ticket) => !ticket.armed)) return null;
+    if (!idle) return null;
     this.#withdraw(members);
     return { tickets: members, exclusive: true };
   }
