@@ -15,7 +15,8 @@ describe("chaos", () => {
     it(scenario.name, { timeout: SCENARIO_LIMIT_MS }, async () => {
       const report = await runScenario(scenario, predictionCount);
       console.log(lineOf(scenario, report));
-      const { problems, sent, lost, twice, stuck } = report.ledger;
+      const { problems, unmet, sent, lost, twice, stuck } = report.ledger;
+      for (const line of unmet) console.log(`chaos │ aim unmet │ ${line}`);
       if (problems.length > 0) console.log(report.lastLines.join("\n"));
       expect(problems.slice(0, PROBLEMS_SHOWN)).toEqual([]);
       expect({ sent, lost, twice, stuck }).toEqual({ sent: predictionCount, lost: 0, twice: 0, stuck: 0 });
