@@ -10,12 +10,16 @@ const MIGRATIONS = "./src/registry/migrations";
 /** Folders of test/ whose tests start processes of their own, each a project. */
 const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models", "through-pool"] as const;
 
+/** What has to come about is waited for; only what never comes about takes this long. */
+const POLL_LIMIT_MS = 15_000;
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: "node",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/unit/**/*.test.ts"],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
@@ -41,6 +45,7 @@ export default defineConfig({
         ],
         test: {
           name: "worker",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,test}/**/*.worker.test.ts"],
           exclude: ["**/node_modules/**"],
           setupFiles: ["./test/worker/apply-migrations.ts"],
@@ -50,6 +55,7 @@ export default defineConfig({
       ...processFolders.map((name) => ({
         test: {
           name,
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [`test/${name}/**/*.test.ts`],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
           ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
@@ -62,6 +68,7 @@ export default defineConfig({
       {
         test: {
           name: "engine",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts,test}/**/*.engine.test.ts"],
           exclude: ["**/node_modules/**"],
           testTimeout: 120_000,

@@ -82,10 +82,15 @@ describe("cancelling", () => {
 
 describe("lists", () => {
   it("page through predictions, and name models, versions and the account", async () => {
-    const ids: string[] = [];
-    for await (const page of client.paginate(client.predictions.list)) ids.push(...page.map(({ id }) => id));
+    const list = async () => {
+      const ids: string[] = [];
+      for await (const page of client.paginate(client.predictions.list)) ids.push(...page.map(({ id }) => id));
+      return ids;
+    };
+    // The list follows within a second.
+    await expect.poll(async () => (await list()).length).toBeGreaterThanOrEqual(6);
+    const ids = await list();
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids.length).toBeGreaterThanOrEqual(6);
     expect((await client.models.search("hello")).results.map(({ name }) => name)).toEqual(["hello-world"]);
     const { results } = await client.models.versions.list("local", "hello-world");
     expect(results[0]?.openapi_schema).toHaveProperty("components.schemas.Input.properties.text");
