@@ -1,15 +1,18 @@
 /**
- * Prediction ids. An id is 26 characters of lower-case Crockford base32: the first two are the number of the
- * shard that owns the prediction (10 bits), the other 24 are random, or derived from the client's own key (120 bits).
+ * Prediction ids. An id is 26 characters of lower-case Crockford base32: the first two are the number of the shard that owns the
+ * prediction (10 bits). In a minted one its time follows (45 bits, as in a ULID), so that new rows lie side by side on disk, and 75 random bits; one that is
+ * derived from the client's own key has 120 bits of its HMAC there.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const BODY_BYTES = 15;
+/** 45 bits of milliseconds: enough for a thousand years. */
+const TIME_CHARS = 9;
 const ID_PATTERN = /^[0-9abcdefghjkmnpqrstvwxyz]{26}$/;
 
-/** Mints an id on a random shard of `shardCount` (1 to 1,024). */
-export function newPredictionId(shardCount: number): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(BODY_BYTES + 2));
-  return encodeId(bytes, shardCount);
+/** Mints an id on a random shard of `shardCount` (1 to 1,024). `now` is its time, in milliseconds since the epoch. */
+export function newPredictionId(shardCount: number, now = Date.now()): string {
+  const random = encodeId(crypto.getRandomValues(new Uint8Array(BODY_BYTES + 2)), shardCount);
+  return random.slice(0, 2) + encodeTime(now) + random.slice(2 + TIME_CHARS);
 }
 
 /**
@@ -50,6 +53,13 @@ export function newToken(): string {
 function encodeId(bytes: Uint8Array, shardCount: number): string {
   const shard = (((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)) % shardCount;
   return base32(shard >> 5) + base32(shard & 31) + encodeBody(bytes.subarray(2));
+}
+
+function encodeTime(now: number): string {
+  let text = "";
+  for (let left = now, chars = 0; chars < TIME_CHARS; chars += 1, left = Math.floor(left / 32))
+    text = base32(left % 32) + text;
+  return text;
 }
 
 function encodeBody(bytes: Uint8Array): string {

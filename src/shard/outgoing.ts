@@ -8,6 +8,9 @@ import type { Row } from "./row.ts";
 
 export type FeedEntry = { id: string; createdAt: number };
 
+/** Acknowledged entries whose rows don't say so yet. */
+const MAX_FED = 2000;
+
 export type Outgoing = ReturnType<typeof createOutgoing>;
 
 export function createOutgoing() {
@@ -69,6 +72,11 @@ export function createOutgoing() {
     acknowledgeFeed(entries: readonly FeedEntry[]): void {
       unacknowledged -= entries.length;
       for (const { id } of entries) fed.add(id);
+      // What finished before it was acknowledged is never asked for: the oldest make room.
+      for (const id of fed) {
+        if (fed.size <= MAX_FED) break;
+        fed.delete(id);
+      }
     },
 
     /** Whether the index has everything. */
