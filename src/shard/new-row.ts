@@ -55,7 +55,6 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     fed: false,
     wakeAt: null,
   };
-  // Due no later than a lease from now: a claim within that time then need not move the index entry.
-  row.wakeAt = Math.min(dueAt(row, rules) ?? Infinity, now + rules.leaseMs);
+  row.wakeAt = dueAt(row, rules);
   return row;
 }
