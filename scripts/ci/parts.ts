@@ -84,6 +84,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "idle costs nothing",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: ["node", "test/bench/idle.ts", "--minutes", "1"],
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "chaos",
     runs: "ci",
     engine: "time",
