@@ -1,34 +1,10 @@
 /** Which addresses are public. What a client names is fetched from nowhere else: a pool stands in somebody's network. */
 import { BlockList, isIP } from "node:net";
+import { specialIpv4, specialIpv6 } from "../../src/contract/special-addresses.ts";
 
 const notPublic = new BlockList();
-for (const [net, prefix] of [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
-] as const) {
-  notPublic.addSubnet(net, prefix, "ipv4");
-}
-for (const [net, prefix] of [
-  ["2001::", 23],
-  ["2001:db8::", 32],
-  ["2002::", 16],
-  ["3fff::", 20],
-] as const) {
-  notPublic.addSubnet(net, prefix, "ipv6");
-}
+for (const [net, prefix] of specialIpv4) notPublic.addSubnet(net, prefix, "ipv4");
+for (const [net, prefix] of specialIpv6) notPublic.addSubnet(net, prefix, "ipv6");
 const globalUnicast = new BlockList();
 globalUnicast.addSubnet("2000::", 3, "ipv6");
 
