@@ -9,7 +9,8 @@ const CACHED_DEVICES = 500;
 
 const recorded = createTtlCache<true>(CACHED_DEVICES);
 
-export type Hardware = { sku: string; name: string };
+export const HardwareSchema = z.object({ sku: z.string(), name: z.string() }).meta({ id: "Hardware" });
+export type Hardware = z.infer<typeof HardwareSchema>;
 
 /** Records the kinds of device that a pool has. Costs nothing when this isolate did so within a minute. */
 export async function registerDevices(env: Pick<Env, "DB">, devices: readonly Device[]): Promise<void> {
@@ -26,7 +27,7 @@ export async function registerDevices(env: Pick<Env, "DB">, devices: readonly De
 /** All kinds of device that pools have reported, in Replicate's form. */
 export async function listHardware(db: D1Database): Promise<Hardware[]> {
   const { results } = await db.prepare("SELECT sku, name FROM devices ORDER BY sku LIMIT 1000").all();
-  return results.map((row) => z.object({ sku: z.string(), name: z.string() }).parse(row));
+  return results.map((row) => HardwareSchema.parse(row));
 }
 
 function skuOf(device: Device): string {

@@ -1,7 +1,7 @@
 /** Reading bodies, within limits and with errors that say what is wrong. */
 import type * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
-import type { InvalidField } from "../contract/errors.ts";
+import type { ErrorCode, InvalidField } from "../contract/errors.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -45,15 +45,20 @@ export async function readText(request: Request, maxBytes: number): Promise<stri
 }
 
 /**
- * Parses `value` with `schema`. Throws `invalid_input` with a field for each problem; `where` is put in front of the
+ * Parses `value` with `schema`. Throws `invalid_input`, or `code`, with a field for each problem; `where` is put in front of the
  * field names.
  */
-export function parseWith<Schema extends z.ZodType>(schema: Schema, value: unknown, where = ""): z.output<Schema> {
+export function parseWith<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  where = "",
+  code: ErrorCode = "invalid_input",
+): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const invalidFields = parsed.error.issues.slice(0, MAX_ISSUES).map((issue) => toField(issue, where));
   const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
-  throw new EdgeplaneError("invalid_input", detail, { invalidFields });
+  throw new EdgeplaneError(code, detail, { invalidFields });
 }
 
 function toField(issue: z.core.$ZodIssue, where: string): InvalidField {

@@ -6,6 +6,7 @@ import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
 import { cors } from "./cors.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
+import { openApiRoutes } from "./openapi/routes.ts";
 import { outputRoutes } from "./outputs.ts";
 import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
@@ -42,6 +43,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/pool/v1", poolRoutes(shard));
   app.route("/admin/v1", adminRoutes());
   app.route("/kafka", kafkaRoutes());
+  app.route("/", openApiRoutes(app));
 
   app.notFound((c) => problemResponse(c, unmatched(app, c)));
   app.onError((thrown, c) => problemResponse(c, thrown));

@@ -3,20 +3,27 @@
  * `invalid_fields`), with our `code`, what to do about it, and the request's id.
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import * as z from "zod";
 import { EdgeplaneError, errorTable } from "../contract/errors.ts";
-import type { InvalidField } from "../contract/errors.ts";
+import type { ErrorCode, InvalidField } from "../contract/errors.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { AppContext } from "./app.ts";
 
-export type Problem = {
-  title: string;
-  detail: string;
-  status: number;
-  code: string;
-  remedy: string;
-  request_id: string;
-  invalid_fields?: { type: string; field: string; description: string }[];
-};
+export const ProblemSchema = z
+  .object({
+    title: z.string(),
+    detail: z.string().meta({ description: "What is wrong with this request." }),
+    status: z.number().int(),
+    code: z.enum(Object.keys(errorTable) as ErrorCode[]),
+    remedy: z.string().meta({ description: "What to do about it." }),
+    request_id: z.string(),
+    invalid_fields: z.array(z.object({ type: z.string(), field: z.string(), description: z.string() })).optional(),
+  })
+  .meta({
+    id: "Problem",
+    description: "Why a request was refused (RFC 9457, in the shape that Replicate's clients know).",
+  });
+export type Problem = z.infer<typeof ProblemSchema>;
 
 const FIRST_SERVER_ERROR = 500;
 

@@ -1,79 +1,205 @@
 /** `/admin/v1`: the operator's calls. They answer 404 until `ADMIN_KEY` is set. Secrets are shown once, when made. */
 import { Hono } from "hono";
-import type { MiddlewareHandler } from "hono";
+import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { createAccount, findAccount, listAccounts, NewAccountSchema } from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
 import { createApiKey, listApiKeys, NewKeySchema, revokeApiKey } from "../../registry/api-keys.ts";
-import type { ApiKey } from "../../registry/api-keys.ts";
 import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } from "../../registry/pool-tokens.ts";
-import type { PoolToken } from "../../registry/pool-tokens.ts";
 import type { App } from "../app.ts";
-import { parseWith, readJson } from "../body.ts";
+import { empty, json, operation } from "../operation.ts";
 import { faultRoutes } from "./faults.ts";
+import { requireOperator } from "./require-operator.ts";
+import {
+  KeySchema,
+  NewKeyViewSchema,
+  NewPoolTokenViewSchema,
+  OperatorAccountSchema,
+  PoolTokenSchema,
+  showAccount,
+  showKey,
+  showToken,
+} from "./views.ts";
 
 const MAX_ADMIN_BYTES = 64 * 1024;
 
+const CredentialPathSchema = z.object({ id: z.string().meta({ description: "The `id` of the key or the token." }) });
+
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
-  routes.use(requireAdmin());
-
-  routes.post("/accounts", async (c) => {
-    const wanted = parseWith(NewAccountSchema, await readJson(c.req.raw, MAX_ADMIN_BYTES));
-    return c.json(showAccount(await createAccount(c.env.DB, wanted)), 201);
+  // What is no route here asks for the key too, so that nothing shows of what there is.
+  routes.use(async function operatorOnly(c, next) {
+    await requireOperator(c);
+    await next();
   });
-  routes.get("/accounts", async (c) => c.json({ results: (await listAccounts(c.env.DB)).map(showAccount) }));
-
-  routes.post("/keys", async (c) => {
-    const wanted = parseWith(NewKeySchema, await readJson(c.req.raw, MAX_ADMIN_BYTES));
-    const account = await accountNamed(c.env.DB, wanted.account);
-    const { key, secret } = await createApiKey(c.env.DB, account.id, wanted.name, wanted.scopes);
-    return c.json({ ...showKey(key), key: secret }, 201);
-  });
-  routes.get("/keys", async (c) => {
-    const account = await accountNamed(c.env.DB, c.req.query("account") ?? "");
-    return c.json({ results: (await listApiKeys(c.env.DB, account.id)).map(showKey) });
-  });
-  routes.delete("/keys/:id", async (c) => {
-    if (await revokeApiKey(c.env.DB, c.req.param("id"))) return c.body(null, 204);
-    throw new EdgeplaneError("not_found", "There is no such key.");
-  });
-
-  routes.post("/pool-tokens", async (c) => {
-    const wanted = parseWith(NewPoolTokenSchema, await readJson(c.req.raw, MAX_ADMIN_BYTES));
-    const { token, secret } = await createPoolToken(c.env.DB, wanted);
-    return c.json({ ...showToken(token), token: secret }, 201);
-  });
-  routes.get("/pool-tokens", async (c) => c.json({ results: (await listPoolTokens(c.env.DB)).map(showToken) }));
-  routes.delete("/pool-tokens/:id", async (c) => {
-    if (await revokePoolToken(c.env.DB, c.req.param("id"))) return c.body(null, 204);
-    throw new EdgeplaneError("not_found", "There is no such pool token.");
-  });
-
+  routes.route("/accounts", accountRoutes());
+  routes.route("/keys", keyRoutes());
+  routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/faults", faultRoutes());
+  return routes;
+}
+
+function accountRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createAccount",
+        tag: "Operator",
+        summary: "Make an account",
+        access: "operator",
+        body: { schema: NewAccountSchema, maxBytes: MAX_ADMIN_BYTES, examples: { organization: { name: "acme" } } },
+        answers: { 201: json(OperatorAccountSchema, "The account.") },
+      },
+      async (c, { body }) => c.json(showAccount(await createAccount(c.env.DB, body)), 201),
+    ),
+  );
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listAccounts",
+        tag: "Operator",
+        summary: "List the accounts",
+        access: "operator",
+        answers: { 200: json(listOf(OperatorAccountSchema), "The first 1,000, oldest first.") },
+      },
+      async (c) => c.json({ results: (await listAccounts(c.env.DB)).map(showAccount) }),
+    ),
+  );
 
   return routes;
 }
 
-function requireAdmin(): MiddlewareHandler<App> {
-  return async function requireAdminMiddleware(c, next) {
-    const expected = c.env.ADMIN_KEY ?? "";
-    if (expected === "") throw new EdgeplaneError("not_found", "There is nothing at this address.");
-    const given = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? "";
-    if (!(await sameSecret(given, expected))) {
-      throw new EdgeplaneError("unauthenticated", "These calls take the operator's key.");
-    }
-    await next();
-  };
+function keyRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createKey",
+        tag: "Operator",
+        summary: "Make an API key",
+        access: "operator",
+        body: { schema: NewKeySchema, maxBytes: MAX_ADMIN_BYTES, examples: { all: { account: "acme", name: "ci" } } },
+        answers: { 201: json(NewKeyViewSchema, "The key, with its secret.") },
+      },
+      async (c, { body }) => {
+        const account = await accountNamed(c.env.DB, body.account);
+        const { key, secret } = await createApiKey(c.env.DB, account.id, body.name, body.scopes);
+        return c.json({ ...showKey(key), key: secret }, 201);
+      },
+    ),
+  );
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listKeys",
+        tag: "Operator",
+        summary: "List an account's API keys",
+        access: "operator",
+        query: z.object({ account: z.string().meta({ description: "The account's id or name." }) }),
+        answers: { 200: json(listOf(KeySchema), "The keys, revoked ones too.") },
+        errors: ["invalid_input"],
+      },
+      async (c, { query }) => {
+        const account = await accountNamed(c.env.DB, query.account);
+        return c.json({ results: (await listApiKeys(c.env.DB, account.id)).map(showKey) });
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:id",
+    operation(
+      {
+        id: "revokeKey",
+        tag: "Operator",
+        summary: "Revoke an API key",
+        description: "It stops working within 10 seconds.",
+        access: "operator",
+        path: CredentialPathSchema,
+        answers: { 204: empty("It is revoked.") },
+      },
+      async (c, { path }) => {
+        if (await revokeApiKey(c.env.DB, path.id)) return c.body(null, 204);
+        throw new EdgeplaneError("not_found", "There is no such key.");
+      },
+    ),
+  );
+
+  return routes;
 }
 
-/** Compares digests, so that neither length nor content shows in the time it takes. */
-async function sameSecret(given: string, expected: string): Promise<boolean> {
-  const encoder = new TextEncoder();
-  const [a, b] = await Promise.all(
-    [given, expected].map((text) => crypto.subtle.digest("SHA-256", encoder.encode(text))),
+function poolTokenRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createPoolToken",
+        tag: "Operator",
+        summary: "Make a pool token",
+        access: "operator",
+        body: {
+          schema: NewPoolTokenSchema,
+          maxBytes: MAX_ADMIN_BYTES,
+          examples: { box: { name: "box", lanes: ["default"], may_register_models: true } },
+        },
+        answers: { 201: json(NewPoolTokenViewSchema, "The token, with its secret.") },
+      },
+      async (c, { body }) => {
+        const { token, secret } = await createPoolToken(c.env.DB, body);
+        return c.json({ ...showToken(token), token: secret }, 201);
+      },
+    ),
   );
-  return a !== undefined && b !== undefined && crypto.subtle.timingSafeEqual(a, b);
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listPoolTokens",
+        tag: "Operator",
+        summary: "List the pool tokens",
+        access: "operator",
+        answers: { 200: json(listOf(PoolTokenSchema), "The tokens, revoked ones too.") },
+      },
+      async (c) => c.json({ results: (await listPoolTokens(c.env.DB)).map(showToken) }),
+    ),
+  );
+
+  routes.delete(
+    "/:id",
+    operation(
+      {
+        id: "revokePoolToken",
+        tag: "Operator",
+        summary: "Revoke a pool token",
+        description: "It stops working within 10 seconds.",
+        access: "operator",
+        path: CredentialPathSchema,
+        answers: { 204: empty("It is revoked.") },
+      },
+      async (c, { path }) => {
+        if (await revokePoolToken(c.env.DB, path.id)) return c.body(null, 204);
+        throw new EdgeplaneError("not_found", "There is no such pool token.");
+      },
+    ),
+  );
+
+  return routes;
+}
+
+function listOf<T extends z.ZodType>(schema: T): z.ZodObject<{ results: z.ZodArray<T> }> {
+  return z.object({ results: z.array(schema) });
 }
 
 async function accountNamed(db: D1Database, idOrName: string): Promise<Account> {
@@ -82,32 +208,4 @@ async function accountNamed(db: D1Database, idOrName: string): Promise<Account> 
   throw new EdgeplaneError("invalid_input", "- account: there is no such account\n", {
     invalidFields: [{ field: "account", description: "there is no such account" }],
   });
-}
-
-function showAccount(account: Account) {
-  return { id: account.id, name: account.name, type: account.type, created_at: isoTime(account.createdAt) };
-}
-
-function showKey(key: ApiKey) {
-  return { ...showCredential(key), account_id: key.accountId, scopes: key.scopes };
-}
-
-function showToken(token: PoolToken) {
-  return { ...showCredential(token), lanes: token.lanes, may_register_models: token.mayRegisterModels };
-}
-
-function showCredential(credential: {
-  id: string;
-  name: string;
-  hint: string;
-  createdAt: number;
-  revokedAt: number | null;
-}) {
-  const { id, name, hint, createdAt, revokedAt } = credential;
-  const revoked = revokedAt === null ? null : isoTime(revokedAt);
-  return { id, name, hint, created_at: isoTime(createdAt), revoked_at: revoked };
-}
-
-function isoTime(at: number): string {
-  return new Date(at).toISOString();
 }

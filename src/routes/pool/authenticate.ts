@@ -1,20 +1,16 @@
 /** Lets a pool in: a bearer token of its own, scoped to lanes. */
-import type { MiddlewareHandler } from "hono";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { identifyPool } from "../../registry/pool-tokens.ts";
-import type { App } from "../app.ts";
+import type { AppContext } from "../app.ts";
 
-/** Middleware that answers 401 unless the call carries a valid pool token; sets `pool`. */
-export function requirePool(): MiddlewareHandler<App> {
-  return async function requirePoolMiddleware(c, next) {
-    const token = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
-    const pool = token === undefined ? null : await identifyPool(c.env, token);
-    if (pool === null) {
-      const detail =
-        token === undefined ? "The call carries no pool token." : "The pool token is not valid, or it was revoked.";
-      throw new EdgeplaneError("unauthenticated", detail);
-    }
-    c.set("pool", pool);
-    await next();
-  };
+/** Sets `pool`. Throws `unauthenticated` unless the call carries a valid pool token. */
+export async function requirePool(c: AppContext): Promise<void> {
+  const token = /^bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+  const pool = token === undefined ? null : await identifyPool(c.env, token);
+  if (pool === null) {
+    const detail =
+      token === undefined ? "The call carries no pool token." : "The pool token is not valid, or it was revoked.";
+    throw new EdgeplaneError("unauthenticated", detail);
+  }
+  c.set("pool", pool);
 }

@@ -21,7 +21,10 @@ export const POOL_IDENTITY_HEADER = "edgeplane-pool-identity";
 
 export function poolRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
-  routes.use(requirePool());
+  routes.use(async function poolOnly(c, next) {
+    await requirePool(c);
+    await next();
+  });
 
   routes.get("/connect", async (c) => {
     if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {

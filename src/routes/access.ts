@@ -1,0 +1,29 @@
+/** Who may make a call: every route names it, and the check is made before anything of the request is read. */
+import type { Scope } from "../../plugins/kernel/phases.ts";
+import { requireOperator } from "./admin/require-operator.ts";
+import type { AppContext } from "./app.ts";
+import { authenticate } from "./authenticate.ts";
+import { requirePool } from "./pool/authenticate.ts";
+
+/**
+ * A scope of an API key; the operator's key; a pool token; or anyone. What the routes check themselves: a user of the log, a signed
+ * link, and a link where a key with `predictions:read` does as well.
+ */
+export type Access = Scope | "operator" | "pool" | "log" | "link" | "link_or_key" | "anyone";
+
+/** Lets the call in, and sets `principal` or `pool`. Throws `unauthenticated`, `forbidden`, or what a plugin refuses with. */
+export async function admit(c: AppContext, access: Access): Promise<void> {
+  switch (access) {
+    case "anyone":
+    case "log":
+    case "link":
+    case "link_or_key":
+      return;
+    case "operator":
+      return requireOperator(c);
+    case "pool":
+      return requirePool(c);
+    default:
+      return authenticate(c, access);
+  }
+}

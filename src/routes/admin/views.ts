@@ -1,0 +1,57 @@
+/** What the operator is shown of accounts, keys and pool tokens. */
+import * as z from "zod";
+import { scopes } from "../../../plugins/kernel/phases.ts";
+import { LaneNameSchema } from "../../contract/job.ts";
+import { accountTypes } from "../../registry/accounts.ts";
+import type { Account } from "../../registry/accounts.ts";
+import type { ApiKey } from "../../registry/api-keys.ts";
+import type { PoolToken } from "../../registry/pool-tokens.ts";
+
+export const OperatorAccountSchema = z
+  .object({ id: z.string(), name: z.string(), type: z.enum(accountTypes), created_at: z.iso.datetime() })
+  .meta({ id: "OperatorAccount" });
+
+const CredentialSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  hint: z.string().meta({ description: "The last characters of the secret." }),
+  created_at: z.iso.datetime(),
+  revoked_at: z.iso.datetime().nullable(),
+});
+type Credential = { id: string; name: string; hint: string; createdAt: number; revokedAt: number | null };
+
+export const KeySchema = CredentialSchema.extend({ account_id: z.string(), scopes: z.array(z.enum(scopes)) }).meta({
+  id: "Key",
+});
+export const NewKeyViewSchema = KeySchema.extend({
+  key: z.string().meta({ description: "The key itself: shown once." }),
+}).meta({ id: "KeyWithSecret" });
+
+export const PoolTokenSchema = CredentialSchema.extend({
+  lanes: z.array(LaneNameSchema),
+  may_register_models: z.boolean(),
+}).meta({ id: "PoolToken" });
+export const NewPoolTokenViewSchema = PoolTokenSchema.extend({
+  token: z.string().meta({ description: "The token itself: shown once." }),
+}).meta({ id: "PoolTokenWithSecret" });
+
+export function showAccount(account: Account): z.output<typeof OperatorAccountSchema> {
+  return { id: account.id, name: account.name, type: account.type, created_at: isoTime(account.createdAt) };
+}
+
+export function showKey(key: ApiKey): z.output<typeof KeySchema> {
+  return { ...showCredential(key), account_id: key.accountId, scopes: key.scopes };
+}
+
+export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {
+  return { ...showCredential(token), lanes: token.lanes, may_register_models: token.mayRegisterModels };
+}
+
+function showCredential(credential: Credential): z.output<typeof CredentialSchema> {
+  const { id, name, hint, createdAt, revokedAt } = credential;
+  return { id, name, hint, created_at: isoTime(createdAt), revoked_at: revokedAt === null ? null : isoTime(revokedAt) };
+}
+
+function isoTime(at: number): string {
+  return new Date(at).toISOString();
+}
