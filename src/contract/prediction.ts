@@ -2,7 +2,12 @@
 import * as z from "zod";
 
 export const statuses = ["starting", "processing", "succeeded", "failed", "canceled", "aborted"] as const;
-export type Status = (typeof statuses)[number];
+export const StatusSchema = z.enum(statuses).meta({
+  id: "Status",
+  description:
+    "`starting`: accepted, it waits. `processing`: it runs. `succeeded`, `failed`, `canceled`, and `aborted` (the deadline passed before it started) are the ends.",
+});
+export type Status = z.infer<typeof StatusSchema>;
 
 const terminal: ReadonlySet<Status> = new Set<Status>(["succeeded", "failed", "canceled", "aborted"]);
 

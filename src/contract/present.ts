@@ -1,38 +1,57 @@
 /** A prediction as Replicate's clients read it, with our additions. https://replicate.com/docs/reference/http#predictions.get */
-import { isTerminal } from "./prediction.ts";
+import * as z from "zod";
+import { isTerminal, JsonSchema, PrioritySchema, StatusSchema } from "./prediction.ts";
 import type { Json, PredictionSnapshot } from "./prediction.ts";
 import { signLink } from "./signed-links.ts";
 
 /** How long a link to a stream works after the prediction's deadline. */
 const STREAM_GRACE_MS = 3_600_000;
 
-export type PredictionView = {
-  id: string;
-  model: string;
-  version: string;
-  input: Json;
-  output: Json;
-  logs: string;
-  error: string | null;
-  /** One of the error table's codes, beside the message in `error`. */
-  error_code: string | null;
-  status: string;
-  source: string;
-  data_removed: boolean;
-  created_at: string;
-  started_at: string | null;
-  completed_at: string | null;
-  deadline: string;
-  start_deadline: string;
-  priority: string;
-  attempt: number;
-  metrics: { [key: string]: Json };
-  /** Present until it is finished: how many are ahead, and when it should start. */
-  queue?: { position: number | null; eta_ms: number | null; etaMs: number | null };
-  webhook?: string;
-  replay_of?: string;
-  urls: { get: string; cancel: string; stream?: string; web?: string };
-};
+export const PredictionViewSchema = z
+  .object({
+    id: z.string().meta({ examples: ["0c1vp1s0a0q6r9v8t0jrb6k2e4"] }),
+    model: z.string().meta({ description: "`owner/name`." }),
+    version: z.string(),
+    input: JsonSchema.meta({ description: "As it was sent; null once it was removed, or in a list when it is large." }),
+    output: JsonSchema.meta({ description: "As the model's schema has it; null until there is some." }),
+    logs: z.string(),
+    error: z.string().nullable(),
+    error_code: z
+      .string()
+      .nullable()
+      .meta({ description: "One of the codes of errors, beside the message in `error`." }),
+    status: StatusSchema,
+    source: z.enum(["api", "web"]),
+    data_removed: z.boolean(),
+    created_at: z.iso.datetime(),
+    started_at: z.iso.datetime().nullable(),
+    completed_at: z.iso.datetime().nullable(),
+    deadline: z.iso.datetime().meta({ description: "When it ends at the latest." }),
+    start_deadline: z.iso.datetime().meta({ description: "When it must have started; else it ends as `aborted`." }),
+    priority: PrioritySchema,
+    attempt: z.number().int().meta({ description: "How often it was started." }),
+    metrics: z
+      .record(z.string(), JsonSchema)
+      .meta({ description: "`predict_time` and `total_time` in seconds, and the model's own." }),
+    queue: z
+      .object({
+        position: z.number().int().nullable().meta({ description: "How many are ahead; null while nobody can say." }),
+        eta_ms: z.number().nullable().meta({ description: "In how many milliseconds it should start." }),
+        etaMs: z.number().nullable().meta({ description: "The same." }),
+      })
+      .optional()
+      .meta({ description: "Its place, until it is finished." }),
+    webhook: z.string().optional(),
+    replay_of: z.string().optional(),
+    urls: z.object({
+      get: z.string(),
+      cancel: z.string(),
+      stream: z.string().optional().meta({ description: "A signed link to its events." }),
+      web: z.string().optional(),
+    }),
+  })
+  .meta({ id: "Prediction" });
+export type PredictionView = z.output<typeof PredictionViewSchema>;
 
 /** What a link to a stream is signed over. */
 export function streamResource(id: string): string {

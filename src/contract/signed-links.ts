@@ -23,7 +23,7 @@ export async function verifyLink(
   secret: string,
   purpose: LinkPurpose,
   resource: string,
-  query: { expires: string | undefined; signature: string | undefined },
+  query: { expires?: string | undefined; signature?: string | undefined },
   now: number,
 ): Promise<boolean> {
   const expires = query.expires !== undefined && /^\d{1,12}$/.test(query.expires) ? Number(query.expires) : 0;

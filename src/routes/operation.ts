@@ -52,7 +52,7 @@ export type Operation<
   summary: string;
   description?: string;
   access: Access;
-  /** Parameters by name; headers as they are written. What can't be parsed answers 400, of the path 404. */
+  /** Parameters by name; headers as they are written. What can't be parsed answers 400. */
   path?: Path;
   query?: Query;
   header?: Header;
@@ -88,7 +88,7 @@ export function operation<
   const handler: Handler<App> = async (c) => {
     await admit(c, access);
     const input = {
-      path: path === undefined ? {} : parseWith(path, c.req.param(), "", "not_found"),
+      path: path === undefined ? {} : parseWith(path, c.req.param(), "", "invalid_request"),
       query:
         query === undefined
           ? {}

@@ -1,10 +1,13 @@
 /** `/v1/outputs`: files that models made, behind signed links. */
 import { Hono } from "hono";
+import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { verifyLink } from "../contract/signed-links.ts";
 import { outputBlobPrefix } from "../storage/blobs.ts";
 import type { App } from "./app.ts";
-import { serveBlob } from "./serve-blob.ts";
+import { operation } from "./operation.ts";
+import { LinkQuerySchema } from "./parameters.ts";
+import { blobAnswer, serveBlob } from "./serve-blob.ts";
 
 const PATH = "/v1/outputs";
 
@@ -15,15 +18,29 @@ export function outputPath(id: string, token: string, name: string): string {
 
 export function outputRoutes(): Hono<App> {
   const routes = new Hono<App>();
-  routes.get("/:id/:token/:name", async (c) => {
-    const { id, token, name } = c.req.param();
-    const link = { expires: c.req.query("expires"), signature: c.req.query("signature") };
-    if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "blob", outputPath(id, token, name), link, Date.now()))) {
-      throw new EdgeplaneError("forbidden", "The link is not valid, or it has expired.");
-    }
-    const object = await c.env.BLOBS.get(`${outputBlobPrefix(id, token)}${name}`);
-    if (object === null) throw new EdgeplaneError("not_found", "The file is gone.");
-    return serveBlob(object, name);
-  });
+  routes.get(
+    "/:id/:token/:name",
+    operation(
+      {
+        id: "getOutput",
+        tag: "Files",
+        summary: "Download a file that a model made",
+        description: "By the link that the prediction's output names. Always an attachment, never a page.",
+        access: "link",
+        path: z.object({ id: z.string(), token: z.string(), name: z.string() }),
+        query: LinkQuerySchema,
+        answers: { 200: blobAnswer },
+        errors: ["not_found"],
+      },
+      async (c, { path: { id, token, name }, query }) => {
+        if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "blob", outputPath(id, token, name), query, Date.now()))) {
+          throw new EdgeplaneError("forbidden", "The link is not valid, or it has expired.");
+        }
+        const object = await c.env.BLOBS.get(`${outputBlobPrefix(id, token)}${name}`);
+        if (object === null) throw new EdgeplaneError("not_found", "The file is gone.");
+        return serveBlob(object, name);
+      },
+    ),
+  );
   return routes;
 }

@@ -1,6 +1,13 @@
 /**
  * Answers a stored file. It is a stranger's (a model's output, a client's upload): an attachment, in a sandbox, never sniffed.
  */
+import type { ZodOpenApiResponseObject } from "zod-openapi";
+
+/** How the answer is described: bytes, of the type that the file was stored with. */
+export const blobAnswer: ZodOpenApiResponseObject = {
+  description: "The file, of the type that it was stored with.",
+  content: { "*/*": { schema: { type: "string", format: "binary" } } },
+};
 
 /** The answer with the object's content; `name` is what a browser would save it as. */
 export function serveBlob(object: R2ObjectBody, name: string): Response {

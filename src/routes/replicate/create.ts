@@ -9,14 +9,11 @@ import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
 import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
-import { parseWith, readJson } from "../body.ts";
 import { acceptSubmission } from "./accept.ts";
-import { CreateBodySchema } from "./create-body.ts";
-import type { CreateBody } from "./create-body.ts";
+import type { CreateBody, CreateHeader } from "./create-body.ts";
 import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
-import { parsePrefer } from "./prefer.ts";
 import { openEventStream } from "./stream.ts";
 import { clientKey, toSubmission } from "./submission.ts";
 import { showWhole } from "./view.ts";
@@ -24,22 +21,23 @@ import { showWhole } from "./view.ts";
 const DEFAULT_COST = 1;
 
 /** `ownId` is the id of a `PUT`; `reference` the model that the path names. */
-export type CreateOptions = { reference?: Reference; ownId?: string };
+export type CreateOptions = { body: CreateBody; header: CreateHeader; reference?: Reference; ownId?: string };
 
 /**
- * Creates the prediction that the request's body asks for and answers it: 201 with the prediction, 202 when the
+ * Creates the prediction that `body` and `header` ask for and answers it: 201 with the prediction, 202 when the
  * client chose or ran out of waiting, an event stream when it accepts nothing else. Throws `EdgeplaneError`.
  */
 export async function createPrediction(c: AppContext, shard: ShardPort, options: CreateOptions): Promise<Response> {
-  const prefer = parsePrefer(c.req.header("prefer"));
-  const body = parseWith(CreateBodySchema, await readJson(c.req.raw));
+  const { body, header } = options;
+  const prefer = header.Prefer;
   const reference = options.reference ?? referenceOf(body);
   const version = await findTarget(c.env.DB, reference);
   checkInput(version, body.input);
   const call = await screen(c, callOf(c, body, version));
   const streams = acceptsOnlyEvents(c.req.header("accept"));
-  const key = clientKey(c, options.ownId);
-  const submission = await toSubmission(c, { body, version, call, key, reference, streams });
+  const key = clientKey(options.ownId, header["Idempotency-Key"]);
+  const cancelAfterMs = header["Cancel-After"] ?? null;
+  const submission = await toSubmission(c, { body, version, call, key, cancelAfterMs, reference, streams });
   const waitMs = streams ? 0 : prefer.waitMs;
   const show = (prediction: PredictionSnapshot) => shown(c, answered(prediction, waitMs), call.input);
 
@@ -48,7 +46,7 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
     return holdUntilFinished(c, shard, prediction, waitMs, show);
   }
   const answer = await acceptSubmission(c, shard, submission, waitMs);
-  if (streams) return openEventStream(c, shard, answer.prediction.id, "cog");
+  if (streams) return openEventStream(c, shard, answer.prediction.id, "cog", header["Last-Event-ID"]);
   const view = await show(answer.prediction);
   const waiting = !isTerminal(answer.prediction.status) && (prefer.async || waitMs > 0);
   return c.json(view, waiting ? 202 : answer.created || options.ownId === undefined ? 201 : 200, {

@@ -1,16 +1,20 @@
 /** `/v1/files`: upload, list, read, delete, download. https://replicate.com/docs/reference/http#files.create */
 import { Hono } from "hono";
+import * as z from "zod";
+import type { ZodOpenApiRequestBodyObject } from "zod-openapi";
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { JsonSchema } from "../../contract/prediction.ts";
 import type { Json } from "../../contract/prediction.ts";
 import { signLink, verifyLink } from "../../contract/signed-links.ts";
 import { createFile, deleteFile, findFile, listFiles, readFile, sweepFiles } from "../../registry/files.ts";
 import type { NewFile, StoredFile } from "../../registry/files.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { App, AppContext } from "../app.ts";
-import { requireScope } from "../authenticate.ts";
-import { serveBlob } from "../serve-blob.ts";
-import { decodeCursor, forward, nextCursor } from "./cursor.ts";
-import { pageOf } from "./page.ts";
+import { empty, json, operation } from "../operation.ts";
+import { ForwardCursorSchema, LinkQuerySchema } from "../parameters.ts";
+import { blobAnswer, serveBlob } from "../serve-blob.ts";
+import { nextCursor } from "./cursor.ts";
+import { pageOf, pageSchema } from "./page.ts";
 
 /** What a form is read into memory at most. */
 const MAX_UPLOAD_BYTES = 32 * 1024 * 1024;
@@ -19,55 +23,152 @@ const PAGE_SIZE = 100;
 /** What surrounds the content in a form. */
 const FORM_OVERHEAD_BYTES = 128 * 1024;
 
+const FileSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    content_type: z.string(),
+    size: z.number().int().meta({ description: "Bytes." }),
+    etag: z.string(),
+    checksums: z.object({ sha256: z.string() }),
+    metadata: JsonSchema.meta({ override: { type: "object" } }),
+    created_at: z.iso.datetime(),
+    expires_at: z.iso.datetime(),
+    urls: z.object({ get: z.string().meta({ description: "A signed link to the content." }) }),
+  })
+  .meta({ id: "File" });
+
+const FilePathSchema = z.object({ id: z.string().meta({ description: "The file's id." }) });
+
+const fileLinks = {
+  getFile: { operationId: "getFile", parameters: { id: "$response.body#/id" } },
+  deleteFile: { operationId: "deleteFile", parameters: { id: "$response.body#/id" } },
+};
+
+const uploadForm: ZodOpenApiRequestBodyObject = {
+  required: true,
+  content: {
+    "multipart/form-data": {
+      schema: z.object({
+        content: z.file().meta({ description: "The file, with its name and type." }),
+        metadata: z.string().optional().meta({ description: "A JSON object, kept with the file." }),
+      }),
+    },
+  },
+};
+
 export function fileRoutes(): Hono<App> {
   const routes = new Hono<App>();
-  const read = requireScope("predictions:read");
-  const write = requireScope("predictions:write");
 
-  routes.post("/", write, async (c) => {
-    const stored = await createFile(c.env, c.get("principal").accountId, await readUpload(c.req.raw));
-    const sweep = sweepFiles(c.env).catch((thrown: unknown) =>
-      log.warn("file_sweep_failed", { reason: reasonOf(thrown) }),
-    );
-    c.executionCtx.waitUntil(sweep);
-    return c.json(await showFile(c, stored), 201);
-  });
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createFile",
+        tag: "Files",
+        summary: "Upload a file",
+        description: "It ends after 24 hours.",
+        access: "predictions:write",
+        rawBody: uploadForm,
+        answers: { 201: json(FileSchema, "The file.", { links: fileLinks }) },
+        errors: ["invalid_request", "invalid_input", "payload_too_large"],
+      },
+      async (c) => {
+        const stored = await createFile(c.env, c.get("principal").accountId, await readUpload(c.req.raw));
+        const sweep = sweepFiles(c.env).catch((thrown: unknown) =>
+          log.warn("file_sweep_failed", { reason: reasonOf(thrown) }),
+        );
+        c.executionCtx.waitUntil(sweep);
+        return c.json(await showFile(c, stored), 201);
+      },
+    ),
+  );
 
-  routes.get("/", read, async (c) => {
-    const after = forward(decodeCursor(c.req.query("cursor")));
-    const found = await listFiles(c.env.DB, c.get("principal").accountId, { after, limit: PAGE_SIZE + 1 });
-    const results = await Promise.all(found.slice(0, PAGE_SIZE).map((file) => showFile(c, file)));
-    return c.json(
-      pageOf(
-        c.req.url,
-        results,
-        nextCursor(found, PAGE_SIZE, (file) => file),
-        null,
-      ),
-    );
-  });
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listFiles",
+        tag: "Files",
+        summary: "List the account's files, newest first",
+        access: "predictions:read",
+        query: z.object({ cursor: ForwardCursorSchema }),
+        answers: { 200: json(pageSchema(FileSchema), "A page.") },
+      },
+      async (c, { query: { cursor } }) => {
+        const found = await listFiles(c.env.DB, c.get("principal").accountId, { after: cursor, limit: PAGE_SIZE + 1 });
+        const results = await Promise.all(found.slice(0, PAGE_SIZE).map((file) => showFile(c, file)));
+        const next = nextCursor(found, PAGE_SIZE, (file) => file);
+        return c.json(pageOf(c.req.url, results, next, null));
+      },
+    ),
+  );
 
-  routes.get("/:id", read, async (c) => {
-    const file = await findFile(c.env.DB, c.get("principal").accountId, c.req.param("id"));
-    if (file === null) throw notFound();
-    return c.json(await showFile(c, file));
-  });
+  routes.get(
+    "/:id",
+    operation(
+      {
+        id: "getFile",
+        tag: "Files",
+        summary: "Read what is known of a file",
+        access: "predictions:read",
+        path: FilePathSchema,
+        answers: { 200: json(FileSchema, "The file.", { links: fileLinks }) },
+        errors: ["not_found"],
+      },
+      async (c, { path }) => {
+        const file = await findFile(c.env.DB, c.get("principal").accountId, path.id);
+        if (file === null) throw notFound();
+        return c.json(await showFile(c, file));
+      },
+    ),
+  );
 
-  routes.delete("/:id", write, async (c) => {
-    if (await deleteFile(c.env, c.get("principal").accountId, c.req.param("id"))) return c.body(null, 204);
-    throw notFound();
-  });
+  routes.delete(
+    "/:id",
+    operation(
+      {
+        id: "deleteFile",
+        tag: "Files",
+        summary: "Delete a file",
+        access: "predictions:write",
+        path: FilePathSchema,
+        answers: { 204: empty("It is gone.") },
+        errors: ["not_found"],
+      },
+      async (c, { path }) => {
+        if (await deleteFile(c.env, c.get("principal").accountId, path.id)) return c.body(null, 204);
+        throw notFound();
+      },
+    ),
+  );
 
-  routes.get("/:id/download", async (c) => {
-    const id = c.req.param("id");
-    const link = { expires: c.req.query("expires"), signature: c.req.query("signature") };
-    if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "file", id, link, Date.now()))) {
-      throw new EdgeplaneError("forbidden", "The link is not valid, or it has expired.");
-    }
-    const object = await readFile(c.env, id);
-    if (object === null) throw notFound();
-    return serveBlob(object, c.req.query("name") ?? id);
-  });
+  routes.get(
+    "/:id/download",
+    operation(
+      {
+        id: "downloadFile",
+        tag: "Files",
+        summary: "Download a file",
+        description: "By the link in `urls.get`. Always an attachment, never a page.",
+        access: "link",
+        path: FilePathSchema,
+        query: LinkQuerySchema.extend({
+          name: z.string().optional().meta({ description: "What a browser shall save it as." }),
+        }),
+        answers: { 200: blobAnswer },
+        errors: ["not_found"],
+      },
+      async (c, { path: { id }, query }) => {
+        if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "file", id, query, Date.now()))) {
+          throw new EdgeplaneError("forbidden", "The link is not valid, or it has expired.");
+        }
+        const object = await readFile(c.env, id);
+        if (object === null) throw notFound();
+        return serveBlob(object, query.name ?? id);
+      },
+    ),
+  );
 
   return routes;
 }
@@ -115,7 +216,7 @@ function readMetadata(text: string | null): Json {
   });
 }
 
-async function showFile(c: AppContext, file: StoredFile) {
+async function showFile(c: AppContext, file: StoredFile): Promise<z.output<typeof FileSchema>> {
   const query = await signLink(c.env.EDGEPLANE_SECRET, "file", file.id, file.expiresAt);
   const { origin } = new URL(c.req.url);
   return {

@@ -1,71 +1,154 @@
 /** `/v1/models`: what can be run here. Models come from the pools that offer them. */
 import { Hono } from "hono";
+import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { findModel, findVersion, listModels, listVersions } from "../../registry/models.ts";
-import type { Model, Version } from "../../registry/models.ts";
+import type { Model } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
-import { requireScope } from "../authenticate.ts";
 import { readText } from "../body.ts";
+import { json, operation } from "../operation.ts";
+import { ForwardCursorSchema, ModelPathSchema, VersionPathSchema } from "../parameters.ts";
+import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
-import { decodeCursor, forward, nextCursor } from "./cursor.ts";
-import { pageOf } from "./page.ts";
+import { nextCursor } from "./cursor.ts";
+import type { Cursor } from "./cursor.ts";
+import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
+import { pageOf, pageSchema } from "./page.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
-/** The Cog whose schemas ours are like; Replicate's Python client demands one. */
-const COG_VERSION = "0.17.0";
-/** Stands for the schema of a version that never loaded: clients demand a document. */
-const UNKNOWN_SCHEMA = {
-  openapi: "3.0.2",
-  info: { title: "Cog", version: "0.1.0" },
-  paths: {},
-  components: { schemas: { Input: { title: "Input", type: "object" }, Output: { title: "Output" } } },
-};
+const ListQuerySchema = z.object({
+  cursor: ForwardCursorSchema,
+  query: z.string().default("").meta({ description: "Only models whose owner, name or description has this in it." }),
+});
+
+const listModelsOperation = {
+  tag: "Models",
+  access: "models:read",
+  query: ListQuerySchema,
+  answers: { 200: json(pageSchema(ModelSchema), "A page.") },
+} as const;
 
 export function modelRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
-  const read = requireScope("models:read");
 
-  routes.get("/", read, (c) => answerModels(c, c.req.query("query") ?? ""));
+  routes.get(
+    "/",
+    operation(
+      {
+        ...listModelsOperation,
+        id: "listModels",
+        summary: "List or search the models, newest first",
+        description: "`QUERY /v1/models` with the text as its body is the same search, as Replicate has it.",
+      },
+      (c, { query }) => answerModels(c, query.query, query.cursor),
+    ),
+  );
 
-  routes.on("QUERY", "/", read, async (c) => answerModels(c, queryOf(await readText(c.req.raw, MAX_QUERY_BYTES))));
+  routes.on(
+    "QUERY",
+    "/",
+    operation(
+      { ...listModelsOperation, id: "searchModels", summary: "Search the models", errors: ["payload_too_large"] },
+      async (c, { query }) => answerModels(c, queryOf(await readText(c.req.raw, MAX_QUERY_BYTES)), query.cursor),
+    ),
+  );
 
-  routes.get("/:owner/:name", read, async (c) => c.json(showModel(await modelOf(c), new URL(c.req.url).origin)));
+  routes.get(
+    "/:owner/:name",
+    operation(
+      {
+        id: "getModel",
+        tag: "Models",
+        summary: "Read a model, with its latest version",
+        access: "models:read",
+        path: ModelPathSchema,
+        answers: { 200: json(ModelSchema, "The model.") },
+        errors: ["model_not_found"],
+      },
+      async (c, { path }) => c.json(showModel(await modelOf(c, path), new URL(c.req.url).origin)),
+    ),
+  );
 
-  routes.get("/:owner/:name/versions", read, async (c) => {
-    const model = await modelOf(c);
-    const after = forward(decodeCursor(c.req.query("cursor")));
-    const found = await listVersions(c.env.DB, model, { after, limit: PAGE_SIZE + 1 });
-    const page = found.slice(0, PAGE_SIZE);
-    const next = nextCursor(found, PAGE_SIZE, (version) => ({
-      createdAt: version.createdAt,
-      id: version.manifest.version,
-    }));
-    return c.json(pageOf(c.req.url, page.map(showVersion), next, null));
-  });
+  routes.get(
+    "/:owner/:name/versions",
+    operation(
+      {
+        id: "listVersions",
+        tag: "Models",
+        summary: "List a model's versions, newest first",
+        access: "models:read",
+        path: ModelPathSchema,
+        query: z.object({ cursor: ForwardCursorSchema }),
+        answers: { 200: json(pageSchema(VersionSchema), "A page.") },
+        errors: ["model_not_found"],
+      },
+      async (c, { path, query: { cursor } }) => {
+        const model = await modelOf(c, path);
+        const found = await listVersions(c.env.DB, model, { after: cursor, limit: PAGE_SIZE + 1 });
+        const page = found.slice(0, PAGE_SIZE);
+        const next = nextCursor(found, PAGE_SIZE, (version) => ({
+          createdAt: version.createdAt,
+          id: version.manifest.version,
+        }));
+        return c.json(pageOf(c.req.url, page.map(showVersion), next, null));
+      },
+    ),
+  );
 
-  routes.get("/:owner/:name/versions/:version", read, async (c) => {
-    const { owner, name } = await modelOf(c);
-    const version = await findVersion(c.env.DB, { owner, name }, c.req.param("version"));
-    if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-    return c.json(showVersion(version));
-  });
+  routes.get(
+    "/:owner/:name/versions/:version",
+    operation(
+      {
+        id: "getVersion",
+        tag: "Models",
+        summary: "Read a version",
+        access: "models:read",
+        path: VersionPathSchema,
+        answers: { 200: json(VersionSchema, "The version.") },
+        errors: ["model_not_found", "not_found"],
+      },
+      async (c, { path }) => {
+        const { owner, name } = await modelOf(c, path);
+        const version = await findVersion(c.env.DB, { owner, name }, path.version);
+        if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
+        return c.json(showVersion(version));
+      },
+    ),
+  );
 
-  const write = requireScope("predictions:write");
-  routes.post("/:owner/:name/predictions", write, (c) => {
-    const model = { owner: c.req.param("owner"), name: c.req.param("name") };
-    return createPrediction(c, shard, { reference: { model, version: null } });
-  });
-  routes.post("/:owner/:name/versions/:version/predictions", write, (c) => {
-    const model = { owner: c.req.param("owner"), name: c.req.param("name") };
-    return createPrediction(c, shard, { reference: { model, version: c.req.param("version") } });
-  });
+  routes.post(
+    "/:owner/:name/predictions",
+    operation(
+      {
+        ...createOperation,
+        id: "createModelPrediction",
+        summary: "Run a model's latest version",
+        path: ModelPathSchema,
+      },
+      (c, { path, body, header }) =>
+        createPrediction(c, shard, { body, header, reference: { model: path, version: null } }),
+    ),
+  );
+
+  routes.post(
+    "/:owner/:name/versions/:version/predictions",
+    operation(
+      {
+        ...createOperation,
+        id: "createVersionPrediction",
+        summary: "Run one version of a model",
+        path: VersionPathSchema,
+      },
+      (c, { path: { version, ...model }, body, header }) =>
+        createPrediction(c, shard, { body, header, reference: { model, version } }),
+    ),
+  );
 
   return routes;
 }
 
-async function answerModels(c: AppContext, query: string): Promise<Response> {
-  const after = forward(decodeCursor(c.req.query("cursor")));
+async function answerModels(c: AppContext, query: string, after: Cursor | null): Promise<Response> {
   const found = await listModels(c.env.DB, { after, limit: PAGE_SIZE + 1, query });
   const page = found.slice(0, PAGE_SIZE);
   const next = nextCursor(found, PAGE_SIZE, (model) => ({
@@ -83,44 +166,10 @@ async function answerModels(c: AppContext, query: string): Promise<Response> {
   );
 }
 
-async function modelOf(c: AppContext): Promise<Model> {
-  const model = await findModel(c.env.DB, c.req.param("owner") ?? "", c.req.param("name") ?? "");
+async function modelOf(c: AppContext, { owner, name }: z.output<typeof ModelPathSchema>): Promise<Model> {
+  const model = await findModel(c.env.DB, owner, name);
   if (model === null) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
   return model;
-}
-
-function showModel(model: Model, origin: string) {
-  return {
-    url: `${origin}/v1/models/${model.owner}/${model.name}`,
-    owner: model.owner,
-    name: model.name,
-    description: model.description,
-    visibility: "public",
-    is_official: false,
-    github_url: null,
-    paper_url: null,
-    license_url: null,
-    cover_image_url: null,
-    run_count: 0,
-    default_example: null,
-    created_at: new Date(model.createdAt).toISOString(),
-    latest_version: model.latest === null ? null : showVersion(model.latest),
-  };
-}
-
-function showVersion({ manifest, createdAt }: Version) {
-  return {
-    id: manifest.version,
-    created_at: new Date(createdAt).toISOString(),
-    cog_version: COG_VERSION,
-    openapi_schema: manifest.schema ?? UNKNOWN_SCHEMA,
-    schema_known: manifest.schema !== null,
-    lane: manifest.lane,
-    max_batch_size: manifest.maxBatchSize,
-    start_timeout_s: manifest.startTimeoutMs / 1000,
-    timeout_s: manifest.totalTimeoutMs / 1000,
-    streams: manifest.streams,
-  };
 }
 
 /** The client sends the text as it is, or (npm `replicate`) as a JSON string. */

@@ -1,19 +1,21 @@
 /** `/v1/predictions`: create, read, list, cancel, stream. https://replicate.com/docs/reference/http */
 import { Hono } from "hono";
+import * as z from "zod";
 import { isPredictionId } from "../../contract/ids.ts";
-import { EdgeplaneError } from "../../contract/errors.ts";
 import type { PredictionView } from "../../contract/present.ts";
-import { presentPrediction, streamResource } from "../../contract/present.ts";
+import { presentPrediction, PredictionViewSchema, streamResource } from "../../contract/present.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
-import { authenticate, requireScope } from "../authenticate.ts";
+import { authenticate } from "../authenticate.ts";
+import { json, operation } from "../operation.ts";
+import { CursorSchema, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameters.ts";
+import { createOperation, EventStreamSchema, predictionLinks } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
-import { decodeCursor } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
 import { findOwn, noSuchPrediction, OWN_ID } from "./find-own.ts";
-import { pageOf } from "./page.ts";
+import { pageOf, pageSchema } from "./page.ts";
 import type { Page } from "./page.ts";
-import { openEventStream } from "./stream.ts";
+import { LastEventIdSchema, openEventStream } from "./stream.ts";
 import { showWhole } from "./view.ts";
 import { deliveryRoutes } from "./webhooks.ts";
 
@@ -21,60 +23,154 @@ import { deliveryRoutes } from "./webhooks.ts";
 const HOLD_MS = 1000;
 const MAX_PAGE_SIZE = 100;
 
+export const PredictionPathSchema = z.object({
+  id: z.string().meta({ description: "The prediction's id, or the one that it was given with `PUT`." }),
+});
+
+const OwnIdPathSchema = z.object({
+  id: z
+    .string()
+    .regex(OWN_ID, "takes 1 to 128 letters, digits, `.`, `_`, `~` and `-`")
+    .meta({ description: "An id of your own: the same id with the same payload is the same prediction." }),
+});
+
+const ListQuerySchema = z.object({
+  cursor: CursorSchema,
+  limit: wholeNumber(1, MAX_PAGE_SIZE).optional().meta({ description: "How many at most; 100." }),
+  created_after: TimeSchema.optional(),
+  created_before: TimeSchema.optional(),
+});
+
 export function predictionRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
 
-  routes.post("/", requireScope("predictions:write"), (c) => createPrediction(c, shard, {}));
+  routes.post(
+    "/",
+    operation({ ...createOperation, id: "createPrediction", summary: "Run a model" }, (c, { body, header }) =>
+      createPrediction(c, shard, { body, header }),
+    ),
+  );
 
-  routes.put("/:id", requireScope("predictions:write"), (c) => {
-    const ownId = c.req.param("id");
-    if (OWN_ID.test(ownId)) return createPrediction(c, shard, { ownId });
-    throw new EdgeplaneError("invalid_request", "An id takes 1 to 128 letters, digits, `.`, `_`, `~` and `-`.");
-  });
+  routes.put(
+    "/:id",
+    operation(
+      {
+        ...createOperation,
+        id: "putPrediction",
+        summary: "Run a model, under an id of your own",
+        path: OwnIdPathSchema,
+      },
+      (c, { path, body, header }) => createPrediction(c, shard, { body, header, ownId: path.id }),
+    ),
+  );
 
-  routes.get("/", requireScope("predictions:read"), async (c) => {
-    return c.json(await listPage(c, shard));
-  });
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listPredictions",
+        tag: "Predictions",
+        summary: "List the account's predictions, newest first",
+        description: "Inputs above 16 KiB and outputs that are stored apart are null here.",
+        access: "predictions:read",
+        query: ListQuerySchema,
+        answers: { 200: json(pageSchema(PredictionViewSchema), "A page.") },
+      },
+      async (c, { query }) => c.json(await listPage(c, shard, query)),
+    ),
+  );
 
-  routes.get("/:id", requireScope("predictions:read"), async (c) => {
-    const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
-    const { accountId } = c.get("principal");
-    const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
-    return c.json(await showWhole(c.env, prediction));
-  });
+  routes.get(
+    "/:id",
+    operation(
+      {
+        id: "getPrediction",
+        tag: "Predictions",
+        summary: "Read a prediction",
+        description:
+          "While it is unfinished, the answer is held for up to a second and comes at once when something changes.",
+        access: "predictions:read",
+        path: PredictionPathSchema,
+        answers: { 200: json(PredictionViewSchema, "The prediction.", { links: predictionLinks }) },
+        errors: ["not_found"],
+      },
+      async (c) => {
+        const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
+        const { accountId } = c.get("principal");
+        const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
+        return c.json(await showWhole(c.env, prediction));
+      },
+    ),
+  );
 
-  routes.post("/:id/cancel", requireScope("predictions:write"), async (c) => {
-    const { accountId } = c.get("principal");
-    const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
-    return c.json(await showWhole(c.env, prediction));
-  });
+  routes.post(
+    "/:id/cancel",
+    operation(
+      {
+        id: "cancelPrediction",
+        tag: "Predictions",
+        summary: "Cancel a prediction",
+        description: "One that has ended stays as it is.",
+        access: "predictions:write",
+        path: PredictionPathSchema,
+        answers: { 200: json(PredictionViewSchema, "The prediction.", { links: predictionLinks }) },
+        errors: ["not_found"],
+      },
+      async (c) => {
+        const { accountId } = c.get("principal");
+        const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
+        return c.json(await showWhole(c.env, prediction));
+      },
+    ),
+  );
 
   routes.route("/:id/webhooks", deliveryRoutes(shard));
 
-  routes.get("/:id/stream", async (c) => {
-    const id = c.req.param("id");
-    if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw noSuchPrediction();
-    const link = { expires: c.req.query("expires"), signature: c.req.query("signature") };
-    const signed =
-      link.signature !== undefined &&
-      (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), link, Date.now()));
-    if (!signed) await authenticate(c, "predictions:read");
-    return openEventStream(c, shard, id, "replicate", signed);
-  });
+  routes.get(
+    "/:id/stream",
+    operation(
+      {
+        id: "streamPrediction",
+        tag: "Predictions",
+        summary: "Stream a prediction's events",
+        description: "`output`, `logs`, `error`, and `done` at the end.",
+        access: "link_or_key",
+        path: z.object({ id: z.string().meta({ description: "The prediction's id." }) }),
+        query: LinkQuerySchema,
+        header: z.object({ "Last-Event-ID": LastEventIdSchema }),
+        answers: {
+          200: { description: "The events.", content: { "text/event-stream": { schema: EventStreamSchema } } },
+        },
+        errors: ["not_found"],
+      },
+      async (c, { path: { id }, query, header }) => {
+        if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw noSuchPrediction();
+        const signed =
+          query.signature !== undefined &&
+          (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), query, Date.now()));
+        if (!signed) await authenticate(c, "predictions:read");
+        return openEventStream(c, shard, id, "replicate", header["Last-Event-ID"], signed);
+      },
+    ),
+  );
 
   return routes;
 }
 
 /** The page that the query asks for: behind a `cursor`, within `created_after` and `created_before`. */
-async function listPage(c: AppContext, shard: ShardPort): Promise<Page<PredictionView>> {
-  const cursor = decodeCursor(c.req.query("cursor"));
+async function listPage(
+  c: AppContext,
+  shard: ShardPort,
+  query: z.output<typeof ListQuerySchema>,
+): Promise<Page<PredictionView>> {
+  const { cursor } = query;
   const direction = cursor?.direction === "previous" ? "newer" : "older";
   const { entries, predictions, more } = await shard.listPredictions(c.env, c.get("principal").accountId, {
     direction,
     from: cursor === null ? null : { id: cursor.id, createdAt: cursor.createdAt },
-    limit: limitOf(c),
-    createdAfter: timeOf(c, "created_after"),
-    createdBefore: timeOf(c, "created_before"),
+    limit: query.limit ?? MAX_PAGE_SIZE,
+    createdAfter: query.created_after ?? null,
+    createdBefore: query.created_before ?? null,
   });
   const results = await Promise.all(predictions.map((one) => presentPrediction(one, c.env.EDGEPLANE_SECRET)));
   const [first, last] = [entries[0], entries.at(-1)];
@@ -85,22 +181,4 @@ async function listPage(c: AppContext, shard: ShardPort): Promise<Page<Predictio
     ? { direction: "previous", createdAt: first.createdAt, id: first.id }
     : null;
   return pageOf(c.req.url, results, next, previous);
-}
-
-/** How many entries a page shall have: 100, unless the query's `limit` says less. */
-function limitOf(c: AppContext): number {
-  const text = c.req.query("limit");
-  if (text === undefined) return MAX_PAGE_SIZE;
-  const limit = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= MAX_PAGE_SIZE) return limit;
-  throw new EdgeplaneError("invalid_request", `\`limit\` takes a number from 1 to ${MAX_PAGE_SIZE}.`);
-}
-
-/** A time of the query, ISO 8601, in milliseconds since the epoch; null when it is absent. */
-function timeOf(c: AppContext, name: string): number | null {
-  const text = c.req.query(name);
-  if (text === undefined) return null;
-  const at = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (!Number.isNaN(at)) return at;
-  throw new EdgeplaneError("invalid_request", `\`${name}\` takes a time such as 2026-01-31T12:00:00Z.`);
 }

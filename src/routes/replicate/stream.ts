@@ -32,17 +32,17 @@ const headers = {
 };
 
 /**
- * Answers a prediction's events in the form of `dialect`, from behind the request's `Last-Event-ID`. Throws `not_found`, or
- * `invalid_request` for an id that we didn't send. `bySignedLink`: the caller showed a link instead of a key.
+ * Answers a prediction's events in the form of `dialect`, from behind the one of `afterSeq`. Throws `not_found`. `bySignedLink`: the
+ * caller showed a link instead of a key.
  */
 export async function openEventStream(
   c: AppContext,
   shard: ShardPort,
   id: string,
   dialect: "replicate" | "cog",
+  afterSeq: number,
   bySignedLink = false,
 ): Promise<Response> {
-  const afterSeq = lastEventId(c.req.header("last-event-id"));
   const accountId = bySignedLink ? null : c.get("principal").accountId;
   const attach = (after: number) => shard.openStream(c.env, id, accountId, after);
   const first = await attach(0);
@@ -119,3 +119,13 @@ export function lastEventId(header: string | undefined): number {
   if (/^\d{1,15}$/.test(header)) return Number(header);
   throw new EdgeplaneError("invalid_request", "`Last-Event-ID` is not the id of one of this stream's events.");
 }
+
+/** The header, as the seq behind which the stream goes on. */
+export const LastEventIdSchema = z
+  .string()
+  .optional()
+  .transform(lastEventId)
+  .meta({
+    description: "The id of the last event that was read: the stream goes on behind it.",
+    override: { pattern: "^\\d{0,15}$" },
+  });

@@ -11,12 +11,9 @@ import { INLINE_INPUT_BYTES, inputBlobKey } from "../../storage/blobs.ts";
 import { childTraceparent } from "../../telemetry/trace.ts";
 import { checkTarget } from "../../webhooks/target.ts";
 import type { AppContext } from "../app.ts";
-import { parseWith } from "../body.ts";
-import { DurationSchema } from "./create-body.ts";
 import type { CreateBody } from "./create-body.ts";
 import type { Reference } from "./find-target.ts";
 
-const MAX_KEY_LENGTH = 255;
 const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs", "completed"];
 
 /** What the request, its headers and the phases decided. `key`: what the client names its prediction by. */
@@ -25,6 +22,7 @@ export type Accepting = {
   version: Version;
   call: PredictionCall;
   key: string | null;
+  cancelAfterMs: number | null;
   reference: Reference;
   /** The answer is a stream of events, so that chunks must come as they are made. */
   streams: boolean;
@@ -54,7 +52,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     payloadHash,
     startTimeoutMs: Math.min(call.startTimeoutMs, call.totalTimeoutMs),
     totalTimeoutMs: call.totalTimeoutMs,
-    cancelAfterMs: cancelAfterMs(c.req.header("cancel-after")),
+    cancelAfterMs: accepting.cancelAfterMs,
     webhook: webhookOf(c, body.webhook),
     webhookEvents: [...new Set(body.webhook_events_filter ?? allEvents)],
     stream: accepting.streams || (body.stream ?? mayStream(manifest)),
@@ -68,26 +66,15 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
   };
 }
 
-/**
- * What the client names its prediction by, in a namespace of its own; null when it leaves the id to us. Throws
- * `invalid_request` for an `Idempotency-Key` that is too long.
- */
-export function clientKey(c: AppContext, ownId: string | undefined): string | null {
+/** What the client names its prediction by, in a namespace of its own; null when it leaves the id to us. */
+export function clientKey(ownId: string | undefined, idempotencyKey: string | undefined): string | null {
   if (ownId !== undefined) return ownKey(ownId);
-  const key = c.req.header("idempotency-key");
-  if (key === undefined) return null;
-  if (key.length >= 1 && key.length <= MAX_KEY_LENGTH) return `key ${key}`;
-  throw new EdgeplaneError("invalid_request", `\`Idempotency-Key\` takes 1 to ${MAX_KEY_LENGTH} characters.`);
+  return idempotencyKey === undefined ? null : `key ${idempotencyKey}`;
 }
 
 /** The key that the id of a `PUT` stands for. */
 export function ownKey(ownId: string): string {
   return `put ${ownId}`;
-}
-
-function cancelAfterMs(header: string | undefined): number | null {
-  if (header === undefined) return null;
-  return parseWith(DurationSchema, header, "Cancel-After");
 }
 
 function webhookOf(c: AppContext, text: string | null | undefined): string | null {

@@ -1,0 +1,65 @@
+/** How every route that makes a prediction describes itself. */
+import * as z from "zod";
+import type { ZodOpenApiResponseObject } from "zod-openapi";
+import type { ErrorCode } from "../../contract/errors.ts";
+import { PredictionViewSchema } from "../../contract/present.ts";
+import { CreateBodySchema, CreateHeaderSchema } from "./create-body.ts";
+
+/** The events of a prediction, as text. */
+export const EventStreamSchema = z.string().meta({
+  description: "Server-sent events: each with `event`, `id` and `data`.",
+  examples: ["event: output\nid: 2\ndata: hello\n\nevent: done\nid: 3\ndata: {}\n\n"],
+});
+
+const CreatedHeaderSchema = z.object({
+  Location: z.string().optional().meta({ description: "Where the prediction is read." }),
+  "Idempotent-Replayed": z.literal("true").optional().meta({ description: "The prediction was there before." }),
+});
+
+/** What can be done with a prediction that an answer brought. */
+export const predictionLinks = {
+  getPrediction: { operationId: "getPrediction", parameters: { id: "$response.body#/id" } },
+  cancelPrediction: { operationId: "cancelPrediction", parameters: { id: "$response.body#/id" } },
+  streamPrediction: { operationId: "streamPrediction", parameters: { id: "$response.body#/id" } },
+  listWebhooks: { operationId: "listWebhooks", parameters: { id: "$response.body#/id" } },
+};
+
+const created = (description: string): ZodOpenApiResponseObject => ({
+  description,
+  content: { "application/json": { schema: PredictionViewSchema } },
+  headers: CreatedHeaderSchema,
+  links: predictionLinks,
+});
+
+const errors: ErrorCode[] = [
+  "model_not_found",
+  "version_not_found",
+  "idempotency_key_reused",
+  "rejected_by_policy",
+  "rate_limited",
+];
+
+/** What they share: headers, body, answers and refusals. */
+export const createOperation = {
+  tag: "Predictions",
+  access: "predictions:write",
+  header: CreateHeaderSchema,
+  body: {
+    schema: CreateBodySchema,
+    examples: { hello: { version: "local/hello-world", input: { text: "Ada" } } },
+  },
+  answers: {
+    200: {
+      description:
+        "The events of the prediction in Cog's form, for `Accept: text/event-stream`; or, to a `PUT`, the prediction that was there.",
+      content: {
+        "application/json": { schema: PredictionViewSchema },
+        "text/event-stream": { schema: EventStreamSchema },
+      },
+      headers: CreatedHeaderSchema,
+    },
+    201: created("The prediction was accepted, and is finished if that was waited for."),
+    202: created("The prediction was accepted; waiting for its end was over first, or not wanted."),
+  },
+  errors,
+} as const;
