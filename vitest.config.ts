@@ -67,6 +67,19 @@ export default defineConfig({
       })),
       {
         test: {
+          name: "e2e-kv",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: ["test/e2e/**/*.test.ts"],
+          // It has a stack of its own, without loopback.
+          exclude: ["test/e2e/public-only.test.ts", "**/node_modules/**"],
+          globalSetup: ["./test/e2e/kv-setup.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: "engine",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts,test}/**/*.engine.test.ts"],

@@ -11,6 +11,7 @@ import { StateDirError, takeStateDir } from "./state-dir.ts";
 import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
 
@@ -32,9 +33,11 @@ async function run(settings: Settings): Promise<void> {
   const devices = await findDevices();
   const metrics = createMetrics();
   const jobLog = await openJobLog(settings, lanesOf(found.models));
+  const wayHome = await openWayHome(settings);
   const pool = new Pool({
     settings,
     jobLog,
+    wayHome,
     state,
     models: found.models,
     devices,

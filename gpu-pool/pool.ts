@@ -9,6 +9,7 @@ import type { ClaimRef, Device, EdgeMessage, PoolMessage } from "../src/contract
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
+import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { EndedClaims } from "./delivery/ended-claims.ts";
@@ -38,13 +39,14 @@ import type { StateLines } from "./telemetry/state-lines.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import { createHttpClient } from "./transport/http-client.ts";
 import type { HttpClient } from "./transport/http-client.ts";
+import { Upkeep } from "./upkeep.ts";
+import type { WayHome } from "./way-home.ts";
 
 export const POOL_VERSION = "0.1.0";
 
 /** Intake waits so long for the first open channel; after that it polls without one. */
 const CHANNEL_WAIT_MS = 5000;
-const SWEEP_MS = 200;
-const HOUSEKEEPING_MS = 15_000;
+const FIRST_LEASE_MS = 15_000;
 /** A claim's grant may still be on its way when the edge asks whether it is held. */
 const PROBE_PATIENCE_MS = 1000;
 const FLUSH_MS = 5000;
@@ -52,6 +54,7 @@ const FLUSH_MS = 5000;
 export type PoolOptions = {
   settings: Settings;
   jobLog: JobLog;
+  wayHome: WayHome;
   state: StateDir;
   models: Model[];
   devices: Device[];
@@ -72,6 +75,7 @@ export class Pool {
   readonly #http: HttpClient;
   readonly #journal: Journal;
   readonly #spool: Spool;
+  readonly #carrier: EventCarrier;
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
   readonly #intakes: Intake[];
@@ -81,11 +85,12 @@ export class Pool {
   readonly #claims = new Map<string, ModelRunner | null>();
   readonly #endedClaims = new EndedClaims();
   readonly #suspects: Suspects;
+  readonly #upkeep: Upkeep;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
+  #wasWelcome = false;
   #intakeStarted = false;
   #draining = false;
-  #sweeping = false;
   #helloDue = false;
 
   constructor(options: PoolOptions) {
@@ -100,8 +105,15 @@ export class Pool {
     });
     this.#journal = openJournal(state.journalPath);
     this.#spool = createSpool(state.spoolDir);
-    this.#delivery = new Delivery({
+    this.#carrier = options.wayHome({
+      session: this.session,
       http: this.#http,
+      clock,
+      channel: () => this.#channel,
+      onCancel: (claims) => this.#cancel(claims),
+    });
+    this.#delivery = new Delivery({
+      carrier: this.#carrier,
       session: this.session,
       clock,
       spool: this.#spool,
@@ -126,6 +138,18 @@ export class Pool {
       onRoom: () => this.#roomChanged(),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
+    this.#upkeep = new Upkeep({
+      clock,
+      runners: this.runners,
+      idleStopMs: settings["idle-stop-ms"],
+      held: () => this.#held(),
+      leaseMs: () => this.#channel?.leaseMs ?? FIRST_LEASE_MS,
+      onBeat: () => {
+        // While the channel is down, an empty request holds the lease.
+        if (!this.channelOpen && this.#wasOpen && !this.#draining) this.#delivery.heartbeat();
+      },
+      onHousekeeping: () => this.#endedClaims.forgetOld(),
+    });
     this.#intakes = createIntakes({
       settings,
       jobLog: options.jobLog,
@@ -185,8 +209,7 @@ export class Pool {
       },
     });
     clock.after(CHANNEL_WAIT_MS, () => this.#startIntake());
-    this.#beat();
-    this.#keepHouse();
+    this.#upkeep.start();
   }
 
   /** Stops intake, hands back what waits, finishes what runs, delivers, and ends the processes. */
@@ -201,15 +224,14 @@ export class Pool {
     await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
     this.#suspects.release();
     for (const runner of this.runners) runner.releaseWaiting("drain");
-    const startedAtMs = clock.nowMs();
-    while (this.#held() > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"]) await this.#pause(20);
+    const endsAtMs = clock.nowMs() + settings["drain-timeout-ms"];
+    while (this.#held() > 0 && clock.nowMs() < endsAtMs) await this.#pause(20);
     for (const runner of this.runners) runner.releaseRunning("drain");
-    while (this.#reporter.uploading > 0 && clock.nowMs() - startedAtMs < settings["drain-timeout-ms"])
-      await this.#pause(20);
+    while (this.#reporter.uploading > 0 && clock.nowMs() < endsAtMs) await this.#pause(20);
     for (const runner of this.runners) runner.shutdown(2000);
     await this.#delivery.flush(FLUSH_MS);
-    const stopAtMs = clock.nowMs();
-    while (this.#alive() && clock.nowMs() - stopAtMs < 2500) await this.#pause(10);
+    const killAtMs = clock.nowMs() + 2500;
+    while (this.#alive() && clock.nowMs() < killAtMs) await this.#pause(10);
     this.kill();
     this.#channel?.close();
     this.#journal.close();
@@ -236,6 +258,7 @@ export class Pool {
       slots: this.runners.reduce((sum, { slots }) => sum + slots, 0),
       maxBatchSize: Math.max(1, ...this.runners.map(({ model }) => model.batching.maxBatchSize)),
       models: this.runners.map(({ model }) => model.manifest),
+      ...this.#carrier.hello,
     };
   }
 
@@ -251,6 +274,7 @@ export class Pool {
   #opened(): void {
     this.#wasOpen = true;
     this.#lines.channel(null);
+    this.#carrier.channelOpened();
     this.#delivery.retryNow();
     this.#startIntake();
     for (const intake of this.#intakes) intake.nudge();
@@ -258,6 +282,7 @@ export class Pool {
 
   #channelDown(why: string): void {
     this.#lines.channel(why);
+    this.#carrier.channelDown();
     for (const intake of this.#intakes) intake.nudge();
   }
 
@@ -268,7 +293,9 @@ export class Pool {
   }
 
   #message(message: EdgeMessage): void {
-    if (message.type === "work") {
+    if (message.type === "welcome") this.#welcomed(message);
+    else if (message.type === "settled") this.#carrier.settled(message);
+    else if (message.type === "work") {
       const lane = this.lanes.indexOf(message.lane);
       this.#intakes[lane]?.nudge();
     } else if (message.type === "cancel") this.#cancel(message.claims);
@@ -278,6 +305,13 @@ export class Pool {
           if (!this.#claims.has(claim.token)) this.#handBack(claim, UNKNOWN_SEQ, "lost");
       });
     }
+  }
+
+  #welcomed(welcome: Welcome): void {
+    const misfit = this.#carrier.misfit(welcome);
+    if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
+    else this.#wasWelcome = true;
+    if (misfit !== null) this.#lines.events(misfit.problem);
   }
 
   #grants(grants: Grant[]): void {
@@ -300,7 +334,7 @@ export class Pool {
         else runner.accept(prediction);
       }
     }
-    this.#sweepSoon();
+    this.#upkeep.sweepSoon();
   }
 
   /** Releases a claim that no model of this pool holds. */
@@ -358,36 +392,6 @@ export class Pool {
 
   #roomChanged(): void {
     for (const intake of this.#intakes) intake.roomChanged();
-  }
-
-  /** Deadlines are looked at a few times a second, and only while something is held. */
-  #sweepSoon(): void {
-    if (this.#sweeping || this.#held() === 0) return;
-    this.#sweeping = true;
-    this.#options.clock.after(SWEEP_MS, () => {
-      this.#sweeping = false;
-      const nowMs = this.#options.clock.nowMs();
-      for (const runner of this.runners) runner.sweep(nowMs);
-      this.#sweepSoon();
-    });
-  }
-
-  /** While the channel is down, an empty event request holds the lease. */
-  #beat(): void {
-    this.#options.clock.after((this.#channel?.leaseMs ?? 15_000) / 3, () => {
-      if (!this.channelOpen && this.#wasOpen && !this.#draining) this.#delivery.heartbeat();
-      this.#beat();
-    });
-  }
-
-  #keepHouse(): void {
-    const idleStopMs = this.#options.settings["idle-stop-ms"];
-    this.#options.clock.after(Math.min(HOUSEKEEPING_MS, Math.max(SWEEP_MS, idleStopMs || HOUSEKEEPING_MS)), () => {
-      this.#endedClaims.forgetOld();
-      const nowMs = this.#options.clock.nowMs();
-      if (idleStopMs > 0) for (const runner of this.runners) runner.stopIfIdle(nowMs, idleStopMs);
-      this.#keepHouse();
-    });
   }
 
   #pause(ms: number): Promise<void> {

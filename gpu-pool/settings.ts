@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
+import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -38,6 +39,16 @@ const flags = {
   "kafka-settings": {
     env: "EDGEPLANE_KAFKA_SETTINGS",
     help: "a JSON file {brokers, tls, sasl, topics}: read jobs from this Kafka cluster natively (default: not)",
+  },
+  delivery: {
+    env: "EDGEPLANE_DELIVERY",
+    help: "how events go home: http, or kv: parked in a Redis over REST, where the edge finds them (default http)",
+  },
+  "kv-url": { env: "EDGEPLANE_KV_URL", help: "for --delivery kv: that Redis, such as a bridge's /redis" },
+  "kv-token": { env: "EDGEPLANE_KV_TOKEN", help: "for --delivery kv: the token for it" },
+  "kv-prefix": {
+    env: "EDGEPLANE_KV_PREFIX",
+    help: "for --delivery kv: what the pool's keys begin with (default edgeplane:)",
   },
   warm: {
     env: "EDGEPLANE_WARM",
@@ -135,6 +146,13 @@ const SettingsSchema = z.object({
   "log-username": z.string().min(1).default("pool"),
   "log-password": z.string().min(1).optional(),
   "kafka-settings": z.string().optional(),
+  delivery: z.enum(["http", "kv"]).default("http"),
+  "kv-url": z
+    .url({ protocol: /^https?$/, error: "an http(s) address" })
+    .transform((text) => new URL(text))
+    .optional(),
+  "kv-token": z.string().min(1).optional(),
+  "kv-prefix": z.string().min(1).max(200).default(DEFAULT_KV_PREFIX),
   warm: Switch.default(false),
   "idle-after-ms": Ms.min(100).default(5000),
   "ahead-batches": z.coerce.number().int().min(1).max(64).default(2),

@@ -23,6 +23,12 @@ export type Env = {
   LOG_URL?: string;
   LOG_USERNAME?: string;
   LOG_PASSWORD?: string;
+  /** How events of pools come home: `http` (the default), or `kv`: parked in Redis only, `/pool/v1/events` is closed. */
+  DELIVERY?: string;
+  /** A Redis over the Upstash REST dialect, where pools may park their events; the token is a secret. Keys begin with `edgeplane:` unless KV_PREFIX says else. */
+  KV_REST_URL?: string;
+  KV_REST_TOKEN?: string;
+  KV_PREFIX?: string;
   /** `1` lets tests of a local stack make the embedded log fail on purpose; never deployed. */
   LOCAL_FAULTS?: string;
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */

@@ -1,5 +1,9 @@
 /** The Worker's entry: exports the Worker and the Durable Object classes; wires, no logic. */
+import type { EventsReply, EventsRequest } from "./contract/event.ts";
+import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
+import type { PoolIdentity } from "./fleet/types.ts";
 import { createApp } from "./routes/create-app.ts";
+import { receiveParked } from "./routes/pool/receive-events.ts";
 import {
   cancelPrediction,
   claimJobs,
@@ -26,7 +30,13 @@ const app = createApp({
 
 export default { fetch: app.fetch };
 
-export { PoolSession } from "./fleet/pool-session.ts";
+/** Knows how events are received, which the objects don't: screening is the pipeline's. */
+export class PoolSession extends PoolSessionObject {
+  protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
+    return receiveParked(this.env, { deliverEvents }, request, pool);
+  }
+}
+
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
 export { AccountIndex } from "./shard/account-index.ts";

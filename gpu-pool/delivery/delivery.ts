@@ -1,22 +1,20 @@
 /**
- * Delivery: one `POST /pool/v1/events` in flight; what happens meanwhile rides in the next. An idle pool's event
+ * Delivery: one request with events in flight; what happens meanwhile rides in the next. An idle pool's event
  * leaves at once, a busy one's batch by themselves.
  *
  *   quiet ── an event ──▶ sending ── answered, more there ──▶ sending;  answered, nothing left ──▶ quiet
  *   sending ── no answer ──▶ away: finished claims are spooled, tried again with backoff ──▶ sending
  */
-import { EventsReplySchema } from "../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { StatusError } from "../transport/http-client.ts";
-import type { HttpClient } from "../transport/http-client.ts";
+import type { EventCarrier } from "./carrier.ts";
 import { ClaimOutbox, endsClaim } from "./claim-outbox.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Spool } from "./spool.ts";
 
-const SEND_TIMEOUT_MS = 15_000;
 const MAX_EVENTS = 2000;
 /** A request stops growing here; one event alone may be larger. */
 const MAX_REQUEST_BYTES = 1024 * 1024;
@@ -26,7 +24,7 @@ const REFUSED_STATUSES: ReadonlySet<number> = new Set([400, 413, 422]);
 const LATER_MS = 100;
 
 export type DeliveryOptions = {
-  http: HttpClient;
+  carrier: EventCarrier;
   session: string;
   clock: Clock;
   spool: Spool;
@@ -157,7 +155,7 @@ export class Delivery {
   }
 
   async #sendOnce(): Promise<void> {
-    const { http, session } = this.#options;
+    const { carrier, session } = this.#options;
     const carried = new Map<ClaimOutbox, { upTo: number; starting: boolean }>();
     const parts: string[] = [];
     let sizeBytes = 0;
@@ -177,14 +175,8 @@ export class Delivery {
       carried.set(outbox, { upTo: last.seq + 1, starting: events.some(isStarting) });
     }
     try {
-      const reply = await http.json({
-        method: "POST",
-        path: "/pool/v1/events",
-        headers: { "content-type": "application/json" },
-        body: `{"session":${JSON.stringify(session)},"events":[${parts.join(",")}]}`,
-        timeoutMs: SEND_TIMEOUT_MS,
-      });
-      const { verdicts, cancel } = EventsReplySchema.parse(reply);
+      const body = `{"session":${JSON.stringify(session)},"events":[${parts.join(",")}]}`;
+      const { verdicts, cancel } = await carrier.carry(body, parts.length);
       if (parts.length > 0) this.#options.onBatch(parts.length);
       this.#apply(carried, verdicts);
       if (cancel.length > 0) this.#options.onCancel(cancel);

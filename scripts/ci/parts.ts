@@ -76,6 +76,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 10 * MINUTE_MS,
   },
   {
+    name: "end to end, delivery by Redis",
+    runs: "ci",
+    engine: "Redis",
+    needs: ["python3", "redis-server"],
+    command: vitest("e2e-kv"),
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",

@@ -6,8 +6,9 @@
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
 import { ManifestSchema } from "./manifest.ts";
+import { ParkedOutcomeSchema } from "./parked.ts";
 
-const ClaimRefSchema = z.object({ id: z.string(), token: z.string() });
+export const ClaimRefSchema = z.object({ id: z.string(), token: z.string() });
 export type ClaimRef = z.infer<typeof ClaimRefSchema>;
 
 export const DeviceSchema = z.object({
@@ -35,18 +36,31 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     slots: z.number().int().nonnegative(),
     maxBatchSize: z.number().int().positive(),
     models: z.array(ManifestSchema).max(500),
+    /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */
+    kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),
   }),
   /** The pool stops intake: lanes must not count on it any more. */
   z.object({ type: z.literal("draining") }),
+  /** The pool has parked this request. */
+  z.object({ type: z.literal("parked"), n: z.number().int() }),
 ]);
 export type PoolMessage = z.infer<typeof PoolMessageSchema>;
 
 /** Edge to pool. */
 export const EdgeMessageSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("welcome"), leaseMs: z.number() }),
+  z.object({
+    type: z.literal("welcome"),
+    leaseMs: z.number(),
+    /** Whether `/pool/v1/events` takes events; else they must be parked. */
+    eventsOpen: z.boolean().default(true),
+    /** To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of settings. */
+    kv: z.object({ problem: z.string().nullable(), final: z.boolean() }).optional(),
+  }),
   /** There is work on this lane. */
   z.object({ type: z.literal("work"), lane: z.string() }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
+  /** What became of the parked request `n`. */
+  z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),
   /** Does the pool still hold these? It answers each that it doesn't know with a `released: lost` event. */
   z.object({ type: z.literal("probe"), claims: z.array(ClaimRefSchema) }),
 ]);

@@ -6,11 +6,14 @@ import { DurableObject } from "cloudflare:workers";
 import { PoolMessageSchema } from "../contract/channel.ts";
 import type { ClaimRef, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
+import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { Env } from "../env.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { leaveLog } from "./leave-log.ts";
+import { Parking } from "./parking.ts";
+import type { ParkedAt } from "./parking.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
 
@@ -32,21 +35,35 @@ type Known = {
   seenAt: number;
   /** Whether a control channel was open when this was stored. */
   connected: boolean;
+  /** Where its pool parks events in Redis. */
+  kv?: ParkedAt;
 };
 
-export class PoolSession extends DurableObject<Env> {
+const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false };
+
+export abstract class PoolSession extends DurableObject<Env> {
+  readonly #parking: Parking;
   #known: Known | null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#parking = new Parking({
+      env,
+      receive: (request) => this.receive(request, this.#known?.identity ?? nobody),
+      tell: (n, outcome) => this.#isConnected() && this.#send({ type: "settled", n, outcome }),
+    });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
     this.#known = ctx.storage.kv.get<Known>("known") ?? null;
+    if (this.#known?.kv !== undefined) this.#parking.open(this.#known.session, this.#known.kv);
     if (this.#known?.connected === true && ctx.getWebSockets().length === 0) {
       // Killed with the machine, without having seen the socket close: the pool gets a lease to come back in.
       this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
       void ctx.storage.setAlarm(Date.now() + leaseMs);
     }
   }
+
+  /** Screens and delivers what the pool parked. Throws an `EdgeplaneError` as `/pool/v1/events` would answer. */
+  protected abstract receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply>;
 
   /** Opens the control channel. The route has authenticated the token and says who it is. */
   override fetch(request: Request): Response {
@@ -60,7 +77,9 @@ export class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets())
       socket.close(closeCodes.replaced, "another connection of this session");
     this.ctx.acceptWebSocket(server);
-    this.#remember({ session, identity, lanes: this.#known?.lanes ?? [], seenAt: Date.now(), connected: true });
+    const { lanes = [], kv } = this.#known ?? {};
+    const parked = kv === undefined ? {} : { kv };
+    this.#remember({ session, identity, lanes, seenAt: Date.now(), connected: true, ...parked });
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -71,6 +90,7 @@ export class PoolSession extends DurableObject<Env> {
       return;
     }
     if (message.type === "draining") return this.#setCapacity(this.#known, 0, 1);
+    if (message.type === "parked") return this.#parking.noticed(message.n);
     const outside = message.lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
     if (outside !== undefined) {
       socket.close(closeCodes.forbidden, `the pool token has no right to the lane ${outside}`);
@@ -93,6 +113,7 @@ export class PoolSession extends DurableObject<Env> {
 
   /** The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. */
   async check(claims: ClaimRef[]): Promise<Lease> {
+    await this.look();
     const lease = this.#lease();
     if (!lease.alive) await this.#forget();
     else if (claims.length > 0) this.#send({ type: "probe", claims });
@@ -110,8 +131,17 @@ export class PoolSession extends DurableObject<Env> {
     if (this.#known !== null && Date.now() - this.#known.seenAt > leaseMs / 4) this.#touch(Date.now());
   }
 
-  stop(claims: ClaimRef[]): void {
-    this.#send({ type: "cancel", claims });
+  /** Looks for events that the pool parked, unless its channel is alive: then it says so itself. */
+  async look(): Promise<void> {
+    if (this.#known?.kv === undefined || this.#isHeard()) return;
+    const aliveMs = await this.#parking.look();
+    const seenAt = Date.now() - leaseMs + Math.min(aliveMs, leaseMs);
+    if (aliveMs > 0 && seenAt > (this.#known?.seenAt ?? Infinity) + leaseMs / 4) this.#touch(seenAt);
+  }
+
+  async stop(claims: ClaimRef[]): Promise<void> {
+    if (this.#isConnected()) this.#send({ type: "cancel", claims });
+    else await this.#parking.stop(claims);
   }
 
   work(lane: string): void {
@@ -119,13 +149,16 @@ export class PoolSession extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
+    await this.look();
     const lease = this.#lease();
     if (!lease.alive) return this.#forget();
     if (!this.#isConnected()) await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
   }
 
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
-    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now() });
+    const { kv } = hello;
+    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    if (kv !== undefined) this.#parking.open(known.session, kv);
     if (known.identity.mayRegisterModels) {
       await registerManifests(this.env, hello.models);
       await registerDevices(this.env, hello.devices);
@@ -134,7 +167,9 @@ export class PoolSession extends DurableObject<Env> {
     if (hello.previous !== undefined && hello.previous !== known.session) {
       await this.env.POOL.getByName(hello.previous).supersede(known.identity.poolTokenId);
     }
-    socket.send(JSON.stringify({ type: "welcome", leaseMs } satisfies EdgeMessage));
+    const eventsOpen = this.env.DELIVERY !== "kv";
+    const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
+    socket.send(JSON.stringify({ type: "welcome", leaseMs, eventsOpen, ...parked } satisfies EdgeMessage));
   }
 
   async #setCapacity({ session, lanes }: Known, slots: number, maxBatchSize: number): Promise<void> {
@@ -148,13 +183,21 @@ export class PoolSession extends DurableObject<Env> {
     return this.ctx.getWebSockets().some((socket) => socket.readyState === WebSocket.OPEN);
   }
 
-  #lease(): Lease {
-    const known = this.#known;
-    if (known === null) return { alive: false, remainingMs: 0 };
+  /** Whether its channel is open and its last ping no older than two of the pool's intervals. */
+  #isHeard(): boolean {
+    return this.#isConnected() && Date.now() - this.#pingedAt() < (leaseMs * 2) / 3;
+  }
+
+  #pingedAt(): number {
     const pings = this.ctx
       .getWebSockets()
       .map((socket) => this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
-    const seenAt = Math.max(known.seenAt, ...pings);
+    return Math.max(this.#known?.seenAt ?? 0, ...pings);
+  }
+
+  #lease(): Lease {
+    if (this.#known === null) return { alive: false, remainingMs: 0 };
+    const seenAt = this.#pingedAt();
     const remainingMs = seenAt + leaseMs - Date.now();
     return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs) };
   }
@@ -162,6 +205,7 @@ export class PoolSession extends DurableObject<Env> {
   async #forget(): Promise<void> {
     const known = this.#known;
     this.#known = null;
+    this.#parking.close();
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) {
       await this.#setCapacity(known, 0, 1);
@@ -181,9 +225,11 @@ export class PoolSession extends DurableObject<Env> {
     if (this.#known !== null) this.#remember({ ...this.#known, seenAt: now });
   }
 
-  #send(message: EdgeMessage): void {
+  /** Always true, so that callers can say that it was sent. */
+  #send(message: EdgeMessage): true {
     const text = JSON.stringify(message);
     for (const socket of this.ctx.getWebSockets()) socket.send(text);
+    return true;
   }
 }
 

@@ -41,6 +41,7 @@ const TokenRowSchema = z
 export type PoolToken = z.output<typeof TokenRowSchema>;
 
 const cached = createTtlCache<PoolIdentity | null>(CACHED_TOKENS);
+const validIds = createTtlCache<boolean>(CACHED_TOKENS);
 
 /** Makes a pool token (`epp_…`). `secret` is the token itself: nobody can read it again. */
 export async function createPoolToken(
@@ -81,6 +82,15 @@ export async function revokePoolToken(db: D1Database, id: string): Promise<boole
 export async function listPoolTokens(db: D1Database): Promise<PoolToken[]> {
   const { results } = await db.prepare("SELECT * FROM pool_tokens ORDER BY created_at, id LIMIT 1000").all();
   return results.map((row) => TokenRowSchema.parse(row));
+}
+
+/** Whether the token with this id still opens anything. Remembered for at most 10 s in the isolate. */
+export async function isPoolTokenValid(env: Pick<Env, "DB">, id: string): Promise<boolean> {
+  const known = validIds.get(id);
+  if (known !== undefined) return known;
+  const row = await env.DB.prepare("SELECT 1 FROM pool_tokens WHERE id = ? AND revoked_at IS NULL").bind(id).first();
+  validIds.set(id, row !== null, CACHE_MS);
+  return row !== null;
 }
 
 /** Who a pool token is; null when it is unknown or revoked. Remembered for at most 10 s in the isolate. */

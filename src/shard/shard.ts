@@ -22,6 +22,8 @@ import { createWaiters } from "./waiters.ts";
 
 /** While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at most. */
 const WATCH_MS = 2000;
+/** How often somebody who waits has parked events looked for. */
+const LOOK_EVERY_MS = 1000;
 /** Rows that are handled in one go; calls get their turn in between. */
 const PAUSE_MS = 0;
 /** Submissions that come within 4 ms of each other are stored together, at most 2 ms later. */
@@ -43,9 +45,12 @@ export class PredictionShard extends DurableObject<Env> {
   #alarmAt: number | null = null;
   #used = false;
   #flushing = false;
+  /** Whether pools may park their events in Redis. */
+  readonly #mayBeParked: boolean;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#mayBeParked = (env.KV_REST_URL ?? "") !== "";
     this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now: () => Date.now(), newToken });
     this.#core.onChange = (id, frames) => this.#waiters.notify(id, frames);
     this.#dispatch = createDispatch(env, this.#core);
@@ -67,7 +72,10 @@ export class PredictionShard extends DurableObject<Env> {
   async get(id: string, accountId: string, holdMs: number): Promise<PredictionSnapshot | null> {
     const prediction = this.#core.snapshot(id, accountId);
     if (prediction === null) return null;
-    if (holdMs > 0 && !isTerminal(prediction.status)) await this.#waiters.change(id, holdMs);
+    if (!isTerminal(prediction.status)) {
+      const looked = this.#lookForParked(id);
+      await (holdMs > 0 ? this.#waiters.change(id, holdMs) : looked);
+    }
     await this.#dispatch.refreshStats(prediction.lane, prediction.status);
     return this.#show(id, accountId);
   }
@@ -159,8 +167,19 @@ export class PredictionShard extends DurableObject<Env> {
       const prediction = this.#show(id, accountId);
       const leftMs = until - Date.now();
       if (prediction === null || isTerminal(prediction.status) || leftMs <= 0) return prediction;
-      await this.#waiters.change(id, leftMs);
+      void this.#lookForParked(id);
+      await this.#waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs);
     }
+  }
+
+  /** A pool that parks its events (`delivery: kv`) says so through its channel; while that is down, whoever asks has them looked for. */
+  async #lookForParked(id: string): Promise<void> {
+    const row = this.#mayBeParked ? this.#core.store.get(id) : null;
+    if (row === null || row.session === null || (row.state !== "granted" && row.state !== "running")) return;
+    // That it can't be looked for now is no reason not to answer with what is known.
+    await this.env.POOL.getByName(row.session)
+      .look()
+      .catch(() => {});
   }
 
   #show(id: string, accountId: string): PredictionSnapshot | null {

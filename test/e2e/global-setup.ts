@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { helloThrough } from "../../scripts/lib/hello.ts";
 import { startStack } from "../../scripts/lib/stack.ts";
-import type { Stack } from "../../scripts/lib/stack.ts";
+import type { Stack, StackOptions } from "../../scripts/lib/stack.ts";
 
 type StackAccess = Pick<Stack, "url" | "apiKey" | "adminKey" | "poolToken" | "kafka">;
 
@@ -17,6 +17,14 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  return provideStack(project, {});
+}
+
+/** Brings the stack up with `more` options, provides it, and answers how to take it down. */
+export async function provideStack(
+  project: TestProject,
+  more: Pick<StackOptions, "vars" | "poolEnv">,
+): Promise<() => Promise<void>> {
   const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-e2e-"));
   const lines: string[] = [];
   const stack = await startStack({
@@ -24,6 +32,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     allowLoopback: true,
     models: join(import.meta.dirname, "../../examples"),
     say: (line) => lines.push(line),
+    ...more,
   });
   const { url, apiKey, adminKey, poolToken, kafka } = stack;
   try {

@@ -4,12 +4,11 @@ import { ClaimRequestSchema, SESSION_HEADER } from "../../contract/claim.ts";
 import { EventsRequestSchema } from "../../contract/event.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { findVersion } from "../../registry/models.ts";
-import { currentSnapshot } from "../../settings/current.ts";
 import type { App, ShardPort } from "../app.ts";
 import { parseWith, readJson } from "../body.ts";
 import { requirePool } from "./authenticate.ts";
 import { blobRoutes } from "./blobs.ts";
-import { noticeEndings, screenEvents } from "./screen-events.ts";
+import { receiveEvents } from "./receive-events.ts";
 
 /** What a call between objects may carry; a pool sends several requests if it has more. */
 const MAX_EVENTS_BYTES = 30 * 1024 * 1024;
@@ -49,12 +48,13 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
   });
 
   routes.post("/events", async (c) => {
+    if (c.env.DELIVERY === "kv") {
+      const detail =
+        "This edge takes events through its Redis only (`DELIVERY=kv`): start the pool with `--delivery kv`.";
+      throw new EdgeplaneError("forbidden", detail);
+    }
     const request = parseWith(EventsRequestSchema, await readJson(c.req.raw, MAX_EVENTS_BYTES));
-    const snapshot = await currentSnapshot(c.env);
-    const screened = await screenEvents(snapshot, request);
-    const reply = await shard.deliverEvents(c.env, screened, { lanes: c.get("pool").lanes });
-    await noticeEndings(snapshot, screened.events, reply);
-    return c.json(reply);
+    return c.json(await receiveEvents(c.env, shard, request, c.get("pool")));
   });
 
   routes.get("/models/:owner/:name/versions/:version", async (c) => {

@@ -1,0 +1,36 @@
+/** Events of a pool's claims, however they came: screened, delivered to their shards, their endings noticed. */
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { EventsReply, EventsRequest } from "../../contract/event.ts";
+import type { Env } from "../../env.ts";
+import type { PoolIdentity } from "../../fleet/types.ts";
+import { isPoolTokenValid } from "../../registry/pool-tokens.ts";
+import { currentSnapshot } from "../../settings/current.ts";
+import type { ShardPort } from "../app.ts";
+import { noticeEndings, screenEvents } from "./screen-events.ts";
+
+type Port = Pick<ShardPort, "deliverEvents">;
+
+/** Throws `forbidden` for an event that names a blob of another claim. */
+export async function receiveEvents(
+  env: Env,
+  shard: Port,
+  request: EventsRequest,
+  pool: PoolIdentity,
+): Promise<EventsReply> {
+  const snapshot = await currentSnapshot(env);
+  const screened = await screenEvents(snapshot, request);
+  const reply = await shard.deliverEvents(env, screened, { lanes: pool.lanes });
+  await noticeEndings(snapshot, screened.events, reply);
+  return reply;
+}
+
+/** Those that a pool parked: its token was checked when its channel was opened, and may have been revoked since. */
+export async function receiveParked(
+  env: Env,
+  shard: Port,
+  request: EventsRequest,
+  pool: PoolIdentity,
+): Promise<EventsReply> {
+  if (await isPoolTokenValid(env, pool.poolTokenId)) return receiveEvents(env, shard, request, pool);
+  throw new EdgeplaneError("unauthenticated", "The pool token was revoked.");
+}
