@@ -4,7 +4,13 @@ import type { Principal } from "../kernel/phases.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
 import { apiKey } from "./api-key.ts";
 
-const principal: Principal = { accountId: "acme", credentialId: "k1", scopes: ["predictions:read"] };
+const principal: Principal = {
+  accountId: "acme",
+  accountName: "acme",
+  retentionMs: 60_000,
+  credentialId: "k1",
+  scopes: ["predictions:read"],
+};
 const key = newSecret("ep_");
 
 async function open(find: (hash: string) => Promise<Principal | null>) {

@@ -23,8 +23,17 @@ export const scopes = [
 ] as const;
 export type Scope = (typeof scopes)[number];
 
-/** Who calls, once a plugin of `authenticate` has said so. */
-export type Principal = { accountId: string; credentialId: string; scopes: readonly Scope[] };
+/**
+ * Who calls, once a plugin of `authenticate` has said so. `accountName` is the owner's name of the account's models; `retentionMs` how
+ * long its data is kept after its end.
+ */
+export type Principal = {
+  accountId: string;
+  accountName: string;
+  retentionMs: number;
+  credentialId: string;
+  scopes: readonly Scope[];
+};
 
 /** A call, as `authenticate` sees it. */
 export type Call = {

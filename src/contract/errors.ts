@@ -44,6 +44,16 @@ export const errorTable = {
     title: "Invalid version or not permitted",
     remedy: "List the versions with `GET /v1/models/{owner}/{name}/versions`.",
   },
+  already_exists: {
+    status: 409,
+    title: "Already exists",
+    remedy: "Choose another name, or change what is there.",
+  },
+  conflict: {
+    status: 409,
+    title: "Conflict",
+    remedy: "Bring about first what `detail` names.",
+  },
   idempotency_key_reused: {
     status: 422,
     title: "Idempotency key reused with another payload",

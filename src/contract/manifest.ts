@@ -3,7 +3,9 @@ import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
 import { JsonSchema } from "./prediction.ts";
 
-const NameSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "lower-case letters, digits, '.', '_' and '-'");
+export const NameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "lower-case letters, digits, '.', '_' and '-'");
 
 export const ManifestSchema = z.object({
   owner: NameSchema,

@@ -73,5 +73,7 @@ export type PredictionSnapshot = {
   /** Who asked: `api` or `web`. */
   source: "api" | "web";
   replayOf: string | null;
+  /** `owner/name` of the deployment that chose the version. */
+  deployment: string | null;
   queue: QueuePlace | null;
 };

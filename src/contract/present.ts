@@ -43,6 +43,7 @@ export const PredictionViewSchema = z
       .meta({ description: "Its place, until it is finished." }),
     webhook: z.string().optional(),
     replay_of: z.string().optional(),
+    deployment: z.string().optional().meta({ description: "`owner/name` of the deployment that chose the version." }),
     urls: z.object({
       get: z.string(),
       cancel: z.string(),
@@ -93,6 +94,7 @@ export async function presentPrediction(prediction: PredictionSnapshot, secret: 
   }
   if (prediction.webhook !== null) view.webhook = prediction.webhook;
   if (prediction.replayOf !== null) view.replay_of = prediction.replayOf;
+  if (prediction.deployment !== null) view.deployment = prediction.deployment;
   if (prediction.stream) {
     const query = await signLink(secret, "stream", streamResource(id), prediction.endBy + STREAM_GRACE_MS);
     view.urls.stream = `${self}/stream?${query}`;

@@ -4,7 +4,7 @@ import type { BoundHook, Snapshot } from "../../plugins/kernel/snapshot.ts";
 import { runPhase } from "./run-phase.ts";
 
 const call: Call = { requestId: "r", method: "GET", path: "/", header: () => undefined, principal: null };
-const principal = { accountId: "a", credentialId: "k", scopes: [] };
+const principal = { accountId: "a", accountName: "a", retentionMs: 60_000, credentialId: "k", scopes: [] };
 
 type CallHook = (subject: Readonly<Call>) => Verdict<Call> | Promise<Verdict<Call>>;
 

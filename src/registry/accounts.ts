@@ -8,6 +8,9 @@ import { isUniqueViolation } from "./sql.ts";
 const CACHE_MS = 10_000;
 const CACHED_ACCOUNTS = 10_000;
 
+/** How long data is kept after its end unless the operator says otherwise. */
+export const DEFAULT_RETENTION_MS = 24 * 3_600_000;
+
 export const accountTypes = ["user", "organization"] as const;
 
 export const NewAccountSchema = z.strictObject({

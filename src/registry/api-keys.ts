@@ -4,6 +4,7 @@ import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
 import { scopes } from "../../plugins/kernel/phases.ts";
 import type { Principal } from "../../plugins/kernel/phases.ts";
 import type { KeyDirectory } from "../../plugins/kernel/services.ts";
+import { DEFAULT_RETENTION_MS } from "./accounts.ts";
 import { StringListColumnSchema } from "./sql.ts";
 
 const HINT_LENGTH = 4;
@@ -37,6 +38,10 @@ const KeyRowSchema = z
     revokedAt: row.revoked_at,
   }));
 export type ApiKey = z.output<typeof KeyRowSchema>;
+
+const AccountColumnsSchema = z
+  .object({ account_name: z.string(), retention_ms: z.number().nullable() })
+  .transform((row) => ({ accountName: row.account_name, retentionMs: row.retention_ms ?? DEFAULT_RETENTION_MS }));
 
 /** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. */
 export async function createApiKey(
@@ -84,10 +89,17 @@ export async function listApiKeys(db: D1Database, accountId: string): Promise<Ap
 export function createKeyDirectory(db: D1Database): KeyDirectory {
   return {
     async find(hash: string): Promise<Principal | null> {
-      const row = await db.prepare("SELECT * FROM api_keys WHERE hash = ? AND revoked_at IS NULL").bind(hash).first();
+      const row = await db
+        .prepare(
+          `SELECT k.*, a.name AS account_name, a.retention_ms FROM api_keys k JOIN accounts a ON a.id = k.account_id
+           WHERE k.hash = ? AND k.revoked_at IS NULL`,
+        )
+        .bind(hash)
+        .first();
       if (row === null) return null;
       const key = KeyRowSchema.parse(row);
-      return { accountId: key.accountId, credentialId: key.id, scopes: key.scopes };
+      const account = AccountColumnsSchema.parse(row);
+      return { accountId: key.accountId, ...account, credentialId: key.id, scopes: key.scopes };
     },
   };
 }

@@ -1,4 +1,7 @@
-/** Models and their versions, as pools offered them. A version is immutable but for its schema, which comes when it first loaded. */
+/**
+ * Models and their versions, as pools offered them or accounts made them. A version is immutable but for its schema, which comes when it
+ * first loaded. A private model is there for its owner alone: whoever looks on an account's behalf says as whom.
+ */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { ManifestSchema } from "../contract/manifest.ts";
@@ -8,9 +11,15 @@ import type { Env } from "../env.ts";
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 1000;
 const CACHED_MODELS = 2000;
+/** Models that share a version, of which the viewer's is looked for. */
+const MAX_NAMESAKES = 100;
+
+export const visibilities = ["public", "private"] as const;
 
 export type Version = { manifest: Manifest; createdAt: number };
-export type Model = { owner: string; name: string; description: string; createdAt: number; latest: Version | null };
+/** The account that looks: its name is the owner's name of its models. */
+export type Viewer = { accountName: string };
+type ModelName = { owner: string; name: string };
 
 const ManifestColumnSchema = z.string().transform((text) => ManifestSchema.parse(JSON.parse(text)));
 
@@ -23,60 +32,115 @@ const ModelRowSchema = z
     owner: z.string(),
     name: z.string(),
     description: z.string(),
+    visibility: z.enum(visibilities),
+    hardware: z.string().nullable(),
+    readme: z.string().nullable(),
+    github_url: z.string().nullable(),
+    paper_url: z.string().nullable(),
+    license_url: z.string().nullable(),
+    weights_url: z.string().nullable(),
+    cover_image_url: z.string().nullable(),
     created_at: z.number(),
+    run_count: z.number(),
     manifest: ManifestColumnSchema.nullable(),
     version_created_at: z.number().nullable(),
   })
-  .transform((row): Model => ({
+  .transform((row) => ({
     owner: row.owner,
     name: row.name,
     description: row.description,
+    visibility: row.visibility,
+    hardware: row.hardware,
+    readme: row.readme,
+    githubUrl: row.github_url,
+    paperUrl: row.paper_url,
+    licenseUrl: row.license_url,
+    weightsUrl: row.weights_url,
+    coverImageUrl: row.cover_image_url,
     createdAt: row.created_at,
+    runCount: row.run_count,
     latest: row.manifest === null ? null : { manifest: row.manifest, createdAt: row.version_created_at ?? 0 },
   }));
+export type Model = z.output<typeof ModelRowSchema>;
 
-const SELECT_MODEL = `SELECT m.owner, m.name, m.description, m.created_at, v.manifest, v.created_at AS version_created_at
+const SELECT_MODEL = `SELECT m.*, v.manifest, v.created_at AS version_created_at,
+    (SELECT coalesce(sum(r.count), 0) FROM runs r WHERE r.owner = m.owner AND r.name = m.name) AS run_count
   FROM models m LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version`;
 
 const models = createTtlCache<Model | null>(CACHED_MODELS);
-const versions = createTtlCache<Version | null>(CACHED_MODELS);
+const versions = createTtlCache<Version[]>(CACHED_MODELS);
 const registered = createTtlCache<true>(CACHED_MODELS);
 
-/** A model with its latest version; null when nobody offered it. Remembered for at most 10 s in the isolate. */
-export async function findModel(db: D1Database, owner: string, name: string): Promise<Model | null> {
+/** Whether the viewer may know of the model. */
+export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {
+  return model.visibility === "public" || model.owner === accountName;
+}
+
+/** A model with its latest version; null when there is none that the viewer may know of. Remembered for at most 10 s in the isolate. */
+export async function findModel(db: D1Database, viewer: Viewer, { owner, name }: ModelName): Promise<Model | null> {
+  const model = await readModel(db, owner, name);
+  return model !== null && isVisible(model, viewer) ? model : null;
+}
+
+/**
+ * A version by its SHA-256, of the named model or (`model` null) of whichever has it and the viewer may know of; null when there
+ * is none. `viewer` null: a pool, which may know of every model on its lanes.
+ */
+export async function findVersion(
+  db: D1Database,
+  viewer: Viewer | null,
+  model: ModelName | null,
+  id: string,
+): Promise<Version | null> {
+  for (const version of await readVersions(db, model, id)) {
+    if (viewer === null || (await findModel(db, viewer, version.manifest)) !== null) return version;
+  }
+  return null;
+}
+
+async function readModel(db: D1Database, owner: string, name: string): Promise<Model | null> {
   const key = `${owner}/${name}`;
   const known = models.get(key);
   if (known !== undefined) return known;
-  const row = await db.prepare(`${SELECT_MODEL} WHERE m.owner = ? AND m.name = ?`).bind(owner, name).first();
+  const query = `${SELECT_MODEL} WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
+  const row = await db.prepare(query).bind(owner, name).first();
   const model = row === null ? null : ModelRowSchema.parse(row);
   models.set(key, model, model === null ? UNKNOWN_CACHE_MS : CACHE_MS);
   return model;
 }
 
-/** A version by its SHA-256, of the named model or (`model` null) of whichever has it; null when there is none. */
-export async function findVersion(
-  db: D1Database,
-  model: { owner: string; name: string } | null,
-  id: string,
-): Promise<Version | null> {
-  const key = model === null ? id : `${model.owner}/${model.name}:${id}`;
+/** The version of the named model, or those of all models that have it, the newest first. */
+async function readVersions(db: D1Database, model: ModelName | null, id: string): Promise<Version[]> {
+  const key = versionKey(model, id);
   const known = versions.get(key);
   if (known !== undefined) return known;
+  const query = "SELECT manifest, created_at FROM versions WHERE id = ? AND deleted_at IS NULL";
   const statement =
     model === null
-      ? db.prepare("SELECT manifest, created_at FROM versions WHERE id = ? ORDER BY created_at DESC LIMIT 1").bind(id)
-      : db
-          .prepare("SELECT manifest, created_at FROM versions WHERE id = ? AND owner = ? AND name = ?")
-          .bind(id, model.owner, model.name);
-  const row = await statement.first();
-  const version = row === null ? null : VersionRowSchema.parse(row);
-  versions.set(key, version, version === null ? UNKNOWN_CACHE_MS : CACHE_MS);
-  return version;
+      ? db.prepare(`${query} ORDER BY created_at DESC LIMIT ${MAX_NAMESAKES}`).bind(id)
+      : db.prepare(`${query} AND owner = ? AND name = ?`).bind(id, model.owner, model.name);
+  const { results } = await statement.all();
+  const found = results.map((row) => VersionRowSchema.parse(row));
+  versions.set(key, found, found.length === 0 ? UNKNOWN_CACHE_MS : CACHE_MS);
+  return found;
 }
 
-/** A page of models, newest first, behind the model `after`; with `query`, those whose name or description contains it. */
+/** Forgets what this isolate remembers of a model, and of the version `id`; others forget within 10 s. */
+export function forgetModel(model: ModelName, id?: string): void {
+  models.delete(`${model.owner}/${model.name}`);
+  if (id === undefined) return;
+  versions.delete(versionKey(model, id));
+  versions.delete(versionKey(null, id));
+}
+
+function versionKey(model: ModelName | null, id: string): string {
+  return model === null ? id : `${model.owner}/${model.name}:${id}`;
+}
+
+/** A page of the models that the viewer may know of, newest first, behind the model `after`; with `query`, those whose name or description contains it. */
 export async function listModels(
   db: D1Database,
+  viewer: Viewer,
   page: { after: { createdAt: number; id: string } | null; limit: number; query?: string },
 ): Promise<Model[]> {
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
@@ -85,9 +149,10 @@ export async function listModels(
     .prepare(
       `${SELECT_MODEL} WHERE (m.created_at, m.owner || '/' || m.name) < (?1, ?2)
        AND (m.owner || '/' || m.name LIKE ?3 ESCAPE '\\' OR m.description LIKE ?3 ESCAPE '\\')
+       AND m.deleted_at IS NULL AND (m.visibility = 'public' OR m.owner = ?5)
        ORDER BY m.created_at DESC, m.owner || '/' || m.name DESC LIMIT ?4`,
     )
-    .bind(after.createdAt, after.id, pattern, page.limit)
+    .bind(after.createdAt, after.id, pattern, page.limit, viewer.accountName)
     .all();
   return results.map((row) => ModelRowSchema.parse(row));
 }
@@ -101,7 +166,7 @@ export async function listVersions(
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
   const { results } = await db
     .prepare(
-      `SELECT manifest, created_at FROM versions WHERE owner = ? AND name = ? AND (created_at, id) < (?, ?)
+      `SELECT manifest, created_at FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
        ORDER BY created_at DESC, id DESC LIMIT ?`,
     )
     .bind(model.owner, model.name, after.createdAt, after.id, page.limit)
@@ -111,7 +176,7 @@ export async function listVersions(
 
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the
- * first time becomes its model's latest. Costs nothing when this isolate has recorded the same manifests before.
+ * first time becomes its model's latest; one that was deleted stays so. Costs nothing when this isolate has recorded the same manifests before.
  */
 export async function registerManifests(env: Pick<Env, "DB">, manifests: readonly Manifest[]): Promise<void> {
   const fresh = manifests.filter((manifest) => registered.get(registrationKey(manifest)) === undefined);
@@ -120,9 +185,7 @@ export async function registerManifests(env: Pick<Env, "DB">, manifests: readonl
   await env.DB.batch(fresh.flatMap((manifest) => registration(env.DB, manifest, now)));
   for (const manifest of fresh) {
     registered.set(registrationKey(manifest), true, CACHE_MS);
-    models.delete(`${manifest.owner}/${manifest.name}`);
-    versions.delete(`${manifest.owner}/${manifest.name}:${manifest.version}`);
-    versions.delete(manifest.version);
+    forgetModel(manifest, manifest.version);
   }
 }
 
@@ -132,7 +195,7 @@ function registration(db: D1Database, manifest: Manifest, now: number): D1Prepar
     db
       .prepare(
         `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5,
+         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5, deleted_at = NULL,
            description = CASE ?3 WHEN '' THEN description ELSE ?3 END
          WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.owner = ?1 AND v.name = ?2 AND v.id = ?4)`,
       )
@@ -140,7 +203,7 @@ function registration(db: D1Database, manifest: Manifest, now: number): D1Prepar
     db
       .prepare(
         `INSERT INTO versions (owner, name, id, manifest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET manifest = ?4 WHERE manifest <> ?4
+         ON CONFLICT DO UPDATE SET manifest = ?4 WHERE manifest <> ?4 AND deleted_at IS NULL
            AND (json_extract(?4, '$.schema') IS NOT NULL OR json_extract(manifest, '$.schema') IS NULL)`,
       )
       .bind(owner, name, version, JSON.stringify(manifest), now),

@@ -12,6 +12,7 @@ import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
 import { absentRoutes } from "./replicate/absent.ts";
 import { accountRoutes } from "./replicate/account.ts";
+import { deploymentRoutes } from "./replicate/deployments.ts";
 import { fileRoutes } from "./replicate/files.ts";
 import { modelRoutes } from "./replicate/models.ts";
 import { predictionRoutes } from "./replicate/predictions.ts";
@@ -36,6 +37,7 @@ export function createApp(shard: ShardPort): Hono<App> {
 
   app.route("/v1/predictions", predictionRoutes(shard));
   app.route("/v1/models", modelRoutes(shard));
+  app.route("/v1/deployments", deploymentRoutes(shard));
   app.route("/v1/files", fileRoutes());
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());

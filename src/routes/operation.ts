@@ -26,6 +26,7 @@ import { parseWith, readJson } from "./body.ts";
 export const tags = {
   Predictions: "Run a model, read what came of it, stream it, cancel it.",
   Models: "What can be run here.",
+  Deployments: "The account's own names for versions of models.",
   Files: "Files for inputs, and files that models made.",
   Account: "The caller's account.",
   Operator: "`/admin/v1`: accounts, keys and pool tokens. It answers 404 until `ADMIN_KEY` is set.",

@@ -172,7 +172,7 @@ describe("every answer", () => {
     expect(wrong.headers.get("allow")).toBe("GET, POST, HEAD, OPTIONS");
   });
 
-  it.each(["/v1/trainings", "/v1/collections", "/v1/deployments/acme/x", "/v1/models/acme/first/versions/1/trainings"])(
+  it.each(["/v1/trainings", "/v1/collections", "/v1/models/acme/first/versions/1/trainings"])(
     "says that %s is not offered",
     async (path) => {
       const { status, body } = await callJson(path, { key });

@@ -22,6 +22,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       source: submission.source,
       traceparent: submission.traceparent,
       replayOf: submission.replayOf,
+      deployment: submission.deployment,
       resumesDeterministically: submission.resumesDeterministically,
       keyed: submission.keyed,
     },

@@ -38,6 +38,7 @@ export type Fixed = {
   source: "api" | "web";
   traceparent: string | null;
   replayOf: string | null;
+  deployment: string | null;
   resumesDeterministically: boolean;
   /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
   keyed: boolean;
@@ -123,6 +124,7 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     webhook: fixed.webhook,
     source: fixed.source,
     replayOf: fixed.replayOf,
+    deployment: fixed.deployment,
     queue,
   };
 }

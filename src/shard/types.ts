@@ -26,6 +26,8 @@ export type Submission = {
   source: "api" | "web";
   traceparent: string | null;
   replayOf: string | null;
+  /** `owner/name` of the deployment that chose the version. */
+  deployment: string | null;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
   /** True when a client that leaves its held request wants the prediction canceled. */

@@ -66,6 +66,7 @@ function submission(): Submission {
     source: "api",
     traceparent: null,
     replayOf: null,
+    deployment: null,
     keyed: false,
     cancelOnDisconnect: false,
   };

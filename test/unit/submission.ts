@@ -23,6 +23,7 @@ export function submission(id: string): Submission {
     source: "api",
     traceparent: null,
     replayOf: null,
+    deployment: null,
     keyed: true,
     cancelOnDisconnect: false,
   };

@@ -59,7 +59,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
 
   routes.get("/models/:owner/:name/versions/:version", async (c) => {
     const { owner, name, version } = c.req.param();
-    const found = await findVersion(c.env.DB, { owner, name }, version);
+    const found = await findVersion(c.env.DB, null, { owner, name }, version);
     if (found === null || !c.get("pool").lanes.includes(found.manifest.lane)) {
       throw new EdgeplaneError("not_found", "There is no such version on this token's lanes.");
     }

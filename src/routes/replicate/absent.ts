@@ -8,7 +8,6 @@ const absent: readonly [string, string][] = [
   ["/trainings", "Trainings are not offered here."],
   ["/models/:owner/:name/versions/:version/trainings", "Trainings are not offered here."],
   ["/collections", "Collections are not offered here."],
-  ["/deployments", "Deployments are not offered here; run the model itself."],
 ];
 
 export function absentRoutes(): Hono<App> {

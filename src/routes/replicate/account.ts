@@ -9,7 +9,7 @@ import { currentWebhookSecret, rotateWebhookSecret } from "../../webhooks/secret
 import type { App, AppContext } from "../app.ts";
 import { json, operation } from "../operation.ts";
 
-const AccountViewSchema = z
+export const AccountViewSchema = z
   .object({
     type: z.enum(accountTypes),
     username: z.string(),
@@ -87,11 +87,12 @@ export function accountRoutes(): Hono<App> {
   return routes;
 }
 
-function showAccount({ type, name }: Account): z.output<typeof AccountViewSchema> {
+export function showAccount({ type, name }: Account): z.output<typeof AccountViewSchema> {
   return { type, username: name, name, github_url: null, avatar_url: null };
 }
 
-async function accountOf(c: AppContext): Promise<Account> {
+/** The account that calls. Throws `not_found` when it is gone. */
+export async function accountOf(c: AppContext): Promise<Account> {
   const account = await findAccount(c.env.DB, c.get("principal").accountId);
   if (account === null) throw new EdgeplaneError("not_found", "The account is gone.");
   return account;

@@ -20,8 +20,14 @@ import { showWhole } from "./view.ts";
 
 const DEFAULT_COST = 1;
 
-/** `ownId` is the id of a `PUT`; `reference` the model that the path names. */
-export type CreateOptions = { body: CreateBody; header: CreateHeader; reference?: Reference; ownId?: string };
+/** `ownId` is the id of a `PUT`; `reference` the model that the path names, or that the `deployment` (`owner/name`) names. */
+export type CreateOptions = {
+  body: CreateBody;
+  header: CreateHeader;
+  reference?: Reference;
+  ownId?: string;
+  deployment?: string;
+};
 
 /**
  * Creates the prediction that `body` and `header` ask for and answers it: 201 with the prediction, 202 when the
@@ -31,13 +37,15 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   const { body, header } = options;
   const prefer = header.Prefer;
   const reference = options.reference ?? referenceOf(body);
-  const version = await findTarget(c.env.DB, reference);
+  const version = await findTarget(c.env.DB, c.get("principal"), reference);
   checkInput(version, body.input);
   const call = await screen(c, callOf(c, body, version));
   const streams = acceptsOnlyEvents(c.req.header("accept"));
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const cancelAfterMs = header["Cancel-After"] ?? null;
-  const submission = await toSubmission(c, { body, version, call, key, cancelAfterMs, reference, streams });
+  const deployment = options.deployment ?? null;
+  const accepting = { body, version, call, key, cancelAfterMs, reference, deployment, streams };
+  const submission = await toSubmission(c, accepting);
   const waitMs = streams ? 0 : prefer.waitMs;
   const show = (prediction: PredictionSnapshot) => shown(c, answered(prediction, waitMs), call.input);
 

@@ -1,7 +1,7 @@
 /** Which version of which model a client means. */
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { findModel, findVersion } from "../../registry/models.ts";
-import type { Version } from "../../registry/models.ts";
+import type { Version, Viewer } from "../../registry/models.ts";
 import { compileInputValidator } from "./input-schema.ts";
 import type { InputValidator } from "./input-schema.ts";
 
@@ -28,14 +28,14 @@ export function parseReference(text: string): Reference {
   return { model: { owner, name }, version: version ?? null };
 }
 
-/** Finds what a reference means. Throws `model_not_found` or `version_not_found`. */
-export async function findTarget(db: D1Database, { model, version }: Reference): Promise<Version> {
+/** Finds what a reference means to the viewer. Throws `model_not_found` or `version_not_found`. */
+export async function findTarget(db: D1Database, viewer: Viewer, { model, version }: Reference): Promise<Version> {
   if (version !== null) {
-    const found = VERSION.test(version) ? await findVersion(db, model, version) : null;
+    const found = VERSION.test(version) ? await findVersion(db, viewer, model, version) : null;
     if (found !== null) return found;
     throw new EdgeplaneError("version_not_found", "The version does not exist here, or the key may not use it.");
   }
-  const found = model === null ? null : await findModel(db, model.owner, model.name);
+  const found = model === null ? null : await findModel(db, viewer, model);
   if (found === null) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
   if (found.latest === null) throw new EdgeplaneError("version_not_found", "The model has no version yet.");
   return found.latest;

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { ManifestSchema } from "../../contract/manifest.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
+import { visibilities } from "../../registry/models.ts";
 import type { Model, Version } from "../../registry/models.ts";
 
 /** The Cog whose schemas ours are like; Replicate's Python client demands one. */
@@ -37,13 +38,15 @@ export const ModelSchema = z
     owner: z.string(),
     name: z.string(),
     description: z.string(),
-    visibility: z.literal("public"),
+    visibility: z.enum(visibilities),
+    hardware: z.string().nullable(),
     is_official: z.boolean(),
     github_url: z.string().nullable(),
     paper_url: z.string().nullable(),
     license_url: z.string().nullable(),
+    weights_url: z.string().nullable(),
     cover_image_url: z.string().nullable(),
-    run_count: z.number().int(),
+    run_count: z.number().int().meta({ description: "Predictions made with it, by all accounts." }),
     default_example: z.null(),
     created_at: z.iso.datetime(),
     latest_version: VersionSchema.nullable(),
@@ -56,13 +59,15 @@ export function showModel(model: Model, origin: string): z.output<typeof ModelSc
     owner: model.owner,
     name: model.name,
     description: model.description,
-    visibility: "public",
+    visibility: model.visibility,
+    hardware: model.hardware,
     is_official: false,
-    github_url: null,
-    paper_url: null,
-    license_url: null,
-    cover_image_url: null,
-    run_count: 0,
+    github_url: model.githubUrl,
+    paper_url: model.paperUrl,
+    license_url: model.licenseUrl,
+    weights_url: model.weightsUrl,
+    cover_image_url: model.coverImageUrl,
+    run_count: model.runCount,
     default_example: null,
     created_at: new Date(model.createdAt).toISOString(),
     latest_version: model.latest === null ? null : showVersion(model.latest),

@@ -1,9 +1,8 @@
-/** `/v1/models`: what can be run here. Models come from the pools that offer them. */
+/** `/v1/models`: what can be run here. https://replicate.com/docs/reference/http#models.list */
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { findModel, findVersion, listModels, listVersions } from "../../registry/models.ts";
-import type { Model } from "../../registry/models.ts";
+import { findVersion, listModels, listVersions } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
@@ -12,6 +11,8 @@ import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
 import type { Cursor } from "./cursor.ts";
+import { changeRoutes } from "./model-changes.ts";
+import { modelOf } from "./model-path.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
 
@@ -39,7 +40,8 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         ...listModelsOperation,
         id: "listModels",
         summary: "List or search the models, newest first",
-        description: "`QUERY /v1/models` with the text as its body is the same search, as Replicate has it.",
+        description:
+          "Public models, and the account's private ones. `QUERY /v1/models` with the text as its body is the same search, as Replicate has it.",
       },
       (c, { query }) => answerModels(c, query.query, query.cursor),
     ),
@@ -110,7 +112,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
       },
       async (c, { path }) => {
         const { owner, name } = await modelOf(c, path);
-        const version = await findVersion(c.env.DB, { owner, name }, path.version);
+        const version = await findVersion(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
         return c.json(showVersion(version));
       },
@@ -145,11 +147,35 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     ),
   );
 
+  routes.get(
+    "/:owner/:name/readme",
+    operation(
+      {
+        id: "getReadme",
+        tag: "Models",
+        summary: "Read a model's readme",
+        access: "models:read",
+        path: ModelPathSchema,
+        answers: { 200: { description: "The readme.", content: { "text/markdown": { schema: z.string() } } } },
+        errors: ["model_not_found", "not_found"],
+      },
+      async (c, { path }) => {
+        const { readme } = await modelOf(c, path);
+        if (readme === null) throw new EdgeplaneError("not_found", "The model has no readme.");
+        return c.body(readme, 200, {
+          "content-type": "text/markdown; charset=utf-8",
+          "x-content-type-options": "nosniff",
+        });
+      },
+    ),
+  );
+
+  routes.route("/", changeRoutes());
   return routes;
 }
 
 async function answerModels(c: AppContext, query: string, after: Cursor | null): Promise<Response> {
-  const found = await listModels(c.env.DB, { after, limit: PAGE_SIZE + 1, query });
+  const found = await listModels(c.env.DB, c.get("principal"), { after, limit: PAGE_SIZE + 1, query });
   const page = found.slice(0, PAGE_SIZE);
   const next = nextCursor(found, PAGE_SIZE, (model) => ({
     createdAt: model.createdAt,
@@ -164,12 +190,6 @@ async function answerModels(c: AppContext, query: string, after: Cursor | null):
       null,
     ),
   );
-}
-
-async function modelOf(c: AppContext, { owner, name }: z.output<typeof ModelPathSchema>): Promise<Model> {
-  const model = await findModel(c.env.DB, owner, name);
-  if (model === null) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
-  return model;
 }
 
 /** The client sends the text as it is, or (npm `replicate`) as a JSON string. */

@@ -24,13 +24,16 @@ export type Accepting = {
   key: string | null;
   cancelAfterMs: number | null;
   reference: Reference;
+  /** The deployment that names the version, if one does: its next release is the same request still. */
+  deployment: string | null;
   /** The answer is a stream of events, so that chunks must come as they are made. */
   streams: boolean;
 };
 
 /** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
-  const { body, call, key, reference } = accepting;
+  const { body, call, key, deployment } = accepting;
+  const reference = deployment ?? accepting.reference;
   const { manifest } = accepting.version;
   const { accountId } = call.principal;
   const shards = Number(c.env.SHARD_COUNT);
@@ -61,6 +64,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     source: "api",
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
+    deployment,
     keyed: key !== null,
     cancelOnDisconnect: body.cancel_on_disconnect ?? false,
   };

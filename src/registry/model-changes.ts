@@ -1,0 +1,166 @@
+/**
+ * What an account does to its models: make, describe, delete. What is deleted stays as a mark without content, so that a pool that
+ * goes on offering the same files doesn't bring it back; a new version of the model, or making it anew, does.
+ */
+import * as z from "zod";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { NameSchema } from "../contract/manifest.ts";
+import { forgetModel, visibilities } from "./models.ts";
+
+const MAX_URL_CHARS = 2048;
+const MAX_README_CHARS = 256 * 1024;
+
+/** A kind of hardware, as `GET /v1/hardware` names it. One that no pool has reported yet will do: pools come and go. */
+export const SkuSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "lower-case letters, digits and hyphens, at most 64")
+  .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
+
+const LinkSchema = z
+  .url({ protocol: /^https?$/, error: "must be an http(s) URL" })
+  .max(MAX_URL_CHARS)
+  .nullish();
+
+const described = {
+  description: z.string().max(4096).nullish(),
+  readme: z.string().max(MAX_README_CHARS).nullish().meta({ description: "Markdown." }),
+  github_url: LinkSchema,
+  paper_url: LinkSchema,
+  license_url: LinkSchema,
+  weights_url: LinkSchema,
+  cover_image_url: LinkSchema,
+};
+
+export const NewModelSchema = z
+  .object({
+    owner: NameSchema.meta({ description: "The name of the account that asks." }),
+    name: NameSchema.refine((name) => !/[._-]$/.test(name), "must end with a letter or a digit"),
+    visibility: z.enum(visibilities),
+    hardware: SkuSchema,
+    ...described,
+  })
+  .meta({ id: "NewModel" });
+export type NewModel = z.output<typeof NewModelSchema>;
+
+export const ModelChangeSchema = z
+  .object({ visibility: z.enum(visibilities).optional(), hardware: SkuSchema.optional(), ...described })
+  .meta({ id: "ModelChange" });
+export type ModelChange = z.output<typeof ModelChangeSchema>;
+
+type ModelName = { owner: string; name: string };
+
+/** The columns that a change may name; their names are those of the schema. */
+const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(described) as (keyof typeof described)[])] as const;
+
+/** Makes a model without a version. Throws `already_exists` when the owner has one of that name. */
+export async function createModel(db: D1Database, model: NewModel): Promise<void> {
+  const { owner, name } = model;
+  const now = Date.now();
+  const [made] = await db.batch<{ name: string }>([
+    db
+      .prepare(
+        `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, readme, github_url, paper_url,
+           license_url, weights_url, cover_image_url) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6, readme = ?7,
+           github_url = ?8, paper_url = ?9, license_url = ?10, weights_url = ?11, cover_image_url = ?12, latest_version = NULL,
+           deleted_at = NULL
+         WHERE deleted_at IS NOT NULL RETURNING name`,
+      )
+      .bind(
+        owner,
+        name,
+        model.description ?? "",
+        now,
+        model.visibility,
+        model.hardware,
+        model.readme ?? null,
+        model.github_url ?? null,
+        model.paper_url ?? null,
+        model.license_url ?? null,
+        model.weights_url ?? null,
+        model.cover_image_url ?? null,
+      ),
+    db
+      .prepare(
+        "DELETE FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NOT NULL AND ?3 = (SELECT created_at FROM models WHERE owner = ?1 AND name = ?2)",
+      )
+      .bind(owner, name, now),
+  ]);
+  if (made?.results.length !== 1) {
+    throw new EdgeplaneError("already_exists", "A model with that name and owner already exists.");
+  }
+  forgetModel(model);
+}
+
+/** Changes what the change names, and leaves the rest. The caller has checked whose model it is. */
+export async function updateModel(db: D1Database, model: ModelName, change: ModelChange): Promise<void> {
+  const named = CHANGEABLE.filter((column) => change[column] !== undefined);
+  const assignments = named.map((column, index) => `${column} = ?${index + 4}`);
+  await db
+    .prepare(`UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`)
+    .bind(
+      model.owner,
+      model.name,
+      Date.now(),
+      ...named.map((column) => change[column] ?? (column === "description" ? "" : null)),
+    )
+    .run();
+  forgetModel(model);
+}
+
+/** Deletes a model. Throws `conflict` unless it is private and has no version. */
+export async function deleteModel(db: D1Database, model: ModelName): Promise<void> {
+  const { meta } = await db
+    .prepare(
+      `UPDATE models SET deleted_at = ?3, description = '', readme = NULL, github_url = NULL, paper_url = NULL, license_url = NULL,
+         weights_url = NULL, cover_image_url = NULL, latest_version = NULL
+       WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
+         AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
+    )
+    .bind(model.owner, model.name, Date.now())
+    .run();
+  if (meta.changes === 0) {
+    throw new EdgeplaneError(
+      "conflict",
+      "Only a private model without versions can be deleted: delete its versions first.",
+    );
+  }
+  forgetModel(model);
+}
+
+/**
+ * Deletes a version; the newest that remains becomes the latest. Throws `conflict` when the model is public, when another account
+ * has run the version, or when a deployment names it.
+ */
+export async function deleteVersion(
+  db: D1Database,
+  model: ModelName,
+  id: string,
+  ownerAccountId: string,
+): Promise<void> {
+  const { owner, name } = model;
+  const reasons = await db
+    .prepare(
+      `SELECT (SELECT visibility FROM models WHERE owner = ?1 AND name = ?2) AS visibility,
+         EXISTS (SELECT 1 FROM runs WHERE owner = ?1 AND name = ?2 AND version = ?3 AND account_id <> ?4) AS shared,
+         EXISTS (SELECT 1 FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3) AS deployed`,
+    )
+    .bind(owner, name, id, ownerAccountId)
+    .first<{ visibility: string; shared: number; deployed: number }>();
+  if (reasons?.visibility !== "private")
+    throw new EdgeplaneError("conflict", "Only versions of private models can be deleted.");
+  if (reasons.shared === 1) throw new EdgeplaneError("conflict", "Another account has run this version.");
+  if (reasons.deployed === 1) throw new EdgeplaneError("conflict", "A deployment runs this version.");
+  await db.batch([
+    db
+      .prepare("UPDATE versions SET deleted_at = ?4, manifest = '{}' WHERE owner = ?1 AND name = ?2 AND id = ?3")
+      .bind(owner, name, id, Date.now()),
+    db
+      .prepare(
+        `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL
+           ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2`,
+      )
+      .bind(owner, name),
+  ]);
+  forgetModel(model, id);
+}

@@ -1,0 +1,217 @@
+/** `/v1/deployments`: an account's own names for versions of models. https://replicate.com/docs/reference/http#deployments.list */
+import { Hono } from "hono";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { modelPath } from "../../contract/manifest.ts";
+import {
+  createDeployment,
+  deleteDeployment,
+  DeploymentChangeSchema,
+  findDeployment,
+  listDeployments,
+  NewDeploymentSchema,
+  updateDeployment,
+} from "../../registry/deployments.ts";
+import type { Deployment } from "../../registry/deployments.ts";
+import type { App, AppContext, ShardPort } from "../app.ts";
+import { empty, json, operation } from "../operation.ts";
+import { ForwardCursorSchema } from "../parameters.ts";
+import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
+import { createOperation } from "./create-operation.ts";
+import { createPrediction } from "./create.ts";
+import { nextCursor } from "./cursor.ts";
+import { findTarget, parseReference } from "./find-target.ts";
+import { pageOf, pageSchema } from "./page.ts";
+
+const PAGE_SIZE = 100;
+const MAX_DEPLOYMENT_BYTES = 64 * 1024;
+
+const DeploymentPathSchema = z.object({
+  owner: z.string().meta({ description: "The account's name." }),
+  name: z.string().meta({ description: "The deployment's name." }),
+});
+
+const DeploymentSchema = z
+  .object({
+    owner: z.string(),
+    name: z.string(),
+    current_release: z.object({
+      number: z.int().min(1).meta({ description: "Counts from 1: every change is a new release." }),
+      model: z.string(),
+      version: z.string(),
+      created_at: z.iso.datetime(),
+      created_by: AccountViewSchema,
+      configuration: z.object({ hardware: z.string(), min_instances: z.int(), max_instances: z.int() }),
+    }),
+  })
+  .meta({ id: "Deployment" });
+
+export function deploymentRoutes(shard: ShardPort): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listDeployments",
+        tag: "Deployments",
+        summary: "List the account's deployments",
+        access: "models:read",
+        query: z.object({ cursor: ForwardCursorSchema }),
+        answers: { 200: json(pageSchema(DeploymentSchema), "A page of deployments, newest first.") },
+      },
+      async (c, { query }) => {
+        const page = { after: query.cursor, limit: PAGE_SIZE + 1 };
+        const found = await listDeployments(c.env.DB, c.get("principal").accountId, page);
+        const next = nextCursor(found, PAGE_SIZE, ({ createdAt, name }) => ({ createdAt, id: name }));
+        const results = await Promise.all(found.slice(0, PAGE_SIZE).map((deployment) => shown(c, deployment)));
+        return c.json(pageOf(c.req.url, results, next, null));
+      },
+    ),
+  );
+
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createDeployment",
+        tag: "Deployments",
+        summary: "Make a deployment",
+        access: "models:write",
+        body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
+        answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
+        errors: ["already_exists", "version_not_found"],
+      },
+      async (c, { body }) => {
+        const { model } = parseReference(body.model);
+        const principal = c.get("principal");
+        const { manifest } = await findTarget(c.env.DB, principal, { model, version: body.version });
+        const deployment = await createDeployment(c.env.DB, {
+          accountId: principal.accountId,
+          name: body.name,
+          model: { owner: manifest.owner, name: manifest.name },
+          version: body.version,
+          hardware: body.hardware,
+          minInstances: body.min_instances,
+          maxInstances: body.max_instances,
+        });
+        return c.json(await shown(c, deployment), 201);
+      },
+    ),
+  );
+
+  routes.get(
+    "/:owner/:name",
+    operation(
+      {
+        id: "getDeployment",
+        tag: "Deployments",
+        summary: "Read a deployment",
+        access: "models:read",
+        path: DeploymentPathSchema,
+        answers: { 200: json(DeploymentSchema, "The deployment with its current release.") },
+      },
+      async (c, { path }) => c.json(await shown(c, await deploymentOf(c, path))),
+    ),
+  );
+
+  routes.patch(
+    "/:owner/:name",
+    operation(
+      {
+        id: "updateDeployment",
+        tag: "Deployments",
+        summary: "Change a deployment",
+        description: "Makes the next release. What was accepted before runs on with its version.",
+        access: "models:write",
+        path: DeploymentPathSchema,
+        body: { schema: DeploymentChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
+        answers: { 200: json(DeploymentSchema, "The deployment with its new release.") },
+        errors: ["version_not_found", "conflict"],
+      },
+      async (c, { path, body }) => {
+        const { accountId, name, model } = await deploymentOf(c, path);
+        if (body.version !== undefined) {
+          await findTarget(c.env.DB, c.get("principal"), { model, version: body.version });
+        }
+        const changed = await updateDeployment(c.env.DB, accountId, name, body);
+        if (changed === null) throw noSuchDeployment();
+        return c.json(await shown(c, changed));
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:owner/:name",
+    operation(
+      {
+        id: "deleteDeployment",
+        tag: "Deployments",
+        summary: "Delete a deployment",
+        description: "What it accepted runs on.",
+        access: "models:write",
+        path: DeploymentPathSchema,
+        answers: { 204: empty("It is gone.") },
+      },
+      async (c, { path }) => {
+        const { accountId, name } = await deploymentOf(c, path);
+        await deleteDeployment(c.env.DB, accountId, name);
+        return c.body(null, 204);
+      },
+    ),
+  );
+
+  routes.post(
+    "/:owner/:name/predictions",
+    operation(
+      {
+        ...createOperation,
+        id: "createDeploymentPrediction",
+        summary: "Run the version of a deployment's release",
+        path: DeploymentPathSchema,
+      },
+      async (c, { path, body, header }) => {
+        const { model, version } = await deploymentOf(c, path);
+        return createPrediction(c, shard, {
+          body,
+          header,
+          reference: { model, version },
+          deployment: modelPath(path),
+        });
+      },
+    ),
+  );
+
+  return routes;
+}
+
+/** The account's deployment of that name; others' are not there. Throws `not_found`. */
+async function deploymentOf(c: AppContext, path: { owner: string; name: string }): Promise<Deployment> {
+  const { accountId, accountName } = c.get("principal");
+  const deployment = path.owner === accountName ? await findDeployment(c.env.DB, accountId, path.name) : null;
+  if (deployment !== null) return deployment;
+  throw noSuchDeployment();
+}
+
+function noSuchDeployment(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "There is no such deployment.");
+}
+
+async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
+  return {
+    owner: c.get("principal").accountName,
+    name: deployment.name,
+    current_release: {
+      number: deployment.release,
+      model: modelPath(deployment.model),
+      version: deployment.version,
+      created_at: new Date(deployment.releasedAt).toISOString(),
+      created_by: showAccount(await accountOf(c)),
+      configuration: {
+        hardware: deployment.hardware,
+        min_instances: deployment.minInstances,
+        max_instances: deployment.maxInstances,
+      },
+    },
+  };
+}
