@@ -39,7 +39,12 @@ export function replayableOf(row: Row | null): Replayable {
       startTimeoutMs: startBy - createdAt,
       totalTimeoutMs: canceledFirst ? endAfterMs + 1 : endAfterMs,
       cancelAfterMs: canceledFirst ? endAfterMs : null,
-      ...{ webhook: fixed.webhook, webhookEvents: fixed.webhookEvents, stream: fixed.stream },
+      ...{
+        webhook: fixed.webhook,
+        webhookEvents: fixed.webhookEvents,
+        stream: fixed.stream,
+        deployment: fixed.deployment,
+      },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },
       ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true, cancelOnDisconnect: false },
     },
