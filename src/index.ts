@@ -2,6 +2,8 @@
 import type { EventsReply, EventsRequest } from "./contract/event.ts";
 import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
 import type { PoolIdentity } from "./fleet/types.ts";
+import type { Env } from "./env.ts";
+import { sweepExpired } from "./registry/sweep.ts";
 import { createApp } from "./routes/create-app.ts";
 import { receiveParked } from "./routes/pool/receive-events.ts";
 import {
@@ -28,7 +30,10 @@ const app = createApp({
   waitForPrediction,
 });
 
-export default { fetch: app.fetch };
+export default {
+  fetch: app.fetch,
+  scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env)),
+} satisfies ExportedHandler<Env>;
 
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 export class PoolSession extends PoolSessionObject {

@@ -59,6 +59,26 @@ export const errorTable = {
     title: "Idempotency key reused with another payload",
     remedy: "Send the same payload with the same key, or choose a new key.",
   },
+  length_required: {
+    status: 411,
+    title: "Length required",
+    remedy: "Send the body with a `Content-Length`, not chunked.",
+  },
+  upload_incomplete: {
+    status: 409,
+    title: "Parts of the upload are missing",
+    remedy: "Send the parts that `detail` names, then complete the upload again.",
+  },
+  checksum_mismatch: {
+    status: 422,
+    title: "The content is not what its checksum says",
+    remedy: "Send it again; if it stays, compute the checksum of the bytes that are sent.",
+  },
+  range_not_satisfiable: {
+    status: 416,
+    title: "Range not satisfiable",
+    remedy: "Ask for bytes that are there: `Content-Range` names the size.",
+  },
   payload_too_large: {
     status: 413,
     title: "Payload too large",

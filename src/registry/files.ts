@@ -1,11 +1,12 @@
 /**
  * Files that clients upload as inputs: a row here, the content in the bucket. Both go when the file is deleted or expires;
- * each upload sweeps some that have expired. Content is named by the file's id alone, so that a link to it tells a pool
+ * a sweep deletes those that have expired. Content is named by the file's id alone, so that a link to it tells a pool
  * nothing of the account.
  */
 import * as z from "zod";
 import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { uploadRowDeletes } from "../storage/upload-rows.ts";
 
 /** How long a file is kept. */
 export const FILE_RETENTION_MS = 24 * 3_600_000;
@@ -27,6 +28,7 @@ const FileRowSchema = z
     metadata: z.string().transform((text): Json => JSON.parse(text) as Json),
     created_at: z.number(),
     expires_at: z.number(),
+    etag: z.string().nullable(),
   })
   .transform((row) => ({
     id: row.id,
@@ -37,29 +39,28 @@ const FileRowSchema = z
     metadata: row.metadata,
     createdAt: row.created_at,
     expiresAt: row.expires_at,
+    etag: row.etag ?? row.sha256,
   }));
 export type StoredFile = z.output<typeof FileRowSchema>;
 
-export type NewFile = { name: string; contentType: string; metadata: Json; content: ArrayBuffer };
+/** A file whose content lies under `contentKey(id)`. `sha256`: in hex, or `<hex>-<parts>` as `src/storage/uploads.ts` has it. */
+export type NewFile = Pick<StoredFile, "id" | "name" | "contentType" | "metadata" | "sizeBytes" | "sha256" | "etag">;
 
-/** Stores a file of an account: the content first, so that what is listed can be read. */
-export async function createFile(stores: Stores, accountId: string, file: NewFile): Promise<StoredFile> {
-  const now = Date.now();
-  const created: StoredFile = {
-    id: newFileId(),
-    name: file.name,
-    contentType: file.contentType,
-    sizeBytes: file.content.byteLength,
-    sha256: toHex(await crypto.subtle.digest("SHA-256", file.content)),
-    metadata: file.metadata,
-    createdAt: now,
-    expiresAt: now + FILE_RETENTION_MS,
-  };
-  await stores.BLOBS.put(contentKey(created.id), file.content, { httpMetadata: { contentType: file.contentType } });
-  const { id, name, contentType, sizeBytes, sha256, metadata, createdAt, expiresAt } = created;
-  await stores.DB.prepare("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-    .bind(id, accountId, name, contentType, sizeBytes, sha256, JSON.stringify(metadata), createdAt, expiresAt)
-    .run();
+/**
+ * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
+ * upload of the same id that brought it. The same file again changes nothing.
+ */
+export async function createFile(db: D1Database, accountId: string, file: NewFile): Promise<StoredFile> {
+  const createdAt = Date.now();
+  const created: StoredFile = { ...file, createdAt, expiresAt: createdAt + FILE_RETENTION_MS };
+  const { id, name, contentType, sizeBytes, sha256, metadata, expiresAt, etag } = created;
+  const insert = db
+    .prepare(
+      `INSERT INTO files (id, account_id, name, content_type, size_bytes, sha256, metadata, created_at, expires_at, etag)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    )
+    .bind(id, accountId, name, contentType, sizeBytes, sha256, JSON.stringify(metadata), createdAt, expiresAt, etag);
+  await db.batch([insert, ...uploadRowDeletes(db, id)]);
   return created;
 }
 
@@ -97,38 +98,32 @@ export async function deleteFile(stores: Stores, accountId: string, id: string):
   return true;
 }
 
-/** Reads a file's content; null when it is gone. Whoever calls has checked the link. */
-export async function readFile(stores: Pick<Stores, "BLOBS">, id: string): Promise<R2ObjectBody | null> {
-  return FILE_ID.test(id) ? stores.BLOBS.get(contentKey(id)) : null;
-}
-
-/** Deletes some of the files that have expired. */
+/** Deletes the files that have expired. */
 export async function sweepFiles(stores: Stores): Promise<void> {
   const now = Date.now();
-  const { results } = await stores.DB.prepare("SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?")
-    .bind(now, SWEEP_LIMIT)
-    .all<{ id: string }>();
-  if (results.length === 0) return;
-  const ids = results.map(({ id }) => id);
-  await stores.BLOBS.delete(ids.map(contentKey));
-  await stores.DB.prepare("DELETE FROM files WHERE id IN (SELECT value FROM json_each(?))")
-    .bind(JSON.stringify(ids))
-    .run();
+  for (;;) {
+    const { results } = await stores.DB.prepare(
+      "SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
+    )
+      .bind(now, SWEEP_LIMIT)
+      .all<{ id: string }>();
+    if (results.length === 0) return;
+    const ids = results.map(({ id }) => id);
+    await stores.BLOBS.delete(ids.map(contentKey));
+    await stores.DB.prepare("DELETE FROM files WHERE id IN (SELECT value FROM json_each(?))")
+      .bind(JSON.stringify(ids))
+      .run();
+  }
 }
 
-const FILE_ID = /^[0-9a-hjkmnp-tv-z]{24}$/;
-
-function contentKey(id: string): string {
+/** Where a file's content lies. */
+export function contentKey(id: string): string {
   return `files/${id}`;
 }
 
-function newFileId(): string {
+export function newFileId(): string {
   const bits = Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) =>
     byte.toString(2).padStart(8, "0"),
   );
   return bits.join("").replace(/.{5}/g, (five) => ALPHABET.charAt(Number.parseInt(five, 2)));
-}
-
-function toHex(bytes: ArrayBuffer): string {
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

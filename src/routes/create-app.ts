@@ -5,7 +5,6 @@ import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
 import { cors } from "./cors.ts";
-import { gatewayRoutes } from "./gateway.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
 import { openApiRoutes } from "./openapi/routes.ts";
 import { outputRoutes } from "./outputs.ts";
@@ -17,9 +16,20 @@ import { deploymentRoutes } from "./replicate/deployments.ts";
 import { fileRoutes } from "./replicate/files.ts";
 import { modelRoutes } from "./replicate/models.ts";
 import { predictionRoutes } from "./replicate/predictions.ts";
+import { uploadRoutes } from "./replicate/uploads.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
-const EXPOSED_HEADERS = ["x-request-id", "retry-after", "location", "idempotent-replayed"];
+const EXPOSED_HEADERS = [
+  "x-request-id",
+  "retry-after",
+  "location",
+  "idempotent-replayed",
+  "accept-ranges",
+  "content-range",
+  "content-disposition",
+  "etag",
+  "last-modified",
+];
 
 /** Returns the app whose `fetch` the Worker exports. */
 export function createApp(shard: ShardPort): Hono<App> {
@@ -33,11 +43,14 @@ export function createApp(shard: ShardPort): Hono<App> {
   });
   app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
 
-  app.route("/", gatewayRoutes());
+  app.get("/", (c) => c.json({ name: "edgeplane", docs: "docs/api.md", api: "/v1", health: "/healthz" }));
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+
   app.route("/v1/predictions", predictionRoutes(shard));
   app.route("/v1/models", modelRoutes(shard));
   app.route("/v1/deployments", deploymentRoutes(shard));
   app.route("/v1/files", fileRoutes());
+  app.route("/v1/uploads", uploadRoutes());
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());
   app.route("/v1", absentRoutes());

@@ -7,7 +7,7 @@ import { outputBlobPrefix } from "../storage/blobs.ts";
 import type { App } from "./app.ts";
 import { operation } from "./operation.ts";
 import { LinkQuerySchema } from "./parameters.ts";
-import { blobAnswer, serveBlob } from "./serve-blob.ts";
+import { BlobHeaderSchema, blobAnswers, serveBlob } from "./serve-blob.ts";
 
 const PATH = "/v1/outputs";
 
@@ -25,20 +25,22 @@ export function outputRoutes(): Hono<App> {
         id: "getOutput",
         tag: "Files",
         summary: "Download a file that a model made",
-        description: "By the link that the prediction's output names. Always an attachment, never a page.",
+        description:
+          "By the link that the prediction's output names. Always an attachment, never a page. `HEAD` and ranges work.",
         access: "link",
         path: z.object({ id: z.string(), token: z.string(), name: z.string() }),
         query: LinkQuerySchema,
-        answers: { 200: blobAnswer },
-        errors: ["not_found"],
+        header: BlobHeaderSchema,
+        answers: blobAnswers,
+        errors: ["not_found", "range_not_satisfiable"],
       },
       async (c, { path: { id, token, name }, query }) => {
         if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "blob", outputPath(id, token, name), query, Date.now()))) {
           throw new EdgeplaneError("forbidden", "The link is not valid, or it has expired.");
         }
-        const object = await c.env.BLOBS.get(`${outputBlobPrefix(id, token)}${name}`);
-        if (object === null) throw new EdgeplaneError("not_found", "The file is gone.");
-        return serveBlob(object, name);
+        const answer = await serveBlob(c.req.raw, c.env.BLOBS, `${outputBlobPrefix(id, token)}${name}`, name);
+        if (answer === null) throw new EdgeplaneError("not_found", "The file is gone.");
+        return answer;
       },
     ),
   );

@@ -5,11 +5,9 @@ import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import { placeOf } from "../lane/order.ts";
 import type { LaneStats } from "../lane/types.ts";
-import type { PublishSettings } from "../log/publish-settings.ts";
 import { enqueueWebhooks } from "../webhooks/client.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
-import { createPublisher } from "./publish.ts";
 
 /** Entries that one call to a lane carries. */
 const BATCH_ENTRIES = 500;
@@ -25,7 +23,7 @@ export type Dispatch = ReturnType<typeof createDispatch>;
 
 type LaneView = { stats: LaneStats; at: number; tickets: Map<string, number | null> };
 
-export function createDispatch(env: Env, core: ShardCore, publish: PublishSettings) {
+export function createDispatch(env: Env, core: ShardCore) {
   const { outgoing, store } = core;
   const views = new Map<string, LaneView>();
   let inFlight = 0;
@@ -36,7 +34,6 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   const lanes = createCourier(lanesWithNews, counted(exchange));
   const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
   const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
-  const publisher = createPublisher(env, core, publish);
   const webhooks = createCourier(
     () => (store.webhooks(1).length > 0 ? ["webhooks"] : []),
     counted(async () => {
@@ -145,13 +142,12 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
       lanes.kick();
       index.kick();
       pools.kick();
-      publisher.kick();
       if (outgoing.takeWebhooks()) webhooks.kick();
     },
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
-      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0 || core.ended.isPending();
+      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
     },
 
     /** Sends webhooks that an earlier life of the object left behind. */

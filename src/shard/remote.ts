@@ -10,17 +10,7 @@ type Remote<T> = {
 export type RemoteShard = Remote<
   Pick<
     PredictionShard,
-    | "submit"
-    | "get"
-    | "wait"
-    | "many"
-    | "cancel"
-    | "claim"
-    | "deliver"
-    | "stream"
-    | "isLiveClaim"
-    | "undeliverable"
-    | "replayable"
+    "submit" | "get" | "wait" | "many" | "cancel" | "claim" | "deliver" | "stream" | "isLiveClaim" | "undeliverable"
   >
 >;
 

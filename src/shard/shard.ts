@@ -9,15 +9,12 @@ import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
-import { readPublishSettings } from "../log/publish-settings.ts";
 import { deletePredictionBlobs } from "../storage/blobs.ts";
 import { ShardCore } from "./core.ts";
 import type { LeaseChecks } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
 import type { Dispatch } from "./dispatch.ts";
-import { replayableOf } from "./replay.ts";
-import type { Replayable } from "./replay.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./sql.ts";
 import type { SubmitAnswer, Submission } from "./types.ts";
@@ -54,12 +51,9 @@ export class PredictionShard extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#mayBeParked = (env.KV_REST_URL ?? "") !== "";
-    const publish = readPublishSettings(env);
-    const publishes = publish.topics.size > 0;
-    const now = () => Date.now();
-    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
+    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now: () => Date.now(), newToken });
     this.#core.onChange = (id, frames) => this.#waiters.notify(id, frames);
-    this.#dispatch = createDispatch(env, this.#core, publish);
+    this.#dispatch = createDispatch(env, this.#core);
     this.#core.recover();
     this.#dispatch.kick();
   }
@@ -124,11 +118,6 @@ export class PredictionShard extends DurableObject<Env> {
     return this.#core.isLiveClaim(id, token);
   }
 
-  /** What a replay of this dead letter would submit. */
-  replayable(id: string): Replayable {
-    return replayableOf(this.#core.store.get(id));
-  }
-
   /** The lane found that the log refuses this job for good. */
   undeliverable(id: string, message: string): void {
     this.#core.undeliverable(id, message);
@@ -158,7 +147,7 @@ export class PredictionShard extends DurableObject<Env> {
     this.#dispatch.kick();
     await this.#judge(checks);
     for (const id of withBlobs) {
-      await deletePredictionBlobs(this.env.BLOBS, id);
+      await deletePredictionBlobs(this.env, id);
       this.#core.retire(id);
     }
     return more;

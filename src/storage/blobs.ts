@@ -6,6 +6,8 @@
  *   predictions/<id>/output/<token>/<name> what a claim made
  */
 import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { abortUploadsUnder } from "./uploads.ts";
 
 /** Inputs above this go to a blob; below, they travel inside the record. */
 export const INLINE_INPUT_BYTES = 16 * 1024;
@@ -42,27 +44,19 @@ export async function putInputOnce(bucket: R2Bucket, key: string, text: string, 
   return there?.customMetadata?.["payloadHash"] === payloadHash;
 }
 
-/** Copies an input, with what is known of it; an earlier copy stays as it is. False when the original is gone. */
-export async function copyInput(bucket: R2Bucket, from: string, to: string): Promise<boolean> {
-  if ((await bucket.head(to)) !== null) return true;
-  const original = await bucket.get(from);
-  if (original === null) return false;
-  const { customMetadata = {}, httpMetadata = {} } = original;
-  await bucket.put(to, original.body, { customMetadata, httpMetadata });
-  return true;
-}
-
 /** Reads a blob of JSON; null when it is gone. */
 export async function readJsonBlob(bucket: R2Bucket, key: string): Promise<Json> {
   const object = await bucket.get(key);
   return object === null ? null : object.json<Json>();
 }
 
-/** Deletes all that was stored for a prediction: its input and every attempt's output. */
-export async function deletePredictionBlobs(bucket: R2Bucket, id: string): Promise<void> {
+/** Deletes all that was stored for a prediction: its input, every attempt's output, and what is still on its way up. */
+export async function deletePredictionBlobs(stores: Pick<Env, "DB" | "BLOBS">, id: string): Promise<void> {
+  const prefix = `predictions/${id}/`;
+  await abortUploadsUnder(stores, prefix);
   for (;;) {
-    const page = await bucket.list({ prefix: `predictions/${id}/`, limit: LIST_LIMIT });
-    if (page.objects.length > 0) await bucket.delete(page.objects.map((object) => object.key));
+    const page = await stores.BLOBS.list({ prefix, limit: LIST_LIMIT });
+    if (page.objects.length > 0) await stores.BLOBS.delete(page.objects.map((object) => object.key));
     if (!page.truncated) return;
   }
 }

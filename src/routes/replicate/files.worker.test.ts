@@ -86,6 +86,110 @@ describe("files", () => {
     text.append("content", "no file");
     expect((await upload(text)).body["code"]).toBe("invalid_input");
     expect((await upload(formOf("x", "[1]"))).body["code"]).toBe("invalid_input");
-    expect((await upload(formOf("x"), { "content-length": String(200 * 1024 * 1024) })).status).toBe(413);
+    const tooLarge = await upload(formOf("x"), { "content-length": String(200 * 1024 * 1024) });
+    expect(tooLarge.status).toBe(413);
+    expect(tooLarge.body["detail"]).toContain("/v1/uploads");
+  });
+
+  it("of more than one part's size pass through a form without a length", async () => {
+    const content = new Uint8Array(12 * 1024 * 1024 + 5).map((_, index) => index % 251);
+    const form = new FormData();
+    form.append("metadata", '{"big":true}');
+    form.append("content", new Blob([content]), "big.bin");
+    const { status, body } = await upload(form, { "content-length": "" });
+    expect(status).toBe(201);
+    const digest = await crypto.subtle.digest("SHA-256", content);
+    expect(body).toMatchObject({ size: content.length, checksums: { sha256: hex(digest) }, metadata: { big: true } });
+    const { body: back } = await call((body as Shown).urls.get);
+    expect(await sizeOf(back)).toBe(content.length);
+    expect(await testEnv.DB.prepare("SELECT id FROM uploads").first()).toBeNull();
+  });
+
+  it("go up as they are, under the name in the query", async () => {
+    const sent = await call("/v1/files?name=r%C3%A9sum%C3%A9.txt", {
+      key,
+      body: "plain",
+      headers: { "content-type": "text/plain", "content-length": "5" },
+    });
+    expect(sent.status).toBe(201);
+    const file = await sent.json<Shown & { name: string }>();
+    expect(file).toMatchObject({ name: "résumé.txt", size: 5, content_type: "text/plain" });
+    const download = await call(file.urls.get);
+    expect(download.headers.get("content-disposition")).toContain("filename*=UTF-8''r%C3%A9sum%C3%A9.txt");
+    expect(download.headers.get("etag")).toBe(`"${(file as unknown as { etag: string }).etag}"`);
+    expect(await download.text()).toBe("plain");
+  });
+
+  it("leave nothing behind when the form is broken behind them", async () => {
+    const before = (await testEnv.BLOBS.list({ prefix: "files/" })).objects.length;
+    const encoded = new Response(formOf("x".repeat(100)));
+    const bytes = new Uint8Array(await encoded.arrayBuffer());
+    const broken = await call("/v1/files", {
+      key,
+      body: bytes.subarray(0, bytes.length - 8),
+      headers: { "content-type": encoded.headers.get("content-type") ?? "" },
+    });
+    expect(broken.status).toBe(400);
+    expect((await testEnv.BLOBS.list({ prefix: "files/" })).objects.length).toBe(before);
   });
 });
+
+describe("downloads", () => {
+  let link = "";
+  let etag = "";
+  const get = async (headers: Record<string, string>, method = "GET") => call(link, { method, headers });
+
+  beforeAll(async () => {
+    const { body } = await upload(formOf("0123456789"));
+    link = (body as Shown).urls.get;
+    etag = `"${(body as unknown as { etag: string }).etag}"`;
+  });
+
+  it("answer ranges", async () => {
+    const part = await get({ range: "bytes=2-4" });
+    expect([part.status, part.headers.get("content-range"), part.headers.get("content-length")]).toEqual([
+      206,
+      "bytes 2-4/10",
+      "3",
+    ]);
+    expect(await part.text()).toBe("234");
+    expect(await (await get({ range: "bytes=-3" })).text()).toBe("789");
+    const whole = await get({ range: "bytes=0-1,4-5" });
+    expect([whole.status, await whole.text()]).toEqual([200, "0123456789"]);
+    const none = await get({ range: "bytes=10-" });
+    expect([none.status, none.headers.get("content-range")]).toEqual([416, "bytes */10"]);
+    expect((await none.json<{ code: string }>()).code).toBe("range_not_satisfiable");
+  });
+
+  it("answer a range only of the content that If-Range names", async () => {
+    expect((await get({ range: "bytes=2-4", "if-range": etag })).status).toBe(206);
+    expect(await (await get({ range: "bytes=2-4", "if-range": '"another"' })).text()).toBe("0123456789");
+  });
+
+  it("say that nothing has changed", async () => {
+    for (const tag of [etag, `W/${etag}`, `"x", ${etag}`, "*"]) {
+      const same = await get({ "if-none-match": tag });
+      expect([same.status, await same.text(), same.headers.get("etag")]).toEqual([304, "", etag]);
+    }
+    expect((await get({ "if-none-match": '"another"' })).status).toBe(200);
+    expect((await get({ "if-modified-since": new Date(Date.now() + 5000).toUTCString() })).status).toBe(304);
+    expect((await get({ "if-modified-since": new Date(0).toUTCString() })).status).toBe(200);
+  });
+
+  it("answer HEAD with the headers alone", async () => {
+    const head = await get({}, "HEAD");
+    expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "10", ""]);
+    expect(head.headers.get("accept-ranges")).toBe("bytes");
+    expect((await get({ range: "bytes=1-2" }, "HEAD")).headers.get("content-range")).toBe("bytes 1-2/10");
+  });
+});
+
+function hex(bytes: ArrayBuffer): string {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function sizeOf(body: ReadableStream<Uint8Array> | null): Promise<number> {
+  let size = 0;
+  if (body !== null) for await (const piece of body) size += piece.length;
+  return size;
+}

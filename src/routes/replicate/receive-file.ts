@@ -1,0 +1,144 @@
+/** Receives a file in one request: a form, as Replicate's clients send it, or the bytes alone. Neither is held in memory. */
+import type { ZodOpenApiRequestBodyObject } from "zod-openapi";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { Json } from "../../contract/prediction.ts";
+import type { Env } from "../../env.ts";
+import { contentKey, newFileId } from "../../registry/files.ts";
+import type { NewFile } from "../../registry/files.ts";
+import { collect } from "../../storage/collect.ts";
+import { deleteUploadRows } from "../../storage/upload-rows.ts";
+import { piecesOf, transfer } from "../../storage/transfer.ts";
+import { fieldText, formBoundary, readForm, skip } from "../form-stream.ts";
+import type { FormField } from "../form-stream.ts";
+import { MAX_REQUEST_BYTES, announcedBytes } from "../request-size.ts";
+
+export const MAX_NAME_CHARS = 255;
+export const DEFAULT_TYPE = "application/octet-stream";
+const MAX_METADATA_BYTES = 64 * 1024;
+/** What surrounds the content in a form. */
+const FORM_OVERHEAD_BYTES = 128 * 1024;
+
+const METADATA_PROBLEM = "must be a JSON object of at most 64 KiB";
+
+/** A JSON object that is kept with a file. */
+export const MetadataSchema = z
+  .record(
+    z.string(),
+    z.custom<Json>(() => true),
+  )
+  .refine((value) => JSON.stringify(value).length <= MAX_METADATA_BYTES, METADATA_PROBLEM)
+  .meta({ override: { type: "object" } });
+
+export const uploadBody: ZodOpenApiRequestBodyObject = {
+  required: true,
+  content: {
+    "multipart/form-data": {
+      schema: z.object({
+        content: z.file().meta({ description: "The file, with its name and type." }),
+        metadata: z.string().optional().meta({ description: "A JSON object, kept with the file." }),
+      }),
+    },
+    "*/*": { schema: { type: "string", format: "binary", description: "The file itself, with `?name=`." } },
+  },
+};
+
+/** Stores the content of a file of `accountId`; the caller notes the file. `name` is that of a body that is no form. */
+export async function receiveFile(
+  env: Env,
+  accountId: string,
+  request: Request,
+  name: string | undefined,
+): Promise<NewFile> {
+  const announced = announcedBytes(request);
+  if (announced !== null && announced > MAX_REQUEST_BYTES + FORM_OVERHEAD_BYTES) throw tooLarge();
+  const boundary = formBoundary(request.headers.get("content-type"));
+  if (boundary !== null) return receiveForm(env, accountId, request, boundary);
+  if (name !== undefined) return receiveBytes(env, accountId, request, name);
+  const detail = "Send `multipart/form-data` with the file in the field `content`, or the file alone with `?name=`.";
+  throw new EdgeplaneError("invalid_request", detail);
+}
+
+async function receiveForm(env: Env, accountId: string, request: Request, boundary: string): Promise<NewFile> {
+  const given: { file: NewFile | null; metadata: string | null } = { file: null, metadata: "" };
+  const fileOf = async (field: FormField, content: AsyncIterable<Uint8Array>): Promise<void> => {
+    if (field.name === "content" && field.fileName !== null && given.file === null) {
+      given.file = await store(env, accountId, content, field.fileName, field.contentType ?? DEFAULT_TYPE);
+    } else if (field.name === "metadata") given.metadata = await fieldText(content, MAX_METADATA_BYTES);
+    else await skip(content);
+  };
+  try {
+    await readForm(counted(request.body), boundary, fileOf);
+    if (given.file === null) throw invalid("content", "must be a file");
+    return { ...given.file, metadata: parseMetadata(given.metadata) };
+  } catch (thrown) {
+    if (given.file !== null) {
+      await env.BLOBS.delete(contentKey(given.file.id));
+      await deleteUploadRows(env.DB, given.file.id);
+    }
+    throw thrown;
+  }
+}
+
+async function receiveBytes(env: Env, accountId: string, request: Request, name: string): Promise<NewFile> {
+  const contentType = request.headers.get("content-type") ?? DEFAULT_TYPE;
+  const sizeBytes = announcedBytes(request);
+  if (sizeBytes === null) return store(env, accountId, counted(request.body), name, contentType);
+  const file = named(name, contentType);
+  const { stored, sha256 } = await transfer(request.body, sizeBytes, (content) =>
+    env.BLOBS.put(contentKey(file.id), content, { httpMetadata: { contentType: file.contentType } }),
+  );
+  return { ...file, metadata: {}, sizeBytes, sha256, etag: stored.etag };
+}
+
+async function store(
+  env: Env,
+  accountId: string,
+  content: AsyncIterable<Uint8Array>,
+  name: string,
+  contentType: string,
+): Promise<NewFile> {
+  const file = { ...named(name, contentType), metadata: {} };
+  return { ...file, ...(await collect(env, { ...file, accountId, key: contentKey(file.id) }, content)) };
+}
+
+function named(name: string, contentType: string): Pick<NewFile, "id" | "name" | "contentType"> {
+  return {
+    id: newFileId(),
+    name: name.slice(0, MAX_NAME_CHARS).toWellFormed(),
+    contentType: (contentType === "" ? DEFAULT_TYPE : contentType).slice(0, MAX_NAME_CHARS),
+  };
+}
+
+/** The pieces of a body of at most what a request may carry. */
+async function* counted(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+  if (body === null) return;
+  let bytes = 0;
+  for await (const piece of piecesOf(body)) {
+    bytes += piece.length;
+    if (bytes > MAX_REQUEST_BYTES + FORM_OVERHEAD_BYTES) throw tooLarge();
+    yield piece;
+  }
+}
+
+function parseMetadata(text: string | null): Json {
+  if (text === "") return {};
+  try {
+    const value = MetadataSchema.safeParse(text === null ? null : JSON.parse(text));
+    if (value.success) return value.data;
+  } catch {
+    // Answered below, like a value of another kind.
+  }
+  throw invalid("metadata", METADATA_PROBLEM);
+}
+
+function invalid(field: string, description: string): EdgeplaneError {
+  return new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+    invalidFields: [{ field, description }],
+  });
+}
+
+function tooLarge(): EdgeplaneError {
+  const detail = `A request carries a file of at most ${MAX_REQUEST_BYTES} bytes. A larger one goes up in parts: begin with \`POST /v1/uploads\`.`;
+  return new EdgeplaneError("payload_too_large", detail);
+}

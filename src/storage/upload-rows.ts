@@ -1,0 +1,133 @@
+/** The rows of uploads in parts, and of the parts that have arrived. */
+import * as z from "zod";
+import type { Json } from "../contract/prediction.ts";
+
+/** How long an upload is kept after its last part. */
+export const UPLOAD_IDLE_MS = 24 * 3_600_000;
+
+const UploadRowSchema = z
+  .object({
+    id: z.string(),
+    account_id: z.string().nullable(),
+    blob_key: z.string(),
+    multipart_id: z.string(),
+    name: z.string(),
+    content_type: z.string(),
+    metadata: z.string().transform((text): Json => JSON.parse(text) as Json),
+    size_bytes: z.number(),
+    part_bytes: z.number(),
+    created_at: z.number(),
+    expires_at: z.number(),
+  })
+  .transform((row) => ({
+    id: row.id,
+    accountId: row.account_id,
+    key: row.blob_key,
+    multipartId: row.multipart_id,
+    name: row.name,
+    contentType: row.content_type,
+    metadata: row.metadata,
+    sizeBytes: row.size_bytes,
+    partBytes: row.part_bytes,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+  }));
+/** An upload under way. `accountId` null: a pool's, of a prediction's output. */
+export type Upload = z.output<typeof UploadRowSchema>;
+
+const PartRowSchema = z
+  .object({ number: z.number(), size_bytes: z.number(), etag: z.string(), sha256: z.string() })
+  .transform(({ number, size_bytes: sizeBytes, etag, sha256 }) => ({ number, sizeBytes, etag, sha256 }));
+/** A part that has arrived. */
+export type Part = z.output<typeof PartRowSchema>;
+
+export async function insertUpload(db: D1Database, upload: Upload): Promise<void> {
+  await db
+    .prepare(
+      `INSERT INTO uploads (id, account_id, blob_key, multipart_id, name, content_type, metadata, size_bytes, part_bytes, created_at, expires_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .bind(
+      upload.id,
+      upload.accountId,
+      upload.key,
+      upload.multipartId,
+      upload.name,
+      upload.contentType,
+      JSON.stringify(upload.metadata),
+      upload.sizeBytes,
+      upload.partBytes,
+      upload.createdAt,
+      upload.expiresAt,
+    )
+    .run();
+}
+
+/** An upload of the account (null: of pools); null when there is none, or it was abandoned. */
+export async function findUpload(db: D1Database, accountId: string | null, id: string): Promise<Upload | null> {
+  const row = await db
+    .prepare("SELECT * FROM uploads WHERE id = ? AND account_id IS ? AND expires_at > ?")
+    .bind(id, accountId, Date.now())
+    .first();
+  return row === null ? null : UploadRowSchema.parse(row);
+}
+
+/** The account's uploads that are under way, newest first. */
+export async function listUploads(db: D1Database, accountId: string, limit: number): Promise<Upload[]> {
+  const { results } = await db
+    .prepare("SELECT * FROM uploads WHERE account_id = ? AND expires_at > ? ORDER BY created_at DESC, id DESC LIMIT ?")
+    .bind(accountId, Date.now(), limit)
+    .all();
+  return results.map((row) => UploadRowSchema.parse(row));
+}
+
+/** Uploads that were abandoned before `now`. */
+export async function abandonedUploads(db: D1Database, now: number, limit: number): Promise<Upload[]> {
+  const { results } = await db
+    .prepare("SELECT * FROM uploads WHERE expires_at <= ? ORDER BY expires_at LIMIT ?")
+    .bind(now, limit)
+    .all();
+  return results.map((row) => UploadRowSchema.parse(row));
+}
+
+/** Uploads whose content would lie under `prefix`. */
+export async function uploadsUnder(db: D1Database, prefix: string): Promise<Upload[]> {
+  const { results } = await db
+    .prepare("SELECT * FROM uploads WHERE blob_key >= ? AND blob_key < ?")
+    .bind(prefix, `${prefix}\u{10ffff}`)
+    .all();
+  return results.map((row) => UploadRowSchema.parse(row));
+}
+
+/** Notes that a part has arrived, in place of one that came before under its number; the upload lives on. */
+export async function savePart(db: D1Database, uploadId: string, part: Part, now: number): Promise<void> {
+  await db.batch([
+    db
+      .prepare(
+        "INSERT OR REPLACE INTO upload_parts (upload_id, number, size_bytes, etag, sha256) VALUES (?, ?, ?, ?, ?)",
+      )
+      .bind(uploadId, part.number, part.sizeBytes, part.etag, part.sha256),
+    db.prepare("UPDATE uploads SET expires_at = ? WHERE id = ?").bind(now + UPLOAD_IDLE_MS, uploadId),
+  ]);
+}
+
+/** The parts that have arrived, in their order. */
+export async function listParts(db: D1Database, uploadId: string): Promise<Part[]> {
+  const { results } = await db
+    .prepare("SELECT number, size_bytes, etag, sha256 FROM upload_parts WHERE upload_id = ? ORDER BY number")
+    .bind(uploadId)
+    .all();
+  return results.map((row) => PartRowSchema.parse(row));
+}
+
+/** What deletes an upload's rows; to be run together with what notes its object. */
+export function uploadRowDeletes(db: D1Database, id: string): D1PreparedStatement[] {
+  return [
+    db.prepare("DELETE FROM upload_parts WHERE upload_id = ?").bind(id),
+    db.prepare("DELETE FROM uploads WHERE id = ?").bind(id),
+  ];
+}
+
+export async function deleteUploadRows(db: D1Database, id: string): Promise<void> {
+  await db.batch(uploadRowDeletes(db, id));
+}

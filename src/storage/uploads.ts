@@ -1,0 +1,157 @@
+/**
+ * Uploads in parts, for what is larger than a request: start → parts, in any order, each again if need be → complete or abort. All parts
+ * have one size, but for the last. On R2's multipart uploads: https://developers.cloudflare.com/r2/objects/multipart-objects/
+ *
+ *     started ──part n──▶ started ──complete──▶ an object under `key`
+ *        └── aborted, or 24 h without a part ──▶ gone, parts and all
+ */
+import { EdgeplaneError } from "../contract/errors.ts";
+import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { toHex, transfer } from "./transfer.ts";
+import {
+  UPLOAD_IDLE_MS,
+  abandonedUploads,
+  deleteUploadRows,
+  insertUpload,
+  listParts,
+  savePart,
+  uploadsUnder,
+} from "./upload-rows.ts";
+import type { Part, Upload } from "./upload-rows.ts";
+
+type Stores = Pick<Env, "DB" | "BLOBS">;
+
+/** The bucket takes no smaller part, but for the last: https://developers.cloudflare.com/r2/platform/limits/ */
+export const MIN_PART_BYTES = 5 * 1024 * 1024;
+export const DEFAULT_PART_BYTES = 64 * 1024 * 1024;
+/** Below what a request may carry. */
+export const MAX_PART_BYTES = 90 * 1024 * 1024;
+export const MAX_PARTS = 10_000;
+/** R2's own limit for an object is 5 TiB. */
+export const MAX_UPLOAD_BYTES = MAX_PARTS * DEFAULT_PART_BYTES;
+
+const SWEEP_LIMIT = 200;
+
+export type UploadPlan = {
+  id: string;
+  accountId: string | null;
+  key: string;
+  name: string;
+  contentType: string;
+  metadata: Json;
+  sizeBytes: number;
+  partBytes: number;
+};
+
+/** What a completed upload has become. `sha256` is `<hex>-<parts>`: the SHA-256 of the parts' SHA-256 digests, one after the other. */
+export type Completed = { etag: string; sizeBytes: number; sha256: string };
+
+/** How many parts an upload has. */
+export function partCount({ sizeBytes, partBytes }: Pick<Upload, "sizeBytes" | "partBytes">): number {
+  return Math.max(1, Math.ceil(sizeBytes / partBytes));
+}
+
+/** How many bytes part `number` (from 1) has; 0 when there is no such part, or when it is the only one of nothing. */
+export function partSize(upload: Pick<Upload, "sizeBytes" | "partBytes">, number: number): number {
+  if (number < 1 || number > partCount(upload)) return 0;
+  return Math.min(upload.partBytes, upload.sizeBytes - (number - 1) * upload.partBytes);
+}
+
+/** Begins an upload. */
+export async function startUpload(stores: Stores, plan: UploadPlan): Promise<Upload> {
+  const { contentType } = plan;
+  const { uploadId } = await stores.BLOBS.createMultipartUpload(plan.key, { httpMetadata: { contentType } });
+  const now = Date.now();
+  const upload: Upload = { ...plan, multipartId: uploadId, createdAt: now, expiresAt: now + UPLOAD_IDLE_MS };
+  await insertUpload(stores.DB, upload);
+  return upload;
+}
+
+/**
+ * Stores a part; one that is there is replaced. The caller has checked that `body` has the part's size. Throws `checksum_mismatch`
+ * when the bytes are not those that `expectedSha256` (hex) stands for: then nothing is noted.
+ */
+export async function putPart(
+  stores: Stores,
+  upload: Upload,
+  number: number,
+  body: ReadableStream<Uint8Array> | null,
+  expectedSha256: string | null,
+): Promise<Part> {
+  const sizeBytes = partSize(upload, number);
+  const multipart = stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId);
+  const { stored, sha256 } = await transfer(body, sizeBytes, (content) => multipart.uploadPart(number, content));
+  if (expectedSha256 !== null && expectedSha256 !== sha256) {
+    throw new EdgeplaneError("checksum_mismatch", `Part ${number} has the SHA-256 ${sha256}, not ${expectedSha256}.`);
+  }
+  const part: Part = { number, sizeBytes, etag: stored.etag, sha256 };
+  await savePart(stores.DB, upload.id, part, Date.now());
+  return part;
+}
+
+/** The numbers of the parts that have not arrived. */
+export function missingParts(upload: Upload, parts: readonly Part[]): number[] {
+  const there = new Set(parts.map(({ number }) => number));
+  return Array.from({ length: partCount(upload) }, (_, index) => index + 1).filter((number) => !there.has(number));
+}
+
+/** Makes an object of the parts. Throws `upload_incomplete` when some are missing. The rows stay until the caller has noted the object. */
+export async function completeUpload(stores: Stores, upload: Upload): Promise<Completed> {
+  const parts = await listParts(stores.DB, upload.id);
+  const missing = missingParts(upload, parts);
+  if (missing.length > 0) throw incomplete(missing);
+  const multipart = stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId);
+  const sha256 = await compositeSha256(parts);
+  try {
+    const uploaded = parts.map(({ number, etag }) => ({ partNumber: number, etag }));
+    const object = await multipart.complete(uploaded);
+    return { etag: object.etag, sizeBytes: object.size, sha256 };
+  } catch (thrown) {
+    // A call before this one may have completed it without having come to its end.
+    const object = await stores.BLOBS.head(upload.key);
+    if (object === null || object.size !== upload.sizeBytes) throw thrown;
+    return { etag: object.etag, sizeBytes: object.size, sha256 };
+  }
+}
+
+/** Gives an upload up: its parts go, and so does what they became, as long as nobody has noted that. */
+export async function abortUpload(stores: Stores, upload: Upload): Promise<void> {
+  try {
+    await stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId).abort();
+  } catch (thrown) {
+    if (!isUnknownUpload(thrown)) throw thrown;
+  }
+  await stores.BLOBS.delete(upload.key);
+  await deleteUploadRows(stores.DB, upload.id);
+}
+
+/** Gives up all uploads whose content would lie under `prefix`. */
+export async function abortUploadsUnder(stores: Stores, prefix: string): Promise<void> {
+  for (const upload of await uploadsUnder(stores.DB, prefix)) await abortUpload(stores, upload);
+}
+
+/** Gives up the uploads that were abandoned. One that can't be is tried again by the next sweep. */
+export async function sweepUploads(stores: Stores): Promise<void> {
+  const abandoned = await abandonedUploads(stores.DB, Date.now(), SWEEP_LIMIT);
+  const swept = await Promise.allSettled(abandoned.map((upload) => abortUpload(stores, upload)));
+  const failed = swept.find((outcome) => outcome.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function compositeSha256(parts: readonly Part[]): Promise<string> {
+  const digests = parts.flatMap(({ sha256 }) => sha256.match(/../g) ?? []);
+  const bytes = Uint8Array.from(digests, (pair) => Number.parseInt(pair, 16));
+  return `${toHex(await crypto.subtle.digest("SHA-256", bytes))}-${parts.length}`;
+}
+
+/** The bucket has given it up already, or made an object of it. https://developers.cloudflare.com/r2/api/error-codes/ */
+function isUnknownUpload(thrown: unknown): boolean {
+  return thrown instanceof Error && /\(100(?:24|48|01)\)/.test(thrown.message);
+}
+
+function incomplete(missing: readonly number[]): EdgeplaneError {
+  const some = missing.slice(0, 20).join(", ");
+  const rest = missing.length > 20 ? ` and ${missing.length - 20} more` : "";
+  return new EdgeplaneError("upload_incomplete", `These parts have not arrived: ${some}${rest}.`);
+}
