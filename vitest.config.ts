@@ -36,6 +36,7 @@ export default defineConfig({
                 EDGEPLANE_SECRET: "test-secret-test-secret-test-secret-test-secret",
                 ADMIN_KEY: "ep_admin_test-admin-key-test-admin-key",
                 SHARD_COUNT: "16",
+                PUBLISH_TOPICS: "results,usage,jobs.dlq",
                 LOG_BROKERS: "1",
                 LOG_PARTITIONS: "1",
                 TEST_MIGRATIONS: await readD1Migrations(MIGRATIONS),

@@ -16,6 +16,10 @@ export type Env = {
   ADMIN_KEY?: string;
   /** Secret: JSON list of the `/kafka` users. Unset, `/kafka` answers 404 to all but pools. */
   KAFKA_USERS?: string;
+  /** Topics that ended predictions are published to, by commas: `results`, `usage`, `jobs.dlq`. None. */
+  PUBLISH_TOPICS?: string;
+  /** `1` lets `results` carry outputs up to 256 KiB. */
+  PUBLISH_OUTPUT?: string;
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;

@@ -3,11 +3,11 @@
  * produce is in flight at a time; what comes meanwhile rides in the next.
  */
 import { DurableObject } from "cloudflare:workers";
-import { EdgeplaneError } from "../contract/errors.ts";
 import { shardName, shardOf } from "../contract/ids.ts";
 import { jobTopic } from "../contract/job.ts";
 import type { Job } from "../contract/job.ts";
 import type { Env } from "../env.ts";
+import { produceHalving } from "../log/halving.ts";
 import { createProducer } from "../log/producer.ts";
 import type { LogProducer, LogRecord } from "../log/types.ts";
 import { remoteShard } from "../shard/remote.ts";
@@ -108,23 +108,19 @@ export class Lane extends DurableObject<Env> {
     }
   }
 
-  /** Produces a batch; one that the log refuses is halved until the refused record is alone, and only its prediction fails. */
+  /** Produces a batch; what the log refuses for good fails its prediction only. */
   async #produce(batch: readonly LaneEntry[]): Promise<void> {
-    try {
-      await this.#producer.produce(batch.map((entry) => recordOf(this.#lane, entry)));
-      this.#core.produced(batch);
-    } catch (error) {
-      if (!isRefusal(error)) throw error;
-      const [only] = batch;
-      if (batch.length === 1 && only !== undefined) {
-        this.#core.withdraw([only.id]);
-        await remoteShard(this.env, shardName(shardOf(only.id))).undeliverable(only.id, error.message);
-        return;
-      }
-      const half = Math.ceil(batch.length / 2);
-      await this.#produce(batch.slice(0, half));
-      await this.#produce(batch.slice(half));
-    }
+    await produceHalving(
+      batch,
+      async (part) => {
+        await this.#producer.produce(part.map((entry) => recordOf(this.#lane, entry)));
+        this.#core.produced(part);
+      },
+      async ({ id }, reason) => {
+        this.#core.withdraw([id]);
+        await remoteShard(this.env, shardName(shardOf(id))).undeliverable(id, reason);
+      },
+    );
   }
 
   #retryLater(error: unknown): void {
@@ -170,10 +166,4 @@ function recordOf(lane: string, entry: LaneEntry): LogRecord {
   const headers = traceparent === null ? [] : [{ key: "traceparent", value: traceparent }];
   if (traceparent !== null) job.traceparent = traceparent;
   return { topic: jobTopic(lane, priority), key: id, value: JSON.stringify(job), headers };
-}
-
-/** Whether the log says that it will never take the record. */
-function isRefusal(error: unknown): error is Error {
-  const code = error instanceof EdgeplaneError ? error.code : null;
-  return code === "invalid_request" || code === "payload_too_large";
 }

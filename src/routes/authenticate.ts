@@ -1,20 +1,11 @@
 /** Lets a call in: the `authenticate` phase, then the scope that the route asks for. */
-import type { MiddlewareHandler } from "hono";
 import type { Scope } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { runPhase } from "../pipeline/run-phase.ts";
 import { currentSnapshot } from "../settings/current.ts";
-import type { App, AppContext } from "./app.ts";
+import type { AppContext } from "./app.ts";
 
-/** Middleware that answers 401 or 403 unless the call's credential carries `scope`; sets `principal`. */
-export function requireScope(scope: Scope): MiddlewareHandler<App> {
-  return async function requireScopeMiddleware(c, next) {
-    await authenticate(c, scope);
-    await next();
-  };
-}
-
-/** The same as a call, for routes that decide later. Throws `unauthenticated` or `forbidden`. */
+/** Sets `principal`. Throws `unauthenticated` or `forbidden` unless the call's credential carries `scope`. */
 export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
   const { principal } = await runPhase(await currentSnapshot(c.env), "authenticate", {
     requestId: c.get("requestId"),

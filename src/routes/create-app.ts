@@ -5,6 +5,7 @@ import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
 import { cors } from "./cors.ts";
+import { gatewayRoutes } from "./gateway.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
 import { openApiRoutes } from "./openapi/routes.ts";
 import { outputRoutes } from "./outputs.ts";
@@ -43,9 +44,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   });
   app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
 
-  app.get("/", (c) => c.json({ name: "edgeplane", docs: "docs/api.md", api: "/v1", health: "/healthz" }));
-  app.get("/healthz", (c) => c.json({ status: "ok" }));
-
+  app.route("/", gatewayRoutes());
   app.route("/v1/predictions", predictionRoutes(shard));
   app.route("/v1/models", modelRoutes(shard));
   app.route("/v1/deployments", deploymentRoutes(shard));

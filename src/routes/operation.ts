@@ -31,8 +31,8 @@ export const tags = {
   Account: "The caller's account.",
   Operator: "`/admin/v1`: accounts, keys and pool tokens. It answers 404 until `ADMIN_KEY` is set.",
   Pools: "`/pool/v1`: what `gpu-pool` calls.",
-  Log: "`/kafka`: the log in the Upstash Kafka REST dialect.",
   Gateway: "The gateway itself.",
+  "Not offered": "Calls of Replicate's API that answer 501 here.",
 } as const;
 export type Tag = keyof typeof tags;
 

@@ -172,13 +172,14 @@ describe("every answer", () => {
     expect(wrong.headers.get("allow")).toBe("GET, POST, HEAD, OPTIONS");
   });
 
-  it.each(["/v1/trainings", "/v1/collections", "/v1/models/acme/first/versions/1/trainings"])(
-    "says that %s is not offered",
-    async (path) => {
-      const { status, body } = await callJson(path, { key });
-      expect([status, body["code"]]).toEqual([501, "not_implemented"]);
-    },
-  );
+  it.each([
+    ["GET", "/v1/trainings"],
+    ["GET", "/v1/collections"],
+    ["POST", "/v1/models/acme/first/versions/1/trainings"],
+  ])("says that %s %s is not offered", async (method, path) => {
+    const { status, body } = await callJson(path, { method, key });
+    expect([status, body["code"]]).toEqual([501, "not_implemented"]);
+  });
 
   it("lets browsers in, on the client's routes", async () => {
     const headers = {

@@ -14,6 +14,7 @@ import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
 import { newRow } from "./new-row.ts";
+import { createEndedOutbox } from "./ended-outbox.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
   beginAttempt,
@@ -39,11 +40,11 @@ import { webhookMessage } from "./webhook-message.ts";
 const BATCH_ROWS = 100;
 /** Input bytes after which a claim's reply answers `later`. */
 const MAX_REPLY_CHARS = 4 * 1024 * 1024;
-
 /** Finished predictions with more output and logs than this are read again rather than remembered. */
 const MAX_KEPT_CHARS = 4096;
 
-export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string };
+/** `publishes`: ended predictions are to be published. */
+export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
 
 /** Claims whose lease is to be judged, by pool session. */
 export type LeaseChecks = Map<string, string[]>;
@@ -54,6 +55,7 @@ export type Woken = { checks: LeaseChecks; withBlobs: string[]; more: boolean };
 export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
+  readonly ended: ReturnType<typeof createEndedOutbox>;
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
@@ -63,6 +65,7 @@ export class ShardCore {
 
   constructor(sql: Sql, deps: CoreDeps) {
     this.store = createStore(sql);
+    this.ended = createEndedOutbox(sql, deps.publishes ?? false);
     this.#deps = deps;
   }
 
@@ -157,6 +160,7 @@ export class ShardCore {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
     if (this.outgoing.isAllFed()) this.#noteUnfed(false);
+    this.ended.rest();
     const woken: Woken = { checks: new Map(), withBlobs: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
       const progress = this.#load(id);
@@ -205,11 +209,8 @@ export class ShardCore {
 
   /** When `flush` has something to do next; null: nothing waits. */
   nextFlushAt(): number | null {
-    let next: number | null = null;
-    for (const { storedAt } of this.#recent.unstored()) {
-      next = Math.min(next ?? Infinity, storedAt + this.#deps.rules.flushMs);
-    }
-    return next;
+    const stored = Array.from(this.#recent.unstored(), ({ storedAt }) => storedAt);
+    return stored.length === 0 ? null : Math.min(...stored) + this.#deps.rules.flushMs;
   }
 
   /** The earliest time that a row stored since the last call wants to be woken at. */
@@ -278,8 +279,9 @@ export class ShardCore {
     const effects = machine.expire(row, now) ?? [];
     if (isFinished(row.state) && effects.length === 0) {
       if (row.completedAt !== null && now >= row.completedAt + rules.retentionMs) {
-        if (!machine.hasBlobs(row)) return this.retire(row.id);
-        withBlobs.push(row.id);
+        const isHeld = this.ended.holds(row);
+        if (!isHeld && !machine.hasBlobs(row)) return this.retire(row.id);
+        if (!isHeld) withBlobs.push(row.id);
         row.wakeAt = now + rules.sweepMs;
         this.store.update(row, true);
         return;
@@ -330,7 +332,10 @@ export class ShardCore {
     const { row } = progress;
     const now = this.#deps.now();
     const finished = isFinished(row.state);
-    if (finished) settleProgress(progress);
+    if (finished) {
+      settleProgress(progress);
+      this.ended.add(row);
+    }
     if (progress.frames.length > 0 && (!finished || row.fixed.stream || row.shown)) {
       this.store.addFrames(row.id, progress.frames);
     }
@@ -376,9 +381,8 @@ export class ShardCore {
 
   #effect(progress: Progress, effect: Effect): void {
     const { row } = progress;
-    if (effect.type === "hand") {
-      this.outgoing.hand(row, effect.front);
-    } else if (effect.type === "withdraw") this.outgoing.withdraw(row);
+    if (effect.type === "hand") this.outgoing.hand(row, effect.front);
+    else if (effect.type === "withdraw") this.outgoing.withdraw(row);
     else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);
     else this.#notify(progress, effect.event);
   }

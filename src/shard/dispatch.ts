@@ -5,9 +5,11 @@ import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import { placeOf } from "../lane/order.ts";
 import type { LaneStats } from "../lane/types.ts";
+import type { PublishSettings } from "../log/publish-settings.ts";
 import { enqueueWebhooks } from "../webhooks/client.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
+import { createPublisher } from "./publish.ts";
 
 /** Entries that one call to a lane carries. */
 const BATCH_ENTRIES = 500;
@@ -23,7 +25,7 @@ export type Dispatch = ReturnType<typeof createDispatch>;
 
 type LaneView = { stats: LaneStats; at: number; tickets: Map<string, number | null> };
 
-export function createDispatch(env: Env, core: ShardCore) {
+export function createDispatch(env: Env, core: ShardCore, publish: PublishSettings) {
   const { outgoing, store } = core;
   const views = new Map<string, LaneView>();
   let inFlight = 0;
@@ -34,6 +36,7 @@ export function createDispatch(env: Env, core: ShardCore) {
   const lanes = createCourier(lanesWithNews, counted(exchange));
   const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
   const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
+  const publisher = createPublisher(env, core, publish);
   const webhooks = createCourier(
     () => (store.webhooks(1).length > 0 ? ["webhooks"] : []),
     counted(async () => {
@@ -142,12 +145,13 @@ export function createDispatch(env: Env, core: ShardCore) {
       lanes.kick();
       index.kick();
       pools.kick();
+      publisher.kick();
       if (outgoing.takeWebhooks()) webhooks.kick();
     },
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
-      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
+      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0 || core.ended.isPending();
     },
 
     /** Sends webhooks that an earlier life of the object left behind. */

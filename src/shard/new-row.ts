@@ -54,6 +54,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     hands: 0,
     checkAt: null,
     fed: false,
+    endSeq: null,
     wakeAt: null,
   };
   row.wakeAt = dueAt(row, rules);

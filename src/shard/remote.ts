@@ -10,7 +10,17 @@ type Remote<T> = {
 export type RemoteShard = Remote<
   Pick<
     PredictionShard,
-    "submit" | "get" | "wait" | "many" | "cancel" | "claim" | "deliver" | "stream" | "isLiveClaim" | "undeliverable"
+    | "submit"
+    | "get"
+    | "wait"
+    | "many"
+    | "cancel"
+    | "claim"
+    | "deliver"
+    | "stream"
+    | "isLiveClaim"
+    | "undeliverable"
+    | "replayable"
   >
 >;
 

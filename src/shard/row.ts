@@ -82,6 +82,8 @@ export type Row = {
   /** When to ask the pool session for its lease again. */
   checkAt: number | null;
   fed: boolean;
+  /** The number of its end among those that are published; null until it has one. */
+  endSeq: number | null;
   wakeAt: number | null;
 };
 

@@ -9,12 +9,15 @@ import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { readPublishSettings } from "../log/publish-settings.ts";
 import { deletePredictionBlobs } from "../storage/blobs.ts";
 import { ShardCore } from "./core.ts";
 import type { LeaseChecks } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { replayableOf } from "./replay.ts";
+import type { Replayable } from "./replay.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./sql.ts";
 import type { SubmitAnswer, Submission } from "./types.ts";
@@ -51,9 +54,12 @@ export class PredictionShard extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#mayBeParked = (env.KV_REST_URL ?? "") !== "";
-    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now: () => Date.now(), newToken });
+    const publish = readPublishSettings(env);
+    const publishes = publish.topics.size > 0;
+    const now = () => Date.now();
+    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
     this.#core.onChange = (id, frames) => this.#waiters.notify(id, frames);
-    this.#dispatch = createDispatch(env, this.#core);
+    this.#dispatch = createDispatch(env, this.#core, publish);
     this.#core.recover();
     this.#dispatch.kick();
   }
@@ -116,6 +122,11 @@ export class PredictionShard extends DurableObject<Env> {
 
   isLiveClaim(id: string, token: string): boolean {
     return this.#core.isLiveClaim(id, token);
+  }
+
+  /** What a replay of this dead letter would submit. */
+  replayable(id: string): Replayable {
+    return replayableOf(this.#core.store.get(id));
   }
 
   /** The lane found that the log refuses this job for good. */

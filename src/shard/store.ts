@@ -189,8 +189,12 @@ function changingOf(row: Row): string {
     metrics: row.metrics,
     handAt: row.handAt,
     checkAt: row.checkAt,
+    endSeq: row.endSeq,
   } satisfies Changing);
 }
+
+/** What rows don't have that were stored before it was thought of. */
+const laterFields = { endSeq: null };
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {
@@ -198,7 +202,7 @@ function rowFrom(stored: SqlRow): Row {
   const wakeAt = column("wake_at");
   return {
     ...(JSON.parse(text(column("accepted"))) as Accepted),
-    ...(JSON.parse(text(column("changing"))) as Changing),
+    ...({ ...laterFields, ...JSON.parse(text(column("changing"))) } as Changing),
     id: text(column("id")),
     state: stateFrom(column("state")),
     hands: Number(column("hands")),

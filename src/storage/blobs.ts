@@ -44,6 +44,16 @@ export async function putInputOnce(bucket: R2Bucket, key: string, text: string, 
   return there?.customMetadata?.["payloadHash"] === payloadHash;
 }
 
+/** Copies an input, with what is known of it; an earlier copy stays as it is. False when the original is gone. */
+export async function copyInput(bucket: R2Bucket, from: string, to: string): Promise<boolean> {
+  if ((await bucket.head(to)) !== null) return true;
+  const original = await bucket.get(from);
+  if (original === null) return false;
+  const { customMetadata = {}, httpMetadata = {} } = original;
+  await bucket.put(to, original.body, { customMetadata, httpMetadata });
+  return true;
+}
+
 /** Reads a blob of JSON; null when it is gone. */
 export async function readJsonBlob(bucket: R2Bucket, key: string): Promise<Json> {
   const object = await bucket.get(key);

@@ -8,6 +8,7 @@ import { createApiKey, listApiKeys, NewKeySchema, revokeApiKey } from "../../reg
 import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } from "../../registry/pool-tokens.ts";
 import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
 import { faultRoutes } from "./faults.ts";
 import { requireOperator } from "./require-operator.ts";
 import {
@@ -35,6 +36,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/accounts", accountRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
+  routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
   return routes;
 }

@@ -16,7 +16,8 @@ import { securityOf, securitySchemes } from "./security.ts";
 
 const DESCRIPTION = `The API of an Edgeplane gateway: Replicate's HTTP API with additions, and the calls of operators and GPU pools.
 
-Errors are problem details (RFC 9457) with a \`code\`; [all codes](/docs/errors) tell cause and remedy.`;
+Errors are problem details (RFC 9457) with a \`code\`; [all codes](/docs/errors) tell cause and remedy. The log at \`/kafka\` speaks the Upstash
+Kafka REST dialect, which has a document of its own (docs/kafka.md).`;
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 

@@ -9,7 +9,6 @@ export const securitySchemes: Record<string, ZodOpenApiSecuritySchemeObject> = {
   apiKey: { type: "http", scheme: "bearer", description: "An API key, `ep_…`. `Authorization: Token ep_…` works too." },
   operatorKey: { type: "http", scheme: "bearer", description: "The operator's key, the secret `ADMIN_KEY`." },
   poolToken: { type: "http", scheme: "bearer", description: "A pool's token, `epp_…`." },
-  logUser: { type: "http", scheme: "basic", description: "A user of `KAFKA_USERS`, or `pool` with a pool token." },
   signedLink: {
     type: "apiKey",
     in: "query",
@@ -27,8 +26,6 @@ export function securityOf(access: Access): Requirement[] {
       return [{ operatorKey: [] }];
     case "pool":
       return [{ poolToken: [] }];
-    case "log":
-      return [{ logUser: [] }];
     case "link":
       return [{ signedLink: [] }];
     case "link_or_key":
@@ -44,7 +41,6 @@ export function refusalsOf(access: Access): readonly ErrorCode[] {
     case "anyone":
       return [];
     case "operator":
-    case "log":
       return ["unauthenticated", "not_found"];
     case "pool":
       return ["unauthenticated"];

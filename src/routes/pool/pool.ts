@@ -1,11 +1,14 @@
 /** `/pool/v1`: what GPU hosts call. They hold one token, and see nothing of tenants. */
 import { Hono } from "hono";
-import { ClaimRequestSchema, SESSION_HEADER } from "../../contract/claim.ts";
-import { EventsRequestSchema } from "../../contract/event.ts";
+import * as z from "zod";
+import { ClaimReplySchema, ClaimRequestSchema, SESSION_HEADER } from "../../contract/claim.ts";
+import { EventsReplySchema, EventsRequestSchema } from "../../contract/event.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { ManifestSchema } from "../../contract/manifest.ts";
 import { findVersion } from "../../registry/models.ts";
-import type { App, ShardPort } from "../app.ts";
-import { parseWith, readJson } from "../body.ts";
+import type { App, AppContext, ShardPort } from "../app.ts";
+import { empty, json, operation } from "../operation.ts";
+import { VersionPathSchema } from "../parameters.ts";
 import { requirePool } from "./authenticate.ts";
 import { blobRoutes } from "./blobs.ts";
 import { receiveEvents } from "./receive-events.ts";
@@ -25,47 +28,109 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
     await next();
   });
 
-  routes.get("/connect", async (c) => {
-    if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
-      throw new EdgeplaneError("invalid_request", "`/pool/v1/connect` is a WebSocket: send `Upgrade: websocket`.");
-    }
-    const session = c.req.header(SESSION_HEADER) ?? c.req.query("session") ?? "";
-    if (!SESSION.test(session)) {
-      const form = "8 to 64 letters, digits, `_` and `-`";
-      throw new EdgeplaneError("invalid_request", `Name the session in \`${SESSION_HEADER}\`: ${form}.`);
-    }
-    const headers = new Headers(c.req.raw.headers);
-    headers.set(SESSION_HEADER, session);
-    headers.set(POOL_IDENTITY_HEADER, JSON.stringify(c.get("pool")));
-    headers.delete("authorization");
-    return c.env.POOL.getByName(session).fetch(new Request(c.req.raw, { headers }));
-  });
+  routes.get(
+    "/connect",
+    operation(
+      {
+        id: "connectPool",
+        tag: "Pools",
+        summary: "Open the control channel",
+        description:
+          "A WebSocket. The session is named in the header, or in the query where a client can't set headers.",
+        access: "pool",
+        query: z.object({ session: z.string().optional() }),
+        header: z.object({ [SESSION_HEADER]: z.string().optional() }),
+        answers: { 101: empty("The channel is open.") },
+      },
+      (c, { query, header }) => connect(c, header[SESSION_HEADER] ?? query.session ?? ""),
+    ),
+  );
 
-  routes.post("/claims", async (c) => {
-    const request = parseWith(ClaimRequestSchema, await readJson(c.req.raw, MAX_CLAIMS_BYTES));
-    const claims = await shard.claimJobs(c.env, request, { lanes: c.get("pool").lanes });
-    return c.json({ claims });
-  });
+  routes.post(
+    "/claims",
+    operation(
+      {
+        id: "claimJobs",
+        tag: "Pools",
+        summary: "Ask for jobs",
+        access: "pool",
+        body: {
+          schema: ClaimRequestSchema,
+          maxBytes: MAX_CLAIMS_BYTES,
+          examples: { none: { session: "session-1", startNow: 0, jobs: [] } },
+        },
+        answers: { 200: json(ClaimReplySchema, "Each is granted, refused, or to be asked for later.") },
+      },
+      async (c, { body }) => c.json({ claims: await shard.claimJobs(c.env, body, { lanes: c.get("pool").lanes }) }),
+    ),
+  );
 
-  routes.post("/events", async (c) => {
-    if (c.env.DELIVERY === "kv") {
-      const detail =
-        "This edge takes events through its Redis only (`DELIVERY=kv`): start the pool with `--delivery kv`.";
-      throw new EdgeplaneError("forbidden", detail);
-    }
-    const request = parseWith(EventsRequestSchema, await readJson(c.req.raw, MAX_EVENTS_BYTES));
-    return c.json(await receiveEvents(c.env, shard, request, c.get("pool")));
-  });
+  routes.post(
+    "/events",
+    operation(
+      {
+        id: "reportEvents",
+        tag: "Pools",
+        summary: "Report progress and results",
+        description: "Without events it is the heartbeat. 30 MiB at most.",
+        access: "pool",
+        body: {
+          schema: EventsRequestSchema,
+          maxBytes: MAX_EVENTS_BYTES,
+          examples: { heartbeat: { session: "session-1", events: [] } },
+        },
+        answers: { 200: json(EventsReplySchema, "A verdict for each claim, and the claims to stop.") },
+        errors: ["forbidden"],
+      },
+      async (c, { body }) => {
+        if (c.env.DELIVERY === "kv") {
+          const detail =
+            "This edge takes events through its Redis only (`DELIVERY=kv`): start the pool with `--delivery kv`.";
+          throw new EdgeplaneError("forbidden", detail);
+        }
+        return c.json(await receiveEvents(c.env, shard, body, c.get("pool")));
+      },
+    ),
+  );
 
-  routes.get("/models/:owner/:name/versions/:version", async (c) => {
-    const { owner, name, version } = c.req.param();
-    const found = await findVersion(c.env.DB, null, { owner, name }, version);
-    if (found === null || !c.get("pool").lanes.includes(found.manifest.lane)) {
-      throw new EdgeplaneError("not_found", "There is no such version on this token's lanes.");
-    }
-    return c.json(found.manifest);
-  });
+  routes.get(
+    "/models/:owner/:name/versions/:version",
+    operation(
+      {
+        id: "getManifest",
+        tag: "Pools",
+        summary: "Read a version's manifest",
+        access: "pool",
+        path: VersionPathSchema,
+        answers: { 200: json(ManifestSchema, "The manifest.") },
+        errors: ["not_found"],
+      },
+      async (c, { path: { owner, name, version } }) => {
+        const found = await findVersion(c.env.DB, null, { owner, name }, version);
+        if (found === null || !c.get("pool").lanes.includes(found.manifest.lane)) {
+          throw new EdgeplaneError("not_found", "There is no such version on this token's lanes.");
+        }
+        return c.json(found.manifest);
+      },
+    ),
+  );
 
   routes.route("/blobs", blobRoutes(shard));
   return routes;
+}
+
+/** Hands the request to the session's object, which answers the handshake. */
+function connect(c: AppContext, session: string): Promise<Response> {
+  if (c.req.header("upgrade")?.toLowerCase() !== "websocket") {
+    throw new EdgeplaneError("invalid_request", "`/pool/v1/connect` is a WebSocket: send `Upgrade: websocket`.");
+  }
+  if (!SESSION.test(session)) {
+    const form = "8 to 64 letters, digits, `_` and `-`";
+    throw new EdgeplaneError("invalid_request", `Name the session in \`${SESSION_HEADER}\`: ${form}.`);
+  }
+  const headers = new Headers(c.req.raw.headers);
+  headers.set(SESSION_HEADER, session);
+  headers.set(POOL_IDENTITY_HEADER, JSON.stringify(c.get("pool")));
+  headers.delete("authorization");
+  return c.env.POOL.getByName(session).fetch(new Request(c.req.raw, { headers }));
 }

@@ -1,0 +1,24 @@
+/** Which topics the operator turned on: `PUBLISH_TOPICS` and `PUBLISH_OUTPUT`. */
+import { publishedTopics } from "../contract/published.ts";
+import type { PublishedTopic } from "../contract/published.ts";
+import type { Env } from "../env.ts";
+
+export type PublishSettings = {
+  topics: ReadonlySet<PublishedTopic>;
+  /** Whether `results` carry output. */
+  withOutput: boolean;
+  /** What is wrong with the settings, for the operator; null: nothing. What is wrong counts as off. */
+  problem: string | null;
+};
+
+export function readPublishSettings(env: Pick<Env, "PUBLISH_TOPICS" | "PUBLISH_OUTPUT">): PublishSettings {
+  const names = (env.PUBLISH_TOPICS ?? "").split(/[\s,]+/).filter((name) => name !== "");
+  const topics = new Set(publishedTopics.filter((topic) => names.includes(topic)));
+  const unknown = names.filter((name) => !publishedTopics.some((topic) => topic === name));
+  const output = env.PUBLISH_OUTPUT ?? "";
+  const problems = [
+    ...unknown.map((name) => `PUBLISH_TOPICS: there is no topic "${name}"; it takes ${publishedTopics.join(", ")}`),
+    ...(["", "0", "1"].includes(output) ? [] : [`PUBLISH_OUTPUT is "${output}"; it takes 0 or 1`]),
+  ];
+  return { topics, withOutput: output === "1", problem: problems.length === 0 ? null : problems.join("; ") };
+}

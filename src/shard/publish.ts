@@ -1,0 +1,63 @@
+/**
+ * Publishes ended predictions: in batches, in the order of their ends, again and again until the log has them. A record may come twice,
+ * with the same key.
+ */
+import { deadLetterReason } from "../contract/published.ts";
+import type { Env } from "../env.ts";
+import { produceHalving } from "../log/halving.ts";
+import { createProducer } from "../log/producer.ts";
+import type { PublishSettings } from "../log/publish-settings.ts";
+import { recordDeadLetters } from "../registry/dead-letters.ts";
+import type { ShardCore } from "./core.ts";
+import { createCourier } from "./courier.ts";
+import { publishedRecords } from "./published-records.ts";
+import type { Row } from "./row.ts";
+
+/** How long ends are gathered: alone, and while more than one came in the last batch. Nobody waits for them. */
+const GATHER_MS = 200;
+const BUSY_GATHER_MS = 1000;
+const BATCH_ENDS = 200;
+
+export type Publisher = { kick(): void };
+
+export function createPublisher(env: Env, core: ShardCore, settings: PublishSettings): Publisher {
+  const { ended } = core;
+  let lastBatch = 0;
+
+  async function publish(): Promise<void> {
+    if (lastBatch < BATCH_ENDS) await sleep(lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS);
+    const batch = ended.first(BATCH_ENDS);
+    const rows = batch.flatMap(({ id }) => core.store.get(id) ?? []);
+    if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env.DB, deadLetters(rows));
+    const records = rows.flatMap((row) => publishedRecords(row, settings));
+    if (records.length > 0) {
+      const producer = createProducer(env);
+      await produceHalving(
+        records,
+        async (part) => void (await producer.produce([...part])),
+        async ({ topic, key }, reason) => warn(`the log refuses a record of ${topic}`, { id: key, reason }),
+      );
+    }
+    lastBatch = batch.length;
+    ended.settle(batch);
+  }
+
+  return createCourier(() => (ended.isPending() ? ["log"] : []), publish);
+}
+
+function deadLetters(rows: readonly Row[]) {
+  return rows.flatMap(({ id, fixed, error, attempt, completedAt }) => {
+    const reason = deadLetterReason(error?.code ?? null);
+    if (reason === null || completedAt === null) return [];
+    const model = `${fixed.model.owner}/${fixed.model.name}`;
+    return [{ id, model, version: fixed.model.version, lane: fixed.lane, reason, attempt, endedAt: completedAt }];
+  });
+}
+
+function warn(message: string, about: object): void {
+  console.warn(JSON.stringify({ level: "warn", at: "shard.publish", message, ...about }));
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

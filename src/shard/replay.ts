@@ -1,0 +1,70 @@
+/** Replays dead letters: each becomes one new prediction, with the same input, model and deadlines, however often it is asked for. */
+import { derivedPredictionId, isPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import { deadLetterReason } from "../contract/published.ts";
+import { keyFor } from "../contract/signing.ts";
+import type { Env } from "../env.ts";
+import { copyInput, inputBlobKey } from "../storage/blobs.ts";
+import { shardCount, submit } from "./client.ts";
+import { isPurged } from "./machine.ts";
+import { remoteShard } from "./remote.ts";
+import { isFinished } from "./row.ts";
+import type { Row } from "./row.ts";
+import type { Submission } from "./types.ts";
+
+/** Why there is nothing to replay: no such prediction, it is unfinished or ended otherwise, or its data is gone. */
+export type NotReplayable = "unknown" | "not_dead" | "data_removed";
+
+/** A dead letter's submission, but for its new id and the place of its input. */
+export type Replayable = { input: Omit<Submission, "id">; reason: null } | { input: null; reason: NotReplayable };
+
+export type Replay =
+  | { id: string; outcome: "created" | "existing"; replayedAs: string }
+  | { id: string; outcome: NotReplayable };
+
+/** What a stored row gives to replay. */
+export function replayableOf(row: Row | null): Replayable {
+  if (row === null) return { input: null, reason: "unknown" };
+  if (!isFinished(row.state) || deadLetterReason(row.error?.code ?? null) === null) {
+    return { input: null, reason: "not_dead" };
+  }
+  if (isPurged(row)) return { input: null, reason: "data_removed" };
+  const { fixed, createdAt, endBy, startBy, endAs } = row;
+  const canceledFirst = endAs === "canceled";
+  const endAfterMs = endBy - createdAt;
+  return {
+    reason: null,
+    input: {
+      ...{ accountId: row.accountId, model: fixed.model, lane: fixed.lane, priority: fixed.priority, cost: fixed.cost },
+      ...{ input: row.input, inputBlob: row.inputBlob, payloadHash: row.payloadHash },
+      startTimeoutMs: startBy - createdAt,
+      totalTimeoutMs: canceledFirst ? endAfterMs + 1 : endAfterMs,
+      cancelAfterMs: canceledFirst ? endAfterMs : null,
+      ...{
+        webhook: fixed.webhook,
+        webhookEvents: fixed.webhookEvents,
+        stream: fixed.stream,
+        deployment: fixed.deployment,
+      },
+      ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },
+      ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true, cancelOnDisconnect: false },
+    },
+  };
+}
+
+/** Makes the new prediction of one dead letter, or finds the one that was made before. */
+export async function replayDeadLetter(env: Env, id: string): Promise<Replay> {
+  if (!isPredictionId(id, shardCount(env))) return { id, outcome: "unknown" };
+  const { input, reason } = await remoteShard(env, shardName(shardOf(id))).replayable(id);
+  if (input === null) return { id, outcome: reason };
+  const key = await keyFor(env.EDGEPLANE_SECRET, "ids");
+  const replayedAs = await derivedPredictionId(key, input.accountId, `replay ${id}`, shardCount(env));
+  let { inputBlob } = input;
+  if (inputBlob !== null) {
+    // The dead letter's own blob goes with its retention.
+    const copied = await copyInput(env.BLOBS, inputBlob, inputBlobKey(replayedAs));
+    if (!copied) return { id, outcome: "data_removed" };
+    inputBlob = inputBlobKey(replayedAs);
+  }
+  const answer = await submit(env, { ...input, id: replayedAs, inputBlob }, 0);
+  return { id, outcome: answer.outcome === "created" ? "created" : "existing", replayedAs };
+}
