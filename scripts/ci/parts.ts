@@ -102,8 +102,8 @@ export const parts: readonly Part[] = [
   {
     name: "chaos",
     runs: "ci",
-    engine: "time",
-    needs: ["python3"],
+    engine: "time, Redis",
+    needs: ["python3", "redis-server"],
     command: vitest("chaos"),
     timeoutMs: 15 * MINUTE_MS,
   },

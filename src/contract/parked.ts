@@ -54,5 +54,6 @@ export function describeKvError(error: unknown): string {
   const { cause } = error;
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : null;
   const [message = ""] = error.message.split(", command was: ");
+  if (message === "undefined") return "it answered, but not as a Redis over REST does";
   return (code === null ? message : `${message} (${code})`).slice(0, 300);
 }

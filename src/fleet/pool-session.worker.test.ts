@@ -65,6 +65,15 @@ it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations 
   expect(await channel.next()).toEqual({ type: "probe", claims: [claim] });
 });
 
+it("tells a pool that parks its events when the edge has no Redis", async () => {
+  const channel = await connect("session-parks", ["lane-kv"]);
+  const kv = { prefix: "edgeplane:", probe: "probe" };
+  channel.socket.send(JSON.stringify({ ...(JSON.parse(hello(channel, ["lane-kv"])) as object), kv }));
+  const welcome = await channel.next();
+  expect(welcome).toMatchObject({ type: "welcome", eventsOpen: true, kv: { final: true } });
+  expect(JSON.stringify(welcome)).toContain("KV_REST_URL");
+});
+
 it("closes the channel of a pool that asks for a lane outside its token, and of one that talks nonsense", async () => {
   const greedy = await connect("session-greedy", ["lane-b"]);
   greedy.socket.send(hello(greedy, ["lane-b", "lane-of-others"]));

@@ -59,6 +59,16 @@ describe("calls of pools", () => {
     expect([status, body]).toEqual([200, { verdicts: [], cancel: [] }]);
   });
 
+  it("takes no events where they come home through Redis only", async () => {
+    const { status, body } = await callJson("/pool/v1/events", {
+      key: pool.key,
+      body: { session: pool.session, events: [] },
+      env: { DELIVERY: "kv" },
+    });
+    expect([status, body["code"]]).toEqual([403, "forbidden"]);
+    expect(body["detail"]).toContain("--delivery kv");
+  });
+
   it("connects WebSockets and says what is missing otherwise", async () => {
     const plain = await callJson("/pool/v1/connect", { key: pool.key });
     expect([plain.status, plain.body["code"]]).toEqual([400, "invalid_request"]);

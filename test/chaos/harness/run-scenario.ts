@@ -25,7 +25,8 @@ export type Report = {
 
 export async function runScenario(scenario: Scenario, count: number): Promise<Report> {
   const startedAt = performance.now();
-  const world = await createWorld(scenario.model, scenario.stack);
+  const around = await scenario.around?.();
+  const world = await createWorld(scenario.model, { ...scenario.stack, ...around?.stack });
   const receivers = (await scenario.receivers?.()) ?? [await startReceiver()];
   const patience = new AbortController();
   const restore = await scenario.prepare?.(world);
@@ -44,6 +45,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     await restore?.();
     await world.end();
     for (const receiver of receivers) await receiver.stop();
+    await around?.end();
   }
 }
 

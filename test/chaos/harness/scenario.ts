@@ -24,6 +24,8 @@ export type Scenario = {
   name: string;
   model: string;
   stack?: Partial<StackOptions>;
+  /** Starts what the stack needs beside it, and answers the options that lead there; `end` is called last of all. */
+  around?(): Promise<{ stack: Partial<StackOptions>; end(): Promise<void> }>;
   /** The `index`th of `count` predictions; without it all succeed. */
   job?(key: string, index: number, count: number): Job;
   /** Receivers of the webhooks, in turn; without it one that accepts everything. */

@@ -7,6 +7,7 @@ import { inputs } from "./inputs.ts";
 import { kills } from "./kills.ts";
 import { log } from "./log.ts";
 import { pools } from "./pools.ts";
+import { redis } from "./redis.ts";
 import { webhooks } from "./webhooks.ts";
 
 export const scenarios: readonly Scenario[] = [
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   ...edge,
   ...log,
   ...events,
+  ...redis,
   ...clock,
   ...webhooks,
 ];

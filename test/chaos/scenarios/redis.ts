@@ -1,0 +1,61 @@
+/** `delivery: kv`: the Redis that events come home through is killed, or emptied, again and again. The pool has everything until the shard says stored. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
+import { startKv } from "../../conformance/bridge/kv.ts";
+import type { Kv } from "../../conformance/bridge/kv.ts";
+import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
+
+const moments = [0.1, 0.35, 0.6];
+const AWAY_MS = 300;
+/** The bridge finds its Redis again within a second; the pool parks again within its backoff. */
+const LIMIT_MS = 3000;
+const EMPTY_EVERY_MS = 150;
+const EMPTIED_FOR = 0.7;
+
+async function killed({ redis }: Kv, load: LoadView): Promise<Outage[]> {
+  const outages: Outage[] = [];
+  for (const moment of moments) {
+    await load.reached(moment);
+    const beganAt = Date.now();
+    redis.kill();
+    await sleep(AWAY_MS);
+    await redis.restart();
+    outages.push({ what: "kill -9 of Redis", beganAt, endedAt: Date.now(), limitMs: LIMIT_MS });
+    await sleep(LIMIT_MS);
+  }
+  return outages;
+}
+
+async function emptied({ redis }: Kv, load: LoadView): Promise<Outage[]> {
+  const client = new Redis(redis.url);
+  let over = false;
+  void load.reached(EMPTIED_FOR).then(() => (over = true));
+  while (!over) {
+    await client.flushall();
+    await sleep(EMPTY_EVERY_MS);
+  }
+  client.disconnect();
+  return [];
+}
+
+function scenarioOf(name: string, disturb: (kv: Kv, load: LoadView) => Promise<Outage[]>): Scenario {
+  let kv: Kv | null = null;
+  return {
+    name,
+    model: "echo",
+    async around() {
+      const started = await startKv();
+      kv = started;
+      return { stack: started.stack, end: () => started.stop() };
+    },
+    async disturb(_world, load) {
+      if (kv === null) throw new Error("it begins with `around`");
+      return disturb(kv, load);
+    },
+  };
+}
+
+export const redis: readonly Scenario[] = [
+  scenarioOf("kill -9 of the Redis that events come home through", killed),
+  scenarioOf("that Redis emptied again and again", emptied),
+];
