@@ -16,6 +16,7 @@ const help = `npm start: Edgeplane on this machine, with a pool of CPU instances
   EDGEPLANE_MODELS          the folder of the models (examples)
   EDGEPLANE_PYTHON          the Python that runs models, 3.8 or newer (python3)
   EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback
+  EDGEPLANE_DELIVERY        kv: results come home through the Redis of EDGEPLANE_KV_URL, EDGEPLANE_KV_TOKEN (docs/delivery.md)
 
 Ctrl-C stops it; state is kept. docs/local.md tells more.`;
 
@@ -42,6 +43,14 @@ async function stop(signal: string): Promise<void> {
   process.exit(0);
 }
 
+/** The edge's side of the pool's own settings, which it takes from the environment. */
+function deliveryVars(): Record<string, string> {
+  if (env["EDGEPLANE_DELIVERY"] !== "kv") return {};
+  const { EDGEPLANE_KV_URL: url = "", EDGEPLANE_KV_TOKEN: token = "", EDGEPLANE_KV_PREFIX: prefix } = env;
+  const vars = { DELIVERY: "kv", KV_REST_URL: url, KV_REST_TOKEN: token };
+  return prefix === undefined ? vars : { ...vars, KV_PREFIX: prefix };
+}
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stop(signal));
 
 try {
@@ -52,6 +61,7 @@ try {
     stateDir,
     allowLoopback: env["EDGEPLANE_ALLOW_LOOPBACK"] === "1",
     say: (line) => console.log(line),
+    vars: deliveryVars(),
     ...(models === undefined ? {} : { models }),
   });
   const output = await helloThrough(stack);
