@@ -81,7 +81,7 @@ describe.runIf(hasRedis)("delivery through Redis", () => {
     return PredictionSchema.parse(await (await fetch(`${stack.url}/v1/predictions/${id}`, { headers: auth() })).json());
   }
 
-  it.each([
+  it.each<[name: string, flags: Record<string, string>, expected: string]>([
     [
       "an address where nothing listens",
       { "--kv-url": "http://127.0.0.1:1/redis" },
