@@ -24,9 +24,7 @@ export function applyItemMessage(
   const { ref } = prediction;
   switch (message.type) {
     case "started":
-      item.started = true;
-      if (context.runLimitMs !== null)
-        prediction.endByMs = Math.min(prediction.endByMs, context.nowMs + context.runLimitMs);
+      begin(item, context);
       return null;
     case "log":
       report.log(ref, message.text);
@@ -42,6 +40,12 @@ export function applyItemMessage(
     default:
       return null;
   }
+}
+
+/** Its turn came: from here on it may have caused a death, and its time runs. */
+export function begin(item: RunItem, { runLimitMs, nowMs }: Pick<ItemContext, "runLimitMs" | "nowMs">): void {
+  item.started = true;
+  if (runLimitMs !== null) item.prediction.endByMs = Math.min(item.prediction.endByMs, nowMs + runLimitMs);
 }
 
 /** Reports the end of a prediction that was stopped, by what stopped it; returns the outcome. */

@@ -15,7 +15,7 @@ import type { Instance } from "./instance.ts";
 import { Instances } from "./instances.ts";
 import type { InstanceOptions, SetupProblem } from "./instance.ts";
 import { dropInputs, runItems } from "./inputs.ts";
-import { applyItemMessage, reportStopped } from "./item-messages.ts";
+import { applyItemMessage, begin, reportStopped } from "./item-messages.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import type { Prediction } from "./prediction.ts";
@@ -63,6 +63,10 @@ export class ModelRunner {
 
   get slots(): number {
     return this.instances.all.length * this.model.slotsPerInstance;
+  }
+
+  get #runLimitMs(): number | null {
+    return this.model.cog.edgeplane.predictTimeoutMs ?? null;
   }
 
   /** How many jobs may wait here, how many do, and how many would start at once: free slots and one batch ahead. */
@@ -247,6 +251,10 @@ export class ModelRunner {
     const predictions = batch.tickets.map(({ payload }) => payload);
     for (const prediction of predictions) prediction.stage = "running";
     const run = new Run(this.#batches, predictions, batch.exclusive);
+    // Only items that begin one after another say when they do.
+    if (run.size === 1 || this.loaded?.batch === true)
+      for (const item of run.unfinished())
+        begin(item, { runLimitMs: this.#runLimitMs, nowMs: this.#options.clock.nowMs() });
     const items = runItems(predictions, process.scratchDir);
     instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
     this.#options.observe.batch(predictions.length);
@@ -270,7 +278,7 @@ export class ModelRunner {
     const outcome = applyItemMessage(item, message, frame, {
       report: this.#options.report,
       scratchDir: instance.process?.scratchDir ?? "",
-      runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
+      runLimitMs: this.#runLimitMs,
       nowMs: this.#options.clock.nowMs(),
     });
     if (outcome !== null) this.#ended(item.prediction, outcome);

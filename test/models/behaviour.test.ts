@@ -3,12 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { isObject, type ItemResult, type Message, type ModelProcess, withModel } from "./driver.ts";
 
-/** Run one prediction and cancel it once it has started. */
-async function cancelOnceStarted(model: ModelProcess, input: Message, afterMs = 30, slot = 0): Promise<ItemResult> {
+/** Run one prediction and cancel it while it runs. */
+async function cancelSoon(model: ModelProcess, input: Message, afterMs = 30, slot = 0): Promise<ItemResult> {
   const id = `cancel-${Math.random()}`;
-  return model.predict(input, { id }, slot, (message) => {
-    if (message["type"] === "started") setTimeout(() => model.sendControl({ type: "cancel", id }), afterMs);
-  });
+  setTimeout(() => model.sendControl({ type: "cancel", id }), afterMs);
+  return model.predict(input, { id }, slot);
 }
 
 describe("cancel", () => {
@@ -61,12 +60,25 @@ describe("cancel", () => {
     });
   });
 
+  test.each([
+    ["one item", "state", {}, 1, 0],
+    ["several, one after another", "state", {}, 2, 2],
+    ["several in one call", "batch", { text: "a" }, 2, 0],
+  ])("says when an item begins only where the run does not tell: %s", async (_what, name, input, count, told) => {
+    await withModel(name, async (model) => {
+      let started = 0;
+      const items = Array.from({ length: count }, () => ({ input }));
+      await model.run(items, 0, (message) => (started += message["type"] === "started" ? 1 : 0));
+      expect(started).toBe(told);
+    });
+  });
+
   test("cancels one task of an asynchronous model and leaves the other", async () => {
     await withModel(
       "cancel-async",
       async (model) => {
         const other = model.predict({ seconds: 0.2 }, {}, 1);
-        expect((await cancelOnceStarted(model, { seconds: 30 })).status).toBe("canceled");
+        expect((await cancelSoon(model, { seconds: 30 })).status).toBe("canceled");
         expect(await other).toMatchObject({ status: "succeeded", output: 1 });
       },
       { slots: 2 },
@@ -206,7 +218,7 @@ describe("control channel", () => {
 
   test("says what runs, every second", async () => {
     await withModel("cancel-sync", async (model) => {
-      const running = cancelOnceStarted(model, { how: "sleep" }, 1400);
+      const running = cancelSoon(model, { how: "sleep" }, 1400);
       await sleep(1200);
       const alive = model.control.filter((message) => message["type"] === "alive");
       expect(alive.at(-1)?.["running"]).toHaveLength(1);

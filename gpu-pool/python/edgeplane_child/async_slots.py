@@ -16,14 +16,14 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from cog._scope import only_scope, task_scope
 
 from .batches import Batch
-from .failures import traceback_text
-from .frames import Channel, ProtocolError
-from .inputs import InputError, InputReader
+from .frames import Channel
+from .inputs import InputReader
 from .interrupt import Cancels
 from .loader import Model
 from .logs import LogPump
 from .outputs import make_encoder
-from .prediction import Prediction, idle
+from .prediction import Prediction
+from .runs import Ending, close_run, open_batch, read_run
 
 
 def _give_all(active: List[Tuple[Any, Any]], text: str) -> None:
@@ -131,11 +131,9 @@ class AsyncSlots:
         while True:
             if not channel.has_more():
                 await self._readable(channel)
-            message = channel.read()
+            message = read_run(channel)
             if message is None:
                 return
-            if message.get("type") != "run":
-                raise ProtocolError("a slot takes run, not {!r}".format(message.get("type")))
             await self._run(channel, message)
             message = None
 
@@ -156,11 +154,10 @@ class AsyncSlots:
             data = await self._run_batch(channel, Batch(predictions))
         else:
             data = b""
+            several = len(predictions) > 1
             for prediction in predictions:
-                data = await self._run_one(channel, prediction, data)
-        channel.send(data + idle(message.get("batch")))
-        for prediction in predictions:
-            self._cancels.forget(prediction.id)
+                data = await self._run_one(channel, prediction, data, several)
+        close_run(channel, message, predictions, data, self._cancels)
 
     def _enter(self, key: Any, scope: Any, sink: Callable[[str], None]) -> None:
         if len(self._channels) == 1:
@@ -227,19 +224,18 @@ class AsyncSlots:
             for one in ids:
                 self._tasks.pop(one, None)
 
-    async def _run_one(self, channel: Channel, prediction: Prediction, before: bytes) -> bytes:
+    async def _run_one(self, channel: Channel, prediction: Prediction, before: bytes, announce: bool) -> bytes:
         if self._cancels.has(prediction.id):
             return before + prediction.cancel()
-        channel.send(before + prediction.start())
+        prediction.start()
+        if announce:
+            channel.send(before + prediction.started())
         self._enter(prediction, prediction.scope, prediction.log)
         done: List[bytes] = []
         failure = await self._guarded([prediction.id], prediction.scope, self._call(prediction, done), False)
-        canceled = isinstance(failure, asyncio.CancelledError) and self._cancels.has(prediction.id)
-        quiet = failure is None or canceled or isinstance(failure, InputError)
-        self._leave(prediction, prediction.scope, "" if quiet or failure is None else traceback_text(failure))
-        if failure is None:
-            return done[0]
-        return prediction.cancel() if canceled else prediction.fail(failure, show=False)
+        ending = Ending(failure, isinstance(failure, asyncio.CancelledError) and self._cancels.has(prediction.id))
+        self._leave(prediction, prediction.scope, ending.traceback)
+        return done[0] if failure is None else ending.of_one(prediction)
 
     async def _call(self, prediction: Prediction, done: List[bytes]) -> None:
         values = self._reader.read(prediction.take_input(), prediction.files)
@@ -258,24 +254,19 @@ class AsyncSlots:
             done.append(prediction.succeed(result))
 
     async def _run_batch(self, channel: Channel, batch: Batch) -> bytes:
-        data = b""
-        for prediction in batch.predictions:
-            data += prediction.cancel() if self._cancels.has(prediction.id) else prediction.start()
-        inputs, refused = batch.prepare(self._reader)
-        data += refused
+        inputs, data = open_batch(batch, self._reader, self._cancels)
         if not inputs:
             return data
-        channel.send(data)
-        scope = batch.scope if len(batch.running) > 1 else batch.running[0].scope
-        self._enter(batch, scope, batch.log)
+        if data:
+            channel.send(data)
+        self._enter(batch, batch.scope, batch.log)
         done: List[bytes] = []
         ids = [prediction.id for prediction in batch.running]
-        failure = await self._guarded(ids, scope, self._call_batch(channel, batch, inputs, done), True)
-        self._leave(batch, scope, "")
+        failure = await self._guarded(ids, batch.scope, self._call_batch(channel, batch, inputs, done), True)
+        self._leave(batch, batch.scope, "")
         if failure is None:
             return b"".join(done)
-        canceled = isinstance(failure, asyncio.CancelledError) and self._cancels.has_all(ids)
-        return batch.cancel() if canceled else batch.fail(failure)
+        return Ending(failure, isinstance(failure, asyncio.CancelledError) and self._cancels.has_all(ids)).of_batch(batch)
 
     async def _call_batch(self, channel: Channel, batch: Batch, inputs: List[Any], done: List[bytes]) -> None:
         assert self._model.batch is not None

@@ -38,7 +38,8 @@ class Batch:
                 continue
             inputs.append(cog.BatchInput(values))
             self.running.append(prediction)
-        self.scope = BatchScope([prediction.scope for prediction in self.running])
+        scopes = [prediction.scope for prediction in self.running]
+        self.scope = scopes[0] if len(scopes) == 1 else BatchScope(scopes)
         return inputs, frames
 
     def log(self, text: str) -> None:

@@ -1,6 +1,6 @@
 """One prediction of a run: its frames, its scope, its files.
 
-State: *prepared* → ``started`` → chunks, logs, metrics → one ``done`` (succeeded, failed or canceled). The frames of an end are
+State: *prepared* → started → chunks, logs, metrics → one ``done`` (succeeded, failed or canceled). The frames of an end are
 returned, so that they leave in one send with what follows them; everything before goes out at once.
 """
 
@@ -60,10 +60,13 @@ class Prediction:
         self._metrics_changed = False
         self._send = send or channel.send
 
-    def start(self) -> bytes:
-        """The ``started`` frame; the clock of the prediction begins."""
+    def start(self) -> None:
+        """The clock of the prediction begins."""
         self._started = time.perf_counter()
         self._started_ns = time.time_ns()
+
+    def started(self) -> bytes:
+        """The ``started`` frame, for a run whose items begin one after another."""
         return frame('{"type":"started","id":%s}' % self._id_json)
 
     def take_input(self) -> Any:

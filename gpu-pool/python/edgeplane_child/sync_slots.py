@@ -13,14 +13,14 @@ import cog
 from cog._scope import only_scope
 
 from .batches import Batch
-from .failures import traceback_text
-from .frames import Channel, ProtocolError
-from .inputs import InputError, InputReader
+from .frames import Channel
+from .inputs import InputReader
 from .interrupt import Cancels, Interrupter
 from .loader import Model
 from .logs import LogPump
 from .outputs import make_encoder
-from .prediction import Prediction, idle
+from .prediction import Prediction
+from .runs import Ending, close_run, open_batch, read_run
 
 
 class SyncSlots:
@@ -42,11 +42,9 @@ class SyncSlots:
     def serve(self) -> None:
         """Take runs until the slots are closed."""
         for channel in self._ready():
-            message = channel.read()
+            message = read_run(channel)
             if message is None:
                 return
-            if message.get("type") != "run":
-                raise ProtocolError("a slot takes run, not {!r}".format(message.get("type")))
             self._run(channel, message)
             message = None
 
@@ -73,11 +71,10 @@ class SyncSlots:
             data = self._run_batch(channel, Batch(predictions))
         else:
             data = b""
+            several = len(predictions) > 1
             for prediction in predictions:
-                data = self._run_one(channel, prediction, data)
-        channel.send(data + idle(message.get("batch")))
-        for prediction in predictions:
-            self._cancels.forget(prediction.id)
+                data = self._run_one(channel, prediction, data, several)
+        close_run(channel, message, predictions, data, self._cancels)
         self.running = []
 
     def _send_masked(self, channel: Channel) -> Any:
@@ -93,10 +90,12 @@ class SyncSlots:
 
         return send
 
-    def _run_one(self, channel: Channel, prediction: Prediction, before: bytes) -> bytes:
+    def _run_one(self, channel: Channel, prediction: Prediction, before: bytes, announce: bool) -> bytes:
         if self._cancels.has(prediction.id):
             return before + prediction.cancel()
-        channel.send(before + prediction.start())
+        prediction.start()
+        if announce:
+            channel.send(before + prediction.started())
         self._pump.begin(prediction.log)
         only_scope[0] = prediction.scope
         failure: Optional[BaseException] = None
@@ -112,15 +111,9 @@ class SyncSlots:
             failure = error
         self._leave_if_forked(failure)
         only_scope[0] = None
-        if failure is not None and not isinstance(failure, (cog.CancelationException, InputError)):
-            self._pump.end_with(traceback_text(failure))
-        else:
-            self._pump.end()
-        if failure is None:
-            return done
-        if isinstance(failure, cog.CancelationException):
-            return prediction.cancel()
-        return prediction.fail(failure, show=False)
+        ending = Ending(failure, isinstance(failure, cog.CancelationException))
+        self._pump.end_with(ending.traceback)
+        return done if failure is None else ending.of_one(prediction)
 
     def _call(self, prediction: Prediction, values: Dict[str, Any]) -> bytes:
         result = self._model.run(**values)
@@ -134,16 +127,13 @@ class SyncSlots:
         return prediction.succeed(result)
 
     def _run_batch(self, channel: Channel, batch: Batch) -> bytes:
-        data = b""
-        for prediction in batch.predictions:
-            data += prediction.cancel() if self._cancels.has(prediction.id) else prediction.start()
-        inputs, refused = batch.prepare(self._reader)
-        data += refused
+        inputs, data = open_batch(batch, self._reader, self._cancels)
         if not inputs:
             return data
-        channel.send(data)
+        if data:
+            channel.send(data)
         self._pump.begin(batch.log)
-        only_scope[0] = batch.scope if len(batch.running) > 1 else batch.running[0].scope
+        only_scope[0] = batch.scope
         failure: Optional[BaseException] = None
         done = b""
         try:
@@ -157,9 +147,7 @@ class SyncSlots:
         self._leave_if_forked(failure)
         only_scope[0] = None
         self._pump.end()
-        if failure is None:
-            return done
-        return batch.cancel() if isinstance(failure, cog.CancelationException) else batch.fail(failure)
+        return done if failure is None else Ending(failure, isinstance(failure, cog.CancelationException)).of_batch(batch)
 
     def _call_batch(self, channel: Channel, batch: Batch, inputs: List[Any]) -> bytes:
         assert self._model.batch is not None
