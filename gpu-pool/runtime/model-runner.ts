@@ -5,9 +5,7 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { Batcher } from "../scheduling/batcher.ts";
-import type { Batch, Ticket } from "../scheduling/batcher.ts";
-import { halve } from "../scheduling/bisect.ts";
+import type { Batch } from "../scheduling/batcher.ts";
 import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
@@ -18,7 +16,9 @@ import { dropInputs, runItems } from "./inputs.ts";
 import { applyItemMessage, begin, reportStopped } from "./item-messages.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
+import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
+import { Preparation } from "./preparation.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { Run } from "./run.ts";
 
@@ -33,22 +33,26 @@ export class ModelRunner {
   /** Why it can't be set up; null when it can. */
   problem: SetupProblem | null = null;
   readonly #options: RunnerOptions;
-  readonly #batcher: Batcher<Prediction>;
+  readonly #queue: PredictionQueue;
+  readonly #preparation: Preparation;
   readonly #held = new Map<string, Prediction>();
-  /** Waits for the model to load: only then it is known which inputs are files. */
-  #unprepared: Prediction[] = [];
-  #preparing = 0;
-  #groups = 0;
   #batches = 0;
   #pumpDue = false;
-  #wakeAtMs = Infinity;
-  #cancelWake: () => void = () => {};
   #busyAtMs: number;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.model = options.model;
-    this.#batcher = new Batcher(options.model.batching);
+    this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
+    this.#preparation = new Preparation({
+      prepare: options.prepare,
+      onPrepared: (prediction) => this.#enqueue(prediction),
+      onRefused: (prediction, message) => {
+        options.report.failed(prediction.ref, "model", "invalid_input", message);
+        this.#ended(prediction, "failed");
+      },
+      onSettled: () => this.#pump(),
+    });
     this.#busyAtMs = options.clock.nowMs();
     this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
   }
@@ -58,7 +62,7 @@ export class ModelRunner {
   }
 
   get waiting(): number {
-    return this.#batcher.waiting + this.#unprepared.length + this.#preparing;
+    return this.#queue.waiting + this.#preparation.size;
   }
 
   get slots(): number {
@@ -72,7 +76,7 @@ export class ModelRunner {
   /** How many jobs may wait here, how many do, and how many would start at once: free slots and one batch ahead. */
   capacity(): Capacity {
     const batch = this.model.batching.maxBatchSize;
-    const startNow = this.instances.ready ? Math.max(0, this.#armQuota() - this.#batcher.armed) : 0;
+    const startNow = this.instances.ready ? Math.max(0, this.#armQuota() - this.#queue.armed) : 0;
     return { limit: this.#options.aheadBatches * this.slots * batch, waiting: this.waiting, startNow };
   }
 
@@ -88,16 +92,14 @@ export class ModelRunner {
     this.start();
     if (this.problem !== null && this.instances.broken) {
       this.#failSetup(prediction, this.problem);
-    } else if (this.loaded === null) {
-      this.#unprepared.push(prediction);
     } else {
-      this.#prepare(prediction, this.loaded);
+      this.#preparation.add(prediction);
     }
   }
 
   /** The edge counted the start: it may run. */
   started(token: string): void {
-    if (this.#batcher.arm(token)) this.#pump();
+    if (this.#queue.arm(token)) this.#pump();
   }
 
   /** Stops one, wherever it is. With `stale` nobody wants to hear of it any more. */
@@ -110,8 +112,8 @@ export class ModelRunner {
     }
     prediction.ending = why;
     if (prediction.stage !== "running") {
-      this.#batcher.remove(token);
-      this.#unprepared = this.#unprepared.filter((other) => other !== prediction);
+      this.#queue.remove(token);
+      this.#preparation.remove(prediction);
       this.#finishEnding(prediction);
       this.#pump();
       return;
@@ -124,10 +126,10 @@ export class ModelRunner {
   releaseWaiting(reason: "drain"): void {
     for (const prediction of [...this.#held.values()]) {
       if (prediction.stage === "running" || prediction.ending !== null) continue;
-      this.#batcher.remove(prediction.ref.token);
+      this.#queue.remove(prediction.ref.token);
       this.#release(prediction, reason);
     }
-    this.#unprepared = [];
+    this.#preparation.clear();
     this.onHold = false;
   }
 
@@ -138,7 +140,7 @@ export class ModelRunner {
 
   /** Ends its processes once they finished what runs. */
   shutdown(graceMs: number): void {
-    this.#cancelWake();
+    this.#queue.stopTimer();
     this.instances.stop(graceMs);
   }
 
@@ -156,48 +158,9 @@ export class ModelRunner {
     this.instances.stopIdle(10_000);
   }
 
-  #prepare(prediction: Prediction, loaded: Loaded): void {
-    const pending = this.#options.prepare(prediction, loaded.schema);
-    if (pending === null) {
-      this.#enqueue(prediction);
-      return;
-    }
-    this.#preparing += 1;
-    pending
-      .then(
-        () => this.#enqueue(prediction),
-        (error: unknown) => {
-          if (prediction.stage === "ended") return;
-          const message = error instanceof Error ? error.message : String(error);
-          this.#options.report.failed(prediction.ref, "model", "invalid_input", message);
-          this.#ended(prediction, "failed");
-        },
-      )
-      .finally(() => {
-        this.#preparing -= 1;
-        this.#pump();
-      });
-  }
-
   #enqueue(prediction: Prediction): void {
-    if (prediction.stage === "ended") return;
-    const { alone, startNow } = prediction.grant;
-    // A suspect had its turn before, and others wait for it to have this one.
-    if (alone) this.#batcher.addFirst([this.#ticket(prediction, startNow, this.#newGroup())]);
-    else this.#batcher.add(this.#ticket(prediction, startNow, null));
+    this.#queue.add(prediction);
     this.#pump();
-  }
-
-  #ticket(prediction: Prediction, armed: boolean, group: number | null): Ticket<Prediction> {
-    prediction.stage = "queued";
-    const enqueuedAtMs = this.#options.clock.nowMs();
-    const { startByMs, ref } = prediction;
-    return { id: ref.token, enqueuedAtMs, startByMs, group, armed, startingSent: armed, payload: prediction };
-  }
-
-  #newGroup(): number {
-    this.#groups += 1;
-    return this.#groups;
   }
 
   #armQuota(): number {
@@ -217,31 +180,18 @@ export class ModelRunner {
   #schedule(): void {
     if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
-    for (const { payload } of this.#batcher.expire(nowMs)) this.#release(payload, "no_room");
+    for (const prediction of this.#queue.expire(nowMs)) this.#release(prediction, "no_room");
     for (;;) {
       const instance = this.instances.roomiest();
-      const batch = instance === null ? null : this.#batcher.take(nowMs, instance.runs.size === 0);
+      const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
       if (instance === null || batch === null) break;
       this.#dispatch(instance, batch);
     }
     if (this.instances.ready) {
-      for (const { payload } of this.#batcher.toArm(this.#armQuota())) this.#options.report.starting(payload.ref);
+      for (const { ref } of this.#queue.toArm(this.#armQuota())) this.#options.report.starting(ref);
     }
-    this.#armTimer(nowMs);
+    this.#queue.armTimer(nowMs);
     this.#options.onRoom();
-  }
-
-  #armTimer(nowMs: number): void {
-    const wakeAtMs = this.#batcher.nextWakeMs();
-    // A window that is over changes nothing until a slot is free, and that is an event of its own.
-    const changes = wakeAtMs > nowMs && wakeAtMs !== Infinity;
-    if (!changes || wakeAtMs >= this.#wakeAtMs) return;
-    this.#cancelWake();
-    this.#wakeAtMs = wakeAtMs;
-    this.#cancelWake = this.#options.clock.after(Math.min(wakeAtMs - nowMs, 2 ** 30), () => {
-      this.#wakeAtMs = Infinity;
-      this.#schedule();
-    });
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
@@ -302,15 +252,9 @@ export class ModelRunner {
     }
   }
 
-  /** Queues suspects again, before everything else: halved, or alone when it is one. Each needs a new `starting`. */
   #runAgain(suspects: Prediction[]): void {
     this.#options.observe.bisected();
-    const halves = suspects.length === 1 ? [suspects] : halve(suspects);
-    const tickets = halves.flatMap((half) => {
-      const group = this.#newGroup();
-      return half.map((prediction) => this.#ticket(prediction, false, group));
-    });
-    this.#batcher.addFirst(tickets);
+    this.#queue.addSuspects(suspects);
     this.#pump();
   }
 
@@ -318,8 +262,8 @@ export class ModelRunner {
     this.#options.observe.died(instance.name, death);
     const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
     for (const prediction of stopped) this.#finishEnding(prediction);
-    this.#batcher.addFirst(bystanders.map((prediction) => this.#ticket(prediction, false, null)));
-    this.#batcher.addFirst(innocent.map((prediction) => this.#ticket(prediction, true, null)));
+    this.#queue.addBack(bystanders, false);
+    this.#queue.addBack(innocent, true);
     const [only] = suspects;
     if (only !== undefined && suspects.length === 1) {
       const code = death.hung ? "model_unresponsive" : "model_crashed";
@@ -370,15 +314,15 @@ export class ModelRunner {
   #loadedNow(loaded: Loaded): void {
     this.loaded = loaded;
     this.#options.onLoaded(loaded);
-    for (const prediction of this.#unprepared.splice(0)) this.#prepare(prediction, loaded);
+    this.#preparation.loaded(loaded);
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {
     this.#options.observe.broken(instance.name, problem);
     this.problem = problem;
     if (!this.instances.broken) return;
-    this.#batcher.clear();
-    this.#unprepared = [];
+    this.#queue.clear();
+    this.#preparation.clear();
     for (const prediction of [...this.#held.values()]) this.#failSetup(prediction, problem);
     this.#pump();
   }

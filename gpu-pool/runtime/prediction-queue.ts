@@ -1,0 +1,117 @@
+/**
+ * The queue of one model, in the runtime's terms: predictions become tickets of the batcher, those that have to run apart become groups, and a timer
+ * looks again when time alone changes what may run.
+ */
+import { Batcher } from "../scheduling/batcher.ts";
+import type { Batch, BatcherOptions, Ticket } from "../scheduling/batcher.ts";
+import { halve } from "../scheduling/bisect.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import type { Prediction } from "./prediction.ts";
+
+const LONGEST_TIMER_MS = 2 ** 30;
+
+export class PredictionQueue {
+  readonly #batcher: Batcher<Prediction>;
+  readonly #clock: Clock;
+  readonly #onWake: () => void;
+  #groups = 0;
+  #wakeAtMs = Infinity;
+  #cancelWake: () => void = () => {};
+
+  /** `onWake` is called when a window closes or a start deadline passes. */
+  constructor(options: BatcherOptions, clock: Clock, onWake: () => void) {
+    this.#batcher = new Batcher(options);
+    this.#clock = clock;
+    this.#onWake = onWake;
+  }
+
+  get waiting(): number {
+    return this.#batcher.waiting;
+  }
+
+  /** How many wait with their start counted. */
+  get armed(): number {
+    return this.#batcher.armed;
+  }
+
+  /** Queues a prediction whose input is there. */
+  add(prediction: Prediction): void {
+    const { alone, startNow } = prediction.grant;
+    // A suspect had its turn before, and others wait for it to have this one.
+    if (alone) this.#addFirst([prediction], startNow, this.#newGroup());
+    else this.#batcher.add(this.#ticket(prediction, startNow, null));
+  }
+
+  /** Queues predictions before everything else; `armed` says that their start is counted already. */
+  addBack(predictions: readonly Prediction[], armed: boolean): void {
+    this.#addFirst(predictions, armed, null);
+  }
+
+  /** Queues suspects before everything else: halved, or alone when it is one. Each needs a new `starting`. */
+  addSuspects(suspects: readonly Prediction[]): void {
+    const halves = suspects.length === 1 ? [suspects] : halve(suspects);
+    for (const half of halves.toReversed()) this.#addFirst(half, false, this.#newGroup());
+  }
+
+  remove(token: string): void {
+    this.#batcher.remove(token);
+  }
+
+  clear(): void {
+    this.#batcher.clear();
+  }
+
+  /** The edge counted its start. False when it isn't here any more. */
+  arm(token: string): boolean {
+    return this.#batcher.arm(token);
+  }
+
+  /** Takes out those whose start deadline has passed. */
+  expire(nowMs: number): Prediction[] {
+    return this.#batcher.expire(nowMs).map(({ payload }) => payload);
+  }
+
+  /** The next batch for an instance; null when none is due. */
+  take(nowMs: number, idle: boolean): Batch<Prediction> | null {
+    return this.#batcher.take(nowMs, idle);
+  }
+
+  /** Those whose start the edge should count now, `quota` of them in all. */
+  toArm(quota: number): Prediction[] {
+    return this.#batcher.toArm(quota).map(({ payload }) => payload);
+  }
+
+  /** Sets the timer for what time alone will change. */
+  armTimer(nowMs: number): void {
+    const wakeAtMs = this.#batcher.nextWakeMs();
+    // A window that is over changes nothing until a slot is free, and that is an event of its own.
+    const changes = wakeAtMs > nowMs && wakeAtMs !== Infinity;
+    if (!changes || wakeAtMs >= this.#wakeAtMs) return;
+    this.stopTimer();
+    this.#wakeAtMs = wakeAtMs;
+    this.#cancelWake = this.#clock.after(Math.min(wakeAtMs - nowMs, LONGEST_TIMER_MS), () => {
+      this.#wakeAtMs = Infinity;
+      this.#onWake();
+    });
+  }
+
+  stopTimer(): void {
+    this.#cancelWake();
+  }
+
+  #addFirst(predictions: readonly Prediction[], armed: boolean, group: number | null): void {
+    this.#batcher.addFirst(predictions.map((prediction) => this.#ticket(prediction, armed, group)));
+  }
+
+  #ticket(prediction: Prediction, armed: boolean, group: number | null): Ticket<Prediction> {
+    prediction.stage = "queued";
+    const enqueuedAtMs = this.#clock.nowMs();
+    const { startByMs, ref } = prediction;
+    return { id: ref.token, enqueuedAtMs, startByMs, group, armed, startingSent: armed, payload: prediction };
+  }
+
+  #newGroup(): number {
+    this.#groups += 1;
+    return this.#groups;
+  }
+}
