@@ -8,8 +8,11 @@ import { isUniqueViolation } from "./sql.ts";
 const CACHE_MS = 10_000;
 const CACHED_ACCOUNTS = 10_000;
 
-/** How long data is kept after its end unless the operator says otherwise. */
+/** How long data is kept after its end unless the operator says otherwise, and what the operator may say. */
 export const DEFAULT_RETENTION_MS = 24 * 3_600_000;
+
+const MIN_RETENTION_S = 60;
+const MAX_RETENTION_S = 30 * 24 * 3600;
 
 export const accountTypes = ["user", "organization"] as const;
 
@@ -18,12 +21,19 @@ export const NewAccountSchema = z.strictObject({
   type: z.enum(accountTypes).default("organization"),
 });
 
+export const AccountChangeSchema = z.strictObject({
+  retention_s: z.int().min(MIN_RETENTION_S).max(MAX_RETENTION_S).nullable().meta({
+    description: "How many seconds data is kept after its end: a minute to 30 days; null: 24 hours.",
+  }),
+});
+
 const AccountRowSchema = z
   .object({
     id: z.string(),
     name: z.string(),
     type: z.enum(accountTypes),
     webhook_secret: z.string(),
+    retention_ms: z.number().nullable(),
     created_at: z.number(),
   })
   .transform((row) => ({
@@ -31,6 +41,7 @@ const AccountRowSchema = z
     name: row.name,
     type: row.type,
     webhookSecret: row.webhook_secret,
+    retentionMs: row.retention_ms ?? DEFAULT_RETENTION_MS,
     createdAt: row.created_at,
   }));
 export type Account = z.output<typeof AccountRowSchema>;
@@ -44,6 +55,7 @@ export async function createAccount(db: D1Database, account: z.output<typeof New
     name: account.name,
     type: account.type,
     webhookSecret: newWebhookSecret(),
+    retentionMs: DEFAULT_RETENTION_MS,
     createdAt: Date.now(),
   };
   try {
@@ -56,6 +68,24 @@ export async function createAccount(db: D1Database, account: z.output<typeof New
     throw new EdgeplaneError("invalid_request", `The name "${account.name}" is taken.`, { cause });
   }
   return created;
+}
+
+/** Sets how long an account's data is kept from now on; null when there is no such account. Isolates know within 10 s. */
+export async function updateAccount(
+  db: D1Database,
+  idOrName: string,
+  change: z.output<typeof AccountChangeSchema>,
+): Promise<Account | null> {
+  const retentionMs = change.retention_s === null ? null : change.retention_s * 1000;
+  const row = await db
+    .prepare("UPDATE accounts SET retention_ms = ?2 WHERE id = ?1 OR name = ?1 RETURNING *")
+    .bind(idOrName, retentionMs)
+    .first();
+  if (row === null) return null;
+  const account = AccountRowSchema.parse(row);
+  cached.delete(account.id);
+  cached.delete(account.name);
+  return account;
 }
 
 /** Reads an account, by its id or its name; null when there is none. */

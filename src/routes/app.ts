@@ -22,6 +22,8 @@ export type ShardPort = {
   /** Holds until the prediction is finished or `waitMs` is over. */
   waitForPrediction(env: Env, id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null>;
   cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
+  /** Removes a finished prediction's data; an unfinished one is answered as it is. */
+  removePredictionData(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
   /** Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown. */
   openStream(
     env: Env,

@@ -1,6 +1,6 @@
 /**
  * The index of one account's predictions, newest first: what lists page through. The shards feed it, at least once; it holds ids and
- * times only, and forgets them when their data is gone.
+ * times only, and forgets them when their retention has ended.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
@@ -8,8 +8,8 @@ import type { FeedEntry } from "./outgoing.ts";
 import { objectSql } from "./sql.ts";
 import type { Sql } from "./sql.ts";
 
-/** Entries outlive the data by a day, so that a list never misses what can still be read. */
-const KEEP_MS = 8 * 86_400_000;
+/** The shards remove an entry when its prediction's retention has ended. What they should miss goes when no prediction can be that old. */
+const KEEP_MS = 45 * 86_400_000;
 
 export type IndexPage = { entries: FeedEntry[]; more: boolean };
 
@@ -35,6 +35,14 @@ export class AccountIndex extends DurableObject<Env> {
       this.#fed = 0;
       this.#sql("DELETE FROM entry WHERE created_at < ?", Date.now() - KEEP_MS);
     }
+  }
+
+  /** The retention of these has ended. */
+  remove(entries: FeedEntry[]): void {
+    this.#sql(
+      "DELETE FROM entry WHERE (created_at, id) IN (SELECT value ->> 'createdAt', value ->> 'id' FROM json_each(?))",
+      JSON.stringify(entries),
+    );
   }
 
   /**

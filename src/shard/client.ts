@@ -70,6 +70,19 @@ export async function cancelPrediction(env: Env, id: string, accountId: string):
 }
 
 /**
+ * Removes the data of a finished prediction: input, output, logs, files, bodies of webhooks. An unfinished one stays, and is answered
+ * as it is; null when the prediction isn't there or isn't the account's.
+ */
+export async function removePredictionData(
+  env: Env,
+  id: string,
+  accountId: string,
+): Promise<PredictionSnapshot | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  return again(() => stubOf(env, id).removeData(id, accountId));
+}
+
+/**
  * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq`, until `completed`. `accountId` null: the
  * caller has checked a signed link instead. Null when the prediction isn't there.
  */

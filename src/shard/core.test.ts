@@ -223,29 +223,6 @@ it("gives a shard that was away a lease before it judges", () => {
   expect([...core.wake().checks.keys()]).toEqual([SESSION]);
 });
 
-it("deletes the data when its time is over, and remembers a client's key for another day", () => {
-  const { core, clock, id, claim, send } = setUp();
-  send(claim(), { seq: 0, type: "succeeded", output: "secret" });
-  clock.now += defaultRules.retentionMs;
-  core.wake();
-  expect(core.store.get(id)).toMatchObject({ input: null, output: null, state: "succeeded" });
-  expect(core.submit(submission(id))).toMatchObject({ created: false });
-  clock.now += defaultRules.keyMemoryMs;
-  core.wake();
-  expect(core.store.get(id)).toBeNull();
-});
-
-it("has the blobs of a prediction deleted before its row, and again until that is done", () => {
-  const { core, clock, id, claim, send } = setUp({ keyed: false, input: null, inputBlob: "predictions/x/input" });
-  send(claim(), { seq: 0, type: "succeeded", output: 1 });
-  clock.now += defaultRules.retentionMs;
-  expect(core.wake().withBlobs).toEqual([id]);
-  clock.now += defaultRules.sweepMs;
-  expect(core.wake().withBlobs).toEqual([id]);
-  core.retire(id);
-  expect(core.store.get(id)).toBeNull();
-});
-
 it("feeds the index again after a crash, finished predictions too, until it has them all", () => {
   const { core, reopen, id, claim, send } = setUp();
   send(claim(), { seq: 0, type: "succeeded", output: 1 });

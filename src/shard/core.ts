@@ -27,13 +27,15 @@ import {
 } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import { createRecent } from "./recent.ts";
+import { createRetention, expiredOf } from "./retention.ts";
+import type { Retention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Sql } from "./sql.ts";
 import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
-import type { StreamFrame, Submission } from "./types.ts";
+import type { Expired, StreamFrame, Submission, Woken } from "./types.ts";
 import { webhookMessage } from "./webhook-message.ts";
 
 /** Due rows that are handled in one go. */
@@ -46,16 +48,12 @@ const MAX_KEPT_CHARS = 4096;
 /** `publishes`: ended predictions are to be published. */
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
 
-/** Claims whose lease is to be judged, by pool session. */
-export type LeaseChecks = Map<string, string[]>;
-
-/** What was due and needs others: leases to ask for, blobs to delete before their predictions are `retire`d. */
-export type Woken = { checks: LeaseChecks; withBlobs: string[]; more: boolean };
-
 export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
   readonly ended: ReturnType<typeof createEndedOutbox>;
+  /** What shall go. */
+  readonly retention: Retention;
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
@@ -66,6 +64,12 @@ export class ShardCore {
   constructor(sql: Sql, deps: CoreDeps) {
     this.store = createStore(sql);
     this.ended = createEndedOutbox(sql, deps.publishes ?? false);
+    this.retention = createRetention({
+      ...deps,
+      store: this.store,
+      forget: (id) => this.#recent.forget(id),
+      noteWake: (row) => this.#noteWake(row),
+    });
     this.#deps = deps;
   }
 
@@ -119,10 +123,15 @@ export class ShardCore {
     this.#save(progress, machine.fail(progress.row, { code: "undeliverable", message }, this.#deps.now()));
   }
 
-  /** Whether `token` is the live claim of `id`: what blob reads and writes demand. */
+  /** Whether `token` is the live claim of `id`: what blob reads and writes demand. Whoever asks may leave blobs behind. */
   isLiveClaim(id: string, token: string): boolean {
-    const row = this.#load(id)?.row;
-    return row !== undefined && row.token === token && !isFinished(row.state);
+    const progress = this.#load(id);
+    if (progress === null || progress.row.token !== token || isFinished(progress.row.state)) return false;
+    if (!progress.row.blobs) {
+      progress.row.blobs = true;
+      this.#save(progress, []);
+    }
+    return true;
   }
 
   claim(request: ClaimRequest, lanes: readonly string[]): ClaimAnswer[] {
@@ -161,7 +170,7 @@ export class ShardCore {
     const due = this.store.due(now, BATCH_ROWS);
     if (this.outgoing.isAllFed()) this.#noteUnfed(false);
     this.ended.rest();
-    const woken: Woken = { checks: new Map(), withBlobs: [], more: due.length === BATCH_ROWS };
+    const woken: Woken = { checks: new Map(), expired: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
       const progress = this.#load(id);
       if (progress !== null) this.#wakeOne(progress, now, woken);
@@ -169,17 +178,12 @@ export class ShardCore {
     return woken;
   }
 
-  /** Retention ended: the data goes, and with it the row unless a client's key must be remembered. */
-  retire(id: string): void {
-    const row = this.#load(id)?.row;
-    if (row === undefined || row.completedAt === null) return;
-    const { now, rules } = this.#deps;
-    this.#recent.forget(id);
-    const remembered = row.fixed.keyed && now() < row.completedAt + rules.retentionMs + rules.keyMemoryMs;
-    if (!remembered) return this.store.remove(id);
-    machine.purge(row);
-    row.wakeAt = machine.dueAt(row, rules);
-    this.store.purge(row);
+  /** The client wants the data of a finished prediction gone; an unfinished one stays as it is. */
+  removeData(id: string, accountId: string): { prediction: PredictionSnapshot; traces: Expired | null } | null {
+    const progress = this.#own(id, accountId);
+    if (progress === null) return null;
+    const traces = isFinished(progress.row.state) ? this.retention.removeData(progress.row) : null;
+    return { prediction: this.#show(progress), traces };
   }
 
   /** What a pool session's lease means for the claims that were asked about. */
@@ -273,19 +277,15 @@ export class ShardCore {
     return verdict;
   }
 
-  #wakeOne(progress: Progress, now: number, { checks, withBlobs }: Woken): void {
+  #wakeOne(progress: Progress, now: number, { checks, expired }: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
     const effects = machine.expire(row, now) ?? [];
-    if (isFinished(row.state) && effects.length === 0) {
-      if (row.completedAt !== null && now >= row.completedAt + rules.retentionMs) {
-        const isHeld = this.ended.holds(row);
-        if (!isHeld && !machine.hasBlobs(row)) return this.retire(row.id);
-        if (!isHeld) withBlobs.push(row.id);
-        row.wakeAt = now + rules.sweepMs;
-        this.store.update(row, true);
-        return;
-      }
+    if (isFinished(row.state) && effects.length === 0 && now >= (machine.dueAt(row, rules) ?? Infinity)) {
+      if (this.ended.holds(row)) this.retention.postpone(row.id);
+      else if (row.retired) this.retention.retire(row.id);
+      else expired.push(expiredOf(row));
+      return;
     }
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
       row.hands += 1;

@@ -80,12 +80,10 @@ it("keeps a prediction's data until its end is published", () => {
   const core = open();
   const [id = ""] = end(core, 0, 1);
   clock.now += defaultRules.retentionMs + 1;
-  core.wake();
-  expect(core.store.get(id)?.input).not.toBeNull();
+  expect(core.wake().expired).toEqual([]);
   publish(core);
   clock.now += defaultRules.sweepMs + 1;
-  core.wake();
-  expect(core.store.get(id)?.input).toBeNull();
+  expect(core.wake().expired).toMatchObject([{ id }]);
 });
 
 it("notes nothing while no topic is on, and publishes what was pending when one is on again", () => {

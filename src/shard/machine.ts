@@ -118,29 +118,11 @@ export function expire(row: Row, now: number): Effect[] | null {
 export function dueAt(row: Row, rules: Rules): number | null {
   if (isFinished(row.state)) {
     if (row.completedAt === null) return null;
-    return row.completedAt + rules.retentionMs + (isPurged(row) ? rules.keyMemoryMs : 0);
+    const retainedUntil = row.completedAt + (row.fixed.retentionMs ?? rules.retentionMs);
+    return retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));
-}
-
-/** Drops the data of a finished prediction; what stays is the memory of its client's key. */
-export function purge(row: Row): void {
-  row.input = null;
-  row.inputBlob = null;
-  row.output = null;
-  row.outputBlob = null;
-  row.logs = "";
-  row.metrics = {};
-}
-
-/** Whether anything of it lies in object storage. Links to output files stand in the output itself. */
-export function hasBlobs(row: Row): boolean {
-  return row.inputBlob !== null || row.outputBlob !== null || JSON.stringify(row.output).includes("/v1/outputs/");
-}
-
-export function isPurged(row: Row): boolean {
-  return row.input === null && row.inputBlob === null;
 }
 
 /** Delay before the sweep hands an unclaimed prediction on again. */

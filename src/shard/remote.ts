@@ -21,6 +21,7 @@ export type RemoteShard = Remote<
     | "isLiveClaim"
     | "undeliverable"
     | "replayable"
+    | "removeData"
   >
 >;
 

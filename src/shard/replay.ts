@@ -5,8 +5,8 @@ import { keyFor } from "../contract/signing.ts";
 import type { Env } from "../env.ts";
 import { copyInput, inputBlobKey } from "../storage/blobs.ts";
 import { shardCount, submit } from "./client.ts";
-import { isPurged } from "./machine.ts";
 import { remoteShard } from "./remote.ts";
+import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Submission } from "./types.ts";
@@ -44,6 +44,7 @@ export function replayableOf(row: Row | null): Replayable {
         webhookEvents: fixed.webhookEvents,
         stream: fixed.stream,
         deployment: fixed.deployment,
+        retentionMs: fixed.retentionMs,
       },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },
       ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true, cancelOnDisconnect: false },

@@ -40,6 +40,8 @@ export type Fixed = {
   replayOf: string | null;
   deployment: string | null;
   resumesDeterministically: boolean;
+  /** How long its data stays after its end; null: as long as the rules say. */
+  retentionMs: number | null;
   /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
   keyed: boolean;
 };
@@ -81,6 +83,10 @@ export type Row = {
   hands: number;
   /** When to ask the pool session for its lease again. */
   checkAt: number | null;
+  /** Something of it may lie in object storage: more than the row names, such as what a lost attempt left there. */
+  blobs: boolean;
+  /** Its retention has ended, and all that is left is the memory of its client's key. */
+  retired: boolean;
   fed: boolean;
   /** The number of its end among those that are published; null until it has one. */
   endSeq: number | null;

@@ -10,17 +10,16 @@ import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { readPublishSettings } from "../log/publish-settings.ts";
-import { deletePredictionBlobs } from "../storage/blobs.ts";
 import { ShardCore } from "./core.ts";
-import type { LeaseChecks } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
+import { removeTraces, removeDataTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./sql.ts";
-import type { SubmitAnswer, Submission } from "./types.ts";
+import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
 /** While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at most. */
@@ -101,6 +100,14 @@ export class PredictionShard extends DurableObject<Env> {
     return prediction;
   }
 
+  /** The data of a finished prediction goes, here at once, and elsewhere before this answers. An unfinished one stays. */
+  async removeData(id: string, accountId: string): Promise<PredictionSnapshot | null> {
+    const removed = this.#core.removeData(id, accountId);
+    this.#leave();
+    if (removed?.traces !== null && removed?.traces !== undefined) await removeDataTraces(this.env, removed.traces);
+    return removed?.prediction ?? null;
+  }
+
   claim(request: ClaimRequest, lanes: string[]): ClaimAnswer[] {
     const answers = this.#core.claim(request, lanes);
     this.#leave();
@@ -153,13 +160,14 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Handles some of what is due; whether there may be more. */
   async #wake(): Promise<boolean> {
-    const { checks, withBlobs, more } = this.#core.wake();
+    const { checks, expired, more } = this.#core.wake();
     this.#core.flush();
     this.#dispatch.kick();
     await this.#judge(checks);
-    for (const id of withBlobs) {
-      await deletePredictionBlobs(this.env, id);
-      this.#core.retire(id);
+    const gone = await removeTraces(this.env, expired);
+    for (const { id } of expired) {
+      if (gone.has(id)) this.#core.retention.retire(id);
+      else this.#core.retention.postpone(id);
     }
     return more;
   }

@@ -37,7 +37,7 @@ const wakeQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing
 const finishQuery =
   "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ?, output = ?, logs = ? WHERE id = ?";
 const purgeQuery =
-  "UPDATE prediction SET changing = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
+  "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
 
 export type Store = ReturnType<typeof createStore>;
 
@@ -82,7 +82,7 @@ export function createStore(sql: Sql) {
 
     /** The data goes; what remembers the client's key stays. */
     purge(row: Row): void {
-      sql(purgeQuery, changingOf(row), row.wakeAt, row.id);
+      sql(purgeQuery, changingOf(row), row.fed ? 1 : 0, row.wakeAt, row.id);
       this.removeFrames(row.id);
     },
 
@@ -158,6 +158,10 @@ export function createStore(sql: Sql) {
       return rows.flatMap((row) => parse<PendingWebhook>(row["message"] ?? null) ?? []);
     },
 
+    removeWebhooksOf(predictionId: string): void {
+      sql("DELETE FROM webhook_outbox WHERE message ->> '$.snapshot.id' = ?", predictionId);
+    },
+
     removeWebhooks(messages: readonly PendingWebhook[]): void {
       for (const { createdAt, webhookId } of messages) {
         sql("DELETE FROM webhook_outbox WHERE created_at = ? AND webhook_id = ?", createdAt, webhookId);
@@ -190,11 +194,13 @@ function changingOf(row: Row): string {
     handAt: row.handAt,
     checkAt: row.checkAt,
     endSeq: row.endSeq,
+    blobs: row.blobs,
+    retired: row.retired,
   } satisfies Changing);
 }
 
 /** What rows don't have that were stored before it was thought of. */
-const laterFields = { endSeq: null };
+const laterFields = { endSeq: null, blobs: false, retired: false };
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {

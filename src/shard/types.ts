@@ -1,4 +1,4 @@
-/** What callers give a shard and get from it, over RPC. */
+/** What callers give a shard and get from it, over RPC; and what its parts tell each other. */
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
 
 /** One prediction to accept. Durations count from acceptance. */
@@ -18,6 +18,8 @@ export type Submission = {
   totalTimeoutMs: number;
   /** `Cancel-After`: like the total deadline, but it ends as `canceled` once it ran. */
   cancelAfterMs: number | null;
+  /** How long its data stays after its end; null: as long as the shard's rules say. */
+  retentionMs: number | null;
   webhook: string | null;
   webhookEvents: WebhookEvent[];
   stream: boolean;
@@ -38,6 +40,15 @@ export type Submission = {
 export type SubmitAnswer =
   | { outcome: "created" | "existing"; prediction: PredictionSnapshot }
   | { outcome: "conflict" };
+
+/** Claims whose lease is to be judged, by pool session. */
+export type LeaseChecks = Map<string, string[]>;
+
+/** A prediction whose retention has ended, with what there may be of it outside its shard. */
+export type Expired = { id: string; accountId: string; createdAt: number; webhook: string | null; hasBlobs: boolean };
+
+/** What was due and needs others: leases to ask for, and predictions whose traces elsewhere go before they are `retire`d. */
+export type Woken = { checks: LeaseChecks; expired: Expired[]; more: boolean };
 
 /** One thing that an SSE reader sees. `seq` counts from 1 within a prediction and is what `Last-Event-ID` names. */
 export type StreamFrame = {

@@ -44,6 +44,19 @@ export async function redeliverWebhook(
   return env.WEBHOOKS.getByName(hostOf(env, url)).redeliver(predictionId, webhookId);
 }
 
+/**
+ * Forgets what the messages of these predictions, whose webhook is `url`, said. `keep`: those that wait are still sent; `drop`: they
+ * end. What remains of each is its line in the delivery log.
+ */
+export async function forgetWebhooks(
+  env: Senders,
+  url: string,
+  predictionIds: string[],
+  waiting: "keep" | "drop",
+): Promise<void> {
+  await env.WEBHOOKS.getByName(hostOf(env, url)).forget(predictionIds, waiting);
+}
+
 /** Messages by host, in batches that a call may carry. Exported for its tests. */
 export function batchByHost(
   env: Pick<Env, "ALLOW_LOOPBACK_TARGETS">,

@@ -115,6 +115,26 @@ export class Dispatcher {
     return "queued";
   }
 
+  /**
+   * The data of these predictions is gone: so are the bodies of their messages and what receivers answered. Those that wait are still sent
+   * (`keep`), and forgotten with their end, or end now (`drop`).
+   */
+  forget(predictionIds: readonly string[], waiting: "keep" | "drop"): void {
+    const { store, now, transaction } = this.#deps;
+    transaction(() => {
+      for (const id of predictionIds) {
+        const open = store.ofPrediction(id).filter(({ finishedAt }) => finishedAt === null);
+        if (waiting === "drop") {
+          for (const message of open) this.#finish(message, "failed", "The prediction's data was removed.");
+        }
+        if (waiting === "drop" || open.length > 0) store.forget(id, now(), waiting === "drop");
+        store.erase(id);
+      }
+      store.pruneForgotten(now() - LOG_KEPT_MS - MAX_AGE_MS);
+    });
+    this.#schedule();
+  }
+
   /** The alarm's work. True when there is more to do at once. */
   wake(): boolean {
     const { store, limits, now } = this.#deps;
@@ -152,7 +172,7 @@ export class Dispatcher {
 
   #accept(message: WebhookMessage): void {
     const { store, limits, now } = this.#deps;
-    if (store.find(message.predictionId, message.webhookId) !== null) return;
+    if (store.find(message.predictionId, message.webhookId) !== null || store.isDropped(message.predictionId)) return;
     const others = store.ofPrediction(message.predictionId);
     const logEnd = now() + LOG_KEPT_MS;
     if (isOvertaken(message, others)) {

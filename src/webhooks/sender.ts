@@ -54,6 +54,11 @@ export class WebhookSender extends DurableObject<Env> {
     return this.#dispatcher.redeliver(predictionId, webhookId);
   }
 
+  /** The bodies of these predictions' messages go: at once, and (`keep`) of those that wait when they have ended. */
+  forget(predictionIds: string[], waiting: "keep" | "drop"): void {
+    this.#dispatcher.forget(predictionIds, waiting);
+  }
+
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RE_ARM_MS);
     try {

@@ -81,6 +81,9 @@ CREATE TABLE IF NOT EXISTS bodies (
 CREATE TABLE IF NOT EXISTS disabled (
   account_id TEXT NOT NULL, url TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account_id, url)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forgotten (
+  prediction_id TEXT PRIMARY KEY, at INTEGER NOT NULL, dropped INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS breaker (
   one INTEGER PRIMARY KEY, failures INTEGER NOT NULL, openings INTEGER NOT NULL, open_until INTEGER NOT NULL
 );`;
@@ -93,6 +96,13 @@ export function createStore(sql: Sql) {
   const one = (query: string, ...bindings: (string | number | null)[]): StoredMessage | null => {
     const [row] = sql(query, ...bindings);
     return row === undefined ? null : toMessage(row);
+  };
+
+  const eraseFinished = (predictionId: string): void => {
+    sql(
+      "UPDATE messages SET body = NULL, response = NULL WHERE prediction_id = ? AND finished_at IS NOT NULL",
+      predictionId,
+    );
   };
 
   return {
@@ -167,9 +177,27 @@ export function createStore(sql: Sql) {
         message.predictionId,
         message.webhookId,
       );
-      if (message.finishedAt !== null) {
-        sql("DELETE FROM bodies WHERE prediction_id = ? AND webhook_id = ?", message.predictionId, message.webhookId);
+      if (message.finishedAt === null) return;
+      sql("DELETE FROM bodies WHERE prediction_id = ? AND webhook_id = ?", message.predictionId, message.webhookId);
+      if (sql("SELECT 1 FROM forgotten WHERE prediction_id = ?", message.predictionId).length > 0) {
+        eraseFinished(message.predictionId);
       }
+    },
+
+    /** Erases what the finished messages of a prediction said. */
+    erase: eraseFinished,
+
+    /** Those that are unfinished are erased when they have ended; with `dropped`, no more are taken. */
+    forget(predictionId: string, now: number, dropped: boolean): void {
+      sql("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", predictionId, now, dropped ? 1 : 0);
+    },
+
+    isDropped(predictionId: string): boolean {
+      return sql("SELECT 1 FROM forgotten WHERE prediction_id = ? AND dropped = 1", predictionId).length > 0;
+    },
+
+    pruneForgotten(before: number): void {
+      sql("DELETE FROM forgotten WHERE at < ?", before);
     },
 
     /** Pending messages that are due, the longest due first, without those of the accounts named. */

@@ -58,6 +58,7 @@ function submission(): Submission {
     startTimeoutMs: HOUR_MS,
     totalTimeoutMs: HOUR_MS,
     cancelAfterMs: null,
+    retentionMs: null,
     webhook: null,
     webhookEvents: [],
     stream: false,

@@ -15,6 +15,7 @@ export function submission(id: string): Submission {
     startTimeoutMs: 7 * 86_400_000,
     totalTimeoutMs: 7 * 86_400_000,
     cancelAfterMs: null,
+    retentionMs: null,
     webhook: null,
     webhookEvents: [],
     stream: false,

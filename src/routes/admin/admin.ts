@@ -2,7 +2,14 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { createAccount, findAccount, listAccounts, NewAccountSchema } from "../../registry/accounts.ts";
+import {
+  AccountChangeSchema,
+  createAccount,
+  findAccount,
+  listAccounts,
+  NewAccountSchema,
+  updateAccount,
+} from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
 import { createApiKey, listApiKeys, NewKeySchema, revokeApiKey } from "../../registry/api-keys.ts";
 import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } from "../../registry/pool-tokens.ts";
@@ -70,6 +77,28 @@ function accountRoutes(): Hono<App> {
         answers: { 200: json(listOf(OperatorAccountSchema), "The first 1,000, oldest first.") },
       },
       async (c) => c.json({ results: (await listAccounts(c.env.DB)).map(showAccount) }),
+    ),
+  );
+
+  routes.patch(
+    "/:account",
+    operation(
+      {
+        id: "updateAccount",
+        tag: "Operator",
+        summary: "Set how long an account's data is kept",
+        description:
+          "It holds for predictions and files that come from then on; it takes up to 10 seconds to be known everywhere.",
+        access: "operator",
+        path: z.object({ account: z.string().meta({ description: "The account's id or name." }) }),
+        body: { schema: AccountChangeSchema, maxBytes: MAX_ADMIN_BYTES, examples: { hour: { retention_s: 3600 } } },
+        answers: { 200: json(OperatorAccountSchema, "The account as it is now.") },
+      },
+      async (c, { path, body }) => {
+        const account = await updateAccount(c.env.DB, path.account, body);
+        if (account === null) throw new EdgeplaneError("not_found", "There is no such account.");
+        return c.json(showAccount(account));
+      },
     ),
   );
 

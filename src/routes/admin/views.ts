@@ -8,7 +8,13 @@ import type { ApiKey } from "../../registry/api-keys.ts";
 import type { PoolToken } from "../../registry/pool-tokens.ts";
 
 export const OperatorAccountSchema = z
-  .object({ id: z.string(), name: z.string(), type: z.enum(accountTypes), created_at: z.iso.datetime() })
+  .object({
+    id: z.string(),
+    name: z.string(),
+    type: z.enum(accountTypes),
+    retention_s: z.number().int().meta({ description: "How many seconds data is kept after its end." }),
+    created_at: z.iso.datetime(),
+  })
   .meta({ id: "OperatorAccount" });
 
 const CredentialSchema = z.object({
@@ -36,7 +42,8 @@ export const NewPoolTokenViewSchema = PoolTokenSchema.extend({
 }).meta({ id: "PoolTokenWithSecret" });
 
 export function showAccount(account: Account): z.output<typeof OperatorAccountSchema> {
-  return { id: account.id, name: account.name, type: account.type, created_at: isoTime(account.createdAt) };
+  const { id, name, type, retentionMs, createdAt } = account;
+  return { id, name, type, retention_s: retentionMs / 1000, created_at: isoTime(createdAt) };
 }
 
 export function showKey(key: ApiKey): z.output<typeof KeySchema> {

@@ -1,13 +1,15 @@
 /** `/v1/predictions`: create, read, list, cancel, stream. https://replicate.com/docs/reference/http */
 import { Hono } from "hono";
 import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
 import { isPredictionId } from "../../contract/ids.ts";
+import { isTerminal } from "../../contract/prediction.ts";
 import type { PredictionView } from "../../contract/present.ts";
 import { presentPrediction, PredictionViewSchema, streamResource } from "../../contract/present.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate } from "../authenticate.ts";
-import { json, operation } from "../operation.ts";
+import { empty, json, operation } from "../operation.ts";
 import { CursorSchema, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameters.ts";
 import { createOperation, EventStreamSchema, predictionLinks } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
@@ -120,6 +122,29 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
         return c.json(await showWhole(c.env, prediction));
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:id",
+    operation(
+      {
+        id: "deletePredictionData",
+        tag: "Predictions",
+        summary: "Remove a prediction's data",
+        description:
+          "Input, output, logs, files and bodies of webhooks go at once; the record stays until its retention ends, with `data_removed`. One that has not ended is refused: cancel it first.",
+        access: "predictions:write",
+        path: PredictionPathSchema,
+        answers: { 204: empty("Its data is gone.") },
+        errors: ["not_found", "conflict"],
+      },
+      async (c) => {
+        const { accountId } = c.get("principal");
+        const { status } = await findOwn(c, (id) => shard.removePredictionData(c.env, id, accountId));
+        if (isTerminal(status)) return c.body(null, 204);
+        throw new EdgeplaneError("conflict", "The prediction has not ended: cancel it first.");
       },
     ),
   );

@@ -53,6 +53,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     input: call.input,
     inputBlob: isLarge ? inputBlobKey(id) : null,
     payloadHash,
+    retentionMs: call.principal.retentionMs,
     startTimeoutMs: Math.min(call.startTimeoutMs, call.totalTimeoutMs),
     totalTimeoutMs: call.totalTimeoutMs,
     cancelAfterMs: accepting.cancelAfterMs,

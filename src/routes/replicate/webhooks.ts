@@ -80,7 +80,7 @@ export function deliveryRoutes(shard: ShardPort): Hono<App> {
         const { id, webhook } = await own(c);
         const answer = webhook === null ? "not_found" : await redeliverWebhook(c.env, webhook, id, webhookId);
         if (answer === "queued") return c.json({ webhook_id: webhookId, state: "pending" }, 202);
-        const why = answer === "gone" ? "The receiver answered 410 and gets no more." : "There is no such webhook.";
+        const why = answer === "gone" ? "The body of this message is no longer kept." : "There is no such webhook.";
         throw new EdgeplaneError("not_found", why);
       },
     ),

@@ -1,0 +1,63 @@
+/** What there is of predictions outside their shard: blobs, webhook messages, entries of the account's index. */
+import type { Env } from "../env.ts";
+import { deletePredictionBlobs } from "../storage/blobs.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import { forgetWebhooks } from "../webhooks/client.ts";
+import type { Expired } from "./types.ts";
+
+/** Deletions at a time: the platform gives a context six connections. */
+const MAX_CALLS = 4;
+
+/**
+ * Removes all traces of predictions whose retention has ended; returns the ids of those that have none any more. Webhooks that a receiver
+ * hasn't taken yet are still tried; their bodies go with their end.
+ */
+export async function removeTraces(env: Env, expired: readonly Expired[]): Promise<Set<string>> {
+  const gone = new Set(expired.map(({ id }) => id));
+  const attempt = async (part: readonly Expired[], remove: () => Promise<void>): Promise<void> => {
+    try {
+      await remove();
+    } catch (thrown) {
+      log.warn("retention_deferred", { predictions: part.length, reason: reasonOf(thrown) });
+      for (const { id } of part) gone.delete(id);
+    }
+  };
+  const calls = [
+    ...expired
+      .filter(({ hasBlobs }) => hasBlobs)
+      .map((one) => () => attempt([one], () => deletePredictionBlobs(env, one.id))),
+    ...groups(
+      expired.filter(({ webhook }) => webhook !== null),
+      ({ webhook }) => webhook,
+    ).map(
+      ([webhook, part]) =>
+        () =>
+          attempt(part, () => forgetWebhooks(env, webhook ?? "", idsOf(part), "keep")),
+    ),
+    ...groups(expired, ({ accountId }) => accountId).map(
+      ([accountId, part]) =>
+        () =>
+          attempt(part, async () => {
+            await env.INDEX.getByName(accountId).remove(part.map(({ id, createdAt }) => ({ id, createdAt })));
+          }),
+    ),
+  ];
+  for (let start = 0; start < calls.length; start += MAX_CALLS) {
+    await Promise.all(calls.slice(start, start + MAX_CALLS).map((call) => call()));
+  }
+  return gone;
+}
+
+/** Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in lists. */
+export async function removeDataTraces(env: Env, { id, webhook, hasBlobs }: Expired): Promise<void> {
+  if (hasBlobs) await deletePredictionBlobs(env, id);
+  if (webhook !== null) await forgetWebhooks(env, webhook, [id], "drop");
+}
+
+function idsOf(predictions: readonly Expired[]): string[] {
+  return predictions.map(({ id }) => id);
+}
+
+function groups<T, K>(items: readonly T[], keyOf: (item: T) => K): [K, T[]][] {
+  return [...Map.groupBy(items, keyOf)];
+}
