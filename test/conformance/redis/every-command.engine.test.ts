@@ -1,0 +1,104 @@
+/** Every command method of `@upstash/redis` through the Redis door, with a token that may do all and with one that is kept to a prefix. */
+import { Redis } from "@upstash/redis";
+import { Redis as Native } from "ioredis";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
+import { bridgeFor, hasRedis, startRedis } from "../bridge/engines.ts";
+import type { TestRedis } from "../bridge/engines.ts";
+import { arrays, elsewhere, keyed, later, notCommands, refused, seed, unkeyed } from "./every-command.ts";
+import type { Case, Key } from "./every-command.ts";
+
+const FULL = "full-token-0123456789";
+const PREFIXED = "prefixed-token-0123456789";
+const PREFIX = "p:";
+
+describe.runIf(hasRedis)("every command of @upstash/redis", () => {
+  let engine: TestRedis;
+  let bridge: Bridge;
+  let native: Native;
+  let version = 0;
+
+  beforeAll(async () => {
+    engine = await startRedis();
+    native = new Native(engine.url);
+    const [, major, minor] = /redis_version:(\d+)\.(\d+)/.exec(await native.info("server")) ?? [];
+    version = Number(`${major}.${minor}`);
+    bridge = await bridgeFor({
+      redis: { url: engine.url, tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: PREFIX }] },
+    });
+  }, 60_000);
+
+  afterAll(async () => {
+    native?.disconnect();
+    await bridge?.close();
+    await engine?.stop();
+  });
+
+  const k: Key = (name) => `${PREFIX}${name}`;
+  /** Not pipelined by itself: there the client reads the answers of some commands before it looks for their errors. */
+  const client = (token: string) =>
+    new Redis({ url: `${bridge.url}/redis`, token, retry: { retries: 0 }, enableAutoPipelining: false });
+  const nameOf = ([method]: Case) => method;
+
+  beforeEach(() => seed(native, k));
+
+  it("knows them all", () => {
+    const methods = new Set<string>();
+    const redis = client(FULL);
+    for (let each: object | null = redis; each !== null && each !== Object.prototype;) {
+      for (const name of Object.getOwnPropertyNames(each)) methods.add(name);
+      const next: unknown = Object.getPrototypeOf(each);
+      each = typeof next === "object" ? next : null;
+    }
+    const tested = new Set([...keyed, ...unkeyed, ...refused].map(nameOf));
+    for (const [, ...one] of later) tested.add(nameOf(one));
+    const untested = [...methods].filter((name) => !tested.has(name) && !notCommands.has(name) && !arrays.test(name));
+    expect(untested.toSorted()).toEqual(elsewhere.toSorted());
+  });
+
+  it.each([...keyed, ...unkeyed])("%s", async (_method, call, expected) => {
+    expect(await call(client(FULL), k)).toEqual(expected);
+  });
+
+  it.each(keyed)("%s, within a prefix and not outside it", async (_method, call, expected) => {
+    expect(await call(client(PREFIXED), k)).toEqual(expected);
+    await expect(call(client(PREFIXED), (name) => `other:${name}`)).rejects.toThrow(/NOPERM/);
+  });
+
+  it.each(unkeyed)("%s needs a token without a prefix, or shows nothing of others", async (method, call) => {
+    await native.set("other:secret", "secret");
+    const answer = await call(client(PREFIXED), k).catch((error: unknown) => String(error));
+    const isHarmless = ["echo", "ping", "time", "scriptExists", "scriptLoad", "scan", "exec"].includes(method);
+    if (isHarmless) expect(JSON.stringify(answer)).not.toContain("secret");
+    else expect(answer).toMatch(/NOPERM/);
+    expect(await native.get("other:secret")).toBe("secret");
+  });
+
+  it.each(later)("since Redis %s: %s", async (since, _method, call, expected) => {
+    const isThere = version >= Number(since);
+    for (const token of [FULL, PREFIXED]) {
+      await seed(native, k);
+      const answer = await call(client(token), k).catch((error: unknown) => String(error));
+      if (isThere) expect(answer).toEqual(expected);
+      else expect(answer).toMatch(/ERR unknown command/);
+    }
+    if (isThere) await expect(call(client(PREFIXED), (name) => `other:${name}`)).rejects.toThrow(/NOPERM/);
+  });
+
+  it.each(refused)("%s is refused", async (_method, call) => {
+    await expect(call(client(FULL), k)).rejects.toThrow(/NOPERM/);
+  });
+
+  it("says of commands of modules, and of Upstash's own, that the server doesn't know them", async () => {
+    const redis = client(FULL);
+    for (const call of [
+      () => redis.json.set(k("json"), "$", { a: 1 }),
+      () => redis.json.get(k("json")),
+      () => redis.arset(k("array"), 0, "a"),
+      () => redis.arget(k("array"), 0),
+    ]) {
+      await expect(call()).rejects.toThrow(/ERR unknown command/);
+    }
+    await expect(redis.functions.list()).rejects.toThrow(/NOPERM/);
+  });
+});
