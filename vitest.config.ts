@@ -20,7 +20,7 @@ export default defineConfig({
         test: {
           name: "node",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/unit/**/*.test.ts"],
+          include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/{unit,fuzz}/**/*.test.ts"],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
         },

@@ -84,6 +84,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "fuzzing",
+    runs: "ci",
+    engine: "time",
+    needs: [],
+    command: ["node", "test/fuzz/main.ts", "--inputs", "1000000"],
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",

@@ -1,6 +1,7 @@
 /** What a model says of itself, as a pool offers it and the registry keeps it. */
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
+import { MAX_NESTING, nestsWithin } from "./nesting.ts";
 import { JsonSchema } from "./prediction.ts";
 
 export const NameSchema = z
@@ -14,7 +15,11 @@ export const ManifestSchema = z.object({
   version: z.string().regex(/^[0-9a-f]{64}$/),
   description: z.string().max(4096).default(""),
   /** The OpenAPI document of the version in Cog's shape (`components.schemas.Input` and `Output`); null until it first loaded. */
-  schema: z.record(z.string(), JsonSchema).nullable().default(null),
+  schema: z
+    .record(z.string(), JsonSchema)
+    .refine((schema) => nestsWithin(schema, MAX_NESTING), `nests deeper than ${MAX_NESTING} levels`)
+    .nullable()
+    .default(null),
   lane: LaneNameSchema.default("default"),
   maxBatchSize: z.number().int().min(1).max(4096).default(1),
   maxQueueDelayMs: z.number().min(0).max(60_000).default(0),

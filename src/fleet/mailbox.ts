@@ -7,6 +7,7 @@
 import { EdgeplaneError } from "../contract/errors.ts";
 import { EventsRequestSchema } from "../contract/event.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
+import { safeParse } from "../contract/safe-parse.ts";
 import { describeKvError } from "../contract/parked.ts";
 import type { ParkedKeys, ParkedOutcome } from "../contract/parked.ts";
 import { log } from "../telemetry/log.ts";
@@ -84,7 +85,7 @@ export class Mailbox {
 
   /** Null: nothing became of it yet. It stays where it is. */
   async #deliver({ body }: Parked): Promise<ParkedOutcome | null> {
-    const parsed = EventsRequestSchema.safeParse(parse(body));
+    const parsed = safeParse(EventsRequestSchema, parse(body));
     if (!parsed.success || parsed.data.session !== this.#options.session) {
       return { outcome: "refused", status: 422, message: "What was parked is not an events request of this session." };
     }

@@ -144,15 +144,15 @@ export async function listModels(
   page: { after: { createdAt: number; id: string } | null; limit: number; query?: string },
 ): Promise<Model[]> {
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
-  const pattern = `%${(page.query ?? "").replace(/[\\%_]/g, "\\$&")}%`;
+  // Not LIKE: SQLite refuses patterns of more than 50 bytes there.
   const { results } = await db
     .prepare(
       `${SELECT_MODEL} WHERE (m.created_at, m.owner || '/' || m.name) < (?1, ?2)
-       AND (m.owner || '/' || m.name LIKE ?3 ESCAPE '\\' OR m.description LIKE ?3 ESCAPE '\\')
+       AND (instr(lower(m.owner || '/' || m.name), lower(?3)) > 0 OR instr(lower(m.description), lower(?3)) > 0)
        AND m.deleted_at IS NULL AND (m.visibility = 'public' OR m.owner = ?5)
        ORDER BY m.created_at DESC, m.owner || '/' || m.name DESC LIMIT ?4`,
     )
-    .bind(after.createdAt, after.id, pattern, page.limit, viewer.accountName)
+    .bind(after.createdAt, after.id, page.query ?? "", page.limit, viewer.accountName)
     .all();
   return results.map((row) => ModelRowSchema.parse(row));
 }

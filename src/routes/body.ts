@@ -2,6 +2,8 @@
 import type * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { ErrorCode, InvalidField } from "../contract/errors.ts";
+import { MAX_NESTING, nestsWithin } from "../contract/nesting.ts";
+import { safeParse } from "../contract/safe-parse.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -9,7 +11,6 @@ export const MAX_JSON_BYTES = 16 * 1024 * 1024;
 /** Made once: making one costs more than decoding a usual body. */
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
-const MAX_NESTING = 128;
 const MAX_ISSUES = 20;
 
 /**
@@ -54,7 +55,7 @@ export function parseWith<Schema extends z.ZodType>(
   where = "",
   code: ErrorCode = "invalid_input",
 ): z.output<Schema> {
-  const parsed = schema.safeParse(value);
+  const parsed = safeParse(schema, value);
   if (parsed.success) return parsed.data;
   const invalidFields = parsed.error.issues.slice(0, MAX_ISSUES).map((issue) => toField(issue, where));
   const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
@@ -81,15 +82,6 @@ async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint
     offset += chunk.byteLength;
   }
   return all;
-}
-
-function nestsWithin(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return true;
-  if (levels === 0) return false;
-  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
-    if (typeof inner === "object" && inner !== null && !nestsWithin(inner, levels - 1)) return false;
-  }
-  return true;
 }
 
 function tooLarge(maxBytes: number): EdgeplaneError {

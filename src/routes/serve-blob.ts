@@ -71,7 +71,7 @@ function headersOf(object: R2Object, name: string, length: number): Record<strin
   const plainName = name.replaceAll(/[^A-Za-z0-9._-]/g, "_").slice(0, 128);
   const anyName = encodeURIComponent(name.slice(0, 255).toWellFormed()).replaceAll(/['()*]/g, escapeChar);
   return {
-    "content-type": object.httpMetadata?.contentType ?? "application/octet-stream",
+    "content-type": plainType(object.httpMetadata?.contentType),
     "content-length": String(length),
     "content-disposition": `attachment; filename="${plainName}"${name === plainName ? "" : `; filename*=UTF-8''${anyName}`}`,
     "content-security-policy": "default-src 'none'; sandbox",
@@ -105,4 +105,11 @@ function wholeSeconds(date: Date): number {
 
 function escapeChar(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+}
+
+/** The type that the stranger gave, where it has the form of one (RFC 9110, 8.3.1). */
+function plainType(type: string | undefined): string {
+  return type !== undefined && /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?: *;[\x20-\x7e]*)?$/.test(type)
+    ? type
+    : "application/octet-stream";
 }

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { ROOM_HEADER } from "../../../src/contract/claim.ts";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { safeParse } from "../../../src/contract/safe-parse.ts";
 import { parseJson } from "../http.ts";
 import type { Request } from "../http.ts";
 
@@ -153,7 +154,7 @@ export function commitRequest(request: Request): z.infer<typeof OffsetsSchema> |
 
 /** Checks `value`. Throws `invalid_request` that names the first faults by their path. */
 export function check<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
+  const result = safeParse(schema, value);
   if (result.success) return result.data;
   throw new EdgeplaneError(
     "invalid_request",

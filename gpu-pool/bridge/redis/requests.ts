@@ -1,6 +1,7 @@
 /** The dialect's requests: a command as a JSON array, several of them, or a command as a path. */
 import * as z from "zod";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { safeParse } from "../../../src/contract/safe-parse.ts";
 import { parseJson } from "../http.ts";
 import type { Request } from "../http.ts";
 
@@ -36,7 +37,7 @@ export function readCommands(request: Request, maxCommands: number): Batch {
 }
 
 function parse<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
+  const result = safeParse(schema, value);
   if (result.success) return result.data;
   throw new EdgeplaneError(
     "invalid_request",

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { CLAIM_HEADER, ROOM_HEADER } from "../../contract/claim.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { safeParse } from "../../contract/safe-parse.ts";
 import { resetPolicies } from "../../log/protocol.ts";
 import type { ClaimOrder, MemberOptions } from "../../log/protocol.ts";
 
@@ -81,7 +82,7 @@ export function parseName(what: string, name: string): string {
 
 /** Validates `value`; an `EdgeplaneError` names every field that is wrong. */
 export function parse<T>(schema: z.ZodType<T>, value: unknown, where = "body"): T {
-  const result = schema.safeParse(value);
+  const result = safeParse(schema, value);
   if (result.success) return result.data;
   const issues = result.error.issues.slice(0, 5).map((issue) => {
     const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");

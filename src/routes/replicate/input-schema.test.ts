@@ -86,6 +86,35 @@ describe("the input's validator", () => {
     ]);
   });
 
+  it.each<[string, { [key: string]: Json }, Json]>([
+    ["named after what every object has", { type: ["__proto__", "constructor"] }, 1],
+    ["that refers to itself", { $ref: "#/components/schemas/Endless" }, 1],
+    ["whose alternatives are itself", { anyOf: [{ $ref: "#/components/schemas/Wide" }] }, 1],
+    ["of two ways at each of sixty steps", { $ref: "#/components/schemas/S0" }, 1],
+    ["with a pattern that backtracks for ever", { pattern: "^(a+)+$", maxLength: 10 }, `${"a".repeat(4_000_000)}!`],
+  ])("leaves a schema to the model %s", (_case, schema, input) => {
+    const steps = Array.from({ length: 60 }, (_, step): [string, Json] => {
+      const next = { $ref: `#/components/schemas/S${step + 1}` };
+      return [`S${step}`, { anyOf: [next, next] }];
+    });
+    const endless = { allOf: [{ $ref: "#/components/schemas/Endless" }] };
+    const wide = { anyOf: [{ $ref: "#/components/schemas/Wide" }, { $ref: "#/components/schemas/Wide" }] };
+    const schemas = { ...Object.fromEntries(steps), S60: { type: "null" }, Endless: endless, Wide: wide };
+    expect(validator({ x: schema }, {}, schemas)({ x: input })).toEqual([]);
+  });
+
+  it("refuses with a pattern that would backtrack for ever", () => {
+    const check = validator({ x: { type: "string", pattern: "^(a+)+$" } });
+    expect(check({ x: `${"a".repeat(5000)}!` })).toHaveLength(1);
+    expect(check({ x: "a".repeat(5000) })).toEqual([]);
+  });
+
+  it("knows a choice whatever the order of its keys", () => {
+    const check = validator({ x: { enum: [{ a: 1, b: [2] }, 3] } });
+    expect(check({ x: { b: [2], a: 1 } })).toEqual([]);
+    expect(check({ x: { a: 1, b: [3] } })).toHaveLength(1);
+  });
+
   it("never throws, whatever the schema and the input", () => {
     const json = fc.jsonValue() as fc.Arbitrary<Json>;
     fc.assert(

@@ -1,20 +1,64 @@
 /**
  * Checks an input against its version's schema: the part of JSON Schema that Cog writes into `components.schemas.Input`
  * (https://github.com/replicate/cog/blob/main/docs/python.md), compiled once to closures. No `eval`. Keywords
- * that it doesn't know are let through: the model has the last word.
+ * that it doesn't know are let through: the model has the last word. It has it too where a check would take too many steps: a schema is
+ * as much a stranger's as an input.
  */
 import type { InvalidField } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
+import { compileLinearPattern } from "./linear-pattern.ts";
 
 type Report = (field: string, description: string) => void;
-type Check = (value: Json, field: string, report: Report) => void;
+type Check = (value: Json, field: string, run: Run) => void;
 type Schema = { [key: string]: Json };
 
 /** Returns the invalid fields of `input`, none when it fits. */
 export type InputValidator = (input: Json) => InvalidField[];
 
 const MAX_INVALID_FIELDS = 20;
-const MAX_REF_DEPTH = 64;
+/** Steps that one input may take: about 50 ms. */
+const MAX_STEPS = 500_000;
+/** How deep checks may call each other: an input nests 128 deep, and a level is a few checks. */
+const MAX_CHECK_DEPTH = 1000;
+/** How deep a schema is compiled, references included. */
+const MAX_COMPILE_DEPTH = 256;
+const CHARACTERS_A_STEP = 16;
+const MAX_SHOWN_VALUES = 20;
+
+/** Ends a run whose steps are spent. */
+class GaveUp extends Error {}
+
+/** One validation: where problems go, and how much it may still do. */
+class Run {
+  readonly report: Report;
+  readonly #limits: { steps: number; depth: number };
+
+  constructor(report: Report, limits = { steps: MAX_STEPS, depth: 0 }) {
+    this.report = report;
+    this.#limits = limits;
+  }
+
+  /** The same run, with its problems reported elsewhere. */
+  reportingTo(report: Report): Run {
+    return new Run(report, this.#limits);
+  }
+
+  spend(steps: number): void {
+    this.#limits.steps -= steps;
+    if (this.#limits.steps < 0) throw new GaveUp();
+  }
+
+  apply(checks: readonly Check[], value: Json, field: string): void {
+    const limits = this.#limits;
+    limits.depth += 1;
+    if (limits.depth > MAX_CHECK_DEPTH) throw new GaveUp();
+    for (const check of checks) {
+      this.spend(typeof value === "string" ? 1 + Math.ceil(value.length / CHARACTERS_A_STEP) : 1);
+      check(value, field, this);
+    }
+    limits.depth -= 1;
+  }
+}
 
 /** Compiles the validator of a version's OpenAPI document; one without `components.schemas.Input` takes anything. */
 export function compileInputValidator(document: Schema | null): InputValidator {
@@ -23,17 +67,31 @@ export function compileInputValidator(document: Schema | null): InputValidator {
   if (document === null || schema === null) return () => [];
   const check = compile(schema, { document, compiled: new Map(), depth: 0 });
   return (input) => {
-    const fields: InvalidField[] = [];
-    check(input, "input", (field, description) => {
-      if (fields.length < MAX_INVALID_FIELDS) fields.push({ field, description });
-    });
+    const { fields, report } = collector();
+    try {
+      check(input, "input", new Run(report));
+    } catch (thrown) {
+      if (thrown instanceof GaveUp) return [];
+      throw thrown;
+    }
     return fields;
   };
 }
 
+/** The first problems that are reported. */
+function collector(): { fields: InvalidField[]; report: Report } {
+  const fields: InvalidField[] = [];
+  const report: Report = (field, description) => {
+    if (fields.length < MAX_INVALID_FIELDS) fields.push({ field, description });
+  };
+  return { fields, report };
+}
+
 type Scope = { document: Schema; compiled: Map<string, Check>; depth: number };
 
-function compile(schema: Schema, scope: Scope): Check {
+function compile(schema: Schema, outer: Scope): Check {
+  if (outer.depth >= MAX_COMPILE_DEPTH) return () => {};
+  const scope = { ...outer, depth: outer.depth + 1 };
   const reference = schema["$ref"];
   if (typeof reference === "string") return compileReference(reference, scope);
   const checks = [
@@ -45,24 +103,22 @@ function compile(schema: Schema, scope: Scope): Check {
     ...compileObject(schema, scope),
     ...compileCombination(schema, scope),
   ];
-  const run: Check = (value, field, report) => {
-    for (const check of checks) check(value, field, report);
-  };
-  if (schema["nullable"] !== true) return run;
-  return (value, field, report) => {
-    if (value !== null) run(value, field, report);
+  const isNullable = schema["nullable"] === true;
+  return (value, field, run) => {
+    if (value !== null || !isNullable) run.apply(checks, value, field);
   };
 }
 
 function compileReference(reference: string, scope: Scope): Check {
   const known = scope.compiled.get(reference);
   if (known !== undefined) return known;
-  const target = scope.depth < MAX_REF_DEPTH ? resolve(reference, scope.document) : null;
+  const target = resolve(reference, scope.document);
   if (target === null) return () => {};
   let check: Check = () => {};
-  scope.compiled.set(reference, (value, field, report) => check(value, field, report));
-  check = compile(target, { ...scope, depth: scope.depth + 1 });
-  return check;
+  const later: Check = (value, field, run) => run.apply([check], value, field);
+  scope.compiled.set(reference, later);
+  check = compile(target, scope);
+  return later;
 }
 
 function resolve(reference: string, document: Schema): Schema | null {
@@ -75,23 +131,23 @@ function resolve(reference: string, document: Schema): Schema | null {
   return at;
 }
 
-const typeTests: Record<string, (value: Json) => boolean> = {
-  string: (value) => typeof value === "string",
-  number: (value) => Number.isFinite(value),
-  integer: (value) => typeof value === "number" && Number.isInteger(value),
-  boolean: (value) => typeof value === "boolean",
-  array: (value) => Array.isArray(value),
-  object: (value) => asSchema(value) !== null,
-  null: (value) => value === null,
-};
+const typeTests = new Map<string, (value: Json) => boolean>([
+  ["string", (value) => typeof value === "string"],
+  ["number", (value) => Number.isFinite(value)],
+  ["integer", (value) => typeof value === "number" && Number.isInteger(value)],
+  ["boolean", (value) => typeof value === "boolean"],
+  ["array", (value) => Array.isArray(value)],
+  ["object", (value) => asSchema(value) !== null],
+  ["null", (value) => value === null],
+]);
 
 function compileType(schema: Schema): Check[] {
   const type = schema["type"];
   const names = (Array.isArray(type) ? type : [type]).filter((name) => typeof name === "string");
-  const tests = names.map((name) => typeTests[name]).filter((test) => test !== undefined);
+  const tests = names.map((name) => typeTests.get(name)).filter((test) => test !== undefined);
   if (tests.length === 0 || tests.length < names.length) return [];
   return [
-    (value, field, report) => {
+    (value, field, { report }) => {
       if (!tests.some((test) => test(value)))
         report(field, `must be of type ${names.join(" or ")}, not ${typeName(value)}`);
     },
@@ -105,11 +161,16 @@ function compileValues(schema: Schema): Check[] {
       ? [schema["const"] ?? null]
       : null;
   if (allowed === null) return [];
-  const texts = new Set(allowed.map((one) => JSON.stringify(one)));
-  const list = [...texts].slice(0, 20).join(", ");
+  const simple = new Set(allowed.filter((one) => !isComposite(one)));
+  const composite = allowed.filter(isComposite);
+  const list = allowed
+    .slice(0, MAX_SHOWN_VALUES)
+    .map((one) => JSON.stringify(one))
+    .join(", ");
   return [
-    (value, field, report) => {
-      if (!texts.has(JSON.stringify(value))) report(field, `must be one of ${list}`);
+    (value, field, { report }) => {
+      const fits = isComposite(value) ? composite.some((one) => isSame(one, value)) : simple.has(value);
+      if (!fits) report(field, `must be one of ${list}`);
     },
   ];
 }
@@ -124,7 +185,7 @@ function compileNumber(schema: Schema): Check[] {
   return bounds.flatMap(([keyword, holds, words]) => {
     const bound = schema[keyword];
     if (typeof bound !== "number") return [];
-    const check: Check = (value, field, report) => {
+    const check: Check = (value, field, { report }) => {
       if (typeof value === "number" && !holds(value, bound)) report(field, `${words} ${bound}`);
     };
     return [check];
@@ -135,14 +196,16 @@ function compileString(schema: Schema): Check[] {
   const checks = compileLength(schema, "Length", "characters", (value) =>
     typeof value === "string" ? codePoints(value) : null,
   );
-  const pattern = compilePattern(schema["pattern"]);
+  // One that can't be run in linear time is left to the model.
+  const pattern = typeof schema["pattern"] === "string" ? compileLinearPattern(schema["pattern"]) : null;
   if (pattern !== null) {
-    checks.push((value, field, report) => {
-      if (typeof value === "string" && !pattern.test(value)) report(field, `must match the pattern ${pattern.source}`);
+    checks.push((value, field, run) => {
+      if (typeof value !== "string" || pattern.test(value, (steps) => run.spend(steps))) return;
+      run.report(field, `must match the pattern ${pattern.source}`);
     });
   }
   if (schema["format"] === "uri") {
-    checks.push((value, field, report) => {
+    checks.push((value, field, { report }) => {
       if (typeof value === "string" && !/^(?:https?|data):/i.test(value))
         report(field, "must be an http, https or data URI");
     });
@@ -155,8 +218,8 @@ function compileArray(schema: Schema, scope: Scope): Check[] {
   const items = asSchema(schema["items"]);
   if (items === null) return checks;
   const check = compile(items, scope);
-  checks.push((value, field, report) => {
-    if (Array.isArray(value)) for (const [index, item] of value.entries()) check(item, `${field}.${index}`, report);
+  checks.push((value, field, run) => {
+    if (Array.isArray(value)) for (const [index, item] of value.entries()) check(item, `${field}.${index}`, run);
   });
   return checks;
 }
@@ -172,12 +235,14 @@ function compileObject(schema: Schema, scope: Scope): Check[] {
     : [];
   const closed = schema["additionalProperties"] === false;
   return [
-    (value, field, report) => {
+    (value, field, run) => {
       const object = asSchema(value);
       if (object === null) return;
+      const { report } = run;
+      run.spend(required.length + properties.length);
       for (const name of required) if (!Object.hasOwn(object, name)) report(`${field}.${name}`, "is required");
       for (const { name, check } of properties) {
-        if (Object.hasOwn(object, name)) check(object[name] ?? null, `${field}.${name}`, report);
+        if (Object.hasOwn(object, name)) check(object[name] ?? null, `${field}.${name}`, run);
       }
       if (!closed) return;
       for (const name of Object.keys(object))
@@ -190,16 +255,15 @@ function compileCombination(schema: Schema, scope: Scope): Check[] {
   const all = schemas(schema["allOf"]).map((inner) => compile(inner, scope));
   const alternatives = [...schemas(schema["anyOf"]), ...schemas(schema["oneOf"])].map((inner) => compile(inner, scope));
   if (alternatives.length === 0) return all;
-  const anyFits: Check = (value, field, report) => {
-    const problems: InvalidField[][] = [];
+  const anyFits: Check = (value, field, run) => {
+    const reasons = new Set<string>();
     for (const alternative of alternatives) {
-      const found: InvalidField[] = [];
-      alternative(value, field, (inner, description) => found.push({ field: inner, description }));
-      if (found.length === 0) return;
-      problems.push(found);
+      const { fields, report } = collector();
+      alternative(value, field, run.reportingTo(report));
+      if (fields.length === 0) return;
+      for (const { description } of fields) if (reasons.size < MAX_SHOWN_VALUES) reasons.add(description);
     }
-    const reasons = new Set(problems.flat().map((problem) => problem.description));
-    report(field, [...reasons].join(", or "));
+    run.report(field, [...reasons].join(", or "));
   };
   return [...all, anyFits];
 }
@@ -209,26 +273,32 @@ function compileLength(schema: Schema, noun: string, unit: string, measure: (val
   const max = schema[`max${noun}`];
   const checks: Check[] = [];
   if (typeof min === "number") {
-    checks.push((value, field, report) => {
+    checks.push((value, field, { report }) => {
       if ((measure(value) ?? min) < min) report(field, `must have at least ${min} ${unit}`);
     });
   }
   if (typeof max === "number") {
-    checks.push((value, field, report) => {
+    checks.push((value, field, { report }) => {
       if ((measure(value) ?? max) > max) report(field, `must have at most ${max} ${unit}`);
     });
   }
   return checks;
 }
 
-/** Python's patterns are nearly JavaScript's; one that isn't is left to the model. */
-function compilePattern(pattern: Json | undefined): RegExp | null {
-  if (typeof pattern !== "string") return null;
-  try {
-    return new RegExp(pattern, "u");
-  } catch {
-    return null;
+function isComposite(value: Json): boolean {
+  return typeof value === "object" && value !== null;
+}
+
+/** Whether two JSON values are the same, whatever the order of their keys. Takes no longer than `one` is large. */
+function isSame(one: Json, other: Json): boolean {
+  if (Array.isArray(one) && Array.isArray(other)) {
+    return one.length === other.length && one.every((item, index) => isSame(item, other[index] ?? null));
   }
+  const [first, second] = [asSchema(one), asSchema(other)];
+  if (first === null || second === null) return one === other;
+  const names = Object.keys(first);
+  if (names.length !== Object.keys(second).length) return false;
+  return names.every((name) => Object.hasOwn(second, name) && isSame(first[name] ?? null, second[name] ?? null));
 }
 
 function schemas(value: Json | undefined): Schema[] {

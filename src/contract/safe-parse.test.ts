@@ -1,0 +1,21 @@
+import { expect, it } from "vitest";
+import * as z from "zod";
+import { safeParse } from "./safe-parse.ts";
+
+const schema = z.object({ name: z.string().max(5), list: z.array(z.string()).min(1).optional() });
+
+it.each([{ length: { toString: 1 } }, { length: { toString: 1, valueOf: 1 } }, { length: {} }, { length: "9" }])(
+  "refuses %j where a text or a list must be",
+  (hostile) => {
+    expect(safeParse(schema, { name: hostile }).success).toBe(false);
+    expect(safeParse(schema, { name: "x", list: hostile }).success).toBe(false);
+  },
+);
+
+it("hands on what zod says, and what a transformation throws", () => {
+  expect(safeParse(schema, { name: "x" })).toEqual({ success: true, data: { name: "x" } });
+  const broken = schema.transform(() => {
+    throw new RangeError("ours");
+  });
+  expect(() => safeParse(broken, { name: "x" })).toThrow(RangeError);
+});
