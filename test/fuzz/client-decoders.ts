@@ -4,7 +4,10 @@ import { derivedPredictionId, isPredictionId, newPredictionId, shardName, shardO
 import { signLink, verifyLink } from "../../src/contract/signed-links.ts";
 import { fromBase64Url, keyFor, toBase64Url } from "../../src/contract/signing.ts";
 import { parseWith, readJson } from "../../src/routes/body.ts";
-import { CreateBodySchema, DurationSchema } from "../../src/routes/replicate/create-body.ts";
+import { parseRange } from "../../src/routes/byte-range.ts";
+import { fieldText, formBoundary, readForm } from "../../src/routes/form-stream.ts";
+import { LinkQuerySchema, TimeSchema } from "../../src/routes/parameters.ts";
+import { CreateBodySchema, CreateHeaderSchema } from "../../src/routes/replicate/create-body.ts";
 import { decodeCursor, encodeCursor, forward } from "../../src/routes/replicate/cursor.ts";
 import type { Cursor } from "../../src/routes/replicate/cursor.ts";
 import { parseDurationMs } from "../../src/routes/replicate/duration.ts";
@@ -46,6 +49,25 @@ const bodies = [
   },
   { model: "acme/hello", input: {} },
 ];
+
+const form = [
+  "--b",
+  'Content-Disposition: form-data; name="content"; filename="a \\"b\\".txt"',
+  "Content-Type: text/plain",
+  "",
+  "one\r\n--bb",
+  "--b",
+  "Content-Disposition: form-data; name=\"metadata\"; filename*=utf-8''%e2%82%ac",
+  "",
+  "{}",
+  "--b--",
+  "",
+].join("\r\n");
+
+async function* inPieces(text: string, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+}
 
 const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
@@ -142,8 +164,8 @@ export const clientDecoders: readonly Decoder[] = [
   decoder("duration", 6, nearly(fc.constantFrom("30s", "5m", "1h30m45s", "0.5", "1.5h")), (text) => {
     const ms = parseDurationMs(text);
     demand(ms === null || ms >= 0, "no duration");
-    const parsed = DurationSchema.safeParse(text);
-    if (parsed.success) demand(parsed.data >= 1000 && parsed.data <= 7 * 86_400_000, "a duration out of bounds");
+    const { "Cancel-After": after } = parseWith(CreateHeaderSchema, { "Cancel-After": text });
+    demand(after !== undefined && after >= 1000 && after <= 7 * 86_400_000, "a duration out of bounds");
   }),
   decoder("traceparent", 5, nearly(fc.constant(`00-${"ab".repeat(16)}-${"cd".repeat(8)}-01`)), (text) => {
     demand(TRACEPARENT.test(childTraceparent(text)), "no traceparent");
@@ -193,6 +215,40 @@ export const clientDecoders: readonly Decoder[] = [
     const request = new Request("https://edge.test/v1/predictions", { method: "POST", body: text });
     parseWith(CreateBodySchema, await readJson(request));
   }),
+  decoder(
+    "times and links of a query",
+    2,
+    fc.tuple(nearly(fc.constant("2026-01-31T12:00:00Z")), hostileText),
+    ([time, text]) => {
+      parseWith(LinkQuerySchema, { expires: text, signature: time });
+      demand(Number.isFinite(parseWith(TimeSchema, time)), "no time");
+    },
+  ),
+  decoder(
+    "Range",
+    4,
+    fc.tuple(nearly(fc.constantFrom("bytes=0-5", "bytes=5-", "bytes=-5")), fc.nat({ max: 20 })),
+    ([text, size]) => {
+      const range = parseRange(text, size);
+      if (range === null || range === "unsatisfiable") return;
+      const { offset, length } = range;
+      demand(offset >= 0 && length > 0 && offset + length <= size, "bytes that aren't there");
+    },
+  ),
+  decoder("boundary of a form", 2, nearly(fc.constant("multipart/form-data; boundary=abc")), formBoundary),
+  decoder(
+    "form",
+    6,
+    fc.tuple(nearly(fc.constant(form)), fc.integer({ min: 1, max: 40 })),
+    async ([text, pieceBytes]) => {
+      let bytes = 0;
+      await readForm(inPieces(text, pieceBytes), "b", async (field, content) => {
+        demand(typeof field.name === "string", "no name");
+        bytes += (await fieldText(content, 1000))?.length ?? 0;
+      });
+      demand(bytes <= text.length, "more than was sent");
+    },
+  ),
   decoder("bytes that should be JSON", 2, fc.uint8Array({ maxLength: 80 }), async (bytes) => {
     await readJson(new Request("https://edge.test/v1/predictions", { method: "POST", body: bytes }));
   }),
