@@ -48,7 +48,7 @@ export type Account = z.output<typeof AccountRowSchema>;
 
 const cached = createTtlCache<Account>(CACHED_ACCOUNTS);
 
-/** Makes an account. Throws `invalid_request` when the name is taken. */
+/** Makes an account. Throws `already_exists` when the name is taken. */
 export async function createAccount(db: D1Database, account: z.output<typeof NewAccountSchema>): Promise<Account> {
   const created: Account = {
     id: crypto.randomUUID(),
@@ -65,7 +65,7 @@ export async function createAccount(db: D1Database, account: z.output<typeof New
       .run();
   } catch (cause) {
     if (!isUniqueViolation(cause)) throw cause;
-    throw new EdgeplaneError("invalid_request", `The name "${account.name}" is taken.`, { cause });
+    throw new EdgeplaneError("already_exists", `The name "${account.name}" is taken.`, { cause });
   }
   return created;
 }

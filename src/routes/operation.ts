@@ -8,11 +8,11 @@
  *       id: "getFile", tag: "Files", summary: "Read a file's record", access: "predictions:read",
  *       path: z.object({ id: FileIdSchema }),
  *       answers: { 200: json(FileSchema, "The file.") },
- *       errors: ["not_found"],
  *     }, async (c, { path }) => c.json(await showFile(c, path.id))));
  *
  * What an answer looks like is a zod schema too (`FileSchema`), and the type of what the handler builds is inferred from it. What
- * follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, 400, 413 and 422 from a body.
+ * follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, `not_found` from those of the path, 400, 413 and
+ * 422 from a body.
  */
 import type { Handler } from "hono";
 import type * as z from "zod";

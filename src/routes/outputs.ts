@@ -32,7 +32,7 @@ export function outputRoutes(): Hono<App> {
         query: LinkQuerySchema,
         header: BlobHeaderSchema,
         answers: blobAnswers,
-        errors: ["not_found", "range_not_satisfiable"],
+        errors: ["range_not_satisfiable"],
       },
       async (c, { path: { id, token, name }, query }) => {
         if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "blob", outputPath(id, token, name), query, Date.now()))) {

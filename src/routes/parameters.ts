@@ -19,9 +19,8 @@ export function wholeNumber(min: number, max: number) {
 
 /** A time of the query, as milliseconds since the epoch. */
 export const TimeSchema = z
-  .string()
-  .transform((text) => (/^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN))
-  .refine((at) => !Number.isNaN(at), "must be a time such as 2026-01-31T12:00:00Z")
+  .union([z.iso.datetime({ offset: true, local: true }), z.iso.date()], "must be a time such as 2026-01-31T12:00:00Z")
+  .transform((text) => Date.parse(text))
   .meta({ examples: ["2026-01-31T12:00:00Z"] });
 
 const CURSOR = { description: "A place in the list: take it from `next` or `previous`, whose links carry it." };

@@ -59,7 +59,7 @@ describe("the operator's calls", () => {
     const made = await admin("/accounts", { name: "fresh" });
     expect(made).toMatchObject({ name: "fresh", type: "organization" });
     const again = await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "", body: { name: "fresh" } });
-    expect([again.status, again.body["code"]]).toEqual([400, "invalid_request"]);
+    expect([again.status, again.body["code"]]).toEqual([409, "already_exists"]);
     const { body } = await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "" });
     expect(JSON.stringify(body)).not.toContain("whsec_");
   });

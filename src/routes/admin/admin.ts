@@ -61,6 +61,7 @@ function accountRoutes(): Hono<App> {
         access: "operator",
         body: { schema: NewAccountSchema, maxBytes: MAX_ADMIN_BYTES, examples: { organization: { name: "acme" } } },
         answers: { 201: json(OperatorAccountSchema, "The account.") },
+        errors: ["already_exists"],
       },
       async (c, { body }) => c.json(showAccount(await createAccount(c.env.DB, body)), 201),
     ),
@@ -137,10 +138,11 @@ function keyRoutes(): Hono<App> {
         access: "operator",
         query: z.object({ account: z.string().meta({ description: "The account's id or name." }) }),
         answers: { 200: json(listOf(KeySchema), "The keys, revoked ones too.") },
-        errors: ["invalid_input"],
+        errors: ["not_found"],
       },
       async (c, { query }) => {
-        const account = await accountNamed(c.env.DB, query.account);
+        const account = await findAccount(c.env.DB, query.account);
+        if (account === null) throw new EdgeplaneError("not_found", "There is no such account.");
         return c.json({ results: (await listApiKeys(c.env.DB, account.id)).map(showKey) });
       },
     ),

@@ -26,6 +26,7 @@ export function answersOf(operation: Operation): ZodOpenApiResponsesObject {
 function refusals(operation: Operation): ErrorCode[] {
   const { access, path, query, header, body, errors } = operation;
   const codes: ErrorCode[] = [...refusalsOf(access), ...(errors ?? [])];
+  if (path !== undefined) codes.push("not_found");
   if (path !== undefined || query !== undefined || header !== undefined) codes.push("invalid_request");
   if (body !== undefined) codes.push("invalid_json", "invalid_request", "payload_too_large", "invalid_input");
   return [...new Set<ErrorCode>([...codes, "unavailable", "internal"])];

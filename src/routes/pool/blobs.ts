@@ -44,7 +44,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         access: "pool",
         path: BlobPathSchema,
         answers: { 200: json(JsonSchema, "The input.") },
-        errors: ["forbidden", "not_found"],
+        errors: ["forbidden"],
       },
       async (c, { path }) => {
         const { id, name } = await checkClaim(c, shard, path);
@@ -68,7 +68,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         path: BlobPathSchema,
         rawBody: { required: true, content: { "*/*": { schema: { type: "string", format: "binary" } } } },
         answers: { 201: json(StoredBlobSchema, "It is stored.") },
-        errors: ["forbidden", "not_found", "invalid_request", "payload_too_large"],
+        errors: ["forbidden", "invalid_request", "payload_too_large"],
       },
       async (c, { path }) => {
         const { id, token, name } = await checkClaim(c, shard, path);

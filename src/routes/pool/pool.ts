@@ -103,7 +103,6 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         access: "pool",
         path: VersionPathSchema,
         answers: { 200: json(ManifestSchema, "The manifest.") },
-        errors: ["not_found"],
       },
       async (c, { path: { owner, name, version } }) => {
         const found = await findVersion(c.env.DB, null, { owner, name }, version);

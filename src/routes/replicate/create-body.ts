@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { PrioritySchema, WebhookEventSchema } from "../../contract/prediction.ts";
 import type { Json } from "../../contract/prediction.ts";
-import { parseDurationMs } from "./duration.ts";
+import { DURATION, parseDurationMs } from "./duration.ts";
 import { parsePrefer } from "./prefer.ts";
 import { LastEventIdSchema } from "./stream.ts";
 
@@ -29,6 +29,13 @@ const DurationSchema = z.union(
   ],
   NO_DURATION,
 );
+
+/** A duration in a header. Less than 1 s is taken for 1 s, more than 168 h for 168 h: a prediction ends sooner anyway. */
+const CancelAfterSchema = z
+  .string()
+  .max(64)
+  .regex(DURATION, "must be seconds, or a duration such as 30s, 5m or 1h30m")
+  .transform((text) => Math.min(Math.max(parseDurationMs(text) ?? 0, MIN_DURATION_S * 1000), MAX_DURATION_S * 1000));
 
 const ReferenceSchema = z.string().min(1).max(256);
 
@@ -74,8 +81,8 @@ export const CreateHeaderSchema = z.object({
         "`wait` or `wait=n`: hold the answer until the prediction is finished, 60 or n seconds (1 to 60) at most. `respond-async`: answer 202 at once.",
       examples: ["wait=5", "respond-async"],
     }),
-  "Cancel-After": DurationTextSchema.optional().meta({
-    description: "End it as `canceled` this long after acceptance.",
+  "Cancel-After": CancelAfterSchema.optional().meta({
+    description: "End it as `canceled` this long after acceptance, from 1 s to 168 h.",
     examples: ["90s", "5m"],
   }),
   "Idempotency-Key": z.string().min(1).max(255).optional().meta({

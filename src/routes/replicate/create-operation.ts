@@ -5,11 +5,21 @@ import type { ErrorCode } from "../../contract/errors.ts";
 import { PredictionViewSchema } from "../../contract/present.ts";
 import { CreateBodySchema, CreateHeaderSchema } from "./create-body.ts";
 
-/** The events of a prediction, as text. */
-export const EventStreamSchema = z.string().meta({
-  description: "Server-sent events: each with `event`, `id` and `data`.",
-  examples: ["event: output\nid: 2\ndata: hello\n\nevent: done\nid: 3\ndata: {}\n\n"],
+const EventSchema = z.object({
+  id: z.string().meta({ description: "Send the last one as `Last-Event-ID`, and the stream goes on behind it." }),
+  data: z.string(),
 });
+
+/** One event of a prediction's stream, in Replicate's form. */
+export const StreamEventSchema = EventSchema.extend({ event: z.enum(["output", "logs", "error", "done"]) }).meta({
+  id: "StreamEvent",
+  description: "A server-sent event.",
+});
+
+/** One event of the answer to a `POST` or a `PUT`, in Cog's form. */
+const CogEventSchema = EventSchema.extend({
+  event: z.enum(["start", "output", "log", "metric", "completed", "error"]),
+}).meta({ id: "CogEvent", description: "A server-sent event." });
 
 const CreatedHeaderSchema = z.object({
   Location: z.string().optional().meta({ description: "Where the prediction is read." }),
@@ -54,7 +64,7 @@ export const createOperation = {
         "The events of the prediction in Cog's form, for `Accept: text/event-stream`; or, to a `PUT`, the prediction that was there.",
       content: {
         "application/json": { schema: PredictionViewSchema },
-        "text/event-stream": { schema: EventStreamSchema },
+        "text/event-stream": { schema: CogEventSchema },
       },
       headers: CreatedHeaderSchema,
     },

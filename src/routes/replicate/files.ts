@@ -75,7 +75,6 @@ export function fileRoutes(): Hono<App> {
         access: "predictions:read",
         path: FilePathSchema,
         answers: { 200: json(FileSchema, "The file.", { links: fileLinks }) },
-        errors: ["not_found"],
       },
       async (c, { path }) => {
         const file = await findFile(c.env.DB, c.get("principal").accountId, path.id);
@@ -95,7 +94,6 @@ export function fileRoutes(): Hono<App> {
         access: "predictions:write",
         path: FilePathSchema,
         answers: { 204: empty("It is gone.") },
-        errors: ["not_found"],
       },
       async (c, { path }) => {
         if (await deleteFile(c.env, c.get("principal").accountId, path.id)) return c.body(null, 204);
@@ -119,7 +117,7 @@ export function fileRoutes(): Hono<App> {
           name: z.string().optional().meta({ description: "What a browser shall save it as." }),
         }),
         answers: blobAnswers,
-        errors: ["not_found", "range_not_satisfiable"],
+        errors: ["range_not_satisfiable"],
       },
       async (c, { path: { id }, query }) => {
         if (!(await verifyLink(c.env.EDGEPLANE_SECRET, "file", id, query, Date.now()))) {

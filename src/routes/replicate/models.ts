@@ -108,7 +108,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         access: "models:read",
         path: VersionPathSchema,
         answers: { 200: json(VersionSchema, "The version.") },
-        errors: ["model_not_found", "not_found"],
+        errors: ["model_not_found"],
       },
       async (c, { path }) => {
         const { owner, name } = await modelOf(c, path);
@@ -157,7 +157,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         access: "models:read",
         path: ModelPathSchema,
         answers: { 200: { description: "The readme.", content: { "text/markdown": { schema: z.string() } } } },
-        errors: ["model_not_found", "not_found"],
+        errors: ["model_not_found"],
       },
       async (c, { path }) => {
         const { readme } = await modelOf(c, path);

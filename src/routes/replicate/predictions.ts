@@ -11,7 +11,7 @@ import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate } from "../authenticate.ts";
 import { empty, json, operation } from "../operation.ts";
 import { CursorSchema, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameters.ts";
-import { createOperation, EventStreamSchema, predictionLinks } from "./create-operation.ts";
+import { createOperation, StreamEventSchema, predictionLinks } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import type { Cursor } from "./cursor.ts";
 import { findOwn, noSuchPrediction, OWN_ID } from "./find-own.ts";
@@ -94,7 +94,6 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         access: "predictions:read",
         path: PredictionPathSchema,
         answers: { 200: json(PredictionViewSchema, "The prediction.", { links: predictionLinks }) },
-        errors: ["not_found"],
       },
       async (c) => {
         const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
@@ -116,7 +115,6 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         access: "predictions:write",
         path: PredictionPathSchema,
         answers: { 200: json(PredictionViewSchema, "The prediction.", { links: predictionLinks }) },
-        errors: ["not_found"],
       },
       async (c) => {
         const { accountId } = c.get("principal");
@@ -164,9 +162,8 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         query: LinkQuerySchema,
         header: z.object({ "Last-Event-ID": LastEventIdSchema }),
         answers: {
-          200: { description: "The events.", content: { "text/event-stream": { schema: EventStreamSchema } } },
+          200: { description: "The events.", content: { "text/event-stream": { schema: StreamEventSchema } } },
         },
-        errors: ["not_found"],
       },
       async (c, { path: { id }, query, header }) => {
         if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw noSuchPrediction();

@@ -54,7 +54,6 @@ export function deliveryRoutes(shard: ShardPort): Hono<App> {
         access: "predictions:read",
         path: PathSchema,
         answers: { 200: json(z.object({ results: z.array(DeliverySchema) }), "Every message with its tries.") },
-        errors: ["not_found"],
       },
       async (c) => {
         const { id, webhook } = await own(c);
@@ -74,7 +73,6 @@ export function deliveryRoutes(shard: ShardPort): Hono<App> {
         access: "predictions:write",
         path: PathSchema.extend({ webhookId: z.string() }),
         answers: { 202: json(QueuedSchema, "It is queued.") },
-        errors: ["not_found"],
       },
       async (c, { path: { webhookId } }) => {
         const { id, webhook } = await own(c);
