@@ -70,11 +70,17 @@ describe("files", () => {
     expect((await withFile(file)).message).toContain(message);
   });
 
-  test("a data URI that lies about its type is given as it is, under the type that it claims", async () => {
-    const { terminal } = await harness.run("input-path", { file: "data:image/png;base64,aGk=" });
-    expect(terminal).toMatchObject({ type: "succeeded", output: ".png hi" });
-    const binary = Buffer.from([0xff, 0xfe, 0x00]).toString("base64");
-    expect((await withFile(`data:text/plain;base64,${binary}`)).message).toContain("codec can't decode byte 0xff");
+  test.each([
+    ["another kind of file", "data:image/png;base64,JVBERi0xLjQ=", ".pdf %PDF-1.4", "but is application/pdf", "pdf"],
+    ["no such file", "data:image/png;base64,aGk=", ".png hi", "which its bytes are not", "png"],
+  ])("a data URI that lies about its type, being %s, is given as what it is, and the log says so", async (...row) => {
+    const [, file, output, what, extension] = row;
+    const { terminal, events } = await harness.run("input-path", { file });
+    expect(terminal).toMatchObject({ type: "succeeded", output });
+    const logs = events.flatMap((event) => (event.type === "log" ? [event.text] : []));
+    expect(logs.join("")).toBe(
+      `edgeplane: input file claims to be image/png, ${what}; the model gets it as file.${extension}\n`,
+    );
   });
 });
 

@@ -238,7 +238,7 @@ class AsyncSlots:
         return done[0] if failure is None else ending.of_one(prediction)
 
     async def _call(self, prediction: Prediction, done: List[bytes]) -> None:
-        values = self._reader.read(prediction.take_input(), prediction.files)
+        values = prediction.read_input(self._reader)
         result = self._model.run(**values)
         if inspect.isawaitable(result):
             result = await result

@@ -32,7 +32,7 @@ class Batch:
             if prediction.ended:
                 continue
             try:
-                values: Dict[str, Any] = reader.read(prediction.take_input(), prediction.files)
+                values: Dict[str, Any] = prediction.read_input(reader)
             except (InputError, ValueError) as error:
                 frames += prediction.fail(error, show=False)
                 continue

@@ -6,28 +6,19 @@ itself is handed over in the scratch folder, so that the next prediction can wri
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import itertools
 import mimetypes
 import os
 import shutil
 import tempfile
-import urllib.parse
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import cog
 
+from .data_uris import NotADataUri, is_data_uri, read_data_uri
+
 _counter = itertools.count(1)
-_EXTENSIONS = {
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "text/plain": ".txt",
-    "audio/mpeg": ".mp3",
-    "audio/wav": ".wav",
-    "application/octet-stream": ".bin",
-}
 _MEDIA_TYPES = {".webp": "image/webp", ".jsonl": "application/jsonl", ".md": "text/markdown", ".npy": "application/octet-stream"}
 _CLOCK_SLACK_NS = 50_000_000
 
@@ -62,41 +53,21 @@ def media_type_of(name: str) -> str:
     return _MEDIA_TYPES.get(extension) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _decode_data_uri(uri: str) -> str:
-    head, comma, data = uri[5:].partition(",")
-    if not comma:
-        raise FileProblem("is not a data URI: the comma before the data is missing")
-    parts = head.split(";")
-    media_type = parts[0].strip().lower() or "text/plain"
-    if parts[-1].strip().lower() == "base64":
-        try:
-            content = base64.b64decode(urllib.parse.unquote(data) if "%" in data else data, validate=True)
-        except (binascii.Error, ValueError):
-            raise FileProblem("is not a data URI: its data is not base64") from None
-    else:
-        content = urllib.parse.unquote_to_bytes(data)
-    extension = _EXTENSIONS.get(media_type) or mimetypes.guess_extension(media_type) or ""
-    path = new_scratch_path("file" + extension)
-    with open(path, "wb") as file:
-        file.write(content)
-    return path
-
-
 class InputFiles:
     """The input files of one prediction."""
 
-    __slots__ = ("_made", "_opened")
+    __slots__ = ("lies", "_made", "_opened")
 
     def __init__(self) -> None:
+        #: Where in the input a data URI is not what it claims to be, and what is to be said of it.
+        self.lies: List[Tuple[str, str]] = []
         self._made: List[str] = []
         self._opened: List[Any] = []
 
     def path(self, value: str) -> Any:
         """The path of an input file: a data URI is written down, an absolute path must lie in the scratch folder."""
-        if value[:5].lower() == "data:":
-            path = _decode_data_uri(value)
-            self._made.append(path)
-            return cog.Path(path)
+        if is_data_uri(value):
+            return cog.Path(self._write_down(value))
         if not value.startswith("/"):
             raise FileProblem("must be a data URI or a file that was fetched for the prediction")
         real = os.path.realpath(value)
@@ -106,6 +77,24 @@ class InputFiles:
             raise FileProblem("the file is missing")
         self._made.append(real)
         return cog.Path(real)
+
+    def _write_down(self, uri: str) -> str:
+        try:
+            data = read_data_uri(uri)
+        except NotADataUri as error:
+            raise FileProblem(str(error)) from None
+        path = new_scratch_path("file" + data.extension)
+        with open(path, "wb") as file:
+            file.write(data.content)
+        self._made.append(path)
+        if data.lie is not None:
+            self.lies.append(("", "{}; the model gets it as {}".format(data.lie, os.path.basename(path))))
+        return path
+
+    def locate(self, told: int, place: str) -> None:
+        """Say where in the input those lies are that came after the first ``told`` ones."""
+        if len(self.lies) > told:
+            self.lies[told:] = [(place + inner, said) for inner, said in self.lies[told:]]
 
     def open(self, path: Any) -> Any:
         """An input file as a handle."""

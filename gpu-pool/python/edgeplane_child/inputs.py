@@ -148,10 +148,12 @@ def _list_coercer(item: Coerce) -> Coerce:
             raise Mismatch("must be an array, not {}".format(json_name(value)))
         out = []
         for index, element in enumerate(value):
+            told = len(files.lies)
             try:
                 out.append(item(element, files))
             except Mismatch as error:
                 raise error.at("[{}]".format(index)) from None
+            files.locate(told, "[{}]".format(index))
         return out
 
     return coerce
@@ -300,6 +302,7 @@ class InputReader:
                 else:
                     values[name] = copy.deepcopy(reader.default) if reader.copies else reader.default
                 continue
+            told = len(files.lies)
             try:
                 value = reader.coerce(raw[name], files)
                 found = reader.problem(value) if reader.checks else None
@@ -307,6 +310,7 @@ class InputReader:
                 found = str(error)
             except Exception as error:
                 found = "is not valid: {}: {}".format(type(error).__name__, error)
+            files.locate(told, name)
             if found is None:
                 values[name] = value
             else:

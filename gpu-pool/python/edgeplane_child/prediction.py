@@ -14,6 +14,7 @@ from cog._scope import Scope
 from .failures import error_message, traceback_text
 from .files import InputFiles
 from .frames import Channel, encode, frame, json_field, message, take_json_file
+from .inputs import InputReader
 
 _METRICS_EVERY_S = 0.25
 _LARGEST_METRICS = 1 << 20
@@ -69,8 +70,16 @@ class Prediction:
         """The ``started`` frame, for a run whose items begin one after another."""
         return frame('{"type":"started","id":%s}' % self._id_json)
 
-    def take_input(self) -> Any:
-        """The raw input, once: it is not kept. Raises ValueError when its payload file can't be read."""
+    def read_input(self, reader: InputReader) -> Dict[str, Any]:
+        """The arguments for the run method, once. Raises ValueError. The log says where a file is not what it claims to be."""
+        try:
+            return reader.read(self._take_input(), self.files)
+        finally:
+            for place, said in self.files.lies:
+                self._send(message(type="log", id=self.id, text="edgeplane: input {} {}\n".format(place, said)))
+
+    def _take_input(self) -> Any:
+        """The raw input: it is not kept."""
         item, self._item = self._item or {}, None
         if "inputFile" in item:
             return take_json_file(item["inputFile"])

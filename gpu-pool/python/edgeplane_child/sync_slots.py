@@ -103,7 +103,7 @@ class SyncSlots:
         try:
             try:
                 self._interrupter.aim(prediction.id)
-                values = self._reader.read(prediction.take_input(), prediction.files)
+                values = prediction.read_input(self._reader)
                 done = self._call(prediction, values)
             finally:
                 self._interrupter.off()

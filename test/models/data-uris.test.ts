@@ -1,0 +1,84 @@
+/** What the model process makes of data URIs: `file_kinds.py` and `data_uris.py`, in a Python of their own. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import * as z from "zod";
+
+const READ = `
+import json, sys
+from edgeplane_child.data_uris import read_data_uri
+found = [read_data_uri(uri) for uri in json.load(sys.stdin)]
+print(json.dumps([[one.extension, one.lie] for one in found]))
+`;
+const FoundSchema = z.array(z.tuple([z.string(), z.string().nullable()]));
+
+/** Bytes in hexadecimal with a media type that is true of them, and the extension of the kind. */
+const KINDS = [
+  ["89504e470d0a1a0a", "image/png", ".png"],
+  ["ffd8ffe000104a464946", "image/jpeg", ".jpg"],
+  ["474946383961", "image/gif", ".gif"],
+  ["524946460000000057454250", "image/webp", ".webp"],
+  ["424d460000000000000036000000280000000100", "image/bmp", ".bmp"],
+  ["49492a0008000000", "image/tiff", ".tiff"],
+  ["0000001c6674797061766966", "image/avif", ".avif"],
+  ["0000001c6674797068656963", "image/heic", ".heic"],
+  ["524946460000000057415645", "audio/wav", ".wav"],
+  ["494433040000", "audio/mpeg", ".mp3"],
+  ["fffb9064", "audio/mpeg", ".mp3"],
+  ["664c614300000022", "audio/flac", ".flac"],
+  ["4f67675300020000", "audio/ogg", ".ogg"],
+  ["0000001c667479704d344120", "audio/mp4", ".m4a"],
+  ["000000146674797071742020", "video/quicktime", ".mov"],
+  ["0000001c6674797069736f6d", "video/mp4", ".mp4"],
+  ["1a45dfa39f4286810142f7810142f2810442f381084282847765626d", "video/webm", ".webm"],
+  ["1a45dfa3a34286810142f7810142f2810442f381084282886d6174726f736b61", "video/x-matroska", ".mkv"],
+  ["524946460000000041564920", "video/x-msvideo", ".avi"],
+  ["255044462d312e37", "application/pdf", ".pdf"],
+  ["504b030414000000", "application/zip", ".zip"],
+  ["1f8b080000000000", "application/gzip", ".gz"],
+] as const;
+
+function read(uris: readonly string[]): z.infer<typeof FoundSchema> {
+  const { stdout, stderr } = spawnSync("python3", ["-c", READ], {
+    input: JSON.stringify(uris),
+    encoding: "utf8",
+    env: { ...process.env, PYTHONPATH: fileURLToPath(new URL("../../gpu-pool/python", import.meta.url)) },
+  });
+  expect(stderr).toBe("");
+  return FoundSchema.parse(JSON.parse(stdout));
+}
+const uriOf = (mediaType: string, hex: string) =>
+  `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}`;
+
+test("each kind is known by its first bytes: no lie where the claim is true, and its own extension where it is not", () => {
+  const honest = read(KINDS.map(([hex, mediaType]) => uriOf(mediaType, hex)));
+  expect(honest.map(([, lie]) => lie)).toEqual(KINDS.map(() => null));
+  const lying = read(KINDS.map(([hex]) => uriOf("text/css", hex)));
+  expect(lying).toEqual(
+    KINDS.map(([, mediaType, extension]) => [extension, `claims to be text/css, but is ${mediaType}`]),
+  );
+  expect(read(KINDS.map(([hex]) => uriOf("", hex)))).toEqual(KINDS.map(([, , extension]) => [extension, null]));
+});
+
+test("a claim that nobody can contradict stands", () => {
+  const zip = "504b030414000000";
+  const docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+  expect(
+    read([
+      uriOf("application/octet-stream", "89504e470d0a1a0a"),
+      uriOf(docx, zip),
+      uriOf("image/x-adobe-dng", "49492a0008000000"),
+      uriOf("image/jpg", "ffd8ffe0"),
+      uriOf("audio/mpeg", "00"),
+      "data:text/plain,BMW%20is%20a%20car",
+      "data:text/plain;charset=utf-16;base64,//5oAGkA",
+    ]).map(([, lie]) => lie),
+  ).toEqual(Array.from({ length: 7 }, () => null));
+});
+
+test("what is no media type is never repeated", () => {
+  expect(read(["data:image/png%0Aevil,hi", "data:image/png;base64,aGk="])).toEqual([
+    [".txt", null],
+    [".png", "claims to be image/png, which its bytes are not"],
+  ]);
+});
