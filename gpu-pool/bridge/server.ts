@@ -8,8 +8,8 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Logger } from "pino";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
-import { errorHeaders, pathSegments, readBody, sendJson, shownError } from "./http.ts";
-import type { Reply, Request } from "./http.ts";
+import { errorHeaders, readBody, Request, sendJson, shownError } from "./http.ts";
+import type { Reply } from "./http.ts";
 import { KafkaDoor } from "./kafka/door.ts";
 import { createMetrics } from "./metrics.ts";
 import { RedisDoor } from "./redis/door.ts";
@@ -18,6 +18,7 @@ import type { Settings } from "./settings.ts";
 const LAG_TIMEOUT_MS = 3000;
 const HEALTH_TIMEOUT_MS = 3000;
 const SWEEP_MS = 50;
+const DOOR = /^\/(kafka|redis)(?=\/|$)/;
 
 export type Bridge = {
   url: string;
@@ -36,9 +37,9 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
 
   const onRequest = (message: IncomingMessage, response: ServerResponse) => {
     const started = performance.now();
-    const url = new URL(message.url ?? "/", "http://bridge");
-    const door = /^\/(kafka|redis)(?=\/|$)/.exec(url.pathname)?.[1] ?? "bridge";
-    serve(message, response, url, door).then(
+    const request = new Request(message, response);
+    const door = DOOR.exec(request.path)?.[1] ?? "bridge";
+    serve(message, response, request, door).then(
       (operation) => observe(door, operation, response.statusCode, started),
       (error: unknown) => {
         const shown = shownError(error);
@@ -64,34 +65,26 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
     metrics.duration.observe({ door, operation }, (performance.now() - started) / 1000);
   };
 
-  const serve = async (message: IncomingMessage, response: ServerResponse, url: URL, door: string): Promise<string> => {
+  const serve = async (
+    message: IncomingMessage,
+    response: ServerResponse,
+    request: Request,
+    door: string,
+  ): Promise<string> => {
     if (draining) response.setHeader("connection", "close");
-    const aborter = new AbortController();
-    response.on("close", () => aborter.abort());
-    const base = {
-      method: message.method ?? "GET",
-      query: url.searchParams,
-      header: (name: string) => headerOf(message, name),
-      headers: Object.keys(message.headers).map((name): [string, string] => [name, headerOf(message, name) ?? ""]),
-      signal: aborter.signal,
-    };
     if (door === "kafka" && kafka !== null) {
-      const user = kafka.authenticate(message.headers.authorization, url.searchParams);
-      const body = await readBody(message, kafka.bodyLimitBytes);
-      return finish(
-        response,
-        await kafka.handle({ ...base, segments: pathSegments(url.pathname).slice(1), body }, user),
-      );
+      const user = kafka.authenticate(request);
+      request.body = await readBody(message, kafka.bodyLimitBytes);
+      return finish(response, await kafka.handle(request, user));
     }
     if (door === "redis" && redis !== null) {
-      const token = redis.authenticate(message.headers.authorization, url.searchParams);
-      const body = await readBody(message, redis.bodyLimitBytes);
-      const request: Request = { ...base, segments: pathSegments(url.pathname).slice(1), body };
+      const token = redis.authenticate(request);
+      request.body = await readBody(message, redis.bodyLimitBytes);
       if (redis.isStream(request)) return redis.stream(request, token, response);
       return finish(response, await redis.handle(request, token));
     }
-    if (url.pathname === "/healthz") return health(response);
-    if (url.pathname === "/metrics") return expose(response);
+    if (request.path === "/healthz") return health(response);
+    if (request.path === "/metrics") return expose(response);
     throw new EdgeplaneError("not_found", "There is /kafka, /redis, /healthz and /metrics, as far as they are set up.");
   };
 
@@ -160,11 +153,6 @@ function finish(response: ServerResponse, reply: Reply): string {
   }
   sendJson(response, reply.status, reply.body, reply.headers);
   return reply.operation;
-}
-
-function headerOf(message: IncomingMessage, name: string): string | undefined {
-  const value = message.headers[name];
-  return Array.isArray(value) ? value[0] : value;
 }
 
 async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {

@@ -39,7 +39,11 @@ export class RedisConnection {
   /** Runs commands in one go, in order; nothing of others comes between. Throws `unavailable`. */
   async run(commands: readonly { name: string; args: readonly string[] }[]): Promise<Outcome[]> {
     this.#checkReady();
+    const { stream } = this.#redis;
+    // Several leave in one write.
+    if (commands.length > 1) stream.cork();
     const sent = commands.map(({ name, args }) => this.#send(name, args));
+    if (commands.length > 1) stream.uncork();
     return Promise.all(sent);
   }
 

@@ -39,8 +39,8 @@ export class RedisDoor {
   }
 
   /** Finds the token's rights. Throws `unauthenticated`. */
-  authenticate(header: string | undefined, query: URLSearchParams): RedisToken {
-    const text = /^Bearer\s+(\S+)$/i.exec(header ?? "")?.[1] ?? query.get("_token");
+  authenticate(request: Request): RedisToken {
+    const text = /^Bearer\s+(\S+)$/i.exec(request.header("authorization") ?? "")?.[1] ?? request.query.get("_token");
     const token = text === null ? null : this.#tokens.find(text);
     if (token !== null) return token;
     const message =
