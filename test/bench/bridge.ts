@@ -21,6 +21,8 @@ const USER = { username: "bench", password: "bench-password", produce: [""], con
 const TOKEN = "bench-token-0123456789";
 const BATCH = 100;
 const BATCHES = 200;
+/** Until both sides, and the broker, run compiled code. */
+const WARM = 800;
 const WRITERS = 4;
 const SINGLES = 300;
 const RUNS = 5;
@@ -86,7 +88,7 @@ async function benchKafka(): Promise<void> {
   const bridged = async (count: number) =>
     viaBridge(Array.from({ length: count }, () => ({ topic: "bench", value: VALUE })));
   await bridged(1);
-  for (const warm of [bridged, direct]) for (let index = 0; index < 50; index++) await warm(BATCH);
+  for (const warm of [bridged, direct]) for (let index = 0; index < WARM; index++) await warm(BATCH);
   const [bridgeRates = [], nativeRates = []] = await turns(
     async () => rate(bridged),
     async () => rate(direct),
