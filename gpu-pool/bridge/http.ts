@@ -4,11 +4,25 @@ import { EdgeplaneError } from "../../src/contract/errors.ts";
 
 const EMPTY = Buffer.alloc(0);
 
-/** A request as the doors see it. What only some calls need is made when they ask for it: this is the hot path. */
-export class Request {
+/** A request as the doors see it. */
+export type Request = {
+  readonly method: string;
+  /** The path's segments after the door's prefix, decoded. Throws `invalid_request` on a broken escape. */
+  readonly segments: string[];
+  readonly query: URLSearchParams;
+  header(name: string): string | undefined;
+  /** All headers, their names in lower case. */
+  readonly headers: [name: string, value: string][];
+  /** Empty until it was read. */
+  readonly body: Buffer;
+  /** Aborts when the client goes. */
+  readonly signal: AbortSignal;
+};
+
+/** What only some calls need of a request is made when they ask for it: this is the hot path. */
+export class IncomingRequest implements Request {
   readonly method: string;
   readonly path: string;
-  /** Empty until it was read. */
   body: Buffer = EMPTY;
   readonly #message: IncomingMessage;
   readonly #response: ServerResponse;
@@ -27,7 +41,6 @@ export class Request {
     this.#search = at === -1 ? "" : target.slice(at + 1);
   }
 
-  /** The path's segments after the door's name, decoded. Throws `invalid_request` on a broken escape. */
   get segments(): string[] {
     this.#segments ??= pathSegments(this.path).slice(1);
     return this.#segments;
@@ -38,7 +51,6 @@ export class Request {
     return this.#query;
   }
 
-  /** All headers, their names in lower case. */
   get headers(): [name: string, value: string][] {
     return Object.keys(this.#message.headers).map((name) => [name, this.header(name) ?? ""]);
   }
@@ -48,7 +60,6 @@ export class Request {
     return Array.isArray(value) ? value[0] : value;
   }
 
-  /** Aborts when the client goes. */
   get signal(): AbortSignal {
     if (this.#signal !== null) return this.#signal;
     const aborter = new AbortController();

@@ -8,7 +8,7 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Logger } from "pino";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
-import { errorHeaders, readBody, Request, sendJson, shownError } from "./http.ts";
+import { errorHeaders, IncomingRequest, readBody, sendJson, shownError } from "./http.ts";
 import type { Reply } from "./http.ts";
 import { KafkaDoor } from "./kafka/door.ts";
 import { createMetrics } from "./metrics.ts";
@@ -37,7 +37,7 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
 
   const onRequest = (message: IncomingMessage, response: ServerResponse) => {
     const started = performance.now();
-    const request = new Request(message, response);
+    const request = new IncomingRequest(message, response);
     const door = DOOR.exec(request.path)?.[1] ?? "bridge";
     serve(message, response, request, door).then(
       (operation) => observe(door, operation, response.statusCode, started),
@@ -68,7 +68,7 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
   const serve = async (
     message: IncomingMessage,
     response: ServerResponse,
-    request: Request,
+    request: IncomingRequest,
     door: string,
   ): Promise<string> => {
     if (draining) response.setHeader("connection", "close");
