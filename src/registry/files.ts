@@ -8,9 +8,6 @@ import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { uploadRowDeletes } from "../storage/upload-rows.ts";
 
-/** How long a file is kept. */
-export const FILE_RETENTION_MS = 24 * 3_600_000;
-
 const SWEEP_LIMIT = 100;
 const ID_BYTES = 15;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -46,13 +43,20 @@ export type StoredFile = z.output<typeof FileRowSchema>;
 /** A file whose content lies under `contentKey(id)`. `sha256`: in hex, or `<hex>-<parts>` as `src/storage/uploads.ts` has it. */
 export type NewFile = Pick<StoredFile, "id" | "name" | "contentType" | "metadata" | "sizeBytes" | "sha256" | "etag">;
 
+/** Whose file it is, and how long it is kept. */
+type Keeper = { accountId: string; retentionMs: number };
+
 /**
  * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
  * upload of the same id that brought it. The same file again changes nothing.
  */
-export async function createFile(db: D1Database, accountId: string, file: NewFile): Promise<StoredFile> {
+export async function createFile(
+  db: D1Database,
+  { accountId, retentionMs }: Keeper,
+  file: NewFile,
+): Promise<StoredFile> {
   const createdAt = Date.now();
-  const created: StoredFile = { ...file, createdAt, expiresAt: createdAt + FILE_RETENTION_MS };
+  const created: StoredFile = { ...file, createdAt, expiresAt: createdAt + retentionMs };
   const { id, name, contentType, sizeBytes, sha256, metadata, expiresAt, etag } = created;
   const insert = db
     .prepare(

@@ -6,14 +6,12 @@ import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import type { ListPage, ListRequest } from "../shard/client.ts";
 import type { Submission, SubmitAnswer } from "../shard/types.ts";
 
 export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity };
 export type App = { Bindings: Env; Variables: Variables };
 export type AppContext = Context<App>;
-
-/** An entry of an account's list: its place in the order. */
-export type ListEntry = { id: string; createdAt: number };
 
 /** The calls into shards that routes make; `src/shard/client.ts` has them. */
 export type ShardPort = {
@@ -31,17 +29,7 @@ export type ShardPort = {
     accountId: string | null,
     afterSeq: number,
   ): Promise<ReadableStream<Uint8Array> | null>;
-  listPredictions(
-    env: Env,
-    accountId: string,
-    request: {
-      direction: "older" | "newer";
-      from: ListEntry | null;
-      limit: number;
-      createdAfter: number | null;
-      createdBefore: number | null;
-    },
-  ): Promise<{ entries: ListEntry[]; predictions: PredictionSnapshot[]; more: boolean }>;
+  listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage>;
   claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
   deliverEvents(env: Env, request: EventsRequest, scope: { lanes: string[] }): Promise<EventsReply>;
   /** Whether `token` is the prediction's latest claim and may still read and write its blobs. */

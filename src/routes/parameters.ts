@@ -1,6 +1,6 @@
 /** Parameters that several routes take, parsed as they are described. */
 import * as z from "zod";
-import { decodeCursor, forward } from "./replicate/cursor.ts";
+import { decodeCursor, forward, ofList } from "./replicate/cursor.ts";
 
 /** A whole number from `min` to `max`, of the query. */
 export function wholeNumber(min: number, max: number) {
@@ -25,15 +25,23 @@ export const TimeSchema = z
 
 const CURSOR = { description: "A place in the list: take it from `next` or `previous`, whose links carry it." };
 
-/** A cursor of a list that is read in both directions; null when there is none. */
-export const CursorSchema = z.string().optional().transform(decodeCursor).meta(CURSOR);
+/** A cursor of a list that is read in both directions, whose entries' ids have this form; null when there is none. */
+export function cursorOf(idForm: RegExp) {
+  return z
+    .string()
+    .optional()
+    .transform((text) => ofList(decodeCursor(text), idForm))
+    .meta(CURSOR);
+}
 
-/** A cursor of a list that is read forwards only; null when there is none. */
-export const ForwardCursorSchema = z
-  .string()
-  .optional()
-  .transform((text) => forward(decodeCursor(text)))
-  .meta(CURSOR);
+/** The same of a list that is read forwards only. */
+export function forwardCursorOf(idForm: RegExp) {
+  return z
+    .string()
+    .optional()
+    .transform((text) => forward(ofList(decodeCursor(text), idForm)))
+    .meta(CURSOR);
+}
 
 /** What a signed link carries in its query; the route verifies it. */
 export const LinkQuerySchema = z.object({

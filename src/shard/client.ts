@@ -3,14 +3,15 @@ import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
-import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
-import type { FeedEntry } from "./outgoing.ts";
 import { remoteShard } from "./remote.ts";
-import type { SubmitAnswer, Submission } from "./types.ts";
+import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
 const SHARD_PATIENCE_MS = 1000;
+/** Pages of the index that one page of a list narrowed by status looks through. */
+const MAX_INDEX_PAGES = 5;
 
 /**
  * Accepts a prediction. With `waitMs` the answer comes when it is finished or that time is over; a shard that is reset
@@ -96,28 +97,35 @@ export async function openStream(
   return again(() => stubOf(env, id).stream(id, accountId, afterSeq));
 }
 
-export type ListRequest = {
-  direction: "older" | "newer";
-  from: FeedEntry | null;
-  limit: number;
-  createdAfter?: number | null;
-  createdBefore?: number | null;
-};
+export type ListRequest = IndexRequest & { status: Status | null };
+export type ListPage = IndexPage & { predictions: PredictionSnapshot[] };
 
-/** A page of the account's predictions, newest first; `more` tells whether there are more in `direction`. */
-export async function listPredictions(
-  env: Env,
-  accountId: string,
-  request: ListRequest,
-): Promise<{ entries: FeedEntry[]; predictions: PredictionSnapshot[]; more: boolean }> {
-  const { createdAfter = null, createdBefore = null, ...rest } = request;
-  const page = await again(() => env.INDEX.getByName(accountId).page({ ...rest, createdAfter, createdBefore }));
-  const predictions = await getMany(
-    env,
-    page.entries.map(({ id }) => id),
-    accountId,
-  );
-  return { entries: page.entries, predictions, more: page.more };
+/**
+ * A page of the account's predictions, newest first. Their statuses stand in the shards, so that one narrowed by status looks through some pages
+ * of the index: it may come back short, or empty, with `more` behind what it `reached`.
+ */
+export async function listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage> {
+  const { status, ...wanted } = request;
+  const list: ListPage = { entries: [], predictions: [], more: true, reached: request.from };
+  const older = request.direction === "older";
+  for (let pages = 0; pages < MAX_INDEX_PAGES && list.more && list.entries.length < request.limit; pages += 1) {
+    const ask = { ...wanted, from: list.reached, limit: request.limit - list.entries.length };
+    const page = await again(() => env.INDEX.getByName(accountId).page(ask));
+    const found = await getMany(
+      env,
+      page.entries.map(({ id }) => id),
+      accountId,
+    );
+    const predictions = found.filter((prediction) => status === null || prediction.status === status);
+    const ids = new Set(predictions.map(({ id }) => id));
+    const entries = status === null ? page.entries : page.entries.filter(({ id }) => ids.has(id));
+    list.predictions = older ? [...list.predictions, ...predictions] : [...predictions, ...list.predictions];
+    list.entries = older ? [...list.entries, ...entries] : [...entries, ...list.entries];
+    list.more = page.more;
+    list.reached = page.reached ?? list.reached;
+    if (status === null) break;
+  }
+  return list;
 }
 
 /** Claims jobs on a pool's behalf; answers come in the order of the jobs. */

@@ -118,7 +118,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
     const entries = take(outgoing.feeds, account);
     lastFeed = entries.length;
     try {
-      await env.INDEX.getByName(account).feed(entries);
+      await env.INDEX.getByName(account).feed(account, entries);
       outgoing.acknowledgeFeed(entries);
     } catch (error) {
       putBack(outgoing.feeds, account, entries);

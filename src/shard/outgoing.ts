@@ -3,10 +3,19 @@
  * lost object loses time and nothing else.
  */
 import type { ClaimRef } from "../contract/channel.ts";
+import { modelPath } from "../contract/manifest.ts";
 import type { LaneEntry } from "../lane/types.ts";
 import type { Row } from "./row.ts";
 
-export type FeedEntry = { id: string; createdAt: number };
+/** An entry of the account's index: a prediction's place, and what lists are narrowed by. `model` is `owner/name`. */
+export type FeedEntry = {
+  id: string;
+  createdAt: number;
+  model: string;
+  version: string;
+  deployment: string | null;
+  source: string;
+};
 
 /** Acknowledged entries whose rows don't say so yet. */
 const MAX_FED = 2000;
@@ -65,7 +74,15 @@ export function createOutgoing() {
 
     feed(row: Row): void {
       unacknowledged += 1;
-      push(feeds, row.accountId, { id: row.id, createdAt: row.createdAt });
+      const { model, deployment, source } = row.fixed;
+      push(feeds, row.accountId, {
+        id: row.id,
+        createdAt: row.createdAt,
+        model: modelPath(model),
+        version: model.version,
+        deployment,
+        source,
+      });
     },
 
     /** The index has these; the rows say so at their next write. */

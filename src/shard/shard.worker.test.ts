@@ -20,6 +20,16 @@ import type { StreamFrame, Submission } from "./types.ts";
 
 const edge = env as Env;
 const LANES = { lanes: ["default"] };
+const anyOf = {
+  direction: "older",
+  createdAfter: null,
+  createdBefore: null,
+  model: null,
+  version: null,
+  deployment: null,
+  source: null,
+  status: null,
+} as const;
 const SESSION = "session-under-test";
 
 function accept(overrides: Partial<Submission> = {}, waitMs = 0) {
@@ -103,13 +113,13 @@ it("lists what an account has, newest first", async () => {
     ids.unshift(id);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  const page = () => listPredictions(edge, accountId, { direction: "older", from: null, limit: 3 });
+  const page = () => listPredictions(edge, accountId, { ...anyOf, from: null, limit: 3 });
   await expect.poll(async () => (await page()).predictions.length).toBe(3);
   await expect.poll(async () => (await page()).predictions.map(({ id }) => id)).toEqual(ids.slice(0, 3));
   const first = await page();
   expect(first.more).toBe(true);
   const from = first.entries.at(-1) ?? null;
-  const rest = await listPredictions(edge, accountId, { direction: "older", from, limit: 3 });
+  const rest = await listPredictions(edge, accountId, { ...anyOf, from, limit: 3 });
   expect(rest.predictions.map(({ id }) => id)).toEqual(ids.slice(3));
 });
 

@@ -41,6 +41,26 @@ export type SubmitAnswer =
   | { outcome: "created" | "existing"; prediction: PredictionSnapshot }
   | { outcome: "conflict" };
 
+/** A prediction's place in its account's list. */
+export type Place = { id: string; createdAt: number };
+
+/** A page of an account's list: before (`older`) or after (`newer`) a place, and narrowed; null: not by this. */
+export type IndexRequest = {
+  direction: "older" | "newer";
+  from: Place | null;
+  limit: number;
+  /** In milliseconds since the epoch; the first is part of the list, the second isn't. */
+  createdAfter: number | null;
+  createdBefore: number | null;
+  model: string | null;
+  version: string | null;
+  deployment: string | null;
+  source: string | null;
+};
+
+/** `reached`: the place up to which was looked; `more`: whether there may be more behind it. */
+export type IndexPage = { entries: Place[]; more: boolean; reached: Place | null };
+
 /** Claims whose lease is to be judged, by pool session. */
 export type LeaseChecks = Map<string, string[]>;
 

@@ -29,6 +29,15 @@ export function decodeCursor(text: string | undefined): Cursor | null {
   return { direction: direction === "n" ? "next" : "previous", createdAt: Number(createdAt), id };
 }
 
+/** A cursor of the list whose entries' ids have this form. Throws `invalid_request` for one of another list. */
+export function ofList(cursor: Cursor | null, idForm: RegExp): Cursor | null {
+  if (cursor === null || idForm.test(cursor.id)) return cursor;
+  throw new EdgeplaneError(
+    "invalid_request",
+    "`cursor` is of another list; take it from `next` or `previous` of this one.",
+  );
+}
+
 /** A cursor of a list that is read forwards only. Throws `invalid_request` for one that leads back. */
 export function forward(cursor: Cursor | null): Cursor | null {
   if (cursor === null || cursor.direction === "next") return cursor;

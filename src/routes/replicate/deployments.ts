@@ -15,7 +15,7 @@ import {
 import type { Deployment } from "../../registry/deployments.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
-import { ForwardCursorSchema } from "../parameters.ts";
+import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
@@ -57,7 +57,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         tag: "Deployments",
         summary: "List the account's deployments",
         access: "models:read",
-        query: z.object({ cursor: ForwardCursorSchema }),
+        query: z.object({ cursor: forwardCursorOf(/^[a-z0-9][a-z0-9._-]{0,62}$/) }),
         answers: { 200: json(pageSchema(DeploymentSchema), "A page of deployments, newest first.") },
       },
       async (c, { query }) => {

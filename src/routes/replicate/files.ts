@@ -6,7 +6,7 @@ import { verifyLink } from "../../contract/signed-links.ts";
 import { contentKey, createFile, deleteFile, findFile, listFiles } from "../../registry/files.ts";
 import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
-import { ForwardCursorSchema, LinkQuerySchema } from "../parameters.ts";
+import { forwardCursorOf, LinkQuerySchema } from "../parameters.ts";
 import { BlobHeaderSchema, blobAnswers, serveBlob } from "../serve-blob.ts";
 import { nextCursor } from "./cursor.ts";
 import { FileSchema, fileLinks, showFile } from "./file-view.ts";
@@ -28,7 +28,7 @@ export function fileRoutes(): Hono<App> {
         tag: "Files",
         summary: "Upload a file",
         description:
-          "A form with the file in `content`, or the file alone with its name in the query. 100 MB at most; larger ones go up in parts (`POST /v1/uploads`). It ends after 24 hours.",
+          "A form with the file in `content`, or the file alone with its name in the query. 100 MB at most; larger ones go up in parts (`POST /v1/uploads`). It ends with the account's retention (24 hours).",
         access: "predictions:write",
         query: z.object({
           name: z.string().min(1).optional().meta({ description: "The name of a file that is sent without a form." }),
@@ -38,9 +38,9 @@ export function fileRoutes(): Hono<App> {
         errors: ["invalid_request", "invalid_input", "payload_too_large"],
       },
       async (c, { query }) => {
-        const { accountId } = c.get("principal");
-        const received = await receiveFile(c.env, accountId, c.req.raw, query.name);
-        return c.json(await showFile(c, await createFile(c.env.DB, accountId, received)), 201);
+        const principal = c.get("principal");
+        const received = await receiveFile(c.env, principal.accountId, c.req.raw, query.name);
+        return c.json(await showFile(c, await createFile(c.env.DB, principal, received)), 201);
       },
     ),
   );
@@ -53,7 +53,7 @@ export function fileRoutes(): Hono<App> {
         tag: "Files",
         summary: "List the account's files, newest first",
         access: "predictions:read",
-        query: z.object({ cursor: ForwardCursorSchema }),
+        query: z.object({ cursor: forwardCursorOf(/^[0-9a-hjkmnp-tv-z]{24}$/) }),
         answers: { 200: json(pageSchema(FileSchema), "A page.") },
       },
       async (c, { query: { cursor } }) => {

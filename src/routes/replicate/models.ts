@@ -6,7 +6,7 @@ import { findVersion, listModels, listVersions } from "../../registry/models.ts"
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
-import { ForwardCursorSchema, ModelPathSchema, VersionPathSchema } from "../parameters.ts";
+import { forwardCursorOf, ModelPathSchema, VersionPathSchema } from "../parameters.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
@@ -19,7 +19,7 @@ import { pageOf, pageSchema } from "./page.ts";
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
 const ListQuerySchema = z.object({
-  cursor: ForwardCursorSchema,
+  cursor: forwardCursorOf(/\//),
   query: z.string().default("").meta({ description: "Only models whose owner, name or description has this in it." }),
 });
 
@@ -81,7 +81,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         summary: "List a model's versions, newest first",
         access: "models:read",
         path: ModelPathSchema,
-        query: z.object({ cursor: ForwardCursorSchema }),
+        query: z.object({ cursor: forwardCursorOf(/^[0-9a-f]{64}$/) }),
         answers: { 200: json(pageSchema(VersionSchema), "A page.") },
         errors: ["model_not_found"],
       },

@@ -3,14 +3,15 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { isPredictionId } from "../../contract/ids.ts";
-import { isTerminal } from "../../contract/prediction.ts";
+import { isTerminal, StatusSchema } from "../../contract/prediction.ts";
 import type { PredictionView } from "../../contract/present.ts";
 import { presentPrediction, PredictionViewSchema, streamResource } from "../../contract/present.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
+import type { ListPage } from "../../shard/client.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate } from "../authenticate.ts";
 import { empty, json, operation } from "../operation.ts";
-import { CursorSchema, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameters.ts";
+import { cursorOf, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameters.ts";
 import { createOperation, StreamEventSchema, predictionLinks } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import type { Cursor } from "./cursor.ts";
@@ -24,6 +25,8 @@ import { deliveryRoutes } from "./webhooks.ts";
 /** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */
 const HOLD_MS = 1000;
 const MAX_PAGE_SIZE = 100;
+/** What an id begins with sorts before it, and behind every lesser id of its millisecond that a page can have shown. */
+const PREFIX_CHARS = 25;
 
 export const PredictionPathSchema = z.object({
   id: z.string().meta({ description: "The prediction's id, or the one that it was given with `PUT`." }),
@@ -36,11 +39,21 @@ const OwnIdPathSchema = z.object({
     .meta({ description: "An id of your own: the same id with the same payload is the same prediction." }),
 });
 
+const ReferenceSchema = z.string().regex(/^[^/]{1,63}\/[^/]{1,63}$/, "must be `owner/name`");
+
+/** An id, or the place just before or just behind one. */
+const PLACE = /^[0-9a-hjkmnp-tv-z]{25,26}~?$/;
+
 const ListQuerySchema = z.object({
-  cursor: CursorSchema,
+  cursor: cursorOf(PLACE),
   limit: wholeNumber(1, MAX_PAGE_SIZE).optional().meta({ description: "How many at most; 100." }),
   created_after: TimeSchema.optional(),
   created_before: TimeSchema.optional(),
+  status: StatusSchema.optional(),
+  source: z.enum(["api", "web"]).optional(),
+  model: ReferenceSchema.optional().meta({ description: "`owner/name`." }),
+  version: z.string().max(64).optional(),
+  deployment: ReferenceSchema.optional().meta({ description: "`owner/name`." }),
 });
 
 export function predictionRoutes(shard: ShardPort): Hono<App> {
@@ -73,7 +86,8 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         id: "listPredictions",
         tag: "Predictions",
         summary: "List the account's predictions, newest first",
-        description: "Inputs above 16 KiB and outputs that are stored apart are null here.",
+        description:
+          "Inputs above 16 KiB and outputs that are stored apart are null here. Narrowed by status, a page may be short, or empty, and have a `next`.",
         access: "predictions:read",
         query: ListQuerySchema,
         answers: { 200: json(pageSchema(PredictionViewSchema), "A page.") },
@@ -179,28 +193,44 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
   return routes;
 }
 
-/** The page that the query asks for: behind a `cursor`, within `created_after` and `created_before`. */
+/** The page that the query asks for. */
 async function listPage(
   c: AppContext,
   shard: ShardPort,
   query: z.output<typeof ListQuerySchema>,
 ): Promise<Page<PredictionView>> {
   const { cursor } = query;
-  const direction = cursor?.direction === "previous" ? "newer" : "older";
-  const { entries, predictions, more } = await shard.listPredictions(c.env, c.get("principal").accountId, {
-    direction,
+  const page = await shard.listPredictions(c.env, c.get("principal").accountId, {
+    direction: cursor?.direction === "previous" ? "newer" : "older",
     from: cursor === null ? null : { id: cursor.id, createdAt: cursor.createdAt },
     limit: query.limit ?? MAX_PAGE_SIZE,
     createdAfter: query.created_after ?? null,
     createdBefore: query.created_before ?? null,
+    model: query.model ?? null,
+    version: query.version ?? null,
+    deployment: query.deployment ?? null,
+    source: query.source ?? null,
+    status: query.status ?? null,
   });
-  const results = await Promise.all(predictions.map((one) => presentPrediction(one, c.env.EDGEPLANE_SECRET)));
-  const [first, last] = [entries[0], entries.at(-1)];
-  const hasNext = last !== undefined && (direction === "newer" || more);
-  const hasPrevious = first !== undefined && (direction === "newer" ? more : cursor !== null);
-  const next: Cursor | null = hasNext ? { direction: "next", createdAt: last.createdAt, id: last.id } : null;
-  const previous: Cursor | null = hasPrevious
-    ? { direction: "previous", createdAt: first.createdAt, id: first.id }
-    : null;
-  return pageOf(c.req.url, results, next, previous);
+  const results = await Promise.all(page.predictions.map((one) => presentPrediction(one, c.env.EDGEPLANE_SECRET)));
+  return pageOf(c.req.url, results, nextOf(cursor, page), previousOf(cursor, page));
+}
+
+/** Older than the page: behind its last entry, or what it reached; from an empty page of newer ones, at the place that it began at. */
+function nextOf(cursor: Cursor | null, { entries, more, reached }: ListPage): Cursor | null {
+  if (cursor?.direction === "previous") {
+    const last = entries.at(-1) ?? { createdAt: cursor.createdAt, id: `${cursor.id}~` };
+    return { direction: "next", createdAt: last.createdAt, id: last.id };
+  }
+  return more && reached !== null ? { direction: "next", createdAt: reached.createdAt, id: reached.id } : null;
+}
+
+/** Newer than the page; from an empty page of older ones, at the place that it began at. */
+function previousOf(cursor: Cursor | null, { entries, more, reached }: ListPage): Cursor | null {
+  if (cursor === null) return null;
+  if (cursor.direction === "previous") {
+    return more && reached !== null ? { direction: "previous", createdAt: reached.createdAt, id: reached.id } : null;
+  }
+  const first = entries[0] ?? { createdAt: cursor.createdAt, id: cursor.id.slice(0, PREFIX_CHARS) };
+  return { direction: "previous", createdAt: first.createdAt, id: first.id };
 }

@@ -230,7 +230,7 @@ async function ownUpload(c: AppContext, id: string): Promise<Upload> {
 async function makeFile(c: AppContext, upload: Upload) {
   const { id, name, contentType, metadata } = upload;
   const completed = await completeUpload(c.env, upload);
-  return createFile(c.env.DB, c.get("principal").accountId, { id, name, contentType, metadata, ...completed });
+  return createFile(c.env.DB, c.get("principal"), { id, name, contentType, metadata, ...completed });
 }
 
 function showUpload(c: AppContext, upload: Upload, parts: readonly Part[]): z.output<typeof UploadSchema> {
