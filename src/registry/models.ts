@@ -27,6 +27,24 @@ const VersionRowSchema = z
   .object({ manifest: ManifestColumnSchema, created_at: z.number() })
   .transform((row): Version => ({ manifest: row.manifest, createdAt: row.created_at }));
 
+/** A version with what decides who may know of it. `isOrphan`: its model was deleted. */
+const KnownVersionRowSchema = z
+  .object({
+    owner: z.string(),
+    manifest: ManifestColumnSchema,
+    created_at: z.number(),
+    visibility: z.enum(visibilities),
+    model_deleted_at: z.number().nullable(),
+  })
+  .transform((row) => ({
+    owner: row.owner,
+    manifest: row.manifest,
+    createdAt: row.created_at,
+    visibility: row.visibility,
+    isOrphan: row.model_deleted_at !== null,
+  }));
+type KnownVersion = z.output<typeof KnownVersionRowSchema>;
+
 const ModelRowSchema = z
   .object({
     owner: z.string(),
@@ -68,7 +86,7 @@ const SELECT_MODEL = `SELECT m.*, v.manifest, v.created_at AS version_created_at
   FROM models m LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version`;
 
 const models = createTtlCache<Model | null>(CACHED_MODELS);
-const versions = createTtlCache<Version[]>(CACHED_MODELS);
+const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS);
 const registered = createTtlCache<true>(CACHED_MODELS);
 
 /** Whether the viewer may know of the model. */
@@ -92,10 +110,8 @@ export async function findVersion(
   model: ModelName | null,
   id: string,
 ): Promise<Version | null> {
-  for (const version of await readVersions(db, model, id)) {
-    if (viewer === null || (await findModel(db, viewer, version.manifest)) !== null) return version;
-  }
-  return null;
+  const found = await readVersions(db, model, id);
+  return found.find((version) => viewer === null || (!version.isOrphan && isVisible(version, viewer))) ?? null;
 }
 
 async function readModel(db: D1Database, owner: string, name: string): Promise<Model | null> {
@@ -105,24 +121,30 @@ async function readModel(db: D1Database, owner: string, name: string): Promise<M
   const query = `${SELECT_MODEL} WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
   const row = await db.prepare(query).bind(owner, name).first();
   const model = row === null ? null : ModelRowSchema.parse(row);
-  models.set(key, model, model === null ? UNKNOWN_CACHE_MS : CACHE_MS);
+  models.set(key, model, cacheMs(model === null ? [] : [model]));
   return model;
 }
 
 /** The version of the named model, or those of all models that have it, the newest first. */
-async function readVersions(db: D1Database, model: ModelName | null, id: string): Promise<Version[]> {
+async function readVersions(db: D1Database, model: ModelName | null, id: string): Promise<KnownVersion[]> {
   const key = versionKey(model, id);
   const known = versions.get(key);
   if (known !== undefined) return known;
-  const query = "SELECT manifest, created_at FROM versions WHERE id = ? AND deleted_at IS NULL";
+  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.deleted_at AS model_deleted_at
+    FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
     model === null
-      ? db.prepare(`${query} ORDER BY created_at DESC LIMIT ${MAX_NAMESAKES}`).bind(id)
-      : db.prepare(`${query} AND owner = ? AND name = ?`).bind(id, model.owner, model.name);
+      ? db.prepare(`${query} ORDER BY v.created_at DESC LIMIT ${MAX_NAMESAKES}`).bind(id)
+      : db.prepare(`${query} AND v.owner = ? AND v.name = ?`).bind(id, model.owner, model.name);
   const { results } = await statement.all();
-  const found = results.map((row) => VersionRowSchema.parse(row));
-  versions.set(key, found, found.length === 0 ? UNKNOWN_CACHE_MS : CACHE_MS);
+  const found = results.map((row) => KnownVersionRowSchema.parse(row));
+  versions.set(key, found, cacheMs(found));
   return found;
+}
+
+/** What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. */
+function cacheMs(found: readonly Pick<Model, "visibility">[]): number {
+  return found.some(({ visibility }) => visibility === "public") ? CACHE_MS : UNKNOWN_CACHE_MS;
 }
 
 /** Forgets what this isolate remembers of a model, and of the version `id`; others forget within 10 s. */
