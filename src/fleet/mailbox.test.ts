@@ -119,6 +119,7 @@ describe("Mailbox", () => {
   it.each([
     ["no JSON", "{"],
     ["no events", JSON.stringify({ session })],
+    ["a list with a length of its own", `{"session":"${session}","events":{"length":{"toString":1}}}`],
     ["another session's", JSON.stringify({ session: "session-2", events: [] })],
   ])("refuses what is %s", async (_what, body) => {
     parked.set(1, body);

@@ -16,6 +16,9 @@ import type { Parked, ParkedStore } from "./parked-store.ts";
 /** A notice may overtake what it tells of, where Redis reads from a replica. */
 const NOTICE_PAUSES_MS = [0, 50, 200, 500] as const;
 
+/** As much as `/pool/v1/events` takes. */
+const MAX_REQUEST_CHARS = 30 * 1024 * 1024;
+
 export type MailboxOptions = {
   store: ParkedStore;
   keys: ParkedKeys;
@@ -85,6 +88,9 @@ export class Mailbox {
 
   /** Null: nothing became of it yet. It stays where it is. */
   async #deliver({ body }: Parked): Promise<ParkedOutcome | null> {
+    if (body.length > MAX_REQUEST_CHARS) {
+      return { outcome: "refused", status: 413, message: "What was parked is larger than a shard takes at once." };
+    }
     const parsed = safeParse(EventsRequestSchema, parse(body));
     if (!parsed.success || parsed.data.session !== this.#options.session) {
       return { outcome: "refused", status: 422, message: "What was parked is not an events request of this session." };

@@ -80,5 +80,5 @@ export function createParkedStore({ url, token }: ParkedSettings): ParkedStore {
 function pairs(fields: readonly string[]): Parked[] {
   const parked: Parked[] = [];
   for (let at = 0; at + 1 < fields.length; at += 2) parked.push({ n: Number(fields[at]), body: fields[at + 1] ?? "" });
-  return parked.toSorted((a, b) => a.n - b.n);
+  return parked.filter(({ n }) => Number.isSafeInteger(n)).toSorted((a, b) => a.n - b.n);
 }

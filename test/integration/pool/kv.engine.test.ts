@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
@@ -138,6 +139,24 @@ describe.runIf(hasRedis)("delivery through Redis", () => {
     redis.disconnect();
     await running.kill("SIGKILL");
   }, 120_000);
+
+  it("asks Redis nothing while nothing runs", async () => {
+    const running = await start();
+    await create("warm", "wait=20");
+    const redis = new Redis(kv.redis.url);
+    const calls = async () => {
+      const stats = await redis.info("commandstats");
+      const counts = [...stats.matchAll(/cmdstat_(\w+).*?calls=(\d+)/g)].filter(([, name]) => name !== "info");
+      return counts.reduce((sum, [, , count]) => sum + Number(count), 0);
+    };
+    await sleep(500);
+    const before = await calls();
+    // More than two beats of the channel.
+    await sleep(11_000);
+    expect(await calls()).toBe(before);
+    redis.disconnect();
+    await running.kill("SIGKILL");
+  });
 
   it("finds the parked result of a pool that is gone", async () => {
     const running = await start();
