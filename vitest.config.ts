@@ -8,7 +8,16 @@ import { defineConfig } from "vitest/config";
 
 const MIGRATIONS = "./src/registry/migrations";
 /** Folders of test/ whose tests start processes of their own, each a project. */
-const processFolders = ["e2e", "chaos", "bench", "conformance", "integration", "models", "through-pool"] as const;
+const processFolders = [
+  "e2e",
+  "chaos",
+  "bench",
+  "conformance",
+  "integration",
+  "models",
+  "through-pool",
+  "environments",
+] as const;
 
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;

@@ -92,6 +92,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
+    name: "environments by uv",
+    runs: "ci",
+    engine: "uv",
+    needs: ["python3", "uv"],
+    command: vitest("environments"),
+    timeoutMs: 2 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",

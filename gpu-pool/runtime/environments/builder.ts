@@ -28,17 +28,15 @@ const shownLine =
 const unreachable =
   /NewConnectionError|Connection refused|name resolution|Network is unreachable|ConnectTimeout|dns error|client error \(Connect\)/;
 
+class NoRegistry extends EnvironmentProblem {
+  constructor(said: string) {
+    super(`No package registry could be reached:\n${said}`);
+  }
+}
+
 function lastLines(result: CommandResult): string {
   const lines = result.output.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "" && !line.startsWith("[notice]"));
   return lines.slice(-12).join("\n");
-}
-
-/** The uv of the machine, or null. */
-export async function findUv(): Promise<string | null> {
-  const command = process.env["EDGEPLANE_UV"] ?? "uv";
-  if (command === "") return null;
-  const result = await runCommand(command, ["--version"], { timeoutMs: 10_000 });
-  return result.code === 0 ? command : null;
 }
 
 /** The interpreter's path inside an environment. */
@@ -113,10 +111,8 @@ async function install(tool: readonly string[], options: BuildOptions): Promise<
         `The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`,
       );
     if (result.code !== 0) {
-      const why = unreachable.test(result.output)
-        ? "No package registry could be reached"
-        : "The requirements can't be installed";
-      throw new EnvironmentProblem(`${why}:\n${lastLines(result)}`);
+      if (unreachable.test(result.output)) throw new NoRegistry(lastLines(result));
+      throw new EnvironmentProblem(`The requirements can't be installed:\n${lastLines(result)}`);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -145,8 +141,22 @@ async function runBuildCommands(options: BuildOptions): Promise<void> {
   }
 }
 
-/** Build the environment in `dir`, which must not exist. Throws EnvironmentProblem. */
+/**
+ * Build the environment in `dir`, which must not exist. Where uv reaches no registry pip may: it has a configuration of its own (pip.conf), which uv
+ * does not read. Throws EnvironmentProblem.
+ */
 export async function buildEnvironment(options: BuildOptions): Promise<void> {
+  try {
+    await build(options);
+  } catch (error) {
+    if (options.uv === null || !(error instanceof NoRegistry)) throw error;
+    options.log("uv reached no package registry; trying pip");
+    await rm(options.dir, { recursive: true, force: true });
+    await build({ ...options, uv: null });
+  }
+}
+
+async function build(options: BuildOptions): Promise<void> {
   const tool = await create(options);
   if (options.requirements.lines.length > 0) await install(tool, options);
   await runBuildCommands(options);

@@ -6,6 +6,7 @@ import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import { declaredConcurrency } from "./concurrency.ts";
+import { makeGreetingWheel } from "./greeting-wheel.ts";
 import { type PreparedEnvironment, prepareEnvironment, type PrepareOptions } from "./index.ts";
 import { chooseInterpreter, defaultInterpreter, type Interpreter } from "./interpreters.ts";
 import { withLock } from "./lock.ts";
@@ -14,16 +15,6 @@ import { readRequirements } from "./requirements.ts";
 const root = mkdtempSync(join(tmpdir(), "edgeplane-environments-"));
 const slowTestMs = 120_000;
 let folders = 0;
-
-/** A wheel without code to build: `greeting.TEXT`. */
-const wheelScript = `
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w") as wheel:
-    wheel.writestr("greeting.py", "TEXT = 'hello'\\n")
-    wheel.writestr("greeting-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: greeting\\nVersion: 1.0\\n")
-    wheel.writestr("greeting-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-    wheel.writestr("greeting-1.0.dist-info/RECORD", "greeting.py,,\\ngreeting-1.0.dist-info/METADATA,,\\ngreeting-1.0.dist-info/WHEEL,,\\ngreeting-1.0.dist-info/RECORD,,\\n")
-`;
 
 function newFolder(files: Record<string, string> = {}): string {
   const dir = join(root, `model-${(folders += 1)}`);
@@ -36,8 +27,7 @@ async function modelWithWheel(): Promise<string> {
   const dir = newFolder({
     "requirements.txt": "# the model's own\n./greeting-1.0-py3-none-any.whl\ncog==0.9.4  # shadowed\n",
   });
-  const made = await runCommand("python3", ["-c", wheelScript, join(dir, "greeting-1.0-py3-none-any.whl")]);
-  expect(made.output).toBe("");
+  await makeGreetingWheel(dir);
   return dir;
 }
 

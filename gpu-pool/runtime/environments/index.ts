@@ -7,14 +7,13 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import * as z from "zod";
-import { buildEnvironment, findUv, pythonOf } from "./builder.ts";
+import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, predictorReference } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import {
   chooseInterpreter,
   defaultInterpreter,
   findInterpreters,
-  forgetInterpreters,
   type Interpreter,
   probeInterpreter,
   versionOf,
@@ -23,6 +22,7 @@ import { withLock } from "./lock.ts";
 import { EnvironmentProblem } from "./problem.ts";
 import { readRequirements, type Requirements } from "./requirements.ts";
 import { missingSystemPackages } from "./system-packages.ts";
+import { bringPython, findUv } from "./uv.ts";
 
 export type PrepareOptions = {
   modelDir: string;
@@ -39,22 +39,10 @@ export type PrepareOptions = {
 export type PreparedEnvironment = { python: string; env: Record<string, string>; warnings: string[] };
 
 const installTimeoutMs = 30 * 60_000;
-const uvPythonTimeoutMs = 5 * 60_000;
 
 const CompleteSchema = z.object({ python: z.string(), sizeBytes: z.number(), builtAt: z.string() });
 
-async function bringByUv(version: string, log: (line: string) => void): Promise<Interpreter | null> {
-  const uv = await findUv();
-  if (uv === null) return null;
-  log(`Python ${version} is not here; asking uv for it`);
-  const installed = await runCommand(uv, ["python", "install", version], { timeoutMs: uvPythonTimeoutMs, onLine: log });
-  if (installed.code !== 0) return null;
-  forgetInterpreters();
-  const found = await runCommand(uv, ["python", "find", version], { timeoutMs: 10_000 });
-  return found.code === 0 ? probeInterpreter(found.stdout.trim()) : null;
-}
-
-async function pickInterpreter(options: PrepareOptions, plain: boolean, warnings: string[]): Promise<Interpreter> {
+async function pickInterpreter(options: PrepareOptions, warnings: string[]): Promise<Interpreter> {
   const wanted = options.cog.build.python_version;
   const usual = await defaultInterpreter();
   if (wanted === undefined) {
@@ -66,11 +54,14 @@ async function pickInterpreter(options: PrepareOptions, plain: boolean, warnings
   if (usual !== null && chooseInterpreter(wanted, [usual])?.exact === true) return usual;
   const choice = chooseInterpreter(wanted, [...(usual === null ? [] : [usual]), ...(await findInterpreters())]);
   if (choice?.exact === true) return choice.interpreter;
-  const brought = plain ? null : await bringByUv(wanted, options.log);
-  if (brought !== null) return brought;
+  const brought = await bringPython(wanted, options.log);
+  if (brought !== null && "interpreter" in brought) return brought.interpreter;
+  const why = brought === null ? "" : `, and uv could not bring it (${brought.why})`;
   if (choice === null)
-    throw new EnvironmentProblem(`No Python was found; the model wants ${wanted}: install it, or install uv`);
-  warnings.push(`the model wants Python ${wanted}, which is not here; it runs on ${versionOf(choice.interpreter)}`);
+    throw new EnvironmentProblem(`No Python was found; the model wants ${wanted}${why}: install it, or install uv`);
+  warnings.push(
+    `the model wants Python ${wanted}, which is not here${why}; it runs on ${versionOf(choice.interpreter)}`,
+  );
   return choice.interpreter;
 }
 
@@ -153,7 +144,7 @@ export async function prepareEnvironment(options: PrepareOptions): Promise<Prepa
     );
   }
   const plain = requirements.lines.length === 0 && requirements.buildCommands.length === 0;
-  const interpreter = await pickInterpreter(options, plain, warnings);
+  const interpreter = await pickInterpreter(options, warnings);
   const env = modelEnv(cog);
   if (plain) return { python: interpreter.path, env, warnings };
   const name = `${interpreter.major}.${interpreter.minor}-${requirements.hash.slice(0, 24)}`;
