@@ -1,18 +1,26 @@
-/** One intake a lane: where its jobs come from, and how much of it the pool has room for. */
+/**
+ * One intake a lane: where its jobs come from, and how much of it the pool has room for.
+ *
+ *   reading one log ── the edge names another ──▶ reading both ── readBothMs ──▶ reading the new one
+ */
 import type { Logger } from "pino";
+import type { DesiredLog } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { createClaimClient } from "./intake/claim-client.ts";
 import { Intake } from "./intake/intake.ts";
-import type { JobLog } from "./job-log.ts";
+import type { JobLog, JobLogs } from "./job-log.ts";
 import type { Capacity } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { Settings } from "./settings.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
+/** How long the end of reading an old log may take: it may be away. */
+const STOP_LIMIT_MS = 1000;
+
 export type IntakesOptions = {
   settings: Settings;
-  jobLog: JobLog;
+  jobLogs: JobLogs;
   session: string;
   lanes: readonly string[];
   http: HttpClient;
@@ -25,24 +33,122 @@ export type IntakesOptions = {
   onState(problem: string | null): void;
 };
 
-/** In the order of `lanes`. */
-export function createIntakes(options: IntakesOptions): Intake[] {
-  const { settings, session, clock, metrics, log } = options;
+export type Intakes = {
+  /** Of the lanes, in their order. */
+  readonly states: string[];
+  /** Begins to poll; called again, it does nothing. */
+  start(): void;
+  /** There may be work: on `lane`, or on all. */
+  nudge(lane?: string): void;
+  roomChanged(): void;
+  /** Ends all intake within `limitMs`, for good. */
+  stop(limitMs: number): Promise<void>;
+  /** Reads the log that the edge names, and for a while the one before too. */
+  follow(desired: DesiredLog): void;
+};
+
+/** `endLeaving` while it is left: takes the end back. */
+type Reading = { log: JobLog; intakes: Map<string, Intake>; isLeaving: boolean; endLeaving: () => void };
+
+export function createIntakes(options: IntakesOptions): Intakes {
+  const { settings, session, clock, metrics, log, lanes } = options;
   const claims = createClaimClient(options.http, session);
-  return options.lanes.map(
-    (lane) =>
-      new Intake({
-        source: options.jobLog({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) }),
+  const leaving = new Set<Reading>();
+  let isStarted = false;
+  let isStopped = false;
+  let current = reading(options.jobLogs.first);
+
+  function reading(jobLog: JobLog): Reading {
+    const made: Reading = { log: jobLog, intakes: new Map(), isLeaving: false, endLeaving: () => {} };
+    for (const lane of lanes) {
+      const source = jobLog.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
+      const intake = new Intake({
+        source,
         claims,
         clock,
         idleAfterMs: settings["idle-after-ms"],
-        room: () => options.room(lane),
-        channelOpen: options.channelOpen,
+        room: () => shareOf(options.room(lane), made.isLeaving),
+        // What is left there will not be nudged for: it is polled to the end.
+        channelOpen: () => !made.isLeaving && options.channelOpen(),
         onGrants: options.onGrants,
         onRefused: (reason) => metrics.refused.inc({ reason }),
-        onState: options.onState,
-      }),
-  );
+        onState: (problem) => {
+          if (!made.isLeaving) options.onState(problem);
+        },
+      });
+      made.intakes.set(lane, intake);
+    }
+    return made;
+  }
+
+  /** Two intakes of a lane share its room; only the new one's jobs start without asking. */
+  function shareOf(whole: { room: number; startNow: number }, isLeaving: boolean): { room: number; startNow: number } {
+    if (leaving.size === 0) return whole;
+    return { room: Math.ceil(whole.room / 2), startNow: isLeaving ? 0 : whole.startNow };
+  }
+
+  function* all(): Iterable<Intake> {
+    for (const { intakes } of [current, ...leaving]) yield* intakes.values();
+  }
+
+  async function leave(old: Reading): Promise<void> {
+    leaving.delete(old);
+    await Promise.all(Array.from(old.intakes.values(), async (intake) => intake.stop(STOP_LIMIT_MS)));
+    log.info({ log: old.log.name }, "no longer reading the log from before");
+  }
+
+  /** The reading of a log: one that is being left comes back, as its instance at the log is the same. */
+  function open(jobLog: JobLog): Reading {
+    const known = [...leaving].find((one) => one.log === jobLog);
+    if (known === undefined) {
+      const fresh = reading(jobLog);
+      if (isStarted) for (const intake of fresh.intakes.values()) intake.start();
+      return fresh;
+    }
+    known.endLeaving();
+    known.isLeaving = false;
+    leaving.delete(known);
+    return known;
+  }
+
+  return {
+    get states() {
+      return Array.from(current.intakes.values(), ({ state }) => state);
+    },
+    start() {
+      if (isStarted || isStopped) return;
+      isStarted = true;
+      for (const intake of current.intakes.values()) intake.start();
+    },
+    nudge(lane) {
+      for (const { intakes } of [current, ...leaving]) {
+        if (lane === undefined) for (const intake of intakes.values()) intake.nudge();
+        else intakes.get(lane)?.nudge();
+      }
+    },
+    roomChanged() {
+      for (const intake of all()) intake.roomChanged();
+    },
+    async stop(limitMs) {
+      isStopped = true;
+      await Promise.all(Array.from(all(), async (intake) => intake.stop(limitMs)));
+    },
+    follow(desired) {
+      const chosen = options.jobLogs.choose(desired);
+      if ("problem" in chosen) {
+        log.error({ epoch: desired.epoch }, chosen.problem);
+        return;
+      }
+      if (isStopped || chosen === current.log) return;
+      const old = current;
+      log.info({ epoch: desired.epoch, log: chosen.name, before: old.log.name }, "the edge has moved to another log");
+      current = open(chosen);
+      old.isLeaving = true;
+      leaving.add(old);
+      old.endLeaving = clock.after(desired.readBothMs, () => void leave(old));
+      for (const intake of old.intakes.values()) intake.nudge();
+    },
+  };
 }
 
 /** A lane's room is what all its models would take together, since a job's model is known only when it is here. */

@@ -1,9 +1,10 @@
 /**
- * Where jobs come from, by the settings: the edge's own log, another log that speaks the Upstash dialect (a bridge), or
- * a Kafka cluster beside the pool.
+ * Where jobs come from: what the pool's own settings name (another log that speaks the Upstash dialect, or a Kafka cluster beside it), what
+ * the edge names through the control channel, or the edge's own log.
  */
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
+import type { DesiredLog } from "../src/contract/channel.ts";
 import type { JobSource } from "./intake/job-source.ts";
 import { createUpstashKafka } from "./intake/upstash-kafka.ts";
 import { createUpstashSource } from "./intake/upstash-source.ts";
@@ -13,20 +14,57 @@ import type { Settings } from "./settings.ts";
 
 export type SourceOptions = { lane: string; session: string; clock: Clock; onProblem(problem: string): void };
 
-/** Makes the source of one lane. */
-export type JobLog = (options: SourceOptions) => JobSource;
+/** A log that lanes can be read from. `name` tells two apart, and holds no secret. */
+export type JobLog = { name: string; source(options: SourceOptions): JobSource };
 
-/** Opens the log of the settings; a cluster is probed for `lanes` first. Throws `SettingsError`, which says what is wrong. */
-export async function openJobLog(settings: Settings, lanes: readonly string[]): Promise<JobLog> {
+export type JobLogs = {
+  /** What is read until the edge says which log it produces to. */
+  readonly first: JobLog;
+  /** The log that the edge asks for, or why this pool can't read it. */
+  choose(desired: DesiredLog): JobLog | { problem: string };
+};
+
+/** Opens the logs of the settings; a cluster is probed for `lanes` first. Throws `SettingsError`, which says what is wrong. */
+export async function openJobLogs(settings: Settings, lanes: readonly string[]): Promise<JobLogs> {
+  const edge = dialectLog({
+    url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
+    username: "pool",
+    password: settings.token,
+  });
+  const own = await openOwnLog(settings, lanes);
+  const named = new Map<string, JobLog>();
+  return {
+    first: own ?? edge,
+    choose({ driver, epoch, url, username, password }) {
+      if (driver === "embedded") return edge;
+      if (own !== null) return own;
+      if (url === undefined || username === undefined || password === undefined) {
+        return {
+          problem: `the edge's jobs are in ${url ?? "another log"} now, and this pool has no access to it: give it --log-url and its password, or --kafka-settings`,
+        };
+      }
+      const key = `${epoch} ${url}`;
+      const log = named.get(key) ?? dialectLog({ url: new URL(url), username, password });
+      named.set(key, log);
+      return log;
+    },
+  };
+}
+
+async function openOwnLog(settings: Settings, lanes: readonly string[]): Promise<JobLog | null> {
   const file = settings["kafka-settings"];
   if (file !== undefined) return openCluster(file, lanes);
-  const url = settings["log-url"] ?? new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url);
-  const kafka = createUpstashKafka({
-    url,
-    username: settings["log-username"],
-    password: settings["log-password"] ?? settings.token,
-  });
-  return (options) => createUpstashSource({ ...options, kafka });
+  const url = settings["log-url"];
+  if (url === undefined) return null;
+  return dialectLog({ url, username: settings["log-username"], password: settings["log-password"] ?? settings.token });
+}
+
+function dialectLog(access: { url: URL; username: string; password: string }): JobLog {
+  const kafka = createUpstashKafka(access);
+  return {
+    name: `${access.url.origin}${access.url.pathname}`,
+    source: (options) => createUpstashSource({ ...options, kafka }),
+  };
 }
 
 /** The native driver and its client are loaded only where they are used. */
@@ -40,8 +78,11 @@ async function openCluster(file: string, lanes: readonly string[]): Promise<JobL
       const group = createLaneGroup(cluster, lane);
       await group.probe().finally(() => group.close());
     }
-    return ({ lane, clock, onProblem }) =>
-      createNativeSource({ group: createLaneGroup(cluster, lane), clock, onProblem });
+    return {
+      name: `kafka ${cluster.brokers.join(",")}`,
+      source: ({ lane, clock, onProblem }) =>
+        createNativeSource({ group: createLaneGroup(cluster, lane), clock, onProblem }),
+    };
   } catch (error) {
     const [issue] = error instanceof z.ZodError ? error.issues : [];
     const why = error instanceof Error ? error.message : String(error);

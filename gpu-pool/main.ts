@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
-import { openJobLog } from "./job-log.ts";
+import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { findDevices } from "./runtime/devices.ts";
 import { findModels } from "./runtime/models/find-models.ts";
@@ -32,11 +32,11 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const devices = await findDevices();
   const metrics = createMetrics();
-  const jobLog = await openJobLog(settings, lanesOf(found.models));
+  const jobLogs = await openJobLogs(settings, lanesOf(found.models));
   const wayHome = await openWayHome(settings);
   const pool = new Pool({
     settings,
-    jobLog,
+    jobLogs,
     wayHome,
     state,
     models: found.models,

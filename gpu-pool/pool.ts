@@ -21,9 +21,9 @@ import type { Spool } from "./delivery/spool.ts";
 import { createUploads } from "./delivery/uploads.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
-import type { Intake } from "./intake/intake.ts";
 import { createIntakes, roomOf } from "./intakes.ts";
-import type { JobLog } from "./job-log.ts";
+import type { Intakes } from "./intakes.ts";
+import type { JobLogs } from "./job-log.ts";
 import { createRunners } from "./runners.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -53,7 +53,7 @@ const FLUSH_MS = 5000;
 
 export type PoolOptions = {
   settings: Settings;
-  jobLog: JobLog;
+  jobLogs: JobLogs;
   wayHome: WayHome;
   state: StateDir;
   models: Model[];
@@ -78,7 +78,7 @@ export class Pool {
   readonly #carrier: EventCarrier;
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
-  readonly #intakes: Intake[];
+  readonly #intakes: Intakes;
   readonly #lines: StateLines;
   readonly #byPath: Map<string, ModelRunner>;
   /** Every claim that is held or whose events are not all at the edge yet. */
@@ -89,7 +89,6 @@ export class Pool {
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #wasWelcome = false;
-  #intakeStarted = false;
   #draining = false;
   #helloDue = false;
 
@@ -152,7 +151,7 @@ export class Pool {
     });
     this.#intakes = createIntakes({
       settings,
-      jobLog: options.jobLog,
+      jobLogs: options.jobLogs,
       session: this.session,
       lanes: this.lanes,
       http: this.#http,
@@ -186,7 +185,7 @@ export class Pool {
   }
 
   get intakeStates(): string[] {
-    return this.#intakes.map(({ state }) => state);
+    return this.#intakes.states;
   }
 
   /** Sends what an earlier life left, opens the channel, and begins intake. */
@@ -221,7 +220,7 @@ export class Pool {
     this.#channel?.send({ type: "draining" });
     for (const runner of this.runners) runner.onHold = true;
     // First intake: what is handed back must not come in again.
-    await Promise.all(this.#intakes.map((intake) => intake.stop(1000)));
+    await this.#intakes.stop(1000);
     this.#suspects.release();
     for (const runner of this.runners) runner.releaseWaiting("drain");
     const endsAtMs = clock.nowMs() + settings["drain-timeout-ms"];
@@ -277,28 +276,25 @@ export class Pool {
     this.#carrier.channelOpened();
     this.#delivery.retryNow();
     this.#startIntake();
-    for (const intake of this.#intakes) intake.nudge();
+    this.#intakes.nudge();
   }
 
   #channelDown(why: string): void {
     this.#lines.channel(why);
     this.#carrier.channelDown();
-    for (const intake of this.#intakes) intake.nudge();
+    this.#intakes.nudge();
   }
 
   #startIntake(): void {
-    if (this.#intakeStarted || this.#draining) return;
-    this.#intakeStarted = true;
-    for (const intake of this.#intakes) intake.start();
+    if (!this.#draining) this.#intakes.start();
   }
 
   #message(message: EdgeMessage): void {
     if (message.type === "welcome") this.#welcomed(message);
     else if (message.type === "settled") this.#carrier.settled(message);
-    else if (message.type === "work") {
-      const lane = this.lanes.indexOf(message.lane);
-      this.#intakes[lane]?.nudge();
-    } else if (message.type === "cancel") this.#cancel(message.claims);
+    else if (message.type === "log") this.#intakes.follow(message.log);
+    else if (message.type === "work") this.#intakes.nudge(message.lane);
+    else if (message.type === "cancel") this.#cancel(message.claims);
     else if (message.type === "probe") {
       this.#options.clock.after(PROBE_PATIENCE_MS, () => {
         for (const claim of message.claims)
@@ -312,6 +308,7 @@ export class Pool {
     if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
     else this.#wasWelcome = true;
     if (misfit !== null) this.#lines.events(misfit.problem);
+    if (welcome.log !== undefined) this.#intakes.follow(welcome.log);
   }
 
   #grants(grants: Grant[]): void {
@@ -391,7 +388,7 @@ export class Pool {
   }
 
   #roomChanged(): void {
-    for (const intake of this.#intakes) intake.roomChanged();
+    this.#intakes.roomChanged();
   }
 
   #pause(ms: number): Promise<void> {

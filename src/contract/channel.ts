@@ -46,6 +46,20 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
 ]);
 export type PoolMessage = z.infer<typeof PoolMessageSchema>;
 
+/**
+ * The log that lanes produce to. A pool goes on reading the one before for `readBothMs`. Without an address (`upstash`) the pool takes the one
+ * of its own settings, which win in any case: a cluster beside it, or credentials of its own.
+ */
+export const DesiredLogSchema = z.object({
+  epoch: z.number().int(),
+  driver: z.enum(["embedded", "upstash"]),
+  url: z.string().optional(),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  readBothMs: z.number(),
+});
+export type DesiredLog = z.infer<typeof DesiredLogSchema>;
+
 /** Edge to pool. */
 export const EdgeMessageSchema = z.discriminatedUnion("type", [
   z.object({
@@ -55,7 +69,10 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
     eventsOpen: z.boolean().default(true),
     /** To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of settings. */
     kv: z.object({ problem: z.string().nullable(), final: z.boolean() }).optional(),
+    log: DesiredLogSchema.optional(),
   }),
+  /** The lanes produce to another log from now on. */
+  z.object({ type: z.literal("log"), log: DesiredLogSchema }),
   /** There is work on this lane. */
   z.object({ type: z.literal("work"), lane: z.string() }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),

@@ -4,7 +4,7 @@
  */
 const MIN_SECRET_LENGTH = 32;
 
-export type Purpose = "ids" | "stream" | "blob" | "file";
+export type Purpose = "ids" | "stream" | "blob" | "file" | "seal";
 
 const imported = new Map<string, CryptoKey>();
 

@@ -4,10 +4,11 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { PoolMessageSchema } from "../contract/channel.ts";
-import type { ClaimRef, EdgeMessage, PoolMessage } from "../contract/channel.ts";
+import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { Env } from "../env.ts";
+import { currentLog, desiredLog } from "../log/current-log.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { defaultRules } from "../shard/rules.ts";
@@ -144,6 +145,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     else await this.#parking.stop(claims);
   }
 
+  /** The lanes produce to another log from now on. */
+  moveLog(log: DesiredLog): void {
+    this.#send({ type: "log", log });
+  }
+
   work(lane: string): void {
     this.#send({ type: "work", lane });
   }
@@ -169,7 +175,17 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
-    socket.send(JSON.stringify({ type: "welcome", leaseMs, eventsOpen, ...parked } satisfies EdgeMessage));
+    const log = await this.#desiredLog();
+    socket.send(JSON.stringify({ type: "welcome", leaseMs, eventsOpen, ...parked, ...log } satisfies EdgeMessage));
+  }
+
+  /** Nothing while nobody can say: the pool stays with the log that it reads. */
+  async #desiredLog(): Promise<{ log?: DesiredLog }> {
+    try {
+      return { log: desiredLog((await currentLog(this.env)).setting) };
+    } catch {
+      return {};
+    }
   }
 
   async #setCapacity({ session, lanes }: Known, slots: number, maxBatchSize: number): Promise<void> {

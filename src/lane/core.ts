@@ -31,7 +31,7 @@ export class LaneCore {
   readonly #minWindow: number;
   readonly #turns = noTurns();
   readonly #rate = createRate();
-  readonly #released = new Map<string, number>();
+  readonly #released = new Map<string, { at: number; entry: LaneEntry }>();
   readonly #leaving = new Map<string, LaneEntry>();
   readonly #heads: Record<Priority, number> = { high: 1, normal: 1, low: 1 };
   readonly #tails: Record<Priority, number> = { high: 1, normal: 1, low: 1 };
@@ -68,8 +68,8 @@ export class LaneCore {
     const stored = this.#ticketsOf(entries.map(({ id }) => id));
     for (const entry of entries) {
       const { id } = entry;
-      const releasedAt = this.#released.get(id);
-      const isOnItsWay = this.#leaving.has(id) || (releasedAt !== undefined && this.#isRecent(releasedAt));
+      const released = this.#released.get(id);
+      const isOnItsWay = this.#leaving.has(id) || (released !== undefined && this.#isRecent(released.at));
       if (isOnItsWay && !entry.front) tickets[id] = null;
       else if (stored.has(id)) tickets[id] = stored.get(id) ?? null;
       else if (entry.front || (this.room() > 0 && !this.hasWaiting())) {
@@ -109,9 +109,9 @@ export class LaneCore {
   /** The log has these. Their rows, if they waited, go. */
   produced(entries: readonly LaneEntry[]): void {
     const now = this.#now();
-    for (const { id } of entries) {
+    for (const entry of entries) {
       // What was claimed or withdrawn while it was on its way holds no room.
-      if (this.#leaving.delete(id)) this.#released.set(id, now);
+      if (this.#leaving.delete(entry.id)) this.#released.set(entry.id, { at: now, entry });
     }
     this.#removeRows(entries.map(({ id }) => id));
   }
@@ -125,6 +125,15 @@ export class LaneCore {
       this.#heads[priority] -= 1;
       this.#insert(entry, this.#heads[priority]);
     }
+  }
+
+  /** The log is another one now: what is in the old one and not claimed leaves again. Answers how many do. */
+  releaseAgain(): number {
+    this.expire();
+    for (const [id, { entry }] of this.#released) this.#leaving.set(id, entry);
+    const count = this.#released.size;
+    this.#released.clear();
+    return count;
   }
 
   setPool({ session, slots, maxBatchSize }: PoolCapacity): void {
@@ -147,7 +156,7 @@ export class LaneCore {
 
   /** Forgets released jobs whose shards have taken them back into their care. */
   expire(): void {
-    for (const [id, at] of this.#released) if (!this.#isRecent(at)) this.#released.delete(id);
+    for (const [id, { at }] of this.#released) if (!this.#isRecent(at)) this.#released.delete(id);
   }
 
   stats(): LaneStats {

@@ -8,8 +8,10 @@ import { jobTopic } from "../contract/job.ts";
 import type { Job } from "../contract/job.ts";
 import type { Env } from "../env.ts";
 import { produceHalving } from "../log/halving.ts";
-import { createProducer } from "../log/producer.ts";
-import type { LogProducer, LogRecord } from "../log/types.ts";
+import { currentLog, desiredLog, noteLogSetting } from "../log/current-log.ts";
+import type { CurrentLog } from "../log/current-log.ts";
+import type { LogRecord } from "../log/types.ts";
+import type { LogSetting } from "../registry/log-settings.ts";
 import { remoteShard } from "../shard/remote.ts";
 import { objectSql } from "../shard/sql.ts";
 import { LaneCore } from "./core.ts";
@@ -18,6 +20,8 @@ import type { LaneEntry, LaneStats, OfferReply, PoolCapacity } from "./types.ts"
 /** Records of one produce. */
 const BATCH_RECORDS = 500;
 const RETRY_MS = [200, 500, 1000, 2000] as const;
+/** How long a move of the log waits for what is on its way. */
+const MOVE_PATIENCE_MS = 3000;
 /** While anything waits, the alarm looks again after this, whatever else was lost. */
 const WATCH_MS = 5000;
 /** Pools leave the log alone once it was quiet for a while: after this long without a release they are told. */
@@ -27,8 +31,9 @@ export type LaneNews = { entries: LaneEntry[]; withdrawn: string[]; claimed: str
 
 export class Lane extends DurableObject<Env> {
   readonly #core: LaneCore;
-  readonly #producer: LogProducer;
   #lane = "";
+  /** The epoch of the log that this lane produces to; null before its first produce. */
+  #epoch: number | null;
   #producing: Promise<void> | null = null;
   #failures = 0;
   #releasedAt = 0;
@@ -36,7 +41,7 @@ export class Lane extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#core = new LaneCore(objectSql(ctx.storage), () => Date.now());
-    this.#producer = createProducer(env);
+    this.#epoch = ctx.storage.kv.get<number>("log-epoch") ?? null;
   }
 
   /**
@@ -57,6 +62,18 @@ export class Lane extends DurableObject<Env> {
     this.#remember(lane);
     this.#core.setPool(capacity);
     await this.#release();
+  }
+
+  /**
+   * The operator has moved the log: hands on again what waits in the old one, and tells the pools. Answers how many jobs were handed on and
+   * how many pools were told.
+   */
+  async moveLog(lane: string, setting: LogSetting): Promise<{ handedOn: number; pools: number }> {
+    this.#remember(lane);
+    const handedOn = this.#adopt(noteLogSetting(this.env, setting));
+    // The old log may be away and hold a produce until its time-out.
+    await Promise.race([this.#release(), scheduler.wait(MOVE_PATIENCE_MS)]);
+    return { handedOn, pools: this.#core.sessions().length };
   }
 
   stats(): LaneStats {
@@ -84,13 +101,15 @@ export class Lane extends DurableObject<Env> {
   /** Sends all that may leave; resolves when what was leaving at the call is in the log or stored. */
   async #release(): Promise<void> {
     if (this.#producing !== null) await this.#producing;
-    if (this.#producing === null && this.#failures === 0) {
-      this.#producing = this.#produceAll().finally(() => {
-        this.#producing = null;
-      });
-    }
+    if (this.#failures === 0) this.#begin();
     if (this.#producing !== null) await this.#producing;
     if (this.#core.hasWaiting()) await this.#watch();
+  }
+
+  #begin(): void {
+    this.#producing ??= this.#produceAll().finally(() => {
+      this.#producing = null;
+    });
   }
 
   async #produceAll(): Promise<void> {
@@ -108,13 +127,34 @@ export class Lane extends DurableObject<Env> {
     }
   }
 
+  /** Follows the log to another epoch. Answers how many jobs leave again for it. */
+  #adopt({ setting }: CurrentLog): number {
+    const { epoch } = setting;
+    if (this.#epoch === epoch) return 0;
+    const isFirst = this.#epoch === null;
+    this.#epoch = epoch;
+    this.ctx.storage.kv.put("log-epoch", epoch);
+    this.#failures = 0;
+    for (const session of this.#core.sessions()) {
+      // A pool that is not told now learns it when it connects again.
+      void this.env.POOL.getByName(session)
+        .moveLog(desiredLog(setting))
+        .catch(() => {});
+    }
+    return isFirst ? 0 : this.#core.releaseAgain();
+  }
+
   /** Produces a batch; what the log refuses for good fails its prediction only. */
   async #produce(batch: readonly LaneEntry[]): Promise<void> {
     await produceHalving(
       batch,
       async (part) => {
-        await this.#producer.produce(part.map((entry) => recordOf(this.#lane, entry)));
-        this.#core.produced(part);
+        const log = await currentLog(this.env, this.#epoch ?? 0);
+        this.#adopt(log);
+        const { epoch } = log.setting;
+        await log.producer.produce(part.map((entry) => recordOf(this.#lane, entry, epoch)));
+        // What went to a log that was left meanwhile is still leaving: it goes to the new one too.
+        if (this.#epoch === epoch) this.#core.produced(part);
       },
       async ({ id }, reason) => {
         this.#core.withdraw([id]);
@@ -135,11 +175,7 @@ export class Lane extends DurableObject<Env> {
         message: String(error),
       }),
     );
-    setTimeout(() => {
-      this.#producing ??= this.#produceAll().finally(() => {
-        this.#producing = null;
-      });
-    }, delayMs);
+    setTimeout(() => this.#begin(), delayMs);
   }
 
   /** Tells the pools that may have left the log alone. */
@@ -160,9 +196,9 @@ export class Lane extends DurableObject<Env> {
   }
 }
 
-function recordOf(lane: string, entry: LaneEntry): LogRecord {
+function recordOf(lane: string, entry: LaneEntry, epoch: number): LogRecord {
   const { id, priority, model, version, cost, startBy, traceparent } = entry;
-  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch: 0 };
+  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch };
   const headers = traceparent === null ? [] : [{ key: "traceparent", value: traceparent }];
   if (traceparent !== null) job.traceparent = traceparent;
   return { topic: jobTopic(lane, priority), key: id, value: JSON.stringify(job), headers };

@@ -5,6 +5,7 @@ import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { knownEpoch } from "../log/current-log.ts";
 import { remoteShard } from "./remote.ts";
 import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
 
@@ -130,7 +131,8 @@ export async function listPredictions(env: Env, accountId: string, request: List
 
 /** Claims jobs on a pool's behalf; answers come in the order of the jobs. */
 export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]> {
-  const known = request.jobs.filter(({ id }) => isPredictionId(id, shardCount(env)));
+  const isOld = olderThan(knownEpoch());
+  const known = request.jobs.filter((job) => isPredictionId(job.id, shardCount(env)) && !isOld(job));
   const first = new Set(known.slice(0, request.startNow).map(({ id }) => id));
   const answers = new Map<string, ClaimAnswer>();
   await Promise.all(
@@ -140,10 +142,20 @@ export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes:
       for (const answer of (await inTime(claims)) ?? []) answers.set(answer.id, answer);
     }),
   );
-  return request.jobs.map(({ id }) => {
+  return request.jobs.map((job) => {
+    const { id } = job;
     if (!isPredictionId(id, shardCount(env))) return { id, verdict: "refused", reason: "unknown" };
+    if (isOld(job)) return { id, verdict: "refused", reason: "old_epoch" };
     return answers.get(id) ?? { id, verdict: "later" };
   });
+}
+
+/**
+ * Jobs of the log before are granted while they wait, as they came first; copies that are older were handed on again long ago, and
+ * are refused without asking their shards.
+ */
+function olderThan(epoch: number | null): (job: { epoch?: number | undefined }) => boolean {
+  return (job) => epoch !== null && job.epoch !== undefined && job.epoch < epoch - 1;
 }
 
 /**

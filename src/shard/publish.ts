@@ -5,7 +5,7 @@
 import { deadLetterReason } from "../contract/published.ts";
 import type { Env } from "../env.ts";
 import { produceHalving } from "../log/halving.ts";
-import { createProducer } from "../log/producer.ts";
+import { currentLog } from "../log/current-log.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { recordDeadLetters } from "../registry/dead-letters.ts";
 import type { ShardCore } from "./core.ts";
@@ -31,7 +31,7 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
     if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env.DB, deadLetters(rows));
     const records = rows.flatMap((row) => publishedRecords(row, settings));
     if (records.length > 0) {
-      const producer = createProducer(env);
+      const { producer } = await currentLog(env);
       await produceHalving(
         records,
         async (part) => void (await producer.produce([...part])),

@@ -17,6 +17,7 @@ import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { faultRoutes } from "./faults.ts";
+import { logRoutes } from "./log.ts";
 import { requireOperator } from "./require-operator.ts";
 import {
   KeySchema,
@@ -45,6 +46,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
+  routes.route("/log", logRoutes());
   return routes;
 }
 

@@ -1,0 +1,176 @@
+/** `/admin/v1/log`: which log jobs go to, and moving it while everything runs. */
+import { Hono } from "hono";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import type { Env } from "../../env.ts";
+import { noteLogSetting } from "../../log/current-log.ts";
+import { probeLog } from "../../log/probe.ts";
+import type { LogProblem } from "../../log/probe.ts";
+import { readPublishSettings } from "../../log/publish-settings.ts";
+import { addLogSetting, knownLanes, readLogSetting } from "../../registry/log-settings.ts";
+import type { LogChoice, LogSetting } from "../../registry/log-settings.ts";
+import type { App } from "../app.ts";
+import { json, operation } from "../operation.ts";
+
+const MAX_BODY_BYTES = 16 * 1024;
+
+const AccessSchema = z.strictObject({ username: z.string().min(1).max(200), password: z.string().min(1).max(500) });
+const ChoiceSchema = z.discriminatedUnion("driver", [
+  z.strictObject({ driver: z.literal("embedded") }),
+  z.strictObject({
+    driver: z.literal("upstash"),
+    url: z
+      .url({ protocol: /^https?$/, error: "an http(s) address, such as https://bridge.example.com/kafka" })
+      .meta({ description: "The base of a log that speaks the Upstash Kafka dialect, such as a bridge's `/kafka`." }),
+    ...AccessSchema.shape,
+    pool: AccessSchema.optional().meta({
+      description:
+        "What pools read it with; they get it through their control channel. Not for pools with a log of their own settings.",
+    }),
+  }),
+]);
+const ProblemSchema = z.object({
+  field: z.enum(["url", "password", "username", "topics"]),
+  message: z.string(),
+});
+const LogSchema = z.object({
+  epoch: z.number(),
+  driver: z.enum(["embedded", "upstash"]),
+  url: z.string().nullable(),
+  username: z.string().nullable(),
+  pool_username: z.string().nullable(),
+  since: z.string().nullable().meta({ description: "Null: the environment says so (`LOG_URL`), not a move." }),
+  published: z.array(z.string()),
+  problems: z
+    .array(ProblemSchema.extend({ field: z.string() }))
+    .meta({ description: "What is wrong with the log (asked with `probe=true` only), and with `PUBLISH_TOPICS`." }),
+});
+const MoveSchema = LogSchema.extend({
+  moved: z.boolean().meta({ description: "False: it was there already." }),
+  lanes: z.array(
+    z.object({
+      lane: z.string(),
+      handed_on: z
+        .number()
+        .nullable()
+        .meta({ description: "Null: it could not be told now, and follows within 10 s of its next job." }),
+      pools: z.number(),
+    }),
+  ),
+});
+
+export function logRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "getLog",
+        tag: "Operator",
+        summary: "Which log jobs go to",
+        access: "operator",
+        query: z.object({
+          probe: z
+            .enum(["true", "false"])
+            .optional()
+            .meta({ description: "`true`: ask the log whether it takes jobs." }),
+        }),
+        answers: { 200: json(LogSchema, "The log.") },
+      },
+      async (c, { query }) => {
+        const setting = await readLogSetting(c.env);
+        const problem = query.probe === "true" ? await problemOf(c.env, setting.choice) : null;
+        return c.json(showLog(c.env, setting, problem));
+      },
+    ),
+  );
+
+  routes.put(
+    "/",
+    operation(
+      {
+        id: "moveLog",
+        tag: "Operator",
+        summary: "Move to another log",
+        description:
+          "Asks the log first whether it takes jobs, and refuses with the reason where it doesn't. Then the epoch is raised, each lane hands on again what nobody has claimed, and pools read both logs for 60 s.",
+        access: "operator",
+        body: {
+          schema: ChoiceSchema,
+          maxBytes: MAX_BODY_BYTES,
+          examples: {
+            bridge: { driver: "upstash", url: "https://bridge.example.com/kafka", username: "edge", password: "…" },
+            back: { driver: "embedded" },
+          },
+        },
+        answers: { 200: json(MoveSchema, "The log, and what the lanes did.") },
+      },
+      async (c, { body }) => {
+        const choice = choiceOf(body);
+        const before = await readLogSetting(c.env);
+        if (JSON.stringify(before.choice) === JSON.stringify(choice)) {
+          return c.json({ ...showLog(c.env, before, null), moved: false, lanes: [] });
+        }
+        const problem = await problemOf(c.env, choice);
+        if (problem !== null) throw refusal(problem);
+        const setting = await addLogSetting(c.env, choice);
+        noteLogSetting(c.env, setting);
+        return c.json({ ...showLog(c.env, setting, null), moved: true, lanes: await tellLanes(c.env, setting) });
+      },
+    ),
+  );
+
+  return routes;
+}
+
+async function problemOf(env: Env, choice: LogChoice): Promise<LogProblem | null> {
+  return probeLog(choice, await knownLanes(env.DB), [...readPublishSettings(env).topics]);
+}
+
+/** A lane that can't be told now sees the new epoch when it produces next. */
+async function tellLanes(env: Env, setting: LogSetting) {
+  const lanes = await knownLanes(env.DB);
+  return Promise.all(
+    lanes.map(async (lane) => {
+      try {
+        const { handedOn, pools } = await env.LANE.getByName(lane).moveLog(lane, setting);
+        return { lane, handed_on: handedOn, pools };
+      } catch {
+        return { lane, handed_on: null, pools: 0 };
+      }
+    }),
+  );
+}
+
+function choiceOf(body: z.output<typeof ChoiceSchema>): LogChoice {
+  if (body.driver === "embedded") return body;
+  const { driver, url, username, password, pool = null } = body;
+  return { driver, url, producer: { username, password }, pool };
+}
+
+function refusal({ field, message }: LogProblem): EdgeplaneError {
+  return new EdgeplaneError("invalid_input", `- ${field}: ${message}\n`, {
+    invalidFields: [{ field, description: message }],
+  });
+}
+
+function showLog(
+  env: Env,
+  { epoch, since, choice }: LogSetting,
+  problem: LogProblem | null,
+): z.infer<typeof LogSchema> {
+  const publish = readPublishSettings(env);
+  const wrong = publish.problem === null ? [] : [{ field: "PUBLISH_TOPICS", message: publish.problem }];
+  const other = choice.driver === "upstash" ? choice : null;
+  return {
+    epoch,
+    driver: choice.driver,
+    url: other?.url ?? null,
+    username: other?.producer.username ?? null,
+    pool_username: other?.pool?.username ?? null,
+    since: since === 0 ? null : new Date(since).toISOString(),
+    published: [...publish.topics],
+    problems: [...(problem === null ? [] : [problem]), ...wrong],
+  };
+}
