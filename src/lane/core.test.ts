@@ -123,3 +123,16 @@ it("measures the rate of claims", () => {
   }
   expect(lane.stats().ratePerSecond).toBeCloseTo(5, 0);
 });
+
+it("lets what is in the log and not claimed leave again when the log is another one", () => {
+  const { clock, lane, release } = setUp();
+  lane.offer(ids(20).map((id) => entry(id)));
+  release();
+  lane.claimed(["p0", "p1"]);
+  lane.withdraw(["p2"]);
+  expect(lane.releaseAgain()).toBe(13);
+  expect(release()).toEqual([...ids(16).slice(3), "p16", "p17", "p18"]);
+  clock.now += 25_001;
+  // Its shards have taken these back into their care.
+  expect(lane.releaseAgain()).toBe(0);
+});
