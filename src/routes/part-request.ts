@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { fromBase64Url } from "../contract/signing.ts";
-import { putPart, partCount, partSize } from "../storage/uploads.ts";
+import { MAX_PARTS, putPart, partCount, partSize } from "../storage/uploads.ts";
 import type { Part, Upload } from "../storage/upload-rows.ts";
 import { toHex } from "../storage/transfer.ts";
 import type { Env } from "../env.ts";
@@ -10,6 +10,12 @@ import { requiredBytes } from "./request-size.ts";
 
 /** `sha-256=:<base64>:`, https://www.rfc-editor.org/rfc/rfc9530 */
 const DIGEST = /(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):/;
+
+export const PartNumberSchema = z
+  .string()
+  .regex(/^[1-9]\d{0,4}$/, "must be a part's number")
+  .transform(Number)
+  .meta({ override: { type: "integer", minimum: 1, maximum: MAX_PARTS }, description: "The part's number, from 1." });
 
 export const PartHeaderSchema = z.object({
   "Content-Digest": z

@@ -4,20 +4,37 @@
  */
 import { Hono } from "hono";
 import * as z from "zod";
+import type { ZodOpenApiRequestBodyObject } from "zod-openapi";
 import { isPredictionId } from "../../contract/ids.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
 import { inputBlobKey, isBlobName, outputBlobPrefix } from "../../storage/blobs.ts";
 import { signLink } from "../../contract/signed-links.ts";
+import { transfer } from "../../storage/transfer.ts";
+import { deleteUploadRows, findUpload } from "../../storage/upload-rows.ts";
+import type { Upload } from "../../storage/upload-rows.ts";
+import {
+  DEFAULT_PART_BYTES,
+  MAX_UPLOAD_BYTES,
+  abortUpload,
+  completeUpload,
+  partCount,
+  startUpload,
+} from "../../storage/uploads.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
-import { json, operation } from "../operation.ts";
+import { empty, json, operation } from "../operation.ts";
 import { outputPath } from "../outputs.ts";
+import { PartHeaderSchema, PartNumberSchema, PartViewSchema, receivePart, showPart } from "../part-request.ts";
+import { MAX_REQUEST_BYTES, requiredBytes } from "../request-size.ts";
 
-/** A request's body at the edge has at most this. */
-const MAX_BLOB_BYTES = 100 * 1024 * 1024;
 /** How long a link to an output file works. */
 const OUTPUT_LINK_MS = 24 * 3_600_000;
 const DEFAULT_TYPE = "application/octet-stream";
+
+const bytes: ZodOpenApiRequestBodyObject = {
+  required: true,
+  content: { "*/*": { schema: { type: "string", format: "binary" } } },
+};
 
 const BlobPathSchema = z.object({
   id: z.string().meta({ description: "The prediction's id." }),
@@ -25,6 +42,20 @@ const BlobPathSchema = z.object({
   name: z.string().meta({ description: "`input`, or the name of an output." }),
 });
 type BlobPath = z.output<typeof BlobPathSchema>;
+
+const UploadPathSchema = BlobPathSchema.extend({ upload: z.string().meta({ description: "The upload's id." }) });
+const PartPathSchema = UploadPathSchema.extend({ number: PartNumberSchema });
+
+const StartSchema = z.object({
+  size: z.number().int().min(1).max(MAX_UPLOAD_BYTES).meta({ description: "Bytes of the whole file." }),
+  content_type: z.string().min(1).max(255).optional(),
+});
+
+const BlobUploadSchema = z.object({
+  upload: z.string().meta({ description: "The upload's id." }),
+  part_size: z.number().int().meta({ description: "Bytes of each part but the last." }),
+  part_count: z.number().int(),
+});
 
 const StoredBlobSchema = z.object({
   key: z.string(),
@@ -47,8 +78,8 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         errors: ["forbidden"],
       },
       async (c, { path }) => {
-        const { id, name } = await checkClaim(c, shard, path);
-        const object = name === "input" ? await c.env.BLOBS.get(inputBlobKey(id)) : null;
+        await checkClaim(c, shard, path);
+        const object = path.name === "input" ? await c.env.BLOBS.get(inputBlobKey(path.id)) : null;
         if (object === null) throw new EdgeplaneError("not_found", "The input is gone.");
         return new Response(object.body, {
           headers: { "content-type": "application/json", "content-length": String(object.size) },
@@ -64,27 +95,122 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         id: "putOutputBlob",
         tag: "Pools",
         summary: "Write an output file, or a large output",
+        description: "100 MB at most; a larger one goes up in parts.",
         access: "pool",
         path: BlobPathSchema,
-        rawBody: { required: true, content: { "*/*": { schema: { type: "string", format: "binary" } } } },
+        rawBody: bytes,
         answers: { 201: json(StoredBlobSchema, "It is stored.") },
-        errors: ["forbidden", "invalid_request", "payload_too_large"],
+        errors: ["forbidden", "length_required", "payload_too_large"],
       },
       async (c, { path }) => {
-        const { id, token, name } = await checkClaim(c, shard, path);
-        const sizeBytes = Number(c.req.header("content-length") ?? Number.NaN);
-        if (!Number.isSafeInteger(sizeBytes)) {
-          throw new EdgeplaneError("invalid_request", "Send the blob with a `Content-Length`.");
+        await checkClaim(c, shard, path);
+        const sizeBytes = requiredBytes(c.req.raw);
+        if (sizeBytes > MAX_REQUEST_BYTES) {
+          const detail = `A request carries a blob of at most ${MAX_REQUEST_BYTES} bytes. A larger one goes up in parts.`;
+          throw new EdgeplaneError("payload_too_large", detail);
         }
-        if (sizeBytes > MAX_BLOB_BYTES) {
-          throw new EdgeplaneError("payload_too_large", `A blob may have at most ${MAX_BLOB_BYTES} bytes.`);
-        }
-        const key = `${outputBlobPrefix(id, token)}${name}`;
         const contentType = c.req.header("content-type") ?? DEFAULT_TYPE;
-        await c.env.BLOBS.put(key, c.req.raw.body ?? new Uint8Array(), { httpMetadata: { contentType } });
-        const address = outputPath(id, token, name);
-        const query = await signLink(c.env.EDGEPLANE_SECRET, "blob", address, Date.now() + OUTPUT_LINK_MS);
-        return c.json({ key, url: `${new URL(c.req.url).origin}${address}?${query}` }, 201);
+        await transfer(c.req.raw.body, sizeBytes, (content) =>
+          c.env.BLOBS.put(keyOf(path), content, { httpMetadata: { contentType } }),
+        );
+        return answerStored(c, shard, path);
+      },
+    ),
+  );
+
+  routes.post(
+    "/:id/:token/:name/uploads",
+    operation(
+      {
+        id: "startOutputUpload",
+        tag: "Pools",
+        summary: "Begin to write an output file in parts",
+        access: "pool",
+        path: BlobPathSchema,
+        body: { schema: StartSchema },
+        answers: { 201: json(BlobUploadSchema, "Send the parts, in any order.") },
+        errors: ["forbidden"],
+      },
+      async (c, { path, body }) => {
+        await checkClaim(c, shard, path);
+        const upload = await startUpload(c.env, {
+          id: crypto.randomUUID(),
+          accountId: null,
+          key: keyOf(path),
+          name: path.name,
+          contentType: body.content_type ?? DEFAULT_TYPE,
+          metadata: {},
+          sizeBytes: body.size,
+          partBytes: DEFAULT_PART_BYTES,
+        });
+        return c.json({ upload: upload.id, part_size: upload.partBytes, part_count: partCount(upload) }, 201);
+      },
+    ),
+  );
+
+  routes.put(
+    "/:id/:token/:name/uploads/:upload/parts/:number",
+    operation(
+      {
+        id: "putOutputPart",
+        tag: "Pools",
+        summary: "Write a part of an output file",
+        access: "pool",
+        path: PartPathSchema,
+        header: PartHeaderSchema,
+        rawBody: bytes,
+        answers: { 200: json(PartViewSchema, "The part has arrived.") },
+        errors: ["forbidden", "length_required", "invalid_request", "checksum_mismatch"],
+      },
+      async (c, { path }) => {
+        await checkClaim(c, shard, path);
+        const upload = await uploadOf(c, path);
+        return c.json(showPart(await receivePart(c.env, upload, path.number, c.req.raw)));
+      },
+    ),
+  );
+
+  routes.post(
+    "/:id/:token/:name/uploads/:upload/complete",
+    operation(
+      {
+        id: "completeOutputUpload",
+        tag: "Pools",
+        summary: "Make an output file of its parts",
+        description: "Called again, it answers the same.",
+        access: "pool",
+        path: UploadPathSchema,
+        answers: { 201: json(StoredBlobSchema, "It is stored.") },
+        errors: ["forbidden", "upload_incomplete"],
+      },
+      async (c, { path }) => {
+        await checkClaim(c, shard, path);
+        const upload = await findUpload(c.env.DB, null, path.upload);
+        if (upload?.key === keyOf(path)) {
+          await completeUpload(c.env, upload);
+          await deleteUploadRows(c.env.DB, upload.id);
+        } else if ((await c.env.BLOBS.head(keyOf(path))) === null) throw noUpload();
+        return answerStored(c, shard, path);
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:id/:token/:name/uploads/:upload",
+    operation(
+      {
+        id: "abortOutputUpload",
+        tag: "Pools",
+        summary: "Give up writing an output file in parts",
+        access: "pool",
+        path: UploadPathSchema,
+        answers: { 204: empty("Its parts are gone.") },
+        errors: ["forbidden"],
+      },
+      async (c, { path }) => {
+        await checkClaim(c, shard, path);
+        await abortUpload(c.env, await uploadOf(c, path));
+        return c.body(null, 204);
       },
     ),
   );
@@ -92,10 +218,36 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
   return routes;
 }
 
-async function checkClaim(c: AppContext, shard: ShardPort, path: BlobPath): Promise<BlobPath> {
-  const { id, token, name } = path;
+function keyOf({ id, token, name }: BlobPath): string {
+  return `${outputBlobPrefix(id, token)}${name}`;
+}
+
+async function uploadOf(c: AppContext, path: z.output<typeof UploadPathSchema>): Promise<Upload> {
+  const upload = await findUpload(c.env.DB, null, path.upload);
+  if (upload?.key === keyOf(path)) return upload;
+  throw noUpload();
+}
+
+function noUpload(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "There is no such upload under way.");
+}
+
+/** The claim may have been lost while the content came: then it goes again, and nobody learns of it. */
+async function answerStored(c: AppContext, shard: ShardPort, path: BlobPath): Promise<Response> {
+  try {
+    await checkClaim(c, shard, path);
+  } catch (thrown) {
+    await c.env.BLOBS.delete(keyOf(path));
+    throw thrown;
+  }
+  const address = outputPath(path.id, path.token, path.name);
+  const query = await signLink(c.env.EDGEPLANE_SECRET, "blob", address, Date.now() + OUTPUT_LINK_MS);
+  return c.json({ key: keyOf(path), url: `${new URL(c.req.url).origin}${address}?${query}` }, 201);
+}
+
+async function checkClaim(c: AppContext, shard: ShardPort, { id, token, name }: BlobPath): Promise<void> {
   const wellFormed = isPredictionId(id, Number(c.env.SHARD_COUNT)) && /^[0-9a-f]{32}$/.test(token) && isBlobName(name);
   if (!wellFormed) throw new EdgeplaneError("not_found", "A blob is named `{prediction}/{token}/{name}`.");
-  if (await shard.verifyClaim(c.env, id, token)) return path;
+  if (await shard.verifyClaim(c.env, id, token)) return;
   throw new EdgeplaneError("forbidden", "The claim is not the prediction's latest, or the prediction has ended.");
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { deletePredictionBlobs } from "../../storage/blobs.ts";
 
 const VERSION = "e".repeat(64);
 let key = "";
@@ -155,6 +156,39 @@ describe("blobs", () => {
     expect((await call(url.replace("1-page", "2-page"))).status).toBe(403);
     expect((await call(url.replace(/expires=\d+/, "expires=99999999999"))).status).toBe(403);
     expect((await call(new URL(url).pathname)).status).toBe(403);
+  });
+
+  it("takes an output file in parts", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const base = `/pool/v1/blobs/${id}/${grant.token}/1-film.mp4/uploads`;
+    const started = await callJson(base, { key: pool.key, body: { size: 9, content_type: "video/mp4" } });
+    expect(started.body).toMatchObject({ part_size: 64 * 1024 * 1024, part_count: 1 });
+    const at = `${base}/${String(started.body["upload"])}`;
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "9" }, body: "some film" };
+    expect((await call(`${at}/complete`, { method: "POST", key: pool.key })).status).toBe(409);
+    expect((await call(`${at}/parts/1`, put)).status).toBe(200);
+    expect((await call(`${at.replace("1-film", "2-film")}/parts/1`, put)).status).toBe(404);
+    const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
+    expect([done.status, done.body["key"]]).toEqual([201, `predictions/${id}/output/${grant.token}/1-film.mp4`]);
+    expect((await callJson(`${at}/complete`, { method: "POST", key: pool.key })).body["key"]).toBe(done.body["key"]);
+    const file = await call(String(done.body["url"]), { headers: { range: "bytes=5-" } });
+    expect([file.status, await file.text(), file.headers.get("content-type")]).toEqual([206, "film", "video/mp4"]);
+  });
+
+  it("lets go of an upload in parts when its claim is lost", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const base = `/pool/v1/blobs/${id}/${grant.token}/1-film.mp4/uploads`;
+    const at = `${base}/${String((await callJson(base, { key: pool.key, body: { size: 9 } })).body["upload"])}`;
+    expect((await call(at, { method: "DELETE", key: pool.key })).status).toBe(204);
+    const again = `${base}/${String((await callJson(base, { key: pool.key, body: { size: 9 } })).body["upload"])}`;
+    await pool.send(grant, { type: "released", reason: "drain" });
+    await pool.claim(id);
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "9" }, body: "some film" };
+    expect((await call(`${again}/parts/1`, put)).status).toBe(403);
+    await deletePredictionBlobs(testEnv, id);
+    expect(await testEnv.DB.prepare("SELECT id FROM uploads").first()).toBeNull();
   });
 
   it("demands the latest claim of an unfinished prediction", async () => {

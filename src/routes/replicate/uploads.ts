@@ -19,7 +19,7 @@ import { findUpload, listParts, listUploads } from "../../storage/upload-rows.ts
 import type { Part, Upload } from "../../storage/upload-rows.ts";
 import type { App, AppContext } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
-import { PartHeaderSchema, PartViewSchema, receivePart, showPart } from "../part-request.ts";
+import { PartHeaderSchema, PartNumberSchema, PartViewSchema, receivePart, showPart } from "../part-request.ts";
 import { FileSchema, MetadataViewSchema, fileLinks, showFile } from "./file-view.ts";
 import { DEFAULT_TYPE, MAX_NAME_CHARS, MetadataSchema } from "./receive-file.ts";
 
@@ -66,13 +66,7 @@ const UploadSchema = z
   .meta({ id: "Upload" });
 
 const UploadPathSchema = z.object({ id: z.string().meta({ description: "The upload's id." }) });
-const PartPathSchema = UploadPathSchema.extend({
-  number: z
-    .string()
-    .regex(/^[1-9]\d{0,4}$/, "must be a part's number")
-    .transform(Number)
-    .meta({ override: { type: "integer", minimum: 1, maximum: MAX_PARTS }, description: "The part's number, from 1." }),
-});
+const PartPathSchema = UploadPathSchema.extend({ number: PartNumberSchema });
 
 const links = Object.fromEntries(
   ["getUpload", "completeUpload", "abortUpload"].map((operationId) => [
@@ -146,7 +140,6 @@ export function uploadRoutes(): Hono<App> {
         access: "predictions:read",
         path: UploadPathSchema,
         answers: { 200: json(UploadSchema, "The upload.", { links }) },
-        errors: ["not_found"],
       },
       async (c, { path }) => {
         const upload = await ownUpload(c, path.id);
@@ -168,7 +161,7 @@ export function uploadRoutes(): Hono<App> {
         header: PartHeaderSchema,
         rawBody: { required: true, content: { "*/*": { schema: { type: "string", format: "binary" } } } },
         answers: { 200: json(PartViewSchema, "The part has arrived.") },
-        errors: ["not_found", "length_required", "invalid_request", "checksum_mismatch"],
+        errors: ["length_required", "invalid_request", "checksum_mismatch"],
       },
       async (c, { path }) => {
         const upload = await ownUpload(c, path.id);
@@ -188,7 +181,7 @@ export function uploadRoutes(): Hono<App> {
         access: "predictions:write",
         path: UploadPathSchema,
         answers: { 201: json(FileSchema, "The file.", { links: fileLinks }) },
-        errors: ["not_found", "upload_incomplete"],
+        errors: ["upload_incomplete"],
       },
       async (c, { path }) => {
         const { accountId } = c.get("principal");
@@ -209,7 +202,6 @@ export function uploadRoutes(): Hono<App> {
         access: "predictions:write",
         path: UploadPathSchema,
         answers: { 204: empty("It is gone.") },
-        errors: ["not_found"],
       },
       async (c, { path }) => {
         await abortUpload(c.env, await ownUpload(c, path.id));
