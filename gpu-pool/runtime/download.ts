@@ -3,6 +3,7 @@
  * so that a name that resolves otherwise a second time gains nothing.
  */
 import { lookup } from "node:dns";
+import type { LookupAddress } from "node:dns";
 import { createWriteStream } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
@@ -19,6 +20,20 @@ export type DownloadRules = {
   trustedOrigin: string;
   maxBytes: number;
   timeoutMs: number;
+  /** How names are resolved and connections made; the system's own ways unless a test brings others. */
+  network?: Network;
+};
+
+export type Network = {
+  /** Gives all the addresses of a name. */
+  lookup(hostname: string, done: (error: Error | null, found: LookupAddress[]) => void): void;
+  /** Makes the connections for `http:` or `https:`. `false`: a new one for each request. */
+  agent(protocol: string): http.Agent | false;
+};
+
+const systemNetwork: Network = {
+  lookup: (hostname, done) => lookup(hostname, { all: true }, done),
+  agent: () => false,
 };
 
 const MAX_REDIRECTS = 5;
@@ -35,19 +50,16 @@ export async function download(
   rules: DownloadRules,
 ): Promise<string> {
   const signal = AbortSignal.timeout(rules.timeoutMs);
-  let address: URL;
-  try {
-    address = new URL(url);
-  } catch {
-    throw new Error(`Input ${field}: this is not a valid URL.`);
-  }
+  let address = URL.parse(url);
+  if (address === null) throw new Error(`Input ${field}: this is not a valid URL.`);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
     const reply = await get(address, field, rules, signal);
     const status = reply.statusCode ?? 0;
     const { location } = reply.headers;
     if (status >= 300 && status < 400 && location !== undefined) {
       reply.destroy();
-      address = new URL(location, address);
+      address = URL.parse(location, address.href);
+      if (address === null) throw new Error(`Input ${field}: its URL redirects to what is no URL.`);
       continue;
     }
     if (status !== 200) {
@@ -71,17 +83,24 @@ function get(address: URL, field: string, rules: DownloadRules, signal: AbortSig
   const host = address.hostname.replace(/^\[(.*)\]$/, "$1");
   if (isIP(host) !== 0 && !allowed(host)) throw refusal;
 
+  const network = rules.network ?? systemNetwork;
+
+  // The connection goes to what is checked here. A name that is private and one that isn't there are told alike.
   const checkedLookup: LookupFunction = (hostname, options, done) => {
-    lookup(hostname, { ...options, all: true }, (error, found) => {
-      if (error !== null) done(error, []);
-      else if (found.some((entry) => !allowed(entry.address))) done(refusal, []);
+    network.lookup(hostname, (error, found) => {
+      const [first] = found ?? [];
+      if (error !== null || first === undefined || found.some((entry) => !allowed(entry.address))) done(refusal, []);
       else if (options.all === true) done(null, found);
-      else done(null, found[0]?.address ?? "", found[0]?.family ?? 4);
+      else done(null, first.address, first.family);
     });
   };
   return new Promise((resolve, reject) => {
     const transport = address.protocol === "https:" ? https : http;
-    const request = transport.get(address, { lookup: checkedLookup, signal, agent: false }, resolve);
+    const request = transport.get(
+      address,
+      { lookup: checkedLookup, signal, agent: network.agent(address.protocol) },
+      resolve,
+    );
     request.once("error", (error) => {
       reject(
         error === refusal ? refusal : new Error(`Input ${field}: its URL could not be fetched.`, { cause: error }),
@@ -114,6 +133,6 @@ async function save(
 
 /** A model may look at the extension; nothing else of the name is the client's. */
 function fileName(address: URL): string {
-  const name = basename(decodeURIComponent(address.pathname.replaceAll("%2F", "_"))).replaceAll(/[^\w.-]/g, "_");
+  const name = basename(address.pathname.replaceAll(/%[0-9a-f]{2}/gi, "_")).replaceAll(/[^\w.-]/g, "_");
   return name.replace(/^\.+/, "_").slice(-100) || "file";
 }

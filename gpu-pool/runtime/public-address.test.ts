@@ -20,6 +20,8 @@ const addresses = {
   "::ffff:127.0.0.1": false,
   "::ffff:8.8.8.8": false,
   "fe80::1": false,
+  "fe80::1%eth0": false,
+  "2606:4700::1111%eth0": false,
   "fd00::1": false,
   "64:ff9b::7f00:1": false,
   "2002:7f00:1::": false,

@@ -15,7 +15,8 @@ loopback.addAddress("::1", "ipv6");
 /** Whether `address` (an IP) may be fetched from: public, or loopback where that is allowed. */
 export function mayFetchFrom(address: string, allowLoopback: boolean): boolean {
   const family = isIP(address);
-  if (family === 0) return false;
+  // One with a zone (`fe80::1%eth0`) is of one link.
+  if (family === 0 || address.includes("%")) return false;
   const type = family === 4 ? "ipv4" : "ipv6";
   if (allowLoopback && loopback.check(address, type)) return true;
   if (family === 6 && !globalUnicast.check(address, "ipv6")) return false;
