@@ -96,6 +96,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
         scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: settings["silence-ms"],
+        healthEveryMs: settings["health-every-ms"],
       };
     },
   });

@@ -72,6 +72,10 @@ const flags = {
     env: "EDGEPLANE_SILENCE_MS",
     help: "a model process without a sign of life for so long is killed (default 10000)",
   },
+  "health-every-ms": {
+    env: "EDGEPLANE_HEALTH_EVERY_MS",
+    help: "how often a model with a healthcheck is asked (default 10000)",
+  },
   "idle-stop-ms": {
     env: "EDGEPLANE_IDLE_STOP_MS",
     help: "a model process without work for so long is stopped (default 600000; 0: never)",
@@ -159,6 +163,7 @@ const SettingsSchema = z.object({
   "setup-timeout-ms": Ms.min(1000).default(600_000),
   "cancel-grace-ms": Ms.default(5000),
   "silence-ms": Ms.min(2000).default(10_000),
+  "health-every-ms": Ms.min(100).default(10_000),
   "idle-stop-ms": Ms.default(600_000),
   "drain-timeout-ms": Ms.default(60_000),
   "max-input-bytes": z.coerce

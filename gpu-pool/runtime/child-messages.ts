@@ -14,6 +14,7 @@ export const ControlMessageSchema = z.discriminatedUnion("type", [
     async: z.boolean(),
     concurrency: z.number().int().positive(),
     streams: z.enum(["no", "iterate", "concatenate"]),
+    healthcheck: z.boolean(),
   }),
   z.object({ type: z.literal("ready"), setupSeconds: z.number() }),
   z.object({ type: z.literal("setup_failed"), message: z.string(), traceback: z.string().default("") }),

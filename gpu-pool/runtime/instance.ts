@@ -3,7 +3,7 @@
  *
  *   stopped ── start() ──▶ up (a process starts or runs) ── death ──▶ waiting (restart policy) ──▶ up
  *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
- *   any ── stop() ──▶ stopped
+ *   any ── stop() ──▶ stopped ── start() while the process still leaves ──▶ waiting ── death ──▶ up
  */
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy } from "../scheduling/restart-policy.ts";
@@ -74,8 +74,12 @@ export class Instance {
     return true;
   }
 
-  /** Starts it if it is stopped, or broken and its pause is over. */
+  /** Starts it if it is stopped, or broken and its pause is over. A process that is leaving goes first: a device may not hold two. */
   start(): void {
+    if (this.#state === "stopped" && this.#process !== null) {
+      this.#state = "waiting";
+      return;
+    }
     const mayRetry = this.#state === "broken" && this.#options.clock.nowMs() >= this.#retryAtMs;
     if (this.#state === "stopped" || mayRetry) void this.#launch();
   }

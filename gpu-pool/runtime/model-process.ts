@@ -16,7 +16,10 @@ import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
+import { HealthWatch } from "./health-watch.ts";
 
+/** How long a sick process that runs nothing may take to leave by itself. */
+const LEAVE_MS = 5000;
 /** How long after the exit the pipes may take to run dry. */
 const DRAIN_MS = 300;
 const KEEP_SCRATCH_MS = 600_000;
@@ -39,6 +42,8 @@ export type ProcessOptions = {
   setupTimeoutMs: number;
   /** No sign of life for so long: it hangs. */
   silenceMs: number;
+  /** How often a model that has a healthcheck is asked. */
+  healthEveryMs: number;
   onLoaded(loaded: Loaded): void;
   onReady(setupSeconds: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
@@ -70,6 +75,9 @@ export class ModelProcess {
   #wasReady = false;
   #expected = false;
   #hung = false;
+  /** Why it takes no more work and leaves when it runs nothing; null while it is well. */
+  #sick: string | null = null;
+  readonly #health: HealthWatch;
   #why: string | null = null;
   #setupFailure: Death["setupFailure"] = null;
   #heardAtMs: number;
@@ -78,6 +86,15 @@ export class ModelProcess {
   /** Spawns the process. A command that doesn't exist ends in `onGone`. */
   constructor(options: ProcessOptions) {
     this.#options = options;
+    this.#health = new HealthWatch({
+      clock: options.clock,
+      everyMs: options.healthEveryMs,
+      ask: () => this.#tell({ type: "healthcheck" }),
+      onSick: (why) => {
+        this.#sick = why;
+        this.#leaveIfSick();
+      },
+    });
     mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
     this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
       cwd: options.modelDir,
@@ -125,8 +142,10 @@ export class ModelProcess {
     return this.#options.slots;
   }
 
+  /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    return this.#state === "ready" || this.#state === "busy" ? this.#options.slots - this.#busySlots.size : 0;
+    const takesWork = (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
+    return takesWork ? this.#options.slots - this.#busySlots.size : 0;
   }
 
   /** True when it runs nothing and could. */
@@ -192,7 +211,10 @@ export class ModelProcess {
 
   #controlMessage(message: ControlMessage): void {
     this.#heardAtMs = this.#options.clock.nowMs();
-    if (message.type === "loaded") this.#options.onLoaded(message);
+    if (message.type === "loaded") {
+      this.#options.onLoaded(message);
+      if (message.healthcheck) this.#health.start();
+    } else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
     else if (message.type === "setup_failed") {
       this.#setupFailure = { message: message.message, traceback: message.traceback };
       this.#options.clock.after(2000, () => this.kill("setup failed"));
@@ -210,6 +232,16 @@ export class ModelProcess {
       if (this.#busySlots.size === 0 && this.#state === "busy") this.#state = "ready";
     }
     this.#options.onSlotMessage(slot, message, frame);
+    this.#leaveIfSick();
+  }
+
+  /** A sick process finishes what runs; its death is its own, so that the restart policy slows down one that always is. */
+  #leaveIfSick(): void {
+    if (this.#sick === null || this.#busySlots.size > 0) return;
+    const why = this.#sick;
+    this.#why ??= why;
+    this.#tell({ type: "shutdown" });
+    this.#options.clock.after(LEAVE_MS, () => this.kill(why));
   }
 
   /** One look a second: has it been silent too long, is setup over its limit? */
@@ -247,6 +279,7 @@ export class ModelProcess {
     if (this.#state === "defunct") return;
     this.#state = "defunct";
     this.#stopWatching();
+    this.#health.stop();
     signalGroup(this.#child, "SIGKILL");
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();

@@ -123,6 +123,7 @@ class Process:
             batch=model.batch is not None,
             concurrency=model.concurrency,
             streams=model.streams,
+            healthcheck=model.healthcheck is not None,
             **{"async": model.is_async},
         )
         return model

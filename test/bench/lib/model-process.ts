@@ -63,6 +63,7 @@ async function start(root: string, name: string, code: string): Promise<Running>
     clock: systemClock,
     setupTimeoutMs: 30_000,
     silenceMs: 30_000,
+    healthEveryMs: 30_000,
     onLoaded: () => {},
     onReady: () => resolve(),
     onSlotMessage(_slot, message) {

@@ -66,6 +66,38 @@ test("a process that gives no sign of life is killed", async () => {
   await edge.until(() => next.terminal?.type === "succeeded");
 }, 60_000);
 
+test("a process whose model says that it is unhealthy is replaced, once nothing runs in it", async () => {
+  await using fixture = await startFixture(["sick"], ["--health-every-ms", "100"]);
+  const { edge } = fixture;
+  const run = async (act: string) => {
+    const tracked = edge.submit(await fixture.ref("sick"), { do: act });
+    await edge.until(() => tracked.terminal !== null);
+    return tracked.terminal?.type === "succeeded" ? tracked.terminal.output : null;
+  };
+  const first = await run("fine");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(await run("raise")).toBe(first);
+  await expect.poll(() => fixture.pool.output()).toContain("it is unhealthy: the card fell off the bus");
+  expect(await run("fine")).not.toBe(first);
+  expect(edge.violations).toEqual([]);
+});
+
+test("work that comes while an idle process leaves waits for it to be gone, and runs in one new process", async () => {
+  await using fixture = await startFixture(["lingers"], ["--idle-stop-ms", "300", "--log-model-output"]);
+  const { edge } = fixture;
+  const run = async () => {
+    const tracked = edge.submit(await fixture.ref("lingers"), {});
+    await edge.until(() => tracked.terminal !== null);
+    return tracked.terminal?.type === "succeeded" ? tracked.terminal.output : null;
+  };
+  const first = await run();
+  await expect.poll(() => fixture.pool.output(), { interval: 10 }).toContain("leaving");
+  const second = await run();
+  expect(second).not.toBe(first);
+  expect(() => process.kill(Number(first), 0)).toThrow("ESRCH");
+  expect(await modelPids(fixture.pool)).toEqual([Number(second)]);
+});
+
 test("cancels what waits and what runs, and kills what does not listen", async () => {
   await using fixture = await startFixture(["single"], ["--cancel-grace-ms", "300"]);
   const { edge } = fixture;

@@ -101,6 +101,47 @@ class Runner(BaseRunner):
         return ""
 `;
 
+const SICK = `
+import os
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.said = "fine"
+
+    def healthcheck(self) -> bool:
+        if self.said == "raise":
+            raise RuntimeError("the card fell off the bus")
+        return True
+
+    def run(self, do: str) -> str:
+        self.said = do
+        return str(os.getpid())
+`;
+
+const LINGERS = `
+import atexit
+import os
+import time
+
+from cog import BaseRunner
+
+
+def linger():
+    print("leaving", flush=True)
+    time.sleep(1)
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        atexit.register(linger)
+
+    def run(self) -> str:
+        return str(os.getpid())
+`;
+
 function model(code: string, settings = ""): ModelFiles {
   return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
 }
@@ -112,5 +153,7 @@ export const models = {
   files: model(FILES),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),
+  sick: model(SICK),
+  lingers: model(LINGERS),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
 };
