@@ -1,0 +1,17 @@
+/** A scenario as a test: prints its line, and fails with the first predictions that aren't as they should be. */
+import { expect } from "vitest";
+import { lineOf, runScenario } from "./run-scenario.ts";
+import { predictionCount } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
+
+const PROBLEMS_SHOWN = 8;
+
+export async function expectNothingLost(scenario: Scenario): Promise<void> {
+  const report = await runScenario(scenario, predictionCount);
+  console.log(lineOf(scenario, report));
+  const { problems, unmet, sent, lost, twice, stuck } = report.ledger;
+  for (const line of unmet) console.log(`chaos │ aim unmet │ ${line}`);
+  if (problems.length > 0) console.log(report.lastLines.join("\n"));
+  expect(problems.slice(0, PROBLEMS_SHOWN)).toEqual([]);
+  expect({ sent, lost, twice, stuck }).toEqual({ sent: predictionCount, lost: 0, twice: 0, stuck: 0 });
+}
