@@ -24,14 +24,14 @@ export type JobLogs = {
   choose(desired: DesiredLog): JobLog | { problem: string };
 };
 
-/** Opens the logs of the settings; a cluster is probed for `lanes` first. Throws `SettingsError`, which says what is wrong. */
-export async function openJobLogs(settings: Settings, lanes: readonly string[]): Promise<JobLogs> {
+/** Opens the logs of the settings for the pool `poolId`; a cluster is probed for `lanes` first. Throws `SettingsError`, which says what is wrong. */
+export async function openJobLogs(settings: Settings, lanes: readonly string[], poolId: string): Promise<JobLogs> {
   const edge = dialectLog({
     url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
     username: "pool",
     password: settings.token,
   });
-  const own = await openOwnLog(settings, lanes);
+  const own = await openOwnLog(settings, lanes, poolId);
   const named = new Map<string, JobLog>();
   return {
     first: own ?? edge,
@@ -51,9 +51,9 @@ export async function openJobLogs(settings: Settings, lanes: readonly string[]):
   };
 }
 
-async function openOwnLog(settings: Settings, lanes: readonly string[]): Promise<JobLog | null> {
+async function openOwnLog(settings: Settings, lanes: readonly string[], poolId: string): Promise<JobLog | null> {
   const file = settings["kafka-settings"];
-  if (file !== undefined) return openCluster(file, lanes);
+  if (file !== undefined) return openCluster(file, lanes, poolId);
   const url = settings["log-url"];
   if (url === undefined) return null;
   return dialectLog({ url, username: settings["log-username"], password: settings["log-password"] ?? settings.token });
@@ -68,20 +68,20 @@ function dialectLog(access: { url: URL; username: string; password: string }): J
 }
 
 /** The native driver and its client are loaded only where they are used. */
-async function openCluster(file: string, lanes: readonly string[]): Promise<JobLog> {
+async function openCluster(file: string, lanes: readonly string[], poolId: string): Promise<JobLog> {
   const { ClusterSettingsSchema } = await import("./bridge/settings.ts");
   const { createLaneGroup } = await import("./bridge/kafka/lane-group.ts");
   const { createNativeSource } = await import("./intake/native-kafka.ts");
   try {
     const cluster = ClusterSettingsSchema.parse(JSON.parse(await readFile(file, "utf8")));
     for (const lane of lanes) {
-      const group = createLaneGroup(cluster, lane);
+      const group = createLaneGroup(cluster, lane, poolId);
       await group.probe().finally(() => group.close());
     }
     return {
       name: `kafka ${cluster.brokers.join(",")}`,
       source: ({ lane, clock, onProblem }) =>
-        createNativeSource({ group: createLaneGroup(cluster, lane), clock, onProblem }),
+        createNativeSource({ group: createLaneGroup(cluster, lane, poolId), clock, onProblem }),
     };
   } catch (error) {
     const [issue] = error instanceof z.ZodError ? error.issues : [];

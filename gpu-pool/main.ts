@@ -32,7 +32,7 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const devices = await findDevices();
   const metrics = createMetrics();
-  const jobLogs = await openJobLogs(settings, lanesOf(found.models));
+  const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
   const wayHome = await openWayHome(settings);
   const pool = new Pool({
     settings,

@@ -21,6 +21,7 @@ import type { Spool } from "./delivery/spool.ts";
 import { createUploads } from "./delivery/uploads.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
+import { distinct } from "./intake/grants.ts";
 import { createIntakes, roomOf } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
 import type { JobLogs } from "./job-log.ts";
@@ -313,7 +314,7 @@ export class Pool {
 
   #grants(grants: Grant[]): void {
     const { metrics, clock } = this.#options;
-    const fresh = grants.filter(({ token }) => !this.#claims.has(token) && !this.#endedClaims.has(token));
+    const fresh = distinct(grants).filter(({ token }) => !this.#claims.has(token) && !this.#endedClaims.has(token));
     this.#journal.held(fresh);
     const nowMs = clock.nowMs();
     for (const grant of fresh) {
@@ -346,12 +347,8 @@ export class Pool {
     const lost = this.#journal.left.filter(({ token }) => !tokens.has(token));
     for (const token of tokens) this.#claims.set(token, null);
     for (const claim of lost) this.#handBack(claim, UNKNOWN_SEQ, "lost");
-    if (tokens.size + lost.length > 0) {
-      this.#options.log.info(
-        { spooled: tokens.size, lost: lost.length },
-        "handing over what the last life of this pool left",
-      );
-    }
+    const left = { spooled: tokens.size, lost: lost.length };
+    if (left.spooled + left.lost > 0) this.#options.log.info(left, "handing over what the last life of this pool left");
     for (const name of bad) this.#options.log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 

@@ -5,6 +5,8 @@ import { inventName } from "./settings.ts";
 
 export type StateDir = {
   name: string;
+  /** Tells this folder's pool from every other, over all its lives. */
+  id: string;
   journalPath: string;
   spoolDir: string;
   scratchDir: string;
@@ -27,12 +29,15 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
     lock(join(path, "lock"), path);
     const kept = name ?? readText(join(path, "name")) ?? inventName();
     writeFileSync(join(path, "name"), kept);
+    const id = readText(join(path, "id")) ?? crypto.randomUUID();
+    writeFileSync(join(path, "id"), id);
     const scratchDir = join(path, "scratch");
     rmSync(scratchDir, { recursive: true, force: true });
     const inputsDir = join(scratchDir, "inputs");
     mkdirSync(inputsDir, { recursive: true, mode: 0o700 });
     return {
       name: kept,
+      id,
       journalPath: join(path, "held.jsonl"),
       spoolDir: join(path, "spool"),
       scratchDir,

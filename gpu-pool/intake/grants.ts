@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { ClaimAnswerSchema, GrantSchema } from "../../src/contract/claim.ts";
-import type { ClaimAnswer } from "../../src/contract/claim.ts";
+import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 
 const [, RefusedSchema, LaterSchema] = ClaimAnswerSchema.options;
@@ -23,4 +23,9 @@ export function parseAnswer(text: string): ClaimAnswer {
 /** The answers of `POST /pool/v1/claims`. Throws when they aren't. */
 export function parseClaimReply(reply: unknown): ClaimAnswer[] {
   return ReplySchema.parse(reply).claims;
+}
+
+/** Each claim once: a log may repeat a record within one answer, and the same claim is then granted twice at once. */
+export function distinct(grants: readonly Grant[]): Grant[] {
+  return [...new Map(grants.map((grant) => [grant.token, grant])).values()];
 }

@@ -6,7 +6,7 @@
  *   polling ── the log failed ──▶ backing off ──▶ polling (at once when the channel reconnects)
  *   any ── stop() ──▶ stopped
  */
-import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
+import type { ClaimAnswer, ClaimRequest, Grant } from "../../src/contract/claim.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { ClaimClient } from "./claim-client.ts";
@@ -112,20 +112,15 @@ export class Intake {
   /** Sees to it that each job has its answer: from the log where it brought one, else by a claim of our own. */
   async #settle(jobs: SourcedJob[], startNow: number): Promise<void> {
     const answered: ClaimAnswer[] = [];
-    const unanswered: SourcedJob["job"][] = [];
+    // A record that repeats another one is claimed with it.
+    const unanswered = new Map<string, ClaimRequest["jobs"][number]>();
     for (const { job, answer } of jobs) {
-      if (answer === null) unanswered.push(job);
-      else answered.push(answer);
+      if (answer !== null) answered.push(answer);
+      else if ((unanswered.get(job.id)?.epoch ?? 0) <= job.epoch)
+        unanswered.set(job.id, { id: job.id, epoch: job.epoch });
     }
     this.#accept(answered);
-    if (unanswered.length > 0) {
-      this.#accept(
-        await this.#options.claims.claim(
-          unanswered.map(({ id, epoch }) => ({ id, epoch })),
-          startNow,
-        ),
-      );
-    }
+    if (unanswered.size > 0) this.#accept(await this.#options.claims.claim([...unanswered.values()], startNow));
   }
 
   #accept(answers: ClaimAnswer[], tries = 0): void {

@@ -8,7 +8,7 @@ const moments = [0.15, 0.4, 0.65];
 /** The lane tries a log that failed again after 2 s at most. */
 const PRODUCE_AGAIN_MS = 3000;
 /** A pool that died holds its place in the group for a session of 10 s; its successor waits no longer than that. */
-const SESSION_MS = 12_000;
+const SESSION_MS = 3000;
 /** A broker is fenced 9 s after its last heartbeat; then its partitions have other leaders. */
 const FAIL_OVER_MS = 12_000;
 const BROKER_AWAY_MS = 10_000;

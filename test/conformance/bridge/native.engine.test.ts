@@ -28,7 +28,7 @@ describe.runIf(hasJava)("native source", () => {
   function source(lane: string, settings: object = {}) {
     const problems: string[] = [];
     const cluster = ClusterSettingsSchema.parse({ brokers: engine().brokers, clientId: "pool", topics, ...settings });
-    const group = createLaneGroup(cluster, lane);
+    const group = createLaneGroup(cluster, lane, randomUUID());
     return { problems, ...createNativeSource({ group, clock, onProblem: (problem) => problems.push(problem) }) };
   }
 

@@ -44,6 +44,8 @@ export type Tracked = Submission & {
 export type Behaviour = {
   /** Attach claims to records, as the embedded log does. */
   embedded: boolean;
+  /** How often the log holds each record. */
+  copies: number;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   tokenOk: boolean;
@@ -61,7 +63,7 @@ const ConsumeSchema = z.object({
 
 export async function startFakeEdge(options: { port?: number; token?: string } = {}) {
   const token = options.token ?? "pool-token";
-  const behaviour: Behaviour = { embedded: true, onEvents: null, tokenOk: true, connectStatus: null };
+  const behaviour: Behaviour = { embedded: true, copies: 1, onEvents: null, tokenOk: true, connectStatus: null };
   const predictions = new Map<string, Tracked>();
   const blobs = new Map<string, Buffer>();
   const counts: Record<string, number> = {};
@@ -205,23 +207,21 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
   function store(tracked: Tracked, event: PoolEvent): void {
     tracked.nextSeq += 1;
     tracked.events.push(event);
-    const needsStart = event.type !== "starting" && event.type !== "released" && event.type !== "failed";
+    const needsStart = !["starting", "released", "failed"].includes(event.type);
     if (needsStart && tracked.starts === 0) violations.push(`${tracked.id}: ${event.type} before a counted start`);
     if (event.type === "starting") tracked.starts += 1;
     const again =
       event.type === "released" || (event.type === "failed" && event.kind === "crash" && tracked.starts < 3);
     if (again) {
-      const nextSeq = tracked.nextSeq;
       tracked.token = null;
       tracked.session = null;
-      tracked.nextSeq = nextSeq;
       if (event.type === "failed" || event.reason === "lost") tracked.alone = true;
       if (event.type === "failed" || event.reason !== "cannot_run") requeue(tracked.id);
     } else if (event.type === "succeeded" || event.type === "failed") tracked.terminal = event;
   }
 
   function requeue(id: string): void {
-    waiting.push(id);
+    waiting.push(...Array.from({ length: behaviour.copies }, () => id));
     for (const poll of [...polls]) poll();
     for (const channel of channels)
       channel.send(JSON.stringify({ type: "work", lane: predictions.get(id)?.lane ?? "default" }));
