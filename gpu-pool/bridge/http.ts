@@ -150,9 +150,6 @@ export function shownError(error: unknown): EdgeplaneError {
 }
 
 export function errorHeaders(error: EdgeplaneError): Record<string, string> {
-  const { retryAfterMs, headers } = error.options;
-  return {
-    ...headers,
-    ...(retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1000)) }),
-  };
+  const { retryAfterS } = error;
+  return { ...error.options.headers, ...(retryAfterS === null ? {} : { "retry-after": String(retryAfterS) }) };
 }

@@ -201,6 +201,8 @@ export const errorTable = {
   },
 } as const satisfies Record<string, { status: number; title: string; remedy: string }>;
 
+const DEFAULT_RETRY_MS = 1000;
+
 export type ErrorCode = keyof typeof errorTable;
 
 export type InvalidField = { field: string; description: string };
@@ -226,5 +228,11 @@ export class EdgeplaneError extends Error {
 
   get status(): number {
     return errorTable[this.code].status;
+  }
+
+  /** What `Retry-After` says of it, in whole seconds: always something where another try may do better. Null for all else. */
+  get retryAfterS(): number | null {
+    const ms = this.options.retryAfterMs ?? (this.status === 429 || this.status === 503 ? DEFAULT_RETRY_MS : null);
+    return ms === null ? null : Math.max(1, Math.ceil(ms / 1000));
   }
 }

@@ -14,6 +14,9 @@ export function cors(methods: readonly string[], exposed: readonly string[]): Mi
     if (c.req.method !== "OPTIONS" || c.req.header("access-control-request-method") === undefined) {
       c.header("access-control-expose-headers", exposeHeaders);
       await next();
+      if (c.res.headers.has("access-control-allow-origin")) return undefined;
+      c.header("access-control-allow-origin", "*");
+      c.header("access-control-expose-headers", exposeHeaders);
       return undefined;
     }
     c.header("access-control-allow-methods", allowMethods);

@@ -23,6 +23,7 @@ const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
 const EXPOSED_HEADERS = [
   "x-request-id",
   "retry-after",
+  "allow",
   "location",
   "idempotent-replayed",
   "accept-ranges",
@@ -41,6 +42,8 @@ export function createApp(shard: ShardPort): Hono<App> {
     c.set("requestId", id);
     c.header("x-request-id", id);
     await next();
+    // A response that a route made by itself (a file, a stream) has got none of the context's headers.
+    if (!c.res.headers.has("x-request-id")) c.header("x-request-id", id);
   });
   app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
 
@@ -58,18 +61,22 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/kafka", kafkaRoutes());
   app.route("/", openApiRoutes(app));
 
-  app.notFound((c) => problemResponse(c, unmatched(app, c)));
+  app.notFound((c) => unmatched(app, c));
   app.onError((thrown, c) => problemResponse(c, thrown));
   return app;
 }
 
-/** 405 with `Allow` when the address is there for other methods, else 404. */
-function unmatched(app: Hono<App>, c: AppContext): EdgeplaneError {
+/** `OPTIONS` is told what the address takes; else 405 with `Allow` when it is there for other methods, and 404 when it isn't. */
+function unmatched(app: Hono<App>, c: AppContext): Response {
   const allowed = METHODS.filter((method) =>
     app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method),
   );
-  if (allowed.length === 0) return new EdgeplaneError("not_found", "There is nothing at this address.");
+  if (allowed.length === 0) {
+    return problemResponse(c, new EdgeplaneError("not_found", "There is nothing at this address."));
+  }
   if (allowed.includes("GET")) allowed.push("HEAD");
   const allow = [...allowed, "OPTIONS"].join(", ");
-  return new EdgeplaneError("method_not_allowed", `This address takes ${allow}.`, { headers: { allow } });
+  if (c.req.method === "OPTIONS") return c.body(null, 204, { allow });
+  const refusal = new EdgeplaneError("method_not_allowed", `This address takes ${allow}.`, { headers: { allow } });
+  return problemResponse(c, refusal);
 }

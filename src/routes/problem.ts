@@ -39,7 +39,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
       reason: reasonOf(error.options.cause ?? error),
     });
   }
-  const { invalidFields, retryAfterMs, headers } = error.options;
+  const { invalidFields, headers } = error.options;
   const problem: Problem = {
     title: errorTable[error.code].title,
     detail: error.message,
@@ -51,8 +51,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
   };
   const all: Record<string, string> = { ...headers, "content-type": "application/problem+json" };
   if (error.status === 401) all["www-authenticate"] = 'Bearer realm="edgeplane"';
-  const retryMs = retryAfterMs ?? (error.status === 503 ? 1000 : undefined);
-  if (retryMs !== undefined) all["retry-after"] = String(Math.max(1, Math.ceil(retryMs / 1000)));
+  if (error.retryAfterS !== null) all["retry-after"] = String(error.retryAfterS);
   return c.body(JSON.stringify(problem), error.status as ContentfulStatusCode, all);
 }
 

@@ -4,7 +4,8 @@ import { EdgeplaneError, errorTable } from "../../contract/errors.ts";
 export function errorBody(error: unknown): Response {
   const known = error instanceof EdgeplaneError ? error : broken(error);
   const body = { error: known.message, status: known.status, code: known.code };
-  return Response.json(body, { status: known.status, headers: known.options.headers ?? {} });
+  const retry = known.retryAfterS === null ? {} : { "retry-after": String(known.retryAfterS) };
+  return Response.json(body, { status: known.status, headers: { ...known.options.headers, ...retry } });
 }
 
 /** What went wrong inside is the operator's to read. An object that restarts or is overloaded is worth another try. */

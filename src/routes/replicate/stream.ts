@@ -47,6 +47,10 @@ export async function openEventStream(
   const attach = (after: number) => shard.openStream(c.env, id, accountId, after);
   const first = await attach(0);
   if (first === null) throw new EdgeplaneError("not_found", "There is no such prediction.");
+  if (c.req.method === "HEAD") {
+    await first.cancel();
+    return new Response(null, { headers });
+  }
   const sources: FrameSources = {
     blob: (key) => readJsonBlob(c.env.BLOBS, key),
     prediction: async () => {
