@@ -1,7 +1,7 @@
 /**
  * What is too big for an event, and files that a model made, go up as blobs: streamed, under the claim's token.
  * `PUT /pool/v1/blobs/{id}/{token}/{name}` answers `{key, url}`: events name large outputs by key; a file's place in the
- * output is taken by its URL.
+ * output is taken by its URL. What is larger than a part goes up in parts (`POST …/{name}/uploads`).
  */
 import { createReadStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
@@ -19,7 +19,19 @@ const UPLOAD_TIMEOUT_MS = 300_000;
 /** How long uploads go on trying while the edge is away; a file can't wait in the spool for ever. */
 const GIVE_UP_AFTER_MS = 600_000;
 
+/** A file that is larger goes up in parts of this size. */
+const PARTS_ABOVE_BYTES = 64 * 1024 * 1024;
+const PARTS_AT_ONCE = 2;
+const READ_BYTES = 256 * 1024;
+
 const PutReplySchema = z.object({ key: z.string(), url: z.string() });
+type PutReply = z.infer<typeof PutReplySchema>;
+const StartReplySchema = z.object({
+  upload: z.string(),
+  part_size: z.number().int().positive(),
+  part_count: z.number().int().positive(),
+});
+const PartReplySchema = z.object({ part_number: z.number() });
 const FileSchema = z.object({ $file: z.string(), mediaType: z.string().optional() });
 
 export type Uploads = {
@@ -38,22 +50,49 @@ export function createUploads(http: HttpClient): Uploads {
   /** By token, then by path. */
   const uploaded = new Map<string, Map<string, Promise<string>>>();
 
-  async function put(
-    claim: ClaimRef,
-    name: string,
-    make: () => Partial<HttpRequest>,
-  ): Promise<z.infer<typeof PutReplySchema>> {
+  /** Calls until it is answered well, or will not be. */
+  async function persist<T>(schema: z.ZodType<T>, make: () => Omit<HttpRequest, "timeoutMs">): Promise<T> {
     const backoff = createBackoff({ firstMs: 100, capMs: 2000 });
     const startedAtMs = performance.now();
     for (;;) {
       try {
-        const path = `/pool/v1/blobs/${claim.id}/${claim.token}/${encodeURIComponent(name)}`;
-        return PutReplySchema.parse(await http.json({ method: "PUT", path, timeoutMs: UPLOAD_TIMEOUT_MS, ...make() }));
+        return schema.parse(await http.json({ timeoutMs: UPLOAD_TIMEOUT_MS, ...make() }));
       } catch (error) {
         const final = (error instanceof StatusError && !error.mayHeal) || error instanceof z.ZodError;
         if (final || performance.now() - startedAtMs > GIVE_UP_AFTER_MS) throw error;
         await new Promise((resolve) => setTimeout(resolve, backoff.nextMs()));
       }
+    }
+  }
+
+  /** A file that is larger than a part goes up in parts, two at a time: each can be sent again alone. */
+  async function putParts(path: string, file: string, contentType: string, sizeBytes: number): Promise<PutReply> {
+    const plan = JSON.stringify({ size: sizeBytes, content_type: contentType });
+    const json = { "content-type": "application/json" };
+    const start = { method: "POST", path: `${path}/uploads`, headers: json, body: plan } as const;
+    const { upload, part_size: partBytes, part_count: count } = await persist(StartReplySchema, () => start);
+    const at = `${path}/uploads/${upload}`;
+    let next = 1;
+    const send = async (): Promise<void> => {
+      for (let number = next; number <= count; number = next) {
+        next += 1;
+        const from = (number - 1) * partBytes;
+        const length = Math.min(partBytes, sizeBytes - from);
+        await persist(PartReplySchema, () => ({
+          method: "PUT",
+          path: `${at}/parts/${number}`,
+          headers: { "content-length": String(length) },
+          body: createReadStream(file, { start: from, end: from + length - 1, highWaterMark: READ_BYTES }),
+        }));
+      }
+    };
+    try {
+      await Promise.all(Array.from({ length: PARTS_AT_ONCE }, send));
+      return await persist(PutReplySchema, () => ({ method: "POST", path: `${at}/complete` }));
+    } catch (error) {
+      next = count + 1;
+      await http.request({ method: "DELETE", path: at, timeoutMs: UPLOAD_TIMEOUT_MS }).catch(() => {});
+      throw error;
     }
   }
 
@@ -63,10 +102,17 @@ export function createUploads(http: HttpClient): Uploads {
     const name = `${counter}-${basename(file.$file)
       .replaceAll(/[^\w.-]/g, "_")
       .slice(-100)}`;
-    const { url } = await put(claim, name, () => ({
-      body: createReadStream(file.$file),
-      headers: { "content-type": file.mediaType ?? "application/octet-stream", "content-length": String(size) },
-    }));
+    const path = pathOf(claim, name);
+    const contentType = file.mediaType ?? "application/octet-stream";
+    const { url } =
+      size > PARTS_ABOVE_BYTES
+        ? await putParts(path, file.$file, contentType, size)
+        : await persist(PutReplySchema, () => ({
+            method: "PUT",
+            path,
+            headers: { "content-type": contentType, "content-length": String(size) },
+            body: createReadStream(file.$file, { highWaterMark: READ_BYTES }),
+          }));
     if (file.$file.startsWith(`${scratchDir}/`)) await rm(file.$file, { force: true });
     return url;
   }
@@ -83,11 +129,9 @@ export function createUploads(http: HttpClient): Uploads {
 
   return {
     async output(claim, text) {
-      const body = Buffer.from(text);
-      const { key } = await put(claim, "output.json", () => ({
-        body,
-        headers: { "content-type": "application/json" },
-      }));
+      const [path, body] = [pathOf(claim, "output.json"), Buffer.from(text)];
+      const headers = { "content-type": "application/json" };
+      const { key } = await persist(PutReplySchema, () => ({ method: "PUT", path, headers, body }));
       return key;
     },
     async files(claim, value, scratchDir) {
@@ -105,4 +149,8 @@ export function createUploads(http: HttpClient): Uploads {
     },
     forget: (claim) => void uploaded.delete(claim.token),
   };
+}
+
+function pathOf(claim: ClaimRef, name: string): string {
+  return `/pool/v1/blobs/${claim.id}/${claim.token}/${encodeURIComponent(name)}`;
 }

@@ -9,6 +9,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
+import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -37,10 +38,18 @@ const systemNetwork: Network = {
 };
 
 const MAX_REDIRECTS = 5;
+/** How often in a row a transfer may break off without having brought a byte. */
+const MAX_IDLE_BREAKS = 5;
+const RESUME_AFTER_MS = 200;
+
+type Source = { url: string; field: string; rules: DownloadRules; signal: AbortSignal };
+/** Where a transfer that broke off goes on, and of what content that is. */
+type Resume = { offset: number; etag: string };
+type Opened = { reply: http.IncomingMessage; address: URL };
 
 /**
- * Fetches `url` into `folder` and returns the file's absolute path. Throws with a message for the client, which names
- * the input's field and not what the network looks like from here.
+ * Fetches `url` into `folder` and returns the file's absolute path. A transfer that breaks off goes on where it was, if the server can
+ * (`Range`, `If-Range`). Throws with a message for the client, which names the input's field and not what the network looks like from here.
  */
 export async function download(
   url: string,
@@ -49,11 +58,45 @@ export async function download(
   field: string,
   rules: DownloadRules,
 ): Promise<string> {
-  const signal = AbortSignal.timeout(rules.timeoutMs);
+  const source: Source = { url, field, rules, signal: AbortSignal.timeout(rules.timeoutMs) };
+  let { reply, address } = await open(source, null);
+  const path = join(folder, `${number}-${fileName(reply, address)}`);
+  let offset = 0;
+  for (let breaks = 0; ;) {
+    try {
+      await save(reply, path, offset, source);
+      return path;
+    } catch (error) {
+      const { size } = await stat(path).catch(() => ({ size: 0 }));
+      breaks = size > offset ? 0 : breaks + 1;
+      offset = size;
+      const { etag } = reply.headers;
+      const isFinal = !(error instanceof BrokenOff) || source.signal.aborted || breaks > MAX_IDLE_BREAKS;
+      if (isFinal || etag?.startsWith('"') !== true) throw error;
+      reply = await resume(source, { offset, etag }, breaks);
+      if (reply.statusCode === 200) offset = 0;
+    }
+  }
+}
+
+/** Asks for the rest, several times if the server is away for a moment. */
+async function resume(source: Source, from: Resume, breaks: number): Promise<http.IncomingMessage> {
+  for (let tries = breaks; ; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, RESUME_AFTER_MS * 2 ** tries));
+    try {
+      return (await open(source, from)).reply;
+    } catch (error) {
+      if (!(error instanceof BrokenOff) || tries >= MAX_IDLE_BREAKS) throw error;
+    }
+  }
+}
+
+async function open(source: Source, from: Resume | null): Promise<Opened> {
+  const { url, field } = source;
   let address = URL.parse(url);
   if (address === null) throw new Error(`Input ${field}: this is not a valid URL.`);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
-    const reply = await get(address, field, rules, signal);
+    const reply = await get(address, source, from);
     const status = reply.statusCode ?? 0;
     const { location } = reply.headers;
     if (status >= 300 && status < 400 && location !== undefined) {
@@ -62,18 +105,24 @@ export async function download(
       if (address === null) throw new Error(`Input ${field}: its URL redirects to what is no URL.`);
       continue;
     }
-    if (status !== 200) {
-      reply.destroy();
-      throw new Error(`Input ${field}: its URL answered ${status}.`);
-    }
-    const path = join(folder, `${number}-${fileName(address)}`);
-    await save(reply, path, field, rules.maxBytes, signal);
-    return path;
+    if (status === 200 || (status === 206 && from !== null && startOf(reply) === from.offset))
+      return { reply, address };
+    reply.destroy();
+    throw new Error(`Input ${field}: its URL answered ${status}.`);
   }
   throw new Error(`Input ${field}: its URL redirects more than ${MAX_REDIRECTS} times.`);
 }
 
-function get(address: URL, field: string, rules: DownloadRules, signal: AbortSignal): Promise<http.IncomingMessage> {
+function startOf(reply: http.IncomingMessage): number {
+  return Number(/^bytes (\d+)-/.exec(reply.headers["content-range"] ?? "")?.[1] ?? Number.NaN);
+}
+
+/** The connection could not be made, or broke: another try may do. */
+class BrokenOff extends Error {
+  override readonly name = "BrokenOff";
+}
+
+function get(address: URL, { field, rules, signal }: Source, from: Resume | null): Promise<http.IncomingMessage> {
   if (address.protocol !== "http:" && address.protocol !== "https:") {
     throw new Error(`Input ${field}: a file is given as an http(s) URL or a data: URI.`);
   }
@@ -94,45 +143,44 @@ function get(address: URL, field: string, rules: DownloadRules, signal: AbortSig
       else done(null, first.address, first.family);
     });
   };
+  const headers = from === null ? {} : { range: `bytes=${from.offset}-`, "if-range": from.etag };
   return new Promise((resolve, reject) => {
     const transport = address.protocol === "https:" ? https : http;
     const request = transport.get(
       address,
-      { lookup: checkedLookup, signal, agent: network.agent(address.protocol) },
+      { headers, lookup: checkedLookup, signal, agent: network.agent(address.protocol) },
       resolve,
     );
     request.once("error", (error) => {
       reject(
-        error === refusal ? refusal : new Error(`Input ${field}: its URL could not be fetched.`, { cause: error }),
+        error === refusal ? refusal : new BrokenOff(`Input ${field}: its URL could not be fetched.`, { cause: error }),
       );
     });
   });
 }
 
-async function save(
-  reply: http.IncomingMessage,
-  path: string,
-  field: string,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<void> {
-  let sizeBytes = 0;
-  const tooLarge = new Error(`Input ${field}: the file is larger than ${maxBytes} bytes.`);
+/** Writes what comes behind the first `offset` bytes. Throws `BrokenOff` when it ends early. */
+async function save(reply: http.IncomingMessage, path: string, offset: number, source: Source): Promise<void> {
+  const { field, rules, signal } = source;
+  let sizeBytes = offset;
+  const tooLarge = new Error(`Input ${field}: the file is larger than ${rules.maxBytes} bytes.`);
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       sizeBytes += chunk.length;
-      done(sizeBytes > maxBytes ? tooLarge : null, chunk);
+      done(sizeBytes > rules.maxBytes ? tooLarge : null, chunk);
     },
   });
   try {
-    await pipeline(reply, limit, createWriteStream(path, { mode: 0o600 }), { signal });
+    const file = createWriteStream(path, { mode: 0o600, flags: offset === 0 ? "w" : "a" });
+    await pipeline(reply, limit, file, { signal });
   } catch (error) {
-    throw error === tooLarge ? tooLarge : new Error(`Input ${field}: its URL broke off.`, { cause: error });
+    throw error === tooLarge ? tooLarge : new BrokenOff(`Input ${field}: its URL broke off.`, { cause: error });
   }
 }
 
-/** A model may look at the extension; nothing else of the name is the client's. */
-function fileName(address: URL): string {
-  const name = basename(address.pathname.replaceAll(/%[0-9a-f]{2}/gi, "_")).replaceAll(/[^\w.-]/g, "_");
+/** A model may look at the extension; nothing else of the name is the client's. The server's own name for it goes first. */
+function fileName(reply: http.IncomingMessage, address: URL): string {
+  const given = /filename="([^"]+)"/.exec(reply.headers["content-disposition"] ?? "")?.[1];
+  const name = basename(given ?? address.pathname.replaceAll(/%[0-9a-f]{2}/gi, "_")).replaceAll(/[^\w.-]/g, "_");
   return name.replace(/^\.+/, "_").slice(-100) || "file";
 }

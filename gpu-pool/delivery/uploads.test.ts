@@ -1,0 +1,90 @@
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { createHttpClient } from "../transport/http-client.ts";
+import { createUploads } from "./uploads.ts";
+
+const PART = 64 * 1024 * 1024;
+const claim = { id: "p1", token: "t1" };
+let folder = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "edgeplane-uploads-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** An edge that takes uploads; `refuse` answers a status in place of taking a call. Answers what came, by call. */
+async function withEdge(refuse: (call: string) => number | null, use: (url: URL) => Promise<void>) {
+  const taken = new Map<string, number>();
+  const server = createServer(async (request, reply) => {
+    let bytes = 0;
+    for await (const chunk of request) bytes += (chunk as Buffer).length;
+    const call = `${request.method} ${request.url?.replace("/pool/v1/blobs/p1/t1", "")}`;
+    const status = refuse(call);
+    if (status === null) taken.set(call, bytes);
+    const body = { key: "k", url: "http://edge/file", upload: "u", part_size: PART, part_count: 3, part_number: 1 };
+    reply.writeHead(status ?? 200, { "content-type": "application/json" }).end(JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  try {
+    await use(new URL(`http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`));
+  } finally {
+    server.close();
+  }
+  return taken;
+}
+
+function largeFile(): string {
+  const file = join(folder, "film.mp4");
+  writeFileSync(file, "");
+  truncateSync(file, 2 * PART + 5);
+  return file;
+}
+
+test("a file that is larger than a part goes up in parts, and only what failed is sent again", async () => {
+  const file = largeFile();
+  let failures = 1;
+  const taken = await withEdge(
+    (call) => (call.endsWith("/parts/2") && failures-- > 0 ? 503 : null),
+    async (url) => {
+      const uploads = createUploads(createHttpClient(url, {}));
+      const output = await uploads.files(claim, { film: { $file: file, mediaType: "video/mp4" } }, folder);
+      expect(output).toEqual({ film: "http://edge/file" });
+    },
+  );
+  const sizes = Object.fromEntries([...taken].filter(([call]) => call.startsWith("PUT")));
+  expect(sizes).toEqual({
+    "PUT /1-film.mp4/uploads/u/parts/1": PART,
+    "PUT /1-film.mp4/uploads/u/parts/2": PART,
+    "PUT /1-film.mp4/uploads/u/parts/3": 5,
+  });
+  expect(taken.has("POST /1-film.mp4/uploads/u/complete")).toBe(true);
+  expect(existsSync(file)).toBe(false);
+});
+
+test("an upload whose claim was lost is given up", async () => {
+  const file = largeFile();
+  const taken = await withEdge(
+    (call) => (call.endsWith("/parts/1") ? 403 : null),
+    async (url) => {
+      const uploads = createUploads(createHttpClient(url, {}));
+      await expect(uploads.files(claim, { $file: file }, folder)).rejects.toThrow("403");
+    },
+  );
+  expect(taken.has("DELETE /1-film.mp4/uploads/u")).toBe(true);
+});
+
+test("a smaller one goes up in one", async () => {
+  const file = join(folder, "note.txt");
+  writeFileSync(file, "hello");
+  const taken = await withEdge(
+    () => null,
+    async (url) => {
+      await createUploads(createHttpClient(url, {})).files(claim, [{ $file: file }], folder);
+    },
+  );
+  expect(Object.fromEntries(taken)).toEqual({ "PUT /1-note.txt": 5 });
+});
