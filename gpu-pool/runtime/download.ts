@@ -59,8 +59,9 @@ export async function download(
   rules: DownloadRules,
 ): Promise<string> {
   const source: Source = { url, field, rules, signal: AbortSignal.timeout(rules.timeoutMs) };
-  let { reply, address } = await open(source, null);
-  const path = join(folder, `${number}-${fileName(reply, address)}`);
+  const first = await open(source, null);
+  const path = join(folder, `${number}-${fileName(first.reply, first.address)}`);
+  let { reply } = first;
   let offset = 0;
   for (let breaks = 0; ;) {
     try {
