@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { checkBundle } from "./lib/bundle-size.ts";
 import { runCommand } from "./lib/command.ts";
+import { checkErrorsDoc } from "./lib/errors-doc.ts";
 
 type Check = { name: string; run: () => Promise<{ code: number; output: string }> };
 
@@ -16,6 +17,7 @@ const checks: Check[] = [
   command("types of Node", "tsc", "-p", "tsconfig.node.json"),
   command("types of tests", "tsc", "-p", "tsconfig.test.json"),
   command("format", "oxfmt", "--check"),
+  { name: "errors page", run: () => Promise.resolve(checkErrorsDoc()) },
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),
 ];
 

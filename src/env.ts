@@ -37,6 +37,8 @@ export type Env = {
   LOCAL_FAULTS?: string;
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */
   ALLOW_LOOPBACK_TARGETS?: string;
+  /** The files of `/docs` in the local stack; a deployment serves them before the Worker is asked (`wrangler deploy --assets`). */
+  DOCS_ASSETS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
   SETTINGS: KVNamespace;

@@ -100,6 +100,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 2 * MINUTE_MS,
   },
   {
+    name: "Schemathesis",
+    runs: "ci",
+    engine: "Schemathesis",
+    needs: ["python3", "st"],
+    command: ["node", "test/schemathesis/run.ts"],
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",

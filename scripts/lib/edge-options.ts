@@ -9,6 +9,8 @@ export const EdgeOptionsSchema = z.object({
   worker: z.custom<WorkerBundle>((value) => typeof value === "object" && value !== null && "script" in value),
   migrations: z.array(MigrationSchema),
   port: z.number().int(),
+  /** The folder of the files of `/docs`; without it that page has none. */
+  assetsPath: z.string().optional(),
   /** Where the objects, D1, KV and R2 lie. */
   statePath: z.string(),
   /** Variables and secrets over those of the configuration. */

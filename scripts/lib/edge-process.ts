@@ -63,6 +63,9 @@ async function start(options: EdgeOptions): Promise<void> {
         {
           ...worker,
           bindings: { ...worker.bindings, ...options.bindings },
+          ...(options.assetsPath === undefined
+            ? {}
+            : { serviceBindings: { DOCS_ASSETS: { disk: { path: options.assetsPath, writable: false } } } }),
           outboundService: "outbound",
           unsafeDirectSockets: [{ host: "127.0.0.1", port: options.port }],
         },

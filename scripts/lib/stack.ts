@@ -6,6 +6,7 @@
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ensureDocsAssets } from "./docs-assets.ts";
 import { createEdge } from "./edge.ts";
 import type { EdgeOptions } from "./edge-options.ts";
 import { ensureCredentials } from "./local-accounts.ts";
@@ -140,9 +141,11 @@ async function edgeOptions(
     join(root, "src/registry/migrations"),
     join(root, "node_modules/.cache/edgeplane/worker-config.json"),
   );
+  const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets()]);
   return {
     type: "start",
-    worker: await bundleWorker(config),
+    assetsPath,
+    worker,
     migrations: config.migrations,
     port,
     statePath: join(stateDir, "edge"),

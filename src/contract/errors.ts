@@ -1,205 +1,251 @@
 /**
  * The one table of errors. Every refusal that a client, a pool or a tool can see has a code here, with its HTTP
- * status, a short title, and what to do about it. Dialects only change the shape of the envelope.
+ * status, a short title, what it comes from, and what to do about it. Dialects only change the shape of the envelope;
+ * docs/errors.md and `/docs/errors` are made from it.
  */
 export const errorTable = {
   unauthenticated: {
     status: 401,
     title: "Unauthenticated",
+    cause: "No credential, or one that is unknown, revoked or not of this kind.",
     remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
   },
   forbidden: {
     status: 403,
     title: "Forbidden",
+    cause: "The credential is valid and doesn't cover this call, or a signed link is wrong or has expired.",
     remedy: "Use a key or token whose scopes cover this call.",
   },
-  not_found: { status: 404, title: "Not found", remedy: "Check the address and the id." },
+  not_found: {
+    status: 404,
+    title: "Not found",
+    cause: "There is nothing at this address, or it isn't the caller's: the two are not told apart.",
+    remedy: "Check the address and the id.",
+  },
   method_not_allowed: {
     status: 405,
     title: "Method not allowed",
+    cause: "The address takes other methods.",
     remedy: "Use a method that the `Allow` header names.",
   },
   invalid_request: {
     status: 400,
     title: "Invalid request",
+    cause: "A header, a query parameter, a cursor or the form of the body can't be meant.",
     remedy: "Mend what `detail` names and send the request again.",
   },
   invalid_json: {
     status: 400,
     title: "Body is not JSON",
+    cause: "The body is empty, isn't JSON, or isn't UTF-8.",
     remedy: "Send a JSON body in UTF-8 with `Content-Type: application/json`.",
   },
   invalid_input: {
     status: 422,
     title: "Input validation failed",
+    cause: "A field of the body is missing or wrong, by this API's schema or by the model's.",
     remedy: "Mend the fields that `invalid_fields` names; the model's schema says what they take.",
   },
   model_not_found: {
     status: 404,
     title: "Model not found",
+    cause: "There is no such model, or it is another account's private one.",
     remedy: "List the models with `GET /v1/models`; a pool must have offered it once.",
   },
   version_not_found: {
     status: 422,
     title: "Invalid version or not permitted",
+    cause: "There is no such version, the model has none yet, or the key may not use it.",
     remedy: "List the versions with `GET /v1/models/{owner}/{name}/versions`.",
   },
   already_exists: {
     status: 409,
     title: "Already exists",
+    cause: "The name is taken.",
     remedy: "Choose another name, or change what is there.",
   },
   conflict: {
     status: 409,
     title: "Conflict",
+    cause: "What is there now doesn't allow the change.",
     remedy: "Bring about first what `detail` names.",
   },
   idempotency_key_reused: {
     status: 422,
     title: "Idempotency key reused with another payload",
+    cause: "The key, or the id of the `PUT`, stands for another payload already.",
     remedy: "Send the same payload with the same key, or choose a new key.",
   },
   length_required: {
     status: 411,
     title: "Length required",
+    cause: "The body came without `Content-Length`.",
     remedy: "Send the body with a `Content-Length`, not chunked.",
   },
   upload_incomplete: {
     status: 409,
     title: "Parts of the upload are missing",
+    cause: "An upload was completed before all of its parts had arrived.",
     remedy: "Send the parts that `detail` names, then complete the upload again.",
   },
   checksum_mismatch: {
     status: 422,
     title: "The content is not what its checksum says",
+    cause: "The bytes that arrived don't have the checksum that was sent with them.",
     remedy: "Send it again; if it stays, compute the checksum of the bytes that are sent.",
   },
   range_not_satisfiable: {
     status: 416,
     title: "Range not satisfiable",
+    cause: "`Range` asks for bytes behind the end of the content.",
     remedy: "Ask for bytes that are there: `Content-Range` names the size.",
   },
   payload_too_large: {
     status: 413,
     title: "Payload too large",
+    cause: "The body is over the limit that `detail` names.",
     remedy: "Send less, or put the data behind a URL and send that.",
   },
   rate_limited: {
     status: 429,
     title: "Too many requests",
+    cause: "A limit of the account or of the key is used up.",
     remedy: "Wait for the time that `Retry-After` names.",
   },
   not_implemented: {
     status: 501,
     title: "Not implemented",
+    cause: "The call is part of Replicate's API and is not offered here.",
     remedy: "This call of the dialect is not offered here; docs/api.md lists those that are.",
   },
   internal: {
     status: 500,
     title: "Internal error",
+    cause: "A fault of the gateway; the operator's log has it under the request's id.",
     remedy: "Try again; if it stays, give the operator the request id.",
   },
   unavailable: {
     status: 503,
     title: "Unavailable",
+    cause: "A part of the gateway is restarting or overloaded.",
     remedy: "Try again in a moment.",
   },
   guard_unavailable: {
     status: 503,
     title: "A guard could not decide",
+    cause: "A plugin that guards this call failed or took too long, and such a plugin blocks.",
     remedy: "Try again in a moment; the operator finds the plugin's name in the log.",
   },
   rejected_by_policy: {
     status: 403,
     title: "Rejected by policy",
+    cause: "A plugin refused the request or its output.",
     remedy: "The operator's policy does not let this request through.",
   },
   plugin_missing: {
     status: 422,
     title: "A plugin is missing",
+    cause: "A plugin requires another one that is not on.",
     remedy: "Turn the plugin on that `detail` names, or turn off the one that requires it.",
   },
   plugin_cycle: {
     status: 422,
     title: "Plugins wait for each other",
+    cause: "By `after` and `requires`, each would have to come first.",
     remedy: "Take one of the `after` or `requires` away that `detail` names.",
   },
   plugin_duplicate: {
     status: 422,
     title: "Two plugins have one name",
+    cause: "The name of a plugin is taken.",
     remedy: "Rename one of them.",
   },
   plugin_invalid: {
     status: 422,
     title: "A plugin does not fit",
+    cause: "The settings of a plugin, or what it declares, don't hold.",
     remedy: "Mend the settings or the declaration that `detail` names.",
   },
   topic_not_found: {
     status: 404,
     title: "Unknown topic or partition",
+    cause: "The topic, or a partition of that number, isn't there.",
     remedy: "Create the topic, or check its name and the partition's number.",
   },
   topic_forbidden: {
     status: 403,
     title: "No right to this topic",
+    cause: "None of the credentials' prefixes covers the topic.",
     remedy: "Use credentials whose prefixes cover the topic.",
   },
   offset_out_of_range: {
     status: 400,
     title: "Offset out of range",
+    cause: "The record is not there yet, or its retention is over.",
     remedy: "Ask `/offsets/earliest` and `/offsets/latest` what is there.",
   },
   unknown_member: {
     status: 404,
     title: "Unknown consumer instance",
+    cause: "The instance never consumed, expired, or was deleted.",
     remedy: "Consume first; an idle instance expires.",
   },
   deadline_before_start: {
     status: 504,
     title: "The deadline passed before the prediction started",
+    cause: "No pool started the prediction in the time that it had to start; it ended as `aborted`.",
     remedy: "Allow more time, or add pools that serve this lane.",
   },
   timed_out: {
     status: 504,
     title: "The prediction ran out of time",
+    cause: "The prediction took longer than it may in all.",
     remedy: "Allow more time in the request or in the model's settings.",
   },
   interrupted: {
     status: 500,
     title: "The prediction was interrupted after output had left",
+    cause:
+      "An attempt was lost after a client had seen output, and the model doesn't declare that it would yield the same again.",
     remedy: "Run it again.",
   },
   model_error: {
     status: 500,
     title: "The model raised an error",
+    cause: "The model's own code raised.",
     remedy: "The message and the logs of the prediction say what the model said.",
   },
   model_crashed: {
     status: 500,
     title: "The model process died",
+    cause: "The process that ran the prediction died under it: a crash, or no memory left.",
     remedy: "Look at the logs of the prediction; an input that needs too much memory does this.",
   },
   model_unresponsive: {
     status: 500,
     title: "The model process stopped responding",
+    cause: "The process that ran the prediction didn't answer any more and was ended.",
     remedy: "Look at the logs of the prediction.",
   },
   setup_failed: {
     status: 500,
     title: "The model could not be set up",
+    cause: "The model's `setup` raised, or its packages could not be installed.",
     remedy: "`GET /v1/models/{owner}/{name}` and the pool's log carry the traceback.",
   },
   attempts_exhausted: {
     status: 500,
     title: "Every attempt was lost",
+    cause: "Three starts of the prediction were lost without a word from the pool.",
     remedy: "The input probably kills the process that runs it; look at the pool's log.",
   },
   undeliverable: {
     status: 500,
     title: "The log refused the job",
+    cause: "The log refuses the record of this prediction for good.",
     remedy: "The operator finds the refusal in the lane's log.",
   },
-} as const satisfies Record<string, { status: number; title: string; remedy: string }>;
+} as const satisfies Record<string, { status: number; title: string; cause: string; remedy: string }>;
 
 const DEFAULT_RETRY_MS = 1000;
 

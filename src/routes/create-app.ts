@@ -5,6 +5,7 @@ import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
 import { cors } from "./cors.ts";
+import { docsRoutes } from "./docs/routes.ts";
 import { gatewayRoutes } from "./gateway.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
 import { openApiRoutes } from "./openapi/routes.ts";
@@ -59,6 +60,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/pool/v1", poolRoutes(shard));
   app.route("/admin/v1", adminRoutes());
   app.route("/kafka", kafkaRoutes());
+  app.route("/", docsRoutes());
   app.route("/", openApiRoutes(app));
 
   app.notFound((c) => unmatched(app, c));

@@ -11,6 +11,7 @@ import type { AppContext } from "./app.ts";
 
 export const ProblemSchema = z
   .object({
+    type: z.string().meta({ description: "Where the code is explained, relative to the gateway." }),
     title: z.string(),
     detail: z.string().meta({ description: "What is wrong with this request." }),
     status: z.number().int(),
@@ -24,6 +25,9 @@ export const ProblemSchema = z
     description: "Why a request was refused (RFC 9457, in the shape that Replicate's clients know).",
   });
 export type Problem = z.infer<typeof ProblemSchema>;
+
+/** The page that explains all codes. */
+export const ERRORS_PATH = "/docs/errors";
 
 const FIRST_SERVER_ERROR = 500;
 
@@ -41,6 +45,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
   }
   const { invalidFields, headers } = error.options;
   const problem: Problem = {
+    type: `${ERRORS_PATH}#${error.code}`,
     title: errorTable[error.code].title,
     detail: error.message,
     status: error.status,

@@ -31,13 +31,15 @@ export const MetadataSchema = z
   .meta({ override: { type: "object" } });
 
 export const uploadBody: ZodOpenApiRequestBodyObject = {
-  required: true,
+  // A file may be empty, and then be sent as no body with `?name=`.
+  required: false,
   content: {
     "multipart/form-data": {
       schema: z.object({
         content: z.file().meta({ description: "The file, with its name and type." }),
-        metadata: z.string().optional().meta({ description: "A JSON object, kept with the file." }),
+        metadata: MetadataSchema.optional().meta({ description: "A JSON object, kept with the file." }),
       }),
+      encoding: { metadata: { contentType: "application/json" } },
     },
     "*/*": { schema: { type: "string", format: "binary", description: "The file itself, with `?name=`." } },
   },
