@@ -17,6 +17,7 @@ const processFolders = [
   "models",
   "through-pool",
   "environments",
+  "clients",
 ] as const;
 
 /** What has to come about is waited for; only what never comes about takes this long. */

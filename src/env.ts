@@ -10,6 +10,8 @@ export type Env = {
   SHARD_COUNT: string;
   LOG_BROKERS: string;
   LOG_PARTITIONS: string;
+  /** The address that clients use, such as `https://edge.example.com`, if a proxy in front makes it another than requests carry. */
+  PUBLIC_ORIGIN?: string;
   /** Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`. */
   EDGEPLANE_SECRET: string;
   /** Secret: the operator's key for `/admin/v1`. Unset, those routes answer 404. */

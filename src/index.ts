@@ -5,6 +5,7 @@ import type { PoolIdentity } from "./fleet/types.ts";
 import type { Env } from "./env.ts";
 import { sweepExpired } from "./registry/sweep.ts";
 import { createApp } from "./routes/create-app.ts";
+import { publicRequest } from "./routes/public-origin.ts";
 import { receiveParked } from "./routes/pool/receive-events.ts";
 import {
   cancelPrediction,
@@ -33,7 +34,7 @@ const app = createApp({
 });
 
 export default {
-  fetch: app.fetch,
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(publicRequest(request, env), env, ctx),
   scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env)),
 } satisfies ExportedHandler<Env>;
 

@@ -116,6 +116,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "clients and snippets",
+    runs: "ci",
+    engine: "npm and PyPI replicate",
+    needs: ["python3", "openssl", "curl"],
+    command: vitest("clients"),
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
     name: "idle costs nothing",
     runs: "ci",
     engine: "time",

@@ -14,6 +14,7 @@ import type { CreateBody, CreateHeader } from "./create-body.ts";
 import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
+import { inKnownStatus } from "./known-statuses.ts";
 import { openEventStream } from "./stream.ts";
 import { clientKey, toSubmission } from "./submission.ts";
 import { showWhole } from "./view.ts";
@@ -47,7 +48,7 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   const accepting = { body, version, call, key, cancelAfterMs, reference, deployment, streams };
   const submission = await toSubmission(c, accepting);
   const waitMs = streams ? 0 : prefer.waitMs;
-  const show = (prediction: PredictionSnapshot) => shown(c, answered(prediction, waitMs), call.input);
+  const show = (prediction: PredictionSnapshot) => shown(c, answered(inKnownStatus(c, prediction), waitMs), call.input);
 
   if (submission.cancelOnDisconnect && waitMs > 0) {
     const { prediction } = await acceptSubmission(c, shard, submission, 0);

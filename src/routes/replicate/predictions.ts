@@ -16,6 +16,7 @@ import { createOperation, StreamEventSchema, predictionLinks } from "./create-op
 import { createPrediction } from "./create.ts";
 import type { Cursor } from "./cursor.ts";
 import { findOwn, noSuchPrediction, OWN_ID } from "./find-own.ts";
+import { inKnownStatus } from "./known-statuses.ts";
 import { pageOf, pageSchema } from "./page.ts";
 import type { Page } from "./page.ts";
 import { LastEventIdSchema, openEventStream } from "./stream.ts";
@@ -113,7 +114,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
-        return c.json(await showWhole(c.env, prediction));
+        return c.json(await showWhole(c.env, inKnownStatus(c, prediction)));
       },
     ),
   );
@@ -133,7 +134,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
       async (c) => {
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
-        return c.json(await showWhole(c.env, prediction));
+        return c.json(await showWhole(c.env, inKnownStatus(c, prediction)));
       },
     ),
   );
@@ -212,7 +213,9 @@ async function listPage(
     source: query.source ?? null,
     status: query.status ?? null,
   });
-  const results = await Promise.all(page.predictions.map((one) => presentPrediction(one, c.env.EDGEPLANE_SECRET)));
+  const results = await Promise.all(
+    page.predictions.map((one) => presentPrediction(inKnownStatus(c, one), c.env.EDGEPLANE_SECRET)),
+  );
   return pageOf(c.req.url, results, nextOf(cursor, page), previousOf(cursor, page));
 }
 
