@@ -8,6 +8,7 @@ import { findModels } from "./runtime/models/find-models.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { StateDirError, takeStateDir } from "./state-dir.ts";
+import { logDestination } from "./telemetry/log-destination.ts";
 import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
@@ -21,7 +22,7 @@ function stopWith(message: string): never {
 }
 
 async function run(settings: Settings): Promise<void> {
-  const log = pino({ level: settings["log-level"], base: null }, pino.destination({ sync: true }));
+  const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
   const found = await findModels(settings.models, settings.enable).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);

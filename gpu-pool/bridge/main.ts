@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { pino } from "pino";
+import { logDestination } from "../telemetry/log-destination.ts";
 import { shownError } from "./http.ts";
 import { startBridge } from "./server.ts";
 import { loadSettings, SettingsError, variables } from "./settings.ts";
@@ -36,7 +37,7 @@ async function main(): Promise<number> {
   }
   try {
     const settings = await loadSettings(values.settings ?? process.env["BRIDGE_SETTINGS"], process.env);
-    const log = pino({ level: settings.logLevel, name: "bridge" });
+    const log = pino({ level: settings.logLevel, name: "bridge" }, logDestination());
     const bridge = await startBridge(values.check ? { ...settings, port: 0, host: "127.0.0.1" } : settings, log);
     const doors = [
       ["kafka", bridge.kafka === null ? null : async () => bridge.kafka?.cluster.probe()],

@@ -43,9 +43,6 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
       (operation) => observe(door, operation, response.statusCode, started),
       (error: unknown) => {
         const shown = shownError(error);
-        if (shown.code === "internal") log.error({ err: error, door }, "request failed");
-        if (shown.status >= 500 && shown.code !== "internal")
-          log.warn({ door, error: shown.message }, "request refused");
         if (!response.headersSent) {
           const close = message.complete ? {} : { connection: "close" };
           sendJson(
@@ -55,6 +52,9 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
             { ...errorHeaders(shown), ...close },
           );
         } else response.destroy();
+        if (shown.code === "internal") log.error({ err: error, door }, "request failed");
+        if (shown.status >= 500 && shown.code !== "internal")
+          log.warn({ door, error: shown.message }, "request refused");
         observe(door, "error", shown.status, started);
       },
     );
