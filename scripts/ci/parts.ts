@@ -73,7 +73,7 @@ export const parts: readonly Part[] = [
     engine: "Apache Kafka, Redis",
     needs: ["java", "redis-server"],
     command: vitest("engine"),
-    timeoutMs: 10 * MINUTE_MS,
+    timeoutMs: 15 * MINUTE_MS,
   },
   {
     name: "end to end, delivery by Redis",

@@ -12,7 +12,7 @@ describe.runIf(hasJava)("chaos over Kafka", () => {
   let log: KafkaLog;
 
   beforeAll(async () => {
-    log = await startKafkaLog();
+    log = await startKafkaLog(3);
   });
 
   afterAll(async () => {

@@ -1,4 +1,4 @@
-/** A log of its own under a stack: a real Apache Kafka of three brokers, a bridge in front of it as a process, and the levers that break both. */
+/** A log of its own under a stack: a real Apache Kafka, a bridge in front of it as a process, and the levers that break both. */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,12 +8,13 @@ import { clusterStatus } from "../../../scripts/lib/kafka/cluster.ts";
 import type { StackOptions } from "../../../scripts/lib/stack.ts";
 import { createSupervised } from "../../../scripts/lib/supervised.ts";
 import { startKafka, until } from "../../conformance/bridge/engines.ts";
-import { all } from "../../conformance/bridge/fixture.ts";
 import { freePort } from "../../conformance/bridge/ports.ts";
 
 const QuorumStateSchema = z.object({ leaderId: z.number(), leaderEpoch: z.number() });
 /** More than there are pools, so that every pool has some. */
 const PARTITIONS = 8;
+
+const all = { username: "edgeplane", password: "edgeplane-password", produce: [""], consume: [""] };
 
 /** How the pools read: straight from the cluster, or through the bridge. */
 export type Way = "native" | "bridge";
@@ -30,12 +31,12 @@ export type KafkaLog = {
   stop(): Promise<void>;
 };
 
-export async function startKafkaLog(): Promise<KafkaLog> {
-  const kafka = await startKafka({ brokers: 3 });
+export async function startKafkaLog(brokers: 1 | 3): Promise<KafkaLog> {
+  const kafka = await startKafka({ brokers });
   const { dir } = kafka.options;
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const topics = { create: true, partitions: PARTITIONS, replicas: 3 };
+  const topics = { create: true, partitions: PARTITIONS, replicas: brokers };
   const bridge = createSupervised({
     name: "bridge",
     stopMs: 10_000,
@@ -64,8 +65,8 @@ export async function startKafkaLog(): Promise<KafkaLog> {
 
   /** The number of the broker that leads the controllers: the leader of the latest epoch that any of them wrote down. */
   function controller(): number | undefined {
-    const states = [1, 2, 3].map((id) => {
-      const file = join(dir, `broker-${id}/data/__cluster_metadata-0/quorum-state`);
+    const states = kafka.brokers.map((_, index) => {
+      const file = join(dir, `broker-${index + 1}/data/__cluster_metadata-0/quorum-state`);
       return QuorumStateSchema.parse(JSON.parse(readFileSync(file, "utf8")));
     });
     return states.toSorted((a, b) => b.leaderEpoch - a.leaderEpoch).find(({ leaderId }) => leaderId > 0)?.leaderId;

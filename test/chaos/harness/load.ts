@@ -37,7 +37,7 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
   const traces = Array.from({ length: count }, (_, index) => traceOf(scenario, receivers, index, count));
   const toFollow: Trace[] = [];
   const beganAt = performance.now();
-  const perMs = pacePerSecond(count) / 1000;
+  const perMs = pacePerSecond(count, scenario.loadSeconds) / 1000;
   let next = 0;
   let sent = 0;
   let finished = 0;

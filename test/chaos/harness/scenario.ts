@@ -26,6 +26,8 @@ export type Scenario = {
   stack?: Partial<StackOptions>;
   /** Starts what the stack needs beside it, and answers the options that lead there; `end` is called last of all. */
   around?(): Promise<{ stack: Partial<StackOptions>; end(): Promise<void> }>;
+  /** How long the load lasts, at an even pace; without it as short as the machine's share of speed lets it be. */
+  loadSeconds?: number;
   /** The `index`th of `count` predictions; without it all succeed. */
   job?(key: string, index: number, count: number): Job;
   /** Receivers of the webhooks, in turn; without it one that accepts everything. */
@@ -50,8 +52,8 @@ const FASTEST_PER_SECOND = 170;
 /** How many predictions each scenario sends. */
 export const predictionCount = Number(process.env["CHAOS_PREDICTIONS"] ?? 2000);
 
-export function pacePerSecond(count: number): number {
-  return Math.min(FASTEST_PER_SECOND, count / LOAD_SECONDS);
+export function pacePerSecond(count: number, loadSeconds = LOAD_SECONDS): number {
+  return Math.min(FASTEST_PER_SECOND, count / loadSeconds);
 }
 
 /** The function that the models compute. */

@@ -1,5 +1,7 @@
 /** A real Kafka under the whole path, and what befalls it: the bridge, a broker, the controller and a pool that reads natively, each killed. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { createClient, isFinished } from "../harness/client.ts";
+import { createExtraPool } from "../harness/extra-pool.ts";
 import type { KafkaLog, Way } from "../harness/kafka-log.ts";
 import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
@@ -7,11 +9,17 @@ import type { World } from "../harness/world.ts";
 const moments = [0.15, 0.4, 0.65];
 /** The lane tries a log that failed again after 2 s at most. */
 const PRODUCE_AGAIN_MS = 3000;
-/** A pool that died holds its place in the group for a session of 10 s; its successor waits no longer than that. */
+/** A pool's next life takes the place of the one before in the group, without waiting for the end of its session. */
 const SESSION_MS = 3000;
 /** A broker is fenced 9 s after its last heartbeat; then its partitions have other leaders. */
 const FAIL_OVER_MS = 12_000;
 const BROKER_AWAY_MS = 10_000;
+
+const LONG_KEY = "long";
+const LONG_MS = 90_000;
+const REBALANCE_EVERY_MS = 5000;
+const TURNS = 6;
+const SPREAD_MS = 10_000;
 
 export type KafkaScenario = { name: string; of(log: KafkaLog): Scenario };
 
@@ -73,10 +81,62 @@ const poolKilled = scenario("kill -9 of a pool that reads natively", "native", a
   return outages;
 });
 
+/**
+ * Pools join and leave their groups every 5 s for a minute, while one of them works on a job that takes far longer than a poll interval
+ * (10 s) of Kafka's. That job is started once; a pool that stays has work within 10 s, and what one leaves goes on elsewhere.
+ */
+const poolsComeAndGo: KafkaScenario = {
+  name: "pools come and go every 5 s, a job takes 90 s",
+  of: (log) => ({
+    name: "pools come and go every 5 s, a job takes 90 s",
+    model: "echo",
+    stack: log.stackOptions("native"),
+    loadSeconds: LONG_MS / 1000,
+    settleMs: 90_000,
+    async disturb(world) {
+      const outages: Outage[] = [];
+      const client = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(LONG_MS + 60_000));
+      const long = await client.create(LONG_KEY, {
+        version: "local/long",
+        input: { key: LONG_KEY, seconds: LONG_MS / 1000 },
+      });
+      const other = await createExtraPool(world, "other", world.stack.url);
+      for (let turn = 0; turn < TURNS; turn += 1) {
+        other.start();
+        await sleep(REBALANCE_EVERY_MS);
+        const beganAt = Date.now();
+        await other.stop();
+        outages.push({ what: "a pool removed", beganAt, endedAt: Date.now(), limitMs: SPREAD_MS });
+        await sleep(Math.max(0, beganAt + REBALANCE_EVERY_MS - Date.now()));
+      }
+      const before = workersOf(world).size;
+      other.start();
+      const giveUpAt = Date.now() + SPREAD_MS;
+      while (workersOf(world).size === before) {
+        if (Date.now() > giveUpAt) throw new Error(`a pool that was added had no work after ${SPREAD_MS} ms`);
+        await sleep(50);
+      }
+      let end = await client.get(long.id);
+      while (end !== null && !isFinished(end)) end = await client.get(long.id);
+      await other.stop();
+      const runs = world.runs().get(LONG_KEY) ?? [];
+      if (end?.status !== "succeeded" || end.attempt !== 1 || runs.length !== 1)
+        throw new Error(`the long job: ${JSON.stringify(end)}, ${runs.join(", ")}`);
+      return outages;
+    },
+  }),
+};
+
+/** The model processes that have run something. */
+function workersOf(world: World): Set<string> {
+  return new Set([...world.runs().values()].flat().map((run) => run.replace(/ at .*/, "")));
+}
+
 export const kafkaScenarios: readonly KafkaScenario[] = [
   bridgeKilled("native"),
   bridgeKilled("bridge"),
   brokerKilled("other"),
   brokerKilled("controller"),
   poolKilled,
+  poolsComeAndGo,
 ];
