@@ -32,6 +32,9 @@ export type ShardPort = {
   listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage>;
   claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
   deliverEvents(env: Env, request: EventsRequest, scope: { lanes: string[] }): Promise<EventsReply>;
-  /** Whether `token` is the prediction's latest claim and may still read and write its blobs. */
-  verifyClaim(env: Env, id: string, token: string): Promise<boolean>;
+  /**
+   * Whether `token` is the prediction's latest claim and may still read and write its blobs: until when what it stores is kept at
+   * most, in milliseconds since the epoch, or null.
+   */
+  verifyClaim(env: Env, id: string, token: string): Promise<number | null>;
 };

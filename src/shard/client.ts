@@ -186,10 +186,10 @@ export async function deliverEvents(
   return reply;
 }
 
-/** Whether `token` is the live claim of `id`. */
-export async function verifyClaim(env: Env, id: string, token: string): Promise<boolean> {
-  if (!isPredictionId(id, shardCount(env))) return false;
-  return again(() => stubOf(env, id).isLiveClaim(id, token));
+/** Until when what the live claim `token` of `id` stores is kept at most, in milliseconds since the epoch; null when it isn't live. */
+export async function verifyClaim(env: Env, id: string, token: string): Promise<number | null> {
+  if (!isPredictionId(id, shardCount(env))) return null;
+  return again(() => stubOf(env, id).claimKeptUntil(id, token));
 }
 
 export function shardCount(env: Env): number {

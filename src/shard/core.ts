@@ -123,15 +123,15 @@ export class ShardCore {
     this.#save(progress, machine.fail(progress.row, { code: "undeliverable", message }, this.#deps.now()));
   }
 
-  /** Whether `token` is the live claim of `id`: what blob reads and writes demand. Whoever asks may leave blobs behind. */
-  isLiveClaim(id: string, token: string): boolean {
+  /** Until when what the live claim `token` stores is kept at most; null when it isn't live. Whoever asks may leave blobs behind. */
+  claimKeptUntil(id: string, token: string): number | null {
     const progress = this.#load(id);
-    if (progress === null || progress.row.token !== token || isFinished(progress.row.state)) return false;
+    if (progress === null || progress.row.token !== token || isFinished(progress.row.state)) return null;
     if (!progress.row.blobs) {
       progress.row.blobs = true;
       this.#save(progress, []);
     }
-    return true;
+    return progress.row.endBy + machine.retentionMsOf(progress.row, this.#deps.rules);
   }
 
   claim(request: ClaimRequest, lanes: readonly string[]): ClaimAnswer[] {

@@ -118,11 +118,16 @@ export function expire(row: Row, now: number): Effect[] | null {
 export function dueAt(row: Row, rules: Rules): number | null {
   if (isFinished(row.state)) {
     if (row.completedAt === null) return null;
-    const retainedUntil = row.completedAt + (row.fixed.retentionMs ?? rules.retentionMs);
+    const retainedUntil = row.completedAt + retentionMsOf(row, rules);
     return retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));
+}
+
+/** How long the data stays after the end. */
+export function retentionMsOf(row: Row, rules: Rules): number {
+  return row.fixed.retentionMs ?? rules.retentionMs;
 }
 
 /** Delay before the sweep hands an unclaimed prediction on again. */

@@ -18,7 +18,7 @@ export type RemoteShard = Remote<
     | "claim"
     | "deliver"
     | "stream"
-    | "isLiveClaim"
+    | "claimKeptUntil"
     | "undeliverable"
     | "replayable"
     | "removeData"

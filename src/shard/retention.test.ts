@@ -92,8 +92,8 @@ it("knows of blobs that a claim may have left, though the prediction failed", ()
   const id = newPredictionId(1);
   core.submit(submission(id));
   core.claim({ session: "session-a", startNow: 1, jobs: [{ id }] }, LANES);
-  expect(core.isLiveClaim(id, "another")).toBe(false);
-  expect(core.isLiveClaim(id, "token")).toBe(true);
+  expect(core.claimKeptUntil(id, "another")).toBeNull();
+  expect(core.claimKeptUntil(id, "token")).toBe(submission(id).totalTimeoutMs + defaultRules.retentionMs);
   core.cancel(id, "account");
   clock.now += defaultRules.retentionMs;
   expect(core.wake().expired).toMatchObject([{ hasBlobs: true }]);

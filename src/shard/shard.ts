@@ -127,8 +127,8 @@ export class PredictionShard extends DurableObject<Env> {
     return start === null ? null : this.#waiters.stream(id, start.frames, start.finished);
   }
 
-  isLiveClaim(id: string, token: string): boolean {
-    return this.#core.isLiveClaim(id, token);
+  claimKeptUntil(id: string, token: string): number | null {
+    return this.#core.claimKeptUntil(id, token);
   }
 
   /** What a replay of this dead letter would submit. */

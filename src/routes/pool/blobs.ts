@@ -27,8 +27,6 @@ import { outputPath } from "../outputs.ts";
 import { PartHeaderSchema, PartNumberSchema, PartViewSchema, receivePart, showPart } from "../part-request.ts";
 import { MAX_REQUEST_BYTES, requiredBytes } from "../request-size.ts";
 
-/** How long a link to an output file works. */
-const OUTPUT_LINK_MS = 24 * 3_600_000;
 const DEFAULT_TYPE = "application/octet-stream";
 
 const bytes: ZodOpenApiRequestBodyObject = {
@@ -234,20 +232,23 @@ function noUpload(): EdgeplaneError {
 
 /** The claim may have been lost while the content came: then it goes again, and nobody learns of it. */
 async function answerStored(c: AppContext, shard: ShardPort, path: BlobPath): Promise<Response> {
+  let keptUntil: number;
   try {
-    await checkClaim(c, shard, path);
+    keptUntil = await checkClaim(c, shard, path);
   } catch (thrown) {
     await c.env.BLOBS.delete(keyOf(path));
     throw thrown;
   }
   const address = outputPath(path.id, path.token, path.name);
-  const query = await signLink(c.env.EDGEPLANE_SECRET, "blob", address, Date.now() + OUTPUT_LINK_MS);
+  const query = await signLink(c.env.EDGEPLANE_SECRET, "blob", address, keptUntil);
   return c.json({ key: keyOf(path), url: `${new URL(c.req.url).origin}${address}?${query}` }, 201);
 }
 
-async function checkClaim(c: AppContext, shard: ShardPort, { id, token, name }: BlobPath): Promise<void> {
+/** Until when what the claim stores is kept at most. Throws `not_found` and `forbidden`. */
+async function checkClaim(c: AppContext, shard: ShardPort, { id, token, name }: BlobPath): Promise<number> {
   const wellFormed = isPredictionId(id, Number(c.env.SHARD_COUNT)) && /^[0-9a-f]{32}$/.test(token) && isBlobName(name);
   if (!wellFormed) throw new EdgeplaneError("not_found", "A blob is named `{prediction}/{token}/{name}`.");
-  if (await shard.verifyClaim(c.env, id, token)) return;
+  const keptUntil = await shard.verifyClaim(c.env, id, token);
+  if (keptUntil !== null) return keptUntil;
   throw new EdgeplaneError("forbidden", "The claim is not the prediction's latest, or the prediction has ended.");
 }
