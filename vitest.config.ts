@@ -82,7 +82,7 @@ export default defineConfig({
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["test/e2e/**/*.test.ts"],
           // It has a stack of its own, without loopback.
-          exclude: ["test/e2e/public-only.test.ts", "**/node_modules/**"],
+          exclude: ["test/e2e/default-stack.test.ts", "**/node_modules/**"],
           globalSetup: ["./test/e2e/kv-setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
