@@ -11,6 +11,7 @@ const CONFIGURATION = {
   showDeveloperTools: "never",
   agent: { disabled: true },
   mcp: { disabled: true },
+  authentication: { preferredSecurityScheme: "apiKey" },
 };
 
 const POLICY = [

@@ -19,13 +19,15 @@ const DESCRIPTION = `The API of an Edgeplane gateway: Replicate's HTTP API with 
 Errors are problem details (RFC 9457) with a \`code\`; [all codes](/docs/errors) tell cause and remedy. The log at \`/kafka\` speaks the Upstash
 Kafka REST dialect, which has a document of its own (docs/kafka.md).`;
 
+export const OPENAPI_VERSION = "3.1.1";
+
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
 /** A described route: its method in lower case, and its path as OpenAPI writes it (\`/v1/files/{id}\`). */
 export type DescribedRoute = { method: string; path: string; operation: Operation };
 
 /** Values that only a check describes (any JSON value) say in their \`meta\` what they are; without, they are any value. */
-const options: CreateDocumentOptions = { allowEmptySchema: { custom: true } };
+export const documentOptions: CreateDocumentOptions = { allowEmptySchema: { custom: true } };
 
 /** The app's routes that are described, in the order of their registration. */
 export function describedRoutes(app: Pick<Hono<App>, "routes">): DescribedRoute[] {
@@ -49,7 +51,7 @@ export function openApiDocument(app: Pick<Hono<App>, "routes">): OpenApiDocument
     paths[path] = { ...paths[path], [method]: operationObject(operation) };
   }
   const document: ZodOpenApiObject = {
-    openapi: "3.1.1",
+    openapi: OPENAPI_VERSION,
     info: {
       title: "Edgeplane",
       version: "1.0.0",
@@ -61,10 +63,11 @@ export function openApiDocument(app: Pick<Hono<App>, "routes">): OpenApiDocument
     paths,
     components: { schemas: { Problem: ProblemSchema }, securitySchemes },
   };
-  return createDocument(document, options);
+  return createDocument(document, documentOptions);
 }
 
-function operationObject(operation: Operation): ZodOpenApiOperationObject {
+/** An operation as the document has it. */
+export function operationObject(operation: Operation): ZodOpenApiOperationObject {
   const { id, tag, summary, description, path, query, header, rawBody, access } = operation;
   return {
     operationId: id,

@@ -1,10 +1,13 @@
-/** `/openapi.json`: what the gateway offers, for tools. */
+/** `/openapi.json`, and a document per model: what the gateway offers, for tools. */
 import { Hono } from "hono";
 import * as z from "zod";
 import type { App } from "../app.ts";
 import { cors } from "../cors.ts";
 import { json, operation } from "../operation.ts";
+import { ModelPathSchema } from "../parameters.ts";
+import { modelOf } from "../replicate/model-path.ts";
 import { openApiDocument } from "./document.ts";
+import { modelDocument } from "./model-document.ts";
 
 const DocumentSchema = z
   .looseObject({ openapi: z.string(), info: z.looseObject({}), paths: z.looseObject({}) })
@@ -30,6 +33,24 @@ export function openApiRoutes(app: Pick<Hono<App>, "routes">): Hono<App> {
         text ??= JSON.stringify(openApiDocument(app));
         return c.body(text, 200, { "content-type": "application/json" });
       },
+    ),
+  );
+
+  routes.get(
+    "/v1/models/:owner/:name/openapi.json",
+    operation(
+      {
+        id: "getModelDocument",
+        tag: "Models",
+        summary: "Get a model's OpenAPI document",
+        description:
+          "How its latest version is run, with the schemas of its input and output, and code samples (`x-codeSamples`).",
+        access: "models:read",
+        path: ModelPathSchema,
+        answers: { 200: json(DocumentSchema, "An OpenAPI 3.1 document.") },
+        errors: ["model_not_found"],
+      },
+      async (c, { path }) => c.json(modelDocument(app, await modelOf(c, path), new URL(c.req.url).origin)),
     ),
   );
 

@@ -1,0 +1,73 @@
+/** An input that a model's schema takes: what must be there, by its default, its first choice, or its type. */
+import type { Json } from "../../contract/prediction.ts";
+
+export type Schema = { [key: string]: Json };
+export type Schemas = { [name: string]: Json };
+
+const SCHEMAS = "#/components/schemas/";
+const MAX_DEPTH = 8;
+/** Files are named by URLs; this one brings its content with it. */
+const SAMPLE_FILE = "data:text/plain,hello";
+
+/** `schemas` are the model's own, with `Input` among them. */
+export function sampleInput(schemas: Schemas): { [key: string]: Json } {
+  const sample = sampleOf(asSchema(schemas["Input"] ?? null), schemas, 0);
+  return typeof sample === "object" && sample !== null && !Array.isArray(sample) ? sample : {};
+}
+
+function sampleOf(given: Schema, schemas: Schemas, depth: number): Json {
+  const schema = resolved(given, schemas);
+  const choices = schema["enum"];
+  if (schema["default"] !== undefined) return schema["default"];
+  if (Array.isArray(choices) && choices[0] !== undefined) return choices[0];
+  if (depth > MAX_DEPTH) return null;
+  switch (schema["type"]) {
+    case "object":
+      return sampleObject(schema, schemas, depth);
+    case "array":
+      return [sampleOf(asSchema(schema["items"] ?? null), schemas, depth + 1)];
+    case "integer":
+    case "number":
+      return sampleNumber(schema);
+    case "boolean":
+      return true;
+    case "string":
+      return sampleText(schema);
+    default:
+      return "hello";
+  }
+}
+
+function sampleObject(schema: Schema, schemas: Schemas, depth: number): { [key: string]: Json } {
+  const required = Array.isArray(schema["required"]) ? schema["required"].map(String) : [];
+  const properties = asSchema(schema["properties"] ?? null);
+  return Object.fromEntries(
+    required.map((name) => [name, sampleOf(asSchema(properties[name] ?? null), schemas, depth + 1)]),
+  );
+}
+
+function sampleNumber(schema: Schema): number {
+  const { minimum, maximum } = schema;
+  const least = typeof minimum === "number" ? Math.max(minimum, 1) : 1;
+  return typeof maximum === "number" ? Math.min(least, maximum) : least;
+}
+
+function sampleText(schema: Schema): string {
+  if (schema["format"] === "uri") return SAMPLE_FILE;
+  const { minLength, maxLength } = schema;
+  const text = "hello".padEnd(typeof minLength === "number" ? Math.min(minLength, 1000) : 0, "o");
+  return typeof maxLength === "number" ? text.slice(0, maxLength) : text;
+}
+
+/** What a reference, alone or within `allOf`, stands for, with what stands beside it. */
+function resolved(schema: Schema, schemas: Schemas): Schema {
+  const parts = Array.isArray(schema["allOf"]) ? schema["allOf"].map(asSchema) : [schema];
+  const found = parts.map(({ $ref }) =>
+    typeof $ref === "string" ? asSchema(schemas[$ref.slice(SCHEMAS.length)] ?? null) : {},
+  );
+  return Object.assign({}, ...found, ...parts, schema) as Schema;
+}
+
+export function asSchema(value: Json): Schema {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? value : {};
+}
