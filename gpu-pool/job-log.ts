@@ -7,6 +7,7 @@ import * as z from "zod";
 import type { DesiredLog } from "../src/contract/channel.ts";
 import type { JobSource } from "./intake/job-source.ts";
 import { createUpstashKafka } from "./intake/upstash-kafka.ts";
+import { probeUpstash } from "./intake/upstash-probe.ts";
 import { createUpstashSource } from "./intake/upstash-source.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import { SettingsError } from "./settings.ts";
@@ -24,7 +25,10 @@ export type JobLogs = {
   choose(desired: DesiredLog): JobLog | { problem: string };
 };
 
-/** Opens the logs of the settings for the pool `poolId`; a cluster is probed for `lanes` first. Throws `SettingsError`, which says what is wrong. */
+/**
+ * Opens the logs of the settings for the pool `poolId`; one of the pool's own is probed for `lanes` first. Throws `SettingsError`, which says
+ * what is wrong.
+ */
 export async function openJobLogs(settings: Settings, lanes: readonly string[], poolId: string): Promise<JobLogs> {
   const edge = dialectLog({
     url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
@@ -56,7 +60,13 @@ async function openOwnLog(settings: Settings, lanes: readonly string[], poolId: 
   if (file !== undefined) return openCluster(file, lanes, poolId);
   const url = settings["log-url"];
   if (url === undefined) return null;
-  return dialectLog({ url, username: settings["log-username"], password: settings["log-password"] ?? settings.token });
+  const username = settings["log-username"];
+  const password = settings["log-password"];
+  // Without a password it is an Edgeplane's own log, which takes the pool's token: the control channel says what is wrong with that.
+  if (password === undefined) return dialectLog({ url, username, password: settings.token });
+  const problem = await probeUpstash(createUpstashKafka({ url, username, password }), url, lanes);
+  if (problem !== null) throw new SettingsError(problem);
+  return dialectLog({ url, username, password });
 }
 
 function dialectLog(access: { url: URL; username: string; password: string }): JobLog {
