@@ -8,6 +8,7 @@ import type { DesiredLog } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { createClaimClient } from "./intake/claim-client.ts";
 import { Intake } from "./intake/intake.ts";
+import type { JobSource } from "./intake/job-source.ts";
 import type { JobLog, JobLogs } from "./job-log.ts";
 import type { Capacity } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
@@ -17,6 +18,8 @@ import type { HttpClient } from "./transport/http-client.ts";
 
 /** How long the end of reading an old log may take: it may be away. */
 const STOP_LIMIT_MS = 1000;
+/** What a scrape waits for a cluster that may be away. */
+const LAG_LIMIT_MS = 2000;
 
 export type IntakesOptions = {
   settings: Settings;
@@ -36,6 +39,8 @@ export type IntakesOptions = {
 export type Intakes = {
   /** Of the lanes, in their order. */
   readonly states: string[];
+  /** How far the lanes' pools are behind, by topic, where the log's driver tells. Never throws. */
+  lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
   /** Begins to poll; called again, it does nothing. */
   start(): void;
   /** There may be work: on `lane`, or on all. */
@@ -48,7 +53,13 @@ export type Intakes = {
 };
 
 /** `endLeaving` while it is left: takes the end back. */
-type Reading = { log: JobLog; intakes: Map<string, Intake>; isLeaving: boolean; endLeaving: () => void };
+type Reading = {
+  log: JobLog;
+  sources: JobSource[];
+  intakes: Map<string, Intake>;
+  isLeaving: boolean;
+  endLeaving: () => void;
+};
 
 export function createIntakes(options: IntakesOptions): Intakes {
   const { settings, session, clock, metrics, log, lanes } = options;
@@ -59,7 +70,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
   let current = reading(options.jobLogs.first);
 
   function reading(jobLog: JobLog): Reading {
-    const made: Reading = { log: jobLog, intakes: new Map(), isLeaving: false, endLeaving: () => {} };
+    const made: Reading = { log: jobLog, sources: [], intakes: new Map(), isLeaving: false, endLeaving: () => {} };
     for (const lane of lanes) {
       const source = jobLog.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
       const intake = new Intake({
@@ -76,6 +87,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
           if (!made.isLeaving) options.onState(problem);
         },
       });
+      made.sources.push(source);
       made.intakes.set(lane, intake);
     }
     return made;
@@ -89,6 +101,11 @@ export function createIntakes(options: IntakesOptions): Intakes {
 
   function* all(): Iterable<Intake> {
     for (const { intakes } of [current, ...leaving]) yield* intakes.values();
+  }
+
+  async function pause(ms: number): Promise<[]> {
+    await new Promise<void>((resolve) => clock.after(ms, resolve));
+    return [];
   }
 
   async function leave(old: Reading): Promise<void> {
@@ -114,6 +131,14 @@ export function createIntakes(options: IntakesOptions): Intakes {
   return {
     get states() {
       return Array.from(current.intakes.values(), ({ state }) => state);
+    },
+    async lags() {
+      const asked = current.sources.map(async (source) => {
+        const lags = (await source.lag?.()) ?? new Map<string, number>();
+        return Array.from(lags, ([topic, lag]) => ({ lane: source.lane, topic, lag }));
+      });
+      const answers = await Promise.race([Promise.allSettled(asked), pause(LAG_LIMIT_MS)]);
+      return answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
     },
     start() {
       if (isStarted || isStopped) return;

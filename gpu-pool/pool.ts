@@ -71,6 +71,7 @@ export class Pool {
   readonly session = `s${crypto.randomUUID().replaceAll("-", "")}`;
   readonly runners: ModelRunner[];
   readonly lanes: string[];
+  readonly intakes: Intakes;
   readonly #options: PoolOptions;
   readonly #previous: string | null;
   readonly #http: HttpClient;
@@ -79,7 +80,7 @@ export class Pool {
   readonly #carrier: EventCarrier;
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
-  readonly #intakes: Intakes;
+
   readonly #lines: StateLines;
   readonly #byPath: Map<string, ModelRunner>;
   /** Every claim that is held or whose events are not all at the edge yet. */
@@ -150,7 +151,7 @@ export class Pool {
       },
       onHousekeeping: () => this.#endedClaims.forgetOld(),
     });
-    this.#intakes = createIntakes({
+    this.intakes = createIntakes({
       settings,
       jobLogs: options.jobLogs,
       session: this.session,
@@ -185,10 +186,6 @@ export class Pool {
     return this.#spool.size;
   }
 
-  get intakeStates(): string[] {
-    return this.#intakes.states;
-  }
-
   /** Sends what an earlier life left, opens the channel, and begins intake. */
   start(): void {
     const { settings, clock } = this.#options;
@@ -221,7 +218,7 @@ export class Pool {
     this.#channel?.send({ type: "draining" });
     for (const runner of this.runners) runner.onHold = true;
     // First intake: what is handed back must not come in again.
-    await this.#intakes.stop(1000);
+    await this.intakes.stop(1000);
     this.#suspects.release();
     for (const runner of this.runners) runner.releaseWaiting("drain");
     const endsAtMs = clock.nowMs() + settings["drain-timeout-ms"];
@@ -277,24 +274,24 @@ export class Pool {
     this.#carrier.channelOpened();
     this.#delivery.retryNow();
     this.#startIntake();
-    this.#intakes.nudge();
+    this.intakes.nudge();
   }
 
   #channelDown(why: string): void {
     this.#lines.channel(why);
     this.#carrier.channelDown();
-    this.#intakes.nudge();
+    this.intakes.nudge();
   }
 
   #startIntake(): void {
-    if (!this.#draining) this.#intakes.start();
+    if (!this.#draining) this.intakes.start();
   }
 
   #message(message: EdgeMessage): void {
     if (message.type === "welcome") this.#welcomed(message);
     else if (message.type === "settled") this.#carrier.settled(message);
-    else if (message.type === "log") this.#intakes.follow(message.log);
-    else if (message.type === "work") this.#intakes.nudge(message.lane);
+    else if (message.type === "log") this.intakes.follow(message.log);
+    else if (message.type === "work") this.intakes.nudge(message.lane);
     else if (message.type === "cancel") this.#cancel(message.claims);
     else if (message.type === "probe") {
       this.#options.clock.after(PROBE_PATIENCE_MS, () => {
@@ -309,7 +306,7 @@ export class Pool {
     if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
     else this.#wasWelcome = true;
     if (misfit !== null) this.#lines.events(misfit.problem);
-    if (welcome.log !== undefined) this.#intakes.follow(welcome.log);
+    if (welcome.log !== undefined) this.intakes.follow(welcome.log);
   }
 
   #grants(grants: Grant[]): void {
@@ -385,7 +382,7 @@ export class Pool {
   }
 
   #roomChanged(): void {
-    this.#intakes.roomChanged();
+    this.intakes.roomChanged();
   }
 
   #pause(ms: number): Promise<void> {

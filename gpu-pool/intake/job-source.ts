@@ -32,4 +32,6 @@ export type JobSource = {
   poll(options: PollOptions): Promise<Polled>;
   /** Gives this pool's share of the lane to the others; the next poll joins again. */
   leave(): Promise<void>;
+  /** Records of the lane that no pool has committed, by topic; only where this driver can tell, and no other door does. */
+  lag?(): Promise<ReadonlyMap<string, number>>;
 };

@@ -90,6 +90,7 @@ export function createNativeSource(options: NativeSourceOptions): NativeSource {
       return { jobs, commit: () => note(records) };
     },
     leave,
+    lag: async () => group.lag(),
     async close() {
       await leave();
       await group.close();

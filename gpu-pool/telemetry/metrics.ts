@@ -16,6 +16,7 @@ export type Gauges = {
   channelOpen(): boolean;
   undelivered(): number;
   spooled(): number;
+  lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
 };
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -115,6 +116,17 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
   perModel("edgeplane_pool_slots", "Slots of the model.", ({ slots }) => slots);
   perModel("edgeplane_pool_free_slots", "Slots that run nothing.", ({ freeSlots }) => freeSlots);
   perModel("edgeplane_pool_model_broken", "1: it could not be set up.", ({ broken }) => (broken ? 1 : 0));
+  const lag: Gauge<"lane" | "topic"> = new Gauge({
+    name: "edgeplane_pool_lane_lag",
+    help: "Job records that no pool has committed; of a cluster that is read natively.",
+    labelNames: ["lane", "topic"],
+    registers,
+    async collect() {
+      const lags = await gauges.lags();
+      lag.reset();
+      for (const one of lags) lag.set({ lane: one.lane, topic: one.topic }, one.lag);
+    },
+  });
   single("edgeplane_pool_channel_open", "1: the control channel is open.", () => (gauges.channelOpen() ? 1 : 0));
   single("edgeplane_pool_undelivered", "Claims with events that the edge lacks.", () => gauges.undelivered());
   single("edgeplane_pool_spooled", "Finished results kept on disk.", () => gauges.spooled());

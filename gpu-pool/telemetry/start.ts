@@ -31,6 +31,7 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
     channelOpen: () => pool.channelOpen,
     undelivered: () => pool.undelivered,
     spooled: () => pool.spooled,
+    lags: async () => pool.intakes.lags(),
   });
   const host = settings["metrics-host"];
   const port = settings["metrics-port"];
@@ -43,7 +44,7 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
         ok: !pool.draining,
         status: pool.draining ? "draining" : "ok",
         edge: pool.channelOpen ? "connected" : "away",
-        intake: pool.intakeStates,
+        intake: pool.intakes.states,
         undelivered: pool.undelivered,
         spooled: pool.spooled,
       }),

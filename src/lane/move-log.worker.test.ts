@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
-import { callJson, testEnv } from "../../test/worker/edge-harness.ts";
+import { call, callJson, testEnv } from "../../test/worker/edge-harness.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import { JobSchema } from "../contract/job.ts";
 import type { Env } from "../env.ts";
@@ -57,6 +57,9 @@ it("hands on again what waits, raises the epoch, and refuses copies of older one
   };
   expect(await claim(0)).toBe("old_epoch");
   expect(await claim(1)).toBe("granted");
+  const metrics = await (await call("/admin/v1/metrics", ADMIN)).text();
+  expect(metrics).toContain('edgeplane_log_epoch{driver="embedded"} 2\n');
+  expect(metrics).toContain(`edgeplane_lane_lag{lane="${LANE}",topic="jobs.${LANE}.normal"} 2\n`);
 });
 
 it("refuses a choice of a log that can't be", async () => {

@@ -7,6 +7,7 @@ import type { KafkaSettings, KafkaUser } from "../settings.ts";
 import { Cluster } from "./cluster.ts";
 import { Instances } from "./instances.ts";
 import type { InstanceName } from "./instances.ts";
+import { groupLag } from "./lag.ts";
 import { CoalescingProducer } from "./producer.ts";
 import { Reader } from "./reader.ts";
 import {
@@ -98,22 +99,8 @@ export class KafkaDoor {
       groups.set(name.group, new Set([...(groups.get(name.group) ?? []), ...topics]));
     this.#metrics.lag.reset();
     for (const [group, topics] of groups) {
-      const committed = await this.#reader.committed(group, undefined);
-      for (const topic of topics) {
-        const { leaders } = await this.cluster.topic(topic);
-        const partitions = leaders.map((_leader, partition) => ({ topic, partition }));
-        const [first, last] = await Promise.all([
-          this.#reader.offsets(partitions, "earliest"),
-          this.#reader.offsets(partitions, "latest"),
-        ]);
-        let lag = 0;
-        for (const [index, end] of last.entries()) {
-          const own =
-            committed.find((entry) => entry.topic === topic && entry.partition === end.partition)?.offset ?? -1;
-          lag += Math.max(0, end.offset - (own < 0 ? (first[index]?.offset ?? 0) : own));
-        }
-        this.#metrics.lag.set({ group, topic }, lag);
-      }
+      const lags = await groupLag(this.cluster, this.#reader, group, topics);
+      for (const [topic, lag] of lags) this.#metrics.lag.set({ group, topic }, lag);
     }
   }
 

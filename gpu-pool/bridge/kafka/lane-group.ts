@@ -4,7 +4,9 @@ import { priorities } from "../../../src/contract/prediction.ts";
 import type { ClusterSettings } from "../settings.ts";
 import { clientOptions, Cluster } from "./cluster.ts";
 import { jobTopicWeight } from "./instances.ts";
+import { groupLag } from "./lag.ts";
 import { GroupMember } from "./member.ts";
+import { Reader } from "./reader.ts";
 
 const SESSION_TIMEOUT_MS = 10_000;
 const HEARTBEAT_INTERVAL_MS = 1000;
@@ -16,6 +18,8 @@ export type LaneGroup = {
   probe(): Promise<void>;
   /** A member that has not joined yet; its first `take` joins. Throws like `probe` when a topic is missing. */
   open(): Promise<GroupMember>;
+  /** Records that the lane's pools have not committed, by topic. */
+  lag(): Promise<Map<string, number>>;
   close(): Promise<void>;
 };
 
@@ -25,6 +29,8 @@ export type LaneGroup = {
  */
 export function createLaneGroup(cluster: ClusterSettings, lane: string, poolId: string): LaneGroup {
   const connection = new Cluster(cluster);
+  const reader = new Reader(connection);
+  const groupId = `lane.${lane}`;
   const topics = priorities.map((priority) => jobTopic(lane, priority));
   const checkTopics = async () => {
     for (const topic of topics) await connection.topic(topic);
@@ -39,7 +45,7 @@ export function createLaneGroup(cluster: ClusterSettings, lane: string, poolId: 
       await checkTopics();
       return new GroupMember({
         client: clientOptions(cluster),
-        groupId: `lane.${lane}`,
+        groupId,
         staticId: poolId,
         topics,
         offsetReset: "earliest",
@@ -49,6 +55,10 @@ export function createLaneGroup(cluster: ClusterSettings, lane: string, poolId: 
         weightOf: jobTopicWeight,
       });
     },
-    close: async () => connection.close(),
+    lag: async () => groupLag(connection, reader, groupId, topics),
+    async close() {
+      await reader.close();
+      await connection.close();
+    },
   };
 }

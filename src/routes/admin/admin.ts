@@ -18,6 +18,7 @@ import { empty, json, operation } from "../operation.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { faultRoutes } from "./faults.ts";
 import { logRoutes } from "./log.ts";
+import { metricsRoutes } from "./metrics.ts";
 import { requireOperator } from "./require-operator.ts";
 import {
   KeySchema,
@@ -47,6 +48,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
+  routes.route("/metrics", metricsRoutes());
   return routes;
 }
 

@@ -83,6 +83,17 @@ describe.runIf(hasJava)("native source", () => {
     await own.close();
   });
 
+  it("tells its lane's lag", async () => {
+    const lane = laneName();
+    await produce(lane, 7);
+    const own = source(lane);
+    const lag = async () => (await own.lag?.())?.get(jobTopic(lane, "normal"));
+    expect(await lag()).toBe(7);
+    await drain(own, 7);
+    await until(async () => (await lag()) === 0);
+    await own.close();
+  });
+
   it("hands on what it did not commit, and not what it did", async () => {
     const lane = laneName();
     const ids = await produce(lane, 10);

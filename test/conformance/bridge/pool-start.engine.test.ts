@@ -51,7 +51,9 @@ describe.runIf(hasJava)("a pool that can't read its log", () => {
   it("says so through the dialect", async () => {
     const url = `${bridge.url}/kafka`;
     expect(await through("http://127.0.0.1:1/kafka", pool)).toMatch(/--log-url: .* can't be reached \(.*ECONNREFUSED/);
-    expect(await through(`${bridge.url}/metrics`, pool)).toMatch(/--log-url: .* is no Kafka over HTTP \(it answered 404\)/);
+    expect(await through(`${bridge.url}/metrics`, pool)).toMatch(
+      /--log-url: .* is no Kafka over HTTP \(it answered 404\)/,
+    );
     expect(await through(url, { ...pool, password: "wrong" })).toMatch(/--log-password: .* does not know this user/);
     expect(await through(url, other)).toMatch(/--log-username: this user lacks a right .*jobs\.default\./);
     expect(await through(url, pool)).toMatch(/--log-url: a topic is missing .*jobs\.default\./);
