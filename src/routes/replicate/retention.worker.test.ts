@@ -3,6 +3,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import { shardName, shardOf } from "../../contract/ids.ts";
+import { sweepExpired } from "../../registry/sweep.ts";
 
 const VERSION = "7".repeat(64);
 const MINUTE_MS = 60_000;
@@ -131,6 +132,27 @@ describe("the end of an account's retention", () => {
     await pass(id, MINUTE_MS);
     expect(await rowsWith(stubs.shard, id)).toBe("");
     expect(await blobsOf(id)).toEqual([]);
+  });
+
+  it("takes uploaded files, counted from their upload", async () => {
+    const uploaded = await call("/v1/files?name=a.txt", {
+      method: "POST",
+      key,
+      headers: { "content-type": "text/plain", "content-length": "5" },
+      body: "hello",
+    });
+    const file = await uploaded.json<{ id: string; created_at: string; expires_at: string }>();
+    expect(Date.parse(file.expires_at) - Date.parse(file.created_at)).toBe(MINUTE_MS);
+    const left = async () => [
+      await testEnv.DB.prepare("SELECT id FROM files WHERE id = ?").bind(file.id).first("id"),
+      (await testEnv.BLOBS.list({ prefix: `files/${file.id}` })).objects.length,
+    ];
+    await sweepExpired(testEnv);
+    expect(await left()).toEqual([file.id, 1]);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + MINUTE_MS + 1000 });
+    expect((await callJson(`/v1/files/${file.id}`, { key })).status).toBe(404);
+    await sweepExpired(testEnv);
+    expect(await left()).toEqual([null, 0]);
   });
 
   it("is set by the operator, within bounds", async () => {
