@@ -20,5 +20,5 @@ export function welcome(
 
   ${curlFor(stack)}
 
-  Keys: ${keysFile} · Ctrl-C stops it.`;
+  The API: ${stack.url}/docs · Keys: ${keysFile} · Ctrl-C stops it.`;
 }
