@@ -7,6 +7,8 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import * as z from "zod";
 import { migrate } from "./d1-migrate.ts";
@@ -19,6 +21,8 @@ const RESTART_LIMIT_MS = 5_000;
 const SpawnedSchema = z.object({
   process: z.custom<ChildProcess>((value) => typeof value === "object" && value !== null),
 });
+
+const SCHEDULE_MS = 600_000;
 
 let miniflare: Miniflare | null = null;
 let stopping = false;
@@ -52,6 +56,8 @@ function watchWorkerd(): void {
 
 async function start(options: EdgeOptions): Promise<void> {
   const { worker } = options;
+  const blobs = join(options.statePath, "blobs");
+  mkdirSync(blobs, { recursive: true });
   const loopback = options.allowLoopback ? ["127.0.0.0/8", "::1/128"] : [];
   miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
@@ -63,9 +69,14 @@ async function start(options: EdgeOptions): Promise<void> {
         {
           ...worker,
           bindings: { ...worker.bindings, ...options.bindings },
-          ...(options.assetsPath === undefined
-            ? {}
-            : { serviceBindings: { DOCS_ASSETS: { disk: { path: options.assetsPath, writable: false } } } }),
+          serviceBindings: {
+            ...worker.serviceBindings,
+            // The content of the local bucket (src/storage/local).
+            BLOB_CONTENT: { disk: { path: blobs, writable: true } },
+            ...(options.assetsPath === undefined
+              ? {}
+              : { DOCS_ASSETS: { disk: { path: options.assetsPath, writable: false } } }),
+          },
           outboundService: "outbound",
           unsafeDirectSockets: [{ host: "127.0.0.1", port: options.port }],
         },
@@ -92,6 +103,16 @@ async function start(options: EdgeOptions): Promise<void> {
   await miniflare.ready;
   await migrate(await miniflare.getD1Database("DB", worker.name), options.migrations);
   report({ type: "ready" });
+  setInterval(() => void runSchedule(worker.name), SCHEDULE_MS).unref();
+}
+
+/** What `crons` of wrangler.toml does in a deployment. */
+async function runSchedule(name: string): Promise<void> {
+  try {
+    await (await miniflare?.getWorker(name))?.scheduled({ scheduledTime: new Date() });
+  } catch (error) {
+    if (!stopping) console.error(`the scheduled sweep failed: ${String(error)}`);
+  }
 }
 
 watchWorkerd();

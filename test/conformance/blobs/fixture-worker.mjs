@@ -1,0 +1,75 @@
+/** Runs the same calls on R2 (Miniflare's simulator) and on the local bucket, and answers what each said. */
+import { createLocalBucket } from "../../../src/storage/local/local-bucket.ts";
+
+export { LocalBucketIndex } from "../../../src/storage/local/bucket-index.ts";
+
+const PART = 5 * 1024 * 1024;
+const bytes = (length, seed) => new Uint8Array(length).fill(0).map((_, index) => (index * 31 + seed) % 251);
+
+/** What of an object has to be the same everywhere. */
+function shown(object) {
+  if (object === null) return null;
+  const { key, size, httpMetadata, customMetadata, httpEtag, etag } = object;
+  return { key, size, type: httpMetadata?.contentType, customMetadata, quoted: httpEtag === `"${etag}"` };
+}
+
+async function refusal(call) {
+  try {
+    await call();
+    return "accepted";
+  } catch (error) {
+    return /\((\d+)\)/.exec(error.message)?.[1] ?? error.message;
+  }
+}
+
+async function transcript(bucket) {
+  const log = [];
+  const say = (step, value) => log.push([step, value]);
+  const options = { httpMetadata: { contentType: "text/plain" }, customMetadata: { a: "b" } };
+  say("put", shown(await bucket.put("a/1", "hello", options)));
+  say("absent put", shown(await bucket.put("a/1", "other", { onlyIf: { etagDoesNotMatch: "*" } })));
+  say("first put", shown(await bucket.put("a/2", bytes(10, 1), { onlyIf: { etagDoesNotMatch: "*" } })));
+  say("head", shown(await bucket.head("a/1")));
+  say("nothing", [await bucket.head("b"), await bucket.get("b")]);
+  say("get", await (await bucket.get("a/1")).text());
+  say("range", await (await bucket.get("a/1", { range: { offset: 1, length: 3 } })).text());
+  say("rest", await (await bucket.get("a/1", { range: { offset: 3 } })).text());
+  await bucket.put("a/1", JSON.stringify({ over: "written" }));
+  say("json", await (await bucket.get("a/1")).json());
+  await bucket.put("a/empty", new Uint8Array());
+  say("empty", [(await bucket.head("a/empty")).size, await (await bucket.get("a/empty")).text()]);
+  const first = await bucket.list({ prefix: "a/", limit: 2 });
+  say("list", [first.objects.map(({ key }) => key), first.truncated]);
+  const rest = await bucket.list({ prefix: "a/", limit: 2, cursor: first.cursor });
+  say("more", [rest.objects.map(({ key }) => key), rest.truncated]);
+  await bucket.delete(["a/1", "a/empty", "a/never"]);
+  say(
+    "left",
+    (await bucket.list({ prefix: "a/" })).objects.map(({ key }) => key),
+  );
+
+  const upload = await bucket.createMultipartUpload("big", options);
+  const resumed = bucket.resumeMultipartUpload("big", upload.uploadId);
+  await resumed.uploadPart(1, bytes(PART, 9));
+  const parts = [await resumed.uploadPart(2, bytes(7, 2)), await resumed.uploadPart(1, bytes(PART, 1))];
+  say("unfinished", await bucket.head("big"));
+  say("wrong part", await refusal(() => resumed.complete([{ partNumber: 1, etag: "none" }])));
+  say("complete", shown(await resumed.complete(parts.toReversed())));
+  const over = await (await bucket.get("big", { range: { offset: PART - 2, length: 5 } })).arrayBuffer();
+  say("over the seam", [...new Uint8Array(over)]);
+  const digest = await crypto.subtle.digest("SHA-256", await (await bucket.get("big")).arrayBuffer());
+  say("whole", [...new Uint8Array(digest)]);
+
+  const dropped = await bucket.createMultipartUpload("dropped");
+  await dropped.uploadPart(1, bytes(7, 1));
+  await dropped.abort();
+  say("aborted", await bucket.head("dropped"));
+  say("part after abort", (await refusal(() => dropped.uploadPart(1, bytes(7, 1)))) === "accepted");
+  return log;
+}
+
+export default {
+  async fetch(_request, env) {
+    return Response.json({ r2: await transcript(env.R2), local: await transcript(createLocalBucket(env)) });
+  },
+};
