@@ -75,13 +75,17 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     async launch(instance) {
       launches += 1;
       const keys = model.cog.edgeplane;
-      const { python, env, warnings } = await prepareEnvironment({
+      const { python, env, warnings, sizeBytes } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
         stateDir: settings["state-dir"],
-        log: (line) => log.info({ model: name }, line),
+        log(line) {
+          model.environment = { progress: line };
+          log.info({ model: name }, line);
+        },
         allowBuildRun: settings["allow-build-run"],
       });
+      model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
         python,

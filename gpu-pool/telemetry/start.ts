@@ -67,6 +67,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     state: runner.instances.state,
     waiting: runner.waiting,
     held: runner.held,
+    environment: runner.model.environment ?? null,
     problem: runner.problem,
     instances: runner.instances.all.map(({ name, state, restarts, process }) => ({
       name,

@@ -12,7 +12,7 @@ beforeAll(async () => {
   harness = await startHarness(
     [
       { name: "input-path" },
-      { name: "input-text" },
+      { name: "input-text", settings: "build:\n  system_packages: [no-such-package-here]" },
       { name: "input-choices" },
       { name: "input-bounds" },
       { name: "input-dict" },
@@ -132,6 +132,13 @@ describe("values", () => {
 });
 
 describe("models", () => {
+  test("the environment of each is shown, with what the host lacks for it", async () => {
+    await harness.run("input-text", { name: "Ada" });
+    expect(await harness.models()).toMatch(
+      /"environment":\{"python":"\/[^"]+","sizeBytes":null,"warnings":\["[^"]*no-such-package-here/,
+    );
+  });
+
   test.each([
     ["exit", "it exited with code 7"],
     ["kill", "it was ended by SIGKILL"],

@@ -36,7 +36,13 @@ export type PrepareOptions = {
   installTimeoutMs?: number;
 };
 
-export type PreparedEnvironment = { python: string; env: Record<string, string>; warnings: string[] };
+export type PreparedEnvironment = {
+  python: string;
+  env: Record<string, string>;
+  warnings: string[];
+  /** What the virtual environment takes on disk; null on the plain interpreter. */
+  sizeBytes: number | null;
+};
 
 const installTimeoutMs = 30 * 60_000;
 
@@ -70,25 +76,30 @@ async function sizeOf(dir: string): Promise<number> {
   return Number(/^(\d+)/.exec(result.stdout)?.[1] ?? 0) * 1024;
 }
 
-async function isComplete(dir: string): Promise<boolean> {
+/** What is known of an environment that is whole and runs; null for any other. */
+async function completeOf(dir: string): Promise<z.infer<typeof CompleteSchema> | null> {
   const text = await readFile(join(dir, "edgeplane.json"), "utf8").catch(() => null);
-  if (text === null) return false;
-  return CompleteSchema.safeParse(JSON.parse(text)).success && (await probeInterpreter(pythonOf(dir))) !== null;
+  if (text === null) return null;
+  const complete = CompleteSchema.safeParse(JSON.parse(text));
+  return complete.success && (await probeInterpreter(pythonOf(dir))) !== null ? complete.data : null;
 }
 
+/** Builds it unless it is there; returns its size in bytes. */
 async function ensureBuilt(
   dir: string,
   interpreter: Interpreter,
   requirements: Requirements,
   options: PrepareOptions,
-): Promise<void> {
-  if (await isComplete(dir)) return;
+): Promise<number> {
+  const there = await completeOf(dir);
+  if (there !== null) return there.sizeBytes;
   const { log } = options;
-  await withLock(
+  return withLock(
     `${dir}.lock`,
     () => log("another pool builds this environment; waiting for it"),
     async () => {
-      if (await isComplete(dir)) return;
+      const meanwhile = await completeOf(dir);
+      if (meanwhile !== null) return meanwhile.sizeBytes;
       const beganAt = Date.now();
       await rm(dir, { recursive: true, force: true });
       const uv = await findUv();
@@ -112,6 +123,7 @@ async function ensureBuilt(
       log(
         `the environment is ready: ${Math.round(sizeBytes / 1e6)} MB in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`,
       );
+      return sizeBytes;
     },
   );
 }
@@ -146,11 +158,11 @@ export async function prepareEnvironment(options: PrepareOptions): Promise<Prepa
   const plain = requirements.lines.length === 0 && requirements.buildCommands.length === 0;
   const interpreter = await pickInterpreter(options, warnings);
   const env = modelEnv(cog);
-  if (plain) return { python: interpreter.path, env, warnings };
+  if (plain) return { python: interpreter.path, env, warnings, sizeBytes: null };
   const name = `${interpreter.major}.${interpreter.minor}-${requirements.hash.slice(0, 24)}`;
   const dir = join(options.stateDir, "environments", name);
-  await ensureBuilt(dir, interpreter, requirements, options);
+  const sizeBytes = await ensureBuilt(dir, interpreter, requirements, options);
   env["VIRTUAL_ENV"] = dir;
   env["PATH"] = `${join(dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}`;
-  return { python: pythonOf(dir), env, warnings };
+  return { python: pythonOf(dir), env, warnings, sizeBytes };
 }

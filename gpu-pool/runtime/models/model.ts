@@ -14,4 +14,6 @@ export type Model = {
   /** How many processes; null means one a device. */
   instances: number | null;
   usesGpu: boolean;
+  /** Where it runs, once that was prepared; while it is, what the builder said last. */
+  environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
 };
