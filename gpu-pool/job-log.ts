@@ -79,11 +79,11 @@ function dialectLog(access: { url: URL; username: string; password: string }): J
 
 /** The native driver and its client are loaded only where they are used. */
 async function openCluster(file: string, lanes: readonly string[], poolId: string): Promise<JobLog> {
-  const { ClusterSettingsSchema } = await import("./bridge/settings.ts");
+  const { PoolClusterSchema } = await import("./bridge/settings.ts");
   const { createLaneGroup } = await import("./bridge/kafka/lane-group.ts");
   const { createNativeSource } = await import("./intake/native-kafka.ts");
   try {
-    const cluster = ClusterSettingsSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    const cluster = PoolClusterSchema.parse(JSON.parse(await readFile(file, "utf8")));
     for (const lane of lanes) {
       const group = createLaneGroup(cluster, lane, poolId);
       await group.probe().finally(() => group.close());

@@ -91,6 +91,12 @@ export const ClusterSettingsSchema = KafkaSettingsSchema.pick({
   sasl: true,
   topics: true,
 });
+/** A cluster that a pool reads natively. */
+export const PoolClusterSchema = ClusterSettingsSchema.extend({
+  /** `consumer` is KIP-848's, for lanes whose pools all read natively: members behind a bridge are classic ones. */
+  groupProtocol: z.enum(["classic", "consumer"]).default("classic"),
+});
+export type PoolCluster = z.infer<typeof PoolClusterSchema>;
 export type ClusterSettings = z.infer<typeof ClusterSettingsSchema>;
 export type KafkaSettings = z.infer<typeof KafkaSettingsSchema>;
 

@@ -6,7 +6,7 @@
  *   polling ── the log failed ──▶ backing off ──▶ polling (at once when the channel reconnects)
  *   any ── stop() ──▶ stopped
  */
-import type { ClaimAnswer, ClaimRequest, Grant } from "../../src/contract/claim.ts";
+import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { ClaimClient } from "./claim-client.ts";
@@ -113,14 +113,16 @@ export class Intake {
   async #settle(jobs: SourcedJob[], startNow: number): Promise<void> {
     const answered: ClaimAnswer[] = [];
     // A record that repeats another one is claimed with it.
-    const unanswered = new Map<string, ClaimRequest["jobs"][number]>();
+    const unanswered = new Map<string, SourcedJob["job"]>();
     for (const { job, answer } of jobs) {
+      const same = unanswered.get(job.id);
       if (answer !== null) answered.push(answer);
-      else if ((unanswered.get(job.id)?.epoch ?? 0) <= job.epoch)
-        unanswered.set(job.id, { id: job.id, epoch: job.epoch });
+      else if (same === undefined || same.epoch < job.epoch) unanswered.set(job.id, job);
     }
     this.#accept(answered);
-    if (unanswered.size > 0) this.#accept(await this.#options.claims.claim([...unanswered.values()], startNow));
+    if (unanswered.size === 0) return;
+    const asked = [...unanswered.values()].map(({ id, epoch }) => ({ id, epoch }));
+    this.#accept(await this.#options.claims.claim(asked, startNow));
   }
 
   #accept(answers: ClaimAnswer[], tries = 0): void {

@@ -40,6 +40,12 @@ const known: readonly (readonly [apiId: string, code: ErrorCode, message: string
     "The group is in use by consumers of another protocol: choose another group name",
   ],
   ["GROUP_MAX_SIZE_REACHED", "rate_limited", "The group has as many members as the cluster allows"],
+  [
+    "UNSUPPORTED_VERSION",
+    "unavailable",
+    "The cluster does not take the consumer group protocol (KIP-848): set groupProtocol to classic",
+  ],
+  ["FENCED_MEMBER_EPOCH", "unavailable", "Another pool has the same id: give each its own --state-dir"],
   ["UNKNOWN_MEMBER_ID", "unavailable", "The cluster let the instance go; it is joining again"],
   ["ILLEGAL_GENERATION", "unavailable", "The group is being rebalanced"],
   ["REBALANCE_IN_PROGRESS", "unavailable", "The group is being rebalanced"],

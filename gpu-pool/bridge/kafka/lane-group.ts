@@ -1,7 +1,7 @@
 /** A lane's consumer group at a cluster, for a pool that reads it natively: the same group and topics as through the dialect. */
 import { jobTopic } from "../../../src/contract/job.ts";
 import { priorities } from "../../../src/contract/prediction.ts";
-import type { ClusterSettings } from "../settings.ts";
+import type { PoolCluster } from "../settings.ts";
 import { clientOptions, Cluster } from "./cluster.ts";
 import { jobTopicWeight } from "./instances.ts";
 import { groupLag } from "./lag.ts";
@@ -27,7 +27,7 @@ export type LaneGroup = {
  * The group `lane.<lane>` over the lane's three topics, which are created where `cluster.topics` allows. `poolId` names the same pool in
  * all its lives: one that is killed and starts again takes its own partitions back at once, instead of waiting for its own end.
  */
-export function createLaneGroup(cluster: ClusterSettings, lane: string, poolId: string): LaneGroup {
+export function createLaneGroup(cluster: PoolCluster, lane: string, poolId: string): LaneGroup {
   const connection = new Cluster(cluster);
   const reader = new Reader(connection);
   const groupId = `lane.${lane}`;
@@ -47,6 +47,7 @@ export function createLaneGroup(cluster: ClusterSettings, lane: string, poolId: 
         client: clientOptions(cluster),
         groupId,
         staticId: poolId,
+        protocol: cluster.groupProtocol,
         topics,
         offsetReset: "earliest",
         sessionTimeoutMs: SESSION_TIMEOUT_MS,

@@ -8,8 +8,9 @@
 import { Consumer, ListOffsetTimestamps } from "@platformatic/kafka";
 import type { BaseOptions, ClusterMetadata } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
-import { rangeAssigner } from "./assigner.ts";
 import { translateError } from "./errors.ts";
+import { createMembership } from "./membership.ts";
+import type { GroupProtocol, Membership } from "./membership.ts";
 import { readFetch, responseOf } from "./records.ts";
 import { keyOf, Places } from "./places.ts";
 import type { Place, TopicPartition, TopicPartitionOffset } from "./places.ts";
@@ -25,6 +26,8 @@ export type MemberOptions = {
   groupId: string;
   /** A static member's name: a process that starts again takes its place without a rebalance. */
   staticId?: string;
+  /** `classic` unless it says otherwise. */
+  protocol?: GroupProtocol;
   topics: readonly string[];
   offsetReset: OffsetReset;
   sessionTimeoutMs: number;
@@ -39,6 +42,7 @@ export type TakeLimits = { room: number; maxBytes: number; waitMs: number; signa
 export class GroupMember {
   readonly #options: MemberOptions;
   readonly #consumer: Consumer;
+  readonly #membership: Membership;
   readonly #places: Places;
   readonly #fetching = new Set<number>();
   readonly #wakers = new Set<() => void>();
@@ -56,6 +60,7 @@ export class GroupMember {
     this.#options = options;
     this.#topics = [...options.topics];
     this.#places = new Places(options.weightOf ?? (() => 1));
+    this.#membership = createMembership(options.protocol ?? "classic", options.staticId);
     this.#consumer = new Consumer({
       ...options.client,
       groupId: options.groupId,
@@ -63,14 +68,15 @@ export class GroupMember {
       sessionTimeout: options.sessionTimeoutMs,
       rebalanceTimeout: Math.max(options.sessionTimeoutMs, 10_000),
       heartbeatInterval: options.heartbeatIntervalMs,
-      protocols: [{ name: "range", version: 1 }],
-      partitionAssigner: rangeAssigner,
-      ...(options.staticId === undefined ? {} : { groupInstanceId: options.staticId }),
+      ...this.#membership.options,
     });
     this.#consumer.on("error", (error: Error) => this.#fail(error));
-    this.#consumer.on("consumer:group:join", () => void this.#refresh());
-    this.#consumer.on("consumer:group:rebalance", () => {
-      if (this.#state === "ready") this.#state = "rebalancing";
+    this.#membership.watch(this.#consumer, {
+      assigned: () => void this.#refresh(),
+      changing: () => {
+        if (this.#state === "ready") this.#state = "rebalancing";
+      },
+      lost: (error) => this.#fail(error),
     });
   }
 
@@ -101,10 +107,9 @@ export class GroupMember {
     this.#topics = [...wanted];
     if (this.#state === "idle") return;
     for (const topic of before) if (!wanted.has(topic)) this.#consumer.topics.untrack(topic);
-    for (const topic of this.#topics) if (!before.includes(topic)) this.#consumer.topics.track(topic);
     this.#state = "rebalancing";
     try {
-      await this.#consumer.joinGroup({ partitionAssigner: rangeAssigner });
+      await this.#membership.join(this.#consumer, this.#topics);
     } catch (error) {
       this.#fail(error);
     }
@@ -178,8 +183,7 @@ export class GroupMember {
   #join(): void {
     this.#state = "joining";
     this.#layout = null;
-    for (const topic of this.#topics) if (!this.#consumer.topics.has(topic)) this.#consumer.topics.track(topic);
-    this.#consumer.joinGroup({ partitionAssigner: rangeAssigner }).catch((error: unknown) => this.#fail(error));
+    this.#membership.join(this.#consumer, this.#topics).catch((error: unknown) => this.#fail(error));
   }
 
   #fail(error: unknown): void {
@@ -280,9 +284,9 @@ export class GroupMember {
     const layout = [...metadata.topics].map(([name, topic]) => `${name}:${topic.partitionsCount}`).join();
     const changed = this.#layout !== null && this.#layout !== layout && this.#state === "ready";
     this.#layout = layout;
-    if (!changed) return;
+    if (!changed || !this.#membership.joinsForNewPartitions) return;
     this.#state = "rebalancing";
-    this.#consumer.joinGroup({ partitionAssigner: rangeAssigner }).catch((error: unknown) => this.#fail(error));
+    this.#membership.join(this.#consumer, this.#topics).catch((error: unknown) => this.#fail(error));
   }
 
   async #fetch(leader: number, places: Place[], names: ReadonlyMap<string, string>, waitMs: number): Promise<void> {

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createLaneGroup } from "../../../gpu-pool/bridge/kafka/lane-group.ts";
-import { ClusterSettingsSchema } from "../../../gpu-pool/bridge/settings.ts";
+import { PoolClusterSchema } from "../../../gpu-pool/bridge/settings.ts";
 import { createNativeSource } from "../../../gpu-pool/intake/native-kafka.ts";
 import type { JobSource } from "../../../gpu-pool/intake/job-source.ts";
 import { ROOM_HEADER } from "../../../src/contract/claim.ts";
@@ -25,10 +25,10 @@ describe.runIf(hasJava)("native source", () => {
   const { client, call, engine } = useKafkaDoor();
   const topics = { create: true, partitions: 4, replicas: 1 };
 
-  function source(lane: string, settings: object = {}) {
+  function source(lane: string, settings: object = {}, poolId: string = randomUUID()) {
     const problems: string[] = [];
-    const cluster = ClusterSettingsSchema.parse({ brokers: engine().brokers, clientId: "pool", topics, ...settings });
-    const group = createLaneGroup(cluster, lane, randomUUID());
+    const cluster = PoolClusterSchema.parse({ brokers: engine().brokers, clientId: "pool", topics, ...settings });
+    const group = createLaneGroup(cluster, lane, poolId);
     return { problems, ...createNativeSource({ group, clock, onProblem: (problem) => problems.push(problem) }) };
   }
 
@@ -68,20 +68,7 @@ describe.runIf(hasJava)("native source", () => {
     return ids;
   }
 
-  it("takes every job once within its room, the urgent ones sooner, and skips what is none", async () => {
-    const lane = laneName();
-    const low = await produce(lane, 60, "low");
-    const high = await produce(lane, 60, "high");
-    await client().producer().produce(jobTopic(lane, "normal"), "not a job");
-    const own = source(lane);
-    const ids = await drain(own, 120, 7);
-    expect(ids.toSorted()).toEqual([...low, ...high].toSorted());
-    const firstHalf = ids.slice(0, 60).filter((id) => high.includes(id)).length;
-    expect(firstHalf).toBeGreaterThan(35);
-    await until(() => own.problems.length === 1);
-    expect(own.problems[0]).toMatch(/is not a job; skipped/);
-    await own.close();
-  });
+  const protocols = ["classic", "consumer"] as const;
 
   it("tells its lane's lag", async () => {
     const lane = laneName();
@@ -94,10 +81,32 @@ describe.runIf(hasJava)("native source", () => {
     await own.close();
   });
 
-  it("hands on what it did not commit, and not what it did", async () => {
+  it.each(protocols)(
+    "takes every job once within its room, the urgent ones sooner, and skips what is none (%s)",
+    async (groupProtocol) => {
+      const lane = laneName();
+      const low = await produce(lane, 60, "low");
+      const high = await produce(lane, 60, "high");
+      await client().producer().produce(jobTopic(lane, "normal"), "not a job");
+      const own = source(lane, { groupProtocol });
+      const ids = await drain(own, 120, 7);
+      expect(ids.toSorted()).toEqual([...low, ...high].toSorted());
+      const firstHalf = ids.slice(0, 60).filter((id) => high.includes(id)).length;
+      expect(firstHalf).toBeGreaterThan(35);
+      await until(async () => {
+        await own.poll({ room: 7, startNow: 0, waitMs: 100 });
+        return own.problems.length > 0;
+      });
+      expect(own.problems).toHaveLength(1);
+      expect(own.problems[0]).toMatch(/is not a job; skipped/);
+      await own.close();
+    },
+  );
+
+  it.each(protocols)("hands on what it did not commit, and not what it did (%s)", async (groupProtocol) => {
     const lane = laneName();
     const ids = await produce(lane, 10);
-    const first = source(lane);
+    const first = source(lane, { groupProtocol });
     expect((await drain(first, 10)).toSorted()).toEqual(ids.toSorted());
     await first.leave();
     const more = await produce(lane, 5);
@@ -105,9 +114,49 @@ describe.runIf(hasJava)("native source", () => {
     expect(jobs.length).toBeGreaterThan(0);
     // Its claims were never answered: no commit. Then it leaves, and another pool gets the same.
     await first.close();
-    const second = source(lane);
+    const second = source(lane, { groupProtocol });
     expect((await drain(second, 5)).toSorted()).toEqual(more.toSorted());
     await second.close();
+  });
+
+  it.each(protocols)("gives a pool that was killed its place back at once (%s)", async (groupProtocol) => {
+    const lane = laneName();
+    const poolId = randomUUID();
+    await produce(lane, 5);
+    const killed = source(lane, { groupProtocol }, poolId);
+    await drain(killed, 5);
+    const ids = await produce(lane, 5);
+    // Its life before neither left nor is read from any more, as after a SIGKILL.
+    const next = source(lane, { groupProtocol }, poolId);
+    const beganAt = performance.now();
+    expect((await drain(next, 5)).toSorted()).toEqual(expect.arrayContaining(ids));
+    expect(performance.now() - beganAt).toBeLessThan(5000);
+    await next.close();
+    await killed.close().catch(() => {});
+  });
+
+  it.each(protocols)("shares a lane among pools that read natively (%s)", async (groupProtocol) => {
+    const lane = laneName();
+    await produce(lane, 1);
+    const pools = [source(lane, { groupProtocol }), source(lane, { groupProtocol })];
+    const taken = pools.map(() => [] as string[]);
+    let stop = false;
+    const loops = pools.map(async (pool, index) => {
+      while (!stop) {
+        const { jobs, commit } = await pool.poll({ room: 20, startNow: 0, waitMs: 300 });
+        taken[index]?.push(...jobs.map((entry) => entry.job.id));
+        commit();
+      }
+    });
+    const sent: string[] = [];
+    await until(async () => {
+      sent.push(...(await produce(lane, 20)));
+      return taken.every((ids) => ids.length > 20);
+    });
+    await until(() => sent.every((id) => taken.some((ids) => ids.includes(id))));
+    stop = true;
+    await Promise.all(loops);
+    await Promise.all(pools.map((pool) => pool.close()));
   });
 
   it("shares a lane with a pool behind the bridge, and each job goes to one of them", async () => {
