@@ -8,6 +8,9 @@ import { safeParse } from "../contract/safe-parse.ts";
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
 
+const FILES_HINT =
+  "Upload what is large with `POST /v1/files` (above 100 MB in parts: `POST /v1/uploads`), and put the file's `urls.get` in its place in `input`.";
+
 /** Made once: making one costs more than decoding a usual body. */
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
@@ -85,7 +88,8 @@ async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint
 }
 
 function tooLarge(maxBytes: number): EdgeplaneError {
-  return new EdgeplaneError("payload_too_large", `The body may have at most ${maxBytes} bytes.`);
+  const hint = maxBytes === MAX_JSON_BYTES ? ` ${FILES_HINT}` : "";
+  return new EdgeplaneError("payload_too_large", `The body may have at most ${maxBytes} bytes.${hint}`);
 }
 
 function cut(text: string): string {
