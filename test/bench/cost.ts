@@ -2,7 +2,7 @@
  * What one prediction costs: calls into Durable Objects, rows written (alarms set count as one each), and CPU time of workerd, of the pool and of the
  * model process. With one client, and with 32.
  *
- *     node test/bench/cost.ts [--seconds 5] [--port 18640]
+ *     node test/bench/cost.ts [--seconds 5] [--port 18640] [--publish results,usage]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,12 +16,17 @@ import { descendantsOf, measureCpu } from "./lib/processes.ts";
 import { table } from "./lib/stats.ts";
 
 const { values } = parseArgs({
-  options: { seconds: { type: "string", default: "5" }, port: { type: "string", default: "18640" } },
+  options: {
+    seconds: { type: "string", default: "5" },
+    port: { type: "string", default: "18640" },
+    publish: { type: "string", default: "" },
+  },
 });
 const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-bench-cost-"));
 console.log(`machine: ${machine()}`);
 console.log(`versions: ${versions(["miniflare", "workerd"])}`);
-const stack = await startCountedStack({ port: Number(values.port), stateDir, models: echoModels(stateDir) });
+const vars = { PUBLISH_TOPICS: values.publish };
+const stack = await startCountedStack({ port: Number(values.port), stateDir, models: echoModels(stateDir), vars });
 try {
   const request = await echoRequest(stack);
   await runLoad({ ...request, clients: 32, requests: 1000 });
