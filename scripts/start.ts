@@ -16,6 +16,7 @@ const help = `npm start: Edgeplane on this machine, with a pool of CPU instances
   EDGEPLANE_MODELS          the folder of the models (examples)
   EDGEPLANE_PYTHON          the Python that runs models, 3.8 or newer (python3)
   EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback
+  EDGEPLANE_OPERATOR_ORIGINS  by commas, where services of your own are that the edge may call, such as a bridge: http://10.0.0.5:8790
   EDGEPLANE_DELIVERY        kv: results come home through the Redis of EDGEPLANE_KV_URL, EDGEPLANE_KV_TOKEN (docs/delivery.md)
 
 Ctrl-C stops it; state is kept. docs/local.md tells more.`;
@@ -60,6 +61,7 @@ try {
     port: Number(env["PORT"] ?? 8787),
     stateDir,
     allowLoopback: env["EDGEPLANE_ALLOW_LOOPBACK"] === "1",
+    operatorOrigins: (env["EDGEPLANE_OPERATOR_ORIGINS"] ?? "").split(",").filter((origin) => origin !== ""),
     say: (line) => console.log(line),
     vars: deliveryVars(),
     ...(models === undefined ? {} : { models }),

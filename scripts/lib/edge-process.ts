@@ -18,6 +18,14 @@ import type { EdgeOptions, EdgeReport } from "./edge-options.ts";
 /** A workerd that doesn't come back within this time is given up, and this process with it: the supervisor begins anew. */
 const RESTART_LIMIT_MS = 5_000;
 
+/** Webhooks carry no credentials, so that none of them is taken for a call to the operator's services. */
+const OUTBOUND = `export default {
+  fetch(request, env) {
+    const isOperators = env.OPERATOR_ORIGINS.includes(new URL(request.url).origin) && request.headers.has("authorization");
+    return (isOperators ? env.OPERATOR : env.NETWORK).fetch(request);
+  },
+};`;
+
 const SpawnedSchema = z.object({
   process: z.custom<ChildProcess>((value) => typeof value === "object" && value !== null),
 });
@@ -84,9 +92,11 @@ async function start(options: EdgeOptions): Promise<void> {
           name: "outbound",
           compatibilityDate: worker.compatibilityDate,
           modules: true,
-          script: "export default { fetch: (request, env) => env.NETWORK.fetch(request) }",
+          script: OUTBOUND,
+          bindings: { OPERATOR_ORIGINS: options.operatorOrigins },
           serviceBindings: {
             NETWORK: { network: { allow: ["public", ...loopback], tlsOptions: { trustBrowserCas: true } } },
+            OPERATOR: { network: { allow: ["public", "private"], tlsOptions: { trustBrowserCas: true } } },
           },
         },
       ],

@@ -35,6 +35,8 @@ export type StackOptions = {
   vars?: Readonly<Record<string, string>>;
   /** Lets webhooks and URL inputs reach loopback. Default false: public addresses only. */
   allowLoopback?: boolean;
+  /** Origins of services of one's own, on whatever network, besides those that `vars` names: where the log may move to. */
+  operatorOrigins?: readonly string[];
   /** Hears every line that a process of the stack prints. */
   say?: Say;
 };
@@ -158,5 +160,10 @@ async function edgeOptions(
       ...options.vars,
     },
     allowLoopback: options.allowLoopback ?? false,
+    operatorOrigins: [
+      options.vars?.["LOG_URL"],
+      options.vars?.["KV_REST_URL"],
+      ...(options.operatorOrigins ?? []),
+    ].flatMap((url) => (url !== undefined && URL.canParse(url) ? [new URL(url).origin] : [])),
   };
 }

@@ -20,7 +20,8 @@ beforeAll(async () => {
   receiver = await createWebhookReceiver();
   cpSync(join(import.meta.dirname, "../../examples/hello-world"), join(models, "hello-world"), { recursive: true });
   cpSync(join(import.meta.dirname, "models/told"), join(models, "told"), { recursive: true });
-  stack = await startStack({ stateDir, models, say: (line) => lines.push(line) });
+  const operatorOrigins = [new URL(receiver.url).origin];
+  stack = await startStack({ stateDir, models, operatorOrigins, say: (line) => lines.push(line) });
   await helloThrough(stack);
 });
 afterAll(async () => {
@@ -47,6 +48,18 @@ test.each(["127.0.0.1", "[::1]", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "
     expect(receiver.received).toEqual([]);
   },
 );
+
+test("the operator's own services are reached on any network, by calls that carry credentials", async () => {
+  const moved = await fetch(`${stack.url}/admin/v1/log`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${stack.adminKey}` },
+    body: JSON.stringify({ driver: "upstash", url: receiver.url, username: "edge", password: "edge-password" }),
+  });
+  expect(moved.status).toBe(422);
+  expect(receiver.received.map(({ headers }) => headers["authorization"])).toContain(
+    `Basic ${btoa("edge:edge-password")}`,
+  );
+});
 
 /** Stands in every prompt, file, key and token that the test sends. */
 const MARKER = "marker-7f3a91";

@@ -44,6 +44,7 @@ export async function startBare(port: number, stateDir: string): Promise<Bare> {
     statePath,
     bindings: {},
     allowLoopback: false,
+    operatorOrigins: [],
   };
   const edge = createEdge(
     Promise.resolve(options),
