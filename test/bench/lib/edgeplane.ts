@@ -23,17 +23,22 @@ export function echoModels(stateDir: string): string {
   return folder;
 }
 
-/** `owner/name` of the echo model, and its version, once the pool has offered it. */
-export async function echoModel(stack: Reachable): Promise<{ path: string; version: string }> {
+/** `owner/name` of the model of that name, and its version, once the pool has offered it. */
+export async function offered(stack: Reachable, model: string): Promise<{ path: string; version: string }> {
   const end = Date.now() + READY_MS;
   while (Date.now() < end) {
     const response = await fetch(`${stack.url}/v1/models`, { headers: { authorization: `Bearer ${stack.apiKey}` } });
     const { results } = ModelsSchema.parse(await response.json());
-    const echo = results.find(({ name }) => name === "echo");
-    if (echo?.latest_version) return { path: `${echo.owner}/${echo.name}`, version: echo.latest_version.id };
+    const found = results.find(({ name }) => name === model);
+    if (found?.latest_version) return { path: `${found.owner}/${found.name}`, version: found.latest_version.id };
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("the pool did not offer the echo model");
+  throw new Error(`the pool did not offer the model ${model}`);
+}
+
+/** The same of the echo model. */
+export function echoModel(stack: Reachable): Promise<{ path: string; version: string }> {
+  return offered(stack, "echo");
 }
 
 /** A prediction of the echo model that waits for its end; for the load generator. */
