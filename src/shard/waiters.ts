@@ -40,7 +40,7 @@ export function createWaiters() {
         {
           start(controller) {
             push = (batch) => {
-              for (const frame of batch) controller.enqueue(encoder.encode(`${JSON.stringify(frame)}\n`));
+              if (batch.length > 0) controller.enqueue(encoder.encode(linesOf(batch)));
               const last = batch.at(-1)?.type;
               if (last === "completed" || last === "gone" || (controller.desiredSize ?? 1) <= 0) {
                 leave();
@@ -64,4 +64,11 @@ export function createWaiters() {
       for (const done of [...(changes.get(id) ?? [])]) done();
     },
   };
+}
+
+/** Newline-delimited JSON. */
+function linesOf(frames: readonly StreamFrame[]): string {
+  let lines = "";
+  for (const frame of frames) lines += `${JSON.stringify(frame)}\n`;
+  return lines;
 }

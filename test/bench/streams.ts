@@ -41,13 +41,13 @@ console.log(
   `versions: ${versions(["miniflare", "workerd"])}, ${execFileSync("python3", ["--version"]).toString().trim()}`,
 );
 
+const models = fileURLToPath(new URL("models", import.meta.url));
+const stack = await startStack({ stateDir, models, poolEnv: { EDGEPLANE_WARM: "1" } });
 const bare = spawn(process.execPath, [fileURLToPath(new URL("lib/bare-sse.mjs", import.meta.url))], {
   stdio: ["ignore", "pipe", "inherit"],
 });
 const [portText] = (await once(bare.stdout, "data")) as [Buffer];
 const bareUrl = `http://127.0.0.1:${portText.toString().trim()}`;
-const models = fileURLToPath(new URL("models", import.meta.url));
-const stack = await startStack({ stateDir, models, poolEnv: { EDGEPLANE_WARM: "1" } });
 
 type Request = Readings["requests"][number];
 const ours = (count: number): Request => ({

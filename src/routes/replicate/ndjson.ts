@@ -1,10 +1,10 @@
-/** Reads a stream of newline-delimited JSON line by line. */
+/** Reads a stream of newline-delimited JSON. */
 
 /**
- * Yields each line that is not empty. The stream is canceled when the reader stops early, and when `left` settles, even while
+ * Yields the lines that are not empty, those that came together together. The stream is canceled when the reader stops early, and when `left` settles, even while
  * a line is waited for.
  */
-export async function* readLines(stream: ReadableStream<Uint8Array>, left: Promise<void>): AsyncGenerator<string> {
+export async function* readLines(stream: ReadableStream<Uint8Array>, left: Promise<void>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder();
   const reader = stream.getReader();
   const cancel = () => reader.cancel().catch(() => {});
@@ -16,9 +16,10 @@ export async function* readLines(stream: ReadableStream<Uint8Array>, left: Promi
       if (done) break;
       const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) if (line !== "") yield line;
+      const whole = lines.filter((line) => line !== "");
+      if (whole.length > 0) yield whole;
     }
-    if (rest !== "") yield rest;
+    if (rest !== "") yield [rest];
   } finally {
     await cancel();
   }
