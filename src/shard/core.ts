@@ -19,6 +19,7 @@ import { createOutgoing } from "./outgoing.ts";
 import {
   beginAttempt,
   framesAfter,
+  nextBeat,
   progressOf,
   settleProgress,
   showProgress,
@@ -207,7 +208,7 @@ export class ShardCore {
   flush(): void {
     const now = this.#deps.now();
     for (const progress of [...this.#recent.unstored()]) {
-      if (now >= this.#flushAt(progress)) this.#save(progress, []);
+      if (now >= nextBeat(progress, this.#deps.rules)) this.#save(progress, []);
     }
   }
 
@@ -215,12 +216,6 @@ export class ShardCore {
   nextFlushAt(): number | null {
     const stored = Array.from(this.#recent.unstored(), ({ storedAt }) => storedAt);
     return stored.length === 0 ? null : Math.min(...stored) + this.#deps.rules.flushMs;
-  }
-
-  /** The beats are the same for all predictions, so that what streams side by side is stored, and synced to disk, together. */
-  #flushAt({ storedAt }: Progress): number {
-    const { flushMs } = this.#deps.rules;
-    return (Math.floor(storedAt / flushMs) + 1) * flushMs;
   }
 
   /** The earliest time that a row stored since the last call wants to be woken at. */
@@ -330,7 +325,7 @@ export class ShardCore {
   /** Keeps unstored frames in memory until `flush`. */
   #keep(progress: Progress, frames: readonly StreamFrame[]): void {
     this.#recent.keep(progress);
-    if (this.#deps.now() >= this.#flushAt(progress)) this.#save(progress, [], false, frames);
+    if (this.#deps.now() >= nextBeat(progress, this.#deps.rules)) this.#save(progress, [], false, frames);
     else this.onChange(progress.row.id, frames);
   }
 

@@ -5,6 +5,7 @@
 import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
+import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
 import type { StreamFrame } from "./types.ts";
 
@@ -29,6 +30,14 @@ export function progressOf(row: Row, store: Store): Progress {
     for (const frame of store.frames(row.id)) absorb(progress, frame);
   }
   return progress;
+}
+
+/**
+ * When frames may be stored next. The beats are the same for all predictions, so that what streams side by side is stored, and synced
+ * to disk, together.
+ */
+export function nextBeat({ storedAt }: Progress, { flushMs }: Rules): number {
+  return (Math.floor(storedAt / flushMs) + 1) * flushMs;
 }
 
 /** Appends a frame that readers will see. */
