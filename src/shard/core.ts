@@ -214,8 +214,8 @@ export class ShardCore {
 
   /** When `flush` has something to do next; null: nothing waits. */
   nextFlushAt(): number | null {
-    const stored = Array.from(this.#recent.unstored(), ({ storedAt }) => storedAt);
-    return stored.length === 0 ? null : Math.min(...stored) + this.#deps.rules.flushMs;
+    const beats = [...this.#recent.unstored()].map((progress) => nextBeat(progress, this.#deps.rules));
+    return beats.length === 0 ? null : Math.min(...beats);
   }
 
   /** The earliest time that a row stored since the last call wants to be woken at. */
