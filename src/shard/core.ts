@@ -206,9 +206,8 @@ export class ShardCore {
 
   /** Stores frames that waited for their time. */
   flush(): void {
-    const now = this.#deps.now();
     for (const progress of [...this.#recent.unstored()]) {
-      if (now >= nextBeat(progress, this.#deps.rules)) this.#save(progress, []);
+      if (this.#deps.now() >= nextBeat(progress, this.#deps.rules)) this.#save(progress, []);
     }
   }
 
