@@ -17,6 +17,8 @@ export const EdgeOptionsSchema = z.object({
   bindings: z.record(z.string(), z.string()),
   /** True lets the Worker's outgoing requests reach loopback, besides public addresses. */
   allowLoopback: z.boolean(),
+  /** True closes the way to public addresses. */
+  offline: z.boolean(),
   /** Origins of the operator's own services (a bridge, a Redis): calls to them that carry credentials may reach any network. */
   operatorOrigins: z.array(z.string()),
 });

@@ -67,6 +67,7 @@ async function start(options: EdgeOptions): Promise<void> {
   const blobs = join(options.statePath, "blobs");
   mkdirSync(blobs, { recursive: true });
   const loopback = options.allowLoopback ? ["127.0.0.0/8", "::1/128"] : [];
+  const everywhere = options.offline ? [] : ["public"];
   miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       cf: false,
@@ -95,8 +96,8 @@ async function start(options: EdgeOptions): Promise<void> {
           script: OUTBOUND,
           bindings: { OPERATOR_ORIGINS: options.operatorOrigins },
           serviceBindings: {
-            NETWORK: { network: { allow: ["public", ...loopback], tlsOptions: { trustBrowserCas: true } } },
-            OPERATOR: { network: { allow: ["public", "private"], tlsOptions: { trustBrowserCas: true } } },
+            NETWORK: { network: { allow: [...everywhere, ...loopback], tlsOptions: { trustBrowserCas: true } } },
+            OPERATOR: { network: { allow: [...everywhere, "private"], tlsOptions: { trustBrowserCas: true } } },
           },
         },
       ],

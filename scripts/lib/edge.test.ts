@@ -59,6 +59,7 @@ async function startEdge(allowLoopback: boolean): Promise<{ edge: Edge; url: str
     statePath: join(dir, String(allowLoopback)),
     bindings: {},
     allowLoopback,
+    offline: false,
     operatorOrigins: [],
   };
   const edge = createEdge(

@@ -35,6 +35,8 @@ export type StackOptions = {
   vars?: Readonly<Record<string, string>>;
   /** Lets webhooks and URL inputs reach loopback. Default false: public addresses only. */
   allowLoopback?: boolean;
+  /** Closes the Worker's way to public addresses, for tests that make addresses up. Default false. */
+  offline?: boolean;
   /** Origins of services of one's own, on whatever network, besides those that `vars` names: where the log may move to. */
   operatorOrigins?: readonly string[];
   /** Hears every line that a process of the stack prints. */
@@ -160,6 +162,7 @@ async function edgeOptions(
       ...options.vars,
     },
     allowLoopback: options.allowLoopback ?? false,
+    offline: options.offline ?? false,
     operatorOrigins: [
       options.vars?.["LOG_URL"],
       options.vars?.["KV_REST_URL"],

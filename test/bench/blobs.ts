@@ -109,6 +109,7 @@ function waysOf(stack: Stack, source: string, folder: string, claim: Claim): Rec
   let fileId = "";
   const rules = {
     allowLoopback: false,
+    offline: true,
     operatorOrigins: [],
     trustedOrigin: new URL(stack.url).origin,
     maxBytes: sizeBytes,

@@ -56,6 +56,7 @@ export async function startClientStack(): Promise<ClientStack> {
   const url = await listen(front);
   const lines: string[] = [];
   const stack = await startStack({
+    offline: true,
     stateDir: join(dir, "state"),
     allowLoopback: true,
     models,

@@ -28,6 +28,7 @@ export async function provideStack(
   const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-e2e-"));
   const lines: string[] = [];
   const stack = await startStack({
+    offline: true,
     stateDir,
     allowLoopback: true,
     models: join(import.meta.dirname, "../../examples"),

@@ -55,6 +55,7 @@ async function main(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-schemathesis-"));
   const lines: string[] = [];
   const stack = await startStack({
+    offline: true,
     stateDir: join(folder, "state"),
     vars: { PUBLISH_TOPICS: "results,usage,jobs.dlq" },
     say: (line) => lines.push(line),

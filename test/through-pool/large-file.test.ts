@@ -31,7 +31,7 @@ test("a file of 200 MB goes through a model and comes back the same", async () =
   mkdirSync(join(home, "models/copy-file"), { recursive: true });
   writeFileSync(join(home, "models/copy-file/cog.yaml"), "run: run.py:Runner\n");
   writeFileSync(join(home, "models/copy-file/run.py"), MODEL);
-  const stack = await startStack({ stateDir: join(home, "state"), models: join(home, "models") });
+  const stack = await startStack({ offline: true, stateDir: join(home, "state"), models: join(home, "models") });
   const call = async (
     method: string,
     path: string,

@@ -44,6 +44,7 @@ export async function startBare(port: number, stateDir: string): Promise<Bare> {
     statePath,
     bindings: {},
     allowLoopback: false,
+    offline: true,
     operatorOrigins: [],
   };
   const edge = createEdge(

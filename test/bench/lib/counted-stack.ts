@@ -76,6 +76,7 @@ export async function startCountedStack(options: {
           ...options.vars,
         },
         allowLoopback: false,
+        offline: true,
         operatorOrigins: [],
       }),
     ),

@@ -46,6 +46,7 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
     if (process.env["CHAOS_VERBOSE"] === "1") console.log(text);
   };
   const stack = await startStack({
+    offline: true,
     stateDir: join(dir, "state"),
     models: modelsDir,
     allowLoopback: true,

@@ -17,7 +17,7 @@ let client: Replicate;
 const words = "one two three four five six seven eight nine ten";
 
 beforeAll(async () => {
-  stack = await startStack({ stateDir, allowLoopback: true });
+  stack = await startStack({ stateDir, allowLoopback: true, offline: true });
   client = new Replicate({ auth: stack.apiKey, baseUrl: `${stack.url}/v1` });
   await vi.waitUntil(async () => (await client.models.list()).results.length > 0, { timeout: 30_000, interval: 100 });
 });
