@@ -4,6 +4,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
+import { compress } from "./compress.ts";
 import { cors } from "./cors.ts";
 import { docsRoutes } from "./docs/routes.ts";
 import { gatewayRoutes } from "./gateway.ts";
@@ -47,6 +48,7 @@ export function createApp(shard: ShardPort): Hono<App> {
     if (!c.res.headers.has("x-request-id")) c.header("x-request-id", id);
   });
   app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
+  app.use(compress());
 
   app.route("/", gatewayRoutes());
   app.route("/v1/predictions", predictionRoutes(shard));
