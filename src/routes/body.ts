@@ -7,6 +7,8 @@ import { safeParse } from "../contract/safe-parse.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
+/** A refused body up to this is read to its end, unseen. */
+const MAX_SKIPPED_BYTES = 4 * MAX_JSON_BYTES;
 
 const FILES_HINT =
   "Upload what is large with `POST /v1/files` (above 100 MB in parts: `POST /v1/uploads`), and put the file's `urls.get` in its place in `input`.";
@@ -38,7 +40,10 @@ export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Pro
 /** Reads a body as text of at most `maxBytes`. Throws `payload_too_large` or `invalid_json` (not UTF-8). */
 export async function readText(request: Request, maxBytes: number): Promise<string> {
   const announced = request.headers.get("content-length");
-  if (announced !== null && Number(announced) > maxBytes) throw tooLarge(maxBytes);
+  if (announced !== null && Number(announced) > maxBytes) {
+    if (Number(announced) <= MAX_SKIPPED_BYTES) await skip(request.body);
+    throw tooLarge(maxBytes);
+  }
   if (request.body === null) return "";
   const bytes = announced === null ? await readCounted(request.body, maxBytes) : await request.arrayBuffer();
   try {
@@ -85,6 +90,11 @@ async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint
     offset += chunk.byteLength;
   }
   return all;
+}
+
+/** Reads a refused body to its end: a client that still sends when its connection closes would never see the answer. */
+async function skip(body: ReadableStream | null): Promise<void> {
+  await body?.pipeTo(new WritableStream()).catch(() => {});
 }
 
 function tooLarge(maxBytes: number): EdgeplaneError {
