@@ -6,6 +6,7 @@ import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { knownEpoch } from "../log/current-log.ts";
+import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
 
@@ -13,6 +14,8 @@ import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.
 const SHARD_PATIENCE_MS = 1000;
 /** Pages of the index that one page of a list narrowed by status looks through. */
 const MAX_INDEX_PAGES = 5;
+
+const held = createHolds(() => Date.now());
 
 /**
  * Accepts a prediction. With `waitMs` the answer comes when it is finished or that time is over; a shard that is reset
@@ -30,7 +33,10 @@ export async function submit(env: Env, submission: Submission, waitMs: number): 
   }
 }
 
-/** The prediction, or null when it isn't there or isn't the account's. With `holdMs`, an unfinished one may be held that long for a change. */
+/**
+ * The prediction, or null when it isn't there or isn't the account's. With `holdMs`, an unfinished one may be held that long for a change, or twice that
+ * under load.
+ */
 export async function getPrediction(
   env: Env,
   id: string,
@@ -38,7 +44,7 @@ export async function getPrediction(
   holdMs: number,
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => stubOf(env, id).get(id, accountId, holdMs));
+  return again(() => held(holdMs, (hold) => stubOf(env, id).get(id, accountId, hold)));
 }
 
 /** Holds until the prediction is finished or `waitMs` is over. */

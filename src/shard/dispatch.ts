@@ -13,8 +13,6 @@ import { createPublisher } from "./publish.ts";
 
 /** Entries that one call to a lane carries. */
 const BATCH_ENTRIES = 500;
-/** How old a lane's stats may be for a place that is shown. */
-const STATS_MAX_AGE_MS = 1000;
 /** News that nobody waits for wait for company: claims while the lane is empty, newcomers while it is not. */
 const PATIENT_NEWS_MS = 100;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
@@ -168,10 +166,10 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
       return placeOf(ticket === undefined ? view.stats.tails[priority] : ticket, priority, view.stats);
     },
 
-    /** Asks the lane again when what the shard knows is older than a second. */
-    async refreshStats(lane: string, status: Status): Promise<void> {
+    /** Asks the lane again when what the shard knows is older than `maxAgeMs`. */
+    async refreshStats(lane: string, status: Status, maxAgeMs: number): Promise<void> {
       const view = views.get(lane);
-      if (status !== "starting" || (view !== undefined && Date.now() - view.at < STATS_MAX_AGE_MS)) return;
+      if (status !== "starting" || (view !== undefined && Date.now() - view.at < maxAgeMs)) return;
       if (view !== undefined) view.at = Date.now();
       try {
         const reply = await env.LANE.getByName(lane).exchange(lane, { entries: [], withdrawn: [], claimed: [] });

@@ -14,6 +14,7 @@ import { ShardCore } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
 import type { Dispatch } from "./dispatch.ts";
+import type { Hold } from "./hold.ts";
 import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeTraces, removeDataTraces } from "./traces.ts";
@@ -73,15 +74,15 @@ export class PredictionShard extends DurableObject<Env> {
     return { outcome: accepted.created ? "created" : "existing", prediction };
   }
 
-  /** The prediction; with `holdMs`, an unfinished one is answered at its next change or when that time is over. */
-  async get(id: string, accountId: string, holdMs: number): Promise<PredictionSnapshot | null> {
+  /** The prediction; an unfinished one is answered at its next change, or when the hold is over. */
+  async get(id: string, accountId: string, { holdMs, placeMaxAgeMs }: Hold): Promise<PredictionSnapshot | null> {
     const prediction = this.#core.snapshot(id, accountId);
     if (prediction === null) return null;
     if (!isTerminal(prediction.status)) {
       const looked = this.#lookForParked(id);
       await (holdMs > 0 ? this.#waiters.change(id, holdMs) : looked);
     }
-    await this.#dispatch.refreshStats(prediction.lane, prediction.status);
+    await this.#dispatch.refreshStats(prediction.lane, prediction.status, placeMaxAgeMs);
     return this.#show(id, accountId);
   }
 

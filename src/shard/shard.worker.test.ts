@@ -80,6 +80,18 @@ it("answers a held read at the next change, and an unchanged one when its time i
   expect(await held).toMatchObject({ status: "processing" });
 });
 
+it("holds reads twice as long where many wait in vain, and still answers at a change", async () => {
+  const { id, accountId, answer } = accept();
+  await answer;
+  await Promise.all(Array.from({ length: 50 }, () => getPrediction(edge, id, accountId, 20)));
+  const startedAt = Date.now();
+  expect(await getPrediction(edge, id, accountId, 100)).toMatchObject({ status: "starting" });
+  expect(Date.now() - startedAt).toBeGreaterThanOrEqual(195);
+  const held = getPrediction(edge, id, accountId, 10_000);
+  await claim(id);
+  expect(await held).toMatchObject({ status: "processing" });
+});
+
 it("streams frames as they come, ends with `completed`, and resumes after a seq", async () => {
   const { id, accountId, answer } = accept({ stream: true });
   await answer;

@@ -23,7 +23,7 @@ import { LastEventIdSchema, openEventStream } from "./stream.ts";
 import { showWhole } from "./view.ts";
 import { deliveryRoutes } from "./webhooks.ts";
 
-/** How long a `GET` of an unfinished prediction is held for a change, because clients poll. */
+/** How long a `GET` of an unfinished prediction is held for a change, because clients poll. Under load it is twice that. */
 const HOLD_MS = 1000;
 const MAX_PAGE_SIZE = 100;
 /** What an id begins with sorts before it, and behind every lesser id of its millisecond that a page can have shown. */
@@ -105,7 +105,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         tag: "Predictions",
         summary: "Read a prediction",
         description:
-          "While it is unfinished, the answer is held for up to a second and comes at once when something changes.",
+          "While it is unfinished, the answer is held for up to a second, or two when many wait, and comes at once when something changes.",
         access: "predictions:read",
         path: PredictionPathSchema,
         answers: { 200: json(PredictionViewSchema, "The prediction.", { links: predictionLinks }) },

@@ -1,4 +1,7 @@
-/** The least that an accept can be: a bare Worker that writes one row in one of 16 objects, in the same kind of Miniflare as the product. */
+/**
+ * The least that an accept and a poll can be: a bare Worker that writes, reads and ends one row in one of 16 objects, in the same kind of Miniflare as the
+ * product. `POST /` makes a row, `GET /{id}` reads it, `DELETE /{id}` ends it.
+ */
 import { join } from "node:path";
 import { createEdge } from "../../../scripts/lib/edge.ts";
 
@@ -13,18 +16,29 @@ const script = `
       this.ctx.storage.sql.exec("INSERT INTO rows VALUES (?, ?)", id, body);
       return { id, status: "starting" };
     }
+    get(id) {
+      return { id, ...JSON.parse(this.ctx.storage.sql.exec("SELECT body FROM rows WHERE id = ?", id).one().body) };
+    }
+    end(id) {
+      const ended = { ...this.get(id), status: "canceled" };
+      this.ctx.storage.sql.exec("UPDATE rows SET body = ? WHERE id = ?", JSON.stringify(ended), id);
+      return ended;
+    }
   }
   export default {
     async fetch(request, env) {
+      const objectOf = (id) => env.ROW.getByName("row-" + parseInt(id.slice(0, 1), 16));
+      const known = new URL(request.url).pathname.slice(1);
+      if (request.method === "GET") return Response.json(await objectOf(known).get(known));
+      if (request.method === "DELETE") return Response.json(await objectOf(known).end(known));
       const body = await request.json();
       const id = crypto.randomUUID();
-      const shard = parseInt(id.slice(0, 1), 16);
-      const answer = await env.ROW.getByName("row-" + shard).add(id, JSON.stringify(body));
+      const answer = await objectOf(id).add(id, JSON.stringify(body));
       return Response.json(answer, { status: 201 });
     },
   };`;
 
-export type Bare = { url: string; stop(): Promise<void> };
+export type Bare = { url: string; pid(): number | null; stop(): Promise<void> };
 
 export async function startBare(port: number, stateDir: string): Promise<Bare> {
   const worker = {
@@ -53,5 +67,5 @@ export async function startBare(port: number, stateDir: string): Promise<Bare> {
     () => {},
   );
   await edge.start();
-  return { url: `http://127.0.0.1:${port}`, stop: () => edge.stop() };
+  return { url: `http://127.0.0.1:${port}`, pid: () => edge.pids().workerd, stop: () => edge.stop() };
 }
