@@ -1,0 +1,33 @@
+/** A soak's report as text: the trends, the latency of each kind of operation, and what drifted. */
+import { table } from "../../../test/bench/lib/stats.ts";
+import type { SoakReport } from "./soak.ts";
+import { judge, percent } from "./verdict.ts";
+
+export function reportOf(report: SoakReport): { text: string; isGood: boolean } {
+  const { trends, drifts } = judge(report.samples);
+  const failures = report.failed === 0 ? [] : [`${report.failed} operations failed`, ...report.problems];
+  const wrong = [...drifts, ...failures];
+  const minutes = (ms: number) => (ms / 60_000).toFixed(1);
+  const text = [
+    `\n${report.completed} operations completed, ${report.failed} failed, ${report.putOff} put off; ${report.pace.toFixed(1)}/s of ` +
+      `${report.capacity.toFixed(1)}/s; warm-up ${minutes(report.warmUpMs)} min\n`,
+    table(
+      ["after the warm-up", "first third", "last third", "change", "most"],
+      trends.map((trend) => [
+        `${trend.name}, ${trend.unit}`,
+        trend.first.toFixed(1),
+        trend.last.toFixed(1),
+        percent(trend),
+        trend.most.toFixed(1),
+      ]),
+    ),
+    "",
+    table(
+      ["operation", "count", "p50 ms", "p99 ms"],
+      report.kinds.map(({ kind, count, p50Ms, p99Ms }) => [kind, String(count), p50Ms.toFixed(1), p99Ms.toFixed(1)]),
+    ),
+    "",
+    ...(wrong.length === 0 ? ["soak: nothing drifted, nothing failed."] : wrong.map((line) => `soak: ${line}`)),
+  ].join("\n");
+  return { text, isGood: wrong.length === 0 };
+}

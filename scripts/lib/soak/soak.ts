@@ -1,0 +1,119 @@
+/** One soak: learns what the stack carries, loads it with a share of that, samples all the while. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { quantile } from "../../../test/bench/lib/stats.ts";
+import type { Say } from "../log-lines.ts";
+import type { Stack } from "../stack.ts";
+import { createOperations, kinds } from "./operations.ts";
+import type { Kind } from "./operations.ts";
+import type { Receiver } from "./receiver.ts";
+import { createTraffic } from "./traffic.ts";
+import type { Took } from "./traffic.ts";
+import type { Sample } from "./verdict.ts";
+import { watch } from "./watch.ts";
+
+const MEASURE_MS = 15_000;
+const SAMPLE_MS = 15_000;
+const MINUTE_MS = 60_000;
+const WARM_UP_SHARE = 1 / 5;
+const WARM_UP_MOST_MS = 10 * MINUTE_MS;
+
+export type SoakOptions = {
+  stack: Stack;
+  receiver: Receiver;
+  minutes: number;
+  /** Share of what the stack carries, 0 to 1. */
+  load: number;
+  signal: AbortSignal;
+  /** Hears one line for each sample. */
+  say: Say;
+};
+
+export type KindReport = { kind: Kind; count: number; p50Ms: number; p99Ms: number };
+export type SoakReport = {
+  /** Operations a second: what the stack carried at full speed, and the pace. */
+  capacity: number;
+  pace: number;
+  warmUpMs: number;
+  /** Those after the warm-up. */
+  samples: Sample[];
+  kinds: KindReport[];
+  completed: number;
+  failed: number;
+  putOff: number;
+  problems: readonly string[];
+};
+
+/** Null when it was stopped before its time. */
+export async function soak(options: SoakOptions): Promise<SoakReport | null> {
+  const { stack, say, signal } = options;
+  const traffic = createTraffic(createOperations(stack, options.receiver));
+  // The first seconds start model processes and compile code: they are no measure.
+  await traffic.measure(MEASURE_MS / 3, signal);
+  const capacity = await traffic.measure(MEASURE_MS, signal);
+  if (signal.aborted) return null;
+  if (traffic.failed > 0) throw new Error(`an operation failed at full speed: ${traffic.problems[0]}`);
+  const pace = capacity * options.load;
+  say(
+    `carries ${capacity.toFixed(1)} operations/s at full speed; paced at ${pace.toFixed(1)}/s for ${options.minutes} min`,
+  );
+  traffic.take();
+
+  const durationMs = options.minutes * MINUTE_MS;
+  const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, WARM_UP_MOST_MS);
+  const over = new AbortController();
+  const ends = AbortSignal.any([signal, over.signal]);
+  const paced = traffic.pace(pace, ends);
+  const samples: Sample[] = [];
+  const tallies = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
+  let completed = 0;
+  const beganAt = performance.now();
+  for (let index = 1; index * SAMPLE_MS <= durationMs && !ends.aborted; index += 1) {
+    await sleep(beganAt + index * SAMPLE_MS - performance.now(), undefined, { signal }).catch(() => {});
+    if (signal.aborted) break;
+    const isWarm = index * SAMPLE_MS > warmUpMs;
+    const took = traffic.take();
+    const sample = sampleOf(took, watch(stack));
+    say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
+    completed += took.length;
+    if (!isWarm) continue;
+    samples.push(sample);
+    for (const { kind, ms } of took) tallies.get(kind)?.push(ms);
+  }
+  over.abort();
+  await paced;
+  if (signal.aborted) return null;
+  return {
+    capacity,
+    pace,
+    warmUpMs,
+    samples,
+    kinds: [...tallies].map(([kind, times]) => ({
+      kind,
+      count: times.length,
+      p50Ms: quantile(times, 0.5),
+      p99Ms: quantile(times, 0.99),
+    })),
+    completed: completed + traffic.take().length,
+    failed: traffic.failed,
+    putOff: traffic.putOff,
+    problems: traffic.problems,
+  };
+}
+
+function sampleOf(took: readonly Took[], held: Sample["held"]): Sample {
+  const times = took.map(({ ms }) => ms);
+  return {
+    held,
+    perSecond: (took.length / SAMPLE_MS) * 1000,
+    p50Ms: quantile(times, 0.5),
+    p99Ms: quantile(times, 0.99),
+  };
+}
+
+function lineOf(atMs: number, sample: Sample, failed: number, isWarm: boolean): string {
+  const held = [...sample.held].map(
+    ([name, { rssBytes, handles }]) => `${name} ${(rssBytes / 2 ** 20).toFixed(1)} MiB/${handles}`,
+  );
+  const pace = `${sample.perSecond.toFixed(1)}/s p50 ${sample.p50Ms.toFixed(1)} p99 ${sample.p99Ms.toFixed(1)} ms`;
+  return `${(atMs / MINUTE_MS).toFixed(2)} min${isWarm ? "" : " (warm-up)"} │ ${pace}, failed ${failed} │ ${held.join(", ")}`;
+}

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "vitest";
+import { judge } from "./verdict.ts";
+import type { Sample } from "./verdict.ts";
+
+const MIB = 2 ** 20;
+
+type Shape = { rssMib?: number; handles?: number; pid?: number; p99Ms?: number };
+
+/** 24 samples, as a run of 7 minutes has them after its warm-up and more; `shape` gets how far the run is, from 0 to 1. */
+function samples(shape: (share: number) => Shape): Sample[] {
+  return Array.from({ length: 24 }, (_, index) => {
+    const { rssMib = 100, handles = 40, pid = 1, p99Ms = 50 } = shape(index / 23);
+    const noise = index % 2 === 0 ? 1 : -1;
+    const held = new Map([["pool", { pid, rssBytes: (rssMib + noise) * MIB, handles: handles + noise }]]);
+    return { held, perSecond: 100, p50Ms: 10, p99Ms: p99Ms + noise };
+  });
+}
+
+describe("the verdict on a soak", () => {
+  test("a steady run has not drifted, a burst of one sample or not", () => {
+    expect(judge(samples((share) => (share > 0.95 ? { rssMib: 400, handles: 500, p99Ms: 900 } : {}))).drifts).toEqual(
+      [],
+    );
+  });
+
+  test("memory that grows by a fifth over the run is drift; memory that falls is none", () => {
+    expect(judge(samples((share) => ({ rssMib: 100 + 20 * share }))).drifts).toEqual([
+      expect.stringMatching(/^RSS of pool grew from 10\d\.\d to 11\d\.\d MiB \(\+1\d\.\d %\)$/),
+    ]);
+    expect(judge(samples((share) => ({ rssMib: 100 - 20 * share }))).drifts).toEqual([]);
+  });
+
+  test("handles that are not closed are drift", () => {
+    expect(judge(samples((share) => ({ handles: 40 + Math.round(20 * share) }))).drifts).toEqual([
+      expect.stringMatching(/^handles of pool went from \d+ to 5\d$/),
+    ]);
+  });
+
+  test("a p99 that doubles is drift", () => {
+    expect(judge(samples((share) => ({ p99Ms: 50 + 50 * share }))).drifts).toEqual([
+      expect.stringMatching(/^p99 rose /),
+    ]);
+  });
+
+  test("a process that was started again is drift, whatever it holds", () => {
+    expect(judge(samples((share) => ({ pid: share < 0.5 ? 1 : 2 }))).drifts).toEqual([
+      "pool ended, or was started again",
+    ]);
+  });
+
+  test("too few samples are no verdict", () => {
+    expect(() => judge(samples(() => ({})).slice(0, 5))).toThrow("too few");
+  });
+});

@@ -1,0 +1,106 @@
+/**
+ * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the first third is compared with the last: by medians, so
+ * that a burst of garbage collection, or of somebody else's work on the machine, counts for nothing.
+ */
+import { median } from "../../../test/bench/lib/stats.ts";
+import type { Held } from "./watch.ts";
+
+export const limits = {
+  /** Resident memory may grow by this share. */
+  rssGrowth: 0.05,
+  /** … and always by so much: allocators hand memory out in steps. */
+  rssSlackBytes: 2 * 2 ** 20,
+  /** The fewest open handles of a third may differ by so many. */
+  handles: 5,
+  /** The 99th percentile may become so many times what it was. */
+  p99Ratio: 1.5,
+};
+
+export type Sample = {
+  held: ReadonlyMap<string, Held>;
+  perSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+};
+
+export type Trend = { name: string; unit: "MiB" | "handles" | "ms" | "/s"; first: number; last: number; most: number };
+export type Verdict = { trends: Trend[]; drifts: string[] };
+
+const MIB = 2 ** 20;
+/** Fewer make no thirds worth comparing. */
+const LEAST_SAMPLES = 6;
+
+/** `samples` are those after the warm-up, evenly spaced. Throws when there are fewer than six. */
+export function judge(samples: readonly Sample[]): Verdict {
+  if (samples.length < LEAST_SAMPLES)
+    throw new Error(`${samples.length} samples are too few to judge by; run it longer`);
+  const third = Math.floor(samples.length / 3);
+  const trend = (
+    name: string,
+    unit: Trend["unit"],
+    values: readonly number[],
+    typical: (values: readonly number[]) => number = median,
+  ): Trend => ({
+    name,
+    unit,
+    first: typical(values.slice(0, third)),
+    last: typical(values.slice(-third)),
+    most: Math.max(...values),
+  });
+  const trends: Trend[] = [];
+  const drifts: string[] = [];
+  for (const name of new Set(samples.flatMap(({ held }) => [...held.keys()]))) {
+    const held = samples.map((sample) => sample.held.get(name));
+    if (new Set(held.map((one) => one?.pid)).size > 1) {
+      drifts.push(`${name} ended, or was started again`);
+      continue;
+    }
+    const rss = trend(
+      `RSS of ${name}`,
+      "MiB",
+      held.map((one) => (one?.rssBytes ?? 0) / MIB),
+    );
+    // Connections come and go with the load: what is never given back shows in the fewest.
+    const handles = trend(
+      `handles of ${name}`,
+      "handles",
+      held.map((one) => one?.handles ?? 0),
+      (values) => Math.min(...values),
+    );
+    trends.push(rss, handles);
+    if (rss.last - rss.first > Math.max(rss.first * limits.rssGrowth, limits.rssSlackBytes / MIB)) {
+      drifts.push(`${rss.name} grew from ${rss.first.toFixed(1)} to ${rss.last.toFixed(1)} MiB (${percent(rss)})`);
+    }
+    if (Math.abs(handles.last - handles.first) > limits.handles) {
+      drifts.push(`${handles.name} went from ${handles.first} to ${handles.last}`);
+    }
+  }
+  const p99 = trend(
+    "p99",
+    "ms",
+    samples.map(({ p99Ms }) => p99Ms),
+  );
+  trends.push(
+    trend(
+      "operations",
+      "/s",
+      samples.map(({ perSecond }) => perSecond),
+    ),
+    trend(
+      "p50",
+      "ms",
+      samples.map(({ p50Ms }) => p50Ms),
+    ),
+    p99,
+  );
+  if (p99.last > p99.first * limits.p99Ratio) {
+    drifts.push(`p99 rose from ${p99.first.toFixed(1)} to ${p99.last.toFixed(1)} ms (${percent(p99)})`);
+  }
+  return { trends, drifts };
+}
+
+/** How far the last third lies from the first, such as `+3.1 %`. */
+export function percent({ first, last }: Trend): string {
+  const share = first === 0 ? 0 : (last / first - 1) * 100;
+  return `${share < 0 ? "" : "+"}${share.toFixed(1)} %`;
+}

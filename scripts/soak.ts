@@ -1,0 +1,100 @@
+/** `npm run soak`: a stack of its own under a steady load, watched for what grows; `npm run soak -- --help` tells more. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import * as z from "zod";
+import { machine, versions } from "../test/bench/lib/machine.ts";
+import { helloThrough } from "./lib/hello.ts";
+import { soak } from "./lib/soak/soak.ts";
+import type { SoakReport } from "./lib/soak/soak.ts";
+import { reportOf } from "./lib/soak/report.ts";
+import { startReceiver } from "./lib/soak/receiver.ts";
+import { startStack } from "./lib/stack.ts";
+
+const HELP = `Runs a stack of its own under a steady, mixed load, and fails when something drifts.
+
+  npm run soak -- [--minutes 60] [--load 0.7] [--verbose]
+
+  --minutes   how long the load lasts, 3 to 10080 (default 60). The first fifth, 10 minutes at most, is warm-up
+  --load      the share of what the stack can carry, 0.05 to 1, measured for 15 s before (default 0.7)
+  --verbose   show what the processes of the stack say (default: off)
+
+Every 15 s it samples resident memory and open handles of every process, and throughput and latency. At the end medians of
+the first and the last third after the warm-up are compared; docs/soak.md says what counts as drift. Ctrl-C stops it.
+Exit codes: 0 nothing drifted, 1 something did or an operation failed, 2 a setting is wrong, 130 stopped.`;
+
+const OptionsSchema = z.object({
+  minutes: z.coerce.number().min(3).max(10_080).default(60),
+  load: z.coerce.number().min(0.05).max(1).default(0.7),
+});
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const read = readOptions(args);
+  if (typeof read === "string") {
+    const isHelp = read === HELP;
+    (isHelp ? console.log : console.error)(isHelp ? HELP : `soak: ${read} (--help tells more)`);
+    return isHelp ? 0 : 2;
+  }
+  const stopping = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopping.abort(signal));
+  console.log(`machine: ${machine()}`);
+  console.log(`versions: ${versions(["miniflare", "workerd"])}`);
+  const report = await onOwnStack(read, stopping.signal);
+  if (report === null) {
+    console.log("soak: stopped before its time; nothing is judged.");
+    return 130;
+  }
+  const { text, isGood } = reportOf(report);
+  console.log(text);
+  return isGood ? 0 : 1;
+}
+
+async function onOwnStack(
+  options: z.output<typeof OptionsSchema> & { verbose: boolean },
+  signal: AbortSignal,
+): Promise<SoakReport | null> {
+  const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-soak-"));
+  const receiver = await startReceiver();
+  try {
+    const stack = await startStack({
+      stateDir,
+      offline: true,
+      allowLoopback: true,
+      say: options.verbose ? console.log : () => {},
+    });
+    try {
+      await helloThrough(stack);
+      return await soak({ stack, receiver, ...options, signal, say: console.log });
+    } finally {
+      await stack.stop();
+    }
+  } finally {
+    receiver.stop();
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** The options; a text when there is only something to say. */
+function readOptions(args: string[]): (z.output<typeof OptionsSchema> & { verbose: boolean }) | string {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        minutes: { type: "string" },
+        load: { type: "string" },
+        verbose: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    if (values.help) return HELP;
+    const parsed = OptionsSchema.safeParse(values);
+    if (parsed.success) return { ...parsed.data, verbose: values.verbose };
+    const [issue] = parsed.error.issues;
+    return `--${String(issue?.path[0])} is wrong: ${issue?.message}`;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
