@@ -91,7 +91,8 @@ export async function removePredictionData(
 }
 
 /**
- * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq`, until `completed`. `accountId` null: the
+ * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first), until `completed` or until
+ * the reader has to ask again behind the last one that it got. `accountId` null: the
  * caller has checked a signed link instead. Null when the prediction isn't there.
  */
 export async function openStream(

@@ -19,14 +19,17 @@ import { createOutgoing } from "./outgoing.ts";
 import {
   beginAttempt,
   framesAfter,
+  mustBeStored,
   nextBeat,
+  outliveTheEnd,
   progressOf,
   settleProgress,
   showProgress,
   startFrame,
   tailFrames,
+  unseenFrames,
 } from "./progress.ts";
-import type { Progress } from "./progress.ts";
+import type { Page, Progress } from "./progress.ts";
 import { createRecent } from "./recent.ts";
 import { createRetention, expiredOf } from "./retention.ts";
 import type { Retention } from "./retention.ts";
@@ -95,11 +98,10 @@ export class ShardCore {
     return progress === null ? null : this.#show(progress);
   }
 
-  /** All frames after `afterSeq`; null when the prediction isn't there. */
-  frames(id: string, accountId: string | null, afterSeq: number): { frames: StreamFrame[]; finished: boolean } | null {
+  /** A page of the frames after `afterSeq` (-1: of all); null when the prediction isn't there. */
+  frames(id: string, accountId: string | null, afterSeq: number): Page | null {
     const progress = this.#own(id, accountId);
-    if (progress === null) return null;
-    return { frames: framesAfter(progress, afterSeq, this.store), finished: isFinished(progress.row.state) };
+    return progress === null ? null : framesAfter(progress, afterSeq, this.store);
   }
 
   /** A reader sees output: from here on another run may not contradict it. */
@@ -153,13 +155,7 @@ export class ShardCore {
 
   /** Applies the events of many claims; the verdicts come one per claim. */
   deliver(events: readonly PoolEvent[], session: string, lanes: readonly string[]): EventsReply {
-    const byClaim = new Map<string, PoolEvent[]>();
-    for (const event of events) {
-      const key = `${event.id} ${event.token}`;
-      const list = byClaim.get(key);
-      if (list === undefined) byClaim.set(key, [event]);
-      else list.push(event);
-    }
+    const byClaim = Map.groupBy(events, ({ id, token }) => `${id} ${token}`);
     const verdicts: EventVerdict[] = [];
     for (const list of byClaim.values()) verdicts.push(this.#deliverClaim(list, session, lanes));
     return { verdicts, cancel: [] };
@@ -263,12 +259,13 @@ export class ShardCore {
       return { id, token, verdict: "stale" };
     }
     const seqBefore = progress.row.nextSeq;
+    const unseen = unseenFrames(progress, this.store);
     const applied = applyEvents(progress, events, session, {
       now: this.#deps.now(),
       rules: this.#deps.rules,
       beginAttempt: () => beginAttempt(progress, this.store),
     });
-    if (applied.mustStore) this.#save(progress, applied.effects, false, applied.frames);
+    if (applied.mustStore) this.#save(progress, applied.effects, false, [...unseen, ...applied.frames]);
     else if (progress.row.nextSeq > seqBefore) this.#keep(progress, applied.frames);
     const verdict: EventVerdict = { id, token, verdict: applied.verdict };
     if (applied.verdict === "ok") verdict.next = progress.storedSeq;
@@ -324,7 +321,7 @@ export class ShardCore {
   /** Keeps unstored frames in memory until `flush`. */
   #keep(progress: Progress, frames: readonly StreamFrame[]): void {
     this.#recent.keep(progress);
-    if (this.#deps.now() >= nextBeat(progress, this.#deps.rules)) this.#save(progress, [], false, frames);
+    if (mustBeStored(progress, frames, this.#deps)) this.#save(progress, [], false, frames);
     else this.onChange(progress.row.id, frames);
   }
 
@@ -336,9 +333,7 @@ export class ShardCore {
       settleProgress(progress);
       this.ended.add(row);
     }
-    if (progress.frames.length > 0 && (!finished || row.fixed.stream || row.shown)) {
-      this.store.addFrames(row.id, progress.frames);
-    }
+    if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
     if (!finished && row.fixed.webhook !== null) {
       if (progress.frames.some((frame) => frame.type === "output")) {
         row.shown ||= row.fixed.webhookEvents.includes("output");

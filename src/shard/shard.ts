@@ -121,11 +121,14 @@ export class PredictionShard extends DurableObject<Env> {
     return reply;
   }
 
-  /** Frames as newline-delimited JSON, those after `afterSeq` first. Null when the prediction isn't there. */
+  /**
+   * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader asks again behind
+   * the last one that it got. Null when the prediction isn't there.
+   */
   stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | null {
     this.#core.markShown(id);
     const start = this.#core.frames(id, accountId, afterSeq);
-    return start === null ? null : this.#waiters.stream(id, start.frames, start.finished);
+    return start === null ? null : this.#waiters.stream(id, start);
   }
 
   claimKeptUntil(id: string, token: string): number | null {

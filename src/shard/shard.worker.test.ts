@@ -96,7 +96,7 @@ it("streams frames as they come, ends with `completed`, and resumes after a seq"
   const { id, accountId, answer } = accept({ stream: true });
   await answer;
   const grant = await claim(id);
-  const reading = openStream(edge, id, accountId, 0).then(readFrames);
+  const reading = openStream(edge, id, accountId, -1).then(readFrames);
   await send(grant, { type: "output", chunk: "a" }, { type: "log", text: "line\n" }, { type: "output", chunk: "b" });
   await send(grant, { seq: 3, type: "succeeded", output: ["a", "b"] });
   const frames = await reading;

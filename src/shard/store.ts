@@ -39,6 +39,9 @@ const finishQuery =
 const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
 
+/** Of the frames in one row; a row has 2 MB at most, and a character up to 3 bytes. */
+const MAX_ROW_CHARS = 512 * 1024;
+
 export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
@@ -130,14 +133,42 @@ export function createStore(sql: Sql) {
     },
 
     addFrames(id: string, frames: readonly StreamFrame[]): void {
-      const [first] = frames;
-      if (first !== undefined)
-        sql("INSERT OR REPLACE INTO frame VALUES (?, ?, ?)", id, first.seq, JSON.stringify(frames));
+      let row: string[] = [];
+      let firstSeq = 0;
+      let chars = 0;
+      const write = () => {
+        if (row.length > 0) sql("INSERT OR REPLACE INTO frame VALUES (?, ?, ?)", id, firstSeq, `[${row.join(",")}]`);
+        row = [];
+        chars = 0;
+      };
+      for (const frame of frames) {
+        const text = JSON.stringify(frame);
+        if (chars + text.length > MAX_ROW_CHARS) write();
+        if (row.length === 0) firstSeq = frame.seq;
+        row.push(text);
+        chars += text.length;
+      }
+      write();
     },
 
-    frames(id: string): StreamFrame[] {
-      const rows = sql("SELECT frames FROM frame WHERE id = ? ORDER BY first_seq", id);
-      return rows.flatMap((row) => parse<StreamFrame[]>(row["frames"] ?? null) ?? []);
+    /** Stored frames, row by row, from the row that has `fromSeq`, or would have it. */
+    *frames(id: string, fromSeq = 0): Generator<StreamFrame[]> {
+      const [first] = sql("SELECT MAX(first_seq) AS seq FROM frame WHERE id = ? AND first_seq <= ?", id, fromSeq);
+      let seq = Number(first?.["seq"] ?? 0);
+      for (;;) {
+        const [row] = sql(
+          "SELECT first_seq, frames FROM frame WHERE id = ? AND first_seq >= ? ORDER BY first_seq LIMIT 1",
+          id,
+          seq,
+        );
+        if (row === undefined) return;
+        seq = Number(row["first_seq"] ?? 0) + 1;
+        yield parse<StreamFrame[]>(row["frames"] ?? null) ?? [];
+      }
+    },
+
+    hasFrames(id: string): boolean {
+      return sql("SELECT 1 FROM frame WHERE id = ? LIMIT 1", id).length > 0;
     },
 
     removeFrames(id: string): void {

@@ -70,9 +70,14 @@ export type Expired = { id: string; accountId: string; createdAt: number; webhoo
 /** What was due and needs others: leases to ask for, and predictions whose traces elsewhere go before they are `retire`d. */
 export type Woken = { checks: LeaseChecks; expired: Expired[]; more: boolean };
 
-/** One thing that an SSE reader sees. `seq` counts from 1 within a prediction and is what `Last-Event-ID` names. */
+/**
+ * One thing that an SSE reader sees. `seq` grows within a prediction and is what `Last-Event-ID` names. `blob` is an output that is stored
+ * apart, its data the key; `gone` says that what the reader goes on behind, or all of it, is no longer kept.
+ */
 export type StreamFrame = {
   seq: number;
-  type: "start" | "output" | "log" | "metric" | "completed" | "gone";
+  type: "start" | "output" | "log" | "metric" | "blob" | "completed" | "gone";
   data: Json;
+  /** Of an output: its place among the outputs. */
+  index?: number;
 };

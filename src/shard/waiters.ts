@@ -1,4 +1,5 @@
 /** Who waits for a prediction: held requests, and readers of its stream. */
+import type { Page } from "./progress.ts";
 import type { StreamFrame } from "./types.ts";
 
 /** Bytes that a reader may lag behind before it is cut; it can come back with the id of its last event. */
@@ -27,8 +28,11 @@ export function createWaiters() {
       });
     },
 
-    /** A stream of newline-delimited frames: those given, then those to come, until `completed`. */
-    stream(id: string, frames: readonly StreamFrame[], finished: boolean): ReadableStream<Uint8Array> {
+    /**
+     * A stream of newline-delimited frames: those given, then those to come, until `completed`. It ends early when there are `more` kept
+     * behind those given, and when its reader lags: who was cut comes back behind the last frame that it got.
+     */
+    stream(id: string, { frames, more, finished }: Page): ReadableStream<Uint8Array> {
       const encoder = new TextEncoder();
       const set = readers.get(id) ?? new Set();
       let push: (frames: readonly StreamFrame[]) => void = () => {};
@@ -41,13 +45,12 @@ export function createWaiters() {
           start(controller) {
             push = (batch) => {
               if (batch.length > 0) controller.enqueue(encoder.encode(linesOf(batch)));
-              const last = batch.at(-1)?.type;
-              if (last === "completed" || last === "gone" || (controller.desiredSize ?? 1) <= 0) {
+              if (more || batch.at(-1)?.type === "completed" || (controller.desiredSize ?? 1) <= 0) {
                 leave();
                 controller.close();
               }
             };
-            if (!finished) {
+            if (!finished && !more) {
               readers.set(id, set);
               set.add(push);
             }
@@ -57,6 +60,13 @@ export function createWaiters() {
         },
         new ByteLengthQueuingStrategy({ highWaterMark: MAX_LAG_BYTES }),
       );
+    },
+
+    /** How many streams are open. */
+    readers(): number {
+      let count = 0;
+      for (const set of readers.values()) count += set.size;
+      return count;
     },
 
     notify(id: string, frames: readonly StreamFrame[]): void {

@@ -180,7 +180,7 @@ export class World {
     for (const id of this.ids) {
       const row = this.row(id);
       if ((this.runs.get(id) ?? 0) > row.attempt) throw new Error(`${id} ran before its start was counted`);
-      const frames = this.shard.frames(id, null, 0)?.frames ?? [];
+      const frames = this.shard.frames(id, null, -1)?.frames ?? [];
       const chunks = frames.filter(({ type, data }) => type === "output" && typeof data === "number");
       const odd = chunks.find(({ data }, index) => data !== index);
       if (odd !== undefined) throw new Error(`${id} shows chunk ${String(odd.data)} out of its turn`);

@@ -11,31 +11,32 @@ export type FrameSources = {
   prediction(): Promise<unknown>;
 };
 
-/** Turns one frame into events; `resumed` frames were seen before and only count. */
-export type FrameTranslator = (frame: StreamFrame, resumed: boolean) => Promise<ServerSentEvent[]>;
+/** Turns one frame into events. It remembers nothing: a stream can begin at any frame. */
+export type FrameTranslator = (frame: StreamFrame) => Promise<ServerSentEvent[]>;
 
-const GONE = { detail: "What came before is gone; `GET` the prediction for its whole output.", code: "not_found" };
+const GONE = {
+  detail: "What came behind the last event that you got is no longer kept; all that is kept follows.",
+  code: "not_found",
+};
 
 /**
  * Replicate's events (https://replicate.com/docs/topics/predictions/streaming): `output` with the chunk as it is, `logs`,
  * `error`, and `done` with `{}` or a reason.
  */
 export function createReplicateTranslator(id: string, sources: FrameSources): FrameTranslator {
-  let outputs = 0;
-  return async (frame, resumed) => {
+  return async (frame) => {
     const { seq, data } = frame;
-    if (frame.type === "output") outputs += 1;
-    if (resumed) return [];
     if (frame.type === "output") return [{ event: "output", data: textOf(data), id: seq }];
+    if (frame.type === "blob") {
+      const output = await sources.blob(String(data));
+      if (output === null) return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
+      return [{ event: "output", data: textOf(output), id: seq }];
+    }
     if (frame.type === "log") return [{ event: "logs", data: textOf(data), id: seq }];
     if (frame.type === "gone") return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
     if (frame.type !== "completed") return [];
     const end = fieldsOf(data);
     const events: ServerSentEvent[] = [];
-    const blob = end["outputBlob"];
-    if (outputs === 0 && typeof blob === "string") {
-      events.push({ event: "output", data: textOf(await sources.blob(blob)), id: seq });
-    }
     const status = end["status"];
     const failed = status === "failed" || status === "aborted";
     if (failed) {
@@ -51,12 +52,8 @@ export function createReplicateTranslator(id: string, sources: FrameSources): Fr
 
 /** Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`, `completed`. */
 export function createCogTranslator(id: string, sources: FrameSources): FrameTranslator {
-  let index = 0;
-  return async (frame, resumed) => {
-    const { seq, data } = frame;
-    const position = index;
-    if (frame.type === "output") index += 1;
-    if (resumed) return [];
+  return async (frame) => {
+    const { seq, data, index } = frame;
     const event = (name: string, value: unknown): ServerSentEvent => ({
       event: name,
       data: JSON.stringify(value),
@@ -66,7 +63,11 @@ export function createCogTranslator(id: string, sources: FrameSources): FrameTra
       case "start":
         return [event("start", { id, status: "processing" })];
       case "output":
-        return [event("output", { chunk: data, index: position })];
+        return [event("output", { chunk: data, index })];
+      case "blob": {
+        const output = await sources.blob(String(data));
+        return [output === null ? event("error", GONE) : event("output", { chunk: output, index })];
+      }
       case "log":
         return [event("log", { source: "stdout", data })];
       case "metric":

@@ -15,7 +15,7 @@ import { formatEvent, KEEP_ALIVE } from "./sse.ts";
 import { showWhole } from "./view.ts";
 
 const KEEP_ALIVE_MS = 15_000;
-/** How often in a row it attaches again without having got anything new. */
+/** How often in a row it attaches again without having got anything new, and its pauses then. */
 const MAX_BARREN_ATTACHES = 10;
 const ATTACH_PAUSE_MS = 200;
 
@@ -26,7 +26,7 @@ const headers = {
 };
 
 /**
- * Answers a prediction's events in the form of `dialect`, from behind the one of `afterSeq`. Throws `not_found`. `bySignedLink`: the
+ * Answers a prediction's events in the form of `dialect`, from behind the one of `afterSeq` (-1: all). Throws `not_found`. `bySignedLink`: the
  * caller showed a link instead of a key.
  */
 export async function openEventStream(
@@ -39,7 +39,7 @@ export async function openEventStream(
 ): Promise<Response> {
   const accountId = bySignedLink ? null : c.get("principal").accountId;
   const attach = (after: number) => shard.openStream(c.env, id, accountId, after);
-  const first = await attach(0);
+  const first = await attach(afterSeq);
   if (first === null) throw new EdgeplaneError("not_found", "There is no such prediction.");
   if (c.req.method === "HEAD") {
     await first.cancel();
@@ -82,7 +82,7 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
     writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
   }, KEEP_ALIVE_MS);
   let source: ReadableStream<Uint8Array> | null = first;
-  let lastSeq = -1;
+  let lastSeq = afterSeq;
   let barren = 0;
   try {
     while (source !== null && barren <= MAX_BARREN_ATTACHES) {
@@ -94,12 +94,15 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
           for (const line of lines) {
             // Frames come from our own shard, and there are thousands a second.
             const frame = JSON.parse(line) as StreamFrame;
-            if (frame.seq <= lastSeq) continue;
+            // After a restart the pool sends again what was shown and not stored; and what was shown and lost for good leaves an end
+            // with an earlier number.
+            const isSeen = frame.seq <= lastSeq && frame.type !== "completed" && frame.type !== "gone";
+            if (isSeen) continue;
             barren = 0;
-            lastSeq = frame.seq;
-            const resumed = afterSeq > 0 && frame.seq <= afterSeq && frame.type !== "completed";
-            for (const event of await translate(frame, resumed)) text += formatEvent(event);
-            ended ||= frame.type === "completed" || frame.type === "gone";
+            lastSeq = frame.type === "gone" ? 0 : Math.max(lastSeq, frame.seq);
+            frame.seq = lastSeq;
+            for (const event of await translate(frame)) text += formatEvent(event);
+            ended ||= frame.type === "completed";
           }
           if (text !== "") await writer.write(encoder.encode(text));
           if (ended) return;
@@ -108,8 +111,8 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
         if (!isLeft) log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
       }
       if (isLeft) return;
-      await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
-      source = await attach(Math.max(0, lastSeq));
+      if (barren > 0) await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
+      source = await attach(lastSeq);
     }
   } finally {
     clearInterval(keepAlive);
@@ -117,9 +120,9 @@ async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promi
   }
 }
 
-/** The seq that `Last-Event-ID` names; 0 when it is absent. Throws `invalid_request` when it is none of ours. */
+/** The seq that `Last-Event-ID` names; -1 when it is absent. Throws `invalid_request` when it is none of ours. */
 export function lastEventId(header: string | undefined): number {
-  if (header === undefined || header === "") return 0;
+  if (header === undefined || header === "") return -1;
   if (/^\d{1,15}$/.test(header)) return Number(header);
   throw new EdgeplaneError("invalid_request", "`Last-Event-ID` is not the id of one of this stream's events.");
 }

@@ -68,6 +68,35 @@ describe("Replicate's stream", () => {
     expect(rest).toEqual(all.slice(1));
   });
 
+  it("says what is gone, and then how it ended", async () => {
+    const { id, urls } = await create();
+    await runStreaming(id);
+    const [first] = await readEvents(await call(urls.stream));
+    expect((await call(`/v1/predictions/${id}`, { method: "DELETE", key })).status).toBe(204);
+    const resumed = await readEvents(await call(urls.stream, { headers: { "last-event-id": first?.id ?? "" } }));
+    expect(resumed.map(({ event }) => event)).toEqual(["error", "done"]);
+    expect(JSON.parse(resumed[0]?.data ?? "")).toMatchObject({ code: "not_found" });
+    expect((await readEvents(await call(urls.stream))).map(({ event }) => event)).toEqual(["error", "done"]);
+  });
+
+  it("says to a reader of a run that was lost that it is gone, and tells the next one whole", async () => {
+    const { id, urls } = await create();
+    const leaving = await call(urls.stream);
+    const lost = await pool.claim(id);
+    await pool.send(lost, { type: "log", text: "one" }, { type: "log", text: "two" });
+    await pool.send(lost, { type: "released", reason: "lost" });
+    await leaving.body?.cancel();
+    const next = await pool.claim(id);
+    if (!next.startNow) await pool.send(next, { type: "starting" });
+    await pool.send(next, { type: "output", chunk: "a" }, { type: "succeeded", output: ["a"] });
+    const resumed = await readEvents(await call(urls.stream, { headers: { "last-event-id": "1" } }));
+    expect(resumed.map(({ event, data }) => [event, event === "error" ? "" : data])).toEqual([
+      ["error", ""],
+      ["output", "a"],
+      ["done", "{}"],
+    ]);
+  });
+
   it("tells a failure, then that it is done", async () => {
     const { id, urls } = await create();
     const error = { code: "model_error", message: "no such text" };
@@ -171,6 +200,26 @@ describe("Cog's stream", () => {
       ["output", { chunk: " Ada", index: 1 }],
     ]);
     expect(events.at(-1)).toMatchObject(["completed", { id, status: "succeeded", output: ["Hello", " Ada"] }]);
+  });
+});
+
+describe("Cog's stream, come back to", () => {
+  it("goes on behind the last event, by the same PUT; the places of chunks count on", async () => {
+    const id = `cog-${crypto.randomUUID()}`;
+    const open = (lastId?: string) =>
+      call(`/v1/predictions/${id}`, {
+        key,
+        method: "PUT",
+        headers: { accept: "text/event-stream", ...(lastId === undefined ? {} : { "last-event-id": lastId }) },
+        body: { version: VERSION, input: { text: "Ada" } },
+      });
+    const leaving = await open();
+    await leaving.body?.cancel();
+    await runStreaming(String((await callJson(`/v1/predictions/${id}`, { key })).body["id"]));
+    const all = await readEvents(await open());
+    expect(all.map(({ event }) => event)).toEqual(["start", "output", "log", "output", "completed"]);
+    for (const [index, { id: lastId }] of all.entries())
+      expect(await readEvents(await open(lastId))).toEqual(index === 4 ? all.slice(4) : all.slice(index + 1));
   });
 });
 

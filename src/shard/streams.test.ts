@@ -1,0 +1,206 @@
+/** What a reader of a stream gets who comes, or comes back, at any time: every frame once, in order, or that some are gone. */
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import type { PoolEvent } from "../contract/event.ts";
+import { newPredictionId } from "../contract/ids.ts";
+import { ShardCore } from "./core.ts";
+import { defaultRules } from "./rules.ts";
+import type { StreamFrame, Submission } from "./types.ts";
+import { createWaiters } from "./waiters.ts";
+
+const SESSION = "session-a";
+
+function setUp(overrides: Partial<Submission> = {}) {
+  const clock = { now: 1_000_000 };
+  let tokens = 0;
+  const sql = memorySql();
+  const deps = { rules: defaultRules, now: () => clock.now, newToken: () => `token-${(tokens += 1)}` };
+  const id = newPredictionId(1);
+  const shown: StreamFrame[] = [];
+  const open = () => {
+    const opened = new ShardCore(sql, deps);
+    opened.onChange = (_id, frames) => shown.push(...frames);
+    return opened;
+  };
+  let core = open();
+  core.submit({ ...submission(id), stream: true, ...overrides });
+  let token = "";
+  let seq = 0;
+  const claim = () => {
+    const [answer] = core.claim({ session: SESSION, startNow: 1, jobs: [{ id }] }, ["default"]);
+    if (answer?.verdict !== "granted") throw new Error("not granted");
+    if (!answer.startNow) core.deliver([{ id, token: answer.token, seq: 0, type: "starting" }], SESSION, ["default"]);
+    token = answer.token;
+    seq = answer.startNow ? 0 : 1;
+  };
+  return {
+    id,
+    clock,
+    /** Those that a reader who never left was told. */
+    shown,
+    core: () => core,
+    claim,
+    send(...events: Record<string, unknown>[]) {
+      const numbered = events.map((event) => ({ id, token, seq: seq++, ...event }) as PoolEvent);
+      return core.deliver(numbered, SESSION, ["default"]).verdicts[0];
+    },
+    /** The object dies, with what it had not stored. */
+    die() {
+      core = open();
+      core.recover();
+    },
+    loseRun: () => core.judge(SESSION, [id], { alive: false, remainingMs: 0 }),
+    read(afterSeq = -1): StreamFrame[] {
+      core.markShown(id);
+      return core.frames(id, null, afterSeq)?.frames ?? [];
+    },
+  };
+}
+
+const output = (chunk: string) => ({ type: "output", chunk });
+const log = (text: string) => ({ type: "log", text });
+const told = (frames: readonly StreamFrame[]) =>
+  frames.map(({ type, data }) => (type === "output" || type === "log" ? `${type} ${String(data)}` : type));
+
+it("goes on behind any frame, stored or not, and after the end", () => {
+  const { claim, send, read, clock } = setUp();
+  claim();
+  send(output("a"));
+  send(output("b"));
+  expect(read(1).map(({ seq, index }) => [seq, index])).toEqual([[2, 1]]);
+  expect(told(read(2))).toEqual([]);
+  clock.now += 1000;
+  send(output("c"));
+  send(output("d"));
+  for (const afterSeq of [0, 1, 2, 3])
+    expect(told(read(afterSeq))).toEqual(["output a", "output b", "output c", "output d"].slice(afterSeq));
+  send({ type: "succeeded", output: ["a", "b", "c", "d"] });
+  for (const afterSeq of [0, 1, 2, 3, 4, 5])
+    expect(told(read(afterSeq))).toEqual([
+      ...["output a", "output b", "output c", "output d"].slice(afterSeq),
+      "completed",
+    ]);
+  expect(told(read())).toEqual(["start", "output a", "output b", "output c", "output d", "completed"]);
+});
+
+it("gives what a restart lost the numbers that it had", () => {
+  const { claim, send, read, die, shown } = setUp();
+  read();
+  claim();
+  send(output("a"));
+  send(output("b"), log("c"));
+  const lost = shown.slice(-2);
+  die();
+  expect(send(output("late"))).toMatchObject({ verdict: "resend", next: 1 });
+  shown.length = 0;
+  expect(told(read(3))).toEqual([]);
+  send({ seq: 1, ...output("b") }, { seq: 2, ...log("c") });
+  expect(shown).toEqual(lost);
+});
+
+it("says that it is gone when the data was removed", () => {
+  const { claim, send, read, core, id } = setUp();
+  claim();
+  send(output("a"), output("b"), { type: "succeeded", output: ["a", "b"] });
+  core().removeData(id, submission(id).accountId);
+  for (const afterSeq of [-1, 0, 1, 2, 3])
+    expect(told(read(afterSeq)).filter((type) => type !== "start")).toEqual(["gone", "completed"]);
+});
+
+it("says that it is gone to whoever read a run that was lost, and tells all of the next", () => {
+  const { claim, send, read, loseRun, shown } = setUp();
+  read();
+  claim();
+  send(log("one"), log("two"), log("three"));
+  loseRun();
+  claim();
+  send(output("a"));
+  expect(told(read(2))).toEqual(["gone", "output a"]);
+  const [first] = shown.filter(({ type }) => type === "output");
+  // Whoever reads on must not take it for one that it has.
+  expect(first?.seq).toBeGreaterThan(3);
+  expect(told(read(first?.seq ?? 0))).toEqual([]);
+  send({ type: "succeeded", output: ["a"] });
+  expect(told(read(3))).toEqual(["gone", "output a", "completed"]);
+});
+
+it("says that it is gone when what was shown died with both sides, where a run repeats its chunks", () => {
+  const { claim, send, read, loseRun, die } = setUp({ resumesDeterministically: true });
+  read();
+  claim();
+  send(output("a"));
+  send(log("x"), output("b"));
+  die();
+  loseRun();
+  claim();
+  send(output("a"), output("b"), output("c"));
+  expect(told(read(1))).toEqual(["output b", "output c"]);
+  expect(told(read(3))).toEqual(["gone", "output a", "output b", "output c"]);
+});
+
+it("lets no other run contradict the first output that was seen, whatever dies after it", () => {
+  const { claim, send, read, loseRun, die, core, id } = setUp();
+  read();
+  claim();
+  send(log("x"));
+  send(output("a"));
+  die();
+  loseRun();
+  expect(core().store.get(id)).toMatchObject({ state: "failed", error: { code: "interrupted" } });
+});
+
+it("shows nothing of a lost run, until it reports again", () => {
+  const { claim, send, read, loseRun, shown } = setUp();
+  claim();
+  send(output("a"));
+  loseRun();
+  expect(told(read())).toEqual(["start"]);
+  shown.length = 0;
+  send(output("b"));
+  expect(told(shown)).toEqual(["output a", "output b"]);
+  expect(told(read())).toEqual(["start", "output a", "output b"]);
+});
+
+it("tells all of it late, too, where no stream was offered and only the beginning was stored in time", () => {
+  const { claim, send, read } = setUp({ stream: false });
+  claim();
+  send(output("a"));
+  send(output("b"));
+  send({ type: "succeeded", output: ["a", "b"] });
+  expect(told(read())).toEqual(["start", "output a", "output b", "completed"]);
+});
+
+it("stores any amount in rows that a database takes, and reads it in pages", () => {
+  const { claim, send, core, id, clock } = setUp();
+  claim();
+  const chunk = "x".repeat(100_000);
+  for (let sent = 0; sent < 4; sent += 1) {
+    send(...Array.from({ length: 30 }, () => output(chunk)));
+    clock.now += 1000;
+  }
+  const seqs: number[] = [];
+  let pages = 0;
+  for (let more = true; more; pages += 1) {
+    const page = core().frames(id, null, seqs.at(-1) ?? -1);
+    seqs.push(...(page?.frames ?? []).map(({ seq }) => seq));
+    expect(JSON.stringify(page).length).toBeLessThan(1_500_000);
+    more = page?.more ?? false;
+  }
+  expect(seqs).toEqual(Array.from({ length: 121 }, (_, seq) => seq));
+  expect(pages).toBeGreaterThan(8);
+});
+
+it("lets go of a reader that leaves or lags", async () => {
+  const waiters = createWaiters();
+  const page = { frames: [], more: false, finished: false };
+  const [leaves, lags] = [waiters.stream("p", page), waiters.stream("p", page)];
+  expect(waiters.readers()).toBe(2);
+  await leaves.cancel();
+  expect(waiters.readers()).toBe(1);
+  const big: StreamFrame = { seq: 1, type: "output", data: "x".repeat(600_000) };
+  for (const seq of [1, 2, 3, 4]) waiters.notify("p", [{ ...big, seq }]);
+  expect(waiters.readers()).toBe(0);
+  const kept = await new Response(lags).text();
+  expect(kept.split("\n").filter((line) => line !== "").length).toBe(2);
+});
