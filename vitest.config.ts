@@ -18,6 +18,7 @@ const processFolders = [
   "through-pool",
   "environments",
   "clients",
+  "streams",
 ] as const;
 
 /** What has to come about is waited for; only what never comes about takes this long. */

@@ -116,6 +116,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "streams that break off",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("streams"),
+    timeoutMs: 2 * MINUTE_MS,
+  },
+  {
     name: "clients and snippets",
     runs: "ci",
     engine: "npm and PyPI replicate",

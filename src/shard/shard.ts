@@ -35,7 +35,7 @@ const GATHER = { windowMs: 2, busyMs: 4 } as const;
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
-  readonly #waiters = createWaiters();
+  readonly waiters = createWaiters();
   readonly #accept = createGather(
     (submission: Submission) => {
       const accepted = this.#core.submit(submission);
@@ -58,7 +58,7 @@ export class PredictionShard extends DurableObject<Env> {
     const publishes = publish.topics.size > 0;
     const now = () => Date.now();
     this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
-    this.#core.onChange = (id, frames) => this.#waiters.notify(id, frames);
+    this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);
     this.#dispatch = createDispatch(env, this.#core, publish);
     this.#core.recover();
     this.#dispatch.kick();
@@ -80,7 +80,7 @@ export class PredictionShard extends DurableObject<Env> {
     if (prediction === null) return null;
     if (!isTerminal(prediction.status)) {
       const looked = this.#lookForParked(id);
-      await (holdMs > 0 ? this.#waiters.change(id, holdMs) : looked);
+      await (holdMs > 0 ? this.waiters.change(id, holdMs) : looked);
     }
     await this.#dispatch.refreshStats(prediction.lane, prediction.status, placeMaxAgeMs);
     return this.#show(id, accountId);
@@ -128,7 +128,7 @@ export class PredictionShard extends DurableObject<Env> {
   stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | null {
     this.#core.markShown(id);
     const start = this.#core.frames(id, accountId, afterSeq);
-    return start === null ? null : this.#waiters.stream(id, start);
+    return start === null ? null : this.waiters.stream(id, start);
   }
 
   claimKeptUntil(id: string, token: string): number | null {
@@ -191,7 +191,7 @@ export class PredictionShard extends DurableObject<Env> {
       const leftMs = until - Date.now();
       if (prediction === null || isTerminal(prediction.status) || leftMs <= 0) return prediction;
       void this.#lookForParked(id);
-      await this.#waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs);
+      await this.waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs);
     }
   }
 

@@ -1,6 +1,6 @@
 /** The shard as an object in workerd: waits, streams, and the way of one prediction through lane and log. */
 import { env } from "cloudflare:workers";
-import { runDurableObjectAlarm } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import type { Grant } from "../contract/claim.ts";
@@ -16,6 +16,7 @@ import {
   openStream,
   submit,
 } from "./client.ts";
+import { PredictionShard } from "./shard.ts";
 import type { StreamFrame, Submission } from "./types.ts";
 
 const edge = env as Env;
@@ -90,6 +91,22 @@ it("holds reads twice as long where many wait in vain, and still answers at a ch
   const held = getPrediction(edge, id, accountId, 10_000);
   await claim(id);
   expect(await held).toMatchObject({ status: "processing" });
+});
+
+it("has no reader left when those of a stream have left", async () => {
+  const { id, accountId } = accept({ stream: true });
+  const open = () => openStream(edge, id, accountId, -1);
+  await expect.poll(open).not.toBeNull();
+  const streams = await Promise.all([open(), open(), open()]);
+  const readers = () =>
+    runInDurableObject(edge.SHARD.getByName(shardName(shardOf(id))), (shard) => {
+      if (!(shard instanceof PredictionShard)) throw new Error("a shard is a PredictionShard");
+      shard.waiters.probe();
+      return shard.waiters.readers();
+    });
+  expect(await readers()).toBeGreaterThanOrEqual(3);
+  await Promise.all(streams.map(async (stream) => stream?.cancel()));
+  await expect.poll(readers).toBeLessThanOrEqual(1);
 });
 
 it("streams frames as they come, ends with `completed`, and resumes after a seq", async () => {

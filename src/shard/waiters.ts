@@ -5,11 +5,28 @@ import type { StreamFrame } from "./types.ts";
 /** Bytes that a reader may lag behind before it is cut; it can come back with the id of its last event. */
 const MAX_LAG_BYTES = 1024 * 1024;
 
+/** A reader that has left is noticed when something is written to it: a silent stream gets an empty line so often. */
+const PROBE_MS = 15_000;
+
 export type Waiters = ReturnType<typeof createWaiters>;
 
 export function createWaiters() {
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<(frames: readonly StreamFrame[]) => void>>();
+  let probing: ReturnType<typeof setInterval> | null = null;
+
+  /** Writes an empty line to all readers, so that those who have left are let go. */
+  function probe(): void {
+    for (const set of readers.values()) for (const push of [...set]) push([]);
+  }
+
+  function watch(): void {
+    if (readers.size > 0) probing ??= setInterval(probe, PROBE_MS);
+    else if (probing !== null) {
+      clearInterval(probing);
+      probing = null;
+    }
+  }
 
   return {
     /** Resolves at the next change of `id`, or after `timeoutMs`. */
@@ -37,14 +54,15 @@ export function createWaiters() {
       const set = readers.get(id) ?? new Set();
       let push: (frames: readonly StreamFrame[]) => void = () => {};
       const leave = () => {
-        set.delete(push);
+        if (!set.delete(push)) return;
         if (set.size === 0) readers.delete(id);
+        watch();
       };
       return new ReadableStream<Uint8Array>(
         {
           start(controller) {
             push = (batch) => {
-              if (batch.length > 0) controller.enqueue(encoder.encode(linesOf(batch)));
+              controller.enqueue(encoder.encode(batch.length === 0 ? "\n" : linesOf(batch)));
               if (more || batch.at(-1)?.type === "completed" || (controller.desiredSize ?? 1) <= 0) {
                 leave();
                 controller.close();
@@ -53,6 +71,7 @@ export function createWaiters() {
             if (!finished && !more) {
               readers.set(id, set);
               set.add(push);
+              watch();
             }
             push(frames);
           },
@@ -61,6 +80,8 @@ export function createWaiters() {
         new ByteLengthQueuingStrategy({ highWaterMark: MAX_LAG_BYTES }),
       );
     },
+
+    probe,
 
     /** How many streams are open. */
     readers(): number {
