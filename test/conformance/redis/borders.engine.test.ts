@@ -1,47 +1,31 @@
 /** The bridge's Redis door in front of a real Redis: the dialect's forms, tokens, and faults. */
-import { Redis } from "@upstash/redis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
-import { bridgeFor, hasRedis, startRedis, until } from "../bridge/engines.ts";
-import type { TestRedis } from "../bridge/engines.ts";
+import type { Redis } from "@upstash/redis";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { bridgeFor, hasRedis, until } from "../bridge/engines.ts";
+import { FULL, PREFIXED, useRedisDoor } from "./fixture.ts";
 
-const FULL = "full-token-0123456789";
-const PREFIXED = "prefixed-token-0123456789";
 const READER = "reader-token-0123456789";
 
 const matching = (pattern: RegExp): unknown => expect.stringMatching(pattern);
 
 describe.runIf(hasRedis)("Redis door: borders", () => {
-  let engine: TestRedis;
-  let bridge: Bridge;
+  const { client, engine, url } = useRedisDoor("p:", {
+    tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: "p:" }, { token: READER, readOnly: true }],
+    ...{ maxBodyBytes: 1_000_000, maxSubscriptions: 3, maxPipelineCommands: 50 },
+  });
   let redis: Redis;
 
-  beforeAll(async () => {
-    engine = await startRedis();
-    bridge = await bridgeFor({
-      redis: {
-        url: engine.url,
-        tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: "p:" }, { token: READER, readOnly: true }],
-        ...{ maxBodyBytes: 1_000_000, maxSubscriptions: 3, maxPipelineCommands: 50 },
-      },
-    });
+  beforeAll(() => {
     redis = client(FULL);
-  }, 60_000);
-
-  afterAll(async () => {
-    await bridge?.close();
-    await engine?.stop();
   });
 
   beforeEach(async () => {
     await redis.flushdb();
   });
 
-  const client = (token: string) => new Redis({ url: `${bridge.url}/redis`, token, retry: false });
-
   async function call(path: string, init: { body?: unknown; token?: string; base64?: boolean } = {}) {
     const { body, token = FULL, base64 = false } = init;
-    const response = await fetch(`${bridge.url}/redis${path}`, {
+    const response = await fetch(`${url()}/redis${path}`, {
       method: body === undefined ? "GET" : "POST",
       headers: { authorization: `Bearer ${token}`, ...(base64 ? { "upstash-encoding": "base64" } : {}) },
       ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
@@ -61,7 +45,7 @@ describe.runIf(hasRedis)("Redis door: borders", () => {
     expect((await call("/ttl/path")).reply).toEqual({ result: 100 });
     expect(await call("/set/body?EX=50", { body: "line\n2" })).toEqual({ status: 200, reply: { result: "OK" } });
     expect((await call("/get/body")).reply).toEqual({ result: "line\n2" });
-    const byQuery = await fetch(`${bridge.url}/redis/get/path?_token=${FULL}`);
+    const byQuery = await fetch(`${url()}/redis/get/path?_token=${FULL}`);
     expect(await byQuery.json()).toEqual({ result: "value x" });
     expect(await call("/pipeline", { body: [["SET", "q", 1], ["NOPE"], ["GET", "q"]] })).toEqual({
       status: 200,
@@ -238,21 +222,19 @@ describe.runIf(hasRedis)("Redis door: borders", () => {
     await until(() => seen.length === 2);
     expect(seen).toEqual(expect.arrayContaining([{ n: 1 }, "news"]));
     await Promise.all([channel.unsubscribe(), pattern.unsubscribe()]);
-    await until(async () =>
-      /edgeplane_bridge_subscriptions 0/.test(await (await fetch(`${bridge.url}/metrics`)).text()),
-    );
+    await until(async () => /edgeplane_bridge_subscriptions 0/.test(await (await fetch(`${url()}/metrics`)).text()));
   });
 
   it("answers 503 while Redis is away, and goes on when it is back", async () => {
     await redis.set("kept", "v");
-    engine.kill();
+    engine().kill();
     await until(async () => (await call("", { body: ["PING"] })).status === 503);
     expect(await call("", { body: ["GET", "kept"] })).toMatchObject({
       status: 503,
       reply: { error: matching(/^Redis can't be reached/) },
     });
-    expect((await fetch(`${bridge.url}/healthz`)).status).toBe(503);
-    await engine.restart();
+    expect((await fetch(`${url()}/healthz`)).status).toBe(503);
+    await engine().restart();
     await until(async () => (await call("", { body: ["PING"] })).status === 200);
     expect(await redis.get("kept")).toBe("v");
     expect(await redis.eval("return 1", [], [])).toBe(1);
@@ -260,7 +242,7 @@ describe.runIf(hasRedis)("Redis door: borders", () => {
 
   it("says when Redis refuses the bridge's password", async () => {
     const other = await bridgeFor({
-      redis: { url: engine.url.replace("redis://", "redis://user:wrong@"), tokens: [{ token: FULL }] },
+      redis: { url: engine().url.replace("redis://", "redis://user:wrong@"), tokens: [{ token: FULL }] },
     });
     const response = await fetch(`${other.url}/redis/ping`, { headers: { authorization: `Bearer ${FULL}` } });
     expect(response.status).toBe(503);

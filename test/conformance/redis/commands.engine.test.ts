@@ -1,41 +1,22 @@
 /** The bridge's Redis door in front of a real Redis: the commands of `@upstash/redis`. */
-import { Redis } from "@upstash/redis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
-import { bridgeFor, hasRedis, startRedis } from "../bridge/engines.ts";
-import type { TestRedis } from "../bridge/engines.ts";
-
-const FULL = "full-token-0123456789";
+import type { Redis } from "@upstash/redis";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { hasRedis } from "../bridge/engines.ts";
+import { FULL, useRedisDoor } from "./fixture.ts";
 
 const anyArray: unknown = expect.any(Array);
 
 describe.runIf(hasRedis)("Redis door: commands", () => {
-  let engine: TestRedis;
-  let bridge: Bridge;
+  const { client } = useRedisDoor("p:", { maxBodyBytes: 1_000_000, maxSubscriptions: 3, maxPipelineCommands: 50 });
   let redis: Redis;
 
-  beforeAll(async () => {
-    engine = await startRedis();
-    bridge = await bridgeFor({
-      redis: {
-        url: engine.url,
-        tokens: [{ token: FULL }],
-        ...{ maxBodyBytes: 1_000_000, maxSubscriptions: 3, maxPipelineCommands: 50 },
-      },
-    });
+  beforeAll(() => {
     redis = client(FULL);
-  }, 60_000);
-
-  afterAll(async () => {
-    await bridge?.close();
-    await engine?.stop();
   });
 
   beforeEach(async () => {
     await redis.flushdb();
   });
-
-  const client = (token: string) => new Redis({ url: `${bridge.url}/redis`, token, retry: false });
 
   it("runs strings, numbers, bits and expiry", async () => {
     expect(await redis.set("s", "v")).toBe("OK");

@@ -1,46 +1,29 @@
 /** Every command method of `@upstash/redis` through the Redis door, with a token that may do all and with one that is kept to a prefix. */
 import { Redis } from "@upstash/redis";
-import { Redis as Native } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
-import { bridgeFor, hasRedis, startRedis } from "../bridge/engines.ts";
-import type { TestRedis } from "../bridge/engines.ts";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { hasRedis } from "../bridge/engines.ts";
 import { arrays, elsewhere, keyed, later, notCommands, refused, seed, unkeyed } from "./every-command.ts";
 import type { Case, Key } from "./every-command.ts";
+import { FULL, PREFIXED, useRedisDoor } from "./fixture.ts";
 
-const FULL = "full-token-0123456789";
-const PREFIXED = "prefixed-token-0123456789";
 const PREFIX = "p:";
 
 describe.runIf(hasRedis)("every command of @upstash/redis", () => {
-  let engine: TestRedis;
-  let bridge: Bridge;
-  let native: Native;
+  const door = useRedisDoor(PREFIX);
   let version = 0;
 
   beforeAll(async () => {
-    engine = await startRedis();
-    native = new Native(engine.url);
-    const [, major, minor] = /redis_version:(\d+)\.(\d+)/.exec(await native.info("server")) ?? [];
+    const [, major, minor] = /redis_version:(\d+)\.(\d+)/.exec(await door.native().info("server")) ?? [];
     version = Number(`${major}.${minor}`);
-    bridge = await bridgeFor({
-      redis: { url: engine.url, tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: PREFIX }] },
-    });
-  }, 60_000);
-
-  afterAll(async () => {
-    native?.disconnect();
-    await bridge?.close();
-    await engine?.stop();
   });
 
   const k: Key = (name) => `${PREFIX}${name}`;
   /** Not pipelined by itself: there the client reads the answers of some commands before it looks for their errors. */
   const client = (token: string) =>
-    new Redis({ url: `${bridge.url}/redis`, token, retry: { retries: 0 }, enableAutoPipelining: false });
+    new Redis({ url: `${door.url()}/redis`, token, retry: { retries: 0 }, enableAutoPipelining: false });
   const nameOf = ([method]: Case) => method;
 
-  beforeEach(() => seed(native, k));
+  beforeEach(() => seed(door.native(), k));
 
   it("knows them all", () => {
     const methods = new Set<string>();
@@ -66,18 +49,18 @@ describe.runIf(hasRedis)("every command of @upstash/redis", () => {
   });
 
   it.each(unkeyed)("%s needs a token without a prefix, or shows nothing of others", async (method, call) => {
-    await native.set("other:secret", "secret");
+    await door.native().set("other:secret", "secret");
     const answer = await call(client(PREFIXED), k).catch((error: unknown) => String(error));
     const isHarmless = ["echo", "ping", "time", "scriptExists", "scriptLoad", "scan", "exec"].includes(method);
     if (isHarmless) expect(JSON.stringify(answer)).not.toContain("secret");
     else expect(answer).toMatch(/NOPERM/);
-    expect(await native.get("other:secret")).toBe("secret");
+    expect(await door.native().get("other:secret")).toBe("secret");
   });
 
   it.each(later)("since Redis %s: %s", async (since, _method, call, expected) => {
     const isThere = version >= Number(since);
     for (const token of [FULL, PREFIXED]) {
-      await seed(native, k);
+      await seed(door.native(), k);
       const answer = await call(client(token), k).catch((error: unknown) => String(error));
       if (isThere) expect(answer).toEqual(expected);
       else expect(answer).toMatch(/ERR unknown command/);

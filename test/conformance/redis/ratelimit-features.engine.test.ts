@@ -1,42 +1,20 @@
 /** What `@upstash/ratelimit` offers beyond its algorithms, through the Redis door: with a token that may do all, and one that is kept to a prefix. */
 import { IpDenyList, MultiRegionRatelimit, Ratelimit } from "@upstash/ratelimit";
 import { Redis } from "@upstash/redis";
-import { Redis as Native } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { bridgeFor, hasRedis, startRedis } from "../bridge/engines.ts";
-import type { TestRedis } from "../bridge/engines.ts";
+import { FULL, PREFIXED, useRedisDoor } from "./fixture.ts";
 
-const FULL = "full-token-0123456789";
-const PREFIXED = "prefixed-token-0123456789";
 const PREFIX = "limits:";
 const DENY_LIST_HOST = "raw.githubusercontent.com";
 
 describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door", () => {
-  let engine: TestRedis;
-  let bridge: Bridge;
-  let native: Native;
-
-  beforeAll(async () => {
-    engine = await startRedis();
-    native = new Native(engine.url);
-    bridge = await bridgeFor({
-      redis: { url: engine.url, tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: PREFIX }] },
-    });
-  }, 60_000);
-
-  afterAll(async () => {
-    native?.disconnect();
-    await bridge?.close();
-    await engine?.stop();
-  });
+  const { native, client } = useRedisDoor(PREFIX);
 
   beforeEach(async () => {
-    await native.flushall();
-    await native.script("FLUSH");
+    await native().flushall();
+    await native().script("FLUSH");
   });
-
-  const redisWith = (token: string) => new Redis({ url: `${bridge.url}/redis`, token, retry: false });
 
   describe.each([
     ["a full token", FULL],
@@ -44,7 +22,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
   ])("with %s", (_whose, token) => {
     let serial = 0;
     const options = () => ({
-      redis: redisWith(token),
+      redis: client(token),
       prefix: `${PREFIX}${(serial += 1)}`,
       ephemeralCache: false as const,
       timeout: 0,
@@ -135,9 +113,9 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
       const shared = options();
       const limit = new Ratelimit({ ...shared, limiter: Ratelimit.fixedWindow(1, "60 s"), analytics: true });
       for (let call = 0; call < 3; call++) await (await limit.limit("user")).pending;
-      const keys = await native.keys(`${shared.prefix}:events:*`);
+      const keys = await native().keys(`${shared.prefix}:events:*`);
       expect(keys).toHaveLength(1);
-      const counts = await native.zrange(keys[0] ?? "", 0, "-1", "WITHSCORES");
+      const counts = await native().zrange(keys[0] ?? "", 0, "-1", "WITHSCORES");
       expect(counts.filter((_value, index) => index % 2 === 1).map(Number)).toEqual([1, 2]);
     });
   });
@@ -149,7 +127,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
     const other = await startRedis();
     const second = await bridgeFor({ redis: { url: other.url, tokens: [{ token: PREFIXED, keyPrefix: PREFIX }] } });
     try {
-      const clients = [redisWith(PREFIXED), new Redis({ url: `${second.url}/redis`, token: PREFIXED, retry: false })];
+      const clients = [client(PREFIXED), new Redis({ url: `${second.url}/redis`, token: PREFIXED, retry: false })];
       const limit = new MultiRegionRatelimit({
         redis: clients.map(declared),
         limiter,

@@ -1,14 +1,10 @@
 /** All algorithms of `@upstash/ratelimit` through the Redis door, on a stock Redis. */
 import { Ratelimit, MultiRegionRatelimit } from "@upstash/ratelimit";
 import { Redis } from "@upstash/redis";
-import { Redis as Native } from "ioredis";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Bridge } from "../../../gpu-pool/bridge/server.ts";
-import { bridgeFor, hasRedis, startRedis } from "../bridge/engines.ts";
-import type { TestRedis } from "../bridge/engines.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { hasRedis } from "../bridge/engines.ts";
+import { FULL, PREFIXED, useRedisDoor } from "./fixture.ts";
 
-const FULL = "full-token-0123456789";
-const PREFIXED = "prefixed-token-0123456789";
 const algorithms = {
   "fixed window": Ratelimit.fixedWindow(4, "60 s"),
   "sliding window": Ratelimit.slidingWindow(4, "60 s"),
@@ -22,37 +18,19 @@ const regional = {
 const tokens = { "a full token": FULL, "a token with a prefix": PREFIXED } as const;
 
 describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
-  let engine: TestRedis;
-  let bridge: Bridge;
-  let native: Native;
-
-  beforeAll(async () => {
-    engine = await startRedis();
-    native = new Native(engine.url);
-    bridge = await bridgeFor({
-      redis: { url: engine.url, tokens: [{ token: FULL }, { token: PREFIXED, keyPrefix: "limits:" }] },
-    });
-  }, 60_000);
-
-  afterAll(async () => {
-    native?.disconnect();
-    await bridge?.close();
-    await engine?.stop();
-  });
+  const { native, client } = useRedisDoor("limits:");
 
   beforeEach(async () => {
-    await native.flushall();
-    await native.script("FLUSH");
+    await native().flushall();
+    await native().script("FLUSH");
   });
-
-  const redisWith = (token: string) => new Redis({ url: `${bridge.url}/redis`, token, retry: false });
 
   for (const [whose, token] of Object.entries(tokens)) {
     for (const [name, limiter] of Object.entries(algorithms)) {
       it(`limits with a ${name} and ${whose}`, async () => {
         const ephemeralCache = name.startsWith("cached") ? new Map<string, number>() : false;
         const limit = new Ratelimit({
-          redis: redisWith(token),
+          redis: client(token),
           limiter,
           prefix: `limits:${name}`,
           ephemeralCache,
@@ -73,7 +51,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
   for (const [name, limiter] of Object.entries(regional)) {
     it(`limits over several regions with a ${name}`, async () => {
       const limit = new MultiRegionRatelimit({
-        redis: regions([redisWith(FULL), redisWith(FULL)]),
+        redis: regions([client(FULL), client(FULL)]),
         limiter,
         prefix: `m:${name}`,
         ephemeralCache: false,
@@ -91,7 +69,7 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
 
   it("lets no more through than the limit when many ask at once", async () => {
     const limit = new Ratelimit({
-      redis: redisWith(FULL),
+      redis: client(FULL),
       limiter: Ratelimit.slidingWindow(25, "60 s"),
       ephemeralCache: false,
       timeout: 0,
@@ -102,17 +80,17 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
 
   it("runs a script by its SHA once it knows it, also when Redis forgot it", async () => {
     const limit = new Ratelimit({
-      redis: redisWith(FULL),
+      redis: client(FULL),
       limiter: Ratelimit.fixedWindow(100, "60 s"),
       ephemeralCache: false,
       timeout: 0,
     });
     await limit.limit("user");
-    const evals = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await native.info("commandstats"))?.[1] ?? 0);
+    const evals = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await native().info("commandstats"))?.[1] ?? 0);
     const before = await evals();
     for (let call = 0; call < 5; call++) await limit.limit("user");
     expect(await evals()).toBe(before);
-    await native.script("FLUSH");
+    await native().script("FLUSH");
     expect((await limit.limit("user")).remaining).toBe(93);
   });
 });
