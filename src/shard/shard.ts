@@ -82,7 +82,9 @@ export class PredictionShard extends DurableObject<Env> {
       const looked = this.#lookForParked(id);
       await (holdMs > 0 ? this.waiters.change(id, holdMs) : looked);
     }
-    await this.#dispatch.refreshStats(prediction.lane, prediction.status, placeMaxAgeMs);
+    // One that has left the queue is answered at once: its news must not wait for a busy lane.
+    const status = this.#core.snapshot(id, accountId)?.status ?? prediction.status;
+    await this.#dispatch.refreshStats(prediction.lane, status, placeMaxAgeMs);
     return this.#show(id, accountId);
   }
 

@@ -2,7 +2,7 @@
  * 1,000 clients that poll waiting predictions every 500 ms: what reaches the objects, what a poll costs, and when a client knows of a change; beside plain
  * polling of a bare Worker → object. The shards are as many as a deployment has, so that no two clients share one by default.
  *
- *     node test/bench/polling.ts [--clients 1000] [--shards 1024] [--rounds 3] [--seconds 10] [--port 18690]
+ *     node test/bench/polling.ts [--clients 1000] [--shards 1024] [--rounds 3] [--seconds 15] [--port 18690]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,8 @@ import { measureCpu } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
 
 const PAUSE_MS = 500;
-const WARM_UP_MS = 5000;
+/** Until the last of what submitting left to do is done, and all holds have the length that the load gives them. */
+const WARM_UP_MS = 10_000;
 const CHANGES = 50;
 const AIM_PER_SECOND = 600;
 const MADE_AT_ONCE = 16;
@@ -29,7 +30,7 @@ const { values } = parseArgs({
     clients: { type: "string", default: "1000" },
     shards: { type: "string", default: "1024" },
     rounds: { type: "string", default: "3" },
-    seconds: { type: "string", default: "10" },
+    seconds: { type: "string", default: "15" },
     port: { type: "string", default: "18690" },
   },
 });
@@ -40,6 +41,7 @@ const IdSchema = z.object({ id: z.string() });
 
 type Round = { objectsPerSecond: number; pollsPerSecond: number; cpuMsPerPoll: number; p50Ms: number; p99Ms: number };
 type Things = Polling["things"];
+type Calls = Record<string, number>;
 
 /** Makes `count` things, some at a time; each call of `make` answers with what was made. */
 async function makeAll<T>(count: number, make: () => Promise<T>): Promise<T[]> {
@@ -55,6 +57,8 @@ async function makeAll<T>(count: number, make: () => Promise<T>): Promise<T[]> {
   return made;
 }
 
+const perSecond = (count: number) => (count * 1000) / durationMs;
+
 async function post(url: string, init: { headers: Record<string, string>; body: string }): Promise<string> {
   const response = await fetch(url, { method: "POST", ...init });
   if (!response.ok) throw new Error(`${url} answered ${response.status}: ${await response.text()}`);
@@ -67,14 +71,14 @@ async function measure(side: {
   changed: string;
   pid: number | null;
   /** Calls into objects so far; null where each poll is one by construction. */
-  calls: (() => Promise<number>) | null;
+  calls: (() => Promise<Calls>) | null;
 }): Promise<Round> {
   const { things, headers, changed, pid } = side;
   const polling = { things, headers, changed, pauseMs: PAUSE_MS, warmUpMs: WARM_UP_MS, durationMs, changes: CHANGES };
   let cpu: () => { workerd: number } = () => ({ workerd: Number.NaN });
   let cpuMs = Number.NaN;
-  let before = Promise.resolve(0);
-  let after = Promise.resolve(0);
+  let before = Promise.resolve<Calls>({});
+  let after = before;
   const { polls, delay } = await poll(
     polling,
     () => {
@@ -86,10 +90,14 @@ async function measure(side: {
       after = side.calls?.() ?? after;
     },
   );
-  const calls = side.calls === null ? polls : (await after) - (await before);
+  const earlier = await before;
+  const made = Object.entries(await after).map(([name, count]) => [name, count - (earlier[name] ?? 0)] as const);
+  const calls = side.calls === null ? polls : made.reduce((sum, [, count]) => sum + count, 0);
+  const each = made.filter(([, count]) => count > 0).map(([name, count]) => `${name} ${perSecond(count).toFixed(0)}`);
+  if (each.length > 0) console.log(`calls a second: ${each.join(", ")}`);
   return {
-    objectsPerSecond: (calls * 1000) / durationMs,
-    pollsPerSecond: (polls * 1000) / durationMs,
+    objectsPerSecond: perSecond(calls),
+    pollsPerSecond: perSecond(polls),
     cpuMsPerPoll: cpuMs / polls,
     p50Ms: delay.p50,
     p99Ms: delay.p99,
@@ -114,7 +122,7 @@ try {
       const url = `${stack.url}/v1/predictions/${id}`;
       return { url, change: { method: "POST", url: `${url}/cancel` } };
     });
-    const calls = async () => Object.values((await stack.counters()).calls).reduce((sum, count) => sum + count, 0);
+    const calls = async () => (await stack.counters()).calls;
     return measure({ things, headers: key, changed: '"canceled"', pid: stack.pids().workerd, calls });
   };
   const measureBare = async (): Promise<Round> => {
@@ -150,12 +158,6 @@ try {
         row("the same, p99 ms", "p99Ms", 0),
       ],
     ),
-  );
-  const { calls } = await stack.counters();
-  console.log(
-    `calls, all rounds: ${Object.entries(calls)
-      .map(([name, count]) => `${name} ${count}`)
-      .join(", ")}`,
   );
   process.exitCode = median(ours.map((round) => round.objectsPerSecond)) <= AIM_PER_SECOND ? 0 : 1;
 } finally {

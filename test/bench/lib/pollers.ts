@@ -30,7 +30,7 @@ const ResultSchema = z.object({
 export type PollingResult = { polls: number; delay: { p50: number; p99: number; most: number } };
 
 /** How long after the counted time a change may still reach its client. */
-const LATE_MS = 10_000;
+const LATE_MS = 30_000;
 
 const PhaseSchema = z.union([z.literal("warm"), z.literal("over"), ResultSchema]);
 
