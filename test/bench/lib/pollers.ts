@@ -25,9 +25,11 @@ const ResultSchema = z.object({
   polls: z.number(),
   /** From the sending of a change to the answer that tells its client. */
   delaysMs: z.array(z.number()),
+  /** From the sending of a change to its own answer. */
+  changesMs: z.array(z.number()),
   problems: z.array(z.string()),
 });
-export type PollingResult = { polls: number; delay: { p50: number; p99: number; most: number } };
+export type PollingResult = { polls: number; delay: { p50: number; p99: number }; changeP99Ms: number };
 
 /** How long after the counted time a change may still reach its client. */
 const LATE_MS = 30_000;
@@ -40,20 +42,22 @@ export async function poll(polling: Polling, onWarm: () => void, onOver: () => v
     execArgv: ["--disable-warning=ExperimentalWarning"],
     env: { ...process.env, EDGEPLANE_BENCH_POLLERS: "1" },
   });
-  const { polls, delaysMs, problems } = await new Promise<z.infer<typeof ResultSchema>>((resolve, reject) => {
-    child.on("message", (message) => {
-      const phase = PhaseSchema.parse(message);
-      if (phase === "warm") onWarm();
-      else if (phase === "over") onOver();
-      else resolve(phase);
-    });
-    child.once("exit", (code) => reject(new Error(`the pollers ended early (${code})`)));
-    child.send(polling);
-  });
+  const { polls, delaysMs, changesMs, problems } = await new Promise<z.infer<typeof ResultSchema>>(
+    (resolve, reject) => {
+      child.on("message", (message) => {
+        const phase = PhaseSchema.parse(message);
+        if (phase === "warm") onWarm();
+        else if (phase === "over") onOver();
+        else resolve(phase);
+      });
+      child.once("exit", (code) => reject(new Error(`the pollers ended early (${code})`)));
+      child.send(polling);
+    },
+  );
   child.kill();
   if (problems[0] !== undefined) throw new Error(`${problems.length} problems: ${problems[0]}`);
-  const delay = { p50: quantile(delaysMs, 0.5), p99: quantile(delaysMs, 0.99), most: quantile(delaysMs, 1) };
-  return { polls, delay };
+  const delay = { p50: quantile(delaysMs, 0.5), p99: quantile(delaysMs, 0.99) };
+  return { polls, delay, changeP99Ms: quantile(changesMs, 0.99) };
 }
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -61,7 +65,7 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 async function run(polling: Polling): Promise<z.infer<typeof ResultSchema>> {
   const { things, pauseMs, warmUpMs, durationMs } = polling;
   const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
-  const result: z.infer<typeof ResultSchema> = { polls: 0, delaysMs: [], problems: [] };
+  const result: z.infer<typeof ResultSchema> = { polls: 0, delaysMs: [], changesMs: [], problems: [] };
   const changedAt = new Map<number, number>();
   let isCounting = false;
   let isOver = false;
@@ -109,8 +113,10 @@ async function run(polling: Polling): Promise<z.infer<typeof ResultSchema>> {
     for (let index = 0; index < polling.changes; index += 1) {
       const change = things[index]?.change;
       if (change === undefined) return;
-      changedAt.set(index, performance.now());
-      await Promise.all([ask(change.method, change.url), sleep(durationMs / (polling.changes + 1))]);
+      const sentAt = performance.now();
+      changedAt.set(index, sentAt);
+      const answered = ask(change.method, change.url).then(() => result.changesMs.push(performance.now() - sentAt));
+      await Promise.all([answered, sleep(durationMs / (polling.changes + 1))]);
     }
   };
 
