@@ -10,6 +10,7 @@ import { soak } from "./lib/soak/soak.ts";
 import type { SoakReport } from "./lib/soak/soak.ts";
 import { reportOf } from "./lib/soak/report.ts";
 import { startReceiver } from "./lib/soak/receiver.ts";
+import { freePort } from "./lib/preflight.ts";
 import { startStack } from "./lib/stack.ts";
 
 const HELP = `Runs a stack of its own under a steady, mixed load, and fails when something drifts.
@@ -20,7 +21,7 @@ const HELP = `Runs a stack of its own under a steady, mixed load, and fails when
   --load      the share of what the stack can carry, 0.05 to 1, measured for 15 s before (default 0.7)
   --verbose   show what the processes of the stack say (default: off)
 
-Every 15 s it samples resident memory and open handles of every process, and throughput and latency. At the end medians of
+Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), throughput and latency. At the end medians of
 the first and the last third after the warm-up are compared; docs/soak.md says what counts as drift. Ctrl-C stops it.
 Exit codes: 0 nothing drifted, 1 something did or an operation failed, 2 a setting is wrong, 130 stopped.`;
 
@@ -28,6 +29,8 @@ const OptionsSchema = z.object({
   minutes: z.coerce.number().min(3).max(10_080).default(60),
   load: z.coerce.number().min(0.05).max(1).default(0.7),
 });
+
+type Options = z.output<typeof OptionsSchema> & { verbose: boolean };
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -42,7 +45,16 @@ async function main(args: string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopping.abort(signal));
   console.log(`machine: ${machine()}`);
   console.log(`versions: ${versions(["miniflare", "workerd"])}`);
-  const report = await onOwnStack(read, stopping.signal);
+  try {
+    return await run(read, stopping.signal);
+  } catch (error) {
+    console.error(`soak: ${error instanceof Error ? error.message : String(error)}`);
+    return 1;
+  }
+}
+
+async function run(options: Options, signal: AbortSignal): Promise<number> {
+  const report = await onOwnStack(options, signal);
   if (report === null) {
     console.log("soak: stopped before its time; nothing is judged.");
     return 130;
@@ -52,22 +64,29 @@ async function main(args: string[]): Promise<number> {
   return isGood ? 0 : 1;
 }
 
-async function onOwnStack(
-  options: z.output<typeof OptionsSchema> & { verbose: boolean },
-  signal: AbortSignal,
-): Promise<SoakReport | null> {
+async function onOwnStack(options: Options, signal: AbortSignal): Promise<SoakReport | null> {
   const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-soak-"));
   const receiver = await startReceiver();
   try {
+    const [edgeInspector, poolInspector] = await Promise.all([freePort(0), freePort(0)]);
     const stack = await startStack({
       stateDir,
       offline: true,
       allowLoopback: true,
+      inspectorPort: edgeInspector,
+      poolEnv: { NODE_OPTIONS: `--inspect=127.0.0.1:${poolInspector}` },
       say: options.verbose ? console.log : () => {},
     });
     try {
       await helloThrough(stack);
-      return await soak({ stack, receiver, ...options, signal, say: console.log });
+      return await soak({
+        stack,
+        receiver,
+        inspectorPorts: [edgeInspector, poolInspector],
+        ...options,
+        signal,
+        say: console.log,
+      });
     } finally {
       await stack.stop();
     }
@@ -78,7 +97,7 @@ async function onOwnStack(
 }
 
 /** The options; a text when there is only something to say. */
-function readOptions(args: string[]): (z.output<typeof OptionsSchema> & { verbose: boolean }) | string {
+function readOptions(args: string[]): Options | string {
   try {
     const { values } = parseArgs({
       args,

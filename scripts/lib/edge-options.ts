@@ -11,6 +11,8 @@ export const EdgeOptionsSchema = z.object({
   port: z.number().int(),
   /** The folder of the files of `/docs`; without it that page has none. */
   assetsPath: z.string().optional(),
+  /** Where workerd's inspector listens, on loopback; without it there is none. */
+  inspectorPort: z.number().int().optional(),
   /** Where the objects, D1, KV and R2 lie. */
   statePath: z.string(),
   /** Variables and secrets over those of the configuration. */

@@ -71,6 +71,7 @@ async function start(options: EdgeOptions): Promise<void> {
   miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       cf: false,
+      ...(options.inspectorPort === undefined ? {} : { inspectorPort: options.inspectorPort }),
       telemetry: { enabled: false },
       log: new Log(LogLevel.ERROR),
       resourcePersistencePath: options.statePath,

@@ -39,6 +39,8 @@ export type StackOptions = {
   offline?: boolean;
   /** Origins of services of one's own, on whatever network, besides those that `vars` names: where the log may move to. */
   operatorOrigins?: readonly string[];
+  /** Where workerd's inspector listens, on loopback. Default: it has none. */
+  inspectorPort?: number;
   /** Hears every line that a process of the stack prints. */
   say?: Say;
 };
@@ -152,6 +154,7 @@ async function edgeOptions(
     worker,
     migrations: config.migrations,
     port,
+    ...(options.inspectorPort === undefined ? {} : { inspectorPort: options.inspectorPort }),
     statePath: join(stateDir, "edge"),
     bindings: {
       ...localVars,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { quantile } from "../../../test/bench/lib/stats.ts";
 import type { Say } from "../log-lines.ts";
 import type { Stack } from "../stack.ts";
+import { collectGarbage } from "./collect-garbage.ts";
 import { createOperations, kinds } from "./operations.ts";
 import type { Kind } from "./operations.ts";
 import type { Receiver } from "./receiver.ts";
@@ -20,6 +21,8 @@ const WARM_UP_MOST_MS = 10 * MINUTE_MS;
 export type SoakOptions = {
   stack: Stack;
   receiver: Receiver;
+  /** Of workerd and of the pool. */
+  inspectorPorts: readonly number[];
   minutes: number;
   /** Share of what the stack carries, 0 to 1. */
   load: number;
@@ -67,20 +70,25 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   const tallies = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
   let completed = 0;
   const beganAt = performance.now();
-  for (let index = 1; index * SAMPLE_MS <= durationMs && !ends.aborted; index += 1) {
-    await sleep(beganAt + index * SAMPLE_MS - performance.now(), undefined, { signal }).catch(() => {});
-    if (signal.aborted) break;
-    const isWarm = index * SAMPLE_MS > warmUpMs;
-    const took = traffic.take();
-    const sample = sampleOf(took, watch(stack));
-    say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
-    completed += took.length;
-    if (!isWarm) continue;
-    samples.push(sample);
-    for (const { kind, ms } of took) tallies.get(kind)?.push(ms);
+  try {
+    for (let index = 1; index * SAMPLE_MS <= durationMs && !ends.aborted; index += 1) {
+      await sleep(beganAt + index * SAMPLE_MS - performance.now(), undefined, { signal }).catch(() => {});
+      if (signal.aborted) break;
+      const isWarm = index * SAMPLE_MS > warmUpMs;
+      const took = traffic.take();
+      const uncollected = watch(stack);
+      await collectGarbage(options.inspectorPorts);
+      const sample = { ...latencyOf(took), uncollected, held: watch(stack) };
+      say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
+      completed += took.length;
+      if (!isWarm) continue;
+      samples.push(sample);
+      for (const { kind, ms } of took) tallies.get(kind)?.push(ms);
+    }
+  } finally {
+    over.abort();
+    await paced;
   }
-  over.abort();
-  await paced;
   if (signal.aborted) return null;
   return {
     capacity,
@@ -100,10 +108,9 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   };
 }
 
-function sampleOf(took: readonly Took[], held: Sample["held"]): Sample {
+function latencyOf(took: readonly Took[]): Pick<Sample, "perSecond" | "p50Ms" | "p99Ms"> {
   const times = took.map(({ ms }) => ms);
   return {
-    held,
     perSecond: (took.length / SAMPLE_MS) * 1000,
     p50Ms: quantile(times, 0.5),
     p99Ms: quantile(times, 0.99),
@@ -111,9 +118,11 @@ function sampleOf(took: readonly Took[], held: Sample["held"]): Sample {
 }
 
 function lineOf(atMs: number, sample: Sample, failed: number, isWarm: boolean): string {
-  const held = [...sample.held].map(
-    ([name, { rssBytes, handles }]) => `${name} ${(rssBytes / 2 ** 20).toFixed(1)} MiB/${handles}`,
-  );
+  const held = [...sample.held].map(([name, { rssBytes, handles }]) => {
+    const before = ((sample.uncollected.get(name)?.rssBytes ?? 0) - rssBytes) / 2 ** 20;
+    const garbage = before < 1 ? "" : ` (+${before.toFixed(1)})`;
+    return `${name} ${(rssBytes / 2 ** 20).toFixed(1)}${garbage} MiB/${handles}`;
+  });
   const pace = `${sample.perSecond.toFixed(1)}/s p50 ${sample.p50Ms.toFixed(1)} p99 ${sample.p99Ms.toFixed(1)} ms`;
   return `${(atMs / MINUTE_MS).toFixed(2)} min${isWarm ? "" : " (warm-up)"} │ ${pace}, failed ${failed} │ ${held.join(", ")}`;
 }

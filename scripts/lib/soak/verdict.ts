@@ -6,17 +6,20 @@ import { median } from "../../../test/bench/lib/stats.ts";
 import type { Held } from "./watch.ts";
 
 export const limits = {
-  /** Resident memory may grow by this share. */
+  /** Resident memory after a collection of garbage may grow by this share. */
   rssGrowth: 0.05,
   /** … and always by so much: allocators hand memory out in steps. */
   rssSlackBytes: 2 * 2 ** 20,
-  /** The fewest open handles of a third may differ by so many. */
+  /** The fewest open handles of a third may grow by so many, or by this share: connections come and go with the load. */
   handles: 5,
+  handlesGrowth: 0.2,
   /** The 99th percentile may become so many times what it was. */
   p99Ratio: 1.5,
 };
 
 export type Sample = {
+  /** Resident memory as it was before the collection of garbage. */
+  uncollected: ReadonlyMap<string, Held>;
   held: ReadonlyMap<string, Held>;
   perSecond: number;
   p50Ms: number;
@@ -67,12 +70,17 @@ export function judge(samples: readonly Sample[]): Verdict {
       held.map((one) => one?.handles ?? 0),
       (values) => Math.min(...values),
     );
-    trends.push(rss, handles);
+    const uncollected = trend(
+      `${rss.name} before collection`,
+      "MiB",
+      samples.map((sample) => (sample.uncollected.get(name)?.rssBytes ?? 0) / MIB),
+    );
+    trends.push(rss, uncollected, handles);
     if (rss.last - rss.first > Math.max(rss.first * limits.rssGrowth, limits.rssSlackBytes / MIB)) {
       drifts.push(`${rss.name} grew from ${rss.first.toFixed(1)} to ${rss.last.toFixed(1)} MiB (${percent(rss)})`);
     }
-    if (Math.abs(handles.last - handles.first) > limits.handles) {
-      drifts.push(`${handles.name} went from ${handles.first} to ${handles.last}`);
+    if (handles.last - handles.first > Math.max(limits.handles, handles.first * limits.handlesGrowth)) {
+      drifts.push(`${handles.name} grew from ${handles.first} to ${handles.last}`);
     }
   }
   const p99 = trend(
