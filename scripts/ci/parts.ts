@@ -147,4 +147,12 @@ export const parts: readonly Part[] = [
     command: vitest("chaos"),
     timeoutMs: 15 * MINUTE_MS,
   },
+  {
+    name: "soak",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: ["node", "scripts/soak.ts", "--minutes", "7"],
+    timeoutMs: 12 * MINUTE_MS,
+  },
 ];

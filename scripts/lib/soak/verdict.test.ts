@@ -30,6 +30,11 @@ describe("the verdict on a soak", () => {
     expect(judge(samples((share) => ({ rssMib: 100 - 20 * share }))).drifts).toEqual([]);
   });
 
+  test("20 MiB more in a process of 220 MiB are drift, also when a quarter of it fell into the warm-up", () => {
+    expect(judge(samples((share) => ({ rssMib: 225 + 15 * share }))).drifts).toHaveLength(1);
+    expect(judge(samples((share) => ({ rssMib: 225 + 5 * share }))).drifts).toEqual([]);
+  });
+
   test("handles that are not closed are drift", () => {
     expect(judge(samples((share) => ({ handles: 40 + Math.round(20 * share) }))).drifts).toEqual([
       expect.stringMatching(/^handles of pool grew from \d+ to 5\d$/),
@@ -37,7 +42,7 @@ describe("the verdict on a soak", () => {
   });
 
   test("a p99 that doubles is drift", () => {
-    expect(judge(samples((share) => ({ p99Ms: 50 + 50 * share }))).drifts).toEqual([
+    expect(judge(samples((share) => ({ p99Ms: 100 + 150 * share }))).drifts).toEqual([
       expect.stringMatching(/^p99 rose /),
     ]);
   });
