@@ -1,6 +1,6 @@
 /**
- * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the first third is compared with the last: by medians, so
- * that a burst of garbage collection, or of somebody else's work on the machine, counts for nothing.
+ * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the first third is compared with the last: what is held
+ * by the least of a third, since garbage and connections only ever add to it, latency by the median. A burst counts for nothing.
  */
 import { median } from "../../../test/bench/lib/stats.ts";
 import type { Held } from "./watch.ts";
@@ -66,13 +66,13 @@ export function judge(samples: readonly Sample[]): Verdict {
       `RSS of ${name}`,
       "MiB",
       held.map((one) => (one?.rssBytes ?? 0) / MIB),
+      least,
     );
-    // Connections come and go with the load: what is never given back shows in the fewest.
     const handles = trend(
       `handles of ${name}`,
       "handles",
       held.map((one) => one?.handles ?? 0),
-      (values) => Math.min(...values),
+      least,
     );
     const uncollected = trend(
       `${rss.name} before collection`,
@@ -109,6 +109,10 @@ export function judge(samples: readonly Sample[]): Verdict {
     drifts.push(`p99 rose from ${p99.first.toFixed(1)} to ${p99.last.toFixed(1)} ms (${percent(p99)})`);
   }
   return { trends, drifts };
+}
+
+function least(values: readonly number[]): number {
+  return Math.min(...values);
 }
 
 /** How far the last third lies from the first, such as `+3.1 %`. */
