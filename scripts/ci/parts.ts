@@ -152,7 +152,7 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: ["node", "scripts/soak.ts", "--minutes", "7"],
+    command: ["node", "scripts/soak.ts", "--minutes", "7", "--slack", "3"],
     timeoutMs: 12 * MINUTE_MS,
   },
 ];

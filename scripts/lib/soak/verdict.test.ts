@@ -33,6 +33,18 @@ describe("the verdict on a soak", () => {
   test("20 MiB more in a process of 220 MiB are drift, also when a quarter of it fell into the warm-up", () => {
     expect(judge(samples((share) => ({ rssMib: 225 + 15 * share }))).drifts).toHaveLength(1);
     expect(judge(samples((share) => ({ rssMib: 225 + 5 * share }))).drifts).toEqual([]);
+    expect(
+      judge(
+        samples((share) => ({ rssMib: 225 + 15 * share })),
+        3,
+      ).drifts,
+    ).toEqual([]);
+    expect(
+      judge(
+        samples((share) => ({ rssMib: 225 + 40 * share })),
+        3,
+      ).drifts,
+    ).toHaveLength(1);
   });
 
   test("handles that are not closed are drift", () => {

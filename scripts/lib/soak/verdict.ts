@@ -5,7 +5,7 @@
 import { median } from "../../../test/bench/lib/stats.ts";
 import type { Held } from "./watch.ts";
 
-export const limits = {
+const limits = {
   /** Resident memory after a collection of garbage may grow by this share, over all of the judged time. */
   rssGrowth: 0.05,
   /** … and always by so much: allocators hand memory out in steps. */
@@ -37,8 +37,8 @@ const WHOLE_OF_THIRDS = 3 / 2;
 /** Fewer make no thirds worth comparing. */
 const LEAST_SAMPLES = 6;
 
-/** `samples` are those after the warm-up, evenly spaced. Throws when there are fewer than six. */
-export function judge(samples: readonly Sample[]): Verdict {
+/** `samples` are those after the warm-up, evenly spaced; each limit counts `slack` times. Throws when there are fewer than six. */
+export function judge(samples: readonly Sample[], slack = 1): Verdict {
   if (samples.length < LEAST_SAMPLES)
     throw new Error(`${samples.length} samples are too few to judge by; run it longer`);
   const third = Math.floor(samples.length / 3);
@@ -80,10 +80,13 @@ export function judge(samples: readonly Sample[]): Verdict {
       samples.map((sample) => (sample.uncollected.get(name)?.rssBytes ?? 0) / MIB),
     );
     trends.push(rss, uncollected, handles);
-    if ((rss.last - rss.first) * WHOLE_OF_THIRDS > Math.max(rss.first * limits.rssGrowth, limits.rssSlackBytes / MIB)) {
+    if (
+      (rss.last - rss.first) * WHOLE_OF_THIRDS >
+      slack * Math.max(rss.first * limits.rssGrowth, limits.rssSlackBytes / MIB)
+    ) {
       drifts.push(`${rss.name} grew from ${rss.first.toFixed(1)} to ${rss.last.toFixed(1)} MiB (${percent(rss)})`);
     }
-    if (handles.last - handles.first > Math.max(limits.handles, handles.first * limits.handlesGrowth)) {
+    if (handles.last - handles.first > slack * Math.max(limits.handles, handles.first * limits.handlesGrowth)) {
       drifts.push(`${handles.name} grew from ${handles.first} to ${handles.last}`);
     }
   }
@@ -105,7 +108,7 @@ export function judge(samples: readonly Sample[]): Verdict {
     ),
     p99,
   );
-  if (p99.last > Math.max(p99.first * limits.p99Ratio, p99.first + limits.p99SlackMs)) {
+  if (p99.last - p99.first > slack * Math.max(p99.first * (limits.p99Ratio - 1), limits.p99SlackMs)) {
     drifts.push(`p99 rose from ${p99.first.toFixed(1)} to ${p99.last.toFixed(1)} ms (${percent(p99)})`);
   }
   return { trends, drifts };
