@@ -20,7 +20,7 @@ const RowSchema = z
   .transform(({ ended_at, replayed_as, ...rest }) => ({ ...rest, endedAt: ended_at, replayedAs: replayed_as }));
 export type DeadLetter = z.infer<typeof RowSchema>;
 
-/** `from` and `to` are milliseconds since the epoch, `to` excluded; null: any. */
+/** `from` and `to` are milliseconds since the epoch, `to` excluded; null means no bound. */
 export type DeadLetterFilter = {
   model: string | null;
   lane: string | null;
