@@ -112,12 +112,15 @@ export abstract class PoolSession extends DurableObject<Env> {
     await this.webSocketClose();
   }
 
-  /** The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. */
-  async check(claims: ClaimRef[]): Promise<Lease> {
+  /**
+   * The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. A lease that is over ends
+   * the session, unless the asker is patient: it was away, and the pool may be just coming back.
+   */
+  async check(claims: ClaimRef[], isPatient = false): Promise<Lease> {
     await this.look();
     const lease = this.#lease();
-    if (!lease.alive) await this.#forget();
-    else if (claims.length > 0) this.#send({ type: "probe", claims });
+    if (!lease.alive && !isPatient) await this.#forget();
+    else if (lease.alive && claims.length > 0) this.#send({ type: "probe", claims });
     // While the channel is down a successor may end the lease at any moment.
     return this.#isConnected() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, DOWN_CHECK_MS) };
   }

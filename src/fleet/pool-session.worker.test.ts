@@ -112,6 +112,8 @@ it("ends the lease and the room of a pool that is gone", async () => {
   expect((await stub.check([])).alive).toBe(true);
   await runInDurableObject(stub, (_object, state) => age(state, 20_000));
   await evictDurableObject(stub);
+  expect((await stub.check([], true)).alive).toBe(false);
+  expect(await windowOf("lane-e")).toBe(128);
   expect((await stub.check([])).alive).toBe(false);
   expect(await windowOf("lane-e")).toBe(64);
 });

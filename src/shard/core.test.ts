@@ -214,13 +214,20 @@ it("accepts the same submission once, and refuses another payload or another acc
   expect(core.submit({ ...submission(id), accountId: "other" })).toBeNull();
 });
 
-it("gives a shard that was away a lease before it judges", () => {
-  const { core, clock, claim } = setUp();
+it("asks pools at once when it was away, and gives them a lease before it judges", () => {
+  const { core, clock, claim, state, id } = setUp();
   claim();
   clock.now += 3 * defaultRules.leaseMs;
-  expect([...core.wake().checks.keys()]).toEqual([]);
-  clock.now += defaultRules.leaseMs + 1;
-  expect([...core.wake().checks.keys()]).toEqual([SESSION]);
+  const gone = { alive: false, remainingMs: 0 };
+  for (let waitedMs = 0; waitedMs < defaultRules.leaseMs; waitedMs += defaultRules.firstCheckMs) {
+    expect(core.wake().checks.get(SESSION)).toEqual([id]);
+    core.judge(SESSION, [id], gone);
+    expect(state()).toBe("running");
+    clock.now += defaultRules.firstCheckMs;
+  }
+  expect(core.wake().checks.get(SESSION)).toEqual([id]);
+  core.judge(SESSION, [id], gone);
+  expect(state()).toBe("waiting");
 });
 
 it("feeds the index again after a crash, finished predictions too, until it has them all", () => {

@@ -32,7 +32,6 @@ import {
 import type { Page, Progress } from "./progress.ts";
 import { createRecent } from "./recent.ts";
 import { createRetention, expiredOf } from "./retention.ts";
-import type { Retention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
@@ -57,10 +56,11 @@ export class ShardCore {
   readonly outgoing = createOutgoing();
   readonly ended: ReturnType<typeof createEndedOutbox>;
   /** What shall go. */
-  readonly retention: Retention;
+  readonly retention: ReturnType<typeof createRetention>;
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
+  #patientUntil = 0;
   #unfedNoted = false;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
@@ -183,6 +183,11 @@ export class ShardCore {
     return { prediction: this.#show(progress), traces };
   }
 
+  /** Whether this shard was away: pools are asked what they hold, and have a lease to come back in before it judges them. */
+  isPatient(): boolean {
+    return this.#deps.now() < this.#patientUntil;
+  }
+
   /** What a pool session's lease means for the claims that were asked about. */
   judge(session: string, ids: readonly string[], lease: Lease): void {
     const { now, rules } = this.#deps;
@@ -194,7 +199,7 @@ export class ShardCore {
       if (lease.alive) {
         row.checkAt = now() + Math.min(rules.leaseMs, Math.max(1000, lease.remainingMs));
         this.#save(progress, [], true);
-      } else {
+      } else if (!this.isPatient()) {
         this.#save(progress, machine.lose(row, now(), rules));
       }
     }
@@ -290,9 +295,9 @@ export class ShardCore {
       this.outgoing.hand(row, row.attempt > 0);
     }
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
-      const wasAway = now - row.checkAt > rules.leaseMs;
-      row.checkAt = now + rules.leaseMs;
-      if (!wasAway) checks.set(row.session, [...(checks.get(row.session) ?? []), row.id]);
+      if (now - row.checkAt > rules.leaseMs) this.#patientUntil = now + rules.leaseMs;
+      row.checkAt = now + (now < this.#patientUntil ? rules.firstCheckMs : rules.leaseMs);
+      checks.set(row.session, [...(checks.get(row.session) ?? []), row.id]);
     }
     this.#save(progress, effects, true);
   }

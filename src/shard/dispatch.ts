@@ -186,7 +186,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
         return token === undefined || token === null ? [] : [{ id, token }];
       });
       try {
-        return await env.POOL.getByName(session).check(claims);
+        return await env.POOL.getByName(session).check(claims, core.isPatient());
       } catch {
         // Not to know is not to have lost it: ask again soon.
         return { alive: true, remainingMs: 1000 };
