@@ -23,6 +23,8 @@ const LEAVE_MS = 5000;
 /** How long after the exit the pipes may take to run dry. */
 const DRAIN_MS = 300;
 const KEEP_SCRATCH_MS = 600_000;
+/** How often a process is looked at. */
+const LOOK_MS = 1000;
 
 export type ProcessState = "starting" | "ready" | "busy" | "defunct";
 
@@ -244,11 +246,18 @@ export class ModelProcess {
     this.#options.clock.after(LEAVE_MS, () => this.kill(why));
   }
 
-  /** One look a second: has it been silent too long, is setup over its limit? */
+  /** One look a second: has it been silent too long, is setup over its limit? What the pool itself slept (a suspended machine) doesn't count. */
   #watch(): void {
-    const startedAtMs = this.#options.clock.nowMs();
+    let startedAtMs = this.#options.clock.nowMs();
+    let lookedAtMs = startedAtMs;
     const look = (): void => {
       const nowMs = this.#options.clock.nowMs();
+      const sleptMs = nowMs - lookedAtMs - LOOK_MS;
+      lookedAtMs = nowMs;
+      if (sleptMs > LOOK_MS) {
+        startedAtMs += sleptMs;
+        this.#heardAtMs += sleptMs;
+      }
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
         const message = `setup took longer than ${this.#options.setupTimeoutMs / 1000} s`;
         this.#setupFailure = { message, traceback: "" };
@@ -257,9 +266,9 @@ export class ModelProcess {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
       }
-      if (this.#state !== "defunct") this.#stopWatching = this.#options.clock.after(1000, look);
+      if (this.#state !== "defunct") this.#stopWatching = this.#options.clock.after(LOOK_MS, look);
     };
-    this.#stopWatching = this.#options.clock.after(1000, look);
+    this.#stopWatching = this.#options.clock.after(LOOK_MS, look);
   }
 
   #tell(message: { type: "cancel"; id: string } | { type: "shutdown" } | { type: "healthcheck" }): void {
