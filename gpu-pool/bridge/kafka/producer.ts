@@ -34,7 +34,7 @@ type Message = {
   timestamp: bigint;
   value: Buffer;
   key?: Buffer;
-  headers: Map<Buffer, Buffer>;
+  headers?: Map<Buffer, Buffer>;
   bytes: number;
 };
 type Piece = {
@@ -75,11 +75,12 @@ export class CoalescingProducer {
       if (!topics.has(topic)) topics.set(topic, await this.#cluster.topic(topic));
     }
     const byLeader = new Map<number, { messages: Message[]; indexes: number[] }>();
+    const now = BigInt(Date.now());
     let bytes = 0;
     for (const [index, record] of records.entries()) {
       const topic = topics.get(record.topic);
       if (topic === undefined) continue;
-      const message = this.#message(record, topic, index);
+      const message = this.#message(record, topic, index, now);
       const leader = topic.leaders[message.partition] ?? -1;
       const group = byLeader.get(leader) ?? { messages: [], indexes: [] };
       byLeader.set(leader, group);
@@ -111,6 +112,8 @@ export class CoalescingProducer {
     byLeader: Map<number, { messages: Message[]; indexes: number[] }>,
     count: number,
   ): Promise<Produced[]> {
+    const [only] = byLeader;
+    if (only !== undefined && byLeader.size === 1) return this.#queue(only[0]).push(only[1].messages);
     const answers: Produced[] = Array.from({ length: count });
     await Promise.all(
       [...byLeader].map(async ([leader, { messages, indexes }]) => {
@@ -124,7 +127,7 @@ export class CoalescingProducer {
     return answers;
   }
 
-  #message(record: RecordToProduce, topic: TopicInfo, index: number): Message {
+  #message(record: RecordToProduce, topic: TopicInfo, index: number, now: bigint): Message {
     const partitions = topic.leaders.length;
     if (record.partition !== undefined && record.partition >= partitions) {
       const known = `the topic "${topic.name}" has the partitions 0 to ${partitions - 1}`;
@@ -133,17 +136,26 @@ export class CoalescingProducer {
         `Record ${index}: there is no partition ${record.partition}; ${known}.`,
       );
     }
-    const key = record.key === undefined ? undefined : Buffer.from(record.key);
     const value = Buffer.from(record.value);
-    const headers = new Map(
-      (record.headers ?? []).map((header) => [Buffer.from(header.key), Buffer.from(header.value)]),
-    );
-    let bytes = value.length + (key?.length ?? 0) + RECORD_OVERHEAD_BYTES;
-    for (const [name, content] of headers) bytes += name.length + content.length + 4;
-    const base = { topic: topic.name, timestamp: BigInt(record.timestamp ?? Date.now()), value, headers, bytes };
-    if (key === undefined) return { ...base, partition: record.partition ?? this.#spread(topic.name, partitions) };
-    const partition = record.partition ?? compatibilityPartitioner({ topic: topic.name }, key) % partitions;
-    return { ...base, partition, key };
+    const message: Message = {
+      topic: topic.name,
+      partition: record.partition ?? -1,
+      timestamp: record.timestamp === undefined ? now : BigInt(record.timestamp),
+      value,
+      bytes: value.length + RECORD_OVERHEAD_BYTES,
+    };
+    if (record.key !== undefined) {
+      message.key = Buffer.from(record.key);
+      message.bytes += message.key.length;
+    }
+    if (record.headers !== undefined) addHeaders(message, record.headers);
+    if (record.partition === undefined) message.partition = this.#partitionFor(message, partitions);
+    return message;
+  }
+
+  #partitionFor({ topic, key }: Message, partitions: number): number {
+    if (key === undefined) return this.#spread(topic, partitions);
+    return compatibilityPartitioner({ topic }, key) % partitions;
   }
 
   #spread(topic: string, partitions: number): number {
@@ -181,21 +193,20 @@ class LeaderQueue {
   }
 
   async push(messages: Message[]): Promise<Produced[]> {
-    const parts: Promise<Produced[]>[] = [];
-    for (const part of split(messages)) {
-      parts.push(
-        new Promise((resolve, reject) => {
-          const bytes = part.reduce((sum, message) => sum + message.bytes, 0);
-          this.#waiting.push({ messages: part, bytes, resolve, reject });
-        }),
-      );
-    }
+    const answers = Promise.all(split(messages).map((part) => this.#enqueue(part)));
     void this.#run();
-    return (await Promise.all(parts)).flat();
+    const [first = [], ...more] = await answers;
+    return more.length === 0 ? first : [first, ...more].flat();
   }
 
   async close(): Promise<void> {
     await this.#producer.close(true).catch(() => {});
+  }
+
+  #enqueue(messages: Message[]): Promise<Produced[]> {
+    let bytes = 0;
+    for (const message of messages) bytes += message.bytes;
+    return new Promise((resolve, reject) => this.#waiting.push({ messages, bytes, resolve, reject }));
   }
 
   async #run(): Promise<void> {
@@ -232,16 +243,14 @@ class LeaderQueue {
   }
 
   async #send(pieces: Piece[]): Promise<EdgeplaneError | null> {
-    const messages = pieces.flatMap((piece) => piece.messages);
+    const [first] = pieces;
+    const messages =
+      first !== undefined && pieces.length === 1 ? first.messages : pieces.flatMap((piece) => piece.messages);
     const started = performance.now();
     try {
-      const { offsets } = await this.#producer.send({
-        messages: messages.map(({ bytes: _bytes, ...message }) => message),
-      });
-      const next = new Map(
-        (offsets ?? []).map((entry) => [`${entry.topic}\n${entry.partition}`, Number(entry.offset)]),
-      );
-      for (const piece of pieces) piece.resolve(piece.messages.map((message) => produced(message, next)));
+      const { offsets } = await this.#producer.send({ messages });
+      const next = new NextOffsets(offsets ?? []);
+      for (const piece of pieces) piece.resolve(piece.messages.map((message) => next.answer(message)));
       this.#events.onSend?.(messages.length, pieces.length, performance.now() - started);
       return null;
     } catch (error) {
@@ -250,11 +259,32 @@ class LeaderQueue {
   }
 }
 
-function produced(message: Message, next: Map<string, number>): Produced {
-  const key = `${message.topic}\n${message.partition}`;
-  const offset = next.get(key) ?? -1;
-  next.set(key, offset + 1);
-  return { topic: message.topic, partition: message.partition, offset, timestamp: Number(message.timestamp) };
+/** Counts on from the first offsets that a produce was given. */
+class NextOffsets {
+  readonly #topics = new Map<string, Map<number, number>>();
+
+  constructor(first: readonly { topic: string; partition: number; offset: bigint }[]) {
+    for (const { topic, partition, offset } of first) {
+      const offsets = this.#topics.get(topic) ?? new Map<number, number>();
+      this.#topics.set(topic, offsets.set(partition, Number(offset)));
+    }
+  }
+
+  answer({ topic, partition, timestamp }: Message): Produced {
+    const offsets = this.#topics.get(topic);
+    const offset = offsets?.get(partition) ?? -1;
+    offsets?.set(partition, offset + 1);
+    return { topic, partition, offset, timestamp: Number(timestamp) };
+  }
+}
+
+function addHeaders(message: Message, headers: readonly { key: string; value: string }[]): void {
+  message.headers = new Map();
+  for (const { key, value } of headers) {
+    const [name, content] = [Buffer.from(key), Buffer.from(value)];
+    message.headers.set(name, content);
+    message.bytes += name.length + content.length + 4;
+  }
 }
 
 function split(messages: Message[]): Message[][] {
