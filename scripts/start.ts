@@ -56,13 +56,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 try {
   const startedAt = performance.now();
-  rmSync(devFile, { force: true });
   stack = await startStack({
     port: Number(env["PORT"] ?? 8787),
     stateDir,
     allowLoopback: env["EDGEPLANE_ALLOW_LOOPBACK"] === "1",
     operatorOrigins: (env["EDGEPLANE_OPERATOR_ORIGINS"] ?? "").split(",").filter((origin) => origin !== ""),
     say: (line) => console.log(line),
+    onOwned: () => rmSync(devFile, { force: true }),
     vars: deliveryVars(),
     ...(models === undefined ? {} : { models }),
   });

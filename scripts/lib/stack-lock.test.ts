@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isRunning, refOf, startTimeOf } from "./process-info.ts";
 import { StackError } from "./stack-error.ts";
@@ -56,4 +57,15 @@ test("records what it is told and forgets what has ended", async () => {
   lock.add("ghost", 999_999_9);
   const recorded: unknown = JSON.parse(readFileSync(join(dir, "lock.json"), "utf8"));
   expect(recorded).toMatchObject({ supervisor: { pid: process.pid }, processes: [{ name: "edge", pid }] });
+});
+
+test("a start that is refused leaves the running stack's dev.json alone", () => {
+  writeEarlier({ port: 8787, supervisor: refOf("supervisor", sleeper()), processes: [] });
+  writeFileSync(join(dir, "dev.json"), "{}");
+  const start = fileURLToPath(new URL("../start.ts", import.meta.url));
+  const env = { ...process.env, EDGEPLANE_STATE_DIR: dir };
+  const { status, stderr } = spawnSync(process.execPath, [start], { encoding: "utf8", env });
+  expect(status).toBe(1);
+  expect(stderr).toContain("a stack runs already on port 8787");
+  expect(existsSync(join(dir, "dev.json"))).toBe(true);
 });

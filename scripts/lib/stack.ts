@@ -43,6 +43,8 @@ export type StackOptions = {
   inspectorPort?: number;
   /** Hears every line that a process of the stack prints. */
   say?: Say;
+  /** Called once the state folder is this stack's alone, before anything starts. */
+  onOwned?: () => void;
 };
 
 export type Stack = {
@@ -77,6 +79,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const lock = await takeLock(stateDir, wantedPort, (ref) =>
     say(`ended ${ref.name} (process ${ref.pid}), left over from an earlier run`),
   );
+  options.onOwned?.();
   try {
     const [port, python] = await Promise.all([freePort(wantedPort), withPool ? findPython() : ""]);
     const url = `http://127.0.0.1:${port}`;
