@@ -8,6 +8,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { createClaimStep } from "./claim-step.ts";
 import type { ClaimStep } from "./claim-step.ts";
 import { CommitStore } from "./commits.ts";
@@ -50,12 +51,13 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
   readonly #store: PartitionStore;
   readonly #commits: CommitStore;
   readonly #groups: Groups;
-  readonly #waits = new Waits();
+  readonly #timers = createObjectTimers();
+  readonly #waits = new Waits(this.#timers);
   readonly #counters = new Counters();
   readonly #claimStep: ClaimStep;
   readonly #retention: Retention;
   readonly #commitTimers = new Map<Member, ReturnType<typeof setTimeout>>();
-  #expiry: { timer: ReturnType<typeof setTimeout>; dueAt: number } | null = null;
+  #expiry: { giveUp: () => void; dueAt: number } | null = null;
   #alarmAt: number | null = null;
   #faults: LogFaults = {};
 
@@ -295,13 +297,13 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
 
   #armExpiry(dueAt: number): void {
     if (this.#expiry !== null && this.#expiry.dueAt <= dueAt) return;
-    if (this.#expiry !== null) clearTimeout(this.#expiry.timer);
-    const timer = setTimeout(() => this.#expire(), Math.max(0, dueAt - Date.now()) + 1);
-    this.#expiry = { timer, dueAt };
+    this.#expiry?.giveUp();
+    const giveUp = this.#timers.after(Math.max(0, dueAt - Date.now()) + 1, () => this.#expire());
+    this.#expiry = { giveUp, dueAt };
   }
 
   #expire(): void {
-    if (this.#expiry !== null) clearTimeout(this.#expiry.timer);
+    this.#expiry?.giveUp();
     this.#expiry = null;
     const nextAt = this.#groups.expire(Date.now());
     if (nextAt !== null) this.#armExpiry(nextAt);

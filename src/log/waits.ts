@@ -1,12 +1,18 @@
 /** Who waits in a broker: consumes, one a member, and fetches, by partition. A wait ends by a wake, a cancel, or its time. */
+import type { ObjectTimers } from "../object-timers.ts";
 import type { Member } from "./groups.ts";
 
 type Wait = { canceled: boolean; wake: (() => void) | null };
 
 export class Waits {
+  readonly #timers: ObjectTimers;
   readonly #waits = new Map<string, Wait>();
   readonly #current = new WeakMap<Member, string>();
   readonly #byPartition = new Map<string, Set<() => void>>();
+
+  constructor(timers: ObjectTimers) {
+    this.#timers = timers;
+  }
 
   /** A consume begins; it supersedes the member's earlier one, whose caller is most likely gone. */
   begin(waitId: string, member: Member): void {
@@ -42,7 +48,7 @@ export class Waits {
     const waitId = this.#current.get(member);
     const wait = waitId === undefined ? undefined : this.#waits.get(waitId);
     let own: () => void = () => undefined;
-    await sleepUntil(until, (wake) => {
+    await this.#sleepUntil(until, (wake) => {
       own = wake;
       member.wake = wake;
       if (wait !== undefined) wait.wake = wake;
@@ -58,7 +64,7 @@ export class Waits {
     this.#waits.set(waitId, wait);
     let woken = false;
     let onRecord: () => void = () => undefined;
-    await sleepUntil(until, (wake) => {
+    await this.#sleepUntil(until, (wake) => {
       wait.wake = wake;
       onRecord = () => {
         woken = true;
@@ -85,12 +91,12 @@ export class Waits {
     this.#byPartition.set(key, waiters);
     return waiters;
   }
-}
 
-async function sleepUntil(until: number, onStart: (wake: () => void) => void): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, until - Date.now()));
-  onStart(resolve);
-  await promise;
-  clearTimeout(timer);
+  async #sleepUntil(until: number, onStart: (wake: () => void) => void): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const giveUp = this.#timers.after(until - Date.now(), resolve);
+    onStart(resolve);
+    await promise;
+    giveUp();
+  }
 }

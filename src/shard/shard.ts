@@ -9,6 +9,7 @@ import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { readPublishSettings } from "../log/publish-settings.ts";
 import { ShardCore } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
@@ -35,7 +36,7 @@ const GATHER = { windowMs: 2, busyMs: 4 } as const;
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
-  readonly waiters = createWaiters();
+  readonly waiters = createWaiters(createObjectTimers());
   readonly #accept = createGather(
     (submission: Submission) => {
       const accepted = this.#core.submit(submission);

@@ -8,6 +8,7 @@ import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
 import type { StreamFrame, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
+import { createObjectTimers } from "../object-timers.ts";
 
 const SESSION = "session-a";
 
@@ -192,7 +193,7 @@ it("stores any amount in rows that a database takes, and reads it in pages", () 
 });
 
 it("lets go of a reader that leaves or lags", async () => {
-  const waiters = createWaiters();
+  const waiters = createWaiters(createObjectTimers());
   const page = { frames: [], more: false, finished: false };
   const [leaves, lags] = [waiters.stream("p", page), waiters.stream("p", page)];
   expect(waiters.readers()).toBe(2);

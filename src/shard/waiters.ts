@@ -1,4 +1,5 @@
 /** Who waits for a prediction: held requests, and readers of its stream. */
+import type { ObjectTimers } from "../object-timers.ts";
 import type { Page } from "./progress.ts";
 import type { StreamFrame } from "./types.ts";
 
@@ -10,10 +11,10 @@ const PROBE_MS = 15_000;
 
 export type Waiters = ReturnType<typeof createWaiters>;
 
-export function createWaiters() {
+export function createWaiters(timers: ObjectTimers) {
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<(frames: readonly StreamFrame[]) => void>>();
-  let probing: ReturnType<typeof setInterval> | null = null;
+  let stopProbing: (() => void) | null = null;
 
   /** Writes an empty line to all readers, so that those who have left are let go. */
   function probe(): void {
@@ -21,10 +22,15 @@ export function createWaiters() {
   }
 
   function watch(): void {
-    if (readers.size > 0) probing ??= setInterval(probe, PROBE_MS);
-    else if (probing !== null) {
-      clearInterval(probing);
-      probing = null;
+    if (readers.size > 0) {
+      stopProbing ??= timers.after(PROBE_MS, () => {
+        stopProbing = null;
+        probe();
+        watch();
+      });
+    } else {
+      stopProbing?.();
+      stopProbing = null;
     }
   }
 
@@ -35,12 +41,12 @@ export function createWaiters() {
         const set = changes.get(id) ?? new Set();
         changes.set(id, set);
         const done = () => {
-          clearTimeout(timer);
+          giveUp();
           set.delete(done);
           if (set.size === 0) changes.delete(id);
           resolve();
         };
-        const timer = setTimeout(done, timeoutMs);
+        const giveUp = timers.after(timeoutMs, done);
         set.add(done);
       });
     },
