@@ -2,7 +2,7 @@
  * Delivery: one request with events in flight; what happens meanwhile rides in the next. An idle pool's event
  * leaves at once, a busy one's batch by themselves.
  *
- *   quiet ── an event ──▶ sending ── answered, more there ──▶ sending;  answered, nothing left ──▶ quiet
+ *   quiet ── an event ──▶ gathering ── it is time ──▶ sending ── answered, more there ──▶ gathering;  nothing left ──▶ quiet
  *   sending ── no answer ──▶ away: finished claims are spooled, tried again with backoff ──▶ sending
  */
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
@@ -13,6 +13,8 @@ import { StatusError } from "../transport/http-client.ts";
 import type { EventCarrier } from "./carrier.ts";
 import { ClaimOutbox, endsClaim } from "./claim-outbox.ts";
 import type { EventBody } from "./claim-outbox.ts";
+import { createGathering } from "./gathering.ts";
+import type { Gathering } from "./gathering.ts";
 import type { Spool } from "./spool.ts";
 
 const MAX_EVENTS = 2000;
@@ -48,16 +50,21 @@ export class Delivery {
   /** Claims with something to send, in the order in which it happened. */
   readonly #due = new Set<ClaimOutbox>();
   readonly #backoff = createBackoff({ firstMs: 50, capMs: 1500 });
+  readonly #gathering: Gathering;
+  /** When the next request leaves; Infinity: nothing asked for a time. */
+  #leavesAtMs = Infinity;
   #busy = false;
   #away = false;
   #heartbeatDue = false;
   /** How many requests still carry one claim only, to find the one that the edge refuses. */
   #singly = 0;
   #endRest: (() => void) | null = null;
+  #endGathering: (() => void) | null = null;
   #onQuiet: (() => void)[] = [];
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#gathering = createGathering(options.clock);
   }
 
   /** How many claims have events that the edge lacks. */
@@ -86,7 +93,7 @@ export class Delivery {
     this.#due.add(outbox);
     // Before the request is formed: what this lets begin rides in it.
     if (outbox.closing) this.#options.onClosing(token);
-    this.#kick();
+    this.#kick(this.#gathering.leavesAtMs(body.type));
   }
 
   /** Forgets a claim without a word: nobody wants its events any more. */
@@ -126,6 +133,7 @@ export class Delivery {
   /** Resolves when nothing is left to send, or after `limitMs` with what is left spooled. */
   async flush(limitMs: number): Promise<void> {
     if (this.pending === 0) return;
+    this.#kick();
     await new Promise<void>((resolve) => {
       this.#onQuiet.push(resolve);
       this.#options.clock.after(limitMs, resolve);
@@ -133,7 +141,12 @@ export class Delivery {
     for (const outbox of this.#outboxes.values()) if (outbox.closing && !outbox.empty) this.#keep(outbox);
   }
 
-  #kick(): void {
+  /** Something is to be sent, at `atMs` at the latest. */
+  #kick(atMs = 0): void {
+    if (atMs < this.#leavesAtMs) {
+      this.#leavesAtMs = atMs;
+      this.#endGathering?.();
+    }
     if (this.#busy) return;
     this.#busy = true;
     queueMicrotask(() => void this.#run());
@@ -141,6 +154,7 @@ export class Delivery {
 
   async #run(): Promise<void> {
     while (this.#due.size > 0 || this.#heartbeatDue) {
+      await this.#gather();
       try {
         await this.#sendOnce();
         this.#backoff.reset();
@@ -152,6 +166,22 @@ export class Delivery {
     }
     this.#busy = false;
     if (this.pending === 0) for (const resolve of this.#onQuiet.splice(0)) resolve();
+  }
+
+  async #gather(): Promise<void> {
+    for (;;) {
+      const leftMs = this.#leavesAtMs - this.#options.clock.nowMs();
+      if (leftMs <= 0 || leftMs === Infinity) break;
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(leftMs, resolve);
+        this.#endGathering = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    this.#endGathering = null;
+    this.#leavesAtMs = Infinity;
   }
 
   async #sendOnce(): Promise<void> {
@@ -176,6 +206,7 @@ export class Delivery {
     }
     try {
       const body = `{"session":${JSON.stringify(session)},"events":[${parts.join(",")}]}`;
+      this.#gathering.sent(parts.length);
       const { verdicts, cancel } = await carrier.carry(body, parts.length);
       if (parts.length > 0) this.#options.onBatch(parts.length);
       this.#apply(carried, verdicts);

@@ -1,24 +1,24 @@
 /** Who waits for a prediction: held requests, and readers of its stream. */
 import type { ObjectTimers } from "../object-timers.ts";
 import type { Page } from "./progress.ts";
+import { createReader } from "./reader.ts";
+import type { Pipe, Reader } from "./reader.ts";
 import type { StreamFrame } from "./types.ts";
-
-/** Bytes that a reader may lag behind before it is cut; it can come back with the id of its last event. */
-const MAX_LAG_BYTES = 1024 * 1024;
 
 /** A reader that has left is noticed when something is written to it: a silent stream gets an empty line so often. */
 const PROBE_MS = 15_000;
 
 export type Waiters = ReturnType<typeof createWaiters>;
 
-export function createWaiters(timers: ObjectTimers) {
+/** `newPipe`: the platform's own, which moves bytes without running any script, unless a test brings another. */
+export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => new IdentityTransformStream()) {
   const changes = new Map<string, Set<() => void>>();
-  const readers = new Map<string, Set<(frames: readonly StreamFrame[]) => void>>();
+  const readers = new Map<string, Set<Reader>>();
   let stopProbing: (() => void) | null = null;
 
   /** Writes an empty line to all readers, so that those who have left are let go. */
   function probe(): void {
-    for (const set of readers.values()) for (const push of [...set]) push([]);
+    for (const set of readers.values()) for (const reader of [...set]) reader.push([]);
   }
 
   function watch(): void {
@@ -56,35 +56,20 @@ export function createWaiters(timers: ObjectTimers) {
      * behind those given, and when its reader lags: who was cut comes back behind the last frame that it got.
      */
     stream(id: string, { frames, more, finished }: Page): ReadableStream<Uint8Array> {
-      const encoder = new TextEncoder();
       const set = readers.get(id) ?? new Set();
-      let push: (frames: readonly StreamFrame[]) => void = () => {};
-      const leave = () => {
-        if (!set.delete(push)) return;
+      const reader = createReader(newPipe(), () => {
+        if (!set.delete(reader)) return;
         if (set.size === 0) readers.delete(id);
         watch();
-      };
-      return new ReadableStream<Uint8Array>(
-        {
-          start(controller) {
-            push = (batch) => {
-              controller.enqueue(encoder.encode(batch.length === 0 ? "\n" : linesOf(batch)));
-              if (more || batch.at(-1)?.type === "completed" || (controller.desiredSize ?? 1) <= 0) {
-                leave();
-                controller.close();
-              }
-            };
-            if (!finished && !more) {
-              readers.set(id, set);
-              set.add(push);
-              watch();
-            }
-            push(frames);
-          },
-          cancel: leave,
-        },
-        new ByteLengthQueuingStrategy({ highWaterMark: MAX_LAG_BYTES }),
-      );
+      });
+      if (!finished && !more) {
+        readers.set(id, set);
+        set.add(reader);
+        watch();
+      }
+      reader.push(frames);
+      if (more) reader.end();
+      return reader.stream;
     },
 
     probe,
@@ -97,15 +82,8 @@ export function createWaiters(timers: ObjectTimers) {
     },
 
     notify(id: string, frames: readonly StreamFrame[]): void {
-      if (frames.length > 0) for (const push of [...(readers.get(id) ?? [])]) push(frames);
+      if (frames.length > 0) for (const reader of [...(readers.get(id) ?? [])]) reader.push(frames);
       for (const done of [...(changes.get(id) ?? [])]) done();
     },
   };
-}
-
-/** Newline-delimited JSON. */
-function linesOf(frames: readonly StreamFrame[]): string {
-  let lines = "";
-  for (const frame of frames) lines += `${JSON.stringify(frame)}\n`;
-  return lines;
 }

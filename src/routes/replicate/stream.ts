@@ -53,8 +53,11 @@ export async function openEventStream(
     },
   };
   const translate = dialect === "cog" ? createCogTranslator(id, sources) : createReplicateTranslator(id, sources);
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-  const sent = pump({ first, attach, translate, afterSeq, writer: writable.getWriter() }).catch((thrown: unknown) => {
+  // The platform's own pipe: what is written goes on to the client without running any script.
+  const { readable, writable } = new IdentityTransformStream();
+  const { signal } = c.req.raw;
+  const writer = writable.getWriter();
+  const sent = pump({ first, attach, translate, afterSeq, writer, signal }).catch((thrown: unknown) => {
     log.warn("stream_ended_early", { requestId: c.get("requestId"), predictionId: id, reason: reasonOf(thrown) });
   });
   c.executionCtx.waitUntil(sent);
@@ -67,16 +70,20 @@ type Pump = {
   translate: FrameTranslator;
   afterSeq: number;
   writer: WritableStreamDefaultWriter<Uint8Array>;
+  /** Tells that the client has left. */
+  signal: AbortSignal;
 };
 
-async function pump({ first, attach, translate, afterSeq, writer }: Pump): Promise<void> {
+async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump): Promise<void> {
   const encoder = new TextEncoder();
   let isLeft = false;
   const left = new Promise<void>((resolve) => {
-    writer.closed.catch(() => {
+    const leave = () => {
       isLeft = true;
       resolve();
-    });
+    };
+    signal.addEventListener("abort", leave);
+    writer.closed.catch(leave);
   });
   const keepAlive = setInterval(() => {
     writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));

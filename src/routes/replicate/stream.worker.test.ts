@@ -163,11 +163,13 @@ describe("a reader that leaves", () => {
     const openStream: typeof client.openStream = async () =>
       new ReadableStream<Uint8Array>({ cancel: () => resolve("canceled") });
     const app = createApp({ ...client, openStream });
+    const leaving = new AbortController();
     const request = new Request(`https://edge.test/v1/predictions/${id}/stream`, {
       headers: { authorization: `Bearer ${key}` },
+      signal: leaving.signal,
     });
-    const response = await app.fetch(request, testEnv, createExecutionContext());
-    await response.body?.cancel();
+    await app.fetch(request, testEnv, createExecutionContext());
+    leaving.abort();
     expect(await canceled).toBe("canceled");
   });
 });

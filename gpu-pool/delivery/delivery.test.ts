@@ -1,0 +1,106 @@
+/** What leaves together, and when: the carrier and the clock are the test's. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { EventsRequestSchema } from "../../src/contract/event.ts";
+import type { EventsReply } from "../../src/contract/event.ts";
+import { createHttpCarrier } from "./carrier.ts";
+import { Delivery } from "./delivery.ts";
+import { createSpool } from "./spool.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "edgeplane-delivery-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A delivery with one claim, `token`; its requests are answered at once. */
+function setUp() {
+  let now = 1000;
+  let timers: { at: number; run: () => void }[] = [];
+  const sent: { at: number; types: string[] }[] = [];
+  const carry = async (body: unknown): Promise<EventsReply> => {
+    const { events } = EventsRequestSchema.parse(JSON.parse(String(body)));
+    sent.push({ at: now, types: events.map(({ type }) => type) });
+    const next = (events.at(-1)?.seq ?? 0) + 1;
+    return { verdicts: [{ id: "p", token: "token", verdict: "ok", next }], cancel: [] };
+  };
+  const http = { json: ({ body }: { body?: unknown }) => carry(body) };
+  const delivery = new Delivery({
+    carrier: createHttpCarrier(http as unknown as Parameters<typeof createHttpCarrier>[0]),
+    session: "session-1",
+    clock: {
+      nowMs: () => now,
+      after(delayMs, run) {
+        const timer = { at: now + delayMs, run };
+        timers.push(timer);
+        return () => void (timers = timers.filter((one) => one !== timer));
+      },
+    },
+    spool: createSpool(folder),
+    onVerdict() {},
+    onCancel() {},
+    onClosing() {},
+    onEnded() {},
+    onState() {},
+    onBatch() {},
+    onRefused() {},
+  });
+  delivery.open({ id: "p", token: "token" }, 0);
+  return {
+    sent,
+    add: (...bodies: Parameters<Delivery["add"]>[1][]) => {
+      for (const body of bodies) delivery.add("token", body);
+    },
+    async pass(ms: number) {
+      now += ms;
+      const due = timers.filter(({ at }) => at <= now);
+      timers = timers.filter(({ at }) => at > now);
+      for (const { run } of due) run();
+      await settled();
+    },
+  };
+}
+
+const chunk = { type: "output", chunk: "a" } as const;
+
+it("sends a lone chunk at once, and the next without a rest that could be seen", async () => {
+  const { sent, add, pass } = setUp();
+  add(chunk);
+  await pass(0);
+  add(chunk);
+  await pass(1);
+  expect(sent.map(({ types }) => types)).toEqual([["output"], ["output"]]);
+});
+
+it("lets chunks gather after a request that carried many, and nothing that a job waits for", async () => {
+  const { sent, add, pass } = setUp();
+  add(...Array.from({ length: 200 }, () => chunk));
+  await pass(0);
+  expect(sent).toHaveLength(1);
+  add(chunk);
+  await pass(30);
+  add(chunk);
+  expect(sent).toHaveLength(1);
+  await pass(20);
+  expect(sent[1]).toEqual({ at: 1050, types: ["output", "output"] });
+  add(...Array.from({ length: 200 }, () => chunk));
+  await pass(1);
+  add(chunk, { type: "succeeded", output: ["a"] });
+  await pass(0);
+  expect(sent.at(-1)).toEqual({ at: 1051, types: ["output", "succeeded"] });
+});
+
+it("sends metrics with what comes next, or alone when nothing comes", async () => {
+  const { sent, add, pass } = setUp();
+  const metric = { type: "metric", metrics: { tokens: 1 } } as const;
+  add(metric);
+  await pass(40);
+  expect(sent).toHaveLength(0);
+  add(chunk);
+  await pass(0);
+  expect(sent).toEqual([{ at: 1040, types: ["metric", "output"] }]);
+  add(metric);
+  await pass(100);
+  expect(sent[1]).toEqual({ at: 1140, types: ["metric"] });
+});
