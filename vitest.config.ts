@@ -101,6 +101,17 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      {
+        test: {
+          name: "valkey",
+          env: { EDGEPLANE_TEST_REDIS: "valkey-server" },
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: ["test/conformance/redis/*.engine.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });

@@ -76,6 +76,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 15 * MINUTE_MS,
   },
   {
+    name: "the Redis door over a real Valkey",
+    runs: "ci",
+    engine: "Valkey",
+    needs: ["valkey-server"],
+    command: vitest("valkey"),
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "end to end, delivery by Redis",
     runs: "ci",
     engine: "Redis",

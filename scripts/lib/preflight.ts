@@ -1,6 +1,7 @@
-/** What must hold before the stack starts: a folder that can be written, a port that is free, a Python that is new enough. */
+/** What must hold before the stack starts: a folder that can be written, a port that is free, a Python that is new enough, topics that exist. */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
+import { readPublishSettings } from "../../src/log/publish-settings.ts";
 import { runCommand } from "./command.ts";
 import { StackError } from "./stack-error.ts";
 
@@ -50,4 +51,14 @@ export async function findPython(): Promise<string> {
     seen = ` (${command} is ${output.trim()})`;
   }
   throw new StackError(`models need Python 3.8 or newer${seen}; install python3, or name one with EDGEPLANE_PYTHON.`);
+}
+
+/** Throws `StackError` when the Worker's `PUBLISH_TOPICS` or `PUBLISH_OUTPUT` is wrong; deployed, `GET /admin/v1/log` says so. */
+export function checkPublishSettings(vars: Readonly<Record<string, unknown>>): void {
+  const text = (name: string) => String(vars[name] ?? "");
+  const { problem } = readPublishSettings({
+    PUBLISH_TOPICS: text("PUBLISH_TOPICS"),
+    PUBLISH_OUTPUT: text("PUBLISH_OUTPUT"),
+  });
+  if (problem !== null) throw new StackError(`${problem} (wrangler.toml, [vars]).`);
 }

@@ -3,7 +3,8 @@
  * repeated record has the key of the first. No record carries input, a message of the model, or a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
- *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent
+ *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again when a run that outlived
+ *              its prediction says what it used
  *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read it:
  *              like a job record it names no account
  */
@@ -64,7 +65,7 @@ export const ResultRecordSchema = EndedSchema.extend({
 export type ResultRecord = z.infer<typeof ResultRecordSchema>;
 
 export const UsageRecordSchema = EndedSchema.extend({
-  /** `<prediction>.<attempt>`; also the record's key. Count each id once. */
+  /** `<prediction>.<attempt>`; also the record's key. Count each id once, by its latest record: a run may end after its prediction. */
   id: z.string(),
   prediction: z.string(),
   account: z.string(),

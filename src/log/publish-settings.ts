@@ -1,7 +1,9 @@
 /** Which topics the operator turned on: `PUBLISH_TOPICS` and `PUBLISH_OUTPUT`. */
 import { publishedTopics } from "../contract/published.ts";
 import type { PublishedTopic } from "../contract/published.ts";
-import type { Env } from "../env.ts";
+
+/** Of the Worker's environment; the local stack reads them before it starts one. */
+type PublishVars = { PUBLISH_TOPICS?: string; PUBLISH_OUTPUT?: string };
 
 export type PublishSettings = {
   topics: ReadonlySet<PublishedTopic>;
@@ -11,7 +13,7 @@ export type PublishSettings = {
   problem: string | null;
 };
 
-export function readPublishSettings(env: Pick<Env, "PUBLISH_TOPICS" | "PUBLISH_OUTPUT">): PublishSettings {
+export function readPublishSettings(env: PublishVars): PublishSettings {
   const names = (env.PUBLISH_TOPICS ?? "").split(/[\s,]+/).filter((name) => name !== "");
   const topics = new Set(publishedTopics.filter((topic) => names.includes(topic)));
   const unknown = names.filter((name) => !publishedTopics.some((topic) => topic === name));

@@ -37,7 +37,8 @@ export function applyEvents(
     }
     if (isFinished(row.state)) {
       applied.verdict = "stale";
-      return applied;
+      settleUsage(progress, event, applied);
+      continue;
     }
     if (event.seq > row.nextSeq) {
       applied.verdict = "resend";
@@ -48,6 +49,16 @@ export function applyEvents(
     if (applied.verdict !== "ok") return applied;
   }
   return applied;
+}
+
+/** The prediction ended (canceled, out of time) before its run did: the end stays, and what the run measured, once it is over, still counts. */
+function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): void {
+  if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
+  row.nextSeq += 1;
+  if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
+  Object.assign(row.metrics, event.metrics);
+  row.endSeq = null;
+  applied.mustStore = true;
 }
 
 function applyOne(progress: Progress, event: PoolEvent, session: string, context: Context, applied: Applied): void {

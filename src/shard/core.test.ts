@@ -89,6 +89,19 @@ it("refuses a claim after the end, also to the session that ran it", () => {
   expect(answer).toEqual({ id, verdict: "refused", reason: "terminal" });
 });
 
+it("settles once what a run used that outlived its prediction, and leaves the end as it is", () => {
+  const { core, id, claim, send } = setUp({ accountId: "acme" });
+  const grant = claim();
+  core.cancel(id, "acme");
+  const late = { seq: 0, type: "succeeded", output: "too late", metrics: { predict_time: 2.5, output_token_count: 9 } };
+  expect(send(grant, late)?.verdict).toBe("stale");
+  const settled = { predict_time: 2.5, output_token_count: 9 };
+  expect(core.store.get(id)).toMatchObject({ state: "canceled", output: null, metrics: settled });
+  const again = { ...late, metrics: { predict_time: 7 } };
+  expect(send(grant, again, { seq: 2, type: "metric", metrics: { predict_time: 8 } })?.verdict).toBe("stale");
+  expect(core.store.get(id)?.metrics).toMatchObject(settled);
+});
+
 it("claims alone after a loss, counts that start when it is reported, and fails after three", () => {
   const { core, id, claim, send, loseLease, state } = setUp();
   claim();

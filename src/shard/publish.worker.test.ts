@@ -8,7 +8,9 @@ import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { DeadLetterRecordSchema, ResultRecordSchema, UsageRecordSchema } from "../contract/published.ts";
 import type { Env } from "../env.ts";
 import { createLogClient } from "../log/client.ts";
-import { getPrediction, submit } from "./client.ts";
+import { brokerName } from "../log/names.ts";
+import type { LogFaults } from "../log/protocol.ts";
+import { cancelPrediction, getPrediction, submit } from "./client.ts";
 import { replayDeadLetter } from "./replay.ts";
 import type { Submission } from "./types.ts";
 
@@ -125,12 +127,51 @@ it("says what a replay lacks", async () => {
   expect((await callJson("/admin/v1/dead-letters", { env: on })).status).toBe(401);
 });
 
+it("publishes what a run used that outlived its prediction", async () => {
+  const id = await accept();
+  const grant = await pool.claim(id);
+  await cancelPrediction(edge, id, "acme");
+  await only("usage", id);
+  await pool.send(grant, { type: "succeeded", output: "late", metrics: { predict_time: 3.5, output_token_count: 4 } });
+  await expect.poll(async () => (await recordsOf("usage", id)).length).toBe(2);
+  const usage = (await recordsOf("usage", id)).at(-1);
+  expect(usage?.key).toBe(`${id}.1`);
+  expect(UsageRecordSchema.parse(JSON.parse(usage?.value ?? ""))).toMatchObject({
+    ...{ status: "canceled", predictTimeS: 3.5, outputTokens: 4 },
+  });
+  expect(await getPrediction(edge, id, "acme", 0)).toMatchObject({ status: "canceled", output: null });
+});
+
+/** What the shard of `id` has noted about ends that are not published. */
+async function marksOf(id: string) {
+  const stub = edge.SHARD.getByName(shardName(shardOf(id)));
+  return runInDurableObject(stub, (_shard, state) =>
+    state.storage.sql.exec("SELECT pending FROM ended_mark").toArray(),
+  );
+}
+
+it("keeps what the log does not take until it does", async () => {
+  const stub = edge.LOG.getByName(brokerName(0));
+  const setFaults = async (faults: LogFaults) =>
+    runInDurableObject(stub, (broker) => {
+      Object.defineProperty(broker, "env", { value: { ...edge, LOCAL_FAULTS: "1" }, configurable: true });
+      expect(broker.setFaults(faults)).toMatchObject({ ok: true });
+    });
+  const id = await accept();
+  const grant = await pool.claim(id);
+  await setFaults({ refuseProduceUntil: Infinity });
+  await pool.send(grant, { type: "succeeded", output: "well", metrics: { predict_time: 0.5 } });
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect([await recordsOf("results", id), await recordsOf("usage", id)]).toEqual([[], []]);
+  expect(await marksOf(id)).toEqual([{ pending: 1 }]);
+  await setFaults({});
+  expect((await only("results", id)).key).toBe(id);
+  expect((await only("usage", id)).value).toMatchObject({ predictTimeS: 0.5 });
+});
+
 it("clears the mark once everything is out", async () => {
   const id = await accept();
   await pool.run(id, "well");
   await only("results", id);
-  const stub = edge.SHARD.getByName(shardName(shardOf(id)));
-  const marks = async () =>
-    runInDurableObject(stub, (_shard, state) => state.storage.sql.exec("SELECT pending FROM ended_mark").toArray());
-  await expect.poll(marks).toEqual([{ pending: 0 }]);
+  await expect.poll(async () => marksOf(id)).toEqual([{ pending: 0 }]);
 });

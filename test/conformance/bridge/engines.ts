@@ -28,8 +28,11 @@ export function hasEngine(program: string, ...args: string[]): boolean {
   }
 }
 
+/** The program that is Redis to the tests: Valkey in vitest's project of that name. */
+const redisServer = process.env["EDGEPLANE_TEST_REDIS"] ?? "redis-server";
+
 export const hasJava = hasEngine("java", "-version");
-export const hasRedis = hasEngine("redis-server", "--version");
+export const hasRedis = hasEngine(redisServer, "--version");
 
 export type TestKafka = {
   options: ClusterOptions;
@@ -77,7 +80,7 @@ export async function startRedis(): Promise<TestRedis> {
   const port = await freePort();
   const url = `redis://127.0.0.1:${port}`;
   const launch = () =>
-    spawn("redis-server", ["--port", String(port), "--dir", dir, "--appendonly", "yes", "--save", ""], {
+    spawn(redisServer, ["--port", String(port), "--dir", dir, "--appendonly", "yes", "--save", ""], {
       stdio: "ignore",
     });
   let child = launch();
