@@ -22,20 +22,20 @@ const model: Victim = {
   back: /model ready/,
   limitMs: MODEL_LIMIT_MS,
 };
-const pool: Victim = {
+export const pool: Victim = {
   what: "pool",
   kill: ({ stack }) => stack.killPool(),
   back: /pool started/,
   limitMs: PROCESS_LIMIT_MS,
 };
-const workerd: Victim = {
+export const workerd: Victim = {
   what: "workerd",
   kill: ({ stack }) => stack.killWorkerd(),
   back: /edge │ back/,
   limitMs: PROCESS_LIMIT_MS,
 };
 
-async function killAtMoments(victims: readonly Victim[], world: World, load: LoadView): Promise<Outage[]> {
+export async function killAtMoments(victims: readonly Victim[], world: World, load: LoadView): Promise<Outage[]> {
   const outages: Outage[] = [];
   for (const moment of moments) {
     await load.reached(moment);

@@ -1,9 +1,14 @@
-/** `delivery: kv`: the Redis that events come home through is killed, or emptied, again and again. The pool has everything until the shard says stored. */
+/**
+ * `delivery: kv`: the Redis that events come home through is killed, or emptied, again and again; then pool and workerd at the same moment. The
+ * pool has everything until the shard says stored.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { startKv } from "../../conformance/bridge/kv.ts";
 import type { Kv } from "../../conformance/bridge/kv.ts";
 import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
+import type { World } from "../harness/world.ts";
+import { killAtMoments, pool, workerd } from "./kills.ts";
 
 const moments = [0.1, 0.35, 0.6];
 const AWAY_MS = 300;
@@ -12,7 +17,7 @@ const LIMIT_MS = 3000;
 const EMPTY_EVERY_MS = 150;
 const EMPTIED_FOR = 0.7;
 
-async function killed({ redis }: Kv, load: LoadView): Promise<Outage[]> {
+async function killed({ redis }: Kv, _world: World, load: LoadView): Promise<Outage[]> {
   const outages: Outage[] = [];
   for (const moment of moments) {
     await load.reached(moment);
@@ -26,7 +31,7 @@ async function killed({ redis }: Kv, load: LoadView): Promise<Outage[]> {
   return outages;
 }
 
-async function emptied({ redis }: Kv, load: LoadView): Promise<Outage[]> {
+async function emptied({ redis }: Kv, _world: World, load: LoadView): Promise<Outage[]> {
   const client = new Redis(redis.url);
   let over = false;
   void load.reached(EMPTIED_FOR).then(() => (over = true));
@@ -38,7 +43,9 @@ async function emptied({ redis }: Kv, load: LoadView): Promise<Outage[]> {
   return [];
 }
 
-function scenarioOf(name: string, disturb: (kv: Kv, load: LoadView) => Promise<Outage[]>): Scenario {
+type Disturb = (kv: Kv, world: World, load: LoadView) => Promise<Outage[]>;
+
+function scenarioOf(name: string, disturb: Disturb): Scenario {
   let kv: Kv | null = null;
   return {
     name,
@@ -48,9 +55,9 @@ function scenarioOf(name: string, disturb: (kv: Kv, load: LoadView) => Promise<O
       kv = started;
       return { stack: started.stack, end: () => started.stop() };
     },
-    async disturb(_world, load) {
+    async disturb(world, load) {
       if (kv === null) throw new Error("it begins with `around`");
-      return disturb(kv, load);
+      return disturb(kv, world, load);
     },
   };
 }
@@ -58,4 +65,7 @@ function scenarioOf(name: string, disturb: (kv: Kv, load: LoadView) => Promise<O
 export const redis: readonly Scenario[] = [
   scenarioOf("kill -9 of the Redis that events come home through", killed),
   scenarioOf("that Redis emptied again and again", emptied),
+  scenarioOf("kill -9 of pool and workerd, delivery by Redis", (_kv, world, load) =>
+    killAtMoments([pool, workerd], world, load),
+  ),
 ];
