@@ -10,6 +10,7 @@ import { soak } from "./lib/soak/soak.ts";
 import type { SoakReport } from "./lib/soak/soak.ts";
 import { reportOf } from "./lib/soak/report.ts";
 import { startReceiver } from "./lib/soak/receiver.ts";
+import { keepBriefly } from "./lib/soak/keep-briefly.ts";
 import { freePort } from "./lib/preflight.ts";
 import { startStack } from "./lib/stack.ts";
 
@@ -17,12 +18,12 @@ const HELP = `Runs a stack of its own under a steady, mixed load, and fails when
 
   npm run soak -- [--minutes 60] [--load 0.7] [--slack 1] [--verbose]
 
-  --minutes   how long the load lasts, 3 to 10080 (default 60). The first fifth, 10 minutes at most, is warm-up
+  --minutes   how long the load lasts, 3 to 10080 (default 60). The first fifth, 1.5 minutes at least and 10 at most, is warm-up
   --load      the share of what the stack can carry, 0.05 to 1, measured for 15 s before (default 0.7)
   --slack     fail only at so many times what counts as drift, 1 to 4 (default 1); what lies between is printed as an aim that is unmet
   --verbose   show what the processes of the stack say (default: off)
 
-Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), throughput and latency. At the end medians of
+Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), the disk, throughput and latency. At the end medians of
 the first and the last third after the warm-up are compared; docs/soak.md says what counts as drift. Ctrl-C stops it.
 Exit codes: 0 nothing drifted, 1 something did or an operation failed, 2 a setting is wrong, 130 stopped.`;
 
@@ -81,8 +82,10 @@ async function onOwnStack(options: Options, signal: AbortSignal): Promise<SoakRe
     });
     try {
       await helloThrough(stack);
+      await keepBriefly(stack);
       return await soak({
         stack,
+        stateDir,
         receiver,
         inspectorPorts: [edgeInspector, poolInspector],
         ...options,

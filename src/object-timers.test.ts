@@ -30,6 +30,15 @@ describe("an object's timers", () => {
     ]);
   });
 
+  test("what fell due while the object was busy is all called at once, in the order of its time", () => {
+    const timers = createObjectTimers();
+    const calls: number[] = [];
+    for (const delayMs of [50, 20, 30, 20]) timers.after(delayMs, () => calls.push(delayMs));
+    vi.setSystemTime(Date.now() + 100);
+    vi.advanceTimersToNextTimer();
+    expect(calls).toEqual([20, 20, 30, 50]);
+  });
+
   test("one that is given up never calls, given up by another that is due with it or not", () => {
     const timers = createObjectTimers();
     const call = vi.fn<() => void>();

@@ -3,7 +3,8 @@ import * as z from "zod";
 import type { Secrets } from "./secrets.ts";
 import { StackError } from "./stack-error.ts";
 
-const ACCOUNT = "local";
+/** The name of the account. */
+export const ACCOUNT = "local";
 const AccountsSchema = z.looseObject({ results: z.array(z.looseObject({ name: z.string() })) });
 const MadeKeySchema = z.looseObject({ key: z.string() });
 const MadeTokenSchema = z.looseObject({ token: z.string() });

@@ -1,5 +1,5 @@
 /** What a reader of a stream gets who comes, or comes back, at any time: every frame once, in order, or that some are gone. */
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
 import type { PoolEvent } from "../contract/event.ts";
@@ -213,4 +213,23 @@ it("lets go of a reader that leaves or lags, and tells together what came while 
   expect(waiters.readers()).toBe(1);
   await next.cancel();
   await expect.poll(waiters.readers).toBe(0);
+});
+
+it("writes an empty line to silent readers every 15 s, while there are any", async () => {
+  vi.useFakeTimers();
+  try {
+    const waiters = createWaiters(createObjectTimers());
+    const reader = waiters.stream("p", { frames: [], more: false, finished: false }).getReader();
+    const line = async () => new TextDecoder().decode((await reader.read()).value);
+    expect(await line()).toBe("\n");
+    for (let times = 0; times < 2; times += 1) {
+      vi.advanceTimersByTime(15_000);
+      expect(await line()).toBe("\n");
+    }
+    await reader.cancel();
+    vi.advanceTimersByTime(20_000);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -10,6 +10,7 @@ import type { Receiver } from "./receiver.ts";
 import { createTraffic } from "./traffic.ts";
 import type { Took } from "./traffic.ts";
 import type { Sample } from "./verdict.ts";
+import { diskOf } from "./disk.ts";
 import { watch } from "./watch.ts";
 
 const MEASURE_MS = 15_000;
@@ -17,9 +18,12 @@ const SAMPLE_MS = 15_000;
 const MINUTE_MS = 60_000;
 const WARM_UP_SHARE = 1 / 5;
 const WARM_UP_MOST_MS = 10 * MINUTE_MS;
+/** Until then nothing has reached its retention, and the databases grow. */
+const WARM_UP_LEAST_MS = 1.5 * MINUTE_MS;
 
 export type SoakOptions = {
   stack: Stack;
+  stateDir: string;
   receiver: Receiver;
   /** Of workerd and of the pool. */
   inspectorPorts: readonly number[];
@@ -62,7 +66,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   traffic.take();
 
   const durationMs = options.minutes * MINUTE_MS;
-  const warmUpMs = Math.min(durationMs * WARM_UP_SHARE, WARM_UP_MOST_MS);
+  const warmUpMs = Math.max(Math.min(durationMs * WARM_UP_SHARE, WARM_UP_MOST_MS), WARM_UP_LEAST_MS);
   const over = new AbortController();
   const ends = AbortSignal.any([signal, over.signal]);
   const paced = traffic.pace(pace, ends);
@@ -78,7 +82,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
       const took = traffic.take();
       const uncollected = watch(stack);
       await collectGarbage(options.inspectorPorts);
-      const sample = { ...latencyOf(took), uncollected, held: watch(stack) };
+      const sample = { ...latencyOf(took), uncollected, held: watch(stack), disk: diskOf(options.stateDir) };
       say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
       completed += took.length;
       if (!isWarm) continue;
@@ -123,6 +127,7 @@ function lineOf(atMs: number, sample: Sample, failed: number, isWarm: boolean): 
     const garbage = before < 1 ? "" : ` (+${before.toFixed(1)})`;
     return `${name} ${(rssBytes / 2 ** 20).toFixed(1)}${garbage} MiB/${handles}`;
   });
+  const disk = [...sample.disk].map(([name, bytes]) => `${name} ${(bytes / 2 ** 20).toFixed(1)}`).join(", ");
   const pace = `${sample.perSecond.toFixed(1)}/s p50 ${sample.p50Ms.toFixed(1)} p99 ${sample.p99Ms.toFixed(1)} ms`;
-  return `${(atMs / MINUTE_MS).toFixed(2)} min${isWarm ? "" : " (warm-up)"} │ ${pace}, failed ${failed} │ ${held.join(", ")}`;
+  return `${(atMs / MINUTE_MS).toFixed(2)} min${isWarm ? "" : " (warm-up)"} │ ${pace}, failed ${failed} │ ${held.join(", ")} │ disk MiB: ${disk}`;
 }

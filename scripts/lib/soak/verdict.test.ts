@@ -4,15 +4,16 @@ import type { Sample } from "./verdict.ts";
 
 const MIB = 2 ** 20;
 
-type Shape = { rssMib?: number; handles?: number; pid?: number; p99Ms?: number };
+type Shape = { rssMib?: number; handles?: number; pid?: number; p99Ms?: number; diskMib?: number };
 
 /** 24 samples, as a run of 7 minutes has them after its warm-up and more; `shape` gets how far the run is, from 0 to 1. */
 function samples(shape: (share: number) => Shape): Sample[] {
   return Array.from({ length: 24 }, (_, index) => {
-    const { rssMib = 100, handles = 40, pid = 1, p99Ms = 50 } = shape(index / 23);
+    const { rssMib = 100, handles = 40, pid = 1, p99Ms = 50, diskMib = 30 } = shape(index / 23);
     const noise = index % 2 === 0 ? 1 : -1;
     const held = new Map([["pool", { pid, rssBytes: (rssMib + noise) * MIB, handles: handles + noise }]]);
-    return { held, uncollected: held, perSecond: 100, p50Ms: 10, p99Ms: p99Ms + noise };
+    const disk = new Map(["predictions", "webhooks"].map((name) => [name, (diskMib + noise) * MIB]));
+    return { held, disk, uncollected: held, perSecond: 100, p50Ms: 10, p99Ms: p99Ms + noise };
   });
 }
 
@@ -45,6 +46,13 @@ describe("the verdict on a soak", () => {
         3,
       ).drifts,
     ).toHaveLength(1);
+  });
+
+  test("predictions that do not end with their retention are drift; deliveries, which are kept, are none", () => {
+    expect(judge(samples((share) => ({ diskMib: 30 + 5 * share }))).drifts).toEqual([]);
+    expect(judge(samples((share) => ({ diskMib: 30 + 30 * share }))).drifts).toEqual([
+      expect.stringMatching(/^disk of predictions grew from /),
+    ]);
   });
 
   test("handles that are not closed are drift", () => {

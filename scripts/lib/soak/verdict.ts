@@ -10,6 +10,10 @@ const limits = {
   rssGrowth: 0.05,
   /** … and always by so much: allocators hand memory out in steps. */
   rssSlackBytes: 2 * 2 ** 20,
+  /** What predictions and files take of the disk may grow by this share, over all of the judged time: both end with the account's retention. */
+  diskGrowth: 0.2,
+  /** … and always by so much: a write-ahead log grows to 4 MiB before it starts again. */
+  diskSlackBytes: 8 * 2 ** 20,
   /** The fewest open handles of a third may grow by so many, or by this share: connections come and go with the load. */
   handles: 5,
   handlesGrowth: 0.2,
@@ -23,6 +27,8 @@ export type Sample = {
   /** Resident memory as it was before the collection of garbage. */
   uncollected: ReadonlyMap<string, Held>;
   held: ReadonlyMap<string, Held>;
+  /** Bytes on disk, by what they are. */
+  disk: ReadonlyMap<string, number>;
   perSecond: number;
   p50Ms: number;
   p99Ms: number;
@@ -32,6 +38,8 @@ export type Trend = { name: string; unit: "MiB" | "handles" | "ms" | "/s"; first
 export type Verdict = { trends: Trend[]; drifts: string[] };
 
 const MIB = 2 ** 20;
+/** Deliveries of webhooks are kept for days and the log up to a size: they may grow. */
+const endsWithRetention = ["predictions", "files"];
 /** The middles of the first and of the last third lie two thirds of the judged time apart. */
 const WHOLE_OF_THIRDS = 3 / 2;
 /** Fewer make no thirds worth comparing. */
@@ -89,6 +97,17 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
     if (handles.last - handles.first > slack * Math.max(limits.handles, handles.first * limits.handlesGrowth)) {
       drifts.push(`${handles.name} grew from ${handles.first} to ${handles.last}`);
     }
+  }
+  for (const name of new Set(samples.flatMap(({ disk }) => [...disk.keys()]))) {
+    const disk = trend(
+      `disk of ${name}`,
+      "MiB",
+      samples.map((sample) => (sample.disk.get(name) ?? 0) / MIB),
+    );
+    trends.push(disk);
+    const most = slack * Math.max(disk.first * limits.diskGrowth, limits.diskSlackBytes / MIB);
+    if (endsWithRetention.includes(name) && (disk.last - disk.first) * WHOLE_OF_THIRDS > most)
+      drifts.push(`${disk.name} grew from ${disk.first.toFixed(1)} to ${disk.last.toFixed(1)} MiB (${percent(disk)})`);
   }
   const p99 = trend(
     "p99",
