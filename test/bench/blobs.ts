@@ -1,37 +1,30 @@
 /**
  * How fast 1 GiB goes through blobs, up and down, as a client and as a pool: against a plain copy (a Node stream from file to file) into the same
- * folder, in rounds that take turns, so that all of them meet the same machine. And how much memory workerd takes for it.
+ * folder, in rounds that take turns, so that all of them meet the same machine. And how much memory it takes: of workerd, and of a real pool that
+ * hands the file to a model and back.
  *
  *   node test/bench/blobs.ts [--mib 1024] [--rounds 3]
  *
  * What is compared to the copy: parts of 64 MiB, two at a time, read from a file and hashed by the gateway (SHA-256); and one download to a file.
- * Neither side syncs the disk.
+ * Neither side syncs the disk. The copy has the chunks that Node gives it (64 KiB); the client reads and writes a mebibyte at a time. All ways begin
+ * with memory for a whole file that was freed just before (`lib/transfers.ts` says why).
  */
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  createWriteStream,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { Agent, get, request } from "node:http";
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import { startStack } from "../../scripts/lib/stack.ts";
 import type { Stack } from "../../scripts/lib/stack.ts";
-import { createHttpClient } from "../../gpu-pool/transport/http-client.ts";
-import { createUploads } from "../../gpu-pool/delivery/uploads.ts";
-import { download } from "../../gpu-pool/runtime/download.ts";
 import { machine, versions } from "./lib/machine.ts";
-import { usageOf } from "./lib/processes.ts";
+import { measurePoolMemory } from "./lib/pool-memory.ts";
+import { measureCpu, usageOf, watchMemory } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
+import { WAYS, call, startTransfers, uploadAsClient } from "./lib/transfers.ts";
+import type { Plan, Way } from "./lib/transfers.ts";
 
 const help = `node test/bench/blobs.ts: 1 GiB through blobs, up and down, against a plain copy into the same folder.
 
@@ -40,9 +33,6 @@ const help = `node test/bench/blobs.ts: 1 GiB through blobs, up and down, agains
 
 const AIM = 0.7;
 const MIB = 1024 * 1024;
-const READ_BYTES = MIB;
-const PARTS_AT_ONCE = 2;
-const SAMPLE_MS = 50;
 
 const { values } = parseArgs({
   options: {
@@ -55,128 +45,73 @@ if (values.help) {
   console.log(help);
   process.exit(0);
 }
-const sizeBytes = Number(values.mib) * MIB;
+const sizeMib = Number(values.mib);
 const rounds = Number(values.rounds);
 
-const UploadSchema = z.object({
-  id: z.string(),
-  part_size: z.number(),
-  part_count: z.number(),
-  urls: z.object({ part: z.string(), complete: z.string(), get: z.string() }),
-});
-const FileSchema = z.object({ id: z.string(), urls: z.object({ get: z.string() }) });
 const GrantSchema = z.object({
   claims: z.tuple([z.object({ id: z.string(), token: z.string(), verdict: z.literal("granted") })]),
 });
 
-const agent = new Agent({ keepAlive: true });
+type Run = { mibPerSecond: number; workerdCpuMs: number; ownCpuMs: number };
 
 async function main(): Promise<void> {
   console.log(`${machine()}\n${versions(["miniflare", "workerd"])}\n`);
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-blobs-"));
   const source = join(folder, "source.bin");
   fill(source);
-  const stack = await startStack({ stateDir: join(folder, "state"), pool: false });
+  const models = fileURLToPath(new URL("file-models", import.meta.url));
+  const stack = await startStack({ stateDir: join(folder, "state"), models, offline: true });
   try {
+    await stack.stopPool();
+    const { url, apiKey, poolToken } = stack;
     const claim = await claimOne(stack);
-    const ways = waysOf(stack, source, folder, claim);
-    const seconds = new Map<string, number[]>(Object.keys(ways).map((name) => [name, []]));
-    const memory = watchMemory(stack.pids().workerd ?? 0);
-    const before = memory.now();
-    // The first round warms code and connections.
-    for (let round = 0; round <= rounds; round += 1) {
-      for (const [name, run] of Object.entries(ways)) {
-        const startedAt = performance.now();
-        await run();
-        if (round > 0) seconds.get(name)?.push((performance.now() - startedAt) / 1000);
-      }
-    }
-    report(seconds, { before, peak: memory.stop(), after: usageOf(stack.pids().workerd ?? 0).rssBytes });
+    const plan = { url, apiKey, poolToken, claim, source, folder: join(folder, "state/edge/blobs") };
+    await measureRates(stack, plan);
+    await measureMemory(stack, source);
   } finally {
     await stack.stop();
-    agent.destroy();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-type Claim = { id: string; token: string };
-
-function waysOf(stack: Stack, source: string, folder: string, claim: Claim): Record<string, () => Promise<void>> {
-  const target = join(folder, "state/edge/blobs/copy.bin");
-  const pool = createHttpClient(new URL(stack.url), { authorization: `Bearer ${stack.poolToken}` });
-  const uploads = createUploads(pool);
-  let link = "";
-  let fileId = "";
-  const rules = {
-    allowLoopback: false,
-    offline: true,
-    operatorOrigins: [],
-    trustedOrigin: new URL(stack.url).origin,
-    maxBytes: sizeBytes,
-    timeoutMs: 600_000,
-  };
-  return {
-    "plain copy": async () => {
-      await pipeline(createReadStream(source), createWriteStream(target));
-      rmSync(target);
-    },
-    "client up": async () => {
-      const file = await uploadAsClient(stack, source);
-      [link, fileId] = [file.urls.get, file.id];
-    },
-    "client down": async () => {
-      const to = join(folder, "state/edge/blobs/down.bin");
-      await new Promise<void>((resolve, reject) => {
-        get(link, { agent }, (reply) => {
-          pipeline(reply, createWriteStream(to)).then(resolve, reject);
-        }).once("error", reject);
-      });
-      if (statSync(to).size !== sizeBytes) throw new Error("the download is short");
-      rmSync(to);
-    },
-    "pool up": async () => {
-      await uploads.files(claim, { $file: source }, join(folder, "none"));
-    },
-    "pool down": async () => {
-      const to = await download(link, join(folder, "state/edge/blobs"), 0, "file", rules);
-      if (statSync(to).size !== sizeBytes) throw new Error("the download is short");
-      rmSync(to);
-      await call(stack, "DELETE", `/v1/files/${fileId}`);
-    },
-  };
-}
-
-async function uploadAsClient(stack: Stack, source: string): Promise<z.infer<typeof FileSchema>> {
-  const upload = UploadSchema.parse(await call(stack, "POST", "/v1/uploads", { name: "large.bin", size: sizeBytes }));
-  let next = 1;
-  const send = async (): Promise<void> => {
-    for (let number = next; number <= upload.part_count; number = next) {
-      next += 1;
-      const from = (number - 1) * upload.part_size;
-      const length = Math.min(upload.part_size, sizeBytes - from);
-      await put(stack, upload.urls.part.replace("{part_number}", String(number)), source, from, length);
+async function measureRates(stack: Stack, plan: Plan): Promise<void> {
+  const runs = new Map<Way, Run[]>(WAYS.map((way) => [way, []]));
+  const workerd = stack.pids().workerd ?? 0;
+  const beforeBytes = usageOf(workerd).rssBytes;
+  const memory = watchMemory(workerd);
+  const transfers = startTransfers(plan);
+  try {
+    // The first round warms code and connections.
+    for (let round = 0; round <= rounds; round += 1) {
+      for (const way of WAYS) {
+        const cpu = measureCpu({ workerd: [workerd] });
+        const { seconds, cpuMs: ownCpuMs } = await transfers.run(way);
+        const { workerd: workerdCpuMs } = cpu();
+        if (round > 0) runs.get(way)?.push({ mibPerSecond: sizeMib / seconds, workerdCpuMs, ownCpuMs });
+      }
     }
-  };
-  await Promise.all(Array.from({ length: PARTS_AT_ONCE }, send));
-  return FileSchema.parse(await call(stack, "POST", new URL(upload.urls.complete).pathname));
+    report(runs);
+    console.log(
+      `\nmemory of workerd: ${mib(beforeBytes)} MiB before, ${mib(memory.stop())} at its peak, ${mib(usageOf(workerd).rssBytes)} after; of the process that is client and pool: ${mib(usageOf(transfers.pid).rssBytes)} after`,
+    );
+  } finally {
+    transfers.stop();
+  }
 }
 
-function put(stack: Stack, url: string, source: string, from: number, length: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${stack.apiKey}`, "content-length": length };
-    const outgoing = request(url, { method: "PUT", agent, headers }, (reply) => {
-      reply.resume().once("end", () => {
-        if (reply.statusCode === 200) resolve();
-        else reject(new Error(`a part was answered ${reply.statusCode}`));
-      });
-    });
-    outgoing.once("error", reject);
-    createReadStream(source, { start: from, end: from + length - 1, highWaterMark: READ_BYTES }).pipe(outgoing);
-  });
+async function measureMemory(stack: Stack, source: string): Promise<void> {
+  const agent = new Agent({ keepAlive: true });
+  const { urls } = await uploadAsClient(stack, source, agent);
+  agent.destroy();
+  stack.startPool();
+  const { beforeBytes, peakBytes } = await measurePoolMemory(stack, urls.get);
+  console.log(
+    `memory of a pool whose model gets the file and hands it back: ${mib(beforeBytes)} MiB before, ${mib(peakBytes)} at its peak`,
+  );
 }
 
 /** A prediction that this bench holds as a pool would, so that it may store outputs for it. */
-async function claimOne(stack: Stack): Promise<Claim> {
+async function claimOne(stack: Stack): Promise<Plan["claim"]> {
   const pool = { authorization: `Bearer ${stack.poolToken}` };
   const session = "bench-blobs-session";
   const manifest = { owner: "local", name: "bench", version: "b".repeat(64), lane: "default" };
@@ -191,9 +126,8 @@ async function claimOne(stack: Stack): Promise<Claim> {
   const hello = { type: "hello", session, pool: "bench", version: "1", lanes: ["default"], devices: [], slots: 1 };
   channel.send(JSON.stringify({ ...hello, maxBatchSize: 1, models: [manifest] }));
   await welcome;
-  const created = z
-    .object({ id: z.string() })
-    .parse(await call(stack, "POST", "/v1/predictions", { version: manifest.version, input: {}, timeout: "2h" }));
+  const wanted = { version: manifest.version, input: {}, timeout: "2h" };
+  const created = z.object({ id: z.string() }).parse(await call(stack, "POST", "/v1/predictions", wanted));
   const claims = await fetch(`${stack.url}/pool/v1/claims`, {
     method: "POST",
     headers: pool,
@@ -202,51 +136,31 @@ async function claimOne(stack: Stack): Promise<Claim> {
   return GrantSchema.parse(await claims.json()).claims[0];
 }
 
-async function call(stack: Stack, method: string, path: string, body?: unknown): Promise<unknown> {
-  const response = await fetch(`${stack.url}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text.slice(0, 300)}`);
-  return text === "" ? null : (JSON.parse(text) as unknown);
-}
-
 function fill(path: string): void {
   const block = randomBytes(MIB);
   const file = openSync(path, "w");
-  for (let written = 0; written < sizeBytes; written += MIB) writeSync(file, block);
+  for (let written = 0; written < sizeMib; written += 1) writeSync(file, block);
   closeSync(file);
 }
 
-/** The most memory that a process has had, looked at 20 times a second. */
-function watchMemory(pid: number) {
-  let peak = 0;
-  const now = (): number => usageOf(pid).rssBytes;
-  const timer = setInterval(() => (peak = Math.max(peak, now())), SAMPLE_MS);
-  return {
-    now,
-    stop(): number {
-      clearInterval(timer);
-      return peak;
-    },
-  };
+function mib(bytes: number): number {
+  return Math.round(bytes / MIB);
 }
 
-function report(seconds: Map<string, number[]>, memory: { before: number; peak: number; after: number }): void {
-  const rates = new Map([...seconds].map(([name, taken]) => [name, taken.map((s) => sizeBytes / MIB / s)]));
-  const copy = median(rates.get("plain copy") ?? []);
-  const rows = [...rates].map(([name, all]) => {
-    const ratio = median(all) / copy;
-    const verdict = name === "plain copy" ? "" : ratio >= AIM ? "reached" : "MISSED";
-    return [name, spread(all, 0), ratio.toFixed(2), verdict];
+function report(runs: Map<Way, Run[]>): void {
+  const rates = (all: readonly Run[] = []) => all.map(({ mibPerSecond }) => mibPerSecond);
+  const copy = median(rates(runs.get("plain copy")));
+  const secondsPerGib = (ms: readonly number[]) => ((median(ms) / 1000) * (1024 / sizeMib)).toFixed(2);
+  const rows = [...runs].map(([way, all]) => {
+    const ratio = median(rates(all)) / copy;
+    const verdict = way === "plain copy" ? "" : ratio >= AIM ? "reached" : "MISSED";
+    const workerd = secondsPerGib(all.map(({ workerdCpuMs }) => workerdCpuMs));
+    const own = secondsPerGib(all.map(({ ownCpuMs }) => ownCpuMs));
+    return [way, spread(rates(all), 0), ratio.toFixed(2), verdict, workerd, own];
   });
-  console.log(table(["way", "MiB/s: median (least–most)", "of the copy", `aim: ${AIM}`], rows));
-  const mib = (bytes: number) => Math.round(bytes / MIB);
-  console.log(
-    `\nworkerd's memory: ${mib(memory.before)} MiB before, ${mib(memory.peak)} MiB at its peak, ${mib(memory.after)} MiB after; this process, as client and pool: ${mib(usageOf(process.pid).rssBytes)} MiB`,
-  );
+  const columns = ["way", "MiB/s: median (least–most)", "of the copy", `aim: ${AIM}`];
+  console.log(table([...columns, "CPU-s a GiB: workerd", "client or pool"], rows));
+  process.exitCode = rows.some((row) => row[3] === "MISSED") ? 1 : 0;
 }
 
 await main();

@@ -19,6 +19,23 @@ export function usageOf(pid: number): Usage {
   }
 }
 
+const SAMPLE_MS = 50;
+
+/** The most memory that a process has had until `stop`, looked at 20 times a second. */
+export function watchMemory(pid: number): { stop(): number } {
+  let peak = 0;
+  const look = (): void => void (peak = Math.max(peak, usageOf(pid).rssBytes));
+  const timer = setInterval(look, SAMPLE_MS);
+  look();
+  return {
+    stop() {
+      clearInterval(timer);
+      look();
+      return peak;
+    },
+  };
+}
+
 /** The processes that a process started, and theirs. */
 export function descendantsOf(pid: number): number[] {
   const parents = new Map<number, number>();
