@@ -78,16 +78,48 @@ test("logs that wait are sent as one; nothing follows a terminal event", () => {
   ]);
 });
 
-test("a backlog without end is cut down to what matters", () => {
+const MIB = 1024 * 1024;
+const seqs = (events: { seq: number }[]) => events.map(({ seq }) => seq);
+
+test("of a backlog without end the first chunks stay, the logs say so, and the end carries all", () => {
   const outbox = new ClaimOutbox("id", "token", 0);
   outbox.add({ type: "starting" }, 8);
-  for (let index = 0; index < 40; index += 1) outbox.add({ type: "output", chunk: index }, 1024 * 1024);
+  outbox.add({ type: "output", chunk: 0 }, MIB);
+  outbox.take();
+  for (let index = 1; index < 60; index += 1) {
+    outbox.add({ type: "log", text: "word " }, 8);
+    outbox.add({ type: "output", chunk: index }, MIB);
+  }
+  outbox.add({ type: "log", text: "later" }, 8);
   outbox.add({ type: "succeeded", output: "all" }, 8);
-  const events = outbox.take();
-  expect(events.length).toBeLessThan(20);
+  const events = outbox.all();
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index));
-  expect(events[0]?.type).toBe("starting");
-  expect(events.at(-1)?.type).toBe("succeeded");
+  expect(events.map(({ type }) => type)).toEqual(["starting", "output", "log", "succeeded"]);
+  expect(events[1]).toMatchObject({ chunk: 0 });
+  expect(events[2]).toMatchObject({ text: expect.stringMatching(/chunks of the output were dropped.*\n[^]*later$/) });
+  expect(events[3]).toMatchObject({ output: "all" });
+});
+
+test("a request takes about a mebibyte of a claim, so that the rest may still be dropped while the edge is away", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  for (let index = 0; index < 8; index += 1) outbox.add({ type: "output", chunk: index }, MIB / 4);
+  for (let tries = 0; tries < 3; tries += 1) expect(seqs(outbox.take())).toEqual([0, 1, 2, 3]);
+  expect(outbox.acknowledged(4, 4)).toBe(true);
+  expect(seqs(outbox.take())).toEqual([4, 5, 6, 7]);
+});
+
+test("where logs alone were too many, the chunks go on", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  outbox.add({ type: "log", text: "much" }, 17 * MIB);
+  outbox.add({ type: "output", chunk: 0 }, 8);
+  expect(outbox.take()).toMatchObject([{ text: expect.stringContaining("Logs were dropped here") }, { chunk: 0 }]);
+});
+
+test("what is dropped with the end is told before it", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  outbox.add({ type: "output", chunk: 0 }, 16 * MIB);
+  outbox.add({ type: "succeeded", output: "all" }, 8);
+  expect(outbox.take().map(({ type }) => type)).toEqual(["log", "succeeded"]);
 });
 
 test("what the edge refuses for good becomes a failure, once", () => {
@@ -104,8 +136,6 @@ function outboxWith(...chunks: string[]): ClaimOutbox {
   for (const chunk of chunks) outbox.add({ type: "output", chunk }, 8);
   return outbox;
 }
-
-const seqs = (events: { seq: number }[]) => events.map(({ seq }) => seq);
 
 test("sends each event once, and keeps it until the edge says that it is stored", () => {
   const outbox = outboxWith("a", "b");

@@ -19,18 +19,31 @@ export type EventBody = Unnumbered<PoolEvent>;
 
 const terminalTypes: ReadonlySet<string> = new Set(["succeeded", "failed", "released"]);
 
+/** A request takes no more of one claim than this, about; one event alone may be larger. What is numbered can't be dropped any more. */
+const MAX_TAKEN_BYTES = 1024 * 1024;
+
 /** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
+
+/** What stands in the prediction's logs in their place. */
+const SHED_LOGS = "[edgeplane] Logs were dropped here: the edge could not be reached, and too much waited for it.\n";
+const SHED_CHUNKS =
+  "[edgeplane] Logs and chunks of the output were dropped from here on: the edge could not be reached, and too much waited for it. The whole output comes with the end.\n";
+
+type Sent = { event: PoolEvent; sizeBytes: number };
+type Unsent = { body: EventBody; sizeBytes: number };
 
 export class ClaimOutbox {
   readonly id: string;
   readonly token: string;
   /** Numbered and not known to be stored, in order of `seq`. The edge may have taken them without having stored them yet. */
-  #sent: PoolEvent[] = [];
+  #sent: Sent[] = [];
   /** The edge has taken everything below this number; it asks for what it lost before it stored it. */
   #takenUpTo = 0;
-  #unsent: EventBody[] = [];
+  #unsent: Unsent[] = [];
   #unsentBytes = 0;
+  /** A chunk was dropped: no later one is sent, so that those that the edge has are always the first ones. */
+  #isCut = false;
   #nextSeq: number;
   #closing = false;
   #refused = false;
@@ -53,14 +66,15 @@ export class ClaimOutbox {
     return this.#nextSeq;
   }
 
-  /** Adds an event; false when it was dropped because the claim is closing. */
+  /** Adds an event; false when it was dropped: the claim is closing, or chunks before it were dropped. */
   add(body: EventBody, sizeBytes: number): boolean {
-    if (this.#closing) return false;
+    if (this.#closing || (this.#isCut && body.type === "output")) return false;
     const last = this.#unsent.at(-1);
-    if (body.type === "log" && last?.type === "log") {
-      this.#unsent[this.#unsent.length - 1] = { type: "log", text: last.text + body.text };
+    if (body.type === "log" && last?.body.type === "log") {
+      last.body = { type: "log", text: last.body.text + body.text };
+      last.sizeBytes += sizeBytes;
     } else {
-      this.#unsent.push(body);
+      this.#unsent.push({ body, sizeBytes });
     }
     this.#unsentBytes += sizeBytes;
     if (terminalTypes.has(body.type)) this.#closing = true;
@@ -70,15 +84,22 @@ export class ClaimOutbox {
 
   /** Every event that the edge has not stored, numbered. */
   all(): PoolEvent[] {
-    this.#number(Infinity);
-    return this.#sent;
+    while (this.#unsent.length > 0) this.#numberNext();
+    return this.#sent.map(({ event }) => event);
   }
 
-  /** The first `limit` events that the edge has not taken, numbered, as they go into the next request. */
+  /** The first `limit` events that the edge has not taken, numbered, as they go into the next request; of many bytes, fewer. */
   take(limit = Infinity): PoolEvent[] {
-    const waiting = this.#sent.filter((event) => event.seq >= this.#takenUpTo);
-    this.#number(limit - waiting.length);
-    return this.#sent.filter((event) => event.seq >= this.#takenUpTo).slice(0, limit);
+    const taken: PoolEvent[] = [];
+    let index = this.#sent.findIndex(({ event }) => event.seq >= this.#takenUpTo);
+    if (index === -1) index = this.#sent.length;
+    for (let sizeBytes = 0; taken.length < limit && sizeBytes < MAX_TAKEN_BYTES; index += 1) {
+      const next = this.#sent[index] ?? this.#numberNext();
+      if (next === null) break;
+      taken.push(next.event);
+      sizeBytes += next.sizeBytes;
+    }
+    return taken;
   }
 
   /**
@@ -88,17 +109,19 @@ export class ClaimOutbox {
     if (this.#refused) return false;
     this.#refused = true;
     this.#closing = true;
-    const seq = this.#sent.find((event) => event.seq >= this.#takenUpTo)?.seq ?? this.#nextSeq;
+    const seq = this.#sent.find(({ event }) => event.seq >= this.#takenUpTo)?.event.seq ?? this.#nextSeq;
     const error = { code: "model_error", message };
-    this.#sent = [{ id: this.id, token: this.token, seq, type: "failed", kind: "model", error }];
+    const event: PoolEvent = { id: this.id, token: this.token, seq, type: "failed", kind: "model", error };
+    this.#sent = [{ event, sizeBytes: message.length }];
     this.#unsent = [];
+    this.#unsentBytes = 0;
     this.#nextSeq = seq + 1;
     return true;
   }
 
   /** Puts kept events of an earlier life in; they were numbered then. */
   restore(events: readonly PoolEvent[]): void {
-    this.#sent = [...events];
+    this.#sent = events.map((event) => ({ event, sizeBytes: JSON.stringify(event).length }));
     this.#nextSeq = (events.at(-1)?.seq ?? this.#nextSeq - 1) + 1;
     this.#closing = events.some((event) => terminalTypes.has(event.type));
   }
@@ -110,37 +133,46 @@ export class ClaimOutbox {
   acknowledged(next: number | undefined, sentUpTo: number): boolean {
     const storedUpTo = next ?? sentUpTo;
     this.#takenUpTo = Math.max(this.#takenUpTo, sentUpTo);
-    this.#sent = this.#sent.filter((event) => event.seq >= storedUpTo);
+    this.#sent = this.#sent.filter(({ event }) => event.seq >= storedUpTo);
     return this.#unsent.length > 0 || this.#nextSeq > this.#takenUpTo;
   }
 
   /** The edge misses events from `from` on. What it asks for and is gone was already acknowledged once: number anew. */
   resend(from: number): void {
     this.#takenUpTo = from;
-    this.#sent = this.#sent.filter((event) => event.seq >= from);
-    const first = this.#sent[0];
+    this.#sent = this.#sent.filter(({ event }) => event.seq >= from);
+    const first = this.#sent[0]?.event;
     if (first !== undefined && first.seq !== from) this.#renumber(from);
     if (first === undefined) this.#nextSeq = from;
   }
 
-  #number(count: number): void {
-    if (count <= 0 || this.#unsent.length === 0) return;
-    for (const body of this.#unsent.slice(0, count)) {
-      this.#sent.push({ id: this.id, token: this.token, seq: this.#nextSeq, ...body });
-      this.#nextSeq += 1;
-    }
-    this.#unsent = this.#unsent.slice(count);
-    if (this.#unsent.length === 0) this.#unsentBytes = 0;
+  #numberNext(): Sent | null {
+    const next = this.#unsent.shift();
+    if (next === undefined) return null;
+    const { body, sizeBytes } = next;
+    const sent: Sent = { event: { id: this.id, token: this.token, seq: this.#nextSeq, ...body }, sizeBytes };
+    this.#sent.push(sent);
+    this.#nextSeq += 1;
+    this.#unsentBytes -= sizeBytes;
+    return sent;
   }
 
   #renumber(from: number): void {
-    this.#sent = this.#sent.map((event, index) => ({ ...event, seq: from + index }));
+    this.#sent = this.#sent.map(({ event, sizeBytes }, index) => ({
+      event: { ...event, seq: from + index },
+      sizeBytes,
+    }));
     this.#nextSeq = from + this.#sent.length;
   }
 
+  /** Drops the logs and chunks that wait, and says so in their place. */
   #shed(): void {
-    this.#unsent = this.#unsent.filter((body) => body.type !== "log" && body.type !== "output");
-    this.#unsentBytes = 0;
+    this.#isCut ||= this.#unsent.some(({ body }) => body.type === "output");
+    const kept = this.#unsent.filter(({ body }) => body.type !== "log" && body.type !== "output");
+    const text = this.#isCut ? SHED_CHUNKS : SHED_LOGS;
+    const notice: Unsent = { body: { type: "log", text }, sizeBytes: text.length };
+    this.#unsent = this.#closing ? kept.toSpliced(-1, 0, notice) : [...kept, notice];
+    this.#unsentBytes = this.#unsent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 }
 

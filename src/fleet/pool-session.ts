@@ -130,9 +130,12 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#known?.identity.poolTokenId === poolTokenId) await this.#forget();
   }
 
-  /** The pool was heard of through its events. */
-  touch(): void {
-    if (this.#known !== null && Date.now() - this.#known.seenAt > leaseMs / 4) this.#touch(Date.now());
+  /** The pool was heard of through its events. False, and nothing else, when the session is another token's. */
+  touch(poolTokenId: string): boolean {
+    if (this.#known === null) return true;
+    if (this.#known.identity.poolTokenId !== poolTokenId) return false;
+    if (Date.now() - this.#known.seenAt > leaseMs / 4) this.#touch(Date.now());
+    return true;
   }
 
   /** Looks for events that the pool parked, unless its channel is alive: then it says so itself. */

@@ -31,7 +31,11 @@ export type ShardPort = {
   ): Promise<ReadableStream<Uint8Array> | null>;
   listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage>;
   claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
-  deliverEvents(env: Env, request: EventsRequest, scope: { lanes: string[] }): Promise<EventsReply>;
+  deliverEvents(
+    env: Env,
+    request: EventsRequest,
+    scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
+  ): Promise<EventsReply>;
   /**
    * Whether `token` is the prediction's latest claim and may still read and write its blobs: until when what it stores is kept at
    * most, in milliseconds since the epoch, or null.

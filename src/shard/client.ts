@@ -1,10 +1,12 @@
 /** How the rest of the edge reaches shards: by prediction id, and several at once. */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
 import { knownEpoch } from "../log/current-log.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
@@ -167,15 +169,17 @@ function olderThan(epoch: number | null): (job: { epoch?: number | undefined }) 
 
 /**
  * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events it is the heartbeat of
- * a pool whose control channel is down.
+ * a pool whose control channel is down: throws `forbidden` when the session that it names is another token's.
  */
 export async function deliverEvents(
   env: Env,
   request: EventsRequest,
-  scope: { lanes: string[] },
+  scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
 ): Promise<EventsReply> {
   const reply: EventsReply = { verdicts: [], cancel: [] };
-  if (request.events.length === 0) await env.POOL.getByName(request.session).touch();
+  if (request.events.length === 0 && !(await env.POOL.getByName(request.session).touch(scope.poolTokenId))) {
+    throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
+  }
   const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env)));
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {

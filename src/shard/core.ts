@@ -167,7 +167,7 @@ export class ShardCore {
     const due = this.store.due(now, BATCH_ROWS);
     if (this.outgoing.isAllFed()) this.#noteUnfed(false);
     this.ended.rest();
-    const woken: Woken = { checks: new Map(), expired: [], more: due.length === BATCH_ROWS };
+    const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
       const progress = this.#load(id);
       if (progress !== null) this.#wakeOne(progress, now, woken);
@@ -279,12 +279,13 @@ export class ShardCore {
     return verdict;
   }
 
-  #wakeOne(progress: Progress, now: number, { checks, expired }: Woken): void {
+  #wakeOne(progress: Progress, now: number, { checks, strays, expired }: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
     const effects = machine.expire(row, now) ?? [];
     if (isFinished(row.state) && effects.length === 0 && now >= (machine.dueAt(row, rules) ?? Infinity)) {
-      if (this.ended.holds(row)) this.retention.postpone(row.id);
+      if (row.strays) strays.push({ id: row.id, token: row.token });
+      else if (this.ended.holds(row)) this.retention.postpone(row.id);
       else if (row.retired) this.retention.retire(row.id);
       else expired.push(expiredOf(row));
       return;

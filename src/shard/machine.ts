@@ -37,6 +37,8 @@ export function claim(
   }
   const overdue = expire(row, now);
   if (overdue !== null) return { verdict: "aborted", effects: overdue };
+  // Where a run goes on behind an earlier one's chunks, these stay, and with them the files that they name.
+  if (row.blobs && row.token !== null && !row.fixed.resumesDeterministically) row.strays = true;
   row.token = ask.token;
   row.session = ask.session;
   row.nextSeq = 0;
@@ -118,6 +120,7 @@ export function expire(row: Row, now: number): Effect[] | null {
 export function dueAt(row: Row, rules: Rules): number | null {
   if (isFinished(row.state)) {
     if (row.completedAt === null) return null;
+    if (row.strays) return row.completedAt;
     const retainedUntil = row.completedAt + retentionMsOf(row, rules);
     return retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
   }

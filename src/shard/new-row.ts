@@ -55,6 +55,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     hands: 0,
     checkAt: null,
     blobs: submission.inputBlob !== null,
+    strays: false,
     retired: false,
     fed: false,
     endSeq: null,

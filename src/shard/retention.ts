@@ -46,7 +46,18 @@ export function createRetention({ rules, now, store, forget, noteWake }: Deps) {
       drop(row);
     },
 
-    /** The traces of an expired prediction could not be removed: it stays, and its turn comes again. */
+    /** What the earlier claims of an ended prediction had stored is gone. */
+    swept(id: string): void {
+      const row = store.get(id);
+      if (row === null) return;
+      row.strays = false;
+      row.wakeAt = dueAt(row, rules);
+      store.update(row, true);
+      forget(id);
+      noteWake(row);
+    },
+
+    /** The traces of an ended prediction could not be removed: it stays as it is, and its turn comes again. */
     postpone(id: string): void {
       const row = store.get(id);
       if (row === null) return;

@@ -85,6 +85,8 @@ export type Row = {
   checkAt: number | null;
   /** Something of it may lie in object storage: more than the row names, such as what a lost attempt left there. */
   blobs: boolean;
+  /** An earlier claim may have left blobs, which nothing will name: they go when the prediction ends. */
+  strays: boolean;
   /** Its retention has ended, and all that is left is the memory of its client's key. */
   retired: boolean;
   fed: boolean;

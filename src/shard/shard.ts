@@ -18,7 +18,7 @@ import type { Dispatch } from "./dispatch.ts";
 import type { Hold } from "./hold.ts";
 import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
-import { removeTraces, removeDataTraces } from "./traces.ts";
+import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./sql.ts";
 import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
@@ -167,10 +167,14 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Handles some of what is due; whether there may be more. */
   async #wake(): Promise<boolean> {
-    const { checks, expired, more } = this.#core.wake();
+    const { checks, strays, expired, more } = this.#core.wake();
     this.#core.flush();
     this.#dispatch.kick();
     await this.#judge(checks);
+    for (const stray of strays) {
+      if (await removeStrays(this.env, stray)) this.#core.retention.swept(stray.id);
+      else this.#core.retention.postpone(stray.id);
+    }
     const gone = await removeTraces(this.env, expired);
     for (const { id } of expired) {
       if (gone.has(id)) this.#core.retention.retire(id);

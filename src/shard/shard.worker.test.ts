@@ -48,7 +48,7 @@ async function claim(id: string): Promise<Grant> {
 async function send(grant: Grant, ...events: Record<string, unknown>[]) {
   const { id, token } = grant;
   const numbered = events.map((event, index) => ({ id, token, seq: index, ...event }) as PoolEvent);
-  return deliverEvents(edge, { session: SESSION, events: numbered }, LANES);
+  return deliverEvents(edge, { session: SESSION, events: numbered }, { ...LANES, poolTokenId: "pool" });
 }
 
 async function readFrames(stream: ReadableStream<Uint8Array> | null): Promise<StreamFrame[]> {

@@ -226,12 +226,13 @@ function changingOf(row: Row): string {
     checkAt: row.checkAt,
     endSeq: row.endSeq,
     blobs: row.blobs,
+    strays: row.strays,
     retired: row.retired,
   } satisfies Changing);
 }
 
 /** What rows don't have that were stored before it was thought of. */
-const laterFields = { endSeq: null, blobs: false, retired: false };
+const laterFields = { endSeq: null, blobs: false, strays: false, retired: false };
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {

@@ -1,9 +1,9 @@
 /** What there is of predictions outside their shard: blobs, webhook messages, entries of the account's index. */
 import type { Env } from "../env.ts";
-import { deletePredictionBlobs } from "../storage/blobs.ts";
+import { deletePredictionBlobs, deleteStrayOutputs } from "../storage/blobs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetWebhooks } from "../webhooks/client.ts";
-import type { Expired } from "./types.ts";
+import type { Expired, Stray } from "./types.ts";
 
 /** Deletions at a time: the platform gives a context six connections. */
 const MAX_CALLS = 4;
@@ -46,6 +46,17 @@ export async function removeTraces(env: Env, expired: readonly Expired[]): Promi
     await Promise.all(calls.slice(start, start + MAX_CALLS).map((call) => call()));
   }
   return gone;
+}
+
+/** Removes what the earlier claims of an ended prediction stored; false when that can't be done now. */
+export async function removeStrays(env: Env, { id, token }: Stray): Promise<boolean> {
+  try {
+    await deleteStrayOutputs(env, id, token);
+    return true;
+  } catch (thrown) {
+    log.warn("stray_outputs_deferred", { predictions: 1, reason: reasonOf(thrown) });
+    return false;
+  }
 }
 
 /** Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in lists. */

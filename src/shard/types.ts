@@ -67,8 +67,11 @@ export type LeaseChecks = Map<string, string[]>;
 /** A prediction whose retention has ended, with what there may be of it outside its shard. */
 export type Expired = { id: string; accountId: string; createdAt: number; webhook: string | null; hasBlobs: boolean };
 
-/** What was due and needs others: leases to ask for, and predictions whose traces elsewhere go before they are `retire`d. */
-export type Woken = { checks: LeaseChecks; expired: Expired[]; more: boolean };
+/** An ended prediction whose earlier claims may have left blobs, and its last claim's token, whose blobs stay. */
+export type Stray = { id: string; token: string | null };
+
+/** What was due and needs others: leases to ask for, strays to sweep, and predictions whose traces elsewhere go before they are `retire`d. */
+export type Woken = { checks: LeaseChecks; strays: Stray[]; expired: Expired[]; more: boolean };
 
 /**
  * One thing that an SSE reader sees. `seq` grows within a prediction and is what `Last-Event-ID` names. `blob` is an output that is stored

@@ -19,9 +19,13 @@ export function inputBlobKey(id: string): string {
   return `predictions/${id}/input`;
 }
 
+function outputsPrefix(id: string): string {
+  return `predictions/${id}/output/`;
+}
+
 /** What a claim's blobs begin with. */
 export function outputBlobPrefix(id: string, token: string): string {
-  return `predictions/${id}/output/${token}/`;
+  return `${outputsPrefix(id)}${token}/`;
 }
 
 /** Whether `name` can be the last part of a key. */
@@ -68,5 +72,23 @@ export async function deletePredictionBlobs(stores: Pick<Env, "DB" | "BLOBS">, i
     const page = await stores.BLOBS.list({ prefix, limit: LIST_LIMIT });
     if (page.objects.length > 0) await stores.BLOBS.delete(page.objects.map((object) => object.key));
     if (!page.truncated) return;
+  }
+}
+
+/** Deletes the outputs of a prediction's claims but that of `token`, and gives up those on their way. */
+export async function deleteStrayOutputs(
+  stores: Pick<Env, "DB" | "BLOBS">,
+  id: string,
+  token: string | null,
+): Promise<void> {
+  const isStray = (key: string) => token === null || !key.startsWith(outputBlobPrefix(id, token));
+  await abortUploadsUnder(stores, outputsPrefix(id), isStray);
+  for (let startAfter = ""; ;) {
+    const page = await stores.BLOBS.list({ prefix: outputsPrefix(id), startAfter, limit: LIST_LIMIT });
+    const keys = page.objects.map(({ key }) => key);
+    const strays = keys.filter(isStray);
+    if (strays.length > 0) await stores.BLOBS.delete(strays);
+    if (!page.truncated) return;
+    startAfter = keys.at(-1) ?? "";
   }
 }

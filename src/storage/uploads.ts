@@ -126,9 +126,15 @@ export async function abortUpload(stores: Stores, upload: Upload): Promise<void>
   await deleteUploadRows(stores.DB, upload.id);
 }
 
-/** Gives up all uploads whose content would lie under `prefix`. */
-export async function abortUploadsUnder(stores: Stores, prefix: string): Promise<void> {
-  for (const upload of await uploadsUnder(stores.DB, prefix)) await abortUpload(stores, upload);
+/** Gives up the uploads whose content would lie under `prefix`: all, or those whose key is `chosen`. */
+export async function abortUploadsUnder(
+  stores: Stores,
+  prefix: string,
+  chosen: (key: string) => boolean = () => true,
+): Promise<void> {
+  for (const upload of await uploadsUnder(stores.DB, prefix)) {
+    if (chosen(upload.key)) await abortUpload(stores, upload);
+  }
 }
 
 /** Gives up the uploads that were abandoned. One that can't be is tried again by the next sweep. */

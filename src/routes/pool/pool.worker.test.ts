@@ -1,6 +1,10 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { Grant } from "../../contract/claim.ts";
+import { shardName, shardOf } from "../../contract/ids.ts";
 import { deletePredictionBlobs } from "../../storage/blobs.ts";
+import { uploadsUnder } from "../../storage/upload-rows.ts";
 
 const VERSION = "e".repeat(64);
 let key = "";
@@ -58,6 +62,25 @@ describe("calls of pools", () => {
       body: { session: pool.session, events: [] },
     });
     expect([status, body]).toEqual([200, { verdicts: [], cancel: [] }]);
+  });
+
+  it("refuses a heartbeat for the session of another token, and does not prolong its lease", async () => {
+    const [owner, stranger] = [await FakePool.open(), await FakePool.open()];
+    const headers = { upgrade: "websocket", "edgeplane-session": owner.session };
+    (await call("/pool/v1/connect", { key: owner.key, headers })).webSocket?.accept();
+    const session = testEnv.POOL.getByName(owner.session);
+    const lastSeen = () =>
+      runInDurableObject(session, (_object, state) => state.storage.kv.get<{ seenAt: number }>("known")?.seenAt);
+    await runInDurableObject(session, (_object, state) => {
+      const known = state.storage.kv.get<object>("known");
+      state.storage.kv.put("known", { ...known, seenAt: 1 });
+    });
+    await evictDurableObject(session);
+    const heartbeat = { session: owner.session, events: [] };
+    const refused = await callJson("/pool/v1/events", { key: stranger.key, body: heartbeat });
+    expect([refused.status, refused.body["code"], await lastSeen()]).toEqual([403, "forbidden", 1]);
+    expect((await callJson("/pool/v1/events", { key: owner.key, body: heartbeat })).status).toBe(200);
+    expect(await lastSeen()).toBeGreaterThan(1);
   });
 
   it("takes no events where they come home through Redis only", async () => {
@@ -134,6 +157,42 @@ describe("blobs", () => {
     await pool.send(grant, { type: "succeeded", outputBlob: String(put.body["key"]) });
     const { body } = await callJson(`/v1/predictions/${id}`, { key });
     expect(body).toMatchObject({ status: "succeeded", output: JSON.parse(text) as unknown });
+  });
+
+  it("keeps what the claim stored that won, and nothing of those before it, once the prediction has ended", async () => {
+    const id = await create();
+    const store = async (grant: Grant, name: string) => {
+      const path = `/pool/v1/blobs/${id}/${grant.token}/${name}`;
+      const headers = { "content-type": "application/json", "content-length": "2" };
+      const { body } = await callJson(path, { method: "PUT", key: pool.key, headers, body: "{}" });
+      return String(body["key"]);
+    };
+    const stored = async () =>
+      (await testEnv.BLOBS.list({ prefix: `predictions/${id}/` })).objects.map(({ key }) => key);
+    const lost = await pool.claim(id);
+    const strays = [await store(lost, "a.json"), await store(lost, "b.json")];
+    const path = `/pool/v1/blobs/${id}/${lost.token}/c.bin/uploads`;
+    const { body: upload } = await callJson(path, { key: pool.key, body: { size: 8 } });
+    expect(upload["part_count"]).toBe(1);
+    await pool.send(lost, { type: "released", reason: "drain" });
+    const won = await pool.claim(id);
+    const kept = await store(won, "output.json");
+    expect((await stored()).toSorted()).toEqual([...strays, kept].toSorted());
+
+    await pool.send(won, { type: "succeeded", outputBlob: kept });
+    const shard = testEnv.SHARD.getByName(shardName(shardOf(id)));
+    await vi.waitFor(async () => {
+      await runDurableObjectAlarm(shard);
+      expect(await stored()).toEqual([kept]);
+    });
+    expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
+    const { body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect(body).toMatchObject({ status: "succeeded", output: {} });
+    // It is due again when its retention ends, and not before.
+    await runInDurableObject(shard, (_object, state) => {
+      const [row] = state.storage.sql.exec("SELECT wake_at FROM prediction WHERE id = ?", id).toArray();
+      expect(Number(row?.["wake_at"])).toBeGreaterThan(Date.now() + 23 * 3_600_000);
+    });
   });
 
   it("serves an output file behind its link, as an attachment in a sandbox", async () => {

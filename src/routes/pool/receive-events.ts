@@ -10,7 +10,7 @@ import { noticeEndings, screenEvents } from "./screen-events.ts";
 
 type Port = Pick<ShardPort, "deliverEvents">;
 
-/** Throws `forbidden` for an event that names a blob of another claim. */
+/** Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session. */
 export async function receiveEvents(
   env: Env,
   shard: Port,
@@ -19,7 +19,7 @@ export async function receiveEvents(
 ): Promise<EventsReply> {
   const snapshot = await currentSnapshot(env);
   const screened = await screenEvents(snapshot, request);
-  const reply = await shard.deliverEvents(env, screened, { lanes: pool.lanes });
+  const reply = await shard.deliverEvents(env, screened, pool);
   await noticeEndings(snapshot, screened.events, reply);
   return reply;
 }

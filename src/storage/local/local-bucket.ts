@@ -62,7 +62,7 @@ export function createLocalBucket({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings): 
       await drop(await index().remove([keys].flat()));
     },
 
-    async list({ prefix = "", cursor = "", limit = 1000 }: R2ListOptions = {}) {
+    async list({ prefix = "", startAfter = "", cursor = startAfter, limit = 1000 }: R2ListOptions = {}) {
       const found = await index().list(prefix, cursor, limit + 1);
       const objects = found.slice(0, limit).map(objectOf);
       const truncated = found.length > limit;

@@ -42,6 +42,8 @@ async function transcript(bucket) {
   say("list", [first.objects.map(({ key }) => key), first.truncated]);
   const rest = await bucket.list({ prefix: "a/", limit: 2, cursor: first.cursor });
   say("more", [rest.objects.map(({ key }) => key), rest.truncated]);
+  const behind = await bucket.list({ prefix: "a/", limit: 1, startAfter: "a/1" });
+  say("behind a key", [behind.objects.map(({ key }) => key), behind.truncated]);
   await bucket.delete(["a/1", "a/empty", "a/never"]);
   say(
     "left",

@@ -63,6 +63,24 @@ class Runner(BaseRunner):
             yield f"{number} "
 `;
 
+const FLOOD = `
+import os
+import time
+
+from cog import BaseRunner, ConcatenateIterator, Input
+
+
+class Runner(BaseRunner):
+    def run(self, begin: str, done: str) -> ConcatenateIterator[str]:
+        yield "first"
+        while not os.path.exists(begin):
+            time.sleep(0.01)
+        for number in range(80):
+            print("chunk", number)
+            yield str(number).rjust(256 * 1024)
+        open(done, "w").close()
+`;
+
 const FILES = `
 from cog import BaseRunner, Input, Path
 
@@ -150,6 +168,7 @@ export const models = {
   single: model(SINGLE),
   batch: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   stream: model(STREAM),
+  flood: model(FLOOD),
   files: model(FILES),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),

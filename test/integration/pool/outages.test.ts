@@ -1,7 +1,8 @@
 /** The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted. */
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import * as z from "zod";
 import { startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -34,6 +35,27 @@ test("a result that the edge could not take is kept, and delivered within 2 s of
   await edge.until(() => next.terminal !== null, 2000);
   expect(tracked.starts).toBe(1);
   expect(spooled(fixture)).toEqual([]);
+});
+
+test("a stream that outgrows an outage says that chunks were dropped, and its output is whole", async () => {
+  await using fixture = await startFixture(["flood"]);
+  const { edge, home } = fixture;
+  const [begin, done] = [join(home.state, "begin"), join(home.state, "done")];
+  const tracked = edge.submit(await fixture.ref("flood"), { begin, done }, { stream: true });
+  const of = (wanted: string) => tracked.events.filter(({ type }) => type === wanted);
+  await edge.until(() => of("output").length === 1);
+  await edge.goAway();
+  writeFileSync(begin, "");
+  await expect.poll(() => existsSync(done)).toBe(true);
+  await edge.comeBack();
+  await edge.until(() => tracked.terminal !== null);
+  const chunks = of("output").map((event) => (event.type === "output" ? String(event.chunk).trim() : ""));
+  expect(chunks).toEqual(["first", ...Array.from({ length: chunks.length - 1 }, (_, index) => String(index))]);
+  expect(chunks.length).toBeLessThan(80);
+  expect(JSON.stringify(of("log"))).toContain("chunks of the output were dropped from here on");
+  const key = tracked.terminal?.type === "succeeded" ? (tracked.terminal.outputBlob ?? "") : "";
+  const output = z.array(z.string()).parse(JSON.parse(edge.blobs.get(key)?.toString() ?? "null"));
+  expect(output.map((chunk) => chunk.trim())).toEqual(["first", ...Array.from({ length: 80 }, (_, n) => String(n))]);
 });
 
 test("kept results outlive the pool", async () => {
