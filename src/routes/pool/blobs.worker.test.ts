@@ -1,0 +1,172 @@
+/** What a claim reads and writes in the bucket, and what becomes of it. */
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { Grant } from "../../contract/claim.ts";
+import { shardName, shardOf } from "../../contract/ids.ts";
+import { deletePredictionBlobs } from "../../storage/blobs.ts";
+import { uploadsUnder } from "../../storage/upload-rows.ts";
+
+const VERSION = "e".repeat(64);
+let key = "";
+let pool: FakePool;
+
+async function create(input: Record<string, unknown> = { text: "Ada" }): Promise<string> {
+  const { body } = await callJson("/v1/predictions", { key, body: { version: VERSION, input } });
+  return String(body["id"]);
+}
+
+beforeAll(async () => {
+  key = await newKey("blobber");
+  pool = await FakePool.open();
+  await offer({ name: "blobber", version: VERSION });
+});
+
+describe("blobs", () => {
+  const large = { text: "ä".repeat(9000) };
+
+  it("brings a large input to the pool by reference, and to the client whole", async () => {
+    const id = await create(large);
+    expect((await callJson(`/v1/predictions/${id}`, { key })).body["input"]).toStrictEqual(large);
+    const grant = await pool.claim(id);
+    expect(grant.input).toBeUndefined();
+    const response = await call(grant.inputBlob ?? "", { key: pool.key });
+    expect(await response.json()).toStrictEqual(large);
+  });
+
+  it("brings the large input of a keyed prediction too", async () => {
+    const headers = { "idempotency-key": "large-and-keyed" };
+    const { body } = await callJson("/v1/predictions", { key, headers, body: { version: VERSION, input: large } });
+    const grant = await pool.claim(String(body["id"]));
+    const response = await call(grant.inputBlob ?? "", { key: pool.key });
+    expect([response.status, (await response.text()) === JSON.stringify(large)]).toEqual([200, true]);
+  });
+
+  it("keeps small inputs in the record", async () => {
+    expect((await pool.claim(await create())).input).toEqual({ text: "Ada" });
+  });
+
+  it("takes a large output by reference", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const text = JSON.stringify({ answer: "x".repeat(300_000) });
+    const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
+    const headers = { "content-type": "application/json", "content-length": String(text.length) };
+    const put = await callJson(path, { method: "PUT", key: pool.key, headers, body: text });
+    expect(put.status).toBe(201);
+    await pool.send(grant, { type: "succeeded", outputBlob: String(put.body["key"]) });
+    const { body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect(body).toMatchObject({ status: "succeeded", output: JSON.parse(text) as unknown });
+  });
+
+  it("keeps what the claim stored that won, and nothing of those before it, once the prediction has ended", async () => {
+    const id = await create();
+    const store = async (grant: Grant, name: string) => {
+      const path = `/pool/v1/blobs/${id}/${grant.token}/${name}`;
+      const headers = { "content-type": "application/json", "content-length": "2" };
+      const { body } = await callJson(path, { method: "PUT", key: pool.key, headers, body: "{}" });
+      return String(body["key"]);
+    };
+    const stored = async () =>
+      (await testEnv.BLOBS.list({ prefix: `predictions/${id}/` })).objects.map(({ key }) => key);
+    const lost = await pool.claim(id);
+    const strays = [await store(lost, "a.json"), await store(lost, "b.json")];
+    const path = `/pool/v1/blobs/${id}/${lost.token}/c.bin/uploads`;
+    const { body: upload } = await callJson(path, { key: pool.key, body: { size: 8 } });
+    expect(upload["part_count"]).toBe(1);
+    await pool.send(lost, { type: "released", reason: "drain" });
+    const won = await pool.claim(id);
+    const kept = await store(won, "output.json");
+    expect((await stored()).toSorted()).toEqual([...strays, kept].toSorted());
+
+    await pool.send(won, { type: "succeeded", outputBlob: kept });
+    const shard = testEnv.SHARD.getByName(shardName(shardOf(id)));
+    await vi.waitFor(async () => {
+      await runDurableObjectAlarm(shard);
+      expect(await stored()).toEqual([kept]);
+    });
+    expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
+    const { body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect(body).toMatchObject({ status: "succeeded", output: {} });
+    // It is due again when its retention ends, and not before.
+    await runInDurableObject(shard, (_object, state) => {
+      const [row] = state.storage.sql.exec("SELECT wake_at FROM prediction WHERE id = ?", id).toArray();
+      expect(Number(row?.["wake_at"])).toBeGreaterThan(Date.now() + 23 * 3_600_000);
+    });
+  });
+
+  it("serves an output file behind its link, as an attachment in a sandbox", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const html = "<script>alert(1)</script>";
+    const headers = { "content-type": "text/html", "content-length": String(html.length) };
+    const put = await callJson(`/pool/v1/blobs/${id}/${grant.token}/1-page.html`, {
+      method: "PUT",
+      key: pool.key,
+      headers,
+      body: html,
+    });
+    const url = String(put.body["url"]);
+    const file = await call(url);
+    expect([file.status, await file.text()]).toEqual([200, html]);
+    expect(file.headers.get("content-disposition")).toContain("attachment");
+    expect(file.headers.get("x-content-type-options")).toBe("nosniff");
+    expect(file.headers.get("content-security-policy")).toContain("sandbox");
+    expect((await call(url.replace("1-page", "2-page"))).status).toBe(403);
+    expect((await call(url.replace(/expires=\d+/, "expires=99999999999"))).status).toBe(403);
+    expect((await call(new URL(url).pathname)).status).toBe(403);
+  });
+
+  it("takes an output file in parts", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const base = `/pool/v1/blobs/${id}/${grant.token}/1-film.mp4/uploads`;
+    const started = await callJson(base, { key: pool.key, body: { size: 9, content_type: "video/mp4" } });
+    expect(started.body).toMatchObject({ part_size: 64 * 1024 * 1024, part_count: 1 });
+    const at = `${base}/${String(started.body["upload"])}`;
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "9" }, body: "some film" };
+    expect((await call(`${at}/complete`, { method: "POST", key: pool.key })).status).toBe(409);
+    expect((await call(`${at}/parts/1`, put)).status).toBe(200);
+    expect((await call(`${at.replace("1-film", "2-film")}/parts/1`, put)).status).toBe(404);
+    const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
+    expect([done.status, done.body["key"]]).toEqual([201, `predictions/${id}/output/${grant.token}/1-film.mp4`]);
+    expect((await callJson(`${at}/complete`, { method: "POST", key: pool.key })).body["key"]).toBe(done.body["key"]);
+    const file = await call(String(done.body["url"]), { headers: { range: "bytes=5-" } });
+    expect([file.status, await file.text(), file.headers.get("content-type")]).toEqual([206, "film", "video/mp4"]);
+  });
+
+  it("lets go of an upload in parts when its claim is lost", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const base = `/pool/v1/blobs/${id}/${grant.token}/1-film.mp4/uploads`;
+    const at = `${base}/${String((await callJson(base, { key: pool.key, body: { size: 9 } })).body["upload"])}`;
+    expect((await call(at, { method: "DELETE", key: pool.key })).status).toBe(204);
+    const again = `${base}/${String((await callJson(base, { key: pool.key, body: { size: 9 } })).body["upload"])}`;
+    await pool.send(grant, { type: "released", reason: "drain" });
+    await pool.claim(id);
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "9" }, body: "some film" };
+    expect((await call(`${again}/parts/1`, put)).status).toBe(403);
+    await deletePredictionBlobs(testEnv, id);
+    expect(await testEnv.DB.prepare("SELECT id FROM uploads").first()).toBeNull();
+  });
+
+  it("demands the latest claim of an unfinished prediction", async () => {
+    const id = await create(large);
+    const grant = await pool.claim(id);
+    const wrong = grant.inputBlob?.replace(grant.token, "0".repeat(32)) ?? "";
+    expect((await call(wrong, { key: pool.key })).status).toBe(403);
+    expect((await call(`/pool/v1/blobs/${id}/short/input`, { key: pool.key })).status).toBe(404);
+    await pool.send(grant, { type: "released", reason: "drain" });
+    await pool.claim(id);
+    const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
+    const headers = { "content-length": "2" };
+    expect((await call(path, { method: "PUT", key: pool.key, headers, body: "{}" })).status).toBe(403);
+  });
+
+  it("refuses an output that names another claim's blob", async () => {
+    const [mine, theirs] = [await pool.claim(await create()), await pool.claim(await create())];
+    const key = `predictions/${theirs.id}/output/${theirs.token}/output.json`;
+    const answer = await pool.send(mine, { type: "succeeded", outputBlob: key });
+    expect([answer.status, answer.body["code"]]).toEqual([403, "forbidden"]);
+  });
+});
