@@ -31,7 +31,7 @@ import {
 } from "./progress.ts";
 import type { Page, Progress } from "./progress.ts";
 import { createRecent } from "./recent.ts";
-import { createRetention, expiredOf } from "./retention.ts";
+import { createRetention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
@@ -279,15 +279,13 @@ export class ShardCore {
     return verdict;
   }
 
-  #wakeOne(progress: Progress, now: number, { checks, strays, expired }: Woken): void {
+  #wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
     const effects = machine.expire(row, now) ?? [];
     if (isFinished(row.state) && effects.length === 0 && now >= (machine.dueAt(row, rules) ?? Infinity)) {
-      if (row.strays) strays.push({ id: row.id, token: row.token });
-      else if (this.ended.holds(row)) this.retention.postpone(row.id);
-      else if (row.retired) this.retention.retire(row.id);
-      else expired.push(expiredOf(row));
+      if (!row.strays && this.ended.holds(row)) this.retention.postpone(row.id);
+      else this.retention.fallDue(row, woken);
       return;
     }
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
@@ -298,7 +296,7 @@ export class ShardCore {
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
       if (now - row.checkAt > rules.leaseMs) this.#patientUntil = now + rules.leaseMs;
       row.checkAt = now + (now < this.#patientUntil ? rules.firstCheckMs : rules.leaseMs);
-      checks.set(row.session, [...(checks.get(row.session) ?? []), row.id]);
+      woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     }
     this.#save(progress, effects, true);
   }

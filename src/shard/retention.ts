@@ -5,7 +5,7 @@ import { dueAt } from "./machine.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
-import type { Expired } from "./types.ts";
+import type { Expired, Woken } from "./types.ts";
 
 /** What remains of metrics: what the platform measured, not what the model recorded. */
 const KEPT_METRICS = ["predict_time", "total_time"];
@@ -32,6 +32,13 @@ export function createRetention({ rules, now, store, forget, noteWake }: Deps) {
   }
 
   return {
+    /** Something is due of an ended row: its strays, at first; then its data, or all that is left of it. */
+    fallDue(row: Row, { strays, expired }: Pick<Woken, "strays" | "expired">): void {
+      if (row.strays) strays.push({ id: row.id, token: row.token });
+      else if (row.retired) this.retire(row.id);
+      else expired.push(expiredOf(row));
+    },
+
     /** Retention ended, and there is no trace elsewhere: the row goes, unless a client's key must be remembered. */
     retire(id: string): void {
       const row = store.get(id);
@@ -77,7 +84,7 @@ export function createRetention({ rules, now, store, forget, noteWake }: Deps) {
   };
 }
 
-export function expiredOf(row: Row): Expired {
+function expiredOf(row: Row): Expired {
   const { id, accountId, createdAt, fixed } = row;
   return { id, accountId, createdAt, webhook: fixed.webhook, hasBlobs: hasBlobs(row) };
 }
