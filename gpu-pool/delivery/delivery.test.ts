@@ -101,6 +101,6 @@ it("sends metrics with what comes next, or alone when nothing comes", async () =
   await pass(0);
   expect(sent).toEqual([{ at: 1040, types: ["metric", "output"] }]);
   add(metric);
-  await pass(100);
-  expect(sent[1]).toEqual({ at: 1140, types: ["metric"] });
+  await pass(250);
+  expect(sent[1]).toEqual({ at: 1290, types: ["metric"] });
 });

@@ -8,7 +8,7 @@ import type { EventBody } from "./claim-outbox.ts";
 
 const REST_MS_PER_EVENT = 0.2;
 const MAX_REST_MS = 50;
-const METRIC_PATIENCE_MS = 100;
+const METRIC_PATIENCE_MS = 250;
 
 export type Gathering = {
   /** When an event of this type, added now, is to leave at the latest; monotonic milliseconds. */

@@ -30,7 +30,7 @@ import {
   unseenFrames,
 } from "./progress.ts";
 import type { Page, Progress } from "./progress.ts";
-import { createRecent } from "./recent.ts";
+import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRetention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
@@ -45,8 +45,6 @@ import { webhookMessage } from "./webhook-message.ts";
 const BATCH_ROWS = 100;
 /** Input bytes after which a claim's reply answers `later`. */
 const MAX_REPLY_CHARS = 4 * 1024 * 1024;
-/** Finished predictions with more output and logs than this are read again rather than remembered. */
-const MAX_KEPT_CHARS = 4096;
 
 /** `publishes`: ended predictions are to be published. */
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
@@ -64,6 +62,8 @@ export class ShardCore {
   #unfedNoted = false;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
+  /** Runs what waits until those who were told of a change have looked. */
+  soon: (run: () => void) => void = (run) => run();
 
   constructor(sql: Sql, deps: CoreDeps) {
     this.store = createStore(sql);
@@ -355,7 +355,7 @@ export class ShardCore {
     if (wakeChanged) row.wakeAt = due;
     const writtenChars = this.#update(row, wakeChanged);
     this.#noteWake(row);
-    if (writtenChars > MAX_KEPT_CHARS) this.#recent.forget(row.id);
+    if (writtenChars > MAX_KEPT_CHARS) this.soon(() => this.#recent.forget(row.id));
     for (const effect of effects) this.#effect(progress, effect);
     const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
     const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];

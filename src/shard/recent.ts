@@ -8,6 +8,8 @@ import { isFinished } from "./row.ts";
 /** Bounds what is kept: inline input is 16 KiB at most, output is not bounded here and is forgotten with its row's end. */
 const MAX_ENTRIES = 64;
 const MAX_PRODUCING = 1024;
+/** Finished predictions with more output and logs than this are read again rather than remembered. */
+export const MAX_KEPT_CHARS = 4096;
 
 export type Recent = ReturnType<typeof createRecent>;
 

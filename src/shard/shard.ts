@@ -60,6 +60,8 @@ export class PredictionShard extends DurableObject<Env> {
     const now = () => Date.now();
     this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
     this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);
+    // Whoever is held for a large output gets it from memory, and not from its row again.
+    this.#core.soon = (run) => void setTimeout(run, 0);
     this.#dispatch = createDispatch(env, this.#core, publish);
     this.#core.recover();
     this.#dispatch.kick();
@@ -224,12 +226,12 @@ export class PredictionShard extends DurableObject<Env> {
     this.#dispatch.kick();
     this.#arm(this.#core.takeEarliestWake());
     if (this.#dispatch.isPending()) this.#arm(Date.now() + WATCH_MS);
-    this.#flushLater(this.#core.nextFlushAt());
+    if (!this.#flushing) this.#flushLater(this.#core.nextFlushAt());
   }
 
   /** Frames that are lost with the object's memory are asked for again: a timer is enough. */
   #flushLater(at: number | null): void {
-    if (at === null || this.#flushing) return;
+    if (at === null) return;
     this.#flushing = true;
     setTimeout(
       () => {

@@ -11,8 +11,11 @@ export type FrameSources = {
   prediction(): Promise<unknown>;
 };
 
-/** Turns one frame into events. It remembers nothing: a stream can begin at any frame. */
-export type FrameTranslator = (frame: StreamFrame) => Promise<ServerSentEvent[]>;
+/**
+ * Turns one frame into events, at once unless something must be fetched: there are thousands of frames a second. It remembers nothing: a
+ * stream can begin at any frame.
+ */
+export type FrameTranslator = (frame: StreamFrame) => ServerSentEvent[] | Promise<ServerSentEvent[]>;
 
 const GONE = {
   detail: "What came behind the last event that you got is no longer kept; all that is kept follows.",
@@ -24,14 +27,15 @@ const GONE = {
  * `error`, and `done` with `{}` or a reason.
  */
 export function createReplicateTranslator(id: string, sources: FrameSources): FrameTranslator {
-  return async (frame) => {
+  const blobEvents = async (key: string, seq: number): Promise<ServerSentEvent[]> => {
+    const output = await sources.blob(key);
+    if (output === null) return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
+    return [{ event: "output", data: textOf(output), id: seq }];
+  };
+  return (frame) => {
     const { seq, data } = frame;
     if (frame.type === "output") return [{ event: "output", data: textOf(data), id: seq }];
-    if (frame.type === "blob") {
-      const output = await sources.blob(String(data));
-      if (output === null) return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
-      return [{ event: "output", data: textOf(output), id: seq }];
-    }
+    if (frame.type === "blob") return blobEvents(String(data), seq);
     if (frame.type === "log") return [{ event: "logs", data: textOf(data), id: seq }];
     if (frame.type === "gone") return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
     if (frame.type !== "completed") return [];
@@ -52,7 +56,7 @@ export function createReplicateTranslator(id: string, sources: FrameSources): Fr
 
 /** Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`, `completed`. */
 export function createCogTranslator(id: string, sources: FrameSources): FrameTranslator {
-  return async (frame) => {
+  return (frame) => {
     const { seq, data, index } = frame;
     const event = (name: string, value: unknown): ServerSentEvent => ({
       event: name,
@@ -64,16 +68,16 @@ export function createCogTranslator(id: string, sources: FrameSources): FrameTra
         return [event("start", { id, status: "processing" })];
       case "output":
         return [event("output", { chunk: data, index })];
-      case "blob": {
-        const output = await sources.blob(String(data));
-        return [output === null ? event("error", GONE) : event("output", { chunk: output, index })];
-      }
+      case "blob":
+        return sources
+          .blob(String(data))
+          .then((output) => [output === null ? event("error", GONE) : event("output", { chunk: output, index })]);
       case "log":
         return [event("log", { source: "stdout", data })];
       case "metric":
         return Object.entries(fieldsOf(data)).map(([name, value]) => event("metric", { name, value, mode: "replace" }));
       case "completed":
-        return [event("completed", await sources.prediction())];
+        return sources.prediction().then((prediction) => [event("completed", prediction)]);
       default:
         return [event("error", GONE)];
     }

@@ -4,8 +4,7 @@ export type ServerSentEvent = { event: string; data: string; id: number };
 
 /** Writes one event. Line ends within the data become lines of the event, as the format demands. */
 export function formatEvent({ event, data, id }: ServerSentEvent): string {
-  const lines = data.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
-  return `event: ${event}\nid: ${id}\n${lines.join("")}\n`;
+  return `event: ${event}\nid: ${id}\ndata: ${data.replaceAll(/\r\n|\r|\n/g, "\ndata: ")}\n\n`;
 }
 
 /** A line that keeps proxies from closing a silent connection; readers ignore it. */

@@ -108,7 +108,8 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
             barren = 0;
             lastSeq = frame.type === "gone" ? 0 : Math.max(lastSeq, frame.seq);
             frame.seq = lastSeq;
-            for (const event of await translate(frame)) text += formatEvent(event);
+            const events = translate(frame);
+            for (const event of Array.isArray(events) ? events : await events) text += formatEvent(event);
             ended ||= frame.type === "completed";
           }
           if (text !== "") await writer.write(encoder.encode(text));
