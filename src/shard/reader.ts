@@ -42,18 +42,18 @@ export function createReader({ readable, writable }: Pipe, onGone: () => void): 
     const piece = encoder.encode(waiting);
     waiting = "";
     isWriting = true;
-    writer.write(piece).then(
-      () => {
-        isWriting = false;
-        if (waiting !== "" || isEnded) write();
-      },
-      () => {
-        // The reader has left: nothing is written any more.
-        waiting = "";
-        end();
-      },
-    );
+    writer.write(piece).then(() => {
+      isWriting = false;
+      if (waiting !== "" || isEnded) write();
+    }, leave);
   }
+
+  /** The reader has left: nothing is written any more. */
+  function leave(): void {
+    waiting = "";
+    end();
+  }
+  writer.closed.catch(leave);
 
   return {
     stream: readable,

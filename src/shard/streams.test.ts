@@ -192,12 +192,11 @@ it("stores any amount in rows that a database takes, and reads it in pages", () 
   expect(pages).toBeGreaterThan(8);
 });
 
+/** As the platform's: it holds nothing, and a write settles when its piece was read. */
+const newPipe = () => new TransformStream<Uint8Array, Uint8Array>(undefined, undefined, { highWaterMark: 0 });
+
 it("lets go of a reader that leaves or lags, and tells together what came while a piece was on its way", async () => {
-  // As the platform's pipe: it holds nothing, and a write settles when its piece was read.
-  const waiters = createWaiters(
-    createObjectTimers(),
-    () => new TransformStream(undefined, undefined, { highWaterMark: 0 }),
-  );
+  const waiters = createWaiters(createObjectTimers(), newPipe);
   const page = { frames: [], more: false, finished: false };
   const [leaves, lags] = [waiters.stream("p", page), waiters.stream("p", page)];
   expect(waiters.readers()).toBe(2);
@@ -218,7 +217,7 @@ it("lets go of a reader that leaves or lags, and tells together what came while 
 it("writes an empty line to silent readers every 15 s, while there are any", async () => {
   vi.useFakeTimers();
   try {
-    const waiters = createWaiters(createObjectTimers());
+    const waiters = createWaiters(createObjectTimers(), newPipe);
     const reader = waiters.stream("p", { frames: [], more: false, finished: false }).getReader();
     const line = async () => new TextDecoder().decode((await reader.read()).value);
     expect(await line()).toBe("\n");
