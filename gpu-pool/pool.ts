@@ -51,6 +51,8 @@ const FIRST_LEASE_MS = 15_000;
 /** A claim's grant may still be on its way when the edge asks whether it is held. */
 const PROBE_PATIENCE_MS = 1000;
 const FLUSH_MS = 5000;
+/** How long events wait for the end of a suspect, so that the next one's start leaves with them. */
+const LINGER_MS = 25;
 
 export type PoolOptions = {
   settings: Settings;
@@ -351,8 +353,10 @@ export class Pool {
 
   #verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void {
     const runner = this.#claims.get(ref.token);
-    if (verdict === "started") runner?.started(ref.token);
-    else {
+    if (verdict === "started") {
+      runner?.started(ref.token);
+      if (this.#suspects.keepsWaiting(ref.token)) this.#delivery.lingerFor(ref.token, LINGER_MS);
+    } else {
       this.#options.metrics.stale.inc();
       runner?.stop(ref.token, "stale");
     }

@@ -17,6 +17,11 @@ export class Suspects {
     return this.#queue.waiting;
   }
 
+  /** Whether others wait for the end of this one. */
+  keepsWaiting(token: string): boolean {
+    return this.#queue.keepsWaiting(token);
+  }
+
   /** Hands it to its model, at once or when its turn comes. */
   add(taker: Taker, prediction: Prediction): void {
     this.#queue.add(prediction.ref.token, { taker, prediction })?.taker.accept(prediction);

@@ -49,6 +49,7 @@ function setUp() {
   delivery.open({ id: "p", token: "token" }, 0);
   return {
     sent,
+    linger: (limitMs: number) => delivery.lingerFor("token", limitMs),
     add: (...bodies: Parameters<Delivery["add"]>[1][]) => {
       for (const body of bodies) delivery.add("token", body);
     },
@@ -103,4 +104,20 @@ it("sends metrics with what comes next, or alone when nothing comes", async () =
   add(metric);
   await pass(250);
   expect(sent[1]).toEqual({ at: 1290, types: ["metric"] });
+});
+
+it("waits for the end of a claim that others wait behind, and not for long", async () => {
+  const { sent, add, linger, pass } = setUp();
+  const starting = { type: "starting" } as const;
+  linger(25);
+  add(starting);
+  await pass(24);
+  expect(sent).toEqual([]);
+  await pass(1);
+  expect(sent.map(({ types }) => types)).toEqual([["starting"]]);
+  linger(25);
+  add({ type: "log", text: "a" });
+  add({ type: "succeeded", output: 1 });
+  await pass(0);
+  expect(sent.map(({ types }) => types)).toEqual([["starting"], ["log", "succeeded"]]);
 });

@@ -59,6 +59,8 @@ export class Delivery {
   /** How many requests still carry one claim only, to find the one that the edge refuses. */
   #singly = 0;
   #endRest: (() => void) | null = null;
+  /** Whose end the next request waits for, and what ends the wait. */
+  #lull: { token: string; over: Promise<void>; end(): void } | null = null;
   #endGathering: (() => void) | null = null;
   #onQuiet: (() => void)[] = [];
 
@@ -93,6 +95,7 @@ export class Delivery {
     this.#due.add(outbox);
     // Before the request is formed: what this lets begin rides in it.
     if (outbox.closing) this.#options.onClosing(token);
+    if (outbox.closing) this.#endLull(token);
     this.#kick(this.#gathering.leavesAtMs(body.type));
   }
 
@@ -100,6 +103,12 @@ export class Delivery {
   forget(token: string): void {
     const outbox = this.#outboxes.get(token);
     if (outbox !== undefined) this.#end([outbox]);
+  }
+
+  #endLull(token: string): void {
+    if (this.#lull?.token !== token) return;
+    this.#lull.end();
+    this.#lull = null;
   }
 
   /** Sends what an earlier life of this pool spooled. Returns the tokens. */
@@ -123,6 +132,16 @@ export class Delivery {
   heartbeat(): void {
     this.#heartbeatDue = true;
     this.#kick();
+  }
+
+  /**
+   * The next request waits for the end of this claim, at most `limitMs`: others wait for their turn behind it, and without this a run that is
+   * shorter than a request would miss one and wait for the next.
+   */
+  lingerFor(token: string, limitMs: number): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#lull = { token, over: promise, end: resolve };
+    this.#options.clock.after(limitMs, resolve);
   }
 
   /** Tries at once instead of waiting for the backoff: the edge was just heard of. */
@@ -156,6 +175,7 @@ export class Delivery {
     while (this.#due.size > 0 || this.#heartbeatDue) {
       await this.#gather();
       try {
+        await this.#lull?.over;
         await this.#sendOnce();
         this.#backoff.reset();
         this.#setAway(null);
@@ -264,6 +284,7 @@ export class Delivery {
     for (const outbox of outboxes) {
       this.#outboxes.delete(outbox.token);
       this.#due.delete(outbox);
+      this.#endLull(outbox.token);
       this.#options.spool.drop(outbox.id, outbox.token);
     }
     this.#options.onEnded(outboxes.map((outbox) => outbox.token));

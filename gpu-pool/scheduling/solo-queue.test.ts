@@ -7,8 +7,10 @@ it("lets one go at a time, in the order in which they came", () => {
   expect(queue.add("b", "B")).toBeNull();
   expect(queue.add("c", "C")).toBeNull();
   expect(queue.waiting).toBe(2);
+  expect([queue.keepsWaiting("a"), queue.keepsWaiting("b")]).toEqual([true, false]);
   expect(queue.ended("a")).toBe("B");
   expect(queue.ended("b")).toBe("C");
+  expect(queue.keepsWaiting("c")).toBe(false);
   expect(queue.ended("c")).toBeNull();
   expect(queue.add("d", "D")).toBe("D");
 });

@@ -13,6 +13,11 @@ export class SoloQueue<T> {
     return this.#waiting.size;
   }
 
+  /** Whether it is this one's turn, and others wait for theirs. */
+  keepsWaiting(token: string): boolean {
+    return this.#current === token && this.#waiting.size > 0;
+  }
+
   /** Adds a suspect; answers it if its turn is at once. */
   add(token: string, suspect: T): T | null {
     if (this.#current === null) {
