@@ -19,6 +19,7 @@ import {
   verifyClaim,
   waitForPrediction,
 } from "./shard/client.ts";
+import { sweepOrphans } from "./shard/orphans.ts";
 
 const app = createApp({
   cancelPrediction,
@@ -35,7 +36,7 @@ const app = createApp({
 
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(publicRequest(request, env), env, ctx),
-  scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env)),
+  scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env, [sweepOrphans])),
 } satisfies ExportedHandler<Env>;
 
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */

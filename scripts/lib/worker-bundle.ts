@@ -67,13 +67,16 @@ function entryOf(main: string, classes: readonly string[]): string {
   return `
     import worker, * as product from ${JSON.stringify(main)};
     import { guardHost } from ${JSON.stringify(guard)};
-    import { withLocalBucket } from ${JSON.stringify(bucket)};
+    import { sweepContent, withLocalBucket } from ${JSON.stringify(bucket)};
     export { LocalBucketIndex } from ${JSON.stringify(bucketIndex)};
     ${classes.map((name) => `export class ${name} extends product.${name} { constructor(ctx, env) { super(ctx, withLocalBucket(env)); } }`).join("\n")}
     export default guardHost({
       ...worker,
       fetch: (request, env, ctx) => worker.fetch(request, withLocalBucket(env), ctx),
-      scheduled: (event, env, ctx) => worker.scheduled?.(event, withLocalBucket(env), ctx),
+      scheduled: (event, env, ctx) => {
+        ctx.waitUntil(sweepContent(env, 3_600_000));
+        return worker.scheduled?.(event, withLocalBucket(env), ctx);
+      },
     });
   `;
 }

@@ -120,9 +120,19 @@ export async function sweepFiles(stores: Stores): Promise<void> {
   }
 }
 
+/** Where the contents of files lie. */
+export const FILES_PREFIX = "files/";
+
 /** Where a file's content lies. */
 export function contentKey(id: string): string {
-  return `files/${id}`;
+  return `${FILES_PREFIX}${id}`;
+}
+
+/** Those of `ids` that are noted, whoever's they are. */
+export async function knownFileIds(db: D1Database, ids: readonly string[]): Promise<Set<string>> {
+  const query = db.prepare("SELECT id FROM files WHERE id IN (SELECT value FROM json_each(?))");
+  const { results } = await query.bind(JSON.stringify(ids)).all<{ id: string }>();
+  return new Set(results.map(({ id }) => id));
 }
 
 export function newFileId(): string {

@@ -14,6 +14,7 @@ export type RemoteShard = Remote<
     | "get"
     | "wait"
     | "many"
+    | "known"
     | "cancel"
     | "claim"
     | "deliver"

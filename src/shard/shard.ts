@@ -100,6 +100,11 @@ export class PredictionShard extends DurableObject<Env> {
     return ids.flatMap((id) => this.#show(id, accountId) ?? []);
   }
 
+  /** Those of `ids` that have a row. */
+  known(ids: string[]): string[] {
+    return ids.filter((id) => this.#core.store.get(id) !== null);
+  }
+
   cancel(id: string, accountId: string): PredictionSnapshot | null {
     const prediction = this.#core.cancel(id, accountId);
     this.#leave();

@@ -12,11 +12,19 @@ import { abortUploadsUnder } from "./uploads.ts";
 /** Inputs above this go to a blob; below, they travel inside the record. */
 export const INLINE_INPUT_BYTES = 16 * 1024;
 
+/** How old content is that nobody has noted, before it counts as an orphan. */
+export const ORPHANED_AFTER_MS = 3_600_000;
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const LIST_LIMIT = 500;
 
 export function inputBlobKey(id: string): string {
   return `predictions/${id}/input`;
+}
+
+/** The id of the prediction that a key is of; null for another key. */
+export function predictionOf(key: string): string | null {
+  return /^predictions\/([^/]+)\//.exec(key)?.[1] ?? null;
 }
 
 function outputsPrefix(id: string): string {
@@ -38,14 +46,15 @@ export function isBlobName(name: string): boolean {
  * one with another hash stays as it is. Returns false for the latter.
  */
 export async function putInputOnce(bucket: R2Bucket, key: string, text: string, payloadHash: string): Promise<boolean> {
-  const stored = await bucket.put(key, text, {
-    customMetadata: { payloadHash },
-    httpMetadata: { contentType: "application/json" },
-    onlyIf: { etagDoesNotMatch: "*" },
-  });
+  const metadata = { customMetadata: { payloadHash }, httpMetadata: { contentType: "application/json" } };
+  const stored = await bucket.put(key, text, { ...metadata, onlyIf: { etagDoesNotMatch: "*" } });
   if (stored !== null) return true;
   const there = await bucket.head(key);
-  return there?.customMetadata?.["payloadHash"] === payloadHash;
+  if (there?.customMetadata?.["payloadHash"] !== payloadHash) return false;
+  // Its prediction may not be there yet: it must not be swept as an orphan before it is.
+  const isOld = there.uploaded.getTime() < Date.now() - ORPHANED_AFTER_MS / 2;
+  if (isOld) await bucket.put(key, text, metadata);
+  return true;
 }
 
 /** Copies an input, with what is known of it; an earlier copy stays as it is. False when the original is gone. */

@@ -99,6 +99,12 @@ export async function uploadsUnder(db: D1Database, prefix: string): Promise<Uplo
   return results.map((row) => UploadRowSchema.parse(row));
 }
 
+/** The upload whose content lies, or will lie, under `key`; null when none is under way. */
+export async function uploadOfKey(db: D1Database, key: string): Promise<Upload | null> {
+  const row = await db.prepare("SELECT * FROM uploads WHERE blob_key = ?").bind(key).first();
+  return row === null ? null : UploadRowSchema.parse(row);
+}
+
 /** Notes that a part has arrived, in place of one that came before under its number; the upload lives on. */
 export async function savePart(db: D1Database, uploadId: string, part: Part, now: number): Promise<void> {
   await db.batch([

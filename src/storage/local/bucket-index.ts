@@ -75,6 +75,24 @@ export class LocalBucketIndex extends DurableObject {
       .map(({ record }) => JSON.parse(record) as ObjectRecord);
   }
 
+  /**
+   * Those of `files` that belong to no object and to no part. Of many, some: those behind the ones that were looked at before, by name.
+   */
+  unnamed(files: string[], limit: number): string[] {
+    const behind = this.ctx.storage.kv.get<string>("looked") ?? "";
+    const some = files
+      .filter((file) => file > behind)
+      .toSorted()
+      .slice(0, limit);
+    this.ctx.storage.kv.put("looked", some.length === limit ? (some.at(-1) ?? "") : "");
+    const query = `SELECT value AS file FROM json_each(?) WHERE value NOT IN (SELECT file FROM part)
+       AND value NOT IN (SELECT piece.value ->> 'file' FROM object, json_each(object.record, '$.pieces') AS piece)`;
+    return this.#sql
+      .exec<{ file: string }>(query, JSON.stringify(some))
+      .toArray()
+      .map(({ file }) => file);
+  }
+
   startUpload(id: string, key: string, metadata: Metadata): void {
     this.#sql.exec("INSERT INTO upload VALUES (?, ?, ?)", id, key, JSON.stringify(metadata));
   }

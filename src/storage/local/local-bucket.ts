@@ -9,6 +9,9 @@ type LocalBindings = { BLOB_CONTENT: Fetcher; BLOB_INDEX: DurableObjectNamespace
 type Content = Parameters<R2Bucket["put"]>[1];
 type Range = { offset: number; length: number };
 
+/** Files that one sweep looks at. */
+const SWEPT_FILES = 1000;
+
 const made = new WeakMap<object, object>();
 
 /** `env` with the local bucket in place of R2's. */
@@ -103,6 +106,16 @@ export function createLocalBucket({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings): 
   return bucket as unknown as R2Bucket;
 }
 
+/** Deletes files that nothing names and that are older than `ageMs`, some at a time: who had written them died before they were noted. */
+export async function sweepContent({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings, ageMs: number): Promise<void> {
+  const files = createFiles(BLOB_CONTENT);
+  const unnamed = await BLOB_INDEX.getByName("bucket").unnamed(await files.list(), SWEPT_FILES);
+  for (const file of unnamed) {
+    const writtenAt = await files.writtenAt(file);
+    if (writtenAt !== null && writtenAt <= Date.now() - ageMs) await files.remove(file);
+  }
+}
+
 /** Files of random names in workerd's disk service: GET (with ranges), PUT and DELETE. */
 function createFiles(disk: Fetcher) {
   const urlOf = (file: string) => `http://disk/${file}`;
@@ -138,6 +151,17 @@ function createFiles(disk: Fetcher) {
       if (status >= 400) throw new Error(`a file of the local bucket can't be written (${status})`);
       const head = await disk.fetch(urlOf(file), { method: "HEAD" });
       return { file, size: Number(head.headers.get("content-length")) };
+    },
+
+    async list(): Promise<string[]> {
+      const reply = await disk.fetch(urlOf(""));
+      return (await reply.json<{ name: string }[]>()).map(({ name }) => name);
+    },
+
+    /** When it was written, in milliseconds since the epoch; null when it is gone. */
+    async writtenAt(file: string): Promise<number | null> {
+      const { status, headers } = await disk.fetch(urlOf(file), { method: "HEAD" });
+      return status === 200 ? Date.parse(headers.get("last-modified") ?? "") : null;
     },
 
     async remove(file: string): Promise<void> {

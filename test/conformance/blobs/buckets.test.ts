@@ -9,6 +9,7 @@ import { expect, test } from "vitest";
 import * as z from "zod";
 
 const TranscriptSchema = z.array(z.tuple([z.string(), z.unknown()]));
+const AnswerSchema = z.object({ r2: TranscriptSchema, local: TranscriptSchema, swept: z.unknown() });
 
 test("the local bucket answers as R2 does", async () => {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-buckets-"));
@@ -42,9 +43,10 @@ test("the local bucket answers as R2 does", async () => {
   );
   try {
     const answer = await miniflare.dispatchFetch("http://localhost/");
-    const { r2, local } = z.object({ r2: TranscriptSchema, local: TranscriptSchema }).parse(await answer.json());
+    const { r2, local, swept } = AnswerSchema.parse(await answer.json());
     expect(local).toEqual(r2);
     expect(Object.fromEntries(r2)).toMatchObject({ "absent put": null, range: "ell", unfinished: null });
+    expect(swept).toEqual({ young: true, old: false, partBytes: 7 });
     // "a/2", and "big" with its two parts.
     expect(readdirSync(join(folder, "blobs")).length).toBe(3);
   } finally {

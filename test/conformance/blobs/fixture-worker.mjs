@@ -1,5 +1,5 @@
 /** Runs the same calls on R2 (Miniflare's simulator) and on the local bucket, and answers what each said. */
-import { createLocalBucket } from "../../../src/storage/local/local-bucket.ts";
+import { createLocalBucket, sweepContent } from "../../../src/storage/local/local-bucket.ts";
 
 export { LocalBucketIndex } from "../../../src/storage/local/bucket-index.ts";
 
@@ -70,8 +70,26 @@ async function transcript(bucket) {
   return log;
 }
 
+/** Whether a file that nothing names is there: while it is young, and later; and whether a part that waits for the others lives on. */
+async function sweeps(env) {
+  const bucket = createLocalBucket(env);
+  const upload = await bucket.createMultipartUpload("under-way");
+  const part = await upload.uploadPart(1, bytes(7, 1));
+  await env.BLOB_CONTENT.fetch("http://disk/nobodys", { method: "PUT", body: "written, and never noted" });
+  const isThere = async () => (await env.BLOB_CONTENT.fetch("http://disk/nobodys")).status === 200;
+  await sweepContent(env, 3_600_000);
+  const young = await isThere();
+  await sweepContent(env, -2000);
+  const old = await isThere();
+  await upload.complete([part]);
+  const { byteLength } = await (await bucket.get("under-way")).arrayBuffer();
+  await bucket.delete("under-way");
+  return { young, old, partBytes: byteLength };
+}
+
 export default {
   async fetch(_request, env) {
-    return Response.json({ r2: await transcript(env.R2), local: await transcript(createLocalBucket(env)) });
+    const [r2, local] = [await transcript(env.R2), await transcript(createLocalBucket(env))];
+    return Response.json({ r2, local, swept: await sweeps(env) });
   },
 };

@@ -1,0 +1,58 @@
+/**
+ * Content that nobody noted: what was about to note it died in between. Each sweep looks at some objects of the bucket, in the order of their keys, and goes on
+ * there the next time; what is younger than an hour may still be noted. (A multipart upload that nobody noted is ended by R2 itself, after 7 days.)
+ */
+import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import type { Env } from "../env.ts";
+import { FILES_PREFIX, contentKey, knownFileIds } from "../registry/files.ts";
+import { readSweepPlace, saveSweepPlace } from "../registry/sweep-places.ts";
+import { ORPHANED_AFTER_MS, predictionOf } from "../storage/blobs.ts";
+import { uploadOfKey } from "../storage/upload-rows.ts";
+import { log } from "../telemetry/log.ts";
+import { remoteShard } from "./remote.ts";
+
+const PLACE = "orphans";
+/** Objects that one sweep looks at. */
+const PAGE = 500;
+
+/** One sweep; the Worker's schedule calls it. */
+export async function sweepOrphans(env: Env): Promise<void> {
+  const startAfter = await readSweepPlace(env.DB, PLACE);
+  const { objects, truncated } = await env.BLOBS.list({ startAfter, limit: PAGE });
+  const old = objects.filter(isOld).map(({ key }) => key);
+  const orphans = [...(await orphanedFiles(env, old)), ...(await orphanedBlobs(env, old))];
+  for (const key of orphans) {
+    // A client's own key may have brought the same input again since.
+    const there = await env.BLOBS.head(key);
+    if (there !== null && isOld(there)) await env.BLOBS.delete(key);
+  }
+  if (orphans.length > 0) log.info("orphans_swept", { objects: orphans.length });
+  await saveSweepPlace(env.DB, PLACE, truncated ? (objects.at(-1)?.key ?? "") : "");
+}
+
+function isOld({ uploaded }: R2Object): boolean {
+  return uploaded.getTime() <= Date.now() - ORPHANED_AFTER_MS;
+}
+
+/** Contents of files without a row. Those of uploads that are not completed yet have one of theirs. */
+async function orphanedFiles({ DB }: Env, keys: readonly string[]): Promise<string[]> {
+  const ids = keys.filter((key) => key.startsWith(FILES_PREFIX)).map((key) => key.slice(FILES_PREFIX.length));
+  if (ids.length === 0) return [];
+  const known = await knownFileIds(DB, ids);
+  const unknown = ids.filter((id) => !known.has(id)).map(contentKey);
+  const uploads = await Promise.all(unknown.map((key) => uploadOfKey(DB, key)));
+  return unknown.filter((_key, index) => uploads[index] === null);
+}
+
+/** Blobs of predictions that their shard doesn't know. */
+async function orphanedBlobs(env: Env, keys: readonly string[]): Promise<string[]> {
+  const byId = Map.groupBy(keys, predictionOf);
+  const ids = [...byId.keys()].filter((id) => id !== null && isPredictionId(id, Number(env.SHARD_COUNT)));
+  const byShard = Map.groupBy(ids as string[], (id) => shardName(shardOf(id)));
+  const orphans: string[] = [];
+  for (const [shard, some] of byShard) {
+    const known = new Set(await remoteShard(env, shard).known(some));
+    for (const id of some) if (!known.has(id)) orphans.push(...(byId.get(id) ?? []));
+  }
+  return orphans;
+}
