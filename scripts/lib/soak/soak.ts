@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { quantile } from "../../../test/bench/lib/stats.ts";
 import type { Say } from "../log-lines.ts";
 import type { Stack } from "../stack.ts";
-import { collectGarbage } from "./collect-garbage.ts";
+import { createGarbageCollector } from "./collect-garbage.ts";
 import { createOperations, kinds } from "./operations.ts";
 import type { Kind } from "./operations.ts";
 import type { Receiver } from "./receiver.ts";
@@ -69,6 +69,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   const warmUpMs = Math.max(Math.min(durationMs * WARM_UP_SHARE, WARM_UP_MOST_MS), WARM_UP_LEAST_MS);
   const over = new AbortController();
   const ends = AbortSignal.any([signal, over.signal]);
+  const garbage = createGarbageCollector(options.inspectorPorts);
   const paced = traffic.pace(pace, ends);
   const samples: Sample[] = [];
   const tallies = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
@@ -81,7 +82,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
       const isWarm = index * SAMPLE_MS > warmUpMs;
       const took = traffic.take();
       const uncollected = watch(stack);
-      await collectGarbage(options.inspectorPorts);
+      await garbage.collect();
       const sample = { ...latencyOf(took), uncollected, held: watch(stack), disk: diskOf(options.stateDir) };
       say(lineOf(index * SAMPLE_MS, sample, traffic.failed, isWarm));
       completed += took.length;
@@ -91,6 +92,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
     }
   } finally {
     over.abort();
+    garbage.close();
     await paced;
   }
   if (signal.aborted) return null;

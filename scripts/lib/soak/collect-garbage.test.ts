@@ -1,0 +1,40 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { expect, test } from "vitest";
+import { freePort } from "../preflight.ts";
+import { createGarbageCollector } from "./collect-garbage.ts";
+
+/** Makes an object that nobody holds, whenever it reads a line, and says how many of them are still there. */
+const PROGRAM = `const made = [];
+process.stdin.on("data", () => {
+  console.log(made.filter((one) => one.deref() !== undefined).length);
+  made.push(new WeakRef({ bytes: new Array(1000) }));
+});`;
+
+test("collects each time, over one session; says so when nobody is there", async () => {
+  const port = await freePort(0);
+  const child = spawn(process.execPath, [`--inspect=127.0.0.1:${port}`, "-e", PROGRAM]);
+  const collector = createGarbageCollector([port]);
+  try {
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const left = async () => {
+      child.stdin.write("\n");
+      return Number((await lines.next()).value);
+    };
+    expect(await left()).toBe(0);
+    expect(await left()).toBe(1);
+    for (let times = 0; times < 3; times += 1) {
+      await collector.collect();
+      expect(await left()).toBe(0);
+    }
+    collector.close();
+    const exited = once(child, "exit");
+    child.kill();
+    await exited;
+    await expect(collector.collect()).rejects.toThrow();
+  } finally {
+    collector.close();
+    child.kill();
+  }
+});
