@@ -294,7 +294,7 @@ export class ShardCore {
       this.outgoing.hand(row, row.attempt > 0);
     }
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
-      if (now - row.checkAt > rules.leaseMs) this.#patientUntil = now + rules.leaseMs;
+      if (now - Math.max(row.checkAt, this.#patientUntil) > rules.leaseMs) this.#patientUntil = now + rules.leaseMs;
       row.checkAt = now + (now < this.#patientUntil ? rules.firstCheckMs : rules.leaseMs);
       woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     }
