@@ -84,22 +84,17 @@ export class ClaimOutbox {
 
   /** Every event that the edge has not stored, numbered. */
   all(): PoolEvent[] {
-    while (this.#unsent.length > 0) this.#numberNext();
+    this.#number(this.#unsent);
     return this.#sent.map(({ event }) => event);
   }
 
   /** The first `limit` events that the edge has not taken, numbered, as they go into the next request; of many bytes, fewer. */
   take(limit = Infinity): PoolEvent[] {
-    const taken: PoolEvent[] = [];
-    let index = this.#sent.findIndex(({ event }) => event.seq >= this.#takenUpTo);
-    if (index === -1) index = this.#sent.length;
-    for (let sizeBytes = 0; taken.length < limit && sizeBytes < MAX_TAKEN_BYTES; index += 1) {
-      const next = this.#sent[index] ?? this.#numberNext();
-      if (next === null) break;
-      taken.push(next.event);
-      sizeBytes += next.sizeBytes;
-    }
-    return taken;
+    const numbered = this.#sent.filter(({ event }) => event.seq >= this.#takenUpTo);
+    const again = firstOf(numbered, limit, MAX_TAKEN_BYTES);
+    const leftBytes = MAX_TAKEN_BYTES - bytesOf(again);
+    const fresh = again.length < numbered.length ? [] : firstOf(this.#unsent, limit - again.length, leftBytes);
+    return [...again, ...this.#number(fresh)].map(({ event }) => event);
   }
 
   /**
@@ -146,14 +141,16 @@ export class ClaimOutbox {
     if (first === undefined) this.#nextSeq = from;
   }
 
-  #numberNext(): Sent | null {
-    const next = this.#unsent.shift();
-    if (next === undefined) return null;
-    const { body, sizeBytes } = next;
-    const sent: Sent = { event: { id: this.id, token: this.token, seq: this.#nextSeq, ...body }, sizeBytes };
-    this.#sent.push(sent);
-    this.#nextSeq += 1;
-    this.#unsentBytes -= sizeBytes;
+  /** Numbers `next`, the first of what is unsent. */
+  #number(next: readonly Unsent[]): Sent[] {
+    const sent = next.map(({ body, sizeBytes }, index): Sent => ({
+      event: { id: this.id, token: this.token, seq: this.#nextSeq + index, ...body },
+      sizeBytes,
+    }));
+    this.#sent = [...this.#sent, ...sent];
+    this.#nextSeq += sent.length;
+    this.#unsentBytes -= bytesOf(next);
+    this.#unsent = this.#unsent.slice(next.length);
     return sent;
   }
 
@@ -172,11 +169,29 @@ export class ClaimOutbox {
     const text = this.#isCut ? SHED_CHUNKS : SHED_LOGS;
     const notice: Unsent = { body: { type: "log", text }, sizeBytes: text.length };
     this.#unsent = this.#closing ? kept.toSpliced(-1, 0, notice) : [...kept, notice];
-    this.#unsentBytes = this.#unsent.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    this.#unsentBytes = bytesOf(this.#unsent);
   }
 }
 
 /** Whether this verdict ends the claim. */
 export function endsClaim(verdict: EventVerdict["verdict"]): boolean {
   return verdict === "stale" || verdict === "aborted";
+}
+
+type Weighed = { sizeBytes: number };
+
+function bytesOf(items: readonly Weighed[]): number {
+  return items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** The first of `items`, at most `limit`, until they weigh `maxBytes`: the last one may reach beyond it. */
+function firstOf<T extends Weighed>(items: readonly T[], limit: number, maxBytes: number): T[] {
+  const first: T[] = [];
+  let sizeBytes = 0;
+  for (const item of items) {
+    if (first.length >= limit || sizeBytes >= maxBytes) break;
+    first.push(item);
+    sizeBytes += item.sizeBytes;
+  }
+  return first;
 }

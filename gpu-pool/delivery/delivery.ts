@@ -93,9 +93,11 @@ export class Delivery {
     if (outbox === undefined || !outbox.add(body, sizeBytes)) return;
     if (this.#away && outbox.closing) this.#keep(outbox);
     this.#due.add(outbox);
-    // Before the request is formed: what this lets begin rides in it.
-    if (outbox.closing) this.#options.onClosing(token);
-    if (outbox.closing) this.#endLull(token);
+    if (outbox.closing) {
+      // Before the request is formed: what this lets begin rides in it.
+      this.#options.onClosing(token);
+      this.#endLull(token);
+    }
     this.#kick(this.#gathering.leavesAtMs(body.type));
   }
 
@@ -103,12 +105,6 @@ export class Delivery {
   forget(token: string): void {
     const outbox = this.#outboxes.get(token);
     if (outbox !== undefined) this.#end([outbox]);
-  }
-
-  #endLull(token: string): void {
-    if (this.#lull?.token !== token) return;
-    this.#lull.end();
-    this.#lull = null;
   }
 
   /** Sends what an earlier life of this pool spooled. Returns the tokens. */
@@ -202,6 +198,12 @@ export class Delivery {
     }
     this.#endGathering = null;
     this.#leavesAtMs = Infinity;
+  }
+
+  #endLull(token: string): void {
+    if (this.#lull?.token !== token) return;
+    this.#lull.end();
+    this.#lull = null;
   }
 
   async #sendOnce(): Promise<void> {

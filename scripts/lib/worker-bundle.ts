@@ -74,7 +74,7 @@ function entryOf(main: string, classes: readonly string[]): string {
       ...worker,
       fetch: (request, env, ctx) => worker.fetch(request, withLocalBucket(env), ctx),
       scheduled: (event, env, ctx) => {
-        ctx.waitUntil(sweepContent(env, 3_600_000));
+        ctx.waitUntil(sweepContent(env));
         return worker.scheduled?.(event, withLocalBucket(env), ctx);
       },
     });

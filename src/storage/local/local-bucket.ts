@@ -3,6 +3,7 @@
  * simulator hashes and copies in pieces of 4 KiB: it carries 80 MB/s, and a gigabyte of memory with it. The same suite runs against
  * both (test/conformance/blobs).
  */
+import { ORPHANED_AFTER_MS } from "../blobs.ts";
 import type { Condition, LocalBucketIndex, ObjectRecord, Piece } from "./bucket-index.ts";
 
 type LocalBindings = { BLOB_CONTENT: Fetcher; BLOB_INDEX: DurableObjectNamespace<LocalBucketIndex> };
@@ -107,7 +108,10 @@ export function createLocalBucket({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings): 
 }
 
 /** Deletes files that nothing names and that are older than `ageMs`, some at a time: who had written them died before they were noted. */
-export async function sweepContent({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings, ageMs: number): Promise<void> {
+export async function sweepContent(
+  { BLOB_CONTENT, BLOB_INDEX }: LocalBindings,
+  ageMs = ORPHANED_AFTER_MS,
+): Promise<void> {
   const files = createFiles(BLOB_CONTENT);
   const unnamed = await BLOB_INDEX.getByName("bucket").unnamed(await files.list(), SWEPT_FILES);
   for (const file of unnamed) {

@@ -77,7 +77,7 @@ async function sweeps(env) {
   const part = await upload.uploadPart(1, bytes(7, 1));
   await env.BLOB_CONTENT.fetch("http://disk/nobodys", { method: "PUT", body: "written, and never noted" });
   const isThere = async () => (await env.BLOB_CONTENT.fetch("http://disk/nobodys")).status === 200;
-  await sweepContent(env, 3_600_000);
+  await sweepContent(env);
   const young = await isThere();
   await sweepContent(env, -2000);
   const old = await isThere();
