@@ -12,9 +12,12 @@ import { startStack } from "../../scripts/lib/stack.ts";
 import { startBare } from "./lib/bare.ts";
 import { benchFolder, startBullmq } from "./lib/bullmq.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, redisVersion, versions } from "./lib/machine.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const { values } = parseArgs({
   options: {

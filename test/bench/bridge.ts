@@ -14,8 +14,11 @@ import * as z from "zod";
 import { ScriptMap } from "../../gpu-pool/bridge/redis/scripts.ts";
 import { startKafka, startRedis, basic, until } from "../conformance/bridge/engines.ts";
 import { freePort } from "../conformance/bridge/ports.ts";
+import { offerHelp } from "./lib/help.ts";
 import { machine, redisVersion, versions } from "./lib/machine.ts";
 import { median as middle, spread } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const USER = { username: "bench", password: "bench-password", produce: [""], consume: [""] };
 const TOKEN = "bench-token-0123456789";

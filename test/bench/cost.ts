@@ -10,10 +10,13 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startCountedStack } from "./lib/counted-stack.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { descendantsOf, measureCpu } from "./lib/processes.ts";
 import { table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const { values } = parseArgs({
   options: {

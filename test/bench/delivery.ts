@@ -11,9 +11,12 @@ import { parseArgs } from "node:util";
 import { startStack } from "../../scripts/lib/stack.ts";
 import { startKv } from "../conformance/bridge/kv.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, redisVersion, versions } from "./lib/machine.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const { values } = parseArgs({
   options: { rounds: { type: "string", default: "5" }, requests: { type: "string", default: "150" } },

@@ -10,9 +10,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startCountedStack } from "./lib/counted-stack.ts";
 import { echoModel, echoModels } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { measureCpu } from "./lib/processes.ts";
 import { table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const MODELS = 20;
 const SETTLE_MS = 20_000;

@@ -11,9 +11,12 @@ import { parseArgs } from "node:util";
 import { startStack } from "../../scripts/lib/stack.ts";
 import { startKafkaLog } from "../chaos/harness/kafka-log.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const AIM = 1.5;
 

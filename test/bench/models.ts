@@ -13,12 +13,15 @@ import { parseCogYaml } from "../../gpu-pool/runtime/models/cog-yaml.ts";
 import { helloThrough } from "../../scripts/lib/hello.ts";
 import { startStack } from "../../scripts/lib/stack.ts";
 import { bestBatch, startBareLoop } from "./lib/bare-loop.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { fileRate, roundTrips } from "./lib/model-process.ts";
 import { repository, startPoolAlone } from "./lib/pool-alone.ts";
 import { descendantsOf, measureCpu } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const MODEL = "sentence-embeddings";
 const SENTENCES = 32;

@@ -12,11 +12,14 @@ import * as z from "zod";
 import { startBare } from "./lib/bare.ts";
 import { startCountedStack } from "./lib/counted-stack.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { poll } from "./lib/pollers.ts";
 import type { Polling } from "./lib/pollers.ts";
 import { measureCpu } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const PAUSE_MS = 500;
 /** Until the last of what submitting left to do is done, and all holds have the length that the load gives them. */

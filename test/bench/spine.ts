@@ -11,10 +11,13 @@ import { parseArgs } from "node:util";
 import { startStack } from "../../scripts/lib/stack.ts";
 import { benchFolder, startBullmq } from "./lib/bullmq.ts";
 import { echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, redisVersion, versions } from "./lib/machine.ts";
 import { descendantsOf, measureCpu } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const { values } = parseArgs({
   options: {

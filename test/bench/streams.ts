@@ -13,11 +13,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { startStack } from "../../scripts/lib/stack.ts";
 import { offered } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { descendantsOf, measureCpu } from "./lib/processes.ts";
 import { readStreams } from "./lib/sse-readers.ts";
 import type { Readings, ReadingsResult } from "./lib/sse-readers.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const LONE_STREAMS = 20;
 const LONE_CHUNKS = 5;

@@ -13,10 +13,13 @@ import type { LaneEntry } from "../../src/lane/types.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { startCountedStack } from "./lib/counted-stack.ts";
 import { echoModel, echoModels, echoRequest } from "./lib/edgeplane.ts";
+import { offerHelp } from "./lib/help.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, versions } from "./lib/machine.ts";
 import { usageOf } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const ROUNDS = 5;
 const SAMPLES = 200;
