@@ -160,7 +160,7 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: ["node", "scripts/soak.ts", "--minutes", "10", "--slack", "2"],
+    command: ["node", "scripts/soak.ts", "--minutes", "10", "--slack", "1.5"],
     timeoutMs: 15 * MINUTE_MS,
   },
 ];

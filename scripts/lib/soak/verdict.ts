@@ -1,6 +1,6 @@
 /**
- * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the first third is compared with the last: what is held
- * by the least of a third, since garbage and connections only ever add to it, latency by the median. A burst counts for nothing.
+ * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the medians of the first and of the last third are compared, so that
+ * neither a burst nor a dip counts; of handles the fewest, since connections only ever add to them.
  */
 import { median } from "../../../test/bench/lib/stats.ts";
 import type { Held } from "./watch.ts";
@@ -74,7 +74,6 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
       `RSS of ${name}`,
       "MiB",
       held.map((one) => (one?.rssBytes ?? 0) / MIB),
-      least,
     );
     const handles = trend(
       `handles of ${name}`,
