@@ -1,15 +1,14 @@
 /** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders; and knows the lanes' stats. */
 import type { PredictionSnapshot, QueuePlace, Status } from "../contract/prediction.ts";
-import { presentPrediction } from "../contract/present.ts";
 import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import { placeOf } from "../lane/order.ts";
 import type { LaneStats } from "../lane/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
-import { enqueueWebhooks } from "../webhooks/client.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createPublisher } from "./publish.ts";
+import { createWebhookOutbox } from "./webhook-outbox.ts";
 
 /** Entries that one call to a lane carries. */
 const BATCH_ENTRIES = 500;
@@ -35,27 +34,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
   const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
   const publisher = createPublisher(env, core, publish);
-  const webhooks = createCourier(
-    () => (store.webhooks(1).length > 0 ? ["webhooks"] : []),
-    counted(async () => {
-      const pending = store.webhooks(50);
-      await enqueueWebhooks(
-        env,
-        await Promise.all(
-          pending.map(async ({ webhookId, url, event, snapshot, createdAt }) => ({
-            webhookId,
-            url,
-            event,
-            createdAt,
-            predictionId: snapshot.id,
-            accountId: snapshot.accountId,
-            body: JSON.stringify(await presentPrediction(snapshot, env.EDGEPLANE_SECRET)),
-          })),
-        ),
-      );
-      store.removeWebhooks(pending);
-    }),
-  );
+  const webhooks = createWebhookOutbox(env, store);
 
   function counted(send: (receiver: string) => Promise<void>): (receiver: string) => Promise<void> {
     return async (receiver) => {
@@ -144,17 +123,13 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
       index.kick();
       pools.kick();
       publisher.kick();
-      if (outgoing.takeWebhooks()) webhooks.kick();
+      if (outgoing.takeWebhooks() || webhooks.isPending()) webhooks.kick();
     },
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
-      return inFlight > 0 || nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0 || core.ended.isPending();
-    },
-
-    /** Sends webhooks that an earlier life of the object left behind. */
-    kickWebhooks(): void {
-      webhooks.kick();
+      const waits = nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
+      return inFlight > 0 || waits || webhooks.isPending() || core.ended.isPending();
     },
 
     /** The place of an unfinished prediction, from what the shard knows of its lane; null while nothing is known. */

@@ -184,6 +184,10 @@ export function createStore(sql: Sql) {
       );
     },
 
+    hasWebhooks(): boolean {
+      return sql("SELECT 1 FROM webhook_outbox LIMIT 1").length > 0;
+    },
+
     webhooks(limit: number): PendingWebhook[] {
       const rows = sql("SELECT message FROM webhook_outbox ORDER BY created_at LIMIT ?", limit);
       return rows.flatMap((row) => parse<PendingWebhook>(row["message"] ?? null) ?? []);

@@ -5,7 +5,7 @@
  *   predictions/<id>/input                 what the client sent
  *   predictions/<id>/output/<token>/<name> what a claim made
  */
-import type { Json } from "../contract/prediction.ts";
+import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { abortUploadsUnder } from "./uploads.ts";
 
@@ -67,10 +67,28 @@ export async function copyInput(bucket: R2Bucket, from: string, to: string): Pro
   return true;
 }
 
-/** Reads a blob of JSON; null when it is gone. */
-export async function readJsonBlob(bucket: R2Bucket, key: string): Promise<Json> {
+/** Puts input and output in place of their blobs. One that is gone, or larger than `maxBytes`, is null. */
+export async function withBlobs(
+  bucket: R2Bucket,
+  prediction: PredictionSnapshot,
+  maxBytes = Infinity,
+): Promise<PredictionSnapshot> {
+  const { inputBlob, outputBlob } = prediction;
+  if (inputBlob === null && outputBlob === null) return prediction;
+  const [input, output] = await Promise.all([
+    inputBlob === null ? prediction.input : readJsonBlob(bucket, inputBlob, maxBytes),
+    outputBlob === null ? prediction.output : readJsonBlob(bucket, outputBlob, maxBytes),
+  ]);
+  return { ...prediction, input, output };
+}
+
+/** Reads a blob of JSON; null when it is gone, or larger than `maxBytes`. */
+export async function readJsonBlob(bucket: R2Bucket, key: string, maxBytes = Infinity): Promise<Json> {
   const object = await bucket.get(key);
-  return object === null ? null : object.json<Json>();
+  if (object === null) return null;
+  if (object.size <= maxBytes) return object.json<Json>();
+  await object.body.cancel();
+  return null;
 }
 
 /** Deletes all that was stored for a prediction: its input, every attempt's output, and what is still on its way up. */

@@ -15,7 +15,7 @@ import { admission, afterFailure, afterSuccess } from "./breaker.ts";
 import type { Breaker } from "./breaker.ts";
 import type { Outbound, Outcome } from "./attempt.ts";
 import { INTERIM_TRIES_BEFORE_COMPLETED, MAX_AGE_MS, nextDelayMs } from "./schedule.ts";
-import { LOG_KEPT_MS, toDelivery } from "./store.ts";
+import { isRepeated, LOG_KEPT_MS, toDelivery } from "./store.ts";
 import type { Store, StoredMessage } from "./store.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
 
@@ -62,7 +62,11 @@ export class Dispatcher {
   readonly #deps: DispatcherDeps;
   readonly #inFlight = new Map<string, { accountId: string; done: Promise<void> }>();
   #breaker: Breaker;
+  /** Whose messages were probes since the breaker opened. */
+  #probed: { accountId: string; url: string }[] = [];
   #counts: { open: number; finished: number };
+  /** While these accounts are at their cap, no other has anything due before `until`: to look again would cost all that waits. */
+  #idle: { accounts: string; until: number } | null = null;
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
@@ -111,6 +115,8 @@ export class Dispatcher {
       failures: 0,
       reason: null,
     });
+    store.renew(message, this.#deps.now());
+    this.#idle = null;
     this.pump();
     return "queued";
   }
@@ -154,7 +160,7 @@ export class Dispatcher {
     while (this.#inFlight.size < limits.maxInFlight) {
       const state = admission(this.#breaker, now());
       if (state === "wait" || (state === "probe" && this.#inFlight.size > 0)) break;
-      const message = this.#next();
+      const message = state === "probe" ? this.#nextProbe() : this.#next();
       if (message === null) break;
       if (store.isDisabled(message.accountId, message.url)) {
         this.#end(message, "disabled", "The receiver answered 410 Gone for this URL before.");
@@ -182,13 +188,13 @@ export class Dispatcher {
       store.insert(message, "failed", logEnd, "Too many messages wait for this host.");
       this.#count({ open: 0, finished: 1 });
     } else {
-      const repeatable = message.event === "output" || message.event === "logs";
       for (const other of others) {
-        if (!repeatable || other.event !== message.event || other.state !== "waiting") continue;
+        if (!isRepeated(message.event) || other.event !== message.event || other.state !== "waiting") continue;
         this.#finish(other, "superseded", "A later message says the same and more.");
       }
       const isNext = !others.some((other) => other.finishedAt === null);
       store.insert(message, isNext ? "pending" : "waiting", isNext ? now() : null, null);
+      this.#becomesDue(message.accountId, now());
       this.#count({ open: 1, finished: 0 });
     }
   }
@@ -200,8 +206,33 @@ export class Dispatcher {
       perAccount.set(accountId, (perAccount.get(accountId) ?? 0) + 1);
     }
     const full = [...perAccount].filter(([, count]) => count >= limits.maxInFlightPerAccount).map(([id]) => id);
-    const candidates = store.due(now(), this.#inFlight.size + 1, full);
-    return candidates.find((message) => !this.#inFlight.has(keyOf(message))) ?? null;
+    const accounts = JSON.stringify(full);
+    if (this.#idle?.accounts === accounts && now() < this.#idle.until) return null;
+    const candidates = store.due(now(), this.#inFlight.size + 1, { accounts: full });
+    const next = candidates.find((message) => !this.#inFlight.has(keyOf(message))) ?? null;
+    if (next === null && full.length > 0) this.#idle = { accounts, until: store.nextDueAt(now()) ?? Infinity };
+    return next;
+  }
+
+  #becomesDue(accountId: string, at: number): void {
+    if (this.#idle === null || this.#idle.accounts.includes(JSON.stringify(accountId))) return;
+    this.#idle.until = Math.min(this.#idle.until, at);
+  }
+
+  /**
+   * Probes go to the accounts in turn, and of one account's to its URLs: a URL that always fails, with however many messages, keeps nobody from
+   * being the one that closes the breaker.
+   */
+  #nextProbe(): StoredMessage | null {
+    const { store, now } = this.#deps;
+    const first = (without: Parameters<Store["due"]>[2]) => store.due(now(), 1, without)[0];
+    const accounts = [...new Set(this.#probed.map(({ accountId }) => accountId))];
+    const urls = [...new Set(this.#probed.map(({ url }) => url))];
+    const fresh = first({ accounts }) ?? first({ urls });
+    if (fresh === undefined) this.#probed = [];
+    const next = fresh ?? first({});
+    if (next !== undefined) this.#probed.push(next);
+    return next ?? null;
   }
 
   #send(message: StoredMessage): void {
@@ -228,6 +259,7 @@ export class Dispatcher {
     if (stored === null || stored.state !== "pending") return;
     if (outcome.result === "unsent") {
       store.update({ ...stored, wakeAt: now() + UNSENT_RETRY_MS });
+      this.#becomesDue(stored.accountId, now() + UNSENT_RETRY_MS);
       return;
     }
     const tried: StoredMessage = {
@@ -251,6 +283,7 @@ export class Dispatcher {
       return this.#end({ ...tried, failures }, "failed", outcome.error);
     }
     store.update({ ...tried, failures, wakeAt: now() + delayMs });
+    this.#becomesDue(tried.accountId, now() + delayMs);
   }
 
   /** An interim message that fails on and on must not keep the end of its prediction from the receiver. */
@@ -265,6 +298,7 @@ export class Dispatcher {
     if (outcome.result === "refused" || outcome.result === "unsent") return;
     this.#breaker = outcome.hostFailed ? afterFailure(before, this.#deps.now()) : afterSuccess(before);
     if (this.#breaker.openings !== before.openings) this.#deps.store.saveBreaker(this.#breaker);
+    if (this.#breaker.openings === 0) this.#probed = [];
   }
 
   /** Ends a message and lets the next of its prediction go. */
@@ -275,13 +309,15 @@ export class Dispatcher {
       const next = others.find((other) => other.state === "waiting");
       if (next === undefined || others.some((other) => other.state === "pending")) return;
       this.#deps.store.update({ ...next, state: "pending", wakeAt: this.#deps.now() });
+      this.#becomesDue(next.accountId, this.#deps.now());
     });
   }
 
   #finish(message: StoredMessage, state: Delivery["state"], reason: string | null): void {
     const now = this.#deps.now();
     this.#deps.store.update({ ...message, state, reason, finishedAt: now, wakeAt: now + LOG_KEPT_MS });
-    this.#count({ open: -1, finished: 1 });
+    const trimmed = isRepeated(message.event) ? this.#deps.store.trim(message.predictionId) : 0;
+    this.#count({ open: -1, finished: 1 - trimmed });
   }
 
   /** While the breaker is open messages come due without being tried: the oldest are given up here. */

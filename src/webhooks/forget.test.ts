@@ -71,6 +71,16 @@ it("forgets what has ended at once", async () => {
   expect(dispatcher.redeliver("p", "msg_p_completed")).toBe("gone");
 });
 
+it("keeps nothing large of a message that is over when it comes", async () => {
+  const { dispatcher, next, dump } = open();
+  dispatcher.enqueue([message("completed", "fine")]);
+  await next("delivered");
+  dispatcher.enqueue([message("output", SECRET.repeat(INLINE_BODY_CHARS / 10))]);
+  dispatcher.forget(["p"], "keep");
+  expect(dispatcher.deliveries("p")).toMatchObject([{ state: "superseded" }, { state: "delivered" }]);
+  expect(dump()).not.toContain(SECRET);
+});
+
 it.each([SECRET, SECRET.repeat(INLINE_BODY_CHARS / 10)])(
   "ends what waits, in flight too, when it is to drop it",
   async (body) => {

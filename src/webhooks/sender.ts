@@ -2,6 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { objectSql } from "../shard/sql.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { ATTEMPT_TIMEOUT_MS, attempt } from "./attempt.ts";
 import { Dispatcher, defaultLimits } from "./dispatcher.ts";
 import { webhookSecrets } from "./secrets.ts";
@@ -67,7 +68,7 @@ export class WebhookSender extends DurableObject<Env> {
       if (more) this.#wakeAt(this.now());
       if (this.#alarmAt === null) await this.ctx.storage.deleteAlarm();
     } catch (error) {
-      console.error("webhooks: an alarm broke off", error instanceof Error ? error.message : "");
+      log.error("webhooks_alarm_failed", { reason: reasonOf(error) });
       this.#alarmAt = Date.now() + RE_ARM_MS;
     }
   }

@@ -12,6 +12,8 @@ import type { Delivery, DeliveryTry, WebhookMessage } from "./types.ts";
 
 /** How long a finished message stays in the log. */
 export const LOG_KEPT_MS = 7 * 86_400_000;
+/** Of a prediction's `output` and `logs` messages that have ended, how many the log lists: a long stream sends two of them a second. */
+export const INTERIM_LISTED = 100;
 /** How many tries a row lists. */
 export const TRIES_LISTED = 12;
 /** A body above this many characters is kept in parts, as a row holds 2 MB. */
@@ -69,7 +71,7 @@ CREATE TABLE IF NOT EXISTS messages (
   prediction_id TEXT NOT NULL, webhook_id TEXT NOT NULL, account_id TEXT NOT NULL, url TEXT NOT NULL, event TEXT NOT NULL,
   position INTEGER NOT NULL, state TEXT NOT NULL, wake_at INTEGER, created_at INTEGER NOT NULL, finished_at INTEGER,
   failures INTEGER NOT NULL DEFAULT 0, try_count INTEGER NOT NULL DEFAULT 0, tries TEXT NOT NULL DEFAULT '[]',
-  response TEXT, reason TEXT, body TEXT,
+  response TEXT, reason TEXT, body TEXT, redelivered_at INTEGER,
   PRIMARY KEY (prediction_id, webhook_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS messages_due ON messages (wake_at) WHERE state = 'pending';
@@ -92,6 +94,8 @@ export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
   for (const statement of SCHEMA.split(";").filter((text) => text.trim() !== "")) sql(statement);
+  const columns = sql("SELECT name FROM pragma_table_info('messages')").map(({ name }) => name);
+  if (!columns.includes("redelivered_at")) sql("ALTER TABLE messages ADD COLUMN redelivered_at INTEGER");
 
   const one = (query: string, ...bindings: (string | number | null)[]): StoredMessage | null => {
     const [row] = sql(query, ...bindings);
@@ -137,9 +141,9 @@ export function createStore(sql: Sql) {
         createdAt,
         final && wakeAt !== null ? wakeAt - LOG_KEPT_MS : null,
         reason,
-        inline ? body : null,
+        inline && !(final && isRepeated(event)) ? body : null,
       );
-      if (inline) return;
+      if (inline || final) return;
       for (const [part, text] of split(body).entries()) {
         sql("INSERT INTO bodies VALUES (?, ?, ?, ?)", predictionId, webhookId, part, text);
       }
@@ -164,7 +168,8 @@ export function createStore(sql: Sql) {
     /** Writes what a try or a decision changed. */
     update(message: StoredMessage): void {
       sql(
-        `UPDATE messages SET state = ?, wake_at = ?, finished_at = ?, failures = ?, try_count = ?, tries = ?, response = ?, reason = ?
+        `UPDATE messages SET state = ?, wake_at = ?, finished_at = ?, failures = ?, try_count = ?, tries = ?, response = ?, reason = ?,
+           body = CASE ? WHEN 1 THEN NULL ELSE body END
          WHERE prediction_id = ? AND webhook_id = ?`,
         message.state,
         message.wakeAt,
@@ -174,6 +179,7 @@ export function createStore(sql: Sql) {
         JSON.stringify(message.tries.slice(-TRIES_LISTED)),
         message.response,
         message.reason,
+        message.finishedAt !== null && isRepeated(message.event) ? 1 : 0,
         message.predictionId,
         message.webhookId,
       );
@@ -182,6 +188,28 @@ export function createStore(sql: Sql) {
       if (sql("SELECT 1 FROM forgotten WHERE prediction_id = ?", message.predictionId).length > 0) {
         eraseFinished(message.predictionId);
       }
+    },
+
+    /** Deletes what of a prediction's ended `output` and `logs` messages is no longer listed; answers how many. */
+    trim(predictionId: string): number {
+      return sql(
+        `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (
+           SELECT prediction_id, webhook_id FROM messages
+           WHERE prediction_id = ? AND event IN ('output', 'logs') AND finished_at IS NOT NULL
+           ORDER BY position DESC, webhook_id DESC LIMIT -1 OFFSET ?) RETURNING 1 AS gone`,
+        predictionId,
+        INTERIM_LISTED,
+      ).length;
+    },
+
+    /** Its time begins anew. */
+    renew({ predictionId, webhookId }: StoredMessage, now: number): void {
+      sql(
+        "UPDATE messages SET redelivered_at = ? WHERE prediction_id = ? AND webhook_id = ?",
+        now,
+        predictionId,
+        webhookId,
+      );
     },
 
     /** Erases what the finished messages of a prediction said. */
@@ -200,27 +228,34 @@ export function createStore(sql: Sql) {
       sql("DELETE FROM forgotten WHERE at < ?", before);
     },
 
-    /** Pending messages that are due, the longest due first, without those of the accounts named. */
-    due(now: number, limit: number, withoutAccounts: readonly string[]): StoredMessage[] {
+    /** Pending messages that are due, the longest due first, without those of the accounts and URLs named. */
+    due(
+      now: number,
+      limit: number,
+      without: { accounts?: readonly string[]; urls?: readonly string[] },
+    ): StoredMessage[] {
       const rows = sql(
         `SELECT ${COLUMNS} FROM messages
          WHERE state = 'pending' AND wake_at <= ? AND account_id NOT IN (SELECT value FROM json_each(?))
+           AND url NOT IN (SELECT value FROM json_each(?))
          ORDER BY wake_at LIMIT ?`,
         now,
-        JSON.stringify(withoutAccounts),
+        JSON.stringify(without.accounts ?? []),
+        JSON.stringify(without.urls ?? []),
         limit,
       );
       return rows.map(toMessage);
     },
 
-    /** Of the `limit` messages that are due the longest, those made before `createdBefore`. */
-    late(now: number, createdBefore: number, limit: number): StoredMessage[] {
+    /** Of the `limit` messages that are due the longest, those whose time began before `begunBefore`. */
+    late(now: number, begunBefore: number, limit: number): StoredMessage[] {
       const rows = sql(
-        `SELECT * FROM (SELECT ${COLUMNS} FROM messages WHERE state = 'pending' AND wake_at <= ? ORDER BY wake_at LIMIT ?)
-         WHERE created_at < ?`,
+        `SELECT * FROM (SELECT ${COLUMNS}, redelivered_at FROM messages WHERE state = 'pending' AND wake_at <= ?
+                        ORDER BY wake_at LIMIT ?)
+         WHERE coalesce(redelivered_at, created_at) < ?`,
         now,
         limit,
-        createdBefore,
+        begunBefore,
       );
       return rows.map(toMessage);
     },
@@ -231,7 +266,7 @@ export function createStore(sql: Sql) {
     },
 
     hasDue(now: number): boolean {
-      return this.due(now, 1, []).length > 0;
+      return this.due(now, 1, {}).length > 0;
     },
 
     /** When the oldest row of the log ends. */
@@ -291,6 +326,11 @@ export function createStore(sql: Sql) {
       sql("INSERT OR REPLACE INTO breaker VALUES (1, ?, ?, ?)", breaker.failures, breaker.openings, breaker.openUntil);
     },
   };
+}
+
+/** Whether a later message says the same and more. What such a one said isn't kept behind its end. */
+export function isRepeated(event: WebhookMessage["event"]): boolean {
+  return event === "output" || event === "logs";
 }
 
 /** A delivery as its readers see it. */

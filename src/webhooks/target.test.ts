@@ -35,6 +35,12 @@ describe("checkTarget", () => {
     expect(checkTarget(url, { allowLoopback: false })).toMatchObject({ ok: true, host });
   });
 
+  it("refuses what is too long once it is written in ASCII", () => {
+    const url = (length: number) => `https://example.com/?q=${"ä".repeat(length)}`;
+    expect(checkTarget(url(300), { allowLoopback: false }).ok).toBe(true);
+    expect(checkTarget(url(1000), { allowLoopback: false }).ok).toBe(false);
+  });
+
   it("keeps services on loopback from the local switch", () => {
     expect(checkTarget("http://127.0.0.1:6379/", { allowLoopback: true }).ok).toBe(false);
   });
@@ -176,6 +182,8 @@ describe("checkTarget against Node's URL and BlockList", () => {
         if (!checkTarget(url, { allowLoopback: false }).ok) return;
         expect(["open", "name"]).toContain(oracle(url));
         expect(new URL(url).protocol).toBe("https:");
+        // What is kept is the URL as the parser writes it; the sender checks that one.
+        expect(checkTarget(new URL(url).href, { allowLoopback: false }).ok).toBe(true);
       }),
       { numRuns: 50_000 },
     );

@@ -73,6 +73,9 @@ export function checkTarget(text: string, options: TargetOptions): TargetAnswer 
   if (!/^https?:\/\/[^/]/i.test(text)) return refuse("it must begin with https://");
   if (!URL.canParse(text)) return refuse("it is not a URL");
   const url = new URL(text);
+  // What is kept is the URL as a parser writes it, and that must pass here again.
+  if (url.href.length > MAX_URL_LENGTH)
+    return refuse(`it is longer than ${MAX_URL_LENGTH} characters when written in ASCII`);
   if (url.username !== "" || url.password !== "" || authority(text).includes("@")) {
     return refuse("it holds credentials; receivers know a message by its signature");
   }

@@ -34,6 +34,7 @@ const DeliverySchema = z
       )
       .meta({ description: "The latest tries." }),
     response: z.string().nullable().meta({ description: "What the receiver said last, at most 4 KiB." }),
+    reason: z.string().nullable().meta({ description: "Why it ended without delivery." }),
   })
   .meta({ id: "WebhookDelivery" });
 
@@ -99,5 +100,6 @@ function view(delivery: Delivery): z.output<typeof DeliverySchema> {
     try_count: delivery.tryCount,
     tries: delivery.tries,
     response: delivery.response,
+    reason: delivery.reason,
   };
 }

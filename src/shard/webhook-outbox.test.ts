@@ -1,0 +1,37 @@
+/** What leaves a shard after its object was reset. */
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import { newPredictionId } from "../contract/ids.ts";
+import type { Env } from "../env.ts";
+import type { WebhookMessage } from "../webhooks/types.ts";
+import { ShardCore } from "./core.ts";
+import { createDispatch } from "./dispatch.ts";
+import { defaultRules } from "./rules.ts";
+
+const SECRET = "test-secret-test-secret-test-secret-test-secret";
+
+it("sends the webhooks that an earlier life of the object left behind, and stays awake until they are gone", async () => {
+  const sql = memorySql();
+  const open = () => new ShardCore(sql, { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const id = newPredictionId(1);
+  const before = open();
+  before.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents: ["completed"] });
+  before.cancel(id, "account");
+
+  const sent: WebhookMessage[] = [];
+  let away = true;
+  const enqueue = async (messages: WebhookMessage[]): Promise<void> => {
+    if (away) throw new Error("the sender is away");
+    sent.push(...messages);
+  };
+  const stubs = { getByName: () => ({ enqueue, feed: async () => {} }) };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, open(), { topics: new Set(), withOutput: false, problem: null });
+  dispatch.kick();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(dispatch.isPending()).toBe(true);
+  away = false;
+  await expect.poll(() => sent).toMatchObject([{ webhookId: `msg_${id}_completed`, url: "https://example.com/hook" }]);
+  await expect.poll(() => dispatch.isPending()).toBe(false);
+});

@@ -1,0 +1,59 @@
+/**
+ * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. The body is made when it leaves: links in it are
+ * signed, and what `completed` tells of lies in the bucket when it is large.
+ */
+import { presentPrediction } from "../contract/present.ts";
+import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { withBlobs } from "../storage/blobs.ts";
+import { enqueueWebhooks } from "../webhooks/client.ts";
+import type { WebhookMessage } from "../webhooks/types.ts";
+import { createCourier } from "./courier.ts";
+import type { Store } from "./store.ts";
+
+const BATCH_MESSAGES = 50;
+/** Of an input's or an output's blob, what a message carries; and what messages that leave together weigh, about. */
+const MAX_BLOB_BYTES = 4 * 1024 * 1024;
+/** A call between objects carries 32 MiB. */
+const MAX_BODY_CHARS = 3 * MAX_BLOB_BYTES;
+
+export function createWebhookOutbox(env: Env, store: Store) {
+  /** Until it is looked: an earlier life of the object may have left some behind. */
+  let mayHold = true;
+
+  const courier = createCourier(() => {
+    mayHold = store.hasWebhooks();
+    return mayHold ? ["webhooks"] : [];
+  }, send);
+
+  async function send(): Promise<void> {
+    const pending = store.webhooks(BATCH_MESSAGES);
+    const messages: WebhookMessage[] = [];
+    let chars = 0;
+    for (const { webhookId, url, event, snapshot, createdAt } of pending) {
+      if (chars > MAX_BLOB_BYTES) break;
+      const { id: predictionId, accountId } = snapshot;
+      const body = event === "completed" ? await wholeBody(snapshot) : await bodyOf(snapshot);
+      messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
+      chars += body.length;
+    }
+    await enqueueWebhooks(env, messages);
+    store.removeWebhooks(pending.slice(0, messages.length));
+  }
+
+  async function bodyOf(snapshot: PredictionSnapshot): Promise<string> {
+    return JSON.stringify(await presentPrediction(snapshot, env.EDGEPLANE_SECRET));
+  }
+
+  /** With input and output in place of their blobs, as far as a message can carry them. */
+  async function wholeBody(snapshot: PredictionSnapshot): Promise<string> {
+    const body = await bodyOf(await withBlobs(env.BLOBS, snapshot, MAX_BLOB_BYTES));
+    return body.length <= MAX_BODY_CHARS ? body : bodyOf({ ...snapshot, output: null });
+  }
+
+  return {
+    kick: () => courier.kick(),
+    /** Whether something is on its way, or should be. */
+    isPending: () => mayHold,
+  };
+}
