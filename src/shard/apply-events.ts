@@ -4,6 +4,7 @@ import type { Effect } from "./machine.ts";
 import * as machine from "./machine.ts";
 import { addFrame } from "./progress.ts";
 import type { Progress } from "./progress.ts";
+import { isPurged, platformMetrics } from "./retention.ts";
 import { isFinished } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { StreamFrame } from "./types.ts";
@@ -56,7 +57,7 @@ function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): voi
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;
   if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
-  Object.assign(row.metrics, event.metrics);
+  Object.assign(row.metrics, isPurged(row) ? platformMetrics(event.metrics) : event.metrics);
   row.endSeq = null;
   applied.mustStore = true;
 }

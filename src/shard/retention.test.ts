@@ -115,6 +115,19 @@ it("removes the data on request, and keeps the record until its retention ends",
   expect(core.wake().expired).toHaveLength(1);
 });
 
+it("keeps of a run that ends later what the platform measured, and nothing of the model's", () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
+  const id = newPredictionId(1);
+  core.submit(submission(id));
+  core.claim({ session: "session-a", startNow: 1, jobs: [{ id }] }, LANES);
+  core.cancel(id, "account");
+  core.removeData(id, "account");
+  const end = { type: "succeeded", output: SECRET, metrics: { predict_time: 1.5, note: SECRET } } as const;
+  core.deliver([{ id, token: "token", seq: 0, ...end }], "session-a", LANES);
+  expect(core.snapshot(id, "account")).toMatchObject({ output: null, metrics: { predict_time: 1.5, total_time: 0 } });
+  expect(JSON.stringify(core.snapshot(id, "account"))).not.toContain(SECRET);
+});
+
 it("leaves an unfinished prediction as it is", () => {
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
   const id = newPredictionId(1);

@@ -97,8 +97,12 @@ function purge(row: Row): void {
   row.output = null;
   row.outputBlob = null;
   row.logs = "";
-  row.metrics = Object.fromEntries(Object.entries(row.metrics).filter(([name]) => KEPT_METRICS.includes(name)));
+  row.metrics = platformMetrics(row.metrics);
   if (row.error !== null) row.error = { code: row.error.code, message: titleOf(row.error.code) };
+}
+
+export function platformMetrics(metrics: Row["metrics"]): Row["metrics"] {
+  return Object.fromEntries(Object.entries(metrics).filter(([name]) => KEPT_METRICS.includes(name)));
 }
 
 /** Whether its data is gone. */

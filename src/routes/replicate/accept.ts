@@ -24,10 +24,11 @@ export async function acceptSubmission(
   }
   const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
   const answer = await shard.submit(c.env, sent, waitMs);
-  if (answer.outcome !== "conflict") return { prediction: answer.prediction, created: answer.outcome === "created" };
-  // The row has another payload, and a blob under its id would have refused this one: the row has none.
-  if (inputBlob !== null) await c.env.BLOBS.delete(inputBlob);
-  throw keyReused();
+  // The row has another payload (a blob under its id would have refused this one), or its data is gone: nothing names the blob.
+  const isNamed = answer.outcome !== "conflict" && answer.prediction.inputBlob !== null;
+  if (inputBlob !== null && !isNamed) await c.env.BLOBS.delete(inputBlob);
+  if (answer.outcome === "conflict") throw keyReused();
+  return { prediction: answer.prediction, created: answer.outcome === "created" };
 }
 
 function keyReused(): EdgeplaneError {

@@ -196,6 +196,19 @@ describe("removing a prediction's data on request", () => {
     expect((await callJson(again, { method: "POST", key })).status).toBe(404);
   });
 
+  it("does not come back with the same request again", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const input = { text: "x".repeat(20_000) };
+    const create = () => callJson("/v1/predictions", { key, headers, body: { version: VERSION, input } });
+    const id = String((await create()).body["id"]);
+    await callJson(`/v1/predictions/${id}/cancel`, { method: "POST", key });
+    expect((await create()).headers.get("idempotent-replayed")).toBe("true");
+    expect(await blobsOf(id)).toHaveLength(1);
+    expect((await remove(id)).status).toBe(204);
+    expect((await create()).body["id"]).toBe(id);
+    expect(await blobsOf(id)).toEqual([]);
+  });
+
   it("is refused while it runs, and for others", async () => {
     const { body } = await callJson("/v1/predictions", { key, body: { version: VERSION, input: { text: "x" } } });
     const id = String(body["id"]);
