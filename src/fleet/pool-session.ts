@@ -11,6 +11,7 @@ import type { Env } from "../env.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
+import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { leaveLog } from "./leave-log.ts";
 import { Parking } from "./parking.ts";
@@ -114,10 +115,12 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   /**
    * The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. A lease that is over ends
-   * the session, unless the asker is patient: it was away, and the pool may be just coming back.
+   * the session, unless the asker is patient: it was away, and the pool may be just coming back. So does the end of the pool's token: pings
+   * keep a lease, and nobody asks them for one.
    */
   async check(claims: ClaimRef[], isPatient = false): Promise<Lease> {
     await this.look();
+    if (!(await this.#isTrusted())) await this.#forget();
     const lease = this.#lease();
     if (!lease.alive && !isPatient) await this.#forget();
     else if (lease.alive && claims.length > 0) this.#send({ type: "probe", claims });
@@ -152,8 +155,8 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   /** The lanes produce to another log from now on. */
-  moveLog(log: DesiredLog): void {
-    this.#send({ type: "log", log });
+  async moveLog(log: DesiredLog): Promise<void> {
+    if (await this.#isTrusted()) this.#send({ type: "log", log });
   }
 
   work(lane: string): void {
@@ -168,6 +171,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
+    if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
     const { kv } = hello;
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
@@ -183,6 +187,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
     const log = await this.#desiredLog();
     socket.send(JSON.stringify({ type: "welcome", leaseMs, eventsOpen, ...parked, ...log } satisfies EdgeMessage));
+  }
+
+  /** The token was valid when the channel was opened, and may have been revoked since. */
+  async #isTrusted(): Promise<boolean> {
+    return this.#known === null || isPoolTokenValid(this.env, this.#known.identity.poolTokenId);
   }
 
   /** Nothing while nobody can say: the pool stays with the log that it reads. */

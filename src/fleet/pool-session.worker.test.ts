@@ -1,7 +1,7 @@
 /** A pool session as an object in workerd: its channel, its lease, what it tells lanes and pools. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { expect, it, vi } from "vitest";
+import { beforeAll, expect, it, vi } from "vitest";
 import { EdgeMessageSchema } from "../contract/channel.ts";
 import type { EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
@@ -14,8 +14,8 @@ const claim = { id: "0".repeat(26), token: "token" };
 
 type Channel = { socket: WebSocket; session: string; next(): Promise<EdgeMessage>; closed: Promise<CloseEvent> };
 
-async function connect(session: string, lanes: string[]): Promise<Channel> {
-  const identity = JSON.stringify({ poolTokenId: "t", lanes, mayRegisterModels: false });
+async function connect(session: string, lanes: string[], poolTokenId = "t"): Promise<Channel> {
+  const identity = JSON.stringify({ poolTokenId, lanes, mayRegisterModels: false });
   const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: identity };
   const { webSocket: socket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
   if (socket === null) throw new Error("no socket came back");
@@ -48,6 +48,17 @@ function hello({ session }: Channel, lanes: string[]): string {
   };
   return JSON.stringify(message);
 }
+
+/** Tokens as the operator makes them. */
+async function makeToken(id: string): Promise<void> {
+  const insert =
+    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES (?1, '', ?1, '', '[]', 0, 0)";
+  await edge.DB.prepare(insert).bind(id).run();
+}
+
+beforeAll(async () => {
+  await makeToken("t");
+});
 
 const windowOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).window;
 
@@ -134,6 +145,25 @@ it("ends the lease of a session that another of the same token succeeds, and of 
   await channel.next();
   expect((await edge.POOL.getByName(old.session).check([])).alive).toBe(false);
   expect((await edge.POOL.getByName(foreign.session).check([])).alive).toBe(true);
+});
+
+it("ends the session of a pool whose token was revoked, however it pings, and says hello to none", async () => {
+  await makeToken("revoked");
+  const channel = await connect("session-revoked", ["lane-h"], "revoked");
+  channel.socket.send(hello(channel, ["lane-h"]));
+  await channel.next();
+  const stub = edge.POOL.getByName(channel.session);
+  expect((await stub.check([])).alive).toBe(true);
+  await edge.DB.prepare("UPDATE pool_tokens SET revoked_at = 1 WHERE id = 'revoked'").run();
+  // Longer than an isolate remembers it, and less than a lease.
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 10_500 });
+  const late = await connect("session-revoked-late", ["lane-h"], "revoked");
+  late.socket.send(hello(late, ["lane-h"]));
+  expect((await late.closed).code).toBe(4403);
+  expect((await stub.check([])).alive).toBe(false);
+  expect((await channel.closed).code).toBe(4409);
+  expect(await windowOf("lane-h")).toBe(64);
+  vi.useRealTimers();
 });
 
 it("knows nothing of a session that never connected", async () => {
