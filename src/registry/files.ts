@@ -50,22 +50,36 @@ type Keeper = { accountId: string; retentionMs: number };
  * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
  * upload of the same id that brought it. The same file again changes nothing.
  */
-export async function createFile(
-  db: D1Database,
-  { accountId, retentionMs }: Keeper,
-  file: NewFile,
-): Promise<StoredFile> {
+export async function createFile(db: D1Database, keeper: Keeper, file: NewFile): Promise<StoredFile> {
+  const created = begin(keeper, file);
+  await db.batch([insertion(db, keeper, created, "true"), ...uploadRowDeletes(db, file.id)]);
+  return created;
+}
+
+/**
+ * The same of a completed upload of the file's id. Null when the upload is no longer there and no file either: whoever gave it up has
+ * deleted the content.
+ */
+export async function createUploadedFile(db: D1Database, keeper: Keeper, file: NewFile): Promise<StoredFile | null> {
+  const created = begin(keeper, file);
+  const isUnderWay = "EXISTS (SELECT 1 FROM uploads WHERE id = ?1)";
+  const [inserted] = await db.batch([insertion(db, keeper, created, isUnderWay), ...uploadRowDeletes(db, file.id)]);
+  return (inserted?.meta.changes ?? 0) > 0 ? created : findFile(db, keeper.accountId, file.id);
+}
+
+function begin({ retentionMs }: Keeper, file: NewFile): StoredFile {
   const createdAt = Date.now();
-  const created: StoredFile = { ...file, createdAt, expiresAt: createdAt + retentionMs };
-  const { id, name, contentType, sizeBytes, sha256, metadata, expiresAt, etag } = created;
-  const insert = db
+  return { ...file, createdAt, expiresAt: createdAt + retentionMs };
+}
+
+function insertion(db: D1Database, { accountId }: Keeper, file: StoredFile, condition: string): D1PreparedStatement {
+  const { id, name, contentType, sizeBytes, sha256, metadata, createdAt, expiresAt, etag } = file;
+  return db
     .prepare(
       `INSERT INTO files (id, account_id, name, content_type, size_bytes, sha256, metadata, created_at, expires_at, etag)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE ${condition} ON CONFLICT DO NOTHING`,
     )
     .bind(id, accountId, name, contentType, sizeBytes, sha256, JSON.stringify(metadata), createdAt, expiresAt, etag);
-  await db.batch([insert, ...uploadRowDeletes(db, id)]);
-  return created;
 }
 
 /** A file of the account; null when there is none, or it has expired. */

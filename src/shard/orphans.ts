@@ -7,7 +7,7 @@ import type { Env } from "../env.ts";
 import { FILES_PREFIX, contentKey, knownFileIds } from "../registry/files.ts";
 import { readSweepPlace, saveSweepPlace } from "../registry/sweep-places.ts";
 import { ORPHANED_AFTER_MS, predictionOf } from "../storage/blobs.ts";
-import { uploadOfKey } from "../storage/upload-rows.ts";
+import { keysUnderWay } from "../storage/upload-rows.ts";
 import { log } from "../telemetry/log.ts";
 import { remoteShard } from "./remote.ts";
 
@@ -34,14 +34,17 @@ function isOld({ uploaded }: R2Object): boolean {
   return uploaded.getTime() <= Date.now() - ORPHANED_AFTER_MS;
 }
 
-/** Contents of files without a row. Those of uploads that are not completed yet have one of theirs. */
+/** Contents of files without a row. Those of uploads that are not completed yet have one of theirs, until they have become files. */
 async function orphanedFiles({ DB }: Env, keys: readonly string[]): Promise<string[]> {
   const ids = keys.filter((key) => key.startsWith(FILES_PREFIX)).map((key) => key.slice(FILES_PREFIX.length));
   if (ids.length === 0) return [];
+  // In this order: asked for the other way round, one that becomes a file in between would be in neither.
+  const underWay = await keysUnderWay(DB, ids.map(contentKey));
   const known = await knownFileIds(DB, ids);
-  const unknown = ids.filter((id) => !known.has(id)).map(contentKey);
-  const uploads = await Promise.all(unknown.map((key) => uploadOfKey(DB, key)));
-  return unknown.filter((_key, index) => uploads[index] === null);
+  return ids
+    .filter((id) => !known.has(id))
+    .map(contentKey)
+    .filter((key) => !underWay.has(key));
 }
 
 /** Blobs of predictions that their shard doesn't know. */

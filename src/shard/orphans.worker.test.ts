@@ -2,6 +2,7 @@
 import { afterEach, beforeAll, expect, it, vi } from "vitest";
 import { call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
 import { newPredictionId } from "../contract/ids.ts";
+import { contentKey, createUploadedFile } from "../registry/files.ts";
 import { readSweepPlace, saveSweepPlace } from "../registry/sweep-places.ts";
 import { inputBlobKey, putInputOnce } from "../storage/blobs.ts";
 import { sweepOrphans } from "./orphans.ts";
@@ -37,6 +38,38 @@ it("deletes what nothing names when it is an hour old, and nothing else", async 
   later(3_700_000);
   await sweepOrphans(testEnv);
   expect(await keys()).toEqual(kept.toSorted());
+});
+
+it("spares an upload that becomes a file while it looks", async () => {
+  const { body } = await callJson("/v1/uploads", { key, body: { name: "c", size: 4 } });
+  const id = String(body["id"]);
+  const accountId = String(
+    await DB.prepare("SELECT account_id FROM uploads WHERE id = ?").bind(id).first("account_id"),
+  );
+  await BLOBS.put(contentKey(id), "done");
+  kept.push(contentKey(id));
+  later(3_700_000);
+  let queries = 0;
+  const beforeTheSecond = async (query: string) => {
+    if (/FROM (files|uploads)/.test(query)) queries += 1;
+    if (queries !== 2) return;
+    const file = { id, name: "c", contentType: "a/b", metadata: {}, sizeBytes: 4, sha256: "", etag: "" };
+    await createUploadedFile(DB, { accountId, retentionMs: 86_400_000 }, file);
+  };
+  const racing = {
+    prepare: (query: string) => ({
+      bind: (...values: unknown[]) => {
+        const statement = DB.prepare(query).bind(...values);
+        return {
+          run: () => statement.run(),
+          first: () => beforeTheSecond(query).then(() => statement.first()),
+          all: () => beforeTheSecond(query).then(() => statement.all()),
+        };
+      },
+    }),
+  };
+  await sweepOrphans({ ...testEnv, DB: racing as unknown as D1Database });
+  expect(await keys()).toContain(contentKey(id));
 });
 
 it("goes on where it was, and begins again behind the end", async () => {

@@ -99,10 +99,11 @@ export async function uploadsUnder(db: D1Database, prefix: string): Promise<Uplo
   return results.map((row) => UploadRowSchema.parse(row));
 }
 
-/** The upload whose content lies, or will lie, under `key`; null when none is under way. */
-export async function uploadOfKey(db: D1Database, key: string): Promise<Upload | null> {
-  const row = await db.prepare("SELECT * FROM uploads WHERE blob_key = ?").bind(key).first();
-  return row === null ? null : UploadRowSchema.parse(row);
+/** Those of `keys` under which the content of an upload lies, or will lie. */
+export async function keysUnderWay(db: D1Database, keys: readonly string[]): Promise<Set<string>> {
+  const query = db.prepare("SELECT blob_key FROM uploads WHERE blob_key IN (SELECT value FROM json_each(?))");
+  const { results } = await query.bind(JSON.stringify(keys)).all<{ blob_key: string }>();
+  return new Set(results.map(({ blob_key: key }) => key));
 }
 
 /** Notes that a part has arrived, in place of one that came before under its number; the upload lives on. */
@@ -115,6 +116,10 @@ export async function savePart(db: D1Database, uploadId: string, part: Part, now
       .bind(uploadId, part.number, part.sizeBytes, part.etag, part.sha256),
     db.prepare("UPDATE uploads SET expires_at = ? WHERE id = ?").bind(now + UPLOAD_IDLE_MS, uploadId),
   ]);
+}
+
+export async function deletePart(db: D1Database, uploadId: string, number: number): Promise<void> {
+  await db.prepare("DELETE FROM upload_parts WHERE upload_id = ? AND number = ?").bind(uploadId, number).run();
 }
 
 /** The parts that have arrived, in their order. */
@@ -134,6 +139,8 @@ export function uploadRowDeletes(db: D1Database, id: string): D1PreparedStatemen
   ];
 }
 
-export async function deleteUploadRows(db: D1Database, id: string): Promise<void> {
-  await db.batch(uploadRowDeletes(db, id));
+/** False when there was none: it has been given up, or become a file. */
+export async function deleteUploadRows(db: D1Database, id: string): Promise<boolean> {
+  const deleted = await db.batch(uploadRowDeletes(db, id));
+  return (deleted.at(-1)?.meta.changes ?? 0) > 0;
 }

@@ -12,6 +12,7 @@ import { toHex, transfer } from "./transfer.ts";
 import {
   UPLOAD_IDLE_MS,
   abandonedUploads,
+  deletePart,
   deleteUploadRows,
   insertUpload,
   listParts,
@@ -70,7 +71,8 @@ export async function startUpload(stores: Stores, plan: UploadPlan): Promise<Upl
 
 /**
  * Stores a part; one that is there is replaced. The caller has checked that `body` has the part's size. Throws `checksum_mismatch`
- * when the bytes are not those that `expectedSha256` (hex) stands for: then nothing is noted.
+ * when the bytes are not those that `expectedSha256` (hex) stands for: then there is no such part, and `not_found` when the upload
+ * has ended meanwhile.
  */
 export async function putPart(
   stores: Stores,
@@ -81,8 +83,14 @@ export async function putPart(
 ): Promise<Part> {
   const sizeBytes = partSize(upload, number);
   const multipart = stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId);
-  const { stored, sha256 } = await transfer(body, sizeBytes, (content) => multipart.uploadPart(number, content));
+  const { stored, sha256 } = await transfer(body, sizeBytes, (content) =>
+    multipart.uploadPart(number, content).catch((thrown: unknown) => {
+      throw refusalOf(thrown);
+    }),
+  );
   if (expectedSha256 !== null && expectedSha256 !== sha256) {
+    // The bucket has these bytes now, in place of what came before.
+    await deletePart(stores.DB, upload.id, number);
     throw new EdgeplaneError("checksum_mismatch", `Part ${number} has the SHA-256 ${sha256}, not ${expectedSha256}.`);
   }
   const part: Part = { number, sizeBytes, etag: stored.etag, sha256 };
@@ -96,7 +104,10 @@ export function missingParts(upload: Upload, parts: readonly Part[]): number[] {
   return Array.from({ length: partCount(upload) }, (_, index) => index + 1).filter((number) => !there.has(number));
 }
 
-/** Makes an object of the parts. Throws `upload_incomplete` when some are missing. The rows stay until the caller has noted the object. */
+/**
+ * Makes an object of the parts. Throws `upload_incomplete` when some are missing, and `not_found` when the upload has ended meanwhile. The rows
+ * stay until the caller has noted the object.
+ */
 export async function completeUpload(stores: Stores, upload: Upload): Promise<Completed> {
   const parts = await listParts(stores.DB, upload.id);
   const missing = missingParts(upload, parts);
@@ -110,20 +121,23 @@ export async function completeUpload(stores: Stores, upload: Upload): Promise<Co
   } catch (thrown) {
     // A call before this one may have completed it without having come to its end.
     const object = await stores.BLOBS.head(upload.key);
-    if (object === null || object.size !== upload.sizeBytes) throw thrown;
+    if (object === null || object.size !== upload.sizeBytes) throw refusalOf(thrown);
     return { etag: object.etag, sizeBytes: object.size, sha256 };
   }
 }
 
-/** Gives an upload up: its parts go, and so does what they became, as long as nobody has noted that. */
+/**
+ * Gives an upload up: its parts go. What a client's upload became goes too, as long as no file is made of it. Under a pool's key there may be what
+ * another upload brought: that goes with its prediction.
+ */
 export async function abortUpload(stores: Stores, upload: Upload): Promise<void> {
   try {
     await stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId).abort();
   } catch (thrown) {
     if (!isUnknownUpload(thrown)) throw thrown;
   }
-  await stores.BLOBS.delete(upload.key);
-  await deleteUploadRows(stores.DB, upload.id);
+  const wasThere = await deleteUploadRows(stores.DB, upload.id);
+  if (wasThere && upload.accountId !== null) await stores.BLOBS.delete(upload.key);
 }
 
 /** Gives up the uploads whose content would lie under `prefix`: all, or those whose key is `chosen`. */
@@ -151,9 +165,27 @@ async function compositeSha256(parts: readonly Part[]): Promise<string> {
   return `${toHex(await crypto.subtle.digest("SHA-256", bytes))}-${parts.length}`;
 }
 
+/** What the caller is told of the bucket's refusal. */
+function refusalOf(thrown: unknown): unknown {
+  const code = bucketCode(thrown);
+  if (code === "10024") {
+    const detail = "The upload was given up or completed meanwhile, or is older than 7 days.";
+    return new EdgeplaneError("not_found", detail, { cause: thrown });
+  }
+  if (code === "10025") {
+    const detail = "A part was replaced by another call while it was noted: send the parts again that you sent twice.";
+    return new EdgeplaneError("upload_incomplete", detail, { cause: thrown });
+  }
+  return thrown;
+}
+
+function bucketCode(thrown: unknown): string | undefined {
+  return thrown instanceof Error ? /\((\d{5})\)/.exec(thrown.message)?.[1] : undefined;
+}
+
 /** The bucket has given it up already, or made an object of it. https://developers.cloudflare.com/r2/api/error-codes/ */
 function isUnknownUpload(thrown: unknown): boolean {
-  return thrown instanceof Error && /\(100(?:24|48|01)\)/.test(thrown.message);
+  return ["10024", "10048", "10001"].includes(bucketCode(thrown) ?? "");
 }
 
 function incomplete(missing: readonly number[]): EdgeplaneError {

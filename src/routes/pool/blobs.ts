@@ -230,13 +230,13 @@ function noUpload(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such upload under way.");
 }
 
-/** The claim may have been lost while the content came: then it goes again, and nobody learns of it. */
+/** The claim may have been lost while the content came: then it goes again, and nobody learns of it. While nobody can say it stays. */
 async function answerStored(c: AppContext, shard: ShardPort, path: BlobPath): Promise<Response> {
   let keptUntil: number;
   try {
     keptUntil = await checkClaim(c, shard, path);
   } catch (thrown) {
-    await c.env.BLOBS.delete(keyOf(path));
+    if (thrown instanceof EdgeplaneError) await c.env.BLOBS.delete(keyOf(path));
     throw thrown;
   }
   const address = outputPath(path.id, path.token, path.name);

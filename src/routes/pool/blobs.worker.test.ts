@@ -6,6 +6,7 @@ import type { Grant } from "../../contract/claim.ts";
 import { shardName, shardOf } from "../../contract/ids.ts";
 import { deletePredictionBlobs } from "../../storage/blobs.ts";
 import { uploadsUnder } from "../../storage/upload-rows.ts";
+import { sweepUploads } from "../../storage/uploads.ts";
 
 const VERSION = "e".repeat(64);
 let key = "";
@@ -133,6 +134,47 @@ describe("blobs", () => {
     expect((await callJson(`${at}/complete`, { method: "POST", key: pool.key })).body["key"]).toBe(done.body["key"]);
     const file = await call(String(done.body["url"]), { headers: { range: "bytes=5-" } });
     expect([file.status, await file.text(), file.headers.get("content-type")]).toEqual([206, "film", "video/mp4"]);
+  });
+
+  it("keeps an output that went up twice when the upload that was left is swept", async () => {
+    const id = await create();
+    const grant = await pool.claim(id);
+    const base = `/pool/v1/blobs/${id}/${grant.token}/1-film.mp4/uploads`;
+    // The answer to the first was lost, and the pool asked again.
+    const { body: left } = await callJson(base, { key: pool.key, body: { size: 9 } });
+    const { body: taken } = await callJson(base, { key: pool.key, body: { size: 9 } });
+    const at = `${base}/${String(taken["upload"])}`;
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "9" }, body: "some film" };
+    expect((await call(`${at}/parts/1`, put)).status).toBe(200);
+    const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
+    await pool.send(grant, { type: "succeeded", output: String(done.body["url"]) });
+    await testEnv.DB.prepare("UPDATE uploads SET expires_at = 1 WHERE id = ?").bind(left["upload"]).run();
+    await sweepUploads(testEnv);
+    expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
+    expect(await (await call(String(done.body["url"]))).text()).toBe("some film");
+  });
+
+  it("brings a large output and input to the webhook whole", async () => {
+    const host = `${crypto.randomUUID()}.example.com`;
+    const body = { version: VERSION, input: large, webhook: `https://${host}/`, webhook_events_filter: ["completed"] };
+    const id = String((await callJson("/v1/predictions", { key, body })).body["id"]);
+    const grant = await pool.claim(id);
+    const text = JSON.stringify({ answer: "x".repeat(300_000) });
+    const headers = { "content-type": "application/json", "content-length": String(text.length) };
+    const path = `/pool/v1/blobs/${id}/${grant.token}/output.json`;
+    const put = await callJson(path, { method: "PUT", key: pool.key, headers, body: text });
+    await pool.send(grant, { type: "succeeded", outputBlob: String(put.body["key"]) });
+    const sender = testEnv.WEBHOOKS.getByName(`${host}:443`);
+    const sent = () =>
+      runInDurableObject(sender, (_sender, { storage }) =>
+        storage.sql
+          .exec<{ body: string }>("SELECT body FROM messages")
+          .toArray()
+          .map((row) => JSON.parse(row.body) as unknown),
+      );
+    await expect
+      .poll(sent)
+      .toMatchObject([{ id, status: "succeeded", input: large, output: JSON.parse(text) as unknown }]);
   });
 
   it("lets go of an upload in parts when its claim is lost", async () => {

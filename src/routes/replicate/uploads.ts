@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { contentKey, createFile, findFile, newFileId } from "../../registry/files.ts";
+import { contentKey, createUploadedFile, findFile, newFileId } from "../../registry/files.ts";
 import {
   DEFAULT_PART_BYTES,
   MAX_PARTS,
@@ -216,13 +216,20 @@ export function uploadRoutes(): Hono<App> {
 async function ownUpload(c: AppContext, id: string): Promise<Upload> {
   const upload = await findUpload(c.env.DB, c.get("principal").accountId, id);
   if (upload !== null) return upload;
-  throw new EdgeplaneError("not_found", "There is no such upload under way.");
+  throw noSuchUpload();
+}
+
+function noSuchUpload(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "There is no such upload under way.");
 }
 
 async function makeFile(c: AppContext, upload: Upload) {
   const { id, name, contentType, metadata } = upload;
   const completed = await completeUpload(c.env, upload);
-  return createFile(c.env.DB, c.get("principal"), { id, name, contentType, metadata, ...completed });
+  const whole = { id, name, contentType, metadata, ...completed };
+  const file = await createUploadedFile(c.env.DB, c.get("principal"), whole);
+  if (file === null) throw noSuchUpload();
+  return file;
 }
 
 function showUpload(c: AppContext, upload: Upload, parts: readonly Part[]): z.output<typeof UploadSchema> {

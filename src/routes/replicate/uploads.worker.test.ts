@@ -1,6 +1,9 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
+import { createUploadedFile } from "../../registry/files.ts";
 import { sweepExpired } from "../../registry/sweep.ts";
+import { findUpload } from "../../storage/upload-rows.ts";
+import { abortUpload, completeUpload } from "../../storage/uploads.ts";
 
 const PART = 5 * 1024 * 1024;
 
@@ -35,6 +38,14 @@ async function put(id: string, number: number, bytes: Uint8Array, headers: Recor
     body: bytes,
     headers: { "content-length": String(bytes.byteLength), ...headers },
   });
+}
+
+/** The bucket's side of an upload. */
+async function multipartOf(id: string): Promise<R2MultipartUpload> {
+  const multipartId = await testEnv.DB.prepare("SELECT multipart_id FROM uploads WHERE id = ?")
+    .bind(id)
+    .first("multipart_id");
+  return testEnv.BLOBS.resumeMultipartUpload(`files/${id}`, String(multipartId));
 }
 
 const bytesOf = (length: number, seed: number) => new Uint8Array(length).map((_, index) => (index * 7 + seed) % 251);
@@ -104,6 +115,51 @@ describe("an upload in parts", () => {
     await call(`/v1/uploads/${upload.id}`, { method: "DELETE", key });
   });
 
+  it("misses a part again that was sent again with other bytes than it says", async () => {
+    const upload = await start(10);
+    await put(upload.id, 1, bytesOf(10, 1));
+    const wrong = { "content-digest": `sha-256=:${btoa("x".repeat(32))}:` };
+    expect((await put(upload.id, 1, bytesOf(10, 2), wrong)).body["code"]).toBe("checksum_mismatch");
+    expect((await callJson(`/v1/uploads/${upload.id}`, { key })).body["missing_parts"]).toEqual([1]);
+    const early = await callJson(`/v1/uploads/${upload.id}/complete`, { method: "POST", key });
+    expect([early.status, early.body["code"]]).toEqual([409, "upload_incomplete"]);
+    await put(upload.id, 1, bytesOf(10, 1));
+    expect((await callJson(`/v1/uploads/${upload.id}/complete`, { method: "POST", key })).status).toBe(201);
+  });
+
+  it("says so when the bucket has ended it, or has another part than was noted last", async () => {
+    const upload = await start(10);
+    await put(upload.id, 1, bytesOf(10, 1));
+    const multipart = await multipartOf(upload.id);
+    await multipart.uploadPart(1, bytesOf(10, 2));
+    const raced = await callJson(`/v1/uploads/${upload.id}/complete`, { method: "POST", key });
+    expect([raced.status, raced.body["code"]]).toEqual([409, "upload_incomplete"]);
+    await multipart.abort();
+    expect((await put(upload.id, 1, bytesOf(10, 1))).status).toBe(404);
+    expect((await callJson(`/v1/uploads/${upload.id}/complete`, { method: "POST", key })).status).toBe(404);
+    expect((await call(`/v1/uploads/${upload.id}`, { method: "DELETE", key })).status).toBe(204);
+  });
+
+  it("becomes no file when it is given up while it is completed", async () => {
+    const started = await start(10);
+    await put(started.id, 1, bytesOf(10, 1));
+    const row = await testEnv.DB.prepare("SELECT account_id FROM uploads WHERE id = ?").bind(started.id).first();
+    const accountId = String(row?.["account_id"]);
+    const upload = await findUpload(testEnv.DB, accountId, started.id);
+    if (upload === null) throw new Error("it was started");
+    const file = {
+      ...(await completeUpload(testEnv, upload)),
+      id: upload.id,
+      name: "a",
+      contentType: "b/c",
+      metadata: {},
+    };
+    await abortUpload(testEnv, upload);
+    expect(await createUploadedFile(testEnv.DB, { accountId, retentionMs: 60_000 }, file)).toBeNull();
+    expect((await callJson(`/v1/files/${upload.id}`, { key })).status).toBe(404);
+    expect(await testEnv.BLOBS.head(upload.key)).toBeNull();
+  });
+
   it("is given up on request, and swept when it was abandoned; its parts go", async () => {
     const upload = await start(PART + 10);
     await put(upload.id, 2, bytesOf(10, 1));
@@ -112,13 +168,10 @@ describe("an upload in parts", () => {
 
     const abandoned = await start(PART + 10);
     await put(abandoned.id, 2, bytesOf(10, 1));
-    const row = await testEnv.DB.prepare("SELECT multipart_id FROM uploads WHERE id = ?")
-      .bind(abandoned.id)
-      .first<{ multipart_id: string }>();
+    const multipart = await multipartOf(abandoned.id);
     await testEnv.DB.prepare("UPDATE uploads SET expires_at = 1 WHERE id = ?").bind(abandoned.id).run();
     expect((await callJson(`/v1/uploads/${abandoned.id}`, { key })).status).toBe(404);
     await sweepExpired(testEnv);
-    const multipart = testEnv.BLOBS.resumeMultipartUpload(`files/${abandoned.id}`, row?.multipart_id ?? "");
     await expect(multipart.uploadPart(1, bytesOf(PART, 1))).rejects.toThrow(/upload/);
     for (const table of ["uploads", "upload_parts"]) {
       expect(await testEnv.DB.prepare(`SELECT * FROM ${table}`).first()).toBeNull();
