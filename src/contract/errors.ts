@@ -109,7 +109,7 @@ export const errorTable = {
   rate_limited: {
     status: 429,
     title: "Too many requests",
-    cause: "A limit of the account or of the key is used up.",
+    cause: "A limit is used up: one that a plugin sets, or of consumer instances or open streams of a log.",
     remedy: "Wait for the time that `Retry-After` names.",
   },
   not_implemented: {
@@ -231,7 +231,7 @@ export const errorTable = {
     status: 500,
     title: "The model could not be set up",
     cause: "The model's `setup` raised, or its packages could not be installed.",
-    remedy: "`GET /v1/models/{owner}/{name}` and the pool's log carry the traceback.",
+    remedy: "The operator finds the traceback at `/models` of the pool's local port, and in its log.",
   },
   attempts_exhausted: {
     status: 500,

@@ -8,12 +8,12 @@ export type Purpose = "ids" | "stream" | "blob" | "file" | "seal";
 
 const imported = new Map<string, CryptoKey>();
 
-/** The HMAC-SHA-256 key of `purpose`; imported once per isolate. Throws when the deployment's secret is too short. */
-export async function keyFor(secret: string, purpose: Purpose): Promise<CryptoKey> {
+/** The HMAC-SHA-256 key of `purpose`; imported once per isolate. Throws when the deployment's secret is missing or too short. */
+export async function keyFor(secret: string | undefined, purpose: Purpose): Promise<CryptoKey> {
   const name = `${purpose}\n${secret}`;
   const known = imported.get(name);
   if (known !== undefined) return known;
-  if (secret.length < MIN_SECRET_LENGTH) {
+  if (secret === undefined || secret.length < MIN_SECRET_LENGTH) {
     throw new Error(`EDGEPLANE_SECRET must be set to at least ${MIN_SECRET_LENGTH} characters`);
   }
   const encoder = new TextEncoder();

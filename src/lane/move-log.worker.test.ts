@@ -73,3 +73,18 @@ it("refuses a choice of a log that can't be", async () => {
     invalid_fields: [{ field: "url" }],
   });
 });
+
+it("can be set anew when the secret that sealed it has changed", async () => {
+  await addLogSetting(
+    { ...edge, EDGEPLANE_SECRET: "another-secret-another-secret-another-secret" },
+    {
+      ...{ driver: "upstash", url: "http://127.0.0.1:1/kafka" },
+      ...{ producer: { username: "edge", password: "very-secret" }, pool: null },
+    },
+  );
+  const shown = await callJson("/admin/v1/log", ADMIN);
+  expect(shown).toMatchObject({ status: 409, body: { code: "conflict" } });
+  expect(shown.body["detail"]).toContain("PUT /admin/v1/log");
+  const moved = await callJson("/admin/v1/log", { ...ADMIN, method: "PUT", body: { driver: "embedded" } });
+  expect(moved).toMatchObject({ status: 200, body: { moved: true, driver: "embedded" } });
+});

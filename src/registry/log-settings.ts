@@ -13,6 +13,11 @@ export type LogChoice =
 /** `since`: milliseconds since the epoch; 0 for what the environment says. */
 export type LogSetting = { epoch: number; since: number; choice: LogChoice };
 
+/** The newest setting was sealed with another secret: nobody can say where jobs go until the next one. */
+export class SealedLogError extends Error {
+  override readonly name = "SealedLogError";
+}
+
 type SettingsEnv = Pick<Env, "DB" | "EDGEPLANE_SECRET" | "LOG_URL" | "LOG_USERNAME" | "LOG_PASSWORD">;
 
 const RowSchema = z.object({
@@ -26,7 +31,7 @@ const RowSchema = z.object({
   created_at: z.number(),
 });
 
-/** The newest setting; before the first switch what the environment says (`LOG_URL`), which is epoch 0. */
+/** The newest setting; before the first switch what the environment says (`LOG_URL`), which is epoch 0. Throws `SealedLogError`. */
 export async function readLogSetting(env: SettingsEnv): Promise<LogSetting> {
   const found = await env.DB.prepare("SELECT * FROM log_settings ORDER BY epoch DESC LIMIT 1").first();
   if (found === null) return { epoch: 0, since: 0, choice: choiceOfEnvironment(env) };
@@ -36,7 +41,7 @@ export async function readLogSetting(env: SettingsEnv): Promise<LogSetting> {
   const producer = await accessOf(env, row.username, row.password);
   const pool = await accessOf(env, row.pool_username, row.pool_password);
   if (producer === null) {
-    throw new Error(
+    throw new SealedLogError(
       "The log's password can't be unsealed: EDGEPLANE_SECRET has changed. Set the log anew with PUT /admin/v1/log.",
     );
   }

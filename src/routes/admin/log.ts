@@ -7,7 +7,7 @@ import { noteLogSetting } from "../../log/current-log.ts";
 import { probeLog } from "../../log/probe.ts";
 import type { LogProblem } from "../../log/probe.ts";
 import { readPublishSettings } from "../../log/publish-settings.ts";
-import { addLogSetting, knownLanes, readLogSetting } from "../../registry/log-settings.ts";
+import { addLogSetting, knownLanes, readLogSetting, SealedLogError } from "../../registry/log-settings.ts";
 import type { LogChoice, LogSetting } from "../../registry/log-settings.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
@@ -77,9 +77,11 @@ export function logRoutes(): Hono<App> {
             .meta({ description: "`true`: ask the log whether it takes jobs." }),
         }),
         answers: { 200: json(LogSchema, "The log.") },
+        errors: ["conflict"],
       },
       async (c, { query }) => {
-        const setting = await readLogSetting(c.env);
+        const setting = await readLogSetting(c.env).catch(sealed);
+        if (setting instanceof SealedLogError) throw new EdgeplaneError("conflict", setting.message);
         const problem = query.probe === "true" ? await problemOf(c.env, setting.choice) : null;
         return c.json(showLog(c.env, setting, problem));
       },
@@ -108,8 +110,8 @@ export function logRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         const choice = choiceOf(body);
-        const before = await readLogSetting(c.env);
-        if (JSON.stringify(before.choice) === JSON.stringify(choice)) {
+        const before = await readLogSetting(c.env).catch(sealed);
+        if (!(before instanceof SealedLogError) && JSON.stringify(before.choice) === JSON.stringify(choice)) {
           return c.json({ ...showLog(c.env, before, null), moved: false, lanes: [] });
         }
         const problem = await problemOf(c.env, choice);
@@ -122,6 +124,12 @@ export function logRoutes(): Hono<App> {
   );
 
   return routes;
+}
+
+/** Where the log can't be read for a new secret, the operator must be told, and be able to set another. */
+function sealed(error: unknown): SealedLogError {
+  if (error instanceof SealedLogError) return error;
+  throw error;
 }
 
 async function problemOf(env: Env, choice: LogChoice): Promise<LogProblem | null> {
