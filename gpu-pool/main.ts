@@ -15,6 +15,8 @@ import { createMetrics } from "./telemetry/metrics.ts";
 import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
+/** A signal to a whole group of processes reaches the pool more than once, through npm too: what follows the first so soon is the same one. */
+const SAME_SIGNAL_MS = 1000;
 
 function stopWith(message: string): never {
   process.stderr.write(`gpu-pool: ${message}\n`);
@@ -63,18 +65,18 @@ async function run(settings: Settings): Promise<void> {
     },
     "pool started",
   );
-  let signals = 0;
+  let signalledAtMs: number | null = null;
   const onSignal = (): void => {
-    signals += 1;
-    if (signals > 1) {
+    if (signalledAtMs === null) {
+      signalledAtMs = systemClock.nowMs();
+      void pool.drain().then(() => process.exit(0));
+    } else if (systemClock.nowMs() - signalledAtMs > SAME_SIGNAL_MS) {
       pool.kill();
       state.release();
       process.exit(1);
     }
-    void pool.drain().then(() => process.exit(0));
   };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, onSignal);
   pool.start();
 }
 

@@ -19,23 +19,22 @@ const HELP = `Serves a Kafka cluster and a Redis over HTTP, in the dialects of @
 Environment variables override the file:
 ${variables.map(({ name, help }) => `  ${name.padEnd(34)} ${help}`).join("\n")}
 
-It serves /kafka and /redis (as far as they are set up), /healthz and /metrics (Prometheus).`;
+It serves /kafka and /redis (as far as they are set up), /healthz and /metrics (Prometheus). SIGTERM drains it.
+Exit codes: 0 drained, or --check found all well; 1 it could not start, --check found a fault, or a second signal ended it; 2 a setting is wrong.`;
+
+const EXIT_WRONG = 2;
+/** A signal to a whole group of processes comes more than once; what comes so much later is meant to end it at once. */
+const SAME_SIGNAL_MS = 1000;
 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      settings: { type: "string" },
-      check: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  if (values.help) {
-    console.log(HELP);
-    return 0;
-  }
   try {
+    const values = readFlags();
+    if (values.help) {
+      console.log(HELP);
+      return 0;
+    }
     const settings = await loadSettings(values.settings ?? process.env["BRIDGE_SETTINGS"], process.env);
     const log = pino({ level: settings.logLevel, name: "bridge" }, logDestination());
     const bridge = await startBridge(values.check ? { ...settings, port: 0, host: "127.0.0.1" } : settings, log);
@@ -59,16 +58,42 @@ async function main(): Promise<number> {
       return failed ? 1 : 0;
     }
     log.info({ url: bridge.url }, "bridge is listening");
-    const signal = await new Promise<string>((resolve) => {
-      for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-    });
-    log.info({ signal }, "draining");
+    log.info({ signal: await firstSignal() }, "draining");
     await bridge.close();
     log.info("closed");
     return 0;
   } catch (error) {
     if (error instanceof SettingsError) console.error(error.message);
     else console.error(`The bridge could not start: ${error instanceof Error ? error.message : String(error)}`);
-    return 1;
+    return error instanceof SettingsError ? EXIT_WRONG : 1;
   }
+}
+
+function readFlags() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        settings: { type: "string" },
+        check: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    });
+    return values;
+  } catch (error) {
+    throw new SettingsError(`bridge: ${error instanceof Error ? error.message : String(error)} (--help tells more)`);
+  }
+}
+
+/** Resolves with the first signal; a later one ends the process. */
+async function firstSignal(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let heardAtMs: number | null = null;
+  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(name, () => {
+      if (heardAtMs !== null && performance.now() - heardAtMs > SAME_SIGNAL_MS) process.exit(1);
+      heardAtMs ??= performance.now();
+      resolve(name);
+    });
+  }
+  return promise;
 }

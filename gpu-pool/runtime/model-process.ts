@@ -16,6 +16,7 @@ import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
+import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
@@ -105,7 +106,7 @@ export class ModelProcess {
         ...process.env,
         ...options.env,
         PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
-        EDGEPLANE_POOL_TOKEN: undefined,
+        ...hiddenSecrets,
         EDGEPLANE_MODEL_DIR: options.modelDir,
         EDGEPLANE_SLOTS: String(options.slots),
         EDGEPLANE_SCRATCH_DIR: options.scratchDir,

@@ -1,5 +1,6 @@
 /** Runs a command without a shell and gives its output line by line. */
 import { spawn } from "node:child_process";
+import { hiddenSecrets } from "../hidden-secrets.ts";
 
 export type CommandOptions = {
   cwd?: string;
@@ -27,7 +28,7 @@ function lineSplitter(onLine: (line: string) => void): { push: (text: string) =>
   };
 }
 
-/** Run to the end. A command that does not exist gives `missing`, one past `timeoutMs` is killed; it never rejects. */
+/** Run to the end, without the pool's secrets. A command that does not exist gives `missing`, one past `timeoutMs` is killed; it never rejects. */
 export function runCommand(
   command: string,
   args: readonly string[],
@@ -36,7 +37,7 @@ export function runCommand(
   return new Promise((done) => {
     const child = spawn(command, args, {
       cwd: options.cwd,
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, ...hiddenSecrets, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let stdout = "";

@@ -55,7 +55,7 @@ describe.runIf(hasJava)("bridge process", () => {
     expect(await unreachable.exited).toBe(1);
     expect(unreachable.output()).toMatch(/The cluster can't be reached.*ECONNREFUSED/);
     const nothing = launch({});
-    expect(await nothing.exited).toBe(1);
+    expect(await nothing.exited).toBe(2);
     expect(nothing.output()).toMatch(/neither kafka nor redis/);
     const help = launch({}, "--help");
     expect(await help.exited).toBe(0);

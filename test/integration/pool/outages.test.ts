@@ -142,11 +142,22 @@ test("drains: hands back what waits, finishes what runs, exits with 0", async ()
   await edge.until(() => waiting.terminal?.type === "succeeded");
 });
 
-test("a second signal ends it at once", async () => {
+test("a signal that comes twice at once, as to a group of processes, drains", async () => {
+  await using fixture = await startFixture(["single"]);
+  const running = await submitRunning(fixture, "sleep 1");
+  const exited = fixture.pool.kill("SIGTERM");
+  fixture.pool.process.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  fixture.pool.process.kill("SIGTERM");
+  expect(await exited).toBe(0);
+  expect(running.terminal).toMatchObject({ type: "succeeded" });
+});
+
+test("a second signal, a second later, ends it at once", async () => {
   await using fixture = await startFixture(["single"]);
   await submitRunning(fixture, "sleep 30");
   const exited = fixture.pool.kill("SIGTERM");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 1100));
   fixture.pool.process.kill("SIGINT");
   const startedAt = Date.now();
   expect(await exited).toBe(1);
