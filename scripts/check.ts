@@ -21,7 +21,24 @@ const checks: Check[] = [
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),
 ];
 
+const HELP = `npm run check [-- <name>…]
+
+Checks the code without running it, several checks side by side; a name, or a part of one, chooses among them:
+
+${checks.map(({ name }) => `  ${name}`).join("\n")}
+
+Exit codes: 0 all passed, 1 one failed, 2 there is no check of that name.`;
+
 const only = process.argv.slice(2);
+if (only.some((name) => name === "--help" || name === "-h")) {
+  console.log(HELP);
+  process.exit(0);
+}
+const unknown = only.filter((name) => !checks.some((check) => check.name.includes(name)));
+if (unknown.length > 0) {
+  console.error(`check: there is no check ${unknown.join(", ")} (--help names them)`);
+  process.exit(2);
+}
 const queue = checks.filter((check) => only.length === 0 || only.some((name) => check.name.includes(name)));
 const startedAt = performance.now();
 const failed: string[] = [];

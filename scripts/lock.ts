@@ -8,6 +8,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import * as z from "zod";
 
 const LOCK = "package-lock.json";
+const HELP = `npm run lock
+
+Writes package-lock.json for package.json, and completes it for platforms whose packages the registry at hand doesn't serve.`;
 
 const LockSchema = z.record(z.string(), z.unknown());
 const PackagesSchema = z.record(z.string(), z.record(z.string(), z.unknown()));
@@ -49,7 +52,8 @@ export function completePackages(packages: Packages): { packages: Packages; adde
   return { packages: Object.fromEntries(sorted), added };
 }
 
-if (import.meta.main) {
+if (import.meta.main && process.argv.some((arg) => arg === "--help" || arg === "-h")) console.log(HELP);
+else if (import.meta.main) {
   execFileSync("npm", ["install", "--package-lock-only", "--ignore-scripts", "--loglevel=error"], { stdio: "inherit" });
   const lock = LockSchema.parse(JSON.parse(readFileSync(LOCK, "utf8")));
   const { packages, added } = completePackages(PackagesSchema.parse(lock["packages"]));

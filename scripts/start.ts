@@ -1,22 +1,24 @@
 /** `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C. */
-import { rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { helloThrough } from "./lib/hello.ts";
+import { helloThrough, offeredModels } from "./lib/hello.ts";
 import { sayNearestLine } from "./lib/nearest-line.ts";
-import { StackError } from "./lib/stack-error.ts";
+import { plainMessage, StackError } from "./lib/stack-error.ts";
+import { readStartSettings } from "./lib/start-settings.ts";
+import type { StartSettings } from "./lib/start-settings.ts";
 import { startStack } from "./lib/stack.ts";
 import type { Stack } from "./lib/stack.ts";
-import { welcome } from "./lib/welcome.ts";
+import { welcome, welcomeOwn, whereThingsAre } from "./lib/welcome.ts";
 
-const help = `npm start: Edgeplane on this machine, with a pool of CPU instances that runs the models of examples/.
+const help = `npm start: Edgeplane on this machine, with a pool that runs the models of examples/, or your own.
 
   PORT                      port on 127.0.0.1 (8787)
   EDGEPLANE_STATE_DIR       where state lies (.edgeplane)
-  EDGEPLANE_MODELS          the folder of the models (examples)
+  EDGEPLANE_MODELS          the folder of the models, one subfolder each (examples)
   EDGEPLANE_PYTHON          the Python that runs models, 3.8 or newer (python3)
-  EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback
-  EDGEPLANE_OPERATOR_ORIGINS  by commas, where services of your own are that the edge may call, such as a bridge: http://10.0.0.5:8790
+  EDGEPLANE_ALLOW_LOOPBACK  1: webhooks and URL inputs may reach this machine's loopback (0)
+  EDGEPLANE_OPERATOR_ORIGINS  by commas, where services of your own are that the edge may call, such as a bridge: http://10.0.0.5:8790 (none)
+  EDGEPLANE_METRICS_PORT    the port of the pool's /healthz, /models and /metrics (a free one, which its first line names)
   EDGEPLANE_DELIVERY        kv: results come home through the Redis of EDGEPLANE_KV_URL, EDGEPLANE_KV_TOKEN (docs/delivery.md)
 
 Ctrl-C stops it; state is kept. docs/local.md tells more.`;
@@ -27,10 +29,16 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 }
 
 const env = process.env;
-const stateDir = env["EDGEPLANE_STATE_DIR"] ?? ".edgeplane";
+const say = (line: string): void => console.log(line);
+let settings: StartSettings;
+try {
+  settings = readStartSettings(env);
+} catch (error) {
+  console.error(`edgeplane: ${plainMessage(error)}`);
+  process.exit(1);
+}
+const { stateDir, models, showsExamples } = settings;
 const devFile = join(stateDir, "dev.json");
-const examples = fileURLToPath(new URL("../examples", import.meta.url));
-const models = env["EDGEPLANE_MODELS"];
 let stack: Stack | null = null;
 let stopping = false;
 
@@ -52,31 +60,46 @@ function deliveryVars(): Record<string, string> {
   return prefix === undefined ? vars : { ...vars, KV_PREFIX: prefix };
 }
 
+/** The local stack's pool takes any free port for its state unless one is named. */
+function poolPort(): Record<string, string> {
+  const { EDGEPLANE_METRICS_PORT: port = "" } = env;
+  return port === "" ? {} : { EDGEPLANE_METRICS_PORT: port };
+}
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void stop(signal));
 
 try {
   const startedAt = performance.now();
+  const refused = Promise.withResolvers<never>();
+  refused.promise.catch(() => {});
   stack = await startStack({
-    port: Number(env["PORT"] ?? 8787),
+    port: settings.port,
     stateDir,
-    allowLoopback: env["EDGEPLANE_ALLOW_LOOPBACK"] === "1",
-    operatorOrigins: (env["EDGEPLANE_OPERATOR_ORIGINS"] ?? "").split(",").filter((origin) => origin !== ""),
-    say: (line) => console.log(line),
+    models,
+    allowLoopback: settings.allowLoopback,
+    operatorOrigins: settings.operatorOrigins,
+    say,
     onOwned: () => rmSync(devFile, { force: true }),
     vars: deliveryVars(),
-    ...(models === undefined ? {} : { models }),
+    poolEnv: poolPort(),
+    onPoolRefused: () => refused.reject(new StackError("the pool can't start; its line above says what to mend.")),
   });
-  const output = await helloThrough(stack);
-  console.log(welcome(stack, output, (performance.now() - startedAt) / 1000, devFile));
   const { url, apiKey, adminKey, poolToken, kafka } = stack;
-  await sayNearestLine({ url, apiKey, models: models ?? examples, say: (line) => console.log(line) });
+  const seconds = () => (performance.now() - startedAt) / 1000;
+  if (showsExamples) {
+    const output = await Promise.race([helloThrough(stack), refused.promise]);
+    say(welcome(stack, output, seconds()));
+  } else {
+    const offered = await Promise.race([offeredModels(stack, readdirSync(models)), refused.promise]);
+    say(welcomeOwn(stack, offered, seconds()));
+  }
+  await sayNearestLine({ url, apiKey, models, say });
   if (stopping) await new Promise(() => {});
   writeFileSync(devFile, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
+  say(whereThingsAre(stack, devFile));
 } catch (error) {
   if (stopping) await new Promise(() => {});
-  console.error(
-    `edgeplane: ${error instanceof StackError ? error.message : error instanceof Error ? error.stack : String(error)}`,
-  );
+  console.error(`edgeplane: ${plainMessage(error)}`);
   await stack?.stop();
   process.exit(1);
 }

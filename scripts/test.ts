@@ -6,7 +6,16 @@ import { parts } from "./ci/parts.ts";
 import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 
+const HELP = `npm test [-- <filter>…]
+
+Runs all tests that need no engine but what it installs, and ends with what it left to .ci/run. With filters, parts of paths, it runs
+the tests in Node and in workerd whose path has one of them, and nothing else.`;
+
 const filters = process.argv.slice(2);
+if (filters.some((filter) => filter === "--help" || filter === "-h")) {
+  console.log(HELP);
+  process.exit(0);
+}
 const here = parts.filter((part) => part.runs === "test");
 const results: PartResult[] = [];
 for (const part of filters.length === 0 ? here : here.slice(0, 1)) results.push(await runPart(part, filters));

@@ -52,35 +52,71 @@ function npm(args) {
   const command = process.platform === "win32" ? "npm.cmd" : "npm";
   const result = spawnSync(command, args, {
     cwd: root,
-    stdio: ["ignore", "inherit", "inherit"],
+    // What npm says goes to stderr: stdout is the script's own, which others read.
+    stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",
   });
   if (result.error !== undefined) fail(`npm could not be started (${result.error.message}); install Node with npm.`);
   return result.status === 0;
 }
 
-/** Two scripts started at once must not both write node_modules. The lock names its process, so that a dead one's doesn't count. */
+/**
+ * Two scripts started at once must not both write node_modules. The lock names its process and when that began, so that a dead one's doesn't count,
+ * nor an empty one that a full disk left.
+ */
 function takeInstallLock() {
+  let hasSaidSo = false;
   for (;;) {
     try {
-      writeFileSync(installLock, String(process.pid), { flag: "wx" });
+      writeFileSync(installLock, `${process.pid} ${startOf(process.pid)}`, { flag: "wx" });
       return;
     } catch (error) {
       if (error.code === "EACCES" || error.code === "EROFS")
         fail(`the folder ${root} is read-only; clone it where you may write.`);
+      if (error.code === "ENOSPC") fail(`the disk of ${root} is full.`);
       if (error.code !== "EEXIST") throw error;
-      if (isHeld()) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
-      else rmSync(installLock, { force: true });
     }
+    const holder = installLockHolder();
+    if (holder === null) {
+      rmSync(installLock, { force: true });
+      continue;
+    }
+    if (!hasSaidSo) console.error(`edgeplane: process ${holder} installs the dependencies; waiting for it…`);
+    hasSaidSo = true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
   }
 }
 
-function isHeld() {
+/** What is being written to the lock takes no longer than this. */
+const LOCK_WRITE_MS = 2000;
+
+/** The number of the process that holds the lock; null when nobody does. */
+function installLockHolder() {
   try {
-    process.kill(Number(readFileSync(installLock, "utf8")), 0);
+    const [pid = "", startedAt] = readFileSync(installLock, "utf8").split(" ");
+    if (pid === "") return Date.now() - statSync(installLock).mtimeMs < LOCK_WRITE_MS ? "another" : null;
+    return isRunning(Number(pid)) && startOf(Number(pid)) === startedAt ? pid : null;
+  } catch {
+    return null;
+  }
+}
+
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0);
     return true;
   } catch (error) {
     return error.code === "EPERM";
+  }
+}
+
+/** What tells a process from a later one of its number, where /proc says when it began. */
+function startOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return "unknown";
   }
 }
 
@@ -112,8 +148,11 @@ export function modernNode() {
   );
 }
 
-/** The environment for tools: the right Node first on the PATH, then the installed tools. */
+/** The environment for tools: the right Node first on the PATH, then the installed tools; and no proxy between processes of this machine. */
 export function toolEnv() {
   const path = [dirname(modernNode()), join(root, "node_modules/.bin"), process.env.PATH ?? ""];
-  return { ...process.env, PATH: path.join(process.platform === "win32" ? ";" : ":") };
+  const direct = [process.env.NO_PROXY ?? process.env.no_proxy, "127.0.0.1", "localhost", "::1"];
+  const noProxy = direct.filter((host) => host !== undefined && host !== "").join(",");
+  const separator = process.platform === "win32" ? ";" : ":";
+  return { ...process.env, PATH: path.join(separator), NO_PROXY: noProxy, no_proxy: noProxy };
 }

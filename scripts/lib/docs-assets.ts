@@ -19,14 +19,25 @@ const SCRIPT_URL = "/docs/js/scalar.js";
 type Route = { url: string; handler: (request: null, reply: Reply) => unknown };
 type Reply = { header: () => Reply; send: (body: string) => string };
 
-/** Writes the files, unless they are there; answers their folder. */
-export async function ensureDocsAssets(): Promise<string> {
-  const file = join(assetsFolder, "docs/scalar.js");
+/** Writes the files, unless they are there; answers their folder. `spare` takes them where the packages' folder can't be written. */
+export async function ensureDocsAssets(spare?: string): Promise<string> {
+  try {
+    return await writeAssets(assetsFolder);
+  } catch (error) {
+    const isReadOnly =
+      error instanceof Error && "code" in error && ["EACCES", "EROFS", "EPERM"].includes(String(error.code));
+    if (spare === undefined || !isReadOnly) throw error;
+    return writeAssets(spare);
+  }
+}
+
+async function writeAssets(folder: string): Promise<string> {
+  const file = join(folder, "docs/scalar.js");
   const stamp = `${file}.version`;
   const { version } = PackageSchema.parse(
     JSON.parse(readFileSync(join(root, "node_modules", PACKAGE, "package.json"), "utf8")),
   );
-  if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, "utf8") === version) return assetsFolder;
+  if (existsSync(file) && existsSync(stamp) && readFileSync(stamp, "utf8") === version) return folder;
   mkdirSync(dirname(file), { recursive: true });
   for (const [path, text] of [
     [file, await scalarScript()],
@@ -35,7 +46,7 @@ export async function ensureDocsAssets(): Promise<string> {
     writeFileSync(`${path}.${process.pid}`, text);
     renameSync(`${path}.${process.pid}`, path);
   }
-  return assetsFolder;
+  return folder;
 }
 
 /** What the plugin would serve under `js/scalar.js`: it is registered on a server that only notes its routes. */

@@ -1,4 +1,4 @@
-/** Carries one real prediction through the whole stack: the proof that it is up. */
+/** Carries one real prediction through the whole stack, or, where nobody knows what its models take, waits for them: the proof that it is up. */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { StackError } from "./stack-error.ts";
@@ -8,27 +8,52 @@ const LIMIT_MS = 60_000;
 const RETRY_MS = 100;
 
 const PredictionSchema = z.looseObject({ id: z.string(), status: z.string(), output: z.unknown(), error: z.unknown() });
+const ModelsSchema = z.looseObject({
+  results: z.array(z.looseObject({ owner: z.string(), name: z.string() })),
+});
+
+type Access = { url: string; apiKey: string };
 
 /** Runs examples/hello-world and answers its output; waits until the pool has offered the model. Throws `StackError` after a minute. */
-export async function helloThrough(stack: { url: string; apiKey: string }): Promise<string> {
-  const headers = { authorization: `Bearer ${stack.apiKey}`, "content-type": "application/json", prefer: "wait=30" };
+export async function helloThrough(stack: Access): Promise<string> {
+  const headers = { ...authorized(stack), "content-type": "application/json", prefer: "wait=30" };
+  const create = { method: "POST", headers, body: JSON.stringify({ input: { text: "world" } }) };
   const giveUpAt = performance.now() + LIMIT_MS;
+  let path = `/v1/models/${MODEL}/predictions`;
   let last = "nothing was answered";
   while (performance.now() < giveUpAt) {
-    const response = await fetch(`${stack.url}/v1/models/${MODEL}/predictions`, {
-      method: "POST",
-      headers,
-      body: JSON.stringify({ input: { text: "world" } }),
-    });
+    const isNew = path.endsWith("/predictions");
+    const response = await fetch(stack.url + path, isNew ? create : { headers: authorized(stack) });
     const body = await response.text();
     last = `${response.status} ${body.slice(0, 300)}`;
     if (response.ok) {
       const prediction = PredictionSchema.parse(JSON.parse(body));
       if (prediction.status === "succeeded") return JSON.stringify(prediction.output);
-      throw new StackError(`the first prediction did not succeed: ${last}`);
-    }
-    if (response.status !== 404) break;
+      if (prediction.status !== "starting" && prediction.status !== "processing") {
+        throw new StackError(`the first prediction did not succeed: ${last}`);
+      }
+      path = `/v1/predictions/${prediction.id}`;
+    } else if (response.status !== 404) break;
     await sleep(RETRY_MS);
   }
   throw new StackError(`the first prediction could not be made: ${last}`);
+}
+
+/** Waits until the pool has offered a model of `folders`; answers all that it has offered, as `owner/name`. Throws `StackError` after `limitMs`. */
+export async function offeredModels(stack: Access, folders: readonly string[], limitMs = LIMIT_MS): Promise<string[]> {
+  const giveUpAt = performance.now() + limitMs;
+  while (performance.now() < giveUpAt) {
+    const response = await fetch(`${stack.url}/v1/models`, { headers: authorized(stack) });
+    const body = await response.text();
+    if (!response.ok) throw new StackError(`the models could not be listed: ${response.status} ${body.slice(0, 300)}`);
+    const { results } = ModelsSchema.parse(JSON.parse(body));
+    const offered = results.filter(({ owner, name }) => owner === "local" && folders.includes(name));
+    if (offered.length > 0) return offered.map(({ owner, name }) => `${owner}/${name}`).toSorted();
+    await sleep(RETRY_MS);
+  }
+  throw new StackError(`the pool offered no model within ${limitMs / 1000} s; its lines above say why.`);
+}
+
+function authorized({ apiKey }: Access): { authorization: string } {
+  return { authorization: `Bearer ${apiKey}` };
 }

@@ -19,7 +19,12 @@ export type PoolOptions = {
   stateDir: string;
   python: string;
   env: Readonly<Record<string, string>>;
+  /** Its settings are wrong, or the edge refused it: it is started again, and will end so again. */
+  onRefused?: () => void;
 };
+
+/** The pool's exit code for that. */
+const REFUSED = 2;
 
 export function createPool(options: PoolOptions, say: Say, onProcess: (name: string, pid: number) => void): Supervised {
   return createSupervised({
@@ -46,7 +51,9 @@ export function createPool(options: PoolOptions, say: Say, onProcess: (name: str
       child.once("spawn", () => child.pid !== undefined && onProcess("pool", child.pid));
       return child;
     },
-    onExit: ({ code, signal, pauseMs }) =>
-      say(`pool │ died (${signal ?? code}); starting it again${pauseMs > 0 ? ` in ${pauseMs} ms` : ""}`),
+    onExit({ code, signal, pauseMs }) {
+      say(`pool │ died (${signal ?? code}); starting it again${pauseMs > 0 ? ` in ${pauseMs} ms` : ""}`);
+      if (code === REFUSED) options.onRefused?.();
+    },
   });
 }

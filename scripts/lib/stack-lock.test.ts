@@ -69,3 +69,33 @@ test("a start that is refused leaves the running stack's dev.json alone", () => 
   expect(stderr).toContain("a stack runs already on port 8787");
   expect(existsSync(join(dir, "dev.json"))).toBe(true);
 });
+
+test("of two starts at once, after one that was killed, one gets the folder; the other leaves the lock alone", async () => {
+  writeEarlier({ port: 1, supervisor: gone, processes: [refOf("workerd", sleeper())] });
+  const module = JSON.stringify(fileURLToPath(new URL("stack-lock.ts", import.meta.url)));
+  const program = `import { takeLock } from ${module};
+    await takeLock(${JSON.stringify(dir)}, 1, () => {});
+    console.log("has it");
+    setInterval(() => {}, 1000);`;
+  const starts = [1, 2, 3].map(() => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    children.push(child);
+    return new Promise<string>((resolve) => {
+      const hear = (part: Buffer) => /has it|a stack runs already/.test(part.toString()) && resolve(part.toString());
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", hear);
+    });
+  });
+  const said = await Promise.all(starts);
+  expect(said.filter((text) => text.includes("has it"))).toHaveLength(1);
+  const held: unknown = JSON.parse(readFileSync(join(dir, "lock.json"), "utf8"));
+  expect(children.map(({ pid }) => pid)).toContain((held as { supervisor: { pid: number } }).supervisor.pid);
+});
+
+test("a lock is released by its holder only", async () => {
+  const lock = await takeLock(dir, 1, () => {});
+  writeEarlier({ port: 2, supervisor: refOf("supervisor", sleeper()), processes: [] });
+  lock.release();
+  expect(existsSync(join(dir, "lock.json"))).toBe(true);
+});

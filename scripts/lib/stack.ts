@@ -43,6 +43,8 @@ export type StackOptions = {
   inspectorPort?: number;
   /** Hears every line that a process of the stack prints. */
   say?: Say;
+  /** Called whenever the pool ends because a setting of its own is wrong, or the edge refused it. */
+  onPoolRefused?: () => void;
   /** Called once the state folder is this stack's alone, before anything starts. */
   onOwned?: () => void;
 };
@@ -102,6 +104,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
             ...(options.allowLoopback === true ? { EDGEPLANE_ALLOW_LOOPBACK_INPUTS: "1" } : {}),
             ...options.poolEnv,
           },
+          ...(options.onPoolRefused === undefined ? {} : { onRefused: options.onPoolRefused }),
         },
         say,
         lock.add,
@@ -150,7 +153,7 @@ async function edgeOptions(
     join(root, "src/registry/migrations"),
     join(root, "node_modules/.cache/edgeplane/worker-config.json"),
   );
-  const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets()]);
+  const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets(join(stateDir, "assets"))]);
   checkPublishSettings({ ...worker.bindings, ...options.vars });
   return {
     type: "start",

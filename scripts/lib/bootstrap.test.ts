@@ -1,0 +1,84 @@
+/** A clone without its packages, whose `npm` is a script that notes that it ran. */
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+let clone = "";
+
+beforeEach(() => {
+  clone = join(mkdtempSync(join(tmpdir(), "edgeplane-clone-")), "with a space");
+  mkdirSync(join(clone, "scripts/lib"), { recursive: true });
+  for (const name of ["run.mjs", "lib/bootstrap.mjs"]) {
+    cpSync(join(import.meta.dirname, "..", name), join(clone, "scripts", name));
+  }
+  writeFileSync(join(clone, "package-lock.json"), "{}");
+  writeFileSync(join(clone, "scripts/tell.ts"), "console.log(JSON.stringify(process.env['NO_PROXY']));");
+  npm("echo ran >> npm.log; echo added 1 package; sleep 0.3; mkdir -p node_modules");
+});
+afterEach(() => rmSync(join(clone, ".."), { recursive: true, force: true }));
+
+function npm(script: string): void {
+  mkdirSync(join(clone, "bin"), { recursive: true });
+  writeFileSync(join(clone, "bin/npm"), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(clone, "bin/npm"), 0o755);
+}
+
+const lockFile = () => join(clone, ".edgeplane-install.lock");
+
+/** Runs the clone's script; ends it after five seconds. */
+async function run(env: Record<string, string> = {}): Promise<{ code: number | null; text: string; stdout: string }> {
+  const path = [join(clone, "bin"), process.env["PATH"]].join(delimiter);
+  const child = spawn(process.execPath, [join(clone, "scripts/run.mjs"), "tell"], {
+    env: { ...process.env, PATH: path, ...env },
+    timeout: 5000,
+  });
+  let text = "";
+  let stdout = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (text += part.toString()));
+  child.stdout.on("data", (part: Buffer) => (stdout += part.toString()));
+  const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  return { code, text, stdout };
+}
+
+test("two starts at once install once, and the second says that it waits", async () => {
+  const results = await Promise.all([run(), run()]);
+  expect(results.map(({ code }) => code)).toEqual([0, 0]);
+  expect(results.map(({ text }) => text).join("")).toMatch(/process \d+ installs the dependencies; waiting for it/);
+  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ran\n");
+  expect(existsSync(lockFile())).toBe(false);
+});
+
+test.each([
+  ["empty, as a full disk leaves it", ""],
+  ["of a dead process", "9999999 1"],
+  ["of a process whose number another has", `${process.pid} 1`],
+])("a lock that is left over, %s, stops no start", async (_name, text) => {
+  writeFileSync(lockFile(), text);
+  utimesSync(lockFile(), 1, 1);
+  expect((await run()).code).toBe(0);
+});
+
+test("an install that fails ends with one line, and the next start tries again", async () => {
+  npm("exit 1");
+  const { code, text } = await run();
+  expect(code).toBe(1);
+  expect(text).toContain("npm could not install the dependencies");
+  npm("mkdir -p node_modules");
+  expect((await run()).code).toBe(0);
+});
+
+test("what a script prints is its own, also where npm ran first; and its processes talk to each other without a proxy", async () => {
+  expect((await run({ NO_PROXY: "intranet" })).stdout).toBe('"intranet,127.0.0.1,localhost,::1"\n');
+});
