@@ -63,7 +63,7 @@ test("two starts at once install once, and the second says that it waits", async
 test.each([
   ["empty, as a full disk leaves it", ""],
   ["of a dead process", "9999999 1"],
-  ["of a process whose number another has", `${process.pid} 1`],
+  ["of a process whose number another has", `${process.pid}`],
 ])("a lock that is left over, %s, stops no start", async (_name, text) => {
   writeFileSync(lockFile(), text);
   utimesSync(lockFile(), 1, 1);

@@ -73,7 +73,12 @@ test("a start that is refused leaves the running stack's dev.json alone", () => 
 test("of two starts at once, after one that was killed, one gets the folder; the other leaves the lock alone", async () => {
   writeEarlier({ port: 1, supervisor: gone, processes: [refOf("workerd", sleeper())] });
   const module = JSON.stringify(fileURLToPath(new URL("stack-lock.ts", import.meta.url)));
-  const program = `import { takeLock } from ${module};
+  const go = join(dir, "go");
+  const program = `import { existsSync } from "node:fs";
+    import { setTimeout } from "node:timers/promises";
+    import { takeLock } from ${module};
+    console.log("ready");
+    while (!existsSync(${JSON.stringify(go)})) await setTimeout(1);
     await takeLock(${JSON.stringify(dir)}, 1, () => {});
     console.log("has it");
     setInterval(() => {}, 1000);`;
@@ -82,12 +87,14 @@ test("of two starts at once, after one that was killed, one gets the folder; the
       stdio: ["ignore", "pipe", "pipe"],
     });
     children.push(child);
-    return new Promise<string>((resolve) => {
-      const hear = (part: Buffer) => /has it|a stack runs already/.test(part.toString()) && resolve(part.toString());
-      for (const stream of [child.stdout, child.stderr]) stream.on("data", hear);
-    });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (text += part.toString()));
+    return () => text;
   });
-  const said = await Promise.all(starts);
+  await expect.poll(() => starts.every((said) => said().includes("ready"))).toBe(true);
+  writeFileSync(go, "");
+  await expect.poll(() => starts.every((said) => /has it|a stack runs already/.test(said()))).toBe(true);
+  const said = starts.map((start) => start());
   expect(said.filter((text) => text.includes("has it"))).toHaveLength(1);
   const held: unknown = JSON.parse(readFileSync(join(dir, "lock.json"), "utf8"));
   expect(children.map(({ pid }) => pid)).toContain((held as { supervisor: { pid: number } }).supervisor.pid);

@@ -13,7 +13,7 @@ import { startClientStack } from "./stack.ts";
 import type { ClientStack } from "./stack.ts";
 
 const root = join(import.meta.dirname, "../..");
-const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md"];
+const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md", "docs/operate.md"];
 /** What installs, starts or tests this very repository. */
 const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /];
 const LOCAL_URL = "http://127.0.0.1:8787";
