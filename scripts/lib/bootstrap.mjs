@@ -128,8 +128,10 @@ export function ensureInstalled() {
   takeInstallLock();
   try {
     if (isInstalled(hash)) return;
-    // `npm ci` empties node_modules first; where something may be running from it, what changed is enough.
-    const verb = existsSync(join(root, "node_modules")) ? ["install", "--no-save"] : ["ci"];
+    // `npm ci` empties node_modules first, and npm can't mend what an install that was broken off has left. Where one was whole, something may
+    // be running from it, and what changed is enough.
+    const verb = existsSync(stampFile) ? ["install", "--no-save"] : ["ci"];
+    rmSync(stampFile, { force: true });
     console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
     if (!npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"])) {
       fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");

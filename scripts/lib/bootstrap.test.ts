@@ -25,7 +25,7 @@ beforeEach(() => {
   }
   writeFileSync(join(clone, "package-lock.json"), "{}");
   writeFileSync(join(clone, "scripts/tell.ts"), "console.log(JSON.stringify(process.env['NO_PROXY']));");
-  npm("echo ran >> npm.log; echo added 1 package; sleep 0.3; mkdir -p node_modules");
+  npm("echo $1 >> npm.log; echo added 1 package; sleep 0.3; mkdir -p node_modules");
 });
 afterEach(() => rmSync(join(clone, ".."), { recursive: true, force: true }));
 
@@ -56,7 +56,7 @@ test("two starts at once install once, and the second says that it waits", async
   const results = await Promise.all([run(), run()]);
   expect(results.map(({ code }) => code)).toEqual([0, 0]);
   expect(results.map(({ text }) => text).join("")).toMatch(/process \d+ installs the dependencies; waiting for it/);
-  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ran\n");
+  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ci\n");
   expect(existsSync(lockFile())).toBe(false);
 });
 
@@ -68,6 +68,16 @@ test.each([
   writeFileSync(lockFile(), text);
   utimesSync(lockFile(), 1, 1);
   expect((await run()).code).toBe(0);
+});
+
+test("what an install that was broken off has left is thrown away; another lock only brings what changed", async () => {
+  mkdirSync(join(clone, "node_modules"));
+  await run();
+  writeFileSync(join(clone, "package-lock.json"), "{ }");
+  npm("echo $1 >> npm.log; exit 1");
+  await run();
+  await run();
+  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ci\ninstall\nci\n");
 });
 
 test("an install that fails ends with one line, and the next start tries again", async () => {
