@@ -129,11 +129,13 @@ export function ensureInstalled() {
   try {
     if (isInstalled(hash)) return;
     // `npm ci` empties node_modules first, and npm can't mend what an install that was broken off has left. Where one was whole, something may
-    // be running from it, and what changed is enough.
-    const verb = existsSync(stampFile) ? ["install", "--no-save"] : ["ci"];
+    // be running from it, or the registry be away, and what changed is enough.
+    const whole = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : null;
+    const verb = whole === null ? ["ci"] : ["install", "--no-save"];
     rmSync(stampFile, { force: true });
     console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
     if (!npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"])) {
+      if (whole !== null) writeFileSync(stampFile, whole);
       fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");
     }
     if (findNode() === null) npm(["rebuild", "node"]);

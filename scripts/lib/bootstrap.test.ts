@@ -76,8 +76,10 @@ test("what an install that was broken off has left is thrown away; another lock 
   writeFileSync(join(clone, "package-lock.json"), "{ }");
   npm("echo $1 >> npm.log; exit 1");
   await run();
+  npm("echo $1 >> npm.log; kill -9 $PPID");
   await run();
-  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ci\ninstall\nci\n");
+  await run();
+  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("ci\ninstall\ninstall\nci\n");
 });
 
 test("an install that fails ends with one line, and the next start tries again", async () => {
