@@ -131,7 +131,7 @@ export function ensureInstalled() {
     // `npm ci` empties node_modules first, and npm can't mend what an install that was broken off has left. Where one was whole, something may
     // be running from it, or the registry be away, and what changed is enough.
     const whole = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : null;
-    const verb = whole === null ? ["ci"] : ["install", "--no-save"];
+    const verb = whole === null || findNode() === null ? ["ci"] : ["install", "--no-save"];
     rmSync(stampFile, { force: true });
     console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
     if (!npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"])) {
