@@ -62,14 +62,15 @@ function npm(args) {
 
 /**
  * Two scripts started at once must not both write node_modules. The lock names its process and when that began, so that a dead one's doesn't count,
- * nor an empty one that a full disk left.
+ * nor an empty one that a full disk left. Answers whether there was such a one: then an install was broken off.
  */
 function takeInstallLock() {
   let hasSaidSo = false;
+  let brokeOff = false;
   for (;;) {
     try {
       writeFileSync(installLock, `${process.pid} ${startOf(process.pid)}`, { flag: "wx" });
-      return;
+      return brokeOff;
     } catch (error) {
       if (error.code === "EACCES" || error.code === "EROFS")
         fail(`the folder ${root} is read-only; clone it where you may write.`);
@@ -78,6 +79,7 @@ function takeInstallLock() {
     }
     const holder = installLockHolder();
     if (holder === null) {
+      brokeOff = existsSync(installLock);
       rmSync(installLock, { force: true });
       continue;
     }
@@ -125,24 +127,26 @@ export function ensureInstalled() {
   const hash = lockHash();
   if (isInstalled(hash)) return;
   if (process.env.EDGEPLANE_SKIP_INSTALL === "1" && findNode() !== null) return;
-  takeInstallLock();
+  const brokeOff = takeInstallLock();
+  let failed = false;
   try {
-    if (isInstalled(hash)) return;
-    // `npm ci` empties node_modules first, and npm can't mend what an install that was broken off has left. Where one was whole, something may
-    // be running from it, or the registry be away, and what changed is enough.
-    const whole = existsSync(stampFile) ? readFileSync(stampFile, "utf8") : null;
-    const verb = whole === null || findNode() === null ? ["ci"] : ["install", "--no-save"];
-    rmSync(stampFile, { force: true });
-    console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
-    if (!npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"])) {
-      if (whole !== null) writeFileSync(stampFile, whole);
-      fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");
-    }
-    if (findNode() === null) npm(["rebuild", "node"]);
-    writeFileSync(stampFile, hash);
+    if (!brokeOff && isInstalled(hash)) return;
+    // `npm ci` empties node_modules first; where something may be running from it, or the registry be away, what changed is enough. What an install
+    // that was broken off has left, npm can't mend.
+    const verb = brokeOff || !existsSync(join(root, "node_modules")) ? ["ci"] : ["install", "--no-save"];
+    failed = !install(verb);
+    if (!failed && findNode() === null) npm(["rebuild", "node"]);
+    if (!failed && findNode() === null && verb[0] !== "ci") failed = !install(["ci"]);
+    if (!failed) writeFileSync(stampFile, hash);
   } finally {
     rmSync(installLock, { force: true });
   }
+  if (failed) fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");
+}
+
+function install(verb) {
+  console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
+  return npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"]);
 }
 
 /** The Node for everything else: 24 as installed, or the running one when that will do. */
