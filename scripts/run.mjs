@@ -8,7 +8,7 @@ import { ensureInstalled, fail, modernNode, root, toolEnv } from "./lib/bootstra
 const [verb = "", ...args] = process.argv.slice(2);
 const script = join(root, "scripts", `${verb}.ts`);
 if (!/^[a-z-]+$/.test(verb) || !existsSync(script)) fail(`there is no script ${JSON.stringify(verb)} in scripts/.`);
-ensureInstalled();
+await ensureInstalled();
 
 const child = spawn(modernNode(), ["--disable-warning=ExperimentalWarning", script, ...args], {
   cwd: root,

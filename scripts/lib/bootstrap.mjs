@@ -2,9 +2,10 @@
  * Makes a bare clone able to run its own scripts. Plain JavaScript without dependencies, for any Node from 20 on: installs what the
  * lock names when it isn't there, and finds the Node that the scripts need (the npm package `node`) for whatever Node started them.
  */
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -48,16 +49,32 @@ function isRecent(version) {
   return major >= 24 || (major === 22 && minor >= 18);
 }
 
-function npm(args) {
-  const command = process.platform === "win32" ? "npm.cmd" : "npm";
-  const result = spawnSync(command, args, {
+/** Runs npm to its end; whether it went well. A signal goes on to npm, which must have left before this process does: it still writes. */
+async function npm(args) {
+  const child = spawn(process.platform === "win32" ? "npm.cmd" : "npm", args, {
     cwd: root,
     // What npm says goes to stderr: stdout is the script's own, which others read.
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32",
   });
-  if (result.error !== undefined) fail(`npm could not be started (${result.error.message}); install Node with npm.`);
-  return result.status === 0;
+  let interruption = null;
+  const handlers = ["SIGINT", "SIGTERM", "SIGHUP"].map((signal) => {
+    const handOn = () => {
+      interruption = signal;
+      // A terminal's Ctrl-C has reached npm by itself.
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    };
+    process.on(signal, handOn);
+    return () => process.off(signal, handOn);
+  });
+  const code = await new Promise((resolve) => {
+    child.once("error", (error) => fail(`npm could not be started (${error.message}); install Node with npm.`));
+    child.once("exit", resolve);
+  });
+  for (const remove of handlers) remove();
+  // The lock stays: it tells the next start that this one was broken off.
+  if (interruption !== null) process.exit(128 + constants.signals[interruption]);
+  return code === 0;
 }
 
 /**
@@ -123,7 +140,7 @@ function startOf(pid) {
 }
 
 /** Installs what the lock names, unless that is there already; ends the process with one clear line when it can't. */
-export function ensureInstalled() {
+export async function ensureInstalled() {
   const hash = lockHash();
   if (isInstalled(hash)) return;
   if (process.env.EDGEPLANE_SKIP_INSTALL === "1" && findNode() !== null) return;
@@ -133,10 +150,11 @@ export function ensureInstalled() {
     if (!brokeOff && isInstalled(hash)) return;
     // `npm ci` empties node_modules first; where something may be running from it, or the registry be away, what changed is enough. What an install
     // that was broken off has left, npm can't mend.
+    if (brokeOff) rmSync(join(root, "node_modules"), { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
     const verb = brokeOff || !existsSync(join(root, "node_modules")) ? ["ci"] : ["install", "--no-save"];
-    failed = !install(verb);
-    if (!failed && findNode() === null) npm(["rebuild", "node"]);
-    if (!failed && findNode() === null && verb[0] !== "ci") failed = !install(["ci"]);
+    failed = !(await install(verb));
+    if (!failed && findNode() === null) await npm(["rebuild", "node"]);
+    if (!failed && findNode() === null && verb[0] !== "ci") failed = !(await install(["ci"]));
     if (!failed) writeFileSync(stampFile, hash);
   } finally {
     rmSync(installLock, { force: true });
@@ -144,7 +162,7 @@ export function ensureInstalled() {
   if (failed) fail("npm could not install the dependencies; its message stands above. Is the registry within reach?");
 }
 
-function install(verb) {
+async function install(verb) {
   console.error(`edgeplane: installing dependencies (npm ${verb.join(" ")})…`);
   return npm([...verb, "--no-audit", "--no-fund", "--loglevel=error"]);
 }

@@ -79,10 +79,19 @@ test("what an install that was broken off has left is thrown away; packages that
   npm("echo $1 >> npm.log; kill -9 $PPID");
   await run();
   expect(log()).toEqual(["install", "install", "install"]);
-  npm("echo $1 >> npm.log");
+  npm("echo $1 >> npm.log; mkdir -p node_modules");
   expect((await run()).code).toBe(0);
   expect((await run()).code).toBe(0);
   expect(log().slice(3)).toEqual(["ci"]);
+});
+
+test("a signal ends the install, and the start after it", async () => {
+  npm("echo began >> npm.log; trap 'sleep 0.3; echo left >> npm.log; exit 1' TERM; while :; do sleep 0.1; done");
+  const ended = run();
+  await expect.poll(() => existsSync(join(clone, "npm.log"))).toBe(true);
+  process.kill(Number(readFileSync(lockFile(), "utf8").split(" ")[0]), "SIGTERM");
+  expect((await ended).code).toBe(143);
+  expect(readFileSync(join(clone, "npm.log"), "utf8")).toBe("began\nleft\n");
 });
 
 test("an install that fails ends with one line, and the next start tries again", async () => {
