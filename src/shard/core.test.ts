@@ -158,13 +158,13 @@ it("hands a released job back free of charge", () => {
 
 it("interrupts a lost run whose output was seen, unless the model resumes deterministically", () => {
   const lost = setUp({ stream: true });
-  lost.core.markShown(lost.id);
+  lost.core.markShown(lost.id, null);
   lost.send(lost.claim(), { seq: 0, type: "output", chunk: "a" });
   lost.loseLease();
   expect(lost.core.store.get(lost.id)).toMatchObject({ state: "failed", error: { code: "interrupted" } });
 
   const resumed = setUp({ stream: true, resumesDeterministically: true });
-  resumed.core.markShown(resumed.id);
+  resumed.core.markShown(resumed.id, null);
   resumed.send(resumed.claim(), { seq: 0, type: "output", chunk: "a" }, { seq: 1, type: "output", chunk: "b" });
   resumed.loseLease();
   resumed.send(resumed.claim(), ...["a", "b", "c"].map((chunk, seq) => ({ seq, type: "output", chunk })), {

@@ -104,9 +104,9 @@ export class ShardCore {
     return progress === null ? null : framesAfter(progress, afterSeq, this.store);
   }
 
-  /** A reader sees output: from here on another run may not contradict it. */
-  markShown(id: string): void {
-    const progress = this.#load(id);
+  /** A reader sees output: from here on another run may not contradict it. Who may not read it changes nothing. */
+  markShown(id: string, accountId: string | null): void {
+    const progress = this.#own(id, accountId);
     if (progress === null || progress.row.shown || isFinished(progress.row.state)) return;
     progress.row.shown = true;
     this.#save(progress, []);

@@ -136,7 +136,7 @@ export class PredictionShard extends DurableObject<Env> {
    * the last one that it got. Null when the prediction isn't there.
    */
   stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | null {
-    this.#core.markShown(id);
+    this.#core.markShown(id, accountId);
     const start = this.#core.frames(id, accountId, afterSeq);
     return start === null ? null : this.waiters.stream(id, start);
   }

@@ -53,7 +53,7 @@ function setUp(overrides: Partial<Submission> = {}) {
     },
     loseRun: () => core.judge(SESSION, [id], { alive: false, remainingMs: 0 }),
     read(afterSeq = -1): StreamFrame[] {
-      core.markShown(id);
+      core.markShown(id, null);
       return core.frames(id, null, afterSeq)?.frames ?? [];
     },
   };

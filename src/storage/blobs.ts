@@ -7,6 +7,7 @@
  */
 import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { log } from "../telemetry/log.ts";
 import { abortUploadsUnder } from "./uploads.ts";
 
 /** Inputs above this go to a blob; below, they travel inside the record. */
@@ -82,13 +83,21 @@ export async function withBlobs(
   return { ...prediction, input, output };
 }
 
-/** Reads a blob of JSON; null when it is gone, or larger than `maxBytes`. */
+/** Reads a blob of JSON; null when it is gone, larger than `maxBytes`, or something else: a stranger stored it. */
 export async function readJsonBlob(bucket: R2Bucket, key: string, maxBytes = Infinity): Promise<Json> {
   const object = await bucket.get(key);
   if (object === null) return null;
-  if (object.size <= maxBytes) return object.json<Json>();
-  await object.body.cancel();
-  return null;
+  if (object.size > maxBytes) {
+    await object.body.cancel();
+    return null;
+  }
+  const text = await object.text();
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    log.warn("blob_is_no_json", { predictionId: predictionOf(key) });
+    return null;
+  }
 }
 
 /** Deletes all that was stored for a prediction: its input, every attempt's output, and what is still on its way up. */

@@ -57,7 +57,7 @@ const steps = {
   },
   read: (world: World, a: number) => {
     const id = world.ids[a % Math.max(1, world.ids.length)];
-    if (id !== undefined) world.shard.markShown(id);
+    if (id !== undefined) world.shard.markShown(id, null);
   },
   killPool: (world: World, a: number) => {
     poolOf(world, a).alive = false;

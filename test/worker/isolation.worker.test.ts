@@ -102,6 +102,11 @@ about(
   () => [victim.ownId, "own-id-of-nobody"],
   (id) => ({ method: "POST", path: `/v1/predictions/${id}/cancel` }),
 );
+about(
+  "stream by another's own id",
+  () => [victim.ownId, "own-id-of-nobody"],
+  (id) => ({ method: "GET", path: `/v1/predictions/${id}/stream` }),
+);
 about("read a file", file, (id) => ({ method: "GET", path: `/v1/files/${id}` }));
 about("delete a file", file, (id) => ({ method: "DELETE", path: `/v1/files/${id}` }));
 about("download a file", file, (id) => ({ method: "GET", path: `/v1/files/${id}/download` }));

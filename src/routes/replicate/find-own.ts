@@ -18,15 +18,18 @@ export async function findOwn(
   const shards = Number(c.env.SHARD_COUNT);
   const direct = isPredictionId(named, shards) ? await find(named) : null;
   if (direct !== null) return direct;
-  if (!OWN_ID.test(named)) throw noSuchPrediction();
-  const { accountId } = c.get("principal");
-  const derived = await find(
-    await derivedPredictionId(await keyFor(c.env.EDGEPLANE_SECRET, "ids"), accountId, ownKey(named), shards),
-  );
+  const derived = await find(await idOfOwn(c, named));
   if (derived !== null) return derived;
   throw noSuchPrediction();
 }
 
-export function noSuchPrediction(): EdgeplaneError {
+/** The id that the account's own id of a `PUT` stands for. Throws `not_found` for what can't be one. */
+export async function idOfOwn(c: AppContext, ownId: string): Promise<string> {
+  if (!OWN_ID.test(ownId)) throw noSuchPrediction();
+  const key = await keyFor(c.env.EDGEPLANE_SECRET, "ids");
+  return derivedPredictionId(key, c.get("principal").accountId, ownKey(ownId), Number(c.env.SHARD_COUNT));
+}
+
+function noSuchPrediction(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such prediction.");
 }

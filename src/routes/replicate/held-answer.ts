@@ -31,7 +31,9 @@ export function holdUntilFinished(
     if (isLeft) return;
     isLeft = true;
     log.info("client_left", { requestId: c.get("requestId"), predictionId: id });
-    await shard.cancelPrediction(c.env, id, accountId);
+    await shard.cancelPrediction(c.env, id, accountId).catch((thrown: unknown) => {
+      log.warn("held_cancel_failed", { requestId: c.get("requestId"), predictionId: id, reason: reasonOf(thrown) });
+    });
   };
   const beat = setInterval(() => {
     writer.write(encoder.encode(" ")).catch(leave);

@@ -15,7 +15,7 @@ import { cursorOf, LinkQuerySchema, TimeSchema, wholeNumber } from "../parameter
 import { createOperation, StreamEventSchema, predictionLinks } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import type { Cursor } from "./cursor.ts";
-import { findOwn, noSuchPrediction, OWN_ID } from "./find-own.ts";
+import { findOwn, idOfOwn, OWN_ID } from "./find-own.ts";
 import { inKnownStatus } from "./known-statuses.ts";
 import { pageOf, pageSchema } from "./page.ts";
 import type { Page } from "./page.ts";
@@ -173,7 +173,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         summary: "Stream a prediction's events",
         description: "`output`, `logs`, `error`, and `done` at the end.",
         access: "link_or_key",
-        path: z.object({ id: z.string().meta({ description: "The prediction's id." }) }),
+        path: PredictionPathSchema,
         query: LinkQuerySchema,
         header: z.object({ "Last-Event-ID": LastEventIdSchema }),
         answers: {
@@ -181,12 +181,12 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         },
       },
       async (c, { path: { id }, query, header }) => {
-        if (!isPredictionId(id, Number(c.env.SHARD_COUNT))) throw noSuchPrediction();
         const signed =
           query.signature !== undefined &&
           (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), query, Date.now()));
         if (!signed) await authenticate(c, "predictions:read");
-        return openEventStream(c, shard, id, "replicate", header["Last-Event-ID"], signed);
+        const named = isPredictionId(id, Number(c.env.SHARD_COUNT)) ? id : await idOfOwn(c, id);
+        return openEventStream(c, shard, named, "replicate", header["Last-Event-ID"], signed);
       },
     ),
   );

@@ -216,6 +216,24 @@ describe("a client that leaves while it waits", () => {
     expect(JSON.parse(text)).toMatchObject({ status: "succeeded", output: "hello Ada" });
   });
 
+  it("fails nothing but the canceling when the shard is away", async () => {
+    const { promise: tried, resolve } = Promise.withResolvers<void>();
+    const cancelPrediction: typeof client.cancelPrediction = async () => {
+      resolve();
+      throw new Error("the shard is away");
+    };
+    const app = createApp({ ...client, cancelPrediction });
+    const request = new Request(`${ORIGIN}/v1/predictions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, prefer: "wait=5" },
+      body: JSON.stringify(leaving({}).body),
+    });
+    const response = await app.fetch(request, testEnv, createExecutionContext());
+    await response.body?.cancel();
+    await tried;
+    await new Promise((settled) => setTimeout(settled, 10));
+  });
+
   it("is told of a mistake as ever", async () => {
     expect((await call("/v1/predictions", leaving({ input: {} }))).status).toBe(422);
   });

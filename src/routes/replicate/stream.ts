@@ -88,44 +88,59 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
   const keepAlive = setInterval(() => {
     writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
   }, KEEP_ALIVE_MS);
-  let source: ReadableStream<Uint8Array> | null = first;
+  let open = async (): Promise<ReadableStream<Uint8Array> | null> => first;
   let lastSeq = afterSeq;
   let barren = 0;
   try {
-    while (source !== null && barren <= MAX_BARREN_ATTACHES) {
+    while (barren <= MAX_BARREN_ATTACHES) {
       barren += 1;
       try {
+        const source = await open();
+        if (source === null) return;
         for await (const lines of readLines(source, left)) {
-          let text = "";
-          let ended = false;
-          for (const line of lines) {
-            // Frames come from our own shard, and there are thousands a second.
-            const frame = JSON.parse(line) as StreamFrame;
-            // After a restart the pool sends again what was shown and not stored; and what was shown and lost for good leaves an end
-            // with an earlier number.
-            const isSeen = frame.seq <= lastSeq && frame.type !== "completed" && frame.type !== "gone";
-            if (isSeen) continue;
-            barren = 0;
-            lastSeq = frame.type === "gone" ? 0 : Math.max(lastSeq, frame.seq);
-            frame.seq = lastSeq;
-            const events = translate(frame);
-            for (const event of Array.isArray(events) ? events : await events) text += formatEvent(event);
-            ended ||= frame.type === "completed";
-          }
-          if (text !== "") await writer.write(encoder.encode(text));
-          if (ended) return;
+          const piece = await pieceOf(lines, lastSeq, translate);
+          if (piece.text !== "") await writer.write(encoder.encode(piece.text));
+          if (piece.isNew) barren = 0;
+          lastSeq = piece.lastSeq;
+          if (piece.isEnd) return;
         }
       } catch (thrown) {
         if (!isLeft) log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
       }
       if (isLeft) return;
       if (barren > 0) await new Promise((resolve) => setTimeout(resolve, barren * ATTACH_PAUSE_MS));
-      source = await attach(lastSeq);
+      open = () => attach(lastSeq);
     }
   } finally {
     clearInterval(keepAlive);
     await writer.close().catch(() => {});
   }
+}
+
+/** What is written at once; `isNew`: it had frames that were not seen before. */
+type Piece = { text: string; lastSeq: number; isNew: boolean; isEnd: boolean };
+
+/**
+ * The events of frames that came together, behind `afterSeq`. Throws when one of them can't be told now: none of them has been told
+ * then, and all of them come again behind the same place.
+ */
+async function pieceOf(lines: readonly string[], afterSeq: number, translate: FrameTranslator): Promise<Piece> {
+  const piece: Piece = { text: "", lastSeq: afterSeq, isNew: false, isEnd: false };
+  for (const line of lines) {
+    // Frames come from our own shard, and there are thousands a second.
+    const frame = JSON.parse(line) as StreamFrame;
+    // After a restart the pool sends again what was shown and not stored; and what was shown and lost for good leaves an end
+    // with an earlier number.
+    const isSeen = frame.seq <= piece.lastSeq && frame.type !== "completed" && frame.type !== "gone";
+    if (isSeen) continue;
+    piece.isNew = true;
+    piece.lastSeq = frame.type === "gone" ? 0 : Math.max(piece.lastSeq, frame.seq);
+    frame.seq = piece.lastSeq;
+    const events = translate(frame);
+    for (const event of Array.isArray(events) ? events : await events) piece.text += formatEvent(event);
+    piece.isEnd ||= frame.type === "completed";
+  }
+  return piece;
 }
 
 /** The seq that `Last-Event-ID` names; -1 when it is absent. Throws `invalid_request` when it is none of ours. */

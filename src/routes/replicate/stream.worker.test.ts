@@ -97,6 +97,16 @@ describe("Replicate's stream", () => {
     ]);
   });
 
+  it("comes by the id that the client gave with PUT", async () => {
+    const path = `/v1/predictions/own-${crypto.randomUUID()}`;
+    const body = { version: VERSION, input: { text: "Ada" } };
+    await runStreaming(String((await callJson(path, { method: "PUT", key, body })).body["id"]));
+    const events = await readEvents(await call(`${path}/stream`, { key }));
+    expect(events.map(({ event }) => event)).toEqual(["output", "logs", "output", "done"]);
+    expect((await call(`${path}/stream`, { key: await newKey("another-streamer") })).status).toBe(404);
+    expect((await call(`${path}/stream`)).status).toBe(401);
+  });
+
   it("tells a failure, then that it is done", async () => {
     const { id, urls } = await create();
     const error = { code: "model_error", message: "no such text" };
@@ -153,6 +163,52 @@ describe("Replicate's stream", () => {
     const events = await readEvents(await app.fetch(request, testEnv, createExecutionContext()));
     expect(attaches).toBe(2);
     expect(events.map(({ event }) => event).filter((event) => event !== "logs")).toEqual(["output", "output", "done"]);
+  });
+});
+
+describe("an output that can't be read now", () => {
+  const outputOf = async (content: string) => {
+    const created = await create({ stream: true });
+    const grant = await pool.claim(created.id);
+    const headers = { "content-type": "application/json", "content-length": String(content.length) };
+    const path = `/pool/v1/blobs/${created.id}/${grant.token}/output.json`;
+    const { body } = await callJson(path, { method: "PUT", key: pool.key, headers, body: content });
+    await pool.send(grant, { type: "log", text: "hm" }, { type: "succeeded", outputBlob: String(body["key"]) });
+    return created;
+  };
+
+  it("is told once it can be, and nothing before it twice", async () => {
+    const { urls } = await outputOf('"whole"');
+    let failures = 1;
+    const BLOBS = new Proxy(testEnv.BLOBS, {
+      get: (bucket, name) => (key: string) =>
+        name === "get" && (failures -= 1) >= 0 ? Promise.reject(new Error("R2 is away")) : bucket.get(key),
+    });
+    const events = await readEvents(await call(urls.stream, { env: { BLOBS } }));
+    expect(events.map(({ event, data }) => [event, data])).toEqual([
+      ["logs", "hm"],
+      ["output", "whole"],
+      ["done", "{}"],
+    ]);
+  });
+
+  it("for it is no JSON counts as gone, in streams and answers", async () => {
+    const { id, urls } = await outputOf("<html>");
+    expect((await readEvents(await call(urls.stream))).map(({ event }) => event)).toEqual(["logs", "error", "done"]);
+    const { status, body } = await callJson(`/v1/predictions/${id}`, { key });
+    expect([status, body["status"], body["output"]]).toEqual([200, "succeeded", null]);
+  });
+});
+
+describe("who may not read a stream", () => {
+  it("changes nothing of it: a lost run still begins anew", async () => {
+    const stranger = await newKey("stream-stranger");
+    const { id } = await create();
+    const grant = await pool.claim(id);
+    expect((await call(`/v1/predictions/${id}/stream`, { key: stranger })).status).toBe(404);
+    await pool.send(grant, { type: "output", chunk: "a" });
+    await pool.send(grant, { type: "released", reason: "lost" });
+    expect((await callJson(`/v1/predictions/${id}`, { key })).body["status"]).toBe("starting");
   });
 });
 
