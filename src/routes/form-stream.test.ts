@@ -62,6 +62,14 @@ describe("a form", () => {
     await expect(fieldsOf(text(body), "b", 1000)).rejects.toThrow(reason);
   });
 
+  test.each([
+    ["of a long line that comes at once", `X: ${"x".repeat(20_000)}\r\n`],
+    ["of many short lines", "X: x\r\n".repeat(4000)],
+  ])("has no head %s", async (_what, lines) => {
+    const body = `--b\r\n${lines}Content-Disposition: form-data; name="a"\r\n\r\n\r\n--b--`;
+    await expect(fieldsOf(text(body), "b", body.length)).rejects.toThrow("too long");
+  });
+
   test("has at most 100 fields", async () => {
     const field = '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n';
     await expect(fieldsOf(text(`${field.repeat(101)}--b--`), "b", 1000)).rejects.toThrow("more than 100 fields");

@@ -59,7 +59,9 @@ export async function skip(content: AsyncIterable<Uint8Array>): Promise<void> {
 
 async function readHead(source: Source): Promise<FormField> {
   const head = new Map<string, string>();
-  for (let line = await source.line(); line !== ""; line = await source.line()) {
+  let left = MAX_HEAD_BYTES;
+  for (let line = await source.line(left); line !== ""; line = await source.line(left)) {
+    left -= line.length + CRLF.length;
     const colon = line.indexOf(":");
     if (colon > 0 && head.size < MAX_FIELDS) head.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
   }
@@ -95,17 +97,19 @@ class Source {
     this.#pieces = pieces[Symbol.asyncIterator]();
   }
 
-  /** One line of text, without its end. */
-  async line(): Promise<string> {
+  /** One line of text of at most `maxBytes`, without its end. */
+  async line(maxBytes = MAX_HEAD_BYTES): Promise<string> {
     for (;;) {
       const end = this.#held.indexOf(10);
+      if (end > maxBytes || (end < 0 && this.#held.length > maxBytes)) {
+        throw malformed("the head of one of its fields is too long");
+      }
       if (end >= 0) {
         const line = new TextDecoder().decode(this.#held.subarray(0, end)).replace(/\r$/, "");
         this.#held = this.#held.subarray(end + 1);
         return line;
       }
       // The end of the last boundary needs no line's end.
-      if (this.#held.length > MAX_HEAD_BYTES) throw malformed("the head of one of its fields is too long");
       if (!(await this.#more())) {
         const rest = new TextDecoder().decode(this.#held);
         this.#held = new Uint8Array();

@@ -9,6 +9,9 @@ import { parseRange } from "./byte-range.ts";
 
 const CONDITIONS = ["range", "if-none-match", "if-modified-since"];
 
+/** A type that a stranger may give: https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 */
+export const MEDIA_TYPE = /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?: *;[\x20-\x7e]*)?$/;
+
 const content = { "*/*": { schema: { type: "string" as const, format: "binary" } } };
 
 /** How the answers are described: bytes, of the type that the file was stored with. */
@@ -107,9 +110,7 @@ function escapeChar(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
 }
 
-/** The type that the stranger gave, where it has the form of one (RFC 9110, 8.3.1). */
+/** The type that the stranger gave, where it has the form of one. */
 function plainType(type: string | undefined): string {
-  return type !== undefined && /^[\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127}(?: *;[\x20-\x7e]*)?$/.test(type)
-    ? type
-    : "application/octet-stream";
+  return type !== undefined && MEDIA_TYPE.test(type) ? type : "application/octet-stream";
 }

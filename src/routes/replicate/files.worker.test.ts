@@ -91,6 +91,40 @@ describe("files", () => {
     expect(tooLarge.body["detail"]).toContain("/v1/uploads");
   });
 
+  it.each([true, false])("have the name and the type that the form says (before its content: %s)", async (before) => {
+    const form = new FormData();
+    const say = () => {
+      form.append("filename", "holiday.png");
+      form.append("type", "image/png");
+    };
+    if (before) say();
+    form.append("content", new Blob(["png"]), "upload");
+    if (!before) say();
+    const { status, body } = await upload(form);
+    expect([status, body]).toMatchObject([201, { name: "holiday.png", content_type: "image/png", size: 3 }]);
+    const download = await call((body as Shown).urls.get);
+    expect(download.headers.get("content-type")).toBe("image/png");
+    expect(download.headers.get("content-disposition")).toContain("holiday.png");
+    expect(download.headers.get("etag")).toBe(`"${String(body["etag"])}"`);
+    expect(await download.text()).toBe("png");
+  });
+
+  it("refuse a name and a type that are none, and keep nothing", async () => {
+    const before = (await testEnv.BLOBS.list({ prefix: "files/" })).objects.length;
+    for (const [field, value] of [
+      ["type", "no type"],
+      ["type", "x".repeat(2000)],
+      ["filename", ""],
+      ["filename", "x".repeat(256)],
+    ] as const) {
+      const form = formOf("x");
+      form.append(field, value);
+      const { status, body } = await upload(form);
+      expect([status, body["invalid_fields"]]).toMatchObject([422, [{ field }]]);
+    }
+    expect((await testEnv.BLOBS.list({ prefix: "files/" })).objects.length).toBe(before);
+  });
+
   it("of more than one part's size pass through a form without a length", async () => {
     const content = new Uint8Array(12 * 1024 * 1024 + 5).map((_, index) => index % 251);
     const form = new FormData();
@@ -174,6 +208,24 @@ describe("downloads", () => {
     expect((await get({ "if-none-match": '"another"' })).status).toBe(200);
     expect((await get({ "if-modified-since": new Date(Date.now() + 5000).toUTCString() })).status).toBe(304);
     expect((await get({ "if-modified-since": new Date(0).toUTCString() })).status).toBe(200);
+  });
+
+  it("of JSON come as they are, to those who take gzip as well", async () => {
+    const content = JSON.stringify({ text: "x".repeat(5000) });
+    const form = new FormData();
+    form.append("content", new Blob([content], { type: "application/json" }), "data.json");
+    const { get: url } = ((await upload(form)).body as Shown).urls;
+    const gzip = { "accept-encoding": "gzip" };
+    const whole = await call(url, { headers: gzip });
+    const { length } = content;
+    expect([whole.headers.get("content-encoding"), whole.headers.get("content-length")]).toEqual([
+      null,
+      String(length),
+    ]);
+    expect(await whole.text()).toBe(content);
+    const part = await call(url, { headers: { ...gzip, range: "bytes=0-2999" } });
+    expect([part.status, part.headers.get("content-encoding")]).toEqual([206, null]);
+    expect(await part.text()).toBe(content.slice(0, 3000));
   });
 
   it("answer HEAD with the headers alone", async () => {

@@ -12,14 +12,19 @@ import { piecesOf, transfer } from "../../storage/transfer.ts";
 import { fieldText, formBoundary, readForm, skip } from "../form-stream.ts";
 import type { FormField } from "../form-stream.ts";
 import { MAX_REQUEST_BYTES, announcedBytes } from "../request-size.ts";
+import { MEDIA_TYPE } from "../serve-blob.ts";
 
 export const MAX_NAME_CHARS = 255;
 export const DEFAULT_TYPE = "application/octet-stream";
 const MAX_METADATA_BYTES = 64 * 1024;
+/** Of the fields that say a file's name and its type. */
+const MAX_FIELD_BYTES = 1024;
 /** What surrounds the content in a form. */
 const FORM_OVERHEAD_BYTES = 128 * 1024;
 
 const METADATA_PROBLEM = "must be a JSON object of at most 64 KiB";
+const NAME_PROBLEM = `must have 1 to ${MAX_NAME_CHARS} characters`;
+const TYPE_PROBLEM = "must be a media type, such as image/png";
 
 /** A JSON object that is kept with a file. */
 export const MetadataSchema = z
@@ -38,6 +43,10 @@ export const uploadBody: ZodOpenApiRequestBodyObject = {
       schema: z.object({
         content: z.file().meta({ description: "The file, with its name and type." }),
         metadata: MetadataSchema.optional().meta({ description: "A JSON object, kept with the file." }),
+        filename: z.string().min(1).max(MAX_NAME_CHARS).optional().meta({
+          description: "The file's name, in place of the one that `content` comes with.",
+        }),
+        type: z.string().optional().meta({ description: "Its type, in place of the one that `content` comes with." }),
       }),
       encoding: { metadata: { contentType: "application/json" } },
     },
@@ -61,18 +70,28 @@ export async function receiveFile(
   throw new EdgeplaneError("invalid_request", detail);
 }
 
+/** What a form has said so far; its fields come in any order. */
+type Given = { file: NewFile | null; name: string | null; contentType: string | null; metadata: string | null };
+
 async function receiveForm(env: Env, accountId: string, request: Request, boundary: string): Promise<NewFile> {
-  const given: { file: NewFile | null; metadata: string | null } = { file: null, metadata: "" };
-  const fileOf = async (field: FormField, content: AsyncIterable<Uint8Array>): Promise<void> => {
-    if (field.name === "content" && field.fileName !== null && given.file === null) {
-      given.file = await store(env, accountId, content, field.fileName, field.contentType ?? DEFAULT_TYPE);
+  const given: Given = { file: null, name: null, contentType: null, metadata: "" };
+  const read = async (field: FormField, content: AsyncIterable<Uint8Array>): Promise<void> => {
+    const name = given.name ?? field.fileName;
+    if (field.name === "content" && name !== null && given.file === null) {
+      const contentType = given.contentType ?? field.contentType ?? DEFAULT_TYPE;
+      given.file = await store(env, accountId, content, name, contentType);
     } else if (field.name === "metadata") given.metadata = await fieldText(content, MAX_METADATA_BYTES);
+    else if (field.name === "filename") given.name = nameOf(await fieldText(content, MAX_FIELD_BYTES));
+    else if (field.name === "type") given.contentType = typeOf(await fieldText(content, MAX_FIELD_BYTES));
     else await skip(content);
   };
   try {
-    await readForm(counted(request.body), boundary, fileOf);
+    await readForm(counted(request.body), boundary, read);
     if (given.file === null) throw invalid("content", "must be a file");
-    return { ...given.file, metadata: parseMetadata(given.metadata) };
+    const { name, contentType } = given.file;
+    const said = { name: given.name ?? name, contentType: given.contentType ?? contentType };
+    const file = { ...given.file, ...said, metadata: parseMetadata(given.metadata) };
+    return file.contentType === contentType ? file : await storeAgain(env, file);
   } catch (thrown) {
     if (given.file !== null) {
       await env.BLOBS.delete(contentKey(given.file.id));
@@ -80,6 +99,15 @@ async function receiveForm(env: Env, accountId: string, request: Request, bounda
     }
     throw thrown;
   }
+}
+
+/** The bucket keeps the type with the content: where the form says it behind the content, that is stored again. */
+async function storeAgain({ BLOBS }: Env, file: NewFile): Promise<NewFile> {
+  const key = contentKey(file.id);
+  const content = await BLOBS.get(key);
+  if (content === null) throw new Error("a file that was just stored is gone");
+  const { etag } = await BLOBS.put(key, content.body, { httpMetadata: { contentType: file.contentType } });
+  return { ...file, etag };
 }
 
 async function receiveBytes(env: Env, accountId: string, request: Request, name: string): Promise<NewFile> {
@@ -121,6 +149,16 @@ async function* counted(body: ReadableStream<Uint8Array> | null): AsyncGenerator
     if (bytes > MAX_REQUEST_BYTES + FORM_OVERHEAD_BYTES) throw tooLarge();
     yield piece;
   }
+}
+
+function nameOf(text: string | null): string {
+  if (text !== null && text !== "" && text.length <= MAX_NAME_CHARS) return text;
+  throw invalid("filename", NAME_PROBLEM);
+}
+
+function typeOf(text: string | null): string {
+  if (text !== null && text.length <= MAX_NAME_CHARS && MEDIA_TYPE.test(text)) return text;
+  throw invalid("type", TYPE_PROBLEM);
 }
 
 function parseMetadata(text: string | null): Json {
