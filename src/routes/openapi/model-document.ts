@@ -88,15 +88,15 @@ function place(schemas: Schema, own: Schemas): void {
 function modelSchemas(document: Schema): Schemas {
   const all = asSchema(asSchema(document["components"] ?? null)["schemas"] ?? null);
   const found: Schemas = { Input: { type: "object" }, Output: {} };
-  const open = ["Input", "Output"];
-  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+  const names = new Set(Object.keys(found));
+  // What is added on the way is visited too.
+  for (const name of names) {
     const schema = all[name];
     if (schema === undefined) continue;
     found[name] = upgraded(schema);
-    const refs = [...JSON.stringify(schema).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map(
-      (match) => match[1] ?? "",
-    );
-    open.push(...refs.filter((ref) => !(ref in found)));
+    for (const [, ref = ""] of JSON.stringify(schema).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (Object.hasOwn(all, ref)) names.add(ref);
+    }
   }
   return found;
 }
@@ -116,7 +116,7 @@ function renamed(value: Json, names: ReadonlyMap<string, string>): Json {
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([key, one]) => {
-      if (key !== "$ref" || typeof one !== "string") return [key, renamed(one, names)];
+      if (key !== "$ref" || typeof one !== "string" || !one.startsWith(SCHEMAS)) return [key, renamed(one, names)];
       const name = one.slice(SCHEMAS.length);
       return [key, `${SCHEMAS}${names.get(name) ?? name}`];
     }),

@@ -65,6 +65,26 @@ test("has samples with an input that the model takes", async () => {
   expect(samples[2]?.source).toContain(`"it's": False`);
 });
 
+test("is made in no time of schemas that repeat themselves", async () => {
+  const again = { $ref: "#/components/schemas/Again" };
+  const names = Array.from({ length: 12 }, (_, index) => `p${index}`);
+  const Again = { type: "object", required: names, properties: Object.fromEntries(names.map((name) => [name, again])) };
+  const Large = { enum: Array.from({ length: 20_000 }, (_, index) => `choice ${index}`) };
+  const large = { $ref: "#/components/schemas/Large" };
+  const many = Array.from({ length: 8000 }, (_, index): [string, Json] => [`l${index}`, large]);
+  const Input = { type: "object", required: ["again"], properties: { again, ...Object.fromEntries(many) } };
+  const repeating = { components: { schemas: { Input, Again, Large } } } as unknown as Record<string, Json>;
+  await offer({ name: "repeating", version: "f".repeat(64), schema: repeating });
+  expect(at(await documentOf("repeating"), "components", "schemas", "Large", "enum")).toHaveLength(20_000);
+});
+
+test("leaves references to elsewhere as they are", async () => {
+  const Input = { type: "object", properties: { x: { $ref: "#/definitions/X" } } };
+  await offer({ name: "elsewhere", version: "9".repeat(64), schema: { components: { schemas: { Input } } } });
+  const properties = at(await documentOf("elsewhere"), "components", "schemas", "Input", "properties");
+  expect(properties).toEqual({ x: { $ref: "#/definitions/X" } });
+});
+
 test("is there for a version that never loaded", async () => {
   await offer({ name: "sleeper", version: "e".repeat(64) });
   expect(at(await documentOf("sleeper"), "components", "schemas", "Input")).toEqual({ type: "object" });

@@ -6,26 +6,32 @@ export type Schemas = { [name: string]: Json };
 
 const SCHEMAS = "#/components/schemas/";
 const MAX_DEPTH = 8;
+/** What a sample may consist of: a schema that requires itself in many places would fill any memory within that depth. */
+const MAX_NODES = 1000;
 /** Files are named by URLs; this one brings its content with it. */
 const SAMPLE_FILE = "data:text/plain,hello";
 
 /** `schemas` are the model's own, with `Input` among them. */
 export function sampleInput(schemas: Schemas): { [key: string]: Json } {
-  const sample = sampleOf(asSchema(schemas["Input"] ?? null), schemas, 0);
+  const sample = sampleOf(asSchema(schemas["Input"] ?? null), { schemas, nodesLeft: MAX_NODES }, 0);
   return typeof sample === "object" && sample !== null && !Array.isArray(sample) ? sample : {};
 }
 
-function sampleOf(given: Schema, schemas: Schemas, depth: number): Json {
-  const schema = resolved(given, schemas);
+type Source = { schemas: Schemas; nodesLeft: number };
+
+function sampleOf(given: Schema, source: Source, depth: number): Json {
+  source.nodesLeft -= 1;
+  if (source.nodesLeft < 0) return null;
+  const schema = resolved(given, source.schemas);
   const choices = schema["enum"];
   if (schema["default"] !== undefined) return schema["default"];
   if (Array.isArray(choices) && choices[0] !== undefined) return choices[0];
   if (depth > MAX_DEPTH) return null;
   switch (schema["type"]) {
     case "object":
-      return sampleObject(schema, schemas, depth);
+      return sampleObject(schema, source, depth);
     case "array":
-      return [sampleOf(asSchema(schema["items"] ?? null), schemas, depth + 1)];
+      return [sampleOf(asSchema(schema["items"] ?? null), source, depth + 1)];
     case "integer":
     case "number":
       return sampleNumber(schema);
@@ -38,11 +44,11 @@ function sampleOf(given: Schema, schemas: Schemas, depth: number): Json {
   }
 }
 
-function sampleObject(schema: Schema, schemas: Schemas, depth: number): { [key: string]: Json } {
+function sampleObject(schema: Schema, source: Source, depth: number): { [key: string]: Json } {
   const required = Array.isArray(schema["required"]) ? schema["required"].map(String) : [];
   const properties = asSchema(schema["properties"] ?? null);
   return Object.fromEntries(
-    required.map((name) => [name, sampleOf(asSchema(properties[name] ?? null), schemas, depth + 1)]),
+    required.map((name) => [name, sampleOf(asSchema(properties[name] ?? null), source, depth + 1)]),
   );
 }
 

@@ -23,6 +23,10 @@ const cases: [string, { [key: string]: Json }, Json, boolean][] = [
   ["an integer", { type: "integer" }, 7, true],
   ["an integer written as 7.0", { type: "integer" }, 7.0, true],
   ["a fraction for an integer", { type: "integer" }, 7.5, false],
+  ["the largest integer that is exact", { type: "integer" }, 9_007_199_254_740_991, true],
+  ["an integer that was rounded on its way", { type: "integer" }, JSON.parse("18446744073709551615") as Json, false],
+  ["the same where a number will do", { type: "number" }, JSON.parse("18446744073709551615") as Json, true],
+  ["a name of any alphabet", { type: "string", pattern: "^\\w+$" }, "Zoë", true],
   ["null for what is not nullable", { type: "string" }, null, false],
   ["null for what is nullable", { type: "string", nullable: true }, null, true],
   ["null in a union of types", { type: ["string", "null"] }, null, true],
@@ -49,6 +53,8 @@ const cases: [string, { [key: string]: Json }, Json, boolean][] = [
   ["either of two types", { anyOf: [{ type: "integer" }, { type: "string" }] }, "x", true],
   ["neither of two types", { anyOf: [{ type: "integer" }, { type: "string" }] }, [], false],
 ];
+
+const composites = Array.from({ length: 100_000 }, () => [-1]);
 
 describe("the input's validator", () => {
   it.each(cases)("judges %s", (_case, schema, value, fits) => {
@@ -91,6 +97,7 @@ describe("the input's validator", () => {
     ["that refers to itself", { $ref: "#/components/schemas/Endless" }, 1],
     ["whose alternatives are itself", { anyOf: [{ $ref: "#/components/schemas/Wide" }] }, 1],
     ["of two ways at each of sixty steps", { $ref: "#/components/schemas/S0" }, 1],
+    ["of many composite choices", { items: { enum: Array.from({ length: 5000 }, (_, one) => [one]) } }, composites],
     ["with a pattern that backtracks for ever", { pattern: "^(a+)+$", maxLength: 10 }, `${"a".repeat(4_000_000)}!`],
   ])("leaves a schema to the model %s", (_case, schema, input) => {
     const steps = Array.from({ length: 60 }, (_, step): [string, Json] => {

@@ -52,6 +52,7 @@ class Run {
     const limits = this.#limits;
     limits.depth += 1;
     if (limits.depth > MAX_CHECK_DEPTH) throw new GaveUp();
+    if (checks.length === 0) this.spend(1);
     for (const check of checks) {
       this.spend(typeof value === "string" ? 1 + Math.ceil(value.length / CHARACTERS_A_STEP) : 1);
       check(value, field, this);
@@ -146,10 +147,14 @@ function compileType(schema: Schema): Check[] {
   const names = (Array.isArray(type) ? type : [type]).filter((name) => typeof name === "string");
   const tests = names.map((name) => typeTests.get(name)).filter((test) => test !== undefined);
   if (tests.length === 0 || tests.length < names.length) return [];
+  const isExact = names.includes("integer") && !names.includes("number");
   return [
     (value, field, { report }) => {
       if (!tests.some((test) => test(value)))
         report(field, `must be of type ${names.join(" or ")}, not ${typeName(value)}`);
+      // It may have been another number in the text: a model must not get what nobody sent.
+      else if (isExact && typeof value === "number" && !Number.isSafeInteger(value))
+        report(field, `must be from ${Number.MIN_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}`);
     },
   ];
 }
@@ -163,14 +168,16 @@ function compileValues(schema: Schema): Check[] {
   if (allowed === null) return [];
   const simple = new Set(allowed.filter((one) => !isComposite(one)));
   const composite = allowed.filter(isComposite);
+  const compositeSteps = Math.ceil(JSON.stringify(composite).length / CHARACTERS_A_STEP);
   const list = allowed
     .slice(0, MAX_SHOWN_VALUES)
     .map((one) => JSON.stringify(one))
     .join(", ");
   return [
-    (value, field, { report }) => {
+    (value, field, run) => {
+      if (isComposite(value)) run.spend(compositeSteps);
       const fits = isComposite(value) ? composite.some((one) => isSame(one, value)) : simple.has(value);
-      if (!fits) report(field, `must be one of ${list}`);
+      if (!fits) run.report(field, `must be one of ${list}`);
     },
   ];
 }

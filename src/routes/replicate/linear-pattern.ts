@@ -2,7 +2,8 @@
  * Regular expressions that strangers wrote, run on texts that strangers wrote, in time that grows with the product of both: the pattern becomes
  * a program whose threads advance together over the text (Thompson's construction as a Pike machine,
  * https://swtch.com/~rsc/regexp/regexp2.html). No backtracking, so no pattern is catastrophic. What such a machine can't do (look-around,
- * back references, flags) makes no program, and is left to the model.
+ * back references, flags) makes no program, and is left to the model. Classes mean what they mean in Python, which checks what passes here: `\w`
+ * and `\d` know all alphabets, `.` is all but a new line.
  */
 
 type Instruction =
@@ -26,6 +27,31 @@ const ATOM =
   /\[(?:\\.|[^\]\\])*\]|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]{1,6}\}|[pP]\{[^}]*\}|[dDwWsStnrfv0^$\\.*+?()[\]{}|/-])|[^\\^$*+?()[\]{}|]/iuy;
 const GROUP = /\((?:\?:|\?P?<[A-Za-z_]\w*>|(?!\?))/uy;
 const REPEAT = /(?:[*+?]|\{(\d{1,4})(?:(,)(\d{1,4})?)?\})\??(?![*+?{])/uy;
+
+const WORD = String.raw`_\p{L}\p{N}`;
+const SPACE = String.raw`\x1c-\x1f\x85\s`;
+const WORD_CHARACTER = new RegExp(`[${WORD}]`, "u");
+/** Atoms that mean something else in Python, in JavaScript's words. https://docs.python.org/3/library/re.html */
+const pythonAtoms = new Map([
+  [".", String.raw`[^\n]`],
+  [String.raw`\w`, `[${WORD}]`],
+  [String.raw`\W`, `[^${WORD}]`],
+  [String.raw`\d`, String.raw`\p{Nd}`],
+  [String.raw`\D`, String.raw`\P{Nd}`],
+  [String.raw`\s`, `[${SPACE}]`],
+  [String.raw`\S`, `[^${SPACE}]`],
+  // Python escapes hyphens everywhere, JavaScript in classes only.
+  [String.raw`\-`, "-"],
+]);
+/** The same within a class; null for what a class can't hold. */
+const pythonEscapes = new Map([
+  [String.raw`\w`, WORD],
+  [String.raw`\W`, null],
+  [String.raw`\d`, String.raw`\p{Nd}`],
+  [String.raw`\D`, String.raw`\P{Nd}`],
+  [String.raw`\s`, SPACE],
+  [String.raw`\S`, null],
+]);
 
 /** Compiles a pattern (JavaScript's syntax, or Python's where both agree); null when it can't be run in linear time. */
 export function compileLinearPattern(source: string): LinearPattern | null {
@@ -89,8 +115,7 @@ class Compiler {
     } else {
       const atom = this.#take(ATOM)?.[0];
       if (atom === undefined) throw new SyntaxError("not a pattern of this kind");
-      // Python escapes hyphens everywhere, JavaScript in classes only.
-      this.#emit({ op: "one", fits: new RegExp(`^${atom === "\\-" ? "-" : atom}$`, "u") });
+      this.#emit({ op: "one", fits: new RegExp(`^${inJavaScript(atom)}$`, "u") });
     }
   }
 
@@ -139,17 +164,29 @@ class Compiler {
   }
 }
 
+/** A Python atom as JavaScript writes it. Throws where it can't. */
+function inJavaScript(atom: string): string {
+  if (!atom.startsWith("[")) return pythonAtoms.get(atom) ?? atom;
+  return atom.replaceAll(/\\./gsu, (escape) => {
+    const inner = pythonEscapes.get(escape);
+    if (inner === null) throw new SyntaxError("a class that can't be written");
+    return inner ?? escape;
+  });
+}
+
 function run(program: readonly Instruction[], text: string, spend: (steps: number) => void): boolean {
   const seen = new Int32Array(program.length).fill(-1);
   let threads: number[] = [];
   let before = "";
   let index = 0;
+  let steps = 0;
   let matched = false;
 
   /** Follows what consumes nothing, from `start`; each instruction once a place. */
   const enter = (start: number, after: string, list: number[]): void => {
     const open = [start];
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      steps += 1;
       if (seen[at] === index) continue;
       seen[at] = index;
       const one = program[at];
@@ -165,7 +202,8 @@ function run(program: readonly Instruction[], text: string, spend: (steps: numbe
   let current = characters.next();
   enter(0, current.value ?? "", threads);
   while (!matched && current.done !== true) {
-    spend(1 + threads.length);
+    spend(steps + threads.length);
+    steps = 0;
     const character = current.value;
     const advanced = threads.filter((at) => {
       const one = program[at];
@@ -185,5 +223,5 @@ function run(program: readonly Instruction[], text: string, spend: (steps: numbe
 function isHere(kind: "^" | "$" | "b" | "B", before: string, after: string): boolean {
   if (kind === "^") return before === "";
   if (kind === "$") return after === "";
-  return (/\w/.test(before) !== /\w/.test(after)) === (kind === "b");
+  return (WORD_CHARACTER.test(before) !== WORD_CHARACTER.test(after)) === (kind === "b");
 }
