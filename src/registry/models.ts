@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import { ManifestSchema } from "../contract/manifest.ts";
+import { ManifestSchema, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 
@@ -13,6 +13,7 @@ const UNKNOWN_CACHE_MS = 1000;
 const CACHED_MODELS = 2000;
 /** Models that share a version, of which the viewer's is looked for. */
 const MAX_NAMESAKES = 100;
+const VERSION = /^[0-9a-f]{64}$/;
 
 export const visibilities = ["public", "private"] as const;
 
@@ -118,6 +119,7 @@ async function readModel(db: D1Database, owner: string, name: string): Promise<M
   const key = `${owner}/${name}`;
   const known = models.get(key);
   if (known !== undefined) return known;
+  if (!mayBeModel({ owner, name })) return null;
   const query = `${SELECT_MODEL} WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
   const row = await db.prepare(query).bind(owner, name).first();
   const model = row === null ? null : ModelRowSchema.parse(row);
@@ -130,6 +132,7 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   const key = versionKey(model, id);
   const known = versions.get(key);
   if (known !== undefined) return known;
+  if (!VERSION.test(id) || (model !== null && !mayBeModel(model))) return [];
   const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.deleted_at AS model_deleted_at
     FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
@@ -140,6 +143,11 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   const found = results.map((row) => KnownVersionRowSchema.parse(row));
   versions.set(key, found, cacheMs(found));
   return found;
+}
+
+/** What no model can be called is neither asked for nor remembered: a client may send names as long as a URL, and as many as it likes. */
+function mayBeModel({ owner, name }: ModelName): boolean {
+  return NameSchema.safeParse(owner).success && NameSchema.safeParse(name).success;
 }
 
 /** What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. */
@@ -159,22 +167,34 @@ function versionKey(model: ModelName | null, id: string): string {
   return model === null ? id : `${model.owner}/${model.name}:${id}`;
 }
 
-/** A page of the models that the viewer may know of, newest first, behind the model `after`; with `query`, those whose name or description contains it. */
+export const modelKeys = ["model_created_at", "latest_version_created_at"] as const;
+/** What a list of models is sorted by. */
+type ModelOrder = { key: (typeof modelKeys)[number]; direction: "asc" | "desc" };
+
+/** Where a model stands in a list, in milliseconds since the epoch; one without a version by its own time. */
+export function placeOfModel(model: Model, { key }: ModelOrder): number {
+  return key === "model_created_at" ? model.createdAt : (model.latest?.createdAt ?? model.createdAt);
+}
+
+/** A page of the models that the viewer may know of, behind the place `after`; with `query`, those whose name or description contains it. */
 export async function listModels(
   db: D1Database,
   viewer: Viewer,
-  page: { after: { createdAt: number; id: string } | null; limit: number; query?: string },
+  page: { after: { createdAt: number; id: string } | null; limit: number; query: string; order: ModelOrder },
 ): Promise<Model[]> {
-  const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
+  const { key, direction } = page.order;
+  const place = key === "model_created_at" ? "m.created_at" : "coalesce(v.created_at, m.created_at)";
+  const [behind, first] = direction === "asc" ? [">", -1] : ["<", Number.MAX_SAFE_INTEGER];
+  const after = page.after ?? { createdAt: first, id: "" };
   // Not LIKE: SQLite refuses patterns of more than 50 bytes there.
   const { results } = await db
     .prepare(
-      `${SELECT_MODEL} WHERE (m.created_at, m.owner || '/' || m.name) < (?1, ?2)
+      `${SELECT_MODEL} WHERE (${place}, m.owner || '/' || m.name) ${behind} (?1, ?2)
        AND (instr(lower(m.owner || '/' || m.name), lower(?3)) > 0 OR instr(lower(m.description), lower(?3)) > 0)
        AND m.deleted_at IS NULL AND (m.visibility = 'public' OR m.owner = ?5)
-       ORDER BY m.created_at DESC, m.owner || '/' || m.name DESC LIMIT ?4`,
+       ORDER BY ${place} ${direction}, m.owner || '/' || m.name ${direction} LIMIT ?4`,
     )
-    .bind(after.createdAt, after.id, page.query ?? "", page.limit, viewer.accountName)
+    .bind(after.createdAt, after.id, page.query, page.limit, viewer.accountName)
     .all();
   return results.map((row) => ModelRowSchema.parse(row));
 }

@@ -19,6 +19,7 @@ import { deploymentRoutes } from "./replicate/deployments.ts";
 import { fileRoutes } from "./replicate/files.ts";
 import { modelRoutes } from "./replicate/models.ts";
 import { predictionRoutes } from "./replicate/predictions.ts";
+import { searchRoutes } from "./replicate/search.ts";
 import { uploadRoutes } from "./replicate/uploads.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
@@ -43,6 +44,8 @@ export function createApp(shard: ShardPort): Hono<App> {
     const id = requestIdOf(c.req.header("x-request-id"));
     c.set("requestId", id);
     c.header("x-request-id", id);
+    // Answers are one caller's, at one moment; files and pages say for themselves how long they may be kept.
+    c.header("cache-control", "no-store");
     await next();
     // A response that a route made by itself (a file, a stream) has got none of the context's headers.
     if (!c.res.headers.has("x-request-id")) c.header("x-request-id", id);
@@ -58,6 +61,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1/uploads", uploadRoutes());
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());
+  app.route("/v1", searchRoutes());
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));
   app.route("/admin/v1", adminRoutes());

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { createCountedEnv } from "../../test/worker/counted-env.ts";
 import { admin, call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
 
 const VERSION = "f".repeat(64);
@@ -126,6 +127,56 @@ describe("models", () => {
     expect((await models("/v1/models", init)).map(({ name }) => name)).toEqual(["first"]);
   });
 
+  it("are listed in the order that is asked for, and searched for page by page", async () => {
+    type Page = { results: { name: string }[]; next: string | null };
+    const names = Array.from({ length: 27 }, (_, index) => `paged-${String(index).padStart(2, "0")}`);
+    for (const name of names) await offer({ name, version: VERSION });
+    const walk = async (path: string, init = {}) => {
+      const seen: string[] = [];
+      let page = (await callJson(path, { key, ...init })).body as unknown as Page;
+      for (;;) {
+        seen.push(...page.results.map(({ name }) => name));
+        if (page.next === null) return seen;
+        page = (await callJson(page.next, { key })).body as unknown as Page;
+      }
+    };
+    const newest = await walk("/v1/models?query=paged-");
+    expect(newest.toSorted()).toEqual(names);
+    expect(await walk("/v1/models", { method: "QUERY", body: "paged-" })).toEqual(newest);
+    expect(await walk("/v1/models?query=paged-&sort_direction=asc")).toEqual(newest.toReversed());
+    await offer({ name: "paged-05", version: NEWER });
+    const [first] = await walk("/v1/models?query=paged-&sort_by=latest_version_created_at");
+    const last = (await walk("/v1/models?query=paged-&sort_by=latest_version_created_at&sort_direction=asc")).at(-1);
+    expect([first, last]).toEqual(["paged-05", "paged-05"]);
+    expect((await callJson("/v1/models?sort_by=name", { key })).body["code"]).toBe("invalid_request");
+  });
+
+  it("are found by Replicate's search, and have no examples", async () => {
+    const { body } = await callJson("/v1/search?query=acme/f&limit=1", { key });
+    expect(body).toMatchObject({
+      query: "acme/f",
+      models: [{ model: { owner: "acme", name: "first" }, metadata: { tags: [] } }],
+      collections: [],
+      pages: [],
+    });
+    for (const path of ["/v1/search", "/v1/search?query=a&limit=51"])
+      expect((await callJson(path, { key })).body["code"]).toBe("invalid_request");
+    const examples = await callJson("/v1/models/acme/first/examples", { key });
+    expect([examples.status, examples.body]).toEqual([200, { previous: null, next: null, results: [] }]);
+    expect((await callJson("/v1/models/acme/absent/examples", { key })).status).toBe(404);
+  });
+
+  it("that can't be are neither looked for nor remembered", async () => {
+    const { env, calls } = createCountedEnv(testEnv);
+    const long = "x".repeat(5000);
+    for (const path of [`${long}/x`, `acme/${long}`, "Acme/first", `acme/first/versions/${long}`]) {
+      expect([path, (await call(`/v1/models/${path}`, { key, env })).status]).toEqual([path, 404]);
+    }
+    const asked = Object.keys(calls).filter((name) => name.includes("FROM models") || name.includes("FROM versions"));
+    expect(asked.filter((name) => !name.includes("m.name = ?"))).toEqual([]);
+    expect(asked.length).toBeLessThanOrEqual(1);
+  });
+
   it("take a new version as the latest, and keep the old", async () => {
     await offer({ name: "first", version: NEWER });
     await offer({ name: "first", version: VERSION });
@@ -157,6 +208,13 @@ describe("the account", () => {
 });
 
 describe("every answer", () => {
+  it("is not kept by caches, but for files and what is everybody's", async () => {
+    for (const path of ["/v1/account", "/v1/webhooks/default/secret", "/v1/predictions", "/v1/nowhere", "/healthz"])
+      expect([path, (await call(path, { key })).headers.get("cache-control")]).toEqual([path, "no-store"]);
+    expect((await call("/admin/v1/accounts")).headers.get("cache-control")).toBe("no-store");
+    expect((await call("/openapi.json")).headers.get("cache-control")).toContain("public");
+  });
+
   it("carries a request id: the caller's, or ours", async () => {
     const own = await call("/healthz", { headers: { "x-request-id": "abc-12345" } });
     expect(own.headers.get("x-request-id")).toBe("abc-12345");

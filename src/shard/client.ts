@@ -14,6 +14,8 @@ import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
 const SHARD_PATIENCE_MS = 1000;
+/** Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may carry. */
+const MANY = 25;
 /** Pages of the index that one page of a list narrowed by status looks through. */
 const MAX_INDEX_PAGES = 5;
 
@@ -67,7 +69,12 @@ export async function waitForPrediction(
 /** Those of `ids` that the account has, in their order. */
 export async function getMany(env: Env, ids: readonly string[], accountId: string): Promise<PredictionSnapshot[]> {
   const parts = await Promise.all(
-    [...byShard(ids, (id) => id)].map(([name, part]) => again(() => remoteShard(env, name).many(part, accountId))),
+    [...byShard(ids, (id) => id)].flatMap(([name, part]) =>
+      Array.from({ length: Math.ceil(part.length / MANY) }, (_, index) => {
+        const some = part.slice(index * MANY, (index + 1) * MANY);
+        return again(() => remoteShard(env, name).many(some, accountId));
+      }),
+    ),
   );
   const found = new Map(parts.flat().map((prediction) => [prediction.id, prediction]));
   return ids.flatMap((id) => found.get(id) ?? []);

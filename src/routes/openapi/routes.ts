@@ -31,7 +31,7 @@ export function openApiRoutes(app: Pick<Hono<App>, "routes">): Hono<App> {
       },
       (c) => {
         text ??= JSON.stringify(openApiDocument(app));
-        return c.body(text, 200, { "content-type": "application/json" });
+        return c.body(text, 200, { "content-type": "application/json", "cache-control": "public, max-age=300" });
       },
     ),
   );

@@ -64,10 +64,11 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   });
 }
 
-/** The accepted prediction; its input is at hand, an output that is a blob is not. */
+/** The accepted prediction; its input is at hand (unless it was removed since), an output that is a blob is not. */
 async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json): Promise<PredictionView> {
   if (prediction.outputBlob !== null) return showWhole(c.env, prediction);
-  return presentPrediction({ ...prediction, input }, c.env.EDGEPLANE_SECRET);
+  const isRemoved = prediction.input === null && prediction.inputBlob === null;
+  return presentPrediction(isRemoved ? prediction : { ...prediction, input }, c.env.EDGEPLANE_SECRET);
 }
 
 /**

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
+import type { Account } from "../../registry/accounts.ts";
 import {
   createDeployment,
   deleteDeployment,
@@ -64,7 +65,8 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         const page = { after: query.cursor, limit: PAGE_SIZE + 1 };
         const found = await listDeployments(c.env.DB, c.get("principal").accountId, page);
         const next = nextCursor(found, PAGE_SIZE, ({ createdAt, name }) => ({ createdAt, id: name }));
-        const results = await Promise.all(found.slice(0, PAGE_SIZE).map((deployment) => shown(c, deployment)));
+        const account = await accountOf(c);
+        const results = found.slice(0, PAGE_SIZE).map((deployment) => showDeployment(account, deployment));
         return c.json(pageOf(c.req.url, results, next, null));
       },
     ),
@@ -198,15 +200,19 @@ function noSuchDeployment(): EdgeplaneError {
 }
 
 async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
+  return showDeployment(await accountOf(c), deployment);
+}
+
+function showDeployment(account: Account, deployment: Deployment): z.output<typeof DeploymentSchema> {
   return {
-    owner: c.get("principal").accountName,
+    owner: account.name,
     name: deployment.name,
     current_release: {
       number: deployment.release,
       model: modelPath(deployment.model),
       version: deployment.version,
       created_at: new Date(deployment.releasedAt).toISOString(),
-      created_by: showAccount(await accountOf(c)),
+      created_by: showAccount(account),
       configuration: {
         hardware: deployment.hardware,
         min_instances: deployment.minInstances,

@@ -1,5 +1,6 @@
-import { beforeAll, describe, expect, it } from "vitest";
-import { callJson, FakePool, newKey, offer } from "../../../test/worker/edge-harness.ts";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { createCountedEnv } from "../../../test/worker/counted-env.ts";
+import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 
 const VERSION = "d".repeat(64);
 const NEXT = "e".repeat(64);
@@ -43,6 +44,17 @@ describe("deployments", () => {
     });
     expect((await callJson(path("first"), { key })).body).toEqual(made.body);
     expect((await callJson("/v1/deployments", { key })).body["results"]).toEqual([made.body]);
+  });
+
+  it("are listed with one question for their account, however many there are", async () => {
+    await Promise.all(["one", "two", "three"].map((name) => make(name)));
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 60_000 });
+    const { env, calls } = createCountedEnv(testEnv);
+    const { status } = await callJson("/v1/deployments", { key, env });
+    vi.useRealTimers();
+    expect(status).toBe(200);
+    const asked = Object.entries(calls).filter(([name]) => name.includes("FROM accounts"));
+    expect(asked.map(([, count]) => count)).toEqual([1]);
   });
 
   it("take a release with every change", async () => {

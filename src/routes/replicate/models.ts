@@ -2,7 +2,8 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { findVersion, listModels, listVersions } from "../../registry/models.ts";
+import { PredictionViewSchema } from "../../contract/present.ts";
+import { findVersion, listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
@@ -10,7 +11,6 @@ import { forwardCursorOf, ModelPathSchema, VersionPathSchema } from "../paramete
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
-import type { Cursor } from "./cursor.ts";
 import { changeRoutes } from "./model-changes.ts";
 import { modelOf } from "./model-path.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
@@ -21,7 +21,10 @@ const MAX_QUERY_BYTES = 4096;
 const ListQuerySchema = z.object({
   cursor: forwardCursorOf(/\//),
   query: z.string().default("").meta({ description: "Only models whose owner, name or description has this in it." }),
+  sort_by: z.enum(modelKeys).default("model_created_at"),
+  sort_direction: z.enum(["asc", "desc"]).default("desc"),
 });
+type ListQuery = z.output<typeof ListQuerySchema>;
 
 const listModelsOperation = {
   tag: "Models",
@@ -39,11 +42,11 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
       {
         ...listModelsOperation,
         id: "listModels",
-        summary: "List or search the models, newest first",
+        summary: "List or search the models, newest first unless another order is asked for",
         description:
           "Public models, and the account's private ones. `QUERY /v1/models` with the text as its body is the same search, as Replicate has it.",
       },
-      (c, { query }) => answerModels(c, query.query, query.cursor),
+      (c, { query }) => answerModels(c, query),
     ),
   );
 
@@ -52,7 +55,10 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     "/",
     operation(
       { ...listModelsOperation, id: "searchModels", summary: "Search the models", errors: ["payload_too_large"] },
-      async (c, { query }) => answerModels(c, queryOf(await readText(c.req.raw, MAX_QUERY_BYTES)), query.cursor),
+      async (c, { query }) => {
+        const text = queryOf(await readText(c.req.raw, MAX_QUERY_BYTES));
+        return answerModels(c, { ...query, query: text === "" ? query.query : text });
+      },
     ),
   );
 
@@ -148,6 +154,26 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   );
 
   routes.get(
+    "/:owner/:name/examples",
+    operation(
+      {
+        id: "listExamples",
+        tag: "Models",
+        summary: "List a model's examples",
+        description: "None are kept here: the page is empty.",
+        access: "models:read",
+        path: ModelPathSchema,
+        answers: { 200: json(pageSchema(PredictionViewSchema), "An empty page.") },
+        errors: ["model_not_found"],
+      },
+      async (c, { path }) => {
+        await modelOf(c, path);
+        return c.json(pageOf(c.req.url, [], null, null));
+      },
+    ),
+  );
+
+  routes.get(
     "/:owner/:name/readme",
     operation(
       {
@@ -174,22 +200,30 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   return routes;
 }
 
-async function answerModels(c: AppContext, query: string, after: Cursor | null): Promise<Response> {
-  const found = await listModels(c.env.DB, c.get("principal"), { after, limit: PAGE_SIZE + 1, query });
+async function answerModels(c: AppContext, { cursor: after, query, ...sort }: ListQuery): Promise<Response> {
+  const order = { key: sort.sort_by, direction: sort.sort_direction };
+  const found = await listModels(c.env.DB, c.get("principal"), { after, limit: PAGE_SIZE + 1, query, order });
   const page = found.slice(0, PAGE_SIZE);
   const next = nextCursor(found, PAGE_SIZE, (model) => ({
-    createdAt: model.createdAt,
+    createdAt: placeOfModel(model, order),
     id: `${model.owner}/${model.name}`,
   }));
   const { origin } = new URL(c.req.url);
   return c.json(
     pageOf(
-      c.req.url,
+      searchUrl(c.req.url, query),
       page.map((model) => showModel(model, origin)),
       next,
       null,
     ),
   );
+}
+
+/** What is searched for may have come in the body: the links to other pages, which are followed with GET, carry it in the query. */
+function searchUrl(requestUrl: string, query: string): string {
+  const url = new URL(requestUrl);
+  if (query !== "") url.searchParams.set("query", query);
+  return url.href;
 }
 
 /** The client sends the text as it is, or (npm `replicate`) as a JSON string. */

@@ -205,7 +205,7 @@ describe("removing a prediction's data on request", () => {
     expect((await create()).headers.get("idempotent-replayed")).toBe("true");
     expect(await blobsOf(id)).toHaveLength(1);
     expect((await remove(id)).status).toBe(204);
-    expect((await create()).body["id"]).toBe(id);
+    expect((await create()).body).toMatchObject({ id, status: "canceled", data_removed: true, input: null });
     expect(await blobsOf(id)).toEqual([]);
   });
 
