@@ -305,6 +305,9 @@ export class Pool {
 
   #welcomed(welcome: Welcome): void {
     const misfit = this.#carrier.misfit(welcome);
+    if (welcome.registersModels === false && !this.#wasWelcome) {
+      this.#options.log.warn("this token doesn't put models into the edge's list: make one with may_register_models");
+    }
     if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
     else this.#wasWelcome = true;
     if (misfit !== null) this.#lines.events(misfit.problem);

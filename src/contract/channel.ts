@@ -67,6 +67,8 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
     leaseMs: z.number(),
     /** Whether `/pool/v1/events` takes events; else they must be parked. */
     eventsOpen: z.boolean().default(true),
+    /** Whether the pool's token lets its models into the list; where it doesn't, they are found only if others registered them. */
+    registersModels: z.boolean().optional(),
     /** To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of settings. */
     kv: z.object({ problem: z.string().nullable(), final: z.boolean() }).optional(),
     log: DesiredLogSchema.optional(),

@@ -175,7 +175,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     const { kv } = hello;
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
-    if (known.identity.mayRegisterModels) {
+    const registersModels = known.identity.mayRegisterModels;
+    if (registersModels) {
       await registerManifests(this.env, hello.models);
       await registerDevices(this.env, hello.devices);
     }
@@ -186,7 +187,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
     const log = await this.#desiredLog();
-    socket.send(JSON.stringify({ type: "welcome", leaseMs, eventsOpen, ...parked, ...log } satisfies EdgeMessage));
+    const welcome = { type: "welcome", leaseMs, eventsOpen, registersModels, ...parked, ...log } satisfies EdgeMessage;
+    socket.send(JSON.stringify(welcome));
   }
 
   /** The token was valid when the channel was opened, and may have been revoked since. */

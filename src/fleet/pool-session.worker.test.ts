@@ -65,7 +65,7 @@ const windowOf = async (lane: string) => (await edge.LANE.getByName(lane).stats(
 it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations and probes on", async () => {
   const channel = await connect("session-hello", ["lane-a"]);
   channel.socket.send(hello(channel, ["lane-a"]));
-  expect(await channel.next()).toMatchObject({ type: "welcome", leaseMs: 15_000 });
+  expect(await channel.next()).toMatchObject({ type: "welcome", leaseMs: 15_000, registersModels: false });
   expect(await windowOf("lane-a")).toBe(128);
   const stub = edge.POOL.getByName(channel.session);
   await stub.work("lane-a");

@@ -3,11 +3,9 @@
  * pool could break: seq without gaps, tokens, one lease a session, no run without a counted start.
  */
 import { randomUUID } from "node:crypto";
-import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import { WebSocketServer } from "ws";
-import type { WebSocket } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import * as z from "zod";
 import { PoolMessageSchema } from "../../../src/contract/channel.ts";
 import type { PoolMessage } from "../../../src/contract/channel.ts";
@@ -48,7 +46,7 @@ export type Behaviour = {
   copies: number;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
-  tokenOk: boolean;
+  tokenOk: boolean | "registers no models";
   connectStatus: number | null;
 };
 
@@ -304,7 +302,9 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
           const message = PoolMessageSchema.parse(JSON.parse(text));
           messages.push(message);
           if (message.type === "hello") hellos.push(message);
-          channel.send(JSON.stringify({ type: "welcome", leaseMs: LEASE_MS }));
+          channel.send(
+            JSON.stringify({ type: "welcome", leaseMs: LEASE_MS, registersModels: behaviour.tokenOk === true }),
+          );
           changed();
         });
       });

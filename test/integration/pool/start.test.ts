@@ -89,6 +89,25 @@ test("an edge that is down is waited for, with one line a change", async () => {
   }
 });
 
+test("a token that registers no models is told of once, and serves on", async () => {
+  const edge = await startFakeEdge();
+  edge.behaviour.tokenOk = "registers no models";
+  const home = makeHome({ single: models.single });
+  const pool = startPool(home, edge.url, edge.token);
+  try {
+    await expect.poll(() => pool.output(), { timeout: 5000 }).toContain("may_register_models");
+    await edge.goAway();
+    await edge.comeBack();
+    await edge.until(() => edge.hellos.length > 1, 5000);
+    await expect.poll(() => pool.output().match(/connected to the edge/g)?.length).toBe(2);
+    expect(pool.output().match(/may_register_models/g)).toHaveLength(1);
+  } finally {
+    await pool.kill("SIGKILL");
+    await edge.close();
+    home.remove();
+  }
+});
+
 test("two pools don't share a state folder", async () => {
   await using fixture = await startFixture(["single"]);
   const second = startPool(fixture.home, fixture.edge.url, fixture.edge.token, []);
