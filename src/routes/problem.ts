@@ -31,6 +31,9 @@ export const ERRORS_PATH = "/docs/errors";
 
 const FIRST_SERVER_ERROR = 500;
 
+/** Stands in the paths of a claim's blobs. */
+const CLAIM_TOKEN = /(?<=\/)[0-9a-f]{32}(?=\/)/g;
+
 /** Answers an error that was thrown by a route. What is not an `EdgeplaneError` is logged, and told as `internal`. */
 export function problemResponse(c: AppContext, thrown: unknown): Response {
   const error = toEdgeplaneError(thrown);
@@ -38,7 +41,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
     log.error("request_failed", {
       requestId: c.get("requestId"),
       method: c.req.method,
-      path: c.req.path,
+      path: c.req.path.replaceAll(CLAIM_TOKEN, "…"),
       code: error.code,
       reason: reasonOf(error.options.cause ?? error),
     });

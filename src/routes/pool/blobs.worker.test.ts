@@ -205,6 +205,20 @@ describe("blobs", () => {
     expect((await call(path, { method: "PUT", key: pool.key, headers, body: "{}" })).status).toBe(403);
   });
 
+  it("logs a failure without the claim's token", async () => {
+    const { id, token } = await pool.claim(await create());
+    const put = vi.spyOn(testEnv.BLOBS, "put").mockRejectedValueOnce(new Error("R2 is away"));
+    const lines = vi.spyOn(console, "error").mockImplementation(() => {});
+    const headers = { "content-length": "2" };
+    const path = `/pool/v1/blobs/${id}/${token}/output.json`;
+    expect((await call(path, { method: "PUT", key: pool.key, headers, body: "{}" })).status).toBe(500);
+    const logged = lines.mock.calls.flat().join("\n");
+    put.mockRestore();
+    lines.mockRestore();
+    expect(logged).toContain(`/pool/v1/blobs/${id}/…/output.json`);
+    expect(logged).not.toContain(token);
+  });
+
   it("refuses an output that names another claim's blob", async () => {
     const [mine, theirs] = [await pool.claim(await create()), await pool.claim(await create())];
     const key = `predictions/${theirs.id}/output/${theirs.token}/output.json`;
