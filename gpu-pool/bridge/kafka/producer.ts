@@ -40,6 +40,8 @@ type Message = {
 type Piece = {
   messages: Message[];
   bytes: number;
+  /** Its caller was told that it failed: it need not be sent any more. */
+  givenUp: AbortSignal;
   resolve: (produced: Produced[]) => void;
   reject: (error: unknown) => void;
 };
@@ -97,11 +99,12 @@ export class CoalescingProducer {
       );
     }
     this.#pendingBytes += bytes;
-    try {
-      return await withTimeout(this.#dispatch(byLeader, records.length), produceTimeoutMs);
-    } finally {
+    const giveUp = new AbortController();
+    // What is in flight when its time is up holds its memory until the cluster has answered.
+    const work = this.#dispatch(byLeader, records.length, giveUp.signal).finally(() => {
       this.#pendingBytes -= bytes;
-    }
+    });
+    return withTimeout(work, produceTimeoutMs, giveUp);
   }
 
   async close(): Promise<void> {
@@ -111,13 +114,14 @@ export class CoalescingProducer {
   async #dispatch(
     byLeader: Map<number, { messages: Message[]; indexes: number[] }>,
     count: number,
+    givenUp: AbortSignal,
   ): Promise<Produced[]> {
     const [only] = byLeader;
-    if (only !== undefined && byLeader.size === 1) return this.#queue(only[0]).push(only[1].messages);
+    if (only !== undefined && byLeader.size === 1) return this.#queue(only[0]).push(only[1].messages, givenUp);
     const answers: Produced[] = Array.from({ length: count });
     await Promise.all(
       [...byLeader].map(async ([leader, { messages, indexes }]) => {
-        const produced = await this.#queue(leader).push(messages);
+        const produced = await this.#queue(leader).push(messages, givenUp);
         for (const [position, index] of indexes.entries()) {
           const answer = produced[position];
           if (answer !== undefined) answers[index] = answer;
@@ -192,8 +196,8 @@ class LeaderQueue {
     this.#events = events;
   }
 
-  async push(messages: Message[]): Promise<Produced[]> {
-    const answers = Promise.all(split(messages).map((part) => this.#enqueue(part)));
+  async push(messages: Message[], givenUp: AbortSignal): Promise<Produced[]> {
+    const answers = Promise.all(split(messages).map((part) => this.#enqueue(part, givenUp)));
     void this.#run();
     const [first = [], ...more] = await answers;
     return more.length === 0 ? first : [first, ...more].flat();
@@ -203,10 +207,21 @@ class LeaderQueue {
     await this.#producer.close(true).catch(() => {});
   }
 
-  #enqueue(messages: Message[]): Promise<Produced[]> {
+  #enqueue(messages: Message[], givenUp: AbortSignal): Promise<Produced[]> {
     let bytes = 0;
     for (const message of messages) bytes += message.bytes;
-    return new Promise((resolve, reject) => this.#waiting.push({ messages, bytes, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const piece = { messages, bytes, givenUp, resolve, reject };
+      this.#waiting.push(piece);
+      givenUp.addEventListener("abort", () => this.#drop(piece));
+    });
+  }
+
+  #drop(piece: Piece): void {
+    const at = this.#waiting.indexOf(piece);
+    if (at === -1) return;
+    this.#waiting.splice(at, 1);
+    piece.reject(piece.givenUp.reason);
   }
 
   async #run(): Promise<void> {
@@ -221,7 +236,7 @@ class LeaderQueue {
         continue;
       }
       for (const piece of pieces) {
-        const own = await this.#send([piece]);
+        const own = piece.givenUp.aborted ? error : await this.#send([piece]);
         if (own !== null) piece.reject(own);
       }
     }
@@ -304,11 +319,14 @@ function split(messages: Message[]): Message[][] {
   return parts;
 }
 
-async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+async function withTimeout<T>(work: Promise<T>, timeoutMs: number, giveUp: AbortController): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     const message = `The cluster did not take the records within ${timeoutMs} ms; they may still arrive.`;
-    timer = setTimeout(() => reject(new EdgeplaneError("unavailable", message)), timeoutMs);
+    timer = setTimeout(() => {
+      giveUp.abort();
+      reject(new EdgeplaneError("unavailable", message));
+    }, timeoutMs);
   });
   try {
     return await Promise.race([work, late]);

@@ -192,10 +192,11 @@ function checkEval(name: string, args: string[], prefix: string): void {
   );
 }
 
+/** Of several patterns the server obeys the last: each must keep to the prefix. */
 function narrowScan(args: string[], prefix: string): string[] {
-  const at = args.findIndex((arg) => /^match$/i.test(arg));
-  if (at === -1) return [...args, "MATCH", `${prefix}*`];
-  demandPrefix([args[at + 1] ?? ""], prefix, "pattern");
+  const patterns = args.flatMap((arg, index) => (/^match$/i.test(arg) ? [args[index + 1] ?? ""] : []));
+  if (patterns.length === 0) return [...args, "MATCH", `${prefix}*`];
+  demandPrefix(patterns, prefix, "pattern");
   return args;
 }
 

@@ -12,20 +12,22 @@ const KEEPALIVE_MS = 15_000;
 const MAX_UNREAD_BYTES = 1_048_576;
 
 type Kind = "subscribe" | "psubscribe";
+/** One channel or pattern: who listens, and when Redis has taken the subscription. */
+type Subscription = { listeners: Set<ServerResponse>; taken: Promise<unknown> };
 
 export class Streams {
   readonly #settings: RedisSettings;
-  readonly #listeners = new Map<string, Set<ServerResponse>>();
+  readonly #subscriptions = new Map<string, Subscription>();
   readonly #keepAlive: NodeJS.Timeout;
   #redis: Redis | null = null;
 
   constructor(settings: RedisSettings) {
     this.#settings = settings;
-    this.#keepAlive = setInterval(() => this.#each((response) => response.write(": \n\n")), KEEPALIVE_MS).unref();
+    this.#keepAlive = setInterval(() => this.#each((response) => send(response, ": \n\n")), KEEPALIVE_MS).unref();
   }
 
   get size(): number {
-    return [...this.#listeners.values()].reduce((sum, listeners) => sum + listeners.size, 0);
+    return [...this.#subscriptions.values()].reduce((sum, { listeners }) => sum + listeners.size, 0);
   }
 
   /** Subscribes and keeps the response open. Throws `rate_limited`, or `unavailable` when Redis can't be reached. */
@@ -37,17 +39,18 @@ export class Streams {
       );
     }
     const key = `${kind} ${channel}`;
-    const listeners = this.#listeners.get(key) ?? new Set();
-    this.#listeners.set(key, listeners);
-    listeners.add(response);
+    const subscription = this.#subscriptions.get(key) ?? this.#subscribe(key, kind, channel);
+    subscription.listeners.add(response);
+    // A client may leave while Redis takes its time.
+    response.once("close", () => this.#leave(key, subscription, response));
     try {
-      if (listeners.size === 1) await this.#connection()[kind](channel);
+      await subscription.taken;
     } catch (error) {
-      this.#leave(key, response);
+      this.#leave(key, subscription, response);
       const message = error instanceof Error ? error.message : String(error);
       throw new EdgeplaneError("unavailable", `Redis can't be reached (redis.url): ${message}`, { cause: error });
     }
-    response.on("close", () => this.#leave(key, response));
+    if (response.destroyed) return;
     response.writeHead(200, {
       "content-type": "text/event-stream",
       "cache-control": "no-cache",
@@ -64,6 +67,12 @@ export class Streams {
     clearInterval(this.#keepAlive);
     this.endAll();
     this.#redis?.disconnect();
+  }
+
+  #subscribe(key: string, kind: Kind, channel: string): Subscription {
+    const subscription: Subscription = { listeners: new Set(), taken: this.#connection()[kind](channel) };
+    this.#subscriptions.set(key, subscription);
+    return subscription;
   }
 
   #connection(): Redis {
@@ -85,22 +94,27 @@ export class Streams {
 
   #tell(key: string, text: string): void {
     const event = `data: ${text.replaceAll(/\r\n|\r|\n/g, "\ndata: ")}\n\n`;
-    for (const response of this.#listeners.get(key) ?? []) {
+    for (const response of this.#subscriptions.get(key)?.listeners ?? []) {
       if (response.writableLength > MAX_UNREAD_BYTES) response.destroy();
-      else response.write(event);
+      else send(response, event);
     }
   }
 
-  #leave(key: string, response: ServerResponse): void {
-    const listeners = this.#listeners.get(key);
-    if (listeners === undefined || !listeners.delete(response) || listeners.size > 0) return;
-    this.#listeners.delete(key);
+  #leave(key: string, subscription: Subscription, response: ServerResponse): void {
+    const { listeners } = subscription;
+    if (!listeners.delete(response) || listeners.size > 0) return;
+    this.#subscriptions.delete(key);
     const [kind, channel] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];
     const left = kind === "subscribe" ? this.#redis?.unsubscribe(channel) : this.#redis?.punsubscribe(channel);
     left?.catch(() => {});
   }
 
   #each(act: (response: ServerResponse) => void): void {
-    for (const listeners of this.#listeners.values()) for (const response of listeners) act(response);
+    for (const { listeners } of this.#subscriptions.values()) for (const response of listeners) act(response);
   }
+}
+
+/** One that was ended may still be on its way to a slow reader: writing to it would be an error. */
+function send(response: ServerResponse, text: string): void {
+  if (!response.writableEnded) response.write(text);
 }

@@ -146,6 +146,7 @@ describe.runIf(hasRedis)("Redis door: borders", () => {
       ...[
         ["KEYS", "*"],
         ["SCAN", "0", "MATCH", "*"],
+        ["SCAN", "0", "MATCH", "p:*", "MATCH", "*"],
         ["RANDOMKEY"],
         ["DBSIZE"],
         ["FLUSHDB"],
