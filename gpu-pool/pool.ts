@@ -77,6 +77,7 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #previous: string | null;
   readonly #http: HttpClient;
+  readonly #files: HttpClient;
   readonly #journal: Journal;
   readonly #spool: Spool;
   readonly #carrier: EventCarrier;
@@ -102,11 +103,11 @@ export class Pool {
     this.#previous = state.succeed(this.session);
     this.lanes = lanesOf(options.models);
     this.#lines = createStateLines(log, settings.url.origin);
-    this.#http = createHttpClient(settings.url, {
-      authorization: `Bearer ${settings.token}`,
-      [SESSION_HEADER]: this.session,
-    });
-    this.#journal = openJournal(state.journalPath);
+    const headers = { authorization: `Bearer ${settings.token}`, [SESSION_HEADER]: this.session };
+    this.#http = createHttpClient(settings.url, headers);
+    // Connections of their own: files that are many or slow hold up no event and no claim.
+    this.#files = createHttpClient(settings.url, headers);
+    this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
     this.#carrier = options.wayHome({
       session: this.session,
@@ -131,14 +132,14 @@ export class Pool {
         metrics.eventsSent.inc(events);
       },
     });
-    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#http));
+    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files));
     this.#suspects = new Suspects(this.#reporter);
     this.runners = createRunners({
       ...options,
-      http: this.#http,
+      http: this.#files,
       report: this.#reporter,
       onSchema: () => this.#sayHelloAgain(),
-      onRoom: () => this.#roomChanged(),
+      onRoom: () => this.intakes.roomChanged(),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#upkeep = new Upkeep({
@@ -234,7 +235,7 @@ export class Pool {
     this.kill();
     this.#channel?.close();
     this.#journal.close();
-    this.#http.close();
+    for (const http of [this.#http, this.#files]) http.close();
     state.release();
     log.info({ undelivered: this.#delivery.pending }, "drained");
   }
@@ -386,10 +387,6 @@ export class Pool {
 
   #alive(): boolean {
     return this.runners.some(({ instances }) => instances.all.some(({ process }) => process !== null));
-  }
-
-  #roomChanged(): void {
-    this.intakes.roomChanged();
   }
 
   #pause(ms: number): Promise<void> {

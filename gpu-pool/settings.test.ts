@@ -35,6 +35,11 @@ test("names the setting that is wrong, and never shows the token", () => {
   expect(() => readSettings(["--silence-ms", "1"], needed)).toThrow(/--silence-ms \(or EDGEPLANE_SILENCE_MS\)/);
   expect(() => readSettings([], { ...needed, EDGEPLANE_WARM: "perhaps" })).toThrow(SettingsError);
   expect(() => readSettings(["extra"], needed)).toThrow(SettingsError);
+  for (const token of ["secret\n", "secret word", "secrét"]) {
+    const read = () => readSettings([], { ...needed, EDGEPLANE_POOL_TOKEN: token });
+    expect(read).toThrow(/--token .* is wrong: a token without spaces/);
+    expect(read).not.toThrow(/secr/);
+  }
 });
 
 test("help names every setting's twin", () => {

@@ -117,6 +117,8 @@ const Ms = z.coerce
   .int()
   .min(0)
   .max(2 ** 31 - 1);
+/** What fits into a header. */
+const Token = z.string().regex(/^[\x21-\x7e]+$/, "a token without spaces, line ends and letters beyond ASCII");
 const Switch = z.union([
   z.boolean(),
   z.enum(["", "0", "1", "false", "true"]).transform((text) => text === "1" || text === "true"),
@@ -124,7 +126,7 @@ const Switch = z.union([
 
 const SettingsSchema = z.object({
   url: z.url({ protocol: /^https?$/, error: "an http(s) address" }).transform((text) => new URL(text)),
-  token: z.string().min(1),
+  token: Token,
   models: z
     .string()
     .default("examples")
@@ -155,7 +157,7 @@ const SettingsSchema = z.object({
     .url({ protocol: /^https?$/, error: "an http(s) address" })
     .transform((text) => new URL(text))
     .optional(),
-  "kv-token": z.string().min(1).optional(),
+  "kv-token": Token.optional(),
   "kv-prefix": z.string().min(1).max(200).default(DEFAULT_KV_PREFIX),
   warm: Switch.default(false),
   "idle-after-ms": Ms.min(100).default(5000),

@@ -1,6 +1,7 @@
 /** The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { startOf } from "./runtime/process-start.ts";
 import { inventName } from "./settings.ts";
 
 export type StateDir = {
@@ -68,18 +69,6 @@ function lock(file: string, path: string): void {
     throw new StateDirError(`another pool (process ${pid}) uses ${path}: stop it, or choose another --state-dir`);
   }
   writeFileSync(file, `${process.pid} ${startOf(process.pid) ?? "unknown"}`);
-}
-
-/** What tells a process from a later one with the same number: its start time on Linux, elsewhere that it lives. */
-function startOf(pid: number): string | undefined {
-  const stat = readText(`/proc/${pid}/stat`);
-  if (stat !== undefined) return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  try {
-    process.kill(pid, 0);
-    return "alive";
-  } catch {
-    return undefined;
-  }
 }
 
 function readText(path: string): string | undefined {

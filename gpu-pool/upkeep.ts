@@ -14,7 +14,7 @@ export type UpkeepOptions = {
   leaseMs(): number;
   /** Comes three times a lease. */
   onBeat(): void;
-  /** Comes every 15 s, or as often as idle processes are looked for. */
+  /** Comes every 15 s. */
   onHousekeeping(): void;
 };
 
@@ -29,6 +29,7 @@ export class Upkeep {
   start(): void {
     this.#beat();
     this.#keepHouse();
+    if (this.#options.idleStopMs > 0) this.#lookForIdle();
   }
 
   /** Deadlines are looked at a few times a second, and only while something is held. */
@@ -52,12 +53,18 @@ export class Upkeep {
   }
 
   #keepHouse(): void {
-    const { clock, idleStopMs, runners } = this.#options;
-    clock.after(Math.min(HOUSEKEEPING_MS, Math.max(SWEEP_MS, idleStopMs || HOUSEKEEPING_MS)), () => {
+    this.#options.clock.after(HOUSEKEEPING_MS, () => {
       this.#options.onHousekeeping();
-      const nowMs = clock.nowMs();
-      if (idleStopMs > 0) for (const runner of runners) runner.stopIfIdle(nowMs, idleStopMs);
       this.#keepHouse();
+    });
+  }
+
+  #lookForIdle(): void {
+    const { clock, idleStopMs, runners } = this.#options;
+    clock.after(Math.min(HOUSEKEEPING_MS, Math.max(SWEEP_MS, idleStopMs)), () => {
+      const nowMs = clock.nowMs();
+      for (const runner of runners) runner.stopIfIdle(nowMs, idleStopMs);
+      this.#lookForIdle();
     });
   }
 }

@@ -170,3 +170,19 @@ test("is empty once its terminal event is stored", () => {
   expect(outbox.acknowledged(2, 2)).toBe(false);
   expect(outbox.closing && outbox.empty).toBe(true);
 });
+
+test("sends nothing that is too large for a row of the edge's database", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  const line = `${"x".repeat(99_999)}\n`;
+  for (let lines = 0; lines < 6; lines += 1) outbox.add({ type: "log", text: line }, line.length);
+  outbox.add({ type: "log", text: "y".repeat(3_000_000) }, 3_000_000);
+  outbox.add({ type: "output", chunk: "a" }, 3);
+  outbox.add({ type: "output", chunk: "b".repeat(3_000_000) }, 3_000_002);
+  expect(outbox.add({ type: "output", chunk: "c" }, 3)).toBe(false);
+  const events = outbox.all();
+  for (const event of events) expect(JSON.stringify(event).length).toBeLessThan(300_000);
+  expect(events.filter(({ type }) => type === "output")).toMatchObject([{ chunk: "a" }]);
+  const logs = events.map((event) => (event.type === "log" ? event.text : "")).join("");
+  expect(logs).toContain(line.repeat(2));
+  expect(logs).toMatch(/larger than 1 MiB.*\n$/);
+});

@@ -25,10 +25,17 @@ const MAX_TAKEN_BYTES = 1024 * 1024;
 /** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
+/** A row of the edge's database takes 2 MB: an event of more never gets into it. The edge keeps no longer logs of a prediction either. */
+const MAX_LOG_CHARS = 256 * 1024;
+const MAX_CHUNK_BYTES = 1024 * 1024;
+
 /** What stands in the prediction's logs in their place. */
 const SHED_LOGS = "[edgeplane] Logs were dropped here: the edge could not be reached, and too much waited for it.\n";
 const SHED_CHUNKS =
   "[edgeplane] Logs and chunks of the output were dropped from here on: the edge could not be reached, and too much waited for it. The whole output comes with the end.\n";
+
+const LARGE_CHUNK =
+  "[edgeplane] A chunk of the output is larger than 1 MiB: it and what follows are not streamed. The whole output comes with the end.\n";
 
 type Sent = { event: PoolEvent; sizeBytes: number };
 type Unsent = { body: EventBody; sizeBytes: number };
@@ -69,17 +76,29 @@ export class ClaimOutbox {
   /** Adds an event; false when it was dropped: the claim is closing, or chunks before it were dropped. */
   add(body: EventBody, sizeBytes: number): boolean {
     if (this.#closing || (this.#isCut && body.type === "output")) return false;
-    const last = this.#unsent.at(-1);
-    if (body.type === "log" && last?.body.type === "log") {
-      last.body = { type: "log", text: last.body.text + body.text };
-      last.sizeBytes += sizeBytes;
+    if (body.type === "log" && body.text.length > MAX_LOG_CHARS) this.#addLog(body.text.slice(-MAX_LOG_CHARS));
+    else if (body.type === "log") this.#addLog(body.text, sizeBytes);
+    else if (body.type === "output" && sizeBytes > MAX_CHUNK_BYTES) {
+      this.#isCut = true;
+      this.#addLog(LARGE_CHUNK);
     } else {
       this.#unsent.push({ body, sizeBytes });
+      this.#unsentBytes += sizeBytes;
     }
-    this.#unsentBytes += sizeBytes;
     if (terminalTypes.has(body.type)) this.#closing = true;
     if (this.#unsentBytes > MAX_UNSENT_BYTES) this.#shed();
     return true;
+  }
+
+  #addLog(text: string, sizeBytes = text.length): void {
+    const last = this.#unsent.at(-1);
+    if (last?.body.type === "log" && last.body.text.length + text.length <= MAX_LOG_CHARS) {
+      last.body = { type: "log", text: last.body.text + text };
+      last.sizeBytes += sizeBytes;
+    } else {
+      this.#unsent.push({ body: { type: "log", text }, sizeBytes });
+    }
+    this.#unsentBytes += sizeBytes;
   }
 
   /** Every event that the edge has not stored, numbered. */

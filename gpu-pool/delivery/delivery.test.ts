@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { EventsRequestSchema } from "../../src/contract/event.ts";
 import type { EventsReply } from "../../src/contract/event.ts";
+import type { Json } from "../../src/contract/prediction.ts";
 import { createHttpCarrier } from "./carrier.ts";
 import { Delivery } from "./delivery.ts";
 import { createSpool } from "./spool.ts";
@@ -120,4 +121,13 @@ it("waits for the end of a claim that others wait behind, and not for long", asy
   add({ type: "succeeded", output: 1 });
   await pass(0);
   expect(sent.map(({ types }) => types)).toEqual([["starting"], ["log", "succeeded"]]);
+});
+
+it("fails a prediction whose result can't be written as JSON, and delivers the others'", async () => {
+  let deep: Json = [];
+  for (let depth = 0; depth < 50_000; depth += 1) deep = [deep];
+  const { sent, add, pass } = setUp();
+  add({ type: "succeeded", output: deep });
+  await pass(0);
+  expect(sent).toEqual([{ at: 1000, types: ["failed"] }]);
 });

@@ -216,14 +216,11 @@ export class Delivery {
       const full = parts.length >= MAX_EVENTS || sizeBytes >= MAX_REQUEST_BYTES;
       if (full || (this.#singly > 0 && carried.size > 0)) break;
       this.#due.delete(outbox);
-      const events = outbox.take(MAX_EVENTS);
+      const { events, texts } = writeEvents(outbox);
       const last = events.at(-1);
       if (last === undefined) continue;
-      for (const event of events) {
-        const part = JSON.stringify(event);
-        parts.push(part);
-        sizeBytes += part.length;
-      }
+      parts.push(...texts);
+      sizeBytes += texts.reduce((sum, text) => sum + text.length, 0);
       carried.set(outbox, { upTo: last.seq + 1, starting: events.some(isStarting) });
     }
     try {
@@ -317,6 +314,17 @@ export class Delivery {
         resolve();
       };
     });
+  }
+}
+
+/** The next events of a claim, and their JSON. What can't be written, as it is nested too deeply, fails its own prediction only. */
+function writeEvents(outbox: ClaimOutbox): { events: PoolEvent[]; texts: string[] } {
+  const events = outbox.take(MAX_EVENTS);
+  try {
+    return { events, texts: events.map((event) => JSON.stringify(event)) };
+  } catch {
+    outbox.refuse("The model's result is nested too deeply to be sent.");
+    return writeEvents(outbox);
   }
 }
 

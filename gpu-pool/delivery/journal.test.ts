@@ -1,9 +1,21 @@
 import { appendFileSync, mkdtempSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { openJournal } from "./journal.ts";
 import { createSpool } from "./spool.ts";
+
+const disk = vi.hoisted(() => ({ isFull: false }));
+vi.mock("node:fs", async (original) => {
+  const fs = await original<typeof import("node:fs")>();
+  const unlessFull =
+    <A extends unknown[], R>(write: (...given: A) => R) =>
+    (...given: A): R => {
+      if (disk.isFull) throw new Error("ENOSPC: no space left on device");
+      return write(...given);
+    };
+  return { ...fs, writeSync: unlessFull(fs.writeSync), writeFileSync: unlessFull(fs.writeFileSync) };
+});
 
 const claim = (name: string) => ({ id: `id-${name}`, token: `token-${name}` });
 
@@ -52,4 +64,18 @@ test("the spool gives back what it was given, and puts aside what it can't read"
   expect(next.size).toBe(1);
   next.drop("id", "token");
   expect(createSpool(dir).load()).toEqual({ claims: [], bad: [] });
+});
+
+test("a disk that is full stops nobody, and the journal has it all when there is room again", () => {
+  const path = fresh("journal");
+  const problems: string[] = [];
+  const journal = openJournal(path, (problem) => problems.push(problem));
+  journal.held([claim("a"), claim("b")]);
+  disk.isFull = true;
+  journal.held([claim("c")]);
+  journal.ended(["token-a"]);
+  expect(problems).toEqual(["ENOSPC: no space left on device"]);
+  disk.isFull = false;
+  journal.held([claim("d")]);
+  expect(openJournal(path).left).toEqual([claim("b"), claim("c"), claim("d")]);
 });

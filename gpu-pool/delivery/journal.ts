@@ -20,23 +20,42 @@ export type Journal = {
   close(): void;
 };
 
-/** Opens `path`, or makes it. Throws when the folder can't be written. */
-export function openJournal(path: string): Journal {
+/**
+ * Opens `path`, or makes it. Throws when the folder can't be written. A disk that refuses later is no reason to stop: `onProblem` is told once, and the
+ * journal is written anew when the disk takes it.
+ */
+export function openJournal(path: string, onProblem: (problem: string) => void = () => {}): Journal {
   const left = readLeft(path);
   const open = new Map(left.map((line) => [line.token, line]));
   let file = rewrite(path, open.values());
   let sizeBytes = 0;
+  /** The file lacks lines. */
+  let isBehind = false;
 
   function append(text: string): void {
+    try {
+      if (isBehind) writeAnew();
+      else write(text);
+      isBehind = false;
+    } catch (error) {
+      if (!isBehind) onProblem(error instanceof Error ? error.message : String(error));
+      isBehind = true;
+    }
+  }
+
+  function write(text: string): void {
     sizeBytes += writeSync(file, text);
     if (open.size === 0 && sizeBytes > TRUNCATE_ABOVE_BYTES) {
       ftruncateSync(file, 0);
       sizeBytes = 0;
-    } else if (sizeBytes > COMPACT_ABOVE_BYTES) {
-      closeSync(file);
-      file = rewrite(path, open.values());
-      sizeBytes = 0;
-    }
+    } else if (sizeBytes > COMPACT_ABOVE_BYTES) writeAnew();
+  }
+
+  function writeAnew(): void {
+    const before = file;
+    file = rewrite(path, open.values());
+    closeSync(before);
+    sizeBytes = 0;
   }
 
   return {

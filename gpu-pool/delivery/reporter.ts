@@ -5,14 +5,14 @@
 import { readFile, rm } from "node:fs/promises";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
-import { StatusError } from "../transport/http-client.ts";
+import type { Produced } from "../runtime/prediction.ts";
+import { StatusError, TransportError } from "../transport/http-client.ts";
 import { parseJson } from "../transport/json.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
 import { INLINE_OUTPUT_BYTES } from "./uploads.ts";
 import type { Uploads } from "./uploads.ts";
 
-type Produced = { value: Json; file?: string; sizeBytes: number; mentionsFile: boolean; scratchDir: string };
 type Metrics = Record<string, Json>;
 type Released = Extract<EventBody, { type: "released" }>["reason"];
 type FailureKind = Extract<EventBody, { type: "failed" }>["kind"];
@@ -50,7 +50,8 @@ export class EventReporter {
     else {
       this.#later(claim, async () => {
         const value = await this.#withUrls(claim, chunk);
-        this.#delivery.add(claim.token, { type: "output", chunk: value }, chunk.sizeBytes);
+        const sizeBytes = chunk.file === undefined ? chunk.sizeBytes : JSON.stringify(value).length;
+        this.#delivery.add(claim.token, { type: "output", chunk: value }, sizeBytes);
       });
     }
   }
@@ -114,7 +115,7 @@ export class EventReporter {
       this.#delivery.forget(claim.token);
       return;
     }
-    const message = `The output could not be uploaded: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `The output could not be uploaded: ${shown(error)}`;
     this.#delivery.add(claim.token, { type: "failed", kind: "model", error: { code: "model_error", message } });
   }
 
@@ -126,8 +127,16 @@ export class EventReporter {
       value = parseJson(text);
       mentionsFile = text.includes('"$file"');
     }
-    return mentionsFile ? this.#uploads.files(claim, value, produced.scratchDir) : value;
+    return mentionsFile ? this.#uploads.files(claim, value, produced) : value;
   }
+}
+
+/** For the client: nothing of this host, nor of the claim. */
+function shown(error: unknown): string {
+  if (error instanceof StatusError) return `the edge answered ${error.status}`;
+  if (error instanceof TransportError) return "the edge could not be reached";
+  if (error instanceof Error && "syscall" in error && "code" in error) return String(error.code);
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isPlain(produced: Produced): boolean {

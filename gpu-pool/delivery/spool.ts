@@ -1,6 +1,6 @@
 /**
  * Finished results on disk while the edge is away: one file a claim, `<id>.<token>.json`, with its unacknowledged
- * events. A pool that starts again sends them first. Writes go through a rename, so a file is whole or absent.
+ * events. A pool that starts again sends them first. Writes are synced and go through a rename, so a file is whole or absent.
  */
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ export function createSpool(folder: string): Spool {
     keep(id, token, events) {
       const name = nameOf(id, token);
       const path = join(folder, name);
-      writeFileSync(`${path}.part`, JSON.stringify(events), { mode: 0o600 });
+      writeFileSync(`${path}.part`, JSON.stringify(events), { mode: 0o600, flush: true });
       renameSync(`${path}.part`, path);
       kept.add(name);
     },

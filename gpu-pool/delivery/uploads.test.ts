@@ -8,7 +8,9 @@ import { createUploads } from "./uploads.ts";
 
 const PART = 64 * 1024 * 1024;
 const claim = { id: "p1", token: "t1" };
+const mark = "m";
 let folder = "";
+const origin = () => ({ scratchDir: folder, fileMark: mark });
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "edgeplane-uploads-"));
@@ -51,7 +53,7 @@ test("a file that is larger than a part goes up in parts, and only what failed i
     (call) => (call.endsWith("/parts/2") && failures-- > 0 ? 503 : null),
     async (url) => {
       const uploads = createUploads(createHttpClient(url, {}));
-      const output = await uploads.files(claim, { film: { $file: file, mediaType: "video/mp4" } }, folder);
+      const output = await uploads.files(claim, { film: { $file: file, mediaType: "video/mp4", mark } }, origin());
       expect(output).toEqual({ film: "http://edge/file" });
     },
   );
@@ -71,7 +73,7 @@ test("an upload whose claim was lost is given up", async () => {
     (call) => (call.endsWith("/parts/1") ? 403 : null),
     async (url) => {
       const uploads = createUploads(createHttpClient(url, {}));
-      await expect(uploads.files(claim, { $file: file }, folder)).rejects.toThrow("403");
+      await expect(uploads.files(claim, { $file: file, mark }, origin())).rejects.toThrow("403");
     },
   );
   expect(taken.has("DELETE /1-film.mp4/uploads/u")).toBe(true);
@@ -83,7 +85,7 @@ test("a smaller one goes up in one", async () => {
   const taken = await withEdge(
     () => null,
     async (url) => {
-      await createUploads(createHttpClient(url, {})).files(claim, [{ $file: file }], folder);
+      await createUploads(createHttpClient(url, {})).files(claim, [{ $file: file, mark }], origin());
     },
   );
   expect(Object.fromEntries(taken)).toEqual({ "PUT /1-note.txt": 5 });

@@ -9,9 +9,11 @@ import { basename } from "node:path";
 import * as z from "zod";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
+import type { Origin } from "../runtime/prediction.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import { StatusError } from "../transport/http-client.ts";
 import type { HttpClient, HttpRequest } from "../transport/http-client.ts";
+import { createLimiter } from "../transport/limiter.ts";
 
 /** An output of more JSON than this goes up as a blob. */
 export const INLINE_OUTPUT_BYTES = 256 * 1024;
@@ -22,6 +24,8 @@ const GIVE_UP_AFTER_MS = 600_000;
 /** A file that is larger goes up in parts of this size. */
 const PARTS_ABOVE_BYTES = 64 * 1024 * 1024;
 const PARTS_AT_ONCE = 2;
+/** Each holds a file handle and a connection. */
+const FILES_AT_ONCE = 16;
 const READ_BYTES = 256 * 1024;
 
 const PutReplySchema = z.object({ key: z.string(), url: z.string() });
@@ -32,20 +36,22 @@ const StartReplySchema = z.object({
   part_count: z.number().int().positive(),
 });
 const PartReplySchema = z.object({ part_number: z.number() });
-const FileSchema = z.object({ $file: z.string(), mediaType: z.string().optional() });
+const FileSchema = z.object({ $file: z.string(), mediaType: z.string().optional(), mark: z.string() });
 
 export type Uploads = {
   /** Uploads a large output and returns its key. Throws `StatusError` or `TransportError` when it can't be. */
   output(claim: ClaimRef, text: string): Promise<string>;
   /**
-   * Uploads each `{"$file"}` in `value` and returns `value` with URLs in their places. Files in `scratchDir` are deleted, and their URLs kept
-   * until `forget`: the end of a stream names again what its chunks named.
+   * Uploads each `{"$file"}` in `value` that bears the mark of its process, and returns `value` with URLs in their places: one without it is a
+   * client's words that the model gave back. Files in `scratchDir` are deleted, and their URLs kept until `forget`: the end of a stream names
+   * again what its chunks named.
    */
-  files(claim: ClaimRef, value: Json, scratchDir: string): Promise<Json>;
+  files(claim: ClaimRef, value: Json, origin: Origin): Promise<Json>;
   forget(claim: ClaimRef): void;
 };
 
 export function createUploads(http: HttpClient): Uploads {
+  const inTurn = createLimiter(FILES_AT_ONCE);
   let counter = 0;
   /** By token, then by path. */
   const uploaded = new Map<string, Map<string, Promise<string>>>();
@@ -119,10 +125,11 @@ export function createUploads(http: HttpClient): Uploads {
 
   /** A file elsewhere is the model's own and may have changed since: it goes up each time. */
   function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
-    if (!file.$file.startsWith(`${scratchDir}/`)) return putFile(claim, file, scratchDir);
+    const put = () => inTurn(() => putFile(claim, file, scratchDir));
+    if (!file.$file.startsWith(`${scratchDir}/`)) return put();
     const urls = uploaded.get(claim.token) ?? new Map<string, Promise<string>>();
     uploaded.set(claim.token, urls);
-    const url = urls.get(file.$file) ?? putFile(claim, file, scratchDir);
+    const url = urls.get(file.$file) ?? put();
     urls.set(file.$file, url);
     return url;
   }
@@ -134,12 +141,12 @@ export function createUploads(http: HttpClient): Uploads {
       const { key } = await persist(PutReplySchema, () => ({ method: "PUT", path, headers, body }));
       return key;
     },
-    async files(claim, value, scratchDir) {
+    async files(claim, value, { scratchDir, fileMark }) {
       const walk = async (part: Json): Promise<Json> => {
         if (part === null || typeof part !== "object") return part;
         if (Array.isArray(part)) return Promise.all(part.map(walk));
         const file = FileSchema.safeParse(part);
-        if (file.success) return urlOf(claim, file.data, scratchDir);
+        if (file.success && file.data.mark === fileMark) return urlOf(claim, file.data, scratchDir);
         const entries = await Promise.all(
           Object.entries(part).map(async ([key, inner]) => [key, await walk(inner)] as const),
         );

@@ -20,6 +20,8 @@ export type DownloadRules = {
   trustedOrigin: string;
   maxBytes: number;
   timeoutMs: number;
+  /** Ends it: nobody wants the file any more. */
+  signal?: AbortSignal;
   /** How names are resolved and connections made; the system's own ways unless a test brings others. */
   network?: Network;
 };
@@ -36,6 +38,8 @@ const systemNetwork: Network = {
   agent: () => false,
 };
 
+/** What a write says that fails for want of room, or of file handles. */
+const DISK_ERRORS: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "EMFILE", "ENFILE"]);
 const MAX_REDIRECTS = 5;
 /** How often in a row a transfer may break off without having brought a byte. */
 const MAX_IDLE_BREAKS = 5;
@@ -59,7 +63,9 @@ export async function download(
   field: string,
   rules: DownloadRules,
 ): Promise<string> {
-  const source: Source = { url, field, rules, signal: AbortSignal.timeout(rules.timeoutMs) };
+  const limit = AbortSignal.timeout(rules.timeoutMs);
+  const signal = rules.signal === undefined ? limit : AbortSignal.any([limit, rules.signal]);
+  const source: Source = { url, field, rules, signal };
   const first = await open(source, null);
   const path = join(folder, `${number}-${fileName(first.reply, first.address)}`);
   let { reply } = first;
@@ -178,8 +184,13 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
     });
     await pipeline(reply, file, { signal });
   } catch (error) {
-    throw error === tooLarge ? tooLarge : new BrokenOff(`Input ${field}: its URL broke off.`, { cause: error });
+    if (error === tooLarge || isOfTheDisk(error)) throw error;
+    throw new BrokenOff(`Input ${field}: its URL broke off.`, { cause: error });
   }
+}
+
+function isOfTheDisk(error: unknown): boolean {
+  return error instanceof Error && "code" in error && DISK_ERRORS.has(String(error.code));
 }
 
 /** A model may look at the extension; nothing else of the name is the client's. The server's own name for it goes first. */

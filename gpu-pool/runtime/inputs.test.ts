@@ -1,8 +1,35 @@
-import { expect, test } from "vitest";
-import { parseNvidiaSmi } from "./devices.ts";
-import { fileFields } from "./inputs.ts";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
+import type { Json } from "../../src/contract/prediction.ts";
+import { createHttpClient, TransportError } from "../transport/http-client.ts";
+import type { HttpClient } from "../transport/http-client.ts";
+import { fileFields } from "./file-fields.ts";
+import { FILE_ABOVE_BYTES } from "./frames.ts";
+import { createPrepare, dropInputs, runItems } from "./inputs.ts";
+import { createPrediction } from "./prediction.ts";
 
 const uri = { type: "string", format: "uri" };
+
+function granted(input: Json, inputBlob?: string) {
+  const model = { owner: "local", name: "m", version: "v" };
+  const durations = { startInMs: 1000, endInMs: 1000 };
+  const claim = {
+    verdict: "granted",
+    attempt: 1,
+    startNow: true,
+    alone: false,
+    cost: 1,
+    stream: false,
+    seq: 0,
+  } as const;
+  return createPrediction(
+    { id: "p", token: "t", model, input, ...(inputBlob === undefined ? {} : { inputBlob }), ...durations, ...claim },
+    0,
+  );
+}
 
 test("finds the file fields of a schema, in lists and optional ones too", () => {
   const properties = {
@@ -14,19 +41,105 @@ test("finds the file fields of a schema, in lists and optional ones too", () => 
     secret: { type: "string", format: "password" },
     choice: { allOf: [{ $ref: "#/components/schemas/choice" }] },
   };
-  expect([...fileFields({ components: { schemas: { Input: { properties } } } })]).toEqual([
+  expect([...fileFields({ components: { schemas: { Input: { properties } } } }).keys()]).toEqual([
     "file",
     "files",
     "maybe",
     "some",
   ]);
-  expect([...fileFields({})]).toEqual([]);
+  expect([...fileFields({}).keys()]).toEqual([]);
 });
 
-test("reads what nvidia-smi says, and passes over what it does not understand", () => {
-  const text = "0, NVIDIA H200, 143771\n1, NVIDIA A10G, [N/A]\nNo devices were found\n\n";
-  expect(parseNvidiaSmi(text)).toEqual([
-    { id: "0", kind: "cuda", name: "NVIDIA H200", memoryBytes: 143_771 * 1024 * 1024 },
-    { id: "1", kind: "cuda", name: "NVIDIA A10G", memoryBytes: null },
-  ]);
+test("files are fetched wherever the schema has them, and nothing else that is named there reaches the model process", async () => {
+  const server = createServer((_request, reply) => reply.end("content"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const prepare = createPrepare({ http: createHttpClient(new URL(url), {}), inputsDir: folder, download: rules });
+  const properties = {
+    pages: { type: "array", items: { type: "array", items: uri } },
+    named: { type: "object", additionalProperties: uri },
+    scene: { type: "object", properties: { image: { anyOf: [uri, { type: "null" }] }, title: { type: "string" } } },
+  };
+  const schema = { components: { schemas: { Input: { properties } } } };
+  const prepared = async (input: Json): Promise<Json> => {
+    const prediction = granted(input);
+    await prepare(prediction, schema);
+    return prediction.input;
+  };
+  const texts = (value: Json): Json =>
+    JSON.parse(JSON.stringify(value), (_key, one: Json) =>
+      typeof one === "string" && one.startsWith(folder) ? readFileSync(one, "utf8") : one,
+    ) as Json;
+  const whole = { pages: [[url, url], []], named: { a: url }, scene: { image: url, title: "/not/a/file" } };
+  expect(texts(await prepared(whole))).toEqual({
+    pages: [["content", "content"], []],
+    named: { a: "content" },
+    scene: { image: "content", title: "/not/a/file" },
+  });
+  expect(await prepared({ scene: { image: null, title: url } })).toEqual({ scene: { image: null, title: url } });
+  for (const input of [
+    { pages: [["/etc/passwd"]] },
+    { named: { a: "/etc/passwd" } },
+    { scene: { image: "/etc/passwd" } },
+  ])
+    await expect(prepared(input)).rejects.toThrow("a file is given as an http(s) URL or a data: URI");
+  server.close();
+  rmSync(folder, { recursive: true });
+});
+
+test("a large input waits for an edge that is away as long as somebody waits for the prediction", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+  try {
+    let tries = 0;
+    const http = {
+      async request() {
+        tries += 1;
+        if (tries % 2 === 0) return { status: 503, text: "" };
+        if (tries < 100) throw new TransportError("connect ECONNREFUSED");
+        return { status: 200, text: '{"text":"came"}' };
+      },
+    } as unknown as HttpClient;
+    const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
+    const prepare = createPrepare({ http, inputsDir: "/nowhere", download });
+    const [waits, ends] = [granted(null, "/blob"), granted(null, "/blob")];
+    const prepared = prepare(waits, {});
+    await vi.advanceTimersByTimeAsync(300_000);
+    await prepared;
+    expect(waits.input).toEqual({ text: "came" });
+    tries = 0;
+    const outcome = prepare(ends, {})?.catch(() => "given up");
+    ends.fetching.abort();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await outcome).toBe("given up");
+    expect(tries).toBeLessThan(3);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("what grows when it is written again goes to the model process by file, and no frame is too large for it", () => {
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-items-"));
+  const text = JSON.stringify({ numbers: Array.from({ length: 10_000 }, () => 0) }).replaceAll("0", "1e20");
+  const predictions = Array.from({ length: 64 }, (_, index) => {
+    const prediction = granted(JSON.parse(text) as Json);
+    return { ...prediction, ref: { id: "p", token: `t${index}` }, inputBytes: text.length };
+  });
+  const items = runItems(predictions, folder);
+  expect(JSON.stringify(items).length).toBeLessThan(FILE_ABOVE_BYTES);
+  expect(readFileSync(items[0]?.inputFile ?? "", "utf8")).toBe(JSON.stringify(JSON.parse(text)));
+  for (const prediction of predictions) dropInputs(prediction);
+  expect(readdirSync(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+test("an input is as large as its bytes are", async () => {
+  const text = JSON.stringify({ text: "漢".repeat(1000) });
+  const http = { request: async () => ({ status: 200, text }) } as unknown as HttpClient;
+  const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
+  const prediction = granted(null, "/blob");
+  await createPrepare({ http, inputsDir: "/nowhere", download })(prediction, {});
+  expect(prediction.inputBytes).toBe(3011);
 });

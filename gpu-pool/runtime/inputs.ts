@@ -2,24 +2,31 @@
  * Inputs on their way to a model process: a large one is fetched as a blob, URLs for file fields are downloaded, and
  * what does not fit in a frame goes by file. The child only ever sees `data:` URIs and paths that this module made.
  */
-import { copyFileSync, existsSync, linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Json } from "../../src/contract/prediction.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
-import { TransportError } from "../transport/http-client.ts";
+import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
+import { createLimiter } from "../transport/limiter.ts";
 import { parseJson } from "../transport/json.ts";
 import type { RunMessage } from "./child-messages.ts";
 import { download } from "./download.ts";
 import type { DownloadRules } from "./download.ts";
+import { copyWithFiles, fileFields, isObject } from "./file-fields.ts";
+import type { JsonObject } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
 import type { Prediction } from "./prediction.ts";
+import { removeFolder } from "./remove-folder.ts";
 
 const BLOB_TIMEOUT_MS = 300_000;
-const BLOB_TRIES = 20;
+/** How much longer JSON may become when it is read and written again: 1e20 becomes 100000000000000000000. */
+const REWRITTEN_GROWTH = 6;
+/** Of one prediction: a client's list may be long. */
+const DOWNLOADS_AT_ONCE = 8;
 
-type Schema = { [key: string]: Json };
-type JsonObject = { [key: string]: Json };
+type Fields = ReturnType<typeof fileFields>;
+type Fetch = (signal: AbortSignal) => Promise<void>;
 
 export type InputOptions = {
   http: HttpClient;
@@ -29,8 +36,10 @@ export type InputOptions = {
 };
 
 /** Makes the `prepare` of a runner: null when nothing is to be waited for. Rejects with a message for the client. */
-export function createPrepare(options: InputOptions): (prediction: Prediction, schema: Schema) => Promise<void> | null {
-  const fieldsOf = new WeakMap<Schema, ReadonlySet<string>>();
+export function createPrepare(
+  options: InputOptions,
+): (prediction: Prediction, schema: JsonObject) => Promise<void> | null {
+  const fieldsOf = new WeakMap<JsonObject, Fields>();
 
   return (prediction, schema) => {
     let fields = fieldsOf.get(schema);
@@ -42,67 +51,93 @@ export function createPrepare(options: InputOptions): (prediction: Prediction, s
     return prepareFiles(prediction, fields);
   };
 
-  async function prepareBlob(prediction: Prediction, path: string, fields: ReadonlySet<string>): Promise<void> {
-    const text = await fetchBlob(path);
+  async function prepareBlob(prediction: Prediction, path: string, fields: Fields): Promise<void> {
+    const text = await fetchBlob(path, prediction.fetching.signal);
     prediction.input = parseJson(text);
-    prediction.inputBytes = text.length;
+    prediction.inputBytes = Buffer.byteLength(text);
     await prepareFiles(prediction, fields);
   }
 
-  async function fetchBlob(path: string): Promise<string> {
+  /** Tries on while the edge is away: the prediction's deadline ends it. */
+  async function fetchBlob(path: string, signal: AbortSignal): Promise<string> {
     const backoff = createBackoff({ firstMs: 100, capMs: 2000 });
     for (;;) {
+      signal.throwIfAborted();
       try {
-        const { text, status } = await options.http.request({ method: "GET", path, timeoutMs: BLOB_TIMEOUT_MS });
+        const { text, status } = await options.http.request({
+          method: "GET",
+          path,
+          signal,
+          timeoutMs: BLOB_TIMEOUT_MS,
+        });
         if (status === 200) return text;
-        if (status < 500) throw new Error(`The input could not be fetched from the edge (status ${status}).`);
+        const refusal = new StatusError(status, path, "");
+        if (!refusal.mayHeal) throw new Error(`The input could not be fetched from the edge (status ${status}).`);
       } catch (error) {
-        if (!(error instanceof TransportError) || backoff.failures >= BLOB_TRIES) throw error;
+        if (!(error instanceof TransportError)) throw error;
       }
-      if (backoff.failures >= BLOB_TRIES) throw new Error("The input could not be fetched from the edge.");
       await new Promise((resolve) => setTimeout(resolve, backoff.nextMs()));
     }
   }
 
-  function prepareFiles(prediction: Prediction, fields: ReadonlySet<string>): Promise<void> | null {
+  function prepareFiles(prediction: Prediction, fields: Fields): Promise<void> | null {
     const { input } = prediction;
     if (fields.size === 0 || !isObject(input)) return null;
-    const tasks: (() => Promise<void>)[] = [];
+    const tasks: Fetch[] = [];
     const fetched: JsonObject = { ...input };
-    for (const field of fields) {
+    for (const [field, schema] of fields) {
       const value = input[field];
-      if (Array.isArray(value)) {
-        const list = [...value];
-        fetched[field] = list;
-        value.forEach((item, index) => plan(prediction, field, item, tasks, (path) => (list[index] = path)));
-      } else if (value !== undefined) {
-        plan(prediction, field, value, tasks, (path) => (fetched[field] = path));
-      }
+      if (value === undefined) continue;
+      fetched[field] = copyWithFiles(
+        schema,
+        value,
+        (path) => (fetched[field] = path),
+        (file, put) => plan(prediction, field, file, tasks, put),
+      );
     }
     if (tasks.length === 0) return null;
     prediction.input = fetched;
-    return Promise.all(tasks.map((task) => task())).then(() => {});
+    return fetchAll(tasks, prediction.fetching.signal);
   }
 
   function plan(
     prediction: Prediction,
     field: string,
-    value: Json,
-    tasks: (() => Promise<void>)[],
+    value: string,
+    tasks: Fetch[],
     put: (path: string) => void,
   ): void {
-    if (typeof value !== "string" || value.startsWith("data:")) return;
+    if (value.startsWith("data:")) return;
     const number = tasks.length;
-    tasks.push(async () => {
+    tasks.push(async (signal) => {
       if (!/^https?:\/\//i.test(value)) {
         throw new Error(`Input ${field}: a file is given as an http(s) URL or a data: URI.`);
       }
       const folder = join(options.inputsDir, prediction.ref.token);
       prediction.inputDir = folder;
       mkdirSync(folder, { recursive: true, mode: 0o700 });
-      put(await download(value, folder, number, field, options.download));
+      put(await download(value, folder, number, field, { ...options.download, signal }));
     });
   }
+}
+
+/** Fetches a few at a time. The first that fails ends the others, and is told when they have ended. */
+async function fetchAll(tasks: readonly Fetch[], ended: AbortSignal): Promise<void> {
+  const others = new AbortController();
+  const signal = AbortSignal.any([ended, others.signal]);
+  const inTurn = createLimiter(DOWNLOADS_AT_ONCE);
+  const failures: unknown[] = [];
+  const fetchOne = async (task: Fetch): Promise<void> => {
+    if (signal.aborted) return;
+    try {
+      await task(signal);
+    } catch (error) {
+      failures.push(error);
+      others.abort();
+    }
+  };
+  await Promise.all(tasks.map((task) => inTurn(() => fetchOne(task))));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The items of a `run`, each input inline where all of them fit in one frame, else in a file in `scratchDir`. */
@@ -112,10 +147,13 @@ export function runItems(predictions: readonly Prediction[], scratchDir: string)
     const { ref, grant, inputBytes } = prediction;
     const input = linkInputs(prediction, scratchDir);
     const context: JsonObject = grant.traceparent === undefined ? {} : { traceparent: grant.traceparent };
-    const item = { id: ref.id, stream: grant.stream, context };
-    if (inputBytes <= inlineUpToBytes) return { ...item, input };
+    const item = { id: ref.token, stream: grant.stream, context };
+    if (inputBytes * REWRITTEN_GROWTH <= inlineUpToBytes) return { ...item, input };
+    const text = JSON.stringify(input);
+    if (Buffer.byteLength(text) <= inlineUpToBytes) return { ...item, input };
     const inputFile = join(scratchDir, `input-${ref.token}.json`);
-    writeFileSync(inputFile, JSON.stringify(input), { mode: 0o600 });
+    prediction.linkedDirs.push(inputFile);
+    writeFileSync(inputFile, text, { mode: 0o600 });
     return { ...item, inputFile };
   });
 }
@@ -129,12 +167,13 @@ function linkInputs(prediction: Prediction, scratchDir: string): Json {
   prediction.linkedDirs.push(folder);
   const linked = (value: Json): Json => {
     if (Array.isArray(value)) return value.map(linked);
+    if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, linked(inner)]));
     if (typeof value !== "string" || dirname(value) !== inputDir) return value;
     const path = join(folder, basename(value));
     if (!existsSync(path)) linkOrCopy(value, path);
     return path;
   };
-  return Object.fromEntries(Object.entries(input).map(([name, value]) => [name, linked(value)]));
+  return linked(input);
 }
 
 function linkOrCopy(from: string, to: string): void {
@@ -145,33 +184,8 @@ function linkOrCopy(from: string, to: string): void {
   }
 }
 
-/** Deletes a prediction's downloaded files. */
-export function dropInputs(prediction: Prediction): void {
-  if (prediction.inputDir === null) return;
-  for (const folder of [prediction.inputDir, ...prediction.linkedDirs])
-    rmSync(folder, { recursive: true, force: true });
-}
-
-/** The input's fields that are files in Cog's schema: strings of format `uri`, also in lists and optional ones. */
-export function fileFields(schema: Schema): ReadonlySet<string> {
-  const components = schema["components"];
-  const schemas = isObject(components) ? components["schemas"] : undefined;
-  const input = isObject(schemas) ? schemas["Input"] : undefined;
-  const properties = isObject(input) ? input["properties"] : undefined;
-  const fields = new Set<string>();
-  if (isObject(properties)) {
-    for (const [name, property] of Object.entries(properties)) if (mentionsUri(property)) fields.add(name);
-  }
-  return fields;
-}
-
-function mentionsUri(property: Json): boolean {
-  if (Array.isArray(property)) return property.some(mentionsUri);
-  if (!isObject(property)) return false;
-  if (property["format"] === "uri") return true;
-  return ["anyOf", "oneOf", "allOf", "items"].some((key) => mentionsUri(property[key] ?? null));
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** Deletes a prediction's downloaded files, and what was written for a process that never read it. */
+export function dropInputs({ inputDir, linkedDirs }: Prediction): void {
+  if (inputDir !== null) removeFolder(inputDir);
+  for (const path of linkedDirs) removeFolder(path);
 }

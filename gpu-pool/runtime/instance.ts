@@ -94,14 +94,16 @@ export class Instance {
   async #launch(): Promise<void> {
     this.#state = "starting";
     this.#printed = "";
-    let launch: Launch;
     try {
-      launch = await this.#options.launch();
+      const launch = await this.#options.launch();
+      if (this.#state === "starting") this.#process = this.#spawn(launch);
     } catch (error) {
       this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, 30_000);
-      return;
     }
-    if (this.#state !== "starting") return;
+  }
+
+  /** Throws where this host can't make the process its folder. */
+  #spawn(launch: Launch): ModelProcess {
     const { clock, cudaVisibleDevices } = this.#options;
     const process = new ModelProcess({
       ...launch,
@@ -118,7 +120,7 @@ export class Instance {
       },
       onGone: (death) => this.#gone(death),
     });
-    this.#process = process;
+    return process;
   }
 
   #gone(death: Death): void {

@@ -49,7 +49,7 @@ export class Instances {
   placeOf(prediction: Prediction): { instance: Instance; run: Run } | null {
     for (const instance of this.all) {
       for (const run of instance.runs.values()) {
-        if (run.item(prediction.ref.id)?.prediction === prediction) return { instance, run };
+        if (run.item(prediction.ref.token)?.prediction === prediction) return { instance, run };
       }
     }
     return null;

@@ -1,12 +1,12 @@
 /** What one prediction's messages from its slot mean: reports while it runs, and how it ended. */
 import type { Done, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
-import type { Metrics, Prediction, Produced, Reporter } from "./prediction.ts";
+import type { Metrics, Origin, Prediction, Produced, Reporter } from "./prediction.ts";
 import type { RunItem } from "./run.ts";
 
 export type ItemContext = {
   report: Reporter;
-  scratchDir: string;
+  origin: Origin;
   /** How long one run may take by the model's own settings; null: as long as the prediction may. */
   runLimitMs: number | null;
   nowMs: number;
@@ -45,7 +45,7 @@ export function applyItemMessage(
 /** Its turn came: from here on it may have caused a death, and its time runs. */
 export function begin(item: RunItem, { runLimitMs, nowMs }: Pick<ItemContext, "runLimitMs" | "nowMs">): void {
   item.started = true;
-  if (runLimitMs !== null) item.prediction.endByMs = Math.min(item.prediction.endByMs, nowMs + runLimitMs);
+  if (runLimitMs !== null) item.prediction.runEndByMs = nowMs + runLimitMs;
 }
 
 /** Reports the end of a prediction that was stopped, by what stopped it; returns the outcome. */
@@ -78,8 +78,6 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
 
 function produced(value: Produced["value"], file: string | undefined, frame: Frame, context: ItemContext): Produced {
   const { sizeBytes, mentionsFile } = frame;
-  const { scratchDir } = context;
-  return file === undefined
-    ? { value, sizeBytes, mentionsFile, scratchDir }
-    : { value, file, sizeBytes, mentionsFile, scratchDir };
+  const made = { value, sizeBytes, mentionsFile, ...context.origin };
+  return file === undefined ? made : { ...made, file };
 }

@@ -9,7 +9,8 @@
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
 import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
@@ -18,6 +19,9 @@ import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
+import type { Origin } from "./prediction.ts";
+import { signalGroup } from "./process-group.ts";
+import { removeFolder } from "./remove-folder.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
 const LEAVE_MS = 5000;
@@ -69,6 +73,7 @@ export type Death = {
 };
 
 export class ModelProcess {
+  readonly origin: Origin;
   readonly #options: ProcessOptions;
   readonly #child: ChildProcess;
   readonly #slotStreams: Duplex[] = [];
@@ -80,6 +85,7 @@ export class ModelProcess {
   #hung = false;
   /** Why it takes no more work and leaves when it runs nothing; null while it is well. */
   #sick: string | null = null;
+  #hasHealthcheck = false;
   readonly #health: HealthWatch;
   #why: string | null = null;
   #setupFailure: Death["setupFailure"] = null;
@@ -89,6 +95,7 @@ export class ModelProcess {
   /** Spawns the process. A command that doesn't exist ends in `onGone`. */
   constructor(options: ProcessOptions) {
     this.#options = options;
+    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID() };
     this.#health = new HealthWatch({
       clock: options.clock,
       everyMs: options.healthEveryMs,
@@ -110,7 +117,10 @@ export class ModelProcess {
         EDGEPLANE_MODEL_DIR: options.modelDir,
         EDGEPLANE_SLOTS: String(options.slots),
         EDGEPLANE_SCRATCH_DIR: options.scratchDir,
+        EDGEPLANE_FILE_MARK: this.origin.fileMark,
         CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
+        // Devices are numbered as nvidia-smi does it.
+        CUDA_DEVICE_ORDER: "PCI_BUS_ID",
       },
       stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
     });
@@ -137,10 +147,6 @@ export class ModelProcess {
     return this.#child.pid;
   }
 
-  get scratchDir(): string {
-    return this.#options.scratchDir;
-  }
-
   get slots(): number {
     return this.#options.slots;
   }
@@ -162,9 +168,10 @@ export class ModelProcess {
     while (this.#busySlots.has(slot)) slot += 1;
     const stream = this.#slotStreams[slot];
     if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
+    const frame = encodeFrame(JSON.stringify(message));
     this.#busySlots.add(slot);
     this.#state = "busy";
-    stream.write(encodeFrame(JSON.stringify(message)));
+    stream.write(frame);
     return slot;
   }
 
@@ -193,7 +200,9 @@ export class ModelProcess {
   }
 
   #connect(fd: number, onFrame: (frame: Frame) => void): Duplex {
-    const stream = this.#child.stdio[fd];
+    // A host without file handles left gives the process none of its pipes; its "error" follows.
+    const stdio: ChildProcess["stdio"] | undefined = this.#child.stdio;
+    const stream = stdio?.[fd];
     if (!(stream instanceof Duplex)) return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
     const decoder = new FrameDecoder();
     stream.on("data", (chunk: Buffer) => {
@@ -216,7 +225,7 @@ export class ModelProcess {
     this.#heardAtMs = this.#options.clock.nowMs();
     if (message.type === "loaded") {
       this.#options.onLoaded(message);
-      if (message.healthcheck) this.#health.start();
+      this.#hasHealthcheck = message.healthcheck;
     } else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
     else if (message.type === "setup_failed") {
       this.#setupFailure = { message: message.message, traceback: message.traceback };
@@ -224,6 +233,8 @@ export class ModelProcess {
     } else if (message.type === "ready" && this.#state === "starting") {
       this.#state = "ready";
       this.#wasReady = true;
+      // Not earlier: what setup() is still loading can't be well.
+      if (this.#hasHealthcheck) this.#health.start();
       this.#options.onReady(message.setupSeconds);
     }
   }
@@ -295,7 +306,7 @@ export class ModelProcess {
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.
     const { clock, scratchDir } = this.#options;
-    clock.after(KEEP_SCRATCH_MS, () => rmSync(scratchDir, { recursive: true, force: true }));
+    clock.after(KEEP_SCRATCH_MS, () => removeFolder(scratchDir));
     this.#options.onGone({
       why,
       wasReady: this.#wasReady,
@@ -303,16 +314,6 @@ export class ModelProcess {
       hung: this.#hung,
       setupFailure: this.#setupFailure,
     });
-  }
-}
-
-/** The process leads a group of its own, so that what it forked goes with it. */
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
-  try {
-    process.kill(-child.pid, signal);
-  } catch {
-    child.kill(signal);
   }
 }
 

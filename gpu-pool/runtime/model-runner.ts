@@ -24,6 +24,9 @@ import { Run } from "./run.ts";
 
 export type Capacity = { limit: number; waiting: number; startNow: number };
 
+/** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
+const FETCHING_BESIDE = 64;
+
 export class ModelRunner {
   readonly model: Model;
   readonly instances: Instances;
@@ -49,6 +52,10 @@ export class ModelRunner {
       onPrepared: (prediction) => this.#enqueue(prediction),
       onRefused: (prediction, message) => {
         options.report.failed(prediction.ref, "model", "invalid_input", message);
+        this.#ended(prediction, "failed");
+      },
+      onHostFailed: (prediction, code) => {
+        options.report.failed(prediction.ref, "model", "model_error", `The host could not store the input: ${code}.`);
         this.#ended(prediction, "failed");
       },
       onSettled: () => this.#pump(),
@@ -77,7 +84,8 @@ export class ModelRunner {
   capacity(): Capacity {
     const batch = this.model.batching.maxBatchSize;
     const startNow = this.instances.ready ? Math.max(0, this.#armQuota() - this.#queue.armed) : 0;
-    return { limit: this.#options.aheadBatches * this.slots * batch, waiting: this.waiting, startNow };
+    const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
+    return { limit: this.#options.aheadBatches * this.slots * batch, waiting, startNow };
   }
 
   /** Starts its instances, if they aren't up. */
@@ -119,7 +127,7 @@ export class ModelRunner {
       return;
     }
     prediction.killAtMs = this.#options.clock.nowMs() + this.#options.cancelGraceMs;
-    this.instances.placeOf(prediction)?.instance.process?.cancel(prediction.ref.id);
+    this.instances.placeOf(prediction)?.instance.process?.cancel(prediction.ref.token);
   }
 
   /** Hands back everything that has not begun. */
@@ -147,7 +155,8 @@ export class ModelRunner {
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
   sweep(nowMs: number): void {
     for (const prediction of this.#held.values()) {
-      if (prediction.ending === null && nowMs >= prediction.endByMs) this.stop(prediction.ref.token, "timed_out");
+      const isLate = nowMs >= Math.min(prediction.endByMs, prediction.runEndByMs);
+      if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
       if (prediction.stage === "running" && nowMs >= prediction.killAtMs) this.#killFor(prediction);
     }
   }
@@ -205,14 +214,30 @@ export class ModelRunner {
     if (run.size === 1 || this.loaded?.batch === true)
       for (const item of run.unfinished())
         begin(item, { runLimitMs: this.#runLimitMs, nowMs: this.#options.clock.nowMs() });
-    const items = runItems(predictions, process.scratchDir);
-    instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
+    try {
+      const items = runItems(predictions, process.origin.scratchDir);
+      instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
+    } catch (error) {
+      this.#notHandedOver(predictions, error);
+      return;
+    }
     this.#options.observe.batch(predictions.length);
   }
 
+  /** This host failed them (a full disk): it costs an attempt, and the next one may be elsewhere. */
+  #notHandedOver(predictions: readonly Prediction[], error: unknown): void {
+    const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
+    for (const prediction of predictions) {
+      const message = `The host could not hand the input to the model process: ${why}.`;
+      this.#options.report.failed(prediction.ref, "crash", "model_crashed", message);
+      this.#ended(prediction, "crashed");
+    }
+  }
+
   #slotMessage(instance: Instance, slot: number, message: SlotMessage, frame: Frame): void {
+    const { process } = instance;
     const run = instance.runs.get(slot);
-    if (run === undefined) return;
+    if (run === undefined || process === null) return;
     if (message.type === "idle") {
       instance.runs.delete(slot);
       this.#settle(run);
@@ -227,7 +252,7 @@ export class ModelRunner {
     if (item === undefined || item.done) return;
     const outcome = applyItemMessage(item, message, frame, {
       report: this.#options.report,
-      scratchDir: instance.process?.scratchDir ?? "",
+      origin: process.origin,
       runLimitMs: this.#runLimitMs,
       nowMs: this.#options.clock.nowMs(),
     });
@@ -280,7 +305,8 @@ export class ModelRunner {
   #killFor(prediction: Prediction): void {
     prediction.killAtMs = Infinity;
     const place = this.instances.placeOf(prediction);
-    const mates = place?.run.unfinished().filter((item) => item.prediction.ending === null) ?? [];
+    const running = place?.run.unfinished().filter(({ started }) => started) ?? [];
+    const mates = running.filter((item) => item.prediction.ending === null);
     if (prediction.ending !== "timed_out" && mates.length > 0) return;
     place?.instance.process?.expectDeath();
     place?.instance.process?.kill(
@@ -305,6 +331,7 @@ export class ModelRunner {
 
   #ended(prediction: Prediction, outcome: string): void {
     prediction.stage = "ended";
+    prediction.fetching.abort();
     this.#held.delete(prediction.ref.token);
     this.#busyAtMs = this.#options.clock.nowMs();
     dropInputs(prediction);

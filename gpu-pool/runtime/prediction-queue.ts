@@ -105,6 +105,7 @@ export class PredictionQueue {
 
   #ticket(prediction: Prediction, armed: boolean, group: number | null): Ticket<Prediction> {
     prediction.stage = "queued";
+    prediction.runEndByMs = Infinity;
     const enqueuedAtMs = this.#clock.nowMs();
     const { startByMs, ref } = prediction;
     return { id: ref.token, enqueuedAtMs, startByMs, group, armed, startingSent: armed, payload: prediction };

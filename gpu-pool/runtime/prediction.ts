@@ -13,14 +13,18 @@ export type Prediction = {
   readonly grant: Grant;
   /** Monotonic deadlines, in milliseconds. */
   readonly startByMs: number;
-  endByMs: number;
+  readonly endByMs: number;
+  /** When the time is up that its model gives one run; Infinity while it doesn't run. */
+  runEndByMs: number;
   stage: "preparing" | "queued" | "running" | "ended";
+  /** Ends what is still being fetched for it. */
+  readonly fetching: AbortController;
   input: Json;
   /** About how much JSON the input is. */
   inputBytes: number;
   /** The folder with its downloaded input files; null when it has none. */
   inputDir: string | null;
-  /** Where these files were put for a process to see. */
+  /** Where these files, and a large input, were put for a process to see. */
   linkedDirs: string[];
   /** Why it is being stopped; null while nobody wants that. */
   ending: "canceled" | "timed_out" | "stale" | null;
@@ -34,7 +38,9 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     grant,
     startByMs: nowMs + grant.startInMs,
     endByMs: nowMs + grant.endInMs,
+    runEndByMs: Infinity,
     stage: "preparing",
+    fetching: new AbortController(),
     input: grant.input ?? {},
     inputBytes: 16 * 1024,
     inputDir: null,
@@ -46,14 +52,16 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
 
 export type Metrics = Record<string, Json>;
 
+/** The process that made a value: where its files lie, and the secret that tells a file of it from words of a client that look like one. */
+export type Origin = { scratchDir: string; fileMark: string };
+
 /** A value that the model made. */
-export type Produced = {
+export type Produced = Origin & {
   value: Json;
   /** The file that holds it as JSON instead, for a very large one. */
   file?: string;
   sizeBytes: number;
   mentionsFile: boolean;
-  scratchDir: string;
 };
 
 /** Where the runtime reports to. `claim` is anything with a token. */

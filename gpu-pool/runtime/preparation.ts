@@ -5,6 +5,7 @@
  *   added → (model loads) → input comes → prepared, or refused with a message for the client
  */
 import type { Loaded } from "./child-messages.ts";
+import { dropInputs } from "./inputs.ts";
 import type { Prediction } from "./prediction.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
@@ -13,6 +14,8 @@ export type PreparationOptions = {
   /** It may be queued; unless it ended meanwhile. */
   onPrepared(prediction: Prediction): void;
   onRefused(prediction: Prediction, message: string): void;
+  /** This host could not store it; `code` is the system's. */
+  onHostFailed(prediction: Prediction, code: string): void;
   /** One fewer is on its way. */
   onSettled(): void;
 };
@@ -30,6 +33,11 @@ export class Preparation {
   /** How many are not ready to be queued yet. */
   get size(): number {
     return this.#waiting.length + this.#underway;
+  }
+
+  /** How many wait for what a client's server sends, or the edge. */
+  get fetching(): number {
+    return this.#underway;
   }
 
   add(prediction: Prediction): void {
@@ -54,7 +62,7 @@ export class Preparation {
   }
 
   #prepare(prediction: Prediction, { schema }: Loaded): void {
-    const { prepare, onPrepared, onRefused, onSettled } = this.#options;
+    const { prepare, onPrepared, onRefused, onHostFailed, onSettled } = this.#options;
     const pending = prepare(prediction, schema);
     if (pending === null) {
       onPrepared(prediction);
@@ -67,12 +75,17 @@ export class Preparation {
           if (prediction.stage !== "ended") onPrepared(prediction);
         },
         (error: unknown) => {
-          if (prediction.stage !== "ended")
-            onRefused(prediction, error instanceof Error ? error.message : String(error));
+          if (prediction.stage === "ended") return;
+          // Of the system's calls only those to the disk come here as they are.
+          if (error instanceof Error && "syscall" in error && "code" in error)
+            onHostFailed(prediction, String(error.code));
+          else onRefused(prediction, error instanceof Error ? error.message : String(error));
         },
       )
       .finally(() => {
         this.#underway -= 1;
+        // It may have ended while its files came.
+        if (prediction.stage === "ended") dropInputs(prediction);
         onSettled();
       });
   }

@@ -6,13 +6,14 @@ export type RunItem = { prediction: Prediction; started: boolean; done: boolean;
 export class Run {
   readonly number: number;
   readonly exclusive: boolean;
+  /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
 
   constructor(number: number, predictions: readonly Prediction[], exclusive: boolean) {
     this.number = number;
     this.exclusive = exclusive;
     for (const prediction of predictions) {
-      this.#items.set(prediction.ref.id, { prediction, started: false, done: false, batchError: null });
+      this.#items.set(prediction.ref.token, { prediction, started: false, done: false, batchError: null });
     }
   }
 
@@ -20,8 +21,8 @@ export class Run {
     return this.#items.size;
   }
 
-  item(id: string): RunItem | undefined {
-    return this.#items.get(id);
+  item(token: string): RunItem | undefined {
+    return this.#items.get(token);
   }
 
   unfinished(): RunItem[] {

@@ -55,6 +55,9 @@ export type HttpClient = {
   close(): void;
 };
 
+/** What is not sent so long after its answer came is not wanted. */
+const LATE_END_MS = 1000;
+
 export function createHttpClient(baseUrl: URL, headers: Record<string, string>): HttpClient {
   const secure = baseUrl.protocol === "https:";
   const transport = secure ? https : http;
@@ -86,7 +89,7 @@ export function createHttpClient(baseUrl: URL, headers: Record<string, string>):
       });
       if (typeof body === "string" || Buffer.isBuffer(body)) outgoing.end(body);
       else if (body === undefined) outgoing.end();
-      else body.once("error", (error) => outgoing.destroy(error)).pipe(outgoing);
+      else sendStream(body, outgoing);
     });
   }
 
@@ -117,6 +120,22 @@ export function createHttpClient(baseUrl: URL, headers: Record<string, string>):
       agent.destroy();
     },
   };
+}
+
+/** Whatever ends the call closes what it sends: a pipe alone would leave it open. */
+function sendStream(body: Readable, outgoing: http.ClientRequest): void {
+  let timer: NodeJS.Timeout | undefined;
+  outgoing.once("close", () => {
+    clearTimeout(timer);
+    body.destroy();
+  });
+  outgoing.once("response", (reply) => {
+    // An answer before all is sent ends the call too; or it is only that the end of the body has not been read yet.
+    reply.once("end", () => {
+      timer = setTimeout(() => outgoing.destroy(), LATE_END_MS);
+    });
+  });
+  body.once("error", (error) => outgoing.destroy(error)).pipe(outgoing);
 }
 
 function readText(reply: http.IncomingMessage, path: string): Promise<string> {

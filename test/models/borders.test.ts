@@ -1,11 +1,17 @@
 /** Payloads of every size, files, and models that do harm: what crosses the sockets stays whole. */
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { withModel } from "./driver.ts";
+import { type Message, withModel } from "./driver.ts";
 
 const mebibyte = 1024 * 1024;
+
+/** How long the text is in a frame, where what is not ASCII is escaped. */
+function asciiBytes(text: string): number {
+  return text.length + 5 * text.replaceAll(/[\0-\x7f]/g, "").length;
+}
 
 describe("payloads", () => {
   test("of 10 MB come and go by file, which is deleted", async () => {
@@ -61,6 +67,24 @@ describe("payloads", () => {
   });
 });
 
+test.runIf(existsSync("/dev/shm"))(
+  "an output in the folder for temporary files leaves it, on whatever disk the scratch folder is",
+  async () => {
+    const where = join(tmpdir(), `edgeplane-output-${process.pid}.txt`);
+    const before = process.env["EDGEPLANE_TEST_TMP"];
+    process.env["EDGEPLANE_TEST_TMP"] = "/dev/shm";
+    try {
+      await withModel("output-path", async (model) => {
+        expect(JSON.stringify((await model.predict({ text: "one", where })).output)).toContain("/dev/shm/");
+        expect(existsSync(where)).toBe(false);
+      });
+    } finally {
+      if (before === undefined) delete process.env["EDGEPLANE_TEST_TMP"];
+      else process.env["EDGEPLANE_TEST_TMP"] = before;
+    }
+  },
+);
+
 describe("harm", () => {
   test("what was printed outside a prediction goes to the pool's descriptors", async () => {
     await withModel("logs", async (model) => {
@@ -94,6 +118,28 @@ describe("harm", () => {
         expect(model.control.some((message) => message["type"] === "ready")).toBe(false);
       },
       { waitReady: false },
+    );
+  });
+
+  test.each([1, 2])("words that are too long for a frame go in several, with %i slots", async (slots) => {
+    await withModel(
+      "hostile-words",
+      async (model) => {
+        const longest = 8 * mebibyte;
+        const sizes: number[] = [];
+        const measure = (message: Message) => sizes.push(asciiBytes(String(message["text"] ?? "")));
+        for (const how of ["print", "unfinished"]) {
+          const printed = await model.predict({ how }, {}, 0, measure);
+          expect(printed).toMatchObject({ status: "succeeded", output: how });
+          expect(printed.logs.trimEnd()).toHaveLength(2_000_000);
+        }
+        const raised = await model.predict({ how: "raise" }, {}, 0, measure);
+        expect(raised.status).toBe("failed");
+        expect(raised.error?.length).toBeLessThan(50_000);
+        expect(raised.logs).toContain("ValueError");
+        expect(Math.max(...sizes)).toBeLessThan(longest);
+      },
+      { slots },
     );
   });
 

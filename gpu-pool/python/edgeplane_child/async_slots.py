@@ -20,7 +20,7 @@ from .frames import Channel
 from .inputs import InputReader
 from .interrupt import Cancels
 from .loader import Model
-from .logs import LogPump
+from .logs import LONGEST_LINE, LogPump
 from .outputs import make_encoder
 from .prediction import Prediction
 from .runs import Ending, close_run, open_batch, read_run
@@ -47,6 +47,8 @@ class _TaskStream(io.TextIOBase):
             return int(self._under.write(text))
         whole = self._partial.pop(scope, "") + str(text)
         end = max(whole.rfind("\n"), whole.rfind("\r")) + 1
+        if end == 0 and len(whole) > LONGEST_LINE:
+            end = len(whole)
         if end < len(whole):
             self._partial[scope] = whole[end:]
         if end:

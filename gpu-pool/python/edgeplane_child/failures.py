@@ -9,6 +9,7 @@ from typing import Optional
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LONGEST = 16 * 1024
+_LONGEST_TRACE = 256 * 1024
 
 
 def error_message(error: BaseException) -> str:
@@ -35,10 +36,15 @@ def _without_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:
     return trace or first
 
 
+def _without_middle(text: str) -> str:
+    half = _LONGEST_TRACE // 2
+    return text if len(text) <= _LONGEST_TRACE else "{}\n … (cut) …\n{}".format(text[:half], text[-half:])
+
+
 def traceback_text(error: BaseException) -> str:
     """The traceback from the model's first frame on."""
     try:
         lines = traceback.format_exception(type(error), error, _without_ours(error.__traceback__))
-        return "".join(lines)
+        return _without_middle("".join(lines))
     except Exception:
         return "{} (its traceback can't be shown)\n".format(type(error).__name__)

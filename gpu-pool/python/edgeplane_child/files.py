@@ -12,7 +12,7 @@ import mimetypes
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Set, Tuple
 
 import cog
 
@@ -21,6 +21,8 @@ from .data_uris import NotADataUri, is_data_uri, read_data_uri
 _counter = itertools.count(1)
 _MEDIA_TYPES = {".webp": "image/webp", ".jsonl": "application/jsonl", ".md": "text/markdown", ".npy": "application/octet-stream"}
 _CLOCK_SLACK_NS = 50_000_000
+#: The input files of the predictions that run. They are deleted with them: a model that gives one back gives a copy.
+_inputs: Set[str] = set()
 
 
 class FileProblem(ValueError):
@@ -28,6 +30,10 @@ class FileProblem(ValueError):
 
 
 _scratch = os.path.realpath(os.environ.get("EDGEPLANE_SCRATCH_DIR") or tempfile.mkdtemp(prefix="edgeplane-"))
+
+
+#: What tells the pool that a ``$file`` is this process's word, and not one of a client that the model gave back. A model doesn't see it.
+_MARK = os.environ.pop("EDGEPLANE_FILE_MARK", "")
 
 
 def scratch_dir() -> str:
@@ -75,8 +81,12 @@ class InputFiles:
             raise FileProblem("must be a data URI or a file that was fetched for the prediction")
         if not os.path.isfile(real):
             raise FileProblem("the file is missing")
-        self._made.append(real)
+        self._keep(real)
         return cog.Path(real)
+
+    def _keep(self, path: str) -> None:
+        self._made.append(path)
+        _inputs.add(path)
 
     def _write_down(self, uri: str) -> str:
         try:
@@ -86,7 +96,7 @@ class InputFiles:
         path = new_scratch_path("file" + data.extension)
         with open(path, "wb") as file:
             file.write(data.content)
-        self._made.append(path)
+        self._keep(path)
         if data.lie is not None:
             self.lies.append(("", "{}; the model gets it as {}".format(data.lie, os.path.basename(path))))
         return path
@@ -110,6 +120,7 @@ class InputFiles:
             except Exception:
                 pass
         for path in self._made:
+            _inputs.discard(path)
             discard(path)
         self._opened = []
         self._made = []
@@ -139,20 +150,22 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
         raise FileProblem("the output file {} does not exist".format(path)) from None
     if not os.path.isfile(path):
         raise FileProblem("the output {} is not a file".format(path))
-    if info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not in_scratch_dir(path):
+    if os.path.realpath(path) in _inputs:
+        path = shutil.copyfile(path, new_scratch_path(name))
+    elif info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not in_scratch_dir(path):
         path = _take(path, name)
-    return {"$file": path, "mediaType": media_type_of(name)}
+    return _given(path, media_type_of(name))
+
+
+def _given(path: str, media_type: str) -> Dict[str, Any]:
+    return {"$file": path, "mediaType": media_type, "mark": _MARK}
 
 
 def _take(path: str, name: str) -> str:
     target = new_scratch_path(name)
     temporary = os.path.realpath(tempfile.gettempdir()) + os.sep
     if os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
-        try:
-            os.rename(path, target)
-            return target
-        except OSError:
-            pass
+        return str(shutil.move(path, target))
     shutil.copyfile(path, target)
     return target
 
@@ -173,4 +186,4 @@ def give_handle(handle: Any) -> Dict[str, Any]:
         while first:
             out.write(first)
             first = handle.read(1 << 20)
-    return {"$file": path, "mediaType": media_type_of(path)}
+    return _given(path, media_type_of(path))

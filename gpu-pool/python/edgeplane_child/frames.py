@@ -14,6 +14,8 @@ from .files import discard, in_scratch_dir, new_scratch_path
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 MAX_INLINE_BYTES = 6 * 1024 * 1024
 _RECEIVE_BYTES = 1 << 16
+#: A character takes up to 12 bytes in a frame.
+_LOG_PIECE_CHARS = 1 << 17
 
 _length = struct.Struct(">I")
 
@@ -66,6 +68,12 @@ def frame(text: str) -> bytes:
 def message(**fields: Any) -> bytes:
     """The frame of an object."""
     return frame(encode(fields))
+
+
+def log_frames(prediction_id: Optional[str], text: str) -> bytes:
+    """The ``log`` frames of a text: several where it is too long for one."""
+    starts = range(0, len(text), _LOG_PIECE_CHARS)
+    return b"".join(message(type="log", id=prediction_id, text=text[start : start + _LOG_PIECE_CHARS]) for start in starts)
 
 
 def json_field(name: str, text: str) -> str:

@@ -20,7 +20,8 @@ from typing import Any, Callable, List, NoReturn, Optional
 Sink = Callable[[str], None]
 
 _READ_BYTES = 1 << 16
-_LONGEST_LINE = 1 << 16
+#: What is printed without an end of line goes on its way from so many characters on.
+LONGEST_LINE = 1 << 16
 _PARTIAL_LINE_MS = 250
 _PIPE_BYTES = 1 << 20
 _LAST_WORDS_S = 0.2
@@ -153,7 +154,7 @@ class LogPump:
         text = self._partial + self._decoder.decode(data)
         self._unfinished = True
         end = max(text.rfind("\n"), text.rfind("\r")) + 1
-        if end == 0 and len(text) > _LONGEST_LINE:
+        if end == 0 and len(text) > LONGEST_LINE:
             end = len(text)
         self._partial = text[end:]
         if end:

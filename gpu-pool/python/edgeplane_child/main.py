@@ -25,6 +25,7 @@ from .control import Control, exit_now
 from .descriptors import close_after_fork, take_descriptors
 from .failures import error_message, traceback_text
 from .frames import Channel
+from .group import end_group
 from .interrupt import Cancels, Interrupter
 from .loader import Model, load_model
 from .logs import LogPump
@@ -177,6 +178,7 @@ class Process:
         limit = threading.Timer(_LAST_WORDS_LIMIT_S, exit_now, [0])
         limit.daemon = True
         limit.start()
+        end_group()
         self._restore_output()
         exit_now(0)
 
@@ -190,6 +192,7 @@ class Process:
             atexit._run_exitfuncs()
         except BaseException as error:
             print(traceback_text(error), file=sys.stderr, flush=True)
+        end_group()
         exit_now(code)
 
 

@@ -13,7 +13,7 @@ from cog._scope import Scope
 
 from .failures import error_message, traceback_text
 from .files import InputFiles
-from .frames import Channel, encode, frame, json_field, message, take_json_file
+from .frames import Channel, encode, frame, json_field, log_frames, message, take_json_file
 from .inputs import InputReader
 
 _METRICS_EVERY_S = 0.25
@@ -87,11 +87,11 @@ class Prediction:
 
     def log(self, text: str) -> None:
         """Send what this prediction printed."""
-        self._channel.send(message(type="log", id=self.id, text=text))
+        self._channel.send(log_frames(self.id, text))
 
     def log_for_all(self, text: str) -> None:
         """Send what can't be told apart: it belongs to every item that runs in the slot."""
-        self._channel.send(message(type="log", id=None, text=text))
+        self._channel.send(log_frames(None, text))
 
     def chunk(self, value: Any) -> None:
         """Send what its iterator yielded."""

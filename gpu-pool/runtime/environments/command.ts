@@ -1,6 +1,8 @@
-/** Runs a command without a shell and gives its output line by line. */
+/** Runs a command without a shell and gives its output line by line. What the command started ends with it, and all of them with this process. */
 import { spawn } from "node:child_process";
 import { hiddenSecrets } from "../hidden-secrets.ts";
+import type { ChildProcess } from "node:child_process";
+import { signalGroup } from "../process-group.ts";
 
 export type CommandOptions = {
   cwd?: string;
@@ -13,6 +15,13 @@ export type CommandResult = { code: number; stdout: string; output: string; miss
 
 const keptBytes = 256 * 1024;
 const killAfterMs = 2000;
+/** How long after its end what it printed may take to come: what left its group may hold its output open for ever. */
+const drainMs = 500;
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) signalGroup(child, "SIGKILL");
+});
 
 function lineSplitter(onLine: (line: string) => void): { push: (text: string) => void; end: () => void } {
   let rest = "";
@@ -39,7 +48,9 @@ export function runCommand(
       cwd: options.cwd,
       env: { ...process.env, ...hiddenSecrets, ...options.env },
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
     });
+    running.add(child);
     let stdout = "";
     let output = "";
     let timedOut = false;
@@ -53,8 +64,8 @@ export function runCommand(
         ? undefined
         : setTimeout(() => {
             timedOut = true;
-            child.kill("SIGTERM");
-            setTimeout(() => child.kill("SIGKILL"), killAfterMs).unref();
+            signalGroup(child, "SIGTERM");
+            setTimeout(() => signalGroup(child, "SIGKILL"), killAfterMs).unref();
           }, options.timeoutMs);
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       stdout = (stdout + text).slice(-keptBytes);
@@ -62,11 +73,23 @@ export function runCommand(
     });
     child.stderr.setEncoding("utf8").on("data", keep);
     const finish = (code: number, missing: boolean): void => {
+      if (!running.delete(child)) return;
       clearTimeout(timer);
       lines.end();
       done({ code, stdout, output, missing, timedOut });
     };
     child.once("error", () => finish(127, true));
-    child.once("close", (code) => finish(code ?? 1, false));
+    child.once("exit", (code) => {
+      signalGroup(child, "SIGKILL");
+      const late = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        finish(code ?? 1, false);
+      }, drainMs);
+      child.once("close", () => {
+        clearTimeout(late);
+        finish(code ?? 1, false);
+      });
+    });
   });
 }

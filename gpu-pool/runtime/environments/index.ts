@@ -80,8 +80,17 @@ async function sizeOf(dir: string): Promise<number> {
 async function completeOf(dir: string): Promise<z.infer<typeof CompleteSchema> | null> {
   const text = await readFile(join(dir, "edgeplane.json"), "utf8").catch(() => null);
   if (text === null) return null;
-  const complete = CompleteSchema.safeParse(JSON.parse(text));
+  const complete = CompleteSchema.safeParse(parsed(text));
   return complete.success && (await probeInterpreter(pythonOf(dir))) !== null ? complete.data : null;
+}
+
+/** A file that was cut short is none. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Builds it unless it is there; returns its size in bytes. */

@@ -1,33 +1,29 @@
 /**
- * A lock between pools of one machine, as a file that holds the process id of who has it.
+ * A lock between pools of one machine, as a file that holds the process id of who has it, and when that process began: in a container, or
+ * after the machine was started anew, another may have the same number.
  *
  * State: free → held by a live process → free; one whose process died is taken over.
  */
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { startOf } from "../process-start.ts";
 
 const lookAgainMs = 200;
 let counter = 0;
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}
-
-async function holderOf(path: string): Promise<number | null> {
+/** Whether who left the file is gone. One that can't be read is being given back. */
+async function isLeft(path: string): Promise<boolean> {
   const text = await readFile(path, "utf8").catch(() => "");
-  const pid = Number(text.trim());
-  return Number.isInteger(pid) && pid > 0 ? pid : null;
+  const [, pid, startedAt] = /^(\d+)(?: (\S+))?$/.exec(text.trim()) ?? [];
+  if (pid === undefined) return false;
+  const start = startOf(Number(pid));
+  return start === undefined || (startedAt !== undefined && start !== startedAt);
 }
 
 async function take(path: string): Promise<boolean> {
   const own = `${path}.${process.pid}.${(counter += 1)}`;
-  await writeFile(own, `${process.pid}\n`);
+  await writeFile(own, `${process.pid} ${startOf(process.pid) ?? "unknown"}\n`);
   try {
     await link(own, path);
     return true;
@@ -43,8 +39,7 @@ export async function withLock<T>(path: string, onWait: () => void, work: () => 
   await mkdir(dirname(path), { recursive: true });
   let told = false;
   while (!(await take(path))) {
-    const holder = await holderOf(path);
-    if (holder !== null && !isAlive(holder)) {
+    if (await isLeft(path)) {
       await rm(path, { force: true });
       continue;
     }

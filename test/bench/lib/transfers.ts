@@ -151,7 +151,11 @@ function waysOf(plan: Plan): Record<Way, () => Promise<void>> {
       checkAndRemove(to);
     },
     "pool up": async () => {
-      await uploads.files(plan.claim, { $file: source }, join(folder, "none"));
+      await uploads.files(
+        plan.claim,
+        { $file: source, mark: "m" },
+        { scratchDir: join(folder, "none"), fileMark: "m" },
+      );
     },
     "pool down": async () => {
       checkAndRemove(await download(link(), folder, 0, "file", rules));

@@ -98,6 +98,15 @@ test("a process whose model says that it is unhealthy is replaced, once nothing 
   expect(edge.violations).toEqual([]);
 });
 
+test("a model is not asked how it is before its setup is over", async () => {
+  await using fixture = await startFixture(["wakes"], ["--health-every-ms", "100"]);
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("wakes"), {});
+  await edge.until(() => tracked.terminal !== null);
+  expect(tracked.terminal).toMatchObject({ type: "succeeded", output: "awake" });
+  expect(fixture.pool.output()).not.toContain("unhealthy");
+});
+
 test("work that comes while an idle process leaves waits for it to be gone, and runs in one new process", async () => {
   await using fixture = await startFixture(["lingers"], ["--idle-stop-ms", "300", "--log-model-output"]);
   const { edge } = fixture;
@@ -134,6 +143,20 @@ test("cancels what waits and what runs, and kills what does not listen", async (
   expect(last.terminal).toMatchObject({ type: "succeeded" });
 });
 
+test("a canceled prediction that does not listen holds up nobody behind it", async () => {
+  await using fixture = await startFixture(["serial"], ["--cancel-grace-ms", "300"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("serial");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const [first, second] = ["hold 30", "fine"].map((act) => edge.submit(ref, { do: act }));
+  await edge.until(() => first?.starts === 1 && second?.starts === 1);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  if (first !== undefined) edge.cancel(first);
+  await edge.until(() => second?.terminal?.type === "succeeded", 5000);
+  expect(second?.starts).toBe(1);
+});
+
 test("a prediction that runs out of time fails so, though its model does not listen", async () => {
   await using fixture = await startFixture(["single", "slow"], ["--cancel-grace-ms", "300"]);
   const { edge } = fixture;
@@ -144,6 +167,18 @@ test("a prediction that runs out of time fails so, though its model does not lis
   const timedOut = { type: "failed", kind: "timeout", error: { code: "timed_out" } };
   expect(byEdge.terminal).toMatchObject(timedOut);
   expect(byModel.terminal).toMatchObject(timedOut);
+});
+
+test("a batch that is halved has the model's whole time again", async () => {
+  await using fixture = await startFixture(["halves"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("halves");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const all = ["sleep 1", "raise"].map((act) => edge.submit(ref, { do: act }));
+  await edge.until(ended(all));
+  expect(all[0]?.terminal).toMatchObject({ type: "succeeded", output: "sleep 1" });
+  expect(all[1]?.terminal).toMatchObject({ type: "failed", error: { message: "told to raise" } });
 });
 
 test("a model that can't be set up fails its predictions and shows its traceback; others run", async () => {

@@ -46,6 +46,7 @@ export type Behaviour = {
   copies: number;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
+  blobsWaitFor?: Promise<void>;
   tokenOk: boolean | "registers no models";
   connectStatus: number | null;
 };
@@ -233,10 +234,9 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     const path = url.pathname;
     const kind = path.split("/").slice(1, 4).join("/");
     counts[kind] = (counts[kind] ?? 0) + 1;
-    const isPublic = path.startsWith("/files/");
     const basic = `Basic ${Buffer.from(`pool:${token}`).toString("base64")}`;
     if (
-      !isPublic &&
+      !path.startsWith("/files/") &&
       (!behaviour.tokenOk ||
         (request.headers.authorization !== `Bearer ${token}` && request.headers.authorization !== basic))
     ) {
@@ -257,6 +257,7 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
       if (typeof other === "number") send(reply, other, { error: "told to" });
       else send(reply, 200, { verdicts: other ?? applyEvents(events), cancel: [] });
     } else if (path.startsWith("/pool/v1/blobs/") && request.method === "PUT") {
+      await behaviour.blobsWaitFor;
       const key = path.slice("/pool/v1/blobs/".length);
       blobs.set(key, raw);
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
@@ -310,6 +311,14 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
       });
     });
     await new Promise<void>((resolve) => server.listen(at, "127.0.0.1", resolve));
+  }
+
+  const dropChannels = (): void => channels.forEach((channel) => channel.terminate());
+  /** Gone, as after a kill: connections break, the port is closed. */
+  async function goAway(): Promise<void> {
+    dropChannels();
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
   }
 
   await listen(options.port ?? 0);
@@ -374,21 +383,12 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
         });
       }
     },
-    /** Gone, as after a kill: connections break, the port is closed. */
-    async goAway(): Promise<void> {
-      for (const channel of channels) channel.terminate();
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
+    goAway,
     comeBack: () => listen(boundPort),
-    dropChannels(): void {
-      for (const channel of channels) channel.terminate();
-    },
+    dropChannels,
     async close(): Promise<void> {
-      for (const channel of channels) channel.terminate();
-      for (const socket of sockets) socket.destroy();
       webSockets.close();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await goAway();
     },
   };
 }

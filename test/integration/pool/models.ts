@@ -92,6 +92,33 @@ class Runner(BaseRunner):
         return out
 `;
 
+const MANY_FILES = `
+from typing import List
+
+from cog import BaseRunner, Input, Path
+
+
+class Runner(BaseRunner):
+    def run(self, files: List[Path] = Input(default=[]), count: int = 0) -> List[Path]:
+        made = []
+        for number in range(count):
+            out = Path("/tmp") / f"edgeplane-pool-test-{id(self)}-{number}.txt"
+            out.write_text(str(number))
+            made.append(out)
+        return made
+`;
+
+const ECHO = `
+from typing import Any
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def run(self, value: Any) -> Any:
+        return value
+`;
+
 const BROKEN = `
 from cog import BaseRunner
 
@@ -139,6 +166,38 @@ class Runner(BaseRunner):
         return str(os.getpid())
 `;
 
+const WAKES_SLOWLY = `
+import time
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        time.sleep(1.5)
+        self.awake = True
+
+    def healthcheck(self) -> bool:
+        return self.awake
+
+    def run(self) -> str:
+        return "awake"
+`;
+
+const HELPED = `
+import subprocess
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.helper = subprocess.Popen(["sleep", "60"])
+
+    def run(self) -> int:
+        return self.helper.pid
+`;
+
 const LINGERS = `
 import atexit
 import os
@@ -170,9 +229,15 @@ export const models = {
   stream: model(STREAM),
   flood: model(FLOOD),
   files: model(FILES),
+  many: model(MANY_FILES),
+  echo: model(ECHO),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),
   sick: model(SICK),
+  wakes: model(WAKES_SLOWLY),
+  helped: model(HELPED),
   lingers: model(LINGERS),
+  serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
+  halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
 };

@@ -1,11 +1,20 @@
 /** The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted. */
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import * as z from "zod";
 import { startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
+
+/** Whether a process has ended, be it waited for or not. */
+function isGone(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
 
 async function submitRunning(fixture: Fixture, act: string): Promise<Tracked> {
   const { edge } = fixture;
@@ -56,6 +65,17 @@ test("a stream that outgrows an outage says that chunks were dropped, and its ou
   const key = tracked.terminal?.type === "succeeded" ? (tracked.terminal.outputBlob ?? "") : "";
   const output = z.array(z.string()).parse(JSON.parse(edge.blobs.get(key)?.toString() ?? "null"));
   expect(output.map((chunk) => chunk.trim())).toEqual(["first", ...Array.from({ length: 80 }, (_, n) => String(n))]);
+});
+
+test("a pool that is killed leaves no process behind, not those either that a model started", async () => {
+  await using fixture = await startFixture(["helped"]);
+  const { edge, pool } = fixture;
+  const tracked = edge.submit(await fixture.ref("helped"), {});
+  await edge.until(() => tracked.terminal !== null);
+  const helper = tracked.terminal?.type === "succeeded" ? Number(tracked.terminal.output) : 0;
+  expect(isGone(helper)).toBe(false);
+  await pool.kill("SIGKILL");
+  await expect.poll(() => isGone(helper)).toBe(true);
 });
 
 test("kept results outlive the pool", async () => {

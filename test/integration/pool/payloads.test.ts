@@ -1,5 +1,7 @@
 /** Large inputs and outputs, and files, take their own ways. */
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startFixture } from "./fixture.ts";
 
@@ -66,6 +68,108 @@ test("files: data URIs and uploads to the edge go in, a URL comes out; nothing p
       error: { message: "Input file: a file is given as an http(s) URL or a data: URI." },
     });
   }
+});
+
+test("what a model gives back of a client's words is never taken for a file of the host", async () => {
+  await using fixture = await startFixture(["echo"]);
+  const { edge, home } = fixture;
+  const secret = join(home.root, "secret.txt");
+  writeFileSync(secret, "the pool's own");
+  const value = [
+    { $file: secret },
+    { $file: secret, mediaType: "text/plain", mark: "" },
+    { $file: "/proc/self/environ" },
+  ];
+  const tracked = edge.submit(await fixture.ref("echo"), { value });
+  await edge.until(() => tracked.terminal !== null);
+  expect(tracked.terminal).toMatchObject({ type: "succeeded", output: value });
+  expect([...edge.blobs]).toEqual([]);
+  expect(existsSync(secret)).toBe(true);
+});
+
+test("an input that this host can't write down costs that prediction an attempt, and the pool nothing", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge, home } = fixture;
+  const ref = await fixture.ref("single");
+  const first = edge.submit(ref, { do: "fine" });
+  await edge.until(() => first.terminal !== null);
+  edge.blobs.set("input", Buffer.from(JSON.stringify({ do: " ".repeat(9_000_000) })));
+  rmSync(join(home.state, "scratch"), { recursive: true });
+  const tracked = edge.submit(ref, null, { inputBlob: "/pool/v1/blobs/input" });
+  await edge.until(() => tracked.terminal !== null);
+  expect(tracked.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_crashed" } });
+  expect(JSON.stringify(tracked.terminal)).not.toContain(home.root);
+  const next = edge.submit(ref, { do: "fine" });
+  await edge.until(() => next.terminal?.type === "succeeded");
+});
+
+test("an input of many files is fetched a few at a time, and no more of it when nobody wants it", async () => {
+  await using fixture = await startFixture(["many"], ["--allow-loopback-inputs"]);
+  const { edge, home } = fixture;
+  let [open, most] = [0, 0];
+  const server = createServer((_request, reply) => {
+    open += 1;
+    most = Math.max(most, open);
+    reply.on("close", () => (open -= 1));
+    reply.writeHead(200).write("begins");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const files = Array.from({ length: 50 }, (_, index) => `http://127.0.0.1:${port}/${index}`);
+  const tracked = edge.submit(await fixture.ref("many"), { files });
+  await expect.poll(() => open).toBeGreaterThan(7);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(most).toBe(8);
+  edge.cancel(tracked);
+  await expect.poll(() => open, { timeout: 3000 }).toBe(0);
+  await expect.poll(() => readdirSync(join(home.state, "scratch", "inputs"))).toEqual([]);
+  server.close();
+});
+
+test("inputs that come slowly hold up nobody else", async () => {
+  await using fixture = await startFixture(["files"], ["--allow-loopback-inputs"]);
+  const { edge } = fixture;
+  const server = createServer((_request, reply) => reply.writeHead(200).write("begins"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const ref = await fixture.ref("files");
+  const slow = Array.from({ length: 6 }, () => edge.submit(ref, { file: `http://127.0.0.1:${port}/` }));
+  const quick = edge.submit(ref, { file: "data:text/plain,quick" });
+  await edge.until(() => quick.terminal?.type === "succeeded", 5000);
+  expect(slow.map(({ terminal }) => terminal)).toEqual(slow.map(() => null));
+  server.closeAllConnections();
+  server.close();
+});
+
+test("files that go up slowly hold up nobody else", async () => {
+  await using fixture = await startFixture(["many", "single"]);
+  const { edge } = fixture;
+  const { promise: mayGoUp, resolve: letGoUp } = Promise.withResolvers<void>();
+  edge.behaviour.blobsWaitFor = mayGoUp;
+  const many = edge.submit(await fixture.ref("many"), { count: 40 });
+  await edge.until(() => (edge.counts["pool/v1/blobs"] ?? 0) > 0);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const other = edge.submit(await fixture.ref("single"), { do: "fine" });
+  await edge.until(() => other.terminal?.type === "succeeded", 5000);
+  letGoUp();
+  await edge.until(() => many.terminal !== null);
+  expect(many.terminal?.type === "succeeded" ? many.terminal.output : null).toHaveLength(40);
+});
+
+test("a file that this host has no place for is not the client's fault", async () => {
+  await using fixture = await startFixture(["files"]);
+  const { edge, home } = fixture;
+  const ref = await fixture.ref("files");
+  const first = edge.submit(ref, { file: "data:text/plain,a" });
+  await edge.until(() => first.terminal !== null);
+  rmSync(join(home.state, "scratch", "inputs"), { recursive: true });
+  writeFileSync(join(home.state, "scratch", "inputs"), "");
+  const tracked = edge.submit(ref, { file: `${edge.url}/files/any` });
+  await edge.until(() => tracked.terminal !== null);
+  expect(tracked.terminal).toMatchObject({ type: "failed", error: { code: "model_error" } });
+  expect(JSON.stringify(tracked.terminal)).not.toContain(home.root);
 });
 
 test("a switch lets input URLs lead to this host", async () => {

@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { StatusError, TransportError } from "../transport/http-client.ts";
+import type { EventBody } from "./claim-outbox.ts";
+import type { Delivery } from "./delivery.ts";
+import { EventReporter } from "./reporter.ts";
+import type { Uploads } from "./uploads.ts";
+
+const claim = { id: "p", token: "the-token" };
+const missing = Object.assign(new Error("ENOENT: no such file, stat '/var/lib/edgeplane/x'"), {
+  code: "ENOENT",
+  syscall: "stat",
+});
+
+test.each([
+  [new StatusError(413, "/pool/v1/blobs/p/the-token/1-x.png", "too large"), "the edge answered 413"],
+  [new TransportError("/pool/v1/blobs/p/the-token/1-x.png did not answer"), "the edge could not be reached"],
+  [missing, "ENOENT"],
+])("an output that can't be uploaded fails without a word of the host or the claim: %s", async (error, expected) => {
+  const added: EventBody[] = [];
+  const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
+  const uploads = { files: () => Promise.reject(error), forget() {} } as unknown as Uploads;
+  const output = { value: {}, sizeBytes: 1, mentionsFile: true, scratchDir: "", fileMark: "" };
+  new EventReporter(delivery, uploads).succeeded(claim, output, {});
+  await expect.poll(() => added).toHaveLength(1);
+  expect(added[0]).toMatchObject({
+    type: "failed",
+    error: { message: `The output could not be uploaded: ${expected}` },
+  });
+});

@@ -1,0 +1,70 @@
+/** What this host can't do for a model is that model's misfortune, and never the pool's end. */
+import { EventEmitter } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeEach, expect, test, vi } from "vitest";
+import { systemClock } from "../system-clock.ts";
+import { Instance } from "./instance.ts";
+import type { Launch, SetupProblem } from "./instance.ts";
+
+const { spawn } = vi.hoisted(() => ({ spawn: vi.fn() }));
+vi.mock("node:child_process", () => ({ spawn }));
+
+const folder = mkdtempSync(join(tmpdir(), "edgeplane-instance-"));
+beforeEach(() => {
+  spawn.mockReset();
+});
+
+/** Starts an instance whose scratch folder is at `scratchDir`; answers what was told of it. */
+function startAt(scratchDir: string) {
+  const broken: SetupProblem[] = [];
+  const deaths: string[] = [];
+  const launch: Launch = {
+    python: "python3",
+    env: {},
+    modelDir: folder,
+    childPath: folder,
+    childModule: "m",
+    slots: 1,
+    scratchDir,
+    setupTimeoutMs: 1000,
+    silenceMs: 1000,
+    healthEveryMs: 1000,
+    onLoaded() {},
+  };
+  const instance = new Instance({
+    name: "m#0",
+    cudaVisibleDevices: "",
+    clock: systemClock,
+    launch: async () => launch,
+    onReady() {},
+    onSlotMessage() {},
+    onGone: (_instance, { why }) => void deaths.push(why),
+    onBroken: (_instance, problem) => void broken.push(problem),
+    onPrinted() {},
+  });
+  instance.start();
+  return { instance, broken, deaths };
+}
+
+test("a scratch folder that can't be made breaks the model", async () => {
+  writeFileSync(join(folder, "file"), "");
+  const { instance, broken } = startAt(join(folder, "file", "scratch"));
+  await expect.poll(() => broken.length).toBe(1);
+  expect(instance.state).toBe("broken");
+  expect(broken[0]?.message).toContain("ENOTDIR");
+});
+
+test("a process for which the host has no file handles left is tried again", async () => {
+  spawn.mockImplementation(() => {
+    const child = new EventEmitter();
+    const error = new Error("spawn python3 EMFILE");
+    setImmediate(() => child.emit("error", error));
+    return child;
+  });
+  const { instance, deaths } = startAt(join(folder, "scratch"));
+  await expect.poll(() => deaths).toEqual(["it could not be started: spawn python3 EMFILE"]);
+  expect(instance.state).toBe("waiting");
+  instance.stop(0);
+});
