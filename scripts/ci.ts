@@ -7,6 +7,18 @@ import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 import { runCommand } from "./lib/command.ts";
 
+const HELP = `.ci/run, or node scripts/run.mjs ci
+
+Runs npm test and then every part of scripts/ci/parts.ts that needs an engine or much time; .ci/run installs the engines first (Debian, Ubuntu).
+
+  --needs  only name the programs that the parts need
+
+Exit codes: 0 all passed, 1 something failed or an engine is missing.`;
+
+if (process.argv.includes("--help") || process.argv.includes("-h")) {
+  console.log(HELP);
+  process.exit(0);
+}
 if (process.argv.includes("--needs")) {
   console.log([...new Set(parts.flatMap(({ needs }) => needs))].join("\n"));
   process.exit(0);
