@@ -4,7 +4,7 @@ import { call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-h
 import { newPredictionId } from "../contract/ids.ts";
 import { contentKey, createUploadedFile } from "../registry/files.ts";
 import { readSweepPlace, saveSweepPlace } from "../registry/sweep-places.ts";
-import { inputBlobKey, putInputOnce } from "../storage/blobs.ts";
+import { copyInput, inputBlobKey, putInputOnce } from "../storage/blobs.ts";
 import { sweepOrphans } from "./orphans.ts";
 
 const VERSION = "5".repeat(64);
@@ -93,4 +93,20 @@ it("spares an input that its client sends again", async () => {
   expect(await putInputOnce(BLOBS, blob, "{}", "other hash")).toBe(false);
   expect(await putInputOnce(BLOBS, blob, "{}", "hash")).toBe(true);
   expect((await BLOBS.head(blob))?.version).not.toBe(before?.version);
+});
+
+it("spares the input of a dead letter that is replayed again", async () => {
+  const [from, to] = [inputBlobKey(newPredictionId(16)), inputBlobKey(newPredictionId(16))];
+  await BLOBS.put(from, "{}", { customMetadata: { payloadHash: "hash" } });
+  expect(await copyInput(BLOBS, from, to)).toBe(true);
+  const before = await BLOBS.head(to);
+  expect(await copyInput(BLOBS, from, to)).toBe(true);
+  expect((await BLOBS.head(to))?.version).toBe(before?.version);
+  later(2_000_000);
+  expect(await copyInput(BLOBS, from, to)).toBe(true);
+  expect((await BLOBS.head(to))?.version).not.toBe(before?.version);
+  await BLOBS.delete(from);
+  expect(await copyInput(BLOBS, from, to)).toBe(true);
+  await BLOBS.delete(to);
+  expect(await copyInput(BLOBS, from, to)).toBe(false);
 });

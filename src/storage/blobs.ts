@@ -52,17 +52,21 @@ export async function putInputOnce(bucket: R2Bucket, key: string, text: string, 
   if (stored !== null) return true;
   const there = await bucket.head(key);
   if (there?.customMetadata?.["payloadHash"] !== payloadHash) return false;
-  // Its prediction may not be there yet: it must not be swept as an orphan before it is.
-  const isOld = there.uploaded.getTime() < Date.now() - ORPHANED_AFTER_MS / 2;
-  if (isOld) await bucket.put(key, text, metadata);
+  if (mayBeSwept(there)) await bucket.put(key, text, metadata);
   return true;
 }
 
-/** Copies an input, with what is known of it; an earlier copy stays as it is. False when the original is gone. */
+/** Its prediction may not be there yet: what is old must be stored anew, so that it isn't swept as an orphan before that is. */
+function mayBeSwept({ uploaded }: R2Object): boolean {
+  return uploaded.getTime() < Date.now() - ORPHANED_AFTER_MS / 2;
+}
+
+/** Copies an input, with what is known of it; an earlier copy that is young stays as it is. False when there is neither original nor copy. */
 export async function copyInput(bucket: R2Bucket, from: string, to: string): Promise<boolean> {
-  if ((await bucket.head(to)) !== null) return true;
+  const there = await bucket.head(to);
+  if (there !== null && !mayBeSwept(there)) return true;
   const original = await bucket.get(from);
-  if (original === null) return false;
+  if (original === null) return there !== null;
   const { customMetadata = {}, httpMetadata = {} } = original;
   await bucket.put(to, original.body, { customMetadata, httpMetadata });
   return true;
