@@ -4,7 +4,11 @@
  */
 const RETRY_MS = [100, 250, 500, 1000, 2000] as const;
 
-export type Courier = { kick(): void };
+export type Courier = {
+  kick(): void;
+  /** Whether anything is on its way, or waits to be tried again. */
+  isBusy(): boolean;
+};
 
 /**
  * `receivers` lists who has something waiting; `send` takes it out, sends it, and puts back what was not taken. It says whether to go on at
@@ -33,5 +37,7 @@ export function createCourier(receivers: () => Iterable<string>, send: (receiver
     kick() {
       for (const receiver of receivers()) if (!busy.has(receiver)) void run(receiver);
     },
+
+    isBusy: () => busy.size > 0,
   };
 }

@@ -25,27 +25,15 @@ type LaneView = { stats: LaneStats; at: number; tickets: Map<string, number | nu
 export function createDispatch(env: Env, core: ShardCore, publish: PublishSettings) {
   const { outgoing, store } = core;
   const views = new Map<string, LaneView>();
-  let inFlight = 0;
   let lastFeed = 0;
 
   const patientSince = new Map<string, number>();
 
-  const lanes = createCourier(lanesWithNews, counted(exchange));
-  const index = createCourier(() => outgoing.feeds.keys(), counted(feed));
-  const pools = createCourier(() => outgoing.stops.keys(), counted(stop));
+  const lanes = createCourier(lanesWithNews, exchange);
+  const index = createCourier(() => outgoing.feeds.keys(), feed);
+  const pools = createCourier(() => outgoing.stops.keys(), stop);
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
-
-  function counted(send: (receiver: string) => Promise<void>): (receiver: string) => Promise<void> {
-    return async (receiver) => {
-      inFlight += 1;
-      try {
-        await send(receiver);
-      } finally {
-        inFlight -= 1;
-      }
-    };
-  }
 
   /** Lanes with news that is urgent, or has waited for company long enough. What is urgent never waits for what is not. */
   function lanesWithNews(): string[] {
@@ -105,7 +93,12 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
 
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session);
-    await env.POOL.getByName(session).stop(claims);
+    try {
+      await env.POOL.getByName(session).stop(claims);
+    } catch (error) {
+      putBack(outgoing.stops, session, claims);
+      throw error;
+    }
   }
 
   function note(lane: string, stats: LaneStats, tickets: Record<string, number | null>, gone: readonly string[]): void {
@@ -128,8 +121,9 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
+      const areBusy = [lanes, index, pools].some((courier) => courier.isBusy());
       const waits = nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
-      return inFlight > 0 || waits || webhooks.isPending() || core.ended.isPending();
+      return areBusy || waits || webhooks.isPending() || core.ended.isPending();
     },
 
     /** The place of an unfinished prediction, from what the shard knows of its lane; null while nothing is known. */

@@ -65,6 +65,11 @@ export class PredictionShard extends DurableObject<Env> {
     this.#dispatch = createDispatch(env, this.#core, publish);
     this.#core.recover();
     this.#dispatch.kick();
+    // The alarm of an earlier life stands: what comes first now must not put it off.
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAt = await ctx.storage.getAlarm();
+      this.#arm(this.#core.store.nextWakeAt());
+    });
   }
 
   /** Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. */
@@ -191,11 +196,13 @@ export class PredictionShard extends DurableObject<Env> {
   }
 
   async #judge(checks: LeaseChecks): Promise<void> {
-    for (const [session, ids] of checks) {
+    const judged = [...checks].map(async ([session, ids]) => {
       const lease = await this.#dispatch.leaseOf(session, ids);
       this.#core.judge(session, ids, lease);
       this.#leave();
-    }
+    });
+    // A session that is slow to answer holds up no other's claims.
+    await Promise.all(judged);
   }
 
   async #finished(id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null> {
