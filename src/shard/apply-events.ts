@@ -4,9 +4,10 @@ import type { Effect } from "./machine.ts";
 import * as machine from "./machine.ts";
 import { addFrame } from "./progress.ts";
 import type { Progress } from "./progress.ts";
-import { isPurged, platformMetrics } from "./retention.ts";
+import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
 import type { Rules } from "./rules.ts";
+import { addMetrics, platformMetrics } from "./sizes.ts";
 import type { StreamFrame } from "./types.ts";
 
 export type Applied = {
@@ -57,7 +58,7 @@ function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): voi
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;
   if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
-  Object.assign(row.metrics, isPurged(row) ? platformMetrics(event.metrics) : event.metrics);
+  addMetrics(row, isPurged(row) ? platformMetrics(event.metrics) : event.metrics);
   row.endSeq = null;
   applied.mustStore = true;
 }
@@ -91,15 +92,14 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
       applied.frames.push(addFrame(progress, "log", event.text));
       return;
     case "metric":
-      Object.assign(row.metrics, event.metrics);
-      applied.frames.push(addFrame(progress, "metric", event.metrics));
+      applied.frames.push(addFrame(progress, "metric", addMetrics(row, event.metrics)));
       return;
     case "succeeded": {
       const { output = null, outputBlob = null, metrics = {} } = event;
       return settle(applied, machine.succeed(row, { output, outputBlob, metrics }, now));
     }
     case "failed":
-      Object.assign(row.metrics, event.metrics);
+      addMetrics(row, event.metrics ?? {});
       if (event.kind === "crash") return settle(applied, machine.lose(row, now, rules, event.error));
       return settle(applied, machine.fail(row, event.error, now));
   }

@@ -10,6 +10,7 @@ import type { PoolIdentity } from "../fleet/types.ts";
 import { knownEpoch } from "../log/current-log.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
+import { fitting } from "./sizes.ts";
 import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
@@ -187,7 +188,7 @@ export async function deliverEvents(
   if (request.events.length === 0 && !(await env.POOL.getByName(request.session).touch(scope.poolTokenId))) {
     throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
   }
-  const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env)));
+  const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env))).map(fitting);
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
       const part = await inTime(remoteShard(env, name).deliver(events, request.session, scope.lanes));

@@ -15,6 +15,7 @@ import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
 import { newRow } from "./new-row.ts";
 import { createEndedOutbox } from "./ended-outbox.ts";
+import { createLeases } from "./leases.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
   beginAttempt,
@@ -35,6 +36,8 @@ import { createRetention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
+import { dropWords } from "./sizes.ts";
+import { isTooBig } from "./sql.ts";
 import type { Sql } from "./sql.ts";
 import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
@@ -58,7 +61,7 @@ export class ShardCore {
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
-  #patientUntil = 0;
+  readonly #leases: ReturnType<typeof createLeases>;
   #unfedNoted = false;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
@@ -74,6 +77,7 @@ export class ShardCore {
       forget: (id) => this.#recent.forget(id),
       noteWake: (row) => this.#noteWake(row),
     });
+    this.#leases = createLeases(deps);
     this.#deps = deps;
   }
 
@@ -141,14 +145,12 @@ export class ShardCore {
     let startsLeft = request.startNow;
     let replyChars = 0;
     return request.jobs.map(({ id }) => {
-      const progress = replyChars > MAX_REPLY_CHARS ? undefined : this.#load(id);
-      if (progress === undefined) return { id, verdict: "later" };
-      if (progress === null) return { id, verdict: "refused", reason: "unknown" };
-      const answer = this.#claimOne(progress, { session: request.session, lanes, startNow: startsLeft > 0 });
-      if (answer.verdict === "granted") {
-        if (answer.startNow) startsLeft -= 1;
-        replyChars += progress.row.input === null ? 0 : JSON.stringify(progress.row.input).length;
-      }
+      if (replyChars > MAX_REPLY_CHARS) return { id, verdict: "later" };
+      const ask = { session: request.session, lanes, startNow: startsLeft > 0 };
+      const answer = this.#recent.alone(id, () => this.#claimOne(id, ask));
+      if (answer?.verdict !== "granted") return answer ?? { id, verdict: "later" };
+      if (answer.startNow) startsLeft -= 1;
+      replyChars += answer.input === undefined ? 0 : JSON.stringify(answer.input).length;
       return answer;
     });
   }
@@ -157,7 +159,11 @@ export class ShardCore {
   deliver(events: readonly PoolEvent[], session: string, lanes: readonly string[]): EventsReply {
     const byClaim = Map.groupBy(events, ({ id, token }) => `${id} ${token}`);
     const verdicts: EventVerdict[] = [];
-    for (const list of byClaim.values()) verdicts.push(this.#deliverClaim(list, session, lanes));
+    for (const list of byClaim.values()) {
+      const [{ id, token }] = list as [PoolEvent, ...PoolEvent[]];
+      const verdict = this.#recent.alone(id, () => this.#deliverClaim(list, session, lanes));
+      verdicts.push(verdict ?? { id, token, verdict: "later" });
+    }
     return { verdicts, cancel: [] };
   }
 
@@ -169,8 +175,12 @@ export class ShardCore {
     this.ended.rest();
     const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
-      const progress = this.#load(id);
-      if (progress !== null) this.#wakeOne(progress, now, woken);
+      const isHandled = this.#recent.alone(id, () => {
+        const progress = this.#load(id);
+        if (progress !== null) this.#wakeOne(progress, now, woken);
+        return true;
+      });
+      if (isHandled === null) this.store.wakeLater(id, now + this.#deps.rules.sweepMs);
     }
     return woken;
   }
@@ -183,32 +193,20 @@ export class ShardCore {
     return { prediction: this.#show(progress), traces };
   }
 
-  /** Whether this shard was away: pools are asked what they hold, and have a lease to come back in before it judges them. */
   isPatient(): boolean {
-    return this.#deps.now() < this.#patientUntil;
+    return this.#leases.isPatient();
   }
 
   /** What a pool session's lease means for the claims that were asked about. */
   judge(session: string, ids: readonly string[], lease: Lease): void {
-    const { now, rules } = this.#deps;
-    for (const id of ids) {
-      const progress = this.#load(id);
-      if (progress === null) continue;
-      const { row } = progress;
-      if (row.session !== session || (row.state !== "granted" && row.state !== "running")) continue;
-      if (lease.alive) {
-        row.checkAt = now() + Math.min(rules.leaseMs, Math.max(1000, lease.remainingMs));
-        this.#save(progress, [], true);
-      } else if (!this.isPatient()) {
-        this.#save(progress, machine.lose(row, now(), rules));
-      }
-    }
+    for (const id of ids) this.#recent.alone(id, () => this.#judgeOne(id, session, lease));
   }
 
   /** Stores frames that waited for their time. */
   flush(): void {
     for (const progress of [...this.#recent.unstored()]) {
-      if (this.#deps.now() >= nextBeat(progress, this.#deps.rules)) this.#save(progress, []);
+      if (this.#deps.now() < nextBeat(progress, this.#deps.rules)) continue;
+      this.#recent.alone(progress.row.id, () => this.#save(progress, []));
     }
   }
 
@@ -238,7 +236,9 @@ export class ShardCore {
     }
   }
 
-  #claimOne(progress: Progress, ask: { session: string; lanes: readonly string[]; startNow: boolean }): ClaimAnswer {
+  #claimOne(id: string, ask: { session: string; lanes: readonly string[]; startNow: boolean }): ClaimAnswer {
+    const progress = this.#load(id);
+    if (progress === null) return { id, verdict: "refused", reason: "unknown" };
     const { row } = progress;
     const { now, rules, newToken } = this.#deps;
     const waited = row.state === "waiting";
@@ -279,6 +279,14 @@ export class ShardCore {
     return verdict;
   }
 
+  #judgeOne(id: string, session: string, lease: Lease): void {
+    const progress = this.#load(id);
+    if (progress?.row.session !== session) return;
+    if (progress.row.state !== "granted" && progress.row.state !== "running") return;
+    const effects = this.#leases.judge(progress.row, lease);
+    if (effects !== null) this.#save(progress, effects, lease.alive);
+  }
+
   #wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
@@ -294,8 +302,7 @@ export class ShardCore {
       this.outgoing.hand(row, row.attempt > 0);
     }
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
-      if (now - Math.max(row.checkAt, this.#patientUntil) > rules.leaseMs) this.#patientUntil = now + rules.leaseMs;
-      row.checkAt = now + (now < this.#patientUntil ? rules.firstCheckMs : rules.leaseMs);
+      this.#leases.asked(row);
       woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     }
     this.#save(progress, effects, true);
@@ -368,13 +375,15 @@ export class ShardCore {
     this.store.noteUnfed(unfed);
   }
 
-  /** What is remembered must be what is stored. */
+  /** What is remembered must be what is stored. What has ended is stored in any case. */
   #update(row: Row, wakeChanged: boolean): number {
     try {
       return this.store.update(row, wakeChanged);
     } catch (error) {
       this.#recent.forget(row.id);
-      throw error;
+      if (!isFinished(row.state) || !isTooBig(error)) throw error;
+      dropWords(row);
+      return this.store.update(row, wakeChanged);
     }
   }
 

@@ -8,6 +8,7 @@ import type { ClaimRef } from "../contract/channel.ts";
 import type { Rules } from "./rules.ts";
 import { isFinished } from "./row.ts";
 import type { Row, State } from "./row.ts";
+import { addMetrics } from "./sizes.ts";
 
 export type Effect =
   /** Hand it to its lane; `front` when it already had its turn. */
@@ -66,7 +67,7 @@ export function succeed(
 ): Effect[] {
   row.output = result.output;
   row.outputBlob = result.outputBlob;
-  Object.assign(row.metrics, result.metrics);
+  addMetrics(row, result.metrics);
   return finish(row, "succeeded", null, now);
 }
 

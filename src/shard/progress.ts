@@ -7,11 +7,9 @@ import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
+import { charsOf, endOfLogs, MAX_SHOWN_CHARS } from "./sizes.ts";
 import type { Store } from "./store.ts";
 import type { StreamFrame } from "./types.ts";
-
-/** Logs longer than this keep their end. */
-const MAX_LOG_CHARS = 256 * 1024;
 
 /** More frames than are ever shown before they are stored, and may be lost with the object's memory. */
 const ATTEMPT_GAP = 1_000_000;
@@ -28,13 +26,15 @@ export type Progress = {
   /** The seq up to which the pool may forget its events. */
   storedSeq: number;
   storedAt: number;
+  /** The first chunks of the output, as many as are shown of an output that is not whole. */
   chunks: Json[];
+  chunkChars: number;
   logs: string;
 };
 
 /** The progress of a row as it is stored. */
 export function progressOf(row: Row, store: Store): Progress {
-  const progress: Progress = { row, frames: [], storedSeq: row.nextSeq, storedAt: 0, chunks: [], logs: "" };
+  const progress: Progress = { row, frames: [], storedSeq: row.nextSeq, storedAt: 0, chunks: [], chunkChars: 0, logs: "" };
   if (row.lastFrame > 0 && !isFinished(row.state)) {
     for (const frames of store.frames(row.id)) for (const frame of frames) absorb(progress, frame);
   }
@@ -102,6 +102,7 @@ export function beginAttempt(progress: Progress, store: Store): void {
   row.lastFrame = row.shown ? base : 0;
   progress.frames = [];
   progress.chunks = [];
+  progress.chunkChars = 0;
   progress.logs = "";
 }
 
@@ -193,9 +194,9 @@ export function tailFrames(row: Row, framed: boolean): StreamFrame[] {
 }
 
 function absorb(progress: Progress, frame: StreamFrame): void {
-  if (frame.type === "output") progress.chunks.push(frame.data);
-  if (frame.type === "log" && typeof frame.data === "string") {
-    const logs = progress.logs + frame.data;
-    progress.logs = logs.length > MAX_LOG_CHARS ? logs.slice(-MAX_LOG_CHARS) : logs;
+  if (frame.type === "output") {
+    progress.chunkChars += charsOf(frame.data);
+    if (progress.chunkChars <= MAX_SHOWN_CHARS) progress.chunks.push(frame.data);
   }
+  if (frame.type === "log" && typeof frame.data === "string") progress.logs = endOfLogs(progress.logs + frame.data);
 }

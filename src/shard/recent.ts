@@ -2,6 +2,7 @@
  * The predictions that a shard touched last, so that the three writes of a short life need no read; and those that produce output,
  * so that a chunk needs none: read back, it would cost all chunks before it.
  */
+import { log, reasonOf } from "../telemetry/log.ts";
 import type { Progress } from "./progress.ts";
 import { isFinished } from "./row.ts";
 
@@ -34,6 +35,19 @@ export function createRecent() {
     forget(id: string): void {
       entries.delete(id);
       producing.delete(id);
+    },
+
+    /**
+     * Runs what touches one prediction. What goes wrong with it stays its own: it is read again from its row the next time. Null when something did.
+     */
+    alone<T>(id: string, run: () => T): T | null {
+      try {
+        return run();
+      } catch (error) {
+        this.forget(id);
+        log.error("prediction_not_handled", { id, reason: reasonOf(error) });
+        return null;
+      }
     },
 
     /** Those with frames that are not stored. */

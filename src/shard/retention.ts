@@ -4,11 +4,9 @@ import type { ErrorCode } from "../contract/errors.ts";
 import { dueAt } from "./machine.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
+import { platformMetrics } from "./sizes.ts";
 import type { Store } from "./store.ts";
 import type { Expired, Woken } from "./types.ts";
-
-/** What remains of metrics: what the platform measured, not what the model recorded. */
-const KEPT_METRICS = ["predict_time", "total_time"];
 
 type Deps = {
   rules: Rules;
@@ -99,10 +97,6 @@ function purge(row: Row): void {
   row.logs = "";
   row.metrics = platformMetrics(row.metrics);
   if (row.error !== null) row.error = { code: row.error.code, message: titleOf(row.error.code) };
-}
-
-export function platformMetrics(metrics: Row["metrics"]): Row["metrics"] {
-  return Object.fromEntries(Object.entries(metrics).filter(([name]) => KEPT_METRICS.includes(name)));
 }
 
 /** Whether its data is gone. */

@@ -3,6 +3,11 @@ export type SqlValue = string | number | null;
 export type SqlRow = Record<string, SqlValue>;
 export type Sql = (query: string, ...bindings: SqlValue[]) => SqlRow[];
 
+/** Whether the database refuses a text, or a row, because of its size. */
+export function isTooBig(error: unknown): boolean {
+  return /too big|TOOBIG/.test(String(error));
+}
+
 /** The SQL of a Durable Object. */
 export function objectSql(storage: DurableObjectStorage): Sql {
   return (query, ...bindings) => storage.sql.exec<SqlRow>(query, ...bindings).toArray();

@@ -101,6 +101,11 @@ export function createStore(sql: Sql) {
       );
     },
 
+    /** Nothing of the row changes but when it is looked at next. */
+    wakeLater(id: string, at: number): void {
+      sql("UPDATE prediction SET wake_at = ? WHERE id = ?", at, id);
+    },
+
     nextWakeAt(): number | null {
       const [row] = sql("SELECT MIN(wake_at) AS at FROM prediction WHERE wake_at IS NOT NULL");
       const at = row?.["at"] ?? null;

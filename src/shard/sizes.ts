@@ -1,0 +1,82 @@
+/**
+ * How large what a model says may be. It must fit into its row (SQLite in an object takes 2 MB of UTF-8), whatever comes: a prediction that could not be
+ * stored could not end either.
+ */
+import type { PoolEvent } from "../contract/event.ts";
+import type { Json, PredictionError } from "../contract/prediction.ts";
+import type { Row } from "./row.ts";
+
+/** Of one chunk of output, as JSON in UTF-8. */
+const MAX_CHUNK_BYTES = 1_500_000;
+/** Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all. */
+export const MAX_SHOWN_CHARS = 256 * 1024;
+/** Logs longer than this keep their end. */
+const MAX_LOG_CHARS = 256 * 1024;
+const MAX_MESSAGE_CHARS = 16 * 1024;
+const MAX_METRICS = 100;
+const MAX_METRIC_CHARS = 4096;
+/** What the platform measures itself. */
+const OWN_METRICS = ["predict_time", "total_time"];
+
+const utf8 = new TextEncoder();
+
+const tooLarge: PredictionError = {
+  code: "model_error",
+  message: `A chunk of the output, or all of it, takes more than ${MAX_CHUNK_BYTES / 1e6} MB as JSON. Give what is large as a file: return or yield a \`Path\`.`,
+};
+
+export function charsOf(value: Json): number {
+  return typeof value === "string" ? value.length : JSON.stringify(value).length;
+}
+
+/** Whether an output, or a chunk of one, fits into a row. */
+function isStorable(output: Json): boolean {
+  // A character of text is 6 bytes of JSON at most, one of JSON 3 bytes of UTF-8.
+  if (typeof output === "string" && output.length * 6 <= MAX_CHUNK_BYTES) return true;
+  const json = JSON.stringify(output);
+  return json.length * 3 <= MAX_CHUNK_BYTES || utf8.encode(json).byteLength <= MAX_CHUNK_BYTES;
+}
+
+export function endOfLogs(text: string): string {
+  return text.length > MAX_LOG_CHARS ? text.slice(-MAX_LOG_CHARS) : text;
+}
+
+/** An event as a shard can take it: of logs the end, of a message the beginning; an output that is too large is a failure. */
+export function fitting(event: PoolEvent): PoolEvent {
+  const { id, token, seq } = event;
+  if (event.type === "log") return { ...event, text: endOfLogs(event.text) };
+  if (event.type === "failed") {
+    const { code, message } = event.error;
+    return { ...event, error: { code, message: message.slice(0, MAX_MESSAGE_CHARS) } };
+  }
+  const output = event.type === "output" ? event.chunk : event.type === "succeeded" ? (event.output ?? null) : null;
+  return isStorable(output) ? event : { id, token, seq, type: "failed", kind: "model", error: tooLarge };
+}
+
+/** Takes metrics over that are short, unless there are many already; answers those that it took. */
+export function addMetrics(row: Row, metrics: Record<string, Json>): Record<string, Json> {
+  const taken: Record<string, Json> = {};
+  for (const [name, value] of Object.entries(metrics)) {
+    const isRoom = Object.hasOwn(row.metrics, name) || Object.keys(row.metrics).length < MAX_METRICS;
+    if (!isRoom || name.length + charsOf(value) > MAX_METRIC_CHARS) continue;
+    row.metrics[name] = value;
+    taken[name] = value;
+  }
+  return taken;
+}
+
+/** An ended row that is too large all the same: it keeps its end, and of what its model said nothing. */
+export function dropWords(row: Row): void {
+  if (row.state === "succeeded" && row.output !== null) {
+    row.state = "failed";
+    row.error = tooLarge;
+  }
+  row.output = null;
+  row.logs = "[edgeplane] Output, logs and metrics were together too large to be kept.\n";
+  row.metrics = platformMetrics(row.metrics);
+}
+
+/** What the platform measured, without what the model recorded. */
+export function platformMetrics(metrics: Record<string, Json>): Record<string, Json> {
+  return Object.fromEntries(Object.entries(metrics).filter(([name]) => OWN_METRICS.includes(name)));
+}
