@@ -32,6 +32,7 @@ import {
 } from "./progress.ts";
 import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
+import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
@@ -62,7 +63,7 @@ export class ShardCore {
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
   readonly #leases: ReturnType<typeof createLeases>;
-  #unfedNoted = false;
+  readonly #recovery: ReturnType<typeof createRecovery>;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
   /** Runs what waits until those who were told of a change have looked. */
@@ -78,6 +79,7 @@ export class ShardCore {
       noteWake: (row) => this.#noteWake(row),
     });
     this.#leases = createLeases(deps);
+    this.#recovery = createRecovery({ ...deps, store: this.store, outgoing: this.outgoing });
     this.#deps = deps;
   }
 
@@ -171,7 +173,7 @@ export class ShardCore {
   wake(): Woken {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
-    if (this.outgoing.isAllFed()) this.#noteUnfed(false);
+    this.#recovery.rest();
     this.ended.rest();
     const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
@@ -225,15 +227,7 @@ export class ShardCore {
 
   /** After a restart: collects what may not have left before it. */
   recover(): void {
-    for (const row of this.store.unfed()) {
-      this.#unfedNoted = true;
-      this.outgoing.feed(row);
-    }
-    const horizon = this.#deps.now() + 2 * this.#deps.rules.sweepMs;
-    for (const row of this.store.unconfirmed(horizon, 100_000)) {
-      if (row.state === "waiting" && row.hands === 0) this.outgoing.hand(row, row.attempt > 0);
-      if (!row.fed) this.outgoing.feed(row);
-    }
+    this.#recovery.recover();
   }
 
   #claimOne(id: string, ask: { session: string; lanes: readonly string[]; startNow: boolean }): ClaimAnswer {
@@ -356,7 +350,7 @@ export class ShardCore {
     progress.frames = [];
     progress.storedSeq = row.nextSeq;
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
-    if (finished && !row.fed) this.#noteUnfed(true);
+    if (finished && !row.fed) this.#recovery.endedUnfed(row);
     const due = machine.dueAt(row, this.#deps.rules);
     const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
     if (wakeChanged) row.wakeAt = due;
@@ -367,12 +361,6 @@ export class ShardCore {
     const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
     const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];
     this.onChange(row.id, [...began, ...fresh, ...ended]);
-  }
-
-  #noteUnfed(unfed: boolean): void {
-    if (this.#unfedNoted === unfed) return;
-    this.#unfedNoted = unfed;
-    this.store.noteUnfed(unfed);
   }
 
   /** What is remembered must be what is stored. What has ended is stored in any case. */

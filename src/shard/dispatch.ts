@@ -10,8 +10,10 @@ import { createCourier } from "./courier.ts";
 import { createPublisher } from "./publish.ts";
 import { createWebhookOutbox } from "./webhook-outbox.ts";
 
-/** Entries that one call to a lane carries. */
+/** Entries that one call to a lane, or to the index, carries. */
 const BATCH_ENTRIES = 500;
+/** Ids that it carries besides. SQLite takes a list of them as one text, of 2 MB at most. */
+const BATCH_IDS = 5000;
 /** News that nobody waits for wait for company: claims while the lane is empty, newcomers while it is not. */
 const PATIENT_NEWS_MS = 100;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
@@ -59,8 +61,8 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
     patientSince.delete(lane);
     const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
     for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
-    const withdrawn = take(outgoing.withdrawals, lane);
-    const claimed = take(outgoing.claims, lane);
+    const withdrawn = take(outgoing.withdrawals, lane, BATCH_IDS);
+    const claimed = take(outgoing.claims, lane, BATCH_IDS);
     try {
       const reply = await env.LANE.getByName(lane).exchange(lane, { entries, withdrawn, claimed });
       note(lane, reply.stats, reply.tickets, [...withdrawn, ...claimed]);
@@ -79,8 +81,9 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   }
 
   async function feed(account: string): Promise<void> {
-    await sleep(lastFeed > 1 ? BUSY_FEED_DELAY_MS : FEED_DELAY_MS);
-    const entries = take(outgoing.feeds, account);
+    const isFull = (outgoing.feeds.get(account)?.length ?? 0) >= BATCH_ENTRIES;
+    if (!isFull) await sleep(lastFeed > 1 ? BUSY_FEED_DELAY_MS : FEED_DELAY_MS);
+    const entries = take(outgoing.feeds, account, BATCH_ENTRIES);
     lastFeed = entries.length;
     try {
       await env.INDEX.getByName(account).feed(account, entries);
@@ -92,7 +95,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   }
 
   async function stop(session: string): Promise<void> {
-    const claims = take(outgoing.stops, session);
+    const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
       await env.POOL.getByName(session).stop(claims);
     } catch (error) {
@@ -178,10 +181,12 @@ function nonEmpty(hands: Map<string, Map<string, unknown>>): string[] {
   return [...hands].filter(([, entries]) => entries.size > 0).map(([lane]) => lane);
 }
 
-function take<T>(map: Map<string, T[]>, key: string): T[] {
+/** Takes the first `limit` out. */
+function take<T>(map: Map<string, T[]>, key: string, limit: number): T[] {
   const values = map.get(key) ?? [];
-  map.delete(key);
-  return values;
+  const taken = values.splice(0, limit);
+  if (values.length === 0) map.delete(key);
+  return taken;
 }
 
 function putBack<T>(map: Map<string, T[]>, key: string, values: T[]): void {

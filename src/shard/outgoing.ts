@@ -5,7 +5,7 @@
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { LaneEntry } from "../lane/types.ts";
-import type { Row } from "./row.ts";
+import type { Outline } from "./row.ts";
 
 /** An entry of the account's index: a prediction's place, and what lists are narrowed by. `model` is `owner/name`. */
 export type FeedEntry = {
@@ -29,7 +29,8 @@ export function createOutgoing() {
   const feeds = new Map<string, FeedEntry[]>();
   const stops = new Map<string, ClaimRef[]>();
   const fed = new Set<string>();
-  let unacknowledged = 0;
+  /** When the predictions were created that the index has not acknowledged. */
+  const unacknowledged = new Map<string, number>();
   let webhooks = false;
   let stale = 0;
 
@@ -45,7 +46,7 @@ export function createOutgoing() {
     /** Claims to stop, by pool session. */
     stops,
 
-    hand(row: Row, front: boolean): void {
+    hand(row: Outline, front: boolean): void {
       const { fixed } = row;
       const lane = hands.get(fixed.lane) ?? new Map<string, LaneEntry>();
       hands.set(fixed.lane, lane);
@@ -62,18 +63,18 @@ export function createOutgoing() {
       });
     },
 
-    withdraw(row: Row): void {
+    withdraw(row: Outline): void {
       hands.get(row.fixed.lane)?.delete(row.id);
       push(withdrawals, row.fixed.lane, row.id);
     },
 
-    claimed(row: Row): void {
+    claimed(row: Outline): void {
       hands.get(row.fixed.lane)?.delete(row.id);
       push(claims, row.fixed.lane, row.id);
     },
 
-    feed(row: Row): void {
-      unacknowledged += 1;
+    feed(row: Outline): void {
+      unacknowledged.set(row.id, row.createdAt);
       const { model, deployment, source } = row.fixed;
       push(feeds, row.accountId, {
         id: row.id,
@@ -87,8 +88,10 @@ export function createOutgoing() {
 
     /** The index has these; the rows say so at their next write. */
     acknowledgeFeed(entries: readonly FeedEntry[]): void {
-      unacknowledged -= entries.length;
-      for (const { id } of entries) fed.add(id);
+      for (const { id } of entries) {
+        unacknowledged.delete(id);
+        fed.add(id);
+      }
       // What finished before it was acknowledged is never asked for: the oldest make room.
       for (const id of fed) {
         if (fed.size <= MAX_FED) break;
@@ -96,9 +99,11 @@ export function createOutgoing() {
       }
     },
 
-    /** Whether the index has everything. */
-    isAllFed(): boolean {
-      return unacknowledged === 0;
+    /** When the oldest prediction was created that the index may not have; null: it has all. */
+    unfedSince(): number | null {
+      let oldest: number | null = null;
+      for (const createdAt of unacknowledged.values()) oldest = Math.min(oldest ?? createdAt, createdAt);
+      return oldest;
     },
 
     isFed(id: string): boolean {

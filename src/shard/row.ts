@@ -95,6 +95,9 @@ export type Row = {
   wakeAt: number | null;
 };
 
+/** A row without what may be large. */
+export type Outline = Omit<Row, "input" | "output" | "logs">;
+
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";
 }

@@ -6,7 +6,7 @@
  */
 import type { Json } from "../contract/prediction.ts";
 import { isFinished, states } from "./row.ts";
-import type { Row, State } from "./row.ts";
+import type { Outline, Row, State } from "./row.ts";
 import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 import type { StreamFrame } from "./types.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
@@ -26,7 +26,7 @@ const schema = [
   `CREATE TABLE IF NOT EXISTS webhook_outbox (
      created_at INTEGER NOT NULL, webhook_id TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (created_at, webhook_id)
    ) WITHOUT ROWID`,
-  "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, since INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
 ];
 
 const insertQuery =
@@ -39,6 +39,10 @@ const finishQuery =
 const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
 
+const outlineColumns = "id, state, hands, fed, wake_at, changing, accepted";
+/** Rows that are read at a time where many may be. */
+const PAGE_ROWS = 1000;
+
 /** Of the frames in one row; a row has 2 MB at most, and a character up to 3 bytes. */
 const MAX_ROW_CHARS = 512 * 1024;
 
@@ -46,6 +50,9 @@ export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
   for (const statement of schema) sql(statement);
+  // What the note had not at first.
+  const hasSince = sql("SELECT 1 FROM pragma_table_info('note') WHERE name = 'since'").length > 0;
+  if (!hasSince) sql("ALTER TABLE note ADD COLUMN since INTEGER NOT NULL DEFAULT 0");
 
   return {
     get(id: string): Row | null {
@@ -112,29 +119,30 @@ export function createStore(sql: Sql) {
       return at === null ? null : Number(at);
     },
 
-    /**
-     * Notes that some finished rows may not be in the index, or that all are. One note for all of them: an index entry a row would
-     * cost more than the rare search through all rows that follows a crash.
-     */
-    noteUnfed(unfed: boolean): void {
-      sql(unfed ? "INSERT OR IGNORE INTO note VALUES ('unfed')" : "DELETE FROM note WHERE name = 'unfed'");
+    /** Notes that the index may miss finished predictions that were created at `since` or later; null: none. */
+    noteUnfed(since: number | null): void {
+      if (since === null) sql("DELETE FROM note WHERE name = 'unfed'");
+      else sql("INSERT OR REPLACE INTO note (name, since) VALUES ('unfed', ?)", since);
     },
 
-    /** Finished rows that the index may not have. */
-    unfed(): Row[] {
-      if (sql("SELECT 1 FROM note WHERE name = 'unfed'").length === 0) return [];
-      return sql("SELECT * FROM prediction WHERE fed = 0 AND state NOT IN ('waiting', 'granted', 'running')").map(
-        rowFrom,
-      );
+    unfedSince(): number | null {
+      const [row] = sql("SELECT since FROM note WHERE name = 'unfed'");
+      return row === undefined ? null : Number(row["since"] ?? 0);
     },
 
-    /** Waiting rows that no sweep has handed on yet, and unfinished ones that the index has not acknowledged. */
-    unconfirmed(before: number, limit: number): Row[] {
-      return sql(
-        `SELECT * FROM prediction WHERE wake_at < ? AND ((state = 'waiting' AND hands = 0) OR fed = 0) ORDER BY wake_at LIMIT ?`,
-        before,
-        limit,
-      ).map(rowFrom);
+    /** Finished rows of predictions that were created at `since` or later, and that the index may not have. */
+    *unfed(since: number): Generator<Outline> {
+      const query = `SELECT ${outlineColumns} FROM prediction WHERE id > ? AND fed = 0
+        AND state NOT IN ('waiting', 'granted', 'running') AND accepted ->> 'createdAt' >= ? ORDER BY id LIMIT ?`;
+      yield* paged((last) => sql(query, last?.id ?? "", since, PAGE_ROWS));
+    },
+
+    /** Unfinished rows that are due before then: waiting ones that no sweep has handed on yet, and those that the index has not acknowledged. */
+    *unconfirmed(before: number): Generator<Outline> {
+      const query = `SELECT ${outlineColumns} FROM prediction WHERE wake_at < ? AND (wake_at, id) > (?, ?)
+        AND state IN ('waiting', 'granted', 'running') AND (fed = 0 OR (state = 'waiting' AND hands = 0))
+        ORDER BY wake_at, id LIMIT ?`;
+      yield* paged((last) => sql(query, before, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
     },
 
     addFrames(id: string, frames: readonly StreamFrame[]): void {
@@ -208,6 +216,16 @@ export function createStore(sql: Sql) {
       }
     },
   };
+}
+
+/** All rows of a query, a page at a time: `page` goes on behind the last one. */
+function* paged(page: (last: Outline | undefined) => SqlRow[]): Generator<Outline> {
+  for (let last: Outline | undefined; ;) {
+    const rows: Outline[] = page(last).map(rowFrom);
+    yield* rows;
+    if (rows.length < PAGE_ROWS) return;
+    last = rows.at(-1);
+  }
 }
 
 function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {

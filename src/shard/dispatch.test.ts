@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import type { Env } from "../env.ts";
+import { ShardCore } from "./core.ts";
+import { createDispatch } from "./dispatch.ts";
+import { defaultRules } from "./rules.ts";
+
+const publish = { topics: new Set<never>(), withOutput: false, problem: null };
+
+it("feeds the index in pieces that it takes, and all of them when it was away", async () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
+  const fed = new Set<string>();
+  const sizes: number[] = [];
+  let isAway = true;
+  const index = {
+    feed: async (_account: string, entries: { id: string }[]) => {
+      if (isAway) throw new Error("away");
+      sizes.push(entries.length);
+      for (const { id } of entries) fed.add(id);
+    },
+  };
+  const env = { INDEX: { getByName: () => index } } as unknown as Env;
+  const dispatch = createDispatch(env, core, publish);
+  for (let count = 0; count < 1200; count += 1) core.submit(submission(`p${count}`));
+  core.outgoing.hands.clear();
+  dispatch.kick();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(dispatch.isPending()).toBe(true);
+  isAway = false;
+  await expect.poll(() => fed.size).toBe(1200);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(500);
+  await expect.poll(() => dispatch.isPending()).toBe(false);
+});

@@ -1,0 +1,90 @@
+/** What a shard that starts again feeds and hands on: what may not have left, and not all that it ever stored. */
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import type { Submission } from "./types.ts";
+import { ShardCore } from "./core.ts";
+import { defaultRules } from "./rules.ts";
+
+function setUp() {
+  const clock = { now: 1_000_000 };
+  const sql = memorySql();
+  let count = 0;
+  const open = () => {
+    const core = new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
+    core.recover();
+    return core;
+  };
+  /** Ends before the index can have it. */
+  const end = (core: ShardCore): string => {
+    const id = accept(core);
+    core.cancel(id, "account");
+    return id;
+  };
+  const accept = (core: ShardCore, overrides: Partial<Submission> = {}): string => {
+    const id = `p${String((count += 1)).padStart(6, "0")}`;
+    core.submit({ ...submission(id), ...overrides });
+    return id;
+  };
+  return { clock, sql, open, end, accept };
+}
+
+const fedOf = (core: ShardCore) => [...core.outgoing.feeds.values()].flat().map(({ id }) => id);
+
+function acknowledge(core: ShardCore): void {
+  for (const entries of core.outgoing.feeds.values()) core.outgoing.acknowledgeFeed(entries);
+  core.outgoing.feeds.clear();
+}
+
+it("feeds after a crash what ended since the index had all, and nothing from before", () => {
+  const { clock, open, end } = setUp();
+  const core = open();
+  for (let count = 0; count < 20; count += 1) end(core);
+  acknowledge(core);
+  core.wake();
+  clock.now += 1;
+  const last = end(core);
+  expect(fedOf(open())).toEqual([last]);
+});
+
+it("moves its note on while there is always something that the index has yet to acknowledge", () => {
+  const { clock, open, end } = setUp();
+  const core = open();
+  for (let minute = 0; minute < 5; minute += 1) {
+    acknowledge(core);
+    end(core);
+    core.wake();
+    clock.now += 60_000;
+  }
+  acknowledge(core);
+  const last = end(core);
+  core.wake();
+  expect(fedOf(open())).toEqual([last]);
+});
+
+it("hands on and feeds however many there are, without reading their inputs", () => {
+  const { sql, open, accept, end } = setUp();
+  const core = open();
+  const waiting = Array.from({ length: 1500 }, () => accept(core));
+  const ended = Array.from({ length: 1500 }, () => end(core));
+  const read: string[] = [];
+  const spied: typeof sql = (query, ...bindings) => {
+    const rows = sql(query, ...bindings);
+    read.push(...rows.flatMap((row) => Object.keys(row)));
+    return rows;
+  };
+  const reborn = new ShardCore(spied, { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
+  reborn.recover();
+  expect([...(reborn.outgoing.hands.get("default")?.keys() ?? [])].toSorted()).toEqual(waiting);
+  expect(fedOf(reborn).toSorted()).toEqual([...waiting, ...ended].toSorted());
+  expect(read).not.toContain("input");
+});
+
+it("knows the note of a shard that is older than its time", () => {
+  const { sql, open, end } = setUp();
+  sql("CREATE TABLE note (name TEXT PRIMARY KEY) WITHOUT ROWID");
+  const id = end(open());
+  sql("DELETE FROM note");
+  sql("INSERT INTO note (name) VALUES ('unfed')");
+  expect(fedOf(open())).toEqual([id]);
+});
