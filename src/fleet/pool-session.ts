@@ -13,6 +13,7 @@ import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { leaveLog } from "./leave-log.ts";
 import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
@@ -22,6 +23,8 @@ import type { Lease, PoolIdentity } from "./types.ts";
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session whose channel is down. */
 const DOWN_CHECK_MS = 1000;
+/** Claims to stop that are kept for a pool that can't be told now; beyond that it learns of them with its next event. */
+const MAX_STOPS = 1000;
 
 /** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
 export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
@@ -39,6 +42,8 @@ type Known = {
   connected: boolean;
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
+  /** Claims to stop that the pool may not have heard of. */
+  stops?: ClaimRef[];
 };
 
 const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false };
@@ -79,9 +84,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets())
       socket.close(closeCodes.replaced, "another connection of this session");
     this.ctx.acceptWebSocket(server);
-    const { lanes = [], kv } = this.#known ?? {};
-    const parked = kv === undefined ? {} : { kv };
-    this.#remember({ session, identity, lanes, seenAt: Date.now(), connected: true, ...parked });
+    const before = this.#known ?? { lanes: [] };
+    this.#remember({ ...before, session, identity, seenAt: Date.now(), connected: true });
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -149,25 +153,39 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (aliveMs > 0 && seenAt > (this.#known?.seenAt ?? Infinity) + leaseMs / 4) this.#touch(seenAt);
   }
 
+  /** The pool hears of it now, or when it is back. */
   async stop(claims: ClaimRef[]): Promise<void> {
     if (this.#isConnected()) this.#send({ type: "cancel", claims });
-    else await this.#parking.stop(claims);
+    if (this.#isHeard()) return;
+    if (this.#known !== null) {
+      this.#remember({ ...this.#known, stops: [...(this.#known.stops ?? []), ...claims].slice(-MAX_STOPS) });
+    }
+    if (!this.#isConnected()) await this.#parking.stop(claims);
   }
 
   /** The lanes produce to another log from now on. */
-  async moveLog(log: DesiredLog): Promise<void> {
-    if (await this.#isTrusted()) this.#send({ type: "log", log });
+  async moveLog(desired: DesiredLog): Promise<void> {
+    if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
   }
 
-  work(lane: string): void {
+  /** False when there is no such session, so that nobody need count on it any more. */
+  work(lane: string): boolean {
     this.#send({ type: "work", lane });
+    return this.#known !== null;
   }
 
+  /** Re-arms first: a session whose end could not be told everywhere tells it again. */
   override async alarm(): Promise<void> {
-    await this.look();
-    const lease = this.#lease();
-    if (!lease.alive) return this.#forget();
-    if (!this.#isConnected()) await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
+    await this.ctx.storage.setAlarm(Date.now() + leaseMs);
+    try {
+      await this.look();
+      const lease = this.#lease();
+      if (!lease.alive) await this.#forget();
+      else if (this.#isConnected()) await this.ctx.storage.deleteAlarm();
+      else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
+    } catch (error) {
+      log.warn("session_end_deferred", { reason: reasonOf(error) });
+    }
   }
 
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
@@ -186,9 +204,18 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
-    const log = await this.#desiredLog();
-    const welcome = { type: "welcome", leaseMs, eventsOpen, registersModels, ...parked, ...log } satisfies EdgeMessage;
+    const desired = await this.#desiredLog();
+    const welcome = { type: "welcome", leaseMs, eventsOpen, registersModels, ...parked, ...desired } satisfies EdgeMessage;
     socket.send(JSON.stringify(welcome));
+    this.#tellStops();
+  }
+
+  #tellStops(): void {
+    if (this.#known === null) return;
+    const { stops = [], ...known } = this.#known;
+    if (stops.length === 0) return;
+    this.#send({ type: "cancel", claims: stops });
+    this.#remember(known);
   }
 
   /** The token was valid when the channel was opened, and may have been revoked since. */
@@ -211,9 +238,13 @@ export abstract class PoolSession extends DurableObject<Env> {
     );
   }
 
-  /** A socket whose close is being handled still stands in the list. */
   #isConnected(): boolean {
-    return this.ctx.getWebSockets().some((socket) => socket.readyState === WebSocket.OPEN);
+    return this.#openSockets().length > 0;
+  }
+
+  /** A socket that is being closed still stands in the list; of a connection that broke off, for minutes. */
+  #openSockets(): WebSocket[] {
+    return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
   }
 
   /** Whether its channel is open and its last ping no older than two of the pool's intervals. */
@@ -236,7 +267,8 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   async #forget(): Promise<void> {
-    const known = this.#known;
+    // What is stored stays until all have been told, so that it can be told again.
+    const known = this.#known ?? this.ctx.storage.kv.get<Known>("known") ?? null;
     this.#known = null;
     this.#parking.close();
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
@@ -245,8 +277,14 @@ export abstract class PoolSession extends DurableObject<Env> {
       // Again: a poll that was on its way when the channel closed has joined since.
       await leaveLog(this.env, known);
     }
+    if (this.#isBack()) return;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
+  }
+
+  /** Whether the pool has connected again while its end was being told. */
+  #isBack(): boolean {
+    return this.#known !== null;
   }
 
   #remember(known: Known): void {
@@ -261,7 +299,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   /** Always true, so that callers can say that it was sent. */
   #send(message: EdgeMessage): true {
     const text = JSON.stringify(message);
-    for (const socket of this.ctx.getWebSockets()) socket.send(text);
+    for (const socket of this.#openSockets()) socket.send(text);
     return true;
   }
 }

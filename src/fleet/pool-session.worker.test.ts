@@ -14,11 +14,16 @@ const claim = { id: "0".repeat(26), token: "token" };
 
 type Channel = { socket: WebSocket; session: string; next(): Promise<EdgeMessage>; closed: Promise<CloseEvent> };
 
-async function connect(session: string, lanes: string[], poolTokenId = "t"): Promise<Channel> {
+async function open(session: string, lanes: string[], poolTokenId = "t"): Promise<WebSocket> {
   const identity = JSON.stringify({ poolTokenId, lanes, mayRegisterModels: false });
   const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: identity };
-  const { webSocket: socket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
-  if (socket === null) throw new Error("no socket came back");
+  const { webSocket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
+  if (webSocket === null) throw new Error("no socket came back");
+  return webSocket;
+}
+
+async function connect(session: string, lanes: string[], poolTokenId = "t"): Promise<Channel> {
+  const socket = await open(session, lanes, poolTokenId);
   const arrived: EdgeMessage[] = [];
   const waiting: ((message: EdgeMessage) => void)[] = [];
   socket.addEventListener("message", ({ data }) => {
@@ -164,6 +169,57 @@ it("ends the session of a pool whose token was revoked, however it pings, and sa
   expect((await channel.closed).code).toBe(4409);
   expect(await windowOf("lane-h")).toBe(64);
   vi.useRealTimers();
+});
+
+it("tells a pool that has connected again what it could not be told", async () => {
+  const first = await connect("session-returns", ["lane-r"]);
+  first.socket.send(hello(first, ["lane-r"]));
+  await first.next();
+  first.socket.close(1000);
+  const stub = edge.POOL.getByName(first.session);
+  await expect.poll(() => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm())).not.toBeNull();
+  await stub.stop([claim]);
+  await evictDurableObject(stub);
+  const second = await connect("session-returns", ["lane-r"]);
+  second.socket.send(hello(second, ["lane-r"]));
+  expect(await second.next()).toMatchObject({ type: "welcome" });
+  expect(await second.next()).toEqual({ type: "cancel", claims: [claim] });
+  second.socket.send(hello(second, ["lane-r"]));
+  expect(await second.next()).toMatchObject({ type: "welcome" });
+  await stub.work("lane-r");
+  expect(await second.next()).toMatchObject({ type: "work" });
+});
+
+it("reaches a pool beside a connection of it that never closed", async () => {
+  // Nobody reads from it any more, so that its closing is never answered.
+  await open("session-twice", ["lane-t"]);
+  const channel = await connect("session-twice", ["lane-t"]);
+  channel.socket.send(hello(channel, ["lane-t"]));
+  await channel.next();
+  const stub = edge.POOL.getByName(channel.session);
+  await stub.work("lane-t");
+  expect(await channel.next()).toEqual({ type: "work", lane: "lane-t" });
+});
+
+it("tells its end again when a lane could not be told", async () => {
+  const channel = await connect("session-ends", ["lane-u"]);
+  channel.socket.send(hello(channel, ["lane-u"]));
+  await channel.next();
+  const stub = edge.POOL.getByName(channel.session);
+  channel.socket.close(1000);
+  await expect.poll(() => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm())).not.toBeNull();
+  await runInDurableObject(stub, (_object, state) => age(state, 20_000));
+  await evictDurableObject(stub);
+  const broken = { getByName: () => ({ setPool: () => Promise.reject(new Error("the lane is being reset")) }) };
+  await runInDurableObject(stub, async (object) => {
+    const env = Reflect.get(object, "env") as Env;
+    Reflect.set(object, "env", { ...env, LANE: broken });
+    await object.alarm?.();
+    Reflect.set(object, "env", env);
+  });
+  expect(await windowOf("lane-u")).toBe(128);
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  expect(await windowOf("lane-u")).toBe(64);
 });
 
 it("knows nothing of a session that never connected", async () => {

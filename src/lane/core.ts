@@ -116,11 +116,13 @@ export class LaneCore {
     this.#removeRows(entries.map(({ id }) => id));
   }
 
-  /** The log could not be reached: what was not stored waits in front of everything. */
-  keep(entries: readonly LaneEntry[]): void {
+  /** The log could not be reached: what was leaving and is not stored waits in front of everything. */
+  keep(): void {
+    const entries = [...this.#leaving.values()];
+    this.#leaving.clear();
     const stored = this.#ticketsOf(entries.map(({ id }) => id));
     for (const entry of entries.toReversed()) {
-      if (!this.#leaving.delete(entry.id) || stored.has(entry.id)) continue;
+      if (stored.has(entry.id)) continue;
       const { priority } = entry;
       this.#heads[priority] -= 1;
       this.#insert(entry, this.#heads[priority]);
@@ -229,7 +231,8 @@ export class LaneCore {
   #pick(room: number): Waiting[] {
     const shares: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
     const left = { ...this.#waiting };
-    for (const { id, priority } of this.#leaving.values()) if (this.#ticketsOf([id]).size > 0) left[priority] -= 1;
+    const stored = this.#ticketsOf([...this.#leaving.keys()]);
+    for (const { id, priority } of this.#leaving.values()) if (stored.has(id)) left[priority] -= 1;
     for (let picked = 0; picked < room; picked += 1) {
       const priority = nextPriority(this.#turns, left);
       if (priority === null) break;

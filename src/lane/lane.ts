@@ -50,9 +50,15 @@ export class Lane extends DurableObject<Env> {
    */
   async exchange(lane: string, news: LaneNews): Promise<OfferReply> {
     this.#remember(lane);
-    this.#core.withdraw(news.withdrawn);
-    this.#core.claimed(news.claimed);
-    const tickets = this.#core.offer(news.entries);
+    const { entries, withdrawn, claimed } = news;
+    // Who only asks for the stats is not made to wait for the log.
+    if (entries.length + withdrawn.length + claimed.length === 0) {
+      await this.#releaseSoon();
+      return { tickets: {}, stats: this.#core.stats() };
+    }
+    this.#core.withdraw(withdrawn);
+    this.#core.claimed(claimed);
+    const tickets = this.#core.offer(entries);
     await this.#release();
     return { tickets, stats: this.#core.stats() };
   }
@@ -61,7 +67,7 @@ export class Lane extends DurableObject<Env> {
   async setPool(lane: string, capacity: PoolCapacity): Promise<void> {
     this.#remember(lane);
     this.#core.setPool(capacity);
-    await this.#release();
+    await this.#releaseSoon();
   }
 
   /**
@@ -106,6 +112,12 @@ export class Lane extends DurableObject<Env> {
     if (this.#core.hasWaiting()) await this.#watch();
   }
 
+  /** The same for who need not know when. */
+  async #releaseSoon(): Promise<void> {
+    if (this.#failures === 0) this.#begin();
+    if (this.#core.hasWaiting()) await this.#watch();
+  }
+
   #begin(): void {
     this.#producing ??= this.#produceAll().finally(() => {
       this.#producing = null;
@@ -119,7 +131,7 @@ export class Lane extends DurableObject<Env> {
         await this.#produce(part);
         this.#failures = 0;
       } catch (error) {
-        this.#core.keep(batch);
+        this.#core.keep();
         this.#retryLater(error);
         return;
       }
@@ -187,6 +199,9 @@ export class Lane extends DurableObject<Env> {
     for (const session of this.#core.sessions()) {
       void this.env.POOL.getByName(session)
         .work(this.#lane)
+        .then((isThere) => {
+          if (!isThere) this.#core.setPool({ session, slots: 0, maxBatchSize: 1 });
+        })
         .catch(() => {});
     }
   }

@@ -83,7 +83,7 @@ export class World {
 
   produce(succeeds: boolean): void {
     const batch = this.lane.fill();
-    if (!succeeds) return this.lane.keep(batch);
+    if (!succeeds) return this.lane.keep();
     this.log.push(...batch);
     this.lane.produced(batch);
   }
