@@ -6,6 +6,7 @@ import { addFrame } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
+import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { addMetrics, platformMetrics } from "./sizes.ts";
 import type { StreamFrame } from "./types.ts";
@@ -21,6 +22,7 @@ export type Applied = {
   started: boolean;
 };
 
+type ReleaseReason = Extract<PoolEvent, { type: "released" }>["reason"];
 type Context = { now: number; rules: Rules; beginAttempt: () => void };
 
 /** The caller has checked the token. Events that were seen before change nothing; at a gap nothing after it is applied. */
@@ -71,10 +73,7 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
       return begin(progress, session, context, applied);
     case "released":
       row.session = session;
-      return settle(
-        applied,
-        event.reason === "lost" ? machine.lose(row, now, rules) : machine.release(row, now, rules),
-      );
+      return settle(applied, released(row, event.reason, now, rules));
     default:
   }
   if (row.startedAt === null) {
@@ -103,6 +102,12 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
       if (event.kind === "crash") return settle(applied, machine.lose(row, now, rules, event.error));
       return settle(applied, machine.fail(row, event.error, now));
   }
+}
+
+function released(row: Row, reason: ReleaseReason, now: number, rules: Rules): Effect[] {
+  if (reason === "lost") return machine.lose(row, now, rules);
+  if (reason === "cannot_run" || reason === "setup") return machine.handBack(row, now, rules);
+  return machine.release(row, now, rules);
 }
 
 /** A job that was queued in the pool, or half of a batch that failed, is about to start: the start is counted first. */

@@ -156,6 +156,33 @@ it("hands a released job back free of charge", () => {
   expect(core.outgoing.hands.get("default")?.get(id)?.front).toBe(true);
 });
 
+it("hands on what pools can't run more and more seldom", () => {
+  const { core, clock, id, claim, send } = setUp();
+  const isHandedOn = () => {
+    core.wake();
+    return core.outgoing.hands.get("default")?.has(id) ?? false;
+  };
+  const handBack = () => send(claim(), { seq: 0, type: "released", reason: "cannot_run" });
+  handBack();
+  expect(isHandedOn()).toBe(true);
+  for (const delayMs of [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+    handBack();
+    clock.now += delayMs - 1;
+    expect(isHandedOn()).toBe(false);
+    clock.now += 1;
+    expect(isHandedOn()).toBe(true);
+    expect(core.outgoing.hands.get("default")?.get(id)?.front).toBe(true);
+  }
+});
+
+it("aborts what no pool could run by its deadline to start", () => {
+  const { core, clock, claim, send, state } = setUp({ startTimeoutMs: 5000 });
+  send(claim(), { seq: 0, type: "released", reason: "cannot_run" });
+  clock.now += 5000;
+  core.wake();
+  expect(state()).toBe("aborted");
+});
+
 it("interrupts a lost run whose output was seen, unless the model resumes deterministically", () => {
   const lost = setUp({ stream: true });
   lost.core.markShown(lost.id, null);

@@ -293,7 +293,7 @@ export class ShardCore {
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
       row.hands += 1;
       row.handAt = now + machine.sweepDelayMs(row.hands, rules);
-      this.outgoing.hand(row, row.attempt > 0);
+      this.outgoing.hand(row, row.attempt > 0 || row.handBacks > 0);
     }
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
       this.#leases.asked(row);

@@ -87,6 +87,19 @@ export function release(row: Row, now: number, rules: Rules): Effect[] {
 }
 
 /**
+ * Handed back by a pool that can't run it. Another one may: it is handed on at once. Where that goes on it waits longer each time, so that what no pool can
+ * run doesn't go round for ever in front of everything else. It did not run: its deadline to start holds as before.
+ */
+export function handBack(row: Row, now: number, rules: Rules): Effect[] {
+  row.handBacks += 1;
+  if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
+  const effects = waitAgain(row, now, rules);
+  if (row.handBacks === 1) return effects;
+  row.handAt = now + Math.min(rules.sweepMs, rules.handBackMs * 2 ** Math.min(row.handBacks - 2, 20));
+  return [];
+}
+
+/**
  * The claim is gone without a word (or its process died while it ran alone). A start that was counted is a loss: it
  * runs again alone, until its losses are spent; unless readers saw output that another run might contradict.
  */

@@ -39,6 +39,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     endAs: canceledFirst ? "canceled" : "failed",
     attempt: 0,
     losses: 0,
+    handBacks: 0,
     token: null,
     session: null,
     nextSeq: 0,

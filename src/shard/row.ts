@@ -63,6 +63,8 @@ export type Row = {
   endAs: "failed" | "canceled";
   attempt: number;
   losses: number;
+  /** How often pools handed it back because they can't run it. */
+  handBacks: number;
   token: string | null;
   session: string | null;
   /** The seq of the first event that is not stored. */

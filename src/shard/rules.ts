@@ -7,6 +7,8 @@ export type Rules = {
   /** First sweep of an unclaimed prediction; doubles up to `sweepMaxMs`. */
   sweepMs: number;
   sweepMaxMs: number;
+  /** Before it is handed on again what pools can't run and hand back a second time; doubles up to `sweepMs`. */
+  handBackMs: number;
   /** Unexplained losses, or crashes alone, after which a prediction fails. */
   maxLosses: number;
   /** How long the data of a finished prediction stays. */
@@ -22,6 +24,7 @@ export const defaultRules: Rules = {
   firstCheckMs: 1500,
   sweepMs: 30_000,
   sweepMaxMs: 3_600_000,
+  handBackMs: 1000,
   maxLosses: 3,
   retentionMs: 24 * 3_600_000,
   keyMemoryMs: 24 * 3_600_000,

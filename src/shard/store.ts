@@ -239,6 +239,7 @@ function changingOf(row: Row): string {
     completedAt: row.completedAt,
     attempt: row.attempt,
     losses: row.losses,
+    handBacks: row.handBacks,
     token: row.token,
     session: row.session,
     nextSeq: row.nextSeq,
@@ -259,7 +260,7 @@ function changingOf(row: Row): string {
 }
 
 /** What rows don't have that were stored before it was thought of. */
-const laterFields = { endSeq: null, blobs: false, strays: false, retired: false };
+const laterFields = { endSeq: null, blobs: false, strays: false, retired: false, handBacks: 0 };
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {

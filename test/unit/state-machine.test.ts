@@ -50,6 +50,9 @@ const steps = {
     })),
   ),
   release: on((world, pool, id) => world.send(pool, id, (base) => ({ ...base, type: "released", reason: "drain" }))),
+  handBack: on((world, pool, id) =>
+    world.send(pool, id, (base) => ({ ...base, type: "released", reason: "cannot_run" })),
+  ),
   repeatEvent: (world: World, a: number, b: number) => world.repeat(poolOf(world, a), b),
   cancel: (world: World, a: number) => {
     const id = world.ids[a % Math.max(1, world.ids.length)];
