@@ -156,6 +156,7 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
     const deadline = Date.now() + request.timeoutMs;
     for (;;) {
       const messages: LogMessage[] = [];
+      let bytes = 0;
       for (const { topic, partition, offset } of request.from) {
         const { start, end } = this.#store.bounds(topic, partition);
         if (offset < start || offset > end) {
@@ -164,8 +165,11 @@ export abstract class LogBrokerBase extends DurableObject<Env> {
             `Partition ${partition} of \`${topic}\` holds offsets ${start} to ${end} (the next one); ${offset} is not among them.`,
           );
         }
-        const limits = { records: FETCH_RECORDS - messages.length, bytes: MAX_ANSWER_BYTES };
-        if (limits.records > 0) messages.push(...this.#store.read(topic, partition, offset, limits).messages);
+        const limits = { records: FETCH_RECORDS - messages.length, bytes: MAX_ANSWER_BYTES - bytes };
+        if (limits.records <= 0 || limits.bytes <= 0) continue;
+        const found = this.#store.read(topic, partition, offset, limits).messages;
+        for (const { value } of found) bytes += value.length;
+        messages.push(...found);
       }
       const keys = request.from.map(({ topic, partition }) => partitionKey(topic, partition));
       if (messages.length > 0 || !(await this.#waits.forPartitions(request.waitId, keys, deadline)))

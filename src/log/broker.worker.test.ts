@@ -17,6 +17,15 @@ describe("LogBroker", () => {
     expect(await broker.offsets([{ topic: "t", partition: 0 }], "earliest")).toEqual([0]);
   });
 
+  it("answers a fetch from many partitions with what one answer may carry", async () => {
+    const broker = env.LOG.getByName("fetched");
+    const from = ["a", "b", "c", "d"].map((topic) => ({ topic, partition: 0, offset: 0 }));
+    const records = [{ key: null, value: "x".repeat(700_000), headers: [], timestamp: null }];
+    for (const { topic } of from) await broker.produce([{ topic, partition: 0, partitionCount: 1, records }]);
+    const answer = await broker.fetchRecords({ from, timeoutMs: 0, waitId: "w" });
+    expect(answer.ok && answer.value.map(({ topic }) => topic)).toEqual(["a", "b"]);
+  });
+
   it("refuses faults unless the deployment is a local one", async () => {
     const reply = await env.LOG.getByName(brokerName(0)).setFaults({ dropProbability: 1 });
     expect(reply).toMatchObject({ ok: false, code: "forbidden" });

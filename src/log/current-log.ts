@@ -13,16 +13,13 @@ const MAX_AGE_MS = 10_000;
 export type CurrentLog = { setting: LogSetting; producer: LogProducer };
 
 let known: (CurrentLog & { readAt: number }) | null = null;
-let reading: Promise<CurrentLog> | null = null;
 
 /** The current log, of `leastEpoch` unless there is none such. Throws while nobody can say which it is. */
 export async function currentLog(env: Env, leastEpoch = 0): Promise<CurrentLog> {
   const isNew = known !== null && known.setting.epoch >= leastEpoch && Date.now() - known.readAt < MAX_AGE_MS;
   if (known !== null && isNew) return known;
-  reading ??= read(env).finally(() => {
-    reading = null;
-  });
-  return reading;
+  // Each caller reads for itself: a read that an ended request has left behind never answers, and must hold up nobody else.
+  return read(env);
 }
 
 /** A setting that was just made or heard of. One that is older than what is known changes nothing. */

@@ -86,11 +86,13 @@ export class AccountIndex extends DurableObject<Env> {
     const older = direction === "older";
     const from = request.from ?? (older ? { createdAt: Number.MAX_SAFE_INTEGER, id: "" } : { createdAt: -1, id: "" });
     const order = older ? "created_at DESC, id DESC" : "created_at ASC, id ASC";
+    const isNarrowed = [request.model, request.version, request.deployment, request.source].some((by) => by !== null);
+    const scanned = isNarrowed ? SCANNED_ENTRIES : limit + 1;
     const near = this.#sql(
       `SELECT *, (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR version = ?6) AND (?7 IS NULL OR deployment = ?7)
            AND (?8 IS NULL OR source = ?8) AS fits
        FROM (SELECT * FROM entry WHERE (created_at, id) ${older ? "<" : ">"} (?1, ?2) AND created_at >= ?3 AND created_at < ?4
-             ORDER BY ${order} LIMIT ${SCANNED_ENTRIES})`,
+             ORDER BY ${order} LIMIT ?9)`,
       from.createdAt,
       from.id,
       request.createdAfter ?? 0,
@@ -99,10 +101,11 @@ export class AccountIndex extends DurableObject<Env> {
       request.version,
       request.deployment,
       request.source,
+      scanned,
     );
     const fitting = near.flatMap((row, index) => (row["fits"] === 1 ? [{ row, index }] : []));
     const taken = fitting.slice(0, limit);
-    const isCut = fitting.length > limit || near.length === SCANNED_ENTRIES;
+    const isCut = fitting.length > limit || near.length === scanned;
     const lastIndex = fitting.length > limit ? (taken.at(-1)?.index ?? -1) : near.length - 1;
     const last = near[lastIndex];
     const entries = taken.map(({ row }) => placeOf(row));

@@ -247,6 +247,16 @@ it("aborts at a claim that comes after the deadline to start, and times out one 
   expect(canceled.state()).toBe("canceled");
 });
 
+it("fails what the log refuses while it waits, and not when another record of it was claimed", () => {
+  const running = setUp();
+  running.claim();
+  running.core.undeliverable(running.id, "too large");
+  expect(running.state()).toBe("running");
+  const waiting = setUp();
+  waiting.core.undeliverable(waiting.id, "too large");
+  expect(waiting.core.store.get(waiting.id)).toMatchObject({ state: "failed", error: { code: "undeliverable" } });
+});
+
 it("accepts the same submission once, and refuses another payload or another account under its id", () => {
   const { core, id } = setUp();
   expect(core.submit(submission(id))).toMatchObject({ created: false });

@@ -128,7 +128,8 @@ export class ShardCore {
   /** The log refuses the job of `id` for good. */
   undeliverable(id: string, message: string): void {
     const progress = this.#load(id);
-    if (progress === null || isFinished(progress.row.state)) return;
+    // One that was claimed has another record, that the log took.
+    if (progress?.row.state !== "waiting") return;
     this.#save(progress, machine.fail(progress.row, { code: "undeliverable", message }, this.#deps.now()));
   }
 

@@ -249,7 +249,7 @@ export class PredictionShard extends DurableObject<Env> {
       () => {
         this.#flushing = false;
         this.#core.flush();
-        this.#flushLater(this.#core.nextFlushAt());
+        this.#leave();
       },
       Math.max(0, at - Date.now()),
     );

@@ -16,6 +16,7 @@ import {
   openStream,
   submit,
 } from "./client.ts";
+import { webhookDeliveries } from "../webhooks/client.ts";
 import { PredictionShard } from "./shard.ts";
 import type { StreamFrame, Submission } from "./types.ts";
 
@@ -135,6 +136,10 @@ it("shows nothing of a prediction to another account", async () => {
   expect(await getPrediction(edge, id, "another", 0)).toBeNull();
   expect(await cancelPrediction(edge, id, "another")).toBeNull();
   expect(await openStream(edge, id, "another", 0)).toBeNull();
+  const isShown = await runInDurableObject(edge.SHARD.getByName(shardName(shardOf(id))), (_shard, { storage }) =>
+    storage.sql.exec("SELECT changing ->> 'shown' AS shown FROM prediction WHERE id = ?", id).one()["shown"],
+  );
+  expect(isShown).toBe(0);
 });
 
 it("lists what an account has, newest first", async () => {
@@ -154,6 +159,19 @@ it("lists what an account has, newest first", async () => {
   const from = first.entries.at(-1) ?? null;
   const rest = await listPredictions(edge, accountId, { ...anyOf, from, limit: 3 });
   expect(rest.predictions.map(({ id }) => id)).toEqual(ids.slice(3));
+});
+
+it("sends webhooks of output that was stored on its beat, without waiting for anything else", async () => {
+  const { id, answer } = accept({ webhook: "https://hooks.test/beat", webhookEvents: ["output"] });
+  await answer;
+  const grant = await claim(id);
+  await send(grant, { type: "output", chunk: "a" });
+  await send(grant, { seq: 1, type: "output", chunk: "b" });
+  const stub = edge.SHARD.getByName(shardName(shardOf(id)));
+  await runInDurableObject(stub, (_shard, { storage }) => storage.deleteAlarm());
+  await expect
+    .poll(async () => (await webhookDeliveries(edge, "https://hooks.test/beat", id)).map(({ event }) => event))
+    .toEqual(["output", "output"]);
 });
 
 it("leaves an alarm behind whatever is pending", async () => {
