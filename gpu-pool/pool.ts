@@ -149,7 +149,7 @@ export class Pool {
       held: () => this.#held(),
       leaseMs: () => this.#channel?.leaseMs ?? FIRST_LEASE_MS,
       onBeat: () => {
-        // While the channel is down, an empty request holds the lease.
+        // While the channel is down, requests hold the lease.
         if (!this.channelOpen && this.#wasOpen && !this.#draining) this.#delivery.heartbeat();
       },
       onHousekeeping: () => this.#endedClaims.forgetOld(),

@@ -20,9 +20,11 @@ function setUp() {
   let now = 1000;
   let timers: { at: number; run: () => void }[] = [];
   const sent: { at: number; types: string[] }[] = [];
+  const heartbeats: boolean[] = [];
   const carry = async (body: unknown): Promise<EventsReply> => {
-    const { events } = EventsRequestSchema.parse(JSON.parse(String(body)));
+    const { events, heartbeat = false } = EventsRequestSchema.parse(JSON.parse(String(body)));
     sent.push({ at: now, types: events.map(({ type }) => type) });
+    heartbeats.push(heartbeat);
     const next = (events.at(-1)?.seq ?? 0) + 1;
     return { verdicts: [{ id: "p", token: "token", verdict: "ok", next }], cancel: [] };
   };
@@ -50,6 +52,8 @@ function setUp() {
   delivery.open({ id: "p", token: "token" }, 0);
   return {
     sent,
+    heartbeats,
+    heartbeat: () => delivery.heartbeat(),
     linger: (limitMs: number) => delivery.lingerFor("token", limitMs),
     add: (...bodies: Parameters<Delivery["add"]>[1][]) => {
       for (const body of bodies) delivery.add("token", body);
@@ -73,6 +77,19 @@ it("sends a lone chunk at once, and the next without a rest that could be seen",
   add(chunk);
   await pass(1);
   expect(sent.map(({ types }) => types)).toEqual([["output"], ["output"]]);
+});
+
+it("holds the lease with events, too, while the channel is down", async () => {
+  const { sent, heartbeats, heartbeat, add, pass } = setUp();
+  add(chunk);
+  heartbeat();
+  await pass(0);
+  add(chunk);
+  await pass(1);
+  heartbeat();
+  await pass(0);
+  expect(sent.map(({ types }) => types)).toEqual([["output"], ["output"], []]);
+  expect(heartbeats).toEqual([true, false, true]);
 });
 
 it("lets chunks gather after a request that carried many, and nothing that a job waits for", async () => {

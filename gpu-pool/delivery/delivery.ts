@@ -124,7 +124,7 @@ export class Delivery {
     return { tokens, bad };
   }
 
-  /** Sends an empty request if nothing else goes: the lease's heartbeat while the control channel is down. */
+  /** The next request holds the lease, as the control channel is down; one goes without events if there are none. */
   heartbeat(): void {
     this.#heartbeatDue = true;
     this.#kick();
@@ -211,6 +211,7 @@ export class Delivery {
     const carried = new Map<ClaimOutbox, { upTo: number; starting: boolean }>();
     const parts: string[] = [];
     let sizeBytes = 0;
+    const heartbeat = this.#heartbeatDue ? '"heartbeat":true,' : "";
     this.#heartbeatDue = false;
     for (const outbox of this.#due) {
       const full = parts.length >= MAX_EVENTS || sizeBytes >= MAX_REQUEST_BYTES;
@@ -224,7 +225,7 @@ export class Delivery {
       carried.set(outbox, { upTo: last.seq + 1, starting: events.some(isStarting) });
     }
     try {
-      const body = `{"session":${JSON.stringify(session)},"events":[${parts.join(",")}]}`;
+      const body = `{"session":${JSON.stringify(session)},${heartbeat}"events":[${parts.join(",")}]}`;
       this.#gathering.sent(parts.length);
       const { verdicts, cancel } = await carrier.carry(body, parts.length);
       if (parts.length > 0) this.#options.onBatch(parts.length);

@@ -45,6 +45,8 @@ export type PoolEvent = z.infer<typeof PoolEventSchema>;
 export const EventsRequestSchema = z.object({
   session: z.string().min(8).max(64),
   events: z.array(PoolEventSchema).max(5000),
+  /** True: it holds the lease, too, as the control channel is down. A request without events does so in any case. */
+  heartbeat: z.boolean().optional(),
 });
 export type EventsRequest = z.infer<typeof EventsRequestSchema>;
 

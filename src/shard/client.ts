@@ -176,8 +176,8 @@ function olderThan(epoch: number | null): (job: { epoch?: number | undefined }) 
 }
 
 /**
- * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events it is the heartbeat of
- * a pool whose control channel is down: throws `forbidden` when the session that it names is another token's.
+ * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events, or with `heartbeat`, it holds the lease of
+ * a pool whose control channel is down: without events it throws `forbidden` when the session that it names is another token's.
  */
 export async function deliverEvents(
   env: Env,
@@ -185,9 +185,7 @@ export async function deliverEvents(
   scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
 ): Promise<EventsReply> {
   const reply: EventsReply = { verdicts: [], cancel: [] };
-  if (request.events.length === 0 && !(await env.POOL.getByName(request.session).touch(scope.poolTokenId))) {
-    throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
-  }
+  if (request.events.length === 0 || request.heartbeat === true) await holdLease(env, request, scope.poolTokenId);
   const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env))).map(fitting);
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
@@ -203,6 +201,13 @@ export async function deliverEvents(
   const unknown = request.events.filter(({ id }) => !isPredictionId(id, shardCount(env)));
   reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
   return reply;
+}
+
+async function holdLease(env: Env, { session, events }: EventsRequest, poolTokenId: string): Promise<void> {
+  const isHeld = env.POOL.getByName(session).touch(poolTokenId);
+  // Events stand for themselves: each carries its claim's token.
+  if (events.length > 0) await isHeld.catch(() => false);
+  else if (!(await isHeld)) throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
 }
 
 /** Until when what the live claim `token` of `id` stores is kept at most, in milliseconds since the epoch; null when it isn't live. */

@@ -72,7 +72,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         id: "reportEvents",
         tag: "Pools",
         summary: "Report progress and results",
-        description: "Without events it is the heartbeat. 30 MiB at most.",
+        description: "Without events, or with `heartbeat`, it holds the lease. 30 MiB at most.",
         access: "pool",
         body: {
           schema: EventsRequestSchema,
