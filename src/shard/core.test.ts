@@ -257,6 +257,21 @@ it("fails what the log refuses while it waits, and not when another record of it
   expect(waiting.core.store.get(waiting.id)).toMatchObject({ state: "failed", error: { code: "undeliverable" } });
 });
 
+it("tells a pool to stop once more, also after a crash", () => {
+  const { core, reopen, clock, id, claim } = setUp();
+  const { token } = claim();
+  core.cancel(id, "account");
+  clock.now += 2000;
+  const reborn = reopen();
+  reborn.wake();
+  expect(reborn.outgoing.stops.get(SESSION)).toEqual([{ id, token }]);
+  reborn.outgoing.stops.clear();
+  clock.now += 60_000;
+  reborn.wake();
+  expect(reborn.outgoing.stops.size).toBe(0);
+  expect(reborn.store.nextWakeAt()).toBeGreaterThan(clock.now + 3_600_000);
+});
+
 it("accepts the same submission once, and refuses another payload or another account under its id", () => {
   const { core, id } = setUp();
   expect(core.submit(submission(id))).toMatchObject({ created: false });

@@ -285,8 +285,9 @@ export class ShardCore {
   #wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
-    const effects = machine.expire(row, now) ?? [];
-    if (isFinished(row.state) && effects.length === 0 && now >= (machine.dueAt(row, rules) ?? Infinity)) {
+    const overdue = machine.expire(row, now);
+    const effects = overdue ?? machine.stopAgain(row, now);
+    if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
       if (!row.strays && this.ended.holds(row)) this.retention.postpone(row.id);
       else this.retention.fallDue(row, woken);
       return;

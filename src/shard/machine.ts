@@ -10,6 +10,8 @@ import { isFinished } from "./row.ts";
 import type { Row, State } from "./row.ts";
 import { addMetrics } from "./sizes.ts";
 
+const STOP_AGAIN_MS = 2000;
+
 export type Effect =
   /** Hand it to its lane; `front` when it already had its turn. */
   | { type: "hand"; front: boolean }
@@ -116,6 +118,14 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
   return waitAgain(row, now, rules);
 }
 
+/** The pool was told to stop it, and word of that may have been lost with whoever carried it: it is told once more. */
+export function stopAgain(row: Row, now: number): Effect[] {
+  const { id, session, token, checkAt } = row;
+  if (!isFinished(row.state) || checkAt === null || now < checkAt || session === null || token === null) return [];
+  row.checkAt = null;
+  return [{ type: "stop", session, claim: { id, token } }];
+}
+
 /** Ends the prediction if one of its deadlines has passed; null when none has. */
 export function expire(row: Row, now: number): Effect[] | null {
   if (isFinished(row.state)) return null;
@@ -136,7 +146,7 @@ export function dueAt(row: Row, rules: Rules): number | null {
     if (row.completedAt === null) return null;
     if (row.strays) return row.completedAt;
     const retainedUntil = row.completedAt + retentionMsOf(row, rules);
-    return retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
+    return Math.min(retainedUntil + (row.retired ? rules.keyMemoryMs : 0), row.checkAt ?? Infinity);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));
@@ -168,7 +178,9 @@ function stopAndFinish(row: Row, state: State, error: PredictionError | null, no
   const { session, token, id } = row;
   const held = (row.state === "granted" || row.state === "running") && session !== null && token !== null;
   const before: Effect[] = held ? [{ type: "stop", session, claim: { id, token } }] : [{ type: "withdraw" }];
-  return [...before, ...finish(row, state, error, now)];
+  const after = finish(row, state, error, now);
+  if (held) row.checkAt = now + STOP_AGAIN_MS;
+  return [...before, ...after];
 }
 
 function finish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {
