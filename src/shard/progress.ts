@@ -34,7 +34,15 @@ export type Progress = {
 
 /** The progress of a row as it is stored. */
 export function progressOf(row: Row, store: Store): Progress {
-  const progress: Progress = { row, frames: [], storedSeq: row.nextSeq, storedAt: 0, chunks: [], chunkChars: 0, logs: "" };
+  const progress: Progress = {
+    row,
+    frames: [],
+    storedSeq: row.nextSeq,
+    storedAt: 0,
+    chunks: [],
+    chunkChars: 0,
+    logs: "",
+  };
   if (row.lastFrame > 0 && !isFinished(row.state)) {
     for (const frames of store.frames(row.id)) for (const frame of frames) absorb(progress, frame);
   }

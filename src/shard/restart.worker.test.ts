@@ -32,7 +32,12 @@ it("hands over the webhooks that an earlier life of it left", async () => {
   await runInDurableObject(shardOfId(id), (_shard, state) => {
     const message = webhookMessage("completed", snapshot, Date.now());
     const { createdAt, webhookId } = message;
-    state.storage.sql.exec("INSERT INTO webhook_outbox VALUES (?, ?, ?)", createdAt, webhookId, JSON.stringify(message));
+    state.storage.sql.exec(
+      "INSERT INTO webhook_outbox VALUES (?, ?, ?)",
+      createdAt,
+      webhookId,
+      JSON.stringify(message),
+    );
   });
   await evictDurableObject(shardOfId(id));
   await getPrediction(edge, id, "account", 0);
@@ -47,8 +52,9 @@ it("keeps the alarm of what is due soon, whatever comes first after it", async (
   const [ends = "", runs = ""] = idsTogether(2);
   for (const id of [ends, runs]) await submit(edge, submission(id), 0);
   const isFed = (id: string) =>
-    runInDurableObject(edge.INDEX.getByName("account"), (_index, { storage }) =>
-      storage.sql.exec("SELECT 1 FROM entry WHERE id = ?", id).toArray().length === 1,
+    runInDurableObject(
+      edge.INDEX.getByName("account"),
+      (_index, { storage }) => storage.sql.exec("SELECT 1 FROM entry WHERE id = ?", id).toArray().length === 1,
     );
   for (const id of [ends, runs]) await expect.poll(() => isFed(id)).toBe(true);
   await scheduler.wait(100);

@@ -136,8 +136,10 @@ it("shows nothing of a prediction to another account", async () => {
   expect(await getPrediction(edge, id, "another", 0)).toBeNull();
   expect(await cancelPrediction(edge, id, "another")).toBeNull();
   expect(await openStream(edge, id, "another", 0)).toBeNull();
-  const isShown = await runInDurableObject(edge.SHARD.getByName(shardName(shardOf(id))), (_shard, { storage }) =>
-    storage.sql.exec("SELECT changing ->> 'shown' AS shown FROM prediction WHERE id = ?", id).one()["shown"],
+  const isShown = await runInDurableObject(
+    edge.SHARD.getByName(shardName(shardOf(id))),
+    (_shard, { storage }) =>
+      storage.sql.exec("SELECT changing ->> 'shown' AS shown FROM prediction WHERE id = ?", id).one()["shown"],
   );
   expect(isShown).toBe(0);
 });

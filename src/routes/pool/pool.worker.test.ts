@@ -78,7 +78,9 @@ describe("calls of pools", () => {
     const late = { id: "0".repeat(26), token: "nobody", seq: 0, type: "log", text: "" };
     const busy = { ...heartbeat, heartbeat: true, events: [late] };
     expect((await callJson("/pool/v1/events", { key: stranger.key, body: busy })).status).toBe(200);
-    expect((await callJson("/pool/v1/events", { key: owner.key, body: { ...busy, heartbeat: false } })).status).toBe(200);
+    expect((await callJson("/pool/v1/events", { key: owner.key, body: { ...busy, heartbeat: false } })).status).toBe(
+      200,
+    );
     expect(await lastSeen()).toBe(1);
     expect((await callJson("/pool/v1/events", { key: owner.key, body: busy })).status).toBe(200);
     expect(await lastSeen()).toBeGreaterThan(1);
