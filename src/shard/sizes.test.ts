@@ -9,8 +9,9 @@ import type { Sql } from "./sql.ts";
 /** A database whose rows take 2 MB, as those of a deployed object do. */
 function smallRows(): Sql {
   const sql = memorySql();
+  const utf8 = new TextEncoder();
   return (query, ...bindings) => {
-    const bytes = bindings.reduce<number>((sum, value) => sum + Buffer.byteLength(String(value)), 0);
+    const bytes = bindings.reduce<number>((sum, value) => sum + utf8.encode(String(value)).byteLength, 0);
     if (bytes > 2_000_000) throw new Error("string or blob too big: SQLITE_TOOBIG");
     return sql(query, ...bindings);
   };
