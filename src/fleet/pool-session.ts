@@ -205,7 +205,14 @@ export abstract class PoolSession extends DurableObject<Env> {
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
     const desired = await this.#desiredLog();
-    const welcome = { type: "welcome", leaseMs, eventsOpen, registersModels, ...parked, ...desired } satisfies EdgeMessage;
+    const welcome = {
+      type: "welcome",
+      leaseMs,
+      eventsOpen,
+      registersModels,
+      ...parked,
+      ...desired,
+    } satisfies EdgeMessage;
     socket.send(JSON.stringify(welcome));
     this.#tellStops();
   }

@@ -1,6 +1,6 @@
 /** The shard as an object in workerd: waits, streams, and the way of one prediction through lane and log. */
 import { env } from "cloudflare:workers";
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import type { Grant } from "../contract/claim.ts";
@@ -174,6 +174,8 @@ it("sends webhooks of output that was stored on its beat, without waiting for an
   await expect
     .poll(async () => (await webhookDeliveries(edge, "https://hooks.test/beat", id)).map(({ event }) => event))
     .toEqual(["output", "output"]);
+  // Its alarm was taken away behind its back.
+  await evictDurableObject(stub);
 });
 
 it("leaves an alarm behind whatever is pending", async () => {
