@@ -171,7 +171,7 @@ test("is empty once its terminal event is stored", () => {
   expect(outbox.closing && outbox.empty).toBe(true);
 });
 
-test("sends nothing that is too large for a row of the edge's database", () => {
+test("sends nothing that is too large for the edge", () => {
   const outbox = new ClaimOutbox("id", "token", 0);
   const line = `${"x".repeat(99_999)}\n`;
   for (let lines = 0; lines < 6; lines += 1) outbox.add({ type: "log", text: line }, line.length);
@@ -184,5 +184,5 @@ test("sends nothing that is too large for a row of the edge's database", () => {
   expect(events.filter(({ type }) => type === "output")).toMatchObject([{ chunk: "a" }]);
   const logs = events.map((event) => (event.type === "log" ? event.text : "")).join("");
   expect(logs).toContain(line.repeat(2));
-  expect(logs).toMatch(/larger than 1\.9 MB.*\n$/);
+  expect(logs).toMatch(/larger than 1\.5 MB.*\n$/);
 });

@@ -5,6 +5,7 @@
  *   open ── terminal event added ──▶ closing ── all acknowledged ──▶ done
  *   any ── stale, aborted ──▶ done
  */
+import { MAX_CHUNK_BYTES } from "../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 
 /**
@@ -25,9 +26,8 @@ const MAX_TAKEN_BYTES = 1024 * 1024;
 /** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
 
-/** A row of the edge's database takes 2 MB where it is deployed: an event of more never gets into it. The edge keeps no longer logs of a prediction either. */
+/** The edge keeps no longer logs of a prediction. */
 const MAX_LOG_CHARS = 256 * 1024;
-const MAX_CHUNK_BYTES = 1_900_000;
 
 /** What stands in the prediction's logs in their place. */
 const SHED_LOGS = "[edgeplane] Logs were dropped here: the edge could not be reached, and too much waited for it.\n";
@@ -35,7 +35,7 @@ const SHED_CHUNKS =
   "[edgeplane] Logs and chunks of the output were dropped from here on: the edge could not be reached, and too much waited for it. The whole output comes with the end.\n";
 
 const LARGE_CHUNK =
-  "[edgeplane] A chunk of the output is larger than 1.9 MB: it and what follows are not streamed. The whole output comes with the end.\n";
+  "[edgeplane] A chunk of the output is larger than 1.5 MB: it and what follows are not streamed. The whole output comes with the end.\n";
 
 type Sent = { event: PoolEvent; sizeBytes: number };
 type Unsent = { body: EventBody; sizeBytes: number };

@@ -1,6 +1,7 @@
 /** What must hold before the stack starts: a folder that can be written, a port that is free, a Python that is new enough, topics that exist. */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
+import { numericVar, numericVarNames } from "../../src/contract/numeric-vars.ts";
 import { readPublishSettings } from "../../src/log/publish-settings.ts";
 import { runCommand } from "./command.ts";
 import { StackError } from "./stack-error.ts";
@@ -53,9 +54,16 @@ export async function findPython(): Promise<string> {
   throw new StackError(`models need Python 3.8 or newer${seen}; install python3, or name one with EDGEPLANE_PYTHON.`);
 }
 
-/** Throws `StackError` when the Worker's `PUBLISH_TOPICS` or `PUBLISH_OUTPUT` is wrong; deployed, `GET /admin/v1/log` says so. */
-export function checkPublishSettings(vars: Readonly<Record<string, unknown>>): void {
+/** Throws `StackError` when a variable of the Worker's is wrong; deployed, its log says so, and `GET /admin/v1/log` of what is published. */
+export function checkWorkerVars(vars: Readonly<Record<string, unknown>>): void {
   const text = (name: string) => String(vars[name] ?? "");
+  for (const name of numericVarNames) {
+    try {
+      numericVar({ [name]: text(name) }, name);
+    } catch (error) {
+      throw new StackError(`${error instanceof Error ? error.message : String(error)} (wrangler.toml, [vars]).`);
+    }
+  }
   const { problem } = readPublishSettings({
     PUBLISH_TOPICS: text("PUBLISH_TOPICS"),
     PUBLISH_OUTPUT: text("PUBLISH_OUTPUT"),

@@ -12,7 +12,7 @@ import type { EdgeOptions } from "./edge-options.ts";
 import { ensureCredentials } from "./local-accounts.ts";
 import type { Say } from "./log-lines.ts";
 import { createPool } from "./pool.ts";
-import { checkPublishSettings, ensureFolder, findPython, freePort } from "./preflight.ts";
+import { checkWorkerVars, ensureFolder, findPython, freePort } from "./preflight.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
 import { takeLock } from "./stack-lock.ts";
@@ -154,7 +154,7 @@ async function edgeOptions(
     join(root, "node_modules/.cache/edgeplane/worker-config.json"),
   );
   const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets(join(stateDir, "assets"))]);
-  checkPublishSettings({ ...worker.bindings, ...options.vars });
+  checkWorkerVars({ ...worker.bindings, ...options.vars });
   return {
     type: "start",
     assetsPath,

@@ -16,6 +16,9 @@ export const failureKinds = ["model", "crash", "timeout"] as const;
 /** Why a claim is handed back. `lost` counts as a loss if it had started; the others are free of charge. */
 export const releaseReasons = ["drain", "cannot_run", "no_room", "setup", "lost"] as const;
 
+/** Of one chunk of output, as JSON in UTF-8: a row of the edge's database takes 2 MB. Pools stream none that is larger. */
+export const MAX_CHUNK_BYTES = 1_500_000;
+
 export const PoolEventSchema = z.discriminatedUnion("type", [
   /** About to start (or, after a bisection, to start again): run only once this is answered `ok`. */
   z.object({ ...claimed, type: z.literal("starting") }),

@@ -3,6 +3,7 @@
  * partition count is kept by the broker of its partition 0 and never changes, so an isolate asks for it once.
  */
 import { EdgeplaneError } from "../contract/errors.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
 import { consumeFromAll, consumeFromOne, fetchFromAll } from "./fan-out.ts";
 import { brokerName, brokerOf, partitionKey, TOPIC_PATTERN } from "./names.ts";
@@ -51,8 +52,8 @@ export type LogClient = ReturnType<typeof createLogClient>;
 
 /** A client of the brokers of `env`. Cheap: it holds nothing. */
 export function createLogClient(env: LogEnv) {
-  const count = Math.max(1, Math.trunc(Number(env.LOG_BROKERS)) || 1);
-  const partitions = Math.max(1, Math.trunc(Number(env.LOG_PARTITIONS)) || 1);
+  const count = numericVar(env, "LOG_BROKERS");
+  const partitions = numericVar(env, "LOG_PARTITIONS");
   const broker = (index: number): Broker => env.LOG.getByName(brokerName(index));
   const all = (): Broker[] => Array.from({ length: count }, (_, index) => broker(index));
 

@@ -3,6 +3,7 @@ import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
@@ -217,7 +218,7 @@ export async function verifyClaim(env: Env, id: string, token: string): Promise<
 }
 
 export function shardCount(env: Env): number {
-  return Number(env.SHARD_COUNT);
+  return numericVar(env, "SHARD_COUNT");
 }
 
 function stubOf(env: Env, id: string) {

@@ -2,6 +2,7 @@
  * Content that nobody noted: what was about to note it died in between. Each sweep looks at some objects of the bucket, in the order of their keys, and goes on
  * there the next time; what is younger than an hour may still be noted. (A multipart upload that nobody noted is ended by R2 itself, after 7 days.)
  */
+import { numericVar } from "../contract/numeric-vars.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
 import { FILES_PREFIX, contentKey, knownFileIds } from "../registry/files.ts";
@@ -50,7 +51,7 @@ async function orphanedFiles({ DB }: Env, keys: readonly string[]): Promise<stri
 /** Blobs of predictions that their shard doesn't know. */
 async function orphanedBlobs(env: Env, keys: readonly string[]): Promise<string[]> {
   const byId = Map.groupBy(keys, predictionOf);
-  const ids = [...byId.keys()].filter((id) => id !== null && isPredictionId(id, Number(env.SHARD_COUNT)));
+  const ids = [...byId.keys()].filter((id) => id !== null && isPredictionId(id, numericVar(env, "SHARD_COUNT")));
   const byShard = Map.groupBy(ids as string[], (id) => shardName(shardOf(id)));
   const orphans: string[] = [];
   for (const [shard, some] of byShard) {

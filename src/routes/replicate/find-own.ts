@@ -2,6 +2,7 @@
 import { derivedPredictionId, isPredictionId } from "../../contract/ids.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { PredictionSnapshot } from "../../contract/prediction.ts";
+import { numericVar } from "../../contract/numeric-vars.ts";
 import { keyFor } from "../../contract/signing.ts";
 import type { AppContext } from "../app.ts";
 import { ownKey } from "./submission.ts";
@@ -15,7 +16,7 @@ export async function findOwn(
   find: (id: string) => Promise<PredictionSnapshot | null>,
 ): Promise<PredictionSnapshot> {
   const named = c.req.param("id") ?? "";
-  const shards = Number(c.env.SHARD_COUNT);
+  const shards = numericVar(c.env, "SHARD_COUNT");
   const direct = isPredictionId(named, shards) ? await find(named) : null;
   if (direct !== null) return direct;
   const derived = await find(await idOfOwn(c, named));
@@ -27,7 +28,7 @@ export async function findOwn(
 export async function idOfOwn(c: AppContext, ownId: string): Promise<string> {
   if (!OWN_ID.test(ownId)) throw noSuchPrediction();
   const key = await keyFor(c.env.EDGEPLANE_SECRET, "ids");
-  return derivedPredictionId(key, c.get("principal").accountId, ownKey(ownId), Number(c.env.SHARD_COUNT));
+  return derivedPredictionId(key, c.get("principal").accountId, ownKey(ownId), numericVar(c.env, "SHARD_COUNT"));
 }
 
 function noSuchPrediction(): EdgeplaneError {

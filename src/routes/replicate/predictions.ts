@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { isPredictionId } from "../../contract/ids.ts";
+import { numericVar } from "../../contract/numeric-vars.ts";
 import { isTerminal, StatusSchema } from "../../contract/prediction.ts";
 import type { PredictionView } from "../../contract/present.ts";
 import { presentPrediction, PredictionViewSchema, streamResource } from "../../contract/present.ts";
@@ -185,7 +186,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
           query.signature !== undefined &&
           (await verifyLink(c.env.EDGEPLANE_SECRET, "stream", streamResource(id), query, Date.now()));
         if (!signed) await authenticate(c, "predictions:read");
-        const named = isPredictionId(id, Number(c.env.SHARD_COUNT)) ? id : await idOfOwn(c, id);
+        const named = isPredictionId(id, numericVar(c.env, "SHARD_COUNT")) ? id : await idOfOwn(c, id);
         return openEventStream(c, shard, named, "replicate", header["Last-Event-ID"], signed);
       },
     ),

@@ -2,6 +2,7 @@
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { derivedPredictionId, newPredictionId } from "../../contract/ids.ts";
 import type { Manifest } from "../../contract/manifest.ts";
+import { numericVar } from "../../contract/numeric-vars.ts";
 import { keyFor } from "../../contract/signing.ts";
 import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import { sha256Hex } from "../../../plugins/kernel/secret.ts";
@@ -36,7 +37,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
   const reference = deployment ?? accepting.reference;
   const { manifest } = accepting.version;
   const { accountId } = call.principal;
-  const shards = Number(c.env.SHARD_COUNT);
+  const shards = numericVar(c.env, "SHARD_COUNT");
   const id =
     key === null
       ? newPredictionId(shards)

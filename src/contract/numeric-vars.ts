@@ -1,0 +1,23 @@
+/** The Worker's variables that are whole numbers: their bounds, and what holds where one is unset. */
+const numericVars = {
+  SHARD_COUNT: { least: 1, most: 1024, usual: 1024 },
+  LOG_BROKERS: { least: 1, most: 256, usual: 1 },
+  LOG_PARTITIONS: { least: 1, most: 1024, usual: 8 },
+  LOG_RETENTION_MS: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 7 * 86_400_000 },
+  LOG_RETENTION_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },
+} as const;
+
+export type NumericVar = keyof typeof numericVars;
+
+export const numericVarNames = Object.keys(numericVars) as NumericVar[];
+
+/** Throws an error that says what the variable takes when it is anything else. */
+export function numericVar(vars: Readonly<Partial<Record<NumericVar, string>>>, name: NumericVar): number {
+  const { least, most, usual } = numericVars[name];
+  const text = vars[name]?.trim() ?? "";
+  if (text === "") return usual;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least && value <= most) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
+  throw new Error(`${name} is "${text}"; it takes a whole number ${range}`);
+}
