@@ -55,33 +55,6 @@ test("kill -9 of a model process: what ran alone is reported at once and runs ag
   expect(tracked.events.some((event) => event.type === "failed" && event.kind === "crash")).toBe(true);
 });
 
-test("a process that gives no sign of life is killed", async () => {
-  await using fixture = await startFixture(["single"]);
-  const { edge } = fixture;
-  const ref = await fixture.ref("single");
-  const tracked = edge.submit(ref, { do: "stop" });
-  await edge.until(() => tracked.terminal !== null, 30_000);
-  expect(tracked.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_unresponsive" } });
-  const next = edge.submit(ref, { do: "fine" });
-  await edge.until(() => next.terminal?.type === "succeeded");
-}, 60_000);
-
-test("a pool that slept with its machine doesn't blame its processes for the silence", async () => {
-  await using fixture = await startFixture(["single"]);
-  const { edge, pool } = fixture;
-  const tracked = edge.submit(await fixture.ref("single"), { do: "sleep 4" });
-  await edge.until(() => tracked.starts === 1);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const [pid = 0] = await modelPids(pool);
-  for (const one of [pool.process.pid ?? 0, pid]) process.kill(one, "SIGSTOP");
-  await new Promise((resolve) => setTimeout(resolve, 3500));
-  for (const one of [pool.process.pid ?? 0, pid]) process.kill(one, "SIGCONT");
-  await edge.until(() => tracked.terminal !== null);
-  expect(tracked.terminal?.type).toBe("succeeded");
-  expect(tracked.starts).toBe(1);
-  expect(await modelPids(pool)).toEqual([pid]);
-});
-
 test("a process whose model says that it is unhealthy is replaced, once nothing runs in it", async () => {
   await using fixture = await startFixture(["sick"], ["--health-every-ms", "100"]);
   const { edge } = fixture;
