@@ -27,23 +27,18 @@ and through the pool, as a table. Without a GPU it runs on the CPU in float32, a
 
 Needs Node 22.18 or newer, the pool's npm packages (npm ci --omit=dev --workspace gpu-pool) and PyTorch. Installs nothing.`;
 
-const { values } = parseArgs({
-  options: {
-    help: { type: "boolean", short: "h", default: false },
-    python: { type: "string", default: process.env["EDGEPLANE_PYTHON"] ?? "python3" },
-    seconds: { type: "string", default: "8" },
-    rounds: { type: "string", default: "3" },
-    batch: { type: "string" },
-  },
+const OptionsSchema = z.object({
+  python: z.string().min(1),
+  seconds: z.coerce.number().min(1).max(600),
+  rounds: z.coerce.number().int().min(1).max(100),
+  batch: z.coerce.number().int().min(1).max(4096).optional(),
 });
-if (values.help) {
-  console.log(help);
-  process.exit(0);
-}
+
+const options = readOptions();
 
 const TorchSchema = z.object({ torch: z.string(), cuda: z.string().nullable() });
 const probe = spawnSync(
-  values.python,
+  options.python,
   [
     "-c",
     "import json, torch; print(json.dumps({'torch': torch.__version__, 'cuda': torch.version.cuda if torch.cuda.is_available() else None}))",
@@ -52,16 +47,16 @@ const probe = spawnSync(
 );
 if (probe.status !== 0) {
   console.error(
-    `gpu-check: ${values.python} has no PyTorch: install it (pip install torch), or name another Python with --python.`,
+    `gpu-check: ${options.python} has no PyTorch: install it (pip install torch), or name another Python with --python.`,
   );
   process.exit(2);
 }
 const torch = TorchSchema.parse(JSON.parse(probe.stdout));
 const [device] = await findDevices();
 const onGpu = device?.kind === "cuda" && torch.cuda !== null;
-const limit = Number(values.batch ?? (onGpu ? 128 : 8));
+const limit = options.batch ?? (onGpu ? 128 : 8);
 const sizes = [1, 8, 32, 64, 128, 256].filter((size) => size <= limit);
-const seconds = Number(values.seconds);
+const { seconds } = options;
 const source = join(repository, "examples", MODEL);
 const texts = readFileSync(join(repository, "examples/sentence-embeddings/sonnets.txt"), "utf8").trim().split("\n");
 const [text = ""] = texts.toSorted((a, b) => b.length - a.length);
@@ -118,13 +113,13 @@ async function note(side: Side, measure: () => Promise<number>): Promise<void> {
   if (busy !== null) side.busy.push(busy);
 }
 
-process.env["EDGEPLANE_PYTHON"] = values.python;
-const bare = await startBareLoop(values.python, source, "encoder");
+process.env["EDGEPLANE_PYTHON"] = options.python;
+const bare = await startBareLoop(options.python, source, "encoder");
 const pool = await startPoolAlone(prepare);
 try {
   const best = await bestBatch(bare, [text], sizes, Math.min(2, seconds));
   await pool.drive(MODEL, { text }, AHEAD * limit, 500);
-  for (let round = 1; round <= Number(values.rounds); round += 1) {
+  for (let round = 1; round <= options.rounds; round += 1) {
     await note(sides.bare, () => bare.measure([text], best.batch, seconds));
     await note(sides.pool, () => pool.drive(MODEL, { text }, AHEAD * limit, seconds * 1000));
     console.log(
@@ -156,4 +151,36 @@ try {
 } finally {
   bare.stop();
   await pool.stop();
+}
+
+/** The options as they were given; ends the process where there is only something to say. */
+function readOptions(): z.output<typeof OptionsSchema> {
+  const parsed = OptionsSchema.safeParse(readFlags());
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  return stopWith(`--${String(issue?.path[0])} is wrong: ${issue?.message}`);
+}
+
+function readFlags() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        help: { type: "boolean", short: "h", default: false },
+        python: { type: "string", default: process.env["EDGEPLANE_PYTHON"] ?? "python3" },
+        seconds: { type: "string", default: "8" },
+        rounds: { type: "string", default: "3" },
+        batch: { type: "string" },
+      },
+    });
+    if (!values.help) return values;
+  } catch (error) {
+    return stopWith(error instanceof Error ? error.message : String(error));
+  }
+  console.log(help);
+  return process.exit(0);
+}
+
+function stopWith(message: string): never {
+  console.error(`gpu-check: ${message} (--help tells more)`);
+  process.exit(2);
 }
