@@ -12,11 +12,10 @@ import { logDestination } from "./telemetry/log-destination.ts";
 import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { onSignals } from "./signals.ts";
 import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
-/** A signal to a whole group of processes reaches the pool more than once, through npm too: what follows the first so soon is the same one. */
-const SAME_SIGNAL_MS = 1000;
 
 function stopWith(message: string): never {
   process.stderr.write(`gpu-pool: ${message}\n`);
@@ -65,18 +64,14 @@ async function run(settings: Settings): Promise<void> {
     },
     "pool started",
   );
-  let signalledAtMs: number | null = null;
-  const onSignal = (): void => {
-    if (signalledAtMs === null) {
-      signalledAtMs = systemClock.nowMs();
-      void pool.drain().then(() => process.exit(0));
-    } else if (systemClock.nowMs() - signalledAtMs > SAME_SIGNAL_MS) {
+  onSignals(
+    () => void pool.drain().then(() => process.exit(0)),
+    () => {
       pool.kill();
       state.release();
       process.exit(1);
-    }
-  };
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, onSignal);
+    },
+  );
   pool.start();
 }
 

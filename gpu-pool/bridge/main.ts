@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { pino } from "pino";
+import { onSignals } from "../signals.ts";
 import { logDestination } from "../telemetry/log-destination.ts";
 import { shownError } from "./http.ts";
 import { startBridge } from "./server.ts";
@@ -23,8 +24,6 @@ It serves /kafka and /redis (as far as they are set up), /healthz and /metrics (
 Exit codes: 0 drained, or --check found all well; 1 it could not start, --check found a fault, or a second signal ended it; 2 a setting is wrong.`;
 
 const EXIT_WRONG = 2;
-/** A signal to a whole group of processes comes more than once; what comes so much later is meant to end it at once. */
-const SAME_SIGNAL_MS = 1000;
 
 process.exitCode = await main();
 
@@ -58,7 +57,8 @@ async function main(): Promise<number> {
       return failed ? 1 : 0;
     }
     log.info({ url: bridge.url }, "bridge is listening");
-    log.info({ signal: await firstSignal() }, "draining");
+    const signal = await new Promise<string>((resolve) => onSignals(resolve, () => process.exit(1)));
+    log.info({ signal }, "draining");
     await bridge.close();
     log.info("closed");
     return 0;
@@ -82,18 +82,4 @@ function readFlags() {
   } catch (error) {
     throw new SettingsError(`bridge: ${error instanceof Error ? error.message : String(error)} (--help tells more)`);
   }
-}
-
-/** Resolves with the first signal; a later one ends the process. */
-async function firstSignal(): Promise<string> {
-  const { promise, resolve } = Promise.withResolvers<string>();
-  let heardAtMs: number | null = null;
-  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-    process.on(name, () => {
-      if (heardAtMs !== null && performance.now() - heardAtMs > SAME_SIGNAL_MS) process.exit(1);
-      heardAtMs ??= performance.now();
-      resolve(name);
-    });
-  }
-  return promise;
 }

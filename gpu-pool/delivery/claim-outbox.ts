@@ -5,7 +5,7 @@
  *   open ── terminal event added ──▶ closing ── all acknowledged ──▶ done
  *   any ── stale, aborted ──▶ done
  */
-import { MAX_CHUNK_BYTES } from "../../src/contract/event.ts";
+import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 
 /**
@@ -25,9 +25,6 @@ const MAX_TAKEN_BYTES = 1024 * 1024;
 
 /** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
-
-/** The edge keeps no longer logs of a prediction. */
-const MAX_LOG_CHARS = 256 * 1024;
 
 /** What stands in the prediction's logs in their place. */
 const SHED_LOGS = "[edgeplane] Logs were dropped here: the edge could not be reached, and too much waited for it.\n";

@@ -6,6 +6,7 @@ import { afterAll, expect, it } from "vitest";
 import { EventsRequestSchema } from "../../src/contract/event.ts";
 import type { EventsReply } from "../../src/contract/event.ts";
 import type { Json } from "../../src/contract/prediction.ts";
+import { createHandClock } from "../../test/unit/hand-clock.ts";
 import { createHttpCarrier } from "./carrier.ts";
 import { Delivery } from "./delivery.ts";
 import { createSpool } from "./spool.ts";
@@ -17,13 +18,12 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A delivery with one claim, `token`; its requests are answered at once. */
 function setUp() {
-  let now = 1000;
-  let timers: { at: number; run: () => void }[] = [];
+  const { clock, now, pass } = createHandClock(1000);
   const sent: { at: number; types: string[] }[] = [];
   const heartbeats: boolean[] = [];
   const carry = async (body: unknown): Promise<EventsReply> => {
     const { events, heartbeat = false } = EventsRequestSchema.parse(JSON.parse(String(body)));
-    sent.push({ at: now, types: events.map(({ type }) => type) });
+    sent.push({ at: now(), types: events.map(({ type }) => type) });
     heartbeats.push(heartbeat);
     const next = (events.at(-1)?.seq ?? 0) + 1;
     return { verdicts: [{ id: "p", token: "token", verdict: "ok", next }], cancel: [] };
@@ -32,14 +32,7 @@ function setUp() {
   const delivery = new Delivery({
     carrier: createHttpCarrier(http as unknown as Parameters<typeof createHttpCarrier>[0]),
     session: "session-1",
-    clock: {
-      nowMs: () => now,
-      after(delayMs, run) {
-        const timer = { at: now + delayMs, run };
-        timers.push(timer);
-        return () => void (timers = timers.filter((one) => one !== timer));
-      },
-    },
+    clock,
     spool: createSpool(folder),
     onVerdict() {},
     onCancel() {},
@@ -59,10 +52,7 @@ function setUp() {
       for (const body of bodies) delivery.add("token", body);
     },
     async pass(ms: number) {
-      now += ms;
-      const due = timers.filter(({ at }) => at <= now);
-      timers = timers.filter(({ at }) => at > now);
-      for (const { run } of due) run();
+      pass(ms);
       await settled();
     },
   };

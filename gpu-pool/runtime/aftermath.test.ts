@@ -1,25 +1,11 @@
 import { expect, test } from "vitest";
+import { granted } from "../../test/unit/granted.ts";
 import { sortOut } from "./aftermath.ts";
-import { createPrediction } from "./prediction.ts";
 import type { Prediction } from "./prediction.ts";
 import { Run } from "./run.ts";
 
 function prediction(id: string, ending: Prediction["ending"] = null): Prediction {
-  const grant = {
-    id,
-    verdict: "granted" as const,
-    token: id,
-    attempt: 1,
-    startNow: true,
-    alone: false,
-    model: { owner: "local", name: "m", version: "v" },
-    startInMs: 1,
-    endInMs: 1,
-    cost: 1,
-    stream: false,
-    seq: 0,
-  };
-  return { ...createPrediction(grant, 0), ending };
+  return { ...granted({ id, token: id }), ending };
 }
 
 const ids = (predictions: Prediction[]): string[] => predictions.map(({ ref }) => ref.id);

@@ -4,32 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import type { Json } from "../../src/contract/prediction.ts";
+import { granted } from "../../test/unit/granted.ts";
 import { createHttpClient, TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 import { fileFields } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
 import { createPrepare, dropInputs, runItems } from "./inputs.ts";
-import { createPrediction } from "./prediction.ts";
 
 const uri = { type: "string", format: "uri" };
-
-function granted(input: Json, inputBlob?: string) {
-  const model = { owner: "local", name: "m", version: "v" };
-  const durations = { startInMs: 1000, endInMs: 1000 };
-  const claim = {
-    verdict: "granted",
-    attempt: 1,
-    startNow: true,
-    alone: false,
-    cost: 1,
-    stream: false,
-    seq: 0,
-  } as const;
-  return createPrediction(
-    { id: "p", token: "t", model, input, ...(inputBlob === undefined ? {} : { inputBlob }), ...durations, ...claim },
-    0,
-  );
-}
 
 test("finds the file fields of a schema, in lists and optional ones too", () => {
   const properties = {
@@ -65,7 +47,7 @@ test("files are fetched wherever the schema has them, and nothing else that is n
   };
   const schema = { components: { schemas: { Input: { properties } } } };
   const prepared = async (input: Json): Promise<Json> => {
-    const prediction = granted(input);
+    const prediction = granted({ input });
     await prepare(prediction, schema);
     return prediction.input;
   };
@@ -104,7 +86,7 @@ test("a large input waits for an edge that is away as long as somebody waits for
     } as unknown as HttpClient;
     const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
     const prepare = createPrepare({ http, inputsDir: "/nowhere", download });
-    const [waits, ends] = [granted(null, "/blob"), granted(null, "/blob")];
+    const [waits, ends] = [granted({ inputBlob: "/blob" }), granted({ inputBlob: "/blob" })];
     const prepared = prepare(waits, {});
     await vi.advanceTimersByTimeAsync(300_000);
     await prepared;
@@ -124,7 +106,7 @@ test("what grows when it is written again goes to the model process by file, and
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-items-"));
   const text = JSON.stringify({ numbers: Array.from({ length: 10_000 }, () => 0) }).replaceAll("0", "1e20");
   const predictions = Array.from({ length: 64 }, (_, index) => {
-    const prediction = granted(JSON.parse(text) as Json);
+    const prediction = granted({ input: JSON.parse(text) as Json });
     return { ...prediction, ref: { id: "p", token: `t${index}` }, inputBytes: text.length };
   });
   const items = runItems(predictions, folder);
@@ -139,7 +121,7 @@ test("an input is as large as its bytes are", async () => {
   const text = JSON.stringify({ text: "漢".repeat(1000) });
   const http = { request: async () => ({ status: 200, text }) } as unknown as HttpClient;
   const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
-  const prediction = granted(null, "/blob");
+  const prediction = granted({ inputBlob: "/blob" });
   await createPrepare({ http, inputsDir: "/nowhere", download })(prediction, {});
   expect(prediction.inputBytes).toBe(3011);
 });

@@ -18,6 +18,8 @@ export const releaseReasons = ["drain", "cannot_run", "no_room", "setup", "lost"
 
 /** Of one chunk of output, as JSON in UTF-8: a row of the edge's database takes 2 MB. Pools stream none that is larger. */
 export const MAX_CHUNK_BYTES = 1_500_000;
+/** Of a prediction's logs the last ones are kept; no event carries more. */
+export const MAX_LOG_CHARS = 256 * 1024;
 
 export const PoolEventSchema = z.discriminatedUnion("type", [
   /** About to start (or, after a bisection, to start again): run only once this is answered `ok`. */

@@ -150,7 +150,8 @@ export async function listPredictions(env: Env, accountId: string, request: List
 /** Claims jobs on a pool's behalf; answers come in the order of the jobs. */
 export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]> {
   const isOld = olderThan(knownEpoch());
-  const known = request.jobs.filter((job) => isPredictionId(job.id, shardCount(env)) && !isOld(job));
+  const shards = shardCount(env);
+  const known = request.jobs.filter((job) => isPredictionId(job.id, shards) && !isOld(job));
   const first = new Set(known.slice(0, request.startNow).map(({ id }) => id));
   const answers = new Map<string, ClaimAnswer>();
   await Promise.all(
@@ -162,7 +163,7 @@ export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes:
   );
   return request.jobs.map((job) => {
     const { id } = job;
-    if (!isPredictionId(id, shardCount(env))) return { id, verdict: "refused", reason: "unknown" };
+    if (!isPredictionId(id, shards)) return { id, verdict: "refused", reason: "unknown" };
     if (isOld(job)) return { id, verdict: "refused", reason: "old_epoch" };
     return answers.get(id) ?? { id, verdict: "later" };
   });
@@ -187,7 +188,8 @@ export async function deliverEvents(
 ): Promise<EventsReply> {
   const reply: EventsReply = { verdicts: [], cancel: [] };
   if (request.events.length === 0 || request.heartbeat === true) await holdLease(env, request, scope.poolTokenId);
-  const known = request.events.filter(({ id }) => isPredictionId(id, shardCount(env))).map(fitting);
+  const shards = shardCount(env);
+  const known = request.events.filter(({ id }) => isPredictionId(id, shards)).map(fitting);
   await Promise.all(
     [...byShard(known, (event) => event.id)].map(async ([name, events]) => {
       const part = await inTime(remoteShard(env, name).deliver(events, request.session, scope.lanes));
@@ -199,7 +201,7 @@ export async function deliverEvents(
       }
     }),
   );
-  const unknown = request.events.filter(({ id }) => !isPredictionId(id, shardCount(env)));
+  const unknown = request.events.filter(({ id }) => !isPredictionId(id, shards));
   reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
   return reply;
 }

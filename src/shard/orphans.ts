@@ -51,7 +51,8 @@ async function orphanedFiles({ DB }: Env, keys: readonly string[]): Promise<stri
 /** Blobs of predictions that their shard doesn't know. */
 async function orphanedBlobs(env: Env, keys: readonly string[]): Promise<string[]> {
   const byId = Map.groupBy(keys, predictionOf);
-  const ids = [...byId.keys()].filter((id) => id !== null && isPredictionId(id, numericVar(env, "SHARD_COUNT")));
+  const shards = numericVar(env, "SHARD_COUNT");
+  const ids = [...byId.keys()].filter((id) => id !== null && isPredictionId(id, shards));
   const byShard = Map.groupBy(ids as string[], (id) => shardName(shardOf(id)));
   const orphans: string[] = [];
   for (const [shard, some] of byShard) {

@@ -2,15 +2,13 @@
  * How large what a model says may be. It must fit into its row (SQLite in an object takes 2 MB of UTF-8), whatever comes: a prediction that could not be
  * stored could not end either.
  */
-import { MAX_CHUNK_BYTES } from "../contract/event.ts";
+import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../contract/event.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, PredictionError } from "../contract/prediction.ts";
 import type { Row } from "./row.ts";
 
 /** Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all. */
 export const MAX_SHOWN_CHARS = 256 * 1024;
-/** Logs longer than this keep their end. */
-const MAX_LOG_CHARS = 256 * 1024;
 const MAX_MESSAGE_CHARS = 16 * 1024;
 const MAX_METRICS = 100;
 const MAX_METRIC_CHARS = 4096;
