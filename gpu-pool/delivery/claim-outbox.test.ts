@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { MAX_CHUNK_BYTES } from "../../src/contract/event.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
 import { ClaimOutbox, UNKNOWN_SEQ } from "./claim-outbox.ts";
 
@@ -185,4 +186,11 @@ test("sends nothing that is too large for the edge", () => {
   const logs = events.map((event) => (event.type === "log" ? event.text : "")).join("");
   expect(logs).toContain(line.repeat(2));
   expect(logs).toMatch(/larger than 1\.5 MB.*\n$/);
+});
+
+test("streams a chunk as large as the edge takes, and none that is larger", () => {
+  const outbox = new ClaimOutbox("id", "token", 0);
+  outbox.add({ type: "output", chunk: "fits" }, MAX_CHUNK_BYTES);
+  outbox.add({ type: "output", chunk: "does not" }, MAX_CHUNK_BYTES + 1);
+  expect(outbox.all()).toMatchObject([{ chunk: "fits" }, { type: "log" }]);
 });

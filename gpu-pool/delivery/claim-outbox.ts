@@ -31,8 +31,7 @@ const SHED_LOGS = "[edgeplane] Logs were dropped here: the edge could not be rea
 const SHED_CHUNKS =
   "[edgeplane] Logs and chunks of the output were dropped from here on: the edge could not be reached, and too much waited for it. The whole output comes with the end.\n";
 
-const LARGE_CHUNK =
-  "[edgeplane] A chunk of the output is larger than 1.5 MB: it and what follows are not streamed. The whole output comes with the end.\n";
+const LARGE_CHUNK = `[edgeplane] A chunk of the output is larger than ${MAX_CHUNK_BYTES / 1e6} MB: it and what follows are not streamed. The whole output comes with the end.\n`;
 
 type Sent = { event: PoolEvent; sizeBytes: number };
 type Unsent = { body: EventBody; sizeBytes: number };
