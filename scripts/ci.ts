@@ -3,7 +3,7 @@
  * part that it leaves to CI. `--needs` only names the programs that the parts need.
  */
 import { parts } from "./ci/parts.ts";
-import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
+import { conclude, failuresTold, report, runPart, timeoutNote } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 import { runCommand } from "./lib/command.ts";
 
@@ -36,13 +36,13 @@ async function npmTest(): Promise<PartResult> {
     passed: Number(passed),
     failed: failures,
     seconds,
-    note: code === 124 ? "ran out of time" : "",
+    note: timeoutNote(code),
+    failures: failuresTold(output),
   };
 }
 
 const results = [await npmTest()];
 for (const part of parts.filter(({ runs }) => runs === "ci")) results.push(await runPart(part));
 
-console.log("");
-for (const result of results) console.log(summaryLine(result));
+report(results);
 process.exit(conclude(results));

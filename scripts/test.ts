@@ -3,7 +3,7 @@
  * part only. Ends with what was left to CI.
  */
 import { parts } from "./ci/parts.ts";
-import { conclude, runPart, summaryLine } from "./lib/run-parts.ts";
+import { conclude, report, runPart } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 
 const HELP = `npm test [-- <filter>…]
@@ -20,10 +20,9 @@ const here = parts.filter((part) => part.runs === "test");
 const results: PartResult[] = [];
 for (const part of filters.length === 0 ? here : here.slice(0, 1)) results.push(await runPart(part, filters));
 
-console.log("");
-for (const result of results) console.log(summaryLine(result));
-for (const part of parts.filter(({ runs }) => runs === "ci")) {
-  const engine = part.engine === null ? "" : ` (needs ${part.engine})`;
-  console.log(`CI   ${part.name}${engine}: left to .ci/run`);
-}
+const left = parts.filter(({ runs }) => runs === "ci");
+report(
+  results,
+  left.map(({ name, engine }) => `CI   ${name}${engine === null ? "" : ` (needs ${engine})`}: left to .ci/run`),
+);
 process.exit(conclude(results));

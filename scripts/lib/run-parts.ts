@@ -1,25 +1,47 @@
 /** Runs parts of the tests one after another and counts what passed and failed in each. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, join, relative } from "node:path";
 import { accessSync, constants } from "node:fs";
 import * as z from "zod";
 import type { Part } from "../ci/parts.ts";
 import { runCommand } from "./command.ts";
 
-export type PartResult = { name: string; passed: number; failed: number; seconds: number; note: string };
+export type PartResult = {
+  name: string;
+  passed: number;
+  failed: number;
+  seconds: number;
+  note: string;
+  /** What failed and why, a text for each. */
+  failures: readonly string[];
+};
+
+/** Of what a failure says, so much is told again at the end. */
+const FAILURE_CHARS = 1500;
 
 const VitestSchema = z.looseObject({
   numPassedTests: z.number(),
   numFailedTests: z.number(),
-  success: z.boolean(),
+  testResults: z.array(
+    z.looseObject({
+      name: z.string(),
+      message: z.string(),
+      assertionResults: z.array(
+        z.looseObject({ fullName: z.string(), status: z.string(), failureMessages: z.array(z.string()).nullish() }),
+      ),
+    }),
+  ),
 });
+type VitestReport = z.infer<typeof VitestSchema>;
 
 /** Runs `part` with `args` added and its output shown; a part that can't run counts as one failure. */
 export async function runPart(part: Part, args: readonly string[] = []): Promise<PartResult> {
   console.log(`\n── ${part.name}`);
   const missing = part.needs.filter((program) => !isOnPath(program));
-  if (missing.length > 0) return outcome(part, 0, 1, 0, `missing: ${missing.join(", ")}`);
+  if (missing.length > 0) {
+    return { name: part.name, passed: 0, failed: 1, seconds: 0, note: `missing: ${missing.join(", ")}`, failures: [] };
+  }
   return part.command[0] === "vitest" ? runVitest(part, args) : runOther(part);
 }
 
@@ -32,9 +54,16 @@ async function runVitest(part: Part, args: readonly string[]): Promise<PartResul
       echo: true,
       timeoutMs: part.timeoutMs,
     });
-    const counts = readCounts(file);
-    const failed = counts === null ? 1 : counts.numFailedTests + (code !== 0 && counts.numFailedTests === 0 ? 1 : 0);
-    return outcome(part, counts?.numPassedTests ?? 0, failed, seconds, code === 124 ? "ran out of time" : "");
+    const report = readReport(file);
+    const failedTests = report?.numFailedTests ?? 1;
+    return {
+      name: part.name,
+      passed: report?.numPassedTests ?? 0,
+      failed: code !== 0 && failedTests === 0 ? 1 : failedTests,
+      seconds,
+      note: timeoutNote(code),
+      failures: report === null ? [] : failuresOf(report),
+    };
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -46,19 +75,35 @@ async function runOther(part: Part): Promise<PartResult> {
   const ran = Number(/^Ran (\d+) tests? in/m.exec(output)?.[1] ?? 1);
   const bad = [...output.matchAll(/(?:failures|errors)=(\d+)/g)].reduce((sum, match) => sum + Number(match[1]), 0);
   const failed = code === 0 ? 0 : Math.max(1, bad);
-  return outcome(part, Math.max(0, ran - failed), failed, seconds, code === 124 ? "ran out of time" : "");
+  const failures = failed === 0 ? [] : [output.trimEnd().slice(-FAILURE_CHARS)];
+  return { name: part.name, passed: Math.max(0, ran - failed), failed, seconds, note: timeoutNote(code), failures };
 }
 
-function outcome(part: Part, passed: number, failed: number, seconds: number, note: string): PartResult {
-  return { name: part.name, passed, failed, seconds, note };
+/** What the summary says of a part that ended with `code`. */
+export function timeoutNote(code: number): string {
+  return code === 124 ? "ran out of time" : "";
 }
 
-function readCounts(file: string): z.infer<typeof VitestSchema> | null {
+function readReport(file: string): VitestReport | null {
   try {
     return VitestSchema.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch {
     return null;
   }
+}
+
+/** Each failed test with what it said, and each file that failed by itself. */
+function failuresOf({ testResults }: VitestReport): string[] {
+  return testResults.flatMap(({ name, message, assertionResults }) => {
+    const file = relative(process.cwd(), name);
+    const failed = assertionResults.filter(({ status }) => status === "failed");
+    const tests = failed.map(({ fullName, failureMessages }) => {
+      const lines = (failureMessages ?? []).flatMap((text) => text.split("\n"));
+      const own = lines.filter((line) => !/^\s+at .*node_modules|<anonymous>\)$/.test(line));
+      return `${file}: ${fullName}\n${own.join("\n")}`.slice(0, FAILURE_CHARS);
+    });
+    return message === "" ? tests : [`${file}\n${message}`.slice(0, FAILURE_CHARS), ...tests];
+  });
 }
 
 function isOnPath(program: string): boolean {
@@ -72,8 +117,22 @@ function isOnPath(program: string): boolean {
   });
 }
 
-/** One line a part, for the end of a run. */
-export function summaryLine({ name, passed, failed, seconds, note }: PartResult): string {
+/** The end of a run: what failed once more, a line for each part, and the lines of `left`. */
+export function report(results: readonly PartResult[], left: readonly string[] = []): void {
+  const failures = results.flatMap(({ name, failures: texts }) =>
+    texts.map((text) => `\n── failed in ${name}\n${text}`),
+  );
+  for (const line of [...failures, "", ...results.map(summaryLine), ...left]) console.log(line);
+}
+
+/** What a run whose output this is has reported as failed. */
+export function failuresTold(output: string): string[] {
+  return [...output.matchAll(/^── failed in (.*?)(?=\n\n── failed in |\n\n(?:ok  |FAIL) )/gms)].map(
+    ([, text = ""]) => text,
+  );
+}
+
+function summaryLine({ name, passed, failed, seconds, note }: PartResult): string {
   const mark = failed === 0 ? "ok  " : "FAIL";
   const counts = `${passed} passed, ${failed} failed`;
   return `${mark} ${name.padEnd(24)} ${counts.padEnd(24)} ${seconds.toFixed(0).padStart(4)} s${note === "" ? "" : `  ${note}`}`;

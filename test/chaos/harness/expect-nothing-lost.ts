@@ -12,6 +12,7 @@ export async function expectNothingLost(scenario: Scenario): Promise<void> {
   const { problems, unmet, sent, lost, twice, stuck } = report.ledger;
   for (const line of unmet) console.log(`chaos │ aim unmet │ ${line}`);
   if (problems.length > 0) console.log(report.lastLines.join("\n"));
-  expect(problems.slice(0, PROBLEMS_SHOWN)).toEqual([]);
+  const shown = problems.slice(0, PROBLEMS_SHOWN);
+  expect(shown, shown.join("\n")).toEqual([]);
   expect({ sent, lost, twice, stuck }).toEqual({ sent: predictionCount, lost: 0, twice: 0, stuck: 0 });
 }
