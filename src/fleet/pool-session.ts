@@ -17,12 +17,13 @@ import { log, reasonOf } from "../telemetry/log.ts";
 import { leaveLog } from "./leave-log.ts";
 import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
+import { createProbes } from "./probes.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
 
 const { leaseMs } = defaultRules;
-/** How soon shards ask again about a session whose channel is down. */
-const DOWN_CHECK_MS = 1000;
+/** How soon shards ask again about a session that isn't heard on its channel. */
+const UNHEARD_CHECK_MS = 1000;
 /** Claims to stop that are kept for a pool that can't be told now; beyond that it learns of them with its next event. */
 const MAX_STOPS = 1000;
 
@@ -50,6 +51,7 @@ const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: fa
 
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
+  readonly #probes = createProbes({ now: () => Date.now(), keptMs: leaseMs });
   #known: Known | null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -127,9 +129,9 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!(await this.#isTrusted())) await this.#forget();
     const lease = this.#lease();
     if (!lease.alive && !isPatient) await this.#forget();
-    else if (lease.alive && claims.length > 0) this.#send({ type: "probe", claims });
-    // While the channel is down a successor may end the lease at any moment.
-    return this.#isConnected() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, DOWN_CHECK_MS) };
+    else if (lease.alive && claims.length > 0) this.#probe(claims);
+    // Unheard, the probe may have reached nobody, and a successor may end the lease at any moment.
+    return this.#isHeard() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, UNHEARD_CHECK_MS) };
   }
 
   /** The pool lives on as another session, of the same token: this one is over. */
@@ -191,6 +193,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
     const { kv } = hello;
+    socket.serializeAttachment(Date.now());
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
@@ -215,6 +218,12 @@ export abstract class PoolSession extends DurableObject<Env> {
     } satisfies EdgeMessage;
     socket.send(JSON.stringify(welcome));
     this.#tellStops();
+    for (const claims of this.#probes.lately()) this.#send({ type: "probe", claims });
+  }
+
+  #probe(claims: ClaimRef[]): void {
+    this.#probes.sent(claims);
+    this.#send({ type: "probe", claims });
   }
 
   #tellStops(): void {
@@ -254,21 +263,21 @@ export abstract class PoolSession extends DurableObject<Env> {
     return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
   }
 
-  /** Whether its channel is open and its last ping no older than two of the pool's intervals. */
+  /** Whether the pool was heard on an open socket within two of its pings' intervals. One that merely stands open may lead nowhere. */
   #isHeard(): boolean {
-    return this.#isConnected() && Date.now() - this.#pingedAt() < (leaseMs * 2) / 3;
+    return this.#openSockets().some((socket) => Date.now() - this.#heardAt(socket) < (leaseMs * 2) / 3);
   }
 
-  #pingedAt(): number {
-    const pings = this.ctx
-      .getWebSockets()
-      .map((socket) => this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0);
-    return Math.max(this.#known?.seenAt ?? 0, ...pings);
+  /** When the pool was last heard on this socket: by its hello, which is noted there, or by a ping. */
+  #heardAt(socket: WebSocket): number {
+    const helloAt: unknown = socket.deserializeAttachment();
+    const pingedAt = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+    return typeof helloAt === "number" ? Math.max(helloAt, pingedAt) : pingedAt;
   }
 
   #lease(): Lease {
     if (this.#known === null) return { alive: false, remainingMs: 0 };
-    const seenAt = this.#pingedAt();
+    const seenAt = Math.max(this.#known.seenAt, ...this.ctx.getWebSockets().map((socket) => this.#heardAt(socket)));
     const remainingMs = seenAt + leaseMs - Date.now();
     return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs) };
   }

@@ -81,6 +81,22 @@ it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations 
   expect(await channel.next()).toEqual({ type: "probe", claims: [claim] });
 });
 
+it("asks again soon while nobody was heard on the channel: what it sent there may have reached nobody", async () => {
+  const channel = await connect("session-unheard", ["lane-unheard"]);
+  const stub = edge.POOL.getByName(channel.session);
+  expect((await stub.check([claim])).remainingMs).toBeLessThanOrEqual(1000);
+  expect(await stub.touch("t")).toBe(true);
+  expect((await stub.check([claim])).remainingMs).toBeLessThanOrEqual(1000);
+  channel.socket.send(hello(channel, ["lane-unheard"]));
+  await expect.poll(async () => (await stub.check([claim])).remainingMs).toBeGreaterThan(10_000);
+  await runInDurableObject(stub, (_object, state) => {
+    for (const socket of state.getWebSockets()) socket.serializeAttachment(Date.now() - 11_000);
+  });
+  expect((await stub.check([claim])).remainingMs).toBeLessThanOrEqual(1000);
+  channel.socket.send("ping");
+  await expect.poll(async () => (await stub.check([claim])).remainingMs).toBeGreaterThan(10_000);
+});
+
 it("tells a pool that parks its events when the edge has no Redis", async () => {
   const channel = await connect("session-parks", ["lane-kv"]);
   const kv = { prefix: "edgeplane:", probe: "probe" };
@@ -188,6 +204,18 @@ it("tells a pool that has connected again what it could not be told", async () =
   expect(await second.next()).toMatchObject({ type: "welcome" });
   await stub.work("lane-r");
   expect(await second.next()).toMatchObject({ type: "work" });
+});
+
+it("asks a pool that has connected again what it may not have been asked", async () => {
+  const first = await connect("session-asked", ["lane-q"]);
+  first.socket.send(hello(first, ["lane-q"]));
+  await first.next();
+  first.socket.send("ping");
+  await edge.POOL.getByName(first.session).check([claim]);
+  const second = await connect("session-asked", ["lane-q"]);
+  second.socket.send(hello(second, ["lane-q"]));
+  expect(await second.next()).toMatchObject({ type: "welcome" });
+  expect(await second.next()).toEqual({ type: "probe", claims: [claim] });
 });
 
 it("reaches a pool beside a connection of it that never closed", async () => {
