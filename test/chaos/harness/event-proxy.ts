@@ -6,6 +6,7 @@ import { Agent, createServer, request as send } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 
 const EVENTS_PATH = "/pool/v1/events";
 const LONGEST_HOLD_MS = 800;
@@ -23,6 +24,7 @@ export async function startEventProxy(edgePort: number): Promise<EventProxy> {
   const agent = new Agent({ keepAlive: true });
   const target = { host: "127.0.0.1", port: edgePort };
   const timers = new Set<NodeJS.Timeout>();
+  const upgraded = new Set<Duplex>();
   let mistreated = 0;
 
   /** Sends a request on; its answer goes to `response`, or nowhere. */
@@ -87,7 +89,11 @@ export async function startEventProxy(edgePort: number): Promise<EventProxy> {
       upstream.write(head);
       upstream.pipe(socket).pipe(upstream);
     });
-    for (const end of [socket, upstream]) end.on("error", () => [socket, upstream].forEach((other) => other.destroy()));
+    for (const end of [socket, upstream]) {
+      upgraded.add(end);
+      end.on("error", () => [socket, upstream].forEach((other) => other.destroy()));
+      end.once("close", () => upgraded.delete(end));
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -100,6 +106,7 @@ export async function startEventProxy(edgePort: number): Promise<EventProxy> {
       new Promise((resolve) => {
         for (const timer of timers) clearTimeout(timer);
         agent.destroy();
+        for (const end of upgraded) end.destroy();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
