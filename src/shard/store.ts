@@ -201,8 +201,15 @@ export function createStore(sql: Sql) {
       return sql("SELECT 1 FROM webhook_outbox LIMIT 1").length > 0;
     },
 
-    webhooks(limit: number): PendingWebhook[] {
-      const rows = sql("SELECT message FROM webhook_outbox ORDER BY created_at LIMIT ?", limit);
+    /** The oldest, or those that come after `last`. */
+    webhooks(limit: number, last: Pick<PendingWebhook, "createdAt" | "webhookId"> | null): PendingWebhook[] {
+      const { createdAt, webhookId } = last ?? { createdAt: -1, webhookId: "" };
+      const rows = sql(
+        "SELECT message FROM webhook_outbox WHERE (created_at, webhook_id) > (?, ?) ORDER BY created_at, webhook_id LIMIT ?",
+        createdAt,
+        webhookId,
+        limit,
+      );
       return rows.flatMap((row) => parse<PendingWebhook>(row["message"] ?? null) ?? []);
     },
 

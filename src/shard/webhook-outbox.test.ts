@@ -35,3 +35,46 @@ it("sends the webhooks that an earlier life of the object left behind, and stays
   await expect.poll(() => sent).toMatchObject([{ webhookId: `msg_${id}_completed`, url: "https://example.com/hook" }]);
   await expect.poll(() => dispatch.isPending()).toBe(false);
 });
+
+it("holds up no other receiver's webhooks by one whose sender can't be reached, nor loses that one's", async () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const submitTo = (host: string) => {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: `https://${host}/hook`, webhookEvents: ["completed"] });
+    core.cancel(id, "account");
+    return `msg_${id}_completed`;
+  };
+  // More than leave together.
+  const away = Array.from({ length: 60 }, () => submitTo("away.com"));
+  const wanted = submitTo("well.com");
+
+  const sent: WebhookMessage[] = [];
+  let isAway = true;
+  let tries = 0;
+  const stubs = {
+    getByName: (host: string) => ({
+      feed: async () => {},
+      enqueue: async (messages: WebhookMessage[]) => {
+        if (host.startsWith("away.com")) tries += 1;
+        if (host.startsWith("away.com") && isAway) throw new Error("overloaded");
+        sent.push(...messages);
+      },
+    }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null });
+  dispatch.kick();
+  await expect.poll(() => sent.map(({ webhookId }) => webhookId)).toEqual([wanted]);
+  expect(tries).toBe(1);
+  expect(dispatch.isPending()).toBe(true);
+  isAway = false;
+  await expect
+    .poll(() =>
+      sent
+        .slice(1)
+        .map(({ webhookId }) => webhookId)
+        .toSorted(),
+    )
+    .toEqual(away.toSorted());
+  await expect.poll(() => dispatch.isPending()).toBe(false);
+});

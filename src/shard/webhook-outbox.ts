@@ -1,15 +1,17 @@
 /**
- * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. The body is made when it leaves: links in it are
+ * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. One sender that can't be reached holds up
+ * no other's: a pass goes through the whole outbox and leaves out the rest of what is for that one, so that its messages keep their order. The body is made when it leaves: links in it are
  * signed, and what `completed` tells of lies in the bucket when it is large.
  */
 import { presentPrediction } from "../contract/present.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { withBlobs } from "../storage/blobs.ts";
-import { enqueueWebhooks } from "../webhooks/client.ts";
+import { enqueueWebhooks, receiverOf } from "../webhooks/client.ts";
 import type { WebhookMessage } from "../webhooks/types.ts";
 import { createCourier } from "./courier.ts";
 import type { Store } from "./store.ts";
+import type { PendingWebhook } from "./webhook-message.ts";
 
 const BATCH_MESSAGES = 50;
 /** Of an input's or an output's blob, what a message carries; and what messages that leave together weigh, about. */
@@ -24,21 +26,39 @@ export function createWebhookOutbox(env: Env, store: Store) {
   const courier = createCourier(() => {
     mayHold = store.hasWebhooks();
     return mayHold ? ["webhooks"] : [];
-  }, send);
+  }, sendAll);
 
-  async function send(): Promise<void> {
-    const pending = store.webhooks(BATCH_MESSAGES);
+  /** One pass. Throws when some must be tried again. */
+  async function sendAll(): Promise<void> {
+    const away = new Set<string>();
+    for (let last: PendingWebhook | null = null; ;) {
+      const page = store.webhooks(BATCH_MESSAGES, last);
+      if (page.length === 0) break;
+      last = await sendSome(page, away);
+    }
+    if (away.size > 0) throw new Error(`${away.size} webhook senders could not be reached`);
+  }
+
+  /** Sends the first of `page`, as many as may leave together; answers the last one. */
+  async function sendSome(page: readonly PendingWebhook[], away: Set<string>): Promise<PendingWebhook | null> {
+    const sent: PendingWebhook[] = [];
     const messages: WebhookMessage[] = [];
+    let last: PendingWebhook | null = null;
     let chars = 0;
-    for (const { webhookId, url, event, snapshot, createdAt } of pending) {
+    for (const pending of page) {
       if (chars > MAX_BLOB_BYTES) break;
+      last = pending;
+      if (away.has(receiverOf(env, pending.url))) continue;
+      const { webhookId, url, event, snapshot, createdAt } = pending;
       const { id: predictionId, accountId } = snapshot;
       const body = event === "completed" ? await wholeBody(snapshot) : await bodyOf(snapshot);
       messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
+      sent.push(pending);
       chars += body.length;
     }
-    await enqueueWebhooks(env, messages);
-    store.removeWebhooks(pending.slice(0, messages.length));
+    for (const receiver of await enqueueWebhooks(env, messages)) away.add(receiver);
+    store.removeWebhooks(sent.filter(({ url }) => !away.has(receiverOf(env, url))));
+    return last;
   }
 
   async function bodyOf(snapshot: PredictionSnapshot): Promise<string> {

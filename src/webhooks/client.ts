@@ -1,5 +1,6 @@
 /** How the rest of the edge reaches the senders: one object per receiver's host. */
 import type { Env } from "../env.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { checkTarget } from "./target.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
 
@@ -13,25 +14,29 @@ const REFUSED = "refused";
 type Senders = Pick<Env, "WEBHOOKS" | "ALLOW_LOOPBACK_TARGETS">;
 
 /**
- * Hands messages to their senders; when it resolves, all are durable there. Rejects once every call has ended and one of them
- * failed: handing all of them over again is harmless, as each counts once by its `webhookId`.
+ * Hands messages to their senders; answers the receivers (as `receiverOf` names them) whose senders did not take all of theirs. What the others got is durable
+ * there. Handing messages over again is harmless: each counts once by its `webhookId`.
  */
-export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMessage[]): Promise<void> {
+export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMessage[]): Promise<string[]> {
   const batches = batchByHost(env, messages);
-  const failures: unknown[] = [];
+  const away = new Set<string>();
   for (let start = 0; start < batches.length; start += MAX_CALLS) {
-    const calls = batches
-      .slice(start, start + MAX_CALLS)
-      .map(({ host, batch }) => env.WEBHOOKS.getByName(host).enqueue(batch));
-    for (const call of await Promise.allSettled(calls)) if (call.status === "rejected") failures.push(call.reason);
+    const calls = batches.slice(start, start + MAX_CALLS).map(async ({ host, batch }) => {
+      try {
+        await env.WEBHOOKS.getByName(host).enqueue(batch);
+      } catch (thrown) {
+        away.add(host);
+        log.warn("webhook_sender_unreachable", { host, messages: batch.length, reason: reasonOf(thrown) });
+      }
+    });
+    await Promise.all(calls);
   }
-  if (failures.length > 0)
-    throw new Error(`${failures.length} webhook senders could not be reached`, { cause: failures[0] });
+  return [...away];
 }
 
 /** The delivery log of a prediction whose webhook is `url`. */
 export async function webhookDeliveries(env: Senders, url: string, predictionId: string): Promise<Delivery[]> {
-  return env.WEBHOOKS.getByName(hostOf(env, url)).deliveries(predictionId);
+  return env.WEBHOOKS.getByName(receiverOf(env, url)).deliveries(predictionId);
 }
 
 /** Sends a message of a prediction whose webhook is `url` again. The caller has checked whose prediction it is. */
@@ -41,7 +46,7 @@ export async function redeliverWebhook(
   predictionId: string,
   webhookId: string,
 ): Promise<RedeliverAnswer> {
-  return env.WEBHOOKS.getByName(hostOf(env, url)).redeliver(predictionId, webhookId);
+  return env.WEBHOOKS.getByName(receiverOf(env, url)).redeliver(predictionId, webhookId);
 }
 
 /**
@@ -54,7 +59,7 @@ export async function forgetWebhooks(
   predictionIds: string[],
   waiting: "keep" | "drop",
 ): Promise<void> {
-  await env.WEBHOOKS.getByName(hostOf(env, url)).forget(predictionIds, waiting);
+  await env.WEBHOOKS.getByName(receiverOf(env, url)).forget(predictionIds, waiting);
 }
 
 /** Messages by host, in batches that a call may carry. Exported for its tests. */
@@ -65,7 +70,7 @@ export function batchByHost(
   const batches: { host: string; batch: WebhookMessage[] }[] = [];
   const last = new Map<string, { batch: WebhookMessage[]; chars: number }>();
   for (const message of messages) {
-    const host = hostOf(env, message.url);
+    const host = receiverOf(env, message.url);
     const open = last.get(host);
     const chars = message.body.length + message.url.length;
     if (open !== undefined && open.batch.length < MAX_MESSAGES && open.chars + chars <= MAX_CHARS) {
@@ -80,7 +85,8 @@ export function batchByHost(
   return batches;
 }
 
-function hostOf(env: Pick<Env, "ALLOW_LOOPBACK_TARGETS">, url: string): string {
+/** The receiver that a URL names: its sender's name. */
+export function receiverOf(env: Pick<Env, "ALLOW_LOOPBACK_TARGETS">, url: string): string {
   const target = checkTarget(url, { allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1" });
   return target.ok ? target.host : REFUSED;
 }

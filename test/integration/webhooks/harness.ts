@@ -108,7 +108,8 @@ export async function startSenders(options: {
 
   return {
     async enqueue(messages) {
-      await call("enqueueWebhooks", messages);
+      const away = await call("enqueueWebhooks", messages);
+      if (JSON.stringify(away) !== "[]") throw new Error(`not taken: ${JSON.stringify(away)}`);
     },
     deliveries: async (url, predictionId) => (await call("webhookDeliveries", url, predictionId)) as Delivery[],
     redeliver: (url, predictionId, webhookId) => call("redeliverWebhook", url, predictionId, webhookId),
