@@ -12,6 +12,7 @@ import { knownEpoch } from "../log/current-log.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
+import { within } from "./within.ts";
 import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
@@ -51,6 +52,11 @@ export async function getPrediction(
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
   return again(() => held(holdMs, (hold) => stubOf(env, id).get(id, accountId, hold)));
+}
+
+/** Whether there is such a prediction; `accountId` null: the caller has checked a signed link instead. */
+export async function hasPrediction(env: Env, id: string, accountId: string | null): Promise<boolean> {
+  return isPredictionId(id, shardCount(env)) && again(() => stubOf(env, id).has(id, accountId));
 }
 
 /** Holds until the prediction is finished or `waitMs` is over. */
@@ -245,11 +251,7 @@ function claimsOf(events: readonly PoolEvent[]): { id: string; token: string }[]
 
 /** The value, or null when it fails or takes longer than a shard may. */
 async function inTime<T>(promise: Promise<T>): Promise<T | null> {
-  // It may fire for nothing: why it isn't cleared, src/object-timers.ts tells.
-  const patience = new Promise<null>((resolve) => {
-    setTimeout(() => resolve(null), SHARD_PATIENCE_MS);
-  });
-  return Promise.race([promise.catch(() => null), patience]);
+  return within(promise, SHARD_PATIENCE_MS).catch(() => null);
 }
 
 /** Objects are moved and reset; reading and idempotent calls are made again. */

@@ -12,6 +12,7 @@ export type RemoteShard = Remote<
     PredictionShard,
     | "submit"
     | "get"
+    | "has"
     | "wait"
     | "many"
     | "known"

@@ -82,6 +82,11 @@ export class PredictionShard extends DurableObject<Env> {
     return { outcome: accepted.created ? "created" : "existing", prediction };
   }
 
+  /** Whether the prediction is there; `accountId` null: whosever it is. */
+  has(id: string, accountId: string | null): boolean {
+    return this.#core.snapshot(id, accountId) !== null;
+  }
+
   /** The prediction; an unfinished one is answered at its next change, or when the hold is over. */
   async get(id: string, accountId: string, { holdMs, placeMaxAgeMs }: Hold): Promise<PredictionSnapshot | null> {
     const prediction = this.#core.snapshot(id, accountId);
@@ -183,9 +188,10 @@ export class PredictionShard extends DurableObject<Env> {
     this.#core.flush();
     this.#dispatch.kick();
     await this.#judge(checks);
-    for (const stray of strays) {
-      if (await removeStrays(this.env, stray)) this.#core.retention.swept(stray.id);
-      else this.#core.retention.postpone(stray.id);
+    const swept = await removeStrays(this.env, strays);
+    for (const { id } of strays) {
+      if (swept.has(id)) this.#core.retention.swept(id);
+      else this.#core.retention.postpone(id);
     }
     const gone = await removeTraces(this.env, expired);
     for (const { id } of expired) {

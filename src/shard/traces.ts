@@ -4,9 +4,12 @@ import { deletePredictionBlobs, deleteStrayOutputs } from "../storage/blobs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetWebhooks } from "../webhooks/client.ts";
 import type { Expired, Stray } from "./types.ts";
+import { within } from "./within.ts";
 
 /** Deletions at a time: the platform gives a context six connections. */
 const MAX_CALLS = 4;
+/** For all of one call. What is not done by then is tried again another time: a shard's alarm has more to do than to wait for a bucket. */
+const PATIENCE_MS = 10_000;
 
 /**
  * Removes all traces of predictions whose retention has ended; returns the ids of those that have none any more. Webhooks that a receiver
@@ -14,18 +17,16 @@ const MAX_CALLS = 4;
  */
 export async function removeTraces(env: Env, expired: readonly Expired[]): Promise<Set<string>> {
   const gone = new Set(expired.map(({ id }) => id));
+  const inTime = patience();
   const attempt = async (part: readonly Expired[], remove: () => Promise<void>): Promise<void> => {
     try {
-      await remove();
+      await inTime(remove);
     } catch (thrown) {
       log.warn("retention_deferred", { predictions: part.length, reason: reasonOf(thrown) });
       for (const { id } of part) gone.delete(id);
     }
   };
   const calls = [
-    ...expired
-      .filter(({ hasBlobs }) => hasBlobs)
-      .map((one) => () => attempt([one], () => deletePredictionBlobs(env, one.id))),
     ...groups(
       expired.filter(({ webhook }) => webhook !== null),
       ({ webhook }) => webhook,
@@ -41,6 +42,9 @@ export async function removeTraces(env: Env, expired: readonly Expired[]): Promi
             await env.INDEX.getByName(accountId).remove(part.map(({ id, createdAt }) => ({ id, createdAt })));
           }),
     ),
+    ...expired
+      .filter(({ hasBlobs }) => hasBlobs)
+      .map((one) => () => attempt([one], () => deletePredictionBlobs(env, one.id))),
   ];
   for (let start = 0; start < calls.length; start += MAX_CALLS) {
     await Promise.all(calls.slice(start, start + MAX_CALLS).map((call) => call()));
@@ -48,15 +52,29 @@ export async function removeTraces(env: Env, expired: readonly Expired[]): Promi
   return gone;
 }
 
-/** Removes what the earlier claims of an ended prediction stored; false when that can't be done now. */
-export async function removeStrays(env: Env, { id, token }: Stray): Promise<boolean> {
-  try {
-    await deleteStrayOutputs(env, id, token);
-    return true;
-  } catch (thrown) {
-    log.warn("stray_outputs_deferred", { predictions: 1, reason: reasonOf(thrown) });
-    return false;
+/** Removes what the earlier claims of ended predictions stored; returns the ids of those for which that is done. */
+export async function removeStrays(env: Env, strays: readonly Stray[]): Promise<Set<string>> {
+  const inTime = patience();
+  const swept = new Set<string>();
+  for (const { id, token } of strays) {
+    try {
+      await inTime(() => deleteStrayOutputs(env, id, token));
+      swept.add(id);
+    } catch (thrown) {
+      log.warn("stray_outputs_deferred", { predictions: 1, reason: reasonOf(thrown) });
+    }
   }
+  return swept;
+}
+
+/** Runs one after another as long as its time lasts, which begins now: what comes when it is over is refused untried. */
+function patience(): (run: () => Promise<void>) => Promise<void> {
+  const endsAt = Date.now() + PATIENCE_MS;
+  return async (run) => {
+    const leftMs = endsAt - Date.now();
+    if (leftMs <= 0) throw new Error("what came before took too long");
+    await within(run(), leftMs);
+  };
 }
 
 /** Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in lists. */

@@ -67,6 +67,7 @@ const ownSignature = (which: string) => stranger.links.find((link) => link.inclu
 
 about("read a prediction", prediction, (id) => ({ method: "GET", path: `/v1/predictions/${id}` }));
 about("ask whether a prediction is there", prediction, (id) => ({ method: "HEAD", path: `/v1/predictions/${id}` }));
+about("ask whether its stream is", prediction, (id) => ({ method: "HEAD", path: `/v1/predictions/${id}/stream` }));
 about("cancel a prediction", prediction, (id) => ({ method: "POST", path: `/v1/predictions/${id}/cancel` }));
 about("delete a prediction", prediction, (id) => ({ method: "DELETE", path: `/v1/predictions/${id}` }));
 about("stream a prediction", prediction, (id, at) => ({

@@ -39,11 +39,12 @@ export async function openEventStream(
 ): Promise<Response> {
   const accountId = bySignedLink ? null : c.get("principal").accountId;
   const attach = (after: number) => shard.openStream(c.env, id, accountId, after);
-  const first = await attach(afterSeq);
-  if (first === null) throw new EdgeplaneError("not_found", "There is no such prediction.");
-  if (c.req.method === "HEAD") {
-    await first.cancel();
-    return new Response(null, { headers });
+  // Who only asks for the headers has seen no output: it may still change.
+  const isHead = c.req.method === "HEAD";
+  const first = isHead ? null : await attach(afterSeq);
+  if (first === null) {
+    if (isHead && (await shard.hasPrediction(c.env, id, accountId))) return new Response(null, { headers });
+    throw new EdgeplaneError("not_found", "There is no such prediction.");
   }
   const sources: FrameSources = {
     blob: (key) => readJsonBlob(c.env.BLOBS, key),

@@ -200,12 +200,14 @@ describe("an output that can't be read now", () => {
   });
 });
 
-describe("who may not read a stream", () => {
-  it("changes nothing of it: a lost run still begins anew", async () => {
+describe("who sees no output", () => {
+  it("changes nothing of the stream: a lost run still begins anew", async () => {
     const stranger = await newKey("stream-stranger");
-    const { id } = await create();
+    const { id, urls } = await create();
     const grant = await pool.claim(id);
     expect((await call(`/v1/predictions/${id}/stream`, { key: stranger })).status).toBe(404);
+    for (const url of [`/v1/predictions/${id}/stream`, urls.stream])
+      expect((await call(url, { key, method: "HEAD" })).status).toBe(200);
     await pool.send(grant, { type: "output", chunk: "a" });
     await pool.send(grant, { type: "released", reason: "lost" });
     expect((await callJson(`/v1/predictions/${id}`, { key })).body["status"]).toBe("starting");

@@ -1,0 +1,42 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { Env } from "../env.ts";
+import { removeStrays, removeTraces } from "./traces.ts";
+
+let asked = 0;
+function hang(): Promise<never> {
+  asked += 1;
+  return new Promise(() => {});
+}
+const statement = { bind: () => statement, all: hang, run: hang, first: hang };
+const env = {
+  BLOBS: { list: hang, delete: hang, head: hang },
+  DB: { prepare: () => statement, batch: hang },
+  INDEX: { getByName: () => ({ remove: async () => {} }) },
+} as unknown as Env;
+const expired = { accountId: "account", createdAt: 0, webhook: null };
+
+beforeEach(() => {
+  asked = 0;
+  vi.useFakeTimers();
+});
+afterEach(() => void vi.useRealTimers());
+
+it("puts off what hangs, and what comes behind it, and does the rest", async () => {
+  const hanging = Array.from({ length: 6 }, (_, index) => ({ ...expired, id: `hangs ${index}`, hasBlobs: true }));
+  const goes = { ...expired, accountId: "another", id: "goes", hasBlobs: false };
+  // Two accounts' indexes leave room for two of the hanging ones.
+  const removing = removeTraces(env, [...hanging, goes]);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(asked).toBe(2);
+  expect(await removing).toEqual(new Set(["goes"]));
+});
+
+it("waits for all strays together no longer than for one", async () => {
+  const sweeping = removeStrays(env, [
+    { id: "one", token: "token" },
+    { id: "two", token: "token" },
+  ]);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(await sweeping).toEqual(new Set());
+  expect(asked).toBe(1);
+});
