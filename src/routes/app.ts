@@ -22,6 +22,8 @@ export type ShardPort = {
   cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
   /** Removes a finished prediction's data; an unfinished one is answered as it is. */
   removePredictionData(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null>;
+  /** Whether `id`, made of a key of the account's own, was accepted with this payload. */
+  isAccepted(env: Env, id: string, accountId: string, payloadHash: string): Promise<boolean>;
   /** `accountId` null for a signed link. */
   hasPrediction(env: Env, id: string, accountId: string | null): Promise<boolean>;
   /** Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown. */

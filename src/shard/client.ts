@@ -54,6 +54,11 @@ export async function getPrediction(
   return again(() => held(holdMs, (hold) => stubOf(env, id).get(id, accountId, hold)));
 }
 
+/** Whether the account's own key, of which `id` is made, stands for this payload. */
+export async function isAccepted(env: Env, id: string, accountId: string, payloadHash: string): Promise<boolean> {
+  return again(() => stubOf(env, id).isAccepted(id, accountId, payloadHash));
+}
+
 /** Whether there is such a prediction; `accountId` null: the caller has checked a signed link instead. */
 export async function hasPrediction(env: Env, id: string, accountId: string | null): Promise<boolean> {
   return isPredictionId(id, shardCount(env)) && again(() => stubOf(env, id).has(id, accountId));

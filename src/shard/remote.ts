@@ -13,6 +13,7 @@ export type RemoteShard = Remote<
     | "submit"
     | "get"
     | "has"
+    | "isAccepted"
     | "wait"
     | "many"
     | "known"

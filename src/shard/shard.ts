@@ -82,6 +82,12 @@ export class PredictionShard extends DurableObject<Env> {
     return { outcome: accepted.created ? "created" : "existing", prediction };
   }
 
+  /** Whether the account's key that made this id brought this payload. */
+  isAccepted(id: string, accountId: string, payloadHash: string): boolean {
+    const row = this.#core.store.get(id);
+    return row?.accountId === accountId && row.payloadHash === payloadHash;
+  }
+
   /** Whether the prediction is there; `accountId` null: whosever it is. */
   has(id: string, accountId: string | null): boolean {
     return this.#core.snapshot(id, accountId) !== null;

@@ -10,13 +10,15 @@ import type { Version } from "../../registry/models.ts";
 import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { acceptSubmission } from "./accept.ts";
+import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
 import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
 import { openEventStream } from "./stream.ts";
-import { clientKey, toSubmission } from "./submission.ts";
+import { clientKey, identify, toSubmission } from "./submission.ts";
+import type { Identity } from "./submission.ts";
 import { showWhole } from "./view.ts";
 
 const DEFAULT_COST = 1;
@@ -37,24 +39,16 @@ export type CreateOptions = {
 export async function createPrediction(c: AppContext, shard: ShardPort, options: CreateOptions): Promise<Response> {
   const { body, header } = options;
   const prefer = header.Prefer;
-  const reference = options.reference ?? referenceOf(body);
-  const version = await findTarget(c.env.DB, c.get("principal"), reference);
-  checkInput(version, body.input);
-  const call = await screen(c, callOf(c, body, version));
   const streams = acceptsOnlyEvents(c.req.header("accept"));
-  const key = clientKey(options.ownId, header["Idempotency-Key"]);
-  const cancelAfterMs = header["Cancel-After"] ?? null;
-  const deployment = options.deployment ?? null;
-  const accepting = { body, version, call, key, cancelAfterMs, reference, deployment, streams };
-  const submission = await toSubmission(c, accepting);
   const waitMs = streams ? 0 : prefer.waitMs;
-  const show = (prediction: PredictionSnapshot) => shown(c, answered(inKnownStatus(c, prediction), waitMs), call.input);
+  const { input, accept } = await prepare(c, shard, options, streams);
+  const show = (prediction: PredictionSnapshot) => shown(c, answered(inKnownStatus(c, prediction), waitMs), input);
 
-  if (submission.cancelOnDisconnect && waitMs > 0) {
-    const { prediction } = await acceptSubmission(c, shard, submission, 0);
+  if (body.cancel_on_disconnect === true && waitMs > 0) {
+    const { prediction } = await accept(0);
     return holdUntilFinished(c, shard, prediction, waitMs, show);
   }
-  const answer = await acceptSubmission(c, shard, submission, waitMs);
+  const answer = await accept(waitMs);
   if (streams) return openEventStream(c, shard, answer.prediction.id, "cog", header["Last-Event-ID"]);
   const view = await show(answer.prediction);
   const waiting = !isTerminal(answer.prediction.status) && (prefer.async || waitMs > 0);
@@ -64,9 +58,47 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   });
 }
 
+/** A prediction that can be accepted: `accept` does so, and waits for its end. `input`: as it was screened, if it was. */
+type Prepared = { input: Json | null; accept(waitMs: number): Promise<Accepted> };
+
+async function prepare(
+  c: AppContext,
+  shard: ShardPort,
+  { body, header, ...options }: CreateOptions,
+  streams: boolean,
+): Promise<Prepared> {
+  const reference = options.reference ?? referenceOf(body);
+  const deployment = options.deployment ?? null;
+  const key = clientKey(options.ownId, header["Idempotency-Key"]);
+  const identity = await identify(c, { key, body, reference: deployment ?? reference });
+  let version: Version;
+  try {
+    version = await findTarget(c.env.DB, c.get("principal"), reference);
+    checkInput(version, body.input);
+  } catch (error) {
+    if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
+    return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
+  }
+  const call = await screen(c, callOf(c, body, version));
+  const cancelAfterMs = header["Cancel-After"] ?? null;
+  const submission = await toSubmission(c, { body, version, call, identity, cancelAfterMs, deployment, streams });
+  return { input: call.input, accept: (waitMs) => acceptSubmission(c, shard, submission, waitMs) };
+}
+
+/** The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since. */
+function isAccepted(c: AppContext, shard: ShardPort, { id, payloadHash }: Identity): Promise<boolean> {
+  return shard.isAccepted(c.env, id, c.get("principal").accountId, payloadHash);
+}
+
+async function acceptedBefore(c: AppContext, shard: ShardPort, id: string, waitMs: number): Promise<Accepted> {
+  const prediction = await shard.waitForPrediction(c.env, id, c.get("principal").accountId, waitMs);
+  if (prediction === null) throw new EdgeplaneError("not_found", "There is no such prediction any more.");
+  return { prediction, created: false };
+}
+
 /** The accepted prediction; its input is at hand (unless it was removed since), an output that is a blob is not. */
-async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json): Promise<PredictionView> {
-  if (prediction.outputBlob !== null) return showWhole(c.env, prediction);
+async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json | null): Promise<PredictionView> {
+  if (prediction.outputBlob !== null || input === null) return showWhole(c.env, prediction);
   const isRemoved = prediction.input === null && prediction.inputBlob === null;
   return presentPrediction(isRemoved ? prediction : { ...prediction, input }, c.env.EDGEPLANE_SECRET);
 }

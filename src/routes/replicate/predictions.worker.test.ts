@@ -239,51 +239,6 @@ describe("a client that leaves while it waits", () => {
   });
 });
 
-describe("the client's own keys", () => {
-  it("makes one prediction of one key, whatever the order of the fields", async () => {
-    const headers = { "idempotency-key": crypto.randomUUID() };
-    const first = await predict({ input: { text: "Ada", n: 1 } }, headers);
-    const second = await predict({ input: { n: 1, text: "Ada" } }, headers);
-    expect(second.body["id"]).toBe(first.body["id"]);
-    expect(second.headers.get("idempotent-replayed")).toBe("true");
-  });
-
-  it("refuses the key with another payload, and keeps the first one's input", async () => {
-    const headers = { "idempotency-key": crypto.randomUUID() };
-    const large = "x".repeat(20_000);
-    const first = await predict({ input: { text: large } }, headers);
-    const second = await predict({ input: { text: `${large}y` } }, headers);
-    expect(second.status).toBe(422);
-    expect(second.body["code"]).toBe("idempotency_key_reused");
-    const { body } = await callJson(`/v1/predictions/${String(first.body["id"])}`, { key });
-    expect(body["input"]).toEqual({ text: large });
-  });
-
-  it("keeps accounts apart", async () => {
-    const headers = { "idempotency-key": "same" };
-    const mine = await predict({}, headers);
-    const theirs = await callJson("/v1/predictions", {
-      key: other,
-      headers,
-      body: { version: VERSION, input: { text: "Ada" } },
-    });
-    expect(theirs.status).toBe(201);
-    expect(theirs.body["id"]).not.toBe(mine.body["id"]);
-  });
-
-  it("finds what a PUT made by the client's id", async () => {
-    const body = { version: VERSION, input: { text: "Ada" } };
-    const made = await callJson("/v1/predictions/order-17", { method: "PUT", key, body });
-    expect(made.status).toBe(201);
-    const again = await callJson("/v1/predictions/order-17", { method: "PUT", key, body });
-    expect([again.status, again.body["id"]]).toEqual([200, made.body["id"]]);
-    expect((await callJson("/v1/predictions/order-17", { key })).body["id"]).toBe(made.body["id"]);
-    expect((await callJson("/v1/predictions/order-17", { key: other })).status).toBe(404);
-    const canceled = await callJson("/v1/predictions/order-17/cancel", { method: "POST", key });
-    expect(canceled.body["status"]).toBe("canceled");
-  });
-});
-
 describe("reading", () => {
   it("shows nothing of another account's", async () => {
     const id = String((await predict({})).body["id"]);

@@ -17,43 +17,49 @@ import type { Reference } from "./find-target.ts";
 
 const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs", "completed"];
 
-/** What the request, its headers and the phases decided. `key`: what the client names its prediction by. */
+/** What a request's prediction is known by, and what tells another payload under the same client's key. */
+export type Identity = { id: string; payloadHash: string; keyed: boolean };
+
+/** What the request, its headers and the phases decided. */
 export type Accepting = {
   body: CreateBody;
   version: Version;
   call: PredictionCall;
-  key: string | null;
+  identity: Identity;
   cancelAfterMs: number | null;
-  reference: Reference;
-  /** The deployment that names the version, if one does: its next release is the same request still. */
+  /** The deployment that names the version, if one does. */
   deployment: string | null;
   /** The answer is a stream of events, so that chunks must come as they are made. */
   streams: boolean;
 };
 
+/** `key`: what the client names its prediction by. `reference`: what names the version; of a deployment, the next release is the same request still. */
+export async function identify(
+  c: AppContext,
+  { key, body, reference }: { key: string | null; body: CreateBody; reference: Reference | string },
+): Promise<Identity> {
+  const shards = numericVar(c.env, "SHARD_COUNT");
+  if (key === null) return { id: newPredictionId(shards), payloadHash: "", keyed: false };
+  const secret = await keyFor(c.env.EDGEPLANE_SECRET, "ids");
+  const id = await derivedPredictionId(secret, c.get("principal").accountId, key, shards);
+  return { id, payloadHash: await sha256Hex(JSON.stringify(sorted({ ...body, reference }))), keyed: true };
+}
+
 /** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
-  const { body, call, key, deployment } = accepting;
-  const reference = deployment ?? accepting.reference;
+  const { body, call, deployment, identity } = accepting;
   const { manifest } = accepting.version;
-  const { accountId } = call.principal;
-  const shards = numericVar(c.env, "SHARD_COUNT");
-  const id =
-    key === null
-      ? newPredictionId(shards)
-      : await derivedPredictionId(await keyFor(c.env.EDGEPLANE_SECRET, "ids"), accountId, key, shards);
-  const payloadHash = key === null ? "" : await sha256Hex(JSON.stringify(sorted({ ...body, reference })));
+  const { id } = identity;
   const isLarge = utf8Length(JSON.stringify(call.input)) > INLINE_INPUT_BYTES;
   return {
-    id,
-    accountId,
+    ...identity,
+    accountId: call.principal.accountId,
     model: call.model,
     lane: call.lane,
     priority: call.priority,
     cost: call.cost,
     input: call.input,
     inputBlob: isLarge ? inputBlobKey(id) : null,
-    payloadHash,
     retentionMs: call.principal.retentionMs,
     startTimeoutMs: Math.min(call.startTimeoutMs, call.totalTimeoutMs),
     totalTimeoutMs: call.totalTimeoutMs,
@@ -67,7 +73,6 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
-    keyed: key !== null,
     cancelOnDisconnect: body.cancel_on_disconnect ?? false,
   };
 }
