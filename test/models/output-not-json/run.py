@@ -13,6 +13,8 @@ class Runner(BaseRunner):
             loop = []
             loop.append(loop)
             return loop
+        if what == "integer":
+            return 9007199254740993
         if what == "surrogate":
             return "\ud800 ü"
         if what == "keys":
