@@ -12,8 +12,8 @@ import { knownEpoch } from "../log/current-log.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
-import { within } from "./within.ts";
 import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
+import { within } from "./within.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
 const SHARD_PATIENCE_MS = 1000;
