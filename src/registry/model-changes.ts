@@ -16,6 +16,14 @@ export const SkuSchema = z
   .regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "lower-case letters, digits and hyphens, at most 64")
   .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
 
+/** Narrower than what pools may bring: a dot or a hyphen at the end of a URL is easily lost. */
+const NewNameSchema = z
+  .string()
+  .regex(
+    /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
+    "lower-case letters, digits, '.', '_' and '-'; must begin and end with a letter or a digit",
+  );
+
 const LinkSchema = z
   .url({ protocol: /^https?$/, error: "must be an http(s) URL" })
   .max(MAX_URL_CHARS)
@@ -34,7 +42,7 @@ const described = {
 export const NewModelSchema = z
   .object({
     owner: NameSchema.meta({ description: "The name of the account that asks." }),
-    name: NameSchema.refine((name) => !/[._-]$/.test(name), "must end with a letter or a digit"),
+    name: NewNameSchema,
     visibility: z.enum(visibilities),
     hardware: SkuSchema,
     ...described,
