@@ -16,7 +16,7 @@ export const SkuSchema = z
   .regex(/^[a-z0-9][a-z0-9-]{0,63}$/, "lower-case letters, digits and hyphens, at most 64")
   .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
 
-/** Narrower than what pools may bring: a dot or a hyphen at the end of a URL is easily lost. */
+/** Narrower than what pools may bring. */
 const NewNameSchema = z
   .string()
   .regex(

@@ -41,23 +41,24 @@ export function createWebhookOutbox(env: Env, store: Store) {
 
   /** Sends the first of `page`, as many as may leave together; answers the last one. */
   async function sendSome(page: readonly PendingWebhook[], away: Set<string>): Promise<PendingWebhook | null> {
-    const sent: PendingWebhook[] = [];
+    const sent: { pending: PendingWebhook; receiver: string }[] = [];
     const messages: WebhookMessage[] = [];
     let last: PendingWebhook | null = null;
     let chars = 0;
     for (const pending of page) {
       if (chars > MAX_BLOB_BYTES) break;
       last = pending;
-      if (away.has(receiverOf(env, pending.url))) continue;
+      const receiver = receiverOf(env, pending.url);
+      if (away.has(receiver)) continue;
       const { webhookId, url, event, snapshot, createdAt } = pending;
       const { id: predictionId, accountId } = snapshot;
       const body = event === "completed" ? await wholeBody(snapshot) : await bodyOf(snapshot);
       messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
-      sent.push(pending);
+      sent.push({ pending, receiver });
       chars += body.length;
     }
     for (const receiver of await enqueueWebhooks(env, messages)) away.add(receiver);
-    store.removeWebhooks(sent.filter(({ url }) => !away.has(receiverOf(env, url))));
+    store.removeWebhooks(sent.filter(({ receiver }) => !away.has(receiver)).map(({ pending }) => pending));
     return last;
   }
 
