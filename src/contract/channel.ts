@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
+import { GrantSchema } from "./claim.ts";
 import { ManifestSchema } from "./manifest.ts";
 import { ParkedOutcomeSchema } from "./parked.ts";
 
@@ -19,6 +20,33 @@ export const DeviceSchema = z.object({
   memoryBytes: z.number().nullable(),
 });
 export type Device = z.infer<typeof DeviceSchema>;
+
+/** What a pool has room for, of one version of a model. */
+export const ModelRoomSchema = z.object({
+  /** `owner/name`. */
+  model: z.string().max(130),
+  version: z.string().max(64),
+  /** How many more predictions the pool takes: those that it expects to begin within a second, one batch at least. */
+  room: z.number().int().nonnegative().max(1_000_000),
+  /** How many of them it starts at once: free slots, and one batch ahead of each. */
+  startNow: z.number().int().nonnegative().max(1_000_000),
+  /** In how many milliseconds a cold model should be ready; 0: it is; null: nobody knows. */
+  readyInMs: z.number().nonnegative().nullable().default(0),
+  /** Why this host can't run it: its set-up failed. The pool offers no room while this stands. */
+  problem: z.string().max(8192).nullable().default(null),
+});
+export type ModelRoom = z.infer<typeof ModelRoomSchema>;
+
+/** What one lane learns from a room statement. */
+export const LaneRoomSchema = z.object({
+  lane: LaneNameSchema,
+  models: z.array(ModelRoomSchema).max(500),
+  /** Predictions whose grants the pool has received since its last statement: the rooms told here are less these. */
+  seen: z.array(z.string()).max(10_000),
+  /** Predictions that this pool no longer holds, and the milliseconds of its device that each took: what its account is charged. */
+  ended: z.array(z.object({ id: z.string(), ms: z.number().nonnegative() })).max(10_000),
+});
+export type LaneRoom = z.infer<typeof LaneRoomSchema>;
 
 /** Pool to edge. */
 export const PoolMessageSchema = z.discriminatedUnion("type", [
@@ -38,6 +66,16 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     models: z.array(ManifestSchema).max(500),
     /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */
     kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),
+  }),
+  /**
+   * What the pool has room for, and which grants it has received. `n` grows with each statement of a session. `full`: it names all models, and those
+   * that it doesn't name have no room; else the others stay as they were told.
+   */
+  z.object({
+    type: z.literal("room"),
+    n: z.number().int().nonnegative(),
+    full: z.boolean(),
+    lanes: z.array(LaneRoomSchema).max(64),
   }),
   /** The pool stops intake: lanes must not count on it any more. */
   z.object({ type: z.literal("draining") }),
@@ -75,12 +113,16 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
   }),
   /** The lanes produce to another log from now on. */
   z.object({ type: z.literal("log"), log: DesiredLogSchema }),
-  /** There is work on this lane. */
+  /** Predictions to run, granted already. The pool acknowledges them in its next room statement, within 500 ms. */
+  z.object({ type: z.literal("grants"), grants: z.array(GrantSchema) }),
+  /** State your room, in full. */
+  z.object({ type: z.literal("tell") }),
+  /** There is work on this lane: poll it. */
   z.object({ type: z.literal("work"), lane: z.string() }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
   /** What became of the parked request `n`. */
   z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),
-  /** Does the pool still hold these? It answers each that it doesn't know with a `released: lost` event. */
+  /** Does the pool still hold these? It answers each that it never got with a `released: unseen` event, and refuses that token from then on. */
   z.object({ type: z.literal("probe"), claims: z.array(ClaimRefSchema) }),
 ]);
 export type EdgeMessage = z.infer<typeof EdgeMessageSchema>;

@@ -40,8 +40,14 @@ export type ModelRef = z.infer<typeof ModelRefSchema>;
 export const PredictionErrorSchema = z.object({ code: z.string(), message: z.string() });
 export type PredictionError = z.infer<typeof PredictionErrorSchema>;
 
-/** A prediction's place: how many are ahead of it in its lane, and when it should start; null when nobody can say. */
-export type QueuePlace = { position: number; etaMs: number | null };
+/** Who is ahead: the account's own, those of others in the same priority, and those of other priorities. */
+export type Ahead = { own: number; shared: number; priority: number };
+
+/**
+ * A prediction's place: how many start before it, of whom, and in how many milliseconds it should start. `position` is null where no pool serves its
+ * version, `etaMs` where nobody can say.
+ */
+export type QueuePlace = { position: number | null; etaMs: number | null; ahead: Ahead | null };
 
 /** What the shard tells about a prediction. Times are milliseconds since the epoch. */
 export type PredictionSnapshot = {

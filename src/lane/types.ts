@@ -1,37 +1,97 @@
 /** What shards, pools and readers tell a lane and get from it, over RPC. */
-import type { Priority } from "../contract/prediction.ts";
+import type { LaneRoom } from "../contract/channel.ts";
+import type { PredictionError, Priority } from "../contract/prediction.ts";
 
-/** One waiting prediction, as its shard hands it on. */
+/**
+ * One waiting prediction, as its shard hands it on. Its place in its account's order is (`createdAt`, `id`): handed on again it keeps it.
+ */
 export type LaneEntry = {
   id: string;
   /** The fairness key. It stays inside the edge: a job record never carries it. */
-  tenant: string;
+  account: string;
+  /** The account's share, 1 unless an operator says otherwise. */
+  weight: number;
   priority: Priority;
   cost: number;
+  /** `owner/name`. */
   model: string;
   version: string;
+  createdAt: number;
   startBy: number;
   traceparent: string | null;
-  /** True for what already had its turn (released by a pool, or lost): it goes to the log past those that wait. */
-  front: boolean;
 };
+
+/** Names an entry for good: enough to find its row without an index. */
+export type EntryRef = Pick<LaneEntry, "id" | "account" | "priority" | "model" | "version" | "createdAt">;
 
 /**
- * What a shard remembers of a lane to tell places without a call: `heads` is the next ticket that leaves per priority,
- * `tails` the next that is given, `released` how many are in the log and not yet claimed.
+ * The lane's answer to a try at the short way: the session that has room, or why not. `waits`: somebody is ahead, or nobody has room. `failed`: the version
+ * can't be set up anywhere, seen within the last minute.
  */
-export type LaneStats = {
-  heads: Record<Priority, number>;
-  tails: Record<Priority, number>;
-  released: number;
-  window: number;
-  /** Claims a second, measured; null before the first. */
-  ratePerSecond: number | null;
-  pools: number;
+export type Reservation =
+  | { outcome: "reserved"; session: string }
+  | { outcome: "waits" }
+  | { outcome: "failed"; error: PredictionError };
+
+/** What the lane tells of one entry that it took: what its shard needs to tell its place without another call. */
+export type Ticket = {
+  /** The account's cumulative normalized cost, over this model and priority, up to this entry (milliseconds of a device, over weight). */
+  upTo: number;
+  /** How many of the account's own entries of this model and priority were ahead of it when it was first offered, plus all that were served before that. */
+  ownIndex: number;
 };
 
-/** A ticket per id, in the order of its priority; null for what went straight to the log. */
-export type OfferReply = { tickets: Record<string, number | null>; stats: LaneStats };
+/** Points `[cost, count]`, cost ascending: so many entries of the others come before one whose `upTo` is `cost`. At most 32. */
+export type Curve = [number, number][];
 
-/** What a pool's session means for a lane. `slots: 0` when it drains or is gone. */
-export type PoolCapacity = { session: string; slots: number; maxBatchSize: number };
+/** What waits and runs of one version, as far as the shard needs it for places. */
+export type ModelView = {
+  model: string;
+  version: string;
+  /** How many sessions serve the version. 0: its places are unknown. */
+  sessions: number;
+  /** Of each priority: how many wait, and who comes before whom. */
+  waiting: Record<Priority, number>;
+  curves: Record<Priority, Curve>;
+  /** Starts a second, measured; null before the first. */
+  startsPerSecond: number | null;
+  /** How many run or are about to (granted and not ended), and how many start at once as soon as they are handed over. */
+  inFlight: number;
+  room: number;
+  /** In how many milliseconds the first cold instance should be ready; 0 when one is, null when nobody knows. */
+  readyInMs: number | null;
+  /** What a run takes of its device, in milliseconds. */
+  runMs: number | null;
+};
+
+/** What a shard remembers of a lane, and how far each asked account was served (`ownIndex` of its next entry), by `accountKey`. */
+export type LaneView = { models: ModelView[]; served: Record<string, number> };
+
+/** Key of `served`. */
+export function accountKey({ account, priority, model, version }: Omit<EntryRef, "id" | "createdAt">): string {
+  return `${account} ${priority} ${model} ${version}`;
+}
+
+/** `tickets` of what waits here now; `failed`: what can't be set up anywhere. */
+export type OfferReply = {
+  tickets: Record<string, Ticket>;
+  failed: Record<string, PredictionError>;
+  view: LaneView;
+};
+
+/** What a shard tells its lane in one call. */
+export type LaneNews = {
+  /** To wait here; known ids keep their places. */
+  entries: LaneEntry[];
+  /** They wait no longer: they ended, or their row went. */
+  withdrawn: EntryRef[];
+  /** Granted to this session, by whichever way. */
+  granted: (EntryRef & { session: string })[];
+  /** Reservations that came too late, or for nothing. */
+  unused: string[];
+  /** Flows whose view the shard wants, besides those of `entries`. */
+  asked: Omit<EntryRef, "id" | "createdAt">[];
+};
+
+/** A pool session's statement, as its object passes it on. */
+export type RoomReport = Omit<LaneRoom, "lane"> & { session: string; n: number; full: boolean };
