@@ -4,9 +4,8 @@ import { JsonSchema, ModelRefSchema } from "./prediction.ts";
 
 export const ClaimRequestSchema = z.object({
   session: z.string().min(8).max(64),
-  /** How many of the granted jobs the pool starts at once, in the order given; these starts are counted by the claim. */
-  startNow: z.number().int().min(0).max(10_000),
-  jobs: z.array(z.object({ id: z.string(), epoch: z.number().int().optional() })).max(1000),
+  /** `startNow`: the pool starts it at once, and the claim counts that start. */
+  jobs: z.array(z.object({ id: z.string(), epoch: z.number().int().optional(), startNow: z.boolean().default(false) })).max(1000),
 });
 export type ClaimRequest = z.infer<typeof ClaimRequestSchema>;
 
@@ -48,8 +47,6 @@ export type ClaimAnswer = z.infer<typeof ClaimAnswerSchema>;
 export const ClaimReplySchema = z.object({ claims: z.array(ClaimAnswerSchema) });
 export type ClaimReply = z.infer<typeof ClaimReplySchema>;
 
-/** Header of an embedded log's consume that claims in the same call: `<session>;start=<n>`. */
-export const CLAIM_HEADER = "edgeplane-claim";
 /** Header of a consume that limits how many records it returns. */
 export const ROOM_HEADER = "edgeplane-room";
 /**
