@@ -21,6 +21,9 @@ export const DeviceSchema = z.object({
 });
 export type Device = z.infer<typeof DeviceSchema>;
 
+/** What pool and edge speak; a pool of another is refused at its hello. */
+export const PROTOCOL = 2;
+
 /** What a pool has room for, of one version of a model. */
 export const ModelRoomSchema = z.object({
   /** `owner/name`. */
@@ -52,6 +55,7 @@ export type LaneRoom = z.infer<typeof LaneRoomSchema>;
 export const PoolMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("hello"),
+    protocol: z.literal(PROTOCOL),
     session: z.string().min(8).max(64),
     /** The session of this pool's life before: it is over, so that what was granted to it need not wait for its lease. */
     previous: z.string().min(8).max(64).optional(),
@@ -60,9 +64,6 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     version: z.string(),
     lanes: z.array(LaneNameSchema).max(64),
     devices: z.array(DeviceSchema).max(64),
-    /** Slots in all, and the batch that one slot takes: the lanes' windows follow them. */
-    slots: z.number().int().nonnegative(),
-    maxBatchSize: z.number().int().positive(),
     models: z.array(ManifestSchema).max(500),
     /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */
     kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),

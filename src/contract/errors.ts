@@ -106,6 +106,12 @@ export const errorTable = {
     cause: "The body is over the limit that `detail` names.",
     remedy: "Send less, or put the data behind a URL and send that.",
   },
+  queue_full: {
+    status: 429,
+    title: "Queue full",
+    cause: "The account has as many waiting predictions in one lane as it may (100,000).",
+    remedy: "Wait until some have started, or cancel some; `Retry-After` says when to try again.",
+  },
   rate_limited: {
     status: 429,
     title: "Too many requests",

@@ -3,18 +3,20 @@
  * the pool's pings are answered by the platform: an idle pool holds no object awake. What remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import { PoolMessageSchema } from "../contract/channel.ts";
+import * as z from "zod";
+import { PoolMessageSchema, PROTOCOL } from "../contract/channel.ts";
 import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
+import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { Env } from "../env.ts";
+import type { RoomReport } from "../lane/types.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
-import { leaveLog } from "./leave-log.ts";
 import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
 import { createProbes } from "./probes.ts";
@@ -29,6 +31,15 @@ const MAX_STOPS = 1000;
 
 /** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
 export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
+
+/** Of one message of grants; the platform carries 1 MiB, and a character may take 3 bytes. */
+const MAX_MESSAGE_CHARS = 300_000;
+
+const NOT_A_MESSAGE = "not a message of the control channel";
+/** A hello of any release. */
+const HelloSchema = z.object({ type: z.literal("hello"), protocol: z.unknown().refine((value) => value !== PROTOCOL) });
+
+type RoomMessage = Extract<PoolMessage, { type: "room" }>;
 
 /** Header by which the authenticated identity reaches the object. */
 export const IDENTITY_HEADER = "edgeplane-pool-identity";
@@ -93,18 +104,20 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const message = parseMessage(data);
-    if (message === null || this.#known === null) {
-      socket.close(closeCodes.badMessage, "not a message of the control channel");
+    if (typeof message === "string" || this.#known === null) {
+      socket.close(closeCodes.badMessage, typeof message === "string" ? message : "say hello first");
       return;
     }
-    if (message.type === "draining") return this.#setCapacity(this.#known, 0, 1);
+    if (message.type === "draining") return this.#leaveLanes(this.#known);
     if (message.type === "parked") return this.#parking.noticed(message.n);
-    const outside = message.lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
+    const lanes = message.type === "room" ? message.lanes.map(({ lane }) => lane) : message.lanes;
+    const outside = lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
     if (outside !== undefined) {
       socket.close(closeCodes.forbidden, `the pool token has no right to the lane ${outside}`);
       return;
     }
-    await this.#hello(socket, message, this.#known);
+    if (message.type === "room") await this.#passOn(message, this.#known.session);
+    else await this.#hello(socket, message, this.#known);
   }
 
   override async webSocketClose(): Promise<void> {
@@ -112,7 +125,6 @@ export abstract class PoolSession extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
     this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
-    await leaveLog(this.env, this.#known);
   }
 
   override async webSocketError(): Promise<void> {
@@ -170,10 +182,27 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
   }
 
-  /** False when there is no such session, so that nobody need count on it any more. */
-  work(lane: string): boolean {
-    this.#send({ type: "work", lane });
-    return this.#known !== null;
+  /**
+   * Hands grants to the pool. False when they did not leave: nothing of them can have run. That they left is no sign that they arrived: whoever
+   * hears nothing of them asks by `check`.
+   */
+  grant(grants: Grant[]): boolean {
+    const sockets = this.#openSockets();
+    if (sockets.length === 0) return false;
+    for (const part of messagesOf(grants)) for (const socket of sockets) socket.send(part);
+    return true;
+  }
+
+  /** There is work on the lane that this pool has room for. A session that is gone says so. */
+  async work(lane: string): Promise<void> {
+    if (this.#known === null) await this.#deny(lane);
+    else this.#send({ type: "work", lane });
+  }
+
+  /** The lane doesn't know what the pool has room for. */
+  async askForRoom(lane: string): Promise<void> {
+    if (this.#known === null) await this.#deny(lane);
+    else this.#send({ type: "tell" });
   }
 
   /** Re-arms first: a session whose end could not be told everywhere tells it again. */
@@ -201,7 +230,6 @@ export abstract class PoolSession extends DurableObject<Env> {
       await registerManifests(this.env, hello.models);
       await registerDevices(this.env, hello.devices);
     }
-    await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
     if (hello.previous !== undefined && hello.previous !== known.session) {
       await this.env.POOL.getByName(hello.previous).supersede(known.identity.poolTokenId);
     }
@@ -248,10 +276,22 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
   }
 
-  async #setCapacity({ session, lanes }: Known, slots: number, maxBatchSize: number): Promise<void> {
-    await Promise.all(
-      lanes.map((lane) => this.env.LANE.getByName(lane).setPool(lane, { session, slots, maxBatchSize })),
-    );
+  async #passOn({ n, full, lanes }: RoomMessage, session: string): Promise<void> {
+    await Promise.all(lanes.map(({ lane, ...room }) => this.#lane(lane).tell(lane, { ...room, session, n, full })));
+  }
+
+  async #leaveLanes({ session, lanes }: Pick<Known, "session" | "lanes">): Promise<void> {
+    await Promise.all(lanes.map((lane) => this.#lane(lane).gone(lane, session)));
+  }
+
+  async #deny(lane: string): Promise<void> {
+    const { name } = this.ctx.id;
+    if (name !== undefined) await this.#leaveLanes({ session: name, lanes: [lane] });
+  }
+
+  #lane(lane: string): RemoteLane {
+    const stub: unknown = this.env.LANE.getByName(lane);
+    return stub as RemoteLane;
   }
 
   #isConnected(): boolean {
@@ -288,11 +328,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#known = null;
     this.#parking.close();
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
-    if (known !== null) {
-      await this.#setCapacity(known, 0, 1);
-      // Again: a poll that was on its way when the channel closed has joined since.
-      await leaveLog(this.env, known);
-    }
+    if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
@@ -320,11 +356,41 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 }
 
-function parseMessage(data: string | ArrayBuffer): PoolMessage | null {
-  if (typeof data !== "string") return null;
+/** Grants as the texts of messages, each within what a message may carry. */
+function* messagesOf(grants: readonly Grant[]): Generator<string> {
+  let texts: string[] = [];
+  let chars = 0;
+  const message = () => `{"type":"grants","grants":[${texts.join(",")}]}`;
+  for (const grant of grants) {
+    const text = JSON.stringify(grant);
+    if (texts.length > 0 && chars + text.length > MAX_MESSAGE_CHARS) {
+      yield message();
+      texts = [];
+      chars = 0;
+    }
+    texts.push(text);
+    chars += text.length;
+  }
+  if (texts.length > 0) yield message();
+}
+
+/** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
+type RemoteLane = {
+  tell(lane: string, report: RoomReport): Promise<void>;
+  gone(lane: string, session: string): Promise<void>;
+};
+
+/** The message, or why it is none: a close reason, 123 bytes at most. */
+function parseMessage(data: string | ArrayBuffer): PoolMessage | string {
+  if (typeof data !== "string") return NOT_A_MESSAGE;
   try {
-    return PoolMessageSchema.parse(JSON.parse(data));
+    const value: unknown = JSON.parse(data);
+    const parsed = PoolMessageSchema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    return HelloSchema.safeParse(value).success
+      ? `this pool speaks another protocol than ${PROTOCOL}: upgrade it to the edge's release, then start it again`
+      : NOT_A_MESSAGE;
   } catch {
-    return null;
+    return NOT_A_MESSAGE;
   }
 }

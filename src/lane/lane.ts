@@ -1,73 +1,105 @@
 /**
- * The Durable Object of a lane: decides what leaves for the log and when, and tells pools that sleep that there is work. One
- * produce is in flight at a time; what comes meanwhile rides in the next.
+ * The Durable Object of a lane: matches what waits with the room that pools told. It calls nobody to accept a reservation; what it must tell others, it
+ * tells beside: pools that there is work, shards that a pool has room or that a model can't be set up, a real Kafka what waits.
  */
 import { DurableObject } from "cloudflare:workers";
-import { shardName, shardOf } from "../contract/ids.ts";
-import { jobTopic } from "../contract/job.ts";
-import type { Job } from "../contract/job.ts";
+import type { Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
-import { produceHalving } from "../log/halving.ts";
-import { currentLog, desiredLog, noteLogSetting } from "../log/current-log.ts";
-import type { CurrentLog } from "../log/current-log.ts";
-import type { LogRecord } from "../log/types.ts";
+import { desiredLog, noteLogSetting } from "../log/current-log.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
-import { remoteShard } from "../shard/remote.ts";
+import { reasonOf, log } from "../telemetry/log.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import { objectSql } from "../shard/sql.ts";
 import { LaneCore } from "./core.ts";
-import type { LaneEntry, LaneStats, OfferReply, PoolCapacity } from "./types.ts";
+import { createErrands } from "./errands.ts";
+import { createReleases } from "./releases.ts";
+import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
-/** Records of one produce. */
-const BATCH_RECORDS = 500;
-const RETRY_MS = [200, 500, 1000, 2000] as const;
-/** How long a move of the log waits for what is on its way. */
-const MOVE_PATIENCE_MS = 3000;
 /** While anything waits, the alarm looks again after this, whatever else was lost. */
 const WATCH_MS = 5000;
-/** Pools leave the log alone once it was quiet for a while: after this long without a release they are told. */
-const QUIET_MS = 2000;
-
-export type LaneNews = { entries: LaneEntry[]; withdrawn: string[]; claimed: string[] };
+/** How long a move of the log waits for what is on its way. */
+const MOVE_PATIENCE_MS = 3000;
+/** Waiting predictions that an account may have in one lane. */
+const MAX_WAITING = 100_000;
 
 export class Lane extends DurableObject<Env> {
   readonly #core: LaneCore;
-  #lane = "";
-  /** The epoch of the log that this lane produces to; null before its first produce. */
-  #epoch: number | null;
-  #producing: Promise<void> | null = null;
-  #failures = 0;
-  #releasedAt = 0;
+  readonly #timers = createObjectTimers();
+  readonly #errands: ReturnType<typeof createErrands>;
+  readonly #releases: ReturnType<typeof createReleases>;
+  #lane: string;
+  #giveUp: () => void = () => {};
+  #actsAt = Infinity;
+  #isWatched = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#core = new LaneCore(objectSql(ctx.storage), () => Date.now());
-    this.#epoch = ctx.storage.kv.get<number>("log-epoch") ?? null;
+    this.#core = new LaneCore(objectSql(ctx.storage), { now: () => Date.now() });
+    this.#lane = ctx.storage.kv.get<string>("lane") ?? "";
+    this.#errands = createErrands(env, () => this.#lane);
+    this.#releases = createReleases({
+      env,
+      core: this.#core,
+      lane: () => this.#lane,
+      kv: ctx.storage.kv,
+      after: (delayMs, call) => void this.#timers.after(delayMs, call),
+    });
+    // What pools had room for, and which grants they hold, is not stored: they are asked.
+    if (this.#core.sessions().length > 0) this.#actSoon();
   }
 
-  /**
-   * A shard's news: what waits, what waits no longer, what was claimed. Answers once everything that it took is in the log
-   * or stored.
-   */
-  async exchange(lane: string, news: LaneNews): Promise<OfferReply> {
+  /** A session with room for each, at once, or why not. Nothing is stored. */
+  reserve(lane: string, entries: LaneEntry[]): Reservation[] {
     this.#remember(lane);
-    const { entries, withdrawn, claimed } = news;
-    // Who only asks for the stats is not made to wait for the log.
-    if (entries.length + withdrawn.length + claimed.length === 0) {
-      await this.#releaseSoon();
-      return { tickets: {}, stats: this.#core.stats() };
-    }
+    const answers = this.#core.reserve(entries);
+    this.#actSoon();
+    return answers;
+  }
+
+  /** A shard's news; what it hands on is stored before it is answered. */
+  exchange(lane: string, { entries, withdrawn, granted, unused, asked }: LaneNews): OfferReply {
+    this.#remember(lane);
     this.#core.withdraw(withdrawn);
-    this.#core.claimed(claimed);
-    const tickets = this.#core.offer(entries);
-    await this.#release();
-    return { tickets, stats: this.#core.stats() };
+    this.#core.granted(granted);
+    this.#core.unused(unused);
+    const { tickets, failed } = this.#core.offer(entries);
+    const view = this.#core.view([...entries, ...asked]);
+    this.#actSoon();
+    return { tickets, failed, full: this.#fullAmong(entries), view };
   }
 
-  /** A pool session came, changed, drains or is gone. */
-  async setPool(lane: string, capacity: PoolCapacity): Promise<void> {
+  /** A pool polls its topics: the next that it can run, in order, `max` at most. They are its own for a moment, until their shards have granted them. */
+  take(lane: string, session: string, rooms: [key: string, room: number, startNow: number][], max: number): LaneEntry[] {
     this.#remember(lane);
-    this.#core.setPool(capacity);
-    await this.#releaseSoon();
+    const byVersion = new Map(rooms.map(([key, room, startNow]) => [key, { room, startNow }]));
+    const taken = this.#core.take(session, byVersion, max);
+    this.#actSoon();
+    return taken;
+  }
+
+  /** A pool's statement of its room. */
+  tell(lane: string, report: RoomReport): void {
+    this.#remember(lane);
+    this.#core.tell(report);
+    this.#actSoon();
+  }
+
+  /** The session drains, or is over. */
+  gone(lane: string, session: string): void {
+    this.#remember(lane);
+    this.#core.gone(session);
+    this.#actSoon();
+  }
+
+  /** These wait no longer: their shards said so to whoever asked for them. */
+  dismiss(lane: string, refs: EntryRef[]): void {
+    this.#remember(lane);
+    this.#core.withdraw(refs);
+  }
+
+  /** What waits in one of the topics, oldest first: its records carry no input. */
+  peek(priority: Priority, offset: number, limit: number): LaneEntry[] {
+    return this.#core.peek(priority, offset, limit);
   }
 
   /**
@@ -76,25 +108,30 @@ export class Lane extends DurableObject<Env> {
    */
   async moveLog(lane: string, setting: LogSetting): Promise<{ handedOn: number; pools: number }> {
     this.#remember(lane);
-    const handedOn = this.#adopt(noteLogSetting(this.env, setting));
+    const current = noteLogSetting(this.env, setting);
+    const sessions = this.#core.sessions();
+    for (const session of sessions) this.#errands.moveLog(session, desiredLog(current.setting));
+    const handedOn = this.#releases.adopt(current);
     // The old log may be away and hold a produce until its time-out.
-    await Promise.race([this.#release(), scheduler.wait(MOVE_PATIENCE_MS)]);
-    return { handedOn, pools: this.#core.sessions().length };
+    await Promise.race([this.#releases.release(), scheduler.wait(MOVE_PATIENCE_MS)]);
+    this.#actSoon();
+    return { handedOn, pools: sessions.length };
   }
 
   stats(): LaneStats {
     return this.#core.stats();
   }
 
+  /** Re-arms first: nothing that goes wrong here leaves what waits without an alarm. */
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
     try {
-      this.#lane ||= (await this.ctx.storage.get<string>("lane")) ?? "";
-      this.#core.expire();
-      await this.#release();
-      if (!this.#core.hasWaiting()) await this.ctx.storage.deleteAlarm();
+      this.#act();
+      if (this.#core.hasWaiting()) return;
+      this.#isWatched = false;
+      await this.ctx.storage.deleteAlarm();
     } catch (error) {
-      console.error(JSON.stringify({ level: "error", at: "lane.alarm", message: String(error) }));
+      log.error("lane_alarm_failed", { reason: reasonOf(error) });
     }
   }
 
@@ -104,117 +141,37 @@ export class Lane extends DurableObject<Env> {
     this.ctx.storage.kv.put("lane", lane);
   }
 
-  /** Sends all that may leave; resolves when what was leaving at the call is in the log or stored. */
-  async #release(): Promise<void> {
-    if (this.#producing !== null) await this.#producing;
-    if (this.#failures === 0) this.#begin();
-    if (this.#producing !== null) await this.#producing;
-    if (this.#core.hasWaiting()) await this.#watch();
-  }
-
-  /** The same for who need not know when. */
-  async #releaseSoon(): Promise<void> {
-    if (this.#failures === 0) this.#begin();
-    if (this.#core.hasWaiting()) await this.#watch();
-  }
-
-  #begin(): void {
-    this.#producing ??= this.#produceAll().finally(() => {
-      this.#producing = null;
-    });
-  }
-
-  async #produceAll(): Promise<void> {
-    for (let batch = this.#core.fill(); batch.length > 0; batch = this.#core.fill()) {
-      const part = batch.slice(0, BATCH_RECORDS);
-      try {
-        await this.#produce(part);
-        this.#failures = 0;
-      } catch (error) {
-        this.#core.keep();
-        this.#retryLater(error);
-        return;
-      }
-      this.#nudge();
-    }
-  }
-
-  /** Follows the log to another epoch. Answers how many jobs leave again for it. */
-  #adopt({ setting }: CurrentLog): number {
-    const { epoch } = setting;
-    if (this.#epoch === epoch) return 0;
-    const isFirst = this.#epoch === null;
-    this.#epoch = epoch;
-    this.ctx.storage.kv.put("log-epoch", epoch);
-    this.#failures = 0;
-    for (const session of this.#core.sessions()) {
-      // A pool that is not told now learns it when it connects again.
-      void this.env.POOL.getByName(session)
-        .moveLog(desiredLog(setting))
-        .catch(() => {});
-    }
-    return isFirst ? 0 : this.#core.releaseAgain();
-  }
-
-  /** Produces a batch; what the log refuses for good fails its prediction only. */
-  async #produce(batch: readonly LaneEntry[]): Promise<void> {
-    await produceHalving(
-      batch,
-      async (part) => {
-        const log = await currentLog(this.env, this.#epoch ?? 0);
-        this.#adopt(log);
-        const { epoch } = log.setting;
-        await log.producer.produce(part.map((entry) => recordOf(this.#lane, entry, epoch)));
-        // What went to a log that was left meanwhile is still leaving: it goes to the new one too.
-        if (this.#epoch === epoch) this.#core.produced(part);
-      },
-      async ({ id }, reason) => {
-        this.#core.withdraw([id]);
-        await remoteShard(this.env, shardName(shardOf(id))).undeliverable(id, reason);
-      },
+  #fullAmong(entries: readonly LaneEntry[]): Record<string, number> {
+    const accounts = new Set(entries.map(({ account }) => account));
+    return Object.fromEntries(
+      [...accounts].filter((account) => this.#core.waitingOf(account) >= MAX_WAITING).map((account) => [account, MAX_WAITING]),
     );
   }
 
-  #retryLater(error: unknown): void {
-    const delayMs = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 1000;
-    this.#failures += 1;
-    console.warn(
-      JSON.stringify({
-        level: "warn",
-        at: "lane.produce",
-        lane: this.#lane,
-        retryInMs: delayMs,
-        message: String(error),
-      }),
-    );
-    setTimeout(() => this.#begin(), delayMs);
-  }
-
-  /** Tells the pools that may have left the log alone. */
-  #nudge(): void {
-    const now = Date.now();
-    const wasQuiet = now - this.#releasedAt > QUIET_MS;
-    this.#releasedAt = now;
-    if (!wasQuiet) return;
-    for (const session of this.#core.sessions()) {
-      void this.env.POOL.getByName(session)
-        .work(this.#lane)
-        .then((isThere) => {
-          if (!isThere) this.#core.setPool({ session, slots: 0, maxBatchSize: 1 });
-        })
-        .catch(() => {});
+  /** Once this turn is over: many things may happen in one. */
+  #actSoon(): void {
+    this.#actAt(Date.now());
+    if (!this.#isWatched && this.#core.hasWaiting()) {
+      this.#isWatched = true;
+      void this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
     }
   }
 
-  async #watch(): Promise<void> {
-    if ((await this.ctx.storage.getAlarm()) === null) await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+  #actAt(at: number): void {
+    if (at >= this.#actsAt) return;
+    this.#giveUp();
+    this.#actsAt = at;
+    const delayMs = at - Date.now();
+    if (delayMs <= 0) queueMicrotask(() => this.#act());
+    else this.#giveUp = this.#timers.after(delayMs, () => this.#act());
   }
-}
 
-function recordOf(lane: string, entry: LaneEntry, epoch: number): LogRecord {
-  const { id, priority, model, version, cost, startBy, traceparent } = entry;
-  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch };
-  const headers = traceparent === null ? [] : [{ key: "traceparent", value: traceparent }];
-  if (traceparent !== null) job.traceparent = traceparent;
-  return { topic: jobTopic(lane, priority), key: id, value: JSON.stringify(job), headers };
+  /** Tells others what they must know now, and sets the time when there will be more. */
+  #act(): void {
+    this.#actsAt = Infinity;
+    const due = this.#core.due();
+    this.#errands.run(due);
+    void this.#releases.release();
+    if (due.nextAt !== null) this.#actAt(Math.max(due.nextAt, Date.now() + 1));
+  }
 }

@@ -67,6 +67,11 @@ export type ModelView = {
 /** What a shard remembers of a lane, and how far each asked account was served (`ownIndex` of its next entry), by `accountKey`. */
 export type LaneView = { models: ModelView[]; served: Record<string, number> };
 
+/** Names a version of a model. */
+export function versionKey({ model, version }: { model: string; version: string }): string {
+  return `${model} ${version}`;
+}
+
 /** Key of `served`. */
 export function accountKey({ account, priority, model, version }: Omit<EntryRef, "id" | "createdAt">): string {
   return `${account} ${priority} ${model} ${version}`;
@@ -76,6 +81,8 @@ export function accountKey({ account, priority, model, version }: Omit<EntryRef,
 export type OfferReply = {
   tickets: Record<string, Ticket>;
   failed: Record<string, PredictionError>;
+  /** Accounts that have as many waiting predictions as they may, and how many that is. */
+  full: Record<string, number>;
   view: LaneView;
 };
 
@@ -95,3 +102,20 @@ export type LaneNews = {
 
 /** A pool session's statement, as its object passes it on. */
 export type RoomReport = Omit<LaneRoom, "lane"> & { session: string; n: number; full: boolean };
+
+/** What a lane has to tell others now. */
+export type Due = {
+  /** What has waited long enough while a session has room for it, by session. */
+  pushes: Map<string, LaneEntry[]>;
+  /** Sessions that have room for something that waits, and haven't polled since. */
+  work: string[];
+  /** Sessions whose room isn't known. */
+  tell: string[];
+  /** What can't be set up anywhere. */
+  fail: { entries: LaneEntry[]; error: PredictionError }[];
+  /** When there may be more by time alone, milliseconds since the epoch. */
+  nextAt: number | null;
+};
+
+/** Sizes of a lane, for operators. */
+export type LaneStats = { waiting: Record<Priority, number>; sessions: number; inFlight: number };

@@ -1,10 +1,309 @@
-/** The broker of the product: it claims from the shards. */
-import { claimJobs } from "../shard/client.ts";
-import { LogBrokerBase } from "./broker-base.ts";
-import type { ClaimJobs } from "./protocol.ts";
+/**
+ * A broker of the embedded log: one object that holds many partitions as rows, the consumer groups over them, and whoever
+ * waits for their records. What a produce wakes is answered as soon as its one write is durable: the platform holds every
+ * answer back until then, the waiting consumer's too.
+ *
+ *   produce --append--> rows --wake--> waiting consume --> answer
+ *   alarm: retention, at the time when the oldest rows fall due, so that an idle log stays asleep
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "../env.ts";
+import { createObjectTimers } from "../object-timers.ts";
+import { CommitStore } from "./commits.ts";
+import { Counters } from "./counters.ts";
+import { Groups } from "./groups.ts";
+import type { Member } from "./groups.ts";
+import { partitionKey } from "./names.ts";
+import { answer, failure } from "./protocol.ts";
+import type {
+  Answer,
+  Append,
+  Appended,
+  BrokerStats,
+  ConsumeReply,
+  ConsumeRequest,
+  FetchRequest,
+  GroupAssignment,
+  InstanceRef,
+  LogFaults,
+  LogMessage,
+  OffsetQuery,
+  TopicInfo,
+  TopicPartition,
+  TopicPartitionOffset,
+} from "./protocol.ts";
+import { readRetention } from "./retention.ts";
+import { PartitionStore, SWEEP_ROWS } from "./store.ts";
+import type { Retention } from "./store.ts";
+import { hasRecords, MAX_ANSWER_BYTES, takeRecords } from "./take.ts";
+import { Waits } from "./waits.ts";
 
-export class LogBroker extends LogBrokerBase {
-  protected override claimJobs(...[request, scope]: Parameters<ClaimJobs>): ReturnType<ClaimJobs> {
-    return claimJobs(this.env, request, scope);
+const MAX_TOPICS = 5000;
+const FETCH_RECORDS = 500;
+const SWEEP_EVERY_MS = 600_000;
+
+export class LogBroker extends DurableObject<Env> {
+  readonly #store: PartitionStore;
+  readonly #commits: CommitStore;
+  readonly #groups: Groups;
+  readonly #timers = createObjectTimers();
+  readonly #waits = new Waits(this.#timers);
+  readonly #counters = new Counters();
+  readonly #retention: Retention;
+  readonly #commitTimers = new Map<Member, ReturnType<typeof setTimeout>>();
+  #expiry: { giveUp: () => void; dueAt: number } | null = null;
+  #alarmAt: number | null = null;
+  #faults: LogFaults = {};
+
+  constructor(state: DurableObjectState, env: Env) {
+    super(state, env);
+    this.#store = new PartitionStore(state.storage);
+    this.#commits = new CommitStore(state.storage.sql);
+    this.#groups = new Groups(this.#store, this.#commits);
+    this.#retention = readRetention(env);
+    void state.blockConcurrencyWhile(async () => {
+      this.#alarmAt = await state.storage.getAlarm();
+    });
   }
+
+  /** The partition count of a topic, which is made with `partitions` if it isn't there and that isn't 0. */
+  ensureTopic(topic: string, partitions: number): Answer<number> {
+    const known = this.#store.partitionCount(topic);
+    if (known !== undefined) return answer(known);
+    if (partitions === 0) return answer(0);
+    if (this.#store.topics().length >= MAX_TOPICS) {
+      return failure("invalid_request", `This log has ${MAX_TOPICS} topics; it takes no more. Use one that is there.`);
+    }
+    return answer(this.#store.addTopic(topic, partitions));
+  }
+
+  topics(): TopicInfo[] {
+    return this.#store.topics();
+  }
+
+  /** Appends all records or none; they are durable when the answer arrives. */
+  produce(appends: Append[]): Answer<Appended[]> {
+    const now = Date.now();
+    if ((this.#faults.refuseProduceUntil ?? 0) > now) {
+      return failure("unavailable", "The log refuses records because a test fault says so; set its faults to {}.");
+    }
+    const dropped = this.#faults.dropProbability ?? 0;
+    const results = this.#store.append(
+      appends,
+      now,
+      this.#faults.duplicate ?? 1,
+      () => dropped > 0 && Math.random() < dropped,
+    );
+    for (const { topic, partition, records } of appends) {
+      this.#counters.add("produced", records.length);
+      this.#groups.wakeOwners(topic, partition);
+      this.#waits.wake(partitionKey(topic, partition));
+      if (this.#store.isOver(topic, partition, this.#retention)) {
+        this.#store.trim(topic, partition, now, this.#retention, SWEEP_ROWS);
+      }
+    }
+    this.#armAlarm(now + SWEEP_EVERY_MS);
+    return answer(results);
+  }
+
+  /** Hands records to a group's instance, waiting up to `timeoutMs` for the first. A second consume of an instance ends the wait of its first. */
+  async consume(request: ConsumeRequest): Promise<Answer<ConsumeReply>> {
+    const startedAt = Date.now();
+    const joined = this.#groups.join(request, request.broker, request.topics, request.options, startedAt);
+    if (!joined.ok) return joined;
+    const member = joined.value;
+    const unplaced = this.#unplaced(member);
+    if (unplaced) return unplaced;
+    member.waitingUntil = startedAt + request.timeoutMs;
+    this.#waits.begin(request.waitId, member);
+    try {
+      this.#armExpiry(startedAt + member.options.sessionTimeoutMs);
+      return answer(await this.#consumeUntil(request, member, startedAt + request.timeoutMs));
+    } finally {
+      member.lastSeenAt = Date.now();
+      if (this.#waits.end(request.waitId, member)) member.waitingUntil = 0;
+    }
+  }
+
+  /** Ends a wait that isn't needed any more. */
+  cancelWait(waitId: string): void {
+    this.#waits.cancel(waitId);
+  }
+
+  /** Records from given offsets on, without a group; waits up to `timeoutMs` for the first. */
+  async fetchRecords(request: FetchRequest): Promise<Answer<LogMessage[]>> {
+    const deadline = Date.now() + request.timeoutMs;
+    for (;;) {
+      const messages: LogMessage[] = [];
+      let bytes = 0;
+      for (const { topic, partition, offset } of request.from) {
+        const { start, end } = this.#store.bounds(topic, partition);
+        if (offset < start || offset > end) {
+          return failure(
+            "offset_out_of_range",
+            `Partition ${partition} of \`${topic}\` holds offsets ${start} to ${end} (the next one); ${offset} is not among them.`,
+          );
+        }
+        const limits = { records: FETCH_RECORDS - messages.length, bytes: MAX_ANSWER_BYTES - bytes };
+        if (limits.records <= 0 || limits.bytes <= 0) continue;
+        const found = this.#store.read(topic, partition, offset, limits).messages;
+        for (const { value } of found) bytes += value.length;
+        messages.push(...found);
+      }
+      const keys = request.from.map(({ topic, partition }) => partitionKey(topic, partition));
+      if (messages.length > 0 || !(await this.#waits.forPartitions(request.waitId, keys, deadline)))
+        return answer(messages);
+    }
+  }
+
+  /** Commits offsets as they are sent; without offsets, all that the instance consumed here. Null: no such instance here. */
+  commit(ref: InstanceRef, offsets: TopicPartitionOffset[] | null): Answer<boolean> {
+    const member = this.#groups.member(ref);
+    if (member !== undefined && member.principal !== ref.principal) return foreign(ref);
+    if (offsets === null) {
+      if (member === undefined) return answer(false);
+      for (const owned of member.owned.values()) owned.dirty = true;
+      this.#groups.commitDirty(member, Date.now());
+      return answer(true);
+    }
+    for (const { topic, partition } of offsets) {
+      const owner = this.#groups.owner(ref.group, topic, partition);
+      if (owner === undefined || owner === member) continue;
+      return failure(
+        "unknown_member",
+        `Partition ${partition} of \`${topic}\` is assigned to instance \`${owner.instance}\`, not to \`${ref.instance}\`; consume again to learn what is yours.`,
+      );
+    }
+    this.#commits.commit(ref.group, offsets, Date.now());
+    return answer(true);
+  }
+
+  /** The committed offset of each partition, -1 where there is none. */
+  committed(group: string, partitions: TopicPartition[]): number[] {
+    return partitions.map((entry) => this.#commits.committed(group, entry) ?? -1);
+  }
+
+  /** Offsets by time or by end; see `PartitionStore.offset`. */
+  offsets(partitions: TopicPartition[], query: OffsetQuery): number[] {
+    return partitions.map(({ topic, partition }) => this.#store.offset(topic, partition, query));
+  }
+
+  consumers(): GroupAssignment[] {
+    this.#expire();
+    return this.#groups.assignments();
+  }
+
+  /** Takes an instance out of its group at once; false when it isn't known here. */
+  removeInstance(ref: InstanceRef): Answer<boolean> {
+    const member = this.#groups.member(ref);
+    if (member === undefined) return answer(false);
+    if (member.principal !== ref.principal) return foreign(ref);
+    this.#groups.leave(member, Date.now());
+    return answer(true);
+  }
+
+  /** Sizes, lags of groups, and counters since the object started. */
+  stats(): BrokerStats {
+    const lag = this.#commits.all().map(({ group, topic, partition, offset }) => {
+      const { end } = this.#store.bounds(topic, partition);
+      return { group, topic, partition, committed: offset, lag: Math.max(0, end - offset) };
+    });
+    return { partitions: this.#store.sizes(), lag, counters: this.#counters.all() };
+  }
+
+  /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` refuses. */
+  setFaults(faults: LogFaults): Answer<LogFaults> {
+    if (this.env.LOCAL_FAULTS !== "1") {
+      return failure("forbidden", "Faults can be set on a local stack only, with LOCAL_FAULTS=1.");
+    }
+    this.#faults = faults;
+    return answer(faults);
+  }
+
+  override async alarm(): Promise<void> {
+    const now = Date.now();
+    this.#alarmAt = null;
+    this.#armAlarm(now + SWEEP_EVERY_MS);
+    try {
+      const { more, oldestAt } = this.#store.sweep(now, this.#retention);
+      this.#commits.sweep(now, (group) => this.#groups.has(group));
+      if (more) await this.#setAlarm(now + 100);
+      else if (oldestAt === null) await this.#clearAlarm();
+      else await this.#setAlarm(Math.max(now + SWEEP_EVERY_MS, oldestAt + this.#retention.ms));
+    } catch (error) {
+      console.error("log sweep failed", error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #consumeUntil(request: ConsumeRequest, member: Member, deadline: number): Promise<ConsumeReply> {
+    for (;;) {
+      const left = this.#groups.member(request) !== member;
+      const superseded = left || this.#waits.isSuperseded(request.waitId, member);
+      if (superseded || this.#waits.isCanceled(request.waitId)) return { ready: false, superseded, messages: [] };
+      const now = Date.now();
+      if (request.mode === "wait" && hasRecords(this.#store, member))
+        return { ready: true, superseded: false, messages: [] };
+      const messages = request.mode === "wait" ? [] : takeRecords(this.#store, member, request.room);
+      if (messages.length > 0) {
+        this.#counters.add("consumed", messages.length);
+        this.#armCommit(member);
+        return { ready: true, superseded: false, messages };
+      }
+      if (now >= deadline) return { ready: false, superseded: false, messages: [] };
+      await this.#waits.forMember(member, deadline);
+    }
+  }
+
+  #unplaced(member: Member): Answer<never> | null {
+    for (const owned of member.owned.values()) {
+      if (owned.position === null) this.#groups.place(member, owned);
+      if (owned.position !== null) continue;
+      return failure(
+        "offset_out_of_range",
+        `Group \`${member.group}\` has no committed offset for partition ${owned.partition} of \`${owned.topic}\`, and \`Kafka-Auto-Offset-Reset: none\` forbids choosing one; commit one, or send \`earliest\` or \`latest\`.`,
+      );
+    }
+    return null;
+  }
+
+  #armCommit(member: Member): void {
+    if (!member.options.autoCommit || this.#commitTimers.has(member)) return;
+    const timer = setTimeout(() => {
+      this.#commitTimers.delete(member);
+      if (this.#groups.member(member) === member) this.#groups.commitDirty(member, Date.now());
+    }, member.options.autoCommitIntervalMs);
+    this.#commitTimers.set(member, timer);
+  }
+
+  #armExpiry(dueAt: number): void {
+    if (this.#expiry !== null && this.#expiry.dueAt <= dueAt) return;
+    this.#expiry?.giveUp();
+    const giveUp = this.#timers.after(Math.max(0, dueAt - Date.now()) + 1, () => this.#expire());
+    this.#expiry = { giveUp, dueAt };
+  }
+
+  #expire(): void {
+    this.#expiry?.giveUp();
+    this.#expiry = null;
+    const nextAt = this.#groups.expire(Date.now());
+    if (nextAt !== null) this.#armExpiry(nextAt);
+  }
+
+  #armAlarm(at: number): void {
+    if (this.#alarmAt === null) void this.#setAlarm(at);
+  }
+
+  async #setAlarm(at: number): Promise<void> {
+    this.#alarmAt = at;
+    await this.ctx.storage.setAlarm(at);
+  }
+
+  async #clearAlarm(): Promise<void> {
+    this.#alarmAt = null;
+    await this.ctx.storage.deleteAlarm();
+  }
+}
+
+function foreign(ref: InstanceRef): Answer<never> {
+  return failure("forbidden", `Instance \`${ref.instance}\` of group \`${ref.group}\` belongs to other credentials.`);
 }

@@ -14,7 +14,6 @@ import type {
   Append,
   AppendRecord,
   BrokerStats,
-  ClaimOrder,
   GroupAssignment,
   InstanceRef,
   LogFaults,
@@ -38,7 +37,6 @@ export type ConsumeCall = {
   options: MemberOptions;
   room: number;
   timeoutMs: number;
-  claim: ClaimOrder | null;
   /** Ask this broker only. */
   broker: number | null;
   /** Whether a topic that isn't there is made. */
@@ -161,7 +159,7 @@ export function createLogClient(env: LogEnv) {
     if (only !== null && only >= count) {
       throw new EdgeplaneError("invalid_request", `There is no broker ${only}; this log has ${count}, from 0 on.`);
     }
-    const request = { ...call.ref, topics, options: call.options, claim: call.claim };
+    const request = { ...call.ref, topics, options: call.options };
     if (only !== null) return consumeFromOne(broker(only), { index: only, count }, request, call);
     return consumeFromAll(all(), request, call);
   }

@@ -6,7 +6,7 @@ import type { Broker, ConsumeCall } from "./client.ts";
 import { unwrap } from "./protocol.ts";
 import type { ConsumeReply, ConsumeRequest, LogMessage, TopicPartitionOffset } from "./protocol.ts";
 
-type Subject = Pick<ConsumeRequest, "group" | "instance" | "principal" | "topics" | "options" | "claim">;
+type Subject = Pick<ConsumeRequest, "group" | "instance" | "principal" | "topics" | "options">;
 
 /** What a broker answered: it has something, nothing came in time, or the caller consumed again and this call is over. */
 type Outcome = "ready" | "nothing" | "over";
@@ -47,8 +47,7 @@ export async function consumeFromAll(
       const room = call.room - messages.length;
       if (broker === undefined || room <= 0) return;
       const place = { index, count };
-      const own = takeSubject(subject, messages.length);
-      messages.push(...(await consumeFromOne(broker, place, own, { room, timeoutMs: 0 })));
+      messages.push(...(await consumeFromOne(broker, place, subject, { room, timeoutMs: 0 })));
     };
     let superseded = false;
     const first: { index: number; done: Promise<void> }[] = [];
@@ -69,12 +68,6 @@ export async function consumeFromAll(
     for (const index of ready.filter((index) => index !== first[0]?.index)) await take(index);
     if (messages.length > 0 || superseded || Date.now() >= deadline) return messages;
   }
-}
-
-/** What an earlier broker's claim started at once, a later one's must not start too. */
-function takeSubject(subject: Subject, taken: number): Subject {
-  if (subject.claim === null) return subject;
-  return { ...subject, claim: { ...subject.claim, startNow: Math.max(0, subject.claim.startNow - taken) } };
 }
 
 export async function fetchFromAll(

@@ -11,11 +11,8 @@ import { assignRange } from "./assignment.ts";
 import type { CommitStore } from "./commits.ts";
 import { partitionKey, partitionsOn } from "./names.ts";
 import { answer, failure } from "./protocol.ts";
-import type { Answer, GroupAssignment, InstanceRef, LogMessage, MemberOptions, TopicInfo } from "./protocol.ts";
-import { Redeliveries } from "./redeliveries.ts";
+import type { Answer, GroupAssignment, InstanceRef, MemberOptions, TopicInfo } from "./protocol.ts";
 import type { PartitionStore } from "./store.ts";
-import { newCredits } from "./weights.ts";
-import type { Credits } from "./weights.ts";
 
 /** A partition that a member owns. */
 export type Owned = {
@@ -37,8 +34,6 @@ export type Member = {
   /** When its wait ends at the latest; a member that waits doesn't expire. 0 when it doesn't wait. */
   waitingUntil: number;
   owned: Map<string, Owned>;
-  redeliveries: Redeliveries;
-  credits: Credits;
   turn: number;
   /** Ends the member's current wait, so that it looks again. */
   wake: (() => void) | null;
@@ -113,8 +108,6 @@ export class Groups {
       lastSeenAt: now,
       waitingUntil: 0,
       owned: new Map(),
-      redeliveries: new Redeliveries(),
-      credits: newCredits(),
       turn: 0,
       wake: null,
     };
@@ -155,14 +148,9 @@ export class Groups {
     for (const owned of member.owned.values()) {
       if (!owned.dirty || owned.position === null) continue;
       owned.dirty = false;
-      offsets.push({ topic: owned.topic, partition: owned.partition, offset: this.committable(member, owned) });
+      offsets.push({ topic: owned.topic, partition: owned.partition, offset: owned.position });
     }
     this.#commits.commit(member.group, offsets, now);
-  }
-
-  /** The offset that "all that was consumed" means for a partition. */
-  committable(member: Member, owned: Owned): number {
-    return Math.min(owned.position ?? 0, member.redeliveries.floor(owned.topic, owned.partition));
   }
 
   /** Wakes the owners of a partition that got records. */
@@ -189,22 +177,6 @@ export class Groups {
         })),
       })),
     }));
-  }
-
-  /** Puts a record that was handed out back, to be handed out again from `dueAt` on by whoever owns it then. */
-  redeliver(member: Member, message: LogMessage, dueAt: number): void {
-    const owned = member.owned.get(partitionKey(message.topic, message.partition));
-    if (owned === undefined) return;
-    // One that was put back too often is let go; it holds nothing back any more.
-    member.redeliveries.add(message, dueAt);
-    owned.dirty = true;
-  }
-
-  /** A record that was handed out is done; what it held back can be committed. */
-  settle(member: Member, message: LogMessage): void {
-    if (!member.redeliveries.settle(message)) return;
-    const owned = member.owned.get(partitionKey(message.topic, message.partition));
-    if (owned !== undefined) owned.dirty = true;
   }
 
   #rebalance(name: string, group: Group, now: number): void {
@@ -237,11 +209,10 @@ export class Groups {
       if (member.options.autoCommit && owned.dirty && owned.position !== null) {
         this.#commits.commit(
           name,
-          [{ topic: owned.topic, partition: owned.partition, offset: this.committable(member, owned) }],
+          [{ topic: owned.topic, partition: owned.partition, offset: owned.position }],
           now,
         );
       }
-      member.redeliveries.drop(owned.topic, owned.partition);
     }
     for (const member of members) {
       member.owned = next.get(member.instance) ?? new Map<string, Owned>();

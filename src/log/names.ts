@@ -1,16 +1,19 @@
 /** Where a topic's partitions live, and what its name says. Pure; the Worker and every broker compute the same. */
+import { LaneNameSchema } from "../contract/job.ts";
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 
-const JOB_TOPIC = /^(jobs\..+)\.(high|normal|low)$/;
+
+const JOB_TOPIC = /^(jobs\.(.+))\.(high|normal|low)$/;
 
 /** Kafka's rule for topic names: letters, digits, `.`, `_`, `-`, at most 249, not `.` or `..`. */
 export const TOPIC_PATTERN = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
 
-/** The priority that a lane's topic stands for; every other topic is drained as `normal`. */
-export function topicPriority(topic: string): Priority {
-  const name = JOB_TOPIC.exec(topic)?.[2];
-  return priorities.find((priority) => priority === name) ?? "normal";
+/** The lane and priority that a job topic stands for; null for every other topic. */
+export function laneOfTopic(topic: string): { lane: string; priority: Priority } | null {
+  const [, , lane, name] = JOB_TOPIC.exec(topic) ?? [];
+  const priority = priorities.find((one) => one === name);
+  return lane === undefined || priority === undefined || !LaneNameSchema.safeParse(lane).success ? null : { lane, priority };
 }
 
 /** The name of the Durable Object of broker `index`. */
@@ -18,11 +21,9 @@ export function brokerName(index: number): string {
   return `log-${index}`;
 }
 
-/**
- * The broker of a partition. A lane's three topics share a base, so that the same partition of each lies on the same
- * broker: only there can they be drained by weight.
- */
+/** The broker of a partition. */
 export function brokerOf(topic: string, partition: number, brokerCount: number): number {
+  // A lane's three topics share a base: before lanes served them, they were drained together, and what older state has stays where it is.
   const base = JOB_TOPIC.exec(topic)?.[1] ?? topic;
   return (fnv1a(base) + partition) % brokerCount;
 }

@@ -1,7 +1,6 @@
 /** What the Worker and a broker tell each other over RPC. Failures are values: an error's class is lost on the way. */
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";
-import type { ClaimAnswer } from "../contract/claim.ts";
 
 export type RecordHeader = { key: string; value: string };
 
@@ -39,9 +38,6 @@ export type MemberOptions = {
 /** Who calls: a user of `/kafka` or a pool token. An instance belongs to the one that made it. */
 export type InstanceRef = { group: string; instance: string; principal: string };
 
-/** A claim to make on the consumer's behalf: for its session, `startNow` of them to start at once, within its lanes. */
-export type ClaimOrder = { session: string; startNow: number; lanes: string[] };
-
 export type ConsumeRequest = InstanceRef & {
   broker: { index: number; count: number };
   topics: TopicInfo[];
@@ -49,7 +45,6 @@ export type ConsumeRequest = InstanceRef & {
   /** How many records at most. */
   room: number;
   timeoutMs: number;
-  claim: ClaimOrder | null;
   /** `wait`: only say whether there is something to take. */
   mode: "take" | "wait";
   /** Names the wait, for `cancelWait`. */
@@ -82,12 +77,6 @@ export type BrokerStats = {
   lag: { group: string; topic: string; partition: number; committed: number; lag: number }[];
   counters: Record<string, number>;
 };
-
-/** Asks shards for jobs; `src/shard/client.ts` does it in the product. */
-export type ClaimJobs = (
-  request: { session: string; startNow: number; jobs: { id: string; epoch: number }[] },
-  scope: { lanes: string[] },
-) => Promise<ClaimAnswer[]>;
 
 export type Failure = { ok: false; code: ErrorCode; message: string };
 export type Answer<T> = { ok: true; value: T } | Failure;

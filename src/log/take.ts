@@ -1,30 +1,23 @@
-/** Takes records for a member from the partitions that it owns, by weight, and moves its positions on. */
+/** Takes records for a member from the partitions that it owns, in turn, and moves its positions on. */
 import type { Member, Owned } from "./groups.ts";
-import { topicPriority } from "./names.ts";
 import type { LogMessage } from "./protocol.ts";
 import type { PartitionStore } from "./store.ts";
-import { drainByWeight } from "./weights.ts";
-import type { Source } from "./weights.ts";
 
 /** Of values in one answer, in characters; one record may be larger. */
 export const MAX_ANSWER_BYTES = 1_048_576;
 const READ_AHEAD = 64;
 
-/** Whether the member has something to take: a record behind one of its positions, or one to be delivered again. */
-export function hasRecords(store: PartitionStore, member: Member, now: number): boolean {
-  const dueAt = member.redeliveries.nextDueAt();
-  if (dueAt !== null && dueAt <= now) return true;
+/** Whether the member has something to take: a record behind one of its positions. */
+export function hasRecords(store: PartitionStore, member: Member): boolean {
   for (const owned of member.owned.values()) {
     if (owned.position !== null && owned.position < store.bounds(owned.topic, owned.partition).end) return true;
   }
   return false;
 }
 
-/** Up to `room` records. A position that retention has overtaken moves to where the partition starts. */
-export function takeRecords(store: PartitionStore, member: Member, room: number, now: number): LogMessage[] {
-  const again = member.redeliveries.take(now, room);
-  let bytes = again.reduce((sum, message) => sum + message.value.length, 0);
-  const sources: Source<LogMessage>[] = [];
+/** Up to `room` records, one of each partition in turn. A position that retention has overtaken moves to where the partition starts. */
+export function takeRecords(store: PartitionStore, member: Member, room: number): LogMessage[] {
+  let sources: OwnedSource[] = [];
   for (const owned of member.owned.values()) {
     const { start, end } = store.bounds(owned.topic, owned.partition);
     if (owned.position === null || owned.position >= end) continue;
@@ -34,16 +27,28 @@ export function takeRecords(store: PartitionStore, member: Member, room: number,
     }
     sources.push(new OwnedSource(store, owned, Math.min(room, READ_AHEAD)));
   }
-  let count = again.length;
-  const fresh = drainByWeight(sources, member.credits, room - again.length, member.turn++, (message) => {
-    bytes += message.value.length;
-    return count++ === 0 || bytes <= MAX_ANSWER_BYTES;
-  });
-  return [...again, ...fresh];
+  // Whichever is first in one call isn't so in the next.
+  const first = sources.length === 0 ? 0 : member.turn++ % sources.length;
+  sources = [...sources.slice(first), ...sources.slice(0, first)];
+  const taken: LogMessage[] = [];
+  let bytes = 0;
+  while (sources.length > 0) {
+    for (const source of [...sources]) {
+      const message = source.peek();
+      if (message === undefined) {
+        sources = sources.filter((other) => other !== source);
+        continue;
+      }
+      bytes += message.value.length;
+      if (taken.length >= room || (taken.length > 0 && bytes > MAX_ANSWER_BYTES)) return taken;
+      source.advance();
+      taken.push(message);
+    }
+  }
+  return taken;
 }
 
-class OwnedSource implements Source<LogMessage> {
-  readonly priority;
+class OwnedSource {
   readonly #store: PartitionStore;
   readonly #owned: Owned;
   readonly #chunk: number;
@@ -52,7 +57,6 @@ class OwnedSource implements Source<LogMessage> {
   #readTo: number;
 
   constructor(store: PartitionStore, owned: Owned, chunk: number) {
-    this.priority = topicPriority(owned.topic);
     this.#store = store;
     this.#owned = owned;
     this.#chunk = chunk;

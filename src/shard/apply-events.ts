@@ -76,6 +76,7 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
       return settle(applied, released(row, event.reason, now, rules));
     default:
   }
+  if (event.type === "failed" && event.kind === "input") return settle(applied, machine.fail(row, event.error, now));
   if (row.startedAt === null) {
     // Only a counted start may produce anything.
     applied.verdict = "stale";
@@ -106,7 +107,8 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
 
 function released(row: Row, reason: ReleaseReason, now: number, rules: Rules): Effect[] {
   if (reason === "lost") return machine.lose(row, now, rules);
-  if (reason === "cannot_run" || reason === "setup") return machine.handBack(row, now, rules);
+  if (reason === "unseen") return machine.unseen(row, now, rules);
+  if (reason === "cannot_run") return machine.handBack(row, now, rules);
   return machine.release(row, now, rules);
 }
 

@@ -163,12 +163,10 @@ export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes:
   const isOld = olderThan(knownEpoch());
   const shards = shardCount(env);
   const known = request.jobs.filter((job) => isPredictionId(job.id, shards) && !isOld(job));
-  const first = new Set(known.slice(0, request.startNow).map(({ id }) => id));
   const answers = new Map<string, ClaimAnswer>();
   await Promise.all(
     [...byShard(known, (job) => job.id)].map(async ([name, jobs]) => {
-      const startNow = jobs.filter(({ id }) => first.has(id)).length;
-      const claims = remoteShard(env, name).claim({ session: request.session, startNow, jobs }, scope.lanes);
+      const claims = remoteShard(env, name).claim({ session: request.session, jobs }, scope.lanes);
       for (const answer of (await inTime(claims)) ?? []) answers.set(answer.id, answer);
     }),
   );

@@ -9,12 +9,14 @@ import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../contract/event.ts";
 import type { PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
 import type { Lease } from "../fleet/types.ts";
+import type { Reservation } from "../lane/types.ts";
 import { applyEvents } from "./apply-events.ts";
 import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
 import { newRow } from "./new-row.ts";
 import { createEndedOutbox } from "./ended-outbox.ts";
+import { createGranting } from "./granting.ts";
 import { createLeases } from "./leases.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
@@ -34,7 +36,7 @@ import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
-import { isFinished, snapshotOf } from "./row.ts";
+import { isFinished, isGranted, snapshotOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { dropWords } from "./sizes.ts";
@@ -47,8 +49,6 @@ import { webhookMessage } from "./webhook-message.ts";
 
 /** Due rows that are handled in one go. */
 const BATCH_ROWS = 100;
-/** Input bytes after which a claim's reply answers `later`. */
-const MAX_REPLY_CHARS = 4 * 1024 * 1024;
 
 /** `publishes`: ended predictions are to be published. */
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
@@ -59,6 +59,8 @@ export class ShardCore {
   readonly ended: ReturnType<typeof createEndedOutbox>;
   /** What shall go. */
   readonly retention: ReturnType<typeof createRetention>;
+  /** Who is granted what. */
+  readonly granting: ReturnType<typeof createGranting>;
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
@@ -80,21 +82,41 @@ export class ShardCore {
     });
     this.#leases = createLeases(deps);
     this.#recovery = createRecovery({ ...deps, store: this.store, outgoing: this.outgoing });
+    this.granting = createGranting({
+      ...deps,
+      store: this.store,
+      outgoing: this.outgoing,
+      alone: (id, run) => this.#recent.alone(id, run),
+      load: (id) => this.#load(id),
+      save: (progress, effects) => this.#save(progress, effects),
+    });
     this.#deps = deps;
   }
 
-  /** Accepts a prediction, idempotently by id. Null: the id is there with another payload or of another account. */
-  submit(submission: Submission): { created: boolean; row: Row } | null {
-    const row = newRow(submission, this.#deps.now(), this.#deps.rules);
+  /**
+   * Accepts a prediction, idempotently by id; with room reserved, the row is stored already granted and its start counted.
+   * Null: the id is there with another payload or of another account.
+   */
+  submit(submission: Submission, reservation: Reservation = { outcome: "waits" }): { created: boolean; row: Row } | null {
+    const { now, rules, newToken } = this.#deps;
+    const row = newRow(submission, now(), rules);
+    const session = reservation.outcome === "reserved" ? reservation.session : null;
+    const effects = session === null ? [] : machine.grantAtOnce(row, { session, token: newToken() }, now(), rules);
+    row.wakeAt = machine.dueAt(row, rules);
     if (!this.store.insert(row)) {
       const known = this.#load(row.id)?.row;
       const same = known?.accountId === row.accountId && known.payloadHash === row.payloadHash;
+      if (session !== null) this.outgoing.unuse(row.fixed.lane, row.id);
       return same ? { created: false, row: known } : null;
     }
-    this.#recent.keep(progressOf(row, this.store));
+    const progress = progressOf(row, this.store);
+    this.#recent.keep(progress);
     this.#noteWake(row);
-    this.outgoing.hand(row, false);
     this.outgoing.feed(row);
+    if (session !== null) this.outgoing.grant(session, grantOf(row, now()));
+    else if (reservation.outcome === "failed") this.#save(progress, machine.fail(row, reservation.error, now()));
+    else this.outgoing.hand(row);
+    for (const effect of effects) this.#effect(progress, effect);
     return { created: true, row };
   }
 
@@ -145,17 +167,7 @@ export class ShardCore {
   }
 
   claim(request: ClaimRequest, lanes: readonly string[]): ClaimAnswer[] {
-    let startsLeft = request.startNow;
-    let replyChars = 0;
-    return request.jobs.map(({ id }) => {
-      if (replyChars > MAX_REPLY_CHARS) return { id, verdict: "later" };
-      const ask = { session: request.session, lanes, startNow: startsLeft > 0 };
-      const answer = this.#recent.alone(id, () => this.#claimOne(id, ask));
-      if (answer?.verdict !== "granted") return answer ?? { id, verdict: "later" };
-      if (answer.startNow) startsLeft -= 1;
-      replyChars += answer.input === undefined ? 0 : JSON.stringify(answer.input).length;
-      return answer;
-    });
+    return this.granting.claim(request, lanes);
   }
 
   /** Applies the events of many claims; the verdicts come one per claim. */
@@ -231,26 +243,6 @@ export class ShardCore {
     this.#recovery.recover();
   }
 
-  #claimOne(id: string, ask: { session: string; lanes: readonly string[]; startNow: boolean }): ClaimAnswer {
-    const progress = this.#load(id);
-    if (progress === null) return { id, verdict: "refused", reason: "unknown" };
-    const { row } = progress;
-    const { now, rules, newToken } = this.#deps;
-    const waited = row.state === "waiting";
-    const { verdict, effects } = machine.claim(row, { ...ask, token: newToken() }, now(), rules);
-    if (verdict === "granted") {
-      if (waited) {
-        progress.storedSeq = 0;
-        beginAttempt(progress, this.store);
-        this.outgoing.claimed(row);
-        this.#save(progress, effects);
-      }
-      return grantOf(row, now());
-    }
-    if (effects.length > 0) this.#save(progress, effects);
-    return { id: row.id, verdict: "refused", reason: verdict };
-  }
-
   #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
     const [{ id, token }] = events as [PoolEvent, ...PoolEvent[]];
     const progress = this.#load(id);
@@ -277,7 +269,7 @@ export class ShardCore {
   #judgeOne(id: string, session: string, lease: Lease): void {
     const progress = this.#load(id);
     if (progress?.row.session !== session) return;
-    if (progress.row.state !== "granted" && progress.row.state !== "running") return;
+    if (!isGranted(progress.row)) return;
     const effects = this.#leases.judge(progress.row, lease);
     if (effects !== null) this.#save(progress, effects, lease.alive);
   }
@@ -295,7 +287,7 @@ export class ShardCore {
     if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
       row.hands += 1;
       row.handAt = now + machine.sweepDelayMs(row.hands, rules);
-      this.outgoing.hand(row, row.attempt > 0 || row.handBacks > 0);
+      this.outgoing.hand(row);
     }
     if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
       this.#leases.asked(row);
@@ -379,7 +371,7 @@ export class ShardCore {
 
   #effect(progress: Progress, effect: Effect): void {
     const { row } = progress;
-    if (effect.type === "hand") this.outgoing.hand(row, effect.front);
+    if (effect.type === "hand") this.outgoing.hand(row);
     else if (effect.type === "withdraw") this.outgoing.withdraw(row);
     else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);
     else this.#notify(progress, effect.event);

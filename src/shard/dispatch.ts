@@ -1,83 +1,58 @@
-/** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders; and knows the lanes' stats. */
-import type { PredictionSnapshot, QueuePlace, Status } from "../contract/prediction.ts";
+/** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders. */
+import type { ClaimRef } from "../contract/channel.ts";
+import type { Grant } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
-import { placeOf } from "../lane/order.ts";
-import type { LaneStats } from "../lane/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
+import { createLaneCourier } from "./lane-courier.ts";
+import { putBack, take } from "./outgoing.ts";
 import { createPublisher } from "./publish.ts";
 import { createWebhookOutbox } from "./webhook-outbox.ts";
 
-/** Entries that one call to a lane, or to the index, carries. */
+/** Entries that one call to the index or to a session carries. */
 const BATCH_ENTRIES = 500;
-/** Ids that it carries besides. SQLite takes a list of them as one text, of 2 MB at most. */
-const BATCH_IDS = 5000;
-/** News that nobody waits for wait for company: claims while the lane is empty, newcomers while it is not. */
-const PATIENT_NEWS_MS = 100;
+/** Grants that one call carries: with the largest inline inputs they stay far below what a call may. */
+const BATCH_GRANTS = 200;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
+/** A grant that nothing was heard of for so long may not have arrived: its pool is asked. */
+const UNANSWERED_MS = 500;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 
-type LaneView = { stats: LaneStats; at: number; tickets: Map<string, number | null> };
-
-export function createDispatch(env: Env, core: ShardCore, publish: PublishSettings) {
+/** `onUnanswered`: these grants left, and nothing was heard of them. */
+export function createDispatch(
+  env: Env,
+  core: ShardCore,
+  publish: PublishSettings,
+  onUnanswered: (claims: ClaimRef[]) => void,
+) {
   const { outgoing, store } = core;
-  const views = new Map<string, LaneView>();
   let lastFeed = 0;
 
-  const patientSince = new Map<string, number>();
-
-  const lanes = createCourier(lanesWithNews, exchange);
+  const lanes = createLaneCourier(env, core);
+  const grants = createCourier(() => outgoing.grants.keys(), grant);
   const index = createCourier(() => outgoing.feeds.keys(), feed);
   const pools = createCourier(() => outgoing.stops.keys(), stop);
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
-  /** Lanes with news that is urgent, or has waited for company long enough. What is urgent never waits for what is not. */
-  function lanesWithNews(): string[] {
-    const withNews = new Set([...nonEmpty(outgoing.hands), ...outgoing.withdrawals.keys(), ...outgoing.claims.keys()]);
-    return [...withNews].filter((lane) => isUrgent(lane) || hasWaited(lane));
-  }
-
-  function isUrgent(lane: string): boolean {
-    const view = views.get(lane);
-    const hands = outgoing.hands.get(lane)?.size ?? 0;
-    return view !== undefined && isBackedUp(view) ? hands === 0 || outgoing.claims.has(lane) : hands > 0;
-  }
-
-  function hasWaited(lane: string): boolean {
-    const since = patientSince.get(lane);
-    if (since !== undefined) return Date.now() - since >= PATIENT_NEWS_MS;
-    patientSince.set(lane, Date.now());
-    setTimeout(() => lanes.kick(), PATIENT_NEWS_MS + 1);
-    return false;
-  }
-
-  async function exchange(lane: string): Promise<void> {
-    patientSince.delete(lane);
-    const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
-    for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
-    const withdrawn = take(outgoing.withdrawals, lane, BATCH_IDS);
-    const claimed = take(outgoing.claims, lane, BATCH_IDS);
+  /** A call that fails may have arrived all the same: its grants are looked after like all others, and not sent again. */
+  async function grant(session: string): Promise<void> {
+    const batch = take(outgoing.grants, session, BATCH_GRANTS);
+    const claims = batch.map(({ id, token }) => ({ id, token }));
+    setTimeout(() => onUnanswered(claims), UNANSWERED_MS);
     try {
-      const reply = await env.LANE.getByName(lane).exchange(lane, { entries, withdrawn, claimed });
-      note(lane, reply.stats, reply.tickets, [...withdrawn, ...claimed]);
-    } catch (error) {
-      const waiting = outgoing.hands.get(lane) ?? new Map<string, (typeof entries)[number]>();
-      outgoing.hands.set(lane, waiting);
-      for (const entry of entries) if (!waiting.has(entry.id) && stillWaits(entry.id)) waiting.set(entry.id, entry);
-      putBack(outgoing.withdrawals, lane, withdrawn);
-      putBack(outgoing.claims, lane, claimed);
-      throw error;
+      const stub: unknown = env.POOL.getByName(session);
+      const hasLeft = await (stub as RemoteSession).grant(batch);
+      if (!hasLeft) core.granting.undelivered(claims);
+    } catch {
+      return;
     }
-  }
-
-  function stillWaits(id: string): boolean {
-    return core.store.get(id)?.state === "waiting";
+    lanes.kick();
   }
 
   async function feed(account: string): Promise<void> {
@@ -104,17 +79,11 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
     }
   }
 
-  function note(lane: string, stats: LaneStats, tickets: Record<string, number | null>, gone: readonly string[]): void {
-    const view = views.get(lane) ?? { stats, at: 0, tickets: new Map<string, number | null>() };
-    views.set(lane, view);
-    view.stats = stats;
-    view.at = Date.now();
-    for (const [id, ticket] of Object.entries(tickets)) view.tickets.set(id, ticket);
-    for (const id of gone) view.tickets.delete(id);
-  }
-
   return {
+    lanes,
+
     kick(): void {
+      grants.kick();
       lanes.kick();
       index.kick();
       pools.kick();
@@ -124,31 +93,10 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
-      const areBusy = [lanes, index, pools].some((courier) => courier.isBusy());
-      const waits = nonEmpty(outgoing.hands).length > 0 || outgoing.feeds.size > 0;
-      return areBusy || waits || webhooks.isPending() || core.ended.isPending();
-    },
-
-    /** The place of an unfinished prediction, from what the shard knows of its lane; null while nothing is known. */
-    placeOf({ id, lane, priority, status }: PredictionSnapshot): QueuePlace | null {
-      if (status !== "starting") return { position: 0, etaMs: 0 };
-      const view = views.get(lane);
-      if (view === undefined) return { position: outgoing.hands.get(lane)?.size ?? 0, etaMs: null };
-      const ticket = view.tickets.get(id);
-      return placeOf(ticket === undefined ? view.stats.tails[priority] : ticket, priority, view.stats);
-    },
-
-    /** Asks the lane again when what the shard knows is older than `maxAgeMs`. */
-    async refreshStats(lane: string, status: Status, maxAgeMs: number): Promise<void> {
-      const view = views.get(lane);
-      if (status !== "starting" || (view !== undefined && Date.now() - view.at < maxAgeMs)) return;
-      if (view !== undefined) view.at = Date.now();
-      try {
-        const reply = await env.LANE.getByName(lane).exchange(lane, { entries: [], withdrawn: [], claimed: [] });
-        note(lane, reply.stats, {}, []);
-      } catch {
-        // The place is a courtesy: an older one is better than an error.
-      }
+      const areBusy = [grants, index, pools].some((courier) => courier.isBusy());
+      return (
+        areBusy || lanes.isPending() || outgoing.feeds.size > 0 || webhooks.isPending() || core.ended.isPending()
+      );
     },
 
     /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */
@@ -167,31 +115,8 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   };
 }
 
-/** Whether jobs wait in the lane for others to be claimed, or soon will. */
-function isBackedUp({ stats }: LaneView): boolean {
-  return (
-    2 * stats.released > stats.window ||
-    stats.tails.high > stats.heads.high ||
-    stats.tails.normal > stats.heads.normal ||
-    stats.tails.low > stats.heads.low
-  );
-}
-
-function nonEmpty(hands: Map<string, Map<string, unknown>>): string[] {
-  return [...hands].filter(([, entries]) => entries.size > 0).map(([lane]) => lane);
-}
-
-/** Takes the first `limit` out. */
-function take<T>(map: Map<string, T[]>, key: string, limit: number): T[] {
-  const values = map.get(key) ?? [];
-  const taken = values.splice(0, limit);
-  if (values.length === 0) map.delete(key);
-  return taken;
-}
-
-function putBack<T>(map: Map<string, T[]>, key: string, values: T[]): void {
-  if (values.length > 0) map.set(key, [...values, ...(map.get(key) ?? [])]);
-}
+/** A session as its shards see it; the platform's own stub type walks through every type of the signatures. */
+type RemoteSession = { grant(grants: Grant[]): Promise<boolean> };
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -4,8 +4,9 @@
  */
 export type Gather<T, R> = (item: T) => Promise<R>;
 
+/** `store` answers in the order of its items: one that can't be stored fails alone. */
 export function createGather<T, R>(
-  store: (item: T) => R,
+  store: (items: readonly T[]) => Promise<PromiseSettledResult<R>[]>,
   timing: { windowMs: number; busyMs: number },
   now: () => number,
 ): Gather<T, R> {
@@ -13,25 +14,28 @@ export function createGather<T, R>(
   let waiting: Waiting[] = [];
   let lastAt = -Infinity;
 
-  function storeAll(): void {
+  async function storeAll(): Promise<void> {
     const batch = waiting;
     waiting = [];
-    for (const { item, resolve, reject } of batch) {
-      try {
-        resolve(store(item));
-      } catch (error) {
-        reject(error);
-      }
+    try {
+      const results = await store(batch.map(({ item }) => item));
+      batch.forEach(({ resolve, reject }, index) => {
+        const result = results[index];
+        if (result?.status === "fulfilled") resolve(result.value);
+        else reject(result?.reason);
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
     }
   }
 
   return async (item) => {
     const isAlone = now() - lastAt > timing.busyMs && waiting.length === 0;
     lastAt = now();
-    if (isAlone) return store(item);
     return new Promise<R>((resolve, reject) => {
       waiting.push({ item, resolve, reject });
-      if (waiting.length === 1) setTimeout(storeAll, timing.windowMs);
+      if (isAlone) void storeAll();
+      else if (waiting.length === 1) setTimeout(() => void storeAll(), timing.windowMs);
     });
   };
 }

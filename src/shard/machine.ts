@@ -13,8 +13,8 @@ import { addMetrics } from "./sizes.ts";
 const STOP_AGAIN_MS = 2000;
 
 export type Effect =
-  /** Hand it to its lane; `front` when it already had its turn. */
-  | { type: "hand"; front: boolean }
+  /** Hand it to its lane, where it keeps its place. */
+  | { type: "hand" }
   /** Take it out of its lane. */
   | { type: "withdraw" }
   /** Tell the pool session to stop it. */
@@ -42,24 +42,33 @@ export function claim(
   if (overdue !== null) return { verdict: "aborted", effects: overdue };
   // Where a run goes on behind an earlier one's chunks, these stay, and with them the files that they name.
   if (row.blobs && row.token !== null && !row.fixed.resumesDeterministically) row.strays = true;
-  row.token = ask.token;
-  row.session = ask.session;
-  row.nextSeq = 0;
-  row.handAt = null;
-  row.checkAt = now + rules.firstCheckMs;
-  row.state = "granted";
+  grant(row, ask, now, rules);
   const effects = ask.startNow && row.losses === 0 ? start(row, now) : [];
   return { verdict: "granted", effects };
 }
 
+/** The lane reserved room for a prediction that is being accepted: it is granted as it is stored, and its start is counted. */
+export function grantAtOnce(row: Row, to: { session: string; token: string }, now: number, rules: Rules): Effect[] {
+  grant(row, to, now, rules);
+  return start(row, now);
+}
+
+function grant(row: Row, to: { session: string; token: string }, now: number, rules: Rules): void {
+  row.token = to.token;
+  row.session = to.session;
+  row.nextSeq = 0;
+  row.handAt = null;
+  row.checkAt = now + rules.firstCheckMs;
+  row.state = "granted";
+}
+
 /** A counted start. The caller has checked token and deadlines. */
 export function start(row: Row, now: number): Effect[] {
-  const first = row.startedAt === null;
   row.state = "running";
   row.attempt += 1;
   row.startedAt ??= now;
   row.handAt = null;
-  return first ? [{ type: "webhook", event: "start" }] : [];
+  return row.attempt === 1 ? [{ type: "webhook", event: "start" }] : [];
 }
 
 export function succeed(
@@ -83,7 +92,7 @@ export function cancel(row: Row, now: number): Effect[] {
   return stopAndFinish(row, "canceled", null, now);
 }
 
-/** Handed back free of charge: it had its turn, so it waits in front. */
+/** Handed back free of charge. */
 export function release(row: Row, now: number, rules: Rules): Effect[] {
   return waitAgain(row, now, rules);
 }
@@ -99,6 +108,15 @@ export function handBack(row: Row, now: number, rules: Rules): Effect[] {
   if (row.handBacks === 1) return effects;
   row.handAt = now + Math.min(rules.sweepMs, rules.handBackMs * 2 ** Math.min(row.handBacks - 2, 20));
   return [];
+}
+
+/**
+ * The grant never reached its pool, which refuses that token from now on: nothing ran, and nothing is lost. A start that was counted stays counted; its deadline to
+ * start holds as before, unless an earlier attempt did run.
+ */
+export function unseen(row: Row, now: number, rules: Rules): Effect[] {
+  if (row.losses === 0 && row.chunks === 0) row.startedAt = null;
+  return waitAgain(row, now, rules);
 }
 
 /**
@@ -171,7 +189,7 @@ function waitAgain(row: Row, now: number, rules: Rules): Effect[] {
   row.checkAt = null;
   row.hands = 0;
   row.handAt = now + sweepDelayMs(0, rules);
-  return [{ type: "hand", front: true }];
+  return [{ type: "hand" }];
 }
 
 function stopAndFinish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {

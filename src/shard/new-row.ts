@@ -15,6 +15,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       lane: submission.lane,
       priority: submission.priority,
       cost: submission.cost,
+      weight: submission.weight,
       origin: submission.origin,
       webhook: submission.webhook,
       webhookEvents: submission.webhookEvents,

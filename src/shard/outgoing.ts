@@ -4,7 +4,8 @@
  */
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
-import type { LaneEntry } from "../lane/types.ts";
+import type { Grant } from "../contract/claim.ts";
+import type { EntryRef, LaneEntry } from "../lane/types.ts";
 import type { Outline } from "./row.ts";
 
 /** An entry of the account's index: a prediction's place, and what lists are narrowed by. `model` is `owner/name`. */
@@ -24,8 +25,10 @@ export type Outgoing = ReturnType<typeof createOutgoing>;
 
 export function createOutgoing() {
   const hands = new Map<string, Map<string, LaneEntry>>();
-  const withdrawals = new Map<string, string[]>();
-  const claims = new Map<string, string[]>();
+  const withdrawals = new Map<string, EntryRef[]>();
+  const granted = new Map<string, (EntryRef & { session: string })[]>();
+  const unused = new Map<string, string[]>();
+  const grants = new Map<string, Grant[]>();
   const feeds = new Map<string, FeedEntry[]>();
   const stops = new Map<string, ClaimRef[]>();
   const fed = new Set<string>();
@@ -37,40 +40,41 @@ export function createOutgoing() {
   return {
     /** Waiting predictions to hand on, by lane and id. */
     hands,
-    /** Ids that wait no longer, by lane. */
+    /** What waits no longer, by lane. */
     withdrawals,
-    /** Ids that were claimed, by lane. */
-    claims,
+    /** What was granted, by lane: it waits there no longer. */
+    granted,
+    /** Reservations that nobody took, by lane. */
+    unused,
+    /** Grants to hand to their pools, by pool session. */
+    grants,
     /** New predictions for the index, by account. */
     feeds,
     /** Claims to stop, by pool session. */
     stops,
 
-    hand(row: Outline, front: boolean): void {
-      const { fixed } = row;
-      const lane = hands.get(fixed.lane) ?? new Map<string, LaneEntry>();
-      hands.set(fixed.lane, lane);
-      lane.set(row.id, {
-        id: row.id,
-        tenant: row.accountId,
-        priority: fixed.priority,
-        cost: fixed.cost,
-        model: `${fixed.model.owner}/${fixed.model.name}`,
-        version: fixed.model.version,
-        startBy: row.startBy,
-        traceparent: fixed.traceparent,
-        front,
-      });
+    hand(row: Outline): void {
+      const lane = hands.get(row.fixed.lane) ?? new Map<string, LaneEntry>();
+      hands.set(row.fixed.lane, lane);
+      lane.set(row.id, entryOf(row));
     },
 
     withdraw(row: Outline): void {
       hands.get(row.fixed.lane)?.delete(row.id);
-      push(withdrawals, row.fixed.lane, row.id);
+      push(withdrawals, row.fixed.lane, refOf(row));
     },
 
-    claimed(row: Outline): void {
+    noteGranted(row: Outline, session: string): void {
       hands.get(row.fixed.lane)?.delete(row.id);
-      push(claims, row.fixed.lane, row.id);
+      push(granted, row.fixed.lane, { ...refOf(row), session });
+    },
+
+    grant(session: string, grant: Grant): void {
+      push(grants, session, grant);
+    },
+
+    unuse(lane: string, id: string): void {
+      push(unused, lane, id);
     },
 
     feed(row: Outline): void {
@@ -136,8 +140,37 @@ export function createOutgoing() {
   };
 }
 
+/** What the lane needs to know of a prediction that waits. */
+export function entryOf(row: Outline): LaneEntry {
+  const { fixed } = row;
+  return {
+    ...refOf(row),
+    weight: fixed.weight,
+    cost: fixed.cost,
+    startBy: row.startBy,
+    traceparent: fixed.traceparent,
+  };
+}
+
+export function refOf({ id, accountId, createdAt, fixed }: Outline): EntryRef {
+  const { priority, model } = fixed;
+  return { id, account: accountId, priority, model: modelPath(model), version: model.version, createdAt };
+}
+
 function push<T>(map: Map<string, T[]>, key: string, value: T): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [value]);
   else list.push(value);
+}
+
+/** Takes the first `limit` out. */
+export function take<T>(map: Map<string, T[]>, key: string, limit: number): T[] {
+  const values = map.get(key) ?? [];
+  const taken = values.splice(0, limit);
+  if (values.length === 0) map.delete(key);
+  return taken;
+}
+
+export function putBack<T>(map: Map<string, T[]>, key: string, values: T[]): void {
+  if (values.length > 0) map.set(key, [...values, ...(map.get(key) ?? [])]);
 }

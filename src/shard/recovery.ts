@@ -26,7 +26,7 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
     noted = store.unfedSince();
     if (noted !== null) for (const row of store.unfed(noted)) outgoing.feed(row);
     for (const row of store.unconfirmed(now() + 2 * rules.sweepMs)) {
-      if (row.state === "waiting" && row.hands === 0) outgoing.hand(row, row.attempt > 0);
+      if (row.state === "waiting" && row.hands === 0) outgoing.hand(row);
       if (!row.fed) outgoing.feed(row);
     }
   }

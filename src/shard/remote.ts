@@ -23,6 +23,8 @@ export type RemoteShard = Remote<
     | "stream"
     | "claimKeptUntil"
     | "undeliverable"
+    | "push"
+    | "failWaiting"
     | "replayable"
     | "removeData"
   >

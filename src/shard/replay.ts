@@ -34,7 +34,8 @@ export function replayableOf(row: Row | null): Replayable {
   return {
     reason: null,
     input: {
-      ...{ accountId: row.accountId, model: fixed.model, lane: fixed.lane, priority: fixed.priority, cost: fixed.cost },
+      ...{ accountId: row.accountId, model: fixed.model, lane: fixed.lane, priority: fixed.priority },
+      ...{ cost: fixed.cost, weight: fixed.weight },
       ...{ input: row.input, inputBlob: row.inputBlob, payloadHash: row.payloadHash },
       startTimeoutMs: startBy - createdAt,
       totalTimeoutMs: canceledFirst ? endAfterMs + 1 : endAfterMs,

@@ -31,6 +31,8 @@ export type Fixed = {
   lane: string;
   priority: Priority;
   cost: number;
+  /** Its account's share of the lane, 1 unless an operator says otherwise. */
+  weight: number;
   origin: string;
   webhook: string | null;
   webhookEvents: WebhookEvent[];
@@ -102,6 +104,11 @@ export type Outline = Omit<Row, "input" | "output" | "logs">;
 
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";
+}
+
+/** Whether a pool session holds it. */
+export function isGranted({ state }: Pick<Row, "state">): boolean {
+  return state === "granted" || state === "running";
 }
 
 /** The public status of a state. */

@@ -3,11 +3,12 @@
  * their answer; what leaves goes through couriers, one call in flight per receiver; the alarm sees to all that falls due.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../contract/event.ts";
 import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
-import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { readPublishSettings } from "../log/publish-settings.ts";
@@ -33,16 +34,14 @@ const PAUSE_MS = 0;
 /** Submissions that come within 4 ms of each other are stored together, at most 2 ms later. */
 const GATHER = { windowMs: 2, busyMs: 4 } as const;
 
+type Accepted = ReturnType<ShardCore["submit"]>;
+
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
   readonly waiters = createWaiters(createObjectTimers());
   readonly #accept = createGather(
-    (submission: Submission) => {
-      const accepted = this.#core.submit(submission);
-      this.#leave();
-      return accepted;
-    },
+    (submissions: readonly Submission[]) => this.#store(submissions),
     GATHER,
     () => Date.now(),
   );
@@ -62,7 +61,7 @@ export class PredictionShard extends DurableObject<Env> {
     this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);
     // Whoever is held for a large output gets it from memory, and not from its row again.
     this.#core.soon = (run) => void setTimeout(run, 0);
-    this.#dispatch = createDispatch(env, this.#core, publish);
+    this.#dispatch = createDispatch(env, this.#core, publish, (claims) => this.#askFor(claims));
     this.#core.recover();
     this.#dispatch.kick();
     // The alarm of an earlier life stands: what comes first now must not put it off.
@@ -74,9 +73,11 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. */
   async submit(submission: Submission, waitMs: number): Promise<SubmitAnswer> {
+    const { id, accountId } = submission;
+    const limit = this.#dispatch.lanes.limitReached(accountId);
+    if (limit !== null && this.#core.store.get(id) === null) return { outcome: "full", limit };
     const accepted = await this.#accept(submission);
     if (accepted === null) return { outcome: "conflict" };
-    const { id, accountId } = submission;
     const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
     if (prediction === null) return { outcome: "conflict" };
     return { outcome: accepted.created ? "created" : "existing", prediction };
@@ -102,8 +103,8 @@ export class PredictionShard extends DurableObject<Env> {
       await (holdMs > 0 ? this.waiters.change(id, holdMs) : looked);
     }
     // One that has left the queue is answered at once: its news must not wait for a busy lane.
-    const status = this.#core.snapshot(id, accountId)?.status ?? prediction.status;
-    await this.#dispatch.refreshStats(prediction.lane, status, placeMaxAgeMs);
+    const now = this.#core.snapshot(id, accountId) ?? prediction;
+    await this.#dispatch.lanes.refresh(now, placeMaxAgeMs);
     return this.#show(id, accountId);
   }
 
@@ -166,6 +167,18 @@ export class PredictionShard extends DurableObject<Env> {
     return replayableOf(this.#core.store.get(id));
   }
 
+  /** The lane has room at a session for what waits here. */
+  push(session: string, ids: string[]): void {
+    this.#core.granting.push(session, ids);
+    this.#leave();
+  }
+
+  /** The lane found that no pool can set the model of these up. */
+  failWaiting(ids: string[], error: PredictionError): void {
+    this.#core.granting.failWaiting(ids, error);
+    this.#leave();
+  }
+
   /** The lane found that the log refuses this job for good. */
   undeliverable(id: string, message: string): void {
     this.#core.undeliverable(id, message);
@@ -207,6 +220,26 @@ export class PredictionShard extends DurableObject<Env> {
     return more;
   }
 
+  /** Tries the short way for each, and stores all at once. */
+  async #store(submissions: readonly Submission[]): Promise<PromiseSettledResult<Accepted>[]> {
+    const reservations = await this.#dispatch.lanes.reserve(submissions);
+    const accepted = submissions.map((submission) => {
+      try {
+        const value = this.#core.submit(submission, reservations.get(submission.id));
+        return { status: "fulfilled" as const, value };
+      } catch (error) {
+        return { status: "rejected" as const, reason: error };
+      }
+    });
+    this.#leave();
+    return accepted;
+  }
+
+  /** Nothing was heard of these grants: their pools are asked whether they have them. */
+  #askFor(claims: readonly ClaimRef[]): void {
+    void this.#judge(this.#core.granting.unanswered(claims));
+  }
+
   async #judge(checks: LeaseChecks): Promise<void> {
     const judged = [...checks].map(async ([session, ids]) => {
       const lease = await this.#dispatch.leaseOf(session, ids);
@@ -241,7 +274,7 @@ export class PredictionShard extends DurableObject<Env> {
   #show(id: string, accountId: string): PredictionSnapshot | null {
     const prediction = this.#core.snapshot(id, accountId);
     if (prediction === null || isTerminal(prediction.status)) return prediction;
-    return { ...prediction, queue: this.#dispatch.placeOf(prediction) };
+    return { ...prediction, queue: this.#dispatch.lanes.placeOf(prediction) };
   }
 
   /** Sends what the last change left to send, and sees to it that somebody looks again. */

@@ -268,13 +268,16 @@ function changingOf(row: Row): string {
 
 /** What rows don't have that were stored before it was thought of. */
 const laterFields = { endSeq: null, blobs: false, strays: false, retired: false, handBacks: 0 };
+const laterFixed = { weight: 1 };
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
 function rowFrom(stored: SqlRow): Row {
   const column = (name: string): SqlValue => stored[name] ?? null;
   const wakeAt = column("wake_at");
+  const accepted = JSON.parse(text(column("accepted"))) as Accepted;
   return {
-    ...(JSON.parse(text(column("accepted"))) as Accepted),
+    ...accepted,
+    fixed: { ...laterFixed, ...accepted.fixed },
     ...({ ...laterFields, ...JSON.parse(text(column("changing"))) } as Changing),
     id: text(column("id")),
     state: stateFrom(column("state")),

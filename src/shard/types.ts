@@ -9,6 +9,8 @@ export type Submission = {
   lane: string;
   priority: Priority;
   cost: number;
+  /** The account's share of the lane. */
+  weight: number;
   /** Inline input, or null when `inputBlob` names its object. */
   input: Json;
   inputBlob: string | null;
@@ -39,7 +41,9 @@ export type Submission = {
 /** `conflict`: the id is there with another payload. */
 export type SubmitAnswer =
   | { outcome: "created" | "existing"; prediction: PredictionSnapshot }
-  | { outcome: "conflict" };
+  | { outcome: "conflict" }
+  /** The account has as many waiting predictions as it may. */
+  | { outcome: "full"; limit: number };
 
 /** A prediction's place in its account's list. */
 export type Place = { id: string; createdAt: number };

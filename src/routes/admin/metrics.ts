@@ -1,9 +1,12 @@
-/** `/admin/v1/metrics`: what an operator's Prometheus scrapes of the edge. It asks the embedded log's brokers, and wakes nothing else. */
+/** `/admin/v1/metrics`: what an operator's Prometheus scrapes of the edge. It asks the lanes, and wakes nothing else. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { createLogClient } from "../../log/client.ts";
+import { jobTopic } from "../../contract/job.ts";
+import { priorities } from "../../contract/prediction.ts";
+import type { Env } from "../../env.ts";
+import type { LaneStats } from "../../lane/types.ts";
 import { currentLog } from "../../log/current-log.ts";
-import { laneLags } from "../../log/lane-lag.ts";
+import { knownLanes } from "../../registry/log-settings.ts";
 import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
 
@@ -19,24 +22,34 @@ export function metricsRoutes(): Hono<App> {
         tag: "Operator",
         summary: "Metrics of the edge, for Prometheus",
         description:
-          "The lag is the embedded log's; of another log the bridge, or the pools that read it natively, tell it.",
+          "The lag is what waits in the lanes; what of it lies in a real Kafka the bridge, or the pools that read it natively, tell.",
         access: "operator",
         answers: { 200: { description: "The metrics.", content: { "text/plain": { schema: z.string() } } } },
       },
       async (c) => {
         const { setting } = await currentLog(c.env);
-        const lags = laneLags(await createLogClient(c.env).stats());
+        const lanes = await statsOfLanes(c.env);
         const text = [
           "# HELP edgeplane_log_epoch Moves of the log so far.",
           "# TYPE edgeplane_log_epoch gauge",
           `edgeplane_log_epoch{driver="${setting.choice.driver}"} ${setting.epoch}`,
-          "# HELP edgeplane_lane_lag Job records of the embedded log that no pool has committed.",
+          "# HELP edgeplane_lane_lag Predictions that wait in a lane, by the topic that their jobs have.",
           "# TYPE edgeplane_lane_lag gauge",
-          ...lags.map(({ lane, topic, lag }) => `edgeplane_lane_lag{lane="${lane}",topic="${topic}"} ${lag}`),
+          ...lanes.flatMap(({ lane, waiting }) =>
+            priorities.map((priority) => {
+              const topic = jobTopic(lane, priority);
+              return `edgeplane_lane_lag{lane="${lane}",topic="${topic}"} ${waiting[priority]}`;
+            }),
+          ),
         ];
         return c.body(`${text.join("\n")}\n`, 200, { "content-type": CONTENT_TYPE });
       },
     ),
   );
   return routes;
+}
+
+async function statsOfLanes(env: Env): Promise<(LaneStats & { lane: string })[]> {
+  const lanes = await knownLanes(env.DB);
+  return Promise.all(lanes.map(async (lane) => ({ lane, ...(await env.LANE.getByName(lane).stats()) })));
 }

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { Context } from "hono";
 import * as z from "zod";
-import { CLAIM_HEADER, ROOM_HEADER } from "../../contract/claim.ts";
+import { ROOM_HEADER } from "../../contract/claim.ts";
 import type { InstanceRef } from "../../log/protocol.ts";
 import { checkRights, jsonBody, refusePools, requiredBody } from "./body.ts";
 import type { CreateClient } from "./body.ts";
@@ -10,12 +10,12 @@ import type { KafkaEnv } from "./index.ts";
 import {
   BROKER_HEADER,
   brokerIndex,
-  claimOrder,
   CommitSchema,
   ConsumeSchema,
   FetchSchema,
   memberOptions,
 } from "./schemas.ts";
+import { lanesOf, peekJobs, pollJobs } from "./jobs.ts";
 import { parse, parseName, room, timeoutMs } from "./schemas.ts";
 
 const SUCCESS = { result: "Success", status: 200 };
@@ -29,13 +29,14 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
     const topics = [...new Set([...(request.topic === undefined ? [] : [request.topic]), ...(request.topics ?? [])])];
     checkRights(principal, "consume", topics);
     const header = (name: string): string | undefined => context.req.header(name);
+    const lanes = lanesOf(topics);
+    if (lanes.length > 0) return context.json(await pollJobs(context, lanes, topics));
     const messages = await createClient(context.env).consume({
       ref,
       topics,
-      options: memberOptions(header, principal.lanes !== null),
+      options: memberOptions(header),
       room: room(header(ROOM_HEADER)),
       timeoutMs: timeoutMs(request.timeout, context.req.query("timeout")),
-      claim: claimOrder(header(CLAIM_HEADER), principal.lanes),
       broker: brokerIndex(header(BROKER_HEADER)),
       create: principal.mayCreate,
     });
@@ -58,6 +59,8 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
       "consume",
       offsets.map((entry) => entry.topic),
     );
+    // What a pool polled was granted by then: there is nothing left to remember.
+    if (lanesOf(offsets.map(({ topic }) => topic)).length > 0) return context.json(SUCCESS);
     await createClient(context.env).commit(ref, offsets.length === 0 ? null : offsets);
     return context.json(SUCCESS);
   });
@@ -71,6 +74,7 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
       "consume",
       request.from.map((entry) => entry.topic),
     );
+    if (lanesOf(request.from.map(({ topic }) => topic)).length > 0) return context.json(await peekJobs(context, request.from));
     const waitMs = timeoutMs(request.timeout, context.req.query("timeout"));
     return context.json(await createClient(context.env).fetch(request.from, waitMs));
   });

@@ -1,10 +1,10 @@
 /** The bodies, headers and query parameters of the Upstash Kafka REST dialect (upstash.com/docs/kafka/rest), validated. */
 import * as z from "zod";
-import { CLAIM_HEADER, ROOM_HEADER } from "../../contract/claim.ts";
+import { ROOM_HEADER } from "../../contract/claim.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { safeParse } from "../../contract/safe-parse.ts";
 import { resetPolicies } from "../../log/protocol.ts";
-import type { ClaimOrder, MemberOptions } from "../../log/protocol.ts";
+import type { MemberOptions } from "../../log/protocol.ts";
 
 /** Header that sends a consume to one broker of the embedded log. */
 export const BROKER_HEADER = "edgeplane-broker";
@@ -13,8 +13,6 @@ export const MAX_TIMEOUT_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 1000;
 const DEFAULT_ROOM = 500;
 const DEFAULT_SESSION_MS = 120_000;
-/** A pool that dies must not keep its partitions for long. */
-const POOL_SESSION_MS = 10_000;
 
 const topic = z.string().min(1).max(249);
 const partition = z.number().int().min(0).max(100_000);
@@ -98,7 +96,7 @@ export function timeoutMs(body: number | undefined, query: string | undefined): 
 }
 
 /** The settings of an instance, from the headers of its first consume. */
-export function memberOptions(get: (name: string) => string | undefined, isPool: boolean): MemberOptions {
+export function memberOptions(get: (name: string) => string | undefined): MemberOptions {
   const integer = (name: string, fallback: number, min: number, max: number): number => {
     const text = get(name);
     return text === undefined ? fallback : parse(z.coerce.number().int().min(min).max(max), text, name);
@@ -109,7 +107,7 @@ export function memberOptions(get: (name: string) => string | undefined, isPool:
       "true",
     autoCommitIntervalMs: integer("Kafka-Auto-Commit-Interval", 5000, 0, 600_000),
     reset: parse(z.enum(resetPolicies), get("Kafka-Auto-Offset-Reset") ?? "latest", "Kafka-Auto-Offset-Reset"),
-    sessionTimeoutMs: integer("Kafka-Session-Timeout-Ms", isPool ? POOL_SESSION_MS : DEFAULT_SESSION_MS, 1000, 600_000),
+    sessionTimeoutMs: integer("Kafka-Session-Timeout-Ms", DEFAULT_SESSION_MS, 1000, 600_000),
   };
 }
 
@@ -120,19 +118,4 @@ export function room(text: string | undefined): number {
 
 export function brokerIndex(text: string | undefined): number | null {
   return text === undefined ? null : parse(z.coerce.number().int().min(0).max(10_000), text, BROKER_HEADER);
-}
-
-/** `<session>;start=<n>`: claim what is returned for the session, and start n of it at once. */
-export function claimOrder(text: string | undefined, lanes: readonly string[] | null): ClaimOrder | null {
-  if (text === undefined) return null;
-  if (lanes === null)
-    throw new EdgeplaneError("forbidden", `Only a pool's token may claim; leave \`${CLAIM_HEADER}\` out.`);
-  const match = /^([^;\s]{8,64})\s*;\s*start=(\d{1,5})$/.exec(text);
-  if (match === null) {
-    throw new EdgeplaneError(
-      "invalid_request",
-      `\`${CLAIM_HEADER}\` must read \`<session>;start=<n>\`, the session of 8 to 64 characters.`,
-    );
-  }
-  return { session: match[1] ?? "", startNow: Number(match[2]), lanes: [...lanes] };
 }

@@ -57,7 +57,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         body: {
           schema: ClaimRequestSchema,
           maxBytes: MAX_CLAIMS_BYTES,
-          examples: { none: { session: "session-1", startNow: 0, jobs: [] } },
+          examples: { none: { session: "session-1", jobs: [] } },
         },
         answers: { 200: json(ClaimReplySchema, "Each is granted, refused, or to be asked for later.") },
       },

@@ -9,7 +9,7 @@ export type Accepted = { prediction: PredictionSnapshot; created: boolean };
 
 /**
  * Submits, and waits for the end for at most `waitMs`. Throws `idempotency_key_reused` when the client's key stands for
- * another payload already.
+ * another payload already, and `queue_full` when the account has as many waiting predictions as it may.
  */
 export async function acceptSubmission(
   c: AppContext,
@@ -25,10 +25,17 @@ export async function acceptSubmission(
   const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
   const answer = await shard.submit(c.env, sent, waitMs);
   // The row has another payload (a blob under its id would have refused this one), or its data is gone: nothing names the blob.
-  const isNamed = answer.outcome !== "conflict" && answer.prediction.inputBlob !== null;
+  const isNamed = "prediction" in answer && answer.prediction.inputBlob !== null;
   if (inputBlob !== null && !isNamed) await c.env.BLOBS.delete(inputBlob);
   if (answer.outcome === "conflict") throw keyReused();
+  if (answer.outcome === "full") throw queueFull(answer.limit);
   return { prediction: answer.prediction, created: answer.outcome === "created" };
+}
+
+function queueFull(limit: number): EdgeplaneError {
+  return new EdgeplaneError("queue_full", `Your account has ${limit} predictions waiting in this lane, as many as it may.`, {
+    headers: { "Retry-After": "5" },
+  });
 }
 
 function keyReused(): EdgeplaneError {

@@ -58,6 +58,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     lane: call.lane,
     priority: call.priority,
     cost: call.cost,
+    weight: call.principal.weight,
     input: call.input,
     inputBlob: isLarge ? inputBlobKey(id) : null,
     retentionMs: call.principal.retentionMs,

@@ -1,0 +1,126 @@
+/**
+ * What a lane releases into a real Kafka: hints of what waits, in its order, as far as the pools' room reaches. The embedded log has none of it: its job topics
+ * are the lane itself. One produce is in flight at a time; what comes meanwhile rides in the next.
+ */
+import { shardName, shardOf } from "../contract/ids.ts";
+import { jobTopic } from "../contract/job.ts";
+import type { Job } from "../contract/job.ts";
+import type { Env } from "../env.ts";
+import { produceHalving } from "../log/halving.ts";
+import { currentLog } from "../log/current-log.ts";
+import type { CurrentLog } from "../log/current-log.ts";
+import type { LogRecord } from "../log/types.ts";
+import { remoteShard } from "../shard/remote.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import type { LaneCore } from "./core.ts";
+import type { LaneEntry } from "./types.ts";
+
+/** Records of one produce. */
+const BATCH_RECORDS = 500;
+const RETRY_MS = [200, 500, 1000, 2000] as const;
+
+export type ReleasesDeps = {
+  env: Env;
+  core: Pick<LaneCore, "release" | "released" | "releaseAgain" | "withdraw" | "hasWaiting">;
+  lane(): string;
+  kv: Pick<SyncKvStorage, "get" | "put">;
+  after(delayMs: number, call: () => void): void;
+};
+
+export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
+  /** The epoch of the log that this lane released to last; null before that. */
+  let epoch = kv.get<number>("log-epoch") ?? null;
+  let releasing: Promise<void> | null = null;
+  let failures = 0;
+
+  /** Follows the log to another epoch. Answers how many jobs leave again for it. */
+  function adopt({ setting }: CurrentLog): number {
+    if (epoch === setting.epoch) return 0;
+    const isFirst = epoch === null;
+    epoch = setting.epoch;
+    kv.put("log-epoch", epoch);
+    failures = 0;
+    return isFirst ? 0 : core.releaseAgain();
+  }
+
+  async function produce(part: readonly LaneEntry[], current: CurrentLog): Promise<void> {
+    const { epoch: to } = current.setting;
+    const ids = part.map(({ id }) => id);
+    await current.producer.produce(part.map((entry) => recordOf(lane(), entry, to)));
+    // What went to a log that was left meanwhile goes to the new one, too.
+    core.released(ids, epoch === to);
+  }
+
+  async function releaseAll(): Promise<void> {
+    for (;;) {
+      const current = await currentLog(env, epoch ?? 0);
+      adopt(current);
+      if (current.setting.choice.driver === "embedded") return;
+      const batch = core.release(BATCH_RECORDS);
+      if (batch.length === 0) return;
+      try {
+        await produceHalving(
+          batch,
+          (part) => produce(part, current),
+          async (entry, reason) => {
+            core.withdraw([entry]);
+            await remoteShard(env, shardName(shardOf(entry.id))).undeliverable(entry.id, reason);
+          },
+        );
+        failures = 0;
+      } catch (error) {
+        core.released(
+          batch.map(({ id }) => id),
+          false,
+        );
+        retryLater(error);
+        return;
+      }
+    }
+  }
+
+  function retryLater(error: unknown): void {
+    const retryInMs = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 1000;
+    failures += 1;
+    log.warn("lane_release_failed", { lane: lane(), retryInMs, reason: reasonOf(error) });
+    after(retryInMs, () => begin());
+  }
+
+  function begin(): void {
+    if (!core.hasWaiting()) return;
+    releasing ??= releaseAll()
+      .catch(retryLater)
+      .finally(() => {
+        releasing = null;
+      });
+  }
+
+  return {
+    adopt,
+
+    /** Releases all that may leave; resolves when what was leaving at the call is in the log, or isn't. */
+    async release(): Promise<void> {
+      if (releasing !== null) await releasing;
+      if (failures === 0) begin();
+      await releasing;
+    },
+  };
+}
+
+function recordOf(lane: string, entry: LaneEntry, epoch: number): LogRecord {
+  const headers = entry.traceparent === null ? [] : [{ key: "traceparent", value: entry.traceparent }];
+  return {
+    topic: jobTopic(lane, entry.priority),
+    key: entry.id,
+    value: JSON.stringify(jobOf(lane, entry, epoch)),
+    headers,
+  };
+}
+
+/** The record's content: what a pool may know before its claim. */
+export function jobOf(lane: string, entry: LaneEntry, epoch: number): Job {
+  const { id, priority, model, version, cost, startBy, traceparent } = entry;
+  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch };
+  if (traceparent !== null) job.traceparent = traceparent;
+  return job;
+}

@@ -1,0 +1,158 @@
+/** Carries a shard's news to its lanes: one call in flight a lane, and what happens meanwhile rides in the next. */
+import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import type { LaneEntry, LaneNews, OfferReply, Reservation } from "../lane/types.ts";
+import { modelPath } from "../contract/manifest.ts";
+import type { ShardCore } from "./core.ts";
+import { createCourier } from "./courier.ts";
+import { createLaneViews } from "./lane-views.ts";
+import { putBack, take } from "./outgoing.ts";
+import { createShortWay } from "./short-way.ts";
+import type { Submission } from "./types.ts";
+
+/** Entries that one call to a lane carries. */
+const BATCH_ENTRIES = 500;
+/** References that it carries besides. */
+const BATCH_REFS = 2000;
+/** News that nobody waits for wait for company. */
+const PATIENT_NEWS_MS = 100;
+
+export type LaneCourier = ReturnType<typeof createLaneCourier>;
+
+export function createLaneCourier(env: Env, core: ShardCore) {
+  const { outgoing } = core;
+  const views = createLaneViews(() => Date.now());
+  /** Accounts that have as many waiting predictions in a lane as they may, until when that is believed. */
+  const full = new Map<string, { limit: number; until: number }>();
+  const patientSince = new Map<string, number>();
+  const courier = createCourier(lanesWithNews, async (lane) => exchange(lane, newsFor(lane)));
+  const shortWay = createShortWay({
+    now: () => Date.now(),
+    ask: (lane, entries) => laneOf(lane).reserve(lane, entries),
+    unused(lane, ids) {
+      for (const id of ids) outgoing.unuse(lane, id);
+      courier.kick();
+    },
+    after: (delayMs, call) => void setTimeout(call, delayMs),
+  });
+
+  function laneOf(lane: string): RemoteLane {
+    const stub: unknown = env.LANE.getByName(lane);
+    return stub as RemoteLane;
+  }
+
+  /** Lanes with news that somebody waits for, or that have waited for company long enough. */
+  function lanesWithNews(): string[] {
+    const patient = new Set([...outgoing.withdrawals.keys(), ...outgoing.granted.keys(), ...outgoing.unused.keys()]);
+    const urgent = [...outgoing.hands].filter(([, entries]) => entries.size > 0).map(([lane]) => lane);
+    return [...new Set([...urgent, ...[...patient].filter((lane) => hasWaited(lane))])];
+  }
+
+  function hasWaited(lane: string): boolean {
+    const since = patientSince.get(lane);
+    if (since !== undefined) return Date.now() - since >= PATIENT_NEWS_MS;
+    patientSince.set(lane, Date.now());
+    setTimeout(() => courier.kick(), PATIENT_NEWS_MS + 1);
+    return false;
+  }
+
+  function newsFor(lane: string): LaneNews {
+    patientSince.delete(lane);
+    const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
+    for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
+    return {
+      entries,
+      withdrawn: take(outgoing.withdrawals, lane, BATCH_REFS),
+      granted: take(outgoing.granted, lane, BATCH_REFS),
+      unused: take(outgoing.unused, lane, BATCH_REFS),
+      asked: views.takeWanted(lane),
+    };
+  }
+
+  async function exchange(lane: string, news: LaneNews): Promise<void> {
+    try {
+      const reply = await laneOf(lane).exchange(lane, news);
+      shortWay.wentWell(lane);
+      views.note(lane, reply, [...news.withdrawn, ...news.granted]);
+      for (const model of views.open(reply.view)) shortWay.hasRoom(lane, model);
+      for (const [account, limit] of Object.entries(reply.full)) full.set(account, { limit, until: Date.now() + 2000 });
+      for (const [id, error] of Object.entries(reply.failed)) core.granting.failWaiting([id], error);
+    } catch (error) {
+      keep(lane, news);
+      throw error;
+    }
+  }
+
+  function keep(lane: string, news: LaneNews): void {
+    const waiting = outgoing.hands.get(lane) ?? new Map<string, LaneEntry>();
+    outgoing.hands.set(lane, waiting);
+    for (const entry of news.entries) {
+      if (!waiting.has(entry.id) && core.store.get(entry.id)?.state === "waiting") waiting.set(entry.id, entry);
+    }
+    putBack(outgoing.withdrawals, lane, news.withdrawn);
+    putBack(outgoing.granted, lane, news.granted);
+    putBack(outgoing.unused, lane, news.unused);
+  }
+
+  return {
+    kick: () => courier.kick(),
+    isPending: () => courier.isBusy() || [...outgoing.hands.values()].some((entries) => entries.size > 0),
+
+    /** Tries the short way for each, by id. Never throws. */
+    async reserve(submissions: readonly Submission[]): Promise<Map<string, Reservation>> {
+      const reservations = new Map<string, Reservation>();
+      const tries = Array.from(
+        Map.groupBy(submissions, ({ lane }) => lane),
+        async ([lane, some]) => {
+          const answers = await shortWay.reserve(lane, some.map(entryOfSubmission));
+          some.forEach(({ id }, index) => reservations.set(id, answers[index] ?? { outcome: "waits" }));
+        },
+      );
+      await Promise.all(tries);
+      return reservations;
+    },
+
+    /** How many waiting predictions the account may have, when it has as many; null: it may have more. */
+    limitReached(account: string): number | null {
+      const known = full.get(account);
+      if (known === undefined) return null;
+      if (Date.now() < known.until) return known.limit;
+      full.delete(account);
+      return null;
+    },
+
+    placeOf: (prediction: PredictionSnapshot): QueuePlace =>
+      views.placeOf(prediction, core.store.get(prediction.id)?.state === "waiting"),
+
+    /** Asks the lane again when what the shard knows is older than `maxAgeMs`. The place is a courtesy: an older one is better than an error. */
+    async refresh(prediction: PredictionSnapshot, maxAgeMs: number): Promise<void> {
+      if (prediction.status !== "starting" || !views.wants(prediction, maxAgeMs)) return;
+      const asked = views.takeWanted(prediction.lane);
+      const question = { entries: [], withdrawn: [], granted: [], unused: [], asked };
+      await exchange(prediction.lane, question).catch(() => {});
+    },
+  };
+}
+
+function entryOfSubmission(submission: Submission): LaneEntry {
+  const { id, accountId, priority, model, cost, weight, startTimeoutMs, traceparent } = submission;
+  const createdAt = Date.now();
+  return {
+    id,
+    account: accountId,
+    priority,
+    model: modelPath(model),
+    version: model.version,
+    createdAt,
+    weight,
+    cost,
+    startBy: createdAt + startTimeoutMs,
+    traceparent,
+  };
+}
+
+/** A lane as its shards see it; the platform's own stub type walks through every type of the signatures. */
+type RemoteLane = {
+  reserve(lane: string, entries: LaneEntry[]): Promise<Reservation[]>;
+  exchange(lane: string, news: LaneNews): Promise<OfferReply>;
+};

@@ -1,0 +1,81 @@
+/** What a shard remembers of its lanes, so that it tells places without a call. */
+import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
+import { modelPath } from "../contract/manifest.ts";
+import { placeOf } from "../lane/places.ts";
+import { accountKey, versionKey } from "../lane/types.ts";
+import type { EntryRef, LaneView, ModelView, OfferReply, Ticket } from "../lane/types.ts";
+
+type Flow = Omit<EntryRef, "id" | "createdAt">;
+type Known = { at: number; models: Map<string, ModelView>; served: Map<string, number>; wanted: Map<string, Flow> };
+
+/** Flows that one question names at most. */
+const MAX_WANTED = 200;
+const notWaiting: QueuePlace = { position: 0, etaMs: 0, ahead: { own: 0, shared: 0, priority: 0 } };
+const unknown: QueuePlace = { position: null, etaMs: null, ahead: null };
+
+export function createLaneViews(now: () => number) {
+  const lanes = new Map<string, Known>();
+  const tickets = new Map<string, Ticket>();
+
+  function knownOf(lane: string): Known {
+    const known = lanes.get(lane) ?? { at: 0, models: new Map(), served: new Map(), wanted: new Map() };
+    lanes.set(lane, known);
+    return known;
+  }
+
+  return {
+    note(lane: string, reply: Pick<OfferReply, "tickets" | "view">, gone: readonly { id: string }[]): void {
+      const known = knownOf(lane);
+      known.at = now();
+      for (const view of reply.view.models) known.models.set(versionKey(view), view);
+      for (const [flow, index] of Object.entries(reply.view.served)) known.served.set(flow, index);
+      for (const [id, ticket] of Object.entries(reply.tickets)) tickets.set(id, ticket);
+      for (const { id } of gone) tickets.delete(id);
+    },
+
+    /** Versions of the lane that have room and nobody waiting, as far as is known. */
+    *open(view: LaneView): Iterable<ModelView> {
+      for (const model of view.models) {
+        const { high, normal, low } = model.waiting;
+        if (model.room > 0 && high + normal + low === 0) yield model;
+      }
+    },
+
+    /** The prediction's flow is of interest; whether what is known of its lane is older than `maxAgeMs`. */
+    wants(prediction: PredictionSnapshot, maxAgeMs: number): boolean {
+      const known = knownOf(prediction.lane);
+      const flow = flowOf(prediction);
+      if (known.wanted.size < MAX_WANTED) known.wanted.set(accountKey(flow), flow);
+      if (now() - known.at < maxAgeMs) return false;
+      known.at = now();
+      return true;
+    },
+
+    /** Takes the flows that the next question is to name. */
+    takeWanted(lane: string): Flow[] {
+      const { wanted } = knownOf(lane);
+      const flows = [...wanted.values()];
+      wanted.clear();
+      return flows;
+    },
+
+    placeOf(prediction: PredictionSnapshot, isWaiting: boolean): QueuePlace {
+      if (!isWaiting) return notWaiting;
+      const { models, served } = knownOf(prediction.lane);
+      const flow = flowOf(prediction);
+      const model = models.get(versionKey(flow));
+      if (model === undefined) return unknown;
+      const view = { models: [model], served: Object.fromEntries(pick(served, accountKey(flow))) };
+      return placeOf(tickets.get(prediction.id) ?? null, flow, view);
+    },
+  };
+}
+
+function pick<T>(map: ReadonlyMap<string, T>, key: string): [string, T][] {
+  const value = map.get(key);
+  return value === undefined ? [] : [[key, value]];
+}
+
+function flowOf({ accountId, priority, model }: PredictionSnapshot): Flow {
+  return { account: accountId, priority, model: modelPath(model), version: model.version };
+}
