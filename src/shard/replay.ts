@@ -47,7 +47,7 @@ export function replayableOf(row: Row | null): Replayable {
         retentionMs: fixed.retentionMs,
       },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },
-      ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true, cancelOnDisconnect: false },
+      ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true },
     },
   };
 }

@@ -45,10 +45,10 @@ export async function admin(path: string, body: unknown): Promise<Body> {
   return answer.body;
 }
 
-/** Makes an account with one key of all scopes (or of those named). */
-export async function newKey(account: string, scopes?: string[]): Promise<string> {
+/** Makes an account with one key of all scopes and of normal priority, unless `key` says otherwise. */
+export async function newKey(account: string, key: { scopes?: string[]; priority?: string } = {}): Promise<string> {
   await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "", body: { name: account } });
-  return String((await admin("/keys", { account, ...(scopes === undefined ? {} : { scopes }) }))["key"]);
+  return String((await admin("/keys", { account, ...key }))["key"]);
 }
 
 /** Registers a model, as a pool's hello does. */

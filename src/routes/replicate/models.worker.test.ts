@@ -48,7 +48,7 @@ describe("making a model", () => {
   });
 
   it("needs the scope", async () => {
-    const reader = await newKey("owner", ["models:read"]);
+    const reader = await newKey("owner", { scopes: ["models:read"] });
     expect((await make("unscoped", {}, reader)).status).toBe(403);
   });
 });
