@@ -9,6 +9,7 @@ import { SESSION_HEADER } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { Env } from "../env.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/models.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
@@ -203,7 +204,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
     await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
     if (hello.previous !== undefined && hello.previous !== known.session) {
-      await this.env.POOL.getByName(hello.previous).supersede(known.identity.poolTokenId);
+      const { previous } = hello;
+      await callObject(() => objectNamed(this.env.POOL, previous).supersede(known.identity.poolTokenId));
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
@@ -250,7 +252,7 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   async #setCapacity({ session, lanes }: Known, slots: number, maxBatchSize: number): Promise<void> {
     await Promise.all(
-      lanes.map((lane) => this.env.LANE.getByName(lane).setPool(lane, { session, slots, maxBatchSize })),
+      lanes.map((lane) => objectNamed(this.env.LANE, lane).setPool(lane, { session, slots, maxBatchSize })),
     );
   }
 

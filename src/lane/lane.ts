@@ -11,6 +11,7 @@ import { produceHalving } from "../log/halving.ts";
 import { currentLog, desiredLog, noteLogSetting } from "../log/current-log.ts";
 import type { CurrentLog } from "../log/current-log.ts";
 import type { LogRecord } from "../log/types.ts";
+import { callObject, objectNamed, retryDelayMs } from "../object-calls.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
 import { remoteShard } from "../shard/remote.ts";
 import { objectSql } from "../shard/sql.ts";
@@ -19,7 +20,6 @@ import type { LaneEntry, LaneStats, OfferReply, PoolCapacity } from "./types.ts"
 
 /** Records of one produce. */
 const BATCH_RECORDS = 500;
-const RETRY_MS = [200, 500, 1000, 2000] as const;
 /** How long a move of the log waits for what is on its way. */
 const MOVE_PATIENCE_MS = 3000;
 /** While anything waits, the alarm looks again after this, whatever else was lost. */
@@ -149,7 +149,7 @@ export class Lane extends DurableObject<Env> {
     this.#failures = 0;
     for (const session of this.#core.sessions()) {
       // A pool that is not told now learns it when it connects again.
-      void this.env.POOL.getByName(session)
+      void objectNamed(this.env.POOL, session)
         .moveLog(desiredLog(setting))
         .catch(() => {});
     }
@@ -170,14 +170,14 @@ export class Lane extends DurableObject<Env> {
       },
       async ({ id }, reason) => {
         this.#core.withdraw([id]);
-        await remoteShard(this.env, shardName(shardOf(id))).undeliverable(id, reason);
+        await callObject(() => remoteShard(this.env, shardName(shardOf(id))).undeliverable(id, reason));
       },
     );
   }
 
   #retryLater(error: unknown): void {
-    const delayMs = RETRY_MS[Math.min(this.#failures, RETRY_MS.length - 1)] ?? 1000;
     this.#failures += 1;
+    const delayMs = retryDelayMs(this.#failures, error);
     console.warn(
       JSON.stringify({
         level: "warn",
@@ -197,7 +197,7 @@ export class Lane extends DurableObject<Env> {
     this.#releasedAt = now;
     if (!wasQuiet) return;
     for (const session of this.#core.sessions()) {
-      void this.env.POOL.getByName(session)
+      void objectNamed(this.env.POOL, session)
         .work(this.#lane)
         .then((isThere) => {
           if (!isThere) this.#core.setPool({ session, slots: 0, maxBatchSize: 1 });

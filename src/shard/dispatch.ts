@@ -5,6 +5,7 @@ import type { Lease } from "../fleet/types.ts";
 import { placeOf } from "../lane/order.ts";
 import type { LaneStats } from "../lane/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
+import { objectNamed, retryDelayMs } from "../object-calls.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createPublisher } from "./publish.ts";
@@ -19,6 +20,8 @@ const PATIENT_NEWS_MS = 100;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
+/** As many failures as make the next question about a lease due in about a second. */
+const LEASE_FAILURES = 4;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 
@@ -64,7 +67,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
     const withdrawn = take(outgoing.withdrawals, lane, BATCH_IDS);
     const claimed = take(outgoing.claims, lane, BATCH_IDS);
     try {
-      const reply = await env.LANE.getByName(lane).exchange(lane, { entries, withdrawn, claimed });
+      const reply = await objectNamed(env.LANE, lane).exchange(lane, { entries, withdrawn, claimed });
       note(lane, reply.stats, reply.tickets, [...withdrawn, ...claimed]);
     } catch (error) {
       const waiting = outgoing.hands.get(lane) ?? new Map<string, (typeof entries)[number]>();
@@ -86,7 +89,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
     const entries = take(outgoing.feeds, account, BATCH_ENTRIES);
     lastFeed = entries.length;
     try {
-      await env.INDEX.getByName(account).feed(account, entries);
+      await objectNamed(env.INDEX, account).feed(account, entries);
       outgoing.acknowledgeFeed(entries);
     } catch (error) {
       putBack(outgoing.feeds, account, entries);
@@ -97,7 +100,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
-      await env.POOL.getByName(session).stop(claims);
+      await objectNamed(env.POOL, session).stop(claims);
     } catch (error) {
       putBack(outgoing.stops, session, claims);
       throw error;
@@ -144,7 +147,7 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
       if (status !== "starting" || (view !== undefined && Date.now() - view.at < maxAgeMs)) return;
       if (view !== undefined) view.at = Date.now();
       try {
-        const reply = await env.LANE.getByName(lane).exchange(lane, { entries: [], withdrawn: [], claimed: [] });
+        const reply = await objectNamed(env.LANE, lane).exchange(lane, { entries: [], withdrawn: [], claimed: [] });
         note(lane, reply.stats, {}, []);
       } catch {
         // The place is a courtesy: an older one is better than an error.
@@ -158,10 +161,10 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
         return token === undefined || token === null ? [] : [{ id, token }];
       });
       try {
-        return await env.POOL.getByName(session).check(claims, core.isPatient());
-      } catch {
+        return await objectNamed(env.POOL, session).check(claims, core.isPatient());
+      } catch (error) {
         // Not to know is not to have lost it: ask again soon.
-        return { alive: true, remainingMs: 1000 };
+        return { alive: true, remainingMs: retryDelayMs(LEASE_FAILURES, error) };
       }
     },
   };
