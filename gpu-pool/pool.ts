@@ -308,9 +308,7 @@ export class Pool {
 
   #welcomed(welcome: Welcome): void {
     const misfit = this.#carrier.misfit(welcome);
-    if (welcome.registersModels === false && !this.#wasWelcome) {
-      this.#options.log.warn("this token doesn't put models into the edge's list: make one with may_register_models");
-    }
+    this.#lines.models(welcome);
     if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
     else {
       this.#wasWelcome = true;

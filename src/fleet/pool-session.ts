@@ -11,7 +11,7 @@ import type { Env } from "../env.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
-import { registerManifests } from "../registry/models.ts";
+import { registerManifests } from "../registry/registration.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
@@ -48,7 +48,7 @@ type Known = {
   stops?: ClaimRef[];
 };
 
-const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false };
+const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
 
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
@@ -198,8 +198,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
+    const refusedModels = registersModels ? await registerManifests(this.env, known.identity, hello.models) : [];
     if (registersModels) {
-      await registerManifests(this.env, hello.models);
       await registerDevices(this.env, hello.devices);
     }
     await this.#setCapacity({ ...known, lanes: hello.lanes }, hello.slots, hello.maxBatchSize);
@@ -215,6 +215,7 @@ export abstract class PoolSession extends DurableObject<Env> {
       leaseMs,
       eventsOpen,
       registersModels,
+      refusedModels,
       ...parked,
       ...desired,
     } satisfies EdgeMessage;

@@ -7,7 +7,7 @@ import type { PoolEvent } from "../../src/contract/event.ts";
 import type { Grant } from "../../src/contract/claim.ts";
 import type { Env } from "../../src/env.ts";
 import worker from "../../src/index.ts";
-import { registerManifests } from "../../src/registry/models.ts";
+import { registerManifests } from "../../src/registry/registration.ts";
 
 export const testEnv = env as Env;
 export const ORIGIN = "https://edge.test";
@@ -51,10 +51,11 @@ export async function newKey(account: string, key: { scopes?: string[]; priority
   return String((await admin("/keys", { account, ...key }))["key"]);
 }
 
-/** Registers a model, as a pool's hello does. */
+/** Registers a model, as the hello of its owner's pool does. Throws when it is refused. */
 export async function offer(manifest: Partial<Manifest> & { name: string }): Promise<Manifest> {
   const full = ManifestSchema.parse({ owner: "acme", version: "a".repeat(64), ...manifest });
-  await registerManifests(testEnv, [full]);
+  const [refused] = await registerManifests(testEnv, { owners: [full.owner], lanes: [full.lane] }, [full]);
+  if (refused !== undefined) throw new Error(`the registry refuses ${refused.model}: ${refused.reason}`);
   return full;
 }
 

@@ -220,7 +220,7 @@ function poolTokenRoutes(): Hono<App> {
         body: {
           schema: NewPoolTokenSchema,
           maxBytes: MAX_ADMIN_BYTES,
-          examples: { box: { name: "box", lanes: ["default"], may_register_models: true } },
+          examples: { box: { name: "box", lanes: ["default"], may_register_models: true, owners: ["local"] } },
         },
         answers: { 201: json(NewPoolTokenViewSchema, "The token, with its secret.") },
       },

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { scopes } from "../../../plugins/kernel/phases.ts";
 import { LaneNameSchema } from "../../contract/job.ts";
+import { NameSchema } from "../../contract/manifest.ts";
 import { PrioritySchema } from "../../contract/prediction.ts";
 import { accountTypes } from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
@@ -40,6 +41,7 @@ export const NewKeyViewSchema = KeySchema.extend({
 export const PoolTokenSchema = CredentialSchema.extend({
   lanes: z.array(LaneNameSchema),
   may_register_models: z.boolean(),
+  owners: z.array(NameSchema).meta({ description: "The owners whose models it may register." }),
 }).meta({ id: "PoolToken" });
 export const NewPoolTokenViewSchema = PoolTokenSchema.extend({
   token: z.string().meta({ description: "The token itself: shown once." }),
@@ -55,7 +57,8 @@ export function showKey(key: ApiKey): z.output<typeof KeySchema> {
 }
 
 export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {
-  return { ...showCredential(token), lanes: token.lanes, may_register_models: token.mayRegisterModels };
+  const { lanes, mayRegisterModels, owners } = token;
+  return { ...showCredential(token), lanes, may_register_models: mayRegisterModels, owners };
 }
 
 function showCredential(credential: Credential): z.output<typeof CredentialSchema> {
