@@ -13,6 +13,7 @@ import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { onSignals } from "./signals.ts";
+import { tellSupervisor } from "./supervisor.ts";
 import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
@@ -32,6 +33,8 @@ async function run(settings: Settings): Promise<void> {
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
+  const manifests = found.models.map(({ manifest: { owner, name, version } }) => ({ owner, name, version }));
+  tellSupervisor({ type: "found", models: manifests, problems: found.problems });
   const devices = await findDevices();
   const metrics = createMetrics();
   const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
@@ -46,6 +49,7 @@ async function run(settings: Settings): Promise<void> {
     clock: systemClock,
     log,
     metrics,
+    onWelcome: () => tellSupervisor({ type: "offered" }),
     onRefused(why, atStart) {
       if (!atStart) return;
       pool.kill();

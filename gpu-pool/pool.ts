@@ -64,6 +64,8 @@ export type PoolOptions = {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** The edge has taken this pool's models. */
+  onWelcome?(): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */
   onRefused(why: string, atStart: boolean): void;
   child?: FleetOptions["child"];
@@ -306,11 +308,12 @@ export class Pool {
 
   #welcomed(welcome: Welcome): void {
     const misfit = this.#carrier.misfit(welcome);
-    if (welcome.registersModels === false && !this.#wasWelcome) {
-      this.#options.log.warn("this token doesn't put models into the edge's list: make one with may_register_models");
-    }
+    this.#lines.models(welcome);
     if (misfit?.final === true) this.#options.onRefused(misfit.problem, !this.#wasWelcome);
-    else this.#wasWelcome = true;
+    else {
+      this.#wasWelcome = true;
+      this.#options.onWelcome?.();
+    }
     if (misfit !== null) this.#lines.events(misfit.problem);
     if (welcome.log !== undefined) this.intakes.follow(welcome.log);
   }

@@ -1,14 +1,15 @@
 /** `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C. */
-import { readdirSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { helloThrough, offeredModels } from "./lib/hello.ts";
+import { helloThrough } from "./lib/hello.ts";
 import { sayNearestLine } from "./lib/nearest-line.ts";
+import { offeredModels } from "./lib/offered.ts";
 import { plainMessage, StackError } from "./lib/stack-error.ts";
 import { readStartSettings } from "./lib/start-settings.ts";
 import type { StartSettings } from "./lib/start-settings.ts";
 import { startStack } from "./lib/stack.ts";
 import type { Stack } from "./lib/stack.ts";
-import { welcome, welcomeOwn, whereThingsAre } from "./lib/welcome.ts";
+import { apiAnswers, welcome, welcomeOwn, whereThingsAre } from "./lib/welcome.ts";
 
 const help = `npm start: Edgeplane on this machine, with a pool that runs the models of examples/, or your own.
 
@@ -38,15 +39,27 @@ try {
   process.exit(1);
 }
 const { stateDir, models, showsExamples } = settings;
+/** Both hold the address and the keys: one is there once the API answers, the other once all models are offered. */
+const keysFile = join(stateDir, "keys.json");
 const devFile = join(stateDir, "dev.json");
 let stack: Stack | null = null;
 let stopping = false;
+
+function removeFiles(): void {
+  for (const file of [keysFile, devFile]) rmSync(file, { force: true });
+}
+
+/** Only the whole file is ever seen: who waits for it reads it at once. */
+function writeAccess(file: string, { url, apiKey, adminKey, poolToken, kafka }: Stack): void {
+  writeFileSync(`${file}.new`, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
 
 async function stop(signal: string): Promise<void> {
   if (stopping) return;
   stopping = true;
   console.log(`\nedgeplane: ${signal}, stopping…`);
-  rmSync(devFile, { force: true });
+  removeFiles();
   await stack?.stop();
   console.log("edgeplane: stopped; state is kept.");
   process.exit(0);
@@ -79,27 +92,28 @@ try {
     allowLoopback: settings.allowLoopback,
     operatorOrigins: settings.operatorOrigins,
     say,
-    onOwned: () => rmSync(devFile, { force: true }),
+    onOwned: removeFiles,
     vars: deliveryVars(),
     poolEnv: poolPort(),
     onPoolRefused: () => refused.reject(new StackError("the pool can't start; its line above says what to mend.")),
   });
-  const { url, apiKey, adminKey, poolToken, kafka } = stack;
-  const seconds = () => (performance.now() - startedAt) / 1000;
-  if (showsExamples) {
-    const output = await Promise.race([helloThrough(stack), refused.promise]);
-    say(welcome(stack, output, seconds()));
-  } else {
-    const offered = await Promise.race([offeredModels(stack, readdirSync(models)), refused.promise]);
-    say(welcomeOwn(stack, offered, seconds()));
-  }
-  await sayNearestLine({ url, apiKey, models, say });
   if (stopping) await new Promise(() => {});
-  writeFileSync(devFile, JSON.stringify({ url, apiKey, adminKey, poolToken, kafka }, null, 2), { mode: 0o600 });
+  const seconds = () => (performance.now() - startedAt) / 1000;
+  writeAccess(keysFile, stack);
+  say(apiAnswers(stack, keysFile, seconds()));
+  const offered = await Promise.race([offeredModels(stack, say), refused.promise]);
+  const greeting = showsExamples
+    ? welcome(stack, await helloThrough(stack), { ...offered, seconds: seconds() })
+    : welcomeOwn(stack, { ...offered, seconds: seconds() });
+  if (stopping) await new Promise(() => {});
+  writeAccess(devFile, stack);
+  say(greeting);
   say(whereThingsAre(stack, devFile));
+  await sayNearestLine({ url: stack.url, apiKey: stack.apiKey, models, say });
 } catch (error) {
   if (stopping) await new Promise(() => {});
   console.error(`edgeplane: ${plainMessage(error)}`);
+  if (stack !== null) removeFiles();
   await stack?.stop();
   process.exit(1);
 }

@@ -43,7 +43,6 @@ export type Env = {
   DOCS_ASSETS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
-  SETTINGS: KVNamespace;
   SHARD: DurableObjectNamespace<PredictionShard>;
   LANE: DurableObjectNamespace<Lane>;
   LOG: DurableObjectNamespace<LogBroker>;

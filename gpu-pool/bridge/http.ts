@@ -1,4 +1,5 @@
 /** The HTTP ground of both doors: bodies with a limit, JSON replies, and the shape of an error. */
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
 
@@ -7,7 +8,7 @@ const EMPTY = Buffer.alloc(0);
 /** A request as the doors see it. */
 export type Request = {
   readonly method: string;
-  /** The path's segments after the door's prefix, decoded. Throws `invalid_request` on a broken escape. */
+  /** The path's segments after the door's prefix, decoded. */
   readonly segments: string[];
   readonly query: URLSearchParams;
   header(name: string): string | undefined;
@@ -105,25 +106,37 @@ export function readBody(message: IncomingMessage, limitBytes: number): Promise<
   });
 }
 
-/** The body as JSON, undefined when it is empty. Throws `invalid_json`. */
-export function parseJson(body: Buffer): unknown {
+/** The body as JSON by `parse`, undefined when it is empty. Throws `invalid_json`: bytes that are no UTF-8 would be stored as other ones. */
+export function parseJson(body: Buffer, parse: (text: string) => unknown = JSON.parse): unknown {
   if (body.length === 0) return undefined;
+  if (!isUtf8(body))
+    throw new EdgeplaneError("invalid_json", "The body is not JSON: it holds bytes that are not UTF-8.");
   try {
-    return JSON.parse(body.toString("utf8"));
+    return parse(body.toString("utf8"));
   } catch {
     throw new EdgeplaneError("invalid_json", "The body is not JSON.");
   }
 }
 
-/** Splits a path and decodes its segments. Throws `invalid_request` on a broken escape. */
+/** Splits a path and decodes its segments. What isn't an escape stays as it is, as Hono has it at the edge: `100%` is a text. */
 export function pathSegments(path: string): string[] {
+  return path
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decoded);
+}
+
+function decoded(part: string): string {
   try {
-    return path
-      .split("/")
-      .filter((part) => part !== "")
-      .map(decodeURIComponent);
+    return decodeURIComponent(part);
   } catch {
-    throw new EdgeplaneError("invalid_request", "The path holds a broken %-escape.");
+    return part.replaceAll(/(?:%[0-9a-f]{2})+/gi, (escapes) => {
+      try {
+        return decodeURIComponent(escapes);
+      } catch {
+        return escapes;
+      }
+    });
   }
 }
 

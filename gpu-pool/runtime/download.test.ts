@@ -77,3 +77,11 @@ test("the server's name for it is the file's", async () => {
   );
   expect(name).toBe("0-cat.png");
 });
+
+test("a redirect to a name without an extension leaves the file the client's own", async () => {
+  const { name } = await fetchFrom((request, reply) => {
+    if (request.url === "/blob/5f3a9c") reply.writeHead(200, { "content-type": "image/png" }).end("x");
+    else reply.writeHead(302, { location: "/blob/5f3a9c" }).end();
+  });
+  expect(name).toBe("0-some_file.txt");
+});

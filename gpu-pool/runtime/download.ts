@@ -10,8 +10,9 @@ import * as https from "node:https";
 import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { inputFileName } from "./input-file-name.ts";
 import { mayFetchFrom } from "./public-address.ts";
 
 export type DownloadRules = {
@@ -50,7 +51,8 @@ const WRITE_BYTES = 1024 * 1024;
 type Source = { url: string; field: string; rules: DownloadRules; signal: AbortSignal };
 /** Where a transfer that broke off goes on, and of what content that is. */
 type Resume = { offset: number; etag: string };
-type Opened = { reply: http.IncomingMessage; address: URL };
+/** With all addresses on the way, the client's first. */
+type Opened = { reply: http.IncomingMessage; addresses: URL[] };
 
 /**
  * Fetches `url` into `folder` and returns the file's absolute path. A transfer that breaks off goes on where it was, if the server can
@@ -67,7 +69,13 @@ export async function download(
   const signal = rules.signal === undefined ? limit : AbortSignal.any([limit, rules.signal]);
   const source: Source = { url, field, rules, signal };
   const first = await open(source, null);
-  const path = join(folder, `${number}-${fileName(first.reply, first.address)}`);
+  const { headers } = first.reply;
+  const name = inputFileName({
+    contentDisposition: headers["content-disposition"],
+    contentType: headers["content-type"],
+    addresses: first.addresses,
+  });
+  const path = join(folder, `${number}-${name}`);
   let { reply } = first;
   let offset = 0;
   for (let breaks = 0; ;) {
@@ -103,7 +111,9 @@ async function open(source: Source, from: Resume | null): Promise<Opened> {
   const { url, field } = source;
   let address = URL.parse(url);
   if (address === null) throw new Error(`Input ${field}: this is not a valid URL.`);
+  const addresses: URL[] = [];
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects += 1) {
+    addresses.push(address);
     const reply = await get(address, source, from);
     const status = reply.statusCode ?? 0;
     const { location } = reply.headers;
@@ -114,7 +124,7 @@ async function open(source: Source, from: Resume | null): Promise<Opened> {
       continue;
     }
     if (status === 200 || (status === 206 && from !== null && startOf(reply) === from.offset))
-      return { reply, address };
+      return { reply, addresses };
     reply.destroy();
     throw new Error(`Input ${field}: its URL answered ${status}.`);
   }
@@ -191,11 +201,4 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
 
 function isOfTheDisk(error: unknown): boolean {
   return error instanceof Error && "code" in error && DISK_ERRORS.has(String(error.code));
-}
-
-/** A model may look at the extension; nothing else of the name is the client's. The server's own name for it goes first. */
-function fileName(reply: http.IncomingMessage, address: URL): string {
-  const given = /filename="([^"]+)"/.exec(reply.headers["content-disposition"] ?? "")?.[1];
-  const name = basename(given ?? address.pathname.replaceAll(/%[0-9a-f]{2}/gi, "_")).replaceAll(/[^\w.-]/g, "_");
-  return name.replace(/^\.+/, "_").slice(-100) || "file";
 }

@@ -72,6 +72,14 @@ test("files are fetched wherever the schema has them, and nothing else that is n
   rmSync(folder, { recursive: true });
 });
 
+test("a data URI, in capitals too, is the model process's to read", () => {
+  const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
+  const prepare = createPrepare({ http: {} as HttpClient, inputsDir: "/nowhere", download });
+  const schema = { components: { schemas: { Input: { properties: { file: uri } } } } };
+  for (const file of ["data:,a", "DATA:,a", "Data:,a"])
+    expect(prepare(granted({ input: { file } }), schema)).toBeNull();
+});
+
 test("a large input waits for an edge that is away as long as somebody waits for the prediction", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout"] });
   try {

@@ -107,7 +107,7 @@ export function createPrepare(
     tasks: Fetch[],
     put: (path: string) => void,
   ): void {
-    if (value.startsWith("data:")) return;
+    if (/^data:/i.test(value)) return;
     const number = tasks.length;
     tasks.push(async (signal) => {
       if (!/^https?:\/\//i.test(value)) {

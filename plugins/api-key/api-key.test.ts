@@ -8,8 +8,10 @@ const principal: Principal = {
   accountId: "acme",
   accountName: "acme",
   retentionMs: 60_000,
+  weight: 1,
   credentialId: "k1",
   scopes: ["predictions:read"],
+  maxPriority: "normal",
 };
 const key = newSecret("ep_");
 

@@ -25,14 +25,17 @@ export type Scope = (typeof scopes)[number];
 
 /**
  * Who calls, once a plugin of `authenticate` has said so. `accountName` is the owner's name of the account's models; `retentionMs` how
- * long its data is kept after its end.
+ * long its data is kept after its end; `weight` its share of a lane beside other accounts', 0.01 to 1000; `maxPriority` the highest
+ * priority that its predictions may ask for.
  */
 export type Principal = {
   accountId: string;
   accountName: string;
   retentionMs: number;
+  weight: number;
   credentialId: string;
   scopes: readonly Scope[];
+  maxPriority: Priority;
 };
 
 /** A call, as `authenticate` sees it. */

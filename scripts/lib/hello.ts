@@ -1,4 +1,4 @@
-/** Carries one real prediction through the whole stack, or, where nobody knows what its models take, waits for them: the proof that it is up. */
+/** Carries one real prediction through the whole stack: the proof that it is up. */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { StackError } from "./stack-error.ts";
@@ -8,9 +8,6 @@ const LIMIT_MS = 60_000;
 const RETRY_MS = 100;
 
 const PredictionSchema = z.looseObject({ id: z.string(), status: z.string(), output: z.unknown(), error: z.unknown() });
-const ModelsSchema = z.looseObject({
-  results: z.array(z.looseObject({ owner: z.string(), name: z.string() })),
-});
 
 type Access = { url: string; apiKey: string };
 
@@ -37,21 +34,6 @@ export async function helloThrough(stack: Access): Promise<string> {
     await sleep(RETRY_MS);
   }
   throw new StackError(`the first prediction could not be made: ${last}`);
-}
-
-/** Waits until the pool has offered a model of `folders`; answers all that it has offered, as `owner/name`. Throws `StackError` after `limitMs`. */
-export async function offeredModels(stack: Access, folders: readonly string[], limitMs = LIMIT_MS): Promise<string[]> {
-  const giveUpAt = performance.now() + limitMs;
-  while (performance.now() < giveUpAt) {
-    const response = await fetch(`${stack.url}/v1/models`, { headers: authorized(stack) });
-    const body = await response.text();
-    if (!response.ok) throw new StackError(`the models could not be listed: ${response.status} ${body.slice(0, 300)}`);
-    const { results } = ModelsSchema.parse(JSON.parse(body));
-    const offered = results.filter(({ owner, name }) => owner === "local" && folders.includes(name));
-    if (offered.length > 0) return offered.map(({ owner, name }) => `${owner}/${name}`).toSorted();
-    await sleep(RETRY_MS);
-  }
-  throw new StackError(`the pool offered no model within ${limitMs / 1000} s; its lines above say why.`);
 }
 
 function authorized({ apiKey }: Access): { authorization: string } {

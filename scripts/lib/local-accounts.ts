@@ -21,7 +21,9 @@ export async function ensureCredentials(url: string, secrets: Secrets): Promise<
   }
   const { results } = AccountsSchema.parse(await admin("GET", "accounts"));
   if (!results.some(({ name }) => name === ACCOUNT)) await admin("POST", "accounts", { name: ACCOUNT });
-  const key = MadeKeySchema.parse(await admin("POST", "keys", { account: ACCOUNT, name: "local stack" }));
+  const key = MadeKeySchema.parse(
+    await admin("POST", "keys", { account: ACCOUNT, name: "local stack", priority: "high" }),
+  );
   const pool = { name: "local stack", lanes: ["default"], may_register_models: true };
   const token = MadeTokenSchema.parse(await admin("POST", "pool-tokens", pool));
   return { apiKey: key.key, poolToken: token.token };

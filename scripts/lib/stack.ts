@@ -12,6 +12,7 @@ import type { EdgeOptions } from "./edge-options.ts";
 import { ensureCredentials } from "./local-accounts.ts";
 import type { Say } from "./log-lines.ts";
 import { createPool } from "./pool.ts";
+import type { LocalPool } from "./pool.ts";
 import { checkWorkerVars, ensureFolder, findPython, freePort } from "./preflight.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
@@ -56,6 +57,8 @@ export type Stack = {
   adminKey: string;
   poolToken: string;
   kafka: { url: string; username: string; password: string };
+  /** How far the pool has come with the models of its folder. */
+  models: Pick<LocalPool, "found" | "offered">;
   pids(): { edge: number | null; workerd: number | null; pool: number | null };
   /** Drains the pool, then stops the edge. State stays. */
   stop(): Promise<void>;
@@ -116,6 +119,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...credentials,
         adminKey: secrets.adminKey,
         kafka,
+        models: pool,
         pids: () => ({ ...edge.pids(), pool: pool.pid }),
         async stop() {
           await pool.stop();

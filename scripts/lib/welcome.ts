@@ -12,24 +12,38 @@ export function curlFor({ url, apiKey }: Access, { model, input }: Call = HELLO)
     -d '${JSON.stringify({ input })}'`;
 }
 
-/** The greeting with the examples. `output` is what the first prediction answered, `seconds` how long it took to get there. */
-export function welcome(stack: Access, output: string, seconds: number): string {
+/** Said as soon as the edge answers; the pool is still on its way. */
+export function apiAnswers({ url }: Access, keysFile: string, seconds: number): string {
+  return `\n  The API answers on ${url} after ${seconds.toFixed(1)} s; its keys: ${keysFile}\n`;
+}
+
+/** `seconds`: how long it took to get there. */
+type Up = { models: readonly string[]; warnings: readonly string[]; seconds: number };
+
+/** The greeting with the examples. `output` is what the first prediction answered. */
+export function welcome(stack: Access, output: string, up: Up): string {
   return `
   A prediction went through everything: ${output}
-  Edgeplane is up on ${stack.url} after ${seconds.toFixed(1)} s. Try:
+${isUp(stack, up)}
+  Try:
 
   ${curlFor(stack)}
 `;
 }
 
 /** The greeting with models of one's own: nobody here knows what they take, but they say it themselves. */
-export function welcomeOwn(stack: Access, models: readonly string[], seconds: number): string {
+export function welcomeOwn(stack: Access, up: Up): string {
   return `
-  Edgeplane is up on ${stack.url} after ${seconds.toFixed(1)} s and serves ${models.join(", ")}.
+${isUp(stack, up)}
   Put a model's inputs in the place of {}; what is missing or wrong is answered by its name:
 
-  ${curlFor(stack, { model: models[0] ?? "", input: {} })}
+  ${curlFor(stack, { model: up.models[0] ?? "", input: {} })}
 `;
+}
+
+function isUp({ url }: Access, { models, warnings, seconds }: Up): string {
+  const serves = `Edgeplane is up on ${url} after ${seconds.toFixed(1)} s and serves ${models.join(", ")}.`;
+  return [serves, ...warnings.map((warning) => `But ${warning}.`)].map((line) => `  ${line}`).join("\n");
 }
 
 /** The last line, when the file is there. */

@@ -12,6 +12,10 @@ import { ParkedOutcomeSchema } from "./parked.ts";
 export const ClaimRefSchema = z.object({ id: z.string(), token: z.string() });
 export type ClaimRef = z.infer<typeof ClaimRefSchema>;
 
+/** A model that the pool offered and the registry doesn't take. */
+export const ModelRefusalSchema = z.object({ model: z.string(), version: z.string(), reason: z.string() });
+export type ModelRefusal = z.infer<typeof ModelRefusalSchema>;
+
 export const DeviceSchema = z.object({
   /** `cpu`, or the index that CUDA_VISIBLE_DEVICES takes. */
   id: z.string(),
@@ -108,6 +112,8 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
     eventsOpen: z.boolean().default(true),
     /** Whether the pool's token lets its models into the list; where it doesn't, they are found only if others registered them. */
     registersModels: z.boolean().optional(),
+    /** Of the pool's models, those that don't get into the list, and why. */
+    refusedModels: z.array(ModelRefusalSchema).optional(),
     /** To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of settings. */
     kv: z.object({ problem: z.string().nullable(), final: z.boolean() }).optional(),
     log: DesiredLogSchema.optional(),

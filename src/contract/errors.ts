@@ -16,6 +16,12 @@ export const errorTable = {
     cause: "The credential is valid and doesn't cover this call, or a signed link is wrong or has expired.",
     remedy: "Use a key or token whose scopes cover this call.",
   },
+  priority_forbidden: {
+    status: 403,
+    title: "The key may not ask for this priority",
+    cause: "The prediction asks for a higher `priority` than the `priority` of the API key.",
+    remedy: "Ask for a lower priority, or have the operator raise the key's: `PATCH /admin/v1/keys/{id}`.",
+  },
   not_found: {
     status: 404,
     title: "Not found",

@@ -12,8 +12,9 @@ import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { Env } from "../env.ts";
 import type { RoomReport } from "../lane/types.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
-import { registerManifests } from "../registry/models.ts";
+import { registerManifests } from "../registry/registration.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
@@ -58,7 +59,7 @@ type Known = {
   stops?: ClaimRef[];
 };
 
-const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false };
+const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
 
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
@@ -226,12 +227,13 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
+    const refusedModels = registersModels ? await registerManifests(this.env, known.identity, hello.models) : [];
     if (registersModels) {
-      await registerManifests(this.env, hello.models);
       await registerDevices(this.env, hello.devices);
     }
     if (hello.previous !== undefined && hello.previous !== known.session) {
-      await this.env.POOL.getByName(hello.previous).supersede(known.identity.poolTokenId);
+      const { previous } = hello;
+      await callObject(() => objectNamed(this.env.POOL, previous).supersede(known.identity.poolTokenId));
     }
     const eventsOpen = this.env.DELIVERY !== "kv";
     const parked = kv === undefined ? {} : { kv: await this.#parking.check(kv) };
@@ -241,6 +243,7 @@ export abstract class PoolSession extends DurableObject<Env> {
       leaseMs,
       eventsOpen,
       registersModels,
+      refusedModels,
       ...parked,
       ...desired,
     } satisfies EdgeMessage;
@@ -290,7 +293,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   #lane(lane: string): RemoteLane {
-    const stub: unknown = this.env.LANE.getByName(lane);
+    const stub: unknown = objectNamed(this.env.LANE, lane);
     return stub as RemoteLane;
   }
 

@@ -9,5 +9,7 @@ export const PoolIdentitySchema = z.object({
   poolTokenId: z.string(),
   lanes: z.array(z.string()),
   mayRegisterModels: z.boolean(),
+  /** The owners whose models it may register. */
+  owners: z.array(z.string()).default(["local"]),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;

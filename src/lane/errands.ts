@@ -5,6 +5,7 @@
 import { shardName, shardOf } from "../contract/ids.ts";
 import type { DesiredLog } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
+import { objectNamed } from "../object-calls.ts";
 import { remoteShard } from "../shard/remote.ts";
 import type { Due, LaneEntry } from "./types.ts";
 
@@ -36,7 +37,7 @@ export function createErrands(env: Env, lane: () => string) {
   }
 
   function sessionOf(session: string): RemoteSession {
-    const stub: unknown = env.POOL.getByName(session);
+    const stub: unknown = objectNamed(env.POOL, session);
     return stub as RemoteSession;
   }
 

@@ -10,6 +10,7 @@ import { produceHalving } from "../log/halving.ts";
 import { currentLog } from "../log/current-log.ts";
 import type { CurrentLog } from "../log/current-log.ts";
 import type { LogRecord } from "../log/types.ts";
+import { callObject, retryDelayMs } from "../object-calls.ts";
 import { remoteShard } from "../shard/remote.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { LaneCore } from "./core.ts";
@@ -17,7 +18,6 @@ import type { LaneEntry } from "./types.ts";
 
 /** Records of one produce. */
 const BATCH_RECORDS = 500;
-const RETRY_MS = [200, 500, 1000, 2000] as const;
 
 export type ReleasesDeps = {
   env: Env;
@@ -64,7 +64,8 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
           (part) => produce(part, current),
           async (entry, reason) => {
             core.withdraw([entry]);
-            await remoteShard(env, shardName(shardOf(entry.id))).undeliverable(entry.id, reason);
+            const shard = shardName(shardOf(entry.id));
+            await callObject(() => remoteShard(env, shard).undeliverable(entry.id, reason));
           },
         );
         failures = 0;
@@ -80,8 +81,8 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
   }
 
   function retryLater(error: unknown): void {
-    const retryInMs = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 1000;
     failures += 1;
+    const retryInMs = retryDelayMs(failures, error);
     log.warn("lane_release_failed", { lane: lane(), retryInMs, reason: reasonOf(error) });
     after(retryInMs, () => begin());
   }

@@ -5,6 +5,7 @@
 import { EdgeplaneError } from "../contract/errors.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { consumeFromAll, consumeFromOne, fetchFromAll } from "./fan-out.ts";
 import { brokerName, brokerOf, partitionKey, TOPIC_PATTERN } from "./names.ts";
 import { createKeylessTurns, keyedPartition } from "./partitioner.ts";
@@ -52,8 +53,11 @@ export type LogClient = ReturnType<typeof createLogClient>;
 export function createLogClient(env: LogEnv) {
   const count = numericVar(env, "LOG_BROKERS");
   const partitions = numericVar(env, "LOG_PARTITIONS");
-  const broker = (index: number): Broker => env.LOG.getByName(brokerName(index));
+  const broker = (index: number): Broker => objectNamed(env.LOG, brokerName(index));
   const all = (): Broker[] => Array.from({ length: count }, (_, index) => broker(index));
+  /** Asks every broker what may be asked twice. */
+  const askAll = <T>(ask: (target: Broker) => Promise<T>): Promise<T[]> =>
+    Promise.all(Array.from({ length: count }, (_, index) => callObject(() => ask(broker(index)))));
 
   async function partitionCount(topic: string, create: boolean): Promise<number> {
     const known = knownTopics.get(topic);
@@ -64,7 +68,10 @@ export function createLogClient(env: LogEnv) {
         `\`${topic.slice(0, 260)}\` can't be a topic's name: use 1 to 249 letters, digits, \`.\`, \`_\` and \`-\`.`,
       );
     }
-    const found: number = unwrap(await broker(brokerOf(topic, 0, count)).ensureTopic(topic, create ? partitions : 0));
+    const home = brokerOf(topic, 0, count);
+    const found = await callObject(async () =>
+      unwrap<number>(await broker(home).ensureTopic(topic, create ? partitions : 0)),
+    );
     if (found === 0) {
       throw new EdgeplaneError(
         "topic_not_found",
@@ -93,7 +100,7 @@ export function createLogClient(env: LogEnv) {
   /** Runs `call` once per broker with the entries that live there, and puts the answers back in the entries' order. */
   async function perBroker<T extends TopicPartition, R>(
     entries: readonly T[],
-    call: (target: Broker, own: T[]) => Promise<readonly R[]>,
+    call: (index: number, own: T[]) => Promise<readonly R[]>,
   ): Promise<R[]> {
     const groups = Map.groupBy(
       entries.map((entry, index) => ({ entry, index })),
@@ -103,7 +110,7 @@ export function createLogClient(env: LogEnv) {
     await Promise.all(
       [...groups].map(async ([index, own]) => {
         const results = await call(
-          broker(index),
+          index,
           own.map(({ entry }) => entry),
         );
         own.forEach((item, at) => {
@@ -135,8 +142,9 @@ export function createLogClient(env: LogEnv) {
       append.indexes.push(index);
       appends.set(key, append);
     });
-    const appended = await perBroker([...appends.values()], async (target, own) =>
-      unwrap(await target.produce(own.map((append) => ({ ...append, indexes: undefined })))),
+    const appended = await perBroker([...appends.values()], async (index, own) =>
+      // Called once: what was appended before its answer was lost would be appended again. Who produces decides.
+      unwrap(await broker(index).produce(own.map((append) => ({ ...append, indexes: undefined })))),
     );
     const produced: ProducedRecord[] = [];
     [...appends.values()].forEach((append, at) => {
@@ -175,37 +183,37 @@ export function createLogClient(env: LogEnv) {
   async function commit(ref: InstanceRef, offsets: TopicPartitionOffset[] | null): Promise<void> {
     if (offsets !== null) {
       await checkPartitions(offsets);
-      await perBroker(offsets, async (target, own) => {
-        unwrap<boolean>(await target.commit(ref, own));
+      await perBroker(offsets, async (index, own) => {
+        await callObject(async () => unwrap<boolean>(await broker(index).commit(ref, own)));
         return [];
       });
       return;
     }
-    const known = await Promise.all(all().map(async (target) => unwrap<boolean>(await target.commit(ref, null))));
+    const known = await askAll(async (target) => unwrap<boolean>(await target.commit(ref, null)));
     if (!known.includes(true)) throw unknownInstance(ref);
   }
 
   /** The group's committed offsets, -1 where it has none. */
   async function committed(group: string, entries: TopicPartition[]): Promise<TopicPartitionOffset[]> {
     await checkPartitions(entries);
-    const found = await perBroker(entries, (target, own) => target.committed(group, own));
+    const found = await perBroker(entries, (index, own) => callObject(() => broker(index).committed(group, own)));
     return withOffsets(entries, found);
   }
 
   /** The earliest offset at or after a time (-1: none), or an end of each partition. */
   async function offsets(entries: TopicPartition[], query: OffsetQuery): Promise<TopicPartitionOffset[]> {
     await checkPartitions(entries);
-    const found = await perBroker(entries, (target, own) => target.offsets(own, query));
+    const found = await perBroker(entries, (index, own) => callObject(() => broker(index).offsets(own, query)));
     return withOffsets(entries, found);
   }
 
   async function topics(): Promise<Record<string, number>> {
-    const lists = await Promise.all(all().map((target) => target.topics()));
+    const lists = await askAll((target) => target.topics());
     return Object.fromEntries(lists.flat().map((info) => [info.topic, info.partitions]));
   }
 
   async function consumers(): Promise<GroupAssignment[]> {
-    return mergeAssignments((await Promise.all(all().map((target) => target.consumers()))).flat());
+    return mergeAssignments((await askAll((target) => target.consumers())).flat());
   }
 
   async function removeInstance(ref: InstanceRef): Promise<void> {
@@ -214,12 +222,12 @@ export function createLogClient(env: LogEnv) {
   }
 
   async function stats(): Promise<BrokerStats[]> {
-    return Promise.all(all().map((target) => target.stats()));
+    return askAll((target) => target.stats());
   }
 
   /** Sets the test faults of every broker; only a local stack lets it. */
   async function setFaults(faults: LogFaults): Promise<void> {
-    await Promise.all(all().map(async (target) => unwrap<LogFaults>(await target.setFaults(faults))));
+    await askAll(async (target) => unwrap<LogFaults>(await target.setFaults(faults)));
   }
 
   return { produce, consume, fetch, commit, committed, offsets, topics, consumers, removeInstance, stats, setFaults };

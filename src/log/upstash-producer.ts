@@ -1,7 +1,7 @@
 /**
  * The producer over the Upstash dialect: `@upstash/kafka`, under our own clock. The client tries every failure again, a 400
- * too, 6 times over 15.5 s and without a timeout; here each call is tried once by it, bounded by a timeout, and again
- * only when that may help. A record that arrives twice is harmless: it is only a hint.
+ * too, 6 times over 15.5 s and without a timeout; here each call is tried once, bounded by a timeout. Who produces tries again when that may help:
+ * a record that arrives twice is harmless.
  */
 import { Kafka, UpstashError } from "@upstash/kafka";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -11,29 +11,20 @@ export type UpstashProducerOptions = {
   url: string;
   username: string;
   password: string;
-  /** Of one try. */
   timeoutMs?: number;
-  tries?: number;
-  /** Before the second try; doubles. */
-  backoffMs?: number;
 };
 
 export function createUpstashProducer(options: UpstashProducerOptions): LogProducer {
-  const { url, username, password, timeoutMs = 5000, tries = 2, backoffMs = 200 } = options;
+  const { url, username, password, timeoutMs = 5000 } = options;
   const producer = new Kafka({ url, username, password }).producer();
   turnOffRetries(producer);
   return {
     async produce(records) {
       if (records.length === 0) return [];
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await within(timeoutMs, producer.produceMany(records));
-        } catch (error) {
-          const final = refusal(error);
-          if (final !== null) throw final;
-          if (attempt >= tries) throw error;
-          await new Promise((resolve) => setTimeout(resolve, backoffMs * 2 ** (attempt - 1)));
-        }
+      try {
+        return await within(timeoutMs, producer.produceMany(records));
+      } catch (error) {
+        throw refusal(error) ?? error;
       }
     },
   };

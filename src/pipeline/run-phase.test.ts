@@ -4,7 +4,15 @@ import type { BoundHook, Snapshot } from "../../plugins/kernel/snapshot.ts";
 import { runPhase } from "./run-phase.ts";
 
 const call: Call = { requestId: "r", method: "GET", path: "/", header: () => undefined, principal: null };
-const principal = { accountId: "a", accountName: "a", retentionMs: 60_000, credentialId: "k", scopes: [] };
+const principal = {
+  accountId: "a",
+  accountName: "a",
+  retentionMs: 60_000,
+  weight: 1,
+  credentialId: "k",
+  scopes: [],
+  maxPriority: "normal",
+} as const;
 
 type CallHook = (subject: Readonly<Call>) => Verdict<Call> | Promise<Verdict<Call>>;
 

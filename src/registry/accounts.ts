@@ -14,6 +14,11 @@ export const DEFAULT_RETENTION_MS = 24 * 3_600_000;
 const MIN_RETENTION_S = 60;
 const MAX_RETENTION_S = 30 * 24 * 3600;
 
+/** An account's share of a lane beside the others', unless the operator says otherwise, and what the operator may say. */
+const DEFAULT_WEIGHT = 1;
+const MIN_WEIGHT = 0.01;
+const MAX_WEIGHT = 1000;
+
 export const accountTypes = ["user", "organization"] as const;
 
 export const NewAccountSchema = z.strictObject({
@@ -22,8 +27,11 @@ export const NewAccountSchema = z.strictObject({
 });
 
 export const AccountChangeSchema = z.strictObject({
-  retention_s: z.int().min(MIN_RETENTION_S).max(MAX_RETENTION_S).nullable().meta({
+  retention_s: z.int().min(MIN_RETENTION_S).max(MAX_RETENTION_S).nullable().optional().meta({
     description: "How many seconds data is kept after its end: a minute to 30 days; null: 24 hours.",
+  }),
+  weight: z.number().min(MIN_WEIGHT).max(MAX_WEIGHT).nullable().optional().meta({
+    description: "Its share of the GPUs beside the other accounts that wait in a lane: 0.01 to 1000; null: 1.",
   }),
 });
 
@@ -34,6 +42,7 @@ const AccountRowSchema = z
     type: z.enum(accountTypes),
     webhook_secret: z.string(),
     retention_ms: z.number().nullable(),
+    weight: z.number(),
     created_at: z.number(),
   })
   .transform((row) => ({
@@ -42,6 +51,7 @@ const AccountRowSchema = z
     type: row.type,
     webhookSecret: row.webhook_secret,
     retentionMs: row.retention_ms ?? DEFAULT_RETENTION_MS,
+    weight: row.weight,
     createdAt: row.created_at,
   }));
 export type Account = z.output<typeof AccountRowSchema>;
@@ -56,6 +66,7 @@ export async function createAccount(db: D1Database, account: z.output<typeof New
     type: account.type,
     webhookSecret: newWebhookSecret(),
     retentionMs: DEFAULT_RETENTION_MS,
+    weight: DEFAULT_WEIGHT,
     createdAt: Date.now(),
   };
   try {
@@ -70,16 +81,25 @@ export async function createAccount(db: D1Database, account: z.output<typeof New
   return created;
 }
 
-/** Sets how long an account's data is kept from now on; null when there is no such account. Isolates know within 10 s. */
+/** Changes what the change names, from now on; null when there is no such account. Isolates know within 10 s. */
 export async function updateAccount(
   db: D1Database,
   idOrName: string,
   change: z.output<typeof AccountChangeSchema>,
 ): Promise<Account | null> {
-  const retentionMs = change.retention_s === null ? null : change.retention_s * 1000;
+  const { retention_s: retentionS, weight } = change;
   const row = await db
-    .prepare("UPDATE accounts SET retention_ms = ?2 WHERE id = ?1 OR name = ?1 RETURNING *")
-    .bind(idOrName, retentionMs)
+    .prepare(
+      `UPDATE accounts SET retention_ms = iif(?2, ?3, retention_ms), weight = iif(?4, ?5, weight)
+       WHERE id = ?1 OR name = ?1 RETURNING *`,
+    )
+    .bind(
+      idOrName,
+      retentionS === undefined ? 0 : 1,
+      typeof retentionS === "number" ? retentionS * 1000 : null,
+      weight === undefined ? 0 : 1,
+      weight ?? DEFAULT_WEIGHT,
+    )
     .first();
   if (row === null) return null;
   const account = AccountRowSchema.parse(row);

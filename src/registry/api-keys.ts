@@ -4,6 +4,8 @@ import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
 import { scopes } from "../../plugins/kernel/phases.ts";
 import type { Principal } from "../../plugins/kernel/phases.ts";
 import type { KeyDirectory } from "../../plugins/kernel/services.ts";
+import { PrioritySchema } from "../contract/prediction.ts";
+import type { Priority } from "../contract/prediction.ts";
 import { DEFAULT_RETENTION_MS } from "./accounts.ts";
 import { StringListColumnSchema } from "./sql.ts";
 
@@ -16,7 +18,13 @@ export const NewKeySchema = z.strictObject({
     .array(z.enum(scopes))
     .min(1)
     .default([...scopes]),
+  priority: PrioritySchema.default("normal").meta({
+    description: "The highest priority that a prediction made with the key may ask for.",
+  }),
 });
+export type NewKey = z.output<typeof NewKeySchema>;
+
+export const KeyChangeSchema = z.strictObject({ priority: NewKeySchema.shape.priority.unwrap() });
 
 const KeyRowSchema = z
   .object({
@@ -25,6 +33,7 @@ const KeyRowSchema = z
     name: z.string(),
     hint: z.string(),
     scopes: StringListColumnSchema,
+    priority: PrioritySchema,
     created_at: z.number(),
     revoked_at: z.number().nullable(),
   })
@@ -34,21 +43,25 @@ const KeyRowSchema = z
     name: row.name,
     hint: row.hint,
     scopes: scopes.filter((scope) => row.scopes.includes(scope)),
+    priority: row.priority,
     createdAt: row.created_at,
     revokedAt: row.revoked_at,
   }));
 export type ApiKey = z.output<typeof KeyRowSchema>;
 
 const AccountColumnsSchema = z
-  .object({ account_name: z.string(), retention_ms: z.number().nullable() })
-  .transform((row) => ({ accountName: row.account_name, retentionMs: row.retention_ms ?? DEFAULT_RETENTION_MS }));
+  .object({ account_name: z.string(), retention_ms: z.number().nullable(), weight: z.number() })
+  .transform((row) => ({
+    accountName: row.account_name,
+    retentionMs: row.retention_ms ?? DEFAULT_RETENTION_MS,
+    weight: row.weight,
+  }));
 
 /** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. */
 export async function createApiKey(
   db: D1Database,
   accountId: string,
-  name: string,
-  granted: readonly (typeof scopes)[number][],
+  { name, scopes: granted, priority }: Omit<NewKey, "account">,
 ): Promise<{ key: ApiKey; secret: string }> {
   const secret = newSecret("ep_");
   const key: ApiKey = {
@@ -56,15 +69,27 @@ export async function createApiKey(
     accountId,
     name,
     hint: secret.slice(-HINT_LENGTH),
-    scopes: [...granted],
+    scopes: granted,
+    priority,
     createdAt: Date.now(),
     revokedAt: null,
   };
   await db
-    .prepare("INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)")
-    .bind(key.id, accountId, name, await sha256Hex(secret), key.hint, JSON.stringify(key.scopes), key.createdAt)
+    .prepare(
+      "INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, priority, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(key.id, accountId, name, await sha256Hex(secret), key.hint, JSON.stringify(granted), priority, key.createdAt)
     .run();
   return { key, secret };
+}
+
+/** Sets the highest priority that a key may ask for; null when there is none with this id. Isolates know within 10 s. */
+export async function changeApiKey(db: D1Database, id: string, priority: Priority): Promise<ApiKey | null> {
+  const row = await db
+    .prepare("UPDATE api_keys SET priority = ?2 WHERE id = ?1 RETURNING *")
+    .bind(id, priority)
+    .first();
+  return row === null ? null : KeyRowSchema.parse(row);
 }
 
 /** Revokes a key; false when there is none with this id. Isolates forget it within 10 s. */
@@ -91,7 +116,7 @@ export function createKeyDirectory(db: D1Database): KeyDirectory {
     async find(hash: string): Promise<Principal | null> {
       const row = await db
         .prepare(
-          `SELECT k.*, a.name AS account_name, a.retention_ms FROM api_keys k JOIN accounts a ON a.id = k.account_id
+          `SELECT k.*, a.name AS account_name, a.retention_ms, a.weight FROM api_keys k JOIN accounts a ON a.id = k.account_id
            WHERE k.hash = ? AND k.revoked_at IS NULL`,
         )
         .bind(hash)
@@ -99,7 +124,13 @@ export function createKeyDirectory(db: D1Database): KeyDirectory {
       if (row === null) return null;
       const key = KeyRowSchema.parse(row);
       const account = AccountColumnsSchema.parse(row);
-      return { accountId: key.accountId, ...account, credentialId: key.id, scopes: key.scopes };
+      return {
+        accountId: key.accountId,
+        ...account,
+        credentialId: key.id,
+        scopes: key.scopes,
+        maxPriority: key.priority,
+      };
     },
   };
 }

@@ -1,12 +1,10 @@
 /**
- * Models and their versions, as pools offered them or accounts made them. A version is immutable but for its schema, which comes when it
- * first loaded. A private model is there for its owner alone: whoever looks on an account's behalf says as whom.
+ * Models and their versions, as pools offered them (`registration.ts`) or accounts made them. A private model is there for its owner alone: whoever looks on an account's behalf says as whom.
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { ManifestSchema, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
-import type { Env } from "../env.ts";
 
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 1000;
@@ -88,7 +86,6 @@ const SELECT_MODEL = `SELECT m.*, v.manifest, v.created_at AS version_created_at
 
 const models = createTtlCache<Model | null>(CACHED_MODELS);
 const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS);
-const registered = createTtlCache<true>(CACHED_MODELS);
 
 /** Whether the viewer may know of the model. */
 export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {
@@ -214,45 +211,4 @@ export async function listVersions(
     .bind(model.owner, model.name, after.createdAt, after.id, page.limit)
     .all();
   return results.map((row) => VersionRowSchema.parse(row));
-}
-
-/**
- * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the
- * first time becomes its model's latest; one that was deleted stays so. Costs nothing when this isolate has recorded the same manifests before.
- */
-export async function registerManifests(env: Pick<Env, "DB">, manifests: readonly Manifest[]): Promise<void> {
-  const fresh = manifests.filter((manifest) => registered.get(registrationKey(manifest)) === undefined);
-  if (fresh.length === 0) return;
-  const now = Date.now();
-  await env.DB.batch(fresh.flatMap((manifest) => registration(env.DB, manifest, now)));
-  for (const manifest of fresh) {
-    registered.set(registrationKey(manifest), true, CACHE_MS);
-    forgetModel(manifest, manifest.version);
-  }
-}
-
-function registration(db: D1Database, manifest: Manifest, now: number): D1PreparedStatement[] {
-  const { owner, name, version } = manifest;
-  return [
-    db
-      .prepare(
-        `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5, deleted_at = NULL,
-           description = CASE ?3 WHEN '' THEN description ELSE ?3 END
-         WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.owner = ?1 AND v.name = ?2 AND v.id = ?4)`,
-      )
-      .bind(owner, name, manifest.description, version, now),
-    db
-      .prepare(
-        `INSERT INTO versions (owner, name, id, manifest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET manifest = ?4 WHERE manifest <> ?4 AND deleted_at IS NULL
-           AND (json_extract(?4, '$.schema') IS NOT NULL OR json_extract(manifest, '$.schema') IS NULL)`,
-      )
-      .bind(owner, name, version, JSON.stringify(manifest), now),
-  ];
-}
-
-/** What tells one registration from another; the schema of a version never changes once it is there. */
-function registrationKey(manifest: Manifest): string {
-  return JSON.stringify({ ...manifest, schema: manifest.schema !== null });
 }

@@ -1,8 +1,9 @@
-/** Pool tokens: what a GPU host holds. Scoped to lanes; says nothing about tenants. */
+/** Pool tokens: what a GPU host holds. Scoped to lanes and to the owners of models; says nothing about tenants. */
 import * as z from "zod";
 import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { LaneNameSchema } from "../contract/job.ts";
+import { NameSchema } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { StringListColumnSchema } from "./sql.ts";
@@ -17,6 +18,9 @@ export const NewPoolTokenSchema = z.strictObject({
   name: z.string().max(128).default(""),
   lanes: z.array(LaneNameSchema).min(1).max(64).default(["default"]),
   may_register_models: z.boolean().default(false),
+  owners: z.array(NameSchema).min(1).max(64).default(["local"]).meta({
+    description: "The owners whose models it may register, where `may_register_models` lets it: on its own lanes only.",
+  }),
 });
 
 const TokenRowSchema = z
@@ -26,6 +30,7 @@ const TokenRowSchema = z
     hint: z.string(),
     lanes: StringListColumnSchema,
     may_register_models: z.number(),
+    owners: StringListColumnSchema,
     created_at: z.number(),
     revoked_at: z.number().nullable(),
   })
@@ -35,6 +40,7 @@ const TokenRowSchema = z
     hint: row.hint,
     lanes: row.lanes,
     mayRegisterModels: row.may_register_models === 1,
+    owners: row.owners,
     createdAt: row.created_at,
     revokedAt: row.revoked_at,
   }));
@@ -55,16 +61,26 @@ export async function createPoolToken(
     hint: secret.slice(-HINT_LENGTH),
     lanes: wanted.lanes,
     mayRegisterModels: wanted.may_register_models,
+    owners: wanted.owners,
     createdAt: Date.now(),
     revokedAt: null,
   };
   const hash = await sha256Hex(secret);
-  const lanes = JSON.stringify(token.lanes);
   await db
     .prepare(
-      "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    .bind(token.id, token.name, hash, token.hint, lanes, token.mayRegisterModels ? 1 : 0, token.createdAt)
+    .bind(
+      token.id,
+      token.name,
+      hash,
+      token.hint,
+      JSON.stringify(token.lanes),
+      token.mayRegisterModels ? 1 : 0,
+      JSON.stringify(token.owners),
+      token.createdAt,
+    )
     .run();
   return { token, secret };
 }
@@ -106,7 +122,8 @@ export async function identifyPool(env: Pick<Env, "DB">, token: string): Promise
     return null;
   }
   const found = TokenRowSchema.parse(row);
-  const identity = { poolTokenId: found.id, lanes: found.lanes, mayRegisterModels: found.mayRegisterModels };
+  const { lanes, mayRegisterModels, owners } = found;
+  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners };
   cached.set(token, identity, CACHE_MS);
   return identity;
 }

@@ -6,6 +6,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as z from "zod";
 import { EdgeplaneError, errorTable } from "../contract/errors.ts";
 import type { ErrorCode, InvalidField } from "../contract/errors.ts";
+import { isPassing, retryDelayMs } from "../object-calls.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { AppContext } from "./app.ts";
 
@@ -65,14 +66,11 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
 
 function toEdgeplaneError(thrown: unknown): EdgeplaneError {
   if (thrown instanceof EdgeplaneError) return thrown;
-  if (isOverload(thrown)) return new EdgeplaneError("unavailable", "The gateway is busy.", { cause: thrown });
+  if (isPassing(thrown)) {
+    const retryAfterMs = retryDelayMs(1, thrown);
+    return new EdgeplaneError("unavailable", "The gateway is busy.", { cause: thrown, retryAfterMs });
+  }
   return new EdgeplaneError("internal", "The gateway failed to answer this request.", { cause: thrown });
-}
-
-/** Durable Objects mark errors that a later try may not meet: https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
-function isOverload(thrown: unknown): boolean {
-  if (!(thrown instanceof Error)) return false;
-  return ("overloaded" in thrown && thrown.overloaded === true) || ("retryable" in thrown && thrown.retryable === true);
 }
 
 function withType(field: InvalidField): { type: string; field: string; description: string } {

@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { sha256Hex } from "../../plugins/kernel/secret.ts";
 import { createCountedEnv } from "../../test/worker/counted-env.ts";
 import { admin, call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
+import { createKeyDirectory } from "../registry/api-keys.ts";
 
 const VERSION = "f".repeat(64);
 const NEWER = "1".repeat(64);
@@ -29,7 +31,7 @@ describe("credentials", () => {
   });
 
   it("may come as `Token`, and need the scope", async () => {
-    const headers = { authorization: `Token ${await newKey("limited", ["models:read"])}` };
+    const headers = { authorization: `Token ${await newKey("limited", { scopes: ["models:read"] })}` };
     expect((await callJson("/v1/models", { headers })).status).toBe(200);
     const { status, body } = await callJson("/v1/predictions", { headers });
     expect([status, body["code"]]).toEqual([403, "forbidden"]);
@@ -80,6 +82,27 @@ describe("the operator's calls", () => {
     expect(revoked.status).toBe(204);
     expect((await callJson("/v1/account", { key: String(made["key"]) })).status).toBe(401);
     expect((await call("/admin/v1/keys/none", { method: "DELETE", key: testEnv.ADMIN_KEY ?? "" })).status).toBe(404);
+  });
+
+  it("set a key's priority, and an account's weight beside its retention", async () => {
+    await admin("/accounts", { name: "weighed" });
+    const made = await admin("/keys", { account: "weighed" });
+    expect(made["priority"]).toBe("normal");
+    const change = async (path: string, body: object) =>
+      callJson(`/admin/v1${path}`, { method: "PATCH", key: testEnv.ADMIN_KEY ?? "", body });
+    expect((await change(`/keys/${String(made["id"])}`, { priority: "high" })).body["priority"]).toBe("high");
+    expect((await change("/keys/none", { priority: "high" })).status).toBe(404);
+    expect((await change("/accounts/weighed", {})).body).toMatchObject({ weight: 1, retention_s: 86_400 });
+    expect((await change("/accounts/weighed", { weight: 0.25 })).body).toMatchObject({ weight: 0.25 });
+    expect((await change("/accounts/weighed", { retention_s: 60 })).body).toMatchObject({
+      weight: 0.25,
+      retention_s: 60,
+    });
+    const keys = createKeyDirectory(testEnv.DB);
+    expect(await keys.find(await sha256Hex(String(made["key"])))).toMatchObject({ weight: 0.25, maxPriority: "high" });
+    expect((await change("/accounts/weighed", { weight: null })).body).toMatchObject({ weight: 1 });
+    for (const weight of [0, 0.009, 1000.1, "2"])
+      expect([weight, (await change("/accounts/weighed", { weight })).status]).toEqual([weight, 422]);
   });
 
   it("refuse what doesn't fit", async () => {

@@ -9,6 +9,7 @@ import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { knownEpoch } from "../log/current-log.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
@@ -30,14 +31,7 @@ const held = createHolds(() => Date.now());
  */
 export async function submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer> {
   const until = Date.now() + waitMs;
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now()));
-    } catch (error) {
-      if (tries >= 3 || !isRetryable(error)) throw error;
-      await sleep(50 * 2 ** tries);
-    }
-  }
+  return callObject(() => stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now())));
 }
 
 /**
@@ -51,17 +45,17 @@ export async function getPrediction(
   holdMs: number,
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => held(holdMs, (hold) => stubOf(env, id).get(id, accountId, hold)));
+  return callObject(() => held(holdMs, (hold) => stubOf(env, id).get(id, accountId, hold)));
 }
 
 /** Whether the account's own key, of which `id` is made, stands for this payload. */
 export async function isAccepted(env: Env, id: string, accountId: string, payloadHash: string): Promise<boolean> {
-  return again(() => stubOf(env, id).isAccepted(id, accountId, payloadHash));
+  return callObject(() => stubOf(env, id).isAccepted(id, accountId, payloadHash));
 }
 
 /** Whether there is such a prediction; `accountId` null: the caller has checked a signed link instead. */
 export async function hasPrediction(env: Env, id: string, accountId: string | null): Promise<boolean> {
-  return isPredictionId(id, shardCount(env)) && again(() => stubOf(env, id).has(id, accountId));
+  return isPredictionId(id, shardCount(env)) && callObject(() => stubOf(env, id).has(id, accountId));
 }
 
 /** Holds until the prediction is finished or `waitMs` is over. */
@@ -74,7 +68,7 @@ export async function waitForPrediction(
   if (!isPredictionId(id, shardCount(env))) return null;
   const until = Date.now() + waitMs;
   for (;;) {
-    const prediction = await again(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
+    const prediction = await callObject(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
     if (prediction === null || isTerminal(prediction.status) || Date.now() >= until) return prediction;
   }
 }
@@ -85,7 +79,7 @@ export async function getMany(env: Env, ids: readonly string[], accountId: strin
     [...byShard(ids, (id) => id)].flatMap(([name, part]) =>
       Array.from({ length: Math.ceil(part.length / MANY) }, (_, index) => {
         const some = part.slice(index * MANY, (index + 1) * MANY);
-        return again(() => remoteShard(env, name).many(some, accountId));
+        return callObject(() => remoteShard(env, name).many(some, accountId));
       }),
     ),
   );
@@ -96,7 +90,7 @@ export async function getMany(env: Env, ids: readonly string[], accountId: strin
 /** Cancels; null when the prediction isn't there or isn't the account's. Canceling twice is canceling once. */
 export async function cancelPrediction(env: Env, id: string, accountId: string): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => stubOf(env, id).cancel(id, accountId));
+  return callObject(() => stubOf(env, id).cancel(id, accountId));
 }
 
 /**
@@ -109,7 +103,7 @@ export async function removePredictionData(
   accountId: string,
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => stubOf(env, id).removeData(id, accountId));
+  return callObject(() => stubOf(env, id).removeData(id, accountId));
 }
 
 /**
@@ -124,7 +118,7 @@ export async function openStream(
   afterSeq: number,
 ): Promise<ReadableStream<Uint8Array> | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => stubOf(env, id).stream(id, accountId, afterSeq));
+  return callObject(() => stubOf(env, id).stream(id, accountId, afterSeq));
 }
 
 export type ListRequest = IndexRequest & { status: Status | null };
@@ -140,7 +134,7 @@ export async function listPredictions(env: Env, accountId: string, request: List
   const older = request.direction === "older";
   for (let pages = 0; pages < MAX_INDEX_PAGES && list.more && list.entries.length < request.limit; pages += 1) {
     const ask = { ...wanted, from: list.reached, limit: request.limit - list.entries.length };
-    const page = await again(() => env.INDEX.getByName(accountId).page(ask));
+    const page = await callObject(() => objectNamed(env.INDEX, accountId).page(ask));
     const found = await getMany(
       env,
       page.entries.map(({ id }) => id),
@@ -216,7 +210,7 @@ export async function deliverEvents(
 }
 
 async function holdLease(env: Env, { session, events }: EventsRequest, poolTokenId: string): Promise<void> {
-  const isHeld = env.POOL.getByName(session).touch(poolTokenId);
+  const isHeld = objectNamed(env.POOL, session).touch(poolTokenId);
   // Events stand for themselves: each carries its claim's token.
   if (events.length > 0) await isHeld.catch(() => false);
   else if (!(await isHeld)) throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
@@ -225,7 +219,7 @@ async function holdLease(env: Env, { session, events }: EventsRequest, poolToken
 /** Until when what the live claim `token` of `id` stores is kept at most, in milliseconds since the epoch; null when it isn't live. */
 export async function verifyClaim(env: Env, id: string, token: string): Promise<number | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return again(() => stubOf(env, id).claimKeptUntil(id, token));
+  return callObject(() => stubOf(env, id).claimKeptUntil(id, token));
 }
 
 export function shardCount(env: Env): number {
@@ -255,24 +249,4 @@ function claimsOf(events: readonly PoolEvent[]): { id: string; token: string }[]
 /** The value, or null when it fails or takes longer than a shard may. */
 async function inTime<T>(promise: Promise<T>): Promise<T | null> {
   return within(promise, SHARD_PATIENCE_MS).catch(() => null);
-}
-
-/** Objects are moved and reset; reading and idempotent calls are made again. */
-async function again<T>(call: () => Promise<T>): Promise<T> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await call();
-    } catch (error) {
-      if (tries >= 3 || !isRetryable(error)) throw error;
-      await sleep(50 * 2 ** tries);
-    }
-  }
-}
-
-function isRetryable(error: unknown): boolean {
-  return !(error instanceof TypeError) && !(error instanceof RangeError);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

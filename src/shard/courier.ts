@@ -2,7 +2,7 @@
  * Sends what is collected for many receivers: one call in flight per receiver, and what comes meanwhile rides in the next. A
  * call that fails is tried again while the object lives; after that the sweeps find its content in the stored rows.
  */
-const RETRY_MS = [100, 250, 500, 1000, 2000] as const;
+import { retryDelayMs } from "../object-calls.ts";
 
 export type Courier = {
   kick(): void;
@@ -24,9 +24,9 @@ export function createCourier(receivers: () => Iterable<string>, send: (receiver
       try {
         await send(receiver);
         failures = 0;
-      } catch {
-        const delayMs = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 1000;
+      } catch (error) {
         failures += 1;
+        const delayMs = retryDelayMs(failures, error);
         await new Promise((resolve) => setTimeout(resolve, delayMs));
       }
     }

@@ -4,6 +4,7 @@ import type { Grant } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
+import { objectNamed, retryDelayMs } from "../object-calls.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneCourier } from "./lane-courier.ts";
@@ -18,6 +19,8 @@ const BATCH_GRANTS = 200;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
+/** As many failures as make the next question about a lease due in about a second. */
+const LEASE_FAILURES = 4;
 /** A grant that nothing was heard of for so long may not have arrived: its pool is asked. */
 const UNANSWERED_MS = 500;
 
@@ -46,7 +49,7 @@ export function createDispatch(
     const claims = batch.map(({ id, token }) => ({ id, token }));
     setTimeout(() => onUnanswered(claims), UNANSWERED_MS);
     try {
-      const stub: unknown = env.POOL.getByName(session);
+      const stub: unknown = objectNamed(env.POOL, session);
       const hasLeft = await (stub as RemoteSession).grant(batch);
       if (!hasLeft) core.granting.undelivered(claims);
     } catch {
@@ -61,7 +64,7 @@ export function createDispatch(
     const entries = take(outgoing.feeds, account, BATCH_ENTRIES);
     lastFeed = entries.length;
     try {
-      await env.INDEX.getByName(account).feed(account, entries);
+      await objectNamed(env.INDEX, account).feed(account, entries);
       outgoing.acknowledgeFeed(entries);
     } catch (error) {
       putBack(outgoing.feeds, account, entries);
@@ -72,7 +75,7 @@ export function createDispatch(
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
-      await env.POOL.getByName(session).stop(claims);
+      await objectNamed(env.POOL, session).stop(claims);
     } catch (error) {
       putBack(outgoing.stops, session, claims);
       throw error;
@@ -106,10 +109,10 @@ export function createDispatch(
         return token === undefined || token === null ? [] : [{ id, token }];
       });
       try {
-        return await env.POOL.getByName(session).check(claims, core.isPatient());
-      } catch {
+        return await objectNamed(env.POOL, session).check(claims, core.isPatient());
+      } catch (error) {
         // Not to know is not to have lost it: ask again soon.
-        return { alive: true, remainingMs: 1000 };
+        return { alive: true, remainingMs: retryDelayMs(LEASE_FAILURES, error) };
       }
     },
   };

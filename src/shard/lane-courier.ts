@@ -3,6 +3,7 @@ import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { LaneEntry, LaneNews, OfferReply, Reservation } from "../lane/types.ts";
 import { modelPath } from "../contract/manifest.ts";
+import { objectNamed } from "../object-calls.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneViews } from "./lane-views.ts";
@@ -37,7 +38,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
   });
 
   function laneOf(lane: string): RemoteLane {
-    const stub: unknown = env.LANE.getByName(lane);
+    const stub: unknown = objectNamed(env.LANE, lane);
     return stub as RemoteLane;
   }
 

@@ -5,6 +5,7 @@
 import { numericVar } from "../contract/numeric-vars.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
+import { callObject } from "../object-calls.ts";
 import { FILES_PREFIX, contentKey, knownFileIds } from "../registry/files.ts";
 import { readSweepPlace, saveSweepPlace } from "../registry/sweep-places.ts";
 import { ORPHANED_AFTER_MS, predictionOf } from "../storage/blobs.ts";
@@ -56,7 +57,7 @@ async function orphanedBlobs(env: Env, keys: readonly string[]): Promise<string[
   const byShard = Map.groupBy(ids as string[], (id) => shardName(shardOf(id)));
   const orphans: string[] = [];
   for (const [shard, some] of byShard) {
-    const known = new Set(await remoteShard(env, shard).known(some));
+    const known = new Set(await callObject(() => remoteShard(env, shard).known(some)));
     for (const id of some) if (!known.has(id)) orphans.push(...(byId.get(id) ?? []));
   }
   return orphans;

@@ -1,5 +1,6 @@
 /** A shard as its callers see it: every method answers with a promise. */
 import type { Env } from "../env.ts";
+import { objectNamed } from "../object-calls.ts";
 import type { PredictionShard } from "./shard.ts";
 
 type Remote<T> = {
@@ -35,6 +36,6 @@ export type RemoteShard = Remote<
  * without end to it: the methods are restated here instead.
  */
 export function remoteShard(env: Env, name: string): RemoteShard {
-  const stub: unknown = env.SHARD.getByName(name);
+  const stub: unknown = objectNamed(env.SHARD, name);
   return stub as RemoteShard;
 }

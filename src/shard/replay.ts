@@ -3,6 +3,7 @@ import { derivedPredictionId, isPredictionId, shardName, shardOf } from "../cont
 import { deadLetterReason } from "../contract/published.ts";
 import { keyFor } from "../contract/signing.ts";
 import type { Env } from "../env.ts";
+import { callObject } from "../object-calls.ts";
 import { copyInput, inputBlobKey } from "../storage/blobs.ts";
 import { shardCount, submit } from "./client.ts";
 import { remoteShard } from "./remote.ts";
@@ -48,7 +49,7 @@ export function replayableOf(row: Row | null): Replayable {
         retentionMs: fixed.retentionMs,
       },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },
-      ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true, cancelOnDisconnect: false },
+      ...{ traceparent: fixed.traceparent, replayOf: row.id, keyed: true },
     },
   };
 }
@@ -56,7 +57,7 @@ export function replayableOf(row: Row | null): Replayable {
 /** Makes the new prediction of one dead letter, or finds the one that was made before. */
 export async function replayDeadLetter(env: Env, id: string): Promise<Replay> {
   if (!isPredictionId(id, shardCount(env))) return { id, outcome: "unknown" };
-  const { input, reason } = await remoteShard(env, shardName(shardOf(id))).replayable(id);
+  const { input, reason } = await callObject(() => remoteShard(env, shardName(shardOf(id))).replayable(id));
   if (input === null) return { id, outcome: reason };
   const key = await keyFor(env.EDGEPLANE_SECRET, "ids");
   const replayedAs = await derivedPredictionId(key, input.accountId, `replay ${id}`, shardCount(env));

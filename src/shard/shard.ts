@@ -10,6 +10,7 @@ import { newToken } from "../contract/ids.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { readPublishSettings } from "../log/publish-settings.ts";
 import { ShardCore } from "./core.ts";
@@ -266,7 +267,7 @@ export class PredictionShard extends DurableObject<Env> {
     const row = this.#mayBeParked ? this.#core.store.get(id) : null;
     if (row === null || row.session === null || (row.state !== "granted" && row.state !== "running")) return;
     // That it can't be looked for now is no reason not to answer with what is known.
-    await this.env.POOL.getByName(row.session)
+    await objectNamed(this.env.POOL, row.session)
       .look()
       .catch(() => {});
   }

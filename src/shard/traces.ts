@@ -1,5 +1,6 @@
 /** What there is of predictions outside their shard: blobs, webhook messages, entries of the account's index. */
 import type { Env } from "../env.ts";
+import { objectNamed } from "../object-calls.ts";
 import { deletePredictionBlobs, deleteStrayOutputs } from "../storage/blobs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetWebhooks } from "../webhooks/client.ts";
@@ -39,7 +40,7 @@ export async function removeTraces(env: Env, expired: readonly Expired[]): Promi
       ([accountId, part]) =>
         () =>
           attempt(part, async () => {
-            await env.INDEX.getByName(accountId).remove(part.map(({ id, createdAt }) => ({ id, createdAt })));
+            await objectNamed(env.INDEX, accountId).remove(part.map(({ id, createdAt }) => ({ id, createdAt })));
           }),
     ),
     ...expired

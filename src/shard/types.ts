@@ -34,8 +34,6 @@ export type Submission = {
   deployment: string | null;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
-  /** True when a client that leaves its held request wants the prediction canceled. */
-  cancelOnDisconnect: boolean;
 };
 
 /** `conflict`: the id is there with another payload. */

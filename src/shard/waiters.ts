@@ -74,6 +74,9 @@ export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => 
 
     probe,
 
+    /** Whether somebody waits for a change of `id`. */
+    isAwaited: (id: string): boolean => changes.has(id),
+
     /** How many streams are open. */
     readers(): number {
       let count = 0;

@@ -1,5 +1,6 @@
 /** How the rest of the edge reaches the senders: one object per receiver's host. */
 import type { Env } from "../env.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { checkTarget } from "./target.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
@@ -23,7 +24,7 @@ export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMe
   for (let start = 0; start < batches.length; start += MAX_CALLS) {
     const calls = batches.slice(start, start + MAX_CALLS).map(async ({ host, batch }) => {
       try {
-        await env.WEBHOOKS.getByName(host).enqueue(batch);
+        await objectNamed(env.WEBHOOKS, host).enqueue(batch);
       } catch (thrown) {
         away.add(host);
         log.warn("webhook_sender_unreachable", { host, messages: batch.length, reason: reasonOf(thrown) });
@@ -36,7 +37,7 @@ export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMe
 
 /** The delivery log of a prediction whose webhook is `url`. */
 export async function webhookDeliveries(env: Senders, url: string, predictionId: string): Promise<Delivery[]> {
-  return env.WEBHOOKS.getByName(receiverOf(env, url)).deliveries(predictionId);
+  return callObject(() => objectNamed(env.WEBHOOKS, receiverOf(env, url)).deliveries(predictionId));
 }
 
 /** Sends a message of a prediction whose webhook is `url` again. The caller has checked whose prediction it is. */
@@ -46,7 +47,8 @@ export async function redeliverWebhook(
   predictionId: string,
   webhookId: string,
 ): Promise<RedeliverAnswer> {
-  return env.WEBHOOKS.getByName(receiverOf(env, url)).redeliver(predictionId, webhookId);
+  // Once: a message that is sent again is sent again each time that it is asked for.
+  return objectNamed(env.WEBHOOKS, receiverOf(env, url)).redeliver(predictionId, webhookId);
 }
 
 /**
@@ -59,7 +61,7 @@ export async function forgetWebhooks(
   predictionIds: string[],
   waiting: "keep" | "drop",
 ): Promise<void> {
-  await env.WEBHOOKS.getByName(receiverOf(env, url)).forget(predictionIds, waiting);
+  await objectNamed(env.WEBHOOKS, receiverOf(env, url)).forget(predictionIds, waiting);
 }
 
 /** Messages by host, in batches that a call may carry. Exported for its tests. */

@@ -159,10 +159,11 @@ function nativeAdapter(native: NativeRedis): ConstructorParameters<typeof Rateli
   const run = (command: "evalsha" | "eval", first: string, keys: string[], args: unknown[]) =>
     native[command](first, keys.length, ...keys, ...args.map(String));
   const evaluate = {
-    eval: async (script: string, keys: string[], args: unknown[]) => run("eval", scripts.adapt(script), keys, args),
+    eval: async (script: string, keys: string[], args: unknown[]) =>
+      run("eval", scripts.adapt(script).toString(), keys, args),
   };
   const evalsha = async <TArgs extends unknown[], TData = unknown>(sha: string, keys: string[], args: TArgs) =>
-    (await run("evalsha", scripts.shaFor(sha), keys, args)) as TData;
+    (await run("evalsha", scripts.shaFor(sha).toString(), keys, args)) as TData;
   return Object.assign({ evalsha, get: async () => null, set: async () => "OK" as const }, evaluate);
 }
 

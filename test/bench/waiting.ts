@@ -72,7 +72,6 @@ function submission(): Submission {
     replayOf: null,
     deployment: null,
     keyed: false,
-    cancelOnDisconnect: false,
   };
 }
 

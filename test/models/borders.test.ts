@@ -57,6 +57,22 @@ describe("payloads", () => {
     });
   });
 
+  test("a fetched file without an extension gets that of its bytes, where these tell one", async () => {
+    await withModel("input-path", async (model) => {
+      const file = join(model.scratchDir, "0-5f3a9c");
+      for (const [content, output] of [
+        ["%PDF-1.4", ".pdf %PDF-1.4"],
+        ["just text", " just text"],
+      ]) {
+        writeFileSync(file, content ?? "");
+        expect((await model.predict({ file })).output).toBe(output);
+        expect(readdirSync(model.scratchDir)).toEqual([]);
+      }
+      writeFileSync(`${file}.txt`, "%PDF-1.4");
+      expect((await model.predict({ file: `${file}.txt` })).output).toBe(".txt %PDF-1.4");
+    });
+  });
+
   test("the same output path, written again, leaves the file that was given untouched", async () => {
     await withModel("output-path", async (model) => {
       const first = await model.predict({ text: "one" });

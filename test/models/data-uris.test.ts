@@ -6,11 +6,19 @@ import * as z from "zod";
 
 const READ = `
 import json, sys
-from edgeplane_child.data_uris import read_data_uri
-found = [read_data_uri(uri) for uri in json.load(sys.stdin)]
-print(json.dumps([[one.extension, one.lie] for one in found]))
+from edgeplane_child.data_uris import NotADataUri, read_data_uri
+
+def read(uri):
+    try:
+        one = read_data_uri(uri)
+        return [one.extension, one.lie, one.content.decode("latin-1")]
+    except NotADataUri as error:
+        return ["", str(error), ""]
+
+print(json.dumps([read(uri) for uri in json.load(sys.stdin)]))
 `;
-const FoundSchema = z.array(z.tuple([z.string(), z.string().nullable()]));
+const FoundSchema = z.array(z.tuple([z.string(), z.string().nullable(), z.string()]));
+const python = process.env["EDGEPLANE_TEST_PYTHON"] ?? "python3";
 
 /** Bytes in hexadecimal with a media type that is true of them, and the extension of the kind. */
 const KINDS = [
@@ -38,8 +46,9 @@ const KINDS = [
   ["1f8b080000000000", "application/gzip", ".gz"],
 ] as const;
 
-function read(uris: readonly string[]): z.infer<typeof FoundSchema> {
-  const { stdout, stderr } = spawnSync("python3", ["-c", READ], {
+/** The extension and the lie of each, and its bytes as Latin-1. */
+function readWhole(uris: readonly string[]): z.infer<typeof FoundSchema> {
+  const { stdout, stderr } = spawnSync(python, ["-c", READ], {
     input: JSON.stringify(uris),
     encoding: "utf8",
     env: { ...process.env, PYTHONPATH: fileURLToPath(new URL("../../gpu-pool/python", import.meta.url)) },
@@ -47,6 +56,7 @@ function read(uris: readonly string[]): z.infer<typeof FoundSchema> {
   expect(stderr).toBe("");
   return FoundSchema.parse(JSON.parse(stdout));
 }
+const read = (uris: readonly string[]) => readWhole(uris).map(([extension, lie]) => [extension, lie]);
 const uriOf = (mediaType: string, hex: string) =>
   `data:${mediaType};base64,${Buffer.from(hex, "hex").toString("base64")}`;
 
@@ -81,4 +91,30 @@ test("what is no media type is never repeated", () => {
     [".txt", null],
     [".png", "claims to be image/png, which its bytes are not"],
   ]);
+});
+
+test("base64 is read as browsers read it: wrapped over lines, without padding, percent-encoded, behind DATA: too", () => {
+  const text = "a text that is long enough for several lines of base64, as PEM and the shell's base64 wrap them.";
+  const coded = btoa(text);
+  const wrapped = (end: string) => coded.replaceAll(/.{76}/g, `$&${end}`);
+  const ways = [
+    `data:text/plain;base64,${wrapped("\n")}\n`,
+    `data:text/plain;base64,${wrapped("\r\n")}`,
+    `data:text/plain;base64,${wrapped("%0A")}`,
+    `data:text/plain;base64, ${wrapped("\n  ")}`,
+    `DATA:TEXT/PLAIN;BASE64,${coded}`,
+  ];
+  expect(readWhole(ways)).toEqual(ways.map(() => [".txt", null, text]));
+  const padded = ["YWI=", "YWI", "Y W I =", "YWI%3D", "YWI%3d", "YWI=\f"];
+  expect(readWhole(padded.map((data) => `data:;base64,${data}`)).map(([, , content]) => content)).toEqual(
+    padded.map(() => "ab"),
+  );
+  expect(readWhole(["data:;base64,", "data:;base64,YQ", "data:;base64,YQ=="]).map(([, , content]) => content)).toEqual([
+    "",
+    "a",
+    "a",
+  ]);
+  const wrong = ["!!", "Y", "Y=Q=", "=YQ=", "YQ==YQ==", "YW-_", "é"];
+  for (const [index, [, lie]] of readWhole(wrong.map((data) => `data:;base64,${data}`)).entries())
+    expect(lie, wrong[index]).toBe("is not a data URI: its data is not base64");
 });

@@ -26,6 +26,5 @@ export function submission(id: string): Submission {
     replayOf: null,
     deployment: null,
     keyed: true,
-    cancelOnDisconnect: false,
   };
 }

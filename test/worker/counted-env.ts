@@ -3,7 +3,7 @@ import type { Env } from "../../src/env.ts";
 
 type Callable = (...args: unknown[]) => unknown;
 
-/** Wraps an environment; `calls` counts what is asked of objects, database, bucket and KV from then on. */
+/** Wraps an environment; `calls` counts what is asked of objects, database and bucket from then on. */
 export function createCountedEnv(env: Env): { env: Env; calls: Record<string, number> } {
   const calls: Record<string, number> = {};
   const count = (name: string): void => {
@@ -14,7 +14,6 @@ export function createCountedEnv(env: Env): { env: Env; calls: Record<string, nu
     counted[name] = wrap(env[name], { getByName: (stub) => everyCall(stub, (method) => count(`${name}.${method}`)) });
   }
   counted["BLOBS"] = everyCall(env.BLOBS, (method) => count(`BLOBS.${method}`));
-  counted["SETTINGS"] = everyCall(env.SETTINGS, (method) => count(`SETTINGS.${method}`));
   counted["DB"] = everyCall(env.DB, (method, args) =>
     count(method === "prepare" ? `DB ${String(args[0])}` : `DB.${method}`),
   );

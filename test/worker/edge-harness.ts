@@ -7,7 +7,7 @@ import type { PoolEvent } from "../../src/contract/event.ts";
 import type { Grant } from "../../src/contract/claim.ts";
 import type { Env } from "../../src/env.ts";
 import worker from "../../src/index.ts";
-import { registerManifests } from "../../src/registry/models.ts";
+import { registerManifests } from "../../src/registry/registration.ts";
 
 export const testEnv = env as Env;
 export const ORIGIN = "https://edge.test";
@@ -45,16 +45,17 @@ export async function admin(path: string, body: unknown): Promise<Body> {
   return answer.body;
 }
 
-/** Makes an account with one key of all scopes (or of those named). */
-export async function newKey(account: string, scopes?: string[]): Promise<string> {
+/** Makes an account with one key of all scopes and of normal priority, unless `key` says otherwise. */
+export async function newKey(account: string, key: { scopes?: string[]; priority?: string } = {}): Promise<string> {
   await callJson("/admin/v1/accounts", { key: testEnv.ADMIN_KEY ?? "", body: { name: account } });
-  return String((await admin("/keys", { account, ...(scopes === undefined ? {} : { scopes }) }))["key"]);
+  return String((await admin("/keys", { account, ...key }))["key"]);
 }
 
-/** Registers a model, as a pool's hello does. */
+/** Registers a model, as the hello of its owner's pool does. Throws when it is refused. */
 export async function offer(manifest: Partial<Manifest> & { name: string }): Promise<Manifest> {
   const full = ManifestSchema.parse({ owner: "acme", version: "a".repeat(64), ...manifest });
-  await registerManifests(testEnv, [full]);
+  const [refused] = await registerManifests(testEnv, { owners: [full.owner], lanes: [full.lane] }, [full]);
+  if (refused !== undefined) throw new Error(`the registry refuses ${refused.model}: ${refused.reason}`);
   return full;
 }
 

@@ -5,6 +5,8 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import type { RedisToken } from "../settings.ts";
+import { startsWith, textOf } from "./arguments.ts";
+import type { Argument } from "./arguments.ts";
 import { isKnownScript } from "./scripts.ts";
 
 /** Commands that belong to the connection, or to the operator; refused by name whatever the server's flags are. */
@@ -51,23 +53,18 @@ const refused: ReadonlySet<string> = new Set([
     "UNWATCH",
     "WAIT",
   ],
-  ...[
-    "WAITAOF",
-    "WATCH",
-    "FUNCTION",
-    "FCALL",
-    "FCALL_RO",
-    "SUBSCRIBE",
-    "PSUBSCRIBE",
-    "SSUBSCRIBE",
-    "UNSUBSCRIBE",
-    "PUNSUBSCRIBE",
-  ],
+  ...["WAITAOF", "WATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"],
   ...["SUNSUBSCRIBE"],
 ]);
 /** Without keys, and harmless: allowed to every token. */
 const harmless: ReadonlySet<string> = new Set(["PING", "ECHO", "TIME"]);
 const evaluating: ReadonlySet<string> = new Set(["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"]);
+const functions: ReadonlySet<string> = new Set(["FUNCTION", "FCALL", "FCALL_RO"]);
+/** Of commands that also administer the server, what may run. */
+const subcommands: Readonly<Record<string, RegExp>> = {
+  SCRIPT: /^(load|exists|flush)$/i,
+  FUNCTION: /^(load|list|delete|flush|stats)$/i,
+};
 
 const EntrySchema = z
   .tuple([z.string(), z.number(), z.array(z.string()), z.number(), z.number(), z.number()])
@@ -100,45 +97,44 @@ export class CommandTable {
   }
 }
 
-export type CheckedCommand = { name: string; args: string[] };
+export type CheckedCommand = { name: string; args: Argument[] };
 
 /** Asks the server which arguments of a command are keys. */
-export type GetKeys = (name: string, args: string[]) => Promise<string[]>;
+export type GetKeys = (name: string, args: Argument[]) => Promise<Argument[]>;
 
 /**
  * Checks one command for a token and answers it, maybe narrowed (a SCAN gets the token's prefix). Throws an `EdgeplaneError` that
  * says why it may not run.
  */
 export async function checkCommand(
-  command: readonly string[],
+  command: readonly Argument[],
   token: RedisToken,
   table: CommandTable,
   getKeys: GetKeys,
 ): Promise<CheckedCommand> {
   const [first, ...args] = command;
-  const name = (first ?? "").toUpperCase();
+  const name = textOf(first).toUpperCase();
   if (name === "") throw new EdgeplaneError("invalid_request", "ERR empty command");
-  const info = table.find(name, args[0]);
+  const subcommand = textOf(args[0]);
+  const info = table.find(name, subcommand);
   const parent = table.find(name, undefined);
   if (info === undefined || parent === undefined)
     throw new EdgeplaneError("invalid_request", `ERR unknown command '${shown(first)}'`);
-  if (
-    refused.has(name) ||
-    info.flags.has("admin") ||
-    (name === "SCRIPT" && !/^(load|exists|flush)$/i.test(args[0] ?? ""))
-  ) {
+  if (refused.has(name) || info.flags.has("admin") || subcommands[name]?.test(subcommand) === false) {
     throw new EdgeplaneError(
       "forbidden",
       `NOPERM the command '${shown(first)}' is not offered here: it changes the connection, or administers the server`,
     );
   }
-  if (info.flags.has("blocking") && !(name.startsWith("XREAD") && !args.some((arg) => /^block$/i.test(arg)))) {
+  if (info.flags.has("blocking") && !(name.startsWith("XREAD") && !args.some((arg) => /^block$/i.test(textOf(arg))))) {
     throw new EdgeplaneError(
       "forbidden",
       `NOPERM the command '${shown(first)}' would block: ask again instead, or subscribe`,
     );
   }
-  if (token.readOnly && !info.flags.has("readonly") && !harmless.has(name) && !name.endsWith("_RO")) {
+  const reads =
+    info.flags.has("readonly") || name.endsWith("_RO") || /^FUNCTION (list|stats)$/i.test(`${name} ${subcommand}`);
+  if (token.readOnly && !reads && !harmless.has(name)) {
     throw new EdgeplaneError("forbidden", `NOPERM this token may only read; '${shown(first)}' writes`);
   }
   if (token.keyPrefix === "" || harmless.has(name)) return { name, args };
@@ -147,7 +143,7 @@ export async function checkCommand(
 
 async function withinPrefix(
   name: string,
-  args: string[],
+  args: Argument[],
   info: Info,
   prefix: string,
   getKeys: GetKeys,
@@ -157,12 +153,18 @@ async function withinPrefix(
     demandPrefix([args[0] ?? ""], prefix, name === "KEYS" ? "pattern" : "channel");
     return { name, args };
   }
-  if (name === "SCRIPT" && !/^flush$/i.test(args[0] ?? "")) return { name, args };
+  if (name === "SCRIPT" && !/^flush$/i.test(textOf(args[0]))) return { name, args };
+  if (functions.has(name)) {
+    throw new EdgeplaneError(
+      "forbidden",
+      `NOPERM a token with a key prefix may not run '${name}': the code of a function could reach any key. Use a token without a prefix`,
+    );
+  }
   if (evaluating.has(name)) {
     checkEval(name, args, prefix);
     return { name, args };
   }
-  if ((name === "SORT" || name === "SORT_RO") && args.some((arg) => /^(by|get)$/i.test(arg))) {
+  if ((name === "SORT" || name === "SORT_RO") && args.some((arg) => /^(by|get)$/i.test(textOf(arg)))) {
     throw new EdgeplaneError(
       "forbidden",
       "NOPERM a token with a key prefix may not SORT with BY or GET: they read other keys",
@@ -176,33 +178,33 @@ async function withinPrefix(
 }
 
 /** A script reaches keys that it does not declare, so only scripts that are known not to may run within a prefix. */
-function checkEval(name: string, args: string[], prefix: string): void {
+function checkEval(name: string, args: Argument[], prefix: string): void {
   if (!isKnownScript(name.startsWith("EVALSHA") ? { sha: args[0] ?? "" } : { script: args[0] ?? "" })) {
     throw new EdgeplaneError(
       "forbidden",
       "NOPERM a token with a key prefix may only run the scripts of @upstash/ratelimit: others could reach any key",
     );
   }
-  const count = Number(args[1]);
+  const count = Number(textOf(args[1]));
   const keys = Number.isInteger(count) && count > 0 ? args.slice(2, 2 + count) : [];
   demandPrefix(
-    keys.filter((key) => key !== ""),
+    keys.filter((key) => key.length > 0),
     prefix,
     "key",
   );
 }
 
 /** Of several patterns the server obeys the last: each must keep to the prefix. */
-function narrowScan(args: string[], prefix: string): string[] {
-  const patterns = args.flatMap((arg, index) => (/^match$/i.test(arg) ? [args[index + 1] ?? ""] : []));
+function narrowScan(args: Argument[], prefix: string): Argument[] {
+  const patterns = args.flatMap((arg, index) => (/^match$/i.test(textOf(arg)) ? [args[index + 1] ?? ""] : []));
   if (patterns.length === 0) return [...args, "MATCH", `${prefix}*`];
   demandPrefix(patterns, prefix, "pattern");
   return args;
 }
 
-function keysOf(args: string[], { firstKey, lastKey, step }: Info): string[] {
+function keysOf(args: Argument[], { firstKey, lastKey, step }: Info): Argument[] {
   const last = lastKey < 0 ? args.length + lastKey + 1 : lastKey;
-  const keys: string[] = [];
+  const keys: Argument[] = [];
   for (let position = firstKey; position <= last; position += Math.max(1, step)) {
     const key = args[position - 1];
     if (key !== undefined) keys.push(key);
@@ -210,12 +212,12 @@ function keysOf(args: string[], { firstKey, lastKey, step }: Info): string[] {
   return keys;
 }
 
-function demandPrefix(names: readonly string[], prefix: string, what: string): void {
-  const outside = names.find((name) => !name.startsWith(prefix));
+function demandPrefix(names: readonly Argument[], prefix: string, what: string): void {
+  const outside = names.find((name) => !startsWith(name, prefix));
   if (outside === undefined) return;
   throw new EdgeplaneError("forbidden", `NOPERM this token may only use ${what}s that begin with '${prefix}'`);
 }
 
-function shown(name: string | undefined): string {
-  return (name ?? "").slice(0, 64);
+function shown(name: Argument | undefined): string {
+  return textOf(name).slice(0, 64);
 }

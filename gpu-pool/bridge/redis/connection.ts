@@ -7,8 +7,10 @@ import { Command, Redis } from "ioredis";
 import type { RedisOptions } from "ioredis";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import type { RedisSettings } from "../settings.ts";
+import type { Argument } from "./arguments.ts";
 import { CommandTable } from "./commands.ts";
 
+/** In a reply texts are buffers, and integers are strings of their digits. */
 export type Outcome = { ok: true; reply: unknown } | { ok: false; error: string };
 
 export class RedisConnection {
@@ -18,7 +20,7 @@ export class RedisConnection {
   #trouble = "not connected yet";
 
   constructor(settings: RedisSettings) {
-    this.#redis = new Redis(settings.url, redisOptions(settings));
+    this.#redis = new Redis(settings.url, { ...redisOptions(settings), stringNumbers: true });
     this.#redis.on("error", (error: Error) => {
       this.#trouble = messageOf(error);
     });
@@ -37,7 +39,7 @@ export class RedisConnection {
   }
 
   /** Runs commands in one go, in order; nothing of others comes between. Throws `unavailable`. */
-  async run(commands: readonly { name: string; args: readonly string[] }[]): Promise<Outcome[]> {
+  async run(commands: readonly { name: string; args: readonly Argument[] }[]): Promise<Outcome[]> {
     this.#checkReady();
     const { stream } = this.#redis;
     // Several leave in one write.
@@ -52,10 +54,10 @@ export class RedisConnection {
     await this.run([{ name: "PING", args: [] }]);
   }
 
-  async getKeys(name: string, args: readonly string[]): Promise<string[]> {
+  async getKeys(name: string, args: readonly Argument[]): Promise<Argument[]> {
     const [outcome] = await this.run([{ name: "COMMAND", args: ["GETKEYS", name, ...args] }]);
     if (outcome?.ok !== true || !Array.isArray(outcome.reply)) return [];
-    return outcome.reply.map((key) => (Buffer.isBuffer(key) ? key.toString("utf8") : String(key)));
+    return outcome.reply.map((key) => (Buffer.isBuffer(key) ? key : String(key)));
   }
 
   close(): void {
@@ -66,7 +68,7 @@ export class RedisConnection {
     if (this.#redis.status !== "ready") await this.#becomeReady();
     const [outcome] = await this.run([{ name: "COMMAND", args: [] }]);
     if (outcome === undefined || !outcome.ok) throw unreachable(outcome?.error ?? this.#trouble);
-    this.#table = new CommandTable(asText(outcome.reply));
+    this.#table = new CommandTable(asPlain(outcome.reply));
     return this.#table;
   }
 
@@ -82,7 +84,7 @@ export class RedisConnection {
     if (this.#redis.status !== "ready") throw unreachable(this.#trouble);
   }
 
-  async #send(name: string, args: readonly string[]): Promise<Outcome> {
+  async #send(name: string, args: readonly Argument[]): Promise<Outcome> {
     // Upper case keeps the library from rewriting arguments and replies, which it does by lower-case name.
     const command = new Command(name.toUpperCase(), [...args], { replyEncoding: null });
     try {
@@ -131,7 +133,9 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function asText(reply: unknown): unknown {
+/** A reply with texts for its buffers, and numbers for its integers. */
+function asPlain(reply: unknown): unknown {
   if (Buffer.isBuffer(reply)) return reply.toString("utf8");
-  return Array.isArray(reply) ? reply.map(asText) : reply;
+  if (typeof reply === "string") return Number(reply);
+  return Array.isArray(reply) ? reply.map(asPlain) : reply;
 }

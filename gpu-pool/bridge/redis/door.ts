@@ -6,6 +6,7 @@ import type { Reply, Request } from "../http.ts";
 import type { Metrics } from "../metrics.ts";
 import { SecretBook } from "../secrets.ts";
 import type { RedisSettings, RedisToken } from "../settings.ts";
+import type { Argument } from "./arguments.ts";
 import { checkCommand } from "./commands.ts";
 import type { CheckedCommand } from "./commands.ts";
 import { RedisConnection } from "./connection.ts";
@@ -21,6 +22,9 @@ export class RedisDoor {
   readonly #connection: RedisConnection;
   readonly #scripts = new ScriptMap();
   readonly #streams: Streams;
+  /** Names this life of the door in sync tokens. */
+  readonly #life = Date.now().toString(36);
+  #answered = 0;
 
   constructor(settings: RedisSettings, metrics: Metrics, _log: Logger) {
     this.#settings = settings;
@@ -69,6 +73,27 @@ export class RedisDoor {
   }
 
   async handle(request: Request, token: RedisToken): Promise<Reply> {
+    return { ...(await this.#answer(request, token)), headers: { "upstash-sync-token": this.#syncToken() } };
+  }
+
+  endStreams(): void {
+    this.#streams.endAll();
+  }
+
+  async close(): Promise<void> {
+    this.#streams.close();
+    this.#connection.close();
+  }
+
+  /**
+   * Clients send back the last one, so that a database with replicas lets them read what they wrote. All here goes to one Redis in order:
+   * nothing needs to be waited for, and what a client sends is not looked at.
+   */
+  #syncToken(): string {
+    return `${this.#life}.${++this.#answered}`;
+  }
+
+  async #answer(request: Request, token: RedisToken): Promise<Reply> {
     if (
       request.method !== "GET" &&
       request.method !== "POST" &&
@@ -96,16 +121,7 @@ export class RedisDoor {
     return { ...(await this.#transaction(checked, base64)), operation: kind };
   }
 
-  endStreams(): void {
-    this.#streams.endAll();
-  }
-
-  async close(): Promise<void> {
-    this.#streams.close();
-    this.#connection.close();
-  }
-
-  async #pipeline(commands: string[][], token: RedisToken): Promise<Outcome[]> {
+  async #pipeline(commands: Argument[][], token: RedisToken): Promise<Outcome[]> {
     const verdicts = await Promise.all(
       commands.map(async (command) =>
         this.#check(command, token).catch((error: unknown) => {
@@ -143,7 +159,7 @@ export class RedisDoor {
     return { status: 400, body: { error } };
   }
 
-  async #check(command: string[], token: RedisToken): Promise<CheckedCommand> {
+  async #check(command: Argument[], token: RedisToken): Promise<CheckedCommand> {
     const table = await this.#connection.table();
     const { name, args } = await checkCommand(command, token, table, async (command, rest) =>
       this.#connection.getKeys(command, rest),

@@ -3,6 +3,8 @@
  * Upstash knows: it is taken out, and the SHA-1 of the script as the client has it is mapped to that of the script as it runs.
  */
 import { createHash } from "node:crypto";
+import { textOf } from "./arguments.ts";
+import type { Argument } from "./arguments.ts";
 
 const MAX_MAPPED = 1000;
 const SHEBANG = /^#!lua[^\n]*/;
@@ -27,43 +29,46 @@ const knownScripts: ReadonlySet<string> = new Set([
   "e8062088fe7e67994f617766e5d766490de1afb8",
 ]);
 
-export function isKnownScript(named: { script: string } | { sha: string }): boolean {
-  return knownScripts.has("sha" in named ? named.sha.toLowerCase() : sha1(named.script));
+export function isKnownScript(named: { script: Argument } | { sha: Argument }): boolean {
+  return knownScripts.has("sha" in named ? textOf(named.sha).toLowerCase() : sha1(named.script));
 }
 
 export class ScriptMap {
   readonly #mapped = new Map<string, string>();
 
   /** The script as a stock server takes it. Its line numbers stay. */
-  adapt(script: string): string {
-    const line = SHEBANG.exec(script)?.[0];
+  adapt(script: Argument): Argument {
+    // A script's own texts may be any bytes.
+    const code = typeof script === "string" ? script : script.toString("latin1");
+    const line = SHEBANG.exec(code)?.[0];
     if (line === undefined || !line.includes(UPSTASH_FLAG)) return script;
     const flags = (/flags=(\S*)/.exec(line)?.[1] ?? "")
       .split(",")
       .filter((flag) => flag !== "" && flag !== UPSTASH_FLAG);
-    const adapted = (flags.length === 0 ? "" : `#!lua flags=${flags.join(",")}`) + script.slice(line.length);
+    const text = (flags.length === 0 ? "" : `#!lua flags=${flags.join(",")}`) + code.slice(line.length);
+    const adapted = typeof script === "string" ? text : Buffer.from(text, "latin1");
     if (this.#mapped.size >= MAX_MAPPED) this.#mapped.clear();
     this.#mapped.set(sha1(script), sha1(adapted));
     return adapted;
   }
 
   /** The SHA-1 to call the server with. An unknown one stays: the server answers NOSCRIPT, and the client sends the script. */
-  shaFor(sha: string): string {
-    return this.#mapped.get(sha.toLowerCase()) ?? sha;
+  shaFor(sha: Argument): Argument {
+    return this.#mapped.get(textOf(sha).toLowerCase()) ?? sha;
   }
 
   /** The command with its script, or the script's SHA-1, as a stock server takes it. */
-  rewrite(name: string, args: string[]): string[] {
+  rewrite(name: string, args: Argument[]): Argument[] {
     const [first, second, ...rest] = args;
     if ((name === "EVAL" || name === "EVAL_RO") && first !== undefined) return [this.adapt(first), ...args.slice(1)];
     if ((name === "EVALSHA" || name === "EVALSHA_RO") && first !== undefined)
       return [this.shaFor(first), ...args.slice(1)];
     if (name !== "SCRIPT" || second === undefined) return args;
-    if (/^load$/i.test(first ?? "")) return ["LOAD", this.adapt(second), ...rest];
+    if (/^load$/i.test(textOf(first))) return ["LOAD", this.adapt(second), ...rest];
     return [first ?? "", ...[second, ...rest].map((sha) => this.shaFor(sha))];
   }
 }
 
-export function sha1(text: string): string {
-  return createHash("sha1").update(text).digest("hex");
+export function sha1(script: Argument): string {
+  return createHash("sha1").update(script).digest("hex");
 }

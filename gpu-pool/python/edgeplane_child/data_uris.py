@@ -64,7 +64,21 @@ def read_data_uri(uri: str) -> DataFile:
 def _content(data: str, base64_coded: bool) -> bytes:
     if not base64_coded:
         return urllib.parse.unquote_to_bytes(data)
+    text = urllib.parse.unquote(data) if "%" in data else data
     try:
-        return base64.b64decode(urllib.parse.unquote(data) if "%" in data else data, validate=True)
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return _forgiving_base64(text)
+
+
+def _forgiving_base64(text: str) -> bytes:
+    """Base64 that is wrapped over lines or lacks its padding: https://infra.spec.whatwg.org/#forgiving-base64-decode."""
+    text = "".join(text.split())
+    if len(text) % 4 == 0:
+        text = text[:-2] + text[-2:].rstrip("=")
+    try:
+        if "=" in text:
+            raise ValueError("padding in the wrong place")
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise NotADataUri("is not a data URI: its data is not base64") from None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Callable, FrozenSet, NamedTuple, Optional, Tuple
 
-_EBML_HEADER_BYTES = 64
+#: So many bytes of a file's beginning tell its kind.
+HEAD_BYTES = 64
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _TEXTUAL = frozenset(("application/json", "application/x-ndjson", "application/jsonl", "application/xml", "application/yaml", "application/javascript"))
 _MEDIA = ("text", "image", "audio", "video")
@@ -56,7 +57,7 @@ def _is_mp3(head: bytes) -> bool:
 
 
 def _ebml(doctype: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head[:4] == b"\x1a\x45\xdf\xa3" and doctype in head[:_EBML_HEADER_BYTES]
+    return lambda head: head[:4] == b"\x1a\x45\xdf\xa3" and doctype in head[:HEAD_BYTES]
 
 
 _KINDS = (
@@ -87,7 +88,7 @@ _KNOWN = frozenset(media_type for kind in _KINDS for media_type in kind.media_ty
 
 def kind_of(content: bytes) -> Optional[Kind]:
     """The kind that the bytes show; None where no signature of the table does. Text shows none."""
-    head = content[:_EBML_HEADER_BYTES]
+    head = content[:HEAD_BYTES]
     return next((kind for kind in _KINDS if kind.matches(head)), None)
 
 

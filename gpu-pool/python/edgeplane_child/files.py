@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Set, Tuple
 import cog
 
 from .data_uris import NotADataUri, is_data_uri, read_data_uri
+from .file_kinds import HEAD_BYTES, kind_of
 
 _counter = itertools.count(1)
 _MEDIA_TYPES = {".webp": "image/webp", ".jsonl": "application/jsonl", ".md": "text/markdown", ".npy": "application/octet-stream"}
@@ -81,6 +82,8 @@ class InputFiles:
             raise FileProblem("must be a data URI or a file that was fetched for the prediction")
         if not os.path.isfile(real):
             raise FileProblem("the file is missing")
+        if not os.path.splitext(real)[1]:
+            real = _with_extension(real)
         self._keep(real)
         return cog.Path(real)
 
@@ -124,6 +127,16 @@ class InputFiles:
             discard(path)
         self._opened = []
         self._made = []
+
+
+def _with_extension(path: str) -> str:
+    """The file under a name that ends as its kind does, for one whose URL told none. Where its bytes tell none either, it stays as it is."""
+    with open(path, "rb") as file:
+        kind = kind_of(file.read(HEAD_BYTES))
+    if kind is None:
+        return path
+    os.replace(path, path + kind.extension)
+    return path + kind.extension
 
 
 def discard(path: str) -> None:

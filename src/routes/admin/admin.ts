@@ -11,7 +11,14 @@ import {
   updateAccount,
 } from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
-import { createApiKey, listApiKeys, NewKeySchema, revokeApiKey } from "../../registry/api-keys.ts";
+import {
+  changeApiKey,
+  createApiKey,
+  KeyChangeSchema,
+  listApiKeys,
+  NewKeySchema,
+  revokeApiKey,
+} from "../../registry/api-keys.ts";
 import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } from "../../registry/pool-tokens.ts";
 import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
@@ -91,12 +98,16 @@ function accountRoutes(): Hono<App> {
       {
         id: "updateAccount",
         tag: "Operator",
-        summary: "Set how long an account's data is kept",
+        summary: "Set how long an account's data is kept, and its share of the GPUs",
         description:
-          "It holds for predictions and files that come from then on; it takes up to 10 seconds to be known everywhere.",
+          "Fields that are left out stay. It holds for predictions and files that come from then on; it takes up to 10 seconds to be known everywhere.",
         access: "operator",
         path: z.object({ account: z.string().meta({ description: "The account's id or name." }) }),
-        body: { schema: AccountChangeSchema, maxBytes: MAX_ADMIN_BYTES, examples: { hour: { retention_s: 3600 } } },
+        body: {
+          schema: AccountChangeSchema,
+          maxBytes: MAX_ADMIN_BYTES,
+          examples: { hour: { retention_s: 3600 }, twice: { weight: 2 } },
+        },
         answers: { 200: json(OperatorAccountSchema, "The account as it is now.") },
       },
       async (c, { path, body }) => {
@@ -126,7 +137,7 @@ function keyRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         const account = await accountNamed(c.env.DB, body.account);
-        const { key, secret } = await createApiKey(c.env.DB, account.id, body.name, body.scopes);
+        const { key, secret } = await createApiKey(c.env.DB, account.id, body);
         return c.json({ ...showKey(key), key: secret }, 201);
       },
     ),
@@ -148,6 +159,27 @@ function keyRoutes(): Hono<App> {
         const account = await findAccount(c.env.DB, query.account);
         if (account === null) throw new EdgeplaneError("not_found", "There is no such account.");
         return c.json({ results: (await listApiKeys(c.env.DB, account.id)).map(showKey) });
+      },
+    ),
+  );
+
+  routes.patch(
+    "/:id",
+    operation(
+      {
+        id: "updateKey",
+        tag: "Operator",
+        summary: "Set the highest priority that an API key may ask for",
+        description: "It is known everywhere within 10 seconds.",
+        access: "operator",
+        path: CredentialPathSchema,
+        body: { schema: KeyChangeSchema, maxBytes: MAX_ADMIN_BYTES, examples: { high: { priority: "high" } } },
+        answers: { 200: json(KeySchema, "The key as it is now.") },
+      },
+      async (c, { path, body }) => {
+        const key = await changeApiKey(c.env.DB, path.id, body.priority);
+        if (key === null) throw new EdgeplaneError("not_found", "There is no such key.");
+        return c.json(showKey(key));
       },
     ),
   );
@@ -188,7 +220,7 @@ function poolTokenRoutes(): Hono<App> {
         body: {
           schema: NewPoolTokenSchema,
           maxBytes: MAX_ADMIN_BYTES,
-          examples: { box: { name: "box", lanes: ["default"], may_register_models: true } },
+          examples: { box: { name: "box", lanes: ["default"], may_register_models: true, owners: ["local"] } },
         },
         answers: { 201: json(NewPoolTokenViewSchema, "The token, with its secret.") },
       },

@@ -7,6 +7,7 @@ import { noteLogSetting } from "../../log/current-log.ts";
 import { probeLog } from "../../log/probe.ts";
 import type { LogProblem } from "../../log/probe.ts";
 import { readPublishSettings } from "../../log/publish-settings.ts";
+import { callObject, objectNamed } from "../../object-calls.ts";
 import { addLogSetting, knownLanes, readLogSetting, SealedLogError } from "../../registry/log-settings.ts";
 import type { LogChoice, LogSetting } from "../../registry/log-settings.ts";
 import type { App } from "../app.ts";
@@ -142,7 +143,7 @@ async function tellLanes(env: Env, setting: LogSetting) {
   return Promise.all(
     lanes.map(async (lane) => {
       try {
-        const { handedOn, pools } = await env.LANE.getByName(lane).moveLog(lane, setting);
+        const { handedOn, pools } = await callObject(() => objectNamed(env.LANE, lane).moveLog(lane, setting));
         return { lane, handed_on: handedOn, pools };
       } catch {
         return { lane, handed_on: null, pools: 0 };

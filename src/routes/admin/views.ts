@@ -2,6 +2,8 @@
 import * as z from "zod";
 import { scopes } from "../../../plugins/kernel/phases.ts";
 import { LaneNameSchema } from "../../contract/job.ts";
+import { NameSchema } from "../../contract/manifest.ts";
+import { PrioritySchema } from "../../contract/prediction.ts";
 import { accountTypes } from "../../registry/accounts.ts";
 import type { Account } from "../../registry/accounts.ts";
 import type { ApiKey } from "../../registry/api-keys.ts";
@@ -13,6 +15,7 @@ export const OperatorAccountSchema = z
     name: z.string(),
     type: z.enum(accountTypes),
     retention_s: z.number().int().meta({ description: "How many seconds data is kept after its end." }),
+    weight: z.number().meta({ description: "Its share of the GPUs beside the other accounts that wait in a lane." }),
     created_at: z.iso.datetime(),
   })
   .meta({ id: "OperatorAccount" });
@@ -26,9 +29,11 @@ const CredentialSchema = z.object({
 });
 type Credential = { id: string; name: string; hint: string; createdAt: number; revokedAt: number | null };
 
-export const KeySchema = CredentialSchema.extend({ account_id: z.string(), scopes: z.array(z.enum(scopes)) }).meta({
-  id: "Key",
-});
+export const KeySchema = CredentialSchema.extend({
+  account_id: z.string(),
+  scopes: z.array(z.enum(scopes)),
+  priority: PrioritySchema.meta({ description: "The highest that a prediction made with the key may ask for." }),
+}).meta({ id: "Key" });
 export const NewKeyViewSchema = KeySchema.extend({
   key: z.string().meta({ description: "The key itself: shown once." }),
 }).meta({ id: "KeyWithSecret" });
@@ -36,22 +41,24 @@ export const NewKeyViewSchema = KeySchema.extend({
 export const PoolTokenSchema = CredentialSchema.extend({
   lanes: z.array(LaneNameSchema),
   may_register_models: z.boolean(),
+  owners: z.array(NameSchema).meta({ description: "The owners whose models it may register." }),
 }).meta({ id: "PoolToken" });
 export const NewPoolTokenViewSchema = PoolTokenSchema.extend({
   token: z.string().meta({ description: "The token itself: shown once." }),
 }).meta({ id: "PoolTokenWithSecret" });
 
 export function showAccount(account: Account): z.output<typeof OperatorAccountSchema> {
-  const { id, name, type, retentionMs, createdAt } = account;
-  return { id, name, type, retention_s: retentionMs / 1000, created_at: isoTime(createdAt) };
+  const { id, name, type, retentionMs, weight, createdAt } = account;
+  return { id, name, type, retention_s: retentionMs / 1000, weight, created_at: isoTime(createdAt) };
 }
 
 export function showKey(key: ApiKey): z.output<typeof KeySchema> {
-  return { ...showCredential(key), account_id: key.accountId, scopes: key.scopes };
+  return { ...showCredential(key), account_id: key.accountId, scopes: key.scopes, priority: key.priority };
 }
 
 export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {
-  return { ...showCredential(token), lanes: token.lanes, may_register_models: token.mayRegisterModels };
+  const { lanes, mayRegisterModels, owners } = token;
+  return { ...showCredential(token), lanes, may_register_models: mayRegisterModels, owners };
 }
 
 function showCredential(credential: Credential): z.output<typeof CredentialSchema> {

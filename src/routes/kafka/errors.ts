@@ -1,5 +1,6 @@
 /** Errors of `/kafka`: always `{error, status}` as the dialect has it, and the code of the error table. */
 import { EdgeplaneError, errorTable } from "../../contract/errors.ts";
+import { isPassing, retryDelayMs } from "../../object-calls.ts";
 
 export function errorBody(error: unknown): Response {
   const known = error instanceof EdgeplaneError ? error : broken(error);
@@ -11,8 +12,10 @@ export function errorBody(error: unknown): Response {
 /** What went wrong inside is the operator's to read. An object that restarts or is overloaded is worth another try. */
 function broken(error: unknown): EdgeplaneError {
   console.error("kafka call failed", error instanceof Error ? error.message : String(error));
-  const passing =
-    error instanceof Error && ["retryable", "overloaded", "remote"].some((key) => Reflect.get(error, key) === true);
-  const code = passing ? "unavailable" : "internal";
-  return new EdgeplaneError(code, errorTable[code].remedy);
+  const code = isPassing(error) ? "unavailable" : "internal";
+  return new EdgeplaneError(
+    code,
+    errorTable[code].remedy,
+    isPassing(error) ? { retryAfterMs: retryDelayMs(1, error) } : {},
+  );
 }

@@ -14,6 +14,7 @@ import { versionKey } from "../../lane/types.ts";
 import type { EntryRef, LaneEntry } from "../../lane/types.ts";
 import { laneOfTopic } from "../../log/names.ts";
 import type { LogMessage, TopicPartitionOffset } from "../../log/protocol.ts";
+import { objectNamed } from "../../object-calls.ts";
 import { claimJobs } from "../../shard/client.ts";
 import type { KafkaEnv } from "./index.ts";
 import { parse } from "./schemas.ts";
@@ -122,6 +123,6 @@ type RemoteLane = {
 };
 
 function laneOf(env: Env, lane: string): RemoteLane {
-  const stub: unknown = env.LANE.getByName(lane);
+  const stub: unknown = objectNamed(env.LANE, lane);
   return stub as RemoteLane;
 }

@@ -5,6 +5,7 @@ import { ClaimReplySchema, ClaimRequestSchema, SESSION_HEADER } from "../../cont
 import { EventsReplySchema, EventsRequestSchema } from "../../contract/event.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
+import { objectNamed } from "../../object-calls.ts";
 import { findVersion } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
@@ -131,5 +132,5 @@ function connect(c: AppContext, session: string): Promise<Response> {
   headers.set(SESSION_HEADER, session);
   headers.set(POOL_IDENTITY_HEADER, JSON.stringify(c.get("pool")));
   headers.delete("authorization");
-  return c.env.POOL.getByName(session).fetch(new Request(c.req.raw, { headers }));
+  return objectNamed(c.env.POOL, session).fetch(new Request(c.req.raw, { headers }));
 }

@@ -60,7 +60,9 @@ export const CreateBodySchema = z
       .boolean()
       .nullish()
       .meta({ description: "Whether to offer `urls.stream`; as the model yields its output." }),
-    priority: PrioritySchema.nullish(),
+    priority: PrioritySchema.nullish().meta({
+      description: "Its place in the lane: `high`, `normal` (the default) or `low`; at most what the key may ask for.",
+    }),
     start_timeout: DurationSchema.nullish().meta({ description: "How long it may wait for its start." }),
     timeout: DurationSchema.nullish().meta({ description: "How long it may take in all, from acceptance." }),
     cancel_on_disconnect: z

@@ -45,6 +45,7 @@ const errors: ErrorCode[] = [
   "model_not_found",
   "version_not_found",
   "idempotency_key_reused",
+  "priority_forbidden",
   "rejected_by_policy",
   "rate_limited",
 ];

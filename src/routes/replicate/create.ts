@@ -2,10 +2,10 @@
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import type { PredictionView } from "../../contract/present.ts";
-import { isTerminal } from "../../contract/prediction.ts";
-import type { Json, PredictionSnapshot } from "../../contract/prediction.ts";
+import { isTerminal, priorities } from "../../contract/prediction.ts";
+import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
-import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
 import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
@@ -22,6 +22,7 @@ import type { Identity } from "./submission.ts";
 import { showWhole } from "./view.ts";
 
 const DEFAULT_COST = 1;
+const DEFAULT_PRIORITY: Priority = "normal";
 
 /** `ownId` is the id of a `PUT`; `reference` the model that the path names, or that the `deployment` (`owner/name`) names. */
 export type CreateOptions = {
@@ -75,6 +76,7 @@ async function prepare(
   try {
     version = await findTarget(c.env.DB, c.get("principal"), reference);
     checkInput(version, body.input);
+    checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
@@ -126,13 +128,20 @@ function checkInput(version: Version, input: Json): void {
   throw new EdgeplaneError("invalid_input", detail, { invalidFields });
 }
 
+/** Throws `priority_forbidden` when the key may not ask for so high a priority. */
+function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
+  if (priorities.indexOf(wanted) >= priorities.indexOf(maxPriority)) return;
+  const detail = `The prediction asks for the priority "${wanted}"; the key's scope \`priority\` ends at "${maxPriority}".`;
+  throw new EdgeplaneError("priority_forbidden", detail);
+}
+
 function callOf(c: AppContext, body: CreateBody, { manifest }: Version): PredictionCall {
   return {
     requestId: c.get("requestId"),
     principal: c.get("principal"),
     model: { owner: manifest.owner, name: manifest.name, version: manifest.version },
     lane: manifest.lane,
-    priority: body.priority ?? "normal",
+    priority: body.priority ?? DEFAULT_PRIORITY,
     cost: DEFAULT_COST,
     input: body.input,
     startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,

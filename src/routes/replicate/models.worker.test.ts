@@ -48,7 +48,7 @@ describe("making a model", () => {
   });
 
   it("needs the scope", async () => {
-    const reader = await newKey("owner", ["models:read"]);
+    const reader = await newKey("owner", { scopes: ["models:read"] });
     expect((await make("unscoped", {}, reader)).status).toBe(403);
   });
 });
@@ -146,7 +146,8 @@ describe("deleting", () => {
     await offer({ owner: "owner", name: "revenant", version: VERSION });
     await remove(`${path("revenant")}/versions/${VERSION}`);
     await remove(path("revenant"));
-    await offer({ owner: "owner", name: "revenant", version: VERSION, description: "again" });
+    const again = offer({ owner: "owner", name: "revenant", version: VERSION, description: "again" });
+    await expect(again).rejects.toThrow("its owner deleted this version");
     expect(await findModel(testEnv.DB, { accountName: "owner" }, { owner: "owner", name: "revenant" })).toBeNull();
     expect((await make("revenant")).status).toBe(201);
     await offer({ owner: "owner", name: "revenant", version: VERSION, description: "and again" });

@@ -14,7 +14,7 @@ const predict = (body: Record<string, unknown>, headers: Record<string, string> 
   callJson(path, { key, headers, body: { version: VERSION, input: { text: "Ada" }, ...body } });
 
 beforeAll(async () => {
-  key = await newKey("acme");
+  key = await newKey("acme", { priority: "high" });
   other = await newKey("other");
   pool = await FakePool.open();
   await offer({
@@ -51,6 +51,26 @@ describe("creating a prediction", () => {
     expect(body["priority"]).toBe("high");
     expect(Date.parse(String(body["start_deadline"])) - before).toBeLessThan(31_000);
     expect(Date.parse(String(body["deadline"])) - before).toBeLessThan(121_000);
+  });
+
+  it("lets nobody have more priority than the key may ask for, nor lowers what was asked for", async () => {
+    const keys = { high: key, normal: other, low: await newKey("low", { priority: "low" }) };
+    const statusOf = async (key: string, priority?: string) => {
+      const body = { version: VERSION, input: { text: "Ada" }, ...(priority === undefined ? {} : { priority }) };
+      const answer = await callJson("/v1/predictions", { key, body });
+      return answer.status === 201 ? answer.body["priority"] : [answer.status, answer.body["code"]];
+    };
+    const refused = [403, "priority_forbidden"];
+    expect(await statusOf(keys.high, "low")).toBe("low");
+    expect(await statusOf(keys.normal, "normal")).toBe("normal");
+    expect(await statusOf(keys.normal, "high")).toEqual(refused);
+    expect(await statusOf(keys.low, "low")).toBe("low");
+    expect(await statusOf(keys.low)).toEqual(refused);
+    const { body } = await callJson("/v1/predictions", {
+      key: keys.normal,
+      body: { version: VERSION, input: { text: "Ada" }, priority: "high" },
+    });
+    expect(body["detail"]).toContain('"high"; the key\'s scope `priority` ends at "normal"');
   });
 
   it.each([

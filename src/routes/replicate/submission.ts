@@ -74,7 +74,6 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
-    cancelOnDisconnect: body.cancel_on_disconnect ?? false,
   };
 }
 

@@ -249,13 +249,13 @@ export const later: readonly [since: string, ...Case][] = [
 export const refused: readonly Case[] = [["clientSetinfo", (r) => r.clientSetinfo("LIB-NAME", "x"), null]];
 
 /** Upstash's own, or of a module: a stock server says that it doesn't know them. The lists hold what stands behind each name. */
-export const elsewhere: readonly string[] = ["json", "functions", "search", "vector"];
+export const elsewhere: readonly string[] = ["json", "search", "vector"];
 /** Upstash's arrays. */
 export const arrays = /^ar[a-z]+$/;
 
-/** Not commands: how commands are sent, and what is tested in borders.engine.test.ts (subscriptions) and commands.engine.test.ts. */
+/** Not commands: how commands are sent, and what is tested in borders.engine.test.ts (subscriptions), exact.engine.test.ts (functions) and commands.engine.test.ts. */
 export const notCommands: ReadonlySet<string> = new Set([
   ...["constructor", "client", "opts", "enableTelemetry", "enableAutoPipelining", "use", "addTelemetry"],
   ...["autoPipelineExecutor", "readYourWritesSyncToken", "createScript"],
-  ...["pipeline", "autoPipeline", "multi", "subscribe", "psubscribe"],
+  ...["pipeline", "autoPipeline", "multi", "subscribe", "psubscribe", "functions"],
 ]);

@@ -1,0 +1,129 @@
+/**
+ * What pools put into the registry: models, their versions and schemas. A pool's token names the owners whose models it may register, and
+ * the lanes that it serves; what is not of these it can neither make nor change. A version is immutable but for what is known only once it
+ * has loaded: its schema, and whether it streams.
+ */
+import * as z from "zod";
+import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
+import type { ModelRefusal } from "../contract/channel.ts";
+import { modelPath } from "../contract/manifest.ts";
+import type { Manifest } from "../contract/manifest.ts";
+import type { Env } from "../env.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
+import { forgetModel } from "./models.ts";
+
+const CACHE_MS = 10_000;
+const CACHED_MANIFESTS = 2000;
+
+/** What a token says of registering. */
+export type Registrar = Pick<PoolIdentity, "owners" | "lanes">;
+
+const StoredSchema = z.object({
+  owner: z.string(),
+  name: z.string(),
+  id: z.string(),
+  lane: z.string().nullable(),
+  deleted_at: z.number().nullable(),
+});
+type Stored = z.output<typeof StoredSchema>;
+
+const registered = createTtlCache<true>(CACHED_MANIFESTS);
+
+/**
+ * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the first time becomes its
+ * model's latest; one that was deleted stays so. Answers those that it doesn't take, with the reason; the others are recorded. Costs nothing
+ * when this isolate has recorded the same manifests before.
+ */
+export async function registerManifests(
+  env: Pick<Env, "DB">,
+  registrar: Registrar,
+  manifests: readonly Manifest[],
+): Promise<ModelRefusal[]> {
+  const judged = manifests.map((manifest) => ({ manifest, reason: outsideOf(registrar, manifest) }));
+  const outside = judged.flatMap(({ manifest, reason }) => (reason === null ? [] : [refusal(manifest, reason)]));
+  const fresh = judged.flatMap(({ manifest, reason }) =>
+    reason === null && registered.get(registrationKey(manifest)) === undefined ? [manifest] : [],
+  );
+  if (fresh.length === 0) return outside;
+  const stored = await store(env.DB, fresh);
+  const unlike = fresh.flatMap((manifest) => {
+    forgetModel(manifest, manifest.version);
+    const reason = unlikeStored(manifest, stored.get(keyOf(manifest)));
+    if (reason !== null) return [refusal(manifest, reason)];
+    registered.set(registrationKey(manifest), true, CACHE_MS);
+    return [];
+  });
+  return [...outside, ...unlike];
+}
+
+/** Why the token may not register this; null when it may. */
+function outsideOf({ owners, lanes }: Registrar, { owner, lane }: Manifest): string | null {
+  if (!owners.includes(owner)) return `the pool token may not register models of the owner "${owner}"`;
+  return lanes.includes(lane) ? null : `the pool token has no right to the lane "${lane}"`;
+}
+
+/** Why a version is not what the pool offers; null when it is. */
+function unlikeStored({ lane }: Manifest, stored: Stored | undefined): string | null {
+  if (stored === undefined) return "it could not be recorded; the pool's next connection tries again";
+  if (stored.deleted_at !== null) return "its owner deleted this version; change a file of the model to make another";
+  if (stored.lane === lane) return null;
+  return `this version is registered on the lane "${stored.lane}", and a version is immutable: change a file of the model to make another`;
+}
+
+/** Writes the manifests, each only where it adds something, and reads what is there then. */
+async function store(db: D1Database, manifests: readonly Manifest[]): Promise<Map<string, Stored>> {
+  const now = Date.now();
+  const asked = manifests.map(({ owner, name, version }) => ({ owner, name, version }));
+  const read = db
+    .prepare(
+      `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at FROM json_each(?) asked
+       JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name' AND v.id = asked.value ->> 'version'`,
+    )
+    .bind(JSON.stringify(asked));
+  const answers = await db.batch([...manifests.flatMap((manifest) => registration(db, manifest, now)), read]);
+  const rows = (answers.at(-1)?.results ?? []).map((row) => StoredSchema.parse(row));
+  return new Map(rows.map((row) => [keyOf({ ...row, version: row.id }), row]));
+}
+
+function registration(db: D1Database, manifest: Manifest, now: number): D1PreparedStatement[] {
+  const { owner, name, version, schema, streams } = manifest;
+  return [
+    db
+      .prepare(
+        `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5, deleted_at = NULL,
+           description = CASE ?3 WHEN '' THEN description ELSE ?3 END
+         WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.owner = ?1 AND v.name = ?2 AND v.id = ?4)`,
+      )
+      .bind(owner, name, manifest.description, version, now),
+    db
+      .prepare(
+        `INSERT INTO versions (owner, name, id, manifest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
+         WHERE ?6 IS NOT NULL AND deleted_at IS NULL AND manifest ->> 'schema' IS NULL AND manifest ->> 'lane' = ?8`,
+      )
+      .bind(
+        owner,
+        name,
+        version,
+        JSON.stringify(manifest),
+        now,
+        schema === null ? null : JSON.stringify(schema),
+        streams,
+        manifest.lane,
+      ),
+  ];
+}
+
+function refusal(manifest: Manifest, reason: string): ModelRefusal {
+  return { model: modelPath(manifest), version: manifest.version, reason };
+}
+
+function keyOf({ owner, name, version }: Pick<Manifest, "owner" | "name" | "version">): string {
+  return `${owner}/${name}:${version}`;
+}
+
+/** What tells one registration from another; the schema of a version never changes once it is there. */
+function registrationKey(manifest: Manifest): string {
+  return JSON.stringify({ ...manifest, schema: manifest.schema !== null });
+}
