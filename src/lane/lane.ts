@@ -69,7 +69,12 @@ export class Lane extends DurableObject<Env> {
   }
 
   /** A pool polls its topics: the next that it can run, in order, `max` at most. They are its own for a moment, until their shards have granted them. */
-  take(lane: string, session: string, rooms: [key: string, room: number, startNow: number][], max: number): LaneEntry[] {
+  take(
+    lane: string,
+    session: string,
+    rooms: [key: string, room: number, startNow: number][],
+    max: number,
+  ): LaneEntry[] {
     this.#remember(lane);
     const byVersion = new Map(rooms.map(([key, room, startNow]) => [key, { room, startNow }]));
     const taken = this.#core.take(session, byVersion, max);
@@ -144,7 +149,9 @@ export class Lane extends DurableObject<Env> {
   #fullAmong(entries: readonly LaneEntry[]): Record<string, number> {
     const accounts = new Set(entries.map(({ account }) => account));
     return Object.fromEntries(
-      [...accounts].filter((account) => this.#core.waitingOf(account) >= MAX_WAITING).map((account) => [account, MAX_WAITING]),
+      [...accounts]
+        .filter((account) => this.#core.waitingOf(account) >= MAX_WAITING)
+        .map((account) => [account, MAX_WAITING]),
     );
   }
 
