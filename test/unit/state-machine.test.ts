@@ -90,7 +90,7 @@ const steps = {
     if (id !== undefined) world.shardFor(id).markShown(id, null);
   },
   killPool: (world: World, a: number) => {
-    poolOf(world, a).alive = false;
+    world.kill(poolOf(world, a));
     world.tell(world.newPool());
   },
   stallPool: (world: World, a: number) => {
@@ -207,7 +207,7 @@ function noteWaiting(world: World, id: string, since: Map<string, number>): void
 
 /** From here on one pool works faithfully; all must end, and well before their deadlines unless something was due. */
 function finishAll(world: World): void {
-  for (const pool of world.pools) pool.alive = false;
+  for (const pool of world.pools) world.kill(pool);
   const pool = world.newPool();
   for (let round = 0; round < 400 && world.ids.some((id) => !isFinished(world.row(id).state)); round += 1) {
     world.tell(pool);

@@ -112,12 +112,12 @@ export class World {
         shard.outgoing.grants.delete(session);
         const pool = this.pools.find((one) => one.session === session);
         const claims = grants.map(({ id, token }) => ({ id, token }));
-        if (delivery === "does not leave" || pool === undefined) {
+        if (delivery === "does not leave" || pool?.alive !== true) {
           shard.granting.undelivered(claims);
           continue;
         }
         this.#unanswered.push({ at: this.now + 500, claims });
-        if (delivery === "arrives" && pool.alive && pool.heard) for (const grant of grants) this.#accept(pool, grant);
+        if (delivery === "arrives" && pool.heard) for (const grant of grants) this.#accept(pool, grant);
       }
     }
     this.check();
@@ -160,6 +160,12 @@ export class World {
       }
     }
     this.check();
+  }
+
+  /** The pool's process ends, and with it its channel. */
+  kill(pool: Pool): void {
+    pool.alive = false;
+    this.lane.gone(pool.session);
   }
 
   /** A pool polls its topics; the answer may be lost on its way. */
