@@ -21,7 +21,7 @@ it("ends a prediction whose parts fit into its row and whose whole does not", ()
   const core = new ShardCore(smallRows(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit(submission(id));
-  core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
   const claim = { id, token: "token" };
   const reply = core.deliver(
     [

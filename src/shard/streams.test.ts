@@ -29,7 +29,7 @@ function setUp(overrides: Partial<Submission> = {}) {
   let token = "";
   let seq = 0;
   const claim = () => {
-    const [answer] = core.claim({ session: SESSION, startNow: 1, jobs: [{ id }] }, ["default"]);
+    const [answer] = core.claim({ session: SESSION, jobs: [{ id, startNow: true }] }, ["default"]);
     if (answer?.verdict !== "granted") throw new Error("not granted");
     if (!answer.startNow) core.deliver([{ id, token: answer.token, seq: 0, type: "starting" }], SESSION, ["default"]);
     token = answer.token;

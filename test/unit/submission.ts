@@ -9,6 +9,7 @@ export function submission(id: string): Submission {
     lane: "default",
     priority: "normal",
     cost: 1,
+    weight: 1,
     input: { text: "hello" },
     inputBlob: null,
     payloadHash: "hash",
