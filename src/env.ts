@@ -14,6 +14,12 @@ export type Env = {
   PUBLIC_ORIGIN?: string;
   /** Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`. */
   EDGEPLANE_SECRET: string;
+  /**
+   * Secrets: what API keys and pool tokens carry a MAC of. Unset, it is derived from `EDGEPLANE_SECRET`; what was made with the one before
+   * stays valid while that is set too. At least 32 characters.
+   */
+  CREDENTIAL_SECRET?: string;
+  CREDENTIAL_SECRET_BEFORE?: string;
   /** Secret: the operator's key for `/admin/v1`. Unset, those routes answer 404. */
   ADMIN_KEY?: string;
   /** Secret: JSON list of the `/kafka` users. Unset, `/kafka` answers 404 to all but pools. */

@@ -137,7 +137,7 @@ function keyRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         const account = await accountNamed(c.env.DB, body.account);
-        const { key, secret } = await createApiKey(c.env.DB, account.id, body);
+        const { key, secret } = await createApiKey(c.env, account.id, body);
         return c.json({ ...showKey(key), key: secret }, 201);
       },
     ),
@@ -225,7 +225,7 @@ function poolTokenRoutes(): Hono<App> {
         answers: { 201: json(NewPoolTokenViewSchema, "The token, with its secret.") },
       },
       async (c, { body }) => {
-        const { token, secret } = await createPoolToken(c.env.DB, body);
+        const { token, secret } = await createPoolToken(c.env, body);
         return c.json({ ...showToken(token), token: secret }, 201);
       },
     ),
