@@ -1,9 +1,10 @@
 /**
  * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. One sender that can't be reached holds up
  * no other's: a pass goes through the whole outbox and leaves out the rest of what is for that one, so that its messages keep their order. The body is made when it leaves: links in it are
- * signed, and what `completed` tells of lies in the bucket when it is large.
+ * signed, and what the end of a prediction tells of lies in the bucket, or in its row, when it is large.
  */
 import { presentPrediction } from "../contract/present.ts";
+import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { withBlobs } from "../storage/blobs.ts";
@@ -11,6 +12,7 @@ import { enqueueWebhooks, receiverOf } from "../webhooks/client.ts";
 import type { WebhookMessage } from "../webhooks/types.ts";
 import { createCourier } from "./courier.ts";
 import type { Store } from "./store.ts";
+import { wholeMessage } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
 
 const BATCH_MESSAGES = 50;
@@ -50,9 +52,10 @@ export function createWebhookOutbox(env: Env, store: Store) {
       last = pending;
       const receiver = receiverOf(env, pending.url);
       if (away.has(receiver)) continue;
-      const { webhookId, url, event, snapshot, createdAt } = pending;
-      const { id: predictionId, accountId } = snapshot;
-      const body = event === "completed" ? await wholeBody(snapshot) : await bodyOf(snapshot);
+      const { webhookId, url, event, createdAt } = pending;
+      const { id: predictionId, accountId } = pending.snapshot;
+      const { snapshot } = wholeMessage(pending, pending.isOutline === true ? store.get(predictionId) : null);
+      const body = isTerminal(snapshot.status) ? await wholeBody(snapshot) : await bodyOf(snapshot);
       messages.push({ webhookId, url, event, createdAt, predictionId, accountId, body });
       sent.push({ pending, receiver });
       chars += body.length;
