@@ -10,7 +10,8 @@ import type { Env } from "../env.ts";
 import { DEFAULT_RETENTION_MS } from "./accounts.ts";
 import { mayExist, newCredential } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
-import { StringListColumnSchema } from "./sql.ts";
+import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
 const HINT_LENGTH = 4;
 const KIND: CredentialKind = { prefix: "ep_", table: "api_keys" };
@@ -107,11 +108,19 @@ export async function revokeApiKey(db: D1Database, id: string): Promise<boolean>
   return meta.changes > 0;
 }
 
-/** The keys of an account, without their secrets. */
-export async function listApiKeys(db: D1Database, accountId: string): Promise<ApiKey[]> {
+/** A page of an account's keys, oldest first, without their secrets: the valid ones, or those that were revoked. */
+export async function listApiKeys(
+  db: D1Database,
+  accountId: string,
+  page: OldestFirst & { revoked: boolean },
+): Promise<ApiKey[]> {
+  const { createdAt, id } = page.after ?? BEFORE_ALL;
   const { results } = await db
-    .prepare("SELECT * FROM api_keys WHERE account_id = ? ORDER BY created_at, id LIMIT 1000")
-    .bind(accountId)
+    .prepare(
+      `SELECT * FROM api_keys WHERE account_id = ? AND (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
+       ORDER BY created_at, id LIMIT ?`,
+    )
+    .bind(accountId, createdAt, id, page.revoked ? 1 : 0, page.limit)
     .all();
   return results.map((row) => KeyRowSchema.parse(row));
 }

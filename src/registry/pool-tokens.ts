@@ -8,7 +8,8 @@ import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { mayExist, newCredential } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
-import { StringListColumnSchema } from "./sql.ts";
+import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
 /** 256 random bits and a MAC; tokens from before there were MACs have none. */
 const TOKEN_PATTERN = /^epp_[A-Za-z0-9_-]{43}(?:[A-Za-z0-9_-]{22})?$/;
@@ -102,9 +103,16 @@ export async function revokePoolToken(db: D1Database, id: string): Promise<boole
   return meta.changes > 0;
 }
 
-/** All pool tokens, without their secrets. */
-export async function listPoolTokens(db: D1Database): Promise<PoolToken[]> {
-  const { results } = await db.prepare("SELECT * FROM pool_tokens ORDER BY created_at, id LIMIT 1000").all();
+/** A page of the pool tokens, oldest first, without their secrets: the valid ones, or those that were revoked. */
+export async function listPoolTokens(db: D1Database, page: OldestFirst & { revoked: boolean }): Promise<PoolToken[]> {
+  const { createdAt, id } = page.after ?? BEFORE_ALL;
+  const { results } = await db
+    .prepare(
+      `SELECT * FROM pool_tokens WHERE (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
+       ORDER BY created_at, id LIMIT ?`,
+    )
+    .bind(createdAt, id, page.revoked ? 1 : 0, page.limit)
+    .all();
   return results.map((row) => TokenRowSchema.parse(row));
 }
 
