@@ -31,6 +31,10 @@ export type Env = {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
+  /** Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in the log, 64 MiB. */
+  WEBHOOK_HOST_REQUESTS?: string;
+  WEBHOOK_ACCOUNT_BYTES?: string;
+  WEBHOOK_ACCOUNT_LOG_BYTES?: string;
   /** An Upstash-dialect Kafka to produce to instead of the embedded log: its URL; user and password are secrets. */
   LOG_URL?: string;
   LOG_USERNAME?: string;

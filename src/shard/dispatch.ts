@@ -122,7 +122,8 @@ export function createDispatch(env: Env, core: ShardCore, publish: PublishSettin
       index.kick();
       pools.kick();
       publisher.kick();
-      if (outgoing.takeWebhooks() || webhooks.isPending()) webhooks.kick();
+      const hasNewWebhooks = outgoing.takeWebhooks();
+      if (hasNewWebhooks || webhooks.isPending()) webhooks.kick(hasNewWebhooks);
     },
 
     /** Whether something is on its way, or should be. */

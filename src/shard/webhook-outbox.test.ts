@@ -106,3 +106,36 @@ it("loses no `completed` whose words take more as JSON than a row has, and tells
   expect(interim).toMatchObject({ status: "processing", output: [output] });
   expect(log.endsWith(interim?.logs ?? "none")).toBe(true);
 });
+
+it("leaves a sender alone that can't keep up, and delays nobody else's webhooks by it", async () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const sent: string[] = [];
+  let tries = 0;
+  const stubs = {
+    getByName: (host: string) => ({
+      feed: async () => {},
+      enqueue: async (messages: WebhookMessage[]) => {
+        if (host.startsWith("busy.com")) {
+          tries += 1;
+          throw Object.assign(new Error("too many requests are queued"), { overloaded: true });
+        }
+        sent.push(...messages.map(({ webhookId }) => webhookId));
+      },
+    }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null });
+  const wanted: string[] = [];
+  for (const host of ["busy.com", "well.com", "busy.com", "well.com", "well.com"]) {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: `https://${host}/hook`, webhookEvents: ["completed"] });
+    core.cancel(id, "account");
+    if (host === "well.com") wanted.push(`msg_${id}_completed`);
+    dispatch.kick();
+    const startedAt = Date.now();
+    await expect.poll(() => sent, { interval: 5 }).toEqual(wanted);
+    expect(Date.now() - startedAt).toBeLessThan(500);
+  }
+  expect(tries).toBe(1);
+  expect(dispatch.isPending()).toBe(true);
+});
