@@ -66,6 +66,13 @@ export const PredictionViewSchema = z
   .meta({ id: "Prediction" });
 export type PredictionView = z.output<typeof PredictionViewSchema>;
 
+/** A prediction in a list: its logs are read one by one. */
+export const ListedPredictionSchema = PredictionViewSchema.omit({ logs: true }).meta({
+  id: "ListedPrediction",
+  description: "A prediction, without its logs.",
+});
+export type ListedPrediction = z.output<typeof ListedPredictionSchema>;
+
 /** What a link to a stream is signed over. */
 export function streamResource(id: string): string {
   return `prediction ${id}`;

@@ -232,3 +232,31 @@ it("writes an empty line to silent readers every 15 s, while there are any", asy
     vi.useRealTimers();
   }
 });
+
+it("tells no output of an iterator that yielded nothing, and an empty list that a model returned", () => {
+  for (const [iterates, expected] of [
+    [true, ["start", "completed"]],
+    [false, ["start", "output ", "completed"]],
+  ] as const) {
+    const { claim, send, read, shown } = setUp({ iterates });
+    claim();
+    send({ type: "succeeded", output: [] });
+    expect(told(read())).toEqual(expected);
+    expect(told(shown)).toEqual(expected);
+  }
+});
+
+it("shows no output of a run that was lost and may yield another", () => {
+  for (const resumesDeterministically of [false, true]) {
+    const { claim, send, loseRun, core, id, clock } = setUp({ resumesDeterministically });
+    claim();
+    send(output("a"));
+    clock.now += 1000;
+    send(output("b"));
+    loseRun();
+    expect(core().snapshot(id, null)).toMatchObject({
+      status: "starting",
+      output: resumesDeterministically ? ["a", "b"] : null,
+    });
+  }
+});

@@ -65,6 +65,7 @@ function submission(): Submission {
     webhook: null,
     webhookEvents: [],
     stream: false,
+    iterates: false,
     resumesDeterministically: false,
     origin: stack.url,
     source: "api",

@@ -20,6 +20,7 @@ export function submission(id: string): Submission {
     webhook: null,
     webhookEvents: [],
     stream: false,
+    iterates: false,
     resumesDeterministically: false,
     origin: "http://127.0.0.1:8787",
     source: "api",
