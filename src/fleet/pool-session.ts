@@ -38,7 +38,7 @@ const MAX_MESSAGE_CHARS = 300_000;
 
 const NOT_A_MESSAGE = "not a message of the control channel";
 /** A hello of any release. */
-const HelloSchema = z.object({ type: z.literal("hello"), protocol: z.unknown().refine((value) => value !== PROTOCOL) });
+const HelloSchema = z.object({ type: z.literal("hello"), protocol: z.number().optional() });
 
 type RoomMessage = Extract<PoolMessage, { type: "room" }>;
 
@@ -392,7 +392,8 @@ function parseMessage(data: string | ArrayBuffer): PoolMessage | string {
     const value: unknown = JSON.parse(data);
     const parsed = PoolMessageSchema.safeParse(value);
     if (parsed.success) return parsed.data;
-    return HelloSchema.safeParse(value).success
+    const hello = HelloSchema.safeParse(value);
+    return hello.success && hello.data.protocol !== PROTOCOL
       ? `this pool speaks another protocol than ${PROTOCOL}: upgrade it to the edge's release, then start it again`
       : NOT_A_MESSAGE;
   } catch {

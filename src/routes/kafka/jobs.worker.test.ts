@@ -17,6 +17,8 @@ beforeAll(async () => {
 /** A lane of its own with `count` waiting predictions. */
 async function queue(lane: string, count: number): Promise<{ pool: FakePool; ids: string[] }> {
   const pool = await FakePool.open([lane]);
+  const headers = { upgrade: "websocket", "edgeplane-session": pool.session };
+  (await call("/pool/v1/connect", { key: pool.key, headers })).webSocket?.accept();
   await offer({ name: lane, version: VERSION, lane });
   const ids: string[] = [];
   for (let index = 0; index < count; index += 1) {
