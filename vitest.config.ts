@@ -19,6 +19,7 @@ const processFolders = [
   "environments",
   "clients",
   "streams",
+  "steady",
 ] as const;
 
 /** What has to come about is waited for; only what never comes about takes this long. */

@@ -17,6 +17,7 @@ import { tellSupervisor } from "./supervisor.ts";
 import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
+const SHOWN_FILES = 10;
 
 function stopWith(message: string): never {
   process.stderr.write(`gpu-pool: ${message}\n`);
@@ -26,12 +27,21 @@ function stopWith(message: string): never {
 async function run(settings: Settings): Promise<void> {
   const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
-  const found = await findModels(settings.models, settings.enable).catch((error: unknown) => {
+  const finder = { id: state.id, stateDir: settings["state-dir"] };
+  const found = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
     throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
   });
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
+  for (const { manifest, written } of found.models) {
+    if (written.length === 0) continue;
+    const shown = written.slice(0, SHOWN_FILES);
+    log.info(
+      { model: manifest.name, files: written.length, shown },
+      "what the model wrote itself is no part of its version",
+    );
+  }
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const manifests = found.models.map(({ manifest: { owner, name, version } }) => ({ owner, name, version }));
   tellSupervisor({ type: "found", models: manifests, problems: found.problems });

@@ -10,6 +10,7 @@ import { createPrepare } from "./runtime/inputs.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { Model } from "./runtime/models/model.ts";
+import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Settings } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
@@ -57,6 +58,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
   const { settings, state, clock, report, onRoom, log } = options;
   const name = modelPath(model.manifest);
   const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
+  const lives = new ModelLives(model.notesDir, state.id, clock);
   let launches = 0;
   return new ModelRunner({
     model,
@@ -76,6 +78,8 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     async launch(instance) {
       launches += 1;
       const keys = model.cog.edgeplane;
+      // What `build.run` writes is the model's own, too.
+      const prepared = lives.began();
       const { python, env, warnings, sizeBytes } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
@@ -85,7 +89,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
-      });
+      }).finally(prepared);
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
@@ -102,6 +106,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: settings["silence-ms"],
         healthEveryMs: settings["health-every-ms"],
+        lives: () => lives.began(),
       };
     },
   });

@@ -14,6 +14,12 @@ export type Env = {
   PUBLIC_ORIGIN?: string;
   /** Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`. */
   EDGEPLANE_SECRET: string;
+  /**
+   * Secrets: what API keys and pool tokens carry a MAC of. Unset, it is derived from `EDGEPLANE_SECRET`; what was made with the one before
+   * stays valid while that is set too. At least 32 characters.
+   */
+  CREDENTIAL_SECRET?: string;
+  CREDENTIAL_SECRET_BEFORE?: string;
   /** Secret: the operator's key for `/admin/v1`. Unset, those routes answer 404. */
   ADMIN_KEY?: string;
   /** Secret: JSON list of the `/kafka` users. Unset, `/kafka` answers 404 to all but pools. */
@@ -25,6 +31,10 @@ export type Env = {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
+  /** Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in the log, 64 MiB. */
+  WEBHOOK_HOST_REQUESTS?: string;
+  WEBHOOK_ACCOUNT_BYTES?: string;
+  WEBHOOK_ACCOUNT_LOG_BYTES?: string;
   /** An Upstash-dialect Kafka to produce to instead of the embedded log: its URL; user and password are secrets. */
   LOG_URL?: string;
   LOG_USERNAME?: string;

@@ -51,6 +51,8 @@ export type ProcessOptions = {
   silenceMs: number;
   /** How often a model that has a healthcheck is asked. */
   healthEveryMs: number;
+  /** Notes that a process of the model lives, until what it returns is called. */
+  lives?(): () => void;
   onLoaded(loaded: Loaded): void;
   onReady(setupSeconds: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
@@ -91,6 +93,7 @@ export class ModelProcess {
   #setupFailure: Death["setupFailure"] = null;
   #heardAtMs: number;
   #stopWatching: () => void = () => {};
+  readonly #lifeEnds: () => void;
 
   /** Spawns the process. A command that doesn't exist ends in `onGone`. */
   constructor(options: ProcessOptions) {
@@ -106,6 +109,7 @@ export class ModelProcess {
       },
     });
     mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
+    this.#lifeEnds = options.lives?.() ?? (() => {});
     this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
       cwd: options.modelDir,
       detached: true,
@@ -302,6 +306,7 @@ export class ModelProcess {
     this.#stopWatching();
     this.#health.stop();
     signalGroup(this.#child, "SIGKILL");
+    this.#lifeEnds();
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.

@@ -15,8 +15,8 @@ const principal: Principal = {
 };
 const key = newSecret("ep_");
 
-async function open(find: (hash: string) => Promise<Principal | null>) {
-  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": {} }, { keys: { find } });
+async function open(find: (hash: string) => Promise<Principal | null>, settings = {}, mayExist = async () => true) {
+  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": settings }, { keys: { mayExist, find } });
   const [hook] = snapshot.hooks.authenticate;
   return async (authorization?: string) =>
     hook?.run({ requestId: "r", method: "GET", path: "/", header: () => authorization, principal: null });
@@ -43,6 +43,28 @@ describe("the api-key plugin", () => {
     const find = vi.fn<() => Promise<null>>(async () => null);
     const run = await open(find);
     expect(await run("Bearer ep_short")).toMatchObject({ verdict: "reject", code: "unauthenticated" });
+    expect(find).not.toHaveBeenCalled();
+  });
+
+  it("refuses a key that was never made without asking the store, and remembers nothing of it", async () => {
+    const find = vi.fn<() => Promise<null>>(async () => null);
+    const mayExist = vi.fn<() => Promise<boolean>>(async () => false);
+    const run = await open(find, {}, mayExist);
+    for (let count = 0; count < 3; count += 1)
+      expect(await run(`Bearer ${key}`)).toMatchObject({ verdict: "reject", code: "unauthenticated" });
+    expect([find.mock.calls.length, mayExist.mock.calls.length]).toEqual([0, 3]);
+  });
+
+  it("lets unknown keys drive out no valid one", async () => {
+    const valid = await sha256Hex(key);
+    const find = vi.fn<(hash: string) => Promise<Principal | null>>(async (hash) =>
+      hash === valid ? principal : null,
+    );
+    const run = await open(find, { cachedKeys: 2, unknownCachedKeys: 2 });
+    await run(`Bearer ${key}`);
+    for (let count = 0; count < 10; count += 1) await run(`Bearer ${newSecret("ep_")}`);
+    find.mockClear();
+    expect(await run(`Bearer ${key}`)).toMatchObject({ verdict: "continue" });
     expect(find).not.toHaveBeenCalled();
   });
 

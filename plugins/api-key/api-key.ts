@@ -1,7 +1,8 @@
 /**
  * Authenticates `Authorization: Bearer ep_…` and `Authorization: Token ep_…` (the form that Replicate's older clients
- * send). A key is 256 random bits; the store knows only its SHA-256. A key that was looked up is remembered in the
- * isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer.
+ * send). A key is 256 random bits and a MAC; the store knows only its SHA-256. A key that was looked up is remembered in the
+ * isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer. What a stranger makes up
+ * is refused by its MAC, without the store; keys that are unknown are remembered apart, so that they drive out none that are valid.
  */
 import * as z from "zod";
 import { definePlugin } from "../kernel/define-plugin.ts";
@@ -17,6 +18,7 @@ const ConfigSchema = z.strictObject({
   /** For keys that are unknown: shorter, so that a key works soon after it was made. */
   unknownCacheMs: z.number().int().min(0).max(10_000).default(2000),
   cachedKeys: z.number().int().min(1).max(100_000).default(10_000),
+  unknownCachedKeys: z.number().int().min(1).max(100_000).default(1000),
 });
 
 export const apiKey = definePlugin({
@@ -26,11 +28,14 @@ export const apiKey = definePlugin({
   phases: ["authenticate"],
   needs: ["keys"],
   setup: ({ config, services }) => {
-    const known = createTtlCache<Principal | null>(config.cachedKeys);
+    const known = createTtlCache<Principal>(config.cachedKeys);
+    const unknown = createTtlCache<true>(config.unknownCachedKeys);
 
     const lookUp = async (call: Readonly<Call>, key: string): Promise<Verdict<Call>> => {
+      if (!(await services.keys.mayExist(key))) return decide(call, null);
       const principal = await services.keys.find(await sha256Hex(key));
-      known.set(key, principal, principal === null ? config.unknownCacheMs : config.cacheMs);
+      if (principal === null) unknown.set(key, true, config.unknownCacheMs);
+      else known.set(key, principal, config.cacheMs);
       return decide(call, principal);
     };
 
@@ -41,7 +46,8 @@ export const apiKey = definePlugin({
         if (key === undefined) return proceed;
         if (!API_KEY_PATTERN.test(key)) return decide(call, null);
         const principal = known.get(key);
-        return principal === undefined ? lookUp(call, key) : decide(call, principal);
+        if (principal !== undefined) return decide(call, principal);
+        return unknown.get(key) === true ? decide(call, null) : lookUp(call, key);
       },
     };
   },

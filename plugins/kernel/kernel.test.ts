@@ -7,7 +7,7 @@ import { orderPlugins } from "./order.ts";
 import { proceed } from "./phases.ts";
 import { buildSnapshot } from "./snapshot.ts";
 
-const services = { keys: { find: async () => null } };
+const services = { keys: { mayExist: async () => true, find: async () => null } };
 
 function named(name: string, options: { after?: string[]; requires?: string[]; apiVersion?: number } = {}): Plugin {
   return definePlugin({

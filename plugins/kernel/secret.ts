@@ -2,8 +2,8 @@
 
 const SECRET_BYTES = 32;
 
-/** `ep_` and 256 bits in base64url. */
-export const API_KEY_PATTERN = /^ep_[A-Za-z0-9_-]{43}$/;
+/** `ep_`, 256 bits in base64url, and a MAC of 128 bits; keys from before there were MACs have none. */
+export const API_KEY_PATTERN = /^ep_[A-Za-z0-9_-]{43}(?:[A-Za-z0-9_-]{22})?$/;
 
 /** Makes a secret of 256 random bits behind `prefix`. */
 export function newSecret(prefix: string): string {

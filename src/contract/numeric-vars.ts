@@ -5,6 +5,9 @@ const numericVars = {
   LOG_PARTITIONS: { least: 1, most: 1024, usual: 8 },
   LOG_RETENTION_MS: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 7 * 86_400_000 },
   LOG_RETENTION_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },
+  WEBHOOK_HOST_REQUESTS: { least: 1, most: 100, usual: 20 },
+  WEBHOOK_ACCOUNT_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 256 * 1_048_576 },
+  WEBHOOK_ACCOUNT_LOG_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },
 } as const;
 
 export type NumericVar = keyof typeof numericVars;

@@ -35,9 +35,21 @@ export const PredictionViewSchema = z
       .meta({ description: "`predict_time` and `total_time` in seconds, and the model's own." }),
     queue: z
       .object({
-        position: z.number().int().nullable().meta({ description: "How many are ahead; null while nobody can say." }),
+        position: z
+          .number()
+          .int()
+          .nullable()
+          .meta({ description: "How many start before it; null while no pool serves its version." }),
         eta_ms: z.number().nullable().meta({ description: "In how many milliseconds it should start." }),
         etaMs: z.number().nullable().meta({ description: "The same." }),
+        ahead: z
+          .object({
+            own: z.number().int().meta({ description: "Of your own account, same model and priority." }),
+            shared: z.number().int().meta({ description: "Of others, same priority." }),
+            priority: z.number().int().meta({ description: "Of other priorities." }),
+          })
+          .nullable()
+          .meta({ description: "Who starts before it." }),
       })
       .optional()
       .meta({ description: "Its place, until it is finished." }),
@@ -53,6 +65,13 @@ export const PredictionViewSchema = z
   })
   .meta({ id: "Prediction" });
 export type PredictionView = z.output<typeof PredictionViewSchema>;
+
+/** A prediction in a list: its logs are read one by one. */
+export const ListedPredictionSchema = PredictionViewSchema.omit({ logs: true }).meta({
+  id: "ListedPrediction",
+  description: "A prediction, without its logs.",
+});
+export type ListedPrediction = z.output<typeof ListedPredictionSchema>;
 
 /** What a link to a stream is signed over. */
 export function streamResource(id: string): string {
@@ -90,7 +109,8 @@ export async function presentPrediction(prediction: PredictionSnapshot, secret: 
   };
   if (!isTerminal(prediction.status)) {
     const place = prediction.queue;
-    view.queue = { position: place?.position ?? null, eta_ms: place?.etaMs ?? null, etaMs: place?.etaMs ?? null };
+    const { position, etaMs, ahead } = place ?? { position: null, etaMs: null, ahead: null };
+    view.queue = { position, eta_ms: etaMs, etaMs, ahead };
   }
   if (prediction.webhook !== null) view.webhook = prediction.webhook;
   if (prediction.replayOf !== null) view.replay_of = prediction.replayOf;

@@ -126,6 +126,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
     this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+    // Grants have no way to it; back again, the pool states its room anew.
+    await this.#leaveLanes(this.#known);
   }
 
   override async webSocketError(): Promise<void> {

@@ -2,14 +2,20 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, expect, it, vi } from "vitest";
-import { EdgeMessageSchema } from "../contract/channel.ts";
+import { EdgeMessageSchema, PROTOCOL } from "../contract/channel.ts";
 import type { EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
+import type { Grant } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
-import { createLogClient } from "../log/client.ts";
+import { Lane } from "../lane/lane.ts";
 import { IDENTITY_HEADER } from "./pool-session.ts";
 
 const edge = env as Env;
+const grant: Grant = {
+  ...{ id: "0".repeat(26), verdict: "granted", token: "token", attempt: 1, startNow: true, alone: false },
+  ...{ model: { owner: "local", name: "echo", version: "v" }, input: { text: "hi" } },
+  ...{ startInMs: 1000, endInMs: 1000, cost: 1, stream: false, seq: 0 },
+};
 const claim = { id: "0".repeat(26), token: "token" };
 
 type Channel = { socket: WebSocket; session: string; next(): Promise<EdgeMessage>; closed: Promise<CloseEvent> };
@@ -42,13 +48,12 @@ async function connect(session: string, lanes: string[], poolTokenId = "t"): Pro
 function hello({ session }: Channel, lanes: string[]): string {
   const message: PoolMessage = {
     type: "hello",
+    protocol: PROTOCOL,
     session,
     pool: "host",
     version: "0",
     lanes,
     devices: [],
-    slots: 4,
-    maxBatchSize: 8,
     models: [],
   };
   return JSON.stringify(message);
@@ -65,14 +70,26 @@ beforeAll(async () => {
   await makeToken("t");
 });
 
-const windowOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).window;
+const sessionsOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).sessions;
 
-it("welcomes a pool, opens its lanes' windows, and passes nudges, cancellations and probes on", async () => {
+/** The pool says hello and states its room; resolves once its lane knows. */
+async function enter(channel: Channel, lane: string): Promise<void> {
+  channel.socket.send(hello(channel, [lane]));
+  await channel.next();
+  const models = [{ model: "local/echo", version: "v", room: 4, startNow: 2, readyInMs: 0, problem: null }];
+  const room: PoolMessage = { type: "room", n: 1, full: true, lanes: [{ lane, models, seen: [], ended: [] }] };
+  channel.socket.send(JSON.stringify(room));
+  await expect.poll(() => sessionsOf(lane)).toBe(1);
+}
+
+it("welcomes a pool, tells its lanes of its room, and passes grants, nudges, cancellations and probes on", async () => {
   const channel = await connect("session-hello", ["lane-a"]);
   channel.socket.send(hello(channel, ["lane-a"]));
   expect(await channel.next()).toMatchObject({ type: "welcome", leaseMs: 15_000, registersModels: false });
-  expect(await windowOf("lane-a")).toBe(128);
+  await enter(channel, "lane-a");
   const stub = edge.POOL.getByName(channel.session);
+  expect(await stub.grant([grant])).toBe(true);
+  expect(await channel.next()).toEqual({ type: "grants", grants: [grant] });
   await stub.work("lane-a");
   expect(await channel.next()).toEqual({ type: "work", lane: "lane-a" });
   await stub.stop([claim]);
@@ -117,11 +134,9 @@ it("closes the channel of a pool that asks for a lane outside its token, and of 
 
 it("takes a draining pool's room away at once", async () => {
   const channel = await connect("session-drains", ["lane-c"]);
-  channel.socket.send(hello(channel, ["lane-c"]));
-  await channel.next();
-  expect(await windowOf("lane-c")).toBe(128);
+  await enter(channel, "lane-c");
   channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
-  await expect.poll(() => windowOf("lane-c")).toBe(64);
+  await expect.poll(() => sessionsOf("lane-c")).toBe(0);
 });
 
 it("holds the lease of a pool that only pings", async () => {
@@ -134,20 +149,19 @@ it("holds the lease of a pool that only pings", async () => {
   await expect.poll(async () => (await stub.check([])).remainingMs).toBeGreaterThan(10_000);
 });
 
-it("ends the lease and the room of a pool that is gone", async () => {
+it("takes away the room of a pool whose channel closes, and later its lease", async () => {
   const channel = await connect("session-gone", ["lane-e"]);
-  channel.socket.send(hello(channel, ["lane-e"]));
-  await channel.next();
+  await enter(channel, "lane-e");
   const stub = edge.POOL.getByName(channel.session);
   channel.socket.close(1000);
+  await expect.poll(() => sessionsOf("lane-e")).toBe(0);
+  expect(await stub.grant([grant])).toBe(false);
   await expect.poll(() => runDurableObjectAlarm(stub)).toBe(true);
   expect((await stub.check([])).alive).toBe(true);
   await runInDurableObject(stub, (_object, state) => age(state, 20_000));
   await evictDurableObject(stub);
   expect((await stub.check([], true)).alive).toBe(false);
-  expect(await windowOf("lane-e")).toBe(128);
   expect((await stub.check([])).alive).toBe(false);
-  expect(await windowOf("lane-e")).toBe(64);
 });
 
 it("keeps a session to the pool token that opened it", async () => {
@@ -171,8 +185,7 @@ it("ends the lease of a session that another of the same token succeeds, and of 
 it("ends the session of a pool whose token was revoked, however it pings, and says hello to none", async () => {
   await makeToken("revoked");
   const channel = await connect("session-revoked", ["lane-h"], "revoked");
-  channel.socket.send(hello(channel, ["lane-h"]));
-  await channel.next();
+  await enter(channel, "lane-h");
   const stub = edge.POOL.getByName(channel.session);
   expect((await stub.check([])).alive).toBe(true);
   await edge.DB.prepare("UPDATE pool_tokens SET revoked_at = 1 WHERE id = 'revoked'").run();
@@ -183,7 +196,7 @@ it("ends the session of a pool whose token was revoked, however it pings, and sa
   expect((await late.closed).code).toBe(4403);
   expect((await stub.check([])).alive).toBe(false);
   expect((await channel.closed).code).toBe(4409);
-  expect(await windowOf("lane-h")).toBe(64);
+  expect(await sessionsOf("lane-h")).toBe(0);
   vi.useRealTimers();
 });
 
@@ -231,23 +244,40 @@ it("reaches a pool beside a connection of it that never closed", async () => {
 
 it("tells its end again when a lane could not be told", async () => {
   const channel = await connect("session-ends", ["lane-u"]);
-  channel.socket.send(hello(channel, ["lane-u"]));
-  await channel.next();
+  await enter(channel, "lane-u");
   const stub = edge.POOL.getByName(channel.session);
+  const told = vi.spyOn(Lane.prototype, "gone").mockImplementation(() => {
+    throw new Error("the lane is being reset");
+  });
   channel.socket.close(1000);
   await expect.poll(() => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm())).not.toBeNull();
   await runInDurableObject(stub, (_object, state) => age(state, 20_000));
   await evictDurableObject(stub);
-  const broken = { getByName: () => ({ setPool: () => Promise.reject(new Error("the lane is being reset")) }) };
-  await runInDurableObject(stub, async (object) => {
-    const env = Reflect.get(object, "env") as Env;
-    Reflect.set(object, "env", { ...env, LANE: broken });
-    await object.alarm?.();
-    Reflect.set(object, "env", env);
-  });
-  expect(await windowOf("lane-u")).toBe(128);
+  await runDurableObjectAlarm(stub);
+  expect(told).toHaveBeenCalled();
+  told.mockRestore();
+  expect(await sessionsOf("lane-u")).toBe(1);
   expect(await runDurableObjectAlarm(stub)).toBe(true);
-  expect(await windowOf("lane-u")).toBe(64);
+  expect(await sessionsOf("lane-u")).toBe(0);
+});
+
+it("refuses the hello of a pool of another release, and says what to do", async () => {
+  const channel = await connect("session-older", ["lane-v"]);
+  const { protocol: _, ...older } = JSON.parse(hello(channel, ["lane-v"])) as { protocol: number };
+  channel.socket.send(JSON.stringify({ ...older, slots: 4, maxBatchSize: 8 }));
+  const { code, reason } = await channel.closed;
+  expect(code).toBe(4400);
+  expect(reason).toContain("upgrade");
+});
+
+it("says to a lane that it is gone when the lane asks a session that it doesn't know", async () => {
+  await edge.LANE.getByName("lane-w").tell("lane-w", {
+    ...{ session: "session-nobody", n: 1, full: true, seen: [], ended: [] },
+    models: [{ model: "local/echo", version: "v", room: 1, startNow: 1, readyInMs: 0, problem: null }],
+  });
+  expect(await sessionsOf("lane-w")).toBe(1);
+  await edge.POOL.getByName("session-nobody").work("lane-w");
+  expect(await sessionsOf("lane-w")).toBe(0);
 });
 
 it("knows nothing of a session that never connected", async () => {
@@ -259,30 +289,3 @@ function age(state: DurableObjectState, ms: number): void {
   const known = state.storage.kv.get<{ seenAt: number }>("known");
   if (known !== undefined) state.storage.kv.put("known", { ...known, seenAt: Date.now() - ms });
 }
-
-it("leaves the log's groups when its channel closes, and not before", async () => {
-  const channel = await connect("session-leaves", ["lane-log"]);
-  channel.socket.send(hello(channel, ["lane-log"]));
-  await channel.next();
-  const log = createLogClient(edge);
-  const consume = () =>
-    log.consume({
-      ref: { group: "lane.lane-log", instance: channel.session, principal: "pool:t" },
-      topics: ["jobs.lane-log.normal"],
-      options: { autoCommit: false, autoCommitIntervalMs: 5000, reset: "earliest", sessionTimeoutMs: 60_000 },
-      room: 1,
-      timeoutMs: 0,
-      claim: null,
-      broker: null,
-      create: () => true,
-    });
-  await consume();
-  const members = async () => (await log.consumers()).filter(({ name }) => name === "lane.lane-log");
-  expect(await members()).toHaveLength(1);
-  channel.socket.close(1000);
-  await vi.waitFor(async () => expect(await members()).toEqual([]));
-  await consume();
-  expect(await members()).toHaveLength(1);
-  await edge.POOL.getByName(channel.session).supersede("t");
-  expect(await members()).toEqual([]);
-});

@@ -1,141 +1,259 @@
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
-import type { Priority } from "../contract/prediction.ts";
+import type { ModelRoom } from "../contract/channel.ts";
 import { LaneCore } from "./core.ts";
-import type { LaneEntry } from "./types.ts";
+import type { EntryRef, LaneEntry } from "./types.ts";
 
-function entry(id: string, priority: Priority = "normal", front = false): LaneEntry {
+const T0 = 1_000_000;
+const KEY = "local/echo v";
+
+function entry(id: string, changes: Partial<LaneEntry> = {}): LaneEntry {
   return {
     id,
-    tenant: "t",
-    priority,
+    account: "a",
+    weight: 1,
+    priority: "normal",
     cost: 1,
     model: "local/echo",
     version: "v",
-    startBy: 0,
+    createdAt: T0,
+    startBy: T0 + 1_000_000,
     traceparent: null,
-    front,
+    ...changes,
   };
+}
+
+function room(count: number, changes: Partial<ModelRoom> = {}): ModelRoom {
+  return { model: "local/echo", version: "v", room: count, startNow: count, readyInMs: 0, problem: null, ...changes };
 }
 
 function setUp() {
-  const clock = { now: 1_000_000 };
+  const clock = { now: T0 };
   const sql = memorySql();
-  const open = () => new LaneCore(sql, () => clock.now, 16);
+  const writes = { count: 0 };
+  const open = () =>
+    new LaneCore(
+      (query, ...bindings) => {
+        if (/^(INSERT|DELETE|UPDATE)/.test(query)) writes.count += 1;
+        return sql(query, ...bindings);
+      },
+      { now: () => clock.now },
+    );
   const lane = open();
-  /** Lets everything leave that may. */
-  const release = (core = lane): string[] => {
-    const left = core.fill();
-    core.produced(left);
-    return left.map(({ id }) => id);
+  let n = 0;
+  const tell = (
+    session: string,
+    models: ModelRoom[],
+    seen: string[] = [],
+    ended: { id: string; ms: number }[] = [],
+  ) => {
+    n += 1;
+    lane.tell({ session, n, full: true, models, seen, ended });
   };
-  return { clock, lane, open, release };
+  const poll = (session: string, count: number, key = KEY) =>
+    lane.take(session, new Map([[key, { room: count, startNow: count }]]), 100).map(({ id }) => id);
+  const grant = (session: string, refs: readonly EntryRef[]) => lane.granted(refs.map((ref) => ({ ...ref, session })));
+  return { clock, lane, open, tell, poll, grant, writes };
 }
 
-const ids = (count: number, name = "p") => Array.from({ length: count }, (_, index) => `${name}${index}`);
+const names = (count: number, name = "p") =>
+  Array.from({ length: count }, (_, index) => `${name}${String(index).padStart(3, "0")}`);
+const waits = { outcome: "waits" };
 
-it("lets what comes leave at once while there is room, and stores the rest in order", () => {
-  const { lane, release } = setUp();
-  const tickets = lane.offer(ids(20).map((id) => entry(id)));
-  expect(tickets["p0"]).toBeNull();
-  expect(tickets["p16"]).toBe(1);
-  expect(release()).toEqual(ids(16));
-  expect(release()).toEqual([]);
-  lane.claimed(["p3", "p4"]);
-  expect(release()).toEqual(["p16", "p17"]);
+it("reserves the session with most room, each unit of it once", () => {
+  const { lane, tell, writes } = setUp();
+  tell("one", [room(1)]);
+  tell("two", [room(2)]);
+  writes.count = 0;
+  const answers = lane.reserve(names(4).map((id) => entry(id)));
+  expect(
+    answers
+      .slice(0, 3)
+      .map((answer) => (answer.outcome === "reserved" ? answer.session : ""))
+      .toSorted(),
+  ).toEqual(["one", "two", "two"]);
+  expect(answers[0]).toEqual({ outcome: "reserved", session: "two" });
+  expect(answers[3]).toEqual(waits);
+  lane.unused(["p000"]);
+  expect(lane.reserve([entry("q")])).toEqual([{ outcome: "reserved", session: "two" }]);
+  expect(writes.count).toBe(0);
 });
 
-it("opens its window to four batches of every slot", () => {
-  const { lane, release } = setUp();
-  lane.setPool({ session: "a", slots: 2, maxBatchSize: 8 });
-  lane.setPool({ session: "b", slots: 1, maxBatchSize: 8 });
-  lane.offer(ids(200).map((id) => entry(id)));
-  expect(release()).toHaveLength(96);
-  lane.setPool({ session: "a", slots: 0, maxBatchSize: 1 });
-  expect(lane.stats()).toMatchObject({ window: 32, pools: 1 });
+it("lets nobody past who waits for the same version, and past another's backlog everybody", () => {
+  const { lane, tell } = setUp();
+  lane.offer([entry("waits", { version: "slow" })]);
+  tell("one", [room(1), room(1, { version: "slow" })]);
+  expect(lane.reserve([entry("p", { version: "slow" })])).toEqual([waits]);
+  expect(lane.reserve([entry("p")])).toMatchObject([{ outcome: "reserved" }]);
 });
 
-it("keeps an id's place when it is handed on again, and what is on its way once only", () => {
-  const { lane, release, clock } = setUp();
-  lane.offer(ids(20).map((id) => entry(id)));
-  release();
-  expect(lane.offer([entry("p2"), entry("p17")])).toEqual({ p2: null, p17: 2 });
-  expect(release()).toEqual([]);
-  clock.now += 30_000;
-  lane.expire();
-  lane.offer([entry("p2")]);
-  expect(release()).toContain("p17");
+it("never sums the room of versions that may share a device", () => {
+  const { lane, tell } = setUp();
+  tell("one", [room(1), room(1, { version: "w" })]);
+  expect(lane.reserve([entry("p"), entry("q", { version: "w" })])).toMatchObject([{ outcome: "reserved" }, waits]);
 });
 
-it("lets what had its turn pass those that wait", () => {
-  const { lane, release } = setUp();
-  lane.offer(ids(30).map((id) => entry(id)));
-  release();
-  lane.offer([entry("again", "low", true)]);
-  expect(release()).toEqual(["again"]);
+it("gives back what was reserved and not granted within 250 ms", () => {
+  const { lane, tell, clock } = setUp();
+  tell("one", [room(1)]);
+  lane.reserve([entry("p")]);
+  clock.now += 249;
+  expect(lane.reserve([entry("q")])).toEqual([waits]);
+  clock.now += 1;
+  expect(lane.reserve([entry("q")])).toMatchObject([{ outcome: "reserved" }]);
+  expect(lane.stats().inFlight).toBe(1);
 });
 
-it("survives its own death with what waits, in order", () => {
-  const { lane, open, release } = setUp();
-  lane.offer(ids(30).map((id) => entry(id, Number(id.slice(1)) % 2 === 0 ? "high" : "normal")));
-  const left = release();
-  const reborn = open();
-  const after = release(reborn);
-  expect([...left, ...after].toSorted()).toEqual(ids(30).toSorted());
-  expect(after.filter((id) => Number(id.slice(1)) % 2 === 0)).toEqual([
-    "p16",
-    "p18",
-    "p20",
-    "p22",
-    "p24",
-    "p26",
-    "p28",
+it("holds a grant's room until the pool has seen it, and suspends who doesn't acknowledge within 500 ms", () => {
+  const { lane, tell, clock, grant } = setUp();
+  tell("one", [room(3)]);
+  lane.reserve([entry("p")]);
+  grant("one", [entry("p")]);
+  expect(lane.reserve(["a", "b", "c"].map((id) => entry(id))).map(({ outcome }) => outcome)).toEqual([
+    "reserved",
+    "reserved",
+    "waits",
   ]);
+  lane.unused(["a", "b"]);
+  clock.now += 499;
+  expect(lane.due().tell).toEqual([]);
+  clock.now += 1;
+  expect(lane.due().tell).toEqual(["one"]);
+  expect(lane.reserve([entry("d")])).toEqual([waits]);
+  tell("one", [room(1)]);
+  expect(lane.reserve([entry("d")])).toMatchObject([{ outcome: "reserved" }]);
 });
 
-it("stores what the log would not take, in front and in order", () => {
-  const { lane, release } = setUp();
-  lane.offer(ids(18).map((id) => entry(id)));
-  lane.fill();
-  // What comes while the log is being tried is kept with the rest.
-  lane.offer([entry("meanwhile", "normal", true)]);
-  lane.keep();
-  expect(lane.stats().released).toBe(0);
-  expect(release()).toEqual(ids(16));
-  lane.claimed(ids(16));
-  expect(release()).toEqual(["meanwhile", "p16", "p17"]);
+it("takes an acknowledgement that comes before its shard's word", () => {
+  const { lane, tell, grant, clock } = setUp();
+  tell("one", [room(2)]);
+  lane.reserve([entry("p")]);
+  tell("one", [room(1)], ["p"], [{ id: "p", ms: 20 }]);
+  grant("one", [entry("p")]);
+  clock.now += 600;
+  expect(lane.due().tell).toEqual([]);
+  expect(lane.stats().inFlight).toBe(0);
 });
 
-it("takes out what is withdrawn, and moves the head past it", () => {
-  const { lane, release } = setUp();
-  lane.offer(ids(20).map((id) => entry(id)));
-  release();
-  lane.withdraw(["p16", "p17"]);
-  expect(lane.stats().heads.normal).toBe(3);
-  lane.claimed(ids(16));
-  expect(release()).toEqual(["p18", "p19"]);
-  expect(lane.hasWaiting()).toBe(false);
+it("ignores the rooms of a statement that was overtaken", () => {
+  const { lane } = setUp();
+  const report = { session: "one", full: true, seen: [], ended: [] };
+  lane.tell({ ...report, n: 2, models: [room(0)] });
+  lane.tell({ ...report, n: 1, models: [room(5)] });
+  expect(lane.reserve([entry("p")])).toEqual([waits]);
 });
 
-it("measures the rate of claims", () => {
-  const { lane, clock } = setUp();
-  expect(lane.stats().ratePerSecond).toBeNull();
-  for (let second = 0; second < 10; second += 1) {
-    lane.claimed(ids(5, `s${second}-`));
-    clock.now += 1000;
-  }
-  expect(lane.stats().ratePerSecond).toBeCloseTo(5, 0);
+it("gives a poll what it has room for, and that to nobody else for 1.5 s", () => {
+  const { lane, poll, clock, writes } = setUp();
+  lane.offer(names(5).map((id) => entry(id)));
+  poll("one", 0);
+  writes.count = 0;
+  expect(poll("one", 2)).toEqual(["p000", "p001"]);
+  expect(writes.count).toBe(0);
+  expect(poll("two", 1)).toEqual(["p002"]);
+  clock.now += 1500;
+  expect(poll("two", 4)).toEqual(["p000", "p001", "p002", "p003"]);
 });
 
-it("lets what is in the log and not claimed leave again when the log is another one", () => {
-  const { clock, lane, release } = setUp();
-  lane.offer(ids(20).map((id) => entry(id)));
-  release();
-  lane.claimed(["p0", "p1"]);
-  lane.withdraw(["p2"]);
-  expect(lane.releaseAgain()).toBe(13);
-  expect(release()).toEqual([...ids(16).slice(3), "p16", "p17", "p18"]);
-  clock.now += 25_001;
-  // Its shards have taken these back into their care.
-  expect(lane.releaseAgain()).toBe(0);
+it("takes out what is granted and withdrawn, and gives the tickets of what it knows again", () => {
+  const { lane, poll, grant, open } = setUp();
+  const first = lane.offer(names(4).map((id) => entry(id))).tickets;
+  expect(first["p003"]).toEqual({ ownIndex: 3, upTo: 3 });
+  grant("one", [entry("p000")]);
+  lane.withdraw([entry("p001")]);
+  expect(lane.offer([entry("p003"), entry("late", { createdAt: T0 + 1 })]).tickets).toEqual({
+    p003: { ownIndex: 3, upTo: 3 },
+    late: { ownIndex: 4, upTo: 4 },
+  });
+  expect(open().stats().waiting.normal).toBe(3);
+  expect(poll("one", 9)).toEqual(["p002", "p003", "late"]);
+});
+
+it("gives what is handed on again its place by its age", () => {
+  const { lane, poll, grant } = setUp();
+  lane.offer(names(3).map((id) => entry(id, { createdAt: T0 + 5 })));
+  expect(poll("one", 1)).toEqual(["p000"]);
+  grant("one", [entry("p000", { createdAt: T0 + 5 })]);
+  expect(lane.offer([entry("old")]).tickets["old"]?.ownIndex).toBe(1);
+  expect(poll("one", 1)).toEqual(["old"]);
+});
+
+it("tells one of two sessions at once that there is work, again after 500 ms, and pushes what waited that long", () => {
+  const { lane, tell, clock } = setUp();
+  tell("one", [room(4)]);
+  tell("two", [room(4)]);
+  lane.offer([entry("p")]);
+  expect(lane.due()).toMatchObject({ work: ["one"], nextAt: T0 + 500 });
+  expect(lane.due().work).toEqual([]);
+  clock.now += 500;
+  const due = lane.due();
+  expect([...due.pushes].map(([session, entries]) => [session, entries.map(({ id }) => id)])).toEqual([["one", ["p"]]]);
+  clock.now += 1499;
+  expect(lane.due().pushes.size).toBe(0);
+  clock.now += 1;
+  expect(lane.due().pushes.size).toBe(0);
+  clock.now += 500;
+  expect(lane.due().pushes.size).toBe(1);
+});
+
+it("says nothing more once nothing waits", () => {
+  const { lane, tell } = setUp();
+  tell("one", [room(4)]);
+  expect(lane.due()).toMatchObject({ work: [], tell: [], nextAt: null });
+});
+
+it("releases to a log as much as pools have room for, of each version", () => {
+  const { lane, tell, grant } = setUp();
+  lane.offer(names(100).map((id) => entry(id)));
+  lane.offer(names(5, "q").map((id) => entry(id, { version: "w" })));
+  expect(lane.release(500)).toHaveLength(64 + 5);
+  lane.released(names(64), true);
+  tell("one", [room(3)]);
+  expect(lane.release(500)).toEqual([]);
+  grant(
+    "one",
+    names(62).map((id) => entry(id)),
+  );
+  tell("one", [room(3)], names(62));
+  expect(lane.release(500).map(({ id }) => id)).toEqual(["p064"]);
+  lane.released(["p064"], false);
+  expect(lane.release(500).map(({ id }) => id)).toEqual(["p064"]);
+  expect(lane.releaseAgain()).toBe(3 + 5);
+});
+
+it("pushes what nobody claims from the log while a session has room", () => {
+  const { lane, tell, clock } = setUp();
+  lane.offer([entry("p")]);
+  lane.release(10);
+  lane.released(["p"], true);
+  tell("one", [room(1)]);
+  clock.now += 500;
+  expect([...lane.due().pushes.keys()]).toEqual(["one"]);
+  expect(lane.due().pushes.size).toBe(0);
+});
+
+it("fails what can't be set up anywhere for a minute, then lets one try", () => {
+  const { lane, tell, clock, poll } = setUp();
+  lane.offer(names(3).map((id) => entry(id)));
+  tell("one", [room(0, { problem: "ImportError: no torch" })]);
+  const [failed] = lane.due().fail;
+  expect(failed?.entries.map(({ id }) => id)).toEqual(names(3));
+  expect(failed?.error).toMatchObject({ code: "setup_failed", message: expect.stringContaining("no torch") as string });
+  expect(lane.reserve([entry("x")])).toMatchObject([{ outcome: "failed" }]);
+  expect(lane.offer([entry("x")]).failed).toHaveProperty("x");
+  clock.now += 60_000;
+  tell("one", [room(5, { readyInMs: null })]);
+  lane.withdraw(names(3).map((id) => entry(id)));
+  lane.offer([entry("x"), entry("y")]);
+  expect(poll("one", 5)).toEqual(["x"]);
+});
+
+it("asks the sessions that it knew before its restart, and forgets those that are over", () => {
+  const { tell, open, lane } = setUp();
+  tell("one", [room(1)]);
+  tell("two", [room(1)]);
+  lane.gone("two");
+  const reborn = open();
+  expect(reborn.sessions()).toEqual(["one"]);
+  expect(reborn.due().tell).toEqual(["one"]);
 });

@@ -12,6 +12,8 @@ import { createObjectTimers } from "../object-timers.ts";
 import { objectSql } from "../shard/sql.ts";
 import { LaneCore } from "./core.ts";
 import { createErrands } from "./errands.ts";
+import { createFaults } from "./faults.ts";
+import type { LaneFaults } from "./faults.ts";
 import { createReleases } from "./releases.ts";
 import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
@@ -25,6 +27,7 @@ const MAX_WAITING = 100_000;
 export class Lane extends DurableObject<Env> {
   readonly #core: LaneCore;
   readonly #timers = createObjectTimers();
+  readonly #faults = createFaults(() => this.ctx.abort("a test fault"));
   readonly #errands: ReturnType<typeof createErrands>;
   readonly #releases: ReturnType<typeof createReleases>;
   #lane: string;
@@ -36,7 +39,7 @@ export class Lane extends DurableObject<Env> {
     super(ctx, env);
     this.#core = new LaneCore(objectSql(ctx.storage), { now: () => Date.now() });
     this.#lane = ctx.storage.kv.get<string>("lane") ?? "";
-    this.#errands = createErrands(env, () => this.#lane);
+    this.#errands = createErrands(env, () => this.#lane, this.#faults.leaves);
     this.#releases = createReleases({
       env,
       core: this.#core,
@@ -49,32 +52,44 @@ export class Lane extends DurableObject<Env> {
   }
 
   /** A session with room for each, at once, or why not. Nothing is stored. */
-  reserve(lane: string, entries: LaneEntry[]): Reservation[] {
+  reserve(lane: string, entries: LaneEntry[]): Reservation[] | Promise<Reservation[]> {
     this.#remember(lane);
-    const answers = this.#core.reserve(entries);
-    this.#actSoon();
-    return answers;
+    return this.#faults.answer(() => {
+      const answers = this.#core.reserve(entries);
+      this.#faults.reserved(answers.filter(({ outcome }) => outcome === "reserved").length);
+      this.#actSoon();
+      return answers;
+    });
   }
 
   /** A shard's news; what it hands on is stored before it is answered. */
-  exchange(lane: string, { entries, withdrawn, granted, unused, asked }: LaneNews): OfferReply {
+  exchange(lane: string, news: LaneNews): OfferReply | Promise<OfferReply> {
     this.#remember(lane);
-    this.#core.withdraw(withdrawn);
-    this.#core.granted(granted);
-    this.#core.unused(unused);
-    const { tickets, failed } = this.#core.offer(entries);
-    const view = this.#core.view([...entries, ...asked]);
-    this.#actSoon();
-    return { tickets, failed, full: this.#fullAmong(entries), view };
+    return this.#faults.answer(() => {
+      this.#core.withdraw(news.withdrawn);
+      this.#core.granted(news.granted);
+      this.#core.unused(news.unused);
+      const { tickets, failed } = this.#core.offer(news.entries);
+      const view = this.#core.view([...news.entries, ...news.asked]);
+      this.#actSoon();
+      return { tickets, failed, full: this.#fullAmong(news.entries), view };
+    });
   }
 
   /** A pool polls its topics: the next that it can run, in order, `max` at most. They are its own for a moment, until their shards have granted them. */
-  take(lane: string, session: string, rooms: [key: string, room: number, startNow: number][], max: number): LaneEntry[] {
+  take(
+    lane: string,
+    session: string,
+    rooms: [key: string, room: number, startNow: number][],
+    max: number,
+  ): LaneEntry[] | Promise<LaneEntry[]> {
     this.#remember(lane);
-    const byVersion = new Map(rooms.map(([key, room, startNow]) => [key, { room, startNow }]));
-    const taken = this.#core.take(session, byVersion, max);
-    this.#actSoon();
-    return taken;
+    return this.#faults.answer(() => {
+      const byVersion = new Map(rooms.map(([key, room, startNow]) => [key, { room, startNow }]));
+      const taken = this.#core.take(session, byVersion, max);
+      this.#actSoon();
+      return this.#faults.taken(taken);
+    });
   }
 
   /** A pool's statement of its room. */
@@ -120,6 +135,11 @@ export class Lane extends DurableObject<Env> {
 
   stats(): LaneStats {
     return this.#core.stats();
+  }
+
+  /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` has none. */
+  setFaults(faults: LaneFaults): void {
+    if (this.env.LOCAL_FAULTS === "1") this.#faults.set(faults);
   }
 
   /** Re-arms first: nothing that goes wrong here leaves what waits without an alarm. */

@@ -1,48 +1,69 @@
-/** The lane as an object in workerd: what it does while its log hangs, and with pools that are gone without a word. */
+/** The lane as an object in workerd: what it tells pools and shards, and what it knows after its end. */
+import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import { newPredictionId } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
-import { LogBroker } from "../log/broker.ts";
-import { failure } from "../log/protocol.ts";
-import type { LaneEntry } from "./types.ts";
+import { PoolSession } from "../fleet/pool-session.ts";
+import { PredictionShard } from "../shard/shard.ts";
+import type { LaneEntry, LaneNews, RoomReport } from "./types.ts";
 
 const edge = env as Env;
-const NOTHING = { entries: [], withdrawn: [], claimed: [] };
+const NOTHING: LaneNews = { entries: [], withdrawn: [], granted: [], unused: [], asked: [] };
+const version = { model: "local/echo", version: "v" };
 
 const entry = (): LaneEntry => ({
   id: newPredictionId(16),
-  tenant: "t",
+  account: "a",
+  weight: 1,
   priority: "normal",
   cost: 1,
-  model: "local/echo",
-  version: "v",
+  ...version,
+  createdAt: Date.now(),
   startBy: Date.now() + 60_000,
   traceparent: null,
-  front: false,
 });
 
-it("answers who asks for a place while its log does not answer", async () => {
-  const { promise: hung, resolve: goOn } = Promise.withResolvers<void>();
-  const produce = vi.spyOn(LogBroker.prototype, "produce").mockImplementation((async () => {
-    await hung;
-    return failure("unavailable", "was away");
-  }) as never);
-  const lane = edge.LANE.getByName("hangs");
-  const handed = lane.exchange("hangs", { ...NOTHING, entries: [entry()] });
-  await expect.poll(() => produce.mock.calls.length).toBe(1);
-  const asked = lane.exchange("hangs", NOTHING);
-  expect(await Promise.race([asked, scheduler.wait(1000)])).toMatchObject({ tickets: {}, stats: { released: 1 } });
-  produce.mockRestore();
-  goOn();
-  await handed;
-  await expect.poll(async () => (await lane.stats()).heads).toEqual((await lane.stats()).tails);
+const report = (session: string, n: number, room: number): RoomReport => ({
+  ...{ session, n, full: true, seen: [], ended: [] },
+  models: [{ ...version, room, startNow: room, readyInMs: 0, problem: null }],
 });
 
-it("no longer counts on a pool that it nudges in vain", async () => {
+it("reserves room that a pool told, and no more", async () => {
+  const lane = edge.LANE.getByName("reserves");
+  await lane.tell("reserves", report("session-roomy", 1, 2));
+  const answers = await lane.reserve("reserves", [entry(), entry(), entry()]);
+  expect(answers.map(({ outcome }) => outcome)).toEqual(["reserved", "reserved", "waits"]);
+});
+
+it("tells a pool with room that there is work, and pushes what it doesn't fetch", async () => {
+  const work = vi.spyOn(PoolSession.prototype, "work").mockResolvedValue();
+  const push = vi.spyOn(PredictionShard.prototype, "push").mockReturnValue();
+  const lane = edge.LANE.getByName("pushes");
+  await lane.tell("pushes", report("session-asleep", 1, 4));
+  const waiting = entry();
+  await lane.exchange("pushes", { ...NOTHING, entries: [waiting] });
+  await expect.poll(() => work.mock.calls.length).toBeGreaterThan(0);
+  await expect.poll(() => push.mock.calls).toContainEqual(["session-asleep", [waiting.id]]);
+  work.mockRestore();
+  push.mockRestore();
+});
+
+it("asks the pools that it knew for their room when it starts again", async () => {
+  const ask = vi.spyOn(PoolSession.prototype, "askForRoom").mockResolvedValue();
+  const lane = edge.LANE.getByName("reborn");
+  await lane.tell("reborn", report("session-known", 1, 4));
+  await evictDurableObject(lane);
+  expect((await lane.reserve("reborn", [entry()]))[0]).toEqual({ outcome: "waits" });
+  await expect.poll(() => ask.mock.calls.length).toBeGreaterThan(0);
+  await lane.tell("reborn", report("session-known", 2, 4));
+  expect((await lane.reserve("reborn", [entry()]))[0]).toEqual({ outcome: "reserved", session: "session-known" });
+  ask.mockRestore();
+});
+
+it("no longer counts on a pool that is gone without a word", async () => {
   const lane = edge.LANE.getByName("haunted");
-  await lane.setPool("haunted", { session: "session-ghost", slots: 4, maxBatchSize: 8 });
-  expect((await lane.stats()).window).toBe(128);
+  await lane.tell("haunted", report("session-ghost", 1, 4));
   await lane.exchange("haunted", { ...NOTHING, entries: [entry()] });
-  await expect.poll(async () => (await lane.stats()).pools).toBe(0);
+  await expect.poll(async () => (await lane.stats()).sessions).toBe(0);
 });

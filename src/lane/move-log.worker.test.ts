@@ -51,7 +51,7 @@ it("hands on again what waits, raises the epoch, and refuses copies of older one
   expect(again.body).toMatchObject({ moved: false, epoch: 2, lanes: [] });
 
   const claim = async (epoch: number) => {
-    const request = { session: "session-of-a-pool", startNow: 1, jobs: [{ id, epoch }] };
+    const request = { session: "session-of-a-pool", jobs: [{ id, epoch, startNow: true }] };
     const [answer] = await claimJobs(edge, request, { lanes: [LANE] });
     return answer?.verdict === "refused" ? answer.reason : answer?.verdict;
   };

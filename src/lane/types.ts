@@ -35,13 +35,16 @@ export type Reservation =
 
 /** What the lane tells of one entry that it took: what its shard needs to tell its place without another call. */
 export type Ticket = {
-  /** The account's cumulative normalized cost, over this model and priority, up to this entry (milliseconds of a device, over weight). */
+  /** The account's cumulative cost over its weight, of this model and priority, up to this entry: `msPerCost` makes device time of it. */
   upTo: number;
   /** How many of the account's own entries of this model and priority were ahead of it when it was first offered, plus all that were served before that. */
   ownIndex: number;
 };
 
-/** Points `[cost, count]`, cost ascending: so many entries of the others come before one whose `upTo` is `cost`. At most 32. */
+/** How far an account was served: `ownIndex` and `upTo` of its next entry, the virtual time at which that one is due, and what a unit of cost takes. */
+export type Served = { ownIndex: number; upTo: number; tag: number; msPerCost: number };
+
+/** Points `[tag, count]`, ascending: so many entries of all accounts are due before the virtual time `tag`. At most 32. */
 export type Curve = [number, number][];
 
 /** What waits and runs of one version, as far as the shard needs it for places. */
@@ -53,6 +56,8 @@ export type ModelView = {
   /** Of each priority: how many wait, and who comes before whom. */
   waiting: Record<Priority, number>;
   curves: Record<Priority, Curve>;
+  /** Virtual times of the priorities: which of them is next, and by how much. */
+  tags: Record<Priority, number>;
   /** Starts a second, measured; null before the first. */
   startsPerSecond: number | null;
   /** How many run or are about to (granted and not ended), and how many start at once as soon as they are handed over. */
@@ -64,8 +69,8 @@ export type ModelView = {
   runMs: number | null;
 };
 
-/** What a shard remembers of a lane, and how far each asked account was served (`ownIndex` of its next entry), by `accountKey`. */
-export type LaneView = { models: ModelView[]; served: Record<string, number> };
+/** What a shard remembers of a lane, and how far each asked account was served, by `accountKey`. */
+export type LaneView = { models: ModelView[]; served: Record<string, Served> };
 
 /** Names a version of a model. */
 export function versionKey({ model, version }: { model: string; version: string }): string {

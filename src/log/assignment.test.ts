@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { assignRange } from "./assignment.ts";
-import { brokerOf, partitionsOn, topicPriority } from "./names.ts";
+import { brokerOf, partitionsOn, laneOfTopic } from "./names.ts";
 
 const on = (...topics: string[]): ReadonlySet<string> => new Set(topics);
 
@@ -66,9 +66,8 @@ describe("brokerOf", () => {
     expect(lists.map((list) => list.length)).toEqual([2, 2, 2]);
   });
 
-  it("reads the priority out of a lane's topic only", () => {
-    expect(topicPriority("jobs.default.low")).toBe("low");
-    expect(topicPriority("results.low")).toBe("normal");
-    expect(topicPriority("jobs.dlq")).toBe("normal");
+  it("reads lane and priority out of a job topic only", () => {
+    expect(laneOfTopic("jobs.default.low")).toEqual({ lane: "default", priority: "low" });
+    for (const other of ["results.low", "jobs.dlq", "jobs.low", "jobs.Not-A-Lane.low"]) expect(laneOfTopic(other)).toBeNull();
   });
 });

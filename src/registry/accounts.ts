@@ -3,7 +3,8 @@ import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { newWebhookSecret } from "../webhooks/signature.ts";
-import { isUniqueViolation } from "./sql.ts";
+import { BEFORE_ALL, isUniqueViolation } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
 const CACHE_MS = 10_000;
 const CACHED_ACCOUNTS = 10_000;
@@ -119,8 +120,12 @@ export async function findAccount(db: D1Database, idOrName: string): Promise<Acc
   return account;
 }
 
-/** All accounts, oldest first. */
-export async function listAccounts(db: D1Database): Promise<Account[]> {
-  const { results } = await db.prepare("SELECT * FROM accounts ORDER BY created_at, id LIMIT 1000").all();
+/** A page of the accounts, oldest first. */
+export async function listAccounts(db: D1Database, page: OldestFirst): Promise<Account[]> {
+  const { createdAt, id } = page.after ?? BEFORE_ALL;
+  const { results } = await db
+    .prepare("SELECT * FROM accounts WHERE (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?")
+    .bind(createdAt, id, page.limit)
+    .all();
   return results.map((row) => AccountRowSchema.parse(row));
 }

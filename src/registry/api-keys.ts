@@ -1,15 +1,22 @@
 /** API keys: made once, shown once, kept as a hash. */
 import * as z from "zod";
-import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
+import { sha256Hex } from "../../plugins/kernel/secret.ts";
 import { scopes } from "../../plugins/kernel/phases.ts";
 import type { Principal } from "../../plugins/kernel/phases.ts";
 import type { KeyDirectory } from "../../plugins/kernel/services.ts";
 import { PrioritySchema } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
 import { DEFAULT_RETENTION_MS } from "./accounts.ts";
-import { StringListColumnSchema } from "./sql.ts";
+import { mayExist, newCredential } from "./credentials.ts";
+import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
+import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
 const HINT_LENGTH = 4;
+const KIND: CredentialKind = { prefix: "ep_", table: "api_keys" };
+
+type Stores = CredentialSecrets & Pick<Env, "DB">;
 
 export const NewKeySchema = z.strictObject({
   account: z.string().min(1).max(64),
@@ -59,11 +66,11 @@ const AccountColumnsSchema = z
 
 /** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. */
 export async function createApiKey(
-  db: D1Database,
+  env: Stores,
   accountId: string,
   { name, scopes: granted, priority }: Omit<NewKey, "account">,
 ): Promise<{ key: ApiKey; secret: string }> {
-  const secret = newSecret("ep_");
+  const secret = await newCredential(env, KIND.prefix);
   const key: ApiKey = {
     id: crypto.randomUUID(),
     accountId,
@@ -74,10 +81,10 @@ export async function createApiKey(
     createdAt: Date.now(),
     revokedAt: null,
   };
-  await db
-    .prepare(
-      "INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, priority, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    )
+  await env.DB.prepare(
+    `INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, priority, created_at, has_mac)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+  )
     .bind(key.id, accountId, name, await sha256Hex(secret), key.hint, JSON.stringify(granted), priority, key.createdAt)
     .run();
   return { key, secret };
@@ -101,24 +108,32 @@ export async function revokeApiKey(db: D1Database, id: string): Promise<boolean>
   return meta.changes > 0;
 }
 
-/** The keys of an account, without their secrets. */
-export async function listApiKeys(db: D1Database, accountId: string): Promise<ApiKey[]> {
+/** A page of an account's keys, oldest first, without their secrets: the valid ones, or those that were revoked. */
+export async function listApiKeys(
+  db: D1Database,
+  accountId: string,
+  page: OldestFirst & { revoked: boolean },
+): Promise<ApiKey[]> {
+  const { createdAt, id } = page.after ?? BEFORE_ALL;
   const { results } = await db
-    .prepare("SELECT * FROM api_keys WHERE account_id = ? ORDER BY created_at, id LIMIT 1000")
-    .bind(accountId)
+    .prepare(
+      `SELECT * FROM api_keys WHERE account_id = ? AND (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
+       ORDER BY created_at, id LIMIT ?`,
+    )
+    .bind(accountId, createdAt, id, page.revoked ? 1 : 0, page.limit)
     .all();
   return results.map((row) => KeyRowSchema.parse(row));
 }
 
 /** The service that plugins find keys with. It does not cache: that is the plugin's to decide. */
-export function createKeyDirectory(db: D1Database): KeyDirectory {
+export function createKeyDirectory(env: Stores): KeyDirectory {
   return {
+    mayExist: async (key) => mayExist(env, KIND, key),
     async find(hash: string): Promise<Principal | null> {
-      const row = await db
-        .prepare(
-          `SELECT k.*, a.name AS account_name, a.retention_ms, a.weight FROM api_keys k JOIN accounts a ON a.id = k.account_id
+      const row = await env.DB.prepare(
+        `SELECT k.*, a.name AS account_name, a.retention_ms, a.weight FROM api_keys k JOIN accounts a ON a.id = k.account_id
            WHERE k.hash = ? AND k.revoked_at IS NULL`,
-        )
+      )
         .bind(hash)
         .first();
       if (row === null) return null;

@@ -1,18 +1,26 @@
 /** Pool tokens: what a GPU host holds. Scoped to lanes and to the owners of models; says nothing about tenants. */
 import * as z from "zod";
-import { sha256Hex, newSecret } from "../../plugins/kernel/secret.ts";
+import { sha256Hex } from "../../plugins/kernel/secret.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { LaneNameSchema } from "../contract/job.ts";
 import { NameSchema } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
-import { StringListColumnSchema } from "./sql.ts";
+import { mayExist, newCredential } from "./credentials.ts";
+import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
+import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
-const TOKEN_PATTERN = /^epp_[A-Za-z0-9_-]{43}$/;
+/** 256 random bits and a MAC; tokens from before there were MACs have none. */
+const TOKEN_PATTERN = /^epp_[A-Za-z0-9_-]{43}(?:[A-Za-z0-9_-]{22})?$/;
+const KIND: CredentialKind = { prefix: "epp_", table: "pool_tokens" };
 const HINT_LENGTH = 4;
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 2000;
 const CACHED_TOKENS = 2000;
+const UNKNOWN_CACHED_TOKENS = 200;
+
+type Stores = CredentialSecrets & Pick<Env, "DB">;
 
 export const NewPoolTokenSchema = z.strictObject({
   name: z.string().max(128).default(""),
@@ -46,15 +54,17 @@ const TokenRowSchema = z
   }));
 export type PoolToken = z.output<typeof TokenRowSchema>;
 
-const cached = createTtlCache<PoolIdentity | null>(CACHED_TOKENS);
+const cached = createTtlCache<PoolIdentity>(CACHED_TOKENS);
+/** Apart, so that what a stranger sends drives out no valid token. */
+const unknown = createTtlCache<true>(UNKNOWN_CACHED_TOKENS);
 const validIds = createTtlCache<boolean>(CACHED_TOKENS);
 
 /** Makes a pool token (`epp_…`). `secret` is the token itself: nobody can read it again. */
 export async function createPoolToken(
-  db: D1Database,
+  env: Stores,
   wanted: z.output<typeof NewPoolTokenSchema>,
 ): Promise<{ token: PoolToken; secret: string }> {
-  const secret = newSecret("epp_");
+  const secret = await newCredential(env, KIND.prefix);
   const token: PoolToken = {
     id: crypto.randomUUID(),
     name: wanted.name,
@@ -66,11 +76,10 @@ export async function createPoolToken(
     revokedAt: null,
   };
   const hash = await sha256Hex(secret);
-  await db
-    .prepare(
-      `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-    )
+  await env.DB.prepare(
+    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at, has_mac)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+  )
     .bind(
       token.id,
       token.name,
@@ -94,9 +103,16 @@ export async function revokePoolToken(db: D1Database, id: string): Promise<boole
   return meta.changes > 0;
 }
 
-/** All pool tokens, without their secrets. */
-export async function listPoolTokens(db: D1Database): Promise<PoolToken[]> {
-  const { results } = await db.prepare("SELECT * FROM pool_tokens ORDER BY created_at, id LIMIT 1000").all();
+/** A page of the pool tokens, oldest first, without their secrets: the valid ones, or those that were revoked. */
+export async function listPoolTokens(db: D1Database, page: OldestFirst & { revoked: boolean }): Promise<PoolToken[]> {
+  const { createdAt, id } = page.after ?? BEFORE_ALL;
+  const { results } = await db
+    .prepare(
+      `SELECT * FROM pool_tokens WHERE (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
+       ORDER BY created_at, id LIMIT ?`,
+    )
+    .bind(createdAt, id, page.revoked ? 1 : 0, page.limit)
+    .all();
   return results.map((row) => TokenRowSchema.parse(row));
 }
 
@@ -110,15 +126,16 @@ export async function isPoolTokenValid(env: Pick<Env, "DB">, id: string): Promis
 }
 
 /** Who a pool token is; null when it is unknown or revoked. Remembered for at most 10 s in the isolate. */
-export async function identifyPool(env: Pick<Env, "DB">, token: string): Promise<PoolIdentity | null> {
+export async function identifyPool(env: Stores, token: string): Promise<PoolIdentity | null> {
   if (!TOKEN_PATTERN.test(token)) return null;
   const known = cached.get(token);
   if (known !== undefined) return known;
+  if (unknown.get(token) === true || !(await mayExist(env, KIND, token))) return null;
   const row = await env.DB.prepare("SELECT * FROM pool_tokens WHERE hash = ? AND revoked_at IS NULL")
     .bind(await sha256Hex(token))
     .first();
   if (row === null) {
-    cached.set(token, null, UNKNOWN_CACHE_MS);
+    unknown.set(token, true, UNKNOWN_CACHE_MS);
     return null;
   }
   const found = TokenRowSchema.parse(row);

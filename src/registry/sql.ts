@@ -6,5 +6,11 @@ export function isUniqueViolation(thrown: unknown): boolean {
   return thrown instanceof Error && thrown.message.includes("UNIQUE constraint failed");
 }
 
+/** A page of a list, oldest first: behind the entry `after`. */
+export type OldestFirst = { after: { createdAt: number; id: string } | null; limit: number };
+
+/** Where a list begins that is read oldest first. */
+export const BEFORE_ALL = { createdAt: -1, id: "" };
+
 /** A column that holds a JSON list of strings. */
 export const StringListColumnSchema = z.string().transform((text) => z.array(z.string()).parse(JSON.parse(text)));

@@ -70,7 +70,7 @@ describe("the operator's calls", () => {
   it("show a key once, and revoke it", async () => {
     await admin("/accounts", { name: "revoker" });
     const made = await admin("/keys", { account: "revoker", name: "ci" });
-    expect(made["key"]).toMatch(/^ep_[A-Za-z0-9_-]{43}$/);
+    expect(made["key"]).toMatch(/^ep_[A-Za-z0-9_-]{65}$/);
     const listed = await callJson("/admin/v1/keys?account=revoker", { key: testEnv.ADMIN_KEY ?? "" });
     expect(JSON.stringify(listed.body)).not.toContain(String(made["key"]));
     const stored = await testEnv.DB.prepare("SELECT * FROM api_keys WHERE id = ?").bind(made["id"]).first();
@@ -98,7 +98,7 @@ describe("the operator's calls", () => {
       weight: 0.25,
       retention_s: 60,
     });
-    const keys = createKeyDirectory(testEnv.DB);
+    const keys = createKeyDirectory(testEnv);
     expect(await keys.find(await sha256Hex(String(made["key"])))).toMatchObject({ weight: 0.25, maxPriority: "high" });
     expect((await change("/accounts/weighed", { weight: null })).body).toMatchObject({ weight: 1 });
     for (const weight of [0, 0.009, 1000.1, "2"])

@@ -18,7 +18,7 @@ const built = new WeakMap<D1Database, Snapshot>();
 export async function currentSnapshot(env: Env): Promise<Snapshot> {
   const snapshot = built.get(env.DB);
   if (snapshot !== undefined) return snapshot;
-  const services: Services = { keys: createKeyDirectory(env.DB) };
+  const services: Services = { keys: createKeyDirectory(env) };
   const fresh = await buildSnapshot(DEFAULT_VERSION, catalog, defaultSettings, services);
   built.set(env.DB, fresh);
   return fresh;

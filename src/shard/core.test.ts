@@ -4,6 +4,7 @@ import { submission } from "../../test/unit/submission.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";
+import type { Reservation } from "../lane/types.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
 import type { Submission } from "./types.ts";
@@ -11,7 +12,7 @@ import type { Submission } from "./types.ts";
 const SESSION = "session-a";
 const LANES = ["default"];
 
-function setUp(overrides: Partial<Submission> = {}) {
+function setUp(overrides: Partial<Submission> = {}, reservation?: Reservation) {
   const clock = { now: 1_000_000 };
   let tokens = 0;
   const sql = memorySql();
@@ -25,9 +26,9 @@ function setUp(overrides: Partial<Submission> = {}) {
     return reborn;
   };
   const id = newPredictionId(1);
-  core.submit({ ...submission(id), ...overrides });
-  const claim = (session = SESSION, startNow = 1): Grant => {
-    const [answer] = core.claim({ session, startNow, jobs: [{ id }] }, LANES);
+  core.submit({ ...submission(id), ...overrides }, reservation);
+  const claim = (session = SESSION, startNow = true): Grant => {
+    const [answer] = core.claim({ session, jobs: [{ id, startNow }] }, LANES);
     if (answer?.verdict !== "granted") throw new Error(`not granted: ${JSON.stringify(answer)}`);
     return answer;
   };
@@ -49,13 +50,13 @@ it("counts a start in the claim that grants it, and repeats the grant to the sam
   expect(grant).toMatchObject({ startNow: true, attempt: 1, input: { text: "hello" } });
   expect(claim().token).toBe(grant.token);
   expect(core.store.get(id)?.attempt).toBe(1);
-  const [other] = core.claim({ session: "session-b", startNow: 1, jobs: [{ id }] }, LANES);
+  const [other] = core.claim({ session: "session-b", jobs: [{ id, startNow: true }] }, LANES);
   expect(other).toEqual({ id, verdict: "refused", reason: "granted_elsewhere" });
 });
 
 it("grants a queued job without counting a start until `starting` is acknowledged", () => {
   const { core, id, claim, send, state } = setUp();
-  const grant = claim(SESSION, 0);
+  const grant = claim(SESSION, false);
   expect(grant.startNow).toBe(false);
   expect(core.store.get(id)?.attempt).toBe(0);
   expect(send(grant, { seq: 0, type: "succeeded", output: "too early" })?.verdict).toBe("stale");
@@ -85,7 +86,7 @@ it("takes a late result with the latest token although its lease was judged lost
 it("refuses a claim after the end, also to the session that ran it", () => {
   const { core, id, claim, send } = setUp();
   send(claim(), { seq: 0, type: "succeeded", output: 1 });
-  const [answer] = core.claim({ session: SESSION, startNow: 1, jobs: [{ id }] }, LANES);
+  const [answer] = core.claim({ session: SESSION, jobs: [{ id, startNow: true }] }, LANES);
   expect(answer).toEqual({ id, verdict: "refused", reason: "terminal" });
 });
 
@@ -153,7 +154,57 @@ it("hands a released job back free of charge", () => {
     expect(state()).toBe("waiting");
   }
   expect(core.store.get(id)?.losses).toBe(0);
-  expect(core.outgoing.hands.get("default")?.get(id)?.front).toBe(true);
+  expect(core.outgoing.hands.get("default")?.has(id)).toBe(true);
+});
+
+it("stores a prediction already granted where its lane reserved room, and counts the start", () => {
+  const { core, id } = setUp({}, { outcome: "reserved", session: SESSION });
+  expect(core.store.get(id)).toMatchObject({ state: "running", attempt: 1, session: SESSION, startedAt: 1_000_000 });
+  expect(core.outgoing.hands.get("default")?.has(id)).toBeUndefined();
+  const [grant] = core.outgoing.grants.get(SESSION) ?? [];
+  expect(grant).toMatchObject({ id, startNow: true, attempt: 1, alone: false, input: { text: "hello" } });
+});
+
+it("fails at once what its lane knows that no pool can set up", () => {
+  const error = { code: "setup_failed", message: "no weights" };
+  const { core, id } = setUp({}, { outcome: "failed", error });
+  expect(core.store.get(id)).toMatchObject({ state: "failed", attempt: 0, error });
+});
+
+it("takes back a grant that its pool never got: the start stays counted, and nothing is lost", () => {
+  const { core, id, send } = setUp({ webhook: "https://example.com", webhookEvents: ["start"] }, { outcome: "reserved", session: SESSION });
+  const [grant] = core.outgoing.grants.get(SESSION) ?? [];
+  if (grant === undefined) throw new Error("no grant");
+  expect([...core.granting.unanswered([grant])]).toEqual([[SESSION, [id]]]);
+  expect(send(grant, { seq: 0, type: "released", reason: "unseen" })?.verdict).toBe("ok");
+  expect(core.store.get(id)).toMatchObject({ state: "waiting", attempt: 1, startedAt: null, losses: 0 });
+  expect(core.outgoing.hands.get("default")?.has(id)).toBe(true);
+  core.granting.push("session-b", [id]);
+  const [again] = core.outgoing.grants.get("session-b") ?? [];
+  if (again === undefined) throw new Error("not granted again");
+  expect(again).toMatchObject({ startNow: false, attempt: 2, alone: false });
+  send(again, { seq: 0, type: "starting" });
+  expect(core.store.get(id)).toMatchObject({ attempt: 2, startedAt: 1_000_000 });
+  // It began for the client once.
+  expect(core.store.webhooks(10, null)).toHaveLength(1);
+});
+
+it("takes back grants that did not leave, and no later ones", () => {
+  const { core, id } = setUp({}, { outcome: "reserved", session: SESSION });
+  const [first] = core.outgoing.grants.get(SESSION) ?? [];
+  if (first === undefined) throw new Error("no grant");
+  core.granting.undelivered([first]);
+  expect(core.store.get(id)?.state).toBe("waiting");
+  core.granting.push("session-b", [id]);
+  core.granting.undelivered([first]);
+  expect(core.store.get(id)).toMatchObject({ state: "granted", session: "session-b" });
+});
+
+it("fails an input that can't be run without a start", () => {
+  const { core, id, claim, send } = setUp();
+  const error = { code: "invalid_input", message: "no such file" };
+  expect(send(claim(SESSION, false), { seq: 0, type: "failed", kind: "input", error })?.verdict).toBe("ok");
+  expect(core.store.get(id)).toMatchObject({ state: "failed", attempt: 0, startedAt: null, error });
 });
 
 it("hands on what pools can't run more and more seldom", () => {
@@ -171,7 +222,6 @@ it("hands on what pools can't run more and more seldom", () => {
     expect(isHandedOn()).toBe(false);
     clock.now += 1;
     expect(isHandedOn()).toBe(true);
-    expect(core.outgoing.hands.get("default")?.get(id)?.front).toBe(true);
   }
 });
 
@@ -229,7 +279,7 @@ it("keeps at most two rows a second of a prediction that yields fast, and tells 
 it("aborts at a claim that comes after the deadline to start, and times out one that runs too long", () => {
   const late = setUp({ startTimeoutMs: 5000 });
   late.clock.now += 5000;
-  const [answer] = late.core.claim({ session: SESSION, startNow: 1, jobs: [{ id: late.id }] }, LANES);
+  const [answer] = late.core.claim({ session: SESSION, jobs: [{ id: late.id, startNow: true }] }, LANES);
   expect(answer).toMatchObject({ verdict: "refused", reason: "aborted" });
   expect(late.state()).toBe("aborted");
 

@@ -45,7 +45,7 @@ import type { Sql } from "./sql.ts";
 import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
 import type { Expired, StreamFrame, Submission, Woken } from "./types.ts";
-import { webhookMessage } from "./webhook-message.ts";
+import { eventsDue, webhookMessage } from "./webhook-message.ts";
 
 /** Due rows that are handled in one go. */
 const BATCH_ROWS = 100;
@@ -333,13 +333,8 @@ export class ShardCore {
       this.ended.add(row);
     }
     if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
-    if (!finished && row.fixed.webhook !== null) {
-      if (progress.frames.some((frame) => frame.type === "output")) {
-        row.shown ||= row.fixed.webhookEvents.includes("output");
-        this.#notify(progress, "output");
-      }
-      if (progress.frames.some((frame) => frame.type === "log")) this.#notify(progress, "logs");
-    }
+    const told = eventsDue(progress, effects);
+    row.shown ||= told.includes("output");
     if (progress.frames.length > 0) progress.storedAt = now;
     progress.frames = [];
     progress.storedSeq = row.nextSeq;
@@ -351,6 +346,7 @@ export class ShardCore {
     const writtenChars = this.#update(row, wakeChanged);
     this.#noteWake(row);
     if (writtenChars > MAX_KEPT_CHARS) this.soon(() => this.#recent.forget(row.id));
+    for (const event of told) this.#notify(progress, event);
     for (const effect of effects) this.#effect(progress, effect);
     const began = effects.some((effect) => effect.type === "webhook" && effect.event === "start") ? [startFrame] : [];
     const ended = finished ? tailFrames(row, row.lastFrame > 0) : [];

@@ -91,7 +91,8 @@ export function createDispatch(
       index.kick();
       pools.kick();
       publisher.kick();
-      if (outgoing.takeWebhooks() || webhooks.isPending()) webhooks.kick();
+      const hasNewWebhooks = outgoing.takeWebhooks();
+      if (hasNewWebhooks || webhooks.isPending()) webhooks.kick(hasNewWebhooks);
     },
 
     /** Whether something is on its way, or should be. */

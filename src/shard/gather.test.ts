@@ -5,15 +5,19 @@ function setUp() {
   vi.useFakeTimers();
   const stored: string[][] = [[]];
   const gather = createGather(
-    (item: string) => {
-      if (item === "bad") throw new Error("refused");
-      stored.at(-1)?.push(item);
-      return item.toUpperCase();
+    async (items: readonly string[]) => {
+      stored.at(-1)?.push(...items);
+      return items.map((item) => settle(item));
     },
     { windowMs: 2, busyMs: 4 },
     () => Date.now(),
   );
   return { gather, stored };
+}
+
+function settle(item: string): PromiseSettledResult<string> {
+  if (item === "bad") return { status: "rejected", reason: new Error("refused") };
+  return { status: "fulfilled", value: item.toUpperCase() };
 }
 
 it("stores one that comes alone at once, and those that follow together", async () => {

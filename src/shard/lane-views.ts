@@ -3,10 +3,10 @@ import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
 import { modelPath } from "../contract/manifest.ts";
 import { placeOf } from "../lane/places.ts";
 import { accountKey, versionKey } from "../lane/types.ts";
-import type { EntryRef, LaneView, ModelView, OfferReply, Ticket } from "../lane/types.ts";
+import type { EntryRef, LaneView, ModelView, OfferReply, Served, Ticket } from "../lane/types.ts";
 
 type Flow = Omit<EntryRef, "id" | "createdAt">;
-type Known = { at: number; models: Map<string, ModelView>; served: Map<string, number>; wanted: Map<string, Flow> };
+type Known = { at: number; models: Map<string, ModelView>; served: Map<string, Served>; wanted: Map<string, Flow> };
 
 /** Flows that one question names at most. */
 const MAX_WANTED = 200;

@@ -20,6 +20,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       webhook: submission.webhook,
       webhookEvents: submission.webhookEvents,
       stream: submission.stream,
+      iterates: submission.iterates,
       source: submission.source,
       traceparent: submission.traceparent,
       replayOf: submission.replayOf,

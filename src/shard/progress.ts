@@ -121,9 +121,9 @@ export function settleProgress(progress: Progress): void {
   if (row.output === null && row.outputBlob === null && progress.chunks.length > 0) row.output = progress.chunks;
 }
 
-/** Lays what came so far over a snapshot of the stored row. */
+/** Lays what came so far over a snapshot of the stored row: no output of a run that was lost and may be forgotten. */
 export function showProgress(snapshot: PredictionSnapshot, progress: Progress): PredictionSnapshot {
-  const output = progress.chunks.length > 0 ? [...progress.chunks] : null;
+  const output = progress.chunks.length > 0 && !mayBeForgotten(progress.row) ? [...progress.chunks] : null;
   return { ...snapshot, output, logs: progress.logs };
 }
 
@@ -191,14 +191,19 @@ export function tailFrames(row: Row, framed: boolean): StreamFrame[] {
   const add = (type: StreamFrame["type"], data: Json, more: { index?: number } = {}) =>
     frames.push({ seq: (seq += 1), type, data, ...more });
   if (!framed && row.logs !== "") add("log", row.logs);
-  if (row.output !== null && !(framed && row.chunks > 0)) {
-    const chunks = row.chunks > 0 && Array.isArray(row.output) ? row.output : [row.output];
-    for (const [index, chunk] of chunks.entries()) add("output", chunk, { index });
-  }
+  if (!(framed && row.chunks > 0))
+    for (const [index, chunk] of chunksOf(row).entries()) add("output", chunk, { index });
   const { state, error, metrics, outputBlob } = row;
   if (outputBlob !== null && !(framed && row.chunks > 0)) add("blob", outputBlob, { index: 0 });
   add("completed", { status: state, error, metrics });
   return frames;
+}
+
+/** The output of an ended row as a stream tells it. An iterator that yielded nothing has an empty list, which is no chunk. */
+function chunksOf({ output, chunks, fixed }: Row): Json[] {
+  if (output === null) return [];
+  const isYielded = chunks > 0 || (fixed.iterates === true && Array.isArray(output) && output.length === 0);
+  return isYielded && Array.isArray(output) ? output : [output];
 }
 
 function absorb(progress: Progress, frame: StreamFrame): void {

@@ -45,6 +45,7 @@ export function replayableOf(row: Row | null): Replayable {
         webhook: fixed.webhook,
         webhookEvents: fixed.webhookEvents,
         stream: fixed.stream,
+        iterates: fixed.iterates ?? false,
         deployment: fixed.deployment,
         retentionMs: fixed.retentionMs,
       },

@@ -21,7 +21,7 @@ function ended(
   const core = new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit({ ...submission(id), input: { text: SECRET }, ...overrides });
-  const [answer] = core.claim({ session: "session-a", startNow: 1, jobs: [{ id }] }, LANES);
+  const [answer] = core.claim({ session: "session-a", jobs: [{ id, startNow: true }] }, LANES);
   const { token } = answer as Grant;
   const events = [{ type: "log", text: SECRET }, end].map((event, seq) => ({ id, token, seq, ...event }) as PoolEvent);
   core.deliver(events, "session-a", LANES);
@@ -91,7 +91,7 @@ it("knows of blobs that a claim may have left, though the prediction failed", ()
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit(submission(id));
-  core.claim({ session: "session-a", startNow: 1, jobs: [{ id }] }, LANES);
+  core.claim({ session: "session-a", jobs: [{ id, startNow: true }] }, LANES);
   expect(core.claimKeptUntil(id, "another")).toBeNull();
   expect(core.claimKeptUntil(id, "token")).toBe(submission(id).totalTimeoutMs + defaultRules.retentionMs);
   core.cancel(id, "account");
@@ -119,7 +119,7 @@ it("keeps of a run that ends later what the platform measured, and nothing of th
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit(submission(id));
-  core.claim({ session: "session-a", startNow: 1, jobs: [{ id }] }, LANES);
+  core.claim({ session: "session-a", jobs: [{ id, startNow: true }] }, LANES);
   core.cancel(id, "account");
   core.removeData(id, "account");
   const end = { type: "succeeded", output: SECRET, metrics: { predict_time: 1.5, note: SECRET } } as const;

@@ -37,6 +37,8 @@ export type Fixed = {
   webhook: string | null;
   webhookEvents: WebhookEvent[];
   stream: boolean;
+  /** Whether its model yields its output in pieces, as far as is known; absent in rows from before it was noted. */
+  iterates?: boolean;
   source: "api" | "web";
   traceparent: string | null;
   replayOf: string | null;

@@ -114,8 +114,9 @@ export class PredictionShard extends DurableObject<Env> {
     return this.#finished(id, accountId, waitMs);
   }
 
+  /** Without their logs, which no list shows. */
   many(ids: string[], accountId: string): PredictionSnapshot[] {
-    return ids.flatMap((id) => this.#show(id, accountId) ?? []);
+    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map((one) => ({ ...one, logs: "" }));
   }
 
   /** Those of `ids` that have a row. */

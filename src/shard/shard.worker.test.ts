@@ -41,7 +41,7 @@ function accept(overrides: Partial<Submission> = {}, waitMs = 0) {
 }
 
 async function claim(id: string): Promise<Grant> {
-  const [answer] = await claimJobs(edge, { session: SESSION, startNow: 1, jobs: [{ id }] }, LANES);
+  const [answer] = await claimJobs(edge, { session: SESSION, jobs: [{ id, startNow: true }] }, LANES);
   if (answer?.verdict !== "granted") throw new Error(`not granted: ${JSON.stringify(answer)}`);
   return answer;
 }

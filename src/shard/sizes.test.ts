@@ -1,27 +1,29 @@
 import { expect, it } from "vitest";
-import { memorySql } from "../../test/unit/memory-sql.ts";
+import { smallRowsSql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
+import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
-import type { Sql } from "./sql.ts";
 
-/** A database whose rows take 2 MB, as those of a deployed object do. */
-function smallRows(): Sql {
-  const sql = memorySql();
-  const utf8 = new TextEncoder();
-  return (query, ...bindings) => {
-    const bytes = bindings.reduce<number>((sum, value) => sum + utf8.encode(String(value)).byteLength, 0);
-    if (bytes > 2_000_000) throw new Error("string or blob too big: SQLITE_TOOBIG");
-    return sql(query, ...bindings);
-  };
-}
-
-it("ends a prediction whose parts fit into its row and whose whole does not", () => {
-  const core = new ShardCore(smallRows(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
+it("keeps of metrics what fits into a row, counted as JSON", () => {
+  const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit(submission(id));
   core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  const claim = { id, token: "token" };
+  const metrics = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`m${index}`, "\u0001".repeat(4000)]));
+  const deliver = (event: PoolEvent) => core.deliver([event], "session", ["default"]).verdicts;
+  deliver({ ...claim, seq: 0, type: "metric", metrics: { ...metrics, short: "\u0001" } });
+  deliver({ ...claim, seq: 1, type: "succeeded", output: "done" });
+  expect(core.store.get(id)).toMatchObject({ state: "succeeded", output: "done", metrics: { short: "\u0001" } });
+});
+
+it("ends a prediction whose parts fit into its row and whose whole does not", () => {
+  const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
+  const id = newPredictionId(1);
+  core.submit(submission(id));
+  core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
   const claim = { id, token: "token" };
   const reply = core.deliver(
     [

@@ -9,6 +9,8 @@ import type { Row } from "./row.ts";
 
 /** Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all. */
 export const MAX_SHOWN_CHARS = 256 * 1024;
+/** Of JSON in one column: a row has 2 MB at most, with its key and its other columns. */
+export const MAX_ROW_BYTES = 1_900_000;
 const MAX_MESSAGE_CHARS = 16 * 1024;
 const MAX_METRICS = 100;
 const MAX_METRIC_CHARS = 4096;
@@ -28,14 +30,22 @@ export function charsOf(value: Json): number {
 
 /** Whether an output, or a chunk of one, fits into a row. */
 function isStorable(output: Json): boolean {
-  // A character of text is 6 bytes of JSON at most, one of JSON 3 bytes of UTF-8.
+  // A character of text is 6 bytes of JSON at most.
   if (typeof output === "string" && output.length * 6 <= MAX_CHUNK_BYTES) return true;
-  const json = JSON.stringify(output);
-  return json.length * 3 <= MAX_CHUNK_BYTES || utf8.encode(json).byteLength <= MAX_CHUNK_BYTES;
+  return bytesWithin(JSON.stringify(output), MAX_CHUNK_BYTES);
 }
 
-export function endOfLogs(text: string): string {
-  return text.length > MAX_LOG_CHARS ? text.slice(-MAX_LOG_CHARS) : text;
+/** Whether `text` has at most `maxBytes` in UTF-8, where a character has 3 at most. */
+export function bytesWithin(text: string, maxBytes: number): boolean {
+  if (text.length > maxBytes) return false;
+  return text.length * 3 <= maxBytes || utf8.encode(text).byteLength <= maxBytes;
+}
+
+/** The end of a text; a pair of surrogates that the cut goes through is left out. */
+export function endOfLogs(text: string, maxChars = MAX_LOG_CHARS): string {
+  if (text.length <= maxChars) return text;
+  const isWithinPair = (text.charCodeAt(text.length - maxChars) & 0xfc00) === 0xdc00;
+  return text.slice(-(isWithinPair ? maxChars - 1 : maxChars));
 }
 
 /** An event as a shard can take it: of logs the end, of a message the beginning; an output that is too large is a failure. */
@@ -55,7 +65,7 @@ export function addMetrics(row: Row, metrics: Record<string, Json>): Record<stri
   const taken: Record<string, Json> = {};
   for (const [name, value] of Object.entries(metrics)) {
     const isRoom = Object.hasOwn(row.metrics, name) || Object.keys(row.metrics).length < MAX_METRICS;
-    if (!isRoom || name.length + charsOf(value) > MAX_METRIC_CHARS) continue;
+    if (!isRoom || JSON.stringify([name, value]).length > MAX_METRIC_CHARS) continue;
     row.metrics[name] = value;
     taken[name] = value;
   }

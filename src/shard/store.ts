@@ -9,6 +9,7 @@ import { isFinished, states } from "./row.ts";
 import type { Outline, Row, State } from "./row.ts";
 import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 import type { StreamFrame } from "./types.ts";
+import { storedMessage } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
 
 /** What acceptance fixes. */
@@ -193,7 +194,7 @@ export function createStore(sql: Sql) {
         "INSERT OR IGNORE INTO webhook_outbox VALUES (?, ?, ?)",
         message.createdAt,
         message.webhookId,
-        JSON.stringify(message),
+        storedMessage(message),
       );
     },
 

@@ -29,7 +29,7 @@ function setUp(overrides: Partial<Submission> = {}) {
   let token = "";
   let seq = 0;
   const claim = () => {
-    const [answer] = core.claim({ session: SESSION, startNow: 1, jobs: [{ id }] }, ["default"]);
+    const [answer] = core.claim({ session: SESSION, jobs: [{ id, startNow: true }] }, ["default"]);
     if (answer?.verdict !== "granted") throw new Error("not granted");
     if (!answer.startNow) core.deliver([{ id, token: answer.token, seq: 0, type: "starting" }], SESSION, ["default"]);
     token = answer.token;
@@ -230,5 +230,33 @@ it("writes an empty line to silent readers every 15 s, while there are any", asy
     expect(vi.getTimerCount()).toBe(0);
   } finally {
     vi.useRealTimers();
+  }
+});
+
+it("tells no output of an iterator that yielded nothing, and an empty list that a model returned", () => {
+  for (const [iterates, expected] of [
+    [true, ["start", "completed"]],
+    [false, ["start", "output ", "completed"]],
+  ] as const) {
+    const { claim, send, read, shown } = setUp({ iterates });
+    claim();
+    send({ type: "succeeded", output: [] });
+    expect(told(read())).toEqual(expected);
+    expect(told(shown)).toEqual(expected);
+  }
+});
+
+it("shows no output of a run that was lost and may yield another", () => {
+  for (const resumesDeterministically of [false, true]) {
+    const { claim, send, loseRun, core, id, clock } = setUp({ resumesDeterministically });
+    claim();
+    send(output("a"));
+    clock.now += 1000;
+    send(output("b"));
+    loseRun();
+    expect(core().snapshot(id, null)).toMatchObject({
+      status: "starting",
+      output: resumesDeterministically ? ["a", "b"] : null,
+    });
   }
 });

@@ -25,6 +25,8 @@ export type Submission = {
   webhook: string | null;
   webhookEvents: WebhookEvent[];
   stream: boolean;
+  /** Whether its model yields its output in pieces, as far as is known. */
+  iterates: boolean;
   resumesDeterministically: boolean;
   origin: string;
   source: "api" | "web";

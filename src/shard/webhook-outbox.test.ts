@@ -1,7 +1,8 @@
 /** What leaves a shard after its object was reset. */
 import { expect, it } from "vitest";
-import { memorySql } from "../../test/unit/memory-sql.ts";
+import { memorySql, smallRowsSql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
+import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
 import type { WebhookMessage } from "../webhooks/types.ts";
@@ -77,4 +78,64 @@ it("holds up no other receiver's webhooks by one whose sender can't be reached, 
     )
     .toEqual(away.toSorted());
   await expect.poll(() => dispatch.isPending()).toBe(false);
+});
+
+it("loses no `completed` whose words take more as JSON than a row has, and tells all of them", async () => {
+  const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const id = newPredictionId(1);
+  core.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents: ["logs", "completed"] });
+  core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  const claim = { id, token: "token" };
+  // Six characters each in JSON.
+  const log = "\u0001".repeat(200_000);
+  const output = "\u0002".repeat(150_000);
+  const deliver = (...events: PoolEvent[]) => core.deliver(events, "session", ["default"]).verdicts;
+  deliver({ ...claim, seq: 0, type: "output", chunk: output }, { ...claim, seq: 1, type: "log", text: log });
+  expect(deliver({ ...claim, seq: 2, type: "succeeded", output: [output] })).toMatchObject([{ verdict: "ok" }]);
+
+  const sent: WebhookMessage[] = [];
+  const stubs = {
+    getByName: () => ({ feed: async () => {}, enqueue: async (some: WebhookMessage[]) => void sent.push(...some) }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null }).kick();
+  await expect.poll(() => sent.map(({ event }) => event)).toEqual(["logs", "completed"]);
+  const [interim, completed] = sent.map(({ body }) => JSON.parse(body) as { output: unknown; logs: string });
+  expect(completed).toMatchObject({ status: "succeeded", output: [output], input: { text: "hello" } });
+  expect(completed?.logs).toBe(log);
+  expect(interim).toMatchObject({ status: "processing", output: [output] });
+  expect(log.endsWith(interim?.logs ?? "none")).toBe(true);
+});
+
+it("leaves a sender alone that can't keep up, and delays nobody else's webhooks by it", async () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
+  const sent: string[] = [];
+  let tries = 0;
+  const stubs = {
+    getByName: (host: string) => ({
+      feed: async () => {},
+      enqueue: async (messages: WebhookMessage[]) => {
+        if (host.startsWith("busy.com")) {
+          tries += 1;
+          throw Object.assign(new Error("too many requests are queued"), { overloaded: true });
+        }
+        sent.push(...messages.map(({ webhookId }) => webhookId));
+      },
+    }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null });
+  const wanted: string[] = [];
+  for (const host of ["busy.com", "well.com", "busy.com", "well.com", "well.com"]) {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: `https://${host}/hook`, webhookEvents: ["completed"] });
+    core.cancel(id, "account");
+    if (host === "well.com") wanted.push(`msg_${id}_completed`);
+    dispatch.kick();
+    const startedAt = Date.now();
+    await expect.poll(() => sent, { interval: 5 }).toEqual(wanted);
+    expect(Date.now() - startedAt).toBeLessThan(500);
+  }
+  expect(tries).toBe(1);
+  expect(dispatch.isPending()).toBe(true);
 });

@@ -15,24 +15,27 @@ const REFUSED = "refused";
 type Senders = Pick<Env, "WEBHOOKS" | "ALLOW_LOOPBACK_TARGETS">;
 
 /**
- * Hands messages to their senders; answers the receivers (as `receiverOf` names them) whose senders did not take all of theirs. What the others got is durable
- * there. Handing messages over again is harmless: each counts once by its `webhookId`.
+ * Hands messages to their senders; answers the receivers (as `receiverOf` names them) whose senders did not take all of theirs, and why. What the others got is
+ * durable there. Handing messages over again is harmless: each counts once by its `webhookId`.
  */
-export async function enqueueWebhooks(env: Senders, messages: readonly WebhookMessage[]): Promise<string[]> {
+export async function enqueueWebhooks(
+  env: Senders,
+  messages: readonly WebhookMessage[],
+): Promise<Map<string, unknown>> {
   const batches = batchByHost(env, messages);
-  const away = new Set<string>();
+  const away = new Map<string, unknown>();
   for (let start = 0; start < batches.length; start += MAX_CALLS) {
     const calls = batches.slice(start, start + MAX_CALLS).map(async ({ host, batch }) => {
       try {
         await objectNamed(env.WEBHOOKS, host).enqueue(batch);
       } catch (thrown) {
-        away.add(host);
+        away.set(host, thrown);
         log.warn("webhook_sender_unreachable", { host, messages: batch.length, reason: reasonOf(thrown) });
       }
     });
     await Promise.all(calls);
   }
-  return [...away];
+  return away;
 }
 
 /** The delivery log of a prediction whose webhook is `url`. */

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createWorld, failed, HOUR_MS, message, START_AT } from "../../test/unit/webhook-world.ts";
 import type { Answer } from "../../test/unit/webhook-world.ts";
-import { defaultLimits } from "./dispatcher.ts";
 import { INTERIM_TRIES_BEFORE_COMPLETED, retryDelaysMs } from "./schedule.ts";
 import { INLINE_BODY_CHARS, LOG_KEPT_MS } from "./store.ts";
 
@@ -73,22 +72,6 @@ describe("enqueue", () => {
     expect(world.sent).toHaveLength(3);
     expect(world.sent.every((one) => one.body === body)).toBe(true);
   });
-
-  it("refuses to grow without bound", async () => {
-    const world = createWorld(() => failed, { maxOpen: 2 });
-    for (const id of ["p", "q", "r"]) world.dispatcher.enqueue([message(id, "completed")]);
-    expect(world.dispatcher.deliveries("r")).toMatchObject([
-      { state: "failed", reason: "Too many messages wait for this host." },
-    ]);
-  });
-
-  it("keeps the log within its bound", async () => {
-    const world = createWorld(() => ({}), { maxFinished: 10 });
-    for (let index = 0; index < 50; index += 1) world.dispatcher.enqueue([message(`p${index}`, "completed")]);
-    await world.run(HOUR_MS);
-    expect(world.store.counts()).toEqual({ open: 0, finished: 10 });
-    expect(world.dispatcher.deliveries("p49")).toHaveLength(1);
-  });
 });
 
 describe("order within a prediction", () => {
@@ -137,23 +120,6 @@ describe("order within a prediction", () => {
   });
 });
 
-describe("caps", () => {
-  it("hold for the host and for one account, whose hanging URL leaves room for others", async () => {
-    const world = createWorld((sent) => ({ afterMs: sent.accountId === "hanging" ? 10_000 : 5 }));
-    const hanging = Array.from({ length: 50 }, (_value, index) =>
-      message(`h${index}`, "completed", { accountId: "hanging" }),
-    );
-    const quick = Array.from({ length: 50 }, (_value, index) => message(`q${index}`, "completed"));
-    world.dispatcher.enqueue([...hanging, ...quick]);
-    await world.run(1000);
-    expect(world.mostInFlight()).toBe(defaultLimits.maxInFlight);
-    expect(quick.every(({ predictionId }) => world.dispatcher.deliveries(predictionId)[0]?.state === "delivered")).toBe(
-      true,
-    );
-    expect(world.sent.filter(({ webhookId }) => webhookId.startsWith("msg_h"))).toHaveLength(3);
-  });
-});
-
 describe("410", () => {
   it("disables the URL for that account until a redelivery", async () => {
     let gone = true;
@@ -186,7 +152,7 @@ describe("redeliver", () => {
     await world.run(1000);
     expect(world.sent).toHaveLength(2);
     expect(world.sent[1]).toMatchObject({ webhookId: "msg_p_completed", body: world.sent[0]!.body });
-    expect(world.store.counts()).toEqual({ open: 0, finished: 1 });
+    expect(world.counts()).toEqual({ open: 0, finished: 1 });
   });
 
   it("gives a message its whole time again, also at a host that is still down", async () => {
@@ -195,10 +161,10 @@ describe("redeliver", () => {
     const ids = Array.from({ length: 20 }, (_value, index) => `p${index}`);
     for (const id of ids) world.dispatcher.enqueue([message(id, "completed")]);
     await world.run(100 * HOUR_MS);
-    expect(world.store.counts()).toEqual({ open: 0, finished: 20 });
+    expect(world.counts()).toEqual({ open: 0, finished: 20 });
     for (const id of ids) world.dispatcher.redeliver(id, `msg_${id}_completed`);
     await world.run(HOUR_MS);
-    expect(world.store.counts()).toEqual({ open: 20, finished: 0 });
+    expect(world.counts()).toEqual({ open: 20, finished: 0 });
     down = false;
     await world.run(10 * HOUR_MS);
     expect(ids.every((id) => world.dispatcher.deliveries(id)[0]?.state === "delivered")).toBe(true);
@@ -243,7 +209,7 @@ describe("whatever the receiver does", () => {
             if (reset) world.reset();
           }
           await world.run(90 * HOUR_MS);
-          expect(world.store.counts()).toEqual({ open: 0, finished: seen.size });
+          expect(world.counts()).toEqual({ open: 0, finished: seen.size });
           for (let prediction = 0; prediction < 4; prediction += 1) {
             const tries = world.sent
               .map(({ webhookId }) => webhookId)

@@ -11,30 +11,30 @@
  *   waiting ─────────────┘ when the one before has ended; a later message of the same kind ──▶ superseded
  * ```
  */
-import { admission, afterFailure, afterSuccess } from "./breaker.ts";
-import type { Breaker } from "./breaker.ts";
 import type { Outbound, Outcome } from "./attempt.ts";
 import { INTERIM_TRIES_BEFORE_COMPLETED, MAX_AGE_MS, nextDelayMs } from "./schedule.ts";
-import { isRepeated, LOG_KEPT_MS, toDelivery } from "./store.ts";
-import type { Store, StoredMessage } from "./store.ts";
+import { LOG_KEPT_MS } from "./store.ts";
+import type { Store } from "./store.ts";
+import { bytesOf, isRepeated, toDelivery } from "./stored-message.ts";
+import type { StoredMessage } from "./stored-message.ts";
+import { createTurns } from "./turns.ts";
+import type { TurnLimits, Turns } from "./turns.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
+import { createUsage } from "./usage.ts";
+import type { UsageLimits } from "./usage.ts";
 
-export type Limits = {
-  /** Requests in flight to this host; one of the platform's six connections stays free for the secret's look-up. */
-  maxInFlight: number;
-  /** Of these, one account's: its hanging URL leaves room for the others on a host that many share. */
-  maxInFlightPerAccount: number;
-  /** Messages that may wait for one host; those above are logged as failed. */
-  maxOpen: number;
-  /** Finished rows that the log keeps. */
-  maxFinished: number;
-};
+export type Limits = TurnLimits & UsageLimits;
+
+const MIB = 1024 * 1024;
 
 export const defaultLimits: Limits = {
-  maxInFlight: 5,
-  maxInFlightPerAccount: 3,
-  maxOpen: 200_000,
-  maxFinished: 20_000,
+  hostRequests: 20,
+  inFlightBytes: 24 * MIB,
+  accountInFlightBytes: 12 * MIB,
+  accountBytes: 256 * MIB,
+  accountLogBytes: 64 * MIB,
+  hostBytes: 4096 * MIB,
+  crowdedAccountBytes: MIB,
 };
 
 export type DispatcherDeps = {
@@ -49,10 +49,16 @@ export type DispatcherDeps = {
   transaction: (change: () => void) => void;
   /** Sees to it that `wake` is called at that time, or earlier. */
   wakeAt: (at: number) => void;
+  /** What the whole database takes. */
+  databaseBytes: () => number;
 };
 
 /** Rows that one run looks at. */
 const ROWS_PER_RUN = 500;
+/** Rows of an account's log that go together when it is too large: more than can have come since it was looked at. */
+const EVICTED_ROWS = 1000;
+/** How long the breaker of an account that sends nothing is remembered. */
+const BREAKER_KEPT_MS = 86_400_000;
 /** When to look again for what is in flight: past its time-out. */
 const IN_FLIGHT_CHECK_MS = 15_000;
 /** When to try again what did not leave by a fault on our side. */
@@ -60,34 +66,31 @@ const UNSENT_RETRY_MS = 5_000;
 
 export class Dispatcher {
   readonly #deps: DispatcherDeps;
-  readonly #inFlight = new Map<string, { accountId: string; done: Promise<void> }>();
-  #breaker: Breaker;
-  /** Whose messages were probes since the breaker opened. */
-  #probed: { accountId: string; url: string }[] = [];
-  #counts: { open: number; finished: number };
-  /** While these accounts are at their cap, no other has anything due before `until`: to look again would cost all that waits. */
-  #idle: { accounts: string; until: number } | null = null;
+  readonly #turns: Turns;
+  readonly #usage: ReturnType<typeof createUsage>;
+  readonly #sending = new Map<StoredMessage, Promise<void>>();
+  /** When the oldest row of the log ends, at the earliest. */
+  #pruneAt: number | null;
 
   constructor(deps: DispatcherDeps) {
     this.#deps = deps;
-    this.#breaker = deps.store.loadBreaker();
-    this.#counts = deps.store.counts();
-  }
-
-  get breaker(): Breaker {
-    return this.#breaker;
-  }
-
-  get inFlight(): number {
-    return this.#inFlight.size;
+    this.#turns = createTurns(deps);
+    this.#usage = createUsage(deps.store, deps.limits, deps.databaseBytes);
+    this.#pruneAt = this.#oldestLogEnd();
   }
 
   /** Stores messages, each once by its `webhookId`, and begins to send. What it returned from is durable. */
   enqueue(messages: readonly WebhookMessage[]): void {
     const ordered = [...messages].sort((a, b) => a.createdAt - b.createdAt || rank(a) - rank(b));
-    this.#deps.transaction(() => {
-      for (const message of ordered) this.#accept(message);
-    });
+    try {
+      this.#deps.transaction(() => {
+        for (const message of ordered) this.#accept(message);
+      });
+    } catch (error) {
+      this.#usage.forgetAll();
+      throw error;
+    }
+    for (const accountId of new Set(ordered.map((message) => message.accountId))) this.#settleAccount(accountId);
     this.pump();
   }
 
@@ -106,7 +109,6 @@ export class Dispatcher {
     if (message.state === "waiting") return "queued";
     if (store.body(message) === null) return "gone";
     store.enable(message.accountId, message.url);
-    if (message.finishedAt !== null) this.#count({ open: 1, finished: -1 });
     store.update({
       ...message,
       state: "pending",
@@ -116,7 +118,8 @@ export class Dispatcher {
       reason: null,
     });
     store.renew(message, this.#deps.now());
-    this.#idle = null;
+    this.#usage.forget(message.accountId);
+    this.#turns.refresh(message.accountId);
     this.pump();
     return "queued";
   }
@@ -127,45 +130,50 @@ export class Dispatcher {
    */
   forget(predictionIds: readonly string[], waiting: "keep" | "drop"): void {
     const { store, now, transaction } = this.#deps;
+    const accounts = new Set<string>();
     transaction(() => {
       for (const id of predictionIds) {
-        const open = store.ofPrediction(id).filter(({ finishedAt }) => finishedAt === null);
+        const all = store.ofPrediction(id);
+        for (const { accountId } of all) accounts.add(accountId);
+        const open = all.filter(({ finishedAt }) => finishedAt === null);
         if (waiting === "drop") {
           for (const message of open) this.#finish(message, "failed", "The prediction's data was removed.");
         }
         if (waiting === "drop" || open.length > 0) store.forget(id, now(), waiting === "drop");
         store.erase(id);
       }
-      store.pruneForgotten(now() - LOG_KEPT_MS - MAX_AGE_MS);
     });
+    for (const accountId of accounts) {
+      this.#usage.forget(accountId);
+      this.#turns.refresh(accountId);
+    }
     this.#schedule();
   }
 
   /** The alarm's work. True when there is more to do at once. */
   wake(): boolean {
-    const { store, limits, now } = this.#deps;
-    let more = this.#giveUpOld();
-    const surplus = Math.min(this.#counts.finished - limits.maxFinished, ROWS_PER_RUN);
-    const pruned = store.prune(now(), ROWS_PER_RUN) + (surplus > 0 ? store.prune(Number.MAX_SAFE_INTEGER, surplus) : 0);
-    this.#count({ open: 0, finished: -pruned });
-    if (pruned > 0) store.pruneDisabled(now() - LOG_KEPT_MS);
-    more ||= pruned >= ROWS_PER_RUN;
+    const { now } = this.#deps;
+    const more = [this.#giveUpOld(), this.#pruneLog()].includes(true);
+    this.#turns.forgetIdle(now() - BREAKER_KEPT_MS);
     this.pump();
     return more;
   }
 
-  /** Sends what is due, as far as breaker and caps let it, and says when to look again. */
+  /** Sends what may go, and says when to look again. */
   pump(): void {
-    const { store, limits, now } = this.#deps;
-    while (this.#inFlight.size < limits.maxInFlight) {
-      const state = admission(this.#breaker, now());
-      if (state === "wait" || (state === "probe" && this.#inFlight.size > 0)) break;
-      const message = state === "probe" ? this.#nextProbe() : this.#next();
-      if (message === null) break;
-      if (store.isDisabled(message.accountId, message.url)) {
-        this.#end(message, "disabled", "The receiver answered 410 Gone for this URL before.");
-      } else {
+    const { store, now, wakeAt } = this.#deps;
+    let untried = 0;
+    for (let message = this.#turns.next(); message !== null; message = this.#turns.next()) {
+      if (!store.isDisabled(message.accountId, message.url)) {
         this.#send(message);
+        continue;
+      }
+      this.#turns.over(message, null);
+      this.#end(message, "disabled", "The receiver answered 410 Gone for this URL before.");
+      untried += 1;
+      if (untried >= ROWS_PER_RUN) {
+        wakeAt(now());
+        break;
       }
     }
     this.#schedule();
@@ -173,93 +181,80 @@ export class Dispatcher {
 
   /** Resolves when nothing is in flight. */
   async settled(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all([...this.#inFlight.values()].map(({ done }) => done));
+    while (this.#sending.size > 0) await Promise.all(this.#sending.values());
   }
 
   #accept(message: WebhookMessage): void {
-    const { store, limits, now } = this.#deps;
+    const { store, now } = this.#deps;
+    const { accountId } = message;
     if (store.find(message.predictionId, message.webhookId) !== null || store.isDropped(message.predictionId)) return;
     const others = store.ofPrediction(message.predictionId);
-    const logEnd = now() + LOG_KEPT_MS;
-    if (isOvertaken(message, others)) {
-      store.insert(message, "superseded", logEnd, "The prediction had completed.");
-      this.#count({ open: 0, finished: 1 });
-    } else if (this.#counts.open >= limits.maxOpen) {
-      store.insert(message, "failed", logEnd, "Too many messages wait for this host.");
-      this.#count({ open: 0, finished: 1 });
-    } else {
-      for (const other of others) {
-        if (!isRepeated(message.event) || other.event !== message.event || other.state !== "waiting") continue;
-        this.#finish(other, "superseded", "A later message says the same and more.");
-      }
-      const isNext = !others.some((other) => other.finishedAt === null);
-      store.insert(message, isNext ? "pending" : "waiting", isNext ? now() : null, null);
-      this.#becomesDue(message.accountId, now());
-      this.#count({ open: 1, finished: 0 });
+    if (isOvertaken(message, others)) return this.#log(message, "superseded", "The prediction had completed.");
+    const bound = this.#usage.refusal(accountId, bytesOf(message));
+    if (bound !== null) {
+      const mib = Math.floor(bound / MIB);
+      return this.#log(message, "failed", `More than ${mib} MiB of this account's messages would wait for this host.`);
     }
-  }
-
-  #next(): StoredMessage | null {
-    const { store, limits, now } = this.#deps;
-    const perAccount = new Map<string, number>();
-    for (const { accountId } of this.#inFlight.values()) {
-      perAccount.set(accountId, (perAccount.get(accountId) ?? 0) + 1);
+    for (const other of others) {
+      if (!isRepeated(message.event) || other.event !== message.event || other.state !== "waiting") continue;
+      this.#finish(other, "superseded", "A later message says the same and more.");
     }
-    const full = [...perAccount].filter(([, count]) => count >= limits.maxInFlightPerAccount).map(([id]) => id);
-    const accounts = JSON.stringify(full);
-    if (this.#idle?.accounts === accounts && now() < this.#idle.until) return null;
-    const candidates = store.due(now(), this.#inFlight.size + 1, { accounts: full });
-    const next = candidates.find((message) => !this.#inFlight.has(keyOf(message))) ?? null;
-    if (next === null && full.length > 0) this.#idle = { accounts, until: store.nextDueAt(now()) ?? Infinity };
-    return next;
+    const isNext = !others.some((other) => other.finishedAt === null);
+    const openBytes = store.insert(message, isNext ? "pending" : "waiting", isNext ? now() : null, null);
+    this.#usage.change(accountId, { openBytes, logBytes: 0 });
   }
 
-  #becomesDue(accountId: string, at: number): void {
-    if (this.#idle === null || this.#idle.accounts.includes(JSON.stringify(accountId))) return;
-    this.#idle.until = Math.min(this.#idle.until, at);
+  /** Stores a message that is over when it comes. */
+  #log(message: WebhookMessage, state: Delivery["state"], reason: string): void {
+    const endsAt = this.#deps.now() + LOG_KEPT_MS;
+    const logBytes = this.#deps.store.insert(message, state, endsAt, reason);
+    this.#logged(endsAt);
+    this.#usage.change(message.accountId, { openBytes: 0, logBytes });
   }
 
-  /**
-   * Probes go to the accounts in turn, and of one account's to its URLs: a URL that always fails, with however many messages, keeps nobody from
-   * being the one that closes the breaker.
-   */
-  #nextProbe(): StoredMessage | null {
-    const { store, now } = this.#deps;
-    const first = (without: Parameters<Store["due"]>[2]) => store.due(now(), 1, without)[0];
-    const accounts = [...new Set(this.#probed.map(({ accountId }) => accountId))];
-    const urls = [...new Set(this.#probed.map(({ url }) => url))];
-    const fresh = first({ accounts }) ?? first({ urls });
-    if (fresh === undefined) this.#probed = [];
-    const next = fresh ?? first({});
-    if (next !== undefined) this.#probed.push(next);
-    return next ?? null;
+  #logged(endsAt: number): void {
+    this.#pruneAt = Math.min(this.#pruneAt ?? endsAt, endsAt);
+  }
+
+  /** After whatever changed an account's messages: its log is within its bound, and its turn comes. */
+  #settleAccount(accountId: string): void {
+    this.#evict(accountId);
+    this.#turns.refresh(accountId);
+  }
+
+  /** Makes room in an account's log that is too large. */
+  #evict(accountId: string): void {
+    const surplus = this.#usage.logSurplus(accountId);
+    if (surplus <= 0) return;
+    const freed = this.#deps.store.evict(accountId, surplus, EVICTED_ROWS);
+    this.#usage.change(accountId, { openBytes: 0, logBytes: -freed });
   }
 
   #send(message: StoredMessage): void {
     const { store, attempt, now } = this.#deps;
-    const key = keyOf(message);
     const body = store.body(message);
     if (body === null) {
+      this.#turns.over(message, null);
       this.#end(message, "failed", "The body is not there any more.");
       return;
     }
     const startedAt = now();
     const done = attempt({ ...message, body }).then((outcome) => {
-      this.#inFlight.delete(key);
+      this.#sending.delete(message);
+      this.#turns.over(message, outcome);
       this.#settle(message, outcome, startedAt);
+      this.#settleAccount(message.accountId);
       this.pump();
     });
-    this.#inFlight.set(key, { accountId: message.accountId, done });
+    this.#sending.set(message, done);
   }
 
   #settle(sent: StoredMessage, outcome: Outcome, startedAt: number): void {
     const { store, now, random } = this.#deps;
-    this.#judgeHost(outcome);
     const stored = store.find(sent.predictionId, sent.webhookId);
     if (stored === null || stored.state !== "pending") return;
     if (outcome.result === "unsent") {
       store.update({ ...stored, wakeAt: now() + UNSENT_RETRY_MS });
-      this.#becomesDue(stored.accountId, now() + UNSENT_RETRY_MS);
       return;
     }
     const tried: StoredMessage = {
@@ -283,7 +278,6 @@ export class Dispatcher {
       return this.#end({ ...tried, failures }, "failed", outcome.error);
     }
     store.update({ ...tried, failures, wakeAt: now() + delayMs });
-    this.#becomesDue(tried.accountId, now() + delayMs);
   }
 
   /** An interim message that fails on and on must not keep the end of its prediction from the receiver. */
@@ -291,14 +285,6 @@ export class Dispatcher {
     if (message.event === "completed" || message.failures < INTERIM_TRIES_BEFORE_COMPLETED) return false;
     const others = this.#deps.store.ofPrediction(message.predictionId);
     return others.some((other) => other.event === "completed" && other.state === "waiting");
-  }
-
-  #judgeHost(outcome: Outcome): void {
-    const before = this.#breaker;
-    if (outcome.result === "refused" || outcome.result === "unsent") return;
-    this.#breaker = outcome.hostFailed ? afterFailure(before, this.#deps.now()) : afterSuccess(before);
-    if (this.#breaker.openings !== before.openings) this.#deps.store.saveBreaker(this.#breaker);
-    if (this.#breaker.openings === 0) this.#probed = [];
   }
 
   /** Ends a message and lets the next of its prediction go. */
@@ -309,41 +295,66 @@ export class Dispatcher {
       const next = others.find((other) => other.state === "waiting");
       if (next === undefined || others.some((other) => other.state === "pending")) return;
       this.#deps.store.update({ ...next, state: "pending", wakeAt: this.#deps.now() });
-      this.#becomesDue(next.accountId, this.#deps.now());
     });
+    this.#turns.refresh(message.accountId);
   }
 
   #finish(message: StoredMessage, state: Delivery["state"], reason: string | null): void {
-    const now = this.#deps.now();
-    this.#deps.store.update({ ...message, state, reason, finishedAt: now, wakeAt: now + LOG_KEPT_MS });
-    const trimmed = isRepeated(message.event) ? this.#deps.store.trim(message.predictionId) : 0;
-    this.#count({ open: -1, finished: 1 - trimmed });
+    const { store, now } = this.#deps;
+    const endsAt = now() + LOG_KEPT_MS;
+    const logBytes = store.update({ ...message, state, reason, finishedAt: now(), wakeAt: endsAt });
+    const trimmed = isRepeated(message.event) ? store.trim(message.predictionId) : 0;
+    this.#logged(endsAt);
+    this.#usage.change(message.accountId, { openBytes: -message.bytes, logBytes: logBytes - trimmed });
   }
 
-  /** While the breaker is open messages come due without being tried: the oldest are given up here. */
+  /** While an account's breaker is open its messages come due without being tried: the oldest are given up here. */
   #giveUpOld(): boolean {
     const { store, now } = this.#deps;
-    if (admission(this.#breaker, now()) === "go") return false;
-    const late = store.late(now(), now() - MAX_AGE_MS, ROWS_PER_RUN);
-    const old = late.filter((message) => !this.#inFlight.has(keyOf(message)));
-    for (const message of old) this.#end(message, "failed", "The host did not answer for three days.");
-    return old.length === ROWS_PER_RUN;
+    let left = ROWS_PER_RUN;
+    for (const accountId of this.#turns.broken()) {
+      const late = store.late(accountId, now(), now() - MAX_AGE_MS, left);
+      const old = late.filter((message) => !this.#turns.isInFlight(message));
+      for (const message of old) this.#end(message, "failed", "The host did not answer for three days.");
+      left -= old.length;
+      if (left <= 0) return true;
+    }
+    return false;
+  }
+
+  /** Deletes what has been in the log for its time, and of accounts whose log is too large the oldest; whether there is more. */
+  #pruneLog(): boolean {
+    const { store, now } = this.#deps;
+    const isCrowded = this.#usage.isCrowded();
+    if (!isCrowded && (this.#pruneAt === null || this.#pruneAt > now())) return false;
+    let left = ROWS_PER_RUN;
+    for (const accountId of store.accounts("log")) {
+      if (isCrowded) this.#evict(accountId);
+      const { rows, bytes } = store.prune(accountId, now(), left);
+      this.#usage.change(accountId, { openBytes: 0, logBytes: -bytes });
+      left -= rows;
+      if (left <= 0) return true;
+    }
+    store.pruneDisabled(now() - LOG_KEPT_MS);
+    store.pruneForgotten(now() - LOG_KEPT_MS - MAX_AGE_MS);
+    this.#pruneAt = this.#oldestLogEnd();
+    return this.#pruneAt !== null && this.#pruneAt <= now();
+  }
+
+  #oldestLogEnd(): number | null {
+    const { store } = this.#deps;
+    const ends = store.accounts("log").map((accountId) => store.nextPruneAt(accountId) ?? Infinity);
+    const first = Math.min(...ends);
+    return first === Infinity ? null : first;
   }
 
   #schedule(): void {
-    const { store, wakeAt } = this.#deps;
-    const now = this.#deps.now();
-    const state = admission(this.#breaker, now);
-    if (this.#inFlight.size > 0) wakeAt(now + IN_FLIGHT_CHECK_MS);
-    const notBefore = state === "wait" ? this.#breaker.openUntil : now;
-    const dueAt = this.#inFlight.size === 0 && store.hasDue(now) ? now : store.nextDueAt(now);
-    if (dueAt !== null) wakeAt(Math.max(dueAt, notBefore));
-    const pruneAt = store.nextPruneAt();
-    if (pruneAt !== null) wakeAt(this.#counts.finished > this.#deps.limits.maxFinished ? now : pruneAt);
-  }
-
-  #count(change: { open: number; finished: number }): void {
-    this.#counts = { open: this.#counts.open + change.open, finished: this.#counts.finished + change.finished };
+    const { wakeAt, now } = this.#deps;
+    if (this.#turns.inFlight() > 0) wakeAt(now() + IN_FLIGHT_CHECK_MS);
+    const dueAt = this.#turns.nextAt();
+    // What is due and may not go yet goes when something in flight has ended.
+    if (dueAt !== null && (dueAt > now() || this.#turns.inFlight() === 0)) wakeAt(Math.max(dueAt, now()));
+    if (this.#pruneAt !== null) wakeAt(this.#pruneAt);
   }
 }
 
@@ -352,10 +363,6 @@ function isOvertaken(message: WebhookMessage, others: readonly StoredMessage[]):
   const completed = others.find((other) => other.event === "completed");
   if (completed === undefined || message.event === "completed") return false;
   return completed.state !== "waiting" || message.createdAt > completed.createdAt;
-}
-
-function keyOf(message: StoredMessage): string {
-  return `${message.predictionId}\n${message.webhookId}`;
 }
 
 function rank(message: WebhookMessage): number {

@@ -23,6 +23,7 @@ function open() {
     random: () => 0.5,
     transaction: (change) => change(),
     wakeAt: () => {},
+    databaseBytes: () => 0,
     attempt: async () => {
       const how = await new Promise<keyof typeof outcomes>((resolve) => inFlight.push(resolve));
       return { response: SECRET, retryAfterMs: null, hostFailed: false, ...outcomes[how] };

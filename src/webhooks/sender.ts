@@ -1,43 +1,83 @@
-/** The Durable Object that sends webhooks to one receiver's host: a host that hangs has an object of its own to hang in. */
+/**
+ * The Durable Object that sends webhooks to one receiver's host: a host that hangs has an object of its own to hang in. Where one object's
+ * connections are not enough, others of the same class send for it; they keep nothing.
+ */
 import { DurableObject } from "cloudflare:workers";
+import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
+import { objectNamed } from "../object-calls.ts";
 import { objectSql } from "../shard/sql.ts";
+import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { ATTEMPT_TIMEOUT_MS, attempt } from "./attempt.ts";
+import type { Outbound, Outcome } from "./attempt.ts";
+import { receiverOf } from "./client.ts";
 import { Dispatcher, defaultLimits } from "./dispatcher.ts";
 import { webhookSecrets } from "./secrets.ts";
+import { createSpread } from "./spread.ts";
 import { createStore } from "./store.ts";
 import type { Delivery, RedeliverAnswer, WebhookMessage } from "./types.ts";
 
 /** A run of the alarm that breaks off is repeated after this time. */
 const RE_ARM_MS = 5000;
+/** What a helper's answer may take beyond the receiver's. */
+const HELPER_PATIENCE_MS = ATTEMPT_TIMEOUT_MS + 5000;
 
 export class WebhookSender extends DurableObject<Env> {
-  readonly #dispatcher: Dispatcher;
+  #known: Dispatcher | null = null;
   #alarmAt: number | null = null;
 
-  constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env);
-    const now = () => this.now();
-    this.#dispatcher = new Dispatcher({
+  /** Made when it is first needed: a helper has none, and no tables. */
+  get #dispatcher(): Dispatcher {
+    this.#known ??= this.#open();
+    return this.#known;
+  }
+
+  #open(): Dispatcher {
+    const { ctx, env } = this;
+    return new Dispatcher({
       store: createStore(objectSql(ctx.storage)),
-      limits: defaultLimits,
-      now,
-      random: Math.random,
-      attempt: (message) => {
-        const outcome = attempt(message, {
-          now,
-          fetch: (url, init) => fetch(url, init),
-          secrets: (accountId) => webhookSecrets(env, accountId),
-          allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1",
-          timeoutMs: ATTEMPT_TIMEOUT_MS,
-        });
-        ctx.waitUntil(outcome);
-        return outcome;
+      limits: {
+        ...defaultLimits,
+        hostRequests: numericVar(env, "WEBHOOK_HOST_REQUESTS"),
+        accountBytes: numericVar(env, "WEBHOOK_ACCOUNT_BYTES"),
+        accountLogBytes: numericVar(env, "WEBHOOK_ACCOUNT_LOG_BYTES"),
       },
+      now: () => this.now(),
+      random: Math.random,
+      attempt: createSpread(
+        (message) => this.tryOnce(message),
+        (number, message) => this.#askHelper(number, message),
+      ),
       transaction: (change) => ctx.storage.transactionSync(change),
       wakeAt: (at) => this.#wakeAt(at),
+      databaseBytes: () => ctx.storage.sql.databaseSize,
     });
+  }
+
+  /** Sends a message once, for the sender of its host, which remembers what became of it. */
+  tryOnce({ webhookId, accountId, url, body }: Outbound): Promise<Outcome> {
+    const { ctx, env } = this;
+    const outcome = attempt(
+      { webhookId, accountId, url, body },
+      {
+        now: () => this.now(),
+        fetch: (target, init) => fetch(target, init),
+        secrets: (account) => webhookSecrets(env, account),
+        allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1",
+        timeoutMs: ATTEMPT_TIMEOUT_MS,
+      },
+    );
+    ctx.waitUntil(outcome);
+    return outcome;
+  }
+
+  /** A helper's name is no host's: none holds a blank. */
+  #askHelper(number: number, { webhookId, accountId, url, body }: Outbound): Promise<Outcome> {
+    const helper = objectNamed(this.env.WEBHOOKS, `${receiverOf(this.env, url)} helper ${number}`);
+    const outcome = within(helper.tryOnce({ webhookId, accountId, url, body }), HELPER_PATIENCE_MS);
+    this.ctx.waitUntil(outcome.catch(() => {}));
+    return outcome;
   }
 
   /** Takes messages: durable when it returns, each once by its `webhookId`. At most 500 messages or 1 MiB a call. */

@@ -1,14 +1,13 @@
 /**
- * A sender's tables. `messages` is queue and delivery log in one, so that a message costs few writes: one row, and one index entry while
- * it has a time to wake at (its next try, or the end of its log row). Of a prediction at most one message is `pending`; those behind
- * it are `waiting` and wake when they become the next.
+ * A sender's tables. `messages` is queue and delivery log in one, so that a message costs few writes: one row, and one index entry. The indexes
+ * begin with the account: whose turn it is, and what an account takes, costs by what that account has. Of a prediction at most one message
+ * is `pending`; those behind it are `waiting` and wake when they become the next.
  */
-import * as z from "zod";
-import type { Sql, SqlRow } from "../shard/sql.ts";
-import { closedBreaker } from "./breaker.ts";
-import type { Breaker } from "./breaker.ts";
-import { deliveryStates } from "./types.ts";
-import type { Delivery, DeliveryTry, WebhookMessage } from "./types.ts";
+import type { Sql } from "../shard/sql.ts";
+import { createNotes } from "./notes.ts";
+import { bytesOf, isRepeated, ROW_BYTES, toMessage } from "./stored-message.ts";
+import type { StoredMessage, Usage } from "./stored-message.ts";
+import type { Delivery, WebhookMessage } from "./types.ts";
 
 /** How long a finished message stays in the log. */
 export const LOG_KEPT_MS = 7 * 86_400_000;
@@ -18,84 +17,44 @@ export const INTERIM_LISTED = 100;
 export const TRIES_LISTED = 12;
 /** A body above this many characters is kept in parts, as a row holds 2 MB. */
 export const INLINE_BODY_CHARS = 400_000;
-
-const events = ["start", "output", "logs", "completed"] as const;
-
-const TrySchema = z.object({
-  at: z.number(),
-  status: z.number().nullable(),
-  durationMs: z.number(),
-  error: z.string().nullable(),
-});
-
-const RowSchema = z.object({
-  prediction_id: z.string(),
-  webhook_id: z.string(),
-  account_id: z.string(),
-  url: z.string(),
-  event: z.enum(events),
-  state: z.enum(deliveryStates),
-  wake_at: z.number().nullable(),
-  created_at: z.number(),
-  finished_at: z.number().nullable(),
-  failures: z.number(),
-  try_count: z.number(),
-  tries: z.string(),
-  response: z.string().nullable(),
-  reason: z.string().nullable(),
-});
-
-export type StoredMessage = {
-  predictionId: string;
-  webhookId: string;
-  accountId: string;
-  url: string;
-  event: WebhookMessage["event"];
-  state: Delivery["state"];
-  wakeAt: number | null;
-  createdAt: number;
-  finishedAt: number | null;
-  /** Failures that the schedule counts; a redelivery begins at 0 again. */
-  failures: number;
-  tryCount: number;
-  tries: DeliveryTry[];
-  response: string | null;
-  reason: string | null;
-};
-
 const COLUMNS = `prediction_id, webhook_id, account_id, url, event, state, wake_at, created_at, finished_at, failures, try_count, tries,
-  response, reason`;
+  response, reason, bytes`;
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS messages (
   prediction_id TEXT NOT NULL, webhook_id TEXT NOT NULL, account_id TEXT NOT NULL, url TEXT NOT NULL, event TEXT NOT NULL,
   position INTEGER NOT NULL, state TEXT NOT NULL, wake_at INTEGER, created_at INTEGER NOT NULL, finished_at INTEGER,
   failures INTEGER NOT NULL DEFAULT 0, try_count INTEGER NOT NULL DEFAULT 0, tries TEXT NOT NULL DEFAULT '[]',
-  response TEXT, reason TEXT, body TEXT, redelivered_at INTEGER,
+  response TEXT, reason TEXT, body TEXT, redelivered_at INTEGER, bytes INTEGER NOT NULL DEFAULT ${ROW_BYTES},
   PRIMARY KEY (prediction_id, webhook_id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS messages_due ON messages (wake_at) WHERE state = 'pending';
-CREATE INDEX IF NOT EXISTS messages_end ON messages (wake_at) WHERE finished_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS bodies (
   prediction_id TEXT NOT NULL, webhook_id TEXT NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL,
   PRIMARY KEY (prediction_id, webhook_id, part)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS disabled (
-  account_id TEXT NOT NULL, url TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account_id, url)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS forgotten (
-  prediction_id TEXT PRIMARY KEY, at INTEGER NOT NULL, dropped INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS breaker (
-  one INTEGER PRIMARY KEY, failures INTEGER NOT NULL, openings INTEGER NOT NULL, open_until INTEGER NOT NULL
-);`;
+) WITHOUT ROWID;`;
+
+/** What waits behind another message has no time to wake at: it stands in the index before all that is due. */
+const INDEXES = `
+CREATE INDEX IF NOT EXISTS messages_open ON messages (account_id, wake_at, bytes, finished_at) WHERE finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS messages_log ON messages (account_id, wake_at, bytes, finished_at) WHERE finished_at IS NOT NULL;
+DROP INDEX IF EXISTS messages_due;
+DROP INDEX IF EXISTS messages_end`;
+
+/** Columns that an earlier version did not have. */
+const ADDED_COLUMNS = { redelivered_at: "INTEGER", bytes: `INTEGER NOT NULL DEFAULT ${ROW_BYTES}` } as const;
 
 export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
-  for (const statement of SCHEMA.split(";").filter((text) => text.trim() !== "")) sql(statement);
+  const run = (statements: string): void => {
+    for (const statement of statements.split(";").filter((text) => text.trim() !== "")) sql(statement);
+  };
+  run(SCHEMA);
   const columns = sql("SELECT name FROM pragma_table_info('messages')").map(({ name }) => name);
-  if (!columns.includes("redelivered_at")) sql("ALTER TABLE messages ADD COLUMN redelivered_at INTEGER");
+  for (const [name, type] of Object.entries(ADDED_COLUMNS)) {
+    if (!columns.includes(name)) sql(`ALTER TABLE messages ADD COLUMN ${name} ${type}`);
+  }
+  run(INDEXES);
 
   const one = (query: string, ...bindings: (string | number | null)[]): StoredMessage | null => {
     const [row] = sql(query, ...bindings);
@@ -104,12 +63,15 @@ export function createStore(sql: Sql) {
 
   const eraseFinished = (predictionId: string): void => {
     sql(
-      "UPDATE messages SET body = NULL, response = NULL WHERE prediction_id = ? AND finished_at IS NOT NULL",
+      `UPDATE messages SET body = NULL, response = NULL, bytes = ${ROW_BYTES} + length(url)
+       WHERE prediction_id = ? AND finished_at IS NOT NULL`,
       predictionId,
     );
   };
 
   return {
+    ...createNotes(sql),
+
     find(predictionId: string, webhookId: string): StoredMessage | null {
       return one(`SELECT ${COLUMNS} FROM messages WHERE prediction_id = ? AND webhook_id = ?`, predictionId, webhookId);
     },
@@ -123,13 +85,16 @@ export function createStore(sql: Sql) {
       return rows.map(toMessage);
     },
 
-    insert(message: WebhookMessage, state: Delivery["state"], wakeAt: number | null, reason: string | null): void {
+    /** Answers the bytes that the row takes. */
+    insert(message: WebhookMessage, state: Delivery["state"], wakeAt: number | null, reason: string | null): number {
       const { predictionId, webhookId, event, body, createdAt } = message;
       const final = state !== "pending" && state !== "waiting";
       const inline = body.length <= INLINE_BODY_CHARS;
+      const isKept = !final || (inline && !isRepeated(event));
+      const bytes = isKept ? bytesOf(message) : ROW_BYTES + message.url.length;
       sql(
         `INSERT INTO messages (prediction_id, webhook_id, account_id, url, event, position, state, wake_at, created_at, finished_at,
-           reason, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+           reason, body, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         predictionId,
         webhookId,
         message.accountId,
@@ -141,12 +106,14 @@ export function createStore(sql: Sql) {
         createdAt,
         final && wakeAt !== null ? wakeAt - LOG_KEPT_MS : null,
         reason,
-        inline && !(final && isRepeated(event)) ? body : null,
+        inline && isKept ? body : null,
+        bytes,
       );
-      if (inline || final) return;
+      if (inline || final) return bytes;
       for (const [part, text] of split(body).entries()) {
         sql("INSERT INTO bodies VALUES (?, ?, ?, ?)", predictionId, webhookId, part, text);
       }
+      return bytes;
     },
 
     /** The body, or null when it was too large to be kept after the end. */
@@ -165,12 +132,15 @@ export function createStore(sql: Sql) {
       return parts.length === 0 ? null : parts.map((part) => String(part["text"])).join("");
     },
 
-    /** Writes what a try or a decision changed. */
-    update(message: StoredMessage): void {
-      sql(
+    /** Writes what a try or a decision changed; answers the bytes that the row takes now. */
+    update(message: StoredMessage): number {
+      const isOver = message.finishedAt !== null;
+      const drops = isOver && isRepeated(message.event) ? 1 : 0;
+      const [row] = sql(
         `UPDATE messages SET state = ?, wake_at = ?, finished_at = ?, failures = ?, try_count = ?, tries = ?, response = ?, reason = ?,
-           body = CASE ? WHEN 1 THEN NULL ELSE body END
-         WHERE prediction_id = ? AND webhook_id = ?`,
+           body = CASE ? WHEN 1 THEN NULL ELSE body END,
+           bytes = CASE WHEN ? OR (? AND body IS NULL) THEN ${ROW_BYTES} + length(url) ELSE bytes END
+         WHERE prediction_id = ? AND webhook_id = ? RETURNING bytes`,
         message.state,
         message.wakeAt,
         message.finishedAt,
@@ -179,27 +149,32 @@ export function createStore(sql: Sql) {
         JSON.stringify(message.tries.slice(-TRIES_LISTED)),
         message.response,
         message.reason,
-        message.finishedAt !== null && isRepeated(message.event) ? 1 : 0,
+        drops,
+        drops,
+        isOver ? 1 : 0,
         message.predictionId,
         message.webhookId,
       );
-      if (message.finishedAt === null) return;
+      const bytes = Number(row?.["bytes"] ?? 0);
+      if (!isOver) return bytes;
       sql("DELETE FROM bodies WHERE prediction_id = ? AND webhook_id = ?", message.predictionId, message.webhookId);
       if (sql("SELECT 1 FROM forgotten WHERE prediction_id = ?", message.predictionId).length > 0) {
         eraseFinished(message.predictionId);
       }
+      return bytes;
     },
 
-    /** Deletes what of a prediction's ended `output` and `logs` messages is no longer listed; answers how many. */
+    /** Deletes what of a prediction's ended `output` and `logs` messages is no longer listed; answers their bytes. */
     trim(predictionId: string): number {
-      return sql(
+      const gone = sql(
         `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (
            SELECT prediction_id, webhook_id FROM messages
            WHERE prediction_id = ? AND event IN ('output', 'logs') AND finished_at IS NOT NULL
-           ORDER BY position DESC, webhook_id DESC LIMIT -1 OFFSET ?) RETURNING 1 AS gone`,
+           ORDER BY position DESC, webhook_id DESC LIMIT -1 OFFSET ?) RETURNING bytes`,
         predictionId,
         INTERIM_LISTED,
-      ).length;
+      );
+      return gone.reduce((sum, { bytes }) => sum + Number(bytes), 0);
     },
 
     /** Its time begins anew. */
@@ -215,44 +190,27 @@ export function createStore(sql: Sql) {
     /** Erases what the finished messages of a prediction said. */
     erase: eraseFinished,
 
-    /** Those that are unfinished are erased when they have ended; with `dropped`, no more are taken. */
-    forget(predictionId: string, now: number, dropped: boolean): void {
-      sql("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", predictionId, now, dropped ? 1 : 0);
-    },
-
-    isDropped(predictionId: string): boolean {
-      return sql("SELECT 1 FROM forgotten WHERE prediction_id = ? AND dropped = 1", predictionId).length > 0;
-    },
-
-    pruneForgotten(before: number): void {
-      sql("DELETE FROM forgotten WHERE at < ?", before);
-    },
-
-    /** Pending messages that are due, the longest due first, without those of the accounts and URLs named. */
-    due(
-      now: number,
-      limit: number,
-      without: { accounts?: readonly string[]; urls?: readonly string[] },
-    ): StoredMessage[] {
+    /** An account's pending messages, the longest due first, without those of the URLs named, due by `until`. */
+    due(accountId: string, until: number, limit: number, withoutUrls: readonly string[] = []): StoredMessage[] {
       const rows = sql(
-        `SELECT ${COLUMNS} FROM messages
-         WHERE state = 'pending' AND wake_at <= ? AND account_id NOT IN (SELECT value FROM json_each(?))
+        `SELECT ${COLUMNS} FROM messages WHERE account_id = ? AND finished_at IS NULL AND wake_at <= ?
            AND url NOT IN (SELECT value FROM json_each(?))
          ORDER BY wake_at LIMIT ?`,
-        now,
-        JSON.stringify(without.accounts ?? []),
-        JSON.stringify(without.urls ?? []),
+        accountId,
+        until,
+        JSON.stringify(withoutUrls),
         limit,
       );
       return rows.map(toMessage);
     },
 
-    /** Of the `limit` messages that are due the longest, those whose time began before `begunBefore`. */
-    late(now: number, begunBefore: number, limit: number): StoredMessage[] {
+    /** Of the account's `limit` messages that are due the longest, those whose time began before `begunBefore`. */
+    late(accountId: string, now: number, begunBefore: number, limit: number): StoredMessage[] {
       const rows = sql(
-        `SELECT * FROM (SELECT ${COLUMNS}, redelivered_at FROM messages WHERE state = 'pending' AND wake_at <= ?
-                        ORDER BY wake_at LIMIT ?)
+        `SELECT * FROM (SELECT ${COLUMNS}, redelivered_at FROM messages
+                        WHERE account_id = ? AND finished_at IS NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?)
          WHERE coalesce(redelivered_at, created_at) < ?`,
+        accountId,
         now,
         limit,
         begunBefore,
@@ -260,94 +218,68 @@ export function createStore(sql: Sql) {
       return rows.map(toMessage);
     },
 
-    /** The earliest time after `now` at which a pending message is due. */
-    nextDueAt(now: number): number | null {
-      return first(sql(`SELECT min(wake_at) AS value FROM messages WHERE state = 'pending' AND wake_at > ?`, now));
-    },
-
-    hasDue(now: number): boolean {
-      return this.due(now, 1, {}).length > 0;
-    },
-
-    /** When the oldest row of the log ends. */
-    nextPruneAt(): number | null {
-      return first(
-        sql(`SELECT min(wake_at) AS value FROM messages
-             WHERE finished_at IS NOT NULL`),
+    /** The accounts that have something open, or (`log`) something that has ended: a seek for each. */
+    accounts(which: "open" | "log"): string[] {
+      const over = which === "open" ? "IS NULL" : "IS NOT NULL";
+      const least = (bound: string) => `SELECT min(account_id) AS id FROM messages WHERE finished_at ${over} ${bound}`;
+      const rows = sql(
+        `WITH RECURSIVE found(id) AS (
+           SELECT * FROM (${least("")}) UNION ALL
+           SELECT (${least("AND account_id > found.id")}) FROM found WHERE found.id IS NOT NULL)
+         SELECT id FROM found WHERE id IS NOT NULL`,
       );
+      return rows.map(({ id }) => String(id));
     },
 
-    /** Deletes log rows that end before `now`, oldest first, at most `limit`; answers how many. */
-    prune(now: number, limit: number): number {
-      return sql(
+    /** When the account's oldest row of the log ends. */
+    nextPruneAt(accountId: string): number | null {
+      const [row] = sql(
+        "SELECT min(wake_at) AS value FROM messages WHERE account_id = ? AND finished_at IS NOT NULL",
+        accountId,
+      );
+      return typeof row?.["value"] === "number" ? row["value"] : null;
+    },
+
+    /** Deletes the account's log rows that end by `until`, oldest first, at most `limit`; answers how many, and their bytes. */
+    prune(accountId: string, until: number, limit: number): { rows: number; bytes: number } {
+      const gone = sql(
         `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (
            SELECT prediction_id, webhook_id FROM messages
-           WHERE finished_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?) RETURNING 1 AS gone`,
-        now,
+           WHERE account_id = ? AND finished_at IS NOT NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?) RETURNING bytes`,
+        accountId,
+        until,
         limit,
-      ).length;
+      );
+      return { rows: gone.length, bytes: gone.reduce((sum, { bytes }) => sum + Number(bytes), 0) };
     },
 
-    /** Rows by whether they are finished. */
-    counts(): { open: number; finished: number } {
-      const [row] = sql("SELECT count(*) AS total, count(finished_at) AS finished FROM messages");
-      const finished = Number(row?.["finished"] ?? 0);
-      return { open: Number(row?.["total"] ?? 0) - finished, finished };
+    /** Deletes the account's oldest log rows until `surplus` bytes are free, at most `limit` rows; answers the bytes. */
+    evict(accountId: string, surplus: number, limit: number): number {
+      const gone = sql(
+        `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (
+           SELECT prediction_id, webhook_id FROM (
+             SELECT prediction_id, webhook_id, sum(bytes) OVER (ORDER BY wake_at ROWS UNBOUNDED PRECEDING) - bytes AS freed
+             FROM (SELECT prediction_id, webhook_id, wake_at, bytes FROM messages
+                   WHERE account_id = ? AND finished_at IS NOT NULL ORDER BY wake_at LIMIT ?))
+           WHERE freed < ?) RETURNING bytes`,
+        accountId,
+        limit,
+        surplus,
+      );
+      return gone.reduce((sum, { bytes }) => sum + Number(bytes), 0);
     },
 
-    disable(accountId: string, url: string, now: number): void {
-      sql("INSERT OR REPLACE INTO disabled VALUES (?, ?, ?)", accountId, url, now);
-    },
-
-    enable(accountId: string, url: string): void {
-      sql("DELETE FROM disabled WHERE account_id = ? AND url = ?", accountId, url);
-    },
-
-    isDisabled(accountId: string, url: string): boolean {
-      return sql("SELECT 1 AS yes FROM disabled WHERE account_id = ? AND url = ?", accountId, url).length > 0;
-    },
-
-    /** Forgets URLs that were disabled before `before`. */
-    pruneDisabled(before: number): void {
-      sql("DELETE FROM disabled WHERE at < ?", before);
-    },
-
-    loadBreaker(): Breaker {
-      const [row] = sql("SELECT failures, openings, open_until FROM breaker");
-      if (row === undefined) return closedBreaker;
-      return {
-        failures: Number(row["failures"]),
-        openings: Number(row["openings"]),
-        openUntil: Number(row["open_until"]),
+    /** What the account takes, read from the indexes alone. */
+    usage(accountId: string): Usage {
+      const sum = (over: string): number => {
+        const [row] = sql(
+          `SELECT coalesce(sum(bytes), 0) AS bytes FROM messages WHERE account_id = ? AND finished_at ${over}`,
+          accountId,
+        );
+        return Number(row?.["bytes"] ?? 0);
       };
+      return { openBytes: sum("IS NULL"), logBytes: sum("IS NOT NULL") };
     },
-
-    saveBreaker(breaker: Breaker): void {
-      sql("INSERT OR REPLACE INTO breaker VALUES (1, ?, ?, ?)", breaker.failures, breaker.openings, breaker.openUntil);
-    },
-  };
-}
-
-/** Whether a later message says the same and more. What such a one said isn't kept behind its end. */
-export function isRepeated(event: WebhookMessage["event"]): boolean {
-  return event === "output" || event === "logs";
-}
-
-/** A delivery as its readers see it. */
-export function toDelivery(message: StoredMessage): Delivery {
-  return {
-    webhookId: message.webhookId,
-    predictionId: message.predictionId,
-    url: message.url,
-    event: message.event,
-    state: message.state,
-    createdAt: message.createdAt,
-    nextTryAt: message.state === "pending" ? message.wakeAt : null,
-    finishedAt: message.finishedAt,
-    tryCount: message.tryCount,
-    tries: message.tries,
-    response: message.response,
-    reason: message.reason,
   };
 }
 
@@ -367,29 +299,4 @@ function split(body: string): string[] {
     start = end;
   }
   return parts;
-}
-
-function first(rows: SqlRow[]): number | null {
-  const value = rows[0]?.["value"];
-  return typeof value === "number" ? value : null;
-}
-
-function toMessage(raw: SqlRow): StoredMessage {
-  const row = RowSchema.parse(raw);
-  return {
-    predictionId: row.prediction_id,
-    webhookId: row.webhook_id,
-    accountId: row.account_id,
-    url: row.url,
-    event: row.event,
-    state: row.state,
-    wakeAt: row.wake_at,
-    createdAt: row.created_at,
-    finishedAt: row.finished_at,
-    failures: row.failures,
-    tryCount: row.try_count,
-    tries: z.array(TrySchema).parse(JSON.parse(row.tries)),
-    response: row.response,
-    reason: row.reason,
-  };
 }

@@ -131,7 +131,7 @@ async function claimOne(stack: Stack): Promise<Plan["claim"]> {
   const claims = await fetch(`${stack.url}/pool/v1/claims`, {
     method: "POST",
     headers: pool,
-    body: JSON.stringify({ session, startNow: 1, jobs: [{ id: created.id }] }),
+    body: JSON.stringify({ session, jobs: [{ id: created.id, startNow: true }] }),
   });
   return GrantSchema.parse(await claims.json()).claims[0];
 }

@@ -65,6 +65,7 @@ function submission(): Submission {
     webhook: null,
     webhookEvents: [],
     stream: false,
+    iterates: false,
     resumesDeterministically: false,
     origin: stack.url,
     source: "api",
@@ -107,7 +108,7 @@ async function measure(request: Awaited<ReturnType<typeof echoRequest>>): Promis
     const load = await runLoad({ ...accept, clients: 1, requests: SAMPLES });
     sample.acceptMs.push(load.p50Ms);
     const ids = await submit(SAMPLES / 2);
-    const claims = ids.map((id) => [{ session: "bench-session", startNow: 1, jobs: [{ id }] }, ["default"]]);
+    const claims = ids.map((id) => [{ session: "bench-session", jobs: [{ id, startNow: true }] }, ["default"]]);
     const { elapsedMs, results } = await stack.call("SHARD", "shard-0", "claim", claims);
     if (!JSON.stringify(results[0]).includes('"granted"'))
       throw new Error(`not granted: ${JSON.stringify(results[0])}`);

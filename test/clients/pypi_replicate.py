@@ -35,6 +35,13 @@ class Run(unittest.TestCase):
         output = self.client.run("local/stream-words", input={"text": WORDS, "delay_ms": 150}, wait=1)
         self.assertEqual("".join(output), WORDS)
 
+    def test_yields_all_of_an_iterator_that_runs_on_behind_the_wait(self):
+        version = self.client.models.get("local/stream-words").latest_version
+        # Some words are there when the wait is over, and some are not.
+        input = {"text": WORDS, "delay_ms": 400}
+        output = self.client.run("local/stream-words:" + version.id, input=input, wait=1)
+        self.assertEqual("".join(output), WORDS)
+
     def test_polls(self):
         output = self.client.run("local/hello-world", input={"text": "poll"}, wait=False)
         self.assertEqual(output, "hello poll")
@@ -157,6 +164,7 @@ class Resources(unittest.TestCase):
                 break
             time.sleep(0.05)
         self.assertLessEqual(made, set(seen))
+        self.assertIsNone(self.client.predictions.list().results[0].logs)
         self.assertEqual(len(seen), len(set(seen)))
 
     def test_account_and_hardware(self):

@@ -107,7 +107,7 @@ export const poolDecoders: readonly Decoder[] = [
   decoder(
     "claims",
     3,
-    hostileJsonText([{ session: "session-1", startNow: 1, jobs: [{ id: claim.id, epoch: 0 }] }]),
+    hostileJsonText([{ session: "session-1", jobs: [{ id: claim.id, epoch: 0, startNow: true }] }]),
     async (text) => parseWith(ClaimRequestSchema, await json(text)),
   ),
   decoder("events", 6, hostileJsonText([{ session: "session-1", events }]), async (text) =>

@@ -38,7 +38,7 @@ const samples: readonly unknown[] = [
   },
   { model: "acme/fuzzed", input: {}, start_timeout: 60, webhook_events_filter: ["start"], stream: false },
   { name: "acme", scopes: ["predictions:read"], account: "fuzz", lanes: ["default"] },
-  { session: "session-1", startNow: 1, jobs: [{ id: "0".repeat(26), epoch: 0 }], events: [] },
+  { session: "session-1", jobs: [{ id: "0".repeat(26), epoch: 0, startNow: true }], events: [] },
   { session: "session-1", events: [{ id: "0".repeat(26), token: "f".repeat(32), seq: 0, type: "output", chunk: "x" }] },
   {
     topic: "fuzz",

@@ -17,3 +17,14 @@ function plain([name, value]: [string, unknown]): [string, string | number | nul
   if (value === null || typeof value === "string" || typeof value === "number") return [name, value];
   throw new Error(`the column ${name} holds neither text, number nor null`);
 }
+
+/** A database whose rows take 2 MB, as those of a deployed object do. */
+export function smallRowsSql(): Sql {
+  const sql = memorySql();
+  const utf8 = new TextEncoder();
+  return (query, ...bindings) => {
+    const bytes = bindings.reduce<number>((sum, value) => sum + utf8.encode(String(value)).byteLength, 0);
+    if (bytes > 2_000_000) throw new Error("string or blob too big: SQLITE_TOOBIG");
+    return sql(query, ...bindings);
+  };
+}

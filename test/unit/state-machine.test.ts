@@ -1,4 +1,4 @@
-/** Thousands of random interleavings of everything that can happen to a shard and its lane, against the invariants. */
+/** Thousands of random interleavings of everything that can happen to shards, their lane and pools, against the invariants. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { isFinished } from "../../src/shard/row.ts";
@@ -6,21 +6,40 @@ import { World } from "./world.ts";
 import type { Pool } from "./world.ts";
 
 const RUNS = Number(process.env["STATE_MACHINE_RUNS"] ?? 1500);
+const SEED = Number(process.env["STATE_MACHINE_SEED"] ?? 20_261_122);
+/** How long a pool with room may leave something waiting that it can run. */
+const IDLE_LIMIT_MS = 1000;
+const STEP_MS = 100;
+
+const wishes = (a: number) => ({
+  priority: (["high", "normal", "low"] as const)[a % 3] ?? "normal",
+  accountId: `account${a % 4 === 0 ? "" : a % 4}`,
+  stream: a % 4 === 0,
+  resumesDeterministically: a % 5 === 0,
+  cancelAfterMs: a % 7 === 0 ? 40_000 : null,
+  startTimeoutMs: a % 6 === 0 ? 20_000 : 7 * 86_400_000,
+});
 
 const steps = {
-  submit: (world: World, a: number) =>
-    void world.submit({
-      priority: (["high", "normal", "low"] as const)[a % 3] ?? "normal",
-      stream: a % 4 === 0,
-      resumesDeterministically: a % 5 === 0,
-      cancelAfterMs: a % 7 === 0 ? 40_000 : null,
-      startTimeoutMs: a % 6 === 0 ? 20_000 : 7 * 86_400_000,
-    }),
+  submit: (world: World, a: number) => void world.submit(wishes(a)),
+  submitShort: (world: World, a: number) => void world.submit(wishes(a), { short: true }),
+  submitWhileTheLaneDies: (world: World, a: number) => void world.submit(wishes(a), { short: true, laneDies: true }),
+  sendGrants: (world: World) => world.sendGrants("arrives"),
+  loseGrants: (world: World) => world.sendGrants("is lost"),
+  grantsDoNotLeave: (world: World) => world.sendGrants("does not leave"),
   exchange: (world: World) => world.exchange(),
+  act: (world: World) => world.act(),
+  actUnheard: (world: World) => world.act(false),
+  tell: (world: World, a: number) => poolOf(world, a).alive && world.tell(poolOf(world, a)),
+  tellStale: (world: World, a: number) => poolOf(world, a).alive && world.tell(poolOf(world, a), true),
+  poll: (world: World, a: number) => world.poll(poolOf(world, a), true),
+  pollUnanswered: (world: World, a: number) => world.poll(poolOf(world, a), false),
   produce: (world: World) => world.produce(true),
   deliver: (world: World) => {
     world.exchange();
     world.produce(true);
+    world.act();
+    world.sendGrants("arrives");
   },
   produceFails: (world: World) => world.produce(false),
   claim: (world: World, a: number, b: number) => void world.claim(poolOf(world, a), b, 1 + (b % 4), b % 3, true),
@@ -41,6 +60,14 @@ const steps = {
       error: { code: "model_error", message: "no" },
     })),
   ),
+  failInput: on((world, pool, id) =>
+    world.send(pool, id, (base) => ({
+      ...base,
+      type: "failed",
+      kind: "input",
+      error: { code: "invalid_input", message: "no such file" },
+    })),
+  ),
   crash: on((world, pool, id) =>
     world.send(pool, id, (base) => ({
       ...base,
@@ -56,48 +83,83 @@ const steps = {
   repeatEvent: (world: World, a: number, b: number) => world.repeat(poolOf(world, a), b),
   cancel: (world: World, a: number) => {
     const id = world.ids[a % Math.max(1, world.ids.length)];
-    if (id !== undefined) world.shard.cancel(id, "account");
+    if (id !== undefined) world.shardFor(id).cancel(id, world.row(id).accountId);
   },
   read: (world: World, a: number) => {
     const id = world.ids[a % Math.max(1, world.ids.length)];
-    if (id !== undefined) world.shard.markShown(id, null);
+    if (id !== undefined) world.shardFor(id).markShown(id, null);
   },
   killPool: (world: World, a: number) => {
-    poolOf(world, a).alive = false;
-    world.newPool();
+    world.kill(poolOf(world, a));
+    world.tell(world.newPool());
   },
   stallPool: (world: World, a: number) => {
     poolOf(world, a).heard = false;
-    world.newPool();
+    world.tell(world.newPool());
   },
-  restartShard: (world: World) => world.restartShard(),
+  wakePool: (world: World, a: number) => {
+    poolOf(world, a).heard = true;
+  },
+  restartShards: (world: World) => world.restartShards(),
   restartLane: (world: World) => world.restartLane(),
-  pass: (world: World, a: number) => world.pass([10, 700, 5000, 16_000, 31_000][a % 5] ?? 10),
+  pass: (world: World, a: number) => world.pass([10, 300, 700, 5000, 16_000, 31_000][a % 6] ?? 10),
 } as const;
 type StepName = keyof typeof steps;
 
 const stepArbitrary = fc.tuple(
   fc.constantFrom<StepName>(
     ...(Object.keys(steps) as StepName[]),
-    ...(["submit", "deliver", "deliver", "claim", "claim", "starting", "output", "output", "succeed", "pass"] as const),
+    ...(["submit", "submitShort", "submitShort", "sendGrants", "sendGrants", "deliver", "deliver", "claim", "poll"] as const),
+    ...(["starting", "output", "output", "succeed", "pass"] as const),
   ),
   fc.nat(1000),
   fc.nat(1000),
 );
+const sequences = fc.array(stepArbitrary, { minLength: 20, maxLength: 120 });
 
 it("keeps every invariant in any order of events", () => {
   fc.assert(
-    fc.property(fc.array(stepArbitrary, { minLength: 20, maxLength: 120 }), (sequence) => {
-      const world = new World();
-      for (const [name, a, b] of sequence) {
-        steps[name](world, a, b);
-        world.check();
-      }
+    fc.property(sequences, (sequence) => {
+      const world = run(sequence);
       finishAll(world);
     }),
-    { numRuns: RUNS, seed: Number(process.env["STATE_MACHINE_SEED"] ?? 20_261_122) },
+    { numRuns: RUNS, seed: SEED },
   );
 }, 120_000);
+
+it("leaves no pool with room idle for more than a second while something waits that it can run", () => {
+  fc.assert(
+    fc.property(sequences, (sequence) => {
+      const world = run(sequence);
+      for (const pool of world.pools) pool.heard = pool.alive;
+      const seenWaiting = new Map<string, number>();
+      for (let at = 0; at < 5000; at += STEP_MS) {
+        calmStep(world);
+        for (const id of world.ids) noteWaiting(world, id, seenWaiting);
+      }
+    }),
+    { numRuns: Math.ceil(RUNS / 3), seed: SEED },
+  );
+}, 120_000);
+
+it("ends nothing by ten grants in a row that are lost, and counts each start", () => {
+  const world = new World();
+  const id = world.submit({}, { short: true });
+  for (let lost = 0; lost < 10; lost += 1) {
+    expect(world.row(id).state).not.toBe("waiting");
+    world.sendGrants("is lost");
+    world.pass(500);
+    expect(world.row(id)).toMatchObject({ state: "waiting", startedAt: null, losses: 0 });
+    for (let at = 0; at < IDLE_LIMIT_MS && world.row(id).state === "waiting"; at += STEP_MS) {
+      world.exchange();
+      world.pass(STEP_MS);
+      for (const pool of world.pools) world.tell(pool);
+      world.act(false);
+    }
+  }
+  finishAll(world);
+  expect(world.row(id).state).toBe("succeeded");
+});
 
 it("finishes what it accepted with a working pool, whatever the log lost", () => {
   const world = new World();
@@ -110,28 +172,62 @@ it("finishes what it accepted with a working pool, whatever the log lost", () =>
   for (const id of ids) expect(world.row(id).state).toBe("succeeded");
 });
 
+function run(sequence: readonly (readonly [StepName, number, number])[]): World {
+  const world = new World();
+  for (const [name, a, b] of sequence) {
+    steps[name](world, a, b);
+    world.check();
+  }
+  return world;
+}
+
+/** A tenth of a second in which everything works; pools finish at once what they hold. */
+function calmStep(world: World): void {
+  world.exchange();
+  for (const pool of world.pools) {
+    if (!pool.alive) continue;
+    finishHeld(world, pool);
+    world.tell(pool);
+  }
+  world.act();
+  world.sendGrants("arrives");
+  world.pass(STEP_MS);
+}
+
+/** A second is the limit, but for what waits alone or by its own back-off. */
+function noteWaiting(world: World, id: string, since: Map<string, number>): void {
+  const { state, losses, handBacks } = world.row(id);
+  const isExcepted = losses > 0 || handBacks > 1;
+  const hasPools = world.pools.some(({ alive }) => alive);
+  if (state !== "waiting" || isExcepted || !hasPools) return void since.delete(id);
+  const first = since.get(id) ?? world.now;
+  since.set(id, first);
+  if (world.now - first > IDLE_LIMIT_MS) throw new Error(`${id} has waited ${world.now - first} ms beside idle pools`);
+}
+
 /** From here on one pool works faithfully; all must end, and well before their deadlines unless something was due. */
 function finishAll(world: World): void {
-  for (const pool of world.pools) pool.alive = false;
-  world.newPool();
-  const pool = world.pools.at(-1);
-  if (pool === undefined) return;
+  for (const pool of world.pools) world.kill(pool);
+  const pool = world.newPool();
   for (let round = 0; round < 400 && world.ids.some((id) => !isFinished(world.row(id).state)); round += 1) {
+    world.tell(pool);
     world.exchange();
     world.produce(true);
-    while (world.log.length > 0) {
-      const answers = world.claim(pool, 0, 50, 50, true);
-      if (answers.every(({ verdict }) => verdict === "later")) break;
-    }
-    for (const [id, held] of pool.held) {
-      if (!held.running) world.send(pool, id, (base) => ({ ...base, type: "starting" }));
-      world.send(pool, id, (base) => ({ ...base, type: "succeeded", output: "done" }));
-      pool.held.delete(id);
-    }
+    world.act();
+    world.sendGrants("arrives");
+    finishHeld(world, pool);
     world.exchange();
-    world.pass(20_000);
+    world.pass(round % 2 === 0 ? 600 : 20_000);
   }
   for (const id of world.ids) expect(isFinished(world.row(id).state), `${id} is ${world.row(id).state}`).toBe(true);
+}
+
+function finishHeld(world: World, pool: Pool): void {
+  for (const [id, held] of [...pool.held]) {
+    if (!held.running) world.send(pool, id, (base) => ({ ...base, type: "starting" }));
+    world.send(pool, id, (base) => ({ ...base, type: "succeeded", output: "done" }));
+    world.drop(pool, id);
+  }
 }
 
 function poolOf(world: World, pick: number): Pool {

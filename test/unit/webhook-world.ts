@@ -17,7 +17,7 @@ export function createWorld(answer: (message: Outbound, now: number) => Answer, 
   let alarmAt: number | null = null;
   const sql = memorySql();
   const store = createStore(sql);
-  const sent: { webhookId: string; at: number; body: string }[] = [];
+  const sent: { webhookId: string; accountId: string; url: string; at: number; body: string }[] = [];
   const timers: { at: number; run: () => void }[] = [];
   let mostInFlight = 0;
   let inFlight = 0;
@@ -31,8 +31,13 @@ export function createWorld(answer: (message: Outbound, now: number) => Answer, 
       wakeAt: (at) => {
         if (alarmAt === null || at < alarmAt) alarmAt = at;
       },
+      databaseBytes: () =>
+        Number(
+          sql("SELECT page_count * page_size AS bytes FROM pragma_page_count(), pragma_page_size()")[0]?.["bytes"],
+        ),
       attempt: async (message) => {
-        sent.push({ webhookId: message.webhookId, at: now, body: message.body });
+        const { webhookId, accountId, url, body } = message;
+        sent.push({ webhookId, accountId, url, at: now, body });
         inFlight += 1;
         mostInFlight = Math.max(mostInFlight, inFlight);
         const { afterMs = 0, ...outcome } = answer(message, now);
@@ -60,6 +65,11 @@ export function createWorld(answer: (message: Outbound, now: number) => Answer, 
       return now;
     },
     mostInFlight: () => mostInFlight,
+    /** Messages by whether they have ended. */
+    counts(): { open: number; finished: number } {
+      const [row] = sql("SELECT count(*) - count(finished_at) AS open, count(finished_at) AS finished FROM messages");
+      return { open: Number(row?.["open"]), finished: Number(row?.["finished"]) };
+    },
     alarmAt: () => alarmAt,
     /** Forgets what was in memory, as when the object is reset. */
     reset() {

@@ -81,7 +81,7 @@ export class FakePool {
   async claim(id: string): Promise<Grant> {
     const { body } = await callJson("/pool/v1/claims", {
       key: this.#token,
-      body: { session: this.session, startNow: 1, jobs: [{ id }] },
+      body: { session: this.session, jobs: [{ id, startNow: true }] },
     });
     const [answer] = body["claims"] as Grant[];
     if (answer?.verdict !== "granted") throw new Error(`not granted: ${JSON.stringify(body)}`);

@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parseCogYaml } from "./cog-yaml.ts";
-import { findModels, versionOf } from "./find-models.ts";
+import { findModels } from "./find-models.ts";
 
 const root = mkdtempSync(join(tmpdir(), "edgeplane-models-"));
+const finder = { id: "pool", stateDir: join(root, "state") };
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 function put(path: string, text: string): void {
@@ -23,7 +24,7 @@ test("finds models, and names what stops a folder from being one without stoppin
   put("Bad Name/cog.yaml", "run: x.py:Y\n");
   put("lane/cog.yaml", "edgeplane:\n  lane: Not A Lane\n");
   put("notes/readme.md", "no model");
-  const { models, problems } = await findModels(root);
+  const { models, problems } = await findModels(root, [], finder);
   expect(models.map(({ manifest }) => manifest.name)).toEqual(["async", "good"]);
   expect(models[0]).toMatchObject({ slotsPerInstance: 5, batching: { maxBatchSize: 1, maxQueueDelayMs: 0 } });
   expect(models[1]).toMatchObject({
@@ -37,23 +38,7 @@ test("finds models, and names what stops a folder from being one without stoppin
   expect(problemOf["torn"]).toMatch(/line \d/);
   expect(problemOf["Bad Name"]).toContain("the folder's name");
   expect(problemOf["lane"]).toContain("edgeplane.lane");
-  expect((await findModels(root, ["off"])).models.map(({ manifest }) => manifest.name)).toContain("off");
-});
-
-test("a version is what the files are: it changes with any of them, and not with what Python leaves behind", async () => {
-  const dir = join(root, "versioned");
-  put("versioned/cog.yaml", "run: run.py:Runner\n");
-  put("versioned/lib/a.py", "a = 1");
-  const first = await versionOf(dir);
-  expect(first).toMatch(/^[0-9a-f]{64}$/);
-  put("versioned/lib/__pycache__/a.pyc", "junk");
-  put("versioned/.git/HEAD", "junk");
-  expect(await versionOf(dir)).toBe(first);
-  put("versioned/lib/a.py", "a = 2");
-  const second = await versionOf(dir);
-  expect(second).not.toBe(first);
-  put("versioned/lib/b.py", "");
-  expect(await versionOf(dir)).not.toBe(second);
+  expect((await findModels(root, ["off"], finder)).models.map(({ manifest }) => manifest.name)).toContain("off");
 });
 
 test("a model has as many slots as its predictor says that it runs at once; cog.yaml wins", async () => {
@@ -65,7 +50,7 @@ test("a model has as many slots as its predictor says that it runs at once; cog.
   put(`${folder}/usual/predict.py`, code);
   put(`${folder}/wins/cog.yaml`, "run: run.py:Runner\nconcurrency:\n  max: 3\n");
   put(`${folder}/wins/run.py`, code);
-  const { models } = await findModels(join(root, folder));
+  const { models } = await findModels(join(root, folder), [], finder);
   expect(models.map(({ slotsPerInstance }) => slotsPerInstance)).toEqual([7, 7, 3]);
 });
 

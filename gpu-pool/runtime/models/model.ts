@@ -5,6 +5,10 @@ import type { CogYaml } from "./cog-yaml.ts";
 
 export type Model = {
   dir: string;
+  /** Where pools keep notes on the folder. */
+  notesDir: string;
+  /** What the model itself wrote into its folder, which doesn't count for its version. */
+  written: string[];
   cog: CogYaml;
   /** `schema` and `streams` are filled in when it first loads. */
   manifest: Manifest;

@@ -1,8 +1,11 @@
-/** `/admin/v1/faults`: makes the embedded log fail on purpose. Only where `LOCAL_FAULTS` is `1`, a test's local stack; else 404. */
+/** `/admin/v1/faults`: makes the embedded log or a lane fail on purpose. Only where `LOCAL_FAULTS` is `1`, a test's local stack; else 404. */
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { createLogClient } from "../../log/client.ts";
+import { LaneNameSchema } from "../../contract/job.ts";
+import type { LaneFaults } from "../../lane/faults.ts";
+import { objectNamed } from "../../object-calls.ts";
 import type { LogFaults } from "../../log/protocol.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
@@ -10,9 +13,15 @@ import { json, operation } from "../operation.ts";
 const MAX_BODY_BYTES = 4096;
 
 const FaultsSchema = z.strictObject({
-  /** Refuse produces for so long from the time of the call. */
+  /** Of this lane; without it, of the embedded log. */
+  lane: LaneNameSchema.optional(),
+  /** The log refuses produces, a lane all calls, for so long from the time of the call. */
   refuse_produce_ms: z.number().int().min(0).max(3_600_000).optional(),
-  /** Lose this share of the records that are accepted. */
+  /** A lane answers nothing for so long. */
+  hang_ms: z.number().int().min(0).max(3_600_000).optional(),
+  /** A lane dies after so many reservations, before they are used. */
+  die_after_reservations: z.number().int().min(1).max(1_000_000).optional(),
+  /** Lose this share of the records that are accepted; of a lane, of what pools take and are told. */
   drop_probability: z.number().min(0).max(1).optional(),
   /** Deliver each record this many times. */
   duplicate: z.number().int().min(1).max(100).optional(),
@@ -27,7 +36,7 @@ export function faultRoutes(): Hono<App> {
       {
         id: "setLogFaults",
         tag: "Operator",
-        summary: "Make the embedded log fail on purpose",
+        summary: "Make the embedded log or a lane fail on purpose",
         description: "Replaces all faults; `{}` heals the log. Only where `LOCAL_FAULTS` is `1`: a test's local stack.",
         access: "operator",
         body: { schema: FaultsSchema, maxBytes: MAX_BODY_BYTES, examples: { healed: {} } },
@@ -35,12 +44,24 @@ export function faultRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         if (c.env.LOCAL_FAULTS !== "1") throw new EdgeplaneError("not_found", "There is nothing at this address.");
-        await createLogClient(c.env).setFaults(faultsOf(body));
+        if (body.lane === undefined) await createLogClient(c.env).setFaults(faultsOf(body));
+        else await objectNamed(c.env.LANE, body.lane).setFaults(laneFaultsOf(body));
         return c.json(body);
       },
     ),
   );
   return routes;
+}
+
+function laneFaultsOf(wanted: z.output<typeof FaultsSchema>): LaneFaults {
+  const { refuse_produce_ms: refuseMs, hang_ms: hangMs, die_after_reservations: dieAfterReservations } = wanted;
+  return {
+    ...(refuseMs === undefined ? {} : { refuseUntil: Date.now() + refuseMs }),
+    ...(hangMs === undefined ? {} : { hangUntil: Date.now() + hangMs }),
+    ...(dieAfterReservations === undefined ? {} : { dieAfterReservations }),
+    ...(wanted.drop_probability === undefined ? {} : { dropProbability: wanted.drop_probability }),
+    ...(wanted.duplicate === undefined ? {} : { duplicate: wanted.duplicate }),
+  };
 }
 
 function faultsOf(wanted: z.output<typeof FaultsSchema>): LogFaults {

@@ -9,6 +9,7 @@ import { parse, ProduceSchema, ProduceToTopicSchema } from "./schemas.ts";
 import type { ProduceMessage } from "./schemas.ts";
 import type { ProduceRecord } from "../../log/client.ts";
 import type { LogEnv } from "../../log/client.ts";
+import { laneOfTopic } from "../../log/names.ts";
 import type { ProducedRecord } from "../../log/types.ts";
 
 /** Headers of HTTP and of the platform; a webhook's others become record headers. */
@@ -26,6 +27,7 @@ export function producerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
     if (messages.length === 0)
       throw new EdgeplaneError("invalid_request", "There is no message in the body; send at least one.");
     checkRights(principal, "produce", new Set(messages.map((message) => message.topic)));
+    refuseJobTopics(messages);
     return createClient(env).produce(messages.map(toRecord), principal.mayCreate);
   }
 
@@ -60,6 +62,15 @@ export function producerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
   });
 
   return app;
+}
+
+function refuseJobTopics(messages: readonly ProduceMessage[]): void {
+  const job = messages.find(({ topic }) => laneOfTopic(topic) !== null);
+  if (job === undefined) return;
+  throw new EdgeplaneError(
+    "topic_forbidden",
+    `\`${job.topic}\` is served by its lane, which alone puts jobs there; make a prediction instead.`,
+  );
 }
 
 function toRecord(message: ProduceMessage): ProduceRecord {

@@ -107,10 +107,12 @@ async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json 
 
 /**
  * Replicate's clients take any answer to a waiting call that isn't `starting` for a finished one: a prediction that
- * still runs when the wait is over is therefore answered as `starting`.
+ * still runs when the wait is over is therefore answered as `starting`. It has no output then: PyPI's `run` yields only what
+ * comes behind the output of this answer.
  */
 function answered(prediction: PredictionSnapshot, waitMs: number): PredictionSnapshot {
-  return waitMs > 0 && prediction.status === "processing" ? { ...prediction, status: "starting" } : prediction;
+  const isStarting = prediction.status === "starting" || (waitMs > 0 && prediction.status === "processing");
+  return isStarting ? { ...prediction, status: "starting", output: null } : prediction;
 }
 
 function referenceOf(body: CreateBody): Reference {

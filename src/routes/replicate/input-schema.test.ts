@@ -75,6 +75,60 @@ describe("the input's validator", () => {
     ]);
   });
 
+  const texts = { type: "array", items: { type: "string" } };
+  const named = { type: "object", required: ["name"], properties: { name: { type: "string" } } };
+  it.each<[string, { [key: string]: Json }, Json, [string, string][]]>([
+    [
+      "the member of a list",
+      { anyOf: [{ type: "string" }, texts] },
+      ["a", 1],
+      [["input.x.1", "must be of type string, not number"]],
+    ],
+    [
+      "each wrong member",
+      { anyOf: [texts, { type: "null" }] },
+      [true, "a", 1],
+      [
+        ["input.x.0", "must be of type string, not boolean"],
+        ["input.x.2", "must be of type string, not number"],
+      ],
+    ],
+    [
+      "the member of several lists by the nearest",
+      { oneOf: [{ type: "array", items: { type: "integer" } }, texts] },
+      ["a", 1],
+      [["input.x.0", "must be of type integer, not string"]],
+    ],
+    ["what a field lacks", { anyOf: [{ type: "string" }, named] }, {}, [["input.x.name", "is required"]]],
+    [
+      "all types once",
+      { anyOf: [{ type: "string" }, { anyOf: [texts, { type: "null" }] }, { type: "string" }] },
+      1,
+      [["input.x", "must be of type string or array or null, not number"]],
+    ],
+    [
+      "a member's types",
+      { type: "array", items: { anyOf: [{ type: "string" }, { type: "integer" }] } },
+      ["a", []],
+      [["input.x.1", "must be of type string or integer, not array"]],
+    ],
+    [
+      "a bound, not the types that it isn't",
+      { anyOf: [{ type: "integer", minimum: 3 }, { type: "null" }] },
+      1,
+      [["input.x", "must be at least 3"]],
+    ],
+    [
+      "each bound once",
+      { anyOf: [{ minimum: 3 }, { enum: [2] }, { minimum: 3 }] },
+      1,
+      [["input.x", "must be at least 3, or must be one of 2"]],
+    ],
+  ])("says of alternatives %s", (_what, schema, value, expected) => {
+    const fields = validator({ x: schema })({ x: value });
+    expect(fields).toEqual(expected.map(([field, description]) => ({ field, description })));
+  });
+
   it("takes anything without a schema", () => {
     expect(compileInputValidator(null)({ x: 1 })).toEqual([]);
     expect(compileInputValidator({ components: {} })({ x: 1 })).toEqual([]);

@@ -8,7 +8,9 @@ import type { InvalidField } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
 import { compileLinearPattern } from "./linear-pattern.ts";
 
-type Report = (field: string, description: string) => void;
+/** A problem; `types`: a value of another type stands there than these. */
+type Problem = InvalidField & { types?: readonly string[] };
+type Report = (field: string, description: string, types?: readonly string[]) => void;
 type Check = (value: Json, field: string, run: Run) => void;
 type Schema = { [key: string]: Json };
 
@@ -75,15 +77,16 @@ export function compileInputValidator(document: Schema | null): InputValidator {
       if (thrown instanceof GaveUp) return [];
       throw thrown;
     }
-    return fields;
+    return fields.map(({ field, description }) => ({ field, description }));
   };
 }
 
 /** The first problems that are reported. */
-function collector(): { fields: InvalidField[]; report: Report } {
-  const fields: InvalidField[] = [];
-  const report: Report = (field, description) => {
-    if (fields.length < MAX_INVALID_FIELDS) fields.push({ field, description });
+function collector(): { fields: Problem[]; report: Report } {
+  const fields: Problem[] = [];
+  const report: Report = (field, description, types) => {
+    if (fields.length >= MAX_INVALID_FIELDS) return;
+    fields.push(types === undefined ? { field, description } : { field, description, types });
   };
   return { fields, report };
 }
@@ -150,13 +153,16 @@ function compileType(schema: Schema): Check[] {
   const isExact = names.includes("integer") && !names.includes("number");
   return [
     (value, field, { report }) => {
-      if (!tests.some((test) => test(value)))
-        report(field, `must be of type ${names.join(" or ")}, not ${typeName(value)}`);
+      if (!tests.some((test) => test(value))) report(field, mistyped(names, value), names);
       // It may have been another number in the text: a model must not get what nobody sent.
       else if (isExact && typeof value === "number" && !Number.isSafeInteger(value))
         report(field, `must be from ${Number.MIN_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}`);
     },
   ];
+}
+
+function mistyped(types: readonly string[], value: Json): string {
+  return `must be of type ${types.join(" or ")}, not ${typeName(value)}`;
 }
 
 function compileValues(schema: Schema): Check[] {
@@ -263,16 +269,35 @@ function compileCombination(schema: Schema, scope: Scope): Check[] {
   const alternatives = [...schemas(schema["anyOf"]), ...schemas(schema["oneOf"])].map((inner) => compile(inner, scope));
   if (alternatives.length === 0) return all;
   const anyFits: Check = (value, field, run) => {
-    const reasons = new Set<string>();
+    const failed: Problem[][] = [];
     for (const alternative of alternatives) {
       const { fields, report } = collector();
       alternative(value, field, run.reportingTo(report));
       if (fields.length === 0) return;
-      for (const { description } of fields) if (reasons.size < MAX_SHOWN_VALUES) reasons.add(description);
+      failed.push(fields);
     }
-    run.report(field, [...reasons].join(", or "));
+    reportNearest(failed, value, field, run.report);
   };
   return [...all, anyFits];
+}
+
+/**
+ * Reports why a value fits none of several alternatives: what is wrong inside it by the one that comes nearest, where one is of its type; else
+ * what is wrong with it by all that are of its type; else which types it may have.
+ */
+function reportNearest(failed: readonly Problem[][], value: Json, field: string, report: Report): void {
+  const [nearest] = failed
+    .filter((problems) => problems.every((problem) => problem.field !== field))
+    .toSorted((a, b) => a.length - b.length);
+  if (nearest !== undefined) {
+    for (const problem of nearest) report(problem.field, problem.description, problem.types);
+    return;
+  }
+  const problems = failed.flat().filter((problem) => problem.field === field);
+  const types = [...new Set(problems.flatMap((problem) => problem.types ?? []))];
+  const others = new Set(problems.filter((problem) => problem.types === undefined).map((one) => one.description));
+  if (others.size > 0) report(field, [...others].slice(0, MAX_SHOWN_VALUES).join(", or "));
+  else report(field, mistyped(types, value), types);
 }
 
 function compileLength(schema: Schema, noun: string, unit: string, measure: (value: Json) => number | null): Check[] {

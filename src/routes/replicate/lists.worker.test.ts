@@ -136,6 +136,21 @@ describe("what lists are narrowed by", () => {
   });
 });
 
+describe("an entry", () => {
+  it("has no logs, however long they are", async () => {
+    const { key, create, list, indexed } = await account();
+    const id = await create();
+    const log = { type: "log", text: "line\n".repeat(40_000) } as const;
+    await pool.send(await pool.claim(id), log, { type: "succeeded", output: "done" });
+    await indexed(1);
+    const { results } = await list("/v1/predictions");
+    expect(results).toMatchObject([{ id, output: "done", status: "succeeded" }]);
+    expect(JSON.stringify(results).length).toBeLessThan(2000);
+    expect(results[0]).not.toHaveProperty("logs");
+    expect((await callJson(`/v1/predictions/${id}`, { key })).body["logs"]).toBe(log.text);
+  });
+});
+
 describe("a cursor", () => {
   it("that is none, or of another list, is refused with 400", async () => {
     const { key, create, list, indexed } = await account();

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { PredictionViewSchema } from "../../contract/present.ts";
+import { ListedPredictionSchema } from "../../contract/present.ts";
 import { findVersion, listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
@@ -163,7 +163,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         description: "None are kept here: the page is empty.",
         access: "models:read",
         path: ModelPathSchema,
-        answers: { 200: json(pageSchema(PredictionViewSchema), "An empty page.") },
+        answers: { 200: json(pageSchema(ListedPredictionSchema), "An empty page.") },
         errors: ["model_not_found"],
       },
       async (c, { path }) => {

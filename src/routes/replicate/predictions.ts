@@ -5,8 +5,13 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { isPredictionId } from "../../contract/ids.ts";
 import { numericVar } from "../../contract/numeric-vars.ts";
 import { isTerminal, StatusSchema } from "../../contract/prediction.ts";
-import type { PredictionView } from "../../contract/present.ts";
-import { presentPrediction, PredictionViewSchema, streamResource } from "../../contract/present.ts";
+import type { ListedPrediction } from "../../contract/present.ts";
+import {
+  ListedPredictionSchema,
+  presentPrediction,
+  PredictionViewSchema,
+  streamResource,
+} from "../../contract/present.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { ListPage } from "../../shard/client.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
@@ -89,10 +94,10 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         tag: "Predictions",
         summary: "List the account's predictions, newest first",
         description:
-          "Inputs above 16 KiB and outputs that are stored apart are null here. Narrowed by status, a page may be short, or empty, and have a `next`.",
+          "It has no logs, and inputs above 16 KiB and outputs that are stored apart are null: `GET /v1/predictions/{id}` has them. Narrowed by status, a page may be short, or empty, and have a `next`.",
         access: "predictions:read",
         query: ListQuerySchema,
-        answers: { 200: json(pageSchema(PredictionViewSchema), "A page.") },
+        answers: { 200: json(pageSchema(ListedPredictionSchema), "A page.") },
       },
       async (c, { query }) => c.json(await listPage(c, shard, query)),
     ),
@@ -200,7 +205,7 @@ async function listPage(
   c: AppContext,
   shard: ShardPort,
   query: z.output<typeof ListQuerySchema>,
-): Promise<Page<PredictionView>> {
+): Promise<Page<ListedPrediction>> {
   const { cursor } = query;
   const page = await shard.listPredictions(c.env, c.get("principal").accountId, {
     direction: cursor?.direction === "previous" ? "newer" : "older",
@@ -215,7 +220,10 @@ async function listPage(
     status: query.status ?? null,
   });
   const results = await Promise.all(
-    page.predictions.map((one) => presentPrediction(inKnownStatus(c, one), c.env.EDGEPLANE_SECRET)),
+    page.predictions.map(async (one) => {
+      const { logs: _, ...listed } = await presentPrediction(inKnownStatus(c, one), c.env.EDGEPLANE_SECRET);
+      return listed;
+    }),
   );
   return pageOf(c.req.url, results, nextOf(cursor, page), previousOf(cursor, page));
 }

@@ -67,7 +67,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     cancelAfterMs: accepting.cancelAfterMs,
     webhook: webhookOf(c, body.webhook),
     webhookEvents: [...new Set(body.webhook_events_filter ?? allEvents)],
-    stream: accepting.streams || (body.stream ?? mayStream(manifest)),
+    stream: accepting.streams || (body.stream ?? mayIterate(manifest)),
+    iterates: mayIterate(manifest),
     resumesDeterministically: manifest.resumesDeterministically,
     origin: new URL(c.req.url).origin,
     source: "api",
@@ -98,7 +99,7 @@ function webhookOf(c: AppContext, text: string | null | undefined): string | nul
 }
 
 /** Whether the model yields its output in pieces; one that never loaded may. */
-function mayStream(manifest: Manifest): boolean {
+function mayIterate(manifest: Manifest): boolean {
   return manifest.streams !== "no" || manifest.schema === null;
 }
 

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { ModelRef } from "../../../src/contract/prediction.ts";
-import { versionOf } from "../../../gpu-pool/runtime/models/find-models.ts";
+import { versionOf } from "../../../gpu-pool/runtime/models/folder-version.ts";
 
 const MAIN = fileURLToPath(new URL("../../../gpu-pool/main.ts", import.meta.url));
 

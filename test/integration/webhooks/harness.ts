@@ -20,7 +20,8 @@ const entry = `
   import { enqueueWebhooks, redeliverWebhook, webhookDeliveries } from "./src/webhooks/client.ts";
   import { currentWebhookSecret, rotateWebhookSecret } from "./src/webhooks/secrets.ts";
   export { WebhookSender } from "./src/webhooks/sender.ts";
-  const calls = { enqueueWebhooks, redeliverWebhook, webhookDeliveries, currentWebhookSecret, rotateWebhookSecret };
+  const enqueue = async (...args) => [...(await enqueueWebhooks(...args)).keys()];
+  const calls = { enqueueWebhooks: enqueue, redeliverWebhook, webhookDeliveries, currentWebhookSecret, rotateWebhookSecret };
   export default {
     async fetch(request, env) {
       const { call, args } = await request.json();

@@ -137,6 +137,16 @@ describe("a sender that may reach loopback", () => {
     expect((await tried())?.tries[0]).toMatchObject({ status: null, error: "No answer within 10 s." });
   });
 
+  it("has several objects send to a host for which one is not enough", async () => {
+    const busy = await listen((_received, response) => void setTimeout(() => response.end(), 300));
+    const sent = Array.from({ length: 150 }, () => message(busy.url));
+    await senders.enqueue(sent);
+    await until(() => busy.received.length === 150, 10_000);
+    expect(busy.mostOpen()).toBe(20);
+    await until(async () => (await stateOf(sent[149]!))?.state === "delivered", 3000);
+    expect(new Set(busy.received.map(({ headers }) => headers["webhook-id"])).size).toBe(150);
+  });
+
   it("counts a 2xx whose body never ends as delivered, and reads no more than 4 KiB", async () => {
     const receiver = await listen((_received, response) => {
       response.writeHead(200);

@@ -1,0 +1,59 @@
+/** What a lane tells of a version, so that shards compute places from it. */
+import { priorities } from "../contract/prediction.ts";
+import type { Priority } from "../contract/prediction.ts";
+import type { CreditBook } from "./credit.ts";
+import { curveOf } from "./curve.ts";
+import type { Flow } from "./backlog.ts";
+import type { Curve, ModelView } from "./types.ts";
+import { meanPerCost } from "./version.ts";
+import type { Version } from "./version.ts";
+
+/** Sessions that are looked at for room and readiness. */
+const MAX_SCANNED = 256;
+/** Curves are kept for as many milliseconds as there are this many flows, and a second at most: making them costs that much. */
+const FLOWS_A_MS = 20;
+const MAX_KEPT_MS = 1000;
+
+export function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
+  const { key, model, version: digest, waiting, node, rate, inFlight, meanMs } = version;
+  const serving = credit.serving(key);
+  let room = 0;
+  let readyInMs: number | null = null;
+  for (const session of serving.slice(0, MAX_SCANNED)) {
+    room += credit.startNow(session, key);
+    const told = session.credits.get(key);
+    if (told === undefined || told.problem !== null || told.readyInMs === null) continue;
+    readyInMs = Math.min(readyInMs ?? Infinity, told.readyInMs);
+  }
+  return {
+    model,
+    version: digest,
+    sessions: serving.length,
+    waiting: { ...waiting },
+    curves: curvesOf(version, now),
+    tags: { ...node.tags },
+    startsPerSecond: rate.perSecond(now),
+    inFlight,
+    room,
+    readyInMs,
+    runMs: meanMs,
+  };
+}
+
+function curvesOf(version: Version, now: number): Record<Priority, Curve> {
+  const known = version.curves;
+  if (known !== null && now - known.at < known.forMs) return known.curves;
+  const curves: Record<Priority, Curve> = { high: [], normal: [], low: [] };
+  const mean = meanPerCost(version);
+  let flows = 0;
+  for (const priority of priorities) {
+    // Heaps hold flows that the backlog made.
+    const waiting = version.node.inner[priority].heap.items() as readonly Flow[];
+    flows += waiting.length;
+    curves[priority] = curveOf(
+      waiting.map(({ tag, weight, backlog, meanMs }) => ({ tag, backlog, step: (meanMs ?? mean) / weight })),
+    );
+  }
+  version.curves = { at: now, forMs: Math.min(MAX_KEPT_MS, Math.floor(flows / FLOWS_A_MS)), curves };
+  return curves;
+}

@@ -1,0 +1,119 @@
+/** `/admin/v1/keys`: the credentials of accounts. */
+import { Hono } from "hono";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { findAccount } from "../../registry/accounts.ts";
+import type { Account } from "../../registry/accounts.ts";
+import {
+  changeApiKey,
+  createApiKey,
+  KeyChangeSchema,
+  listApiKeys,
+  NewKeySchema,
+  revokeApiKey,
+} from "../../registry/api-keys.ts";
+import type { App } from "../app.ts";
+import { empty, json, operation } from "../operation.ts";
+import {
+  CredentialPathSchema,
+  CredentialQuerySchema,
+  DEFAULT_LIMIT,
+  listOf,
+  listSchema,
+  MAX_ADMIN_BYTES,
+} from "./page.ts";
+import { KeySchema, NewKeyViewSchema, showKey } from "./views.ts";
+
+export function keyRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "createKey",
+        tag: "Operator",
+        summary: "Make an API key",
+        access: "operator",
+        body: { schema: NewKeySchema, maxBytes: MAX_ADMIN_BYTES, examples: { all: { account: "acme", name: "ci" } } },
+        answers: { 201: json(NewKeyViewSchema, "The key, with its secret.") },
+      },
+      async (c, { body }) => {
+        const account = await accountNamed(c.env.DB, body.account);
+        const { key, secret } = await createApiKey(c.env, account.id, body);
+        return c.json({ ...showKey(key), key: secret }, 201);
+      },
+    ),
+  );
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listKeys",
+        tag: "Operator",
+        summary: "List an account's API keys",
+        access: "operator",
+        query: CredentialQuerySchema.extend({ account: z.string().meta({ description: "The account's id or name." }) }),
+        answers: { 200: json(listSchema(KeySchema), "A page, oldest first.") },
+        errors: ["not_found"],
+      },
+      async (c, { query: { account: named, cursor, limit = DEFAULT_LIMIT, revoked } }) => {
+        const account = await findAccount(c.env.DB, named);
+        if (account === null) throw new EdgeplaneError("not_found", "There is no such account.");
+        const page = { after: cursor, limit: limit + 1, revoked: revoked === "true" };
+        return c.json(listOf(await listApiKeys(c.env.DB, account.id, page), limit, showKey));
+      },
+    ),
+  );
+
+  routes.patch(
+    "/:id",
+    operation(
+      {
+        id: "updateKey",
+        tag: "Operator",
+        summary: "Set the highest priority that an API key may ask for",
+        description: "It is known everywhere within 10 seconds.",
+        access: "operator",
+        path: CredentialPathSchema,
+        body: { schema: KeyChangeSchema, maxBytes: MAX_ADMIN_BYTES, examples: { high: { priority: "high" } } },
+        answers: { 200: json(KeySchema, "The key as it is now.") },
+      },
+      async (c, { path, body }) => {
+        const key = await changeApiKey(c.env.DB, path.id, body.priority);
+        if (key === null) throw new EdgeplaneError("not_found", "There is no such key.");
+        return c.json(showKey(key));
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:id",
+    operation(
+      {
+        id: "revokeKey",
+        tag: "Operator",
+        summary: "Revoke an API key",
+        description: "It stops working within 10 seconds.",
+        access: "operator",
+        path: CredentialPathSchema,
+        answers: { 204: empty("It is revoked.") },
+      },
+      async (c, { path }) => {
+        if (await revokeApiKey(c.env.DB, path.id)) return c.body(null, 204);
+        throw new EdgeplaneError("not_found", "There is no such key.");
+      },
+    ),
+  );
+
+  return routes;
+}
+
+async function accountNamed(db: D1Database, idOrName: string): Promise<Account> {
+  const account = await findAccount(db, idOrName);
+  if (account !== null) return account;
+  throw new EdgeplaneError("invalid_input", "- account: there is no such account\n", {
+    invalidFields: [{ field: "account", description: "there is no such account" }],
+  });
+}

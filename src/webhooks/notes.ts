@@ -1,0 +1,81 @@
+/** What a sender remembers besides messages: URLs that want no more, predictions whose data is gone, and the accounts' breakers. */
+import type { Sql } from "../shard/sql.ts";
+import type { Breaker } from "./breaker.ts";
+
+/** Disabled URLs that are remembered of an account; the oldest make room. */
+export const MAX_DISABLED_URLS = 1000;
+
+const SCHEMA = [
+  `CREATE TABLE IF NOT EXISTS disabled (
+     account_id TEXT NOT NULL, url TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account_id, url)
+   ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS forgotten (
+     prediction_id TEXT PRIMARY KEY, at INTEGER NOT NULL, dropped INTEGER NOT NULL
+   ) WITHOUT ROWID`,
+  `CREATE TABLE IF NOT EXISTS breakers (
+     account_id TEXT PRIMARY KEY, failures INTEGER NOT NULL, openings INTEGER NOT NULL, open_until INTEGER NOT NULL
+   ) WITHOUT ROWID`,
+  // An earlier version had one for the whole host.
+  "DROP TABLE IF EXISTS breaker",
+] as const;
+
+export function createNotes(sql: Sql) {
+  for (const statement of SCHEMA) sql(statement);
+
+  return {
+    /** A prediction's unfinished messages are erased when they have ended; with `dropped`, no more are taken. */
+    forget(predictionId: string, now: number, dropped: boolean): void {
+      sql("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", predictionId, now, dropped ? 1 : 0);
+    },
+
+    isDropped(predictionId: string): boolean {
+      return sql("SELECT 1 FROM forgotten WHERE prediction_id = ? AND dropped = 1", predictionId).length > 0;
+    },
+
+    pruneForgotten(before: number): void {
+      sql("DELETE FROM forgotten WHERE at < ?", before);
+    },
+
+    disable(accountId: string, url: string, now: number): void {
+      sql("INSERT OR REPLACE INTO disabled VALUES (?, ?, ?)", accountId, url, now);
+      sql(
+        `DELETE FROM disabled WHERE account_id = ? AND url IN (
+           SELECT url FROM disabled WHERE account_id = ? ORDER BY at DESC, url LIMIT -1 OFFSET ?)`,
+        accountId,
+        accountId,
+        MAX_DISABLED_URLS,
+      );
+    },
+
+    enable(accountId: string, url: string): void {
+      sql("DELETE FROM disabled WHERE account_id = ? AND url = ?", accountId, url);
+    },
+
+    isDisabled(accountId: string, url: string): boolean {
+      return sql("SELECT 1 AS yes FROM disabled WHERE account_id = ? AND url = ?", accountId, url).length > 0;
+    },
+
+    /** Forgets URLs that were disabled before `before`. */
+    pruneDisabled(before: number): void {
+      sql("DELETE FROM disabled WHERE at < ?", before);
+    },
+
+    /** The breakers that are not closed, by account. */
+    breakers(): [string, Breaker][] {
+      const rows = sql("SELECT account_id, failures, openings, open_until FROM breakers");
+      return rows.map((row) => [
+        String(row["account_id"]),
+        {
+          failures: Number(row["failures"]),
+          openings: Number(row["openings"]),
+          openUntil: Number(row["open_until"]),
+        },
+      ]);
+    },
+
+    saveBreaker(accountId: string, { failures, openings, openUntil }: Breaker): void {
+      if (openings === 0) sql("DELETE FROM breakers WHERE account_id = ?", accountId);
+      else sql("INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?)", accountId, failures, openings, openUntil);
+    },
+  };
+}
