@@ -31,7 +31,7 @@ export function createDispatch(
   env: Env,
   core: ShardCore,
   publish: PublishSettings,
-  onUnanswered: (claims: ClaimRef[]) => void,
+  onUnanswered: (claims: ClaimRef[]) => void = () => {},
 ) {
   const { outgoing, store } = core;
   let lastFeed = 0;

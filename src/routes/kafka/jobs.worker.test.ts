@@ -1,6 +1,7 @@
 /** Job topics on the embedded log: their lanes serve them to pools, granted; others look at what waits. */
 import { beforeAll, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { GrantSchema } from "../../contract/claim.ts";
 import { JobSchema } from "../../contract/job.ts";
 
 const VERSION = "c".repeat(64);
@@ -51,13 +52,16 @@ it("gives a pool the oldest that it has room for, granted, and counts the starts
   const { pool, ids } = await queue("polled", 4);
   const first = (await poll(pool, "polled", [["acme/polled", VERSION, 3, 2]])).body as unknown as Record_[];
   expect(first.map((record) => record.key)).toEqual(ids.slice(0, 3));
-  const grants = first.map(({ headers }) => JSON.parse(headers.find((header) => header.key === "edgeplane-claim")?.value ?? ""));
+  const grants = first.map(({ headers }) => {
+    const answer: unknown = JSON.parse(headers.find((header) => header.key === "edgeplane-claim")?.value ?? "");
+    return GrantSchema.parse(answer);
+  });
   expect(grants.map(({ verdict, startNow }) => [verdict, startNow])).toEqual([
     ["granted", true],
     ["granted", true],
     ["granted", false],
   ]);
-  expect(grants[0].input).toEqual({ text: "t0" });
+  expect(grants[0]?.input).toEqual({ text: "t0" });
   const job = JobSchema.parse(JSON.parse(first[0]?.value ?? ""));
   expect(job).toMatchObject({ id: ids[0], lane: "polled", model: "acme/polled" });
   expect(JSON.stringify(job)).not.toContain("t0");
