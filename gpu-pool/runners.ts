@@ -34,6 +34,7 @@ export type FleetOptions = {
   onSchema(): void;
   onRoom(): void;
   onEnded: RunnerOptions["onEnded"];
+  startQuota: RunnerOptions["startQuota"];
   /** Another child than the pool's own: tests bring theirs. */
   child?: { path: string; module: string } | undefined;
 };
@@ -68,7 +69,9 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     prepare,
     onRoom,
     onEnded: options.onEnded,
+    startQuota: options.startQuota,
     cancelGraceMs: settings["cancel-grace-ms"],
+    aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
     onLoaded(loaded) {
       model.manifest.schema = loaded.schema;

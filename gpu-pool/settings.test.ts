@@ -6,7 +6,7 @@ const needed = { EDGEPLANE_URL: "https://edge.example.com/base/", EDGEPLANE_POOL
 test("reads flags and environment; a flag wins", () => {
   const settings = readSettings(["--silence-ms", "7000", "--warm"], {
     ...needed,
-    EDGEPLANE_IDLE_AFTER_MS: "900",
+    EDGEPLANE_SILENCE_MS: "9000",
     EDGEPLANE_ENABLE: "a, b",
   });
   expect(settings).toMatchObject({

@@ -1,4 +1,5 @@
 /** One fake edge and the pools of a test, all ended with it. */
+import type { ModelRoom } from "../../../src/contract/channel.ts";
 import { startFakeEdge } from "./fake-edge.ts";
 import type { FakeEdge } from "./fake-edge.ts";
 import { models } from "./models.ts";
@@ -44,6 +45,12 @@ export async function startFixture(names: (keyof typeof models)[], flags: string
       throw new Error(`${String(error)}\n${fixture.pool.output()}`);
     });
   return fixture;
+}
+
+/** What the edge was told last of a model's room. */
+export function roomOf({ messages }: FakeEdge, name: string): ModelRoom | undefined {
+  const told = messages.flatMap((message) => (message.type === "room" ? message.lanes.flatMap(({ models }) => models) : []));
+  return told.findLast(({ model }) => model === `local/${name}`);
 }
 
 /** The pids of a pool's model processes, from its local port. */

@@ -24,6 +24,11 @@ def act(what: str) -> str:
                 time.sleep(0.05)
             except BaseException:
                 pass
+    if what.startswith("talk "):
+        until = time.monotonic() + float(what[5:])
+        while time.monotonic() < until:
+            print("still here")
+            time.sleep(0.05)
     if what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     if what.startswith("large "):
