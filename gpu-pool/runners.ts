@@ -7,6 +7,7 @@ import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { Model } from "./runtime/models/model.ts";
@@ -52,10 +53,17 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
     },
   });
-  return options.models.map((model) => createRunner(model, prepare, options));
+  const schemas = new KnownSchemas(settings["state-dir"]);
+  schemas.recall(options.models.map(({ manifest }) => manifest));
+  return options.models.map((model) => createRunner(model, prepare, schemas, options));
 }
 
-function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: FleetOptions): ModelRunner {
+function createRunner(
+  model: Model,
+  prepare: RunnerOptions["prepare"],
+  schemas: KnownSchemas,
+  options: FleetOptions,
+): ModelRunner {
   const { settings, state, clock, report, onRoom, log } = options;
   const name = modelPath(model.manifest);
   const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
@@ -76,6 +84,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     onLoaded(loaded) {
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
+      schemas.keep(model.manifest);
       options.onSchema();
     },
     async launch(instance) {

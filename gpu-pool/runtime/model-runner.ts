@@ -22,6 +22,7 @@ import type { Model } from "./models/model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
 import { Preparation } from "./preparation.ts";
+import type { PreparationOptions } from "./preparation.ts";
 import { loadOf } from "./model-load.ts";
 import { Readiness, textOf } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
@@ -32,7 +33,7 @@ const FETCHING_BESIDE = 64;
 /** What was taken ahead should begin within this time. */
 const LATE_MS = 1000;
 /** A host whose disk takes no input takes no prediction for so long. */
-const HOST_PAUSE_MS = 10_000;
+const HOST_PAUSE_MS = 5000;
 
 export class ModelRunner {
   readonly model: Model;
@@ -55,7 +56,7 @@ export class ModelRunner {
     this.#options = options;
     this.model = options.model;
     this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
-    this.#preparation = new Preparation({
+    const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => this.#enqueue(prediction),
       onRefused: (prediction, message) => {
@@ -64,7 +65,8 @@ export class ModelRunner {
       },
       onHostFailed: (prediction, code) => this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
       onSettled: () => this.#pump(),
-    });
+    };
+    this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#busyAtMs = options.clock.nowMs();
     this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
   }
@@ -355,7 +357,7 @@ export class ModelRunner {
   #loadedNow(loaded: Loaded): void {
     this.loaded = loaded;
     this.#options.onLoaded(loaded);
-    this.#preparation.loaded(loaded);
+    this.#preparation.loaded(loaded.schema);
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {

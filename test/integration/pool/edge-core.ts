@@ -7,6 +7,7 @@ import type { ClaimAnswer, ClaimRequest } from "../../../src/contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../../../src/contract/event.ts";
 import { newPredictionId, newToken } from "../../../src/contract/ids.ts";
 import type { Json, ModelRef, PredictionSnapshot } from "../../../src/contract/prediction.ts";
+import { createProbes } from "../../../src/fleet/probes.ts";
 import { LaneCore } from "../../../src/lane/core.ts";
 import type { LaneEntry, Reservation } from "../../../src/lane/types.ts";
 import { ShardCore } from "../../../src/shard/core.ts";
@@ -18,7 +19,6 @@ import { defaultRules } from "../../../src/shard/rules.ts";
 import { memorySql } from "../../unit/memory-sql.ts";
 import { submission } from "../../unit/submission.ts";
 
-export const LEASE_MS = 3000;
 /** How often time alone is looked at. */
 const BEAT_MS = 20;
 /** A pool that has sent nothing of a grant for so long is asked whether it got it. */
@@ -96,20 +96,20 @@ export class EdgeCore {
   kafka: { lane: string; entry: LaneEntry }[] | null = null;
   /** Grants that leave over a channel are lost on their way while this is true. */
   losesGrants = false;
-  readonly #shard = new ShardCore(memorySql(), {
-    rules: { ...defaultRules, leaseMs: LEASE_MS },
-    now: () => Date.now(),
-    newToken,
-  });
+  readonly #leaseMs: number;
+  readonly #shard: ShardCore;
   readonly #lanes = new Map<string, LaneCore>();
   readonly #sessions = new Map<string, Session>();
   readonly #onChange: () => void;
   readonly #beat: NodeJS.Timeout;
   #unanswered: { at: number; claims: ClaimRef[] }[] = [];
+  readonly #probes = createProbes({ now: () => Date.now(), keptMs: 15_000 });
   #isPumpDue = false;
 
   /** `onChange` is called after everything that may have changed something. */
-  constructor(onChange: () => void) {
+  constructor(leaseMs: number, onChange: () => void) {
+    this.#leaseMs = leaseMs;
+    this.#shard = new ShardCore(memorySql(), { rules: { ...defaultRules, leaseMs }, now: () => Date.now(), newToken });
     this.#onChange = onChange;
     this.#beat = setInterval(() => this.#pump(), BEAT_MS);
     this.#beat.unref();
@@ -167,6 +167,8 @@ export class EdgeCore {
   hello({ session, previous, lanes }: Extract<PoolMessage, { type: "hello" }>, send: Session["send"]): void {
     this.#sessions.set(session, { lanes, send, heardAt: Date.now(), isOver: false });
     if (previous !== undefined) this.#over(previous);
+    // The channel before may have been dead, though it stood open.
+    for (const claims of this.#probes.lately()) send?.({ type: "probe", claims });
     this.#pumpSoon();
   }
 
@@ -274,7 +276,7 @@ export class EdgeCore {
   #pump(): void {
     const now = Date.now();
     for (const [name, session] of this.#sessions) {
-      if (!session.isOver && session.send === null && now - session.heardAt > LEASE_MS) this.#over(name);
+      if (!session.isOver && session.send === null && now - session.heardAt > this.#leaseMs) this.#over(name);
     }
     this.#look(now);
     for (const [name, lane] of this.#lanes) this.#exchange(name, lane);
@@ -302,9 +304,10 @@ export class EdgeCore {
     for (const [name, ids] of checks) {
       const session = this.#sessions.get(name);
       const isTrusted = name === STRANGER || session?.isOver === false;
-      const remainingMs = isTrusted ? (session?.heardAt ?? now) + LEASE_MS - now : 0;
+      const remainingMs = isTrusted ? (session?.heardAt ?? now) + this.#leaseMs - now : 0;
       const claims = ids.map((id) => ({ id, token: this.#shard.store.get(id)?.token ?? "" }));
       session?.send?.({ type: "probe", claims });
+      this.#probes.sent(claims);
       this.#shard.judge(name, ids, { alive: remainingMs > 0, remainingMs });
     }
   }

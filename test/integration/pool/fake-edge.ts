@@ -15,7 +15,7 @@ import type { EventVerdict, PoolEvent } from "../../../src/contract/event.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
 import { jobOf } from "../../../src/lane/releases.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
-import { EdgeCore, LEASE_MS } from "./edge-core.ts";
+import { EdgeCore } from "./edge-core.ts";
 import type { Submission, Tracked } from "./edge-core.ts";
 
 export type { Submission, Tracked } from "./edge-core.ts";
@@ -37,7 +37,7 @@ export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
 const ConsumeSchema = z.object({ topics: z.array(z.string()).default([]), timeout: z.number().default(1000) });
 const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.number()]));
 
-export async function startFakeEdge(options: { port?: number; token?: string } = {}) {
+export async function startFakeEdge(options: { port?: number; token?: string; leaseMs?: number } = {}) {
   const token = options.token ?? "pool-token";
   const behaviour: Behaviour = { copies: 1, onEvents: null, tokenOk: true, connectStatus: null, isHalfOpen: false };
   const blobs = new Map<string, Buffer>();
@@ -48,7 +48,8 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
   const channels = new Set<WebSocket>();
   const sockets = new Set<Socket>();
   const waiters = new Set<() => void>();
-  const core = new EdgeCore(() => changed());
+  const leaseMs = options.leaseMs ?? 3000;
+  const core = new EdgeCore(leaseMs, () => changed());
   let offset = 0;
 
   function changed(): void {
@@ -171,7 +172,7 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
       core.hello(message, tell);
       const log = desiredLog();
       const registersModels = behaviour.tokenOk === true;
-      tell({ type: "welcome", leaseMs: LEASE_MS, eventsOpen: true, registersModels, ...(log === undefined ? {} : { log }) });
+      tell({ type: "welcome", leaseMs, eventsOpen: true, registersModels, ...(log === undefined ? {} : { log }) });
     } else if (message.type === "room") core.room(session, message);
     else if (message.type === "draining") core.draining(session);
     changed();
