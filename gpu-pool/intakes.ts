@@ -4,15 +4,16 @@
  *   reading one log ── the edge names another ──▶ reading both ── readBothMs ──▶ reading the new one
  */
 import type { Logger } from "pino";
-import type { DesiredLog } from "../src/contract/channel.ts";
+import type { DesiredLog, ModelRoom } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { createClaimClient } from "./intake/claim-client.ts";
-import { Intake } from "./intake/intake.ts";
+import { Claiming } from "./intake/claiming.ts";
+import type { Intake } from "./intake/intake.ts";
+import { ServedIntake } from "./intake/served-intake.ts";
+import { TopicIntake } from "./intake/topic-intake.ts";
 import type { JobSource } from "./intake/job-source.ts";
 import type { JobLog, JobLogs } from "./job-log.ts";
-import type { Capacity } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
-import type { Settings } from "./settings.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
@@ -22,7 +23,6 @@ const STOP_LIMIT_MS = 1000;
 const LAG_LIMIT_MS = 2000;
 
 export type IntakesOptions = {
-  settings: Settings;
   jobLogs: JobLogs;
   session: string;
   lanes: readonly string[];
@@ -30,7 +30,7 @@ export type IntakesOptions = {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  room(lane: string): { room: number; startNow: number };
+  rooms(lane: string): readonly ModelRoom[];
   channelOpen(): boolean;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
@@ -43,9 +43,13 @@ export type Intakes = {
   lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
   /** Begins to poll; called again, it does nothing. */
   start(): void;
-  /** There may be work: on `lane`, or on all. */
-  nudge(lane?: string): void;
+  /** There is work on this lane. */
+  work(lane: string): void;
+  /** The control channel opened or closed. */
+  channelChanged(): void;
   roomChanged(): void;
+  /** Resolves when every request has ended that may bring grants and is under way now. */
+  settled(): Promise<void>;
   /** Ends all intake within `limitMs`, for good. */
   stop(limitMs: number): Promise<void>;
   /** Reads the log that the edge names, and for a while the one before too. */
@@ -56,13 +60,14 @@ export type Intakes = {
 type Reading = {
   log: JobLog;
   sources: JobSource[];
+  claimings: Claiming[];
   intakes: Map<string, Intake>;
   isLeaving: boolean;
   endLeaving: () => void;
 };
 
 export function createIntakes(options: IntakesOptions): Intakes {
-  const { settings, session, clock, metrics, log, lanes } = options;
+  const { session, clock, metrics, log, lanes } = options;
   const claims = createClaimClient(options.http, session);
   const leaving = new Set<Reading>();
   let isStarted = false;
@@ -70,33 +75,27 @@ export function createIntakes(options: IntakesOptions): Intakes {
   let current = reading(options.jobLogs.first);
 
   function reading(jobLog: JobLog): Reading {
-    const made: Reading = { log: jobLog, sources: [], intakes: new Map(), isLeaving: false, endLeaving: () => {} };
+    const made: Reading = { log: jobLog, sources: [], claimings: [], intakes: new Map(), isLeaving: false, endLeaving: () => {} };
     for (const lane of lanes) {
       const source = jobLog.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
-      const intake = new Intake({
-        source,
-        claims,
-        clock,
-        idleAfterMs: settings["idle-after-ms"],
-        room: () => shareOf(options.room(lane), made.isLeaving),
-        // What is left there will not be nudged for: it is polled to the end.
-        channelOpen: () => !made.isLeaving && options.channelOpen(),
-        onGrants: options.onGrants,
-        onRefused: (reason) => metrics.refused.inc({ reason }),
-        onState: (problem) => {
-          if (!made.isLeaving) options.onState(problem);
-        },
-      });
+      const rooms = (): ModelRoom[] => shareOf(options.rooms(lane), made.isLeaving);
+      const onRefused = (reason: string): void => metrics.refused.inc({ reason });
+      const claiming = new Claiming({ claims, clock, rooms, onGrants: options.onGrants, onRefused });
+      const onState = (problem: string | null): void => {
+        if (!made.isLeaving) options.onState(problem);
+      };
+      const kind = source.isServed ? ServedIntake : TopicIntake;
       made.sources.push(source);
-      made.intakes.set(lane, intake);
+      made.claimings.push(claiming);
+      made.intakes.set(lane, new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onState }));
     }
     return made;
   }
 
   /** Two intakes of a lane share its room; only the new one's jobs start without asking. */
-  function shareOf(whole: { room: number; startNow: number }, isLeaving: boolean): { room: number; startNow: number } {
-    if (leaving.size === 0) return whole;
-    return { room: Math.ceil(whole.room / 2), startNow: isLeaving ? 0 : whole.startNow };
+  function shareOf(whole: readonly ModelRoom[], isLeaving: boolean): ModelRoom[] {
+    if (leaving.size === 0) return [...whole];
+    return whole.map((one) => ({ ...one, room: Math.ceil(one.room / 2), startNow: isLeaving ? 0 : Math.min(one.startNow, Math.ceil(one.room / 2)) }));
   }
 
   function* all(): Iterable<Intake> {
@@ -110,6 +109,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
 
   async function leave(old: Reading): Promise<void> {
     leaving.delete(old);
+    for (const claiming of old.claimings) claiming.stop();
     await Promise.all(Array.from(old.intakes.values(), async (intake) => intake.stop(STOP_LIMIT_MS)));
     log.info({ log: old.log.name }, "no longer reading the log from before");
   }
@@ -145,17 +145,21 @@ export function createIntakes(options: IntakesOptions): Intakes {
       isStarted = true;
       for (const intake of current.intakes.values()) intake.start();
     },
-    nudge(lane) {
-      for (const { intakes } of [current, ...leaving]) {
-        if (lane === undefined) for (const intake of intakes.values()) intake.nudge();
-        else intakes.get(lane)?.nudge();
-      }
+    work(lane) {
+      for (const { intakes } of [current, ...leaving]) intakes.get(lane)?.work();
+    },
+    channelChanged() {
+      for (const intake of all()) intake.channelChanged();
+    },
+    async settled() {
+      await Promise.all([current, ...leaving].flatMap(({ claimings }) => claimings.map(async (claiming) => claiming.settled())));
     },
     roomChanged() {
       for (const intake of all()) intake.roomChanged();
     },
     async stop(limitMs) {
       isStopped = true;
+      for (const { claimings } of [current, ...leaving]) for (const claiming of claimings) claiming.stop();
       await Promise.all(Array.from(all(), async (intake) => intake.stop(limitMs)));
     },
     follow(desired) {
@@ -171,19 +175,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
       old.isLeaving = true;
       leaving.add(old);
       old.endLeaving = clock.after(desired.readBothMs, () => void leave(old));
-      for (const intake of old.intakes.values()) intake.nudge();
+      for (const intake of old.intakes.values()) intake.channelChanged();
     },
   };
-}
-
-/** A lane's room is what all its models would take together, since a job's model is known only when it is here. */
-export function roomOf(runners: readonly { capacity(): Capacity }[]): { room: number; startNow: number } {
-  let room = 0;
-  let startNow = 0;
-  for (const runner of runners) {
-    const capacity = runner.capacity();
-    room += capacity.limit - capacity.waiting;
-    startNow += capacity.startNow;
-  }
-  return { room, startNow };
 }

@@ -30,7 +30,7 @@ export type JobLogs = {
  * what is wrong.
  */
 export async function openJobLogs(settings: Settings, lanes: readonly string[], poolId: string): Promise<JobLogs> {
-  const edge = dialectLog({
+  const edge = dialectLog(true, {
     url: new URL(`${settings.url.pathname.replace(/\/+$/, "")}/kafka`, settings.url),
     username: "pool",
     password: settings.token,
@@ -48,7 +48,7 @@ export async function openJobLogs(settings: Settings, lanes: readonly string[], 
         };
       }
       const key = `${epoch} ${url}`;
-      const log = named.get(key) ?? dialectLog({ url: new URL(url), username, password });
+      const log = named.get(key) ?? dialectLog(false, { url: new URL(url), username, password });
       named.set(key, log);
       return log;
     },
@@ -63,17 +63,17 @@ async function openOwnLog(settings: Settings, lanes: readonly string[], poolId: 
   const username = settings["log-username"];
   const password = settings["log-password"];
   // Without a password it is an Edgeplane's own log, which takes the pool's token: the control channel says what is wrong with that.
-  if (password === undefined) return dialectLog({ url, username, password: settings.token });
+  if (password === undefined) return dialectLog(true, { url, username, password: settings.token });
   const problem = await probeUpstash(createUpstashKafka({ url, username, password }), url, lanes);
   if (problem !== null) throw new SettingsError(problem);
-  return dialectLog({ url, username, password });
+  return dialectLog(false, { url, username, password });
 }
 
-function dialectLog(access: { url: URL; username: string; password: string }): JobLog {
+function dialectLog(isServed: boolean, access: { url: URL; username: string; password: string }): JobLog {
   const kafka = createUpstashKafka(access);
   return {
     name: `${access.url.origin}${access.url.pathname}`,
-    source: (options) => createUpstashSource({ ...options, kafka }),
+    source: (options) => createUpstashSource({ ...options, kafka, isServed }),
   };
 }
 

@@ -10,7 +10,6 @@ import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
-import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { EndedClaims } from "./delivery/ended-claims.ts";
 import { openJournal } from "./delivery/journal.ts";
@@ -22,9 +21,12 @@ import { createUploads } from "./delivery/uploads.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
 import { distinct } from "./intake/grants.ts";
-import { createIntakes, roomOf } from "./intakes.ts";
+import { HandBacks } from "./hand-backs.ts";
+import { helloOf } from "./hello.ts";
+import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
 import type { JobLogs } from "./job-log.ts";
+import { RoomTeller } from "./room-teller.ts";
 import { createRunners } from "./runners.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -43,13 +45,9 @@ import type { HttpClient } from "./transport/http-client.ts";
 import { Upkeep } from "./upkeep.ts";
 import type { WayHome } from "./way-home.ts";
 
-export const POOL_VERSION = "0.1.0";
-
 /** Intake waits so long for the first open channel; after that it polls without one. */
 const CHANNEL_WAIT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
-/** A claim's grant may still be on its way when the edge asks whether it is held. */
-const PROBE_PATIENCE_MS = 1000;
 const FLUSH_MS = 5000;
 /** How long events wait for the end of a suspect, so that the next one's start leaves with them. */
 const LINGER_MS = 25;
@@ -92,6 +90,8 @@ export class Pool {
   readonly #claims = new Map<string, ModelRunner | null>();
   readonly #endedClaims = new EndedClaims();
   readonly #suspects: Suspects;
+  readonly #rooms: RoomTeller;
+  readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
@@ -135,13 +135,30 @@ export class Pool {
       },
     });
     this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files));
-    this.#suspects = new Suspects(this.#reporter);
+    this.#handBacks = new HandBacks({
+      claims: this.#claims,
+      endedClaims: this.#endedClaims,
+      delivery: this.#delivery,
+      reporter: this.#reporter,
+      settled: async () => this.intakes.settled(),
+    });
+    this.#suspects = new Suspects(this.#reporter, (prediction) => this.#rooms.ended(prediction));
+    this.#rooms = new RoomTeller({
+      clock,
+      lanes: this.lanes,
+      runners: () => this.runners,
+      aheadBatches: settings["ahead-batches"],
+      suspectsOf: (runner) => this.#suspects.waitingFor(runner),
+      draining: () => this.#draining,
+      send: (message) => this.#channel?.send(message) ?? false,
+    });
     this.runners = createRunners({
       ...options,
       http: this.#files,
       report: this.#reporter,
       onSchema: () => this.#sayHelloAgain(),
-      onRoom: () => this.intakes.roomChanged(),
+      onRoom: () => this.#roomChanged(),
+      onEnded: (prediction) => this.#rooms.ended(prediction),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#upkeep = new Upkeep({
@@ -157,7 +174,6 @@ export class Pool {
       onHousekeeping: () => this.#endedClaims.forgetOld(),
     });
     this.intakes = createIntakes({
-      settings,
       jobLogs: options.jobLogs,
       session: this.session,
       lanes: this.lanes,
@@ -165,10 +181,7 @@ export class Pool {
       clock,
       log,
       metrics,
-      room: (lane) => {
-        const { room, startNow } = roomOf(this.runners.filter(({ model }) => model.manifest.lane === lane));
-        return { room: room - this.#suspects.waiting, startNow };
-      },
+      rooms: (lane) => this.#rooms.roomsOf(lane),
       channelOpen: () => this.channelOpen,
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
@@ -221,6 +234,7 @@ export class Pool {
     const { clock, settings, log, state } = this.#options;
     log.info({ running: this.#held() }, "draining");
     this.#channel?.send({ type: "draining" });
+    this.#roomChanged();
     for (const runner of this.runners) runner.onHold = true;
     // First intake: what is handed back must not come in again.
     await this.intakes.stop(1000);
@@ -248,20 +262,7 @@ export class Pool {
   }
 
   #hello(): PoolMessage {
-    const { state, devices } = this.#options;
-    return {
-      type: "hello",
-      session: this.session,
-      ...(this.#previous === null ? {} : { previous: this.#previous }),
-      pool: state.name,
-      version: POOL_VERSION,
-      lanes: this.lanes,
-      devices,
-      slots: this.runners.reduce((sum, { slots }) => sum + slots, 0),
-      maxBatchSize: Math.max(1, ...this.runners.map(({ model }) => model.batching.maxBatchSize)),
-      models: this.runners.map(({ model }) => model.manifest),
-      ...this.#carrier.hello,
-    };
+    return helloOf(this.session, this.#previous, this.#options, this.#carrier);
   }
 
   #sayHelloAgain(): void {
@@ -278,14 +279,21 @@ export class Pool {
     this.#lines.channel(null);
     this.#carrier.channelOpened();
     this.#delivery.retryNow();
+    this.#rooms.statements.tellAll();
     this.#startIntake();
-    this.intakes.nudge();
+    this.intakes.channelChanged();
   }
 
   #channelDown(why: string): void {
+    this.#rooms.statements.closed();
     this.#lines.channel(why);
     this.#carrier.channelDown();
-    this.intakes.nudge();
+    this.intakes.channelChanged();
+  }
+
+  #roomChanged(): void {
+    this.#rooms.statements.changed();
+    this.intakes.roomChanged();
   }
 
   #startIntake(): void {
@@ -296,14 +304,11 @@ export class Pool {
     if (message.type === "welcome") this.#welcomed(message);
     else if (message.type === "settled") this.#carrier.settled(message);
     else if (message.type === "log") this.intakes.follow(message.log);
-    else if (message.type === "work") this.intakes.nudge(message.lane);
+    else if (message.type === "work") this.intakes.work(message.lane);
+    else if (message.type === "grants") this.#grants(message.grants);
+    else if (message.type === "tell") this.#rooms.statements.tellAll();
     else if (message.type === "cancel") this.#cancel(message.claims);
-    else if (message.type === "probe") {
-      this.#options.clock.after(PROBE_PATIENCE_MS, () => {
-        for (const claim of message.claims)
-          if (!this.#claims.has(claim.token)) this.#handBack(claim, UNKNOWN_SEQ, "lost");
-      });
-    }
+    else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }
 
   #welcomed(welcome: Welcome): void {
@@ -316,20 +321,24 @@ export class Pool {
     }
     if (misfit !== null) this.#lines.events(misfit.problem);
     if (welcome.log !== undefined) this.intakes.follow(welcome.log);
+    // The lanes are the session's only now.
+    this.#rooms.statements.tellAll();
   }
 
   #grants(grants: Grant[]): void {
     const { metrics, clock } = this.#options;
     const fresh = distinct(grants).filter(({ token }) => !this.#claims.has(token) && !this.#endedClaims.has(token));
     this.#journal.held(fresh);
+    this.#rooms.received(fresh);
     const nowMs = clock.nowMs();
     for (const grant of fresh) {
       const model = modelPath(grant.model);
       const runner = this.#byPath.get(model);
       metrics.granted.inc({ model: runner === undefined ? "unknown" : model });
-      if (this.#draining) this.#handBack(grant, grant.seq, "drain");
-      else if (runner === undefined || runner.model.manifest.version !== grant.model.version) {
-        this.#handBack(grant, grant.seq, "cannot_run");
+      const canRun = runner !== undefined && runner.model.manifest.version === grant.model.version;
+      if (this.#draining || !canRun) {
+        this.#handBacks.handBack(grant, this.#draining ? "drain" : "cannot_run", grant.seq);
+        this.#rooms.refused(grant);
       } else {
         this.#claims.set(grant.token, runner);
         this.#delivery.open(grant, grant.seq);
@@ -341,21 +350,11 @@ export class Pool {
     this.#upkeep.sweepSoon();
   }
 
-  /** Releases a claim that no model of this pool holds. */
-  #handBack(claim: ClaimRef, seq: number, reason: "drain" | "cannot_run" | "lost"): void {
-    this.#claims.set(claim.token, null);
-    this.#delivery.open(claim, seq);
-    this.#reporter.released(claim, reason);
-  }
-
   #sendLeftovers(): void {
-    const { tokens, bad } = this.#delivery.restore();
-    const lost = this.#journal.left.filter(({ token }) => !tokens.has(token));
-    for (const token of tokens) this.#claims.set(token, null);
-    for (const claim of lost) this.#handBack(claim, UNKNOWN_SEQ, "lost");
-    const left = { spooled: tokens.size, lost: lost.length };
-    if (left.spooled + left.lost > 0) this.#options.log.info(left, "handing over what the last life of this pool left");
-    for (const name of bad) this.#options.log.warn({ file: name }, "unreadable spool file put aside as .bad");
+    const { log } = this.#options;
+    const { bad, ...left } = this.#handBacks.sendLeftovers(this.#journal.left);
+    if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
+    for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 
   #verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void {

@@ -33,6 +33,7 @@ export type FleetOptions = {
   report: Reporter;
   onSchema(): void;
   onRoom(): void;
+  onEnded: RunnerOptions["onEnded"];
   /** Another child than the pool's own: tests bring theirs. */
   child?: { path: string; module: string } | undefined;
 };
@@ -66,8 +67,8 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     report,
     prepare,
     onRoom,
+    onEnded: options.onEnded,
     cancelGraceMs: settings["cancel-grace-ms"],
-    aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
     onLoaded(loaded) {
       model.manifest.schema = loaded.schema;

@@ -4,13 +4,13 @@ import { helpText, readSettings, SettingsError } from "./settings.ts";
 const needed = { EDGEPLANE_URL: "https://edge.example.com/base/", EDGEPLANE_POOL_TOKEN: "t" };
 
 test("reads flags and environment; a flag wins", () => {
-  const settings = readSettings(["--idle-after-ms", "700", "--warm"], {
+  const settings = readSettings(["--silence-ms", "7000", "--warm"], {
     ...needed,
     EDGEPLANE_IDLE_AFTER_MS: "900",
     EDGEPLANE_ENABLE: "a, b",
   });
   expect(settings).toMatchObject({
-    "idle-after-ms": 700,
+    "silence-ms": 7000,
     warm: true,
     enable: ["a", "b"],
     "metrics-port": 9464,

@@ -1,5 +1,5 @@
 /**
- * The pool's settings: flags, with twins in the environment (`--idle-after-ms` is EDGEPLANE_IDLE_AFTER_MS), checked
+ * The pool's settings: flags, with twins in the environment (`--ahead-batches` is EDGEPLANE_AHEAD_BATCHES), checked
  * once at start. A flag wins over its twin. Each default stands here and nowhere else.
  */
 import { homedir, hostname } from "node:os";
@@ -55,11 +55,10 @@ const flags = {
     help: "start every model at once instead of on first use (default off)",
     boolean: true,
   },
-  "idle-after-ms": {
-    env: "EDGEPLANE_IDLE_AFTER_MS",
-    help: "without work for so long, stop polling and wait for a nudge (default 5000)",
+  "ahead-batches": {
+    env: "EDGEPLANE_AHEAD_BATCHES",
+    help: "the most batches that wait here for each slot; only what should begin within a second does (default 32)",
   },
-  "ahead-batches": { env: "EDGEPLANE_AHEAD_BATCHES", help: "batches that are claimed ahead for each slot (default 2)" },
   "setup-timeout-ms": {
     env: "EDGEPLANE_SETUP_TIMEOUT_MS",
     help: "how long import and setup() of a model may take (default 600000)",
@@ -160,8 +159,7 @@ const SettingsSchema = z.object({
   "kv-token": Token.optional(),
   "kv-prefix": z.string().min(1).max(200).default(DEFAULT_KV_PREFIX),
   warm: Switch.default(false),
-  "idle-after-ms": Ms.min(100).default(5000),
-  "ahead-batches": z.coerce.number().int().min(1).max(64).default(2),
+  "ahead-batches": z.coerce.number().int().min(1).max(1000).default(32),
   "setup-timeout-ms": Ms.min(1000).default(600_000),
   "cancel-grace-ms": Ms.default(5000),
   "silence-ms": Ms.min(2000).default(10_000),

@@ -7,14 +7,22 @@ type Taker = { accept(prediction: Prediction): void };
 export class Suspects {
   readonly #queue = new SoloQueue<{ taker: Taker; prediction: Prediction }>();
   readonly #report: Reporter;
+  readonly #onEnded: (prediction: Prediction) => void;
 
-  constructor(report: Reporter) {
+  /** `onEnded` hears of those that ended before their turn. */
+  constructor(report: Reporter, onEnded: (prediction: Prediction) => void) {
     this.#report = report;
+    this.#onEnded = onEnded;
   }
 
   /** How many wait for their turn. */
   get waiting(): number {
     return this.#queue.waiting;
+  }
+
+  /** How many of these this model will run. */
+  waitingFor(taker: Taker): number {
+    return this.waiting === 0 ? 0 : this.#queue.all().filter((one) => one.taker === taker).length;
   }
 
   /** Whether others wait for the end of this one. */
@@ -38,11 +46,15 @@ export class Suspects {
     const waiting = this.#queue.remove(token);
     if (waiting === null) return false;
     this.#report.failed(waiting.prediction.ref, "model", "canceled", "The prediction was canceled.");
+    this.#onEnded(waiting.prediction);
     return true;
   }
 
   /** Hands back all that wait. */
   release(): void {
-    for (const { prediction } of this.#queue.clear()) this.#report.released(prediction.ref, "drain");
+    for (const { prediction } of this.#queue.clear()) {
+      this.#report.released(prediction.ref, "drain");
+      this.#onEnded(prediction);
+    }
   }
 }

@@ -80,8 +80,9 @@ export class EventReporter {
     this.#ended(claim);
   }
 
-  released(claim: ClaimRef, reason: Released): void {
-    this.#add(claim, { type: "released", reason });
+  released(claim: ClaimRef, reason: Released, problem?: string): void {
+    const body = { type: "released", reason } as const;
+    this.#add(claim, problem === undefined ? body : { ...body, problem });
     this.#ended(claim);
   }
 

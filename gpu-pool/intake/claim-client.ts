@@ -8,16 +8,15 @@ const MAX_JOBS = 1000;
 
 export type ClaimClient = {
   /**
-   * Asks for `jobs`; the first `startNow` of those granted start at once. Throws `TransportError` or `StatusError`;
-   * asking again is harmless, because claims are idempotent per session.
+   * Asks for `jobs`. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent per session.
    */
-  claim(jobs: ClaimRequest["jobs"], startNow: number): Promise<ClaimAnswer[]>;
+  claim(jobs: ClaimRequest["jobs"]): Promise<ClaimAnswer[]>;
 };
 
 export function createClaimClient(http: HttpClient, session: string): ClaimClient {
   return {
-    async claim(jobs, startNow) {
-      const request: ClaimRequest = { session, startNow, jobs: jobs.slice(0, MAX_JOBS) };
+    async claim(jobs) {
+      const request: ClaimRequest = { session, jobs: jobs.slice(0, MAX_JOBS) };
       const reply = await http.json({
         method: "POST",
         path: "/pool/v1/claims",

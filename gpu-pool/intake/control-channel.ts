@@ -2,7 +2,7 @@
  * The control channel: one WebSocket that the pool opens and keeps. The text `ping`, sent every third of the lease,
  * is answered by the platform itself and holds the lease.
  *
- *   connecting ── open ──▶ open ── closed, or no pong for a lease ──▶ waiting ── backoff ──▶ connecting
+ *   connecting ── open ──▶ open ── closed, or a ping unanswered for 2 s ──▶ waiting ── backoff ──▶ connecting
  *   connecting ── 401, 403, or no Edgeplane there ──▶ refused: fatal at start, waiting later
  */
 import { WebSocket } from "ws";
@@ -14,6 +14,12 @@ import type { Clock } from "../scheduling/clock.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
+/** A ping without an answer for so long says that the other end is gone. */
+const ANSWER_WITHIN_MS = 2000;
+/** What has arrived by then is read first. */
+const LATE_MS = 50;
+/** Messages ask at most this often whether they arrive. */
+const ASK_EVERY_MS = 1000;
 /** How long reconnects stay quick: an edge that restarts must find its pools again in less than 2 s. */
 const QUICK_FOR_MS = 120_000;
 
@@ -37,7 +43,8 @@ export type ChannelOptions = {
 export type ControlChannel = {
   readonly open: boolean;
   readonly leaseMs: number;
-  send(message: PoolMessage): void;
+  /** False when the channel is down. */
+  send(message: PoolMessage): boolean;
   close(): void;
 };
 
@@ -49,7 +56,9 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
   let isOpen = false;
   let closed = false;
   let leaseMs = FIRST_LEASE_MS;
-  let heardAtMs = clock.nowMs();
+  /** Ends the wait for the answer to a ping; null while none is asked for. */
+  let answered: (() => void) | null = null;
+  let askedAtMs = -Infinity;
   let downSinceMs = clock.nowMs();
   let cancelTimer: () => void = () => {};
 
@@ -84,6 +93,7 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
       if (closed) return;
       if (isOpen) downSinceMs = clock.nowMs();
       isOpen = false;
+      heard();
       cancelTimer();
       if (refusal === null) options.onDown(problem === "" ? "the connection closed" : problem);
       else options.onRefused(refusal);
@@ -96,25 +106,40 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
     isOpen = true;
     quick.reset();
     slow.reset();
-    heardAtMs = clock.nowMs();
     current.send(JSON.stringify(options.hello()));
+    ask(true);
     beat();
     options.onOpen();
   }
 
   function beat(): void {
     cancelTimer = clock.after(leaseMs / 3, () => {
-      if (clock.nowMs() - heardAtMs > leaseMs) {
-        socket?.terminate();
-        return;
-      }
-      socket?.send("ping");
+      ask(true);
       beat();
     });
   }
 
+  /** Whether what was sent has arrived: a ping behind it must be answered, or the connection is dead at the other end. */
+  function ask(isBeat = false): void {
+    const nowMs = clock.nowMs();
+    if (answered !== null || (!isBeat && nowMs - askedAtMs < ASK_EVERY_MS)) return;
+    askedAtMs = nowMs;
+    const asked = socket;
+    asked?.send("ping");
+    const cancel = clock.after(ANSWER_WITHIN_MS, () => {
+      // What came meanwhile may wait in this process, when it was busy or asleep.
+      answered = clock.after(LATE_MS, () => asked?.terminate());
+    });
+    answered = cancel;
+  }
+
+  function heard(): void {
+    answered?.();
+    answered = null;
+  }
+
   function received(text: string): void {
-    heardAtMs = clock.nowMs();
+    heard();
     if (text === "pong") return;
     const message = parse(text);
     if (message === null) return;
@@ -135,7 +160,10 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
       return leaseMs;
     },
     send(message) {
-      if (isOpen) socket?.send(JSON.stringify(message));
+      if (!isOpen || socket === null) return false;
+      socket.send(JSON.stringify(message));
+      ask();
+      return true;
     },
     close() {
       closed = true;

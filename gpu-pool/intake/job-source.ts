@@ -2,6 +2,7 @@
  * The port through which a lane's jobs come in, whatever carries them. A driver reads job records, and may bring the
  * claims' answers with them when the log claimed on the pool's behalf.
  */
+import type { ModelRoom } from "../../src/contract/channel.ts";
 import type { ClaimAnswer } from "../../src/contract/claim.ts";
 import type { Job } from "../../src/contract/job.ts";
 
@@ -12,11 +13,9 @@ export type SourcedJob = {
 };
 
 export type PollOptions = {
-  /** The most jobs to bring. */
-  room: number;
-  /** How many of them the pool would start at once. */
-  startNow: number;
-  /** How long to wait for the first job. */
+  /** What the pool has room for on this lane. */
+  rooms: readonly ModelRoom[];
+  /** How long to wait for the first job; a lane that serves its topics itself never waits. */
   waitMs: number;
 };
 
@@ -28,6 +27,8 @@ export type Polled = {
 
 export type JobSource = {
   readonly lane: string;
+  /** The lane serves these topics: it answers at once with granted jobs, and tells of work on the control channel. Else they are a Kafka's. */
+  readonly isServed: boolean;
   /** Waits for jobs. Throws when the log can't be reached or refuses; the caller tries again. */
   poll(options: PollOptions): Promise<Polled>;
   /** Gives this pool's share of the lane to the others; the next poll joins again. */

@@ -10,6 +10,7 @@ import type { LaneGroup } from "../bridge/kafka/lane-group.ts";
 import type { GroupMember } from "../bridge/kafka/member.ts";
 import type { RestRecord } from "../bridge/kafka/records.ts";
 import type { Clock } from "../scheduling/clock.ts";
+import { totalRoom } from "./intake.ts";
 import type { JobSource } from "./job-source.ts";
 
 /** Commits of quick polls are sent together: a commit that is late only repeats a hint. */
@@ -79,10 +80,11 @@ export function createNativeSource(options: NativeSourceOptions): NativeSource {
 
   return {
     lane,
+    isServed: false,
     probe: async () => group.probe(),
-    async poll({ room, waitMs }) {
+    async poll({ rooms, waitMs }) {
       member ??= await group.open();
-      const records = await member.take({ room, maxBytes: MAX_POLL_BYTES, waitMs });
+      const records = await member.take({ room: totalRoom(rooms), maxBytes: MAX_POLL_BYTES, waitMs });
       const jobs = records.flatMap((record) => {
         const job = read(record);
         return job === null ? [] : [{ job, answer: null }];

@@ -25,7 +25,7 @@ const job = {
 };
 const refused = { id: ID, verdict: "refused", reason: "terminal" };
 
-async function start(records: unknown[], leaveStatus = 200) {
+async function start(records: unknown[], { leaveStatus = 200, isServed = false } = {}) {
   const seen: { path: string; body: string; headers: Record<string, unknown> }[] = [];
   const problems: string[] = [];
   server = createServer((request, reply) => {
@@ -43,9 +43,15 @@ async function start(records: unknown[], leaveStatus = 200) {
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const kafka = createUpstashKafka({ url: new URL(`http://127.0.0.1:${port}`), username: "pool", password: "x" });
   const onProblem = (problem: string): void => void problems.push(problem);
-  const source = createUpstashSource({ kafka, lane: "default", session: "session1", clock: systemClock, onProblem });
+  const source = createUpstashSource({ kafka, isServed, lane: "default", session: "session1", clock: systemClock, onProblem });
   return { source, seen, problems, commits: () => seen.filter(({ path }) => path.startsWith("/commit")) };
 }
+
+const rooms = [
+  { model: "a/b", version: "v", room: 3, startNow: 2, readyInMs: 0, problem: null },
+  { model: "a/full", version: "v", room: 0, startNow: 0, readyInMs: 0, problem: null },
+];
+const poll = { rooms, waitMs: 10 };
 
 const record = (offset: number, value: unknown, headers: { key: string; value: string }[] = []) => ({
   topic: "jobs.default.normal",
@@ -57,39 +63,42 @@ const record = (offset: number, value: unknown, headers: { key: string; value: s
 
 test("says how much room there is and who asks, and commits the offset after the last record, once", async () => {
   const { source, seen, commits } = await start([record(4, job), record(5, job)]);
-  const polled = await source.poll({ room: 3, startNow: 2, waitMs: 10 });
+  const polled = await source.poll(poll);
   polled.commit();
   polled.commit();
   expect(polled.jobs).toMatchObject([{ job: { id: ID }, answer: null }, { answer: null }]);
   expect(seen[0]).toMatchObject({
     path: "/consume/lane.default/session1",
-    headers: { "edgeplane-room": "3", "edgeplane-claim": "session1;start=2", "edgeplane-session": "session1" },
+    headers: { "edgeplane-room": "3", "edgeplane-session": "session1" },
   });
+  expect(seen[0]?.headers["edgeplane-model-room"]).toBeUndefined();
   await expect.poll(() => commits().length).toBe(1);
   expect(JSON.parse(commits()[0]?.body ?? "")).toEqual([{ topic: "jobs.default.normal", partition: 0, offset: 6 }]);
 });
 
-test("does not commit what the log claimed and committed by itself", async () => {
+test("tells the edge the room of each model; what the edge granted needs no commit, and there is no group to leave", async () => {
   const answer = { key: "edgeplane-claim", value: JSON.stringify(refused) };
-  const { source, commits } = await start([record(4, job, [answer])]);
-  const polled = await source.poll({ room: 3, startNow: 2, waitMs: 10 });
+  const { source, seen, commits } = await start([record(4, job, [answer])], { isServed: true });
+  const polled = await source.poll(poll);
   polled.commit();
   await source.leave();
   expect(polled.jobs).toMatchObject([{ answer: refused }]);
+  expect(JSON.parse(String(seen[0]?.headers["edgeplane-model-room"]))).toEqual([["a/b", "v", 3, 2]]);
   expect(commits()).toEqual([]);
+  expect(seen).toHaveLength(1);
 });
 
 test("passes over a record that is no job, without a word of its content", async () => {
   const { source, problems } = await start([record(7, "a secret"), record(8, job)]);
-  const { jobs } = await source.poll({ room: 3, startNow: 2, waitMs: 10 });
+  const { jobs } = await source.poll(poll);
   expect(jobs).toHaveLength(1);
   expect(problems).toEqual(["jobs.default.normal[0]@7 is not a job; skipped"]);
 });
 
 test("leaving twice is no problem; a log that fails is one for the caller", async () => {
-  const gone = await start([], 404);
+  const gone = await start([], { leaveStatus: 404 });
   await expect(gone.source.leave()).resolves.toBeUndefined();
   server.close();
-  const broken = await start([], 500);
+  const broken = await start([], { leaveStatus: 500 });
   await expect(broken.source.leave()).rejects.toThrow("no such instance");
 });

@@ -1,14 +1,15 @@
 /**
- * Jobs of one lane through the Upstash dialect: the embedded log, or a bridge in front of a real cluster. One
- * consumer group a lane, `lane.<name>`; one instance a pool session. The embedded log claims within the consume call,
- * and commits what it claimed by itself.
+ * Jobs of one lane through the Upstash dialect: of the edge, whose lanes serve their topics themselves, or of a bridge in front of a real cluster. One
+ * consumer group a lane, `lane.<name>`; one instance a pool session. The edge claims within the consume call, and nothing is left to commit.
  */
 import { UpstashError } from "@upstash/kafka";
-import { CLAIM_HEADER, CLAIM_RECORD_HEADER, ROOM_HEADER, SESSION_HEADER } from "../../src/contract/claim.ts";
+import type { ModelRoom } from "../../src/contract/channel.ts";
+import { CLAIM_RECORD_HEADER, MODEL_ROOM_HEADER, ROOM_HEADER, SESSION_HEADER } from "../../src/contract/claim.ts";
 import { JobSchema, jobTopic } from "../../src/contract/job.ts";
 import { priorities } from "../../src/contract/prediction.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { parseAnswer } from "./grants.ts";
+import { totalRoom } from "./intake.ts";
 import type { JobSource, SourcedJob } from "./job-source.ts";
 import type { UpstashKafka } from "./upstash-kafka.ts";
 
@@ -27,6 +28,8 @@ type Message = {
 
 export type UpstashSourceOptions = {
   kafka: UpstashKafka;
+  /** This is the edge: its lanes serve their topics themselves. */
+  isServed: boolean;
   lane: string;
   session: string;
   clock: Clock;
@@ -35,7 +38,7 @@ export type UpstashSourceOptions = {
 };
 
 export function createUpstashSource(options: UpstashSourceOptions): JobSource {
-  const { kafka, lane, session, clock } = options;
+  const { kafka, lane, session, clock, isServed } = options;
   const member = { consumerGroupId: `lane.${lane}`, instanceId: session };
   const topics = priorities.map((priority) => jobTopic(lane, priority));
   const uncommitted = new Map<string, { topic: string; partition: number; offset: number }>();
@@ -67,11 +70,12 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
 
   return {
     lane,
-    async poll({ room, startNow, waitMs }) {
+    isServed,
+    async poll({ rooms, waitMs }) {
       const headers = {
-        [ROOM_HEADER]: String(room),
-        [CLAIM_HEADER]: `${session};start=${startNow}`,
+        [ROOM_HEADER]: String(totalRoom(rooms)),
         [SESSION_HEADER]: session,
+        ...(isServed ? { [MODEL_ROOM_HEADER]: roomHeader(rooms) } : {}),
       };
       const consumer = kafka.with({ timeoutMs: waitMs + CALL_TIMEOUT_MS, headers }).consumer();
       const messages: Message[] = await consumer.consume({
@@ -86,11 +90,10 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
         const job = read(message);
         if (job !== null) jobs.push(job);
       }
-      const claimed = jobs.length > 0 && jobs.every(({ answer }) => answer !== null);
       return {
         jobs,
         commit() {
-          if (claimed) return;
+          if (isServed) return;
           for (const { topic, partition, offset } of messages) {
             const key = `${topic}/${partition}`;
             const next = offset + 1;
@@ -103,6 +106,7 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
       };
     },
     async leave() {
+      if (isServed) return;
       await sendCommit();
       const headers = { [SESSION_HEADER]: session };
       const admin = kafka.with({ timeoutMs: 2000, headers }).admin();
@@ -112,4 +116,12 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
       });
     },
   };
+}
+
+/** Beyond so many models the header would be too long; what waits for the others comes over the control channel. */
+const MAX_HEADER_MODELS = 100;
+
+function roomHeader(rooms: readonly ModelRoom[]): string {
+  const some = rooms.filter(({ room }) => room > 0).slice(0, MAX_HEADER_MODELS);
+  return JSON.stringify(some.map(({ model, version, room, startNow }) => [model, version, room, startNow]));
 }

@@ -15,6 +15,7 @@ test("who had begun is a suspect, who had not is innocent, who is done is neithe
     1,
     ["done", "began", "waits"].map((id) => prediction(id)),
     false,
+    0,
   );
   for (const id of ["done", "began"]) Object.assign(run.item(id) ?? {}, { started: true });
   Object.assign(run.item("done") ?? {}, { done: true });
@@ -23,12 +24,12 @@ test("who had begun is a suspect, who had not is innocent, who is done is neithe
 });
 
 test("when nobody had begun everybody is a suspect, in every slot", () => {
-  const runs = [new Run(1, [prediction("a"), prediction("b")], false), new Run(2, [prediction("c")], false)];
+  const runs = [new Run(1, [prediction("a"), prediction("b")], false, 0), new Run(2, [prediction("c")], false, 0)];
   expect(ids(sortOut(runs, false).suspects)).toEqual(["a", "b", "c"]);
 });
 
 test("a process that the pool ended for one leaves the others without blame", () => {
-  const run = new Run(1, [prediction("late", "timed_out"), prediction("mate")], false);
+  const run = new Run(1, [prediction("late", "timed_out"), prediction("mate")], false, 0);
   for (const id of ["late", "mate"]) Object.assign(run.item(id) ?? {}, { started: true });
   const { suspects, bystanders, stopped } = sortOut([run], true);
   expect([ids(suspects), ids(bystanders), ids(stopped)]).toEqual([[], ["mate"], ["late"]]);

@@ -36,6 +36,7 @@ function startAt(scratchDir: string) {
   const instance = new Instance({
     name: "m#0",
     cudaVisibleDevices: "",
+    slots: 1,
     clock: systemClock,
     launch: async () => launch,
     onReady() {},

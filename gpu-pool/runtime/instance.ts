@@ -5,8 +5,9 @@
  *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
  *   any ── stop() ──▶ stopped ── start() while the process still leaves ──▶ waiting ── death ──▶ up
  */
+import type { Place } from "../intake/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
-import { createRestartPolicy } from "../scheduling/restart-policy.ts";
+import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
 import type { Run } from "./run.ts";
@@ -21,6 +22,8 @@ export type SetupProblem = { message: string; traceback: string };
 export type InstanceOptions = {
   name: string;
   cudaVisibleDevices: string;
+  /** Batches that it runs at a time. */
+  slots: number;
   clock: Clock;
   /** What to start; asks for the environment first, and throws when that can't be made. */
   launch(): Promise<Launch>;
@@ -40,6 +43,8 @@ export class Instance {
   /** The batches that run, by slot. */
   readonly runs = new Map<number, Run>();
   restarts = 0;
+  /** When its latest process was asked for; null before the first. */
+  launchedAtMs: number | null = null;
   #process: ModelProcess | null = null;
   #state: Exclude<InstanceState, "ready" | "busy"> = "stopped";
   #retryAtMs = 0;
@@ -61,6 +66,19 @@ export class Instance {
   get state(): InstanceState {
     const process = this.#process?.state;
     return process === "ready" || process === "busy" ? process : this.#state;
+  }
+
+  /** What this one can take now, as room is computed from it. */
+  place(nowMs: number): Place {
+    const { cudaVisibleDevices, slots } = this.#options;
+    const isOut = this.#state === "looping" || (this.#state === "broken" && nowMs < this.#retryAtMs);
+    return {
+      device: cudaVisibleDevices === "" ? "cpu" : cudaVisibleDevices,
+      slots,
+      free: this.freeSlots,
+      runningForMs: Array.from(this.runs.values(), ({ startedAtMs }) => nowMs - startedAtMs),
+      state: this.state === "ready" || this.state === "busy" ? "warm" : isOut ? "out" : "cold",
+    };
   }
 
   get freeSlots(): number {
@@ -93,12 +111,13 @@ export class Instance {
 
   async #launch(): Promise<void> {
     this.#state = "starting";
+    this.launchedAtMs = this.#options.clock.nowMs();
     this.#printed = "";
     try {
       const launch = await this.#options.launch();
       if (this.#state === "starting") this.#process = this.#spawn(launch);
     } catch (error) {
-      this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, 30_000);
+      this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, restartDefaults.brokenMs);
     }
   }
 
@@ -133,7 +152,7 @@ export class Instance {
     if (stopped) return;
     if (death.setupFailure !== null) {
       const { message, traceback } = death.setupFailure;
-      this.#break({ message, traceback: traceback || this.#printed }, 30_000);
+      this.#break({ message, traceback: traceback || this.#printed }, restartDefaults.brokenMs);
       return;
     }
     if (death.expected) {

@@ -23,6 +23,12 @@ export class Instances {
     return this.all.every(({ state }) => state === "broken");
   }
 
+  /** When the earliest of those was asked for that are starting; null when none is. */
+  get startingSinceMs(): number | null {
+    const since = this.all.flatMap(({ state, launchedAtMs }) => (state === "starting" && launchedAtMs !== null ? launchedAtMs : []));
+    return since.length === 0 ? null : Math.min(...since);
+  }
+
   get state(): InstanceState {
     return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
   }

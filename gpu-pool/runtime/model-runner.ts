@@ -5,7 +5,10 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
+import { modelPath } from "../../src/contract/manifest.ts";
+import type { ModelLoad } from "../intake/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
+import { Lately } from "../scheduling/lately.ts";
 import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
@@ -19,13 +22,14 @@ import type { Model } from "./models/model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
 import { Preparation } from "./preparation.ts";
+import { Readiness, textOf } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { Run } from "./run.ts";
 
-export type Capacity = { limit: number; waiting: number; startNow: number };
-
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
+/** A host whose disk takes no input takes no prediction for so long. */
+const HOST_PAUSE_MS = 10_000;
 
 export class ModelRunner {
   readonly model: Model;
@@ -33,8 +37,7 @@ export class ModelRunner {
   loaded: Loaded | null = null;
   /** While true it begins nothing more: what waits is about to be handed back. */
   onHold = false;
-  /** Why it can't be set up; null when it can. */
-  problem: SetupProblem | null = null;
+  readonly #readiness = new Readiness();
   readonly #options: RunnerOptions;
   readonly #queue: PredictionQueue;
   readonly #preparation: Preparation;
@@ -42,6 +45,8 @@ export class ModelRunner {
   #batches = 0;
   #pumpDue = false;
   #busyAtMs: number;
+  #pausedUntilMs = -Infinity;
+  readonly #runMs = new Lately();
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -51,13 +56,10 @@ export class ModelRunner {
       prepare: options.prepare,
       onPrepared: (prediction) => this.#enqueue(prediction),
       onRefused: (prediction, message) => {
-        options.report.failed(prediction.ref, "model", "invalid_input", message);
+        options.report.failed(prediction.ref, "input", "invalid_input", message);
         this.#ended(prediction, "failed");
       },
-      onHostFailed: (prediction, code) => {
-        options.report.failed(prediction.ref, "model", "model_error", `The host could not store the input: ${code}.`);
-        this.#ended(prediction, "failed");
-      },
+      onHostFailed: (prediction, code) => this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
       onSettled: () => this.#pump(),
     });
     this.#busyAtMs = options.clock.nowMs();
@@ -76,16 +78,30 @@ export class ModelRunner {
     return this.instances.all.length * this.model.slotsPerInstance;
   }
 
-  get #runLimitMs(): number | null {
-    return this.model.cog.edgeplane.predictTimeoutMs ?? null;
+  /** Why it can't be set up; null when it can. */
+  get problem(): SetupProblem | null {
+    return this.#readiness.problem;
   }
 
-  /** How many jobs may wait here, how many do, and how many would start at once: free slots and one batch ahead. */
-  capacity(): Capacity {
-    const batch = this.model.batching.maxBatchSize;
-    const startNow = this.instances.ready ? Math.max(0, this.#armQuota() - this.#queue.armed) : 0;
-    const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
-    return { limit: this.#options.aheadBatches * this.slots * batch, waiting, startNow };
+  /** What it does and could take, as room is computed from it. */
+  load(): ModelLoad {
+    const nowMs = this.#options.clock.nowMs();
+    const { manifest, batching } = this.model;
+    const isPaused = this.onHold || nowMs < this.#pausedUntilMs;
+    const limit = this.#readiness.isTrying(nowMs) ? Math.max(0, 1 - this.held) : Infinity;
+    return {
+      model: modelPath(manifest),
+      version: manifest.version,
+      lane: manifest.lane,
+      batch: batching.maxBatchSize,
+      places: this.instances.all.map((instance) => instance.place(nowMs)),
+      waiting: this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE),
+      counted: this.#queue.armed,
+      runMs: this.#runMs.value,
+      readyInMs: this.instances.ready ? 0 : this.#readiness.readyInMs(this.instances.startingSinceMs, nowMs),
+      problem: this.#readiness.refusal(nowMs),
+      limit: isPaused ? 0 : limit,
+    };
   }
 
   /** Starts its instances, if they aren't up. */
@@ -99,7 +115,7 @@ export class ModelRunner {
     this.#busyAtMs = this.#options.clock.nowMs();
     this.start();
     if (this.problem !== null && this.instances.broken) {
-      this.#failSetup(prediction, this.problem);
+      this.#release(prediction, "setup", textOf(this.problem));
     } else {
       this.#preparation.add(prediction);
     }
@@ -209,29 +225,29 @@ export class ModelRunner {
     this.#batches += 1;
     const predictions = batch.tickets.map(({ payload }) => payload);
     for (const prediction of predictions) prediction.stage = "running";
-    const run = new Run(this.#batches, predictions, batch.exclusive);
+    const run = new Run(this.#batches, predictions, batch.exclusive, this.#options.clock.nowMs());
     // Only items that begin one after another say when they do.
     if (run.size === 1 || this.loaded?.batch === true)
       for (const item of run.unfinished())
-        begin(item, { runLimitMs: this.#runLimitMs, nowMs: this.#options.clock.nowMs() });
+        begin(item, { runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null, nowMs: this.#options.clock.nowMs() });
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
     } catch (error) {
-      this.#notHandedOver(predictions, error);
+      const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
+      this.#hostFailed(predictions, `The host could not hand the input to the model process: ${why}.`);
       return;
     }
+    for (const prediction of predictions) prediction.inRun = true;
     this.#options.observe.batch(predictions.length);
   }
 
-  /** This host failed them (a full disk): it costs an attempt, and the next one may be elsewhere. */
-  #notHandedOver(predictions: readonly Prediction[], error: unknown): void {
-    const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
-    for (const prediction of predictions) {
-      const message = `The host could not hand the input to the model process: ${why}.`;
-      this.#options.report.failed(prediction.ref, "crash", "model_crashed", message);
-      this.#ended(prediction, "crashed");
-    }
+  /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
+  #hostFailed(predictions: readonly Prediction[], problem: string): void {
+    this.#pausedUntilMs = this.#options.clock.nowMs() + HOST_PAUSE_MS;
+    this.#options.clock.after(HOST_PAUSE_MS, () => this.#options.onRoom());
+    for (const prediction of predictions) this.#release(prediction, "no_room", problem);
+    this.#pump();
   }
 
   #slotMessage(instance: Instance, slot: number, message: SlotMessage, frame: Frame): void {
@@ -240,6 +256,9 @@ export class ModelRunner {
     if (run === undefined || process === null) return;
     if (message.type === "idle") {
       instance.runs.delete(slot);
+      const nowMs = this.#options.clock.nowMs();
+      this.#runMs.add(nowMs - run.startedAtMs);
+      this.#runOver(run, nowMs);
       this.#settle(run);
       this.#pump();
       return;
@@ -253,10 +272,15 @@ export class ModelRunner {
     const outcome = applyItemMessage(item, message, frame, {
       report: this.#options.report,
       origin: process.origin,
-      runLimitMs: this.#runLimitMs,
+      runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
       nowMs: this.#options.clock.nowMs(),
     });
     if (outcome !== null) this.#ended(item.prediction, outcome);
+  }
+
+  /** What ended in this run is told now that its time is known. */
+  #runOver(run: Run, nowMs: number): void {
+    for (const prediction of run.over(nowMs)) if (prediction.stage === "ended") this.#options.onEnded(prediction);
   }
 
   /** The slot is free again: what its batch call raised is halved, or, alone, is what it is. */
@@ -285,6 +309,7 @@ export class ModelRunner {
 
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
+    for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
     const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
     for (const prediction of stopped) this.#finishEnding(prediction);
     this.#queue.addBack(bystanders, false);
@@ -318,15 +343,9 @@ export class ModelRunner {
     this.#ended(prediction, reportStopped(prediction, this.#options.report));
   }
 
-  #release(prediction: Prediction, reason: "drain" | "no_room"): void {
-    this.#options.report.released(prediction.ref, reason);
-    this.#ended(prediction, "released");
-  }
-
-  #failSetup(prediction: Prediction, problem: SetupProblem): void {
-    const message = `The model could not be set up: ${problem.message}`;
-    this.#options.report.failed(prediction.ref, "model", "setup_failed", message);
-    this.#ended(prediction, "setup_failed");
+  #release(prediction: Prediction, reason: "drain" | "no_room" | "setup", problem?: string): void {
+    this.#options.report.released(prediction.ref, reason, problem);
+    this.#ended(prediction, reason === "setup" ? "setup_failed" : "released");
   }
 
   #ended(prediction: Prediction, outcome: string): void {
@@ -336,6 +355,7 @@ export class ModelRunner {
     this.#busyAtMs = this.#options.clock.nowMs();
     dropInputs(prediction);
     this.#options.observe.ended(outcome);
+    if (!prediction.inRun) this.#options.onEnded(prediction);
   }
 
   #loadedNow(loaded: Loaded): void {
@@ -346,25 +366,28 @@ export class ModelRunner {
 
   #broken(instance: Instance, problem: SetupProblem): void {
     this.#options.observe.broken(instance.name, problem);
-    this.problem = problem;
     if (!this.instances.broken) return;
+    const { clock, onRoom } = this.#options;
+    this.#readiness.failed(problem, clock.nowMs());
     this.#queue.clear();
     this.#preparation.clear();
-    for (const prediction of [...this.#held.values()]) this.#failSetup(prediction, problem);
+    for (const prediction of [...this.#held.values()]) this.#release(prediction, "setup", textOf(problem));
     this.#pump();
+    clock.after(this.#readiness.pauseMs, onRoom);
   }
 
   #instanceOptions(place: RunnerOptions["places"][number]): InstanceOptions {
     const { clock, observe } = this.#options;
     return {
       ...place,
+      slots: this.model.slotsPerInstance,
       clock,
       launch: async () => ({
         ...(await this.#options.launch(place.name)),
         onLoaded: (loaded) => this.#loadedNow(loaded),
       }),
       onReady: (instance, setupSeconds) => {
-        this.problem = null;
+        this.#readiness.ready(clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs()));
         observe.ready(instance.name, setupSeconds);
         this.#pump();
       },

@@ -6,7 +6,10 @@
  */
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Grant } from "../../src/contract/claim.ts";
+import type { releaseReasons } from "../../src/contract/event.ts";
 import type { Json } from "../../src/contract/prediction.ts";
+
+export type ReleaseReason = (typeof releaseReasons)[number];
 
 export type Prediction = {
   readonly ref: ClaimRef;
@@ -30,6 +33,10 @@ export type Prediction = {
   ending: "canceled" | "timed_out" | "stale" | null;
   /** When cooperation ends and its process is killed. */
   killAtMs: number;
+  /** It is in a batch that has a slot. */
+  inRun: boolean;
+  /** What its runs took of the device, shared with its batch mates, in milliseconds. */
+  deviceMs: number;
 };
 
 export function createPrediction(grant: Grant, nowMs: number): Prediction {
@@ -47,6 +54,8 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     linkedDirs: [],
     ending: null,
     killAtMs: Infinity,
+    inRun: false,
+    deviceMs: 0,
   };
 }
 
@@ -71,8 +80,9 @@ export type Reporter = {
   log(claim: ClaimRef, text: string): void;
   metric(claim: ClaimRef, metrics: Metrics): void;
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
-  failed(claim: ClaimRef, kind: "model" | "crash" | "timeout", code: string, message: string, metrics?: Metrics): void;
-  released(claim: ClaimRef, reason: "drain" | "cannot_run" | "no_room" | "setup" | "lost"): void;
+  failed(claim: ClaimRef, kind: "model" | "input" | "crash" | "timeout", code: string, message: string, metrics?: Metrics): void;
+  /** `problem` says why, for `setup` and `no_room`. */
+  released(claim: ClaimRef, reason: ReleaseReason, problem?: string): void;
   /** The edge wants no more of it: stop reporting. */
   forget(claim: ClaimRef): void;
 };

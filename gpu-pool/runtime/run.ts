@@ -6,12 +6,14 @@ export type RunItem = { prediction: Prediction; started: boolean; done: boolean;
 export class Run {
   readonly number: number;
   readonly exclusive: boolean;
+  readonly startedAtMs: number;
   /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
 
-  constructor(number: number, predictions: readonly Prediction[], exclusive: boolean) {
+  constructor(number: number, predictions: readonly Prediction[], exclusive: boolean, startedAtMs: number) {
     this.number = number;
     this.exclusive = exclusive;
+    this.startedAtMs = startedAtMs;
     for (const prediction of predictions) {
       this.#items.set(prediction.ref.token, { prediction, started: false, done: false, batchError: null });
     }
@@ -19,6 +21,17 @@ export class Run {
 
   get size(): number {
     return this.#items.size;
+  }
+
+  /** The slot is free, or gone, at `nowMs`: its time is shared among the members by their costs. They come back. */
+  over(nowMs: number): Prediction[] {
+    const members = Array.from(this.#items.values(), ({ prediction }) => prediction);
+    const costs = members.reduce((sum, { grant }) => sum + grant.cost, 0);
+    for (const prediction of members) {
+      prediction.inRun = false;
+      if (costs > 0) prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
+    }
+    return members;
   }
 
   item(token: string): RunItem | undefined {

@@ -17,11 +17,11 @@ export type RunnerOptions = {
   /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
   prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
   cancelGraceMs: number;
-  /** How many batches a slot are claimed ahead. */
-  aheadBatches: number;
   onLoaded(loaded: Loaded): void;
-  /** A slot, or a place in the queue, may have become free. */
+  /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;
+  /** The pool no longer holds it, and its runs are over: `deviceMs` says what they took. */
+  onEnded(prediction: Prediction): void;
   observe: RunnerObserver;
 };
 

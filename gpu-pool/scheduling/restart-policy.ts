@@ -4,7 +4,7 @@
  *   healthy death (it was ready once)   → at once, until `loopCount` of them fall into `loopWindowMs`: then backoff
  *   death before it was ready           → backoff; after `setupTries` in a row the model counts as broken
  *
- * Broken means: what waits fails with `setup_failed`, and the next try comes after `brokenMs`, when somebody asks.
+ * Broken means: what waits is handed back, and the next try comes after `brokenMs`, when somebody asks.
  */
 import { createBackoff } from "./backoff.ts";
 
@@ -31,7 +31,7 @@ export const restartDefaults: RestartOptions = {
   setupTries: 3,
   loopCount: 20,
   loopWindowMs: 60_000,
-  brokenMs: 30_000,
+  brokenMs: 60_000,
 };
 
 export function createRestartPolicy(options: RestartOptions = restartDefaults): RestartPolicy {

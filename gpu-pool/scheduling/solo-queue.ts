@@ -48,6 +48,11 @@ export class SoloQueue<T> {
     return null;
   }
 
+  /** Those that wait. */
+  all(): T[] {
+    return [...this.#waiting.values()];
+  }
+
   /** Takes out all that wait. */
   clear(): T[] {
     const all = [...this.#waiting.values()];

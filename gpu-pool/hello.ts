@@ -1,0 +1,27 @@
+/** What the pool says of itself when its channel opens, and again when a model's schema is known. */
+import { PROTOCOL } from "../src/contract/channel.ts";
+import type { Device, PoolMessage } from "../src/contract/channel.ts";
+import type { EventCarrier } from "./delivery/carrier.ts";
+import type { Model } from "./runtime/models/model.ts";
+import { lanesOf } from "./settings.ts";
+import type { StateDir } from "./state-dir.ts";
+
+const POOL_VERSION = "0.1.0";
+
+export type HelloOptions = { state: StateDir; devices: Device[]; models: readonly Model[] };
+
+/** `previous`: the session of this pool's life before; null when there was none. */
+export function helloOf(session: string, previous: string | null, { state, devices, models }: HelloOptions, carrier: EventCarrier): PoolMessage {
+  return {
+    type: "hello",
+    protocol: PROTOCOL,
+    session,
+    ...(previous === null ? {} : { previous }),
+    pool: state.name,
+    version: POOL_VERSION,
+    lanes: lanesOf(models),
+    devices,
+    models: models.map(({ manifest }) => manifest),
+    ...carrier.hello,
+  };
+}

@@ -1,0 +1,84 @@
+import { expect, test } from "vitest";
+import { nextChangeInMs, roomsOf, startQuotas } from "./room.ts";
+import type { ModelLoad, Place } from "./room.ts";
+
+const place = (changes: Partial<Place> = {}): Place => ({ device: "0", slots: 1, free: 1, runningForMs: [], state: "warm", ...changes });
+const load = (changes: Partial<ModelLoad> = {}): ModelLoad => ({
+  model: "a/b",
+  version: "v",
+  lane: "default",
+  batch: 1,
+  places: [place()],
+  waiting: 0,
+  counted: 0,
+  runMs: 5000,
+  readyInMs: 0,
+  problem: null,
+  limit: Infinity,
+  ...changes,
+});
+const roomOf = (changes: Partial<ModelLoad> = {}) => {
+  const [room] = roomsOf([load(changes)], 32);
+  return [room?.room, room?.startNow];
+};
+const busyFor = (ms: number): Place => place({ free: 0, runningForMs: [ms] });
+
+test("behind a long run nothing is taken ahead, until the second before its end", () => {
+  expect(roomOf()).toEqual([1, 1]);
+  expect(roomOf({ places: [busyFor(0)] })).toEqual([0, 0]);
+  expect(roomOf({ places: [busyFor(3999)] })).toEqual([0, 0]);
+  expect(roomOf({ places: [busyFor(4000)] })).toEqual([1, 1]);
+  expect(roomOf({ places: [busyFor(4000)], waiting: 1, counted: 1 })).toEqual([0, 0]);
+});
+
+test("a run that is late by more than a second may be late for long", () => {
+  expect(roomOf({ places: [busyFor(6000)] })).toEqual([1, 1]);
+  expect(roomOf({ places: [busyFor(6001)] })).toEqual([0, 0]);
+});
+
+test("of short runs as many are taken as begin within a second, up to the most batches ahead", () => {
+  expect(roomOf({ runMs: 100 })).toEqual([10, 2]);
+  expect(roomOf({ runMs: 100, batch: 4 })).toEqual([40, 8]);
+  expect(roomOf({ runMs: 1 })).toEqual([33, 2]);
+  expect(roomOf({ runMs: 1, places: [busyFor(0)] })).toEqual([32, 1]);
+  expect(roomOf({ runMs: 600, places: [busyFor(0)] })).toEqual([1, 1]);
+});
+
+test("before the first run one is taken to last a second", () => {
+  expect(roomOf({ runMs: null })).toEqual([1, 1]);
+  expect(roomOf({ runMs: null, places: [busyFor(0)] })).toEqual([1, 1]);
+});
+
+test("a cold model takes a batch a slot and starts none; one that can't be set up takes none and says why", () => {
+  const cold = place({ state: "cold", free: 0, slots: 2 });
+  expect(roomOf({ places: [cold], batch: 4, readyInMs: null })).toEqual([8, 0]);
+  expect(roomOf({ places: [place({ state: "out", free: 0 })] })).toEqual([0, 0]);
+  expect(roomsOf([load({ places: [cold], problem: "no weights" })], 32)).toMatchObject([{ room: 0, startNow: 0, problem: "no weights" }]);
+});
+
+test("a limit bounds what is taken besides what is held", () => {
+  expect(roomOf({ runMs: 1, limit: 1 })).toEqual([1, 1]);
+  expect(roomOf({ runMs: 1, limit: 0 })).toEqual([0, 0]);
+});
+
+test("starts ahead of free slots are bounded a device, not a model", () => {
+  const models = ["x", "y", "z"].map((model) => load({ model, runMs: 10 }));
+  const quotas = startQuotas(models);
+  expect(quotas.toSorted((a, b) => a - b)).toEqual([1, 1, 2]);
+  const elsewhere = load({ runMs: 10, places: [place({ device: "1" })] });
+  expect(startQuotas([...models, elsewhere]).at(-1)).toBe(2);
+});
+
+test("the largest model of a device sets the bound; who has starts ahead keeps them", () => {
+  const small = load({ model: "small", counted: 2, waiting: 2, runMs: 10 });
+  const large = load({ model: "large", batch: 8, runMs: 10 });
+  expect(startQuotas([small, large])).toEqual([2, 15]);
+  expect(startQuotas([{ ...small, counted: 0, waiting: 0 }, large])).toEqual([1, 16]);
+});
+
+test("time alone changes the room when a long run nears its end, and when it is late", () => {
+  expect(nextChangeInMs([load()])).toBe(Infinity);
+  expect(nextChangeInMs([load({ places: [busyFor(1500)] })])).toBe(2500);
+  expect(nextChangeInMs([load({ places: [busyFor(4000)] })])).toBe(2001);
+  expect(nextChangeInMs([load({ places: [busyFor(6001)] })])).toBe(Infinity);
+});

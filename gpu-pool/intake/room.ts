@@ -1,0 +1,124 @@
+/**
+ * What a pool has room for: of each model what it expects to begin within a second, and how many of these starts may be counted at once. Pure.
+ *
+ * A free slot takes a batch. Ahead of a slot wait as many batches as begin within a second by what runs took lately: none behind a long run, so that what waits here
+ * never waits for a slot while another pool has one free.
+ */
+import type { ModelRoom } from "../../src/contract/channel.ts";
+
+/** What is taken ahead begins within this time. */
+const HORIZON_MS = 1000;
+/** What a run is taken to last before the first was measured. */
+const UNKNOWN_RUN_MS = 1000;
+
+/** One instance of a model. */
+export type Place = {
+  /** What the instance shares with those of other models. */
+  device: string;
+  slots: number;
+  /** Slots that run nothing and could. */
+  free: number;
+  /** For how long each batch runs that is under way, in milliseconds. */
+  runningForMs: readonly number[];
+  /** `cold`: it starts when it is needed. `out`: it can't be set up now. */
+  state: "warm" | "cold" | "out";
+};
+
+/** One model, as its runner sees it. */
+export type ModelLoad = {
+  /** `owner/name`. */
+  model: string;
+  version: string;
+  lane: string;
+  /** The most members of a batch. */
+  batch: number;
+  places: readonly Place[];
+  /** Granted and not running. */
+  waiting: number;
+  /** How many of these have their start counted. */
+  counted: number;
+  /** What a batch took lately; null before the first. */
+  runMs: number | null;
+  /** In how many milliseconds it should be ready; 0: it is; null: nobody knows. */
+  readyInMs: number | null;
+  /** Why this host can't set it up; null when it can, or may try again. */
+  problem: string | null;
+  /** The most that it takes besides what it holds, whatever its slots say. */
+  limit: number;
+};
+
+/** Room of each model, in their order. `aheadBatches` is the most that wait ahead of a slot. */
+export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): ModelRoom[] {
+  const quotas = startQuotas(loads);
+  return loads.map((load, index) => {
+    const batches = load.places.reduce((sum, place) => sum + batchesOf(place, load.runMs, aheadBatches), 0);
+    const open = load.problem === null ? load.limit : 0;
+    const room = Math.max(0, Math.min(open, batches * load.batch - load.waiting));
+    const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - load.counted));
+    const { model, version, readyInMs, problem } = load;
+    return { model, version, room, startNow, readyInMs, problem };
+  });
+}
+
+/**
+ * How many starts of each model may be counted that don't run yet: a batch for each free slot, and ahead of these, on each device, no more than one batch for each slot of its
+ * largest model, whatever the number of models. Those that have starts ahead of their slots go first, then the busiest, then those of large batches.
+ */
+export function startQuotas(loads: readonly ModelLoad[]): number[] {
+  const budgets = new Map<string, number>();
+  for (const { places, batch } of loads) {
+    const slots = new Map<string, number>();
+    for (const place of places) if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
+    for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, count * batch));
+  }
+  const quotas = loads.map(({ places, batch }) => warm(places).reduce((sum, { free }) => sum + free * batch, 0));
+  const ahead = loads.map(({ counted }, index) => Math.max(0, counted - (quotas[index] ?? 0)));
+  const order = loads.map((load, index) => ({ index, ahead: ahead[index] ?? 0, held: heldBy(load), batch: load.batch }));
+  order.sort((one, other) => other.ahead - one.ahead || other.held - one.held || other.batch - one.batch);
+  for (const { index } of order) {
+    for (const { device, slots } of warm(loads[index]?.places ?? [])) {
+      const left = budgets.get(device) ?? 0;
+      const taken = Math.min(left, slots * (loads[index]?.batch ?? 0));
+      budgets.set(device, left - taken);
+      quotas[index] = (quotas[index] ?? 0) + taken;
+    }
+  }
+  return quotas;
+}
+
+/** In how many milliseconds time alone changes the room; Infinity when it doesn't. */
+export function nextChangeInMs(loads: readonly ModelLoad[]): number {
+  let nextMs = Infinity;
+  for (const { places, runMs } of loads) {
+    const usualMs = runMs ?? UNKNOWN_RUN_MS;
+    for (const runningForMs of places.flatMap((place) => place.runningForMs)) {
+      for (const atMs of [usualMs - HORIZON_MS, usualMs + HORIZON_MS + 1]) {
+        if (atMs > runningForMs) nextMs = Math.min(nextMs, atMs - runningForMs);
+      }
+    }
+  }
+  return nextMs;
+}
+
+/** How many batches an instance takes: those that begin within a second. One that must start first takes a batch a slot. */
+function batchesOf(place: Place, runMs: number | null, aheadBatches: number): number {
+  if (place.state !== "warm") return place.state === "cold" ? place.slots : 0;
+  const usualMs = runMs ?? UNKNOWN_RUN_MS;
+  const withinMs = Math.floor(HORIZON_MS / Math.max(usualMs, 0.1));
+  const ofFree = Math.max(1, Math.min(withinMs, 1 + aheadBatches));
+  let batches = place.free * ofFree;
+  for (const runningForMs of place.runningForMs) {
+    // One that is late may be late for as long again.
+    const leftMs = Math.abs(usualMs - runningForMs);
+    if (leftMs <= HORIZON_MS) batches += Math.max(1, Math.min(withinMs, aheadBatches));
+  }
+  return batches;
+}
+
+function warm(places: readonly Place[]): Place[] {
+  return places.filter(({ state }) => state === "warm");
+}
+
+function heldBy({ waiting, places }: ModelLoad): number {
+  return places.reduce((sum, { runningForMs }) => sum + runningForMs.length, waiting);
+}

@@ -1,0 +1,68 @@
+/** What the whole pool has room for: its runners' loads, by lane, for statements and for polls. */
+import type { ModelRoom, PoolMessage } from "../src/contract/channel.ts";
+import type { Grant } from "../src/contract/claim.ts";
+import { modelPath } from "../src/contract/manifest.ts";
+import { nextChangeInMs, roomsOf } from "./intake/room.ts";
+import { RoomStatements } from "./intake/room-statements.ts";
+import type { Rooms } from "./intake/room-statements.ts";
+import type { ModelRunner } from "./runtime/model-runner.ts";
+import type { Prediction } from "./runtime/prediction.ts";
+import type { Clock } from "./scheduling/clock.ts";
+
+export type RoomTellerOptions = {
+  clock: Clock;
+  lanes: readonly string[];
+  runners(): readonly ModelRunner[];
+  aheadBatches: number;
+  /** Suspects that wait for their turn, of this model. */
+  suspectsOf(runner: ModelRunner): number;
+  draining(): boolean;
+  /** False when the channel is down. */
+  send(message: PoolMessage): boolean;
+};
+
+export class RoomTeller {
+  readonly statements: RoomStatements;
+  readonly #options: RoomTellerOptions;
+
+  constructor(options: RoomTellerOptions) {
+    this.#options = options;
+    this.statements = new RoomStatements({ clock: options.clock, rooms: () => this.#rooms(), send: options.send });
+  }
+
+  roomsOf(lane: string): readonly ModelRoom[] {
+    return this.#rooms().lanes.get(lane) ?? [];
+  }
+
+  received(grants: readonly Grant[]): void {
+    this.statements.received(
+      grants.map(({ id, model, startNow }) => ({ id, startNow, model: modelPath(model), version: model.version, lane: this.#laneOf(model) })),
+    );
+  }
+
+  ended({ ref, grant, deviceMs }: Prediction): void {
+    this.statements.ended(ref.id, this.#laneOf(grant.model), deviceMs);
+  }
+
+  /** A grant that no model here takes. */
+  refused({ id, model }: Grant): void {
+    this.statements.ended(id, this.#laneOf(model), 0);
+  }
+
+  /** Null where no model here is this one: then every lane is told. */
+  #laneOf(model: Grant["model"]): string | null {
+    const path = modelPath(model);
+    return this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null;
+  }
+
+  #rooms(): Rooms {
+    const { runners, suspectsOf, aheadBatches, draining } = this.#options;
+    const loads = runners().map((runner) => {
+      const load = runner.load();
+      return { ...load, waiting: load.waiting + suspectsOf(runner), limit: draining() ? 0 : load.limit };
+    });
+    const lanes = new Map<string, ModelRoom[]>(this.#options.lanes.map((lane) => [lane, []]));
+    for (const [index, room] of roomsOf(loads, aheadBatches).entries()) lanes.get(loads[index]?.lane ?? "")?.push(room);
+    return { lanes, changesInMs: nextChangeInMs(loads) };
+  }
+}
