@@ -159,6 +159,7 @@ export class Pool {
       onSchema: () => this.#sayHelloAgain(),
       onRoom: () => this.#roomChanged(),
       onEnded: (prediction) => this.#rooms.ended(prediction),
+      startQuota: (runner) => this.#rooms.startQuota(runner),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#upkeep = new Upkeep({

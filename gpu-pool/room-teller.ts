@@ -2,7 +2,7 @@
 import type { ModelRoom, PoolMessage } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
-import { nextChangeInMs, roomsOf } from "./intake/room.ts";
+import { nextChangeInMs, roomsOf, startQuotas } from "./intake/room.ts";
 import { RoomStatements } from "./intake/room-statements.ts";
 import type { Rooms } from "./intake/room-statements.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -32,6 +32,12 @@ export class RoomTeller {
 
   roomsOf(lane: string): readonly ModelRoom[] {
     return this.#rooms().lanes.get(lane) ?? [];
+  }
+
+  /** How many of its starts may be counted that don't run yet. */
+  startQuota(runner: ModelRunner): number {
+    const runners = this.#options.runners();
+    return startQuotas(runners.map((one) => one.load()))[runners.indexOf(runner)] ?? 0;
   }
 
   received(grants: readonly Grant[]): void {

@@ -193,12 +193,12 @@ function keyOf({ model, version }: ModelRoom): string {
 function isUrgent(real: ModelRoom, view: View | undefined): boolean {
   if (view === undefined) return true;
   if (isOther(real, view)) return true;
-  if (isSpent(real.room, view.room) || isSpent(real.startNow, view.startNow)) return true;
+  if (isSpent(real.room, view.room) || isSpent(view.room, real.room) || isSpent(real.startNow, view.startNow)) return true;
   return view.grants > 0 && (2 * view.room <= real.room || (real.startNow > 0 && 2 * view.startNow <= real.startNow));
 }
 
-function isSpent(real: number, view: number): boolean {
-  return real > 0 && view <= 0;
+function isSpent(one: number, other: number): boolean {
+  return one > 0 && other <= 0;
 }
 
 function isOther(real: ModelRoom, view: ModelRoom): boolean {

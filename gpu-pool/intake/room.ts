@@ -51,13 +51,17 @@ export type ModelLoad = {
 export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): ModelRoom[] {
   const quotas = startQuotas(loads);
   return loads.map((load, index) => {
-    const batches = load.places.reduce((sum, place) => sum + batchesOf(place, load.runMs, aheadBatches), 0);
     const open = load.problem === null ? load.limit : 0;
-    const room = Math.max(0, Math.min(open, batches * load.batch - load.waiting));
+    const room = Math.max(0, Math.min(open, capacityOf(load, aheadBatches) - load.waiting));
     const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - load.counted));
     const { model, version, readyInMs, problem } = load;
     return { model, version, room, startNow, readyInMs, problem };
   });
+}
+
+/** How many may wait here: those that begin within a second. */
+export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: number): number {
+  return batch * places.reduce((sum, place) => sum + batchesOf(place, runMs, aheadBatches), 0);
 }
 
 /**

@@ -33,15 +33,6 @@ export class Instances {
     return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
   }
 
-  /** Free slots, and one batch ahead of every slot: so many batches may have their start counted. */
-  get startable(): number {
-    let batches = 0;
-    for (const { process, freeSlots } of this.all) {
-      if (process !== null && process.state !== "starting") batches += freeSlots + process.slots;
-    }
-    return batches;
-  }
-
   /** The one that may take a batch and has the most free slots; null when none may. */
   roomiest(): Instance | null {
     let best: Instance | null = null;

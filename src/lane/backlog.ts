@@ -4,6 +4,7 @@
  *
  * Memory: a flow keeps counts and a window of its next entries, 64 at most and fewer where there are many flows; the windows are read again as they run dry.
  */
+import type { Priority } from "../contract/prediction.ts";
 import type { Sql } from "../shard/sql.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { FairFlow, FairNode } from "./fair-queue.ts";
@@ -194,6 +195,14 @@ export class Backlog<T> {
       tag: flow.tag,
       msPerCost,
     };
+  }
+
+  /** What waits of one priority, oldest first. */
+  peek(priority: Priority, offset: number, limit: number): LaneEntry[] {
+    return this.rows.peek(priority, offset, limit).flatMap(({ flow, waiting }) => {
+      const found = this.find(flow);
+      return found === undefined ? [] : entryOf(found, waiting);
+    });
   }
 
   flows(): Iterable<Flow> {

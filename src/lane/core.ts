@@ -12,18 +12,22 @@
 import type { PredictionError, Priority } from "../contract/prediction.ts";
 import type { Sql } from "../shard/sql.ts";
 import { Backlog, entryOf } from "./backlog.ts";
-import type { Flow, Mark } from "./backlog.ts";
+import type { Mark } from "./backlog.ts";
 import { CreditBook } from "./credit.ts";
 import type { Session } from "./credit.ts";
 import { findDue } from "./due.ts";
 import { defaultRules } from "./rules.ts";
 import type { LaneRules } from "./rules.ts";
-import { accountKey, versionKey } from "./types.ts";
+import { versionKey } from "./types.ts";
 import type { Due, EntryRef, LaneEntry, LaneStats, LaneView, OfferReply, Reservation, RoomReport } from "./types.ts";
+import { createRuns } from "./runs.ts";
+import type { Runs } from "./runs.ts";
 import { createVerdicts } from "./verdicts.ts";
-import { viewOf } from "./view.ts";
-import { blend, chargePerCost, createVersion, meanPerCost, noteRun } from "./version.ts";
+import { laneView } from "./view.ts";
+import { nextVersion, noteTurn } from "./turns.ts";
+import { chargePerCost, markedOf } from "./version.ts";
 import type { Version } from "./version.ts";
+import { Versions } from "./versions.ts";
 
 /** Why an entry is out of the order. */
 export type Pick = {
@@ -33,31 +37,17 @@ export type Pick = {
   at: number;
   pushedAt: number;
 };
-type Run = {
-  flow: Flow;
-  version: Version;
-  session: string;
-  cost: number;
-  chargedMs: number;
-  at: number;
-  isReserved: boolean;
-};
 
 export class LaneCore {
   readonly rules: LaneRules;
   readonly credit: CreditBook;
   readonly backlog: Backlog<Pick>;
   readonly verdicts = createVerdicts();
-  /** Versions of which something waits that nobody has been handed, or that is in the log. */
-  readonly busy = new Set<Version>();
+  readonly versions: Versions;
   readonly #now: () => number;
-  readonly #versions = new Map<string, Version>();
-  readonly #runs = new Map<string, Run>();
-  readonly #ended = new Map<string, number>();
+  readonly #runs: Runs;
   /** Marks that end by time, oldest first. */
   readonly #timed = new Map<string, number>();
-  readonly #waitingOf = new Map<string, number>();
-  readonly #waiting: Record<Priority, number> = { high: 0, normal: 0, low: 0 };
   #nextRelease = 0;
 
   constructor(sql: Sql, deps: { now: () => number; rules?: Partial<LaneRules> }) {
@@ -65,12 +55,19 @@ export class LaneCore {
     this.rules = { ...defaultRules, ...deps.rules };
     const { reservedMs, handedMs, unseenMs } = this.rules;
     this.credit = new CreditBook({ reserved: reservedMs, taken: handedMs, pushed: handedMs, granted: unseenMs });
+    this.versions = new Versions({
+      now: deps.now,
+      rules: this.rules,
+      createNode: (key) => this.backlog.fair.createNode(key),
+      isServed: (key) => this.credit.serving(key).length > 0,
+    });
     this.backlog = new Backlog<Pick>(
       sql,
-      (node) => this.#isOpen(node.key),
-      (model, version) => this.version({ model, version }).node,
-      (flow, rows, available) => this.#count(flow, rows, available),
+      ({ key }) => this.versions.isOpen(key),
+      (model, version) => this.versions.of({ model, version }).node,
+      (flow, rows, available) => this.versions.count(flow, rows, available),
     );
+    this.#runs = createRuns(this.rules, (flow, ms) => this.backlog.fair.settle(flow, ms));
     this.backlog.start();
     for (const name of this.backlog.rows.sessions()) this.credit.session(name);
   }
@@ -84,7 +81,7 @@ export class LaneCore {
   /** Reservations that nobody needs. */
   unused(ids: readonly string[]): void {
     const now = this.#now();
-    for (const id of ids) this.#unreserve(id, now);
+    for (const id of ids) if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
   }
 
   /** Stores what waits; known ids keep their places. */
@@ -96,8 +93,8 @@ export class LaneCore {
       const error = this.verdicts.failure(versionKey(entry), now);
       if (error === null) toStore.push(entry);
       else failed[entry.id] = error;
-      // It waits, so it doesn't run: what it was reserved for, or held, is over.
-      this.#unreserve(entry.id, now);
+      // It waits, so it doesn't run: what it was reserved for, or granted, came to nothing.
+      this.#cancelRun(entry.id, now);
     }
     return { tickets: this.backlog.offer(toStore), failed };
   }
@@ -105,7 +102,7 @@ export class LaneCore {
   withdraw(refs: readonly EntryRef[]): void {
     const now = this.#now();
     for (const { id } of refs) {
-      this.#unreserve(id, now);
+      if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
       const mark = this.backlog.marks.get(id);
       if (mark === undefined) continue;
       this.backlog.fair.settle(mark.flow, -mark.about.chargedMs);
@@ -128,11 +125,11 @@ export class LaneCore {
     const session = this.#session(name);
     this.credit.polled(session, rooms, now);
     session.polledAt = now;
-    const open = [...rooms.keys()].flatMap((key) => this.#versions.get(key) ?? []);
+    const open = [...rooms.keys()].flatMap((key) => this.versions.get(key) ?? []);
     for (const version of open) version.openAt = now;
     const taken: LaneEntry[] = [];
     while (taken.length < max) {
-      const version = this.#nextFor(session, open, now);
+      const version = nextVersion(session, open, this.credit, (one) => this.mayRun(one, now));
       const entry = version === null ? null : this.pick(version, "taken", session, now);
       if (entry === null) break;
       taken.push(entry);
@@ -144,7 +141,7 @@ export class LaneCore {
   /** For a log that isn't the lane itself: what to produce now, in order. */
   release(max: number): LaneEntry[] {
     const now = this.#expire();
-    const versions = [...this.busy];
+    const versions = [...this.versions.busy];
     const released: LaneEntry[] = [];
     for (let index = 0; index < versions.length && released.length < max; index += 1) {
       const version = versions[(this.#nextRelease + index) % versions.length];
@@ -168,7 +165,7 @@ export class LaneCore {
   /** The log is another one: what is in the old one leaves again. Answers how many do. */
   releaseAgain(): number {
     let count = 0;
-    for (const version of this.#versions.values()) {
+    for (const version of this.versions.all()) {
       for (const id of version.released) {
         this.unmark(id, this.#now());
         count += 1;
@@ -192,7 +189,7 @@ export class LaneCore {
     for (const { id, ms } of report.ended) this.#end(id, ms, now);
     if (!isNews) return;
     for (const key of new Set([...before, ...report.models.map(versionKey)])) {
-      const version = this.#versions.get(key);
+      const version = this.versions.get(key);
       if (version !== undefined && this.credit.serving(key).length > 0) version.openAt = now;
       this.verdicts.judge(key, this.credit.serving(key), now);
     }
@@ -205,13 +202,13 @@ export class LaneCore {
     this.backlog.rows.removeSession(name);
     if (session === undefined) return;
     for (const { id } of session.holds.values()) {
-      this.#unreserve(id, now);
+      if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
       const kind = this.backlog.marks.get(id)?.about.kind;
       if (kind === "taken" || kind === "pushed") this.unmark(id, now);
     }
     const keys = [...session.credits.keys()];
     this.credit.gone(name);
-    for (const [id, run] of this.#runs) if (run.session === name) this.#forgetRun(id, run);
+    this.#runs.gone(name);
     for (const key of keys) this.verdicts.judge(key, this.credit.serving(key), now);
   }
 
@@ -221,42 +218,30 @@ export class LaneCore {
 
   /** What shards need to tell places of these. */
   view(asked: readonly Omit<EntryRef, "id" | "createdAt">[]): LaneView {
-    const now = this.#now();
-    const view: LaneView = { models: [], served: {} };
-    const seen = new Set<string>();
-    for (const ref of asked) {
-      const version = this.version(ref);
-      if (!seen.has(version.key)) view.models.push(viewOf(version, this.credit, now));
-      seen.add(version.key);
-      const flow = this.backlog.find(ref);
-      if (flow !== undefined)
-        view.served[accountKey(ref)] = this.backlog.servedOf(flow, flow.meanMs ?? meanPerCost(version));
-    }
-    return view;
+    return laneView(asked, this.versions, this.backlog, this.credit, this.#now());
   }
 
   /** What waits of one priority, oldest first. */
   peek(priority: Priority, offset: number, limit: number): LaneEntry[] {
-    const rows = this.backlog.rows.peek(priority, offset, limit);
-    return rows.flatMap(({ flow, waiting }) => {
-      const found = this.backlog.find(flow);
-      return found === undefined ? [] : entryOf(found, waiting);
-    });
+    return this.backlog.peek(priority, offset, limit);
   }
 
   hasWaiting(): boolean {
-    return this.#waiting.high + this.#waiting.normal + this.#waiting.low > 0;
+    const { high, normal, low } = this.versions.waiting;
+    return high + normal + low > 0;
   }
 
   /** How many predictions of an account wait here. */
   waitingOf(account: string): number {
-    return this.#waitingOf.get(account) ?? 0;
+    return this.versions.waitingOf(account);
   }
 
   stats(): LaneStats {
-    let inFlight = 0;
-    for (const version of this.#versions.values()) inFlight += version.inFlight;
-    return { waiting: { ...this.#waiting }, sessions: this.credit.sessions.size, inFlight };
+    return {
+      waiting: { ...this.versions.waiting },
+      sessions: this.credit.sessions.size,
+      inFlight: this.versions.inFlight(),
+    };
   }
 
   /** How much of everything is in memory, for tests of its bounds. */
@@ -266,20 +251,10 @@ export class LaneCore {
       loaded: this.backlog.loaded(),
       marks: this.backlog.marks.size,
       holds: this.credit.heldCount(),
-      runs: this.#runs.size,
-      versions: this.#versions.size,
-      ended: this.#ended.size,
+      runs: this.#runs.size(),
+      versions: this.versions.size,
+      ended: this.#runs.earlySize(),
     };
-  }
-
-  version(ref: { model: string; version: string }): Version {
-    const key = versionKey(ref);
-    const known = this.#versions.get(key);
-    if (known !== undefined) return known;
-    if (this.#versions.size >= this.rules.maxVersions) this.#forgetVersions();
-    const version = createVersion(key, ref.model, ref.version, this.backlog.fair.createNode(key));
-    this.#versions.set(key, version);
-    return version;
   }
 
   /** Whether more of a version may be handed out: one on trial is handed out alone. */
@@ -301,11 +276,10 @@ export class LaneCore {
     const { id } = picked.waiting;
     if (kind === "released") version.released.add(id);
     else this.#timed.set(id, now);
-    this.#noteBusy(version);
+    this.versions.noteBusy(version);
     if (session !== null && kind !== "failing") {
       this.credit.hold(id, session, version.key, kind === "pushed" ? "pushed" : "taken", now);
-      const credit = session.credits.get(version.key);
-      if (credit !== undefined) credit.tag += chargedMs / Math.max(1, shareOf(version));
+      noteTurn(session, version, chargedMs);
     }
     return picked.entry;
   }
@@ -332,8 +306,8 @@ export class LaneCore {
     if (error !== null) return { outcome: "failed", error };
     const known = this.#runs.get(entry.id);
     if (known?.isReserved === true) return { outcome: "reserved", session: known.session };
-    if (this.credit.serving(key).length === 0 || this.#runs.size >= this.rules.maxRuns) return { outcome: "waits" };
-    const version = this.version(entry);
+    if (this.credit.serving(key).length === 0 || this.#runs.isFull()) return { outcome: "waits" };
+    const version = this.versions.of(entry);
     if (version.available + version.released.size > 0 || !this.mayRun(version, now)) return { outcome: "waits" };
     const session = this.credit.bestToStart(key);
     if (session === null) return { outcome: "waits" };
@@ -349,17 +323,8 @@ export class LaneCore {
   }
 
   #begin(entry: LaneEntry, session: string, chargedMs: number, isReserved: boolean, now: number): void {
-    const version = this.version(entry);
-    const flow = this.backlog.flowOf(entry);
-    const known = this.#runs.get(entry.id);
-    if (known !== undefined) this.#forgetRun(entry.id, known);
-    this.#runs.set(entry.id, { flow, version, session, cost: entry.cost, chargedMs, at: now, isReserved });
-    version.inFlight += 1;
-    version.openAt = now;
-    for (const [id, run] of this.#runs) {
-      if (this.#runs.size <= this.rules.maxRuns && now - run.at < this.rules.maxRunMs) break;
-      this.#forgetRun(id, run);
-    }
+    const [version, flow] = [this.versions.of(entry), this.backlog.flowOf(entry)];
+    this.#runs.begin(entry.id, { flow, version, session, cost: entry.cost, chargedMs, at: now, isReserved });
   }
 
   #granted(ref: EntryRef & { session: string }, now: number): void {
@@ -368,98 +333,58 @@ export class LaneCore {
     const run = this.#runs.get(id);
     // The news came twice.
     if (run !== undefined && !run.isReserved && run.session === name && mark === undefined) return;
-    const version = this.version(ref);
+    const version = this.versions.of(ref);
     version.rate.mark(1, now);
-    const flow = this.backlog.find(ref);
-    const cost = mark?.waiting.cost ?? run?.cost ?? 1;
-    const entry: LaneEntry = { ...ref, cost, weight: flow?.weight ?? 1, startBy: 0, traceparent: null };
-    const chargedMs =
-      mark?.about.chargedMs ?? (run?.isReserved === true ? run.chargedMs : this.#charge(entry, version));
     if (mark !== undefined) this.#unmarked(id, mark.about);
-    const endedAt = this.#ended.get(id);
-    this.#ended.delete(id);
-    if (endedAt === undefined) this.#begin(entry, name, chargedMs, false, now);
-    else if (run !== undefined) this.#forgetRun(id, run);
+    const early = this.#runs.takeEarly(id);
+    const cost = mark?.waiting.cost ?? run?.cost ?? 1;
+    const entry: LaneEntry = {
+      ...ref,
+      cost,
+      weight: this.backlog.find(ref)?.weight ?? 1,
+      startBy: 0,
+      traceparent: null,
+    };
+    if (early?.isSettled !== true) {
+      const chargedMs =
+        mark?.about.chargedMs ?? (run?.isReserved === true ? run.chargedMs : this.#charge(entry, version));
+      this.#begin(entry, name, chargedMs, false, now);
+    }
+    if (early !== undefined) this.#end(id, early.ms, now);
     const session = this.credit.sessions.get(name);
-    if (session === undefined || endedAt !== undefined) this.credit.release(id, now);
+    if (session === undefined || early !== undefined) this.credit.release(id, now);
     else this.credit.hold(id, session, version.key, "granted", now);
   }
 
   /** A pool no longer holds `id`; it took `ms` of its device. */
   #end(id: string, ms: number, now: number): void {
     this.credit.release(id, now);
-    const run = this.#runs.get(id);
-    if (run === undefined || run.isReserved) this.#noteEnded(id, now);
-    if (run === undefined) return;
-    const { flow, version, cost, chargedMs } = run;
-    this.#forgetRun(id, run);
-    this.backlog.fair.settle(flow, ms - chargedMs);
-    noteRun(version, ms, cost);
-    if (ms > 0) flow.meanMs = flow.meanMs === null ? ms / cost : blend(flow.meanMs, ms / cost);
-    if (ms > 0) this.verdicts.ran(version.key);
-    version.openAt = now;
+    const version = this.#runs.end(id, ms, now);
+    if (version !== null && ms > 0) this.verdicts.ran(version.key);
   }
 
-  /** It ended before its shard told that it was granted. */
-  #noteEnded(id: string, now: number): void {
-    this.#ended.set(id, now);
-    for (const [other, at] of this.#ended) {
-      if (this.#ended.size <= this.rules.maxEnded && now - at < this.rules.endedMs) break;
-      this.#ended.delete(other);
-    }
-  }
-
-  #forgetRun(id: string, run: Run): void {
-    if (this.#runs.delete(id)) run.version.inFlight -= 1;
-  }
-
-  #unreserve(id: string, now: number): void {
-    const run = this.#runs.get(id);
-    if (run === undefined) return;
-    // What waits again ran elsewhere before: that run's end settles nothing any more.
-    if (run.isReserved) this.backlog.fair.settle(run.flow, -run.chargedMs);
-    this.#forgetRun(id, run);
+  #cancelRun(id: string, now: number): void {
+    if (this.#runs.get(id) === undefined) return;
+    this.#runs.cancel(id);
     this.credit.release(id, now);
   }
 
   #unmarked(id: string, about: Pick): void {
     this.#timed.delete(id);
     about.version.released.delete(id);
-    this.#noteBusy(about.version);
+    this.versions.noteBusy(about.version);
   }
 
   /** Reservations and marks that came to nothing. Answers the time. */
   #expire(): number {
     const now = this.#now();
-    for (const { id, kind } of this.credit.expire(now)) if (kind === "reserved") this.#unreserve(id, now);
+    for (const { id, kind } of this.credit.expire(now)) if (kind === "reserved") this.#cancelRun(id, now);
     for (const [id, at] of this.#timed) {
       if (now - at < this.rules.handedMs) break;
       this.#timed.delete(id);
       this.unmark(id, now);
     }
     return now;
-  }
-
-  /** Of the versions that a session has room for, the one that had least of it for those that wait. */
-  #nextFor(session: Session, versions: readonly Version[], now: number): Version | null {
-    let best: Version | null = null;
-    let least = Infinity;
-    for (const version of versions) {
-      if (version.available === 0 || this.credit.rawRoom(session, version.key) === 0 || !this.mayRun(version, now))
-        continue;
-      const credit = session.credits.get(version.key);
-      if (credit === undefined) continue;
-      const tag = Math.max(credit.tag, session.virtual);
-      if (tag >= least) continue;
-      least = tag;
-      best = version;
-    }
-    const credit = best === null ? undefined : session.credits.get(best.key);
-    if (credit !== undefined) {
-      credit.tag = least;
-      session.virtual = least;
-    }
-    return best;
   }
 
   #window(version: Version, now: number): number {
@@ -475,42 +400,4 @@ export class LaneCore {
     if (!this.credit.sessions.has(name)) this.backlog.rows.addSession(name);
     return this.credit.session(name);
   }
-
-  #isOpen(key: string): boolean {
-    const version = this.#versions.get(key);
-    return version !== undefined && (version.inFlight > 0 || this.#now() - version.openAt < this.rules.openMs);
-  }
-
-  #count(flow: Flow, rows: number, available: number): void {
-    const version = this.version(flow);
-    version.waiting[flow.priority] += rows;
-    version.available += available;
-    this.#waiting[flow.priority] += rows;
-    const left = (this.#waitingOf.get(flow.account) ?? 0) + rows;
-    if (left > 0) this.#waitingOf.set(flow.account, left);
-    else this.#waitingOf.delete(flow.account);
-    this.#noteBusy(version);
-  }
-
-  #noteBusy(version: Version): void {
-    if (version.available > 0) version.waitingSince ??= this.#now();
-    else version.waitingSince = null;
-    if (version.available + version.released.size > 0) this.busy.add(version);
-    else this.busy.delete(version);
-  }
-
-  #forgetVersions(): void {
-    for (const [key, { node, inFlight }] of this.#versions) {
-      if (node.flows === 0 && inFlight === 0 && this.credit.serving(key).length === 0) this.#versions.delete(key);
-    }
-  }
-}
-
-function shareOf({ node }: Version): number {
-  return 6 * node.inner.high.heap.size + 3 * node.inner.normal.heap.size + node.inner.low.heap.size;
-}
-
-/** How many of its rows are out of the order. */
-function markedOf({ waiting, available }: Version): number {
-  return waiting.high + waiting.normal + waiting.low - available;
 }

@@ -10,7 +10,7 @@ export function findDue(core: LaneCore, now: number, timed: ReadonlyMap<string, 
     due.nextAt = Math.min(due.nextAt ?? Infinity, time);
   };
   askForRoom(core, now, due, at);
-  for (const version of core.busy) {
+  for (const version of core.versions.busy) {
     if (core.verdicts.failure(version.key, now) === null) match(core, version, now, due, at);
     else fail(core, version, now, due, at);
   }
@@ -20,7 +20,7 @@ export function findDue(core: LaneCore, now: number, timed: ReadonlyMap<string, 
   }
   const expiry = core.credit.nextExpiry();
   if (expiry !== null) at(expiry);
-  const verdictEnd = core.busy.size === 0 ? null : core.verdicts.nextEnd(now);
+  const verdictEnd = core.versions.busy.size === 0 ? null : core.verdicts.nextEnd(now);
   if (verdictEnd !== null) at(verdictEnd);
   return due;
 }

@@ -164,7 +164,9 @@ export class Lane extends DurableObject<Env> {
   #fullAmong(entries: readonly LaneEntry[]): Record<string, number> {
     const accounts = new Set(entries.map(({ account }) => account));
     return Object.fromEntries(
-      [...accounts].filter((account) => this.#core.waitingOf(account) >= MAX_WAITING).map((account) => [account, MAX_WAITING]),
+      [...accounts]
+        .filter((account) => this.#core.waitingOf(account) >= MAX_WAITING)
+        .map((account) => [account, MAX_WAITING]),
     );
   }
 

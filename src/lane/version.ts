@@ -78,3 +78,8 @@ export function noteRun(version: Version, ms: number, cost: number): void {
 export function blend(before: number, now: number): number {
   return before + NEWS_SHARE * (now - before);
 }
+
+/** How many of its rows are out of the order. */
+export function markedOf({ waiting, available }: Version): number {
+  return waiting.high + waiting.normal + waiting.low - available;
+}

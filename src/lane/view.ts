@@ -3,10 +3,12 @@ import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { CreditBook } from "./credit.ts";
 import { curveOf } from "./curve.ts";
-import type { Flow } from "./backlog.ts";
-import type { Curve, ModelView } from "./types.ts";
+import type { Backlog, Flow } from "./backlog.ts";
+import { accountKey } from "./types.ts";
+import type { Curve, EntryRef, LaneView, ModelView } from "./types.ts";
 import { meanPerCost } from "./version.ts";
 import type { Version } from "./version.ts";
+import type { Versions } from "./versions.ts";
 
 /** Sessions that are looked at for room and readiness. */
 const MAX_SCANNED = 256;
@@ -14,7 +16,26 @@ const MAX_SCANNED = 256;
 const FLOWS_A_MS = 20;
 const MAX_KEPT_MS = 1000;
 
-export function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
+export function laneView(
+  asked: readonly Omit<EntryRef, "id" | "createdAt">[],
+  versions: Versions,
+  backlog: Pick<Backlog<unknown>, "find" | "servedOf">,
+  credit: CreditBook,
+  now: number,
+): LaneView {
+  const view: LaneView = { models: [], served: {} };
+  const seen = new Set<string>();
+  for (const ref of asked) {
+    const version = versions.of(ref);
+    if (!seen.has(version.key)) view.models.push(viewOf(version, credit, now));
+    seen.add(version.key);
+    const flow = backlog.find(ref);
+    if (flow !== undefined) view.served[accountKey(ref)] = backlog.servedOf(flow, flow.meanMs ?? meanPerCost(version));
+  }
+  return view;
+}
+
+function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
   const { key, model, version: digest, waiting, node, rate, inFlight, meanMs } = version;
   const serving = credit.serving(key);
   let room = 0;

@@ -111,13 +111,15 @@ class Prediction:
         field = json_field("output", text)
         return self._end('{"type":"done","id":%s,"status":"succeeded",%s,"seconds":%s}', field)
 
-    def fail(self, error: BaseException, show: bool = True, batch_error: bool = False) -> bytes:
-        """The ``done`` frame of a failure; its traceback goes to the log when ``show`` is set."""
+    def fail(self, error: BaseException, show: bool = True, batch_error: bool = False, invalid_input: bool = False) -> bytes:
+        """The ``done`` frame of a failure; its traceback goes to the log when ``show`` is set. ``invalid_input``: the model was never called."""
         if show:
             self.log(traceback_text(error))
         field = '"error":' + encode(error_message(error))
         if batch_error:
             field += ',"batchError":true'
+        if invalid_input:
+            field += ',"invalidInput":true'
         return self._end('{"type":"done","id":%s,"status":"failed",%s,"seconds":%s}', field)
 
     def cancel(self) -> bytes:

@@ -1,0 +1,95 @@
+/** What was granted, or reserved, and hasn't ended: what it was charged, until its pool tells what it took. */
+import type { Flow } from "./backlog.ts";
+import type { LaneRules } from "./rules.ts";
+import { blend, noteRun } from "./version.ts";
+import type { Version } from "./version.ts";
+
+export type Run = {
+  flow: Flow;
+  version: Version;
+  session: string;
+  cost: number;
+  chargedMs: number;
+  at: number;
+  isReserved: boolean;
+};
+
+/** `isSettled`: it was reserved, so that what it took could be settled at once. */
+export type Early = { at: number; ms: number; isSettled: boolean };
+
+export type Runs = ReturnType<typeof createRuns>;
+
+/** `settle` adds milliseconds, which may be negative, to what a flow has paid. */
+export function createRuns(
+  rules: Pick<LaneRules, "maxRuns" | "maxRunMs" | "maxEnded" | "endedMs">,
+  settle: (flow: Flow, ms: number) => void,
+) {
+  const runs = new Map<string, Run>();
+  /** Runs that ended before their shards told that they were granted. */
+  const early = new Map<string, Early>();
+
+  function remove(id: string): Run | undefined {
+    const run = runs.get(id);
+    if (run === undefined) return undefined;
+    runs.delete(id);
+    run.version.inFlight -= 1;
+    return run;
+  }
+
+  function noteEarly(id: string, news: Early): void {
+    early.set(id, news);
+    for (const [oldest, { at }] of early) {
+      if (early.size <= rules.maxEnded && news.at - at < rules.endedMs) break;
+      early.delete(oldest);
+    }
+  }
+
+  return {
+    get: (id: string) => runs.get(id),
+    size: () => runs.size,
+    earlySize: () => early.size,
+    isFull: () => runs.size >= rules.maxRuns,
+
+    begin(id: string, run: Run): void {
+      remove(id);
+      runs.set(id, run);
+      run.version.inFlight += 1;
+      run.version.openAt = run.at;
+      for (const [oldest, { at }] of runs) {
+        if (runs.size <= rules.maxRuns && run.at - at < rules.maxRunMs) break;
+        remove(oldest);
+      }
+    },
+
+    /** Its pool no longer holds it; it took `ms` of its device. Answers the version, if that is known. */
+    end(id: string, ms: number, now: number): Version | null {
+      const run = remove(id);
+      if (run === undefined || run.isReserved) noteEarly(id, { at: now, ms, isSettled: run !== undefined });
+      if (run === undefined) return null;
+      const { flow, version, cost, chargedMs } = run;
+      settle(flow, ms - chargedMs);
+      noteRun(version, ms, cost);
+      if (ms > 0) flow.meanMs = flow.meanMs === null ? ms / cost : blend(flow.meanMs, ms / cost);
+      version.openAt = now;
+      return version;
+    },
+
+    /** Whether it ended already, before its shard told that it was granted; asked once. */
+    takeEarly(id: string): Early | undefined {
+      const news = early.get(id);
+      early.delete(id);
+      return news;
+    },
+
+    /** It is not running after all, or nobody will tell how long it did: it is charged nothing. */
+    cancel(id: string): void {
+      const run = remove(id);
+      if (run !== undefined) settle(run.flow, -run.chargedMs);
+    },
+
+    /** The session is over: its runs stay charged as they were estimated. */
+    gone(session: string): void {
+      for (const [id, run] of runs) if (run.session === session) remove(id);
+    },
+  };
+}

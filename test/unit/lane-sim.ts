@@ -1,0 +1,274 @@
+/**
+ * Simulated pools, shards and accounts on the real lane core, by a clock of their own: what starts when, and what each was told of its place. Every message
+ * takes time; pools take ahead, poll until they are told that there is nothing, and state their room.
+ */
+import { LaneCore } from "../../src/lane/core.ts";
+import { placeOf } from "../../src/lane/places.ts";
+import type { LaneRules } from "../../src/lane/rules.ts";
+import { versionKey } from "../../src/lane/types.ts";
+import type { LaneEntry } from "../../src/lane/types.ts";
+import type { Priority, QueuePlace } from "../../src/contract/prediction.ts";
+import { memorySql } from "./memory-sql.ts";
+
+/** A shard's or a pool's message on its way, in milliseconds. */
+const HOP_MS = 2;
+
+export type Job = {
+  id: string;
+  account: string;
+  priority?: Priority;
+  version?: string;
+  weight?: number;
+  /** What its run takes of its slot, and what its pool reports of it; the same unless said. */
+  runMs: number;
+  reportedMs?: number;
+};
+
+export type Start = {
+  id: string;
+  account: string;
+  priority: Priority;
+  version: string;
+  session: string;
+  at: number;
+  runMs: number;
+};
+type Pool = {
+  name: string;
+  slots: number;
+  ahead: number;
+  versions: readonly string[];
+  running: number;
+  queued: LaneEntry[];
+  seen: string[];
+  ended: { id: string; ms: number }[];
+  n: number;
+  isPolling: boolean;
+  isStating: boolean;
+  isAlive: boolean;
+};
+
+export class LaneSim {
+  now = 1_000_000;
+  readonly core: LaneCore;
+  readonly starts: Start[] = [];
+  readonly submittedAt = new Map<string, number>();
+  readonly placeAtOffer = new Map<string, QueuePlace>();
+  readonly jobs = new Map<string, Job & { entry: LaneEntry }>();
+  /** Places cost time that tests of the order alone don't need. */
+  tellsPlaces = true;
+  onStart: (start: Start) => void = () => {};
+  onEnd: (start: Start) => void = () => {};
+  readonly #pools = new Map<string, Pool>();
+  readonly #events: { at: number; order: number; run: () => void }[] = [];
+  #order = 0;
+  #wakesAt = Infinity;
+
+  constructor(rules: Partial<LaneRules> = {}) {
+    this.core = new LaneCore(memorySql(), { now: () => this.now, rules });
+  }
+
+  addPool(name: string, slots: number, versions: readonly string[] = ["v"], ahead = 0): void {
+    const pool: Pool = {
+      name,
+      slots,
+      ahead,
+      versions,
+      running: 0,
+      queued: [],
+      seen: [],
+      ended: [],
+      n: 0,
+      isPolling: false,
+      isStating: false,
+      isAlive: true,
+    };
+    this.#pools.set(name, pool);
+    this.#state(pool);
+  }
+
+  after(delayMs: number, run: () => void): void {
+    const event = { at: this.now + delayMs, order: (this.#order += 1), run };
+    // A binary heap by hand would be no clearer: most events are near the end.
+    let index = this.#events.length;
+    while (index > 0) {
+      const before = this.#events[index - 1];
+      if (before === undefined || before.at > event.at || (before.at === event.at && before.order > event.order)) break;
+      index -= 1;
+    }
+    this.#events.splice(index, 0, event);
+  }
+
+  /** Offers at once: nobody of the simulation takes the short way. Answers what the client would be told. */
+  submit(jobs: readonly Job[]): void {
+    const entries = jobs.map((job) => {
+      const entry = entryOf(job, this.now);
+      this.jobs.set(job.id, { ...job, entry });
+      this.submittedAt.set(job.id, this.now);
+      return entry;
+    });
+    const { tickets } = this.core.offer(entries);
+    const view = this.tellsPlaces ? this.core.view(entries) : { models: [], served: {} };
+    for (const entry of entries) this.placeAtOffer.set(entry.id, placeOf(tickets[entry.id] ?? null, entry, view));
+    this.#act();
+  }
+
+  cancel(id: string): void {
+    const job = this.jobs.get(id);
+    if (job === undefined) return;
+    this.core.withdraw([job.entry]);
+    this.jobs.delete(id);
+    this.#act();
+  }
+
+  /** Runs until the given time, or until nothing happens any more. */
+  run(untilMs: number): void {
+    const end = this.now + untilMs;
+    for (;;) {
+      const next = this.#events.pop();
+      if (next === undefined) break;
+      if (next.at > end) {
+        this.#events.push(next);
+        break;
+      }
+      this.now = Math.max(this.now, next.at);
+      next.run();
+    }
+    this.now = end;
+  }
+
+  hasEvents(): boolean {
+    return this.#events.length > 0;
+  }
+
+  #act(): void {
+    const due = this.core.due();
+    for (const name of due.work) this.after(HOP_MS, () => this.#poll(name));
+    for (const name of due.tell) this.after(HOP_MS, () => this.#withPool(name, (pool) => this.#state(pool)));
+    for (const [name, entries] of due.pushes) this.after(HOP_MS, () => this.#hand(name, entries));
+    if (due.nextAt === null || due.nextAt >= this.#wakesAt) return;
+    this.#wakesAt = due.nextAt;
+    const at = due.nextAt;
+    this.after(Math.max(1, due.nextAt - this.now), () => {
+      if (this.#wakesAt !== at) return;
+      this.#wakesAt = Infinity;
+      this.#act();
+    });
+  }
+
+  #withPool(name: string, act: (pool: Pool) => void): void {
+    const pool = this.#pools.get(name);
+    if (pool?.isAlive === true) act(pool);
+  }
+
+  #poll(name: string): void {
+    this.#withPool(name, (pool) => {
+      const room = roomOf(pool);
+      if (pool.isPolling || room === 0) return;
+      pool.isPolling = true;
+      const rooms = new Map(
+        pool.versions.map((version) => [
+          versionKey({ model: "m/m", version }),
+          { room, startNow: pool.slots - pool.running },
+        ]),
+      );
+      this.after(HOP_MS, () => {
+        const entries = this.core.take(name, rooms, room);
+        this.#act();
+        this.after(HOP_MS, () => {
+          pool.isPolling = false;
+          this.#hand(name, entries);
+          if (entries.length > 0) this.#poll(name);
+        });
+      });
+    });
+  }
+
+  /** The shard grants, and the pool has it. */
+  #hand(name: string, entries: readonly LaneEntry[]): void {
+    this.#withPool(name, (pool) => {
+      // Whoever was canceled meanwhile is granted no more.
+      const there = entries.filter(({ id }) => this.jobs.has(id));
+      this.core.granted(there.map((entry) => ({ ...entry, session: name })));
+      for (const entry of there) {
+        pool.queued.push(entry);
+        pool.seen.push(entry.id);
+      }
+      this.#begin(pool);
+      this.#stateSoon(pool);
+      this.#act();
+    });
+  }
+
+  #begin(pool: Pool): void {
+    while (pool.running < pool.slots) {
+      const entry = pool.queued.shift();
+      if (entry === undefined) return;
+      const job = this.jobs.get(entry.id);
+      if (job === undefined) {
+        pool.ended.push({ id: entry.id, ms: 0 });
+        continue;
+      }
+      pool.running += 1;
+      const { id, account, priority, version } = entry;
+      const start = { id, account, priority, version, session: pool.name, at: this.now, runMs: job.runMs };
+      this.starts.push(start);
+      this.onStart(start);
+      this.after(job.runMs, () => {
+        pool.running -= 1;
+        pool.ended.push({ id, ms: job.reportedMs ?? job.runMs });
+        this.jobs.delete(id);
+        this.onEnd(start);
+        this.#begin(pool);
+        this.#poll(pool.name);
+        this.#stateSoon(pool);
+      });
+    }
+  }
+
+  #stateSoon(pool: Pool): void {
+    if (pool.isStating) return;
+    pool.isStating = true;
+    this.after(20, () => {
+      pool.isStating = false;
+      this.#state(pool);
+    });
+  }
+
+  #state(pool: Pool): void {
+    pool.n += 1;
+    const room = roomOf(pool);
+    const startNow = pool.slots - pool.running;
+    const report = {
+      session: pool.name,
+      n: pool.n,
+      full: true,
+      models: pool.versions.map((version) => ({ model: "m/m", version, room, startNow, readyInMs: 0, problem: null })),
+      seen: pool.seen.splice(0),
+      ended: pool.ended.splice(0),
+    };
+    this.after(HOP_MS, () => {
+      this.core.tell(report);
+      this.#act();
+    });
+  }
+}
+
+function roomOf({ slots, ahead, running, queued }: Pool): number {
+  return Math.max(0, slots + ahead - running - queued.length);
+}
+
+function entryOf({ id, account, priority = "normal", version = "v", weight = 1 }: Job, now: number): LaneEntry {
+  return {
+    id,
+    account,
+    weight,
+    priority,
+    cost: 1,
+    model: "m/m",
+    version,
+    createdAt: now,
+    startBy: now + 86_400_000,
+    traceparent: null,
+  };
+}
