@@ -42,7 +42,13 @@ export class RoomTeller {
 
   received(grants: readonly Grant[]): void {
     this.statements.received(
-      grants.map(({ id, model, startNow }) => ({ id, startNow, model: modelPath(model), version: model.version, lane: this.#laneOf(model) })),
+      grants.map(({ id, model, startNow }) => ({
+        id,
+        startNow,
+        model: modelPath(model),
+        version: model.version,
+        lane: this.#laneOf(model),
+      })),
     );
   }
 
@@ -58,7 +64,9 @@ export class RoomTeller {
   /** Null where no model here is this one: then every lane is told. */
   #laneOf(model: Grant["model"]): string | null {
     const path = modelPath(model);
-    return this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null;
+    return (
+      this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null
+    );
   }
 
   #rooms(): Rooms {

@@ -117,7 +117,10 @@ export class Instance {
       const launch = await this.#options.launch();
       if (this.#state === "starting") this.#process = this.#spawn(launch);
     } catch (error) {
-      this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, restartDefaults.brokenMs);
+      this.#break(
+        { message: error instanceof Error ? error.message : String(error), traceback: "" },
+        restartDefaults.brokenMs,
+      );
     }
   }
 

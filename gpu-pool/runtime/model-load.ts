@@ -8,7 +8,13 @@ import type { Readiness } from "./readiness.ts";
 /** `held`: all that it was granted. `isPaused`: it takes nothing for now. */
 export type Counts = Pick<ModelLoad, "waiting" | "counted" | "runMs"> & { held: number; isPaused: boolean };
 
-export function loadOf(model: Model, instances: Instances, readiness: Readiness, counts: Counts, nowMs: number): ModelLoad {
+export function loadOf(
+  model: Model,
+  instances: Instances,
+  readiness: Readiness,
+  counts: Counts,
+  nowMs: number,
+): ModelLoad {
   const { held, isPaused, ...load } = counts;
   // After a set-up that failed, one prediction is a try.
   const limit = readiness.isTrying(nowMs) ? Math.max(0, 1 - held) : Infinity;

@@ -52,10 +52,12 @@ it("releases what waits to another log, again to the next, and takes it back for
   await lane.moveLog(LANE, other(1));
   await expect.poll(() => produced.map((job) => [job.id, job.epoch])).toEqual([[id, 1]]);
   expect(await lane.moveLog(LANE, other(2))).toMatchObject({ handedOn: 1, pools: 0 });
-  await expect.poll(() => produced.map((job) => [job.id, job.epoch])).toEqual([
-    [id, 1],
-    [id, 2],
-  ]);
+  await expect
+    .poll(() => produced.map((job) => [job.id, job.epoch]))
+    .toEqual([
+      [id, 1],
+      [id, 2],
+    ]);
   await lane.moveLog(LANE, { epoch: 3, since: 1, choice: { driver: "embedded" } });
   expect((await lane.peek("normal", 0, 10)).map((entry) => entry.id)).toEqual([id]);
   expect(produced).toHaveLength(2);

@@ -177,20 +177,15 @@ export const poolDecoders: readonly Decoder[] = [
     demand(brokerOf(text, 3, 7) < 7, "no broker");
     kafka.parseName("consumer group", text);
   }),
-  decoder(
-    "log: headers of a consume",
-    4,
-    fc.tuple(nearly(fc.constant("500")), hostileText),
-    ([number, text]) => {
-      for (const read of [
-        () => demand(kafka.room(number) >= 1, "no room"),
-        () => kafka.brokerIndex(number),
-        () => demand(kafka.timeoutMs(undefined, number) <= kafka.MAX_TIMEOUT_MS, "a wait out of bounds"),
-        () => kafka.memberOptions((name) => (name.includes("Interval") ? number : text)),
-      ])
-        refusable(read);
-    },
-  ),
+  decoder("log: headers of a consume", 4, fc.tuple(nearly(fc.constant("500")), hostileText), ([number, text]) => {
+    for (const read of [
+      () => demand(kafka.room(number) >= 1, "no room"),
+      () => kafka.brokerIndex(number),
+      () => demand(kafka.timeoutMs(undefined, number) <= kafka.MAX_TIMEOUT_MS, "a wait out of bounds"),
+      () => kafka.memberOptions((name) => (name.includes("Interval") ? number : text)),
+    ])
+      refusable(read);
+  }),
   decoder(
     "log: bodies",
     8,

@@ -23,7 +23,10 @@ async function queue(lane: string, count: number): Promise<{ pool: FakePool; ids
   await offer({ name: lane, version: VERSION, lane });
   const ids: string[] = [];
   for (let index = 0; index < count; index += 1) {
-    const { body } = await callJson(`/v1/models/acme/${lane}/predictions`, { key, body: { input: { text: `t${index}` } } });
+    const { body } = await callJson(`/v1/models/acme/${lane}/predictions`, {
+      key,
+      body: { input: { text: `t${index}` } },
+    });
     ids.push(String(body["id"]));
   }
   await expect.poll(async () => (await testEnv.LANE.getByName(lane).stats()).waiting.normal).toBe(count);
@@ -80,7 +83,10 @@ it("gives nothing to a pool without room for what waits, and answers at once", a
 it("lets two pools take each job once", async () => {
   const { pool, ids } = await queue("shared", 6);
   const rooms = [["acme/shared", VERSION, 4, 4]];
-  const polls = await Promise.all([poll(pool, "shared", rooms), poll(pool, "shared", rooms, `session-${crypto.randomUUID()}`)]);
+  const polls = await Promise.all([
+    poll(pool, "shared", rooms),
+    poll(pool, "shared", rooms, `session-${crypto.randomUUID()}`),
+  ]);
   const taken = polls.flatMap(({ body }) => (body as unknown as Record_[]).map((record) => record.key));
   expect(taken.toSorted()).toEqual(ids.toSorted());
 });
