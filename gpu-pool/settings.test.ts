@@ -50,6 +50,7 @@ test("help names every setting's twin", () => {
     return name === undefined || name === "help" ? [] : { name, twin: lines[index + 1]?.trim() };
   });
   expect(flags.length).toBeGreaterThan(25);
-  for (const { name, twin } of flags) expect(twin).toMatch(new RegExp(`^EDGEPLANE_(POOL_)?${name.replaceAll("-", "_").toUpperCase()}$`));
+  for (const { name, twin } of flags)
+    expect(twin).toMatch(new RegExp(`^EDGEPLANE_(POOL_)?${name.replaceAll("-", "_").toUpperCase()}$`));
   expect(helpText()).toContain("default 9464");
 });

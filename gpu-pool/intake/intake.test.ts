@@ -9,10 +9,15 @@ import { TopicIntake } from "./topic-intake.ts";
 
 const ID = "0".repeat(26);
 const grant = { id: ID, verdict: "granted", token: "t" } as unknown as Grant;
-const jobOf = (model: string, id = ID): SourcedJob["job"] => ({ id, epoch: 0, model, version: "v" }) as unknown as SourcedJob["job"];
+const jobOf = (model: string, id = ID): SourcedJob["job"] =>
+  ({ id, epoch: 0, model, version: "v" }) as unknown as SourcedJob["job"];
 const job = jobOf("a/b");
 
-function setUp(isServed: boolean, answers: (options: PollOptions) => SourcedJob[] | Error, claimed: ClaimAnswer[][] = []) {
+function setUp(
+  isServed: boolean,
+  answers: (options: PollOptions) => SourcedJob[] | Error,
+  claimed: ClaimAnswer[][] = [],
+) {
   const { clock, pass } = createSteppedClock();
   const state = { room: 4, startNow: 2, open: true, polls: 0, commits: 0, leaves: 0, claims: 0, problem: "" };
   const grants: Grant[] = [];

@@ -7,7 +7,15 @@ type Room = Extract<PoolMessage, { type: "room" }>;
 
 function setUp(changes: Partial<ModelRoom> = {}) {
   const { clock, pass } = createSteppedClock();
-  const model: ModelRoom = { model: "a/b", version: "v", room: 8, startNow: 4, readyInMs: 0, problem: null, ...changes };
+  const model: ModelRoom = {
+    model: "a/b",
+    version: "v",
+    room: 8,
+    startNow: 4,
+    readyInMs: 0,
+    problem: null,
+    ...changes,
+  };
   const state = { open: true, changesInMs: Infinity };
   const told: Room[] = [];
   const statements = new RoomStatements({
@@ -28,7 +36,13 @@ function setUp(changes: Partial<ModelRoom> = {}) {
     last: () => told.at(-1)?.lanes[0],
     /** Grants as the edge sends them: the pool then has room for fewer. */
     grant(count: number, startNow = false) {
-      const grants = Array.from({ length: count }, () => ({ id: `p${(ids += 1)}`, model: "a/b", version: "v", startNow, lane: "default" }));
+      const grants = Array.from({ length: count }, () => ({
+        id: `p${(ids += 1)}`,
+        model: "a/b",
+        version: "v",
+        startNow,
+        lane: "default",
+      }));
       model.room -= count;
       if (startNow) model.startNow -= count;
       statements.received(grants);
@@ -49,7 +63,9 @@ test("says everything when the channel opens, and nothing while nothing changes"
   statements.tellAll();
   statements.changed();
   await pass(60_000);
-  expect(told).toEqual([{ type: "room", n: 1, full: true, lanes: [{ lane: "default", models: [model], seen: [], ended: [] }] }]);
+  expect(told).toEqual([
+    { type: "room", n: 1, full: true, lanes: [{ lane: "default", models: [model], seen: [], ended: [] }] },
+  ]);
 });
 
 test("acknowledges grants within 100 ms, with the room that is left", async () => {

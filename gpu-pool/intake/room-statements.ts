@@ -37,7 +37,13 @@ export type StatementsOptions = {
 
 /** What a lane believes of one model: what it was told, less what it granted since. */
 type View = ModelRoom & { grants: number };
-type LaneState = { views: Map<string, View>; seen: string[]; ended: Ended[]; said: { ended: Ended; atMs: number }[]; held: Map<string, number> };
+type LaneState = {
+  views: Map<string, View>;
+  seen: string[];
+  ended: Ended[];
+  said: { ended: Ended; atMs: number }[];
+  held: Map<string, number>;
+};
 
 export class RoomStatements {
   readonly #options: StatementsOptions;
@@ -140,7 +146,9 @@ export class RoomStatements {
   #tell(rooms: Rooms, full: boolean): void {
     const nowMs = this.#options.clock.nowMs();
     const lanes = Array.from(rooms.lanes, ([lane, models]) => this.#laneRoom(lane, models, full, nowMs));
-    const told = full ? lanes : lanes.filter(({ models, seen, ended }) => models.length + seen.length + ended.length > 0);
+    const told = full
+      ? lanes
+      : lanes.filter(({ models, seen, ended }) => models.length + seen.length + ended.length > 0);
     this.#dueAtMs = Infinity;
     if (told.length > 0) {
       this.#n += 1;
@@ -193,7 +201,8 @@ function keyOf({ model, version }: ModelRoom): string {
 function isUrgent(real: ModelRoom, view: View | undefined): boolean {
   if (view === undefined) return true;
   if (isOther(real, view)) return true;
-  if (isSpent(real.room, view.room) || isSpent(view.room, real.room) || isSpent(real.startNow, view.startNow)) return true;
+  if (isSpent(real.room, view.room) || isSpent(view.room, real.room) || isSpent(real.startNow, view.startNow))
+    return true;
   return view.grants > 0 && (2 * view.room <= real.room || (real.startNow > 0 && 2 * view.startNow <= real.startNow));
 }
 

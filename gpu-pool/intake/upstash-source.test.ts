@@ -43,7 +43,14 @@ async function start(records: unknown[], { leaveStatus = 200, isServed = false }
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const kafka = createUpstashKafka({ url: new URL(`http://127.0.0.1:${port}`), username: "pool", password: "x" });
   const onProblem = (problem: string): void => void problems.push(problem);
-  const source = createUpstashSource({ kafka, isServed, lane: "default", session: "session1", clock: systemClock, onProblem });
+  const source = createUpstashSource({
+    kafka,
+    isServed,
+    lane: "default",
+    session: "session1",
+    clock: systemClock,
+    onProblem,
+  });
   return { source, seen, problems, commits: () => seen.filter(({ path }) => path.startsWith("/commit")) };
 }
 

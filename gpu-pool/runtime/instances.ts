@@ -25,7 +25,9 @@ export class Instances {
 
   /** When the earliest of those was asked for that are starting; null when none is. */
   get startingSinceMs(): number | null {
-    const since = this.all.flatMap(({ state, launchedAtMs }) => (state === "starting" && launchedAtMs !== null ? launchedAtMs : []));
+    const since = this.all.flatMap(({ state, launchedAtMs }) =>
+      state === "starting" && launchedAtMs !== null ? launchedAtMs : [],
+    );
     return since.length === 0 ? null : Math.min(...since);
   }
 

@@ -1,6 +1,6 @@
-/** What one model does here and could take, as room is computed from it (intake/room.ts). */
+/** What one model does here and could take, as room is computed from it (scheduling/room.ts). */
 import { modelPath } from "../../src/contract/manifest.ts";
-import type { ModelLoad } from "../intake/room.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";
 import type { Model } from "./models/model.ts";
 import type { Readiness } from "./readiness.ts";
@@ -8,7 +8,13 @@ import type { Readiness } from "./readiness.ts";
 /** `held`: all that it was granted. `isPaused`: it takes nothing for now. */
 export type Counts = Pick<ModelLoad, "waiting" | "counted" | "runMs"> & { held: number; isPaused: boolean };
 
-export function loadOf(model: Model, instances: Instances, readiness: Readiness, counts: Counts, nowMs: number): ModelLoad {
+export function loadOf(
+  model: Model,
+  instances: Instances,
+  readiness: Readiness,
+  counts: Counts,
+  nowMs: number,
+): ModelLoad {
   const { held, isPaused, ...load } = counts;
   // After a set-up that failed, one prediction is a try.
   const limit = readiness.isTrying(nowMs) ? Math.max(0, 1 - held) : Infinity;

@@ -5,8 +5,8 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { capacityOf } from "../intake/room.ts";
-import type { ModelLoad } from "../intake/room.ts";
+import { capacityOf } from "../scheduling/room.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
 import { sortOut } from "./aftermath.ts";
@@ -63,7 +63,8 @@ export class ModelRunner {
         options.report.failed(prediction.ref, "input", "invalid_input", message);
         this.#ended(prediction, "failed");
       },
-      onHostFailed: (prediction, code) => this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
+      onHostFailed: (prediction, code) =>
+        this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
       onSettled: () => this.#pump(),
     };
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
@@ -225,7 +226,10 @@ export class ModelRunner {
     // Only items that begin one after another say when they do.
     if (run.size === 1 || this.loaded?.batch === true)
       for (const item of run.unfinished())
-        begin(item, { runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null, nowMs: this.#options.clock.nowMs() });
+        begin(item, {
+          runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
+          nowMs: this.#options.clock.nowMs(),
+        });
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);

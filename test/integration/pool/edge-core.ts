@@ -82,9 +82,17 @@ export class Tracked {
     const { row } = this;
     if (!isFinished(row.state) || row.state === "canceled") return null;
     const last = this.events.findLast(({ type }) => type === "succeeded" || type === "failed");
-    if (row.state === "succeeded" || (last?.type === "failed" && last.error.message === row.error?.message)) return last ?? null;
+    if (row.state === "succeeded" || (last?.type === "failed" && last.error.message === row.error?.message))
+      return last ?? null;
     const { code = "", message = "" } = row.error ?? {};
-    return { id: row.id, token: "", seq: -1, type: "failed", kind: code === "timed_out" ? "timeout" : "model", error: { code, message } };
+    return {
+      id: row.id,
+      token: "",
+      seq: -1,
+      type: "failed",
+      kind: code === "timed_out" ? "timeout" : "model",
+      error: { code, message },
+    };
   }
 }
 
@@ -122,10 +130,20 @@ export class EdgeCore {
   submit(model: ModelRef, input: Json, more: Submission): Tracked {
     const id = newPredictionId(1);
     const { lane, stream, startInMs, endInMs, inputBlob = null, alone } = more;
-    const wanted = { ...submission(id), model, input, inputBlob, lane, stream, startTimeoutMs: startInMs, totalTimeoutMs: endInMs };
+    const wanted = {
+      ...submission(id),
+      model,
+      input,
+      inputBlob,
+      lane,
+      stream,
+      startTimeoutMs: startInMs,
+      totalTimeoutMs: endInMs,
+    };
     let reservation: Reservation = { outcome: "waits" };
     // What was lost before never takes the short way.
-    if (!alone) [reservation = reservation] = this.#lane(lane).reserve([entryOf(newRow(wanted, Date.now(), defaultRules))]);
+    if (!alone)
+      [reservation = reservation] = this.#lane(lane).reserve([entryOf(newRow(wanted, Date.now(), defaultRules))]);
     this.#shard.submit(wanted, reservation);
     if (alone) {
       const token = this.#give(id, lane);
@@ -194,7 +212,11 @@ export class EdgeCore {
   }
 
   /** A poll of served topics: what the pool has room for, granted. `rooms`: the header's. */
-  take(lane: string, session: string, rooms: [string, string, number, number][]): { entry: LaneEntry; answer: ClaimAnswer }[] {
+  take(
+    lane: string,
+    session: string,
+    rooms: [string, string, number, number][],
+  ): { entry: LaneEntry; answer: ClaimAnswer }[] {
     const left = new Map(rooms.map(([model, version, room, startNow]) => [`${model} ${version}`, { room, startNow }]));
     const entries = this.#lane(lane).take(session, left, 200);
     const jobs = entries.map(({ id, model, version }) => {
@@ -339,7 +361,8 @@ export class EdgeCore {
   }
 
   #stop(): void {
-    for (const [name, claims] of this.#shard.outgoing.stops) this.#sessions.get(name)?.send?.({ type: "cancel", claims });
+    for (const [name, claims] of this.#shard.outgoing.stops)
+      this.#sessions.get(name)?.send?.({ type: "cancel", claims });
     this.#shard.outgoing.stops.clear();
   }
 

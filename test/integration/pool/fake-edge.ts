@@ -61,7 +61,14 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
   const desiredLog = (): DesiredLog | undefined =>
     core.kafka === null
       ? undefined
-      : { epoch: 1, driver: "upstash", url: `http://127.0.0.1:${port()}/bridge`, username: "pool", password: token, readBothMs: 100 };
+      : {
+          epoch: 1,
+          driver: "upstash",
+          url: `http://127.0.0.1:${port()}/bridge`,
+          username: "pool",
+          password: token,
+          readBothMs: 100,
+        };
 
   function recordsOf(lane: string, entry: LaneEntry, answer: ClaimAnswer | null): Json[] {
     offset += 1;
@@ -82,21 +89,36 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
     const session = String(request.headers["edgeplane-session"] ?? "");
     const rooms = RoomsSchema.parse(JSON.parse(String(request.headers["edgeplane-model-room"])));
     const lanes = new Set(topics.map((topic) => topic.split(".")[1] ?? ""));
-    const taken = [...lanes].flatMap((lane) => core.take(lane, session, rooms).map(({ entry, answer }) => ({ lane, entry, answer })));
-    send(reply, 200, taken.flatMap(({ lane, entry, answer }) => recordsOf(lane, entry, answer)));
+    const taken = [...lanes].flatMap((lane) =>
+      core.take(lane, session, rooms).map(({ entry, answer }) => ({ lane, entry, answer })),
+    );
+    send(
+      reply,
+      200,
+      taken.flatMap(({ lane, entry, answer }) => recordsOf(lane, entry, answer)),
+    );
   }
 
   /** A bridge in front of a real Kafka: waits for records, and claims nothing. */
-  function consumeReleased(request: IncomingMessage, { topics, timeout }: z.infer<typeof ConsumeSchema>, reply: ServerResponse): void {
+  function consumeReleased(
+    request: IncomingMessage,
+    { topics, timeout }: z.infer<typeof ConsumeSchema>,
+    reply: ServerResponse,
+  ): void {
     const room = Number(request.headers["edgeplane-room"] ?? "100");
-    const isMine = ({ lane, entry }: { lane: string; entry: LaneEntry }): boolean => topics.includes(`jobs.${lane}.${entry.priority}`);
+    const isMine = ({ lane, entry }: { lane: string; entry: LaneEntry }): boolean =>
+      topics.includes(`jobs.${lane}.${entry.priority}`);
     const finish = (): void => {
       clearTimeout(timer);
       polls.delete(attempt);
       if (reply.writableEnded || reply.destroyed) return;
       const mine = (core.kafka ?? []).filter(isMine).slice(0, room);
       core.kafka = core.kafka?.filter((one) => !mine.includes(one)) ?? null;
-      send(reply, 200, mine.flatMap(({ lane, entry }) => recordsOf(lane, entry, null)));
+      send(
+        reply,
+        200,
+        mine.flatMap(({ lane, entry }) => recordsOf(lane, entry, null)),
+      );
     };
     const attempt = (): void => {
       if (core.kafka?.some(isMine) === true) finish();
@@ -130,8 +152,10 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
     count(path.split("/").slice(1, 4).join("/"));
     if (path.startsWith("/files/")) return sendBlob(path, reply);
     if (!isKnown(request)) return send(reply, 401, { error: "unauthenticated", status: 401 });
-    if (path.startsWith("/kafka/consume/")) consumeServed(request, ConsumeSchema.parse(JSON.parse(raw.toString())).topics, reply);
-    else if (path.startsWith("/bridge/consume/")) consumeReleased(request, ConsumeSchema.parse(JSON.parse(raw.toString())), reply);
+    if (path.startsWith("/kafka/consume/"))
+      consumeServed(request, ConsumeSchema.parse(JSON.parse(raw.toString())).topics, reply);
+    else if (path.startsWith("/bridge/consume/"))
+      consumeReleased(request, ConsumeSchema.parse(JSON.parse(raw.toString())), reply);
     else if (path.startsWith("/bridge/")) {
       if (path.startsWith("/bridge/delete-consumer/")) count("leave");
       send(reply, 200, { result: "Success", status: 200 });
@@ -236,7 +260,14 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
     hellos,
     messages,
     submit(model: ModelRef, input: Json, more: Partial<Submission> = {}): Tracked {
-      return core.submit(model, input, { lane: "default", stream: false, alone: false, startInMs: 60_000, endInMs: 120_000, ...more });
+      return core.submit(model, input, {
+        lane: "default",
+        stream: false,
+        alone: false,
+        startInMs: 60_000,
+        endInMs: 120_000,
+        ...more,
+      });
     },
     cancel: ({ id }: Tracked) => core.cancel(id),
     tell: (message: EdgeMessage) => core.tell(message),

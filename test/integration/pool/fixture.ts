@@ -63,7 +63,9 @@ export async function startFixture(
 
 /** What the edge was told last of a model's room. */
 export function roomOf({ messages }: FakeEdge, name: string): ModelRoom | undefined {
-  const told = messages.flatMap((message) => (message.type === "room" ? message.lanes.flatMap(({ models }) => models) : []));
+  const told = messages.flatMap((message) =>
+    message.type === "room" ? message.lanes.flatMap(({ models }) => models) : [],
+  );
   return told.findLast(({ model }) => model === `local/${name}`);
 }
 

@@ -37,17 +37,20 @@ test("claims by itself where the log does not", async () => {
   expect(all.every(({ starts }) => starts === 1)).toBe(true);
 });
 
-test.each([true, false])("runs once what the log repeats within one answer (served by its lane: %s)", async (isServed) => {
-  await using fixture = await startFixture(["single"]);
-  const { edge, pool } = fixture;
-  edge.behaviour.copies = 3;
-  if (!isServed) edge.moveToKafka();
-  const tracked = edge.submit(await fixture.ref("single"), { do: "print" });
-  await edge.until(() => tracked.terminal !== null);
-  const metrics = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
-  expect(metrics).toMatch(/edgeplane_pool_granted_total\{[^}]*\} 1\n/);
-  expect(metrics).toMatch(/edgeplane_pool_batch_size_count\{[^}]*\} 1\n/);
-});
+test.each([true, false])(
+  "runs once what the log repeats within one answer (served by its lane: %s)",
+  async (isServed) => {
+    await using fixture = await startFixture(["single"]);
+    const { edge, pool } = fixture;
+    edge.behaviour.copies = 3;
+    if (!isServed) edge.moveToKafka();
+    const tracked = edge.submit(await fixture.ref("single"), { do: "print" });
+    await edge.until(() => tracked.terminal !== null);
+    const metrics = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
+    expect(metrics).toMatch(/edgeplane_pool_granted_total\{[^}]*\} 1\n/);
+    expect(metrics).toMatch(/edgeplane_pool_batch_size_count\{[^}]*\} 1\n/);
+  },
+);
 
 test("streams chunks in order and ends with the whole", async () => {
   await using fixture = await startFixture(["stream"]);

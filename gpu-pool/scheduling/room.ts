@@ -72,12 +72,18 @@ export function startQuotas(loads: readonly ModelLoad[]): number[] {
   const budgets = new Map<string, number>();
   for (const { places, batch } of loads) {
     const slots = new Map<string, number>();
-    for (const place of places) if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
+    for (const place of places)
+      if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
     for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, count * batch));
   }
   const quotas = loads.map(({ places, batch }) => warm(places).reduce((sum, { free }) => sum + free * batch, 0));
   const ahead = loads.map(({ counted }, index) => Math.max(0, counted - (quotas[index] ?? 0)));
-  const order = loads.map((load, index) => ({ index, ahead: ahead[index] ?? 0, held: heldBy(load), batch: load.batch }));
+  const order = loads.map((load, index) => ({
+    index,
+    ahead: ahead[index] ?? 0,
+    held: heldBy(load),
+    batch: load.batch,
+  }));
   order.sort((one, other) => other.ahead - one.ahead || other.held - one.held || other.batch - one.batch);
   for (const { index } of order) {
     for (const { device, slots } of warm(loads[index]?.places ?? [])) {
