@@ -32,6 +32,8 @@ export type IntakesOptions = {
   metrics: Metrics;
   rooms(lane: string): readonly ModelRoom[];
   channelOpen(): boolean;
+  /** A poll says these rooms to the lane. */
+  onPoll(lane: string, rooms: readonly ModelRoom[]): void;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
 };
@@ -91,10 +93,14 @@ export function createIntakes(options: IntakesOptions): Intakes {
       const onState = (problem: string | null): void => {
         if (!made.isLeaving) options.onState(problem);
       };
+      const onPoll = (said: readonly ModelRoom[]): void => options.onPoll(lane, said);
       const kind = source.isServed ? ServedIntake : TopicIntake;
       made.sources.push(source);
       made.claimings.push(claiming);
-      made.intakes.set(lane, new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onState }));
+      made.intakes.set(
+        lane,
+        new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onPoll, onState }),
+      );
     }
     return made;
   }

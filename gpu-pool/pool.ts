@@ -184,6 +184,7 @@ export class Pool {
       metrics,
       rooms: (lane) => this.#rooms.roomsOf(lane),
       channelOpen: () => this.channelOpen,
+      onPoll: (lane, rooms) => this.#rooms.statements.polled(lane, rooms),
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
     });

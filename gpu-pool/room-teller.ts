@@ -2,7 +2,7 @@
 import type { ModelRoom, PoolMessage } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
-import { nextChangeInMs, roomsOf, startQuotas } from "./intake/room.ts";
+import { nextChangeInMs, roomsOf, startQuotas } from "./scheduling/room.ts";
 import { RoomStatements } from "./intake/room-statements.ts";
 import type { Rooms } from "./intake/room-statements.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";

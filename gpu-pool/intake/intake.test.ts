@@ -23,6 +23,7 @@ function setUp(
   const grants: Grant[] = [];
   const asked: ClaimRequest["jobs"][] = [];
   const refused: string[] = [];
+  const polled: string[] = [];
   const source: JobSource = {
     lane: "default",
     isServed,
@@ -62,11 +63,12 @@ function setUp(
     clock,
     rooms,
     channelOpen: () => state.open,
+    onPoll: (said: readonly ModelRoom[]) => void polled.push(...said.map(({ model, room }) => `${model} ${room}`)),
     onState: (problem: string | null) => void (state.problem = problem ?? ""),
     random: () => 1,
   };
   const intake = isServed ? new ServedIntake(options) : new TopicIntake(options);
-  return { intake, claiming, pass, state, grants, asked, refused };
+  return { intake, claiming, pass, state, grants, asked, refused, polled };
 }
 
 const served = setUp.bind(null, true);
@@ -74,13 +76,14 @@ const topics = setUp.bind(null, false);
 
 test("served topics are polled when there is work, until nothing comes, and never by the clock", async () => {
   const jobs = [[{ job, answer: grant }], [{ job, answer: grant }], []];
-  const { intake, pass, state, grants } = served(() => jobs.shift() ?? []);
+  const { intake, pass, state, grants, polled } = served(() => jobs.shift() ?? []);
   intake.start();
   await pass(60_000);
   expect(state).toMatchObject({ polls: 0, leaves: 0 });
   intake.work();
   await pass(1);
   expect(grants).toHaveLength(2);
+  expect(polled).toEqual(["a/b 4", "a/b 3", "a/b 2"]);
   expect(state.polls).toBe(3);
   await pass(60_000);
   expect(state.polls).toBe(3);

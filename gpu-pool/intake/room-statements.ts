@@ -91,6 +91,16 @@ export class RoomStatements {
     this.changed();
   }
 
+  /** A poll of this lane has said these rooms; what it left out it takes for none. */
+  polled(lane: string, rooms: readonly ModelRoom[]): void {
+    const said = new Map(rooms.map((room) => [keyOf(room), room]));
+    for (const [key, view] of this.#state(lane).views) {
+      view.room = said.get(key)?.room ?? 0;
+      view.startNow = said.get(key)?.startNow ?? 0;
+    }
+    this.changed();
+  }
+
   /** Anything may have changed: it is looked at once a turn of the event loop. */
   changed(): void {
     if (this.#isLookDue || !this.#isOpen) return;
@@ -170,7 +180,7 @@ export class RoomStatements {
     return {
       lane,
       models: full ? [...models] : models.filter(isNews),
-      seen: full ? [...new Set([...state.seen, ...state.held.keys()])].slice(0, MAX_IDS) : state.seen.slice(0, MAX_IDS),
+      seen: state.seen.slice(0, MAX_IDS),
       ended: [...state.ended.slice(0, MAX_IDS - MAX_REPEATED), ...repeated],
     };
   }
@@ -203,7 +213,7 @@ function isUrgent(real: ModelRoom, view: View | undefined): boolean {
   if (isOther(real, view)) return true;
   if (isSpent(real.room, view.room) || isSpent(view.room, real.room) || isSpent(real.startNow, view.startNow))
     return true;
-  return view.grants > 0 && (2 * view.room <= real.room || (real.startNow > 0 && 2 * view.startNow <= real.startNow));
+  return view.grants > 0 && (2 * view.room < real.room || 2 * view.startNow < real.startNow);
 }
 
 function isSpent(one: number, other: number): boolean {

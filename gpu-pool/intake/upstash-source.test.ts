@@ -90,7 +90,10 @@ test("tells the edge the room of each model; what the edge granted needs no comm
   polled.commit();
   await source.leave();
   expect(polled.jobs).toMatchObject([{ answer: refused }]);
-  expect(JSON.parse(String(seen[0]?.headers["edgeplane-model-room"]))).toEqual([["a/b", "v", 3, 2]]);
+  expect(JSON.parse(String(seen[0]?.headers["edgeplane-model-room"]))).toEqual([
+    ["a/b", "v", 3, 2],
+    ["a/full", "v", 0, 0],
+  ]);
   expect(commits()).toEqual([]);
   expect(seen).toHaveLength(1);
 });

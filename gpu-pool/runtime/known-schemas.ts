@@ -4,7 +4,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import * as z from "zod";
+import type * as z from "zod";
 import { ManifestSchema } from "../../src/contract/manifest.ts";
 import type { Manifest } from "../../src/contract/manifest.ts";
 

@@ -1,6 +1,6 @@
-/** What one model does here and could take, as room is computed from it (intake/room.ts). */
+/** What one model does here and could take, as room is computed from it (scheduling/room.ts). */
 import { modelPath } from "../../src/contract/manifest.ts";
-import type { ModelLoad } from "../intake/room.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";
 import type { Model } from "./models/model.ts";
 import type { Readiness } from "./readiness.ts";

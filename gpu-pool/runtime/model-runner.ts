@@ -5,8 +5,8 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { capacityOf } from "../intake/room.ts";
-import type { ModelLoad } from "../intake/room.ts";
+import { capacityOf } from "../scheduling/room.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
 import { sortOut } from "./aftermath.ts";

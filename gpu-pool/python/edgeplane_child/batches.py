@@ -34,7 +34,7 @@ class Batch:
             try:
                 values: Dict[str, Any] = prediction.read_input(reader)
             except (InputError, ValueError) as error:
-                frames += prediction.fail(error, show=False, invalid_input=True)
+                frames += prediction.fail(error, show=False)
                 continue
             inputs.append(cog.BatchInput(values))
             self.running.append(prediction)

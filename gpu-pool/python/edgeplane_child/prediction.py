@@ -14,7 +14,7 @@ from cog._scope import Scope
 from .failures import error_message, traceback_text
 from .files import InputFiles
 from .frames import Channel, encode, frame, json_field, log_frames, message, take_json_file
-from .inputs import InputReader
+from .inputs import InputError, InputReader
 
 _METRICS_EVERY_S = 0.25
 _LARGEST_METRICS = 1 << 20
@@ -111,14 +111,14 @@ class Prediction:
         field = json_field("output", text)
         return self._end('{"type":"done","id":%s,"status":"succeeded",%s,"seconds":%s}', field)
 
-    def fail(self, error: BaseException, show: bool = True, batch_error: bool = False, invalid_input: bool = False) -> bytes:
-        """The ``done`` frame of a failure; its traceback goes to the log when ``show`` is set. ``invalid_input``: the model was never called."""
+    def fail(self, error: BaseException, show: bool = True, batch_error: bool = False) -> bytes:
+        """The ``done`` frame of a failure; its traceback goes to the log when ``show`` is set."""
         if show:
             self.log(traceback_text(error))
         field = '"error":' + encode(error_message(error))
         if batch_error:
             field += ',"batchError":true'
-        if invalid_input:
+        if isinstance(error, InputError):
             field += ',"invalidInput":true'
         return self._end('{"type":"done","id":%s,"status":"failed",%s,"seconds":%s}', field)
 

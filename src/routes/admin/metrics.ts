@@ -52,5 +52,7 @@ export function metricsRoutes(): Hono<App> {
 
 async function statsOfLanes(env: Env): Promise<(LaneStats & { lane: string })[]> {
   const lanes = await knownLanes(env.DB);
-  return Promise.all(lanes.map(async (lane) => ({ lane, ...(await callObject(() => objectNamed(env.LANE, lane).stats())) })));
+  return Promise.all(
+    lanes.map(async (lane) => ({ lane, ...(await callObject(() => objectNamed(env.LANE, lane).stats())) })),
+  );
 }

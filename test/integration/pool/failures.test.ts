@@ -186,7 +186,8 @@ test("a set-up that failed is not tried again and again, whatever is granted to 
   const ref = await fixture.ref("broken");
   const first = edge.submit(ref, {});
   await edge.until(() => first.terminal !== null);
-  expect(roomOf(edge, "broken")).toMatchObject({ room: 0, problem: expect.stringContaining("no weights here") });
+  expect(roomOf(edge, "broken")?.room).toBe(0);
+  expect(roomOf(edge, "broken")?.problem).toContain("no weights here");
   const session = edge.hellos[0]?.session ?? "";
   const more = Array.from({ length: 5 }, () => edge.submit(ref, {}, { lane: "default" }));
   for (const one of more) edge.core.push(session, one);

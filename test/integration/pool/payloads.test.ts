@@ -98,7 +98,8 @@ test("an input that this host can't write down goes to another, and this one tak
   const tracked = edge.submit(ref, null, { inputBlob: "/pool/v1/blobs/input" });
   await edge.until(() => roomOf(edge, "single")?.room === 0);
   await edge.until(() => tracked.events.some(({ type }) => type === "released"));
-  expect(tracked.events.at(-1)).toMatchObject({ reason: "no_room", problem: expect.stringContaining("ENOENT") });
+  expect(tracked.events.at(-1)).toMatchObject({ reason: "no_room" });
+  expect(JSON.stringify(tracked.events.at(-1))).toContain("ENOENT");
   expect(JSON.stringify(tracked.events)).not.toContain(home.root);
   const second = await fixture.second();
   await edge.until(() => tracked.terminal?.type === "succeeded");
@@ -174,10 +175,8 @@ test("a file that this host has no place for is not the client's fault", async (
   edge.blobs.set("any", Buffer.from("any"));
   const tracked = edge.submit(ref, { file: `${edge.url}/files/any` });
   await edge.until(() => tracked.events.some(({ type }) => type === "released"));
-  expect(tracked.events.at(-1)).toMatchObject({
-    reason: "no_room",
-    problem: expect.stringContaining("could not store the input"),
-  });
+  expect(tracked.events.at(-1)).toMatchObject({ reason: "no_room" });
+  expect(JSON.stringify(tracked.events.at(-1))).toContain("could not store the input");
   expect(JSON.stringify(tracked.events)).not.toContain(home.root);
   rmSync(join(home.state, "scratch", "inputs"));
   await edge.until(() => tracked.terminal?.type === "succeeded");
