@@ -11,7 +11,12 @@ const POOL_VERSION = "0.1.0";
 export type HelloOptions = { state: StateDir; devices: Device[]; models: readonly Model[] };
 
 /** `previous`: the session of this pool's life before; null when there was none. */
-export function helloOf(session: string, previous: string | null, { state, devices, models }: HelloOptions, carrier: EventCarrier): PoolMessage {
+export function helloOf(
+  session: string,
+  previous: string | null,
+  { state, devices, models }: HelloOptions,
+  carrier: EventCarrier,
+): PoolMessage {
   return {
     type: "hello",
     protocol: PROTOCOL,

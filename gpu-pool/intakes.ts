@@ -32,6 +32,8 @@ export type IntakesOptions = {
   metrics: Metrics;
   rooms(lane: string): readonly ModelRoom[];
   channelOpen(): boolean;
+  /** A poll says these rooms to the lane. */
+  onPoll(lane: string, rooms: readonly ModelRoom[]): void;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
 };
@@ -75,7 +77,14 @@ export function createIntakes(options: IntakesOptions): Intakes {
   let current = reading(options.jobLogs.first);
 
   function reading(jobLog: JobLog): Reading {
-    const made: Reading = { log: jobLog, sources: [], claimings: [], intakes: new Map(), isLeaving: false, endLeaving: () => {} };
+    const made: Reading = {
+      log: jobLog,
+      sources: [],
+      claimings: [],
+      intakes: new Map(),
+      isLeaving: false,
+      endLeaving: () => {},
+    };
     for (const lane of lanes) {
       const source = jobLog.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
       const rooms = (): ModelRoom[] => shareOf(options.rooms(lane), made.isLeaving);
@@ -84,10 +93,14 @@ export function createIntakes(options: IntakesOptions): Intakes {
       const onState = (problem: string | null): void => {
         if (!made.isLeaving) options.onState(problem);
       };
+      const onPoll = (said: readonly ModelRoom[]): void => options.onPoll(lane, said);
       const kind = source.isServed ? ServedIntake : TopicIntake;
       made.sources.push(source);
       made.claimings.push(claiming);
-      made.intakes.set(lane, new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onState }));
+      made.intakes.set(
+        lane,
+        new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onPoll, onState }),
+      );
     }
     return made;
   }
@@ -95,7 +108,11 @@ export function createIntakes(options: IntakesOptions): Intakes {
   /** Two intakes of a lane share its room; only the new one's jobs start without asking. */
   function shareOf(whole: readonly ModelRoom[], isLeaving: boolean): ModelRoom[] {
     if (leaving.size === 0) return [...whole];
-    return whole.map((one) => ({ ...one, room: Math.ceil(one.room / 2), startNow: isLeaving ? 0 : Math.min(one.startNow, Math.ceil(one.room / 2)) }));
+    return whole.map((one) => ({
+      ...one,
+      room: Math.ceil(one.room / 2),
+      startNow: isLeaving ? 0 : Math.min(one.startNow, Math.ceil(one.room / 2)),
+    }));
   }
 
   function* all(): Iterable<Intake> {
@@ -152,7 +169,9 @@ export function createIntakes(options: IntakesOptions): Intakes {
       for (const intake of all()) intake.channelChanged();
     },
     async settled() {
-      await Promise.all([current, ...leaving].flatMap(({ claimings }) => claimings.map(async (claiming) => claiming.settled())));
+      await Promise.all(
+        [current, ...leaving].flatMap(({ claimings }) => claimings.map(async (claiming) => claiming.settled())),
+      );
     },
     roomChanged() {
       for (const intake of all()) intake.roomChanged();

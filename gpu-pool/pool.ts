@@ -159,6 +159,7 @@ export class Pool {
       onSchema: () => this.#sayHelloAgain(),
       onRoom: () => this.#roomChanged(),
       onEnded: (prediction) => this.#rooms.ended(prediction),
+      startQuota: (runner) => this.#rooms.startQuota(runner),
     });
     this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#upkeep = new Upkeep({
@@ -183,6 +184,7 @@ export class Pool {
       metrics,
       rooms: (lane) => this.#rooms.roomsOf(lane),
       channelOpen: () => this.channelOpen,
+      onPoll: (lane, rooms) => this.#rooms.statements.polled(lane, rooms),
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
     });

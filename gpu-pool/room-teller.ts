@@ -2,7 +2,7 @@
 import type { ModelRoom, PoolMessage } from "../src/contract/channel.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
-import { nextChangeInMs, roomsOf } from "./intake/room.ts";
+import { nextChangeInMs, roomsOf, startQuotas } from "./scheduling/room.ts";
 import { RoomStatements } from "./intake/room-statements.ts";
 import type { Rooms } from "./intake/room-statements.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -34,9 +34,21 @@ export class RoomTeller {
     return this.#rooms().lanes.get(lane) ?? [];
   }
 
+  /** How many of its starts may be counted that don't run yet. */
+  startQuota(runner: ModelRunner): number {
+    const runners = this.#options.runners();
+    return startQuotas(runners.map((one) => one.load()))[runners.indexOf(runner)] ?? 0;
+  }
+
   received(grants: readonly Grant[]): void {
     this.statements.received(
-      grants.map(({ id, model, startNow }) => ({ id, startNow, model: modelPath(model), version: model.version, lane: this.#laneOf(model) })),
+      grants.map(({ id, model, startNow }) => ({
+        id,
+        startNow,
+        model: modelPath(model),
+        version: model.version,
+        lane: this.#laneOf(model),
+      })),
     );
   }
 
@@ -52,7 +64,9 @@ export class RoomTeller {
   /** Null where no model here is this one: then every lane is told. */
   #laneOf(model: Grant["model"]): string | null {
     const path = modelPath(model);
-    return this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null;
+    return (
+      this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null
+    );
   }
 
   #rooms(): Rooms {

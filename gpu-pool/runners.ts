@@ -7,6 +7,7 @@ import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { Model } from "./runtime/models/model.ts";
@@ -34,6 +35,7 @@ export type FleetOptions = {
   onSchema(): void;
   onRoom(): void;
   onEnded: RunnerOptions["onEnded"];
+  startQuota: RunnerOptions["startQuota"];
   /** Another child than the pool's own: tests bring theirs. */
   child?: { path: string; module: string } | undefined;
 };
@@ -51,10 +53,17 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
     },
   });
-  return options.models.map((model) => createRunner(model, prepare, options));
+  const schemas = new KnownSchemas(settings["state-dir"]);
+  schemas.recall(options.models.map(({ manifest }) => manifest));
+  return options.models.map((model) => createRunner(model, prepare, schemas, options));
 }
 
-function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: FleetOptions): ModelRunner {
+function createRunner(
+  model: Model,
+  prepare: RunnerOptions["prepare"],
+  schemas: KnownSchemas,
+  options: FleetOptions,
+): ModelRunner {
   const { settings, state, clock, report, onRoom, log } = options;
   const name = modelPath(model.manifest);
   const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
@@ -68,11 +77,14 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
     prepare,
     onRoom,
     onEnded: options.onEnded,
+    startQuota: options.startQuota,
     cancelGraceMs: settings["cancel-grace-ms"],
+    aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
     onLoaded(loaded) {
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
+      schemas.keep(model.manifest);
       options.onSchema();
     },
     async launch(instance) {

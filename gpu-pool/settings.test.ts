@@ -6,7 +6,7 @@ const needed = { EDGEPLANE_URL: "https://edge.example.com/base/", EDGEPLANE_POOL
 test("reads flags and environment; a flag wins", () => {
   const settings = readSettings(["--silence-ms", "7000", "--warm"], {
     ...needed,
-    EDGEPLANE_IDLE_AFTER_MS: "900",
+    EDGEPLANE_SILENCE_MS: "9000",
     EDGEPLANE_ENABLE: "a, b",
   });
   expect(settings).toMatchObject({
@@ -44,6 +44,13 @@ test("names the setting that is wrong, and never shows the token", () => {
 
 test("help names every setting's twin", () => {
   expect(readSettings(["-h"], {})).toBeNull();
-  expect(helpText()).toContain("EDGEPLANE_METRICS_PORT");
+  const lines = helpText().split("\n");
+  const flags = lines.flatMap((line, index) => {
+    const [, name] = /^ {2}--([a-z-]+)/.exec(line) ?? [];
+    return name === undefined || name === "help" ? [] : { name, twin: lines[index + 1]?.trim() };
+  });
+  expect(flags.length).toBeGreaterThan(25);
+  for (const { name, twin } of flags)
+    expect(twin).toMatch(new RegExp(`^EDGEPLANE_(POOL_)?${name.replaceAll("-", "_").toUpperCase()}$`));
   expect(helpText()).toContain("default 9464");
 });

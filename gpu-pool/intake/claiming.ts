@@ -74,7 +74,9 @@ export class Claiming {
 
   /** Those that there is room for, and which of them start at once. */
   #withRoom(jobs: readonly Job[]): { id: string; epoch: number; startNow: boolean }[] {
-    const left = new Map(this.#options.rooms().map(({ model, version, room, startNow }) => [`${model} ${version}`, { room, startNow }]));
+    const left = new Map(
+      this.#options.rooms().map(({ model, version, room, startNow }) => [`${model} ${version}`, { room, startNow }]),
+    );
     return jobs.flatMap(({ id, epoch, model, version }) => {
       const room = left.get(`${model} ${version}`);
       if (room === undefined || room.room <= 0) {
@@ -99,7 +101,8 @@ export class Claiming {
       }
     }
     if (grants.length > 0) this.#options.onGrants(grants);
-    if (later.size > 0 && tries < LATER_TRIES) this.#options.clock.after(LATER_MS, () => void this.#askAgain(later, tries + 1));
+    if (later.size > 0 && tries < LATER_TRIES)
+      this.#options.clock.after(LATER_MS, () => void this.#askAgain(later, tries + 1));
   }
 
   async #askAgain(jobs: ReadonlyMap<string, Job>, tries: number): Promise<void> {

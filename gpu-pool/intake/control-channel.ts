@@ -7,10 +7,10 @@
  */
 import { WebSocket } from "ws";
 import { SESSION_HEADER } from "../../src/contract/claim.ts";
-import { EdgeMessageSchema } from "../../src/contract/channel.ts";
 import type { EdgeMessage, PoolMessage } from "../../src/contract/channel.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import type { Clock } from "../scheduling/clock.ts";
+import { parseEdgeMessage } from "./grants.ts";
 
 const HANDSHAKE_TIMEOUT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
@@ -141,7 +141,7 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
   function received(text: string): void {
     heard();
     if (text === "pong") return;
-    const message = parse(text);
+    const message = parseEdgeMessage(text);
     if (message === null) return;
     if (message.type === "welcome") {
       leaseMs = message.leaseMs;
@@ -172,16 +172,6 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
       socket?.close(1000);
     },
   };
-}
-
-/** A message of a later edge that this pool doesn't know is left alone. */
-function parse(text: string): EdgeMessage | null {
-  try {
-    const parsed = EdgeMessageSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
 }
 
 /** What to tell the operator, or null when trying again may help. */

@@ -9,15 +9,21 @@ import { TopicIntake } from "./topic-intake.ts";
 
 const ID = "0".repeat(26);
 const grant = { id: ID, verdict: "granted", token: "t" } as unknown as Grant;
-const jobOf = (model: string, id = ID): SourcedJob["job"] => ({ id, epoch: 0, model, version: "v" }) as unknown as SourcedJob["job"];
+const jobOf = (model: string, id = ID): SourcedJob["job"] =>
+  ({ id, epoch: 0, model, version: "v" }) as unknown as SourcedJob["job"];
 const job = jobOf("a/b");
 
-function setUp(isServed: boolean, answers: (options: PollOptions) => SourcedJob[] | Error, claimed: ClaimAnswer[][] = []) {
+function setUp(
+  isServed: boolean,
+  answers: (options: PollOptions) => SourcedJob[] | Error,
+  claimed: ClaimAnswer[][] = [],
+) {
   const { clock, pass } = createSteppedClock();
   const state = { room: 4, startNow: 2, open: true, polls: 0, commits: 0, leaves: 0, claims: 0, problem: "" };
   const grants: Grant[] = [];
   const asked: ClaimRequest["jobs"][] = [];
   const refused: string[] = [];
+  const polled: string[] = [];
   const source: JobSource = {
     lane: "default",
     isServed,
@@ -57,11 +63,12 @@ function setUp(isServed: boolean, answers: (options: PollOptions) => SourcedJob[
     clock,
     rooms,
     channelOpen: () => state.open,
+    onPoll: (said: readonly ModelRoom[]) => void polled.push(...said.map(({ model, room }) => `${model} ${room}`)),
     onState: (problem: string | null) => void (state.problem = problem ?? ""),
     random: () => 1,
   };
   const intake = isServed ? new ServedIntake(options) : new TopicIntake(options);
-  return { intake, claiming, pass, state, grants, asked, refused };
+  return { intake, claiming, pass, state, grants, asked, refused, polled };
 }
 
 const served = setUp.bind(null, true);
@@ -69,13 +76,14 @@ const topics = setUp.bind(null, false);
 
 test("served topics are polled when there is work, until nothing comes, and never by the clock", async () => {
   const jobs = [[{ job, answer: grant }], [{ job, answer: grant }], []];
-  const { intake, pass, state, grants } = served(() => jobs.shift() ?? []);
+  const { intake, pass, state, grants, polled } = served(() => jobs.shift() ?? []);
   intake.start();
   await pass(60_000);
   expect(state).toMatchObject({ polls: 0, leaves: 0 });
   intake.work();
   await pass(1);
   expect(grants).toHaveLength(2);
+  expect(polled).toEqual(["a/b 4", "a/b 3", "a/b 2"]);
   expect(state.polls).toBe(3);
   await pass(60_000);
   expect(state.polls).toBe(3);

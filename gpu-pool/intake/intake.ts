@@ -25,6 +25,8 @@ export type IntakeOptions = {
   /** What the pool has room for on this lane. */
   rooms(): readonly ModelRoom[];
   channelOpen(): boolean;
+  /** A poll says these rooms to the lane. */
+  onPoll(rooms: readonly ModelRoom[]): void;
   /** The log works (null) or fails (why). Called on every poll that ended. */
   onState(problem: string | null): void;
 };

@@ -37,7 +37,13 @@ export type StatementsOptions = {
 
 /** What a lane believes of one model: what it was told, less what it granted since. */
 type View = ModelRoom & { grants: number };
-type LaneState = { views: Map<string, View>; seen: string[]; ended: Ended[]; said: { ended: Ended; atMs: number }[]; held: Map<string, number> };
+type LaneState = {
+  views: Map<string, View>;
+  seen: string[];
+  ended: Ended[];
+  said: { ended: Ended; atMs: number }[];
+  held: Map<string, number>;
+};
 
 export class RoomStatements {
   readonly #options: StatementsOptions;
@@ -82,6 +88,16 @@ export class RoomStatements {
       }
     }
     this.#dueWithin(GATHER_MS);
+    this.changed();
+  }
+
+  /** A poll of this lane has said these rooms; what it left out it takes for none. */
+  polled(lane: string, rooms: readonly ModelRoom[]): void {
+    const said = new Map(rooms.map((room) => [keyOf(room), room]));
+    for (const [key, view] of this.#state(lane).views) {
+      view.room = said.get(key)?.room ?? 0;
+      view.startNow = said.get(key)?.startNow ?? 0;
+    }
     this.changed();
   }
 
@@ -140,7 +156,9 @@ export class RoomStatements {
   #tell(rooms: Rooms, full: boolean): void {
     const nowMs = this.#options.clock.nowMs();
     const lanes = Array.from(rooms.lanes, ([lane, models]) => this.#laneRoom(lane, models, full, nowMs));
-    const told = full ? lanes : lanes.filter(({ models, seen, ended }) => models.length + seen.length + ended.length > 0);
+    const told = full
+      ? lanes
+      : lanes.filter(({ models, seen, ended }) => models.length + seen.length + ended.length > 0);
     this.#dueAtMs = Infinity;
     if (told.length > 0) {
       this.#n += 1;
@@ -162,7 +180,7 @@ export class RoomStatements {
     return {
       lane,
       models: full ? [...models] : models.filter(isNews),
-      seen: full ? [...new Set([...state.seen, ...state.held.keys()])].slice(0, MAX_IDS) : state.seen.slice(0, MAX_IDS),
+      seen: state.seen.slice(0, MAX_IDS),
       ended: [...state.ended.slice(0, MAX_IDS - MAX_REPEATED), ...repeated],
     };
   }
@@ -193,12 +211,13 @@ function keyOf({ model, version }: ModelRoom): string {
 function isUrgent(real: ModelRoom, view: View | undefined): boolean {
   if (view === undefined) return true;
   if (isOther(real, view)) return true;
-  if (isSpent(real.room, view.room) || isSpent(real.startNow, view.startNow)) return true;
-  return view.grants > 0 && (2 * view.room <= real.room || (real.startNow > 0 && 2 * view.startNow <= real.startNow));
+  if (isSpent(real.room, view.room) || isSpent(view.room, real.room) || isSpent(real.startNow, view.startNow))
+    return true;
+  return view.grants > 0 && (2 * view.room < real.room || 2 * view.startNow < real.startNow);
 }
 
-function isSpent(real: number, view: number): boolean {
-  return real > 0 && view <= 0;
+function isSpent(one: number, other: number): boolean {
+  return one > 0 && other <= 0;
 }
 
 function isOther(real: ModelRoom, view: ModelRoom): boolean {

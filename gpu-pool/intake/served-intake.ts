@@ -7,6 +7,7 @@
  *   polling ── failed ──▶ backing off ──▶ polling (at once when the channel opens)
  *   any ── stop() ──▶ stopped
  */
+import type { ModelRoom } from "../../src/contract/channel.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import { totalRoom } from "./intake.ts";
 import type { Intake, IntakeOptions } from "./intake.ts";
@@ -14,6 +15,8 @@ import { Wakeable } from "./wakeable.ts";
 
 /** While the channel is down nobody tells of work. Half of it is random, so that pools don't ask as one. */
 const UNTOLD_POLL_MS = 2000;
+
+const MAX_MODELS = 100;
 
 export type ServedIntakeOptions = IntakeOptions & { random?: () => number };
 
@@ -72,11 +75,14 @@ export class ServedIntake implements Intake {
   }
 
   async #pollOnce(): Promise<void> {
-    const { source, claiming, rooms, onState } = this.#options;
+    const { source, claiming, onPoll, onState } = this.#options;
     this.#state = "polling";
     this.#isDue = false;
     try {
-      const { jobs } = await claiming.track(source.poll({ rooms: rooms(), waitMs: 0 }));
+      const rooms = this.#roomsToSay();
+      const polled = claiming.track(source.poll({ rooms, waitMs: 0 }));
+      onPoll(rooms);
+      const { jobs } = await polled;
       this.#backoff.reset();
       onState(null);
       if (jobs.length === 0) return;
@@ -87,6 +93,14 @@ export class ServedIntake implements Intake {
       onState(error instanceof Error ? error.message : String(error));
       await this.#pause("backing off", this.#backoff.nextMs());
     }
+  }
+
+  /** Beyond so many models the header would be too long; what waits for the others comes over the control channel. */
+  #roomsToSay(): ModelRoom[] {
+    return this.#options
+      .rooms()
+      .filter(({ room }) => room > 0)
+      .slice(0, MAX_MODELS);
   }
 
   async #pause(state: "waiting" | "full" | "backing off", limitMs: number): Promise<void> {

@@ -43,7 +43,14 @@ async function start(records: unknown[], { leaveStatus = 200, isServed = false }
   const port = typeof address === "object" && address !== null ? address.port : 0;
   const kafka = createUpstashKafka({ url: new URL(`http://127.0.0.1:${port}`), username: "pool", password: "x" });
   const onProblem = (problem: string): void => void problems.push(problem);
-  const source = createUpstashSource({ kafka, isServed, lane: "default", session: "session1", clock: systemClock, onProblem });
+  const source = createUpstashSource({
+    kafka,
+    isServed,
+    lane: "default",
+    session: "session1",
+    clock: systemClock,
+    onProblem,
+  });
   return { source, seen, problems, commits: () => seen.filter(({ path }) => path.startsWith("/commit")) };
 }
 
@@ -83,7 +90,10 @@ test("tells the edge the room of each model; what the edge granted needs no comm
   polled.commit();
   await source.leave();
   expect(polled.jobs).toMatchObject([{ answer: refused }]);
-  expect(JSON.parse(String(seen[0]?.headers["edgeplane-model-room"]))).toEqual([["a/b", "v", 3, 2]]);
+  expect(JSON.parse(String(seen[0]?.headers["edgeplane-model-room"]))).toEqual([
+    ["a/b", "v", 3, 2],
+    ["a/full", "v", 0, 0],
+  ]);
   expect(commits()).toEqual([]);
   expect(seen).toHaveLength(1);
 });

@@ -118,10 +118,6 @@ export function createUpstashSource(options: UpstashSourceOptions): JobSource {
   };
 }
 
-/** Beyond so many models the header would be too long; what waits for the others comes over the control channel. */
-const MAX_HEADER_MODELS = 100;
-
 function roomHeader(rooms: readonly ModelRoom[]): string {
-  const some = rooms.filter(({ room }) => room > 0).slice(0, MAX_HEADER_MODELS);
-  return JSON.stringify(some.map(({ model, version, room, startNow }) => [model, version, room, startNow]));
+  return JSON.stringify(rooms.map(({ model, version, room, startNow }) => [model, version, room, startNow]));
 }

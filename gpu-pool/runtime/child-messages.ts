@@ -38,6 +38,7 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
     error: z.string().nullish(),
     seconds: z.number().optional(),
     batchError: z.boolean().optional(),
+    invalidInput: z.boolean().optional(),
   }),
   z.object({ type: z.literal("idle"), batch: z.number() }),
 ]);

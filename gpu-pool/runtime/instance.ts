@@ -5,7 +5,7 @@
  *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
  *   any ── stop() ──▶ stopped ── start() while the process still leaves ──▶ waiting ── death ──▶ up
  */
-import type { Place } from "../intake/room.ts";
+import type { Place } from "../scheduling/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
 import { ModelProcess } from "./model-process.ts";
@@ -117,7 +117,10 @@ export class Instance {
       const launch = await this.#options.launch();
       if (this.#state === "starting") this.#process = this.#spawn(launch);
     } catch (error) {
-      this.#break({ message: error instanceof Error ? error.message : String(error), traceback: "" }, restartDefaults.brokenMs);
+      this.#break(
+        { message: error instanceof Error ? error.message : String(error), traceback: "" },
+        restartDefaults.brokenMs,
+      );
     }
   }
 

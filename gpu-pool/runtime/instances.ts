@@ -25,21 +25,14 @@ export class Instances {
 
   /** When the earliest of those was asked for that are starting; null when none is. */
   get startingSinceMs(): number | null {
-    const since = this.all.flatMap(({ state, launchedAtMs }) => (state === "starting" && launchedAtMs !== null ? launchedAtMs : []));
+    const since = this.all.flatMap(({ state, launchedAtMs }) =>
+      state === "starting" && launchedAtMs !== null ? launchedAtMs : [],
+    );
     return since.length === 0 ? null : Math.min(...since);
   }
 
   get state(): InstanceState {
     return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
-  }
-
-  /** Free slots, and one batch ahead of every slot: so many batches may have their start counted. */
-  get startable(): number {
-    let batches = 0;
-    for (const { process, freeSlots } of this.all) {
-      if (process !== null && process.state !== "starting") batches += freeSlots + process.slots;
-    }
-    return batches;
   }
 
   /** The one that may take a batch and has the most free slots; null when none may. */

@@ -72,7 +72,9 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
     return "succeeded";
   }
   if (ending !== null) return reportStopped(item.prediction, report, metrics);
-  report.failed(ref, "model", "model_error", message.error ?? "The model gave no reason.", metrics);
+  const why = message.error ?? "The model gave no reason.";
+  if (message.invalidInput === true) report.failed(ref, "input", "invalid_input", why, metrics);
+  else report.failed(ref, "model", "model_error", why, metrics);
   return "failed";
 }
 

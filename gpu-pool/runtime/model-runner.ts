@@ -5,8 +5,8 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { modelPath } from "../../src/contract/manifest.ts";
-import type { ModelLoad } from "../intake/room.ts";
+import { capacityOf } from "../scheduling/room.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
 import { sortOut } from "./aftermath.ts";
@@ -22,14 +22,18 @@ import type { Model } from "./models/model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
 import { Preparation } from "./preparation.ts";
+import type { PreparationOptions } from "./preparation.ts";
+import { loadOf } from "./model-load.ts";
 import { Readiness, textOf } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { Run } from "./run.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
+/** What was taken ahead should begin within this time. */
+const LATE_MS = 1000;
 /** A host whose disk takes no input takes no prediction for so long. */
-const HOST_PAUSE_MS = 10_000;
+const HOST_PAUSE_MS = 5000;
 
 export class ModelRunner {
   readonly model: Model;
@@ -52,16 +56,18 @@ export class ModelRunner {
     this.#options = options;
     this.model = options.model;
     this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
-    this.#preparation = new Preparation({
+    const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => this.#enqueue(prediction),
       onRefused: (prediction, message) => {
         options.report.failed(prediction.ref, "input", "invalid_input", message);
         this.#ended(prediction, "failed");
       },
-      onHostFailed: (prediction, code) => this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
+      onHostFailed: (prediction, code) =>
+        this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
       onSettled: () => this.#pump(),
-    });
+    };
+    this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#busyAtMs = options.clock.nowMs();
     this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
   }
@@ -84,24 +90,11 @@ export class ModelRunner {
   }
 
   /** What it does and could take, as room is computed from it. */
-  load(): ModelLoad {
-    const nowMs = this.#options.clock.nowMs();
-    const { manifest, batching } = this.model;
+  load(nowMs = this.#options.clock.nowMs()): ModelLoad {
+    const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const isPaused = this.onHold || nowMs < this.#pausedUntilMs;
-    const limit = this.#readiness.isTrying(nowMs) ? Math.max(0, 1 - this.held) : Infinity;
-    return {
-      model: modelPath(manifest),
-      version: manifest.version,
-      lane: manifest.lane,
-      batch: batching.maxBatchSize,
-      places: this.instances.all.map((instance) => instance.place(nowMs)),
-      waiting: this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE),
-      counted: this.#queue.armed,
-      runMs: this.#runMs.value,
-      readyInMs: this.instances.ready ? 0 : this.#readiness.readyInMs(this.instances.startingSinceMs, nowMs),
-      problem: this.#readiness.refusal(nowMs),
-      limit: isPaused ? 0 : limit,
-    };
+    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs.value, held: this.held, isPaused };
+    return loadOf(this.model, this.instances, this.#readiness, counts, nowMs);
   }
 
   /** Starts its instances, if they aren't up. */
@@ -175,6 +168,14 @@ export class ModelRunner {
       if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
       if (prediction.stage === "running" && nowMs >= prediction.killAtMs) this.#killFor(prediction);
     }
+    this.#handBackLate(nowMs);
+  }
+
+  /** What was taken ahead and won't begin soon after all, since a run takes longer than runs did: another pool may have room for it. */
+  #handBackLate(nowMs: number): void {
+    const load = this.load(nowMs);
+    const excess = load.waiting - capacityOf(load, this.#options.aheadBatches);
+    for (const prediction of this.#queue.takeLast(excess, nowMs - LATE_MS)) this.#release(prediction, "no_room");
   }
 
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
@@ -186,10 +187,6 @@ export class ModelRunner {
   #enqueue(prediction: Prediction): void {
     this.#queue.add(prediction);
     this.#pump();
-  }
-
-  #armQuota(): number {
-    return this.instances.startable * this.model.batching.maxBatchSize;
   }
 
   /** Many things can happen in one turn of the event loop; scheduling looks once, at its end. */
@@ -212,8 +209,8 @@ export class ModelRunner {
       if (instance === null || batch === null) break;
       this.#dispatch(instance, batch);
     }
-    if (this.instances.ready) {
-      for (const { ref } of this.#queue.toArm(this.#armQuota())) this.#options.report.starting(ref);
+    if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
+      for (const { ref } of this.#queue.toArm(this.#options.startQuota(this))) this.#options.report.starting(ref);
     }
     this.#queue.armTimer(nowMs);
     this.#options.onRoom();
@@ -229,7 +226,10 @@ export class ModelRunner {
     // Only items that begin one after another say when they do.
     if (run.size === 1 || this.loaded?.batch === true)
       for (const item of run.unfinished())
-        begin(item, { runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null, nowMs: this.#options.clock.nowMs() });
+        begin(item, {
+          runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
+          nowMs: this.#options.clock.nowMs(),
+        });
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
@@ -361,7 +361,7 @@ export class ModelRunner {
   #loadedNow(loaded: Loaded): void {
     this.loaded = loaded;
     this.#options.onLoaded(loaded);
-    this.#preparation.loaded(loaded);
+    this.#preparation.loaded(loaded.schema);
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {

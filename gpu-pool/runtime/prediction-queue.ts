@@ -71,6 +71,11 @@ export class PredictionQueue {
     return this.#batcher.expire(nowMs).map(({ payload }) => payload);
   }
 
+  /** Takes out up to `count` of the last, of those that wait since `sinceMs` or longer. */
+  takeLast(count: number, sinceMs: number): Prediction[] {
+    return this.#batcher.takeLast(count, sinceMs).map(({ payload }) => payload);
+  }
+
   /** The next batch for an instance; null when none is due. */
   take(nowMs: number, idle: boolean): Batch<Prediction> | null {
     return this.#batcher.take(nowMs, idle);

@@ -80,7 +80,13 @@ export type Reporter = {
   log(claim: ClaimRef, text: string): void;
   metric(claim: ClaimRef, metrics: Metrics): void;
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
-  failed(claim: ClaimRef, kind: "model" | "input" | "crash" | "timeout", code: string, message: string, metrics?: Metrics): void;
+  failed(
+    claim: ClaimRef,
+    kind: "model" | "input" | "crash" | "timeout",
+    code: string,
+    message: string,
+    metrics?: Metrics,
+  ): void;
   /** `problem` says why, for `setup` and `no_room`. */
   released(claim: ClaimRef, reason: ReleaseReason, problem?: string): void;
   /** The edge wants no more of it: stop reporting. */

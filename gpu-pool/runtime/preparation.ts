@@ -1,13 +1,15 @@
 /**
- * What lies between a granted prediction and the queue: its model must have loaded, since only then it is known which inputs are files, and its
+ * What lies between a granted prediction and the queue: its model's signature must be known, since it says which inputs are files, and its
  * input must have come.
  *
- *   added → (model loads) → input comes → prepared, or refused with a message for the client
+ *   added → (its model loads, the first time on this host) → input comes → prepared, or refused with a message for the client
  */
 import type { Loaded } from "./child-messages.ts";
 import { dropInputs } from "./inputs.ts";
 import type { Prediction } from "./prediction.ts";
 import type { RunnerOptions } from "./runner-options.ts";
+
+type Schema = Loaded["schema"];
 
 export type PreparationOptions = {
   prepare: RunnerOptions["prepare"];
@@ -22,12 +24,14 @@ export type PreparationOptions = {
 
 export class Preparation {
   readonly #options: PreparationOptions;
-  #loaded: Loaded | null = null;
+  #schema: Schema | null;
   #waiting: Prediction[] = [];
   #underway = 0;
 
-  constructor(options: PreparationOptions) {
+  /** `schema`: what is known of the signature before the model is loaded. */
+  constructor(options: PreparationOptions, schema: Schema | null) {
     this.#options = options;
+    this.#schema = schema;
   }
 
   /** How many are not ready to be queued yet. */
@@ -41,14 +45,14 @@ export class Preparation {
   }
 
   add(prediction: Prediction): void {
-    if (this.#loaded === null) this.#waiting.push(prediction);
-    else this.#prepare(prediction, this.#loaded);
+    if (this.#schema === null) this.#waiting.push(prediction);
+    else this.#prepare(prediction, this.#schema);
   }
 
   /** The model's signature is known: from now on, and for those that waited for it. */
-  loaded(loaded: Loaded): void {
-    this.#loaded = loaded;
-    for (const prediction of this.#waiting.splice(0)) this.#prepare(prediction, loaded);
+  loaded(schema: Schema): void {
+    this.#schema = schema;
+    for (const prediction of this.#waiting.splice(0)) this.#prepare(prediction, schema);
   }
 
   /** Takes one out that still waits for the model. */
@@ -61,7 +65,7 @@ export class Preparation {
     this.#waiting = [];
   }
 
-  #prepare(prediction: Prediction, { schema }: Loaded): void {
+  #prepare(prediction: Prediction, schema: Schema): void {
     const { prepare, onPrepared, onRefused, onHostFailed, onSettled } = this.#options;
     const pending = prepare(prediction, schema);
     if (pending === null) {

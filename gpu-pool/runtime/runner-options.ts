@@ -3,6 +3,7 @@ import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { Launch, SetupProblem } from "./instance.ts";
 import type { Death } from "./model-process.ts";
+import type { ModelRunner } from "./model-runner.ts";
 import type { Model } from "./models/model.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 
@@ -17,6 +18,10 @@ export type RunnerOptions = {
   /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
   prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
   cancelGraceMs: number;
+  /** The most batches that wait for each slot. */
+  aheadBatches: number;
+  /** How many of this model's starts may be counted that don't run yet: other models share its devices. */
+  startQuota(runner: ModelRunner): number;
   onLoaded(loaded: Loaded): void;
   /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;

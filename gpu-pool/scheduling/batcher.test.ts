@@ -37,6 +37,23 @@ describe("batcher", () => {
     expect(batcher.waiting).toBe(0);
   });
 
+  test("gives up the last that wait long enough, and none that must run with others", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    batcher.add(ticket({ id: "half", group: 1 }));
+    for (const [id, enqueuedAtMs] of [
+      ["a", 1],
+      ["b", 2],
+      ["c", 3],
+      ["young", 9],
+    ] as const)
+      batcher.add(ticket({ id, enqueuedAtMs }));
+    expect(batcher.takeLast(0, 5)).toEqual([]);
+    expect(ids(batcher.takeLast(2, 5))).toEqual(["b", "c"]);
+    expect(batcher.armed).toBe(3);
+    expect(ids(batcher.takeLast(9, 5))).toEqual(["a"]);
+    expect(batcher.waiting).toBe(2);
+  });
+
   test("asks for starts in order, up to the quota, once each", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 2, maxQueueDelayMs: 0 });
     batcher.add(ticket({ id: "a" }));

@@ -94,6 +94,17 @@ export class Batcher<T> {
     return expired;
   }
 
+  /** Takes out up to `count` of the last that may run with anybody and wait since `sinceMs` or longer. */
+  takeLast(count: number, sinceMs: number): Ticket<T>[] {
+    if (count <= 0) return [];
+    const mayGo = this.#queue.filter(({ group, enqueuedAtMs }) => group === null && enqueuedAtMs <= sinceMs);
+    const last = mayGo.slice(-count);
+    const gone = new Set(last);
+    this.#queue = this.#queue.filter((ticket) => !gone.has(ticket));
+    for (const { armed } of last) if (armed) this.#armed -= 1;
+    return last;
+  }
+
   /**
    * Which tickets should have their `starting` sent: the first of the queue, until `quota` are armed or on the way,
    * and always the whole group at the head, because it can only run whole. Marks them.

@@ -14,7 +14,7 @@ from cog._scope import Scope
 from .failures import error_message, traceback_text
 from .files import InputFiles
 from .frames import Channel, encode, frame, json_field, log_frames, message, take_json_file
-from .inputs import InputReader
+from .inputs import InputError, InputReader
 
 _METRICS_EVERY_S = 0.25
 _LARGEST_METRICS = 1 << 20
@@ -118,6 +118,8 @@ class Prediction:
         field = '"error":' + encode(error_message(error))
         if batch_error:
             field += ',"batchError":true'
+        if isinstance(error, InputError):
+            field += ',"invalidInput":true'
         return self._end('{"type":"done","id":%s,"status":"failed",%s,"seconds":%s}', field)
 
     def cancel(self) -> bytes:

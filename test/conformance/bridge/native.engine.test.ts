@@ -5,6 +5,7 @@ import { createLaneGroup } from "../../../gpu-pool/bridge/kafka/lane-group.ts";
 import { PoolClusterSchema } from "../../../gpu-pool/bridge/settings.ts";
 import { createNativeSource } from "../../../gpu-pool/intake/native-kafka.ts";
 import type { JobSource } from "../../../gpu-pool/intake/job-source.ts";
+import type { ModelRoom } from "../../../src/contract/channel.ts";
 import { ROOM_HEADER } from "../../../src/contract/claim.ts";
 import { JobSchema, jobTopic } from "../../../src/contract/job.ts";
 import { priorities } from "../../../src/contract/prediction.ts";
@@ -60,7 +61,7 @@ describe.runIf(hasJava)("native source", () => {
     const ids: string[] = [];
     const end = Date.now() + 15_000;
     while (ids.length < count && Date.now() < end) {
-      const { jobs, commit } = await from.poll({ room, startNow: 0, waitMs: 500 });
+      const { jobs, commit } = await from.poll({ rooms: roomFor(room), waitMs: 500 });
       expect(jobs.length).toBeLessThanOrEqual(room);
       ids.push(...jobs.map((entry) => entry.job.id));
       commit();
@@ -94,7 +95,7 @@ describe.runIf(hasJava)("native source", () => {
       const firstHalf = ids.slice(0, 60).filter((id) => high.includes(id)).length;
       expect(firstHalf).toBeGreaterThan(35);
       await until(async () => {
-        await own.poll({ room: 7, startNow: 0, waitMs: 100 });
+        await own.poll({ rooms: roomFor(7), waitMs: 100 });
         return own.problems.length > 0;
       });
       expect(own.problems).toHaveLength(1);
@@ -110,7 +111,7 @@ describe.runIf(hasJava)("native source", () => {
     expect((await drain(first, 10)).toSorted()).toEqual(ids.toSorted());
     await first.leave();
     const more = await produce(lane, 5);
-    const { jobs } = await first.poll({ room: 50, startNow: 0, waitMs: 5000 });
+    const { jobs } = await first.poll({ rooms: roomFor(50), waitMs: 5000 });
     expect(jobs.length).toBeGreaterThan(0);
     // Its claims were never answered: no commit. Then it leaves, and another pool gets the same.
     await first.close();
@@ -143,7 +144,7 @@ describe.runIf(hasJava)("native source", () => {
     let stop = false;
     const loops = pools.map(async (pool, index) => {
       while (!stop) {
-        const { jobs, commit } = await pool.poll({ room: 20, startNow: 0, waitMs: 300 });
+        const { jobs, commit } = await pool.poll({ rooms: roomFor(20), waitMs: 300 });
         taken[index]?.push(...jobs.map((entry) => entry.job.id));
         commit();
       }
@@ -168,7 +169,7 @@ describe.runIf(hasJava)("native source", () => {
     let stop = false;
     const nativeLoop = (async () => {
       while (!stop) {
-        const { jobs, commit } = await native.poll({ room: 20, startNow: 0, waitMs: 300 });
+        const { jobs, commit } = await native.poll({ rooms: roomFor(20), waitMs: 300 });
         for (const entry of jobs) note(entry.job.id);
         commit();
       }
@@ -224,3 +225,7 @@ describe.runIf(hasJava)("native source", () => {
     await own.close();
   });
 });
+
+function roomFor(room: number): ModelRoom[] {
+  return [{ model: "local/echo", version: "v", room, startNow: 0, readyInMs: 0, problem: null }];
+}

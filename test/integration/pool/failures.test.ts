@@ -1,6 +1,8 @@
 /** One bad input harms only itself, and a process that dies, hangs or never starts harms nobody for long. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { modelPids, startFixture } from "./fixture.ts";
+import { modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
 
@@ -154,15 +156,20 @@ test("a batch that is halved has the model's whole time again", async () => {
   expect(all[1]?.terminal).toMatchObject({ type: "failed", error: { message: "told to raise" } });
 });
 
-test("a model that can't be set up fails its predictions and shows its traceback; others run", async () => {
+test("a model that can't be set up fails its predictions, with the reason; others run", async () => {
   await using fixture = await startFixture(["broken", "dies", "single"]);
   const { edge } = fixture;
   const broken = edge.submit(await fixture.ref("broken"), {});
   const dies = edge.submit(await fixture.ref("dies"), {});
   const fine = edge.submit(await fixture.ref("single"), { do: "fine" });
   await edge.until(() => broken.terminal !== null && dies.terminal !== null && fine.terminal !== null, 15_000);
-  expect(broken.terminal).toMatchObject({ type: "failed", kind: "model", error: { code: "setup_failed" } });
-  expect(dies.terminal).toMatchObject({ type: "failed", kind: "model", error: { code: "setup_failed" } });
+  for (const { terminal, events, row } of [broken, dies]) {
+    expect(terminal).toMatchObject({ type: "failed", error: { code: "setup_failed" } });
+    expect(events).toMatchObject([{ type: "released", reason: "setup" }]);
+    expect(row.losses).toBe(0);
+  }
+  expect(JSON.stringify(broken.terminal)).toContain("RuntimeError: no weights here");
+  expect(JSON.stringify(dies.events)).toContain("about to die");
   expect(fine.terminal).toMatchObject({ type: "succeeded" });
   const at = `http://127.0.0.1:${await fixture.pool.port()}`;
   const models = await (await fetch(`${at}/models`)).text();
@@ -171,4 +178,47 @@ test("a model that can't be set up fails its predictions and shows its traceback
   const metrics = await (await fetch(`${at}/metrics`)).text();
   expect(metrics).toContain('edgeplane_pool_model_broken{model="local/broken"} 1');
   expect(metrics).toContain('edgeplane_pool_model_broken{model="local/single"} 0');
+});
+
+test("a set-up that failed is not tried again and again, whatever is granted to this host", async () => {
+  await using fixture = await startFixture(["broken"]);
+  const { edge, pool } = fixture;
+  const ref = await fixture.ref("broken");
+  const first = edge.submit(ref, {});
+  await edge.until(() => first.terminal !== null);
+  expect(roomOf(edge, "broken")?.room).toBe(0);
+  expect(roomOf(edge, "broken")?.problem).toContain("no weights here");
+  const session = edge.hellos[0]?.session ?? "";
+  const more = Array.from({ length: 5 }, () => edge.submit(ref, {}, { lane: "default" }));
+  for (const one of more) edge.core.push(session, one);
+  await edge.until(() => more.every(({ terminal }) => terminal !== null));
+  expect(pool.output().match(/could not be set up/g)).toHaveLength(1);
+});
+
+test("a host that can't set a model up leaves it to one that can", async () => {
+  await using fixture = await startFixture(["moody"]);
+  const { edge, home } = fixture;
+  writeFileSync(join(home.state, "sick"), "");
+  const ref = await fixture.ref("moody");
+  const sick = edge.hellos[0]?.session;
+  await fixture.second();
+  const all = Array.from({ length: 30 }, (_, index) => edge.submit(ref, { do: `n${index}` }));
+  await edge.until(() => all.every(({ terminal }) => terminal !== null), 20_000);
+  expect(all.map(({ terminal }) => terminal?.type)).toEqual(all.map(() => "succeeded"));
+  expect(all.some(({ session }) => session === sick)).toBe(false);
+  expect(fixture.pool.output().match(/could not be set up/g)).toHaveLength(1);
+});
+
+test("a host that turns sick in a burst hands everything back, and nothing fails", async () => {
+  await using fixture = await startFixture(["moody"]);
+  const { edge, home } = fixture;
+  const ref = await fixture.ref("moody");
+  await fixture.second();
+  const warm = Array.from({ length: 4 }, () => edge.submit(ref, { do: "warm" }));
+  await edge.until(() => warm.every(({ terminal }) => terminal !== null));
+  const all = Array.from({ length: 40 }, (_, index) => edge.submit(ref, { do: `n${index}` }));
+  await edge.until(() => all.filter(({ terminal }) => terminal !== null).length > 5);
+  writeFileSync(join(home.state, "sick"), "");
+  await edge.until(() => all.every(({ terminal }) => terminal !== null), 25_000);
+  expect(all.map(({ terminal }) => terminal?.type)).toEqual(all.map(() => "succeeded"));
 });

@@ -1,176 +1,129 @@
 /**
- * A small edge for the pool's tests: control channel, embedded log that claims, events, blobs. It keeps the rules that a
- * pool could break: seq without gaps, tokens, one lease a session, no run without a counted start.
+ * A small edge for the pool's tests: control channel, job topics, events and blobs over HTTP, in front of the real shard and the real lanes (edge-core.ts). What a
+ * pool may not do, it may not do here.
  */
-import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import * as z from "zod";
 import { PoolMessageSchema } from "../../../src/contract/channel.ts";
-import type { PoolMessage } from "../../../src/contract/channel.ts";
+import type { DesiredLog, EdgeMessage, PoolMessage } from "../../../src/contract/channel.ts";
 import { ClaimRequestSchema } from "../../../src/contract/claim.ts";
-import type { ClaimAnswer, Grant } from "../../../src/contract/claim.ts";
+import type { ClaimAnswer } from "../../../src/contract/claim.ts";
 import { EventsRequestSchema } from "../../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../../src/contract/event.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
+import { jobOf } from "../../../src/lane/releases.ts";
+import type { LaneEntry } from "../../../src/lane/types.ts";
+import { EdgeCore } from "./edge-core.ts";
+import type { Submission, Tracked } from "./edge-core.ts";
 
-export type Submission = {
-  id: string;
-  model: ModelRef;
-  input: Json;
-  lane: string;
-  stream: boolean;
-  alone: boolean;
-  startInMs: number;
-  endInMs: number;
-  inputBlob?: string;
-};
-
-export type Tracked = Submission & {
-  token: string | null;
-  session: string | null;
-  attempt: number;
-  /** Starts that were counted: by the claim, or by a `starting`. */
-  starts: number;
-  nextSeq: number;
-  events: PoolEvent[];
-  terminal: PoolEvent | null;
-  canceled: boolean;
-};
+export type { Submission, Tracked } from "./edge-core.ts";
 
 export type Behaviour = {
-  /** Attach claims to records, as the embedded log does. */
-  embedded: boolean;
-  /** How often the log holds each record. */
+  /** How often a log holds each record. */
   copies: number;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   blobsWaitFor?: Promise<void>;
   tokenOk: boolean | "registers no models";
   connectStatus: number | null;
+  /** The other end of the channel is gone, and nobody says so: what comes is not read, and nothing is sent. */
+  isHalfOpen: boolean;
 };
 
 export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
 
-const LEASE_MS = 3000;
-const ConsumeSchema = z.object({
-  topics: z.array(z.string()).optional(),
-  topic: z.string().optional(),
-  timeout: z.number().optional(),
-});
+const ConsumeSchema = z.object({ topics: z.array(z.string()).default([]), timeout: z.number().default(1000) });
+const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.number()]));
 
-export async function startFakeEdge(options: { port?: number; token?: string } = {}) {
+export async function startFakeEdge(options: { port?: number; token?: string; leaseMs?: number } = {}) {
   const token = options.token ?? "pool-token";
-  const behaviour: Behaviour = { embedded: true, copies: 1, onEvents: null, tokenOk: true, connectStatus: null };
-  const predictions = new Map<string, Tracked>();
+  const behaviour: Behaviour = { copies: 1, onEvents: null, tokenOk: true, connectStatus: null, isHalfOpen: false };
   const blobs = new Map<string, Buffer>();
   const counts: Record<string, number> = {};
   const hellos: Extract<PoolMessage, { type: "hello" }>[] = [];
   const messages: PoolMessage[] = [];
-  /** Rules that the pool broke. */
-  const violations: string[] = [];
-  const waiting: string[] = [];
   const polls = new Set<() => void>();
   const channels = new Set<WebSocket>();
   const sockets = new Set<Socket>();
   const waiters = new Set<() => void>();
+  const leaseMs = options.leaseMs ?? 3000;
+  const core = new EdgeCore(leaseMs, () => changed());
   let offset = 0;
 
   function changed(): void {
+    for (const poll of [...polls]) poll();
     for (const waiter of [...waiters]) waiter();
   }
 
-  function grantOf(tracked: Tracked, session: string, startNow: boolean): Grant {
-    if (tracked.session !== session || tracked.token === null) {
-      tracked.token = randomUUID().replaceAll("-", "");
-      tracked.session = session;
-      tracked.nextSeq = 0;
-      tracked.attempt += 1;
-      if (startNow) tracked.starts += 1;
-    }
-    const { id, model, alone, startInMs, endInMs, stream, inputBlob } = tracked;
-    const input = inputBlob === undefined ? { input: tracked.input } : { inputBlob };
-    return {
-      id,
-      verdict: "granted",
-      token: tracked.token,
-      attempt: tracked.attempt,
-      startNow,
-      alone,
-      model,
-      ...input,
-      startInMs,
-      endInMs,
-      cost: 1,
-      stream,
-      seq: tracked.nextSeq,
-    };
-  }
-
-  function claim(id: string, session: string, startNow: boolean): ClaimAnswer {
-    const tracked = predictions.get(id);
-    if (tracked === undefined) return { id, verdict: "refused", reason: "unknown" };
-    if (tracked.terminal !== null || tracked.canceled) return { id, verdict: "refused", reason: "terminal" };
-    if (tracked.token !== null && tracked.session !== session)
-      return { id, verdict: "refused", reason: "granted_elsewhere" };
-    // What was lost before is counted when its start is reported.
-    return grantOf(tracked, session, startNow && !tracked.alone);
-  }
-
-  function consume(request: IncomingMessage, body: z.infer<typeof ConsumeSchema>, reply: ServerResponse): void {
-    const room = Number(request.headers["edgeplane-room"] ?? "100");
-    const [, session, start] = /^(.*);start=(\d+)$/.exec(String(request.headers["edgeplane-claim"] ?? "")) ?? [];
-    const topics = body.topics ?? [body.topic];
-    const take = (): Json[] => {
-      const records: Json[] = [];
-      for (let index = 0; index < waiting.length && records.length < room;) {
-        const id = waiting[index] ?? "";
-        const tracked = predictions.get(id);
-        if (tracked === undefined || !topics.includes(`jobs.${tracked.lane}.normal`)) {
-          index += 1;
-          continue;
-        }
-        waiting.splice(index, 1);
-        const { lane, model, startInMs } = tracked;
-        const job = {
-          v: 1,
-          id,
-          lane,
-          priority: "normal",
-          model: `${model.owner}/${model.name}`,
-          version: model.version,
-          cost: 1,
-          startBy: Date.now() + startInMs,
-          epoch: 0,
+  const count = (what: string): void => void (counts[what] = (counts[what] ?? 0) + 1);
+  const desiredLog = (): DesiredLog | undefined =>
+    core.kafka === null
+      ? undefined
+      : {
+          epoch: 1,
+          driver: "upstash",
+          url: `http://127.0.0.1:${port()}/bridge`,
+          username: "pool",
+          password: token,
+          readBothMs: 100,
         };
-        const headers: Json[] = [];
-        if (behaviour.embedded && session !== undefined) {
-          const answer = claim(id, session, records.length < Number(start));
-          headers.push({ key: "edgeplane-claim", value: JSON.stringify(answer) });
-        }
-        offset += 1;
-        records.push({
-          topic: `jobs.${lane}.normal`,
-          partition: 0,
-          offset,
-          timestamp: Date.now(),
-          key: id,
-          value: JSON.stringify(job),
-          headers,
-        });
-      }
-      return records;
+
+  function recordsOf(lane: string, entry: LaneEntry, answer: ClaimAnswer | null): Json[] {
+    offset += 1;
+    const headers = answer === null ? [] : [{ key: "edgeplane-claim", value: JSON.stringify(answer) }];
+    const record = {
+      topic: `jobs.${lane}.${entry.priority}`,
+      partition: 0,
+      offset,
+      timestamp: Date.now(),
+      key: entry.id,
+      value: JSON.stringify(jobOf(lane, entry, 0)),
+      headers,
     };
+    return Array.from({ length: behaviour.copies }, () => record);
+  }
+
+  function consumeServed(request: IncomingMessage, topics: string[], reply: ServerResponse): void {
+    const session = String(request.headers["edgeplane-session"] ?? "");
+    const rooms = RoomsSchema.parse(JSON.parse(String(request.headers["edgeplane-model-room"])));
+    const lanes = new Set(topics.map((topic) => topic.split(".")[1] ?? ""));
+    const taken = [...lanes].flatMap((lane) =>
+      core.take(lane, session, rooms).map(({ entry, answer }) => ({ lane, entry, answer })),
+    );
+    send(
+      reply,
+      200,
+      taken.flatMap(({ lane, entry, answer }) => recordsOf(lane, entry, answer)),
+    );
+  }
+
+  /** A bridge in front of a real Kafka: waits for records, and claims nothing. */
+  function consumeReleased(
+    request: IncomingMessage,
+    { topics, timeout }: z.infer<typeof ConsumeSchema>,
+    reply: ServerResponse,
+  ): void {
+    const room = Number(request.headers["edgeplane-room"] ?? "100");
+    const isMine = ({ lane, entry }: { lane: string; entry: LaneEntry }): boolean =>
+      topics.includes(`jobs.${lane}.${entry.priority}`);
     const finish = (): void => {
       clearTimeout(timer);
       polls.delete(attempt);
-      if (!reply.writableEnded) send(reply, 200, reply.destroyed ? [] : take());
+      if (reply.writableEnded || reply.destroyed) return;
+      const mine = (core.kafka ?? []).filter(isMine).slice(0, room);
+      core.kafka = core.kafka?.filter((one) => !mine.includes(one)) ?? null;
+      send(
+        reply,
+        200,
+        mine.flatMap(({ lane, entry }) => recordsOf(lane, entry, null)),
+      );
     };
     const attempt = (): void => {
-      if (waiting.some((id) => topics.includes(`jobs.${predictions.get(id)?.lane}.normal`))) finish();
+      if (core.kafka?.some(isMine) === true) finish();
     };
-    const timer = setTimeout(finish, body.timeout ?? 1000);
+    const timer = setTimeout(finish, timeout);
     reply.on("close", () => {
       clearTimeout(timer);
       polls.delete(attempt);
@@ -179,93 +132,87 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     attempt();
   }
 
-  function applyEvents(events: PoolEvent[]): EventVerdict[] {
-    const verdicts = new Map<string, EventVerdict>();
-    for (const event of events) {
-      const tracked = predictions.get(event.id);
-      const ref = { id: event.id, token: event.token };
-      if (
-        tracked === undefined ||
-        tracked.token !== event.token ||
-        (tracked.terminal !== null && event.seq >= tracked.nextSeq)
-      ) {
-        verdicts.set(event.token, { ...ref, verdict: "stale" });
-      } else if (tracked.canceled) verdicts.set(event.token, { ...ref, verdict: "stale" });
-      else if (verdicts.get(event.token)?.verdict === "resend") continue;
-      else if (event.seq > tracked.nextSeq)
-        verdicts.set(event.token, { ...ref, verdict: "resend", next: tracked.nextSeq });
-      else {
-        verdicts.set(event.token, { ...ref, verdict: "ok", next: Math.max(tracked.nextSeq, event.seq + 1) });
-        if (event.seq === tracked.nextSeq) store(tracked, event);
-      }
-    }
-    changed();
-    return [...verdicts.values()];
+  function isKnown(request: IncomingMessage): boolean {
+    const basic = `Basic ${Buffer.from(`pool:${token}`).toString("base64")}`;
+    return behaviour.tokenOk !== false && [`Bearer ${token}`, basic].includes(request.headers.authorization ?? "");
   }
 
-  function store(tracked: Tracked, event: PoolEvent): void {
-    tracked.nextSeq += 1;
-    tracked.events.push(event);
-    const needsStart = !["starting", "released", "failed"].includes(event.type);
-    if (needsStart && tracked.starts === 0) violations.push(`${tracked.id}: ${event.type} before a counted start`);
-    if (event.type === "starting") tracked.starts += 1;
-    const again =
-      event.type === "released" || (event.type === "failed" && event.kind === "crash" && tracked.starts < 3);
-    if (again) {
-      tracked.token = null;
-      tracked.session = null;
-      if (event.type === "failed" || event.reason === "lost") tracked.alone = true;
-      if (event.type === "failed" || event.reason !== "cannot_run") requeue(tracked.id);
-    } else if (event.type === "succeeded" || event.type === "failed") tracked.terminal = event;
-  }
-
-  function requeue(id: string): void {
-    waiting.push(...Array.from({ length: behaviour.copies }, () => id));
-    for (const poll of [...polls]) poll();
-    for (const channel of channels)
-      channel.send(JSON.stringify({ type: "work", lane: predictions.get(id)?.lane ?? "default" }));
+  /** A claim's blobs lie below its id and token; its input is the blob that the submission named. */
+  function blobAt(path: string): Buffer | undefined {
+    const [, id = ""] = /^\/pool\/v1\/blobs\/([^/]+)\/[^/]+\/input$/.exec(path) ?? [];
+    const named = core.predictions.get(id)?.inputBlob ?? path;
+    return blobs.get(named.replace(/^\/(pool\/v1\/blobs|files)\//, ""));
   }
 
   async function handle(request: IncomingMessage, reply: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? "/", "http://edge");
+    const path = new URL(request.url ?? "/", "http://edge").pathname;
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const raw = Buffer.concat(chunks);
-    const path = url.pathname;
-    const kind = path.split("/").slice(1, 4).join("/");
-    counts[kind] = (counts[kind] ?? 0) + 1;
-    const basic = `Basic ${Buffer.from(`pool:${token}`).toString("base64")}`;
-    if (
-      !path.startsWith("/files/") &&
-      (!behaviour.tokenOk ||
-        (request.headers.authorization !== `Bearer ${token}` && request.headers.authorization !== basic))
-    ) {
-      send(reply, 401, { error: "unauthenticated", status: 401 });
-    } else if (path.startsWith("/kafka/consume/"))
-      consume(request, ConsumeSchema.parse(JSON.parse(raw.toString())), reply);
-    else if (path.startsWith("/kafka/commit/")) send(reply, 200, { result: "Success", status: 200 });
-    else if (path.startsWith("/kafka/delete-consumer/")) {
-      counts["leave"] = (counts["leave"] ?? 0) + 1;
-      for (const poll of [...polls]) poll();
+    count(path.split("/").slice(1, 4).join("/"));
+    if (path.startsWith("/files/")) return sendBlob(path, reply);
+    if (!isKnown(request)) return send(reply, 401, { error: "unauthenticated", status: 401 });
+    if (path.startsWith("/kafka/consume/"))
+      consumeServed(request, ConsumeSchema.parse(JSON.parse(raw.toString())).topics, reply);
+    else if (path.startsWith("/bridge/consume/"))
+      consumeReleased(request, ConsumeSchema.parse(JSON.parse(raw.toString())), reply);
+    else if (path.startsWith("/bridge/")) {
+      if (path.startsWith("/bridge/delete-consumer/")) count("leave");
       send(reply, 200, { result: "Success", status: 200 });
     } else if (path === "/pool/v1/claims") {
-      const { session, startNow, jobs } = ClaimRequestSchema.parse(JSON.parse(raw.toString()));
-      send(reply, 200, { claims: jobs.map(({ id }, index) => claim(id, session, index < startNow)) });
+      send(reply, 200, { claims: core.claim(ClaimRequestSchema.parse(JSON.parse(raw.toString()))) });
     } else if (path === "/pool/v1/events") {
-      const { events } = EventsRequestSchema.parse(JSON.parse(raw.toString()));
+      const { session, events } = EventsRequestSchema.parse(JSON.parse(raw.toString()));
       const other = behaviour.onEvents?.(events) ?? null;
       if (typeof other === "number") send(reply, other, { error: "told to" });
-      else send(reply, 200, { verdicts: other ?? applyEvents(events), cancel: [] });
+      else send(reply, 200, other === null ? core.deliver(session, events) : { verdicts: other, cancel: [] });
     } else if (path.startsWith("/pool/v1/blobs/") && request.method === "PUT") {
       await behaviour.blobsWaitFor;
       const key = path.slice("/pool/v1/blobs/".length);
       blobs.set(key, raw);
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
-    } else if (path.startsWith("/pool/v1/blobs/") || path.startsWith("/files/")) {
-      const blob = blobs.get(path.replace(/^\/(pool\/v1\/blobs|files)\//, ""));
-      if (blob === undefined) send(reply, 404, { error: "not found" });
-      else reply.writeHead(200).end(blob);
-    } else send(reply, 404, { error: "not found", status: 404 });
+    } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
+    else send(reply, 404, { error: "not found", status: 404 });
+  }
+
+  function sendBlob(path: string, reply: ServerResponse): void {
+    const blob = blobAt(path);
+    if (blob === undefined) send(reply, 404, { error: "not found" });
+    else reply.writeHead(200).end(blob);
+  }
+
+  function received(channel: WebSocket, session: string, text: string, tell: (message: EdgeMessage) => void): void {
+    if (behaviour.isHalfOpen) return;
+    core.heard(session);
+    if (text === "ping") {
+      count("ping");
+      channel.send("pong");
+      return;
+    }
+    const message = PoolMessageSchema.parse(JSON.parse(text));
+    messages.push(message);
+    if (message.type === "hello") {
+      hellos.push(message);
+      core.hello(message, tell);
+      const log = desiredLog();
+      const registersModels = behaviour.tokenOk === true;
+      tell({ type: "welcome", leaseMs, eventsOpen: true, registersModels, ...(log === undefined ? {} : { log }) });
+    } else if (message.type === "room") core.room(session, message);
+    else if (message.type === "draining") core.draining(session);
+    changed();
+  }
+
+  function opened(channel: WebSocket, request: IncomingMessage): void {
+    const session = String(request.headers["edgeplane-session"] ?? "");
+    const tell = (message: EdgeMessage): void => {
+      if (!behaviour.isHalfOpen) channel.send(JSON.stringify(message));
+    };
+    channels.add(channel);
+    channel.on("close", () => {
+      channels.delete(channel);
+      core.closed(session, tell);
+    });
+    channel.on("message", (data) => received(channel, session, data.toString("utf8"), tell));
   }
 
   let server: Server;
@@ -283,38 +230,15 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
       socket.on("close", () => sockets.delete(socket));
     });
     server.on("upgrade", (request, socket, head) => {
-      const status =
-        behaviour.connectStatus ??
-        (behaviour.tokenOk && request.headers.authorization === `Bearer ${token}` ? null : 401);
-      if (status !== null) {
-        socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
-        return;
-      }
-      webSockets.handleUpgrade(request, socket, head, (channel) => {
-        channels.add(channel);
-        channel.on("close", () => channels.delete(channel));
-        channel.on("message", (data) => {
-          const text = data.toString("utf8");
-          if (text === "ping") {
-            counts["ping"] = (counts["ping"] ?? 0) + 1;
-            channel.send("pong");
-            return;
-          }
-          const message = PoolMessageSchema.parse(JSON.parse(text));
-          messages.push(message);
-          if (message.type === "hello") hellos.push(message);
-          channel.send(
-            JSON.stringify({ type: "welcome", leaseMs: LEASE_MS, registersModels: behaviour.tokenOk === true }),
-          );
-          changed();
-        });
-      });
+      const status = behaviour.connectStatus ?? (isKnown(request) ? null : 401);
+      if (status === null) webSockets.handleUpgrade(request, socket, head, (channel) => opened(channel, request));
+      else socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
     });
     await new Promise<void>((resolve) => server.listen(at, "127.0.0.1", resolve));
   }
 
   const dropChannels = (): void => channels.forEach((channel) => channel.terminate());
-  /** Gone, as after a kill: connections break, the port is closed. */
+  /** Gone, as after a kill: connections break, the port is closed. What it had stored stays. */
   async function goAway(): Promise<void> {
     dropChannels();
     for (const socket of sockets) socket.destroy();
@@ -328,44 +252,30 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     url: `http://127.0.0.1:${boundPort}`,
     token,
     behaviour,
-    violations,
-    predictions,
+    core,
+    violations: core.violations,
+    predictions: core.predictions,
     blobs,
     counts,
     hellos,
     messages,
     submit(model: ModelRef, input: Json, more: Partial<Submission> = {}): Tracked {
-      const id = (more.id ?? randomUUID().replaceAll("-", "")).slice(0, 26).padEnd(26, "0");
-      const tracked: Tracked = {
-        model,
-        input,
+      return core.submit(model, input, {
         lane: "default",
         stream: false,
         alone: false,
         startInMs: 60_000,
         endInMs: 120_000,
         ...more,
-        id,
-        token: null,
-        session: null,
-        attempt: 0,
-        starts: 0,
-        nextSeq: 0,
-        events: [],
-        terminal: null,
-        canceled: false,
-      };
-      predictions.set(id, tracked);
-      requeue(id);
-      return tracked;
+      });
     },
-    cancel(tracked: Tracked): void {
-      tracked.canceled = true;
-      const message = { type: "cancel", claims: [{ id: tracked.id, token: tracked.token ?? "" }] };
-      for (const channel of channels) channel.send(JSON.stringify(message));
-    },
-    tell(message: Json): void {
-      for (const channel of channels) channel.send(JSON.stringify(message));
+    cancel: ({ id }: Tracked) => core.cancel(id),
+    tell: (message: EdgeMessage) => core.tell(message),
+    /** From now on lanes release their jobs into a real Kafka. */
+    moveToKafka(): void {
+      core.kafka ??= [];
+      const log = desiredLog();
+      if (log !== undefined) core.tell({ type: "log", log });
     },
     /** Resolves when `condition` holds; rejects after `limitMs`. Looked at on every change and now and then. */
     async until(condition: () => boolean, limitMs = 10_000, what = condition.toString()): Promise<void> {
@@ -387,6 +297,7 @@ export async function startFakeEdge(options: { port?: number; token?: string } =
     comeBack: () => listen(boundPort),
     dropChannels,
     async close(): Promise<void> {
+      core.close();
       webSockets.close();
       await goAway();
     },

@@ -1,4 +1,6 @@
 /** One fake edge and the pools of a test, all ended with it. */
+import { join } from "node:path";
+import type { ModelRoom } from "../../../src/contract/channel.ts";
 import { startFakeEdge } from "./fake-edge.ts";
 import type { FakeEdge } from "./fake-edge.ts";
 import { models } from "./models.ts";
@@ -13,16 +15,22 @@ export type Fixture = {
   ref(name: keyof typeof models): Promise<ModelRef>;
   /** Another pool on the same state folder. */
   restart(flags?: string[]): RunningPool;
+  /** Another pool beside the first, on another host as it were, once it is known. */
+  second(): Promise<{ pool: RunningPool; state: string }>;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
 /** Starts an edge and a pool with the named models, and waits until the channel is open. */
-export async function startFixture(names: (keyof typeof models)[], flags: string[] = []): Promise<Fixture> {
-  const edge = await startFakeEdge();
+export async function startFixture(
+  names: (keyof typeof models)[],
+  flags: string[] = [],
+  edgeOptions: Parameters<typeof startFakeEdge>[0] = {},
+): Promise<Fixture> {
+  const edge = await startFakeEdge(edgeOptions);
   const home = makeHome(Object.fromEntries(names.map((name) => [name, models[name]])));
   const pools: RunningPool[] = [];
-  const start = (more: string[]): RunningPool => {
-    const pool = startPool(home, edge.url, edge.token, more);
+  const start = (more: string[], state = home.state): RunningPool => {
+    const pool = startPool({ ...home, state }, edge.url, edge.token, more);
     pools.push(pool);
     return pool;
   };
@@ -32,6 +40,13 @@ export async function startFixture(names: (keyof typeof models)[], flags: string
     pool: start(flags),
     ref: (name) => refOf(home, name),
     restart: (more = flags) => (fixture.pool = start(more)),
+    async second() {
+      const state = join(home.root, "state-2");
+      const before = edge.hellos.length;
+      const pool = start(flags, state);
+      await edge.until(() => edge.hellos.length > before, 10_000, "the second pool's hello");
+      return { pool, state };
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all(pools.map((pool) => pool.kill("SIGKILL")));
       await edge.close();
@@ -44,6 +59,14 @@ export async function startFixture(names: (keyof typeof models)[], flags: string
       throw new Error(`${String(error)}\n${fixture.pool.output()}`);
     });
   return fixture;
+}
+
+/** What the edge was told last of a model's room. */
+export function roomOf({ messages }: FakeEdge, name: string): ModelRoom | undefined {
+  const told = messages.flatMap((message) =>
+    message.type === "room" ? message.lanes.flatMap(({ models }) => models) : [],
+  );
+  return told.findLast(({ model }) => model === `local/${name}`);
 }
 
 /** The pids of a pool's model processes, from its local port. */

@@ -24,6 +24,11 @@ def act(what: str) -> str:
                 time.sleep(0.05)
             except BaseException:
                 pass
+    if what.startswith("talk "):
+        until = time.monotonic() + float(what[5:])
+        while time.monotonic() < until:
+            print("still here")
+            time.sleep(0.05)
     if what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     if what.startswith("large "):
@@ -146,6 +151,28 @@ class Runner(BaseRunner):
         return ""
 `;
 
+const MOODY = `
+import os
+import signal
+import time
+
+from cog import BaseRunner
+
+STATE = os.path.join(os.environ["EDGEPLANE_SCRATCH_DIR"], "..", "..")
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        if os.path.exists(os.path.join(STATE, "sick")):
+            raise RuntimeError("the card fell off the bus")
+
+    def run(self, do: str) -> str:
+        time.sleep(0.1)
+        if os.path.exists(os.path.join(STATE, "sick")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return do
+`;
+
 const SICK = `
 import os
 
@@ -233,6 +260,7 @@ export const models = {
   echo: model(ECHO),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),
+  moody: model(MOODY),
   sick: model(SICK),
   wakes: model(WAKES_SLOWLY),
   helped: model(HELPED),

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { startFixture } from "./fixture.ts";
+import { roomOf, startFixture } from "./fixture.ts";
 
 test("a large output goes up as a blob, and the event names its key", async () => {
   await using fixture = await startFixture(["single"]);
@@ -59,7 +59,7 @@ test("files: data URIs and uploads to the edge go in, a URL comes out; nothing p
   for (const refused of [loopback, named]) {
     expect(refused.terminal).toMatchObject({
       type: "failed",
-      kind: "model",
+      kind: "input",
       error: { code: "invalid_input", message: "Input file: its URL does not lead to a public address." },
     });
   }
@@ -87,7 +87,7 @@ test("what a model gives back of a client's words is never taken for a file of t
   expect(existsSync(secret)).toBe(true);
 });
 
-test("an input that this host can't write down costs that prediction an attempt, and the pool nothing", async () => {
+test("an input that this host can't write down goes to another, and this one takes nothing for a while", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge, home } = fixture;
   const ref = await fixture.ref("single");
@@ -96,9 +96,15 @@ test("an input that this host can't write down costs that prediction an attempt,
   edge.blobs.set("input", Buffer.from(JSON.stringify({ do: " ".repeat(9_000_000) })));
   rmSync(join(home.state, "scratch"), { recursive: true });
   const tracked = edge.submit(ref, null, { inputBlob: "/pool/v1/blobs/input" });
-  await edge.until(() => tracked.terminal !== null);
-  expect(tracked.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_crashed" } });
-  expect(JSON.stringify(tracked.terminal)).not.toContain(home.root);
+  await edge.until(() => roomOf(edge, "single")?.room === 0);
+  await edge.until(() => tracked.events.some(({ type }) => type === "released"));
+  expect(tracked.events.at(-1)).toMatchObject({ reason: "no_room" });
+  expect(JSON.stringify(tracked.events.at(-1))).toContain("ENOENT");
+  expect(JSON.stringify(tracked.events)).not.toContain(home.root);
+  const second = await fixture.second();
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(tracked.row.losses).toBe(0);
+  await second.pool.kill("SIGTERM");
   const next = edge.submit(ref, { do: "fine" });
   await edge.until(() => next.terminal?.type === "succeeded");
 });
@@ -166,10 +172,29 @@ test("a file that this host has no place for is not the client's fault", async (
   await edge.until(() => first.terminal !== null);
   rmSync(join(home.state, "scratch", "inputs"), { recursive: true });
   writeFileSync(join(home.state, "scratch", "inputs"), "");
+  edge.blobs.set("any", Buffer.from("any"));
   const tracked = edge.submit(ref, { file: `${edge.url}/files/any` });
-  await edge.until(() => tracked.terminal !== null);
-  expect(tracked.terminal).toMatchObject({ type: "failed", error: { code: "model_error" } });
-  expect(JSON.stringify(tracked.terminal)).not.toContain(home.root);
+  await edge.until(() => tracked.events.some(({ type }) => type === "released"));
+  expect(tracked.events.at(-1)).toMatchObject({ reason: "no_room" });
+  expect(JSON.stringify(tracked.events.at(-1))).toContain("could not store the input");
+  expect(JSON.stringify(tracked.events)).not.toContain(home.root);
+  rmSync(join(home.state, "scratch", "inputs"));
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+});
+
+test("an input that can't be run is the client's fault, told before its model is ready, and behind nobody", async () => {
+  await using fixture = await startFixture(["files", "single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("files");
+  const cold = edge.submit(ref, { file: `${edge.url}/files/none` });
+  const refused = edge.submit(await fixture.ref("single"), { do: 7 });
+  await edge.until(() => cold.terminal !== null && refused.terminal !== null);
+  expect(cold.terminal).toMatchObject({
+    kind: "input",
+    error: { code: "invalid_input", message: "Input file: its URL answered 404." },
+  });
+  expect(cold.starts).toBe(0);
+  expect(refused.terminal).toMatchObject({ kind: "input", error: { code: "invalid_input" } });
 });
 
 test("a switch lets input URLs lead to this host", async () => {

@@ -1,6 +1,6 @@
 /** The pool runs what it is granted, in batches, and reports it by the rules. */
 import { expect, test } from "vitest";
-import { modelPids, startFixture } from "./fixture.ts";
+import { modelPids, roomOf, startFixture } from "./fixture.ts";
 
 test("runs a prediction and reports its output, its logs and its time", async () => {
   await using fixture = await startFixture(["single"]);
@@ -29,7 +29,7 @@ test("counts every start once, under load, whoever counts it", async () => {
 test("claims by itself where the log does not", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  edge.behaviour.embedded = false;
+  edge.moveToKafka();
   const ref = await fixture.ref("single");
   const all = Array.from({ length: 20 }, (_, index) => edge.submit(ref, { do: `n${index}` }));
   await edge.until(() => all.every(({ terminal }) => terminal?.type === "succeeded"));
@@ -37,16 +37,20 @@ test("claims by itself where the log does not", async () => {
   expect(all.every(({ starts }) => starts === 1)).toBe(true);
 });
 
-test.each([true, false])("runs once what the log repeats within one answer (claims with it: %s)", async (embedded) => {
-  await using fixture = await startFixture(["single"]);
-  const { edge, pool } = fixture;
-  Object.assign(edge.behaviour, { embedded, copies: 3 });
-  const tracked = edge.submit(await fixture.ref("single"), { do: "print" });
-  await edge.until(() => tracked.terminal !== null);
-  const metrics = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
-  expect(metrics).toMatch(/edgeplane_pool_granted_total\{[^}]*\} 1\n/);
-  expect(metrics).toMatch(/edgeplane_pool_batch_size_count\{[^}]*\} 1\n/);
-});
+test.each([true, false])(
+  "runs once what the log repeats within one answer (served by its lane: %s)",
+  async (isServed) => {
+    await using fixture = await startFixture(["single"]);
+    const { edge, pool } = fixture;
+    edge.behaviour.copies = 3;
+    if (!isServed) edge.moveToKafka();
+    const tracked = edge.submit(await fixture.ref("single"), { do: "print" });
+    await edge.until(() => tracked.terminal !== null);
+    const metrics = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
+    expect(metrics).toMatch(/edgeplane_pool_granted_total\{[^}]*\} 1\n/);
+    expect(metrics).toMatch(/edgeplane_pool_batch_size_count\{[^}]*\} 1\n/);
+  },
+);
 
 test("streams chunks in order and ends with the whole", async () => {
   await using fixture = await startFixture(["stream"]);
@@ -63,6 +67,7 @@ test("hands back what it cannot run", async () => {
   const { edge } = fixture;
   const ref = await fixture.ref("single");
   const other = edge.submit({ ...ref, version: "0".repeat(64) }, {});
+  edge.core.push(edge.hellos[0]?.session ?? "", other);
   await edge.until(() => other.events.length > 0);
   expect(other.events[0]).toMatchObject({ type: "released", reason: "cannot_run" });
 });
@@ -77,28 +82,71 @@ test("runs jobs that were lost before one after the other, and reports each star
   expect(edge.violations).toEqual([]);
 });
 
-test("polls no more when idle, and wakes by a nudge", async () => {
-  await using fixture = await startFixture(["single"], ["--idle-after-ms", "400"]);
-  const { edge } = fixture;
-  const ref = await fixture.ref("single");
-  const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
-  await new Promise((resolve) => setTimeout(resolve, 1200));
-  const before = polls();
-  await new Promise((resolve) => setTimeout(resolve, 1200));
-  expect(polls()).toBe(before);
-  const tracked = edge.submit(ref, { do: "x" });
-  await edge.until(() => tracked.terminal !== null);
-});
-
-test("without room it stops consuming and leaves its group", async () => {
+test("an idle pool polls nothing; what it has room for comes over its channel, what waits is polled", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
   const ref = await fixture.ref("single");
-  const all = Array.from({ length: 5 }, () => edge.submit(ref, { do: "sleep 2" }));
+  const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  const before = polls();
+  const short = edge.submit(ref, { do: "x" });
+  expect(short.row.state).toBe("running");
+  await edge.until(() => short.terminal !== null);
+  expect(polls()).toBe(before);
+  const many = Array.from({ length: 50 }, () => edge.submit(ref, { do: "x" }));
+  await edge.until(() => many.every(({ terminal }) => terminal !== null));
+  expect(polls()).toBeGreaterThan(before);
+  const after = polls();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  expect(polls()).toBeLessThanOrEqual(after + 1);
+});
+
+test("a grant that never came is refused from then on, and the job runs all the same, without a loss", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  edge.core.losesGrants = true;
+  const tracked = edge.submit(ref, { do: "x" });
+  expect(tracked.row.state).toBe("running");
+  await new Promise((resolve) => setImmediate(resolve));
+  edge.core.losesGrants = false;
+  const submittedAt = Date.now();
+  await edge.until(() => tracked.terminal?.type === "succeeded");
+  expect(Date.now() - submittedAt).toBeLessThan(1500);
+  expect(tracked.events[0]).toMatchObject({ type: "released", reason: "unseen" });
+  expect(tracked.row.losses).toBe(0);
+});
+
+test("without room it stops consuming a Kafka and leaves its group", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  edge.moveToKafka();
+  const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const all = Array.from({ length: 5 }, () => edge.submit(ref, { do: "sleep 3" }));
   await edge.until(() => (edge.counts["leave"] ?? 0) > 0);
-  const held = all.filter(({ session }) => session !== null && session !== undefined);
-  expect(held).toHaveLength(3);
+  expect(roomOf(edge, "single")).toMatchObject({ room: 0, startNow: 0 });
   await edge.until(() => all.every(({ terminal }) => terminal?.type === "succeeded"), 20_000);
+});
+
+test("a model's backlog takes no room of another's", async () => {
+  await using fixture = await startFixture(["single", "batch"]);
+  const { edge } = fixture;
+  const [slow, quick] = [await fixture.ref("single"), await fixture.ref("batch")];
+  const warm = [edge.submit(slow, { do: "warm" }), edge.submit(quick, { do: "warm" })];
+  await edge.until(() => warm.every(({ terminal }) => terminal !== null));
+  const backlog = Array.from({ length: 20 }, () => edge.submit(slow, { do: "sleep 2" }));
+  await edge.until(() => backlog.some(({ starts }) => starts > 0));
+  const submittedAt = Date.now();
+  const other = edge.submit(quick, { do: "x" });
+  await edge.until(() => other.terminal?.type === "succeeded");
+  expect(Date.now() - submittedAt).toBeLessThan(1000);
 });
 
 test("starts a model's process on first use, and every one at once with --warm", async () => {

@@ -25,7 +25,7 @@ test("tells its settings, and what is wrong with them, in one line", () => {
     [[], "--url (or EDGEPLANE_URL) is missing"],
     [["--url", "ftp://x", "--token", "t"], "--url (or EDGEPLANE_URL) is wrong"],
     [["--url", "http://127.0.0.1:1"], "--token (or EDGEPLANE_POOL_TOKEN) is missing"],
-    [["--url", "http://127.0.0.1:1", "--token", "t", "--idle-after-ms", "soon"], "--idle-after-ms"],
+    [["--url", "http://127.0.0.1:1", "--token", "t", "--ahead-batches", "soon"], "--ahead-batches"],
     [["--nonsense"], "--nonsense"],
     [
       [

@@ -51,13 +51,17 @@ export type ModelLoad = {
 export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): ModelRoom[] {
   const quotas = startQuotas(loads);
   return loads.map((load, index) => {
-    const batches = load.places.reduce((sum, place) => sum + batchesOf(place, load.runMs, aheadBatches), 0);
     const open = load.problem === null ? load.limit : 0;
-    const room = Math.max(0, Math.min(open, batches * load.batch - load.waiting));
+    const room = Math.max(0, Math.min(open, capacityOf(load, aheadBatches) - load.waiting));
     const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - load.counted));
     const { model, version, readyInMs, problem } = load;
     return { model, version, room, startNow, readyInMs, problem };
   });
+}
+
+/** How many may wait here: those that begin within a second. */
+export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: number): number {
+  return batch * places.reduce((sum, place) => sum + batchesOf(place, runMs, aheadBatches), 0);
 }
 
 /**
@@ -68,12 +72,18 @@ export function startQuotas(loads: readonly ModelLoad[]): number[] {
   const budgets = new Map<string, number>();
   for (const { places, batch } of loads) {
     const slots = new Map<string, number>();
-    for (const place of places) if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
+    for (const place of places)
+      if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
     for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, count * batch));
   }
   const quotas = loads.map(({ places, batch }) => warm(places).reduce((sum, { free }) => sum + free * batch, 0));
   const ahead = loads.map(({ counted }, index) => Math.max(0, counted - (quotas[index] ?? 0)));
-  const order = loads.map((load, index) => ({ index, ahead: ahead[index] ?? 0, held: heldBy(load), batch: load.batch }));
+  const order = loads.map((load, index) => ({
+    index,
+    ahead: ahead[index] ?? 0,
+    held: heldBy(load),
+    batch: load.batch,
+  }));
   order.sort((one, other) => other.ahead - one.ahead || other.held - one.held || other.batch - one.batch);
   for (const { index } of order) {
     for (const { device, slots } of warm(loads[index]?.places ?? [])) {

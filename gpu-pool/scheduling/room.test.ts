@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import { nextChangeInMs, roomsOf, startQuotas } from "./room.ts";
 import type { ModelLoad, Place } from "./room.ts";
 
-const place = (changes: Partial<Place> = {}): Place => ({ device: "0", slots: 1, free: 1, runningForMs: [], state: "warm", ...changes });
+const place = (changes: Partial<Place> = {}): Place => ({
+  device: "0",
+  slots: 1,
+  free: 1,
+  runningForMs: [],
+  state: "warm",
+  ...changes,
+});
 const load = (changes: Partial<ModelLoad> = {}): ModelLoad => ({
   model: "a/b",
   version: "v",
@@ -53,7 +60,9 @@ test("a cold model takes a batch a slot and starts none; one that can't be set u
   const cold = place({ state: "cold", free: 0, slots: 2 });
   expect(roomOf({ places: [cold], batch: 4, readyInMs: null })).toEqual([8, 0]);
   expect(roomOf({ places: [place({ state: "out", free: 0 })] })).toEqual([0, 0]);
-  expect(roomsOf([load({ places: [cold], problem: "no weights" })], 32)).toMatchObject([{ room: 0, startNow: 0, problem: "no weights" }]);
+  expect(roomsOf([load({ places: [cold], problem: "no weights" })], 32)).toMatchObject([
+    { room: 0, startNow: 0, problem: "no weights" },
+  ]);
 });
 
 test("a limit bounds what is taken besides what is held", () => {

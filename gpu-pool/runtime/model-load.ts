@@ -1,0 +1,32 @@
+/** What one model does here and could take, as room is computed from it (scheduling/room.ts). */
+import { modelPath } from "../../src/contract/manifest.ts";
+import type { ModelLoad } from "../scheduling/room.ts";
+import type { Instances } from "./instances.ts";
+import type { Model } from "./models/model.ts";
+import type { Readiness } from "./readiness.ts";
+
+/** `held`: all that it was granted. `isPaused`: it takes nothing for now. */
+export type Counts = Pick<ModelLoad, "waiting" | "counted" | "runMs"> & { held: number; isPaused: boolean };
+
+export function loadOf(
+  model: Model,
+  instances: Instances,
+  readiness: Readiness,
+  counts: Counts,
+  nowMs: number,
+): ModelLoad {
+  const { held, isPaused, ...load } = counts;
+  // After a set-up that failed, one prediction is a try.
+  const limit = readiness.isTrying(nowMs) ? Math.max(0, 1 - held) : Infinity;
+  return {
+    ...load,
+    model: modelPath(model.manifest),
+    version: model.manifest.version,
+    lane: model.manifest.lane,
+    batch: model.batching.maxBatchSize,
+    places: instances.all.map((instance) => instance.place(nowMs)),
+    readyInMs: instances.ready ? 0 : readiness.readyInMs(instances.startingSinceMs, nowMs),
+    problem: readiness.refusal(nowMs),
+    limit: isPaused ? 0 : limit,
+  };
+}
