@@ -3,7 +3,7 @@
  * that die, stall, rest, come back, lose grants and repeat themselves. Time moves only when told to.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
-import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
+import type { ClaimAnswer } from "../../src/contract/claim.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
 import { newPredictionId, shardOf } from "../../src/contract/ids.ts";
 import { LaneCore } from "../../src/lane/core.ts";
