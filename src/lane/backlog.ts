@@ -36,6 +36,9 @@ export type Flow = FairFlow & {
   servedUpTo: number;
   /** What its runs take a unit of cost; null before the first has ended. */
   meanMs: number | null;
+  runs: number;
+  /** What is picked, reserved or granted and hasn't ended: what it was charged, and what it costs. */
+  pending: { ms: number; cost: number };
 };
 
 export type NodeOf = (model: string, version: string) => FairNode;
@@ -45,7 +48,7 @@ export type Mark<T> = { flow: Flow; waiting: Waiting; about: T };
 const START = { createdAt: -1, id: "" };
 
 /** `T`: what the caller remembers of an entry that it picked. */
-export class Backlog<T> {
+export class Backlog<T extends { chargedMs: number }> {
   readonly fair: FairQueue<Flow>;
   readonly marks = new Map<string, Mark<T>>();
   readonly rows: Rows;
@@ -165,6 +168,7 @@ export class Backlog<T> {
     flow.window.shift();
     this.marks.set(waiting.id, { flow, waiting, about });
     flow.marked += 1;
+    notePending(flow, about.chargedMs, waiting.cost);
     this.#refresh(flow);
     return { entry: entryOf(flow, waiting), waiting };
   }
@@ -188,13 +192,12 @@ export class Backlog<T> {
   /** How far a flow was served. */
   servedOf(flow: Flow, msPerCost: number): Served {
     const head = flow.backlog > 0 ? this.head(flow) : null;
-    const isAhead = head !== null && head.ownIndex >= flow.servedIndex;
-    return {
-      ownIndex: isAhead ? head.ownIndex : flow.servedIndex,
-      upTo: isAhead ? head.upTo : flow.servedUpTo,
-      tag: flow.tag,
-      msPerCost,
-    };
+    // Remembered, so that whoever takes its place again at the head sets nobody back.
+    if (head !== null && head.ownIndex > flow.servedIndex) {
+      flow.servedIndex = head.ownIndex;
+      flow.servedUpTo = head.upTo;
+    }
+    return { ownIndex: flow.servedIndex, upTo: flow.servedUpTo, tag: dueTag(flow, msPerCost), msPerCost };
   }
 
   /** What waits of one priority, oldest first. */
@@ -230,6 +233,8 @@ export class Backlog<T> {
       servedIndex: 0,
       servedUpTo: 0,
       meanMs: null,
+      runs: 0,
+      pending: { ms: 0, cost: 0 },
     });
   }
 
@@ -289,6 +294,7 @@ export class Backlog<T> {
   #unmark(id: string, mark: Mark<T>): void {
     this.marks.delete(id);
     mark.flow.marked -= 1;
+    notePending(mark.flow, -mark.about.chargedMs, -mark.waiting.cost);
   }
 
   /** An entry of the flow went; `waiting` if it was at the head. */
@@ -320,6 +326,16 @@ export class Backlog<T> {
 
 function pickRow({ flow, priority, account, model, version, weight, nextIndex, nextUpTo, tag }: Flow) {
   return { flow, priority, account, model, version, weight, nextIndex, nextUpTo, tag };
+}
+
+export function notePending({ pending }: Flow, ms: number, cost: number): void {
+  pending.ms += ms;
+  pending.cost += cost;
+}
+
+/** The virtual time at which the flow's next entry is due, once what is pending was settled at `msPerCost`. */
+export function dueTag({ tag, weight, pending }: Flow, msPerCost: number): number {
+  return tag - (pending.ms - pending.cost * msPerCost) / weight;
 }
 
 export function entryOf(flow: Flow, { id, createdAt, startBy, cost, traceparent }: Waiting): LaneEntry {

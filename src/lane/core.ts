@@ -334,7 +334,6 @@ export class LaneCore {
     // The news came twice.
     if (run !== undefined && !run.isReserved && run.session === name && mark === undefined) return;
     const version = this.versions.of(ref);
-    version.rate.mark(1, now);
     if (mark !== undefined) this.#unmarked(id, mark.about);
     const early = this.#runs.takeEarly(id);
     const cost = mark?.waiting.cost ?? run?.cost ?? 1;

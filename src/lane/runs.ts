@@ -1,7 +1,8 @@
 /** What was granted, or reserved, and hasn't ended: what it was charged, until its pool tells what it took. */
+import { notePending } from "./backlog.ts";
 import type { Flow } from "./backlog.ts";
 import type { LaneRules } from "./rules.ts";
-import { blend, noteRun } from "./version.ts";
+import { noteMean, noteRun } from "./version.ts";
 import type { Version } from "./version.ts";
 
 export type Run = {
@@ -33,6 +34,7 @@ export function createRuns(
     if (run === undefined) return undefined;
     runs.delete(id);
     run.version.inFlight -= 1;
+    notePending(run.flow, -run.chargedMs, -run.cost);
     return run;
   }
 
@@ -54,6 +56,7 @@ export function createRuns(
       remove(id);
       runs.set(id, run);
       run.version.inFlight += 1;
+      notePending(run.flow, run.chargedMs, run.cost);
       run.version.openAt = run.at;
       for (const [oldest, { at }] of runs) {
         if (runs.size <= rules.maxRuns && run.at - at < rules.maxRunMs) break;
@@ -66,10 +69,10 @@ export function createRuns(
       const run = remove(id);
       if (run === undefined || run.isReserved) noteEarly(id, { at: now, ms, isSettled: run !== undefined });
       if (run === undefined) return null;
-      const { flow, version, cost, chargedMs } = run;
+      const { flow, version, cost, chargedMs, at } = run;
       settle(flow, ms - chargedMs);
-      noteRun(version, ms, cost);
-      if (ms > 0) flow.meanMs = flow.meanMs === null ? ms / cost : blend(flow.meanMs, ms / cost);
+      noteRun(version, ms, cost, at, now);
+      if (ms > 0) noteMean(flow, ms / cost);
       version.openAt = now;
       return version;
     },

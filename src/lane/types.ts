@@ -58,7 +58,7 @@ export type ModelView = {
   curves: Record<Priority, Curve>;
   /** Virtual times of the priorities: which of them is next, and by how much. */
   tags: Record<Priority, number>;
-  /** Starts a second, measured; null before the first. */
+  /** How many get their turn in a second while others wait: measured, or what is in flight over what a run takes; null: nobody knows. */
   startsPerSecond: number | null;
   /** How many run or are about to (granted and not ended), and how many start at once as soon as they are handed over. */
   inFlight: number;

@@ -71,7 +71,9 @@ export class Versions {
   noteBusy(version: Version): void {
     if (version.available > 0) version.waitingSince ??= this.#deps.now();
     else version.waitingSince = null;
-    if (version.available + version.released.size > 0) this.busy.add(version);
+    const isBusy = version.available + version.released.size > 0;
+    version.rate.setBusy(isBusy, this.#deps.now());
+    if (isBusy) this.busy.add(version);
     else this.busy.delete(version);
   }
 

@@ -3,10 +3,11 @@ import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { CreditBook } from "./credit.ts";
 import { curveOf } from "./curve.ts";
+import { dueTag } from "./backlog.ts";
 import type { Backlog, Flow } from "./backlog.ts";
 import { accountKey } from "./types.ts";
 import type { Curve, EntryRef, LaneView, ModelView } from "./types.ts";
-import { meanPerCost } from "./version.ts";
+import { meanPerCost, turnsPerSecond } from "./version.ts";
 import type { Version } from "./version.ts";
 import type { Versions } from "./versions.ts";
 
@@ -19,7 +20,7 @@ const MAX_KEPT_MS = 1000;
 export function laneView(
   asked: readonly Omit<EntryRef, "id" | "createdAt">[],
   versions: Versions,
-  backlog: Pick<Backlog<unknown>, "find" | "servedOf">,
+  backlog: Pick<Backlog<{ chargedMs: number }>, "find" | "servedOf">,
   credit: CreditBook,
   now: number,
 ): LaneView {
@@ -30,13 +31,13 @@ export function laneView(
     if (!seen.has(version.key)) view.models.push(viewOf(version, credit, now));
     seen.add(version.key);
     const flow = backlog.find(ref);
-    if (flow !== undefined) view.served[accountKey(ref)] = backlog.servedOf(flow, flow.meanMs ?? meanPerCost(version));
+    if (flow !== undefined) view.served[accountKey(ref)] = backlog.servedOf(flow, meanPerCost(version, flow));
   }
   return view;
 }
 
 function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
-  const { key, model, version: digest, waiting, node, rate, inFlight, meanMs } = version;
+  const { key, model, version: digest, waiting, node, inFlight, meanMs } = version;
   const serving = credit.serving(key);
   let room = 0;
   let readyInMs: number | null = null;
@@ -53,7 +54,7 @@ function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
     waiting: { ...waiting },
     curves: curvesOf(version, now),
     tags: { ...node.tags },
-    startsPerSecond: rate.perSecond(now),
+    startsPerSecond: turnsPerSecond(version, now),
     inFlight,
     room,
     readyInMs,
@@ -65,14 +66,16 @@ function curvesOf(version: Version, now: number): Record<Priority, Curve> {
   const known = version.curves;
   if (known !== null && now - known.at < known.forMs) return known.curves;
   const curves: Record<Priority, Curve> = { high: [], normal: [], low: [] };
-  const mean = meanPerCost(version);
   let flows = 0;
   for (const priority of priorities) {
     // Heaps hold flows that the backlog made.
     const waiting = version.node.inner[priority].heap.items() as readonly Flow[];
     flows += waiting.length;
     curves[priority] = curveOf(
-      waiting.map(({ tag, weight, backlog, meanMs }) => ({ tag, backlog, step: (meanMs ?? mean) / weight })),
+      waiting.map((flow) => {
+        const msPerCost = meanPerCost(version, flow);
+        return { tag: dueTag(flow, msPerCost), backlog: flow.backlog, step: msPerCost / flow.weight };
+      }),
     );
   }
   version.curves = { at: now, forMs: Math.min(MAX_KEPT_MS, Math.floor(flows / FLOWS_A_MS)), curves };

@@ -6,7 +6,7 @@ import { LaneCore } from "../../src/lane/core.ts";
 import { placeOf } from "../../src/lane/places.ts";
 import type { LaneRules } from "../../src/lane/rules.ts";
 import { versionKey } from "../../src/lane/types.ts";
-import type { LaneEntry } from "../../src/lane/types.ts";
+import type { LaneEntry, Ticket } from "../../src/lane/types.ts";
 import type { Priority, QueuePlace } from "../../src/contract/prediction.ts";
 import { memorySql } from "./memory-sql.ts";
 
@@ -53,12 +53,10 @@ export class LaneSim {
   readonly core: LaneCore;
   readonly starts: Start[] = [];
   readonly submittedAt = new Map<string, number>();
-  readonly placeAtOffer = new Map<string, QueuePlace>();
   readonly jobs = new Map<string, Job & { entry: LaneEntry }>();
-  /** Places cost time that tests of the order alone don't need. */
-  tellsPlaces = true;
   onStart: (start: Start) => void = () => {};
   onEnd: (start: Start) => void = () => {};
+  readonly #tickets = new Map<string, Ticket>();
   readonly #pools = new Map<string, Pool>();
   readonly #events: { at: number; order: number; run: () => void }[] = [];
   #order = 0;
@@ -99,7 +97,7 @@ export class LaneSim {
     this.#events.splice(index, 0, event);
   }
 
-  /** Offers at once: nobody of the simulation takes the short way. Answers what the client would be told. */
+  /** Hands on to the lane: nobody of the simulation takes the short way. */
   submit(jobs: readonly Job[]): void {
     const entries = jobs.map((job) => {
       const entry = entryOf(job, this.now);
@@ -107,9 +105,24 @@ export class LaneSim {
       this.submittedAt.set(job.id, this.now);
       return entry;
     });
-    const { tickets } = this.core.offer(entries);
-    const view = this.tellsPlaces ? this.core.view(entries) : { models: [], served: {} };
-    for (const entry of entries) this.placeAtOffer.set(entry.id, placeOf(tickets[entry.id] ?? null, entry, view));
+    for (const [id, ticket] of Object.entries(this.core.offer(entries).tickets)) this.#tickets.set(id, ticket);
+    this.#act();
+  }
+
+  /** What the client of a prediction that waits would be told now. */
+  place(id: string): QueuePlace {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw new Error(`nobody submitted ${id}`);
+    return placeOf(this.#tickets.get(id) ?? null, job.entry, this.core.view([job.entry]));
+  }
+
+  /** A shard hands on again what it believes to wait. */
+  offerAgain(ids: readonly string[]): void {
+    const entries = ids.flatMap((id) => {
+      const job = this.jobs.get(id);
+      return job === undefined || this.starts.some((start) => start.id === id) ? [] : job.entry;
+    });
+    for (const [id, ticket] of Object.entries(this.core.offer(entries).tickets)) this.#tickets.set(id, ticket);
     this.#act();
   }
 

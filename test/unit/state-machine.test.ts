@@ -109,7 +109,17 @@ type StepName = keyof typeof steps;
 const stepArbitrary = fc.tuple(
   fc.constantFrom<StepName>(
     ...(Object.keys(steps) as StepName[]),
-    ...(["submit", "submitShort", "submitShort", "sendGrants", "sendGrants", "deliver", "deliver", "claim", "poll"] as const),
+    ...([
+      "submit",
+      "submitShort",
+      "submitShort",
+      "sendGrants",
+      "sendGrants",
+      "deliver",
+      "deliver",
+      "claim",
+      "poll",
+    ] as const),
     ...(["starting", "output", "output", "succeed", "pass"] as const),
   ),
   fc.nat(1000),

@@ -138,7 +138,11 @@ export class World {
         outgoing.feeds.delete(account);
       }
       for (const [session, claims] of outgoing.stops) {
-        for (const { id } of claims) this.drop(this.pools.find((pool) => pool.session === session), id);
+        for (const { id } of claims)
+          this.drop(
+            this.pools.find((pool) => pool.session === session),
+            id,
+          );
         outgoing.stops.delete(session);
       }
     }
@@ -150,7 +154,8 @@ export class World {
     for (const [session, entries] of due.pushes) {
       for (const { id } of entries) this.shardFor(id).granting.push(session, [id]);
     }
-    for (const { entries, error } of due.fail) for (const { id } of entries) this.shardFor(id).granting.failWaiting([id], error);
+    for (const { entries, error } of due.fail)
+      for (const { id } of entries) this.shardFor(id).granting.failWaiting([id], error);
     if (isHeard) {
       for (const session of due.work) this.poll(this.#reachable(session), true);
       for (const session of due.tell) {
