@@ -159,7 +159,10 @@ test("drains: hands back what waits, finishes what runs, exits with 0", async ()
   expect(code).toBe(0);
   expect(running.terminal).toMatchObject({ type: "succeeded" });
   expect(waiting.events.at(-1)).toMatchObject({ type: "released", reason: "drain" });
-  expect(edge.messages.some(({ type }) => type === "draining")).toBe(true);
+  const last = edge.messages.slice(edge.messages.findIndex(({ type }) => type === "draining"));
+  const lanes = last.flatMap((message) => (message.type === "room" ? message.lanes : []));
+  expect(lanes.flatMap(({ models }) => models)).toEqual([]);
+  expect(new Set(lanes.flatMap(({ ended }) => ended.map(({ id }) => id)))).toEqual(new Set([running.id, waiting.id]));
   fixture.restart();
   await edge.until(() => waiting.terminal?.type === "succeeded");
 });

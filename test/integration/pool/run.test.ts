@@ -149,6 +149,22 @@ test("a model's backlog takes no room of another's", async () => {
   expect(Date.now() - submittedAt).toBeLessThan(1000);
 });
 
+test("what waits behind a run that takes too long goes to a pool with a free slot", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const long = edge.submit(ref, { do: "sleep 12" });
+  const behind = Array.from({ length: 4 }, () => edge.submit(ref, { do: "x" }));
+  for (const one of behind) edge.core.push(edge.hellos[0]?.session ?? "", one);
+  await edge.until(() => behind.every(({ token }) => token !== null));
+  await fixture.second();
+  await edge.until(() => behind.every(({ terminal }) => terminal?.type === "succeeded"), 8000);
+  expect(long.terminal).toBeNull();
+  expect(behind.every(({ row }) => row.losses === 0)).toBe(true);
+});
+
 test("starts a model's process on first use, and every one at once with --warm", async () => {
   await using lazy = await startFixture(["single", "batch"]);
   expect(await modelPids(lazy.pool)).toHaveLength(0);
