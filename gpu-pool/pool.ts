@@ -236,7 +236,6 @@ export class Pool {
     const { clock, settings, log, state } = this.#options;
     log.info({ running: this.#held() }, "draining");
     this.#channel?.send({ type: "draining" });
-    this.#roomChanged();
     for (const runner of this.runners) runner.onHold = true;
     // First intake: what is handed back must not come in again.
     await this.intakes.stop(1000);

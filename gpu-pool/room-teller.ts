@@ -71,11 +71,13 @@ export class RoomTeller {
 
   #rooms(): Rooms {
     const { runners, suspectsOf, aheadBatches, draining } = this.#options;
+    const lanes = new Map<string, ModelRoom[]>(this.#options.lanes.map((lane) => [lane, []]));
+    // Lanes that were told of a drain don't count on this pool any more: they hear of ends only.
+    if (draining()) return { lanes, changesInMs: Infinity };
     const loads = runners().map((runner) => {
       const load = runner.load();
-      return { ...load, waiting: load.waiting + suspectsOf(runner), limit: draining() ? 0 : load.limit };
+      return { ...load, waiting: load.waiting + suspectsOf(runner) };
     });
-    const lanes = new Map<string, ModelRoom[]>(this.#options.lanes.map((lane) => [lane, []]));
     for (const [index, room] of roomsOf(loads, aheadBatches).entries()) lanes.get(loads[index]?.lane ?? "")?.push(room);
     return { lanes, changesInMs: nextChangeInMs(loads) };
   }

@@ -5,7 +5,9 @@ import { JsonSchema, ModelRefSchema } from "./prediction.ts";
 export const ClaimRequestSchema = z.object({
   session: z.string().min(8).max(64),
   /** `startNow`: the pool starts it at once, and the claim counts that start. */
-  jobs: z.array(z.object({ id: z.string(), epoch: z.number().int().optional(), startNow: z.boolean().default(false) })).max(1000),
+  jobs: z
+    .array(z.object({ id: z.string(), epoch: z.number().int().optional(), startNow: z.boolean().default(false) }))
+    .max(1000),
 });
 export type ClaimRequest = z.infer<typeof ClaimRequestSchema>;
 

@@ -3,8 +3,6 @@
  * the pool's pings are answered by the platform: an idle pool holds no object awake. What remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import * as z from "zod";
-import { PoolMessageSchema, PROTOCOL } from "../contract/channel.ts";
 import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
@@ -20,6 +18,7 @@ import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
+import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
@@ -32,13 +31,6 @@ const MAX_STOPS = 1000;
 
 /** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
 export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
-
-/** Of one message of grants; the platform carries 1 MiB, and a character may take 3 bytes. */
-const MAX_MESSAGE_CHARS = 300_000;
-
-const NOT_A_MESSAGE = "not a message of the control channel";
-/** A hello of any release. */
-const HelloSchema = z.object({ type: z.literal("hello"), protocol: z.unknown().refine((value) => value !== PROTOCOL) });
 
 type RoomMessage = Extract<PoolMessage, { type: "room" }>;
 
@@ -361,41 +353,8 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 }
 
-/** Grants as the texts of messages, each within what a message may carry. */
-function* messagesOf(grants: readonly Grant[]): Generator<string> {
-  let texts: string[] = [];
-  let chars = 0;
-  const message = () => `{"type":"grants","grants":[${texts.join(",")}]}`;
-  for (const grant of grants) {
-    const text = JSON.stringify(grant);
-    if (texts.length > 0 && chars + text.length > MAX_MESSAGE_CHARS) {
-      yield message();
-      texts = [];
-      chars = 0;
-    }
-    texts.push(text);
-    chars += text.length;
-  }
-  if (texts.length > 0) yield message();
-}
-
 /** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
 type RemoteLane = {
   tell(lane: string, report: RoomReport): Promise<void>;
   gone(lane: string, session: string): Promise<void>;
 };
-
-/** The message, or why it is none: a close reason, 123 bytes at most. */
-function parseMessage(data: string | ArrayBuffer): PoolMessage | string {
-  if (typeof data !== "string") return NOT_A_MESSAGE;
-  try {
-    const value: unknown = JSON.parse(data);
-    const parsed = PoolMessageSchema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    return HelloSchema.safeParse(value).success
-      ? `this pool speaks another protocol than ${PROTOCOL}: upgrade it to the edge's release, then start it again`
-      : NOT_A_MESSAGE;
-  } catch {
-    return NOT_A_MESSAGE;
-  }
-}

@@ -9,7 +9,7 @@ import { desiredLog, noteLogSetting } from "../log/current-log.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
 import { reasonOf, log } from "../telemetry/log.ts";
 import { createObjectTimers } from "../object-timers.ts";
-import { objectSql } from "../shard/sql.ts";
+import { objectSql } from "../shard/object-sql.ts";
 import { LaneCore } from "./core.ts";
 import { createErrands } from "./errands.ts";
 import { createFaults } from "./faults.ts";

@@ -4,7 +4,6 @@
  */
 import { shardName, shardOf } from "../contract/ids.ts";
 import { jobTopic } from "../contract/job.ts";
-import type { Job } from "../contract/job.ts";
 import type { Env } from "../env.ts";
 import { produceHalving } from "../log/halving.ts";
 import { currentLog } from "../log/current-log.ts";
@@ -14,6 +13,7 @@ import { callObject, retryDelayMs } from "../object-calls.ts";
 import { remoteShard } from "../shard/remote.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { LaneCore } from "./core.ts";
+import { jobOf } from "./job-of.ts";
 import type { LaneEntry } from "./types.ts";
 
 /** Records of one produce. */
@@ -116,12 +116,4 @@ function recordOf(lane: string, entry: LaneEntry, epoch: number): LogRecord {
     value: JSON.stringify(jobOf(lane, entry, epoch)),
     headers,
   };
-}
-
-/** The record's content: what a pool may know before its claim. */
-export function jobOf(lane: string, entry: LaneEntry, epoch: number): Job {
-  const { id, priority, model, version, cost, startBy, traceparent } = entry;
-  const job: Job = { v: 1, id, lane, priority, model, version, cost, startBy, epoch };
-  if (traceparent !== null) job.traceparent = traceparent;
-  return job;
 }

@@ -68,6 +68,7 @@ describe("brokerOf", () => {
 
   it("reads lane and priority out of a job topic only", () => {
     expect(laneOfTopic("jobs.default.low")).toEqual({ lane: "default", priority: "low" });
-    for (const other of ["results.low", "jobs.dlq", "jobs.low", "jobs.Not-A-Lane.low"]) expect(laneOfTopic(other)).toBeNull();
+    for (const other of ["results.low", "jobs.dlq", "jobs.low", "jobs.Not-A-Lane.low"])
+      expect(laneOfTopic(other)).toBeNull();
   });
 });

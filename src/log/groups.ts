@@ -207,11 +207,7 @@ export class Groups {
     }
     for (const { member, owned } of before.values()) {
       if (member.options.autoCommit && owned.dirty && owned.position !== null) {
-        this.#commits.commit(
-          name,
-          [{ topic: owned.topic, partition: owned.partition, offset: owned.position }],
-          now,
-        );
+        this.#commits.commit(name, [{ topic: owned.topic, partition: owned.partition, offset: owned.position }], now);
       }
     }
     for (const member of members) {

@@ -3,7 +3,6 @@ import { LaneNameSchema } from "../contract/job.ts";
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 
-
 const JOB_TOPIC = /^(jobs\.(.+))\.(high|normal|low)$/;
 
 /** Kafka's rule for topic names: letters, digits, `.`, `_`, `-`, at most 249, not `.` or `..`. */
@@ -13,7 +12,9 @@ export const TOPIC_PATTERN = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
 export function laneOfTopic(topic: string): { lane: string; priority: Priority } | null {
   const [, , lane, name] = JOB_TOPIC.exec(topic) ?? [];
   const priority = priorities.find((one) => one === name);
-  return lane === undefined || priority === undefined || !LaneNameSchema.safeParse(lane).success ? null : { lane, priority };
+  return lane === undefined || priority === undefined || !LaneNameSchema.safeParse(lane).success
+    ? null
+    : { lane, priority };
 }
 
 /** The name of the Durable Object of broker `index`. */

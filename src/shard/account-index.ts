@@ -8,7 +8,7 @@ import type { Env } from "../env.ts";
 import { recordRuns } from "../registry/runs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { FeedEntry } from "./outgoing.ts";
-import { objectSql } from "./sql.ts";
+import { objectSql } from "./object-sql.ts";
 import type { Sql } from "./sql.ts";
 import type { IndexPage, IndexRequest } from "./types.ts";
 

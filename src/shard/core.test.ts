@@ -172,7 +172,10 @@ it("fails at once what its lane knows that no pool can set up", () => {
 });
 
 it("takes back a grant that its pool never got: the start stays counted, and nothing is lost", () => {
-  const { core, id, send } = setUp({ webhook: "https://example.com", webhookEvents: ["start"] }, { outcome: "reserved", session: SESSION });
+  const { core, id, send } = setUp(
+    { webhook: "https://example.com", webhookEvents: ["start"] },
+    { outcome: "reserved", session: SESSION },
+  );
   const [grant] = core.outgoing.grants.get(SESSION) ?? [];
   if (grant === undefined) throw new Error("no grant");
   expect([...core.granting.unanswered([grant])]).toEqual([[SESSION, [id]]]);

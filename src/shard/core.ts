@@ -97,7 +97,10 @@ export class ShardCore {
    * Accepts a prediction, idempotently by id; with room reserved, the row is stored already granted and its start counted.
    * Null: the id is there with another payload or of another account.
    */
-  submit(submission: Submission, reservation: Reservation = { outcome: "waits" }): { created: boolean; row: Row } | null {
+  submit(
+    submission: Submission,
+    reservation: Reservation = { outcome: "waits" },
+  ): { created: boolean; row: Row } | null {
     const { now, rules, newToken } = this.#deps;
     const row = newRow(submission, now(), rules);
     const session = reservation.outcome === "reserved" ? reservation.session : null;

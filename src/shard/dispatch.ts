@@ -31,7 +31,7 @@ export function createDispatch(
   env: Env,
   core: ShardCore,
   publish: PublishSettings,
-  onUnanswered: (claims: ClaimRef[]) => void,
+  onUnanswered: (claims: ClaimRef[]) => void = () => {},
 ) {
   const { outgoing, store } = core;
   let lastFeed = 0;
@@ -98,9 +98,7 @@ export function createDispatch(
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
       const areBusy = [grants, index, pools].some((courier) => courier.isBusy());
-      return (
-        areBusy || lanes.isPending() || outgoing.feeds.size > 0 || webhooks.isPending() || core.ended.isPending()
-      );
+      return areBusy || lanes.isPending() || outgoing.feeds.size > 0 || webhooks.isPending() || core.ended.isPending();
     },
 
     /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */

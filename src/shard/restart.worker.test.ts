@@ -58,8 +58,8 @@ it("keeps the alarm of what is due soon, whatever comes first after it", async (
     );
   for (const id of [ends, runs]) await expect.poll(() => isFed(id)).toBe(true);
   await scheduler.wait(100);
-  const jobs = [{ id: ends }, { id: runs }];
-  const claims = await claimJobs(edge, { session: SESSION, startNow: 2, jobs }, { lanes: LANES });
+  const jobs = [ends, runs].map((id) => ({ id, startNow: true }));
+  const claims = await claimJobs(edge, { session: SESSION, jobs }, { lanes: LANES });
   const token = claims.flatMap((claim) => (claim.verdict === "granted" && claim.id === ends ? claim.token : []))[0];
   const alarm = await runInDurableObject(shardOfId(ends), async (_before, state) => {
     const reborn = new PredictionShard(state, { ...edge, PUBLISH_TOPICS: "" });

@@ -22,7 +22,7 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
-import { objectSql } from "./sql.ts";
+import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 

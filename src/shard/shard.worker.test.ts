@@ -74,7 +74,8 @@ it("answers a held read at the next change, and an unchanged one when its time i
   const startedAt = Date.now();
   expect(await getPrediction(edge, id, accountId, 50)).toMatchObject({
     status: "starting",
-    queue: { position: expect.any(Number) as number },
+    // No pool serves its version: nobody can say.
+    queue: { position: null, etaMs: null },
   });
   expect(Date.now() - startedAt).toBeGreaterThanOrEqual(45);
   const held = getPrediction(edge, id, accountId, 10_000);

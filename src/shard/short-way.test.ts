@@ -9,12 +9,16 @@ const entry = (id: string, model = "local/echo"): LaneEntry => ({
 const reserved: Reservation = { outcome: "reserved", session: "s" };
 const waits: Reservation = { outcome: "waits" };
 
+async function noReservations(entries: readonly LaneEntry[]): Promise<Reservation[]> {
+  return entries.map(() => waits);
+}
+
 function setUp() {
   const clock = { now: 0 };
   const timers: { at: number; call: () => void }[] = [];
   const asked: string[][] = [];
   const unused: string[] = [];
-  const lane = { answer: (_: readonly LaneEntry[]): Promise<Reservation[]> => Promise.resolve([]) };
+  const lane = { answer: noReservations };
   const shortWay = createShortWay({
     now: () => clock.now,
     ask(_, entries) {

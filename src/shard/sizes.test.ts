@@ -10,7 +10,7 @@ it("keeps of metrics what fits into a row, counted as JSON", () => {
   const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit(submission(id));
-  core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
   const claim = { id, token: "token" };
   const metrics = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`m${index}`, "\u0001".repeat(4000)]));
   const deliver = (event: PoolEvent) => core.deliver([event], "session", ["default"]).verdicts;

@@ -21,8 +21,8 @@ async function running(count: number, overrides: Partial<Submission> = {}) {
     if (shardOf(id) === shardOf(ids[0] ?? "")) ids.push(id);
   }
   for (const id of ids) await submit(edge, { ...submission(id), ...overrides }, 0);
-  const jobs = ids.map((id) => ({ id }));
-  const claims = await claimJobs(edge, { session: SESSION, startNow: count, jobs }, LANES);
+  const jobs = ids.map((id) => ({ id, startNow: true }));
+  const claims = await claimJobs(edge, { session: SESSION, jobs }, LANES);
   const tokens = new Map(
     claims.flatMap((claim) => (claim.verdict === "granted" ? [[claim.id, claim.token] as const] : [])),
   );

@@ -7,8 +7,3 @@ export type Sql = (query: string, ...bindings: SqlValue[]) => SqlRow[];
 export function isTooBig(error: unknown): boolean {
   return /too big|TOOBIG/.test(String(error));
 }
-
-/** The SQL of a Durable Object. */
-export function objectSql(storage: DurableObjectStorage): Sql {
-  return (query, ...bindings) => storage.sql.exec<SqlRow>(query, ...bindings).toArray();
-}

@@ -14,7 +14,7 @@ function setUp(webhookEvents: WebhookEvent[]) {
   const core = new ShardCore(memorySql(), deps);
   const id = newPredictionId(1);
   core.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents });
-  core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
   let seq = 0;
   return {
     clock,

@@ -84,7 +84,7 @@ it("loses no `completed` whose words take more as JSON than a row has, and tells
   const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => Date.now(), newToken: () => "token" });
   const id = newPredictionId(1);
   core.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents: ["logs", "completed"] });
-  core.claim({ session: "session", startNow: 1, jobs: [{ id }] }, ["default"]);
+  core.claim({ session: "session", jobs: [{ id, startNow: true }] }, ["default"]);
   const claim = { id, token: "token" };
   // Six characters each in JSON.
   const log = "\u0001".repeat(200_000);

@@ -6,7 +6,7 @@ import { DurableObject } from "cloudflare:workers";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
-import { objectSql } from "../shard/sql.ts";
+import { objectSql } from "../shard/object-sql.ts";
 import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { ATTEMPT_TIMEOUT_MS, attempt } from "./attempt.ts";

@@ -55,6 +55,7 @@ function submission(): Submission {
     lane: "default",
     priority: "normal",
     cost: 1,
+    weight: 1,
     input: { value: "waits" },
     inputBlob: null,
     payloadHash: "",
@@ -78,14 +79,15 @@ function submission(): Submission {
 
 const entry = (): LaneEntry => ({
   id: newPredictionId(1),
-  tenant: "bench",
+  account: "bench",
+  weight: 1,
   priority: "normal",
   cost: 1,
   model: path,
   version,
+  createdAt: Date.now(),
   startBy: Date.now() + HOUR_MS,
   traceparent: null,
-  front: false,
 });
 
 const submit = async (count: number): Promise<string[]> => {
@@ -137,7 +139,9 @@ try {
   for (let filled = 0; filled < inShard; filled += 500) await submit(500);
   for (let filled = inShard; filled < inLane; filled += 500) {
     const entries = Array.from({ length: 500 }, entry);
-    await stack.call("LANE", "default", "exchange", [["default", { entries, withdrawn: [], claimed: [] }]]);
+    await stack.call("LANE", "default", "exchange", [
+      ["default", { entries, withdrawn: [], granted: [], unused: [], asked: [] }],
+    ]);
   }
   console.log(`filled in ${((performance.now() - filledAt) / 1000).toFixed(0)} s`);
   const after = await measure(request);

@@ -9,7 +9,7 @@ import { MAX_NESTING, nestsWithin } from "../../src/contract/nesting.ts";
 import { parseWith, readJson } from "../../src/routes/body.ts";
 import { basicCredentials } from "../../src/routes/kafka/auth.ts";
 import * as kafka from "../../src/routes/kafka/schemas.ts";
-import { brokerOf, topicPriority } from "../../src/log/names.ts";
+import { brokerOf, laneOfTopic } from "../../src/log/names.ts";
 import { compileInputValidator } from "../../src/routes/replicate/input-schema.ts";
 import { compileLinearPattern } from "../../src/routes/replicate/linear-pattern.ts";
 import type { Json } from "../../src/contract/prediction.ts";
@@ -173,25 +173,19 @@ export const poolDecoders: readonly Decoder[] = [
   ),
   decoder("Basic credentials", 3, nearly(fc.constant(`Basic ${btoa("user:password")}`)), basicCredentials),
   decoder("names of topics, groups, instances", 3, hostileText, (text) => {
-    topicPriority(text);
+    laneOfTopic(text);
     demand(brokerOf(text, 3, 7) < 7, "no broker");
     kafka.parseName("consumer group", text);
   }),
-  decoder(
-    "log: headers of a consume",
-    4,
-    fc.tuple(nearly(fc.constant("session-1;start=3")), nearly(fc.constant("500")), hostileText),
-    ([order, number, text]) => {
-      for (const read of [
-        () => kafka.claimOrder(order, ["default"]),
-        () => demand(kafka.room(number) >= 1, "no room"),
-        () => kafka.brokerIndex(number),
-        () => demand(kafka.timeoutMs(undefined, number) <= kafka.MAX_TIMEOUT_MS, "a wait out of bounds"),
-        () => kafka.memberOptions((name) => (name.includes("Interval") ? number : text), false),
-      ])
-        refusable(read);
-    },
-  ),
+  decoder("log: headers of a consume", 4, fc.tuple(nearly(fc.constant("500")), hostileText), ([number, text]) => {
+    for (const read of [
+      () => demand(kafka.room(number) >= 1, "no room"),
+      () => kafka.brokerIndex(number),
+      () => demand(kafka.timeoutMs(undefined, number) <= kafka.MAX_TIMEOUT_MS, "a wait out of bounds"),
+      () => kafka.memberOptions((name) => (name.includes("Interval") ? number : text)),
+    ])
+      refusable(read);
+  }),
   decoder(
     "log: bodies",
     8,

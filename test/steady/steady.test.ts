@@ -43,14 +43,34 @@ afterEach(async () => {
 async function setUp(pools: number, { sick = false } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "edgeplane-steady-"));
   ends.push(async () => rmSync(dir, { recursive: true, force: true }));
-  const stack = await startStack({ stateDir: join(dir, "state"), models: modelsDir, offline: true, poolEnv: { STEADY_HOST: "0" } });
+  const stack = await startStack({
+    stateDir: join(dir, "state"),
+    models: modelsDir,
+    offline: true,
+    poolEnv: { STEADY_HOST: "0" },
+  });
   ends.push(() => stack.stop());
   const python = await findPython();
   const hosts = Array.from({ length: pools - 1 }, (_, index) => {
     const isSick = sick && index === pools - 2;
-    const env = { EDGEPLANE_METRICS_PORT: "0", STEADY_HOST: String(index + 1), ...(isSick ? { STEADY_SICK: "1" } : {}) };
-    const host = { url: stack.url, token: stack.poolToken, models: modelsDir, stateDir: join(dir, `pool-${index}`), python, env };
-    return createPool(host, () => {}, () => {});
+    const env = {
+      EDGEPLANE_METRICS_PORT: "0",
+      STEADY_HOST: String(index + 1),
+      ...(isSick ? { STEADY_SICK: "1" } : {}),
+    };
+    const host = {
+      url: stack.url,
+      token: stack.poolToken,
+      models: modelsDir,
+      stateDir: join(dir, `pool-${index}`),
+      python,
+      env,
+    };
+    return createPool(
+      host,
+      () => {},
+      () => {},
+    );
   });
   for (const pool of hosts) {
     pool.start();
@@ -60,10 +80,19 @@ async function setUp(pools: number, { sick = false } = {}) {
   return stack;
 }
 
-async function post(stack: Stack, model: string, input: object, { key = stack.apiKey, wait = false } = {}): Promise<View> {
+async function post(
+  stack: Stack,
+  model: string,
+  input: object,
+  { key = stack.apiKey, wait = false } = {},
+): Promise<View> {
   const response = await fetch(`${stack.url}/v1/models/local/${model}/predictions`, {
     method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...(wait ? { prefer: "wait=60" } : {}) },
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+      ...(wait ? { prefer: "wait=60" } : {}),
+    },
     body: JSON.stringify({ input }),
   });
   return ViewSchema.parse(await response.json());
@@ -94,28 +123,36 @@ async function warm(stack: Stack, ...models: string[]): Promise<void> {
 async function addAccount(stack: Stack, name: string): Promise<string> {
   const admin = async (path: string, body: object) => {
     const headers = { authorization: `Bearer ${stack.adminKey}`, "content-type": "application/json" };
-    const response = await fetch(`${stack.url}/admin/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    const response = await fetch(`${stack.url}/admin/v1/${path}`, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+    });
     return z.looseObject({ key: z.string().optional() }).parse(await response.json());
   };
   await admin("accounts", { name });
   return (await admin("keys", { account: name, name })).key ?? "";
 }
 
-it.each([2, 4, 8])("starts each job at once beside %i pools that rest, for a minute", { timeout: 180_000 }, async (pools) => {
-  const stack = await setUp(pools);
-  await warm(stack, "work");
-  const jobs: Promise<View>[] = [];
-  for (let at = 0; at < LASTS_MS; at += EVERY_MS) {
-    jobs.push(post(stack, "work", {}, { wait: true }));
-    await sleep(EVERY_MS);
-  }
-  const views = await Promise.all(jobs);
-  expect(views.filter(({ status }) => status !== "succeeded")).toEqual([]);
-  const late = views.map(waitedMs).filter((ms) => ms > IDLE_LIMIT_MS);
-  // A pool whose model is cold is no pool with room at once: the first job on each may wait for its set-up.
-  expect(late.length, `${late.join(", ")} ms`).toBeLessThan(pools);
-  console.log(`steady │ ${pools} pools: ${views.length} jobs, longest wait ${Math.max(...views.map(waitedMs))} ms`);
-});
+it.each([2, 4, 8])(
+  "starts each job at once beside %i pools that rest, for a minute",
+  { timeout: 180_000 },
+  async (pools) => {
+    const stack = await setUp(pools);
+    await warm(stack, "work");
+    const jobs: Promise<View>[] = [];
+    for (let at = 0; at < LASTS_MS; at += EVERY_MS) {
+      jobs.push(post(stack, "work", {}, { wait: true }));
+      await sleep(EVERY_MS);
+    }
+    const views = await Promise.all(jobs);
+    expect(views.filter(({ status }) => status !== "succeeded")).toEqual([]);
+    const late = views.map(waitedMs).filter((ms) => ms > IDLE_LIMIT_MS);
+    // A pool whose model is cold is no pool with room at once: the first job on each may wait for its set-up.
+    expect(late.length, `${late.join(", ")} ms`).toBeLessThan(pools);
+    console.log(`steady │ ${pools} pools: ${views.length} jobs, longest wait ${Math.max(...views.map(waitedMs))} ms`);
+  },
+);
 
 it("holds up no idle instance by another model's backlog", { timeout: 180_000 }, async () => {
   const stack = await setUp(1);
@@ -153,15 +190,19 @@ it("runs all on the healthy host while another one can't set the model up", { ti
   expect(new Set(views.map(({ output }) => output))).toEqual(new Set(["0"]));
 });
 
-it("says why a model can't be set up anywhere, soon and without a start, and remembers it for a while", { timeout: 120_000 }, async () => {
-  const stack = await setUp(2);
-  const began = Date.now();
-  const first = await post(stack, "cold", {}, { wait: true });
-  expect(first).toMatchObject({ status: "failed", error_code: "setup_failed", attempt: 0 });
-  expect(first.error).toContain("no weights anywhere");
-  expect(Date.now() - began).toBeLessThan(20_000);
-  const later = Date.now();
-  const second = await post(stack, "cold", {}, { wait: true });
-  expect(second).toMatchObject({ status: "failed", error_code: "setup_failed" });
-  expect(Date.now() - later).toBeLessThan(1000);
-});
+it(
+  "says why a model can't be set up anywhere, soon and without a start, and remembers it for a while",
+  { timeout: 120_000 },
+  async () => {
+    const stack = await setUp(2);
+    const began = Date.now();
+    const first = await post(stack, "cold", {}, { wait: true });
+    expect(first).toMatchObject({ status: "failed", error_code: "setup_failed", attempt: 0 });
+    expect(first.error).toContain("no weights anywhere");
+    expect(Date.now() - began).toBeLessThan(20_000);
+    const later = Date.now();
+    const second = await post(stack, "cold", {}, { wait: true });
+    expect(second).toMatchObject({ status: "failed", error_code: "setup_failed" });
+    expect(Date.now() - later).toBeLessThan(1000);
+  },
+);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { isFinished } from "../../src/shard/row.ts";
 import { World } from "./world.ts";
-import type { Pool } from "./world.ts";
+import type { Pool } from "./world-pool.ts";
 
 const RUNS = Number(process.env["STATE_MACHINE_RUNS"] ?? 1500);
 const SEED = Number(process.env["STATE_MACHINE_SEED"] ?? 20_261_122);

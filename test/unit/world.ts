@@ -3,7 +3,7 @@
  * that die, stall, rest, come back, lose grants and repeat themselves. Time moves only when told to.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
-import type { ClaimAnswer, Grant } from "../../src/contract/claim.ts";
+import type { ClaimAnswer } from "../../src/contract/claim.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
 import { newPredictionId, shardOf } from "../../src/contract/ids.ts";
 import { LaneCore } from "../../src/lane/core.ts";
@@ -18,28 +18,13 @@ import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
 import { submission } from "./submission.ts";
+import { isInputFault } from "./world-pool.ts";
+import type { Held, Pool } from "./world-pool.ts";
 
 const LANE = "default";
 const SHARDS = 2;
 /** What a pool of this world holds of one model at most, and starts at once. */
 const CAPACITY = 3;
-
-/** What a pool holds of one claim. `sent` are all events that it ever sent for it: it may repeat any. */
-type Held = { grant: Grant; running: boolean; seq: number; chunks: number; sent: PoolEvent[] };
-/** `alive`: it can send. `heard`: its channel works; a pool that is alive and not heard is cut off, or stalls. */
-export type Pool = {
-  session: string;
-  alive: boolean;
-  heard: boolean;
-  heardAt: number;
-  held: Map<string, Held>;
-  /** Tokens that it refuses: it was asked about them before it got them. */
-  refused: Set<string>;
-  /** Ids that it got since its last statement, and those that it let go. */
-  seen: string[];
-  ended: { id: string; ms: number }[];
-  statements: number;
-};
 
 /** What becomes of a grant that leaves over a channel. */
 export type Delivery = "arrives" | "is lost" | "does not leave";
@@ -404,8 +389,4 @@ export class World {
   #newLane(): LaneCore {
     return new LaneCore(this.#laneSql, { now: () => this.now });
   }
-}
-
-function isInputFault(event: PoolEvent): boolean {
-  return event.type === "failed" && event.kind === "input";
 }

@@ -6,6 +6,7 @@ import { priorities } from "../../contract/prediction.ts";
 import type { Env } from "../../env.ts";
 import type { LaneStats } from "../../lane/types.ts";
 import { currentLog } from "../../log/current-log.ts";
+import { callObject, objectNamed } from "../../object-calls.ts";
 import { knownLanes } from "../../registry/log-settings.ts";
 import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
@@ -51,5 +52,7 @@ export function metricsRoutes(): Hono<App> {
 
 async function statsOfLanes(env: Env): Promise<(LaneStats & { lane: string })[]> {
   const lanes = await knownLanes(env.DB);
-  return Promise.all(lanes.map(async (lane) => ({ lane, ...(await env.LANE.getByName(lane).stats()) })));
+  return Promise.all(
+    lanes.map(async (lane) => ({ lane, ...(await callObject(() => objectNamed(env.LANE, lane).stats())) })),
+  );
 }

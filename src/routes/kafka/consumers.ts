@@ -7,14 +7,7 @@ import type { InstanceRef } from "../../log/protocol.ts";
 import { checkRights, jsonBody, refusePools, requiredBody } from "./body.ts";
 import type { CreateClient } from "./body.ts";
 import type { KafkaEnv } from "./index.ts";
-import {
-  BROKER_HEADER,
-  brokerIndex,
-  CommitSchema,
-  ConsumeSchema,
-  FetchSchema,
-  memberOptions,
-} from "./schemas.ts";
+import { BROKER_HEADER, brokerIndex, CommitSchema, ConsumeSchema, FetchSchema, memberOptions } from "./schemas.ts";
 import { lanesOf, peekJobs, pollJobs } from "./jobs.ts";
 import { parse, parseName, room, timeoutMs } from "./schemas.ts";
 
@@ -74,7 +67,8 @@ export function consumerRoutes(createClient: CreateClient): Hono<KafkaEnv> {
       "consume",
       request.from.map((entry) => entry.topic),
     );
-    if (lanesOf(request.from.map(({ topic }) => topic)).length > 0) return context.json(await peekJobs(context, request.from));
+    if (lanesOf(request.from.map(({ topic }) => topic)).length > 0)
+      return context.json(await peekJobs(context, request.from));
     const waitMs = timeoutMs(request.timeout, context.req.query("timeout"));
     return context.json(await createClient(context.env).fetch(request.from, waitMs));
   });

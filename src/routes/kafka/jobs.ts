@@ -9,7 +9,7 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { jobTopic } from "../../contract/job.ts";
 import type { Priority } from "../../contract/prediction.ts";
 import type { Env } from "../../env.ts";
-import { jobOf } from "../../lane/releases.ts";
+import { jobOf } from "../../lane/job-of.ts";
 import { versionKey } from "../../lane/types.ts";
 import type { EntryRef, LaneEntry } from "../../lane/types.ts";
 import { laneOfTopic } from "../../log/names.ts";
@@ -37,13 +37,20 @@ export function lanesOf(topics: readonly string[]): string[] {
   const lanes = topics.map((topic) => laneOfTopic(topic)?.lane ?? null);
   const found = new Set(lanes.filter((lane) => lane !== null));
   if (found.size > 0 && lanes.includes(null)) {
-    throw new EdgeplaneError("invalid_request", "Name job topics (`jobs.…`) in calls of their own: lanes serve them, not the log.");
+    throw new EdgeplaneError(
+      "invalid_request",
+      "Name job topics (`jobs.…`) in calls of their own: lanes serve them, not the log.",
+    );
   }
   return [...found];
 }
 
 /** A pool takes what it has room for, granted. Never waits: the control channel says when there is more. */
-export async function pollJobs(context: Kafka, lanes: readonly string[], topics: readonly string[]): Promise<LogMessage[]> {
+export async function pollJobs(
+  context: Kafka,
+  lanes: readonly string[],
+  topics: readonly string[],
+): Promise<LogMessage[]> {
   if (context.var.principal.lanes === null) {
     throw new EdgeplaneError(
       "topic_forbidden",
@@ -52,7 +59,10 @@ export async function pollJobs(context: Kafka, lanes: readonly string[], topics:
   }
   const session = context.req.header(SESSION_HEADER) ?? "";
   if (!SESSION.test(session)) {
-    throw new EdgeplaneError("invalid_request", `Name the pool's session in \`${SESSION_HEADER}\`: 8 to 64 letters, digits, \`_\` and \`-\`.`);
+    throw new EdgeplaneError(
+      "invalid_request",
+      `Name the pool's session in \`${SESSION_HEADER}\`: 8 to 64 letters, digits, \`_\` and \`-\`.`,
+    );
   }
   const rooms = roomsOf(context.req.header(MODEL_ROOM_HEADER));
   const wanted = new Set(topics);
@@ -61,7 +71,11 @@ export async function pollJobs(context: Kafka, lanes: readonly string[], topics:
 }
 
 async function pollLane(env: Env, lane: string, session: string, rooms: Rooms): Promise<LogMessage[]> {
-  const byVersion = rooms.map(([model, version, room, startNow]): [string, number, number] => [versionKey({ model, version }), room, startNow]);
+  const byVersion = rooms.map(([model, version, room, startNow]): [string, number, number] => [
+    versionKey({ model, version }),
+    room,
+    startNow,
+  ]);
   const entries = await laneOf(env, lane).take(lane, session, byVersion, MAX_JOBS);
   if (entries.length === 0) return [];
   const starts = new Map(byVersion.map(([key, , startNow]) => [key, startNow]));

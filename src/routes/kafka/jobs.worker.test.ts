@@ -1,6 +1,7 @@
 /** Job topics on the embedded log: their lanes serve them to pools, granted; others look at what waits. */
 import { beforeAll, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { GrantSchema } from "../../contract/claim.ts";
 import { JobSchema } from "../../contract/job.ts";
 
 const VERSION = "c".repeat(64);
@@ -17,10 +18,15 @@ beforeAll(async () => {
 /** A lane of its own with `count` waiting predictions. */
 async function queue(lane: string, count: number): Promise<{ pool: FakePool; ids: string[] }> {
   const pool = await FakePool.open([lane]);
+  const headers = { upgrade: "websocket", "edgeplane-session": pool.session };
+  (await call("/pool/v1/connect", { key: pool.key, headers })).webSocket?.accept();
   await offer({ name: lane, version: VERSION, lane });
   const ids: string[] = [];
   for (let index = 0; index < count; index += 1) {
-    const { body } = await callJson(`/v1/models/acme/${lane}/predictions`, { key, body: { input: { text: `t${index}` } } });
+    const { body } = await callJson(`/v1/models/acme/${lane}/predictions`, {
+      key,
+      body: { input: { text: `t${index}` } },
+    });
     ids.push(String(body["id"]));
   }
   await expect.poll(async () => (await testEnv.LANE.getByName(lane).stats()).waiting.normal).toBe(count);
@@ -49,13 +55,16 @@ it("gives a pool the oldest that it has room for, granted, and counts the starts
   const { pool, ids } = await queue("polled", 4);
   const first = (await poll(pool, "polled", [["acme/polled", VERSION, 3, 2]])).body as unknown as Record_[];
   expect(first.map((record) => record.key)).toEqual(ids.slice(0, 3));
-  const grants = first.map(({ headers }) => JSON.parse(headers.find((header) => header.key === "edgeplane-claim")?.value ?? ""));
+  const grants = first.map(({ headers }) => {
+    const answer: unknown = JSON.parse(headers.find((header) => header.key === "edgeplane-claim")?.value ?? "");
+    return GrantSchema.parse(answer);
+  });
   expect(grants.map(({ verdict, startNow }) => [verdict, startNow])).toEqual([
     ["granted", true],
     ["granted", true],
     ["granted", false],
   ]);
-  expect(grants[0].input).toEqual({ text: "t0" });
+  expect(grants[0]?.input).toEqual({ text: "t0" });
   const job = JobSchema.parse(JSON.parse(first[0]?.value ?? ""));
   expect(job).toMatchObject({ id: ids[0], lane: "polled", model: "acme/polled" });
   expect(JSON.stringify(job)).not.toContain("t0");
@@ -74,7 +83,10 @@ it("gives nothing to a pool without room for what waits, and answers at once", a
 it("lets two pools take each job once", async () => {
   const { pool, ids } = await queue("shared", 6);
   const rooms = [["acme/shared", VERSION, 4, 4]];
-  const polls = await Promise.all([poll(pool, "shared", rooms), poll(pool, "shared", rooms, `session-${crypto.randomUUID()}`)]);
+  const polls = await Promise.all([
+    poll(pool, "shared", rooms),
+    poll(pool, "shared", rooms, `session-${crypto.randomUUID()}`),
+  ]);
   const taken = polls.flatMap(({ body }) => (body as unknown as Record_[]).map((record) => record.key));
   expect(taken.toSorted()).toEqual(ids.toSorted());
 });

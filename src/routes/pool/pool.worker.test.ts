@@ -43,8 +43,8 @@ describe("a pool's token", () => {
 
 describe("calls of pools", () => {
   it.each([
-    ["/pool/v1/claims", { session: "short", startNow: 0, jobs: [] }],
-    ["/pool/v1/claims", { session: "s".repeat(20), startNow: -1, jobs: [] }],
+    ["/pool/v1/claims", { session: "short", jobs: [] }],
+    ["/pool/v1/claims", { session: "s".repeat(20), jobs: [{ id: "x", startNow: 1 }] }],
     ["/pool/v1/events", { session: "s".repeat(20), events: [{ type: "dance" }] }],
     ["/pool/v1/events", { session: "s".repeat(20), events: [{ type: "output", id: "x", token: "t", seq: 0 }] }],
   ])("refuses %s with %j", async (path, body) => {
@@ -115,11 +115,9 @@ describe("calls of pools", () => {
       version: "1",
       lanes: ["default"],
       devices: [],
-      slots: 1,
-      maxBatchSize: 1,
       models: [],
     };
-    socket?.send(JSON.stringify({ type: "hello", ...hello }));
+    socket?.send(JSON.stringify({ type: "hello", protocol: 2, ...hello }));
     expect(await answer).toMatchObject({ type: "welcome" });
     socket?.close(1000, "done");
   });

@@ -33,9 +33,13 @@ export async function acceptSubmission(
 }
 
 function queueFull(limit: number): EdgeplaneError {
-  return new EdgeplaneError("queue_full", `Your account has ${limit} predictions waiting in this lane, as many as it may.`, {
-    headers: { "Retry-After": "5" },
-  });
+  return new EdgeplaneError(
+    "queue_full",
+    `Your account has ${limit} predictions waiting in this lane, as many as it may.`,
+    {
+      headers: { "Retry-After": "5" },
+    },
+  );
 }
 
 function keyReused(): EdgeplaneError {

@@ -37,7 +37,13 @@ export type Submission = {
   inputBlob?: string;
 };
 
-type Session = { lanes: string[]; send: ((message: EdgeMessage) => void) | null; heardAt: number; isOver: boolean };
+type Session = {
+  probes: ReturnType<typeof createProbes>;
+  lanes: string[];
+  send: ((message: EdgeMessage) => void) | null;
+  heardAt: number;
+  isOver: boolean;
+};
 
 /** One prediction of a test, as its row has it; `events` are those that were stored, of all its claims. */
 export class Tracked {
@@ -111,7 +117,6 @@ export class EdgeCore {
   readonly #onChange: () => void;
   readonly #beat: NodeJS.Timeout;
   #unanswered: { at: number; claims: ClaimRef[] }[] = [];
-  readonly #probes = createProbes({ now: () => Date.now(), keptMs: 15_000 });
   #isPumpDue = false;
 
   /** `onChange` is called after everything that may have changed something. */
@@ -183,10 +188,12 @@ export class EdgeCore {
   }
 
   hello({ session, previous, lanes }: Extract<PoolMessage, { type: "hello" }>, send: Session["send"]): void {
-    this.#sessions.set(session, { lanes, send, heardAt: Date.now(), isOver: false });
+    const probes =
+      this.#sessions.get(session)?.probes ?? createProbes({ now: () => Date.now(), keptMs: this.#leaseMs });
+    this.#sessions.set(session, { probes, lanes, send, heardAt: Date.now(), isOver: false });
     if (previous !== undefined) this.#over(previous);
     // The channel before may have been dead, though it stood open.
-    for (const claims of this.#probes.lately()) send?.({ type: "probe", claims });
+    for (const claims of probes.lately()) send?.({ type: "probe", claims });
     this.#pumpSoon();
   }
 
@@ -329,7 +336,7 @@ export class EdgeCore {
       const remainingMs = isTrusted ? (session?.heardAt ?? now) + this.#leaseMs - now : 0;
       const claims = ids.map((id) => ({ id, token: this.#shard.store.get(id)?.token ?? "" }));
       session?.send?.({ type: "probe", claims });
-      this.#probes.sent(claims);
+      session?.probes.sent(claims);
       this.#shard.judge(name, ids, { alive: remainingMs > 0, remainingMs });
     }
   }

@@ -13,7 +13,7 @@ import type { ClaimAnswer } from "../../../src/contract/claim.ts";
 import { EventsRequestSchema } from "../../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../../src/contract/event.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
-import { jobOf } from "../../../src/lane/releases.ts";
+import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
 import type { Submission, Tracked } from "./edge-core.ts";

@@ -159,7 +159,10 @@ test("drains: hands back what waits, finishes what runs, exits with 0", async ()
   expect(code).toBe(0);
   expect(running.terminal).toMatchObject({ type: "succeeded" });
   expect(waiting.events.at(-1)).toMatchObject({ type: "released", reason: "drain" });
-  expect(edge.messages.some(({ type }) => type === "draining")).toBe(true);
+  const last = edge.messages.slice(edge.messages.findIndex(({ type }) => type === "draining"));
+  const lanes = last.flatMap((message) => (message.type === "room" ? message.lanes : []));
+  expect(lanes.flatMap(({ models }) => models)).toEqual([]);
+  expect(new Set(lanes.flatMap(({ ended }) => ended.map(({ id }) => id)))).toEqual(new Set([running.id, waiting.id]));
   fixture.restart();
   await edge.until(() => waiting.terminal?.type === "succeeded");
 });
@@ -192,7 +195,7 @@ test("a channel that is open at one end only is given up within seconds, and wha
   const ref = await fixture.ref("single");
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   edge.behaviour.isHalfOpen = true;
   const tracked = edge.submit(ref, { do: "x" });
   expect(tracked.row.state).toBe("running");

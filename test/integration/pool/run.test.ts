@@ -89,7 +89,7 @@ test("an idle pool polls nothing; what it has room for comes over its channel, w
   const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   const before = polls();
   const short = edge.submit(ref, { do: "x" });
   expect(short.row.state).toBe("running");
@@ -109,7 +109,7 @@ test("a grant that never came is refused from then on, and the job runs all the 
   const ref = await fixture.ref("single");
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   edge.core.losesGrants = true;
   const tracked = edge.submit(ref, { do: "x" });
   expect(tracked.row.state).toBe("running");
@@ -147,6 +147,22 @@ test("a model's backlog takes no room of another's", async () => {
   const other = edge.submit(quick, { do: "x" });
   await edge.until(() => other.terminal?.type === "succeeded");
   expect(Date.now() - submittedAt).toBeLessThan(1000);
+});
+
+test("what waits behind a run that takes too long goes to a pool with a free slot", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
+  const long = edge.submit(ref, { do: "sleep 12" });
+  const behind = Array.from({ length: 4 }, () => edge.submit(ref, { do: "x" }));
+  for (const one of behind) edge.core.push(edge.hellos[0]?.session ?? "", one);
+  await edge.until(() => behind.every(({ token }) => token !== null));
+  await fixture.second();
+  await edge.until(() => behind.every(({ terminal }) => terminal?.type === "succeeded"), 8000);
+  expect(long.terminal).toBeNull();
+  expect(behind.every(({ row }) => row.losses === 0)).toBe(true);
 });
 
 test("starts a model's process on first use, and every one at once with --warm", async () => {
