@@ -21,22 +21,13 @@ import type { LaneRules } from "./rules.ts";
 import { versionKey } from "./types.ts";
 import type { Due, EntryRef, LaneEntry, LaneStats, LaneView, OfferReply, Reservation, RoomReport } from "./types.ts";
 import { createRuns } from "./runs.ts";
-import type { Runs } from "./runs.ts";
+import type { Pick, Runs } from "./runs.ts";
 import { createVerdicts } from "./verdicts.ts";
 import { laneView } from "./view.ts";
 import { nextVersion, noteTurn } from "./turns.ts";
 import { chargePerCost, markedOf } from "./version.ts";
 import type { Version } from "./version.ts";
 import { Versions } from "./versions.ts";
-
-/** Why an entry is out of the order. */
-export type Pick = {
-  kind: "taken" | "pushed" | "released" | "failing";
-  version: Version;
-  chargedMs: number;
-  at: number;
-  pushedAt: number;
-};
 
 export class LaneCore {
   readonly rules: LaneRules;
@@ -95,6 +86,7 @@ export class LaneCore {
       else failed[entry.id] = error;
       // It waits, so it doesn't run: what it was reserved for, or granted, came to nothing.
       this.#cancelRun(entry.id, now);
+      this.#runs.takeEarly(entry.id);
     }
     return { tickets: this.backlog.offer(toStore), failed };
   }
@@ -203,9 +195,8 @@ export class LaneCore {
     if (session === undefined) return;
     for (const { id } of session.holds.values()) {
       if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
-      const kind = this.backlog.marks.get(id)?.about.kind;
-      if (kind === "taken" || kind === "pushed") this.unmark(id, now);
     }
+    for (const [id, { about }] of this.backlog.marks) if (about.session === name) this.unmark(id, now);
     const keys = [...session.credits.keys()];
     this.credit.gone(name);
     this.#runs.gone(name);
@@ -271,7 +262,14 @@ export class LaneCore {
     if (flow === null || head === null) return null;
     const chargedMs = kind === "failing" ? 0 : chargePerCost(version) * head.cost;
     this.backlog.fair.charge(flow, chargedMs);
-    const picked = this.backlog.pick(flow, { kind, version, chargedMs, at: now, pushedAt: -Infinity });
+    const picked = this.backlog.pick(flow, {
+      kind,
+      session: session?.name ?? null,
+      version,
+      chargedMs,
+      at: now,
+      pushedAt: -Infinity,
+    });
     if (picked === null) return null;
     const { id } = picked.waiting;
     if (kind === "released") version.released.add(id);
