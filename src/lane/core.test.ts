@@ -302,3 +302,16 @@ it("keeps few of the waiting in memory, whoever they are of", () => {
   expect(lane.memory().loaded).toBeLessThanOrEqual(8192 + 400);
   expect(new Set(poll("one", 100)).size).toBe(100);
 });
+
+it("judges no version after its start by the first host that it hears", () => {
+  const { lane, tell, open } = setUp();
+  lane.offer([entry("p")]);
+  tell("one", [room(1)]);
+  tell("two", [room(1)]);
+  const reborn = open();
+  const statement = { n: 99, full: true, seen: [], ended: [] };
+  reborn.tell({ ...statement, session: "one", models: [room(0, { problem: "no driver" })] });
+  expect(reborn.due().fail).toEqual([]);
+  reborn.tell({ ...statement, session: "two", models: [] });
+  expect(reborn.due().fail).toHaveLength(1);
+});
