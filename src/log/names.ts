@@ -4,9 +4,6 @@ import type { Priority } from "../contract/prediction.ts";
 
 const JOB_TOPIC = /^(jobs\..+)\.(high|normal|low)$/;
 
-/** Kafka's rule for topic names: letters, digits, `.`, `_`, `-`, at most 249, not `.` or `..`. */
-export const TOPIC_PATTERN = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
-
 /** The priority that a lane's topic stands for; every other topic is drained as `normal`. */
 export function topicPriority(topic: string): Priority {
   const name = JOB_TOPIC.exec(topic)?.[2];
