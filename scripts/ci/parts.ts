@@ -124,6 +124,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "model process on the oldest Python here",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: ["node", "test/models/on-oldest-python.ts"],
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "streams that break off",
     runs: "ci",
     engine: "time",
