@@ -1,12 +1,13 @@
 /** The bindings of wrangler.toml, typed. */
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
+import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
 import type { WebhookSender } from "./webhooks/sender.ts";
 
-export type Env = {
+export type Env = QuotaVars & {
   SHARD_COUNT: string;
   LOG_BROKERS: string;
   LOG_PARTITIONS: string;

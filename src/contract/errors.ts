@@ -112,6 +112,12 @@ export const errorTable = {
     cause: "The body is over the limit that `detail` names.",
     remedy: "Send less, or put the data behind a URL and send that.",
   },
+  quota_exceeded: {
+    status: 403,
+    title: "The account's quota is used up",
+    cause: "The account has as many of these, or as many bytes, as it may have; `detail` names the quota.",
+    remedy: "Delete some, or have the operator raise the quota: it is a setting of the deployment.",
+  },
   rate_limited: {
     status: 429,
     title: "Too many requests",

@@ -7,6 +7,8 @@ import * as z from "zod";
 import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { uploadRowDeletes } from "../storage/upload-rows.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
 
 const SWEEP_LIMIT = 100;
 const ID_BYTES = 15;
@@ -48,12 +50,22 @@ type Keeper = { accountId: string; retentionMs: number };
 
 /**
  * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
- * upload of the same id that brought it. The same file again changes nothing.
+ * upload of the same id that brought it. Throws `quota_exceeded`, and deletes the content, when the account has no room for it.
  */
-export async function createFile(db: D1Database, keeper: Keeper, file: NewFile): Promise<StoredFile> {
+export async function createFile(stores: Stores & QuotaVars, keeper: Keeper, file: NewFile): Promise<StoredFile> {
+  const { DB: db } = stores;
   const created = begin(keeper, file);
-  await db.batch([insertion(db, keeper, created, "true"), ...uploadRowDeletes(db, file.id)]);
-  return created;
+  const room = [
+    hasRoom(stores, "files", "?2", "?5"),
+    hasRoom(stores, "metadata", "?2", "length(CAST(?3 AS BLOB)) + length(CAST(?7 AS BLOB))"),
+  ];
+  const [inserted] = await db.batch([
+    insertion(db, keeper, created, room.join(" AND ")),
+    ...uploadRowDeletes(db, file.id),
+  ]);
+  if ((inserted?.meta.changes ?? 0) > 0) return created;
+  await stores.BLOBS.delete(contentKey(file.id));
+  throw quotaExceeded(stores, "files", "metadata");
 }
 
 /**

@@ -5,7 +5,10 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
+import type { Env } from "../env.ts";
 import { forgetModel, visibilities } from "./models.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
 
 const MAX_URL_CHARS = 2048;
 const MAX_README_CHARS = 256 * 1024;
@@ -60,15 +63,17 @@ type ModelName = { owner: string; name: string };
 /** The columns that a change may name; their names are those of the schema. */
 const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(described) as (keyof typeof described)[])] as const;
 
-/** Makes a model without a version. Throws `already_exists` when the owner has one of that name. */
-export async function createModel(db: D1Database, model: NewModel): Promise<void> {
+/** Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`. */
+export async function createModel(env: QuotaVars & Pick<Env, "DB">, model: NewModel): Promise<void> {
+  const db = env.DB;
   const { owner, name } = model;
   const now = Date.now();
   const [made] = await db.batch<{ name: string }>([
     db
       .prepare(
         `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, readme, github_url, paper_url,
-           license_url, weights_url, cover_image_url) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+           license_url, weights_url, cover_image_url)
+         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ${hasRoom(env, "models", "?1")}
          ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6, readme = ?7,
            github_url = ?8, paper_url = ?9, license_url = ?10, weights_url = ?11, cover_image_url = ?12, latest_version = NULL,
            deleted_at = NULL
@@ -95,6 +100,8 @@ export async function createModel(db: D1Database, model: NewModel): Promise<void
       .bind(owner, name, now),
   ]);
   if (made?.results.length !== 1) {
+    const isThere = db.prepare("SELECT 1 AS there FROM models WHERE owner = ? AND name = ? AND deleted_at IS NULL");
+    if ((await isThere.bind(owner, name).first("there")) === null) throw quotaExceeded(env, "models");
     throw new EdgeplaneError("already_exists", "A model with that name and owner already exists.");
   }
   forgetModel(model);

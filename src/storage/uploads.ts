@@ -8,6 +8,8 @@
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { quotaExceeded } from "../registry/quotas.ts";
+import type { QuotaVars } from "../registry/quotas.ts";
 import { toHex, transfer } from "./transfer.ts";
 import {
   UPLOAD_IDLE_MS,
@@ -59,14 +61,16 @@ export function partSize(upload: Pick<Upload, "sizeBytes" | "partBytes">, number
   return Math.min(upload.partBytes, upload.sizeBytes - (number - 1) * upload.partBytes);
 }
 
-/** Begins an upload. */
-export async function startUpload(stores: Stores, plan: UploadPlan): Promise<Upload> {
+/** Begins an upload. Throws `quota_exceeded` when its account, or its prediction, has no room for it. */
+export async function startUpload(stores: Stores & QuotaVars, plan: UploadPlan): Promise<Upload> {
   const { contentType } = plan;
   const { uploadId } = await stores.BLOBS.createMultipartUpload(plan.key, { httpMetadata: { contentType } });
   const now = Date.now();
   const upload: Upload = { ...plan, multipartId: uploadId, createdAt: now, expiresAt: now + UPLOAD_IDLE_MS };
-  await insertUpload(stores.DB, upload);
-  return upload;
+  if (await insertUpload(stores, upload)) return upload;
+  await stores.BLOBS.resumeMultipartUpload(plan.key, uploadId).abort();
+  if (plan.accountId !== null) throw quotaExceeded(stores, "uploads", "files", "metadata");
+  throw new EdgeplaneError("quota_exceeded", "The prediction has as many uploads of output under way as it may have.");
 }
 
 /**

@@ -10,10 +10,13 @@ import { newWebhookSecret } from "./signature.ts";
 
 /** How long a replaced secret goes on signing. */
 export const ROTATION_OVERLAP_MS = 86_400_000;
+/** Replaced secrets that still sign: as many signatures as a message carries. */
+const MAX_REPLACED = 7;
 
 const CACHE_MS = 10_000;
 const CACHED_ACCOUNTS = 10_000;
 
+const ReplacedSchema = z.object({ count: z.number(), first: z.number().nullable() });
 const RowsSchema = z.array(z.object({ secret: z.string() }));
 
 type Database = Pick<Env, "DB">;
@@ -38,11 +41,12 @@ export async function currentWebhookSecret(env: Database, accountId: string): Pr
 
 /**
  * Makes a new current secret and answers it; the one before signs on for a day. Other isolates follow within 10 s. Throws `not_found`
- * when there is no such account.
+ * when there is no such account, and `rate_limited` when seven replaced secrets still sign.
  */
 export async function rotateWebhookSecret(env: Database, accountId: string): Promise<string> {
   await currentWebhookSecret(env, accountId);
   const now = Date.now();
+  await checkRotations(env.DB, accountId, now);
   const secret = newWebhookSecret();
   await env.DB.batch([
     env.DB.prepare("DELETE FROM webhook_secrets WHERE account_id = ? AND expires_at <= ?").bind(accountId, now),
@@ -81,4 +85,17 @@ async function firstSecrets(db: D1Database, accountId: string): Promise<string[]
     .bind(accountId)
     .run();
   return (await readSecrets(db, accountId)) ?? [];
+}
+
+async function checkRotations(db: D1Database, accountId: string, now: number): Promise<void> {
+  const row = await db
+    .prepare(
+      "SELECT count(*) AS count, min(expires_at) AS first FROM webhook_secrets WHERE account_id = ? AND expires_at > ?",
+    )
+    .bind(accountId, now)
+    .first();
+  const { count, first } = ReplacedSchema.parse(row);
+  if (count < MAX_REPLACED || first === null) return;
+  const detail = `The account's secret was replaced ${count} times within a day, and the replaced ones sign on for a day.`;
+  throw new EdgeplaneError("rate_limited", detail, { retryAfterMs: first - now });
 }

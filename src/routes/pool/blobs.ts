@@ -127,7 +127,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         path: BlobPathSchema,
         body: { schema: StartSchema },
         answers: { 201: json(BlobUploadSchema, "Send the parts, in any order.") },
-        errors: ["forbidden"],
+        errors: ["forbidden", "quota_exceeded"],
       },
       async (c, { path, body }) => {
         await checkClaim(c, shard, path);

@@ -38,13 +38,13 @@ export function changeRoutes(): Hono<App> {
           examples: { private: { owner: "local", name: "my-model", visibility: "private", hardware: "cpu" } },
         },
         answers: { 201: json(ModelSchema, "The model.") },
-        errors: ["already_exists"],
+        errors: ["already_exists", "quota_exceeded"],
       },
       async (c, { body }) => {
         if (body.owner !== c.get("principal").accountName) {
           throw new EdgeplaneError("forbidden", "`owner` must be the name of the account that asks.");
         }
-        await createModel(c.env.DB, body);
+        await createModel(c.env, body);
         return c.json(await shown(c, body), 201);
       },
     ),

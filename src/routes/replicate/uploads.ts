@@ -93,6 +93,7 @@ export function uploadRoutes(): Hono<App> {
           examples: { large: { name: "film.mp4", size: 1_073_741_824, content_type: "video/mp4" } },
         },
         answers: { 201: json(UploadSchema, "The upload, without any part.", { links }) },
+        errors: ["quota_exceeded"],
       },
       async (c, { body }) => {
         const id = newFileId();
