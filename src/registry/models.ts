@@ -84,8 +84,10 @@ const SELECT_MODEL = `SELECT m.*, v.manifest, v.created_at AS version_created_at
     (SELECT coalesce(sum(r.count), 0) FROM runs r WHERE r.owner = m.owner AND r.name = m.name) AS run_count
   FROM models m LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version`;
 
-const models = createTtlCache<Model | null>(CACHED_MODELS);
-const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS);
+/** A readme has up to 256 KiB, and so may a schema; parsed, either takes about twice as much. */
+const cacheBudget = { maxBytes: 16 * 1024 * 1024, bytesOf: (value: unknown) => 2 * JSON.stringify(value).length };
+const models = createTtlCache<Model | null>(CACHED_MODELS, cacheBudget);
+const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS, cacheBudget);
 
 /** Whether the viewer may know of the model. */
 export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {

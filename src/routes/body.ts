@@ -4,6 +4,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import type { ErrorCode, InvalidField } from "../contract/errors.ts";
 import { MAX_NESTING, nestsWithin } from "../contract/nesting.ts";
 import { safeParse } from "../contract/safe-parse.ts";
+import { parsedBytes } from "./json-weight.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -17,6 +18,8 @@ const FILES_HINT =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 const MAX_ISSUES = 20;
+/** What a body may take parsed, as a multiple of what it may have as text. */
+const PARSED_RATIO = 4;
 
 /**
  * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced), `invalid_json`, or
@@ -24,6 +27,7 @@ const MAX_ISSUES = 20;
  */
 export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
   const text = await readText(request, maxBytes);
+  checkWeight(text, PARSED_RATIO * maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -35,6 +39,15 @@ export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Pro
     throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
   }
   return value;
+}
+
+function checkWeight(text: string, maxBytes: number): void {
+  if (parsedBytes(text, maxBytes) <= maxBytes) return;
+  const mib = Math.floor(maxBytes / (1024 * 1024));
+  throw new EdgeplaneError(
+    "payload_too_large",
+    `The body has too many values: parsed, it would take more than ${mib} MiB of memory. ${FILES_HINT}`,
+  );
 }
 
 /** Reads a body as text of at most `maxBytes`. Throws `payload_too_large` or `invalid_json` (not UTF-8). */
