@@ -30,6 +30,9 @@ export default defineConfig({
       {
         test: {
           name: "node",
+          // A process, and a workerd, for each file would cost more than the tests do; what files share, the setup makes anew.
+          isolate: false,
+          setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/{unit,fuzz}/**/*.test.ts"],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
@@ -60,7 +63,8 @@ export default defineConfig({
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,test}/**/*.worker.test.ts"],
           exclude: ["**/node_modules/**"],
-          setupFiles: ["./test/worker/apply-migrations.ts"],
+          isolate: false,
+          setupFiles: ["./test/fresh-file.ts", "./test/worker/fresh-file.ts"],
           testTimeout: 20_000,
         },
       },
