@@ -2,9 +2,12 @@
 import * as z from "zod";
 import { deadLetterReasons } from "../contract/published.ts";
 import type { DeadLetterReason } from "../contract/published.ts";
+import type { Env } from "../env.ts";
+import type { SweepStep } from "./sweep.ts";
 
 /** Entries outlive their predictions' data, so that one can see what can be replayed no more. */
 const KEEP_MS = 8 * 86_400_000;
+const SWEEP_LIMIT = 500;
 
 const RowSchema = z
   .object({
@@ -34,7 +37,19 @@ export type DeadLetterFilter = {
 /** Where a page begins: behind this entry, towards older ones. */
 export type DeadLetterPlace = { endedAt: number; id: string };
 
-/** Notes dead letters; one that is there stays as it is. Old entries go. */
+/** Deletes entries that are too old. */
+export async function sweepDeadLetters({ DB: db }: Pick<Env, "DB">, maxCalls: number): Promise<SweepStep> {
+  if (maxCalls < 1) return { calls: 0, more: true };
+  const { meta } = await db
+    .prepare(
+      `DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE ended_at < ? LIMIT ${SWEEP_LIMIT})`,
+    )
+    .bind(Date.now() - KEEP_MS)
+    .run();
+  return { calls: 1, more: meta.changes > 0 };
+}
+
+/** Notes dead letters; one that is there stays as it is. */
 export async function recordDeadLetters(
   db: D1Database,
   letters: readonly Omit<DeadLetter, "replayedAs">[],
@@ -43,10 +58,7 @@ export async function recordDeadLetters(
   const insert = `INSERT OR IGNORE INTO dead_letters (id, model, version, lane, reason, attempt, ended_at)
     SELECT value ->> 'id', value ->> 'model', value ->> 'version', value ->> 'lane', value ->> 'reason',
            value ->> 'attempt', value ->> 'endedAt' FROM json_each(?)`;
-  await db.batch([
-    db.prepare(insert).bind(JSON.stringify(letters)),
-    db.prepare("DELETE FROM dead_letters WHERE ended_at < ?").bind(Date.now() - KEEP_MS),
-  ]);
+  await db.prepare(insert).bind(JSON.stringify(letters)).run();
 }
 
 /** Dead letters that fit, the newest first. */

@@ -9,8 +9,10 @@ import type { Env } from "../env.ts";
 import { uploadRowDeletes } from "../storage/upload-rows.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
+import type { SweepStep } from "./sweep.ts";
 
-const SWEEP_LIMIT = 100;
+const SWEEP_LIMIT = 500;
+const SWEEP_CALLS = 3;
 const ID_BYTES = 15;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -128,16 +130,17 @@ export async function deleteFile(stores: Stores, accountId: string, id: string):
   return true;
 }
 
-/** Deletes the files that have expired. */
-export async function sweepFiles(stores: Stores): Promise<void> {
+/** Deletes files that have expired: 500 with every three calls. */
+export async function sweepFiles(stores: Stores, maxCalls: number): Promise<SweepStep> {
   const now = Date.now();
-  for (;;) {
+  for (let calls = 0; ; calls += SWEEP_CALLS) {
+    if (calls + SWEEP_CALLS > maxCalls) return { calls, more: true };
     const { results } = await stores.DB.prepare(
       "SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
     )
       .bind(now, SWEEP_LIMIT)
       .all<{ id: string }>();
-    if (results.length === 0) return;
+    if (results.length === 0) return { calls: calls + 1, more: false };
     const ids = results.map(({ id }) => id);
     await stores.BLOBS.delete(ids.map(contentKey));
     await stores.DB.prepare("DELETE FROM files WHERE id IN (SELECT value FROM json_each(?))")

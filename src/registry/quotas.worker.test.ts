@@ -102,7 +102,7 @@ describe("an account's quota", () => {
         call(`${path}/${String(made.body["id"])}`, { method: "DELETE", key: as });
     await again(async () => upload(calling, "text"), removal("/v1/files"));
     await testEnv.DB.prepare("UPDATE files SET expires_at = 1").run();
-    await sweepFiles(testEnv);
+    await sweepFiles(testEnv, 100);
     expect((await upload(calling, "text")).status).toBe(201);
     await again(async () => start(calling, { name: "a", size: 1 }), removal("/v1/uploads"));
     const makeKey = async () => callJson("/admin/v1/keys", { ...calling, key: operator, body: { account: "bounded" } });

@@ -159,3 +159,19 @@ export async function deleteUploadRows(db: D1Database, id: string): Promise<bool
   const deleted = await db.batch(uploadRowDeletes(db, id));
   return (deleted.at(-1)?.meta.changes ?? 0) > 0;
 }
+
+/** Deletes the rows of several uploads. Answers those that were there: of the others, files were made. */
+export async function deleteUploads(
+  db: D1Database,
+  uploads: readonly Upload[],
+): Promise<Pick<Upload, "accountId" | "key">[]> {
+  if (uploads.length === 0) return [];
+  const ids = JSON.stringify(uploads.map(({ id }) => id));
+  const [, deleted] = await db.batch<{ account_id: string | null; blob_key: string }>([
+    db.prepare("DELETE FROM upload_parts WHERE upload_id IN (SELECT value FROM json_each(?))").bind(ids),
+    db
+      .prepare("DELETE FROM uploads WHERE id IN (SELECT value FROM json_each(?)) RETURNING account_id, blob_key")
+      .bind(ids),
+  ]);
+  return (deleted?.results ?? []).map((row) => ({ accountId: row.account_id, key: row.blob_key }));
+}

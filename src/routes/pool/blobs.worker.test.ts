@@ -149,7 +149,7 @@ describe("blobs", () => {
     const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
     await pool.send(grant, { type: "succeeded", output: String(done.body["url"]) });
     await testEnv.DB.prepare("UPDATE uploads SET expires_at = 1 WHERE id = ?").bind(left["upload"]).run();
-    await sweepUploads(testEnv);
+    await sweepUploads(testEnv, 100);
     expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
     expect(await (await call(String(done.body["url"]))).text()).toBe("some film");
   });

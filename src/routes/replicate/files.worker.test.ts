@@ -72,7 +72,7 @@ describe("files", () => {
     const file = (await upload(formOf("old"))).body as Shown;
     await testEnv.DB.prepare("UPDATE files SET expires_at = 1 WHERE id = ?").bind(file.id).run();
     expect((await call(`/v1/files/${file.id}`, { key })).status).toBe(404);
-    await sweepFiles(testEnv);
+    await sweepFiles(testEnv, 100);
     expect(await testEnv.BLOBS.head(`files/${file.id}`)).toBeNull();
     expect(await testEnv.DB.prepare("SELECT id FROM files WHERE id = ?").bind(file.id).first()).toBeNull();
   });
