@@ -1,9 +1,9 @@
 /** The bridge's view of the cluster: how to connect, which topics there are, and creating them where that is allowed. */
-import { readFileSync } from "node:fs";
 import { Admin, findErrorBy } from "@platformatic/kafka";
 import type { BaseOptions } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { isTopicName, noTopicName } from "../../../src/contract/kafka-names.ts";
+import { readTlsFiles } from "../pem-files.ts";
 import type { ClusterSettings } from "../settings.ts";
 import { translateError } from "./errors.ts";
 import { TopicRuleBook } from "./topic-rules.ts";
@@ -19,7 +19,7 @@ export type TopicInfo = { name: string; id: string; leaders: readonly number[] }
 /** Options that every client of the library gets: where, as whom, and how long to keep trying. */
 export function clientOptions(settings: ClientSettings): BaseOptions {
   const { tls, sasl } = settings;
-  const secure = typeof tls === "object" ? tlsOptions(tls) : {};
+  const secure = typeof tls === "object" ? readTlsFiles("kafka.tls", tls) : {};
   return {
     clientId: settings.clientId,
     bootstrapBrokers: settings.brokers,
@@ -31,14 +31,6 @@ export function clientOptions(settings: ClientSettings): BaseOptions {
     metadataMaxAge: 5000,
     ...(tls === false ? {} : { tls: secure, tlsServerName: (typeof tls === "object" && tls.serverName) || true }),
     ...(sasl === undefined ? {} : { sasl }),
-  };
-}
-
-function tlsOptions(tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }) {
-  return {
-    ...(tls.ca === undefined ? {} : { ca: readFileSync(tls.ca) }),
-    ...(tls.cert === undefined ? {} : { cert: readFileSync(tls.cert) }),
-    ...(tls.key === undefined ? {} : { key: readFileSync(tls.key) }),
   };
 }
 
