@@ -99,7 +99,18 @@ export default defineConfig({
           name: "engine",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts,test}/**/*.engine.test.ts"],
-          exclude: ["**/node_modules/**"],
+          // They measure how long a recovery takes, and run alone.
+          exclude: ["test/chaos/**", "**/node_modules/**"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "chaos-kafka",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: ["test/chaos/**/*.engine.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,
