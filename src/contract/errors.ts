@@ -85,8 +85,8 @@ export const errorTable = {
   length_required: {
     status: 411,
     title: "Length required",
-    cause: "The body came without `Content-Length`.",
-    remedy: "Send the body with a `Content-Length`, not chunked.",
+    cause: "The body's size isn't known: it came without `Content-Length`, or compressed.",
+    remedy: "Send the body as it is with a `Content-Length`, not chunked and not compressed.",
   },
   upload_incomplete: {
     status: 409,
@@ -117,6 +117,12 @@ export const errorTable = {
     title: "The account's quota is used up",
     cause: "The account has as many of these, or as many bytes, as it may have; `detail` names the quota.",
     remedy: "Delete some, or have the operator raise the quota: it is a setting of the deployment.",
+  },
+  unsupported_encoding: {
+    status: 415,
+    title: "Unsupported content encoding",
+    cause: "`Content-Encoding` names a coding that is not decoded here, or several.",
+    remedy: "Send the body as it is, or coded once with one that `Accept-Encoding` of the answer names.",
   },
   rate_limited: {
     status: 429,

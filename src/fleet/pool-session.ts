@@ -7,6 +7,7 @@ import { PoolMessageSchema } from "../contract/channel.ts";
 import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
+import { parseWellFormed } from "../contract/well-formed.ts";
 import type { Env } from "../env.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
@@ -326,7 +327,7 @@ export abstract class PoolSession extends DurableObject<Env> {
 function parseMessage(data: string | ArrayBuffer): PoolMessage | null {
   if (typeof data !== "string") return null;
   try {
-    return PoolMessageSchema.parse(JSON.parse(data));
+    return PoolMessageSchema.parse(parseWellFormed(data));
   } catch {
     return null;
   }

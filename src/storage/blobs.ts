@@ -6,9 +6,11 @@
  *   predictions/<id>/output/<token>/<name> what a claim made
  */
 import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
+import { parseWellFormed } from "../contract/well-formed.ts";
 import type { Env } from "../env.ts";
 import { log } from "../telemetry/log.ts";
 import { createJsonCheck } from "./json-check.ts";
+import { mendSurrogates } from "./mend-surrogates.ts";
 import { abortUploadsUnder } from "./uploads.ts";
 
 /** Inputs above this go to a blob; below, they travel inside the record. */
@@ -93,7 +95,7 @@ export async function withBlobs(
 /** `isLarge`: it is there and not read, and its value is null. */
 export type JsonContent = { value: Json; isLarge?: boolean };
 
-/** Reads a blob of JSON of at most `maxBytes`; null when it is gone, or something else: a stranger stored it. */
+/** Reads a blob of JSON of at most `maxBytes`; null when it is gone, or something else: a stranger stored it. Lone surrogates become U+FFFD. */
 export async function readJsonUpTo(bucket: R2Bucket, key: string, maxBytes: number): Promise<JsonContent> {
   const object = await bucket.get(key);
   if (object === null) return { value: null };
@@ -103,22 +105,26 @@ export async function readJsonUpTo(bucket: R2Bucket, key: string, maxBytes: numb
   }
   const text = await object.text();
   try {
-    return { value: JSON.parse(text) as Json };
+    return { value: parseWellFormed(text) as Json };
   } catch {
     log.warn("blob_is_no_json", { predictionId: predictionOf(key) });
     return { value: null };
   }
 }
 
-/** A blob of JSON in one line, as it is read; `null` when it is gone. Throws when it turns out to be something else. */
+/** A blob of JSON in one line, as it is read, with U+FFFD for lone surrogates; `null` when it is gone. Throws when it turns out to be something else. */
 export async function* streamJson(bucket: R2Bucket, key: string): AsyncGenerator<Uint8Array> {
   const object = await bucket.get(key);
   if (object === null) {
     yield new TextEncoder().encode("null");
     return;
   }
+  yield* mendSurrogates(checked(object.body as ReadableStream<Uint8Array>));
+}
+
+async function* checked(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const check = createJsonCheck();
-  for await (const piece of object.body as ReadableStream<Uint8Array>) yield check.push(piece);
+  for await (const piece of body) yield check.push(piece);
   check.end();
 }
 

@@ -9,6 +9,7 @@ import { callOf, queryCredentials } from "../../contract/kafka-requests.ts";
 import type { Env } from "../../env.ts";
 import { createLogClient } from "../../log/client.ts";
 import { identifyPool as identifyByToken } from "../../registry/pool-tokens.ts";
+import { decodeBody } from "../decode-body.ts";
 import { authenticate, basicCredentials } from "./auth.ts";
 import type { IdentifyPool, Principal } from "./auth.ts";
 import type { Call } from "./calls.ts";
@@ -45,6 +46,7 @@ export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPoo
     context.set("principal", await authenticate(context.env, credentials, deps.identifyPool));
     await next();
   });
+  app.use(decodeBody());
   app.use(
     bodyLimit({
       maxSize: MAX_BODY_BYTES,

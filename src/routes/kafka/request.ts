@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { pathSegments } from "../../contract/kafka-names.ts";
 import type { DialectRequest } from "../../contract/kafka-requests.ts";
+import { parseWellFormed } from "../../contract/well-formed.ts";
 
 /** Where the request is for, without its body. */
 export function addressOf(context: Context): Pick<DialectRequest, "method" | "segments" | "query"> {
@@ -26,7 +27,7 @@ export async function dialectRequest(context: Context): Promise<DialectRequest> 
 function parseJson(bytes: ArrayBuffer): unknown {
   if (bytes.byteLength === 0) return undefined;
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    const value = parseWellFormed(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
     return value;
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message.slice(0, 120) : "it holds bytes that are not UTF-8";

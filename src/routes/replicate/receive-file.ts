@@ -9,6 +9,7 @@ import type { NewFile } from "../../registry/files.ts";
 import { collect } from "../../storage/collect.ts";
 import { deleteUploadRows } from "../../storage/upload-rows.ts";
 import { piecesOf, transfer } from "../../storage/transfer.ts";
+import { refuseLoneSurrogates } from "../body.ts";
 import { fieldText, formBoundary, readForm, skip } from "../form-stream.ts";
 import type { FormField } from "../form-stream.ts";
 import { MAX_REQUEST_BYTES, announcedBytes } from "../request-size.ts";
@@ -163,13 +164,16 @@ function typeOf(text: string | null): string {
 
 function parseMetadata(text: string | null): Json {
   if (text === "") return {};
+  let value: unknown = null;
   try {
-    const value = MetadataSchema.safeParse(text === null ? null : JSON.parse(text));
-    if (value.success) return value.data;
+    value = text === null ? null : JSON.parse(text);
   } catch {
     // Answered below, like a value of another kind.
   }
-  throw invalid("metadata", METADATA_PROBLEM);
+  const metadata = MetadataSchema.safeParse(value);
+  if (!metadata.success) throw invalid("metadata", METADATA_PROBLEM);
+  refuseLoneSurrogates(metadata.data, "metadata");
+  return metadata.data;
 }
 
 function invalid(field: string, description: string): EdgeplaneError {

@@ -101,7 +101,7 @@ export function uploadRoutes(): Hono<App> {
           id,
           accountId: c.get("principal").accountId,
           key: contentKey(id),
-          name: body.name.toWellFormed(),
+          name: body.name,
           contentType: body.content_type ?? DEFAULT_TYPE,
           metadata: body.metadata ?? {},
           sizeBytes: body.size,
