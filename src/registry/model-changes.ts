@@ -9,6 +9,7 @@ import type { Env } from "../env.ts";
 import { forgetModel, visibilities } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { saveReadme } from "./readmes.ts";
 
 const MAX_URL_CHARS = 2048;
 const MAX_README_CHARS = 256 * 1024;
@@ -59,23 +60,25 @@ export const ModelChangeSchema = z
 export type ModelChange = z.output<typeof ModelChangeSchema>;
 
 type ModelName = { owner: string; name: string };
+type Stores = Pick<Env, "DB" | "BLOBS">;
 
-/** The columns that a change may name; their names are those of the schema. */
-const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(described) as (keyof typeof described)[])] as const;
+/** The columns that a change may name; their names are those of the schema. The readme lies in the bucket. */
+const { readme: _readme, ...columns } = described;
+const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(columns) as (keyof typeof columns)[])] as const;
 
 /** Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`. */
-export async function createModel(env: QuotaVars & Pick<Env, "DB">, model: NewModel): Promise<void> {
+export async function createModel(env: QuotaVars & Stores, model: NewModel): Promise<void> {
   const db = env.DB;
   const { owner, name } = model;
   const now = Date.now();
   const [made] = await db.batch<{ name: string }>([
     db
       .prepare(
-        `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, readme, github_url, paper_url,
+        `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, github_url, paper_url,
            license_url, weights_url, cover_image_url)
-         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 WHERE ${hasRoom(env, "models", "?1")}
-         ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6, readme = ?7,
-           github_url = ?8, paper_url = ?9, license_url = ?10, weights_url = ?11, cover_image_url = ?12, latest_version = NULL,
+         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ${hasRoom(env, "models", "?1")}
+         ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6,
+           github_url = ?7, paper_url = ?8, license_url = ?9, weights_url = ?10, cover_image_url = ?11, latest_version = NULL,
            deleted_at = NULL
          WHERE deleted_at IS NOT NULL RETURNING name`,
       )
@@ -86,7 +89,6 @@ export async function createModel(env: QuotaVars & Pick<Env, "DB">, model: NewMo
         now,
         model.visibility,
         model.hardware,
-        model.readme ?? null,
         model.github_url ?? null,
         model.paper_url ?? null,
         model.license_url ?? null,
@@ -104,15 +106,17 @@ export async function createModel(env: QuotaVars & Pick<Env, "DB">, model: NewMo
     if ((await isThere.bind(owner, name).first("there")) === null) throw quotaExceeded(env, "models");
     throw new EdgeplaneError("already_exists", "A model with that name and owner already exists.");
   }
+  if (model.readme !== undefined && model.readme !== null) await saveReadme(env, model, model.readme);
   forgetModel(model);
 }
 
 /** Changes what the change names, and leaves the rest. The caller has checked whose model it is. */
-export async function updateModel(db: D1Database, model: ModelName, change: ModelChange): Promise<void> {
+export async function updateModel(env: Stores, model: ModelName, change: ModelChange): Promise<void> {
   const named = CHANGEABLE.filter((column) => change[column] !== undefined);
   const assignments = named.map((column, index) => `${column} = ?${index + 4}`);
-  await db
-    .prepare(`UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`)
+  await env.DB.prepare(
+    `UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`,
+  )
     .bind(
       model.owner,
       model.name,
@@ -120,18 +124,18 @@ export async function updateModel(db: D1Database, model: ModelName, change: Mode
       ...named.map((column) => change[column] ?? (column === "description" ? "" : null)),
     )
     .run();
+  if (change.readme !== undefined) await saveReadme(env, model, change.readme);
   forgetModel(model);
 }
 
 /** Deletes a model. Throws `conflict` unless it is private and has no version. */
-export async function deleteModel(db: D1Database, model: ModelName): Promise<void> {
-  const { meta } = await db
-    .prepare(
-      `UPDATE models SET deleted_at = ?3, description = '', readme = NULL, github_url = NULL, paper_url = NULL, license_url = NULL,
+export async function deleteModel(env: Stores, model: ModelName): Promise<void> {
+  const { meta } = await env.DB.prepare(
+    `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
          weights_url = NULL, cover_image_url = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
-    )
+  )
     .bind(model.owner, model.name, Date.now())
     .run();
   if (meta.changes === 0) {
@@ -140,6 +144,7 @@ export async function deleteModel(db: D1Database, model: ModelName): Promise<voi
       "Only a private model without versions can be deleted: delete its versions first.",
     );
   }
+  await saveReadme(env, model, null);
   forgetModel(model);
 }
 

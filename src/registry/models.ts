@@ -247,8 +247,3 @@ export async function listVersions(
     .all();
   return results.map((row) => VersionRowSchema.parse(row));
 }
-
-/** A model's readme; null when it has none. The caller has checked that the viewer may know of the model. */
-export async function readReadme(db: D1Database, { owner, name }: ModelName): Promise<string | null> {
-  return db.prepare("SELECT readme FROM models WHERE owner = ? AND name = ?").bind(owner, name).first("readme");
-}

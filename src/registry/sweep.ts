@@ -8,6 +8,7 @@ import { log, reasonOf } from "../telemetry/log.ts";
 import { sweepRevoked } from "./credentials.ts";
 import { sweepDeadLetters } from "./dead-letters.ts";
 import { sweepFiles } from "./files.ts";
+import { sweepReadmes } from "./readmes.ts";
 
 /** What a step did: how many calls of database, bucket and objects it made, and whether there is more to delete. */
 export type SweepStep = { calls: number; more: boolean };
@@ -22,7 +23,7 @@ const STEP_CALLS = 60;
 /** Kept for the sweeps that look through everything, which get one step each. */
 const OTHERS_CALLS = 200;
 
-const expiring: readonly Sweep[] = [sweepFiles, sweepUploads, sweepDeadLetters, sweepRevoked];
+const expiring: readonly Sweep[] = [sweepFiles, sweepUploads, sweepDeadLetters, sweepRevoked, sweepReadmes];
 
 /** One run, with `others` behind it; what is left over, or fails, waits for the next. Answers how many calls it made. */
 export async function sweepExpired(env: Env, others: readonly Sweep[] = [], maxCalls = RUN_CALLS): Promise<number> {

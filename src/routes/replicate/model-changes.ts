@@ -65,7 +65,7 @@ export function changeRoutes(): Hono<App> {
         errors: ["model_not_found", "forbidden"],
       },
       async (c, { path, body }) => {
-        await updateModel(c.env.DB, await ownModelOf(c, path), body);
+        await updateModel(c.env, await ownModelOf(c, path), body);
         return c.json(await shown(c, path));
       },
     ),
@@ -84,7 +84,7 @@ export function changeRoutes(): Hono<App> {
         errors: ["model_not_found", "forbidden", "conflict"],
       },
       async (c, { path }) => {
-        await deleteModel(c.env.DB, await ownModelOf(c, path));
+        await deleteModel(c.env, await ownModelOf(c, path));
         return c.body(null, 204);
       },
     ),
