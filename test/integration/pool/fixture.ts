@@ -1,6 +1,6 @@
 /** One fake edge and the pools of a test, all ended with it. */
 import { startFakeEdge } from "./fake-edge.ts";
-import type { FakeEdge } from "./fake-edge.ts";
+import type { FakeEdge, Tracked } from "./fake-edge.ts";
 import { models } from "./models.ts";
 import { makeHome, refOf, startPool } from "./pool-process.ts";
 import type { PoolHome, RunningPool } from "./pool-process.ts";
@@ -44,6 +44,11 @@ export async function startFixture(names: (keyof typeof models)[], flags: string
       throw new Error(`${String(error)}\n${fixture.pool.output()}`);
     });
   return fixture;
+}
+
+/** Whether the model has begun with what it was told: `sleep` and `hold` say so. */
+export function hasBegun(tracked: Tracked): boolean {
+  return tracked.events.some((event) => event.type === "log");
 }
 
 /** The pids of a pool's model processes, from its local port. */
