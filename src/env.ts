@@ -32,6 +32,9 @@ export type Env = QuotaVars & {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
+  /** Live streams and held requests that one account may have open at one shard: 500 and 2,000. */
+  ACCOUNT_STREAMS?: string;
+  ACCOUNT_HELD_REQUESTS?: string;
   /** Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in the log, 64 MiB. */
   WEBHOOK_HOST_REQUESTS?: string;
   WEBHOOK_ACCOUNT_BYTES?: string;

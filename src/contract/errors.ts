@@ -130,6 +130,12 @@ export const errorTable = {
     cause: "A limit is used up: one that a plugin sets, or of consumer instances or open streams of a log.",
     remedy: "Wait for the time that `Retry-After` names.",
   },
+  too_many_streams: {
+    status: 429,
+    title: "Too many open streams",
+    cause: "The account has as many live streams open as it may (`ACCOUNT_STREAMS` of the deployment).",
+    remedy: "Close streams that nobody reads, or poll the prediction.",
+  },
   not_implemented: {
     status: 501,
     title: "Not implemented",

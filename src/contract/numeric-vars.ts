@@ -15,6 +15,8 @@ const numericVars = {
   QUOTA_UPLOADS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 1000 },
   QUOTA_DEAD_LETTERS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 10_000 },
   LOG_RETENTION_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },
+  ACCOUNT_STREAMS: { least: 1, most: 100_000, usual: 500 },
+  ACCOUNT_HELD_REQUESTS: { least: 1, most: 100_000, usual: 2000 },
   WEBHOOK_HOST_REQUESTS: { least: 1, most: 100, usual: 20 },
   WEBHOOK_ACCOUNT_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 256 * 1_048_576 },
   WEBHOOK_ACCOUNT_LOG_BYTES: { least: 1, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },

@@ -182,6 +182,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         path: PredictionPathSchema,
         query: LinkQuerySchema,
         header: z.object({ "Last-Event-ID": LastEventIdSchema }),
+        errors: ["too_many_streams"],
         answers: {
           200: { description: "The events.", content: { "text/event-stream": { schema: StreamEventSchema } } },
         },
