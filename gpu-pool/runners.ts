@@ -78,7 +78,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
       launches += 1;
       const keys = model.cog.edgeplane;
       // What `build.run` writes is the model's own, too.
-      const prepared = lives.began();
+      const preparation = lives.began();
       const { python, env, warnings, sizeBytes } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
@@ -88,7 +88,7 @@ function createRunner(model: Model, prepare: RunnerOptions["prepare"], options: 
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
-      }).finally(prepared);
+      }).finally(preparation.ended);
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {

@@ -23,6 +23,8 @@ const RecordSchema = z.object({
       inode: z.string(),
       /** `link` and where it leads, or the SHA-256 of the content. */
       content: z.string(),
+      /** It appeared while the model lived and did not work: its author's, unless the model changes it. */
+      isDoubtful: z.boolean(),
     }),
   ),
   /** What the model wrote, as it was then. */
