@@ -4,7 +4,9 @@ import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import type { Device } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
 import { hasRoom } from "./quotas.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { isDatabaseFull } from "./sql.ts";
 
 const RECORDED_MS = 60_000;
 const CACHED_DEVICES = 500;
@@ -27,7 +29,13 @@ export async function registerDevices(env: QuotaVars & Pick<Env, "DB">, devices:
      WHERE EXISTS (SELECT 1 FROM devices WHERE sku = ?1) OR ${hasRoom(env, "devices", "''")}
      ON CONFLICT DO UPDATE SET name = ?2, seen_at = ?3`,
   );
-  await env.DB.batch(fresh.map(([sku, name]) => statement.bind(sku, name, Date.now())));
+  try {
+    await env.DB.batch(fresh.map(([sku, name]) => statement.bind(sku, name, Date.now())));
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    log.error("devices_not_recorded", { devices: fresh.length, reason: reasonOf(thrown) });
+    return;
+  }
   for (const [sku] of fresh) recorded.set(sku, true, RECORDED_MS);
 }
 

@@ -10,9 +10,11 @@ import { modelPath } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaText } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { isDatabaseFull } from "./sql.ts";
 
 const CACHE_MS = 10_000;
 const CACHED_MANIFESTS = 2000;
@@ -36,7 +38,7 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS);
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the first time becomes its
  * model's latest; one that was deleted stays so. Answers those that it doesn't take, with the reason; the others are recorded. Costs nothing
- * when this isolate has recorded the same manifests before.
+ * when this isolate has recorded the same manifests before. A full database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
   env: QuotaVars & Pick<Env, "DB">,
@@ -49,7 +51,14 @@ export async function registerManifests(
     reason === null && registered.get(registrationKey(manifest)) === undefined ? [manifest] : [],
   );
   if (fresh.length === 0) return outside;
-  const stored = await store(env, fresh);
+  let stored: Map<string, Stored>;
+  try {
+    stored = await store(env, fresh);
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    log.error("models_not_recorded", { models: fresh.length, reason: reasonOf(thrown) });
+    return [...outside, ...fresh.map((manifest) => refusal(manifest, "the registry's database is full"))];
+  }
   const unlike = fresh.flatMap((manifest) => {
     forgetModel(manifest, manifest.version);
     const reason = unlikeStored(env, manifest, stored.get(keyOf(manifest)));

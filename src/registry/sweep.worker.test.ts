@@ -52,7 +52,7 @@ it("delete all that has expired in one run, of every kind", async () => {
   await expiredFiles(FILES);
   await abandonedUploads(UPLOADS);
   await DB.prepare(
-    `${numbers(FILES)} INSERT INTO dead_letters SELECT 'd' || i, 'a/b', 'v', 'default', 'timed_out', 1, 1, NULL FROM n`,
+    `${numbers(FILES)} INSERT INTO dead_letters SELECT 'd' || i, 'a/b', 'v', 'default', 'timed_out', 1, 1, NULL, NULL FROM n`,
   ).run();
   await DB.prepare("UPDATE api_keys SET revoked_at = 1").run();
   const made = await sweepExpired(testEnv, [sweepOrphans]);
@@ -87,7 +87,7 @@ it("go on when one of them fails", async () => {
       return typeof value === "function" ? (value.bind(bucket) as unknown) : value;
     },
   });
-  await DB.prepare("INSERT INTO dead_letters VALUES ('d', 'a/b', 'v', 'default', 'timed_out', 1, 1, NULL)").run();
+  await DB.prepare("INSERT INTO dead_letters VALUES ('d', 'a/b', 'v', 'default', 'timed_out', 1, 1, NULL, NULL)").run();
   await sweepExpired({ ...testEnv, BLOBS: broken });
   expect([await left("files"), await left("dead_letters")]).toEqual([3, 0]);
   await sweepExpired(testEnv);

@@ -6,6 +6,7 @@ import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Env } from "../env.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
+import { isDatabaseFull } from "../registry/sql.ts";
 import { newWebhookSecret } from "./signature.ts";
 
 /** How long a replaced secret goes on signing. */
@@ -76,14 +77,21 @@ async function readSecrets(db: D1Database, accountId: string): Promise<string[] 
   return rows.length === 0 ? null : rows.map((row) => row.secret);
 }
 
+/** The secret that the account was made with becomes its current one. A full database can't note that, and webhooks are signed with it all the same. */
 async function firstSecrets(db: D1Database, accountId: string): Promise<string[]> {
-  await db
-    .prepare(
-      `INSERT OR IGNORE INTO webhook_secrets (account_id, secret, created_at)
-       SELECT id, webhook_secret, created_at FROM accounts WHERE id = ?`,
-    )
-    .bind(accountId)
-    .run();
+  try {
+    await db
+      .prepare(
+        `INSERT OR IGNORE INTO webhook_secrets (account_id, secret, created_at)
+         SELECT id, webhook_secret, created_at FROM accounts WHERE id = ?`,
+      )
+      .bind(accountId)
+      .run();
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    const first = db.prepare("SELECT webhook_secret AS secret FROM accounts WHERE id = ?").bind(accountId);
+    return RowsSchema.parse((await first.all()).results).map(({ secret }) => secret);
+  }
   return (await readSecrets(db, accountId)) ?? [];
 }
 

@@ -107,7 +107,7 @@ test("none that objects make", async () => {
   const ended = { id: "p", model: "planner/planned", version: VERSION, lane: "default", attempt: 1, endedAt: 1 };
   await currentLog(env);
   await recordRuns(env.DB, [{ model: "planner/planned", version: VERSION, accountId: "a", count: 1 }]);
-  await recordDeadLetters(env.DB, [{ ...ended, reason: "timed_out" }]);
+  await recordDeadLetters(env, [{ ...ended, accountId: "a", reason: "timed_out" }]);
   await isPoolTokenValid(env, "of-nobody");
   await identifyPool(env, String((await admin("/pool-tokens", {}))["token"]));
   const account = String((await admin("/accounts", { name: "planned-receiver" }))["id"]);
