@@ -67,6 +67,15 @@ describe("files", () => {
     expect(await (await file.blob()).text()).toBe("QUIET");
   });
 
+  it.each(["shouted.txt", "naïve 🎉.txt"])("keep the name that the model gave them: %s", async (name) => {
+    const file = (await replicate.run("local/shout", { input: { file: new Blob(["quiet"]), name } })) as FileOutput;
+    expect(decodeURIComponent(file.url().pathname.split("/").at(-1) ?? "")).toBe(name);
+    const { headers } = await fetch(file.url());
+    expect(headers.get("content-disposition")).toContain(
+      name === "shouted.txt" ? `"${name}"` : encodeURIComponent(name),
+    );
+  });
+
   it("go in as data URIs, and as URLs of files", async () => {
     const file = await replicate.files.create(new Blob(["by url"], { type: "text/plain" }), { of: "test" });
     expect((await replicate.files.get(file.id)).metadata).toEqual({ of: "test" });

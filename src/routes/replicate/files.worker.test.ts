@@ -154,6 +154,18 @@ describe("files", () => {
     expect(await download.text()).toBe("plain");
   });
 
+  it.each(["", "  "])("get a name where the form has an empty one: %j", async (name) => {
+    const boundary = "b";
+    const head = `content-disposition: form-data; name="content"; filename="${name}"\r\ncontent-type: text/plain`;
+    const body = `--${boundary}\r\n${head}\r\n\r\nnameless\r\n--${boundary}--\r\n`;
+    const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
+    const sent = await callJson("/v1/files", { key, body, headers });
+    expect([sent.status, sent.body["name"], sent.body["size"]]).toEqual([201, "file", 8]);
+    const { urls } = sent.body as Shown;
+    const download = await call(urls.get);
+    expect(download.headers.get("content-disposition")).toBe('attachment; filename="file"');
+  });
+
   it("leave nothing behind when the form is broken behind them", async () => {
     const before = (await testEnv.BLOBS.list({ prefix: "files/" })).objects.length;
     const encoded = new Response(formOf("x".repeat(100)));

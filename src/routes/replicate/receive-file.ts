@@ -18,6 +18,8 @@ import { MEDIA_TYPE } from "../serve-blob.ts";
 export const MAX_NAME_CHARS = 255;
 export const DEFAULT_TYPE = "application/octet-stream";
 const MAX_METADATA_BYTES = 64 * 1024;
+/** Of a file that came with none, or an empty one. */
+const DEFAULT_NAME = "file";
 /** Of the fields that say a file's name and its type. */
 const MAX_FIELD_BYTES = 1024;
 /** What surrounds the content in a form. */
@@ -80,7 +82,7 @@ async function receiveForm(env: Env, accountId: string, request: Request, bounda
     const name = given.name ?? field.fileName;
     if (field.name === "content" && name !== null && given.file === null) {
       const contentType = given.contentType ?? field.contentType ?? DEFAULT_TYPE;
-      given.file = await store(env, accountId, content, name, contentType);
+      given.file = await store(env, accountId, content, name.trim() === "" ? DEFAULT_NAME : name, contentType);
     } else if (field.name === "metadata") given.metadata = await fieldText(content, MAX_METADATA_BYTES);
     else if (field.name === "filename") given.name = nameOf(await fieldText(content, MAX_FIELD_BYTES));
     else if (field.name === "type") given.contentType = typeOf(await fieldText(content, MAX_FIELD_BYTES));
