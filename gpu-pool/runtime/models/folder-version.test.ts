@@ -221,3 +221,11 @@ test("a folder that can't be written to has its record in the pool's state folde
   expect(existsSync(join(notesDir, "version.json"))).toBe(true);
   expect(await start()).toMatchObject({ version, hashed: 0 });
 });
+
+test("a record that can't be written costs no model, and no note of a life", async () => {
+  const version = await versionOf(dir);
+  put(".edgeplane/version.json/in-the-way", "");
+  lived(-2 * MINUTE, -MINUTE);
+  expect((await start()).version).toBe(version);
+  expect(readdirSync(join(dir, ".edgeplane")).sort()).toEqual([".gitignore", "lives-other.json", "version.json"]);
+});

@@ -29,8 +29,7 @@ export async function readVersion(dir: string, stateDir: string, pool: string): 
   const notesDir = await notesDirOf(dir, stateDir);
   const inside = notesInside(dir);
   const { before, record, hashed } = await takeStock(dir, notesDir === inside ? [inside] : [notesDir, inside]);
-  await writeRecord(notesDir, record, before);
-  forgetLives(notesDir, pool);
+  if (await writeRecord(notesDir, record, before)) forgetLives(notesDir, pool);
   return { version: versionFrom(record), written: record.written.map(({ path }) => path), hashed, notesDir };
 }
 
