@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
 import { forgetModel, visibilities } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
@@ -129,7 +130,7 @@ export async function updateModel(env: Stores, model: ModelName, change: ModelCh
 }
 
 /** Deletes a model. Throws `conflict` unless it is private and has no version. */
-export async function deleteModel(env: Stores, model: ModelName): Promise<void> {
+export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
   const { meta } = await env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
          weights_url = NULL, cover_image_url = NULL, latest_version = NULL
@@ -145,6 +146,7 @@ export async function deleteModel(env: Stores, model: ModelName): Promise<void> 
     );
   }
   await saveReadme(env, model, null);
+  await oldMarks(env, "models", model.owner).run();
   forgetModel(model);
 }
 
@@ -153,12 +155,13 @@ export async function deleteModel(env: Stores, model: ModelName): Promise<void> 
  * has run the version, or when a deployment names it.
  */
 export async function deleteVersion(
-  db: D1Database,
+  env: QuotaVars & Pick<Env, "DB">,
   model: ModelName,
   id: string,
   ownerAccountId: string,
 ): Promise<void> {
   const { owner, name } = model;
+  const db = env.DB;
   const reasons = await db
     .prepare(
       `SELECT (SELECT visibility FROM models WHERE owner = ?1 AND name = ?2) AS visibility,
@@ -181,6 +184,17 @@ export async function deleteVersion(
            ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2`,
       )
       .bind(owner, name),
+    oldMarks(env, "versions", owner),
   ]);
   forgetModel(model, id);
+}
+
+/** Deletes the oldest of an owner's marks, beyond as many as it may have models or versions: who makes and deletes without end leaves no more. */
+function oldMarks(env: QuotaVars & Pick<Env, "DB">, table: "models" | "versions", owner: string): D1PreparedStatement {
+  const [quota, key] =
+    table === "models" ? (["QUOTA_MODELS", "owner, name"] as const) : (["QUOTA_VERSIONS", "owner, name, id"] as const);
+  return env.DB.prepare(
+    `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE owner = ? AND deleted_at IS NOT NULL
+       ORDER BY deleted_at DESC LIMIT -1 OFFSET ?)`,
+  ).bind(owner, numericVar(env, quota));
 }

@@ -112,6 +112,28 @@ describe("an account's quota", () => {
     await again(async () => model(calling, "bounded", `m${(nth += 1)}`), remove);
   });
 
+  it("bounds what is left of deleted models and versions: the oldest go", async () => {
+    const calling = { key, env: { QUOTA_MODELS: "2", QUOTA_VERSIONS: "2" } };
+    const marks = async (table: string, column: string) =>
+      (
+        await testEnv.DB.prepare(
+          `SELECT ${column} AS mark FROM ${table} WHERE owner = 'bounded' AND deleted_at IS NOT NULL ORDER BY deleted_at`,
+        ).all()
+      ).results.map((row) => row["mark"]);
+    vi.useFakeTimers({ now: Date.now(), toFake: ["Date"] });
+    await testEnv.DB.prepare("DELETE FROM models WHERE owner = 'bounded'").run();
+    for (const nth of [1, 2, 3, 4]) {
+      vi.setSystemTime(Date.now() + 60_000);
+      const made = await model(calling, "bounded", `gone-${nth}`);
+      expect(made.status).toBe(201);
+      await offer({ owner: "bounded", name: `gone-${nth}`, version: version(String(nth)) });
+      for (const path of [`/gone-${nth}/versions/${version(String(nth))}`, `/gone-${nth}`])
+        expect((await call(`/v1/models/bounded${path}`, { method: "DELETE", ...calling })).ok).toBe(true);
+    }
+    expect(await marks("models", "name")).toEqual(["gone-3", "gone-4"]);
+    expect(await marks("versions", "id")).toEqual([version("3"), version("4")]);
+  });
+
   it("keeps pools' registrations in bounds, and tells them", async () => {
     const env = { ...testEnv, QUOTA_MODELS: "1", QUOTA_VERSIONS: "2", QUOTA_VERSION_BYTES: "1200" };
     const register = async (fields: Partial<Manifest>) => {

@@ -108,7 +108,7 @@ export function changeRoutes(): Hono<App> {
         const principal = c.get("principal");
         const version = await findVersion(c.env.DB, principal, model, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        await deleteVersion(c.env.DB, model, path.version, principal.accountId);
+        await deleteVersion(c.env, model, path.version, principal.accountId);
         return c.body(null, 202);
       },
     ),
