@@ -1,6 +1,6 @@
 /** Half surrogate pairs: refused where a client sends one, U+FFFD where a model made one. */
 import { beforeAll, expect, it } from "vitest";
-import { call, callJson, FakePool, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
+import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
 
 const VERSION = "9".repeat(64);
 /** As JSON text has it. */
@@ -96,4 +96,19 @@ it("leaves no half in an error that quotes a cut text", async () => {
       /\\u[dD][89a-fA-F]/,
     );
   }
+});
+
+it("is U+FFFD in what a pool says of its models", async () => {
+  const { token } = await admin("/pool-tokens", { lanes: ["default"], may_register_models: true });
+  const session = "session-halves";
+  const headers = { upgrade: "websocket" };
+  const { webSocket } = await call(`/pool/v1/connect?session=${session}`, { key: String(token), headers });
+  if (webSocket === null) throw new Error("no socket came back");
+  webSocket.accept();
+  const pool = { pool: "host", version: "0", lanes: ["default"], devices: [], slots: 1, maxBatchSize: 1 };
+  const model = { owner: "local", name: "told-by-half", version: VERSION, description: "cut \ud83d" };
+  webSocket.send(JSON.stringify({ type: "hello", session, ...pool, models: [model] }));
+  const described = async () => (await callJson("/v1/models/local/told-by-half", { key })).body["description"];
+  await expect.poll(described).toBe(WHOLE);
+  webSocket.close();
 });

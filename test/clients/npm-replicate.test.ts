@@ -100,6 +100,18 @@ describe("stream", () => {
   });
 });
 
+describe("an iterator that yields nothing", () => {
+  it("streams no output, and gives an empty list", async () => {
+    const events = [];
+    for await (const { event, data } of replicate.stream("local/silent", { input: {} })) events.push([event, data]);
+    expect(events).toEqual([
+      ["logs", "nothing to say\n"],
+      ["done", "{}"],
+    ]);
+    expect(await replicate.run("local/silent", { input: {} })).toEqual([]);
+  });
+});
+
 describe("models and deployments", () => {
   it("are made, read, searched, run, changed and deleted", async () => {
     const { latest_version: latest } = await replicate.models.get("local", "hello-world");
@@ -173,6 +185,20 @@ describe("webhooks", () => {
     const request = (text: string) => new Request(receiver.url, { method: "POST", headers, body: text });
     expect(await validateWebhook(request(body), key)).toBe(true);
     expect(await validateWebhook(request(`${body} `), key)).toBe(false);
+  });
+});
+
+describe("webhooks of `output` alone", () => {
+  it.each([
+    ["hello-world", { text: "you" }, "hello you"],
+    ["stream-words", { text: words(3), delay_ms: 10 }, ["w0", " w1", " w2"]],
+  ])("bring %s's whole output in the end", async (model, input, output) => {
+    const receiver = await createWebhookReceiver();
+    const wanted = { input, webhook: receiver.url, webhook_events_filter: ["output" as const] };
+    const { id } = await replicate.predictions.create({ model: `local/${model}`, ...wanted });
+    const seen = () => receiver.received.map(({ body }) => JSON.parse(body) as Prediction);
+    await expect.poll(() => seen().at(-1)).toMatchObject({ id, status: "succeeded", output });
+    receiver.close();
   });
 });
 
