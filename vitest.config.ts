@@ -31,6 +31,9 @@ export default defineConfig({
       {
         test: {
           name: "node",
+          // A process, and a workerd, for each file would cost more than the tests do; what files share, the setup makes anew.
+          isolate: false,
+          setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/{unit,fuzz}/**/*.test.ts"],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
@@ -61,7 +64,8 @@ export default defineConfig({
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,test}/**/*.worker.test.ts"],
           exclude: ["**/node_modules/**"],
-          setupFiles: ["./test/worker/apply-migrations.ts"],
+          isolate: false,
+          setupFiles: ["./test/fresh-file.ts", "./test/worker/fresh-file.ts"],
           testTimeout: 20_000,
         },
       },
@@ -96,7 +100,18 @@ export default defineConfig({
           name: "engine",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["{src,plugins,gpu-pool,scripts,test}/**/*.engine.test.ts"],
-          exclude: ["**/node_modules/**"],
+          // They measure how long a recovery takes, and run alone.
+          exclude: ["test/chaos/**", "**/node_modules/**"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "chaos-kafka",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: ["test/chaos/**/*.engine.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,
           fileParallelism: false,

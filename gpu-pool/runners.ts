@@ -91,7 +91,7 @@ function createRunner(
       launches += 1;
       const keys = model.cog.edgeplane;
       // What `build.run` writes is the model's own, too.
-      const prepared = lives.began();
+      const preparation = lives.began();
       const { python, env, warnings, sizeBytes } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
@@ -101,7 +101,7 @@ function createRunner(
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
-      }).finally(prepared);
+      }).finally(preparation.ended);
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {

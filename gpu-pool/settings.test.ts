@@ -42,15 +42,31 @@ test("names the setting that is wrong, and never shows the token", () => {
   }
 });
 
-test("help names every setting's twin", () => {
+test("help names every setting and its twin in the environment, which is read", () => {
   expect(readSettings(["-h"], {})).toBeNull();
-  const lines = helpText().split("\n");
-  const flags = lines.flatMap((line, index) => {
-    const [, name] = /^ {2}--([a-z-]+)/.exec(line) ?? [];
-    return name === undefined || name === "help" ? [] : { name, twin: lines[index + 1]?.trim() };
-  });
-  expect(flags.length).toBeGreaterThan(25);
-  for (const { name, twin } of flags)
-    expect(twin).toMatch(new RegExp(`^EDGEPLANE_(POOL_)?${name.replaceAll("-", "_").toUpperCase()}$`));
   expect(helpText()).toContain("default 9464");
+  const twins = new Map(
+    [...helpText().matchAll(/^ {2}--([a-z-]+).*\n {30}(EDGEPLANE_[A-Z_]+)$/gm)].map(([, flag = "", env = ""]) => [
+      flag,
+      env,
+    ]),
+  );
+  const usual: Record<string, unknown> = { ...readSettings([], needed) };
+  const settings = Object.keys(usual);
+  expect(settings.length).toBeGreaterThan(20);
+  // What has no default is no key of the usual ones.
+  expect([...twins.keys()]).toEqual(expect.arrayContaining(settings));
+  const otherwise: Record<string, string> = { token: "EDGEPLANE_POOL_TOKEN", name: "EDGEPLANE_POOL_NAME" };
+  for (const [flag, env] of twins) {
+    expect(env).toBe(otherwise[flag] ?? `EDGEPLANE_${flag.toUpperCase().replaceAll("-", "_")}`);
+    let read: Record<string, unknown> = {};
+    let refusal = "";
+    try {
+      read = { ...readSettings([], { ...needed, [env]: "17" }) };
+    } catch (error) {
+      refusal = String(error);
+    }
+    if (refusal === "") expect(read[flag], env).not.toEqual(usual[flag]);
+    else expect(refusal, env).toContain(flag);
+  }
 });

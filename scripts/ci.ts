@@ -1,9 +1,9 @@
 /**
- * What `.ci/run` runs once the engines are there: the README's test command first, then every
- * part that it leaves to CI. `--needs` only names the programs that the parts need.
+ * What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to CI, two at a time, and alone
+ * those that measure. `--needs` only names the programs that the parts need.
  */
-import { parts } from "./ci/parts.ts";
-import { conclude, failuresTold, report, runPart, timeoutNote } from "./lib/run-parts.ts";
+import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
+import { conclude, failuresTold, report, runParts, timeoutNote } from "./lib/run-parts.ts";
 import type { PartResult } from "./lib/run-parts.ts";
 import { runCommand } from "./lib/command.ts";
 
@@ -41,8 +41,17 @@ async function npmTest(): Promise<PartResult> {
   };
 }
 
-const results = [await npmTest()];
-for (const part of parts.filter(({ runs }) => runs === "ci")) results.push(await runPart(part));
-
+const others = parts.filter(({ runs }) => runs === "ci");
+const results = [
+  await npmTest(),
+  ...(await runParts(
+    others.filter(({ measures }) => measures !== true),
+    SIDE_BY_SIDE,
+  )),
+  ...(await runParts(
+    others.filter(({ measures }) => measures === true),
+    1,
+  )),
+];
 report(results);
 process.exit(conclude(results));

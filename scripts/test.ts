@@ -1,28 +1,50 @@
 /**
- * `npm test`: all tests that need no engine but what it installs. `npm test -- <filter>` hands the filter to Vitest and runs the first
- * part only. Ends with what was left to CI.
+ * `npm test`: all tests that need no engine but what it installs; ends with what was left to CI. `npm test -- <part of a path>…`: those of them
+ * whose path has it.
  */
-import { parts } from "./ci/parts.ts";
-import { conclude, report, runPart } from "./lib/run-parts.ts";
-import type { PartResult } from "./lib/run-parts.ts";
+import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
+import type { Part } from "./ci/parts.ts";
+import { conclude, report, runPart, runParts } from "./lib/run-parts.ts";
 
-const HELP = `npm test [-- <filter>…]
+const HELP = `npm test [-- <part of a path>…]
 
-Runs all tests that need no engine but what it installs, and ends with what it left to .ci/run. With filters, parts of paths, it runs
-the tests in Node and in workerd whose path has one of them, and nothing else.`;
+Runs all tests that need no engine but what it installs, and ends with what it left to .ci/run. With parts of paths, such as src/lane or
+pool/run.test.ts, it runs those of them whose path has one, and nothing else.`;
 
-const filters = process.argv.slice(2);
-if (filters.some((filter) => filter === "--help" || filter === "-h")) {
+const paths = process.argv.slice(2);
+if (paths.some((path) => path === "--help" || path === "-h")) {
   console.log(HELP);
   process.exit(0);
 }
 const here = parts.filter((part) => part.runs === "test");
-const results: PartResult[] = [];
-for (const part of filters.length === 0 ? here : here.slice(0, 1)) results.push(await runPart(part, filters));
+if (paths.length > 0) {
+  // One Vitest for all projects: each that has none of these tests starts nothing.
+  const chosen: Part = { ...onlyVitest(here), name: paths.join(" ") };
+  const result = await runPart(chosen, paths);
+  if (result.passed + result.failed === 0) console.log(`No test's path has ${paths.join(" or ")} in it.`);
+  report([result]);
+  process.exit(conclude([result]));
+}
 
 const left = parts.filter(({ runs }) => runs === "ci");
+const results = await runParts(here, SIDE_BY_SIDE);
 report(
   results,
   left.map(({ name, engine }) => `CI   ${name}${engine === null ? "" : ` (needs ${engine})`}: left to .ci/run`),
 );
 process.exit(conclude(results));
+
+/** The parts as one. */
+function onlyVitest(all: readonly Part[]): Omit<Part, "name"> {
+  return {
+    runs: "test",
+    engine: null,
+    needs: [],
+    command: [
+      "vitest",
+      "run",
+      ...all.flatMap(({ command }) => command.filter((word) => word.startsWith("--project="))),
+    ],
+    timeoutMs: Math.max(...all.map(({ timeoutMs }) => timeoutMs)),
+  };
+}

@@ -1,12 +1,13 @@
 /** The bindings of wrangler.toml, typed. */
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
+import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
 import type { WebhookSender } from "./webhooks/sender.ts";
 
-export type Env = {
+export type Env = QuotaVars & {
   SHARD_COUNT: string;
   LOG_BROKERS: string;
   LOG_PARTITIONS: string;
@@ -31,6 +32,9 @@ export type Env = {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
+  /** Live streams and held requests that one account may have open at one shard: 500 and 2,000. */
+  ACCOUNT_STREAMS?: string;
+  ACCOUNT_HELD_REQUESTS?: string;
   /** Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in the log, 64 MiB. */
   WEBHOOK_HOST_REQUESTS?: string;
   WEBHOOK_ACCOUNT_BYTES?: string;

@@ -40,7 +40,7 @@ const app = createApp({
 
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(publicRequest(request, env), env, ctx),
-  scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env, [sweepOrphans])),
+  scheduled: (_event, env, ctx) => ctx.waitUntil(sweepExpired(env, [sweepOrphans]).then(() => undefined)),
 } satisfies ExportedHandler<Env>;
 
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
@@ -52,6 +52,7 @@ export class PoolSession extends PoolSessionObject {
 
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
+export { StreamDecoder } from "./routes/stream-decoder.ts";
 export { AccountIndex } from "./shard/account-index.ts";
 export { PredictionShard } from "./shard/shard.ts";
 export { WebhookSender } from "./webhooks/sender.ts";

@@ -2,18 +2,13 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
+import { pathSegments } from "../../src/contract/kafka-names.ts";
+import type { DialectRequest } from "../../src/contract/kafka-requests.ts";
 
 const EMPTY = Buffer.alloc(0);
 
 /** A request as the doors see it. */
-export type Request = {
-  readonly method: string;
-  /** The path's segments after the door's prefix, decoded. */
-  readonly segments: string[];
-  readonly query: URLSearchParams;
-  header(name: string): string | undefined;
-  /** All headers, their names in lower case. */
-  readonly headers: [name: string, value: string][];
+export type Request = DialectRequest & {
   /** Empty until it was read. */
   readonly body: Buffer;
   /** Aborts when the client goes. */
@@ -59,6 +54,14 @@ export class IncomingRequest implements Request {
   header(name: string): string | undefined {
     const value = this.#message.headers[name];
     return Array.isArray(value) ? value[0] : value;
+  }
+
+  json(): unknown {
+    return parseJson(this.body);
+  }
+
+  text(): string {
+    return this.body.toString("utf8");
   }
 
   get signal(): AbortSignal {
@@ -115,28 +118,6 @@ export function parseJson(body: Buffer, parse: (text: string) => unknown = JSON.
     return parse(body.toString("utf8"));
   } catch {
     throw new EdgeplaneError("invalid_json", "The body is not JSON.");
-  }
-}
-
-/** Splits a path and decodes its segments. What isn't an escape stays as it is, as Hono has it at the edge: `100%` is a text. */
-export function pathSegments(path: string): string[] {
-  return path
-    .split("/")
-    .filter((part) => part !== "")
-    .map(decoded);
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part.replaceAll(/(?:%[0-9a-f]{2})+/gi, (escapes) => {
-      try {
-        return decodeURIComponent(escapes);
-      } catch {
-        return escapes;
-      }
-    });
   }
 }
 

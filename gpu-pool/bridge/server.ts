@@ -2,9 +2,8 @@
  * The bridge's HTTP server: `/kafka` and `/redis` lead to the doors, `/healthz` says whether what is behind them answers, `/metrics`
  * is for Prometheus. listening → draining (no new connections, running requests may end) → closed.
  */
-import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Logger } from "pino";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
@@ -12,7 +11,9 @@ import { errorHeaders, IncomingRequest, readBody, sendJson, shownError } from ".
 import type { Reply } from "./http.ts";
 import { KafkaDoor } from "./kafka/door.ts";
 import { createMetrics } from "./metrics.ts";
+import { readPem } from "./pem-files.ts";
 import { RedisDoor } from "./redis/door.ts";
+import { SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 
 const LAG_TIMEOUT_MS = 3000;
@@ -28,9 +29,16 @@ export type Bridge = {
   redis: RedisDoor | null;
 };
 
-/** Starts the bridge and answers once it listens. What is behind it may be away: then it answers 503 and `/healthz` says so. */
+/**
+ * Starts the bridge and answers once it listens. What is behind it may be away: then it answers 503 and `/healthz` says so. Where it can't
+ * listen it throws, and leaves nothing open.
+ */
 export async function startBridge(settings: Settings, log: Logger): Promise<Bridge> {
   const metrics = createMetrics();
+  const certificate =
+    settings.https === undefined
+      ? null
+      : { cert: readPem("https.cert", settings.https.cert), key: readPem("https.key", settings.https.key) };
   const kafka = settings.kafka === undefined ? null : new KafkaDoor(settings.kafka, metrics);
   const redis = settings.redis === undefined ? null : new RedisDoor(settings.redis, metrics, log);
   let draining = false;
@@ -116,17 +124,19 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
     return "metrics";
   };
 
-  const { https } = settings;
-  const server: Server =
-    https === undefined
-      ? createServer(onRequest)
-      : createHttpsServer({ cert: readFileSync(https.cert), key: readFileSync(https.key) }, onRequest);
+  const closeDoors = async () => {
+    await Promise.all([kafka?.close(), redis?.close()]);
+  };
+  let server: Server;
+  try {
+    server = certificate === null ? createServer(onRequest) : secureServer(certificate, onRequest);
+    await listen(server, settings);
+  } catch (error) {
+    await closeDoors();
+    throw error;
+  }
   server.keepAliveTimeout = 65_000;
   server.requestTimeout = 120_000;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(settings.port, settings.host, resolve);
-  });
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : settings.port;
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
@@ -140,9 +150,30 @@ export async function startBridge(settings: Settings, log: Logger): Promise<Brid
     await closed;
     clearTimeout(timer);
     clearInterval(sweep);
-    await Promise.all([kafka?.close(), redis?.close()]);
+    await closeDoors();
   };
-  return { url: `${https === undefined ? "http" : "https"}://${host}:${port}`, port, close, kafka, redis };
+  return { url: `${certificate === null ? "http" : "https"}://${host}:${port}`, port, close, kafka, redis };
+}
+
+function secureServer(certificate: { cert: Buffer; key: Buffer }, onRequest: RequestListener): Server {
+  try {
+    return createHttpsServer(certificate, onRequest);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`https.cert and https.key can't be used: ${why}`);
+  }
+}
+
+/** Throws an error that names the settings to change. */
+async function listen(server: Server, { host, port }: Settings): Promise<void> {
+  const listening = new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  await listening.catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`${why}; choose another address with host and port (BRIDGE_HOST, BRIDGE_PORT).`, { cause: error });
+  });
 }
 
 function finish(response: ServerResponse, reply: Reply): string {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -25,6 +25,15 @@ describe("the bridge's settings", () => {
       () => "none",
       (error: unknown) => String(error),
     );
+
+  it("may be a file such as docs/bridge.md shows", async () => {
+    const page = await readFile(join(import.meta.dirname, "../../docs/bridge.md"), "utf8");
+    const [, example = ""] = /^```json\n([\s\S]*?)^```$/m.exec(page) ?? [];
+    expect(await loadSettings(await file(example), {})).toMatchObject({
+      kafka: { brokers: ["broker-1:9092", "broker-2:9092"], topics: { partitions: 8 } },
+      redis: { tokens: [{ keyPrefix: "edgeplane:" }] },
+    });
+  });
 
   it("come from the environment alone", async () => {
     const settings = await loadSettings(undefined, {

@@ -1,7 +1,7 @@
 /**
  * What is too big for an event, and files that a model made, go up as blobs: streamed, under the claim's token.
- * `PUT /pool/v1/blobs/{id}/{token}/{name}` answers `{key, url}`: events name large outputs by key; a file's place in the
- * output is taken by its URL. What is larger than a part goes up in parts (`POST …/{name}/uploads`).
+ * `PUT /pool/v1/blobs/{id}/{token}/{blob}` answers `{key, url}`: events name large outputs by key; a file's place in the
+ * output is taken by its URL, which ends with the file's own name (`?name=`). What is larger than a part goes up in parts (`POST …/{blob}/uploads`).
  */
 import { createReadStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
@@ -72,7 +72,12 @@ export function createUploads(http: HttpClient): Uploads {
   }
 
   /** A file that is larger than a part goes up in parts, two at a time: each can be sent again alone. */
-  async function putParts(path: string, file: string, contentType: string, sizeBytes: number): Promise<PutReply> {
+  async function putParts(
+    { path, name }: { path: string; name: string },
+    file: string,
+    contentType: string,
+    sizeBytes: number,
+  ): Promise<PutReply> {
     const plan = JSON.stringify({ size: sizeBytes, content_type: contentType });
     const json = { "content-type": "application/json" };
     const start = { method: "POST", path: `${path}/uploads`, headers: json, body: plan } as const;
@@ -94,7 +99,7 @@ export function createUploads(http: HttpClient): Uploads {
     };
     try {
       await Promise.all(Array.from({ length: PARTS_AT_ONCE }, send));
-      return await persist(PutReplySchema, () => ({ method: "POST", path: `${at}/complete` }));
+      return await persist(PutReplySchema, () => ({ method: "POST", path: `${at}/complete${name}` }));
     } catch (error) {
       next = count + 1;
       await http.request({ method: "DELETE", path: at, timeoutMs: UPLOAD_TIMEOUT_MS }).catch(() => {});
@@ -105,17 +110,15 @@ export function createUploads(http: HttpClient): Uploads {
   async function putFile(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
     const { size } = await stat(file.$file);
     counter += 1;
-    const name = `${counter}-${basename(file.$file)
-      .replaceAll(/[^\w.-]/g, "_")
-      .slice(-100)}`;
-    const path = pathOf(claim, name);
+    const path = pathOf(claim, String(counter));
+    const name = `?name=${encodeURIComponent(basename(file.$file))}`;
     const contentType = file.mediaType ?? "application/octet-stream";
     const { url } =
       size > PARTS_ABOVE_BYTES
-        ? await putParts(path, file.$file, contentType, size)
+        ? await putParts({ path, name }, file.$file, contentType, size)
         : await persist(PutReplySchema, () => ({
             method: "PUT",
-            path,
+            path: `${path}${name}`,
             headers: { "content-type": contentType, "content-length": String(size) },
             body: createReadStream(file.$file, { highWaterMark: READ_BYTES }),
           }));
@@ -158,6 +161,6 @@ export function createUploads(http: HttpClient): Uploads {
   };
 }
 
-function pathOf(claim: ClaimRef, name: string): string {
-  return `/pool/v1/blobs/${claim.id}/${claim.token}/${encodeURIComponent(name)}`;
+function pathOf(claim: ClaimRef, blob: string): string {
+  return `/pool/v1/blobs/${claim.id}/${claim.token}/${blob}`;
 }

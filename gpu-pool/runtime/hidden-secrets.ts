@@ -1,4 +1,7 @@
-/** The pool's own secrets, which no process that it starts for a model may see: neither the model nor what installs its packages. */
+/**
+ * The pool's own secrets, which are left out of the environment of what it starts for a model: the model, and what installs its packages. Of the
+ * same user as the pool, they could read them there all the same.
+ */
 export const hiddenSecrets = {
   EDGEPLANE_POOL_TOKEN: undefined,
   EDGEPLANE_LOG_PASSWORD: undefined,

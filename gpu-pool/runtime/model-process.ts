@@ -19,6 +19,7 @@ import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
+import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
 import { removeFolder } from "./remove-folder.ts";
@@ -51,8 +52,8 @@ export type ProcessOptions = {
   silenceMs: number;
   /** How often a model that has a healthcheck is asked. */
   healthEveryMs: number;
-  /** Notes that a process of the model lives, until what it returns is called. */
-  lives?(): () => void;
+  /** Notes that a process of the model lives, and when it works. */
+  lives?(): Life;
   onLoaded(loaded: Loaded): void;
   onReady(setupSeconds: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
@@ -93,7 +94,7 @@ export class ModelProcess {
   #setupFailure: Death["setupFailure"] = null;
   #heardAtMs: number;
   #stopWatching: () => void = () => {};
-  readonly #lifeEnds: () => void;
+  readonly #life: Life | undefined;
 
   /** Spawns the process. A command that doesn't exist ends in `onGone`. */
   constructor(options: ProcessOptions) {
@@ -109,7 +110,7 @@ export class ModelProcess {
       },
     });
     mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
-    this.#lifeEnds = options.lives?.() ?? (() => {});
+    this.#life = options.lives?.();
     this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
       cwd: options.modelDir,
       detached: true,
@@ -175,6 +176,7 @@ export class ModelProcess {
     const frame = encodeFrame(JSON.stringify(message));
     this.#busySlots.add(slot);
     this.#state = "busy";
+    this.#life?.works();
     stream.write(frame);
     return slot;
   }
@@ -236,6 +238,7 @@ export class ModelProcess {
       this.#options.clock.after(2000, () => this.kill("setup failed"));
     } else if (message.type === "ready" && this.#state === "starting") {
       this.#state = "ready";
+      this.#life?.rests();
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
       if (this.#hasHealthcheck) this.#health.start();
@@ -247,7 +250,10 @@ export class ModelProcess {
     this.#heardAtMs = this.#options.clock.nowMs();
     if (message.type === "idle") {
       this.#busySlots.delete(slot);
-      if (this.#busySlots.size === 0 && this.#state === "busy") this.#state = "ready";
+      if (this.#busySlots.size === 0) {
+        this.#life?.rests();
+        if (this.#state === "busy") this.#state = "ready";
+      }
     }
     this.#options.onSlotMessage(slot, message, frame);
     this.#leaveIfSick();
@@ -306,7 +312,7 @@ export class ModelProcess {
     this.#stopWatching();
     this.#health.stop();
     signalGroup(this.#child, "SIGKILL");
-    this.#lifeEnds();
+    this.#life?.ended();
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.

@@ -11,8 +11,14 @@ export type Part = {
   /** The programs that must be on the PATH, or the part can't run. */
   needs: readonly string[];
   command: readonly string[];
+  /** How long it may take, with another part beside it unless it measures. */
   timeoutMs: number;
+  /** Its result is a time, a rate or what memory grows by: nothing may run beside it. */
+  measures?: true;
 };
+
+/** So many run at once; none has more than one core's work for long. */
+export const SIDE_BY_SIDE = 2;
 
 const MINUTE_MS = 60_000;
 
@@ -124,6 +130,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "model process on the oldest Python here",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: ["node", "test/models/on-oldest-python.ts"],
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "streams that break off",
     runs: "ci",
     engine: "time",
@@ -146,6 +160,7 @@ export const parts: readonly Part[] = [
     needs: ["python3"],
     command: ["node", "test/bench/idle.ts", "--minutes", "1"],
     timeoutMs: 4 * MINUTE_MS,
+    measures: true,
   },
   {
     name: "chaos",
@@ -154,13 +169,24 @@ export const parts: readonly Part[] = [
     needs: ["python3", "redis-server"],
     command: vitest("chaos"),
     timeoutMs: 15 * MINUTE_MS,
+    measures: true,
+  },
+  {
+    name: "chaos over Kafka",
+    runs: "ci",
+    engine: "Apache Kafka",
+    needs: ["java", "python3"],
+    command: vitest("chaos-kafka"),
+    timeoutMs: 15 * MINUTE_MS,
+    measures: true,
   },
   {
     name: "soak",
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: ["node", "scripts/soak.ts", "--minutes", "10", "--slack", "1.5"],
-    timeoutMs: 15 * MINUTE_MS,
+    command: ["node", "scripts/soak.ts", "--minutes", "4", "--slack", "2"],
+    timeoutMs: 8 * MINUTE_MS,
+    measures: true,
   },
 ];

@@ -174,11 +174,21 @@ export function modernNode() {
   );
 }
 
-/** The environment for tools: the right Node first on the PATH, then the installed tools; and no proxy between processes of this machine. */
+/**
+ * The environment for tools: the right Node first on the PATH, then the installed tools; no proxy between processes of this machine; and what Node
+ * compiles is kept, which halves the start of every program.
+ */
 export function toolEnv() {
   const path = [dirname(modernNode()), join(root, "node_modules/.bin"), process.env.PATH ?? ""];
   const direct = [process.env.NO_PROXY ?? process.env.no_proxy, "127.0.0.1", "localhost", "::1"];
   const noProxy = direct.filter((host) => host !== undefined && host !== "").join(",");
   const separator = process.platform === "win32" ? ";" : ":";
-  return { ...process.env, PATH: path.join(separator), NO_PROXY: noProxy, no_proxy: noProxy };
+  const cache = process.env.NODE_COMPILE_CACHE ?? join(root, "node_modules/.cache/edgeplane/compiled");
+  return {
+    ...process.env,
+    PATH: path.join(separator),
+    NO_PROXY: noProxy,
+    no_proxy: noProxy,
+    NODE_COMPILE_CACHE: cache,
+  };
 }

@@ -6,9 +6,17 @@ export type CommandResult = { code: number; output: string; seconds: number };
 export type CommandOptions = {
   env?: Record<string, string>;
   timeoutMs?: number;
-  /** True hands the output on as it comes, besides keeping it. */
-  echo?: boolean;
+  /** True hands the output on as it comes, besides keeping it; a function hears it instead. */
+  echo?: boolean | ((text: string) => void);
 };
+
+/** The processes that run, each the leader of its group. */
+const running = new Set<number>();
+
+function endAll(signal: NodeJS.Signals): void {
+  for (const pid of running) killGroup(pid);
+  process.exit(signal === "SIGINT" ? 130 : 143);
+}
 
 /**
  * Runs `command` in the project's folder; stdout and stderr come back as one text. Never rejects: a command that can't be
@@ -24,25 +32,25 @@ export function runCommand(command: readonly string[], options: CommandOptions =
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  const { pid = 0 } = child;
+  if (running.size === 0) process.on("SIGINT", endAll).on("SIGTERM", endAll);
+  running.add(pid);
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
-    if (child.pid !== undefined) killGroup(child.pid);
+    killGroup(pid);
   }, options.timeoutMs ?? 600_000);
-  const stop = (signal: NodeJS.Signals) => {
-    if (child.pid !== undefined) killGroup(child.pid);
-    process.exit(signal === "SIGINT" ? 130 : 143);
+  const { echo = false } = options;
+  const hear = echo === true ? (text: string) => void process.stdout.write(text) : echo;
+  const take = (text: string) => {
+    chunks.push(text);
+    if (hear !== false) hear(text);
   };
-  process.on("SIGINT", stop).on("SIGTERM", stop);
-  const take = (chunk: Buffer) => {
-    chunks.push(chunk.toString());
-    if (options.echo === true) process.stdout.write(chunk);
-  };
-  child.stdout.on("data", take);
-  child.stderr.on("data", take);
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", take);
   const finish = (code: number) => {
     clearTimeout(timer);
-    process.off("SIGINT", stop).off("SIGTERM", stop);
+    running.delete(pid);
+    if (running.size === 0) process.off("SIGINT", endAll).off("SIGTERM", endAll);
     resolve({ code: timedOut ? 124 : code, output: chunks.join(""), seconds: (performance.now() - startedAt) / 1000 });
   };
   child.on("error", (error) => {
@@ -53,7 +61,9 @@ export function runCommand(command: readonly string[], options: CommandOptions =
   return promise;
 }
 
+/** Group 0 would be this process's own. */
 function killGroup(pid: number): void {
+  if (pid === 0) return;
   try {
     process.kill(-pid, "SIGKILL");
   } catch {

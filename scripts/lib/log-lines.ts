@@ -27,7 +27,7 @@ export function terseLine(line: string): string | null {
   if (line.startsWith("NOSENTRY SQLite alarm handler canceled")) return null;
   const blocked = /connecting to (\S+) is not allowed/.exec(line)?.[1];
   if (blocked !== undefined) {
-    return `blocked: ${blocked} is not a public address (EDGEPLANE_ALLOW_LOOPBACK=1 allows loopback)`;
+    return `blocked: ${blocked} is not a public address (a service of yours, such as a bridge: EDGEPLANE_OPERATOR_ORIGINS; targets of webhooks and inputs: EDGEPLANE_ALLOW_LOOPBACK=1)`;
   }
   return line.startsWith("{") ? readStructured(line) : line;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it, vi } from "vitest";
 import type { Part } from "../ci/parts.ts";
-import { failuresTold, report, runPart } from "./run-parts.ts";
+import { failuresTold, report, runPart, runParts } from "./run-parts.ts";
 import type { PartResult } from "./run-parts.ts";
 
 const part: Part = { name: "a part", runs: "test", engine: null, needs: [], command: [], timeoutMs: 60_000 };
@@ -33,7 +33,6 @@ it("tells at the end once more what failed, so that the last lines of a long run
 
 it("keeps what a command said that failed, and nothing of one that didn't", async () => {
   vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  vi.spyOn(console, "log").mockImplementation(() => {});
   const bad = await runPart({ ...part, command: ["node", "-e", "console.log('the reason'); process.exit(3)"] });
   expect(bad).toMatchObject({ passed: 0, failed: 1, failures: ["the reason"] });
   const good = await runPart({ ...part, command: ["node", "-e", "console.log('all well')"] });
@@ -42,7 +41,6 @@ it("keeps what a command said that failed, and nothing of one that didn't", asyn
 
 it("names the test that failed and what it said", async () => {
   vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  vi.spyOn(console, "log").mockImplementation(() => {});
   const dir = mkdtempSync(join(tmpdir(), "edgeplane-fails-"));
   try {
     const source = 'it("counts", () => expect([1], "told in full\\nto the end").toEqual([]));\n';
@@ -53,6 +51,28 @@ it("names the test that failed and what it said", async () => {
     expect(failures).toHaveLength(1);
     expect(failures[0]).toMatch(/on-purpose\.test\.js: counts\n.*told in full\nto the end/);
     expect(failures[0]).not.toContain("node_modules");
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+it("runs parts side by side, shows each whole, and answers in their order", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "edgeplane-side-"));
+  try {
+    // Each of the first two ends only when the other has begun; the third fails.
+    const meet = (own: string, other: string) =>
+      `const fs = require("node:fs"); fs.writeFileSync("${dir}/${own}", ""); console.log("${own} begins");
+       const wait = () => fs.existsSync("${dir}/${other}") ? console.log("${own} ends") : setTimeout(wait, 5); wait();`;
+    const scripts = { one: meet("one", "two"), two: meet("two", "one"), three: "console.log('no'); process.exit(1)" };
+    const list = Object.entries(scripts).map(([name, script]) => ({ ...part, name, command: ["node", "-e", script] }));
+    let shown = "";
+    const results = await runParts(list, 2, (text) => (shown += text));
+    expect(results.map(({ name, passed, failed }) => [name, passed, failed])).toEqual([
+      ["one", 1, 0],
+      ["two", 1, 0],
+      ["three", 0, 1],
+    ]);
+    expect(shown).toBe("\n── one\none begins\none ends\n\n── two\ntwo begins\ntwo ends\n\n── three\nno\n");
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }

@@ -1,4 +1,4 @@
-/** Runs parts of the tests one after another and counts what passed and failed in each. */
+/** Runs parts of the tests, alone or side by side, and counts what passed and failed in each. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join, relative } from "node:path";
@@ -6,6 +6,7 @@ import { accessSync, constants } from "node:fs";
 import * as z from "zod";
 import type { Part } from "../ci/parts.ts";
 import { runCommand } from "./command.ts";
+import { createTurns } from "./turns.ts";
 
 export type PartResult = {
   name: string;
@@ -35,23 +36,46 @@ const VitestSchema = z.looseObject({
 });
 type VitestReport = z.infer<typeof VitestSchema>;
 
-/** Runs `part` with `args` added and its output shown; a part that can't run counts as one failure. */
-export async function runPart(part: Part, args: readonly string[] = []): Promise<PartResult> {
-  console.log(`\n── ${part.name}`);
+type Say = (text: string) => void;
+
+const toTerminal: Say = (text) => void process.stdout.write(text);
+
+/**
+ * Runs `parts`, `sideBySide` at once, begun in their order; answers in that order. What each says is shown whole, one part after the
+ * other; the first that still runs is shown as it speaks.
+ */
+export async function runParts(parts: readonly Part[], sideBySide: number, write = toTerminal): Promise<PartResult[]> {
+  const open = createTurns(write);
+  const results: PartResult[] = [];
+  const left = parts.entries();
+  async function runNext(): Promise<void> {
+    for (const [index, part] of left) {
+      const voice = open();
+      results[index] = await runPart(part, [], voice.say);
+      voice.end();
+    }
+  }
+  await Promise.all(Array.from({ length: sideBySide }, runNext));
+  return results;
+}
+
+/** Runs `part` with `args` added; `say` hears its output. A part that can't run counts as one failure. */
+export async function runPart(part: Part, args: readonly string[] = [], say = toTerminal): Promise<PartResult> {
+  say(`\n── ${part.name}\n`);
   const missing = part.needs.filter((program) => !isOnPath(program));
   if (missing.length > 0) {
     return { name: part.name, passed: 0, failed: 1, seconds: 0, note: `missing: ${missing.join(", ")}`, failures: [] };
   }
-  return part.command[0] === "vitest" ? runVitest(part, args) : runOther(part);
+  return part.command[0] === "vitest" ? runVitest(part, args, say) : runOther(part, say);
 }
 
-async function runVitest(part: Part, args: readonly string[]): Promise<PartResult> {
+async function runVitest(part: Part, args: readonly string[], say: Say): Promise<PartResult> {
   const dir = mkdtempSync(join(tmpdir(), "edgeplane-test-"));
   const file = join(dir, "result.json");
   try {
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`, "--passWithNoTests"];
     const { code, seconds } = await runCommand([...part.command, ...reporters, ...args], {
-      echo: true,
+      echo: say,
       timeoutMs: part.timeoutMs,
     });
     const report = readReport(file);
@@ -69,8 +93,8 @@ async function runVitest(part: Part, args: readonly string[]): Promise<PartResul
   }
 }
 
-async function runOther(part: Part): Promise<PartResult> {
-  const { code, output, seconds } = await runCommand(part.command, { echo: true, timeoutMs: part.timeoutMs });
+async function runOther(part: Part, say: Say): Promise<PartResult> {
+  const { code, output, seconds } = await runCommand(part.command, { echo: say, timeoutMs: part.timeoutMs });
   // unittest tells its counts in its last lines: "Ran 42 tests in 1.234s", "FAILED (failures=1, errors=2)".
   const ran = Number(/^Ran (\d+) tests? in/m.exec(output)?.[1] ?? 1);
   const bad = [...output.matchAll(/(?:failures|errors)=(\d+)/g)].reduce((sum, match) => sum + Number(match[1]), 0);

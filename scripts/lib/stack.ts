@@ -72,6 +72,8 @@ export type Stack = {
 };
 
 /** What differs from a deployment: one shard, so that what comes together is synced to the one disk together, and few partitions. */
+/** Where a bridge listens unless it is told otherwise: one on this machine can be moved to without a restart. */
+const LOCAL_BRIDGE = ["http://127.0.0.1:8790", "http://localhost:8790"];
 const localVars = { SHARD_COUNT: "1", LOG_PARTITIONS: "4" };
 
 /** Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it can't. */
@@ -180,6 +182,7 @@ async function edgeOptions(
     operatorOrigins: [
       options.vars?.["LOG_URL"],
       options.vars?.["KV_REST_URL"],
+      ...LOCAL_BRIDGE,
       ...(options.operatorOrigins ?? []),
     ].flatMap((url) => (url !== undefined && URL.canParse(url) ? [new URL(url).origin] : [])),
   };

@@ -1,4 +1,7 @@
 import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { createSupervised } from "./supervised.ts";
 
@@ -48,11 +51,14 @@ test("one that dies again and again is started after pauses that double", async 
 });
 
 test("one that ignores the request to leave is killed, and stays away", async () => {
-  const { supervised, pauses } = supervise("trap '' TERM; while :; do sleep 0.05; done");
+  const dir = mkdtempSync(join(tmpdir(), "edgeplane-supervised-"));
+  const listens = join(dir, "listens-no-more");
+  const { supervised, pauses } = supervise(`trap '' TERM; : > ${listens}; while :; do sleep 0.05; done`);
   supervised.start();
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until(() => existsSync(listens));
   const startedAt = performance.now();
   await supervised.stop();
+  rmSync(dir, { recursive: true });
   expect(performance.now() - startedAt).toBeGreaterThan(250);
   expect(supervised.pid).toBeNull();
   expect(pauses).toEqual([]);

@@ -68,6 +68,7 @@ function entryOf(main: string, classes: readonly string[]): string {
     import worker, * as product from ${JSON.stringify(main)};
     import { guardHost } from ${JSON.stringify(guard)};
     import { sweepContent, withLocalBucket } from ${JSON.stringify(bucket)};
+    export * from ${JSON.stringify(main)};
     export { LocalBucketIndex } from ${JSON.stringify(bucketIndex)};
     ${classes.map((name) => `export class ${name} extends product.${name} { constructor(ctx, env) { super(ctx, withLocalBucket(env)); } }`).join("\n")}
     export default guardHost({

@@ -85,8 +85,8 @@ export const errorTable = {
   length_required: {
     status: 411,
     title: "Length required",
-    cause: "The body came without `Content-Length`.",
-    remedy: "Send the body with a `Content-Length`, not chunked.",
+    cause: "The body's size isn't known: it came without `Content-Length`, or compressed.",
+    remedy: "Send the body as it is with a `Content-Length`, not chunked and not compressed.",
   },
   upload_incomplete: {
     status: 409,
@@ -118,11 +118,29 @@ export const errorTable = {
     cause: "The account has as many waiting predictions in one lane as it may (100,000).",
     remedy: "Wait until some have started, or cancel some; `Retry-After` says when to try again.",
   },
+  quota_exceeded: {
+    status: 403,
+    title: "The account's quota is used up",
+    cause: "The account has as many of these, or as many bytes, as it may have; `detail` names the quota.",
+    remedy: "Delete some, or have the operator raise the quota: it is a setting of the deployment.",
+  },
+  unsupported_encoding: {
+    status: 415,
+    title: "Unsupported content encoding",
+    cause: "`Content-Encoding` names a coding that is not decoded here, or several.",
+    remedy: "Send the body as it is, or coded once with one that `Accept-Encoding` of the answer names.",
+  },
   rate_limited: {
     status: 429,
     title: "Too many requests",
     cause: "A limit is used up: one that a plugin sets, or of consumer instances or open streams of a log.",
     remedy: "Wait for the time that `Retry-After` names.",
+  },
+  too_many_streams: {
+    status: 429,
+    title: "Too many open streams",
+    cause: "The account has as many live streams open as it may (`ACCOUNT_STREAMS` of the deployment).",
+    remedy: "Close streams that nobody reads, or poll the prediction.",
   },
   not_implemented: {
     status: 501,

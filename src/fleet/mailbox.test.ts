@@ -77,6 +77,12 @@ describe("Mailbox", () => {
     expect([told, received.length, parked.size, answers.size]).toEqual([[[1, "answered"]], 1, 0, 0]);
   });
 
+  it("puts U+FFFD in place of half a surrogate pair", async () => {
+    park(1, { session, events: [{ id: "p", token: "t", seq: 0, type: "log", text: "cut \ud83d" }] });
+    await mailbox().collect();
+    expect(received[0]?.events).toMatchObject([{ text: "cut \ufffd" }]);
+  });
+
   it("leaves the answer in Redis while the channel is down", async () => {
     isOpen = false;
     park(1);

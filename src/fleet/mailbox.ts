@@ -8,6 +8,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { EventsRequestSchema } from "../contract/event.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import { safeParse } from "../contract/safe-parse.ts";
+import { parseWellFormed } from "../contract/well-formed.ts";
 import { describeKvError } from "../contract/parked.ts";
 import type { ParkedKeys, ParkedOutcome } from "../contract/parked.ts";
 import { log } from "../telemetry/log.ts";
@@ -107,7 +108,7 @@ export class Mailbox {
 
 function parse(body: string): unknown {
   try {
-    return JSON.parse(body);
+    return parseWellFormed(body);
   } catch {
     return undefined;
   }

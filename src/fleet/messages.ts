@@ -3,6 +3,7 @@ import * as z from "zod";
 import { PoolMessageSchema, PROTOCOL } from "../contract/channel.ts";
 import type { PoolMessage } from "../contract/channel.ts";
 import type { Grant } from "../contract/claim.ts";
+import { parseWellFormed } from "../contract/well-formed.ts";
 
 /** Of one message of grants; the platform carries 1 MiB, and a character may take 3 bytes. */
 const MAX_MESSAGE_CHARS = 300_000;
@@ -33,7 +34,7 @@ export function* messagesOf(grants: readonly Grant[]): Generator<string> {
 export function parseMessage(data: string | ArrayBuffer): PoolMessage | string {
   if (typeof data !== "string") return NOT_A_MESSAGE;
   try {
-    const value: unknown = JSON.parse(data);
+    const value: unknown = parseWellFormed(data);
     const parsed = PoolMessageSchema.safeParse(value);
     if (parsed.success) return parsed.data;
     const hello = HelloSchema.safeParse(value);

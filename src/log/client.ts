@@ -3,11 +3,13 @@
  * partition count is kept by the broker of its partition 0 and never changes, so an isolate asks for it once.
  */
 import { EdgeplaneError } from "../contract/errors.ts";
+import { checkTimestamp, DEFAULT_MAX_AHEAD_MS, recordTooLarge } from "../contract/kafka-limits.ts";
+import { isTopicName, noTopicName } from "../contract/kafka-names.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { consumeFromAll, consumeFromOne, fetchFromAll } from "./fan-out.ts";
-import { brokerName, brokerOf, partitionKey, TOPIC_PATTERN } from "./names.ts";
+import { brokerName, brokerOf, partitionKey } from "./names.ts";
 import { createKeylessTurns, keyedPartition } from "./partitioner.ts";
 import { MAX_RECORD_BYTES, recordBytes } from "./batch.ts";
 import { unwrap } from "./protocol.ts";
@@ -62,12 +64,7 @@ export function createLogClient(env: LogEnv) {
   async function partitionCount(topic: string, create: boolean): Promise<number> {
     const known = knownTopics.get(topic);
     if (known !== undefined) return known;
-    if (!TOPIC_PATTERN.test(topic)) {
-      throw new EdgeplaneError(
-        "invalid_request",
-        `\`${topic.slice(0, 260)}\` can't be a topic's name: use 1 to 249 letters, digits, \`.\`, \`_\` and \`-\`.`,
-      );
-    }
+    if (!isTopicName(topic)) throw new EdgeplaneError("invalid_request", `${noTopicName(topic)}.`);
     const home = brokerOf(topic, 0, count);
     const found = await callObject(async () =>
       unwrap<number>(await broker(home).ensureTopic(topic, create ? partitions : 0)),
@@ -234,7 +231,7 @@ export function createLogClient(env: LogEnv) {
 }
 
 function choosePartition(record: ProduceRecord, partitionCount: number): number {
-  return record.key === undefined || record.key === ""
+  return record.key === undefined
     ? keylessTurn(record.topic, partitionCount)
     : keyedPartition(record.key, partitionCount);
 }
@@ -255,11 +252,9 @@ function toAppendRecord(record: ProduceRecord, index: number): AppendRecord {
     timestamp: record.timestamp ?? null,
   };
   const bytes = recordBytes(append);
-  if (bytes <= MAX_RECORD_BYTES) return append;
-  throw new EdgeplaneError(
-    "payload_too_large",
-    `Record ${index} takes ${bytes} bytes with its key and headers; a record may take ${MAX_RECORD_BYTES}. Send a reference to the data instead.`,
-  );
+  if (bytes > MAX_RECORD_BYTES) throw recordTooLarge(index, bytes, MAX_RECORD_BYTES, "the log");
+  checkTimestamp(index, append.timestamp, Date.now(), DEFAULT_MAX_AHEAD_MS);
+  return append;
 }
 
 function withOffsets(entries: readonly TopicPartition[], found: readonly number[]): TopicPartitionOffset[] {

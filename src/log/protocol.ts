@@ -1,6 +1,9 @@
 /** What the Worker and a broker tell each other over RPC. Failures are values: an error's class is lost on the way. */
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";
+import type { resetPolicies, TopicPartition, TopicPartitionOffset } from "../contract/kafka-requests.ts";
+
+export type { TopicPartition, TopicPartitionOffset } from "../contract/kafka-requests.ts";
 
 export type RecordHeader = { key: string; value: string };
 
@@ -16,15 +19,12 @@ export type LogMessage = {
 };
 
 export type TopicInfo = { topic: string; partitions: number };
-export type TopicPartition = { topic: string; partition: number };
-export type TopicPartitionOffset = TopicPartition & { offset: number };
 
 /** Records of one partition, in order. `timestamp` is null where the broker is to set it. */
 export type Append = TopicPartition & { partitionCount: number; records: AppendRecord[] };
 export type AppendRecord = { key: string | null; value: string; headers: RecordHeader[]; timestamp: number | null };
 export type Appended = { baseOffset: number; timestamps: number[]; stride: number };
 
-export const resetPolicies = ["earliest", "latest", "none"] as const;
 export type ResetPolicy = (typeof resetPolicies)[number];
 
 /** Taken from the first consume of an instance. */

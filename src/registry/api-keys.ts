@@ -10,13 +10,15 @@ import type { Env } from "../env.ts";
 import { DEFAULT_RETENTION_MS } from "./accounts.ts";
 import { mayExist, newCredential } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
 import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
 import type { OldestFirst } from "./sql.ts";
 
 const HINT_LENGTH = 4;
 const KIND: CredentialKind = { prefix: "ep_", table: "api_keys" };
 
-type Stores = CredentialSecrets & Pick<Env, "DB">;
+type Stores = CredentialSecrets & QuotaVars & Pick<Env, "DB">;
 
 export const NewKeySchema = z.strictObject({
   account: z.string().min(1).max(64),
@@ -64,7 +66,7 @@ const AccountColumnsSchema = z
     weight: row.weight,
   }));
 
-/** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. */
+/** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. Throws `quota_exceeded`. */
 export async function createApiKey(
   env: Stores,
   accountId: string,
@@ -81,12 +83,13 @@ export async function createApiKey(
     createdAt: Date.now(),
     revokedAt: null,
   };
-  await env.DB.prepare(
+  const { meta } = await env.DB.prepare(
     `INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, priority, created_at, has_mac)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1 WHERE ${hasRoom(env, "keys", "?2")}`,
   )
     .bind(key.id, accountId, name, await sha256Hex(secret), key.hint, JSON.stringify(granted), priority, key.createdAt)
     .run();
+  if (meta.changes === 0) throw quotaExceeded(env, "keys");
   return { key, secret };
 }
 

@@ -10,6 +10,7 @@ import { keyFor, sign } from "../contract/signing.ts";
 import { newSecret, sha256Hex } from "../../plugins/kernel/secret.ts";
 import type { Env } from "../env.ts";
 import { log } from "../telemetry/log.ts";
+import type { SweepStep } from "./sweep.ts";
 
 /** Credentials of one kind: what their texts begin with, and the table that has their hashes. */
 export type CredentialKind = { prefix: "ep_" | "epp_"; table: "api_keys" | "pool_tokens" };
@@ -19,6 +20,10 @@ const RANDOM_CHARS = 43;
 /** 128 bits in base64url. */
 const MAC_CHARS = 22;
 const MIN_SECRET_LENGTH = 32;
+
+/** How long the operator can see what was revoked. */
+const KEEP_REVOKED_MS = 30 * 86_400_000;
+const SWEEP_LIMIT = 500;
 
 /** How long an isolate goes by what it read of credentials without a MAC; no new ones are made. */
 const REMEMBERED_MS = 60_000;
@@ -109,4 +114,17 @@ async function readStarts(db: D1Database, table: CredentialKind["table"]): Promi
   if (results.length <= MAX_REMEMBERED) return new Set(results.map(({ start }) => start));
   log.warn("credentials_without_mac", { table, detail: "too many to remember: replace them, then revoke them" });
   return null;
+}
+
+/** Deletes keys and tokens that were revoked 30 days ago. */
+export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number): Promise<SweepStep> {
+  if (maxCalls < 1) return { calls: 0, more: true };
+  const before = Date.now() - KEEP_REVOKED_MS;
+  const statements = (["api_keys", "pool_tokens"] as const).map((table) =>
+    db
+      .prepare(`DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE revoked_at < ? LIMIT ${SWEEP_LIMIT})`)
+      .bind(before),
+  );
+  const deleted = await db.batch(statements);
+  return { calls: 1, more: deleted.some(({ meta }) => meta.changes > 0) };
 }

@@ -2,9 +2,16 @@
 import * as z from "zod";
 import { deadLetterReasons } from "../contract/published.ts";
 import type { DeadLetterReason } from "../contract/published.ts";
+import type { Env } from "../env.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import type { QuotaVars } from "./quotas.ts";
+import { isDatabaseFull } from "./sql.ts";
+import type { SweepStep } from "./sweep.ts";
 
 /** Entries outlive their predictions' data, so that one can see what can be replayed no more. */
 const KEEP_MS = 8 * 86_400_000;
+const SWEEP_LIMIT = 500;
 
 const RowSchema = z
   .object({
@@ -34,19 +41,47 @@ export type DeadLetterFilter = {
 /** Where a page begins: behind this entry, towards older ones. */
 export type DeadLetterPlace = { endedAt: number; id: string };
 
-/** Notes dead letters; one that is there stays as it is. Old entries go. */
+/** Deletes entries that are too old. */
+export async function sweepDeadLetters({ DB: db }: Pick<Env, "DB">, maxCalls: number): Promise<SweepStep> {
+  if (maxCalls < 1) return { calls: 0, more: true };
+  const { meta } = await db
+    .prepare(
+      `DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE ended_at < ? LIMIT ${SWEEP_LIMIT})`,
+    )
+    .bind(Date.now() - KEEP_MS)
+    .run();
+  return { calls: 1, more: meta.changes > 0 };
+}
+
+/** A dead letter of an account, to be noted. */
+export type NewDeadLetter = Omit<DeadLetter, "replayedAs"> & { accountId: string };
+
+/**
+ * Notes dead letters; one that is there stays as it is. Of an account that has more than its quota, the oldest go. In a database that is full
+ * none is noted, and the log says so: predictions end all the same.
+ */
 export async function recordDeadLetters(
-  db: D1Database,
-  letters: readonly Omit<DeadLetter, "replayedAs">[],
+  env: QuotaVars & Pick<Env, "DB">,
+  letters: readonly NewDeadLetter[],
 ): Promise<void> {
   if (letters.length === 0) return;
-  const insert = `INSERT OR IGNORE INTO dead_letters (id, model, version, lane, reason, attempt, ended_at)
+  const insert = `INSERT INTO dead_letters (id, model, version, lane, reason, attempt, ended_at, account_id)
     SELECT value ->> 'id', value ->> 'model', value ->> 'version', value ->> 'lane', value ->> 'reason',
-           value ->> 'attempt', value ->> 'endedAt' FROM json_each(?)`;
-  await db.batch([
-    db.prepare(insert).bind(JSON.stringify(letters)),
-    db.prepare("DELETE FROM dead_letters WHERE ended_at < ?").bind(Date.now() - KEEP_MS),
-  ]);
+           value ->> 'attempt', value ->> 'endedAt', value ->> 'accountId' FROM json_each(?) WHERE true ON CONFLICT DO NOTHING`;
+  const surplus = `DELETE FROM dead_letters WHERE id IN (
+    SELECT id FROM dead_letters WHERE account_id = ?1 ORDER BY ended_at, id LIMIT max(0,
+      coalesce((SELECT count FROM usage WHERE owner = ?1 AND kind = 'dead_letters'), 0) - ?2))`;
+  const quota = numericVar(env, "QUOTA_DEAD_LETTERS");
+  const accounts = [...new Set(letters.map(({ accountId }) => accountId))];
+  try {
+    await env.DB.batch([
+      env.DB.prepare(insert).bind(JSON.stringify(letters)),
+      ...accounts.map((account) => env.DB.prepare(surplus).bind(account, quota)),
+    ]);
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    log.error("dead_letters_dropped", { deadLetters: letters.length, reason: reasonOf(thrown) });
+  }
 }
 
 /** Dead letters that fit, the newest first. */

@@ -3,7 +3,10 @@ import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
+import type { Env } from "../env.ts";
 import { SkuSchema } from "./model-changes.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
 
 const CACHE_MS = 10_000;
 const CACHED_DEPLOYMENTS = 2000;
@@ -64,21 +67,23 @@ export type Deployment = z.output<typeof DeploymentRowSchema>;
 
 const cached = createTtlCache<Deployment>(CACHED_DEPLOYMENTS);
 
-/** Stores the first release of a deployment. Throws `already_exists` when the account has one of that name. */
+/** Stores the first release of a deployment. Throws `already_exists` when the account has one of that name, and `quota_exceeded`. */
 export async function createDeployment(
-  db: D1Database,
+  env: QuotaVars & Pick<Env, "DB">,
   deployment: Omit<Deployment, "release" | "releasedAt" | "createdAt">,
 ): Promise<Deployment> {
   checkBounds(deployment);
   const { accountId, name, model, version, hardware, minInstances, maxInstances } = deployment;
-  const row = await db
-    .prepare(
-      "INSERT INTO deployments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9) ON CONFLICT DO NOTHING RETURNING *",
-    )
+  const row = await env.DB.prepare(
+    `INSERT INTO deployments SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9 WHERE ${hasRoom(env, "deployments", "?1")}
+       ON CONFLICT DO NOTHING RETURNING *`,
+  )
     .bind(accountId, name, model.owner, model.name, version, hardware, minInstances, maxInstances, Date.now())
     .first();
-  if (row === null) throw new EdgeplaneError("already_exists", "A deployment with that name already exists.");
-  return remember(row);
+  if (row !== null) return remember(row);
+  const isThere = env.DB.prepare("SELECT 1 AS there FROM deployments WHERE account_id = ? AND name = ?");
+  if ((await isThere.bind(accountId, name).first("there")) === null) throw quotaExceeded(env, "deployments");
+  throw new EdgeplaneError("already_exists", "A deployment with that name already exists.");
 }
 
 /** A deployment of the account; null when there is none. Remembered for at most 10 s in the isolate. */

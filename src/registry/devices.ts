@@ -3,24 +3,39 @@ import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import type { Device } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
+import { hasRoom } from "./quotas.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import type { QuotaVars } from "./quotas.ts";
+import { isDatabaseFull } from "./sql.ts";
 
 const RECORDED_MS = 60_000;
 const CACHED_DEVICES = 500;
+const MAX_NAME_CHARS = 128;
+/** As a model or a deployment may name it. */
+const MAX_SKU_CHARS = 64;
 
 const recorded = createTtlCache<true>(CACHED_DEVICES);
 
 export const HardwareSchema = z.object({ sku: z.string(), name: z.string() }).meta({ id: "Hardware" });
 export type Hardware = z.infer<typeof HardwareSchema>;
 
-/** Records the kinds of device that a pool has. Costs nothing when this isolate did so within a minute. */
-export async function registerDevices(env: Pick<Env, "DB">, devices: readonly Device[]): Promise<void> {
-  const kinds = new Map(devices.map((device) => [skuOf(device), device.name]));
+/** Records the kinds of device that a pool has, up to 1,000 of all pools. Costs nothing when this isolate did so within a minute. */
+export async function registerDevices(env: QuotaVars & Pick<Env, "DB">, devices: readonly Device[]): Promise<void> {
+  const kinds = new Map(devices.map((device) => [skuOf(device), device.name.slice(0, MAX_NAME_CHARS)]));
   const fresh = [...kinds].filter(([sku]) => recorded.get(sku) === undefined);
   if (fresh.length === 0) return;
   const statement = env.DB.prepare(
-    "INSERT INTO devices (sku, name, seen_at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET name = ?2, seen_at = ?3",
+    `INSERT INTO devices (sku, name, seen_at) SELECT ?1, ?2, ?3
+     WHERE EXISTS (SELECT 1 FROM devices WHERE sku = ?1) OR ${hasRoom(env, "devices", "''")}
+     ON CONFLICT DO UPDATE SET name = ?2, seen_at = ?3`,
   );
-  await env.DB.batch(fresh.map(([sku, name]) => statement.bind(sku, name, Date.now())));
+  try {
+    await env.DB.batch(fresh.map(([sku, name]) => statement.bind(sku, name, Date.now())));
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    log.error("devices_not_recorded", { devices: fresh.length, reason: reasonOf(thrown) });
+    return;
+  }
   for (const [sku] of fresh) recorded.set(sku, true, RECORDED_MS);
 }
 
@@ -35,5 +50,6 @@ function skuOf(device: Device): string {
   return device.name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
+    .slice(0, MAX_SKU_CHARS)
     .replace(/^-|-$/g, "");
 }

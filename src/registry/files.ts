@@ -7,8 +7,12 @@ import * as z from "zod";
 import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { uploadRowDeletes } from "../storage/upload-rows.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
+import type { SweepStep } from "./sweep.ts";
 
-const SWEEP_LIMIT = 100;
+const SWEEP_LIMIT = 500;
+const SWEEP_CALLS = 3;
 const ID_BYTES = 15;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -48,12 +52,22 @@ type Keeper = { accountId: string; retentionMs: number };
 
 /**
  * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
- * upload of the same id that brought it. The same file again changes nothing.
+ * upload of the same id that brought it. Throws `quota_exceeded`, and deletes the content, when the account has no room for it.
  */
-export async function createFile(db: D1Database, keeper: Keeper, file: NewFile): Promise<StoredFile> {
+export async function createFile(stores: Stores & QuotaVars, keeper: Keeper, file: NewFile): Promise<StoredFile> {
+  const { DB: db } = stores;
   const created = begin(keeper, file);
-  await db.batch([insertion(db, keeper, created, "true"), ...uploadRowDeletes(db, file.id)]);
-  return created;
+  const room = [
+    hasRoom(stores, "files", "?2", "?5"),
+    hasRoom(stores, "metadata", "?2", "length(CAST(?3 AS BLOB)) + length(CAST(?7 AS BLOB))"),
+  ];
+  const [inserted] = await db.batch([
+    insertion(db, keeper, created, room.join(" AND ")),
+    ...uploadRowDeletes(db, file.id),
+  ]);
+  if ((inserted?.meta.changes ?? 0) > 0) return created;
+  await stores.BLOBS.delete(contentKey(file.id));
+  throw quotaExceeded(stores, "files", "metadata");
 }
 
 /**
@@ -116,16 +130,17 @@ export async function deleteFile(stores: Stores, accountId: string, id: string):
   return true;
 }
 
-/** Deletes the files that have expired. */
-export async function sweepFiles(stores: Stores): Promise<void> {
+/** Deletes files that have expired: 500 with every three calls. */
+export async function sweepFiles(stores: Stores, maxCalls: number): Promise<SweepStep> {
   const now = Date.now();
-  for (;;) {
+  for (let calls = 0; ; calls += SWEEP_CALLS) {
+    if (calls + SWEEP_CALLS > maxCalls) return { calls, more: true };
     const { results } = await stores.DB.prepare(
       "SELECT id FROM files WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
     )
       .bind(now, SWEEP_LIMIT)
       .all<{ id: string }>();
-    if (results.length === 0) return;
+    if (results.length === 0) return { calls: calls + 1, more: false };
     const ids = results.map(({ id }) => id);
     await stores.BLOBS.delete(ids.map(contentKey));
     await stores.DB.prepare("DELETE FROM files WHERE id IN (SELECT value FROM json_each(?))")

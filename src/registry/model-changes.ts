@@ -5,7 +5,12 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
+import type { Env } from "../env.ts";
 import { forgetModel, visibilities } from "./models.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
+import { saveReadme } from "./readmes.ts";
 
 const MAX_URL_CHARS = 2048;
 const MAX_README_CHARS = 256 * 1024;
@@ -56,21 +61,25 @@ export const ModelChangeSchema = z
 export type ModelChange = z.output<typeof ModelChangeSchema>;
 
 type ModelName = { owner: string; name: string };
+type Stores = Pick<Env, "DB" | "BLOBS">;
 
-/** The columns that a change may name; their names are those of the schema. */
-const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(described) as (keyof typeof described)[])] as const;
+/** The columns that a change may name; their names are those of the schema. The readme lies in the bucket. */
+const { readme: _readme, ...columns } = described;
+const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(columns) as (keyof typeof columns)[])] as const;
 
-/** Makes a model without a version. Throws `already_exists` when the owner has one of that name. */
-export async function createModel(db: D1Database, model: NewModel): Promise<void> {
+/** Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`. */
+export async function createModel(env: QuotaVars & Stores, model: NewModel): Promise<void> {
+  const db = env.DB;
   const { owner, name } = model;
   const now = Date.now();
   const [made] = await db.batch<{ name: string }>([
     db
       .prepare(
-        `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, readme, github_url, paper_url,
-           license_url, weights_url, cover_image_url) VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6, readme = ?7,
-           github_url = ?8, paper_url = ?9, license_url = ?10, weights_url = ?11, cover_image_url = ?12, latest_version = NULL,
+        `INSERT INTO models (owner, name, description, created_at, updated_at, visibility, hardware, github_url, paper_url,
+           license_url, weights_url, cover_image_url)
+         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE ${hasRoom(env, "models", "?1")}
+         ON CONFLICT DO UPDATE SET description = ?3, created_at = ?4, updated_at = ?4, visibility = ?5, hardware = ?6,
+           github_url = ?7, paper_url = ?8, license_url = ?9, weights_url = ?10, cover_image_url = ?11, latest_version = NULL,
            deleted_at = NULL
          WHERE deleted_at IS NOT NULL RETURNING name`,
       )
@@ -81,7 +90,6 @@ export async function createModel(db: D1Database, model: NewModel): Promise<void
         now,
         model.visibility,
         model.hardware,
-        model.readme ?? null,
         model.github_url ?? null,
         model.paper_url ?? null,
         model.license_url ?? null,
@@ -95,17 +103,21 @@ export async function createModel(db: D1Database, model: NewModel): Promise<void
       .bind(owner, name, now),
   ]);
   if (made?.results.length !== 1) {
+    const isThere = db.prepare("SELECT 1 AS there FROM models WHERE owner = ? AND name = ? AND deleted_at IS NULL");
+    if ((await isThere.bind(owner, name).first("there")) === null) throw quotaExceeded(env, "models");
     throw new EdgeplaneError("already_exists", "A model with that name and owner already exists.");
   }
+  if (model.readme !== undefined && model.readme !== null) await saveReadme(env, model, model.readme);
   forgetModel(model);
 }
 
 /** Changes what the change names, and leaves the rest. The caller has checked whose model it is. */
-export async function updateModel(db: D1Database, model: ModelName, change: ModelChange): Promise<void> {
+export async function updateModel(env: Stores, model: ModelName, change: ModelChange): Promise<void> {
   const named = CHANGEABLE.filter((column) => change[column] !== undefined);
   const assignments = named.map((column, index) => `${column} = ?${index + 4}`);
-  await db
-    .prepare(`UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`)
+  await env.DB.prepare(
+    `UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`,
+  )
     .bind(
       model.owner,
       model.name,
@@ -113,18 +125,18 @@ export async function updateModel(db: D1Database, model: ModelName, change: Mode
       ...named.map((column) => change[column] ?? (column === "description" ? "" : null)),
     )
     .run();
+  if (change.readme !== undefined) await saveReadme(env, model, change.readme);
   forgetModel(model);
 }
 
 /** Deletes a model. Throws `conflict` unless it is private and has no version. */
-export async function deleteModel(db: D1Database, model: ModelName): Promise<void> {
-  const { meta } = await db
-    .prepare(
-      `UPDATE models SET deleted_at = ?3, description = '', readme = NULL, github_url = NULL, paper_url = NULL, license_url = NULL,
+export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
+  const { meta } = await env.DB.prepare(
+    `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
          weights_url = NULL, cover_image_url = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
-    )
+  )
     .bind(model.owner, model.name, Date.now())
     .run();
   if (meta.changes === 0) {
@@ -133,6 +145,8 @@ export async function deleteModel(db: D1Database, model: ModelName): Promise<voi
       "Only a private model without versions can be deleted: delete its versions first.",
     );
   }
+  await saveReadme(env, model, null);
+  await oldMarks(env, "models", model.owner).run();
   forgetModel(model);
 }
 
@@ -141,12 +155,13 @@ export async function deleteModel(db: D1Database, model: ModelName): Promise<voi
  * has run the version, or when a deployment names it.
  */
 export async function deleteVersion(
-  db: D1Database,
+  env: QuotaVars & Pick<Env, "DB">,
   model: ModelName,
   id: string,
   ownerAccountId: string,
 ): Promise<void> {
   const { owner, name } = model;
+  const db = env.DB;
   const reasons = await db
     .prepare(
       `SELECT (SELECT visibility FROM models WHERE owner = ?1 AND name = ?2) AS visibility,
@@ -169,6 +184,17 @@ export async function deleteVersion(
            ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2`,
       )
       .bind(owner, name),
+    oldMarks(env, "versions", owner),
   ]);
   forgetModel(model, id);
+}
+
+/** Deletes the oldest of an owner's marks, beyond as many as it may have models or versions: who makes and deletes without end leaves no more. */
+function oldMarks(env: QuotaVars & Pick<Env, "DB">, table: "models" | "versions", owner: string): D1PreparedStatement {
+  const [quota, key] =
+    table === "models" ? (["QUOTA_MODELS", "owner, name"] as const) : (["QUOTA_VERSIONS", "owner, name, id"] as const);
+  return env.DB.prepare(
+    `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} WHERE owner = ? AND deleted_at IS NOT NULL
+       ORDER BY deleted_at DESC LIMIT -1 OFFSET ?)`,
+  ).bind(owner, numericVar(env, quota));
 }

@@ -1,9 +1,10 @@
 /**
- * Models and their versions, as pools offered them (`registration.ts`) or accounts made them. A private model is there for its owner alone: whoever looks on an account's behalf says as whom.
+ * Models and their versions, as pools offered them (`registration.ts`) or accounts made them. A private model is there
+ * for its owner alone: whoever looks on an account's behalf says as whom.
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import { ManifestSchema, NameSchema } from "../contract/manifest.ts";
+import { ManifestSchema, modelPath, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 
 const CACHE_MS = 10_000;
@@ -51,7 +52,6 @@ const ModelRowSchema = z
     description: z.string(),
     visibility: z.enum(visibilities),
     hardware: z.string().nullable(),
-    readme: z.string().nullable(),
     github_url: z.string().nullable(),
     paper_url: z.string().nullable(),
     license_url: z.string().nullable(),
@@ -68,7 +68,6 @@ const ModelRowSchema = z
     description: row.description,
     visibility: row.visibility,
     hardware: row.hardware,
-    readme: row.readme,
     githubUrl: row.github_url,
     paperUrl: row.paper_url,
     licenseUrl: row.license_url,
@@ -80,22 +79,57 @@ const ModelRowSchema = z
   }));
 export type Model = z.output<typeof ModelRowSchema>;
 
-const SELECT_MODEL = `SELECT m.*, v.manifest, v.created_at AS version_created_at,
-    (SELECT coalesce(sum(r.count), 0) FROM runs r WHERE r.owner = m.owner AND r.name = m.name) AS run_count
-  FROM models m LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version`;
+/** What a prediction asks of a model that it names: who may know of it, and its latest version. */
+const LatestRowSchema = z
+  .object({
+    owner: z.string(),
+    visibility: z.enum(visibilities),
+    manifest: ManifestColumnSchema.nullable(),
+    version_created_at: z.number().nullable(),
+  })
+  .transform(({ owner, visibility, manifest, version_created_at: createdAt }) => ({
+    owner,
+    visibility,
+    latest: manifest === null ? null : { manifest, createdAt: createdAt ?? 0 },
+  }));
+type Latest = z.output<typeof LatestRowSchema>;
 
-const models = createTtlCache<Model | null>(CACHED_MODELS);
-const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS);
+const LATEST_VERSION = "LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version";
+
+const SELECT_MODEL = `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
+    m.weights_url, m.cover_image_url, m.created_at, m.run_count, v.manifest, v.created_at AS version_created_at
+  FROM models m ${LATEST_VERSION}`;
+
+/** A schema may have 1 Mi characters; parsed, it takes about twice as much. */
+const cacheBudget = { maxBytes: 16 * 1024 * 1024, bytesOf: (value: unknown) => 2 * JSON.stringify(value).length };
+const latestVersions = createTtlCache<Latest | null>(CACHED_MODELS, cacheBudget);
+const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS, cacheBudget);
 
 /** Whether the viewer may know of the model. */
 export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {
   return model.visibility === "public" || model.owner === accountName;
 }
 
-/** A model with its latest version; null when there is none that the viewer may know of. Remembered for at most 10 s in the isolate. */
-export async function findModel(db: D1Database, viewer: Viewer, { owner, name }: ModelName): Promise<Model | null> {
-  const model = await readModel(db, owner, name);
-  return model !== null && isVisible(model, viewer) ? model : null;
+/** A model with its latest version; null when there is none that the viewer may know of. */
+export async function findModel(db: D1Database, viewer: Viewer, model: ModelName): Promise<Model | null> {
+  if (!mayBeModel(model)) return null;
+  const query = `${SELECT_MODEL} WHERE m.owner = ?1 AND m.name = ?2 AND m.deleted_at IS NULL
+    AND (m.visibility = 'public' OR m.owner = ?3)`;
+  const row = await db.prepare(query).bind(model.owner, model.name, viewer.accountName).first();
+  return row === null ? null : ModelRowSchema.parse(row);
+}
+
+/**
+ * The latest version of a model, null where it has none yet; undefined when there is no model that the viewer may know of. On the path of
+ * every prediction that names a model: remembered for at most 10 s in the isolate.
+ */
+export async function findLatestVersion(
+  db: D1Database,
+  viewer: Viewer,
+  model: ModelName,
+): Promise<Version | null | undefined> {
+  const found = await readLatest(db, model);
+  return found !== null && isVisible(found, viewer) ? found.latest : undefined;
 }
 
 /**
@@ -112,16 +146,17 @@ export async function findVersion(
   return found.find((version) => viewer === null || (!version.isOrphan && isVisible(version, viewer))) ?? null;
 }
 
-async function readModel(db: D1Database, owner: string, name: string): Promise<Model | null> {
-  const key = `${owner}/${name}`;
-  const known = models.get(key);
+async function readLatest(db: D1Database, model: ModelName): Promise<Latest | null> {
+  const key = modelPath(model);
+  const known = latestVersions.get(key);
   if (known !== undefined) return known;
-  if (!mayBeModel({ owner, name })) return null;
-  const query = `${SELECT_MODEL} WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
-  const row = await db.prepare(query).bind(owner, name).first();
-  const model = row === null ? null : ModelRowSchema.parse(row);
-  models.set(key, model, cacheMs(model === null ? [] : [model]));
-  return model;
+  if (!mayBeModel(model)) return null;
+  const query = `SELECT m.owner, m.visibility, v.manifest, v.created_at AS version_created_at FROM models m ${LATEST_VERSION}
+    WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
+  const row = await db.prepare(query).bind(model.owner, model.name).first();
+  const found = row === null ? null : LatestRowSchema.parse(row);
+  latestVersions.set(key, found, cacheMs(found === null ? [] : [found]));
+  return found;
 }
 
 /** The version of the named model, or those of all models that have it, the newest first. */
@@ -154,14 +189,14 @@ function cacheMs(found: readonly Pick<Model, "visibility">[]): number {
 
 /** Forgets what this isolate remembers of a model, and of the version `id`; others forget within 10 s. */
 export function forgetModel(model: ModelName, id?: string): void {
-  models.delete(`${model.owner}/${model.name}`);
+  latestVersions.delete(modelPath(model));
   if (id === undefined) return;
   versions.delete(versionKey(model, id));
   versions.delete(versionKey(null, id));
 }
 
 function versionKey(model: ModelName | null, id: string): string {
-  return model === null ? id : `${model.owner}/${model.name}:${id}`;
+  return model === null ? id : `${modelPath(model)}:${id}`;
 }
 
 export const modelKeys = ["model_created_at", "latest_version_created_at"] as const;

@@ -10,10 +10,15 @@ import { modelPath } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetModel } from "./models.ts";
+import { hasRoom, quotaText } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
+import { isDatabaseFull } from "./sql.ts";
 
 const CACHE_MS = 10_000;
 const CACHED_MANIFESTS = 2000;
+const MAX_MANIFEST_CHARS = 1024 * 1024;
 
 /** What a token says of registering. */
 export type Registrar = Pick<PoolIdentity, "owners" | "lanes">;
@@ -23,6 +28,7 @@ const StoredSchema = z.object({
   name: z.string(),
   id: z.string(),
   lane: z.string().nullable(),
+  has_schema: z.number(),
   deleted_at: z.number().nullable(),
 });
 type Stored = z.output<typeof StoredSchema>;
@@ -32,10 +38,10 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS);
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the first time becomes its
  * model's latest; one that was deleted stays so. Answers those that it doesn't take, with the reason; the others are recorded. Costs nothing
- * when this isolate has recorded the same manifests before.
+ * when this isolate has recorded the same manifests before. A full database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
-  env: Pick<Env, "DB">,
+  env: QuotaVars & Pick<Env, "DB">,
   registrar: Registrar,
   manifests: readonly Manifest[],
 ): Promise<ModelRefusal[]> {
@@ -45,10 +51,17 @@ export async function registerManifests(
     reason === null && registered.get(registrationKey(manifest)) === undefined ? [manifest] : [],
   );
   if (fresh.length === 0) return outside;
-  const stored = await store(env.DB, fresh);
+  let stored: Map<string, Stored>;
+  try {
+    stored = await store(env, fresh);
+  } catch (thrown) {
+    if (!isDatabaseFull(thrown)) throw thrown;
+    log.error("models_not_recorded", { models: fresh.length, reason: reasonOf(thrown) });
+    return [...outside, ...fresh.map((manifest) => refusal(manifest, "the registry's database is full"))];
+  }
   const unlike = fresh.flatMap((manifest) => {
     forgetModel(manifest, manifest.version);
-    const reason = unlikeStored(manifest, stored.get(keyOf(manifest)));
+    const reason = unlikeStored(env, manifest, stored.get(keyOf(manifest)));
     if (reason !== null) return [refusal(manifest, reason)];
     registered.set(registrationKey(manifest), true, CACHE_MS);
     return [];
@@ -57,61 +70,68 @@ export async function registerManifests(
 }
 
 /** Why the token may not register this; null when it may. */
-function outsideOf({ owners, lanes }: Registrar, { owner, lane }: Manifest): string | null {
+function outsideOf({ owners, lanes }: Registrar, manifest: Manifest): string | null {
+  const { owner, lane } = manifest;
+  if (JSON.stringify(manifest).length > MAX_MANIFEST_CHARS)
+    return `what it says of itself, its schema above all, has more than ${MAX_MANIFEST_CHARS} characters`;
   if (!owners.includes(owner)) return `the pool token may not register models of the owner "${owner}"`;
   return lanes.includes(lane) ? null : `the pool token has no right to the lane "${lane}"`;
 }
 
 /** Why a version is not what the pool offers; null when it is. */
-function unlikeStored({ lane }: Manifest, stored: Stored | undefined): string | null {
-  if (stored === undefined) return "it could not be recorded; the pool's next connection tries again";
+function unlikeStored(vars: QuotaVars, { lane, schema }: Manifest, stored: Stored | undefined): string | null {
+  if (stored === undefined) return `${quotaText(vars, "models")} Or: ${quotaText(vars, "versions")}`;
   if (stored.deleted_at !== null) return "its owner deleted this version; change a file of the model to make another";
-  if (stored.lane === lane) return null;
+  if (stored.lane === lane) return schema !== null && stored.has_schema === 0 ? quotaText(vars, "versions") : null;
   return `this version is registered on the lane "${stored.lane}", and a version is immutable: change a file of the model to make another`;
 }
 
 /** Writes the manifests, each only where it adds something, and reads what is there then. */
-async function store(db: D1Database, manifests: readonly Manifest[]): Promise<Map<string, Stored>> {
+async function store(env: QuotaVars & Pick<Env, "DB">, manifests: readonly Manifest[]): Promise<Map<string, Stored>> {
+  const db = env.DB;
   const now = Date.now();
   const asked = manifests.map(({ owner, name, version }) => ({ owner, name, version }));
   const read = db
     .prepare(
-      `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at FROM json_each(?) asked
+      `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at,
+         v.manifest ->> 'schema' IS NOT NULL AS has_schema FROM json_each(?) asked
        JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name' AND v.id = asked.value ->> 'version'`,
     )
     .bind(JSON.stringify(asked));
-  const answers = await db.batch([...manifests.flatMap((manifest) => registration(db, manifest, now)), read]);
+  const answers = await db.batch([...manifests.flatMap((manifest) => registration(env, manifest, now)), read]);
   const rows = (answers.at(-1)?.results ?? []).map((row) => StoredSchema.parse(row));
   return new Map(rows.map((row) => [keyOf({ ...row, version: row.id }), row]));
 }
 
-function registration(db: D1Database, manifest: Manifest, now: number): D1PreparedStatement[] {
+/** The version first: what it finds no room for makes no model, and changes none. */
+function registration(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest, now: number): D1PreparedStatement[] {
   const { owner, name, version, schema, streams } = manifest;
+  const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3)";
+  const isModel = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)";
+  const bytes = "length(CAST(?4 AS BLOB))";
   return [
-    db
-      .prepare(
-        `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5, deleted_at = NULL,
-           description = CASE ?3 WHEN '' THEN description ELSE ?3 END
-         WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.owner = ?1 AND v.name = ?2 AND v.id = ?4)`,
-      )
-      .bind(owner, name, manifest.description, version, now),
-    db
-      .prepare(
-        `INSERT INTO versions (owner, name, id, manifest, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+    env.DB.prepare(
+      `INSERT INTO versions (owner, name, id, manifest, created_at) SELECT ?1, ?2, ?3, ?4, ?5
+         WHERE iif(${isKnown}, ${hasRoom(env, "versions", "?1", bytes, 0)},
+           ${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")}))
          ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
          WHERE ?6 IS NOT NULL AND deleted_at IS NULL AND manifest ->> 'schema' IS NULL AND manifest ->> 'lane' = ?8`,
-      )
-      .bind(
-        owner,
-        name,
-        version,
-        JSON.stringify(manifest),
-        now,
-        schema === null ? null : JSON.stringify(schema),
-        streams,
-        manifest.lane,
-      ),
+    ).bind(
+      owner,
+      name,
+      version,
+      JSON.stringify(manifest),
+      now,
+      schema === null ? null : JSON.stringify(schema),
+      streams,
+      manifest.lane,
+    ),
+    env.DB.prepare(
+      `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?5
+         WHERE EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?4 AND created_at = ?5 AND deleted_at IS NULL)
+         ON CONFLICT DO UPDATE SET latest_version = ?4, updated_at = ?5, deleted_at = NULL,
+           description = CASE ?3 WHEN '' THEN description ELSE ?3 END`,
+    ).bind(owner, name, manifest.description, version, now),
   ];
 }
 

@@ -6,6 +6,11 @@ export function isUniqueViolation(thrown: unknown): boolean {
   return thrown instanceof Error && thrown.message.includes("UNIQUE constraint failed");
 }
 
+/** Whether D1 has no room for another row: SQLite's words, or those of the platform's limit of 10 GB. */
+export function isDatabaseFull(thrown: unknown): boolean {
+  return thrown instanceof Error && /SQLITE_FULL|database or disk is full|maximum DB size/i.test(thrown.message);
+}
+
 /** A page of a list, oldest first: behind the entry `after`. */
 export type OldestFirst = { after: { createdAt: number; id: string } | null; limit: number };
 

@@ -3,7 +3,10 @@ import type * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { ErrorCode, InvalidField } from "../contract/errors.ts";
 import { MAX_NESTING, nestsWithin } from "../contract/nesting.ts";
+import type { Json } from "../contract/prediction.ts";
 import { safeParse } from "../contract/safe-parse.ts";
+import { loneSurrogateIn, mayHoldLoneSurrogate, wellFormed } from "../contract/well-formed.ts";
+import { parsedBytes } from "./json-weight.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
 export const MAX_JSON_BYTES = 16 * 1024 * 1024;
@@ -17,13 +20,25 @@ const FILES_HINT =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 const MAX_ISSUES = 20;
+/** What a body may take parsed, as a multiple of what it may have as text. */
+const PARSED_RATIO = 4;
+const NO_TEXT =
+  "holds half a surrogate pair (`\\ud800` to `\\udfff`), such as an emoji that was cut leaves: send whole characters";
+
+/** What becomes of lone surrogates: a client's are refused, of what a model made each is replaced by U+FFFD. */
+export type LoneSurrogates = "refused" | "replaced";
 
 /**
- * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced), `invalid_json`, or
- * `invalid_request` for a value that is nested deeper than 128 levels.
+ * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced), `invalid_json`, `invalid_request` for
+ * a value that is nested deeper than 128 levels, or `invalid_input` for a text that is none.
  */
-export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  maxBytes = MAX_JSON_BYTES,
+  loneSurrogates: LoneSurrogates = "refused",
+): Promise<unknown> {
   const text = await readText(request, maxBytes);
+  checkWeight(text, PARSED_RATIO * maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -34,14 +49,36 @@ export async function readJson(request: Request, maxBytes = MAX_JSON_BYTES): Pro
   if (!nestsWithin(value, MAX_NESTING)) {
     throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
   }
+  if (!mayHoldLoneSurrogate(text)) return value;
+  if (loneSurrogates === "replaced") return wellFormed(value as Json);
+  refuseLoneSurrogates(value as Json);
   return value;
+}
+
+function checkWeight(text: string, maxBytes: number): void {
+  if (parsedBytes(text, maxBytes) <= maxBytes) return;
+  const mib = Math.floor(maxBytes / (1024 * 1024));
+  throw new EdgeplaneError(
+    "payload_too_large",
+    `The body has too many values: parsed, it would take more than ${mib} MiB of memory. ${FILES_HINT}`,
+  );
+}
+
+/** Throws `invalid_input` where a text of `value`, which came out of `JSON.parse`, holds half a surrogate pair. `where`: what the value is. */
+export function refuseLoneSurrogates(value: Json, where = ""): void {
+  const path = loneSurrogateIn(value);
+  if (path === null) return;
+  const invalid = toField({ path, message: NO_TEXT }, where);
+  throw new EdgeplaneError("invalid_input", `- ${invalid.field}: ${invalid.description}\n`, {
+    invalidFields: [invalid],
+  });
 }
 
 /** Reads a body as text of at most `maxBytes`. Throws `payload_too_large` or `invalid_json` (not UTF-8). */
 export async function readText(request: Request, maxBytes: number): Promise<string> {
   const announced = request.headers.get("content-length");
   if (announced !== null && Number(announced) > maxBytes) {
-    if (Number(announced) <= MAX_SKIPPED_BYTES) await skip(request.body);
+    await skipBody(request.headers, request.body);
     throw tooLarge(maxBytes);
   }
   if (request.body === null) return "";
@@ -70,7 +107,7 @@ export function parseWith<Schema extends z.ZodType>(
   throw new EdgeplaneError(code, detail, { invalidFields });
 }
 
-function toField(issue: z.core.$ZodIssue, where: string): InvalidField {
+function toField(issue: Pick<z.core.$ZodIssue, "path" | "message">, where: string): InvalidField {
   const path = [where, ...issue.path.map(String)].filter((part) => part !== "").join(".");
   return { field: path === "" ? "body" : path, description: issue.message };
 }
@@ -92,9 +129,13 @@ async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint
   return all;
 }
 
-/** Reads a refused body to its end: a client that still sends when its connection closes would never see the answer. */
-async function skip(body: ReadableStream | null): Promise<void> {
-  await body?.pipeTo(new WritableStream()).catch(() => {});
+/**
+ * Reads a refused body to its end, unless that is far: a client that still sends when its connection closes would never see the answer.
+ * `headers`: those that it came with.
+ */
+export async function skipBody(headers: Headers, body: ReadableStream | null): Promise<void> {
+  const announced = Number(headers.get("content-length") ?? Infinity);
+  if (announced <= MAX_SKIPPED_BYTES) await body?.pipeTo(new WritableStream()).catch(() => {});
 }
 
 function tooLarge(maxBytes: number): EdgeplaneError {

@@ -6,6 +6,7 @@ import { adminRoutes } from "./admin/admin.ts";
 import type { App, AppContext, ShardPort } from "./app.ts";
 import { compress } from "./compress.ts";
 import { cors } from "./cors.ts";
+import { decodeBody } from "./decode-body.ts";
 import { docsRoutes } from "./docs/routes.ts";
 import { gatewayRoutes } from "./gateway.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
@@ -52,6 +53,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   });
   app.use("/v1/*", cors(METHODS, EXPOSED_HEADERS));
   app.use(compress());
+  app.use("/v1/*", decodeBody());
 
   app.route("/", gatewayRoutes());
   app.route("/v1/predictions", predictionRoutes(shard));

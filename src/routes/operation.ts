@@ -11,8 +11,8 @@
  *     }, async (c, { path }) => c.json(await showFile(c, path.id))));
  *
  * What an answer looks like is a zod schema too (`FileSchema`), and the type of what the handler builds is inferred from it. What
- * follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, `not_found` from those of the path, 400, 413 and
- * 422 from a body.
+ * follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, `not_found` from those of the path, 400, 413,
+ * 415 and 422 from a body.
  */
 import type { Handler } from "hono";
 import type * as z from "zod";
@@ -22,6 +22,7 @@ import { admit } from "./access.ts";
 import type { Access } from "./access.ts";
 import type { App, AppContext } from "./app.ts";
 import { parseWith, readJson } from "./body.ts";
+import type { LoneSurrogates } from "./body.ts";
 
 export const tags = {
   Predictions: "Run a model, read what came of it, stream it, cancel it.",
@@ -57,8 +58,8 @@ export type Operation<
   path?: Path;
   query?: Query;
   header?: Header;
-  /** A JSON body of at most `maxBytes` (16 MiB); `examples` by name. */
-  body?: { schema: Body; maxBytes?: number; examples?: Record<string, z.input<Body>> };
+  /** A JSON body of at most `maxBytes` (16 MiB), in which lone surrogates are refused unless it says otherwise; `examples` by name. */
+  body?: { schema: Body; maxBytes?: number; loneSurrogates?: LoneSurrogates; examples?: Record<string, z.input<Body>> };
   /** A body that is something else: described here, read by the handler. */
   rawBody?: ZodOpenApiRequestBodyObject;
   answers: { [status: number]: ZodOpenApiResponseObject };
@@ -108,7 +109,10 @@ export function operation<
               "",
               "invalid_request",
             ),
-      body: body === undefined ? undefined : parseWith(body.schema, await readJson(c.req.raw, body.maxBytes)),
+      body:
+        body === undefined
+          ? undefined
+          : parseWith(body.schema, await readJson(c.req.raw, body.maxBytes, body.loneSurrogates)),
     };
     return handle(c, input as Input<Path, Query, Header, Body>);
   };

@@ -51,7 +51,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
   const problem: Problem = {
     type: `${ERRORS_PATH}#${error.code}`,
     title: errorTable[error.code].title,
-    detail: error.message,
+    detail: error.message.toWellFormed(),
     status: error.status,
     code: error.code,
     remedy: errorTable[error.code].remedy,

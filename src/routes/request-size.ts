@@ -15,5 +15,5 @@ export function announcedBytes(request: Request): number | null {
 export function requiredBytes(request: Request): number {
   const bytes = announcedBytes(request);
   if (bytes !== null) return bytes;
-  throw new EdgeplaneError("length_required", "The body carries no `Content-Length`.");
+  throw new EdgeplaneError("length_required", "The body carries no `Content-Length`, or is compressed.");
 }

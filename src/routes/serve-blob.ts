@@ -7,6 +7,7 @@ import type { ZodOpenApiResponseObject } from "zod-openapi";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { parseRange } from "./byte-range.ts";
 
+const MAX_NAME_CHARS = 255;
 const CONDITIONS = ["range", "if-none-match", "if-modified-since"];
 
 /** A type that a stranger may give: https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1 */
@@ -71,12 +72,14 @@ export async function serveBlob(
 }
 
 function headersOf(object: R2Object, name: string, length: number): Record<string, string> {
-  const plainName = name.replaceAll(/[^A-Za-z0-9._-]/g, "_").slice(0, 128);
-  const anyName = encodeURIComponent(name.slice(0, 255).toWellFormed()).replaceAll(/['()*]/g, escapeChar);
+  const whole = name.slice(-MAX_NAME_CHARS).toWellFormed();
+  // In quotes; `%` is left out, as some browsers decode it. https://www.rfc-editor.org/rfc/rfc6266#appendix-D
+  const plainName = whole.replaceAll(/[^ -~]|["\\/%]/gu, "_");
+  const anyName = encodeURIComponent(whole).replaceAll(/['()*]/g, escapeChar);
   return {
     "content-type": plainType(object.httpMetadata?.contentType),
     "content-length": String(length),
-    "content-disposition": `attachment; filename="${plainName}"${name === plainName ? "" : `; filename*=UTF-8''${anyName}`}`,
+    "content-disposition": `attachment; filename="${plainName}"${whole === plainName ? "" : `; filename*=UTF-8''${anyName}`}`,
     "content-security-policy": "default-src 'none'; sandbox",
     "x-content-type-options": "nosniff",
     "accept-ranges": "bytes",

@@ -107,7 +107,8 @@ function applyOne(progress: Progress, event: PoolEvent, session: string, context
 
 function released(row: Row, reason: ReleaseReason, now: number, rules: Rules): Effect[] {
   if (reason === "lost") return machine.lose(row, now, rules);
-  if (reason === "unseen") return machine.unseen(row, now, rules);
+  // Neither ran: a start that was counted for it holds no deadline off.
+  if (reason === "unseen" || reason === "no_room") return machine.unseen(row, now, rules);
   if (reason === "cannot_run") return machine.handBack(row, now, rules);
   return machine.release(row, now, rules);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { newPredictionId } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
-import { getMany } from "./client.ts";
+import { getMany, openStream } from "./client.ts";
 
 test("a page of predictions of one shard comes in parts that a call can carry, and in its order", async () => {
   const sizes: number[] = [];
@@ -13,4 +13,11 @@ test("a page of predictions of one shard comes in parts that a call can carry, a
   const ids = Array.from({ length: 60 }, () => newPredictionId(1));
   expect((await getMany(env, ids, "account")).map(({ id }) => id)).toEqual(ids);
   expect(sizes).toEqual([25, 25, 10]);
+});
+
+test("a stream beyond the account's bound is refused with its code", async () => {
+  const env = { SHARD_COUNT: "1", ACCOUNT_STREAMS: "7", SHARD: { getByName: () => ({ stream: async () => "full" }) } };
+  const opened = openStream(env as unknown as Env, newPredictionId(1), "account", -1);
+  await expect(opened).rejects.toMatchObject({ code: "too_many_streams", status: 429 });
+  await expect(opened).rejects.toThrow("7 streams");
 });

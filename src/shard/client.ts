@@ -4,7 +4,6 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
-import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
@@ -58,7 +57,7 @@ export async function hasPrediction(env: Env, id: string, accountId: string | nu
   return isPredictionId(id, shardCount(env)) && callObject(() => stubOf(env, id).has(id, accountId));
 }
 
-/** Holds until the prediction is finished or `waitMs` is over. */
+/** Holds until the prediction is finished or `waitMs` is over; not at all when too many of the account's requests are held. */
 export async function waitForPrediction(
   env: Env,
   id: string,
@@ -67,10 +66,7 @@ export async function waitForPrediction(
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
   const until = Date.now() + waitMs;
-  for (;;) {
-    const prediction = await callObject(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
-    if (prediction === null || isTerminal(prediction.status) || Date.now() >= until) return prediction;
-  }
+  return callObject(() => stubOf(env, id).wait(id, accountId, Math.max(0, until - Date.now())));
 }
 
 /** Those of `ids` that the account has, in their order. */
@@ -109,7 +105,7 @@ export async function removePredictionData(
 /**
  * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first), until `completed` or until
  * the reader has to ask again behind the last one that it got. `accountId` null: the
- * caller has checked a signed link instead. Null when the prediction isn't there.
+ * caller has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`.
  */
 export async function openStream(
   env: Env,
@@ -118,7 +114,10 @@ export async function openStream(
   afterSeq: number,
 ): Promise<ReadableStream<Uint8Array> | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
-  return callObject(() => stubOf(env, id).stream(id, accountId, afterSeq));
+  const stream = await callObject(() => stubOf(env, id).stream(id, accountId, afterSeq));
+  if (stream !== "full") return stream;
+  const most = numericVar(env, "ACCOUNT_STREAMS");
+  throw new EdgeplaneError("too_many_streams", `The account has ${most} streams open beside this one.`);
 }
 
 export type ListRequest = IndexRequest & { status: Status | null };

@@ -323,7 +323,7 @@ export class ShardCore {
   /** Keeps unstored frames in memory until `flush`. */
   #keep(progress: Progress, frames: readonly StreamFrame[]): void {
     this.#recent.keep(progress);
-    if (mustBeStored(progress, frames, this.#deps)) this.#save(progress, [], false, frames);
+    if (this.#recent.isHeavy() || mustBeStored(progress, frames, this.#deps)) this.#save(progress, [], false, frames);
     else this.onChange(progress.row.id, frames);
   }
 
@@ -340,6 +340,8 @@ export class ShardCore {
     row.shown ||= told.includes("output");
     if (progress.frames.length > 0) progress.storedAt = now;
     progress.frames = [];
+    progress.frameChars = 0;
+    this.#recent.weigh(progress);
     progress.storedSeq = row.nextSeq;
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
     if (finished && !row.fed) this.#recovery.endedUnfed(row);

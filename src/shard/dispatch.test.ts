@@ -13,8 +13,10 @@ it("feeds the index in pieces that it takes, and all of them when it was away", 
   const fed = new Set<string>();
   const sizes: number[] = [];
   let isAway = true;
+  let tries = 0;
   const index = {
     feed: async (_account: string, entries: { id: string }[]) => {
+      tries += 1;
       if (isAway) throw new Error("away");
       sizes.push(entries.length);
       for (const { id } of entries) fed.add(id);
@@ -25,7 +27,7 @@ it("feeds the index in pieces that it takes, and all of them when it was away", 
   for (let count = 0; count < 1200; count += 1) core.submit(submission(`p${count}`));
   core.outgoing.hands.clear();
   dispatch.kick();
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await expect.poll(() => tries).toBeGreaterThan(0);
   expect(dispatch.isPending()).toBe(true);
   isAway = false;
   await expect.poll(() => fed.size).toBe(1200);

@@ -33,10 +33,10 @@ it("deletes what nothing names when it is an hour old, and nothing else", async 
   const id = newPredictionId(16);
   const orphans = ["files/never-noted", inputBlobKey(id), `predictions/${id}/output/${"0".repeat(32)}/a.bin`];
   for (const orphan of orphans) await BLOBS.put(orphan, "orphaned");
-  await sweepOrphans(testEnv);
+  await sweepOrphans(testEnv, 100);
   expect(await keys()).toEqual([...kept, ...orphans].toSorted());
   later(3_700_000);
-  await sweepOrphans(testEnv);
+  await sweepOrphans(testEnv, 100);
   expect(await keys()).toEqual(kept.toSorted());
 });
 
@@ -68,7 +68,7 @@ it("spares an upload that becomes a file while it looks", async () => {
       },
     }),
   };
-  await sweepOrphans({ ...testEnv, DB: racing as unknown as D1Database });
+  await sweepOrphans({ ...testEnv, DB: racing as unknown as D1Database }, 100);
   expect(await keys()).toContain(contentKey(id));
 });
 
@@ -76,10 +76,10 @@ it("goes on where it was, and begins again behind the end", async () => {
   await BLOBS.put("files/never-noted", "orphaned");
   await saveSweepPlace(DB, "orphans", "files/zzz");
   later(3_700_000);
-  await sweepOrphans(testEnv);
+  await sweepOrphans(testEnv, 100);
   expect(await keys()).toContain("files/never-noted");
   expect(await readSweepPlace(DB, "orphans")).toBe("");
-  await sweepOrphans(testEnv);
+  await sweepOrphans(testEnv, 100);
   expect(await keys()).toEqual(kept.toSorted());
 });
 

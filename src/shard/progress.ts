@@ -23,6 +23,8 @@ export type Progress = {
   row: Row;
   /** Frames that are not stored. */
   frames: StreamFrame[];
+  /** What these say, about in characters. */
+  frameChars: number;
   /** The seq up to which the pool may forget its events. */
   storedSeq: number;
   storedAt: number;
@@ -37,6 +39,7 @@ export function progressOf(row: Row, store: Store): Progress {
   const progress: Progress = {
     row,
     frames: [],
+    frameChars: 0,
     storedSeq: row.nextSeq,
     storedAt: 0,
     chunks: [],
@@ -89,6 +92,7 @@ export function addFrame(progress: Progress, type: "output" | "log" | "metric", 
     row.chunks += 1;
   }
   progress.frames.push(frame);
+  progress.frameChars += charsOf(data);
   absorb(progress, frame);
   return frame;
 }
@@ -109,6 +113,7 @@ export function beginAttempt(progress: Progress, store: Store): void {
   row.chunks = 0;
   row.lastFrame = row.shown ? base : 0;
   progress.frames = [];
+  progress.frameChars = 0;
   progress.chunks = [];
   progress.chunkChars = 0;
   progress.logs = "";

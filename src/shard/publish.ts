@@ -28,7 +28,7 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
     if (lastBatch < BATCH_ENDS) await sleep(lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS);
     const batch = ended.first(BATCH_ENDS);
     const rows = batch.flatMap(({ id }) => core.store.get(id) ?? []);
-    if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env.DB, deadLetters(rows));
+    if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env, deadLetters(rows));
     const records = rows.flatMap((row) => publishedRecords(row, settings));
     if (records.length > 0) {
       const { producer } = await currentLog(env);
@@ -46,11 +46,12 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
 }
 
 function deadLetters(rows: readonly Row[]) {
-  return rows.flatMap(({ id, fixed, error, attempt, completedAt }) => {
+  return rows.flatMap(({ id, accountId, fixed, error, attempt, completedAt }) => {
     const reason = deadLetterReason(error?.code ?? null);
     if (reason === null || completedAt === null) return [];
     const model = `${fixed.model.owner}/${fixed.model.name}`;
-    return [{ id, model, version: fixed.model.version, lane: fixed.lane, reason, attempt, endedAt: completedAt }];
+    const { lane } = fixed;
+    return [{ id, accountId, model, version: fixed.model.version, lane, reason, attempt, endedAt: completedAt }];
   });
 }
 

@@ -2,10 +2,13 @@
  * One reader of a prediction's frames. One piece is on its way to it at a time, and what comes meanwhile leaves together in the next: an idle
  * system tells each frame at once, a busy one several for the price of one.
  */
+import type { LagBudget } from "./lag-budget.ts";
 import type { StreamFrame } from "./types.ts";
 
 /** What may wait for a reader before it is cut, about in bytes; it can come back with the id of its last event. */
-const MAX_LAG_CHARS = 1024 * 1024;
+const MAX_READER_LAG_CHARS = 1024 * 1024;
+/** What leaves together: a reader that sleeps holds so much of the Worker's memory, too. A frame that is larger leaves alone. */
+const PIECE_CHARS = 64 * 1024;
 
 /** Where pieces are written and read; a write settles when its piece was read, or the reader has left. */
 export type Pipe = { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> };
@@ -18,12 +21,20 @@ export type Reader = {
   end(): void;
 };
 
-/** `onGone` is called once, when the reader is told nothing any more: it left, lags, or has heard the end. */
-export function createReader({ readable, writable }: Pipe, onGone: () => void): Reader {
+export type ReaderOptions = {
+  /** Whose it is, and what waits for all of its account's. */
+  accountId: string;
+  budget: LagBudget;
+  /** Called once, when the reader is told nothing any more: it left, lags, or has heard the end. */
+  onGone: () => void;
+};
+
+export function createReader({ readable, writable }: Pipe, { accountId, budget, onGone }: ReaderOptions): Reader {
   const encoder = new TextEncoder();
   const writer = writable.getWriter();
-  let waiting = "";
-  let isWriting = false;
+  let pieces: string[] = [];
+  let waitingChars = 0;
+  let writingChars = 0;
   let isEnded = false;
 
   function end(): void {
@@ -34,42 +45,59 @@ export function createReader({ readable, writable }: Pipe, onGone: () => void): 
   }
 
   function write(): void {
-    if (isWriting) return;
-    if (waiting === "") {
+    if (writingChars > 0) return;
+    const piece = pieces.shift();
+    if (piece === undefined) {
       if (isEnded) writer.close().catch(() => {});
       return;
     }
-    const piece = encoder.encode(waiting);
-    waiting = "";
-    isWriting = true;
-    writer.write(piece).then(() => {
-      isWriting = false;
-      if (waiting !== "" || isEnded) write();
-    }, leave);
+    waitingChars -= piece.length;
+    writingChars = piece.length;
+    writer.write(encoder.encode(piece)).then(written, leave);
+  }
+
+  function written(): void {
+    budget.change(accountId, -writingChars);
+    writingChars = 0;
+    if (pieces.length > 0 || isEnded) write();
+  }
+
+  /** Takes back what was not begun: whoever comes back is told it then. */
+  function drop(): void {
+    budget.change(accountId, -waitingChars);
+    pieces = [];
+    waitingChars = 0;
   }
 
   /** The reader has left: nothing is written any more. */
   function leave(): void {
-    waiting = "";
+    drop();
+    budget.change(accountId, -writingChars);
+    writingChars = 0;
     end();
   }
   writer.closed.catch(leave);
+
+  function add(line: string): void {
+    const last = pieces.at(-1);
+    if (last !== undefined && last.length + line.length <= PIECE_CHARS) pieces[pieces.length - 1] = last + line;
+    else pieces.push(line);
+    waitingChars += line.length;
+    budget.change(accountId, line.length);
+  }
 
   return {
     stream: readable,
     push(frames) {
       if (isEnded) return;
-      waiting += frames.length === 0 ? "\n" : linesOf(frames);
+      if (frames.length === 0) add("\n");
+      // Newline-delimited JSON.
+      for (const frame of frames) add(`${JSON.stringify(frame)}\n`);
       write();
-      if (waiting.length > MAX_LAG_CHARS || frames.at(-1)?.type === "completed") end();
+      if (budget.isOver(accountId)) drop();
+      else if (waitingChars <= MAX_READER_LAG_CHARS && frames.at(-1)?.type !== "completed") return;
+      end();
     },
     end,
   };
-}
-
-/** Newline-delimited JSON. */
-function linesOf(frames: readonly StreamFrame[]): string {
-  let lines = "";
-  for (const frame of frames) lines += `${JSON.stringify(frame)}\n`;
-  return lines;
 }

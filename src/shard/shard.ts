@@ -7,6 +7,7 @@ import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../contract/event.ts";
 import { newToken } from "../contract/ids.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
@@ -40,7 +41,10 @@ type Accepted = ReturnType<ShardCore["submit"]>;
 export class PredictionShard extends DurableObject<Env> {
   readonly #core: ShardCore;
   readonly #dispatch: Dispatch;
-  readonly waiters = createWaiters(createObjectTimers());
+  readonly waiters = createWaiters(createObjectTimers(), undefined, {
+    accountStreams: numericVar(this.env, "ACCOUNT_STREAMS"),
+    accountHeld: numericVar(this.env, "ACCOUNT_HELD_REQUESTS"),
+  });
   readonly #accept = createGather(
     (submissions: readonly Submission[]) => this.#store(submissions),
     GATHER,
@@ -101,7 +105,7 @@ export class PredictionShard extends DurableObject<Env> {
     if (prediction === null) return null;
     if (!isTerminal(prediction.status)) {
       const looked = this.#lookForParked(id);
-      await (holdMs > 0 ? this.waiters.change(id, holdMs) : looked);
+      await (holdMs > 0 && this.waiters.mayHold(accountId) ? this.waiters.change(id, holdMs, accountId) : looked);
     }
     // One that has left the queue is answered at once: its news must not wait for a busy lane.
     const now = this.#core.snapshot(id, accountId) ?? prediction;
@@ -152,12 +156,15 @@ export class PredictionShard extends DurableObject<Env> {
 
   /**
    * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader asks again behind
-   * the last one that it got. Null when the prediction isn't there.
+   * the last one that it got. Null when the prediction isn't there, `full` when its account has as many open as it may.
    */
-  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | null {
+  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | "full" | null {
+    const owner = this.#core.snapshot(id, accountId)?.accountId;
+    if (owner === undefined) return null;
+    if (!this.waiters.mayStream(owner)) return "full";
     this.#core.markShown(id, accountId);
     const start = this.#core.frames(id, accountId, afterSeq);
-    return start === null ? null : this.waiters.stream(id, start);
+    return start === null ? null : this.waiters.stream(id, start, owner);
   }
 
   claimKeptUntil(id: string, token: string): number | null {
@@ -258,8 +265,9 @@ export class PredictionShard extends DurableObject<Env> {
       const prediction = this.#show(id, accountId);
       const leftMs = until - Date.now();
       if (prediction === null || isTerminal(prediction.status) || leftMs <= 0) return prediction;
+      if (!this.waiters.mayHold(accountId)) return prediction;
       void this.#lookForParked(id);
-      await this.waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs);
+      await this.waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs, accountId);
     }
   }
 

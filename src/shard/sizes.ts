@@ -54,7 +54,7 @@ export function fitting(event: PoolEvent): PoolEvent {
   if (event.type === "log") return { ...event, text: endOfLogs(event.text) };
   if (event.type === "failed") {
     const { code, message } = event.error;
-    return { ...event, error: { code, message: message.slice(0, MAX_MESSAGE_CHARS) } };
+    return { ...event, error: { code, message: message.slice(0, MAX_MESSAGE_CHARS).toWellFormed() } };
   }
   const output = event.type === "output" ? event.chunk : event.type === "succeeded" ? (event.output ?? null) : null;
   return isStorable(output) ? event : { id, token, seq, type: "failed", kind: "model", error: tooLarge };

@@ -1,5 +1,5 @@
 /** What a reader of a stream gets who comes, or comes back, at any time: every frame once, in order, or that some are gone. */
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
 import type { PoolEvent } from "../contract/event.ts";
@@ -259,4 +259,68 @@ it("shows no output of a run that was lost and may yield another", () => {
       output: resumesDeterministically ? ["a", "b"] : null,
     });
   }
+});
+
+describe("what sleeping readers hold", () => {
+  const page = { frames: [], more: false, finished: false };
+  const frame = (seq: number, chars: number): StreamFrame => ({ seq, type: "output", data: "x".repeat(chars) });
+
+  it("is cut where it is more than an account's share, and no other account's reader is", () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    for (let index = 0; index < 40; index += 1) waiters.stream(`sleeps-${index}`, page, "sleeper");
+    waiters.stream("other", page, "other");
+    for (let seq = 1; seq <= 9; seq += 1) {
+      for (let index = 0; index < 40; index += 1) waiters.notify(`sleeps-${index}`, [frame(seq, 100_000)]);
+      waiters.notify("other", [frame(seq, 100_000)]);
+    }
+    const cut = 41 - waiters.readers();
+    expect(cut).toBeGreaterThanOrEqual(20);
+    expect(cut).toBeLessThan(40);
+    waiters.notify("other", [{ seq: 10, type: "completed", data: null }]);
+    expect(waiters.readers()).toBe(41 - cut - 1);
+  });
+
+  it("is free again when they have read or left", async () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    for (let round = 0; round < 60; round += 1) {
+      const reader = waiters.stream("p", page, "a").getReader();
+      waiters.notify("p", [frame(1, 400_000), frame(2, 400_000)]);
+      expect(waiters.readers()).toBe(1);
+      if (round % 2 === 0) await reader.read();
+      await reader.cancel();
+      await expect.poll(waiters.readers).toBe(0);
+    }
+  });
+
+  it("leaves in pieces, so that no more than one is on its way to each", async () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    const reader = waiters.stream("p", page, "a").getReader();
+    waiters.notify(
+      "p",
+      Array.from({ length: 100 }, (_, index) => frame(index + 1, 5000)),
+    );
+    await reader.read();
+    const { value } = await reader.read();
+    expect(value?.length).toBeGreaterThan(50_000);
+    expect(value?.length).toBeLessThanOrEqual(64 * 1024);
+    await reader.cancel();
+  });
+
+  it("is bounded in number by account, streams and held requests alike", async () => {
+    const limits = { accountStreams: 2, accountHeld: 3 };
+    const waiters = createWaiters(createObjectTimers(), newPipe, limits);
+    const open = [waiters.stream("p", page, "a"), waiters.stream("q", page, "a")];
+    expect([waiters.mayStream("a"), waiters.mayStream("b")]).toEqual([false, true]);
+    await open[0]?.cancel();
+    await expect.poll(() => waiters.mayStream("a")).toBe(true);
+    const holds = ["p", "p", "q"].map((id) => waiters.change(id, 60_000, "a"));
+    expect([waiters.mayHold("a"), waiters.mayHold("b")]).toEqual([false, true]);
+    waiters.notify("p", []);
+    await Promise.all(holds.slice(0, 2));
+    expect(waiters.mayHold("a")).toBe(true);
+    waiters.notify("q", []);
+    for (let more = 0; more < 3; more += 1) void waiters.change("r", 10, "a");
+    expect(waiters.mayHold("a")).toBe(false);
+    await expect.poll(() => waiters.mayHold("a")).toBe(true);
+  });
 });

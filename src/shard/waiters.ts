@@ -1,5 +1,6 @@
-/** Who waits for a prediction: held requests, and readers of its stream. */
+/** Who waits for a prediction: held requests, and readers of its stream; of one account no more than its share. */
 import type { ObjectTimers } from "../object-timers.ts";
+import { createLagBudget } from "./lag-budget.ts";
 import type { Page } from "./progress.ts";
 import { createReader } from "./reader.ts";
 import type { Pipe, Reader } from "./reader.ts";
@@ -8,10 +9,22 @@ import type { StreamFrame } from "./types.ts";
 /** A reader that has left is noticed when something is written to it: a silent stream gets an empty line so often. */
 const PROBE_MS = 15_000;
 
+/** What one account may have open at one shard. */
+export type WaiterLimits = { accountStreams: number; accountHeld: number };
+
+const noLimits: WaiterLimits = { accountStreams: Infinity, accountHeld: Infinity };
+
 export type Waiters = ReturnType<typeof createWaiters>;
 
 /** `newPipe`: the platform's own, which moves bytes without running any script, unless a test brings another. */
-export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => new IdentityTransformStream()) {
+export function createWaiters(
+  timers: ObjectTimers,
+  newPipe: () => Pipe = () => new IdentityTransformStream(),
+  limits: WaiterLimits = noLimits,
+) {
+  const budget = createLagBudget();
+  const held = createCounter();
+  const streams = createCounter();
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<Reader>>();
   let stopProbing: (() => void) | null = null;
@@ -35,14 +48,21 @@ export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => 
   }
 
   return {
+    /** Whether another request of the account may be held; one that may not is answered at once. */
+    mayHold: (accountId: string): boolean => held.of(accountId) < limits.accountHeld,
+
+    /** Whether the account may open another stream. */
+    mayStream: (accountId: string): boolean => streams.of(accountId) < limits.accountStreams,
+
     /** Resolves at the next change of `id`, or after `timeoutMs`. */
-    change(id: string, timeoutMs: number): Promise<void> {
+    change(id: string, timeoutMs: number, accountId = ""): Promise<void> {
+      held.add(accountId, 1);
       return new Promise((resolve) => {
         const set = changes.get(id) ?? new Set();
         changes.set(id, set);
         const done = () => {
           giveUp();
-          set.delete(done);
+          if (set.delete(done)) held.add(accountId, -1);
           if (set.size === 0) changes.delete(id);
           resolve();
         };
@@ -55,16 +75,19 @@ export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => 
      * A stream of newline-delimited frames: those given, then those to come, until `completed`. It ends early when there are `more` kept
      * behind those given, and when its reader lags: who was cut comes back behind the last frame that it got.
      */
-    stream(id: string, { frames, more, finished }: Page): ReadableStream<Uint8Array> {
+    stream(id: string, { frames, more, finished }: Page, accountId = ""): ReadableStream<Uint8Array> {
       const set = readers.get(id) ?? new Set();
-      const reader = createReader(newPipe(), () => {
+      const onGone = () => {
         if (!set.delete(reader)) return;
+        streams.add(accountId, -1);
         if (set.size === 0) readers.delete(id);
         watch();
-      });
+      };
+      const reader = createReader(newPipe(), { accountId, budget, onGone });
       if (!finished && !more) {
         readers.set(id, set);
         set.add(reader);
+        streams.add(accountId, 1);
         watch();
       }
       reader.push(frames);
@@ -87,6 +110,19 @@ export function createWaiters(timers: ObjectTimers, newPipe: () => Pipe = () => 
     notify(id: string, frames: readonly StreamFrame[]): void {
       if (frames.length > 0) for (const reader of [...(readers.get(id) ?? [])]) reader.push(frames);
       for (const done of [...(changes.get(id) ?? [])]) done();
+    },
+  };
+}
+
+/** Counts by account; one that has nothing takes nothing. */
+function createCounter() {
+  const counts = new Map<string, number>();
+  return {
+    of: (accountId: string): number => counts.get(accountId) ?? 0,
+    add(accountId: string, by: number): void {
+      const count = (counts.get(accountId) ?? 0) + by;
+      if (count === 0) counts.delete(accountId);
+      else counts.set(accountId, count);
     },
   };
 }

@@ -6,8 +6,11 @@
  *   predictions/<id>/output/<token>/<name> what a claim made
  */
 import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
+import { parseWellFormed } from "../contract/well-formed.ts";
 import type { Env } from "../env.ts";
 import { log } from "../telemetry/log.ts";
+import { createJsonCheck } from "./json-check.ts";
+import { mendSurrogates } from "./mend-surrogates.ts";
 import { abortUploadsUnder } from "./uploads.ts";
 
 /** Inputs above this go to a blob; below, they travel inside the record. */
@@ -72,36 +75,57 @@ export async function copyInput(bucket: R2Bucket, from: string, to: string): Pro
   return true;
 }
 
-/** Puts input and output in place of their blobs. One that is gone, or larger than `maxBytes`, is null. */
+/** Puts input and output in place of their blobs. One that is gone, or larger than `maxBytes`, is null. Other answers stream them (`streamJson`). */
 export async function withBlobs(
   bucket: R2Bucket,
   prediction: PredictionSnapshot,
-  maxBytes = Infinity,
+  maxBytes: number,
 ): Promise<PredictionSnapshot> {
   const { inputBlob, outputBlob } = prediction;
   if (inputBlob === null && outputBlob === null) return prediction;
+  const contentOf = async (key: string | null, inline: Json): Promise<Json> =>
+    key === null ? inline : (await readJsonUpTo(bucket, key, maxBytes)).value;
   const [input, output] = await Promise.all([
-    inputBlob === null ? prediction.input : readJsonBlob(bucket, inputBlob, maxBytes),
-    outputBlob === null ? prediction.output : readJsonBlob(bucket, outputBlob, maxBytes),
+    contentOf(inputBlob, prediction.input),
+    contentOf(outputBlob, prediction.output),
   ]);
   return { ...prediction, input, output };
 }
 
-/** Reads a blob of JSON; null when it is gone, larger than `maxBytes`, or something else: a stranger stored it. */
-export async function readJsonBlob(bucket: R2Bucket, key: string, maxBytes = Infinity): Promise<Json> {
+/** `isLarge`: it is there and not read, and its value is null. */
+export type JsonContent = { value: Json; isLarge?: boolean };
+
+/** Reads a blob of JSON of at most `maxBytes`; null when it is gone, or something else: a stranger stored it. Lone surrogates become U+FFFD. */
+export async function readJsonUpTo(bucket: R2Bucket, key: string, maxBytes: number): Promise<JsonContent> {
   const object = await bucket.get(key);
-  if (object === null) return null;
+  if (object === null) return { value: null };
   if (object.size > maxBytes) {
     await object.body.cancel();
-    return null;
+    return { value: null, isLarge: true };
   }
   const text = await object.text();
   try {
-    return JSON.parse(text) as Json;
+    return { value: parseWellFormed(text) as Json };
   } catch {
     log.warn("blob_is_no_json", { predictionId: predictionOf(key) });
-    return null;
+    return { value: null };
   }
+}
+
+/** A blob of JSON in one line, as it is read, with U+FFFD for lone surrogates; `null` when it is gone. Throws when it turns out to be something else. */
+export async function* streamJson(bucket: R2Bucket, key: string): AsyncGenerator<Uint8Array> {
+  const object = await bucket.get(key);
+  if (object === null) {
+    yield new TextEncoder().encode("null");
+    return;
+  }
+  yield* mendSurrogates(checked(object.body as ReadableStream<Uint8Array>));
+}
+
+async function* checked(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const check = createJsonCheck();
+  for await (const piece of body) yield check.push(piece);
+  check.end();
 }
 
 /** Deletes all that was stored for a prediction: its input, every attempt's output, and what is still on its way up. */

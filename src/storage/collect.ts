@@ -1,10 +1,11 @@
 /** Stores a content whose length nobody knows yet, with one part of it in memory. */
 import type { Env } from "../env.ts";
+import type { QuotaVars } from "../registry/quotas.ts";
 import { toHex } from "./transfer.ts";
 import { MIN_PART_BYTES, abortUpload, startUpload } from "./uploads.ts";
 import type { UploadPlan } from "./uploads.ts";
 
-type Stores = Pick<Env, "DB" | "BLOBS">;
+type Stores = Pick<Env, "DB" | "BLOBS"> & QuotaVars;
 
 export type Collected = { etag: string; sizeBytes: number; sha256: string };
 

@@ -1,6 +1,9 @@
 /** The rows of uploads in parts, and of the parts that have arrived. */
 import * as z from "zod";
 import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { hasRoom } from "../registry/quotas.ts";
+import type { QuotaVars } from "../registry/quotas.ts";
 
 /** How long an upload is kept after its last part. */
 export const UPLOAD_IDLE_MS = 24 * 3_600_000;
@@ -41,12 +44,21 @@ const PartRowSchema = z
 /** A part that has arrived. */
 export type Part = z.output<typeof PartRowSchema>;
 
-export async function insertUpload(db: D1Database, upload: Upload): Promise<void> {
-  await db
-    .prepare(
-      `INSERT INTO uploads (id, account_id, blob_key, multipart_id, name, content_type, metadata, size_bytes, part_bytes, created_at, expires_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    )
+/** Uploads under way that one prediction's claims may have. */
+const MAX_UPLOADS_OF_PREDICTION = 1000;
+
+/** Notes an upload; false when its account, or its prediction, has no room for it. */
+export async function insertUpload(env: QuotaVars & Pick<Env, "DB">, upload: Upload): Promise<boolean> {
+  const metadataBytes = "length(CAST(?5 AS BLOB)) + length(CAST(?7 AS BLOB))";
+  const ofAccount = `${hasRoom(env, "uploads", "?2")} AND ${hasRoom(env, "files", "?2", "?8", 0)}
+    AND ${hasRoom(env, "metadata", "?2", metadataBytes)}`;
+  const ofPrediction = `(SELECT count(*) FROM (SELECT 1 FROM uploads WHERE blob_key >= ?12 AND blob_key < ?13
+    LIMIT ${MAX_UPLOADS_OF_PREDICTION})) < ${MAX_UPLOADS_OF_PREDICTION}`;
+  const prefix = upload.key.slice(0, upload.key.indexOf("/", upload.key.indexOf("/") + 1) + 1);
+  const { meta } = await env.DB.prepare(
+    `INSERT INTO uploads (id, account_id, blob_key, multipart_id, name, content_type, metadata, size_bytes, part_bytes, created_at, expires_at)
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 WHERE iif(?2 IS NULL, ${ofPrediction}, ${ofAccount})`,
+  )
     .bind(
       upload.id,
       upload.accountId,
@@ -59,8 +71,11 @@ export async function insertUpload(db: D1Database, upload: Upload): Promise<void
       upload.partBytes,
       upload.createdAt,
       upload.expiresAt,
+      prefix,
+      `${prefix}\u{10ffff}`,
     )
     .run();
+  return meta.changes > 0;
 }
 
 /** An upload of the account (null: of pools); null when there is none, or it was abandoned. */
@@ -143,4 +158,20 @@ export function uploadRowDeletes(db: D1Database, id: string): D1PreparedStatemen
 export async function deleteUploadRows(db: D1Database, id: string): Promise<boolean> {
   const deleted = await db.batch(uploadRowDeletes(db, id));
   return (deleted.at(-1)?.meta.changes ?? 0) > 0;
+}
+
+/** Deletes the rows of several uploads. Answers those that were there: of the others, files were made. */
+export async function deleteUploads(
+  db: D1Database,
+  uploads: readonly Upload[],
+): Promise<Pick<Upload, "accountId" | "key">[]> {
+  if (uploads.length === 0) return [];
+  const ids = JSON.stringify(uploads.map(({ id }) => id));
+  const [, deleted] = await db.batch<{ account_id: string | null; blob_key: string }>([
+    db.prepare("DELETE FROM upload_parts WHERE upload_id IN (SELECT value FROM json_each(?))").bind(ids),
+    db
+      .prepare("DELETE FROM uploads WHERE id IN (SELECT value FROM json_each(?)) RETURNING account_id, blob_key")
+      .bind(ids),
+  ]);
+  return (deleted?.results ?? []).map((row) => ({ accountId: row.account_id, key: row.blob_key }));
 }

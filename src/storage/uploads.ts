@@ -8,12 +8,16 @@
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
+import { quotaExceeded } from "../registry/quotas.ts";
+import type { QuotaVars } from "../registry/quotas.ts";
+import type { SweepStep } from "../registry/sweep.ts";
 import { toHex, transfer } from "./transfer.ts";
 import {
   UPLOAD_IDLE_MS,
   abandonedUploads,
   deletePart,
   deleteUploadRows,
+  deleteUploads,
   insertUpload,
   listParts,
   savePart,
@@ -32,7 +36,8 @@ export const MAX_PARTS = 10_000;
 /** R2's own limit for an object is 5 TiB. */
 export const MAX_UPLOAD_BYTES = MAX_PARTS * DEFAULT_PART_BYTES;
 
-const SWEEP_LIMIT = 200;
+/** What a step of the sweep needs beside a call for each upload: to find them, to delete their rows, to delete contents. */
+const SWEEP_CALLS = 3;
 
 export type UploadPlan = {
   id: string;
@@ -59,14 +64,16 @@ export function partSize(upload: Pick<Upload, "sizeBytes" | "partBytes">, number
   return Math.min(upload.partBytes, upload.sizeBytes - (number - 1) * upload.partBytes);
 }
 
-/** Begins an upload. */
-export async function startUpload(stores: Stores, plan: UploadPlan): Promise<Upload> {
+/** Begins an upload. Throws `quota_exceeded` when its account, or its prediction, has no room for it. */
+export async function startUpload(stores: Stores & QuotaVars, plan: UploadPlan): Promise<Upload> {
   const { contentType } = plan;
   const { uploadId } = await stores.BLOBS.createMultipartUpload(plan.key, { httpMetadata: { contentType } });
   const now = Date.now();
   const upload: Upload = { ...plan, multipartId: uploadId, createdAt: now, expiresAt: now + UPLOAD_IDLE_MS };
-  await insertUpload(stores.DB, upload);
-  return upload;
+  if (await insertUpload(stores, upload)) return upload;
+  await stores.BLOBS.resumeMultipartUpload(plan.key, uploadId).abort();
+  if (plan.accountId !== null) throw quotaExceeded(stores, "uploads", "files", "metadata");
+  throw new EdgeplaneError("quota_exceeded", "The prediction has as many uploads of output under way as it may have.");
 }
 
 /**
@@ -131,13 +138,17 @@ export async function completeUpload(stores: Stores, upload: Upload): Promise<Co
  * another upload brought: that goes with its prediction.
  */
 export async function abortUpload(stores: Stores, upload: Upload): Promise<void> {
+  await abortParts(stores, upload);
+  const wasThere = await deleteUploadRows(stores.DB, upload.id);
+  if (wasThere && upload.accountId !== null) await stores.BLOBS.delete(upload.key);
+}
+
+async function abortParts({ BLOBS }: Pick<Env, "BLOBS">, { key, multipartId }: Upload): Promise<void> {
   try {
-    await stores.BLOBS.resumeMultipartUpload(upload.key, upload.multipartId).abort();
+    await BLOBS.resumeMultipartUpload(key, multipartId).abort();
   } catch (thrown) {
     if (!isUnknownUpload(thrown)) throw thrown;
   }
-  const wasThere = await deleteUploadRows(stores.DB, upload.id);
-  if (wasThere && upload.accountId !== null) await stores.BLOBS.delete(upload.key);
 }
 
 /** Gives up the uploads whose content would lie under `prefix`: all, or those whose key is `chosen`. */
@@ -151,12 +162,19 @@ export async function abortUploadsUnder(
   }
 }
 
-/** Gives up the uploads that were abandoned. One that can't be is tried again by the next sweep. */
-export async function sweepUploads(stores: Stores): Promise<void> {
-  const abandoned = await abandonedUploads(stores.DB, Date.now(), SWEEP_LIMIT);
-  const swept = await Promise.allSettled(abandoned.map((upload) => abortUpload(stores, upload)));
-  const failed = swept.find((outcome) => outcome.status === "rejected");
+/** Gives up uploads that were abandoned, each with a call of the bucket. One that can't be is tried again by the next run. */
+export async function sweepUploads(stores: Stores, maxCalls: number): Promise<SweepStep> {
+  if (maxCalls <= SWEEP_CALLS) return { calls: 0, more: true };
+  const abandoned = await abandonedUploads(stores.DB, Date.now(), maxCalls - SWEEP_CALLS);
+  if (abandoned.length === 0) return { calls: 1, more: false };
+  const aborted = await Promise.allSettled(abandoned.map((upload) => abortParts(stores, upload)));
+  const over = abandoned.filter((_, index) => aborted[index]?.status === "fulfilled");
+  const deleted = await deleteUploads(stores.DB, over);
+  const contents = deleted.flatMap(({ accountId, key }) => (accountId === null ? [] : [key]));
+  if (contents.length > 0) await stores.BLOBS.delete(contents);
+  const failed = aborted.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw failed.reason;
+  return { calls: abandoned.length + SWEEP_CALLS, more: true };
 }
 
 async function compositeSha256(parts: readonly Part[]): Promise<string> {

@@ -67,6 +67,15 @@ describe("files", () => {
     expect(await (await file.blob()).text()).toBe("QUIET");
   });
 
+  it.each(["shouted.txt", "naïve 🎉.txt"])("keep the name that the model gave them: %s", async (name) => {
+    const file = (await replicate.run("local/shout", { input: { file: new Blob(["quiet"]), name } })) as FileOutput;
+    expect(decodeURIComponent(file.url().pathname.split("/").at(-1) ?? "")).toBe(name);
+    const { headers } = await fetch(file.url());
+    expect(headers.get("content-disposition")).toContain(
+      name === "shouted.txt" ? `"${name}"` : encodeURIComponent(name),
+    );
+  });
+
   it("go in as data URIs, and as URLs of files", async () => {
     const file = await replicate.files.create(new Blob(["by url"], { type: "text/plain" }), { of: "test" });
     expect((await replicate.files.get(file.id)).metadata).toEqual({ of: "test" });
@@ -88,6 +97,18 @@ describe("stream", () => {
     for await (const event of replicate.stream("local/stream-words", { input })) events.push(event);
     const output = events.filter(({ event }) => event === "output").map(({ data }) => data);
     expect([output.join(""), output.length, events.at(-1)?.event]).toEqual([input.text, 5, "done"]);
+  });
+});
+
+describe("an iterator that yields nothing", () => {
+  it("streams no output, and gives an empty list", async () => {
+    const events = [];
+    for await (const { event, data } of replicate.stream("local/silent", { input: {} })) events.push([event, data]);
+    expect(events).toEqual([
+      ["logs", "nothing to say\n"],
+      ["done", "{}"],
+    ]);
+    expect(await replicate.run("local/silent", { input: {} })).toEqual([]);
   });
 });
 
@@ -164,6 +185,20 @@ describe("webhooks", () => {
     const request = (text: string) => new Request(receiver.url, { method: "POST", headers, body: text });
     expect(await validateWebhook(request(body), key)).toBe(true);
     expect(await validateWebhook(request(`${body} `), key)).toBe(false);
+  });
+});
+
+describe("webhooks of `output` alone", () => {
+  it.each([
+    ["hello-world", { text: "you" }, "hello you"],
+    ["stream-words", { text: words(3), delay_ms: 10 }, ["w0", " w1", " w2"]],
+  ])("bring %s's whole output in the end", async (model, input, output) => {
+    const receiver = await createWebhookReceiver();
+    const wanted = { input, webhook: receiver.url, webhook_events_filter: ["output" as const] };
+    const { id } = await replicate.predictions.create({ model: `local/${model}`, ...wanted });
+    const seen = () => receiver.received.map(({ body }) => JSON.parse(body) as Prediction);
+    await expect.poll(() => seen().at(-1)).toMatchObject({ id, status: "succeeded", output });
+    receiver.close();
   });
 });
 

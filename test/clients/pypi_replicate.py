@@ -8,6 +8,7 @@ import io
 import os
 import time
 import unittest
+import urllib.parse
 
 import replicate
 from replicate.client import Client
@@ -98,6 +99,12 @@ class Files(unittest.TestCase):
         self.assertIsInstance(output, replicate.helpers.FileOutput)
         self.assertEqual(output.read(), b"QUIET")
         self.assertEqual(b"".join(output), b"QUIET")
+
+    def test_keeps_its_name(self):
+        for name in ("shouted.txt", "naïve 🎉.txt"):
+            output = self.client.run("local/shout", input={"file": io.BytesIO(b"quiet"), "name": name})
+            path = urllib.parse.urlsplit(output.url).path
+            self.assertEqual(urllib.parse.unquote(path.rsplit("/", 1)[-1]), name)
 
     def test_in_as_base64(self):
         output = self.client.run(

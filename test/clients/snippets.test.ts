@@ -3,34 +3,24 @@
  * 2xx, each program must end well. What the prose around a snippet presupposes is here: variables, a file, a finished prediction.
  */
 import { execFile } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
+import { snippetsOf, strictCurl } from "./snippets.ts";
+import type { Snippet } from "./snippets.ts";
 import { startClientStack } from "./stack.ts";
 import type { ClientStack } from "./stack.ts";
 
 const root = join(import.meta.dirname, "../..");
-const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md", "docs/operate.md"];
+const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md", "docs/operate.md", "docs/kafka.md"];
 /** What installs, starts or tests this very repository. */
 const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /];
 const LOCAL_URL = "http://127.0.0.1:8787";
 const IdSchema = z.looseObject({ id: z.string(), urls: z.looseObject({ stream: z.string().optional() }).optional() });
 const ModelSchema = z.looseObject({ latest_version: z.looseObject({ id: z.string() }) });
-
-type Snippet = { page: string; line: number; language: string; code: string };
-
-/** Fenced blocks of a language that can be run. */
-function snippetsOf(page: string): Snippet[] {
-  const text = readFileSync(join(root, page), "utf8");
-  const blocks = [...text.matchAll(/^```(sh|js|python)\n([\s\S]*?)^```$/gm)];
-  return blocks.flatMap(({ 1: language = "", 2: code = "", index }) => {
-    if (NOT_RUN.some((pattern) => pattern.test(code))) return [];
-    return [{ page, line: text.slice(0, index).split("\n").length, language, code }];
-  });
-}
 
 let stack: ClientStack;
 let dir: string;
@@ -41,7 +31,10 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "edgeplane-snippets-"));
   symlinkSync(join(root, "node_modules"), join(dir, "node_modules"));
   mkdirSync(join(dir, ".edgeplane"));
-  writeFileSync(join(dir, ".edgeplane/dev.json"), JSON.stringify({ apiKey: stack.apiKey }));
+  writeFileSync(
+    join(dir, ".edgeplane/dev.json"),
+    JSON.stringify({ apiKey: stack.apiKey, adminKey: stack.adminKey, kafka: stack.kafka }),
+  );
   writeFileSync(join(dir, "cat.png"), "a cat");
   writeFileSync(join(dir, "package.json"), '{"type":"module"}');
   const prediction = await created(
@@ -55,7 +48,7 @@ beforeAll(async () => {
   const model = await (await fetch(`${stack.plainUrl}/v1/models/local/hello-world`, { headers })).json();
   env = {
     ...process.env,
-    PATH: [strictCurl(), process.env["PATH"]].join(delimiter),
+    PATH: [strictCurl(dir), process.env["PATH"]].join(delimiter),
     NODE_EXTRA_CA_CERTS: stack.certificate,
     SSL_CERT_FILE: stack.certificate,
     CURL_CA_BUNDLE: stack.certificate,
@@ -81,17 +74,6 @@ async function created(path: string, body: object, key: string): Promise<z.outpu
   return IdSchema.parse(await answer.json());
 }
 
-/** A folder with a `curl` that fails when the answer is an error. */
-function strictCurl(): string {
-  const bin = join(dir, "bin");
-  mkdirSync(bin);
-  const real = (process.env["PATH"] ?? "").split(delimiter).map((folder) => `"${folder}/curl"`);
-  const script = `#!/bin/sh\nfor curl in ${real.join(" ")}; do [ -x "$curl" ] && exec "$curl" --fail-with-body "$@"; done\nexit 127\n`;
-  writeFileSync(join(bin, "curl"), script);
-  chmodSync(join(bin, "curl"), 0o755);
-  return bin;
-}
-
 async function run({ language, code }: Snippet): Promise<string> {
   const here = code.replaceAll(LOCAL_URL, stack.url);
   const [program, args] = programOf(language, here);
@@ -107,7 +89,8 @@ function programOf(language: string, code: string): [string, string[]] {
 }
 
 describe.each(pages)("%s", (page) => {
-  it.each(snippetsOf(page))("line $line: $language", async (snippet) => {
+  const snippets = snippetsOf(page).filter(({ code }) => !NOT_RUN.some((pattern) => pattern.test(code)));
+  it.each(snippets)("line $line: $language", async (snippet) => {
     const output = await run(snippet);
     // Only calls that remove something have nothing to say.
     if (!snippet.code.includes("DELETE")) expect(output).not.toBe("");

@@ -22,6 +22,7 @@ export type ClientStack = {
   plainUrl: string;
   apiKey: string;
   adminKey: string;
+  kafka: { url: string; username: string; password: string };
   /** The certificate's file: whoever trusts it can call `url`. */
   certificate: string;
   /** Takes the pool away for good. */
@@ -60,7 +61,7 @@ export async function startClientStack(): Promise<ClientStack> {
     stateDir: join(dir, "state"),
     allowLoopback: true,
     models,
-    vars: { PUBLIC_ORIGIN: url },
+    vars: { PUBLIC_ORIGIN: url, PUBLISH_TOPICS: "results,usage,jobs.dlq" },
     poolEnv: { NODE_EXTRA_CA_CERTS: certificate },
     say: (line) => lines.push(line),
   });
@@ -78,8 +79,8 @@ export async function startClientStack(): Promise<ClientStack> {
     await stop();
     throw error;
   }
-  const { apiKey, adminKey, url: plainUrl } = stack;
-  return { url, plainUrl, apiKey, adminKey, certificate, stopPool: () => stack.stopPool(), stop };
+  const { apiKey, adminKey, kafka, url: plainUrl } = stack;
+  return { url, plainUrl, apiKey, adminKey, kafka, certificate, stopPool: () => stack.stopPool(), stop };
 }
 
 async function listen(server: Server): Promise<string> {

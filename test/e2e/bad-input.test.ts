@@ -1,4 +1,6 @@
 /** Bad input meets the edge first: a 4xx that says what is wrong and where, before anything is spent. */
+import { randomBytes } from "node:crypto";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { expect, inject, test } from "vitest";
 import * as z from "zod";
 
@@ -58,4 +60,42 @@ test("a string of 10 MB goes through whole; a body of 17 MB is refused", async (
   expect(prediction.output === `hello ${text}`).toBe(true);
   const problem = await refused("hello-world", JSON.stringify({ input: { text: "x".repeat(17_000_000) } }));
   expect(problem).toMatchObject({ status: 413, code: "payload_too_large" });
+});
+
+test.each([
+  ["gzip", gzipSync],
+  ["deflate", deflateSync],
+  ["br", brotliCompressSync],
+])("a body in %s goes through whole, and one that decodes to 60 MB is refused", async (coding, encode) => {
+  const send = (body: string) => {
+    const coded = { ...headers, "content-encoding": coding };
+    return fetch(`${url}/v1/models/local/hello-world/predictions`, {
+      method: "POST",
+      headers: coded,
+      body: encode(body),
+    });
+  };
+  const text = "naïve 🎉 ".repeat(1000);
+  expect(await (await send(JSON.stringify({ input: { text } }))).json()).toMatchObject({
+    status: "succeeded",
+    output: `hello ${text}`,
+  });
+  const refusal = await send(JSON.stringify({ input: { text: "x".repeat(60_000_000) } }));
+  expect(await refusal.json()).toMatchObject({ status: 413, code: "payload_too_large" });
+});
+
+test("a client that still sends a compressed body when that is refused sees the answer", async () => {
+  const body = gzipSync(randomBytes(40_000_000), { level: 0 });
+  const coded = { ...headers, "content-encoding": "gzip" };
+  const refusal = await fetch(`${url}/v1/models/local/hello-world/predictions`, {
+    method: "POST",
+    headers: coded,
+    body,
+  });
+  expect(await refusal.json()).toMatchObject({ status: 413, code: "payload_too_large" });
+});
+
+test("half of a surrogate pair is refused, and the field is named", async () => {
+  const problem = await refused("hello-world", String.raw`{"input":{"text":"cut \ud83d"}}`);
+  expect(problem).toMatchObject({ status: 422, code: "invalid_input", invalid_fields: [{ field: "input.text" }] });
 });

@@ -8,14 +8,15 @@ import { ManifestSchema } from "../../src/contract/manifest.ts";
 import { MAX_NESTING, nestsWithin } from "../../src/contract/nesting.ts";
 import { parseWith, readJson } from "../../src/routes/body.ts";
 import { basicCredentials } from "../../src/routes/kafka/auth.ts";
-import * as kafka from "../../src/routes/kafka/schemas.ts";
+import * as names from "../../src/contract/kafka-names.ts";
+import * as dialect from "../../src/contract/kafka-requests.ts";
+import * as kafka from "../../src/routes/kafka/headers.ts";
 import { brokerOf, laneOfTopic } from "../../src/log/names.ts";
 import { compileInputValidator } from "../../src/routes/replicate/input-schema.ts";
 import { compileLinearPattern } from "../../src/routes/replicate/linear-pattern.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 import { readCommands } from "../../gpu-pool/bridge/redis/requests.ts";
-import * as bridge from "../../gpu-pool/bridge/kafka/requests.ts";
-import { pathSegments } from "../../gpu-pool/bridge/http.ts";
+import { parseJson } from "../../gpu-pool/bridge/http.ts";
 import type { Request as BridgeRequest } from "../../gpu-pool/bridge/http.ts";
 import { decoder, demand } from "./decoder.ts";
 import type { Decoder } from "./decoder.ts";
@@ -100,6 +101,8 @@ const bridgeRequests = (paths: readonly string[], bodies: readonly unknown[]): f
       header: (name) => headers.find(([known]) => known === name)?.[1],
       headers,
       body: bufferOf(body),
+      json: () => parseJson(bufferOf(body)),
+      text: () => body,
       signal: AbortSignal.any([]),
     }));
 
@@ -175,64 +178,42 @@ export const poolDecoders: readonly Decoder[] = [
   decoder("names of topics, groups, instances", 3, hostileText, (text) => {
     laneOfTopic(text);
     demand(brokerOf(text, 3, 7) < 7, "no broker");
-    kafka.parseName("consumer group", text);
+    names.checkName("group", text);
   }),
-  decoder("log: headers of a consume", 4, fc.tuple(nearly(fc.constant("500")), hostileText), ([number, text]) => {
-    for (const read of [
-      () => demand(kafka.room(number) >= 1, "no room"),
-      () => kafka.brokerIndex(number),
-      () => demand(kafka.timeoutMs(undefined, number) <= kafka.MAX_TIMEOUT_MS, "a wait out of bounds"),
-      () => kafka.memberOptions((name) => (name.includes("Interval") ? number : text)),
-    ])
-      refusable(read);
+  decoder("log: headers of a consume", 4, nearly(fc.constant("500")), (number) => {
+    refusable(() => kafka.brokerIndex(number));
   }),
   decoder(
-    "log: bodies",
-    8,
-    fc.tuple(
-      fc.nat({ max: 5 }),
-      hostileJsonText([
-        record,
-        [record, record],
-        place,
-        [place],
-        { topics: ["a"], timeout: 5 },
-        { topicPartitionOffsets: [place] },
-        {},
-      ]),
-    ),
-    ([which, text]) => {
-      const value = parsed(text);
-      const schemas = [
-        kafka.ProduceSchema,
-        kafka.ProduceToTopicSchema,
-        kafka.ConsumeSchema,
-        kafka.FetchSchema,
-        kafka.CommitSchema,
-        kafka.PartitionsSchema,
-      ] as const;
-      const schema = schemas[which] ?? kafka.ProduceSchema;
-      return kafka.parse<unknown>(schema, value);
-    },
-  ),
-  decoder(
-    "bridge: Kafka",
-    5,
+    "log and bridge: Kafka",
+    13,
     bridgeRequests(
-      ["produce", "produce/t/v", "consume/g/i", "consume/g/i/t", "fetch/t/0/0", "commit/g/i/t/0/5"],
-      [record, [record], place, [place]],
+      [
+        "produce",
+        "produce/t/v",
+        "consume/g/i",
+        "consume/g/i/t",
+        "fetch/t/0/0",
+        "commit/g/i/t/0/5",
+        "offsets/latest/t/0",
+      ],
+      [record, [record, record], place, [place], { topics: ["a"], timeout: 5 }, { topicPartitionOffsets: [place] }, {}],
     ),
     (request) => {
       for (const read of [
-        bridge.produceRequest,
-        bridge.consumeRequest,
-        bridge.consumeHeaders,
-        bridge.fetchRequest,
-        bridge.commitRequest,
-        bridge.webhookRequest,
+        dialect.callOf,
+        dialect.produceRequest,
+        dialect.consumeRequest,
+        dialect.consumeHeaders,
+        dialect.roomOf,
+        dialect.fetchRequest,
+        dialect.commitRequest,
+        dialect.webhookRequest,
+        dialect.instanceRequest,
+        dialect.offsetTime,
+        (one: typeof request) => kafka.memberOptions(one),
       ])
         refusable(() => read(request));
-      refusable(() => bridge.partitionsRequest(request, 3));
+      refusable(() => dialect.partitionsRequest(request, 3));
     },
   ),
   decoder(
@@ -250,7 +231,7 @@ export const poolDecoders: readonly Decoder[] = [
     ),
     (request) => readCommands(request, 100),
   ),
-  decoder("bridge: paths", 2, hostileText, pathSegments),
+  decoder("bridge: paths", 2, hostileText, names.pathSegments),
 ];
 
 function refusable(read: () => unknown): void {
@@ -258,13 +239,5 @@ function refusable(read: () => unknown): void {
     read();
   } catch (thrown) {
     if (!(thrown instanceof Error && "status" in thrown && Number(thrown.status) < 500)) throw thrown;
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
   }
 }

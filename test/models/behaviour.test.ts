@@ -1,5 +1,4 @@
 /** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { isObject, type ItemResult, type Message, type ModelProcess, withModel } from "./driver.ts";
 
@@ -55,7 +54,9 @@ describe("cancel", () => {
       );
       expect(results.map((result) => result.status)).toEqual(["canceled", "canceled", "succeeded"]);
       model.sendControl({ type: "cancel", id: "early" });
-      await sleep(50);
+      // Control messages are heard in order.
+      model.sendControl({ type: "healthcheck" });
+      await model.waitFor("health");
       expect((await model.predict({ how: "sleep" }, { id: "early" })).status).toBe("canceled");
     });
   });
@@ -218,19 +219,19 @@ describe("control channel", () => {
 
   test("says what runs, every second", async () => {
     await withModel("cancel-sync", async (model) => {
-      const running = cancelSoon(model, { how: "sleep" }, 1400);
-      await sleep(1200);
-      const alive = model.control.filter((message) => message["type"] === "alive");
-      expect(alive.at(-1)?.["running"]).toHaveLength(1);
-      await running;
+      const running = model.predict({ how: "sleep" }, { id: "told" });
+      const told = () => model.control.filter(({ type }) => type === "alive").map((alive) => alive["running"]);
+      await expect.poll(told).toContainEqual(["told"]);
+      model.sendControl({ type: "cancel", id: "told" });
+      expect((await running).status).toBe("canceled");
     });
   });
 
   test("shutdown finishes what runs and exits with 0", async () => {
     await withModel("cancel-stream", async (model) => {
-      const running = model.predict({ count: 5, pause: 0.05 });
-      await sleep(60);
-      model.sendControl({ type: "shutdown" });
+      const running = model.predict({ count: 5, pause: 0.05 }, {}, 0, ({ type }) => {
+        if (type === "output") model.sendControl({ type: "shutdown" });
+      });
       expect((await running).output).toHaveLength(5);
       expect(await model.exited).toBe(0);
     });
@@ -251,9 +252,10 @@ describe("control channel", () => {
 
   test("the end of the channel ends the process at once, also within setup", async () => {
     await withModel("cancel-sync", async (model) => {
-      void model.predict({ how: "sleep" }).catch(() => {});
-      await sleep(50);
-      model.endControl();
+      const running = model.predict({ how: "sleep" }, {}, 0, ({ type }) => {
+        if (type === "log") model.endControl();
+      });
+      await expect(running).rejects.toThrow();
       expect(await model.exited).toBe(0);
     });
     await withModel(

@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
+import { pythonCache } from "../python-cache.ts";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type Message = { [key: string]: Json };
@@ -102,7 +103,7 @@ export class ModelProcess {
         env: {
           ...process.env,
           PYTHONPATH: pythonDir,
-          PYTHONDONTWRITEBYTECODE: "1",
+          ...pythonCache,
           EDGEPLANE_MODEL_DIR: modelDir,
           EDGEPLANE_SLOTS: String(slots),
           EDGEPLANE_SCRATCH_DIR: this.scratchDir,

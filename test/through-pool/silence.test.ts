@@ -1,6 +1,6 @@
 /** A model process that says nothing, in real time: dead, or asleep with its machine. */
 import { expect, test } from "vitest";
-import { modelPids, startFixture } from "../integration/pool/fixture.ts";
+import { hasBegun, modelPids, startFixture } from "../integration/pool/fixture.ts";
 
 test("a process that gives no sign of life is killed", async () => {
   await using fixture = await startFixture(["single"]);
@@ -17,8 +17,7 @@ test("a pool that slept with its machine doesn't blame its processes for the sil
   await using fixture = await startFixture(["single"]);
   const { edge, pool } = fixture;
   const tracked = edge.submit(await fixture.ref("single"), { do: "sleep 4" });
-  await edge.until(() => tracked.starts === 1);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await edge.until(() => hasBegun(tracked));
   const [pid = 0] = await modelPids(pool);
   for (const one of [pool.process.pid ?? 0, pid]) process.kill(one, "SIGSTOP");
   await new Promise((resolve) => setTimeout(resolve, 3500));

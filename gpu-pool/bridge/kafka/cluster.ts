@@ -1,12 +1,14 @@
 /** The bridge's view of the cluster: how to connect, which topics there are, and creating them where that is allowed. */
-import { readFileSync } from "node:fs";
 import { Admin, findErrorBy } from "@platformatic/kafka";
 import type { BaseOptions } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { isTopicName, noTopicName } from "../../../src/contract/kafka-names.ts";
+import { readTlsFiles } from "../pem-files.ts";
 import type { ClusterSettings } from "../settings.ts";
 import { translateError } from "./errors.ts";
+import { TopicRuleBook } from "./topic-rules.ts";
+import type { TopicRules } from "./topic-rules.ts";
 
-const TOPIC_PATTERN = /^[a-zA-Z0-9._-]{1,249}$/;
 const MISSING_CACHE_MS = 1000;
 const LOOK_UP_RETRIES = 6;
 const LOOK_UP_PAUSE_MS = 50;
@@ -17,7 +19,7 @@ export type TopicInfo = { name: string; id: string; leaders: readonly number[] }
 /** Options that every client of the library gets: where, as whom, and how long to keep trying. */
 export function clientOptions(settings: ClientSettings): BaseOptions {
   const { tls, sasl } = settings;
-  const secure = typeof tls === "object" ? tlsOptions(tls) : {};
+  const secure = typeof tls === "object" ? readTlsFiles("kafka.tls", tls) : {};
   return {
     clientId: settings.clientId,
     bootstrapBrokers: settings.brokers,
@@ -32,23 +34,17 @@ export function clientOptions(settings: ClientSettings): BaseOptions {
   };
 }
 
-function tlsOptions(tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }) {
-  return {
-    ...(tls.ca === undefined ? {} : { ca: readFileSync(tls.ca) }),
-    ...(tls.cert === undefined ? {} : { cert: readFileSync(tls.cert) }),
-    ...(tls.key === undefined ? {} : { key: readFileSync(tls.key) }),
-  };
-}
-
 export class Cluster {
   readonly admin: Admin;
   readonly #settings: ClusterSettings;
   readonly #missing = new Map<string, number>();
+  readonly #rules: TopicRuleBook;
 
   constructor(settings: ClusterSettings) {
     this.#settings = settings;
     this.admin = new Admin(clientOptions(settings));
     this.admin.on("error", () => {});
+    this.#rules = new TopicRuleBook(this.admin);
   }
 
   get settings(): ClusterSettings {
@@ -67,12 +63,7 @@ export class Cluster {
 
   /** The topic's partitions and their leaders; creates it when the settings allow. Throws `topic_not_found`. */
   async topic(name: string): Promise<TopicInfo> {
-    if (!TOPIC_PATTERN.test(name) || name === "." || name === "..") {
-      throw new EdgeplaneError(
-        "invalid_request",
-        `"${name.slice(0, 80)}" is not a topic name: use up to 249 letters, digits, '.', '_' and '-'.`,
-      );
-    }
+    if (!isTopicName(name)) throw new EdgeplaneError("invalid_request", `${noTopicName(name)}.`);
     const missingUntil = this.#missing.get(name) ?? 0;
     if (missingUntil > Date.now()) throw unknownTopic(name);
     const found = await this.#lookUp(name);
@@ -86,6 +77,11 @@ export class Cluster {
     if (created === null)
       throw new EdgeplaneError("unavailable", `The topic "${name}" was created and is not there yet.`);
     return created;
+  }
+
+  /** What the cluster demands of a topic's records, as far as the bridge may know it. */
+  async rules(topic: string): Promise<TopicRules> {
+    return this.#rules.of(topic);
   }
 
   /** Throws `topic_not_found` unless every topic has its partition. */

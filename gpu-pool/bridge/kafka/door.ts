@@ -1,5 +1,19 @@
 /** The Kafka door: the Upstash REST dialect in front of a Kafka cluster. Every reply, errors too, is JSON. */
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import {
+  callOf,
+  commitRequest,
+  consumeHeaders,
+  consumeRequest,
+  fetchRequest,
+  instanceRequest,
+  offsetTime,
+  partitionsRequest,
+  produceRequest,
+  queryCredentials,
+  roomOf,
+  webhookRequest,
+} from "../../../src/contract/kafka-requests.ts";
 import type { Reply, Request } from "../http.ts";
 import type { Metrics } from "../metrics.ts";
 import { SecretBook } from "../secrets.ts";
@@ -10,18 +24,8 @@ import type { InstanceName } from "./instances.ts";
 import { groupLag } from "./lag.ts";
 import { CoalescingProducer } from "./producer.ts";
 import { Reader } from "./reader.ts";
-import {
-  commitRequest,
-  consumeHeaders,
-  consumeRequest,
-  fetchRequest,
-  partitionsRequest,
-  produceRequest,
-  webhookRequest,
-} from "./requests.ts";
 
 const DEFAULT_WAIT_MS = 1000;
-const NAME_PATTERN = /^\P{Cc}{1,200}$/u;
 const done = { result: "Success", status: 200 };
 
 type Handler = (request: Request, user: KafkaUser) => Promise<Omit<Reply, "operation">>;
@@ -72,7 +76,9 @@ export class KafkaDoor {
   /** Checks the credentials before a body is read. Throws `unauthenticated`. */
   authenticate(request: Request): KafkaUser {
     const encoded = /^Basic\s+([A-Za-z0-9+/=_-]+)$/i.exec(request.header("authorization") ?? "")?.[1];
-    const given = encoded === undefined ? asked(request) : Buffer.from(encoded, "base64").toString("utf8");
+    const asked = queryCredentials(request);
+    const inQuery = asked === null ? undefined : `${asked.username}:${asked.password}`;
+    const given = encoded === undefined ? inQuery : Buffer.from(encoded, "base64").toString("utf8");
     const user = given === undefined ? null : this.#users.find(given);
     if (user !== null) return user;
     const message =
@@ -83,13 +89,10 @@ export class KafkaDoor {
   }
 
   async handle(request: Request, user: KafkaUser): Promise<Reply> {
-    const operation = request.segments[0] ?? "";
-    const handler = this.#handlers.get(operation);
-    if (handler === undefined) throw new EdgeplaneError("not_found", `There is no /${operation} in this dialect.`);
-    if (request.method !== "GET" && request.method !== "POST" && request.method !== "DELETE") {
-      throw new EdgeplaneError("method_not_allowed", "Use GET or POST.", { headers: { allow: "GET, POST" } });
-    }
-    return { ...(await handler(request, user)), operation };
+    const operation = callOf(request);
+    const reply = await this.#handlers.get(operation)?.(request, user);
+    if (reply === undefined) throw new EdgeplaneError("not_found", `The bridge has no /${operation}.`);
+    return { ...reply, operation };
   }
 
   /** Sets the lag of every group that has instances here, for a scrape. */
@@ -110,10 +113,10 @@ export class KafkaDoor {
   }
 
   async #produce(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
-    const records = produceRequest(request);
+    const { records, isSingle } = produceRequest(request);
     for (const topic of new Set(records.map((record) => record.topic))) demand(user.produce, topic, user, "produce to");
     const body = await this.#producer.produce(records);
-    return { status: 200, body: request.segments.length > 2 ? body[0] : body };
+    return { status: 200, body: isSingle ? body[0] : body };
   }
 
   async #webhook(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
@@ -125,13 +128,14 @@ export class KafkaDoor {
 
   async #consume(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
     const name = this.#instanceName(request, user);
-    const { topics, timeout } = consumeRequest(request);
+    const { topics, timeoutMs } = consumeRequest(request);
     const headers = consumeHeaders(request);
+    const asked = roomOf(request);
     for (const topic of topics) demand(user.consume, topic, user, "consume from");
     for (const topic of topics) await this.cluster.topic(topic);
     const { maxConsumeRecords, maxConsumeBytes } = this.#settings.limits;
-    const room = Math.min(headers.room ?? maxConsumeRecords, maxConsumeRecords);
-    const waitMs = room === 0 ? 0 : this.#waitMs(timeout);
+    const room = Math.min(asked ?? maxConsumeRecords, maxConsumeRecords);
+    const waitMs = this.#waitMs(timeoutMs);
     const instance = this.#instances.open(name, topics, headers);
     const records = await instance.consume(topics, { room, maxBytes: maxConsumeBytes, waitMs, signal: request.signal });
     this.#metrics.consumed.inc(records.length);
@@ -144,33 +148,30 @@ export class KafkaDoor {
     for (const { topic } of offsets ?? []) demand(user.consume, topic, user, "commit");
     const instance = this.#instances.find(name);
     await this.cluster.checkPartitions(offsets ?? []);
-    await instance.commit(offsets);
+    await instance.commit(offsets ?? undefined);
     return { status: 200, body: done };
   }
 
   async #committed(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
     const { group } = this.#instanceName(request, user);
     const partitions = partitionsRequest(request, 3);
-    for (const { topic } of partitions ?? []) demand(user.consume, topic, user, "read the commits of");
-    const committed = await this.#reader.committed(group, partitions);
-    return { status: 200, body: committed.filter(({ topic }) => covers(user.consume, topic)) };
+    for (const { topic } of partitions) demand(user.consume, topic, user, "read the commits of");
+    return { status: 200, body: await this.#reader.committed(group, partitions) };
   }
 
   async #fetch(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
-    const { partitions, timeout } = fetchRequest(request);
-    for (const { topic } of partitions) demand(user.consume, topic, user, "fetch from");
+    const { from, timeoutMs } = fetchRequest(request);
+    for (const { topic } of from) demand(user.consume, topic, user, "fetch from");
     const { maxConsumeRecords: maxRecords, maxConsumeBytes: maxBytes } = this.#settings.limits;
     return {
       status: 200,
-      body: await this.#reader.fetch(partitions, { waitMs: this.#waitMs(timeout), maxRecords, maxBytes }),
+      body: await this.#reader.fetch(from, { waitMs: this.#waitMs(timeoutMs), maxRecords, maxBytes }),
     };
   }
 
   async #offsets(request: Request, user: KafkaUser): Promise<Omit<Reply, "operation">> {
-    const at = parseTime(request.segments[1]);
+    const at = offsetTime(request);
     const partitions = partitionsRequest(request, 2);
-    if (partitions === undefined)
-      throw new EdgeplaneError("invalid_request", "Name the partitions: [{topic, partition}].");
     for (const { topic } of partitions) demandAny(user, topic);
     return { status: 200, body: await this.#reader.offsets(partitions, at) };
   }
@@ -195,17 +196,8 @@ export class KafkaDoor {
     return { status: 200, body: done };
   }
 
-  #instanceName({ segments }: Request, user: KafkaUser): InstanceName {
-    const [operation, group, instance] = segments;
-    if (group === undefined || instance === undefined) {
-      throw new EdgeplaneError("invalid_request", `Name the group and the instance: /${operation}/{group}/{instance}.`);
-    }
-    if (!NAME_PATTERN.test(group) || !NAME_PATTERN.test(instance)) {
-      throw new EdgeplaneError(
-        "invalid_request",
-        "A group's and an instance's name has up to 200 characters, without control characters.",
-      );
-    }
+  #instanceName(request: Request, user: KafkaUser): InstanceName {
+    const { group, instance } = instanceRequest(request);
     if (!covers(user.groups, group))
       throw new EdgeplaneError("forbidden", `The user "${user.username}" has no right to the group "${group}".`);
     return { username: user.username, group, instance };
@@ -214,16 +206,6 @@ export class KafkaDoor {
   #waitMs(timeout: number | undefined): number {
     return Math.min(timeout ?? DEFAULT_WAIT_MS, this.#settings.limits.maxConsumeWaitMs);
   }
-}
-
-function parseTime(text: string | undefined): "earliest" | "latest" | number {
-  if (text === "earliest" || text === "latest") return text;
-  const time = Number(text);
-  if (text !== undefined && Number.isInteger(time) && time >= 0) return time;
-  throw new EdgeplaneError(
-    "invalid_request",
-    "Name the time: /offsets/earliest, /offsets/latest or /offsets/{milliseconds}.",
-  );
 }
 
 function covers(prefixes: readonly string[], name: string): boolean {
@@ -240,9 +222,4 @@ function demand(prefixes: readonly string[], topic: string, user: KafkaUser, ver
 
 function demandAny(user: KafkaUser, topic: string): void {
   demand([...user.consume, ...user.produce], topic, user, "read the offsets of");
-}
-
-/** Credentials in the query, as webhooks of others can send them. */
-function asked({ query }: Request): string | undefined {
-  return query.has("user") ? `${query.get("user")}:${query.get("pass")}` : undefined;
 }

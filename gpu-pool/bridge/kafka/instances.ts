@@ -4,15 +4,17 @@
  */
 import { createHash } from "node:crypto";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import type { ConsumeHeaders } from "../../../src/contract/kafka-requests.ts";
 import type { KafkaSettings } from "../settings.ts";
 import { clientOptions } from "./cluster.ts";
 import { GroupMember } from "./member.ts";
 import type { TakeLimits } from "./member.ts";
 import type { TopicPartitionOffset } from "./places.ts";
 import type { RestRecord } from "./records.ts";
-import type { ConsumeHeaders } from "./requests.ts";
 
 const SWEEPS_PER_IDLE = 4;
+/** An instance may ask for commits at any interval; sooner than this is not worth a call to the cluster. */
+const LEAST_COMMIT_INTERVAL_MS = 100;
 const priorityWeights: Readonly<Record<string, number>> = { high: 6, normal: 3, low: 1 };
 
 export type InstanceName = { username: string; group: string; instance: string };
@@ -114,7 +116,7 @@ export class Instance {
     this.#autoCommit = headers.autoCommit;
     if (headers.autoCommit) {
       const commit = () => void this.#member.commit().catch(() => {});
-      this.#committer = setInterval(commit, headers.autoCommitIntervalMs).unref();
+      this.#committer = setInterval(commit, Math.max(headers.autoCommitIntervalMs, LEAST_COMMIT_INTERVAL_MS)).unref();
     }
   }
 

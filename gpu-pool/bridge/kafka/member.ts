@@ -19,6 +19,8 @@ import type { FetchedPartition, FetchRequestTopic, RestRecord } from "./records.
 const FETCH_WAIT_MS = 2000;
 const RETRY_PAUSE_MS = 200;
 const OFFSET_OUT_OF_RANGE = 1;
+/** The library refuses groups with blanks, which Kafka takes; it looks only when the consumer is made. */
+const UNNAMED_GROUP = "unnamed";
 
 export type OffsetReset = "earliest" | "latest" | "none";
 export type MemberOptions = {
@@ -63,13 +65,14 @@ export class GroupMember {
     this.#membership = createMembership(options.protocol ?? "classic", options.staticId);
     this.#consumer = new Consumer({
       ...options.client,
-      groupId: options.groupId,
+      groupId: UNNAMED_GROUP,
       autocommit: false,
       sessionTimeout: options.sessionTimeoutMs,
       rebalanceTimeout: Math.max(options.sessionTimeoutMs, 10_000),
       heartbeatInterval: options.heartbeatIntervalMs,
       ...this.#membership.options,
     });
+    this.#consumer.groupId = options.groupId;
     this.#consumer.on("error", (error: Error) => this.#fail(error));
     this.#membership.watch(this.#consumer, {
       assigned: () => void this.#refresh(),

@@ -6,6 +6,7 @@ import type { Cluster } from "./cluster.ts";
 type Send = { messages: { value: Buffer }[] };
 const kafka = vi.hoisted(() => ({
   sends: [] as Send[],
+  rules: { maxMessageBytes: 1_048_588, needsKey: false, maxAheadMs: 3_600_000 },
   answer: (_send: unknown): Promise<unknown> => Promise.reject(new Error("unset")),
 }));
 vi.mock("@platformatic/kafka", () => ({
@@ -25,6 +26,7 @@ vi.mock("@platformatic/kafka", () => ({
 const cluster = {
   settings: { brokers: [], clientId: "test", tls: false },
   topic: async (name: string) => ({ name, id: "1", leaders: [1] }),
+  rules: async () => kafka.rules,
 } as unknown as Cluster;
 const record = (value: string) => [{ topic: "t", value }];
 const sentValues = () => kafka.sends.map(({ messages }) => messages.map(({ value }) => value.toString()));
@@ -46,4 +48,30 @@ test("what the cluster doesn't take counts until it is out of memory, and is not
   await expect.poll(() => producer.pendingBytes).toBe(0);
   expect(await producer.produce(record("later"))).toMatchObject([{ offset: 7 }]);
   expect(sentValues().map(([first = ""]) => first.trim())).toEqual(["in flight", "later"]);
+});
+
+test("a batch with a record that its topic wouldn't take is refused as a whole, before anything is sent", async () => {
+  kafka.rules = { maxMessageBytes: 500, needsKey: true, maxAheadMs: 1000 };
+  const producer = new CoalescingProducer(cluster, { maxPendingBytes: 100_000, produceTimeoutMs: 50 });
+  const good = { topic: "t", key: "k", value: "v" };
+  const refused = async (bad: object) => producer.produce([good, { ...good, ...bad }, good]);
+  await expect(refused({ value: "x".repeat(500) })).rejects.toThrow(
+    /^Record 1 takes 57\d bytes .* the topic "t" \(max\.message\.bytes\) takes 500\. No record was stored/,
+  );
+  await expect(refused({ key: null })).rejects.toThrow(/^Record 1 has no key: the topic "t" is compacted/);
+  await expect(refused({ timestamp: Date.now() + 60_000 })).rejects.toThrow(/^Record 1: its timestamp is \d+ ms ahead/);
+  expect(kafka.sends).toEqual([]);
+  expect(producer.pendingBytes).toBe(0);
+});
+
+test("no send is larger than the smallest of its topics allows for a batch", async () => {
+  kafka.rules = { maxMessageBytes: 500, needsKey: false, maxAheadMs: 1000 };
+  let next = 0n;
+  kafka.answer = async () => ({ offsets: [{ topic: "t", partition: 0, offset: next++ }] });
+  const producer = new CoalescingProducer(cluster, { maxPendingBytes: 100_000, produceTimeoutMs: 1000 });
+  const records = Array.from({ length: 10 }, (_, index) => ({ topic: "t", value: String(index).repeat(100) }));
+  await Promise.all([producer.produce(records.slice(0, 5)), producer.produce(records.slice(5))]);
+  expect(kafka.sends.length).toBeGreaterThan(3);
+  for (const values of sentValues()) expect(values.join("").length).toBeLessThan(500);
+  expect(sentValues().flat().toSorted()).toEqual(records.map(({ value }) => value).toSorted());
 });

@@ -7,25 +7,22 @@
  */
 import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import type { DialectRecord } from "../../../src/contract/kafka-schemas.ts";
 import type { KafkaSettings } from "../settings.ts";
+import { checkTimestamp, recordTooLarge } from "../../../src/contract/kafka-limits.ts";
 import { clientOptions } from "./cluster.ts";
 import type { Cluster, TopicInfo } from "./cluster.ts";
 import { translateError } from "./errors.ts";
+import { aloneBytes } from "./record-size.ts";
+import type { TopicRules } from "./topic-rules.ts";
 
 const MAX_SEND_BYTES = 900_000;
 const MAX_SEND_RECORDS = 5000;
-const RECORD_OVERHEAD_BYTES = 70;
+/** What a record's time and offset within its batch take at most: a record alone in its batch has neither. */
+const WITHIN_BATCH_BYTES = 14;
 const RETRIES = 20;
 
-export type RecordToProduce = {
-  topic: string;
-  value: string;
-  key?: string | undefined;
-  partition?: number | undefined;
-  /** Milliseconds since the epoch; now when absent. */
-  timestamp?: number | undefined;
-  headers?: { key: string; value: string }[] | undefined;
-};
+export type RecordToProduce = DialectRecord;
 export type Produced = { topic: string; partition: number; offset: number; timestamp: number };
 
 type Message = {
@@ -37,9 +34,12 @@ type Message = {
   headers?: Map<Buffer, Buffer>;
   bytes: number;
 };
+type Group = { messages: Message[]; indexes: number[]; limitBytes: number };
 type Piece = {
   messages: Message[];
   bytes: number;
+  /** How much may be sent with it: no batch may be larger than its topic allows. */
+  limitBytes: number;
   /** Its caller was told that it failed: it need not be sent any more. */
   givenUp: AbortSignal;
   resolve: (produced: Produced[]) => void;
@@ -69,25 +69,29 @@ export class CoalescingProducer {
   }
 
   /**
-   * Appends all records and answers in their order. Throws an `EdgeplaneError`; after one, some of the records may be in the log.
+   * Appends all records and answers in their order. Throws an `EdgeplaneError`. What can be known of a record beforehand (its size, its
+   * partition, its key, its time) is refused before any is sent; when the cluster fails meanwhile, some of the records may be in the log.
    */
   async produce(records: readonly RecordToProduce[]): Promise<Produced[]> {
-    const topics = new Map<string, TopicInfo>();
+    const topics = new Map<string, { info: TopicInfo; rules: TopicRules }>();
     for (const { topic } of records) {
-      if (!topics.has(topic)) topics.set(topic, await this.#cluster.topic(topic));
+      if (topics.has(topic)) continue;
+      topics.set(topic, { info: await this.#cluster.topic(topic), rules: await this.#cluster.rules(topic) });
     }
-    const byLeader = new Map<number, { messages: Message[]; indexes: number[] }>();
-    const now = BigInt(Date.now());
+    const byLeader = new Map<number, Group>();
+    const now = Date.now();
     let bytes = 0;
     for (const [index, record] of records.entries()) {
       const topic = topics.get(record.topic);
       if (topic === undefined) continue;
-      const message = this.#message(record, topic, index, now);
-      const leader = topic.leaders[message.partition] ?? -1;
-      const group = byLeader.get(leader) ?? { messages: [], indexes: [] };
+      const message = this.#message(record, topic.info, index, now);
+      checkRules(message, topic.rules, index, now);
+      const leader = topic.info.leaders[message.partition] ?? -1;
+      const group = byLeader.get(leader) ?? { messages: [], indexes: [], limitBytes: MAX_SEND_BYTES };
       byLeader.set(leader, group);
       group.messages.push(message);
       group.indexes.push(index);
+      group.limitBytes = Math.min(group.limitBytes, topic.rules.maxMessageBytes);
       bytes += message.bytes;
     }
     const { maxPendingBytes, produceTimeoutMs } = this.#limits;
@@ -111,18 +115,14 @@ export class CoalescingProducer {
     await Promise.all([...this.#queues.values()].map(async (queue) => queue.close()));
   }
 
-  async #dispatch(
-    byLeader: Map<number, { messages: Message[]; indexes: number[] }>,
-    count: number,
-    givenUp: AbortSignal,
-  ): Promise<Produced[]> {
+  async #dispatch(byLeader: Map<number, Group>, count: number, givenUp: AbortSignal): Promise<Produced[]> {
     const [only] = byLeader;
-    if (only !== undefined && byLeader.size === 1) return this.#queue(only[0]).push(only[1].messages, givenUp);
+    if (only !== undefined && byLeader.size === 1) return this.#queue(only[0]).push(only[1], givenUp);
     const answers: Produced[] = Array.from({ length: count });
     await Promise.all(
-      [...byLeader].map(async ([leader, { messages, indexes }]) => {
-        const produced = await this.#queue(leader).push(messages, givenUp);
-        for (const [position, index] of indexes.entries()) {
+      [...byLeader].map(async ([leader, group]) => {
+        const produced = await this.#queue(leader).push(group, givenUp);
+        for (const [position, index] of group.indexes.entries()) {
           const answer = produced[position];
           if (answer !== undefined) answers[index] = answer;
         }
@@ -131,9 +131,9 @@ export class CoalescingProducer {
     return answers;
   }
 
-  #message(record: RecordToProduce, topic: TopicInfo, index: number, now: bigint): Message {
+  #message(record: RecordToProduce, topic: TopicInfo, index: number, now: number): Message {
     const partitions = topic.leaders.length;
-    if (record.partition !== undefined && record.partition >= partitions) {
+    if (typeof record.partition === "number" && record.partition >= partitions) {
       const known = `the topic "${topic.name}" has the partitions 0 to ${partitions - 1}`;
       throw new EdgeplaneError(
         "topic_not_found",
@@ -144,16 +144,14 @@ export class CoalescingProducer {
     const message: Message = {
       topic: topic.name,
       partition: record.partition ?? -1,
-      timestamp: record.timestamp === undefined ? now : BigInt(record.timestamp),
+      timestamp: BigInt(typeof record.timestamp === "number" ? record.timestamp : now),
       value,
-      bytes: value.length + RECORD_OVERHEAD_BYTES,
+      ...(typeof record.key === "string" ? { key: Buffer.from(record.key) } : {}),
+      ...(Array.isArray(record.headers) ? { headers: headersOf(record.headers) } : {}),
+      bytes: 0,
     };
-    if (record.key !== undefined) {
-      message.key = Buffer.from(record.key);
-      message.bytes += message.key.length;
-    }
-    if (record.headers !== undefined) addHeaders(message, record.headers);
-    if (record.partition === undefined) message.partition = this.#partitionFor(message, partitions);
+    message.bytes = aloneBytes(message) + WITHIN_BATCH_BYTES;
+    if (message.partition === -1) message.partition = this.#partitionFor(message, partitions);
     return message;
   }
 
@@ -196,8 +194,8 @@ class LeaderQueue {
     this.#events = events;
   }
 
-  async push(messages: Message[], givenUp: AbortSignal): Promise<Produced[]> {
-    const answers = Promise.all(split(messages).map((part) => this.#enqueue(part, givenUp)));
+  async push({ messages, limitBytes }: Group, givenUp: AbortSignal): Promise<Produced[]> {
+    const answers = Promise.all(split(messages, limitBytes).map((part) => this.#enqueue(part, limitBytes, givenUp)));
     void this.#run();
     const [first = [], ...more] = await answers;
     return more.length === 0 ? first : [first, ...more].flat();
@@ -207,11 +205,11 @@ class LeaderQueue {
     await this.#producer.close(true).catch(() => {});
   }
 
-  #enqueue(messages: Message[], givenUp: AbortSignal): Promise<Produced[]> {
+  #enqueue(messages: Message[], limitBytes: number, givenUp: AbortSignal): Promise<Produced[]> {
     let bytes = 0;
     for (const message of messages) bytes += message.bytes;
     return new Promise((resolve, reject) => {
-      const piece = { messages, bytes, givenUp, resolve, reject };
+      const piece = { messages, bytes, limitBytes, givenUp, resolve, reject };
       this.#waiting.push(piece);
       givenUp.addEventListener("abort", () => this.#drop(piece));
     });
@@ -247,10 +245,12 @@ class LeaderQueue {
     const pieces: Piece[] = [];
     let bytes = 0;
     let records = 0;
+    let limitBytes = MAX_SEND_BYTES;
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       bytes += next.bytes;
       records += next.messages.length;
-      if (pieces.length > 0 && (bytes > MAX_SEND_BYTES || records > MAX_SEND_RECORDS)) break;
+      limitBytes = Math.min(limitBytes, next.limitBytes);
+      if (pieces.length > 0 && (bytes > limitBytes || records > MAX_SEND_RECORDS)) break;
       pieces.push(next);
       this.#waiting.shift();
     }
@@ -293,21 +293,30 @@ class NextOffsets {
   }
 }
 
-function addHeaders(message: Message, headers: readonly { key: string; value: string }[]): void {
-  message.headers = new Map();
-  for (const { key, value } of headers) {
-    const [name, content] = [Buffer.from(key), Buffer.from(value)];
-    message.headers.set(name, content);
-    message.bytes += name.length + content.length + 4;
-  }
+function headersOf(headers: readonly { key: string; value: string }[]): Map<Buffer, Buffer> {
+  return new Map(headers.map(({ key, value }) => [Buffer.from(key), Buffer.from(value)]));
 }
 
-function split(messages: Message[]): Message[][] {
+/** Throws what the cluster would refuse, before any record of the request is sent. */
+function checkRules(message: Message, rules: TopicRules, index: number, now: number): void {
+  const bytes = aloneBytes(message);
+  if (bytes > rules.maxMessageBytes)
+    throw recordTooLarge(index, bytes, rules.maxMessageBytes, `the topic "${message.topic}" (max.message.bytes)`);
+  if (rules.needsKey && message.key === undefined) {
+    throw new EdgeplaneError(
+      "invalid_request",
+      `Record ${index} has no key: the topic "${message.topic}" is compacted. No record was stored.`,
+    );
+  }
+  checkTimestamp(index, Number(message.timestamp), now, rules.maxAheadMs);
+}
+
+function split(messages: Message[], limitBytes: number): Message[][] {
   const parts: Message[][] = [];
   let current: Message[] = [];
   let bytes = 0;
   for (const message of messages) {
-    if (current.length > 0 && (bytes + message.bytes > MAX_SEND_BYTES || current.length >= MAX_SEND_RECORDS)) {
+    if (current.length > 0 && (bytes + message.bytes > limitBytes || current.length >= MAX_SEND_RECORDS)) {
       parts.push(current);
       current = [];
       bytes = 0;

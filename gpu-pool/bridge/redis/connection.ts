@@ -2,10 +2,10 @@
  * The connections to Redis: one for commands, one for subscriptions. Commands go out as they come, pipelined; a connection that is
  * lost fails what is in flight at once, and nothing is sent twice behind a caller's back.
  */
-import { readFileSync } from "node:fs";
 import { Command, Redis } from "ioredis";
 import type { RedisOptions } from "ioredis";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
+import { readTlsFiles } from "../pem-files.ts";
 import type { RedisSettings } from "../settings.ts";
 import type { Argument } from "./arguments.ts";
 import { CommandTable } from "./commands.ts";
@@ -112,9 +112,7 @@ export function redisOptions(settings: RedisSettings): RedisOptions & { replyMap
       ? {}
       : {
           tls: {
-            ...(tls.ca === undefined ? {} : { ca: readFileSync(tls.ca) }),
-            ...(tls.cert === undefined ? {} : { cert: readFileSync(tls.cert) }),
-            ...(tls.key === undefined ? {} : { key: readFileSync(tls.key) }),
+            ...readTlsFiles("redis.tls", tls),
             ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
           },
         }),

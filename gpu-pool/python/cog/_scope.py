@@ -158,7 +158,7 @@ class Metrics:
     def to_json(self) -> str:
         """All metrics as a JSON object."""
         with self._lock:
-            return json.dumps(self._values, separators=(",", ":"))
+            return json.dumps(self._values, separators=(",", ":"), ensure_ascii=False)
 
 
 class Scope:

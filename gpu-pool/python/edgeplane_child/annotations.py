@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Tuple
 import cog
 
 from .resolve import resolve
+from .text_forms import form_of
 from .typespec import ANY, AnnotationError, TypeSpec
 
 _PRIMITIVES = {str: "str", int: "int", float: "float", bool: "bool"}
@@ -147,6 +148,9 @@ def _read_class(cls: Any, namespace: Dict[str, Any], where: str, seen: Tuple[Any
         return TypeSpec("coder", cls=coder)
     if issubclass(cls, enum.Enum):
         return _read_choices([member.value for member in cls], where)._replace(cls=cls)
+    form = form_of(cls)
+    if form is not None:
+        return TypeSpec(form.kind)
     if issubclass(cls, cog.Secret):
         return TypeSpec("secret")
     if issubclass(cls, (pathlib.PurePath, os.PathLike)):
@@ -163,8 +167,8 @@ def _read_class(cls: Any, namespace: Dict[str, Any], where: str, seen: Tuple[Any
         if issubclass(cls, base):
             return TypeSpec(kind, cls=cls)
     raise AnnotationError(
-        "{}: a model can't take or give {!r}. Use str, int, float, bool, cog.Path, cog.Secret, list, dict, a TypedDict or a "
-        "BaseModel; for a JSON value of another package's type write Annotated[..., cog.Opaque]".format(where, cls.__name__)
+        "{}: a model can't take or give {!r}. Use str, int, float, bool, cog.Path, cog.Secret, datetime, Decimal, UUID, list, dict, a "
+        "TypedDict or a BaseModel; for a JSON value of another package's type write Annotated[..., cog.Opaque]".format(where, cls.__name__)
     )
 
 

@@ -31,14 +31,14 @@ def _refuse_constant(name: str) -> Any:
 _decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
-def make_encode(ensure_ascii: bool, default: Optional[Callable[[Any], Any]] = None) -> Callable[[Any], str]:
+def make_encode(default: Optional[Callable[[Any], Any]] = None) -> Callable[[Any], str]:
     """A function that gives the JSON text of a value.
 
     It keeps the standard library's C encoder, which ``JSONEncoder.encode`` makes anew for each call: that is half of its time on small
     values. Where a Python has no such encoder, or another one, ``JSONEncoder`` does the work.
     """
-    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=ensure_ascii, check_circular=False, default=default)
-    text = json.encoder.encode_basestring_ascii if ensure_ascii else json.encoder.encode_basestring
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False, default=default)
+    text = json.encoder.encode_basestring
     try:
         make: Any = getattr(json.encoder, "c_make_encoder")
         parts = make(None, encoder.default, text, None, ":", ",", False, False, False)
@@ -53,15 +53,20 @@ def make_encode(ensure_ascii: bool, default: Optional[Callable[[Any], Any]] = No
     return encode_value
 
 
-encode = make_encode(ensure_ascii=True)
+encode = make_encode()
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes of a text. Halves of surrogate pairs that meet become their character; a lone one, which is none, U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def frame(text: str) -> bytes:
     """The frame of a JSON text."""
-    try:
-        body = text.encode()
-    except UnicodeEncodeError:
-        body = encode(json.loads(text)).encode()
+    body = _utf8(text)
     return _length.pack(len(body)) + body
 
 
@@ -81,12 +86,8 @@ def json_field(name: str, text: str) -> str:
     if len(text) * 4 <= MAX_INLINE_BYTES or len(text.encode("utf-8", "surrogatepass")) <= MAX_INLINE_BYTES:
         return '"{}":{}'.format(name, text)
     path = new_scratch_path(name + ".json")
-    try:
-        body = text.encode()
-    except UnicodeEncodeError:
-        body = encode(json.loads(text)).encode()
     with open(path, "wb") as file:
-        file.write(body)
+        file.write(_utf8(text))
     return '"{}File":{}'.format(name, encode(path))
 
 

@@ -13,6 +13,7 @@ import cog
 
 from .files import FileProblem, InputFiles
 from .signature import Field, Signature
+from .text_forms import BY_KIND, TextForm, as_json
 from .typespec import PRIMITIVES, TypeSpec
 
 Coerce = Callable[[Any, InputFiles], Any]
@@ -92,6 +93,20 @@ def _coerce_file(value: Any, files: InputFiles) -> Any:
     return files.open(_coerce_path(value, files))
 
 
+def _text_coercer(form: TextForm) -> Coerce:
+    takes = (str, int, float) if form.kind == "decimal" else (str,)
+
+    def coerce(value: Any, files: InputFiles) -> Any:
+        if not isinstance(value, takes) or isinstance(value, bool):
+            raise Mismatch("must be {}, not {}".format(form.expected, json_name(value)))
+        try:
+            return form.take(str(value))
+        except ValueError:
+            raise Mismatch("must be {}".format(form.expected)) from None
+
+    return coerce
+
+
 def _coerce_any(value: Any, files: InputFiles) -> Any:
     return value
 
@@ -106,6 +121,7 @@ _SIMPLE: Dict[str, Coerce] = {
     "file": _coerce_file,
     "any": _coerce_any,
 }
+_SIMPLE.update((kind, _text_coercer(form)) for kind, form in BY_KIND.items())
 
 
 def coercer(spec: TypeSpec) -> Coerce:
@@ -178,7 +194,8 @@ def _dict_coercer(item: Optional[Coerce]) -> Coerce:
 
 def _union_coercer(spec: TypeSpec) -> Coerce:
     order = ("bool", "int", "float", "str", "list", "dict", "any")
-    members = sorted(spec.variants, key=lambda variant: order.index(variant.kind))
+    # The narrower first: most of what text can mean is a string, too.
+    members = sorted(spec.variants, key=lambda variant: order.index(variant.kind) if variant.kind in order else -1)
     tries = [(variant.kind, coercer(variant)) for variant in members]
     has_int = any(kind == "int" for kind, _ in tries)
     expected = " or ".join(_NAMES.get(variant.kind, "an " + {"list": "array"}.get(variant.kind, "object")) for variant in spec.variants)
@@ -241,7 +258,7 @@ def _checks(field: Field) -> List[Callable[[Any], Optional[str]]]:
         checks.append(lambda v: None if pattern.search(v) else "must match the pattern {}".format(pattern.pattern))
     if field.choices is not None:
         choices = field.choices
-        shown = ", ".join(repr(getattr(choice, "value", choice)) for choice in choices)
+        shown = ", ".join(repr(as_json(choice)) for choice in choices)
         checks.append(lambda v: None if v in choices or getattr(v, "value", v) in choices else "must be one of " + shown)
     return checks
 
@@ -277,6 +294,8 @@ def _default(field: Field) -> Any:
             return cog.Secret(field.default)
         if field.spec.kind == "path":
             return cog.Path(field.default)
+        if field.spec.kind in BY_KIND:
+            return BY_KIND[field.spec.kind].take(field.default)
     return field.default
 
 

@@ -1,7 +1,11 @@
-"""What a model returns, as JSON text: files become ``{"$file": …}``, models and dataclasses objects, NumPy's values plain ones."""
+"""What a model returns, as JSON text: files become ``{"$file": …}``, models and dataclasses objects, dates and their like text, NumPy's values plain ones.
+
+It takes all that Cog's encoder takes: crates/coglet-python/src/output.rs of replicate/cog.
+"""
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import enum
 import io
@@ -13,6 +17,10 @@ import cog
 
 from .files import give_handle, give_path
 from .frames import make_encode
+from .text_forms import form_of
+
+
+_SERIES = (collections.abc.Set, collections.abc.Sequence, collections.abc.ValuesView)
 
 
 class OutputError(ValueError):
@@ -20,32 +28,40 @@ class OutputError(ValueError):
 
 
 def _plain(value: Any, since_ns: int) -> Any:
+    if isinstance(value, type):
+        raise OutputError("The output holds the class {}, not one of its values".format(value.__qualname__))
     if isinstance(value, os.PathLike):
         return give_path(value, since_ns)
     if isinstance(value, io.IOBase) or (hasattr(value, "read") and hasattr(value, "seekable")):
         return give_handle(value)
-    if isinstance(value, cog.Secret):
+    if hasattr(value, "get_secret_value"):
         return str(value)
     if isinstance(value, enum.Enum):
         return value.value
     coder = cog.Coder.lookup(type(value))
     if coder is not None:
         return coder.encode(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    form = form_of(type(value))
+    if form is not None:
+        return form.give(value)
+    # Cog's order: pydantic 2, then pydantic 1 and whatever else gives itself as a dict.
+    for name in ("model_dump", "dict"):
+        dump = getattr(value, name, None)
+        if callable(dump):
+            return dump()
+    if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, cog.BaseModel):
         return {name: inner for name, inner in vars(value).items() if not name.startswith("_")}
-    pydantic = getattr(type(value), "model_fields", None) or getattr(type(value), "__fields__", None)
-    if pydantic:
-        return {name: getattr(value, name) for name in pydantic}
     if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, (set, frozenset)) or hasattr(value, "__next__"):
+        # What NumPy holds in nanoseconds would become a number.
+        return (value.astype(str) if getattr(getattr(value, "dtype", None), "kind", "") == "M" else value).tolist()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise OutputError("The output holds bytes, which JSON can't carry: return a cog.Path to a file, or text")
+    if isinstance(value, _SERIES) or hasattr(value, "__next__"):
         return list(value)
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):
         return {key: value[key] for key in value.keys()}
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise OutputError("The output holds bytes, which JSON can't carry: return a cog.Path to a file, or text")
     name = "{}.{}".format(type(value).__module__, type(value).__qualname__)
     raise OutputError("The output holds a {}, which JSON can't carry: return plain values, cog.Path or a BaseModel".format(name))
 
@@ -81,7 +97,7 @@ class _Since:
 def make_encoder() -> Callable[[Any, int], str]:
     """A function (value, since_ns) → JSON text. Raises OutputError or FileProblem."""
     since = _Since()
-    encode = make_encode(ensure_ascii=False, default=since)
+    encode = make_encode(default=since)
 
     def to_json(value: Any, since_ns: int) -> str:
         since.ns = since_ns

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 import cog
 
 from .signature import Field, Signature
+from .text_forms import BY_KIND, as_json
 from .typespec import TypeSpec
 
 Json = Dict[str, Any]
@@ -25,6 +26,7 @@ _SIMPLE: Dict[str, Json] = {
     "secret": {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True},
     "coder": {"type": "object"},
 }
+_SIMPLE.update((kind, {"type": "string", "format": form.format}) for kind, form in BY_KIND.items())
 
 
 def _title(name: str) -> str:
@@ -32,8 +34,10 @@ def _title(name: str) -> str:
 
 
 def type_schema(spec: TypeSpec, output: bool = False) -> Json:
-    """The JSON schema of a type. An ``Any`` input has no ``type``: every JSON value fits."""
-    if spec.kind in _SIMPLE:
+    """The JSON schema of a type. An ``Any`` input has no ``type``: every JSON value fits. A ``Decimal`` input may be a number, too."""
+    if spec.kind == "decimal" and not output:
+        schema: Json = {"anyOf": [{"type": "number"}, dict(_SIMPLE["decimal"])]}
+    elif spec.kind in _SIMPLE:
         schema = dict(_SIMPLE[spec.kind])
         if spec.choices is not None:
             schema["enum"] = list(spec.choices)
@@ -70,14 +74,24 @@ def _object_schema(spec: TypeSpec, output: bool) -> Json:
     return schema
 
 
+def _json_default(value: Any) -> Any:
+    known = as_json(value)
+    return str(value) if known is value else known
+
+
 def _default(field: Field) -> Any:
     value = field.default
     if isinstance(value, cog.Secret):
         value = value.get_secret_value()
     try:
-        return json.loads(json.dumps(value, default=lambda other: getattr(other, "value", None) or str(other), allow_nan=False))
+        return json.loads(json.dumps(value, default=_json_default, allow_nan=False))
     except (TypeError, ValueError):
         return None
+
+
+def _bound(value: Any) -> Any:
+    """A bound that JSON Schema has: it knows none of dates, and the model process checks those alone."""
+    return value if isinstance(value, (int, float)) else None
 
 
 def _field_schema(field: Field, order: int, schemas: Json) -> Json:
@@ -85,7 +99,7 @@ def _field_schema(field: Field, order: int, schemas: Json) -> Json:
     schema: Json = {"x-order": order}
     if field.choices is not None:
         kind = field.spec.kind if field.spec.kind in _SIMPLE else "str"
-        values = [getattr(choice, "value", choice) for choice in field.choices]
+        values = [as_json(choice) for choice in field.choices]
         schemas[field.name] = dict(_SIMPLE[kind], title=field.name, description="An enumeration.", enum=values)
         schema["allOf"] = [{"$ref": "#/components/schemas/" + field.name}]
         if field.spec.nullable:
@@ -100,8 +114,8 @@ def _field_schema(field: Field, order: int, schemas: Json) -> Json:
         target = schema["items"]
     for key, value, place in (
         ("description", info.description, schema),
-        ("minimum", info.ge, target),
-        ("maximum", info.le, target),
+        ("minimum", _bound(info.ge), target),
+        ("maximum", _bound(info.le), target),
         ("minLength", info.min_length, target),
         ("maxLength", info.max_length, target),
         ("pattern", info.regex, target),

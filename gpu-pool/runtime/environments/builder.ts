@@ -1,8 +1,8 @@
 /**
  * Builds a virtual environment: with uv where there is one, else with venv and pip.
  *
- * Debian's Python has venv but not ensurepip unless `python3-venv` is installed. Then the environment is made without pip, and the pip of the
- * interpreter, or a virtualenv, fills it; where there is neither, the error says what to install.
+ * To put a pip into an environment takes seconds, so the interpreter's pip fills it where there is one, and `build.run` needs none. Debian's Python
+ * has venv but not ensurepip unless `python3-venv` is installed; where it has no pip and no virtualenv either, the error says what to install.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -45,24 +45,36 @@ export function pythonOf(dir: string): string {
 }
 
 async function createWithVenv(options: BuildOptions): Promise<string[]> {
-  const { dir, interpreter } = options;
+  const { dir, interpreter, requirements } = options;
   const python = interpreter.path;
+  // What `build.run` calls may be the environment's own pip.
+  if (requirements.buildCommands.length === 0) {
+    const bare = await createBare(options);
+    if (bare !== null) return bare;
+  }
   const whole = await runCommand(python, ["-m", "venv", dir], { timeoutMs: createTimeoutMs });
   if (whole.code === 0) return [pythonOf(dir), "-m", "pip"];
   await rm(dir, { recursive: true, force: true });
-  const pip = await runCommand(python, ["-m", "pip", "--version"], { timeoutMs: createTimeoutMs });
-  const major = Number(/^pip (\d+)\./.exec(pip.stdout)?.[1] ?? 0);
-  if (pip.code === 0 && major >= 23) {
-    const bare = await runCommand(python, ["-m", "venv", "--without-pip", dir], { timeoutMs: createTimeoutMs });
-    if (bare.code === 0) return [python, "-m", "pip", "--python", pythonOf(dir)];
-  }
-  await rm(dir, { recursive: true, force: true });
+  const bare = await createBare(options);
+  if (bare !== null) return bare;
   const other = await runCommand(python, ["-m", "virtualenv", dir], { timeoutMs: createTimeoutMs });
   if (other.code === 0) return [pythonOf(dir), "-m", "pip"];
   throw new EnvironmentProblem(
     `Python ${versionOf(interpreter)} (${python}) can't make virtual environments: its venv has no ensurepip, and it has neither pip 23 ` +
       `nor virtualenv. Install uv, or (Debian, Ubuntu) python3.${interpreter.minor}-venv.\n${lastLines(whole)}`,
   );
+}
+
+/** An environment without a pip of its own, which the interpreter's fills; null where that is too old, or missing. */
+async function createBare({ dir, interpreter }: BuildOptions): Promise<string[] | null> {
+  const python = interpreter.path;
+  const pip = await runCommand(python, ["-m", "pip", "--version"], { timeoutMs: createTimeoutMs });
+  const major = Number(/^pip (\d+)\./.exec(pip.stdout)?.[1] ?? 0);
+  if (pip.code !== 0 || major < 23) return null;
+  const made = await runCommand(python, ["-m", "venv", "--without-pip", dir], { timeoutMs: createTimeoutMs });
+  if (made.code === 0) return [python, "-m", "pip", "--python", pythonOf(dir)];
+  await rm(dir, { recursive: true, force: true });
+  return null;
 }
 
 async function create(options: BuildOptions): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -151,7 +151,7 @@ describe("prepareEnvironment", () => {
       const cog = {
         build: {
           python_requirements: "requirements.txt",
-          run: ["python -c 'import greeting' && echo built > \"$VIRTUAL_ENV/built\""],
+          run: ["python -c 'import greeting' && pip --version > \"$VIRTUAL_ENV/whose-pip\""],
         },
       };
       const options = { log: (line: string): void => void lines.push(line), allowBuildRun: true };
@@ -162,15 +162,31 @@ describe("prepareEnvironment", () => {
       expect(lines.at(-1)).toMatch(/ready: \d+ MB in/);
       const said = await runCommand(first.python, ["-c", "import greeting; print(greeting.TEXT)"]);
       expect(said.stdout).toBe("hello\n");
+      const folder = first.env["VIRTUAL_ENV"] ?? "";
+      expect(readFileSync(join(folder, "whose-pip"), "utf8")).toContain(folder);
       lines.length = 0;
       const beganAt = Date.now();
       await prepare(dir, cog, options);
       expect(lines).toEqual([]);
       expect(Date.now() - beganAt).toBeLessThan(5000);
-      // As a machine may leave it that lost its power.
-      writeFileSync(join(first.env["VIRTUAL_ENV"] ?? "", "edgeplane.json"), "");
-      await prepare(dir, cog, options);
-      expect(lines.some((line) => line.startsWith("building"))).toBe(true);
+    },
+    slowTestMs,
+  );
+
+  test(
+    "builds anew what a machine left that lost its power, and puts no pip into it that nothing calls",
+    async () => {
+      const dir = await modelWithWheel();
+      const lines: string[] = [];
+      const cog = { build: { python_requirements: "requirements.txt" } };
+      const options = { log: (line: string): void => void lines.push(line) };
+      const { env } = await prepare(dir, cog, options);
+      writeFileSync(join(env["VIRTUAL_ENV"] ?? "", "edgeplane.json"), "");
+      const { python } = await prepare(dir, cog, options);
+      expect(lines.filter((line) => line.startsWith("building"))).toHaveLength(2);
+      const said = await runCommand(python, ["-c", "import greeting; print(greeting.TEXT)"]);
+      expect(said.stdout).toBe("hello\n");
+      expect(readdirSync(join(env["VIRTUAL_ENV"] ?? "", "bin")).filter((name) => name.startsWith("pip"))).toEqual([]);
     },
     slowTestMs,
   );

@@ -3,8 +3,8 @@
  * itself (`.edgeplane/version.json`), so that all pools that serve it agree and a copy takes it along; where the folder can't be
  * written to, in the pool's state folder.
  */
-import { createHash } from "node:crypto";
-import { access, constants, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { createHash, randomUUID } from "node:crypto";
+import { access, constants, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 
@@ -23,6 +23,8 @@ const RecordSchema = z.object({
       inode: z.string(),
       /** `link` and where it leads, or the SHA-256 of the content. */
       content: z.string(),
+      /** It appeared while the model lived and did not work: its author's, unless the model changes it. */
+      isDoubtful: z.boolean(),
     }),
   ),
   /** What the model wrote, as it was then. */
@@ -61,12 +63,25 @@ export async function readRecord(notesDir: string): Promise<FolderRecord | null>
   }
 }
 
-/** Writes it whole or not at all, and only where it is another. */
-export async function writeRecord(notesDir: string, record: FolderRecord, before: FolderRecord | null): Promise<void> {
+/**
+ * Writes it whole or not at all, and only where it is another. False where it can't be written: the next start then takes what it finds for
+ * the author's, which is better than a model that is not served.
+ */
+export async function writeRecord(
+  notesDir: string,
+  record: FolderRecord,
+  before: FolderRecord | null,
+): Promise<boolean> {
   const text = JSON.stringify(record);
-  if (before !== null && JSON.stringify(before) === text) return;
+  if (before !== null && JSON.stringify(before) === text) return true;
   const path = join(notesDir, RECORD);
-  const unfinished = `${path}.${process.pid}`;
-  await writeFile(unfinished, text);
-  await rename(unfinished, path);
+  const unfinished = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(unfinished, text);
+    await rename(unfinished, path);
+    return true;
+  } catch {
+    await rm(unfinished, { force: true });
+    return false;
+  }
 }

@@ -38,10 +38,10 @@ function put(path: string, text: string): void {
 
 const start = (pool = "pool") => readVersion(dir, stateDir, pool);
 
-/** Notes that the model lived from and to so many milliseconds from now. */
-function lived(fromMs: number, toMs: number | null, pool = "other"): void {
-  const life = { fromMs: Date.now() + fromMs, toMs: toMs === null ? null : Date.now() + toMs };
-  put(`.edgeplane/lives-${pool}.json`, JSON.stringify([life]));
+/** Notes that the model lived from and to so many milliseconds from now, and worked all the time or not at all. */
+function lived(fromMs: number, toMs: number | null, { pool = "other", worked = true } = {}): void {
+  const span = { fromMs: Date.now() + fromMs, toMs: toMs === null ? null : Date.now() + toMs };
+  put(`.edgeplane/lives-${pool}.json`, JSON.stringify({ living: [span], working: worked ? [span] : [] }));
 }
 const MINUTE = 60_000;
 
@@ -87,7 +87,7 @@ test("every change of the author's makes a new version: an edit, a new file, a d
   expect(versions[4]).toBe(versions[1]);
 });
 
-test("what the model wrote while it lived is no part of the version, at this start and every later one", async () => {
+test("what the model wrote while it worked is no part of the version, at this start and every later one", async () => {
   const { version } = await start();
   lived(-MINUTE, MINUTE);
   put("weights/model.bin", "downloaded");
@@ -137,6 +137,39 @@ test("what the author adds or touches while the model does not live counts, and 
   expect(await versionOf(dir)).not.toBe(edited.version);
 });
 
+test("what appears while the model lives and rests is the author's, until the model changes it at work", async () => {
+  const { version } = await start();
+  const rests = { worked: false };
+  lived(-MINUTE, MINUTE, rests);
+  put("labels.txt", "a");
+  const added = await start();
+  expect(added.version).not.toBe(version);
+  expect(await start()).toMatchObject({ version: added.version });
+  lived(-MINUTE, MINUTE, rests);
+  put("labels.txt", "edited");
+  const edited = await start();
+  expect(new Set([version, added.version, edited.version]).size).toBe(3);
+  lived(-MINUTE, MINUTE);
+  put("labels.txt", "the model's after all");
+  expect(await start()).toMatchObject({ version, written: ["labels.txt"] });
+  lived(-MINUTE, MINUTE, rests);
+  put("labels.txt", "written by the model as it rests");
+  expect(await start()).toMatchObject({ version, written: ["labels.txt"] });
+});
+
+test("a file of doubtful origin that is changed while the model does not live is the author's for good", async () => {
+  await start();
+  lived(-MINUTE, MINUTE, { worked: false });
+  put("labels.txt", "a");
+  await start();
+  put("labels.txt", "the author's");
+  const { version } = await start();
+  lived(-MINUTE, MINUTE);
+  put("labels.txt", "changed");
+  expect(await start()).toMatchObject({ written: [] });
+  expect(await versionOf(dir)).not.toBe(version);
+});
+
 test("all that lies in a folder when it is first seen is the author's, and a lost record says so again", async () => {
   put("weights.bin", "handed in");
   lived(-MINUTE, MINUTE);
@@ -152,7 +185,7 @@ test("all that lies in a folder when it is first seen is the author's, and a los
 test("pools that share a folder agree, whoever's model wrote; a copy with its notes is the same version elsewhere", async () => {
   const { version } = await start("a");
   expect((await start("b")).version).toBe(version);
-  lived(-MINUTE, null, "a");
+  lived(-MINUTE, null, { pool: "a" });
   put("weights.bin", "downloaded by a's model");
   expect((await start("b")).version).toBe(version);
   expect(readdirSync(join(dir, ".edgeplane"))).toContain("lives-a.json");
@@ -187,4 +220,12 @@ test("a folder that can't be written to has its record in the pool's state folde
   expect(dirname(notesDir)).toBe(join(stateDir, "models"));
   expect(existsSync(join(notesDir, "version.json"))).toBe(true);
   expect(await start()).toMatchObject({ version, hashed: 0 });
+});
+
+test("a record that can't be written costs no model, and no note of a life", async () => {
+  const version = await versionOf(dir);
+  put(".edgeplane/version.json/in-the-way", "");
+  lived(-2 * MINUTE, -MINUTE);
+  expect((await start()).version).toBe(version);
+  expect(readdirSync(join(dir, ".edgeplane")).sort()).toEqual([".gitignore", "lives-other.json", "version.json"]);
 });

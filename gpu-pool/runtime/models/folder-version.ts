@@ -2,8 +2,9 @@
  * The version of a model's folder: SHA-256 over its author's files. What the model itself wrote does not count:
  *
  * - all that is there when a pool first sees the folder is the author's, and stays it, whoever changes it;
- * - what appears while a process of the model lives is the model's (by the file's ctime, which nobody can set);
- * - what appears at any other time is the author's, and so is a file of the model's that is changed then;
+ * - what appears while the model works, in `setup()` or in a prediction, is the model's (by the file's ctime, which nobody can set), and
+ *   stays it as long as it is changed only while a process of the model lives;
+ * - what appears at any other time is the author's; where a process lived, it is the model's as soon as it changes while the model works;
  * - a Python file beside the author's files is the author's, whenever it appears: it is code that will run.
  */
 import { createHash } from "node:crypto";
@@ -13,7 +14,7 @@ import type { FileState } from "./folder-files.ts";
 import { notesDirOf, notesInside, readRecord, writeRecord } from "./folder-record.ts";
 import type { FolderRecord } from "./folder-record.ts";
 import { forgetLives, readLives } from "./model-lives.ts";
-import type { Life } from "./model-lives.ts";
+import type { Lives, Span } from "./model-lives.ts";
 
 /** A file that was changed so shortly before it was hashed may change again and keep its times. */
 const SETTLED_MS = 2000;
@@ -28,8 +29,7 @@ export async function readVersion(dir: string, stateDir: string, pool: string): 
   const notesDir = await notesDirOf(dir, stateDir);
   const inside = notesInside(dir);
   const { before, record, hashed } = await takeStock(dir, notesDir === inside ? [inside] : [notesDir, inside]);
-  await writeRecord(notesDir, record, before);
-  forgetLives(notesDir, pool);
+  if (await writeRecord(notesDir, record, before)) forgetLives(notesDir, pool);
   return { version: versionFrom(record), written: record.written.map(({ path }) => path), hashed, notesDir };
 }
 
@@ -44,45 +44,62 @@ type Stock = { before: FolderRecord | null; record: FolderRecord; hashed: number
 /** In this order: what is listed had its life noted before, and its record written after. */
 async function takeStock(dir: string, notesDirs: readonly string[]): Promise<Stock> {
   const states = await listFiles(dir);
-  const lives = notesDirs.flatMap(readLives);
+  const lives = readLives(notesDirs);
   let before: FolderRecord | null = null;
   for (const notesDir of notesDirs) before ??= await readRecord(notesDir);
   const known = new Map(before?.files.map((file) => [file.path, file]));
-  const isWritten = writtenBy(before, lives);
+  const ownerOf = ownersBy(before, lives);
   const record: FolderRecord = { format: 1, files: [], written: [] };
   let hashed = 0;
   for (const [path, state] of [...states].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const { size, mtimeNs, ctimeNs, inode, link } = state;
-    if (isWritten(path, state)) {
+    const owner = ownerOf(path, state);
+    if (owner === "model") {
       record.written.push({ path, size, mtimeNs });
       continue;
     }
     const file = known.get(path);
     const isSame = file?.size === size && file.mtimeNs === mtimeNs && file.ctimeNs === ctimeNs && file.inode === inode;
-    if (isSame) record.files.push(file);
-    else if (link !== null) record.files.push({ path, size, mtimeNs, ctimeNs, inode, content: `link ${link}` });
+    const isDoubtful = owner === "doubtful";
+    if (isSame) record.files.push({ ...file, isDoubtful });
+    else if (link !== null)
+      record.files.push({ path, size, mtimeNs, ctimeNs, inode, content: `link ${link}`, isDoubtful });
     else {
       hashed += 1;
       const isSettled = msOf(ctimeNs) < Date.now() - SETTLED_MS;
       const content = await hashFile(join(dir, path));
-      record.files.push({ path, size, mtimeNs, ctimeNs: isSettled ? ctimeNs : "", inode, content });
+      record.files.push({ path, size, mtimeNs, ctimeNs: isSettled ? ctimeNs : "", inode, content, isDoubtful });
     }
   }
   return { before, record, hashed };
 }
 
-function writtenBy(before: FolderRecord | null, lives: readonly Life[]): (path: string, state: FileState) => boolean {
-  if (before === null) return () => false;
-  const authors = new Set(before.files.map(({ path }) => path));
+type Owner = "author" | "doubtful" | "model";
+
+function ownersBy(before: FolderRecord | null, lives: Lives): (path: string, state: FileState) => Owner {
+  if (before === null) return () => "author";
+  const authors = new Map(before.files.map((file) => [file.path, file]));
   const codeDirs = new Set(before.files.map(({ path }) => dirname(path)));
   const models = new Map(before.written.map((file) => [file.path, file]));
-  return (path, { size, mtimeNs, ctimeNs }) => {
-    if (authors.has(path) || (path.endsWith(".py") && codeDirs.has(dirname(path)))) return false;
-    const noted = models.get(path);
-    if (noted?.size === size && secondsOf(noted.mtimeNs) === secondsOf(mtimeNs)) return true;
-    const changedAtMs = msOf(ctimeNs);
-    return lives.some(({ fromMs, toMs }) => fromMs <= changedAtMs && changedAtMs <= toMs);
+  return (path, state) => {
+    const changedAtMs = msOf(state.ctimeNs);
+    const file = authors.get(path);
+    if (file?.isDoubtful === false || (path.endsWith(".py") && codeDirs.has(dirname(path)))) return "author";
+    if (file !== undefined && isUnchanged(file, state)) return "doubtful";
+    const written = models.get(path);
+    const isModels = written !== undefined && (isUnchanged(written, state) || isWithin(lives.living, changedAtMs));
+    if (isModels || isWithin(lives.working, changedAtMs)) return "model";
+    return isWithin(lives.living, changedAtMs) ? "doubtful" : "author";
   };
+}
+
+function isWithin(spans: readonly Span[], atMs: number): boolean {
+  return spans.some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs);
+}
+
+/** In whole seconds: a copy may have lost the rest. */
+function isUnchanged(before: { size: string; mtimeNs: string }, { size, mtimeNs }: FileState): boolean {
+  return before.size === size && BigInt(before.mtimeNs) / NS_PER_S === BigInt(mtimeNs) / NS_PER_S;
 }
 
 /** SHA-256 over all files of the author: path, then content, in the order of paths. */
@@ -93,11 +110,6 @@ function versionFrom({ files }: FolderRecord): string {
     hash.update(content.startsWith("link ") ? `${content}\0` : Buffer.from(content, "hex"));
   }
   return hash.digest("hex");
-}
-
-/** A copy may have lost the rest. */
-function secondsOf(ns: string): bigint {
-  return BigInt(ns) / NS_PER_S;
 }
 
 function msOf(ns: string): number {

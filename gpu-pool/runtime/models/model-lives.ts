@@ -1,10 +1,11 @@
 /**
- * When the processes of a model lived: what appeared in its folder meanwhile is the model's own. Every pool keeps one note a model
- * (`lives-<pool>.json` beside the record); the note's age tells how far a life reached that was cut off.
+ * When the processes of a model lived, and when they worked (in `setup()` or in a prediction): what appeared in its folder while it worked is
+ * the model's own. Every pool keeps one note a model, `lives-<pool>.json` beside the record; the note's age tells how far a life reached
+ * that was cut off.
  *
- *   began ──▶ the note has an open life, and is touched every 5 s ── ended ──▶ closed
+ *   began ──▶ lives, works ⇄ rests ── ended ──▶ closed
  *
- * A model may have several processes: a life is from the first that begins to the last that ends.
+ * The note is written before a process begins and after the last has ended, and brought up to date every 5 s: a prediction waits for no disk.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -14,30 +15,42 @@ import type { Clock } from "../../scheduling/clock.ts";
 const BEAT_MS = 5000;
 /** So long after its last sign may a life have gone on that was cut off. */
 const CUT_OFF_MS = 2 * BEAT_MS;
-/** The clock of a file system ticks slower than the host's: a file may seem older than the life in which it was written. */
+/** So long after its work may a model still write. Pauses that are no longer are work. */
+const TAIL_MS = 5000;
+/** The clock of a file system ticks slower than the host's: a file may seem older than the work in which it was written. */
 const SLACK_MS = 100;
-/** Of a model that restarts all the time, the oldest lives become one. */
-const MAX_LIVES = 100;
+/** Of a model that begins and rests all the time, the oldest spans become one. */
+const MAX_SPANS = 100;
 
 /** From and to, in milliseconds since 1970. */
-export type Life = { fromMs: number; toMs: number };
+export type Span = { fromMs: number; toMs: number };
+/** `working` is part of `living`. */
+export type Lives = { living: Span[]; working: Span[] };
 
-const NoteSchema = z.array(z.object({ fromMs: z.number(), toMs: z.number().nullable() }));
+/** What a process says of itself. It works when it begins. */
+export type Life = { works(): void; rests(): void; ended(): void };
+
+const OpenSpanSchema = z.object({ fromMs: z.number(), toMs: z.number().nullable() });
+const NoteSchema = z.object({ living: z.array(OpenSpanSchema), working: z.array(OpenSpanSchema) });
+type OpenSpan = z.infer<typeof OpenSpanSchema>;
 type Note = z.infer<typeof NoteSchema>;
 
 const NAME = /^lives-[\w.-]+\.json$/;
 /** Those to close when this process exits. */
-const running = new Set<ModelLives>();
+const open = new Set<ModelLives>();
 process.on("exit", () => {
-  for (const lives of running) lives.close();
+  for (const lives of open) lives.close();
 });
 
 /** What one pool notes of one model. */
 export class ModelLives {
   readonly #path: string;
   readonly #clock: Clock;
-  readonly #note: Note = [];
-  #processes = 0;
+  readonly #note: Note = { living: [], working: [] };
+  #alive = 0;
+  #atWork = 0;
+  /** The note on the disk says something else. */
+  #isStale = false;
   #stopBeating: () => void = () => {};
 
   constructor(notesDir: string, pool: string, clock: Clock) {
@@ -45,73 +58,134 @@ export class ModelLives {
     this.#clock = clock;
   }
 
-  /** A process is about to begin; the returned function says, once, that it has ended. */
-  began(): () => void {
-    this.#processes += 1;
-    if (this.#processes === 1) {
-      running.add(this);
-      this.#note.push({ fromMs: Date.now(), toMs: null });
-      this.#write();
+  /** A process is about to begin. */
+  began(): Life {
+    this.#alive += 1;
+    if (this.#alive === 1) {
+      open.add(this);
+      begin(this.#note.living, 0);
       this.#beat();
     }
+    let isWorking = false;
     let isOver = false;
-    return () => {
-      if (isOver) return;
-      isOver = true;
-      this.#processes -= 1;
-      if (this.#processes === 0) this.close();
+    const rests = (): void => {
+      if (!isWorking) return;
+      isWorking = false;
+      this.#atWork -= 1;
+      if (this.#atWork === 0) this.#rest();
+    };
+    const works = (): void => {
+      if (isWorking || isOver) return;
+      isWorking = true;
+      this.#atWork += 1;
+      if (this.#atWork === 1) this.#work();
+    };
+    works();
+    this.#write();
+    return {
+      works,
+      rests,
+      ended: () => {
+        rests();
+        if (isOver) return;
+        isOver = true;
+        this.#alive -= 1;
+        if (this.#alive === 0) this.close();
+      },
     };
   }
 
   /** No process lives any more. */
   close(): void {
-    running.delete(this);
+    open.delete(this);
     this.#stopBeating();
-    const last = this.#note.at(-1);
-    if (last === undefined || last.toMs !== null) return;
-    last.toMs = Date.now();
+    end(this.#note.working);
+    end(this.#note.living);
     this.#write();
+  }
+
+  #work(): void {
+    begin(this.#note.working, TAIL_MS);
+    this.#isStale = true;
+  }
+
+  #rest(): void {
+    end(this.#note.working);
+    this.#isStale = true;
   }
 
   #beat(): void {
     this.#stopBeating = this.#clock.after(BEAT_MS, () => {
-      try {
-        utimesSync(this.#path, new Date(), new Date());
-      } catch {
-        this.#write();
-      }
+      if (this.#isStale) this.#write();
+      else this.#touch();
       this.#beat();
     });
   }
 
-  /** A disk that is full costs the note, and no prediction. */
+  #touch(): void {
+    try {
+      utimesSync(this.#path, new Date(), new Date());
+    } catch {
+      this.#write();
+    }
+  }
+
+  /** A disk that is full costs the note, and no prediction: what the model writes meanwhile then counts as its author's. */
   #write(): void {
-    const [first, second] = this.#note;
-    if (this.#note.length > MAX_LIVES && first !== undefined && second !== undefined)
-      this.#note.splice(0, 2, { fromMs: first.fromMs, toMs: second.toMs });
     try {
       mkdirSync(dirname(this.#path), { recursive: true });
       writeFileSync(this.#path, JSON.stringify(this.#note));
+      this.#isStale = false;
     } catch {
-      // What the model writes meanwhile counts as its author's.
+      this.#isStale = true;
     }
   }
 }
 
-/** All lives that pools noted. */
-export function readLives(notesDir: string): Life[] {
-  return notes(notesDir).flatMap(({ note, touchedAtMs }) =>
-    note.map(({ fromMs, toMs }) => ({
+/** Opens a span; the last one again, if it ended at most `pauseMs` ago. */
+function begin(spans: OpenSpan[], pauseMs: number): void {
+  const nowMs = Date.now();
+  const last = spans.at(-1);
+  if (last !== undefined && nowMs - (last.toMs ?? nowMs) < pauseMs) {
+    last.toMs = null;
+    return;
+  }
+  spans.push({ fromMs: nowMs, toMs: null });
+  const [first, second] = spans;
+  if (spans.length > MAX_SPANS && first !== undefined && second !== undefined)
+    spans.splice(0, 2, { fromMs: first.fromMs, toMs: second.toMs });
+}
+
+function end(spans: OpenSpan[]): void {
+  const last = spans.at(-1);
+  if (last !== undefined) last.toMs ??= Date.now();
+}
+
+/** All lives that pools noted. Of one that was cut off, or goes on, what it did since its last sign is work. */
+export function readLives(notesDirs: readonly string[]): Lives {
+  const lives: Lives = { living: [], working: [] };
+  for (const { note, signMs } of notesDirs.flatMap(notesIn)) {
+    const endMs = signMs + CUT_OFF_MS;
+    const living = note.living.map(({ fromMs, toMs }) => ({ fromMs: fromMs - SLACK_MS, toMs: toMs ?? endMs }));
+    const working = note.working.map(({ fromMs, toMs }) => ({
       fromMs: fromMs - SLACK_MS,
-      toMs: toMs ?? touchedAtMs + CUT_OFF_MS,
-    })),
-  );
+      toMs: toMs === null ? endMs : Math.min(toMs + TAIL_MS, endOfLife(living, toMs)),
+    }));
+    if (note.living.at(-1)?.toMs === null) working.push({ fromMs: signMs, toMs: endMs });
+    lives.living.push(...living);
+    lives.working.push(...working);
+  }
+  return lives;
+}
+
+function endOfLife(living: readonly Span[], atMs: number): number {
+  return living.find(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs)?.toMs ?? Infinity;
 }
 
 /** Forgets the lives that are over, of `pool` all of them: what lies in the folder now is told apart already. */
 export function forgetLives(notesDir: string, pool: string): void {
-  for (const { path, note, touchedAtMs } of notes(notesDir)) {
-    const goesOn = note.some(({ toMs }) => toMs === null) && touchedAtMs + CUT_OFF_MS > Date.now();
+  for (const { path, note, signMs } of notesIn(notesDir)) {
+    const goesOn = note.living.some(({ toMs }) => toMs === null) && signMs + CUT_OFF_MS > Date.now();
     if (!goesOn || path === noteOf(notesDir, pool)) rmSync(path, { force: true });
   }
 }
@@ -120,7 +194,9 @@ function noteOf(notesDir: string, pool: string): string {
   return join(notesDir, `lives-${pool.replaceAll(/[^\w.-]/g, "_")}.json`);
 }
 
-function notes(notesDir: string): { path: string; note: Note; touchedAtMs: number }[] {
+type Found = { path: string; note: Note; signMs: number };
+
+function notesIn(notesDir: string): Found[] {
   try {
     return readdirSync(notesDir).flatMap((name) => (NAME.test(name) ? readNote(join(notesDir, name)) : []));
   } catch {
@@ -129,10 +205,10 @@ function notes(notesDir: string): { path: string; note: Note; touchedAtMs: numbe
 }
 
 /** One that is gone by now, or was cut off as it was written, tells nothing. */
-function readNote(path: string): { path: string; note: Note; touchedAtMs: number }[] {
+function readNote(path: string): Found[] {
   try {
     const note = NoteSchema.parse(JSON.parse(readFileSync(path, "utf8")));
-    return [{ path, note, touchedAtMs: statSync(path).mtimeMs }];
+    return [{ path, note, signMs: statSync(path).mtimeMs }];
   } catch {
     return [];
   }

@@ -204,7 +204,12 @@ function isAlive(pid: number): boolean {
 
 async function readState(dir: string): Promise<State | null> {
   const text = await readFile(statePath(dir), "utf8").catch(() => null);
-  return text === null ? null : StateSchema.parse(JSON.parse(text));
+  if (text === null) return null;
+  try {
+    return StateSchema.parse(JSON.parse(text));
+  } catch {
+    throw new Error(`${statePath(dir)} doesn't say what runs: end what does by hand, and remove ${dir}.`);
+  }
 }
 
 function statePath(dir: string): string {

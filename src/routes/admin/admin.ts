@@ -1,6 +1,7 @@
 /** `/admin/v1`: the operator's calls. They answer 404 until `ADMIN_KEY` is set. Secrets are shown once, when made. */
 import { Hono } from "hono";
 import type { App } from "../app.ts";
+import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { faultRoutes } from "./faults.ts";
@@ -17,6 +18,7 @@ export function adminRoutes(): Hono<App> {
     await requireOperator(c);
     await next();
   });
+  routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());

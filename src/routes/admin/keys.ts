@@ -37,6 +37,7 @@ export function keyRoutes(): Hono<App> {
         access: "operator",
         body: { schema: NewKeySchema, maxBytes: MAX_ADMIN_BYTES, examples: { all: { account: "acme", name: "ci" } } },
         answers: { 201: json(NewKeyViewSchema, "The key, with its secret.") },
+        errors: ["quota_exceeded"],
       },
       async (c, { body }) => {
         const account = await accountNamed(c.env.DB, body.account);

@@ -4,7 +4,7 @@ import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { Env } from "../../env.ts";
 import { noteLogSetting } from "../../log/current-log.ts";
-import { probeLog } from "../../log/probe.ts";
+import { probeLog, problemFields } from "../../log/probe.ts";
 import type { LogProblem } from "../../log/probe.ts";
 import { readPublishSettings } from "../../log/publish-settings.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
@@ -31,7 +31,7 @@ const ChoiceSchema = z.discriminatedUnion("driver", [
   }),
 ]);
 const ProblemSchema = z.object({
-  field: z.enum(["url", "password", "username", "topics"]),
+  field: z.enum(problemFields),
   message: z.string(),
 });
 const LogSchema = z.object({
@@ -75,7 +75,7 @@ export function logRoutes(): Hono<App> {
           probe: z
             .enum(["true", "false"])
             .optional()
-            .meta({ description: "`true`: ask the log whether it takes jobs." }),
+            .meta({ description: "`true`: ask the log whether it takes jobs, and lets pools read them." }),
         }),
         answers: { 200: json(LogSchema, "The log.") },
         errors: ["conflict"],
@@ -97,7 +97,7 @@ export function logRoutes(): Hono<App> {
         tag: "Operator",
         summary: "Move to another log",
         description:
-          "Asks the log first whether it takes jobs, and refuses with the reason where it doesn't. Then the epoch is raised, each lane hands on again what nobody has claimed, and pools read both logs for 60 s.",
+          "Asks the log first whether it takes jobs of the edge's user and lets the pools' user read them, and refuses with the reason where it doesn't. Then the epoch is raised, each lane hands on again what nobody has claimed, and pools read both logs for 60 s.",
         access: "operator",
         body: {
           schema: ChoiceSchema,

@@ -4,7 +4,7 @@ import { isPassing, retryDelayMs } from "../../object-calls.ts";
 
 export function errorBody(error: unknown): Response {
   const known = error instanceof EdgeplaneError ? error : broken(error);
-  const body = { error: known.message, status: known.status, code: known.code };
+  const body = { error: known.message.toWellFormed(), status: known.status, code: known.code };
   const retry = known.retryAfterS === null ? {} : { "retry-after": String(known.retryAfterS) };
   return Response.json(body, { status: known.status, headers: { ...known.options.headers, ...retry } });
 }

@@ -3,20 +3,36 @@
  * Every answer is JSON; an error is `{error, status, code}`, since an empty or 204 answer is a failure to that client.
  */
 import { Hono } from "hono";
-import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { callOf, queryCredentials } from "../../contract/kafka-requests.ts";
 import type { Env } from "../../env.ts";
 import { createLogClient } from "../../log/client.ts";
 import { identifyPool as identifyByToken } from "../../registry/pool-tokens.ts";
+import { decodeBody } from "../decode-body.ts";
 import { authenticate, basicCredentials } from "./auth.ts";
 import type { IdentifyPool, Principal } from "./auth.ts";
-import { consumerRoutes } from "./consumers.ts";
+import type { Call } from "./calls.ts";
+import { commit, consume, deleteConsumer, fetchRecords } from "./consumers.ts";
 import { errorBody } from "./errors.ts";
-import { metadataRoutes } from "./metadata.ts";
-import { producerRoutes } from "./producers.ts";
+import { committed, consumers, offsets, topics } from "./metadata.ts";
+import { produce, webhook } from "./producers.ts";
+import { addressOf, dialectRequest } from "./request.ts";
 
 export type KafkaEnv = { Bindings: Env; Variables: { principal: Principal } };
+
+const calls: ReadonlyMap<string, Call> = new Map([
+  ["produce", produce],
+  ["webhook", webhook],
+  ["consume", consume],
+  ["commit", commit],
+  ["committed", committed],
+  ["fetch", fetchRecords],
+  ["offsets", offsets],
+  ["topics", topics],
+  ["consumers", consumers],
+  ["delete-consumer", deleteConsumer],
+]);
 
 /** Of a request's body; a record takes 1 MiB at most. */
 export const MAX_BODY_BYTES = 8 * 1_048_576;
@@ -26,10 +42,11 @@ export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPoo
   const app = new Hono<KafkaEnv>();
   app.onError((error) => errorBody(error));
   app.use(async function kafkaAuth(context, next) {
-    const credentials = basicCredentials(context.req.header("authorization")) ?? queryCredentials(context);
+    const credentials = basicCredentials(context.req.header("authorization")) ?? queryCredentials(addressOf(context));
     context.set("principal", await authenticate(context.env, credentials, deps.identifyPool));
     await next();
   });
+  app.use(decodeBody());
   app.use(
     bodyLimit({
       maxSize: MAX_BODY_BYTES,
@@ -42,22 +59,15 @@ export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPoo
       },
     }),
   );
-  app.route("/", producerRoutes(createLogClient));
-  app.route("/", consumerRoutes(createLogClient));
-  app.route("/", metadataRoutes(createLogClient));
-  app.all("*", (context) => {
-    const { method, path } = context.req;
-    throw new EdgeplaneError("not_found", `There is no call ${method} ${path}; docs/kafka.md lists those that are.`);
+  app.all("*", async (context) => {
+    const request = await dialectRequest(context);
+    const call = calls.get(callOf(request));
+    if (call === undefined)
+      throw new EdgeplaneError("not_found", "There is no such call; docs/kafka.md lists those that are.");
+    const { principal } = context.var;
+    return context.json(await call({ request, principal, log: createLogClient(context.env), env: context.env }));
   });
   return app;
-}
-
-/** A webhook's sender may be unable to send a header: the dialect lets it put `user` and `pass` into the query. */
-function queryCredentials(context: Context<KafkaEnv>): { username: string; password: string } | null {
-  const username = context.req.query("user");
-  const password = context.req.query("pass");
-  if (!context.req.path.endsWith("/webhook") || username === undefined || password === undefined) return null;
-  return { username, password };
 }
 
 /** Reads on for a while: a client that still sends when the connection closes never sees the answer. */

@@ -2,7 +2,6 @@
  * Job topics on the embedded log, which their lanes serve as a share group is served (KIP-932): any pool takes the next jobs that it can run, in the lane's order. There are
  * no partitions, members or offsets to own. What a pool takes is granted within the call; others may look at what waits, which has no input.
  */
-import type { Context } from "hono";
 import * as z from "zod";
 import { CLAIM_RECORD_HEADER, MODEL_ROOM_HEADER, SESSION_HEADER } from "../../contract/claim.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
@@ -15,9 +14,9 @@ import type { EntryRef, LaneEntry } from "../../lane/types.ts";
 import { laneOfTopic } from "../../log/names.ts";
 import type { LogMessage, TopicPartitionOffset } from "../../log/protocol.ts";
 import { objectNamed } from "../../object-calls.ts";
+import { parse } from "../../contract/kafka-schemas.ts";
 import { claimJobs } from "../../shard/client.ts";
-import type { KafkaEnv } from "./index.ts";
-import { parse } from "./schemas.ts";
+import type { Given } from "./calls.ts";
 
 /** Jobs that one poll brings of a lane; a pool that has more room polls again. */
 const MAX_JOBS = 200;
@@ -29,12 +28,11 @@ const RoomsSchema = z
   .max(500);
 const SESSION = /^[A-Za-z0-9_-]{8,64}$/;
 
-type Kafka = Context<KafkaEnv>;
 type Rooms = z.infer<typeof RoomsSchema>;
 
 /** The lanes whose topics are among these. Throws when there are others besides: one call asks one of both. */
-export function lanesOf(topics: readonly string[]): string[] {
-  const lanes = topics.map((topic) => laneOfTopic(topic)?.lane ?? null);
+export function lanesOf(topics: Iterable<string>): string[] {
+  const lanes = Array.from(topics, (topic) => laneOfTopic(topic)?.lane ?? null);
   const found = new Set(lanes.filter((lane) => lane !== null));
   if (found.size > 0 && lanes.includes(null)) {
     throw new EdgeplaneError(
@@ -47,26 +45,26 @@ export function lanesOf(topics: readonly string[]): string[] {
 
 /** A pool takes what it has room for, granted. Never waits: the control channel says when there is more. */
 export async function pollJobs(
-  context: Kafka,
+  { request, principal, env }: Given,
   lanes: readonly string[],
   topics: readonly string[],
 ): Promise<LogMessage[]> {
-  if (context.var.principal.lanes === null) {
+  if (principal.lanes === null) {
     throw new EdgeplaneError(
       "topic_forbidden",
       "Only a pool's token may consume job topics: each job goes to one pool, that runs it. Use `/fetch` to look at what waits.",
     );
   }
-  const session = context.req.header(SESSION_HEADER) ?? "";
+  const session = request.header(SESSION_HEADER) ?? "";
   if (!SESSION.test(session)) {
     throw new EdgeplaneError(
       "invalid_request",
       `Name the pool's session in \`${SESSION_HEADER}\`: 8 to 64 letters, digits, \`_\` and \`-\`.`,
     );
   }
-  const rooms = roomsOf(context.req.header(MODEL_ROOM_HEADER));
+  const rooms = roomsOf(request.header(MODEL_ROOM_HEADER));
   const wanted = new Set(topics);
-  const polled = await Promise.all(lanes.map(async (lane) => pollLane(context.env, lane, session, rooms)));
+  const polled = await Promise.all(lanes.map(async (lane) => pollLane(env, lane, session, rooms)));
   return polled.flat().filter(({ topic }) => wanted.has(topic));
 }
 
@@ -97,11 +95,11 @@ async function pollLane(env: Env, lane: string, session: string, rooms: Rooms): 
 }
 
 /** What waits, from a place in the line on: an offset counts from the oldest that waits now. */
-export async function peekJobs(context: Kafka, from: readonly TopicPartitionOffset[]): Promise<LogMessage[]> {
+export async function peekJobs({ env }: Given, from: readonly TopicPartitionOffset[]): Promise<LogMessage[]> {
   const found = from.map(async ({ topic, offset }) => {
     const place = laneOfTopic(topic);
     if (place === null) return [];
-    const entries = await laneOf(context.env, place.lane).peek(place.priority, offset, MAX_PEEKED);
+    const entries = await laneOf(env, place.lane).peek(place.priority, offset, MAX_PEEKED);
     return entries.map((entry, index) => recordOf(place.lane, entry, offset + index));
   });
   return (await Promise.all(found)).flat();

@@ -8,8 +8,16 @@ const SCHEMAS = "#/components/schemas/";
 const MAX_DEPTH = 8;
 /** What a sample may consist of: a schema that requires itself in many places would fill any memory within that depth. */
 const MAX_NODES = 1000;
-/** Files are named by URLs; this one brings its content with it. */
-const SAMPLE_FILE = "data:text/plain,hello";
+/** Texts of the formats that models' schemas have. Files are named by URLs; this one brings its content with it. */
+const SAMPLES: ReadonlyMap<unknown, string> = new Map([
+  ["uri", "data:text/plain,hello"],
+  ["date-time", "2025-01-31T12:30:00Z"],
+  ["date", "2025-01-31"],
+  ["time", "12:30:00"],
+  ["duration", "PT1H30M"],
+  ["decimal", "1"],
+  ["uuid", "00000000-0000-4000-8000-000000000000"],
+]);
 
 /** `schemas` are the model's own, with `Input` among them. */
 export function sampleInput(schemas: Schemas): { [key: string]: Json } {
@@ -39,8 +47,10 @@ function sampleOf(given: Schema, source: Source, depth: number): Json {
       return true;
     case "string":
       return sampleText(schema);
-    default:
-      return "hello";
+    default: {
+      const [first] = Array.isArray(schema["anyOf"]) ? schema["anyOf"] : [];
+      return first === undefined ? "hello" : sampleOf(asSchema(first), source, depth + 1);
+    }
   }
 }
 
@@ -59,7 +69,8 @@ function sampleNumber(schema: Schema): number {
 }
 
 function sampleText(schema: Schema): string {
-  if (schema["format"] === "uri") return SAMPLE_FILE;
+  const known = SAMPLES.get(schema["format"]);
+  if (known !== undefined) return known;
   const { minLength, maxLength } = schema;
   const text = "hello".padEnd(typeof minLength === "number" ? Math.min(minLength, 1000) : 0, "o");
   return typeof maxLength === "number" ? text.slice(0, maxLength) : text;

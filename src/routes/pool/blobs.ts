@@ -28,6 +28,7 @@ import { PartHeaderSchema, PartNumberSchema, PartViewSchema, receivePart, showPa
 import { MAX_REQUEST_BYTES, requiredBytes } from "../request-size.ts";
 
 const DEFAULT_TYPE = "application/octet-stream";
+const MAX_NAME_CHARS = 255;
 
 const bytes: ZodOpenApiRequestBodyObject = {
   required: true,
@@ -37,9 +38,18 @@ const bytes: ZodOpenApiRequestBodyObject = {
 const BlobPathSchema = z.object({
   id: z.string().meta({ description: "The prediction's id." }),
   token: z.string().meta({ description: "The claim's token." }),
-  name: z.string().meta({ description: "`input`, or the name of an output." }),
+  name: z.string().meta({ description: "`input`, or the claim's own name of an output." }),
 });
 type BlobPath = z.output<typeof BlobPathSchema>;
+
+/** A name that can be the last part of a link; of a long one the end. */
+const NameQuerySchema = z.object({
+  name: z
+    .string()
+    .optional()
+    .transform((name) => (name === undefined || /^\.{0,2}$/.test(name) ? undefined : name.slice(-MAX_NAME_CHARS)))
+    .meta({ description: "The file's own name, which its link ends with.", examples: ["mask.png"] }),
+});
 
 const UploadPathSchema = BlobPathSchema.extend({ upload: z.string().meta({ description: "The upload's id." }) });
 const PartPathSchema = UploadPathSchema.extend({ number: PartNumberSchema });
@@ -96,11 +106,12 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         description: "100 MB at most; a larger one goes up in parts.",
         access: "pool",
         path: BlobPathSchema,
+        query: NameQuerySchema,
         rawBody: bytes,
         answers: { 201: json(StoredBlobSchema, "It is stored.") },
         errors: ["forbidden", "length_required", "payload_too_large"],
       },
-      async (c, { path }) => {
+      async (c, { path, query }) => {
         await checkClaim(c, shard, path);
         const sizeBytes = requiredBytes(c.req.raw);
         if (sizeBytes > MAX_REQUEST_BYTES) {
@@ -111,7 +122,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         await transfer(c.req.raw.body, sizeBytes, (content) =>
           c.env.BLOBS.put(keyOf(path), content, { httpMetadata: { contentType } }),
         );
-        return answerStored(c, shard, path);
+        return answerStored(c, shard, path, query.name);
       },
     ),
   );
@@ -127,7 +138,7 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         path: BlobPathSchema,
         body: { schema: StartSchema },
         answers: { 201: json(BlobUploadSchema, "Send the parts, in any order.") },
-        errors: ["forbidden"],
+        errors: ["forbidden", "quota_exceeded"],
       },
       async (c, { path, body }) => {
         await checkClaim(c, shard, path);
@@ -178,17 +189,18 @@ export function blobRoutes(shard: ShardPort): Hono<App> {
         description: "Called again, it answers the same.",
         access: "pool",
         path: UploadPathSchema,
+        query: NameQuerySchema,
         answers: { 201: json(StoredBlobSchema, "It is stored.") },
         errors: ["forbidden", "upload_incomplete"],
       },
-      async (c, { path }) => {
+      async (c, { path, query }) => {
         await checkClaim(c, shard, path);
         const upload = await findUpload(c.env.DB, null, path.upload);
         if (upload?.key === keyOf(path)) {
           await completeUpload(c.env, upload);
           await deleteUploadRows(c.env.DB, upload.id);
         } else if ((await c.env.BLOBS.head(keyOf(path))) === null) throw noUpload();
-        return answerStored(c, shard, path);
+        return answerStored(c, shard, path, query.name);
       },
     ),
   );
@@ -231,7 +243,12 @@ function noUpload(): EdgeplaneError {
 }
 
 /** The claim may have been lost while the content came: then it goes again, and nobody learns of it. While nobody can say it stays. */
-async function answerStored(c: AppContext, shard: ShardPort, path: BlobPath): Promise<Response> {
+async function answerStored(
+  c: AppContext,
+  shard: ShardPort,
+  path: BlobPath,
+  name: string | undefined,
+): Promise<Response> {
   let keptUntil: number;
   try {
     keptUntil = await checkClaim(c, shard, path);
@@ -239,7 +256,7 @@ async function answerStored(c: AppContext, shard: ShardPort, path: BlobPath): Pr
     if (thrown instanceof EdgeplaneError) await c.env.BLOBS.delete(keyOf(path));
     throw thrown;
   }
-  const address = outputPath(path.id, path.token, path.name);
+  const address = outputPath({ id: path.id, token: path.token, blob: path.name, name });
   const query = await signLink(c.env.EDGEPLANE_SECRET, "blob", address, keptUntil);
   return c.json({ key: keyOf(path), url: `${new URL(c.req.url).origin}${address}?${query}` }, 201);
 }

@@ -118,6 +118,44 @@ describe("blobs", () => {
     expect((await call(new URL(url).pathname)).status).toBe(403);
   });
 
+  it.each([
+    ["mask.txt", 'attachment; filename="mask.txt"'],
+    ["my photo (1).jpg", 'attachment; filename="my photo (1).jpg"'],
+    ["naïve 🎉.txt", `attachment; filename="na_ve _.txt"; filename*=UTF-8''na%C3%AFve%20%F0%9F%8E%89.txt`],
+    ['a"b\\c%2F.txt', `attachment; filename="a_b_c_2F.txt"; filename*=UTF-8''a%22b%5Cc%252F.txt`],
+    [
+      `${"ü".repeat(300)}.png`,
+      `attachment; filename="${"_".repeat(251)}.png"; filename*=UTF-8''${"%C3%BC".repeat(251)}.png`,
+    ],
+  ])("serves an output file under its own name: %s", async (name, disposition) => {
+    const { id, token } = await pool.claim(await create());
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "4" }, body: "some" };
+    const stored = await callJson(`/pool/v1/blobs/${id}/${token}/7?name=${encodeURIComponent(name)}`, put);
+    const url = String(stored.body["url"]);
+    expect(decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "")).toBe(name.slice(-255));
+    // As somebody writes the same address in another way.
+    for (const address of [url, url.replaceAll(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase())]) {
+      const file = await call(address);
+      expect([file.status, file.headers.get("content-disposition"), await file.text()]).toEqual([
+        200,
+        disposition,
+        "some",
+      ]);
+    }
+    expect((await call(url.replace("/7/", "/8/"))).status).toBe(403);
+    expect((await call(url.replace(/[^/]*\?/, "evil.html?"))).status).toBe(403);
+  });
+
+  it("serves an output file whose pool tells no name, or none that a link can end with, under its blob's", async () => {
+    const { id, token } = await pool.claim(await create());
+    const put = { method: "PUT", key: pool.key, headers: { "content-length": "4" }, body: "some" };
+    for (const query of ["", "?name=", "?name=.", "?name=.."]) {
+      const url = String((await callJson(`/pool/v1/blobs/${id}/${token}/1-a.txt${query}`, put)).body["url"]);
+      expect(new URL(url).pathname).toBe(`/v1/outputs/${id}/${token}/1-a.txt`);
+      expect((await call(url)).headers.get("content-disposition")).toBe('attachment; filename="1-a.txt"');
+    }
+  });
+
   it("takes an output file in parts", async () => {
     const id = await create();
     const grant = await pool.claim(id);
@@ -129,9 +167,11 @@ describe("blobs", () => {
     expect((await call(`${at}/complete`, { method: "POST", key: pool.key })).status).toBe(409);
     expect((await call(`${at}/parts/1`, put)).status).toBe(200);
     expect((await call(`${at.replace("1-film", "2-film")}/parts/1`, put)).status).toBe(404);
-    const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
+    const complete = () => callJson(`${at}/complete?name=a%20film.mp4`, { method: "POST", key: pool.key });
+    const done = await complete();
     expect([done.status, done.body["key"]]).toEqual([201, `predictions/${id}/output/${grant.token}/1-film.mp4`]);
-    expect((await callJson(`${at}/complete`, { method: "POST", key: pool.key })).body["key"]).toBe(done.body["key"]);
+    expect(new URL(String(done.body["url"])).pathname).toMatch(/\/1-film\.mp4\/a%20film\.mp4$/);
+    expect((await complete()).body).toEqual(done.body);
     const file = await call(String(done.body["url"]), { headers: { range: "bytes=5-" } });
     expect([file.status, await file.text(), file.headers.get("content-type")]).toEqual([206, "film", "video/mp4"]);
   });
@@ -149,7 +189,7 @@ describe("blobs", () => {
     const done = await callJson(`${at}/complete`, { method: "POST", key: pool.key });
     await pool.send(grant, { type: "succeeded", output: String(done.body["url"]) });
     await testEnv.DB.prepare("UPDATE uploads SET expires_at = 1 WHERE id = ?").bind(left["upload"]).run();
-    await sweepUploads(testEnv);
+    await sweepUploads(testEnv, 100);
     expect(await uploadsUnder(testEnv.DB, `predictions/${id}/`)).toEqual([]);
     expect(await (await call(String(done.body["url"]))).text()).toBe("some film");
   });

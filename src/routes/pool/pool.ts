@@ -8,6 +8,7 @@ import { ManifestSchema } from "../../contract/manifest.ts";
 import { objectNamed } from "../../object-calls.ts";
 import { findVersion } from "../../registry/models.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
+import { decodeBody } from "../decode-body.ts";
 import { empty, json, operation } from "../operation.ts";
 import { VersionPathSchema } from "../parameters.ts";
 import { requirePool } from "./authenticate.ts";
@@ -28,6 +29,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
     await requirePool(c);
     await next();
   });
+  routes.use(decodeBody());
 
   routes.get(
     "/connect",
@@ -78,6 +80,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         body: {
           schema: EventsRequestSchema,
           maxBytes: MAX_EVENTS_BYTES,
+          loneSurrogates: "replaced",
           examples: { heartbeat: { session: "session-1", events: [] } },
         },
         answers: { 200: json(EventsReplySchema, "A verdict for each claim, and the claims to stop.") },

@@ -79,6 +79,7 @@ export function accountRoutes(): Hono<App> {
         description: "The secret before signs on for a day beside the new one, so that receivers can change over.",
         access: "account:write",
         answers: { 201: json(WebhookSecretSchema, "The new secret.") },
+        errors: ["rate_limited"],
       },
       async (c) => c.json({ key: await rotateWebhookSecret(c.env, c.get("principal").accountId) }, 201),
     ),

@@ -48,6 +48,7 @@ const errors: ErrorCode[] = [
   "priority_forbidden",
   "rejected_by_policy",
   "rate_limited",
+  "too_many_streams",
 ];
 
 /** What they share: headers, body, answers and refusals. */

@@ -1,7 +1,6 @@
 /** Accepts a prediction: from a client's request to the shard's answer. Every dialect of creating one ends here. */
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { presentPrediction } from "../../contract/present.ts";
-import type { PredictionView } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
@@ -19,7 +18,8 @@ import { inKnownStatus } from "./known-statuses.ts";
 import { openEventStream } from "./stream.ts";
 import { clientKey, identify, toSubmission } from "./submission.ts";
 import type { Identity } from "./submission.ts";
-import { showWhole } from "./view.ts";
+import { answerWhole, showWhole } from "./view.ts";
+import type { WholeView } from "./view.ts";
 
 const DEFAULT_COST = 1;
 const DEFAULT_PRIORITY: Priority = "normal";
@@ -51,10 +51,10 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   }
   const answer = await accept(waitMs);
   if (streams) return openEventStream(c, shard, answer.prediction.id, "cog", header["Last-Event-ID"]);
-  const view = await show(answer.prediction);
+  const whole = await show(answer.prediction);
   const waiting = !isTerminal(answer.prediction.status) && (prefer.async || waitMs > 0);
-  return c.json(view, waiting ? 202 : answer.created || options.ownId === undefined ? 201 : 200, {
-    location: view.urls.get,
+  return answerWhole(c, whole, waiting ? 202 : answer.created || options.ownId === undefined ? 201 : 200, {
+    location: whole.view.urls.get,
     ...(answer.created ? {} : { "idempotent-replayed": "true" }),
   });
 }
@@ -99,10 +99,11 @@ async function acceptedBefore(c: AppContext, shard: ShardPort, id: string, waitM
 }
 
 /** The accepted prediction; its input is at hand (unless it was removed since), an output that is a blob is not. */
-async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json | null): Promise<PredictionView> {
+async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json | null): Promise<WholeView> {
   if (prediction.outputBlob !== null || input === null) return showWhole(c.env, prediction);
   const isRemoved = prediction.input === null && prediction.inputBlob === null;
-  return presentPrediction(isRemoved ? prediction : { ...prediction, input }, c.env.EDGEPLANE_SECRET);
+  const filled = isRemoved ? prediction : { ...prediction, input };
+  return { view: await presentPrediction(filled, c.env.EDGEPLANE_SECRET), large: {} };
 }
 
 /**

@@ -82,13 +82,13 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found"],
+        errors: ["already_exists", "version_not_found", "quota_exceeded"],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
         const principal = c.get("principal");
         const { manifest } = await findTarget(c.env.DB, principal, { model, version: body.version });
-        const deployment = await createDeployment(c.env.DB, {
+        const deployment = await createDeployment(c.env, {
           accountId: principal.accountId,
           name: body.name,
           model: { owner: manifest.owner, name: manifest.name },

@@ -4,9 +4,11 @@ import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import { contentKey, createFile, deleteFile, findFile, listFiles } from "../../registry/files.ts";
+import { checkRoom } from "../../registry/quotas.ts";
 import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf, LinkQuerySchema } from "../parameters.ts";
+import { announcedBytes } from "../request-size.ts";
 import { BlobHeaderSchema, blobAnswers, serveBlob } from "../serve-blob.ts";
 import { nextCursor } from "./cursor.ts";
 import { FileSchema, fileLinks, showFile } from "./file-view.ts";
@@ -35,12 +37,13 @@ export function fileRoutes(): Hono<App> {
         }),
         rawBody: uploadBody,
         answers: { 201: json(FileSchema, "The file.", { links: fileLinks }) },
-        errors: ["invalid_request", "invalid_input", "payload_too_large"],
+        errors: ["invalid_request", "invalid_input", "payload_too_large", "quota_exceeded"],
       },
       async (c, { query }) => {
         const principal = c.get("principal");
+        await checkRoom(c.env, "files", principal.accountId, announcedBytes(c.req.raw) ?? 0);
         const received = await receiveFile(c.env, principal.accountId, c.req.raw, query.name);
-        return c.json(await showFile(c, await createFile(c.env.DB, principal, received)), 201);
+        return c.json(await showFile(c, await createFile(c.env, principal, received)), 201);
       },
     ),
   );

@@ -72,7 +72,7 @@ describe("files", () => {
     const file = (await upload(formOf("old"))).body as Shown;
     await testEnv.DB.prepare("UPDATE files SET expires_at = 1 WHERE id = ?").bind(file.id).run();
     expect((await call(`/v1/files/${file.id}`, { key })).status).toBe(404);
-    await sweepFiles(testEnv);
+    await sweepFiles(testEnv, 100);
     expect(await testEnv.BLOBS.head(`files/${file.id}`)).toBeNull();
     expect(await testEnv.DB.prepare("SELECT id FROM files WHERE id = ?").bind(file.id).first()).toBeNull();
   });
@@ -152,6 +152,18 @@ describe("files", () => {
     expect(download.headers.get("content-disposition")).toContain("filename*=UTF-8''r%C3%A9sum%C3%A9.txt");
     expect(download.headers.get("etag")).toBe(`"${(file as unknown as { etag: string }).etag}"`);
     expect(await download.text()).toBe("plain");
+  });
+
+  it.each(["", "  "])("get a name where the form has an empty one: %j", async (name) => {
+    const boundary = "b";
+    const head = `content-disposition: form-data; name="content"; filename="${name}"\r\ncontent-type: text/plain`;
+    const body = `--${boundary}\r\n${head}\r\n\r\nnameless\r\n--${boundary}--\r\n`;
+    const headers = { "content-type": `multipart/form-data; boundary=${boundary}` };
+    const sent = await callJson("/v1/files", { key, body, headers });
+    expect([sent.status, sent.body["name"], sent.body["size"]]).toEqual([201, "file", 8]);
+    const { urls } = sent.body as Shown;
+    const download = await call(urls.get);
+    expect(download.headers.get("content-disposition")).toBe('attachment; filename="file"');
   });
 
   it("leave nothing behind when the form is broken behind them", async () => {

@@ -1,6 +1,6 @@
 /** Which version of which model a client means. */
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { findModel, findVersion } from "../../registry/models.ts";
+import { findLatestVersion, findVersion } from "../../registry/models.ts";
 import type { Version, Viewer } from "../../registry/models.ts";
 import { compileInputValidator } from "./input-schema.ts";
 import type { InputValidator } from "./input-schema.ts";
@@ -35,10 +35,10 @@ export async function findTarget(db: D1Database, viewer: Viewer, { model, versio
     if (found !== null) return found;
     throw new EdgeplaneError("version_not_found", "The version does not exist here, or the key may not use it.");
   }
-  const found = model === null ? null : await findModel(db, viewer, model);
-  if (found === null) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
-  if (found.latest === null) throw new EdgeplaneError("version_not_found", "The model has no version yet.");
-  return found.latest;
+  const latest = model === null ? undefined : await findLatestVersion(db, viewer, model);
+  if (latest === undefined) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
+  if (latest === null) throw new EdgeplaneError("version_not_found", "The model has no version yet.");
+  return latest;
 }
 
 /** The version's validator, compiled once for as long as the isolate remembers the version. */

@@ -1,21 +1,24 @@
 /** The shard's frames, turned into the events of Replicate's stream and of Cog's. */
 import type { Json } from "../../contract/prediction.ts";
 import type { StreamFrame } from "../../shard/types.ts";
-import type { ServerSentEvent } from "./sse.ts";
+import type { JsonContent } from "../../storage/blobs.ts";
+import type { AnyEvent, ServerSentEvent } from "./sse.ts";
 
 /** Fetches what a frame only refers to. */
 export type FrameSources = {
-  /** The output that is stored as a blob. */
-  blob(key: string): Promise<Json>;
-  /** The finished prediction, as `GET` shows it. */
-  prediction(): Promise<unknown>;
+  /** The output that is stored as a blob, if it is small enough for memory. */
+  blob(key: string): Promise<JsonContent>;
+  /** One that isn't: as JSON, or as the text that it is. */
+  largeBlob(key: string, as: "json" | "text"): AsyncIterable<string | Uint8Array>;
+  /** The finished prediction as JSON, as `GET` shows it: in pieces when it is large. */
+  prediction(): Promise<string | AsyncIterable<string | Uint8Array>>;
 };
 
 /**
  * Turns one frame into events, at once unless something must be fetched: there are thousands of frames a second. It remembers nothing: a
  * stream can begin at any frame.
  */
-export type FrameTranslator = (frame: StreamFrame) => ServerSentEvent[] | Promise<ServerSentEvent[]>;
+export type FrameTranslator = (frame: StreamFrame) => AnyEvent[] | Promise<AnyEvent[]>;
 
 const GONE = {
   detail: "What came behind the last event that you got is no longer kept; all that is kept follows.",
@@ -27,10 +30,11 @@ const GONE = {
  * `error`, and `done` with `{}` or a reason.
  */
 export function createReplicateTranslator(id: string, sources: FrameSources): FrameTranslator {
-  const blobEvents = async (key: string, seq: number): Promise<ServerSentEvent[]> => {
-    const output = await sources.blob(key);
-    if (output === null) return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
-    return [{ event: "output", data: textOf(output), id: seq }];
+  const blobEvents = async (key: string, seq: number): Promise<AnyEvent[]> => {
+    const { value, isLarge } = await sources.blob(key);
+    if (isLarge === true) return [{ event: "output", pieces: sources.largeBlob(key, "text"), id: seq }];
+    if (value === null) return [{ event: "error", data: JSON.stringify(GONE), id: seq }];
+    return [{ event: "output", data: textOf(value), id: seq }];
   };
   return (frame) => {
     const { seq, data } = frame;
@@ -56,6 +60,15 @@ export function createReplicateTranslator(id: string, sources: FrameSources): Fr
 
 /** Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`, `completed`. */
 export function createCogTranslator(id: string, sources: FrameSources): FrameTranslator {
+  const cogBlob = async (key: string, seq: number, index: number | undefined): Promise<AnyEvent[]> => {
+    const { value, isLarge } = await sources.blob(key);
+    if (isLarge === true) {
+      const pieces = between(`{"chunk":`, sources.largeBlob(key, "json"), `,"index":${JSON.stringify(index ?? 0)}}`);
+      return [{ event: "output", pieces, id: seq }];
+    }
+    const [name, data] = value === null ? ["error", GONE] : ["output", { chunk: value, index }];
+    return [{ event: name, data: JSON.stringify(data), id: seq }];
+  };
   return (frame) => {
     const { seq, data, index } = frame;
     const event = (name: string, value: unknown): ServerSentEvent => ({
@@ -69,19 +82,33 @@ export function createCogTranslator(id: string, sources: FrameSources): FrameTra
       case "output":
         return [event("output", { chunk: data, index })];
       case "blob":
-        return sources
-          .blob(String(data))
-          .then((output) => [output === null ? event("error", GONE) : event("output", { chunk: output, index })]);
+        return cogBlob(String(data), seq, index);
       case "log":
         return [event("log", { source: "stdout", data })];
       case "metric":
         return Object.entries(fieldsOf(data)).map(([name, value]) => event("metric", { name, value, mode: "replace" }));
       case "completed":
-        return sources.prediction().then((prediction) => [event("completed", prediction)]);
+        return sources
+          .prediction()
+          .then((json) => [
+            typeof json === "string"
+              ? { event: "completed", data: json, id: seq }
+              : { event: "completed", pieces: json, id: seq },
+          ]);
       default:
         return [event("error", GONE)];
     }
   };
+}
+
+async function* between(
+  before: string,
+  pieces: AsyncIterable<string | Uint8Array>,
+  after: string,
+): AsyncGenerator<string | Uint8Array> {
+  yield before;
+  yield* pieces;
+  yield after;
 }
 
 function textOf(data: Json): string {

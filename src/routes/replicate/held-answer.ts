@@ -7,6 +7,8 @@ import { isTerminal } from "../../contract/prediction.ts";
 import type { PredictionSnapshot } from "../../contract/prediction.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext, ShardPort } from "../app.ts";
+import { jsonOf } from "./view.ts";
+import type { WholeView } from "./view.ts";
 
 const BEAT_MS = 500;
 
@@ -19,7 +21,7 @@ export function holdUntilFinished(
   shard: ShardPort,
   accepted: PredictionSnapshot,
   waitMs: number,
-  show: (prediction: PredictionSnapshot) => Promise<unknown>,
+  show: (prediction: PredictionSnapshot) => Promise<WholeView>,
 ): Response {
   const { id, accountId } = accepted;
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
@@ -45,7 +47,9 @@ export function holdUntilFinished(
         ? accepted
         : await shard.waitForPrediction(c.env, id, accountId, waitMs);
       clearInterval(beat);
-      await writer.write(encoder.encode(JSON.stringify(await show(prediction ?? accepted))));
+      for await (const piece of jsonOf(c.env, await show(prediction ?? accepted))) {
+        await writer.write(typeof piece === "string" ? encoder.encode(piece) : piece);
+      }
       await writer.close();
     } catch (thrown) {
       if (!isLeft)

@@ -38,13 +38,13 @@ export function changeRoutes(): Hono<App> {
           examples: { private: { owner: "local", name: "my-model", visibility: "private", hardware: "cpu" } },
         },
         answers: { 201: json(ModelSchema, "The model.") },
-        errors: ["already_exists"],
+        errors: ["already_exists", "quota_exceeded"],
       },
       async (c, { body }) => {
         if (body.owner !== c.get("principal").accountName) {
           throw new EdgeplaneError("forbidden", "`owner` must be the name of the account that asks.");
         }
-        await createModel(c.env.DB, body);
+        await createModel(c.env, body);
         return c.json(await shown(c, body), 201);
       },
     ),
@@ -65,7 +65,7 @@ export function changeRoutes(): Hono<App> {
         errors: ["model_not_found", "forbidden"],
       },
       async (c, { path, body }) => {
-        await updateModel(c.env.DB, await ownModelOf(c, path), body);
+        await updateModel(c.env, await ownModelOf(c, path), body);
         return c.json(await shown(c, path));
       },
     ),
@@ -84,7 +84,7 @@ export function changeRoutes(): Hono<App> {
         errors: ["model_not_found", "forbidden", "conflict"],
       },
       async (c, { path }) => {
-        await deleteModel(c.env.DB, await ownModelOf(c, path));
+        await deleteModel(c.env, await ownModelOf(c, path));
         return c.body(null, 204);
       },
     ),
@@ -108,7 +108,7 @@ export function changeRoutes(): Hono<App> {
         const principal = c.get("principal");
         const version = await findVersion(c.env.DB, principal, model, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        await deleteVersion(c.env.DB, model, path.version, principal.accountId);
+        await deleteVersion(c.env, model, path.version, principal.accountId);
         return c.body(null, 202);
       },
     ),

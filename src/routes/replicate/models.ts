@@ -4,6 +4,7 @@ import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { ListedPredictionSchema } from "../../contract/present.ts";
 import { findVersion, listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
+import { readReadme } from "../../registry/readmes.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
@@ -186,7 +187,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         errors: ["model_not_found"],
       },
       async (c, { path }) => {
-        const { readme } = await modelOf(c, path);
+        const readme = await readReadme(c.env, await modelOf(c, path));
         if (readme === null) throw new EdgeplaneError("not_found", "The model has no readme.");
         return c.body(readme, 200, {
           "content-type": "text/markdown; charset=utf-8",

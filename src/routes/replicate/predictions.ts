@@ -26,7 +26,7 @@ import { inKnownStatus } from "./known-statuses.ts";
 import { pageOf, pageSchema } from "./page.ts";
 import type { Page } from "./page.ts";
 import { LastEventIdSchema, openEventStream } from "./stream.ts";
-import { showWhole } from "./view.ts";
+import { answerWhole, showWhole } from "./view.ts";
 import { deliveryRoutes } from "./webhooks.ts";
 
 /** How long a `GET` of an unfinished prediction is held for a change, because clients poll. Under load it is twice that. */
@@ -120,7 +120,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
-        return c.json(await showWhole(c.env, inKnownStatus(c, prediction)));
+        return answerWhole(c, await showWhole(c.env, inKnownStatus(c, prediction)));
       },
     ),
   );
@@ -140,7 +140,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
       async (c) => {
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.cancelPrediction(c.env, id, accountId));
-        return c.json(await showWhole(c.env, inKnownStatus(c, prediction)));
+        return answerWhole(c, await showWhole(c.env, inKnownStatus(c, prediction)));
       },
     ),
   );
@@ -182,6 +182,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         path: PredictionPathSchema,
         query: LinkQuerySchema,
         header: z.object({ "Last-Event-ID": LastEventIdSchema }),
+        errors: ["too_many_streams"],
         answers: {
           200: { description: "The events.", content: { "text/event-stream": { schema: StreamEventSchema } } },
         },

@@ -1,5 +1,5 @@
 import { createExecutionContext } from "cloudflare:test";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, ORIGIN, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
 import * as client from "../../shard/client.ts";
@@ -232,8 +232,11 @@ describe("a client that leaves while it waits", () => {
     const headers = { prefer: "wait=30", "idempotency-key": "stayer" };
     const first = await predict({ cancel_on_disconnect: true }, { "idempotency-key": "stayer" });
     const response = await call("/v1/predictions", { ...leaving({}), headers });
-    setTimeout(() => void pool.run(String(first.body["id"]), "hello Ada"), 700);
-    const text = await response.text();
+    const [early, whole] = response.body?.tee() ?? [];
+    // The first blank says that it waits.
+    await early?.getReader().read();
+    await pool.run(String(first.body["id"]), "hello Ada");
+    const text = await new Response(whole ?? null).text();
     expect(text).toMatch(/^ +\{/);
     expect(JSON.parse(text)).toMatchObject({ status: "succeeded", output: "hello Ada" });
   });
@@ -250,10 +253,12 @@ describe("a client that leaves while it waits", () => {
       headers: { authorization: `Bearer ${key}`, prefer: "wait=5" },
       body: JSON.stringify(leaving({}).body),
     });
+    const warned = vi.spyOn(console, "error");
     const response = await app.fetch(request, testEnv, createExecutionContext());
     await response.body?.cancel();
     await tried;
-    await new Promise((settled) => setTimeout(settled, 10));
+    await expect.poll(() => JSON.stringify(warned.mock.calls)).toContain("held_cancel_failed");
+    warned.mockRestore();
   });
 
   it("is told of a mistake as ever", async () => {

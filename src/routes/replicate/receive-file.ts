@@ -9,6 +9,7 @@ import type { NewFile } from "../../registry/files.ts";
 import { collect } from "../../storage/collect.ts";
 import { deleteUploadRows } from "../../storage/upload-rows.ts";
 import { piecesOf, transfer } from "../../storage/transfer.ts";
+import { refuseLoneSurrogates } from "../body.ts";
 import { fieldText, formBoundary, readForm, skip } from "../form-stream.ts";
 import type { FormField } from "../form-stream.ts";
 import { MAX_REQUEST_BYTES, announcedBytes } from "../request-size.ts";
@@ -17,6 +18,8 @@ import { MEDIA_TYPE } from "../serve-blob.ts";
 export const MAX_NAME_CHARS = 255;
 export const DEFAULT_TYPE = "application/octet-stream";
 const MAX_METADATA_BYTES = 64 * 1024;
+/** Of a file that came with none, or an empty one. */
+const DEFAULT_NAME = "file";
 /** Of the fields that say a file's name and its type. */
 const MAX_FIELD_BYTES = 1024;
 /** What surrounds the content in a form. */
@@ -79,7 +82,7 @@ async function receiveForm(env: Env, accountId: string, request: Request, bounda
     const name = given.name ?? field.fileName;
     if (field.name === "content" && name !== null && given.file === null) {
       const contentType = given.contentType ?? field.contentType ?? DEFAULT_TYPE;
-      given.file = await store(env, accountId, content, name, contentType);
+      given.file = await store(env, accountId, content, name.trim() === "" ? DEFAULT_NAME : name, contentType);
     } else if (field.name === "metadata") given.metadata = await fieldText(content, MAX_METADATA_BYTES);
     else if (field.name === "filename") given.name = nameOf(await fieldText(content, MAX_FIELD_BYTES));
     else if (field.name === "type") given.contentType = typeOf(await fieldText(content, MAX_FIELD_BYTES));
@@ -163,13 +166,16 @@ function typeOf(text: string | null): string {
 
 function parseMetadata(text: string | null): Json {
   if (text === "") return {};
+  let value: unknown = null;
   try {
-    const value = MetadataSchema.safeParse(text === null ? null : JSON.parse(text));
-    if (value.success) return value.data;
+    value = text === null ? null : JSON.parse(text);
   } catch {
     // Answered below, like a value of another kind.
   }
-  throw invalid("metadata", METADATA_PROBLEM);
+  const metadata = MetadataSchema.safeParse(value);
+  if (!metadata.success) throw invalid("metadata", METADATA_PROBLEM);
+  refuseLoneSurrogates(metadata.data, "metadata");
+  return metadata.data;
 }
 
 function invalid(field: string, description: string): EdgeplaneError {

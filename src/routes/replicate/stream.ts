@@ -5,14 +5,15 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { StreamFrame } from "../../shard/types.ts";
-import { readJsonBlob } from "../../storage/blobs.ts";
+import { readJsonUpTo, streamJson } from "../../storage/blobs.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { createCogTranslator, createReplicateTranslator } from "./frames.ts";
 import type { FrameSources, FrameTranslator } from "./frames.ts";
+import { textOfJson } from "./json-text.ts";
 import { readLines } from "./ndjson.ts";
-import { formatEvent, KEEP_ALIVE } from "./sse.ts";
-import { showWhole } from "./view.ts";
+import { formatEvent, formatLargeEvent, KEEP_ALIVE } from "./sse.ts";
+import { jsonOf, showWhole, WHOLE_BYTES } from "./view.ts";
 
 const KEEP_ALIVE_MS = 15_000;
 /** How often in a row it attaches again without having got anything new, and its pauses then. */
@@ -47,10 +48,13 @@ export async function openEventStream(
     throw new EdgeplaneError("not_found", "There is no such prediction.");
   }
   const sources: FrameSources = {
-    blob: (key) => readJsonBlob(c.env.BLOBS, key),
+    blob: (key) => readJsonUpTo(c.env.BLOBS, key, WHOLE_BYTES),
+    largeBlob: (key, as) => (as === "text" ? textOfJson(streamJson(c.env.BLOBS, key)) : streamJson(c.env.BLOBS, key)),
     prediction: async () => {
       const prediction = accountId === null ? null : await shard.getPrediction(c.env, id, accountId, 0);
-      return prediction === null ? null : showWhole(c.env, prediction);
+      if (prediction === null) return "null";
+      const whole = await showWhole(c.env, prediction);
+      return Object.keys(whole.large).length === 0 ? JSON.stringify(whole.view) : jsonOf(c.env, whole);
     },
   };
   const translate = dialect === "cog" ? createCogTranslator(id, sources) : createReplicateTranslator(id, sources);
@@ -86,7 +90,9 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
     signal.addEventListener("abort", leave);
     writer.closed.catch(leave);
   });
+  let isWithinEvent = false;
   const keepAlive = setInterval(() => {
+    if (isWithinEvent) return;
     writer.write(encoder.encode(KEEP_ALIVE)).catch(() => clearInterval(keepAlive));
   }, KEEP_ALIVE_MS);
   let open = async (): Promise<ReadableStream<Uint8Array> | null> => first;
@@ -100,12 +106,22 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
         if (source === null) return;
         for await (const lines of readLines(source, left)) {
           const piece = await pieceOf(lines, lastSeq, translate);
-          if (piece.text !== "") await writer.write(encoder.encode(piece.text));
+          for (const part of piece.parts) {
+            if (typeof part === "string") await writer.write(encoder.encode(part));
+            else {
+              isWithinEvent = true;
+              for await (const some of part) await writer.write(typeof some === "string" ? encoder.encode(some) : some);
+              isWithinEvent = false;
+            }
+          }
           if (piece.isNew) barren = 0;
           lastSeq = piece.lastSeq;
           if (piece.isEnd) return;
         }
       } catch (thrown) {
+        // Nothing can follow what was told in part: the client drops it, and comes back behind the event before.
+        if (isWithinEvent && isLeft) return;
+        if (isWithinEvent) throw thrown;
         if (!isLeft) log.warn("stream_attaching_again", { reason: reasonOf(thrown) });
       }
       if (isLeft) return;
@@ -118,15 +134,21 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
   }
 }
 
-/** What is written at once; `isNew`: it had frames that were not seen before. */
-type Piece = { text: string; lastSeq: number; isNew: boolean; isEnd: boolean };
+/** What is written together: texts, and events that are too large for one; `isNew`: it had frames that were not seen before. */
+type Piece = {
+  parts: (string | AsyncIterable<string | Uint8Array>)[];
+  lastSeq: number;
+  isNew: boolean;
+  isEnd: boolean;
+};
 
 /**
  * The events of frames that came together, behind `afterSeq`. Throws when one of them can't be told now: none of them has been told
  * then, and all of them come again behind the same place.
  */
 async function pieceOf(lines: readonly string[], afterSeq: number, translate: FrameTranslator): Promise<Piece> {
-  const piece: Piece = { text: "", lastSeq: afterSeq, isNew: false, isEnd: false };
+  const piece: Piece = { parts: [], lastSeq: afterSeq, isNew: false, isEnd: false };
+  let text = "";
   for (const line of lines) {
     // Frames come from our own shard, and there are thousands a second.
     const frame = JSON.parse(line) as StreamFrame;
@@ -138,9 +160,16 @@ async function pieceOf(lines: readonly string[], afterSeq: number, translate: Fr
     piece.lastSeq = frame.type === "gone" ? 0 : Math.max(piece.lastSeq, frame.seq);
     frame.seq = piece.lastSeq;
     const events = translate(frame);
-    for (const event of Array.isArray(events) ? events : await events) piece.text += formatEvent(event);
+    for (const event of Array.isArray(events) ? events : await events) {
+      if ("data" in event) text += formatEvent(event);
+      else {
+        piece.parts.push(text, formatLargeEvent(event));
+        text = "";
+      }
+    }
     piece.isEnd ||= frame.type === "completed";
   }
+  if (text !== "") piece.parts.push(text);
   return piece;
 }
 

@@ -93,6 +93,7 @@ export function uploadRoutes(): Hono<App> {
           examples: { large: { name: "film.mp4", size: 1_073_741_824, content_type: "video/mp4" } },
         },
         answers: { 201: json(UploadSchema, "The upload, without any part.", { links }) },
+        errors: ["quota_exceeded"],
       },
       async (c, { body }) => {
         const id = newFileId();
@@ -100,7 +101,7 @@ export function uploadRoutes(): Hono<App> {
           id,
           accountId: c.get("principal").accountId,
           key: contentKey(id),
-          name: body.name.toWellFormed(),
+          name: body.name,
           contentType: body.content_type ?? DEFAULT_TYPE,
           metadata: body.metadata ?? {},
           sizeBytes: body.size,

@@ -48,7 +48,7 @@ describe.runIf(hasJava)("Kafka door: borders", () => {
       error: saying("value"),
     });
     expect(await refusal("produce", { body: [{ topic, value: "v" }, { topic }] })).toMatchObject({
-      error: saying("1.value"),
+      error: saying("[1].value"),
     });
     expect(await refusal("produce", { body: { topic, value: "v", partition: 9 } })).toMatchObject({
       status: 404,

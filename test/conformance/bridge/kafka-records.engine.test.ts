@@ -1,10 +1,14 @@
 /** The Kafka door over a real Kafka: producing, fetching and offsets. */
+import { Admin } from "@platformatic/kafka";
 import { describe, expect, it } from "vitest";
+import * as z from "zod";
 import { Cluster } from "../../../gpu-pool/bridge/kafka/cluster.ts";
 import { CoalescingProducer } from "../../../gpu-pool/bridge/kafka/producer.ts";
 import { KafkaSettingsSchema } from "../../../gpu-pool/bridge/settings.ts";
 import { hasJava } from "./engines.ts";
-import { all, RecordsSchema, anyPlace, useKafkaDoor } from "./fixture.ts";
+import { all, RecordsSchema, anyPlace, saying, useKafkaDoor } from "./fixture.ts";
+
+const PlacesSchema = z.array(z.object({ offset: z.number() }));
 
 describe.runIf(hasJava)("Kafka door: records", () => {
   const { name, engine, url, client, call } = useKafkaDoor();
@@ -81,6 +85,49 @@ describe.runIf(hasJava)("Kafka door: records", () => {
     ]);
     expect(answers.slice(0, 20).map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200));
     expect(answers[20]).toMatchObject({ status: 413, reply: { code: "payload_too_large" } });
+  });
+
+  it("takes the largest record that its topic allows, and not a byte more", async () => {
+    const topic = name("large.");
+    await client().producer().produce(topic, "first");
+    // The batch's header, the record's own fields, and the lengths of its key and value: what the cluster counts besides these.
+    const value = "x".repeat(1_048_588 - 72);
+    expect(await call("produce", { body: { topic, key: "k", value: value.slice(1), partition: 0 } })).toMatchObject({
+      status: 200,
+    });
+    expect(await call("produce", { body: { topic, key: "k", value, partition: 0 } })).toMatchObject({
+      status: 413,
+      reply: { error: saying("Record 0 takes 1048589 bytes") },
+    });
+  });
+
+  it("keeps batches within what a topic allows, and knows which topics need keys", async () => {
+    const [small, compacted] = [name("small."), name("compacted.")];
+    const admin = new Admin({ clientId: "test", bootstrapBrokers: engine().brokers });
+    const topicWith = async (topic: string, key: string, value: string) =>
+      admin.createTopics({ topics: [topic], partitions: 4, replicas: 1, configs: [{ name: key, value }] });
+    await topicWith(small, "max.message.bytes", "2000");
+    await topicWith(compacted, "cleanup.policy", "compact");
+    await admin.close();
+    const records = Array.from({ length: 20 }, (_, index) => ({
+      topic: small,
+      value: `${index}`.padEnd(600),
+      partition: 0,
+    }));
+    const { status, reply } = await call("produce", { body: records });
+    expect(status).toBe(200);
+    expect(PlacesSchema.parse(reply).map(({ offset }) => offset)).toEqual(records.map((_, index) => index));
+    const mixed = [
+      { topic: compacted, key: "k", value: "v", partition: 0 },
+      { topic: compacted, value: "v", partition: 0 },
+    ];
+    expect(await call("produce", { body: mixed })).toMatchObject({
+      status: 400,
+      reply: { error: saying("Record 1 has no key") },
+    });
+    expect((await call("offsets/latest", { body: { topic: compacted, partition: 0 } })).reply).toMatchObject([
+      { offset: 0 },
+    ]);
   });
 
   it("speaks the GET forms", async () => {

@@ -15,6 +15,9 @@ import type { TestKafka } from "./engines.ts";
 
 const edge = { username: "edge", password: "edge-password", produce: ["jobs.", "results"], consume: [""] };
 const pool = { username: "pool", password: "pool-password", produce: [], consume: ["jobs."], groups: ["lane."] };
+/** Users that a pool can't read with: one right is missing in each. */
+const groupless = { ...pool, username: "groupless", groups: [] };
+const deaf = { ...pool, username: "deaf", consume: [] };
 const reader = { username: "reader", password: "reader-password", produce: [], consume: [""] };
 const topics = { create: true, partitions: 4, replicas: 1 };
 const SENDERS = 32;
@@ -49,7 +52,7 @@ describe.runIf(hasJava)("moving the log", () => {
   }, 60_000);
 
   const newBridge = async (settings: object = {}) =>
-    bridgeFor({ kafka: { brokers: kafka.brokers, users: [edge, pool, reader], topics, ...settings } });
+    bridgeFor({ kafka: { brokers: kafka.brokers, users: [edge, pool, groupless, deaf, reader], topics, ...settings } });
   const toBridge = (at = bridge, access: { username: string; password: string } = edge) => ({
     ...{ driver: "upstash", url: `${at.url}/kafka`, username: access.username, password: access.password },
     pool: { username: pool.username, password: pool.password },
@@ -98,7 +101,7 @@ describe.runIf(hasJava)("moving the log", () => {
     expect(wrong.map(([key]) => `${key}: ${JSON.stringify(views.get(key))} ran ${runs.get(key)?.length}`)).toEqual([]);
   }
 
-  it("says what is wrong with a log before it moves there: address, password, rights, topics", async () => {
+  it("says what is wrong with a log before it moves there: address, password, rights of both users, topics", async () => {
     const refused = async (choice: object) => {
       const { status, body } = await move(choice);
       const [problem] = body.invalid_fields ?? [];
@@ -108,10 +111,17 @@ describe.runIf(hasJava)("moving the log", () => {
     const unclustered = await newBridge({ brokers: ["127.0.0.1:1"] });
     expect(await refused({ ...toBridge(), url: "http://127.0.0.1:1/kafka" })).toMatch(/^422 url: .*can't be reached/);
     expect(await refused({ ...toBridge(), url: world.stack.url })).toMatch(/^422 url: .*is no Kafka over HTTP/);
-    expect(await refused({ ...toBridge(), password: "wrong" })).toMatch(/^422 password: .*does not know this user/);
+    expect(await refused({ ...toBridge(), password: "wrong" })).toMatch(
+      /^422 password: .*does not know the user "edge"/,
+    );
     expect(await refused(toBridge(none))).toMatch(/^422 topics: a topic is missing: .*jobs\.default\./);
     // Asking creates the topics, where the bridge may.
     expect(await refused(toBridge(bridge, reader))).toMatch(/^422 username: .*lacks a right: .*produce to/);
+    const forPools = async (access: { username: string; password: string }) =>
+      refused({ ...toBridge(), pool: { username: access.username, password: access.password } });
+    expect(await forPools({ ...pool, password: "wrong" })).toMatch(/^422 pool\.password: .*the pools' user "pool"/);
+    expect(await forPools(groupless)).toMatch(/^422 pool\.username: .*no right to the group "lane\.default"/);
+    expect(await forPools(deaf)).toMatch(/^422 pool\.username: .*no right to read the commits of .*jobs\.default\./);
     expect(await refused(toBridge(unclustered))).toMatch(/^422 url: .*answered 503: .*can't be reached/);
     await none.close();
     await unclustered.close();

@@ -6,6 +6,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { createLogContext } from "./context.ts";
 import type { LogTarget } from "./context.ts";
+import { borderTests } from "./suite-borders.ts";
 import { clientTests } from "./suite-client.ts";
 import { groupTests } from "./suite-groups.ts";
 
@@ -138,6 +139,7 @@ export function runLogConformance(target: LogTarget): void {
 
     groupTests(context);
     clientTests(context, target);
+    borderTests(context, target);
 
     describe("offsets and listings", () => {
       it("tells the earliest, the latest, and the offset at a time", async () => {

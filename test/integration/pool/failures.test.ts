@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { modelPids, roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
 
@@ -46,9 +46,7 @@ test("kill -9 of a model process: what ran alone is reported at once and runs ag
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
   const tracked = edge.submit(await fixture.ref("single"), { do: "sleep 1" });
-  await edge.until(() => tracked.starts === 1);
-  await edge.until(() => edge.hellos.at(-1)?.models[0]?.schema !== null);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await edge.until(() => hasBegun(tracked));
   const [pid] = await modelPids(fixture.pool);
   process.kill(pid ?? 0, "SIGKILL");
   const killedAt = Date.now();
@@ -66,7 +64,7 @@ test("a process whose model says that it is unhealthy is replaced, once nothing 
     return tracked.terminal?.type === "succeeded" ? tracked.terminal.output : null;
   };
   const first = await run("fine");
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await expect.poll(async () => Number(await run("checks"))).toBeGreaterThan(1);
   expect(await run("raise")).toBe(first);
   await expect.poll(() => fixture.pool.output()).toContain("it is unhealthy: the card fell off the bus");
   expect(await run("fine")).not.toBe(first);
@@ -104,14 +102,11 @@ test("cancels what waits and what runs, and kills what does not listen", async (
   const ref = await fixture.ref("single");
   const running = edge.submit(ref, { do: "sleep 30" });
   const queued = edge.submit(ref, { do: "sleep 30" });
-  await edge.until(() => running.starts === 1 && queued.token !== null);
-  await edge.until(() => edge.hellos.at(-1)?.models[0]?.schema !== null);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await edge.until(() => hasBegun(running) && queued.token !== null);
   edge.cancel(queued);
   edge.cancel(running);
   const next = edge.submit(ref, { do: "hold 30" });
-  await edge.until(() => next.starts === 1);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await edge.until(() => hasBegun(next));
   edge.cancel(next);
   const last = edge.submit(ref, { do: "fine" });
   await edge.until(() => last.terminal !== null, 5000);
@@ -125,8 +120,7 @@ test("a canceled prediction that does not listen holds up nobody behind it", asy
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
   const [first, second] = ["hold 30", "fine"].map((act) => edge.submit(ref, { do: act }));
-  await edge.until(() => first?.starts === 1 && second?.starts === 1);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await edge.until(() => first !== undefined && hasBegun(first) && second?.starts === 1);
   if (first !== undefined) edge.cancel(first);
   await edge.until(() => second?.terminal?.type === "succeeded", 5000);
   expect(second?.starts).toBe(1);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { ModelRoom } from "../../../src/contract/channel.ts";
 import { startFakeEdge } from "./fake-edge.ts";
-import type { FakeEdge } from "./fake-edge.ts";
+import type { FakeEdge, Tracked } from "./fake-edge.ts";
 import { models } from "./models.ts";
 import { makeHome, refOf, startPool } from "./pool-process.ts";
 import type { PoolHome, RunningPool } from "./pool-process.ts";
@@ -67,6 +67,11 @@ export function roomOf({ messages }: FakeEdge, name: string): ModelRoom | undefi
     message.type === "room" ? message.lanes.flatMap(({ models }) => models) : [],
   );
   return told.findLast(({ model }) => model === `local/${name}`);
+}
+
+/** Whether the model has begun with what it was told: `sleep` and `hold` say so. */
+export function hasBegun(tracked: Tracked): boolean {
+  return tracked.events.some((event) => event.type === "log");
 }
 
 /** The pids of a pool's model processes, from its local port. */

@@ -16,8 +16,14 @@ def act(what: str) -> str:
     if what == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if what.startswith("sleep "):
+        print("begun")
         time.sleep(float(what[6:]))
+    if what.startswith("chatter "):
+        for _ in range(int(what[8:])):
+            print("still here")
+            time.sleep(0.1)
     if what.startswith("hold "):
+        print("begun")
         until = time.monotonic() + float(what[5:])
         while time.monotonic() < until:
             try:
@@ -182,15 +188,17 @@ from cog import BaseRunner
 class Runner(BaseRunner):
     def setup(self) -> None:
         self.said = "fine"
+        self.checks = 0
 
     def healthcheck(self) -> bool:
+        self.checks += 1
         if self.said == "raise":
             raise RuntimeError("the card fell off the bus")
         return True
 
     def run(self, do: str) -> str:
         self.said = do
-        return str(os.getpid())
+        return str(self.checks if do == "checks" else os.getpid())
 `;
 
 const WAKES_SLOWLY = `

@@ -172,7 +172,7 @@ test("a signal that comes twice at once, as to a group of processes, drains", as
   const running = await submitRunning(fixture, "sleep 1");
   const exited = fixture.pool.kill("SIGTERM");
   fixture.pool.process.kill("SIGHUP");
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await expect.poll(() => fixture.pool.output(), { interval: 10 }).toContain('"draining"');
   fixture.pool.process.kill("SIGTERM");
   expect(await exited).toBe(0);
   expect(running.terminal).toMatchObject({ type: "succeeded" });

@@ -125,7 +125,8 @@ test("an input of many files is fetched a few at a time, and no more of it when 
   const files = Array.from({ length: 50 }, (_, index) => `http://127.0.0.1:${port}/${index}`);
   const tracked = edge.submit(await fixture.ref("many"), { files });
   await expect.poll(() => open).toBeGreaterThan(7);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  const beside = edge.submit(await fixture.ref("many"), {});
+  await edge.until(() => beside.terminal !== null);
   expect(most).toBe(8);
   edge.cancel(tracked);
   await expect.poll(() => open, { timeout: 3000 }).toBe(0);
@@ -155,8 +156,8 @@ test("files that go up slowly hold up nobody else", async () => {
   const { promise: mayGoUp, resolve: letGoUp } = Promise.withResolvers<void>();
   edge.behaviour.blobsWaitFor = mayGoUp;
   const many = edge.submit(await fixture.ref("many"), { count: 40 });
-  await edge.until(() => (edge.counts["pool/v1/blobs"] ?? 0) > 0);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // As many as go up at once.
+  await edge.until(() => edge.counts["pool/v1/blobs"] === 16);
   const other = edge.submit(await fixture.ref("single"), { do: "fine" });
   await edge.until(() => other.terminal?.type === "succeeded", 5000);
   letGoUp();

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pythonCache } from "../../python-cache.ts";
 import type { ModelRef } from "../../../src/contract/prediction.ts";
 import { versionOf } from "../../../gpu-pool/runtime/models/folder-version.ts";
 
@@ -56,7 +57,7 @@ export function startPool(home: PoolHome, url: string, token: string, flags: str
     "2500",
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, EDGEPLANE_POOL_TOKEN: token },
+    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";

@@ -1,6 +1,7 @@
 /** What an operator sees at start: one clear line, and the right exit code. */
 import { spawnSync } from "node:child_process";
 import { createServer } from "node:http";
+import { createServer as createTcpServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { startFakeEdge } from "./fake-edge.ts";
@@ -77,8 +78,16 @@ test("an edge that is down is waited for, with one line a change", async () => {
   const pool = startPool(home, edge.url, edge.token);
   try {
     await expect.poll(() => pool.output(), { timeout: 5000 }).toContain("can't be reached");
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    // In its place somebody who hangs up, and counts the tries.
+    let tries = 0;
+    const nobody = createTcpServer((socket) => {
+      tries += 1;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => nobody.listen(Number(new URL(edge.url).port), "127.0.0.1", resolve));
+    await expect.poll(() => tries).toBeGreaterThan(3);
     expect(pool.output().match(/can't be reached/g)).toHaveLength(1);
+    await new Promise((resolve) => nobody.close(resolve));
     await edge.comeBack();
     await edge.until(() => edge.hellos.length > 0, 2000);
     await expect.poll(() => pool.output()).toContain("connected to the edge");

@@ -1,9 +1,10 @@
 /** A model's version is what its author handed in, whatever the model writes into its folder, however its pool ends. */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { startFakeEdge } from "./fake-edge.ts";
 import type { FakeEdge } from "./fake-edge.ts";
+import { startFixture } from "./fixture.ts";
 import { makeHome, refOf, startPool } from "./pool-process.ts";
 import type { RunningPool } from "./pool-process.ts";
 
@@ -27,6 +28,16 @@ class Runner(BaseRunner):
         return name
 `;
 
+type Spans = { toMs: number | null }[];
+
+/** What the pool noted last of the model's lives, and of its work. */
+function lastSpans(folder: string): { living: number | null | undefined; working: number | null | undefined } {
+  const notes = join(folder, ".edgeplane");
+  const [name = ""] = readdirSync(notes).filter((one) => one.startsWith("lives-"));
+  const note = JSON.parse(readFileSync(join(notes, name), "utf8")) as { living: Spans; working: Spans };
+  return { living: note.living.at(-1)?.toMs, working: note.working.at(-1)?.toMs };
+}
+
 /** Starts the pool and answers the version that it offers. */
 async function offered(edge: FakeEdge, start: () => RunningPool): Promise<{ pool: RunningPool; version: string }> {
   const before = edge.hellos.length;
@@ -34,6 +45,26 @@ async function offered(edge: FakeEdge, start: () => RunningPool): Promise<{ pool
   await edge.until(() => edge.hellos.length > before, 10_000, "the pool's hello");
   return { pool, version: edge.hellos.at(-1)?.models[0]?.version ?? "none" };
 }
+
+test("a model is noted to live as long as its process, and to work in setup and predictions", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge, home, pool } = fixture;
+  const folder = join(home.models, "single");
+  const ref = await fixture.ref("single");
+  const run = async (): Promise<void> => {
+    const tracked = edge.submit(ref, { do: "fine" });
+    await edge.until(() => tracked.terminal !== null);
+  };
+  await run();
+  await expect.poll(() => lastSpans(folder).working).toBeTypeOf("number");
+  const restsAtMs = lastSpans(folder).working ?? Infinity;
+  await run();
+  expect(lastSpans(folder).living).toBeNull();
+  await pool.kill("SIGTERM");
+  const { living, working } = lastSpans(folder);
+  expect(working).toBeGreaterThan(restsAtMs);
+  expect(living).toBeGreaterThanOrEqual(working ?? Infinity);
+});
 
 test("a start after a drain, after a kill, and beside another pool offers the version that was handed in", async () => {
   const edge = await startFakeEdge();

@@ -1,6 +1,6 @@
 from typing import Any
 
-from cog import BaseRunner
+from cog import BaseRunner, current_scope
 
 
 class Runner(BaseRunner):
@@ -16,7 +16,12 @@ class Runner(BaseRunner):
         if what == "integer":
             return 9007199254740993
         if what == "surrogate":
-            return "\ud800 ü"
+            return "\ud800 ü \ud83d\ude00 \ud83d"
+        if what == "surrogate-error":
+            current_scope().record_metric("cut", "\ud83d")
+            raise ValueError("cut \ud83d")
+        if what == "class":
+            return Runner
         if what == "keys":
             return {1: "a", (2, 3): "b"}
         return object()

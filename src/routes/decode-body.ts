@@ -1,0 +1,75 @@
+/**
+ * Request bodies that come compressed. They are decoded as they are read, so that every limit counts what they decode to, and a small body that
+ * decodes to a huge one is refused after as much of it as the limit allows. https://www.rfc-editor.org/rfc/rfc9110#section-8.4
+ */
+import type { MiddlewareHandler } from "hono";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { skipBody } from "./body.ts";
+import { inflate } from "./inflate.ts";
+
+type Coding = "gzip" | "deflate" | "br";
+type Decoder = { fetch(request: Request): Promise<Response> };
+
+const codings = new Map<string, Coding>([
+  ["gzip", "gzip"],
+  ["x-gzip", "gzip"],
+  ["deflate", "deflate"],
+  ["br", "br"],
+]);
+const PIECE_BYTES = 64 * 1024;
+const TAKEN = "gzip, deflate, br";
+
+/** The routes behind it read the decoded body, whose size nobody knows. Throws `unsupported_encoding`. */
+export function decodeBody(): MiddlewareHandler {
+  return async function decodeBodyMiddleware(c, next) {
+    const { raw } = c.req;
+    const body: ReadableStream<Uint8Array> | null = raw.body;
+    const name = (raw.headers.get("content-encoding") ?? "").trim().toLowerCase();
+    if (body === null || name === "" || name === "identity") return next();
+    const coding = codings.get(name);
+    if (coding === undefined) {
+      const detail = `\`Content-Encoding: ${name.slice(0, 100)}\` is not decoded here; one of ${TAKEN} is.`;
+      throw new EdgeplaneError("unsupported_encoding", detail, { headers: { "accept-encoding": TAKEN } });
+    }
+    const headers = new Headers(raw.headers);
+    for (const described of ["content-encoding", "content-length"]) headers.delete(described);
+    const { StreamDecoder } = (c.executionCtx as unknown as { exports: { StreamDecoder: Decoder } }).exports;
+    const { method } = raw;
+    c.req.raw = new Request(raw, { method, headers, body: decoded(raw.headers, body, coding, StreamDecoder) });
+    return next();
+  };
+}
+
+/** The content of `body`, from where it is first read. A reader that stops early has the rest of the body read unseen, as `skipBody` does. */
+function decoded(headers: Headers, body: ReadableStream<Uint8Array>, coding: Coding, decoder: Decoder): ReadableStream {
+  let fed: Promise<unknown> = Promise.resolve();
+  const open = async (): Promise<ReadableStream<Uint8Array>> => {
+    const { readable, writable } = new IdentityTransformStream();
+    fed = body.pipeTo(writable, { preventCancel: true }).catch(() => {});
+    if (coding === "deflate") return inflate(readable);
+    const coded = { method: "POST", headers: { "content-encoding": coding }, body: readable };
+    const answer = await decoder.fetch(new Request("https://decoder/", coded));
+    return answer.body ?? new Blob([]).stream();
+  };
+  let reader: Promise<ReadableStreamBYOBReader> | null = null;
+  return new ReadableStream({
+    type: "bytes",
+    async pull(controller) {
+      reader ??= open().then((stream) => stream.getReader({ mode: "byob" }));
+      const source = await reader;
+      try {
+        const { done, value } = await source.read(new Uint8Array(PIECE_BYTES));
+        if (!done) return controller.enqueue(value);
+        controller.close();
+        controller.byobRequest?.respond(0);
+      } catch (cause) {
+        controller.error(new EdgeplaneError("invalid_request", `The body can't be decoded as ${coding}.`, { cause }));
+      }
+    },
+    async cancel(reason) {
+      await (await reader)?.cancel(reason);
+      await fed;
+      await skipBody(headers, body);
+    },
+  });
+}

@@ -1,0 +1,72 @@
+/** Outputs of any size: answers and streams tell them piece by piece, and a stranger's blob can't say anything beside its own value. */
+import { beforeAll, expect, it } from "vitest";
+import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
+import { outputBlobPrefix } from "../../storage/blobs.ts";
+import { WHOLE_BYTES } from "./view.ts";
+
+const VERSION = "d".repeat(64);
+let key = "";
+let pool: FakePool;
+
+type Created = { id: string; urls: { stream: string } };
+
+/** A prediction that has ended with `json` as its stored output. */
+async function finished(json: string, input: unknown = { text: "Ada" }): Promise<Created> {
+  const { body } = await callJson("/v1/predictions", { key, body: { version: VERSION, input } });
+  const { id, urls } = body as Created;
+  const grant = await pool.claim(id);
+  const blob = `${outputBlobPrefix(id, grant.token)}output.json`;
+  await testEnv.BLOBS.put(blob, json);
+  await pool.send(grant, { type: "succeeded", outputBlob: blob });
+  return { id, urls };
+}
+
+beforeAll(async () => {
+  key = await newKey("large");
+  pool = await FakePool.open();
+  await offer({ name: "large", version: VERSION });
+});
+
+it.each([
+  ["a list", Array.from({ length: 50_000 }, (_, index) => ({ index, text: "é 🎉\n" }))],
+  ["a text", 'line one\r\nline "two" 🎉\n'.repeat(60_000)],
+])("tells %s of megabytes in answers and streams", async (_what, output) => {
+  const text = JSON.stringify(output, null, 2);
+  expect(text.length).toBeGreaterThan(3 * WHOLE_BYTES);
+  const { id, urls } = await finished(text);
+  const got = await call(`/v1/predictions/${id}`, { key, headers: { "accept-encoding": "gzip" } });
+  expect(got.headers.get("content-type")).toContain("application/json");
+  const view = await got.json();
+  expect(view).toMatchObject({ id, status: "succeeded", input: { text: "Ada" }, error: null });
+  expect(view).toMatchObject({ output });
+  const again = await callJson(`/v1/predictions/${id}/cancel`, { key, method: "POST" });
+  expect(again.body).toEqual(view);
+
+  const [told] = await readEvents(await call(urls.stream));
+  const data = typeof output === "string" ? output.replaceAll("\r\n", "\n") : output;
+  expect(told?.event).toBe("output");
+  expect(typeof output === "string" ? told?.data : JSON.parse(told?.data ?? "")).toEqual(data);
+});
+
+it("breaks an answer off rather than tell what a stored output would say beside its value", async () => {
+  const { id, urls } = await finished(`${JSON.stringify("x".repeat(WHOLE_BYTES))}, "status": "canceled"`);
+  const got = await call(`/v1/predictions/${id}`, { key });
+  await expect(got.text()).rejects.toThrow("no JSON");
+  const told = await (await call(urls.stream)).text();
+  expect(told).not.toContain("canceled");
+  expect(told.endsWith("\n\n")).toBe(false);
+});
+
+it("shows a large output that is gone as null", async () => {
+  const { id } = await finished(JSON.stringify("x".repeat(2 * WHOLE_BYTES)));
+  for (const { key: blob } of (await testEnv.BLOBS.list({ prefix: `predictions/${id}/` })).objects) {
+    await testEnv.BLOBS.delete(blob);
+  }
+  expect((await callJson(`/v1/predictions/${id}`, { key })).body).toMatchObject({ output: null, status: "succeeded" });
+});
+
+it("tells a large input as it was sent", async () => {
+  const text = "ü\n".repeat(WHOLE_BYTES);
+  const { id } = await finished("1", { text });
+  expect((await callJson(`/v1/predictions/${id}`, { key })).body).toMatchObject({ output: 1, input: { text } });
+});

@@ -1,0 +1,30 @@
+/** The fenced blocks of a page that can be run, and a `curl` that takes an error for a failure. */
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+export const root = join(import.meta.dirname, "../..");
+
+export type Snippet = { page: string; line: number; language: string; code: string };
+
+/** In the order of the page. */
+export function snippetsOf(page: string): Snippet[] {
+  const text = readFileSync(join(root, page), "utf8");
+  const blocks = [...text.matchAll(/^```(sh|js|python)\n([\s\S]*?)^```$/gm)];
+  return blocks.map(({ 1: language = "", 2: code = "", index }) => ({
+    page,
+    line: text.slice(0, index).split("\n").length,
+    language,
+    code,
+  }));
+}
+
+/** A folder within `dir` with a `curl` that fails when the answer is an error. */
+export function strictCurl(dir: string): string {
+  const bin = join(dir, "bin");
+  mkdirSync(bin);
+  const real = (process.env["PATH"] ?? "").split(delimiter).map((folder) => `"${folder}/curl"`);
+  const script = `#!/bin/sh\nfor curl in ${real.join(" ")}; do [ -x "$curl" ] && exec "$curl" --fail-with-body "$@"; done\nexit 127\n`;
+  writeFileSync(join(bin, "curl"), script);
+  chmodSync(join(bin, "curl"), 0o755);
+  return bin;
+}

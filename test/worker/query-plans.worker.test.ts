@@ -1,0 +1,136 @@
+/**
+ * No query of D1 on the path of a prediction goes through a whole table, so that what others store makes nobody's predictions slower. The calls
+ * below are all that a client and a pool make for one; the objects' own calls of D1 are made by themselves, with the same functions.
+ */
+import { beforeAll, expect, test } from "vitest";
+import type { Env } from "../../src/env.ts";
+import { currentLog } from "../../src/log/current-log.ts";
+import { recordDeadLetters } from "../../src/registry/dead-letters.ts";
+import { registerDevices } from "../../src/registry/devices.ts";
+import { identifyPool, isPoolTokenValid } from "../../src/registry/pool-tokens.ts";
+import { registerManifests } from "../../src/registry/registration.ts";
+import { recordRuns } from "../../src/registry/runs.ts";
+import { deletePredictionBlobs, deleteStrayOutputs } from "../../src/storage/blobs.ts";
+import { currentWebhookSecret, rotateWebhookSecret, webhookSecrets } from "../../src/webhooks/secrets.ts";
+import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "./edge-harness.ts";
+import { createNotedDb, scansOf } from "./noted-db.ts";
+
+const VERSION = "2".repeat(64);
+const input = { text: "x" };
+
+let key = "";
+let pool: FakePool;
+beforeAll(async () => {
+  key = await newKey("planner");
+  pool = await FakePool.open();
+  await offer({ owner: "planner", name: "planned", version: VERSION });
+  const deployment = { name: "d", model: "planner/planned", version: VERSION, hardware: "cpu" };
+  await callJson("/v1/deployments", { key, body: { ...deployment, min_instances: 0, max_instances: 1 } });
+});
+
+let noted: ReturnType<typeof createNotedDb>;
+let env: Env;
+/** Another database to the isolate, which remembers nothing of it: what is asked once in a while is asked now. */
+function anew(): void {
+  noted = createNotedDb(testEnv.DB);
+  env = { ...testEnv, DB: noted.db };
+}
+
+/** What was asked since `anew`, and goes through a table. */
+async function scanning(): Promise<{ query: string; scans: string[] }[]> {
+  expect(noted.noted.size).toBeGreaterThan(0);
+  const asked = [...noted.noted.values()];
+  const found = await Promise.all(
+    asked.map(async (note) => ({ query: note.query, scans: await scansOf(testEnv.DB, note) })),
+  );
+  return found.filter(({ scans }) => scans.length > 0);
+}
+
+test("none that a client's calls make", async () => {
+  anew();
+  const fresh = await newKey("planner");
+  const own = { key: fresh, env };
+  await offer({ owner: "planner", name: "fresh", version: "3".repeat(64) });
+  const created = async (path: string, body: object, headers: Record<string, string> = {}) => {
+    const answer = await callJson(path, { ...own, headers, body: { input, ...body } });
+    expect([path, answer.status]).toEqual([path, 201]);
+    return String(answer.body["id"]);
+  };
+  const id = await created("/v1/predictions", { version: "3".repeat(64), webhook: "https://receiver.example.com/" });
+  await created("/v1/predictions", { version: "planner/fresh" });
+  await created("/v1/predictions", { version: `planner/fresh:${"3".repeat(64)}` }, { "idempotency-key": "one" });
+  await created("/v1/models/planner/fresh/predictions", { input: { text: "x".repeat(20_000) } });
+  await created("/v1/deployments/planner/d/predictions", {});
+  await callJson("/v1/predictions", { key: `ep_${"a".repeat(43)}`, env });
+  for (const query of noted.noted.keys())
+    expect(query).not.toMatch(/readme|description|\bruns\b|SELECT \*[^]*FROM (models|versions)/);
+  for (const path of [`/v1/predictions/${id}`, "/v1/predictions", `/v1/predictions/${id}/webhooks`])
+    expect([path, (await callJson(path, own)).status]).toEqual([path, 200]);
+  await callJson(`/v1/predictions/${id}/cancel`, { ...own, method: "POST" });
+  await callJson(`/v1/predictions/${id}`, { ...own, method: "DELETE" });
+  const text = { headers: { "content-type": "text/plain", "content-length": "4" }, body: "file" };
+  const file = await callJson("/v1/files?name=a.txt", { ...own, ...text });
+  expect(file.status).toBe(201);
+  const link = (file.body["urls"] as { get: string }).get;
+  expect((await call(link, { env })).status).toBe(200);
+  expect((await callJson(`/v1/files/${String(file.body["id"])}`, own)).status).toBe(200);
+  const upload = await callJson("/v1/uploads", { ...own, body: { name: "a.txt", size: 4 } });
+  const parts = `/v1/uploads/${String(upload.body["id"])}`;
+  await callJson(`${parts}/parts/1`, { ...own, method: "PUT", ...text });
+  expect((await callJson(`${parts}/complete`, { ...own, method: "POST" })).status).toBe(201);
+  expect(await scanning()).toEqual([]);
+});
+
+test("none that a pool's calls make", async () => {
+  anew();
+  const { body } = await callJson("/v1/predictions", { key, body: { version: VERSION, input } });
+  const id = String(body["id"]);
+  const grant = await pool.claim(id);
+  const token = String((await admin("/pool-tokens", {}))["token"]);
+  const own = { key: token, env };
+  await callJson("/pool/v1/events", { ...own, body: { session: pool.session, events: [] } });
+  await callJson("/pool/v1/claims", { ...own, body: { session: pool.session, startNow: 1, jobs: [{ id }] } });
+  await callJson(`/pool/v1/models/planner/planned/versions/${VERSION}`, own);
+  await callJson("/pool/v1/events", { env, key: `epp_${"a".repeat(43)}`, body: {} });
+  const blobs = `/pool/v1/blobs/${id}/${grant.token}`;
+  const text = { method: "PUT", headers: { "content-length": "4" }, body: "file" };
+  expect((await callJson(`${blobs}/out.txt`, { ...own, ...text })).status).toBe(201);
+  const started = await callJson(`${blobs}/large.bin/uploads`, { ...own, body: { size: 4 } });
+  const upload = `${blobs}/large.bin/uploads/${String(started.body["upload"])}`;
+  await callJson(`${upload}/parts/1`, { ...own, ...text });
+  await callJson(`${upload}/complete`, { ...own, method: "POST" });
+  expect(await scanning()).toEqual([]);
+});
+
+test("none that objects make", async () => {
+  anew();
+  const ended = { id: "p", model: "planner/planned", version: VERSION, lane: "default", attempt: 1, endedAt: 1 };
+  await currentLog(env);
+  await recordRuns(env.DB, [{ model: "planner/planned", version: VERSION, accountId: "a", count: 1 }]);
+  await recordDeadLetters(env, [{ ...ended, accountId: "a", reason: "timed_out" }]);
+  await isPoolTokenValid(env, "of-nobody");
+  await identifyPool(env, String((await admin("/pool-tokens", {}))["token"]));
+  const account = String((await admin("/accounts", { name: "planned-receiver" }))["id"]);
+  await webhookSecrets(env, account);
+  await currentWebhookSecret(env, account);
+  await rotateWebhookSecret(env, account);
+  const manifest = await offer({ owner: "planner", name: "again", version: "4".repeat(64) });
+  const schema = { openapi: "3.1.0" };
+  expect(await registerManifests(env, { owners: ["planner"], lanes: ["default"] }, [{ ...manifest, schema }])).toEqual(
+    [],
+  );
+  await registerDevices(env, [{ id: "0", kind: "cuda", name: "Planned GPU", memoryBytes: null }]);
+  await deletePredictionBlobs(env, "04kq8m0000000000000000000a");
+  await deleteStrayOutputs(env, "04kq8m0000000000000000000a", "token");
+  expect(await scanning()).toEqual([]);
+});
+
+test("and the check sees one that does", async () => {
+  anew();
+  await noted.db.prepare("SELECT name FROM accounts WHERE type = ?").bind("user").first();
+  expect(await scanning()).toHaveLength(1);
+  const scans = async (query: string, ...bindings: unknown[]) => scansOf(testEnv.DB, { query, bindings });
+  expect(await scans("SELECT * FROM accounts WHERE type = ?", "user")).toEqual(["SCAN accounts"]);
+  expect(await scans("SELECT a.id FROM accounts a JOIN runs r ON r.account_id = a.id")).toHaveLength(1);
+  expect(await scans("SELECT count(*) FROM files")).toHaveLength(1);
+});
