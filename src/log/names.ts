@@ -5,9 +5,6 @@ import type { Priority } from "../contract/prediction.ts";
 
 const JOB_TOPIC = /^(jobs\.(.+))\.(high|normal|low)$/;
 
-/** Kafka's rule for topic names: letters, digits, `.`, `_`, `-`, at most 249, not `.` or `..`. */
-export const TOPIC_PATTERN = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
-
 /** The lane and priority that a job topic stands for; null for every other topic. */
 export function laneOfTopic(topic: string): { lane: string; priority: Priority } | null {
   const [, , lane, name] = JOB_TOPIC.exec(topic) ?? [];
