@@ -84,8 +84,8 @@ it("tells the pool, when it connects, which models it doesn't take", async () =>
   });
   webSocket.accept();
   const models = [manifest({ owner: "local", name: "offered" }), manifest({ name: "taken" })];
-  const host = { pool: "host", version: "0", lanes: ["default"], devices: [], slots: 1, maxBatchSize: 1 };
-  webSocket.send(JSON.stringify({ type: "hello", session: "session-refused", ...host, models }));
+  const host = { pool: "host", version: "0", lanes: ["default"], devices: [] };
+  webSocket.send(JSON.stringify({ type: "hello", protocol: 2, session: "session-refused", ...host, models }));
   expect(EdgeMessageSchema.parse(await welcome)).toMatchObject({
     type: "welcome",
     refusedModels: [{ model: "acme/taken", version: VERSION }],

@@ -105,9 +105,9 @@ it("is U+FFFD in what a pool says of its models", async () => {
   const { webSocket } = await call(`/pool/v1/connect?session=${session}`, { key: String(token), headers });
   if (webSocket === null) throw new Error("no socket came back");
   webSocket.accept();
-  const pool = { pool: "host", version: "0", lanes: ["default"], devices: [], slots: 1, maxBatchSize: 1 };
+  const pool = { pool: "host", version: "0", lanes: ["default"], devices: [] };
   const model = { owner: "local", name: "told-by-half", version: VERSION, description: "cut \ud83d" };
-  webSocket.send(JSON.stringify({ type: "hello", session, ...pool, models: [model] }));
+  webSocket.send(JSON.stringify({ type: "hello", protocol: 2, session, ...pool, models: [model] }));
   const described = async () => (await callJson("/v1/models/local/told-by-half", { key })).body["description"];
   await expect.poll(described).toBe(WHOLE);
   webSocket.close();

@@ -36,7 +36,9 @@ export function applyEvents(
   const applied: Applied = { verdict: "ok", effects: [], frames: [], mustStore: false, started: false };
   for (const event of events) {
     if (event.seq < row.nextSeq) {
-      applied.started ||= event.type === "starting";
+      // What has ended doesn't start, however late the question comes.
+      if (event.type === "starting" && isFinished(row.state)) applied.verdict = "stale";
+      else applied.started ||= event.type === "starting";
       continue;
     }
     if (isFinished(row.state)) {
@@ -128,7 +130,8 @@ function begin(progress: Progress, session: string, context: Context, applied: A
     applied.verdict = "stale";
     return;
   }
-  if (row.state === "running") context.beginAttempt();
+  // What an earlier start of this claim brought is repeated, or forgotten.
+  if (row.state === "running" || row.lastFrame > 0) context.beginAttempt();
   if (row.state === "waiting") applied.effects.push({ type: "withdraw" });
   row.session = session;
   row.checkAt = now + rules.leaseMs;

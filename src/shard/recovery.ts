@@ -8,6 +8,8 @@ import type { Outline } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
 
+/** An alarm comes this much late at most. */
+const SWEEP_LAG_MS = 5000;
 /** How far the note may lag behind what the index has. */
 const NOTE_EVERY_MS = 60_000;
 
@@ -25,8 +27,8 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
   function collect(): void {
     noted = store.unfedSince();
     if (noted !== null) for (const row of store.unfed(noted)) outgoing.feed(row);
-    for (const row of store.unconfirmed(now() + 2 * rules.sweepMs)) {
-      if (row.state === "waiting" && row.hands === 0) outgoing.hand(row);
+    for (const row of store.unconfirmed(now() + 2 * rules.sweepMs + SWEEP_LAG_MS)) {
+      if (row.state === "waiting") outgoing.hand(row);
       if (!row.fed) outgoing.feed(row);
     }
   }

@@ -138,10 +138,10 @@ export function createStore(sql: Sql) {
       yield* paged((last) => sql(query, last?.id ?? "", since, PAGE_ROWS));
     },
 
-    /** Unfinished rows that are due before then: waiting ones that no sweep has handed on yet, and those that the index has not acknowledged. */
+    /** Unfinished rows that are due before then: those that wait, and those that the index has not acknowledged. */
     *unconfirmed(before: number): Generator<Outline> {
       const query = `SELECT ${outlineColumns} FROM prediction WHERE wake_at < ? AND (wake_at, id) > (?, ?)
-        AND state IN ('waiting', 'granted', 'running') AND (fed = 0 OR (state = 'waiting' AND hands = 0))
+        AND state IN ('waiting', 'granted', 'running') AND (fed = 0 OR state = 'waiting')
         ORDER BY wake_at, id LIMIT ?`;
       yield* paged((last) => sql(query, before, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
     },
