@@ -12,6 +12,7 @@ import type { JobSource } from "./intake/job-source.ts";
 import type { JobLog, JobLogs } from "./job-log.ts";
 import type { Capacity } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
+import type { LogProblems } from "./log-problems.ts";
 import type { Settings } from "./settings.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
@@ -34,6 +35,7 @@ export type IntakesOptions = {
   channelOpen(): boolean;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
+  problems: LogProblems;
 };
 
 export type Intakes = {
@@ -84,7 +86,9 @@ export function createIntakes(options: IntakesOptions): Intakes {
         onGrants: options.onGrants,
         onRefused: (reason) => metrics.refused.inc({ reason }),
         onState: (problem) => {
-          if (!made.isLeaving) options.onState(problem);
+          if (made.isLeaving) return;
+          options.onState(problem);
+          options.problems.note(lane, problem);
         },
       });
       made.sources.push(source);
@@ -160,6 +164,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
     },
     follow(desired) {
       const chosen = options.jobLogs.choose(desired);
+      options.problems.noAccess("problem" in chosen ? chosen.problem : null);
       if ("problem" in chosen) {
         log.error({ epoch: desired.epoch }, chosen.problem);
         return;
