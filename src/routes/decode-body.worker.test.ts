@@ -69,7 +69,7 @@ describe.each(codings)("a body in %s", (coding, encode) => {
     }
   });
 
-  it("may take more bytes than it decodes to, as what is random does", async () => {
+  it("may hold what hardly gets smaller, and come in pieces of megabytes", async () => {
     const random = Array.from({ length: 60 }, () =>
       btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000)))),
     ).join("");
