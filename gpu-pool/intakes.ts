@@ -14,6 +14,7 @@ import { TopicIntake } from "./intake/topic-intake.ts";
 import type { JobSource } from "./intake/job-source.ts";
 import type { JobLog, JobLogs } from "./job-log.ts";
 import type { Clock } from "./scheduling/clock.ts";
+import type { LogProblems } from "./log-problems.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
@@ -36,6 +37,7 @@ export type IntakesOptions = {
   onPoll(lane: string, rooms: readonly ModelRoom[]): void;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
+  problems: LogProblems;
 };
 
 export type Intakes = {
@@ -91,7 +93,9 @@ export function createIntakes(options: IntakesOptions): Intakes {
       const onRefused = (reason: string): void => metrics.refused.inc({ reason });
       const claiming = new Claiming({ claims, clock, rooms, onGrants: options.onGrants, onRefused });
       const onState = (problem: string | null): void => {
-        if (!made.isLeaving) options.onState(problem);
+        if (made.isLeaving) return;
+        options.onState(problem);
+        options.problems.note(lane, problem);
       };
       const onPoll = (said: readonly ModelRoom[]): void => options.onPoll(lane, said);
       const kind = source.isServed ? ServedIntake : TopicIntake;
@@ -183,6 +187,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
     },
     follow(desired) {
       const chosen = options.jobLogs.choose(desired);
+      options.problems.noAccess("problem" in chosen ? chosen.problem : null);
       if ("problem" in chosen) {
         log.error({ epoch: desired.epoch }, chosen.problem);
         return;

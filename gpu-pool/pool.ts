@@ -34,6 +34,7 @@ import type { Model } from "./runtime/models/model.ts";
 import { createPrediction } from "./runtime/prediction.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import { lanesOf } from "./settings.ts";
+import { createLogProblems } from "./log-problems.ts";
 import type { Settings } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
 import { Suspects } from "./suspects.ts";
@@ -187,6 +188,7 @@ export class Pool {
       onPoll: (lane, rooms) => this.#rooms.statements.polled(lane, rooms),
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
+      problems: createLogProblems({ http: this.#http, clock, pool: options.state.name, lanes: this.lanes }),
     });
   }
 

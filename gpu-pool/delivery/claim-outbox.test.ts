@@ -67,6 +67,22 @@ test("a claim of an earlier life goes on where the edge says", () => {
   }
 });
 
+test("what follows an event that was numbered anew follows in number, too", () => {
+  const outbox = new ClaimOutbox("id", "token", UNKNOWN_SEQ);
+  outbox.add({ type: "log", text: "a" }, 8);
+  outbox.take();
+  outbox.resend(7);
+  outbox.add({ type: "released", reason: "lost" }, 8);
+  expect(seqs(outbox.take())).toEqual([7, 8]);
+});
+
+test("a request takes no more than its limit, what is sent again included", () => {
+  const outbox = outboxWith("a", "b");
+  outbox.take();
+  for (const chunk of ["c", "d"]) outbox.add({ type: "output", chunk }, 8);
+  expect(seqs(outbox.take(3))).toEqual([0, 1, 2]);
+});
+
 test("logs that wait are sent as one; nothing follows a terminal event", () => {
   const outbox = new ClaimOutbox("id", "token", 0);
   outbox.add({ type: "log", text: "a\n" }, 2);

@@ -27,3 +27,21 @@ test.each([
     error: { message: `The output could not be uploaded: ${expected}` },
   });
 });
+
+test("whatever ends a claim forgets its uploads", async () => {
+  const output = { value: "a", sizeBytes: 1, mentionsFile: false, scratchDir: "", fileMark: "" };
+  const ends: ((reporter: EventReporter) => void)[] = [
+    (reporter) => reporter.succeeded(claim, output, {}),
+    (reporter) => reporter.succeeded(claim, { ...output, mentionsFile: true }, {}),
+    (reporter) => reporter.failed(claim, "model", "model_error", "no"),
+    (reporter) => reporter.released(claim, "drain"),
+    (reporter) => reporter.forget(claim),
+  ];
+  for (const end of ends) {
+    const forgotten: string[] = [];
+    const delivery = { add() {}, forget() {} } as unknown as Delivery;
+    const uploads = { files: async () => "a", forget: ({ token }: { token: string }) => void forgotten.push(token) };
+    end(new EventReporter(delivery, uploads as unknown as Uploads));
+    await expect.poll(() => forgotten, { message: String(end) }).toEqual(["the-token"]);
+  }
+});

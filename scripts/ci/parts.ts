@@ -138,12 +138,12 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
-    name: "streams that break off",
+    name: "streams that break off, and memory",
     runs: "ci",
     engine: "time",
     needs: ["python3"],
     command: vitest("streams"),
-    timeoutMs: 2 * MINUTE_MS,
+    timeoutMs: 4 * MINUTE_MS,
   },
   {
     name: "clients and snippets",

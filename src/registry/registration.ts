@@ -20,8 +20,13 @@ const CACHE_MS = 10_000;
 const CACHED_MANIFESTS = 2000;
 const MAX_MANIFEST_CHARS = 1024 * 1024;
 
+/** Manifests that one call writes: two statements each, of the 1,000 that the platform allows an invocation. */
+const MAX_WRITTEN = 450;
+/** Of a session that was stored before tokens had owners. */
+const DEFAULT_OWNERS = ["local"];
+
 /** What a token says of registering. */
-export type Registrar = Pick<PoolIdentity, "owners" | "lanes">;
+export type Registrar = Pick<PoolIdentity, "lanes"> & Partial<Pick<PoolIdentity, "owners">>;
 
 const StoredSchema = z.object({
   owner: z.string(),
@@ -70,7 +75,7 @@ export async function registerManifests(
 }
 
 /** Why the token may not register this; null when it may. */
-function outsideOf({ owners, lanes }: Registrar, manifest: Manifest): string | null {
+function outsideOf({ owners = DEFAULT_OWNERS, lanes }: Registrar, manifest: Manifest): string | null {
   const { owner, lane } = manifest;
   if (JSON.stringify(manifest).length > MAX_MANIFEST_CHARS)
     return `what it says of itself, its schema above all, has more than ${MAX_MANIFEST_CHARS} characters`;
@@ -80,27 +85,48 @@ function outsideOf({ owners, lanes }: Registrar, manifest: Manifest): string | n
 
 /** Why a version is not what the pool offers; null when it is. */
 function unlikeStored(vars: QuotaVars, { lane, schema }: Manifest, stored: Stored | undefined): string | null {
-  if (stored === undefined) return `${quotaText(vars, "models")} Or: ${quotaText(vars, "versions")}`;
+  if (stored === undefined)
+    return `it found no room. ${quotaText(vars, "models")} Or: ${quotaText(vars, "versions")} Or more than ${MAX_WRITTEN} models were new at once: the next connection takes them.`;
   if (stored.deleted_at !== null) return "its owner deleted this version; change a file of the model to make another";
   if (stored.lane === lane) return schema !== null && stored.has_schema === 0 ? quotaText(vars, "versions") : null;
   return `this version is registered on the lane "${stored.lane}", and a version is immutable: change a file of the model to make another`;
 }
 
-/** Writes the manifests, each only where it adds something, and reads what is there then. */
+/** Reads what is there, writes the manifests that add something to it, and reads what is there then. */
 async function store(env: QuotaVars & Pick<Env, "DB">, manifests: readonly Manifest[]): Promise<Map<string, Stored>> {
-  const db = env.DB;
+  const read = storedOf(env.DB, manifests);
+  const before = byKey((await read.all()).results);
+  const adding = manifests.filter((manifest) => addsTo(before.get(keyOf(manifest)), manifest)).slice(0, MAX_WRITTEN);
+  if (adding.length === 0) return before;
   const now = Date.now();
+  const answers = await env.DB.batch([...adding.flatMap((manifest) => registration(env, manifest, now)), read]);
+  return byKey(answers.at(-1)?.results ?? []);
+}
+
+/** Whether a manifest is new, or brings the schema that was missing. */
+function addsTo(stored: Stored | undefined, { lane, schema }: Manifest): boolean {
+  if (stored === undefined) return true;
+  return schema !== null && stored.has_schema === 0 && stored.deleted_at === null && stored.lane === lane;
+}
+
+function storedOf(db: D1Database, manifests: readonly Manifest[]): D1PreparedStatement {
   const asked = manifests.map(({ owner, name, version }) => ({ owner, name, version }));
-  const read = db
+  return db
     .prepare(
       `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at,
          v.manifest ->> 'schema' IS NOT NULL AS has_schema FROM json_each(?) asked
        JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name' AND v.id = asked.value ->> 'version'`,
     )
     .bind(JSON.stringify(asked));
-  const answers = await db.batch([...manifests.flatMap((manifest) => registration(env, manifest, now)), read]);
-  const rows = (answers.at(-1)?.results ?? []).map((row) => StoredSchema.parse(row));
-  return new Map(rows.map((row) => [keyOf({ ...row, version: row.id }), row]));
+}
+
+function byKey(rows: readonly unknown[]): Map<string, Stored> {
+  return new Map(
+    rows.map((row) => {
+      const stored = StoredSchema.parse(row);
+      return [keyOf({ ...stored, version: stored.id }), stored];
+    }),
+  );
 }
 
 /** The version first: what it finds no room for makes no model, and changes none. */

@@ -3,6 +3,8 @@ import { expect, it } from "vitest";
 import { admin, call, testEnv } from "../../test/worker/edge-harness.ts";
 import { EdgeMessageSchema } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
+import { createNotedDb } from "../../test/worker/noted-db.ts";
+import type { Env } from "../env.ts";
 import { ManifestSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import { registerManifests } from "./registration.ts";
@@ -71,6 +73,24 @@ it("moves no version to another lane, and says so", async () => {
   const [refused] = await register(["acme"], lanes, { name: "settled", lane: "mine", schema });
   expect(refused?.reason).toContain('registered on the lane "default"');
   expect(await storedOf("settled")).toEqual(before);
+});
+
+it("takes as many new models at once as the platform lets it write, and the others the next time", async () => {
+  const many = Array.from({ length: 500 }, (_, nth) => ({ name: `many-${nth}` }));
+  const { db, noted } = createNotedDb(testEnv.DB);
+  const offered = async (env: Pick<Env, "DB">) =>
+    registerManifests(env, { owners: ["acme"], lanes: ["default"] }, many.map(manifest));
+  expect(await offered(testEnv)).toHaveLength(50);
+  expect(await offered(testEnv)).toEqual([]);
+  const again = many.map((one) => manifest({ ...one, description: "again" }));
+  expect(await registerManifests({ DB: db }, { owners: ["acme"], lanes: ["default"] }, again)).toEqual([]);
+  expect([...noted.keys()].filter((query) => !query.startsWith("SELECT"))).toEqual([]);
+});
+
+it("takes what a session was stored with before tokens had owners for `local`", async () => {
+  const before = { lanes: ["default"] };
+  const models = [manifest({ owner: "local", name: "older" }), manifest({ name: "older" })];
+  expect(await registerManifests(testEnv, before, models)).toMatchObject([{ model: "acme/older" }]);
 });
 
 it("tells the pool, when it connects, which models it doesn't take", async () => {

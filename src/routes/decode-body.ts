@@ -17,6 +17,8 @@ const codings = new Map<string, Coding>([
   ["br", "br"],
 ]);
 const PIECE_BYTES = 64 * 1024;
+/** How much more may come than it decodes to. No encoder makes more; without a limit, a body without end could decode to nothing. */
+const MAX_SURPLUS_BYTES = 1024 * 1024;
 const TAKEN = "gzip, deflate, br";
 
 /** The routes behind it read the decoded body, whose size nobody knows. Throws `unsupported_encoding`. */
@@ -43,8 +45,17 @@ export function decodeBody(): MiddlewareHandler {
 /** The content of `body`, from where it is first read. A reader that stops early has the rest of the body read unseen, as `skipBody` does. */
 function decoded(headers: Headers, body: ReadableStream<Uint8Array>, coding: Coding, decoder: Decoder): ReadableStream {
   let fed: Promise<unknown> = Promise.resolve();
+  let surplusBytes = 0;
+  let isPadded = false;
   const open = async (): Promise<ReadableStream<Uint8Array>> => {
-    const { readable, writable } = new IdentityTransformStream();
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, controller) {
+        isPadded = surplusBytes > MAX_SURPLUS_BYTES;
+        if (isPadded) return controller.terminate();
+        surplusBytes += piece.byteLength;
+        controller.enqueue(piece);
+      },
+    });
     fed = body.pipeTo(writable, { preventCancel: true }).catch(() => {});
     if (coding === "deflate") return inflate(readable);
     const coded = { method: "POST", headers: { "content-encoding": coding }, body: readable };
@@ -59,7 +70,11 @@ function decoded(headers: Headers, body: ReadableStream<Uint8Array>, coding: Cod
       const source = await reader;
       try {
         const { done, value } = await source.read(new Uint8Array(PIECE_BYTES));
-        if (!done) return controller.enqueue(value);
+        if (isPadded) throw new Error("it decodes to less than it is");
+        if (!done) {
+          surplusBytes -= value.byteLength;
+          return controller.enqueue(value);
+        }
         controller.close();
         controller.byobRequest?.respond(0);
       } catch (cause) {

@@ -29,13 +29,13 @@ const coded = (coding: string, body: Uint8Array, headers: Record<string, string>
 });
 
 /** Posts a body that comes a little at a time; answers how many bytes of it were asked for. */
-async function postSlowly(path: string, body: Uint8Array, headers: Record<string, string>) {
+async function postSlowly(path: string, body: Uint8Array, headers: Record<string, string>, pieceBytes = 512) {
   let taken = 0;
   const stream = new ReadableStream<Uint8Array>({
     pull(controller) {
       if (taken >= body.length) return controller.close();
-      controller.enqueue(body.slice(taken, taken + 512));
-      taken += 512;
+      controller.enqueue(body.slice(taken, taken + pieceBytes));
+      taken += pieceBytes;
     },
   });
   const request = new Request(`${ORIGIN}${path}`, {
@@ -69,6 +69,17 @@ describe.each(codings)("a body in %s", (coding, encode) => {
     }
   });
 
+  it("may hold what hardly gets smaller, and come in pieces of megabytes", async () => {
+    const random = Array.from({ length: 60 }, () =>
+      btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000)))),
+    ).join("");
+    const body = bytesOf({ ...create, input: { random } });
+    expect((await callJson("/v1/predictions", coded(coding, encode(body)))).status).toBe(201);
+    expect((await postSlowly("/v1/predictions", encode(body), { "content-encoding": coding }, 2_000_000)).status).toBe(
+      201,
+    );
+  });
+
   it("may be a form", async () => {
     const form = new FormData();
     form.append("content", new Blob(["some content ".repeat(1000)], { type: "text/plain" }), "some.txt");
@@ -80,6 +91,15 @@ describe.each(codings)("a body in %s", (coding, encode) => {
     const { urls } = answer.body as { urls: { get: string } };
     expect(await (await call(urls.get)).text()).toBe("some content ".repeat(1000));
   });
+});
+
+it("is refused early where it goes on and decodes to nothing", async () => {
+  const nothing = gzipSync("");
+  const body = new Uint8Array(nothing.length * 200_000);
+  for (let at = 0; at < body.length; at += nothing.length) body.set(nothing, at);
+  const { status, taken } = await postSlowly("/v1/predictions", body, { "content-encoding": "gzip" });
+  expect(status).toBe(400);
+  expect(taken).toBeLessThan(body.length / 2);
 });
 
 it("counts a form by what it decodes to", async () => {

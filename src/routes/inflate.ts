@@ -1,7 +1,7 @@
 /** Decodes `deflate` (zlib's format) a little at a time. */
 
-/** A byte decodes to 1,032 at most. */
-const FED_BYTES = 1024;
+/** A byte decodes to 1,032 at most: these to 17 MB. */
+const FED_BYTES = 16 * 1024;
 const PIECE_BYTES = 64 * 1024;
 
 /**
@@ -10,22 +10,20 @@ const PIECE_BYTES = 64 * 1024;
  */
 export function inflate(coded: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   const { readable, writable } = new DecompressionStream("deflate");
-  const [source, writer, reader] = [coded.getReader(), writable.getWriter(), readable.getReader({ mode: "byob" })];
-  let held = new Uint8Array();
+  const [writer, reader] = [writable.getWriter(), readable.getReader({ mode: "byob" })];
+  const source = inPieces(coded);
   let isFed = false;
 
   const feed = async (): Promise<void> => {
-    if (held.length === 0) {
-      const { done, value } = await source.read();
-      if (done) {
-        isFed = true;
-        return writer.close();
-      }
-      held = new Uint8Array(value);
+    try {
+      const { done, value } = await source.next();
+      isFed = done === true;
+      await (done === true ? writer.close() : writer.write(value));
+    } catch (cause) {
+      // The reader is told.
+      isFed = true;
+      await writer.abort(cause).catch(() => {});
     }
-    const piece = held.subarray(0, FED_BYTES);
-    held = held.subarray(FED_BYTES);
-    await writer.write(piece);
   };
   const nextTurn = () => new Promise<null>((resolve) => setTimeout(resolve, 0, null));
 
@@ -35,11 +33,7 @@ export function inflate(coded: ReadableStream<Uint8Array>): ReadableStream<Uint8
       const read = reader.read(new Uint8Array(PIECE_BYTES));
       let got = await Promise.race([read, nextTurn()]);
       while (got === null && !isFed) {
-        await feed().catch(async (cause: unknown) => {
-          // The reader is told.
-          isFed = true;
-          await writer.abort(cause).catch(() => {});
-        });
+        await feed();
         got = await Promise.race([read, nextTurn()]);
       }
       const { done, value } = got ?? (await read);
@@ -48,7 +42,26 @@ export function inflate(coded: ReadableStream<Uint8Array>): ReadableStream<Uint8
       controller.byobRequest?.respond(0);
     },
     async cancel(reason) {
-      await Promise.allSettled([reader.cancel(reason), source.cancel(reason)]);
+      await Promise.allSettled([reader.cancel(reason), source.return(undefined)]);
     },
   });
+}
+
+/** The content of `stream` in pieces of `FED_BYTES`, but for the last. */
+async function* inPieces(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
+  let piece = new Uint8Array(FED_BYTES);
+  let filled = 0;
+  for await (const some of stream) {
+    for (let taken = 0; taken < some.length;) {
+      const bytes = some.subarray(taken, taken + FED_BYTES - filled);
+      piece.set(bytes, filled);
+      filled += bytes.length;
+      taken += bytes.length;
+      if (filled < FED_BYTES) continue;
+      yield piece;
+      piece = new Uint8Array(FED_BYTES);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled);
 }

@@ -37,6 +37,11 @@ it("mends what `parseWellFormed` mends, and nothing else, however it is cut", as
   );
 });
 
+it("goes on in a large piece behind a cut escape", async () => {
+  const text = `"${"x".repeat(500_000)}\\ud83d${"y".repeat(999_000)}"`;
+  expect(await mended(text, 500_004)).toBe(text.replace("\\ud83d", "\\ufffd"));
+});
+
 it("lets what has no escape pass as it came", async () => {
   expect(await mended('"plain"', 3)).toBe('"plain"');
   expect(await mended("", 3)).toBe("");

@@ -13,13 +13,20 @@ const isLow = (code: number) => code >= 0xdc00 && code <= 0xdfff;
 export async function* mendSurrogates(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let held: Uint8Array = new Uint8Array();
   for await (const piece of pieces) {
-    const bytes = held.length === 0 ? piece : Uint8Array.of(...held, ...piece);
+    const bytes = held.length === 0 ? piece : joined(held, piece);
     const end = mend(bytes, false);
     if (end > 0) yield bytes.subarray(0, end);
     held = bytes.slice(end);
   }
   mend(held, true);
   if (held.length > 0) yield held;
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 /** Mends `bytes`, as far as it can without what follows; answers how far. */

@@ -16,8 +16,8 @@ import type { ClientStack } from "./stack.ts";
 
 const root = join(import.meta.dirname, "../..");
 const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md", "docs/operate.md", "docs/kafka.md"];
-/** What installs, starts or tests this very repository. */
-const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /];
+/** What installs, starts or tests this very repository, or needs an account of Cloudflare. */
+const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /, /^npx wrangler .* --remote /];
 const LOCAL_URL = "http://127.0.0.1:8787";
 const IdSchema = z.looseObject({ id: z.string(), urls: z.looseObject({ stream: z.string().optional() }).optional() });
 const ModelSchema = z.looseObject({ latest_version: z.looseObject({ id: z.string() }) });

@@ -10,6 +10,7 @@ import { readPublishSettings } from "../../log/publish-settings.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { addLogSetting, knownLanes, readLogSetting, SealedLogError } from "../../registry/log-settings.ts";
 import type { LogChoice, LogSetting } from "../../registry/log-settings.ts";
+import { listLogProblems } from "../../registry/pool-log-problems.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 
@@ -45,6 +46,9 @@ const LogSchema = z.object({
   problems: z
     .array(ProblemSchema.extend({ field: z.string() }))
     .meta({ description: "What is wrong with the log (asked with `probe=true` only), and with `PUBLISH_TOPICS`." }),
+  unread: z
+    .array(z.object({ pool: z.string(), lane: z.string(), problem: z.string(), since: z.string() }))
+    .meta({ description: "Pools that say that they can't read it, heard within 15 minutes, the longest first." }),
 });
 const MoveSchema = LogSchema.extend({
   moved: z.boolean().meta({ description: "False: it was there already." }),
@@ -84,7 +88,7 @@ export function logRoutes(): Hono<App> {
         const setting = await readLogSetting(c.env).catch(sealed);
         if (setting instanceof SealedLogError) throw new EdgeplaneError("conflict", setting.message);
         const problem = query.probe === "true" ? await problemOf(c.env, setting.choice) : null;
-        return c.json(showLog(c.env, setting, problem));
+        return c.json(await showLog(c.env, setting, problem));
       },
     ),
   );
@@ -113,13 +117,14 @@ export function logRoutes(): Hono<App> {
         const choice = choiceOf(body);
         const before = await readLogSetting(c.env).catch(sealed);
         if (!(before instanceof SealedLogError) && JSON.stringify(before.choice) === JSON.stringify(choice)) {
-          return c.json({ ...showLog(c.env, before, null), moved: false, lanes: [] });
+          return c.json({ ...(await showLog(c.env, before, null)), moved: false, lanes: [] });
         }
         const problem = await problemOf(c.env, choice);
         if (problem !== null) throw refusal(problem);
         const setting = await addLogSetting(c.env, choice);
         noteLogSetting(c.env, setting);
-        return c.json({ ...showLog(c.env, setting, null), moved: true, lanes: await tellLanes(c.env, setting) });
+        const lanes = await tellLanes(c.env, setting);
+        return c.json({ ...(await showLog(c.env, setting, null)), moved: true, lanes });
       },
     ),
   );
@@ -164,11 +169,12 @@ function refusal({ field, message }: LogProblem): EdgeplaneError {
   });
 }
 
-function showLog(
+async function showLog(
   env: Env,
   { epoch, since, choice }: LogSetting,
   problem: LogProblem | null,
-): z.infer<typeof LogSchema> {
+): Promise<z.infer<typeof LogSchema>> {
+  const unread = await listLogProblems(env.DB);
   const publish = readPublishSettings(env);
   const wrong = publish.problem === null ? [] : [{ field: "PUBLISH_TOPICS", message: publish.problem }];
   const other = choice.driver === "upstash" ? choice : null;
@@ -181,5 +187,6 @@ function showLog(
     since: since === 0 ? null : new Date(since).toISOString(),
     published: [...publish.topics],
     problems: [...(problem === null ? [] : [problem]), ...wrong],
+    unread: unread.map((one) => ({ ...one, since: new Date(one.since).toISOString() })),
   };
 }

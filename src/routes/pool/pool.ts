@@ -4,9 +4,11 @@ import * as z from "zod";
 import { ClaimReplySchema, ClaimRequestSchema, SESSION_HEADER } from "../../contract/claim.ts";
 import { EventsReplySchema, EventsRequestSchema } from "../../contract/event.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { LogStateSchema } from "../../contract/log-state.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
 import { objectNamed } from "../../object-calls.ts";
 import { findVersion } from "../../registry/models.ts";
+import { noteLogState } from "../../registry/pool-log-problems.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { empty, json, operation } from "../operation.ts";
@@ -18,6 +20,7 @@ import { receiveEvents } from "./receive-events.ts";
 /** What a call between objects may carry; a pool sends several requests if it has more. */
 const MAX_EVENTS_BYTES = 30 * 1024 * 1024;
 const MAX_CLAIMS_BYTES = 1024 * 1024;
+const MAX_STATE_BYTES = 16 * 1024;
 const SESSION = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** Tells a pool's session who its pool is; set by the edge alone. */
@@ -93,6 +96,33 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
           throw new EdgeplaneError("forbidden", detail);
         }
         return c.json(await receiveEvents(c.env, shard, body, c.get("pool")));
+      },
+    ),
+  );
+
+  routes.post(
+    "/log-state",
+    operation(
+      {
+        id: "reportLogState",
+        tag: "Pools",
+        summary: "Say whether a lane's log can be read",
+        description: "For the operator, who sees it at `/admin/v1/log` for 15 minutes.",
+        access: "pool",
+        body: {
+          schema: LogStateSchema,
+          maxBytes: MAX_STATE_BYTES,
+          examples: { wrong: { pool: "gpu-1", lane: "default", problem: "the log does not know this user" } },
+        },
+        answers: { 204: empty("Noted.") },
+        errors: ["forbidden"],
+      },
+      async (c, { body }) => {
+        const { lanes, poolTokenId } = c.get("pool");
+        if (!lanes.includes(body.lane))
+          throw new EdgeplaneError("forbidden", `The pool token has no right to the lane ${body.lane}.`);
+        await noteLogState(c.env.DB, poolTokenId, body);
+        return c.body(null, 204);
       },
     ),
   );

@@ -41,6 +41,39 @@ describe("a pool's token", () => {
   });
 });
 
+describe("a pool that can't read its log", () => {
+  const say = async (from: FakePool, problem: string | null, lane = "default") =>
+    call("/pool/v1/log-state", { method: "POST", key: from.key, body: { pool: "gpu-1", lane, problem } });
+  const shown = async () => (await callJson("/admin/v1/log", { key: testEnv.ADMIN_KEY ?? "" })).body["unread"];
+
+  it("is shown to the operator, until it can", async () => {
+    const one = await FakePool.open();
+    expect((await say(one, "wrong password")).status).toBe(204);
+    expect((await say(one, "still the wrong password")).status).toBe(204);
+    const since = expect.stringMatching(/^20/) as unknown;
+    expect(await shown()).toEqual([{ pool: "gpu-1", lane: "default", problem: "still the wrong password", since }]);
+    expect((await say(one, "not its lane", "elsewhere")).status).toBe(403);
+    expect((await say(one, null)).status).toBe(204);
+    expect(await shown()).toEqual([]);
+  });
+
+  it("fills no database: of one token 100 are kept, and a revoked token's aren't shown", async () => {
+    const many = await FakePool.open();
+    const names = Array.from({ length: 105 }, (_, index) => `gpu-${index}`);
+    for (const pool of names) {
+      const body = { pool, lane: "default", problem: "x" };
+      expect((await call("/pool/v1/log-state", { method: "POST", key: many.key, body })).status).toBe(204);
+    }
+    expect(await shown()).toHaveLength(100);
+    const count = await testEnv.DB.prepare("SELECT COUNT(*) AS rows FROM pool_log_problems").first();
+    expect(count).toEqual({ rows: 100 });
+    await testEnv.DB.prepare("UPDATE pool_tokens SET revoked_at = 1").run();
+    expect(await shown()).toEqual([]);
+    await testEnv.DB.prepare("UPDATE pool_tokens SET revoked_at = NULL").run();
+    await testEnv.DB.prepare("DELETE FROM pool_log_problems").run();
+  });
+});
+
 describe("calls of pools", () => {
   it.each([
     ["/pool/v1/claims", { session: "short", jobs: [] }],

@@ -27,6 +27,7 @@ const SOON_MS = 25_000;
 const AnswerSchema = z.looseObject({
   epoch: z.number().optional(),
   moved: z.boolean().optional(),
+  unread: z.array(z.object({ pool: z.string(), lane: z.string(), problem: z.string() })).optional(),
   lanes: z.array(z.object({ lane: z.string(), handed_on: z.number().nullable(), pools: z.number() })).optional(),
   invalid_fields: z.array(z.object({ field: z.string(), description: z.string() })).optional(),
 });
@@ -57,6 +58,12 @@ describe.runIf(hasJava)("moving the log", () => {
     ...{ driver: "upstash", url: `${at.url}/kafka`, username: access.username, password: access.password },
     pool: { username: pool.username, password: pool.password },
   });
+
+  /** Which pools tell the edge that they can't read the log. */
+  async function unread() {
+    const headers = { authorization: `Bearer ${world.stack.adminKey}` };
+    return AnswerSchema.parse(await (await fetch(`${world.stack.url}/admin/v1/log`, { headers })).json()).unread ?? [];
+  }
 
   async function move(choice: object) {
     const response = await fetch(`${world.stack.url}/admin/v1/log`, {
@@ -158,11 +165,13 @@ describe.runIf(hasJava)("moving the log", () => {
     const before = send(200);
     await until(() => before.ids.size >= 50);
     await bridge.close();
+    await until(async () => (await unread()).some(({ lane }) => lane === "default"), 30_000);
     const back = await move({ driver: "embedded" });
     expect(back.body).toMatchObject({ moved: true });
     bridge = await newBridge();
     await before.done;
     await expectOnce(before.ids, SOON_MS);
+    await until(async () => (await unread()).length === 0);
   }, 120_000);
 
   it("moves again at once, and stays where it is when it is there", async () => {
