@@ -12,7 +12,7 @@ const LOST_SHARE = 0.2;
 const LOST_LIMIT_MS = 3000;
 /** A pool gives a channel up when a ping is unanswered for 2 s, and pings every 5 s; grants on it are asked for again on the next. */
 const DEAF_LIMIT_MS = 9000;
-const DEATHS = [0.1, 0.35, 0.6] as const;
+const MIN_DEATHS = 3;
 const DEATH_LIMIT_MS = 3000;
 const moments = [0.15, 0.4, 0.65] as const;
 
@@ -71,7 +71,7 @@ async function goDeaf(_world: World, load: LoadView, proxy: EventProxy): Promise
   return outages;
 }
 
-/** The edge is killed at the moment at which a grant leaves, which doesn't arrive. */
+/** The edge is killed at the moment at which a grant leaves, which doesn't arrive; as often as the load lasts, three times at least. */
 function killedWithGrants(): Scenario {
   let onGrants: (() => void) | null = null;
   const treat: Treat = (type) => {
@@ -79,28 +79,33 @@ function killedWithGrants(): Scenario {
     onGrants();
     return "lose";
   };
-  return through({
+  const scenario = through({
     name: "the shard is killed while grants leave",
     pools: 1,
     treat,
     async disturb(world, load) {
       const outages: Outage[] = [];
-      for (const moment of DEATHS) {
-        await load.reached(moment);
-        const beganAt = await new Promise<number>((resolve) => {
+      const over = load.reached(1).then(() => null);
+      for (;;) {
+        const killed = new Promise<number>((resolve) => {
           onGrants = () => {
             onGrants = null;
             world.stack.killWorkerd();
             resolve(Date.now());
           };
         });
+        const beganAt = await Promise.race([killed, over]);
+        if (beganAt === null) break;
         const endedAt = await world.said(/edge │ back/, beganAt);
         outages.push({ what: "kill -9 of workerd as grants leave", beganAt, endedAt, limitMs: DEATH_LIMIT_MS });
         await sleep(DEATH_LIMIT_MS);
       }
+      onGrants = null;
+      if (outages.length < MIN_DEATHS) throw new Error(`workerd was killed only ${outages.length} times`);
       return outages;
     },
   });
+  return { ...scenario, loadSeconds: 20 };
 }
 
 export const channel: readonly Scenario[] = [

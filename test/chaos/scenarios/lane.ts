@@ -10,7 +10,7 @@ const LOSES_MS = 5000;
 const LOST_SHARE = 0.05;
 /** What was given to a pool and not claimed waits again after 1.5 s. */
 const LOST_LIMIT_MS = 4000;
-const RESERVATIONS = 15;
+const RESERVATIONS = 5;
 const DEATH_EVERY_MS = 700;
 const MIN_DEATHS = 3;
 const DEATH_LIMIT_MS = 2000;
