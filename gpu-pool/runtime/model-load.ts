@@ -17,7 +17,7 @@ export function loadOf(
 ): ModelLoad {
   const { held, isPaused, ...load } = counts;
   // After a set-up that failed, one prediction is a try.
-  const limit = readiness.isTrying(nowMs) ? Math.max(0, 1 - held) : Infinity;
+  const limit = readiness.isTrying ? Math.max(0, 1 - held) : Infinity;
   return {
     ...load,
     model: modelPath(model.manifest),
@@ -26,7 +26,7 @@ export function loadOf(
     batch: model.batching.maxBatchSize,
     places: instances.all.map((instance) => instance.place(nowMs)),
     readyInMs: instances.ready ? 0 : readiness.readyInMs(instances.startingSinceMs, nowMs),
-    problem: readiness.refusal(nowMs),
+    problem: readiness.refusal,
     limit: isPaused ? 0 : limit,
   };
 }

@@ -8,6 +8,7 @@
 import { capacityOf } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
+import { Pause } from "../scheduling/pause.ts";
 import { Lately } from "../scheduling/lately.ts";
 import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
@@ -41,7 +42,7 @@ export class ModelRunner {
   loaded: Loaded | null = null;
   /** While true it begins nothing more: what waits is about to be handed back. */
   onHold = false;
-  readonly #readiness = new Readiness();
+  readonly #readiness: Readiness;
   readonly #options: RunnerOptions;
   readonly #queue: PredictionQueue;
   readonly #preparation: Preparation;
@@ -49,7 +50,7 @@ export class ModelRunner {
   #batches = 0;
   #pumpDue = false;
   #busyAtMs: number;
-  #pausedUntilMs = -Infinity;
+  readonly #hostPause: Pause;
   readonly #runMs = new Lately();
 
   constructor(options: RunnerOptions) {
@@ -69,6 +70,8 @@ export class ModelRunner {
     };
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#busyAtMs = options.clock.nowMs();
+    this.#hostPause = new Pause(options.clock, HOST_PAUSE_MS, options.onRoom);
+    this.#readiness = new Readiness(options.clock, options.onRoom);
     this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
   }
 
@@ -92,7 +95,7 @@ export class ModelRunner {
   /** What it does and could take, as room is computed from it. */
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
-    const isPaused = this.onHold || nowMs < this.#pausedUntilMs;
+    const isPaused = this.onHold || this.#hostPause.isOn;
     const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs.value, held: this.held, isPaused };
     return loadOf(this.model, this.instances, this.#readiness, counts, nowMs);
   }
@@ -244,8 +247,7 @@ export class ModelRunner {
 
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
   #hostFailed(predictions: readonly Prediction[], problem: string): void {
-    this.#pausedUntilMs = this.#options.clock.nowMs() + HOST_PAUSE_MS;
-    this.#options.clock.after(HOST_PAUSE_MS, () => this.#options.onRoom());
+    this.#hostPause.begin();
     for (const prediction of predictions) this.#release(prediction, "no_room", problem);
     this.#pump();
   }
@@ -367,13 +369,11 @@ export class ModelRunner {
   #broken(instance: Instance, problem: SetupProblem): void {
     this.#options.observe.broken(instance.name, problem);
     if (!this.instances.broken) return;
-    const { clock, onRoom } = this.#options;
-    this.#readiness.failed(problem, clock.nowMs());
+    this.#readiness.failed(problem);
     this.#queue.clear();
     this.#preparation.clear();
     for (const prediction of [...this.#held.values()]) this.#release(prediction, "setup", textOf(problem));
     this.#pump();
-    clock.after(this.#readiness.pauseMs, onRoom);
   }
 
   #instanceOptions(place: RunnerOptions["places"][number]): InstanceOptions {

@@ -1,17 +1,23 @@
 import { expect, test } from "vitest";
+import { createHandClock } from "../../test/unit/hand-clock.ts";
 import { Readiness, textOf } from "./readiness.ts";
 
-test("a set-up that failed is refused for a minute with its reason, then tried; success ends that", () => {
-  const readiness = new Readiness();
-  expect([readiness.refusal(0), readiness.isTrying(0)]).toEqual([null, false]);
-  readiness.failed({ message: "no weights", traceback: "Traceback …" }, 1000);
-  expect(readiness.refusal(60_999)).toBe("no weights\nTraceback …");
-  expect(readiness.isTrying(60_999)).toBe(false);
-  expect([readiness.refusal(61_000), readiness.isTrying(61_000)]).toEqual([null, true]);
-  readiness.failed({ message: "still none", traceback: "" }, 70_000);
-  expect(readiness.refusal(100_000)).toBe("still none");
+test("a set-up that failed is refused with its reason until the pause is over, then tried; success ends that", () => {
+  const { clock, pass } = createHandClock();
+  let overs = 0;
+  const readiness = new Readiness(clock, () => (overs += 1));
+  expect([readiness.refusal, readiness.isTrying]).toEqual([null, false]);
+  readiness.failed({ message: "no weights", traceback: "Traceback …" });
+  expect([readiness.refusal, readiness.isTrying]).toEqual(["no weights\nTraceback …", false]);
+  pass(60_000);
+  expect([readiness.isTrying, overs]).toEqual([false, 0]);
+  pass(50);
+  expect([readiness.refusal, readiness.isTrying, overs]).toEqual([null, true, 1]);
+  readiness.failed({ message: "still none", traceback: "" });
+  expect(readiness.refusal).toBe("still none");
+  pass(60_050);
   readiness.ready(500);
-  expect([readiness.refusal(100_000), readiness.isTrying(200_000)]).toEqual([null, false]);
+  expect([readiness.refusal, readiness.isTrying]).toEqual([null, false]);
 });
 
 test("of a long problem the reason and the end of the traceback are told", () => {
@@ -23,7 +29,7 @@ test("of a long problem the reason and the end of the traceback are told", () =>
 });
 
 test("how long set-up took last says when the next is over, and never that it is", () => {
-  const readiness = new Readiness();
+  const readiness = new Readiness(createHandClock().clock, () => {});
   expect(readiness.readyInMs(null, 0)).toBeNull();
   readiness.ready(4000);
   expect(readiness.readyInMs(null, 99_000)).toBe(4000);

@@ -1,13 +1,17 @@
 /**
- * Whether a model can be set up on this host, and how soon it should be ready. Told the time; pure.
+ * Whether a model can be set up on this host, and how soon it should be ready.
  *
- *   fine ── all its instances failed ──▶ broken ── PAUSE_MS ──▶ trying (room for one) ── ready ──▶ fine
+ *   fine ── all its instances failed ──▶ broken ── pause over ──▶ trying (room for one) ── ready ──▶ fine
  *                                           ▲───────────── failed again ──────────────┘
  */
+import type { Clock } from "../scheduling/clock.ts";
+import { Pause } from "../scheduling/pause.ts";
 import { restartDefaults } from "../scheduling/restart-policy.ts";
 import type { SetupProblem } from "./instance.ts";
 
-const PAUSE_MS = restartDefaults.brokenMs;
+/** After this a set-up that failed may be tried again; a moment later than its instances allow it. */
+const PAUSE_MS = restartDefaults.brokenMs + 50;
+
 /** What the edge is told of a problem: the reason, and the end of the traceback. */
 const MAX_PROBLEM_CHARS = 8000;
 const MAX_REASON_CHARS = 2000;
@@ -15,17 +19,17 @@ const MAX_REASON_CHARS = 2000;
 export class Readiness {
   /** What the last set-up failed with; null once one went well. */
   problem: SetupProblem | null = null;
-  #failedAtMs = -Infinity;
+  readonly #pause: Pause;
   #readyMs: number | null = null;
 
-  /** How long a try must wait after a failure. */
-  get pauseMs(): number {
-    return PAUSE_MS;
+  /** `onOver`: it may be tried again. */
+  constructor(clock: Clock, onOver: () => void) {
+    this.#pause = new Pause(clock, PAUSE_MS, onOver);
   }
 
-  failed(problem: SetupProblem, nowMs: number): void {
+  failed(problem: SetupProblem): void {
     this.problem = problem;
-    this.#failedAtMs = nowMs;
+    this.#pause.begin();
   }
 
   /** An instance is ready, `tookMs` after its start. */
@@ -35,13 +39,13 @@ export class Readiness {
   }
 
   /** Why it takes nothing now; null when it does. */
-  refusal(nowMs: number): string | null {
-    return this.problem === null || nowMs - this.#failedAtMs >= PAUSE_MS ? null : textOf(this.problem);
+  get refusal(): string | null {
+    return this.problem !== null && this.#pause.isOn ? textOf(this.problem) : null;
   }
 
   /** Whether the next prediction is a try. */
-  isTrying(nowMs: number): boolean {
-    return this.problem !== null && this.refusal(nowMs) === null;
+  get isTrying(): boolean {
+    return this.problem !== null && !this.#pause.isOn;
   }
 
   /** In how many milliseconds it should be ready that was started `startedAtMs`, or will be when it is needed (null); null when nobody knows. */

@@ -46,8 +46,9 @@ test("a run that is late by more than a second may be late for long", () => {
 test("of short runs as many are taken as begin within a second, up to the most batches ahead", () => {
   expect(roomOf({ runMs: 100 })).toEqual([10, 2]);
   expect(roomOf({ runMs: 100, batch: 4 })).toEqual([40, 8]);
-  expect(roomOf({ runMs: 1 })).toEqual([33, 2]);
-  expect(roomOf({ runMs: 1, places: [busyFor(0)] })).toEqual([32, 1]);
+  expect(roomOf({ runMs: 1 })).toEqual([33, 17]);
+  expect(roomOf({ runMs: 1, places: [busyFor(0)] })).toEqual([32, 16]);
+  expect(roomOf({ runMs: 10, places: [busyFor(0)] })).toEqual([32, 5]);
   expect(roomOf({ runMs: 600, places: [busyFor(0)] })).toEqual([1, 1]);
 });
 
@@ -71,16 +72,16 @@ test("a limit bounds what is taken besides what is held", () => {
 });
 
 test("starts ahead of free slots are bounded a device, not a model", () => {
-  const models = ["x", "y", "z"].map((model) => load({ model, runMs: 10 }));
+  const models = ["x", "y", "z"].map((model) => load({ model, runMs: 100 }));
   const quotas = startQuotas(models);
   expect(quotas.toSorted((a, b) => a - b)).toEqual([1, 1, 2]);
-  const elsewhere = load({ runMs: 10, places: [place({ device: "1" })] });
+  const elsewhere = load({ runMs: 100, places: [place({ device: "1" })] });
   expect(startQuotas([...models, elsewhere]).at(-1)).toBe(2);
 });
 
 test("the largest model of a device sets the bound; who has starts ahead keeps them", () => {
-  const small = load({ model: "small", counted: 2, waiting: 2, runMs: 10 });
-  const large = load({ model: "large", batch: 8, runMs: 10 });
+  const small = load({ model: "small", counted: 2, waiting: 2, runMs: 100 });
+  const large = load({ model: "large", batch: 8, runMs: 100 });
   expect(startQuotas([small, large])).toEqual([2, 15]);
   expect(startQuotas([{ ...small, counted: 0, waiting: 0 }, large])).toEqual([1, 16]);
 });

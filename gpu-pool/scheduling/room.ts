@@ -10,6 +10,9 @@ import type { ModelRoom } from "../../src/contract/channel.ts";
 const HORIZON_MS = 1000;
 /** What a run is taken to last before the first was measured. */
 const UNKNOWN_RUN_MS = 1000;
+/** Starts are counted ahead of a slot for what begins within this time, for one batch at least and so many at most. */
+const COUNTED_WITHIN_MS = 50;
+const MAX_COUNTED_BATCHES = 16;
 
 /** One instance of a model. */
 export type Place = {
@@ -65,35 +68,39 @@ export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: nu
 }
 
 /**
- * How many starts of each model may be counted that don't run yet: a batch for each free slot, and ahead of these, on each device, no more than one batch for each slot of its
- * largest model, whatever the number of models. Those that have starts ahead of their slots go first, then the busiest, then those of large batches.
+ * How many starts of each model may be counted that don't run yet: a batch for each free slot, and ahead of these, on each device, no more than its largest model may have ahead
+ * alone, whatever the number of models. Those that have starts ahead of their slots go first, then the busiest, then those of large batches.
  */
 export function startQuotas(loads: readonly ModelLoad[]): number[] {
+  const aheadOf = (load: ModelLoad, slots: number): number => slots * load.batch * countedBatches(load.runMs);
   const budgets = new Map<string, number>();
-  for (const { places, batch } of loads) {
+  for (const load of loads) {
     const slots = new Map<string, number>();
-    for (const place of places)
-      if (place.state === "warm") slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
-    for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, count * batch));
+    for (const place of warm(load.places)) slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
+    for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, aheadOf(load, count)));
   }
-  const quotas = loads.map(({ places, batch }) => warm(places).reduce((sum, { free }) => sum + free * batch, 0));
-  const ahead = loads.map(({ counted }, index) => Math.max(0, counted - (quotas[index] ?? 0)));
-  const order = loads.map((load, index) => ({
-    index,
-    ahead: ahead[index] ?? 0,
-    held: heldBy(load),
-    batch: load.batch,
-  }));
-  order.sort((one, other) => other.ahead - one.ahead || other.held - one.held || other.batch - one.batch);
-  for (const { index } of order) {
-    for (const { device, slots } of warm(loads[index]?.places ?? [])) {
+  const free = loads.map(({ places, batch }) => batch * warm(places).reduce((sum, place) => sum + place.free, 0));
+  const quotas = [...free];
+  const order = loads.map((load, index) => {
+    const ahead = Math.max(0, load.counted - (free[index] ?? 0));
+    return { load, index, ahead, held: heldBy(load) };
+  });
+  order.sort((one, other) => other.ahead - one.ahead || other.held - one.held || other.load.batch - one.load.batch);
+  for (const { load, index } of order) {
+    for (const { device, slots } of warm(load.places)) {
       const left = budgets.get(device) ?? 0;
-      const taken = Math.min(left, slots * (loads[index]?.batch ?? 0));
+      const taken = Math.min(left, aheadOf(load, slots));
       budgets.set(device, left - taken);
       quotas[index] = (quotas[index] ?? 0) + taken;
     }
   }
   return quotas;
+}
+
+/** Batches ahead of a slot whose starts may be counted: what a pool that dies then held of them is lost, though it never ran. */
+function countedBatches(runMs: number | null): number {
+  const soon = Math.floor(COUNTED_WITHIN_MS / Math.max(runMs ?? UNKNOWN_RUN_MS, 0.1));
+  return Math.max(1, Math.min(soon, MAX_COUNTED_BATCHES));
 }
 
 /** In how many milliseconds time alone changes the room; Infinity when it doesn't. */

@@ -35,7 +35,7 @@ export const ModelRoomSchema = z.object({
   version: z.string().max(64),
   /** How many more predictions the pool takes: those that it expects to begin within a second, one batch at least. */
   room: z.number().int().nonnegative().max(1_000_000),
-  /** How many of them it starts at once: free slots, and one batch ahead of each. */
+  /** How many of them it starts at once: free slots, and ahead of these what begins within 50 ms, one batch at least. */
   startNow: z.number().int().nonnegative().max(1_000_000),
   /** In how many milliseconds a cold model should be ready; 0: it is; null: nobody knows. */
   readyInMs: z.number().nonnegative().nullable().default(0),

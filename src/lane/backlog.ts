@@ -14,7 +14,7 @@ import { accountKey } from "./types.ts";
 import type { EntryRef, LaneEntry, Served, Ticket } from "./types.ts";
 
 const MAX_WINDOW = 64;
-/** Entries in all windows together, about. */
+/** Entries in all windows together, besides the first of each flow. */
 const MAX_LOADED = 8192;
 /** How far an entry that comes out of order is counted back from the end. */
 const MAX_COUNTED = 1000;
@@ -58,6 +58,8 @@ export class Backlog<T extends { chargedMs: number }> {
   #nextFlow = 1;
   /** Flows for which something waits. */
   #busy = 0;
+  /** Entries in windows. */
+  #inWindows = 0;
 
   /** `changed` hears how many more of a flow's entries there are, and how many more of them may be picked; either may be negative. */
   constructor(
@@ -154,6 +156,7 @@ export class Backlog<T extends { chargedMs: number }> {
       if (mark !== undefined) this.#unmark(key.id, mark);
       const index = flow.window.findIndex(({ id }) => id === key.id);
       const [waiting] = index < 0 ? [] : flow.window.splice(index, 1);
+      if (index >= 0) this.#inWindows -= 1;
       this.#serve(flow, mark?.waiting ?? (index === 0 ? waiting : undefined));
       this.#count(flow, -1);
     }
@@ -166,6 +169,7 @@ export class Backlog<T extends { chargedMs: number }> {
     const waiting = this.head(flow);
     if (waiting === null) return null;
     flow.window.shift();
+    this.#inWindows -= 1;
     this.marks.set(waiting.id, { flow, waiting, about });
     flow.marked += 1;
     notePending(flow, about.chargedMs, waiting.cost);
@@ -214,9 +218,7 @@ export class Backlog<T extends { chargedMs: number }> {
 
   /** Entries in memory. */
   loaded(): number {
-    let count = this.marks.size;
-    for (const { window } of this.#flows.values()) count += window.length;
-    return count;
+    return this.marks.size + this.#inWindows;
   }
 
   #extend(fair: FairFlow): Flow {
@@ -255,8 +257,9 @@ export class Backlog<T extends { chargedMs: number }> {
     const hasAllRead = flow.rows === flow.marked + flow.window.length;
     if (flow.last === null || isBefore(flow.last, row)) flow.last = { createdAt: row.createdAt, id: row.id };
     if (isBefore(row, flow.readTo)) this.#insertInWindow(flow, row);
-    else if (hasAllRead && flow.window.length < this.#windowSize()) {
+    else if (hasAllRead && this.#mayLoad(flow)) {
       flow.window.push(row);
+      this.#inWindows += 1;
       flow.readTo = { createdAt: row.createdAt, id: row.id };
     }
   }
@@ -266,7 +269,9 @@ export class Backlog<T extends { chargedMs: number }> {
     let index = 0;
     while (index < window.length && isBefore(window[index] ?? row, row)) index += 1;
     window.splice(index, 0, row);
+    this.#inWindows += 1;
     if (window.length <= 2 * MAX_WINDOW) return;
+    this.#inWindows -= window.length - MAX_WINDOW;
     window.length = MAX_WINDOW;
     const end = window.at(-1);
     if (end !== undefined) flow.readTo = { createdAt: end.createdAt, id: end.id };
@@ -284,7 +289,13 @@ export class Backlog<T extends { chargedMs: number }> {
       }
       flow.readTo = { createdAt: end.createdAt, id: end.id };
       flow.window = rows.filter(({ id }) => !this.marks.has(id));
+      this.#inWindows += flow.window.length;
     }
+  }
+
+  /** A flow's first always is in memory, the others while there is room. */
+  #mayLoad({ window }: Flow): boolean {
+    return window.length === 0 || (window.length < MAX_WINDOW && this.#inWindows < MAX_LOADED);
   }
 
   #windowSize(): number {

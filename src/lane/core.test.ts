@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import type { ModelRoom } from "../contract/channel.ts";
 import { LaneCore } from "./core.ts";
+import type { LaneRules } from "./rules.ts";
 import type { EntryRef, LaneEntry } from "./types.ts";
 
 const T0 = 1_000_000;
@@ -27,7 +28,7 @@ function room(count: number, changes: Partial<ModelRoom> = {}): ModelRoom {
   return { model: "local/echo", version: "v", room: count, startNow: count, readyInMs: 0, problem: null, ...changes };
 }
 
-function setUp() {
+function setUp(rules: Partial<LaneRules> = {}) {
   const clock = { now: T0 };
   const sql = memorySql();
   const writes = { count: 0 };
@@ -37,7 +38,7 @@ function setUp() {
         if (/^(INSERT|DELETE|UPDATE)/.test(query)) writes.count += 1;
         return sql(query, ...bindings);
       },
-      { now: () => clock.now },
+      { now: () => clock.now, rules },
     );
   const lane = open();
   let n = 0;
@@ -256,4 +257,61 @@ it("asks the sessions that it knew before its restart, and forgets those that ar
   const reborn = open();
   expect(reborn.sessions()).toEqual(["one"]);
   expect(reborn.due().tell).toEqual(["one"]);
+});
+
+it("gives back what a session has in hand when it is over, also what it polled for before", () => {
+  const { lane, poll } = setUp();
+  lane.offer([entry("p")]);
+  expect(poll("one", 1)).toEqual(["p"]);
+  expect(poll("one", 0)).toEqual([]);
+  lane.gone("one");
+  expect(poll("two", 1)).toEqual(["p"]);
+});
+
+it("sets nobody back when what was handed out takes its place again", () => {
+  const { lane, poll, clock } = setUp();
+  const { tickets } = lane.offer(names(3).map((id) => entry(id)));
+  const own = () =>
+    (tickets["p002"]?.ownIndex ?? 0) - (lane.view([entry("p002")]).served["a normal local/echo v"]?.ownIndex ?? 0);
+  expect(own()).toBe(2);
+  poll("one", 1);
+  expect(own()).toBe(1);
+  clock.now += 1500;
+  expect(lane.due().nextAt).toBe(clock.now + 500);
+  expect(own()).toBe(1);
+});
+
+it("hands out no more at once than its memory is meant for", () => {
+  const { tell, poll, lane } = setUp({ maxMarks: 2, maxRuns: 2 });
+  tell("one", [room(9)]);
+  expect(lane.reserve(names(3).map((id) => entry(id))).map(({ outcome }) => outcome)).toEqual([
+    "reserved",
+    "reserved",
+    "waits",
+  ]);
+  lane.offer(names(5, "q").map((id) => entry(id)));
+  expect(poll("two", 5)).toHaveLength(2);
+  expect(lane.memory()).toMatchObject({ marks: 2, runs: 2 });
+});
+
+it("keeps few of the waiting in memory, whoever they are of", () => {
+  const { lane, poll } = setUp();
+  for (let account = 0; account < 400; account += 1) {
+    lane.offer(names(60, `${account}-`).map((id) => entry(id, { account: `a${account}` })));
+  }
+  expect(lane.memory().loaded).toBeLessThanOrEqual(8192 + 400);
+  expect(new Set(poll("one", 100)).size).toBe(100);
+});
+
+it("judges no version after its start by the first host that it hears", () => {
+  const { lane, tell, open } = setUp();
+  lane.offer([entry("p")]);
+  tell("one", [room(1)]);
+  tell("two", [room(1)]);
+  const reborn = open();
+  const statement = { n: 99, full: true, seen: [], ended: [] };
+  reborn.tell({ ...statement, session: "one", models: [room(0, { problem: "no driver" })] });
+  expect(reborn.due().fail).toEqual([]);
+  reborn.tell({ ...statement, session: "two", models: [] });
+  expect(reborn.due().fail).toHaveLength(1);
 });

@@ -21,22 +21,13 @@ import type { LaneRules } from "./rules.ts";
 import { versionKey } from "./types.ts";
 import type { Due, EntryRef, LaneEntry, LaneStats, LaneView, OfferReply, Reservation, RoomReport } from "./types.ts";
 import { createRuns } from "./runs.ts";
-import type { Runs } from "./runs.ts";
+import type { Pick, Runs } from "./runs.ts";
 import { createVerdicts } from "./verdicts.ts";
 import { laneView } from "./view.ts";
-import { nextVersion, noteTurn } from "./turns.ts";
+import { nextVersion, noteTurn, windowOf } from "./turns.ts";
 import { chargePerCost, markedOf } from "./version.ts";
 import type { Version } from "./version.ts";
 import { Versions } from "./versions.ts";
-
-/** Why an entry is out of the order. */
-export type Pick = {
-  kind: "taken" | "pushed" | "released" | "failing";
-  version: Version;
-  chargedMs: number;
-  at: number;
-  pushedAt: number;
-};
 
 export class LaneCore {
   readonly rules: LaneRules;
@@ -95,6 +86,7 @@ export class LaneCore {
       else failed[entry.id] = error;
       // It waits, so it doesn't run: what it was reserved for, or granted, came to nothing.
       this.#cancelRun(entry.id, now);
+      this.#runs.takeEarly(entry.id);
     }
     return { tickets: this.backlog.offer(toStore), failed };
   }
@@ -145,9 +137,9 @@ export class LaneCore {
     const released: LaneEntry[] = [];
     for (let index = 0; index < versions.length && released.length < max; index += 1) {
       const version = versions[(this.#nextRelease + index) % versions.length];
-      if (version === undefined || this.verdicts.failure(version.key, now) !== null) continue;
-      for (let left = this.#window(version, now); left > 0 && released.length < max; left -= 1) {
-        const entry = this.pick(version, "released", null, now);
+      if (version === undefined) continue;
+      for (let left = windowOf(version, this.credit, this.rules); left > 0 && released.length < max; left -= 1) {
+        const entry = this.mayRun(version, now) ? this.pick(version, "released", null, now) : null;
         if (entry === null) break;
         released.push(entry);
       }
@@ -184,6 +176,7 @@ export class LaneCore {
     const now = this.#expire();
     const session = this.#session(report.session);
     const before = report.full ? [...session.credits.keys()] : [];
+    const isFirst = session.n === null;
     const isNews = this.credit.tell(session, report.n, report.full, report.models, now);
     this.credit.seen(session, report.seen, now);
     for (const { id, ms } of report.ended) this.#end(id, ms, now);
@@ -191,8 +184,10 @@ export class LaneCore {
     for (const key of new Set([...before, ...report.models.map(versionKey)])) {
       const version = this.versions.get(key);
       if (version !== undefined && this.credit.serving(key).length > 0) version.openAt = now;
-      this.verdicts.judge(key, this.credit.serving(key), now);
+      this.#judge(key, now);
     }
+    // Verdicts may have waited for this session to be heard.
+    if (isFirst) for (const { key } of this.versions.busy) this.#judge(key, now);
   }
 
   /** The session drains or is over. */
@@ -203,13 +198,12 @@ export class LaneCore {
     if (session === undefined) return;
     for (const { id } of session.holds.values()) {
       if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
-      const kind = this.backlog.marks.get(id)?.about.kind;
-      if (kind === "taken" || kind === "pushed") this.unmark(id, now);
     }
+    for (const [id, { about }] of this.backlog.marks) if (about.session === name) this.unmark(id, now);
     const keys = [...session.credits.keys()];
     this.credit.gone(name);
     this.#runs.gone(name);
-    for (const key of keys) this.verdicts.judge(key, this.credit.serving(key), now);
+    for (const key of keys) this.#judge(key, now);
   }
 
   sessions(): string[] {
@@ -271,7 +265,14 @@ export class LaneCore {
     if (flow === null || head === null) return null;
     const chargedMs = kind === "failing" ? 0 : chargePerCost(version) * head.cost;
     this.backlog.fair.charge(flow, chargedMs);
-    const picked = this.backlog.pick(flow, { kind, version, chargedMs, at: now, pushedAt: -Infinity });
+    const picked = this.backlog.pick(flow, {
+      kind,
+      session: session?.name ?? null,
+      version,
+      chargedMs,
+      at: now,
+      pushedAt: -Infinity,
+    });
     if (picked === null) return null;
     const { id } = picked.waiting;
     if (kind === "released") version.released.add(id);
@@ -362,6 +363,10 @@ export class LaneCore {
     if (version !== null && ms > 0) this.verdicts.ran(version.key);
   }
 
+  #judge(key: string, now: number): void {
+    this.verdicts.judge(key, this.credit.serving(key), this.credit.allHeard(this.rules.maxAsked), now);
+  }
+
   #cancelRun(id: string, now: number): void {
     if (this.#runs.get(id) === undefined) return;
     this.#runs.cancel(id);
@@ -384,15 +389,6 @@ export class LaneCore {
       this.unmark(id, now);
     }
     return now;
-  }
-
-  #window(version: Version, now: number): number {
-    const serving = this.credit.serving(version.key);
-    if (!this.mayRun(version, now)) return 0;
-    if (serving.length === 0) return this.rules.unservedWindow - version.released.size;
-    let room = 0;
-    for (const session of serving) room += this.credit.room(session, version.key);
-    return room - version.released.size;
   }
 
   #session(name: string): Session {

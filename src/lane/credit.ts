@@ -275,6 +275,12 @@ export class CreditBook {
     return next;
   }
 
+  /** Whether every session has stated its room, or was asked for it `often` in vain. */
+  allHeard(often: number): boolean {
+    for (const { n, asked } of this.sessions.values()) if (n === null && asked < often) return false;
+    return true;
+  }
+
   gone(name: string): void {
     const session = this.sessions.get(name);
     if (session === undefined) return;

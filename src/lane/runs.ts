@@ -1,9 +1,19 @@
 /** What was granted, or reserved, and hasn't ended: what it was charged, until its pool tells what it took. */
 import { notePending } from "./backlog.ts";
 import type { Flow } from "./backlog.ts";
-import type { LaneRules } from "./rules.ts";
 import { noteMean, noteRun } from "./version.ts";
 import type { Version } from "./version.ts";
+
+/** Why an entry is out of the order. */
+export type Pick = {
+  kind: "taken" | "pushed" | "released" | "failing";
+  /** Who has it in hand; null: the log, or whoever fails it. */
+  session: string | null;
+  version: Version;
+  chargedMs: number;
+  at: number;
+  pushedAt: number;
+};
 
 export type Run = {
   flow: Flow;
@@ -18,13 +28,12 @@ export type Run = {
 /** `isSettled`: it was reserved, so that what it took could be settled at once. */
 export type Early = { at: number; ms: number; isSettled: boolean };
 
+type Bounds = { maxRuns: number; maxRunMs: number; maxEnded: number; endedMs: number };
+
 export type Runs = ReturnType<typeof createRuns>;
 
 /** `settle` adds milliseconds, which may be negative, to what a flow has paid. */
-export function createRuns(
-  rules: Pick<LaneRules, "maxRuns" | "maxRunMs" | "maxEnded" | "endedMs">,
-  settle: (flow: Flow, ms: number) => void,
-) {
+export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => void) {
   const runs = new Map<string, Run>();
   /** Runs that ended before their shards told that they were granted. */
   const early = new Map<string, Early>();

@@ -31,3 +31,11 @@ export function noteTurn(session: Session, { key, node }: Version, ms: number): 
   const share = priorityWeights.high * high.heap.size + priorityWeights.normal * normal.heap.size + low.heap.size;
   credit.tag = Math.max(credit.tag, session.virtual) + ms / Math.max(1, share);
 }
+
+/** How many more of a version may go to the log: as far as pools have room, or a few while none serves it, less what is there and not granted. */
+export function windowOf({ key, released }: Version, credit: CreditBook, rules: { unservedWindow: number }): number {
+  const serving = credit.serving(key);
+  let room = serving.length === 0 ? rules.unservedWindow : 0;
+  for (const session of serving) room += credit.room(session, key);
+  return room - released.size;
+}

@@ -23,8 +23,8 @@ export function createVerdicts() {
   const verdicts = new Map<string, Verdict>();
 
   return {
-    /** Judges a version anew by what its sessions last stated. */
-    judge(key: string, serving: readonly Session[], now: number): void {
+    /** Judges a version anew by what its sessions last stated. While not `allHeard`, as after a lane's start, only many hosts' failures count. */
+    judge(key: string, serving: readonly Session[], allHeard: boolean, now: number): void {
       let failed = 0;
       let heard = 0;
       let reason = "";
@@ -43,7 +43,7 @@ export function createVerdicts() {
         reason = credit.problem;
       }
       const known = verdicts.get(key);
-      if (failed > 0 && (failed >= ENOUGH_HOSTS || failed === heard)) {
+      if (failed > 0 && (failed >= ENOUGH_HOSTS || (allHeard && failed === heard))) {
         if (known !== undefined && now < known.until) return;
         const message = `The model could not be set up on any of ${failed} hosts that tried: ${reason.slice(-REASON_CHARACTERS)}`;
         verdicts.delete(key);

@@ -195,7 +195,7 @@ test("a channel that is open at one end only is given up within seconds, and wha
   const ref = await fixture.ref("single");
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   edge.behaviour.isHalfOpen = true;
   const tracked = edge.submit(ref, { do: "x" });
   expect(tracked.row.state).toBe("running");

@@ -89,7 +89,7 @@ test("an idle pool polls nothing; what it has room for comes over its channel, w
   const polls = (): number => edge.counts["kafka/consume/lane.default"] ?? 0;
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   const before = polls();
   const short = edge.submit(ref, { do: "x" });
   expect(short.row.state).toBe("running");
@@ -109,7 +109,7 @@ test("a grant that never came is refused from then on, and the job runs all the 
   const ref = await fixture.ref("single");
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
-  await edge.until(() => roomOf(edge, "single")?.startNow === 2);
+  await edge.until(() => (roomOf(edge, "single")?.startNow ?? 0) > 1);
   edge.core.losesGrants = true;
   const tracked = edge.submit(ref, { do: "x" });
   expect(tracked.row.state).toBe("running");

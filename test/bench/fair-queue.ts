@@ -1,0 +1,127 @@
+/**
+ * `node test/bench/fair-queue.ts`: what a decision of the lane takes, and what what waits costs of memory. The real core on SQLite in memory, whose rows lie outside
+ * the measured heap, as they do in workerd.
+ */
+import { cpus } from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { LaneCore } from "../../src/lane/core.ts";
+import { FairQueue } from "../../src/lane/fair-queue.ts";
+import type { FairFlow } from "../../src/lane/fair-queue.ts";
+import type { LaneEntry } from "../../src/lane/types.ts";
+import { memorySql } from "../unit/memory-sql.ts";
+
+const DECISIONS = 200_000;
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+function entryOf(index: number, accounts: number): LaneEntry {
+  return {
+    id: `${String(index).padStart(8, "0")}${"x".repeat(22)}`,
+    account: `acct_${String(index % accounts).padStart(20, "0")}`,
+    weight: 1,
+    priority: "normal",
+    cost: 1,
+    model: "local/model",
+    version: "e".repeat(64),
+    createdAt: 1_000_000 + index,
+    startBy: 2_000_000,
+    traceparent: null,
+  };
+}
+
+/** The decision by itself: the next flow, its charge, and its new place. */
+function decide(waiting: number, accounts: number): number {
+  const fair = new FairQueue<FairFlow>(
+    (flow) => flow,
+    () => {},
+    () => true,
+  );
+  const node = fair.createNode("m");
+  for (let account = 0; account < accounts; account += 1) {
+    fair.setBacklog(fair.createFlow(node, `a${account}`, "normal", 1 + (account % 3)), Math.ceil(waiting / accounts));
+  }
+  const begin = performance.now();
+  for (let index = 0; index < DECISIONS; index += 1) {
+    const flow = fair.next(node);
+    if (flow === null) throw new Error("nothing waits");
+    fair.charge(flow, 100 + (index % 7));
+  }
+  return ((performance.now() - begin) * 1000) / DECISIONS;
+}
+
+/** A poll that takes one, and the shard's word that it was granted: with its rows. */
+function hand(waiting: number, accounts: number): { takeUs: number; grantUs: number } {
+  const core = new LaneCore(memorySql(), { now: () => 2_000_000 });
+  for (let at = 0; at < waiting; at += 500) {
+    core.offer(Array.from({ length: Math.min(500, waiting - at) }, (_, index) => entryOf(at + index, accounts)));
+  }
+  const rooms = new Map([[`local/model ${"e".repeat(64)}`, { room: 1, startNow: 1 }]]);
+  const count = Math.min(2000, waiting);
+  let takeMs = 0;
+  let grantMs = 0;
+  for (let index = 0; index < count; index += 1) {
+    const begin = performance.now();
+    const taken = core.take("session-1", rooms, 1);
+    const middle = performance.now();
+    core.granted(taken.map((entry) => ({ ...entry, session: "session-1" })));
+    grantMs += performance.now() - middle;
+    takeMs += middle - begin;
+    const ids = taken.map(({ id }) => id);
+    core.tell({
+      session: "session-1",
+      n: index,
+      full: false,
+      models: [],
+      seen: ids,
+      ended: ids.map((id) => ({ id, ms: 100 })),
+    });
+  }
+  return { takeUs: (takeMs * 1000) / count, grantUs: (grantMs * 1000) / count };
+}
+
+/** Heap of a lane with so much waiting, once opened again from its rows and once as it was filled. */
+function heapOf(waiting: number, accounts: number): { filledMiB: number; openedMiB: number; openMs: number } {
+  const sql = memorySql();
+  const heap = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed / 1_048_576;
+  };
+  const before = heap();
+  let core: LaneCore | null = new LaneCore(sql, { now: () => 2_000_000 });
+  for (let at = 0; at < waiting; at += 500) {
+    core.offer(Array.from({ length: 500 }, (_, index) => entryOf(at + index, accounts)));
+  }
+  const filledMiB = heap() - before;
+  if (!core.hasWaiting()) throw new Error("nothing waits");
+  core = null;
+  const empty = heap();
+  const begin = performance.now();
+  core = new LaneCore(sql, { now: () => 2_000_000 });
+  const openMs = performance.now() - begin;
+  const openedMiB = heap() - empty;
+  if (!core.hasWaiting()) throw new Error("nothing waits");
+  return { filledMiB, openedMiB, openMs };
+}
+
+console.log(cpus()[0]?.model ?? "unknown processor");
+for (const [waiting, accounts] of [
+  [10_000, 50],
+  [10_000, 10_000],
+] as const) {
+  decide(waiting, accounts);
+  const { takeUs, grantUs } = hand(waiting, accounts);
+  console.log(
+    `${waiting} waiting of ${accounts} accounts: decision ${decide(waiting, accounts).toFixed(2)} µs; take of one ${takeUs.toFixed(1)} µs, granted ${grantUs.toFixed(1)} µs, SQLite included`,
+  );
+}
+for (const [waiting, accounts] of [
+  [100_000, 50],
+  [100_000, 2000],
+  [10_000, 10_000],
+] as const) {
+  const { filledMiB, openedMiB, openMs } = heapOf(waiting, accounts);
+  console.log(
+    `${waiting} waiting of ${accounts} accounts: heap +${filledMiB.toFixed(1)} MiB; opened again in ${openMs.toFixed(0)} ms, +${openedMiB.toFixed(1)} MiB`,
+  );
+}
