@@ -27,6 +27,7 @@ const RowSchema = z.object({
 });
 type Row = z.infer<typeof RowSchema>;
 const AcceptedSchema = z.looseObject({
+  createdAt: z.number(),
   startBy: z.number(),
   fixed: z.looseObject({ model: z.object({ owner: z.string(), name: z.string(), version: z.string() }) }),
 });
@@ -58,7 +59,8 @@ export function openOldState(dir: string, waiting: number): OldState {
     .prepare("SELECT * FROM prediction")
     .all()
     .map((row) => RowSchema.parse(row));
-  const laterMs = Date.now() - Math.max(...rows.map(({ accepted }) => Number(JSON.parse(accepted).createdAt)));
+  const laterMs =
+    Date.now() - Math.max(...rows.map(({ accepted }) => AcceptedSchema.parse(JSON.parse(accepted)).createdAt));
   shard.exec("BEGIN");
   for (const row of rows) moveOn(shard, row, laterMs);
   const ids = multiply(shard, laneDb, waiting);
