@@ -8,12 +8,15 @@ import type { Env } from "../env.ts";
 import { desiredLog, noteLogSetting } from "../log/current-log.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
 import { reasonOf, log } from "../telemetry/log.ts";
+import { callObject } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { objectSql } from "../shard/object-sql.ts";
+import { remoteShard } from "../shard/remote.ts";
 import { LaneCore } from "./core.ts";
 import { createErrands } from "./errands.ts";
 import { createFaults } from "./faults.ts";
 import type { LaneFaults } from "./faults.ts";
+import { handOnInherited } from "./inherited.ts";
 import { createReleases } from "./releases.ts";
 import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
@@ -21,6 +24,7 @@ import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation,
 const WATCH_MS = 5000;
 /** How long a move of the log waits for what is on its way. */
 const MOVE_PATIENCE_MS = 3000;
+const INHERITED_RETRY_MS = 2000;
 /** Waiting predictions that an account may have in one lane. */
 const MAX_WAITING = 100_000;
 
@@ -49,12 +53,14 @@ export class Lane extends DurableObject<Env> {
     });
     // What pools had room for, and which grants they hold, is not stored: they are asked.
     if (this.#core.sessions().length > 0) this.#actSoon();
+    void this.#handOnInherited();
   }
 
   /** A session with room for each, at once, or why not. Nothing is stored. */
   reserve(lane: string, entries: LaneEntry[]): Reservation[] | Promise<Reservation[]> {
     this.#remember(lane);
     return this.#faults.answer(() => {
+      if (!this.#faults.reserves()) return entries.map(() => ({ outcome: "waits" }) as const);
       const answers = this.#core.reserve(entries);
       this.#faults.reserved(answers.filter(({ outcome }) => outcome === "reserved").length);
       this.#actSoon();
@@ -93,10 +99,12 @@ export class Lane extends DurableObject<Env> {
   }
 
   /** A pool's statement of its room. */
-  tell(lane: string, report: RoomReport): void {
+  tell(lane: string, report: RoomReport): void | Promise<void> {
     this.#remember(lane);
-    this.#core.tell(report);
-    this.#actSoon();
+    return this.#faults.answer(() => {
+      this.#core.tell(report);
+      this.#actSoon();
+    });
   }
 
   /** The session drains, or is over. */
@@ -137,9 +145,9 @@ export class Lane extends DurableObject<Env> {
     return this.#core.stats();
   }
 
-  /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` has none. */
-  setFaults(faults: LaneFaults): void {
-    if (this.env.LOCAL_FAULTS === "1") this.#faults.set(faults);
+  /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` has none. Answers how often those before have struck; null: there were none. */
+  setFaults(faults: LaneFaults): number | null {
+    return this.env.LOCAL_FAULTS === "1" ? this.#faults.set(faults) : null;
   }
 
   /** Re-arms first: nothing that goes wrong here leaves what waits without an alarm. */
@@ -152,6 +160,16 @@ export class Lane extends DurableObject<Env> {
       await this.ctx.storage.deleteAlarm();
     } catch (error) {
       log.error("lane_alarm_failed", { reason: reasonOf(error) });
+    }
+  }
+
+  async #handOnInherited(): Promise<void> {
+    try {
+      const ask = (shard: string) => callObject(() => remoteShard(this.env, shard).handOnAgain());
+      await handOnInherited(objectSql(this.ctx.storage), ask);
+    } catch (error) {
+      log.warn("inherited_not_handed_on", { lane: this.#lane, reason: reasonOf(error) });
+      void this.#timers.after(INHERITED_RETRY_MS, () => void this.#handOnInherited());
     }
   }
 

@@ -246,6 +246,11 @@ export class ShardCore {
     this.#recovery.recover();
   }
 
+  /** Hands on all that waits, whatever was handed on before. */
+  handOnAgain(): void {
+    for (const row of this.store.waiting()) this.outgoing.hand(row);
+  }
+
   #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
     const [{ id, token }] = events as [PoolEvent, ...PoolEvent[]];
     const progress = this.#load(id);

@@ -88,3 +88,16 @@ it("knows the note of a shard that is older than its time", () => {
   sql("INSERT INTO note (name) VALUES ('unfed')");
   expect(fedOf(open())).toEqual([id]);
 });
+
+it("hands on all that waits when its lane knows nothing, also what a sweep has handed on", () => {
+  const { clock, open, end, accept } = setUp();
+  const core = open();
+  const [swept, fresh] = [accept(core), accept(core)];
+  end(core);
+  clock.now += defaultRules.sweepMs;
+  core.wake();
+  const again = open();
+  again.outgoing.hands.clear();
+  again.handOnAgain();
+  expect([...(again.outgoing.hands.get("default")?.keys() ?? [])].toSorted()).toEqual([swept, fresh].toSorted());
+});

@@ -26,6 +26,7 @@ export type RemoteShard = Remote<
     | "undeliverable"
     | "push"
     | "failWaiting"
+    | "handOnAgain"
     | "replayable"
     | "removeData"
   >

@@ -188,6 +188,12 @@ export class PredictionShard extends DurableObject<Env> {
     this.#leave();
   }
 
+  /** The lane knows nothing of what waits here. */
+  handOnAgain(): void {
+    this.#core.handOnAgain();
+    this.#leave();
+  }
+
   /** The lane found that the log refuses this job for good. */
   undeliverable(id: string, message: string): void {
     this.#core.undeliverable(id, message);

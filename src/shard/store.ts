@@ -146,6 +146,12 @@ export function createStore(sql: Sql) {
       yield* paged((last) => sql(query, before, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
     },
 
+    *waiting(): Generator<Outline> {
+      const query = `SELECT ${outlineColumns} FROM prediction WHERE wake_at IS NOT NULL AND (wake_at, id) > (?, ?)
+        AND state = 'waiting' ORDER BY wake_at, id LIMIT ?`;
+      yield* paged((last) => sql(query, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
+    },
+
     addFrames(id: string, frames: readonly StreamFrame[]): void {
       let row: string[] = [];
       let firstSeq = 0;

@@ -19,6 +19,8 @@ const FaultsSchema = z.strictObject({
   refuse_produce_ms: z.number().int().min(0).max(3_600_000).optional(),
   /** A lane answers nothing for so long. */
   hang_ms: z.number().int().min(0).max(3_600_000).optional(),
+  /** A lane reserves nothing: all must wait for its turn. */
+  reserve_nothing: z.boolean().optional(),
   /** A lane dies after so many reservations, before they are used. */
   die_after_reservations: z.number().int().min(1).max(1_000_000).optional(),
   /** Lose this share of the records that are accepted; of a lane, of what pools take and are told. */
@@ -27,7 +29,12 @@ const FaultsSchema = z.strictObject({
   duplicate: z.number().int().min(1).max(100).optional(),
 });
 
-/** `PUT /` replaces all faults; `{}` heals the log. They last as long as the broker stays in memory. */
+const FaultsAnswerSchema = FaultsSchema.extend({
+  /** How often a lane's faults before these have struck; null: none were set since it began. */
+  struck: z.number().int().nullable().optional(),
+});
+
+/** `PUT /` replaces all faults; `{}` heals the log, `{lane}` a lane. They last as long as the broker stays in memory. */
 export function faultRoutes(): Hono<App> {
   const routes = new Hono<App>();
   routes.put(
@@ -40,12 +47,15 @@ export function faultRoutes(): Hono<App> {
         description: "Replaces all faults; `{}` heals the log. Only where `LOCAL_FAULTS` is `1`: a test's local stack.",
         access: "operator",
         body: { schema: FaultsSchema, maxBytes: MAX_BODY_BYTES, examples: { healed: {} } },
-        answers: { 200: json(FaultsSchema, "The faults.") },
+        answers: { 200: json(FaultsAnswerSchema, "The faults, and what became of those before.") },
       },
       async (c, { body }) => {
         if (c.env.LOCAL_FAULTS !== "1") throw new EdgeplaneError("not_found", "There is nothing at this address.");
-        if (body.lane === undefined) await createLogClient(c.env).setFaults(faultsOf(body));
-        else await objectNamed(c.env.LANE, body.lane).setFaults(laneFaultsOf(body));
+        if (body.lane !== undefined) {
+          const struck = await objectNamed(c.env.LANE, body.lane).setFaults(laneFaultsOf(body));
+          return c.json({ ...body, struck });
+        }
+        await createLogClient(c.env).setFaults(faultsOf(body));
         return c.json(body);
       },
     ),
@@ -58,6 +68,7 @@ function laneFaultsOf(wanted: z.output<typeof FaultsSchema>): LaneFaults {
   return {
     ...(refuseMs === undefined ? {} : { refuseUntil: Date.now() + refuseMs }),
     ...(hangMs === undefined ? {} : { hangUntil: Date.now() + hangMs }),
+    ...(wanted.reserve_nothing === undefined ? {} : { reserveNothing: wanted.reserve_nothing }),
     ...(dieAfterReservations === undefined ? {} : { dieAfterReservations }),
     ...(wanted.drop_probability === undefined ? {} : { dropProbability: wanted.drop_probability }),
     ...(wanted.duplicate === undefined ? {} : { duplicate: wanted.duplicate }),

@@ -1,12 +1,13 @@
 /**
- * A proxy between a pool and the edge that passes everything on but `POST /pool/v1/events`: those it sends twice, or late and
- * out of order (the pool sees a broken connection, tries again, and the held request arrives after its successors), or it loses the answer.
+ * A proxy between a pool and the edge. It mistreats messages of the control channel as `treat` says, and with `events` also each
+ * `POST /pool/v1/events`: those it sends twice, or late and out of order (the pool sees a broken connection, tries again, and the held request
+ * arrives after its successors), or it loses the answer.
  */
 import { Agent, createServer, request as send } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
+import { createChannels } from "./channel-proxy.ts";
+import type { Treat } from "./channel-proxy.ts";
 
 const EVENTS_PATH = "/pool/v1/events";
 const LONGEST_HOLD_MS = 800;
@@ -15,16 +16,21 @@ const shares = { twice: 0.3, held: 0.1, unanswered: 0.1 };
 
 export type EventProxy = {
   url: string;
-  /** How many event requests were mistreated. */
+  /** How many messages and event requests were mistreated. */
   readonly mistreated: number;
+  /** Of channels that are open now nothing arrives any more, on either side; their connections stand. */
+  goDeaf(): void;
   stop(): Promise<void>;
 };
 
-export async function startEventProxy(edgePort: number): Promise<EventProxy> {
+export async function startEventProxy(
+  edgePort: number,
+  { events = false, treat = () => "pass" }: { events?: boolean; treat?: Treat },
+): Promise<EventProxy> {
   const agent = new Agent({ keepAlive: true });
   const target = { host: "127.0.0.1", port: edgePort };
   const timers = new Set<NodeJS.Timeout>();
-  const upgraded = new Set<Duplex>();
+  const channels = createChannels(edgePort, treat);
   let mistreated = 0;
 
   /** Sends a request on; its answer goes to `response`, or nowhere. */
@@ -76,37 +82,24 @@ export async function startEventProxy(edgePort: number): Promise<EventProxy> {
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
       const body = Buffer.concat(chunks);
-      if (incoming.url === EVENTS_PATH) mistreat(incoming, body, response);
+      if (events && incoming.url === EVENTS_PATH) mistreat(incoming, body, response);
       else pass(incoming, body, response);
     });
   });
-  server.on("upgrade", (incoming, socket, head) => {
-    const upstream = connect(edgePort, "127.0.0.1", () => {
-      const lines = incoming.rawHeaders.flatMap((name, index, all) =>
-        index % 2 === 0 ? [`${name}: ${all[index + 1]}`] : [],
-      );
-      upstream.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
-      upstream.write(head);
-      upstream.pipe(socket).pipe(upstream);
-    });
-    for (const end of [socket, upstream]) {
-      upgraded.add(end);
-      end.on("error", () => [socket, upstream].forEach((other) => other.destroy()));
-      end.once("close", () => upgraded.delete(end));
-    }
-  });
+  server.on("upgrade", channels.open);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
     get mistreated() {
-      return mistreated;
+      return mistreated + channels.mistreated;
     },
+    goDeaf: channels.goDeaf,
     stop: () =>
       new Promise((resolve) => {
         for (const timer of timers) clearTimeout(timer);
         agent.destroy();
-        for (const end of upgraded) end.destroy();
+        channels.stop();
         server.close(() => resolve());
         server.closeAllConnections();
       }),

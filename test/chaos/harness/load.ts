@@ -36,6 +36,7 @@ export type Load = LoadView & {
 export function startLoad(client: Client, scenario: Scenario, receivers: readonly Receiver[], count: number): Load {
   const traces = Array.from({ length: count }, (_, index) => traceOf(scenario, receivers, index, count));
   const toFollow: Trace[] = [];
+  const accepts: { sentAt: number; answeredAt: number }[] = [];
   const beganAt = performance.now();
   const perMs = pacePerSecond(count, scenario.loadSeconds) / 1000;
   let next = 0;
@@ -48,12 +49,14 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
       const trace = traces[index] ?? unreachable();
       await sleep(Math.max(0, beganAt + index / perMs - performance.now()));
       const { input } = scenario.job?.(trace.key, index, count) ?? { input: {} };
+      const sentAt = Date.now();
       trace.accepted = await client.create(trace.key, {
         version: `local/${scenario.model}`,
         input: { key: trace.key, number: trace.number, ...input },
         webhook: trace.receiver.urlOf(trace.key),
         webhook_events_filter: ["completed"],
       });
+      accepts.push({ sentAt, answeredAt: Date.now() });
       sent += 1;
       toFollow.push(trace);
       if (index % LIVE_EVERY === 0) readAlong(trace, trace.accepted.id);
@@ -99,6 +102,10 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
     async reached(share) {
       while (finished < share * count) await sleep(TICK_MS);
     },
+    acceptsMs: (from, to) =>
+      accepts
+        .filter(({ sentAt, answeredAt }) => sentAt >= from && answeredAt < to)
+        .map(({ sentAt, answeredAt }) => answeredAt - sentAt),
   };
 }
 

@@ -43,6 +43,8 @@ export type Scenario = {
 export type LoadView = {
   /** Resolves when so many predictions (a share of all) have finished. */
   reached(share: number): Promise<void>;
+  /** How long each create took that was sent and answered between those times (milliseconds since the epoch). */
+  acceptsMs(from: number, to: number): number[];
 };
 
 /** The most that a scenario's predictions take at an even pace, so that a fault meets load whatever their number. */

@@ -29,8 +29,8 @@ export type World = {
   lastLines(count: number): string[];
   /** Kills the model processes of the stack's pool. */
   killModels(): void;
-  /** Sets the embedded log's test faults; `{}` heals it. */
-  setLogFaults(faults: object): Promise<void>;
+  /** Sets the lane's test faults; `{}` heals it. Answers how often those before have struck; null: the lane has died of them, or of something else. */
+  setLaneFaults(faults: object): Promise<number | null>;
   end(): Promise<void>;
 };
 
@@ -75,14 +75,15 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
       const { pool } = stack.pids();
       if (pool !== null) for (const pid of modelsOf(pool)) process.kill(pid, "SIGKILL");
     },
-    async setLogFaults(faults) {
+    async setLaneFaults(faults) {
       const response = await fetch(`${stack.url}/admin/v1/faults`, {
         method: "PUT",
         headers: { authorization: `Bearer ${stack.adminKey}`, "content-type": "application/json" },
-        body: JSON.stringify(faults),
+        body: JSON.stringify({ lane: "default", ...faults }),
       });
       if (!response.ok) throw new Error(`the faults were refused with ${response.status}: ${await response.text()}`);
-      await response.body?.cancel();
+      const { struck } = (await response.json()) as { struck: number | null };
+      return struck;
     },
     async end() {
       await stack.stop();

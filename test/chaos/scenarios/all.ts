@@ -1,11 +1,12 @@
 /** Every scenario, in the order in which they run. */
 import type { Scenario } from "../harness/scenario.ts";
+import { channel } from "./channel.ts";
 import { clock } from "./clock.ts";
 import { edge } from "./edge.ts";
 import { events } from "./events.ts";
 import { inputs } from "./inputs.ts";
 import { kills } from "./kills.ts";
-import { log } from "./log.ts";
+import { lane } from "./lane.ts";
 import { pools } from "./pools.ts";
 import { redis } from "./redis.ts";
 import { webhooks } from "./webhooks.ts";
@@ -15,7 +16,8 @@ export const scenarios: readonly Scenario[] = [
   ...inputs,
   ...pools,
   ...edge,
-  ...log,
+  ...lane,
+  ...channel,
   ...events,
   ...redis,
   ...clock,

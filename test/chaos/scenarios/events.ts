@@ -8,7 +8,7 @@ export const events: readonly Scenario[] = [
     name: "events sent twice and out of order",
     model: "echo",
     async prepare(world) {
-      const proxy = await startEventProxy(world.stack.port);
+      const proxy = await startEventProxy(world.stack.port, { events: true });
       const pool = await createExtraPool(world, "proxied", proxy.url);
       await world.stack.stopPool();
       const since = Date.now();
