@@ -17,8 +17,6 @@ function beside(name: string, fault: Fault): Scenario {
   return {
     name,
     model: "echo",
-    // Each pool has partitions of its own.
-    stack: { vars: { LOG_PARTITIONS: "4" } },
     async prepare(world) {
       const pool = await createExtraPool(world, "other", world.stack.url);
       other = pool;
