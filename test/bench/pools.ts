@@ -18,6 +18,7 @@ import { startCountedStack } from "./lib/counted-stack.ts";
 import { echoModel, echoModels } from "./lib/edgeplane.ts";
 import { offerHelp } from "./lib/help.ts";
 import { machine, versions } from "./lib/machine.ts";
+import { usageOf } from "./lib/processes.ts";
 import { startSimulatedPool } from "./lib/simulated-pool.ts";
 import type { SimulatedPool } from "./lib/simulated-pool.ts";
 import { quantile, table } from "./lib/stats.ts";
@@ -140,11 +141,14 @@ try {
   acceptMs.length = 0;
   Object.assign(ways, { channel: 0, poll: 0 });
   await stack.reset();
+  const cpuMs = () => [stack.pids().workerd ?? 0, process.pid].map((pid) => usageOf(pid).cpuMs);
+  const cpuBefore = cpuMs();
   const reached = await load(jobs);
   const giveUpAt = Date.now() + DRAIN_MS;
   while (handOverMs.length < jobs - refused && Date.now() < giveUpAt) await sleep(20);
   await sleep(Number(values["run-ms"]) + SETTLE_MS);
 
+  const cpuEach = cpuMs().map((after, index) => ((after - (cpuBefore[index] ?? 0)) / jobs).toFixed(2));
   const { slowestMs, calls } = await stack.counters();
   const holds = Object.entries(slowestMs).toSorted(([, a], [, b]) => b - a);
   const [slowestCall = "", slowest = 0] = holds[0] ?? [];
@@ -163,6 +167,7 @@ try {
         ["granted over the channel, by a poll", `${ways.channel}, ${ways.poll}`, ""],
         ["refused; not granted", `${refused}; ${jobs - refused - handOverMs.length}`, "0; 0"],
         ["calls to the lane a prediction", (laneCalls / jobs).toFixed(2), ""],
+        ["CPU a prediction, ms: workerd; load and simulated pools", cpuEach.join("; "), ""],
         [`slowest hold of an object, ms (${slowestCall})`, slowest.toFixed(1), `at most ${CALL_MS}`],
       ],
     ),
