@@ -21,10 +21,14 @@ export function createChannels(edgePort: number, treat: Treat) {
   const deaf = new WeakSet<Duplex>();
   const timers = new Set<NodeJS.Timeout>();
   let mistreated = 0;
+  let swallowedGrants = 0;
 
   function forward(bytes: Buffer, text: string | null, to: "edge" | "pool", target: Duplex): void {
-    if (deaf.has(target)) return;
     const type = typeOf(text);
+    if (deaf.has(target)) {
+      if (type === "grants") swallowedGrants += 1;
+      return;
+    }
     const treatment = type === null ? "pass" : treat(type, to);
     if (treatment !== "pass") mistreated += 1;
     if (treatment === "lose") return;
@@ -40,6 +44,10 @@ export function createChannels(edgePort: number, treat: Treat) {
   return {
     get mistreated() {
       return mistreated;
+    },
+
+    get swallowedGrants() {
+      return swallowedGrants;
     },
 
     /** Of channels that are open now nothing arrives any more, on either side. */

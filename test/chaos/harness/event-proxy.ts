@@ -18,6 +18,8 @@ export type EventProxy = {
   url: string;
   /** How many messages and event requests were mistreated. */
   readonly mistreated: number;
+  /** How many messages of grants went into channels that lead nowhere. */
+  readonly swallowedGrants: number;
   /** Of channels that are open now nothing arrives any more, on either side; their connections stand. */
   goDeaf(): void;
   stop(): Promise<void>;
@@ -93,6 +95,9 @@ export async function startEventProxy(
     url: `http://127.0.0.1:${port}`,
     get mistreated() {
       return mistreated + channels.mistreated;
+    },
+    get swallowedGrants() {
+      return channels.swallowedGrants;
     },
     goDeaf: channels.goDeaf,
     stop: () =>

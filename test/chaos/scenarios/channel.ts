@@ -10,8 +10,8 @@ import type { World } from "../harness/world.ts";
 const LOST_SHARE = 0.2;
 /** A grant that nothing was heard of is asked about after 500 ms; a room that is not acknowledged is not counted on meanwhile. */
 const LOST_LIMIT_MS = 3000;
-/** A pool gives a channel up when a ping is unanswered for 2 s, and pings every 5 s; grants on it are asked for again on the next. */
-const DEAF_LIMIT_MS = 9000;
+/** Back on another channel, the pool is asked for what it was granted on the one before. */
+const DEAF_LIMIT_MS = 3000;
 const MIN_DEATHS = 3;
 const DEATH_LIMIT_MS = 3000;
 const moments = [0.15, 0.4, 0.65] as const;
@@ -59,15 +59,18 @@ const staleRoom: Treat = (type) => {
   return draw < 0.7 ? "twice" : "pass";
 };
 
-async function goDeaf(_world: World, load: LoadView, proxy: EventProxy): Promise<Outage[]> {
+async function goDeaf(world: World, load: LoadView, proxy: EventProxy): Promise<Outage[]> {
   const outages: Outage[] = [];
   for (const moment of moments) {
     await load.reached(moment);
     const beganAt = Date.now();
     proxy.goDeaf();
-    outages.push({ what: "a channel that leads nowhere", beganAt, endedAt: beganAt, limitMs: DEAF_LIMIT_MS });
+    const endedAt = await world.said(/connected to the edge/, beganAt);
+    const what = "a channel that leads nowhere";
+    outages.push({ what, beganAt, endedAt, limitMs: DEAF_LIMIT_MS, concerns: "accepted" });
     await sleep(DEAF_LIMIT_MS);
   }
+  if (proxy.swallowedGrants === 0) throw new Error("no grant was on a channel that leads nowhere");
   return outages;
 }
 
