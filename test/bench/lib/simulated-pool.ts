@@ -14,6 +14,7 @@ import type { HttpClient } from "../../../gpu-pool/transport/http-client.ts";
 /** What one device runs and takes ahead. */
 const ROOM = 2;
 const EVENTS_TIMEOUT_MS = 30_000;
+const PING_EVERY_MS = 5000;
 const LANE = "default";
 
 export type SimulatedPoolOptions = {
@@ -35,6 +36,7 @@ export async function startSimulatedPool(options: SimulatedPoolOptions): Promise
   const headers = { authorization: `Bearer ${token}`, [SESSION_HEADER]: session };
   const socket = new WebSocket(`${url.replace("http", "ws")}/pool/v1/connect`, { headers });
   let held = 0;
+  let isOpen = false;
   let isPolling = false;
   let isDue = false;
 
@@ -43,8 +45,8 @@ export async function startSimulatedPool(options: SimulatedPoolOptions): Promise
     return { ...model, room, startNow: room, readyInMs: 0, problem: null };
   };
   const send = (message: PoolMessage) => {
-    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-    return socket.readyState === WebSocket.OPEN;
+    if (isOpen) socket.send(JSON.stringify(message));
+    return isOpen;
   };
   const rooms = () => ({ lanes: new Map([[LANE, [roomNow()]]]), changesInMs: Infinity });
   const statements = new RoomStatements({ clock: systemClock, rooms, send });
@@ -97,13 +99,17 @@ export async function startSimulatedPool(options: SimulatedPoolOptions): Promise
 
   await new Promise<void>((resolve, reject) => {
     socket.on("error", reject);
-    socket.on("close", (code, reason) => reject(new Error(`the channel closed: ${code} ${reason.toString("utf8")}`)));
-    socket.on("open", () =>
+    socket.on("close", (code, reason) => {
+      isOpen = false;
+      reject(new Error(`the channel closed: ${code} ${reason.toString("utf8")}`));
+    });
+    socket.on("open", () => {
+      isOpen = true;
       send({
         ...{ type: "hello", protocol: PROTOCOL, session, pool: session, version: "0.1.0", lanes: [LANE] },
         ...{ devices: [], models: [] },
-      }),
-    );
+      });
+    });
     socket.on("message", (data) => {
       const message = parseEdgeMessage(data.toString("utf8"));
       if (message === null) return;
@@ -112,11 +118,10 @@ export async function startSimulatedPool(options: SimulatedPoolOptions): Promise
       resolve();
     });
   });
-  const pings = setInterval(() => socket.readyState === WebSocket.OPEN && socket.send("ping"), 5000);
+  const pings = setInterval(() => isOpen && socket.send("ping"), PING_EVERY_MS);
   return {
     stop() {
       clearInterval(pings);
-      socket.removeAllListeners("close");
       socket.terminate();
     },
   };
