@@ -4,6 +4,8 @@ declare module "ws" {
   import type { ClientRequest, IncomingMessage, Server } from "node:http";
 
   export class WebSocket extends EventEmitter {
+    static readonly OPEN: number;
+    readonly readyState: number;
     constructor(address: string | URL, options?: { headers?: Record<string, string>; handshakeTimeout?: number });
     send(data: string): void;
     close(code?: number, reason?: string): void;
