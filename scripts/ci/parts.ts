@@ -163,6 +163,15 @@ export const parts: readonly Part[] = [
     measures: true,
   },
   {
+    name: "many pools, steadily",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("steady"),
+    timeoutMs: 10 * MINUTE_MS,
+    measures: true,
+  },
+  {
     name: "chaos",
     runs: "ci",
     engine: "time, Redis",
