@@ -20,6 +20,7 @@ import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { createStatements } from "./statements.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
 
@@ -56,6 +57,10 @@ const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: fa
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
   readonly #probes = createProbes({ now: () => Date.now(), keptMs: leaseMs });
+  readonly #statements = createStatements({
+    tell: (lane, report) => this.#lane(lane).tell(lane, report),
+    isOpen: () => this.#isConnected(),
+  });
   #known: Known | null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -274,7 +279,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   async #passOn({ n, full, lanes }: RoomMessage, session: string): Promise<void> {
-    await Promise.all(lanes.map(({ lane, ...room }) => this.#lane(lane).tell(lane, { ...room, session, n, full })));
+    await Promise.all(lanes.map(({ lane, ...room }) => this.#statements.pass(lane, { ...room, session, n, full })));
   }
 
   async #leaveLanes({ session, lanes }: Pick<Known, "session" | "lanes">): Promise<void> {

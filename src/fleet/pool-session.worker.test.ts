@@ -98,6 +98,14 @@ it("welcomes a pool, tells its lanes of its room, and passes grants, nudges, can
   expect(await channel.next()).toEqual({ type: "probe", claims: [claim] });
 });
 
+it("tells a lane of the pool's room again when the lane did not take it", async () => {
+  const tell = vi.spyOn(Lane.prototype, "tell").mockRejectedValueOnce(new Error("the lane is away"));
+  const channel = await connect("session-missed", ["lane-missed"]);
+  await enter(channel, "lane-missed");
+  expect(tell.mock.calls.length).toBe(2);
+  tell.mockRestore();
+});
+
 it("asks again soon while nobody was heard on the channel: what it sent there may have reached nobody", async () => {
   const channel = await connect("session-unheard", ["lane-unheard"]);
   const stub = edge.POOL.getByName(channel.session);

@@ -10,7 +10,6 @@ import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { CommitStore } from "./commits.ts";
-import { Counters } from "./counters.ts";
 import { Groups } from "./groups.ts";
 import type { Member } from "./groups.ts";
 import { partitionKey } from "./names.ts";
@@ -19,7 +18,6 @@ import type {
   Answer,
   Append,
   Appended,
-  BrokerStats,
   ConsumeReply,
   ConsumeRequest,
   FetchRequest,
@@ -28,17 +26,19 @@ import type {
   LogFaults,
   LogMessage,
   OffsetQuery,
+  OwnedTopic,
   TopicInfo,
   TopicPartition,
   TopicPartitionOffset,
 } from "./protocol.ts";
+import { readUserQuotas } from "./quotas.ts";
+import type { UserQuotas } from "./quotas.ts";
 import { readRetention } from "./retention.ts";
 import { PartitionStore, SWEEP_ROWS } from "./store.ts";
 import type { Retention } from "./store.ts";
 import { hasRecords, MAX_ANSWER_BYTES, takeRecords } from "./take.ts";
 import { Waits } from "./waits.ts";
 
-const MAX_TOPICS = 5000;
 const FETCH_RECORDS = 500;
 const SWEEP_EVERY_MS = 600_000;
 
@@ -48,7 +48,7 @@ export class LogBroker extends DurableObject<Env> {
   readonly #groups: Groups;
   readonly #timers = createObjectTimers();
   readonly #waits = new Waits(this.#timers);
-  readonly #counters = new Counters();
+  readonly #quotas: UserQuotas;
   readonly #retention: Retention;
   readonly #commitTimers = new Map<Member, ReturnType<typeof setTimeout>>();
   #expiry: { giveUp: () => void; dueAt: number } | null = null;
@@ -58,35 +58,35 @@ export class LogBroker extends DurableObject<Env> {
   constructor(state: DurableObjectState, env: Env) {
     super(state, env);
     this.#store = new PartitionStore(state.storage);
-    this.#commits = new CommitStore(state.storage.sql);
-    this.#groups = new Groups(this.#store, this.#commits);
+    this.#quotas = readUserQuotas(env);
+    this.#commits = new CommitStore(state.storage.sql, this.#quotas);
+    this.#groups = new Groups(this.#store, this.#commits, this.#quotas);
     this.#retention = readRetention(env);
     void state.blockConcurrencyWhile(async () => {
       this.#alarmAt = await state.storage.getAlarm();
     });
   }
 
-  /** The partition count of a topic, which is made with `partitions` if it isn't there and that isn't 0. */
-  ensureTopic(topic: string, partitions: number): Answer<number> {
-    const known = this.#store.partitionCount(topic);
+  /** The topic, which is made for `owner` with `partitions` if it isn't there and that isn't 0. */
+  ensureTopic(topic: string, partitions: number, owner: string | null): Answer<OwnedTopic> {
+    const known = this.#store.topics.get(topic);
     if (known !== undefined) return answer(known);
-    if (partitions === 0) return answer(0);
-    if (this.#store.topics().length >= MAX_TOPICS) {
-      return failure("invalid_request", `This log has ${MAX_TOPICS} topics; it takes no more. Use one that is there.`);
-    }
-    return answer(this.#store.addTopic(topic, partitions));
+    if (partitions === 0) return answer({ partitions: 0, owner: null });
+    return this.#store.topics.refuse(owner, this.#quotas) ?? answer(this.#store.topics.add(topic, partitions, owner));
   }
 
   topics(): TopicInfo[] {
-    return this.#store.topics();
+    return this.#store.topics.all();
   }
 
-  /** Appends all records or none; they are durable when the answer arrives. */
-  produce(appends: Append[]): Answer<Appended[]> {
+  /** Appends all records or none; they are durable when the answer arrives. `principal` null: the edge, whose records are always taken. */
+  produce(appends: Append[], principal: string | null): Answer<Appended[]> {
     const now = Date.now();
     if ((this.#faults.refuseProduceUntil ?? 0) > now) {
       return failure("unavailable", "The log refuses records because a test fault says so; set its faults to {}.");
     }
+    const refusal = principal === null ? null : this.#store.topics.refuseBytes(appends, this.#quotas);
+    if (refusal !== null) return refusal;
     const dropped = this.#faults.dropProbability ?? 0;
     const results = this.#store.append(
       appends,
@@ -94,8 +94,7 @@ export class LogBroker extends DurableObject<Env> {
       this.#faults.duplicate ?? 1,
       () => dropped > 0 && Math.random() < dropped,
     );
-    for (const { topic, partition, records } of appends) {
-      this.#counters.add("produced", records.length);
+    for (const { topic, partition } of appends) {
       this.#groups.wakeOwners(topic, partition);
       this.#waits.wake(partitionKey(topic, partition));
       if (this.#store.isOver(topic, partition, this.#retention)) {
@@ -112,6 +111,8 @@ export class LogBroker extends DurableObject<Env> {
     const joined = this.#groups.join(request, request.broker, request.topics, request.options, startedAt);
     if (!joined.ok) return joined;
     const member = joined.value;
+    const refusal = member.refusal === null ? null : this.#groups.commitDirty(member, startedAt);
+    if (refusal !== null) return refusal;
     const unplaced = this.#unplaced(member);
     if (unplaced) return unplaced;
     member.waitingUntil = startedAt + request.timeoutMs;
@@ -163,8 +164,7 @@ export class LogBroker extends DurableObject<Env> {
     if (offsets === null) {
       if (member === undefined) return answer(false);
       for (const owned of member.owned.values()) owned.dirty = true;
-      this.#groups.commitDirty(member, Date.now());
-      return answer(true);
+      return this.#groups.commitDirty(member, Date.now()) ?? answer(true);
     }
     for (const { topic, partition } of offsets) {
       const owner = this.#groups.owner(ref.group, topic, partition);
@@ -174,8 +174,7 @@ export class LogBroker extends DurableObject<Env> {
         `Partition ${partition} of \`${topic}\` is assigned to instance \`${owner.instance}\`, not to \`${ref.instance}\`; consume again to learn what is yours.`,
       );
     }
-    this.#commits.commit(ref.group, offsets, Date.now());
-    return answer(true);
+    return this.#commits.commit(ref.group, offsets, Date.now(), ref.principal) ?? answer(true);
   }
 
   /** The committed offset of each partition, -1 where there is none. */
@@ -200,15 +199,6 @@ export class LogBroker extends DurableObject<Env> {
     if (member.principal !== ref.principal) return foreign(ref);
     this.#groups.leave(member, Date.now());
     return answer(true);
-  }
-
-  /** Sizes, lags of groups, and counters since the object started. */
-  stats(): BrokerStats {
-    const lag = this.#commits.all().map(({ group, topic, partition, offset }) => {
-      const { end } = this.#store.bounds(topic, partition);
-      return { group, topic, partition, committed: offset, lag: Math.max(0, end - offset) };
-    });
-    return { partitions: this.#store.sizes(), lag, counters: this.#counters.all() };
   }
 
   /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` refuses. */
@@ -245,7 +235,6 @@ export class LogBroker extends DurableObject<Env> {
         return { ready: true, superseded: false, messages: [] };
       const messages = request.mode === "wait" ? [] : takeRecords(this.#store, member, request.room);
       if (messages.length > 0) {
-        this.#counters.add("consumed", messages.length);
         this.#armCommit(member);
         return { ready: true, superseded: false, messages };
       }

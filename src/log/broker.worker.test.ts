@@ -10,7 +10,7 @@ describe("LogBroker", () => {
   it("sleeps until its oldest records fall due", async () => {
     const broker = env.LOG.getByName("sleeper");
     const records = [{ key: null, value: "x", headers: [], timestamp: null }];
-    await broker.produce([{ topic: "t", partition: 0, partitionCount: 1, records }]);
+    await broker.produce([{ topic: "t", partition: 0, partitionCount: 1, owner: null, records }], null);
     expect(await runDurableObjectAlarm(broker)).toBe(true);
     const dueAt = await runInDurableObject(broker, async (_, state) => state.storage.getAlarm());
     expect((dueAt ?? 0) - Date.now()).toBeGreaterThan(6 * DAY_MS);
@@ -21,7 +21,9 @@ describe("LogBroker", () => {
     const broker = env.LOG.getByName("fetched");
     const from = ["a", "b", "c", "d"].map((topic) => ({ topic, partition: 0, offset: 0 }));
     const records = [{ key: null, value: "x".repeat(700_000), headers: [], timestamp: null }];
-    for (const { topic } of from) await broker.produce([{ topic, partition: 0, partitionCount: 1, records }]);
+    for (const { topic } of from) {
+      await broker.produce([{ topic, partition: 0, partitionCount: 1, owner: null, records }], null);
+    }
     const answer = await broker.fetchRecords({ from, timeoutMs: 0, waitId: "w" });
     expect(answer.ok && answer.value.map(({ topic }) => topic)).toEqual(["a", "b"]);
   });

@@ -16,13 +16,13 @@ import { unwrap } from "./protocol.ts";
 import type {
   Append,
   AppendRecord,
-  BrokerStats,
   GroupAssignment,
   InstanceRef,
   LogFaults,
   LogMessage,
   MemberOptions,
   OffsetQuery,
+  OwnedTopic,
   TopicInfo,
   TopicPartition,
   TopicPartitionOffset,
@@ -46,7 +46,7 @@ export type ConsumeCall = {
   create: (topic: string) => boolean;
 };
 
-const knownTopics = new Map<string, number>();
+const knownTopics = new Map<string, OwnedTopic>();
 const keylessTurn = createKeylessTurns();
 
 export type LogClient = ReturnType<typeof createLogClient>;
@@ -61,15 +61,16 @@ export function createLogClient(env: LogEnv) {
   const askAll = <T>(ask: (target: Broker) => Promise<T>): Promise<T[]> =>
     Promise.all(Array.from({ length: count }, (_, index) => callObject(() => ask(broker(index)))));
 
-  async function partitionCount(topic: string, create: boolean): Promise<number> {
+  /** The topic; with `create`, made for `principal` where it isn't there. */
+  async function topicOf(topic: string, create: boolean, principal: string | null): Promise<OwnedTopic> {
     const known = knownTopics.get(topic);
     if (known !== undefined) return known;
     if (!isTopicName(topic)) throw new EdgeplaneError("invalid_request", `${noTopicName(topic)}.`);
     const home = brokerOf(topic, 0, count);
     const found = await callObject(async () =>
-      unwrap<number>(await broker(home).ensureTopic(topic, create ? partitions : 0)),
+      unwrap<OwnedTopic>(await broker(home).ensureTopic(topic, create ? partitions : 0, principal)),
     );
-    if (found === 0) {
+    if (found.partitions === 0) {
       throw new EdgeplaneError(
         "topic_not_found",
         `Topic \`${topic}\` doesn't exist, and these credentials may not create it; check the name, or produce to it with credentials that may create topics.`,
@@ -80,18 +81,23 @@ export function createLogClient(env: LogEnv) {
     return found;
   }
 
-  async function counts(topics: Iterable<string>, create: (topic: string) => boolean): Promise<Map<string, number>> {
+  async function topicsOf(
+    topics: Iterable<string>,
+    create: (topic: string) => boolean,
+    principal: string | null,
+  ): Promise<Map<string, OwnedTopic>> {
     const names = [...new Set(topics)];
-    const found = await Promise.all(names.map((topic) => partitionCount(topic, create(topic))));
-    return new Map(names.map((topic, index) => [topic, found[index] ?? 1]));
+    const entries = names.map(async (name) => [name, await topicOf(name, create(name), principal)] as const);
+    return new Map(await Promise.all(entries));
   }
 
   async function checkPartitions(entries: readonly TopicPartition[]): Promise<void> {
-    const known = await counts(
+    const known = await topicsOf(
       entries.map((entry) => entry.topic),
       () => false,
+      null,
     );
-    for (const { topic, partition } of entries) checkPartition(topic, partition, known.get(topic) ?? 0);
+    for (const { topic, partition } of entries) checkPartition(topic, partition, known.get(topic)?.partitions ?? 0);
   }
 
   /** Runs `call` once per broker with the entries that live there, and puts the answers back in the entries' order. */
@@ -119,29 +125,46 @@ export function createLogClient(env: LogEnv) {
     return placed.toSorted((a, b) => a.index - b.index).map(({ result }) => result);
   }
 
-  /** Appends all records of each broker at once; one call a broker. Answers in the records' order. */
+  /**
+   * Appends all records of each broker at once; one call a broker. Answers in the records' order. `principal`: the user that produces; null:
+   * the edge.
+   */
   async function produce(
     records: readonly ProduceRecord[],
     create: (topic: string) => boolean,
+    principal: string | null,
   ): Promise<ProducedRecord[]> {
-    const known = await counts(
+    const known = await topicsOf(
       records.map((record) => record.topic),
       create,
+      principal,
     );
     const appends = new Map<string, Append & { indexes: number[] }>();
     records.forEach((record, index) => {
-      const partitionCount = known.get(record.topic) ?? 1;
+      const { partitions: partitionCount, owner } = known.get(record.topic) ?? { partitions: 1, owner: null };
       const partition = record.partition ?? choosePartition(record, partitionCount);
       checkPartition(record.topic, partition, partitionCount);
       const key = partitionKey(record.topic, partition);
-      const append = appends.get(key) ?? { topic: record.topic, partition, partitionCount, records: [], indexes: [] };
+      const append = appends.get(key) ?? {
+        topic: record.topic,
+        partition,
+        partitionCount,
+        owner,
+        records: [],
+        indexes: [],
+      };
       append.records.push(toAppendRecord(record, index));
       append.indexes.push(index);
       appends.set(key, append);
     });
     const appended = await perBroker([...appends.values()], async (index, own) =>
       // Called once: what was appended before its answer was lost would be appended again. Who produces decides.
-      unwrap(await broker(index).produce(own.map((append) => ({ ...append, indexes: undefined })))),
+      unwrap(
+        await broker(index).produce(
+          own.map((append) => ({ ...append, indexes: undefined })),
+          principal,
+        ),
+      ),
     );
     const produced: ProducedRecord[] = [];
     [...appends.values()].forEach((append, at) => {
@@ -158,8 +181,8 @@ export function createLogClient(env: LogEnv) {
 
   /** Records for a group's instance. With several brokers, the first that have some answer, within the room. */
   async function consume(call: ConsumeCall): Promise<LogMessage[]> {
-    const known = await counts(call.topics, call.create);
-    const topics: TopicInfo[] = [...known].map(([topic, number]) => ({ topic, partitions: number }));
+    const known = await topicsOf(call.topics, call.create, call.ref.principal);
+    const topics: TopicInfo[] = [...known].map(([topic, { partitions: number }]) => ({ topic, partitions: number }));
     const only = count === 1 ? 0 : call.broker;
     if (only !== null && only >= count) {
       throw new EdgeplaneError("invalid_request", `There is no broker ${only}; this log has ${count}, from 0 on.`);
@@ -218,16 +241,12 @@ export function createLogClient(env: LogEnv) {
     if (!known.includes(true)) throw unknownInstance(ref);
   }
 
-  async function stats(): Promise<BrokerStats[]> {
-    return askAll((target) => target.stats());
-  }
-
   /** Sets the test faults of every broker; only a local stack lets it. */
   async function setFaults(faults: LogFaults): Promise<void> {
     await askAll(async (target) => unwrap<LogFaults>(await target.setFaults(faults)));
   }
 
-  return { produce, consume, fetch, commit, committed, offsets, topics, consumers, removeInstance, stats, setFaults };
+  return { produce, consume, fetch, commit, committed, offsets, topics, consumers, removeInstance, setFaults };
 }
 
 function choosePartition(record: ProduceRecord, partitionCount: number): number {

@@ -11,7 +11,8 @@ import { assignRange } from "./assignment.ts";
 import type { CommitStore } from "./commits.ts";
 import { partitionKey, partitionsOn } from "./names.ts";
 import { answer, failure } from "./protocol.ts";
-import type { Answer, GroupAssignment, InstanceRef, MemberOptions, TopicInfo } from "./protocol.ts";
+import type { Answer, Failure, GroupAssignment, InstanceRef, MemberOptions, TopicInfo } from "./protocol.ts";
+import type { UserQuotas } from "./quotas.ts";
 import type { PartitionStore } from "./store.ts";
 
 /** A partition that a member owns. */
@@ -37,19 +38,26 @@ export type Member = {
   turn: number;
   /** Ends the member's current wait, so that it looks again. */
   wake: (() => void) | null;
+  /** Why its last automatic commit was not stored; null: it was. */
+  refusal: Failure | null;
 };
 
 type Group = { members: Map<string, Member> };
+/** Of one user: how many instances it has in each group. */
+type Held = Map<string, number>;
 
 const MAX_MEMBERS = 1000;
 
 export class Groups {
   readonly #groups = new Map<string, Group>();
+  readonly #held = new Map<string, Held>();
+  readonly #quotas: Pick<UserQuotas, "groups" | "instances">;
   readonly #store: PartitionStore;
   readonly #commits: CommitStore;
   #broker = { index: 0, count: 1 };
 
-  constructor(store: PartitionStore, commits: CommitStore) {
+  constructor(store: PartitionStore, commits: CommitStore, quotas: Pick<UserQuotas, "groups" | "instances">) {
+    this.#quotas = quotas;
     this.#store = store;
     this.#commits = commits;
   }
@@ -101,6 +109,8 @@ export class Groups {
         `Group \`${ref.group}\` has ${MAX_MEMBERS} instances; remove some with /delete-consumer.`,
       );
     }
+    const refusal = this.#refuse(ref);
+    if (refusal !== null) return refusal;
     const member: Member = {
       ...ref,
       topics: new Map(topics.map((info) => [info.topic, info.partitions])),
@@ -110,8 +120,10 @@ export class Groups {
       owned: new Map(),
       turn: 0,
       wake: null,
+      refusal: null,
     };
     group.members.set(ref.instance, member);
+    this.#hold(ref, 1);
     this.#groups.set(ref.group, group);
     this.#rebalance(ref.group, group, now);
     return answer(member);
@@ -123,6 +135,7 @@ export class Groups {
     if (group?.members.get(member.instance) !== member) return;
     if (member.options.autoCommit) this.commitDirty(member, now);
     group.members.delete(member.instance);
+    this.#hold(member, -1);
     member.owned.clear();
     member.wake?.();
     if (group.members.size === 0) this.#groups.delete(member.group);
@@ -142,15 +155,13 @@ export class Groups {
     return nextAt;
   }
 
-  /** Commits what a member consumed since the last time, up to the first record that is to be delivered again. */
-  commitDirty(member: Member, now: number): void {
-    const offsets = [];
-    for (const owned of member.owned.values()) {
-      if (!owned.dirty || owned.position === null) continue;
-      owned.dirty = false;
-      offsets.push({ topic: owned.topic, partition: owned.partition, offset: owned.position });
-    }
-    this.#commits.commit(member.group, offsets, now);
+  /** Commits what a member consumed since the last time, up to the first record that is to be delivered again. What is refused stays to be committed. */
+  commitDirty(member: Member, now: number): Failure | null {
+    const dirty = [...member.owned.values()].filter((owned) => owned.dirty && owned.position !== null);
+    const offsets = dirty.map(({ topic, partition, position }) => ({ topic, partition, offset: position ?? 0 }));
+    member.refusal = this.#commits.commit(member.group, offsets, now, member.principal);
+    if (member.refusal === null) for (const owned of dirty) owned.dirty = false;
+    return member.refusal;
   }
 
   /** Wakes the owners of a partition that got records. */
@@ -177,6 +188,34 @@ export class Groups {
         })),
       })),
     }));
+  }
+
+  /** Why the user may have no further instance in this group; null: it may. */
+  #refuse({ group, principal }: InstanceRef): Failure | null {
+    const held: Held = this.#held.get(principal) ?? new Map<string, number>();
+    const { groups, instances } = this.#quotas;
+    if (!held.has(group) && held.size >= groups) {
+      return failure(
+        "quota_exceeded",
+        `These credentials consume in ${held.size} groups at this broker, of ${groups} (LOG_USER_GROUPS); remove instances with /delete-consumer.`,
+      );
+    }
+    let count = 0;
+    for (const some of held.values()) count += some;
+    if (count < instances) return null;
+    return failure(
+      "quota_exceeded",
+      `These credentials have ${count} instances at this broker, of ${instances} (LOG_USER_INSTANCES); remove some with /delete-consumer.`,
+    );
+  }
+
+  #hold({ group, principal }: InstanceRef, by: 1 | -1): void {
+    const held: Held = this.#held.get(principal) ?? new Map<string, number>();
+    const count = (held.get(group) ?? 0) + by;
+    if (count > 0) held.set(group, count);
+    else held.delete(group);
+    if (held.size > 0) this.#held.set(principal, held);
+    else this.#held.delete(principal);
   }
 
   #rebalance(name: string, group: Group, now: number): void {
@@ -207,7 +246,8 @@ export class Groups {
     }
     for (const { member, owned } of before.values()) {
       if (member.options.autoCommit && owned.dirty && owned.position !== null) {
-        this.#commits.commit(name, [{ topic: owned.topic, partition: owned.partition, offset: owned.position }], now);
+        const offset = { topic: owned.topic, partition: owned.partition, offset: owned.position };
+        member.refusal = this.#commits.commit(name, [offset], now, member.principal);
       }
     }
     for (const member of members) {

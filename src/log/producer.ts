@@ -20,7 +20,7 @@ export function createEmbeddedProducer(env: LogEnv): LogProducer {
   const client = createLogClient(env);
   return {
     async produce(records) {
-      return records.length === 0 ? [] : client.produce(records, () => true);
+      return records.length === 0 ? [] : client.produce(records, () => true, null);
     },
   };
 }

@@ -20,8 +20,11 @@ export type LogMessage = {
 
 export type TopicInfo = { topic: string; partitions: number };
 
+/** `owner`: the user that made it; null: the edge. */
+export type OwnedTopic = { partitions: number; owner: string | null };
+
 /** Records of one partition, in order. `timestamp` is null where the broker is to set it. */
-export type Append = TopicPartition & { partitionCount: number; records: AppendRecord[] };
+export type Append = TopicPartition & { partitionCount: number; owner: string | null; records: AppendRecord[] };
 export type AppendRecord = { key: string | null; value: string; headers: RecordHeader[]; timestamp: number | null };
 export type Appended = { baseOffset: number; timestamps: number[]; stride: number };
 
@@ -70,12 +73,6 @@ export type LogFaults = {
   dropProbability?: number;
   /** Deliver each record this many times. */
   duplicate?: number;
-};
-
-export type BrokerStats = {
-  partitions: { topic: string; partition: number; start: number; end: number; bytes: number }[];
-  lag: { group: string; topic: string; partition: number; committed: number; lag: number }[];
-  counters: Record<string, number>;
 };
 
 export type Failure = { ok: false; code: ErrorCode; message: string };

@@ -2,12 +2,14 @@
  * The records of a broker's partitions, in SQLite.
  *
  * A partition's next offset is what its newest row says (`base + count`); retention never deletes that row, it only empties
- * it. So an append writes one row, and an offset is never given twice, restarts included.
+ * it. So an append writes one row, and an offset is never given twice, restarts included. Each row also carries what all rows of its
+ * partition up to it have taken (`total`), so that a size is the difference of two rows. Nothing but the topics is read at a start.
  */
 import { decodeBatch, encodeBatches, toMessage } from "./batch.ts";
 import type { StoredRecord } from "./batch.ts";
 import { partitionKey } from "./names.ts";
-import type { Append, Appended, LogMessage, OffsetQuery, TopicInfo } from "./protocol.ts";
+import type { Append, Appended, LogMessage, OffsetQuery } from "./protocol.ts";
+import { addColumn, Topics } from "./topics.ts";
 
 export type Bounds = { start: number; end: number };
 export type Retention = { ms: number; bytes: number };
@@ -17,8 +19,9 @@ type Partition = Bounds & {
   id: number | null;
   topic: string;
   partition: number;
-  /** Null until counted. */
-  bytes: number | null;
+  bytes: number;
+  /** What its rows have ever taken, the newest included. */
+  total: number;
   /** The newest batch, kept decoded while small: whoever waits for it gets it without a query. */
   tail: { base: number; records: (StoredRecord | null)[] } | null;
 };
@@ -28,64 +31,44 @@ export type ReadLimits = { records: number; bytes: number };
 const TAIL_BYTES = 16_384;
 /** Rows that one sweep deletes at most; each counts as written. */
 export const SWEEP_ROWS = 500;
+/** Partitions that one sweep looks at. */
+const SWEEP_PARTITIONS = 500;
+/** Partitions that are remembered. */
+const MAX_REMEMBERED = 5000;
 
 export class PartitionStore {
+  readonly topics: Topics;
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   readonly #partitions = new Map<string, Partition>();
-  readonly #topics = new Map<string, number>();
-  #nextId = 1;
+  /** Where the next sweep goes on, and the oldest row that it has seen since it began. */
+  #sweep = { id: 0, oldestAt: null as number | null };
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
     this.#sql.exec(`
-      create table if not exists topics (topic text primary key, partitions integer not null) without rowid;
       create table if not exists partitions (id integer not null, topic text, partition integer, primary key (topic, partition)) without rowid;
       create table if not exists batches (
         partition integer, base integer, count integer not null, at integer not null, max_timestamp integer not null,
-        bytes integer not null, records text not null, primary key (partition, base)
+        bytes integer not null, records text not null, total integer not null default 0, primary key (partition, base)
       ) without rowid;
+      create unique index if not exists partitions_id on partitions (id);
     `);
-    for (const row of this.#sql.exec<{ topic: string; partitions: number }>("select topic, partitions from topics")) {
-      this.#topics.set(row.topic, row.partitions);
-    }
-    type PartitionRow = { id: number; topic: string; partition: number };
-    for (const { id, topic, partition } of this.#sql
-      .exec<PartitionRow>("select id, topic, partition from partitions")
-      .toArray()) {
-      this.#nextId = Math.max(this.#nextId, id + 1);
-      const key = partitionKey(topic, partition);
-      this.#partitions.set(key, { id, topic, partition, ...this.#storedBounds(id), bytes: null, tail: null });
-    }
-  }
-
-  topics(): TopicInfo[] {
-    return [...this.#topics].map(([topic, partitions]) => ({ topic, partitions }));
-  }
-
-  /** The partition count of `topic`; undefined when it isn't known here. */
-  partitionCount(topic: string): number | undefined {
-    return this.#topics.get(topic);
-  }
-
-  /** Makes the topic known here; the first count that it is given stays. */
-  addTopic(topic: string, partitions: number): number {
-    const known = this.#topics.get(topic);
-    if (known !== undefined) return known;
-    this.#sql.exec("insert or ignore into topics (topic, partitions) values (?, ?)", topic, partitions);
-    this.#topics.set(topic, partitions);
-    return partitions;
+    // Rows from before it count as nothing, but for the oldest: their partition's size is right once they have gone.
+    addColumn(this.#sql, "batches", "total", "integer not null default 0");
+    this.topics = new Topics(this.#sql);
   }
 
   /** Appends all or nothing. Each record takes `copies` offsets in a row (1 but for test faults). */
   append(appends: readonly Append[], now: number, copies: number, lost: () => boolean): Appended[] {
-    const done: { partition: Partition; end: number; bytes: number; tail: Partition["tail"] }[] = [];
+    this.#makeRoom();
+    const done: { partition: Partition; end: number; bytes: number; total: number; tail: Partition["tail"] }[] = [];
     const fresh: Partition[] = [];
-    const freshTopics = appends.map((append) => append.topic).filter((topic) => !this.#topics.has(topic));
+    const freshTopics = appends.map((append) => append.topic).filter((topic) => !this.topics.has(topic));
     const write = (): Appended[] =>
       appends.map((append) => {
-        this.addTopic(append.topic, append.partitionCount);
+        this.topics.add(append.topic, append.partitionCount, append.owner);
         const partition = this.#partition(append.topic, append.partition);
         if (partition.id === null) fresh.push(partition);
         const id = partition.id ?? this.#register(partition);
@@ -98,9 +81,11 @@ export class PartitionStore {
         let base = baseOffset;
         let tail: Partition["tail"] = null;
         let bytes = 0;
+        let total = earlier?.total ?? partition.total;
         for (const batch of encodeBatches(records, now, lost)) {
+          total += batch.bytes;
           this.#sql.exec(
-            "insert into batches (partition, base, count, at, max_timestamp, bytes, records) values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into batches (partition, base, count, at, max_timestamp, bytes, records, total) values (?, ?, ?, ?, ?, ?, ?, ?)",
             id,
             base,
             batch.count,
@@ -108,12 +93,13 @@ export class PartitionStore {
             batch.maxTimestamp,
             batch.bytes,
             batch.text,
+            total,
           );
           tail = batch.bytes <= TAIL_BYTES ? { base, records: decodeBatch(batch.text) } : null;
           base += batch.count;
           bytes += batch.bytes;
         }
-        done.push({ partition, end: base, bytes, tail });
+        done.push({ partition, end: base, bytes, total, tail });
         const timestamps = append.records.map((record) => record.timestamp ?? now);
         return { baseOffset, timestamps, stride: copies };
       });
@@ -123,25 +109,24 @@ export class PartitionStore {
     } catch (error) {
       // The rows were rolled back; what memory says of them must be too.
       for (const partition of fresh) partition.id = null;
-      for (const topic of freshTopics) this.#topics.delete(topic);
+      for (const topic of freshTopics) this.topics.forget(topic);
       throw error;
     }
-    for (const { partition, end, bytes, tail } of done) {
-      partition.end = end;
-      partition.tail = tail;
-      if (partition.bytes !== null) partition.bytes += bytes;
+    for (const { partition, end, bytes, total, tail } of done) {
+      Object.assign(partition, { end, total, tail });
+      this.#resize(partition, bytes);
     }
     return results;
   }
 
   bounds(topic: string, partition: number): Bounds {
-    const { start, end } = this.#partition(topic, partition);
+    const { start, end } = this.#open(topic, partition);
     return { start, end };
   }
 
   /** Records from offset `from`, which must be within the bounds, and the offset after the last that was looked at. */
   read(topic: string, partition: number, from: number, limits: ReadLimits): Slice {
-    const state = this.#partition(topic, partition);
+    const state = this.#open(topic, partition);
     const messages: LogMessage[] = [];
     let next = from;
     let bytes = 0;
@@ -178,7 +163,7 @@ export class PartitionStore {
 
   /** The earliest offset whose record is at least as young as `query`, or -1; or an end of the partition. */
   offset(topic: string, partition: number, query: OffsetQuery): number {
-    const state = this.#partition(topic, partition);
+    const state = this.#open(topic, partition);
     if (query === "earliest") return state.start;
     if (query === "latest") return state.end;
     if (state.id === null) return -1;
@@ -194,37 +179,52 @@ export class PartitionStore {
     return -1;
   }
 
-  /** Deletes what is over the retention, at most `SWEEP_ROWS` rows. Answers whether more is due, and the oldest row's time. */
+  /**
+   * Deletes what is over the retention, at most `SWEEP_ROWS` rows, of the next partitions. Answers whether more is due, and, where it is
+   * through with all of them, the oldest row's time.
+   */
   sweep(now: number, retention: Retention): { more: boolean; oldestAt: number | null } {
     let left = SWEEP_ROWS;
-    let oldestAt: number | null = null;
-    for (const state of this.#partitions.values()) {
-      if (left <= 0) return { more: true, oldestAt };
-      left -= this.trim(state.topic, state.partition, now, retention, left);
-      const first = this.#oldest(state);
-      if (first !== null && (oldestAt === null || first < oldestAt)) oldestAt = first;
+    type PartitionRow = { id: number; topic: string; partition: number };
+    const page = this.#sql
+      .exec<PartitionRow>(
+        "select id, topic, partition from partitions where id > ? order by id limit ?",
+        this.#sweep.id,
+        SWEEP_PARTITIONS,
+      )
+      .toArray();
+    for (const { id, topic, partition } of page) {
+      left -= this.trim(topic, partition, now, retention, left);
+      if (left <= 0) return { more: true, oldestAt: null };
+      const first = this.#oldest(this.#open(topic, partition));
+      this.#sweep = { id, oldestAt: Math.min(first ?? Infinity, this.#sweep.oldestAt ?? Infinity) };
     }
-    return { more: left <= 0, oldestAt };
+    if (page.length === SWEEP_PARTITIONS) return { more: true, oldestAt: null };
+    const { oldestAt } = this.#sweep;
+    this.#sweep = { id: 0, oldestAt: null };
+    return { more: false, oldestAt: oldestAt === Infinity ? null : oldestAt };
   }
 
   /** Deletes a partition's rows that are over the retention, at most `limit`. Answers how many rows it wrote. */
   trim(topic: string, partition: number, now: number, retention: Retention, limit: number): number {
-    const state = this.#partition(topic, partition);
+    const state = this.#open(topic, partition);
     if (state.id === null) return 0;
     const id = state.id;
-    let bytes = state.bytes ?? this.#countBytes(id);
+    let { bytes } = state;
     type Old = { base: number; count: number; at: number; bytes: number };
-    const rows = this.#sql
-      .exec<Old>("select base, count, at, bytes from batches where partition = ? order by base limit ?", id, limit)
-      .toArray();
+    const rows = this.#sql.exec<Old>(
+      "select base, count, at, bytes from batches where partition = ? order by base limit ?",
+      id,
+      limit,
+    );
     const old: Old[] = [];
     for (const row of rows) {
       if (row.at > now - retention.ms && bytes <= retention.bytes) break;
       if (row.bytes === 0) continue;
       old.push(row);
-      bytes -= row.bytes;
+      bytes = Math.max(0, bytes - row.bytes);
     }
-    state.bytes = bytes;
+    this.#resize(state, bytes - state.bytes);
     const last = old.at(-1);
     if (last === undefined) return 0;
     const start = last.base + last.count;
@@ -242,57 +242,66 @@ export class PartitionStore {
     return old.length;
   }
 
-  /** Every partition that has held a record here, with its size. */
-  sizes(): { topic: string; partition: number; start: number; end: number; bytes: number }[] {
-    return [...this.#partitions.values()]
-      .filter((state) => state.id !== null)
-      .map((state) => {
-        state.bytes ??= this.#countBytes(state.id ?? 0);
-        return {
-          topic: state.topic,
-          partition: state.partition,
-          start: state.start,
-          end: state.end,
-          bytes: state.bytes,
-        };
-      });
+  /** Whether a partition's size is over its bound. */
+  isOver(topic: string, partition: number, retention: Retention): boolean {
+    return this.#open(topic, partition).bytes > retention.bytes;
   }
 
-  /** Whether a partition's size is over its bound; cheap once its size was counted. */
-  isOver(topic: string, partition: number, retention: Retention): boolean {
-    const state = this.#partition(topic, partition);
-    if (state.id !== null) state.bytes ??= this.#countBytes(state.id);
-    return (state.bytes ?? 0) > retention.bytes;
+  #makeRoom(): void {
+    if (this.#partitions.size >= MAX_REMEMBERED) this.#partitions.clear();
+  }
+
+  #open(topic: string, partition: number): Partition {
+    this.#makeRoom();
+    return this.#partition(topic, partition);
   }
 
   #partition(topic: string, partition: number): Partition {
     const key = partitionKey(topic, partition);
     let state = this.#partitions.get(key);
     if (state === undefined) {
-      state = { id: null, topic, partition, start: 0, end: 0, bytes: 0, tail: null };
+      const [row] = this.#sql
+        .exec<{ id: number }>("select id from partitions where topic = ? and partition = ?", topic, partition)
+        .toArray();
+      state = { id: row?.id ?? null, topic, partition, ...this.#stored(row?.id ?? null), tail: null };
       this.#partitions.set(key, state);
     }
     return state;
   }
 
   #register(state: Partition): number {
-    const id = this.#nextId++;
+    const { last } = this.#sql.exec<{ last: number | null }>("select max(id) as last from partitions").one();
+    const id = (last ?? 0) + 1;
     this.#sql.exec("insert into partitions (id, topic, partition) values (?, ?, ?)", id, state.topic, state.partition);
     state.id = id;
     return id;
   }
 
-  #storedBounds(id: number): Bounds {
-    type Edge = { base: number; count: number; bytes: number };
+  /** The partition's size has changed by so much, and its topic's owner has so much more. */
+  #resize(state: Partition, by: number): void {
+    state.bytes += by;
+    this.topics.resize(state.topic, by);
+  }
+
+  /** Where a partition begins and ends, and what it takes, by its first and its last row. */
+  #stored(id: number | null): Bounds & Pick<Partition, "bytes" | "total"> {
+    type Edge = { base: number; count: number; bytes: number; total: number };
     const edge = (order: "asc" | "desc"): Edge | undefined =>
       this.#sql
-        .exec<Edge>(`select base, count, bytes from batches where partition = ? order by base ${order} limit 1`, id)
+        .exec<Edge>(
+          `select base, count, bytes, total from batches where partition = ? order by base ${order} limit 1`,
+          id,
+        )
         .toArray()[0];
-    const first = edge("asc");
-    const last = edge("desc");
-    if (first === undefined || last === undefined) return { start: 0, end: 0 };
-    const end = last.base + last.count;
-    return { start: first.bytes === 0 ? first.base + first.count : first.base, end };
+    const first = id === null ? undefined : edge("asc");
+    const last = id === null ? undefined : edge("desc");
+    if (first === undefined || last === undefined) return { start: 0, end: 0, bytes: 0, total: 0 };
+    return {
+      start: first.bytes === 0 ? first.base + first.count : first.base,
+      end: last.base + last.count,
+      bytes: Math.max(0, last.total - first.total + first.bytes),
+      total: last.total,
+    };
   }
 
   #oldest(state: Partition): number | null {
@@ -301,12 +310,5 @@ export class PartitionStore {
       .exec<{ at: number }>("select at from batches where partition = ? and bytes > 0 order by base limit 1", state.id)
       .toArray();
     return rows[0]?.at ?? null;
-  }
-
-  #countBytes(id: number): number {
-    const row = this.#sql
-      .exec<{ bytes: number | null }>("select sum(bytes) as bytes from batches where partition = ?", id)
-      .one();
-    return row.bytes ?? 0;
   }
 }

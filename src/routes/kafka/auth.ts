@@ -14,7 +14,7 @@ export type IdentifyPool = (env: Env, token: string) => Promise<PoolIdentity | n
 export type Principal = {
   /** Names the credentials; an instance belongs to those that made it. */
   name: string;
-  /** The lanes of a pool; null for a user. A pool may consume, commit and leave, nothing else. */
+  /** The lanes of a pool; null for a user. A pool may consume the job topics of its lanes, nothing else. */
   lanes: string[] | null;
   mayProduce(topic: string): boolean;
   mayConsume(topic: string): boolean;
@@ -131,6 +131,6 @@ function poolPrincipal(pool: PoolIdentity): Principal {
     lanes: pool.lanes,
     mayProduce: () => false,
     mayConsume: (topic) => topics.has(topic),
-    mayCreate: (topic) => topics.has(topic),
+    mayCreate: () => false,
   };
 }

@@ -32,7 +32,7 @@ export const commit: Call = async ({ request, principal, log }) => {
   const offsets = commitRequest(request);
   checkRights(principal, "consume", topicsOf(offsets ?? []));
   // What a pool polled was granted by then: there is nothing left to remember.
-  if (lanesOf(topicsOf(offsets ?? [])).length > 0) return SUCCESS;
+  if (principal.lanes !== null || lanesOf(topicsOf(offsets ?? [])).length > 0) return SUCCESS;
   await log.commit(ref, offsets);
   return SUCCESS;
 };
@@ -46,7 +46,9 @@ export const fetchRecords: Call = async (given) => {
 };
 
 export const deleteConsumer: Call = async ({ request, principal, log }) => {
-  await log.removeInstance(instanceRef({ request, principal }));
+  const ref = instanceRef({ request, principal });
+  // A pool is no member of a group.
+  if (principal.lanes === null) await log.removeInstance(ref);
   return SUCCESS;
 };
 

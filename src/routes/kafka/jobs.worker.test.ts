@@ -133,3 +133,33 @@ it("takes a pool's commits as done: what it polled was granted then", async () =
   });
   expect(answer.status).toBe(200);
 });
+
+it("lets a pool do nothing but consume the job topics of its lanes: no group, topic or instance comes of it", async () => {
+  const pool = await FakePool.open(["bounded"]);
+  const headers = { authorization: basic("pool", pool.key), "edgeplane-session": pool.session };
+  const place = { topic: "jobs.bounded.low", partition: 0, offset: 0 };
+  const refused: [path: string, body: unknown][] = [
+    ["/kafka/consume/g/i", { topic: "jobs.dlq" }],
+    ["/kafka/consume/g/i", { topic: "jobs.other.low" }],
+    ["/kafka/consume/g/i", { topic: "results" }],
+    ["/kafka/commit/g/i", [{ ...place, topic: "results" }]],
+    ["/kafka/commit/g/i", [{ ...place, topic: "jobs.dlq" }]],
+    ["/kafka/committed/g/i", [place]],
+    ["/kafka/offsets/earliest", [place]],
+    ["/kafka/fetch", place],
+    ["/kafka/produce", [{ topic: "jobs.bounded.low", value: "x" }]],
+    ["/kafka/webhook?topic=jobs.bounded.low", "x"],
+    ["/kafka/topics", undefined],
+    ["/kafka/consumers", undefined],
+  ];
+  for (const [path, body] of refused) {
+    const answer = await call(path, { headers, body, env });
+    expect([path, body, answer.status]).toEqual([path, body, 403]);
+  }
+  for (const path of ["/kafka/commit/g/i", "/kafka/delete-consumer/g/i"]) {
+    expect((await call(path, { method: "POST", headers, env })).status).toBe(200);
+  }
+  const groups = (await asUser("/kafka/consumers", undefined)).body as unknown as { name: string }[];
+  expect(groups.map(({ name }) => name)).not.toContain("g");
+  expect(Object.keys((await asUser("/kafka/topics", undefined)).body)).not.toContain("jobs.bounded.low");
+});

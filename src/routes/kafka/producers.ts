@@ -11,7 +11,7 @@ import { checkRights, topicsOf } from "./rights.ts";
 async function produceAll({ principal, log }: Given, records: readonly DialectRecord[]): Promise<ProducedRecord[]> {
   checkRights(principal, "produce", topicsOf(records));
   refuseJobTopics(records);
-  return log.produce(records.map(toRecord), principal.mayCreate);
+  return log.produce(records.map(toRecord), principal.mayCreate, principal.name);
 }
 
 function refuseJobTopics(records: readonly DialectRecord[]): void {

@@ -17,12 +17,12 @@ export function checkRights(principal: Principal, right: keyof typeof verbs, top
   }
 }
 
-/** A pool may consume, commit and leave its group; the rest is for users. */
+/** A pool may consume the job topics of its lanes; the rest is for users. */
 export function refusePools(principal: Principal): void {
   if (principal.lanes === null) return;
   throw new EdgeplaneError(
     "forbidden",
-    "A pool's token may consume, commit and delete its own instances; use a user of KAFKA_USERS for this call.",
+    "A pool's token may consume the job topics of its lanes, and nothing else; use a user of KAFKA_USERS for this call.",
   );
 }
 

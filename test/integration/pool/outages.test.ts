@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import * as z from "zod";
-import { roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
 
@@ -22,7 +22,8 @@ async function submitRunning(fixture: Fixture, act: string): Promise<Tracked> {
   const warm = edge.submit(ref, { do: "warm" });
   await edge.until(() => warm.terminal !== null);
   const tracked = edge.submit(ref, { do: act });
-  await edge.until(() => tracked.starts === 1);
+  // The edge counts the start as it grants: the model says when it has begun.
+  await edge.until(() => hasBegun(tracked));
   return tracked;
 }
 

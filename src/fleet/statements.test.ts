@@ -1,0 +1,58 @@
+/** What becomes of a pool's statement that its lane did not take. */
+import { expect, it } from "vitest";
+import type { RoomReport } from "../lane/types.ts";
+import { createStatements } from "./statements.ts";
+
+const model = (version: string, room: number) => ({
+  ...{ model: "local/echo", version, room, startNow: room, readyInMs: 0, problem: null },
+});
+const report = (n: number, parts: Partial<RoomReport> = {}): RoomReport => ({
+  ...{ session: "session-1", n, full: false, models: [], seen: [], ended: [] },
+  ...parts,
+});
+
+function setUp(failures: number) {
+  const told: RoomReport[] = [];
+  const world = { isOpen: true, failures };
+  const statements = createStatements({
+    async tell(_lane, one) {
+      if (world.failures-- > 0) throw new Error("the lane is away");
+      told.push(one);
+    },
+    isOpen: () => world.isOpen,
+    sleep: async () => {},
+  });
+  return { told, world, statements };
+}
+
+it("tells a lane again what it did not take", async () => {
+  const { told, statements } = setUp(3);
+  await statements.pass("default", report(1, { models: [model("v", 2)], ended: [{ id: "a", ms: 5 }] }));
+  expect(told).toEqual([report(1, { models: [model("v", 2)], ended: [{ id: "a", ms: 5 }] })]);
+});
+
+it("adds what comes meanwhile: the latest rooms, and all that was seen and ended", async () => {
+  const { told, statements } = setUp(2);
+  await Promise.all([
+    statements.pass("default", report(1, { full: true, models: [model("v", 0), model("w", 1)], seen: ["a"] })),
+    statements.pass("default", report(2, { models: [model("v", 2)], seen: ["b"], ended: [{ id: "a", ms: 5 }] })),
+  ]);
+  expect(told).toEqual([
+    report(2, {
+      full: true,
+      models: [model("v", 2), model("w", 1)],
+      seen: ["a", "b"],
+      ended: [{ id: "a", ms: 5 }],
+    }),
+  ]);
+  await statements.pass("default", report(3));
+  expect(told.at(-1)).toEqual(report(3));
+});
+
+it("says nothing more once the channel is closed", async () => {
+  const { told, world, statements } = setUp(1);
+  const passed = statements.pass("default", report(1));
+  world.isOpen = false;
+  await passed;
+  expect(told).toEqual([]);
+});
