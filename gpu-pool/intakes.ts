@@ -196,6 +196,8 @@ export function createIntakes(options: IntakesOptions): Intakes {
       const old = current;
       log.info({ epoch: desired.epoch, log: chosen.name, before: old.log.name }, "the edge has moved to another log");
       current = open(chosen);
+      // A lane that serves its jobs itself is polled only when it has some: the old log's trouble is over now.
+      for (const { isServed, lane } of current.sources) if (isServed) options.problems.note(lane, null);
       old.isLeaving = true;
       leaving.add(old);
       old.endLeaving = clock.after(desired.readBothMs, () => void leave(old));

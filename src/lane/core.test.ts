@@ -315,3 +315,16 @@ it("judges no version after its start by the first host that it hears", () => {
   reborn.tell({ ...statement, session: "two", models: [] });
   expect(reborn.due().fail).toHaveLength(1);
 });
+
+it("counts on what a poll says, also where the pool can state nothing on its channel", () => {
+  const { lane, clock } = setUp();
+  lane.offer([entry("a"), entry("b")]);
+  const rooms = new Map([["local/echo v", { room: 1, startNow: 1 }]]);
+  expect(lane.take("blind", rooms, 10).map(({ id }) => id)).toEqual(["a"]);
+  // It polls again before the shard's news of the grant comes.
+  lane.take("blind", new Map(), 10);
+  lane.granted([{ ...entry("a"), session: "blind" }]);
+  clock.now += 600;
+  lane.due();
+  expect(lane.take("blind", rooms, 10).map(({ id }) => id)).toEqual(["b"]);
+});

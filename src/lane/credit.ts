@@ -133,9 +133,10 @@ export class CreditBook {
     return true;
   }
 
-  /** The rooms that came with a poll. What earlier polls took has arrived by then, or never will. */
+  /** The rooms that came with a poll. What earlier polls took has arrived by then, or never will; so has what is late. */
   polled(session: Session, rooms: ReadonlyMap<string, { room: number; startNow: number }>, now: number): void {
-    for (const hold of session.holds.values()) if (hold.kind === "taken" || hold.isPolled) this.#drop(hold, now);
+    for (const hold of session.holds.values())
+      if (hold.kind === "taken" || hold.isPolled || hold.isLate) this.#drop(hold, now);
     for (const [key, credit] of session.credits) {
       if (rooms.has(key)) continue;
       credit.room = 0;

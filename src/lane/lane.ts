@@ -126,7 +126,7 @@ export class Lane extends DurableObject<Env> {
   }
 
   /**
-   * The operator has moved the log: hands on again what waits in the old one, and tells the pools. Answers how many jobs were handed on and
+   * The operator has moved the log: what waits goes by the new one, and the pools are told. Answers how many predictions wait and
    * how many pools were told.
    */
   async moveLog(lane: string, setting: LogSetting): Promise<{ handedOn: number; pools: number }> {
@@ -134,11 +134,12 @@ export class Lane extends DurableObject<Env> {
     const current = noteLogSetting(this.env, setting);
     const sessions = this.#core.sessions();
     for (const session of sessions) this.#errands.moveLog(session, desiredLog(current.setting));
-    const handedOn = this.#releases.adopt(current);
+    this.#releases.adopt(current);
+    const { high, normal, low } = this.#core.stats().waiting;
     // The old log may be away and hold a produce until its time-out.
     await Promise.race([this.#releases.release(), scheduler.wait(MOVE_PATIENCE_MS)]);
     this.#actSoon();
-    return { handedOn, pools: sessions.length };
+    return { handedOn: high + normal + low, pools: sessions.length };
   }
 
   stats(): LaneStats {

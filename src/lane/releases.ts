@@ -33,14 +33,13 @@ export function createReleases({ env, core, lane, kv, after }: ReleasesDeps) {
   let releasing: Promise<void> | null = null;
   let failures = 0;
 
-  /** Follows the log to another epoch. Answers how many jobs leave again for it. */
-  function adopt({ setting }: CurrentLog): number {
-    if (epoch === setting.epoch) return 0;
-    const isFirst = epoch === null;
+  /** Follows the log to another epoch: what was released to the one before leaves again. */
+  function adopt({ setting }: CurrentLog): void {
+    if (epoch === setting.epoch) return;
     epoch = setting.epoch;
     kv.put("log-epoch", epoch);
     failures = 0;
-    return isFirst ? 0 : core.releaseAgain();
+    core.releaseAgain();
   }
 
   async function produce(part: readonly LaneEntry[], current: CurrentLog): Promise<void> {

@@ -1,8 +1,10 @@
 /**
- * `node test/bench/fair-queue.ts`: what a decision of the lane takes, and what what waits costs of memory. The real core on SQLite in memory, whose rows lie outside
+ * What a decision of the lane takes, and what memory what waits takes. The real core on SQLite in memory, whose rows lie outside
  * the measured heap, as they do in workerd.
+ *
+ *     node test/bench/fair-queue.ts [--rounds 5]
  */
-import { cpus } from "node:os";
+import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { LaneCore } from "../../src/lane/core.ts";
@@ -10,8 +12,15 @@ import { FairQueue } from "../../src/lane/fair-queue.ts";
 import type { FairFlow } from "../../src/lane/fair-queue.ts";
 import type { LaneEntry } from "../../src/lane/types.ts";
 import { memorySql } from "../unit/memory-sql.ts";
+import { offerHelp } from "./lib/help.ts";
+import { judge, printJudged } from "./lib/limits.ts";
+import { machine, versions } from "./lib/machine.ts";
+import { median, spread, table } from "./lib/stats.ts";
+
+offerHelp(import.meta.url);
 
 const DECISIONS = 200_000;
+const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
 
@@ -104,24 +113,40 @@ function heapOf(waiting: number, accounts: number): { filledMiB: number; openedM
   return { filledMiB, openedMiB, openMs };
 }
 
-console.log(cpus()[0]?.model ?? "unknown processor");
-for (const [waiting, accounts] of [
+console.log(`machine: ${machine()}`);
+console.log(`versions: ${versions([])}`);
+const cases = [
   [10_000, 50],
   [10_000, 10_000],
-] as const) {
+] as const;
+const decisions = cases.map(([waiting, accounts]) => {
+  const decideUs: number[] = [];
+  const hands: ReturnType<typeof hand>[] = [];
   decide(waiting, accounts);
-  const { takeUs, grantUs } = hand(waiting, accounts);
-  console.log(
-    `${waiting} waiting of ${accounts} accounts: decision ${decide(waiting, accounts).toFixed(2)} µs; take of one ${takeUs.toFixed(1)} µs, granted ${grantUs.toFixed(1)} µs, SQLite included`,
-  );
-}
-for (const [waiting, accounts] of [
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    decideUs.push(decide(waiting, accounts));
+    hands.push(hand(waiting, accounts));
+  }
+  return [
+    `${waiting} waiting of ${accounts} accounts`,
+    spread(decideUs, 2),
+    judge(median(decideUs), { must: 50, aim: 10, unit: " µs" }),
+    spread(hands.map(({ takeUs }) => takeUs)),
+    spread(hands.map(({ grantUs }) => grantUs)),
+  ];
+});
+const isMet = printJudged(
+  ["", "decision, µs", "must", "take of one, SQLite included, µs", "its grant, SQLite included, µs"],
+  decisions,
+);
+const fillings = [
   [100_000, 50],
   [100_000, 2000],
   [10_000, 10_000],
-] as const) {
+] as const;
+const memory = fillings.map(([waiting, accounts]) => {
   const { filledMiB, openedMiB, openMs } = heapOf(waiting, accounts);
-  console.log(
-    `${waiting} waiting of ${accounts} accounts: heap +${filledMiB.toFixed(1)} MiB; opened again in ${openMs.toFixed(0)} ms, +${openedMiB.toFixed(1)} MiB`,
-  );
-}
+  return [`${waiting} waiting of ${accounts} accounts`, filledMiB.toFixed(1), openedMiB.toFixed(1), openMs.toFixed(0)];
+});
+console.log(table(["heap, MiB", "as it was filled", "opened again", "opened in, ms"], memory));
+process.exitCode = isMet ? 0 : 1;

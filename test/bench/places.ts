@@ -1,10 +1,33 @@
-/** `node test/bench/places.ts`: how true places and ETAs are, in simulated pools on the real lane core. */
+/**
+ * How true places and ETAs are that were told at acceptance: simulated pools on the real lane core, in simulated time, with no later arrivals. A position may be off
+ * by 2 or by a tenth of the starts that came first; ETAs count for waits over 2 s.
+ *
+ *     node test/bench/places.ts
+ */
 import { judgePlaces, placeCases, playPlaces } from "../unit/lane-places.ts";
+import { offerHelp } from "./lib/help.ts";
+import { judge, printJudged } from "./lib/limits.ts";
+import { machine, versions } from "./lib/machine.ts";
 
-for (const one of placeCases) {
+offerHelp(import.meta.url);
+
+console.log(`machine: ${machine()}`);
+console.log(`versions: ${versions([])}`);
+const rows = placeCases.map((one) => {
   const told = playPlaces(one);
   const { inBounds, worst, etaError } = judgePlaces(told);
-  console.log(
-    `${one.name.padEnd(26)} ${String(told.length).padStart(4)} told; position within max(2, 10 %): ${(100 * inBounds).toFixed(1)} % (worst ${worst.toFixed(2)} of it); ETA's median error ${(100 * etaError).toFixed(1)} %`,
-  );
-}
+  return [
+    one.name,
+    String(told.length),
+    `${(100 * inBounds).toFixed(1)} %`,
+    judge(100 * inBounds, { must: 100, isFloor: true, unit: " %" }),
+    `${worst.toFixed(2)}×`,
+    `${(100 * etaError).toFixed(1)} %`,
+    judge(100 * etaError, { must: 30, unit: " %" }),
+  ];
+});
+const isMet = printJudged(
+  ["", "told", "positions in bounds", "must", "worst, of its bound", "ETA's median error", "must"],
+  rows,
+);
+process.exitCode = isMet ? 0 : 1;

@@ -21,6 +21,9 @@ def main() -> None:
 
     def kept(member):
         parts = member.name.split("/")
+        # Debian's lead into /etc, and uv unpacks no link that leaves the archive.
+        if member.issym() and member.linkname.startswith("/"):
+            return None
         return None if LEFT_OUT.intersection(parts) or any(part.startswith("config-") for part in parts) else member
 
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:

