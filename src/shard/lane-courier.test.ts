@@ -19,7 +19,7 @@ function setUp() {
     const ids = taken.get(lane) ?? new Set<string>();
     taken.set(lane, ids);
     for (const { id } of entries) ids.add(id);
-    return { tickets: {}, failed: {}, full: {}, view: { models: [], served: {} } } as unknown as OfferReply;
+    return { tickets: {}, failed: {}, full: {}, view: { models: [], served: {} } };
   };
   const env = { LANE: { getByName: () => ({ exchange }) } } as unknown as Env;
   const courier = createLaneCourier(env, core);
