@@ -10,7 +10,7 @@ type Probe = { at: number; claims: ClaimRef[] };
 const MAX_CLAIMS = 5000;
 
 export function createProbes({ now, keptMs, maxClaims = MAX_CLAIMS }: ProbesOptions) {
-  let probes: Probe[] = [];
+  const probes: Probe[] = [];
   let count = 0;
 
   function forgetOldest(): void {
