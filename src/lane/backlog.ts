@@ -31,7 +31,7 @@ export type Flow = FairFlow & {
   last: { createdAt: number; id: string } | null;
   nextIndex: number;
   nextUpTo: number;
-  /** How far it was served; never falls. */
+  /** How far it was served: the index of its next entry. Falls only when entries come back that were handed over. */
   servedIndex: number;
   servedUpTo: number;
   /** What its runs take a unit of cost; null before the first has ended. */
@@ -126,7 +126,11 @@ export class Backlog<T extends { chargedMs: number }> {
     const added = places
       .filter(({ entry }) => !stored.has(entry.id))
       .toSorted((a, b) => (isBefore(a.entry, b.entry) ? -1 : 1));
-    const rows = added.map(({ entry, flow }) => ({ of: flow, row: this.#rowOf(flow, entry) }));
+    // Each is numbered as one that comes after those that are numbered: new ones oldest first, and what comes back latest first.
+    const isBack = ({ entry, flow }: (typeof added)[number]): boolean => isBefore(entry, flow.readTo);
+    const inTurn = [...added.filter(isBack).toReversed(), ...added.filter((one) => !isBack(one))];
+    for (const flow of new Set(added.map((one) => one.flow))) this.#noteHead(flow);
+    const rows = inTurn.map(({ entry, flow }) => ({ of: flow, row: this.#rowOf(flow, entry) }));
     this.rows.insert(rows.map(({ of, row }) => ({ ...row, flow: of.flow })));
     for (const { of, row } of rows) {
       tickets[row.id] = { ownIndex: row.ownIndex, upTo: row.upTo };
@@ -195,12 +199,7 @@ export class Backlog<T extends { chargedMs: number }> {
 
   /** How far a flow was served. */
   servedOf(flow: Flow, msPerCost: number): Served {
-    const head = flow.backlog > 0 ? this.head(flow) : null;
-    // Remembered, so that whoever takes its place again at the head sets nobody back.
-    if (head !== null && head.ownIndex > flow.servedIndex) {
-      flow.servedIndex = head.ownIndex;
-      flow.servedUpTo = head.upTo;
-    }
+    this.#noteHead(flow);
     return { ownIndex: flow.servedIndex, upTo: flow.servedUpTo, tag: dueTag(flow, msPerCost), msPerCost };
   }
 
@@ -246,11 +245,31 @@ export class Backlog<T extends { chargedMs: number }> {
     const key = { createdAt, id };
     const after = isBefore(key, flow.last) ? this.rows.countAfter(flow.flow, key, MAX_COUNTED) : 0;
     const step = cost / weight;
+    const row = { id, createdAt, startBy, cost, traceparent };
+    if (after > 0 && isBefore(key, flow.readTo)) {
+      const before = flow.window.filter((waiting) => isBefore(waiting, key)).length;
+      if (before < after) return { ...row, ...this.#numbersAtHead(flow, before, step) };
+    }
     const ownIndex = Math.max(flow.servedIndex, flow.nextIndex - after);
     const upTo = Math.max(flow.servedUpTo, flow.nextUpTo - after * step);
     flow.nextIndex += 1;
     flow.nextUpTo += step;
-    return { id, createdAt, startBy, cost, traceparent, ownIndex, upTo };
+    return { ...row, ownIndex, upTo };
+  }
+
+  /** The numbers of an entry that comes back to the head after `before` others: all that wait behind it have one more ahead. */
+  #numbersAtHead(flow: Flow, before: number, step: number): Pick<Waiting, "ownIndex" | "upTo"> {
+    flow.servedIndex -= 1;
+    flow.servedUpTo -= step;
+    return { ownIndex: flow.servedIndex + before, upTo: flow.servedUpTo + before * step };
+  }
+
+  /** Remembers how far the flow was served, so that a pick which is taken back sets nobody back. */
+  #noteHead(flow: Flow): void {
+    const head = flow.backlog > 0 ? this.head(flow) : null;
+    if (head === null || head.ownIndex <= flow.servedIndex) return;
+    flow.servedIndex = head.ownIndex;
+    flow.servedUpTo = head.upTo;
   }
 
   #place(flow: Flow, row: Waiting): void {
@@ -308,9 +327,9 @@ export class Backlog<T extends { chargedMs: number }> {
     notePending(mark.flow, -mark.about.chargedMs, -mark.waiting.cost);
   }
 
-  /** An entry of the flow went; `waiting` if it was at the head. */
+  /** An entry of the flow went; `waiting` if it was at the head. While others wait, the next of them tells how far the flow is. */
   #serve(flow: Flow, waiting: Waiting | undefined): void {
-    if (waiting === undefined || waiting.ownIndex < flow.servedIndex) return;
+    if (flow.backlog > 0 || waiting === undefined || waiting.ownIndex < flow.servedIndex) return;
     flow.servedIndex = waiting.ownIndex + 1;
     flow.servedUpTo = waiting.upTo + waiting.cost / flow.weight;
   }

@@ -248,7 +248,7 @@ function drain(world: World): void {
   }
   world.lane.granted(all.map((entry) => ({ ...entry, session: "drain" })));
   must(!world.lane.hasWaiting(), "nothing waits in the end");
-  must(world.sql("SELECT id FROM waiting").length + world.sql("SELECT flow FROM flow").length === 0, "no row stays");
+  must(world.sql("SELECT * FROM waiting").length + world.sql("SELECT * FROM flow").length === 0, "no row stays");
   for (const session of [...SESSIONS, "drain"]) world.lane.gone(session);
   world.now += 5000;
   world.lane.due();

@@ -72,6 +72,17 @@ it("keeps the place of what is handed on again", () => {
   expect(before.position).toBe(10);
 });
 
+it("counts what a pool hands back as ahead of those behind it", () => {
+  const sim = new LaneSim();
+  sim.submit(Array.from({ length: 60 }, (_, index) => ({ id: `p${index + 10}`, account: "a", runMs: 300 })));
+  sim.addPool("full", 0, ["v"]);
+  sim.run(10);
+  sim.takeAndReturn("full", 20);
+  const places = Array.from({ length: 60 }, (_, index) => sim.place(`p${index + 10}`));
+  expect(places.map(({ ahead }) => ahead?.own)).toEqual(places.map((_, index) => index));
+  for (const [index, { position }] of places.entries()) expect(Math.abs((position ?? 0) - index)).toBeLessThanOrEqual(2);
+});
+
 it("tells no place of what nobody serves, and no time that nobody knows", () => {
   const nowhere = { position: null, etaMs: null, ahead: null };
   expect(placeOf(null, ref, { models: [], served: {} })).toEqual(nowhere);

@@ -126,6 +126,15 @@ export class LaneSim {
     this.#act();
   }
 
+  /** A pool takes more than it can begin, and hands it back in two messages, the latest first. */
+  takeAndReturn(name: string, count: number): void {
+    const rooms = new Map([[versionKey({ model: "m/m", version: "v" }), { room: count, startNow: 0 }]]);
+    const taken = this.core.take(name, rooms, count);
+    this.core.granted(taken.map((entry) => ({ ...entry, session: name })));
+    const half = Math.floor(taken.length / 2);
+    for (const part of [taken.slice(half), taken.slice(0, half)]) this.offerAgain(part.map(({ id }) => id));
+  }
+
   cancel(id: string): void {
     const job = this.jobs.get(id);
     if (job === undefined) return;
