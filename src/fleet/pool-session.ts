@@ -146,9 +146,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     return this.#isHeard() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, UNHEARD_CHECK_MS) };
   }
 
-  /** The pool lives on as another session, of the same token: this one is over. */
+  /** The pool lives on as another session, of the same token: this one is over. Its last results may lie in Redis still. */
   async supersede(poolTokenId: string): Promise<void> {
-    if (this.#known?.identity.poolTokenId === poolTokenId) await this.#forget();
+    if (this.#known?.identity.poolTokenId !== poolTokenId) return;
+    await this.#parking.look();
+    await this.#forget();
   }
 
   /** The pool was heard of through its events. False, and nothing else, when the session is another token's. */
