@@ -1,6 +1,7 @@
 /**
- * Two projects: `node` runs in plain Node, `worker` (`*.worker.test.ts`) inside workerd with the bindings of wrangler.toml. What starts
- * processes lies in folders of test/, each a project; what needs an engine is named `*.engine.test.ts`. scripts/ci/parts.ts says what runs where.
+ * Two projects: `node` runs in plain Node, `worker` (`*.worker.test.ts`) inside workerd with the bindings of
+ * wrangler.toml. What starts processes lies in folders of test/, each a project; what needs an engine is named
+ * `*.engine.test.ts`. scripts/ci/parts.ts says what runs where.
  */
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { Response as MiniflareResponse } from "miniflare";
@@ -31,7 +32,8 @@ export default defineConfig({
       {
         test: {
           name: "node",
-          // A process, and a workerd, for each file would cost more than the tests do; what files share, the setup makes anew.
+          // A process, and a workerd, for each file would cost more than the tests do; what files share, the setup
+          // makes anew.
           isolate: false,
           setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },

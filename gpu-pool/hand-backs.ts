@@ -1,4 +1,7 @@
-/** Claims that no model of this pool holds go back to the edge: what never came, what can't run here, what the last life of this pool left. */
+/**
+ * Claims that no model of this pool holds go back to the edge: what never came, what can't run here, what the last life
+ * of this pool left.
+ */
 import type { ClaimRef } from "../src/contract/channel.ts";
 import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import type { Delivery } from "./delivery/delivery.ts";
@@ -32,7 +35,10 @@ export class HandBacks {
     reporter.released(claim, reason);
   }
 
-  /** The edge asks whether these are held. What never came is refused from now on; it may still be in the answer to a request that is under way. */
+  /**
+   * The edge asks whether these are held. What never came is refused from now on; it may still be in the answer to a
+   * request that is under way.
+   */
   async answerProbe(probed: readonly ClaimRef[]): Promise<void> {
     const { claims, endedClaims, settled } = this.#options;
     await settled();
@@ -44,7 +50,9 @@ export class HandBacks {
     }
   }
 
-  /** Sends what an earlier life spooled, and hands back what it held. Counts of both, and the spool's unreadable files. */
+  /**
+   * Sends what an earlier life spooled, and hands back what it held. Counts of both, and the spool's unreadable files.
+   */
   sendLeftovers(held: readonly ClaimRef[]): { spooled: number; lost: number; bad: string[] } {
     const { claims, delivery } = this.#options;
     const { tokens, bad } = delivery.restore();

@@ -1,6 +1,6 @@
 /**
- * Where jobs come from: what the pool's own settings name (another log that speaks the Upstash dialect, or a Kafka cluster beside it), what
- * the edge names through the control channel, or the edge's own log.
+ * Where jobs come from: what the pool's own settings name (another log that speaks the Upstash dialect, or a Kafka
+ * cluster beside it), what the edge names through the control channel, or the edge's own log.
  */
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
@@ -26,8 +26,8 @@ export type JobLogs = {
 };
 
 /**
- * Opens the logs of the settings for the pool `poolId`; one of the pool's own is probed for `lanes` first. Throws `SettingsError`, which says
- * what is wrong.
+ * Opens the logs of the settings for the pool `poolId`; one of the pool's own is probed for `lanes` first. Throws
+ * `SettingsError`, which says what is wrong.
  */
 export async function openJobLogs(settings: Settings, lanes: readonly string[], poolId: string): Promise<JobLogs> {
   const edge = dialectLog(true, {
@@ -62,7 +62,8 @@ async function openOwnLog(settings: Settings, lanes: readonly string[], poolId: 
   if (url === undefined) return null;
   const username = settings["log-username"];
   const password = settings["log-password"];
-  // Without a password it is an Edgeplane's own log, which takes the pool's token: the control channel says what is wrong with that.
+  // Without a password it is an Edgeplane's own log, which takes the pool's token: the control channel says what is
+  // wrong with that.
   if (password === undefined) return dialectLog(true, { url, username, password: settings.token });
   const problem = await probeUpstash(createUpstashKafka({ url, username, password }), url, lanes);
   if (problem !== null) throw new SettingsError(problem);

@@ -1,6 +1,6 @@
 /**
- * Tells the edge that a lane's log can't be read, so that its operator sees it: after 10 s, again each minute, and when it can be read again. What
- * can't be told now is told a minute later.
+ * Tells the edge that a lane's log can't be read, so that its operator sees it: after 10 s, again each minute, and when
+ * it can be read again. What can't be told now is told a minute later.
  */
 import type { LogState } from "../src/contract/log-state.ts";
 import type { Clock } from "./scheduling/clock.ts";

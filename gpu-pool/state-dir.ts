@@ -1,4 +1,6 @@
-/** The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch. */
+/**
+ * The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch.
+ */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startOf } from "./runtime/process-start.ts";

@@ -1,4 +1,7 @@
-/** What the pool tells the process that started it, where that gave it an IPC channel: which models its folder holds, and that the edge has them. */
+/**
+ * What the pool tells the process that started it, where that gave it an IPC channel: which models its folder holds,
+ * and that the edge has them.
+ */
 import * as z from "zod";
 
 const FoundSchema = z.object({

@@ -1,4 +1,7 @@
-/** What a pool does by the clock: deadlines while anything is held, the lease while the channel is down, idle model processes. */
+/**
+ * What a pool does by the clock: deadlines while anything is held, the lease while the channel is down, idle model
+ * processes.
+ */
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import type { Clock } from "./scheduling/clock.ts";
 

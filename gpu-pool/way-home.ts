@@ -1,4 +1,6 @@
-/** The way home of events, by the settings: `POST /pool/v1/events`, or parked in a Redis over REST (`--delivery kv`). */
+/**
+ * The way home of events, by the settings: `POST /pool/v1/events`, or parked in a Redis over REST (`--delivery kv`).
+ */
 import { randomUUID } from "node:crypto";
 import type { ClaimRef } from "../src/contract/channel.ts";
 import { describeKvError, PARKED_TTL_SECONDS, probeKey } from "../src/contract/parked.ts";

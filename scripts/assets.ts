@@ -1,4 +1,7 @@
-/** `npm run assets`: writes the files that a deployment serves beside the Worker (the script of `/docs`), and names their folder. */
+/**
+ * `npm run assets`: writes the files that a deployment serves beside the Worker (the script of `/docs`), and names
+ * their folder.
+ */
 import { ensureDocsAssets } from "./lib/docs-assets.ts";
 
 const HELP = `npm run assets

@@ -1,6 +1,6 @@
 /**
- * What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to CI, two at a time, and alone
- * those that measure. `--needs` only names the programs that the parts need.
+ * What `.ci/run` runs once the engines are there: the README's test command first, then every part that it leaves to
+ * CI, two at a time, and alone those that measure. `--needs` only names the programs that the parts need.
  */
 import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
 import { conclude, failuresTold, report, runParts, timeoutNote } from "./lib/run-parts.ts";

@@ -1,7 +1,8 @@
 /**
- * `npm run lock`: writes package-lock.json and completes it. npm leaves out optional packages for other platforms when the
- * registry at hand (a partial mirror, say) doesn't serve them, and `npm ci` of npm 11 then refuses the lock everywhere. Each
- * that is missing gets an entry without a checksum: nothing is fetched for it but on the platform that its name tells.
+ * `npm run lock`: writes package-lock.json and completes it. npm leaves out optional packages for other platforms when
+ * the registry at hand (a partial mirror, say) doesn't serve them, and `npm ci` of npm 11 then refuses the lock
+ * everywhere. Each that is missing gets an entry without a checksum: nothing is fetched for it but on the platform that
+ * its name tells.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

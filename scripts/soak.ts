@@ -1,4 +1,6 @@
-/** `npm run soak`: a stack of its own under a steady load, watched for what grows; `npm run soak -- --help` tells more. */
+/**
+ * `npm run soak`: a stack of its own under a steady load, watched for what grows; `npm run soak -- --help` tells more.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,6 @@
-/** `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C. */
+/**
+ * `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C.
+ */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { helloThrough } from "./lib/hello.ts";

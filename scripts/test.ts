@@ -1,6 +1,6 @@
 /**
- * `npm test`: all tests that need no engine but what it installs; ends with what was left to CI. `npm test -- <part of a path>…`: those of them
- * whose path has it.
+ * `npm test`: all tests that need no engine but what it installs; ends with what was left to CI. `npm test -- <part of
+ * a path>…`: those of them whose path has it.
  */
 import { parts, SIDE_BY_SIDE } from "./ci/parts.ts";
 import type { Part } from "./ci/parts.ts";

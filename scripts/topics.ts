@@ -1,4 +1,7 @@
-/** `npm run topics`: lists and creates Edgeplane's topics in a Kafka cluster; `npm run topics -- --help` lists its settings. */
+/**
+ * `npm run topics`: lists and creates Edgeplane's topics in a Kafka cluster; `npm run topics -- --help` lists its
+ * settings.
+ */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import * as z from "zod";
@@ -104,7 +107,9 @@ async function create(cluster: Cluster, options: z.output<typeof OptionsSchema>)
   warnOfUnequal(new Map(wanted.map((topic) => [topic, before.get(topic) ?? options.partitions])));
 }
 
-/** A lane's three topics are assigned by range: with unequal counts a pool's share of one isn't its share of the others. */
+/**
+ * A lane's three topics are assigned by range: with unequal counts a pool's share of one isn't its share of the others.
+ */
 function warnOfUnequal(topics: ReadonlyMap<string, number>): void {
   const lanes = Map.groupBy(
     [...topics].filter(([name]) => priorities.some((priority) => name.endsWith(`.${priority}`))),

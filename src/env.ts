@@ -11,13 +11,18 @@ export type Env = QuotaVars & {
   SHARD_COUNT: string;
   LOG_BROKERS: string;
   LOG_PARTITIONS: string;
-  /** The address that clients use, such as `https://edge.example.com`, if a proxy in front makes it another than requests carry. */
+  /**
+   * The address that clients use, such as `https://edge.example.com`, if a proxy in front makes it another than
+   * requests carry.
+   */
   PUBLIC_ORIGIN?: string;
-  /** Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`. */
+  /**
+   * Secret: signs links and cursors and derives ids. At least 32 characters; `wrangler secret put EDGEPLANE_SECRET`.
+   */
   EDGEPLANE_SECRET: string;
   /**
-   * Secrets: what API keys and pool tokens carry a MAC of. Unset, it is derived from `EDGEPLANE_SECRET`; what was made with the one before
-   * stays valid while that is set too. At least 32 characters.
+   * Secrets: what API keys and pool tokens carry a MAC of. Unset, it is derived from `EDGEPLANE_SECRET`; what was made
+   * with the one before stays valid while that is set too. At least 32 characters.
    */
   CREDENTIAL_SECRET?: string;
   CREDENTIAL_SECRET_BEFORE?: string;
@@ -41,7 +46,10 @@ export type Env = QuotaVars & {
   /** Live streams and held requests that one account may have open at one shard: 500 and 2,000. */
   ACCOUNT_STREAMS?: string;
   ACCOUNT_HELD_REQUESTS?: string;
-  /** Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in the log, 64 MiB. */
+  /**
+   * Webhook requests open to one host at a time, 20; what one account's may take there while they wait, 256 MiB, and in
+   * the log, 64 MiB.
+   */
   WEBHOOK_HOST_REQUESTS?: string;
   WEBHOOK_ACCOUNT_BYTES?: string;
   WEBHOOK_ACCOUNT_LOG_BYTES?: string;
@@ -49,9 +57,14 @@ export type Env = QuotaVars & {
   LOG_URL?: string;
   LOG_USERNAME?: string;
   LOG_PASSWORD?: string;
-  /** How events of pools come home: `http` (the default), or `kv`: parked in Redis only, `/pool/v1/events` is closed. */
+  /**
+   * How events of pools come home: `http` (the default), or `kv`: parked in Redis only, `/pool/v1/events` is closed.
+   */
   DELIVERY?: string;
-  /** A Redis over the Upstash REST dialect, where pools may park their events; the token is a secret. Keys begin with `edgeplane:` unless KV_PREFIX says else. */
+  /**
+   * A Redis over the Upstash REST dialect, where pools may park their events; the token is a secret. Keys begin with
+   * `edgeplane:` unless KV_PREFIX says else.
+   */
   KV_REST_URL?: string;
   KV_REST_TOKEN?: string;
   KV_PREFIX?: string;
@@ -59,7 +72,10 @@ export type Env = QuotaVars & {
   LOCAL_FAULTS?: string;
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */
   ALLOW_LOOPBACK_TARGETS?: string;
-  /** The files of `/docs` in the local stack; a deployment serves them before the Worker is asked (`wrangler deploy --assets`). */
+  /**
+   * The files of `/docs` in the local stack; a deployment serves them before the Worker is asked (`wrangler deploy
+   * --assets`).
+   */
   DOCS_ASSETS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;

@@ -7,7 +7,8 @@
  *   retryable            it was not reached, or the connection broke
  *   durableObjectReset   it ended under the call (seen with workerd 1.20261102). Its stub stays broken; a new one reaches its successor
  *
- * One layer retries. Who waits for an answer uses `callObject`; who goes on until it succeeds waits `retryDelayMs` in between and calls once each time.
+ * One layer retries. Who waits for an answer uses `callObject`; who goes on until it succeeds waits `retryDelayMs` in
+ * between and calls once each time.
  */
 
 /** Calls of one `callObject`, the first included. */
@@ -21,8 +22,8 @@ const MAX_OVERLOADED_DELAY_MS = 30_000;
 const JITTER = 0.5;
 
 /**
- * The object of that name. The runtime's own retries are off: four of them under four of ours would make twenty calls of one. A stub serves
- * one try: what breaks a call may have broken its stub.
+ * The object of that name. The runtime's own retries are off: four of them under four of ours would make twenty calls
+ * of one. A stub serves one try: what breaks a call may have broken its stub.
  */
 export function objectNamed<T extends Rpc.DurableObjectBranded | undefined>(
   namespace: DurableObjectNamespace<T>,
@@ -32,8 +33,8 @@ export function objectNamed<T extends Rpc.DurableObjectBranded | undefined>(
 }
 
 /**
- * Makes a call that may be repeated without harm, up to four times in about a second while it fails in passing. `call` takes a new stub each
- * time. Throws the last error.
+ * Makes a call that may be repeated without harm, up to four times in about a second while it fails in passing. `call`
+ * takes a new stub each time. Throws the last error.
  */
 export async function callObject<T>(
   call: () => Promise<T>,

@@ -1,11 +1,15 @@
 /**
- * Timers of one Durable Object that can be given up and leave nothing behind. Of every timer that `clearTimeout` ends, the runtime keeps
- * 256 bytes for as long as the object lives (measured with workerd 1.20261102): an object that gives up two for each prediction grows by
- * half a megabyte in a thousand. One that fires leaves nothing, so that a few which always fire stand in here for all that may be given up.
+ * Timers of one Durable Object that can be given up and leave nothing behind. Of every timer that `clearTimeout` ends,
+ * the runtime keeps 256 bytes for as long as the object lives (measured with workerd 1.20261102): an object that gives
+ * up two for each prediction grows by half a megabyte in a thousand. One that fires leaves nothing, so that a few which
+ * always fire stand in here for all that may be given up.
  */
 import { log, reasonOf } from "./telemetry/log.ts";
 
-/** The runtime's timers are set no further ahead: one that nobody needs any more keeps an idle object in memory no longer than this. */
+/**
+ * The runtime's timers are set no further ahead: one that nobody needs any more keeps an idle object in memory no
+ * longer than this.
+ */
 const STEP_MS = 1000;
 
 export type ObjectTimers = ReturnType<typeof createObjectTimers>;

@@ -109,7 +109,10 @@ export function readBody(message: IncomingMessage, limitBytes: number): Promise<
   });
 }
 
-/** The body as JSON by `parse`, undefined when it is empty. Throws `invalid_json`: bytes that are no UTF-8 would be stored as other ones. */
+/**
+ * The body as JSON by `parse`, undefined when it is empty. Throws `invalid_json`: bytes that are no UTF-8 would be
+ * stored as other ones.
+ */
 export function parseJson(body: Buffer, parse: (text: string) => unknown = JSON.parse): unknown {
   if (body.length === 0) return undefined;
   if (!isUtf8(body))

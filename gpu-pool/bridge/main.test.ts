@@ -1,4 +1,7 @@
-/** Starts of the bridge that fail: each ends by itself, with one line and its exit code, whatever is configured behind it. */
+/**
+ * Starts of the bridge that fail: each ends by itself, with one line and its exit code, whatever is configured behind
+ * it.
+ */
 import { spawn } from "node:child_process";
 import { writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * The bridge's HTTP server: `/kafka` and `/redis` lead to the doors, `/healthz` says whether what is behind them answers, `/metrics`
- * is for Prometheus. listening → draining (no new connections, running requests may end) → closed.
+ * The bridge's HTTP server: `/kafka` and `/redis` lead to the doors, `/healthz` says whether what is behind them
+ * answers, `/metrics` is for Prometheus. listening → draining (no new connections, running requests may end) → closed.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
@@ -30,8 +30,8 @@ export type Bridge = {
 };
 
 /**
- * Starts the bridge and answers once it listens. What is behind it may be away: then it answers 503 and `/healthz` says so. Where it can't
- * listen it throws, and leaves nothing open.
+ * Starts the bridge and answers once it listens. What is behind it may be away: then it answers 503 and `/healthz` says
+ * so. Where it can't listen it throws, and leaves nothing open.
  */
 export async function startBridge(settings: Settings, log: Logger): Promise<Bridge> {
   const metrics = createMetrics();

@@ -1,6 +1,6 @@
 /**
- * The bridge's settings: a JSON file, each value of which an environment variable may override, checked as a whole at start.
- * The table of variables is also what `--help` and docs/bridge.md show.
+ * The bridge's settings: a JSON file, each value of which an environment variable may override, checked as a whole at
+ * start. The table of variables is also what `--help` and docs/bridge.md show.
  */
 import { readFile } from "node:fs/promises";
 import * as z from "zod";
@@ -83,7 +83,9 @@ export const KafkaSettingsSchema = z.strictObject({
   sessionTimeoutMs: z.number().int().min(1000).max(300_000).default(10_000),
   heartbeatIntervalMs: z.number().int().min(100).max(60_000).default(1000),
 });
-/** What it takes to reach a cluster, and whether topics may be created: all that a pool needs that reads it natively. */
+/**
+ * What it takes to reach a cluster, and whether topics may be created: all that a pool needs that reads it natively.
+ */
 export const ClusterSettingsSchema = KafkaSettingsSchema.pick({
   brokers: true,
   clientId: true,
@@ -173,8 +175,8 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads and checks the settings. `file` is the path of a JSON file or undefined. Throws `SettingsError`, with every fault named by
- * its path and without any value.
+ * Reads and checks the settings. `file` is the path of a JSON file or undefined. Throws `SettingsError`, with every
+ * fault named by its path and without any value.
  */
 export async function loadSettings(file: string | undefined, env: NodeJS.ProcessEnv): Promise<Settings> {
   const raw = file === undefined ? {} : await readSettingsFile(file);

@@ -11,8 +11,8 @@ type Hello = Extract<PoolMessage, { type: "hello" }>;
 
 export type EventCarrier = {
   /**
-   * Carries an `EventsRequest` as JSON; without events it is the lease's heartbeat. Throws `StatusError` where the edge refused it, and
-   * `TransportError` where nothing is known of it: then the same events go again.
+   * Carries an `EventsRequest` as JSON; without events it is the lease's heartbeat. Throws `StatusError` where the edge
+   * refused it, and `TransportError` where nothing is known of it: then the same events go again.
    */
   carry(body: string, events: number): Promise<EventsReply>;
   /** What the pool's hello says of it. */

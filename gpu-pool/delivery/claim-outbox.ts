@@ -9,8 +9,8 @@ import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../src/contract/event.ts";
 
 /**
- * For a claim of an earlier life of this pool, of which nobody knows how many events it sent: a number past all gaps, to which
- * the edge answers where to go on.
+ * For a claim of an earlier life of this pool, of which nobody knows how many events it sent: a number past all gaps,
+ * to which the edge answers where to go on.
  */
 export const UNKNOWN_SEQ = 2 ** 40;
 
@@ -20,7 +20,10 @@ export type EventBody = Unnumbered<PoolEvent>;
 
 const terminalTypes: ReadonlySet<string> = new Set(["succeeded", "failed", "released"]);
 
-/** A request takes no more of one claim than this, about; one event alone may be larger. What is numbered can't be dropped any more. */
+/**
+ * A request takes no more of one claim than this, about; one event alone may be larger. What is numbered can't be
+ * dropped any more.
+ */
 const MAX_TAKEN_BYTES = 1024 * 1024;
 
 /** A claim keeps no more unsent logs and chunks than this, about: the terminal event carries the whole output. */
@@ -39,7 +42,10 @@ type Unsent = { body: EventBody; sizeBytes: number };
 export class ClaimOutbox {
   readonly id: string;
   readonly token: string;
-  /** Numbered and not known to be stored, in order of `seq`. The edge may have taken them without having stored them yet. */
+  /**
+   * Numbered and not known to be stored, in order of `seq`. The edge may have taken them without having stored them
+   * yet.
+   */
   #sent: Sent[] = [];
   /** The edge has taken everything below this number; it asks for what it lost before it stored it. */
   #takenUpTo = 0;
@@ -103,7 +109,10 @@ export class ClaimOutbox {
     return this.#sent.map(({ event }) => event);
   }
 
-  /** The first `limit` events that the edge has not taken, numbered, as they go into the next request; of many bytes, fewer. */
+  /**
+   * The first `limit` events that the edge has not taken, numbered, as they go into the next request; of many bytes,
+   * fewer.
+   */
   take(limit = Infinity): PoolEvent[] {
     const numbered = this.#sent.filter(({ event }) => event.seq >= this.#takenUpTo);
     const again = firstOf(numbered, limit, MAX_TAKEN_BYTES);
@@ -113,7 +122,8 @@ export class ClaimOutbox {
   }
 
   /**
-   * The edge will not have these events: in their place goes one `failed` that says so. False when that was refused too.
+   * The edge will not have these events: in their place goes one `failed` that says so. False when that was refused
+   * too.
    */
   refuse(message: string): boolean {
     if (this.#refused) return false;
@@ -137,8 +147,8 @@ export class ClaimOutbox {
   }
 
   /**
-   * The edge took everything up to `sentUpTo` (not included), what the answered request carried, and stored everything up to
-   * `next`. True when events remain that it has not taken.
+   * The edge took everything up to `sentUpTo` (not included), what the answered request carried, and stored everything
+   * up to `next`. True when events remain that it has not taken.
    */
   acknowledged(next: number | undefined, sentUpTo: number): boolean {
     const storedUpTo = next ?? sentUpTo;

@@ -131,8 +131,8 @@ export class Delivery {
   }
 
   /**
-   * The next request waits for the end of this claim, at most `limitMs`: others wait for their turn behind it, and without this a run that is
-   * shorter than a request would miss one and wait for the next.
+   * The next request waits for the end of this claim, at most `limitMs`: others wait for their turn behind it, and
+   * without this a run that is shorter than a request would miss one and wait for the next.
    */
   lingerFor(token: string, limitMs: number): void {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -318,7 +318,10 @@ export class Delivery {
   }
 }
 
-/** The next events of a claim, and their JSON. What can't be written, as it is nested too deeply, fails its own prediction only. */
+/**
+ * The next events of a claim, and their JSON. What can't be written, as it is nested too deeply, fails its own
+ * prediction only.
+ */
 function writeEvents(outbox: ClaimOutbox): { events: PoolEvent[]; texts: string[] } {
   const events = outbox.take(MAX_EVENTS);
   try {

@@ -1,6 +1,6 @@
 /**
- * Claims that ended lately. A grant that was on its way meanwhile (the log repeats a record, the shard repeats its grant) must not
- * run a second time, uncounted.
+ * Claims that ended lately. A grant that was on its way meanwhile (the log repeats a record, the shard repeats its
+ * grant) must not run a second time, uncounted.
  */
 const MAX_REFUSED = 100_000;
 

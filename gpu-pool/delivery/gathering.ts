@@ -1,7 +1,8 @@
 /**
- * How long events that nobody waits for gather before they leave. What lets a job start or end leaves at once. Chunks and logs rest after
- * a request that carried many: at thousands of events a second, what leaves together costs the edge and every reader less, and at few
- * the rest is too short to be seen. Metrics, which come with something else sooner or later, wait for it a moment.
+ * How long events that nobody waits for gather before they leave. What lets a job start or end leaves at once. Chunks
+ * and logs rest after a request that carried many: at thousands of events a second, what leaves together costs the edge
+ * and every reader less, and at few the rest is too short to be seen. Metrics, which come with something else sooner or
+ * later, wait for it a moment.
  */
 import type { Clock } from "../scheduling/clock.ts";
 import type { EventBody } from "./claim-outbox.ts";

@@ -21,8 +21,8 @@ export type Journal = {
 };
 
 /**
- * Opens `path`, or makes it. Throws when the folder can't be written. A disk that refuses later is no reason to stop: `onProblem` is told once, and the
- * journal is written anew when the disk takes it.
+ * Opens `path`, or makes it. Throws when the folder can't be written. A disk that refuses later is no reason to stop:
+ * `onProblem` is told once, and the journal is written anew when the disk takes it.
  */
 export function openJournal(path: string, onProblem: (problem: string) => void = () => {}): Journal {
   const left = readLeft(path);

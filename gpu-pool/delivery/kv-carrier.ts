@@ -1,10 +1,11 @@
 /**
- * `delivery: kv`: requests with events are parked in Redis. The edge hears of each through the control channel and answers there; while that is
- * down it finds them by itself, and its answers are looked for in Redis.
+ * `delivery: kv`: requests with events are parked in Redis. The edge hears of each through the control channel and
+ * answers there; while that is down it finds them by itself, and its answers are looked for in Redis.
  *
  *   parked ── settled (channel) | answer (Redis) ──▶ answered;  nothing in time, or gone from Redis ──▶ parked again, under a new number
  *
- * What is parked is a copy: Delivery keeps every event until the shard has it, so an emptied Redis loses time and nothing else.
+ * What is parked is a copy: Delivery keeps every event until the shard has it, so an emptied Redis loses time and
+ * nothing else.
  */
 import type { ClaimRef, PoolMessage } from "../../src/contract/channel.ts";
 import type { ParkedOutcome } from "../../src/contract/parked.ts";

@@ -1,6 +1,6 @@
 /**
- * Redis over the Upstash REST dialect, as a pool uses it for `delivery: kv`. Plain commands only, all with keys under one prefix, so that a
- * token which is limited to a prefix suffices.
+ * Redis over the Upstash REST dialect, as a pool uses it for `delivery: kv`. Plain commands only, all with keys under
+ * one prefix, so that a token which is limited to a prefix suffices.
  */
 import { Redis } from "@upstash/redis";
 import * as z from "zod";
@@ -18,9 +18,15 @@ const TOO_LARGE = /larger than the \d+ bytes|max request size/i;
 
 export type KvAccess = { url: URL; token: string; prefix: string };
 
-/** The keys of one pool session. Everything throws `TransportError` when Redis doesn't do it; parking too much, `StatusError` 413. */
+/**
+ * The keys of one pool session. Everything throws `TransportError` when Redis doesn't do it; parking too much,
+ * `StatusError` 413.
+ */
 export type ParkedRedis = {
-  /** Parks a request; `before`, of which no answer came, goes. `leaseSeconds`: holds the lease for so long, for want of a channel. */
+  /**
+   * Parks a request; `before`, of which no answer came, goes. `leaseSeconds`: holds the lease for so long, for want of
+   * a channel.
+   */
   park(n: number, body: string, options: { before: number | null; leaseSeconds: number | null }): Promise<void>;
   /** What became of `n` (null: nothing yet), and claims to stop. */
   poll(n: number): Promise<{ outcome: ParkedOutcome | null; stop: ClaimRef[] }>;

@@ -1,6 +1,7 @@
 /**
  * Finished results on disk while the edge is away: one file a claim, `<id>.<token>.json`, with its unacknowledged
- * events. A pool that starts again sends them first. Writes are synced and go through a rename, so a file is whole or absent.
+ * events. A pool that starts again sends them first. Writes are synced and go through a rename, so a file is whole or
+ * absent.
  */
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

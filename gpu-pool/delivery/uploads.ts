@@ -1,7 +1,8 @@
 /**
  * What is too big for an event, and files that a model made, go up as blobs: streamed, under the claim's token.
- * `PUT /pool/v1/blobs/{id}/{token}/{blob}` answers `{key, url}`: events name large outputs by key; a file's place in the
- * output is taken by its URL, which ends with the file's own name (`?name=`). What is larger than a part goes up in parts (`POST …/{blob}/uploads`).
+ * `PUT /pool/v1/blobs/{id}/{token}/{blob}` answers `{key, url}`: events name large outputs by key; a file's place in
+ * the output is taken by its URL, which ends with the file's own name (`?name=`). What is larger than a part goes up in
+ * parts (`POST …/{blob}/uploads`).
  */
 import { createReadStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
@@ -42,9 +43,9 @@ export type Uploads = {
   /** Uploads a large output and returns its key. Throws `StatusError` or `TransportError` when it can't be. */
   output(claim: ClaimRef, text: string): Promise<string>;
   /**
-   * Uploads each `{"$file"}` in `value` that bears the mark of its process, and returns `value` with URLs in their places: one without it is a
-   * client's words that the model gave back. Files in `scratchDir` are deleted, and their URLs kept until `forget`: the end of a stream names
-   * again what its chunks named.
+   * Uploads each `{"$file"}` in `value` that bears the mark of its process, and returns `value` with URLs in their
+   * places: one without it is a client's words that the model gave back. Files in `scratchDir` are deleted, and their
+   * URLs kept until `forget`: the end of a stream names again what its chunks named.
    */
   files(claim: ClaimRef, value: Json, origin: Origin): Promise<Json>;
   forget(claim: ClaimRef): void;

@@ -8,7 +8,8 @@ const MAX_JOBS = 1000;
 
 export type ClaimClient = {
   /**
-   * Asks for `jobs`. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent per session.
+   * Asks for `jobs`. Throws `TransportError` or `StatusError`; asking again is harmless, because claims are idempotent
+   * per session.
    */
   claim(jobs: ClaimRequest["jobs"]): Promise<ClaimAnswer[]>;
 };

@@ -6,7 +6,9 @@ import type { Clock } from "../scheduling/clock.ts";
 import type { ClaimClient } from "./claim-client.ts";
 import type { SourcedJob } from "./job-source.ts";
 
-/** The shard was slow or its reply full: ask again this much later, and this often; after that the edge hands on again. */
+/**
+ * The shard was slow or its reply full: ask again this much later, and this often; after that the edge hands on again.
+ */
 const LATER_MS = 150;
 const LATER_TRIES = 20;
 
@@ -49,8 +51,8 @@ export class Claiming {
   }
 
   /**
-   * Takes the answers that the log brought, and claims the others itself where there is room for their models. What has none is left: a record is only a hint,
-   * and the lane grants the job to whom it can. Throws as a claim does.
+   * Takes the answers that the log brought, and claims the others itself where there is room for their models. What has
+   * none is left: a record is only a hint, and the lane grants the job to whom it can. Throws as a claim does.
    */
   async settle(sourced: readonly SourcedJob[]): Promise<void> {
     const answered: ClaimAnswer[] = [];

@@ -119,7 +119,9 @@ export function createControlChannel(options: ChannelOptions): ControlChannel {
     });
   }
 
-  /** Whether what was sent has arrived: a ping behind it must be answered, or the connection is dead at the other end. */
+  /**
+   * Whether what was sent has arrived: a ping behind it must be answered, or the connection is dead at the other end.
+   */
   function ask(isBeat = false): void {
     const nowMs = clock.nowMs();
     if (answered !== null || (!isBeat && nowMs - askedAtMs < ASK_EVERY_MS)) return;

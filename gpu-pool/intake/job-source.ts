@@ -27,12 +27,17 @@ export type Polled = {
 
 export type JobSource = {
   readonly lane: string;
-  /** The lane serves these topics: it answers at once with granted jobs, and tells of work on the control channel. Else they are a Kafka's. */
+  /**
+   * The lane serves these topics: it answers at once with granted jobs, and tells of work on the control channel. Else
+   * they are a Kafka's.
+   */
   readonly isServed: boolean;
   /** Waits for jobs. Throws when the log can't be reached or refuses; the caller tries again. */
   poll(options: PollOptions): Promise<Polled>;
   /** Gives this pool's share of the lane to the others; the next poll joins again. */
   leave(): Promise<void>;
-  /** Records of the lane that no pool has committed, by topic; only where this driver can tell, and no other door does. */
+  /**
+   * Records of the lane that no pool has committed, by topic; only where this driver can tell, and no other door does.
+   */
   lag?(): Promise<ReadonlyMap<string, number>>;
 };

@@ -1,6 +1,7 @@
 /**
- * Jobs of one lane straight from a Kafka cluster, for a pool that stands beside it: no bridge between. The consumer group is the
- * same as through the Upstash dialect, `lane.<name>`, so that pools of both kinds share a lane's partitions.
+ * Jobs of one lane straight from a Kafka cluster, for a pool that stands beside it: no bridge between. The consumer
+ * group is the same as through the Upstash dialect, `lane.<name>`, so that pools of both kinds share a lane's
+ * partitions.
  *
  * away → (poll) member of the group → (leave) away. Records are committed only after their claims were answered.
  */
@@ -26,7 +27,10 @@ export type NativeSourceOptions = {
 };
 
 export type NativeSource = JobSource & {
-  /** Connects and looks for the lane's topics. Throws an `EdgeplaneError` that says what is wrong: address, password, rights, topics. */
+  /**
+   * Connects and looks for the lane's topics. Throws an `EdgeplaneError` that says what is wrong: address, password,
+   * rights, topics.
+   */
   probe(): Promise<void>;
   /** Leaves the group and closes every connection. */
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * When a pool says what it has room for, and what it says. The lanes keep what they are told as credit, less what they grant until they hear more: so a statement goes out at
- * once when their view has become much too small, and otherwise gathers what happened.
+ * When a pool says what it has room for, and what it says. The lanes keep what they are told as credit, less what they
+ * grant until they hear more: so a statement goes out at once when their view has become much too small, and otherwise
+ * gathers what happened.
  *
  * quiet ── grants, ends, other numbers ──▶ gathering ── due, or urgent ──▶ told (quiet);  the channel opens, or the edge asks ──▶ told in full
  */
@@ -25,7 +26,9 @@ type Ended = LaneRoom["ended"][number];
 /** What the pool has room for now, by lane. `changesInMs`: when time alone makes it another. */
 export type Rooms = { lanes: ReadonlyMap<string, readonly ModelRoom[]>; changesInMs: number };
 
-/** A grant that came, by whatever way. `lane` is null where the pool doesn't serve the model: then every lane is told. */
+/**
+ * A grant that came, by whatever way. `lane` is null where the pool doesn't serve the model: then every lane is told.
+ */
 export type Received = { id: string; model: string; version: string; startNow: boolean; lane: string | null };
 
 export type StatementsOptions = {

@@ -1,5 +1,6 @@
 /**
- * Intake from topics of a real Kafka: one long poll pending while there is room, claims answered, offsets committed, grants handed on.
+ * Intake from topics of a real Kafka: one long poll pending while there is room, claims answered, offsets committed,
+ * grants handed on.
  *
  *   polling ── no room ──▶ full ── room again ──▶ polling;  full for leaveAfterMs: leaves the group, once
  *   polling ── the log failed ──▶ backing off ──▶ polling (at once when the channel reconnects)

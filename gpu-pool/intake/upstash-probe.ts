@@ -1,4 +1,7 @@
-/** Asks a log that speaks the Upstash dialect, at start, whether this pool can read its lanes there: each thing that can be wrong has its own words. */
+/**
+ * Asks a log that speaks the Upstash dialect, at start, whether this pool can read its lanes there: each thing that can
+ * be wrong has its own words.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { UpstashError } from "@upstash/kafka";
 import { jobTopic } from "../../src/contract/job.ts";

@@ -1,6 +1,7 @@
 /**
- * Jobs of one lane through the Upstash dialect: of the edge, whose lanes serve their topics themselves, or of a bridge in front of a real cluster. One
- * consumer group a lane, `lane.<name>`; one instance a pool session. The edge claims within the consume call, and nothing is left to commit.
+ * Jobs of one lane through the Upstash dialect: of the edge, whose lanes serve their topics themselves, or of a bridge
+ * in front of a real cluster. One consumer group a lane, `lane.<name>`; one instance a pool session. The edge claims
+ * within the consume call, and nothing is left to commit.
  */
 import { UpstashError } from "@upstash/kafka";
 import type { ModelRoom } from "../../src/contract/channel.ts";

@@ -1,6 +1,6 @@
 /**
- * Who did it, when a model process died. Pure. Whoever had begun is a suspect, unless the pool ended the process because
- * of somebody in particular; who had not begun is innocent and keeps the start that was counted.
+ * Who did it, when a model process died. Pure. Whoever had begun is a suspect, unless the pool ended the process
+ * because of somebody in particular; who had not begun is innocent and keeps the start that was counted.
  */
 import type { Prediction } from "./prediction.ts";
 import type { Run } from "./run.ts";

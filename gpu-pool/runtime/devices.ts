@@ -1,4 +1,6 @@
-/** The devices of this host that the pool may use: what `nvidia-smi` finds and CUDA_VISIBLE_DEVICES leaves, and the CPU. */
+/**
+ * The devices of this host that the pool may use: what `nvidia-smi` finds and CUDA_VISIBLE_DEVICES leaves, and the CPU.
+ */
 import { execFile } from "node:child_process";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { promisify } from "node:util";
@@ -40,8 +42,9 @@ export function parseNvidiaSmi(text: string): FoundDevice[] {
 }
 
 /**
- * Those that the value of CUDA_VISIBLE_DEVICES names, in its order; all when it is not set. Numbers are nvidia-smi's. Source: CUDA C Programming
- * Guide, "CUDA Environment Variables": ids may be cut short, and an unknown one hides all that come behind it.
+ * Those that the value of CUDA_VISIBLE_DEVICES names, in its order; all when it is not set. Numbers are nvidia-smi's.
+ * Source: CUDA C Programming Guide, "CUDA Environment Variables": ids may be cut short, and an unknown one hides all
+ * that come behind it.
  */
 export function visibleOf(found: readonly FoundDevice[], list: string | undefined): Device[] {
   if (list === undefined) return found.map(({ device }) => device);

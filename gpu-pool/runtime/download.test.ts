@@ -8,7 +8,10 @@ import { download } from "./download.ts";
 
 const content = Buffer.alloc(1_000_000, "0123456789");
 
-/** Downloads from a server that answers with `handle`; answers the content, the file's name and the ranges that were asked for. */
+/**
+ * Downloads from a server that answers with `handle`; answers the content, the file's name and the ranges that were
+ * asked for.
+ */
 async function fetchFrom(handle: (request: IncomingMessage, reply: ServerResponse) => void, maxBytes = 10_000_000) {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-download-"));
   const ranges: (string | undefined)[] = [];

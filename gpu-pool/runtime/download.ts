@@ -55,8 +55,9 @@ type Resume = { offset: number; etag: string };
 type Opened = { reply: http.IncomingMessage; addresses: URL[] };
 
 /**
- * Fetches `url` into `folder` and returns the file's absolute path. A transfer that breaks off goes on where it was, if the server can
- * (`Range`, `If-Range`). Throws with a message for the client, which names the input's field and not what the network looks like from here.
+ * Fetches `url` into `folder` and returns the file's absolute path. A transfer that breaks off goes on where it was, if
+ * the server can (`Range`, `If-Range`). Throws with a message for the client, which names the input's field and not
+ * what the network looks like from here.
  */
 export async function download(
   url: string,

@@ -1,4 +1,7 @@
-/** Where a model's inputs are files, by its schema in Cog's shape: strings of format `uri`, also in lists, objects and optional ones. */
+/**
+ * Where a model's inputs are files, by its schema in Cog's shape: strings of format `uri`, also in lists, objects and
+ * optional ones.
+ */
 import type { Json } from "../../src/contract/prediction.ts";
 
 export type JsonObject = { [key: string]: Json };
@@ -15,7 +18,8 @@ export function fileFields(schema: JsonObject): ReadonlyMap<string, Json> {
 }
 
 /**
- * A copy of `value` whose files may be replaced: `onFile` is told of each string that is one by the schema, and how to put another in its place.
+ * A copy of `value` whose files may be replaced: `onFile` is told of each string that is one by the schema, and how to
+ * put another in its place.
  */
 export function copyWithFiles(
   schema: Json,

@@ -1,6 +1,6 @@
 /**
- * Asks a model with a `healthcheck` how it is. One bad answer may be a coincidence (a check that waits for a busy GPU is given up after 5 s);
- * several in a row say that the process is sick, once.
+ * Asks a model with a `healthcheck` how it is. One bad answer may be a coincidence (a check that waits for a busy GPU
+ * is given up after 5 s); several in a row say that the process is sick, once.
  *
  *   well ── bad answer ──▶ doubtful ── good answer ──▶ well
  *                          doubtful ── bad answers ──▶ sick

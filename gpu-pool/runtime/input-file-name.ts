@@ -1,6 +1,6 @@
 /**
- * The name that a downloaded input gets. Models and their libraries go by its extension; nothing else of it matters, and
- * nothing but letters, digits, `_`, `.` and `-` of it is the client's.
+ * The name that a downloaded input gets. Models and their libraries go by its extension; nothing else of it matters,
+ * and nothing but letters, digits, `_`, `.` and `-` of it is the client's.
  *
  * The first of these that has an extension is taken: the name that the server gives (`Content-Disposition`,
  * RFC 6266), the URL that answered, the client's own URL, the redirects between them. Where none has one, the media

@@ -158,7 +158,9 @@ export function runItems(predictions: readonly Prediction[], scratchDir: string)
   });
 }
 
-/** A process opens files in its own scratch folder only: downloaded ones are linked there. Returns the input to send. */
+/**
+ * A process opens files in its own scratch folder only: downloaded ones are linked there. Returns the input to send.
+ */
 function linkInputs(prediction: Prediction, scratchDir: string): Json {
   const { input, inputDir, ref } = prediction;
   if (inputDir === null || !isObject(input)) return input;

@@ -92,7 +92,10 @@ export class Instance {
     return true;
   }
 
-  /** Starts it if it is stopped, or broken and its pause is over. A process that is leaving goes first: a device may not hold two. */
+  /**
+   * Starts it if it is stopped, or broken and its pause is over. A process that is leaving goes first: a device may not
+   * hold two.
+   */
   start(): void {
     if (this.#state === "stopped" && this.#process !== null) {
       this.#state = "waiting";

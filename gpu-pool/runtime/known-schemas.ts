@@ -1,6 +1,7 @@
 /**
- * What each version's signature was when it was loaded on this host, kept over restarts: with it inputs are fetched and refused before the model is loaded.
- * A version is the hash of its files, so that what was true of it stays true. What can't be read or written is not known: it comes with the next load.
+ * What each version's signature was when it was loaded on this host, kept over restarts: with it inputs are fetched and
+ * refused before the model is loaded. A version is the hash of its files, so that what was true of it stays true. What
+ * can't be read or written is not known: it comes with the next load.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

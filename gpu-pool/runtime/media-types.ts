@@ -1,4 +1,6 @@
-/** The usual extension of a media type, for files that come without one. https://www.iana.org/assignments/media-types */
+/**
+ * The usual extension of a media type, for files that come without one. https://www.iana.org/assignments/media-types
+ */
 
 export const EXTENSIONS: ReadonlyMap<string, string> = new Map([
   ["image/jpeg", ".jpg"],

@@ -259,7 +259,9 @@ export class ModelProcess {
     this.#leaveIfSick();
   }
 
-  /** A sick process finishes what runs; its death is its own, so that the restart policy slows down one that always is. */
+  /**
+   * A sick process finishes what runs; its death is its own, so that the restart policy slows down one that always is.
+   */
   #leaveIfSick(): void {
     if (this.#sick === null || this.#busySlots.size > 0) return;
     const why = this.#sick;
@@ -268,7 +270,10 @@ export class ModelProcess {
     this.#options.clock.after(LEAVE_MS, () => this.kill(why));
   }
 
-  /** One look a second: has it been silent too long, is setup over its limit? What the pool itself slept (a suspended machine) doesn't count. */
+  /**
+   * One look a second: has it been silent too long, is setup over its limit? What the pool itself slept (a suspended
+   * machine) doesn't count.
+   */
   #watch(): void {
     let startedAtMs = this.#options.clock.nowMs();
     let lookedAtMs = startedAtMs;

@@ -1,6 +1,6 @@
 /**
- * The queue of one model, in the runtime's terms: predictions become tickets of the batcher, those that have to run apart become groups, and a timer
- * looks again when time alone changes what may run.
+ * The queue of one model, in the runtime's terms: predictions become tickets of the batcher, those that have to run
+ * apart become groups, and a timer looks again when time alone changes what may run.
  */
 import { Batcher } from "../scheduling/batcher.ts";
 import type { Batch, BatcherOptions, Ticket } from "../scheduling/batcher.ts";

@@ -61,7 +61,10 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
 
 export type Metrics = Record<string, Json>;
 
-/** The process that made a value: where its files lie, and the secret that tells a file of it from words of a client that look like one. */
+/**
+ * The process that made a value: where its files lie, and the secret that tells a file of it from words of a client
+ * that look like one.
+ */
 export type Origin = { scratchDir: string; fileMark: string };
 
 /** A value that the model made. */

@@ -1,6 +1,6 @@
 /**
- * What lies between a granted prediction and the queue: its model's signature must be known, since it says which inputs are files, and its
- * input must have come.
+ * What lies between a granted prediction and the queue: its model's signature must be known, since it says which inputs
+ * are files, and its input must have come.
  *
  *   added → (its model loads, the first time on this host) → input comes → prepared, or refused with a message for the client
  */

@@ -1,4 +1,6 @@
-/** Which addresses are public. What a client names is fetched from nowhere else: a pool stands in somebody's network. */
+/**
+ * Which addresses are public. What a client names is fetched from nowhere else: a pool stands in somebody's network.
+ */
 import { BlockList, isIP } from "node:net";
 import { specialIpv4, specialIpv6 } from "../../src/contract/special-addresses.ts";
 

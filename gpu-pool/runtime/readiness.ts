@@ -48,7 +48,10 @@ export class Readiness {
     return this.problem !== null && !this.#pause.isOn;
   }
 
-  /** In how many milliseconds it should be ready that was started `startedAtMs`, or will be when it is needed (null); null when nobody knows. */
+  /**
+   * In how many milliseconds it should be ready that was started `startedAtMs`, or will be when it is needed (null);
+   * null when nobody knows.
+   */
   readyInMs(startedAtMs: number | null, nowMs: number): number | null {
     if (this.#readyMs === null) return null;
     // Never 0: that would say that it is ready.

@@ -127,8 +127,8 @@ export class Batcher<T> {
 
   /**
    * The batch to run in a free slot, or null when there is none yet. `idle` says that the slot's instance runs
-   * nothing else. A group goes whole and only into an idle instance; while its starts are not all counted it holds nobody
-   * up. Others go when the batch is full or the oldest of them has waited `maxQueueDelayMs`.
+   * nothing else. A group goes whole and only into an idle instance; while its starts are not all counted it holds
+   * nobody up. Others go when the batch is full or the oldest of them has waited `maxQueueDelayMs`.
    */
   take(nowMs: number, idle: boolean): Batch<T> | null {
     const head = this.#queue[0];

@@ -1,5 +1,6 @@
 /**
- * A pause that ends by a timer, and only by it: a timer may fire a moment before its time, and whoever compares times then misses the end.
+ * A pause that ends by a timer, and only by it: a timer may fire a moment before its time, and whoever compares times
+ * then misses the end.
  *
  *   off ── begin() ──▶ on ── after `ms` ──▶ off (onEnd);  begin() while on: begins anew
  */

@@ -1,8 +1,9 @@
 /**
- * What a pool has room for: of each model what it expects to begin within a second, and how many of these starts may be counted at once. Pure.
+ * What a pool has room for: of each model what it expects to begin within a second, and how many of these starts may be
+ * counted at once. Pure.
  *
- * A free slot takes a batch. Ahead of a slot wait as many batches as begin within a second by what runs took lately: none behind a long run, so that what waits here
- * never waits for a slot while another pool has one free.
+ * A free slot takes a batch. Ahead of a slot wait as many batches as begin within a second by what runs took lately:
+ * none behind a long run, so that what waits here never waits for a slot while another pool has one free.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
 
@@ -68,8 +69,9 @@ export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: nu
 }
 
 /**
- * How many starts of each model may be counted that don't run yet: a batch for each free slot, and ahead of these, on each device, no more than its largest model may have ahead
- * alone, whatever the number of models. Those that have starts ahead of their slots go first, then the busiest, then those of large batches.
+ * How many starts of each model may be counted that don't run yet: a batch for each free slot, and ahead of these, on
+ * each device, no more than its largest model may have ahead alone, whatever the number of models. Those that have
+ * starts ahead of their slots go first, then the busiest, then those of large batches.
  */
 export function startQuotas(loads: readonly ModelLoad[]): number[] {
   const aheadOf = (load: ModelLoad, slots: number): number => slots * load.batch * countedBatches(load.runMs);
@@ -97,7 +99,10 @@ export function startQuotas(loads: readonly ModelLoad[]): number[] {
   return quotas;
 }
 
-/** Batches ahead of a slot whose starts may be counted: what a pool that dies then held of them is lost, though it never ran. */
+/**
+ * Batches ahead of a slot whose starts may be counted: what a pool that dies then held of them is lost, though it never
+ * ran.
+ */
 function countedBatches(runMs: number | null): number {
   const soon = Math.floor(COUNTED_WITHIN_MS / Math.max(runMs ?? UNKNOWN_RUN_MS, 0.1));
   return Math.max(1, Math.min(soon, MAX_COUNTED_BATCHES));
@@ -117,7 +122,9 @@ export function nextChangeInMs(loads: readonly ModelLoad[]): number {
   return nextMs;
 }
 
-/** How many batches an instance takes: those that begin within a second. One that must start first takes a batch a slot. */
+/**
+ * How many batches an instance takes: those that begin within a second. One that must start first takes a batch a slot.
+ */
 function batchesOf(place: Place, runMs: number | null, aheadBatches: number): number {
   if (place.state !== "warm") return place.state === "cold" ? place.slots : 0;
   const usualMs = runMs ?? UNKNOWN_RUN_MS;

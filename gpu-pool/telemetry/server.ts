@@ -1,4 +1,7 @@
-/** The local port: `/healthz`, `/metrics` (Prometheus) and `/models` (state of each, with the traceback of a failed setup). */
+/**
+ * The local port: `/healthz`, `/metrics` (Prometheus) and `/models` (state of each, with the traceback of a failed
+ * setup).
+ */
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { Registry } from "prom-client";

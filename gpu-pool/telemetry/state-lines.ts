@@ -11,7 +11,10 @@ export type StateLines = {
   log(problem: string | null): void;
   /** The edge's door for events. */
   events(problem: string | null): void;
-  /** The pool's models that the edge doesn't take into its list, or that it takes none: each is told once, until its reason changes. */
+  /**
+   * The pool's models that the edge doesn't take into its list, or that it takes none: each is told once, until its
+   * reason changes.
+   */
   models(welcome: Pick<Welcome, "registersModels" | "refusedModels">): void;
 };
 

@@ -1,8 +1,9 @@
 /**
  * Authenticates `Authorization: Bearer ep_…` and `Authorization: Token ep_…` (the form that Replicate's older clients
- * send). A key is 256 random bits and a MAC; the store knows only its SHA-256. A key that was looked up is remembered in the
- * isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer. What a stranger makes up
- * is refused by its MAC, without the store; keys that are unknown are remembered apart, so that they drive out none that are valid.
+ * send). A key is 256 random bits and a MAC; the store knows only its SHA-256. A key that was looked up is remembered
+ * in the isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer.
+ * What a stranger makes up is refused by its MAC, without the store; keys that are unknown are remembered apart, so
+ * that they drive out none that are valid.
  */
 import * as z from "zod";
 import { definePlugin } from "../kernel/define-plugin.ts";

@@ -6,8 +6,8 @@ import type { Plugin } from "./define-plugin.ts";
  * Sorts plugins so that each stands behind what it names in `after` and `requires`; where those leave it open, the
  * order of the catalog stays.
  *
- * Throws `EdgeplaneError`: `plugin_duplicate` for a name that is there twice, `plugin_missing` for a required plugin that is
- * not on, `plugin_cycle` for plugins that wait for each other (the message names them).
+ * Throws `EdgeplaneError`: `plugin_duplicate` for a name that is there twice, `plugin_missing` for a required plugin
+ * that is not on, `plugin_cycle` for plugins that wait for each other (the message names them).
  */
 export function orderPlugins(plugins: readonly Plugin[]): Plugin[] {
   const byName = new Map<string, Plugin>();

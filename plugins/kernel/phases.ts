@@ -3,8 +3,9 @@
  *
  *   authenticate → admit → screenInput → route → (lane, GPU) → screenOutput → onResult
  *
- * `authenticate` sees every call with a credential; `admit`, `screenInput` and `route` see a prediction that is about to
- * be accepted; `screenOutput` sees each piece of output before it is stored; `onResult` is told how a prediction ended.
+ * `authenticate` sees every call with a credential; `admit`, `screenInput` and `route` see a prediction that is about
+ * to be accepted; `screenOutput` sees each piece of output before it is stored; `onResult` is told how a prediction
+ * ended.
  */
 import type { ErrorCode } from "../../src/contract/errors.ts";
 import type { Json, ModelRef, Priority } from "../../src/contract/prediction.ts";
@@ -24,9 +25,9 @@ export const scopes = [
 export type Scope = (typeof scopes)[number];
 
 /**
- * Who calls, once a plugin of `authenticate` has said so. `accountName` is the owner's name of the account's models; `retentionMs` how
- * long its data is kept after its end; `weight` its share of a lane beside other accounts', 0.01 to 1000; `maxPriority` the highest
- * priority that its predictions may ask for.
+ * Who calls, once a plugin of `authenticate` has said so. `accountName` is the owner's name of the account's models;
+ * `retentionMs` how long its data is kept after its end; `weight` its share of a lane beside other accounts', 0.01 to
+ * 1000; `maxPriority` the highest priority that its predictions may ask for.
  */
 export type Principal = {
   accountId: string;

@@ -17,7 +17,10 @@ export function newSecret(prefix: string): string {
   );
 }
 
-/** SHA-256 of `text` in hexadecimal. For secrets of 256 random bits that is enough: no salt, as there is nothing to guess. */
+/**
+ * SHA-256 of `text` in hexadecimal. For secrets of 256 random bits that is enough: no salt, as there is nothing to
+ * guess.
+ */
 export async function sha256Hex(text: string): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -5,7 +5,10 @@ import type { Principal } from "./phases.ts";
 export type KeyDirectory = {
   /** False for a key that was never made here, told without the store. Throws when that can't be told. */
   mayExist(key: string): Promise<boolean>;
-  /** Looks a key up by its SHA-256 in hexadecimal; null when there is none, or it was revoked. Throws when the store is away. */
+  /**
+   * Looks a key up by its SHA-256 in hexadecimal; null when there is none, or it was revoked. Throws when the store is
+   * away.
+   */
   find(hash: string): Promise<Principal | null>;
 };
 

@@ -1,4 +1,7 @@
-/** A small cache with an expiry per entry and bounds on how many it keeps and what they take: the isolate's memory of what it looked up. */
+/**
+ * A small cache with an expiry per entry and bounds on how many it keeps and what they take: the isolate's memory of
+ * what it looked up.
+ */
 
 export type TtlCache<Value> = {
   /** The value, or undefined when there is none or it is too old. */
@@ -11,8 +14,8 @@ export type TtlCache<Value> = {
 export type ByteBudget<Value> = { maxBytes: number; bytesOf: (value: Value) => number };
 
 /**
- * Makes a cache of at most `maxEntries`, within `budget`; when full, the entries that were set first go first. A value that alone is over the
- * budget is not kept.
+ * Makes a cache of at most `maxEntries`, within `budget`; when full, the entries that were set first go first. A value
+ * that alone is over the budget is not kept.
  */
 export function createTtlCache<Value>(maxEntries: number, budget?: ByteBudget<Value>): TtlCache<Value> {
   const entries = new Map<string, { value: Value; expiresAt: number; bytes: number }>();

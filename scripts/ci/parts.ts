@@ -1,6 +1,6 @@
 /**
- * What is tested, part by part. `npm test` runs the parts that need nothing but what it installs itself; CI (`.ci/run`) runs
- * those first and then all others, with their engines.
+ * What is tested, part by part. `npm test` runs the parts that need nothing but what it installs itself; CI (`.ci/run`)
+ * runs those first and then all others, with their engines.
  */
 export type Part = {
   name: string;

@@ -19,8 +19,9 @@ function endAll(signal: NodeJS.Signals): void {
 }
 
 /**
- * Runs `command` in the project's folder; stdout and stderr come back as one text. Never rejects: a command that can't be
- * started ends with code 127, one that runs past `timeoutMs` (10 minutes) is killed with its children and ends with 124.
+ * Runs `command` in the project's folder; stdout and stderr come back as one text. Never rejects: a command that can't
+ * be started ends with code 127, one that runs past `timeoutMs` (10 minutes) is killed with its children and ends with
+ * 124.
  */
 export function runCommand(command: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [program = "", ...args] = command;

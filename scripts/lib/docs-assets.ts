@@ -1,6 +1,7 @@
 /**
- * The script that renders `/docs`, as a file: Scalar's, which is too large for the Worker's bundle and must not come from somebody else's
- * host. It is taken out of Scalar's plugin for Fastify, which carries it whole in 28 packages; the package of its own has 284.
+ * The script that renders `/docs`, as a file: Scalar's, which is too large for the Worker's bundle and must not come
+ * from somebody else's host. It is taken out of Scalar's plugin for Fastify, which carries it whole in 28 packages; the
+ * package of its own has 284.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -19,7 +20,10 @@ const SCRIPT_URL = "/docs/js/scalar.js";
 type Route = { url: string; handler: (request: null, reply: Reply) => unknown };
 type Reply = { header: () => Reply; send: (body: string) => string };
 
-/** Writes the files, unless they are there; answers their folder. `spare` takes them where the packages' folder can't be written. */
+/**
+ * Writes the files, unless they are there; answers their folder. `spare` takes them where the packages' folder can't be
+ * written.
+ */
 export async function ensureDocsAssets(spare?: string): Promise<string> {
   try {
     return await writeAssets(assetsFolder);

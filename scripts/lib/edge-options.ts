@@ -21,7 +21,10 @@ export const EdgeOptionsSchema = z.object({
   allowLoopback: z.boolean(),
   /** True closes the way to public addresses. */
   offline: z.boolean(),
-  /** Origins of the operator's own services (a bridge, a Redis): calls to them that carry credentials may reach any network. */
+  /**
+   * Origins of the operator's own services (a bridge, a Redis): calls to them that carry credentials may reach any
+   * network.
+   */
   operatorOrigins: z.array(z.string()),
 });
 export type EdgeOptions = z.infer<typeof EdgeOptionsSchema>;

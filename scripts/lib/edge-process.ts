@@ -1,7 +1,7 @@
 /**
- * The edge of the local stack: Miniflare with one workerd, whose direct socket is the stack's address. Started by the supervisor with an
- * IPC channel; gets `start`, reports `workerd` at each start of one and `ready` when it answers, and leaves on `stop`, or when the
- * channel closes, so that a killed supervisor leaves nothing behind.
+ * The edge of the local stack: Miniflare with one workerd, whose direct socket is the stack's address. Started by the
+ * supervisor with an IPC channel; gets `start`, reports `workerd` at each start of one and `ready` when it answers, and
+ * leaves on `stop`, or when the channel closes, so that a killed supervisor leaves nothing behind.
  *
  *     starting → ready ⇄ restarting (workerd died; Miniflare starts it again on the same port) → exit
  */
@@ -15,7 +15,9 @@ import { migrate } from "./d1-migrate.ts";
 import { EdgeCommandSchema } from "./edge-options.ts";
 import type { EdgeOptions, EdgeReport } from "./edge-options.ts";
 
-/** A workerd that doesn't come back within this time is given up, and this process with it: the supervisor begins anew. */
+/**
+ * A workerd that doesn't come back within this time is given up, and this process with it: the supervisor begins anew.
+ */
 const RESTART_LIMIT_MS = 5_000;
 
 /** Webhooks carry no credentials, so that none of them is taken for a call to the operator's services. */

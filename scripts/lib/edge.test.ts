@@ -1,4 +1,7 @@
-/** The edge process with a Worker of a few lines: its direct socket, what its Worker may reach, and its return from a crash. */
+/**
+ * The edge process with a Worker of a few lines: its direct socket, what its Worker may reach, and its return from a
+ * crash.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";

@@ -11,7 +11,10 @@ const PredictionSchema = z.looseObject({ id: z.string(), status: z.string(), out
 
 type Access = { url: string; apiKey: string };
 
-/** Runs examples/hello-world and answers its output; waits until the pool has offered the model. Throws `StackError` after a minute. */
+/**
+ * Runs examples/hello-world and answers its output; waits until the pool has offered the model. Throws `StackError`
+ * after a minute.
+ */
 export async function helloThrough(stack: Access): Promise<string> {
   const headers = { ...authorized(stack), "content-type": "application/json", prefer: "wait=30" };
   const create = { method: "POST", headers, body: JSON.stringify({ input: { text: "world" } }) };

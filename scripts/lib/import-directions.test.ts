@@ -46,7 +46,9 @@ const configs = ["base", "worker", "node", "test"].map((name) => `tsconfig.${nam
 let project = "";
 let report = "";
 
-/** Each case gets a file of its own: beside the one that it names, or that very one where the rules are about it alone. */
+/**
+ * Each case gets a file of its own: beside the one that it names, or that very one where the rules are about it alone.
+ */
 function fileOf(path: string, specifier: string): string {
   const unique = specifier.replaceAll(/[^a-z]+/g, "-");
   return path.endsWith("/a.ts") ? path.replace(/a\.ts$/, `a${unique}.ts`) : path;

@@ -1,4 +1,7 @@
-/** The local stack's own account, API key and pool token: made through `/admin/v1`, as an operator would, once per state folder. */
+/**
+ * The local stack's own account, API key and pool token: made through `/admin/v1`, as an operator would, once per state
+ * folder.
+ */
 import * as z from "zod";
 import type { Secrets } from "./secrets.ts";
 import { StackError } from "./stack-error.ts";
@@ -11,7 +14,10 @@ const MadeTokenSchema = z.looseObject({ token: z.string() });
 
 export type Credentials = { apiKey: string; poolToken: string };
 
-/** The key and the token of `secrets` where the edge still knows them, new ones otherwise. Throws `StackError` when it makes none. */
+/**
+ * The key and the token of `secrets` where the edge still knows them, new ones otherwise. Throws `StackError` when it
+ * makes none.
+ */
 export async function ensureCredentials(url: string, secrets: Secrets): Promise<Credentials> {
   const admin = (method: "GET" | "POST", path: string, body?: unknown) =>
     callAdmin(url, secrets.adminKey, method, path, body);

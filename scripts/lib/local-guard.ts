@@ -1,6 +1,6 @@
 /**
- * Wraps the Worker for the local stack: only requests whose Host is a loopback name get in. The stack's keys lie on this machine, and a web
- * page that points its own name at 127.0.0.1 must not be able to use them (DNS rebinding).
+ * Wraps the Worker for the local stack: only requests whose Host is a loopback name get in. The stack's keys lie on
+ * this machine, and a web page that points its own name at 127.0.0.1 must not be able to use them (DNS rebinding).
  */
 type Handler<Env, Context> = {
   fetch: (request: Request, env: Env, context: Context) => Response | Promise<Response>;

@@ -1,4 +1,7 @@
-/** What `npm start` shows after hello: a neural model that embeds a poem's lines and finds the one nearest to a question. */
+/**
+ * What `npm start` shows after hello: a neural model that embeds a poem's lines and finds the one nearest to a
+ * question.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -33,8 +36,8 @@ export type NearestOptions = {
 class NoAnswer extends Error {}
 
 /**
- * Says in one or two lines which line of the bundled text is nearest to a question, or in one line why not; never throws. Silent when the folder
- * of models has no such example. Resolves after `limitMs` at the latest.
+ * Says in one or two lines which line of the bundled text is nearest to a question, or in one line why not; never
+ * throws. Silent when the folder of models has no such example. Resolves after `limitMs` at the latest.
  */
 export async function sayNearestLine(options: NearestOptions): Promise<void> {
   const file = join(options.models, MODEL, TEXT);

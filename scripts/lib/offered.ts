@@ -19,8 +19,8 @@ export type Offered = {
 };
 
 /**
- * All that the pool has offered of its folder. The folder takes as long to read as it takes, which is told every 10 s; `limitMs` is for
- * the rest. Throws `StackError` when that is over, and when the folder has no model.
+ * All that the pool has offered of its folder. The folder takes as long to read as it takes, which is told every 10 s;
+ * `limitMs` is for the rest. Throws `StackError` when that is over, and when the folder has no model.
  */
 export async function offeredModels(
   stack: Pick<Stack, "url" | "apiKey" | "models">,

@@ -1,4 +1,7 @@
-/** What must hold before the stack starts: a folder that can be written, a port that is free, a Python that is new enough, topics that exist. */
+/**
+ * What must hold before the stack starts: a folder that can be written, a port that is free, a Python that is new
+ * enough, topics that exist.
+ */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { numericVar, numericVarNames } from "../../src/contract/numeric-vars.ts";
@@ -38,7 +41,10 @@ export async function freePort(port: number): Promise<number> {
   return promise;
 }
 
-/** The command of a Python that runs models: EDGEPLANE_PYTHON, or `python3`, or `python`. Throws `StackError` without one. */
+/**
+ * The command of a Python that runs models: EDGEPLANE_PYTHON, or `python3`, or `python`. Throws `StackError` without
+ * one.
+ */
 export async function findPython(): Promise<string> {
   const named = process.env["EDGEPLANE_PYTHON"];
   let seen = "";
@@ -54,7 +60,10 @@ export async function findPython(): Promise<string> {
   throw new StackError(`models need Python 3.8 or newer${seen}; install python3, or name one with EDGEPLANE_PYTHON.`);
 }
 
-/** Throws `StackError` when a variable of the Worker's is wrong; deployed, its log says so, and `GET /admin/v1/log` of what is published. */
+/**
+ * Throws `StackError` when a variable of the Worker's is wrong; deployed, its log says so, and `GET /admin/v1/log` of
+ * what is published.
+ */
 export function checkWorkerVars(vars: Readonly<Record<string, unknown>>): void {
   const text = (name: string) => String(vars[name] ?? "");
   for (const name of numericVarNames) {

@@ -41,8 +41,8 @@ type Say = (text: string) => void;
 const toTerminal: Say = (text) => void process.stdout.write(text);
 
 /**
- * Runs `parts`, `sideBySide` at once, begun in their order; answers in that order. What each says is shown whole, one part after the
- * other; the first that still runs is shown as it speaks.
+ * Runs `parts`, `sideBySide` at once, begun in their order; answers in that order. What each says is shown whole, one
+ * part after the other; the first that still runs is shown as it speaks.
  */
 export async function runParts(parts: readonly Part[], sideBySide: number, write = toTerminal): Promise<PartResult[]> {
   const open = createTurns(write);

@@ -1,4 +1,6 @@
-/** The local stack's secrets: made at random on the first start, kept in the state folder, readable by its owner only. */
+/**
+ * The local stack's secrets: made at random on the first start, kept in the state folder, readable by its owner only.
+ */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

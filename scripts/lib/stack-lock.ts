@@ -1,6 +1,6 @@
 /**
- * The lock of a state folder: a file that names the processes of the stack that uses it. Its supervisor takes it before anything
- * starts; who finds a lock whose supervisor is dead ends what that one left behind, and nothing else.
+ * The lock of a state folder: a file that names the processes of the stack that uses it. Its supervisor takes it before
+ * anything starts; who finds a lock whose supervisor is dead ends what that one left behind, and nothing else.
  */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,8 +23,8 @@ export type StackLock = {
 };
 
 /**
- * Takes the lock of `stateDir`, after ending the orphans that an earlier stack left there; `onOrphan` hears of each. Throws
- * `StackError` when another stack holds it.
+ * Takes the lock of `stateDir`, after ending the orphans that an earlier stack left there; `onOrphan` hears of each.
+ * Throws `StackError` when another stack holds it.
  */
 export async function takeLock(
   stateDir: string,

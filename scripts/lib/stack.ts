@@ -1,6 +1,7 @@
 /**
- * The whole system on one machine: the edge (the Worker of wrangler.toml in workerd, on disk) and a GPU pool with its model
- * processes, supervised. `npm start`, the end-to-end tests, the chaos tests and the benchmarks all bring it up through here.
+ * The whole system on one machine: the edge (the Worker of wrangler.toml in workerd, on disk) and a GPU pool with its
+ * model processes, supervised. `npm start`, the end-to-end tests, the chaos tests and the benchmarks all bring it up
+ * through here.
  *
  *     lock → edge → account, key, token → pool → up → (any process dies: started again) → stopping → down
  */
@@ -38,7 +39,9 @@ export type StackOptions = {
   allowLoopback?: boolean;
   /** Closes the Worker's way to public addresses, for tests that make addresses up. Default false. */
   offline?: boolean;
-  /** Origins of services of one's own, on whatever network, besides those that `vars` names: where the log may move to. */
+  /**
+   * Origins of services of one's own, on whatever network, besides those that `vars` names: where the log may move to.
+   */
   operatorOrigins?: readonly string[];
   /** Where workerd's inspector listens, on loopback. Default: it has none. */
   inspectorPort?: number;
@@ -71,12 +74,18 @@ export type Stack = {
   startPool(): void;
 };
 
-/** What differs from a deployment: one shard, so that what comes together is synced to the one disk together, and few partitions. */
+/**
+ * What differs from a deployment: one shard, so that what comes together is synced to the one disk together, and few
+ * partitions.
+ */
 /** Where a bridge listens unless it is told otherwise: one on this machine can be moved to without a restart. */
 const LOCAL_BRIDGE = ["http://127.0.0.1:8790", "http://localhost:8790"];
 const localVars = { SHARD_COUNT: "1", LOG_PARTITIONS: "4" };
 
-/** Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it can't. */
+/**
+ * Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it
+ * can't.
+ */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const say = options.say ?? (() => {});
   const stateDir = resolve(options.stateDir);

@@ -1,4 +1,7 @@
-/** The settings of `npm start`, all from the environment, checked once; an empty variable counts as unset. Each default stands here. */
+/**
+ * The settings of `npm start`, all from the environment, checked once; an empty variable counts as unset. Each default
+ * stands here.
+ */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

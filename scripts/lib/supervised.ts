@@ -1,6 +1,6 @@
 /**
- * One process of the stack that is started again whenever it dies: at once the first time, then after pauses that double, until it
- * has lived for a while.
+ * One process of the stack that is started again whenever it dies: at once the first time, then after pauses that
+ * double, until it has lived for a while.
  *
  *     stopped → running ⇄ waiting to restart → stopping → stopped
  */

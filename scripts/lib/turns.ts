@@ -1,6 +1,6 @@
 /**
- * One terminal for several who speak at once: the first that began is heard as it speaks, whoever began later when all before it have
- * ended. So nothing is interleaved, and nothing is lost.
+ * One terminal for several who speak at once: the first that began is heard as it speaks, whoever began later when all
+ * before it have ended. So nothing is interleaved, and nothing is lost.
  */
 export type Voice = {
   say(text: string): void;

@@ -20,7 +20,10 @@ export type WorkerBundle = V4WorkerOptionsShape & {
   script: string;
 };
 
-/** The Worker of `config` with its code in one module, closed to Hosts other than loopback. Throws when the code doesn't hold. */
+/**
+ * The Worker of `config` with its code in one module, closed to Hosts other than loopback. Throws when the code doesn't
+ * hold.
+ */
 export async function bundleWorker(config: WorkerConfig): Promise<WorkerBundle> {
   const { r2Buckets: _replaced, ...options } = config.options;
   const durableObjects = DurableObjectsSchema.parse(options["durableObjects"]);

@@ -1,6 +1,6 @@
 /**
- * What wrangler makes of wrangler.toml and of the migrations. Loading wrangler takes longer than all the rest of a start, so its
- * answers are kept in a file, under the hash of everything that they come from.
+ * What wrangler makes of wrangler.toml and of the migrations. Loading wrangler takes longer than all the rest of a
+ * start, so its answers are kept in a file, under the hash of everything that they come from.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -23,7 +23,10 @@ export type WorkerConfig = z.infer<typeof WorkerConfigSchema>;
 
 const CachedSchema = z.object({ key: z.string(), config: WorkerConfigSchema });
 
-/** Reads the configuration at `configPath` and the migrations; by way of `cacheFile`, which it writes. Throws when they don't hold. */
+/**
+ * Reads the configuration at `configPath` and the migrations; by way of `cacheFile`, which it writes. Throws when they
+ * don't hold.
+ */
 export async function readWorkerConfig(
   configPath: string,
   migrationsPath: string,

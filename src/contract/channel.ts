@@ -35,7 +35,9 @@ export const ModelRoomSchema = z.object({
   version: z.string().max(64),
   /** How many more predictions the pool takes: those that it expects to begin within a second, one batch at least. */
   room: z.number().int().nonnegative().max(1_000_000),
-  /** How many of them it starts at once: free slots, and ahead of these what begins within 50 ms, one batch at least. */
+  /**
+   * How many of them it starts at once: free slots, and ahead of these what begins within 50 ms, one batch at least.
+   */
   startNow: z.number().int().nonnegative().max(1_000_000),
   /** In how many milliseconds a cold model should be ready; 0: it is; null: nobody knows. */
   readyInMs: z.number().nonnegative().nullable().default(0),
@@ -50,7 +52,10 @@ export const LaneRoomSchema = z.object({
   models: z.array(ModelRoomSchema).max(500),
   /** Predictions whose grants the pool has received since its last statement: the rooms told here are less these. */
   seen: z.array(z.string()).max(10_000),
-  /** Predictions that this pool no longer holds, and the milliseconds of its device that each took: what its account is charged. */
+  /**
+   * Predictions that this pool no longer holds, and the milliseconds of its device that each took: what its account is
+   * charged.
+   */
   ended: z.array(z.object({ id: z.string(), ms: z.number().nonnegative() })).max(10_000),
 });
 export type LaneRoom = z.infer<typeof LaneRoomSchema>;
@@ -61,7 +66,9 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     type: z.literal("hello"),
     protocol: z.literal(PROTOCOL),
     session: z.string().min(8).max(64),
-    /** The session of this pool's life before: it is over, so that what was granted to it need not wait for its lease. */
+    /**
+     * The session of this pool's life before: it is over, so that what was granted to it need not wait for its lease.
+     */
     previous: z.string().min(8).max(64).optional(),
     /** A name for the host, kept over restarts. */
     pool: z.string().max(128),
@@ -73,8 +80,8 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),
   }),
   /**
-   * What the pool has room for, and which grants it has received. `n` grows with each statement of a session. `full`: it names all models, and those
-   * that it doesn't name have no room; else the others stay as they were told.
+   * What the pool has room for, and which grants it has received. `n` grows with each statement of a session. `full`:
+   * it names all models, and those that it doesn't name have no room; else the others stay as they were told.
    */
   z.object({
     type: z.literal("room"),
@@ -90,8 +97,8 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
 export type PoolMessage = z.infer<typeof PoolMessageSchema>;
 
 /**
- * The log that lanes produce to. A pool goes on reading the one before for `readBothMs`. Without an address (`upstash`) the pool takes the one
- * of its own settings, which win in any case: a cluster beside it, or credentials of its own.
+ * The log that lanes produce to. A pool goes on reading the one before for `readBothMs`. Without an address (`upstash`)
+ * the pool takes the one of its own settings, which win in any case: a cluster beside it, or credentials of its own.
  */
 export const DesiredLogSchema = z.object({
   epoch: z.number().int(),
@@ -110,11 +117,17 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
     leaseMs: z.number(),
     /** Whether `/pool/v1/events` takes events; else they must be parked. */
     eventsOpen: z.boolean().default(true),
-    /** Whether the pool's token lets its models into the list; where it doesn't, they are found only if others registered them. */
+    /**
+     * Whether the pool's token lets its models into the list; where it doesn't, they are found only if others
+     * registered them.
+     */
     registersModels: z.boolean().optional(),
     /** Of the pool's models, those that don't get into the list, and why. */
     refusedModels: z.array(ModelRefusalSchema).optional(),
-    /** To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of settings. */
+    /**
+     * To a pool that parks events: whether the edge finds them, and else why not. `final`: it won't without a change of
+     * settings.
+     */
     kv: z.object({ problem: z.string().nullable(), final: z.boolean() }).optional(),
     log: DesiredLogSchema.optional(),
   }),
@@ -129,7 +142,10 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
   /** What became of the parked request `n`. */
   z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),
-  /** Does the pool still hold these? It answers each that it never got with a `released: unseen` event, and refuses that token from then on. */
+  /**
+   * Does the pool still hold these? It answers each that it never got with a `released: unseen` event, and refuses that
+   * token from then on.
+   */
   z.object({ type: z.literal("probe"), claims: z.array(ClaimRefSchema) }),
 ]);
 export type EdgeMessage = z.infer<typeof EdgeMessageSchema>;

@@ -52,8 +52,8 @@ export type ClaimReply = z.infer<typeof ClaimReplySchema>;
 /** Header of a consume that limits how many records it returns. */
 export const ROOM_HEADER = "edgeplane-room";
 /**
- * Header of a consume of job topics: what the pool has room for, as JSON, `[[model, version, room, startNow], …]`; models without room are left out. The lane
- * gives no more of each than that.
+ * Header of a consume of job topics: what the pool has room for, as JSON, `[[model, version, room, startNow], …]`;
+ * models without room are left out. The lane gives no more of each than that.
  */
 export const MODEL_ROOM_HEADER = "edgeplane-model-room";
 /** Key of the record header that carries a claim's answer, as JSON. */

@@ -306,7 +306,10 @@ export class EdgeplaneError extends Error {
     return errorTable[this.code].status;
   }
 
-  /** What `Retry-After` says of it, in whole seconds: always something where another try may do better. Null for all else. */
+  /**
+   * What `Retry-After` says of it, in whole seconds: always something where another try may do better. Null for all
+   * else.
+   */
   get retryAfterS(): number | null {
     const ms = this.options.retryAfterMs ?? (this.status === 429 || this.status === 503 ? DEFAULT_RETRY_MS : null);
     return ms === null ? null : Math.max(1, Math.ceil(ms / 1000));

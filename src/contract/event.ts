@@ -8,18 +8,22 @@ const claimed = { id: z.string(), token: z.string(), seq: z.number().int().nonne
 const MetricsSchema = z.record(z.string(), JsonSchema);
 
 /**
- * Why a prediction failed. `model` is final. `input` is final, too, and the only one that needs no start: the input can't be run. `crash` is a loss that the pool saw (the process died while it ran this
- * one alone): the shard counts it and lets it run again, alone, until its attempts are spent.
+ * Why a prediction failed. `model` is final. `input` is final, too, and the only one that needs no start: the input
+ * can't be run. `crash` is a loss that the pool saw (the process died while it ran this one alone): the shard counts it
+ * and lets it run again, alone, until its attempts are spent.
  */
 export const failureKinds = ["model", "input", "crash", "timeout"] as const;
 
 /**
- * Why a claim is handed back. `lost` counts as a loss if it had started; the others are free of charge. `unseen`: the grant never reached the pool,
- * which refuses its token from now on. `setup`: this host can't set the model up; `problem` says why.
+ * Why a claim is handed back. `lost` counts as a loss if it had started; the others are free of charge. `unseen`: the
+ * grant never reached the pool, which refuses its token from now on. `setup`: this host can't set the model up;
+ * `problem` says why.
  */
 export const releaseReasons = ["drain", "cannot_run", "no_room", "setup", "unseen", "lost"] as const;
 
-/** Of one chunk of output, as JSON in UTF-8: a row of the edge's database takes 2 MB. Pools stream none that is larger. */
+/**
+ * Of one chunk of output, as JSON in UTF-8: a row of the edge's database takes 2 MB. Pools stream none that is larger.
+ */
 export const MAX_CHUNK_BYTES = 1_500_000;
 /** Of a prediction's logs the last ones are kept; no event carries more. */
 export const MAX_LOG_CHARS = 256 * 1024;

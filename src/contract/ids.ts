@@ -1,7 +1,7 @@
 /**
- * Prediction ids. An id is 26 characters of lower-case Crockford base32: the first two are the number of the shard that owns the
- * prediction (10 bits). In a minted one its time follows (45 bits, as in a ULID), so that new rows lie side by side on disk, and 75 random bits; one that is
- * derived from the client's own key has 120 bits of its HMAC there.
+ * Prediction ids. An id is 26 characters of lower-case Crockford base32: the first two are the number of the shard that
+ * owns the prediction (10 bits). In a minted one its time follows (45 bits, as in a ULID), so that new rows lie side by
+ * side on disk, and 75 random bits; one that is derived from the client's own key has 120 bits of its HMAC there.
  */
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const BODY_BYTES = 15;

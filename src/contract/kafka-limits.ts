@@ -1,7 +1,9 @@
 /** What a log refuses of a record before it appends any record of the request, in the same words at every door. */
 import { EdgeplaneError } from "./errors.ts";
 
-/** Kafka's default of `message.timestamp.after.max.ms`: a record from the future would outlive its topic's retention. */
+/**
+ * Kafka's default of `message.timestamp.after.max.ms`: a record from the future would outlive its topic's retention.
+ */
 export const DEFAULT_MAX_AHEAD_MS = 3_600_000;
 
 /** `index`: the record's place in the request, from 0. `rule`: where the limit comes from. */

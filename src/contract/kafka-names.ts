@@ -4,7 +4,9 @@ import { EdgeplaneError } from "./errors.ts";
 /** Kafka's rule for topics: letters, digits, `.`, `_`, `-`, at most 249, not `.` or `..`. */
 export const TOPIC_PATTERN = /^(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
 
-/** To Kafka a group is any text that isn't empty. Beyond its rule: no control characters, and a bound, in characters. */
+/**
+ * To Kafka a group is any text that isn't empty. Beyond its rule: no control characters, and a bound, in characters.
+ */
 const GROUP_PATTERN = /^\P{Cc}{1,255}$/u;
 
 export function isTopicName(name: string): boolean {
@@ -25,7 +27,9 @@ export function checkName(what: "group" | "instance", name: string): string {
   );
 }
 
-/** A path's segments, decoded. What isn't an escape stays as it is: `100%` is a text, as in any browser's address bar. */
+/**
+ * A path's segments, decoded. What isn't an escape stays as it is: `100%` is a text, as in any browser's address bar.
+ */
 export function pathSegments(path: string): string[] {
   return path
     .split("/")

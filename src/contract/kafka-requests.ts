@@ -1,6 +1,6 @@
 /**
- * The requests of the Upstash Kafka REST dialect, in their forms with and without a body, for every door that speaks it: the embedded log
- * and the bridge. Sources: upstash.com/docs/kafka/rest, and what `@upstash/kafka` 1.3.5 sends.
+ * The requests of the Upstash Kafka REST dialect, in their forms with and without a body, for every door that speaks
+ * it: the embedded log and the bridge. Sources: upstash.com/docs/kafka/rest, and what `@upstash/kafka` 1.3.5 sends.
  */
 import * as z from "zod";
 import { ROOM_HEADER } from "./claim.ts";
@@ -56,13 +56,18 @@ export function callOf({ segments: [name = ""], method }: DialectRequest): strin
   throw new EdgeplaneError("method_not_allowed", `Call /${name} with ${allow}.`, { headers: { allow } });
 }
 
-/** The credentials of a call whose sender may be unable to set a header: a webhook's query may hold `user` and `pass`. */
+/**
+ * The credentials of a call whose sender may be unable to set a header: a webhook's query may hold `user` and `pass`.
+ */
 export function queryCredentials({ segments, query }: Pick<DialectRequest, "segments" | "query">) {
   const [username, password] = [query.get("user"), query.get("pass")];
   return segments[0] === "webhook" && username !== null && password !== null ? { username, password } : null;
 }
 
-/** What a produce holds: records, whose topic may stand in the path; or `/produce/{topic}/{value}?key=`, which is answered by one place. */
+/**
+ * What a produce holds: records, whose topic may stand in the path; or `/produce/{topic}/{value}?key=`, which is
+ * answered by one place.
+ */
 export function produceRequest(request: DialectRequest): { records: DialectRecord[]; isSingle: boolean } {
   const [, topic, value] = request.segments;
   if (topic !== undefined && value !== undefined) {
@@ -77,7 +82,10 @@ export function produceRequest(request: DialectRequest): { records: DialectRecor
   return { records: parse(ProduceSchema, placed), isSingle: false };
 }
 
-/** A call of somebody's webhook: the body becomes the value of a record for `?topic=`, and headers of its own ride along. */
+/**
+ * A call of somebody's webhook: the body becomes the value of a record for `?topic=`, and headers of its own ride
+ * along.
+ */
 export function webhookRequest(request: DialectRequest): DialectRecord[] {
   const topic = request.query.get("topic");
   if (topic === null || topic === "")
@@ -96,7 +104,9 @@ export function consumeRequest(request: DialectRequest): { topics: string[]; tim
   return { topics, timeoutMs: timeout ?? queryTimeout(request) };
 }
 
-/** What a fetch holds: a body, or topic, partition and offset as `/fetch/{topic}/{partition}/{offset}` or in the query. */
+/**
+ * What a fetch holds: a body, or topic, partition and offset as `/fetch/{topic}/{partition}/{offset}` or in the query.
+ */
 export function fetchRequest(request: DialectRequest): { from: TopicPartitionOffset[]; timeoutMs: number | undefined } {
   const named = (name: string, at: number) => request.segments[at] ?? request.query.get(name);
   const topic = named("topic", 1);

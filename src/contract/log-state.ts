@@ -1,4 +1,7 @@
-/** `POST /pool/v1/log-state`: a pool says that it can't read the log that it is to take jobs from, again each minute, and once when it can. */
+/**
+ * `POST /pool/v1/log-state`: a pool says that it can't read the log that it is to take jobs from, again each minute,
+ * and once when it can.
+ */
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
 

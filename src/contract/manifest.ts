@@ -14,7 +14,10 @@ export const ManifestSchema = z.object({
   /** SHA-256 of the model's files, in hexadecimal. */
   version: z.string().regex(/^[0-9a-f]{64}$/),
   description: z.string().max(4096).default(""),
-  /** The OpenAPI document of the version in Cog's shape (`components.schemas.Input` and `Output`); null until it first loaded. */
+  /**
+   * The OpenAPI document of the version in Cog's shape (`components.schemas.Input` and `Output`); null until it first
+   * loaded.
+   */
   schema: z
     .record(z.string(), JsonSchema)
     .refine((schema) => nestsWithin(schema, MAX_NESTING), `nests deeper than ${MAX_NESTING} levels`)

@@ -1,6 +1,6 @@
 /**
- * `delivery: kv`: a pool parks its event requests in a Redis over the Upstash REST dialect, and the edge collects them. Each pool session has
- * its keys, under a prefix that the pool's token for Redis may be limited to:
+ * `delivery: kv`: a pool parks its event requests in a Redis over the Upstash REST dialect, and the edge collects them.
+ * Each pool session has its keys, under a prefix that the pool's token for Redis may be limited to:
  *
  *   <prefix><session>:out     hash, number → EventsRequest: what the pool parked and the edge has not answered
  *   <prefix><session>:in      hash, number → ParkedOutcome: the edge's answers, while the control channel is down
@@ -33,8 +33,8 @@ export const PARKED_TTL_SECONDS = 24 * 3600;
 export const DEFAULT_KV_PREFIX = "edgeplane:";
 
 /**
- * What became of a parked request. `refused`: the edge says that its content is wrong (or may not be), with the status that
- * `/pool/v1/events` would have answered. `missing`: it isn't there any more; park it again.
+ * What became of a parked request. `refused`: the edge says that its content is wrong (or may not be), with the status
+ * that `/pool/v1/events` would have answered. `missing`: it isn't there any more; park it again.
  */
 export const ParkedOutcomeSchema = z.discriminatedUnion("outcome", [
   z.object({ outcome: z.literal("answered"), reply: EventsReplySchema }),
@@ -44,8 +44,8 @@ export const ParkedOutcomeSchema = z.discriminatedUnion("outcome", [
 export type ParkedOutcome = z.infer<typeof ParkedOutcomeSchema>;
 
 /**
- * What went wrong between here and Redis, in words for an operator. `@upstash/redis` puts the whole command, and with it outputs, into
- * its messages: that part is cut off.
+ * What went wrong between here and Redis, in words for an operator. `@upstash/redis` puts the whole command, and with
+ * it outputs, into its messages: that part is cut off.
  */
 export function describeKvError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -27,8 +27,9 @@ export type WebhookEvent = z.infer<typeof WebhookEventSchema>;
 /** Any JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /**
- * A value that came out of `JSON.parse`: JSON all the way down by that, so that it is not walked again. (`z.json()` takes ten times as
- * long as the parsing: 0.9 ms for an embedding of 768 numbers.) Only for values that were parsed from text.
+ * A value that came out of `JSON.parse`: JSON all the way down by that, so that it is not walked again. (`z.json()`
+ * takes ten times as long as the parsing: 0.9 ms for an embedding of 768 numbers.) Only for values that were parsed
+ * from text.
  */
 export const JsonSchema: z.ZodType<Json> = z.custom<Json>((value) => value !== undefined, "must be there");
 
@@ -44,8 +45,8 @@ export type PredictionError = z.infer<typeof PredictionErrorSchema>;
 export type Ahead = { own: number; shared: number; priority: number };
 
 /**
- * A prediction's place: how many start before it, of whom, and in how many milliseconds it should start. `position` is null where no pool serves its
- * version, `etaMs` where nobody can say.
+ * A prediction's place: how many start before it, of whom, and in how many milliseconds it should start. `position` is
+ * null where no pool serves its version, `etaMs` where nobody can say.
  */
 export type QueuePlace = { position: number | null; etaMs: number | null; ahead: Ahead | null };
 

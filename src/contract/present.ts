@@ -1,4 +1,7 @@
-/** A prediction as Replicate's clients read it, with our additions. https://replicate.com/docs/reference/http#predictions.get */
+/**
+ * A prediction as Replicate's clients read it, with our additions.
+ * https://replicate.com/docs/reference/http#predictions.get
+ */
 import * as z from "zod";
 import { isTerminal, JsonSchema, PrioritySchema, StatusSchema } from "./prediction.ts";
 import type { Json, PredictionSnapshot } from "./prediction.ts";
@@ -79,8 +82,8 @@ export function streamResource(id: string): string {
 }
 
 /**
- * Shows a prediction; what `GET` answers and webhooks carry. `secret` is the deployment's: it signs the link to the stream. An
- * input or output that is a blob is shown as null.
+ * Shows a prediction; what `GET` answers and webhooks carry. `secret` is the deployment's: it signs the link to the
+ * stream. An input or output that is a blob is shown as null.
  */
 export async function presentPrediction(prediction: PredictionSnapshot, secret: string): Promise<PredictionView> {
   const { id, origin, model, error } = prediction;

@@ -1,6 +1,6 @@
 /**
- * What the edge publishes of ended predictions, for whoever wants to consume it: one record a topic, at least once, keyed so that a
- * repeated record has the key of the first. No record carries input, a message of the model, or a key.
+ * What the edge publishes of ended predictions, for whoever wants to consume it: one record a topic, at least once,
+ * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
  *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again when a run that outlived
@@ -65,7 +65,10 @@ export const ResultRecordSchema = EndedSchema.extend({
 export type ResultRecord = z.infer<typeof ResultRecordSchema>;
 
 export const UsageRecordSchema = EndedSchema.extend({
-  /** `<prediction>.<attempt>`; also the record's key. Count each id once, by its latest record: a run may end after its prediction. */
+  /**
+   * `<prediction>.<attempt>`; also the record's key. Count each id once, by its latest record: a run may end after its
+   * prediction.
+   */
   id: z.string(),
   prediction: z.string(),
   account: z.string(),

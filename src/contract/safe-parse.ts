@@ -2,8 +2,8 @@
 import * as z from "zod";
 
 /**
- * `schema.safeParse` that really never throws. zod 4 compares the `length` of whatever has one with a text's or a list's bounds, and
- * throws a TypeError at `{"length": {"toString": 1}}`, which has no primitive value.
+ * `schema.safeParse` that really never throws. zod 4 compares the `length` of whatever has one with a text's or a
+ * list's bounds, and throws a TypeError at `{"length": {"toString": 1}}`, which has no primitive value.
  */
 export function safeParse<Schema extends z.ZodType>(
   schema: Schema,

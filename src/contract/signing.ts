@@ -1,6 +1,6 @@
 /**
- * Keys derived from the deployment's secret, and signatures made with them. Each purpose has a key of its own, so that what
- * was signed for one can't be used for another.
+ * Keys derived from the deployment's secret, and signatures made with them. Each purpose has a key of its own, so that
+ * what was signed for one can't be used for another.
  */
 const MIN_SECRET_LENGTH = 32;
 
@@ -8,7 +8,10 @@ export type Purpose = "ids" | "stream" | "blob" | "file" | "seal" | "credential"
 
 const imported = new Map<string, CryptoKey>();
 
-/** The HMAC-SHA-256 key of `purpose`; imported once per isolate. Throws when the deployment's secret is missing or too short. */
+/**
+ * The HMAC-SHA-256 key of `purpose`; imported once per isolate. Throws when the deployment's secret is missing or too
+ * short.
+ */
 export async function keyFor(secret: string | undefined, purpose: Purpose): Promise<CryptoKey> {
   const name = `${purpose}\n${secret}`;
   const known = imported.get(name);

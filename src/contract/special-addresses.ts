@@ -1,6 +1,6 @@
 /**
- * The networks that are not the public internet: the IANA special-purpose registries (RFC 6890), as of 2025. Webhooks of the edge and
- * downloads of a pool are held to the same list.
+ * The networks that are not the public internet: the IANA special-purpose registries (RFC 6890), as of 2025. Webhooks
+ * of the edge and downloads of a pool are held to the same list.
  */
 
 /** Not globally reachable, as [network, prefix length]. */

@@ -1,18 +1,25 @@
 /**
- * Lone surrogates: half of a pair that is one character, such as what is left of an emoji that was cut. JSON can write them (`"\ud83d"`), UTF-8 can't, and
- * parsers other than JavaScript's refuse a whole answer for one of them. https://www.rfc-editor.org/rfc/rfc8259#section-8.2
+ * Lone surrogates: half of a pair that is one character, such as what is left of an emoji that was cut. JSON can write
+ * them (`"\ud83d"`), UTF-8 can't, and parsers other than JavaScript's refuse a whole answer for one of them.
+ * https://www.rfc-editor.org/rfc/rfc8259#section-8.2
  */
 import type { Json } from "./prediction.ts";
 
 /** A surrogate in JSON text, be it of a pair or alone. */
 const ESCAPED_SURROGATE = /\\u[dD][89a-fA-F]/;
 
-/** Whether what this JSON text stands for may hold a lone surrogate. Most texts hold no surrogate that is escaped, which is soon seen. */
+/**
+ * Whether what this JSON text stands for may hold a lone surrogate. Most texts hold no surrogate that is escaped, which
+ * is soon seen.
+ */
 export function mayHoldLoneSurrogate(text: string): boolean {
   return ESCAPED_SURROGATE.test(text) || !text.isWellFormed();
 }
 
-/** `JSON.parse` with U+FFFD in place of lone surrogates. Throws `SyntaxError`, and `RangeError` for what nests too deeply. */
+/**
+ * `JSON.parse` with U+FFFD in place of lone surrogates. Throws `SyntaxError`, and `RangeError` for what nests too
+ * deeply.
+ */
 export function parseWellFormed(text: string): unknown {
   const value: unknown = JSON.parse(text);
   return mayHoldLoneSurrogate(text) ? wellFormed(value as Json) : value;

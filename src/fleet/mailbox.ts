@@ -1,6 +1,7 @@
 /**
- * The edge's side of `delivery: kv` for one pool session: collects what the pool parked, has it delivered, and answers: through the control
- * channel where that is open, else in Redis. Collecting twice is harmless: events are numbered, and the shards drop what they have.
+ * The edge's side of `delivery: kv` for one pool session: collects what the pool parked, has it delivered, and answers:
+ * through the control channel where that is open, else in Redis. Collecting twice is harmless: events are numbered, and
+ * the shards drop what they have.
  *
  *   idle ── notice, lookup, alarm ──▶ collecting ── nothing new ──▶ idle
  */
@@ -24,7 +25,9 @@ export type MailboxOptions = {
   store: ParkedStore;
   keys: ParkedKeys;
   session: string;
-  /** Screens and delivers. Throws an `EdgeplaneError` when the request's content is wrong, or may not be delivered now. */
+  /**
+   * Screens and delivers. Throws an `EdgeplaneError` when the request's content is wrong, or may not be delivered now.
+   */
   receive(request: EventsRequest): Promise<EventsReply>;
   /** Tells the pool through its channel; false when that is down. */
   tell(n: number, outcome: ParkedOutcome): boolean;
@@ -43,7 +46,10 @@ export class Mailbox {
     this.#options = options;
   }
 
-  /** The pool says that it parked `n`: it is told what became of it. Throws when Redis is away; the pool then says it again. */
+  /**
+   * The pool says that it parked `n`: it is told what became of it. Throws when Redis is away; the pool then says it
+   * again.
+   */
   async noticed(n: number): Promise<void> {
     const before = this.#newest;
     for (const pauseMs of NOTICE_PAUSES_MS) {

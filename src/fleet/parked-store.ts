@@ -1,6 +1,6 @@
 /**
- * Redis over the Upstash REST dialect, as the edge uses it for `delivery: kv`. Plain commands only, all with keys under the pool's prefix, so
- * that a token which is limited to a prefix suffices.
+ * Redis over the Upstash REST dialect, as the edge uses it for `delivery: kv`. Plain commands only, all with keys under
+ * the pool's prefix, so that a token which is limited to a prefix suffices.
  */
 import { Redis } from "@upstash/redis/cloudflare";
 import * as z from "zod";
@@ -14,7 +14,10 @@ const TIMEOUT_MS = 2000;
 export type Parked = { n: number; body: string };
 
 export type ParkedStore = {
-  /** What is parked, oldest first, and for how long the pool's heartbeat still holds (0: there is none). Throws when Redis is away. */
+  /**
+   * What is parked, oldest first, and for how long the pool's heartbeat still holds (0: there is none). Throws when
+   * Redis is away.
+   */
   read(keys: ParkedKeys): Promise<{ parked: Parked[]; aliveMs: number }>;
   /** Takes requests out that were answered through the channel. */
   remove(keys: ParkedKeys, numbers: readonly number[]): Promise<void>;

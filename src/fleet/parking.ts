@@ -1,4 +1,7 @@
-/** What a pool session has to do with Redis, where its pool parks its events (`delivery: kv`); nothing, where it doesn't. */
+/**
+ * What a pool session has to do with Redis, where its pool parks its events (`delivery: kv`); nothing, where it
+ * doesn't.
+ */
 import type { ClaimRef } from "../contract/channel.ts";
 import { describeKvError, parkedKeys, probeKey } from "../contract/parked.ts";
 import type { ParkedOutcome } from "../contract/parked.ts";

@@ -1,6 +1,7 @@
 /**
- * The Durable Object of one pool session, from connect to drain: its control channel, its lease, its capacity. The socket hibernates, and
- * the pool's pings are answered by the platform: an idle pool holds no object awake. What remains is one row.
+ * The Durable Object of one pool session, from connect to drain: its control channel, its lease, its capacity. The
+ * socket hibernates, and the pool's pings are answered by the platform: an idle pool holds no object awake. What
+ * remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
@@ -27,7 +28,9 @@ import type { Lease, PoolIdentity } from "./types.ts";
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
 const UNHEARD_CHECK_MS = 1000;
-/** Claims to stop that are kept for a pool that can't be told now; beyond that it learns of them with its next event. */
+/**
+ * Claims to stop that are kept for a pool that can't be told now; beyond that it learns of them with its next event.
+ */
 const MAX_STOPS = 1000;
 
 /** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
@@ -132,9 +135,9 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   /**
-   * The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. A lease that is over ends
-   * the session, unless the asker is patient: it was away, and the pool may be just coming back. So does the end of the pool's token: pings
-   * keep a lease, and nobody asks them for one.
+   * The session's lease. What is claimed under it is named to the pool, which hands back what it doesn't know. A lease
+   * that is over ends the session, unless the asker is patient: it was away, and the pool may be just coming back. So
+   * does the end of the pool's token: pings keep a lease, and nobody asks them for one.
    */
   async check(claims: ClaimRef[], isPatient = false): Promise<Lease> {
     await this.look();
@@ -146,7 +149,9 @@ export abstract class PoolSession extends DurableObject<Env> {
     return this.#isHeard() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, UNHEARD_CHECK_MS) };
   }
 
-  /** The pool lives on as another session, of the same token: this one is over. Its last results may lie in Redis still. */
+  /**
+   * The pool lives on as another session, of the same token: this one is over. Its last results may lie in Redis still.
+   */
   async supersede(poolTokenId: string): Promise<void> {
     if (this.#known?.identity.poolTokenId !== poolTokenId) return;
     await this.#parking.look();
@@ -185,8 +190,8 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   /**
-   * Hands grants to the pool. False when they did not leave: nothing of them can have run. That they left is no sign that they arrived: whoever
-   * hears nothing of them asks by `check`.
+   * Hands grants to the pool. False when they did not leave: nothing of them can have run. That they left is no sign
+   * that they arrived: whoever hears nothing of them asks by `check`.
    */
   grant(grants: Grant[]): boolean {
     const sockets = this.#openSockets();
@@ -307,7 +312,10 @@ export abstract class PoolSession extends DurableObject<Env> {
     return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
   }
 
-  /** Whether the pool was heard on an open socket within two of its pings' intervals. One that merely stands open may lead nowhere. */
+  /**
+   * Whether the pool was heard on an open socket within two of its pings' intervals. One that merely stands open may
+   * lead nowhere.
+   */
   #isHeard(): boolean {
     return this.#openSockets().some((socket) => Date.now() - this.#heardAt(socket) < (leaseMs * 2) / 3);
   }

@@ -1,6 +1,7 @@
 /**
- * What a session's pool was asked about within a lease. The channel that carried it may have been dead, though it stood open: its successor
- * carries it again. In memory only, and no more than `maxClaims`, the newest: without it a grant that nobody got is found a lease later.
+ * What a session's pool was asked about within a lease. The channel that carried it may have been dead, though it stood
+ * open: its successor carries it again. In memory only, and no more than `maxClaims`, the newest: without it a grant
+ * that nobody got is found a lease later.
  */
 import type { ClaimRef } from "../contract/channel.ts";
 

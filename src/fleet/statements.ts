@@ -1,6 +1,6 @@
 /**
- * Passes a pool's statements on to its lanes. What a lane did not take rides in the next try: a pool says that it has room once, and a lane that
- * missed it would leave it idle while something waits.
+ * Passes a pool's statements on to its lanes. What a lane did not take rides in the next try: a pool says that it has
+ * room once, and a lane that missed it would leave it idle while something waits.
  */
 import { retryDelayMs } from "../object-calls.ts";
 import type { RoomReport } from "../lane/types.ts";

@@ -1,8 +1,9 @@
 /**
- * What waits in a lane: rows in fair order, of which only the heads are in memory. A picked entry is marked until its shard has granted it or the mark is taken
- * back; its row stays until then.
+ * What waits in a lane: rows in fair order, of which only the heads are in memory. A picked entry is marked until its
+ * shard has granted it or the mark is taken back; its row stays until then.
  *
- * Memory: a flow keeps counts and a window of its next entries, 64 at most and fewer where there are many flows; the windows are read again as they run dry.
+ * Memory: a flow keeps counts and a window of its next entries, 64 at most and fewer where there are many flows; the
+ * windows are read again as they run dry.
  */
 import type { Priority } from "../contract/prediction.ts";
 import type { Sql } from "../shard/sql.ts";
@@ -61,7 +62,10 @@ export class Backlog<T extends { chargedMs: number }> {
   /** Entries in windows. */
   #inWindows = 0;
 
-  /** `changed` hears how many more of a flow's entries there are, and how many more of them may be picked; either may be negative. */
+  /**
+   * `changed` hears how many more of a flow's entries there are, and how many more of them may be picked; either may be
+   * negative.
+   */
   constructor(
     sql: Sql,
     isOpen: (node: FairNode) => boolean,
@@ -126,7 +130,8 @@ export class Backlog<T extends { chargedMs: number }> {
     const added = places
       .filter(({ entry }) => !stored.has(entry.id))
       .toSorted((a, b) => (isBefore(a.entry, b.entry) ? -1 : 1));
-    // Each is numbered as one that comes after those that are numbered: new ones oldest first, and what comes back latest first.
+    // Each is numbered as one that comes after those that are numbered: new ones oldest first, and what comes back
+    // latest first.
     const isBack = ({ entry, flow }: (typeof added)[number]): boolean => isBefore(entry, flow.readTo);
     const inTurn = [...added.filter(isBack).toReversed(), ...added.filter((one) => !isBack(one))];
     for (const flow of new Set(added.map((one) => one.flow))) this.#noteHead(flow);
@@ -168,7 +173,9 @@ export class Backlog<T extends { chargedMs: number }> {
     return removed;
   }
 
-  /** Takes the next entry of a version, which leaves the order until it is unmarked. The caller charges the flow first. */
+  /**
+   * Takes the next entry of a version, which leaves the order until it is unmarked. The caller charges the flow first.
+   */
   pick(flow: Flow, about: T): { entry: LaneEntry; waiting: Waiting } | null {
     const waiting = this.head(flow);
     if (waiting === null) return null;
@@ -257,7 +264,10 @@ export class Backlog<T extends { chargedMs: number }> {
     return { ...row, ownIndex, upTo };
   }
 
-  /** The numbers of an entry that comes back to the head after `before` others: all that wait behind it have one more ahead. */
+  /**
+   * The numbers of an entry that comes back to the head after `before` others: all that wait behind it have one more
+   * ahead.
+   */
   #numbersAtHead(flow: Flow, before: number, step: number): Pick<Waiting, "ownIndex" | "upTo"> {
     flow.servedIndex -= 1;
     flow.servedUpTo -= step;
@@ -327,7 +337,10 @@ export class Backlog<T extends { chargedMs: number }> {
     notePending(mark.flow, -mark.about.chargedMs, -mark.waiting.cost);
   }
 
-  /** An entry of the flow went; `waiting` if it was at the head. While others wait, the next of them tells how far the flow is. */
+  /**
+   * An entry of the flow went; `waiting` if it was at the head. While others wait, the next of them tells how far the
+   * flow is.
+   */
   #serve(flow: Flow, waiting: Waiting | undefined): void {
     if (flow.backlog > 0 || waiting === undefined || waiting.ownIndex < flow.servedIndex) return;
     flow.servedIndex = waiting.ownIndex + 1;

@@ -1,5 +1,6 @@
 /**
- * Room as credit: what pool sessions told, per version, less what was granted to them since and they haven't acknowledged. Pure; the clock is injected by argument.
+ * Room as credit: what pool sessions told, per version, less what was granted to them since and they haven't
+ * acknowledged. Pure; the clock is injected by argument.
  *
  * ```
  * hold: reserved ──250 ms──▶ back          granted ──seen──▶ gone (the next statement is less it)
@@ -30,7 +31,10 @@ export type Credit = {
   held: number;
   /** Since when there is room, without a break; null: there is none. */
   roomSince: number | null;
-  /** How much of the session the version had, over what waited for it: the least is next where several want the same room. */
+  /**
+   * How much of the session the version had, over what waited for it: the least is next where several want the same
+   * room.
+   */
   tag: number;
   /** Where the session is among those that serve the version. */
   index: number;
@@ -133,7 +137,9 @@ export class CreditBook {
     return true;
   }
 
-  /** The rooms that came with a poll. What earlier polls took has arrived by then, or never will; so has what is late. */
+  /**
+   * The rooms that came with a poll. What earlier polls took has arrived by then, or never will; so has what is late.
+   */
   polled(session: Session, rooms: ReadonlyMap<string, { room: number; startNow: number }>, now: number): void {
     for (const hold of session.holds.values())
       if (hold.kind === "taken" || hold.isPolled || hold.isLate) this.#drop(hold, now);
@@ -158,8 +164,8 @@ export class CreditBook {
   }
 
   /**
-   * How many more of a version may be handed to a session unasked. A device that several versions share is told with each of them, so that the session's
-   * holds together may not pass what it told for any one.
+   * How many more of a version may be handed to a session unasked. A device that several versions share is told with
+   * each of them, so that the session's holds together may not pass what it told for any one.
    */
   room(session: Session, key: string): number {
     const credit = session.credits.get(key);
@@ -174,7 +180,10 @@ export class CreditBook {
     return Math.max(0, Math.min(credit.startNow - credit.held, session.maxStartNow - session.holds.size));
   }
 
-  /** The session that starts one of this version at once and has most room for more, of 32 that are looked at in turn; null where nobody has. */
+  /**
+   * The session that starts one of this version at once and has most room for more, of 32 that are looked at in turn;
+   * null where nobody has.
+   */
   bestToStart(key: string): Session | null {
     const serving = this.#serving.get(key);
     if (serving === undefined || serving.exhaustedAt === this.#changes) return null;
@@ -244,7 +253,9 @@ export class CreditBook {
     if (hold !== undefined) this.#drop(hold, now);
   }
 
-  /** Holds that came to nothing by now, and gives their credit back; suspends sessions whose grants aren't acknowledged. */
+  /**
+   * Holds that came to nothing by now, and gives their credit back; suspends sessions whose grants aren't acknowledged.
+   */
   expire(now: number): Hold[] {
     const over: Hold[] = [];
     for (const kind of holdKinds) {

@@ -1,8 +1,12 @@
-/** Of one priority of a version: how many of all accounts' entries are due before a virtual time, in few points. Pure. */
+/**
+ * Of one priority of a version: how many of all accounts' entries are due before a virtual time, in few points. Pure.
+ */
 import type { Curve } from "./types.ts";
 
 const MAX_POINTS = 32;
-/** Counts that are told one by one; beyond them each point is a sixth, or what the number of points demands, further. */
+/**
+ * Counts that are told one by one; beyond them each point is a sixth, or what the number of points demands, further.
+ */
 const EXACT = 6;
 const MIN_GROWTH = 1.17;
 /** How far beyond its aim a point may lie: it tells its own count. */

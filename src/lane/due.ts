@@ -1,4 +1,7 @@
-/** What a lane has to tell others at a moment: pools that there is work, shards that a pool has room for what waited long enough, and whom to ask. */
+/**
+ * What a lane has to tell others at a moment: pools that there is work, shards that a pool has room for what waited
+ * long enough, and whom to ask.
+ */
 import type { LaneCore } from "./core.ts";
 import type { Session } from "./credit.ts";
 import type { Due, LaneEntry } from "./types.ts";

@@ -1,6 +1,7 @@
 /**
- * What a lane tells others: pools that there is work, or to state their room; shards that a pool has room for what waits there, or that its
- * model can't be set up. A call that fails is not made again here: the lane finds what it was for still waiting, and says so the next time.
+ * What a lane tells others: pools that there is work, or to state their room; shards that a pool has room for what
+ * waits there, or that its model can't be set up. A call that fails is not made again here: the lane finds what it was
+ * for still waiting, and says so the next time.
  */
 import { shardName, shardOf } from "../contract/ids.ts";
 import type { DesiredLog } from "../contract/channel.ts";
@@ -13,8 +14,8 @@ import type { Due, LaneEntry } from "./types.ts";
 const MAX_CALLS = 64;
 
 /**
- * Sessions that wait for a call are kept once for each kind of it, so that this is bounded by their number. `leaves`: a test may lose what is
- * told.
+ * Sessions that wait for a call are kept once for each kind of it, so that this is bounded by their number. `leaves`: a
+ * test may lose what is told.
  */
 export function createErrands(env: Env, lane: () => string, leaves: () => boolean) {
   const waiting = new Map<string, () => Promise<unknown>>();

@@ -1,13 +1,16 @@
 /**
- * Fair order by GPU time: hierarchical start-time fair queueing (Goyal, Vin, Cheng 1996), with charges that are settled later (VTC, arXiv 2401.00588). Pure.
+ * Fair order by GPU time: hierarchical start-time fair queueing (Goyal, Vin, Cheng 1996), with charges that are settled
+ * later (VTC, arXiv 2401.00588). Pure.
  *
- * A node is one version of a model. In it priorities share by weight, and in each priority accounts share by theirs. A flow is what one account has waiting of
- * one priority and version; its tag is the virtual time, in milliseconds of a device over weight, at which it is served next. The smallest tag is first. A pick
- * is charged with an estimate; the difference to what the run really took is added when it is known, and may be negative.
+ * A node is one version of a model. In it priorities share by weight, and in each priority accounts share by theirs. A
+ * flow is what one account has waiting of one priority and version; its tag is the virtual time, in milliseconds of a
+ * device over weight, at which it is served next. The smallest tag is first. A pick is charged with an estimate; the
+ * difference to what the run really took is added when it is known, and may be negative.
  *
- * Who returns from idle begins at the virtual time, which is the start tag of the latest pick: idleness earns nothing. An account that is served on one version
- * pays on its other open versions too, so that it has one share and not one a version. Versions that are closed (no room, nothing in flight) aren't charged, and their
- * tags stand still: time in which there was nothing to have earns nothing and costs nothing.
+ * Who returns from idle begins at the virtual time, which is the start tag of the latest pick: idleness earns nothing.
+ * An account that is served on one version pays on its other open versions too, so that it has one share and not one a
+ * version. Versions that are closed (no room, nothing in flight) aren't charged, and their tags stand still: time in
+ * which there was nothing to have earns nothing and costs nothing.
  */
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
@@ -17,9 +20,15 @@ export const priorityWeights: Readonly<Record<Priority, number>> = { high: 6, no
 
 /** Of an account's other versions, at most so many are charged with a pick. */
 const MAX_SHARED_CHARGES = 16;
-/** Flows that wait for nothing and are kept for what they owe; beyond that the one that has been idle longest starts anew. */
+/**
+ * Flows that wait for nothing and are kept for what they owe; beyond that the one that has been idle longest starts
+ * anew.
+ */
 const MAX_IDLE_FLOWS = 10_000;
-/** What sets flows with equal tags apart: the order in which they came. Milliseconds of virtual time, below any real charge. */
+/**
+ * What sets flows with equal tags apart: the order in which they came. Milliseconds of virtual time, below any real
+ * charge.
+ */
 const TIE_STEP = 1e-6;
 const TIES = 100_000;
 
@@ -56,8 +65,8 @@ export class FairQueue<F extends FairFlow> {
   #ties = 0;
 
   /**
-   * `extend` makes the caller's flow of a new one (the same object, with more on it); `forgotten` hears of each that is dropped; `isOpen` says whether there is
-   * anything to have in a node: room, or runs that will end.
+   * `extend` makes the caller's flow of a new one (the same object, with more on it); `forgotten` hears of each that is
+   * dropped; `isOpen` says whether there is anything to have in a node: room, or runs that will end.
    */
   constructor(extend: (fair: FairFlow) => F, forgotten: (flow: F) => void, isOpen: (node: FairNode) => boolean) {
     this.#makeFlow = extend;
@@ -116,7 +125,10 @@ export class FairQueue<F extends FairFlow> {
     this.settle(flow, ms);
   }
 
-  /** Adds `ms`, which may be negative, to what the flow has paid: what a run took more or less than was charged, or a pick that came to nothing. */
+  /**
+   * Adds `ms`, which may be negative, to what the flow has paid: what a run took more or less than was charged, or a
+   * pick that came to nothing.
+   */
   settle(flow: F, ms: number): void {
     const { node, priority, account } = flow;
     node.tags[priority] += ms / priorityWeights[priority];

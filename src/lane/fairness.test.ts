@@ -41,7 +41,10 @@ function measure(sim: LaneSim, key: (start: Start) => string) {
   return { used, begin: () => void (isOn = true) };
 }
 
-/** Fifty accounts: 0 floods, 1 brings poison, 2 cancels at random, each tenth has twice the weight. All but the poison always have something waiting. */
+/**
+ * Fifty accounts: 0 floods, 1 brings poison, 2 cancels at random, each tenth has twice the weight. All but the poison
+ * always have something waiting.
+ */
 function contend(seed: number, ahead: number) {
   const { sim, random, submit } = setUp(seed, ahead);
   const weightOf = (account: number) => (account % 10 === 3 ? 2 : 1);
@@ -161,7 +164,8 @@ it("gives no credit for time in which an account's own model had no room", () =>
   begin();
   sim.addPool("late", 4, ["w"]);
   sim.run(5000);
-  // Nobody owes, and nobody is owed, for the minute without a pool: both begin alike. (`both` pays for its other runs from now on.)
+  // Nobody owes, and nobody is owed, for the minute without a pool: both begin alike. (`both` pays for its other runs
+  // from now on.)
   expect(used.get("both w")?.runs ?? 0).toBeGreaterThan(0);
   expect(used.get("closed w")?.runs ?? 0).toBeGreaterThan(used.get("both w")?.runs ?? 0);
 });

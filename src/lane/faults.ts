@@ -1,4 +1,7 @@
-/** Faults of a lane, for tests on a local stack: it refuses, hangs, loses and repeats what pools take, or dies between a reservation and its use. */
+/**
+ * Faults of a lane, for tests on a local stack: it refuses, hangs, loses and repeats what pools take, or dies between a
+ * reservation and its use.
+ */
 import type { LaneEntry } from "./types.ts";
 
 export type LaneFaults = {

@@ -1,6 +1,7 @@
 /**
- * What a lane of the release before stored (table `entry`): it doesn't say when its predictions were accepted, which is what places them here. So
- * their shards are asked to hand on all that waits in them, and the old tables go when all have.
+ * What a lane of the release before stored (table `entry`): it doesn't say when its predictions were accepted, which is
+ * what places them here. So their shards are asked to hand on all that waits in them, and the old tables go when all
+ * have.
  */
 import { shardName, shardOf } from "../contract/ids.ts";
 import type { Sql } from "../shard/sql.ts";
@@ -17,7 +18,9 @@ export async function handOnInherited(sql: Sql, ask: (shard: string) => Promise<
   sql("DROP TABLE IF EXISTS pool");
 }
 
-/** The shards of what is stored. An id begins with its shard's number, so that the index is looked into once a shard. */
+/**
+ * The shards of what is stored. An id begins with its shard's number, so that the index is looked into once a shard.
+ */
 function shardsOf(sql: Sql): string[] {
   const shards: string[] = [];
   for (let last = ""; ;) {

@@ -1,6 +1,7 @@
 /**
- * The Durable Object of a lane: matches what waits with the room that pools told. It calls nobody to accept a reservation; what it must tell others, it
- * tells beside: pools that there is work, shards that a pool has room or that a model can't be set up, a real Kafka what waits.
+ * The Durable Object of a lane: matches what waits with the room that pools told. It calls nobody to accept a
+ * reservation; what it must tell others, it tells beside: pools that there is work, shards that a pool has room or that
+ * a model can't be set up, a real Kafka what waits.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Priority } from "../contract/prediction.ts";
@@ -82,7 +83,10 @@ export class Lane extends DurableObject<Env> {
     });
   }
 
-  /** A pool polls its topics: the next that it can run, in order, `max` at most. They are its own for a moment, until their shards have granted them. */
+  /**
+   * A pool polls its topics: the next that it can run, in order, `max` at most. They are its own for a moment, until
+   * their shards have granted them.
+   */
   take(
     lane: string,
     session: string,
@@ -126,8 +130,8 @@ export class Lane extends DurableObject<Env> {
   }
 
   /**
-   * The operator has moved the log: what waits goes by the new one, and the pools are told. Answers how many predictions wait and
-   * how many pools were told.
+   * The operator has moved the log: what waits goes by the new one, and the pools are told. Answers how many
+   * predictions wait and how many pools were told.
    */
   async moveLog(lane: string, setting: LogSetting): Promise<{ handedOn: number; pools: number }> {
     this.#remember(lane);
@@ -146,7 +150,10 @@ export class Lane extends DurableObject<Env> {
     return this.#core.stats();
   }
 
-  /** Sets the test faults; a deployment without `LOCAL_FAULTS=1` has none. Answers how often those before have struck; null: there were none. */
+  /**
+   * Sets the test faults; a deployment without `LOCAL_FAULTS=1` has none. Answers how often those before have struck;
+   * null: there were none.
+   */
   setFaults(faults: LaneFaults): number | null {
     return this.env.LOCAL_FAULTS === "1" ? this.#faults.set(faults) : null;
   }

@@ -80,7 +80,8 @@ it("counts what a pool hands back as ahead of those behind it", () => {
   sim.takeAndReturn("full", 20);
   const places = Array.from({ length: 60 }, (_, index) => sim.place(`p${index + 10}`));
   expect(places.map(({ ahead }) => ahead?.own)).toEqual(places.map((_, index) => index));
-  for (const [index, { position }] of places.entries()) expect(Math.abs((position ?? 0) - index)).toBeLessThanOrEqual(2);
+  for (const [index, { position }] of places.entries())
+    expect(Math.abs((position ?? 0) - index)).toBeLessThanOrEqual(2);
 });
 
 it("tells no place of what nobody serves, and no time that nobody knows", () => {

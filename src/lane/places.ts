@@ -1,8 +1,9 @@
 /**
  * Place and ETA of a waiting prediction, from what its lane told last. Pure; no call is made for it.
  *
- * The account's own entries are due one after the other from its `tag` on; the curve of the priority tells how many of all accounts are due before a virtual
- * time; and each other priority gets, until then, what its weight and its own tag give it.
+ * The account's own entries are due one after the other from its `tag` on; the curve of the priority tells how many of
+ * all accounts are due before a virtual time; and each other priority gets, until then, what its weight and its own tag
+ * give it.
  */
 import { priorities } from "../contract/prediction.ts";
 import type { Priority, QueuePlace } from "../contract/prediction.ts";

@@ -1,6 +1,7 @@
 /**
- * How fast what waits gets its turn: runs that ended over the last half minute, per second in which something waited. Time in which nothing waits says nothing
- * of how fast a queue would go; and the burst that fills empty slots as a queue forms would say too much, which is why ends are counted and not starts. Pure.
+ * How fast what waits gets its turn: runs that ended over the last half minute, per second in which something waited.
+ * Time in which nothing waits says nothing of how fast a queue would go; and the burst that fills empty slots as a
+ * queue forms would say too much, which is why ends are counted and not starts. Pure.
  */
 const SPAN_SECONDS = 30;
 
@@ -50,8 +51,8 @@ export function createRate() {
     },
 
     /**
-     * Null before `rounds` times what is in flight have ended. Half of what is in flight is taken to be half done: else a queue that has just formed would seem
-     * slower than it is, by the time that its first runs take.
+     * Null before `rounds` times what is in flight have ended. Half of what is in flight is taken to be half done: else
+     * a queue that has just formed would seem slower than it is, by the time that its first runs take.
      */
     perSecond(now: number, inFlight: number, rounds: number): number | null {
       accrue(now);

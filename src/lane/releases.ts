@@ -1,6 +1,7 @@
 /**
- * What a lane releases into a real Kafka: hints of what waits, in its order, as far as the pools' room reaches. The embedded log has none of it: its job topics
- * are the lane itself. One produce is in flight at a time; what comes meanwhile rides in the next.
+ * What a lane releases into a real Kafka: hints of what waits, in its order, as far as the pools' room reaches. The
+ * embedded log has none of it: its job topics are the lane itself. One produce is in flight at a time; what comes
+ * meanwhile rides in the next.
  */
 import { shardName, shardOf } from "../contract/ids.ts";
 import { jobTopic } from "../contract/job.ts";

@@ -1,6 +1,7 @@
 /**
- * What a lane stores: a row for each waiting entry, and one for each flow with what there is to know of it, so that a start counts nothing. A call writes one
- * row an entry and one a flow. Lists go through `json_each`: a statement takes a hundred parameters.
+ * What a lane stores: a row for each waiting entry, and one for each flow with what there is to know of it, so that a
+ * start counts nothing. A call writes one row an entry and one a flow. Lists go through `json_each`: a statement takes
+ * a hundred parameters.
  */
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";

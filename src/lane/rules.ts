@@ -23,7 +23,10 @@ export type LaneRules = {
   maxScanned: number;
   /** Entries that are out of the order until they are granted; at the bound nothing more is handed out. */
   maxMarks: number;
-  /** Runs whose end is awaited to settle what they cost; at the bound the short way closes, and the oldest run stays charged as estimated. */
+  /**
+   * Runs whose end is awaited to settle what they cost; at the bound the short way closes, and the oldest run stays
+   * charged as estimated.
+   */
   maxRuns: number;
   maxRunMs: number;
   /** Runs that ended before their shards told that they were granted. */

@@ -3,7 +3,9 @@ import type { CreditBook, Session } from "./credit.ts";
 import type { Version } from "./version.ts";
 import { priorityWeights } from "./fair-queue.ts";
 
-/** Of the versions that a session has room for, the one that had least of it for those that wait. Null: there is none. */
+/**
+ * Of the versions that a session has room for, the one that had least of it for those that wait. Null: there is none.
+ */
 export function nextVersion(
   session: Session,
   versions: readonly Version[],
@@ -32,7 +34,10 @@ export function noteTurn(session: Session, { key, node }: Version, ms: number): 
   credit.tag = Math.max(credit.tag, session.virtual) + ms / Math.max(1, share);
 }
 
-/** How many more of a version may go to the log: as far as pools have room, or a few while none serves it, less what is there and not granted. */
+/**
+ * How many more of a version may go to the log: as far as pools have room, or a few while none serves it, less what is
+ * there and not granted.
+ */
 export function windowOf({ key, released }: Version, credit: CreditBook, rules: { unservedWindow: number }): number {
   const serving = credit.serving(key);
   let room = serving.length === 0 ? rules.unservedWindow : 0;

@@ -3,7 +3,8 @@ import type { LaneRoom } from "../contract/channel.ts";
 import type { PredictionError, Priority } from "../contract/prediction.ts";
 
 /**
- * One waiting prediction, as its shard hands it on. Its place in its account's order is (`createdAt`, `id`): handed on again it keeps it.
+ * One waiting prediction, as its shard hands it on. Its place in its account's order is (`createdAt`, `id`): handed on
+ * again it keeps it.
  */
 export type LaneEntry = {
   id: string;
@@ -25,8 +26,8 @@ export type LaneEntry = {
 export type EntryRef = Pick<LaneEntry, "id" | "account" | "priority" | "model" | "version" | "createdAt">;
 
 /**
- * The lane's answer to a try at the short way: the session that has room, or why not. `waits`: somebody is ahead, or nobody has room. `failed`: the version
- * can't be set up anywhere, seen within the last minute.
+ * The lane's answer to a try at the short way: the session that has room, or why not. `waits`: somebody is ahead, or
+ * nobody has room. `failed`: the version can't be set up anywhere, seen within the last minute.
  */
 export type Reservation =
   | { outcome: "reserved"; session: string }
@@ -35,16 +36,27 @@ export type Reservation =
 
 /** What the lane tells of one entry that it took: what its shard needs to tell its place without another call. */
 export type Ticket = {
-  /** The account's cumulative cost over its weight, of this model and priority, up to this entry: `msPerCost` makes device time of it. */
+  /**
+   * The account's cumulative cost over its weight, of this model and priority, up to this entry: `msPerCost` makes
+   * device time of it.
+   */
   upTo: number;
-  /** How many of the account's own entries of this model and priority were ahead of it when it was first offered, plus all that were served before that. */
+  /**
+   * How many of the account's own entries of this model and priority were ahead of it when it was first offered, plus
+   * all that were served before that.
+   */
   ownIndex: number;
 };
 
-/** How far an account was served: `ownIndex` and `upTo` of its next entry, the virtual time at which that one is due, and what a unit of cost takes. */
+/**
+ * How far an account was served: `ownIndex` and `upTo` of its next entry, the virtual time at which that one is due,
+ * and what a unit of cost takes.
+ */
 export type Served = { ownIndex: number; upTo: number; tag: number; msPerCost: number };
 
-/** Points `[tag, count]`, ascending: so many entries of all accounts are due before the virtual time `tag`. At most 32. */
+/**
+ * Points `[tag, count]`, ascending: so many entries of all accounts are due before the virtual time `tag`. At most 32.
+ */
 export type Curve = [number, number][];
 
 /** What waits and runs of one version, as far as the shard needs it for places. */
@@ -58,9 +70,14 @@ export type ModelView = {
   curves: Record<Priority, Curve>;
   /** Virtual times of the priorities: which of them is next, and by how much. */
   tags: Record<Priority, number>;
-  /** How many get their turn in a second while others wait: measured, or what is in flight over what a run takes; null: nobody knows. */
+  /**
+   * How many get their turn in a second while others wait: measured, or what is in flight over what a run takes; null:
+   * nobody knows.
+   */
   startsPerSecond: number | null;
-  /** How many run or are about to (granted and not ended), and how many start at once as soon as they are handed over. */
+  /**
+   * How many run or are about to (granted and not ended), and how many start at once as soon as they are handed over.
+   */
   inFlight: number;
   room: number;
   /** In how many milliseconds the first cold instance should be ready; 0 when one is, null when nobody knows. */

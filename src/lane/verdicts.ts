@@ -1,6 +1,7 @@
 /**
- * Which versions can't be set up. One host's failure says little; three hosts', or that of all that serve the version, says that the model is at fault. The
- * verdict stands for a minute; then one prediction tries again, and until that is decided the others wait. Pure; the clock is injected by argument.
+ * Which versions can't be set up. One host's failure says little; three hosts', or that of all that serve the version,
+ * says that the model is at fault. The verdict stands for a minute; then one prediction tries again, and until that is
+ * decided the others wait. Pure; the clock is injected by argument.
  */
 import type { PredictionError } from "../contract/prediction.ts";
 import type { Session } from "./credit.ts";
@@ -23,7 +24,10 @@ export function createVerdicts() {
   const verdicts = new Map<string, Verdict>();
 
   return {
-    /** Judges a version anew by what its sessions last stated. While not `allHeard`, as after a lane's start, only many hosts' failures count. */
+    /**
+     * Judges a version anew by what its sessions last stated. While not `allHeard`, as after a lane's start, only many
+     * hosts' failures count.
+     */
     judge(key: string, serving: readonly Session[], allHeard: boolean, now: number): void {
       let failed = 0;
       let heard = 0;

@@ -42,7 +42,9 @@ export type Version = {
   /** When it last had room or a run. */
   openAt: number;
   rate: Rate;
-  /** What a run takes a unit of cost: the mean, and the mean weighted by length, which no number of empty runs moves. */
+  /**
+   * What a run takes a unit of cost: the mean, and the mean weighted by length, which no number of empty runs moves.
+   */
   meanMs: number | null;
   runs: number;
   squares: number;
@@ -84,7 +86,8 @@ export function chargePerCost({ squares, lengths }: Version): number {
 }
 
 /**
- * What a run of one account is taken to take a unit of cost: what everybody's takes, unless its own clearly differ; then, the more there were of them, what they took.
+ * What a run of one account is taken to take a unit of cost: what everybody's takes, unless its own clearly differ;
+ * then, the more there were of them, what they took.
  */
 export function meanPerCost(version: Mean, own: Mean = NO_RUNS): number {
   const general = version.meanMs ?? UNKNOWN_RUN_MS;
@@ -121,8 +124,8 @@ function blend(before: number, now: number): number {
 }
 
 /**
- * How many get their turn in a second while others wait; null: nobody knows. What is measured now; else what was measured last, by what is in flight; else, by
- * Little's law, what is in flight over the time that it is.
+ * How many get their turn in a second while others wait; null: nobody knows. What is measured now; else what was
+ * measured last, by what is in flight; else, by Little's law, what is in flight over the time that it is.
  */
 export function turnsPerSecond({ rate, inFlight, heldMs, lastRate }: Version, now: number): number | null {
   const measured = rate.perSecond(now, inFlight, KNOWN_ROUNDS);

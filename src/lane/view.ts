@@ -13,7 +13,10 @@ import type { Versions } from "./versions.ts";
 
 /** Sessions that are looked at for room and readiness. */
 const MAX_SCANNED = 256;
-/** Curves are kept for as many milliseconds as there are this many flows, and a second at most: making them costs that much. */
+/**
+ * Curves are kept for as many milliseconds as there are this many flows, and a second at most: making them costs that
+ * much.
+ */
 const FLOWS_A_MS = 20;
 const MAX_KEPT_MS = 1000;
 

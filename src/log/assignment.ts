@@ -1,7 +1,7 @@
 /**
- * Range assignment (Kafka's RangeAssignor). Every broker computes it over a topic's whole list of partitions and keeps the
- * part that it hosts, so that brokers that see the same members agree; and as each partition is given out by its own
- * broker alone, it has one owner even while they don't.
+ * Range assignment (Kafka's RangeAssignor). Every broker computes it over a topic's whole list of partitions and keeps
+ * the part that it hosts, so that brokers that see the same members agree; and as each partition is given out by its
+ * own broker alone, it has one owner even while they don't.
  */
 
 export type Subscriber = { instance: string; topics: ReadonlySet<string> };

@@ -1,7 +1,7 @@
 /**
- * A broker of the embedded log: one object that holds many partitions as rows, the consumer groups over them, and whoever
- * waits for their records. What a produce wakes is answered as soon as its one write is durable: the platform holds every
- * answer back until then, the waiting consumer's too.
+ * A broker of the embedded log: one object that holds many partitions as rows, the consumer groups over them, and
+ * whoever waits for their records. What a produce wakes is answered as soon as its one write is durable: the platform
+ * holds every answer back until then, the waiting consumer's too.
  *
  *   produce --append--> rows --wake--> waiting consume --> answer
  *   alarm: retention, at the time when the oldest rows fall due, so that an idle log stays asleep
@@ -79,7 +79,10 @@ export class LogBroker extends DurableObject<Env> {
     return this.#store.topics.all();
   }
 
-  /** Appends all records or none; they are durable when the answer arrives. `principal` null: the edge, whose records are always taken. */
+  /**
+   * Appends all records or none; they are durable when the answer arrives. `principal` null: the edge, whose records
+   * are always taken.
+   */
   produce(appends: Append[], principal: string | null): Answer<Appended[]> {
     const now = Date.now();
     if ((this.#faults.refuseProduceUntil ?? 0) > now) {
@@ -105,7 +108,10 @@ export class LogBroker extends DurableObject<Env> {
     return answer(results);
   }
 
-  /** Hands records to a group's instance, waiting up to `timeoutMs` for the first. A second consume of an instance ends the wait of its first. */
+  /**
+   * Hands records to a group's instance, waiting up to `timeoutMs` for the first. A second consume of an instance ends
+   * the wait of its first.
+   */
   async consume(request: ConsumeRequest): Promise<Answer<ConsumeReply>> {
     const startedAt = Date.now();
     const joined = this.#groups.join(request, request.broker, request.topics, request.options, startedAt);
@@ -157,7 +163,10 @@ export class LogBroker extends DurableObject<Env> {
     }
   }
 
-  /** Commits offsets as they are sent; without offsets, all that the instance consumed here. Null: no such instance here. */
+  /**
+   * Commits offsets as they are sent; without offsets, all that the instance consumed here. Null: no such instance
+   * here.
+   */
   commit(ref: InstanceRef, offsets: TopicPartitionOffset[] | null): Answer<boolean> {
     const member = this.#groups.member(ref);
     if (member !== undefined && member.principal !== ref.principal) return foreign(ref);

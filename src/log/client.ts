@@ -1,6 +1,6 @@
 /**
- * The embedded log as the Worker sees it: finds each partition's broker, fans calls out and merges the answers. A topic's
- * partition count is kept by the broker of its partition 0 and never changes, so an isolate asks for it once.
+ * The embedded log as the Worker sees it: finds each partition's broker, fans calls out and merges the answers. A
+ * topic's partition count is kept by the broker of its partition 0 and never changes, so an isolate asks for it once.
  */
 import { EdgeplaneError } from "../contract/errors.ts";
 import { checkTimestamp, DEFAULT_MAX_AHEAD_MS, recordTooLarge } from "../contract/kafka-limits.ts";
@@ -126,8 +126,8 @@ export function createLogClient(env: LogEnv) {
   }
 
   /**
-   * Appends all records of each broker at once; one call a broker. Answers in the records' order. `principal`: the user that produces; null:
-   * the edge.
+   * Appends all records of each broker at once; one call a broker. Answers in the records' order. `principal`: the user
+   * that produces; null: the edge.
    */
   async function produce(
     records: readonly ProduceRecord[],

@@ -1,4 +1,7 @@
-/** Committed offsets of consumer groups, stored as they were sent: the offset that the group reads next. Each is read when it is asked for. */
+/**
+ * Committed offsets of consumer groups, stored as they were sent: the offset that the group reads next. Each is read
+ * when it is asked for.
+ */
 import { partitionKey } from "./names.ts";
 import { failure } from "./protocol.ts";
 import type { Failure, TopicPartition, TopicPartitionOffset } from "./protocol.ts";
@@ -36,7 +39,10 @@ export class CommitStore {
     sql.exec("create index if not exists commits_owner on commits (owner) where owner is not null");
   }
 
-  /** Stores the offsets that differ from what is stored, one row each, or none: of a user who would have too many. Null: they are stored. */
+  /**
+   * Stores the offsets that differ from what is stored, one row each, or none: of a user who would have too many. Null:
+   * they are stored.
+   */
   commit(group: string, offsets: readonly TopicPartitionOffset[], now: number, owner: string): Failure | null {
     const changed = offsets.filter((entry) => this.committed(group, entry) !== entry.offset);
     if (changed.length === 0) return null;

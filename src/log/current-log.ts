@@ -18,7 +18,8 @@ let known: (CurrentLog & { readAt: number }) | null = null;
 export async function currentLog(env: Env, leastEpoch = 0): Promise<CurrentLog> {
   const isNew = known !== null && known.setting.epoch >= leastEpoch && Date.now() - known.readAt < MAX_AGE_MS;
   if (known !== null && isNew) return known;
-  // Each caller reads for itself: a read that an ended request has left behind never answers, and must hold up nobody else.
+  // Each caller reads for itself: a read that an ended request has left behind never answers, and must hold up nobody
+  // else.
   return read(env);
 }
 

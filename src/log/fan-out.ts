@@ -1,6 +1,7 @@
 /**
- * Waiting on several brokers at once. Every broker is asked to *say* when it has something; only then is it taken, from one
- * broker after the other until the room is full. So nothing is taken that can't be handed on. One broker is asked outright.
+ * Waiting on several brokers at once. Every broker is asked to *say* when it has something; only then is it taken, from
+ * one broker after the other until the room is full. So nothing is taken that can't be handed on. One broker is asked
+ * outright.
  */
 import type { Broker, ConsumeCall } from "./client.ts";
 import { unwrap } from "./protocol.ts";
@@ -8,7 +9,9 @@ import type { ConsumeReply, ConsumeRequest, LogMessage, TopicPartitionOffset } f
 
 type Subject = Pick<ConsumeRequest, "group" | "instance" | "principal" | "topics" | "options">;
 
-/** What a broker answered: it has something, nothing came in time, or the caller consumed again and this call is over. */
+/**
+ * What a broker answered: it has something, nothing came in time, or the caller consumed again and this call is over.
+ */
 type Outcome = "ready" | "nothing" | "over";
 
 let nextTurn = 0;
@@ -90,8 +93,8 @@ export async function fetchFromAll(
 }
 
 /**
- * Asks all brokers, and as soon as one is ready cancels the others' waits and collects their answers, which then come at
- * once. Answers the indexes of those that are ready. A broker that fails fails the call, once nobody waits any more.
+ * Asks all brokers, and as soon as one is ready cancels the others' waits and collects their answers, which then come
+ * at once. Answers the indexes of those that are ready. A broker that fails fails the call, once nobody waits any more.
  */
 async function firstReady(
   brokers: readonly Broker[],

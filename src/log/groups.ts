@@ -4,8 +4,9 @@
  *
  *   (unknown) --consume--> member --idle for its session timeout, or delete-consumer--> (unknown)
  *
- * Any change of members or of their topics rebalances: a member keeps the position of a partition that it keeps, loses that
- * of one that it loses (committed first, if it commits automatically), and starts a new one at the committed offset.
+ * Any change of members or of their topics rebalances: a member keeps the position of a partition that it keeps, loses
+ * that of one that it loses (committed first, if it commits automatically), and starts a new one at the committed
+ * offset.
  */
 import { assignRange } from "./assignment.ts";
 import type { CommitStore } from "./commits.ts";
@@ -142,7 +143,9 @@ export class Groups {
     else this.#rebalance(member.group, group, now);
   }
 
-  /** Takes out whoever was idle for too long. Answers when the next one would be due, or null when there are no members. */
+  /**
+   * Takes out whoever was idle for too long. Answers when the next one would be due, or null when there are no members.
+   */
   expire(now: number): number | null {
     let nextAt: number | null = null;
     for (const group of [...this.#groups.values()]) {
@@ -155,7 +158,10 @@ export class Groups {
     return nextAt;
   }
 
-  /** Commits what a member consumed since the last time, up to the first record that is to be delivered again. What is refused stays to be committed. */
+  /**
+   * Commits what a member consumed since the last time, up to the first record that is to be delivered again. What is
+   * refused stays to be committed.
+   */
   commitDirty(member: Member, now: number): Failure | null {
     const dirty = [...member.owned.values()].filter((owned) => owned.dirty && owned.position !== null);
     const offsets = dirty.map(({ topic, partition, position }) => ({ topic, partition, offset: position ?? 0 }));

@@ -2,8 +2,8 @@
 import { EdgeplaneError } from "../contract/errors.ts";
 
 /**
- * Produces `batch` with `produce`; one that the log refuses is halved until the refused one is alone, which goes to `refused`. What else
- * goes wrong is thrown: trying again may help then.
+ * Produces `batch` with `produce`; one that the log refuses is halved until the refused one is alone, which goes to
+ * `refused`. What else goes wrong is thrown: trying again may help then.
  */
 export async function produceHalving<T>(
   batch: readonly T[],

@@ -21,7 +21,8 @@ export function brokerName(index: number): string {
 
 /** The broker of a partition. */
 export function brokerOf(topic: string, partition: number, brokerCount: number): number {
-  // A lane's three topics share a base: before lanes served them, they were drained together, and what older state has stays where it is.
+  // A lane's three topics share a base: before lanes served them, they were drained together, and what older state has
+  // stays where it is.
   const base = JOB_TOPIC.exec(topic)?.[1] ?? topic;
   return (fnv1a(base) + partition) % brokerCount;
 }

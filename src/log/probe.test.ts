@@ -1,4 +1,7 @@
-/** What a move is told of a log whose users have each right but one. The log is made up; a real one is in test/conformance/bridge. */
+/**
+ * What a move is told of a log whose users have each right but one. The log is made up; a real one is in
+ * test/conformance/bridge.
+ */
 import { afterEach, expect, test, vi } from "vitest";
 import { probeLog } from "./probe.ts";
 

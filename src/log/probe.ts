@@ -1,7 +1,8 @@
 /**
- * Asks a log that speaks the Upstash dialect whether the edge can produce there and the pools can read, without producing or joining a group: each
- * thing that can be wrong has its own words. `url`: nobody answers there, or something else; `password`: it doesn't know the user; `username`:
- * rights are missing; `topics`: topics are. With `pool.` before it, it is about the pools' user.
+ * Asks a log that speaks the Upstash dialect whether the edge can produce there and the pools can read, without
+ * producing or joining a group: each thing that can be wrong has its own words. `url`: nobody answers there, or
+ * something else; `password`: it doesn't know the user; `username`: rights are missing; `topics`: topics are. With
+ * `pool.` before it, it is about the pools' user.
  */
 import * as z from "zod";
 import { jobTopic } from "../contract/job.ts";
@@ -12,9 +13,14 @@ export const problemFields = ["url", "password", "username", "topics", "pool.pas
 export type LogProblem = { field: (typeof problemFields)[number]; message: string };
 
 const TIMEOUT_MS = 5000;
-/** No topic has it: a log checks rights before it looks for the partition, so that this produce tells whether they are there. */
+/**
+ * No topic has it: a log checks rights before it looks for the partition, so that this produce tells whether they are
+ * there.
+ */
 const NO_PARTITION = 999_999;
-/** No partition has come so far: a log checks rights before it looks for the offset, so that this fetch brings nothing. */
+/**
+ * No partition has come so far: a log checks rights before it looks for the offset, so that this fetch brings nothing.
+ */
 const NO_OFFSET = 2 ** 52;
 /** A log takes no more places in one call. */
 const MAX_PLACES = 900;

@@ -1,4 +1,7 @@
-/** A broker's start, its first calls and its sweeps read a bounded number of rows, however many it has: SQLite counts them. */
+/**
+ * A broker's start, its first calls and its sweeps read a bounded number of rows, however many it has: SQLite counts
+ * them.
+ */
 import { runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { testEnv as env } from "../../test/worker/edge-harness.ts";

@@ -1,9 +1,10 @@
 /**
  * The records of a broker's partitions, in SQLite.
  *
- * A partition's next offset is what its newest row says (`base + count`); retention never deletes that row, it only empties
- * it. So an append writes one row, and an offset is never given twice, restarts included. Each row also carries what all rows of its
- * partition up to it have taken (`total`), so that a size is the difference of two rows. Nothing but the topics is read at a start.
+ * A partition's next offset is what its newest row says (`base + count`); retention never deletes that row, it only
+ * empties it. So an append writes one row, and an offset is never given twice, restarts included. Each row also carries
+ * what all rows of its partition up to it have taken (`total`), so that a size is the difference of two rows. Nothing
+ * but the topics is read at a start.
  */
 import { decodeBatch, encodeBatches, toMessage } from "./batch.ts";
 import type { StoredRecord } from "./batch.ts";
@@ -180,8 +181,8 @@ export class PartitionStore {
   }
 
   /**
-   * Deletes what is over the retention, at most `SWEEP_ROWS` rows, of the next partitions. Answers whether more is due, and, where it is
-   * through with all of them, the oldest row's time.
+   * Deletes what is over the retention, at most `SWEEP_ROWS` rows, of the next partitions. Answers whether more is due,
+   * and, where it is through with all of them, the oldest row's time.
    */
   sweep(now: number, retention: Retention): { more: boolean; oldestAt: number | null } {
     let left = SWEEP_ROWS;

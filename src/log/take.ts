@@ -15,7 +15,10 @@ export function hasRecords(store: PartitionStore, member: Member): boolean {
   return false;
 }
 
-/** Up to `room` records, one of each partition in turn. A position that retention has overtaken moves to where the partition starts. */
+/**
+ * Up to `room` records, one of each partition in turn. A position that retention has overtaken moves to where the
+ * partition starts.
+ */
 export function takeRecords(store: PartitionStore, member: Member, room: number): LogMessage[] {
   let sources: OwnedSource[] = [];
   for (const owned of member.owned.values()) {

@@ -1,4 +1,6 @@
-/** The topics that a broker knows, whose they are, and what they take. The list is in memory: `MAX_TOPICS` bounds it. */
+/**
+ * The topics that a broker knows, whose they are, and what they take. The list is in memory: `MAX_TOPICS` bounds it.
+ */
 import { failure } from "./protocol.ts";
 import type { Append, Failure, OwnedTopic, TopicInfo } from "./protocol.ts";
 import type { UserQuotas } from "./quotas.ts";

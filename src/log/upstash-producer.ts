@@ -1,7 +1,7 @@
 /**
- * The producer over the Upstash dialect: `@upstash/kafka`, under our own clock. The client tries every failure again, a 400
- * too, 6 times over 15.5 s and without a timeout; here each call is tried once, bounded by a timeout. Who produces tries again when that may help:
- * a record that arrives twice is harmless.
+ * The producer over the Upstash dialect: `@upstash/kafka`, under our own clock. The client tries every failure again, a
+ * 400 too, 6 times over 15.5 s and without a timeout; here each call is tried once, bounded by a timeout. Who produces
+ * tries again when that may help: a record that arrives twice is harmless.
  */
 import { Kafka, UpstashError } from "@upstash/kafka";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -41,8 +41,8 @@ function refusal(error: unknown): EdgeplaneError | null {
 }
 
 /**
- * The client's HTTP layer takes `retries` with each request, but its producer doesn't pass any. Its shape is fixed by the
- * pinned version; where it is another, its own retries stay and only the timeout holds.
+ * The client's HTTP layer takes `retries` with each request, but its producer doesn't pass any. Its shape is fixed by
+ * the pinned version; where it is another, its own retries stay and only the timeout holds.
  */
 function turnOffRetries(producer: object): void {
   const client: unknown = Reflect.get(producer, "client");

@@ -1,4 +1,7 @@
-/** Who waits in a broker: consumes, one a member, and fetches, by partition. A wait ends by a wake, a cancel, or its time. */
+/**
+ * Who waits in a broker: consumes, one a member, and fetches, by partition. A wait ends by a wake, a cancel, or its
+ * time.
+ */
 import type { ObjectTimers } from "../object-timers.ts";
 import type { Member } from "./groups.ts";
 

@@ -10,8 +10,8 @@ export function hasHooks(snapshot: Snapshot, phase: Phase): boolean {
 }
 
 /**
- * Runs `phase` and returns the subject that its last hook handed on. Throws `EdgeplaneError`: the code of the first hook
- * that rejects, or `guard_unavailable` when a hook that fails closed throws or runs out of time.
+ * Runs `phase` and returns the subject that its last hook handed on. Throws `EdgeplaneError`: the code of the first
+ * hook that rejects, or `guard_unavailable` when a hook that fails closed throws or runs out of time.
  */
 export async function runPhase<P extends Phase>(
   snapshot: Snapshot,

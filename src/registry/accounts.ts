@@ -15,7 +15,9 @@ export const DEFAULT_RETENTION_MS = 24 * 3_600_000;
 const MIN_RETENTION_S = 60;
 const MAX_RETENTION_S = 30 * 24 * 3600;
 
-/** An account's share of a lane beside the others', unless the operator says otherwise, and what the operator may say. */
+/**
+ * An account's share of a lane beside the others', unless the operator says otherwise, and what the operator may say.
+ */
 const DEFAULT_WEIGHT = 1;
 const MIN_WEIGHT = 0.01;
 const MAX_WEIGHT = 1000;

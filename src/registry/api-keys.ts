@@ -66,7 +66,10 @@ const AccountColumnsSchema = z
     weight: row.weight,
   }));
 
-/** Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. Throws `quota_exceeded`. */
+/**
+ * Makes a key for the account with `accountId`. `secret` is the key itself: nobody can read it again. Throws
+ * `quota_exceeded`.
+ */
 export async function createApiKey(
   env: Stores,
   accountId: string,
@@ -93,7 +96,9 @@ export async function createApiKey(
   return { key, secret };
 }
 
-/** Sets the highest priority that a key may ask for; null when there is none with this id. Isolates know within 10 s. */
+/**
+ * Sets the highest priority that a key may ask for; null when there is none with this id. Isolates know within 10 s.
+ */
 export async function changeApiKey(db: D1Database, id: string, priority: Priority): Promise<ApiKey | null> {
   const row = await db
     .prepare("UPDATE api_keys SET priority = ?2 WHERE id = ?1 RETURNING *")

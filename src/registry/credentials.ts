@@ -1,10 +1,11 @@
 /**
- * The texts of API keys and pool tokens: a prefix, 256 random bits, and a MAC of 128 bits over both, in base64url. The MAC says that a
- * text was made here, so that a stranger's guesses are refused without a look at the database. It lets nobody in: that is for the hash.
+ * The texts of API keys and pool tokens: a prefix, 256 random bits, and a MAC of 128 bits over both, in base64url. The
+ * MAC says that a text was made here, so that a stranger's guesses are refused without a look at the database. It lets
+ * nobody in: that is for the hash.
  *
- * Its secret is `CREDENTIAL_SECRET`, or else `EDGEPLANE_SECRET`; MACs of `CREDENTIAL_SECRET_BEFORE` hold too, during a rotation. The key is
- * derived from it for this purpose alone. Credentials from before there were MACs have none, and stay valid: they are few, and the isolate
- * remembers the beginnings of their hashes.
+ * Its secret is `CREDENTIAL_SECRET`, or else `EDGEPLANE_SECRET`; MACs of `CREDENTIAL_SECRET_BEFORE` hold too, during a
+ * rotation. The key is derived from it for this purpose alone. Credentials from before there were MACs have none, and
+ * stay valid: they are few, and the isolate remembers the beginnings of their hashes.
  */
 import { keyFor, sign } from "../contract/signing.ts";
 import { newSecret, sha256Hex } from "../../plugins/kernel/secret.ts";
@@ -39,8 +40,9 @@ export async function newCredential(env: CredentialSecrets, prefix: CredentialKi
 }
 
 /**
- * Whether a text of the credential's form may be one that was made here: false means that it is not, and is told without a read of the
- * database but for one a minute, where texts without a MAC are asked for. Throws when that read fails, or a secret is too short.
+ * Whether a text of the credential's form may be one that was made here: false means that it is not, and is told
+ * without a read of the database but for one a minute, where texts without a MAC are asked for. Throws when that read
+ * fails, or a secret is too short.
  */
 export async function mayExist(
   env: CredentialSecrets & Pick<Env, "DB">,

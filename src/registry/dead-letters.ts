@@ -1,4 +1,7 @@
-/** The list of dead letters: what the operator looks through. It holds ids, models and reasons; the predictions stay in their shards. */
+/**
+ * The list of dead letters: what the operator looks through. It holds ids, models and reasons; the predictions stay in
+ * their shards.
+ */
 import * as z from "zod";
 import { deadLetterReasons } from "../contract/published.ts";
 import type { DeadLetterReason } from "../contract/published.ts";
@@ -57,8 +60,8 @@ export async function sweepDeadLetters({ DB: db }: Pick<Env, "DB">, maxCalls: nu
 export type NewDeadLetter = Omit<DeadLetter, "replayedAs"> & { accountId: string };
 
 /**
- * Notes dead letters; one that is there stays as it is. Of an account that has more than its quota, the oldest go. In a database that is full
- * none is noted, and the log says so: predictions end all the same.
+ * Notes dead letters; one that is there stays as it is. Of an account that has more than its quota, the oldest go. In a
+ * database that is full none is noted, and the log says so: predictions end all the same.
  */
 export async function recordDeadLetters(
   env: QuotaVars & Pick<Env, "DB">,

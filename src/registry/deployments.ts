@@ -1,4 +1,6 @@
-/** Deployments: an account's own name for one version of a model, with the hardware and the bounds that scaling goes by. */
+/**
+ * Deployments: an account's own name for one version of a model, with the hardware and the bounds that scaling goes by.
+ */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -67,7 +69,10 @@ export type Deployment = z.output<typeof DeploymentRowSchema>;
 
 const cached = createTtlCache<Deployment>(CACHED_DEPLOYMENTS);
 
-/** Stores the first release of a deployment. Throws `already_exists` when the account has one of that name, and `quota_exceeded`. */
+/**
+ * Stores the first release of a deployment. Throws `already_exists` when the account has one of that name, and
+ * `quota_exceeded`.
+ */
 export async function createDeployment(
   env: QuotaVars & Pick<Env, "DB">,
   deployment: Omit<Deployment, "release" | "releasedAt" | "createdAt">,
@@ -112,7 +117,9 @@ export async function listDeployments(
   return results.map((row) => DeploymentRowSchema.parse(row));
 }
 
-/** Makes the next release; null when the account has no such deployment. Throws `invalid_input` for bounds that cross. */
+/**
+ * Makes the next release; null when the account has no such deployment. Throws `invalid_input` for bounds that cross.
+ */
 export async function updateDeployment(
   db: D1Database,
   accountId: string,

@@ -19,7 +19,10 @@ const recorded = createTtlCache<true>(CACHED_DEVICES);
 export const HardwareSchema = z.object({ sku: z.string(), name: z.string() }).meta({ id: "Hardware" });
 export type Hardware = z.infer<typeof HardwareSchema>;
 
-/** Records the kinds of device that a pool has, up to 1,000 of all pools. Costs nothing when this isolate did so within a minute. */
+/**
+ * Records the kinds of device that a pool has, up to 1,000 of all pools. Costs nothing when this isolate did so within
+ * a minute.
+ */
 export async function registerDevices(env: QuotaVars & Pick<Env, "DB">, devices: readonly Device[]): Promise<void> {
   const kinds = new Map(devices.map((device) => [skuOf(device), device.name.slice(0, MAX_NAME_CHARS)]));
   const fresh = [...kinds].filter(([sku]) => recorded.get(sku) === undefined);

@@ -1,7 +1,7 @@
 /**
- * Files that clients upload as inputs: a row here, the content in the bucket. Both go when the file is deleted or expires;
- * a sweep deletes those that have expired. Content is named by the file's id alone, so that a link to it tells a pool
- * nothing of the account.
+ * Files that clients upload as inputs: a row here, the content in the bucket. Both go when the file is deleted or
+ * expires; a sweep deletes those that have expired. Content is named by the file's id alone, so that a link to it tells
+ * a pool nothing of the account.
  */
 import * as z from "zod";
 import type { Json } from "../contract/prediction.ts";
@@ -44,7 +44,10 @@ const FileRowSchema = z
   }));
 export type StoredFile = z.output<typeof FileRowSchema>;
 
-/** A file whose content lies under `contentKey(id)`. `sha256`: in hex, or `<hex>-<parts>` as `src/storage/uploads.ts` has it. */
+/**
+ * A file whose content lies under `contentKey(id)`. `sha256`: in hex, or `<hex>-<parts>` as `src/storage/uploads.ts`
+ * has it.
+ */
 export type NewFile = Pick<StoredFile, "id" | "name" | "contentType" | "metadata" | "sizeBytes" | "sha256" | "etag">;
 
 /** Whose file it is, and how long it is kept. */
@@ -52,7 +55,8 @@ type Keeper = { accountId: string; retentionMs: number };
 
 /**
  * Notes a file of an account, whose content is stored already, so that what is listed can be read. Ends the
- * upload of the same id that brought it. Throws `quota_exceeded`, and deletes the content, when the account has no room for it.
+ * upload of the same id that brought it. Throws `quota_exceeded`, and deletes the content, when the account has no room
+ * for it.
  */
 export async function createFile(stores: Stores & QuotaVars, keeper: Keeper, file: NewFile): Promise<StoredFile> {
   const { DB: db } = stores;
@@ -71,8 +75,8 @@ export async function createFile(stores: Stores & QuotaVars, keeper: Keeper, fil
 }
 
 /**
- * The same of a completed upload of the file's id. Null when the upload is no longer there and no file either: whoever gave it up has
- * deleted the content.
+ * The same of a completed upload of the file's id. Null when the upload is no longer there and no file either: whoever
+ * gave it up has deleted the content.
  */
 export async function createUploadedFile(db: D1Database, keeper: Keeper, file: NewFile): Promise<StoredFile | null> {
   const created = begin(keeper, file);

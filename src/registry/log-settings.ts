@@ -31,7 +31,10 @@ const RowSchema = z.object({
   created_at: z.number(),
 });
 
-/** The newest setting; before the first switch what the environment says (`LOG_URL`), which is epoch 0. Throws `SealedLogError`. */
+/**
+ * The newest setting; before the first switch what the environment says (`LOG_URL`), which is epoch 0. Throws
+ * `SealedLogError`.
+ */
 export async function readLogSetting(env: SettingsEnv): Promise<LogSetting> {
   const found = await env.DB.prepare("SELECT * FROM log_settings ORDER BY epoch DESC LIMIT 1").first();
   if (found === null) return { epoch: 0, since: 0, choice: choiceOfEnvironment(env) };

@@ -1,6 +1,7 @@
 /**
- * What an account does to its models: make, describe, delete. What is deleted stays as a mark without content, so that a pool that
- * goes on offering the same files doesn't bring it back; a new version of the model, or making it anew, does.
+ * What an account does to its models: make, describe, delete. What is deleted stays as a mark without content, so that
+ * a pool that goes on offering the same files doesn't bring it back; a new version of the model, or making it anew,
+ * does.
  */
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -67,7 +68,9 @@ type Stores = Pick<Env, "DB" | "BLOBS">;
 const { readme: _readme, ...columns } = described;
 const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(columns) as (keyof typeof columns)[])] as const;
 
-/** Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`. */
+/**
+ * Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`.
+ */
 export async function createModel(env: QuotaVars & Stores, model: NewModel): Promise<void> {
   const db = env.DB;
   const { owner, name } = model;
@@ -151,8 +154,8 @@ export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Pr
 }
 
 /**
- * Deletes a version; the newest that remains becomes the latest. Throws `conflict` when the model is public, when another account
- * has run the version, or when a deployment names it.
+ * Deletes a version; the newest that remains becomes the latest. Throws `conflict` when the model is public, when
+ * another account has run the version, or when a deployment names it.
  */
 export async function deleteVersion(
   env: QuotaVars & Pick<Env, "DB">,
@@ -189,7 +192,10 @@ export async function deleteVersion(
   forgetModel(model, id);
 }
 
-/** Deletes the oldest of an owner's marks, beyond as many as it may have models or versions: who makes and deletes without end leaves no more. */
+/**
+ * Deletes the oldest of an owner's marks, beyond as many as it may have models or versions: who makes and deletes
+ * without end leaves no more.
+ */
 function oldMarks(env: QuotaVars & Pick<Env, "DB">, table: "models" | "versions", owner: string): D1PreparedStatement {
   const [quota, key] =
     table === "models" ? (["QUOTA_MODELS", "owner, name"] as const) : (["QUOTA_VERSIONS", "owner, name, id"] as const);

@@ -120,8 +120,8 @@ export async function findModel(db: D1Database, viewer: Viewer, model: ModelName
 }
 
 /**
- * The latest version of a model, null where it has none yet; undefined when there is no model that the viewer may know of. On the path of
- * every prediction that names a model: remembered for at most 10 s in the isolate.
+ * The latest version of a model, null where it has none yet; undefined when there is no model that the viewer may know
+ * of. On the path of every prediction that names a model: remembered for at most 10 s in the isolate.
  */
 export async function findLatestVersion(
   db: D1Database,
@@ -133,8 +133,8 @@ export async function findLatestVersion(
 }
 
 /**
- * A version by its SHA-256, of the named model or (`model` null) of whichever has it and the viewer may know of; null when there
- * is none. `viewer` null: a pool, which may know of every model on its lanes.
+ * A version by its SHA-256, of the named model or (`model` null) of whichever has it and the viewer may know of; null
+ * when there is none. `viewer` null: a pool, which may know of every model on its lanes.
  */
 export async function findVersion(
   db: D1Database,
@@ -177,7 +177,10 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   return found;
 }
 
-/** What no model can be called is neither asked for nor remembered: a client may send names as long as a URL, and as many as it likes. */
+/**
+ * What no model can be called is neither asked for nor remembered: a client may send names as long as a URL, and as
+ * many as it likes.
+ */
 function mayBeModel({ owner, name }: ModelName): boolean {
   return NameSchema.safeParse(owner).success && NameSchema.safeParse(name).success;
 }
@@ -208,7 +211,10 @@ export function placeOfModel(model: Model, { key }: ModelOrder): number {
   return key === "model_created_at" ? model.createdAt : (model.latest?.createdAt ?? model.createdAt);
 }
 
-/** A page of the models that the viewer may know of, behind the place `after`; with `query`, those whose name or description contains it. */
+/**
+ * A page of the models that the viewer may know of, behind the place `after`; with `query`, those whose name or
+ * description contains it.
+ */
 export async function listModels(
   db: D1Database,
   viewer: Viewer,

@@ -1,6 +1,7 @@
 /**
- * What one account may have in the registry and in the bucket. Triggers of the database keep the sums (`usage`), every insert is
- * conditioned on them, and a refusal says which quota it was. Models and versions are counted by their owner, which is an account's name.
+ * What one account may have in the registry and in the bucket. Triggers of the database keep the sums (`usage`), every
+ * insert is conditioned on them, and a refusal says which quota it was. Models and versions are counted by their owner,
+ * which is an account's name.
  */
 import { EdgeplaneError } from "../contract/errors.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
@@ -26,8 +27,8 @@ type QuotaVar = Extract<NumericVar, `QUOTA_${string}`>;
 export type QuotaVars = Readonly<Partial<Record<QuotaVar, string>>>;
 
 /**
- * The SQL condition under which `owner` has room for one more of `kind`, of so many bytes. `owner` and `bytes` are expressions of the
- * statement that it becomes a part of. `more` 0: for a change that adds bytes alone.
+ * The SQL condition under which `owner` has room for one more of `kind`, of so many bytes. `owner` and `bytes` are
+ * expressions of the statement that it becomes a part of. `more` 0: for a change that adds bytes alone.
  */
 export function hasRoom(vars: QuotaVars, kind: QuotaKind, owner: string, bytes = "0", more: 0 | 1 = 1): string {
   const { count: countVar, bytes: bytesVar } = quotas[kind];

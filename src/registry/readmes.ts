@@ -1,6 +1,6 @@
 /**
- * Readmes of models: in the bucket, under a key that the model's name makes; the model's row has their length. They are stored before the row
- * says so, and deleted after it says no more.
+ * Readmes of models: in the bucket, under a key that the model's name makes; the model's row has their length. They are
+ * stored before the row says so, and deleted after it says no more.
  */
 import * as z from "zod";
 import type { Env } from "../env.ts";
@@ -35,7 +35,9 @@ export async function saveReadme({ DB, BLOBS }: Stores, model: ModelName, text: 
   if (text === null) await BLOBS.delete(keyOf(model));
 }
 
-/** Moves readmes that lie in their rows into the bucket. One that its owner changes meanwhile stays as the owner has it. */
+/**
+ * Moves readmes that lie in their rows into the bucket. One that its owner changes meanwhile stays as the owner has it.
+ */
 export async function sweepReadmes({ DB, BLOBS }: Stores, maxCalls: number): Promise<SweepStep> {
   const limit = Math.floor((maxCalls - SWEEP_CALLS) / 2);
   if (limit < 1) return { calls: 0, more: true };

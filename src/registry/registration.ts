@@ -1,7 +1,7 @@
 /**
- * What pools put into the registry: models, their versions and schemas. A pool's token names the owners whose models it may register, and
- * the lanes that it serves; what is not of these it can neither make nor change. A version is immutable but for what is known only once it
- * has loaded: its schema, and whether it streams.
+ * What pools put into the registry: models, their versions and schemas. A pool's token names the owners whose models it
+ * may register, and the lanes that it serves; what is not of these it can neither make nor change. A version is
+ * immutable but for what is known only once it has loaded: its schema, and whether it streams.
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
@@ -41,9 +41,10 @@ type Stored = z.output<typeof StoredSchema>;
 const registered = createTtlCache<true>(CACHED_MANIFESTS);
 
 /**
- * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the first time becomes its
- * model's latest; one that was deleted stays so. Answers those that it doesn't take, with the reason; the others are recorded. Costs nothing
- * when this isolate has recorded the same manifests before. A full database is a reason too: the pool runs what is registered already.
+ * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the
+ * first time becomes its model's latest; one that was deleted stays so. Answers those that it doesn't take, with the
+ * reason; the others are recorded. Costs nothing when this isolate has recorded the same manifests before. A full
+ * database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
   env: QuotaVars & Pick<Env, "DB">,

@@ -1,6 +1,7 @@
 /**
- * Deletes what has expired. Called by the Worker's schedule, every ten minutes. All sweeps of a run share one budget of calls and of time:
- * they take turns, so that a backlog of one kind holds up no other, and go on while there is anything left to do.
+ * Deletes what has expired. Called by the Worker's schedule, every ten minutes. All sweeps of a run share one budget of
+ * calls and of time: they take turns, so that a backlog of one kind holds up no other, and go on while there is
+ * anything left to do.
  */
 import type { Env } from "../env.ts";
 import { sweepUploads } from "../storage/uploads.ts";
@@ -25,7 +26,9 @@ const OTHERS_CALLS = 200;
 
 const expiring: readonly Sweep[] = [sweepFiles, sweepUploads, sweepDeadLetters, sweepRevoked, sweepReadmes];
 
-/** One run, with `others` behind it; what is left over, or fails, waits for the next. Answers how many calls it made. */
+/**
+ * One run, with `others` behind it; what is left over, or fails, waits for the next. Answers how many calls it made.
+ */
 export async function sweepExpired(env: Env, others: readonly Sweep[] = [], maxCalls = RUN_CALLS): Promise<number> {
   const until = Date.now() + RUN_MS;
   const reserved = Math.min(OTHERS_CALLS, Math.floor(maxCalls / 4)) * Math.min(others.length, 1);

@@ -6,12 +6,15 @@ import { authenticate } from "./authenticate.ts";
 import { requirePool } from "./pool/authenticate.ts";
 
 /**
- * A scope of an API key; the operator's key; a pool token; or anyone. What the routes check themselves: a signed link, and a link where
- * a key with `predictions:read` does as well.
+ * A scope of an API key; the operator's key; a pool token; or anyone. What the routes check themselves: a signed link,
+ * and a link where a key with `predictions:read` does as well.
  */
 export type Access = Scope | "operator" | "pool" | "link" | "link_or_key" | "anyone";
 
-/** Lets the call in, and sets `principal` or `pool`. Throws `unauthenticated`, `forbidden`, or what a plugin refuses with. */
+/**
+ * Lets the call in, and sets `principal` or `pool`. Throws `unauthenticated`, `forbidden`, or what a plugin refuses
+ * with.
+ */
 export async function admit(c: AppContext, access: Access): Promise<void> {
   switch (access) {
     case "anyone":

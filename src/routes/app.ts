@@ -26,7 +26,9 @@ export type ShardPort = {
   isAccepted(env: Env, id: string, accountId: string, payloadHash: string): Promise<boolean>;
   /** `accountId` null for a signed link. */
   hasPrediction(env: Env, id: string, accountId: string | null): Promise<boolean>;
-  /** Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown. */
+  /**
+   * Newline-delimited JSON of `StreamFrame`s; `accountId` null for a signed link. Null when the prediction is unknown.
+   */
   openStream(
     env: Env,
     id: string,
@@ -41,8 +43,8 @@ export type ShardPort = {
     scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
   ): Promise<EventsReply>;
   /**
-   * Whether `token` is the prediction's latest claim and may still read and write its blobs: until when what it stores is kept at
-   * most, in milliseconds since the epoch, or null.
+   * Whether `token` is the prediction's latest claim and may still read and write its blobs: until when what it stores
+   * is kept at most, in milliseconds since the epoch, or null.
    */
   verifyClaim(env: Env, id: string, token: string): Promise<number | null>;
 };

@@ -29,8 +29,9 @@ const NO_TEXT =
 export type LoneSurrogates = "refused" | "replaced";
 
 /**
- * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced), `invalid_json`, `invalid_request` for
- * a value that is nested deeper than 128 levels, or `invalid_input` for a text that is none.
+ * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced),
+ * `invalid_json`, `invalid_request` for a value that is nested deeper than 128 levels, or `invalid_input` for a text
+ * that is none.
  */
 export async function readJson(
   request: Request,
@@ -64,7 +65,10 @@ function checkWeight(text: string, maxBytes: number): void {
   );
 }
 
-/** Throws `invalid_input` where a text of `value`, which came out of `JSON.parse`, holds half a surrogate pair. `where`: what the value is. */
+/**
+ * Throws `invalid_input` where a text of `value`, which came out of `JSON.parse`, holds half a surrogate pair. `where`:
+ * what the value is.
+ */
 export function refuseLoneSurrogates(value: Json, where = ""): void {
   const path = loneSurrogateIn(value);
   if (path === null) return;
@@ -91,8 +95,8 @@ export async function readText(request: Request, maxBytes: number): Promise<stri
 }
 
 /**
- * Parses `value` with `schema`. Throws `invalid_input`, or `code`, with a field for each problem; `where` is put in front of the
- * field names.
+ * Parses `value` with `schema`. Throws `invalid_input`, or `code`, with a field for each problem; `where` is put in
+ * front of the field names.
  */
 export function parseWith<Schema extends z.ZodType>(
   schema: Schema,
@@ -130,8 +134,8 @@ async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint
 }
 
 /**
- * Reads a refused body to its end, unless that is far: a client that still sends when its connection closes would never see the answer.
- * `headers`: those that it came with.
+ * Reads a refused body to its end, unless that is far: a client that still sends when its connection closes would never
+ * see the answer. `headers`: those that it came with.
  */
 export async function skipBody(headers: Headers, body: ReadableStream | null): Promise<void> {
   const announced = Number(headers.get("content-length") ?? Infinity);

@@ -5,8 +5,8 @@ export type ByteRange = { offset: number; length: number };
 const FORM = /^bytes=(\d{0,15})-(\d{0,15})$/;
 
 /**
- * The bytes that a `Range` header asks for of a content of `size` bytes; null for the whole (no header, several ranges, or one that can't be
- * read: those may be ignored); `unsatisfiable` when nothing of it is there.
+ * The bytes that a `Range` header asks for of a content of `size` bytes; null for the whole (no header, several ranges,
+ * or one that can't be read: those may be ignored); `unsatisfiable` when nothing of it is there.
  */
 export function parseRange(header: string | null, size: number): ByteRange | null | "unsatisfiable" {
   const [, first = "", last = ""] = FORM.exec(header?.replaceAll(" ", "") ?? "") ?? [];

@@ -1,6 +1,6 @@
 /**
- * Compresses JSON that is read and long enough that it pays. The header is enough: the runtime compresses what carries it.
- * https://developers.cloudflare.com/workers/runtime-apis/response/#parameters (`encodeBody`)
+ * Compresses JSON that is read and long enough that it pays. The header is enough: the runtime compresses what carries
+ * it. https://developers.cloudflare.com/workers/runtime-apis/response/#parameters (`encodeBody`)
  */
 import type { MiddlewareHandler } from "hono";
 import type { App } from "./app.ts";
@@ -14,7 +14,8 @@ export function compress(): MiddlewareHandler<App> {
     await next();
     const { method } = c.req;
     if ((method !== "GET" && method !== "QUERY") || !JSON_TYPE.test(c.res.headers.get("content-type") ?? "")) return;
-    // A stored file goes out as it is: its ranges and its `ETag` are of its own bytes, and it may be larger than memory.
+    // A stored file goes out as it is: its ranges and its `ETag` are of its own bytes, and it may be larger than
+    // memory.
     if (c.res.headers.get("cache-control")?.includes("no-transform") === true) return;
     c.header("vary", "accept-encoding", { append: true });
     if (!acceptsGzip(c.req.header("accept-encoding"))) return;

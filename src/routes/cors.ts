@@ -1,4 +1,7 @@
-/** Lets browsers call the client's routes from any origin: they carry keys, never cookies. https://fetch.spec.whatwg.org/#http-cors-protocol */
+/**
+ * Lets browsers call the client's routes from any origin: they carry keys, never cookies.
+ * https://fetch.spec.whatwg.org/#http-cors-protocol
+ */
 import type { MiddlewareHandler } from "hono";
 import type { App } from "./app.ts";
 

@@ -76,7 +76,10 @@ export function createApp(shard: ShardPort): Hono<App> {
   return app;
 }
 
-/** `OPTIONS` is told what the address takes; else 405 with `Allow` when it is there for other methods, and 404 when it isn't. */
+/**
+ * `OPTIONS` is told what the address takes; else 405 with `Allow` when it is there for other methods, and 404 when it
+ * isn't.
+ */
 function unmatched(app: Hono<App>, c: AppContext): Response {
   const allowed = METHODS.filter((method) =>
     app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method === method),

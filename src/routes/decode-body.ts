@@ -1,6 +1,7 @@
 /**
- * Request bodies that come compressed. They are decoded as they are read, so that every limit counts what they decode to, and a small body that
- * decodes to a huge one is refused after as much of it as the limit allows. https://www.rfc-editor.org/rfc/rfc9110#section-8.4
+ * Request bodies that come compressed. They are decoded as they are read, so that every limit counts what they decode
+ * to, and a small body that decodes to a huge one is refused after as much of it as the limit allows.
+ * https://www.rfc-editor.org/rfc/rfc9110#section-8.4
  */
 import type { MiddlewareHandler } from "hono";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -17,7 +18,10 @@ const codings = new Map<string, Coding>([
   ["br", "br"],
 ]);
 const PIECE_BYTES = 64 * 1024;
-/** How much more may come than it decodes to. No encoder makes more; without a limit, a body without end could decode to nothing. */
+/**
+ * How much more may come than it decodes to. No encoder makes more; without a limit, a body without end could decode to
+ * nothing.
+ */
 const MAX_SURPLUS_BYTES = 1024 * 1024;
 const TAKEN = "gzip, deflate, br";
 
@@ -42,7 +46,10 @@ export function decodeBody(): MiddlewareHandler {
   };
 }
 
-/** The content of `body`, from where it is first read. A reader that stops early has the rest of the body read unseen, as `skipBody` does. */
+/**
+ * The content of `body`, from where it is first read. A reader that stops early has the rest of the body read unseen,
+ * as `skipBody` does.
+ */
 function decoded(headers: Headers, body: ReadableStream<Uint8Array>, coding: Coding, decoder: Decoder): ReadableStream {
   let fed: Promise<unknown> = Promise.resolve();
   let surplusBytes = 0;

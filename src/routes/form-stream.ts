@@ -1,6 +1,6 @@
 /**
- * Reads `multipart/form-data` as a stream: each field's content comes in pieces, so that a file of any size passes without being held.
- * https://www.rfc-editor.org/rfc/rfc7578
+ * Reads `multipart/form-data` as a stream: each field's content comes in pieces, so that a file of any size passes
+ * without being held. https://www.rfc-editor.org/rfc/rfc7578
  */
 import { EdgeplaneError } from "../contract/errors.ts";
 
@@ -26,7 +26,10 @@ export function formBoundary(contentType: string | null): string | null {
   return quoted ?? plain ?? null;
 }
 
-/** Hands each field of a form to `read`, in its order. Throws `invalid_request` for what is no form, or one that breaks off. */
+/**
+ * Hands each field of a form to `read`, in its order. Throws `invalid_request` for what is no form, or one that breaks
+ * off.
+ */
 export async function readForm(pieces: AsyncIterable<Uint8Array>, boundary: string, read: FieldReader): Promise<void> {
   const source = new Source(pieces);
   const delimiter = createFinder(`${CRLF}--${boundary}`);
@@ -71,7 +74,10 @@ async function readHead(source: Source): Promise<FormField> {
   return { name, fileName: parameter(disposition, "filename"), contentType: head.get("content-type") ?? null };
 }
 
-/** A parameter as browsers write it: in quotes, with `"`, CR and LF in percent form. https://html.spec.whatwg.org/#multipart-form-data */
+/**
+ * A parameter as browsers write it: in quotes, with `"`, CR and LF in percent form.
+ * https://html.spec.whatwg.org/#multipart-form-data
+ */
 function parameter(disposition: string, name: string): string | null {
   const extended = new RegExp(`;\\s*${name}\\*=utf-8''([^;\\s]*)`, "i").exec(disposition)?.[1];
   if (extended !== undefined) {

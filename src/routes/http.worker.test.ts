@@ -1,4 +1,7 @@
-/** What HTTP promises beside the calls themselves: CORS, OPTIONS, HEAD, Retry-After, and headers that no stranger writes. */
+/**
+ * What HTTP promises beside the calls themselves: CORS, OPTIONS, HEAD, Retry-After, and headers that no stranger
+ * writes.
+ */
 import { beforeAll, describe, expect, it } from "vitest";
 import { EdgeplaneError, errorTable } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";

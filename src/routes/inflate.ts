@@ -5,8 +5,8 @@ const FED_BYTES = 16 * 1024;
 const PIECE_BYTES = 64 * 1024;
 
 /**
- * What `coded` decodes to. The runtime's own stream decodes all that is written to it at once and keeps what nobody has read, so it is given more only
- * when nothing is left to read.
+ * What `coded` decodes to. The runtime's own stream decodes all that is written to it at once and keeps what nobody has
+ * read, so it is given more only when nothing is left to read.
  */
 export function inflate(coded: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   const { readable, writable } = new DecompressionStream("deflate");

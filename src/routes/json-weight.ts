@@ -1,6 +1,6 @@
 /**
- * What a JSON text takes when it is parsed, estimated before it is: 16 MiB of `{},{},…` become 370 MB of objects (measured in V8), and an
- * isolate has 128.
+ * What a JSON text takes when it is parsed, estimated before it is: 16 MiB of `{},{},…` become 370 MB of objects
+ * (measured in V8), and an isolate has 128.
  */
 
 /** Below this many characters nothing can weigh much. */

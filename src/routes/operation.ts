@@ -1,8 +1,8 @@
 /**
- * Routes that say what they are. A route's handler is `operation(description, handler)`: the description names who may call, the zod
- * schemas that its parameters and its body are parsed with, and its answers. The handler gets what was parsed; `/openapi.json`
- * is made from the same description, so nothing is written twice and the two can't differ. A route that isn't described fails
- * `openapi.worker.test.ts`.
+ * Routes that say what they are. A route's handler is `operation(description, handler)`: the description names who may
+ * call, the zod schemas that its parameters and its body are parsed with, and its answers. The handler gets what was
+ * parsed; `/openapi.json` is made from the same description, so nothing is written twice and the two can't differ. A
+ * route that isn't described fails `openapi.worker.test.ts`.
  *
  *     routes.get("/:id", operation({
  *       id: "getFile", tag: "Files", summary: "Read a file's record", access: "predictions:read",
@@ -10,9 +10,9 @@
  *       answers: { 200: json(FileSchema, "The file.") },
  *     }, async (c, { path }) => c.json(await showFile(c, path.id))));
  *
- * What an answer looks like is a zod schema too (`FileSchema`), and the type of what the handler builds is inferred from it. What
- * follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, `not_found` from those of the path, 400, 413,
- * 415 and 422 from a body.
+ * What an answer looks like is a zod schema too (`FileSchema`), and the type of what the handler builds is inferred
+ * from it. What follows from the rest isn't listed: 401 and 403 from `access`, 400 from parameters, `not_found` from
+ * those of the path, 400, 413, 415 and 422 from a body.
  */
 import type { Handler } from "hono";
 import type * as z from "zod";
@@ -58,7 +58,10 @@ export type Operation<
   path?: Path;
   query?: Query;
   header?: Header;
-  /** A JSON body of at most `maxBytes` (16 MiB), in which lone surrogates are refused unless it says otherwise; `examples` by name. */
+  /**
+   * A JSON body of at most `maxBytes` (16 MiB), in which lone surrogates are refused unless it says otherwise;
+   * `examples` by name.
+   */
   body?: { schema: Body; maxBytes?: number; loneSurrogates?: LoneSurrogates; examples?: Record<string, z.input<Body>> };
   /** A body that is something else: described here, read by the handler. */
   rawBody?: ZodOpenApiRequestBodyObject;

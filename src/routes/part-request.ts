@@ -40,8 +40,8 @@ export function showPart(part: Part): z.output<typeof PartViewSchema> {
 }
 
 /**
- * Stores the body of `request` as part `number`. Throws `not_found` (no such part), `length_required`, `invalid_request` (another size than the
- * part has) or `checksum_mismatch`.
+ * Stores the body of `request` as part `number`. Throws `not_found` (no such part), `length_required`,
+ * `invalid_request` (another size than the part has) or `checksum_mismatch`.
  */
 export async function receivePart(env: Env, upload: Upload, number: number, request: Request): Promise<Part> {
   const count = partCount(upload);

@@ -1,6 +1,6 @@
 /**
- * Errors as answers: problem details (RFC 9457) in the shape that Replicate's clients know (`detail`, `title`, `status`,
- * `invalid_fields`), with our `code`, what to do about it, and the request's id.
+ * Errors as answers: problem details (RFC 9457) in the shape that Replicate's clients know (`detail`, `title`,
+ * `status`, `invalid_fields`), with our `code`, what to do about it, and the request's id.
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as z from "zod";

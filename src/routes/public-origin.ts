@@ -1,4 +1,7 @@
-/** The address that clients know the gateway by, where something in front of it (a proxy that ends TLS) makes that another than requests carry. */
+/**
+ * The address that clients know the gateway by, where something in front of it (a proxy that ends TLS) makes that
+ * another than requests carry.
+ */
 import type { Env } from "../env.ts";
 import { log } from "../telemetry/log.ts";
 
@@ -7,8 +10,8 @@ const ORIGIN = /^https?:\/\/[^/?#@\s]+$/;
 let warned = false;
 
 /**
- * The request as its client sent it, so that every link in answers, webhooks and outputs begins with `PUBLIC_ORIGIN`. Without
- * the variable, or with one that is no origin (which is logged), the request as it came.
+ * The request as its client sent it, so that every link in answers, webhooks and outputs begins with `PUBLIC_ORIGIN`.
+ * Without the variable, or with one that is no origin (which is logged), the request as it came.
  */
 export function publicRequest(request: Request, { PUBLIC_ORIGIN }: Pick<Env, "PUBLIC_ORIGIN">): Request {
   if (PUBLIC_ORIGIN === undefined || PUBLIC_ORIGIN === "") return request;

@@ -1,6 +1,6 @@
 /**
- * Answers a stored file: whole, in part (`Range`, `If-Range`), or by name only (`HEAD`, `If-None-Match`). It is a stranger's (a model's
- * output, a client's upload): an attachment, in a sandbox, never sniffed.
+ * Answers a stored file: whole, in part (`Range`, `If-Range`), or by name only (`HEAD`, `If-None-Match`). It is a
+ * stranger's (a model's output, a client's upload): an attachment, in a sandbox, never sniffed.
  */
 import * as z from "zod";
 import type { ZodOpenApiResponseObject } from "zod-openapi";
@@ -36,8 +36,8 @@ export const BlobHeaderSchema = z.object({
 });
 
 /**
- * The answer to `request` (GET or HEAD) with the object under `key`; null when it is gone. `name` is what a browser would save it as. Throws
- * `range_not_satisfiable`. https://www.rfc-editor.org/rfc/rfc9110#section-13
+ * The answer to `request` (GET or HEAD) with the object under `key`; null when it is gone. `name` is what a browser
+ * would save it as. Throws `range_not_satisfiable`. https://www.rfc-editor.org/rfc/rfc9110#section-13
  */
 export async function serveBlob(
   request: Request,

@@ -1,7 +1,7 @@
 /**
  * The settings that hold in this isolate, as a snapshot of plugins. Settings are numbered; number 0 is the catalog's
- * defaults, compiled in. A snapshot is built once per number and isolate and never changes; a request keeps the one it began
- * with.
+ * defaults, compiled in. A snapshot is built once per number and isolate and never changes; a request keeps the one it
+ * began with.
  */
 import { catalog, defaultSettings } from "../../plugins/catalog.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";

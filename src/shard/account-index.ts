@@ -1,7 +1,7 @@
 /**
- * The index of one account's predictions, newest first: what lists page through. The shards feed it, at least once; it holds ids, times
- * and what lists are narrowed by, and forgets them when their retention has ended. Since each entry counts once, it also knows how often the account
- * ran each version, and tells the registry some seconds later.
+ * The index of one account's predictions, newest first: what lists page through. The shards feed it, at least once; it
+ * holds ids, times and what lists are narrowed by, and forgets them when their retention has ended. Since each entry
+ * counts once, it also knows how often the account ran each version, and tells the registry some seconds later.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
@@ -12,7 +12,10 @@ import { objectSql } from "./object-sql.ts";
 import type { Sql } from "./sql.ts";
 import type { IndexPage, IndexRequest } from "./types.ts";
 
-/** The shards remove an entry when its prediction's retention has ended. What they should miss goes when no prediction can be that old. */
+/**
+ * The shards remove an entry when its prediction's retention has ended. What they should miss goes when no prediction
+ * can be that old.
+ */
 const KEEP_MS = 45 * 86_400_000;
 /** Entries that one page looks through for those that fit. */
 const SCANNED_ENTRIES = 10_000;
@@ -80,7 +83,10 @@ export class AccountIndex extends DurableObject<Env> {
     );
   }
 
-  /** The entries before (`older`) or after (`newer`) a place that fit; those nearest to the place, newest first in any case. */
+  /**
+   * The entries before (`older`) or after (`newer`) a place that fit; those nearest to the place, newest first in any
+   * case.
+   */
   page(request: IndexRequest): IndexPage {
     const { direction, limit } = request;
     const older = direction === "older";

@@ -25,7 +25,9 @@ export type Applied = {
 type ReleaseReason = Extract<PoolEvent, { type: "released" }>["reason"];
 type Context = { now: number; rules: Rules; beginAttempt: () => void };
 
-/** The caller has checked the token. Events that were seen before change nothing; at a gap nothing after it is applied. */
+/**
+ * The caller has checked the token. Events that were seen before change nothing; at a gap nothing after it is applied.
+ */
 export function applyEvents(
   progress: Progress,
   events: readonly PoolEvent[],
@@ -57,7 +59,10 @@ export function applyEvents(
   return applied;
 }
 
-/** The prediction ended (canceled, out of time) before its run did: the end stays, and what the run measured, once it is over, still counts. */
+/**
+ * The prediction ended (canceled, out of time) before its run did: the end stays, and what the run measured, once it is
+ * over, still counts.
+ */
 function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): void {
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;

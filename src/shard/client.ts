@@ -17,7 +17,10 @@ import { within } from "./within.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
 const SHARD_PATIENCE_MS = 1000;
-/** Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may carry. */
+/**
+ * Predictions that one call answers: with the longest logs and inline outputs they stay below the 32 MiB that it may
+ * carry.
+ */
 const MANY = 25;
 /** Pages of the index that one page of a list narrowed by status looks through. */
 const MAX_INDEX_PAGES = 5;
@@ -34,8 +37,8 @@ export async function submit(env: Env, submission: Submission, waitMs: number): 
 }
 
 /**
- * The prediction, or null when it isn't there or isn't the account's. With `holdMs`, an unfinished one may be held that long for a change, or twice that
- * under load.
+ * The prediction, or null when it isn't there or isn't the account's. With `holdMs`, an unfinished one may be held that
+ * long for a change, or twice that under load.
  */
 export async function getPrediction(
   env: Env,
@@ -57,7 +60,10 @@ export async function hasPrediction(env: Env, id: string, accountId: string | nu
   return isPredictionId(id, shardCount(env)) && callObject(() => stubOf(env, id).has(id, accountId));
 }
 
-/** Holds until the prediction is finished or `waitMs` is over; not at all when too many of the account's requests are held. */
+/**
+ * Holds until the prediction is finished or `waitMs` is over; not at all when too many of the account's requests are
+ * held.
+ */
 export async function waitForPrediction(
   env: Env,
   id: string,
@@ -90,8 +96,8 @@ export async function cancelPrediction(env: Env, id: string, accountId: string):
 }
 
 /**
- * Removes the data of a finished prediction: input, output, logs, files, bodies of webhooks. An unfinished one stays, and is answered
- * as it is; null when the prediction isn't there or isn't the account's.
+ * Removes the data of a finished prediction: input, output, logs, files, bodies of webhooks. An unfinished one stays,
+ * and is answered as it is; null when the prediction isn't there or isn't the account's.
  */
 export async function removePredictionData(
   env: Env,
@@ -103,9 +109,9 @@ export async function removePredictionData(
 }
 
 /**
- * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first), until `completed` or until
- * the reader has to ask again behind the last one that it got. `accountId` null: the
- * caller has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`.
+ * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first),
+ * until `completed` or until the reader has to ask again behind the last one that it got. `accountId` null: the caller
+ * has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`.
  */
 export async function openStream(
   env: Env,
@@ -124,8 +130,8 @@ export type ListRequest = IndexRequest & { status: Status | null };
 export type ListPage = IndexPage & { predictions: PredictionSnapshot[] };
 
 /**
- * A page of the account's predictions, newest first. Their statuses stand in the shards, so that one narrowed by status looks through some pages
- * of the index: it may come back short, or empty, with `more` behind what it `reached`.
+ * A page of the account's predictions, newest first. Their statuses stand in the shards, so that one narrowed by status
+ * looks through some pages of the index: it may come back short, or empty, with `more` behind what it `reached`.
  */
 export async function listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage> {
   const { status, ...wanted } = request;
@@ -172,16 +178,17 @@ export async function claimJobs(env: Env, request: ClaimRequest, scope: { lanes:
 }
 
 /**
- * Jobs of the log before are granted while they wait, as they came first; copies that are older were handed on again long ago, and
- * are refused without asking their shards.
+ * Jobs of the log before are granted while they wait, as they came first; copies that are older were handed on again
+ * long ago, and are refused without asking their shards.
  */
 function olderThan(epoch: number | null): (job: { epoch?: number | undefined }) => boolean {
   return (job) => epoch !== null && job.epoch !== undefined && job.epoch < epoch - 1;
 }
 
 /**
- * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events, or with `heartbeat`, it holds the lease of
- * a pool whose control channel is down: without events it throws `forbidden` when the session that it names is another token's.
+ * Delivers a pool's events to their shards; what a shard doesn't answer in time is answered `later`. Without events, or
+ * with `heartbeat`, it holds the lease of a pool whose control channel is down: without events it throws `forbidden`
+ * when the session that it names is another token's.
  */
 export async function deliverEvents(
   env: Env,
@@ -215,7 +222,10 @@ async function holdLease(env: Env, { session, events }: EventsRequest, poolToken
   else if (!(await isHeld)) throw new EdgeplaneError("forbidden", "This session belongs to another pool token.");
 }
 
-/** Until when what the live claim `token` of `id` stores is kept at most, in milliseconds since the epoch; null when it isn't live. */
+/**
+ * Until when what the live claim `token` of `id` stores is kept at most, in milliseconds since the epoch; null when it
+ * isn't live.
+ */
 export async function verifyClaim(env: Env, id: string, token: string): Promise<number | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
   return callObject(() => stubOf(env, id).claimKeptUntil(id, token));

@@ -1,9 +1,10 @@
 /**
- * The shard without its object: stored state, the transitions over it, and what must leave because of them. It is synchronous and
- * knows no clock and no network, so that tests can drive thousands of interleavings of it.
+ * The shard without its object: stored state, the transitions over it, and what must leave because of them. It is
+ * synchronous and knows no clock and no network, so that tests can drive thousands of interleavings of it.
  *
- * Every method stores what it changed before it returns. What must leave is collected in `outgoing`; the object sends it and
- * calls back with what was acknowledged. What is lost with the object's memory comes back by `recover` and by the sweeps.
+ * Every method stores what it changed before it returns. What must leave is collected in `outgoing`; the object sends
+ * it and calls back with what was acknowledged. What is lost with the object's memory comes back by `recover` and by
+ * the sweeps.
  */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../contract/event.ts";
@@ -95,8 +96,8 @@ export class ShardCore {
   }
 
   /**
-   * Accepts a prediction, idempotently by id; with room reserved, the row is stored already granted and its start counted.
-   * Null: the id is there with another payload or of another account.
+   * Accepts a prediction, idempotently by id; with room reserved, the row is stored already granted and its start
+   * counted. Null: the id is there with another payload or of another account.
    */
   submit(
     submission: Submission,
@@ -159,7 +160,10 @@ export class ShardCore {
     this.#save(progress, machine.fail(progress.row, { code: "undeliverable", message }, this.#deps.now()));
   }
 
-  /** Until when what the live claim `token` stores is kept at most; null when it isn't live. Whoever asks may leave blobs behind. */
+  /**
+   * Until when what the live claim `token` stores is kept at most; null when it isn't live. Whoever asks may leave
+   * blobs behind.
+   */
   claimKeptUntil(id: string, token: string): number | null {
     const progress = this.#load(id);
     if (progress === null || progress.row.token !== token || isFinished(progress.row.state)) return null;

@@ -1,6 +1,7 @@
 /**
- * Sends what is collected for many receivers: one call in flight per receiver, and what comes meanwhile rides in the next. A
- * call that fails is tried again while the object lives; after that the sweeps find its content in the stored rows.
+ * Sends what is collected for many receivers: one call in flight per receiver, and what comes meanwhile rides in the
+ * next. A call that fails is tried again while the object lives; after that the sweeps find its content in the stored
+ * rows.
  */
 import { retryDelayMs } from "../object-calls.ts";
 
@@ -11,8 +12,8 @@ export type Courier = {
 };
 
 /**
- * `receivers` lists who has something waiting; `send` takes it out, sends it, and puts back what was not taken. It says whether to go on at
- * once; when it throws, the receiver is tried again later.
+ * `receivers` lists who has something waiting; `send` takes it out, sends it, and puts back what was not taken. It says
+ * whether to go on at once; when it throws, the receiver is tried again later.
  */
 export function createCourier(receivers: () => Iterable<string>, send: (receiver: string) => Promise<void>): Courier {
   const busy = new Set<string>();

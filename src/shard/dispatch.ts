@@ -43,7 +43,9 @@ export function createDispatch(
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
-  /** A call that fails may have arrived all the same: its grants are looked after like all others, and not sent again. */
+  /**
+   * A call that fails may have arrived all the same: its grants are looked after like all others, and not sent again.
+   */
   async function grant(session: string): Promise<void> {
     const batch = take(outgoing.grants, session, BATCH_GRANTS);
     const claims = batch.map(({ id, token }) => ({ id, token }));

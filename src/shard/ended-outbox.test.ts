@@ -1,4 +1,6 @@
-/** Ends that are to be published survive restarts and logs that are away, and nothing is written for them but a mark. */
+/**
+ * Ends that are to be published survive restarts and logs that are away, and nothing is written for them but a mark.
+ */
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";

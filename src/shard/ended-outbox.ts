@@ -1,9 +1,9 @@
 /**
- * Ended predictions that are not all in the log yet, at two row writes per two seconds, however many end. The ended rows are the
- * outbox: each carries the number of its end (`endSeq`, in order), and one row says up to which number all were published. It
- * is marked when the first of a while ends, before that end is stored, and cleared once everything is out: only a shard that finds
- * the mark when it starts looks through its rows, a page at a time, and publishes when it has seen all of them. The mark also says up to which
- * number ends may have come by then.
+ * Ended predictions that are not all in the log yet, at two row writes per two seconds, however many end. The ended
+ * rows are the outbox: each carries the number of its end (`endSeq`, in order), and one row says up to which number all
+ * were published. It is marked when the first of a while ends, before that end is stored, and cleared once everything
+ * is out: only a shard that finds the mark when it starts looks through its rows, a page at a time, and publishes when
+ * it has seen all of them. The mark also says up to which number ends may have come by then.
  */
 import type { Row } from "./row.ts";
 import type { Sql } from "./sql.ts";
@@ -83,7 +83,10 @@ export function createEndedOutbox(sql: Sql, active: boolean) {
       else list.push({ id: row.id, seq: last });
     },
 
-    /** The oldest ends that are not published, at most `limit`, in their order. None while rows are looked through: each call goes on with that. */
+    /**
+     * The oldest ends that are not published, at most `limit`, in their order. None while rows are looked through: each
+     * call goes on with that.
+     */
     first(limit: number): readonly Ended[] {
       if (search === null && waiting.length === 0 && moreInRows) {
         search = { after: "", found: [], fresh: [], isCut: false };

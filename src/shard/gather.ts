@@ -1,6 +1,6 @@
 /**
- * Group commit: what comes in quick succession is stored in one go, and synced to disk once. One that comes alone is stored at once;
- * those that follow within `busyMs` wait up to `windowMs` for company.
+ * Group commit: what comes in quick succession is stored in one go, and synced to disk once. One that comes alone is
+ * stored at once; those that follow within `busyMs` wait up to `windowMs` for company.
  */
 export type Gather<T, R> = (item: T) => Promise<R>;
 

@@ -1,6 +1,6 @@
 /**
- * Who is granted what: a pool asks for jobs, or its lane has found room for them. A grant is stored before anybody learns of it; what a pool never got
- * goes back to its lane and costs nothing.
+ * Who is granted what: a pool asks for jobs, or its lane has found room for them. A grant is stored before anybody
+ * learns of it; what a pool never got goes back to its lane and costs nothing.
  */
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
@@ -78,8 +78,8 @@ export function createGranting(deps: GrantingDeps) {
     },
 
     /**
-     * The lane has room for these at a session: what still waits is granted to it, and the grants leave over its channel. The pool reports their
-     * starts.
+     * The lane has room for these at a session: what still waits is granted to it, and the grants leave over its
+     * channel. The pool reports their starts.
      */
     push(session: string, ids: readonly string[]): void {
       each(ids, ({ row }) => {

@@ -1,6 +1,7 @@
 /**
- * How long reads of unfinished predictions are held. A hold that ends without a change costs its client another request: where many end so, the next
- * ones are longer. Changes answer at once either way. Each isolate judges by its own reads.
+ * How long reads of unfinished predictions are held. A hold that ends without a change costs its client another
+ * request: where many end so, the next ones are longer. Changes answer at once either way. Each isolate judges by its
+ * own reads.
  */
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
@@ -12,13 +13,16 @@ export type Hold = {
 };
 
 const PLACE_MAX_AGE_MS = 1000;
-/** Load is so many holds that ended unchanged within a period. The hold is then twice as long, and its place as old as three such holds. */
+/**
+ * Load is so many holds that ended unchanged within a period. The hold is then twice as long, and its place as old as
+ * three such holds.
+ */
 const LOAD = { fruitlessHolds: 50, periodMs: 2000 } as const;
 const LOADED = { times: 2, placeAgeHolds: 3 } as const;
 
 /**
- * Makes reads that are held, for one isolate. Holds are counted when they have ended: one whose client left may never come back here, and would count
- * for ever if it were counted while it lasts.
+ * Makes reads that are held, for one isolate. Holds are counted when they have ended: one whose client left may never
+ * come back here, and would count for ever if it were counted while it lasts.
  */
 export function createHolds(now: () => number) {
   let period = { index: 0, fruitless: 0 };

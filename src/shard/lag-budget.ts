@@ -1,6 +1,6 @@
 /**
- * What waits in memory for readers that are slow. Each account has half of it at most: one whose readers sleep is told less at a time, and
- * nobody else's. Counted in characters, about bytes.
+ * What waits in memory for readers that are slow. Each account has half of it at most: one whose readers sleep is told
+ * less at a time, and nobody else's. Counted in characters, about bytes.
  */
 export const MAX_LAG_CHARS = 16 * 1024 * 1024;
 export const MAX_ACCOUNT_LAG_CHARS = MAX_LAG_CHARS / 2;

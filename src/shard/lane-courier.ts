@@ -127,7 +127,10 @@ export function createLaneCourier(env: Env, core: ShardCore) {
     placeOf: (prediction: PredictionSnapshot): QueuePlace =>
       views.placeOf(prediction, core.store.get(prediction.id)?.state === "waiting"),
 
-    /** Asks the lane again when what the shard knows is older than `maxAgeMs`. The place is a courtesy: an older one is better than an error. */
+    /**
+     * Asks the lane again when what the shard knows is older than `maxAgeMs`. The place is a courtesy: an older one is
+     * better than an error.
+     */
     async refresh(prediction: PredictionSnapshot, maxAgeMs: number): Promise<void> {
       if (prediction.status !== "starting" || !views.wants(prediction, maxAgeMs)) return;
       const asked = views.takeWanted(prediction.lane);

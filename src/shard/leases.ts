@@ -10,7 +10,10 @@ export function createLeases({ rules, now }: { rules: Rules; now: () => number }
   const isPatient = () => now() < patientUntil;
 
   return {
-    /** Whether this shard was away: pools are asked what they hold, and have a lease to come back in before it judges them. */
+    /**
+     * Whether this shard was away: pools are asked what they hold, and have a lease to come back in before it judges
+     * them.
+     */
     isPatient,
 
     /** The claim's session is asked now: notes when it is the next time. */

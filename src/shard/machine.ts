@@ -24,8 +24,9 @@ export type Effect =
 export type ClaimVerdict = "granted" | "terminal" | "granted_elsewhere" | "aborted" | "out_of_scope";
 
 /**
- * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss the claim counts no start:
- * the pool reports it when its turn to run alone has come, so that what waits behind a culprit isn't counted with it.
+ * A pool session asks for the prediction. A session that holds it gets the same grant again. After a loss the claim
+ * counts no start: the pool reports it when its turn to run alone has come, so that what waits behind a culprit isn't
+ * counted with it.
  */
 export function claim(
   row: Row,
@@ -47,7 +48,10 @@ export function claim(
   return { verdict: "granted", effects };
 }
 
-/** The lane reserved room for a prediction that is being accepted: it is granted as it is stored, and its start is counted. */
+/**
+ * The lane reserved room for a prediction that is being accepted: it is granted as it is stored, and its start is
+ * counted.
+ */
 export function grantAtOnce(row: Row, to: { session: string; token: string }, now: number, rules: Rules): Effect[] {
   grant(row, to, now, rules);
   return start(row, now);
@@ -98,8 +102,9 @@ export function release(row: Row, now: number, rules: Rules): Effect[] {
 }
 
 /**
- * Handed back by a pool that can't run it. Another one may: it is handed on at once. Where that goes on it waits longer each time, so that what no pool can
- * run doesn't go round for ever in front of everything else. It did not run: its deadline to start holds as before.
+ * Handed back by a pool that can't run it. Another one may: it is handed on at once. Where that goes on it waits longer
+ * each time, so that what no pool can run doesn't go round for ever in front of everything else. It did not run: its
+ * deadline to start holds as before.
  */
 export function handBack(row: Row, now: number, rules: Rules): Effect[] {
   row.handBacks += 1;
@@ -111,8 +116,8 @@ export function handBack(row: Row, now: number, rules: Rules): Effect[] {
 }
 
 /**
- * The grant never reached its pool, which refuses that token from now on: nothing ran, and nothing is lost. A start that was counted stays counted; its deadline to
- * start holds as before, unless an earlier attempt did run.
+ * The grant never reached its pool, which refuses that token from now on: nothing ran, and nothing is lost. A start
+ * that was counted stays counted; its deadline to start holds as before, unless an earlier attempt did run.
  */
 export function unseen(row: Row, now: number, rules: Rules): Effect[] {
   if (row.losses === 0 && row.chunks === 0) row.startedAt = null;

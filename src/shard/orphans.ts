@@ -1,6 +1,7 @@
 /**
- * Content that nobody noted: what was about to note it died in between. Each step looks at some objects of the bucket, in the order of their keys, and goes on
- * there the next time; what is younger than an hour may still be noted. (A multipart upload that nobody noted is ended by R2 itself, after 7 days.)
+ * Content that nobody noted: what was about to note it died in between. Each step looks at some objects of the bucket,
+ * in the order of their keys, and goes on there the next time; what is younger than an hour may still be noted. (A
+ * multipart upload that nobody noted is ended by R2 itself, after 7 days.)
  */
 import { numericVar } from "../contract/numeric-vars.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
@@ -51,7 +52,10 @@ function isOld({ uploaded }: R2Object): boolean {
   return uploaded.getTime() <= Date.now() - ORPHANED_AFTER_MS;
 }
 
-/** Contents of files without a row. Those of uploads that are not completed yet have one of theirs, until they have become files. */
+/**
+ * Contents of files without a row. Those of uploads that are not completed yet have one of theirs, until they have
+ * become files.
+ */
 async function orphanedFiles({ DB }: Env, keys: readonly string[]): Promise<string[]> {
   const ids = keys.filter((key) => key.startsWith(FILES_PREFIX)).map((key) => key.slice(FILES_PREFIX.length));
   if (ids.length === 0) return [];

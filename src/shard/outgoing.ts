@@ -1,6 +1,6 @@
 /**
- * What must leave a shard, by receiver. Kept in memory: everything in it can be found again in the stored rows, so that a
- * lost object loses time and nothing else.
+ * What must leave a shard, by receiver. Kept in memory: everything in it can be found again in the stored rows, so that
+ * a lost object loses time and nothing else.
  */
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
@@ -19,7 +19,10 @@ export type FeedEntry = {
   source: string;
 };
 
-/** Waiting predictions that are kept to be handed to one lane. The others are in the rows, and are read when these have left. */
+/**
+ * Waiting predictions that are kept to be handed to one lane. The others are in the rows, and are read when these have
+ * left.
+ */
 export const MAX_HANDS = 2000;
 /** Acknowledged entries whose rows don't say so yet. */
 const MAX_FED = 2000;

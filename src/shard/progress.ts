@@ -53,16 +53,16 @@ export function progressOf(row: Row, store: Store): Progress {
 }
 
 /**
- * When frames may be stored next. The beats are the same for all predictions, so that what streams side by side is stored, and synced
- * to disk, together.
+ * When frames may be stored next. The beats are the same for all predictions, so that what streams side by side is
+ * stored, and synced to disk, together.
  */
 export function nextBeat({ storedAt }: Progress, { flushMs }: Rules): number {
   return (Math.floor(storedAt / flushMs) + 1) * flushMs;
 }
 
 /**
- * Whether what just came is to be stored: it is time, or readers are about to see the first output, which no other run may contradict then,
- * whatever dies.
+ * Whether what just came is to be stored: it is time, or readers are about to see the first output, which no other run
+ * may contradict then, whatever dies.
  */
 export function mustBeStored(
   progress: Progress,
@@ -72,7 +72,10 @@ export function mustBeStored(
   return now() >= nextBeat(progress, rules) || (progress.row.shown && frames.some(({ index }) => index === 0));
 }
 
-/** Whether frames are stored that come with the end. Where some are stored all are: whoever reads them later takes them for all. */
+/**
+ * Whether frames are stored that come with the end. Where some are stored all are: whoever reads them later takes them
+ * for all.
+ */
 export function outliveTheEnd({ row, frames }: Progress): boolean {
   return row.fixed.stream || row.shown || row.lastFrame > frames.length;
 }
@@ -98,8 +101,9 @@ export function addFrame(progress: Progress, type: "output" | "log" | "metric", 
 }
 
 /**
- * An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. Where readers may have seen frames,
- * its own begin behind a gap: an id of theirs in it, or before it and forgotten, is known as one of an attempt that is gone.
+ * An attempt begins: it repeats the chunks that are stored, or what came of the last one is forgotten. Where readers
+ * may have seen frames, its own begin behind a gap: an id of theirs in it, or before it and forgotten, is known as one
+ * of an attempt that is gone.
  */
 export function beginAttempt(progress: Progress, store: Store): void {
   const { row } = progress;
@@ -142,9 +146,9 @@ function mayBeForgotten({ state, fixed }: Row): boolean {
 const goneFrame: StreamFrame = { seq: 0, type: "gone", data: null };
 
 /**
- * The frames of a prediction behind `afterSeq` (-1: all of them), a page of them, for a reader that comes now. Where no frames of a
- * finished one were stored they are made of the row. When the reader saw frames that are no longer kept, `gone` comes first, and then
- * all that is.
+ * The frames of a prediction behind `afterSeq` (-1: all of them), a page of them, for a reader that comes now. Where no
+ * frames of a finished one were stored they are made of the row. When the reader saw frames that are no longer kept,
+ * `gone` comes first, and then all that is.
  */
 export function framesAfter(progress: Progress, afterSeq: number, store: Store): Page {
   const { row } = progress;
@@ -204,7 +208,10 @@ export function tailFrames(row: Row, framed: boolean): StreamFrame[] {
   return frames;
 }
 
-/** The output of an ended row as a stream tells it. An iterator that yielded nothing has an empty list, which is no chunk. */
+/**
+ * The output of an ended row as a stream tells it. An iterator that yielded nothing has an empty list, which is no
+ * chunk.
+ */
 function chunksOf({ output, chunks, fixed }: Row): Json[] {
   if (output === null) return [];
   const isYielded = chunks > 0 || (fixed.iterates === true && Array.isArray(output) && output.length === 0);

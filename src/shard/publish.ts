@@ -1,6 +1,6 @@
 /**
- * Publishes ended predictions: in batches, in the order of their ends, again and again until the log has them. A record may come twice,
- * with the same key.
+ * Publishes ended predictions: in batches, in the order of their ends, again and again until the log has them. A record
+ * may come twice, with the same key.
  */
 import { deadLetterReason } from "../contract/published.ts";
 import type { Env } from "../env.ts";

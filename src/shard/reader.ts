@@ -1,13 +1,16 @@
 /**
- * One reader of a prediction's frames. One piece is on its way to it at a time, and what comes meanwhile leaves together in the next: an idle
- * system tells each frame at once, a busy one several for the price of one.
+ * One reader of a prediction's frames. One piece is on its way to it at a time, and what comes meanwhile leaves
+ * together in the next: an idle system tells each frame at once, a busy one several for the price of one.
  */
 import type { LagBudget } from "./lag-budget.ts";
 import type { StreamFrame } from "./types.ts";
 
 /** What may wait for a reader before it is cut, about in bytes; it can come back with the id of its last event. */
 const MAX_READER_LAG_CHARS = 1024 * 1024;
-/** What leaves together: a reader that sleeps holds so much of the Worker's memory, too. A frame that is larger leaves alone. */
+/**
+ * What leaves together: a reader that sleeps holds so much of the Worker's memory, too. A frame that is larger leaves
+ * alone.
+ */
 const PIECE_CHARS = 64 * 1024;
 
 /** Where pieces are written and read; a write settles when its piece was read, or the reader has left. */

@@ -1,17 +1,23 @@
 /**
- * The predictions that a shard touched last, so that the three writes of a short life need no read; and those that produce output,
- * so that a chunk needs none: read back, it would cost all chunks before it.
+ * The predictions that a shard touched last, so that the three writes of a short life need no read; and those that
+ * produce output, so that a chunk needs none: read back, it would cost all chunks before it.
  */
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Progress } from "./progress.ts";
 import { isFinished } from "./row.ts";
 import { MAX_SHOWN_CHARS } from "./sizes.ts";
 
-/** Bounds what is kept, in number and in what it says: output and logs that are shown may have half a million characters each. */
+/**
+ * Bounds what is kept, in number and in what it says: output and logs that are shown may have half a million characters
+ * each.
+ */
 const MAX_ENTRIES = 64;
 const MAX_PRODUCING = 1024;
 export const MAX_CHARS = 32 * 1024 * 1024;
-/** Frames that are not stored, of all predictions together: above it they are stored as they come, and not at their time. */
+/**
+ * Frames that are not stored, of all predictions together: above it they are stored as they come, and not at their
+ * time.
+ */
 export const MAX_UNSTORED_CHARS = 8 * 1024 * 1024;
 /** What an entry takes besides what it says, about: inline input is 16 KiB at most. */
 const ENTRY_CHARS = 4096;
@@ -92,7 +98,8 @@ export function createRecent() {
     forget,
 
     /**
-     * Runs what touches one prediction. What goes wrong with it stays its own: it is read again from its row the next time. Null when something did.
+     * Runs what touches one prediction. What goes wrong with it stays its own: it is read again from its row the next
+     * time. Null when something did.
      */
     alone<T>(id: string, run: () => T): T | null {
       try {

@@ -33,8 +33,8 @@ export type RemoteShard = Remote<
 >;
 
 /**
- * The shard of that name. The platform's own stub type walks through every type of the signatures, and the type of any JSON value is
- * without end to it: the methods are restated here instead.
+ * The shard of that name. The platform's own stub type walks through every type of the signatures, and the type of any
+ * JSON value is without end to it: the methods are restated here instead.
  */
 export function remoteShard(env: Env, name: string): RemoteShard {
   const stub: unknown = objectNamed(env.SHARD, name);

@@ -1,4 +1,7 @@
-/** Replays dead letters: each becomes one new prediction, with the same input, model and deadlines, however often it is asked for. */
+/**
+ * Replays dead letters: each becomes one new prediction, with the same input, model and deadlines, however often it is
+ * asked for.
+ */
 import { derivedPredictionId, isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { deadLetterReason } from "../contract/published.ts";
 import { keyFor } from "../contract/signing.ts";

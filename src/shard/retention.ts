@@ -1,4 +1,7 @@
-/** What becomes of a prediction's data: it goes on request, and when its retention ends; the memory of a client's key stays a day longer. */
+/**
+ * What becomes of a prediction's data: it goes on request, and when its retention ends; the memory of a client's key
+ * stays a day longer.
+ */
 import { errorTable } from "../contract/errors.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import { dueAt } from "./machine.ts";

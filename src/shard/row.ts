@@ -87,7 +87,10 @@ export type Row = {
   metrics: Record<string, Json>;
   handAt: number | null;
   hands: number;
-  /** When to ask the pool session for its lease again; of a prediction that ended before its run: when to tell the pool once more to stop. */
+  /**
+   * When to ask the pool session for its lease again; of a prediction that ended before its run: when to tell the pool
+   * once more to stop.
+   */
   checkAt: number | null;
   /** Something of it may lie in object storage: more than the row names, such as what a lost attempt left there. */
   blobs: boolean;

@@ -1,6 +1,7 @@
 /**
- * The Durable Object that owns a set of predictions: the core's stored state, made reachable. Calls are synchronous up to
- * their answer; what leaves goes through couriers, one call in flight per receiver; the alarm sees to all that falls due.
+ * The Durable Object that owns a set of predictions: the core's stored state, made reachable. Calls are synchronous up
+ * to their answer; what leaves goes through couriers, one call in flight per receiver; the alarm sees to all that falls
+ * due.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ClaimRef } from "../contract/channel.ts";
@@ -27,7 +28,10 @@ import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
-/** While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at most. */
+/**
+ * While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at
+ * most.
+ */
 const WATCH_MS = 2000;
 /** How often somebody who waits has parked events looked for. */
 const LOOK_EVERY_MS = 1000;
@@ -137,7 +141,9 @@ export class PredictionShard extends DurableObject<Env> {
     return prediction;
   }
 
-  /** The data of a finished prediction goes, here at once, and elsewhere before this answers. An unfinished one stays. */
+  /**
+   * The data of a finished prediction goes, here at once, and elsewhere before this answers. An unfinished one stays.
+   */
   async removeData(id: string, accountId: string): Promise<PredictionSnapshot | null> {
     const removed = this.#core.removeData(id, accountId);
     this.#leave();
@@ -158,8 +164,9 @@ export class PredictionShard extends DurableObject<Env> {
   }
 
   /**
-   * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader asks again behind
-   * the last one that it got. Null when the prediction isn't there, `full` when its account has as many open as it may.
+   * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader
+   * asks again behind the last one that it got. Null when the prediction isn't there, `full` when its account has as
+   * many open as it may.
    */
   stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | "full" | null {
     const owner = this.#core.snapshot(id, accountId)?.accountId;
@@ -281,7 +288,10 @@ export class PredictionShard extends DurableObject<Env> {
     }
   }
 
-  /** A pool that parks its events (`delivery: kv`) says so through its channel; while that is down, whoever asks has them looked for. */
+  /**
+   * A pool that parks its events (`delivery: kv`) says so through its channel; while that is down, whoever asks has
+   * them looked for.
+   */
   async #lookForParked(id: string): Promise<void> {
     const row = this.#mayBeParked ? this.#core.store.get(id) : null;
     if (row === null || row.session === null || (row.state !== "granted" && row.state !== "running")) return;

@@ -1,6 +1,7 @@
 /**
- * The short way: before a prediction is stored, its lane is asked once for a pool that has room. Acceptance doesn't depend on it: who has no answer
- * in time is stored as waiting. A lane that is slow or away is left alone for a while, and so is a version without room.
+ * The short way: before a prediction is stored, its lane is asked once for a pool that has room. Acceptance doesn't
+ * depend on it: who has no answer in time is stored as waiting. A lane that is slow or away is left alone for a while,
+ * and so is a version without room.
  */
 import { versionKey } from "../lane/types.ts";
 import type { LaneEntry, Reservation } from "../lane/types.ts";

@@ -1,13 +1,15 @@
 /**
- * How large what a model says may be. It must fit into its row (SQLite in an object takes 2 MB of UTF-8), whatever comes: a prediction that could not be
- * stored could not end either.
+ * How large what a model says may be. It must fit into its row (SQLite in an object takes 2 MB of UTF-8), whatever
+ * comes: a prediction that could not be stored could not end either.
  */
 import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../contract/event.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, PredictionError } from "../contract/prediction.ts";
 import type { Row } from "./row.ts";
 
-/** Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all. */
+/**
+ * Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all.
+ */
 export const MAX_SHOWN_CHARS = 256 * 1024;
 /** Of JSON in one column: a row has 2 MB at most, with its key and its other columns. */
 export const MAX_ROW_BYTES = 1_900_000;
@@ -48,7 +50,10 @@ export function endOfLogs(text: string, maxChars = MAX_LOG_CHARS): string {
   return text.slice(-(isWithinPair ? maxChars - 1 : maxChars));
 }
 
-/** An event as a shard can take it: of logs the end, of a message the beginning; an output that is too large is a failure. */
+/**
+ * An event as a shard can take it: of logs the end, of a message the beginning; an output that is too large is a
+ * failure.
+ */
 export function fitting(event: PoolEvent): PoolEvent {
   const { id, token, seq } = event;
   if (event.type === "log") return { ...event, text: endOfLogs(event.text) };

@@ -1,8 +1,8 @@
 /**
  * The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender.
  *
- * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as parsing a
- * small object, and a prediction is read or written three times in its life.
+ * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as
+ * parsing a small object, and a prediction is read or written three times in its life.
  */
 import type { Json } from "../contract/prediction.ts";
 import { isFinished, states } from "./row.ts";
@@ -140,8 +140,8 @@ export function createStore(sql: Sql) {
     },
 
     /**
-     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at `since` or later, and that
-     * the index may not have. `next` null: there are no more rows.
+     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at
+     * `since` or later, and that the index may not have. `next` null: there are no more rows.
      */
     unfed(since: number, after: string): { rows: Outline[]; next: string | null } {
       const page = sql(`SELECT ${outlineColumns} FROM prediction WHERE id > ? ORDER BY id LIMIT ?`, after, PAGE_ROWS);
@@ -150,7 +150,9 @@ export function createStore(sql: Sql) {
       return { rows, next: page.length < PAGE_ROWS ? null : text(page.at(-1)?.["id"] ?? null) };
     },
 
-    /** Of the next rows behind `after`, in the order in which they are due: unfinished ones that are due before then. */
+    /**
+     * Of the next rows behind `after`, in the order in which they are due: unfinished ones that are due before then.
+     */
     unfinished(before: number, after: DuePlace): { rows: Outline[]; next: DuePlace | null } {
       const page = sql(
         `SELECT ${outlineColumns} FROM prediction WHERE wake_at < ? AND (wake_at, id) > (?, ?) ORDER BY wake_at, id LIMIT ?`,

@@ -1,4 +1,7 @@
-/** What a reader of a stream gets who comes, or comes back, at any time: every frame once, in order, or that some are gone. */
+/**
+ * What a reader of a stream gets who comes, or comes back, at any time: every frame once, in order, or that some are
+ * gone.
+ */
 import { describe, expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";

@@ -9,12 +9,15 @@ import { within } from "./within.ts";
 
 /** Deletions at a time: the platform gives a context six connections. */
 const MAX_CALLS = 4;
-/** For all of one call. What is not done by then is tried again another time: a shard's alarm has more to do than to wait for a bucket. */
+/**
+ * For all of one call. What is not done by then is tried again another time: a shard's alarm has more to do than to
+ * wait for a bucket.
+ */
 const PATIENCE_MS = 10_000;
 
 /**
- * Removes all traces of predictions whose retention has ended; returns the ids of those that have none any more. Webhooks that a receiver
- * hasn't taken yet are still tried; their bodies go with their end.
+ * Removes all traces of predictions whose retention has ended; returns the ids of those that have none any more.
+ * Webhooks that a receiver hasn't taken yet are still tried; their bodies go with their end.
  */
 export async function removeTraces(env: Env, expired: readonly Expired[]): Promise<Set<string>> {
   const gone = new Set(expired.map(({ id }) => id));
@@ -68,7 +71,9 @@ export async function removeStrays(env: Env, strays: readonly Stray[]): Promise<
   return swept;
 }
 
-/** Runs one after another as long as its time lasts, which begins now: what comes when it is over is refused untried. */
+/**
+ * Runs one after another as long as its time lasts, which begins now: what comes when it is over is refused untried.
+ */
 function patience(): (run: () => Promise<void>) => Promise<void> {
   const endsAt = Date.now() + PATIENCE_MS;
   return async (run) => {
@@ -78,7 +83,10 @@ function patience(): (run: () => Promise<void>) => Promise<void> {
   };
 }
 
-/** Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in lists. */
+/**
+ * Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in
+ * lists.
+ */
 export async function removeDataTraces(env: Env, { id, webhook, hasBlobs }: Expired): Promise<void> {
   if (hasBlobs) await deletePredictionBlobs(env, id);
   if (webhook !== null) await forgetWebhooks(env, webhook, [id], "drop");

@@ -74,12 +74,16 @@ export type Expired = { id: string; accountId: string; createdAt: number; webhoo
 /** An ended prediction whose earlier claims may have left blobs, and its last claim's token, whose blobs stay. */
 export type Stray = { id: string; token: string | null };
 
-/** What was due and needs others: leases to ask for, strays to sweep, and predictions whose traces elsewhere go before they are `retire`d. */
+/**
+ * What was due and needs others: leases to ask for, strays to sweep, and predictions whose traces elsewhere go before
+ * they are `retire`d.
+ */
 export type Woken = { checks: LeaseChecks; strays: Stray[]; expired: Expired[]; more: boolean };
 
 /**
- * One thing that an SSE reader sees. `seq` grows within a prediction and is what `Last-Event-ID` names. `blob` is an output that is stored
- * apart, its data the key; `gone` says that what the reader goes on behind, or all of it, is no longer kept.
+ * One thing that an SSE reader sees. `seq` grows within a prediction and is what `Last-Event-ID` names. `blob` is an
+ * output that is stored apart, its data the key; `gone` says that what the reader goes on behind, or all of it, is no
+ * longer kept.
  */
 export type StreamFrame = {
   seq: number;

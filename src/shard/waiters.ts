@@ -72,8 +72,9 @@ export function createWaiters(
     },
 
     /**
-     * A stream of newline-delimited frames: those given, then those to come, until `completed`. It ends early when there are `more` kept
-     * behind those given, and when its reader lags: who was cut comes back behind the last frame that it got.
+     * A stream of newline-delimited frames: those given, then those to come, until `completed`. It ends early when
+     * there are `more` kept behind those given, and when its reader lags: who was cut comes back behind the last frame
+     * that it got.
      */
     stream(id: string, { frames, more, finished }: Page, accountId = ""): ReadableStream<Uint8Array> {
       const set = readers.get(id) ?? new Set();

@@ -35,8 +35,8 @@ export function webhookMessage(event: WebhookEvent, snapshot: PredictionSnapshot
 }
 
 /**
- * What a receiver is due of the frames that are about to be stored. With the end all is told by `completed`; whoever did not ask for that
- * gets one more message where there is output, or logs, that none has told.
+ * What a receiver is due of the frames that are about to be stored. With the end all is told by `completed`; whoever
+ * did not ask for that gets one more message where there is output, or logs, that none has told.
  */
 export function eventsDue({ row, frames }: Progress, effects: readonly Effect[]): WebhookEvent[] {
   const { webhook, webhookEvents } = row.fixed;
@@ -51,8 +51,9 @@ export function eventsDue({ row, frames }: Progress, effects: readonly Effect[])
 }
 
 /**
- * A message as JSON that fits into its row, whatever the model said: a character of it may take six in JSON. Of an ended prediction it is
- * an outline then, and `wholeMessage` makes it whole again; of one that runs it has the end of the logs, and no more where that is too much.
+ * A message as JSON that fits into its row, whatever the model said: a character of it may take six in JSON. Of an
+ * ended prediction it is an outline then, and `wholeMessage` makes it whole again; of one that runs it has the end of
+ * the logs, and no more where that is too much.
  */
 export function storedMessage(message: PendingWebhook): string {
   const { snapshot } = message;

@@ -1,8 +1,8 @@
 /**
- * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. One sender that can't be reached holds up
- * no other's: a pass goes through the whole outbox and leaves out what is for that one, so that its messages keep their order, until it is
- * its time to be tried again. The body is made when it leaves: links in it are signed, and what the end of a prediction tells of lies in the
- * bucket, or in its row, when it is large.
+ * Hands the webhooks of a shard's outbox to their senders, again and again until these have them. One sender that can't
+ * be reached holds up no other's: a pass goes through the whole outbox and leaves out what is for that one, so that its
+ * messages keep their order, until it is its time to be tried again. The body is made when it leaves: links in it are
+ * signed, and what the end of a prediction tells of lies in the bucket, or in its row, when it is large.
  */
 import { presentPrediction } from "../contract/present.ts";
 import { isTerminal } from "../contract/prediction.ts";

@@ -1,6 +1,6 @@
 /**
- * Blobs: inputs and outputs that are too large for a row. Keys begin with the prediction's id; an output's key carries the
- * token of the claim that made it, so that a lost attempt can't overwrite what the winner stored.
+ * Blobs: inputs and outputs that are too large for a row. Keys begin with the prediction's id; an output's key carries
+ * the token of the claim that made it, so that a lost attempt can't overwrite what the winner stored.
  *
  *   predictions/<id>/input                 what the client sent
  *   predictions/<id>/output/<token>/<name> what a claim made
@@ -46,8 +46,8 @@ export function isBlobName(name: string): boolean {
 }
 
 /**
- * Stores an input once: a client's key stands for one payload, so that a blob that is there with the same hash will do, and
- * one with another hash stays as it is. Returns false for the latter.
+ * Stores an input once: a client's key stands for one payload, so that a blob that is there with the same hash will do,
+ * and one with another hash stays as it is. Returns false for the latter.
  */
 export async function putInputOnce(bucket: R2Bucket, key: string, text: string, payloadHash: string): Promise<boolean> {
   const metadata = { customMetadata: { payloadHash }, httpMetadata: { contentType: "application/json" } };
@@ -59,12 +59,18 @@ export async function putInputOnce(bucket: R2Bucket, key: string, text: string, 
   return true;
 }
 
-/** Its prediction may not be there yet: what is old must be stored anew, so that it isn't swept as an orphan before that is. */
+/**
+ * Its prediction may not be there yet: what is old must be stored anew, so that it isn't swept as an orphan before that
+ * is.
+ */
 function mayBeSwept({ uploaded }: R2Object): boolean {
   return uploaded.getTime() < Date.now() - ORPHANED_AFTER_MS / 2;
 }
 
-/** Copies an input, with what is known of it; an earlier copy that is young stays as it is. False when there is neither original nor copy. */
+/**
+ * Copies an input, with what is known of it; an earlier copy that is young stays as it is. False when there is neither
+ * original nor copy.
+ */
 export async function copyInput(bucket: R2Bucket, from: string, to: string): Promise<boolean> {
   const there = await bucket.head(to);
   if (there !== null && !mayBeSwept(there)) return true;
@@ -75,7 +81,10 @@ export async function copyInput(bucket: R2Bucket, from: string, to: string): Pro
   return true;
 }
 
-/** Puts input and output in place of their blobs. One that is gone, or larger than `maxBytes`, is null. Other answers stream them (`streamJson`). */
+/**
+ * Puts input and output in place of their blobs. One that is gone, or larger than `maxBytes`, is null. Other answers
+ * stream them (`streamJson`).
+ */
 export async function withBlobs(
   bucket: R2Bucket,
   prediction: PredictionSnapshot,
@@ -95,7 +104,10 @@ export async function withBlobs(
 /** `isLarge`: it is there and not read, and its value is null. */
 export type JsonContent = { value: Json; isLarge?: boolean };
 
-/** Reads a blob of JSON of at most `maxBytes`; null when it is gone, or something else: a stranger stored it. Lone surrogates become U+FFFD. */
+/**
+ * Reads a blob of JSON of at most `maxBytes`; null when it is gone, or something else: a stranger stored it. Lone
+ * surrogates become U+FFFD.
+ */
 export async function readJsonUpTo(bucket: R2Bucket, key: string, maxBytes: number): Promise<JsonContent> {
   const object = await bucket.get(key);
   if (object === null) return { value: null };
@@ -112,7 +124,10 @@ export async function readJsonUpTo(bucket: R2Bucket, key: string, maxBytes: numb
   }
 }
 
-/** A blob of JSON in one line, as it is read, with U+FFFD for lone surrogates; `null` when it is gone. Throws when it turns out to be something else. */
+/**
+ * A blob of JSON in one line, as it is read, with U+FFFD for lone surrogates; `null` when it is gone. Throws when it
+ * turns out to be something else.
+ */
 export async function* streamJson(bucket: R2Bucket, key: string): AsyncGenerator<Uint8Array> {
   const object = await bucket.get(key);
   if (object === null) {

@@ -10,8 +10,9 @@ type Stores = Pick<Env, "DB" | "BLOBS"> & QuotaVars;
 export type Collected = { etag: string; sizeBytes: number; sha256: string };
 
 /**
- * Stores what `pieces` bring under `plan.key`: in one go when it is less than 5 MiB, else as a multipart upload, whose row is
- * for the caller to delete when it has noted the object: until then a sweep may take it. Whatever the pieces throw comes out, and nothing stays.
+ * Stores what `pieces` bring under `plan.key`: in one go when it is less than 5 MiB, else as a multipart upload, whose
+ * row is for the caller to delete when it has noted the object: until then a sweep may take it. Whatever the pieces
+ * throw comes out, and nothing stays.
  */
 export async function collect(
   stores: Stores,

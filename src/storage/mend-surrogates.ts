@@ -1,4 +1,7 @@
-/** What `wellFormed` does to a JSON value, for JSON text that comes in pieces: an escape of half a surrogate pair becomes `\ufffd`. */
+/**
+ * What `wellFormed` does to a JSON value, for JSON text that comes in pieces: an escape of half a surrogate pair
+ * becomes `\ufffd`.
+ */
 
 const BACKSLASH = 0x5c;
 const U = 0x75;

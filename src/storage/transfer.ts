@@ -1,6 +1,6 @@
 /**
- * Bodies on their way into the bucket, without being held: a mebibyte at a time, hashed as it passes. Read as it comes, a body
- * arrives in pieces of 4 KiB and costs five times the CPU.
+ * Bodies on their way into the bucket, without being held: a mebibyte at a time, hashed as it passes. Read as it comes,
+ * a body arrives in pieces of 4 KiB and costs five times the CPU.
  */
 const PIECE_BYTES = 1024 * 1024;
 
@@ -23,8 +23,8 @@ export async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerato
 }
 
 /**
- * Hands `body`, of exactly `sizeBytes`, to `store` as a stream of known length, and answers what that answers, with the content's
- * SHA-256 in hex. Rejects when the body is shorter or longer, or breaks; `store` sees that too.
+ * Hands `body`, of exactly `sizeBytes`, to `store` as a stream of known length, and answers what that answers, with the
+ * content's SHA-256 in hex. Rejects when the body is shorter or longer, or breaks; `store` sees that too.
  */
 export async function transfer<T>(
   body: ReadableStream<Uint8Array> | null,

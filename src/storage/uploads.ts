@@ -1,6 +1,7 @@
 /**
- * Uploads in parts, for what is larger than a request: start → parts, in any order, each again if need be → complete or abort. All parts
- * have one size, but for the last. On R2's multipart uploads: https://developers.cloudflare.com/r2/objects/multipart-objects/
+ * Uploads in parts, for what is larger than a request: start → parts, in any order, each again if need be → complete or
+ * abort. All parts have one size, but for the last. On R2's multipart uploads:
+ * https://developers.cloudflare.com/r2/objects/multipart-objects/
  *
  *     started ──part n──▶ started ──complete──▶ an object under `key`
  *        └── aborted, or 24 h without a part ──▶ gone, parts and all
@@ -36,7 +37,9 @@ export const MAX_PARTS = 10_000;
 /** R2's own limit for an object is 5 TiB. */
 export const MAX_UPLOAD_BYTES = MAX_PARTS * DEFAULT_PART_BYTES;
 
-/** What a step of the sweep needs beside a call for each upload: to find them, to delete their rows, to delete contents. */
+/**
+ * What a step of the sweep needs beside a call for each upload: to find them, to delete their rows, to delete contents.
+ */
 const SWEEP_CALLS = 3;
 
 export type UploadPlan = {
@@ -50,7 +53,10 @@ export type UploadPlan = {
   partBytes: number;
 };
 
-/** What a completed upload has become. `sha256` is `<hex>-<parts>`: the SHA-256 of the parts' SHA-256 digests, one after the other. */
+/**
+ * What a completed upload has become. `sha256` is `<hex>-<parts>`: the SHA-256 of the parts' SHA-256 digests, one after
+ * the other.
+ */
 export type Completed = { etag: string; sizeBytes: number; sha256: string };
 
 /** How many parts an upload has. */
@@ -77,9 +83,9 @@ export async function startUpload(stores: Stores & QuotaVars, plan: UploadPlan):
 }
 
 /**
- * Stores a part; one that is there is replaced. The caller has checked that `body` has the part's size. Throws `checksum_mismatch`
- * when the bytes are not those that `expectedSha256` (hex) stands for: then there is no such part, and `not_found` when the upload
- * has ended meanwhile.
+ * Stores a part; one that is there is replaced. The caller has checked that `body` has the part's size. Throws
+ * `checksum_mismatch` when the bytes are not those that `expectedSha256` (hex) stands for: then there is no such part,
+ * and `not_found` when the upload has ended meanwhile.
  */
 export async function putPart(
   stores: Stores,
@@ -112,8 +118,8 @@ export function missingParts(upload: Upload, parts: readonly Part[]): number[] {
 }
 
 /**
- * Makes an object of the parts. Throws `upload_incomplete` when some are missing, and `not_found` when the upload has ended meanwhile. The rows
- * stay until the caller has noted the object.
+ * Makes an object of the parts. Throws `upload_incomplete` when some are missing, and `not_found` when the upload has
+ * ended meanwhile. The rows stay until the caller has noted the object.
  */
 export async function completeUpload(stores: Stores, upload: Upload): Promise<Completed> {
   const parts = await listParts(stores.DB, upload.id);
@@ -134,8 +140,8 @@ export async function completeUpload(stores: Stores, upload: Upload): Promise<Co
 }
 
 /**
- * Gives an upload up: its parts go. What a client's upload became goes too, as long as no file is made of it. Under a pool's key there may be what
- * another upload brought: that goes with its prediction.
+ * Gives an upload up: its parts go. What a client's upload became goes too, as long as no file is made of it. Under a
+ * pool's key there may be what another upload brought: that goes with its prediction.
  */
 export async function abortUpload(stores: Stores, upload: Upload): Promise<void> {
   await abortParts(stores, upload);
@@ -162,7 +168,10 @@ export async function abortUploadsUnder(
   }
 }
 
-/** Gives up uploads that were abandoned, each with a call of the bucket. One that can't be is tried again by the next run. */
+/**
+ * Gives up uploads that were abandoned, each with a call of the bucket. One that can't be is tried again by the next
+ * run.
+ */
 export async function sweepUploads(stores: Stores, maxCalls: number): Promise<SweepStep> {
   if (maxCalls <= SWEEP_CALLS) return { calls: 0, more: true };
   const abandoned = await abandonedUploads(stores.DB, Date.now(), maxCalls - SWEEP_CALLS);
@@ -201,7 +210,9 @@ function bucketCode(thrown: unknown): string | undefined {
   return thrown instanceof Error ? /\((\d{5})\)/.exec(thrown.message)?.[1] : undefined;
 }
 
-/** The bucket has given it up already, or made an object of it. https://developers.cloudflare.com/r2/api/error-codes/ */
+/**
+ * The bucket has given it up already, or made an object of it. https://developers.cloudflare.com/r2/api/error-codes/
+ */
 function isUnknownUpload(thrown: unknown): boolean {
   return ["10024", "10048", "10001"].includes(bucketCode(thrown) ?? "");
 }

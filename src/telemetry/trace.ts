@@ -6,8 +6,8 @@ const NO_SPAN = "0".repeat(16);
 const REQUEST_ID = /^[A-Za-z0-9._-]{8,128}$/;
 
 /**
- * The `traceparent` of this request's own span: within the caller's trace when `incoming` is well-formed, in a trace of its
- * own otherwise. Unknown future versions are read as far as version 00 goes, as the specification asks.
+ * The `traceparent` of this request's own span: within the caller's trace when `incoming` is well-formed, in a trace of
+ * its own otherwise. Unknown future versions are read as far as version 00 goes, as the specification asks.
  */
 export function childTraceparent(incoming: string | undefined): string {
   const version00 = incoming?.replace(/^(?!ff)[0-9a-f]{2}-([0-9a-f-]{52}).*$/, "00-$1");

@@ -1,4 +1,7 @@
-/** Several accounts at one host, one of them dead, slow or greedy: nobody else pays for it, in time, in room or in what the log keeps. */
+/**
+ * Several accounts at one host, one of them dead, slow or greedy: nobody else pays for it, in time, in room or in what
+ * the log keeps.
+ */
 import { describe, expect, it } from "vitest";
 import { createWorld, failed, HOUR_MS, message, START_AT } from "../../test/unit/webhook-world.ts";
 import type { Answer } from "../../test/unit/webhook-world.ts";

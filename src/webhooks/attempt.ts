@@ -7,9 +7,9 @@ export const ATTEMPT_TIMEOUT_MS = 10_000;
 export const RESPONSE_BYTES = 4096;
 
 /**
- * How a try ended. `delivered`: 2xx. `gone`: 410, the receiver wants no more at this URL. `refused`: the target is not allowed, nothing
- * was sent. `failed`: anything else; `hostFailed` when it says something of the host rather than of this URL. `unsent`: a fault on
- * our side, which costs the message no try.
+ * How a try ended. `delivered`: 2xx. `gone`: 410, the receiver wants no more at this URL. `refused`: the target is not
+ * allowed, nothing was sent. `failed`: anything else; `hostFailed` when it says something of the host rather than of
+ * this URL. `unsent`: a fault on our side, which costs the message no try.
  */
 export type Outcome = {
   result: "delivered" | "gone" | "refused" | "failed" | "unsent";

@@ -1,5 +1,6 @@
 /**
- * The breaker of one account at one receiver's host: what fails again and again is asked by one probe at a time until it answers.
+ * The breaker of one account at one receiver's host: what fails again and again is asked by one probe at a time until
+ * it answers.
  *
  * ```
  *          10 failures in a row             openUntil passed
@@ -9,8 +10,9 @@
  *                                  └──────── the probe failed: twice as long ─┘
  * ```
  *
- * Only what says something of the host counts as a failure (no answer, a time-out, 5xx), never a 4xx of one URL. Each account has its own, since
- * on a host that many share one may have a dead path; what the host's failures mean for all, src/webhooks/turns.ts tells.
+ * Only what says something of the host counts as a failure (no answer, a time-out, 5xx), never a 4xx of one URL. Each
+ * account has its own, since on a host that many share one may have a dead path; what the host's failures mean for all,
+ * src/webhooks/turns.ts tells.
  */
 export type Breaker = {
   /** Failures since the last success. */
@@ -39,7 +41,10 @@ export function afterSuccess(breaker: Breaker): Breaker {
   return breaker.failures === 0 && breaker.openings === 0 ? breaker : closedBreaker;
 }
 
-/** A failure; it opens after `toOpen` in a row. One that was sent before the breaker opened doesn't make it open for longer. */
+/**
+ * A failure; it opens after `toOpen` in a row. One that was sent before the breaker opened doesn't make it open for
+ * longer.
+ */
 export function afterFailure(breaker: Breaker, now: number, toOpen: number = FAILURES_TO_OPEN): Breaker {
   const failures = breaker.failures + 1;
   const wasOpen = breaker.openings > 0;

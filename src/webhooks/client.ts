@@ -15,8 +15,9 @@ const REFUSED = "refused";
 type Senders = Pick<Env, "WEBHOOKS" | "ALLOW_LOOPBACK_TARGETS">;
 
 /**
- * Hands messages to their senders; answers the receivers (as `receiverOf` names them) whose senders did not take all of theirs, and why. What the others got is
- * durable there. Handing messages over again is harmless: each counts once by its `webhookId`.
+ * Hands messages to their senders; answers the receivers (as `receiverOf` names them) whose senders did not take all of
+ * theirs, and why. What the others got is durable there. Handing messages over again is harmless: each counts once by
+ * its `webhookId`.
  */
 export async function enqueueWebhooks(
   env: Senders,
@@ -55,8 +56,8 @@ export async function redeliverWebhook(
 }
 
 /**
- * Forgets what the messages of these predictions, whose webhook is `url`, said. `keep`: those that wait are still sent; `drop`: they
- * end. What remains of each is its line in the delivery log.
+ * Forgets what the messages of these predictions, whose webhook is `url`, said. `keep`: those that wait are still sent;
+ * `drop`: they end. What remains of each is its line in the delivery log.
  */
 export async function forgetWebhooks(
   env: Senders,

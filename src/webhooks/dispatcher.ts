@@ -1,6 +1,7 @@
 /**
- * What a sender does, free of the platform: clock, SQL and the network are injected. All state is stored before a message leaves; what is in
- * flight is known to memory alone, so that after a reset it is simply due again, with the same `webhook-id`.
+ * What a sender does, free of the platform: clock, SQL and the network are injected. All state is stored before a
+ * message leaves; what is in flight is known to memory alone, so that after a reset it is simply due again, with the
+ * same `webhook-id`.
  *
  * ```
  *            enqueue                     2xx ──▶ delivered
@@ -99,8 +100,8 @@ export class Dispatcher {
   }
 
   /**
-   * Sends a message again at once, whatever became of it, with its whole schedule before it; its URL is enabled again. One that waits for
-   * an earlier one of its prediction goes on waiting.
+   * Sends a message again at once, whatever became of it, with its whole schedule before it; its URL is enabled again.
+   * One that waits for an earlier one of its prediction goes on waiting.
    */
   redeliver(predictionId: string, webhookId: string): RedeliverAnswer {
     const { store } = this.#deps;
@@ -125,8 +126,8 @@ export class Dispatcher {
   }
 
   /**
-   * The data of these predictions is gone: so are the bodies of their messages and what receivers answered. Those that wait are still sent
-   * (`keep`), and forgotten with their end, or end now (`drop`).
+   * The data of these predictions is gone: so are the bodies of their messages and what receivers answered. Those that
+   * wait are still sent (`keep`), and forgotten with their end, or end now (`drop`).
    */
   forget(predictionIds: readonly string[], waiting: "keep" | "drop"): void {
     const { store, now, transaction } = this.#deps;
@@ -322,7 +323,10 @@ export class Dispatcher {
     return false;
   }
 
-  /** Deletes what has been in the log for its time, and of accounts whose log is too large the oldest; whether there is more. */
+  /**
+   * Deletes what has been in the log for its time, and of accounts whose log is too large the oldest; whether there is
+   * more.
+   */
   #pruneLog(): boolean {
     const { store, now } = this.#deps;
     const isCrowded = this.#usage.isCrowded();

@@ -1,4 +1,7 @@
-/** What a sender remembers besides messages: URLs that want no more, predictions whose data is gone, and the accounts' breakers. */
+/**
+ * What a sender remembers besides messages: URLs that want no more, predictions whose data is gone, and the accounts'
+ * breakers.
+ */
 import type { Sql } from "../shard/sql.ts";
 import type { Breaker } from "./breaker.ts";
 

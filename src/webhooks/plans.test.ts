@@ -1,4 +1,7 @@
-/** No statement of a sender looks through its messages: neither when its object starts, nor when one comes, leaves, ends or is forgotten. */
+/**
+ * No statement of a sender looks through its messages: neither when its object starts, nor when one comes, leaves, ends
+ * or is forgotten.
+ */
 import { DatabaseSync } from "node:sqlite";
 import { expect, it } from "vitest";
 import { message } from "../../test/unit/webhook-world.ts";

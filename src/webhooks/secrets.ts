@@ -1,6 +1,6 @@
 /**
- * The secrets of accounts' webhooks. An account has one current secret, the one it was made with until the first rotation; a
- * replaced one signs beside it for a day, so that receivers can change over without losing a message.
+ * The secrets of accounts' webhooks. An account has one current secret, the one it was made with until the first
+ * rotation; a replaced one signs beside it for a day, so that receivers can change over without losing a message.
  */
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
@@ -24,7 +24,10 @@ type Database = Pick<Env, "DB">;
 
 const cached = createTtlCache<string[]>(CACHED_ACCOUNTS);
 
-/** The secrets that sign an account's webhooks at present, the current one first; empty when there is no such account. Cached for 10 s. */
+/**
+ * The secrets that sign an account's webhooks at present, the current one first; empty when there is no such account.
+ * Cached for 10 s.
+ */
 export async function webhookSecrets(env: Database, accountId: string): Promise<string[]> {
   const known = cached.get(accountId);
   if (known !== undefined) return known;
@@ -41,8 +44,8 @@ export async function currentWebhookSecret(env: Database, accountId: string): Pr
 }
 
 /**
- * Makes a new current secret and answers it; the one before signs on for a day. Other isolates follow within 10 s. Throws `not_found`
- * when there is no such account, and `rate_limited` when seven replaced secrets still sign.
+ * Makes a new current secret and answers it; the one before signs on for a day. Other isolates follow within 10 s.
+ * Throws `not_found` when there is no such account, and `rate_limited` when seven replaced secrets still sign.
  */
 export async function rotateWebhookSecret(env: Database, accountId: string): Promise<string> {
   await currentWebhookSecret(env, accountId);
@@ -77,7 +80,10 @@ async function readSecrets(db: D1Database, accountId: string): Promise<string[] 
   return rows.length === 0 ? null : rows.map((row) => row.secret);
 }
 
-/** The secret that the account was made with becomes its current one. A full database can't note that, and webhooks are signed with it all the same. */
+/**
+ * The secret that the account was made with becomes its current one. A full database can't note that, and webhooks are
+ * signed with it all the same.
+ */
 async function firstSecrets(db: D1Database, accountId: string): Promise<string[]> {
   try {
     await db

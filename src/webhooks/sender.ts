@@ -1,6 +1,6 @@
 /**
- * The Durable Object that sends webhooks to one receiver's host: a host that hangs has an object of its own to hang in. Where one object's
- * connections are not enough, others of the same class send for it; they keep nothing.
+ * The Durable Object that sends webhooks to one receiver's host: a host that hangs has an object of its own to hang in.
+ * Where one object's connections are not enough, others of the same class send for it; they keep nothing.
  */
 import { DurableObject } from "cloudflare:workers";
 import { numericVar } from "../contract/numeric-vars.ts";

@@ -1,4 +1,6 @@
-/** Signatures of Standard Webhooks: `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`, one per valid secret. */
+/**
+ * Signatures of Standard Webhooks: `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body`, one per valid secret.
+ */
 const PREFIX = "whsec_";
 const SECRET_BYTES = 32;
 
@@ -9,8 +11,8 @@ export function newWebhookSecret(): string {
 }
 
 /**
- * The headers of one try. `timestampS` is in seconds since the epoch, the time of this try; `secrets` may be several while
- * one replaces another, and each gives a signature.
+ * The headers of one try. `timestampS` is in seconds since the epoch, the time of this try; `secrets` may be several
+ * while one replaces another, and each gives a signature.
  */
 export async function signedHeaders(
   webhookId: string,

@@ -1,6 +1,6 @@
 /**
- * Spreads the requests to one host over several objects: the platform gives each six connections, one of which stays free for the secret's
- * look-up. The first five leave from the sender itself, so that one is enough for most hosts.
+ * Spreads the requests to one host over several objects: the platform gives each six connections, one of which stays
+ * free for the secret's look-up. The first five leave from the sender itself, so that one is enough for most hosts.
  */
 import type { Outbound, Outcome } from "./attempt.ts";
 

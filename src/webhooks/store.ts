@@ -1,7 +1,8 @@
 /**
- * A sender's tables. `messages` is queue and delivery log in one, so that a message costs few writes: one row, and one index entry. The indexes
- * begin with the account: whose turn it is, and what an account takes, costs by what that account has. Of a prediction at most one message
- * is `pending`; those behind it are `waiting` and wake when they become the next.
+ * A sender's tables. `messages` is queue and delivery log in one, so that a message costs few writes: one row, and one
+ * index entry. The indexes begin with the account: whose turn it is, and what an account takes, costs by what that
+ * account has. Of a prediction at most one message is `pending`; those behind it are `waiting` and wake when they
+ * become the next.
  */
 import type { Sql } from "../shard/sql.ts";
 import { createNotes } from "./notes.ts";
@@ -11,7 +12,10 @@ import type { Delivery, WebhookMessage } from "./types.ts";
 
 /** How long a finished message stays in the log. */
 export const LOG_KEPT_MS = 7 * 86_400_000;
-/** Of a prediction's `output` and `logs` messages that have ended, how many the log lists: a long stream sends two of them a second. */
+/**
+ * Of a prediction's `output` and `logs` messages that have ended, how many the log lists: a long stream sends two of
+ * them a second.
+ */
 export const INTERIM_LISTED = 100;
 /** How many tries a row lists. */
 export const TRIES_LISTED = 12;
@@ -240,7 +244,10 @@ export function createStore(sql: Sql) {
       return typeof row?.["value"] === "number" ? row["value"] : null;
     },
 
-    /** Deletes the account's log rows that end by `until`, oldest first, at most `limit`; answers how many, and their bytes. */
+    /**
+     * Deletes the account's log rows that end by `until`, oldest first, at most `limit`; answers how many, and their
+     * bytes.
+     */
     prune(accountId: string, until: number, limit: number): { rows: number; bytes: number } {
       const gone = sql(
         `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (
@@ -253,7 +260,9 @@ export function createStore(sql: Sql) {
       return { rows: gone.length, bytes: gone.reduce((sum, { bytes }) => sum + Number(bytes), 0) };
     },
 
-    /** Deletes the account's oldest log rows until `surplus` bytes are free, at most `limit` rows; answers the bytes. */
+    /**
+     * Deletes the account's oldest log rows until `surplus` bytes are free, at most `limit` rows; answers the bytes.
+     */
     evict(accountId: string, surplus: number, limit: number): number {
       const gone = sql(
         `DELETE FROM messages WHERE (prediction_id, webhook_id) IN (

@@ -1,7 +1,7 @@
 /**
- * Where the edge may send a request that a client named: public HTTPS receivers, and nothing of the operator's own network. This looks
- * at the URL only. A public name that resolves to a private address is stopped on the way out, by a network path
- * that reaches public addresses only.
+ * Where the edge may send a request that a client named: public HTTPS receivers, and nothing of the operator's own
+ * network. This looks at the URL only. A public name that resolves to a private address is stopped on the way out, by a
+ * network path that reaches public addresses only.
  */
 import { isLoopbackIpv4, isLoopbackIpv6, isPublicIpv4, isPublicIpv6, parseIpv4, parseIpv6 } from "./address.ts";
 
@@ -18,7 +18,10 @@ export type TargetAnswer =
 
 export const MAX_URL_LENGTH = 2048;
 
-/** Top-level names and suffixes that never mean a public host (RFC 6761, RFC 6762, RFC 8375, RFC 9476; Kubernetes; ICANN's private use). */
+/**
+ * Top-level names and suffixes that never mean a public host (RFC 6761, RFC 6762, RFC 8375, RFC 9476; Kubernetes;
+ * ICANN's private use).
+ */
 const privateSuffixes = [
   "localhost",
   "localdomain",
@@ -59,7 +62,10 @@ const rebindingSuffixes = [
   "rbndr.us",
 ] as const;
 
-/** Ports under 1024 besides 443 are other services' ports; these above it too (the Fetch standard's bad ports, databases, control planes). */
+/**
+ * Ports under 1024 besides 443 are other services' ports; these above it too (the Fetch standard's bad ports,
+ * databases, control planes).
+ */
 const servicePorts: ReadonlySet<number> = new Set([
   1433, 1521, 1719, 1720, 1723, 2049, 2181, 2375, 2376, 2377, 2379, 2380, 3306, 3389, 3659, 4045, 4190, 5060, 5061,
   5432, 5672, 5900, 5984, 6000, 6379, 6443, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 7000, 7001, 8500, 9042,

@@ -1,7 +1,7 @@
 /**
- * Whose turn it is at a host that many accounts share. Each account has a window of requests, which grows with what the host answers to it and
- * halves when that fails, and a breaker of its own: a dead URL costs its account's window, and nobody else's. The next to go is of the account
- * with the fewest requests open.
+ * Whose turn it is at a host that many accounts share. Each account has a window of requests, which grows with what the
+ * host answers to it and halves when that fails, and a breaker of its own: a dead URL costs its account's window, and
+ * nobody else's. The next to go is of the account with the fewest requests open.
  */
 import type { Outcome } from "./attempt.ts";
 import { admission, afterFailure, afterSuccess, closedBreaker, FAILURES_TO_OPEN } from "./breaker.ts";
@@ -13,7 +13,10 @@ import type { StoredMessage } from "./stored-message.ts";
 export type TurnLimits = {
   /** Requests that are open to the host at a time, all accounts together; one that is alone may have them all. */
   hostRequests: number;
-  /** Bodies that are in memory for these requests, all accounts together, and of one account. A single one may be larger. */
+  /**
+   * Bodies that are in memory for these requests, all accounts together, and of one account. A single one may be
+   * larger.
+   */
   inFlightBytes: number;
   accountInFlightBytes: number;
 };
@@ -161,7 +164,10 @@ export function createTurns({ store, limits, now }: { store: Store; limits: Turn
       return message;
     },
 
-    /** It is not in flight any more; `outcome` null: it was not tried. The caller refreshes once it has stored what became of it. */
+    /**
+     * It is not in flight any more; `outcome` null: it was not tried. The caller refreshes once it has stored what
+     * became of it.
+     */
     over(message: StoredMessage, outcome: Outcome | null): void {
       const account = accountOf(message.accountId);
       const bytes = account.inFlight.get(keyOf(message)) ?? 0;

@@ -13,8 +13,9 @@ export type WebhookMessage = {
 };
 
 /**
- * Where a message is. `pending`: the next of its prediction to go. `waiting`: an earlier one of its prediction is pending.
- * `superseded`: a later one says the same and more. `disabled`: the receiver answered 410 for this URL. The last four are final.
+ * Where a message is. `pending`: the next of its prediction to go. `waiting`: an earlier one of its prediction is
+ * pending. `superseded`: a later one says the same and more. `disabled`: the receiver answered 410 for this URL. The
+ * last four are final.
  */
 export const deliveryStates = ["pending", "waiting", "delivered", "failed", "superseded", "disabled"] as const;
 export type DeliveryState = (typeof deliveryStates)[number];

@@ -1,6 +1,7 @@
 /**
- * What accounts take of a sender, in bytes. Looked up by account when it is first needed, from the indexes alone, and followed from there: it costs no
- * row. Nobody's use refuses another's messages: when the whole object is large, every account still has its small share.
+ * What accounts take of a sender, in bytes. Looked up by account when it is first needed, from the indexes alone, and
+ * followed from there: it costs no row. Nobody's use refuses another's messages: when the whole object is large, every
+ * account still has its small share.
  */
 import type { Store } from "./store.ts";
 import type { Usage } from "./stored-message.ts";

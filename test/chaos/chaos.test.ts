@@ -1,6 +1,6 @@
 /**
- * Real failures on a real stack, under load. Every scenario prints one line; docs/chaos.md tells what it proves. `CHAOS_PREDICTIONS` sets
- * how many predictions each sends, `-t` chooses scenarios by name.
+ * Real failures on a real stack, under load. Every scenario prints one line; docs/chaos.md tells what it proves.
+ * `CHAOS_PREDICTIONS` sets how many predictions each sends, `-t` chooses scenarios by name.
  */
 import { describe, it } from "vitest";
 import { expectNothingLost } from "./harness/expect-nothing-lost.ts";

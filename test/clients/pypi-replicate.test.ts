@@ -1,4 +1,7 @@
-/** PyPI's `replicate`, unmodified; its tests are written in its own language (pypi_replicate.py). Needs it: scripts/ci/requirements.txt. */
+/**
+ * PyPI's `replicate`, unmodified; its tests are written in its own language (pypi_replicate.py). Needs it:
+ * scripts/ci/requirements.txt.
+ */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";

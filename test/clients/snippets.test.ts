@@ -1,6 +1,7 @@
 /**
- * The snippets of the pages that clients read, run as they stand, top to bottom, against the real stack. Each `curl` must be answered with
- * 2xx, each program must end well. What the prose around a snippet presupposes is here: variables, a file, a finished prediction.
+ * The snippets of the pages that clients read, run as they stand, top to bottom, against the real stack. Each `curl`
+ * must be answered with 2xx, each program must end well. What the prose around a snippet presupposes is here:
+ * variables, a file, a finished prediction.
  */
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

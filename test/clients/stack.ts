@@ -1,6 +1,6 @@
 /**
- * The whole stack behind TLS, as clients meet it when it is deployed: they take only `https:` values for files. One for all tests of other people's
- * clients, with the models of `examples/` and `models/` here.
+ * The whole stack behind TLS, as clients meet it when it is deployed: they take only `https:` values for files. One for
+ * all tests of other people's clients, with the models of `examples/` and `models/` here.
  */
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

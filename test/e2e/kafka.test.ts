@@ -1,4 +1,7 @@
-/** `@upstash/kafka`, unmodified, against `/kafka`: the stack's Kafka user makes a topic by using it, produces and consumes. */
+/**
+ * `@upstash/kafka`, unmodified, against `/kafka`: the stack's Kafka user makes a topic by using it, produces and
+ * consumes.
+ */
 import { Kafka } from "@upstash/kafka";
 import { expect, inject, test } from "vitest";
 

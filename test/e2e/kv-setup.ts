@@ -1,4 +1,7 @@
-/** The stack of the end-to-end tests once more with `delivery: kv`: every event comes home through a real Redis, and no other way is open. */
+/**
+ * The stack of the end-to-end tests once more with `delivery: kv`: every event comes home through a real Redis, and no
+ * other way is open.
+ */
 import type { TestProject } from "vitest/node";
 import { startKv } from "../conformance/bridge/kv.ts";
 import { provideStack } from "./global-setup.ts";

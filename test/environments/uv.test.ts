@@ -1,6 +1,7 @@
 /**
- * uv itself brings a Python that the machine lacks. The download is a copy of this machine's Python, packed as uv's are, and the "machine" is a PATH on
- * which only another version is found. Each preparation is a process of its own, as pools are.
+ * uv itself brings a Python that the machine lacks. The download is a copy of this machine's Python, packed as uv's
+ * are, and the "machine" is a PATH on which only another version is found. Each preparation is a process of its own, as
+ * pools are.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

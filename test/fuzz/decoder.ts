@@ -13,7 +13,10 @@ export type Decoder = {
 /** What one input may take of this thread's processor time: other programs run on the machine too. */
 const MAX_CPU_MS = 200;
 
-/** `decode` answers, or throws an error that may be shown and is the caller's fault. Whatever else it throws is a finding; so is slowness. */
+/**
+ * `decode` answers, or throws an error that may be shown and is the caller's fault. Whatever else it throws is a
+ * finding; so is slowness.
+ */
 export function decoder<T>(
   name: string,
   share: number,

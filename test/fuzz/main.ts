@@ -1,6 +1,7 @@
 /**
- * Fuzzes every decoder that strangers reach: `node test/fuzz/main.ts [--inputs 1000000] [--seed n] [--only name]`. The work is done in a thread, so that an
- * input that hangs it is noticed, and told by the seed and the number that make it again.
+ * Fuzzes every decoder that strangers reach: `node test/fuzz/main.ts [--inputs 1000000] [--seed n] [--only name]`. The
+ * work is done in a thread, so that an input that hangs it is noticed, and told by the seed and the number that make it
+ * again.
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";

@@ -1,4 +1,7 @@
-/** Hostile requests through the whole Worker, with its real objects: each is answered, never as a failure of ours, and refusals say why. */
+/**
+ * Hostile requests through the whole Worker, with its real objects: each is answered, never as a failure of ours, and
+ * refusals say why.
+ */
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { errorTable } from "../../src/contract/errors.ts";

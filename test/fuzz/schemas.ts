@@ -1,4 +1,7 @@
-/** Schemas that a hostile model may come with: endless, exponential, named after prototypes, with patterns that backtrack for ever. */
+/**
+ * Schemas that a hostile model may come with: endless, exponential, named after prototypes, with patterns that
+ * backtrack for ever.
+ */
 import fc from "fast-check";
 import type { Json } from "../../src/contract/prediction.ts";
 import { hostileJson, hostileText } from "./hostile.ts";

@@ -39,7 +39,10 @@ export const ModelCasesSchema = z.strictObject({
   concurrency: z.number().default(1),
 });
 
-/** Whether `actual` has all that `wanted` has; the path of the first difference, or null. Objects may hold more, null matches absent. */
+/**
+ * Whether `actual` has all that `wanted` has; the path of the first difference, or null. Objects may hold more, null
+ * matches absent.
+ */
 export function missingPart(wanted: Json, actual: Json | undefined, path = "$"): string | null {
   if (wanted === null) return actual === undefined || actual === null ? null : path;
   if (isObject(wanted)) {

@@ -1,7 +1,9 @@
 /**
- * Drives one model process over PROTOCOL.md directly, so that a model is tested without the pool: spawn, `loaded`, `ready`, runs.
+ * Drives one model process over PROTOCOL.md directly, so that a model is tested without the pool: spawn, `loaded`,
+ * `ready`, runs.
  *
- * State: starting → ready → closed. `run` sends one batch to a slot and resolves with everything that came until `idle`.
+ * State: starting → ready → closed. `run` sends one batch to a slot and resolves with everything that came until
+ * `idle`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -128,7 +130,10 @@ export class ModelProcess {
     }
   }
 
-  /** The first control message of a type, now or later. Rejects when the process ends or `timeoutMs` pass before it comes. */
+  /**
+   * The first control message of a type, now or later. Rejects when the process ends or `timeoutMs` pass before it
+   * comes.
+   */
   waitFor(type: string, timeoutMs = 15_000): Promise<Message> {
     return new Promise((done, fail) => {
       const look = (): void => {

@@ -1,6 +1,7 @@
 /**
- * Runs the tests of the model process on the oldest Python that the pool finds on this machine (PATH, pyenv), down to the oldest that it serves.
- * `node test/models/on-oldest-python.ts`. For another one: `EDGEPLANE_TEST_PYTHON=/path/to/python3 npx vitest run --project=models`.
+ * Runs the tests of the model process on the oldest Python that the pool finds on this machine (PATH, pyenv), down to
+ * the oldest that it serves. `node test/models/on-oldest-python.ts`. For another one:
+ * `EDGEPLANE_TEST_PYTHON=/path/to/python3 npx vitest run --project=models`.
  */
 import { runCommand } from "../../scripts/lib/command.ts";
 import { findInterpreters, versionOf } from "../../gpu-pool/runtime/environments/interpreters.ts";

@@ -1,6 +1,7 @@
 /**
- * Attacks the local stack with Schemathesis by its own document: examples, coverage, fuzzing and stateful, first with keys, then without.
- * `node test/schemathesis/run.ts [--seconds N] [--seed N]`; `st` must be on the PATH. schemathesis.toml says what is excepted, and why.
+ * Attacks the local stack with Schemathesis by its own document: examples, coverage, fuzzing and stateful, first with
+ * keys, then without. `node test/schemathesis/run.ts [--seconds N] [--seed N]`; `st` must be on the PATH.
+ * schemathesis.toml says what is excepted, and why.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

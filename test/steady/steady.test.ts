@@ -1,6 +1,6 @@
 /**
- * More than one of everything, for minutes: pools that rest beside light steady traffic, a backlog beside an idle instance, two accounts, a host that can't
- * set the model up. Real processes on a real stack.
+ * More than one of everything, for minutes: pools that rest beside light steady traffic, a backlog beside an idle
+ * instance, two accounts, a host that can't set the model up. Real processes on a real stack.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * Every model folder of test/models that has a `cases.json`, through the real pool program: what its predictions come to at the edge. One model
- * at a time; the pool stops the processes of those that are done, as idle ones.
+ * Every model folder of test/models that has a `cases.json`, through the real pool program: what its predictions come
+ * to at the edge. One model at a time; the pool stops the processes of those that are done, as idle ones.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";

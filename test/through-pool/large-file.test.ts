@@ -1,4 +1,7 @@
-/** A file of 200 MB through the whole stack: up in parts, down to the pool, through a model, up again in parts, and back to the client. */
+/**
+ * A file of 200 MB through the whole stack: up in parts, down to the pool, through a model, up again in parts, and back
+ * to the client.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,7 @@
-/** How true places and ETAs are, in simulated pools on the real lane core: what was told at acceptance against what came. */
+/**
+ * How true places and ETAs are, in simulated pools on the real lane core: what was told at acceptance against what
+ * came.
+ */
 import { priorities } from "../../src/contract/prediction.ts";
 import type { Priority } from "../../src/contract/prediction.ts";
 import { LaneSim } from "./lane-sim.ts";
@@ -14,7 +17,10 @@ export type PlaceCase = {
   pools: number;
   slots: number;
   ahead: number;
-  /** What an account's runs take: the mean of each is drawn from this range, and each run strays from its mean by this part. */
+  /**
+   * What an account's runs take: the mean of each is drawn from this range, and each run strays from its mean by this
+   * part.
+   */
   runMs: readonly [number, number];
   spread: number;
   /** Runs of each account that the lane has seen before. */
@@ -105,7 +111,10 @@ export const placeCases: readonly PlaceCase[] = [
   },
 ];
 
-/** Fills a lane that has run for a while, and lets it run empty without later arrivals. Answers what the second half was told, and what came. */
+/**
+ * Fills a lane that has run for a while, and lets it run empty without later arrivals. Answers what the second half was
+ * told, and what came.
+ */
 export function playPlaces(one: PlaceCase): Told[] {
   const random = createRandom(one.seed);
   const sim = new LaneSim();
@@ -161,7 +170,10 @@ export function playPlaces(one: PlaceCase): Told[] {
   });
 }
 
-/** Of what was told: the part of positions within max(2, 10 %), and the median of the ETA's error where the wait was over 2 s. */
+/**
+ * Of what was told: the part of positions within max(2, 10 %), and the median of the ETA's error where the wait was
+ * over 2 s.
+ */
 export function judgePlaces(told: readonly Told[]): { inBounds: number; worst: number; etaError: number } {
   const errors = told.map((one) => Math.abs(one.told - one.first) / Math.max(2, 0.1 * one.first));
   const etas = told

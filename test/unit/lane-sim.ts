@@ -1,6 +1,7 @@
 /**
- * Simulated pools, shards and accounts on the real lane core, by a clock of their own: what starts when, and what each was told of its place. Every message
- * takes time; pools take ahead, poll until they are told that there is nothing, and state their room.
+ * Simulated pools, shards and accounts on the real lane core, by a clock of their own: what starts when, and what each
+ * was told of its place. Every message takes time; pools take ahead, poll until they are told that there is nothing,
+ * and state their room.
  */
 import { LaneCore } from "../../src/lane/core.ts";
 import { placeOf } from "../../src/lane/places.ts";

@@ -12,7 +12,10 @@ const ALLOWED = [
   /^SELECT count\(\*\) - count\(finished_at\) AS open, count\(finished_at\) AS finished FROM messages$/,
 ];
 
-/** A database in memory. It throws for a query that goes through a large table, so that a missing index fails every test that would need it. */
+/**
+ * A database in memory. It throws for a query that goes through a large table, so that a missing index fails every test
+ * that would need it.
+ */
 export function memorySql(): Sql {
   const database = new DatabaseSync(":memory:");
   const statements = new Map<string, StatementSync>();

@@ -1,6 +1,6 @@
 /**
- * Objects that hold a million rows start, and do their first work, without going through them: `memorySql` refuses a statement whose plan scans
- * a large table, and the rows that each step is given are counted.
+ * Objects that hold a million rows start, and do their first work, without going through them: `memorySql` refuses a
+ * statement whose plan scans a large table, and the rows that each step is given are counted.
  */
 import { expect, it } from "vitest";
 import { LaneCore } from "../../src/lane/core.ts";

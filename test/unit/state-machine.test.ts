@@ -1,4 +1,7 @@
-/** Thousands of random interleavings of everything that can happen to shards, their lane and pools, against the invariants. */
+/**
+ * Thousands of random interleavings of everything that can happen to shards, their lane and pools, against the
+ * invariants.
+ */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { isFinished } from "../../src/shard/row.ts";

@@ -1,4 +1,7 @@
-/** A dispatcher of webhooks on real SQL, with a clock that moves when told to, and receivers that answer what the test says. */
+/**
+ * A dispatcher of webhooks on real SQL, with a clock that moves when told to, and receivers that answer what the test
+ * says.
+ */
 import type { Outbound, Outcome } from "../../src/webhooks/attempt.ts";
 import { Dispatcher, defaultLimits } from "../../src/webhooks/dispatcher.ts";
 import type { Limits } from "../../src/webhooks/dispatcher.ts";

@@ -1,6 +1,7 @@
 /**
- * A whole system in one thread, for random interleavings: two shards and one lane on real SQL, a log that loses, repeats and re-orders, and pools
- * that die, stall, rest, come back, lose grants and repeat themselves. Time moves only when told to.
+ * A whole system in one thread, for random interleavings: two shards and one lane on real SQL, a log that loses,
+ * repeats and re-orders, and pools that die, stall, rest, come back, lose grants and repeat themselves. Time moves only
+ * when told to.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
 import type { ClaimAnswer } from "../../src/contract/claim.ts";
@@ -68,7 +69,10 @@ export class World {
     return pool;
   }
 
-  /** Accepts one; `short`: its lane is asked for room first, and forgets all that it knows before it is stored when `laneDies`. */
+  /**
+   * Accepts one; `short`: its lane is asked for room first, and forgets all that it knows before it is stored when
+   * `laneDies`.
+   */
   submit(overrides: Partial<Submission> = {}, way: { short: boolean; laneDies?: boolean } = { short: false }): string {
     const id = newPredictionId(SHARDS);
     const wanted = { ...submission(id), ...overrides };

@@ -1,4 +1,7 @@
-/** Setup of each test file in workerd: empty bindings and no object awake, whatever ran in this workerd before, and D1 at the newest schema. */
+/**
+ * Setup of each test file in workerd: empty bindings and no object awake, whatever ran in this workerd before, and D1
+ * at the newest schema.
+ */
 import { applyD1Migrations, reset } from "cloudflare:test";
 import type { D1Migration } from "cloudflare:test";
 import { env } from "cloudflare:workers";

@@ -1,7 +1,7 @@
 /**
- * Tenant isolation: whatever an account asks about another's things, it gets what it would get if they weren't there: the same status, body
- * and headers, after the same calls to objects, database and bucket, so that time tells nothing either. And what it does changes nothing of
- * the other's.
+ * Tenant isolation: whatever an account asks about another's things, it gets what it would get if they weren't there:
+ * the same status, body and headers, after the same calls to objects, database and bucket, so that time tells nothing
+ * either. And what it does changes nothing of the other's.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -231,14 +231,20 @@ function anonymous(text: string): string {
     .replaceAll(/\b[0-9a-hjkmnp-tv-z]{26}\b/g, "<id>");
 }
 
-/** Queries whose answers an isolate remembers, each for a time of its own: in a row of calls, one of two may be due again. */
+/**
+ * Queries whose answers an isolate remembers, each for a time of its own: in a row of calls, one of two may be due
+ * again.
+ */
 const REMEMBERED = /^DB SELECT .*\b(?:FROM|JOIN) (?:models|versions|api_keys|deployments)\b/s;
 
 function unremembered(calls: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(calls).filter(([name]) => !REMEMBERED.test(name)));
 }
 
-/** What an isolate remembers may fall due between the two calls: what differs for that reason alone doesn't differ the next time. */
+/**
+ * What an isolate remembers may fall due between the two calls: what differs for that reason alone doesn't differ the
+ * next time.
+ */
 async function expectAlike(name: string): Promise<void> {
   const probe = probes[name]?.(0);
   if (probe === undefined) return;

@@ -41,8 +41,8 @@ export function createNotedDb(db: D1Database): { db: D1Database; noted: Map<stri
 }
 
 /**
- * Scans that are no table's: of what a part of the query found, of what the caller gave (`json_each`, constants, the CTE `added` that is made of them), and of the credentials
- * without a MAC, which are few and read once a minute.
+ * Scans that are no table's: of what a part of the query found, of what the caller gave (`json_each`, constants, the
+ * CTE `added` that is made of them), and of the credentials without a MAC, which are few and read once a minute.
  */
 const HARMLESS =
   /^SCAN (\(subquery-\d+\)$|CONSTANT ROW$|\d+ CONSTANT ROW|.*VIRTUAL TABLE|added$|\w+ USING INDEX \w+_without_mac$)/;

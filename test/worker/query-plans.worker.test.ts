@@ -1,6 +1,7 @@
 /**
- * No query of D1 on the path of a prediction goes through a whole table, so that what others store makes nobody's predictions slower. The calls
- * below are all that a client and a pool make for one; the objects' own calls of D1 are made by themselves, with the same functions.
+ * No query of D1 on the path of a prediction goes through a whole table, so that what others store makes nobody's
+ * predictions slower. The calls below are all that a client and a pool make for one; the objects' own calls of D1 are
+ * made by themselves, with the same functions.
  */
 import { beforeAll, expect, test } from "vitest";
 import type { Env } from "../../src/env.ts";

@@ -1,9 +1,12 @@
-/** Kafka's range assignment: topic by topic, each member in the order of its id gets a run of partitions next to each other. */
+/**
+ * Kafka's range assignment: topic by topic, each member in the order of its id gets a run of partitions next to each
+ * other.
+ */
 import type { GroupPartitionsAssigner } from "@platformatic/kafka";
 
 /**
- * With it, topics of equal partition counts (a lane's three priorities) give the same partition numbers to the same member, as the
- * `RangeAssignor` of the Java client does.
+ * With it, topics of equal partition counts (a lane's three priorities) give the same partition numbers to the same
+ * member, as the `RangeAssignor` of the Java client does.
  */
 export const rangeAssigner: GroupPartitionsAssigner = (_current, members, _topics, metadata) => {
   const ids = [...members.keys()].toSorted();

@@ -1,4 +1,6 @@
-/** The bridge's view of the cluster: how to connect, which topics there are, and creating them where that is allowed. */
+/**
+ * The bridge's view of the cluster: how to connect, which topics there are, and creating them where that is allowed.
+ */
 import { Admin, findErrorBy } from "@platformatic/kafka";
 import type { BaseOptions } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";

@@ -1,6 +1,7 @@
 /**
- * The consumer instances that live across requests. An instance: made by its first consume → used, one request at a time → removed,
- * by `delete-consumer`, by expiry when nobody asks, or at shutdown. Removal commits what was handed out when auto commit is on.
+ * The consumer instances that live across requests. An instance: made by its first consume → used, one request at a
+ * time → removed, by `delete-consumer`, by expiry when nobody asks, or at shutdown. Removal commits what was handed out
+ * when auto commit is on.
  */
 import { createHash } from "node:crypto";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";

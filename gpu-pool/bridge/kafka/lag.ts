@@ -1,4 +1,7 @@
-/** How far a consumer group is behind, per topic: records that it has not committed, from the first that is kept where it never committed. */
+/**
+ * How far a consumer group is behind, per topic: records that it has not committed, from the first that is kept where
+ * it never committed.
+ */
 import type { Cluster } from "./cluster.ts";
 import type { Reader } from "./reader.ts";
 

@@ -1,4 +1,7 @@
-/** A lane's consumer group at a cluster, for a pool that reads it natively: the same group and topics as through the dialect. */
+/**
+ * A lane's consumer group at a cluster, for a pool that reads it natively: the same group and topics as through the
+ * dialect.
+ */
 import { jobTopic } from "../../../src/contract/job.ts";
 import { priorities } from "../../../src/contract/prediction.ts";
 import type { PoolCluster } from "../settings.ts";
@@ -14,7 +17,10 @@ const MAX_FETCH_BYTES = 1_048_576;
 
 export type LaneGroup = {
   readonly lane: string;
-  /** Connects and looks for the lane's topics. Throws an `EdgeplaneError` that says what is wrong: address, password, rights, topics. */
+  /**
+   * Connects and looks for the lane's topics. Throws an `EdgeplaneError` that says what is wrong: address, password,
+   * rights, topics.
+   */
   probe(): Promise<void>;
   /** A member that has not joined yet; its first `take` joins. Throws like `probe` when a topic is missing. */
   open(): Promise<GroupMember>;
@@ -24,8 +30,9 @@ export type LaneGroup = {
 };
 
 /**
- * The group `lane.<lane>` over the lane's three topics, which are created where `cluster.topics` allows. `poolId` names the same pool in
- * all its lives: one that is killed and starts again takes its own partitions back at once, instead of waiting for its own end.
+ * The group `lane.<lane>` over the lane's three topics, which are created where `cluster.topics` allows. `poolId` names
+ * the same pool in all its lives: one that is killed and starts again takes its own partitions back at once, instead of
+ * waiting for its own end.
  */
 export function createLaneGroup(cluster: PoolCluster, lane: string, poolId: string): LaneGroup {
   const connection = new Cluster(cluster);

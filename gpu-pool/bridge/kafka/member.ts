@@ -1,9 +1,10 @@
 /**
- * One member of a consumer group that lives across requests. It fetches itself, from positions that it keeps, so that it hands out no
- * more than there is room for, and a rebalance costs nothing for the partitions that stay.
+ * One member of a consumer group that lives across requests. It fetches itself, from positions that it keeps, so that
+ * it hands out no more than there is room for, and a rebalance costs nothing for the partitions that stay.
  *
- * idle → joining → ready ⇄ rebalancing → closed; a failed join or a lost membership leads back to idle, and the next `take` joins again.
- * Positions of partitions that leave are dropped with what was buffered; those that come start at the group's committed offset.
+ * idle → joining → ready ⇄ rebalancing → closed; a failed join or a lost membership leads back to idle, and the next
+ * `take` joins again. Positions of partitions that leave are dropped with what was buffered; those that come start at
+ * the group's committed offset.
  */
 import { Consumer, ListOffsetTimestamps } from "@platformatic/kafka";
 import type { BaseOptions, ClusterMetadata } from "@platformatic/kafka";
@@ -119,8 +120,8 @@ export class GroupMember {
   }
 
   /**
-   * Hands out at most `room` records, waiting up to `waitMs` for the first one; joins the group when it is no member. Empty while the
-   * group is being formed. Throws what keeps it from joining or reading.
+   * Hands out at most `room` records, waiting up to `waitMs` for the first one; joins the group when it is no member.
+   * Empty while the group is being formed. Throws what keeps it from joining or reading.
    */
   async take({ room, maxBytes, waitMs, signal }: TakeLimits): Promise<RestRecord[]> {
     const until = performance.now() + waitMs;

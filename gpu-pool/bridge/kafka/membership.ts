@@ -1,7 +1,8 @@
 /**
- * The two ways in which a consumer is a member of its group. `classic`: members meet at every change, and one of them assigns. `consumer`
- * (KIP-848, Kafka 4): the broker assigns, and tells each member in its heartbeats; who keeps its partitions doesn't notice a change. In a
- * group with members of both kinds the classic ones wait for long: don't mix them.
+ * The two ways in which a consumer is a member of its group. `classic`: members meet at every change, and one of them
+ * assigns. `consumer` (KIP-848, Kafka 4): the broker assigns, and tells each member in its heartbeats; who keeps its
+ * partitions doesn't notice a change. In a group with members of both kinds the classic ones wait for long: don't mix
+ * them.
  */
 import { findErrorBy } from "@platformatic/kafka";
 import type { Consumer, ConsumerOptions } from "@platformatic/kafka";
@@ -52,8 +53,8 @@ function classic(staticId: string | undefined): Membership {
 }
 
 /**
- * The client's id is the member's, so that a process that was killed takes its partitions back with its next life. (As a static member it would
- * wait for the end of its session, 45 s by the broker's default, which clients can't shorten.)
+ * The client's id is the member's, so that a process that was killed takes its partitions back with its next life. (As
+ * a static member it would wait for the end of its session, 45 s by the broker's default, which clients can't shorten.)
  */
 function brokerAssigned(staticId: string | undefined): Membership {
   let known: unknown = null;
@@ -74,7 +75,8 @@ function brokerAssigned(staticId: string | undefined): Membership {
       });
     },
     async join(consumer, topics) {
-      // The library joins only when it opens a stream. The member fetches itself: the stream is closed, and the topics are kept.
+      // The library joins only when it opens a stream. The member fetches itself: the stream is closed, and the topics
+      // are kept.
       consumer.topics.clear();
       if (staticId !== undefined) consumer.memberId = staticId;
       const stream = await consumer.consume({ topics: [...topics], mode: "latest" });

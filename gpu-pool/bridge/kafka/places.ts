@@ -1,4 +1,7 @@
-/** Where a member stands in each of its partitions: what to fetch next, what is buffered, and what was handed out but not committed. */
+/**
+ * Where a member stands in each of its partitions: what to fetch next, what is buffered, and what was handed out but
+ * not committed.
+ */
 import { recordBytes } from "./records.ts";
 import type { RestRecord } from "./records.ts";
 

@@ -1,9 +1,11 @@
 /**
- * Produces with an idempotent producer and acks=all. Requests that arrive while one is in flight are coalesced: each leader has
- * one queue with one produce in flight, so a dead broker holds up only its own partitions, and what waits leaves together.
+ * Produces with an idempotent producer and acks=all. Requests that arrive while one is in flight are coalesced: each
+ * leader has one queue with one produce in flight, so a dead broker holds up only its own partitions, and what waits
+ * leaves together.
  *
- * A piece (records of one request for one leader): queued → in flight → answered. A coalesced produce that the cluster refuses
- * is taken apart and tried piece by piece: one bad record fails only its own request. A second try may write a record twice.
+ * A piece (records of one request for one leader): queued → in flight → answered. A coalesced produce that the cluster
+ * refuses is taken apart and tried piece by piece: one bad record fails only its own request. A second try may write a
+ * record twice.
  */
 import { compatibilityPartitioner, Producer } from "@platformatic/kafka";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
@@ -69,8 +71,9 @@ export class CoalescingProducer {
   }
 
   /**
-   * Appends all records and answers in their order. Throws an `EdgeplaneError`. What can be known of a record beforehand (its size, its
-   * partition, its key, its time) is refused before any is sent; when the cluster fails meanwhile, some of the records may be in the log.
+   * Appends all records and answers in their order. Throws an `EdgeplaneError`. What can be known of a record
+   * beforehand (its size, its partition, its key, its time) is refused before any is sent; when the cluster fails
+   * meanwhile, some of the records may be in the log.
    */
   async produce(records: readonly RecordToProduce[]): Promise<Produced[]> {
     const topics = new Map<string, { info: TopicInfo; rules: TopicRules }>();

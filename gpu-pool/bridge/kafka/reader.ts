@@ -23,7 +23,10 @@ export class Reader {
     this.#cluster = cluster;
   }
 
-  /** Reads from the offsets given, waiting up to `waitMs` for a first record. Throws `offset_out_of_range`, `topic_not_found`. */
+  /**
+   * Reads from the offsets given, waiting up to `waitMs` for a first record. Throws `offset_out_of_range`,
+   * `topic_not_found`.
+   */
   async fetch(partitions: readonly TopicPartitionOffset[], limits: FetchLimits): Promise<RestRecord[]> {
     await this.#cluster.checkPartitions(partitions);
     const byLeader = new Map<number, Map<string, FetchRequestTopic>>();
@@ -56,7 +59,10 @@ export class Reader {
     return taken;
   }
 
-  /** The earliest offset, the next one, or the first whose record is not older than a time in ms; -1 where there is none. */
+  /**
+   * The earliest offset, the next one, or the first whose record is not older than a time in ms; -1 where there is
+   * none.
+   */
   async offsets(
     partitions: readonly TopicPartition[],
     at: "earliest" | "latest" | number,

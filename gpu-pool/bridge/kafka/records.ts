@@ -29,8 +29,8 @@ export type FetchedPartition = {
 };
 
 /**
- * Reads the partitions of a fetch. `topicNames` maps topic ids to names; `from` gives the offset that was asked for, so that
- * earlier records of the same compressed batch are left out, and partitions that were not asked for too.
+ * Reads the partitions of a fetch. `topicNames` maps topic ids to names; `from` gives the offset that was asked for, so
+ * that earlier records of the same compressed batch are left out, and partitions that were not asked for too.
  */
 export function readFetch(
   response: FetchResponse,

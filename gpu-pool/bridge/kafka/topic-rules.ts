@@ -1,4 +1,7 @@
-/** What the cluster demands of a topic's records, known before they are sent: a produce that breaks off halfway can't be taken back. */
+/**
+ * What the cluster demands of a topic's records, known before they are sent: a produce that breaks off halfway can't be
+ * taken back.
+ */
 import { ConfigResourceTypes } from "@platformatic/kafka";
 import type { Admin } from "@platformatic/kafka";
 import { DEFAULT_MAX_AHEAD_MS } from "../../../src/contract/kafka-limits.ts";

@@ -1,7 +1,10 @@
 /** The arguments of a command: text, or the bytes of a raw body, which need not be text. */
 export type Argument = string | Buffer;
 
-/** An argument as text, to compare it with words that the server knows. Bytes that are no UTF-8 become U+FFFD, which is in no such word. */
+/**
+ * An argument as text, to compare it with words that the server knows. Bytes that are no UTF-8 become U+FFFD, which is
+ * in no such word.
+ */
 export function textOf(argument: Argument | undefined): string {
   return typeof argument === "string" ? argument : (argument?.toString("utf8") ?? "");
 }

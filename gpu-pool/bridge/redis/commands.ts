@@ -1,6 +1,7 @@
 /**
- * What may run through the door. The server itself says what each command is (`COMMAND`): flags and the places of its keys. The
- * connection is shared by all callers, so whatever would change, block or administer it is refused, for every token.
+ * What may run through the door. The server itself says what each command is (`COMMAND`): flags and the places of its
+ * keys. The connection is shared by all callers, so whatever would change, block or administer it is refused, for every
+ * token.
  */
 import * as z from "zod";
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
@@ -103,8 +104,8 @@ export type CheckedCommand = { name: string; args: Argument[] };
 export type GetKeys = (name: string, args: Argument[]) => Promise<Argument[]>;
 
 /**
- * Checks one command for a token and answers it, maybe narrowed (a SCAN gets the token's prefix). Throws an `EdgeplaneError` that
- * says why it may not run.
+ * Checks one command for a token and answers it, maybe narrowed (a SCAN gets the token's prefix). Throws an
+ * `EdgeplaneError` that says why it may not run.
  */
 export async function checkCommand(
   command: readonly Argument[],

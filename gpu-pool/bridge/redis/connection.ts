@@ -1,6 +1,6 @@
 /**
- * The connections to Redis: one for commands, one for subscriptions. Commands go out as they come, pipelined; a connection that is
- * lost fails what is in flight at once, and nothing is sent twice behind a caller's back.
+ * The connections to Redis: one for commands, one for subscriptions. Commands go out as they come, pipelined; a
+ * connection that is lost fails what is in flight at once, and nothing is sent twice behind a caller's back.
  */
 import { Command, Redis } from "ioredis";
 import type { RedisOptions } from "ioredis";

@@ -86,8 +86,8 @@ export class RedisDoor {
   }
 
   /**
-   * Clients send back the last one, so that a database with replicas lets them read what they wrote. All here goes to one Redis in order:
-   * nothing needs to be waited for, and what a client sends is not looked at.
+   * Clients send back the last one, so that a database with replicas lets them read what they wrote. All here goes to
+   * one Redis in order: nothing needs to be waited for, and what a client sends is not looked at.
    */
   #syncToken(): string {
     return `${this.#life}.${++this.#answered}`;

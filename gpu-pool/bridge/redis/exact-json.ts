@@ -1,6 +1,7 @@
 /**
- * JSON whose numbers keep every digit. JavaScript's numbers hold 15 digits for sure; Redis counts to 2^63, and clients in other languages
- * send longer numbers still. A number that JavaScript would change is a raw JSON value here, which `JSON.stringify` writes as it was.
+ * JSON whose numbers keep every digit. JavaScript's numbers hold 15 digits for sure; Redis counts to 2^63, and clients
+ * in other languages send longer numbers still. A number that JavaScript would change is a raw JSON value here, which
+ * `JSON.stringify` writes as it was.
  */
 declare global {
   // oxlint-disable-next-line typescript/consistent-type-definitions -- only an interface merges
@@ -13,7 +14,10 @@ declare global {
 
 /** Digits that JavaScript's numbers keep in any case. */
 const SAFE_DIGITS = 15;
-/** What a number must look like in the text before JavaScript may change it; a reviver makes parsing several times slower. */
+/**
+ * What a number must look like in the text before JavaScript may change it; a reviver makes parsing several times
+ * slower.
+ */
 const MAYBE_INEXACT = /[\d.]{16}|\de\+?\d{3}/i;
 
 /** Throws a `SyntaxError`. */

@@ -1,4 +1,7 @@
-/** Replies of Redis as JSON: plain, or with every string in base64 so that any bytes survive (`Upstash-Encoding: base64`). */
+/**
+ * Replies of Redis as JSON: plain, or with every string in base64 so that any bytes survive (`Upstash-Encoding:
+ * base64`).
+ */
 import type { Outcome } from "./connection.ts";
 import { exactInteger } from "./exact-json.ts";
 

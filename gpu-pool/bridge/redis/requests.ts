@@ -1,4 +1,7 @@
-/** The dialect's requests: a command as a JSON array, several of them, or a command as a path, whose last argument may be a body of any bytes. */
+/**
+ * The dialect's requests: a command as a JSON array, several of them, or a command as a path, whose last argument may
+ * be a body of any bytes.
+ */
 import { EdgeplaneError } from "../../../src/contract/errors.ts";
 import { parseJson } from "../http.ts";
 import type { Request } from "../http.ts";
@@ -33,7 +36,10 @@ export function readCommands(request: Request, maxCommands: number): Batch {
   return { kind: "single", commands: [command] };
 }
 
-/** Any JSON value may be an argument, so an array is all that there is to check; by hand, as a schema costs a request 20 µs. */
+/**
+ * Any JSON value may be an argument, so an array is all that there is to check; by hand, as a schema costs a request 20
+ * µs.
+ */
 function commandOf(value: unknown): string[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_ARGUMENTS) throw malformed();
   try {

@@ -1,6 +1,7 @@
 /**
- * Scripts written for Upstash on a stock Redis or Valkey. They may begin with `#!lua flags=allow-key-locking`, a flag that only
- * Upstash knows: it is taken out, and the SHA-1 of the script as the client has it is mapped to that of the script as it runs.
+ * Scripts written for Upstash on a stock Redis or Valkey. They may begin with `#!lua flags=allow-key-locking`, a flag
+ * that only Upstash knows: it is taken out, and the SHA-1 of the script as the client has it is mapped to that of the
+ * script as it runs.
  */
 import { createHash } from "node:crypto";
 import { textOf } from "./arguments.ts";
@@ -52,7 +53,10 @@ export class ScriptMap {
     return adapted;
   }
 
-  /** The SHA-1 to call the server with. An unknown one stays: the server answers NOSCRIPT, and the client sends the script. */
+  /**
+   * The SHA-1 to call the server with. An unknown one stays: the server answers NOSCRIPT, and the client sends the
+   * script.
+   */
   shaFor(sha: Argument): Argument {
     return this.#mapped.get(textOf(sha).toLowerCase()) ?? sha;
   }

@@ -1,8 +1,9 @@
 /**
  * Builds a virtual environment: with uv where there is one, else with venv and pip.
  *
- * To put a pip into an environment takes seconds, so the interpreter's pip fills it where there is one, and `build.run` needs none. Debian's Python
- * has venv but not ensurepip unless `python3-venv` is installed; where it has no pip and no virtualenv either, the error says what to install.
+ * To put a pip into an environment takes seconds, so the interpreter's pip fills it where there is one, and `build.run`
+ * needs none. Debian's Python has venv but not ensurepip unless `python3-venv` is installed; where it has no pip and no
+ * virtualenv either, the error says what to install.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -154,8 +155,8 @@ async function runBuildCommands(options: BuildOptions): Promise<void> {
 }
 
 /**
- * Build the environment in `dir`, which must not exist. Where uv reaches no registry pip may: it has a configuration of its own (pip.conf), which uv
- * does not read. Throws EnvironmentProblem.
+ * Build the environment in `dir`, which must not exist. Where uv reaches no registry pip may: it has a configuration of
+ * its own (pip.conf), which uv does not read. Throws EnvironmentProblem.
  */
 export async function buildEnvironment(options: BuildOptions): Promise<void> {
   try {

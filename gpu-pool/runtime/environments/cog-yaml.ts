@@ -1,6 +1,7 @@
 /**
- * What Edgeplane reads of a model's `cog.yaml`: Cog's own keys (source: replicate/cog, docs/yaml.md) and one of ours, `edgeplane`.
- * Keys of Cog that don't matter here are let through; an unknown key under `edgeplane` is refused, since it is likely a typing error.
+ * What Edgeplane reads of a model's `cog.yaml`: Cog's own keys (source: replicate/cog, docs/yaml.md) and one of ours,
+ * `edgeplane`. Keys of Cog that don't matter here are let through; an unknown key under `edgeplane` is refused, since
+ * it is likely a typing error.
  */
 import * as z from "zod";
 

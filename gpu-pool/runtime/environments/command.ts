@@ -1,4 +1,7 @@
-/** Runs a command without a shell and gives its output line by line. What the command started ends with it, and all of them with this process. */
+/**
+ * Runs a command without a shell and gives its output line by line. What the command started ends with it, and all of
+ * them with this process.
+ */
 import { spawn } from "node:child_process";
 import { hiddenSecrets } from "../hidden-secrets.ts";
 import type { ChildProcess } from "node:child_process";
@@ -37,7 +40,10 @@ function lineSplitter(onLine: (line: string) => void): { push: (text: string) =>
   };
 }
 
-/** Run to the end, without the pool's secrets. A command that does not exist gives `missing`, one past `timeoutMs` is killed; it never rejects. */
+/**
+ * Run to the end, without the pool's secrets. A command that does not exist gives `missing`, one past `timeoutMs` is
+ * killed; it never rejects.
+ */
 export function runCommand(
   command: string,
   args: readonly string[],

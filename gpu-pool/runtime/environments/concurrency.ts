@@ -14,8 +14,8 @@ async function readInside(modelDir: string, path: string): Promise<string | null
 }
 
 /**
- * `concurrency.max` of cog.yaml, else `@concurrent(max=N)` in the predictor's file, else 1. Cog asks for an integer literal there, so that it can
- * be read without running the model (source: replicate/cog, docs/python.md).
+ * `concurrency.max` of cog.yaml, else `@concurrent(max=N)` in the predictor's file, else 1. Cog asks for an integer
+ * literal there, so that it can be read without running the model (source: replicate/cog, docs/python.md).
  */
 export async function declaredConcurrency(modelDir: string, cog: CogYaml): Promise<number> {
   if (cog.concurrency?.max !== undefined) return cog.concurrency.max;

@@ -1,8 +1,10 @@
 /**
- * Gives each model the Python it needs: the plain interpreter when it wants nothing installed, else a virtual environment per Python version
- * and hash of its requirements, shared by all models that want the same and kept in the pool's state folder.
+ * Gives each model the Python it needs: the plain interpreter when it wants nothing installed, else a virtual
+ * environment per Python version and hash of its requirements, shared by all models that want the same and kept in the
+ * pool's state folder.
  *
- * State of an environment's folder: absent → building (locked) → complete (has `edgeplane.json`). One without it is built again.
+ * State of an environment's folder: absent → building (locked) → complete (has `edgeplane.json`). One without it is
+ * built again.
  */
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -150,8 +152,9 @@ function modelEnv(cog: CogYaml): Record<string, string> {
 }
 
 /**
- * The interpreter and the environment variables for a model's process, and warnings to show. Fast when nothing is to be installed or all of
- * it is there. Throws EnvironmentProblem, whose message says what to do; nothing half-built stays behind.
+ * The interpreter and the environment variables for a model's process, and warnings to show. Fast when nothing is to be
+ * installed or all of it is there. Throws EnvironmentProblem, whose message says what to do; nothing half-built stays
+ * behind.
  */
 export async function prepareEnvironment(options: PrepareOptions): Promise<PreparedEnvironment> {
   const { cog } = options;

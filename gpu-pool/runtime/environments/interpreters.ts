@@ -67,7 +67,10 @@ export function defaultInterpreter(): Promise<Interpreter | null> {
 
 export type Choice = { interpreter: Interpreter; exact: boolean };
 
-/** The interpreter for `wanted` (`3.12` or `3.12.4`): the same minor version, else the nearest one, the newer of two; null without any. */
+/**
+ * The interpreter for `wanted` (`3.12` or `3.12.4`): the same minor version, else the nearest one, the newer of two;
+ * null without any.
+ */
 export function chooseInterpreter(wanted: string, available: readonly Interpreter[]): Choice | null {
   const [, minorText, patchText] = wanted.split(".");
   const minor = Number(minorText);

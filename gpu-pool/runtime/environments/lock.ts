@@ -1,6 +1,6 @@
 /**
- * A lock between pools of one machine, as a file that holds the process id of who has it, and when that process began: in a container, or
- * after the machine was started anew, another may have the same number.
+ * A lock between pools of one machine, as a file that holds the process id of who has it, and when that process began:
+ * in a container, or after the machine was started anew, another may have the same number.
  *
  * State: free → held by a live process → free; one whose process died is taken over.
  */
@@ -34,7 +34,10 @@ async function take(path: string): Promise<boolean> {
   }
 }
 
-/** Do `work` while holding the lock at `path`. Waits as long as another live process, or another task of this one, has it. */
+/**
+ * Do `work` while holding the lock at `path`. Waits as long as another live process, or another task of this one, has
+ * it.
+ */
 export async function withLock<T>(path: string, onWait: () => void, work: () => Promise<T>): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
   let told = false;

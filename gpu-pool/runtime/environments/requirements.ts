@@ -1,4 +1,6 @@
-/** What a model wants installed: the lines of its requirements, and the hash that names the environment that has them. */
+/**
+ * What a model wants installed: the lines of its requirements, and the hash that names the environment that has them.
+ */
 import { createHash } from "node:crypto";
 import { readFile, realpath } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
@@ -47,7 +49,9 @@ async function readLines(modelDir: string, path: string, seen: Set<string>): Pro
   return lines;
 }
 
-/** Read what a model wants installed. Throws EnvironmentProblem when files are missing or both kinds of list are given. */
+/**
+ * Read what a model wants installed. Throws EnvironmentProblem when files are missing or both kinds of list are given.
+ */
 export async function readRequirements(modelDir: string, cog: CogYaml): Promise<Requirements> {
   const { python_packages: packages, python_requirements: file, run } = cog.build;
   if (file && packages && packages.length > 0) {

@@ -1,7 +1,9 @@
 /**
- * Pythons that the machine lacks, brought by uv, which keeps them in a folder of its own (`uv python dir`) and locks it against others.
+ * Pythons that the machine lacks, brought by uv, which keeps them in a folder of its own (`uv python dir`) and locks it
+ * against others.
  *
- * A version is asked for once at a time; one that could not be brought is not asked for again for a while, since a model's every start would.
+ * A version is asked for once at a time; one that could not be brought is not asked for again for a while, since a
+ * model's every start would.
  */
 import { runCommand } from "./command.ts";
 import { forgetInterpreters, probeInterpreter } from "./interpreters.ts";

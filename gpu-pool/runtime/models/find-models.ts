@@ -17,8 +17,8 @@ export type FoundModels = { models: Model[]; problems: { folder: string; problem
 export type Finder = { id: string; stateDir: string };
 
 /**
- * Reads all models below `folder`, but for those that are off (`edgeplane.enabled: false`) and not in `enabled`. Throws when
- * the folder itself can't be read.
+ * Reads all models below `folder`, but for those that are off (`edgeplane.enabled: false`) and not in `enabled`. Throws
+ * when the folder itself can't be read.
  */
 export async function findModels(folder: string, enabled: readonly string[], finder: Finder): Promise<FoundModels> {
   const found: FoundModels = { models: [], problems: [] };

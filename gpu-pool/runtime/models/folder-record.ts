@@ -1,7 +1,7 @@
 /**
- * What pools remember of a model's folder: which files are its author's, with their hashes, and which the model wrote. It lies in the folder
- * itself (`.edgeplane/version.json`), so that all pools that serve it agree and a copy takes it along; where the folder can't be
- * written to, in the pool's state folder.
+ * What pools remember of a model's folder: which files are its author's, with their hashes, and which the model wrote.
+ * It lies in the folder itself (`.edgeplane/version.json`), so that all pools that serve it agree and a copy takes it
+ * along; where the folder can't be written to, in the pool's state folder.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { access, constants, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -64,8 +64,8 @@ export async function readRecord(notesDir: string): Promise<FolderRecord | null>
 }
 
 /**
- * Writes it whole or not at all, and only where it is another. False where it can't be written: the next start then takes what it finds for
- * the author's, which is better than a model that is not served.
+ * Writes it whole or not at all, and only where it is another. False where it can't be written: the next start then
+ * takes what it finds for the author's, which is better than a model that is not served.
  */
 export async function writeRecord(
   notesDir: string,

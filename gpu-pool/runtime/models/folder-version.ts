@@ -2,9 +2,11 @@
  * The version of a model's folder: SHA-256 over its author's files. What the model itself wrote does not count:
  *
  * - all that is there when a pool first sees the folder is the author's, and stays it, whoever changes it;
- * - what appears while the model works, in `setup()` or in a prediction, is the model's (by the file's ctime, which nobody can set), and
+ * - what appears while the model works, in `setup()` or in a prediction, is the model's (by the file's ctime, which
+ *   nobody can set), and
  *   stays it as long as it is changed only while a process of the model lives;
- * - what appears at any other time is the author's; where a process lived, it is the model's as soon as it changes while the model works;
+ * - what appears at any other time is the author's; where a process lived, it is the model's as soon as it changes
+ *   while the model works;
  * - a Python file beside the author's files is the author's, whenever it appears: it is code that will run.
  */
 import { createHash } from "node:crypto";
@@ -24,7 +26,9 @@ const NS_PER_S = 1_000_000_000n;
 /** `written`: the files that the model wrote, which don't count. `hashed`: how many had to be read. */
 export type FolderVersion = { version: string; written: string[]; hashed: number; notesDir: string };
 
-/** The version, noted so that the next start need not read what has not changed. `pool` is the id of the pool that asks. */
+/**
+ * The version, noted so that the next start need not read what has not changed. `pool` is the id of the pool that asks.
+ */
 export async function readVersion(dir: string, stateDir: string, pool: string): Promise<FolderVersion> {
   const notesDir = await notesDirOf(dir, stateDir);
   const inside = notesInside(dir);

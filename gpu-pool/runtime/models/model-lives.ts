@@ -1,11 +1,12 @@
 /**
- * When the processes of a model lived, and when they worked (in `setup()` or in a prediction): what appeared in its folder while it worked is
- * the model's own. Every pool keeps one note a model, `lives-<pool>.json` beside the record; the note's age tells how far a life reached
- * that was cut off.
+ * When the processes of a model lived, and when they worked (in `setup()` or in a prediction): what appeared in its
+ * folder while it worked is the model's own. Every pool keeps one note a model, `lives-<pool>.json` beside the record;
+ * the note's age tells how far a life reached that was cut off.
  *
  *   began ──▶ lives, works ⇄ rests ── ended ──▶ closed
  *
- * The note is written before a process begins and after the last has ended, and brought up to date every 5 s: a prediction waits for no disk.
+ * The note is written before a process begins and after the last has ended, and brought up to date every 5 s: a
+ * prediction waits for no disk.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -17,7 +18,9 @@ const BEAT_MS = 5000;
 const CUT_OFF_MS = 2 * BEAT_MS;
 /** So long after its work may a model still write. Pauses that are no longer are work. */
 const TAIL_MS = 5000;
-/** The clock of a file system ticks slower than the host's: a file may seem older than the work in which it was written. */
+/**
+ * The clock of a file system ticks slower than the host's: a file may seem older than the work in which it was written.
+ */
 const SLACK_MS = 100;
 /** Of a model that begins and rests all the time, the oldest spans become one. */
 const MAX_SPANS = 100;
@@ -130,7 +133,9 @@ export class ModelLives {
     }
   }
 
-  /** A disk that is full costs the note, and no prediction: what the model writes meanwhile then counts as its author's. */
+  /**
+   * A disk that is full costs the note, and no prediction: what the model writes meanwhile then counts as its author's.
+   */
   #write(): void {
     try {
       mkdirSync(dirname(this.#path), { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Starts, stops and looks at a local cluster. What runs is written in `<dir>/cluster.json`; a process counts as ours only
- * while its command line still names its properties file, so a reused process id is never touched.
+ * Starts, stops and looks at a local cluster. What runs is written in `<dir>/cluster.json`; a process counts as ours
+ * only while its command line still names its properties file, so a reused process id is never touched.
  *
  * A broker: formatted → starting → up ("Kafka Server started" in its output) → stopped (SIGTERM, SIGKILL after 15 s).
  */
@@ -35,7 +35,9 @@ type State = z.infer<typeof StateSchema>;
 
 export type BrokerStatus = { id: number; address: string; pid: number | null; running: boolean };
 
-/** Starts those brokers of the cluster that don't run, formatting their storage the first time; returns when all are up. */
+/**
+ * Starts those brokers of the cluster that don't run, formatting their storage the first time; returns when all are up.
+ */
 export async function startCluster(options: ClusterOptions, log: (line: string) => void): Promise<BrokerStatus[]> {
   await checkJava();
   const classes = await classPath(process.env, log);

@@ -1,9 +1,10 @@
 /**
- * Makes processes collect their garbage, through V8's inspector, so that what they still hold afterwards is what they need. V8 puts a full collection
- * off while memory is plenty, for minutes under a light load; what it has not collected yet looks like a leak.
+ * Makes processes collect their garbage, through V8's inspector, so that what they still hold afterwards is what they
+ * need. V8 puts a full collection off while memory is plenty, for minutes under a light load; what it has not collected
+ * yet looks like a leak.
  *
- * Each isolate has one session for the whole soak, and is asked again only once it has answered: workerd keeps some 10 KB of every session whose
- * request is still open, and those of its isolates that do nothing never answer.
+ * Each isolate has one session for the whole soak, and is asked again only once it has answered: workerd keeps some 10
+ * KB of every session whose request is still open, and those of its isolates that do nothing never answer.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";

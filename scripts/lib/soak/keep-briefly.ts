@@ -4,7 +4,9 @@ import type { Stack } from "../stack.ts";
 /** The shortest that there is. */
 const RETENTION_S = 60;
 
-/** Sets the account's retention, so that within minutes as much is deleted as comes in. Throws when the edge refuses it. */
+/**
+ * Sets the account's retention, so that within minutes as much is deleted as comes in. Throws when the edge refuses it.
+ */
 export async function keepBriefly(stack: Pick<Stack, "url" | "adminKey">): Promise<void> {
   const response = await fetch(`${stack.url}/admin/v1/accounts/${ACCOUNT}`, {
     method: "PATCH",

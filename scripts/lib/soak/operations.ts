@@ -1,4 +1,7 @@
-/** What the soak's clients do, each from its first call to its end: an operation resolves when all was as it had to be, and rejects otherwise. */
+/**
+ * What the soak's clients do, each from its first call to its end: an operation resolves when all was as it had to be,
+ * and rejects otherwise.
+ */
 import { createHash, randomBytes } from "node:crypto";
 import * as z from "zod";
 import type { Receiver } from "./receiver.ts";
@@ -10,7 +13,9 @@ const FILE_BYTES = 256 * 1024;
 export const kinds = ["waited", "polled", "streamed", "webhook", "file", "canceled", "listed"] as const;
 export type Kind = (typeof kinds)[number];
 
-/** Of forty operations, so many of each kind. Cancels are few: their model does nothing else until it has heard of them. */
+/**
+ * Of forty operations, so many of each kind. Cancels are few: their model does nothing else until it has heard of them.
+ */
 const shares: Record<Kind, number> = {
   waited: 14,
   polled: 8,

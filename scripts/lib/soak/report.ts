@@ -1,4 +1,7 @@
-/** A soak's report as text: the trends, the latency of each kind of operation, and what drifted; what did by less than `slack` limits is no fault. */
+/**
+ * A soak's report as text: the trends, the latency of each kind of operation, and what drifted; what did by less than
+ * `slack` limits is no fault.
+ */
 import { table } from "../../../test/bench/lib/stats.ts";
 import type { SoakReport } from "./soak.ts";
 import { judge, percent } from "./verdict.ts";

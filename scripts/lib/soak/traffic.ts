@@ -17,7 +17,9 @@ export type Traffic = {
   readonly putOff: number;
   /** The first of what went wrong. */
   readonly problems: readonly string[];
-  /** What the clients can do a second, by `durationMs` at full speed; less of it once one has failed or the signal came. */
+  /**
+   * What the clients can do a second, by `durationMs` at full speed; less of it once one has failed or the signal came.
+   */
   measure(durationMs: number, signal: AbortSignal): Promise<number>;
   /** Begins an operation every `1 / perSecond`, until the signal; resolves when the last has ended. */
   pace(perSecond: number, signal: AbortSignal): Promise<void>;

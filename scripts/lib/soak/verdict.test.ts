@@ -6,7 +6,9 @@ const MIB = 2 ** 20;
 
 type Shape = { rssMib?: number; handles?: number; pid?: number; p99Ms?: number; diskMib?: number };
 
-/** 24 samples, as a run of 7 minutes has them after its warm-up and more; `shape` gets how far the run is, from 0 to 1. */
+/**
+ * 24 samples, as a run of 7 minutes has them after its warm-up and more; `shape` gets how far the run is, from 0 to 1.
+ */
 function samples(shape: (share: number) => Shape): Sample[] {
   return Array.from({ length: 24 }, (_, index) => {
     const { rssMib = 100, handles = 40, pid = 1, p99Ms = 50, diskMib = 30 } = shape(index / 23);

@@ -1,6 +1,7 @@
 /**
- * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the medians of the first and of the last third are compared, so that
- * neither a burst nor a dip counts; of handles the fewest, since connections only ever add to them.
+ * Judges a soak by its trend. What was sampled after the warm-up is cut in three, and the medians of the first and of
+ * the last third are compared, so that neither a burst nor a dip counts; of handles the fewest, since connections only
+ * ever add to them.
  */
 import { median } from "../../../test/bench/lib/stats.ts";
 import type { Held } from "./watch.ts";
@@ -10,11 +11,16 @@ const limits = {
   rssGrowth: 0.05,
   /** … and always by so much: allocators hand memory out in steps. */
   rssSlackBytes: 2 * 2 ** 20,
-  /** What predictions and files take of the disk may grow by this share, over all of the judged time: both end with the account's retention. */
+  /**
+   * What predictions and files take of the disk may grow by this share, over all of the judged time: both end with the
+   * account's retention.
+   */
   diskGrowth: 0.2,
   /** … and always by so much: a write-ahead log grows to 4 MiB before it starts again. */
   diskSlackBytes: 8 * 2 ** 20,
-  /** The fewest open handles of a third may grow by so many, or by this share: connections come and go with the load. */
+  /**
+   * The fewest open handles of a third may grow by so many, or by this share: connections come and go with the load.
+   */
   handles: 5,
   handlesGrowth: 0.2,
   /** The 99th percentile may become so many times what it was. */
@@ -45,7 +51,10 @@ const WHOLE_OF_THIRDS = 3 / 2;
 /** Fewer make no thirds worth comparing. */
 const LEAST_SAMPLES = 6;
 
-/** `samples` are those after the warm-up, evenly spaced; each limit counts `slack` times. Throws when there are fewer than six. */
+/**
+ * `samples` are those after the warm-up, evenly spaced; each limit counts `slack` times. Throws when there are fewer
+ * than six.
+ */
 export function judge(samples: readonly Sample[], slack = 1): Verdict {
   if (samples.length < LEAST_SAMPLES)
     throw new Error(`${samples.length} samples are too few to judge by; run it longer`);

@@ -1,4 +1,7 @@
-/** `/admin/v1/faults`: makes the embedded log or a lane fail on purpose. Only where `LOCAL_FAULTS` is `1`, a test's local stack; else 404. */
+/**
+ * `/admin/v1/faults`: makes the embedded log or a lane fail on purpose. Only where `LOCAL_FAULTS` is `1`, a test's
+ * local stack; else 404.
+ */
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
@@ -34,7 +37,9 @@ const FaultsAnswerSchema = FaultsSchema.extend({
   struck: z.number().int().nullable().optional(),
 });
 
-/** `PUT /` replaces all faults; `{}` heals the log, `{lane}` a lane. They last as long as the broker stays in memory. */
+/**
+ * `PUT /` replaces all faults; `{}` heals the log, `{lane}` a lane. They last as long as the broker stays in memory.
+ */
 export function faultRoutes(): Hono<App> {
   const routes = new Hono<App>();
   routes.put(

@@ -1,4 +1,6 @@
-/** The operator's lists: every entry is reached, whatever their number and however many were made in one millisecond. */
+/**
+ * The operator's lists: every entry is reached, whatever their number and however many were made in one millisecond.
+ */
 import { beforeAll, describe, expect, it } from "vitest";
 import { admin, call, callJson, testEnv } from "../../../test/worker/edge-harness.ts";
 

@@ -1,4 +1,6 @@
-/** `/admin/v1/metrics`: what an operator's Prometheus scrapes of the edge. It asks the lanes, and wakes nothing else. */
+/**
+ * `/admin/v1/metrics`: what an operator's Prometheus scrapes of the edge. It asks the lanes, and wakes nothing else.
+ */
 import { Hono } from "hono";
 import * as z from "zod";
 import { jobTopic } from "../../contract/job.ts";

@@ -2,7 +2,10 @@
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { AppContext } from "../app.ts";
 
-/** Throws `not_found` while no `ADMIN_KEY` is set, so that an unused door doesn't show, and `unauthenticated` for another key. */
+/**
+ * Throws `not_found` while no `ADMIN_KEY` is set, so that an unused door doesn't show, and `unauthenticated` for
+ * another key.
+ */
 export async function requireOperator(c: AppContext): Promise<void> {
   const expected = c.env.ADMIN_KEY ?? "";
   if (expected === "") throw new EdgeplaneError("not_found", "There is nothing at this address.");

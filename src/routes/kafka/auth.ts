@@ -36,8 +36,8 @@ let parsed: { text: string; users: User[] } = { text: "", users: [] };
 const digests = new WeakMap<User, Promise<Uint8Array>>();
 
 /**
- * The caller of a request by its `Authorization: Basic`, or by the query's user and password. Throws `not_found` while no users are
- * set, so that an unused door doesn't show, and `unauthenticated` for wrong credentials.
+ * The caller of a request by its `Authorization: Basic`, or by the query's user and password. Throws `not_found` while
+ * no users are set, so that an unused door doesn't show, and `unauthenticated` for wrong credentials.
  */
 export async function authenticate(
   env: Env,

@@ -1,6 +1,7 @@
 /**
- * `/kafka`: the embedded log in the Upstash Kafka REST dialect, as `@upstash/kafka` 1.3.5 speaks it, GET forms included.
- * Every answer is JSON; an error is `{error, status, code}`, since an empty or 204 answer is a failure to that client.
+ * `/kafka`: the embedded log in the Upstash Kafka REST dialect, as `@upstash/kafka` 1.3.5 speaks it, GET forms
+ * included. Every answer is JSON; an error is `{error, status, code}`, since an empty or 204 answer is a failure to
+ * that client.
  */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";

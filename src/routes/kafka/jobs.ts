@@ -1,6 +1,7 @@
 /**
- * Job topics on the embedded log, which their lanes serve as a share group is served (KIP-932): any pool takes the next jobs that it can run, in the lane's order. There are
- * no partitions, members or offsets to own. What a pool takes is granted within the call; others may look at what waits, which has no input.
+ * Job topics on the embedded log, which their lanes serve as a share group is served (KIP-932): any pool takes the next
+ * jobs that it can run, in the lane's order. There are no partitions, members or offsets to own. What a pool takes is
+ * granted within the call; others may look at what waits, which has no input.
  */
 import * as z from "zod";
 import { CLAIM_RECORD_HEADER, MODEL_ROOM_HEADER, SESSION_HEADER } from "../../contract/claim.ts";

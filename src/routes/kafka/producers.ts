@@ -1,4 +1,6 @@
-/** Produce, in its three forms, and the webhook that produces. upstash.com/docs/kafka/rest/restproducer and …/webhook. */
+/**
+ * Produce, in its three forms, and the webhook that produces. upstash.com/docs/kafka/rest/restproducer and …/webhook.
+ */
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { produceRequest, webhookRequest } from "../../contract/kafka-requests.ts";
 import type { DialectRecord } from "../../contract/kafka-schemas.ts";

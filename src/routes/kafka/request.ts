@@ -1,4 +1,7 @@
-/** A request of `/kafka` as the dialect's readers take it. `curl -d` calls JSON a form, and GET calls may carry a body: the content type says nothing. */
+/**
+ * A request of `/kafka` as the dialect's readers take it. `curl -d` calls JSON a form, and GET calls may carry a body:
+ * the content type says nothing.
+ */
 import type { Context } from "hono";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { pathSegments } from "../../contract/kafka-names.ts";

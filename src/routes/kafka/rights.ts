@@ -4,7 +4,10 @@ import type { Principal } from "./auth.ts";
 
 const verbs = { produce: "produce to", consume: "consume from", offsets: "read the offsets of" } as const;
 
-/** Throws `topic_forbidden` for the first topic that the caller has no right to. Offsets are for those who produce, too: they are told them. */
+/**
+ * Throws `topic_forbidden` for the first topic that the caller has no right to. Offsets are for those who produce, too:
+ * they are told them.
+ */
 export function checkRights(principal: Principal, right: keyof typeof verbs, topics: Iterable<string>): void {
   for (const topic of topics) {
     const allowed =

@@ -1,4 +1,7 @@
-/** The OpenAPI 3.1 document of an app, made from what its routes say of themselves. https://spec.openapis.org/oas/v3.1.1.html */
+/**
+ * The OpenAPI 3.1 document of an app, made from what its routes say of themselves.
+ * https://spec.openapis.org/oas/v3.1.1.html
+ */
 import type { Hono } from "hono";
 import { createDocument } from "zod-openapi";
 import type {
@@ -26,7 +29,9 @@ export type OpenApiDocument = ReturnType<typeof createDocument>;
 /** A described route: its method in lower case, and its path as OpenAPI writes it (\`/v1/files/{id}\`). */
 export type DescribedRoute = { method: string; path: string; operation: Operation };
 
-/** Values that only a check describes (any JSON value) say in their \`meta\` what they are; without, they are any value. */
+/**
+ * Values that only a check describes (any JSON value) say in their \`meta\` what they are; without, they are any value.
+ */
 export const documentOptions: CreateDocumentOptions = { allowEmptySchema: { custom: true } };
 
 /** The app's routes that are described, in the order of their registration. */

@@ -1,6 +1,6 @@
 /**
- * The document of one model: how it is run and what comes of it, with its own schemas of input and output in place. They come
- * from Cog in OpenAPI 3.0's form and are turned into 3.1's.
+ * The document of one model: how it is run and what comes of it, with its own schemas of input and output in place.
+ * They come from Cog in OpenAPI 3.0's form and are turned into 3.1's.
  */
 import type { Hono } from "hono";
 import { createDocument } from "zod-openapi";
@@ -84,7 +84,9 @@ function place(schemas: Schema, own: Schemas): void {
   for (const [name, schema] of Object.entries(own)) schemas[names.get(name) ?? name] = renamed(schema, names);
 }
 
-/** `Input` and `Output`, and all that they refer to, in 3.1's form. Both are there even when the version never loaded. */
+/**
+ * `Input` and `Output`, and all that they refer to, in 3.1's form. Both are there even when the version never loaded.
+ */
 function modelSchemas(document: Schema): Schemas {
   const all = asSchema(asSchema(document["components"] ?? null)["schemas"] ?? null);
   const found: Schemas = { Input: { type: "object" }, Output: {} };

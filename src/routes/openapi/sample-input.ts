@@ -6,7 +6,9 @@ export type Schemas = { [name: string]: Json };
 
 const SCHEMAS = "#/components/schemas/";
 const MAX_DEPTH = 8;
-/** What a sample may consist of: a schema that requires itself in many places would fill any memory within that depth. */
+/**
+ * What a sample may consist of: a schema that requires itself in many places would fill any memory within that depth.
+ */
 const MAX_NODES = 1000;
 /** Texts of the formats that models' schemas have. Files are named by URLs; this one brings its content with it. */
 const SAMPLES: ReadonlyMap<unknown, string> = new Map([

@@ -1,6 +1,6 @@
 /**
- * `/pool/v1/blobs/{id}/{token}/{name}`: a claim's input is read, its output is written. Both demand that the claim is the
- * prediction's latest: a pool whose claim was lost reads and writes nothing.
+ * `/pool/v1/blobs/{id}/{token}/{name}`: a claim's input is read, its output is written. Both demand that the claim is
+ * the prediction's latest: a pool whose claim was lost reads and writes nothing.
  */
 import { Hono } from "hono";
 import * as z from "zod";
@@ -242,7 +242,10 @@ function noUpload(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such upload under way.");
 }
 
-/** The claim may have been lost while the content came: then it goes again, and nobody learns of it. While nobody can say it stays. */
+/**
+ * The claim may have been lost while the content came: then it goes again, and nobody learns of it. While nobody can
+ * say it stays.
+ */
 async function answerStored(
   c: AppContext,
   shard: ShardPort,

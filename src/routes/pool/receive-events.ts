@@ -10,7 +10,9 @@ import { noticeEndings, screenEvents } from "./screen-events.ts";
 
 type Port = Pick<ShardPort, "deliverEvents">;
 
-/** Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session. */
+/**
+ * Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session.
+ */
 export async function receiveEvents(
   env: Env,
   shard: Port,

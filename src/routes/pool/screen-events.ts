@@ -8,8 +8,8 @@ import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";
 
 /**
- * Checks and screens a batch of events. An output that a plugin refuses, or can't decide over, becomes the failure of its
- * prediction. Throws `forbidden` for an event that names a blob of another claim.
+ * Checks and screens a batch of events. An output that a plugin refuses, or can't decide over, becomes the failure of
+ * its prediction. Throws `forbidden` for an event that names a blob of another claim.
  */
 export async function screenEvents(snapshot: Snapshot, request: EventsRequest): Promise<EventsRequest> {
   for (const event of request.events) checkBlob(event);

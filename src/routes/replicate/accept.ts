@@ -24,7 +24,8 @@ export async function acceptSubmission(
   }
   const sent: Submission = inputBlob === null ? submission : { ...submission, input: null };
   const answer = await shard.submit(c.env, sent, waitMs);
-  // The row has another payload (a blob under its id would have refused this one), or its data is gone: nothing names the blob.
+  // The row has another payload (a blob under its id would have refused this one), or its data is gone: nothing names
+  // the blob.
   const isNamed = "prediction" in answer && answer.prediction.inputBlob !== null;
   if (inputBlob !== null && !isNamed) await c.env.BLOBS.delete(inputBlob);
   if (answer.outcome === "conflict") throw keyReused();

@@ -30,7 +30,9 @@ const DurationSchema = z.union(
   NO_DURATION,
 );
 
-/** A duration in a header. Less than 1 s is taken for 1 s, more than 168 h for 168 h: a prediction ends sooner anyway. */
+/**
+ * A duration in a header. Less than 1 s is taken for 1 s, more than 168 h for 168 h: a prediction ends sooner anyway.
+ */
 const CancelAfterSchema = z
   .string()
   .max(64)

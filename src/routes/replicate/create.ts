@@ -24,7 +24,10 @@ import type { WholeView } from "./view.ts";
 const DEFAULT_COST = 1;
 const DEFAULT_PRIORITY: Priority = "normal";
 
-/** `ownId` is the id of a `PUT`; `reference` the model that the path names, or that the `deployment` (`owner/name`) names. */
+/**
+ * `ownId` is the id of a `PUT`; `reference` the model that the path names, or that the `deployment` (`owner/name`)
+ * names.
+ */
 export type CreateOptions = {
   body: CreateBody;
   header: CreateHeader;
@@ -59,7 +62,9 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
   });
 }
 
-/** A prediction that can be accepted: `accept` does so, and waits for its end. `input`: as it was screened, if it was. */
+/**
+ * A prediction that can be accepted: `accept` does so, and waits for its end. `input`: as it was screened, if it was.
+ */
 type Prepared = { input: Json | null; accept(waitMs: number): Promise<Accepted> };
 
 async function prepare(
@@ -108,8 +113,8 @@ async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json 
 
 /**
  * Replicate's clients take any answer to a waiting call that isn't `starting` for a finished one: a prediction that
- * still runs when the wait is over is therefore answered as `starting`. It has no output then: PyPI's `run` yields only what
- * comes behind the output of this answer.
+ * still runs when the wait is over is therefore answered as `starting`. It has no output then: PyPI's `run` yields only
+ * what comes behind the output of this answer.
  */
 function answered(prediction: PredictionSnapshot, waitMs: number): PredictionSnapshot {
   const isStarting = prediction.status === "starting" || (waitMs > 0 && prediction.status === "processing");

@@ -1,4 +1,7 @@
-/** `/v1/deployments`: an account's own names for versions of models. https://replicate.com/docs/reference/http#deployments.list */
+/**
+ * `/v1/deployments`: an account's own names for versions of models.
+ * https://replicate.com/docs/reference/http#deployments.list
+ */
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";

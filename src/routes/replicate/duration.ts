@@ -5,7 +5,10 @@ const SECONDS = /^\d+(?:\.\d+)?$/;
 
 const NUMBER = "[0-9]+(?:\\.[0-9]+)?";
 const [HOURS, MINUTES, WHOLE_SECONDS] = ["[hH]", "[mM]", "[sS]"].map((unit) => `${NUMBER}${unit}`);
-/** What is a duration, as one pattern that says so to tools; hours, minutes and seconds in this order, at least one of them. */
+/**
+ * What is a duration, as one pattern that says so to tools; hours, minutes and seconds in this order, at least one of
+ * them.
+ */
 export const DURATION = new RegExp(
   `^(?:${NUMBER}|${HOURS}(?:${MINUTES})?(?:${WHOLE_SECONDS})?|${MINUTES}(?:${WHOLE_SECONDS})?|${WHOLE_SECONDS})$`,
 );

@@ -15,8 +15,8 @@ export type FrameSources = {
 };
 
 /**
- * Turns one frame into events, at once unless something must be fetched: there are thousands of frames a second. It remembers nothing: a
- * stream can begin at any frame.
+ * Turns one frame into events, at once unless something must be fetched: there are thousands of frames a second. It
+ * remembers nothing: a stream can begin at any frame.
  */
 export type FrameTranslator = (frame: StreamFrame) => AnyEvent[] | Promise<AnyEvent[]>;
 
@@ -26,8 +26,8 @@ const GONE = {
 };
 
 /**
- * Replicate's events (https://replicate.com/docs/topics/predictions/streaming): `output` with the chunk as it is, `logs`,
- * `error`, and `done` with `{}` or a reason.
+ * Replicate's events (https://replicate.com/docs/topics/predictions/streaming): `output` with the chunk as it is,
+ * `logs`, `error`, and `done` with `{}` or a reason.
  */
 export function createReplicateTranslator(id: string, sources: FrameSources): FrameTranslator {
   const blobEvents = async (key: string, seq: number): Promise<AnyEvent[]> => {
@@ -58,7 +58,10 @@ export function createReplicateTranslator(id: string, sources: FrameSources): Fr
   };
 }
 
-/** Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`, `completed`. */
+/**
+ * Cog's events (https://github.com/replicate/cog/blob/main/docs/http.md): `start`, `output`, `log`, `metric`,
+ * `completed`.
+ */
 export function createCogTranslator(id: string, sources: FrameSources): FrameTranslator {
   const cogBlob = async (key: string, seq: number, index: number | undefined): Promise<AnyEvent[]> => {
     const { value, isLarge } = await sources.blob(key);

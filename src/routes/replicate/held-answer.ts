@@ -1,7 +1,7 @@
 /**
- * A held answer that notices when its client leaves. The runtime tells nothing of a client that goes while no answer has
- * begun: so the answer begins at once, with white space that JSON ignores, and goes on with it until the prediction is
- * there. A space that can't be written any more means that the client has gone.
+ * A held answer that notices when its client leaves. The runtime tells nothing of a client that goes while no answer
+ * has begun: so the answer begins at once, with white space that JSON ignores, and goes on with it until the prediction
+ * is there. A space that can't be written any more means that the client has gone.
  */
 import { isTerminal } from "../../contract/prediction.ts";
 import type { PredictionSnapshot } from "../../contract/prediction.ts";
@@ -13,8 +13,8 @@ import type { WholeView } from "./view.ts";
 const BEAT_MS = 500;
 
 /**
- * Answers `accepted` once it is finished, or as it is after `waitMs`; `show` makes the body. A client that leaves before
- * then cancels the prediction. The status is 201: it has left before the end is known.
+ * Answers `accepted` once it is finished, or as it is after `waitMs`; `show` makes the body. A client that leaves
+ * before then cancels the prediction. The status is 201: it has left before the end is known.
  */
 export function holdUntilFinished(
   c: AppContext,

@@ -1,8 +1,8 @@
 /**
  * Checks an input against its version's schema: the part of JSON Schema that Cog writes into `components.schemas.Input`
  * (https://github.com/replicate/cog/blob/main/docs/python.md), compiled once to closures. No `eval`. Keywords
- * that it doesn't know are let through: the model has the last word. It has it too where a check would take too many steps: a schema is
- * as much a stranger's as an input.
+ * that it doesn't know are let through: the model has the last word. It has it too where a check would take too many
+ * steps: a schema is as much a stranger's as an input.
  */
 import type { InvalidField } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
@@ -282,8 +282,8 @@ function compileCombination(schema: Schema, scope: Scope): Check[] {
 }
 
 /**
- * Reports why a value fits none of several alternatives: what is wrong inside it by the one that comes nearest, where one is of its type; else
- * what is wrong with it by all that are of its type; else which types it may have.
+ * Reports why a value fits none of several alternatives: what is wrong inside it by the one that comes nearest, where
+ * one is of its type; else what is wrong with it by all that are of its type; else which types it may have.
  */
 function reportNearest(failed: readonly Problem[][], value: Json, field: string, report: Report): void {
   const [nearest] = failed

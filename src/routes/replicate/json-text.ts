@@ -1,4 +1,7 @@
-/** A JSON value that is too large for memory as the data of an event: a text without its quotes and escapes, anything else as it is. */
+/**
+ * A JSON value that is too large for memory as the data of an event: a text without its quotes and escapes, anything
+ * else as it is.
+ */
 import { asEventLines } from "./sse.ts";
 
 /** `pieces` are of valid JSON in UTF-8, in one line. What comes out is ready for an event's data. */

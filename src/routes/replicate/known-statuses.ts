@@ -1,6 +1,7 @@
 /**
- * `aborted` for clients that don't know it. npm `replicate` polls on for ever at a status that isn't one of its three endings, and PyPI's refuses
- * a prediction, or a whole list, that has one: to them a prediction that was aborted has failed, with the same `error` and `error_code`.
+ * `aborted` for clients that don't know it. npm `replicate` polls on for ever at a status that isn't one of its three
+ * endings, and PyPI's refuses a prediction, or a whole list, that has one: to them a prediction that was aborted has
+ * failed, with the same `error` and `error_code`.
  */
 import type { PredictionSnapshot } from "../../contract/prediction.ts";
 import type { AppContext } from "../app.ts";

@@ -1,4 +1,7 @@
-/** Outputs of any size: answers and streams tell them piece by piece, and a stranger's blob can't say anything beside its own value. */
+/**
+ * Outputs of any size: answers and streams tell them piece by piece, and a stranger's blob can't say anything beside
+ * its own value.
+ */
 import { beforeAll, expect, it } from "vitest";
 import { call, callJson, FakePool, newKey, offer, readEvents, testEnv } from "../../../test/worker/edge-harness.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";

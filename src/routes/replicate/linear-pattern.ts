@@ -1,9 +1,9 @@
 /**
- * Regular expressions that strangers wrote, run on texts that strangers wrote, in time that grows with the product of both: the pattern becomes
- * a program whose threads advance together over the text (Thompson's construction as a Pike machine,
- * https://swtch.com/~rsc/regexp/regexp2.html). No backtracking, so no pattern is catastrophic. What such a machine can't do (look-around,
- * back references, flags) makes no program, and is left to the model. Classes mean what they mean in Python, which checks what passes here: `\w`
- * and `\d` know all alphabets, `.` is all but a new line.
+ * Regular expressions that strangers wrote, run on texts that strangers wrote, in time that grows with the product of
+ * both: the pattern becomes a program whose threads advance together over the text (Thompson's construction as a Pike
+ * machine, https://swtch.com/~rsc/regexp/regexp2.html). No backtracking, so no pattern is catastrophic. What such a
+ * machine can't do (look-around, back references, flags) makes no program, and is left to the model. Classes mean what
+ * they mean in Python, which checks what passes here: `\w` and `\d` know all alphabets, `.` is all but a new line.
  */
 
 type Instruction =

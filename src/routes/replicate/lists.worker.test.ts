@@ -1,4 +1,6 @@
-/** Lists at their edges: equal times, rows that come and go while one pages, links both ways, cursors that don't belong. */
+/**
+ * Lists at their edges: equal times, rows that come and go while one pages, links both ways, cursors that don't belong.
+ */
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { admin, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";

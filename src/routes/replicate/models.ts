@@ -220,7 +220,10 @@ async function answerModels(c: AppContext, { cursor: after, query, ...sort }: Li
   );
 }
 
-/** What is searched for may have come in the body: the links to other pages, which are followed with GET, carry it in the query. */
+/**
+ * What is searched for may have come in the body: the links to other pages, which are followed with GET, carry it in
+ * the query.
+ */
 function searchUrl(requestUrl: string, query: string): string {
   const url = new URL(requestUrl);
   if (query !== "") url.searchParams.set("query", query);

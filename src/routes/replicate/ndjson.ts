@@ -1,8 +1,8 @@
 /** Reads a stream of newline-delimited JSON. */
 
 /**
- * Yields the lines that are not empty, those that came together together. The stream is canceled when the reader stops early, and when `left` settles, even while
- * a line is waited for.
+ * Yields the lines that are not empty, those that came together together. The stream is canceled when the reader stops
+ * early, and when `left` settles, even while a line is waited for.
  */
 export async function* readLines(stream: ReadableStream<Uint8Array>, left: Promise<void>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder();

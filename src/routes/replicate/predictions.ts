@@ -29,7 +29,9 @@ import { LastEventIdSchema, openEventStream } from "./stream.ts";
 import { answerWhole, showWhole } from "./view.ts";
 import { deliveryRoutes } from "./webhooks.ts";
 
-/** How long a `GET` of an unfinished prediction is held for a change, because clients poll. Under load it is twice that. */
+/**
+ * How long a `GET` of an unfinished prediction is held for a change, because clients poll. Under load it is twice that.
+ */
 const HOLD_MS = 1000;
 const MAX_PAGE_SIZE = 100;
 /** What an id begins with sorts before it, and behind every lesser id of its millisecond that a page can have shown. */
@@ -229,7 +231,10 @@ async function listPage(
   return pageOf(c.req.url, results, nextOf(cursor, page), previousOf(cursor, page));
 }
 
-/** Older than the page: behind its last entry, or what it reached; from an empty page of newer ones, at the place that it began at. */
+/**
+ * Older than the page: behind its last entry, or what it reached; from an empty page of newer ones, at the place that
+ * it began at.
+ */
 function nextOf(cursor: Cursor | null, { entries, more, reached }: ListPage): Cursor | null {
   if (cursor?.direction === "previous") {
     const last = entries.at(-1) ?? { createdAt: cursor.createdAt, id: `${cursor.id}~` };

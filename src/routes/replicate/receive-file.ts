@@ -1,4 +1,7 @@
-/** Receives a file in one request: a form, as Replicate's clients send it, or the bytes alone. Neither is held in memory. */
+/**
+ * Receives a file in one request: a form, as Replicate's clients send it, or the bytes alone. Neither is held in
+ * memory.
+ */
 import type { ZodOpenApiRequestBodyObject } from "zod-openapi";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";

@@ -1,6 +1,6 @@
 /**
- * A prediction's events as a response. The Worker reads the shard's frames and writes events; when the shard is reset, or
- * cut this reader because its client was slow, it attaches again behind the last frame that it wrote.
+ * A prediction's events as a response. The Worker reads the shard's frames and writes events; when the shard is reset,
+ * or cut this reader because its client was slow, it attaches again behind the last frame that it wrote.
  */
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
@@ -27,8 +27,8 @@ const headers = {
 };
 
 /**
- * Answers a prediction's events in the form of `dialect`, from behind the one of `afterSeq` (-1: all). Throws `not_found`. `bySignedLink`: the
- * caller showed a link instead of a key.
+ * Answers a prediction's events in the form of `dialect`, from behind the one of `afterSeq` (-1: all). Throws
+ * `not_found`. `bySignedLink`: the caller showed a link instead of a key.
  */
 export async function openEventStream(
   c: AppContext,
@@ -134,7 +134,10 @@ async function pump({ first, attach, translate, afterSeq, writer, signal }: Pump
   }
 }
 
-/** What is written together: texts, and events that are too large for one; `isNew`: it had frames that were not seen before. */
+/**
+ * What is written together: texts, and events that are too large for one; `isNew`: it had frames that were not seen
+ * before.
+ */
 type Piece = {
   parts: (string | AsyncIterable<string | Uint8Array>)[];
   lastSeq: number;
@@ -143,8 +146,8 @@ type Piece = {
 };
 
 /**
- * The events of frames that came together, behind `afterSeq`. Throws when one of them can't be told now: none of them has been told
- * then, and all of them come again behind the same place.
+ * The events of frames that came together, behind `afterSeq`. Throws when one of them can't be told now: none of them
+ * has been told then, and all of them come again behind the same place.
  */
 async function pieceOf(lines: readonly string[], afterSeq: number, translate: FrameTranslator): Promise<Piece> {
   const piece: Piece = { parts: [], lastSeq: afterSeq, isNew: false, isEnd: false };
@@ -152,8 +155,8 @@ async function pieceOf(lines: readonly string[], afterSeq: number, translate: Fr
   for (const line of lines) {
     // Frames come from our own shard, and there are thousands a second.
     const frame = JSON.parse(line) as StreamFrame;
-    // After a restart the pool sends again what was shown and not stored; and what was shown and lost for good leaves an end
-    // with an earlier number.
+    // After a restart the pool sends again what was shown and not stored; and what was shown and lost for good leaves
+    // an end with an earlier number.
     const isSeen = frame.seq <= piece.lastSeq && frame.type !== "completed" && frame.type !== "gone";
     if (isSeen) continue;
     piece.isNew = true;

@@ -33,7 +33,10 @@ export type Accepting = {
   streams: boolean;
 };
 
-/** `key`: what the client names its prediction by. `reference`: what names the version; of a deployment, the next release is the same request still. */
+/**
+ * `key`: what the client names its prediction by. `reference`: what names the version; of a deployment, the next
+ * release is the same request still.
+ */
 export async function identify(
   c: AppContext,
   { key, body, reference }: { key: string | null; body: CreateBody; reference: Reference | string },

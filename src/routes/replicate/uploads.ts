@@ -1,4 +1,7 @@
-/** `/v1/uploads`: files that are larger than a request, in parts. Not Replicate's; what comes out is a file as `/v1/files` has it. */
+/**
+ * `/v1/uploads`: files that are larger than a request, in parts. Not Replicate's; what comes out is a file as
+ * `/v1/files` has it.
+ */
 import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";

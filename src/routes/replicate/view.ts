@@ -1,6 +1,6 @@
 /**
- * A prediction as an answer: presented as everywhere, with what is stored as blobs put in its place. One that is large goes through piece by
- * piece: it may have any size, and many are read at once.
+ * A prediction as an answer: presented as everywhere, with what is stored as blobs put in its place. One that is large
+ * goes through piece by piece: it may have any size, and many are read at once.
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { presentPrediction } from "../../contract/present.ts";

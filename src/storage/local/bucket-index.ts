@@ -1,6 +1,6 @@
 /**
- * What the local bucket holds, in SQLite: the objects with the files that they are made of, and uploads in parts. A change is one
- * transaction, and answers the files that nobody needs any more.
+ * What the local bucket holds, in SQLite: the objects with the files that they are made of, and uploads in parts. A
+ * change is one transaction, and answers the files that nobody needs any more.
  */
 import { DurableObject } from "cloudflare:workers";
 
@@ -76,7 +76,8 @@ export class LocalBucketIndex extends DurableObject {
   }
 
   /**
-   * Those of `files` that belong to no object and to no part. Of many, some: those behind the ones that were looked at before, by name.
+   * Those of `files` that belong to no object and to no part. Of many, some: those behind the ones that were looked at
+   * before, by name.
    */
   unnamed(files: string[], limit: number): string[] {
     const behind = this.ctx.storage.kv.get<string>("looked") ?? "";

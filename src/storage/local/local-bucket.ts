@@ -1,7 +1,7 @@
 /**
- * The bucket of the local stack: what of R2's API the Worker uses, on a folder of this machine through workerd's disk service. Miniflare's own
- * simulator hashes and copies in pieces of 4 KiB: it carries 80 MB/s, and a gigabyte of memory with it. The same suite runs against
- * both (test/conformance/blobs).
+ * The bucket of the local stack: what of R2's API the Worker uses, on a folder of this machine through workerd's disk
+ * service. Miniflare's own simulator hashes and copies in pieces of 4 KiB: it carries 80 MB/s, and a gigabyte of memory
+ * with it. The same suite runs against both (test/conformance/blobs).
  */
 import { ORPHANED_AFTER_MS } from "../blobs.ts";
 import type { Condition, LocalBucketIndex, ObjectRecord, Piece } from "./bucket-index.ts";
@@ -107,7 +107,10 @@ export function createLocalBucket({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings): 
   return bucket as unknown as R2Bucket;
 }
 
-/** Deletes files that nothing names and that are older than `ageMs`, some at a time: who had written them died before they were noted. */
+/**
+ * Deletes files that nothing names and that are older than `ageMs`, some at a time: who had written them died before
+ * they were noted.
+ */
 export async function sweepContent(
   { BLOB_CONTENT, BLOB_INDEX }: LocalBindings,
   ageMs = ORPHANED_AFTER_MS,

@@ -1,6 +1,6 @@
 /**
- * The way of a control channel through a proxy: each message either way is passed, lost, or comes late or twice, as `treat` says; and all
- * channels that are open can be made to lead nowhere, while their connections stand.
+ * The way of a control channel through a proxy: each message either way is passed, lost, or comes late or twice, as
+ * `treat` says; and all channels that are open can be made to lead nowhere, while their connections stand.
  */
 import type { IncomingMessage } from "node:http";
 import { connect } from "node:net";

@@ -1,4 +1,7 @@
-/** A client that never gives up before its time: an accept is tried again under the same key, a read until it is answered. */
+/**
+ * A client that never gives up before its time: an accept is tried again under the same key, a read until it is
+ * answered.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 

@@ -1,7 +1,7 @@
 /**
- * A proxy between a pool and the edge. It mistreats messages of the control channel as `treat` says, and with `events` also each
- * `POST /pool/v1/events`: those it sends twice, or late and out of order (the pool sees a broken connection, tries again, and the held request
- * arrives after its successors), or it loses the answer.
+ * A proxy between a pool and the edge. It mistreats messages of the control channel as `treat` says, and with `events`
+ * also each `POST /pool/v1/events`: those it sends twice, or late and out of order (the pool sees a broken connection,
+ * tries again, and the held request arrives after its successors), or it loses the answer.
  */
 import { Agent, createServer, request as send } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -1,4 +1,7 @@
-/** WebSocket frames (RFC 6455, section 5.2) as they pass by: each is handed on whole, with its text where it has one. Compression must be off. */
+/**
+ * WebSocket frames (RFC 6455, section 5.2) as they pass by: each is handed on whole, with its text where it has one.
+ * Compression must be off.
+ */
 const TEXT = 1;
 const MASKED = 0x80;
 const EXTENDED_16 = 126;

@@ -1,4 +1,7 @@
-/** A log of its own under a stack: a real Apache Kafka, a bridge in front of it as a process, and the levers that break both. */
+/**
+ * A log of its own under a stack: a real Apache Kafka, a bridge in front of it as a process, and the levers that break
+ * both.
+ */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -63,7 +66,9 @@ export async function startKafkaLog(brokers: 1 | 3): Promise<KafkaLog> {
   bridge.start();
   await until(answers);
 
-  /** The number of the broker that leads the controllers: the leader of the latest epoch that any of them wrote down. */
+  /**
+   * The number of the broker that leads the controllers: the leader of the latest epoch that any of them wrote down.
+   */
   function controller(): number | undefined {
     const states = kafka.brokers.map((_, index) => {
       const file = join(dir, `broker-${index + 1}/data/__cluster_metadata-0/quorum-state`);

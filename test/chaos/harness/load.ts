@@ -1,4 +1,7 @@
-/** The load: predictions sent at an even pace, each followed by GET to its end, some read along as a stream from the start. */
+/**
+ * The load: predictions sent at an even pace, each followed by GET to its end, some read along as a stream from the
+ * start.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isFinished } from "./client.ts";
 import type { Client, StreamTold, View } from "./client.ts";

@@ -1,4 +1,7 @@
-/** A webhook receiver on loopback: notes which `webhook-id`s and statuses came for each key, and answers as it is told to. */
+/**
+ * A webhook receiver on loopback: notes which `webhook-id`s and statuses came for each key, and answers as it is told
+ * to.
+ */
 import { createServer } from "node:http";
 import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -8,7 +11,10 @@ const BodySchema = z.looseObject({ status: z.string(), output: z.unknown() });
 
 export type Message = { webhookId: string; status: string; output: unknown };
 
-/** Answers a request; `index` counts all requests of this receiver, `tryOfKey` those for the same prediction, both from 0. */
+/**
+ * Answers a request; `index` counts all requests of this receiver, `tryOfKey` those for the same prediction, both from
+ * 0.
+ */
 export type Answer = (response: ServerResponse, count: { index: number; tryOfKey: number }) => void;
 
 export type Receiver = {

@@ -1,4 +1,7 @@
-/** One scenario's world: a stack of its own with the models of this folder, what its processes say, and the levers that break it. */
+/**
+ * One scenario's world: a stack of its own with the models of this folder, what its processes say, and the levers that
+ * break it.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +32,10 @@ export type World = {
   lastLines(count: number): string[];
   /** Kills the model processes of the stack's pool. */
   killModels(): void;
-  /** Sets the lane's test faults; `{}` heals it. Answers how often those before have struck; null: the lane has died of them, or of something else. */
+  /**
+   * Sets the lane's test faults; `{}` heals it. Answers how often those before have struck; null: the lane has died of
+   * them, or of something else.
+   */
   setLaneFaults(faults: object): Promise<number | null>;
   end(): Promise<void>;
 };

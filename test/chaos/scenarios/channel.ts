@@ -1,4 +1,7 @@
-/** The short way of a grant, broken at each of its steps: lost on the channel, on a channel that leads nowhere, or never sent; and rooms that are stale. */
+/**
+ * The short way of a grant, broken at each of its steps: lost on the channel, on a channel that leads nowhere, or never
+ * sent; and rooms that are stale.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Treat } from "../harness/channel-proxy.ts";
 import { createExtraPool } from "../harness/extra-pool.ts";
@@ -8,7 +11,10 @@ import type { LoadView, Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
 
 const LOST_SHARE = 0.2;
-/** A grant that nothing was heard of is asked about after 500 ms; a room that is not acknowledged is not counted on meanwhile. */
+/**
+ * A grant that nothing was heard of is asked about after 500 ms; a room that is not acknowledged is not counted on
+ * meanwhile.
+ */
 const LOST_LIMIT_MS = 3000;
 /** Back on another channel, the pool is asked for what it was granted on the one before. */
 const DEAF_LIMIT_MS = 3000;
@@ -74,7 +80,10 @@ async function goDeaf(world: World, load: LoadView, proxy: EventProxy): Promise<
   return outages;
 }
 
-/** The edge is killed at the moment at which a grant leaves, which doesn't arrive; as often as the load lasts, three times at least. */
+/**
+ * The edge is killed at the moment at which a grant leaves, which doesn't arrive; as often as the load lasts, three
+ * times at least.
+ */
 function killedWithGrants(): Scenario {
   let onGrants: (() => void) | null = null;
   const treat: Treat = (type) => {

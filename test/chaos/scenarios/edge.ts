@@ -1,4 +1,7 @@
-/** The edge away for 30 s: connections stay open and nothing answers (stopped), or nothing is there (killed and not started again). */
+/**
+ * The edge away for 30 s: connections stay open and nothing answers (stopped), or nothing is there (killed and not
+ * started again).
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Outage, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";

@@ -1,4 +1,7 @@
-/** Events that reach the edge twice, late, out of order, and whose answers are lost. Their `seq` and token put them right. */
+/**
+ * Events that reach the edge twice, late, out of order, and whose answers are lost. Their `seq` and token put them
+ * right.
+ */
 import { createExtraPool } from "../harness/extra-pool.ts";
 import { startEventProxy } from "../harness/event-proxy.ts";
 import type { Scenario } from "../harness/scenario.ts";

@@ -1,7 +1,13 @@
-/** Inputs that kill whoever runs them: the model process each time, or the whole pool. They fail after their attempts; the innocent finish. */
+/**
+ * Inputs that kill whoever runs them: the model process each time, or the whole pool. They fail after their attempts;
+ * the innocent finish.
+ */
 import type { Job, Outage, Scenario } from "../harness/scenario.ts";
 
-/** Where in the load the culprits stand. Few, so that the pool's crash-loop guard, which is meant for broken models, stays out of it. */
+/**
+ * Where in the load the culprits stand. Few, so that the pool's crash-loop guard, which is meant for broken models,
+ * stays out of it.
+ */
 const places = [0.3, 0.6];
 /** All that one culprit costs: its batch is halved until it is alone, and each time a process starts again. */
 const POISON_LIMIT_MS = 15_000;

@@ -1,4 +1,7 @@
-/** A real Kafka under the whole path, and what befalls it: the bridge, a broker, the controller and a pool that reads natively, each killed. */
+/**
+ * A real Kafka under the whole path, and what befalls it: the bridge, a broker, the controller and a pool that reads
+ * natively, each killed.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient, isFinished } from "../harness/client.ts";
 import { createExtraPool } from "../harness/extra-pool.ts";
@@ -82,8 +85,9 @@ const poolKilled = scenario("kill -9 of a pool that reads natively", "native", a
 });
 
 /**
- * Pools join and leave their groups every 5 s for a minute, while one of them works on a job that takes far longer than a poll interval
- * (10 s) of Kafka's. That job is started once; a pool that stays has work within 10 s, and what one leaves goes on elsewhere.
+ * Pools join and leave their groups every 5 s for a minute, while one of them works on a job that takes far longer than
+ * a poll interval (10 s) of Kafka's. That job is started once; a pool that stays has work within 10 s, and what one
+ * leaves goes on elsewhere.
  */
 const poolsComeAndGo: KafkaScenario = {
   name: "pools come and go every 5 s, a job takes 90 s",

@@ -1,4 +1,7 @@
-/** A lane that refuses, hangs, loses, repeats and dies. What waits is the shard's: whatever becomes of its lane, it is handed on again. */
+/**
+ * A lane that refuses, hangs, loses, repeats and dies. What waits is the shard's: whatever becomes of its lane, it is
+ * handed on again.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LoadView, Scenario } from "../harness/scenario.ts";
 import type { World } from "../harness/world.ts";
@@ -14,7 +17,9 @@ const RESERVATIONS = 5;
 const DEATH_EVERY_MS = 700;
 const MIN_DEATHS = 3;
 const DEATH_LIMIT_MS = 2000;
-/** Acceptance may take so much longer while the lane is away, at the 95th percentile; four times the aim is a failure. */
+/**
+ * Acceptance may take so much longer while the lane is away, at the 95th percentile; four times the aim is a failure.
+ */
 const ACCEPT_AIM_FACTOR = 1.5;
 const BUSY_FACTOR = 4;
 /** Below this the machine's own noise is larger than what is compared. */

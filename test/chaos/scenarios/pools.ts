@@ -1,4 +1,7 @@
-/** A pool that never comes back, and one that comes back from the dead: another pool takes over once the lease has run out. */
+/**
+ * A pool that never comes back, and one that comes back from the dead: another pool takes over once the lease has run
+ * out.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createExtraPool } from "../harness/extra-pool.ts";
 import type { ExtraPool } from "../harness/extra-pool.ts";

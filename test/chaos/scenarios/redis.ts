@@ -1,6 +1,6 @@
 /**
- * `delivery: kv`: the Redis that events come home through is killed, or emptied, again and again; then pool and workerd at the same moment. The
- * pool has everything until the shard says stored.
+ * `delivery: kv`: the Redis that events come home through is killed, or emptied, again and again; then pool and workerd
+ * at the same moment. The pool has everything until the shard says stored.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";

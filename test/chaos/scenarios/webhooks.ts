@@ -1,4 +1,7 @@
-/** Receivers that hang, redirect, and answer 500, and then 200; beside them one that is well, whose messages must not wait. */
+/**
+ * Receivers that hang, redirect, and answer 500, and then 200; beside them one that is well, whose messages must not
+ * wait.
+ */
 import { startReceiver } from "../harness/receiver.ts";
 import type { Answer } from "../harness/receiver.ts";
 import type { Scenario } from "../harness/scenario.ts";

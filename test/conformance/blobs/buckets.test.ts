@@ -1,4 +1,7 @@
-/** The local stack's bucket against R2 as Miniflare simulates it: the same calls, the same answers; and no file is left that nothing names. */
+/**
+ * The local stack's bucket against R2 as Miniflare simulates it: the same calls, the same answers; and no file is left
+ * that nothing names.
+ */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

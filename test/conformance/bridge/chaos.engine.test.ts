@@ -1,6 +1,7 @@
 /**
- * The bridge under load while something is killed with SIGKILL: the bridge itself, and the broker of three that leads. What a produce
- * was answered for comes out of the group; a record may come twice. The load retries as a producer of jobs does.
+ * The bridge under load while something is killed with SIGKILL: the bridge itself, and the broker of three that leads.
+ * What a produce was answered for comes out of the group; a record may come twice. The load retries as a producer of
+ * jobs does.
  */
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
@@ -49,7 +50,10 @@ describe.runIf(hasJava)("bridge under fire", () => {
     return response.json();
   }
 
-  /** Produces and consumes all records while `fire` runs; answers how often each came, and the longest pause between two. */
+  /**
+   * Produces and consumes all records while `fire` runs; answers how often each came, and the longest pause between
+   * two.
+   */
   async function load(port: number, fire: () => Promise<void>) {
     const topic = `chaos.${randomUUID()}`;
     const group = `g.${randomUUID()}`;

@@ -1,4 +1,7 @@
-/** Real engines for the tests of the bridge, each started on ports that are free, and a bridge in this process in front of them. */
+/**
+ * Real engines for the tests of the bridge, each started on ports that are free, and a bridge in this process in front
+ * of them.
+ */
 import { execFileSync, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";

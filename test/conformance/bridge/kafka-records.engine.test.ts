@@ -90,7 +90,8 @@ describe.runIf(hasJava)("Kafka door: records", () => {
   it("takes the largest record that its topic allows, and not a byte more", async () => {
     const topic = name("large.");
     await client().producer().produce(topic, "first");
-    // The batch's header, the record's own fields, and the lengths of its key and value: what the cluster counts besides these.
+    // The batch's header, the record's own fields, and the lengths of its key and value: what the cluster counts
+    // besides these.
     const value = "x".repeat(1_048_588 - 72);
     expect(await call("produce", { body: { topic, key: "k", value: value.slice(1), partition: 0 } })).toMatchObject({
       status: 200,

@@ -1,4 +1,7 @@
-/** A real Redis behind the bridge, and the settings of a stack that brings its events home through it, with `/pool/v1/events` closed. */
+/**
+ * A real Redis behind the bridge, and the settings of a stack that brings its events home through it, with
+ * `/pool/v1/events` closed.
+ */
 import type { StackOptions } from "../../../scripts/lib/stack.ts";
 import { bridgeFor, startRedis } from "./engines.ts";
 import type { TestRedis } from "./engines.ts";

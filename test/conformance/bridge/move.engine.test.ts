@@ -1,6 +1,6 @@
 /**
- * Moving the log while everything runs: the whole system on one machine, from the embedded log to a bridge over a real Kafka and back, with
- * hundreds of predictions in flight. Nothing is lost, and nothing runs twice.
+ * Moving the log while everything runs: the whole system on one machine, from the embedded log to a bridge over a real
+ * Kafka and back, with hundreds of predictions in flight. Nothing is lost, and nothing runs twice.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";

@@ -1,4 +1,7 @@
-/** The pool's native source over a real Kafka: what it takes, commits and hands over, also together with pools behind the bridge. */
+/**
+ * The pool's native source over a real Kafka: what it takes, commits and hands over, also together with pools behind
+ * the bridge.
+ */
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { createLaneGroup } from "../../../gpu-pool/bridge/kafka/lane-group.ts";

@@ -1,6 +1,7 @@
 /**
- * docs/bridge.md and docs/move-the-log.md as a reader follows them: each page's snippets in one shell, top to bottom, over a real Kafka, a real
- * Redis and the stack of `npm start`. Only addresses are others, so that nothing of the machine's own is in the way.
+ * docs/bridge.md and docs/move-the-log.md as a reader follows them: each page's snippets in one shell, top to bottom,
+ * over a real Kafka, a real Redis and the stack of `npm start`. Only addresses are others, so that nothing of the
+ * machine's own is in the way.
  */
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

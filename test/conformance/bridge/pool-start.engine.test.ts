@@ -1,4 +1,7 @@
-/** What an operator sees when a pool can't read its own log: one line for each thing that can be wrong, and exit code 2. Real pool, real Kafka. */
+/**
+ * What an operator sees when a pool can't read its own log: one line for each thing that can be wrong, and exit code 2.
+ * Real pool, real Kafka.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,4 +1,7 @@
-/** Conformance to what users of `@upstash/kafka` rely on: each thing that the client's own published tests assert and the other suites don't. */
+/**
+ * Conformance to what users of `@upstash/kafka` rely on: each thing that the client's own published tests assert and
+ * the other suites don't.
+ */
 import { Kafka } from "@upstash/kafka";
 import { describe, expect, it } from "vitest";
 import type { LogContext, LogTarget } from "./context.ts";

@@ -1,7 +1,7 @@
 /**
- * What every log behind the Upstash Kafka REST dialect must do, told through `@upstash/kafka` unmodified and, where that has no
- * call, plain HTTP. It holds for the embedded log and for a bridge in front of a real Kafka alike: it waits for group joins,
- * never counts on a partition count, and uses topics of its own.
+ * What every log behind the Upstash Kafka REST dialect must do, told through `@upstash/kafka` unmodified and, where
+ * that has no call, plain HTTP. It holds for the embedded log and for a bridge in front of a real Kafka alike: it waits
+ * for group joins, never counts on a partition count, and uses topics of its own.
  */
 import { afterAll, describe, expect, it } from "vitest";
 import { createLogContext } from "./context.ts";

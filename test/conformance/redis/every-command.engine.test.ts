@@ -1,4 +1,7 @@
-/** Every command method of `@upstash/redis` through the Redis door, with a token that may do all and with one that is kept to a prefix. */
+/**
+ * Every command method of `@upstash/redis` through the Redis door, with a token that may do all and with one that is
+ * kept to a prefix.
+ */
 import { Redis } from "@upstash/redis";
 import { beforeEach, describe, expect, it } from "vitest";
 import * as z from "zod";

@@ -1,6 +1,7 @@
 /**
- * Every command method of `@upstash/redis`: a call, and what it answers over the keys that `seed` makes. `k` names a key within the token's prefix.
- * The methods of servers newer than a stock Redis 7.0 say since when; those of Upstash's own services and of modules stand apart.
+ * Every command method of `@upstash/redis`: a call, and what it answers over the keys that `seed` makes. `k` names a
+ * key within the token's prefix. The methods of servers newer than a stock Redis 7.0 say since when; those of Upstash's
+ * own services and of modules stand apart.
  */
 import type { Redis } from "@upstash/redis";
 import type { Redis as Native } from "ioredis";
@@ -248,12 +249,18 @@ export const later: readonly [since: string, ...Case][] = [
 /** The operator's: refused to every token. */
 export const refused: readonly Case[] = [["clientSetinfo", (r) => r.clientSetinfo("LIB-NAME", "x"), null]];
 
-/** Upstash's own, or of a module: a stock server says that it doesn't know them. The lists hold what stands behind each name. */
+/**
+ * Upstash's own, or of a module: a stock server says that it doesn't know them. The lists hold what stands behind each
+ * name.
+ */
 export const elsewhere: readonly string[] = ["json", "search", "vector"];
 /** Upstash's arrays. */
 export const arrays = /^ar[a-z]+$/;
 
-/** Not commands: how commands are sent, and what is tested in borders.engine.test.ts (subscriptions), exact.engine.test.ts (functions) and commands.engine.test.ts. */
+/**
+ * Not commands: how commands are sent, and what is tested in borders.engine.test.ts (subscriptions),
+ * exact.engine.test.ts (functions) and commands.engine.test.ts.
+ */
 export const notCommands: ReadonlySet<string> = new Set([
   ...["constructor", "client", "opts", "enableTelemetry", "enableAutoPipelining", "use", "addTelemetry"],
   ...["autoPipelineExecutor", "readYourWritesSyncToken", "createScript"],

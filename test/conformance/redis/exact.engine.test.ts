@@ -1,4 +1,7 @@
-/** The Redis door changes nothing on the way: bytes, integers beyond 2^53, functions, and the token for reading one's own writes. */
+/**
+ * The Redis door changes nothing on the way: bytes, integers beyond 2^53, functions, and the token for reading one's
+ * own writes.
+ */
 import { Redis } from "@upstash/redis";
 import { beforeEach, describe, expect, it } from "vitest";
 import { hasRedis } from "../bridge/engines.ts";

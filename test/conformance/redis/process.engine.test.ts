@@ -1,4 +1,6 @@
-/** The bridge as a process in front of a Redis that is away, that is killed under load, and with a disk that is full. */
+/**
+ * The bridge as a process in front of a Redis that is away, that is killed under load, and with a disk that is full.
+ */
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";

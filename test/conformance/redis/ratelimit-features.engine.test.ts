@@ -1,4 +1,7 @@
-/** What `@upstash/ratelimit` offers beyond its algorithms, through the Redis door: with a token that may do all, and one that is kept to a prefix. */
+/**
+ * What `@upstash/ratelimit` offers beyond its algorithms, through the Redis door: with a token that may do all, and one
+ * that is kept to a prefix.
+ */
 import { IpDenyList, MultiRegionRatelimit, Ratelimit } from "@upstash/ratelimit";
 import { Redis } from "@upstash/redis";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -147,7 +150,9 @@ describe.runIf(hasRedis)("@upstash/ratelimit's features through the Redis door",
   });
 });
 
-/** The package's types know the client only in its CommonJS declaration, which is a class of its own to the compiler. */
+/**
+ * The package's types know the client only in its CommonJS declaration, which is a class of its own to the compiler.
+ */
 function declared(client: unknown): Parameters<typeof IpDenyList.disableIpDenyList>[0] {
   return client as Parameters<typeof IpDenyList.disableIpDenyList>[0];
 }

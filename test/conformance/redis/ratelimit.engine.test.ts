@@ -97,7 +97,9 @@ describe.runIf(hasRedis)("@upstash/ratelimit through the Redis door", () => {
 
 type Regions = ConstructorParameters<typeof MultiRegionRatelimit>[0]["redis"];
 
-/** The package's types know the client only in its CommonJS declaration, which is a class of its own to the compiler. */
+/**
+ * The package's types know the client only in its CommonJS declaration, which is a class of its own to the compiler.
+ */
 function regions(clients: unknown[]): Regions {
   if (areRegions(clients)) return clients;
   throw new Error("not clients of @upstash/redis");

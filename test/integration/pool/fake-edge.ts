@@ -1,6 +1,6 @@
 /**
- * A small edge for the pool's tests: control channel, job topics, events and blobs over HTTP, in front of the real shard and the real lanes (edge-core.ts). What a
- * pool may not do, it may not do here.
+ * A small edge for the pool's tests: control channel, job topics, events and blobs over HTTP, in front of the real
+ * shard and the real lanes (edge-core.ts). What a pool may not do, it may not do here.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";

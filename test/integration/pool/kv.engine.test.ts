@@ -1,4 +1,7 @@
-/** `delivery: kv` where it is hard: settings that don't fit, a control channel that is cut, a pool that dies after it parked its result. */
+/**
+ * `delivery: kv` where it is hard: settings that don't fit, a control channel that is cut, a pool that dies after it
+ * parked its result.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

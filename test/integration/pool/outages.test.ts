@@ -1,4 +1,6 @@
-/** The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted. */
+/**
+ * The edge goes away, the pool is killed, events get lost: nothing is lost, nothing runs twice without being counted.
+ */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -1,7 +1,8 @@
 /**
- * Input URLs reach public addresses only: every spelling of a private target is tried, at once and behind redirects, with names that resolve to
- * private addresses, and to others a second time. Loopback is tried for real, against a listener that must hear nothing; for all else, a
- * connector notes where the connection would go: no packet leaves the machine.
+ * Input URLs reach public addresses only: every spelling of a private target is tried, at once and behind redirects,
+ * with names that resolve to private addresses, and to others a second time. Loopback is tried for real, against a
+ * listener that must hear nothing; for all else, a connector notes where the connection would go: no packet leaves the
+ * machine.
  */
 import type { LookupAddress } from "node:dns";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

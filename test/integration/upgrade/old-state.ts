@@ -1,7 +1,8 @@
 /**
- * A state folder as the release before this lane's left it when it was killed: `state-before-room.tgz`, with the models that it ran. It was made by
- * that release's own stack under load, and cut down: three predictions that run for long, what was claimed ahead behind them (one without a start that
- * was counted), a few that wait, those that lie released in the log, and a few that have ended. Here its times become today's, and what waits is made many.
+ * A state folder as the release before this lane's left it when it was killed: `state-before-room.tgz`, with the models
+ * that it ran. It was made by that release's own stack under load, and cut down: three predictions that run for long,
+ * what was claimed ahead behind them (one without a start that was counted), a few that wait, those that lie released
+ * in the log, and a few that have ended. Here its times become today's, and what waits is made many.
  */
 import { execFileSync } from "node:child_process";
 import { globSync } from "node:fs";
@@ -106,7 +107,10 @@ function later(json: string, laterMs: number): string {
   );
 }
 
-/** Makes so many of a prediction that waits, of the model that takes batches: swept before, so that their next sweep is an hour off. */
+/**
+ * Makes so many of a prediction that waits, of the model that takes batches: swept before, so that their next sweep is
+ * an hour off.
+ */
 function multiply(shard: DatabaseSync, lane: DatabaseSync, count: number): string[] {
   const one = (where: string): Row =>
     RowSchema.parse(shard.prepare(`SELECT * FROM prediction WHERE ${where} LIMIT 1`).get());
