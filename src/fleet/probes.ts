@@ -1,18 +1,28 @@
 /**
  * What a session's pool was asked about within a lease. The channel that carried it may have been dead, though it stood open: its successor
- * carries it again. In memory only: without it a grant that nobody got is found a lease later.
+ * carries it again. In memory only, and no more than `maxClaims`, the newest: without it a grant that nobody got is found a lease later.
  */
 import type { ClaimRef } from "../contract/channel.ts";
 
 type Probe = { at: number; claims: ClaimRef[] };
 
-export function createProbes({ now, keptMs }: { now: () => number; keptMs: number }) {
-  let probes: Probe[] = [];
+/** Of one session; a pool that holds more is asked about the rest by the next check. */
+const MAX_CLAIMS = 5000;
+
+export function createProbes({ now, keptMs, maxClaims = MAX_CLAIMS }: ProbesOptions) {
+  const probes: Probe[] = [];
+  let count = 0;
+
+  function forgetOldest(): void {
+    count -= probes.shift()?.claims.length ?? 0;
+  }
 
   return {
     sent(claims: ClaimRef[]): void {
       const at = now();
-      probes = [...probes.filter((probe) => at - probe.at < keptMs), { at, claims }];
+      probes.push({ at, claims: claims.slice(-maxClaims) });
+      count += Math.min(claims.length, maxClaims);
+      while (count > maxClaims || at - (probes[0]?.at ?? at) >= keptMs) forgetOldest();
     },
 
     /** Each as it was sent, so that none grows beyond what one message may carry. */
@@ -21,3 +31,5 @@ export function createProbes({ now, keptMs }: { now: () => number; keptMs: numbe
     },
   };
 }
+
+type ProbesOptions = { now: () => number; keptMs: number; maxClaims?: number };

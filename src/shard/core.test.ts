@@ -22,7 +22,8 @@ function setUp(overrides: Partial<Submission> = {}, reservation?: Reservation) {
   /** The object after its death, with nothing but its rows. */
   const reopen = () => {
     const reborn = open();
-    reborn.recover();
+    reborn.recovery.begin();
+    while (reborn.recovery.more());
     return reborn;
   };
   const id = newPredictionId(1);

@@ -59,13 +59,14 @@ export class ShardCore {
   readonly ended: ReturnType<typeof createEndedOutbox>;
   /** What shall go. */
   readonly retention: ReturnType<typeof createRetention>;
+  /** What may not have left before a start. */
+  readonly recovery: ReturnType<typeof createRecovery>;
   /** Who is granted what. */
   readonly granting: ReturnType<typeof createGranting>;
   readonly #deps: CoreDeps;
   readonly #recent = createRecent();
   #earliestWake: number | null = null;
   readonly #leases: ReturnType<typeof createLeases>;
-  readonly #recovery: ReturnType<typeof createRecovery>;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
   /** Runs what waits until those who were told of a change have looked. */
@@ -81,7 +82,7 @@ export class ShardCore {
       noteWake: (row) => this.#noteWake(row),
     });
     this.#leases = createLeases(deps);
-    this.#recovery = createRecovery({ ...deps, store: this.store, outgoing: this.outgoing });
+    this.recovery = createRecovery({ ...deps, store: this.store, outgoing: this.outgoing });
     this.granting = createGranting({
       ...deps,
       store: this.store,
@@ -189,7 +190,7 @@ export class ShardCore {
   wake(): Woken {
     const now = this.#deps.now();
     const due = this.store.due(now, BATCH_ROWS);
-    this.#recovery.rest();
+    this.recovery.rest();
     this.ended.rest();
     const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length === BATCH_ROWS };
     for (const id of due) {
@@ -239,16 +240,6 @@ export class ShardCore {
     const earliest = this.#earliestWake;
     this.#earliestWake = null;
     return earliest;
-  }
-
-  /** After a restart: collects what may not have left before it. */
-  recover(): void {
-    this.#recovery.recover();
-  }
-
-  /** Hands on all that waits, whatever was handed on before. */
-  handOnAgain(): void {
-    for (const row of this.store.waiting()) this.outgoing.hand(row);
   }
 
   #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
@@ -349,7 +340,7 @@ export class ShardCore {
     this.#recent.weigh(progress);
     progress.storedSeq = row.nextSeq;
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
-    if (finished && !row.fed) this.#recovery.endedUnfed(row);
+    if (finished && !row.fed) this.recovery.endedUnfed(row);
     const due = machine.dueAt(row, this.#deps.rules);
     const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
     if (wakeChanged) row.wakeAt = due;

@@ -63,6 +63,32 @@ it("finds again what was not published when the object is lost, however much tha
   expect(open().ended.isPending()).toBe(false);
 });
 
+it("keeps the order of ends that come while it looks through its rows", () => {
+  const { open } = setUp();
+  const ids = end(open(), 0, 1500);
+  const next = open();
+  expect(next.ended.first(200)).toEqual([]);
+  expect(next.ended.isSearching()).toBe(true);
+  // The rows of some stand where was looked, and of others where will be.
+  next.submit({ ...submission("a-first"), accountId: "account" });
+  next.cancel("a-first", "account");
+  const more = ["a-first", ...end(next, 1500, 20)];
+  expect(publish(next)).toEqual([...ids, ...more]);
+  const [last] = end(next, 1520, 1);
+  expect(publish(open())).toEqual([last]);
+});
+
+it("never gives a number twice, however often it is lost before it could note what was published", () => {
+  const { open } = setUp();
+  const seqs = Array.from({ length: 5 }, (_, life) => {
+    const core = open();
+    const [id = ""] = end(core, life, 1);
+    return core.store.get(id)?.endSeq ?? 0;
+  });
+  expect(new Set(seqs).size).toBe(5);
+  expect(seqs).toEqual(seqs.toSorted((a, b) => a - b));
+});
+
 it("numbers ends on after a restart without pending ones", () => {
   const { open } = setUp();
   const core = open();

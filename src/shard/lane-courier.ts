@@ -46,7 +46,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
   function lanesWithNews(): string[] {
     const patient = new Set([...outgoing.withdrawals.keys(), ...outgoing.granted.keys(), ...outgoing.unused.keys()]);
     const urgent = [...outgoing.hands].filter(([, entries]) => entries.size > 0).map(([lane]) => lane);
-    return [...new Set([...urgent, ...[...patient].filter((lane) => hasWaited(lane))])];
+    return [...new Set([...urgent, ...outgoing.unread.keys(), ...[...patient].filter((lane) => hasWaited(lane))])];
   }
 
   function hasWaited(lane: string): boolean {
@@ -59,6 +59,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
 
   function newsFor(lane: string): LaneNews {
     patientSince.delete(lane);
+    if ((outgoing.hands.get(lane)?.size ?? 0) < BATCH_ENTRIES) core.recovery.handOnUnread(lane);
     const entries = [...(outgoing.hands.get(lane)?.values() ?? [])].slice(0, BATCH_ENTRIES);
     for (const { id } of entries) outgoing.hands.get(lane)?.delete(id);
     return {
@@ -97,7 +98,8 @@ export function createLaneCourier(env: Env, core: ShardCore) {
 
   return {
     kick: () => courier.kick(),
-    isPending: () => courier.isBusy() || [...outgoing.hands.values()].some((entries) => entries.size > 0),
+    isPending: () =>
+      courier.isBusy() || outgoing.unread.size > 0 || [...outgoing.hands.values()].some((entries) => entries.size > 0),
 
     /** Tries the short way for each, by id. Never throws. */
     async reserve(submissions: readonly Submission[]): Promise<Map<string, Reservation>> {

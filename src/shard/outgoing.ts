@@ -7,6 +7,7 @@ import { modelPath } from "../contract/manifest.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EntryRef, LaneEntry } from "../lane/types.ts";
 import type { Outline } from "./row.ts";
+import type { DuePlace } from "./store.ts";
 
 /** An entry of the account's index: a prediction's place, and what lists are narrowed by. `model` is `owner/name`. */
 export type FeedEntry = {
@@ -18,6 +19,8 @@ export type FeedEntry = {
   source: string;
 };
 
+/** Waiting predictions that are kept to be handed to one lane. The others are in the rows, and are read when these have left. */
+export const MAX_HANDS = 2000;
 /** Acknowledged entries whose rows don't say so yet. */
 const MAX_FED = 2000;
 
@@ -25,6 +28,7 @@ export type Outgoing = ReturnType<typeof createOutgoing>;
 
 export function createOutgoing() {
   const hands = new Map<string, Map<string, LaneEntry>>();
+  const unread = new Map<string, DuePlace>();
   const withdrawals = new Map<string, EntryRef[]>();
   const granted = new Map<string, (EntryRef & { session: string })[]>();
   const unused = new Map<string, string[]>();
@@ -40,6 +44,8 @@ export function createOutgoing() {
   return {
     /** Waiting predictions to hand on, by lane and id. */
     hands,
+    /** Where the rows begin that are to be handed on and are not in `hands`, by lane. */
+    unread,
     /** What waits no longer, by lane. */
     withdrawals,
     /** What was granted, by lane: it waits there no longer. */
@@ -56,7 +62,9 @@ export function createOutgoing() {
     hand(row: Outline): void {
       const lane = hands.get(row.fixed.lane) ?? new Map<string, LaneEntry>();
       hands.set(row.fixed.lane, lane);
-      lane.set(row.id, entryOf(row));
+      if (lane.size < MAX_HANDS || lane.has(row.id)) lane.set(row.id, entryOf(row));
+      else if ((row.wakeAt ?? 0) <= (unread.get(row.fixed.lane)?.wakeAt ?? Infinity))
+        unread.set(row.fixed.lane, { wakeAt: row.wakeAt ?? 0, id: "" });
     },
 
     withdraw(row: Outline): void {

@@ -17,6 +17,8 @@ import type { Row } from "./row.ts";
 const GATHER_MS = 200;
 const BUSY_GATHER_MS = 1000;
 const BATCH_ENDS = 200;
+/** Between two pages of rows that are looked through for ends. */
+const SEARCH_PAUSE_MS = 5;
 
 export type Publisher = { kick(): void };
 
@@ -25,7 +27,8 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
   let lastBatch = 0;
 
   async function publish(): Promise<void> {
-    if (lastBatch < BATCH_ENDS) await sleep(lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS);
+    const gatherMs = lastBatch < BATCH_ENDS ? (lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS) : 0;
+    await sleep(ended.isSearching() ? SEARCH_PAUSE_MS : gatherMs);
     const batch = ended.first(BATCH_ENDS);
     const rows = batch.flatMap(({ id }) => core.store.get(id) ?? []);
     if (settings.topics.has("jobs.dlq")) await recordDeadLetters(env, deadLetters(rows));
@@ -38,7 +41,7 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
         async ({ topic, key }, reason) => warn(`the log refuses a record of ${topic}`, { id: key, reason }),
       );
     }
-    lastBatch = batch.length;
+    if (!ended.isSearching()) lastBatch = batch.length;
     ended.settle(batch);
   }
 

@@ -12,7 +12,8 @@ function setUp() {
   let count = 0;
   const open = () => {
     const core = new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
-    core.recover();
+    core.recovery.begin();
+    while (core.recovery.more());
     return core;
   };
   /** Ends before the index can have it. */
@@ -74,7 +75,8 @@ it("hands on and feeds however many there are, without reading their inputs", ()
     return rows;
   };
   const reborn = new ShardCore(spied, { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
-  reborn.recover();
+  reborn.recovery.begin();
+  while (reborn.recovery.more());
   expect([...(reborn.outgoing.hands.get("default")?.keys() ?? [])].toSorted()).toEqual(waiting);
   expect(fedOf(reborn).toSorted()).toEqual([...waiting, ...ended].toSorted());
   expect(read).not.toContain("input");
@@ -98,6 +100,7 @@ it("hands on all that waits when its lane knows nothing, also what a sweep has h
   core.wake();
   const again = open();
   again.outgoing.hands.clear();
-  again.handOnAgain();
+  again.recovery.handOnAgain();
+  while (again.recovery.more());
   expect([...(again.outgoing.hands.get("default")?.keys() ?? [])].toSorted()).toEqual([swept, fresh].toSorted());
 });

@@ -1,12 +1,13 @@
 /**
- * What a shard that starts again hands on and feeds to the index once more. Of ended predictions one note says since when the index may miss some: an
+ * What a shard that starts again hands on and feeds to the index once more, a page of rows at a time. Of ended predictions one note says since when the index may miss some: an
  * index entry a row would cost more than the search through all rows that follows a crash.
  */
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Outline } from "./row.ts";
 import type { Rules } from "./rules.ts";
-import type { Store } from "./store.ts";
+import { FIRST_DUE } from "./store.ts";
+import type { DuePlace, Store } from "./store.ts";
 
 /** An alarm comes this much late at most. */
 const SWEEP_LAG_MS = 5000;
@@ -18,6 +19,9 @@ type Deps = { rules: Rules; now: () => number; store: Store; outgoing: Outgoing 
 export function createRecovery({ rules, now, store, outgoing }: Deps) {
   /** What the note says, in milliseconds since the epoch; null: there is none. */
   let noted: number | null = null;
+  /** What is still to be looked through: ended rows that the index may miss, and unfinished ones. */
+  let unfed: { since: number; after: string } | null = null;
+  let unfinished: { before: number; after: DuePlace; feeds: boolean } | null = null;
 
   function note(since: number | null): void {
     noted = since;
@@ -26,11 +30,25 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
 
   function collect(): void {
     noted = store.unfedSince();
-    if (noted !== null) for (const row of store.unfed(noted)) outgoing.feed(row);
-    for (const row of store.unconfirmed(now() + 2 * rules.sweepMs + SWEEP_LAG_MS)) {
-      if (row.state === "waiting") outgoing.hand(row);
-      if (!row.fed) outgoing.feed(row);
+    unfed = noted === null ? null : { since: noted, after: "" };
+    unfinished = { before: now() + 2 * rules.sweepMs + SWEEP_LAG_MS, after: FIRST_DUE, feeds: true };
+  }
+
+  /** Looks through the next page; whether there are more. */
+  function step(): boolean {
+    if (unfed !== null) {
+      const { rows, next } = store.unfed(unfed.since, unfed.after);
+      for (const row of rows) outgoing.feed(row);
+      unfed = next === null ? null : { ...unfed, after: next };
+    } else if (unfinished !== null) {
+      const { rows, next } = store.unfinished(unfinished.before, unfinished.after);
+      for (const row of rows) {
+        if (row.state === "waiting") outgoing.hand(row);
+        if (unfinished.feeds && !row.fed) outgoing.feed(row);
+      }
+      unfinished = next === null ? null : { ...unfinished, after: next };
     }
+    return unfed !== null || unfinished !== null;
   }
 
   return {
@@ -41,17 +59,46 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
 
     /** From time to time: the note follows what the index has. */
     rest(): void {
+      if (unfed !== null || unfinished?.feeds === true) return;
       const since = outgoing.unfedSince();
       if (noted !== null && (since === null || since - noted >= NOTE_EVERY_MS)) note(since);
     },
 
-    /** After a start: collects what may not have left before it. What can't be read is no reason not to start. */
-    recover(): void {
+    /** After a start: begins to collect what may not have left before it. */
+    begin(): void {
       try {
         collect();
       } catch (error) {
         log.error("recovery_incomplete", { reason: reasonOf(error) });
       }
+    },
+
+    /** Collects from the next page of rows; whether there are more. What can't be read is no reason not to go on. */
+    more(): boolean {
+      try {
+        return step();
+      } catch (error) {
+        log.error("recovery_incomplete", { reason: reasonOf(error) });
+        unfed = null;
+        unfinished = null;
+        return false;
+      }
+    },
+
+    /** All that waits is to be handed on, whatever was handed on before: with the next pages. */
+    handOnAgain(): void {
+      const feeds = unfinished?.feeds === true;
+      unfinished = { before: now() + rules.sweepMaxMs + SWEEP_LAG_MS, after: FIRST_DUE, feeds };
+    },
+
+    /** Hands on from the next page of what a lane is to have and was not kept. */
+    handOnUnread(lane: string): void {
+      const after = outgoing.unread.get(lane);
+      if (after === undefined) return;
+      outgoing.unread.delete(lane);
+      const { rows, next } = store.unfinished(now() + rules.sweepMaxMs + SWEEP_LAG_MS, after);
+      if (next !== null) outgoing.unread.set(lane, next);
+      for (const row of rows) if (row.state === "waiting" && row.fixed.lane === lane) outgoing.hand(row);
     },
   };
 }

@@ -76,7 +76,7 @@ export function createRetention({ rules, now, store, forget, noteWake }: Deps) {
     removeData(row: Row): Expired {
       const traces = expiredOf(row);
       drop(row);
-      store.removeWebhooksOf(row.id);
+      store.removeWebhooksOf(row);
       return traces;
     },
   };

@@ -33,6 +33,8 @@ const WATCH_MS = 2000;
 const LOOK_EVERY_MS = 1000;
 /** Rows that are handled in one go; calls get their turn in between. */
 const PAUSE_MS = 0;
+/** Between two pages of rows. */
+const COLLECT_PAUSE_MS = 20;
 /** Submissions that come within 4 ms of each other are stored together, at most 2 ms later. */
 const GATHER = { windowMs: 2, busyMs: 4 } as const;
 
@@ -53,6 +55,7 @@ export class PredictionShard extends DurableObject<Env> {
   #alarmAt: number | null = null;
   #used = false;
   #flushing = false;
+  #collecting = false;
   /** Whether pools may park their events in Redis. */
   readonly #mayBeParked: boolean;
 
@@ -67,8 +70,8 @@ export class PredictionShard extends DurableObject<Env> {
     // Whoever is held for a large output gets it from memory, and not from its row again.
     this.#core.soon = (run) => void setTimeout(run, 0);
     this.#dispatch = createDispatch(env, this.#core, publish, (claims) => this.#askFor(claims));
-    this.#core.recover();
-    this.#dispatch.kick();
+    this.#core.recovery.begin();
+    this.#collect();
     // The alarm of an earlier life stands: what comes first now must not put it off.
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAt = await ctx.storage.getAlarm();
@@ -190,7 +193,8 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** The lane knows nothing of what waits here. */
   handOnAgain(): void {
-    this.#core.handOnAgain();
+    this.#core.recovery.handOnAgain();
+    this.#collect();
     this.#leave();
   }
 
@@ -300,6 +304,18 @@ export class PredictionShard extends DurableObject<Env> {
     this.#arm(this.#core.takeEarliestWake());
     if (this.#dispatch.isPending()) this.#arm(Date.now() + WATCH_MS);
     if (!this.#flushing) this.#flushLater(this.#core.nextFlushAt());
+  }
+
+  /** Collects from the stored rows what is to leave, a page at a time; calls get their turn in between. */
+  #collect(): void {
+    if (this.#core.recovery.more() && !this.#collecting) {
+      this.#collecting = true;
+      setTimeout(() => {
+        this.#collecting = false;
+        this.#collect();
+      }, COLLECT_PAUSE_MS);
+    }
+    this.#dispatch.kick();
   }
 
   /** Frames that are lost with the object's memory are asked for again: a timer is enough. */

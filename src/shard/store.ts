@@ -9,7 +9,7 @@ import { isFinished, states } from "./row.ts";
 import type { Outline, Row, State } from "./row.ts";
 import type { Sql, SqlRow, SqlValue } from "./sql.ts";
 import type { StreamFrame } from "./types.ts";
-import { storedMessage } from "./webhook-message.ts";
+import { storedMessage, webhookIdPrefix } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
 
 /** What acceptance fixes. */
@@ -41,13 +41,21 @@ const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
 
 const outlineColumns = "id, state, hands, fed, wake_at, changing, accepted";
-/** Rows that are read at a time where many may be. */
-const PAGE_ROWS = 1000;
+/** Rows that are looked at in one go where many may be. */
+export const PAGE_ROWS = 1000;
+
+/** How much later than the end of its prediction a message of it is made, at the most. */
+const WEBHOOK_LAG_MS = 10_000;
 
 /** Of the frames in one row; a row has 2 MB at most, and a character up to 3 bytes. */
 const MAX_ROW_CHARS = 512 * 1024;
 
 export type Store = ReturnType<typeof createStore>;
+
+/** A place among the rows in the order in which they are due. */
+export type DuePlace = { wakeAt: number; id: string };
+/** The place before all rows. */
+export const FIRST_DUE: DuePlace = { wakeAt: -1, id: "" };
 
 export function createStore(sql: Sql) {
   for (const statement of schema) sql(statement);
@@ -131,25 +139,31 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : Number(row["since"] ?? 0);
     },
 
-    /** Finished rows of predictions that were created at `since` or later, and that the index may not have. */
-    *unfed(since: number): Generator<Outline> {
-      const query = `SELECT ${outlineColumns} FROM prediction WHERE id > ? AND fed = 0
-        AND state NOT IN ('waiting', 'granted', 'running') AND accepted ->> 'createdAt' >= ? ORDER BY id LIMIT ?`;
-      yield* paged((last) => sql(query, last?.id ?? "", since, PAGE_ROWS));
+    /**
+     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at `since` or later, and that
+     * the index may not have. `next` null: there are no more rows.
+     */
+    unfed(since: number, after: string): { rows: Outline[]; next: string | null } {
+      const page = sql(`SELECT ${outlineColumns} FROM prediction WHERE id > ? ORDER BY id LIMIT ?`, after, PAGE_ROWS);
+      const unfed = page.filter((row) => row["fed"] === 0 && isFinished(stateFrom(row["state"] ?? null)));
+      const rows = unfed.map(rowFrom).filter(({ createdAt }) => createdAt >= since);
+      return { rows, next: page.length < PAGE_ROWS ? null : text(page.at(-1)?.["id"] ?? null) };
     },
 
-    /** Unfinished rows that are due before then: those that wait, and those that the index has not acknowledged. */
-    *unconfirmed(before: number): Generator<Outline> {
-      const query = `SELECT ${outlineColumns} FROM prediction WHERE wake_at < ? AND (wake_at, id) > (?, ?)
-        AND state IN ('waiting', 'granted', 'running') AND (fed = 0 OR state = 'waiting')
-        ORDER BY wake_at, id LIMIT ?`;
-      yield* paged((last) => sql(query, before, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
-    },
-
-    *waiting(): Generator<Outline> {
-      const query = `SELECT ${outlineColumns} FROM prediction WHERE wake_at IS NOT NULL AND (wake_at, id) > (?, ?)
-        AND state = 'waiting' ORDER BY wake_at, id LIMIT ?`;
-      yield* paged((last) => sql(query, last?.wakeAt ?? 0, last?.id ?? "", PAGE_ROWS));
+    /** Of the next rows behind `after`, in the order in which they are due: unfinished ones that are due before then. */
+    unfinished(before: number, after: DuePlace): { rows: Outline[]; next: DuePlace | null } {
+      const page = sql(
+        `SELECT ${outlineColumns} FROM prediction WHERE wake_at < ? AND (wake_at, id) > (?, ?) ORDER BY wake_at, id LIMIT ?`,
+        before,
+        after.wakeAt,
+        after.id,
+        PAGE_ROWS,
+      );
+      const last = page.length < PAGE_ROWS ? undefined : page.at(-1);
+      return {
+        rows: page.filter((row) => !isFinished(stateFrom(row["state"] ?? null))).map(rowFrom),
+        next: last === undefined ? null : { wakeAt: Number(last["wake_at"] ?? 0), id: text(last["id"] ?? null) },
+      };
     },
 
     addFrames(id: string, frames: readonly StreamFrame[]): void {
@@ -220,8 +234,16 @@ export function createStore(sql: Sql) {
       return rows.flatMap((row) => parse<PendingWebhook>(row["message"] ?? null) ?? []);
     },
 
-    removeWebhooksOf(predictionId: string): void {
-      sql("DELETE FROM webhook_outbox WHERE message ->> '$.snapshot.id' = ?", predictionId);
+    /** Those of an ended prediction: they were made between its acceptance and its end. */
+    removeWebhooksOf({ id, createdAt, completedAt }: Pick<Row, "id" | "createdAt" | "completedAt">): void {
+      const prefix = webhookIdPrefix(id);
+      sql(
+        "DELETE FROM webhook_outbox WHERE created_at BETWEEN ? AND ? AND substr(webhook_id, 1, ?) = ?",
+        createdAt,
+        (completedAt ?? Date.now()) + WEBHOOK_LAG_MS,
+        prefix.length,
+        prefix,
+      );
     },
 
     removeWebhooks(messages: readonly PendingWebhook[]): void {
@@ -230,16 +252,6 @@ export function createStore(sql: Sql) {
       }
     },
   };
-}
-
-/** All rows of a query, a page at a time: `page` goes on behind the last one. */
-function* paged(page: (last: Outline | undefined) => SqlRow[]): Generator<Outline> {
-  for (let last: Outline | undefined; ;) {
-    const rows: Outline[] = page(last).map(rowFrom);
-    yield* rows;
-    if (rows.length < PAGE_ROWS) return;
-    last = rows.at(-1);
-  }
 }
 
 function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {

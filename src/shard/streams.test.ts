@@ -49,7 +49,8 @@ function setUp(overrides: Partial<Submission> = {}) {
     /** The object dies, with what it had not stored. */
     die() {
       core = open();
-      core.recover();
+      core.recovery.begin();
+      while (core.recovery.more());
     },
     loseRun: () => core.judge(SESSION, [id], { alive: false, remainingMs: 0 }),
     read(afterSeq = -1): StreamFrame[] {

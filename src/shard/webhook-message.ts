@@ -21,12 +21,17 @@ export type PendingWebhook = {
 /** Of the logs, what an interim message carries that would be too large with all of them. */
 const SHORT_LOG_CHARS = 32 * 1024;
 
+/** What the ids of a prediction's messages begin with. */
+export function webhookIdPrefix(predictionId: string): string {
+  return `msg_${predictionId}_`;
+}
+
 /** `webhookId` is the same at every try of the same message: receivers de-duplicate by it. */
 export function webhookMessage(event: WebhookEvent, snapshot: PredictionSnapshot, now: number): PendingWebhook {
   const { id, webhook, attempt, status } = snapshot;
   const once = event === "completed" || event === "start";
   const suffix = once ? event : isTerminal(status) ? `${event}_end` : `${event}_${attempt}_${now}`;
-  return { webhookId: `msg_${id}_${suffix}`, url: webhook ?? "", event, snapshot, createdAt: now };
+  return { webhookId: `${webhookIdPrefix(id)}${suffix}`, url: webhook ?? "", event, snapshot, createdAt: now };
 }
 
 /**

@@ -2,6 +2,8 @@
 import type { Sql } from "../shard/sql.ts";
 import type { Breaker } from "./breaker.ts";
 
+/** Rows that one pruning looks at; the next goes on behind them. */
+const PRUNED_ROWS = 1000;
 /** Disabled URLs that are remembered of an account; the oldest make room. */
 export const MAX_DISABLED_URLS = 1000;
 
@@ -21,6 +23,9 @@ const SCHEMA = [
 
 export function createNotes(sql: Sql) {
   for (const statement of SCHEMA) sql(statement);
+  /** Where the next prunings go on. */
+  const forgottenTo = { id: "" };
+  const disabledTo = { account: "", url: "" };
 
   return {
     /** A prediction's unfinished messages are erased when they have ended; with `dropped`, no more are taken. */
@@ -32,8 +37,17 @@ export function createNotes(sql: Sql) {
       return sql("SELECT 1 FROM forgotten WHERE prediction_id = ? AND dropped = 1", predictionId).length > 0;
     },
 
+    /** Of the next rows, those from before `before` go. */
     pruneForgotten(before: number): void {
-      sql("DELETE FROM forgotten WHERE at < ?", before);
+      const rows = sql(
+        "SELECT prediction_id AS id, at FROM forgotten WHERE prediction_id > ? ORDER BY prediction_id LIMIT ?",
+        forgottenTo.id,
+        PRUNED_ROWS,
+      );
+      forgottenTo.id = rows.length < PRUNED_ROWS ? "" : String(rows.at(-1)?.["id"]);
+      const old = rows.filter(({ at }) => Number(at) < before).map(({ id }) => id);
+      if (old.length === 0) return;
+      sql("DELETE FROM forgotten WHERE prediction_id IN (SELECT value FROM json_each(?))", JSON.stringify(old));
     },
 
     disable(accountId: string, url: string, now: number): void {
@@ -55,9 +69,23 @@ export function createNotes(sql: Sql) {
       return sql("SELECT 1 AS yes FROM disabled WHERE account_id = ? AND url = ?", accountId, url).length > 0;
     },
 
-    /** Forgets URLs that were disabled before `before`. */
+    /** Of the next URLs, forgets those that were disabled before `before`. */
     pruneDisabled(before: number): void {
-      sql("DELETE FROM disabled WHERE at < ?", before);
+      const rows = sql(
+        "SELECT * FROM disabled WHERE (account_id, url) > (?, ?) ORDER BY account_id, url LIMIT ?",
+        disabledTo.account,
+        disabledTo.url,
+        PRUNED_ROWS,
+      );
+      const last = rows.length < PRUNED_ROWS ? undefined : rows.at(-1);
+      disabledTo.account = String(last?.["account_id"] ?? "");
+      disabledTo.url = String(last?.["url"] ?? "");
+      const old = rows.filter(({ at }) => Number(at) < before);
+      if (old.length === 0) return;
+      sql(
+        `DELETE FROM disabled WHERE (account_id, url) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))`,
+        JSON.stringify(old.map((row) => [row["account_id"], row["url"]])),
+      );
     },
 
     /** The breakers that are not closed, by account. */

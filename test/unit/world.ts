@@ -256,7 +256,10 @@ export class World {
   /** The objects die and come back with nothing but their rows. */
   restartShards(): void {
     this.shards = this.shards.map((_, index) => this.#newShard(index));
-    for (const shard of this.shards) shard.recover();
+    for (const shard of this.shards) {
+      shard.recovery.begin();
+      while (shard.recovery.more());
+    }
     this.#unanswered = [];
   }
 

@@ -1,0 +1,62 @@
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import type { Env } from "../env.ts";
+import type { LaneNews, OfferReply } from "../lane/types.ts";
+import { ShardCore } from "./core.ts";
+import { createLaneCourier } from "./lane-courier.ts";
+import { MAX_HANDS } from "./outgoing.ts";
+import { defaultRules } from "./rules.ts";
+
+/** A shard whose lanes take what they are told unless they are away. */
+function setUp() {
+  const clock = { now: 1_000_000 };
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
+  const away = new Set<string>();
+  const taken = new Map<string, Set<string>>();
+  const exchange = async (lane: string, { entries }: LaneNews): Promise<OfferReply> => {
+    if (away.has(lane)) throw new Error("away");
+    const ids = taken.get(lane) ?? new Set<string>();
+    taken.set(lane, ids);
+    for (const { id } of entries) ids.add(id);
+    return { tickets: {}, failed: {}, full: {}, view: { models: [], served: {} } };
+  };
+  const env = { LANE: { getByName: () => ({ exchange }) } } as unknown as Env;
+  const courier = createLaneCourier(env, core);
+  const submit = (lane: string, from: number, count: number): string[] =>
+    Array.from({ length: count }, (_, index) => {
+      const id = `${lane}-${String(from + index).padStart(6, "0")}`;
+      clock.now += 1;
+      core.submit({ ...submission(id), lane });
+      return id;
+    });
+  const takenBy = (lane: string) => [...(taken.get(lane) ?? [])].toSorted();
+  return { core, clock, away, courier, submit, takenBy };
+}
+
+it("keeps a bounded number for a lane that is away, and hands on all when it is back, without a sweep", async () => {
+  const { core, away, courier, submit, takenBy } = setUp();
+  away.add("gone");
+  const first = submit("gone", 0, 5000);
+  const others = submit("here", 0, 500);
+  courier.kick();
+  await expect.poll(() => takenBy("here")).toEqual(others);
+  const second = submit("gone", 5000, 1500);
+  expect(core.outgoing.hands.get("gone")?.size).toBeLessThanOrEqual(MAX_HANDS + 500);
+  expect(courier.isPending()).toBe(true);
+  away.clear();
+  courier.kick();
+  await expect.poll(() => takenBy("gone"), { timeout: 10_000 }).toEqual([...first, ...second]);
+  await expect.poll(() => courier.isPending()).toBe(false);
+});
+
+it("hands on what was put off by its sweep while the rows were read", async () => {
+  const { core, clock, away, courier, submit, takenBy } = setUp();
+  away.add("gone");
+  const ids = submit("gone", 0, 4000);
+  clock.now += defaultRules.sweepMs + 1;
+  while (core.wake().more);
+  away.clear();
+  courier.kick();
+  await expect.poll(() => takenBy("gone"), { timeout: 10_000 }).toEqual(ids);
+});
