@@ -27,6 +27,7 @@ offerHelp(import.meta.url);
 const ROUNDS = 5;
 const SAMPLES = 200;
 const SETTLE_MS = 5000;
+const OTHER_ACCOUNTS = 50;
 const HOUR_MS = 3_600_000;
 
 const { values } = parseArgs({
@@ -83,9 +84,10 @@ function submission(): Submission {
   };
 }
 
-const entry = (): LaneEntry => ({
+/** Of many accounts: one may have no more than 100,000 waiting. */
+const entry = (_: unknown, index: number): LaneEntry => ({
   id: newPredictionId(1),
-  account: "bench",
+  account: `other-${index % OTHER_ACCOUNTS}`,
   weight: 1,
   priority: "normal",
   cost: 1,
