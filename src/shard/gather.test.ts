@@ -1,7 +1,7 @@
 import { expect, it, vi } from "vitest";
 import { createGather } from "./gather.ts";
 
-function setUp() {
+function setUp({ isLone = false } = {}) {
   vi.useFakeTimers();
   const stored: string[][] = [[]];
   const gather = createGather(
@@ -11,6 +11,7 @@ function setUp() {
     },
     { windowMs: 2, busyMs: 4 },
     () => Date.now(),
+    () => isLone,
   );
   return { gather, stored };
 }
@@ -31,6 +32,14 @@ it("stores one that comes alone at once, and those that follow together", async 
   expect(stored).toEqual([["a"], ["b", "c"]]);
   await vi.advanceTimersByTimeAsync(10);
   expect(await gather("d")).toBe("D");
+  vi.useRealTimers();
+});
+
+it("lets a lone client wait for nobody, however quickly it comes again", async () => {
+  const { gather, stored } = setUp({ isLone: true });
+  expect(await gather("a")).toBe("A");
+  expect(await gather("b")).toBe("B");
+  expect(stored).toEqual([["a", "b"]]);
   vi.useRealTimers();
 });
 

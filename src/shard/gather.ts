@@ -1,6 +1,7 @@
 /**
  * Group commit: what comes in quick succession is stored in one go, and synced to disk once. One that comes alone is
- * stored at once; those that follow within `busyMs` wait up to `windowMs` for company.
+ * stored at once: nothing came within `busyMs` before it, or nobody else waits for anything. Others wait up to
+ * `windowMs` for company.
  */
 export type Gather<T, R> = (item: T) => Promise<R>;
 
@@ -9,6 +10,7 @@ export function createGather<T, R>(
   store: (items: readonly T[]) => Promise<PromiseSettledResult<R>[]>,
   timing: { windowMs: number; busyMs: number },
   now: () => number,
+  isLone: () => boolean,
 ): Gather<T, R> {
   type Waiting = { item: T; resolve: (result: R) => void; reject: (reason: unknown) => void };
   let waiting: Waiting[] = [];
@@ -30,7 +32,7 @@ export function createGather<T, R>(
   }
 
   return async (item) => {
-    const isAlone = now() - lastAt > timing.busyMs && waiting.length === 0;
+    const isAlone = waiting.length === 0 && (isLone() || now() - lastAt > timing.busyMs);
     lastAt = now();
     return new Promise<R>((resolve, reject) => {
       waiting.push({ item, resolve, reject });
