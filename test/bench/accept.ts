@@ -1,6 +1,7 @@
 /**
- * Accept only, 32 clients: `Prefer: respond-async` while no pool is there, beside a bare Worker → object → one-row write in the same kind of Miniflare.
- * Rounds alternate; the ratio is of the medians. What BullMQ's `add` does behind the same Hono is printed beside.
+ * Accept only, 32 clients: `Prefer: respond-async` while no pool is there, beside a bare Worker → object → one-row
+ * write in the same kind of Miniflare. Rounds alternate; the ratio is of the medians. What BullMQ's `add` does behind
+ * the same Hono is printed beside.
  *
  *     node test/bench/accept.ts [--rounds 5] [--seconds 3] [--port 18660]
  */

@@ -1,13 +1,14 @@
 /**
- * How fast 1 GiB goes through blobs, up and down, as a client and as a pool: against a plain copy (a Node stream from file to file) into the same
- * folder, in rounds that take turns, so that all of them meet the same machine. And how much memory it takes: of workerd, and of a real pool that
- * hands the file to a model and back.
+ * How fast 1 GiB goes through blobs, up and down, as a client and as a pool: against a plain copy (a Node stream from
+ * file to file) into the same folder, in rounds that take turns, so that all of them meet the same machine. And how
+ * much memory it takes: of workerd, and of a real pool that hands the file to a model and back.
  *
  *   node test/bench/blobs.ts [--mib 1024] [--rounds 3]
  *
- * What is compared to the copy: parts of 64 MiB, two at a time, read from a file and hashed by the gateway (SHA-256); and one download to a file.
- * Neither side syncs the disk. The copy has the chunks that Node gives it (64 KiB); the client reads and writes a mebibyte at a time. All ways begin
- * with memory for a whole file that was freed just before (`lib/transfers.ts` says why).
+ * What is compared to the copy: parts of 64 MiB, two at a time, read from a file and hashed by the gateway (SHA-256);
+ * and one download to a file. Neither side syncs the disk. The copy has the chunks that Node gives it (64 KiB); the
+ * client reads and writes a mebibyte at a time. All ways begin with memory for a whole file that was freed just before
+ * (`lib/transfers.ts` says why).
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";

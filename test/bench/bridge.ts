@@ -1,7 +1,8 @@
 /**
- * The bridge beside the native clients, on one machine and in one run: `node test/bench/bridge.ts`. It needs Java 17 and redis-server.
- * Each figure is the median of several runs that take turns, with their spread. `@upstash/ratelimit` is measured a third time against an HTTP server
- * that does nothing: its client's own floor. Exits with 1 when a target of docs/bridge.md is missed.
+ * The bridge beside the native clients, on one machine and in one run: `node test/bench/bridge.ts`. It needs Java 17
+ * and redis-server. Each figure is the median of several runs that take turns, with their spread. `@upstash/ratelimit`
+ * is measured a third time against an HTTP server that does nothing: its client's own floor. Exits with 1 when a target
+ * of docs/bridge.md is missed.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

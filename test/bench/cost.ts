@@ -1,7 +1,8 @@
 /**
- * What one prediction costs: calls into Durable Objects, rows written (alarms set count as one each), and CPU time of workerd, of the pool and of the
- * model process. With one client, with 32, and through a backlog that waited for its pool; then with 1,024 shards, as in a deployment.
- * `--whole-life` goes on until what the 32 clients and the backlog left is past its retention, which takes two minutes more.
+ * What one prediction costs: calls into Durable Objects, rows written (alarms set count as one each), and CPU time of
+ * workerd, of the pool and of the model process. With one client, with 32, and through a backlog that waited for its
+ * pool; then with 1,024 shards, as in a deployment. `--whole-life` goes on until what the 32 clients and the backlog
+ * left is past its retention, which takes two minutes more.
  *
  *     node test/bench/cost.ts [--seconds 5] [--backlog 2000] [--port 18640] [--publish results,usage] [--whole-life]
  */

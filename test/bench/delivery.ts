@@ -1,6 +1,7 @@
 /**
- * The two ways home side by side: predictions through a stack that delivers by HTTP, and through one that parks its events in a real Redis behind the bridge
- * (`delivery: kv`). Rounds alternate between the two; ratios are of the medians. Needs redis-server.
+ * The two ways home side by side: predictions through a stack that delivers by HTTP, and through one that parks its
+ * events in a real Redis behind the bridge (`delivery: kv`). Rounds alternate between the two; ratios are of the
+ * medians. Needs redis-server.
  *
  *     node test/bench/delivery.ts [--rounds 5] [--requests 150]
  */

@@ -1,6 +1,6 @@
 /**
- * What a decision of the lane takes, and what memory what waits takes. The real core on SQLite in memory, whose rows lie outside
- * the measured heap, as they do in workerd.
+ * What a decision of the lane takes, and what memory what waits takes. The real core on SQLite in memory, whose rows
+ * lie outside the measured heap, as they do in workerd.
  *
  *     node test/bench/fair-queue.ts [--rounds 5]
  */

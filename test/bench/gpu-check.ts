@@ -1,6 +1,6 @@
 /**
- * `scripts/gpu-check`: examples/torch-fp16 in a bare loop and through the pool, on this machine's GPU. Nothing is installed and nothing but loopback is
- * spoken to: the pool's edge is the small one of the tests.
+ * `scripts/gpu-check`: examples/torch-fp16 in a bare loop and through the pool, on this machine's GPU. Nothing is
+ * installed and nothing but loopback is spoken to: the pool's edge is the small one of the tests.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
@@ -67,7 +67,9 @@ console.log(
   `device: ${onGpu ? `${device.name}, CUDA ${torch.cuda}` : `the CPU: ${device?.kind === "cuda" ? "this PyTorch has no CUDA" : "no GPU was found"}`}; PyTorch ${torch.torch}`,
 );
 
-/** Begins to ask NVML, through nvidia-smi, how busy the GPU is; the returned function ends it with the mean in percent. */
+/**
+ * Begins to ask NVML, through nvidia-smi, how busy the GPU is; the returned function ends it with the mean in percent.
+ */
 function watchGpu(): () => number | null {
   if (!onGpu) return () => null;
   const query = [

@@ -1,7 +1,8 @@
 /**
- * What a lone prediction waits for: when it passes the Worker, its objects and its model, and what each sync to disk takes. The bench's own wrapper notes the times, in
- * whole milliseconds; as requests begin at random parts of one, means over many tell hundredths. Syncs are counted in a second pass, by `perf trace`.
- * `--before` is a folder with another checkout of the product, installed: it is measured first.
+ * What a lone prediction waits for: when it passes the Worker, its objects and its model, and what each sync to disk
+ * takes. The bench's own wrapper notes the times, in whole milliseconds; as requests begin at random parts of one,
+ * means over many tell hundredths. Syncs are counted in a second pass, by `perf trace`. `--before` is a folder with
+ * another checkout of the product, installed: it is measured first.
  *
  *     node test/bench/hops.ts [--predictions 500] [--port 18710] [--shards 1] [--before FOLDER]
  */

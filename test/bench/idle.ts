@@ -1,6 +1,6 @@
 /**
- * Idle: 20 models, one pool, nothing to do. Counts the Worker's requests, the calls into objects, and the calls that are still pending at the end,
- * which would keep an object awake.
+ * Idle: 20 models, one pool, nothing to do. Counts the Worker's requests, the calls into objects, and the calls that
+ * are still pending at the end, which would keep an object awake.
  *
  *     node test/bench/idle.ts [--minutes 3] [--port 18670]
  */

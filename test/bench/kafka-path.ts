@@ -1,7 +1,7 @@
 /**
- * The full path over a real Apache Kafka (the edge produces through the bridge, the pool reads natively) beside the same of another checkout of the
- * product, whose folder is named by `--before`. Each has a broker and a bridge of its own. Rounds alternate between the two; ratios are of the
- * medians. Needs Java 17.
+ * The full path over a real Apache Kafka (the edge produces through the bridge, the pool reads natively) beside the
+ * same of another checkout of the product, whose folder is named by `--before`. Each has a broker and a bridge of its
+ * own. Rounds alternate between the two; ratios are of the medians. Needs Java 17.
  *
  *     node test/bench/kafka-path.ts --before FOLDER [--rounds 5] [--seconds 4]
  */

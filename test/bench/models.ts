@@ -1,6 +1,7 @@
 /**
- * A neural model on the CPU (examples/sentence-embeddings): sentences per second through the whole path and through the pool alone, beside the bare
- * Python loop at its best batch size, in alternating rounds. Then what lies between Node and a model process: a round trip, and a file's way.
+ * A neural model on the CPU (examples/sentence-embeddings): sentences per second through the whole path and through the
+ * pool alone, beside the bare Python loop at its best batch size, in alternating rounds. Then what lies between Node
+ * and a model process: a round trip, and a file's way.
  *
  *     node test/bench/models.ts [--rounds 3] [--seconds 4] [--port 18700]
  */

@@ -1,6 +1,7 @@
 /**
- * How true places and ETAs are that were told at acceptance: simulated pools on the real lane core, in simulated time, with no later arrivals. A position may be off
- * by 2 or by a tenth of the starts that came first; ETAs count for waits over 2 s.
+ * How true places and ETAs are that were told at acceptance: simulated pools on the real lane core, in simulated time,
+ * with no later arrivals. A position may be off by 2 or by a tenth of the starts that came first; ETAs count for waits
+ * over 2 s.
  *
  *     node test/bench/places.ts
  */

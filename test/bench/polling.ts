@@ -1,6 +1,7 @@
 /**
- * 1,000 clients that poll waiting predictions every 500 ms: what reaches the objects, what a poll costs, and when a client knows of a change; beside plain
- * polling of a bare Worker → object. The shards are as many as a deployment has, so that no two clients share one by default.
+ * 1,000 clients that poll waiting predictions every 500 ms: what reaches the objects, what a poll costs, and when a
+ * client knows of a change; beside plain polling of a bare Worker → object. The shards are as many as a deployment has,
+ * so that no two clients share one by default.
  *
  *     node test/bench/polling.ts [--clients 1000] [--shards 1024] [--rounds 3] [--seconds 15] [--port 18690]
  */

@@ -1,6 +1,7 @@
 /**
- * A thousand pools on one lane: how long a prediction takes from its client to its pool, and how long any call holds its object. The pools are simulated,
- * each with a WebSocket of its own; lane, shards, sessions and the Worker are the product's. `--no-check` exits 0 whatever came of it.
+ * A thousand pools on one lane: how long a prediction takes from its client to its pool, and how long any call holds
+ * its object. The pools are simulated, each with a WebSocket of its own; lane, shards, sessions and the Worker are the
+ * product's. `--no-check` exits 0 whatever came of it.
  *
  *     node test/bench/pools.ts [--pools 1000] [--rate 500] [--seconds 20] [--run-ms 400] [--shards 4] [--port 18690] [--no-check]
  */

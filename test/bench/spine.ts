@@ -1,7 +1,8 @@
 /**
- * The full path, submit → queue → model process → reply in one HTTP request, beside BullMQ + Redis (`appendfsync always`) + Hono. Rounds alternate
- * between the sides; ratios are of the medians. Both keep everything on disk and check a key; one load generator serves all sides. `--before` is a folder
- * with another checkout of the product, installed: its stack is a third side, and workerd's CPU time is compared with its workerd's.
+ * The full path, submit → queue → model process → reply in one HTTP request, beside BullMQ + Redis (`appendfsync
+ * always`) + Hono. Rounds alternate between the sides; ratios are of the medians. Both keep everything on disk and
+ * check a key; one load generator serves all sides. `--before` is a folder with another checkout of the product,
+ * installed: its stack is a third side, and workerd's CPU time is compared with its workerd's.
  *
  *     node test/bench/spine.ts [--rounds 5] [--seconds 4] [--port 18620] [--shards 1] [--before FOLDER]
  */

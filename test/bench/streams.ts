@@ -1,6 +1,7 @@
 /**
- * 200 streams at 50 chunks a second each: the longest pause between two chunks of a stream, and how long after the model's yield a chunk is with its
- * client; then lone streams, one after the other, for the first chunk. Beside a bare Node server that makes the chunks itself. Rounds alternate.
+ * 200 streams at 50 chunks a second each: the longest pause between two chunks of a stream, and how long after the
+ * model's yield a chunk is with its client; then lone streams, one after the other, for the first chunk. Beside a bare
+ * Node server that makes the chunks itself. Rounds alternate.
  *
  *     node test/bench/streams.ts [--streams 200] [--rate 50] [--seconds 10] [--rounds 3]
  */

@@ -1,7 +1,7 @@
 /**
- * 100,000 predictions waiting in one lane, 10,000 of them in one shard: how much slower accepting and claiming become, how much workerd grows, and how
- * long any call holds its object. All predictions are in one shard here, and no pool takes any. `--apart` collects garbage before each look at the memory, and
- * tells what of it V8 uses.
+ * 100,000 predictions waiting in one lane, 10,000 of them in one shard: how much slower accepting and claiming become,
+ * how much workerd grows, and how long any call holds its object. All predictions are in one shard here, and no pool
+ * takes any. `--apart` collects garbage before each look at the memory, and tells what of it V8 uses.
  *
  *     node test/bench/waiting.ts [--lane 100000] [--shard 10000] [--port 18680] [--apart]
  */

@@ -1,6 +1,6 @@
 /**
- * The least that an accept and a poll can be: a bare Worker that writes, reads and ends one row in one of 16 objects, in the same kind of Miniflare as the
- * product. `POST /` makes a row, `GET /{id}` reads it, `DELETE /{id}` ends it.
+ * The least that an accept and a poll can be: a bare Worker that writes, reads and ends one row in one of 16 objects,
+ * in the same kind of Miniflare as the product. `POST /` makes a row, `GET /{id}` reads it, `DELETE /{id}` ends it.
  */
 import { join } from "node:path";
 import { createEdge } from "../../../scripts/lib/edge.ts";

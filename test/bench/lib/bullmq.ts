@@ -1,4 +1,6 @@
-/** The peer: BullMQ on a Redis that syncs every write to disk, behind Hono; API and worker are processes of their own. */
+/**
+ * The peer: BullMQ on a Redis that syncs every write to disk, behind Hono; API and worker are processes of their own.
+ */
 import { execFileSync, fork, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -25,7 +27,10 @@ export function installPeers(): void {
   });
 }
 
-/** Starts redis-server, the worker and the API on three ports from `port` on. `POST /run` waits for the result, `POST /add` doesn't. */
+/**
+ * Starts redis-server, the worker and the API on three ports from `port` on. `POST /run` waits for the result, `POST
+ * /add` doesn't.
+ */
 export async function startBullmq(port: number): Promise<Peer> {
   installPeers();
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-bench-redis-"));

@@ -7,8 +7,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 export const ownRoot = fileURLToPath(new URL("../../../", import.meta.url));
 
 /**
- * A module of the checkout in `folder`; `Module` is the type that the same file has here. Nothing checks that the other checkout's is the same: a call that it
- * doesn't know fails.
+ * A module of the checkout in `folder`; `Module` is the type that the same file has here. Nothing checks that the other
+ * checkout's is the same: a call that it doesn't know fails.
  */
 export async function moduleOf<Module>(folder: string, path: string): Promise<Module> {
   return (await import(pathToFileURL(join(resolve(folder), path)).href)) as Module;

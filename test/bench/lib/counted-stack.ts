@@ -1,4 +1,7 @@
-/** A stack whose Worker counts calls and rows: as scripts/lib/stack.ts brings it up, with another entry around the same code. */
+/**
+ * A stack whose Worker counts calls and rows: as scripts/lib/stack.ts brings it up, with another entry around the same
+ * code.
+ */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

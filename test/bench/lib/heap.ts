@@ -1,4 +1,7 @@
-/** What V8 holds of a process with an inspector, by https://chromedevtools.github.io/devtools-protocol/tot/Runtime/#method-getHeapUsage. */
+/**
+ * What V8 holds of a process with an inspector, by
+ * https://chromedevtools.github.io/devtools-protocol/tot/Runtime/#method-getHeapUsage.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 

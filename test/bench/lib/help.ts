@@ -1,4 +1,7 @@
-/** `--help` of a benchmark: the comment that its file begins with tells what it does, and its options with their defaults. */
+/**
+ * `--help` of a benchmark: the comment that its file begins with tells what it does, and its options with their
+ * defaults.
+ */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 

@@ -1,6 +1,7 @@
 /**
- * The load generator: POSTs one body over and over from a fixed number of clients, each with one connection that is kept alive. Run as a
- * process of its own (`runLoad`), so that its work isn't the measured server's; the same for every side of a bench.
+ * The load generator: POSTs one body over and over from a fixed number of clients, each with one connection that is
+ * kept alive. Run as a process of its own (`runLoad`), so that its work isn't the measured server's; the same for every
+ * side of a bench.
  */
 import { fork } from "node:child_process";
 import { Agent, request } from "node:http";

@@ -97,8 +97,8 @@ export type RoundTrips = { model: Quantiles; bare: Quantiles };
 type Quantiles = { p50Us: number[]; p99Us: number[] };
 
 /**
- * Round trips of 1 KiB, in alternating rounds: a run with its result and the slot free again, and beside it the least that any such trip costs
- * here, a Python that sends back what it reads. One p50 and one p99 a round.
+ * Round trips of 1 KiB, in alternating rounds: a run with its result and the slot free again, and beside it the least
+ * that any such trip costs here, a Python that sends back what it reads. One p50 and one p99 a round.
  */
 export async function roundTrips(root: string, rounds: number, count: number): Promise<RoundTrips> {
   const model = await start(root, "echo", ECHO);

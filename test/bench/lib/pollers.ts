@@ -1,6 +1,7 @@
 /**
- * Clients that poll: each asks for one thing, pauses, and asks again. Some of the things are changed meanwhile, and it is timed when their clients know.
- * Run as a process of its own (`poll`), so that its work isn't the measured server's; the same for every side of a bench.
+ * Clients that poll: each asks for one thing, pauses, and asks again. Some of the things are changed meanwhile, and it
+ * is timed when their clients know. Run as a process of its own (`poll`), so that its work isn't the measured server's;
+ * the same for every side of a bench.
  */
 import { fork } from "node:child_process";
 import { Agent, request } from "node:http";
@@ -36,7 +37,10 @@ const LATE_MS = 30_000;
 
 const PhaseSchema = z.union([z.literal("warm"), z.literal("over"), ResultSchema]);
 
-/** Polls in a process of its own. `onWarm` and `onOver` are called when the counted time begins and ends. Rejects when an answer was wrong. */
+/**
+ * Polls in a process of its own. `onWarm` and `onOver` are called when the counted time begins and ends. Rejects when
+ * an answer was wrong.
+ */
 export async function poll(polling: Polling, onWarm: () => void, onOver: () => void): Promise<PollingResult> {
   const child = fork(fileURLToPath(import.meta.url), [], {
     execArgv: ["--disable-warning=ExperimentalWarning"],

@@ -1,4 +1,7 @@
-/** The pool program without an edge: a small one of the tests stands in, so that the pool and the model are what is measured. */
+/**
+ * The pool program without an edge: a small one of the tests stands in, so that the pool and the model are what is
+ * measured.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";

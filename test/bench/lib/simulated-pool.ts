@@ -1,4 +1,7 @@
-/** A pool without models: it opens a real control channel, states its room as a pool does, polls when it is told, and "runs" what it is granted by waiting. */
+/**
+ * A pool without models: it opens a real control channel, states its room as a pool does, polls when it is told, and
+ * "runs" what it is granted by waiting.
+ */
 import { WebSocket } from "ws";
 import { PROTOCOL } from "../../../src/contract/channel.ts";
 import type { EdgeMessage, ModelRoom, PoolMessage } from "../../../src/contract/channel.ts";

@@ -1,6 +1,7 @@
 /**
- * Readers of event streams whose chunks begin with the time at which they were yielded, in seconds since the epoch (models/token-stream). Run as a
- * process of its own (`readStreams`), so that its work isn't the measured server's; the same for every side of a bench.
+ * Readers of event streams whose chunks begin with the time at which they were yielded, in seconds since the epoch
+ * (models/token-stream). Run as a process of its own (`readStreams`), so that its work isn't the measured server's; the
+ * same for every side of a bench.
  */
 import { fork } from "node:child_process";
 import { Agent, request } from "node:http";

@@ -1,6 +1,6 @@
 /**
- * One file up and down through blobs, as a client and as a pool, and its plain copy. Run as a process of its own (`startTransfers`), so that its heap
- * and its work aren't the bench's; the same for every way.
+ * One file up and down through blobs, as a client and as a pool, and its plain copy. Run as a process of its own
+ * (`startTransfers`), so that its heap and its work aren't the bench's; the same for every way.
  */
 import { fork } from "node:child_process";
 import { createReadStream, createWriteStream, copyFileSync, rmSync, statSync } from "node:fs";
@@ -165,8 +165,9 @@ function waysOf(plan: Plan): Record<Way, () => Promise<void>> {
 }
 
 /**
- * Gives memory of the file's size back to the kernel. On a virtual machine, memory that was never used, or not for seconds, is fetched from the host at
- * the first touch, which costs more than the copy: so every way begins with as much that was used just now.
+ * Gives memory of the file's size back to the kernel. On a virtual machine, memory that was never used, or not for
+ * seconds, is fetched from the host at the first touch, which costs more than the copy: so every way begins with as
+ * much that was used just now.
  */
 function freeMemory({ source, folder }: Plan): void {
   const spare = join(folder, "spare.bin");
