@@ -252,6 +252,8 @@ export class Pool {
     const killAtMs = clock.nowMs() + 2500;
     while (this.#alive() && clock.nowMs() < killAtMs) await this.#pause(10);
     this.kill();
+    // What the last runs took waits for company, which comes no more.
+    if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
     this.#journal.close();
     for (const http of [this.#http, this.#files]) http.close();
