@@ -1,6 +1,5 @@
 /**
- * The pool: wires intake, scheduling, runtime and delivery together, and owns what crosses them: which claim belongs to
- * which model, what the journal says, and the drain.
+ * The pool: wires intake, scheduling, runtime and delivery together. It owns what crosses them: claims, journal, drain.
  *
  *   starting ── channel opened once ──▶ serving ── drain() ──▶ draining ──▶ stopped
  */
@@ -108,7 +107,7 @@ export class Pool {
     this.#lines = createStateLines(log, settings.url.origin);
     const headers = { authorization: `Bearer ${settings.token}`, [SESSION_HEADER]: this.session };
     this.#http = createHttpClient(settings.url, headers);
-    // Connections of their own: files that are many or slow hold up no event and no claim.
+    // Their own connections: files that are many or slow hold up no event and no claim.
     this.#files = createHttpClient(settings.url, headers);
     this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
@@ -252,7 +251,6 @@ export class Pool {
     const killAtMs = clock.nowMs() + 2500;
     while (this.#alive() && clock.nowMs() < killAtMs) await this.#pause(10);
     this.kill();
-    // What the last runs took waits for company, which comes no more.
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
     this.#journal.close();
