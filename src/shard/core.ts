@@ -131,6 +131,10 @@ export class ShardCore {
     return progress === null ? null : this.#show(progress);
   }
 
+  isWaiting(id: string): boolean {
+    return this.#load(id)?.row.state === "waiting";
+  }
+
   /** A page of the frames after `afterSeq` (-1: of all); null when the prediction isn't there. */
   frames(id: string, accountId: string | null, afterSeq: number): Page | null {
     const progress = this.#own(id, accountId);
