@@ -61,8 +61,8 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : rowFrom(row);
     },
 
-    /** False when the id is there already. */
-    insert(row: Row): boolean {
+    /** False when the id is there already. `isListed` false: the index of what falls due is spared. */
+    insert(row: Row, isListed = true): boolean {
       const fed = row.fed ? 1 : 0;
       const stored = sql(
         insertQuery,
@@ -70,7 +70,7 @@ export function createStore(sql: Sql) {
         row.state,
         row.hands,
         fed,
-        row.wakeAt,
+        isListed ? row.wakeAt : null,
         changingOf(row),
         acceptedOf(row),
         textOf(row.input),
