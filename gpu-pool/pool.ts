@@ -84,7 +84,6 @@ export class Pool {
   readonly #carrier: EventCarrier;
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
-
   readonly #lines: StateLines;
   readonly #byPath: Map<string, ModelRunner>;
   /** Every claim that is held or whose events are not all at the edge yet. */

@@ -287,11 +287,8 @@ export class ModelRunner {
     }
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
-    const outcome = applyItemMessage(item, message, frame, {
-      ...this.#limits,
-      report: this.#options.report,
-      origin: process.origin,
-    });
+    const context = { ...this.#limits, report: this.#options.report, origin: process.origin };
+    const outcome = applyItemMessage(item, message, frame, context);
     if (outcome !== null) this.#ended(item.prediction, outcome);
   }
 

@@ -8,7 +8,8 @@ test("a GPU model is refused where nvidia-smi fails, with the reason, and never 
   await using fixture = await startFixture(["gpu", "either", "single"], [], { env: gpus.env });
   const { edge, pool } = fixture;
   await edge.until(() => roomOf(edge, "gpu") !== undefined);
-  expect(roomOf(edge, "gpu")).toMatchObject({ room: 0, problem: expect.stringContaining("version mismatch") });
+  expect(roomOf(edge, "gpu")?.room).toBe(0);
+  expect(roomOf(edge, "gpu")?.problem).toContain("version mismatch");
   expect(roomOf(edge, "single")).toMatchObject({ problem: null });
   const refused = edge.submit(await fixture.ref("gpu"), { do: "fine" });
   const either = edge.submit(await fixture.ref("either"), { do: "fine" });
@@ -17,8 +18,8 @@ test("a GPU model is refused where nvidia-smi fails, with the reason, and never 
   expect(JSON.stringify(refused.terminal)).toContain("nvidia-smi failed (exit code 18)");
   expect(refused.starts).toBe(0);
   expect(either.terminal).toMatchObject({ type: "succeeded" });
-  const status = await (await fetch(`http://127.0.0.1:${await pool.port()}/status`)).json();
-  expect(status).toMatchObject({ devices: [], problem: expect.stringContaining("version mismatch") });
-  expect(JSON.stringify(status)).toContain('"model":"local/gpu","state":"stopped"');
+  const status = await (await fetch(`http://127.0.0.1:${await pool.port()}/status`)).text();
+  expect(status).toMatch(/^{"devices":\[\],"problem":"nvidia-smi failed [^"]*version mismatch"/);
+  expect(status).toContain('"model":"local/gpu","state":"stopped"');
   gpus.remove();
 });
