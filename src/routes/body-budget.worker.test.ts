@@ -26,7 +26,7 @@ function begin(path: string, credential: string) {
   });
   const headers = { authorization: `Bearer ${credential}`, "content-length": String(16 * MIB) };
   const request = new Request(`${ORIGIN}${path}`, { method: "POST", headers, body });
-  const answer = worker.fetch(request, testEnv, createExecutionContext());
+  const answer = Promise.resolve(worker.fetch(request, testEnv, createExecutionContext()));
   return { answer, breakOff };
 }
 
@@ -35,7 +35,8 @@ it("refuses an account's body that has no room beside its others, and no other a
   const post = (credential: string) => callJson("/v1/predictions", { key: credential, body: small });
   await expect.poll(async () => (await post(key)).status).toBe(429);
   const refused = await post(key);
-  expect(refused.body).toMatchObject({ code: "too_many_bytes", detail: expect.stringContaining("ACCOUNT_BODY_BYTES") });
+  expect(refused.body["code"]).toBe("too_many_bytes");
+  expect(refused.body["detail"]).toContain("ACCOUNT_BODY_BYTES");
   expect(refused.headers.get("retry-after")).toBe("1");
   expect((await post(other)).status).toBe(201);
   const chunked = new Request(`${ORIGIN}/v1/predictions`, {
