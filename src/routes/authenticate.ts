@@ -2,13 +2,13 @@
 import type { Scope } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { runPhase } from "../pipeline/run-phase.ts";
-import { currentSnapshot } from "../settings/current.ts";
 import type { AppContext } from "./app.ts";
 import { clientIpOf } from "./client-ip.ts";
+import { settingsOf } from "./request-settings.ts";
 
 /** Sets `principal`. Throws `unauthenticated` or `forbidden` unless the call's credential carries `scope`. */
 export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
-  const { principal } = await runPhase(await currentSnapshot(c.env), "authenticate", {
+  const { principal } = await runPhase(await settingsOf(c), "authenticate", {
     requestId: c.get("requestId"),
     method: c.req.method,
     path: c.req.path,

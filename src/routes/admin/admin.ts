@@ -10,6 +10,7 @@ import { logRoutes } from "./log.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
+import { settingsRoutes } from "./settings.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -26,5 +27,6 @@ export function adminRoutes(): Hono<App> {
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
+  routes.route("/settings", settingsRoutes());
   return routes;
 }
