@@ -1,4 +1,5 @@
 /** The bindings of wrangler.toml, typed. */
+import type { Allowance } from "./allowance/allowance-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
@@ -85,4 +86,5 @@ export type Env = QuotaVars & {
   POOL: DurableObjectNamespace<PoolSession>;
   WEBHOOKS: DurableObjectNamespace<WebhookSender>;
   INDEX: DurableObjectNamespace<AccountIndex>;
+  ALLOWANCE: DurableObjectNamespace<Allowance>;
 };

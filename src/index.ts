@@ -50,6 +50,7 @@ export class PoolSession extends PoolSessionObject {
   }
 }
 
+export { Allowance } from "./allowance/allowance-object.ts";
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
 export { StreamDecoder } from "./routes/stream-decoder.ts";
