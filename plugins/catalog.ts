@@ -2,8 +2,9 @@
 import { apiKey } from "./api-key/api-key.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
 import type { PluginSettings } from "./kernel/snapshot.ts";
+import { rateLimit } from "./rate-limit/rate-limit.ts";
 
-export const catalog: readonly Plugin[] = [apiKey];
+export const catalog: readonly Plugin[] = [apiKey, rateLimit];
 
 /** The plugins that are on, with their settings, until an operator publishes others. */
 export const defaultSettings: PluginSettings = { "api-key": {} };

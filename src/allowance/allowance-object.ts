@@ -12,7 +12,7 @@ import { createRows } from "./rows.ts";
 import type { Group, GroupAnswer, Settlement } from "./types.ts";
 
 /** How often what is held is stored while it changes. */
-const SLOTS_MS = 1000;
+const SLOTS_MS = 500;
 /** How often what is over is looked for, as long as anything is left. */
 const CLEAN_MS = 3_600_000;
 

@@ -14,6 +14,7 @@ const fixed = (limit: number): BucketSpec => ({ algorithm: "fixed-window", limit
 const charge = (subject: string, spec: BucketSpec, amount = 1): Charge => ({
   subject,
   bucket: spec.algorithm,
+  unit: "cost",
   spec,
   amount,
 });

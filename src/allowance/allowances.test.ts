@@ -10,7 +10,7 @@ const START = Math.floor(1_800_000_000_000 / 60_000) * 60_000;
 const fixed = (limit: number): BucketSpec => ({ algorithm: "fixed-window", limit, windowMs: 60_000 });
 const slots = (limit: number): BucketSpec => ({ algorithm: "concurrency", limit });
 const charge = (subject: string, bucket: string, spec: BucketSpec, amount = 1): Charge => ({
-  ...{ subject, bucket, spec, amount },
+  ...{ subject, bucket, unit: "cost" as const, spec, amount },
 });
 
 /** Numbers from 0 to 1, the same ones each time. */

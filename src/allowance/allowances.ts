@@ -62,6 +62,10 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
     }
     if (refusal !== null) return { ok: false, ...refusal, states };
     for (const [index, one] of asked.entries()) keep(one, answers[index], now);
+    // What is leased ahead is left, too.
+    for (const [index, charge] of charges.entries()) {
+      if (!isAskedForEachTime(charge)) states[index] = pool.stateOf(charge, now);
+    }
     return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
   }
 

@@ -17,7 +17,8 @@ import type { WindowSpec } from "./types.ts";
 
 export type RedisSettings = { url: string; token: string; prefix: string };
 
-const TIMEOUT_MS = 1000;
+/** How long Redis may take for an answer. */
+const USUAL_TIMEOUT_MS = 1000;
 /** How long a set is kept after its last member came: longer than any prediction lives. */
 const SET_KEPT_MS = 14 * 86_400_000;
 /** Ends are remembered so much longer than their reservations could live. */
@@ -36,11 +37,11 @@ type Outcome = { ok: boolean; charged: boolean; lease: Lease; retryAfterMs: numb
 
 export function createRedisStore(
   { url, token, prefix }: RedisSettings,
-  clock: () => number = Date.now,
+  { clock = Date.now, timeoutMs = USUAL_TIMEOUT_MS }: { clock?: () => number; timeoutMs?: number } = {},
 ): AllowanceStore {
   const redis = new Redis({
     ...{ url, token, retry: { retries: 0 }, enableTelemetry: false, readYourWrites: false, responseEncoding: false },
-    signal: () => AbortSignal.timeout(2 * TIMEOUT_MS),
+    signal: () => AbortSignal.timeout(2 * timeoutMs),
   });
 
   /** Counts `amount`, also a negative one, and answers what the script of the package said. */
@@ -56,10 +57,10 @@ export function createRedisStore(
     });
     const limiter = new Ratelimit({
       ...{ redis: watched, limiter: algorithmOf(spec), prefix: `${prefix}allowance` },
-      ...{ ephemeralCache: false as const, timeout: TIMEOUT_MS, enableTelemetry: false },
+      ...{ ephemeralCache: false as const, timeout: timeoutMs, enableTelemetry: false },
     });
     const { success, remaining, reset, reason } = await limiter.limit(key, { rate: amount });
-    if (reason === "timeout") throw new Error(`Redis did not answer within ${TIMEOUT_MS} ms`);
+    if (reason === "timeout") throw new Error(`Redis did not answer within ${timeoutMs} ms`);
     return { success, remaining, reset, said };
   }
 

@@ -9,6 +9,8 @@ import { hasRedis } from "../bridge/engines.ts";
 import { PREFIXED, useRedisDoor } from "./fixture.ts";
 
 const DAY_MS = 86_400_000;
+/** For a machine that is busy with other work. */
+const PATIENCE_MS = 30_000;
 /** Longer than any test takes, and never at its end. */
 const windowMs = 100 * 365 * DAY_MS;
 const slots = (limit: number): BucketSpec => ({ algorithm: "concurrency", limit });
@@ -19,13 +21,15 @@ const windows = (limit: number): WindowSpec[] => [
 ];
 const fixed = (limit: number): WindowSpec => ({ algorithm: "fixed-window", limit, windowMs });
 const charge = (subject: string, spec: BucketSpec, amount = 1): Charge => ({
-  ...{ subject, bucket: spec.algorithm, spec, amount },
+  ...{ subject, bucket: spec.algorithm, unit: "cost" as const, spec, amount },
 });
 
 describe.runIf(hasRedis)("allowances in Redis", () => {
   const { native, url } = useRedisDoor("limits:");
   const isolate = () =>
-    createAllowances(createRedisStore({ url: `${url()}/redis`, token: PREFIXED, prefix: "limits:" }));
+    createAllowances(
+      createRedisStore({ url: `${url()}/redis`, token: PREFIXED, prefix: "limits:" }, { timeoutMs: PATIENCE_MS }),
+    );
   const reserve = async (charges: Charge[], from = isolate()): Promise<Decision> =>
     from.reserve(crypto.randomUUID(), Date.now() + DAY_MS, charges);
   const passed = (decisions: Decision[]) => decisions.filter(({ ok }) => ok).length;
@@ -105,13 +109,14 @@ describe.runIf(hasRedis)("allowances in Redis", () => {
   });
 });
 
-it("refuses when Redis hangs, in about a second", async () => {
+it("refuses when Redis hangs", async () => {
   const hung = createServer(() => {});
   await new Promise<void>((resolve) => hung.listen(0, "127.0.0.1", resolve));
   const { port } = hung.address() as AddressInfo;
-  const store = createRedisStore({ url: `http://127.0.0.1:${port}`, token: "t", prefix: "limits:" });
+  const settings = { url: `http://127.0.0.1:${port}`, token: "t", prefix: "limits:" };
+  const store = createRedisStore(settings, { timeoutMs: 100 });
   const decided = createAllowances(store).reserve("r", Date.now() + DAY_MS, [charge("a", fixed(1000))]);
-  await expect(decided).rejects.toThrow("Redis did not answer within 1000 ms");
+  await expect(decided).rejects.toThrow("Redis did not answer within 100 ms");
   hung.closeAllConnections();
   hung.close();
 });
