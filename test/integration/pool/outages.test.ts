@@ -29,14 +29,22 @@ async function submitRunning(fixture: Fixture, act: string): Promise<Tracked> {
   return tracked;
 }
 
+/** A run that goes on until the test lets it end. */
+function held(fixture: Fixture): { act: string; letEnd: () => void } {
+  const path = join(fixture.home.root, "may-end");
+  return { act: `until ${path}`, letEnd: () => writeFileSync(path, "") };
+}
+
 const spooled = (fixture: Fixture): string[] =>
   readdirSync(join(fixture.home.state, "spool")).filter((name) => name.endsWith(".json"));
 
 test("a result that the edge could not take is kept, and delivered within 2 s of its return", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  const tracked = await submitRunning(fixture, "sleep 0.5");
+  const run = held(fixture);
+  const tracked = await submitRunning(fixture, run.act);
   await edge.goAway();
+  run.letEnd();
   await expect.poll(() => spooled(fixture).length, { timeout: 5000 }).toBe(1);
   await edge.comeBack();
   const backAt = Date.now();
@@ -84,10 +92,12 @@ test("a pool that is killed leaves no process behind, not those either that a mo
 test("kept results outlive the pool", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  const first = await submitRunning(fixture, "sleep 0.5");
+  const run = held(fixture);
+  const first = await submitRunning(fixture, run.act);
   const second = edge.submit(await fixture.ref("single"), { do: "sleep 1" });
   await edge.until(() => second.starts === 1);
   await edge.goAway();
+  run.letEnd();
   await expect.poll(() => spooled(fixture).length, { timeout: 10_000 }).toBe(2);
   await fixture.pool.kill("SIGKILL");
   await edge.comeBack();
@@ -154,12 +164,15 @@ test("a result that the edge refuses as wrong fails only its own prediction", as
 test("drains: hands back what waits, finishes what runs, exits with 0", async () => {
   await using fixture = await startFixture(["single"]);
   const { edge } = fixture;
-  const running = await submitRunning(fixture, "sleep 1");
+  const run = held(fixture);
+  const running = await submitRunning(fixture, run.act);
   const ref = await fixture.ref("single");
   const waiting = edge.submit(ref, { do: "waits" });
   await edge.until(() => waiting.token !== null);
-  const code = await fixture.pool.kill("SIGTERM");
-  expect(code).toBe(0);
+  const exited = fixture.pool.kill("SIGTERM");
+  await edge.until(() => waiting.events.at(-1)?.type === "released");
+  run.letEnd();
+  expect(await exited).toBe(0);
   expect(running.terminal).toMatchObject({ type: "succeeded" });
   expect(waiting.events.at(-1)).toMatchObject({ type: "released", reason: "drain" });
   const last = edge.messages.slice(edge.messages.findIndex(({ type }) => type === "draining"));
