@@ -46,7 +46,13 @@ export type RunningPool = {
 /** After so long without a sign of life a model process of a test's pool is killed. */
 export const SILENCE_MS = 2500;
 
-export function startPool(home: PoolHome, url: string, token: string, flags: string[] = []): RunningPool {
+export function startPool(
+  home: PoolHome,
+  url: string,
+  token: string,
+  flags: string[] = [],
+  env: Record<string, string> = {},
+): RunningPool {
   const args = [
     "--url",
     url,
@@ -60,7 +66,7 @@ export function startPool(home: PoolHome, url: string, token: string, flags: str
     String(SILENCE_MS),
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token },
+    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
