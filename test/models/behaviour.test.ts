@@ -1,6 +1,6 @@
 /** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
 import { describe, expect, test } from "vitest";
-import { isObject, type ItemResult, type Message, type ModelProcess, withModel } from "./driver.ts";
+import { isObject, type ItemResult, type Message, withModel } from "./driver.ts";
 
 describe("cancel", () => {
   test("raises in a synchronous prediction, which cleans up, and the next one runs", async () => {
