@@ -1,7 +1,6 @@
 /** The settings of `rate-limit`. */
 import * as z from "zod";
 
-export const limitUnits = ["requests", "cost", "bytes", "concurrency"] as const;
 export const limitSubjects = ["key", "account", "model", "ip", "everyone"] as const;
 export type LimitSubject = (typeof limitSubjects)[number];
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { FOREVER_MS } from "../../plugins/kernel/allowance.ts";
 import type { WindowSpec } from "./types.ts";
 import { fitsInMs, giveBack, newCounter, roll, roomOf } from "./windows.ts";
 import type { Counter } from "./windows.ts";
@@ -96,6 +97,15 @@ describe.each(specs)("a $algorithm", (spec) => {
     expect(room(counter, spec, START)).toBe(-5);
     expect(use(counter, spec, 1, START + 1000)).toBe(false);
   });
+});
+
+it("has windows that never end", () => {
+  const spec: WindowSpec = { algorithm: "fixed-window", limit: 10, windowMs: FOREVER_MS };
+  const counter = newCounter(spec, START);
+  use(counter, spec, 10, START);
+  expect(use(counter, spec, 1, START + 100 * 365 * 86_400_000)).toBe(false);
+  giveBack(counter, spec, 0, 10, START);
+  expect(room(counter, spec, START)).toBe(10);
 });
 
 it("counts the share of the window before that a sliding window still covers", () => {
