@@ -274,6 +274,8 @@ export const models = {
   helped: model(HELPED),
   lingers: model(LINGERS),
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
+  gpu: model(SINGLE, "build:\n  gpu: true\n"),
+  either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
   halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
 };

@@ -43,7 +43,13 @@ export type RunningPool = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-export function startPool(home: PoolHome, url: string, token: string, flags: string[] = []): RunningPool {
+export function startPool(
+  home: PoolHome,
+  url: string,
+  token: string,
+  flags: string[] = [],
+  env: Record<string, string> = {},
+): RunningPool {
   const args = [
     "--url",
     url,
@@ -57,7 +63,7 @@ export function startPool(home: PoolHome, url: string, token: string, flags: str
     "2500",
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token },
+    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
