@@ -45,10 +45,16 @@ async function main(args: string[]): Promise<number> {
 
 function readArguments(args: string[]) {
   try {
-    const options = { url: { type: "string" }, "admin-key": { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+    const options = {
+      url: { type: "string" },
+      "admin-key": { type: "string" },
+      help: { type: "boolean", short: "h" },
+    } as const;
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
-    throw new PluginCommandError(`${error instanceof Error ? error.message : String(error)} (--help names the options)`);
+    throw new PluginCommandError(
+      `${error instanceof Error ? error.message : String(error)} (--help names the options)`,
+    );
   }
 }
 

@@ -96,7 +96,13 @@ export type Refusal = { code: string; message: string; retryAfterMs?: number; fi
  * next chunk.
  */
 export type Verdict<Change = never> =
-  | { verdict: "continue"; headers?: { [name: string]: string }; findings?: Finding[]; subject?: Change; held?: string | null }
+  | {
+      verdict: "continue";
+      headers?: { [name: string]: string };
+      findings?: Finding[];
+      subject?: Change;
+      held?: string | null;
+    }
   | ({ verdict: "reject"; headers?: { [name: string]: string } } & Refusal)
   | ({ verdict: "shadow" } & Refusal);
 

@@ -4,21 +4,37 @@ import { buildSnapshot } from "../kernel/snapshot.ts";
 import { cors } from "./cors.ts";
 
 describePlugin(cors, {
-  badConfigs: [{}, { origins: ["example.com"] }, { origins: ["https://example.com/"] }, { origins: ["https://a.*.com"] }],
+  badConfigs: [
+    {},
+    { origins: ["example.com"] },
+    { origins: ["https://example.com/"] },
+    { origins: ["https://a.*.com"] },
+  ],
 });
 
 async function judge(origin: string | undefined) {
   const config = { origins: ["https://app.example.com", "https://*.example.org", "http://localhost:3000"] };
   const { hooks } = await buildSnapshot(1, [cors], { cors: { config } }, {});
   const header = (name: string) => (name === "origin" ? origin : undefined);
-  const call = { requestId: "r", method: "GET", path: "/", clientIp: null, header, principal: null };
-  return hooks.authenticate[0]?.run({ ...call, headers: () => ({}) });
+  const call = {
+    requestId: "r",
+    method: "GET",
+    path: "/",
+    clientIp: null,
+    header,
+    headers: () => ({}),
+    principal: null,
+  };
+  return hooks.authenticate[0]?.run(call);
 }
 
 describe("cors", () => {
-  it.each(["https://app.example.com", "https://a.example.org", "http://localhost:3000"])("lets %s in", async (origin) => {
-    expect(await judge(origin)).toMatchObject({ headers: { "access-control-allow-origin": origin } });
-  });
+  it.each(["https://app.example.com", "https://a.example.org", "http://localhost:3000"])(
+    "lets %s in",
+    async (origin) => {
+      expect(await judge(origin)).toMatchObject({ headers: { "access-control-allow-origin": origin } });
+    },
+  );
 
   it.each([
     "https://example.org",

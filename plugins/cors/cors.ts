@@ -37,7 +37,12 @@ export const cors = definePlugin({
           return { verdict: "continue", headers: { "access-control-allow-origin": origin, vary: "Origin" } };
         }
         const message = "Pages of this origin may not call here.";
-        return { verdict: "reject", code: "rejected_by_policy", message, findings: [{ category: "origin", rule: "cors" }] };
+        return {
+          verdict: "reject",
+          code: "rejected_by_policy",
+          message,
+          findings: [{ category: "origin", rule: "cors" }],
+        };
       }),
     };
   },
@@ -52,5 +57,5 @@ function isBetween(origin: string, before: string, after: string): boolean {
 
 function isOrigin(text: string): boolean {
   const plain = text.replace(/^(https?:\/\/)\*\./, "$1any.");
-  return URL.canParse(plain) && new URL(plain).origin === plain && /^https?:/.test(plain);
+  return !plain.includes("*") && URL.canParse(plain) && new URL(plain).origin === plain && /^https?:/.test(plain);
 }

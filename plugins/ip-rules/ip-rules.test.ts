@@ -10,8 +10,16 @@ describePlugin(ipRules, {
 
 async function verdictFor(config: unknown, clientIp: string | null): Promise<string> {
   const { hooks } = await buildSnapshot(1, [ipRules], { "ip-rules": { config } }, {});
-  const call = { requestId: "r", method: "GET", path: "/", clientIp, header: () => undefined, principal: null };
-  return (await hooks.authenticate[0]?.run({ ...call, headers: () => ({}) }))?.verdict ?? "none";
+  const call = {
+    requestId: "r",
+    method: "GET",
+    path: "/",
+    clientIp,
+    header: () => undefined,
+    headers: () => ({}),
+    principal: null,
+  };
+  return (await hooks.authenticate[0]?.run(call))?.verdict ?? "none";
 }
 
 describe("addresses", () => {
@@ -32,10 +40,18 @@ describe("addresses", () => {
     expect(parsedRange !== null && parsedAddress !== null && contains(parsedRange, parsedAddress)).toBe(expected);
   });
 
-  it.each(["", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1::2::3", ":::", "1:2:3:4:5:6:7:8:9", "fe80::1%eth0", "g::1", "1:2"])(
-    "%s is none",
-    (text) => expect(parseAddress(text)).toBeNull(),
-  );
+  it.each([
+    "",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    "256.1.1.1",
+    "1::2::3",
+    ":::",
+    "1:2:3:4:5:6:7:8:9",
+    "fe80::1%eth0",
+    "g::1",
+    "1:2",
+  ])("%s is none", (text) => expect(parseAddress(text)).toBeNull());
 });
 
 describe("ip-rules", () => {

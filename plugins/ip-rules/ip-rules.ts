@@ -13,7 +13,9 @@ const MAX_RANGES = 10_000;
 const RangeSchema = z
   .string()
   .max(64)
-  .refine((text) => parseRange(text) !== null, { error: "an IP address or a range such as 192.0.2.0/24 or 2001:db8::/32" });
+  .refine((text) => parseRange(text) !== null, {
+    error: "an IP address or a range such as 192.0.2.0/24 or 2001:db8::/32",
+  });
 
 export const ipRules = definePlugin({
   name: "ip-rules",

@@ -6,7 +6,12 @@ import { measure } from "./measure.ts";
 import { promptGuard } from "./prompt-guard.ts";
 
 describePlugin(promptGuard, {
-  badConfigs: [{ max_depth: -1 }, { max_tokens: 1.5 }, { schemas: { acme: {} } }, { schemas: { "*": { type: "nonsense" } } }],
+  badConfigs: [
+    { max_depth: -1 },
+    { max_tokens: 1.5 },
+    { schemas: { acme: {} } },
+    { schemas: { "*": { type: "nonsense" } } },
+  ],
 });
 
 async function judge(config: unknown, input: { [key: string]: Json }) {
@@ -23,15 +28,19 @@ describe("prompt-guard", () => {
     [{ max_characters: 0 }, { a: "x" }, "1 characters; 0 may be"],
     [{ required: ["user_id"] }, { user_id: "" }, "must have `user_id`"],
     [{ forbidden: ["seed"] }, { seed: 1 }, "may not have `seed`"],
-    [{ schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } } }, { n: 5 }, "n: "],
-    [{ schemas: { "acme/echo": { required: ["n"] } } }, {}, "n: "],
+    [{ schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } } }, { n: 5 }, "n: 5"],
+    [{ schemas: { "acme/echo": { required: ["n"] } } }, {}, 'property "n"'],
   ])("%j refuses %j", async (config, input, reason) => {
     const verdict = await judge(config, input);
-    expect(verdict).toMatchObject({ verdict: "reject", code: "invalid_input", message: expect.stringContaining(reason) });
+    expect(verdict).toMatchObject({ verdict: "reject", code: "invalid_input" });
+    expect(verdict).toHaveProperty("message", expect.stringContaining(reason));
   });
 
   it.each([
-    [{ max_characters: 6, max_text_characters: 3, max_tokens: 2, max_depth: 2 }, { a: "abc", b: ["abc"] }],
+    [
+      { max_characters: 6, max_text_characters: 3, max_tokens: 2, max_depth: 2 },
+      { a: "abc", b: ["abc"] },
+    ],
     [{ required: ["n"] }, { n: 0 }],
     [{ schemas: { "other/model": { required: ["n"] } } }, {}],
     [{ max_characters: 1e12 }, { a: "x" }],

@@ -2,11 +2,13 @@
 import * as z from "zod";
 import type { Json } from "../../src/contract/prediction.ts";
 import { definePlugin } from "../kernel/define-plugin.ts";
+import { compileJsonSchema, JsonSchemaSchema } from "../kernel/json-schema.ts";
+import type { JsonSchema, SchemaCheck } from "../kernel/json-schema.ts";
 import { judge, proceed } from "../kernel/phases.ts";
 import { measure } from "./measure.ts";
 
 const MAX_SCHEMAS = 1000;
-const MAX_NAMED_ISSUES = 5;
+const MAX_MESSAGE_CHARS = 500;
 const LimitSchema = z.int().min(0).max(1e12).optional();
 const FieldsSchema = z.array(z.string().min(1).max(256)).max(100);
 
@@ -21,15 +23,21 @@ export const promptGuard = definePlugin({
       description: "Estimated: one for four letters, or for a character of a script without spaces.",
     }),
     max_depth: LimitSchema.meta({ description: "Lists and objects within each other; the input itself is the first." }),
-    required: FieldsSchema.default([]).meta({ description: "Fields of the input that must be there and not be empty." }),
+    required: FieldsSchema.default([]).meta({
+      description: "Fields of the input that must be there and not be empty.",
+    }),
     forbidden: FieldsSchema.default([]).meta({ description: "Fields of the input that must not be there." }),
     schemas: z
-      .record(z.string().regex(/^([^/]+\/[^/]+|\*)$/, "owner/name of a model, or *"), z.record(z.string(), z.json()))
+      .record(z.string().regex(/^([^/]+\/[^/]+|\*)$/, "owner/name of a model, or *"), JsonSchemaSchema)
       .refine((schemas) => Object.keys(schemas).length <= MAX_SCHEMAS, `at most ${MAX_SCHEMAS}`)
       .default({})
       .meta({ description: "A JSON Schema by model (`*`: all) that inputs must hold to, besides the model's own." }),
   }),
-  example: { max_tokens: 8000, max_depth: 10, schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } } },
+  example: {
+    max_tokens: 8000,
+    max_depth: 10,
+    schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } },
+  },
   setup({ config }) {
     const schemas = new Map(Object.entries(config.schemas).map(([name, schema]) => [name, schemaOf(name, schema)]));
     const limits = [
@@ -50,31 +58,20 @@ export const promptGuard = definePlugin({
           if (size === null || limit === undefined || size[key] <= limit) continue;
           return refusal(key, `The input has ${size[key]} ${what}; ${limit} may be.`);
         }
-        const problem = problemOf([schemas.get("*"), schemas.get(`${model.owner}/${model.name}`)], input);
-        return problem === null ? proceed : refusal("schema", problem);
+        const problem = schemas.get("*")?.(input) ?? schemas.get(`${model.owner}/${model.name}`)?.(input) ?? null;
+        return problem === null ? proceed : refusal("schema", problem.slice(0, MAX_MESSAGE_CHARS));
       }),
     };
   },
 });
 
-function schemaOf(name: string, schema: { [key: string]: Json }): z.ZodType {
+function schemaOf(name: string, schema: JsonSchema): SchemaCheck {
   try {
-    return z.fromJSONSchema({ type: "object", ...schema });
+    return compileJsonSchema(schema);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Error(`the schema of ${name} can't be used: ${reason}`, { cause });
   }
-}
-
-/** In words that name the field and what it may be, and not what it was. */
-function problemOf(schemas: readonly (z.ZodType | undefined)[], input: { [key: string]: Json }): string | null {
-  for (const schema of schemas) {
-    const parsed = schema?.safeParse(input);
-    if (parsed === undefined || parsed.success) continue;
-    const issues = parsed.error.issues.slice(0, MAX_NAMED_ISSUES);
-    return issues.map(({ path, message }) => `${path.map(String).join(".") || "input"}: ${message}`).join("; ");
-  }
-  return null;
 }
 
 function isEmpty(value: Json | undefined): boolean {

@@ -65,7 +65,9 @@ describe("regex", () => {
     const config = { rules: [{ name: "a", pattern: "^(a+)+$", action: "block" }] };
     const { hooks } = await buildSnapshot(1, [regex], { regex: { config } }, {});
     const startedAt = performance.now();
-    expect(await hooks.screenInput[0]?.run(aCall({ text: `${"a".repeat(100_000)}b` }))).toEqual({ verdict: "continue" });
+    expect(await hooks.screenInput[0]?.run(aCall({ text: `${"a".repeat(100_000)}b` }))).toEqual({
+      verdict: "continue",
+    });
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 

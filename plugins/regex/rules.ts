@@ -21,7 +21,11 @@ export const RuleSchema = z.strictObject({
   action: z
     .enum(["block", "replace", "tag"])
     .meta({ description: "Refuse, put `replacement` in its place, or only record it." }),
-  replacement: z.string().max(200).default("[removed]").meta({ description: "Taken as it is: `$1` stands for nothing." }),
+  replacement: z
+    .string()
+    .max(200)
+    .default("[removed]")
+    .meta({ description: "Taken as it is: `$1` stands for nothing." }),
 });
 export const RulesSchema = z.array(RuleSchema).min(1).max(MAX_RULES);
 

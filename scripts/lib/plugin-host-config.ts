@@ -1,8 +1,8 @@
 /** The configuration of one uploaded plugin's workerd, and how it says that it is up. */
 import type { ChildProcess } from "node:child_process";
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import * as workerd from "workerd";
 import * as z from "zod";
 import { MAIN_MODULE, mainModule, PLUGIN_MODULE } from "../../src/sandbox/isolate-module.ts";
 
@@ -58,14 +58,11 @@ const config :Workerd.Config = (
   ];
 }
 
-/** `workerd`'s CommonJS types put its path at `default.default`. */
-const WorkerdSchema = z.union([
-  z.object({ default: z.string() }),
-  z.object({ default: z.object({ default: z.string() }).transform((inner) => inner.default) }),
-]);
+/** The package has no types: its export is the program's path. */
+const WorkerdSchema = z.object({ default: z.string() });
 
 export function workerdPath(): string {
-  return WorkerdSchema.parse(workerd).default;
+  return WorkerdSchema.parse(createRequire(import.meta.url)("workerd")).default;
 }
 
 const ListenSchema = z.object({ event: z.literal("listen"), port: z.int() });
@@ -75,7 +72,9 @@ export async function firstListen(child: ChildProcess, limitMs: number): Promise
   const control = child.stdio[3];
   if (!(control instanceof Readable)) return null;
   const told = Promise.withResolvers<number | null>();
-  createInterface(control).once("line", (line) => told.resolve(ListenSchema.safeParse(JSON.parse(line)).data?.port ?? null));
+  createInterface(control).once("line", (line) =>
+    told.resolve(ListenSchema.safeParse(JSON.parse(line)).data?.port ?? null),
+  );
   child.once("exit", () => told.resolve(null));
   child.once("error", () => told.resolve(null));
   const timer = setTimeout(() => told.resolve(null), limitMs);

@@ -37,6 +37,8 @@ function up(answer: HostAnswer): { url: string; token: string } {
   return answer;
 }
 
+const problemOf = (answer: HostAnswer): string => ("problem" in answer ? answer.problem : "none");
+
 async function run(host: HostAnswer, phase: string, subject: object, token = up(host).token): Promise<unknown> {
   const answer = await fetch(`${up(host).url}/run`, {
     method: "POST",
@@ -74,14 +76,18 @@ test("a plugin that loops for ever is ended, its neighbour answers on, and it is
     expect(await hung).toBe("gone");
     await expect.poll(async () => (await load(hosts, "loops")) === host).toBe(false);
   }
-  expect(await load(hosts, "loops")).toEqual({ problem: expect.stringContaining("in quarantine") });
+  expect(problemOf(await load(hosts, "loops"))).toContain("in quarantine");
   nowMs += 600_001;
   expect(await load(hosts, "loops")).toHaveProperty("url");
 }, 30_000);
 
 test("a plugin that is only slow is not ended", async () => {
   const hosts = hostsOf();
-  const host = await load(hosts, "slow", MODULE.replace('if (act === "loop") for (;;);', "return new Promise(() => {});"));
+  const host = await load(
+    hosts,
+    "slow",
+    MODULE.replace('if (act === "loop") for (;;);', "return new Promise(() => {});"),
+  );
   run(host, "admit", {}).catch(() => {});
   await hosts.suspect("slow");
   expect(await load(hosts, "slow")).toEqual(host);
@@ -93,13 +99,16 @@ test.each([
   ["that throws as it loads", "throw new Error('at load')", "at load"],
   ["that never ends loading", "for (;;);", "did not finish loading"],
 ])("a module %s is told so", async (_what, code, problem) => {
-  expect(await load(hostsOf(1500), "bad", code)).toEqual({ problem: expect.stringContaining(problem) });
+  expect(problemOf(await load(hostsOf(1500), "bad", code))).toContain(problem);
 });
 
 async function answersSoon(host: HostAnswer): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(300);
-    const answer = await fetch(`${up(host).url}/ping`, { headers: { authorization: `Bearer ${up(host).token}` }, signal });
+    const answer = await fetch(`${up(host).url}/ping`, {
+      headers: { authorization: `Bearer ${up(host).token}` },
+      signal,
+    });
     return answer.ok;
   } catch {
     return false;

@@ -11,7 +11,8 @@ const SuspectSchema = z.object({ key: z.string() });
 export function supervisorOf(hosts: PluginHosts): (request: Request) => Promise<Response> {
   return async (request) => {
     const body: unknown = await request.json();
-    if (new URL(request.url).pathname === "/start") return Response.json(await hosts.start(HostStartSchema.parse(body)));
+    if (new URL(request.url).pathname === "/start")
+      return Response.json(await hosts.start(HostStartSchema.parse(body)));
     await hosts.suspect(SuspectSchema.parse(body).key);
     return Response.json({});
   };

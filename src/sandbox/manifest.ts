@@ -3,8 +3,9 @@
  * SHA-256 of both.
  */
 import * as z from "zod";
+import { JsonSchemaSchema } from "../../plugins/kernel/json-schema.ts";
 import { phases } from "../../plugins/kernel/phases.ts";
-import { toHex } from "../storage/transfer.ts";
+import { sha256Hex } from "../../plugins/kernel/secret.ts";
 
 export const MAX_MODULE_BYTES = 1024 * 1024;
 const MAX_SCHEMA_CHARS = 64 * 1024;
@@ -28,10 +29,10 @@ export const ManifestSchema = z.strictObject({
   api_version: z.literal(1),
   phases: z.array(z.enum(phases)).min(1).meta({ uniqueItems: true }),
   /** JSON Schema of the plugin's settings; any object when left out. */
-  config_schema: z
-    .record(z.string(), z.json())
-    .default({ type: "object" })
-    .refine((schema) => JSON.stringify(schema).length <= MAX_SCHEMA_CHARS, "at most 64 KiB of JSON"),
+  config_schema: JsonSchemaSchema.default({ type: "object" }).refine(
+    (schema) => JSON.stringify(schema).length <= MAX_SCHEMA_CHARS,
+    "at most 64 KiB of JSON",
+  ),
   after: z.array(PluginNameSchema).max(MAX_NEIGHBOURS).default([]),
   requires: z.array(PluginNameSchema).max(MAX_NEIGHBOURS).default([]),
   /** True: its hooks change nothing, and run beside others that don't. */
@@ -52,5 +53,5 @@ export type Upload = { hash: string; manifest: Manifest; code: string };
 
 /** SHA-256 over the manifest as it was understood and the module, in hexadecimal. */
 export async function hashOf(manifest: Manifest, code: string): Promise<string> {
-  return toHex(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(`${JSON.stringify(manifest)}\n${code}`)));
+  return sha256Hex(`${JSON.stringify(manifest)}\n${code}`);
 }

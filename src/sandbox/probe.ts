@@ -20,7 +20,7 @@ export async function probeUpload(env: Env, manifest: Manifest, code: string): P
 }
 
 async function within(load: Promise<void>, limitMs: number): Promise<string | null> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let timer: ReturnType<typeof setTimeout> | null = null;
   const late = new Promise<string>((resolve) => {
     timer = setTimeout(() => resolve(`it took longer than ${limitMs} ms`), limitMs);
   });

@@ -2,6 +2,8 @@
 import * as z from "zod";
 import { definePlugin } from "../../plugins/kernel/define-plugin.ts";
 import type { HooksOf, Plugin } from "../../plugins/kernel/define-plugin.ts";
+import { compileJsonSchema } from "../../plugins/kernel/json-schema.ts";
+import type { SchemaCheck } from "../../plugins/kernel/json-schema.ts";
 import type { Hook, Judge, Phase, PhaseSubject } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Json } from "../contract/prediction.ts";
@@ -31,10 +33,18 @@ export function uploadedPlugin(sandboxed: Sandboxed, runner: PluginRunner): Plug
   });
 }
 
-/** A zod schema of `config_schema`. */
+/** A zod schema that checks by `config_schema`. Throws `plugin_invalid`. */
 export function configSchemaOf(manifest: Manifest): z.ZodType<Json> {
+  const check = compiled(manifest);
+  return z.json().check((context) => {
+    const problem = check(context.value);
+    if (problem !== null) context.issues.push({ code: "custom", message: problem, input: context.value });
+  });
+}
+
+function compiled(manifest: Manifest): SchemaCheck {
   try {
-    return z.fromJSONSchema(manifest.config_schema) as z.ZodType<Json>;
+    return compileJsonSchema(manifest.config_schema);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new EdgeplaneError("plugin_invalid", `\`config_schema\` of "${manifest.name}" can't be used: ${reason}`, {
@@ -59,12 +69,19 @@ function hookOf<P extends Phase>(phase: P, bound: Bound): Hook<P> | Judge<P> {
 }
 
 /** A hook that takes too long is given up by the pipeline; its isolate may be hung. */
-async function answerOf<P extends Phase>(phase: P, subject: PhaseSubject[P], bound: Bound): Promise<unknown> {
+async function answerOf<P extends Phase>(phase: P, subject: Readonly<PhaseSubject[P]>, bound: Bound): Promise<unknown> {
   const { sandboxed, runner, config } = bound;
   const timer = setTimeout(() => void runner.suspect(sandboxed).catch(() => {}), sandboxed.upload.manifest.timeout_ms);
   try {
-    return await runner.run(sandboxed, { config, phase, subject });
+    return await runner.run(sandboxed, { config, phase, subject: asJson(subject) });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Of a call, its headers go along as they are: the isolate makes `header` of them. */
+function asJson(subject: PhaseSubject[Phase]): object {
+  if (!("headers" in subject)) return subject;
+  const { header: _header, headers, ...call } = subject;
+  return { ...call, headers: headers() };
 }

@@ -72,7 +72,8 @@ export async function readUpload({ DB, BLOBS }: Stores, hash: string): Promise<U
   if (known !== undefined) return known;
   const row = await findUpload(DB, hash);
   const module = row === null ? null : await BLOBS.get(keyOf(hash));
-  if (row === null || module === null) throw new EdgeplaneError("plugin_missing", `There is no uploaded plugin ${hash}.`);
+  if (row === null || module === null)
+    throw new EdgeplaneError("plugin_missing", `There is no uploaded plugin ${hash}.`);
   const upload: Upload = { hash, manifest: row.manifest, code: await module.text() };
   const [oldest] = kept.keys();
   if (kept.size >= MAX_KEPT && oldest !== undefined) kept.delete(oldest);

@@ -90,8 +90,7 @@ export function parseVerdict<P extends Phase>(
     const { verdict, code, message, retryAfterMs } = told;
     const headers = told.verdict === "reject" && told.headers !== undefined ? { headers: told.headers } : {};
     const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
-    // `code` was checked by the schema; a refinement doesn't narrow what is inferred.
-    return { verdict, code: code as ErrorCode, message, ...wait, ...headers, ...findings };
+    return { verdict, code, message, ...wait, ...headers, ...findings };
   }
   return {
     verdict: "continue",

@@ -30,7 +30,8 @@ export async function readPlugin(folder: string): Promise<Upload> {
   if (entry === undefined) throw new PluginCommandError(`${folder} has neither plugin.ts nor plugin.js.`);
   const code = await bundle(entry);
   const bytes = Buffer.byteLength(code);
-  if (bytes > MAX_MODULE_BYTES) throw new PluginCommandError(`The module has ${bytes} bytes; ${MAX_MODULE_BYTES} may be.`);
+  if (bytes > MAX_MODULE_BYTES)
+    throw new PluginCommandError(`The module has ${bytes} bytes; ${MAX_MODULE_BYTES} may be.`);
   return { hash: await hashOf(manifest, code), manifest, code };
 }
 

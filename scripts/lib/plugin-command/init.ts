@@ -18,7 +18,13 @@ export default {
 `;
 
 const cases = [
-  { name: "a cheap one passes", phase: "admit", config: { most_cost: 5 }, subject: { cost: 1 }, expect: { verdict: "continue" } },
+  {
+    name: "a cheap one passes",
+    phase: "admit",
+    config: { most_cost: 5 },
+    subject: { cost: 1 },
+    expect: { verdict: "continue" },
+  },
   {
     name: "a dear one is refused",
     phase: "admit",

@@ -12,7 +12,8 @@ const UploadedSchema = z.object({ version: z.string() });
 /** Where to push to: what was said, else the running local stack. Throws `PluginCommandError`. */
 export function findEdge(url: string | undefined, adminKey: string | undefined, devFile: string): Edge {
   if (url !== undefined && adminKey !== undefined) return { url: url.replace(/\/+$/, ""), adminKey };
-  if (url !== undefined || adminKey !== undefined) throw new PluginCommandError("Give both --url and --admin-key, or neither.");
+  if (url !== undefined || adminKey !== undefined)
+    throw new PluginCommandError("Give both --url and --admin-key, or neither.");
   if (!existsSync(devFile)) {
     throw new PluginCommandError("No local stack is up: run `npm start`, or give --url and --admin-key.");
   }

@@ -58,14 +58,18 @@ async function runCase(upload: Upload, runner: PluginRunner, one: Case): Promise
   // The subject is one of that phase as far as a verdict is read against it.
   parseVerdict(one.phase, subject as never, answer);
   const wrong = Object.entries(one.expect).find(([key, value]) => !holds(Reflect.get(Object(answer), key), value));
-  return wrong === undefined ? null : `expected ${wrong[0]} to be ${JSON.stringify(wrong[1])}; it answered ${JSON.stringify(answer)}`;
+  return wrong === undefined
+    ? null
+    : `expected ${wrong[0]} to be ${JSON.stringify(wrong[1])}; it answered ${JSON.stringify(answer)}`;
 }
 
 /** Whether `value` has all that `expected` has. */
 function holds(value: unknown, expected: unknown): boolean {
   if (typeof expected !== "object" || expected === null) return value === expected;
   if (Array.isArray(expected)) {
-    return Array.isArray(value) && value.length === expected.length && expected.every((one, at) => holds(value[at], one));
+    return (
+      Array.isArray(value) && value.length === expected.length && expected.every((one, at) => holds(value[at], one))
+    );
   }
   return Object.entries(expected).every(([key, one]) => holds(Reflect.get(Object(value), key), one));
 }

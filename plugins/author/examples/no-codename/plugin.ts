@@ -11,7 +11,12 @@ export default {
       const text = ((held ?? "") + (output ?? "")).replaceAll(config.codename, "█");
       const kept = part === "chunk" ? beginningAtEnd(text, config.codename) : "";
       const findings = text.includes("█") ? [{ category: "secret", rule: "codename" }] : [];
-      return { verdict: "continue", subject: { output: text.slice(0, text.length - kept.length) }, held: kept, findings };
+      return {
+        verdict: "continue",
+        subject: { output: text.slice(0, text.length - kept.length) },
+        held: kept,
+        findings,
+      };
     },
   }),
 } satisfies Plugin<{ codename: string }>;

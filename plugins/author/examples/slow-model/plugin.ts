@@ -6,7 +6,9 @@ export default {
     onResult({ metrics }) {
       const seconds = metrics["predict_time"];
       const isSlow = typeof seconds === "number" && seconds > config.seconds;
-      return isSlow ? { verdict: "continue", findings: [{ category: "slow", rule: "predict_time" }] } : { verdict: "continue" };
+      return isSlow
+        ? { verdict: "continue", findings: [{ category: "slow", rule: "predict_time" }] }
+        : { verdict: "continue" };
     },
   }),
 } satisfies Plugin<{ seconds: number }>;
