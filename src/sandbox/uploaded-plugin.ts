@@ -4,7 +4,7 @@ import { definePlugin } from "../../plugins/kernel/define-plugin.ts";
 import type { HooksOf, Plugin } from "../../plugins/kernel/define-plugin.ts";
 import { compileJsonSchema } from "../../plugins/kernel/json-schema.ts";
 import type { SchemaCheck } from "../../plugins/kernel/json-schema.ts";
-import type { Hook, Judge, Phase, PhaseSubject } from "../../plugins/kernel/phases.ts";
+import type { Call, Hook, Judge, Phase, PhaseSubject } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Json } from "../contract/prediction.ts";
 import type { Manifest } from "./manifest.ts";
@@ -80,8 +80,8 @@ async function answerOf<P extends Phase>(phase: P, subject: Readonly<PhaseSubjec
 }
 
 /** Of a call, its headers go along as they are: the isolate makes `header` of them. */
-function asJson(subject: PhaseSubject[Phase]): object {
+function asJson(subject: object): object {
   if (!("headers" in subject)) return subject;
-  const { header: _header, headers, ...call } = subject;
+  const { header: _header, headers, ...call } = subject as Call;
   return { ...call, headers: headers() };
 }
