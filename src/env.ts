@@ -81,6 +81,11 @@ export type Env = QuotaVars & {
    * --assets`).
    */
   DOCS_ASSETS?: Fetcher;
+  /** Loads uploaded plugins: `wrangler deploy --env plugins` binds it. */
+  LOADER?: WorkerLoader;
+  /** The local stack's way to run uploaded plugins: who starts their processes, and the way to these. */
+  PLUGIN_SUPERVISOR?: Fetcher;
+  PLUGIN_HOSTS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
   SHARD: DurableObjectNamespace<PredictionShard>;

@@ -214,6 +214,12 @@ export const errorTable = {
     cause: "A plugin refused the request or its output.",
     remedy: "The operator's policy does not let this request through.",
   },
+  plugins_unavailable: {
+    status: 501,
+    title: "Uploaded plugins can't run here",
+    cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
+    remedy: "Deploy with `npx wrangler deploy --env plugins`, or use the built-in plugins.",
+  },
   plugin_missing: {
     status: 422,
     title: "A plugin is missing",
