@@ -1,4 +1,5 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
+import type { AllowanceService } from "./allowance.ts";
 import type { Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
@@ -25,6 +26,6 @@ export type Artifacts = {
 };
 
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
-export type Services = { keys: KeyDirectory; artifacts: Artifacts };
+export type Services = { keys: KeyDirectory; artifacts: Artifacts; allowance: AllowanceService };
 export type ServiceName = keyof Services;
-export const serviceNames = ["keys", "artifacts"] as const satisfies readonly ServiceName[];
+export const serviceNames = ["keys", "artifacts", "allowance"] as const satisfies readonly ServiceName[];
