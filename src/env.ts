@@ -1,8 +1,10 @@
 /** The bindings of wrangler.toml, typed. */
+import type { Allowance } from "./allowance/allowance-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
+import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
 import type { WebhookSender } from "./webhooks/sender.ts";
@@ -43,6 +45,9 @@ export type Env = QuotaVars & {
   LOG_USER_GROUPS?: string;
   LOG_USER_INSTANCES?: string;
   LOG_USER_OFFSETS?: string;
+  /** What an isolate holds of request bodies, 64 MiB, and of one account's, 32 MiB. */
+  BODY_BYTES?: string;
+  ACCOUNT_BODY_BYTES?: string;
   /** Live streams and held requests that one account may have open at one shard: 500 and 2,000. */
   ACCOUNT_STREAMS?: string;
   ACCOUNT_HELD_REQUESTS?: string;
@@ -77,6 +82,11 @@ export type Env = QuotaVars & {
    * --assets`).
    */
   DOCS_ASSETS?: Fetcher;
+  /** Loads uploaded plugins: `wrangler deploy --env plugins` binds it. */
+  LOADER?: WorkerLoader;
+  /** The local stack's way to run uploaded plugins: who starts their processes, and the way to these. */
+  PLUGIN_SUPERVISOR?: Fetcher;
+  PLUGIN_HOSTS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
   SHARD: DurableObjectNamespace<PredictionShard>;
@@ -85,4 +95,6 @@ export type Env = QuotaVars & {
   POOL: DurableObjectNamespace<PoolSession>;
   WEBHOOKS: DurableObjectNamespace<WebhookSender>;
   INDEX: DurableObjectNamespace<AccountIndex>;
+  SETTINGS: DurableObjectNamespace<SettingsObject>;
+  ALLOWANCE: DurableObjectNamespace<Allowance>;
 };

@@ -9,6 +9,7 @@ import type { Outline, Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { FIRST_DUE } from "./store.ts";
 import type { DuePlace, Store } from "./store.ts";
+import { createUnkeptSearch } from "./unkept.ts";
 import type { Unlisted } from "./unlisted.ts";
 
 /** An alarm comes this much late at most. */
@@ -26,6 +27,7 @@ type Deps = {
 };
 
 export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake }: Deps) {
+  const unkept = createUnkeptSearch({ store, outgoing });
   /** What the note says, in milliseconds since the epoch; null: there is none. */
   let noted: number | null = null;
   /** What is still to be looked through: ended rows that the index may miss, and unfinished ones. */
@@ -61,8 +63,8 @@ export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake
         if (unfinished.feeds && !row.fed) outgoing.feed(row);
       }
       unfinished = next === null ? null : { ...unfinished, after: next };
-    }
-    return unlisted.isSearching() || unfed !== null || unfinished !== null;
+    } else return unkept.step();
+    return true;
   }
 
   return {
@@ -71,9 +73,13 @@ export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake
       if (noted === null || createdAt < noted) note(Math.min(createdAt, outgoing.unfedSince() ?? createdAt));
     },
 
-    /** From time to time: the note follows what the index has. */
+    /** Whether the index is to have what is in the rows only. */
+    isSearching: (): boolean => unkept.isPending(),
+
+    /** From time to time: what was not kept is looked for, and the note follows what the index has. */
     rest(): void {
-      if (unfed !== null || unfinished?.feeds === true) return;
+      unkept.begin();
+      if (unkept.isPending() || unfed !== null || unfinished?.feeds === true) return;
       const since = outgoing.unfedSince();
       if (noted !== null && (since === null || since - noted >= NOTE_EVERY_MS)) note(since);
     },

@@ -4,6 +4,7 @@
  * due.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Bound } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../contract/event.ts";
@@ -25,7 +26,7 @@ import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./object-sql.ts";
-import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
+import type { LeaseChecks, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
 /**
@@ -175,15 +176,20 @@ export class PredictionShard extends DurableObject<Env> {
     return reply;
   }
 
+  screened(claims: ClaimRef[]): Screened[] {
+    return this.#core.screening.screened(claims);
+  }
+
   /**
    * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader
-   * asks again behind the last one that it got. Null when the prediction isn't there, `full` when its account has as
-   * many open as it may.
+   * asks again behind the last one that it got. Null when the prediction isn't there; the bound that stands in the way
+   * when its account has as much open as it may.
    */
-  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | "full" | null {
+  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | Bound | null {
     const owner = this.#core.snapshot(id, accountId)?.accountId;
     if (owner === undefined) return null;
-    if (!this.waiters.mayStream(owner)) return "full";
+    const bound = this.waiters.streamRefusal(owner);
+    if (bound !== null) return bound;
     this.#core.markShown(id, accountId);
     const start = this.#core.frames(id, accountId, afterSeq);
     return start === null ? null : this.waiters.stream(id, start, owner);
@@ -232,7 +238,7 @@ export class PredictionShard extends DurableObject<Env> {
     try {
       while (await this.#wake()) await scheduler.wait(PAUSE_MS);
       const next = this.#core.wakes.nextAt();
-      if (wasUsed || this.#collecting || this.#dispatch.isPending()) this.#arm(next);
+      if (wasUsed || this.#core.wakes.isSearching() || this.#dispatch.isPending()) this.#arm(next);
       else this.#rest(next);
     } catch (error) {
       console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
@@ -243,7 +249,7 @@ export class PredictionShard extends DurableObject<Env> {
   async #wake(): Promise<boolean> {
     const { checks, strays, expired, more } = this.#core.wake();
     this.#core.flush();
-    this.#dispatch.kick();
+    this.#collect();
     await this.#judge(checks);
     const swept = await removeStrays(this.env, strays);
     for (const { id } of strays) {
@@ -332,9 +338,9 @@ export class PredictionShard extends DurableObject<Env> {
   #collect(): void {
     const hasMore = this.#core.recovery.more();
     this.#arm(this.#core.wakes.takeEarliest());
+    if (this.#core.wakes.isSearching()) this.#arm(Date.now() + WATCH_MS);
     if (hasMore && !this.#collecting) {
       this.#collecting = true;
-      this.#arm(Date.now() + WATCH_MS);
       setTimeout(() => {
         this.#collecting = false;
         this.#collect();

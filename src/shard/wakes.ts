@@ -19,6 +19,9 @@ export function createWakes(store: Store, unlisted: Unlisted) {
       return taken;
     },
 
+    /** Whether a start still looks for rows that it has to watch. */
+    isSearching: (): boolean => unlisted.isSearching(),
+
     /** Ids of rows on which something is due at `now`; when there are as many as `limit` or more, there may be others. */
     due: (now: number, limit: number): string[] => [...store.due(now, limit), ...unlisted.due(now, limit)],
 
