@@ -1,4 +1,5 @@
 /** The bindings of wrangler.toml, typed. */
+import type { Allowance } from "./allowance/allowance-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
@@ -80,6 +81,11 @@ export type Env = QuotaVars & {
    * --assets`).
    */
   DOCS_ASSETS?: Fetcher;
+  /** Loads uploaded plugins: `wrangler deploy --env plugins` binds it. */
+  LOADER?: WorkerLoader;
+  /** The local stack's way to run uploaded plugins: who starts their processes, and the way to these. */
+  PLUGIN_SUPERVISOR?: Fetcher;
+  PLUGIN_HOSTS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
   SHARD: DurableObjectNamespace<PredictionShard>;
@@ -88,4 +94,5 @@ export type Env = QuotaVars & {
   POOL: DurableObjectNamespace<PoolSession>;
   WEBHOOKS: DurableObjectNamespace<WebhookSender>;
   INDEX: DurableObjectNamespace<AccountIndex>;
+  ALLOWANCE: DurableObjectNamespace<Allowance>;
 };

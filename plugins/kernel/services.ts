@@ -1,4 +1,5 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
+import type { AllowanceService } from "./allowance.ts";
 import type { Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
@@ -13,6 +14,6 @@ export type KeyDirectory = {
 };
 
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
-export type Services = { keys: KeyDirectory };
+export type Services = { keys: KeyDirectory; allowance: AllowanceService };
 export type ServiceName = keyof Services;
-export const serviceNames = ["keys"] as const satisfies readonly ServiceName[];
+export const serviceNames = ["keys", "allowance"] as const satisfies readonly ServiceName[];

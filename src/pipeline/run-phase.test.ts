@@ -11,6 +11,7 @@ const call: Call = {
   path: "/",
   clientIp: null,
   header: () => undefined,
+  headers: () => ({}),
   principal: null,
 };
 const principal = {

@@ -30,6 +30,8 @@ const EXPOSED_HEADERS = [
   "allow",
   "location",
   "idempotent-replayed",
+  "ratelimit",
+  "ratelimit-policy",
   "accept-ranges",
   "content-range",
   "content-disposition",

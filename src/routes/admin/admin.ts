@@ -8,6 +8,7 @@ import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
 import { logRoutes } from "./log.ts";
 import { metricsRoutes } from "./metrics.ts";
+import { pluginRoutes } from "./plugins.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
 
@@ -21,6 +22,7 @@ export function adminRoutes(): Hono<App> {
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
   routes.route("/keys", keyRoutes());
+  routes.route("/plugins", pluginRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
