@@ -4,21 +4,15 @@ import { call, FakePool, newKey, testEnv } from "../../test/worker/edge-harness.
 
 /** D1 as it was before a migration: what is asked of it needs a column, or a table, that isn't there. */
 function before(query: string) {
+  const prepare = () => ({ bind: () => testEnv.DB.prepare(query), ...reads(testEnv.DB.prepare(query)) });
   const DB = new Proxy(testEnv.DB, {
-    get: (target, key) =>
-      key === "prepare"
-        ? () => ({ bind: () => target.prepare(query), ...Object.fromEntries(reads(target.prepare(query))) })
-        : Reflect.get(target, key),
+    get: (target, key) => (key === "prepare" ? prepare : (Reflect.get(target, key) as unknown)),
   });
   return { DB };
 }
 
-function reads(statement: D1PreparedStatement): [string, () => Promise<unknown>][] {
-  return [
-    ["first", () => statement.first()],
-    ["all", () => statement.all()],
-    ["run", () => statement.run()],
-  ];
+function reads(statement: D1PreparedStatement) {
+  return { first: () => statement.first(), all: () => statement.all(), run: () => statement.run() };
 }
 
 it.each(["SELECT has_none FROM api_keys", "SELECT 1 FROM none", "INSERT INTO accounts (none) VALUES (1)"])(

@@ -3,7 +3,6 @@
  */
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import type { PoolEvent } from "../../contract/event.ts";
 import { admin, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 
 const VERSION = "3".repeat(64);
@@ -146,7 +145,7 @@ describe("an entry", () => {
     const metrics = Object.fromEntries(Array.from({ length: 10 }, (_, nth) => [`m${nth}`, "x".repeat(3000)]));
     await pool.run(small, "y".repeat(60_000));
     const grant = await pool.claim(large);
-    await pool.send(grant, { type: "succeeded", output: "z".repeat(70_000), metrics } as Partial<PoolEvent>);
+    await pool.send(grant, { type: "succeeded", output: "z".repeat(70_000), metrics });
     await indexed(2);
     const { results } = (await list("/v1/predictions")) as unknown as { results: Record<string, unknown>[] };
     const byId = new Map(results.map((one) => [one["id"], one]));
