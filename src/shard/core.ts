@@ -37,7 +37,7 @@ import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
-import { isFinished, isGranted, snapshotOf } from "./row.ts";
+import { isFinished, snapshotOf } from "./row.ts";
 import { createScreening } from "./screening.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";

@@ -34,7 +34,7 @@ const usuallyFixed = {
   keyed: false,
 } satisfies Partial<Fixed>;
 const usuallyAccepted = { payloadHash: "", endAs: "failed" } satisfies Partial<Accepted>;
-const usuallyChanging: Changing = {
+const usuallyChanging = {
   inputBlob: null,
   startedAt: null,
   completedAt: null,
@@ -50,14 +50,13 @@ const usuallyChanging: Changing = {
   shown: false,
   outputBlob: null,
   error: null,
-  metrics: {},
   handAt: null,
   checkAt: null,
   endSeq: null,
   blobs: false,
   strays: false,
   retired: false,
-};
+} satisfies Partial<Changing>;
 
 export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {
   return JSON.stringify({
@@ -121,14 +120,14 @@ export function rowFrom(stored: SqlRow): Row {
   const column = (name: string): SqlValue => stored[name] ?? null;
   const wakeAt = column("wake_at");
   const accepted = JSON.parse(text(column("accepted"))) as Accepted;
-  const changing = JSON.parse(text(column("changing"))) as Changing;
+  const changing = JSON.parse(text(column("changing"))) as Partial<Changing>;
   return {
+    // What a run measures is put into it: it is each row's own.
+    metrics: {},
     ...usuallyAccepted,
     ...accepted,
     fixed: { ...usuallyFixed, ...accepted.fixed },
     ...usuallyChanging,
-    // Where nothing was measured the next run's metrics are put into it.
-    metrics: {},
     ...changing,
     id: text(column("id")),
     state: stateFrom(column("state")),

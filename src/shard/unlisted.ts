@@ -75,7 +75,11 @@ export function createUnlisted(sql: Sql, { rules, now }: { rules: Rules; now: ()
         .slice(0, limit)
         .map(([id]) => id),
 
-    nextAt: (): number | null => (wakes.size === 0 ? null : wakes.values().reduce((a, b) => Math.min(a, b))),
+    nextAt(): number | null {
+      let next: number | null = null;
+      for (const at of wakes.values()) next = Math.min(next ?? Infinity, at);
+      return next;
+    },
 
     isSearching: (): boolean => after !== null,
 
@@ -101,10 +105,8 @@ export function createUnlisted(sql: Sql, { rules, now }: { rules: Rules; now: ()
         sql("DELETE FROM unlisted");
         mark = null;
       } else if (now() - movedAt >= MOVE_EVERY_MS) {
-        const oldest = wakes
-          .keys()
-          .map(mintedAt)
-          .reduce((a, b) => Math.min(a, b), now() - LATE_MS);
+        let oldest = now() - LATE_MS;
+        for (const id of wakes.keys()) oldest = Math.min(oldest, mintedAt(id));
         move(leastIdOf(mark.since, oldest));
       }
     },
