@@ -22,17 +22,23 @@ export class Batches<Answer> {
     this.#patienceMs = patienceMs;
   }
 
-  async judge(text: string): Promise<Answer> {
+  /** One answer a text, in their order. The texts of one call go together, as far as a question holds them. */
+  async judge(texts: readonly string[]): Promise<Answer[]> {
+    if (texts.length > this.#maxTexts) {
+      const parts: Promise<readonly Answer[]>[] = [];
+      for (let at = 0; at < texts.length; at += this.#maxTexts) parts.push(this.#ask(texts.slice(at, at + this.#maxTexts)));
+      return (await Promise.all(parts)).flat();
+    }
     const open = this.#open;
-    if (open !== null && open.texts.length < this.#maxTexts) return this.#follow(open, text);
+    if (open !== null && open.texts.length + texts.length <= this.#maxTexts) return this.#follow(open, texts);
     const isLone = Date.now() - this.#lastAt > GATHER_MS;
     this.#lastAt = Date.now();
-    return isLone ? this.#askAlone(text) : this.#lead(text);
+    return isLone ? [...(await this.#ask(texts))] : this.#lead(texts);
   }
 
-  async #lead(text: string): Promise<Answer> {
+  async #lead(texts: readonly string[]): Promise<Answer[]> {
     const settled = Promise.withResolvers<readonly Answer[]>();
-    const batch: Batch<Answer> = { texts: [text], answers: settled.promise };
+    const batch: Batch<Answer> = { texts: [...texts], answers: settled.promise };
     // Who follows hears of a failure by itself.
     settled.promise.catch(() => {});
     this.#open = batch;
@@ -41,34 +47,24 @@ export class Batches<Answer> {
     try {
       const answers = await this.#ask(batch.texts);
       settled.resolve(answers);
-      return answerAt(answers, 0);
+      return answers.slice(0, texts.length);
     } catch (error) {
       settled.reject(error);
       throw error;
     }
   }
 
-  async #follow(batch: Batch<Answer>, text: string): Promise<Answer> {
-    const place = batch.texts.push(text) - 1;
-    if (batch.texts.length >= this.#maxTexts) this.#open = null;
+  async #follow(batch: Batch<Answer>, texts: readonly string[]): Promise<Answer[]> {
+    const place = batch.texts.length;
+    batch.texts.push(...texts);
     let timer: ReturnType<typeof setTimeout> | null = null;
     const late = new Promise<null>((resolve) => {
       timer = setTimeout(() => resolve(null), this.#patienceMs);
     });
     const answers = await Promise.race([batch.answers.catch(() => null), late]);
     clearTimeout(timer);
-    if (answers !== null) return answerAt(answers, place);
+    if (answers !== null) return answers.slice(place, place + texts.length);
     if (this.#open === batch) this.#open = null;
-    return this.#askAlone(text);
+    return [...(await this.#ask(texts))];
   }
-
-  async #askAlone(text: string): Promise<Answer> {
-    return answerAt(await this.#ask([text]), 0);
-  }
-}
-
-function answerAt<Answer>(answers: readonly Answer[], place: number): Answer {
-  const answer = answers[place];
-  if (answer === undefined) throw new Error("there is no answer to this text");
-  return answer;
 }

@@ -1,5 +1,6 @@
 /** Asks the service whether texts are to be flagged: in OpenAI's form or in a small one of our own. */
 import * as z from "zod";
+import type { Outbound } from "../kernel/services.ts";
 
 /** What the service said of one text; categories only of those that it flagged. */
 export type Opinion = { flagged: boolean; categories: string[] };
@@ -8,7 +9,6 @@ export type Format = "openai" | "edgeplane";
 export type Question = { texts: readonly string[]; direction: "input" | "output" };
 
 type Settings = { url: string; format: Format; model: string | undefined; token: string | null; timeoutMs: number };
-type Fetch = (url: string, init: { method: string; headers: Record<string, string>; body: string; signal: AbortSignal; redirect: "manual" }) => Promise<Response>;
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_CATEGORIES = 16;
@@ -22,7 +22,7 @@ const OwnSchema = z.object({
 });
 
 /** One opinion a text, in their order. Throws when the service doesn't answer in time, or not in its form. */
-export async function askService(fetch: Fetch, settings: Settings, question: Question): Promise<Opinion[]> {
+export async function askService(fetch: Outbound["fetch"], settings: Settings, question: Question): Promise<Opinion[]> {
   const { url, format, model, token, timeoutMs } = settings;
   const { texts, direction } = question;
   const body = format === "openai" ? { input: texts, ...(model === undefined ? {} : { model }) } : { texts, direction };

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { aCall, aPart, describePlugin } from "../kernel/conformance.ts";
+import type { OutputPart, Verdict } from "../kernel/phases.ts";
 import type { Services } from "../kernel/services.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
 import { Batches } from "./batches.ts";
@@ -97,7 +98,9 @@ describe("remote-guard", () => {
   it("leaves a service alone that failed five times, and tries again", async () => {
     const { asked, services } = service(() => new Response("no", { status: 500 }));
     const hooks = await hooksOf(services, { breaker_failures: 5 });
-    for (let count = 0; count < 8; count += 1) await hooks.screenInput[0]?.run(aCall({ a: `${count}` }))?.catch(() => {});
+    for (let count = 0; count < 8; count += 1) {
+      await expect(hooks.screenInput[0]?.run(aCall({ a: `${count}` }))).rejects.toThrow();
+    }
     expect(asked).toHaveLength(5);
   });
 
@@ -107,7 +110,9 @@ describe("remote-guard", () => {
     const said: unknown[] = [];
     let held: string | null = null;
     for (const output of ["all ", "is fine", " so far, ", "then b", "ad"]) {
-      const verdict = await hooks.screenOutput[0]?.run(aPart({ part: "chunk", output, held }));
+      const verdict: Verdict<OutputPart> | undefined = await hooks.screenOutput[0]?.run(
+        aPart({ part: "chunk", output, held }),
+      );
       if (verdict?.verdict !== "continue") throw new Error("refused too early");
       said.push("subject" in verdict ? verdict.subject?.output : output);
       held = "held" in verdict ? (verdict.held ?? null) : null;
@@ -140,11 +145,11 @@ describe("a batch", () => {
       10,
       1000,
     );
-    expect(await batches.judge("lone")).toBe("lone");
-    void batches.judge("leader");
-    const followers = [batches.judge("one"), batches.judge("two")];
+    expect(await batches.judge(["lone"])).toEqual(["lone"]);
+    void batches.judge(["leader"]);
+    const followers = [batches.judge(["one"]), batches.judge(["two"])];
     await vi.advanceTimersByTimeAsync(1010);
-    expect(await Promise.all(followers)).toEqual(["one", "two"]);
+    expect(await Promise.all(followers)).toEqual([["one"], ["two"]]);
     expect(asked).toEqual([["lone"], ["leader", "one", "two"], ["one"], ["two"]]);
   });
 });

@@ -71,21 +71,26 @@ export const remoteGuard = definePlugin({
     const window = { windowCharacters: config.window_characters, overlapCharacters: config.overlap_characters };
     const batches = { input: batchesOf("input"), output: batchesOf("output") };
 
-    async function opinionOn(direction: "input" | "output", text: string): Promise<Opinion> {
-      if (config.cache_seconds === 0) return batches[direction].judge(text);
-      const key = await sha256Hex(`${direction}\n${text}`);
-      const known = cache.get(key);
-      if (known !== undefined) return known;
-      const opinion = await batches[direction].judge(text);
-      cache.set(key, opinion, config.cache_seconds * 1000);
-      return opinion;
+    /** The opinions on texts, by text; those that are remembered aren't asked for. */
+    async function opinionsOn(direction: "input" | "output", texts: readonly string[]): Promise<Opinion[]> {
+      const keyed = await Promise.all(texts.map(async (text) => ({ text, key: await sha256Hex(`${direction}\n${text}`) })));
+      const known = keyed.flatMap(({ key }) => cache.get(key) ?? []);
+      if (known.length === texts.length) return known;
+      const asked = keyed.filter(({ key }) => cache.get(key) === undefined);
+      const opinions = await batches[direction].judge(asked.map(({ text }) => text));
+      for (const [index, { key }] of asked.entries()) {
+        const opinion = opinions[index];
+        if (opinion === undefined) throw new Error("there is no opinion on a text");
+        if (config.cache_seconds > 0) cache.set(key, opinion, config.cache_seconds * 1000);
+      }
+      return [...known, ...opinions];
     }
 
     /** The findings of all texts, and whether one of them is refused. */
     async function judged(direction: "input" | "output", texts: readonly string[]) {
       const read = config.skip_files ? texts.filter((text) => !DATA_URI.test(text)) : texts;
       const pieces = [...new Set(read.flatMap((text) => piecesOf(text, config.max_characters)))];
-      const opinions = await Promise.all(pieces.map((piece) => opinionOn(direction, piece)));
+      const opinions = await opinionsOn(direction, pieces);
       const flagged = opinions.filter((opinion) => opinion.flagged);
       const categories = [...new Set(flagged.flatMap((opinion) => namesOf(opinion)))];
       const findings: Finding[] = categories.map((category) => ({ category, rule: "remote-guard" }));
