@@ -50,4 +50,10 @@ export type Services = {
   secrets: PluginSecrets;
 };
 export type ServiceName = keyof Services;
-export const serviceNames = ["keys", "artifacts", "allowance", "outbound", "secrets"] as const satisfies readonly ServiceName[];
+export const serviceNames = [
+  "keys",
+  "artifacts",
+  "allowance",
+  "outbound",
+  "secrets",
+] as const satisfies readonly ServiceName[];

@@ -27,7 +27,8 @@ export function stepOf(part: OutputPart, { windowCharacters, overlapCharacters }
   const { before, waiting } = readHeld(part.held);
   const gathered = waiting + text;
   if (part.part === "end") return { judge: gathered === "" ? null : before + gathered, output: gathered, held: null };
-  if (gathered.length < windowCharacters) return { judge: null, output: "", held: writeHeld({ before, waiting: gathered }) };
+  if (gathered.length < windowCharacters)
+    return { judge: null, output: "", held: writeHeld({ before, waiting: gathered }) };
   const kept = (before + gathered).slice(-overlapCharacters);
   const held = writeHeld({ before: overlapCharacters === 0 ? "" : kept, waiting: "" });
   return { judge: before + gathered, output: gathered, held };

@@ -26,7 +26,8 @@ export class Batches<Answer> {
   async judge(texts: readonly string[]): Promise<Answer[]> {
     if (texts.length > this.#maxTexts) {
       const parts: Promise<readonly Answer[]>[] = [];
-      for (let at = 0; at < texts.length; at += this.#maxTexts) parts.push(this.#ask(texts.slice(at, at + this.#maxTexts)));
+      for (let at = 0; at < texts.length; at += this.#maxTexts)
+        parts.push(this.#ask(texts.slice(at, at + this.#maxTexts)));
       return (await Promise.all(parts)).flat();
     }
     const open = this.#open;

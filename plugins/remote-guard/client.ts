@@ -15,7 +15,9 @@ const MAX_CATEGORIES = 16;
 
 /** https://platform.openai.com/docs/api-reference/moderations/object */
 const OpenAiSchema = z.object({
-  results: z.array(z.object({ flagged: z.boolean(), categories: z.record(z.string(), z.boolean().nullable()).default({}) })),
+  results: z.array(
+    z.object({ flagged: z.boolean(), categories: z.record(z.string(), z.boolean().nullable()).default({}) }),
+  ),
 });
 const OwnSchema = z.object({
   results: z.array(z.object({ flagged: z.boolean(), categories: z.array(z.string()).default([]) })),
@@ -40,14 +42,17 @@ export async function askService(fetch: Outbound["fetch"], settings: Settings, q
   const text = await readBounded(answer);
   if (answer.status !== 200) throw new Error(`the service answered ${answer.status}`);
   const opinions = parse(format, JSON.parse(text));
-  if (opinions.length !== texts.length) throw new Error(`the service gave ${opinions.length} opinions on ${texts.length} texts`);
+  if (opinions.length !== texts.length)
+    throw new Error(`the service gave ${opinions.length} opinions on ${texts.length} texts`);
   return opinions;
 }
 
 function parse(format: Format, answer: unknown): Opinion[] {
   const { results } = format === "openai" ? OpenAiSchema.parse(answer) : OwnSchema.parse(answer);
   return results.map(({ flagged, categories }) => {
-    const named = Array.isArray(categories) ? categories : Object.keys(categories).filter((name) => categories[name] === true);
+    const named = Array.isArray(categories)
+      ? categories
+      : Object.keys(categories).filter((name) => categories[name] === true);
     return { flagged, categories: flagged ? named.slice(0, MAX_CATEGORIES).map(shortName) : [] };
   });
 }
@@ -58,7 +63,7 @@ function shortName(category: string): string {
 }
 
 async function readBounded(answer: Response): Promise<string> {
-  const reader = answer.body?.getReader();
+  const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = answer.body?.getReader();
   if (reader === undefined) return "";
   const decoder = new TextDecoder();
   let text = "";

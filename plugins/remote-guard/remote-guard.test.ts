@@ -7,13 +7,21 @@ import { Batches } from "./batches.ts";
 import { Breaker } from "./breaker.ts";
 import { remoteGuard } from "./remote-guard.ts";
 
-type Asked = { url: string; body: { input?: string[]; texts?: string[]; direction?: string; model?: string }; token: string | null };
+type Asked = {
+  url: string;
+  body: { input?: string[]; texts?: string[]; direction?: string; model?: string };
+  token: string | null;
+};
 
 /** A moderation service: flags texts with "bad" as `violence`, and with "rude" as `tone`. */
 function service(answer?: (asked: Asked) => Response | Promise<Response>) {
   const asked: Asked[] = [];
   const fetch: Services["outbound"]["fetch"] = async (url, init) => {
-    const one: Asked = { url, body: JSON.parse(init.body), token: new Headers(init.headers).get("authorization") };
+    const one: Asked = {
+      url,
+      body: JSON.parse(init.body) as Asked["body"],
+      token: new Headers(init.headers).get("authorization"),
+    };
     asked.push(one);
     if (answer !== undefined) return answer(one);
     const texts = one.body.input ?? one.body.texts ?? [];
@@ -36,7 +44,12 @@ async function hooksOf(services: Partial<Services>, config: object = {}) {
 
 describePlugin(remoteGuard, {
   services: service().services,
-  badConfigs: [{}, { url: "ftp://example.com" }, { url: "https://a.example", secret: "ADMIN_KEY" }, { url: "https://a.example", timeout_ms: 0 }],
+  badConfigs: [
+    {},
+    { url: "ftp://example.com" },
+    { url: "https://a.example", secret: "ADMIN_KEY" },
+    { url: "https://a.example", timeout_ms: 0 },
+  ],
 });
 
 describe("remote-guard", () => {
@@ -50,8 +63,13 @@ describe("remote-guard", () => {
       findings: [{ category: "violence", rule: "remote-guard" }],
     });
     expect(JSON.stringify(verdict)).not.toContain("something");
-    expect(asked).toMatchObject([{ url: "https://moderation.example.com/v1/moderations", token: "Bearer value-of-PLUGIN_KEY" }]);
-    expect(asked[0]?.body).toEqual({ input: expect.arrayContaining(["fine", "something bad"]) as unknown, model: "omni" });
+    expect(asked).toMatchObject([
+      { url: "https://moderation.example.com/v1/moderations", token: "Bearer value-of-PLUGIN_KEY" },
+    ]);
+    expect(asked[0]?.body).toEqual({
+      input: expect.arrayContaining(["fine", "something bad"]) as unknown,
+      model: "omni",
+    });
   });
 
   it("asks in the small contract too, and lets pass what is flagged for an allowed category alone", async () => {
@@ -78,7 +96,7 @@ describe("remote-guard", () => {
   it("puts texts of concurrent calls into few questions", async () => {
     const { asked, services } = service();
     const hooks = await hooksOf(services);
-    await Promise.all(Array.from({ length: 40 }, (_, n) => hooks.screenInput[0]?.run(aCall({ a: `text ${n}` }))));
+    await Promise.all(Array.from({ length: 40 }, async (_, n) => hooks.screenInput[0]?.run(aCall({ a: `text ${n}` }))));
     expect(asked.flatMap(({ body }) => body.input ?? [])).toHaveLength(40);
     expect(asked.length).toBeLessThanOrEqual(4);
   });

@@ -28,11 +28,18 @@ export const remoteGuard = definePlugin({
   needs: ["outbound", "secrets"],
   timeoutMs: HOOK_TIMEOUT_MS,
   config: z.strictObject({
-    url: z.url({ protocol: /^https?$/ }).max(2000).meta({
-      description: "Of the service; with `openai` its base, such as https://api.openai.com/v1.",
-    }),
+    url: z
+      .url({ protocol: /^https?$/ })
+      .max(2000)
+      .meta({
+        description: "Of the service; with `openai` its base, such as https://api.openai.com/v1.",
+      }),
     format: z.enum(["openai", "edgeplane"]).default("openai"),
-    model: z.string().max(200).optional().meta({ description: "What `openai` is asked for, such as omni-moderation-latest." }),
+    model: z
+      .string()
+      .max(200)
+      .optional()
+      .meta({ description: "What `openai` is asked for, such as omni-moderation-latest." }),
     secret: z
       .string()
       .regex(/^PLUGIN_[A-Z0-9_]{1,60}$/, "a name that begins with PLUGIN_")
@@ -46,13 +53,28 @@ export const remoteGuard = definePlugin({
       description: "A text that is a base64 data URI from end to end is taken for a file, and not judged.",
     }),
     timeout_ms: z.int().min(10).max(HOOK_TIMEOUT_MS).default(2000),
-    cache_seconds: z.int().min(0).max(86_400).default(300).meta({ description: "How long an answer holds; 0: not at all." }),
+    cache_seconds: z
+      .int()
+      .min(0)
+      .max(86_400)
+      .default(300)
+      .meta({ description: "How long an answer holds; 0: not at all." }),
     batch_texts: z.int().min(1).max(MAX_TEXTS).default(32).meta({ description: "Texts in one question, at most." }),
     max_characters: z.int().min(100).max(1_000_000).default(20_000).meta({
       description: "Longer texts are judged in pieces of this length.",
     }),
-    window_characters: z.int().min(1).max(100_000).default(400).meta({ description: "Of a stream, what is judged at once." }),
-    overlap_characters: z.int().min(0).max(10_000).default(100).meta({ description: "Of what went out before, what goes with it." }),
+    window_characters: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(400)
+      .meta({ description: "Of a stream, what is judged at once." }),
+    overlap_characters: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .default(100)
+      .meta({ description: "Of what went out before, what goes with it." }),
     breaker_failures: z.int().min(1).max(1000).default(5),
     breaker_seconds: z.int().min(1).max(600).default(10),
   }),
@@ -61,7 +83,13 @@ export const remoteGuard = definePlugin({
     const token = config.secret === undefined ? null : services.secrets.get(config.secret);
     const breaker = new Breaker(config.breaker_failures, config.breaker_seconds * 1000);
     const cache = createTtlCache<Opinion>(CACHED_OPINIONS);
-    const settings = { url: config.url, format: config.format, model: config.model, token, timeoutMs: config.timeout_ms };
+    const settings = {
+      url: config.url,
+      format: config.format,
+      model: config.model,
+      token,
+      timeoutMs: config.timeout_ms,
+    };
     const batchesOf = (direction: "input" | "output") =>
       new Batches(
         (texts) => breaker.run(() => askService(services.outbound.fetch, settings, { texts, direction })),
@@ -73,7 +101,9 @@ export const remoteGuard = definePlugin({
 
     /** The opinions on texts, by text; those that are remembered aren't asked for. */
     async function opinionsOn(direction: "input" | "output", texts: readonly string[]): Promise<Opinion[]> {
-      const keyed = await Promise.all(texts.map(async (text) => ({ text, key: await sha256Hex(`${direction}\n${text}`) })));
+      const keyed = await Promise.all(
+        texts.map(async (text) => ({ text, key: await sha256Hex(`${direction}\n${text}`) })),
+      );
       const known = keyed.flatMap(({ key }) => cache.get(key) ?? []);
       if (known.length === texts.length) return known;
       const asked = keyed.filter(({ key }) => cache.get(key) === undefined);
