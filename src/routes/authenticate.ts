@@ -2,9 +2,9 @@
 import type { Call, Scope } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { newTrail, runPhase } from "../pipeline/run-phase.ts";
-import { currentSnapshot } from "../settings/current.ts";
 import type { AppContext } from "./app.ts";
 import { clientIpOf } from "./client-ip.ts";
+import { settingsOf } from "./request-settings.ts";
 
 /** Sets `principal`. Throws `unauthenticated` or `forbidden` unless the call's credential carries `scope`. */
 export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
@@ -18,7 +18,7 @@ export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
     principal: null,
   };
   const trail = newTrail();
-  const { principal } = await runPhase(await currentSnapshot(c.env), "authenticate", call, trail);
+  const { principal } = await runPhase(await settingsOf(c), "authenticate", call, trail);
   for (const [name, value] of Object.entries(trail.headers)) c.header(name, value);
   if (principal === null) {
     const detail =

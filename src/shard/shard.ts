@@ -25,6 +25,7 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
+import { listed } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
@@ -138,9 +139,9 @@ export class PredictionShard extends DurableObject<Env> {
     return this.#finished(id, accountId, waitMs);
   }
 
-  /** Without their logs, which no list shows. */
+  /** Those of `ids` that the account has, as a list shows them. */
   many(ids: string[], accountId: string): PredictionSnapshot[] {
-    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map((one) => ({ ...one, logs: "" }));
+    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map(listed);
   }
 
   /** Those of `ids` that have a row. */

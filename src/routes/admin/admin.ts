@@ -11,6 +11,7 @@ import { metricsRoutes } from "./metrics.ts";
 import { pluginRoutes } from "./plugins.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
+import { settingsRoutes } from "./settings.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -28,5 +29,6 @@ export function adminRoutes(): Hono<App> {
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
+  routes.route("/settings", settingsRoutes());
   return routes;
 }
