@@ -65,10 +65,14 @@ it("puts a key in another's place, which works on for a while", async () => {
 it("counts a key that has expired no longer, and rotates none that is gone", async () => {
   const made = await make({ expires_at: new Date(Date.now() - 1000).toISOString() });
   expect((await callJson(`${KEYS}/${made.id}/rotate`, { key: operator, body: {} })).status).toBe(404);
-  const count = () => testEnv.DB.prepare("SELECT sum(count) AS n FROM usage WHERE kind = 'keys'").first<number>("n");
-  const before = await count();
+  const count = async () =>
+    testEnv.DB.prepare("SELECT sum(count) AS n FROM usage WHERE kind = 'keys'").first<number>("n");
   await sweepRevoked(testEnv, 1);
-  expect(await count()).toBe((before ?? 0) - 1);
+  const before = await count();
+  await make({ expires_at: new Date(Date.now() - 1000).toISOString() });
+  expect(await count()).toBe((before ?? 0) + 1);
+  await sweepRevoked(testEnv, 1);
+  expect(await count()).toBe(before);
   const { body } = await callJson(`${KEYS}?account=keyed&revoked=true`, { key: operator });
   expect((body["results"] as { id: string }[]).map(({ id }) => id)).toContain(made.id);
   expect((await change(made.id, { priority: "high" })).status).toBe(404);
@@ -83,7 +87,7 @@ it.each([
   [{ scopes: ["everything"] }, "an unknown scope"],
   [{ expires_at: "tomorrow" }, "no time"],
   [{ hash: "x" }, "an unknown field"],
-])("refuses to change a key by %j: %s", async (body) => {
+] as [object, string][])("refuses to change a key by %j: %s", async (body, _why) => {
   const made = await make();
   expect((await change(made.id, body)).status).toBe(422);
 });
