@@ -47,6 +47,7 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
+              workerLoaders: { LOADER: {} },
               // No test of the Worker sends anything off the machine.
               outboundService: () => new MiniflareResponse("this is a test", { status: 503 }),
               bindings: {

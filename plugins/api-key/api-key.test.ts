@@ -26,6 +26,7 @@ async function open(find: (hash: string) => Promise<Principal | null>, settings 
       path: "/",
       clientIp: null,
       header: () => authorization,
+      headers: () => (authorization === undefined ? {} : { authorization }),
       principal: null,
     });
 }

@@ -48,6 +48,8 @@ export type Call = {
   /** The caller's address, IPv4 or IPv6; null where the platform tells none. */
   clientIp: string | null;
   header(name: string): string | undefined;
+  /** All of them, by name in lower case. */
+  headers(): { [name: string]: string };
   principal: Principal | null;
 };
 

@@ -1,4 +1,5 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
+import type { AllowanceService } from "./allowance.ts";
 import type { Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
@@ -12,7 +13,19 @@ export type KeyDirectory = {
   find(hash: string): Promise<Principal | null>;
 };
 
+/**
+ * Keeps what is dear to make: what a plugin compiles of its settings is made once, when they are published, and read by
+ * every isolate from then on.
+ */
+export type Artifacts = {
+  /**
+   * What is kept under `name`, or what `make` returns, which is kept from then on. `name` says all that it is made of,
+   * such as a SHA-256 of the settings and the version of the format: 1 to 128 letters, digits, `.`, `_` and `-`.
+   */
+  get(name: string, make: () => Uint8Array | Promise<Uint8Array>): Promise<Uint8Array>;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
-export type Services = { keys: KeyDirectory };
+export type Services = { keys: KeyDirectory; artifacts: Artifacts; allowance: AllowanceService };
 export type ServiceName = keyof Services;
-export const serviceNames = ["keys"] as const satisfies readonly ServiceName[];
+export const serviceNames = ["keys", "artifacts", "allowance"] as const satisfies readonly ServiceName[];

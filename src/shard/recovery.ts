@@ -9,6 +9,7 @@ import type { Outline } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { FIRST_DUE } from "./store.ts";
 import type { DuePlace, Store } from "./store.ts";
+import { createUnkeptSearch } from "./unkept.ts";
 
 /** An alarm comes this much late at most. */
 const SWEEP_LAG_MS = 5000;
@@ -18,6 +19,7 @@ const NOTE_EVERY_MS = 60_000;
 type Deps = { rules: Rules; now: () => number; store: Store; outgoing: Outgoing };
 
 export function createRecovery({ rules, now, store, outgoing }: Deps) {
+  const unkept = createUnkeptSearch({ store, outgoing });
   /** What the note says, in milliseconds since the epoch; null: there is none. */
   let noted: number | null = null;
   /** What is still to be looked through: ended rows that the index may miss, and unfinished ones. */
@@ -48,8 +50,8 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
         if (unfinished.feeds && !row.fed) outgoing.feed(row);
       }
       unfinished = next === null ? null : { ...unfinished, after: next };
-    }
-    return unfed !== null || unfinished !== null;
+    } else return unkept.step();
+    return true;
   }
 
   return {
@@ -58,9 +60,13 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
       if (noted === null || createdAt < noted) note(Math.min(createdAt, outgoing.unfedSince() ?? createdAt));
     },
 
-    /** From time to time: the note follows what the index has. */
+    /** Whether the index is to have what is in the rows only. */
+    isSearching: (): boolean => unkept.isPending(),
+
+    /** From time to time: what was not kept is looked for, and the note follows what the index has. */
     rest(): void {
-      if (unfed !== null || unfinished?.feeds === true) return;
+      unkept.begin();
+      if (unkept.isPending() || unfed !== null || unfinished?.feeds === true) return;
       const since = outgoing.unfedSince();
       if (noted !== null && (since === null || since - noted >= NOTE_EVERY_MS)) note(since);
     },

@@ -140,12 +140,12 @@ export function createStore(sql: Sql) {
     },
 
     /**
-     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at
-     * `since` or later, and that the index may not have. `next` null: there are no more rows.
+     * Of the next rows behind `after`, in the order of their ids: those of predictions that were created at `since` or
+     * later, and that the index may not have; finished ones, or `all`. `next` null: there are no more rows.
      */
-    unfed(since: number, after: string): { rows: Outline[]; next: string | null } {
+    unfed(since: number, after: string, all = false): { rows: Outline[]; next: string | null } {
       const page = sql(`SELECT ${outlineColumns} FROM prediction WHERE id > ? ORDER BY id LIMIT ?`, after, PAGE_ROWS);
-      const unfed = page.filter((row) => row["fed"] === 0 && isFinished(stateFrom(row["state"] ?? null)));
+      const unfed = page.filter((row) => row["fed"] === 0 && (all || isFinished(stateFrom(row["state"] ?? null))));
       const rows = unfed.map(rowFrom).filter(({ createdAt }) => createdAt >= since);
       return { rows, next: page.length < PAGE_ROWS ? null : text(page.at(-1)?.["id"] ?? null) };
     },

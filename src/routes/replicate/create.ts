@@ -1,14 +1,15 @@
 /** Accepts a prediction: from a client's request to the shard's answer. Every dialect of creating one ends here. */
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { modelPath } from "../../contract/manifest.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
 import type { Phase, PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
-import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { clientIpOf } from "../client-ip.ts";
+import { settingsOf } from "../request-settings.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
@@ -162,11 +163,11 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
 }
 
 async function screen(c: AppContext, call: AcceptedCall): Promise<AcceptedCall> {
-  const snapshot = await currentSnapshot(c.env);
-  const wanted = acceptancePhases.filter((phase) => hasHooks(snapshot, phase));
+  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
+  const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
   if (wanted.length === 0) return call;
   let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
-  for (const phase of wanted) current = await runPhase(snapshot, phase, current);
+  for (const phase of wanted) current = await runPhase(hooks, phase, current);
   return current;
 }
 

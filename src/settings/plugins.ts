@@ -1,0 +1,7 @@
+/** The plugins that settings may turn on. */
+import { catalog } from "../../plugins/catalog.ts";
+import type { Plugin } from "../../plugins/kernel/define-plugin.ts";
+
+export function availablePlugins(): readonly Plugin[] {
+  return catalog;
+}
