@@ -7,10 +7,10 @@ export type KeyDirectory = {
   /** False for a key that was never made here, told without the store. Throws when that can't be told. */
   mayExist(key: string): Promise<boolean>;
   /**
-   * Looks a key up by its SHA-256 in hexadecimal; null when there is none, or it was revoked. Throws when the store is
-   * away.
+   * Looks a key up by its SHA-256 in hexadecimal, and when it expires (milliseconds since the epoch; null: never); null
+   * when there is none, it was revoked, or it has expired. Throws when the store is away.
    */
-  find(hash: string): Promise<Principal | null>;
+  find(hash: string): Promise<{ principal: Principal; expiresAt: number | null } | null>;
 };
 
 /**
