@@ -4,6 +4,7 @@
  * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as
  * parsing a small object, and a prediction is read or written three times in its life.
  */
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Json } from "../contract/prediction.ts";
 import { isFinished, states } from "./row.ts";
 import type { Outline, Row, State } from "./row.ts";
@@ -15,12 +16,15 @@ import type { PendingWebhook } from "./webhook-message.ts";
 /** What acceptance fixes. */
 type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
 /** What changes, but for output and logs: those are written once, at the end. */
-type Changing = Omit<Row, keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs">;
+type Changing = Omit<
+  Row,
+  keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs" | "reservations"
+>;
 
 const schema = [
   `CREATE TABLE IF NOT EXISTS prediction (
      id TEXT PRIMARY KEY, state TEXT NOT NULL, hands INTEGER NOT NULL, fed INTEGER NOT NULL, wake_at INTEGER,
-     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT
+     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT, reservations TEXT
    ) WITHOUT ROWID`,
   "CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL",
   "CREATE TABLE IF NOT EXISTS frame (id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)) WITHOUT ROWID",
@@ -32,6 +36,8 @@ const schema = [
 
 const insertQuery =
   "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
+const insertReservedQuery =
+  "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input, reservations) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
 /** Without the indexed column, so that SQLite leaves the index alone. */
 const quietQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ? WHERE id = ?";
 const wakeQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ? WHERE id = ?";
@@ -39,6 +45,8 @@ const finishQuery =
   "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ?, output = ?, logs = ? WHERE id = ?";
 const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
+
+const settledQuery = "UPDATE prediction SET changing = ?, wake_at = ?, reservations = ? WHERE id = ?";
 
 const outlineColumns = "id, state, hands, fed, wake_at, changing, accepted";
 /** Rows that are looked at in one go where many may be. */
@@ -62,6 +70,8 @@ export function createStore(sql: Sql) {
   // What the note had not at first.
   const hasSince = sql("SELECT 1 FROM pragma_table_info('note') WHERE name = 'since'").length > 0;
   if (!hasSince) sql("ALTER TABLE note ADD COLUMN since INTEGER NOT NULL DEFAULT 0");
+  const hasReservations = sql("SELECT 1 FROM pragma_table_info('prediction') WHERE name = 'reservations'").length > 0;
+  if (!hasReservations) sql("ALTER TABLE prediction ADD COLUMN reservations TEXT");
 
   return {
     get(id: string): Row | null {
@@ -72,17 +82,10 @@ export function createStore(sql: Sql) {
     /** False when the id is there already. */
     insert(row: Row): boolean {
       const fed = row.fed ? 1 : 0;
-      const stored = sql(
-        insertQuery,
-        row.id,
-        row.state,
-        row.hands,
-        fed,
-        row.wakeAt,
-        changingOf(row),
-        acceptedOf(row),
-        textOf(row.input),
-      );
+      const texts = [changingOf(row), acceptedOf(row), textOf(row.input)];
+      const base = [row.id, row.state, row.hands, fed, row.wakeAt, ...texts];
+      const reserved = row.reservations === null ? null : JSON.stringify(row.reservations);
+      const stored = reserved === null ? sql(insertQuery, ...base) : sql(insertReservedQuery, ...base, reserved);
       return stored.length > 0;
     },
 
@@ -97,6 +100,12 @@ export function createStore(sql: Sql) {
       if (wakeChanged) sql(wakeQuery, ...base, row.wakeAt, row.id);
       else sql(quietQuery, ...base, row.id);
       return 0;
+    },
+
+    /** Services have back what it had reserved, or some of it. */
+    settled(row: Row): void {
+      const left = row.reservations === null ? null : JSON.stringify(row.reservations);
+      sql(settledQuery, changingOf(row), row.wakeAt, left, row.id);
     },
 
     /** The data goes; what remembers the client's key stays. */
@@ -284,6 +293,7 @@ function changingOf(row: Row): string {
     blobs: row.blobs,
     strays: row.strays,
     retired: row.retired,
+    verdicts: row.verdicts,
   } satisfies Changing);
 }
 
@@ -308,6 +318,7 @@ function rowFrom(stored: SqlRow): Row {
     input: parse<Json>(column("input")),
     output: parse<Json>(column("output")),
     logs: text(column("logs")),
+    reservations: parse<HeldReservation[]>(column("reservations")),
   };
 }
 
