@@ -7,7 +7,7 @@ export const errorTable = {
   unauthenticated: {
     status: 401,
     title: "Unauthenticated",
-    cause: "No credential, or one that is unknown, revoked or not of this kind.",
+    cause: "No credential, or one that is unknown, expired, revoked or not of this kind.",
     remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
   },
   forbidden: {
@@ -21,6 +21,12 @@ export const errorTable = {
     title: "The key may not ask for this priority",
     cause: "The prediction asks for a higher `priority` than the `priority` of the API key.",
     remedy: "Ask for a lower priority, or have the operator raise the key's: `PATCH /admin/v1/keys/{id}`.",
+  },
+  model_forbidden: {
+    status: 403,
+    title: "The key may not use this model",
+    cause: "The API key, or the token, names the models that it may use, and this one is not among them.",
+    remedy: "Use another key, or have the operator add the model to the key's: `PATCH /admin/v1/keys/{id}`.",
   },
   not_found: {
     status: 404,

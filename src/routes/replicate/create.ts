@@ -83,6 +83,7 @@ async function prepare(
   let version: Version;
   try {
     version = await findTarget(c.env.DB, c.get("principal"), reference);
+    checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
   } catch (error) {
@@ -137,6 +138,12 @@ function checkInput(version: Version, input: Json): void {
   if (invalidFields.length === 0) return;
   const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
   throw new EdgeplaneError("invalid_input", detail, { invalidFields });
+}
+
+/** Throws `model_forbidden` when the key names the models that it may use, and this is none of them. */
+function checkModel({ models }: Principal, { manifest: { owner, name } }: Version): void {
+  if (models === undefined || models.includes(`${owner}/${name}`) || models.includes(`${owner}/*`)) return;
+  throw new EdgeplaneError("model_forbidden", `The key may not use the model ${owner}/${name}.`);
 }
 
 /** Throws `priority_forbidden` when the key may not ask for so high a priority. */
