@@ -1,14 +1,15 @@
 /** What the pool says of itself when its channel opens, and again when a model's schema is known. */
 import { PROTOCOL } from "../src/contract/channel.ts";
-import type { Device, PoolMessage } from "../src/contract/channel.ts";
+import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
+import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { lanesOf } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
 
-export type HelloOptions = { state: StateDir; devices: Device[]; models: readonly Model[] };
+export type HelloOptions = { state: StateDir; devices: DeviceWatch; models: readonly Model[] };
 
 /** `previous`: the session of this pool's life before; null when there was none. */
 export function helloOf(
@@ -25,7 +26,7 @@ export function helloOf(
     pool: state.name,
     version: POOL_VERSION,
     lanes: lanesOf(models),
-    devices,
+    devices: devices.devices,
     models: models.map(({ manifest }) => manifest),
     ...carrier.hello,
   };

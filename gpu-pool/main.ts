@@ -3,7 +3,7 @@
 import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
-import { findDevices } from "./runtime/devices.ts";
+import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -45,7 +45,12 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const manifests = found.models.map(({ manifest: { owner, name, version } }) => ({ owner, name, version }));
   tellSupervisor({ type: "found", models: manifests, problems: found.problems });
-  const devices = await findDevices();
+  const devices = new DeviceWatch({ clock: systemClock, visible: process.env["CUDA_VISIBLE_DEVICES"] });
+  await devices.look();
+  if (found.models.some(({ usesGpu }) => usesGpu)) {
+    devices.start();
+    if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
+  }
   const metrics = createMetrics();
   const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
   const wayHome = await openWayHome(settings);
@@ -67,13 +72,13 @@ async function run(settings: Settings): Promise<void> {
       stopWith(why);
     },
   });
-  const port = await startTelemetry({ settings, pool, metrics, problems: found.problems });
+  const port = await startTelemetry({ settings, pool, metrics, devices, problems: found.problems });
   log.info(
     {
       pool: state.name,
       models: pool.runners.map(({ model }) => model.manifest.name),
       lanes: pool.lanes,
-      devices,
+      devices: devices.devices,
       metricsPort: port,
     },
     "pool started",

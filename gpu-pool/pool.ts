@@ -4,7 +4,7 @@
  *   starting ── channel opened once ──▶ serving ── drain() ──▶ draining ──▶ stopped
  */
 import type { Logger } from "pino";
-import type { ClaimRef, Device, EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
+import type { ClaimRef, EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { modelPath } from "../src/contract/manifest.ts";
@@ -28,6 +28,7 @@ import type { JobLogs } from "./job-log.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createRunners } from "./runners.ts";
 import type { FleetOptions } from "./runners.ts";
+import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { createPrediction } from "./runtime/prediction.ts";
@@ -58,7 +59,7 @@ export type PoolOptions = {
   wayHome: WayHome;
   state: StateDir;
   models: Model[];
-  devices: Device[];
+  devices: DeviceWatch;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -83,7 +84,6 @@ export class Pool {
   readonly #carrier: EventCarrier;
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
-
   readonly #lines: StateLines;
   readonly #byPath: Map<string, ModelRunner>;
   /** Every claim that is held or whose events are not all at the edge yet. */

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import type { Device } from "../src/contract/channel.ts";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
+import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
@@ -24,7 +25,7 @@ const DOWNLOAD_TIMEOUT_MS = 300_000;
 
 export type FleetOptions = {
   models: Model[];
-  devices: Device[];
+  devices: DeviceWatch;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -55,7 +56,11 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
   });
   const schemas = new KnownSchemas(settings["state-dir"]);
   schemas.recall(options.models.map(({ manifest }) => manifest));
-  return options.models.map((model) => createRunner(model, prepare, schemas, options));
+  const runners = options.models.map((model) => createRunner(model, prepare, schemas, options));
+  options.devices.onLook = () => {
+    for (const runner of runners) runner.hostChanged();
+  };
+  return runners;
 }
 
 function createRunner(
@@ -71,7 +76,8 @@ function createRunner(
   let launches = 0;
   return new ModelRunner({
     model,
-    places: placesOf(model, options.devices),
+    places: placesOf(model, options.devices.devices),
+    refusal: () => (needsGpu(model) ? options.devices.refusal : null),
     clock,
     report,
     prepare,
@@ -122,6 +128,11 @@ function createRunner(
       };
     },
   });
+}
+
+/** Its author wants a GPU for it, and never the CPU in its place. */
+function needsGpu({ usesGpu, cog }: Model): boolean {
+  return usesGpu && !cog.edgeplane.cpuFallback;
 }
 
 /** A GPU model has an instance on every CUDA device, or as many as it asks for, in turn; any other lives on the CPU. */

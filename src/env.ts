@@ -43,6 +43,9 @@ export type Env = QuotaVars & {
   LOG_USER_GROUPS?: string;
   LOG_USER_INSTANCES?: string;
   LOG_USER_OFFSETS?: string;
+  /** What an isolate holds of request bodies, 64 MiB, and of one account's, 32 MiB. */
+  BODY_BYTES?: string;
+  ACCOUNT_BODY_BYTES?: string;
   /** Live streams and held requests that one account may have open at one shard: 500 and 2,000. */
   ACCOUNT_STREAMS?: string;
   ACCOUNT_HELD_REQUESTS?: string;

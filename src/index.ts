@@ -17,6 +17,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  screenedClaims,
   submit,
   verifyClaim,
   waitForPrediction,
@@ -33,6 +34,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  screenedClaims,
   submit,
   verifyClaim,
   waitForPrediction,
@@ -46,7 +48,7 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 export class PoolSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents }, request, pool);
+    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
   }
 }
 

@@ -4,13 +4,10 @@ import type { Frame } from "./frames.ts";
 import type { Metrics, Origin, Prediction, Produced, Reporter } from "./prediction.ts";
 import type { RunItem } from "./run.ts";
 
-export type ItemContext = {
-  report: Reporter;
-  origin: Origin;
-  /** How long one run may take by the model's own settings; null: as long as the prediction may. */
-  runLimitMs: number | null;
-  nowMs: number;
-};
+/** `runLimitMs`: how long one run may take by the model's own settings; null: as long as the prediction may. */
+export type RunLimits = { runLimitMs: number | null; nowMs: number };
+
+export type ItemContext = RunLimits & { report: Reporter; origin: Origin };
 
 /** Applies one message; returns the outcome when the prediction ended with it, else null. */
 export function applyItemMessage(
@@ -43,7 +40,7 @@ export function applyItemMessage(
 }
 
 /** Its turn came: from here on it may have caused a death, and its time runs. */
-export function begin(item: RunItem, { runLimitMs, nowMs }: Pick<ItemContext, "runLimitMs" | "nowMs">): void {
+export function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
   item.started = true;
   if (runLimitMs !== null) item.prediction.runEndByMs = nowMs + runLimitMs;
 }

@@ -15,9 +15,13 @@ import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
 import type { Instance } from "./instance.ts";
 import { Instances } from "./instances.ts";
-import type { InstanceOptions, SetupProblem } from "./instance.ts";
+import type { SetupProblem } from "./instance.ts";
+import { instanceOptionsOf } from "./instance-options.ts";
+import type { InstanceEvents } from "./instance-options.ts";
 import { dropInputs, runItems } from "./inputs.ts";
 import { applyItemMessage, begin, reportStopped } from "./item-messages.ts";
+import type { RunLimits } from "./item-messages.ts";
+import { killFor } from "./kill-for.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
@@ -49,6 +53,8 @@ export class ModelRunner {
   readonly #held = new Map<string, Prediction>();
   #batches = 0;
   #pumpDue = false;
+  /** This host can start no process of it. */
+  #isRefused = false;
   #busyAtMs: number;
   readonly #hostPause: Pause;
   readonly #runMs = new Lately();
@@ -72,7 +78,8 @@ export class ModelRunner {
     this.#busyAtMs = options.clock.nowMs();
     this.#hostPause = new Pause(options.clock, HOST_PAUSE_MS, options.onRoom);
     this.#readiness = new Readiness(options.clock, options.onRoom);
-    this.instances = new Instances(options.places.map((place) => this.#instanceOptions(place)));
+    this.instances = new Instances(instanceOptionsOf(options, this.#events()));
+    this.hostChanged();
   }
 
   get held(): number {
@@ -96,25 +103,35 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const isPaused = this.onHold || this.#hostPause.isOn;
-    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs.value, held: this.held, isPaused };
+    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
     return loadOf(this.model, this.instances, this.#readiness, counts, nowMs);
   }
 
   /** Starts its instances, if they aren't up. */
   start(): void {
-    this.instances.start();
+    if (!this.#isRefused) this.instances.start();
   }
 
   /** Takes a granted prediction. */
   accept(prediction: Prediction): void {
+    this.hostChanged();
     this.#held.set(prediction.ref.token, prediction);
     this.#busyAtMs = this.#options.clock.nowMs();
     this.start();
-    if (this.problem !== null && this.instances.broken) {
+    if (this.problem !== null && (this.#isRefused || this.instances.broken)) {
       this.#release(prediction, "setup", textOf(this.problem));
     } else {
       this.#preparation.add(prediction);
     }
+  }
+
+  /** Looks anew whether this host can run the model. What runs goes on; what can't begin is handed back. */
+  hostChanged(): void {
+    this.#isRefused = !this.instances.ready && this.#options.refusal() !== null;
+    const isNews = this.#readiness.host(this.#isRefused ? this.#options.refusal() : null);
+    if (!isNews) return;
+    if (this.#isRefused) this.#handBackUnset();
+    this.#pump();
   }
 
   /** The edge counted the start: it may run. */
@@ -169,7 +186,7 @@ export class ModelRunner {
     for (const prediction of this.#held.values()) {
       const isLate = nowMs >= Math.min(prediction.endByMs, prediction.runEndByMs);
       if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
-      if (prediction.stage === "running" && nowMs >= prediction.killAtMs) this.#killFor(prediction);
+      if (prediction.stage === "running" && nowMs >= prediction.killAtMs) killFor(prediction, this.instances);
     }
     this.#handBackLate(nowMs);
   }
@@ -190,6 +207,10 @@ export class ModelRunner {
   #enqueue(prediction: Prediction): void {
     this.#queue.add(prediction);
     this.#pump();
+  }
+
+  get #limits(): RunLimits {
+    return { runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null, nowMs: this.#options.clock.nowMs() };
   }
 
   /** Many things can happen in one turn of the event loop; scheduling looks once, at its end. */
@@ -227,12 +248,7 @@ export class ModelRunner {
     for (const prediction of predictions) prediction.stage = "running";
     const run = new Run(this.#batches, predictions, batch.exclusive, this.#options.clock.nowMs());
     // Only items that begin one after another say when they do.
-    if (run.size === 1 || this.loaded?.batch === true)
-      for (const item of run.unfinished())
-        begin(item, {
-          runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
-          nowMs: this.#options.clock.nowMs(),
-        });
+    if (run.size === 1 || this.loaded?.batch === true) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
@@ -271,12 +287,8 @@ export class ModelRunner {
     }
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
-    const outcome = applyItemMessage(item, message, frame, {
-      report: this.#options.report,
-      origin: process.origin,
-      runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null,
-      nowMs: this.#options.clock.nowMs(),
-    });
+    const context = { ...this.#limits, report: this.#options.report, origin: process.origin };
+    const outcome = applyItemMessage(item, message, frame, context);
     if (outcome !== null) this.#ended(item.prediction, outcome);
   }
 
@@ -328,19 +340,6 @@ export class ModelRunner {
     this.#pump();
   }
 
-  /** Grace is over. Its process goes, unless that would only harm batch mates for something nobody waits for. */
-  #killFor(prediction: Prediction): void {
-    prediction.killAtMs = Infinity;
-    const place = this.instances.placeOf(prediction);
-    const running = place?.run.unfinished().filter(({ started }) => started) ?? [];
-    const mates = running.filter((item) => item.prediction.ending === null);
-    if (prediction.ending !== "timed_out" && mates.length > 0) return;
-    place?.instance.process?.expectDeath();
-    place?.instance.process?.kill(
-      prediction.ending === "timed_out" ? "a prediction ran out of time" : "a prediction was canceled",
-    );
-  }
-
   #finishEnding(prediction: Prediction): void {
     this.#ended(prediction, reportStopped(prediction, this.#options.report));
   }
@@ -370,22 +369,22 @@ export class ModelRunner {
     this.#options.observe.broken(instance.name, problem);
     if (!this.instances.broken) return;
     this.#readiness.failed(problem);
-    this.#queue.clear();
-    this.#preparation.clear();
-    for (const prediction of [...this.#held.values()]) this.#release(prediction, "setup", textOf(problem));
+    this.#handBackUnset();
     this.#pump();
   }
 
-  #instanceOptions(place: RunnerOptions["places"][number]): InstanceOptions {
+  /** It can't be set up here: another host may run what this one holds. */
+  #handBackUnset(): void {
+    this.#queue.clear();
+    this.#preparation.clear();
+    if (this.problem === null) return;
+    for (const prediction of [...this.#held.values()]) this.#release(prediction, "setup", textOf(this.problem));
+  }
+
+  #events(): InstanceEvents {
     const { clock, observe } = this.#options;
     return {
-      ...place,
-      slots: this.model.slotsPerInstance,
-      clock,
-      launch: async () => ({
-        ...(await this.#options.launch(place.name)),
-        onLoaded: (loaded) => this.#loadedNow(loaded),
-      }),
+      onLoaded: (loaded) => this.#loadedNow(loaded),
       onReady: (instance, setupSeconds) => {
         this.#readiness.ready(clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs()));
         observe.ready(instance.name, setupSeconds);

@@ -19,6 +19,8 @@ const MAX_REASON_CHARS = 2000;
 export class Readiness {
   /** What the last set-up failed with; null once one went well. */
   problem: SetupProblem | null = null;
+  /** The problem is the host's, which no process was started for. */
+  #isHosts = false;
   readonly #pause: Pause;
   #readyMs: number | null = null;
 
@@ -29,12 +31,28 @@ export class Readiness {
 
   failed(problem: SetupProblem): void {
     this.problem = problem;
+    this.#isHosts = false;
     this.#pause.begin();
+  }
+
+  /** Why this host can't run the model whatever its code does; null when it can. Whether that is news. */
+  host(problem: string | null): boolean {
+    if (problem === null) {
+      if (!this.#isHosts) return false;
+      this.problem = null;
+      this.#isHosts = false;
+      return true;
+    }
+    if (this.#isHosts && this.problem?.message === problem && this.#pause.isOn) return false;
+    this.failed({ message: problem, traceback: "" });
+    this.#isHosts = true;
+    return true;
   }
 
   /** An instance is ready, `tookMs` after its start. */
   ready(tookMs: number): void {
     this.problem = null;
+    this.#isHosts = false;
     this.#readyMs = tookMs;
   }
 

@@ -11,6 +11,8 @@ export type RunnerOptions = {
   model: Model;
   /** One entry an instance: its name and the value of CUDA_VISIBLE_DEVICES. */
   places: { name: string; cudaVisibleDevices: string }[];
+  /** Why this host can start no process of the model now; null when it can. */
+  refusal(): string | null;
   clock: Clock;
   report: Reporter;
   /** Everything of a launch but what the runner adds itself. */

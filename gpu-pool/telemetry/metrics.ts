@@ -1,4 +1,5 @@
 /** The pool's Prometheus metrics. Counters move where things happen; gauges are read when somebody looks. */
+import type { CudaDevice } from "../runtime/devices/nvidia-smi.ts";
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 
 export type ModelGauges = {
@@ -17,6 +18,7 @@ export type Gauges = {
   undelivered(): number;
   spooled(): number;
   lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
+  devices(): readonly CudaDevice[];
 };
 
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -127,7 +129,34 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
       for (const one of lags) lag.set({ lane: one.lane, topic: one.topic }, one.lag);
     },
   });
+  addDeviceGauges(registers, () => gauges.devices());
   single("edgeplane_pool_channel_open", "1: the control channel is open.", () => (gauges.channelOpen() ? 1 : 0));
   single("edgeplane_pool_undelivered", "Claims with events that the edge lacks.", () => gauges.undelivered());
   single("edgeplane_pool_spooled", "Finished results kept on disk.", () => gauges.spooled());
+}
+
+/** What `nvidia-smi` said last of each GPU; what a card doesn't tell has no value. */
+function addDeviceGauges(registers: Registry[], devices: Gauges["devices"]): void {
+  const perDevice = (name: string, help: string, read: (device: CudaDevice) => number | null): void => {
+    const gauge: Gauge<"device"> = new Gauge({
+      name: `edgeplane_pool_device_${name}`,
+      help,
+      labelNames: ["device"],
+      registers,
+      collect() {
+        gauge.reset();
+        for (const device of devices()) {
+          const value = read(device);
+          if (value !== null) gauge.set({ device: device.id }, value);
+        }
+      },
+    });
+  };
+  perDevice("memory_bytes", "Memory of the GPU.", ({ memoryBytes }) => memoryBytes);
+  perDevice("memory_used_bytes", "Used memory of the GPU.", ({ usedBytes }) => usedBytes);
+  perDevice("utilization_percent", "Time in which a kernel ran.", ({ utilizationPercent }) => utilizationPercent);
+  perDevice("temperature_celsius", "Temperature of the GPU.", ({ temperatureCelsius }) => temperatureCelsius);
+  perDevice("power_watts", "Power that the GPU draws.", ({ powerWatts }) => powerWatts);
+  perDevice("ecc_errors", "Uncorrected memory errors.", ({ uncorrectedEccErrors }) => uncorrectedEccErrors);
+  perDevice("fenced", "1: nothing new is put on it.", ({ problem }) => (problem === null ? 0 : 1));
 }

@@ -1,6 +1,6 @@
 /**
- * The local port: `/healthz`, `/metrics` (Prometheus) and `/models` (state of each, with the traceback of a failed
- * setup).
+ * The local port: `/healthz`, `/metrics` (Prometheus), `/models` (state of each, with the traceback of a failed setup)
+ * and `/status` (the devices and what is on them).
  */
 import { createServer } from "node:http";
 import type { Server } from "node:http";
@@ -14,6 +14,7 @@ export type TelemetryOptions = {
   /** `ok` false answers 503. */
   health(): { ok: boolean; [key: string]: unknown };
   models(): unknown;
+  status(): unknown;
 };
 
 /** Listens; resolves with the server and its port. Rejects when the port is taken. */
@@ -27,12 +28,13 @@ export async function serveTelemetry(options: TelemetryOptions): Promise<{ serve
       const health = options.health();
       json(health.ok ? 200 : 503, health);
     } else if (path === "/models") json(200, options.models());
+    else if (path === "/status") json(200, options.status());
     else if (path === "/metrics") {
       options.registry.metrics().then(
         (text) => reply.writeHead(200, { "content-type": options.registry.contentType }).end(text),
         () => json(500, { error: "metrics could not be read" }),
       );
-    } else json(404, { error: "here are /healthz, /metrics and /models" });
+    } else json(404, { error: "here are /healthz, /metrics, /models and /status" });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -1,6 +1,7 @@
 /** Puts the pool's state behind the local port. */
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
+import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
@@ -11,12 +12,13 @@ export type StartOptions = {
   settings: Settings;
   pool: Pool;
   metrics: Metrics;
+  devices: DeviceWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
-export async function startTelemetry({ settings, pool, metrics, problems }: StartOptions): Promise<number> {
+export async function startTelemetry({ settings, pool, metrics, devices, problems }: StartOptions): Promise<number> {
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -32,6 +34,7 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
     undelivered: () => pool.undelivered,
     spooled: () => pool.spooled,
     lags: async () => pool.intakes.lags(),
+    devices: () => devices.report.cuda,
   });
   const host = settings["metrics-host"];
   const port = settings["metrics-port"];
@@ -49,6 +52,11 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
         spooled: pool.spooled,
       }),
       models: () => ({ models: pool.runners.map(describe), problems }),
+      status: () => ({
+        devices: devices.report.cuda,
+        problem: devices.report.problem,
+        models: pool.runners.map(summarize),
+      }),
     });
     return served.port;
   } catch (error) {
@@ -57,6 +65,16 @@ export async function startTelemetry({ settings, pool, metrics, problems }: Star
       `--metrics-port ${port} can't be listened on (${why}): choose another, or 0 for a free one`,
     );
   }
+}
+
+function summarize(runner: Pool["runners"][number]): unknown {
+  return {
+    model: modelPath(runner.model.manifest),
+    state: runner.instances.state,
+    waiting: runner.waiting,
+    held: runner.held,
+    problem: runner.problem?.message ?? null,
+  };
 }
 
 function describe(runner: Pool["runners"][number]): unknown {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describePlugin } from "../kernel/conformance.ts";
 import { newSecret, sha256Hex } from "../kernel/secret.ts";
 import type { Principal } from "../kernel/phases.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
@@ -16,14 +17,24 @@ const principal: Principal = {
 const key = newSecret("ep_");
 
 async function open(find: (hash: string) => Promise<Principal | null>, settings = {}, mayExist = async () => true) {
-  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": settings }, { keys: { mayExist, find } });
+  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": { config: settings } }, { keys: { mayExist, find } });
   const [hook] = snapshot.hooks.authenticate;
   return async (authorization?: string) =>
-    hook?.run({ requestId: "r", method: "GET", path: "/", header: () => authorization, principal: null });
+    hook?.run({
+      requestId: "r",
+      method: "GET",
+      path: "/",
+      clientIp: null,
+      header: () => authorization,
+      principal: null,
+    });
 }
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
+
+const stored = { keys: { mayExist: async () => true, find: async () => principal } };
+describePlugin(apiKey, { services: stored, badConfigs: [{ cacheMs: 10_001 }, { cachedKeys: 0 }] });
 
 describe("the api-key plugin", () => {
   it.each(["Bearer", "bearer", "Token"])("knows a key behind `%s`, by its hash", async (scheme) => {

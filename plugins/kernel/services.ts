@@ -12,6 +12,7 @@ export type KeyDirectory = {
   find(hash: string): Promise<Principal | null>;
 };
 
+/** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = { keys: KeyDirectory };
 export type ServiceName = keyof Services;
 export const serviceNames = ["keys"] as const satisfies readonly ServiceName[];

@@ -136,6 +136,12 @@ export const errorTable = {
     cause: "A limit is used up: one that a plugin sets, or of consumer instances or open streams of a log.",
     remedy: "Wait for the time that `Retry-After` names.",
   },
+  too_many_bytes: {
+    status: 429,
+    title: "Too many bytes at once",
+    cause: "The bodies of the account's requests under way take as much memory as they may (`ACCOUNT_BODY_BYTES`).",
+    remedy: "Send fewer large bodies at a time, or put what is large behind a URL (`POST /v1/files`) and send that.",
+  },
   too_many_streams: {
     status: 429,
     title: "Too many open streams",

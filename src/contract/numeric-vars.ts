@@ -20,6 +20,8 @@ const numericVars = {
   LOG_USER_GROUPS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 1000 },
   LOG_USER_INSTANCES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 5000 },
   LOG_USER_OFFSETS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 20_000 },
+  BODY_BYTES: { least: 64 * 1_048_576, most: Number.MAX_SAFE_INTEGER, usual: 64 * 1_048_576 },
+  ACCOUNT_BODY_BYTES: { least: 30 * 1_048_576, most: Number.MAX_SAFE_INTEGER, usual: 32 * 1_048_576 },
   ACCOUNT_STREAMS: { least: 1, most: 100_000, usual: 500 },
   ACCOUNT_HELD_REQUESTS: { least: 1, most: 100_000, usual: 2000 },
   WEBHOOK_HOST_REQUESTS: { least: 1, most: 100, usual: 20 },

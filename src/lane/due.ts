@@ -31,8 +31,7 @@ export function findDue(core: LaneCore, now: number, timed: ReadonlyMap<string, 
 type At = (time: number) => void;
 
 function askForRoom({ credit, rules }: LaneCore, now: number, due: Due, at: At): void {
-  for (const session of credit.sessions.values()) {
-    if (session.n !== null && !session.isSuspended) continue;
+  for (const session of credit.unknown) {
     if (session.asked >= rules.maxAsked || due.tell.length >= rules.maxDue) continue;
     const nextAt = session.asked === 0 ? now : session.askedAt + rules.askMs * 2 ** (session.asked - 1);
     if (nextAt > now) {
@@ -115,10 +114,11 @@ function push(core: LaneCore, version: Version, session: Session, now: number, d
 /** Tells a session that there is work, unless it polls anyway. Answers whether it will poll. */
 function nudge({ rules }: LaneCore, version: Version, session: Session, now: number, due: Due, at: At): boolean {
   const last = Math.max(session.nudgedAt, session.polledAt);
-  const isComing = session.isPolling || session.nudgedAt > session.polledAt || session.nudgedAt === now;
+  const isComing = session.isPolling || session.nudgedAt >= session.polledAt;
   const since = Math.max(session.credits.get(version.key)?.roomSince ?? now, version.waitingSince ?? -Infinity);
   at(Math.max(now, last) + rules.nudgeMs);
-  if (now - last < rules.nudgeMs && (isComing || last >= since)) return isComing;
+  // What came in the same millisecond as a poll may have come after it.
+  if (now - last < rules.nudgeMs && (isComing || last > since)) return isComing;
   if (due.work.length >= rules.maxDue) return false;
   session.nudgedAt = now;
   due.work.push(session.name);

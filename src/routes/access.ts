@@ -29,3 +29,10 @@ export async function admit(c: AppContext, access: Access): Promise<void> {
       return authenticate(c, access);
   }
 }
+
+/** Whose share of the isolate's memory a call's body takes, once it was let in. */
+export function holderOf(c: AppContext, access: Access): string {
+  if (access === "pool") return `pool ${c.get("pool").poolTokenId}`;
+  const isOfKey = access !== "operator" && access !== "anyone" && access !== "link" && access !== "link_or_key";
+  return isOfKey ? c.get("principal").accountId : access;
+}

@@ -4,6 +4,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { runPhase } from "../pipeline/run-phase.ts";
 import { currentSnapshot } from "../settings/current.ts";
 import type { AppContext } from "./app.ts";
+import { clientIpOf } from "./client-ip.ts";
 
 /** Sets `principal`. Throws `unauthenticated` or `forbidden` unless the call's credential carries `scope`. */
 export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
@@ -11,6 +12,7 @@ export async function authenticate(c: AppContext, scope: Scope): Promise<void> {
     requestId: c.get("requestId"),
     method: c.req.method,
     path: c.req.path,
+    clientIp: clientIpOf(c),
     header: (name) => c.req.header(name),
     principal: null,
   });

@@ -6,6 +6,7 @@ import { MAX_NESTING, nestsWithin } from "../contract/nesting.ts";
 import type { Json } from "../contract/prediction.ts";
 import { safeParse } from "../contract/safe-parse.ts";
 import { loneSurrogateIn, mayHoldLoneSurrogate, wellFormed } from "../contract/well-formed.ts";
+import type { BodyHold } from "./body-budget.ts";
 import { parsedBytes } from "./json-weight.ts";
 
 /** The largest JSON body of the client API; files go up as files. */
@@ -22,6 +23,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 const MAX_ISSUES = 20;
 /** What a body may take parsed, as a multiple of what it may have as text. */
 const PARSED_RATIO = 4;
+/** Up to this a body of a known length is read at once; above it piece by piece, which shows that it goes on. */
+const MAX_READ_AT_ONCE_BYTES = 64 * 1024;
 const NO_TEXT =
   "holds half a surrogate pair (`\\ud800` to `\\udfff`), such as an emoji that was cut leaves: send whole characters";
 
@@ -30,16 +33,18 @@ export type LoneSurrogates = "refused" | "replaced";
 
 /**
  * Reads and parses a JSON body. Throws `payload_too_large` (before reading, when the length is announced),
- * `invalid_json`, `invalid_request` for a value that is nested deeper than 128 levels, or `invalid_input` for a text
- * that is none.
+ * `invalid_json`, `invalid_request` for a value that is nested deeper than 128 levels, `invalid_input` for a text that
+ * is none, or what `hold` refuses with, which counts what the text and then the value take.
  */
 export async function readJson(
   request: Request,
   maxBytes = MAX_JSON_BYTES,
   loneSurrogates: LoneSurrogates = "refused",
+  hold: BodyHold | null = null,
 ): Promise<unknown> {
-  const text = await readText(request, maxBytes);
-  checkWeight(text, PARSED_RATIO * maxBytes);
+  const text = await readText(request, maxBytes, hold);
+  const weight = weightOf(text, PARSED_RATIO * maxBytes);
+  hold?.resize(weight);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -56,8 +61,10 @@ export async function readJson(
   return value;
 }
 
-function checkWeight(text: string, maxBytes: number): void {
-  if (parsedBytes(text, maxBytes) <= maxBytes) return;
+/** What it takes parsed, in bytes. Throws `payload_too_large` above `maxBytes`. */
+function weightOf(text: string, maxBytes: number): number {
+  const bytes = parsedBytes(text, maxBytes);
+  if (bytes <= maxBytes) return Math.max(bytes, text.length);
   const mib = Math.floor(maxBytes / (1024 * 1024));
   throw new EdgeplaneError(
     "payload_too_large",
@@ -78,15 +85,23 @@ export function refuseLoneSurrogates(value: Json, where = ""): void {
   });
 }
 
-/** Reads a body as text of at most `maxBytes`. Throws `payload_too_large` or `invalid_json` (not UTF-8). */
-export async function readText(request: Request, maxBytes: number): Promise<string> {
-  const announced = request.headers.get("content-length");
-  if (announced !== null && Number(announced) > maxBytes) {
+/**
+ * Reads a body as text of at most `maxBytes`. Throws `payload_too_large`, `invalid_json` (not UTF-8), or what `hold`
+ * refuses with; null: so short a body is not counted.
+ */
+export async function readText(request: Request, maxBytes: number, hold: BodyHold | null = null): Promise<string> {
+  const header = request.headers.get("content-length");
+  const announced = header === null ? null : Number(header);
+  try {
+    if (announced !== null && announced > maxBytes) throw tooLarge(maxBytes);
+    if (announced !== null) hold?.resize(announced);
+  } catch (thrown) {
     await skipBody(request.headers, request.body);
-    throw tooLarge(maxBytes);
+    throw thrown;
   }
   if (request.body === null) return "";
-  const bytes = announced === null ? await readCounted(request.body, maxBytes) : await request.arrayBuffer();
+  const isShort = announced !== null && announced <= MAX_READ_AT_ONCE_BYTES;
+  const bytes = isShort ? await request.arrayBuffer() : await readCounted(request.body, announced, maxBytes, hold);
   try {
     return decoder.decode(bytes);
   } catch (cause) {
@@ -116,12 +131,20 @@ function toField(issue: Pick<z.core.$ZodIssue, "path" | "message">, where: strin
   return { field: path === "" ? "body" : path, description: issue.message };
 }
 
-async function readCounted(body: ReadableStream, maxBytes: number): Promise<Uint8Array> {
+/** `announced`: its size, which `hold` counts already; null: it is counted as it arrives. */
+async function readCounted(
+  body: ReadableStream,
+  announced: number | null,
+  maxBytes: number,
+  hold: BodyHold | null,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body as ReadableStream<Uint8Array>) {
     size += chunk.byteLength;
     if (size > maxBytes) throw tooLarge(maxBytes);
+    if (announced === null) hold?.resize(size);
+    hold?.touch();
     chunks.push(chunk);
   }
   const all = new Uint8Array(size);

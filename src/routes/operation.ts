@@ -18,9 +18,10 @@ import type { Handler } from "hono";
 import type * as z from "zod";
 import type { ZodOpenApiLinksObject, ZodOpenApiRequestBodyObject, ZodOpenApiResponseObject } from "zod-openapi";
 import type { ErrorCode } from "../contract/errors.ts";
-import { admit } from "./access.ts";
+import { admit, holderOf } from "./access.ts";
 import type { Access } from "./access.ts";
 import type { App, AppContext } from "./app.ts";
+import { openHold } from "./body-budget.ts";
 import { parseWith, readJson } from "./body.ts";
 import type { LoneSurrogates } from "./body.ts";
 
@@ -112,12 +113,15 @@ export function operation<
               "",
               "invalid_request",
             ),
-      body:
-        body === undefined
-          ? undefined
-          : parseWith(body.schema, await readJson(c.req.raw, body.maxBytes, body.loneSurrogates)),
     };
-    return handle(c, input as Input<Path, Query, Header, Body>);
+    if (body === undefined) return handle(c, { ...input, body: undefined } as Input<Path, Query, Header, Body>);
+    const hold = openHold(c.env, holderOf(c, access));
+    try {
+      const value = await readJson(c.req.raw, body.maxBytes, body.loneSurrogates, hold);
+      return await handle(c, { ...input, body: parseWith(body.schema, value) } as Input<Path, Query, Header, Body>);
+    } finally {
+      hold.release();
+    }
   };
   return described(description as unknown as Operation, handler);
 }

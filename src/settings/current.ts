@@ -6,9 +6,8 @@
 import { catalog, defaultSettings } from "../../plugins/catalog.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import type { Snapshot } from "../../plugins/kernel/snapshot.ts";
-import type { Services } from "../../plugins/kernel/services.ts";
 import type { Env } from "../env.ts";
-import { createKeyDirectory } from "../registry/api-keys.ts";
+import { createServices } from "./services.ts";
 
 const DEFAULT_VERSION = 0;
 
@@ -18,8 +17,7 @@ const built = new WeakMap<D1Database, Snapshot>();
 export async function currentSnapshot(env: Env): Promise<Snapshot> {
   const snapshot = built.get(env.DB);
   if (snapshot !== undefined) return snapshot;
-  const services: Services = { keys: createKeyDirectory(env) };
-  const fresh = await buildSnapshot(DEFAULT_VERSION, catalog, defaultSettings, services);
+  const fresh = await buildSnapshot(DEFAULT_VERSION, catalog, defaultSettings, createServices(env));
   built.set(env.DB, fresh);
   return fresh;
 }

@@ -1,4 +1,5 @@
 /** How the rest of the edge reaches shards: by prediction id, and several at once. */
+import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
@@ -12,7 +13,7 @@ import { callObject, objectNamed } from "../object-calls.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
-import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
+import type { IndexPage, IndexRequest, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { within } from "./within.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
@@ -213,6 +214,25 @@ export async function deliverEvents(
   const unknown = request.events.filter(({ id }) => !isPredictionId(id, shards));
   reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
   return reply;
+}
+
+/**
+ * What screening must know of these claims, and those whose shard did not say in time. Left out are claims that are
+ * not the latest of their prediction: their events change nothing.
+ */
+export async function screenedClaims(
+  env: Env,
+  claims: readonly ClaimRef[],
+): Promise<{ known: Screened[]; late: ClaimRef[] }> {
+  const shards = shardCount(env);
+  const possible = claims.filter(({ id }) => isPredictionId(id, shards));
+  const parts = await Promise.all(
+    [...byShard(possible, ({ id }) => id)].map(async ([name, part]) => {
+      const known = await inTime(remoteShard(env, name).screened(part));
+      return known === null ? { known: [], late: part } : { known, late: [] };
+    }),
+  );
+  return { known: parts.flatMap(({ known }) => known), late: parts.flatMap(({ late }) => late) };
 }
 
 async function holdLease(env: Env, { session, events }: EventsRequest, poolTokenId: string): Promise<void> {

@@ -38,6 +38,7 @@ import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
 import { isFinished, isGranted, snapshotOf } from "./row.ts";
+import { createScreening } from "./screening.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { dropWords } from "./sizes.ts";
@@ -62,6 +63,8 @@ export class ShardCore {
   readonly retention: ReturnType<typeof createRetention>;
   /** What may not have left before a start. */
   readonly recovery: ReturnType<typeof createRecovery>;
+  /** What screening asks for. */
+  readonly screening = createScreening((id) => this.#load(id));
   /** Who is granted what. */
   readonly granting: ReturnType<typeof createGranting>;
   readonly #deps: CoreDeps;

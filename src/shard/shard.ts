@@ -25,7 +25,7 @@ import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
 import { objectSql } from "./object-sql.ts";
-import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
+import type { LeaseChecks, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
 /**
@@ -173,6 +173,10 @@ export class PredictionShard extends DurableObject<Env> {
     const reply = this.#core.deliver(events, session, lanes);
     this.#leave();
     return reply;
+  }
+
+  screened(claims: ClaimRef[]): Screened[] {
+    return this.#core.screening.screened(claims);
   }
 
   /**

@@ -92,3 +92,13 @@ export type StreamFrame = {
   /** Of an output: its place among the outputs. */
   index?: number;
 };
+
+/** What screening must know of a claim whose events came. */
+export type Screened = {
+  id: string;
+  token: string;
+  accountId: string;
+  model: ModelRef;
+  /** The seq of the first event that the shard has not got. */
+  nextSeq: number;
+};

@@ -7,7 +7,8 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
-import { findDevices } from "../../gpu-pool/runtime/devices.ts";
+import { DeviceWatch } from "../../gpu-pool/runtime/devices/device-watch.ts";
+import { systemClock } from "../../gpu-pool/system-clock.ts";
 import { bestBatch, startBareLoop } from "./lib/bare-loop.ts";
 import { machine } from "./lib/machine.ts";
 import { repository, startPoolAlone } from "./lib/pool-alone.ts";
@@ -52,7 +53,9 @@ if (probe.status !== 0) {
   process.exit(2);
 }
 const torch = TorchSchema.parse(JSON.parse(probe.stdout));
-const [device] = await findDevices();
+const watch = new DeviceWatch({ clock: systemClock, visible: process.env["CUDA_VISIBLE_DEVICES"] });
+await watch.look();
+const [device] = watch.devices;
 const onGpu = device?.kind === "cuda" && torch.cuda !== null;
 const limit = options.batch ?? (onGpu ? 128 : 8);
 const sizes = [1, 8, 32, 64, 128, 256].filter((size) => size <= limit);

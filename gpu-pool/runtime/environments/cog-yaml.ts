@@ -26,6 +26,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   /** False: the folder is skipped unless a setting of the pool names it. */
   enabled: z.boolean().default(true),
   description: z.string().max(4096).optional(),
+  /** A model with `build.gpu` may run on the CPU where the host has no GPU that it could use. */
+  cpuFallback: z.boolean().default(false),
   lane: z.string().optional(),
   maxBatchSize: z.number().int().min(1).max(4096).optional(),
   maxQueueDelayMs: z.number().min(0).max(60_000).optional(),
@@ -51,7 +53,7 @@ export const CogYamlSchema = z.looseObject({
   /** `NAME=value` pairs for the model's process. */
   environment: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*=/, "NAME=value")).nullish(),
   concurrency: z.looseObject({ max: z.number().int().min(1).max(1024).optional() }).nullish(),
-  edgeplane: EdgeplaneKeysSchema.nullish().transform((keys) => keys ?? { enabled: true }),
+  edgeplane: EdgeplaneKeysSchema.nullish().transform((keys) => keys ?? { enabled: true, cpuFallback: false }),
 });
 export type CogYaml = z.infer<typeof CogYamlSchema>;
 

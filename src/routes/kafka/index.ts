@@ -10,6 +10,7 @@ import { callOf, queryCredentials } from "../../contract/kafka-requests.ts";
 import type { Env } from "../../env.ts";
 import { createLogClient } from "../../log/client.ts";
 import { identifyPool as identifyByToken } from "../../registry/pool-tokens.ts";
+import { openHold } from "../body-budget.ts";
 import { decodeBody } from "../decode-body.ts";
 import { authenticate, basicCredentials } from "./auth.ts";
 import type { IdentifyPool, Principal } from "./auth.ts";
@@ -61,12 +62,17 @@ export function kafkaRoutes(deps: { identifyPool: IdentifyPool } = { identifyPoo
     }),
   );
   app.all("*", async (context) => {
-    const request = await dialectRequest(context);
-    const call = calls.get(callOf(request));
-    if (call === undefined)
-      throw new EdgeplaneError("not_found", "There is no such call; docs/kafka.md lists those that are.");
     const { principal } = context.var;
-    return context.json(await call({ request, principal, log: createLogClient(context.env), env: context.env }));
+    const hold = openHold(context.env, `log ${principal.name}`);
+    try {
+      const request = await dialectRequest(context, hold);
+      const call = calls.get(callOf(request));
+      if (call === undefined)
+        throw new EdgeplaneError("not_found", "There is no such call; docs/kafka.md lists those that are.");
+      return context.json(await call({ request, principal, log: createLogClient(context.env), env: context.env }));
+    } finally {
+      hold.release();
+    }
   });
   return app;
 }

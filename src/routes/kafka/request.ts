@@ -7,6 +7,9 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { pathSegments } from "../../contract/kafka-names.ts";
 import type { DialectRequest } from "../../contract/kafka-requests.ts";
 import { parseWellFormed } from "../../contract/well-formed.ts";
+import { skipBody } from "../body.ts";
+import type { BodyHold } from "../body-budget.ts";
+import { announcedBytes } from "../request-size.ts";
 
 /** Where the request is for, without its body. */
 export function addressOf(context: Context): Pick<DialectRequest, "method" | "segments" | "query"> {
@@ -14,9 +17,17 @@ export function addressOf(context: Context): Pick<DialectRequest, "method" | "se
   return { method: context.req.method, segments: pathSegments(pathname).slice(1), query: searchParams };
 }
 
-/** The request with its body, which is read whole. */
-export async function dialectRequest(context: Context): Promise<DialectRequest> {
+/** The request with its body, which is read whole. Throws what `hold`, which counts it, refuses with. */
+export async function dialectRequest(context: Context, hold: BodyHold): Promise<DialectRequest> {
+  const { raw } = context.req;
+  try {
+    hold.resize(announcedBytes(raw) ?? 0);
+  } catch (thrown) {
+    await skipBody(raw.headers, raw.body);
+    throw thrown;
+  }
   const bytes = await context.req.arrayBuffer();
+  hold.resize(bytes.byteLength);
   return {
     ...addressOf(context),
     header: (name) => context.req.header(name),

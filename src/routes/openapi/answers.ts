@@ -28,7 +28,8 @@ function refusals(operation: Operation): ErrorCode[] {
   const codes: ErrorCode[] = [...refusalsOf(access), ...(errors ?? [])];
   if (path !== undefined) codes.push("not_found");
   if (path !== undefined || query !== undefined || header !== undefined) codes.push("invalid_request");
-  if (body !== undefined) codes.push("invalid_json", "invalid_request", "payload_too_large", "invalid_input");
+  if (body !== undefined)
+    codes.push("invalid_json", "invalid_request", "payload_too_large", "invalid_input", "too_many_bytes");
   if (body !== undefined || rawBody !== undefined) codes.push("unsupported_encoding");
   return [...new Set<ErrorCode>([...codes, "unavailable", "internal"])];
 }

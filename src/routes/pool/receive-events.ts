@@ -6,9 +6,9 @@ import type { PoolIdentity } from "../../fleet/types.ts";
 import { isPoolTokenValid } from "../../registry/pool-tokens.ts";
 import { currentSnapshot } from "../../settings/current.ts";
 import type { ShardPort } from "../app.ts";
-import { noticeEndings, screenEvents } from "./screen-events.ts";
+import { checkBlobs, claimsOf, isScreened, noticeEndings, screenEvents } from "./screen-events.ts";
 
-type Port = Pick<ShardPort, "deliverEvents">;
+type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
 
 /**
  * Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session.
@@ -20,10 +20,13 @@ export async function receiveEvents(
   pool: PoolIdentity,
 ): Promise<EventsReply> {
   const snapshot = await currentSnapshot(env);
-  const screened = await screenEvents(snapshot, request);
-  const reply = await shard.deliverEvents(env, screened, pool);
-  await noticeEndings(snapshot, screened.events, reply);
-  return reply;
+  checkBlobs(request.events);
+  if (!isScreened(snapshot)) return shard.deliverEvents(env, request, pool);
+  const claims = await shard.screenedClaims(env, claimsOf(request.events));
+  const { events, left } = await screenEvents(snapshot, request.events, claims);
+  const reply = await shard.deliverEvents(env, { ...request, events }, pool);
+  await noticeEndings(snapshot, events, claims.known, reply);
+  return { ...reply, verdicts: [...reply.verdicts, ...left] };
 }
 
 /** Those that a pool parked: its token was checked when its channel was opened, and may have been revoked since. */

@@ -4,10 +4,11 @@ import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
-import type { PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
+import type { Phase, PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
 import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
+import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
@@ -16,11 +17,12 @@ import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
 import { openEventStream } from "./stream.ts";
-import { clientKey, identify, toSubmission } from "./submission.ts";
-import type { Identity } from "./submission.ts";
+import { clientKey, identify, toSubmission, utf8Length } from "./submission.ts";
+import type { AcceptedCall, Identity } from "./submission.ts";
 import { answerWhole, showWhole } from "./view.ts";
 import type { WholeView } from "./view.ts";
 
+const acceptancePhases = ["admit", "screenInput", "route"] as const satisfies Phase[];
 const DEFAULT_COST = 1;
 const DEFAULT_PRIORITY: Priority = "normal";
 
@@ -86,7 +88,7 @@ async function prepare(
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
   }
-  const call = await screen(c, callOf(c, body, version));
+  const call = await screen(c, callOf(c, body, version, identity.id));
   const cancelAfterMs = header["Cancel-After"] ?? null;
   const submission = await toSubmission(c, { body, version, call, identity, cancelAfterMs, deployment, streams });
   return { input: call.input, accept: (waitMs) => acceptSubmission(c, shard, submission, waitMs) };
@@ -143,10 +145,12 @@ function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
   throw new EdgeplaneError("priority_forbidden", detail);
 }
 
-function callOf(c: AppContext, body: CreateBody, { manifest }: Version): PredictionCall {
+function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predictionId: string): AcceptedCall {
   return {
     requestId: c.get("requestId"),
+    predictionId,
     principal: c.get("principal"),
+    clientIp: clientIpOf(c),
     model: { owner: manifest.owner, name: manifest.name, version: manifest.version },
     lane: manifest.lane,
     priority: body.priority ?? DEFAULT_PRIORITY,
@@ -157,12 +161,12 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version): Predict
   };
 }
 
-async function screen(c: AppContext, call: PredictionCall): Promise<PredictionCall> {
+async function screen(c: AppContext, call: AcceptedCall): Promise<AcceptedCall> {
   const snapshot = await currentSnapshot(c.env);
-  let current = call;
-  for (const phase of ["admit", "screenInput", "route"] as const) {
-    if (hasHooks(snapshot, phase)) current = await runPhase(snapshot, phase, current);
-  }
+  const wanted = acceptancePhases.filter((phase) => hasHooks(snapshot, phase));
+  if (wanted.length === 0) return call;
+  let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
+  for (const phase of wanted) current = await runPhase(snapshot, phase, current);
   return current;
 }
 

@@ -20,11 +20,14 @@ const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs
 /** What a request's prediction is known by, and what tells another payload under the same client's key. */
 export type Identity = { id: string; payloadHash: string; keyed: boolean };
 
+/** What the phases decided over, without what only they need. */
+export type AcceptedCall = Omit<PredictionCall, "inputBytes">;
+
 /** What the request, its headers and the phases decided. */
 export type Accepting = {
   body: CreateBody;
   version: Version;
-  call: PredictionCall;
+  call: AcceptedCall;
   identity: Identity;
   cancelAfterMs: number | null;
   /** The deployment that names the version, if one does. */
@@ -53,7 +56,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
   const { body, call, deployment, identity } = accepting;
   const { manifest } = accepting.version;
   const { id } = identity;
-  const isLarge = utf8Length(JSON.stringify(call.input)) > INLINE_INPUT_BYTES;
+  const isLarge = exceeds(JSON.stringify(call.input), INLINE_INPUT_BYTES);
   return {
     ...identity,
     accountId: call.principal.accountId,
@@ -117,6 +120,10 @@ function sorted(value: unknown): unknown {
   );
 }
 
-function utf8Length(text: string): number {
-  return text.length * 3 <= INLINE_INPUT_BYTES ? text.length : new TextEncoder().encode(text).byteLength;
+export function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).byteLength;
+}
+
+function exceeds(text: string, bytes: number): boolean {
+  return text.length * 3 > bytes && utf8Length(text) > bytes;
 }

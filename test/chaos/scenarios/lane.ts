@@ -13,8 +13,10 @@ const LOSES_MS = 5000;
 const LOST_SHARE = 0.05;
 /** What was given to a pool and not claimed waits again after 1.5 s. */
 const LOST_LIMIT_MS = 4000;
-const RESERVATIONS = 5;
-const DEATH_EVERY_MS = 700;
+const RESERVATIONS = 2;
+const DEATH_EVERY_MS = 300;
+/** Slower than the other loads: room is reserved only while nobody waits, also on a slow machine. */
+const DYING_LOAD_SECONDS = 20;
 const MIN_DEATHS = 3;
 const DEATH_LIMIT_MS = 2000;
 /**
@@ -114,6 +116,7 @@ export const lane: readonly Scenario[] = [
   {
     name: "the lane dies between reservation and commit, again and again",
     model: "echo",
+    loadSeconds: DYING_LOAD_SECONDS,
     async disturb(world, load) {
       await load.reached(0.1);
       const beganAt = Date.now();

@@ -100,9 +100,11 @@ test("cancels what waits and what runs, and kills what does not listen", async (
   await using fixture = await startFixture(["single"], ["--cancel-grace-ms", "300"]);
   const { edge } = fixture;
   const ref = await fixture.ref("single");
+  const warm = edge.submit(ref, { do: "warm" });
+  await edge.until(() => warm.terminal !== null);
   const running = edge.submit(ref, { do: "sleep 30" });
   const queued = edge.submit(ref, { do: "sleep 30" });
-  await edge.until(() => hasBegun(running) && queued.token !== null);
+  await edge.until(() => hasBegun(running) && queued.starts === 1);
   edge.cancel(queued);
   edge.cancel(running);
   const next = edge.submit(ref, { do: "hold 30" });

@@ -24,13 +24,13 @@ export type Fixture = {
 export async function startFixture(
   names: (keyof typeof models)[],
   flags: string[] = [],
-  edgeOptions: Parameters<typeof startFakeEdge>[0] = {},
+  { env, ...edgeOptions }: Parameters<typeof startFakeEdge>[0] & { env?: Record<string, string> } = {},
 ): Promise<Fixture> {
   const edge = await startFakeEdge(edgeOptions);
   const home = makeHome(Object.fromEntries(names.map((name) => [name, models[name]])));
   const pools: RunningPool[] = [];
   const start = (more: string[], state = home.state): RunningPool => {
-    const pool = startPool({ ...home, state }, edge.url, edge.token, more);
+    const pool = startPool({ ...home, state }, edge.url, edge.token, more, env);
     pools.push(pool);
     return pool;
   };

@@ -18,6 +18,10 @@ def act(what: str) -> str:
     if what.startswith("sleep "):
         print("begun")
         time.sleep(float(what[6:]))
+    if what.startswith("until "):
+        print("begun")
+        while not os.path.exists(what[6:]):
+            time.sleep(0.02)
     if what.startswith("chatter "):
         for _ in range(int(what[8:])):
             print("still here")
@@ -274,6 +278,8 @@ export const models = {
   helped: model(HELPED),
   lingers: model(LINGERS),
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
+  gpu: model(SINGLE, "build:\n  gpu: true\n"),
+  either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
   halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
 };

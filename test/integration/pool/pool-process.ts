@@ -43,7 +43,16 @@ export type RunningPool = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-export function startPool(home: PoolHome, url: string, token: string, flags: string[] = []): RunningPool {
+/** After so long without a sign of life a model process of a test's pool is killed. */
+export const SILENCE_MS = 2500;
+
+export function startPool(
+  home: PoolHome,
+  url: string,
+  token: string,
+  flags: string[] = [],
+  env: Record<string, string> = {},
+): RunningPool {
   const args = [
     "--url",
     url,
@@ -54,10 +63,10 @@ export function startPool(home: PoolHome, url: string, token: string, flags: str
     "--metrics-port",
     "0",
     "--silence-ms",
-    "2500",
+    String(SILENCE_MS),
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token },
+    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";

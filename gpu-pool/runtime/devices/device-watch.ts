@@ -1,0 +1,87 @@
+/**
+ * The devices of this host as they are now. GPUs are looked at when the pool starts, every few seconds while it has
+ * models for them, and whenever somebody must know exactly; looks that come together are one.
+ *
+ *   unknown ── look ──▶ well (devices) ⇄ problem (why no GPU can be used)
+ */
+import { availableParallelism, cpus, totalmem } from "node:os";
+import type { Device } from "../../../src/contract/channel.ts";
+import type { Clock } from "../../scheduling/clock.ts";
+import { askNvidiaSmi } from "./nvidia-smi.ts";
+import type { CudaDevice, SmiReport } from "./nvidia-smi.ts";
+import { visibleOf } from "./visible.ts";
+
+const LOOK_EVERY_MS = 15_000;
+
+export type DeviceReport = {
+  cuda: CudaDevice[];
+  /** Why no GPU can be used, or what was complained of beside those that can; null when all is well. */
+  problem: string | null;
+};
+
+export type DeviceWatchOptions = {
+  clock: Clock;
+  /** The value of CUDA_VISIBLE_DEVICES; undefined where it is not set. */
+  visible: string | undefined;
+  ask?: () => Promise<SmiReport>;
+};
+
+export class DeviceWatch {
+  report: DeviceReport = { cuda: [], problem: "the GPUs have not been looked at yet" };
+  /** Called after each look. */
+  onLook: () => void = () => {};
+  readonly #options: DeviceWatchOptions;
+  readonly #ask: () => Promise<SmiReport>;
+  #underway: Promise<DeviceReport> | null = null;
+  #stop: () => void = () => {};
+
+  constructor(options: DeviceWatchOptions) {
+    this.#options = options;
+    this.#ask = options.ask ?? askNvidiaSmi;
+  }
+
+  /** Why this pool can put nothing on a GPU; null when it can. */
+  get refusal(): string | null {
+    const { cuda, problem } = this.report;
+    if (cuda.length > 0) return cuda.every((device) => device.problem !== null) ? (cuda[0]?.problem ?? null) : null;
+    return problem ?? "CUDA_VISIBLE_DEVICES leaves this pool no GPU";
+  }
+
+  /** CUDA devices, or the one CPU when there are none: as the edge is told. */
+  get devices(): Device[] {
+    const { cuda } = this.report;
+    return cuda.length === 0
+      ? [cpuDevice()]
+      : cuda.map(({ id, name, memoryBytes }) => ({ id, kind: "cuda" as const, name, memoryBytes }));
+  }
+
+  /** Looks, or waits for the look that is under way. */
+  look(): Promise<DeviceReport> {
+    this.#underway ??= this.#look().finally(() => (this.#underway = null));
+    return this.#underway;
+  }
+
+  /** Looks again and again, from now on. */
+  start(): void {
+    this.#stop = this.#options.clock.after(LOOK_EVERY_MS, () => {
+      void this.look();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+
+  async #look(): Promise<DeviceReport> {
+    const { devices, problem } = await this.#ask();
+    this.report = { cuda: visibleOf(devices, this.#options.visible), problem };
+    this.onLook();
+    return this.report;
+  }
+}
+
+function cpuDevice(): Device {
+  const name = `${cpus()[0]?.model.trim() ?? "CPU"} (${availableParallelism()} threads)`;
+  return { id: "cpu", kind: "cpu", name, memoryBytes: totalmem() };
+}

@@ -1,0 +1,116 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, expect, test } from "vitest";
+import { createHandClock } from "../../../test/unit/hand-clock.ts";
+import { DeviceWatch } from "./device-watch.ts";
+import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
+import { visibleOf } from "./visible.ts";
+
+const MIB = 1024 * 1024;
+const text = [
+  "0, GPU-1a2b, NVIDIA H200, 143771, 512, 37, 41, 120.50, 0",
+  "1, GPU-1c3d, NVIDIA A10G, [N/A], [N/A], [N/A], [N/A], [N/A], [N/A]",
+  "2, GPU-2e4f, NVIDIA L4, rev. B, 23034, 3, 0, 30, 17, 2",
+  "3, GPU-3f5a, NVIDIA L4, [GPU requires reset], [GPU requires reset], 0, 30, 17, 0",
+  "Unable to determine the device handle for GPU4: 0000:0B:00.0: Unknown Error",
+  "",
+].join("\n");
+const { devices, complaints } = parseNvidiaSmi(text);
+const visible = (list: string | undefined) => visibleOf(devices, list).map(({ id }) => id);
+
+const folder = mkdtempSync(join(tmpdir(), "edgeplane-smi-"));
+const path = process.env["PATH"];
+afterEach(() => {
+  process.env["PATH"] = path;
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Puts a program of this name before all others. */
+function pretend(script: string): void {
+  const file = join(folder, "nvidia-smi");
+  writeFileSync(file, `#!/bin/sh\n${script}\n`);
+  chmodSync(file, 0o755);
+  process.env["PATH"] = `${folder}:${path}`;
+}
+
+test("reads memory, utilization, temperature, power and ECC of each card, and what is no card is a complaint", () => {
+  expect(devices[0]).toEqual({
+    id: "0",
+    uuid: "GPU-1a2b",
+    name: "NVIDIA H200",
+    memoryBytes: 143_771 * MIB,
+    usedBytes: 512 * MIB,
+    utilizationPercent: 37,
+    temperatureCelsius: 41,
+    powerWatts: 120.5,
+    uncorrectedEccErrors: 0,
+    problem: null,
+  });
+  expect(devices[1]).toMatchObject({ id: "1", memoryBytes: null, usedBytes: null, problem: null });
+  expect(devices[2]).toMatchObject({ name: "NVIDIA L4, rev. B", memoryBytes: 23_034 * MIB });
+  expect(complaints).toEqual(["Unable to determine the device handle for GPU4: 0000:0B:00.0: Unknown Error"]);
+});
+
+test("a card that needs a reset, or whose memory lost data, takes nothing new and says why", () => {
+  expect(devices[2]?.problem).toContain("2 uncorrected memory errors");
+  expect(devices[3]?.problem).toBe("GPU 3 does not answer: GPU requires reset");
+});
+
+test("a pool that is given some of the devices uses no others", () => {
+  expect(visible(undefined)).toEqual(["0", "1", "2", "3"]);
+  expect(visible("2,0")).toEqual(["2", "0"]);
+  expect(visible(" GPU-1c , 0 ")).toEqual(["1", "0"]);
+  expect(visible("")).toEqual([]);
+  expect(visible("-1")).toEqual([]);
+  // As CUDA has it: what comes behind an unknown one is not visible, and an ambiguous one is unknown.
+  expect(visible("1,7,0")).toEqual(["1"]);
+  expect(visible("GPU-1")).toEqual([]);
+  expect(visible("MIG-5f6a")).toEqual(["MIG-5f6a"]);
+});
+
+test("an nvidia-smi that is missing, fails, hangs or shows nothing is told as what it is", async () => {
+  process.env["PATH"] = folder;
+  rmSync(join(folder, "nvidia-smi"), { force: true });
+  expect((await askNvidiaSmi()).problem).toContain("no nvidia-smi on the PATH");
+  pretend("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18");
+  expect(await askNvidiaSmi()).toEqual({
+    devices: [],
+    problem: "nvidia-smi failed (exit code 18): Failed to initialize NVML: Driver/library version mismatch",
+  });
+  pretend("exec sleep 60");
+  expect(await askNvidiaSmi(100)).toEqual({ devices: [], problem: "nvidia-smi gave no answer within 0.1 s" });
+  pretend("echo 'No devices were found'");
+  expect((await askNvidiaSmi()).problem).toBe("nvidia-smi says: No devices were found");
+});
+
+test("one sick card does not hide the others", async () => {
+  pretend("echo '0, GPU-1a2b, NVIDIA L4, 23034, 1, 0, 30, 17, 0'; echo 'GPU 1 is lost'; exit 15");
+  const report = await askNvidiaSmi();
+  expect(report.devices.map(({ id }) => id)).toEqual(["0"]);
+  expect(report.problem).toContain("GPU 1 is lost");
+});
+
+test("looks that come together are one, and a later one sees what has changed", async () => {
+  let asked = 0;
+  const [first] = devices;
+  const reports = [
+    { devices: [], problem: "nvidia-smi gave no answer within 10 s" },
+    { devices: first === undefined ? [] : [first], problem: null },
+  ];
+  const ask = async () => reports[(asked += 1) - 1] ?? { devices: [], problem: "asked too often" };
+  const watch = new DeviceWatch({ clock: createHandClock().clock, visible: undefined, ask });
+  await Promise.all([watch.look(), watch.look()]);
+  expect([asked, watch.refusal]).toEqual([1, "nvidia-smi gave no answer within 10 s"]);
+  expect(watch.devices).toMatchObject([{ id: "cpu", kind: "cpu" }]);
+  await watch.look();
+  expect([asked, watch.refusal]).toEqual([2, null]);
+  expect(watch.devices).toMatchObject([{ id: "0", kind: "cuda" }]);
+});
+
+test("a pool that CUDA_VISIBLE_DEVICES leaves no GPU says so", async () => {
+  const ask = async () => ({ devices: devices.slice(0, 1), problem: null });
+  const watch = new DeviceWatch({ clock: createHandClock().clock, visible: "", ask });
+  await watch.look();
+  expect(watch.refusal).toContain("CUDA_VISIBLE_DEVICES");
+});

@@ -1,0 +1,62 @@
+/** What bodies that are under way leave to others, through the routes that read them. */
+import { createExecutionContext } from "cloudflare:test";
+import { beforeAll, expect, it } from "vitest";
+import { call, callJson, FakePool, newKey, offer, ORIGIN, testEnv } from "../../test/worker/edge-harness.ts";
+import worker from "../index.ts";
+
+const VERSION = "f".repeat(64);
+const MIB = 2 ** 20;
+const small = { version: VERSION, input: { text: "Ada" } };
+let key = "";
+let other = "";
+
+beforeAll(async () => {
+  [key, other] = [await newKey("heavy"), await newKey("light")];
+  await offer({ name: "weighed", version: VERSION });
+});
+
+/** Begins a call whose body says that it has 16 MiB, and doesn't arrive; `breakOff` ends it. */
+function begin(path: string, credential: string) {
+  let breakOff = () => {};
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(new Uint8Array([0x7b]));
+      breakOff = () => controller.error(new Error("the client has left"));
+    },
+  });
+  const headers = { authorization: `Bearer ${credential}`, "content-length": String(16 * MIB) };
+  const request = new Request(`${ORIGIN}${path}`, { method: "POST", headers, body });
+  const answer = Promise.resolve(worker.fetch(request, testEnv, createExecutionContext()));
+  return { answer, breakOff };
+}
+
+it("refuses an account's body that has no room beside its others, and no other account's", async () => {
+  const open = [begin("/v1/predictions", key), begin("/v1/predictions", key)];
+  const post = (credential: string) => callJson("/v1/predictions", { key: credential, body: small });
+  await expect.poll(async () => (await post(key)).status).toBe(429);
+  const refused = await post(key);
+  expect(refused.body["code"]).toBe("too_many_bytes");
+  expect(refused.body["detail"]).toContain("ACCOUNT_BODY_BYTES");
+  expect(refused.headers.get("retry-after")).toBe("1");
+  expect((await post(other)).status).toBe(201);
+  const chunked = new Request(`${ORIGIN}/v1/predictions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}` },
+    body: new Blob([JSON.stringify(small)]).stream(),
+  });
+  expect((await worker.fetch(chunked, testEnv, createExecutionContext())).status).toBe(429);
+  for (const { breakOff } of open) breakOff();
+  await Promise.all(open.map(({ answer }) => answer));
+  expect((await post(key)).status).toBe(201);
+});
+
+it("counts a pool's bodies apart from every account's", async () => {
+  const pool = await FakePool.open();
+  const open = [begin("/pool/v1/events", pool.key), begin("/pool/v1/events", pool.key)];
+  const heartbeat = () => call("/pool/v1/events", { key: pool.key, body: { session: pool.session, events: [] } });
+  await expect.poll(async () => (await heartbeat()).status).toBe(429);
+  expect((await callJson("/v1/predictions", { key, body: small })).status).toBe(201);
+  for (const { breakOff } of open) breakOff();
+  await Promise.all(open.map(({ answer }) => answer));
+  expect((await heartbeat()).status).not.toBe(429);
+});
