@@ -115,7 +115,9 @@ function symbolsOf(codePoint: number, text: string, composed: string): string {
   const bare = SPACED_ALPHABET.test(composed) ? composed.normalize("NFKD").replaceAll(/\p{M}/gu, "") : composed;
   const symbols = Array.from(bare, (part) => simplest(part)).join("");
   if (symbols.length <= MAX_EXPANSION && !/^[\p{Co}\p{Cn}]$/u.test(text)) {
-    return symbols.length > 1 && codePoint > 0xffff && /^[\p{S}\p{P}]$/u.test(text) ? String.fromCharCode(SIGN) : symbols;
+    return symbols.length > 1 && codePoint > 0xffff && /^[\p{S}\p{P}]$/u.test(text)
+      ? String.fromCharCode(SIGN)
+      : symbols;
   }
   return String.fromCharCode(SIGN);
 }
@@ -125,7 +127,9 @@ function simplest(part: string): string {
   if (part === "I") return STROKE;
   if (/\s/u.test(part)) return " ";
   const small = part.toLowerCase().replaceAll(/\p{Mn}/gu, "");
-  return LIGATURES[small] ?? homoglyphs.get(part.codePointAt(0) ?? 0) ?? homoglyphs.get(small.codePointAt(0) ?? 0) ?? small;
+  return (
+    LIGATURES[small] ?? homoglyphs.get(part.codePointAt(0) ?? 0) ?? homoglyphs.get(small.codePointAt(0) ?? 0) ?? small
+  );
 }
 
 function findKind(symbol: number): Kind {

@@ -7,10 +7,10 @@
  *
  * A match is at most `MAX_SPAN` units of text long, whatever invisible characters it has.
  */
-import { kindOf, kinds } from "../text/fold.ts";
-import { endOf } from "../text/normalize.ts";
-import type { NormalizedText } from "../text/normalize.ts";
-import { classOf, isLetterSign, likenessOf } from "./classes.ts";
+import { kindOf, kinds } from "./fold.ts";
+import { endOf } from "./normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
+import { classOf, isLetterSign, likenessOf } from "./letter-classes.ts";
 import { mayHide } from "./gaps.ts";
 import type { Gap } from "./gaps.ts";
 import { flags, RUNS_SHIFT } from "./term.ts";
@@ -40,9 +40,7 @@ export class TermMatcher {
   }
 
   isLetter(symbol: number, readsSigns: boolean): boolean {
-    return (
-      kindOf(symbol) >= kinds.digit || (readsSigns && isLetterSign(symbol)) || isTermSign(this.#list, symbol)
-    );
+    return kindOf(symbol) >= kinds.digit || (readsSigns && isLetterSign(symbol)) || isTermSign(this.#list, symbol);
   }
 
   /**
@@ -297,7 +295,12 @@ function chooseEnds(found: readonly number[][], begin: number, end: number): num
 }
 
 /** Whether the symbols of a text can be the letters of a term's run, each once or more. */
-function fits(term: TermRun | undefined, run: readonly number[] | undefined, text: NormalizedText, bits: number): boolean {
+function fits(
+  term: TermRun | undefined,
+  run: readonly number[] | undefined,
+  text: NormalizedText,
+  bits: number,
+): boolean {
   if (term === undefined || run === undefined) return false;
   const { letters } = term;
   if (run.length < letters.length) return false;

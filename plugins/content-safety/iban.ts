@@ -1,5 +1,5 @@
 /** International bank account numbers (ISO 13616): the country's length and the remainder by 97. */
-import type { NormalizedText } from "../text/normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
 import { isAlpha, isAlphanumeric, isDigit } from "./pattern.ts";
 import type { PatternMatch } from "./pattern.ts";
 
@@ -41,6 +41,15 @@ function endOfIban({ ascii, length }: NormalizedText, at: number): number | null
   }
   if (iban.length < wanted || (next < length && isAlphanumeric(ascii[next] ?? 0))) return null;
   return remainderBy97(iban.toUpperCase()) === 1 ? next - 1 : null;
+}
+
+/** Whether an account number may begin at `at` that goes on behind the text. */
+export function mayBeIban({ ascii, length }: NormalizedText, at: number): boolean {
+  if (at > 0 && isAlphanumeric(ascii[at - 1] ?? 0)) return false;
+  const country = String.fromCharCode(ascii[at] ?? 0, ascii[at + 1] ?? 0).toUpperCase();
+  if (at + 1 < length && !Object.hasOwn(LENGTHS, country)) return false;
+  if (!isAlpha(ascii[at] ?? 0)) return false;
+  return [at + 2, at + 3].every((place) => place >= length || isDigit(ascii[place] ?? 0));
 }
 
 export function remainderBy97(iban: string): number {

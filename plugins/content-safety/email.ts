@@ -1,5 +1,5 @@
 /** E-mail addresses as people write them: RFC 5321's lengths, and a top-level domain of letters. */
-import type { NormalizedText } from "../text/normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
 import { isAlpha, isAlphanumeric } from "./pattern.ts";
 import type { PatternMatch } from "./pattern.ts";
 

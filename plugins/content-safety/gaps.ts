@@ -2,9 +2,9 @@
  * Whether separators between the letters of a term hide it ("f.u.c.k", "f u c k", "fu ck", "法 轮 功") or merely part
  * words that have those letters by chance ("pen is", "男性 交流").
  */
-import { kindOf, kinds, SPACE } from "../text/fold.ts";
-import type { NormalizedText } from "../text/normalize.ts";
-import { classOf } from "./classes.ts";
+import { kindOf, kinds, SPACE } from "./fold.ts";
+import type { NormalizedText } from "./normalize.ts";
+import { classOf } from "./letter-classes.ts";
 import { isShortWord } from "./short-words.ts";
 import { flags } from "./term.ts";
 
@@ -12,7 +12,11 @@ import { flags } from "./term.ts";
 export type Gap = { before: number; after: number; isJoint: boolean };
 
 /** In Chinese, these end a phrase: what stands on both sides of one isn't one word. */
-const PHRASE_ENDS = new Set(Array.from(",!?:;。、.…").filter((mark) => mark !== ".").map((mark) => mark.charCodeAt(0)));
+const PHRASE_ENDS = new Set(
+  Array.from(",!?:;。、.…")
+    .filter((mark) => mark !== ".")
+    .map((mark) => mark.charCodeAt(0)),
+);
 
 const MIN_HIDDEN_LETTERS = 3;
 /** From so many letters on, a term may be parted by spaces into pieces of several letters. */

@@ -1,5 +1,10 @@
-/** A text as the scanners see it: one symbol for each character that anybody sees, and where it came from. */
+/**
+ * A text as the scanners see it: one symbol for each character that anybody sees, and where it came from. Of a symbol
+ * that is repeated, `MAX_REPEATED` are kept.
+ */
 import { asciiOf, DROPPED, EXPANDED, expansionOf, foldAstral, foldUnit } from "./fold.ts";
+
+const MAX_REPEATED = 32;
 
 /**
  * `symbols[k]` is what the scanners compare; `ascii[k]` the ASCII character with its case, 0 for others; `starts[k]`
@@ -21,6 +26,7 @@ export function normalize(text: string, isWhole = true): NormalizedText {
   let ascii = new Uint8Array(units);
   let starts = new Uint32Array(units);
   let length = 0;
+  let repeated = 0;
 
   /** Characters that are several symbols may need more room than the text has units. */
   const expand = (codePoint: number, at: number): void => {
@@ -59,8 +65,13 @@ export function normalize(text: string, isWhole = true): NormalizedText {
     if (symbol === DROPPED) continue;
     if (symbol === EXPANDED) {
       expand(codePoint, begin);
+      repeated = 0;
       continue;
     }
+    if (length > 0 && symbols[length - 1] === symbol) {
+      repeated += 1;
+      if (repeated >= MAX_REPEATED) continue;
+    } else repeated = 0;
     symbols[length] = symbol;
     ascii[length] = form;
     starts[length] = begin;

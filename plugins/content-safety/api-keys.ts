@@ -2,7 +2,7 @@
  * Keys and tokens of well-known forms: a prefix that nothing else has, and a body of known characters and length. Sources:
  * the providers' own pages, and the rules of GitHub's secret scanning and of gitleaks.
  */
-import type { NormalizedText } from "../text/normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
 import { isAlphanumeric, isDigit, isUpper } from "./pattern.ts";
 import type { PatternMatch } from "./pattern.ts";
 
@@ -87,12 +87,14 @@ export function mayBeKey(text: NormalizedText, at: number): boolean {
 /** Where a private key begins whose end hasn't come yet; null for none. */
 export function openPrivateKey(text: NormalizedText, from: number): number | null {
   const { ascii, length } = text;
+  let open: number | null = null;
   for (let at = length - 1; at >= from && length - at <= MAX_KEY; at -= 1) {
-    if (ascii[at] !== 0x2d || ascii[at - 1] === 0x2d) continue;
-    if (startsWith(ascii, at, length, PEM_END, false)) return null;
-    if (startsWith(ascii, at, length, PEM_BEGIN, true)) return at;
+    if (ascii[at] !== 0x2d || (at > 0 && ascii[at - 1] === 0x2d)) continue;
+    if (startsWith(ascii, at, length, PEM_END, false)) break;
+    // The dashes at the end of a heading look like the beginning of one.
+    if (startsWith(ascii, at, length, PEM_BEGIN, true)) open = at;
   }
-  return null;
+  return open;
 }
 
 function keyAt(text: NormalizedText, at: number, candidates: readonly KeyForm[]): PatternMatch | null {

@@ -1,6 +1,6 @@
 /** What the scanners of patterns share. They go over a text once, from left to right, and look at each character a
  * bounded number of times. */
-import type { NormalizedText } from "../text/normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
 
 /** The categories of what is found by pattern. */
 export const patternNames = ["card", "resident_id", "iban", "email", "phone", "api_key"] as const;

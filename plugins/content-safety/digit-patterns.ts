@@ -2,7 +2,7 @@
  * What is told by its digits: payment cards (ISO/IEC 7812, Luhn), Chinese resident ids (GB 11643, ISO 7064 MOD 11-2)
  * and telephone numbers (E.164; Chinese mobile numbers; North American ones that are written as such).
  */
-import type { NormalizedText } from "../text/normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
 import { isAlphanumeric, isDigit } from "./pattern.ts";
 import type { PatternMatch } from "./pattern.ts";
 

@@ -9,7 +9,7 @@
  *   uint16     class and code, for each class that a term has
  *   uint16     the pool: the symbols of all terms
  */
-import { isLetterSign } from "./classes.ts";
+import { isLetterSign } from "./letter-classes.ts";
 import { RUNS_SHIFT } from "./term.ts";
 import type { Term } from "./term.ts";
 import { NODE_WORDS, RECORD_WORDS } from "./trie.ts";

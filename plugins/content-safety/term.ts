@@ -1,7 +1,7 @@
 /** A term of a word list, taken apart: its letters, and what may stand around and between them. */
-import { kindOf, kinds, STROKE_SYMBOL } from "../text/fold.ts";
-import { normalize } from "../text/normalize.ts";
-import { classOf, isLetterSign } from "./classes.ts";
+import { kindOf, kinds, STROKE_SYMBOL } from "./fold.ts";
+import { normalize } from "./normalize.ts";
+import { classOf, isLetterSign } from "./letter-classes.ts";
 
 export const MAX_TERM_LETTERS = 128;
 

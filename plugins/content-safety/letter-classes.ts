@@ -2,7 +2,7 @@
  * Symbols that may stand for each other are one class: the automaton runs over classes, and what it finds is then
  * compared symbol by symbol.
  */
-import { kindOf, kinds, STROKE_SYMBOL } from "../text/fold.ts";
+import { kindOf, kinds, STROKE_SYMBOL } from "./fold.ts";
 
 /** The letters that a digit, a sign or a stroke may mean. */
 const MEANINGS: Readonly<Record<string, string>> = {

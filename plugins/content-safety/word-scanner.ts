@@ -1,15 +1,16 @@
 /**
  * Runs the automaton over a normalized text. Between the letters of a term separators are stepped over, and a letter
- * that is repeated counts once; what ends somewhere in such a text is a candidate, which `match.ts` compares exactly.
+ * that is repeated counts once; what ends somewhere in such a text is a candidate, which `term-matcher.ts` compares exactly.
  *
  * A sign that may be a letter (`sh!t`) may as well be a separator (`s!h!i!t`): the text is read both ways at once. The
  * second reader is there only while what it reads has such a sign in it.
  */
-import { kindOf, kinds } from "../text/fold.ts";
-import type { NormalizedText } from "../text/normalize.ts";
-import { classOf, isLetterSign } from "./classes.ts";
-import { MAX_GAP, TermMatcher } from "./match.ts";
-import type { WordMatch } from "./match.ts";
+import { kindOf, kinds } from "./fold.ts";
+import { endOf } from "./normalize.ts";
+import type { NormalizedText } from "./normalize.ts";
+import { classOf, isLetterSign } from "./letter-classes.ts";
+import { MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
+import type { WordMatch } from "./term-matcher.ts";
 import { BASE_MASK, NODE_WORDS, RECORD_WORDS, ROOT } from "./trie.ts";
 import { isTermSign } from "./word-list.ts";
 import type { WordList } from "./word-list.ts";
@@ -82,8 +83,10 @@ export class WordScanner {
       if (signed !== null) this.#report(signed.state, text, from, signed.last, true, matches);
       return { matches, heldFrom: length };
     }
-    let heldFrom = this.#beginning(text, from, state, last, false);
-    if (signed !== null) heldFrom = Math.min(heldFrom, this.#beginning(text, from, signed.state, signed.last, true));
+    let heldFrom = this.#pause(text, from, state, last, false, matches);
+    if (signed !== null) {
+      heldFrom = Math.min(heldFrom, this.#pause(text, from, signed.state, signed.last, true, matches));
+    }
     return { matches, heldFrom };
   }
 
@@ -142,29 +145,39 @@ export class WordScanner {
     }
   }
 
-  /** The first symbol of what `state` has read: as many runs back as the state is deep. */
-  #beginning(text: NormalizedText, from: number, state: number, last: number, readsSigns: boolean): number {
+  /**
+   * The first symbol of what `state` has read: as many runs back as the state is deep. What nothing that follows can
+   * change any more is reported.
+   */
+  #pause(
+    text: NormalizedText,
+    from: number,
+    state: number,
+    last: number,
+    readsSigns: boolean,
+    matches: WordMatch[],
+  ): number {
+    if (state === ROOT) return text.length;
+    const isOver = text.length - 1 - last > MAX_GAP;
+    if (isOver || text.units - endOf(text, last) > REACH) this.#report(state, text, from, last, readsSigns, matches);
+    if (isOver) return text.length;
     const depth = (this.#list.nodes[state * NODE_WORDS + 3] ?? 0) >>> 24;
-    if (depth === 0 || text.length - 1 - last > MAX_GAP) return text.length;
     let runs = 0;
     let runClass = -1;
     let first = last;
     for (let at = last; at >= from && first - at <= MAX_GAP + 1; at -= 1) {
       const symbol = text.symbols[at] ?? 0;
-      if (!this.isLetter(symbol, readsSigns)) continue;
+      if (!this.#matcher.isLetter(symbol, readsSigns)) continue;
       const symbolClass = classOf(symbol);
       if (symbolClass !== runClass) {
         if (runs === depth) break;
         runs += 1;
         runClass = symbolClass;
       }
+      if (text.units - (text.starts[at] ?? 0) > MAX_SPAN) break;
       first = at;
     }
     return first;
-  }
-
-  isLetter(symbol: number, readsSigns: boolean): boolean {
-    return this.#matcher.isLetter(symbol, readsSigns);
   }
 
   #learn(symbol: number): number {
