@@ -169,9 +169,13 @@ function matchPhone(text: NormalizedText, number: Number): PatternMatch | null {
   return null;
 }
 
-/** "(212) 555-0123", "212-555-0123", "1 212 555 0123": groups of three, three and four. */
+/** "(212) 555-0123", "212-555-0123", "1 212 555 0123": groups of three, three and four, and no more of them. */
 function matchNorthAmerican(text: NormalizedText, number: Number): PatternMatch | null {
   const offset = number.digits.startsWith("1") ? 1 : 0;
-  const isGrouped = [3, 6, 10].every((count) => endsGroup(number, offset + count));
-  return isGrouped && number.digits.length <= offset + 10 ? take(text, number, offset + 10, "phone", "nanp") : null;
+  const count = offset + 10;
+  if (![3, 6, 10].every((end) => endsGroup(number, offset + end))) return null;
+  const behind = (number.at[count - 1] ?? 0) + 1;
+  if (number.at[count] !== undefined && text.ascii[behind] !== SPACE) return null;
+  const match = take(text, number, count, "phone", "nanp");
+  return match === null || !number.isBracketed ? match : { ...match, first: match.first - 1 };
 }

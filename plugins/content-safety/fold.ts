@@ -92,10 +92,11 @@ function learnUnit(unit: number): number {
 
 function fold(codePoint: number): { fold: number; ascii: number } {
   const text = String.fromCodePoint(codePoint);
+  // A byte order mark is white space by JavaScript's `\s`, and nobody sees it.
+  if (NOBODY_SEES.test(text)) return { fold: DROPPED, ascii: 0 };
   if (/\s/u.test(text)) return { fold: SPACE, ascii: codePoint < 128 ? codePoint : SPACE };
   const composed = text.normalize("NFKC");
   const ascii = composed.length === 1 && composed.charCodeAt(0) < 128 ? composed.charCodeAt(0) : 0;
-  if (NOBODY_SEES.test(text)) return { fold: DROPPED, ascii: 0 };
   const symbols = symbolsOf(codePoint, text, composed);
   if (symbols.length === 1) return { fold: symbols.charCodeAt(0), ascii };
   if (symbols.length === 0) return { fold: DROPPED, ascii: 0 };

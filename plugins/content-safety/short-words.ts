@@ -4,7 +4,7 @@ const SHORT_WORDS = new Set(
     "a e i o u y s t d m " +
     // English
     "ad ah am an as at ax be bi by co do ed eh el em en er ex fa go ha he hi ho id if in is it la lo ma me mi mr ms mu " +
-    "my no of oh ok on op or ow ox oz pa pi re sh so st ti to uh um un up us we ye yo " +
+    "my no of oh ok on op or ow ox oz pa pi re so st ti to uh um un up us we ye yo " +
     "ace act add age ago aid aim air ale all and any ape apt arc are ark arm art ash ask ate awe axe bad bag ban bar " +
     "bat bay bed bee beg bet bid big bin bit bow box boy bud bug bun bus but buy bye cab can cap car cat cop cow cry " +
     "cup cut dad dam day den did die dig dim din dip dna dog dot dry due dug ear eat egg ego elf end era eve eye fan " +
