@@ -52,9 +52,12 @@ export class PoolSession extends PoolSessionObject {
   }
 }
 
+export { Allowance } from "./allowance/allowance-object.ts";
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
 export { StreamDecoder } from "./routes/stream-decoder.ts";
+export { PluginGate } from "./sandbox/gate.ts";
 export { AccountIndex } from "./shard/account-index.ts";
+export { SettingsObject } from "./settings/settings-object.ts";
 export { PredictionShard } from "./shard/shard.ts";
 export { WebhookSender } from "./webhooks/sender.ts";

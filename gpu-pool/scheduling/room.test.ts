@@ -104,3 +104,18 @@ test("time alone changes the room when a long run nears its end, and when it is 
   expect(nextChangeInMs([load({ places: [busyFor(4000)] })])).toBe(2001);
   expect(nextChangeInMs([load({ places: [busyFor(6001)] })])).toBe(Infinity);
 });
+
+test("what is counted and does not run yet takes of the starts", () => {
+  expect(roomOf({ runMs: 1, waiting: 5, counted: 5 })).toEqual([28, 12]);
+});
+
+test("starts ahead go to who has some ahead, then to the busiest, then to large batches", () => {
+  const [first, second] = [load({ model: "first" }), load({ model: "second" })];
+  expect(startQuotas([first, { ...second, waiting: 3 }])).toEqual([1, 2]);
+  const runs = load({ places: [place({ slots: 2, free: 0, runningForMs: [0, 0] })] });
+  expect(startQuotas([{ ...first, waiting: 1 }, runs])).toEqual([1, 2]);
+  const ahead = { ...first, waiting: 3, counted: 3 };
+  expect(startQuotas([{ ...second, waiting: 9 }, ahead])).toEqual([1, 2]);
+  expect(startQuotas([{ ...ahead, counted: 2 }, ahead])).toEqual([1, 2]);
+  expect(startQuotas([first, { ...second, batch: 4 }])).toEqual([1, 8]);
+});

@@ -167,7 +167,9 @@ export function aPart(part: Partial<OutputPart> = {}): OutputPart {
 
 function anHttpCall(authorization: string | undefined): Call {
   const header = (name: string) => (name === "authorization" ? authorization : undefined);
-  return { requestId: "request-1", method: "GET", path: "/v1/predictions", clientIp: null, header, principal: null };
+  const headers = () => (authorization === undefined ? {} : { authorization });
+  const path = "/v1/predictions";
+  return { requestId: "request-1", method: "GET", path, clientIp: null, header, headers, principal: null };
 }
 
 const inputs: { [key: string]: Json }[] = [

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { aCall } from "../../plugins/kernel/conformance.ts";
 import { judge } from "../../plugins/kernel/phases.ts";
 import type { Call, Hook, Judge, PredictionCall, Reservation, Verdict } from "../../plugins/kernel/phases.ts";
-import type { BoundHook, Snapshot } from "../../plugins/kernel/snapshot.ts";
+import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { newTrail, runPhase } from "./run-phase.ts";
 
 const call: Call = {
@@ -11,6 +11,7 @@ const call: Call = {
   path: "/",
   clientIp: null,
   header: () => undefined,
+  headers: () => ({}),
   principal: null,
 };
 const principal = {
@@ -25,7 +26,7 @@ const principal = {
 
 type CallHook = (subject: Readonly<Call>) => Verdict<Call> | Promise<Verdict<Call>>;
 
-function snapshotOf(...hooks: (CallHook | Partial<BoundHook<"authenticate">>)[]): Snapshot {
+function snapshotOf(...hooks: (CallHook | Partial<BoundHook<"authenticate">>)[]): Hooks {
   const bound = hooks.map((hook, index) => ({
     plugin: `p${index}`,
     failMode: "closed" as const,
@@ -36,8 +37,6 @@ function snapshotOf(...hooks: (CallHook | Partial<BoundHook<"authenticate">>)[])
     ...(typeof hook === "function" ? { run: hook } : hook),
   }));
   return {
-    version: 1,
-    dispose: async () => {},
     hooks: { authenticate: bound, admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] },
   };
 }

@@ -4,13 +4,11 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Finding, PhaseSubject, Phase, Verdict } from "../../plugins/kernel/phases.ts";
-import type { BoundHook, BoundHooks } from "../../plugins/kernel/snapshot.ts";
+import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
 import type { VerdictAction, VerdictRecord } from "../contract/verdict.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
-
-type Hooks = { readonly hooks: BoundHooks };
 
 /** What the phases of one request, or of one piece of output, leave behind besides their subject. */
 export type Trail = {

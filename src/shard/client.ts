@@ -112,7 +112,8 @@ export async function removePredictionData(
 /**
  * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first),
  * until `completed` or until the reader has to ask again behind the last one that it got. `accountId` null: the caller
- * has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`.
+ * has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`, or `unavailable`
+ * when all accounts together have too many.
  */
 export async function openStream(
   env: Env,
@@ -122,9 +123,13 @@ export async function openStream(
 ): Promise<ReadableStream<Uint8Array> | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
   const stream = await callObject(() => stubOf(env, id).stream(id, accountId, afterSeq));
-  if (stream !== "full") return stream;
-  const most = numericVar(env, "ACCOUNT_STREAMS");
-  throw new EdgeplaneError("too_many_streams", `The account has ${most} streams open beside this one.`);
+  if (stream === "own") {
+    const most = numericVar(env, "ACCOUNT_STREAMS");
+    const detail = `The account has ${most} streams open beside this one, or some that nobody reads and that hold what it may have in memory.`;
+    throw new EdgeplaneError("too_many_streams", detail);
+  }
+  if (stream === "all") throw new EdgeplaneError("unavailable", "Here are as many streams open as there may be.");
+  return stream;
 }
 
 export type ListRequest = IndexRequest & { status: Status | null };

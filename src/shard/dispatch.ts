@@ -100,7 +100,8 @@ export function createDispatch(
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
       const areBusy = [grants, index, pools].some((courier) => courier.isBusy());
-      return areBusy || lanes.isPending() || outgoing.feeds.size > 0 || webhooks.isPending() || core.ended.isPending();
+      const areToFeed = outgoing.feeds.size > 0 || core.recovery.isSearching();
+      return areBusy || lanes.isPending() || areToFeed || webhooks.isPending() || core.ended.isPending();
     },
 
     /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */

@@ -8,7 +8,8 @@
  * ```
  *
  * The outbox row of a waiting prediction is this row itself: `handAt` says when it is handed to its lane again, and the
- * claim clears it. `wakeAt` is the earliest time at which anything is due; the one partial index is on it.
+ * claim clears it. `wakeAt` is the earliest time at which anything is due; the one partial index is on it
+ * (`unlisted.ts` says what is not in it yet).
  */
 import { statuses } from "../contract/prediction.ts";
 import type {

@@ -1,21 +1,13 @@
 /**
  * The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender.
- *
- * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as
- * parsing a small object, and a prediction is read or written three times in its life.
  */
-import type { Json } from "../contract/prediction.ts";
-import { isFinished, states } from "./row.ts";
-import type { Outline, Row, State } from "./row.ts";
-import type { Sql, SqlRow, SqlValue } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { isFinished } from "./row.ts";
+import type { Outline, Row } from "./row.ts";
+import { acceptedOf, changingOf, parse, rowFrom, stateFrom, text, textOf } from "./stored-row.ts";
 import type { StreamFrame } from "./types.ts";
 import { storedMessage, webhookIdPrefix } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
-
-/** What acceptance fixes. */
-type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
-/** What changes, but for output and logs: those are written once, at the end. */
-type Changing = Omit<Row, keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs">;
 
 const schema = [
   `CREATE TABLE IF NOT EXISTS prediction (
@@ -69,8 +61,8 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : rowFrom(row);
     },
 
-    /** False when the id is there already. */
-    insert(row: Row): boolean {
+    /** False when the id is there already. `isListed` false: the index of what falls due is spared. */
+    insert(row: Row, isListed = true): boolean {
       const fed = row.fed ? 1 : 0;
       const stored = sql(
         insertQuery,
@@ -78,7 +70,7 @@ export function createStore(sql: Sql) {
         row.state,
         row.hands,
         fed,
-        row.wakeAt,
+        isListed ? row.wakeAt : null,
         changingOf(row),
         acceptedOf(row),
         textOf(row.input),
@@ -140,12 +132,12 @@ export function createStore(sql: Sql) {
     },
 
     /**
-     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at
-     * `since` or later, and that the index may not have. `next` null: there are no more rows.
+     * Of the next rows behind `after`, in the order of their ids: those of predictions that were created at `since` or
+     * later, and that the index may not have; finished ones, or `all`. `next` null: there are no more rows.
      */
-    unfed(since: number, after: string): { rows: Outline[]; next: string | null } {
+    unfed(since: number, after: string, all = false): { rows: Outline[]; next: string | null } {
       const page = sql(`SELECT ${outlineColumns} FROM prediction WHERE id > ? ORDER BY id LIMIT ?`, after, PAGE_ROWS);
-      const unfed = page.filter((row) => row["fed"] === 0 && isFinished(stateFrom(row["state"] ?? null)));
+      const unfed = page.filter((row) => row["fed"] === 0 && (all || isFinished(stateFrom(row["state"] ?? null))));
       const rows = unfed.map(rowFrom).filter(({ createdAt }) => createdAt >= since);
       return { rows, next: page.length < PAGE_ROWS ? null : text(page.at(-1)?.["id"] ?? null) };
     },
@@ -254,77 +246,4 @@ export function createStore(sql: Sql) {
       }
     },
   };
-}
-
-function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {
-  return JSON.stringify({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs } satisfies Accepted);
-}
-
-function changingOf(row: Row): string {
-  return JSON.stringify({
-    inputBlob: row.inputBlob,
-    startedAt: row.startedAt,
-    completedAt: row.completedAt,
-    attempt: row.attempt,
-    losses: row.losses,
-    handBacks: row.handBacks,
-    token: row.token,
-    session: row.session,
-    nextSeq: row.nextSeq,
-    chunks: row.chunks,
-    skip: row.skip,
-    lastFrame: row.lastFrame,
-    shown: row.shown,
-    outputBlob: row.outputBlob,
-    error: row.error,
-    metrics: row.metrics,
-    handAt: row.handAt,
-    checkAt: row.checkAt,
-    endSeq: row.endSeq,
-    blobs: row.blobs,
-    strays: row.strays,
-    retired: row.retired,
-  } satisfies Changing);
-}
-
-/** What rows don't have that were stored before it was thought of. */
-const laterFields = { endSeq: null, blobs: false, strays: false, retired: false, handBacks: 0 };
-const laterFixed = { weight: 1 };
-
-/** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
-function rowFrom(stored: SqlRow): Row {
-  const column = (name: string): SqlValue => stored[name] ?? null;
-  const wakeAt = column("wake_at");
-  const accepted = JSON.parse(text(column("accepted"))) as Accepted;
-  return {
-    ...accepted,
-    fixed: { ...laterFixed, ...accepted.fixed },
-    ...({ ...laterFields, ...JSON.parse(text(column("changing"))) } as Changing),
-    id: text(column("id")),
-    state: stateFrom(column("state")),
-    hands: Number(column("hands")),
-    fed: column("fed") === 1,
-    wakeAt: wakeAt === null ? null : Number(wakeAt),
-    input: parse<Json>(column("input")),
-    output: parse<Json>(column("output")),
-    logs: text(column("logs")),
-  };
-}
-
-function stateFrom(value: SqlValue): State {
-  const state = states.find((name) => name === value);
-  if (state === undefined) throw new Error(`a prediction is stored in the unknown state ${String(value)}`);
-  return state;
-}
-
-function parse<T>(value: SqlValue): T | null {
-  return value === null ? null : (JSON.parse(String(value)) as T);
-}
-
-function textOf(value: Json): string | null {
-  return value === null ? null : JSON.stringify(value);
-}
-
-function text(value: SqlValue): string {
-  return value === null ? "" : String(value);
 }

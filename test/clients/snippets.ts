@@ -4,6 +4,34 @@ import { delimiter, join } from "node:path";
 
 export const root = join(import.meta.dirname, "../..");
 
+/** Where the snippets of each page are run; of the others, why not. */
+export const pages = {
+  /** Against the stack that clients meet: test/clients/snippets.test.ts. */
+  clients: [
+    "README.md",
+    "docs/api.md",
+    "docs/migrate-from-replicate.md",
+    "docs/operate.md",
+    "docs/kafka.md",
+    "docs/files.md",
+    "docs/webhooks.md",
+    "docs/queue.md",
+    "docs/deploy.md",
+    "docs/gpu-pool.md",
+  ],
+  /** Over a real Kafka and a real Redis: test/conformance/bridge/pages.engine.test.ts. */
+  engines: ["docs/bridge.md", "docs/move-the-log.md"],
+  /** The model of its first snippet, on a pool: test/integration/pool/page.test.ts. */
+  pool: ["docs/models.md"],
+  notRun: {
+    "docs/chaos.md": "its commands are the chaos parts of CI",
+    "docs/soak.md": "its commands are the soak part of CI",
+    "docs/security.md": "its commands are the fuzzing part of CI",
+    "docs/delivery.md":
+      "it needs a deployed edge; test/integration/pool/kv.engine.test.ts runs its flags over a bridge",
+  },
+} as const;
+
 export type Snippet = { page: string; line: number; language: string; code: string };
 
 /** In the order of the page. */

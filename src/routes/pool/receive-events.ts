@@ -1,10 +1,11 @@
 /** Events of a pool's claims, however they came: screened, delivered to their shards, their endings noticed. */
+import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { EventsReply, EventsRequest } from "../../contract/event.ts";
 import type { Env } from "../../env.ts";
 import type { PoolIdentity } from "../../fleet/types.ts";
 import { isPoolTokenValid } from "../../registry/pool-tokens.ts";
-import { currentSnapshot } from "../../settings/current.ts";
+import { leaseSnapshot } from "../../settings/current.ts";
 import type { ShardPort } from "../app.ts";
 import { checkBlobs, claimsOf, isScreened, noticeEndings, screenEvents } from "./screen-events.ts";
 
@@ -19,8 +20,22 @@ export async function receiveEvents(
   request: EventsRequest,
   pool: PoolIdentity,
 ): Promise<EventsReply> {
-  const snapshot = await currentSnapshot(env);
   checkBlobs(request.events);
+  const lease = await leaseSnapshot(env);
+  try {
+    return await receive(env, shard, request, pool, lease.snapshot);
+  } finally {
+    lease.release();
+  }
+}
+
+async function receive(
+  env: Env,
+  shard: Port,
+  request: EventsRequest,
+  pool: PoolIdentity,
+  snapshot: Snapshot,
+): Promise<EventsReply> {
   if (!isScreened(snapshot)) return shard.deliverEvents(env, request, pool);
   const claims = await shard.screenedClaims(env, claimsOf(request.events));
   const { events, left } = await screenEvents(snapshot, request.events, claims);

@@ -4,11 +4,12 @@
  */
 import type { ClaimRef } from "../../contract/channel.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../../contract/event.ts";
+import { modelPath } from "../../contract/manifest.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
 import type { OutputPart } from "../../../plugins/kernel/phases.ts";
 import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
-import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
+import { runPhase } from "../../pipeline/run-phase.ts";
 import type { Screened } from "../../shard/types.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";
 
@@ -26,7 +27,7 @@ export function checkBlobs(events: readonly PoolEvent[]): void {
 
 /** Whether any plugin wants to know of events. */
 export function isScreened(snapshot: Snapshot): boolean {
-  return hasHooks(snapshot, "screenOutput") || hasHooks(snapshot, "onResult");
+  return snapshot.phases.has("screenOutput") || snapshot.phases.has("onResult");
 }
 
 /** Each claim of `events` once. */
@@ -63,14 +64,15 @@ export async function noticeEndings(
   claims: readonly Screened[],
   reply: EventsReply,
 ): Promise<void> {
-  if (!hasHooks(snapshot, "onResult")) return;
+  if (!snapshot.phases.has("onResult")) return;
   const stored = new Set(reply.verdicts.filter((one) => one.verdict === "ok").map(keyOf));
   const known = new Map(claims.map((claim) => [keyOf(claim), claim]));
   for (const event of events) {
     if (event.type !== "succeeded" && event.type !== "failed") continue;
     const claim = known.get(keyOf(event));
     if (claim === undefined || !stored.has(keyOf(event))) continue;
-    await runPhase(snapshot, "onResult", {
+    const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
+    await runPhase(hooks, "onResult", {
       predictionId: event.id,
       accountId: claim.accountId,
       model: claim.model,
@@ -85,7 +87,8 @@ async function screen(snapshot: Snapshot, event: PoolEvent, claim: Screened): Pr
   const part = partOf(event, claim);
   if (part === null) return event;
   try {
-    const { output } = await runPhase(snapshot, "screenOutput", part);
+    const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
+    const { output } = await runPhase(hooks, "screenOutput", part);
     return withOutput(event, output);
   } catch (thrown) {
     if (!(thrown instanceof EdgeplaneError)) throw thrown;

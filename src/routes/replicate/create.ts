@@ -1,14 +1,15 @@
 /** Accepts a prediction: from a client's request to the shard's answer. Every dialect of creating one ends here. */
 import { EdgeplaneError } from "../../contract/errors.ts";
+import { modelPath } from "../../contract/manifest.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
 import type { Phase, PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
-import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { clientIpOf } from "../client-ip.ts";
+import { settingsOf } from "../request-settings.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
@@ -82,6 +83,7 @@ async function prepare(
   let version: Version;
   try {
     version = await findTarget(c.env.DB, c.get("principal"), reference);
+    checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
   } catch (error) {
@@ -138,6 +140,12 @@ function checkInput(version: Version, input: Json): void {
   throw new EdgeplaneError("invalid_input", detail, { invalidFields });
 }
 
+/** Throws `model_forbidden` when the key names the models that it may use, and this is none of them. */
+function checkModel({ models }: Principal, { manifest: { owner, name } }: Version): void {
+  if (models === undefined || models.includes(`${owner}/${name}`) || models.includes(`${owner}/*`)) return;
+  throw new EdgeplaneError("model_forbidden", `The key may not use the model ${owner}/${name}.`);
+}
+
 /** Throws `priority_forbidden` when the key may not ask for so high a priority. */
 function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
   if (priorities.indexOf(wanted) >= priorities.indexOf(maxPriority)) return;
@@ -162,11 +170,11 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
 }
 
 async function screen(c: AppContext, call: AcceptedCall): Promise<AcceptedCall> {
-  const snapshot = await currentSnapshot(c.env);
-  const wanted = acceptancePhases.filter((phase) => hasHooks(snapshot, phase));
+  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
+  const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
   if (wanted.length === 0) return call;
   let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
-  for (const phase of wanted) current = await runPhase(snapshot, phase, current);
+  for (const phase of wanted) current = await runPhase(hooks, phase, current);
   return current;
 }
 

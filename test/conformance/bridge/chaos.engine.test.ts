@@ -84,6 +84,7 @@ describe.runIf(hasJava)("bridge under fire", () => {
     await attempt(async () => call(port, "produce", { topic, value: "warm" }));
     let next = 0;
     let isOver = false;
+    let isProduced = false;
     const produce = async () => {
       while (!isOver || next < RECORDS) {
         const first = next;
@@ -99,7 +100,7 @@ describe.runIf(hasJava)("bridge under fire", () => {
     };
     const consume = async (instance: string, index: number) => {
       const headers = { "Kafka-Enable-Auto-Commit": "false", "Kafka-Auto-Offset-Reset": "earliest" };
-      while (!isOver || seen.size < next + 1) {
+      while (!isProduced || seen.size < next + 1) {
         const reply = await attempt(async () =>
           call(port, `consume/${group}/${instance}`, { topic, timeout: 500 }, headers),
         );
@@ -112,7 +113,8 @@ describe.runIf(hasJava)("bridge under fire", () => {
         await call(port, `commit/${group}/${instance}`, []).catch(() => failures++);
       }
     };
-    const work = Promise.all([...Array.from({ length: WORKERS }, produce), ...INSTANCES.map(consume)]);
+    const producing = Promise.all(Array.from({ length: WORKERS }, produce)).then(() => (isProduced = true));
+    const work = Promise.all([producing, ...INSTANCES.map(consume)]);
     await until(() => seen.size > RECORDS / 10, 60_000);
     await fire({ failed: () => failures, received: () => seen.size, answers: () => [...answers] });
     isOver = true;

@@ -142,16 +142,16 @@ describe("a sender that may reach loopback", () => {
   });
 
   it("has several objects send to a host for which one is not enough", async () => {
-    // The first twenty are answered when all of them are there; the receiver is slow with the others.
-    const first: ServerResponse[] = [];
-    const busy = await listen((_received, response) => {
-      if (first.length < 20) first.push(response);
-      else setTimeout(() => response.end(), 300);
-      if (first.length === 20) for (const each of first) each.end();
+    // Each of 15 answers lets one more request be open, beside the first 5. Then nobody is answered until 20 are open.
+    const held: ServerResponse[] = [];
+    const busy = await listen((_received, response, index) => {
+      held.push(response);
+      if (index < 15 || index >= 34) for (const each of held.splice(0)) each.end();
     });
     const sent = Array.from({ length: 150 }, () => message(busy.url));
     await senders.enqueue(sent);
-    await until(() => busy.received.length === 150, 30_000);
+    await until(() => busy.mostOpen() === 20, 10_000);
+    await until(() => busy.received.length === 150, 10_000);
     expect(busy.mostOpen()).toBe(20);
     await until(async () => (await stateOf(sent[149]!))?.state === "delivered", 3000);
     expect(new Set(busy.received.map(({ headers }) => headers["webhook-id"])).size).toBe(150);

@@ -26,7 +26,7 @@ export function rulesOfTerms(withPatterns = false): RuleSet {
 }
 
 export function corpus(name: "speeches.en" | "everyday.en" | "everyday.zh"): string[] {
-  const text = readFileSync(new URL(`./corpus/${name}.txt`, import.meta.url), "utf8");
+  const text = readFileSync(`${import.meta.dirname}/corpus/${name}.txt`, "utf8");
   return text.split("\n").filter((line) => line !== "");
 }
 

@@ -84,11 +84,7 @@ export class EvasionGenerator {
   }
 
   #apply(term: string, way: Way): string {
-    // A letter, with the invisible characters behind it.
-    const letters =
-      term.match(
-        /[^\u{200b}-\u{200d}\u{2060}\u{feff}\u{ad}\u{335}\u{301}\u{202e}\u{fe0f}][\u{200b}-\u{200d}\u{2060}\u{feff}\u{ad}\u{335}\u{301}\u{202e}\u{fe0f}]*/gu,
-      ) ?? [];
+    const letters = lettersOf(term);
     switch (way) {
       case "case":
         return letters.map((letter) => (this.#chance(0.5) ? letter.toUpperCase() : letter)).join("");
@@ -176,6 +172,17 @@ function isPossible(way: Way, term: string): boolean {
   if (way === "parted") return letters >= (isHan(term) ? 2 : 3);
   if (way === "repeated") return /\p{L}/u.test(term);
   return true;
+}
+
+/** The letters, each with the invisible characters behind it. */
+function lettersOf(text: string): string[] {
+  const letters: string[] = [];
+  for (const character of text) {
+    const last = letters.at(-1);
+    if (last !== undefined && INVISIBLE.includes(character)) letters[letters.length - 1] = last + character;
+    else letters.push(character);
+  }
+  return letters;
 }
 
 function wide(character: string): string {
