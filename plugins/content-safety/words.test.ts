@@ -1,7 +1,5 @@
-import lookAlikes from "unhomoglyph/data.json" with { type: "json" };
 import { describe, expect, it } from "vitest";
 import { compileTerms } from "./compile-terms.ts";
-import { confusables } from "./homoglyphs.ts";
 import { endOf, normalize } from "./normalize.ts";
 import { loadWordList } from "./word-list.ts";
 import { WordScanner } from "./word-scanner.ts";
@@ -45,20 +43,6 @@ describe("a normalized text", () => {
 
   it("keeps 32 of a symbol that is repeated", () => {
     expect(normalize("a".repeat(100_000) + "b")).toMatchObject({ length: 33 });
-  });
-
-  it("has Unicode's look-alikes, as unhomoglyph has them", () => {
-    const expected: Record<string, string[]> = {};
-    for (const [glyph, skeleton] of Object.entries(lookAlikes as Record<string, string>)) {
-      const letter = (skeleton === "rn" ? "m" : skeleton).toLowerCase();
-      const bare = glyph.normalize("NFKD").replaceAll(/\p{M}/gu, "");
-      if (Array.from(glyph).length !== 1 || !/^[a-z]$/.test(letter) || /^[a-zA-Z0-9|]$/.test(bare)) continue;
-      if (/\p{M}|\p{Script=Han}/u.test(glyph)) continue;
-      (expected[letter] ??= []).push(glyph);
-    }
-    expect(
-      Object.fromEntries(Object.entries(confusables).map(([letter, glyphs]) => [letter, Array.from(glyphs)])),
-    ).toEqual(expected);
   });
 });
 

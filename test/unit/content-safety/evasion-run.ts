@@ -1,7 +1,5 @@
 /** Counts what the scanner misses of generated evasions, and its false alarms on clean sentences. */
 import { readFileSync } from "node:fs";
-import english from "naughty-words/en.json" with { type: "json" };
-import chinese from "naughty-words/zh.json" with { type: "json" };
 import type { RuleSet } from "../../../plugins/content-safety/rules.ts";
 import { findAll } from "../../../plugins/content-safety/scan-text.ts";
 import { emptyStream, push } from "../../../plugins/content-safety/stream.ts";
@@ -11,8 +9,7 @@ import { WordScanner } from "../../../plugins/content-safety/word-scanner.ts";
 import { loadWordList } from "../../../plugins/content-safety/word-list.ts";
 import { EvasionGenerator, isHeldOut } from "./evasions.ts";
 import type { Evasion } from "./evasions.ts";
-
-const terms: readonly string[] = [...english, ...chinese];
+import { terms } from "./packages.ts";
 
 export function rulesOfTerms(withPatterns = false): RuleSet {
   const entries = terms.map((text, rule) => ({ text, rule, anywhere: false }));

@@ -3,7 +3,7 @@
  * look-alikes, invisible characters, separators, repeated letters, and two of these at once. The look-alikes are those
  * of npm's `unhomoglyph`, all that it has for a letter.
  */
-import lookAlikes from "unhomoglyph/data.json" with { type: "json" };
+import { lookAlikes } from "./packages.ts";
 
 export const ways = [
   "plain",
@@ -44,7 +44,7 @@ const SIGNS = [".", "-", "_", "*", "/", "·", "~", "•"];
 const isHan = (text: string): boolean => /\p{Script=Han}/u.test(text);
 
 const byLetter = new Map<string, string[]>();
-for (const [glyph, skeleton] of Object.entries(lookAlikes as Record<string, string>)) {
+for (const [glyph, skeleton] of lookAlikes) {
   const letter = (skeleton === "rn" ? "m" : skeleton).toLowerCase();
   if (!/^[a-z]$/.test(letter) || /\p{M}/u.test(glyph)) continue;
   byLetter.set(letter, [...(byLetter.get(letter) ?? []), glyph]);
