@@ -6,6 +6,7 @@ import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
 import type { PluginSettings } from "./kernel/snapshot.ts";
 import { promptGuard } from "./prompt-guard/prompt-guard.ts";
+import { queue } from "./queue/queue.ts";
 import { rateLimit } from "./rate-limit/rate-limit.ts";
 import { remoteGuard } from "./remote-guard/remote-guard.ts";
 import { regex } from "./regex/regex.ts";
@@ -15,6 +16,7 @@ export const catalog: readonly Plugin[] = [
   cors,
   apiKey,
   rateLimit,
+  queue,
   promptGuard,
   contentSafety,
   regex,

@@ -1,6 +1,6 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
-import type { Principal } from "./phases.ts";
+import type { PredictionCall, Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -41,11 +41,36 @@ export type PluginSecrets = {
   get(name: string): string;
 };
 
+/**
+ * What a prediction that came now would find in its lane: how many wait of its version, of all accounts, and of its own
+ * account in the lane; its place; in how many milliseconds it would start; how many start in a second. Null: nobody
+ * knows.
+ */
+export type LaneOutlook = {
+  waiting: number;
+  ownWaiting: number;
+  position: number | null;
+  etaMs: number | null;
+  startsPerSecond: number | null;
+};
+
+export type LaneService = {
+  /**
+   * Half a second old at most. `room` says how many more the caller would let in by an outlook: a remembered one lets
+   * in a quarter of them. Throws when the lane can't be reached.
+   */
+  outlook(
+    call: Pick<PredictionCall, "lane" | "principal" | "priority" | "model">,
+    room: (outlook: LaneOutlook) => number,
+  ): Promise<LaneOutlook>;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
   artifacts: Artifacts;
   allowance: AllowanceService;
+  lanes: LaneService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -54,6 +79,7 @@ export const serviceNames = [
   "keys",
   "artifacts",
   "allowance",
+  "lanes",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

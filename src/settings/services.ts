@@ -2,6 +2,7 @@
 import type { Services } from "../../plugins/kernel/services.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
+import { createLaneService } from "../lane/outlooks.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { createKeyDirectory } from "../registry/api-keys.ts";
 
@@ -13,6 +14,7 @@ export function createServices(env: Env): Services {
     keys: createKeyDirectory(env),
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
+    lanes: createLaneService(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
     secrets: { get: (name) => pluginSecret(env, name) },
   };
