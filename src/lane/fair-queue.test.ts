@@ -27,7 +27,7 @@ function setUp() {
       const next = queue.next(node);
       if (next === null) throw new Error("nobody waits");
       queue.charge(next, ms);
-      return `${next.account}`;
+      return next.account;
     });
   return { queue, node, flow, picks, closed, forgotten };
 }
