@@ -5,10 +5,12 @@ import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
 import type { PluginSettings } from "./kernel/snapshot.ts";
 import { promptGuard } from "./prompt-guard/prompt-guard.ts";
+import { queue } from "./queue/queue.ts";
 import { rateLimit } from "./rate-limit/rate-limit.ts";
+import { remoteGuard } from "./remote-guard/remote-guard.ts";
 import { regex } from "./regex/regex.ts";
 
-export const catalog: readonly Plugin[] = [ipRules, cors, apiKey, rateLimit, promptGuard, regex];
+export const catalog: readonly Plugin[] = [ipRules, cors, apiKey, rateLimit, queue, promptGuard, regex, remoteGuard];
 
 /** The plugins that are on, with their settings, until an operator publishes others. */
 export const defaultSettings: PluginSettings = { "api-key": {} };

@@ -28,7 +28,8 @@ export type Scope = (typeof scopes)[number];
 /**
  * Who calls, once a plugin of `authenticate` has said so. `accountName` is the owner's name of the account's models;
  * `retentionMs` how long its data is kept after its end; `weight` its share of a lane beside other accounts', 0.01 to
- * 1000; `maxPriority` the highest priority that its predictions may ask for.
+ * 1000; `maxPriority` the highest priority that its predictions may ask for; `models` what it may run, as `owner/name`
+ * or `owner/*`: all of the account's, where it says nothing.
  */
 export type Principal = {
   accountId: string;
@@ -38,6 +39,7 @@ export type Principal = {
   credentialId: string;
   scopes: readonly Scope[];
   maxPriority: Priority;
+  models?: readonly string[];
 };
 
 /** A call, as `authenticate` sees it. */

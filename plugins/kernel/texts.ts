@@ -15,6 +15,16 @@ export function someText(value: Json, visit: (text: string) => boolean): boolean
   return false;
 }
 
+/** Every text of `value` that is a value, once. */
+export function textsOf(value: Json): string[] {
+  const texts = new Set<string>();
+  mapTexts(value, (text) => {
+    texts.add(text);
+    return text;
+  });
+  return [...texts];
+}
+
 /** `value` with every text that is a value replaced by what `change` makes of it; itself where nothing changed. */
 export function mapTexts<T extends Json>(value: T, change: (text: string) => string): T {
   let isChanged = false;

@@ -7,7 +7,7 @@ export const errorTable = {
   unauthenticated: {
     status: 401,
     title: "Unauthenticated",
-    cause: "No credential, or one that is unknown, revoked or not of this kind.",
+    cause: "No credential, or one that is unknown, expired, revoked or not of this kind.",
     remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
   },
   forbidden: {
@@ -21,6 +21,12 @@ export const errorTable = {
     title: "The key may not ask for this priority",
     cause: "The prediction asks for a higher `priority` than the `priority` of the API key.",
     remedy: "Ask for a lower priority, or have the operator raise the key's: `PATCH /admin/v1/keys/{id}`.",
+  },
+  model_forbidden: {
+    status: 403,
+    title: "The key may not use this model",
+    cause: "The API key, or the token, names the models that it may use, and this one is not among them.",
+    remedy: "Use another key, or have the operator add the model to the key's: `PATCH /admin/v1/keys/{id}`.",
   },
   not_found: {
     status: 404,
@@ -115,8 +121,21 @@ export const errorTable = {
   queue_full: {
     status: 429,
     title: "Queue full",
-    cause: "The account has as many waiting predictions in one lane as it may (100,000).",
+    cause:
+      "The account has as many waiting, or unfinished, predictions in one lane as it may (100,000 waiting, or what the `queue` plugin says).",
     remedy: "Wait until some have started, or cancel some; `Retry-After` says when to try again.",
+  },
+  lane_full: {
+    status: 429,
+    title: "Too many wait for this model",
+    cause: "So many predictions of all accounts wait for the model that the `queue` plugin lets in no more.",
+    remedy: "Wait for the time that `Retry-After` names: so long the excess needs to start.",
+  },
+  wait_too_long: {
+    status: 429,
+    title: "The wait would be too long",
+    cause: "The prediction would wait longer than the `queue` plugin, or its own `start_timeout`, allows.",
+    remedy: "Wait for the time that `Retry-After` names, or ask for a higher priority if the key may.",
   },
   quota_exceeded: {
     status: 403,

@@ -22,7 +22,7 @@ async function snapshotOf(code: string, manifest: Partial<Manifest> = {}, config
   });
   const full = ManifestSchema.parse({ name: "tried", api_version: 1, phases: ["admit"], ...manifest });
   const upload = { hash: await hashOf(full, code), manifest: full, code };
-  return buildSnapshot(1, [uploadedPlugin({ upload, network: [] }, runner)], { tried: { config } }, {});
+  return buildSnapshot(1, [uploadedPlugin({ upload, network: [] }, runner, "at once")], { tried: { config } }, {});
 }
 
 const hookOf = (hook: string): string => `export default { setup: ({ config }) => ({ admit: ${hook} }) };`;

@@ -11,8 +11,14 @@ import type { Manifest } from "./manifest.ts";
 import type { PluginRunner, Sandboxed } from "./runner.ts";
 import { parseVerdict } from "./verdict-schema.ts";
 
+/**
+ * When an uploaded plugin is set up: at publishing at once, to see whether it can be; where requests are served by its
+ * first call, so that one whose isolate is away harms only what it guards.
+ */
+export type SetUp = "at once" | "when called";
+
 /** Throws `plugin_invalid` when the manifest's `config_schema` is no schema that can be checked by. */
-export function uploadedPlugin(sandboxed: Sandboxed, runner: PluginRunner): Plugin {
+export function uploadedPlugin(sandboxed: Sandboxed, runner: PluginRunner, setUp: SetUp): Plugin {
   const { manifest } = sandboxed.upload;
   return definePlugin({
     name: manifest.name,
@@ -24,13 +30,18 @@ export function uploadedPlugin(sandboxed: Sandboxed, runner: PluginRunner): Plug
     failMode: manifest.fail_mode,
     timeoutMs: manifest.timeout_ms,
     async setup({ config }): Promise<HooksOf<Phase>> {
-      const found = new Set(await runner.start(sandboxed, config));
-      const absent = manifest.phases.find((phase) => !found.has(phase));
-      if (absent !== undefined) throw new Error(`its manifest names the phase ${absent}, and it has no hook for it`);
+      if (setUp === "at once") await checkHooks(sandboxed, runner, config);
       const hooks = manifest.phases.map((phase) => [phase, hookOf(phase, { sandboxed, runner, config })]);
       return Object.fromEntries(hooks) as HooksOf<Phase>;
     },
   });
+}
+
+/** Throws when the plugin can't be set up, or has not the hooks that its manifest names. */
+async function checkHooks(sandboxed: Sandboxed, runner: PluginRunner, config: Json): Promise<void> {
+  const found = new Set(await runner.start(sandboxed, config));
+  const absent = sandboxed.upload.manifest.phases.find((phase) => !found.has(phase));
+  if (absent !== undefined) throw new Error(`its manifest names the phase ${absent}, and it has no hook for it`);
 }
 
 /** A zod schema that checks by `config_schema`. Throws `plugin_invalid`. */

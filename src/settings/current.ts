@@ -36,7 +36,8 @@ function snapshotsOf(env: Env): Snapshots {
         callObject(() => settingsObject(env).refresh(refresh)),
         READ_LIMIT_MS,
       ),
-    build: (numbered) => snapshotOf(numbered, availablePlugins(), createServices(env)),
+    build: async (numbered) =>
+      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), createServices(env)),
     background: (work) => waitUntil(work),
   });
 }

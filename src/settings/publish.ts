@@ -52,7 +52,8 @@ export async function publishSettings(env: Env, given: Settings, request: Publis
 
 /** Sets all up once, and tells the order. Throws `EdgeplaneError`. */
 export async function orderOf(env: Env, numbered: NumberedSettings): Promise<{ [P in Phase]: string[] }> {
-  const snapshot = await trySettings(numbered, availablePlugins(), createServices(env));
+  const plugins = await availablePlugins(env, numbered.settings, "at once");
+  const snapshot = await trySettings(numbered, plugins, createServices(env));
   return Object.fromEntries(phases.map((phase) => [phase, snapshot.hooks[phase].map(({ plugin }) => plugin)])) as {
     [P in Phase]: string[];
   };

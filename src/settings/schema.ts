@@ -2,10 +2,13 @@
 import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
+import { PluginHashSchema } from "../sandbox/manifest.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
 const MAX_STALE_S = 60;
 const MAX_TIMEOUT_MS = 30_000;
+const MAX_UPLOADS = 32;
+const MAX_GRANTS = 16;
 
 const NameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "lower-case letters, digits, hyphens");
 
@@ -43,6 +46,19 @@ export const SettingsSchema = z
       .record(z.string().regex(/^[^/\s]{1,128}\/[^/\s]{1,128}$/, "owner/name"), OverrideSchema)
       .default({})
       .meta({ description: "What is otherwise for a model, by `owner/name`." }),
+    uploads: z
+      .record(
+        NameSchema,
+        z.strictObject({
+          version: PluginHashSchema.meta({ description: "The version of the uploaded plugin." }),
+          network: z.array(z.string()).max(MAX_GRANTS).default([]).meta({
+            description: "Of the hosts that it asks for, those that it is granted.",
+          }),
+        }),
+      )
+      .refine((uploads) => Object.keys(uploads).length <= MAX_UPLOADS, `at most ${MAX_UPLOADS}`)
+      .default({})
+      .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
     serve_stale_s: z.number().int().min(0).max(MAX_STALE_S).default(MAX_STALE_S).meta({
       description:
         "How many seconds the last settings hold while new ones can't be read, beyond the 5 that they always do; 0: requests are refused.",

@@ -124,8 +124,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
       return null;
     },
 
-    placeOf: (prediction: PredictionSnapshot): QueuePlace =>
-      views.placeOf(prediction, core.store.get(prediction.id)?.state === "waiting"),
+    placeOf: (prediction: PredictionSnapshot): QueuePlace => views.placeOf(prediction, core.isWaiting(prediction.id)),
 
     /**
      * Asks the lane again when what the shard knows is older than `maxAgeMs`. The place is a courtesy: an older one is

@@ -84,7 +84,7 @@ export class PredictionShard extends DurableObject<Env> {
     // The alarm of an earlier life stands: what comes first now must not put it off.
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAt = await ctx.storage.getAlarm();
-      this.#arm(this.#core.store.nextWakeAt());
+      this.#arm(this.#core.wakes.nextAt());
     });
   }
 
@@ -238,8 +238,8 @@ export class PredictionShard extends DurableObject<Env> {
     this.#arm(Date.now() + WATCH_MS);
     try {
       while (await this.#wake()) await scheduler.wait(PAUSE_MS);
-      const next = this.#core.store.nextWakeAt();
-      if (wasUsed || this.#dispatch.isPending()) this.#arm(next);
+      const next = this.#core.wakes.nextAt();
+      if (wasUsed || this.#core.wakes.isSearching() || this.#dispatch.isPending()) this.#arm(next);
       else this.#rest(next);
     } catch (error) {
       console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
@@ -330,14 +330,17 @@ export class PredictionShard extends DurableObject<Env> {
   #leave(): void {
     this.#used = true;
     this.#dispatch.kick();
-    this.#arm(this.#core.takeEarliestWake());
+    this.#arm(this.#core.wakes.takeEarliest());
     if (this.#dispatch.isPending()) this.#arm(Date.now() + WATCH_MS);
     if (!this.#flushing) this.#flushLater(this.#core.nextFlushAt());
   }
 
   /** Collects from the stored rows what is to leave, a page at a time; calls get their turn in between. */
   #collect(): void {
-    if (this.#core.recovery.more() && !this.#collecting) {
+    const hasMore = this.#core.recovery.more();
+    this.#arm(this.#core.wakes.takeEarliest());
+    if (this.#core.wakes.isSearching()) this.#arm(Date.now() + WATCH_MS);
+    if (hasMore && !this.#collecting) {
       this.#collecting = true;
       setTimeout(() => {
         this.#collecting = false;

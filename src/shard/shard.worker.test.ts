@@ -141,7 +141,7 @@ it("shows nothing of a prediction to another account", async () => {
   const isShown = await runInDurableObject(
     edge.SHARD.getByName(shardName(shardOf(id))),
     (_shard, { storage }) =>
-      storage.sql.exec("SELECT changing ->> 'shown' AS shown FROM prediction WHERE id = ?", id).one()["shown"],
+      storage.sql.exec("SELECT changing ->> 'shown' AS shown FROM prediction WHERE id = ?", id).one()["shown"] ?? 0,
   );
   expect(isShown).toBe(0);
 });

@@ -6,6 +6,7 @@ import { ManifestSchema, MAX_MODULE_BYTES, PluginHashSchema, PluginNameSchema } 
 import { probeUpload } from "../../sandbox/probe.ts";
 import { findUpload, listUploads, readUpload, removeUpload, storeUpload } from "../../sandbox/uploads.ts";
 import type { UploadRow } from "../../sandbox/uploads.ts";
+import { readSettings } from "../../settings/publish.ts";
 import type { App } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 
@@ -108,6 +109,12 @@ export function pluginRoutes(): Hono<App> {
         errors: ["conflict"],
       },
       async (c, { path }) => {
+        const { numbered } = await readSettings(c.env, null);
+        const user = Object.entries(numbered.settings.uploads).find(([, { version }]) => version === path.version)?.[0];
+        if (user !== undefined) {
+          const detail = `The settings that hold (number ${numbered.number}) pin it as "${user}": publish others first.`;
+          throw new EdgeplaneError("conflict", detail);
+        }
         if (!(await removeUpload(c.env, path.version))) throw absent();
         return c.body(null, 204);
       },
