@@ -1,5 +1,6 @@
 /** Every built-in plugin, in one literal. A plugin that is not listed here does not exist for the gateway. */
 import { apiKey } from "./api-key/api-key.ts";
+import { contentSafety } from "./content-safety/content-safety.ts";
 import { cors } from "./cors/cors.ts";
 import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
@@ -19,6 +20,7 @@ export const catalog: readonly Plugin[] = [
   rateLimit,
   queue,
   promptGuard,
+  contentSafety,
   regex,
   remoteGuard,
 ];

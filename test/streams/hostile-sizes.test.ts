@@ -134,6 +134,7 @@ const times = <T>(count: number, run: (index: number) => T): T[] => Array.from({
 async function growthOf(run: () => Promise<unknown>): Promise<number> {
   const pid = stack.pids().workerd ?? 0;
   const before = usageOf(pid).rssBytes;
+  expect(before, "what workerd has, by the pid that the stack names").toBeGreaterThan(0);
   const memory = watchMemory(pid);
   const [, quiet] = await Promise.all([run(), create("quiet")]);
   const growth = (memory.stop() - before) / MIB;
