@@ -39,7 +39,7 @@ export type Env = QuotaVars & {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
-  /** What one user of `/kafka` may have at each broker of the embedded log: `src/log/quotas.ts`. */
+  /** What one user of `/kafka` may have on the embedded log: `src/log/quotas.ts`. */
   LOG_USER_TOPICS?: string;
   LOG_USER_BYTES?: string;
   LOG_USER_GROUPS?: string;

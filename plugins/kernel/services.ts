@@ -1,6 +1,6 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
-import type { Principal } from "./phases.ts";
+import type { PredictionCall, Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -11,6 +11,12 @@ export type KeyDirectory = {
    * when there is none, it was revoked, or it has expired. Throws when the store is away.
    */
   find(hash: string): Promise<{ principal: Principal; expiresAt: number | null } | null>;
+};
+
+/** Finds accounts. */
+export type AccountDirectory = {
+  /** By id or name; null when there is none. Throws when the store is away. */
+  find(idOrName: string): Promise<Pick<Principal, "accountId" | "accountName" | "retentionMs" | "weight"> | null>;
 };
 
 /**
@@ -30,7 +36,7 @@ export type Outbound = { fetch(url: string, init: OutboundInit): Promise<Respons
 export type OutboundInit = {
   method: string;
   headers: Record<string, string>;
-  body: string;
+  body?: string;
   signal: AbortSignal;
   redirect: "manual";
 };
@@ -41,19 +47,47 @@ export type PluginSecrets = {
   get(name: string): string;
 };
 
+/**
+ * What a prediction that came now would find in its lane: how many wait of its version, of all accounts, and of its own
+ * account in the lane; its place; in how many milliseconds it would start; how many start in a second. Null: nobody
+ * knows.
+ */
+export type LaneOutlook = {
+  waiting: number;
+  ownWaiting: number;
+  position: number | null;
+  etaMs: number | null;
+  startsPerSecond: number | null;
+};
+
+export type LaneService = {
+  /**
+   * Half a second old at most. `room` says how many more the caller would let in by an outlook: a remembered one lets
+   * in a quarter of them. Throws when the lane can't be reached.
+   */
+  outlook(
+    call: Pick<PredictionCall, "lane" | "principal" | "priority" | "model">,
+    room: (outlook: LaneOutlook) => number,
+  ): Promise<LaneOutlook>;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
+  accounts: AccountDirectory;
   artifacts: Artifacts;
   allowance: AllowanceService;
+  lanes: LaneService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
 export type ServiceName = keyof Services;
 export const serviceNames = [
   "keys",
+  "accounts",
   "artifacts",
   "allowance",
+  "lanes",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

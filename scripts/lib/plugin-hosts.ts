@@ -24,6 +24,8 @@ const MAX_HOSTS = 16;
 const STDERR_CHARS = 2000;
 /** Where workerd says on which port it listens. */
 const CONTROL = "--control-fd=3";
+/** Miniflare's own workerd reads its configuration from its input. */
+const CONFIG = "config.capnp";
 
 /** `key` names the version and what it was granted. */
 export const HostStartSchema = z.object({ key: z.string(), code: z.string(), network: z.array(z.string()) });
@@ -82,7 +84,7 @@ export class PluginHosts {
     for (const [file, text] of hostConfig(wanted, token, this.#options.hasNetwork)) {
       writeFileSync(join(folder, file), text, { mode: 0o600 });
     }
-    const args = ["serve", "config.capnp", CONTROL, "--experimental"];
+    const args = ["serve", CONFIG, CONTROL, "--experimental"];
     const child = spawn(workerdPath(), args, { cwd: folder, stdio: ["ignore", "ignore", "pipe", "pipe"], env: {} });
     if (child.pid !== undefined) this.#options.onProcess(child.pid);
     const host: Host = { child, folder, answer: this.#whenUp(child, token), isWanted: true };
@@ -139,7 +141,7 @@ export class PluginHosts {
 
 /** Whether `child` is the workerd of a plugin. */
 export function isPluginHost(child: ChildProcess): boolean {
-  return child.spawnargs.includes(CONTROL);
+  return child.spawnargs.includes(CONFIG);
 }
 
 async function answersPing(host: { url: string; token: string }): Promise<boolean> {

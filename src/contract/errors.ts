@@ -121,8 +121,21 @@ export const errorTable = {
   queue_full: {
     status: 429,
     title: "Queue full",
-    cause: "The account has as many waiting predictions in one lane as it may (100,000).",
+    cause:
+      "The account has as many waiting, or unfinished, predictions in one lane as it may (100,000 waiting, or what the `queue` plugin says).",
     remedy: "Wait until some have started, or cancel some; `Retry-After` says when to try again.",
+  },
+  lane_full: {
+    status: 429,
+    title: "Too many wait for this model",
+    cause: "So many predictions of all accounts wait for the model that the `queue` plugin lets in no more.",
+    remedy: "Wait for the time that `Retry-After` names: so long the excess needs to start.",
+  },
+  wait_too_long: {
+    status: 429,
+    title: "The wait would be too long",
+    cause: "The prediction would wait longer than the `queue` plugin, or its own `start_timeout`, allows.",
+    remedy: "Wait for the time that `Retry-After` names, or ask for a higher priority if the key may.",
   },
   quota_exceeded: {
     status: 403,

@@ -2,7 +2,9 @@
 import type { Services } from "../../plugins/kernel/services.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
+import { createLaneService } from "../lane/outlooks.ts";
 import { createArtifacts } from "./artifacts.ts";
+import { createAccountDirectory } from "../registry/accounts.ts";
 import { createKeyDirectory } from "../registry/api-keys.ts";
 
 /** Of secrets that plugins may ask for by name. */
@@ -11,8 +13,10 @@ const SECRET_PREFIX = "PLUGIN_";
 export function createServices(env: Env): Services {
   return {
     keys: createKeyDirectory(env),
+    accounts: createAccountDirectory(env.DB),
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
+    lanes: createLaneService(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
     secrets: { get: (name) => pluginSecret(env, name) },
   };

@@ -39,6 +39,8 @@ import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
 import { isFinished, snapshotOf } from "./row.ts";
 import { createScreening } from "./screening.ts";
+import { createSettlement, holdsTheSame } from "./settlement.ts";
+import type { Settlement } from "./settlement.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { dropWords } from "./sizes.ts";
@@ -67,6 +69,8 @@ export class ShardCore {
   readonly retention: ReturnType<typeof createRetention>;
   /** What may not have left before a start. */
   readonly recovery: ReturnType<typeof createRecovery>;
+  /** What plugins get back. */
+  readonly settlement: Settlement;
   /** What screening asks for. */
   readonly screening = createScreening((id) => this.#load(id));
   /** Who is granted what. */
@@ -85,26 +89,21 @@ export class ShardCore {
     this.#unlisted = createUnlisted(sql, deps);
     this.wakes = createWakes(this.store, this.#unlisted);
     this.ended = createEndedOutbox(sql, deps.publishes ?? false);
-    this.retention = createRetention({
-      ...deps,
-      store: this.store,
-      forget: (id) => this.#recent.forget(id),
-      noteWake: this.wakes.note,
-    });
-    this.#leases = createLeases(deps);
-    this.recovery = createRecovery({
+    const parts = {
       ...deps,
       store: this.store,
       outgoing: this.outgoing,
       unlisted: this.#unlisted,
+      load: (id: string) => this.#load(id),
       noteWake: this.wakes.note,
-    });
+    };
+    this.retention = createRetention({ ...parts, forget: (id) => this.#recent.forget(id) });
+    this.settlement = createSettlement(parts);
+    this.#leases = createLeases(deps);
+    this.recovery = createRecovery(parts);
     this.granting = createGranting({
-      ...deps,
-      store: this.store,
-      outgoing: this.outgoing,
+      ...parts,
       alone: (id, run) => this.#recent.alone(id, run),
-      load: (id) => this.#load(id),
       save: (progress, effects, settleWake) => this.#save(progress, effects, settleWake),
     });
     this.#deps = deps;
@@ -128,7 +127,7 @@ export class ShardCore {
       const known = this.#load(row.id)?.row;
       const same = known?.accountId === row.accountId && known.payloadHash === row.payloadHash;
       if (session !== null) this.outgoing.unuse(row.fixed.lane, row.id);
-      return same ? { created: false, row: known } : null;
+      return same ? { created: holdsTheSame(known, row), row: known } : null;
     }
     if (!isListed) this.#unlisted.add(row);
     const progress = progressOf(row, this.store);
@@ -292,6 +291,7 @@ export class ShardCore {
     const { rules } = this.#deps;
     const overdue = machine.expire(row, now);
     const effects = overdue ?? machine.stopAgain(row, now);
+    this.settlement.again(row);
     if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
       if (!row.strays && this.ended.holds(row)) this.retention.postpone(row.id);
       else this.retention.fallDue(row, woken);
@@ -344,6 +344,7 @@ export class ShardCore {
     if (finished) {
       settleProgress(progress);
       this.ended.add(row);
+      this.settlement.ended(row);
     }
     if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
     const told = eventsDue(progress, effects);

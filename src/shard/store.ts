@@ -12,7 +12,7 @@ import type { PendingWebhook } from "./webhook-message.ts";
 const schema = [
   `CREATE TABLE IF NOT EXISTS prediction (
      id TEXT PRIMARY KEY, state TEXT NOT NULL, hands INTEGER NOT NULL, fed INTEGER NOT NULL, wake_at INTEGER,
-     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT
+     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT, reservations TEXT
    ) WITHOUT ROWID`,
   "CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL",
   "CREATE TABLE IF NOT EXISTS frame (id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)) WITHOUT ROWID",
@@ -24,6 +24,8 @@ const schema = [
 
 const insertQuery =
   "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
+const insertReservedQuery =
+  "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input, reservations) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
 /** Without the indexed column, so that SQLite leaves the index alone. */
 const quietQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ? WHERE id = ?";
 const wakeQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ? WHERE id = ?";
@@ -31,6 +33,8 @@ const finishQuery =
   "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ?, output = ?, logs = ? WHERE id = ?";
 const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
+
+const settledQuery = "UPDATE prediction SET changing = ?, wake_at = ?, reservations = ? WHERE id = ?";
 
 const outlineColumns = "id, state, hands, fed, wake_at, changing, accepted";
 /** Rows that are looked at in one go where many may be. */
@@ -54,6 +58,8 @@ export function createStore(sql: Sql) {
   // What the note had not at first.
   const hasSince = sql("SELECT 1 FROM pragma_table_info('note') WHERE name = 'since'").length > 0;
   if (!hasSince) sql("ALTER TABLE note ADD COLUMN since INTEGER NOT NULL DEFAULT 0");
+  const hasReservations = sql("SELECT 1 FROM pragma_table_info('prediction') WHERE name = 'reservations'").length > 0;
+  if (!hasReservations) sql("ALTER TABLE prediction ADD COLUMN reservations TEXT");
 
   return {
     get(id: string): Row | null {
@@ -64,17 +70,10 @@ export function createStore(sql: Sql) {
     /** False when the id is there already. `isListed` false: the index of what falls due is spared. */
     insert(row: Row, isListed = true): boolean {
       const fed = row.fed ? 1 : 0;
-      const stored = sql(
-        insertQuery,
-        row.id,
-        row.state,
-        row.hands,
-        fed,
-        isListed ? row.wakeAt : null,
-        changingOf(row),
-        acceptedOf(row),
-        textOf(row.input),
-      );
+      const texts = [changingOf(row), acceptedOf(row), textOf(row.input)];
+      const base = [row.id, row.state, row.hands, fed, isListed ? row.wakeAt : null, ...texts];
+      const reserved = row.reservations === null ? null : JSON.stringify(row.reservations);
+      const stored = reserved === null ? sql(insertQuery, ...base) : sql(insertReservedQuery, ...base, reserved);
       return stored.length > 0;
     },
 
@@ -89,6 +88,12 @@ export function createStore(sql: Sql) {
       if (wakeChanged) sql(wakeQuery, ...base, row.wakeAt, row.id);
       else sql(quietQuery, ...base, row.id);
       return 0;
+    },
+
+    /** Services have back what it had reserved, or some of it. */
+    settled(row: Row): void {
+      const left = row.reservations === null ? null : JSON.stringify(row.reservations);
+      sql(settledQuery, changingOf(row), row.wakeAt, left, row.id);
     },
 
     /** The data goes; what remembers the client's key stays. */

@@ -6,6 +6,7 @@
  * What is as usual is left out. SQLite gives a row above 1,002 bytes a page of its own, which each write of the row
  * writes again; a usual row takes half of that.
  */
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Json, WebhookEvent } from "../contract/prediction.ts";
 import { states } from "./row.ts";
 import type { Fixed, Row, State } from "./row.ts";
@@ -14,7 +15,10 @@ import type { SqlRow, SqlValue } from "./sql.ts";
 /** What acceptance fixes. */
 type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
 /** What changes, but for output and logs: those are written once, at the end. */
-type Changing = Omit<Row, keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs">;
+type Changing = Omit<
+  Row,
+  keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs" | "reservations"
+>;
 type Sparse<T> = { [Field in keyof T]: T[Field] | undefined };
 type SparseAccepted = Sparse<Omit<Accepted, "fixed">> & { fixed: Sparse<Fixed> };
 
@@ -112,6 +116,7 @@ export function changingOf(row: Row): string {
     blobs: row.blobs || undefined,
     strays: row.strays || undefined,
     retired: row.retired || undefined,
+    verdicts: row.verdicts,
   } satisfies Sparse<Changing>);
 }
 
@@ -137,6 +142,7 @@ export function rowFrom(stored: SqlRow): Row {
     input: parse<Json>(column("input")),
     output: parse<Json>(column("output")),
     logs: text(column("logs")),
+    reservations: parse<HeldReservation[]>(column("reservations")),
   };
 }
 

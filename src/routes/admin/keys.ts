@@ -15,7 +15,7 @@ import {
   RotationSchema,
 } from "../../registry/api-keys.ts";
 import type { App } from "../app.ts";
-import { empty, json, operation } from "../operation.ts";
+import { json, operation } from "../operation.ts";
 import {
   CredentialPathSchema,
   CredentialQuerySchema,
@@ -24,6 +24,7 @@ import {
   listSchema,
   MAX_ADMIN_BYTES,
 } from "./page.ts";
+import { revokeRoute } from "./revoke.ts";
 import { KeySchema, NewKeyViewSchema, showKey } from "./views.ts";
 
 export function keyRoutes(): Hono<App> {
@@ -115,21 +116,7 @@ export function keyRoutes(): Hono<App> {
 
   routes.delete(
     "/:id",
-    operation(
-      {
-        id: "revokeKey",
-        tag: "Operator",
-        summary: "Revoke an API key",
-        description: "It stops working within 10 seconds.",
-        access: "operator",
-        path: CredentialPathSchema,
-        answers: { 204: empty("It is revoked.") },
-      },
-      async (c, { path }) => {
-        if (await revokeApiKey(c.env.DB, path.id)) return c.body(null, 204);
-        throw new EdgeplaneError("not_found", "There is no such key.");
-      },
-    ),
+    revokeRoute({ id: "revokeKey", summary: "Revoke an API key", name: "key", revoke: revokeApiKey }),
   );
 
   return routes;

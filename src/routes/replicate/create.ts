@@ -1,15 +1,12 @@
 /** Accepts a prediction: from a client's request to the shard's answer. Every dialect of creating one ends here. */
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { modelPath } from "../../contract/manifest.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
-import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
-import type { Phase, PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
+import type { Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { clientIpOf } from "../client-ip.ts";
-import { settingsOf } from "../request-settings.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
@@ -17,13 +14,14 @@ import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
+import { giveBack, screenCall } from "./screen-call.ts";
+import type { ScreenedCall } from "./screen-call.ts";
 import { openEventStream } from "./stream.ts";
-import { clientKey, identify, toSubmission, utf8Length } from "./submission.ts";
+import { clientKey, identify, toSubmission } from "./submission.ts";
 import type { AcceptedCall, Identity } from "./submission.ts";
 import { answerWhole, showWhole } from "./view.ts";
 import type { WholeView } from "./view.ts";
 
-const acceptancePhases = ["admit", "screenInput", "route"] as const satisfies Phase[];
 const DEFAULT_COST = 1;
 const DEFAULT_PRIORITY: Priority = "normal";
 
@@ -81,22 +79,43 @@ async function prepare(
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const identity = await identify(c, { key, body, reference: deployment ?? reference });
   let version: Version;
+  let screened: ScreenedCall;
   try {
     version = await findTarget(c.env.DB, c.get("principal"), reference);
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
+    screened = await screenCall(c, callOf(c, body, version, identity.id));
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
   }
-  const call = await screen(c, callOf(c, body, version, identity.id));
   const cancelAfterMs = header["Cancel-After"] ?? null;
-  const submission = await toSubmission(c, { body, version, call, identity, cancelAfterMs, deployment, streams });
-  return { input: call.input, accept: (waitMs) => acceptSubmission(c, shard, submission, waitMs) };
+  const accepting = { body, version, screened, identity, cancelAfterMs, deployment, streams };
+  const submission = await toSubmission(c, accepting).catch((error: unknown) => {
+    giveBack(c, screened.call, screened.reservations);
+    throw error;
+  });
+  return {
+    input: screened.call.input,
+    accept: async (waitMs) => {
+      try {
+        const accepted = await acceptSubmission(c, shard, submission, waitMs);
+        if (!accepted.created) giveBack(c, screened.call, screened.reservations);
+        return accepted;
+      } catch (error) {
+        // What was not refused may have been stored: then its shard gives back what was reserved, else its service.
+        if (error instanceof EdgeplaneError) giveBack(c, screened.call, screened.reservations);
+        throw error;
+      }
+    },
+  };
 }
 
-/** The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since. */
+/**
+ * The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since, or of
+ * what plugins let through.
+ */
 function isAccepted(c: AppContext, shard: ShardPort, { id, payloadHash }: Identity): Promise<boolean> {
   return shard.isAccepted(c.env, id, c.get("principal").accountId, payloadHash);
 }
@@ -167,15 +186,6 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
     startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,
     totalTimeoutMs: body.timeout ?? manifest.totalTimeoutMs,
   };
-}
-
-async function screen(c: AppContext, call: AcceptedCall): Promise<AcceptedCall> {
-  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
-  const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
-  if (wanted.length === 0) return call;
-  let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
-  for (const phase of wanted) current = await runPhase(hooks, phase, current);
-  return current;
 }
 
 /** Whether a client wants events and can't read JSON. */

@@ -14,6 +14,7 @@ import { checkTarget } from "../../webhooks/target.ts";
 import type { AppContext } from "../app.ts";
 import type { CreateBody } from "./create-body.ts";
 import type { Reference } from "./find-target.ts";
+import type { ScreenedCall } from "./screen-call.ts";
 
 const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs", "completed"];
 
@@ -27,7 +28,7 @@ export type AcceptedCall = Omit<PredictionCall, "inputBytes">;
 export type Accepting = {
   body: CreateBody;
   version: Version;
-  call: AcceptedCall;
+  screened: ScreenedCall;
   identity: Identity;
   cancelAfterMs: number | null;
   /** The deployment that names the version, if one does. */
@@ -53,7 +54,8 @@ export async function identify(
 
 /** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
-  const { body, call, deployment, identity } = accepting;
+  const { body, deployment, identity } = accepting;
+  const { call, reservations, verdicts } = accepting.screened;
   const { manifest } = accepting.version;
   const { id } = identity;
   const isLarge = exceeds(JSON.stringify(call.input), INLINE_INPUT_BYTES);
@@ -81,6 +83,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
+    ...(reservations.length === 0 ? {} : { reservations: [...reservations] }),
+    ...(verdicts.length === 0 ? {} : { verdicts: [...verdicts] }),
   };
 }
 
