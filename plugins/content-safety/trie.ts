@@ -6,7 +6,8 @@
  *           has no such child is told without a look at another line
  *   check   the parent; -1 where there is no node
  *   fail    the node of the longest proper suffix that is in the trie
- *   output  the record of what ends here, or in a suffix, in the low 24 bits; 0 for none. The depth in the high 8
+ *   output  the record of what ends here, or in a suffix, in the low 24 bits; 0 for none. The depth in the 7 above. The
+ *           highest bit says that something of it need not end a word
  *
  * A record is three numbers: the terms from `low` up to `high`, in the order of their keys, and the next record.
  */
@@ -14,18 +15,21 @@ export const NODE_WORDS = 4;
 export const RECORD_WORDS = 3;
 export const ROOT = 0;
 export const BASE_MASK = 0xffffff;
-const OUTPUT_MASK = 0xffffff;
+export const OUTPUT_MASK = 0xffffff;
+export const OPEN_BIT = 1 << 31;
+export const DEPTH_MASK = 0x7f;
 /** So many places are tried in vain before the search for the next node begins behind them. */
 const MAX_TRIES = 32;
 
 export type Trie = { nodes: Int32Array; nodeCount: number; records: Int32Array; recordCount: number };
 
 /**
- * Keys must be sorted, of codes from 1 to `codeCount`, and at most 255 long. The array begins with as many empty places
+ * Keys must be sorted, of codes from 1 to `codeCount`, and at most 127 long; `isOpen`: the term of the key need not end
+ * a word. The array begins with as many empty places
  * as there are codes, and ends with as many, so that no step from any node leaves it.
  */
-export function buildTrie(keys: readonly Uint16Array[], codeCount: number): Trie {
-  const builder = new TrieBuilder(keys, codeCount);
+export function buildTrie(keys: readonly Uint16Array[], isOpen: readonly boolean[], codeCount: number): Trie {
+  const builder = new TrieBuilder(keys, isOpen, codeCount);
   builder.place();
   builder.link();
   return builder.result();
@@ -33,6 +37,7 @@ export function buildTrie(keys: readonly Uint16Array[], codeCount: number): Trie
 
 class TrieBuilder {
   readonly #keys: readonly Uint16Array[];
+  readonly #isOpen: readonly boolean[];
   readonly #codeCount: number;
   #nodes: Int32Array;
   #capacity: number;
@@ -47,8 +52,9 @@ class TrieBuilder {
   readonly #highs: number[];
   readonly #records: number[] = [0, 0, 0];
 
-  constructor(keys: readonly Uint16Array[], codeCount: number) {
+  constructor(keys: readonly Uint16Array[], isOpen: readonly boolean[], codeCount: number) {
     this.#keys = keys;
+    this.#isOpen = isOpen;
     this.#codeCount = codeCount;
     this.#highs = [keys.length];
     this.#capacity = 0;
@@ -81,10 +87,12 @@ class TrieBuilder {
       const code = node - ((this.#nodes[parent * NODE_WORDS] ?? 0) & BASE_MASK);
       const fail = parent === ROOT ? ROOT : this.#step(this.#nodes[parent * NODE_WORDS + 2] ?? ROOT, code);
       this.#nodes[node * NODE_WORDS + 2] = fail;
-      const inherited = (this.#nodes[fail * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
-      const own = (this.#nodes[node * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
-      if (own === 0) this.#nodes[node * NODE_WORDS + 3] = (this.#nodes[node * NODE_WORDS + 3] ?? 0) | inherited;
-      else this.#records[own * RECORD_WORDS + 2] = inherited;
+      const suffix = this.#nodes[fail * NODE_WORDS + 3] ?? 0;
+      const word = this.#nodes[node * NODE_WORDS + 3] ?? 0;
+      const own = word & OUTPUT_MASK;
+      const inherited = suffix & (own === 0 ? OPEN_BIT | OUTPUT_MASK : OPEN_BIT);
+      this.#nodes[node * NODE_WORDS + 3] = word | inherited;
+      if (own !== 0) this.#records[own * RECORD_WORDS + 2] = suffix & OUTPUT_MASK;
     }
   }
 
@@ -131,7 +139,8 @@ class TrieBuilder {
   #recordTerms(node: number, low: number, high: number): void {
     const record = this.#records.length / RECORD_WORDS;
     this.#records.push(low, high, 0);
-    this.#nodes[node * NODE_WORDS + 3] = (this.#nodes[node * NODE_WORDS + 3] ?? 0) | record;
+    const open = this.#isOpen.slice(low, high).some(Boolean) ? OPEN_BIT : 0;
+    this.#nodes[node * NODE_WORDS + 3] = (this.#nodes[node * NODE_WORDS + 3] ?? 0) | record | open;
   }
 
   /**

@@ -9,13 +9,12 @@ import { kindOf, kinds } from "./fold.ts";
 import { endOf } from "./normalize.ts";
 import type { NormalizedText } from "./normalize.ts";
 import { classOf, isLetterSign } from "./letter-classes.ts";
-import { MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
+import { isWordPart, MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
 import type { WordMatch } from "./term-matcher.ts";
-import { BASE_MASK, NODE_WORDS, RECORD_WORDS, ROOT } from "./trie.ts";
+import { BASE_MASK, DEPTH_MASK, NODE_WORDS, OPEN_BIT, OUTPUT_MASK, RECORD_WORDS, ROOT } from "./trie.ts";
 import { isTermSign } from "./word-list.ts";
 import type { WordList } from "./word-list.ts";
 
-const OUTPUT_MASK = 0xffffff;
 const SEPARATOR = 0;
 /** A letter that no term has. */
 const FOREIGN = 0xfffe;
@@ -43,12 +42,13 @@ export class WordScanner {
    */
   scan(text: NormalizedText, from: number, isWhole: boolean): WordScan {
     const { nodes } = this.#list;
-    const { symbols, length } = text;
+    const { symbols, starts, length } = text;
     const matches: WordMatch[] = [];
     const codes = this.#codes;
     let state = ROOT;
     let runCode = 0;
     let last = from - 1;
+    let runHasGap = false;
     let signed: SignedReader | null = null;
 
     for (let at = from; at < length; at += 1) {
@@ -64,17 +64,39 @@ export class WordScanner {
       }
       if (signed !== null) {
         this.#readSigned(signed, text, at, code, false, matches);
-        if ((nodes[signed.state * NODE_WORDS + 3] ?? 0) >>> 24 <= signed.runsSince) signed = null;
+        if (depthOf(nodes, signed.state) <= signed.runsSince) signed = null;
       }
       const isNear = at - last <= MAX_GAP + 1;
       if (code === runCode && isNear) {
+        if (at !== last + 1) runHasGap = true;
         last = at;
         continue;
       }
-      if (state !== ROOT) this.#report(state, text, from, last, false, matches);
+      const output = nodes[state * NODE_WORDS + 3] ?? 0;
+      if ((output & OUTPUT_MASK) !== 0) {
+        // Most of what ends inside of a word is told here to be no word.
+        const isInside = at === last + 1 && !runHasGap && (output & OPEN_BIT) === 0 && isWordPart(symbol);
+        if (!isInside || (starts[at] ?? 0) - (starts[last] ?? 0) > REACH) {
+          this.#report(state, text, from, last, false, matches);
+        }
+      }
       if (!isNear) state = ROOT;
-      state = code === FOREIGN ? ROOT : this.#step(state, code);
+      if (code === FOREIGN) state = ROOT;
+      else {
+        for (let node = state; ; node = nodes[node * NODE_WORDS + 2] ?? ROOT) {
+          const word = nodes[node * NODE_WORDS] ?? 0;
+          if (((word >>> (24 + (code & 7))) & 1) !== 0) {
+            state = (word & BASE_MASK) + code;
+            if (nodes[state * NODE_WORDS + 1] === node) break;
+          }
+          if (node === ROOT) {
+            state = ROOT;
+            break;
+          }
+        }
+      }
       runCode = code;
+      runHasGap = false;
       last = at;
     }
 
@@ -161,7 +183,7 @@ export class WordScanner {
     const isOver = text.length - 1 - last > MAX_GAP;
     if (isOver || text.units - endOf(text, last) > REACH) this.#report(state, text, from, last, readsSigns, matches);
     if (isOver) return text.length;
-    const depth = (this.#list.nodes[state * NODE_WORDS + 3] ?? 0) >>> 24;
+    const depth = depthOf(this.#list.nodes, state);
     let runs = 0;
     let runClass = -1;
     let first = last;
@@ -189,6 +211,10 @@ export class WordScanner {
     this.#codes[symbol] = known;
     return known;
   }
+}
+
+function depthOf(nodes: Int32Array, node: number): number {
+  return ((nodes[node * NODE_WORDS + 3] ?? 0) >>> 24) & DEPTH_MASK;
 }
 
 /** `runsSince`: how many runs were read after the last sign's. */
