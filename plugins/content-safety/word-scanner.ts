@@ -11,7 +11,7 @@ import type { NormalizedText } from "./normalize.ts";
 import { classOf, isLetterSign } from "./letter-classes.ts";
 import { isWordPart, MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
 import type { WordMatch } from "./term-matcher.ts";
-import { BASE_MASK, DEPTH_MASK, NODE_WORDS, OPEN_BIT, OUTPUT_MASK, RECORD_WORDS, ROOT } from "./trie.ts";
+import { BASE_MASK, DEPTH_MASK, ENDS_BIT, OPEN_BIT, OUTPUT_MASK, RECORD_WORDS, ROOT, STEP_WORDS } from "./trie.ts";
 import { isTermSign } from "./word-list.ts";
 import type { WordList } from "./word-list.ts";
 
@@ -41,7 +41,7 @@ export class WordScanner {
    * still become a term at its end is left: `heldFrom` is the first symbol of it, or the text's length.
    */
   scan(text: NormalizedText, from: number, isWhole: boolean): WordScan {
-    const { nodes } = this.#list;
+    const { steps, fails, outputs } = this.#list;
     const { symbols, starts, length } = text;
     const matches: WordMatch[] = [];
     const codes = this.#codes;
@@ -64,7 +64,7 @@ export class WordScanner {
       }
       if (signed !== null) {
         this.#readSigned(signed, text, at, code, false, matches);
-        if (depthOf(nodes, signed.state) <= signed.runsSince) signed = null;
+        if (depthOf(outputs, signed.state) <= signed.runsSince) signed = null;
       }
       const isNear = at - last <= MAX_GAP + 1;
       if (code === runCode && isNear) {
@@ -72,10 +72,10 @@ export class WordScanner {
         last = at;
         continue;
       }
-      const output = nodes[state * NODE_WORDS + 3] ?? 0;
-      if ((output & OUTPUT_MASK) !== 0) {
+      const marks = steps[state * STEP_WORDS] ?? 0;
+      if ((marks & ENDS_BIT) !== 0) {
         // Most of what ends inside of a word is told here to be no word.
-        const isInside = at === last + 1 && !runHasGap && (output & OPEN_BIT) === 0 && isWordPart(symbol);
+        const isInside = at === last + 1 && !runHasGap && (marks & OPEN_BIT) === 0 && isWordPart(symbol);
         if (!isInside || (starts[at] ?? 0) - (starts[last] ?? 0) > REACH) {
           this.#report(state, text, from, last, false, matches);
         }
@@ -83,11 +83,11 @@ export class WordScanner {
       if (!isNear) state = ROOT;
       if (code === FOREIGN) state = ROOT;
       else {
-        for (let node = state; ; node = nodes[node * NODE_WORDS + 2] ?? ROOT) {
-          const word = nodes[node * NODE_WORDS] ?? 0;
+        for (let node = state; ; node = fails[node] ?? ROOT) {
+          const word = steps[node * STEP_WORDS] ?? 0;
           if (((word >>> (24 + (code & 7))) & 1) !== 0) {
             state = (word & BASE_MASK) + code;
-            if (nodes[state * NODE_WORDS + 1] === node) break;
+            if (steps[state * STEP_WORDS + 1] === node) break;
           }
           if (node === ROOT) {
             state = ROOT;
@@ -133,12 +133,12 @@ export class WordScanner {
   }
 
   #step(from: number, code: number): number {
-    const { nodes } = this.#list;
-    for (let node = from; ; node = nodes[node * NODE_WORDS + 2] ?? ROOT) {
-      const word = nodes[node * NODE_WORDS] ?? 0;
+    const { steps, fails } = this.#list;
+    for (let node = from; ; node = fails[node] ?? ROOT) {
+      const word = steps[node * STEP_WORDS] ?? 0;
       if (((word >>> (24 + (code & 7))) & 1) !== 0) {
         const child = (word & BASE_MASK) + code;
-        if (nodes[child * NODE_WORDS + 1] === node) return child;
+        if (steps[child * STEP_WORDS + 1] === node) return child;
       }
       if (node === ROOT) return ROOT;
     }
@@ -153,8 +153,8 @@ export class WordScanner {
     readsSigns: boolean,
     matches: WordMatch[],
   ): void {
-    const { nodes, records } = this.#list;
-    let record = (nodes[state * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
+    const { outputs, records } = this.#list;
+    let record = (outputs[state] ?? 0) & OUTPUT_MASK;
     if (record === 0) return;
     const endsFree = this.#matcher.endsFree(text, from, last, readsSigns);
     while (record !== 0) {
@@ -183,7 +183,7 @@ export class WordScanner {
     const isOver = text.length - 1 - last > MAX_GAP;
     if (isOver || text.units - endOf(text, last) > REACH) this.#report(state, text, from, last, readsSigns, matches);
     if (isOver) return text.length;
-    const depth = depthOf(this.#list.nodes, state);
+    const depth = depthOf(this.#list.outputs, state);
     let runs = 0;
     let runClass = -1;
     let first = last;
@@ -213,8 +213,8 @@ export class WordScanner {
   }
 }
 
-function depthOf(nodes: Int32Array, node: number): number {
-  return ((nodes[node * NODE_WORDS + 3] ?? 0) >>> 24) & DEPTH_MASK;
+function depthOf(outputs: Int32Array, node: number): number {
+  return ((outputs[node] ?? 0) >>> 24) & DEPTH_MASK;
 }
 
 /** `runsSince`: how many runs were read after the last sign's. */
