@@ -94,6 +94,17 @@ describe("a hold", () => {
     expect([left(session), book.rawRoom(session, KEY_A)]).toEqual([[0, 0], 0]);
   });
 
+  it("takes of its own version what that has, and of another what is left of the whole", () => {
+    const { book, left } = setUp();
+    const session = book.session("s");
+    book.tell(session, 1, true, [rooms(A, 2), rooms(B, 5)], NOW);
+    book.hold("x", session, KEY_A, "granted", NOW);
+    expect([left(session), left(session, KEY_B)]).toEqual([
+      [1, 1],
+      [4, 4],
+    ]);
+  });
+
   it("moves to the session that holds it last", () => {
     const { book, told, left } = setUp();
     const [one, other] = [told("one", 2), told("other", 2)];
@@ -263,6 +274,18 @@ describe("the best to start one", () => {
     expect(book.bestToStart(KEY_A)).toBeNull();
     book.tell(session, 2, false, [rooms(A, 2)], NOW);
     expect(book.bestToStart(KEY_A)).toBe(session);
+  });
+
+  it("is compared with 31 others, unless none of these starts one", () => {
+    const { book, told } = setUp();
+    const few = Array.from({ length: 32 }, (_, index) => told(`${index}`, 1));
+    const most = told("most", 5);
+    expect(book.bestToStart(KEY_A)).toBe(few[0]);
+    const other = setUp();
+    for (let index = 0; index < 40; index += 1) other.told(`${index}`, 9, 0);
+    const only = other.told("only", 1);
+    expect(other.book.bestToStart(KEY_A)).toBe(only);
+    expect(book.bestToStart(KEY_A)).toBe(most);
   });
 
   it("is looked for among 32 in turn, and further where none of these has room", () => {
