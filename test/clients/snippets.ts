@@ -19,6 +19,7 @@ export const pages = {
     "docs/kafka.md",
     "docs/files.md",
     "docs/queue.md",
+    "docs/write-a-plugin.md",
     "docs/gpu-pool.md",
   ],
   /** Over a real Kafka and a real Redis: test/conformance/bridge/pages.engine.test.ts. */
