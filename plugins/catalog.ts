@@ -4,6 +4,7 @@ import { contentSafety } from "./content-safety/content-safety.ts";
 import { cors } from "./cors/cors.ts";
 import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
+import { jwt } from "./jwt/jwt.ts";
 import type { PluginSettings } from "./kernel/snapshot.ts";
 import { promptGuard } from "./prompt-guard/prompt-guard.ts";
 import { queue } from "./queue/queue.ts";
@@ -15,6 +16,7 @@ export const catalog: readonly Plugin[] = [
   ipRules,
   cors,
   apiKey,
+  jwt,
   rateLimit,
   queue,
   promptGuard,
