@@ -256,6 +256,8 @@ describe("what is due next", () => {
     expect(ended({ retired: true })).toBe(NOW + rules.retentionMs + rules.keyMemoryMs);
     expect(ended({ strays: true })).toBe(NOW);
     expect(ended({ checkAt: NOW + 2000 })).toBe(NOW + 2000);
+    const reservations = [{ plugin: "p", service: "allowance" as const, id: "r", data: null }];
+    expect(ended({ reservations, handAt: NOW + 2000 })).toBe(NOW + 2000);
     expect(ended({ completedAt: null })).toBeNull();
   });
 

@@ -170,7 +170,8 @@ export function dueAt(row: Row, rules: Rules): number | null {
     if (row.strays) return row.completedAt;
     const retainedUntil = row.completedAt + retentionMsOf(row, rules);
     const goesAt = retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
-    return Math.min(goesAt, row.checkAt ?? Infinity, row.handAt ?? Infinity);
+    const givenBackAt = row.reservations === null ? null : row.handAt;
+    return Math.min(goesAt, row.checkAt ?? Infinity, givenBackAt ?? Infinity);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));
