@@ -13,6 +13,12 @@ export type KeyDirectory = {
   find(hash: string): Promise<{ principal: Principal; expiresAt: number | null } | null>;
 };
 
+/** Finds accounts. */
+export type AccountDirectory = {
+  /** By id or name; null when there is none. Throws when the store is away. */
+  find(idOrName: string): Promise<Pick<Principal, "accountId" | "accountName" | "retentionMs" | "weight"> | null>;
+};
+
 /**
  * Keeps what is dear to make: what a plugin compiles of its settings is made once, when they are published, and read by
  * every isolate from then on.
@@ -30,7 +36,7 @@ export type Outbound = { fetch(url: string, init: OutboundInit): Promise<Respons
 export type OutboundInit = {
   method: string;
   headers: Record<string, string>;
-  body: string;
+  body?: string;
   signal: AbortSignal;
   redirect: "manual";
 };
@@ -68,6 +74,7 @@ export type LaneService = {
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
+  accounts: AccountDirectory;
   artifacts: Artifacts;
   allowance: AllowanceService;
   lanes: LaneService;
@@ -77,6 +84,7 @@ export type Services = {
 export type ServiceName = keyof Services;
 export const serviceNames = [
   "keys",
+  "accounts",
   "artifacts",
   "allowance",
   "lanes",

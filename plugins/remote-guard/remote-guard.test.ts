@@ -19,7 +19,7 @@ function service(answer?: (asked: Asked) => Response | Promise<Response>) {
   const fetch: Services["outbound"]["fetch"] = async (url, init) => {
     const one: Asked = {
       url,
-      body: JSON.parse(init.body) as Asked["body"],
+      body: JSON.parse(init.body ?? "") as Asked["body"],
       token: new Headers(init.headers).get("authorization"),
     };
     asked.push(one);

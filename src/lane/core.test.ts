@@ -210,6 +210,25 @@ it("tells a session of room or work that came in the same millisecond as its pol
   expect(poll("one", 1)).toEqual(["p"]);
 });
 
+it("wakes no more of a thousand sessions than what waits needs", () => {
+  const { lane, tell, poll, clock } = setUp();
+  for (const session of names(1000, "s")) tell(session, [room(2)]);
+  lane.offer(["p", "q", "r"].map((id) => entry(id)));
+  const woken: string[] = [];
+  for (let turn = 0; turn < 20; turn += 1) {
+    woken.push(...lane.due().work);
+    clock.now += 1;
+  }
+  expect(woken).toHaveLength(2);
+  expect(poll(woken[0] ?? "", 2)).toEqual(["p", "q"]);
+  expect(poll(woken[1] ?? "", 2)).toEqual(["r"]);
+  lane.offer([entry("s")]);
+  // Who is told and doesn't come holds nobody else up.
+  expect(lane.due().work).toEqual([]);
+  clock.now += 500;
+  expect(lane.due().pushes.size + lane.due().work.length).toBeGreaterThan(0);
+});
+
 it("says nothing more once nothing waits", () => {
   const { lane, tell } = setUp();
   tell("one", [room(4)]);

@@ -4,6 +4,7 @@ import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
 import { createArtifacts } from "./artifacts.ts";
+import { createAccountDirectory } from "../registry/accounts.ts";
 import { createKeyDirectory } from "../registry/api-keys.ts";
 
 /** Of secrets that plugins may ask for by name. */
@@ -12,6 +13,7 @@ const SECRET_PREFIX = "PLUGIN_";
 export function createServices(env: Env): Services {
   return {
     keys: createKeyDirectory(env),
+    accounts: createAccountDirectory(env.DB),
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
     lanes: createLaneService(env),

@@ -46,7 +46,7 @@ beforeAll(async () => {
   writeFileSync(join(dir, "cat.png"), "a cat");
   // What came before the download broke off, and the whole.
   writeFileSync(join(dir, "film.mp4"), "the beginning");
-  const film = await fetch(`${stack.plainUrl}/v1/files?name=film.mp4`, {
+  const film = await fetch(`${stack.plainUrl}/v1/files?name=trailer.mp4`, {
     method: "POST",
     headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "video/mp4" },
     body: "the beginning of a film",
@@ -101,7 +101,10 @@ async function created(path: string, body: object, key: string): Promise<z.outpu
 async function run({ language, code }: Snippet): Promise<string> {
   const here = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
   const [program, args] = programOf(language, here);
-  const { stdout } = await promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
+  const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
+  const { stdout } = await ran.catch((error: Error & { stdout?: string }) => {
+    throw new Error(`${error.message}\n${error.stdout ?? ""}`, { cause: error });
+  });
   return stdout;
 }
 
