@@ -47,6 +47,7 @@ export default defineConfig({
           cloudflareTest(async () => ({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
+              workerLoaders: { LOADER: {} },
               // No test of the Worker sends anything off the machine.
               outboundService: () => new MiniflareResponse("this is a test", { status: 503 }),
               bindings: {
@@ -89,8 +90,8 @@ export default defineConfig({
           name: "e2e-kv",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["test/e2e/**/*.test.ts"],
-          // It has a stack of its own, without loopback.
-          exclude: ["test/e2e/default-stack.test.ts", "**/node_modules/**"],
+          // The one has a stack of its own, without loopback; the other has nothing to do with how results come home.
+          exclude: ["test/e2e/{default-stack,uploaded-plugin}.test.ts", "**/node_modules/**"],
           globalSetup: ["./test/e2e/kv-setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -1,8 +1,29 @@
 /** Every built-in plugin, in one literal. A plugin that is not listed here does not exist for the gateway. */
 import { apiKey } from "./api-key/api-key.ts";
+import { contentSafety } from "./content-safety/content-safety.ts";
+import { cors } from "./cors/cors.ts";
+import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
+import { jwt } from "./jwt/jwt.ts";
+import type { PluginSettings } from "./kernel/snapshot.ts";
+import { promptGuard } from "./prompt-guard/prompt-guard.ts";
+import { queue } from "./queue/queue.ts";
+import { rateLimit } from "./rate-limit/rate-limit.ts";
+import { remoteGuard } from "./remote-guard/remote-guard.ts";
+import { regex } from "./regex/regex.ts";
 
-export const catalog: readonly Plugin[] = [apiKey];
+export const catalog: readonly Plugin[] = [
+  ipRules,
+  cors,
+  apiKey,
+  jwt,
+  rateLimit,
+  queue,
+  promptGuard,
+  contentSafety,
+  regex,
+  remoteGuard,
+];
 
 /** The plugins that are on, with their settings, until an operator publishes others. */
-export const defaultSettings: Readonly<Record<string, unknown>> = { "api-key": {} };
+export const defaultSettings: PluginSettings = { "api-key": {} };

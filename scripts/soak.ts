@@ -12,7 +12,7 @@ import { soak } from "./lib/soak/soak.ts";
 import type { SoakReport } from "./lib/soak/soak.ts";
 import { reportOf } from "./lib/soak/report.ts";
 import { startReceiver } from "./lib/soak/receiver.ts";
-import { keepBriefly } from "./lib/soak/keep-briefly.ts";
+import { openAccounts } from "./lib/soak/accounts.ts";
 import { freePort } from "./lib/preflight.ts";
 import { startStack } from "./lib/stack.ts";
 
@@ -26,7 +26,7 @@ const HELP = `Runs a stack of its own under a steady, mixed load, and fails when
   --verbose   show what the processes of the stack say (default: off)
 
 Every 15 s it samples resident memory and open handles of every process (after a collection of garbage), the disk, throughput and latency. At the end medians of
-the first and the last third after the warm-up are compared; docs/soak.md says what counts as drift. Ctrl-C stops it.
+the first and the last third after the warm-up are compared, and the latencies of the five accounts that share the load; docs/soak.md says what counts as drift. Ctrl-C stops it.
 Exit codes: 0 nothing drifted, 1 something did or an operation failed, 2 a setting is wrong, 130 stopped.`;
 
 const OptionsSchema = z.object({
@@ -84,9 +84,9 @@ async function onOwnStack(options: Options, signal: AbortSignal): Promise<SoakRe
     });
     try {
       await helloThrough(stack);
-      await keepBriefly(stack);
       return await soak({
         stack,
+        keys: await openAccounts(stack),
         stateDir,
         receiver,
         inspectorPorts: [edgeInspector, poolInspector],

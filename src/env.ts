@@ -1,8 +1,10 @@
 /** The bindings of wrangler.toml, typed. */
+import type { Allowance } from "./allowance/allowance-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
+import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
 import type { WebhookSender } from "./webhooks/sender.ts";
@@ -37,7 +39,7 @@ export type Env = QuotaVars & {
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
-  /** What one user of `/kafka` may have at each broker of the embedded log: `src/log/quotas.ts`. */
+  /** What one user of `/kafka` may have on the embedded log: `src/log/quotas.ts`. */
   LOG_USER_TOPICS?: string;
   LOG_USER_BYTES?: string;
   LOG_USER_GROUPS?: string;
@@ -80,6 +82,11 @@ export type Env = QuotaVars & {
    * --assets`).
    */
   DOCS_ASSETS?: Fetcher;
+  /** Loads uploaded plugins: `wrangler deploy --env plugins` binds it. */
+  LOADER?: WorkerLoader;
+  /** The local stack's way to run uploaded plugins: who starts their processes, and the way to these. */
+  PLUGIN_SUPERVISOR?: Fetcher;
+  PLUGIN_HOSTS?: Fetcher;
   DB: D1Database;
   BLOBS: R2Bucket;
   SHARD: DurableObjectNamespace<PredictionShard>;
@@ -88,4 +95,6 @@ export type Env = QuotaVars & {
   POOL: DurableObjectNamespace<PoolSession>;
   WEBHOOKS: DurableObjectNamespace<WebhookSender>;
   INDEX: DurableObjectNamespace<AccountIndex>;
+  SETTINGS: DurableObjectNamespace<SettingsObject>;
+  ALLOWANCE: DurableObjectNamespace<Allowance>;
 };

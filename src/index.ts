@@ -17,6 +17,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  screenedClaims,
   submit,
   verifyClaim,
   waitForPrediction,
@@ -33,6 +34,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  screenedClaims,
   submit,
   verifyClaim,
   waitForPrediction,
@@ -46,13 +48,16 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 export class PoolSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents }, request, pool);
+    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
   }
 }
 
+export { Allowance } from "./allowance/allowance-object.ts";
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
 export { StreamDecoder } from "./routes/stream-decoder.ts";
+export { PluginGate } from "./sandbox/gate.ts";
 export { AccountIndex } from "./shard/account-index.ts";
+export { SettingsObject } from "./settings/settings-object.ts";
 export { PredictionShard } from "./shard/shard.ts";
 export { WebhookSender } from "./webhooks/sender.ts";

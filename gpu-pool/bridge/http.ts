@@ -1,11 +1,14 @@
 /** The HTTP ground of both doors: bodies with a limit, JSON replies, and the shape of an error. */
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import { codingOf, notDecodable } from "../../src/contract/content-codings.ts";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
 import { pathSegments } from "../../src/contract/kafka-names.ts";
 import type { DialectRequest } from "../../src/contract/kafka-requests.ts";
 
 const EMPTY = Buffer.alloc(0);
+const decoders = { gzip: createGunzip, deflate: createInflate, br: createBrotliDecompress } as const;
 
 /** A request as the doors see it. */
 export type Request = DialectRequest & {
@@ -84,13 +87,24 @@ export type Reply = {
   onLost?: () => void;
 };
 
-/** Reads the body. Throws `payload_too_large` as soon as it is known to be over `limitBytes`. */
+/**
+ * Reads the body, decoded. Throws `payload_too_large` as soon as it is known to be over `limitBytes`, which counts what
+ * it decodes to and what came; `unsupported_encoding`; or `invalid_request` for what can't be decoded.
+ */
 export function readBody(message: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  const coding = codingOf(message.headers["content-encoding"]);
+  const decoder = coding === null ? null : decoders[coding]();
+  const source = decoder ?? message;
   return new Promise((resolve, reject) => {
+    const stop = (error: Error) => {
+      message.removeAllListeners("data").unpipe().pause();
+      source.removeAllListeners("data").pause();
+      decoder?.destroy();
+      reject(error);
+    };
     const refuse = () => {
-      message.removeAllListeners("data").pause();
       const text = `The body is larger than the ${limitBytes} bytes that the bridge takes at once.`;
-      reject(new EdgeplaneError("payload_too_large", text));
+      stop(new EdgeplaneError("payload_too_large", text));
     };
     if (Number(message.headers["content-length"] ?? 0) > limitBytes) {
       refuse();
@@ -99,13 +113,21 @@ export function readBody(message: IncomingMessage, limitBytes: number): Promise<
     const chunks: Buffer[] = [];
     let size = 0;
     // Events, and not an async iterator: that costs a request 40 µs.
-    message.on("data", (chunk: Buffer) => {
+    source.on("data", (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
       if (size > limitBytes) refuse();
     });
-    message.once("end", () => resolve(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks)));
+    source.once("end", () => resolve(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks)));
     message.once("error", reject);
+    if (coding === null || decoder === null) return;
+    let codedBytes = 0;
+    message.on("data", (chunk: Buffer) => {
+      codedBytes += chunk.length;
+      if (codedBytes > limitBytes) refuse();
+    });
+    decoder.on("error", (cause) => stop(notDecodable(coding, cause)));
+    message.pipe(decoder);
   });
 }
 

@@ -8,10 +8,9 @@
  *   any ── stop() ──▶ stopped
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
-import { createBackoff } from "../scheduling/backoff.ts";
 import { totalRoom } from "./intake.ts";
-import type { Intake, IntakeOptions } from "./intake.ts";
-import { Wakeable } from "./wakeable.ts";
+import type { IntakeOptions } from "./intake.ts";
+import { PollingIntake } from "./polling-intake.ts";
 
 /** While the channel is down nobody tells of work. Half of it is random, so that pools don't ask as one. */
 const UNTOLD_POLL_MS = 2000;
@@ -20,92 +19,59 @@ const MAX_MODELS = 100;
 
 export type ServedIntakeOptions = IntakeOptions & { random?: () => number };
 
-export class ServedIntake implements Intake {
-  readonly #options: ServedIntakeOptions;
-  readonly #rest: Wakeable;
-  readonly #backoff = createBackoff({ firstMs: 50, capMs: 1500 });
-  #state: "waiting" | "polling" | "full" | "backing off" | "stopped" = "waiting";
+export class ServedIntake extends PollingIntake<ServedIntakeOptions> {
   /** There may be something that this pool could take. */
   #isDue = false;
-  #done: Promise<void> = Promise.resolve();
 
   constructor(options: ServedIntakeOptions) {
-    this.#options = options;
-    this.#rest = new Wakeable(options.clock);
+    super(options, "waiting");
   }
 
-  get state(): string {
-    return this.#state;
-  }
-
-  start(): void {
-    this.#done = this.#loop();
-  }
-
-  work(): void {
+  override work(): void {
     this.#isDue = true;
-    if (this.#state === "waiting") this.#rest.wake();
+    this.wakeIn("waiting");
   }
 
-  channelChanged(): void {
-    if (this.#state === "waiting" || this.#state === "backing off") this.#rest.wake();
+  override channelChanged(): void {
+    this.wakeIn("waiting", "backing off");
   }
 
-  roomChanged(): void {
-    if (this.#state === "full" && totalRoom(this.#options.rooms()) > 0) this.#rest.wake();
+  protected override async turn(): Promise<void> {
+    const { channelOpen, rooms, random = Math.random } = this.options;
+    if (!this.#isDue && channelOpen()) return this.pause("waiting", Infinity);
+    if (totalRoom(rooms()) === 0) return this.pause("full", Infinity);
+    await this.#pollOnce();
+    const isBlind = !this.#isDue && !channelOpen();
+    if (isBlind) await this.pause("waiting", UNTOLD_POLL_MS * (0.5 + random() / 2));
   }
 
-  async stop(limitMs: number): Promise<void> {
-    this.#state = "stopped";
-    this.#rest.wake();
-    await Promise.race([this.#done, new Promise<void>((resolve) => this.#options.clock.after(limitMs, resolve))]);
-  }
-
-  async #loop(): Promise<void> {
-    const { channelOpen, rooms, random = Math.random } = this.#options;
-    while (this.#state !== "stopped") {
-      if (!this.#isDue && channelOpen()) await this.#pause("waiting", Infinity);
-      else if (totalRoom(rooms()) === 0) await this.#pause("full", Infinity);
-      else {
-        await this.#pollOnce();
-        const isBlind = !this.#isDue && !channelOpen();
-        if (isBlind) await this.#pause("waiting", UNTOLD_POLL_MS * (0.5 + random() / 2));
-      }
-    }
-  }
+  /** The lane learns it from the session. */
+  protected override async leave(): Promise<void> {}
 
   async #pollOnce(): Promise<void> {
-    const { source, claiming, onPoll, onState } = this.#options;
-    this.#state = "polling";
+    const { source, claiming, onPoll } = this.options;
+    this.polls();
     this.#isDue = false;
     try {
       const rooms = this.#roomsToSay();
       const polled = claiming.track(source.poll({ rooms, waitMs: 0 }));
       onPoll(rooms);
       const { jobs } = await polled;
-      this.#backoff.reset();
-      onState(null);
+      this.worked();
       if (jobs.length === 0) return;
       this.#isDue = true;
       await claiming.settle(jobs);
     } catch (error) {
       this.#isDue = true;
-      onState(error instanceof Error ? error.message : String(error));
-      await this.#pause("backing off", this.#backoff.nextMs());
+      await this.failed(error);
     }
   }
 
   /** Beyond so many models the header would be too long; what waits for the others comes over the control channel. */
   #roomsToSay(): ModelRoom[] {
-    return this.#options
+    return this.options
       .rooms()
       .filter(({ room }) => room > 0)
       .slice(0, MAX_MODELS);
-  }
-
-  async #pause(state: "waiting" | "full" | "backing off", limitMs: number): Promise<void> {
-    if (this.#state === "stopped") return;
-    this.#state = state;
-    await this.#rest.pause(limitMs);
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -14,6 +14,10 @@ const content = Buffer.alloc(1_000_000, "0123456789");
  */
 async function fetchFrom(handle: (request: IncomingMessage, reply: ServerResponse) => void, maxBytes = 10_000_000) {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-download-"));
+  writtenBytes = () => {
+    const names = existsSync(folder) ? readdirSync(folder) : [];
+    return Math.max(0, ...names.map((name) => statSync(join(folder, name)).size));
+  };
   const ranges: (string | undefined)[] = [];
   const server = createServer((request, reply) => {
     ranges.push(request.headers.range);
@@ -32,7 +36,10 @@ async function fetchFrom(handle: (request: IncomingMessage, reply: ServerRespons
   }
 }
 
-/** Sends what is asked for, and breaks off after `bytes`. */
+/** What of the download lies in its folder. */
+let writtenBytes = (): number => 0;
+
+/** Sends what is asked for, and breaks off when `bytes` of it are written. */
 function cutAfter(bytes: number, request: IncomingMessage, reply: ServerResponse, etag: string | null): void {
   const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1] ?? 0);
   const rest = content.subarray(from);
@@ -44,7 +51,12 @@ function cutAfter(bytes: number, request: IncomingMessage, reply: ServerResponse
   });
   const body = isPart ? rest : content;
   if (body.length <= bytes) reply.end(body);
-  else reply.write(body.subarray(0, bytes), () => setTimeout(() => reply.destroy(), 20));
+  else {
+    reply.write(body.subarray(0, bytes));
+    const until = isPart ? from + bytes : bytes;
+    const look = setInterval(() => writtenBytes() >= until && reply.destroy(), 5);
+    reply.once("close", () => clearInterval(look));
+  }
 }
 
 test("a transfer that breaks off goes on where it was", async () => {

@@ -1,13 +1,14 @@
 /** What one model does here and could take, as room is computed from it (scheduling/room.ts). */
 import { modelPath } from "../../src/contract/manifest.ts";
+import type { Lately } from "../scheduling/lately.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";
 import type { Model } from "./models/model.ts";
 import type { PlacedModel } from "./placement/placed-model.ts";
 import type { Readiness } from "./readiness.ts";
 
-/** `held`: all that it was granted. `isPaused`: it takes nothing for now. */
-export type Counts = Pick<ModelLoad, "waiting" | "counted" | "runMs"> & { held: number; isPaused: boolean };
+/** `runMs`: what batches took. `held`: all that it was granted. `isPaused`: it takes nothing for now. */
+export type Counts = Pick<ModelLoad, "waiting" | "counted"> & { runMs: Lately; held: number; isPaused: boolean };
 
 export function loadOf(
   model: Model,
@@ -17,11 +18,13 @@ export function loadOf(
   placed: PlacedModel,
   nowMs: number,
 ): ModelLoad {
-  const { held, isPaused, ...load } = counts;
+  const { held, isPaused, runMs, ...load } = counts;
   // After a set-up that failed, one prediction is a try.
   const limit = readiness.isTrying ? Math.max(0, 1 - held) : Infinity;
   return {
     ...load,
+    runMs: runMs.value,
+    runs: runMs.count,
     model: modelPath(model.manifest),
     version: model.manifest.version,
     lane: model.manifest.lane,

@@ -115,7 +115,7 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const isPaused = this.onHold || this.#hostPause.isOn;
-    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs.value, held: this.held, isPaused };
+    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 

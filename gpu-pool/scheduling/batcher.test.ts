@@ -54,6 +54,51 @@ describe("batcher", () => {
     expect(batcher.waiting).toBe(2);
   });
 
+  test("gives up what waits since then exactly, counted or not", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    batcher.add(ticket({ id: "armed", enqueuedAtMs: 5 }));
+    batcher.add(ticket({ id: "unarmed", enqueuedAtMs: 5, armed: false }));
+    expect(ids(batcher.takeLast(9, 4))).toEqual([]);
+    expect(ids(batcher.takeLast(9, 5))).toEqual(["armed", "unarmed"]);
+    expect(batcher.armed).toBe(0);
+  });
+
+  test("counts each start once, of what is put first too, and none of what is cleared", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    batcher.addFirst([ticket({ id: "a" }), ticket({ id: "b", armed: false })]);
+    expect(batcher.armed).toBe(1);
+    expect([batcher.arm("b"), batcher.arm("b"), batcher.arm("gone")]).toEqual([true, true, false]);
+    expect(batcher.armed).toBe(2);
+    expect(ids(batcher.clear())).toEqual(["a", "b"]);
+    expect([batcher.waiting, batcher.armed, batcher.take(0, true)]).toEqual([0, 0, null]);
+  });
+
+  test("asks for the starts of the group at the head, and for nobody's behind it", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    const unarmed = { armed: false, startingSent: false };
+    for (const [id, group] of [
+      ["x", 1],
+      ["y", 1],
+      ["z", 2],
+    ] as const)
+      batcher.add(ticket({ id, group, ...unarmed }));
+    batcher.add(ticket({ id: "open", ...unarmed }));
+    expect(ids(batcher.toArm(0))).toEqual(["x", "y"]);
+    expect(ids(batcher.toArm(3))).toEqual(["z"]);
+  });
+
+  test("a counted group goes, whatever else waits for its start", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 5 });
+    batcher.add(ticket({ id: "x", group: 1 }));
+    // Only a slot's freedom changes what a group does, never time.
+    expect(batcher.nextWakeMs()).toBe(Infinity);
+    batcher.add(ticket({ id: "open", armed: false, startByMs: 90 }));
+    batcher.add(ticket({ id: "later", enqueuedAtMs: 3 }));
+    batcher.add(ticket({ id: "last", enqueuedAtMs: 4 }));
+    expect(batcher.nextWakeMs()).toBe(8);
+    expect(ids(batcher.take(0, true)?.tickets)).toEqual(["x"]);
+  });
+
   test("asks for starts in order, up to the quota, once each", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 2, maxQueueDelayMs: 0 });
     batcher.add(ticket({ id: "a" }));

@@ -4,8 +4,10 @@ const LAST_WEIGHT = 0.25;
 export class Lately {
   /** Null before the first. */
   value: number | null = null;
+  count = 0;
 
   add(next: number): void {
+    this.count += 1;
     this.value = this.value === null ? next : this.value + LAST_WEIGHT * (next - this.value);
   }
 }

@@ -32,6 +32,26 @@ test("deaths before it was ready make it broken at the third", () => {
   expect(policy.died(70_000)).toMatchObject({ restart: "after", delayMs: 500 });
 });
 
+test("what became ready in between begins its tries anew, and so does what died after a quiet while", () => {
+  const policy = createRestartPolicy(options);
+  policy.died(0);
+  policy.died(600);
+  policy.ready();
+  expect(policy.died(1000)).toEqual({ restart: "after", delayMs: 0, looping: false });
+  // It was ready before this one, and not again: the first try of a new life.
+  expect(policy.died(1100)).toEqual({ restart: "after", delayMs: 500, looping: false });
+  const loops = createRestartPolicy({ ...options, loopCount: 2, loopWindowMs: 1000 });
+  const dies = (atMs: number) => {
+    loops.ready();
+    return loops.died(atMs);
+  };
+  expect(dies(0)).toMatchObject({ looping: false });
+  expect(dies(999)).toMatchObject({ looping: true, delayMs: 1000 });
+  expect(dies(1500)).toMatchObject({ looping: true, delayMs: 2000 });
+  expect(dies(2500)).toMatchObject({ looping: false, delayMs: 0 });
+  expect(dies(2600)).toMatchObject({ looping: true, delayMs: 1000 });
+});
+
 test("backoff doubles to its cap, half of it by chance", () => {
   const low = createBackoff({ firstMs: 100, capMs: 1000, random: () => 0 });
   const high = createBackoff({ firstMs: 100, capMs: 1000, random: () => 1 });

@@ -19,6 +19,7 @@ const load = (changes: Partial<ModelLoad> = {}): ModelLoad => ({
   waiting: 0,
   counted: 0,
   runMs: 5000,
+  runs: 1000,
   readyInMs: 0,
   problem: null,
   limit: Infinity,
@@ -50,6 +51,17 @@ test("of short runs as many are taken as begin within a second, up to the most b
   expect(roomOf({ runMs: 1, places: [busyFor(0)] })).toEqual([32, 16]);
   expect(roomOf({ runMs: 10, places: [busyFor(0)] })).toEqual([32, 5]);
   expect(roomOf({ runMs: 600, places: [busyFor(0)] })).toEqual([1, 1]);
+});
+
+test("ahead of its slots a pool takes one batch, and one more for each run that it has seen", () => {
+  const short = { runMs: 1, batch: 4 };
+  expect(roomOf({ ...short, runs: 0 })).toEqual([8, 8]);
+  expect(roomOf({ ...short, runs: 2 })).toEqual([16, 16]);
+  expect(roomOf({ ...short, runs: 2, places: [busyFor(0)] })).toEqual([12, 12]);
+  expect(roomOf({ ...short, runs: 2, places: [busyFor(0)], waiting: 12, counted: 12 })).toEqual([0, 0]);
+  const many = Array.from({ length: 8 }, () => busyFor(0));
+  expect(roomOf({ runMs: 100, runs: 0, places: many })).toEqual([1, 1]);
+  expect(roomOf({ runMs: 5000, runs: 9, places: [busyFor(0)] })).toEqual([0, 0]);
 });
 
 test("before the first run one is taken to last a second", () => {
@@ -91,4 +103,19 @@ test("time alone changes the room when a long run nears its end, and when it is 
   expect(nextChangeInMs([load({ places: [busyFor(1500)] })])).toBe(2500);
   expect(nextChangeInMs([load({ places: [busyFor(4000)] })])).toBe(2001);
   expect(nextChangeInMs([load({ places: [busyFor(6001)] })])).toBe(Infinity);
+});
+
+test("what is counted and does not run yet takes of the starts", () => {
+  expect(roomOf({ runMs: 1, waiting: 5, counted: 5 })).toEqual([28, 12]);
+});
+
+test("starts ahead go to who has some ahead, then to the busiest, then to large batches", () => {
+  const [first, second] = [load({ model: "first" }), load({ model: "second" })];
+  expect(startQuotas([first, { ...second, waiting: 3 }])).toEqual([1, 2]);
+  const runs = load({ places: [place({ slots: 2, free: 0, runningForMs: [0, 0] })] });
+  expect(startQuotas([{ ...first, waiting: 1 }, runs])).toEqual([1, 2]);
+  const ahead = { ...first, waiting: 3, counted: 3 };
+  expect(startQuotas([{ ...second, waiting: 9 }, ahead])).toEqual([1, 2]);
+  expect(startQuotas([{ ...ahead, counted: 2 }, ahead])).toEqual([1, 2]);
+  expect(startQuotas([first, { ...second, batch: 4 }])).toEqual([1, 8]);
 });

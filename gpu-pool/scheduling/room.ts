@@ -3,7 +3,8 @@
  * counted at once. Pure.
  *
  * A free slot takes a batch. Ahead of a slot wait as many batches as begin within a second by what runs took lately:
- * none behind a long run, so that what waits here never waits for a slot while another pool has one free.
+ * none behind a long run, so that what waits here never waits for a slot while another pool has one free. A few runs
+ * say little of the next ones: ahead of all slots together wait one batch, and one more for each run that was seen.
  */
 import type { ModelRoom } from "../../src/contract/channel.ts";
 
@@ -43,6 +44,8 @@ export type ModelLoad = {
   counted: number;
   /** What a batch took lately; null before the first. */
   runMs: number | null;
+  /** How many batches have run here. */
+  runs: number;
   /** In how many milliseconds it should be ready; 0: it is; null: nobody knows. */
   readyInMs: number | null;
   /** Why this host can't set it up; null when it can, or may try again. */
@@ -64,8 +67,10 @@ export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): Mode
 }
 
 /** How many may wait here: those that begin within a second. */
-export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: number): number {
-  return batch * places.reduce((sum, place) => sum + batchesOf(place, runMs, aheadBatches), 0);
+export function capacityOf({ places, runMs, runs, batch }: ModelLoad, aheadBatches: number): number {
+  const slots = places.reduce((sum, place) => sum + freeOf(place), 0);
+  const ahead = places.reduce((sum, place) => sum + aheadOf(place, runMs, aheadBatches), 0);
+  return batch * (slots + Math.min(ahead, 1 + runs));
 }
 
 /**
@@ -74,12 +79,13 @@ export function capacityOf({ places, runMs, batch }: ModelLoad, aheadBatches: nu
  * starts ahead of their slots go first, then the busiest, then those of large batches.
  */
 export function startQuotas(loads: readonly ModelLoad[]): number[] {
-  const aheadOf = (load: ModelLoad, slots: number): number => slots * load.batch * countedBatches(load.runMs);
+  const countedOf = (load: ModelLoad, slots: number): number => slots * load.batch * countedBatches(load.runMs);
   const budgets = new Map<string, number>();
   for (const load of loads) {
     const slots = new Map<string, number>();
     for (const place of warm(load.places)) slots.set(place.device, (slots.get(place.device) ?? 0) + place.slots);
-    for (const [device, count] of slots) budgets.set(device, Math.max(budgets.get(device) ?? 0, aheadOf(load, count)));
+    for (const [device, count] of slots)
+      budgets.set(device, Math.max(budgets.get(device) ?? 0, countedOf(load, count)));
   }
   const free = loads.map(({ places, batch }) => batch * warm(places).reduce((sum, place) => sum + place.free, 0));
   const quotas = [...free];
@@ -91,7 +97,7 @@ export function startQuotas(loads: readonly ModelLoad[]): number[] {
   for (const { load, index } of order) {
     for (const { device, slots } of warm(load.places)) {
       const left = budgets.get(device) ?? 0;
-      const taken = Math.min(left, aheadOf(load, slots));
+      const taken = Math.min(left, countedOf(load, slots));
       budgets.set(device, left - taken);
       quotas[index] = (quotas[index] ?? 0) + taken;
     }
@@ -122,18 +128,21 @@ export function nextChangeInMs(loads: readonly ModelLoad[]): number {
   return nextMs;
 }
 
-/**
- * How many batches an instance takes: those that begin within a second. One that must start first takes a batch a slot.
- */
-function batchesOf(place: Place, runMs: number | null, aheadBatches: number): number {
-  if (place.state !== "warm") return place.state === "cold" ? place.slots : 0;
+/** How many batches an instance starts at once. One that must start first takes a batch a slot. */
+function freeOf({ state, slots, free }: Place): number {
+  if (state !== "warm") return state === "cold" ? slots : 0;
+  return free;
+}
+
+/** How many batches begin within a second behind those. */
+function aheadOf({ state, free, runningForMs }: Place, runMs: number | null, aheadBatches: number): number {
+  if (state !== "warm") return 0;
   const usualMs = runMs ?? UNKNOWN_RUN_MS;
   const withinMs = Math.floor(HORIZON_MS / Math.max(usualMs, 0.1));
-  const ofFree = Math.max(1, Math.min(withinMs, 1 + aheadBatches));
-  let batches = place.free * ofFree;
-  for (const runningForMs of place.runningForMs) {
+  let batches = free * Math.max(0, Math.min(withinMs - 1, aheadBatches));
+  for (const forMs of runningForMs) {
     // One that is late may be late for as long again.
-    const leftMs = Math.abs(usualMs - runningForMs);
+    const leftMs = Math.abs(usualMs - forMs);
     if (leftMs <= HORIZON_MS) batches += Math.max(1, Math.min(withinMs, aheadBatches));
   }
   return batches;

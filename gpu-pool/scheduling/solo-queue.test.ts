@@ -24,6 +24,13 @@ it("lets nobody go because somebody else ended", () => {
   expect(queue.ended("a")).toBeNull();
 });
 
+it("tells who waits, without the one that goes", () => {
+  const queue = new SoloQueue<string>();
+  for (const name of ["a", "b", "c"]) queue.add(name, name.toUpperCase());
+  expect(queue.all()).toEqual(["B", "C"]);
+  expect(queue.waiting).toBe(2);
+});
+
 it("forgets one that waits, and all", () => {
   const queue = new SoloQueue<string>();
   queue.add("a", "A");

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describePlugin } from "../kernel/conformance.ts";
 import { newSecret, sha256Hex } from "../kernel/secret.ts";
 import type { Principal } from "../kernel/phases.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
@@ -15,15 +16,35 @@ const principal: Principal = {
 };
 const key = newSecret("ep_");
 
-async function open(find: (hash: string) => Promise<Principal | null>, settings = {}, mayExist = async () => true) {
-  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": settings }, { keys: { mayExist, find } });
+async function open(
+  look: (hash: string) => Promise<Principal | null>,
+  settings = {},
+  mayExist = async () => true,
+  expiresAt: number | null = null,
+) {
+  const find = async (hash: string) => {
+    const found = await look(hash);
+    return found === null ? null : { principal: found, expiresAt };
+  };
+  const snapshot = await buildSnapshot(1, [apiKey], { "api-key": { config: settings } }, { keys: { mayExist, find } });
   const [hook] = snapshot.hooks.authenticate;
   return async (authorization?: string) =>
-    hook?.run({ requestId: "r", method: "GET", path: "/", header: () => authorization, principal: null });
+    hook?.run({
+      requestId: "r",
+      method: "GET",
+      path: "/",
+      clientIp: null,
+      header: () => authorization,
+      headers: () => (authorization === undefined ? {} : { authorization }),
+      principal: null,
+    });
 }
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
+
+const stored = { keys: { mayExist: async () => true, find: async () => ({ principal, expiresAt: null }) } };
+describePlugin(apiKey, { services: stored, badConfigs: [{ cacheMs: 10_001 }, { cachedKeys: 0 }] });
 
 describe("the api-key plugin", () => {
   it.each(["Bearer", "bearer", "Token"])("knows a key behind `%s`, by its hash", async (scheme) => {
@@ -66,6 +87,18 @@ describe("the api-key plugin", () => {
     find.mockClear();
     expect(await run(`Bearer ${key}`)).toMatchObject({ verdict: "continue" });
     expect(find).not.toHaveBeenCalled();
+  });
+
+  it("goes by a key no longer than until it expires", async () => {
+    const find = vi.fn<() => Promise<Principal | null>>(async () => principal);
+    const run = await open(find, {}, async () => true, Date.now() + 3000);
+    await run(`Bearer ${key}`);
+    vi.advanceTimersByTime(2999);
+    await run(`Bearer ${key}`);
+    expect(find).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(1);
+    find.mockResolvedValue(null);
+    expect(await run(`Bearer ${key}`)).toMatchObject({ verdict: "reject", code: "unauthenticated" });
   });
 
   it("asks once in 10 seconds for a key that is known, once in 2 for one that isn't", async () => {

@@ -1,7 +1,8 @@
 /**
  * Authenticates `Authorization: Bearer ep_…` and `Authorization: Token ep_…` (the form that Replicate's older clients
  * send). A key is 256 random bits and a MAC; the store knows only its SHA-256. A key that was looked up is remembered
- * in the isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer.
+ * in the isolate for some seconds, so that a warm isolate asks nobody; a revoked key works that long and no longer, one
+ * that expires not even that.
  * What a stranger makes up is refused by its MAC, without the store; keys that are unknown are remembered apart, so
  * that they drive out none that are valid.
  */
@@ -34,10 +35,10 @@ export const apiKey = definePlugin({
 
     const lookUp = async (call: Readonly<Call>, key: string): Promise<Verdict<Call>> => {
       if (!(await services.keys.mayExist(key))) return decide(call, null);
-      const principal = await services.keys.find(await sha256Hex(key));
-      if (principal === null) unknown.set(key, true, config.unknownCacheMs);
-      else known.set(key, principal, config.cacheMs);
-      return decide(call, principal);
+      const found = await services.keys.find(await sha256Hex(key));
+      if (found === null) unknown.set(key, true, config.unknownCacheMs);
+      else known.set(key, found.principal, Math.min(config.cacheMs, (found.expiresAt ?? Infinity) - Date.now()));
+      return decide(call, found?.principal ?? null);
     };
 
     return {
@@ -56,5 +57,9 @@ export const apiKey = definePlugin({
 
 function decide(call: Readonly<Call>, principal: Principal | null): Verdict<Call> {
   if (principal !== null) return { verdict: "continue", subject: { ...call, principal } };
-  return { verdict: "reject", code: "unauthenticated", message: "The API key is not valid, or it was revoked." };
+  return {
+    verdict: "reject",
+    code: "unauthenticated",
+    message: "The API key is not valid, has expired, or was revoked.",
+  };
 }

@@ -1,6 +1,6 @@
 /** `definePlugin`: a plugin declared once, typed from its zod schema. */
 import type * as z from "zod";
-import type { Hook, Phase } from "./phases.ts";
+import type { Hook, Judge, Phase } from "./phases.ts";
 import type { ServiceName, Services } from "./services.ts";
 
 /** The contract's version. A plugin of another is refused when the settings are built. */
@@ -16,8 +16,16 @@ export type SetupContext<Config, Needs extends ServiceName> = {
   services: Pick<Services, Needs>;
 };
 
-/** One hook for each phase that the plugin names. */
-export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> };
+/**
+ * One hook for each phase that the plugin names; those that are wrapped in `judge` only judge. `dispose` is called once,
+ * when no request uses them any more.
+ */
+export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Disposable;
+
+type Disposable = { dispose?(): void | Promise<void> };
+
+/** What `setup` returned, by phase. */
+export type StartedHooks = Partial<{ [P in Phase]: Hook<P> | Judge<P> }> & Disposable;
 
 export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs extends ServiceName> = {
   /** Lower-case letters, digits and hyphens; unique. */
@@ -35,7 +43,12 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   failMode?: FailMode;
   /** How long one hook may take; 2,000 unless stated. */
   timeoutMs?: number;
-  /** Runs once per settings version and isolate. */
+  /**
+   * Settings that the plugin's tests and docs/plugins.md show; needed where `{}` is none that it takes. They must work
+   * without anything beyond its services.
+   */
+  example?: z.input<Config>;
+  /** Runs once per settings version and isolate, and once more at each publishing, to see whether it works. */
   setup(context: SetupContext<z.output<Config>, Needs>): HooksOf<Phases> | Promise<HooksOf<Phases>>;
 };
 
@@ -50,8 +63,9 @@ export type Plugin = {
   readonly needs: readonly ServiceName[];
   readonly failMode: FailMode;
   readonly timeoutMs: number;
+  readonly example: unknown;
   /** Parses `settings` and sets the plugin up. Throws `z.ZodError` for settings that don't fit. */
-  readonly start: (settings: unknown, services: Services) => Promise<Partial<{ [P in Phase]: Hook<P> }>>;
+  readonly start: (settings: unknown, services: Partial<Services>) => Promise<StartedHooks>;
 };
 
 /**
@@ -62,7 +76,9 @@ export type Plugin = {
  *   name: "maintenance", apiVersion: 1, phases: ["admit"],
  *   config: z.object({ closed: z.boolean().default(false) }),
  *   setup: ({ config }) => ({
- *     admit: () => (config.closed ? { verdict: "reject", code: "unavailable", message: "Closed for maintenance." } : proceed),
+ *     admit: judge(() =>
+ *       config.closed ? { verdict: "reject", code: "unavailable", message: "Closed for maintenance." } : proceed,
+ *     ),
  *   }),
  * });
  */
@@ -81,13 +97,15 @@ export function definePlugin<
     needs: spec.needs ?? [],
     failMode: spec.failMode ?? "closed",
     timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-    start: async (settings: unknown, services: Services): Promise<Partial<{ [P in Phase]: Hook<P> }>> =>
+    example: spec.example ?? {},
+    start: async (settings: unknown, services: Partial<Services>): Promise<StartedHooks> =>
       spec.setup({ config: spec.config.parse(settings), services: pick(services, spec.needs ?? []) }),
   });
 }
 
-function pick<Needs extends ServiceName>(services: Services, needs: readonly Needs[]): Pick<Services, Needs> {
-  const picked: Partial<Services> = {};
-  for (const name of needs) picked[name] = services[name];
-  return Object.freeze(picked) as Pick<Services, Needs>;
+/** Throws for a service that isn't there. */
+function pick<Needs extends ServiceName>(services: Partial<Services>, needs: readonly Needs[]): Pick<Services, Needs> {
+  const absent = needs.find((name) => services[name] === undefined);
+  if (absent !== undefined) throw new Error(`the service "${absent}" is not there`);
+  return Object.freeze(Object.fromEntries(needs.map((name) => [name, services[name]]))) as Pick<Services, Needs>;
 }

@@ -56,14 +56,14 @@ describe("the order of plugins", () => {
 
 describe("a snapshot", () => {
   it("holds the hooks of the plugins that are on, and can't be changed", async () => {
-    const snapshot = await buildSnapshot(7, [named("a"), named("b")], { b: { limit: 3 } }, services);
+    const snapshot = await buildSnapshot(7, [named("a"), named("b")], { b: { config: { limit: 3 } } }, services);
     expect(snapshot.version).toBe(7);
     expect(snapshot.hooks.admit.map((hook) => hook.plugin)).toEqual(["b"]);
     expect(() => (snapshot.hooks.admit as unknown[]).push({})).toThrow(TypeError);
   });
 
   it.each([
-    ["settings that don't fit", [named("a")], { a: { limit: "many" } }, "plugin_invalid"],
+    ["settings that don't fit", [named("a")], { a: { config: { limit: "many" } } }, "plugin_invalid"],
     ["settings of an unknown plugin", [named("a")], { z: {} }, "plugin_missing"],
     ["another version of the contract", [named("a", { apiVersion: 2 })], { a: {} }, "plugin_invalid"],
     ["a name that is none", [named("A!")], { "A!": {} }, "plugin_invalid"],

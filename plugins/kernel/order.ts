@@ -3,13 +3,16 @@ import { EdgeplaneError } from "../../src/contract/errors.ts";
 import type { Plugin } from "./define-plugin.ts";
 
 /**
- * Sorts plugins so that each stands behind what it names in `after` and `requires`; where those leave it open, the
- * order of the catalog stays.
+ * Sorts plugins so that each stands behind what it names in `after` and `requires`, and behind those of `alsoAfter`;
+ * where these leave it open, the order of the catalog stays.
  *
  * Throws `EdgeplaneError`: `plugin_duplicate` for a name that is there twice, `plugin_missing` for a required plugin
  * that is not on, `plugin_cycle` for plugins that wait for each other (the message names them).
  */
-export function orderPlugins(plugins: readonly Plugin[]): Plugin[] {
+export function orderPlugins(
+  plugins: readonly Plugin[],
+  alsoAfter: (plugin: Plugin) => readonly string[] = () => [],
+): Plugin[] {
   const byName = new Map<string, Plugin>();
   for (const plugin of plugins) {
     if (byName.has(plugin.name))
@@ -33,7 +36,7 @@ export function orderPlugins(plugins: readonly Plugin[]): Plugin[] {
       throw new EdgeplaneError("plugin_cycle", `Plugins wait for each other: ${cycle}.`);
     }
     path.push(plugin.name);
-    for (const name of [...plugin.after, ...plugin.requires]) {
+    for (const name of [...plugin.after, ...plugin.requires, ...alsoAfter(plugin)]) {
       const before = byName.get(name);
       if (before !== undefined) visit(before);
     }

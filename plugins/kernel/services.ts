@@ -1,17 +1,93 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
-import type { Principal } from "./phases.ts";
+import type { AllowanceService } from "./allowance.ts";
+import type { PredictionCall, Principal } from "./phases.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
   /** False for a key that was never made here, told without the store. Throws when that can't be told. */
   mayExist(key: string): Promise<boolean>;
   /**
-   * Looks a key up by its SHA-256 in hexadecimal; null when there is none, or it was revoked. Throws when the store is
-   * away.
+   * Looks a key up by its SHA-256 in hexadecimal, and when it expires (milliseconds since the epoch; null: never); null
+   * when there is none, it was revoked, or it has expired. Throws when the store is away.
    */
-  find(hash: string): Promise<Principal | null>;
+  find(hash: string): Promise<{ principal: Principal; expiresAt: number | null } | null>;
 };
 
-export type Services = { keys: KeyDirectory };
+/** Finds accounts. */
+export type AccountDirectory = {
+  /** By id or name; null when there is none. Throws when the store is away. */
+  find(idOrName: string): Promise<Pick<Principal, "accountId" | "accountName" | "retentionMs" | "weight"> | null>;
+};
+
+/**
+ * Keeps what is dear to make: what a plugin compiles of its settings is made once, when they are published, and read by
+ * every isolate from then on.
+ */
+export type Artifacts = {
+  /**
+   * What is kept under `name`, or what `make` returns, which is kept from then on. `name` says all that it is made of,
+   * such as a SHA-256 of the settings and the version of the format: 1 to 128 letters, digits, `.`, `_` and `-`.
+   */
+  get(name: string, make: () => Uint8Array | Promise<Uint8Array>): Promise<Uint8Array>;
+};
+
+/** The way to services of the operator's, or to public ones; never to private networks where it is deployed. */
+export type Outbound = { fetch(url: string, init: OutboundInit): Promise<Response> };
+export type OutboundInit = {
+  method: string;
+  headers: Record<string, string>;
+  body?: string;
+  signal: AbortSignal;
+  redirect: "manual";
+};
+
+/** Secrets of the deployment whose names begin with `PLUGIN_`. */
+export type PluginSecrets = {
+  /** Throws when there is none of that name. */
+  get(name: string): string;
+};
+
+/**
+ * What a prediction that came now would find in its lane: how many wait of its version, of all accounts, and of its own
+ * account in the lane; its place; in how many milliseconds it would start; how many start in a second. Null: nobody
+ * knows.
+ */
+export type LaneOutlook = {
+  waiting: number;
+  ownWaiting: number;
+  position: number | null;
+  etaMs: number | null;
+  startsPerSecond: number | null;
+};
+
+export type LaneService = {
+  /**
+   * Half a second old at most. `room` says how many more the caller would let in by an outlook: a remembered one lets
+   * in a quarter of them. Throws when the lane can't be reached.
+   */
+  outlook(
+    call: Pick<PredictionCall, "lane" | "principal" | "priority" | "model">,
+    room: (outlook: LaneOutlook) => number,
+  ): Promise<LaneOutlook>;
+};
+
+/** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
+export type Services = {
+  keys: KeyDirectory;
+  accounts: AccountDirectory;
+  artifacts: Artifacts;
+  allowance: AllowanceService;
+  lanes: LaneService;
+  outbound: Outbound;
+  secrets: PluginSecrets;
+};
 export type ServiceName = keyof Services;
-export const serviceNames = ["keys"] as const satisfies readonly ServiceName[];
+export const serviceNames = [
+  "keys",
+  "accounts",
+  "artifacts",
+  "allowance",
+  "lanes",
+  "outbound",
+  "secrets",
+] as const satisfies readonly ServiceName[];

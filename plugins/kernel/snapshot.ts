@@ -1,12 +1,11 @@
 /** A snapshot: the plugins of one settings version, set up and in order. Built once, never changed. */
-import * as z from "zod";
 import { EdgeplaneError } from "../../src/contract/errors.ts";
-import { PLUGIN_API_VERSION } from "./define-plugin.ts";
-import type { FailMode, Plugin } from "./define-plugin.ts";
+import type { FailMode, Plugin, StartedHooks } from "./define-plugin.ts";
+import { createInstances } from "./instances.ts";
+import type { Instances } from "./instances.ts";
 import { orderPlugins } from "./order.ts";
 import { phases } from "./phases.ts";
-import type { Hook, Phase } from "./phases.ts";
-import { serviceNames } from "./services.ts";
+import type { Hook, Judge, Phase } from "./phases.ts";
 import type { Services } from "./services.ts";
 
 /** A hook with what the pipeline needs to run it. */
@@ -14,33 +13,125 @@ export type BoundHook<P extends Phase> = {
   readonly plugin: string;
   readonly failMode: FailMode;
   readonly timeoutMs: number;
+  /** It lets all through; what it would have refused or changed is recorded. */
+  readonly shadow: boolean;
+  /** False: it only judges, and runs beside its neighbours that do. */
+  readonly mutates: boolean;
   readonly run: Hook<P>;
 };
 
-export type Snapshot = {
+/** The hooks that run for some request, by phase and in order. */
+export type Hooks = { readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] } };
+
+/** `hooks`: those where nothing is overridden; they are all that `authenticate` knows. */
+export type Snapshot = Hooks & {
   /** The number of the settings it was built from. */
   readonly version: number;
-  readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] };
+  /** The phases in which any plugin may run, for whomever. */
+  readonly phases: ReadonlySet<Phase>;
+  /**
+   * The hooks for an account and a model (`owner/name`). What is overridden for the account comes before what is for
+   * the model. Throws `plugin_invalid` when a plugin can't be set up.
+   */
+  of(accountId: string, model: string): Hooks | Promise<Hooks>;
+  /** Called once, when nobody uses it any more: the plugins give up what they hold. Never throws. */
+  dispose(): Promise<void>;
+};
+
+/** How one plugin is set: its own settings, and what the operator decides over its head. */
+export type PluginEntry = {
+  readonly config?: unknown;
+  readonly shadow?: boolean | undefined;
+  /** In place of the plugin's own. */
+  readonly failMode?: FailMode | undefined;
+  readonly timeoutMs?: number | undefined;
+  /** Besides the plugin's own. */
+  readonly after?: readonly string[] | undefined;
 };
 
 /** Which plugins are on, with the settings of each. A plugin that is not named is off. */
-export type PluginSettings = Readonly<Record<string, unknown>>;
+export type PluginSettings = Readonly<Record<string, PluginEntry>>;
+
+/** By plugin: what holds in place of the general entry, whole; null turns it off. */
+export type Override = Readonly<Record<string, PluginEntry | null>>;
+
+/** By account id, and by model (`owner/name`). Plugins of `authenticate` can't be overridden: nobody is known there. */
+export type Overrides = {
+  readonly accounts: Readonly<Record<string, Override>>;
+  readonly models: Readonly<Record<string, Override>>;
+};
+
+const NO_OVERRIDES: Overrides = { accounts: {}, models: {} };
 
 /**
- * Builds the snapshot of settings `version`. Throws `EdgeplaneError`: `plugin_missing`, `plugin_cycle` or
- * `plugin_duplicate` for an order that can't be, `plugin_invalid` for settings, needs or hooks that don't fit.
+ * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. Throws
+ * `EdgeplaneError`: `plugin_missing`, `plugin_cycle` or `plugin_duplicate` for an order that can't be, `plugin_invalid`
+ * for settings, needs or hooks that don't fit.
  */
 export async function buildSnapshot(
   version: number,
   catalog: readonly Plugin[],
   settings: PluginSettings,
-  services: Services,
+  services: Partial<Services>,
+  overrides: Overrides = NO_OVERRIDES,
 ): Promise<Snapshot> {
-  const known = new Set(catalog.map((plugin) => plugin.name));
-  for (const name of Object.keys(settings)) {
-    if (!known.has(name)) throw new EdgeplaneError("plugin_missing", `The catalog has no plugin "${name}".`);
+  const instances = createInstances(services);
+  const all = [settings, ...Object.values(overrides.accounts), ...Object.values(overrides.models)];
+  for (const some of all) checkNames(catalog, some);
+  const variants = new Map<string, Hooks>();
+  try {
+    const base = await bindAll(catalog, settings, instances);
+    return Object.freeze({
+      version,
+      hooks: base.hooks,
+      phases: phasesOf(catalog, all),
+      of(accountId: string, model: string): Hooks | Promise<Hooks> {
+        const ofAccount = own(overrides.accounts, accountId);
+        const ofModel = own(overrides.models, model);
+        if (ofAccount === undefined && ofModel === undefined) return base;
+        const key = JSON.stringify([ofAccount === undefined ? null : accountId, ofModel === undefined ? null : model]);
+        const known = variants.get(key);
+        if (known !== undefined) return known;
+        const wanted = overridden(overridden(settings, ofModel ?? {}), ofAccount ?? {});
+        return bindAll(catalog, wanted, instances).then((hooks) => {
+          variants.set(key, hooks);
+          return hooks;
+        });
+      },
+      dispose: () => instances.dispose(),
+    });
+  } catch (error) {
+    await instances.dispose();
+    throw error;
   }
-  const active = orderPlugins(catalog.filter((plugin) => Object.hasOwn(settings, plugin.name)));
+}
+
+function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+function overridden(settings: PluginSettings, override: Override): PluginSettings {
+  const merged = Object.entries({ ...settings, ...override });
+  return Object.fromEntries(merged.filter((entry): entry is [string, PluginEntry] => entry[1] !== null));
+}
+
+function checkNames(catalog: readonly Plugin[], settings: Override): void {
+  const known = new Set(catalog.map((plugin) => plugin.name));
+  for (const [name, entry] of Object.entries(settings)) {
+    const unknown = [name, ...(entry?.after ?? [])].find((one) => !known.has(one));
+    if (unknown !== undefined) throw new EdgeplaneError("plugin_missing", `The catalog has no plugin "${unknown}".`);
+  }
+}
+
+function phasesOf(catalog: readonly Plugin[], all: readonly Override[]): ReadonlySet<Phase> {
+  const on = new Set(all.flatMap((some) => Object.keys(some).filter((name) => some[name] !== null)));
+  return new Set(catalog.filter(({ name }) => on.has(name)).flatMap((plugin) => plugin.phases));
+}
+
+/** The hooks of those of the catalog that are on, in order. */
+async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, instances: Instances): Promise<Hooks> {
+  const on = catalog.filter((plugin) => Object.hasOwn(settings, plugin.name));
+  const ordered = orderPlugins(on, (plugin) => settings[plugin.name]?.after ?? []);
   const hooks: { [P in Phase]: BoundHook<P>[] } = {
     authenticate: [],
     admit: [],
@@ -49,59 +140,31 @@ export async function buildSnapshot(
     screenOutput: [],
     onResult: [],
   };
-  for (const plugin of active) {
-    checkContract(plugin);
-    const started = await start(plugin, settings[plugin.name], services);
-    for (const phase of plugin.phases) bind(hooks, phase, plugin, started);
+  for (const plugin of ordered) {
+    const entry = settings[plugin.name];
+    if (entry === undefined) continue;
+    const started = await instances.of(plugin, entry);
+    for (const phase of plugin.phases) hooks[phase].push(bind(phase, plugin, entry, started) as never);
   }
   for (const phase of phases) Object.freeze(hooks[phase]);
-  return Object.freeze({ version, hooks: Object.freeze(hooks) });
+  return Object.freeze({ hooks: Object.freeze(hooks) });
 }
 
-function checkContract(plugin: Plugin): void {
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(plugin.name)) {
-    throw new EdgeplaneError(
-      "plugin_invalid",
-      `"${plugin.name}" is no name for a plugin: lower-case letters, digits, hyphens.`,
-    );
-  }
-  if (plugin.apiVersion !== PLUGIN_API_VERSION) {
-    const versions = `apiVersion ${plugin.apiVersion}; this gateway speaks ${PLUGIN_API_VERSION}`;
-    throw new EdgeplaneError("plugin_invalid", `Plugin "${plugin.name}" is written for ${versions}.`);
-  }
-  const unknown = plugin.needs.find((name) => !serviceNames.includes(name));
-  if (unknown !== undefined) {
-    throw new EdgeplaneError("plugin_invalid", `Plugin "${plugin.name}" needs "${unknown}", which is no service.`);
-  }
-}
-
-async function start(
-  plugin: Plugin,
-  settings: unknown,
-  services: Services,
-): Promise<Partial<{ [P in Phase]: Hook<P> }>> {
-  try {
-    return await plugin.start(settings, services);
-  } catch (cause) {
-    const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : String(cause);
-    throw new EdgeplaneError("plugin_invalid", `Plugin "${plugin.name}" could not be set up: ${reason}`, { cause });
-  }
-}
-
-function bind<P extends Phase>(
-  hooks: { [Q in Phase]: BoundHook<Q>[] },
-  phase: P,
-  plugin: Plugin,
-  started: Partial<{ [Q in Phase]: Hook<Q> }>,
-): void {
-  const run = started[phase];
-  if (run === undefined) {
+function bind<P extends Phase>(phase: P, plugin: Plugin, entry: PluginEntry, started: StartedHooks): BoundHook<P> {
+  const hook = started[phase];
+  if (hook === undefined) {
     throw new EdgeplaneError(
       "plugin_invalid",
       `Plugin "${plugin.name}" names the phase ${phase} but has no hook for it.`,
     );
   }
-  hooks[phase].push(
-    Object.freeze({ plugin: plugin.name, failMode: plugin.failMode, timeoutMs: plugin.timeoutMs, run }),
-  );
+  const only = "judge" in hook ? (hook as Judge<P>).judge : null;
+  return Object.freeze({
+    plugin: plugin.name,
+    failMode: entry.failMode ?? plugin.failMode,
+    timeoutMs: entry.timeoutMs ?? plugin.timeoutMs,
+    shadow: entry.shadow ?? false,
+    mutates: only === null,
+    run: only ?? (hook as Hook<P>),
+  });
 }

@@ -106,6 +106,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
+    name: "hidden words",
+    runs: "ci",
+    engine: "time",
+    needs: [],
+    command: ["node", "test/unit/content-safety/main.ts", "--evasions", "300000"],
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "environments by uv",
     runs: "ci",
     engine: "uv",

@@ -37,6 +37,8 @@ export const EdgeCommandSchema = z.discriminatedUnion("type", [
 export const EdgeReportSchema = z.discriminatedUnion("type", [
   /** A workerd was started. */
   z.object({ type: z.literal("workerd"), pid: z.number().int() }),
+  /** The workerd of an uploaded plugin was started. */
+  z.object({ type: z.literal("plugin"), pid: z.number().int() }),
   z.object({ type: z.literal("ready") }),
   /** It can't start, and why, in words for the user. */
   z.object({ type: z.literal("failed"), message: z.string() }),

@@ -14,6 +14,8 @@ import * as z from "zod";
 import { migrate } from "./d1-migrate.ts";
 import { EdgeCommandSchema } from "./edge-options.ts";
 import type { EdgeOptions, EdgeReport } from "./edge-options.ts";
+import { isPluginHost, PluginHosts } from "./plugin-hosts.ts";
+import { supervisorOf } from "./plugin-supervisor.ts";
 
 /**
  * A workerd that doesn't come back within this time is given up, and this process with it: the supervisor begins anew.
@@ -35,6 +37,7 @@ const SpawnedSchema = z.object({
 const SCHEDULE_MS = 600_000;
 
 let miniflare: Miniflare | null = null;
+let plugins: PluginHosts | null = null;
 let stopping = false;
 let restartTimer: NodeJS.Timeout | null = null;
 
@@ -45,6 +48,7 @@ function report(message: EdgeReport): void {
 async function leave(code: number): Promise<void> {
   if (stopping) return;
   stopping = true;
+  plugins?.stop();
   await miniflare?.dispose();
   process.exit(code);
 }
@@ -54,7 +58,7 @@ function watchWorkerd(): void {
   subscribe("child_process", (message) => {
     const { process: child } = SpawnedSchema.parse(message);
     child.once("spawn", () => {
-      if (child.pid === undefined || !child.spawnfile.endsWith("workerd")) return;
+      if (child.pid === undefined || !child.spawnfile.endsWith("workerd") || isPluginHost(child)) return;
       report({ type: "workerd", pid: child.pid });
       child.once("exit", () => {
         if (stopping) return;
@@ -70,6 +74,11 @@ async function start(options: EdgeOptions): Promise<void> {
   mkdirSync(blobs, { recursive: true });
   const loopback = options.allowLoopback ? ["127.0.0.0/8", "::1/128"] : [];
   const everywhere = options.offline ? [] : ["public"];
+  plugins = new PluginHosts({
+    say: (line) => console.log(line),
+    onProcess: (pid) => report({ type: "plugin", pid }),
+    hasNetwork: !options.offline,
+  });
   miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       cf: false,
@@ -85,6 +94,8 @@ async function start(options: EdgeOptions): Promise<void> {
             ...worker.serviceBindings,
             // The content of the local bucket (src/storage/local).
             BLOB_CONTENT: { disk: { path: blobs, writable: true } },
+            PLUGIN_SUPERVISOR: supervisorOf(plugins),
+            PLUGIN_HOSTS: { network: { allow: ["127.0.0.0/8"] } },
             ...(options.assetsPath === undefined
               ? {}
               : { DOCS_ASSETS: { disk: { path: options.assetsPath, writable: false } } }),

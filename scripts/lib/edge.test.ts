@@ -132,7 +132,7 @@ describe("as it comes", () => {
         { timeout: 15_000 },
       )
       .toBeGreaterThan(before);
-    expect(edge.pids().edge).not.toBe(edgePid);
+    await expect.poll(() => edge.pids().edge).not.toBe(edgePid);
   });
 });
 

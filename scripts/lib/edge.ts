@@ -5,7 +5,7 @@ import { EdgeReportSchema } from "./edge-options.ts";
 import type { EdgeOptions } from "./edge-options.ts";
 import { prefixLines } from "./log-lines.ts";
 import type { Say } from "./log-lines.ts";
-import { endProcess, refOf } from "./process-info.ts";
+import { endProcess, isRunning, refOf } from "./process-info.ts";
 import type { ProcessRef } from "./process-info.ts";
 import { StackError } from "./stack-error.ts";
 import { createSupervised } from "./supervised.ts";
@@ -27,6 +27,8 @@ export function createEdge(
   onProcess: (name: string, pid: number) => void,
 ): Edge {
   let workerd: ProcessRef | null = null;
+  /** The workerds of uploaded plugins. */
+  let plugins: ProcessRef[] = [];
   let isUp = false;
   const firstReady = Promise.withResolvers<void>();
 
@@ -42,6 +44,9 @@ export function createEdge(
       if (report.type === "workerd") {
         workerd = refOf("workerd", report.pid);
         onProcess("workerd", report.pid);
+      } else if (report.type === "plugin") {
+        plugins = [...plugins.filter(isRunning), ...[refOf("plugin", report.pid)].filter((ref) => ref !== null)];
+        onProcess("plugin", report.pid);
       } else if (report.type === "ready") {
         if (isUp) say("edge │ back");
         isUp = true;
@@ -58,6 +63,11 @@ export function createEdge(
     return child;
   }
 
+  async function endChildren(): Promise<void> {
+    const children = workerd === null ? plugins : [workerd, ...plugins];
+    await Promise.all(children.map(endProcess));
+  }
+
   const supervised = createSupervised({
     name: "edge",
     stopMs: 5_000,
@@ -67,7 +77,7 @@ export function createEdge(
       say(`edge │ died (${signal ?? code}); starting it again${pauseMs > 0 ? ` in ${pauseMs} ms` : ""}`);
       if (!isUp) firstReady.reject(new StackError("the edge ended before it answered; its message stands above."));
       // A workerd whose parent died would hold the port.
-      if (workerd !== null) void endProcess(workerd);
+      void endChildren();
     },
   });
 
@@ -79,7 +89,7 @@ export function createEdge(
     },
     async stop() {
       await supervised.stop();
-      if (workerd !== null) await endProcess(workerd);
+      await endChildren();
     },
     killEdge: () => supervised.kill(),
     killWorkerd() {

@@ -1,5 +1,4 @@
 import { createServer } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { offeredModels } from "./offered.ts";
 
@@ -31,12 +30,15 @@ async function against(
 test("all models of the folder are waited for, not those that an earlier start left in the list", async () => {
   const folder = { models: inFolder("new", "mine"), problems: [] };
   const latest: Record<string, string> = { "local/mine": "b".repeat(64) };
-  const offered = sleep(100).then(() => {
-    Object.assign(latest, { "local/new": MINE, "local/mine": MINE });
-    return folder;
-  });
-  const up = await against(latest, { found: Promise.resolve(folder), offered });
-  expect(up).toEqual({ models: ["local/mine", "local/new"], warnings: [] });
+  const offered = Promise.withResolvers<typeof folder>();
+  let isUp = false;
+  const up = against(latest, { found: Promise.resolve(folder), offered: offered.promise }).finally(() => (isUp = true));
+  // What asks this edge what it has is answered long before.
+  await against(latest, { found: Promise.resolve(folder), offered: Promise.resolve(folder) });
+  expect(isUp).toBe(false);
+  Object.assign(latest, { "local/new": MINE, "local/mine": MINE });
+  offered.resolve(folder);
+  expect(await up).toEqual({ models: ["local/mine", "local/new"], warnings: [] });
 });
 
 test("a folder that is no model, a model that was deleted and an older version are told", async () => {

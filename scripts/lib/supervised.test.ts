@@ -2,8 +2,10 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { createSupervised } from "./supervised.ts";
+
+afterEach(() => void vi.useRealTimers());
 
 function supervise(script: string) {
   const pauses: number[] = [];
@@ -25,7 +27,7 @@ async function until(holds: () => boolean): Promise<void> {
   const giveUpAt = performance.now() + 5000;
   while (!holds()) {
     if (performance.now() > giveUpAt) throw new Error("it did not happen");
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
@@ -41,13 +43,22 @@ test("a killed process is started again at once", async () => {
 
 test("one that dies again and again is started after pauses that double", async () => {
   const { supervised, pauses, starts } = supervise("exit 1");
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   supervised.start();
-  await until(() => pauses.length === 3);
-  expect(pauses).toEqual([0, 250, 500]);
+  for (const [deaths, pauseMs] of [
+    [1, 0],
+    [2, 250],
+    [3, 500],
+  ] as const) {
+    await until(() => pauses.length === deaths);
+    expect(pauses.at(-1)).toBe(pauseMs);
+    if (pauseMs > 0) vi.advanceTimersByTime(pauseMs - 1);
+    expect(starts()).toBe(deaths);
+    if (deaths < 3) vi.advanceTimersByTime(1);
+  }
   await supervised.stop();
-  const before = starts();
-  await new Promise((resolve) => setTimeout(resolve, 600));
-  expect(starts()).toBe(before);
+  vi.advanceTimersByTime(600);
+  expect(starts()).toBe(3);
 });
 
 test("one that ignores the request to leave is killed, and stays away", async () => {

@@ -50,7 +50,6 @@ export async function bundleWorker(config: WorkerConfig): Promise<WorkerBundle> 
     sourcemap: "inline",
     sourcesContent: false,
     logLevel: "silent",
-    keepNames: true,
   });
   // esbuild keeps a process for the next build; there is none.
   await stop();

@@ -7,7 +7,7 @@ export const errorTable = {
   unauthenticated: {
     status: 401,
     title: "Unauthenticated",
-    cause: "No credential, or one that is unknown, revoked or not of this kind.",
+    cause: "No credential, or one that is unknown, expired, revoked or not of this kind.",
     remedy: "Send `Authorization: Bearer <API key>` with a key that is valid here.",
   },
   forbidden: {
@@ -21,6 +21,12 @@ export const errorTable = {
     title: "The key may not ask for this priority",
     cause: "The prediction asks for a higher `priority` than the `priority` of the API key.",
     remedy: "Ask for a lower priority, or have the operator raise the key's: `PATCH /admin/v1/keys/{id}`.",
+  },
+  model_forbidden: {
+    status: 403,
+    title: "The key may not use this model",
+    cause: "The API key, or the token, names the models that it may use, and this one is not among them.",
+    remedy: "Use another key, or have the operator add the model to the key's: `PATCH /admin/v1/keys/{id}`.",
   },
   not_found: {
     status: 404,
@@ -115,8 +121,21 @@ export const errorTable = {
   queue_full: {
     status: 429,
     title: "Queue full",
-    cause: "The account has as many waiting predictions in one lane as it may (100,000).",
+    cause:
+      "The account has as many waiting, or unfinished, predictions in one lane as it may (100,000 waiting, or what the `queue` plugin says).",
     remedy: "Wait until some have started, or cancel some; `Retry-After` says when to try again.",
+  },
+  lane_full: {
+    status: 429,
+    title: "Too many wait for this model",
+    cause: "So many predictions of all accounts wait for the model that the `queue` plugin lets in no more.",
+    remedy: "Wait for the time that `Retry-After` names: so long the excess needs to start.",
+  },
+  wait_too_long: {
+    status: 429,
+    title: "The wait would be too long",
+    cause: "The prediction would wait longer than the `queue` plugin, or its own `start_timeout`, allows.",
+    remedy: "Wait for the time that `Retry-After` names, or ask for a higher priority if the key may.",
   },
   quota_exceeded: {
     status: 403,
@@ -141,6 +160,42 @@ export const errorTable = {
     title: "Too many bytes at once",
     cause: "The bodies of the account's requests under way take as much memory as they may (`ACCOUNT_BODY_BYTES`).",
     remedy: "Send fewer large bodies at a time, or put what is large behind a URL (`POST /v1/files`) and send that.",
+  },
+  key_limit_reached: {
+    status: 429,
+    title: "The API key's limit is reached",
+    cause: "A limit of the `rate-limit` plugin on what one API key may use; `detail` names it.",
+    remedy: "Wait for the time that `Retry-After` names; `RateLimit` of every answer says what is left.",
+  },
+  account_limit_reached: {
+    status: 429,
+    title: "The account's limit is reached",
+    cause: "A limit of the `rate-limit` plugin on what all keys of an account may use together; `detail` names it.",
+    remedy: "Wait for the time that `Retry-After` names; `RateLimit` of every answer says what is left.",
+  },
+  model_limit_reached: {
+    status: 429,
+    title: "The model's limit is reached",
+    cause: "A limit of the `rate-limit` plugin on what all callers may use of one model together; `detail` names it.",
+    remedy: "Wait for the time that `Retry-After` names; the limit is not yours alone.",
+  },
+  address_limit_reached: {
+    status: 429,
+    title: "The limit of your address is reached",
+    cause: "A limit of the `rate-limit` plugin on what comes from one IP address; `detail` names it.",
+    remedy: "Wait for the time that `Retry-After` names.",
+  },
+  gateway_limit_reached: {
+    status: 429,
+    title: "The gateway's limit is reached",
+    cause: "A limit of the `rate-limit` plugin on what all callers may use together; `detail` names it.",
+    remedy: "Wait for the time that `Retry-After` names; the limit is not yours alone.",
+  },
+  above_limit: {
+    status: 403,
+    title: "Larger than a limit allows at any time",
+    cause: "The request alone is more than a limit of the `rate-limit` plugin allows, however long one waits.",
+    remedy: "Send less, or have the operator raise the limit that `detail` names.",
   },
   too_many_streams: {
     status: 429,
@@ -177,6 +232,12 @@ export const errorTable = {
     title: "Rejected by policy",
     cause: "A plugin refused the request or its output.",
     remedy: "The operator's policy does not let this request through.",
+  },
+  plugins_unavailable: {
+    status: 501,
+    title: "Uploaded plugins can't run here",
+    cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
+    remedy: "Deploy with `npx wrangler deploy --env plugins`, or use the built-in plugins.",
   },
   plugin_missing: {
     status: 422,

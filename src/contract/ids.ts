@@ -40,6 +40,18 @@ export function shardOf(id: string): number {
   return ALPHABET.indexOf(id.charAt(0)) * 32 + ALPHABET.indexOf(id.charAt(1));
 }
 
+/** When a minted id was made, in milliseconds since the epoch. Of a derived one it means nothing. */
+export function mintedAt(id: string): number {
+  let time = 0;
+  for (const character of id.slice(2, 2 + TIME_CHARS)) time = time * 32 + ALPHABET.indexOf(character);
+  return time;
+}
+
+/** What sorts before every minted id of the shard of `id` that was made at `at` or later, and behind those before. */
+export function leastIdOf(id: string, at: number): string {
+  return id.slice(0, 2) + encodeTime(at);
+}
+
 /** The name of the Durable Object of shard `number`. */
 export function shardName(number: number): string {
   return `shard-${number}`;

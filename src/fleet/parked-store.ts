@@ -32,7 +32,7 @@ export type ParkedStore = {
 export type ParkedSettings = { url: string; token: string; prefix: string };
 
 /** The edge's settings for it; null when it has none. */
-export function parkedSettings(env: Env): ParkedSettings | null {
+export function parkedSettings(env: Pick<Env, "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">): ParkedSettings | null {
   const { KV_REST_URL: url = "", KV_REST_TOKEN: token = "", KV_PREFIX: prefix = DEFAULT_KV_PREFIX } = env;
   return url === "" || token === "" ? null : { url, token, prefix };
 }

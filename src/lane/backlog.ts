@@ -9,6 +9,7 @@ import type { Priority } from "../contract/prediction.ts";
 import type { Sql } from "../shard/sql.ts";
 import { FairQueue } from "./fair-queue.ts";
 import type { FairFlow, FairNode } from "./fair-queue.ts";
+import { oldest } from "./peek.ts";
 import { createRows } from "./rows.ts";
 import type { Rows, RowKey, Waiting } from "./rows.ts";
 import { accountKey } from "./types.ts";
@@ -212,10 +213,8 @@ export class Backlog<T extends { chargedMs: number }> {
 
   /** What waits of one priority, oldest first. */
   peek(priority: Priority, offset: number, limit: number): LaneEntry[] {
-    return this.rows.peek(priority, offset, limit).flatMap(({ flow, waiting }) => {
-      const found = this.find(flow);
-      return found === undefined ? [] : entryOf(found, waiting);
-    });
+    const flows = [...this.#flows.values()].filter((flow) => flow.priority === priority && flow.rows > 0);
+    return oldest(this.rows, flows, offset, limit).map(({ flow, waiting }) => entryOf(flow, waiting));
   }
 
   flows(): Iterable<Flow> {

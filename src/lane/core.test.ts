@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import type { ModelRoom } from "../contract/channel.ts";
 import { LaneCore } from "./core.ts";
@@ -197,6 +197,38 @@ it("tells one of two sessions at once that there is work, again after 500 ms, an
   expect(lane.due().pushes.size).toBe(1);
 });
 
+it("tells a session of room or work that came in the same millisecond as its poll, and no more than once", () => {
+  const { lane, tell, poll, clock } = setUp();
+  tell("one", [room(0)]);
+  lane.offer([entry("p")]);
+  expect(poll("one", 0)).toEqual([]);
+  tell("one", [room(1)]);
+  expect(lane.due().work).toEqual(["one"]);
+  expect(lane.due().work).toEqual([]);
+  clock.now += 1;
+  expect(lane.due().work).toEqual([]);
+  expect(poll("one", 1)).toEqual(["p"]);
+});
+
+it("wakes no more of a thousand sessions than what waits needs", () => {
+  const { lane, tell, poll, clock } = setUp();
+  for (const session of names(1000, "s")) tell(session, [room(2)]);
+  lane.offer(["p", "q", "r"].map((id) => entry(id)));
+  const woken: string[] = [];
+  for (let turn = 0; turn < 20; turn += 1) {
+    woken.push(...lane.due().work);
+    clock.now += 1;
+  }
+  expect(woken).toHaveLength(2);
+  expect(poll(woken[0] ?? "", 2)).toEqual(["p", "q"]);
+  expect(poll(woken[1] ?? "", 2)).toEqual(["r"]);
+  lane.offer([entry("s")]);
+  // Who is told and doesn't come holds nobody else up.
+  expect(lane.due().work).toEqual([]);
+  clock.now += 500;
+  expect(lane.due().pushes.size + lane.due().work.length).toBeGreaterThan(0);
+});
+
 it("says nothing more once nothing waits", () => {
   const { lane, tell } = setUp();
   tell("one", [room(4)]);
@@ -314,6 +346,23 @@ it("judges no version after its start by the first host that it hears", () => {
   expect(reborn.due().fail).toEqual([]);
   reborn.tell({ ...statement, session: "two", models: [] });
   expect(reborn.due().fail).toHaveLength(1);
+});
+
+it("looks at no other session where nothing is wrong with any", () => {
+  const { lane, tell } = setUp();
+  const sessions = names(50, "s");
+  for (const session of sessions) tell(session, [room(1)]);
+  const judged = vi.spyOn(lane.verdicts, "judge");
+  const looked = vi.spyOn(lane.credit.sessions, "values");
+  tell("s1", [room(1)]);
+  lane.due();
+  expect([judged.mock.calls.length, looked.mock.calls.length]).toEqual([0, 0]);
+  tell("s1", [room(0, { problem: "no driver" })]);
+  expect(judged.mock.calls.length).toBe(1);
+  tell("s1", [room(1)]);
+  lane.gone("s1");
+  tell("s2", [room(1)]);
+  expect(judged.mock.calls.length).toBe(1);
 });
 
 it("counts on what a poll says, also where the pool can state nothing on its channel", () => {

@@ -363,7 +363,9 @@ export class LaneCore {
     if (version !== null && ms > 0) this.verdicts.ran(version.key);
   }
 
+  /** A version that nobody has trouble with is what it was: a statement looks at no other session. */
   #judge(key: string, now: number): void {
+    if (this.credit.problems(key) === 0 && !this.verdicts.knows(key)) return;
     this.verdicts.judge(key, this.credit.serving(key), this.credit.allHeard(this.rules.maxAsked), now);
   }
 

@@ -70,11 +70,13 @@ export type Session = {
   virtual: number;
 };
 
-/** The sessions that serve one version. */
-export type Serving = { sessions: Session[]; cursor: number; exhaustedAt: number };
+/** The sessions that serve one version; `problems`: how many of them can't set it up. */
+export type Serving = { sessions: Session[]; cursor: number; exhaustedAt: number; problems: number };
 
 export class CreditBook {
   readonly sessions = new Map<string, Session>();
+  /** Those whose room isn't known: not heard since the lane's start, or suspended. */
+  readonly unknown = new Set<Session>();
   readonly #limits: HoldLimits;
   readonly #serving = new Map<string, Serving>();
   readonly #holds: Record<HoldKind, Map<string, Hold>> = {
@@ -112,6 +114,7 @@ export class CreditBook {
       virtual: 0,
     };
     this.sessions.set(name, session);
+    this.unknown.add(session);
     return session;
   }
 
@@ -121,6 +124,7 @@ export class CreditBook {
     session.n = n;
     session.isSuspended = false;
     session.asked = 0;
+    this.unknown.delete(session);
     for (const hold of session.holds.values()) if (hold.isLate) this.#drop(hold, now);
     const named = new Set<string>();
     for (const one of models) {
@@ -130,7 +134,7 @@ export class CreditBook {
       credit.room = one.room;
       credit.startNow = one.startNow;
       credit.readyInMs = one.readyInMs;
-      credit.problem = one.problem;
+      this.#setProblem(key, credit, one.problem);
     }
     if (full) for (const key of session.credits.keys()) if (!named.has(key)) this.#remove(session, key);
     this.#measure(session, now);
@@ -209,6 +213,11 @@ export class CreditBook {
     return this.#serving.get(key)?.sessions ?? [];
   }
 
+  /** How many of these sessions can't set the version up. */
+  problems(key: string): number {
+    return this.#serving.get(key)?.problems ?? 0;
+  }
+
   /** The grant, or the way to it, takes of the session's room until the pool has acknowledged it. */
   hold(id: string, session: Session, key: string, kind: HoldKind, now: number): void {
     const known = session.holds.get(id);
@@ -266,6 +275,7 @@ export class CreditBook {
           this.#holds.granted.delete(hold.id);
           this.#late.set(hold.id, hold);
           hold.session.isSuspended = true;
+          this.unknown.add(hold.session);
           continue;
         }
         over.push(hold);
@@ -289,7 +299,7 @@ export class CreditBook {
 
   /** Whether every session has stated its room, or was asked for it `often` in vain. */
   allHeard(often: number): boolean {
-    for (const { n, asked } of this.sessions.values()) if (n === null && asked < often) return false;
+    for (const { n, asked } of this.unknown) if (n === null && asked < often) return false;
     return true;
   }
 
@@ -299,6 +309,7 @@ export class CreditBook {
     for (const hold of session.holds.values()) this.#drop(hold, 0);
     for (const key of session.credits.keys()) this.#remove(session, key);
     this.sessions.delete(name);
+    this.unknown.delete(session);
   }
 
   heldCount(): number {
@@ -331,7 +342,7 @@ export class CreditBook {
   #credit(session: Session, key: string): Credit {
     const known = session.credits.get(key);
     if (known !== undefined) return known;
-    const serving = this.#serving.get(key) ?? { sessions: [], cursor: 0, exhaustedAt: -1 };
+    const serving = this.#serving.get(key) ?? { sessions: [], cursor: 0, exhaustedAt: -1, problems: 0 };
     this.#serving.set(key, serving);
     let held = 0;
     for (const hold of session.holds.values()) if (hold.key === key) held += 1;
@@ -355,6 +366,7 @@ export class CreditBook {
     const credit = session.credits.get(key);
     if (serving === undefined || credit === undefined) return;
     session.credits.delete(key);
+    this.#setProblem(key, credit, null);
     const last = serving.sessions.pop();
     if (last !== undefined && last !== session) {
       serving.sessions[credit.index] = last;
@@ -362,6 +374,12 @@ export class CreditBook {
       if (moved !== undefined) moved.index = credit.index;
     }
     if (serving.sessions.length === 0) this.#serving.delete(key);
+  }
+
+  #setProblem(key: string, credit: Credit, problem: string | null): void {
+    const serving = this.#serving.get(key);
+    if (serving !== undefined) serving.problems += Number(problem !== null) - Number(credit.problem !== null);
+    credit.problem = problem;
   }
 
   #measure(session: Session, now: number): void {

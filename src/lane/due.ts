@@ -31,8 +31,7 @@ export function findDue(core: LaneCore, now: number, timed: ReadonlyMap<string, 
 type At = (time: number) => void;
 
 function askForRoom({ credit, rules }: LaneCore, now: number, due: Due, at: At): void {
-  for (const session of credit.sessions.values()) {
-    if (session.n !== null && !session.isSuspended) continue;
+  for (const session of credit.unknown) {
     if (session.asked >= rules.maxAsked || due.tell.length >= rules.maxDue) continue;
     const nextAt = session.asked === 0 ? now : session.askedAt + rules.askMs * 2 ** (session.asked - 1);
     if (nextAt > now) {
@@ -63,18 +62,35 @@ function fail(core: LaneCore, version: Version, now: number, due: Due, at: At): 
 function match(core: LaneCore, version: Version, now: number, due: Due, at: At): void {
   const { credit, rules } = core;
   const serving = credit.serving(version.key);
-  /** Room of sessions that poll, or were just told to. */
-  let covered = 0;
+  const needed = version.available + version.released.size;
+  let covered = roomComing(core, version, needed, now, at);
   for (let looked = 0; looked < Math.min(serving.length, rules.maxScanned); looked += 1) {
     const session = serving[(version.nextSession + looked) % serving.length];
     if (session === undefined || credit.room(session, version.key) === 0) continue;
     push(core, version, session, now, due, at);
     const room = credit.room(session, version.key);
-    if (room === 0 || covered >= version.available + version.released.size) continue;
-    if (nudge(core, version, session, now, due, at)) covered += room;
+    if (room === 0 || version.coming.has(session) || covered >= needed) continue;
+    if (!nudge(core, version, session, now, due, at)) continue;
+    covered += room;
+    if (version.coming.size < rules.maxScanned) version.coming.add(session);
   }
   if (serving.length > rules.maxScanned) at(now + rules.nudgeMs);
   version.nextSession += Math.min(serving.length, rules.maxScanned);
+}
+
+/** The room of sessions that poll, or were told to, wherever they are among those that serve the version. */
+function roomComing({ credit, rules }: LaneCore, version: Version, needed: number, now: number, at: At): number {
+  let covered = 0;
+  for (const session of version.coming) {
+    if (covered >= needed) break;
+    const room = credit.room(session, version.key);
+    const last = Math.max(session.nudgedAt, session.polledAt);
+    if (room > 0 && isComing(session) && now - last < rules.nudgeMs) {
+      covered += room;
+      at(last + rules.nudgeMs);
+    } else version.coming.delete(session);
+  }
+  return covered;
 }
 
 function push(core: LaneCore, version: Version, session: Session, now: number, due: Due, at: At): void {
@@ -115,12 +131,18 @@ function push(core: LaneCore, version: Version, session: Session, now: number, d
 /** Tells a session that there is work, unless it polls anyway. Answers whether it will poll. */
 function nudge({ rules }: LaneCore, version: Version, session: Session, now: number, due: Due, at: At): boolean {
   const last = Math.max(session.nudgedAt, session.polledAt);
-  const isComing = session.isPolling || session.nudgedAt > session.polledAt || session.nudgedAt === now;
+  const comes = isComing(session);
   const since = Math.max(session.credits.get(version.key)?.roomSince ?? now, version.waitingSince ?? -Infinity);
   at(Math.max(now, last) + rules.nudgeMs);
-  if (now - last < rules.nudgeMs && (isComing || last >= since)) return isComing;
+  // What came in the same millisecond as a poll may have come after it.
+  if (now - last < rules.nudgeMs && (comes || last > since)) return comes;
   if (due.work.length >= rules.maxDue) return false;
   session.nudgedAt = now;
   due.work.push(session.name);
   return true;
+}
+
+/** Whether the session polls by itself, or was told to and has not yet. */
+function isComing({ isPolling, nudgedAt, polledAt }: Session): boolean {
+  return isPolling || nudgedAt >= polledAt;
 }

@@ -12,8 +12,8 @@ function createRandom(seed: number): () => number {
   };
 }
 
-function setUp(seed: number, ahead = 0) {
-  const sim = new LaneSim();
+function setUp(seed: number, ahead = 0, isPrompt = false) {
+  const sim = new LaneSim({}, { isPrompt });
   for (let index = 0; index < 4; index += 1) sim.addPool(`pool-${index}`, SLOTS / 4, ["v"], ahead);
   const random = createRandom(seed);
   let made = 0;
@@ -138,6 +138,37 @@ it("shares GPU time between priorities 6:3:1, whatever their runs take", () => {
     ["low", 0.1],
   ] as const) {
     expect(Math.abs((used.get(priority)?.ms ?? 0) / total / part - 1), priority).toBeLessThan(0.05);
+  }
+});
+
+it("keeps the short way fair: who asks for little waits for no crowd that asks for much", () => {
+  const { sim, random } = setUp(12, 0, true);
+  const runMs = 500;
+  const waits = new Map<string, number[]>();
+  let made = 0;
+  const submit = (account: string) => {
+    made += 1;
+    sim.submitShort([{ id: `s${String(made).padStart(7, "0")}`, account, runMs: runMs * (0.8 + 0.4 * random()) }]);
+  };
+  const quiet = ["a", "b", "c", "d"];
+  sim.onStart = ({ id, account, at }) => {
+    waits.set(account, [...(waits.get(account) ?? []), at - (sim.submittedAt.get(id) ?? 0)]);
+  };
+  // Each client asks again once it has its answer; the quiet ones think for a while before.
+  sim.onEnd = ({ account }) => sim.after(account === "greedy" ? 1 : 200 + 600 * random(), () => submit(account));
+  for (let client = 0; client < 4 * SLOTS; client += 1) submit("greedy");
+  for (const account of quiet) submit(account);
+  sim.run(120_000);
+  const mean = (account: string) => {
+    const all = waits.get(account) ?? [];
+    return all.reduce((sum, ms) => sum + ms, 0) / all.length;
+  };
+  expect(mean("greedy")).toBeGreaterThan(2 * runMs);
+  for (const account of quiet) {
+    expect(waits.get(account)?.length).toBeGreaterThan(100);
+    // A run of each account, and the longest that is in progress: on 16 slots far less than that at the median.
+    expect(Math.max(...(waits.get(account) ?? []))).toBeLessThan(2 * runMs);
+    expect(mean(account)).toBeLessThan(runMs / 2);
   }
 });
 

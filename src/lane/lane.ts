@@ -4,6 +4,7 @@
  * a model can't be set up, a real Kafka what waits.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { LaneOutlook } from "../../plugins/kernel/services.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { desiredLog, noteLogSetting } from "../log/current-log.ts";
@@ -18,6 +19,8 @@ import { createErrands } from "./errands.ts";
 import { createFaults } from "./faults.ts";
 import type { LaneFaults } from "./faults.ts";
 import { handOnInherited } from "./inherited.ts";
+import { outlookIn } from "./outlook.ts";
+import type { OutlookRef } from "./outlook.ts";
 import { createReleases } from "./releases.ts";
 import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
@@ -144,6 +147,11 @@ export class Lane extends DurableObject<Env> {
     await Promise.race([this.#releases.release(), scheduler.wait(MOVE_PATIENCE_MS)]);
     this.#actSoon();
     return { handedOn: high + normal + low, pools: sessions.length };
+  }
+
+  /** What a prediction that came now would find. */
+  outlook(ref: OutlookRef): LaneOutlook {
+    return outlookIn(this.#core, ref);
   }
 
   stats(): LaneStats {

@@ -135,17 +135,15 @@ export function createRows(sql: Sql) {
       return sql("SELECT * FROM flow").flatMap((row) => flowOf(row) ?? []);
     },
 
-    /** Of a priority, oldest first. */
-    peek(priority: Priority, offset: number, limit: number): { flow: FlowRow; waiting: Waiting }[] {
-      return sql(
-        "SELECT * FROM waiting JOIN flow USING (flow) WHERE priority = ? ORDER BY created_at, id LIMIT ? OFFSET ?",
-        priority,
-        limit,
-        offset,
-      ).flatMap((row) => {
-        const flow = flowOf(row);
-        return flow === null ? [] : { flow, waiting: waitingOf(row) };
-      });
+    /** When the oldest of each flow was accepted. */
+    heads(flows: readonly number[]): Map<number, number> {
+      const rows = inChunks(flows, (part) =>
+        sql(
+          "SELECT f.value AS flow, (SELECT w.created_at FROM waiting w WHERE w.flow = f.value ORDER BY w.created_at LIMIT 1) AS created_at FROM json_each(?) f",
+          JSON.stringify(part),
+        ),
+      );
+      return new Map(rows.map((row) => [Number(row["flow"]), Number(row["created_at"])]));
     },
 
     /** Writes the flows' rows; those for which nothing waits go. */

@@ -88,6 +88,9 @@ export function createVerdicts() {
       return next;
     },
 
+    /** Whether there is, or was, a verdict of the version. */
+    knows: (key: string) => verdicts.has(key),
+
     size: () => verdicts.size,
   };
 }

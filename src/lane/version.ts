@@ -1,5 +1,6 @@
 /** What a lane knows of one version of a model. */
 import type { Priority } from "../contract/prediction.ts";
+import type { Session } from "./credit.ts";
 import type { FairNode } from "./fair-queue.ts";
 import { createRate } from "./rate.ts";
 import type { Rate } from "./rate.ts";
@@ -39,6 +40,8 @@ export type Version = {
   inFlight: number;
   /** Where the next look at its sessions begins. */
   nextSession: number;
+  /** Sessions that were told of what waits. */
+  coming: Set<Session>;
   /** When it last had room or a run. */
   openAt: number;
   rate: Rate;
@@ -68,6 +71,7 @@ export function createVersion(key: string, model: string, version: string, node:
     released: new Set(),
     inFlight: 0,
     nextSession: 0,
+    coming: new Set(),
     openAt: -Infinity,
     rate: createRate(),
     meanMs: null,

@@ -67,12 +67,21 @@ export class LogBroker extends DurableObject<Env> {
     });
   }
 
-  /** The topic, which is made for `owner` with `partitions` if it isn't there and that isn't 0. */
-  ensureTopic(topic: string, partitions: number, owner: string | null): Answer<OwnedTopic> {
+  /**
+   * The topic, which is made for `owner`, who has so many `elsewhere`, with `partitions` if it isn't there and that
+   * isn't 0.
+   */
+  ensureTopic(topic: string, partitions: number, owner: string | null, elsewhere = 0): Answer<OwnedTopic> {
     const known = this.#store.topics.get(topic);
     if (known !== undefined) return answer(known);
     if (partitions === 0) return answer({ partitions: 0, owner: null });
-    return this.#store.topics.refuse(owner, this.#quotas) ?? answer(this.#store.topics.add(topic, partitions, owner));
+    const refusal = this.#store.topics.refuse(owner, this.#quotas, elsewhere);
+    return refusal ?? answer(this.#store.topics.add(topic, partitions, owner));
+  }
+
+  /** The topics that `owner` made and of which a partition is here. */
+  topicsOf(owner: string): string[] {
+    return this.#store.topics.ownedBy(owner);
   }
 
   topics(): TopicInfo[] {

@@ -67,9 +67,14 @@ export function createLogClient(env: LogEnv) {
     if (known !== undefined) return known;
     if (!isTopicName(topic)) throw new EdgeplaneError("invalid_request", `${noTopicName(topic)}.`);
     const home = brokerOf(topic, 0, count);
-    const found = await callObject(async () =>
-      unwrap<OwnedTopic>(await broker(home).ensureTopic(topic, create ? partitions : 0, principal)),
-    );
+    const ensure = (most: number, elsewhere: number) =>
+      callObject(async () => unwrap<OwnedTopic>(await broker(home).ensureTopic(topic, most, principal, elsewhere)));
+    const isSpread = create && count > 1 && principal !== null;
+    const there = isSpread ? await ensure(0, 0) : null;
+    const found =
+      there !== null && there.partitions > 0
+        ? there
+        : await ensure(create ? partitions : 0, isSpread ? await madeElsewhere(principal, home) : 0);
     if (found.partitions === 0) {
       throw new EdgeplaneError(
         "topic_not_found",
@@ -79,6 +84,12 @@ export function createLogClient(env: LogEnv) {
     if (knownTopics.size > 10_000) knownTopics.clear();
     knownTopics.set(topic, found);
     return found;
+  }
+
+  /** How many topics `principal` has made that live at other brokers than `home`: what it may have is of all together. */
+  async function madeElsewhere(principal: string, home: number): Promise<number> {
+    const topics = await askAll((target) => target.topicsOf(principal));
+    return new Set(topics.flat().filter((topic) => brokerOf(topic, 0, count) !== home)).size;
   }
 
   async function topicsOf(

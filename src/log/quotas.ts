@@ -1,6 +1,7 @@
 /**
- * What one user of `/kafka` may have at each broker. What the edge itself publishes has no quota: predictions wait for
- * it.
+ * What one user of `/kafka` may have: topics over all brokers; groups and instances, which are the same at all that it
+ * asks; bytes and offsets at each, whose disk and rows they bound. What the edge itself publishes has no quota:
+ * predictions wait for it.
  */
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";

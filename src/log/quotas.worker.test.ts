@@ -5,6 +5,8 @@ import { CommitStore } from "./commits.ts";
 import { Groups } from "./groups.ts";
 import type { MemberOptions } from "./protocol.ts";
 import { PartitionStore } from "./store.ts";
+import { brokerName, brokerOf } from "./names.ts";
+import { createLogClient } from "./client.ts";
 import { runInDurableObject } from "cloudflare:test";
 
 const options: MemberOptions = { autoCommit: true, autoCommitIntervalMs: 1, reset: "earliest", sessionTimeoutMs: 1000 };
@@ -78,4 +80,23 @@ it("bounds the topics that a user makes and what their records take, and never r
     expect(again.topics.refuseBytes(append("a", "user:a"), quotas)).toBeNull();
     expect(new PartitionStore(storage).topics.refuseBytes(append("a", "user:a"), quotas)).toBeNull();
   });
+});
+
+it("bounds the topics that a user makes at all brokers together", async () => {
+  const LOG = { getByName: (name: string) => env.LOG.getByName(`spread-${name}`) } as unknown as typeof env.LOG;
+  const client = createLogClient({ ...env, LOG, LOG_BROKERS: "3", LOG_PARTITIONS: "1" });
+  const made = Array.from({ length: 999 }, (_, index) => `spread.${index}`);
+  const byBroker = Map.groupBy(made, (topic) => brokerOf(topic, 0, 3));
+  expect(byBroker.size).toBe(3);
+  for (const [index, topics] of byBroker) {
+    await runInDurableObject(LOG.getByName(brokerName(index)), (broker) => {
+      for (const topic of topics) broker.ensureTopic(topic, 1, "user:spread");
+    });
+  }
+  const produce = (topic: string, principal: string) =>
+    client.produce([{ topic, key: "", value: "x", headers: [] }], () => true, principal);
+  await expect(produce("spread.last", "user:spread")).resolves.toHaveLength(1);
+  await expect(produce("spread.more", "user:spread")).rejects.toMatchObject({ code: "quota_exceeded" });
+  await expect(produce("spread.0", "user:spread")).resolves.toHaveLength(1);
+  await expect(produce("spread.more", "user:other")).resolves.toHaveLength(1);
 });

@@ -56,17 +56,22 @@ export class Topics {
     this.#topics.delete(topic);
   }
 
-  /** Why no further topic can be made by `owner`; null: it can. */
-  refuse(owner: string | null, { topics: most }: Pick<UserQuotas, "topics">): Failure | null {
+  /** The topics that `owner` made, as far as they are known here. */
+  ownedBy(owner: string): string[] {
+    return [...this.#topics].flatMap(([topic, info]) => (info.owner === owner ? [topic] : []));
+  }
+
+  /** Why no further topic can be made by `owner`, who made so many `elsewhere`; null: it can. */
+  refuse(owner: string | null, { topics: most }: Pick<UserQuotas, "topics">, elsewhere = 0): Failure | null {
     if (this.#topics.size >= MAX_TOPICS) {
       return failure("invalid_request", `This log has ${MAX_TOPICS} topics; it takes no more. Use one that is there.`);
     }
-    let count = 0;
-    for (const info of this.#topics.values()) if (info.owner === owner) count += 1;
-    if (owner === null || count < most) return null;
+    if (owner === null) return null;
+    const count = elsewhere + this.ownedBy(owner).length;
+    if (count < most) return null;
     return failure(
       "quota_exceeded",
-      `These credentials have made ${count} topics at this broker, of ${most} (LOG_USER_TOPICS); use one that is there.`,
+      `These credentials have made ${count} topics, of ${most} (LOG_USER_TOPICS); use one that is there.`,
     );
   }
 

@@ -1,9 +1,19 @@
 import { describe, expect, it, vi } from "vitest";
-import type { Call, Verdict } from "../../plugins/kernel/phases.ts";
-import type { BoundHook, Snapshot } from "../../plugins/kernel/snapshot.ts";
-import { runPhase } from "./run-phase.ts";
+import { aCall } from "../../plugins/kernel/conformance.ts";
+import { judge } from "../../plugins/kernel/phases.ts";
+import type { Call, Hook, Judge, PredictionCall, Reservation, Verdict } from "../../plugins/kernel/phases.ts";
+import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
+import { newTrail, runPhase } from "./run-phase.ts";
 
-const call: Call = { requestId: "r", method: "GET", path: "/", header: () => undefined, principal: null };
+const call: Call = {
+  requestId: "r",
+  method: "GET",
+  path: "/",
+  clientIp: null,
+  header: () => undefined,
+  headers: () => ({}),
+  principal: null,
+};
 const principal = {
   accountId: "a",
   accountName: "a",
@@ -16,16 +26,17 @@ const principal = {
 
 type CallHook = (subject: Readonly<Call>) => Verdict<Call> | Promise<Verdict<Call>>;
 
-function snapshotOf(...hooks: (CallHook | Partial<BoundHook<"authenticate">>)[]): Snapshot {
+function snapshotOf(...hooks: (CallHook | Partial<BoundHook<"authenticate">>)[]): Hooks {
   const bound = hooks.map((hook, index) => ({
     plugin: `p${index}`,
     failMode: "closed" as const,
     timeoutMs: 50,
+    shadow: false,
+    mutates: true,
     run: () => ({ verdict: "continue" as const }),
     ...(typeof hook === "function" ? { run: hook } : hook),
   }));
   return {
-    version: 1,
     hooks: { authenticate: bound, admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] },
   };
 }
@@ -81,5 +92,131 @@ describe("running a phase", () => {
     const open = snapshotOf({ run, failMode: "open" });
     expect(await runPhase(open, "authenticate", call)).toBe(call);
     logged.mockRestore();
+  });
+});
+
+type AdmitHook = Hook<"admit"> | Judge<"admit">;
+
+function admitting(...hooks: (AdmitHook | { hook: AdmitHook; shadow?: boolean; timeoutMs?: number })[]) {
+  const bound = hooks.map((given, index) => {
+    const { hook, ...options } = "hook" in given ? given : { hook: given };
+    const only = "judge" in hook ? hook.judge : null;
+    const run: Hook<"admit"> = only ?? (hook as Hook<"admit">);
+    return {
+      plugin: `p${index}`,
+      failMode: "closed",
+      timeoutMs: 1000,
+      shadow: false,
+      mutates: only === null,
+      run,
+      ...options,
+    };
+  }) as BoundHook<"admit">[];
+  return { hooks: { authenticate: [], admit: bound, screenInput: [], route: [], screenOutput: [], onResult: [] } };
+}
+
+const refusal = { verdict: "reject", code: "rejected_by_policy", message: "No." } as const;
+const reservation = (id: string): Reservation => ({ service: "allowance", id, data: null });
+
+describe("hooks that only judge", () => {
+  it("run side by side, and see what those before them changed", async () => {
+    const seen: [string, PredictionCall["input"]][] = [];
+    const both = Promise.withResolvers<void>();
+    const meet = (name: string) =>
+      judge<"admit">(async ({ input }) => {
+        seen.push([name, input]);
+        if (seen.length === 2) both.resolve();
+        // Each waits for the other one: in turn, the first would run out of time.
+        await both.promise;
+        return { verdict: "continue" };
+      });
+    const change: Hook<"admit"> = (call) => ({ verdict: "continue", subject: { ...call, input: { a: 2 } } });
+    const after = await runPhase(admitting(change, meet("x"), meet("y")), "admit", aCall({ a: 1 }));
+    expect(seen).toEqual([
+      ["x", { a: 2 }],
+      ["y", { a: 2 }],
+    ]);
+    expect(after.input).toEqual({ a: 2 });
+  });
+
+  it("refuse in their order, whoever is the fastest", async () => {
+    const first = Promise.withResolvers<void>();
+    const slow = judge<"admit">(async () => {
+      await first.promise;
+      return { ...refusal, message: "the first" };
+    });
+    const fast = judge<"admit">(() => {
+      first.resolve();
+      return { ...refusal, message: "the second" };
+    });
+    await expect(runPhase(admitting(slow, fast), "admit", aCall())).rejects.toThrow("the first");
+  });
+});
+
+describe("what a phase leaves behind", () => {
+  it("keeps reservations and findings, also of hooks before the one that refuses", async () => {
+    const trail = newTrail();
+    const reserve = judge<"admit">(() => ({
+      verdict: "continue",
+      reservation: reservation("r1"),
+      headers: { "x-a": "1" },
+    }));
+    const find = judge<"admit">(() => ({ ...refusal, findings: [{ category: "pii", rule: "card" }] }));
+    await expect(runPhase(admitting(reserve, find), "admit", aCall(), trail)).rejects.toThrow("No.");
+    expect(trail).toEqual({
+      reservations: [{ ...reservation("r1"), plugin: "p0" }],
+      headers: { "x-a": "1" },
+      verdicts: [
+        { plugin: "p1", phase: "admit", action: "reject", code: "rejected_by_policy", category: "pii", rule: "card" },
+      ],
+    });
+  });
+
+  it("gives back what was reserved too late, or beside a refusal", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const late: string[] = [];
+    const trail = { ...newTrail(), onLate: ({ id }: { id: string }) => void late.push(id) };
+    const behind = Promise.withResolvers<void>();
+    const slow = judge<"admit">(async () => {
+      await behind.promise;
+      return { verdict: "continue", reservation: reservation("timed out") };
+    });
+    const beside = judge<"admit">(async () => {
+      await behind.promise;
+      return { verdict: "continue", reservation: reservation("beside") };
+    });
+    const run = runPhase(admitting({ hook: slow, timeoutMs: 5 }, beside), "admit", aCall(), trail);
+    await expect(run).rejects.toMatchObject({ code: "guard_unavailable" });
+    expect(trail.reservations).toEqual([]);
+    behind.resolve();
+    await expect.poll(() => late.toSorted()).toEqual(["beside", "timed out"]);
+  });
+
+  it("lets all through a plugin in shadow, unchanged, and records it", async () => {
+    vi.spyOn(console, "log").mockImplementation(() => {});
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const trail = newTrail();
+    const change: Hook<"admit"> = (call) => ({
+      verdict: "continue",
+      subject: { ...call, input: {} },
+      findings: [{ category: "words", rule: "w1" }],
+    });
+    const broken: Hook<"admit"> = () => {
+      throw new Error("broken");
+    };
+    const call = aCall({ text: "a" });
+    const hooks = [change, () => refusal, broken].map((hook) => ({ hook, shadow: true }));
+    expect(await runPhase(admitting(...hooks), "admit", call, trail)).toBe(call);
+    expect(trail.verdicts.map(({ action, code, rule }) => [action, code, rule])).toEqual([
+      ["shadow", null, "w1"],
+      ["shadow", "rejected_by_policy", null],
+      ["broken", "guard_unavailable", null],
+    ]);
+  });
+
+  it("takes an answer that is no verdict for a plugin that could not decide", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const nonsense = (() => undefined) as unknown as Hook<"admit">;
+    await expect(runPhase(admitting(nonsense), "admit", aCall())).rejects.toMatchObject({ code: "guard_unavailable" });
   });
 });

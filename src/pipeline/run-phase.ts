@@ -1,63 +1,214 @@
-/** Runs the hooks of one phase, in order, over one subject. */
-import type { PhaseSubject, Phase, Verdict } from "../../plugins/kernel/phases.ts";
-import type { BoundHook, Snapshot } from "../../plugins/kernel/snapshot.ts";
+/**
+ * Runs the hooks of one phase over one subject: those that may change it in order, each handing on to the next; those
+ * that only judge side by side with their neighbours that do, over the same subject.
+ */
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { Finding, PhaseSubject, Phase, Verdict } from "../../plugins/kernel/phases.ts";
+import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
+import { addVerdicts } from "../contract/verdict.ts";
+import type { VerdictAction, VerdictRecord } from "../contract/verdict.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 
+/** What the phases of one request, or of one piece of output, leave behind besides their subject. */
+export type Trail = {
+  readonly verdicts: VerdictRecord[];
+  readonly reservations: HeldReservation[];
+  /** To be laid over those of the client's answer. */
+  readonly headers: Record<string, string>;
+  /** What each plugin holds of a stream, by its name; given to `screenOutput` alone. */
+  readonly states?: Map<string, string>;
+  /** Gets what was reserved by a hook whose verdict came too late to count. */
+  readonly onLate?: (reservation: HeldReservation) => void;
+  /** Told of every verdict as it comes. */
+  readonly onDecided?: (one: { plugin: string; phase: Phase; decided: Decided; ms: number }) => void;
+};
+
+export function newTrail(): Trail {
+  return { verdicts: [], reservations: [], headers: {} };
+}
+
 /** Whether any plugin has a hook for `phase`: callers skip the work of making a subject when none has. */
-export function hasHooks(snapshot: Snapshot, phase: Phase): boolean {
-  return snapshot.hooks[phase].length > 0;
+export function hasHooks({ hooks }: Hooks, phase: Phase): boolean {
+  return hooks[phase].length > 0;
 }
 
 /**
- * Runs `phase` and returns the subject that its last hook handed on. Throws `EdgeplaneError`: the code of the first
- * hook that rejects, or `guard_unavailable` when a hook that fails closed throws or runs out of time.
+ * Runs `phase` and returns the subject that its last hook handed on; what else came of it is added to `trail`. Throws
+ * `EdgeplaneError`: the code of the first hook, in their order, that rejects, or `guard_unavailable` when a hook that
+ * fails closed throws or runs out of time.
  */
 export async function runPhase<P extends Phase>(
-  snapshot: Snapshot,
+  { hooks }: Hooks,
   phase: P,
   subject: PhaseSubject[P],
+  trail: Trail = newTrail(),
 ): Promise<PhaseSubject[P]> {
+  const list = hooks[phase];
   let current = subject;
-  for (const hook of snapshot.hooks[phase]) {
-    const verdict = await decide(phase, hook, current);
-    if (verdict.verdict === "continue") {
-      current = verdict.subject ?? current;
-      continue;
+  for (let index = 0; index < list.length;) {
+    const group = list.slice(index, endOfGroup(list, index));
+    const decided = group.map((hook) => decide(phase, hook, current, trail));
+    for (const [place, hook] of group.entries()) {
+      const one = decided[place];
+      try {
+        current = apply(phase, hook, current, one instanceof Promise ? await one : (one ?? UNDECIDED), trail);
+      } catch (error) {
+        for (let later = place + 1; later < group.length; later += 1) giveBackLate(group[later], decided[later], trail);
+        throw error;
+      }
     }
-    if (verdict.verdict === "shadow") {
-      log.info("plugin_shadow", { plugin: hook.plugin, phase, code: verdict.code });
-      continue;
-    }
-    const retryAfterMs = verdict.retryAfterMs;
-    throw new EdgeplaneError(verdict.code, verdict.message, retryAfterMs === undefined ? {} : { retryAfterMs });
+    index += group.length;
   }
   return current;
 }
 
-async function decide<P extends Phase>(
+/** `broken`: the hook threw, ran out of time, or returned no verdict. */
+export type Decided<Subject = unknown> = Verdict<Subject> | { verdict: "broken"; cause: unknown };
+const UNDECIDED = { verdict: "broken", cause: "no verdict" } as const;
+
+/** A hook that may change the subject is a group by itself; those that only judge are one with their neighbours. */
+function endOfGroup(list: readonly { mutates: boolean }[], start: number): number {
+  let end = start + 1;
+  if (list[start]?.mutates === true) return end;
+  while (list[end]?.mutates === false) end += 1;
+  return end;
+}
+
+function decide<P extends Phase>(
   phase: P,
   hook: BoundHook<P>,
   subject: PhaseSubject[P],
-): Promise<Verdict<PhaseSubject[P]>> {
+  trail: Trail,
+): Decided<PhaseSubject[P]> | Promise<Decided<PhaseSubject[P]>> {
+  const { states, onDecided } = trail;
+  const given = states === undefined ? subject : { ...subject, held: states.get(hook.plugin) ?? null };
+  const startedAt = onDecided === undefined ? 0 : performance.now();
+  const tell = (decided: Decided<PhaseSubject[P]>) => {
+    onDecided?.({ plugin: hook.plugin, phase, decided, ms: performance.now() - startedAt });
+    return decided;
+  };
   try {
-    const verdict = hook.run(subject);
-    return verdict instanceof Promise ? await withTimeout(verdict, hook.timeoutMs) : verdict;
-  } catch (thrown) {
-    log.error("plugin_failed", { plugin: hook.plugin, phase, failMode: hook.failMode, reason: reasonOf(thrown) });
-    if (hook.failMode === "open") return { verdict: "continue" };
-    throw new EdgeplaneError("guard_unavailable", `The plugin "${hook.plugin}" could not decide.`, { cause: thrown });
+    const verdict = hook.run(given);
+    return verdict instanceof Promise ? inTime(hook, verdict, trail, tell) : tell(wellFormed(verdict));
+  } catch (cause) {
+    return tell({ verdict: "broken", cause });
   }
 }
 
-async function withTimeout<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  const timedOut = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  });
+async function inTime<Subject>(
+  hook: { plugin: string; timeoutMs: number },
+  verdict: Promise<Verdict<Subject>>,
+  trail: Trail,
+  tell: (decided: Decided<Subject>) => Decided<Subject>,
+): Promise<Decided<Subject>> {
   try {
-    return await Promise.race([work, timedOut]);
-  } finally {
-    clearTimeout(timer);
+    return tell(wellFormed(await withTimeout(verdict, hook.timeoutMs, (late) => giveBackLate(hook, late, trail))));
+  } catch (cause) {
+    return tell({ verdict: "broken", cause });
   }
+}
+
+function wellFormed<Subject>(verdict: Verdict<Subject>): Decided<Subject> {
+  const known = ["continue", "reject", "shadow"].includes(verdict?.verdict);
+  return known ? verdict : { verdict: "broken", cause: "the plugin returned no verdict" };
+}
+
+/** The subject behind `hook`. Throws what it refuses with. */
+function apply<P extends Phase>(
+  phase: P,
+  hook: BoundHook<P>,
+  subject: PhaseSubject[P],
+  decided: Decided<PhaseSubject[P]>,
+  trail: Trail,
+): PhaseSubject[P] {
+  if (decided.verdict === "broken") return applyBroken(phase, hook, subject, decided.cause, trail);
+  const findings = decided.findings ?? [];
+  if (decided.verdict === "continue") {
+    const { reservation, headers } = decided;
+    const changed = "subject" in decided ? decided.subject : undefined;
+    if (reservation !== undefined) trail.reservations.push({ ...reservation, plugin: hook.plugin });
+    if (headers !== undefined) Object.assign(trail.headers, headers);
+    if ("held" in decided && decided.held !== undefined) noteState(hook.plugin, decided.held, trail);
+    const isChange = changed !== undefined && changed !== subject;
+    if (findings.length > 0)
+      record(phase, hook, isChange ? (hook.shadow ? "shadow" : "change") : "note", null, findings, trail);
+    return isChange && !hook.shadow ? changed : subject;
+  }
+  const { code, message, retryAfterMs, headers } = decided;
+  if (decided.verdict === "shadow" || hook.shadow) {
+    record(phase, hook, "shadow", code, findings, trail);
+    log.info("plugin_shadow", { plugin: hook.plugin, phase, code });
+    return subject;
+  }
+  record(phase, hook, "reject", code, findings, trail);
+  throw new EdgeplaneError(code, message, {
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(headers === undefined ? {} : { headers }),
+  });
+}
+
+function applyBroken<P extends Phase>(
+  phase: P,
+  hook: BoundHook<P>,
+  subject: PhaseSubject[P],
+  cause: unknown,
+  trail: Trail,
+): PhaseSubject[P] {
+  const isOpen = hook.shadow || hook.failMode === "open";
+  const failMode = isOpen ? "open" : "closed";
+  log.error("plugin_failed", { plugin: hook.plugin, phase, failMode, reason: reasonOf(cause) });
+  record(phase, hook, isOpen ? "broken" : "reject", "guard_unavailable", [], trail);
+  if (isOpen) return subject;
+  throw new EdgeplaneError("guard_unavailable", `The plugin "${hook.plugin}" could not decide.`, { cause });
+}
+
+function noteState(plugin: string, held: string | null, { states }: Trail): void {
+  if (held === null) states?.delete(plugin);
+  else states?.set(plugin, held);
+}
+
+function record(
+  phase: Phase,
+  { plugin }: { plugin: string },
+  action: VerdictAction,
+  code: string | null,
+  findings: readonly Finding[],
+  { verdicts }: Trail,
+): void {
+  const found = findings.length === 0 ? [{ category: null, rule: null }] : findings;
+  addVerdicts(
+    verdicts,
+    found.map(({ category, rule }) => ({ plugin, phase, action, code, category, rule })),
+  );
+}
+
+/** What a hook reserved whose verdict counts no more goes back as soon as it is known. */
+function giveBackLate(
+  hook: { plugin: string } | undefined,
+  decided: Decided | Promise<Decided> | undefined,
+  { onLate }: Trail,
+): void {
+  if (hook === undefined || decided === undefined || onLate === undefined) return;
+  const give = (late: Decided) => {
+    if (late.verdict !== "continue" || late.reservation === undefined) return;
+    onLate({ ...late.reservation, plugin: hook.plugin });
+  };
+  if (decided instanceof Promise) void decided.then(give, () => {});
+  else give(decided);
+}
+
+/**
+ * `late` gets what comes after the time was over. The timer isn't cleared, as this runs in objects, too:
+ * src/object-timers.ts tells why.
+ */
+function withTimeout<T>(work: Promise<T>, timeoutMs: number, late: (value: T) => void): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    let isOver = false;
+    setTimeout(() => {
+      isOver = true;
+      reject(new Error(`no answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+    work.then((value) => (isOver ? late(value) : resolve(value)), reject);
+  });
 }

@@ -1,6 +1,7 @@
 /** Accounts: the tenants. Each begins with a secret that its webhooks are signed with. */
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
+import type { AccountDirectory } from "../../plugins/kernel/services.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { newWebhookSecret } from "../webhooks/signature.ts";
 import { BEFORE_ALL, isUniqueViolation } from "./sql.ts";
@@ -120,6 +121,18 @@ export async function findAccount(db: D1Database, idOrName: string): Promise<Acc
   const account = AccountRowSchema.parse(row);
   cached.set(idOrName, account, CACHE_MS);
   return account;
+}
+
+/** The service that plugins find accounts with: what they see is 10 s old at most. */
+export function createAccountDirectory(db: D1Database): AccountDirectory {
+  return {
+    async find(idOrName) {
+      const account = await findAccount(db, idOrName);
+      if (account === null) return null;
+      const { id: accountId, name: accountName, retentionMs, weight } = account;
+      return { accountId, accountName, retentionMs, weight };
+    },
+  };
 }
 
 /** A page of the accounts, oldest first. */

@@ -118,7 +118,7 @@ async function readStarts(db: D1Database, table: CredentialKind["table"]): Promi
   return null;
 }
 
-/** Deletes keys and tokens that were revoked 30 days ago. */
+/** Deletes keys and tokens that were revoked 30 days ago; keys that have expired are revoked from then on. */
 export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number): Promise<SweepStep> {
   if (maxCalls < 1) return { calls: 0, more: true };
   const before = Date.now() - KEEP_REVOKED_MS;
@@ -127,6 +127,12 @@ export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number
       .prepare(`DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE revoked_at < ? LIMIT ${SWEEP_LIMIT})`)
       .bind(before),
   );
-  const deleted = await db.batch(statements);
+  const expired = db
+    .prepare(
+      `UPDATE api_keys SET revoked_at = expires_at WHERE id IN
+         (SELECT id FROM api_keys WHERE expires_at < ? AND revoked_at IS NULL LIMIT ${SWEEP_LIMIT})`,
+    )
+    .bind(Date.now());
+  const deleted = await db.batch([expired, ...statements]);
   return { calls: 1, more: deleted.some(({ meta }) => meta.changes > 0) };
 }

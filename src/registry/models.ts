@@ -96,9 +96,18 @@ type Latest = z.output<typeof LatestRowSchema>;
 
 const LATEST_VERSION = "LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version";
 
-const SELECT_MODEL = `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
-    m.weights_url, m.cover_image_url, m.created_at, m.run_count, v.manifest, v.created_at AS version_created_at
+/** A version may say a million characters of itself, and a page of 25 has to fit into memory many times. */
+const MAX_LISTED_CHARS = 65_536;
+/** The manifest as lists have it: without its schema where it is large. */
+function listed(column: string): string {
+  return `CASE WHEN length(${column}) > ${MAX_LISTED_CHARS} THEN json_set(${column}, '$.schema', NULL) ELSE ${column} END`;
+}
+
+function selectModel(manifest: string): string {
+  return `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
+    m.weights_url, m.cover_image_url, m.created_at, m.run_count, ${manifest} AS manifest, v.created_at AS version_created_at
   FROM models m ${LATEST_VERSION}`;
+}
 
 /** A schema may have 1 Mi characters; parsed, it takes about twice as much. */
 const cacheBudget = { maxBytes: 16 * 1024 * 1024, bytesOf: (value: unknown) => 2 * JSON.stringify(value).length };
@@ -113,7 +122,7 @@ export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountN
 /** A model with its latest version; null when there is none that the viewer may know of. */
 export async function findModel(db: D1Database, viewer: Viewer, model: ModelName): Promise<Model | null> {
   if (!mayBeModel(model)) return null;
-  const query = `${SELECT_MODEL} WHERE m.owner = ?1 AND m.name = ?2 AND m.deleted_at IS NULL
+  const query = `${selectModel("v.manifest")} WHERE m.owner = ?1 AND m.name = ?2 AND m.deleted_at IS NULL
     AND (m.visibility = 'public' OR m.owner = ?3)`;
   const row = await db.prepare(query).bind(model.owner, model.name, viewer.accountName).first();
   return row === null ? null : ModelRowSchema.parse(row);
@@ -213,7 +222,7 @@ export function placeOfModel(model: Model, { key }: ModelOrder): number {
 
 /**
  * A page of the models that the viewer may know of, behind the place `after`; with `query`, those whose name or
- * description contains it.
+ * description contains it. What says more than 64 Ki characters of itself comes without its schema.
  */
 export async function listModels(
   db: D1Database,
@@ -227,7 +236,7 @@ export async function listModels(
   // Not LIKE: SQLite refuses patterns of more than 50 bytes there.
   const { results } = await db
     .prepare(
-      `${SELECT_MODEL} WHERE (${place}, m.owner || '/' || m.name) ${behind} (?1, ?2)
+      `${selectModel(listed("v.manifest"))} WHERE (${place}, m.owner || '/' || m.name) ${behind} (?1, ?2)
        AND (instr(lower(m.owner || '/' || m.name), lower(?3)) > 0 OR instr(lower(m.description), lower(?3)) > 0)
        AND m.deleted_at IS NULL AND (m.visibility = 'public' OR m.owner = ?5)
        ORDER BY ${place} ${direction}, m.owner || '/' || m.name ${direction} LIMIT ?4`,
@@ -237,7 +246,7 @@ export async function listModels(
   return results.map((row) => ModelRowSchema.parse(row));
 }
 
-/** A page of a model's versions, newest first, behind the version `after`. */
+/** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */
 export async function listVersions(
   db: D1Database,
   model: { owner: string; name: string },
@@ -246,7 +255,7 @@ export async function listVersions(
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
   const { results } = await db
     .prepare(
-      `SELECT manifest, created_at FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
+      `SELECT ${listed("manifest")} AS manifest, created_at FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
        ORDER BY created_at DESC, id DESC LIMIT ?`,
     )
     .bind(model.owner, model.name, after.createdAt, after.id, page.limit)

@@ -1,15 +1,18 @@
 /** What all routes share: the context's types, and the calls that they make into the shards. */
 import type { Context } from "hono";
 import type { Principal } from "../../plugins/kernel/phases.ts";
+import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import type { Lease } from "../settings/snapshots.ts";
 import type { ListPage, ListRequest } from "../shard/client.ts";
-import type { Submission, SubmitAnswer } from "../shard/types.ts";
+import type { Screened, Submission, SubmitAnswer } from "../shard/types.ts";
 
-export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity };
+/** `settings`: what the request uses since it first asked; released when it is answered. */
+export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity; settings?: Lease };
 export type App = { Bindings: Env; Variables: Variables };
 export type AppContext = Context<App>;
 
@@ -42,6 +45,8 @@ export type ShardPort = {
     request: EventsRequest,
     scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
   ): Promise<EventsReply>;
+  /** Whose these claims are; without those that are not the latest. `late`: their shard did not say in time. */
+  screenedClaims(env: Env, claims: readonly ClaimRef[]): Promise<{ known: Screened[]; late: ClaimRef[] }>;
   /**
    * Whether `token` is the prediction's latest claim and may still read and write its blobs: until when what it stores
    * is kept at most, in milliseconds since the epoch, or null.

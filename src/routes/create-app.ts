@@ -30,6 +30,8 @@ const EXPOSED_HEADERS = [
   "allow",
   "location",
   "idempotent-replayed",
+  "ratelimit",
+  "ratelimit-policy",
   "accept-ranges",
   "content-range",
   "content-disposition",
@@ -48,6 +50,7 @@ export function createApp(shard: ShardPort): Hono<App> {
     // Answers are one caller's, at one moment; files and pages say for themselves how long they may be kept.
     c.header("cache-control", "no-store");
     await next();
+    c.get("settings")?.release();
     // A response that a route made by itself (a file, a stream) has got none of the context's headers.
     if (!c.res.headers.has("x-request-id")) c.header("x-request-id", id);
   });

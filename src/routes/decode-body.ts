@@ -4,39 +4,27 @@
  * https://www.rfc-editor.org/rfc/rfc9110#section-8.4
  */
 import type { MiddlewareHandler } from "hono";
-import { EdgeplaneError } from "../contract/errors.ts";
+import { codingOf, notDecodable } from "../contract/content-codings.ts";
+import type { Coding } from "../contract/content-codings.ts";
 import { skipBody } from "./body.ts";
 import { inflate } from "./inflate.ts";
 
-type Coding = "gzip" | "deflate" | "br";
 type Decoder = { fetch(request: Request): Promise<Response> };
 
-const codings = new Map<string, Coding>([
-  ["gzip", "gzip"],
-  ["x-gzip", "gzip"],
-  ["deflate", "deflate"],
-  ["br", "br"],
-]);
 const PIECE_BYTES = 64 * 1024;
 /**
  * How much more may come than it decodes to. No encoder makes more; without a limit, a body without end could decode to
  * nothing.
  */
 const MAX_SURPLUS_BYTES = 1024 * 1024;
-const TAKEN = "gzip, deflate, br";
 
 /** The routes behind it read the decoded body, whose size nobody knows. Throws `unsupported_encoding`. */
 export function decodeBody(): MiddlewareHandler {
   return async function decodeBodyMiddleware(c, next) {
     const { raw } = c.req;
     const body: ReadableStream<Uint8Array> | null = raw.body;
-    const name = (raw.headers.get("content-encoding") ?? "").trim().toLowerCase();
-    if (body === null || name === "" || name === "identity") return next();
-    const coding = codings.get(name);
-    if (coding === undefined) {
-      const detail = `\`Content-Encoding: ${name.slice(0, 100)}\` is not decoded here; one of ${TAKEN} is.`;
-      throw new EdgeplaneError("unsupported_encoding", detail, { headers: { "accept-encoding": TAKEN } });
-    }
+    const coding = body === null ? null : codingOf(raw.headers.get("content-encoding"));
+    if (body === null || coding === null) return next();
     const headers = new Headers(raw.headers);
     for (const described of ["content-encoding", "content-length"]) headers.delete(described);
     const { StreamDecoder } = (c.executionCtx as unknown as { exports: { StreamDecoder: Decoder } }).exports;
@@ -85,7 +73,7 @@ function decoded(headers: Headers, body: ReadableStream<Uint8Array>, coding: Cod
         controller.close();
         controller.byobRequest?.respond(0);
       } catch (cause) {
-        controller.error(new EdgeplaneError("invalid_request", `The body can't be decoded as ${coding}.`, { cause }));
+        controller.error(notDecodable(coding, cause));
       }
     },
     async cancel(reason) {

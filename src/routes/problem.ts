@@ -7,6 +7,7 @@ import * as z from "zod";
 import { EdgeplaneError, errorTable } from "../contract/errors.ts";
 import type { ErrorCode, InvalidField } from "../contract/errors.ts";
 import { isPassing, retryDelayMs } from "../object-calls.ts";
+import { isBeforeMigrations, migrationsPending } from "../registry/sql.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { AppContext } from "./app.ts";
 
@@ -66,6 +67,7 @@ export function problemResponse(c: AppContext, thrown: unknown): Response {
 
 function toEdgeplaneError(thrown: unknown): EdgeplaneError {
   if (thrown instanceof EdgeplaneError) return thrown;
+  if (isBeforeMigrations(thrown)) return migrationsPending(thrown);
   if (isPassing(thrown)) {
     const retryAfterMs = retryDelayMs(1, thrown);
     return new EdgeplaneError("unavailable", "The gateway is busy.", { cause: thrown, retryAfterMs });

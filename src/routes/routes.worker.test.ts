@@ -99,7 +99,9 @@ describe("the operator's calls", () => {
       retention_s: 60,
     });
     const keys = createKeyDirectory(testEnv);
-    expect(await keys.find(await sha256Hex(String(made["key"])))).toMatchObject({ weight: 0.25, maxPriority: "high" });
+    expect(await keys.find(await sha256Hex(String(made["key"])))).toMatchObject({
+      principal: { weight: 0.25, maxPriority: "high" },
+    });
     expect((await change("/accounts/weighed", { weight: null })).body).toMatchObject({ weight: 1 });
     for (const weight of [0, 0.009, 1000.1, "2"])
       expect([weight, (await change("/accounts/weighed", { weight })).status]).toEqual([weight, 422]);

@@ -1,25 +1,43 @@
-/**
- * The settings that hold in this isolate, as a snapshot of plugins. Settings are numbered; number 0 is the catalog's
- * defaults, compiled in. A snapshot is built once per number and isolate and never changes; a request keeps the one it
- * began with.
- */
-import { catalog, defaultSettings } from "../../plugins/catalog.ts";
-import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
-import type { Snapshot } from "../../plugins/kernel/snapshot.ts";
-import type { Services } from "../../plugins/kernel/services.ts";
+/** The settings that hold in this isolate, as a snapshot of plugins. */
+import { waitUntil } from "cloudflare:workers";
 import type { Env } from "../env.ts";
-import { createKeyDirectory } from "../registry/api-keys.ts";
+import { callObject } from "../object-calls.ts";
+import { within } from "../shard/within.ts";
+import { snapshotOf } from "./build.ts";
+import { availablePlugins } from "./plugins.ts";
+import { settingsObject } from "./remote.ts";
+import { createServices } from "./services.ts";
+import { createSnapshots } from "./snapshots.ts";
+import type { Lease, Snapshots } from "./snapshots.ts";
 
-const DEFAULT_VERSION = 0;
+/** Of one read: a request that waits for it waits no longer. */
+const READ_LIMIT_MS = 2000;
 
-const built = new WeakMap<D1Database, Snapshot>();
+/** By the bindings that it is made of. */
+const kept = new WeakMap<Env["SETTINGS"], WeakMap<D1Database, Snapshots>>();
 
-/** The snapshot that a request which begins here and now shall use. */
-export async function currentSnapshot(env: Env): Promise<Snapshot> {
-  const snapshot = built.get(env.DB);
-  if (snapshot !== undefined) return snapshot;
-  const services: Services = { keys: createKeyDirectory(env) };
-  const fresh = await buildSnapshot(DEFAULT_VERSION, catalog, defaultSettings, services);
-  built.set(env.DB, fresh);
-  return fresh;
+/**
+ * The snapshot that a request which begins here and now shall use; it is released with the request. Throws
+ * `unavailable`.
+ */
+export function leaseSnapshot(env: Env): Promise<Lease> {
+  const byDatabase = kept.get(env.SETTINGS) ?? new WeakMap<D1Database, Snapshots>();
+  kept.set(env.SETTINGS, byDatabase);
+  const snapshots = byDatabase.get(env.DB) ?? snapshotsOf(env);
+  byDatabase.set(env.DB, snapshots);
+  return snapshots.lease();
+}
+
+function snapshotsOf(env: Env): Snapshots {
+  return createSnapshots({
+    now: () => Date.now(),
+    read: (refresh) =>
+      within(
+        callObject(() => settingsObject(env).refresh(refresh)),
+        READ_LIMIT_MS,
+      ),
+    build: async (numbered) =>
+      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), createServices(env)),
+    background: (work) => waitUntil(work),
+  });
 }

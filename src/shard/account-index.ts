@@ -17,6 +17,8 @@ import type { IndexPage, IndexRequest } from "./types.ts";
  * can be that old.
  */
 const KEEP_MS = 45 * 86_400_000;
+/** After so many new entries, twice as many that are too old go. */
+const SWEEP_AFTER = 1000;
 /** Entries that one page looks through for those that fit. */
 const SCANNED_ENTRIES = 10_000;
 /** How long runs are gathered before the registry is told. */
@@ -69,9 +71,14 @@ export class AccountIndex extends DurableObject<Env> {
     }
     if (fresh.length > 0) this.#reportSoon();
     this.#fed += entries.length;
-    if (this.#fed > 1000) {
+    if (this.#fed > SWEEP_AFTER) {
       this.#fed = 0;
-      this.#sql("DELETE FROM entry WHERE created_at < ?", Date.now() - KEEP_MS);
+      this.#sql(
+        `DELETE FROM entry WHERE (created_at, id) IN
+           (SELECT created_at, id FROM entry WHERE created_at < ? ORDER BY created_at, id LIMIT ?)`,
+        Date.now() - KEEP_MS,
+        2 * SWEEP_AFTER,
+      );
     }
   }
 

@@ -16,7 +16,7 @@ test("a page of predictions of one shard comes in parts that a call can carry, a
 });
 
 test("a stream beyond the account's bound is refused with its code", async () => {
-  const env = { SHARD_COUNT: "1", ACCOUNT_STREAMS: "7", SHARD: { getByName: () => ({ stream: async () => "full" }) } };
+  const env = { SHARD_COUNT: "1", ACCOUNT_STREAMS: "7", SHARD: { getByName: () => ({ stream: async () => "own" }) } };
   const opened = openStream(env as unknown as Env, newPredictionId(1), "account", -1);
   await expect(opened).rejects.toMatchObject({ code: "too_many_streams", status: 429 });
   await expect(opened).rejects.toThrow("7 streams");

@@ -1,4 +1,5 @@
 /** How the rest of the edge reaches shards: by prediction id, and several at once. */
+import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
@@ -12,7 +13,7 @@ import { callObject, objectNamed } from "../object-calls.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
-import type { IndexPage, IndexRequest, SubmitAnswer, Submission } from "./types.ts";
+import type { IndexPage, IndexRequest, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { within } from "./within.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
@@ -111,7 +112,8 @@ export async function removePredictionData(
 /**
  * The prediction's frames as newline-delimited JSON (StreamFrame), from the one after `afterSeq` (-1: from the first),
  * until `completed` or until the reader has to ask again behind the last one that it got. `accountId` null: the caller
- * has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`.
+ * has checked a signed link instead. Null when the prediction isn't there. Throws `too_many_streams`, or `unavailable`
+ * when all accounts together have too many.
  */
 export async function openStream(
   env: Env,
@@ -121,9 +123,13 @@ export async function openStream(
 ): Promise<ReadableStream<Uint8Array> | null> {
   if (!isPredictionId(id, shardCount(env))) return null;
   const stream = await callObject(() => stubOf(env, id).stream(id, accountId, afterSeq));
-  if (stream !== "full") return stream;
-  const most = numericVar(env, "ACCOUNT_STREAMS");
-  throw new EdgeplaneError("too_many_streams", `The account has ${most} streams open beside this one.`);
+  if (stream === "own") {
+    const most = numericVar(env, "ACCOUNT_STREAMS");
+    const detail = `The account has ${most} streams open beside this one, or some that nobody reads and that hold what it may have in memory.`;
+    throw new EdgeplaneError("too_many_streams", detail);
+  }
+  if (stream === "all") throw new EdgeplaneError("unavailable", "Here are as many streams open as there may be.");
+  return stream;
 }
 
 export type ListRequest = IndexRequest & { status: Status | null };
@@ -213,6 +219,25 @@ export async function deliverEvents(
   const unknown = request.events.filter(({ id }) => !isPredictionId(id, shards));
   reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
   return reply;
+}
+
+/**
+ * What screening must know of these claims, and those whose shard did not say in time. Left out are claims that are
+ * not the latest of their prediction: their events change nothing.
+ */
+export async function screenedClaims(
+  env: Env,
+  claims: readonly ClaimRef[],
+): Promise<{ known: Screened[]; late: ClaimRef[] }> {
+  const shards = shardCount(env);
+  const possible = claims.filter(({ id }) => isPredictionId(id, shards));
+  const parts = await Promise.all(
+    [...byShard(possible, ({ id }) => id)].map(async ([name, part]) => {
+      const known = await inTime(remoteShard(env, name).screened(part));
+      return known === null ? { known: [], late: part } : { known, late: [] };
+    }),
+  );
+  return { known: parts.flatMap(({ known }) => known), late: parts.flatMap(({ late }) => late) };
 }
 
 async function holdLease(env: Env, { session, events }: EventsRequest, poolTokenId: string): Promise<void> {

@@ -37,7 +37,10 @@ import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
-import { isFinished, isGranted, snapshotOf } from "./row.ts";
+import { isFinished, snapshotOf } from "./row.ts";
+import { createScreening } from "./screening.ts";
+import { createSettlement, holdsTheSame } from "./settlement.ts";
+import type { Settlement } from "./settlement.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { dropWords } from "./sizes.ts";
@@ -46,6 +49,8 @@ import type { Sql } from "./sql.ts";
 import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
 import type { Expired, StreamFrame, Submission, Woken } from "./types.ts";
+import { createUnlisted } from "./unlisted.ts";
+import { createWakes } from "./wakes.ts";
 import { eventsDue, webhookMessage } from "./webhook-message.ts";
 
 /** Due rows that are handled in one go. */
@@ -58,15 +63,21 @@ export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
   readonly ended: ReturnType<typeof createEndedOutbox>;
+  /** When rows are looked at. */
+  readonly wakes: ReturnType<typeof createWakes>;
   /** What shall go. */
   readonly retention: ReturnType<typeof createRetention>;
   /** What may not have left before a start. */
   readonly recovery: ReturnType<typeof createRecovery>;
+  /** What plugins get back. */
+  readonly settlement: Settlement;
+  /** What screening asks for. */
+  readonly screening = createScreening((id) => this.#load(id));
   /** Who is granted what. */
   readonly granting: ReturnType<typeof createGranting>;
   readonly #deps: CoreDeps;
+  readonly #unlisted: ReturnType<typeof createUnlisted>;
   readonly #recent = createRecent();
-  #earliestWake: number | null = null;
   readonly #leases: ReturnType<typeof createLeases>;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
@@ -75,22 +86,25 @@ export class ShardCore {
 
   constructor(sql: Sql, deps: CoreDeps) {
     this.store = createStore(sql);
+    this.#unlisted = createUnlisted(sql, deps);
+    this.wakes = createWakes(this.store, this.#unlisted);
     this.ended = createEndedOutbox(sql, deps.publishes ?? false);
-    this.retention = createRetention({
-      ...deps,
-      store: this.store,
-      forget: (id) => this.#recent.forget(id),
-      noteWake: (row) => this.#noteWake(row),
-    });
-    this.#leases = createLeases(deps);
-    this.recovery = createRecovery({ ...deps, store: this.store, outgoing: this.outgoing });
-    this.granting = createGranting({
+    const parts = {
       ...deps,
       store: this.store,
       outgoing: this.outgoing,
+      unlisted: this.#unlisted,
+      load: (id: string) => this.#load(id),
+      noteWake: this.wakes.note,
+    };
+    this.retention = createRetention({ ...parts, forget: (id) => this.#recent.forget(id) });
+    this.settlement = createSettlement(parts);
+    this.#leases = createLeases(deps);
+    this.recovery = createRecovery(parts);
+    this.granting = createGranting({
+      ...parts,
       alone: (id, run) => this.#recent.alone(id, run),
-      load: (id) => this.#load(id),
-      save: (progress, effects) => this.#save(progress, effects),
+      save: (progress, effects, settleWake) => this.#save(progress, effects, settleWake),
     });
     this.#deps = deps;
   }
@@ -108,15 +122,17 @@ export class ShardCore {
     const session = reservation.outcome === "reserved" ? reservation.session : null;
     const effects = session === null ? [] : machine.grantAtOnce(row, { session, token: newToken() }, now(), rules);
     row.wakeAt = machine.dueAt(row, rules);
-    if (!this.store.insert(row)) {
+    const isListed = session === null || !this.#unlisted.mayLeaveOut(row);
+    if (!this.store.insert(row, isListed)) {
       const known = this.#load(row.id)?.row;
       const same = known?.accountId === row.accountId && known.payloadHash === row.payloadHash;
       if (session !== null) this.outgoing.unuse(row.fixed.lane, row.id);
-      return same ? { created: false, row: known } : null;
+      return same ? { created: holdsTheSame(known, row), row: known } : null;
     }
+    if (!isListed) this.#unlisted.add(row);
     const progress = progressOf(row, this.store);
     this.#recent.keep(progress);
-    this.#noteWake(row);
+    this.wakes.note(row);
     this.outgoing.feed(row);
     if (session !== null) this.outgoing.grant(session, grantOf(row, now()));
     else if (reservation.outcome === "failed") this.#save(progress, machine.fail(row, reservation.error, now()));
@@ -129,6 +145,10 @@ export class ShardCore {
   snapshot(id: string, accountId: string | null): PredictionSnapshot | null {
     const progress = this.#own(id, accountId);
     return progress === null ? null : this.#show(progress);
+  }
+
+  isWaiting(id: string): boolean {
+    return this.#load(id)?.row.state === "waiting";
   }
 
   /** A page of the frames after `afterSeq` (-1: of all); null when the prediction isn't there. */
@@ -193,10 +213,11 @@ export class ShardCore {
   /** Handles what is due, a hundred rows at a time; `more` when there may be more. */
   wake(): Woken {
     const now = this.#deps.now();
-    const due = this.store.due(now, BATCH_ROWS);
+    const due = this.wakes.due(now, BATCH_ROWS);
     this.recovery.rest();
+    this.#unlisted.rest();
     this.ended.rest();
-    const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length === BATCH_ROWS };
+    const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length >= BATCH_ROWS };
     for (const id of due) {
       const isHandled = this.#recent.alone(id, () => {
         const progress = this.#load(id);
@@ -204,6 +225,7 @@ export class ShardCore {
         return true;
       });
       if (isHandled === null) this.store.wakeLater(id, now + this.#deps.rules.sweepMs);
+      this.#unlisted.listed(id);
     }
     return woken;
   }
@@ -222,7 +244,7 @@ export class ShardCore {
 
   /** What a pool session's lease means for the claims that were asked about. */
   judge(session: string, ids: readonly string[], lease: Lease): void {
-    for (const id of ids) this.#recent.alone(id, () => this.#judgeOne(id, session, lease));
+    this.granting.judge(session, ids, (row) => this.#leases.judge(row, lease), lease.alive);
   }
 
   /** Stores frames that waited for their time. */
@@ -235,15 +257,10 @@ export class ShardCore {
 
   /** When `flush` has something to do next; null: nothing waits. */
   nextFlushAt(): number | null {
-    const beats = [...this.#recent.unstored()].map((progress) => nextBeat(progress, this.#deps.rules));
-    return beats.length === 0 ? null : Math.min(...beats);
-  }
-
-  /** The earliest time that a row stored since the last call wants to be woken at. */
-  takeEarliestWake(): number | null {
-    const earliest = this.#earliestWake;
-    this.#earliestWake = null;
-    return earliest;
+    let next: number | null = null;
+    for (const progress of this.#recent.unstored())
+      next = Math.min(next ?? Infinity, nextBeat(progress, this.#deps.rules));
+    return next;
   }
 
   #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
@@ -269,19 +286,12 @@ export class ShardCore {
     return verdict;
   }
 
-  #judgeOne(id: string, session: string, lease: Lease): void {
-    const progress = this.#load(id);
-    if (progress?.row.session !== session) return;
-    if (!isGranted(progress.row)) return;
-    const effects = this.#leases.judge(progress.row, lease);
-    if (effects !== null) this.#save(progress, effects, lease.alive);
-  }
-
   #wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
     const { rules } = this.#deps;
     const overdue = machine.expire(row, now);
     const effects = overdue ?? machine.stopAgain(row, now);
+    this.settlement.again(row);
     if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
       if (!row.strays && this.ended.holds(row)) this.retention.postpone(row.id);
       else this.retention.fallDue(row, woken);
@@ -334,6 +344,7 @@ export class ShardCore {
     if (finished) {
       settleProgress(progress);
       this.ended.add(row);
+      this.settlement.ended(row);
     }
     if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
     const told = eventsDue(progress, effects);
@@ -346,10 +357,12 @@ export class ShardCore {
     if (!row.fed && this.outgoing.isFed(row.id)) row.fed = true;
     if (finished && !row.fed) this.recovery.endedUnfed(row);
     const due = machine.dueAt(row, this.#deps.rules);
-    const wakeChanged = settleWake || finished || row.wakeAt === null || (due !== null && due < row.wakeAt);
+    const isListed = row.wakeAt !== null && !this.#unlisted.has(row.id);
+    const wakeChanged = settleWake || finished || !isListed || (due !== null && due < (row.wakeAt ?? 0));
     if (wakeChanged) row.wakeAt = due;
     const writtenChars = this.#update(row, wakeChanged);
-    this.#noteWake(row);
+    this.#unlisted.listed(row.id);
+    this.wakes.note(row);
     if (writtenChars > MAX_KEPT_CHARS) this.soon(() => this.#recent.forget(row.id));
     for (const event of told) this.#notify(progress, event);
     for (const effect of effects) this.#effect(progress, effect);
@@ -376,10 +389,6 @@ export class ShardCore {
     else if (effect.type === "withdraw") this.outgoing.withdraw(row);
     else if (effect.type === "stop") this.outgoing.stop(effect.session, effect.claim);
     else this.#notify(progress, effect.event);
-  }
-
-  #noteWake({ wakeAt }: Row): void {
-    if (wakeAt !== null) this.#earliestWake = Math.min(this.#earliestWake ?? Infinity, wakeAt);
   }
 
   #notify(progress: Progress, event: WebhookEvent): void {

@@ -5,17 +5,23 @@ import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { objectNamed, retryDelayMs } from "../object-calls.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneCourier } from "./lane-courier.ts";
 import { putBack, take } from "./outgoing.ts";
 import { createPublisher } from "./publish.ts";
+import { reservationService } from "./reservation-services.ts";
 import { createWebhookOutbox } from "./webhook-outbox.ts";
+import { within } from "./within.ts";
 
 /** Entries that one call to the index or to a session carries. */
 const BATCH_ENTRIES = 500;
 /** Grants that one call carries: with the largest inline inputs they stay far below what a call may. */
 const BATCH_GRANTS = 200;
+/** Reservations that one call gives back, and how long it may take. */
+const BATCH_RESERVATIONS = 200;
+const RESERVATIONS_LIMIT_MS = 10_000;
 /** How long the index's feed gathers entries: alone, and while the shard is busy. */
 const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
@@ -40,6 +46,7 @@ export function createDispatch(
   const grants = createCourier(() => outgoing.grants.keys(), grant);
   const index = createCourier(() => outgoing.feeds.keys(), feed);
   const pools = createCourier(() => outgoing.stops.keys(), stop);
+  const reservations = createCourier(() => core.settlement.waiting.keys(), giveBack);
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
@@ -74,6 +81,22 @@ export function createDispatch(
     }
   }
 
+  /** What fails is given back again, from its row. */
+  async function giveBack(service: string): Promise<void> {
+    const ends = core.settlement.take(service, BATCH_RESERVATIONS);
+    const target = reservationService(env, service);
+    if (target === null) {
+      core.settlement.unknown(service, ends);
+      return;
+    }
+    try {
+      await within(target.end(ends), RESERVATIONS_LIMIT_MS);
+      core.settlement.settled(ends);
+    } catch (error) {
+      log.warn("reservations_not_given_back", { service, reservations: ends.length, reason: reasonOf(error) });
+    }
+  }
+
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
@@ -92,6 +115,7 @@ export function createDispatch(
       lanes.kick();
       index.kick();
       pools.kick();
+      reservations.kick();
       publisher.kick();
       const hasNewWebhooks = outgoing.takeWebhooks();
       if (hasNewWebhooks || webhooks.isPending()) webhooks.kick(hasNewWebhooks);
@@ -99,8 +123,9 @@ export function createDispatch(
 
     /** Whether something is on its way, or should be. */
     isPending(): boolean {
-      const areBusy = [grants, index, pools].some((courier) => courier.isBusy());
-      return areBusy || lanes.isPending() || outgoing.feeds.size > 0 || webhooks.isPending() || core.ended.isPending();
+      const areBusy = [grants, index, pools, reservations].some((courier) => courier.isBusy());
+      const areToFeed = outgoing.feeds.size > 0 || core.recovery.isSearching();
+      return areBusy || lanes.isPending() || areToFeed || webhooks.isPending() || core.ended.isPending();
     },
 
     /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */

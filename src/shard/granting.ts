@@ -12,6 +12,7 @@ import type { Outgoing } from "./outgoing.ts";
 import { beginAttempt } from "./progress.ts";
 import type { Progress } from "./progress.ts";
 import { isGranted } from "./row.ts";
+import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
 import type { LeaseChecks } from "./types.ts";
@@ -30,7 +31,7 @@ export type GrantingDeps = {
   /** Runs what touches one prediction; null when that went wrong. */
   alone<T>(id: string, run: () => T): T | null;
   load(id: string): Progress | null;
-  save(progress: Progress, effects: readonly Effect[]): void;
+  save(progress: Progress, effects: readonly Effect[], settleWake?: boolean): void;
 };
 
 export function createGranting(deps: GrantingDeps) {
@@ -93,6 +94,15 @@ export function createGranting(deps: GrantingDeps) {
     failWaiting(ids: readonly string[], error: PredictionError): void {
       each(ids, (progress) => {
         if (progress.row.state === "waiting") save(progress, machine.fail(progress.row, error, now()));
+      });
+    },
+
+    /** Applies a verdict on a session's lease to the claims that it still holds; null: it changes nothing. */
+    judge(session: string, ids: readonly string[], verdict: (row: Row) => Effect[] | null, settleWake: boolean): void {
+      each(ids, (progress) => {
+        if (progress.row.session !== session || !isGranted(progress.row)) return;
+        const effects = verdict(progress.row);
+        if (effects !== null) save(progress, effects, settleWake);
       });
     },
 

@@ -2,27 +2,22 @@
  * What waits in memory for readers that are slow. Each account has half of it at most: one whose readers sleep is told
  * less at a time, and nobody else's. Counted in characters, about bytes.
  */
-export const MAX_LAG_CHARS = 16 * 1024 * 1024;
-export const MAX_ACCOUNT_LAG_CHARS = MAX_LAG_CHARS / 2;
+import { createFairShare } from "../../plugins/kernel/fair-share.ts";
+import type { Bound } from "../../plugins/kernel/fair-share.ts";
+
+const MAX_LAG_CHARS = 16 * 1024 * 1024;
+const MAX_ACCOUNT_LAG_CHARS = MAX_LAG_CHARS / 2;
 
 export type LagBudget = ReturnType<typeof createLagBudget>;
 
 export function createLagBudget() {
-  const accounts = new Map<string, number>();
-  let all = 0;
+  const shares = createFairShare({ total: MAX_LAG_CHARS, perHolder: MAX_ACCOUNT_LAG_CHARS });
 
   return {
     /** More waits for one of the account's readers, or (below 0) less. */
-    change(accountId: string, chars: number): void {
-      const left = (accounts.get(accountId) ?? 0) + chars;
-      all += chars;
-      if (left === 0) accounts.delete(accountId);
-      else accounts.set(accountId, left);
-    },
+    change: shares.change,
 
-    /** Whether so much more may not wait for the account. */
-    isOver(accountId: string): boolean {
-      return all > MAX_LAG_CHARS || (accounts.get(accountId) ?? 0) > MAX_ACCOUNT_LAG_CHARS;
-    },
+    /** The bound beyond which the account is; null: it is within both. */
+    passed: (accountId: string): Bound | null => shares.refusal(accountId, 0),
   };
 }

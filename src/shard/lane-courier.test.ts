@@ -60,3 +60,13 @@ it("hands on what was put off by its sweep while the rows were read", async () =
   courier.kick();
   await expect.poll(() => takenBy("gone"), { timeout: 10_000 }).toEqual(ids);
 });
+
+it("asks for the ticket of a prediction that it has forgotten, when somebody asks for its place", async () => {
+  const { core, courier, submit, takenBy } = setUp();
+  const [asked = ""] = submit("here", 0, 2);
+  core.outgoing.hands.clear();
+  const prediction = core.snapshot(asked, null);
+  if (prediction === null) throw new Error("not there");
+  await courier.refresh(prediction, 0);
+  expect(takenBy("here")).toEqual([asked]);
+});

@@ -7,7 +7,7 @@ import { objectNamed } from "../object-calls.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneViews } from "./lane-views.ts";
-import { putBack, take } from "./outgoing.ts";
+import { entryOf, putBack, take } from "./outgoing.ts";
 import { createShortWay } from "./short-way.ts";
 import type { Submission } from "./types.ts";
 
@@ -124,8 +124,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
       return null;
     },
 
-    placeOf: (prediction: PredictionSnapshot): QueuePlace =>
-      views.placeOf(prediction, core.store.get(prediction.id)?.state === "waiting"),
+    placeOf: (prediction: PredictionSnapshot): QueuePlace => views.placeOf(prediction, core.isWaiting(prediction.id)),
 
     /**
      * Asks the lane again when what the shard knows is older than `maxAgeMs`. The place is a courtesy: an older one is
@@ -134,7 +133,11 @@ export function createLaneCourier(env: Env, core: ShardCore) {
     async refresh(prediction: PredictionSnapshot, maxAgeMs: number): Promise<void> {
       if (prediction.status !== "starting" || !views.wants(prediction, maxAgeMs)) return;
       const asked = views.takeWanted(prediction.lane);
-      const question = { entries: [], withdrawn: [], granted: [], unused: [], asked };
+      const entries = views.takeTicketless(prediction.lane).flatMap((id) => {
+        const row = core.store.get(id);
+        return row?.state === "waiting" ? [entryOf(row)] : [];
+      });
+      const question = { entries, withdrawn: [], granted: [], unused: [], asked };
       await exchange(prediction.lane, question).catch(() => {});
     },
   };

@@ -169,7 +169,9 @@ export function dueAt(row: Row, rules: Rules): number | null {
     if (row.completedAt === null) return null;
     if (row.strays) return row.completedAt;
     const retainedUntil = row.completedAt + retentionMsOf(row, rules);
-    return Math.min(retainedUntil + (row.retired ? rules.keyMemoryMs : 0), row.checkAt ?? Infinity);
+    const goesAt = retainedUntil + (row.retired ? rules.keyMemoryMs : 0);
+    const givenBackAt = row.reservations === null ? null : row.handAt;
+    return Math.min(goesAt, row.checkAt ?? Infinity, givenBackAt ?? Infinity);
   }
   const times = [row.endBy, row.startedAt === null ? row.startBy : null, row.handAt, row.checkAt];
   return Math.min(...times.filter((time) => time !== null));

@@ -63,6 +63,8 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     fed: false,
     endSeq: null,
     wakeAt: null,
+    reservations: submission.reservations ?? null,
+    ...(submission.verdicts === undefined ? {} : { verdicts: submission.verdicts }),
   };
   row.wakeAt = dueAt(row, rules);
   return row;

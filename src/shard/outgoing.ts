@@ -2,6 +2,7 @@
  * What must leave a shard, by receiver. Kept in memory: everything in it can be found again in the stored rows, so that
  * a lost object loses time and nothing else.
  */
+import { createFairShare } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Grant } from "../contract/claim.ts";
@@ -26,6 +27,11 @@ export type FeedEntry = {
 export const MAX_HANDS = 2000;
 /** Acknowledged entries whose rows don't say so yet. */
 const MAX_FED = 2000;
+/**
+ * Entries that are kept for the indexes until they have them: of all accounts about, and of one whose index is away.
+ * The others are in the rows, and are looked for when these have left.
+ */
+export const FEED_SHARES = { total: 20_000, perHolder: 5000 } as const;
 
 export type Outgoing = ReturnType<typeof createOutgoing>;
 
@@ -39,8 +45,10 @@ export function createOutgoing() {
   const feeds = new Map<string, FeedEntry[]>();
   const stops = new Map<string, ClaimRef[]>();
   const fed = new Set<string>();
-  /** When the predictions were created that the index has not acknowledged. */
-  const unacknowledged = new Map<string, number>();
+  /** The predictions that the index has not acknowledged: whose they are, and when they were created. */
+  const unacknowledged = new Map<string, { account: string; createdAt: number }>();
+  const feedShares = createFairShare(FEED_SHARES);
+  const unkept = new Map<string, number>();
   let webhooks = false;
   let stale = 0;
 
@@ -59,6 +67,8 @@ export function createOutgoing() {
     grants,
     /** New predictions for the index, by account. */
     feeds,
+    /** Accounts that have predictions which are not in `feeds` for want of room: when the first was created. */
+    unkept,
     /** Claims to stop, by pool session. */
     stops,
 
@@ -89,11 +99,19 @@ export function createOutgoing() {
     },
 
     feed(row: Outline): void {
-      unacknowledged.set(row.id, row.createdAt);
+      const { id, accountId, createdAt } = row;
+      if (!unacknowledged.has(id)) {
+        if (feedShares.refusal(accountId, 1) !== null) {
+          unkept.set(accountId, Math.min(unkept.get(accountId) ?? createdAt, createdAt));
+          return;
+        }
+        feedShares.change(accountId, 1);
+        unacknowledged.set(id, { account: accountId, createdAt });
+      }
       const { model, deployment, source } = row.fixed;
-      push(feeds, row.accountId, {
-        id: row.id,
-        createdAt: row.createdAt,
+      push(feeds, accountId, {
+        id,
+        createdAt,
         model: modelPath(model),
         version: model.version,
         deployment,
@@ -104,6 +122,8 @@ export function createOutgoing() {
     /** The index has these; the rows say so at their next write. */
     acknowledgeFeed(entries: readonly FeedEntry[]): void {
       for (const { id } of entries) {
+        const known = unacknowledged.get(id);
+        if (known !== undefined) feedShares.change(known.account, -1);
         unacknowledged.delete(id);
         fed.add(id);
       }
@@ -117,9 +137,13 @@ export function createOutgoing() {
     /** When the oldest prediction was created that the index may not have; null: it has all. */
     unfedSince(): number | null {
       let oldest: number | null = null;
-      for (const createdAt of unacknowledged.values()) oldest = Math.min(oldest ?? createdAt, createdAt);
+      for (const { createdAt } of unacknowledged.values()) oldest = Math.min(oldest ?? createdAt, createdAt);
+      for (const since of unkept.values()) oldest = Math.min(oldest ?? since, since);
       return oldest;
     },
+
+    /** Whether so many more of the account may be kept for its index. */
+    mayFeed: (account: string, entries: number): boolean => feedShares.refusal(account, entries) === null,
 
     isFed(id: string): boolean {
       return fed.delete(id);

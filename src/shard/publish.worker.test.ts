@@ -1,12 +1,13 @@
 /** What is published of ended predictions, through the embedded log, and how dead letters are replayed. */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
-import { beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it, vi } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import { callJson, FakePool, testEnv } from "../../test/worker/edge-harness.ts";
 import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { DeadLetterRecordSchema, ResultRecordSchema, UsageRecordSchema } from "../contract/published.ts";
 import type { Env } from "../env.ts";
+import { LogBroker } from "../log/broker.ts";
 import { createLogClient } from "../log/client.ts";
 import { brokerName } from "../log/names.ts";
 import type { LogFaults } from "../log/protocol.ts";
@@ -159,9 +160,12 @@ it("keeps what the log does not take until it does", async () => {
     });
   const id = await accept();
   const grant = await pool.claim(id);
+  const produce = vi.spyOn(LogBroker.prototype, "produce");
   await setFaults({ refuseProduceUntil: Infinity });
   await pool.send(grant, { type: "succeeded", output: "well", metrics: { predict_time: 0.5 } });
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  const refusals = () => produce.mock.results.filter(({ type, value }) => type === "return" && !value.ok);
+  await expect.poll(() => refusals().length).toBeGreaterThan(0);
+  produce.mockRestore();
   expect([await recordsOf("results", id), await recordsOf("usage", id)]).toEqual([[], []]);
   expect(await marksOf(id)).toEqual([{ pending: 1 }]);
   await setFaults({});

@@ -30,9 +30,14 @@ export type ReaderOptions = {
   budget: LagBudget;
   /** Called once, when the reader is told nothing any more: it left, lags, or has heard the end. */
   onGone: () => void;
+  /** Called once, when nothing is on its way to it any more. */
+  onClosed: () => void;
 };
 
-export function createReader({ readable, writable }: Pipe, { accountId, budget, onGone }: ReaderOptions): Reader {
+export function createReader(
+  { readable, writable }: Pipe,
+  { accountId, budget, onGone, onClosed }: ReaderOptions,
+): Reader {
   const encoder = new TextEncoder();
   const writer = writable.getWriter();
   let pieces: string[] = [];
@@ -79,7 +84,7 @@ export function createReader({ readable, writable }: Pipe, { accountId, budget, 
     writingChars = 0;
     end();
   }
-  writer.closed.catch(leave);
+  writer.closed.catch(leave).finally(onClosed);
 
   function add(line: string): void {
     const last = pieces.at(-1);
@@ -97,7 +102,7 @@ export function createReader({ readable, writable }: Pipe, { accountId, budget, 
       // Newline-delimited JSON.
       for (const frame of frames) add(`${JSON.stringify(frame)}\n`);
       write();
-      if (budget.isOver(accountId)) drop();
+      if (budget.passed(accountId) !== null) drop();
       else if (waitingChars <= MAX_READER_LAG_CHARS && frames.at(-1)?.type !== "completed") return;
       end();
     },

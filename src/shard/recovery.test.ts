@@ -1,5 +1,6 @@
 /** What a shard that starts again feeds and hands on: what may not have left, and not all that it ever stored. */
 import { expect, it } from "vitest";
+import { FEED_SHARES } from "./outgoing.ts";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
 import type { Submission } from "./types.ts";
@@ -103,4 +104,38 @@ it("hands on all that waits when its lane knows nothing, also what a sweep has h
   again.recovery.handOnAgain();
   while (again.recovery.more());
   expect([...(again.outgoing.hands.get("default")?.keys() ?? [])].toSorted()).toEqual([swept, fresh].toSorted());
+});
+
+/** The index is back: what it gets until nothing is left. */
+function drain(core: ShardCore): Set<string> {
+  const indexed = new Set<string>();
+  while (core.outgoing.feeds.size > 0) {
+    for (const id of fedOf(core)) indexed.add(id);
+    acknowledge(core);
+    core.wake();
+    while (core.recovery.more());
+  }
+  return indexed;
+}
+
+it("keeps no more for an index that is away than its share, loses nothing of it, and feeds the others", () => {
+  const { open, end, accept } = setUp();
+  const core = open();
+  const many = FEED_SHARES.perHolder + 600;
+  const ids = Array.from({ length: many }, (_, index) => (index % 2 === 0 ? end(core) : accept(core)));
+  const other = accept(core, { accountId: "other" });
+  expect(core.outgoing.feeds.get("account")).toHaveLength(FEED_SHARES.perHolder);
+  expect(core.outgoing.feeds.get("other")?.map(({ id }) => id)).toEqual([other]);
+  core.wake();
+  expect(core.recovery.more()).toBe(false);
+  expect([...drain(core)].toSorted()).toEqual([...ids, other].toSorted());
+});
+
+it("finds after a crash what was not kept for an index that is away", () => {
+  const { open, end } = setUp();
+  const core = open();
+  const ids = Array.from({ length: FEED_SHARES.perHolder + 10 }, () => end(core));
+  acknowledge(core);
+  core.wake();
+  expect([...drain(open())].toSorted()).toEqual(ids);
 });

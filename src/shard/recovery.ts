@@ -1,23 +1,33 @@
 /**
- * What a shard that starts again hands on and feeds to the index once more, a page of rows at a time. Of ended
+ * What a shard that starts again looks after, hands on and feeds to the index once more, a page of rows at a time. Of ended
  * predictions one note says since when the index may miss some: an index entry a row would cost more than the search
  * through all rows that follows a crash.
  */
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { Outline } from "./row.ts";
+import type { Outline, Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { FIRST_DUE } from "./store.ts";
 import type { DuePlace, Store } from "./store.ts";
+import { createUnkeptSearch } from "./unkept.ts";
+import type { Unlisted } from "./unlisted.ts";
 
 /** An alarm comes this much late at most. */
 const SWEEP_LAG_MS = 5000;
 /** How far the note may lag behind what the index has. */
 const NOTE_EVERY_MS = 60_000;
 
-type Deps = { rules: Rules; now: () => number; store: Store; outgoing: Outgoing };
+type Deps = {
+  rules: Rules;
+  now: () => number;
+  store: Store;
+  outgoing: Outgoing;
+  unlisted: Unlisted;
+  noteWake: (row: Pick<Row, "wakeAt">) => void;
+};
 
-export function createRecovery({ rules, now, store, outgoing }: Deps) {
+export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake }: Deps) {
+  const unkept = createUnkeptSearch({ store, outgoing });
   /** What the note says, in milliseconds since the epoch; null: there is none. */
   let noted: number | null = null;
   /** What is still to be looked through: ended rows that the index may miss, and unfinished ones. */
@@ -37,7 +47,12 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
 
   /** Looks through the next page; whether there are more. */
   function step(): boolean {
-    if (unfed !== null) {
+    if (unlisted.isSearching()) {
+      for (const id of unlisted.lost()) {
+        store.wakeLater(id, now());
+        noteWake({ wakeAt: now() });
+      }
+    } else if (unfed !== null) {
       const { rows, next } = store.unfed(unfed.since, unfed.after);
       for (const row of rows) outgoing.feed(row);
       unfed = next === null ? null : { ...unfed, after: next };
@@ -48,8 +63,8 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
         if (unfinished.feeds && !row.fed) outgoing.feed(row);
       }
       unfinished = next === null ? null : { ...unfinished, after: next };
-    }
-    return unfed !== null || unfinished !== null;
+    } else return unkept.step();
+    return true;
   }
 
   return {
@@ -58,9 +73,13 @@ export function createRecovery({ rules, now, store, outgoing }: Deps) {
       if (noted === null || createdAt < noted) note(Math.min(createdAt, outgoing.unfedSince() ?? createdAt));
     },
 
-    /** From time to time: the note follows what the index has. */
+    /** Whether the index is to have what is in the rows only. */
+    isSearching: (): boolean => unkept.isPending(),
+
+    /** From time to time: what was not kept is looked for, and the note follows what the index has. */
     rest(): void {
-      if (unfed !== null || unfinished?.feeds === true) return;
+      unkept.begin();
+      if (unkept.isPending() || unfed !== null || unfinished?.feeds === true) return;
       const since = outgoing.unfedSince();
       if (noted !== null && (since === null || since - noted >= NOTE_EVERY_MS)) note(since);
     },

@@ -21,6 +21,7 @@ export type RemoteShard = Remote<
     | "cancel"
     | "claim"
     | "deliver"
+    | "screened"
     | "stream"
     | "claimKeptUntil"
     | "undeliverable"

@@ -8,9 +8,12 @@
  * ```
  *
  * The outbox row of a waiting prediction is this row itself: `handAt` says when it is handed to its lane again, and the
- * claim clears it. `wakeAt` is the earliest time at which anything is due; the one partial index is on it.
+ * claim clears it. `wakeAt` is the earliest time at which anything is due; the one partial index is on it
+ * (`unlisted.ts` says what is not in it yet).
  */
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import { statuses } from "../contract/prediction.ts";
+import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
   Json,
   ModelRef,
@@ -85,6 +88,7 @@ export type Row = {
   error: PredictionError | null;
   logs: string;
   metrics: Record<string, Json>;
+  /** When a waiting one is handed to its lane again; when what an ended one reserved is given back again. */
   handAt: number | null;
   hands: number;
   /**
@@ -102,10 +106,14 @@ export type Row = {
   /** The number of its end among those that are published; null until it has one. */
   endSeq: number | null;
   wakeAt: number | null;
+  /** What plugins set aside for it, until their services have it back; null: nothing. */
+  reservations: HeldReservation[] | null;
+  /** What plugins decided over it, if they did. */
+  verdicts?: VerdictRecord[] | undefined;
 };
 
 /** A row without what may be large. */
-export type Outline = Omit<Row, "input" | "output" | "logs">;
+export type Outline = Omit<Row, "input" | "output" | "logs" | "reservations">;
 
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";

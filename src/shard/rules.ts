@@ -15,6 +15,8 @@ export type Rules = {
   retentionMs: number;
   /** How long a client's own key is remembered after that. */
   keyMemoryMs: number;
+  /** As many rows as are granted at once between two looks at what is due, before they are left out of its index. */
+  unlistedFrom: number;
   /** How often the frames of one running prediction are stored at most. */
   flushMs: number;
 };
@@ -28,5 +30,6 @@ export const defaultRules: Rules = {
   maxLosses: 3,
   retentionMs: 24 * 3_600_000,
   keyMemoryMs: 24 * 3_600_000,
+  unlistedFrom: 8,
   flushMs: 500,
 };

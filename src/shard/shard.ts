@@ -4,6 +4,7 @@
  * due.
  */
 import { DurableObject } from "cloudflare:workers";
+import type { Bound } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../contract/event.ts";
@@ -24,8 +25,9 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
+import { listed } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
-import type { LeaseChecks, SubmitAnswer, Submission } from "./types.ts";
+import type { LeaseChecks, Screened, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
 /**
@@ -82,7 +84,7 @@ export class PredictionShard extends DurableObject<Env> {
     // The alarm of an earlier life stands: what comes first now must not put it off.
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAt = await ctx.storage.getAlarm();
-      this.#arm(this.#core.store.nextWakeAt());
+      this.#arm(this.#core.wakes.nextAt());
     });
   }
 
@@ -137,9 +139,9 @@ export class PredictionShard extends DurableObject<Env> {
     return this.#finished(id, accountId, waitMs);
   }
 
-  /** Without their logs, which no list shows. */
+  /** Those of `ids` that the account has, as a list shows them. */
   many(ids: string[], accountId: string): PredictionSnapshot[] {
-    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map((one) => ({ ...one, logs: "" }));
+    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map(listed);
   }
 
   /** Those of `ids` that have a row. */
@@ -175,15 +177,20 @@ export class PredictionShard extends DurableObject<Env> {
     return reply;
   }
 
+  screened(claims: ClaimRef[]): Screened[] {
+    return this.#core.screening.screened(claims);
+  }
+
   /**
    * Frames as newline-delimited JSON, those after `afterSeq` (-1: all) first. It may end before `completed`: the reader
-   * asks again behind the last one that it got. Null when the prediction isn't there, `full` when its account has as
-   * many open as it may.
+   * asks again behind the last one that it got. Null when the prediction isn't there; the bound that stands in the way
+   * when its account has as much open as it may.
    */
-  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | "full" | null {
+  stream(id: string, accountId: string | null, afterSeq: number): ReadableStream<Uint8Array> | Bound | null {
     const owner = this.#core.snapshot(id, accountId)?.accountId;
     if (owner === undefined) return null;
-    if (!this.waiters.mayStream(owner)) return "full";
+    const bound = this.waiters.streamRefusal(owner);
+    if (bound !== null) return bound;
     this.#core.markShown(id, accountId);
     const start = this.#core.frames(id, accountId, afterSeq);
     return start === null ? null : this.waiters.stream(id, start, owner);
@@ -231,8 +238,8 @@ export class PredictionShard extends DurableObject<Env> {
     this.#arm(Date.now() + WATCH_MS);
     try {
       while (await this.#wake()) await scheduler.wait(PAUSE_MS);
-      const next = this.#core.store.nextWakeAt();
-      if (wasUsed || this.#dispatch.isPending()) this.#arm(next);
+      const next = this.#core.wakes.nextAt();
+      if (wasUsed || this.#core.wakes.isSearching() || this.#dispatch.isPending()) this.#arm(next);
       else this.#rest(next);
     } catch (error) {
       console.error(JSON.stringify({ level: "error", at: "shard.alarm", message: String(error) }));
@@ -243,7 +250,7 @@ export class PredictionShard extends DurableObject<Env> {
   async #wake(): Promise<boolean> {
     const { checks, strays, expired, more } = this.#core.wake();
     this.#core.flush();
-    this.#dispatch.kick();
+    this.#collect();
     await this.#judge(checks);
     const swept = await removeStrays(this.env, strays);
     for (const { id } of strays) {
@@ -323,14 +330,17 @@ export class PredictionShard extends DurableObject<Env> {
   #leave(): void {
     this.#used = true;
     this.#dispatch.kick();
-    this.#arm(this.#core.takeEarliestWake());
+    this.#arm(this.#core.wakes.takeEarliest());
     if (this.#dispatch.isPending()) this.#arm(Date.now() + WATCH_MS);
     if (!this.#flushing) this.#flushLater(this.#core.nextFlushAt());
   }
 
   /** Collects from the stored rows what is to leave, a page at a time; calls get their turn in between. */
   #collect(): void {
-    if (this.#core.recovery.more() && !this.#collecting) {
+    const hasMore = this.#core.recovery.more();
+    this.#arm(this.#core.wakes.takeEarliest());
+    if (this.#core.wakes.isSearching()) this.#arm(Date.now() + WATCH_MS);
+    if (hasMore && !this.#collecting) {
       this.#collecting = true;
       setTimeout(() => {
         this.#collecting = false;

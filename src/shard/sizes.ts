@@ -4,7 +4,7 @@
  */
 import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../contract/event.ts";
 import type { PoolEvent } from "../contract/event.ts";
-import type { Json, PredictionError } from "../contract/prediction.ts";
+import type { Json, PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Row } from "./row.ts";
 
 /**
@@ -13,6 +13,8 @@ import type { Row } from "./row.ts";
 export const MAX_SHOWN_CHARS = 256 * 1024;
 /** Of JSON in one column: a row has 2 MB at most, with its key and its other columns. */
 export const MAX_ROW_BYTES = 1_900_000;
+const MAX_LISTED_OUTPUT_CHARS = 64 * 1024;
+const MAX_LISTED_METRICS_CHARS = 16 * 1024;
 const MAX_MESSAGE_CHARS = 16 * 1024;
 const MAX_METRICS = 100;
 const MAX_METRIC_CHARS = 4096;
@@ -28,6 +30,13 @@ const tooLarge: PredictionError = {
 
 export function charsOf(value: Json): number {
   return typeof value === "string" ? value.length : JSON.stringify(value).length;
+}
+
+/** A prediction as a list has it, of which a page has a hundred: without logs, and without what is large. */
+export function listed(one: PredictionSnapshot): PredictionSnapshot {
+  const output = charsOf(one.output) > MAX_LISTED_OUTPUT_CHARS ? null : one.output;
+  const isWordy = JSON.stringify(one.metrics).length > MAX_LISTED_METRICS_CHARS;
+  return { ...one, logs: "", output, metrics: isWordy ? platformMetrics(one.metrics) : one.metrics };
 }
 
 /** Whether an output, or a chunk of one, fits into a row. */

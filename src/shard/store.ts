@@ -1,26 +1,18 @@
 /**
  * The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender.
- *
- * What is searched for has a column of its own; what is only carried along is packed: reading a column costs as much as
- * parsing a small object, and a prediction is read or written three times in its life.
  */
-import type { Json } from "../contract/prediction.ts";
-import { isFinished, states } from "./row.ts";
-import type { Outline, Row, State } from "./row.ts";
-import type { Sql, SqlRow, SqlValue } from "./sql.ts";
+import type { Sql } from "./sql.ts";
+import { isFinished } from "./row.ts";
+import type { Outline, Row } from "./row.ts";
+import { acceptedOf, changingOf, parse, rowFrom, stateFrom, text, textOf } from "./stored-row.ts";
 import type { StreamFrame } from "./types.ts";
 import { storedMessage, webhookIdPrefix } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
 
-/** What acceptance fixes. */
-type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
-/** What changes, but for output and logs: those are written once, at the end. */
-type Changing = Omit<Row, keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs">;
-
 const schema = [
   `CREATE TABLE IF NOT EXISTS prediction (
      id TEXT PRIMARY KEY, state TEXT NOT NULL, hands INTEGER NOT NULL, fed INTEGER NOT NULL, wake_at INTEGER,
-     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT
+     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT, reservations TEXT
    ) WITHOUT ROWID`,
   "CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL",
   "CREATE TABLE IF NOT EXISTS frame (id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)) WITHOUT ROWID",
@@ -32,6 +24,8 @@ const schema = [
 
 const insertQuery =
   "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
+const insertReservedQuery =
+  "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input, reservations) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
 /** Without the indexed column, so that SQLite leaves the index alone. */
 const quietQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ? WHERE id = ?";
 const wakeQuery = "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ? WHERE id = ?";
@@ -39,6 +33,8 @@ const finishQuery =
   "UPDATE prediction SET state = ?, hands = ?, fed = ?, changing = ?, wake_at = ?, output = ?, logs = ? WHERE id = ?";
 const purgeQuery =
   "UPDATE prediction SET changing = ?, fed = ?, wake_at = ?, input = NULL, output = NULL, logs = NULL WHERE id = ?";
+
+const settledQuery = "UPDATE prediction SET changing = ?, wake_at = ?, reservations = ? WHERE id = ?";
 
 const outlineColumns = "id, state, hands, fed, wake_at, changing, accepted";
 /** Rows that are looked at in one go where many may be. */
@@ -62,6 +58,8 @@ export function createStore(sql: Sql) {
   // What the note had not at first.
   const hasSince = sql("SELECT 1 FROM pragma_table_info('note') WHERE name = 'since'").length > 0;
   if (!hasSince) sql("ALTER TABLE note ADD COLUMN since INTEGER NOT NULL DEFAULT 0");
+  const hasReservations = sql("SELECT 1 FROM pragma_table_info('prediction') WHERE name = 'reservations'").length > 0;
+  if (!hasReservations) sql("ALTER TABLE prediction ADD COLUMN reservations TEXT");
 
   return {
     get(id: string): Row | null {
@@ -69,20 +67,13 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : rowFrom(row);
     },
 
-    /** False when the id is there already. */
-    insert(row: Row): boolean {
+    /** False when the id is there already. `isListed` false: the index of what falls due is spared. */
+    insert(row: Row, isListed = true): boolean {
       const fed = row.fed ? 1 : 0;
-      const stored = sql(
-        insertQuery,
-        row.id,
-        row.state,
-        row.hands,
-        fed,
-        row.wakeAt,
-        changingOf(row),
-        acceptedOf(row),
-        textOf(row.input),
-      );
+      const texts = [changingOf(row), acceptedOf(row), textOf(row.input)];
+      const base = [row.id, row.state, row.hands, fed, isListed ? row.wakeAt : null, ...texts];
+      const reserved = row.reservations === null ? null : JSON.stringify(row.reservations);
+      const stored = reserved === null ? sql(insertQuery, ...base) : sql(insertReservedQuery, ...base, reserved);
       return stored.length > 0;
     },
 
@@ -97,6 +88,12 @@ export function createStore(sql: Sql) {
       if (wakeChanged) sql(wakeQuery, ...base, row.wakeAt, row.id);
       else sql(quietQuery, ...base, row.id);
       return 0;
+    },
+
+    /** Services have back what it had reserved, or some of it. */
+    settled(row: Row): void {
+      const left = row.reservations === null ? null : JSON.stringify(row.reservations);
+      sql(settledQuery, changingOf(row), row.wakeAt, left, row.id);
     },
 
     /** The data goes; what remembers the client's key stays. */
@@ -140,12 +137,12 @@ export function createStore(sql: Sql) {
     },
 
     /**
-     * Of the next rows behind `after`, in the order of their ids: finished ones of predictions that were created at
-     * `since` or later, and that the index may not have. `next` null: there are no more rows.
+     * Of the next rows behind `after`, in the order of their ids: those of predictions that were created at `since` or
+     * later, and that the index may not have; finished ones, or `all`. `next` null: there are no more rows.
      */
-    unfed(since: number, after: string): { rows: Outline[]; next: string | null } {
+    unfed(since: number, after: string, all = false): { rows: Outline[]; next: string | null } {
       const page = sql(`SELECT ${outlineColumns} FROM prediction WHERE id > ? ORDER BY id LIMIT ?`, after, PAGE_ROWS);
-      const unfed = page.filter((row) => row["fed"] === 0 && isFinished(stateFrom(row["state"] ?? null)));
+      const unfed = page.filter((row) => row["fed"] === 0 && (all || isFinished(stateFrom(row["state"] ?? null))));
       const rows = unfed.map(rowFrom).filter(({ createdAt }) => createdAt >= since);
       return { rows, next: page.length < PAGE_ROWS ? null : text(page.at(-1)?.["id"] ?? null) };
     },
@@ -254,77 +251,4 @@ export function createStore(sql: Sql) {
       }
     },
   };
-}
-
-function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs }: Row): string {
-  return JSON.stringify({ accountId, fixed, payloadHash, createdAt, startBy, endBy, endAs } satisfies Accepted);
-}
-
-function changingOf(row: Row): string {
-  return JSON.stringify({
-    inputBlob: row.inputBlob,
-    startedAt: row.startedAt,
-    completedAt: row.completedAt,
-    attempt: row.attempt,
-    losses: row.losses,
-    handBacks: row.handBacks,
-    token: row.token,
-    session: row.session,
-    nextSeq: row.nextSeq,
-    chunks: row.chunks,
-    skip: row.skip,
-    lastFrame: row.lastFrame,
-    shown: row.shown,
-    outputBlob: row.outputBlob,
-    error: row.error,
-    metrics: row.metrics,
-    handAt: row.handAt,
-    checkAt: row.checkAt,
-    endSeq: row.endSeq,
-    blobs: row.blobs,
-    strays: row.strays,
-    retired: row.retired,
-  } satisfies Changing);
-}
-
-/** What rows don't have that were stored before it was thought of. */
-const laterFields = { endSeq: null, blobs: false, strays: false, retired: false, handBacks: 0 };
-const laterFixed = { weight: 1 };
-
-/** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
-function rowFrom(stored: SqlRow): Row {
-  const column = (name: string): SqlValue => stored[name] ?? null;
-  const wakeAt = column("wake_at");
-  const accepted = JSON.parse(text(column("accepted"))) as Accepted;
-  return {
-    ...accepted,
-    fixed: { ...laterFixed, ...accepted.fixed },
-    ...({ ...laterFields, ...JSON.parse(text(column("changing"))) } as Changing),
-    id: text(column("id")),
-    state: stateFrom(column("state")),
-    hands: Number(column("hands")),
-    fed: column("fed") === 1,
-    wakeAt: wakeAt === null ? null : Number(wakeAt),
-    input: parse<Json>(column("input")),
-    output: parse<Json>(column("output")),
-    logs: text(column("logs")),
-  };
-}
-
-function stateFrom(value: SqlValue): State {
-  const state = states.find((name) => name === value);
-  if (state === undefined) throw new Error(`a prediction is stored in the unknown state ${String(value)}`);
-  return state;
-}
-
-function parse<T>(value: SqlValue): T | null {
-  return value === null ? null : (JSON.parse(String(value)) as T);
-}
-
-function textOf(value: Json): string | null {
-  return value === null ? null : JSON.stringify(value);
-}
-
-function text(value: SqlValue): string {
-  return value === null ? "" : String(value);
 }

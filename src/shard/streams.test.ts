@@ -310,13 +310,39 @@ describe("what sleeping readers hold", () => {
     await reader.cancel();
   });
 
+  it("opens no more streams of an account whose readers sleep, until they have left", async () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    const full = { frames: [frame(1, 900_000)], more: false, finished: true };
+    const open: ReadableStream[] = [];
+    while (waiters.streamRefusal("sleeper") === null && open.length < 1000)
+      open.push(waiters.stream(`s-${open.length}`, full, "sleeper"));
+    expect(open.length).toBeLessThan(20);
+    expect([waiters.streamRefusal("sleeper"), waiters.streamRefusal("other")]).toEqual(["own", null]);
+    await Promise.all(open.map((stream) => stream.cancel()));
+    await expect.poll(() => waiters.streamRefusal("sleeper")).toBeNull();
+  });
+
+  it("cuts and refuses, where all is taken, only those above an even share", () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe);
+    for (const account of ["a", "b", "c"]) {
+      for (let index = 0; index < 7; index += 1) {
+        waiters.stream(`${account}-${index}`, page, account);
+        waiters.notify(`${account}-${index}`, [frame(1, 900_000)]);
+      }
+    }
+    expect(["a", "b", "c"].map((account) => waiters.streamRefusal(account))).toContain("all");
+    waiters.stream("small", page, "small");
+    waiters.notify("small", [frame(1, 500_000), { seq: 2, type: "completed", data: null }]);
+    expect(waiters.streamRefusal("small")).toBeNull();
+  });
+
   it("is bounded in number by account, streams and held requests alike", async () => {
     const limits = { accountStreams: 2, accountHeld: 3 };
     const waiters = createWaiters(createObjectTimers(), newPipe, limits);
     const open = [waiters.stream("p", page, "a"), waiters.stream("q", page, "a")];
-    expect([waiters.mayStream("a"), waiters.mayStream("b")]).toEqual([false, true]);
+    expect([waiters.streamRefusal("a"), waiters.streamRefusal("b")]).toEqual(["own", null]);
     await open[0]?.cancel();
-    await expect.poll(() => waiters.mayStream("a")).toBe(true);
+    await expect.poll(() => waiters.streamRefusal("a")).toBeNull();
     const holds = ["p", "p", "q"].map((id) => waiters.change(id, 60_000, "a"));
     expect([waiters.mayHold("a"), waiters.mayHold("b")]).toEqual([false, true]);
     waiters.notify("p", []);

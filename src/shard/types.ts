@@ -1,5 +1,7 @@
 /** What callers give a shard and get from it, over RPC; and what its parts tell each other. */
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
+import type { VerdictRecord } from "../contract/verdict.ts";
 
 /** One prediction to accept. Durations count from acceptance. */
 export type Submission = {
@@ -36,6 +38,10 @@ export type Submission = {
   deployment: string | null;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
+  /** What plugins set aside for it; given back when it has ended. */
+  reservations?: HeldReservation[];
+  /** What plugins decided over it. */
+  verdicts?: VerdictRecord[];
 };
 
 /** `conflict`: the id is there with another payload. */
@@ -91,4 +97,14 @@ export type StreamFrame = {
   data: Json;
   /** Of an output: its place among the outputs. */
   index?: number;
+};
+
+/** What screening must know of a claim whose events came. */
+export type Screened = {
+  id: string;
+  token: string;
+  accountId: string;
+  model: ModelRef;
+  /** The seq of the first event that the shard has not got. */
+  nextSeq: number;
 };

@@ -1,4 +1,6 @@
 /** Who waits for a prediction: held requests, and readers of its stream; of one account no more than its share. */
+import { createFairShare } from "../../plugins/kernel/fair-share.ts";
+import type { Bound } from "../../plugins/kernel/fair-share.ts";
 import type { ObjectTimers } from "../object-timers.ts";
 import { createLagBudget } from "./lag-budget.ts";
 import type { Page } from "./progress.ts";
@@ -8,6 +10,10 @@ import type { StreamFrame } from "./types.ts";
 
 /** A reader that has left is noticed when something is written to it: a silent stream gets an empty line so often. */
 const PROBE_MS = 15_000;
+
+/** What is open at one shard, of all accounts, before an account gets no more than its even share. */
+const MAX_STREAMS = 2000;
+const MAX_HELD = 20_000;
 
 /** What one account may have open at one shard. */
 export type WaiterLimits = { accountStreams: number; accountHeld: number };
@@ -23,8 +29,8 @@ export function createWaiters(
   limits: WaiterLimits = noLimits,
 ) {
   const budget = createLagBudget();
-  const held = createCounter();
-  const streams = createCounter();
+  const held = createFairShare({ total: MAX_HELD, perHolder: limits.accountHeld });
+  const streams = createFairShare({ total: MAX_STREAMS, perHolder: limits.accountStreams });
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<Reader>>();
   let stopProbing: (() => void) | null = null;
@@ -49,20 +55,20 @@ export function createWaiters(
 
   return {
     /** Whether another request of the account may be held; one that may not is answered at once. */
-    mayHold: (accountId: string): boolean => held.of(accountId) < limits.accountHeld,
+    mayHold: (accountId: string): boolean => held.refusal(accountId, 1) === null,
 
-    /** Whether the account may open another stream. */
-    mayStream: (accountId: string): boolean => streams.of(accountId) < limits.accountStreams,
+    /** The bound that another stream of the account would pass: of streams, or of what waits for those that sleep. */
+    streamRefusal: (accountId: string): Bound | null => streams.refusal(accountId, 1) ?? budget.passed(accountId),
 
     /** Resolves at the next change of `id`, or after `timeoutMs`. */
     change(id: string, timeoutMs: number, accountId = ""): Promise<void> {
-      held.add(accountId, 1);
+      held.change(accountId, 1);
       return new Promise((resolve) => {
         const set = changes.get(id) ?? new Set();
         changes.set(id, set);
         const done = () => {
           giveUp();
-          if (set.delete(done)) held.add(accountId, -1);
+          if (set.delete(done)) held.change(accountId, -1);
           if (set.size === 0) changes.delete(id);
           resolve();
         };
@@ -80,15 +86,16 @@ export function createWaiters(
       const set = readers.get(id) ?? new Set();
       const onGone = () => {
         if (!set.delete(reader)) return;
-        streams.add(accountId, -1);
         if (set.size === 0) readers.delete(id);
         watch();
       };
-      const reader = createReader(newPipe(), { accountId, budget, onGone });
+      // Until its client has read it, or left: one that is told nothing any more may still hold a piece.
+      streams.change(accountId, 1);
+      const onClosed = () => streams.change(accountId, -1);
+      const reader = createReader(newPipe(), { accountId, budget, onGone, onClosed });
       if (!finished && !more) {
         readers.set(id, set);
         set.add(reader);
-        streams.add(accountId, 1);
         watch();
       }
       reader.push(frames);
@@ -111,19 +118,6 @@ export function createWaiters(
     notify(id: string, frames: readonly StreamFrame[]): void {
       if (frames.length > 0) for (const reader of [...(readers.get(id) ?? [])]) reader.push(frames);
       for (const done of [...(changes.get(id) ?? [])]) done();
-    },
-  };
-}
-
-/** Counts by account; one that has nothing takes nothing. */
-function createCounter() {
-  const counts = new Map<string, number>();
-  return {
-    of: (accountId: string): number => counts.get(accountId) ?? 0,
-    add(accountId: string, by: number): void {
-      const count = (counts.get(accountId) ?? 0) + by;
-      if (count === 0) counts.delete(accountId);
-      else counts.set(accountId, count);
     },
   };
 }

@@ -20,6 +20,7 @@ import { median, spread, table } from "./lib/stats.ts";
 offerHelp(import.meta.url);
 
 const DECISIONS = 200_000;
+const SHORT_WAYS = 5000;
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -89,6 +90,35 @@ function hand(waiting: number, accounts: number): { takeUs: number; grantUs: num
   return { takeUs: (takeMs * 1000) / count, grantUs: (grantMs * 1000) / count };
 }
 
+/** All that a prediction asks of its lane on the short way, where so many sessions have room. */
+function shortWayUs(sessions: number): number {
+  let now = 2_000_000;
+  const core = new LaneCore(memorySql(), { now: () => now });
+  const running: [id: string, session: string][] = [];
+  let n = 0;
+  const tell = (session: string, room: number, seen: string[], ended: { id: string; ms: number }[]) => {
+    n += 1;
+    const model = { model: "local/model", version: "e".repeat(64), room, startNow: room, readyInMs: 0, problem: null };
+    core.tell({ session, n, full: false, models: [model], seen, ended });
+    core.due();
+  };
+  for (let index = 0; index < sessions; index += 1) tell(`session-${index}`, 2, [], []);
+  const begin = performance.now();
+  for (let index = 0; index < SHORT_WAYS; index += 1) {
+    now += 2;
+    const entry = entryOf(index, 1);
+    const [answer] = core.reserve([entry]);
+    if (answer?.outcome !== "reserved") throw new Error("no session has room");
+    core.due();
+    core.granted([{ ...entry, session: answer.session }]);
+    tell(answer.session, 1, [entry.id], []);
+    running.push([entry.id, answer.session]);
+    const [id, session] = running.length > sessions / 2 ? (running.shift() ?? []) : [];
+    if (id !== undefined && session !== undefined) tell(session, 2, [], [{ id, ms: 400 }]);
+  }
+  return ((performance.now() - begin) * 1000) / SHORT_WAYS;
+}
+
 /** Heap of a lane with so much waiting, once opened again from its rows and once as it was filled. */
 function heapOf(waiting: number, accounts: number): { filledMiB: number; openedMiB: number; openMs: number } {
   const sql = memorySql();
@@ -138,6 +168,16 @@ const decisions = cases.map(([waiting, accounts]) => {
 const isMet = printJudged(
   ["", "decision, µs", "must", "take of one, SQLite included, µs", "its grant, SQLite included, µs"],
   decisions,
+);
+shortWayUs(100);
+console.log(
+  table(
+    ["sessions with room", "a prediction's reservation, grant and two statements, µs"],
+    [100, 1000, 10_000].map((sessions) => [
+      String(sessions),
+      spread(Array.from({ length: Number(values.rounds) }, () => shortWayUs(sessions))),
+    ]),
+  ),
 );
 const fillings = [
   [100_000, 50],

@@ -1,9 +1,9 @@
 /**
  * A thousand pools on one lane: how long a prediction takes from its client to its pool, and how long any call holds
  * its object. The pools are simulated, each with a WebSocket of its own; lane, shards, sessions and the Worker are the
- * product's. `--no-check` exits 0 whatever came of it.
+ * product's. `--no-check` exits 0 whatever came of it; `--profile` tells where workerd spends its time, and slows it.
  *
- *     node test/bench/pools.ts [--pools 1000] [--rate 500] [--seconds 20] [--run-ms 400] [--shards 4] [--port 18690] [--no-check]
+ *     node test/bench/pools.ts [--pools 1000] [--rate 500] [--seconds 20] [--run-ms 400] [--shards 4] [--port 18690] [--profile] [--no-check]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";
@@ -22,6 +22,7 @@ import { machine, versions } from "./lib/machine.ts";
 import { usageOf } from "./lib/processes.ts";
 import { startSimulatedPool } from "./lib/simulated-pool.ts";
 import type { SimulatedPool } from "./lib/simulated-pool.ts";
+import { profile } from "./lib/profile.ts";
 import { quantile, table } from "./lib/stats.ts";
 
 offerHelp(import.meta.url);
@@ -42,6 +43,7 @@ const { values } = parseArgs({
     "run-ms": { type: "string", default: "400" },
     shards: { type: "string", default: "4" },
     port: { type: "string", default: "18690" },
+    profile: { type: "boolean", default: false },
     "no-check": { type: "boolean", default: false },
   },
 });
@@ -57,6 +59,7 @@ const stack = await startCountedStack({
   stateDir,
   models: echoModels(stateDir),
   vars: { SHARD_COUNT: values.shards },
+  ...(values.profile ? { inspectorPort: Number(values.port) + 1 } : {}),
 });
 const { path, version } = await echoModel(stack);
 const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
@@ -136,6 +139,7 @@ try {
   await connectAll();
   console.log(`${poolCount} pools connected in ${((performance.now() - connectedAt) / 1000).toFixed(1)} s`);
   await sleep(SETTLE_MS);
+  const endProfile = values.profile ? await profile(Number(values.port) + 1) : null;
   await load(2 * perSecond);
   await sleep(SETTLE_MS);
   handOverMs.length = 0;
@@ -154,6 +158,7 @@ try {
   const holds = Object.entries(slowestMs).toSorted(([, a], [, b]) => b - a);
   const [slowestCall = "", slowest = 0] = holds[0] ?? [];
   const p99 = quantile(handOverMs, 0.99);
+  if (values.profile) console.log(calls);
   const laneCalls = Object.entries(calls)
     .filter(([name]) => name.startsWith("Lane."))
     .reduce((sum, [, count]) => sum + count, 0);
@@ -173,6 +178,7 @@ try {
       ],
     ),
   );
+  for (const line of (await endProfile?.()) ?? []) console.log(line);
   console.log(
     `longest holds, ms: ${holds
       .slice(0, 8)

@@ -10,25 +10,32 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
-import { snippetsOf, strictCurl } from "./snippets.ts";
+import { createWebhookReceiver } from "../e2e/webhook-receiver.ts";
+import type { WebhookReceiver } from "../e2e/webhook-receiver.ts";
+import { pages, snippetsOf, strictCurl } from "./snippets.ts";
 import type { Snippet } from "./snippets.ts";
 import { startClientStack } from "./stack.ts";
 import type { ClientStack } from "./stack.ts";
 
 const root = join(import.meta.dirname, "../..");
-const pages = ["README.md", "docs/api.md", "docs/migrate-from-replicate.md", "docs/operate.md", "docs/kafka.md"];
 /** What installs, starts or tests this very repository, or needs an account of Cloudflare. */
-const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /, /^npx wrangler .* --remote /];
-const LOCAL_URL = "http://127.0.0.1:8787";
-const IdSchema = z.looseObject({ id: z.string(), urls: z.looseObject({ stream: z.string().optional() }).optional() });
+const NOT_RUN = [/^git clone /, /npm run pool /, /^npm test /, /npx wrangler /];
+const ORIGINS = ["http://127.0.0.1:8787", "https://edge.example.com"];
+const IdSchema = z.looseObject({
+  id: z.string(),
+  urls: z.looseObject({ stream: z.string().optional(), get: z.string().optional() }).optional(),
+});
+const SecretSchema = z.object({ key: z.string() });
 const ModelSchema = z.looseObject({ latest_version: z.looseObject({ id: z.string() }) });
 
 let stack: ClientStack;
+let receiver: WebhookReceiver;
 let dir: string;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   stack = await startClientStack();
+  receiver = await createWebhookReceiver();
   dir = mkdtempSync(join(tmpdir(), "edgeplane-snippets-"));
   symlinkSync(join(root, "node_modules"), join(dir, "node_modules"));
   mkdirSync(join(dir, ".edgeplane"));
@@ -37,15 +44,25 @@ beforeAll(async () => {
     JSON.stringify({ apiKey: stack.apiKey, adminKey: stack.adminKey, kafka: stack.kafka }),
   );
   writeFileSync(join(dir, "cat.png"), "a cat");
+  // What came before the download broke off, and the whole.
+  writeFileSync(join(dir, "film.mp4"), "the beginning");
+  const film = await fetch(`${stack.plainUrl}/v1/files?name=trailer.mp4`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "video/mp4" },
+    body: "the beginning of a film",
+  });
   writeFileSync(join(dir, "package.json"), '{"type":"module"}');
   const prediction = await created(
     "/v1/models/local/stream-words/predictions",
-    { input: { text: "a b" } },
+    { input: { text: "a b" }, webhook: receiver.url, webhook_events_filter: ["completed"] },
     stack.apiKey,
   );
-  await created("/admin/v1/accounts", { name: "snippets" }, stack.adminKey);
+  const account = await created("/admin/v1/accounts", { name: "snippets" }, stack.adminKey);
   const key = await created("/admin/v1/keys", { account: "snippets" }, stack.adminKey);
   const headers = { authorization: `Bearer ${stack.apiKey}` };
+  const secret: unknown = await (await fetch(`${stack.plainUrl}/v1/webhooks/default/secret`, { headers })).json();
+  await receiver.until((received) => received.length === 1);
+  writeFileSync(join(dir, "message.json"), JSON.stringify(receiver.received[0]));
   const model = await (await fetch(`${stack.plainUrl}/v1/models/local/hello-world`, { headers })).json();
   env = {
     ...process.env,
@@ -59,11 +76,17 @@ beforeAll(async () => {
     ADMIN_KEY: stack.adminKey,
     ID: prediction.id,
     KEY_ID: key.id,
+    EDGE: stack.url,
+    ACCOUNT_ID: account.id,
+    LINK: IdSchema.parse(await film.json()).urls?.get ?? "",
+    WEBHOOK_ID: receiver.received[0]?.headers["webhook-id"] ?? "",
+    WEBHOOK_SECRET: SecretSchema.parse(secret).key,
     STREAM_URL: prediction.urls?.stream ?? "",
     VERSION: ModelSchema.parse(model).latest_version.id,
   };
 });
 afterAll(async () => {
+  receiver?.close();
   await stack?.stop();
   rmSync(dir, { recursive: true, force: true });
 });
@@ -76,24 +99,29 @@ async function created(path: string, body: object, key: string): Promise<z.outpu
 }
 
 async function run({ language, code }: Snippet): Promise<string> {
-  const here = code.replaceAll(LOCAL_URL, stack.url);
+  const here = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
   const [program, args] = programOf(language, here);
-  const { stdout } = await promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
+  const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
+  const { stdout } = await ran.catch((error: Error & { stdout?: string }) => {
+    throw new Error(`${error.message}\n${error.stdout ?? ""}`, { cause: error });
+  });
   return stdout;
 }
 
 function programOf(language: string, code: string): [string, string[]] {
   if (language === "sh") return ["bash", ["-euo", "pipefail", "-c", code]];
   const file = join(dir, language === "js" ? "snippet.js" : "snippet.py");
-  writeFileSync(file, code);
+  const message =
+    'const { headers, body } = JSON.parse((await import("node:fs")).readFileSync("message.json", "utf8"));';
+  writeFileSync(file, code.includes("verify(body, headers)") ? `${message}\n${code}\nconsole.log(prediction);` : code);
   return language === "js" ? [process.execPath, [file]] : ["python3", [file]];
 }
 
-describe.each(pages)("%s", (page) => {
+describe.each(pages.clients)("%s", (page) => {
   const snippets = snippetsOf(page).filter(({ code }) => !NOT_RUN.some((pattern) => pattern.test(code)));
   it.each(snippets)("line $line: $language", async (snippet) => {
     const output = await run(snippet);
-    // Only calls that remove something have nothing to say.
-    if (!snippet.code.includes("DELETE")) expect(output).not.toBe("");
+    // Only calls that remove something, or write into files alone, have nothing to say.
+    if (!/DELETE|^(?:cat|mkdir) /m.test(snippet.code)) expect(output).not.toBe("");
   });
 });

@@ -4,6 +4,36 @@ import { delimiter, join } from "node:path";
 
 export const root = join(import.meta.dirname, "../..");
 
+/** Where the snippets of each page are run; of the others, why not. */
+export const pages = {
+  /** Against the stack that clients meet, in this order: test/clients/snippets.test.ts. */
+  clients: [
+    "README.md",
+    // It makes the account that docs/operate.md asks about.
+    "docs/deploy.md",
+    // docs/api.md deletes the prediction that this one asks about.
+    "docs/webhooks.md",
+    "docs/api.md",
+    "docs/migrate-from-replicate.md",
+    "docs/operate.md",
+    "docs/kafka.md",
+    "docs/files.md",
+    "docs/queue.md",
+    "docs/gpu-pool.md",
+  ],
+  /** Over a real Kafka and a real Redis: test/conformance/bridge/pages.engine.test.ts. */
+  engines: ["docs/bridge.md", "docs/move-the-log.md"],
+  /** The model of its first snippet, on a pool: test/integration/pool/page.test.ts. */
+  pool: ["docs/models.md"],
+  notRun: {
+    "docs/chaos.md": "its commands are the chaos parts of CI",
+    "docs/soak.md": "its commands are the soak part of CI",
+    "docs/security.md": "its commands are the fuzzing part of CI",
+    "docs/delivery.md":
+      "it needs a deployed edge; test/integration/pool/kv.engine.test.ts runs its flags over a bridge",
+  },
+} as const;
+
 export type Snippet = { page: string; line: number; language: string; code: string };
 
 /** In the order of the page. */
@@ -18,12 +48,12 @@ export function snippetsOf(page: string): Snippet[] {
   }));
 }
 
-/** A folder within `dir` with a `curl` that fails when the answer is an error. */
+/** A folder within `dir` with a `curl` that fails when the answer is an error, where the page's own doesn't. */
 export function strictCurl(dir: string): string {
   const bin = join(dir, "bin");
   mkdirSync(bin);
   const real = (process.env["PATH"] ?? "").split(delimiter).map((folder) => `"${folder}/curl"`);
-  const script = `#!/bin/sh\nfor curl in ${real.join(" ")}; do [ -x "$curl" ] && exec "$curl" --fail-with-body "$@"; done\nexit 127\n`;
+  const script = `#!/bin/sh\ncase " $* " in *" -sf "*) ;; *) set -- --fail-with-body "$@" ;; esac\nfor curl in ${real.join(" ")}; do [ -x "$curl" ] && exec "$curl" "$@"; done\nexit 127\n`;
   writeFileSync(join(bin, "curl"), script);
   chmodSync(join(bin, "curl"), 0o755);
   return bin;

@@ -1,13 +1,6 @@
 /** What needs more than one message: cancellations, concurrency, health, batches, the end of a process. */
 import { describe, expect, test } from "vitest";
-import { isObject, type ItemResult, type Message, type ModelProcess, withModel } from "./driver.ts";
-
-/** Run one prediction and cancel it while it runs. */
-async function cancelSoon(model: ModelProcess, input: Message, afterMs = 30, slot = 0): Promise<ItemResult> {
-  const id = `cancel-${Math.random()}`;
-  setTimeout(() => model.sendControl({ type: "cancel", id }), afterMs);
-  return model.predict(input, { id }, slot);
-}
+import { isObject, type ItemResult, type Message, withModel } from "./driver.ts";
 
 describe("cancel", () => {
   test("raises in a synchronous prediction, which cleans up, and the next one runs", async () => {
@@ -47,9 +40,8 @@ describe("cancel", () => {
         [{ id: "first", input: { how: "sleep" } }, { id: "second" }, { id: "third" }],
         0,
         (message) => {
-          if (message["type"] !== "started" || message["id"] !== "first") return;
-          model.sendControl({ type: "cancel", id: "second" });
-          setTimeout(() => model.sendControl({ type: "cancel", id: "first" }), 30);
+          if (message["type"] !== "log" || message["text"] !== "running\n") return;
+          for (const id of ["second", "first"]) model.sendControl({ type: "cancel", id });
         },
       );
       expect(results.map((result) => result.status)).toEqual(["canceled", "canceled", "succeeded"]);
@@ -79,7 +71,10 @@ describe("cancel", () => {
       "cancel-async",
       async (model) => {
         const other = model.predict({ seconds: 0.2 }, {}, 1);
-        expect((await cancelSoon(model, { seconds: 30 })).status).toBe("canceled");
+        const canceled = await model.predict({ seconds: 30 }, { id: "canceled" }, 0, (message) => {
+          if (message["type"] === "log") model.sendControl({ type: "cancel", id: "canceled" });
+        });
+        expect(canceled.status).toBe("canceled");
         expect(await other).toMatchObject({ status: "succeeded", output: 1 });
       },
       { slots: 2 },

@@ -59,6 +59,7 @@ async function open(url: string, accept: string): Promise<IncomingMessage> {
 async function growthOf(run: () => Promise<void>): Promise<number> {
   const pid = stack.pids().workerd ?? 0;
   const before = usageOf(pid).rssBytes;
+  expect(before, "what workerd has, by the pid that the stack names").toBeGreaterThan(0);
   const memory = watchMemory(pid);
   await run();
   const growth = (memory.stop() - before) / MIB;

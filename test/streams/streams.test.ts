@@ -154,6 +154,7 @@ test("readers that sleep through 30 MB cost little memory, and get everything: o
   const sleepers = await Promise.all(Array.from({ length: 12 }, () => open(asked)));
   for (const sleeper of sleepers) sleeper.pause();
   const before = rssMib();
+  expect(before, "what workerd has, by the pid that the stack names").toBeGreaterThan(0);
   let peak = before;
   const watch = setInterval(() => (peak = Math.max(peak, rssMib())), 50);
   const awake: Event[] = [];

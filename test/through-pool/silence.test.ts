@@ -1,6 +1,10 @@
 /** A model process that says nothing, in real time: dead, or asleep with its machine. */
 import { expect, test } from "vitest";
+import { SILENCE_MS } from "../integration/pool/pool-process.ts";
 import { hasBegun, modelPids, startFixture } from "../integration/pool/fixture.ts";
+
+/** How long the machine sleeps: longer than a process may be silent. Nothing tells when; both just stand still. */
+const SLEEP_MS = SILENCE_MS + 1000;
 
 test("a process that gives no sign of life is killed", async () => {
   await using fixture = await startFixture(["single"]);
@@ -20,7 +24,7 @@ test("a pool that slept with its machine doesn't blame its processes for the sil
   await edge.until(() => hasBegun(tracked));
   const [pid = 0] = await modelPids(pool);
   for (const one of [pool.process.pid ?? 0, pid]) process.kill(one, "SIGSTOP");
-  await new Promise((resolve) => setTimeout(resolve, 3500));
+  await new Promise((resolve) => setTimeout(resolve, SLEEP_MS));
   for (const one of [pool.process.pid ?? 0, pid]) process.kill(one, "SIGCONT");
   await edge.until(() => tracked.terminal !== null);
   expect(tracked.terminal?.type).toBe("succeeded");

@@ -60,10 +60,13 @@ export class LaneSim {
   readonly #tickets = new Map<string, Ticket>();
   readonly #pools = new Map<string, Pool>();
   readonly #events: { at: number; order: number; run: () => void }[] = [];
+  readonly #isPrompt: boolean;
   #order = 0;
   #wakesAt = Infinity;
 
-  constructor(rules: Partial<LaneRules> = {}) {
+  /** `isPrompt`: a pool that has room again states it at once, before its poll arrives, as real pools do. */
+  constructor(rules: Partial<LaneRules> = {}, { isPrompt = false } = {}) {
+    this.#isPrompt = isPrompt;
     this.core = new LaneCore(memorySql(), { now: () => this.now, rules });
   }
 
@@ -98,14 +101,36 @@ export class LaneSim {
     this.#events.splice(index, 0, event);
   }
 
-  /** Hands on to the lane: nobody of the simulation takes the short way. */
+  /** Hands on to the lane at once. */
   submit(jobs: readonly Job[]): void {
-    const entries = jobs.map((job) => {
-      const entry = entryOf(job, this.now);
-      this.jobs.set(job.id, { ...job, entry });
-      this.submittedAt.set(job.id, this.now);
-      return entry;
+    this.#offer(jobs.map((job) => this.#accept(job)));
+  }
+
+  /** Tries the short way, as shards do, and hands on what finds no room there. */
+  submitShort(jobs: readonly Job[]): void {
+    const entries = jobs.map((job) => this.#accept(job));
+    this.after(HOP_MS, () => {
+      const answers = this.core.reserve(entries);
+      this.#act();
+      this.after(HOP_MS, () => {
+        const waits = entries.filter((entry, index) => {
+          const answer = answers[index];
+          if (answer?.outcome === "reserved") this.after(HOP_MS, () => this.#hand(answer.session, [entry]));
+          return answer?.outcome !== "reserved";
+        });
+        this.after(HOP_MS, () => this.#offer(waits));
+      });
     });
+  }
+
+  #accept(job: Job): LaneEntry {
+    const entry = entryOf(job, this.now);
+    this.jobs.set(job.id, { ...job, entry });
+    this.submittedAt.set(job.id, this.now);
+    return entry;
+  }
+
+  #offer(entries: readonly LaneEntry[]): void {
     for (const [id, ticket] of Object.entries(this.core.offer(entries).tickets)) this.#tickets.set(id, ticket);
     this.#act();
   }
@@ -238,11 +263,17 @@ export class LaneSim {
       this.starts.push(start);
       this.onStart(start);
       this.after(job.runMs, () => {
+        const wasFull = roomOf(pool) === 0;
         pool.running -= 1;
         pool.ended.push({ id, ms: job.reportedMs ?? job.runMs });
         this.jobs.delete(id);
         this.onEnd(start);
         this.#begin(pool);
+        if (this.#isPrompt && wasFull && roomOf(pool) > 0) {
+          this.#state(pool);
+          this.after(2 * HOP_MS, () => this.#poll(pool.name));
+          return;
+        }
         this.#poll(pool.name);
         this.#stateSoon(pool);
       });

@@ -5,6 +5,9 @@ import type { Sql, SqlRow, SqlValue } from "../../src/shard/sql.ts";
 
 /** Tables that grow with what is stored. Nothing that is asked of them goes through them, not at a start either. */
 const LARGE = /^SCAN (prediction|frame|waiting|webhook_outbox|messages|bodies|forgotten|disabled)\b/;
+/** What waits in a lane is not sorted either: a limit would not spare that work. */
+const SORT = /^USE TEMP B-TREE FOR (LAST TERM OF )?ORDER BY/;
+const SEARCHED = /^SEARCH waiting\b/;
 /** What may: what tests look at, and what asks for any row. */
 const ALLOWED = [
   /^SELECT \* FROM \w+$/,
@@ -13,8 +16,8 @@ const ALLOWED = [
 ];
 
 /**
- * A database in memory. It throws for a query that goes through a large table, so that a missing index fails every test
- * that would need it.
+ * A database in memory. It throws for a query that goes through a large table, or sorts what waits in a lane, so that
+ * a missing index fails every test that would need it.
  */
 export function memorySql(): Sql {
   const database = new DatabaseSync(":memory:");
@@ -33,8 +36,12 @@ function refuseScans(database: DatabaseSync, query: string, bindings: readonly S
   if (!/^(SELECT|INSERT|REPLACE|UPDATE|DELETE|WITH) /.test(text) || ALLOWED.some((allowed) => allowed.test(text)))
     return;
   const plan = database.prepare(`EXPLAIN QUERY PLAN ${query}`).all(...bindings);
-  const scan = plan.map(({ detail }) => String(detail)).find((detail) => LARGE.test(detail));
+  const details = plan.map(({ detail }) => String(detail));
+  const scan = details.find((detail) => LARGE.test(detail));
   if (scan !== undefined) throw new Error(`a query goes through a whole table (${scan}): ${text}`);
+  const sort = details.find((detail) => SORT.test(detail));
+  if (sort !== undefined && details.some((detail) => SEARCHED.test(detail)))
+    throw new Error(`a query sorts what it found of a large table (${sort}): ${text}`);
 }
 
 function plain([name, value]: [string, unknown]): [string, string | number | null] {

@@ -74,8 +74,8 @@ export class World {
    * `laneDies`.
    */
   submit(overrides: Partial<Submission> = {}, way: { short: boolean; laneDies?: boolean } = { short: false }): string {
-    const id = newPredictionId(SHARDS);
-    const wanted = { ...submission(id), ...overrides };
+    const id = newPredictionId(SHARDS, this.now);
+    const wanted = { ...submission(id), keyed: !way.short, ...overrides };
     let reservation: Reservation = { outcome: "waits" };
     if (way.short) {
       [reservation = reservation] = this.lane.reserve([entryOf(newRow(wanted, this.now, defaultRules))]);
@@ -390,7 +390,7 @@ export class World {
     const sql = this.#shardSqls[index];
     if (sql === undefined) throw new Error("a shard has its storage");
     const newToken = () => `token-${(this.#tokens += 1)}`;
-    return new ShardCore(sql, { rules: defaultRules, now: () => this.now, newToken });
+    return new ShardCore(sql, { rules: { ...defaultRules, unlistedFrom: 1 }, now: () => this.now, newToken });
   }
 
   #newLane(): LaneCore {

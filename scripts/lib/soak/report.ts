@@ -4,11 +4,13 @@
  */
 import { table } from "../../../test/bench/lib/stats.ts";
 import type { SoakReport } from "./soak.ts";
-import { judge, percent } from "./verdict.ts";
+import type { Latency } from "./soak.ts";
+import { judge, percent, starved } from "./verdict.ts";
 
 export function reportOf(report: SoakReport, slack: number): { text: string; isGood: boolean } {
-  const { trends, drifts: beyondAim } = judge(report.samples);
-  const { drifts } = judge(report.samples, slack);
+  const { trends, drifts: grown } = judge(report.samples);
+  const beyondAim = [...grown, ...starved(report.accounts)];
+  const drifts = [...judge(report.samples, slack).drifts, ...starved(report.accounts, slack)];
   const unmet = beyondAim.filter((line) => !drifts.includes(line)).map((line) => `aim unmet: ${line}`);
   const failures = report.failed === 0 ? [] : [`${report.failed} operations failed`, ...report.problems];
   const wrong = [...drifts, ...failures];
@@ -27,13 +29,19 @@ export function reportOf(report: SoakReport, slack: number): { text: string; isG
       ]),
     ),
     "",
-    table(
-      ["operation", "count", "p50 ms", "p99 ms"],
-      report.kinds.map(({ kind, count, p50Ms, p99Ms }) => [kind, String(count), p50Ms.toFixed(1), p99Ms.toFixed(1)]),
-    ),
+    latencies("operation", report.kinds),
+    "",
+    latencies("account", report.accounts),
     "",
     ...[...unmet, ...wrong].map((line) => `soak: ${line}`),
     ...(unmet.length + wrong.length === 0 ? ["soak: nothing drifted, nothing failed."] : []),
   ].join("\n");
   return { text, isGood: wrong.length === 0 };
+}
+
+function latencies(what: string, rows: readonly Latency<string>[]): string {
+  return table(
+    [what, "count", "p50 ms", "p99 ms"],
+    rows.map(({ of, count, p50Ms, p99Ms }) => [of, String(count), p50Ms.toFixed(1), p99Ms.toFixed(1)]),
+  );
 }

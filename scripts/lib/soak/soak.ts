@@ -3,9 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { quantile } from "../../../test/bench/lib/stats.ts";
 import type { Say } from "../log-lines.ts";
 import type { Stack } from "../stack.ts";
+import { accounts } from "./accounts.ts";
+import type { Account } from "./accounts.ts";
 import { createGarbageCollector } from "./collect-garbage.ts";
 import { createOperations, kinds } from "./operations.ts";
-import type { Kind } from "./operations.ts";
+import type { Kind, Operations } from "./operations.ts";
 import type { Receiver } from "./receiver.ts";
 import { createTraffic } from "./traffic.ts";
 import type { Took } from "./traffic.ts";
@@ -15,6 +17,9 @@ import { watch } from "./watch.ts";
 
 const MEASURE_MS = 15_000;
 const SAMPLE_MS = 15_000;
+/** The index of an account is fed late. */
+const LIST_TRIES = 50;
+const LIST_PAUSE_MS = 100;
 const MINUTE_MS = 60_000;
 const WARM_UP_SHARE = 1 / 5;
 const WARM_UP_MOST_MS = 10 * MINUTE_MS;
@@ -23,6 +28,8 @@ const WARM_UP_LEAST_MS = 1.5 * MINUTE_MS;
 
 export type SoakOptions = {
   stack: Stack;
+  /** A key of each account. */
+  keys: ReadonlyMap<Account, string>;
   stateDir: string;
   receiver: Receiver;
   /** Of workerd and of the pool. */
@@ -35,7 +42,7 @@ export type SoakOptions = {
   say: Say;
 };
 
-export type KindReport = { kind: Kind; count: number; p50Ms: number; p99Ms: number };
+export type Latency<T> = { of: T; count: number; p50Ms: number; p99Ms: number };
 export type SoakReport = {
   /** Operations a second: what the stack carried at full speed, and the pace. */
   capacity: number;
@@ -43,7 +50,8 @@ export type SoakReport = {
   warmUpMs: number;
   /** Those after the warm-up. */
   samples: Sample[];
-  kinds: KindReport[];
+  kinds: Latency<Kind>[];
+  accounts: Latency<Account>[];
   completed: number;
   failed: number;
   putOff: number;
@@ -53,7 +61,15 @@ export type SoakReport = {
 /** Null when it was stopped before its time. */
 export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   const { stack, say, signal } = options;
-  const traffic = createTraffic(createOperations(stack, options.receiver));
+  const operations = new Map<Account, Operations>();
+  for (const [account, apiKey] of options.keys)
+    operations.set(account, createOperations({ url: stack.url, apiKey }, options.receiver));
+  const traffic = createTraffic((account) => {
+    const own = operations.get(account);
+    if (own === undefined) throw new Error(`there is no key of the account ${account}`);
+    return own;
+  });
+  await Promise.all([...operations.values()].map((own) => settleIn(own, signal)));
   // The first seconds start model processes and compile code: they are no measure.
   await traffic.measure(MEASURE_MS / 3, signal);
   const capacity = await traffic.measure(MEASURE_MS, signal);
@@ -72,7 +88,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
   const garbage = createGarbageCollector(options.inspectorPorts);
   const paced = traffic.pace(pace, ends);
   const samples: Sample[] = [];
-  const tallies = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
+  const judged: Took[] = [];
   let completed = 0;
   const beganAt = performance.now();
   try {
@@ -88,7 +104,7 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
       completed += took.length;
       if (!isWarm) continue;
       samples.push(sample);
-      for (const { kind, ms } of took) tallies.get(kind)?.push(ms);
+      for (const one of took) judged.push(one);
     }
   } finally {
     over.abort();
@@ -101,17 +117,31 @@ export async function soak(options: SoakOptions): Promise<SoakReport | null> {
     pace,
     warmUpMs,
     samples,
-    kinds: [...tallies].map(([kind, times]) => ({
-      kind,
-      count: times.length,
-      p50Ms: quantile(times, 0.5),
-      p99Ms: quantile(times, 0.99),
-    })),
+    kinds: kinds.map((kind) => ({ of: kind, ...tally(judged.filter((one) => one.kind === kind)) })),
+    accounts: accounts.map((account) => ({ of: account, ...tally(judged.filter((one) => one.account === account)) })),
     completed: completed + traffic.take().length,
     failed: traffic.failed,
     putOff: traffic.putOff,
     problems: traffic.problems,
   };
+}
+
+/** Makes the account's first prediction, and waits until its list shows it. */
+async function settleIn(own: Operations, signal: AbortSignal): Promise<void> {
+  await own.waited(0);
+  for (let tries = 0; !signal.aborted; tries += 1) {
+    try {
+      return await own.listed(0);
+    } catch (error) {
+      if (tries === LIST_TRIES) throw error;
+      await sleep(LIST_PAUSE_MS);
+    }
+  }
+}
+
+function tally(took: readonly Took[]): Omit<Latency<never>, "of"> {
+  const times = took.map(({ ms }) => ms);
+  return { count: times.length, p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
 }
 
 function latencyOf(took: readonly Took[]): Pick<Sample, "perSecond" | "p50Ms" | "p99Ms"> {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { judge } from "./verdict.ts";
+import { judge, starved } from "./verdict.ts";
 import type { Sample } from "./verdict.ts";
 
 const MIB = 2 ** 20;
@@ -82,4 +82,16 @@ describe("the verdict on a soak", () => {
   test("too few samples are no verdict", () => {
     expect(() => judge(samples(() => ({})).slice(0, 5))).toThrow("too few");
   });
+});
+
+test("an account that asks for little may wait about as long as the greedy one, and no longer", () => {
+  const accounts = (quiet: number) => [
+    { of: "local", p99Ms: 60 },
+    { of: "quiet-1", p99Ms: quiet },
+  ];
+  expect(starved(accounts(105))).toEqual([]);
+  expect(starved(accounts(115))).toEqual(["quiet-1 waited for local: p99 115.0 ms beside 60.0 ms"]);
+  expect(starved(accounts(155), 2)).toEqual([]);
+  expect(starved([{ of: "local", p99Ms: 400 }, ...accounts(590).slice(1)])).toEqual([]);
+  expect(starved([{ of: "local", p99Ms: 400 }, ...accounts(610).slice(1)])).toHaveLength(1);
 });

@@ -141,6 +141,22 @@ export function judge(samples: readonly Sample[], slack = 1): Verdict {
   return { trends, drifts };
 }
 
+/**
+ * Quiet accounts that waited longer than the greedy one, which comes first: more than half as long again, and more than
+ * 50 ms longer, each `slack` times. What the greedy one asks for too much, it must wait for alone.
+ */
+export function starved(accounts: readonly { of: string; p99Ms: number }[], slack = 1): string[] {
+  const [greedy, ...quiet] = accounts;
+  if (greedy === undefined) return [];
+  const most = greedy.p99Ms + slack * Math.max(greedy.p99Ms * (limits.p99Ratio - 1), limits.p99SlackMs);
+  return quiet
+    .filter(({ p99Ms }) => p99Ms > most)
+    .map(
+      ({ of, p99Ms }) =>
+        `${of} waited for ${greedy.of}: p99 ${p99Ms.toFixed(1)} ms beside ${greedy.p99Ms.toFixed(1)} ms`,
+    );
+}
+
 function least(values: readonly number[]): number {
   return Math.min(...values);
 }

@@ -8,8 +8,10 @@ import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
 import { logRoutes } from "./log.ts";
 import { metricsRoutes } from "./metrics.ts";
+import { pluginRoutes } from "./plugins.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
+import { settingsRoutes } from "./settings.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -21,10 +23,12 @@ export function adminRoutes(): Hono<App> {
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
   routes.route("/keys", keyRoutes());
+  routes.route("/plugins", pluginRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
+  routes.route("/settings", settingsRoutes());
   return routes;
 }

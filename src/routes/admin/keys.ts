@@ -11,9 +11,11 @@ import {
   listApiKeys,
   NewKeySchema,
   revokeApiKey,
+  rotateApiKey,
+  RotationSchema,
 } from "../../registry/api-keys.ts";
 import type { App } from "../app.ts";
-import { empty, json, operation } from "../operation.ts";
+import { json, operation } from "../operation.ts";
 import {
   CredentialPathSchema,
   CredentialQuerySchema,
@@ -22,6 +24,7 @@ import {
   listSchema,
   MAX_ADMIN_BYTES,
 } from "./page.ts";
+import { revokeRoute } from "./revoke.ts";
 import { KeySchema, NewKeyViewSchema, showKey } from "./views.ts";
 
 export function keyRoutes(): Hono<App> {
@@ -74,38 +77,46 @@ export function keyRoutes(): Hono<App> {
       {
         id: "updateKey",
         tag: "Operator",
-        summary: "Set the highest priority that an API key may ask for",
-        description: "It is known everywhere within 10 seconds.",
+        summary: "Change what an API key may, and until when",
+        description: "It is known everywhere within 10 seconds. What isn't named stays.",
         access: "operator",
         path: CredentialPathSchema,
         body: { schema: KeyChangeSchema, maxBytes: MAX_ADMIN_BYTES, examples: { high: { priority: "high" } } },
         answers: { 200: json(KeySchema, "The key as it is now.") },
       },
       async (c, { path, body }) => {
-        const key = await changeApiKey(c.env.DB, path.id, body.priority);
+        const key = await changeApiKey(c.env.DB, path.id, body);
         if (key === null) throw new EdgeplaneError("not_found", "There is no such key.");
         return c.json(showKey(key));
       },
     ),
   );
 
-  routes.delete(
-    "/:id",
+  routes.post(
+    "/:id/rotate",
     operation(
       {
-        id: "revokeKey",
+        id: "rotateKey",
         tag: "Operator",
-        summary: "Revoke an API key",
-        description: "It stops working within 10 seconds.",
+        summary: "Put another API key in a key's place",
+        description: "The new one may the same, and limits count both as one. The old one works on for `overlap_s`.",
         access: "operator",
         path: CredentialPathSchema,
-        answers: { 204: empty("It is revoked.") },
+        body: { schema: RotationSchema, maxBytes: MAX_ADMIN_BYTES, examples: { hour: { overlap_s: 3600 } } },
+        answers: { 201: json(NewKeyViewSchema, "The new key, with its secret.") },
+        errors: ["quota_exceeded"],
       },
-      async (c, { path }) => {
-        if (await revokeApiKey(c.env.DB, path.id)) return c.body(null, 204);
-        throw new EdgeplaneError("not_found", "There is no such key.");
+      async (c, { path, body }) => {
+        const rotated = await rotateApiKey(c.env, path.id, body.overlap_s * 1000);
+        if (rotated === null) throw new EdgeplaneError("not_found", "There is no such key that is valid.");
+        return c.json({ ...showKey(rotated.key), key: rotated.secret }, 201);
       },
     ),
+  );
+
+  routes.delete(
+    "/:id",
+    revokeRoute({ id: "revokeKey", summary: "Revoke an API key", name: "key", revoke: revokeApiKey }),
   );
 
   return routes;

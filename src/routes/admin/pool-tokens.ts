@@ -1,17 +1,10 @@
 /** `/admin/v1/pool-tokens`: the credentials of GPU hosts. */
 import { Hono } from "hono";
-import { EdgeplaneError } from "../../contract/errors.ts";
 import { createPoolToken, listPoolTokens, NewPoolTokenSchema, revokePoolToken } from "../../registry/pool-tokens.ts";
 import type { App } from "../app.ts";
-import { empty, json, operation } from "../operation.ts";
-import {
-  CredentialPathSchema,
-  CredentialQuerySchema,
-  DEFAULT_LIMIT,
-  listOf,
-  listSchema,
-  MAX_ADMIN_BYTES,
-} from "./page.ts";
+import { json, operation } from "../operation.ts";
+import { CredentialQuerySchema, DEFAULT_LIMIT, listOf, listSchema, MAX_ADMIN_BYTES } from "./page.ts";
+import { revokeRoute } from "./revoke.ts";
 import { NewPoolTokenViewSchema, PoolTokenSchema, showToken } from "./views.ts";
 
 export function poolTokenRoutes(): Hono<App> {
@@ -59,21 +52,12 @@ export function poolTokenRoutes(): Hono<App> {
 
   routes.delete(
     "/:id",
-    operation(
-      {
-        id: "revokePoolToken",
-        tag: "Operator",
-        summary: "Revoke a pool token",
-        description: "It stops working within 10 seconds.",
-        access: "operator",
-        path: CredentialPathSchema,
-        answers: { 204: empty("It is revoked.") },
-      },
-      async (c, { path }) => {
-        if (await revokePoolToken(c.env.DB, path.id)) return c.body(null, 204);
-        throw new EdgeplaneError("not_found", "There is no such pool token.");
-      },
-    ),
+    revokeRoute({
+      id: "revokePoolToken",
+      summary: "Revoke a pool token",
+      name: "pool token",
+      revoke: revokePoolToken,
+    }),
   );
 
   return routes;

@@ -33,6 +33,11 @@ export const KeySchema = CredentialSchema.extend({
   account_id: z.string(),
   scopes: z.array(z.enum(scopes)),
   priority: PrioritySchema.meta({ description: "The highest that a prediction made with the key may ask for." }),
+  models: z
+    .array(z.string())
+    .nullable()
+    .meta({ description: "The models that it may use; null: all that its account may." }),
+  expires_at: z.iso.datetime().nullable().meta({ description: "From then on it is refused." }),
 }).meta({ id: "Key" });
 export const NewKeyViewSchema = KeySchema.extend({
   key: z.string().meta({ description: "The key itself: shown once." }),
@@ -53,7 +58,12 @@ export function showAccount(account: Account): z.output<typeof OperatorAccountSc
 }
 
 export function showKey(key: ApiKey): z.output<typeof KeySchema> {
-  return { ...showCredential(key), account_id: key.accountId, scopes: key.scopes, priority: key.priority };
+  const { accountId, scopes: granted, priority, models, expiresAt } = key;
+  return {
+    ...showCredential(key),
+    ...{ account_id: accountId, scopes: granted, priority, models },
+    expires_at: expiresAt === null ? null : isoTime(expiresAt),
+  };
 }
 
 export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {

@@ -1,6 +1,7 @@
 /** Errors of `/kafka`: always `{error, status}` as the dialect has it, and the code of the error table. */
 import { EdgeplaneError, errorTable } from "../../contract/errors.ts";
 import { isPassing, retryDelayMs } from "../../object-calls.ts";
+import { isBeforeMigrations, migrationsPending } from "../../registry/sql.ts";
 
 export function errorBody(error: unknown): Response {
   const known = error instanceof EdgeplaneError ? error : broken(error);
@@ -12,6 +13,7 @@ export function errorBody(error: unknown): Response {
 /** What went wrong inside is the operator's to read. An object that restarts or is overloaded is worth another try. */
 function broken(error: unknown): EdgeplaneError {
   console.error("kafka call failed", error instanceof Error ? error.message : String(error));
+  if (isBeforeMigrations(error)) return migrationsPending(error);
   const code = isPassing(error) ? "unavailable" : "internal";
   return new EdgeplaneError(
     code,

@@ -22,6 +22,8 @@ import type { Given } from "./calls.ts";
 /** Jobs that one poll brings of a lane; a pool that has more room polls again. */
 const MAX_JOBS = 200;
 const MAX_PEEKED = 100;
+/** How often one poll takes from a lane; beyond it what waits is pushed half a second later. */
+const MAX_TAKES = 4;
 
 /** `[[model, version, room, startNow], …]` */
 const RoomsSchema = z
@@ -30,6 +32,7 @@ const RoomsSchema = z
 const SESSION = /^[A-Za-z0-9_-]{8,64}$/;
 
 type Rooms = z.infer<typeof RoomsSchema>;
+type LaneRoom = [key: string, room: number, startNow: number];
 
 /** The lanes whose topics are among these. Throws when there are others besides: one call asks one of both. */
 export function lanesOf(topics: Iterable<string>): string[] {
@@ -69,13 +72,28 @@ export async function pollJobs(
   return polled.flat().filter(({ topic }) => wanted.has(topic));
 }
 
+/** An empty answer ends a pool's polling: where all that the lane gave waits no longer, it is asked for more. */
 async function pollLane(env: Env, lane: string, session: string, rooms: Rooms): Promise<LogMessage[]> {
-  const byVersion = rooms.map(([model, version, room, startNow]): [string, number, number] => [
+  const byVersion = rooms.map(([model, version, room, startNow]): LaneRoom => [
     versionKey({ model, version }),
     room,
     startNow,
   ]);
-  const entries = await laneOf(env, lane).take(lane, session, byVersion, MAX_JOBS);
+  for (let tries = 0; tries < MAX_TAKES; tries += 1) {
+    const entries = await laneOf(env, lane).take(lane, session, byVersion, MAX_JOBS);
+    const records = await claimTaken(env, lane, session, byVersion, entries);
+    if (records.length > 0 || entries.length === 0) return records;
+  }
+  return [];
+}
+
+async function claimTaken(
+  env: Env,
+  lane: string,
+  session: string,
+  byVersion: readonly LaneRoom[],
+  entries: readonly LaneEntry[],
+): Promise<LogMessage[]> {
   if (entries.length === 0) return [];
   const starts = new Map(byVersion.map(([key, , startNow]) => [key, startNow]));
   const jobs = entries.map((entry) => {
@@ -86,7 +104,8 @@ async function pollLane(env: Env, lane: string, session: string, rooms: Rooms): 
   const answers = await claimJobs(env, { session, jobs }, { lanes: [lane] });
   const byId = new Map(answers.map((answer) => [answer.id, answer]));
   const gone = entries.filter(({ id }) => byId.get(id)?.verdict === "refused");
-  if (gone.length > 0) void laneOf(env, lane).dismiss(lane, gone);
+  const dismissed = gone.length > 0 ? laneOf(env, lane).dismiss(lane, gone) : null;
+  if (gone.length === entries.length) await dismissed;
   return entries.flatMap((entry, index) => {
     const answer = byId.get(entry.id);
     if (answer?.verdict !== "granted") return [];
@@ -130,7 +149,7 @@ function roomsOf(header: string | undefined): Rooms {
 
 /** A lane as this route sees it; the platform's own stub type walks through every type of the signatures. */
 type RemoteLane = {
-  take(lane: string, session: string, rooms: [string, number, number][], max: number): Promise<LaneEntry[]>;
+  take(lane: string, session: string, rooms: LaneRoom[], max: number): Promise<LaneEntry[]>;
   dismiss(lane: string, refs: EntryRef[]): Promise<void>;
   peek(priority: Priority, offset: number, limit: number): Promise<LaneEntry[]>;
 };

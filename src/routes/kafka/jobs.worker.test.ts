@@ -1,8 +1,9 @@
 /** Job topics on the embedded log: their lanes serve them to pools, granted; others look at what waits. */
-import { beforeAll, expect, it } from "vitest";
+import { beforeAll, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import { GrantSchema } from "../../contract/claim.ts";
 import { JobSchema } from "../../contract/job.ts";
+import { Lane } from "../../lane/lane.ts";
 
 const VERSION = "c".repeat(64);
 const USER = [{ username: "reader", password: "reader-password", produce: [""], consume: [""], create: true }];
@@ -78,6 +79,17 @@ it("gives nothing to a pool without room for what waits, and answers at once", a
   const began = Date.now();
   expect((await poll(pool, "other-model", [["acme/another", VERSION, 3, 3]])).body).toEqual([]);
   expect(Date.now() - began).toBeLessThan(2000);
+});
+
+it("goes on to what waits behind jobs that wait no longer, of which the lane hasn't heard", async () => {
+  const { pool, ids } = await queue("canceled", 3);
+  const deaf = vi.spyOn(Lane.prototype, "exchange").mockImplementation(() => {
+    throw new Error("the lane is away");
+  });
+  await callJson(`/v1/predictions/${ids[0]}/cancel`, { key, method: "POST" });
+  const polled = (await poll(pool, "canceled", [["acme/canceled", VERSION, 1, 1]])).body as unknown as Record_[];
+  deaf.mockRestore();
+  expect(polled.map((record) => record.key)).toEqual([ids[1]]);
 });
 
 it("lets two pools take each job once", async () => {

@@ -46,6 +46,7 @@ const errors: ErrorCode[] = [
   "version_not_found",
   "idempotency_key_reused",
   "priority_forbidden",
+  "model_forbidden",
   "rejected_by_policy",
   "rate_limited",
   "too_many_streams",

@@ -3,11 +3,10 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
-import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
-import type { PredictionCall, Principal } from "../../../plugins/kernel/phases.ts";
+import type { Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
-import { currentSnapshot } from "../../settings/current.ts";
 import type { AppContext, ShardPort } from "../app.ts";
+import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
@@ -15,9 +14,11 @@ import { findTarget, parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
+import { giveBack, screenCall } from "./screen-call.ts";
+import type { ScreenedCall } from "./screen-call.ts";
 import { openEventStream } from "./stream.ts";
 import { clientKey, identify, toSubmission } from "./submission.ts";
-import type { Identity } from "./submission.ts";
+import type { AcceptedCall, Identity } from "./submission.ts";
 import { answerWhole, showWhole } from "./view.ts";
 import type { WholeView } from "./view.ts";
 
@@ -78,21 +79,43 @@ async function prepare(
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const identity = await identify(c, { key, body, reference: deployment ?? reference });
   let version: Version;
+  let screened: ScreenedCall;
   try {
     version = await findTarget(c.env.DB, c.get("principal"), reference);
+    checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
+    screened = await screenCall(c, callOf(c, body, version, identity.id));
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
   }
-  const call = await screen(c, callOf(c, body, version));
   const cancelAfterMs = header["Cancel-After"] ?? null;
-  const submission = await toSubmission(c, { body, version, call, identity, cancelAfterMs, deployment, streams });
-  return { input: call.input, accept: (waitMs) => acceptSubmission(c, shard, submission, waitMs) };
+  const accepting = { body, version, screened, identity, cancelAfterMs, deployment, streams };
+  const submission = await toSubmission(c, accepting).catch((error: unknown) => {
+    giveBack(c, screened.call, screened.reservations);
+    throw error;
+  });
+  return {
+    input: screened.call.input,
+    accept: async (waitMs) => {
+      try {
+        const accepted = await acceptSubmission(c, shard, submission, waitMs);
+        if (!accepted.created) giveBack(c, screened.call, screened.reservations);
+        return accepted;
+      } catch (error) {
+        // What was not refused may have been stored: then its shard gives back what was reserved, else its service.
+        if (error instanceof EdgeplaneError) giveBack(c, screened.call, screened.reservations);
+        throw error;
+      }
+    },
+  };
 }
 
-/** The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since. */
+/**
+ * The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since, or of
+ * what plugins let through.
+ */
 function isAccepted(c: AppContext, shard: ShardPort, { id, payloadHash }: Identity): Promise<boolean> {
   return shard.isAccepted(c.env, id, c.get("principal").accountId, payloadHash);
 }
@@ -136,6 +159,12 @@ function checkInput(version: Version, input: Json): void {
   throw new EdgeplaneError("invalid_input", detail, { invalidFields });
 }
 
+/** Throws `model_forbidden` when the key names the models that it may use, and this is none of them. */
+function checkModel({ models }: Principal, { manifest: { owner, name } }: Version): void {
+  if (models === undefined || models.includes(`${owner}/${name}`) || models.includes(`${owner}/*`)) return;
+  throw new EdgeplaneError("model_forbidden", `The key may not use the model ${owner}/${name}.`);
+}
+
 /** Throws `priority_forbidden` when the key may not ask for so high a priority. */
 function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
   if (priorities.indexOf(wanted) >= priorities.indexOf(maxPriority)) return;
@@ -143,10 +172,12 @@ function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
   throw new EdgeplaneError("priority_forbidden", detail);
 }
 
-function callOf(c: AppContext, body: CreateBody, { manifest }: Version): PredictionCall {
+function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predictionId: string): AcceptedCall {
   return {
     requestId: c.get("requestId"),
+    predictionId,
     principal: c.get("principal"),
+    clientIp: clientIpOf(c),
     model: { owner: manifest.owner, name: manifest.name, version: manifest.version },
     lane: manifest.lane,
     priority: body.priority ?? DEFAULT_PRIORITY,
@@ -155,15 +186,6 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version): Predict
     startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,
     totalTimeoutMs: body.timeout ?? manifest.totalTimeoutMs,
   };
-}
-
-async function screen(c: AppContext, call: PredictionCall): Promise<PredictionCall> {
-  const snapshot = await currentSnapshot(c.env);
-  let current = call;
-  for (const phase of ["admit", "screenInput", "route"] as const) {
-    if (hasHooks(snapshot, phase)) current = await runPhase(snapshot, phase, current);
-  }
-  return current;
 }
 
 /** Whether a client wants events and can't read JSON. */

@@ -139,6 +139,23 @@ describe("what lists are narrowed by", () => {
 });
 
 describe("an entry", () => {
+  it("has no large output and not many metrics, which the prediction has", async () => {
+    const { key, create, list, indexed } = await account();
+    const [small, large] = [await create(), await create()];
+    const metrics = Object.fromEntries(Array.from({ length: 10 }, (_, nth) => [`m${nth}`, "x".repeat(3000)]));
+    await pool.run(small, "y".repeat(60_000));
+    const grant = await pool.claim(large);
+    await pool.send(grant, { type: "succeeded", output: "z".repeat(70_000), metrics });
+    await indexed(2);
+    const { results } = (await list("/v1/predictions")) as unknown as { results: Record<string, unknown>[] };
+    const byId = new Map(results.map((one) => [one["id"], one]));
+    expect([byId.get(small)?.["output"], byId.get(large)?.["output"]]).toEqual(["y".repeat(60_000), null]);
+    expect(byId.get(large)?.["metrics"]).not.toHaveProperty("m1");
+    const { body } = await callJson(`/v1/predictions/${large}`, { key });
+    expect(body["output"]).toHaveLength(70_000);
+    expect(body["metrics"]).toMatchObject({ m1: metrics["m1"] });
+  });
+
   it("has no logs, however long they are", async () => {
     const { key, create, list, indexed } = await account();
     const id = await create();

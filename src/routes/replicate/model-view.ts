@@ -23,7 +23,10 @@ export const VersionSchema = z
     openapi_schema: z
       .record(z.string(), JsonSchema)
       .meta({ description: "Describes input and output, in Cog's shape." }),
-    schema_known: z.boolean().meta({ description: "False until a pool has loaded the version once." }),
+    schema_known: z.boolean().meta({
+      description:
+        "False until a pool has loaded the version once, and in lists where it says more than 64 Ki characters of itself.",
+    }),
     lane: z.string(),
     max_batch_size: z.number().int(),
     start_timeout_s: z.number(),

@@ -183,3 +183,23 @@ describe("deleting", () => {
     expect(await remove(`${path("public")}/versions/${VERSION}`)).toEqual([202, undefined]);
   });
 });
+
+describe("a version that says much of itself", () => {
+  it("is listed without its schema, and read with it", async () => {
+    const input = { properties: { text: { type: "string", description: "x".repeat(100_000) } } };
+    const schema = { components: { schemas: { Input: input, Output: {} } } };
+    const version = "c".repeat(64);
+    await offer({ owner: "wordy", name: "large", version, schema });
+    await offer({ owner: "wordy", name: "small", version: "d".repeat(64), schema: { components: { schemas: {} } } });
+    const listedOf = async (address: string) => {
+      const { body } = await callJson(address, { key: owner });
+      return body["results"] as Record<string, Record<string, unknown>>[];
+    };
+    const models = await listedOf("/v1/models?query=wordy/");
+    expect(models.map(({ latest_version: latest }) => latest?.["schema_known"])).toEqual([true, false]);
+    const [first] = await listedOf("/v1/models/wordy/large/versions");
+    expect(first).toMatchObject({ id: version, schema_known: false });
+    const { body } = await callJson(`/v1/models/wordy/large/versions/${version}`, { key: owner });
+    expect(body).toMatchObject({ schema_known: true, openapi_schema: schema });
+  });
+});

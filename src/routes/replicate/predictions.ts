@@ -96,7 +96,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         tag: "Predictions",
         summary: "List the account's predictions, newest first",
         description:
-          "It has no logs, and inputs above 16 KiB and outputs that are stored apart are null: `GET /v1/predictions/{id}` has them. Narrowed by status, a page may be short, or empty, and have a `next`.",
+          "It has no logs, and inputs above 16 KiB and outputs above 64 KiB are null: `GET /v1/predictions/{id}` has them. Narrowed by status, a page may be short, or empty, and have a `next`.",
         access: "predictions:read",
         query: ListQuerySchema,
         answers: { 200: json(pageSchema(ListedPredictionSchema), "A page.") },

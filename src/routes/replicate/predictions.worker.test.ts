@@ -305,15 +305,17 @@ describe("reading", () => {
 
   it("pages through a list in both directions", async () => {
     const account = await newKey("lister");
-    const made: string[] = [];
+    const accepted: { id: string; at: number }[] = [];
     for (let count = 0; count < 5; count += 1) {
       const { body } = await callJson("/v1/predictions", {
         key: account,
         body: { version: VERSION, input: { text: "x" } },
       });
-      made.unshift(String(body["id"]));
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      accepted.push({ id: String(body["id"]), at: Date.parse(String(body["created_at"])) });
     }
+    // Several may be of one millisecond: the id then says which comes first.
+    const newestFirst = accepted.toSorted((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1));
+    const made = newestFirst.map(({ id }) => id);
     const page = async (path: string) => {
       const { body } = await callJson(path, { key: account });
       const results = body["results"] as { id: string }[];

@@ -14,17 +14,21 @@ import { checkTarget } from "../../webhooks/target.ts";
 import type { AppContext } from "../app.ts";
 import type { CreateBody } from "./create-body.ts";
 import type { Reference } from "./find-target.ts";
+import type { ScreenedCall } from "./screen-call.ts";
 
 const allEvents: CreateBody["webhook_events_filter"] = ["start", "output", "logs", "completed"];
 
 /** What a request's prediction is known by, and what tells another payload under the same client's key. */
 export type Identity = { id: string; payloadHash: string; keyed: boolean };
 
+/** What the phases decided over, without what only they need. */
+export type AcceptedCall = Omit<PredictionCall, "inputBytes">;
+
 /** What the request, its headers and the phases decided. */
 export type Accepting = {
   body: CreateBody;
   version: Version;
-  call: PredictionCall;
+  screened: ScreenedCall;
   identity: Identity;
   cancelAfterMs: number | null;
   /** The deployment that names the version, if one does. */
@@ -50,10 +54,11 @@ export async function identify(
 
 /** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
-  const { body, call, deployment, identity } = accepting;
+  const { body, deployment, identity } = accepting;
+  const { call, reservations, verdicts } = accepting.screened;
   const { manifest } = accepting.version;
   const { id } = identity;
-  const isLarge = utf8Length(JSON.stringify(call.input)) > INLINE_INPUT_BYTES;
+  const isLarge = exceeds(JSON.stringify(call.input), INLINE_INPUT_BYTES);
   return {
     ...identity,
     accountId: call.principal.accountId,
@@ -78,6 +83,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
+    ...(reservations.length === 0 ? {} : { reservations: [...reservations] }),
+    ...(verdicts.length === 0 ? {} : { verdicts: [...verdicts] }),
   };
 }
 
@@ -117,6 +124,10 @@ function sorted(value: unknown): unknown {
   );
 }
 
-function utf8Length(text: string): number {
-  return text.length * 3 <= INLINE_INPUT_BYTES ? text.length : new TextEncoder().encode(text).byteLength;
+export function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).byteLength;
+}
+
+function exceeds(text: string, bytes: number): boolean {
+  return text.length * 3 > bytes && utf8Length(text) > bytes;
 }

@@ -156,7 +156,8 @@ function countedConfig(root: string, stateDir: string): string {
   const migrations = join(root, "src/registry/migrations");
   const config = readFileSync(join(root, "wrangler.toml"), "utf8");
   const main = join(root, "src/index.ts");
-  const classes = [...config.matchAll(/class_name = "(\w+)"/g)].map((match) => match[1]);
+  // Each environment names its own.
+  const classes = [...new Set(Array.from(config.matchAll(/class_name = "(\w+)"/g), (match) => match[1]))];
   const entry = `
     import worker, { ${classes.map((name) => `${name} as Plain${name}`).join(", ")} } from ${JSON.stringify(main)};
     import { counted, countedWorker } from ${JSON.stringify(wrapper)};

@@ -14,9 +14,16 @@ import type { TestKafka } from "./engines.ts";
 import { all, RecordsSchema } from "./fixture.ts";
 import { freePort } from "./ports.ts";
 
+/** At least so many; the load goes on for as long as something is killed. */
 const RECORDS = 2000;
 const BATCH = 10;
 const WORKERS = 4;
+/** Between two batches of a worker: the load, and no limit of anything. */
+const PACE_MS = 40;
+
+const INSTANCES = ["one", "two"] as const;
+
+type Progress = { failed: () => number; received: () => number; answers: () => readonly number[] };
 
 describe.runIf(hasJava)("bridge under fire", () => {
   const running: (() => Promise<void> | void)[] = [];
@@ -51,13 +58,15 @@ describe.runIf(hasJava)("bridge under fire", () => {
   }
 
   /**
-   * Produces and consumes all records while `fire` runs; answers how often each came, and the longest pause between
-   * two.
+   * Produces and consumes while `fire` runs; answers how many were produced, how often each came, and the longest pause
+   * between two.
    */
-  async function load(port: number, fire: () => Promise<void>) {
+  async function load(port: number, fire: (progress: Progress) => Promise<void>) {
     const topic = `chaos.${randomUUID()}`;
     const group = `g.${randomUUID()}`;
     const seen = new Map<string, number>();
+    /** Answers with records, by instance. */
+    const answers = INSTANCES.map(() => 0);
     let failures = 0;
     let longestPauseMs = 0;
     let lastAt = performance.now();
@@ -74,8 +83,10 @@ describe.runIf(hasJava)("bridge under fire", () => {
     };
     await attempt(async () => call(port, "produce", { topic, value: "warm" }));
     let next = 0;
+    let isOver = false;
+    let isProduced = false;
     const produce = async () => {
-      while (next < RECORDS) {
+      while (!isOver || next < RECORDS) {
         const first = next;
         next += BATCH;
         const records = Array.from({ length: BATCH }, (_, index) => ({
@@ -84,12 +95,12 @@ describe.runIf(hasJava)("bridge under fire", () => {
           value: `v${first + index}`,
         }));
         await attempt(async () => call(port, "produce", records));
-        await sleep(5);
+        await sleep(PACE_MS);
       }
     };
-    const consume = async (instance: string) => {
+    const consume = async (instance: string, index: number) => {
       const headers = { "Kafka-Enable-Auto-Commit": "false", "Kafka-Auto-Offset-Reset": "earliest" };
-      while (seen.size < RECORDS + 1) {
+      while (!isProduced || seen.size < next + 1) {
         const reply = await attempt(async () =>
           call(port, `consume/${group}/${instance}`, { topic, timeout: 500 }, headers),
         );
@@ -97,23 +108,26 @@ describe.runIf(hasJava)("bridge under fire", () => {
         if (records.length === 0) continue;
         longestPauseMs = Math.max(longestPauseMs, performance.now() - lastAt);
         lastAt = performance.now();
+        answers[index] = (answers[index] ?? 0) + 1;
         for (const { value } of records) seen.set(value, (seen.get(value) ?? 0) + 1);
         await call(port, `commit/${group}/${instance}`, []).catch(() => failures++);
       }
     };
-    const work = Promise.all([...Array.from({ length: WORKERS }, produce), consume("one"), consume("two")]);
+    const producing = Promise.all(Array.from({ length: WORKERS }, produce)).then(() => (isProduced = true));
+    const work = Promise.all([producing, ...INSTANCES.map(consume)]);
     await until(() => seen.size > RECORDS / 10, 60_000);
-    await fire();
+    await fire({ failed: () => failures, received: () => seen.size, answers: () => [...answers] });
+    isOver = true;
     await work;
-    return { seen, failures, longestPauseMs };
+    return { produced: next, seen, failures, longestPauseMs };
   }
 
-  function report(name: string, { seen, failures, longestPauseMs }: Awaited<ReturnType<typeof load>>) {
+  function report(name: string, { produced, seen, failures, longestPauseMs }: Awaited<ReturnType<typeof load>>) {
     const repeated = [...seen.values()].filter((count) => count > 1).length;
     console.log(
       `${name}: ${seen.size} records, ${repeated} more than once, ${failures} failed calls, longest pause ${Math.round(longestPauseMs)} ms`,
     );
-    for (let index = 0; index < RECORDS; index++) expect(seen.has(`v${index}`)).toBe(true);
+    for (let index = 0; index < produced; index++) expect(seen.has(`v${index}`)).toBe(true);
   }
 
   it("loses nothing when the bridge is killed twice", async () => {
@@ -121,12 +135,15 @@ describe.runIf(hasJava)("bridge under fire", () => {
     running.push(kafka.stop);
     const port = await freePort();
     let bridge = await startProcess(kafka, port);
-    const result = await load(port, async () => {
+    const result = await load(port, async ({ failed, answers }) => {
       for (let round = 0; round < 2; round++) {
+        const before = failed();
         bridge.kill("SIGKILL");
-        await sleep(500);
+        await until(() => failed() > before);
         bridge = await startProcess(kafka, port);
-        await sleep(1000);
+        // Both are back in their group: who dies while it gathers is waited for as long as a session lasts.
+        const had = answers();
+        await until(() => answers().every((count, index) => count > (had[index] ?? 0)));
       }
     });
     report("bridge killed", result);
@@ -138,10 +155,12 @@ describe.runIf(hasJava)("bridge under fire", () => {
     running.push(kafka.stop);
     const port = await freePort();
     await startProcess(kafka, port);
-    const result = await load(port, async () => {
+    const result = await load(port, async ({ received }) => {
       const status = await clusterStatus(kafka.options.dir);
       for (const { pid } of status.slice(0, 1)) if (pid !== null) process.kill(pid, "SIGKILL");
-      await sleep(15_000);
+      // The two others take over what it led: not only what was under way arrives.
+      const had = received();
+      await until(() => received() > had + RECORDS, 60_000);
       await kafka.restart();
     });
     report("broker killed", result);

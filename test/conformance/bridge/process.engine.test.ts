@@ -72,16 +72,18 @@ describe.runIf(hasJava)("bridge process", () => {
     const headers = { "Kafka-Auto-Offset-Reset": "earliest", "Kafka-Auto-Commit-Interval": "3600000" };
     const taken = await call(port, `kafka/consume/${group}/i`, { topic, timeout: 5000 }, headers);
     expect(taken.reply).toMatchObject([{ value: "do-not-log-me" }]);
-    const waiting = call(port, `kafka/consume/${group}/i`, { topic, timeout: 500 }, headers);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const admin = new Admin({ clientId: "test", bootstrapBrokers: kafka.brokers });
+    const membersOf = async (name: string) =>
+      (await admin.describeGroups({ groups: [name] })).get(name)?.members.size ?? 0;
+    const held = `held.${randomUUID()}`;
+    const waiting = call(port, `kafka/consume/${held}/i`, { topic, timeout: 3000 });
+    await until(async () => (await membersOf(held)) === 1);
     const asked = performance.now();
     child.kill("SIGTERM");
     expect(await waiting).toEqual({ status: 200, reply: [] });
     expect(await exited).toBe(0);
     expect(performance.now() - asked).toBeLessThan(8000);
-    const admin = new Admin({ clientId: "test", bootstrapBrokers: kafka.brokers });
-    const groups = await admin.describeGroups({ groups: [group] });
-    expect(groups.get(group)?.members.size).toBe(0);
+    for (const name of [group, held]) expect(await membersOf(name)).toBe(0);
     const [offsets] = await admin.listConsumerGroupOffsets({ groups: [group] });
     expect(offsets?.topics[0]?.partitions.some(({ committedOffset }) => committedOffset === 1n)).toBe(true);
     await admin.close();

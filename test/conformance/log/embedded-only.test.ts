@@ -131,33 +131,38 @@ describe.each([{ brokers: 1 }, { brokers: 3 }])("embedded log on $brokers broker
     await user("/consume/twice/i", { topic: "public.news", timeout: 1 });
     const startedAt = Date.now();
     const first = user("/consume/twice/i", { topic: "public.news", timeout: 20_000 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await user("/consume/twice/i", { topic: "public.news", timeout: 1 });
+    let isOver = false;
+    void first.finally(() => (isOver = true));
+    // One that arrives before the first ends nothing; the next one does.
+    while (!isOver) await user("/consume/twice/i", { topic: "public.news", timeout: 1 });
     expect((await first).json).toEqual([]);
-    expect(Date.now() - startedAt).toBeLessThan(5000);
+    expect(Date.now() - startedAt).toBeLessThan(15_000);
   });
 
   it("takes an idle instance out and gives its partitions to the others", async () => {
     const options = { "Kafka-Session-Timeout-Ms": "1000" };
-    await user("/consume/idle/a", { topic: "public.news", timeout: 1 }, options);
-    const waiting = user<Record_[]>("/consume/idle/b", { topic: "public.news", timeout: 6000 }, options);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect((await user("/consume/idle/a", { topic: "public.news", timeout: 1 }, options)).status).toBe(200);
+    const instances = async () => {
+      await user("/consume/idle/b", { topic: "public.news", timeout: 100 }, options);
+      const listed = await fetch(`${server.url}/consumers`, {
+        headers: { authorization: `Basic ${btoa("test:test-password")}` },
+      });
+      const groups = (await listed.json()) as {
+        name: string;
+        instances: { name: string; topics: { partitions: number[] }[] }[];
+      }[];
+      return groups.find((group) => group.name === "idle")?.instances;
+    };
+    await expect.poll(instances).toEqual([{ name: "b", topics: [{ topic: "public.news", partitions: [0, 1, 2] }] }]);
     await user(
       "/produce",
       [0, 1, 2].map((partition) => ({ topic: "public.news", value: "x", partition })),
     );
-    expect((await waiting).json.length).toBeGreaterThan(0);
-    await user("/consume/idle/b", { topic: "public.news", timeout: 100 }, options);
-    const listed = await fetch(`${server.url}/consumers`, {
-      headers: { authorization: `Basic ${btoa("test:test-password")}` },
-    });
-    const groups = (await listed.json()) as {
-      name: string;
-      instances: { name: string; topics: { partitions: number[] }[] }[];
-    }[];
-    expect(groups.find((group) => group.name === "idle")?.instances).toEqual([
-      { name: "b", topics: [{ topic: "public.news", partitions: [0, 1, 2] }] },
-    ]);
+    const seen = new Set<number>();
+    while (seen.size < 3) {
+      const { json } = await user<Record_[]>("/consume/idle/b", { topic: "public.news", timeout: 6000 }, options);
+      for (const { partition } of json) seen.add(partition);
+    }
   });
 
   it("wants a committed offset when the reset policy is none", async () => {

@@ -51,6 +51,15 @@ export function borderTests(context: LogContext, target: LogTarget): void {
     });
   });
 
+  describe("a coding that is not decoded", () => {
+    it("is refused, and the codings that are taken are named", async () => {
+      const topic = await topicWith("first");
+      expect(await post("/produce", { topic, value: "x" }, { "content-encoding": "x-unknown" })).toMatchObject(
+        refusal(415, "unsupported_encoding", /x-unknown.*gzip, deflate, br/),
+      );
+    });
+  });
+
   describe("a batch that holds what can't be stored", () => {
     const huge = "x".repeat(1_100_000);
 

@@ -109,8 +109,9 @@ describe.runIf(hasRedis)("bridge process, Redis door", () => {
     const load = Promise.all(Array.from({ length: WRITERS }, write));
     for (const share of [0.2, 0.5, 0.8]) {
       await until(() => next > WRITES * share);
+      const before = failed;
       redis.kill();
-      await sleep(200);
+      await until(() => failed > before);
       await redis.restart();
     }
     await load;

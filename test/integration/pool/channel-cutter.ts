@@ -7,6 +7,8 @@ export type ChannelCutter = {
   /** Breaks the channel and lets none through. */
   cut(): void;
   mend(): void;
+  /** How often pools have sent something over their channel. */
+  sent(): number;
   stop(): Promise<void>;
 };
 
@@ -14,6 +16,7 @@ export async function startChannelCutter(edgePort: number): Promise<ChannelCutte
   const channels = new Set<Socket>();
   const all = new Set<Socket>();
   let isCut = false;
+  let sent = 0;
   const server = createServer((socket) => {
     all.add(socket);
     socket.on("error", () => socket.destroy());
@@ -23,7 +26,10 @@ export async function startChannelCutter(edgePort: number): Promise<ChannelCutte
         socket.destroy();
         return;
       }
-      if (isChannel) channels.add(socket);
+      if (isChannel) {
+        channels.add(socket);
+        socket.on("data", () => (sent += 1));
+      }
       const upstream = connect(edgePort, "127.0.0.1");
       for (const [end, other] of [
         [socket, upstream],
@@ -50,6 +56,7 @@ export async function startChannelCutter(edgePort: number): Promise<ChannelCutte
     mend() {
       isCut = false;
     },
+    sent: () => sent,
     async stop() {
       for (const socket of all) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -18,6 +18,10 @@ def act(what: str) -> str:
     if what.startswith("sleep "):
         print("begun")
         time.sleep(float(what[6:]))
+    if what.startswith("until "):
+        print("begun")
+        while not os.path.exists(what[6:]):
+            time.sleep(0.02)
     if what.startswith("chatter "):
         for _ in range(int(what[8:])):
             print("still here")

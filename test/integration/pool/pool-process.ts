@@ -43,6 +43,9 @@ export type RunningPool = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
+/** After so long without a sign of life a model process of a test's pool is killed. */
+export const SILENCE_MS = 2500;
+
 export function startPool(
   home: PoolHome,
   url: string,
@@ -60,7 +63,7 @@ export function startPool(
     "--metrics-port",
     "0",
     "--silence-ms",
-    "2500",
+    String(SILENCE_MS),
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
     env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, ...env },

@@ -99,7 +99,10 @@ test("an idle pool polls nothing; what it has room for comes over its channel, w
   await edge.until(() => many.every(({ terminal }) => terminal !== null));
   expect(polls()).toBeGreaterThan(before);
   const after = polls();
-  await new Promise((resolve) => setTimeout(resolve, 1200));
+  // Its pings go on while it is idle, one a second; polls, if there were any, would come in between.
+  const pings = (): number => edge.counts["ping"] ?? 0;
+  const pinged = pings();
+  await edge.until(() => pings() >= pinged + 2, 10_000);
   expect(polls()).toBeLessThanOrEqual(after + 1);
 });
 

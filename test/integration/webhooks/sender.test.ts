@@ -1,5 +1,6 @@
 /** Webhooks go from workerd to real receivers: signed, tried again, in order, and never in each other's way. */
 import { mkdtempSync, rmSync } from "node:fs";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { validateWebhook } from "replicate";
@@ -141,9 +142,15 @@ describe("a sender that may reach loopback", () => {
   });
 
   it("has several objects send to a host for which one is not enough", async () => {
-    const busy = await listen((_received, response) => void setTimeout(() => response.end(), 300));
+    // Each of 15 answers lets one more request be open, beside the first 5. Then nobody is answered until 20 are open.
+    const held: ServerResponse[] = [];
+    const busy = await listen((_received, response, index) => {
+      held.push(response);
+      if (index < 15 || index >= 34) for (const each of held.splice(0)) each.end();
+    });
     const sent = Array.from({ length: 150 }, () => message(busy.url));
     await senders.enqueue(sent);
+    await until(() => busy.mostOpen() === 20, 10_000);
     await until(() => busy.received.length === 150, 10_000);
     expect(busy.mostOpen()).toBe(20);
     await until(async () => (await stateOf(sent[149]!))?.state === "delivered", 3000);

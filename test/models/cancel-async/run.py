@@ -9,6 +9,7 @@ class Runner(BaseRunner):
 
     @concurrent(max=2)
     async def run(self, seconds: float = 0) -> int:
+        print("running")
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:

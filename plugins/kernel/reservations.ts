@@ -1,0 +1,40 @@
+/**
+ * Reservations: what a hook of `admit` sets aside for a prediction, and the services that take it back.
+ *
+ * The shard keeps a reservation with the prediction's row and calls `end` of its service when the prediction has ended,
+ * however it did; the Worker calls it when the prediction is refused after all, or is one that was accepted before. The
+ * call is repeated until it succeeds, so that `end` must know by the reservation's id what it has ended already. A
+ * reservation whose row never came (the Worker died in between) is given back by its own service: none outlives
+ * `totalTimeoutMs` of its call by more than a minute, and before that the service may ask which are held
+ * (`heldReservations` of src/shard/client.ts).
+ */
+import type { Json, ModelRef, Status } from "../../src/contract/prediction.ts";
+import type { Reservation } from "./phases.ts";
+
+/** Who may be named in a reservation. */
+export const reservationServiceNames = ["allowance"] as const;
+export type ReservationServiceName = (typeof reservationServiceNames)[number];
+
+/** A reservation and whose it is. */
+export type HeldReservation = Reservation & { plugin: string };
+
+/**
+ * How it went: `release` gives all of it back, as nothing ran; `settle` takes what was used. Durations in seconds, as
+ * metrics have them.
+ */
+export type ReservationEnd = HeldReservation & {
+  how: "release" | "settle";
+  predictionId: string;
+  accountId: string;
+  model: ModelRef;
+  /** Null: it was not accepted. */
+  status: Status | null;
+  attempt: number;
+  cost: number;
+  metrics: { [key: string]: Json };
+};
+
+export type ReservationService = {
+  /** Gives these back; one that is unknown, or was given back before, changes nothing. Throws to be called again. */
+  end(ends: readonly ReservationEnd[]): Promise<void>;
+};

@@ -1,0 +1,116 @@
+/** Each uploaded plugin runs in a workerd of its own, and one that hangs or dies harms nobody else. */
+import { afterEach, expect, test } from "vitest";
+import { PluginHosts } from "./plugin-hosts.ts";
+import type { HostAnswer } from "./plugin-hosts.ts";
+
+const MODULE = `export default { setup: ({ config }) => ({
+  admit: ({ act }) => {
+    if (act === "loop") for (;;);
+    if (act === "say") return { verdict: "continue", said: config.word };
+    throw new Error("told to throw");
+  },
+  route: async () => (await fetch("https://example.com/")).status,
+  screenInput: async () => (await fetch("http://127.0.0.1:1/")).status,
+}) };`;
+
+let nowMs = 0;
+const started: PluginHosts[] = [];
+
+function hostsOf(startLimitMs = 5000): PluginHosts {
+  const hosts = new PluginHosts({
+    say: () => {},
+    onProcess: () => {},
+    hasNetwork: false,
+    startLimitMs,
+    now: () => nowMs,
+  });
+  started.push(hosts);
+  return hosts;
+}
+
+afterEach(() => {
+  for (const hosts of started.splice(0)) hosts.stop();
+});
+
+function up(answer: HostAnswer): { url: string; token: string } {
+  if ("problem" in answer) throw new Error(answer.problem);
+  return answer;
+}
+
+const problemOf = (answer: HostAnswer): string => ("problem" in answer ? answer.problem : "none");
+
+async function run(host: HostAnswer, phase: string, subject: object, token = up(host).token): Promise<unknown> {
+  const answer = await fetch(`${up(host).url}/run`, {
+    method: "POST",
+    body: JSON.stringify({ config: { word: "hello" }, phase, subject }),
+    headers: { authorization: `Bearer ${token}` },
+  });
+  return answer.ok ? answer.json() : answer.status;
+}
+
+const load = (hosts: PluginHosts, key: string, code = MODULE): Promise<HostAnswer> =>
+  hosts.start({ key, code, network: [] });
+
+test("a hook runs with its settings, and nobody calls it without the token", async () => {
+  const host = await load(hostsOf(), "a");
+  expect(await run(host, "admit", { act: "say" })).toEqual({ value: '{"verdict":"continue","said":"hello"}' });
+  expect(await run(host, "admit", { act: "throw" })).toEqual({ error: "Error: told to throw" });
+  expect(await run(host, "admit", { act: "say" }, "guessed")).toBe(403);
+});
+
+test("a plugin that was granted no host reaches none", async () => {
+  const host = await load(hostsOf(), "a");
+  expect(await run(host, "route", {})).toEqual({ value: "403" });
+  expect(await run(host, "screenInput", {})).toEqual({ value: "403" });
+});
+
+test("a plugin that loops for ever is ended, its neighbour answers on, and it is started again until it is quarantined", async () => {
+  const hosts = hostsOf();
+  const neighbour = await load(hosts, "neighbour");
+  for (let strike = 0; strike < 3; strike += 1) {
+    const host = await load(hosts, "loops");
+    const hung = run(host, "admit", { act: "loop" }).catch(() => "gone");
+    await expect.poll(() => answersSoon(host)).toBe(false);
+    expect(await run(neighbour, "admit", { act: "say" })).toHaveProperty("value");
+    await hosts.suspect("loops");
+    expect(await hung).toBe("gone");
+    await expect.poll(async () => (await load(hosts, "loops")) === host).toBe(false);
+  }
+  expect(problemOf(await load(hosts, "loops"))).toContain("in quarantine");
+  nowMs += 600_001;
+  expect(await load(hosts, "loops")).toHaveProperty("url");
+}, 30_000);
+
+test("a plugin that is only slow is not ended", async () => {
+  const hosts = hostsOf();
+  const host = await load(
+    hosts,
+    "slow",
+    MODULE.replace('if (act === "loop") for (;;);', "return new Promise(() => {});"),
+  );
+  run(host, "admit", {}).catch(() => {});
+  await hosts.suspect("slow");
+  expect(await load(hosts, "slow")).toEqual(host);
+  expect(await answersSoon(host)).toBe(true);
+});
+
+test.each([
+  ["that is no JavaScript", "export default {", "SyntaxError"],
+  ["that throws as it loads", "throw new Error('at load')", "at load"],
+  ["that never ends loading", "for (;;);", "did not finish loading"],
+])("a module %s is told so", async (_what, code, problem) => {
+  expect(problemOf(await load(hostsOf(1500), "bad", code))).toContain(problem);
+});
+
+async function answersSoon(host: HostAnswer): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(300);
+    const answer = await fetch(`${up(host).url}/ping`, {
+      headers: { authorization: `Bearer ${up(host).token}` },
+      signal,
+    });
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,189 @@
+/** Several isolates over one store, whose answers come in any order. */
+import { describe, expect, it } from "vitest";
+import { createAllowances } from "./allowances.ts";
+import type { Allowances } from "./allowances.ts";
+import { createBook } from "./book.ts";
+import type { Book } from "./book.ts";
+import type { AllowanceStore, BucketSpec, Charge, Reservation } from "./types.ts";
+
+const START = Math.floor(1_800_000_000_000 / 60_000) * 60_000;
+const fixed = (limit: number): BucketSpec => ({ algorithm: "fixed-window", limit, windowMs: 60_000 });
+const slots = (limit: number): BucketSpec => ({ algorithm: "concurrency", limit });
+const charge = (subject: string, bucket: string, spec: BucketSpec, amount = 1): Charge => ({
+  ...{ subject, bucket, unit: "cost" as const, spec, amount },
+});
+
+/** Numbers from 0 to 1, the same ones each time. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9) | 0;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+function world(seed = 1, isolates = 3) {
+  const random = seeded(seed);
+  const books = new Map<string, Book>();
+  const clock = { now: START };
+  const counts = { takes: 0 };
+  const faults = { take: () => false, lost: () => false };
+  const bookOf = (subject: string): Book => {
+    const book = books.get(subject) ?? createBook({ buckets: [], slots: [] });
+    books.set(subject, book);
+    return book;
+  };
+  const hop = async (): Promise<void> => {
+    for (let turns = Math.floor(random() * 6); turns > 0; turns -= 1) await Promise.resolve();
+  };
+  const store: AllowanceStore = {
+    async take(subject, groups) {
+      counts.takes += 1;
+      await hop();
+      if (faults.take()) throw new Error("the store is away");
+      const answers = bookOf(subject).take(groups, clock.now);
+      await hop();
+      if (faults.lost()) throw new Error("the answer was lost");
+      return answers;
+    },
+    async settle(subject, settlements) {
+      await hop();
+      bookOf(subject).settle(settlements, clock.now);
+    },
+  };
+  const all = Array.from({ length: isolates }, () => createAllowances(store, () => clock.now));
+  const any = (): Allowances => all[Math.floor(random() * isolates)] ?? createAllowances(store);
+  let count = 0;
+  const reserve = async (charges: Charge[], isolate = any()) =>
+    isolate.reserve(`r${(count += 1)}`, clock.now + 600_000, charges);
+  return { random, all, any, reserve, clock, counts, faults, bookOf };
+}
+
+describe("reserving", () => {
+  it.each([1, 2, 3, 4, 5])(
+    "lets exactly 100 of 200 at once through a fixed window of 100, over isolates (%i)",
+    async (seed) => {
+      const { reserve } = world(seed);
+      const decisions = await Promise.all(Array.from({ length: 200 }, () => reserve([charge("a", "w", fixed(100))])));
+      expect(decisions.filter(({ ok }) => ok)).toHaveLength(100);
+    },
+  );
+
+  it("leaves no trace of what one of several subjects refuses", async () => {
+    const { reserve, all } = world();
+    const both = () => reserve([charge("account", "w", fixed(1000)), charge("model", "w", fixed(10))]);
+    const decisions = await Promise.all(Array.from({ length: 100 }, both));
+    expect(decisions.filter(({ ok }) => ok)).toHaveLength(10);
+    let rest = 0;
+    // What an isolate has leased ahead, it uses itself.
+    for (const isolate of all) {
+      while ((await reserve([charge("account", "w", fixed(1000))], isolate)).ok) rest += 1;
+    }
+    for (const isolate of all) if ((await reserve([charge("account", "w", fixed(1000))], isolate)).ok) rest += 1;
+    expect(rest).toBe(990);
+  });
+
+  it("says which charge was refused, and what is left of the others", async () => {
+    const { reserve } = world();
+    const decision = await reserve([charge("a", "w", fixed(5)), charge("b", "w", fixed(0))]);
+    expect(decision).toMatchObject({
+      ok: false,
+      by: 1,
+      retryAfterMs: null,
+      states: [{ remaining: 4 }, { remaining: 0 }],
+    });
+    expect(await reserve([charge("a", "w", fixed(5))])).toMatchObject({ ok: true, states: [{ remaining: 4 }] });
+  });
+
+  it("decides most without the store while plenty is left, and still no more than the limit", async () => {
+    const { reserve, any, counts, clock } = world(1, 1);
+    let passed = 0;
+    for (let call = 0; call < 12_000; call += 1) {
+      if (call % 20 === 0) clock.now += 50;
+      if ((await reserve([charge("a", "w", fixed(10_000))], any())).ok) passed += 1;
+      if (call === 7000) expect(counts.takes).toBeLessThan(200);
+    }
+    expect(passed).toBe(10_000);
+  });
+
+  it("asks nobody again for a moment after a refusal", async () => {
+    const { reserve, any, counts, clock } = world(1, 1);
+    const isolate = any();
+    const spec = fixed(1);
+    await reserve([charge("a", "w", spec)], isolate);
+    for (let call = 0; call < 50; call += 1) expect((await reserve([charge("a", "w", spec)], isolate)).ok).toBe(false);
+    expect(counts.takes).toBe(2);
+    clock.now += 60_000;
+    expect((await reserve([charge("a", "w", spec)], isolate)).ok).toBe(true);
+  });
+
+  it("uses no unit of a window that is over, and none after the clock went back", async () => {
+    const { reserve, any, clock } = world(1, 1);
+    const isolate = any();
+    const spec = fixed(1000);
+    for (let call = 0; call < 100; call += 1) await reserve([charge("a", "w", spec)], isolate);
+    clock.now += 60_000;
+    for (let call = 0; call < 1000; call += 1) expect((await reserve([charge("a", "w", spec)], isolate)).ok).toBe(true);
+    expect((await reserve([charge("a", "w", spec)], isolate)).ok).toBe(false);
+    clock.now -= 30_000;
+    expect((await reserve([charge("a", "w", spec)], isolate)).ok).toBe(false);
+  });
+
+  it("refuses nobody's slot twice for an answer that was lost", async () => {
+    const { reserve, faults } = world(1, 1);
+    faults.lost = () => true;
+    for (let call = 0; call < 5; call += 1) {
+      await expect(reserve([charge("a", "s", slots(1)), charge("b", "s", slots(1))])).rejects.toThrow("lost");
+    }
+    faults.lost = () => false;
+    expect((await reserve([charge("a", "s", slots(1)), charge("b", "s", slots(1))])).ok).toBe(true);
+  });
+});
+
+describe("settling", () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])("adds up after random cancels, repeats and lost answers (%i)", async (seed) => {
+    const { random, any, reserve, faults, bookOf, clock } = world(seed);
+    const limit = 100_000;
+    const charges = (cost: number): Charge[] => [
+      charge("account", "cost", fixed(limit), cost),
+      charge("account", "slots", slots(40)),
+      charge("model", "cost", fixed(limit), cost),
+    ];
+    let [used, lost] = [0, 0];
+    faults.take = () => random() < 0.05;
+    const open: { reservation: Reservation; cost: number }[] = [];
+    const end = async ({ reservation, cost }: (typeof open)[number]): Promise<void> => {
+      const real = random() < 0.4 ? 0 : Math.floor(random() * cost * 1.2);
+      used += real;
+      const call = { reservation, used: [real, 1, real] };
+      await Promise.all(Array.from({ length: 1 + Math.floor(random() * 3) }, () => any().settle([call])));
+    };
+    await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const cost = 1 + Math.floor(random() * 100);
+        const decision = await reserve(charges(cost)).catch(() => null);
+        if (decision === null) lost += 1;
+        else if (decision.ok) open.push({ reservation: decision.reservation, cost });
+        const one = random() < 0.6 ? open.pop() : undefined;
+        if (one !== undefined) await end(one);
+      }),
+    );
+    for (const one of open.splice(0)) await end(one);
+    expect(lost).toBeGreaterThan(0);
+    for (const subject of ["account", "model"]) {
+      expect(await leftOf(subject, bookOf(subject), clock.now)).toBe(limit - used);
+    }
+    faults.take = () => false;
+    const decisions = await Promise.all(
+      Array.from({ length: 60 }, () => reserve([charge("account", "slots", slots(40))])),
+    );
+    expect(decisions.filter(({ ok }) => ok)).toHaveLength(40);
+  });
+});
+
+/** What is left of a subject's cost, by asking for it. */
+async function leftOf(subject: string, book: Book, now: number): Promise<number> {
+  const asks = [{ bucket: "cost", spec: fixed(100_000), need: 0, want: 0, held: false }];
+  const [answer] = book.take([{ id: `left of ${subject}`, expiresAt: now, asks }], now);
+  return answer?.ok === true ? (answer.leases[0]?.remaining ?? -1) : -1;
+}

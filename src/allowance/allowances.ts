@@ -1,0 +1,174 @@
+/**
+ * Decides reservations in the isolate. Windows are decided from leases, units that a store has handed to this isolate:
+ * while they last, nobody is asked. Otherwise all subjects are asked at once for what is missing, and what one of them
+ * gives goes back when another one refuses. An isolate asks for as much more as it used in the last seconds, and gets
+ * it only while plenty is left: near the end each request is decided by the store, exactly.
+ */
+import { createLeasePool, isAskedForEachTime } from "./lease-pool.ts";
+import type { AllowanceStore, Ask, BucketState, Charge, Decision, GiveBack, Group, GroupAnswer } from "./types.ts";
+import type { Reservation, Settlement } from "./types.ts";
+
+/** What one subject is asked for; `indexes` are those of the charges, `own` what of each was leased before. */
+type Asked = { subject: string; indexes: number[]; charges: Charge[]; own: number[]; group: Group };
+type Answered = PromiseSettledResult<GroupAnswer>;
+
+export type Allowances = ReturnType<typeof createAllowances>;
+
+export function createAllowances(store: AllowanceStore, clock: () => number = Date.now) {
+  const pool = createLeasePool();
+
+  /** A refusal that a store told a moment ago, and that nobody is asked for again before that moment is over. */
+  function knownRefusal(charges: readonly Charge[], now: number): Decision | null {
+    for (const [by, charge] of charges.entries()) {
+      const retryAfterMs = pool.refusedForMs(charge, now);
+      if (retryAfterMs === null) continue;
+      return { ok: false, by, retryAfterMs, states: charges.map((one) => pool.stateOf(one, now)) };
+    }
+    return null;
+  }
+
+  function question(id: string, expiresAt: number, charges: readonly Charge[], now: number): Asked[] {
+    const bySubject = Map.groupBy(charges.entries(), ([, { subject }]) => subject);
+    return [...bySubject].map(([subject, entries]) => {
+      const own = entries.map(([, charge]) => pool.takeSome(charge, now));
+      const asks = entries.map(([, charge], place): Ask => {
+        const { bucket, spec, amount, held = false } = charge;
+        return { bucket, spec, need: amount - (own[place] ?? 0), want: pool.wanted(charge, now), held };
+      });
+      const indexes = entries.map(([index]) => index);
+      return { subject, indexes, charges: entries.map(([, charge]) => charge), own, group: { id, expiresAt, asks } };
+    });
+  }
+
+  async function fromStore(id: string, expiresAt: number, charges: readonly Charge[], now: number): Promise<Decision> {
+    const asked = question(id, expiresAt, charges, now);
+    const answers: Answered[] = await Promise.allSettled(asked.map(async (one) => ask(store, one)));
+    if (answers.some((answer) => answer.status === "rejected" || !answer.value.ok)) await undo(asked, answers);
+    const failed = answers.find((answer) => answer.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    const states: BucketState[] = charges.map(() => ({ remaining: 0, resetMs: 0 }));
+    const at: number[] = charges.map(() => 0);
+    let refusal: { by: number; retryAfterMs: number | null } | null = null;
+    for (const [index, answer] of answers.entries()) {
+      const one = asked[index];
+      if (one === undefined || answer.status === "rejected") continue;
+      note(one, answer.value, states, at);
+      if (answer.value.ok) continue;
+      const { by, retryAfterMs } = answer.value;
+      noteRefusal(one, answer.value, now);
+      if (refusal === null || isLater(retryAfterMs, refusal.retryAfterMs)) {
+        refusal = { by: one.indexes[by] ?? 0, retryAfterMs };
+      }
+    }
+    if (refusal !== null) return { ok: false, ...refusal, states };
+    for (const [index, one] of asked.entries()) keep(one, answers[index], now);
+    // What is leased ahead is left, too.
+    for (const [index, charge] of charges.entries()) {
+      if (!isAskedForEachTime(charge)) states[index] = pool.stateOf(charge, now);
+    }
+    return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
+  }
+
+  /** What subjects gave for a request that another one refuses, or did not answer for, goes back. */
+  async function undo(asked: readonly Asked[], answers: readonly Answered[]): Promise<void> {
+    await Promise.allSettled(
+      asked.map(async ({ subject, charges, own, group }, index) => {
+        for (const [place, charge] of charges.entries()) pool.putBack(charge, own[place] ?? 0, clock());
+        const answer = answers[index];
+        if (answer?.status === "fulfilled" && !answer.value.ok) return;
+        // Of an answer that was lost, what is held goes back, and the rest counts as used.
+        const leases = answer?.status === "fulfilled" && answer.value.ok ? answer.value.leases : [];
+        const back = group.asks.flatMap((ask, place) =>
+          giftOf(ask, leases[place]?.granted ?? 0, leases[place]?.at ?? 0),
+        );
+        await store.settle(subject, [{ id: group.id, expiresAt: group.expiresAt, back, slots: slotsOf(charges) }]);
+      }),
+    );
+  }
+
+  function noteRefusal({ charges, group }: Asked, answer: Extract<GroupAnswer, { ok: false }>, now: number): void {
+    const [charge, ask, state] = [charges[answer.by], group.asks[answer.by], answer.states[answer.by]];
+    if (charge === undefined || ask === undefined || state === undefined) return;
+    pool.noteRefusal(charge, ask.need, answer.retryAfterMs, state, now);
+  }
+
+  /** Keeps what was granted beyond the need. */
+  function keep({ charges, group }: Asked, answer: Answered | undefined, sentAt: number): void {
+    if (answer?.status !== "fulfilled" || !answer.value.ok) return;
+    for (const [place, granted] of answer.value.leases.entries()) {
+      const [charge, need] = [charges[place], group.asks[place]?.need];
+      if (charge !== undefined && need !== undefined) pool.add(charge, granted, granted.granted - need, sentAt);
+    }
+  }
+
+  return {
+    /**
+     * Takes all charges or none. `id` is unique; what is held and not settled until `expiresAt` is given back. Answers
+     * at once when the leases suffice. Throws when a store can't be reached.
+     */
+    reserve(id: string, expiresAt: number, charges: readonly Charge[]): Decision | Promise<Decision> {
+      const now = clock();
+      const at = pool.takeAll(charges, now);
+      if (at === null) return knownRefusal(charges, now) ?? fromStore(id, expiresAt, charges, now);
+      const states = charges.map((charge) => pool.stateOf(charge, now));
+      return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
+    },
+
+    /**
+     * Ends reservations with the amounts that were really used, in the order of their charges: each once, however often
+     * it comes. Throws when a store can't be reached: to be called again with all of them.
+     */
+    async settle(ends: readonly { reservation: Reservation; used: readonly number[] }[]): Promise<void> {
+      const settlements = ends.flatMap(({ reservation, used }) => settlementsOf(reservation, used));
+      const bySubject = Map.groupBy(settlements, ({ subject }) => subject);
+      await Promise.all([...bySubject].map(async ([subject, own]) => store.settle(subject, own)));
+    },
+  };
+}
+
+async function ask(store: AllowanceStore, { subject, group }: Asked): Promise<GroupAnswer> {
+  const [answer] = await store.take(subject, [group]);
+  if (answer === undefined) throw new Error(`the allowances of ${subject} were not told`);
+  return answer;
+}
+
+function note({ indexes }: Asked, answer: GroupAnswer, states: BucketState[], at: number[]): void {
+  for (const [place, index] of indexes.entries()) {
+    const told = answer.ok ? answer.leases[place] : answer.states[place];
+    if (told !== undefined) states[index] = { remaining: told.remaining, resetMs: told.resetMs };
+    if (answer.ok) at[index] = answer.leases[place]?.at ?? 0;
+  }
+}
+
+function reservationOf(id: string, expiresAt: number, charges: readonly Charge[], at: readonly number[]): Reservation {
+  return { id, expiresAt, taken: charges.map((charge, index) => ({ ...charge, at: at[index] ?? 0 })) };
+}
+
+/** What ending the reservation so means to its subjects; none for those to whom it means nothing. */
+function settlementsOf(
+  { id, expiresAt, taken }: Reservation,
+  used: readonly number[],
+): (Settlement & { subject: string })[] {
+  const bySubject = Map.groupBy(taken.entries(), ([, { subject }]) => subject);
+  return [...bySubject].flatMap(([subject, entries]) => {
+    const back = entries.flatMap(([index, charge]) =>
+      giftOf(charge, charge.amount - (used[index] ?? charge.amount), charge.at),
+    );
+    const isHeld = entries.some(([, charge]) => isAskedForEachTime(charge));
+    return back.length === 0 && !isHeld
+      ? []
+      : [{ subject, id, expiresAt, back, slots: slotsOf(entries.map(([, charge]) => charge)) }];
+  });
+}
+
+function giftOf({ bucket, spec }: Pick<Charge, "bucket" | "spec">, amount: number, at: number): GiveBack[] {
+  return amount === 0 || spec.algorithm === "concurrency" ? [] : [{ bucket, spec, at, amount }];
+}
+
+function slotsOf(charges: readonly Charge[]): string[] {
+  return charges.flatMap(({ bucket, spec }) => (spec.algorithm === "concurrency" ? [bucket] : []));
+}
+
+function isLater(a: number | null, b: number | null): boolean {
+  return b !== null && (a === null || a > b);
+}

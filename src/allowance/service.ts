@@ -1,0 +1,85 @@
+/** The allowance service: what plugins reserve with, and what takes back what was reserved when predictions have ended. */
+import type { AllowanceService, AllowanceStoreName, AllowanceUnit, Charge } from "../../plugins/kernel/allowance.ts";
+import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
+import type { Env } from "../env.ts";
+import { parkedSettings } from "../fleet/parked-store.ts";
+import { createAllowances } from "./allowances.ts";
+import type { Allowances } from "./allowances.ts";
+import { createObjectStore } from "./object-store.ts";
+import { createRedisStore } from "./redis-store.ts";
+import { fromData, toData } from "./reservation-data.ts";
+
+/** A reservation is told to be over so much later than its prediction must be. */
+const GRACE_MS = 60_000;
+
+type Stores = Pick<Env, "ALLOWANCE" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;
+type Service = AllowanceService & ReservationService;
+
+const services = new WeakMap<Stores["ALLOWANCE"], Service>();
+
+/** The service of this isolate. */
+export function allowanceService(env: Stores): Service {
+  const known = services.get(env.ALLOWANCE);
+  if (known !== undefined) return known;
+  const redis = parkedSettings(env);
+  const service = createAllowanceService({
+    objects: createAllowances(createObjectStore(env)),
+    redis: redis === null ? null : createAllowances(createRedisStore(redis)),
+  });
+  services.set(env.ALLOWANCE, service);
+  return service;
+}
+
+export function createAllowanceService(stores: { objects: Allowances; redis: Allowances | null }): Service {
+  function storeOf(name: AllowanceStoreName): Allowances {
+    const store = stores[name];
+    if (store === null) throw new Error("there is no Redis: KV_REST_URL and KV_REST_TOKEN are unset");
+    return store;
+  }
+
+  return {
+    stores: stores.redis === null ? ["objects"] : ["objects", "redis"],
+
+    reserve(store, expiresAt, charges) {
+      const decision = storeOf(store).reserve(crypto.randomUUID(), expiresAt + GRACE_MS, charges);
+      return decision instanceof Promise ? decision.then((one) => answerOf(store, one)) : answerOf(store, decision);
+    },
+
+    async end(ends) {
+      const decoded = ends.map((end) => ({ end, ...fromData(end.id, end.data) }));
+      const byStore = Map.groupBy(decoded, ({ store }) => store);
+      await Promise.all(
+        [...byStore].map(async ([store, own]) =>
+          storeOf(store).settle(
+            own.map(({ end, reservation }) => ({
+              reservation,
+              used: reservation.taken.map((charge) => usedOf(charge, end)),
+            })),
+          ),
+        ),
+      );
+    },
+  };
+}
+
+function answerOf(store: AllowanceStoreName, decision: Awaited<ReturnType<Allowances["reserve"]>>) {
+  if (!decision.ok) return decision;
+  const { reservation, states } = decision;
+  return {
+    ok: true as const,
+    reservation: { service: "allowance" as const, id: reservation.id, data: toData(store, reservation) },
+    states,
+  };
+}
+
+/** What of a charge stays when the prediction has ended so. */
+function usedOf({ unit, amount }: Charge, { how, status, cost }: ReservationEnd): number {
+  if (status === null) return 0;
+  const used: Record<AllowanceUnit, number> = {
+    requests: amount,
+    bytes: amount,
+    cost: how === "release" ? 0 : cost,
+    concurrency: 0,
+  };
+  return used[unit];
+}

@@ -1,0 +1,114 @@
+/** The settings as an operator publishes them, over a settings object of the tests' own. */
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { Env } from "../../env.ts";
+
+const key = testEnv.ADMIN_KEY ?? "";
+let env: Partial<Env>;
+
+/** A deployment of its own, as far as settings go. */
+function deployment(name = crypto.randomUUID()): Partial<Env> {
+  const getByName = () => testEnv.SETTINGS.getByName(name);
+  return { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
+}
+
+beforeEach(() => {
+  env = deployment();
+});
+
+const get = (path: string) => callJson(`/admin/v1/settings${path}`, { key, env });
+const post = (path: string, body: unknown) => callJson(`/admin/v1/settings${path}`, { key, env, body });
+const publish = (settings: unknown, more: object = {}) => post("", { settings, why: "a test", ...more });
+const withKeys = (config: object) => ({ plugins: { "api-key": { config } } });
+
+describe("publishing", () => {
+  it("gives each its number, and tells who, when and why", async () => {
+    expect((await get("")).body).toMatchObject({ number: 0, by: null, settings: { plugins: { "api-key": {} } } });
+    const first = await publish(withKeys({ cacheMs: 1000 }), { by: "ada" });
+    expect(first.status).toBe(201);
+    expect(first.body).toEqual({
+      number: 1,
+      order: { authenticate: ["api-key"], admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] },
+      changes: [{ path: "/plugins/api-key/config", from: null, to: { cacheMs: 1000 } }],
+    });
+    await publish(withKeys({ cacheMs: 2000 }));
+    expect((await get("")).body).toMatchObject({ number: 2, settings: withKeys({ cacheMs: 2000 }) });
+    expect((await get("/1")).body).toMatchObject({ number: 1, settings: withKeys({ cacheMs: 1000 }) });
+    expect((await get("/3")).status).toBe(404);
+    const { body } = await get("/history?limit=1");
+    expect(body).toMatchObject({ results: [{ number: 2, by: "operator", why: "a test" }], next: 2 });
+    expect((await get("/history?before=2")).body).toMatchObject({ results: [{ number: 1, by: "ada" }], next: null });
+    expect((await get("/diff?from=1&to=2")).body).toEqual({
+      changes: [{ path: "/plugins/api-key/config/cacheMs", from: 1000, to: 2000 }],
+    });
+  });
+
+  it("checks all and changes nothing in a dry run", async () => {
+    const { status, body } = await publish(withKeys({ cacheMs: 1 }), { dry_run: true });
+    expect([status, body["number"]]).toEqual([200, null]);
+    expect((await get("")).body["number"]).toBe(0);
+  });
+
+  it("goes back by publishing what an earlier number had", async () => {
+    await publish(withKeys({ cacheMs: 1000 }));
+    await publish(withKeys({ cacheMs: 2000 }));
+    expect((await post("/rollback", { number: 1, why: "it was better" })).body["number"]).toBe(3);
+    expect((await get("")).body).toMatchObject({ number: 3, restores: 1, settings: withKeys({ cacheMs: 1000 }) });
+    expect((await post("/rollback", { number: 9, why: "there is none" })).status).toBe(404);
+  });
+
+  it("replaces no number but the expected one", async () => {
+    await publish(withKeys({}));
+    const late = await publish(withKeys({ cacheMs: 1 }), { expected_number: 0 });
+    expect([late.status, late.body["code"]]).toEqual([409, "conflict"]);
+    expect((await publish(withKeys({ cacheMs: 1 }), { expected_number: 1 })).status).toBe(201);
+  });
+
+  it.each([
+    ["a plugin that isn't there", { plugins: { nobody: {} } }, "plugin_missing", "nobody"],
+    ["settings that a plugin refuses", withKeys({ cacheMs: "long" }), "plugin_invalid", "cacheMs"],
+    ["settings that a plugin doesn't know", withKeys({ cash: 1 }), "plugin_invalid", "cash"],
+    ["a field that nobody knows", { plugins: {}, plugs: {} }, "invalid_input", "plugs"],
+    ["an account that isn't there", { plugins: {}, accounts: { no: { plugins: {} } } }, "invalid_input", "accounts.no"],
+    [
+      "a plugin that says who calls, for a model",
+      { plugins: {}, models: { "acme/echo": { plugins: { "api-key": null } } } },
+      "plugin_invalid",
+      "can't be set for an account or a model",
+    ],
+    ["an order after nobody", { plugins: { "api-key": { after: ["nobody"] } } }, "plugin_missing", "nobody"],
+  ])("refuses %s, and says so", async (_case, settings, code, words) => {
+    const { status, body } = await publish(settings);
+    expect([status, body["code"]]).toEqual([422, code]);
+    expect(body["detail"]).toContain(words);
+    expect((await get("")).body["number"]).toBe(0);
+  });
+
+  it("is the operator's alone", async () => {
+    expect((await callJson("/admin/v1/settings", { env, key: await newKey("settings-guest") })).status).toBe(401);
+  });
+});
+
+describe("what is published", () => {
+  it("holds for the requests that come, after 5 s in any isolate", async () => {
+    const guest = await newKey("settings-guest");
+    const status = async () => (await callJson("/v1/account", { key: guest, env })).status;
+    expect(await status()).toBe(200);
+    await publish({ plugins: {} });
+    const now = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 5000);
+    expect(await status()).toBe(401);
+    await post("/rollback", { number: 0, why: "let them in again" });
+    now.mockReturnValue(Date.now() + 5000);
+    expect(await status()).toBe(200);
+    now.mockRestore();
+  });
+
+  it("is refused with 503 while nobody can say what holds", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const guest = await newKey("settings-guest");
+    const getByName = () => ({ refresh: () => Promise.reject(new Error("away")) });
+    const away = { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
+    const answer = await callJson("/v1/account", { key: guest, env: away });
+    expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
+  });
+});

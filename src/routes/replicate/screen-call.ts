@@ -1,0 +1,76 @@
+/**
+ * What plugins say of a prediction before it is accepted: `admit`, `screenInput`, `route`. What they reserved goes back
+ * when it is not accepted after all.
+ */
+import type { Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { HeldReservation, ReservationEnd } from "../../../plugins/kernel/reservations.ts";
+import { modelPath } from "../../contract/manifest.ts";
+import type { VerdictRecord } from "../../contract/verdict.ts";
+import { hasHooks, newTrail, runPhase } from "../../pipeline/run-phase.ts";
+import type { Trail } from "../../pipeline/run-phase.ts";
+import { reservationService } from "../../shard/reservation-services.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
+import type { AppContext } from "../app.ts";
+import { settingsOf } from "../request-settings.ts";
+import { utf8Length } from "./submission.ts";
+import type { AcceptedCall } from "./submission.ts";
+
+export const acceptancePhases = ["admit", "screenInput", "route"] as const satisfies Phase[];
+
+/** The call as it was handed on, and what the phases left behind. */
+export type ScreenedCall = {
+  call: AcceptedCall;
+  reservations: readonly HeldReservation[];
+  verdicts: readonly VerdictRecord[];
+};
+
+/** Throws what a plugin refuses with; what was reserved until then goes back. */
+export async function screenCall(c: AppContext, call: AcceptedCall): Promise<ScreenedCall> {
+  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
+  const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
+  if (wanted.length === 0) return { call, reservations: [], verdicts: [] };
+  const trail: Trail = { ...newTrail(), onLate: (one) => giveBack(c, call, [one]) };
+  let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
+  try {
+    for (const phase of wanted) current = handedOn(call, await runPhase(hooks, phase, current, trail));
+  } catch (error) {
+    giveBack(c, call, trail.reservations);
+    throw error;
+  } finally {
+    for (const [name, value] of Object.entries(trail.headers)) c.header(name, value);
+  }
+  const { inputBytes: _known, ...accepted } = current;
+  return { call: accepted, reservations: trail.reservations, verdicts: trail.verdicts };
+}
+
+/** No plugin changes whose prediction it is. */
+function handedOn({ requestId, predictionId, principal, clientIp }: AcceptedCall, changed: PredictionCall) {
+  return { ...changed, requestId, predictionId, principal, clientIp };
+}
+
+/** Behind the answer: what fails here is given back by its service when its time is over. */
+export function giveBack(c: AppContext, call: AcceptedCall, reservations: readonly HeldReservation[]): void {
+  for (const [service, some] of Map.groupBy(reservations, (one) => one.service)) {
+    const ends = some.map((one) => refused(call, one));
+    const given = reservationService(c.env, service)?.end(ends);
+    if (given === undefined) continue;
+    const noted = given.catch((error: unknown) => {
+      log.warn("reservations_not_given_back", { service, reservations: ends.length, reason: reasonOf(error) });
+    });
+    c.executionCtx.waitUntil(noted);
+  }
+}
+
+function refused({ predictionId, principal, model, cost }: AcceptedCall, reservation: HeldReservation): ReservationEnd {
+  return {
+    ...reservation,
+    how: "release",
+    predictionId,
+    accountId: principal.accountId,
+    model,
+    status: null,
+    attempt: 0,
+    cost,
+    metrics: {},
+  };
+}

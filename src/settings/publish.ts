@@ -1,0 +1,103 @@
+/** Publishing: everything is checked first, and what is bad is refused with the reason. */
+import { phases } from "../../plugins/kernel/phases.ts";
+import type { Phase } from "../../plugins/kernel/phases.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
+import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { callObject } from "../object-calls.ts";
+import { findAccount } from "../registry/accounts.ts";
+import { trySettings } from "./build.ts";
+import { diffOf } from "./diff.ts";
+import type { Change } from "./diff.ts";
+import { availablePlugins } from "./plugins.ts";
+import { settingsObject } from "./remote.ts";
+import type { RemoteSettings } from "./remote.ts";
+import type { NumberedSettings, Settings } from "./schema.ts";
+import { createServices } from "./services.ts";
+import type { Publication } from "./store.ts";
+
+/** Accounts are looked up side by side, so many at a time. */
+const PARALLEL_LOOKUPS = 20;
+
+export type PublishRequest = {
+  by: string;
+  why: string;
+  /** The number that must hold now, or null: whichever does. */
+  expected: number | null;
+  dryRun: boolean;
+  restores: number | null;
+};
+
+/** `publication` null: it was a dry run. `order`: which plugins run, by phase. */
+export type Published = { publication: Publication | null; order: { [P in Phase]: string[] }; changes: Change[] };
+
+/**
+ * Publishes `settings`. Throws `EdgeplaneError`: what is wrong with them, or `conflict` when the number that holds isn't
+ * the expected one.
+ */
+export async function publishSettings(env: Env, given: Settings, request: PublishRequest): Promise<Published> {
+  const { by, why, expected, dryRun, restores } = request;
+  const settings = { ...given, accounts: await byAccountId(env.DB, given.accounts) };
+  const object = settingsObject(env);
+  const before = await callObject(() => settingsObject(env).read(null));
+  const number = before?.numbered.number ?? 0;
+  if (expected !== null && expected !== number) throw moved(expected, number);
+  const order = await orderOf(env, { number: number + 1, settings });
+  const changes = diffOf(asJson(before?.numbered.settings ?? null), asJson(settings));
+  if (dryRun) return { publication: null, order, changes };
+  const publication = await object.publish(settings, { at: Date.now(), by, why, restores }, number);
+  if (publication === null) throw moved(number, null);
+  return { publication, order, changes };
+}
+
+/** Sets all up once, and tells the order. Throws `EdgeplaneError`. */
+export async function orderOf(env: Env, numbered: NumberedSettings): Promise<{ [P in Phase]: string[] }> {
+  const plugins = await availablePlugins(env, numbered.settings, "at once");
+  const snapshot = await trySettings(numbered, plugins, createServices(env));
+  return Object.fromEntries(phases.map((phase) => [phase, snapshot.hooks[phase].map(({ plugin }) => plugin)])) as {
+    [P in Phase]: string[];
+  };
+}
+
+/** The settings of `number`, or those that hold. Throws `not_found`. */
+export async function readSettings(
+  env: Env,
+  number: number | null,
+): Promise<NonNullable<Awaited<ReturnType<RemoteSettings["read"]>>>> {
+  const found = await callObject(() => settingsObject(env).read(number));
+  if (found === null) throw new EdgeplaneError("not_found", `There are no settings of the number ${number}.`);
+  return found;
+}
+
+export function asJson(settings: Settings | null): Json {
+  return JSON.parse(JSON.stringify(settings)) as Json;
+}
+
+/** Accounts are named by id or name, and kept by id. Throws `invalid_input` for one that isn't there. */
+async function byAccountId(db: D1Database, accounts: Settings["accounts"]): Promise<Settings["accounts"]> {
+  const entries = Object.entries(accounts);
+  const found: [string, Settings["accounts"][string]][] = [];
+  for (let start = 0; start < entries.length; start += PARALLEL_LOOKUPS) {
+    const part = entries.slice(start, start + PARALLEL_LOOKUPS);
+    found.push(...(await Promise.all(part.map(async ([name, entry]) => withId(db, name, entry)))));
+  }
+  return Object.fromEntries(found);
+}
+
+async function withId<T>(db: D1Database, name: string, entry: T): Promise<[string, T]> {
+  const account = await findAccount(db, name);
+  if (account !== null) return [account.id, entry];
+  const field = `settings.accounts.${name}`;
+  const description = "there is no such account";
+  throw new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+    invalidFields: [{ field, description }],
+  });
+}
+
+function moved(expected: number, number: number | null): EdgeplaneError {
+  const now = number === null ? "others were published meanwhile" : `now ${number} holds`;
+  return new EdgeplaneError(
+    "conflict",
+    `The settings were to replace number ${expected}, but ${now}: read them again.`,
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * The snapshot of one isolate: read anew in the background when it is 2.5 s old, and waited for when it is 5 s old, so
+ * that what is published holds everywhere within 5 s. While it can't be read, the last one holds for as long as it says
+ * itself. A request keeps the snapshot that it began with; one that nobody uses any more is disposed of.
+ *
+ *   fresh ── 2.5 s ──▶ due: served, read in the background ── 5 s ──▶ old: waited for
+ *   old ── can't be read ──▶ stale: served for `serve_stale_s`, counted, tried every second ──▶ refused
+ */
+import type { Snapshot } from "../../plugins/kernel/snapshot.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import type { NumberedSettings } from "./schema.ts";
+import type { Refresh } from "./settings-object.ts";
+
+const REFRESH_AFTER_MS = 2500;
+const MAX_AGE_MS = 5000;
+/** After a try that failed, or while one is under way. */
+const RETRY_AFTER_MS = 1000;
+
+export type SnapshotDeps = {
+  now(): number;
+  /** Throws when the settings can't be read now, in a second or two at the latest. */
+  read(refresh: Refresh): Promise<NumberedSettings | null>;
+  build(numbered: NumberedSettings): Promise<Snapshot>;
+  /** Lets the work go on behind the answer of the request that began it. */
+  background(work: Promise<unknown>): void;
+};
+
+/** A snapshot in use. `release` is called once, when it isn't any more. */
+export type Lease = { readonly snapshot: Snapshot; release(): void };
+
+type Known = { snapshot: Snapshot; staleMs: number; readAt: number; users: number; isOver: boolean };
+
+export type Snapshots = ReturnType<typeof createSnapshots>;
+
+export function createSnapshots({ now, read, build, background }: SnapshotDeps) {
+  let known: Known | null = null;
+  /** When the last try began in the background, and when one last failed. */
+  let triedAt = -Infinity;
+  let failedAt = -Infinity;
+  let staleServed = 0;
+
+  /** Throws when the settings can't be read, or not be set up here. */
+  async function renew(): Promise<Known> {
+    const began = now();
+    const counted = staleServed;
+    const numbered = await read({ number: known?.snapshot.version ?? null, staleServed: counted });
+    staleServed -= counted;
+    const fresh = numbered === null ? known : await swap(numbered, began);
+    if (fresh === null) throw new Error("the settings object answered nothing");
+    fresh.readAt = Math.max(fresh.readAt, began);
+    failedAt = -Infinity;
+    return fresh;
+  }
+
+  async function swap(numbered: NumberedSettings, began: number): Promise<Known> {
+    const snapshot = await build(numbered);
+    // Another request may have been faster, or have read a later one.
+    if (known !== null && (known.snapshot.version === numbered.number || known.readAt > began)) {
+      background(snapshot.dispose());
+      return known;
+    }
+    const before = known;
+    known = { snapshot, staleMs: numbered.settings.serve_stale_s * 1000, readAt: began, users: 0, isOver: false };
+    if (before !== null) {
+      before.isOver = true;
+      disposeIfUnused(before);
+    }
+    return known;
+  }
+
+  function disposeIfUnused(one: Known): void {
+    if (one.isOver && one.users === 0) background(one.snapshot.dispose());
+  }
+
+  async function current(): Promise<Known> {
+    const age = known === null ? Infinity : now() - known.readAt;
+    if (known !== null && age < REFRESH_AFTER_MS) return known;
+    if (known !== null && age < MAX_AGE_MS) {
+      if (now() - triedAt >= RETRY_AFTER_MS) renewBehind();
+      return known;
+    }
+    const last = known !== null && age < MAX_AGE_MS + known.staleMs ? known : null;
+    // While each try fails, not every request waits for one of its own.
+    if (now() - failedAt < RETRY_AFTER_MS) return last === null ? refuse() : stale(last);
+    try {
+      return await renew();
+    } catch (error) {
+      failed(error);
+      return last === null ? refuse(error) : stale(last);
+    }
+  }
+
+  function renewBehind(): void {
+    triedAt = now();
+    background(renew().catch(failed));
+  }
+
+  function failed(error: unknown): void {
+    failedAt = now();
+    log.warn("settings_not_read", { reason: reasonOf(error) });
+  }
+
+  function stale(last: Known): Known {
+    staleServed += 1;
+    return last;
+  }
+
+  return {
+    /** Throws `unavailable` while the settings can't be read and the last ones are too old. */
+    async lease(): Promise<Lease> {
+      const one = await current();
+      one.users += 1;
+      return {
+        snapshot: one.snapshot,
+        release() {
+          one.users -= 1;
+          disposeIfUnused(one);
+        },
+      };
+    },
+  };
+}
+
+function refuse(cause?: unknown): never {
+  const detail = "The gateway's settings can't be read at the moment.";
+  throw new EdgeplaneError("unavailable", detail, cause === undefined ? {} : { cause });
+}

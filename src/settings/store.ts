@@ -1,0 +1,96 @@
+/**
+ * The settings that were ever published, numbered from 1. None is changed or removed: going back is publishing what an
+ * earlier number had. The list is the audit log.
+ */
+import type { Sql, SqlRow } from "../shard/sql.ts";
+import { firstSettings, SettingsSchema } from "./schema.ts";
+import type { NumberedSettings, Settings } from "./schema.ts";
+
+/** Who published, and why; `restores`: the number whose settings these are again. */
+export type Publication = { number: number; at: number; by: string; why: string; restores: number | null };
+export type NewPublication = Omit<Publication, "number">;
+
+/** A row takes 2 MB; a character up to 3 bytes. */
+const PART_CHARS = 500_000;
+
+const schema = [
+  "CREATE TABLE IF NOT EXISTS publication (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL, restores INTEGER)",
+  "CREATE TABLE IF NOT EXISTS part (number INTEGER NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (number, part)) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+];
+
+export type SettingsTable = ReturnType<typeof createSettingsTable>;
+
+export function createSettingsTable(sql: Sql) {
+  for (const statement of schema) sql(statement);
+
+  function current(): number {
+    const [row] = sql("SELECT MAX(number) AS number FROM publication");
+    return Number(row?.["number"] ?? 0);
+  }
+
+  return {
+    /** The number that holds; 0 until anything is published. */
+    current,
+
+    /** Null: there is no such number. */
+    read(number: number): NumberedSettings | null {
+      if (number === 0) return firstSettings;
+      const parts = sql("SELECT text FROM part WHERE number = ? ORDER BY part", number);
+      if (parts.length === 0) return null;
+      // What was stored by an earlier release may lack what has a default today.
+      const text = parts.map((row) => String(row["text"])).join("");
+      return { number, settings: SettingsSchema.parse(JSON.parse(text)) };
+    },
+
+    publication(number: number): Publication | null {
+      const [row] = sql("SELECT * FROM publication WHERE number = ?", number);
+      return row === undefined ? null : publicationFrom(row);
+    },
+
+    /** The newest first, those before `before`. */
+    list(before: number, limit: number): Publication[] {
+      return sql("SELECT * FROM publication WHERE number < ? ORDER BY number DESC LIMIT ?", before, limit).map(
+        publicationFrom,
+      );
+    },
+
+    /** Null: the number that holds isn't `expected` any more. */
+    publish(settings: Settings, { at, by, why, restores }: NewPublication, expected: number | null): number | null {
+      const before = current();
+      if (expected !== null && expected !== before) return null;
+      const number = before + 1;
+      const text = JSON.stringify(settings);
+      for (let part = 0; part * PART_CHARS < text.length; part += 1) {
+        const piece = text.slice(part * PART_CHARS, (part + 1) * PART_CHARS);
+        sql("INSERT INTO part VALUES (?, ?, ?)", number, part, piece);
+      }
+      sql("INSERT INTO publication VALUES (?, ?, ?, ?, ?)", number, at, by, why, restores);
+      return number;
+    },
+
+    /** Adds to what was counted under `name`, and returns the sum. */
+    count(name: string, more: number): number {
+      if (more > 0) {
+        sql(
+          "INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+          name,
+          more,
+        );
+      }
+      const [row] = sql("SELECT value FROM counter WHERE name = ?", name);
+      return Number(row?.["value"] ?? 0);
+    },
+  };
+}
+
+function publicationFrom(row: SqlRow): Publication {
+  const restores = row["restores"] ?? null;
+  return {
+    number: Number(row["number"]),
+    at: Number(row["at"]),
+    by: String(row["by"]),
+    why: String(row["why"]),
+    restores: restores === null ? null : Number(restores),
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * What plugins had reserved for predictions that have ended goes back to its services. It stands in the row until its
+ * service has it back, so that whatever dies in between it is given back again; a service knows one that it has had.
+ */
+import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
+import { log } from "../telemetry/log.ts";
+import { dueAt } from "./machine.ts";
+import type { Progress } from "./progress.ts";
+import { isFinished, statusOf } from "./row.ts";
+import type { Row } from "./row.ts";
+import type { Rules } from "./rules.ts";
+import type { Store } from "./store.ts";
+
+/** After the end, when the service should long have it, and from then on. */
+const AGAIN_MS = 2000;
+const LATER_MS = 30_000;
+
+type Deps = {
+  rules: Rules;
+  now: () => number;
+  store: Store;
+  load: (id: string) => Progress | null;
+  noteWake: (row: Row) => void;
+};
+
+export type Settlement = ReturnType<typeof createSettlement>;
+
+export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
+  const waiting = new Map<string, Map<string, ReservationEnd>>();
+
+  function giveBack(row: Row): void {
+    for (const end of endsOf(row)) {
+      const ofService = waiting.get(end.service) ?? new Map<string, ReservationEnd>();
+      ofService.set(end.id, end);
+      waiting.set(end.service, ofService);
+    }
+  }
+
+  return {
+    /** What is to be given back, by service. */
+    waiting,
+
+    /** The row ends; the caller stores it. */
+    ended(row: Row): void {
+      if (row.reservations === null || row.handAt !== null) return;
+      row.handAt = now() + AGAIN_MS;
+      giveBack(row);
+    },
+
+    /** The row woke up; the caller stores it. */
+    again(row: Row): void {
+      if (row.reservations === null || !isFinished(row.state) || now() < (row.handAt ?? 0)) return;
+      row.handAt = now() + LATER_MS;
+      giveBack(row);
+    },
+
+    /** Takes out the first `limit` for a service. */
+    take(service: string, limit: number): ReservationEnd[] {
+      const ofService = waiting.get(service) ?? new Map<string, ReservationEnd>();
+      const taken = [...ofService.values()].slice(0, limit);
+      for (const { id } of taken) ofService.delete(id);
+      if (ofService.size === 0) waiting.delete(service);
+      return taken;
+    },
+
+    /** The service has these back. */
+    settled(ends: readonly ReservationEnd[]): void {
+      for (const { predictionId, id } of ends) {
+        const row = load(predictionId)?.row;
+        if (row === undefined || row.reservations === null) continue;
+        const left = row.reservations.filter((one) => one.id !== id);
+        row.reservations = left.length === 0 ? null : left;
+        if (left.length === 0) row.handAt = null;
+        row.wakeAt = dueAt(row, rules);
+        store.settled(row);
+        noteWake(row);
+      }
+    },
+
+    /** There is no such service any more. */
+    unknown(service: string, ends: readonly ReservationEnd[]): void {
+      log.error("reservation_service_unknown", { service, reservations: ends.length });
+      this.settled(ends);
+    },
+  };
+}
+
+/** Whether `given` is what made `known`, sent again as its answer was lost: reservations are made for one request. */
+export function holdsTheSame(known: Row, given: Row): boolean {
+  const [first] = given.reservations ?? [];
+  return first !== undefined && (known.reservations ?? []).some(({ id }) => id === first.id);
+}
+
+function endsOf(row: Row): ReservationEnd[] {
+  return (row.reservations ?? []).map((reservation) => ({
+    ...reservation,
+    how: row.attempt > 0 ? "settle" : "release",
+    predictionId: row.id,
+    accountId: row.accountId,
+    model: row.fixed.model,
+    status: statusOf(row.state),
+    attempt: row.attempt,
+    cost: row.fixed.cost,
+    metrics: row.metrics,
+  }));
+}
