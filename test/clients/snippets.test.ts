@@ -100,8 +100,10 @@ async function created(path: string, body: object, key: string): Promise<z.outpu
   return IdSchema.parse(await answer.json());
 }
 
-async function run({ language, code }: Snippet): Promise<string> {
-  const here = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
+async function run({ page, language, code }: Snippet): Promise<string> {
+  const there = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
+  // Its reader has a deployment of their own, without the account that docs/api.md makes.
+  const here = page === "docs/deploy.md" ? there.replaceAll("acme", "deployed") : there;
   const [program, args] = programOf(language, here);
   const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
   const { stdout } = await ran.catch((error: Error & { stdout?: string }) => {
