@@ -35,7 +35,6 @@ function startAt(scratchDir: string) {
   };
   const instance = new Instance({
     name: "m#0",
-    cudaVisibleDevices: "",
     slots: 1,
     clock: systemClock,
     launch: async () => launch,
@@ -45,7 +44,7 @@ function startAt(scratchDir: string) {
     onBroken: (_instance, problem) => void broken.push(problem),
     onPrinted() {},
   });
-  instance.start();
+  instance.start(["cpu"], "cpu");
   return { instance, broken, deaths };
 }
 

@@ -186,10 +186,11 @@ export class ModelProcess {
     this.#tell({ type: "cancel", id });
   }
 
-  /** Lets it finish what runs and exit; kills it after `graceMs`. */
-  shutdown(graceMs: number): void {
+  /** Lets it finish what runs and exit; kills it after `graceMs`, unless that is null. */
+  shutdown(graceMs: number | null): void {
     this.#expected = true;
     this.#tell({ type: "shutdown" });
+    if (graceMs === null) return;
     this.#options.clock.after(graceMs, () => this.kill("it did not stop when asked to"));
   }
 

@@ -1,5 +1,11 @@
 /** The allowance service: what plugins reserve with, and what takes back what was reserved when predictions have ended. */
-import type { AllowanceService, AllowanceStoreName, AllowanceUnit, Charge } from "../../plugins/kernel/allowance.ts";
+import type {
+  AllowanceAnswer,
+  AllowanceService,
+  AllowanceStoreName,
+  AllowanceUnit,
+  Charge,
+} from "../../plugins/kernel/allowance.ts";
 import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
 import type { Env } from "../env.ts";
 import { parkedSettings } from "../fleet/parked-store.ts";
@@ -62,12 +68,17 @@ export function createAllowanceService(stores: { objects: Allowances; redis: All
   };
 }
 
-function answerOf(store: AllowanceStoreName, decision: Awaited<ReturnType<Allowances["reserve"]>>) {
+/** Units of which all stays once the prediction is accepted, so that nothing is to be told of its end. */
+const countedAtOnce: ReadonlySet<AllowanceUnit> = new Set(["requests", "bytes"]);
+
+function answerOf(store: AllowanceStoreName, decision: Awaited<ReturnType<Allowances["reserve"]>>): AllowanceAnswer {
   if (!decision.ok) return decision;
   const { reservation, states } = decision;
+  const untilAccepted = reservation.taken.every(({ unit, held }) => countedAtOnce.has(unit) && held !== true);
+  const data = toData(store, reservation);
   return {
-    ok: true as const,
-    reservation: { service: "allowance" as const, id: reservation.id, data: toData(store, reservation) },
+    ok: true,
+    reservation: { service: "allowance", id: reservation.id, data, ...(untilAccepted ? { untilAccepted } : {}) },
     states,
   };
 }

@@ -63,6 +63,10 @@ export class Mailbox {
     else if (this.#seen < n) this.#options.tell(n, { outcome: "missing" });
   }
 
+  get isCollecting(): boolean {
+    return this.#collecting !== null;
+  }
+
   /** Collects all that is parked; how long the pool's heartbeat in Redis still holds. Throws when Redis is away. */
   collect(): Promise<number> {
     this.#collecting ??= this.#collect().finally(() => {

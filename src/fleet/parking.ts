@@ -32,6 +32,8 @@ export class Parking {
   readonly #store: ParkedStore | null;
   #mailbox: Mailbox | null = null;
   #keys: ReturnType<typeof parkedKeys> | null = null;
+  /** What the pool noticed before its hello was dealt with: it parks while its channel opens. */
+  #early: number | null = null;
   #lookedAt = 0;
   #isFound = false;
 
@@ -49,11 +51,14 @@ export class Parking {
     this.#keys = parkedKeys(prefix, session);
     const pause = (ms: number) => scheduler.wait(ms);
     this.#mailbox = new Mailbox({ store: this.#store, keys: this.#keys, session, receive, tell, pause });
+    if (this.#early !== null) void this.noticed(this.#early);
+    this.#early = null;
   }
 
   close(): void {
     this.#mailbox = null;
     this.#keys = null;
+    this.#early = null;
   }
 
   /** Whether the edge finds what the pool parks. */
@@ -82,15 +87,24 @@ export class Parking {
 
   /** The pool says that it parked request `n`. */
   async noticed(n: number): Promise<void> {
+    if (this.#mailbox === null) this.#early = n;
     await this.#mailbox?.noticed(n).catch(warn);
   }
 
-  /** Collects what is parked; for how many ms the pool's heartbeat in Redis still holds. */
-  async look(): Promise<number> {
-    if (this.#mailbox === null || Date.now() - this.#lookedAt < LOOK_EVERY_MS) return 0;
+  /**
+   * Collects what is parked; for how many ms the pool's heartbeat in Redis still holds. Whoever asks meanwhile waits for
+   * it too: who ends the session must not do so under it. `isLast`: nobody looks again, so that no lookup before this
+   * one is good enough.
+   */
+  async look(isLast = false): Promise<number> {
+    const mailbox = this.#mailbox;
+    if (mailbox === null) return 0;
+    const isFresh = Date.now() - this.#lookedAt < LOOK_EVERY_MS;
+    if (isFresh && !isLast && !mailbox.isCollecting) return 0;
     this.#lookedAt = Date.now();
     try {
-      return await this.#mailbox.collect();
+      if (isLast && mailbox.isCollecting) await mailbox.collect().catch(warn);
+      return await mailbox.collect();
     } catch (error) {
       warn(error);
       return 0;

@@ -154,7 +154,7 @@ export abstract class PoolSession extends DurableObject<Env> {
    */
   async supersede(poolTokenId: string): Promise<void> {
     if (this.#known?.identity.poolTokenId !== poolTokenId) return;
-    await this.#parking.look();
+    await this.#parking.look(true);
     await this.#forget();
   }
 

@@ -55,6 +55,17 @@ describe("a statement", () => {
     expect(book.serving(KEY_A)).toEqual([session]);
   });
 
+  it("that names a version again counts what is held of it still", () => {
+    const { book, left } = setUp();
+    const session = book.session("s");
+    book.tell(session, 1, true, [rooms(A, 5), rooms(B, 5)], NOW);
+    for (const id of ["x", "y"]) book.hold(id, session, KEY_A, "granted", NOW);
+    book.hold("z", session, KEY_B, "granted", NOW);
+    book.tell(session, 2, true, [rooms(B, 5)], NOW);
+    book.tell(session, 3, true, [rooms(A, 5), rooms(B, 5)], NOW);
+    expect([book.rawRoom(session, KEY_A), book.rawRoom(session, KEY_B), left(session)]).toEqual([3, 4, [2, 2]]);
+  });
+
   it("says how many of its sessions can't set a version up", () => {
     const { book } = setUp();
     const [one, other] = [book.session("one"), book.session("other")];
@@ -92,6 +103,17 @@ describe("a hold", () => {
     expect(book.rawRoom(session, KEY_B)).toBe(2);
     book.hold("z", session, KEY_A, "granted", NOW);
     expect([left(session), book.rawRoom(session, KEY_A)]).toEqual([[0, 0], 0]);
+  });
+
+  it("takes of its own version what that has, and of another what is left of the whole", () => {
+    const { book, left } = setUp();
+    const session = book.session("s");
+    book.tell(session, 1, true, [rooms(A, 2), rooms(B, 5)], NOW);
+    book.hold("x", session, KEY_A, "granted", NOW);
+    expect([left(session), left(session, KEY_B)]).toEqual([
+      [1, 1],
+      [4, 4],
+    ]);
   });
 
   it("moves to the session that holds it last", () => {
@@ -181,6 +203,20 @@ describe("an acknowledgement", () => {
     expect([left(session), book.heldCount()]).toEqual([[2, 2], 0]);
   });
 
+  it("spares a grant alone, and none that is made again", () => {
+    const { book, told } = setUp();
+    const session = told("s", 9);
+    book.seen(session, ["x"], NOW);
+    book.hold("x", session, KEY_A, "reserved", NOW);
+    expect(book.heldCount()).toBe(1);
+    book.hold("x", session, KEY_A, "granted", NOW);
+    expect(book.heldCount()).toBe(0);
+    book.hold("y", session, KEY_A, "granted", NOW);
+    book.seen(session, ["y"], NOW);
+    book.hold("y", session, KEY_A, "granted", NOW);
+    expect(book.heldCount()).toBe(1);
+  });
+
   it("is remembered of ten thousand", () => {
     const { book, told } = setUp();
     const session = told("s", 9);
@@ -230,6 +266,7 @@ describe("a poll", () => {
     book.hold("from a poll", session, KEY_A, "taken", NOW + 500);
     book.hold("from a poll", session, KEY_A, "granted", NOW + 500);
     book.hold("pushed", session, KEY_A, "pushed", NOW + 500);
+    book.hold("granted", session, KEY_A, "pushed", NOW + 500);
     book.hold("granted", session, KEY_A, "granted", NOW + 500);
     book.polled(session, new Map([[KEY_A, { room: 4, startNow: 3 }]]), NOW + 600);
     expect([...session.holds.keys()]).toEqual(["pushed", "granted"]);
@@ -265,6 +302,18 @@ describe("the best to start one", () => {
     expect(book.bestToStart(KEY_A)).toBe(session);
   });
 
+  it("is compared with 31 others, unless none of these starts one", () => {
+    const { book, told } = setUp();
+    const few = Array.from({ length: 32 }, (_, index) => told(`${index}`, 1));
+    const most = told("most", 5);
+    expect(book.bestToStart(KEY_A)).toBe(few[0]);
+    const other = setUp();
+    for (let index = 0; index < 40; index += 1) other.told(`${index}`, 9, 0);
+    const only = other.told("only", 1);
+    expect(other.book.bestToStart(KEY_A)).toBe(only);
+    expect(book.bestToStart(KEY_A)).toBe(most);
+  });
+
   it("is looked for among 32 in turn, and further where none of these has room", () => {
     const { book, told } = setUp();
     const sessions = Array.from({ length: 40 }, (_, index) => told(`${index}`, 9, index === 39 ? 5 : 1));
@@ -289,6 +338,12 @@ describe("sessions", () => {
     expect(book.allHeard(2)).toBe(true);
     book.tell(silent, 1, true, [], NOW);
     expect(silent.asked).toBe(0);
+    // One that is suspended was heard before.
+    book.hold("x", silent, KEY_A, "granted", NOW);
+    book.expire(NOW + 500);
+    expect([book.unknown.size, book.allHeard(2)]).toEqual([1, true]);
+    book.gone("silent");
+    expect(book.unknown.size).toBe(0);
   });
 
   it("that are gone leave no hold, no room and no place among those that serve", () => {

@@ -3,13 +3,13 @@ import type { Context } from "hono";
 import type { Principal } from "../../plugins/kernel/phases.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
-import type { EventsReply, EventsRequest } from "../contract/event.ts";
+import type { EventsReply } from "../contract/event.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import type { Lease } from "../settings/snapshots.ts";
 import type { ListPage, ListRequest } from "../shard/client.ts";
-import type { Screened, Submission, SubmitAnswer } from "../shard/types.ts";
+import type { Screened, ScreenedRequest, Submission, SubmitAnswer } from "../shard/types.ts";
 
 /** `settings`: what the request uses since it first asked; released when it is answered. */
 export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity; settings?: Lease };
@@ -42,7 +42,7 @@ export type ShardPort = {
   claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
   deliverEvents(
     env: Env,
-    request: EventsRequest,
+    request: ScreenedRequest,
     scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
   ): Promise<EventsReply>;
   /** Whose these claims are; without those that are not the latest. `late`: their shard did not say in time. */

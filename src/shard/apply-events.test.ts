@@ -191,6 +191,7 @@ describe("an end", () => {
 
 describe("a release", () => {
   it.each([
+    ["setup", { losses: 0, handBacks: 0, startedAt: NOW - 1000 }],
     ["drain", { losses: 0, handBacks: 0, startedAt: NOW - 1000 }],
     ["lost", { losses: 1, handBacks: 0, startedAt: NOW - 1000 }],
     ["unseen", { losses: 0, handBacks: 0, startedAt: null }],

@@ -1,5 +1,6 @@
 /** Applies one claim's events to its prediction, in the order of their `seq`, and says what the pool must know. */
 import type { EventVerdict, PoolEvent } from "../contract/event.ts";
+import { addVerdicts } from "../contract/verdict.ts";
 import type { Effect } from "./machine.ts";
 import * as machine from "./machine.ts";
 import { addFrame } from "./progress.ts";
@@ -9,7 +10,7 @@ import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { addMetrics, platformMetrics } from "./sizes.ts";
-import type { StreamFrame } from "./types.ts";
+import type { ScreenedEvent, StreamFrame } from "./types.ts";
 
 export type Applied = {
   verdict: EventVerdict["verdict"];
@@ -30,7 +31,7 @@ type Context = { now: number; rules: Rules; beginAttempt: () => void };
  */
 export function applyEvents(
   progress: Progress,
-  events: readonly PoolEvent[],
+  events: readonly ScreenedEvent[],
   session: string,
   context: Context,
 ): Applied {
@@ -48,22 +49,33 @@ export function applyEvents(
       settleUsage(progress, event, applied);
       continue;
     }
-    if (event.seq > row.nextSeq) {
+    if (event.seq > row.nextSeq || event.unscreened === true) {
       applied.verdict = "resend";
       return applied;
     }
     row.nextSeq += 1;
+    noteScreening(progress, event, applied);
     applyOne(progress, event, session, context, applied);
     if (applied.verdict !== "ok") return applied;
   }
   return applied;
 }
 
+/** What plugins hold and decided, and what they gave up at the end. */
+function noteScreening(progress: Progress, { held, tail, verdicts }: ScreenedEvent, applied: Applied): void {
+  const { row } = progress;
+  if (held !== undefined) row.held = held ?? undefined;
+  if (verdicts !== undefined) addVerdicts((row.verdicts ??= []), verdicts);
+  if (tail === undefined || row.startedAt === null) return;
+  if (tail.logs !== "") applied.frames.push(addFrame(progress, "log", tail.logs));
+  if (tail.output !== null) applied.frames.push(addFrame(progress, "output", tail.output));
+}
+
 /**
  * The prediction ended (canceled, out of time) before its run did: the end stays, and what the run measured, once it is
  * over, still counts.
  */
-function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): void {
+function settleUsage({ row }: Progress, event: ScreenedEvent, applied: Applied): void {
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;
   if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
@@ -72,7 +84,7 @@ function settleUsage({ row }: Progress, event: PoolEvent, applied: Applied): voi
   applied.mustStore = true;
 }
 
-function applyOne(progress: Progress, event: PoolEvent, session: string, context: Context, applied: Applied): void {
+function applyOne(progress: Progress, event: ScreenedEvent, session: string, context: Context, applied: Applied): void {
   const { row } = progress;
   const { now, rules } = context;
   switch (event.type) {

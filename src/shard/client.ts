@@ -2,7 +2,7 @@
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
-import type { EventsReply, EventsRequest, PoolEvent } from "../contract/event.ts";
+import type { EventsReply, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
@@ -13,7 +13,7 @@ import { callObject, objectNamed } from "../object-calls.ts";
 import { createHolds } from "./hold.ts";
 import { remoteShard } from "./remote.ts";
 import { fitting } from "./sizes.ts";
-import type { IndexPage, IndexRequest, Screened, SubmitAnswer, Submission } from "./types.ts";
+import type { IndexPage, IndexRequest, Screened, ScreenedRequest, SubmitAnswer, Submission } from "./types.ts";
 import { within } from "./within.ts";
 
 /** What one slow shard may cost a call that goes to many; what is late is answered `later`. */
@@ -208,7 +208,7 @@ function olderThan(epoch: number | null): (job: { epoch?: number | undefined }) 
  */
 export async function deliverEvents(
   env: Env,
-  request: EventsRequest,
+  request: ScreenedRequest,
   scope: Pick<PoolIdentity, "lanes" | "poolTokenId">,
 ): Promise<EventsReply> {
   const reply: EventsReply = { verdicts: [], cancel: [] };
@@ -250,7 +250,7 @@ export async function screenedClaims(
   return { known: parts.flatMap(({ known }) => known), late: parts.flatMap(({ late }) => late) };
 }
 
-async function holdLease(env: Env, { session, events }: EventsRequest, poolTokenId: string): Promise<void> {
+async function holdLease(env: Env, { session, events }: ScreenedRequest, poolTokenId: string): Promise<void> {
   const isHeld = objectNamed(env.POOL, session).touch(poolTokenId);
   // Events stand for themselves: each carries its claim's token.
   if (events.length > 0) await isHeld.catch(() => false);

@@ -7,7 +7,7 @@
  * the sweeps.
  */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
-import type { EventsReply, EventVerdict, PoolEvent } from "../contract/event.ts";
+import type { EventsReply, EventVerdict } from "../contract/event.ts";
 import type { PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { Reservation } from "../lane/types.ts";
@@ -48,7 +48,7 @@ import { isTooBig } from "./sql.ts";
 import type { Sql } from "./sql.ts";
 import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
-import type { Expired, StreamFrame, Submission, Woken } from "./types.ts";
+import type { Expired, ScreenedEvent, StreamFrame, Submission, Woken } from "./types.ts";
 import { createUnlisted } from "./unlisted.ts";
 import { createWakes } from "./wakes.ts";
 import { eventsDue, webhookMessage } from "./webhook-message.ts";
@@ -199,11 +199,11 @@ export class ShardCore {
   }
 
   /** Applies the events of many claims; the verdicts come one per claim. */
-  deliver(events: readonly PoolEvent[], session: string, lanes: readonly string[]): EventsReply {
+  deliver(events: readonly ScreenedEvent[], session: string, lanes: readonly string[]): EventsReply {
     const byClaim = Map.groupBy(events, ({ id, token }) => `${id} ${token}`);
     const verdicts: EventVerdict[] = [];
     for (const list of byClaim.values()) {
-      const [{ id, token }] = list as [PoolEvent, ...PoolEvent[]];
+      const [{ id, token }] = list as [ScreenedEvent, ...ScreenedEvent[]];
       const verdict = this.#recent.alone(id, () => this.#deliverClaim(list, session, lanes));
       verdicts.push(verdict ?? { id, token, verdict: "later" });
     }
@@ -263,8 +263,8 @@ export class ShardCore {
     return next;
   }
 
-  #deliverClaim(events: PoolEvent[], session: string, lanes: readonly string[]): EventVerdict {
-    const [{ id, token }] = events as [PoolEvent, ...PoolEvent[]];
+  #deliverClaim(events: ScreenedEvent[], session: string, lanes: readonly string[]): EventVerdict {
+    const [{ id, token }] = events as [ScreenedEvent, ...ScreenedEvent[]];
     const progress = this.#load(id);
     if (progress === null || progress.row.token !== token || !lanes.includes(progress.row.fixed.lane)) {
       this.outgoing.countStale();

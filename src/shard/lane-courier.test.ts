@@ -5,7 +5,7 @@ import type { Env } from "../env.ts";
 import type { LaneNews, OfferReply } from "../lane/types.ts";
 import { ShardCore } from "./core.ts";
 import { createLaneCourier } from "./lane-courier.ts";
-import { MAX_HANDS } from "./outgoing.ts";
+import { createOutgoing, MAX_HANDS, MAX_NEWS } from "./outgoing.ts";
 import { defaultRules } from "./rules.ts";
 
 /** A shard whose lanes take what they are told unless they are away. */
@@ -90,4 +90,19 @@ it("hands on one that comes alone at once, and gathers while many come", async (
   for (let from = 11; from < 14; from += 1) await offer(from, 1);
   expect(calls).toEqual([1, 10]);
   await expect.poll(() => calls).toEqual([1, 10, 3]);
+});
+
+it("keeps a bounded number of what waits no longer for a lane that is away", () => {
+  const { core, submit } = setUp();
+  const [id = ""] = submit("gone", 0, 1);
+  const row = core.store.get(id);
+  if (row === null) throw new Error("not there");
+  const outgoing = createOutgoing();
+  for (let count = 0; count < MAX_NEWS + 100; count += 1) {
+    outgoing.withdraw(row);
+    outgoing.noteGranted(row, "session");
+    outgoing.unuse("gone", id);
+  }
+  for (const kept of [outgoing.withdrawals, outgoing.granted, outgoing.unused])
+    expect(kept.get("gone")).toHaveLength(MAX_NEWS);
 });

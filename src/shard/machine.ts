@@ -61,6 +61,7 @@ function grant(row: Row, to: { session: string; token: string }, now: number, ru
   row.token = to.token;
   row.session = to.session;
   row.nextSeq = 0;
+  row.held = undefined;
   row.handAt = null;
   row.checkAt = now + rules.firstCheckMs;
   row.state = "granted";
@@ -69,6 +70,7 @@ function grant(row: Row, to: { session: string; token: string }, now: number, ru
 /** A counted start. The caller has checked token and deadlines. */
 export function start(row: Row, now: number): Effect[] {
   row.state = "running";
+  row.held = undefined;
   row.attempt += 1;
   row.startedAt ??= now;
   row.handAt = null;
@@ -211,6 +213,7 @@ function stopAndFinish(row: Row, state: State, error: PredictionError | null, no
 function finish(row: Row, state: State, error: PredictionError | null, now: number): Effect[] {
   const waited = row.state === "waiting";
   row.state = state;
+  row.held = undefined;
   row.error = error;
   row.completedAt = now;
   row.handAt = null;

@@ -25,6 +25,8 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
+import type { HeldStates } from "./types.ts";
+
 export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
 export type State = (typeof states)[number];
 
@@ -110,6 +112,8 @@ export type Row = {
   reservations: HeldReservation[] | null;
   /** What plugins decided over it, if they did. */
   verdicts?: VerdictRecord[] | undefined;
+  /** What plugins hold of its streams, as of `nextSeq`. */
+  held?: HeldStates | undefined;
 };
 
 /** A row without what may be large. */

@@ -10,7 +10,9 @@ export function createScreening(load: (id: string) => Progress | null) {
       return claims.flatMap(({ id, token }) => {
         const row = load(id)?.row;
         if (row === undefined || row.token !== token) return [];
-        return [{ id, token, accountId: row.accountId, model: row.fixed.model, nextSeq: row.nextSeq }];
+        return [
+          { id, token, accountId: row.accountId, model: row.fixed.model, nextSeq: row.nextSeq, held: row.held ?? null },
+        ];
       });
     },
   };

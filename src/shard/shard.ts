@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { Bound } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
-import type { EventsReply, PoolEvent } from "../contract/event.ts";
+import type { EventsReply } from "../contract/event.ts";
 import { newToken } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import { isTerminal } from "../contract/prediction.ts";
@@ -27,7 +27,7 @@ import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
 import { listed } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
-import type { LeaseChecks, Screened, SubmitAnswer, Submission } from "./types.ts";
+import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
 /**
@@ -176,7 +176,7 @@ export class PredictionShard extends DurableObject<Env> {
     return answers;
   }
 
-  deliver(events: PoolEvent[], session: string, lanes: string[]): EventsReply {
+  deliver(events: ScreenedEvent[], session: string, lanes: string[]): EventsReply {
     const reply = this.#core.deliver(events, session, lanes);
     this.#leave();
     return reply;

@@ -5,6 +5,9 @@ import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
+import { newRow } from "./new-row.ts";
+import { snapshotOf } from "./row.ts";
+import { listed } from "./sizes.ts";
 
 it("keeps of metrics what fits into a row, counted as JSON", () => {
   const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
@@ -35,4 +38,17 @@ it("ends a prediction whose parts fit into its row and whose whole does not", ()
   );
   expect(reply.verdicts).toMatchObject([{ verdict: "ok" }]);
   expect(core.store.get(id)).toMatchObject({ state: "failed", output: null, error: { code: "model_error" } });
+});
+
+it("shows a prediction in a list without its logs, and without what is large", () => {
+  const row = newRow(submission("p"), 1_000_000, defaultRules);
+  const one = {
+    ...snapshotOf(row, null),
+    logs: "line",
+    output: "o".repeat(65_536),
+    metrics: { predict_time: 1, m: "m" },
+  };
+  expect(listed(one)).toEqual({ ...one, logs: "" });
+  const large = { ...one, output: `${one.output}o`, metrics: { ...one.metrics, m: "m".repeat(16_384) } };
+  expect(listed(large)).toEqual({ ...large, logs: "", output: null, metrics: { predict_time: 1 } });
 });

@@ -3,9 +3,9 @@
  * comes: a prediction that could not be stored could not end either.
  */
 import { MAX_CHUNK_BYTES, MAX_LOG_CHARS } from "../contract/event.ts";
-import type { PoolEvent } from "../contract/event.ts";
 import type { Json, PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Row } from "./row.ts";
+import type { ScreenedEvent } from "./types.ts";
 
 /**
  * Of the chunks that stand for the output of a run that goes on or did not succeed: the first ones. The stream has all.
@@ -63,7 +63,7 @@ export function endOfLogs(text: string, maxChars = MAX_LOG_CHARS): string {
  * An event as a shard can take it: of logs the end, of a message the beginning; an output that is too large is a
  * failure.
  */
-export function fitting(event: PoolEvent): PoolEvent {
+export function fitting(event: ScreenedEvent): ScreenedEvent {
   const { id, token, seq } = event;
   if (event.type === "log") return { ...event, text: endOfLogs(event.text) };
   if (event.type === "failed") {

@@ -117,6 +117,7 @@ export function changingOf(row: Row): string {
     strays: row.strays || undefined,
     retired: row.retired || undefined,
     verdicts: row.verdicts,
+    held: row.held,
   } satisfies Sparse<Changing>);
 }
 

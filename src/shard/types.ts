@@ -1,5 +1,6 @@
 /** What callers give a shard and get from it, over RPC; and what its parts tell each other. */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { PoolEvent } from "../contract/event.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 
@@ -99,12 +100,31 @@ export type StreamFrame = {
   index?: number;
 };
 
+/** What plugins hold of the streams of a prediction between one piece and the next, by plugin. */
+export type HeldStates = { output: Record<string, string>; logs: Record<string, string> };
+
 /** What screening must know of a claim whose events came. */
 export type Screened = {
   id: string;
   token: string;
   accountId: string;
   model: ModelRef;
-  /** The seq of the first event that the shard has not got. */
+  /** The seq of the first event that the shard has not got, and what plugins held then. */
   nextSeq: number;
+  held: HeldStates | null;
 };
+
+/** An event as screening hands it on. */
+export type ScreenedEvent = PoolEvent & {
+  /** Nobody screened it: the shard has had it, or misses one before it. If neither, it asks for it again. */
+  unscreened?: true;
+  /** What plugins hold behind it; null: nothing any more. */
+  held?: HeldStates | null;
+  /** Of an end: what plugins gave up that they had held back. */
+  tail?: { output: Json; logs: string };
+  /** What they decided over it. */
+  verdicts?: readonly VerdictRecord[];
+};
+
+/** Events of a pool's claims as screening hands them on. */
+export type ScreenedRequest = { session: string; events: ScreenedEvent[]; heartbeat?: boolean | undefined };

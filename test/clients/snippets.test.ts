@@ -51,7 +51,8 @@ beforeAll(async () => {
     headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "video/mp4" },
     body: "the beginning of a film",
   });
-  writeFileSync(join(dir, "package.json"), '{"type":"module"}');
+  const scripts = { plugin: `node ${join(root, "scripts/run.mjs")} plugin` };
+  writeFileSync(join(dir, "package.json"), JSON.stringify({ type: "module", scripts }));
   const prediction = await created(
     "/v1/models/local/stream-words/predictions",
     { input: { text: "a b" }, webhook: receiver.url, webhook_events_filter: ["completed"] },
@@ -70,6 +71,7 @@ beforeAll(async () => {
     NODE_EXTRA_CA_CERTS: stack.certificate,
     SSL_CERT_FILE: stack.certificate,
     CURL_CA_BUNDLE: stack.certificate,
+    HOME: dir,
     URL: stack.url,
     KEY: stack.apiKey,
     EDGEPLANE_API_KEY: stack.apiKey,
@@ -98,8 +100,10 @@ async function created(path: string, body: object, key: string): Promise<z.outpu
   return IdSchema.parse(await answer.json());
 }
 
-async function run({ language, code }: Snippet): Promise<string> {
-  const here = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
+async function run({ page, language, code }: Snippet): Promise<string> {
+  const there = ORIGINS.reduce((text, origin) => text.replaceAll(origin, stack.url), code);
+  // Its reader has a deployment of their own, without the account that docs/api.md makes.
+  const here = page === "docs/deploy.md" ? there.replaceAll("acme", "deployed") : there;
   const [program, args] = programOf(language, here);
   const ran = promisify(execFile)(program, args, { cwd: dir, env, timeout: 60_000 });
   const { stdout } = await ran.catch((error: Error & { stdout?: string }) => {

@@ -9,8 +9,6 @@ export const pages = {
   /** Against the stack that clients meet, in this order: test/clients/snippets.test.ts. */
   clients: [
     "README.md",
-    // It makes the account that docs/operate.md asks about.
-    "docs/deploy.md",
     // docs/api.md deletes the prediction that this one asks about.
     "docs/webhooks.md",
     "docs/api.md",
@@ -19,7 +17,9 @@ export const pages = {
     "docs/kafka.md",
     "docs/files.md",
     "docs/queue.md",
+    "docs/write-a-plugin.md",
     "docs/gpu-pool.md",
+    "docs/deploy.md",
   ],
   /** Over a real Kafka and a real Redis: test/conformance/bridge/pages.engine.test.ts. */
   engines: ["docs/bridge.md", "docs/move-the-log.md"],

@@ -6,9 +6,11 @@ import * as z from "zod";
 
 const READ = `
 import json, sys
-from edgeplane_child.data_uris import NotADataUri, read_data_uri
+from edgeplane_child.data_uris import NotADataUri, is_data_uri, read_data_uri
 
 def read(uri):
+    if not is_data_uri(uri):
+        return ["", "is taken for no data URI", ""]
     try:
         one = read_data_uri(uri)
         return [one.extension, one.lie, one.content.decode("latin-1")]

@@ -37,6 +37,12 @@ export const EdgeplaneKeysSchema = z.strictObject({
   /** How long `setup()` and one prediction may take. */
   setupTimeoutMs: z.number().int().min(1000).optional(),
   predictTimeoutMs: z.number().int().min(1).optional(),
+  /** What one process takes of each of its devices, as the author knows it. */
+  deviceMemoryBytes: z.number().int().min(0).optional(),
+  /** How many devices one process spans. */
+  devicesPerInstance: z.number().int().min(1).max(64).default(1),
+  /** Started with the pool, and never ended for another model or for want of work. */
+  pinned: z.boolean().default(false),
   /** Address space that one model process may use. */
   memoryLimitBytes: z
     .number()
@@ -53,7 +59,7 @@ export const CogYamlSchema = z.looseObject({
   /** `NAME=value` pairs for the model's process. */
   environment: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*=/, "NAME=value")).nullish(),
   concurrency: z.looseObject({ max: z.number().int().min(1).max(1024).optional() }).nullish(),
-  edgeplane: EdgeplaneKeysSchema.nullish().transform((keys) => keys ?? { enabled: true, cpuFallback: false }),
+  edgeplane: EdgeplaneKeysSchema.nullish().transform((keys) => keys ?? EdgeplaneKeysSchema.parse({})),
 });
 export type CogYaml = z.infer<typeof CogYamlSchema>;
 

@@ -6,9 +6,18 @@ import { LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
 import { CogYamlSchema as SharedSchema, EdgeplaneKeysSchema } from "../environments/cog-yaml.ts";
 
+const CountSchema = z.number().int().min(1).max(64);
+/** nvidia-smi's number of a device, or the id of a part of one. */
+const DeviceIdSchema = z.union([z.number().int().min(0).transform(String), z.string().min(1).max(128)]);
+
 const KeysSchema = EdgeplaneKeysSchema.extend({
-  /** How many processes. Default: one a device. */
-  instances: z.number().int().min(1).max(64).optional(),
+  /** The most processes, and the devices that they may use. Default: one a device, on any. */
+  instances: z
+    .union([
+      CountSchema.transform((count) => ({ count, devices: undefined })),
+      z.strictObject({ count: CountSchema.optional(), devices: z.array(DeviceIdSchema).min(1).max(64).optional() }),
+    ])
+    .optional(),
 });
 
 const CogYamlSchema = SharedSchema.extend({

@@ -28,7 +28,7 @@ test("finds models, and names what stops a folder from being one without stoppin
   expect(models.map(({ manifest }) => manifest.name)).toEqual(["async", "good"]);
   expect(models[0]).toMatchObject({ slotsPerInstance: 5, batching: { maxBatchSize: 1, maxQueueDelayMs: 0 } });
   expect(models[1]).toMatchObject({
-    instances: 2,
+    placement: { count: 2, devices: null, devicesPerInstance: 1, memoryHint: null, pinned: false },
     batching: { maxBatchSize: 4 },
     manifest: { owner: "local", lane: "default" },
   });

@@ -55,8 +55,14 @@ async function readModel(dir: string, name: string, cog: CogYaml, finder: Finder
     manifest: manifest.data,
     batching: { maxBatchSize, maxQueueDelayMs },
     slotsPerInstance: await declaredConcurrency(dir, cog),
-    instances: keys.instances ?? null,
     usesGpu: cog.build.gpu ?? false,
+    placement: {
+      count: keys.instances?.count ?? null,
+      devices: keys.instances?.devices ?? null,
+      devicesPerInstance: keys.devicesPerInstance,
+      memoryHint: keys.deviceMemoryBytes ?? null,
+      pinned: keys.pinned,
+    },
   };
 }
 

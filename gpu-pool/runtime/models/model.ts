@@ -15,9 +15,17 @@ export type Model = {
   batching: BatcherOptions;
   /** Batches that one process runs at a time: `concurrency.max` of cog.yaml, else `@concurrent(max=N)`. */
   slotsPerInstance: number;
-  /** How many processes; null means one a device. */
-  instances: number | null;
   usesGpu: boolean;
+  placement: {
+    /** The most processes; null means one a device, or a group of devices. */
+    count: number | null;
+    /** The devices that they may use; null means all. */
+    devices: string[] | null;
+    devicesPerInstance: number;
+    /** What a process takes of each of its devices, by its author; null means that nobody said. */
+    memoryHint: number | null;
+    pinned: boolean;
+  };
   /** Where it runs, once that was prepared; while it is, what the builder said last. */
   environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
 };

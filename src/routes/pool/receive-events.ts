@@ -1,4 +1,5 @@
 /** Events of a pool's claims, however they came: screened, delivered to their shards, their endings noticed. */
+import { waitUntil } from "cloudflare:workers";
 import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { EventsReply, EventsRequest } from "../../contract/event.ts";
@@ -6,8 +7,13 @@ import type { Env } from "../../env.ts";
 import type { PoolIdentity } from "../../fleet/types.ts";
 import { isPoolTokenValid } from "../../registry/pool-tokens.ts";
 import { leaseSnapshot } from "../../settings/current.ts";
+import type { ScreenedEvent } from "../../shard/types.ts";
 import type { ShardPort } from "../app.ts";
-import { checkBlobs, claimsOf, isScreened, noticeEndings, screenEvents } from "./screen-events.ts";
+import { largeOutputs } from "./large-outputs.ts";
+import { createScreenings } from "./screenings.ts";
+import { checkBlobs, claimsOf, deliverScreened, isScreened, noticeEndings, silent } from "./screen-events.ts";
+
+const screenings = createScreenings(() => Date.now());
 
 type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
 
@@ -21,27 +27,45 @@ export async function receiveEvents(
   pool: PoolIdentity,
 ): Promise<EventsReply> {
   checkBlobs(request.events);
-  const lease = await leaseSnapshot(env);
+  const { snapshot, release } = await leaseSnapshot(env);
+  const work: Promise<unknown>[] = [];
   try {
-    return await receive(env, shard, request, pool, lease.snapshot);
+    if (!isScreened(snapshot)) return await shard.deliverEvents(env, request, pool);
+    return await receiveScreened(env, shard, request, pool, { snapshot, behind: (one) => void work.push(one) });
   } finally {
-    lease.release();
+    if (work.length === 0) release();
+    else waitUntil(Promise.all(work).then(release));
   }
 }
 
-async function receive(
+async function receiveScreened(
   env: Env,
   shard: Port,
-  request: EventsRequest,
+  { session, events, heartbeat }: EventsRequest,
   pool: PoolIdentity,
-  snapshot: Snapshot,
+  { snapshot, behind }: { snapshot: Snapshot; behind: (work: Promise<unknown>) => void },
 ): Promise<EventsReply> {
-  if (!isScreened(snapshot)) return shard.deliverEvents(env, request, pool);
-  const claims = await shard.screenedClaims(env, claimsOf(request.events));
-  const { events, left } = await screenEvents(snapshot, request.events, claims);
-  const reply = await shard.deliverEvents(env, { ...request, events }, pool);
-  await noticeEndings(snapshot, events, claims.known, reply);
-  return { ...reply, verdicts: [...reply.verdicts, ...left] };
+  const unseen = silent(events);
+  const isSilent = new Set<unknown>(unseen);
+  const spoken = events.filter((event) => !isSilent.has(event));
+  const deliver = (some: ScreenedEvent[], holds = heartbeat) =>
+    shard.deliverEvents(env, { session, events: some, heartbeat: holds }, pool);
+  if (spoken.length === 0) return deliver(unseen);
+  const claims = await shard.screenedClaims(env, claimsOf(spoken));
+  // The lease is held by the first call.
+  let holds = heartbeat;
+  const deps = {
+    ...{ snapshot, screenings, behind, large: largeOutputs(env.BLOBS) },
+    deliver(some: ScreenedEvent[]) {
+      const delivered = deliver(some, holds);
+      holds = false;
+      return delivered;
+    },
+  };
+  const reply = await deliverScreened(spoken, unseen, claims, deps);
+  if (holds === true) await deliver([]);
+  behind(noticeEndings(snapshot, spoken, claims.known, reply));
+  return reply;
 }
 
 /** Those that a pool parked: its token was checked when its channel was opened, and may have been revoked since. */

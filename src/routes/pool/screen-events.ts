@@ -1,20 +1,38 @@
 /**
  * What models say on its way to the shard: each piece passes `screenOutput` first; `onResult` is told how attempts
- * ended.
+ * ended. Claims are independent of each other: what a guard takes over one holds up no other.
  */
 import type { ClaimRef } from "../../contract/channel.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../../contract/event.ts";
-import { modelPath } from "../../contract/manifest.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import type { Json } from "../../contract/prediction.ts";
-import type { OutputPart } from "../../../plugins/kernel/phases.ts";
+import { modelPath } from "../../contract/manifest.ts";
 import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
-import { runPhase } from "../../pipeline/run-phase.ts";
-import type { Screened } from "../../shard/types.ts";
+import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
+import type { Screened, ScreenedEvent } from "../../shard/types.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
+import { screenClaim } from "./screen-claim.ts";
+import type { ClaimScreening, LargeOutputs } from "./screen-claim.ts";
+import type { Screenings } from "./screenings.ts";
+
+/** What a request with events waits for screening; what is late is answered `later`. */
+export const PATIENCE_MS = 1000;
+/** What is screened in no time is stored at once, together. */
+const FIRST_MS = 10;
+
+const said: ReadonlySet<PoolEvent["type"]> = new Set(["output", "log", "succeeded", "failed"] as const);
 
 /** Claims as their shards know them. */
 export type Claims = { known: readonly Screened[]; late: readonly ClaimRef[] };
+
+export type ScreeningDeps = {
+  snapshot: Snapshot;
+  screenings: Screenings;
+  large: LargeOutputs;
+  deliver(events: ScreenedEvent[]): Promise<EventsReply>;
+  /** Told of what goes on behind the request, with the snapshot. */
+  behind(work: Promise<unknown>): void;
+};
 
 /** Throws `forbidden` for an event that names a blob of another claim. */
 export function checkBlobs(events: readonly PoolEvent[]): void {
@@ -30,34 +48,86 @@ export function isScreened(snapshot: Snapshot): boolean {
   return snapshot.phases.has("screenOutput") || snapshot.phases.has("onResult");
 }
 
+/** Those of claims of which nothing came that a model says: nobody has to look at them. */
+export function silent(events: readonly PoolEvent[]): PoolEvent[] {
+  const spoken = new Set(events.filter(({ type }) => said.has(type)).map(keyOf));
+  return events.filter((event) => !spoken.has(keyOf(event)));
+}
+
 /** Each claim of `events` once. */
 export function claimsOf(events: readonly ClaimRef[]): ClaimRef[] {
   return [...new Map(events.map(({ id, token }) => [keyOf({ id, token }), { id, token }])).values()];
 }
 
 /**
- * Screens a batch of events. An output that a plugin refuses, or can't decide over, becomes the failure of its
- * prediction. Events of claims that are unknown, or whose shard is late, are left out and answered in `left`.
+ * Screens a batch of events and delivers each claim's when they are screened. An output that a plugin refuses, or can't
+ * decide over, becomes the failure of its prediction. Events of claims that are not the latest are left out, and `stale`;
+ * those of claims whose shard or whose screening is late are to come again `later`. `unseen` are delivered as they are.
  */
-export async function screenEvents(
-  snapshot: Snapshot,
-  given: readonly PoolEvent[],
+export async function deliverScreened(
+  events: readonly PoolEvent[],
+  unseen: readonly PoolEvent[],
   claims: Claims,
-): Promise<{ events: PoolEvent[]; left: EventVerdict[] }> {
-  const known = new Map(claims.known.map((claim) => [keyOf(claim), claim]));
-  const late = new Set(claims.late.map(keyOf));
-  const events: PoolEvent[] = [];
-  for (const event of given) {
-    const claim = known.get(keyOf(event));
-    if (claim !== undefined) events.push(await screen(snapshot, event, claim));
-  }
-  const left = claimsOf(given)
-    .filter((claim) => !known.has(keyOf(claim)))
-    .map((claim) => ({ ...claim, verdict: late.has(keyOf(claim)) ? ("later" as const) : ("stale" as const) }));
-  return { events, left };
+  { snapshot, screenings, large, deliver, behind }: ScreeningDeps,
+): Promise<EventsReply> {
+  const byClaim = Map.groupBy(events, keyOf);
+  const limit = sleep(PATIENCE_MS);
+  const late: ClaimRef[] = [...claims.late];
+  const ready: ScreenedEvent[] = [...unseen];
+  const deliveries: Promise<EventsReply>[] = [];
+  const send = () => {
+    if (ready.length > 0) deliveries.push(deliver(ready.splice(0)));
+  };
+
+  let isFirst = true;
+  const all = claims.known.map(async (claim) => {
+    const own = byClaim.get(keyOf(claim)) ?? [];
+    const steps = { ...stepsOf(snapshot, claim, own, large), behind };
+    const screening = await screenings.of(claim.token, claim.nextSeq, limit, steps);
+    if (screening === null) late.push(claim);
+    else ready.push(...screening.events);
+    if (!isFirst) send();
+  });
+  await Promise.race([Promise.all(all), sleep(FIRST_MS)]);
+  isFirst = false;
+  send();
+  await Promise.all(all);
+
+  const known = new Set([...claims.known, ...claims.late].map(keyOf));
+  const stale = claimsOf(events).filter((claim) => !known.has(keyOf(claim)));
+  const replies = await Promise.all(deliveries);
+  return {
+    verdicts: [
+      ...replies.flatMap(({ verdicts }) => verdicts),
+      ...late.map((claim) => verdictOf(claim, "later")),
+      ...stale.map((claim) => verdictOf(claim, "stale")),
+    ],
+    cancel: replies.flatMap(({ cancel }) => cancel),
+  };
 }
 
-/** Runs `onResult` for the endings that their shard has stored. */
+function stepsOf(snapshot: Snapshot, claim: Screened, events: readonly PoolEvent[], large: LargeOutputs) {
+  const { nextSeq, held } = claim;
+  const screen = async (some: readonly PoolEvent[], standing: ClaimScreening["standing"]): Promise<ClaimScreening> => {
+    const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
+    if (!hasHooks(hooks, "screenOutput")) return { events: [...some], standing };
+    return screenClaim(hooks, claim, some, standing, large);
+  };
+  const begin = () => screen(events, { nextSeq, held, isOver: false });
+  return {
+    begin,
+    async goOn(before: ClaimScreening): Promise<ClaimScreening> {
+      const end = events.at(-1)?.seq ?? -1;
+      // A pool may have put a failure in the place of what it had sent.
+      if (end + 1 < before.standing.nextSeq) return begin();
+      const rest = events.filter(({ seq }) => seq >= before.standing.nextSeq);
+      const more = await screen(rest, before.standing);
+      return { events: [...before.events, ...more.events], standing: more.standing };
+    },
+  };
+}
+
+/** Runs `onResult` for the endings that their shard has stored. Never throws. */
 export async function noticeEndings(
   snapshot: Snapshot,
   events: readonly PoolEvent[],
@@ -67,67 +137,42 @@ export async function noticeEndings(
   if (!snapshot.phases.has("onResult")) return;
   const stored = new Set(reply.verdicts.filter((one) => one.verdict === "ok").map(keyOf));
   const known = new Map(claims.map((claim) => [keyOf(claim), claim]));
-  for (const event of events) {
-    if (event.type !== "succeeded" && event.type !== "failed") continue;
+  const ends = events.map(async (event) => {
+    if (event.type !== "succeeded" && event.type !== "failed") return;
     const claim = known.get(keyOf(event));
-    if (claim === undefined || !stored.has(keyOf(event))) continue;
-    const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
-    await runPhase(hooks, "onResult", {
-      predictionId: event.id,
-      accountId: claim.accountId,
-      model: claim.model,
-      outcome: event.type,
-      errorCode: event.type === "failed" ? event.error.code : null,
-      metrics: event.metrics ?? {},
-    }).catch(() => {});
-  }
+    if (claim === undefined || !stored.has(keyOf(event))) return;
+    try {
+      await notice(snapshot, event, claim);
+    } catch (error) {
+      log.warn("result_not_noticed", { reason: reasonOf(error) });
+    }
+  });
+  await Promise.all(ends);
 }
 
-async function screen(snapshot: Snapshot, event: PoolEvent, claim: Screened): Promise<PoolEvent> {
-  const part = partOf(event, claim);
-  if (part === null) return event;
-  try {
-    const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
-    const { output } = await runPhase(hooks, "screenOutput", part);
-    return withOutput(event, output);
-  } catch (thrown) {
-    if (!(thrown instanceof EdgeplaneError)) throw thrown;
-    const { id, token, seq } = event;
-    return { id, token, seq, type: "failed", kind: "model", error: { code: thrown.code, message: thrown.message } };
-  }
+async function notice(
+  snapshot: Snapshot,
+  event: Extract<PoolEvent, { type: "succeeded" | "failed" }>,
+  { accountId, model }: Screened,
+): Promise<void> {
+  await runPhase(await snapshot.of(accountId, modelPath(model)), "onResult", {
+    predictionId: event.id,
+    accountId,
+    model,
+    outcome: event.type,
+    errorCode: event.type === "failed" ? event.error.code : null,
+    metrics: event.metrics ?? {},
+  });
 }
 
-function partOf(event: PoolEvent, { id, accountId, model }: Screened): OutputPart | null {
-  const of = { predictionId: id, accountId, model, held: null };
-  switch (event.type) {
-    case "output":
-      return { ...of, of: "output", part: "chunk", output: event.chunk };
-    case "log":
-      return { ...of, of: "logs", part: "chunk", output: event.text };
-    case "failed":
-      return { ...of, of: "error", part: "whole", output: event.error.message };
-    case "succeeded":
-      return event.output === undefined ? null : { ...of, of: "output", part: "whole", output: event.output };
-    default:
-      return null;
-  }
-}
-
-function withOutput(event: PoolEvent, output: Json): PoolEvent {
-  switch (event.type) {
-    case "output":
-      return { ...event, chunk: output };
-    case "log":
-      return { ...event, text: String(output) };
-    case "failed":
-      return { ...event, error: { ...event.error, message: String(output) } };
-    case "succeeded":
-      return { ...event, output };
-    default:
-      return event;
-  }
+function verdictOf({ id, token }: ClaimRef, verdict: "later" | "stale"): EventVerdict {
+  return { id, token, verdict };
 }
 
 function keyOf({ id, token }: ClaimRef): string {
   return `${id} ${token}`;
+}
+
+function sleep(ms: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), ms));
 }

@@ -258,6 +258,38 @@ class Runner(BaseRunner):
         return str(os.getpid())
 `;
 
+/** Takes so many MiB of its card when it is set up, and says on which it is. */
+const allocating = (mebibytes: number): string => `
+import os
+
+from cog import BaseRunner
+
+
+def lives(pid: str) -> bool:
+    return os.path.exists("/proc/" + pid)
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        cards = os.environ["FAKE_CARDS"]
+        card = os.environ["CUDA_VISIBLE_DEVICES"]
+        folder = os.path.join(cards, card)
+        held = sum(int(open(os.path.join(folder, pid)).read()) for pid in os.listdir(folder) if lives(pid))
+        if held + ${mebibytes} > int(open(folder + ".size").read()):
+            raise RuntimeError("CUDA out of memory. Tried to allocate ${mebibytes} MiB")
+        with open(os.path.join(folder, str(os.getpid())), "w") as own:
+            own.write("${mebibytes}")
+
+    def run(self) -> str:
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+`;
+
+const onGpu = (mebibytes: number, hint: number | null): ModelFiles =>
+  model(
+    allocating(mebibytes),
+    `build:\n  gpu: true\n${hint === null ? "" : `edgeplane:\n  deviceMemoryBytes: ${hint * 1024 * 1024}\n`}`,
+  );
+
 function model(code: string, settings = ""): ModelFiles {
   return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
 }
@@ -280,6 +312,12 @@ export const models = {
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   gpu: model(SINGLE, "build:\n  gpu: true\n"),
   either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
+  "gpu-a": onGpu(600, 600),
+  "gpu-b": onGpu(600, 600),
+  "gpu-c": onGpu(600, 600),
+  "gpu-x": onGpu(700, null),
+  "gpu-y": onGpu(700, null),
+  "gpu-huge": onGpu(5000, 5000),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
   halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
 };

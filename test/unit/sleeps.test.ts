@@ -1,0 +1,37 @@
+/** Tests wait for conditions. Where time itself is what a test is about, it is named here, and so is a new one. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { root } from "../clients/snippets.ts";
+
+const SLEEP = /\b(?:sleep|delay|scheduler\.wait)\(|\bsetTimeout\(/g;
+const OWN = "test/unit/sleeps.test.ts";
+
+/** How many calls a file has, and what for. */
+const known: Record<string, [number, string]> = {
+  "gpu-pool/bridge/main.test.ts": [1, "a process that hangs is killed"],
+  "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
+  "scripts/lib/stack-lock.test.ts": [1, "looks for a file again"],
+  "src/sandbox/distinct-limit.test.ts": [1, "lets promises settle, 0 ms"],
+  "test/conformance/bridge/chaos.engine.test.ts": [2, "before another try; the pace of the load"],
+  "test/conformance/bridge/native.engine.test.ts": [1, "the clock that it hands to the code"],
+  "test/conformance/redis/process.engine.test.ts": [1, "before another try"],
+  "test/integration/pool/outages.test.ts": [1, "a second signal is another one after a second: nothing tells when"],
+  "test/integration/webhooks/sender.test.ts": [1, "a receiver that is slow"],
+  "test/models/behaviour.test.ts": [1, "cancels at many points of a stream"],
+  "test/steady/steady.test.ts": [2, "looks again; the pace of the load"],
+  "test/streams/streams.test.ts": [1, "before another try"],
+  "test/through-pool/silence.test.ts": [1, "the machine sleeps for longer than a process may be silent"],
+};
+
+it("sleep in no other place, and in no file more often", () => {
+  const files = globSync("{src,plugins,gpu-pool,scripts,test}/**/*.test.ts", { cwd: root }).filter(
+    (file) => !file.includes("node_modules") && file !== OWN,
+  );
+  const found = files.flatMap((file) => {
+    const count = readFileSync(join(root, file), "utf8").match(SLEEP)?.length ?? 0;
+    return count === 0 ? [] : [[file, count] as const];
+  });
+  const expected = Object.entries(known).map(([file, [count]]) => [file, count]);
+  expect(found.toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual(expected);
+});
