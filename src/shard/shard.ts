@@ -25,7 +25,8 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
-import { listed } from "./sizes.ts";
+import { snapshotOf } from "./row.ts";
+import { listed, MAX_LISTED_OUTPUT_CHARS } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
@@ -146,7 +147,11 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Those of `ids` that the account has, as a list shows them. */
   many(ids: string[], accountId: string): PredictionSnapshot[] {
-    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map(listed);
+    return ids.flatMap((id) => {
+      const ended = this.#core.store.ended(id, MAX_LISTED_OUTPUT_CHARS);
+      const shown = ended === null ? this.#show(id, accountId) : snapshotOf(ended, null);
+      return shown?.accountId === accountId ? [listed(shown)] : [];
+    });
   }
 
   /** Those of `ids` that have a row. */
