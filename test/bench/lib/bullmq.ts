@@ -20,7 +20,7 @@ export type Peer = {
 
 /** Installs the peers' packages, once. */
 export function installPeers(): void {
-  if (existsSync(join(benchFolder, "node_modules/bullmq"))) return;
+  if (["bullmq", "@portkey-ai/gateway"].every((name) => existsSync(join(benchFolder, "node_modules", name)))) return;
   execFileSync("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"], {
     cwd: benchFolder,
     stdio: "inherit",
