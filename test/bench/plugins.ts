@@ -53,7 +53,7 @@ const ASKED = JSON.stringify({
 const UploadedSchema = z.object({ version: z.string() });
 
 const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-bench-plugins-"));
-installPeers();
+installPeers("@portkey-ai/gateway");
 console.log(`machine: ${machine()}`);
 console.log(`versions: ${versions(["miniflare", "workerd"])}, ${versions(["@portkey-ai/gateway"], benchFolder)}`);
 
