@@ -227,9 +227,7 @@ describe("large lists", () => {
 
   it("name the term that can't be looked for", async () => {
     const bad = hooks(list("block", ...many("bad"), "...", "!?"));
-    await expect(bad).rejects.toMatchObject({
-      code: "plugin_invalid",
-      message: expect.stringMatching(/"\.\.\." can't.*1 more/),
-    });
+    await expect(bad).rejects.toMatchObject({ code: "plugin_invalid" });
+    await expect(bad).rejects.toThrow(/"\.\.\." can't.*1 more/);
   });
 });
