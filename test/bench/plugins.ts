@@ -13,13 +13,12 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import * as z from "zod";
-import { benchFolder, installPeers } from "./lib/bullmq.ts";
 import { startGuardedEdge } from "./lib/guarded-edge.ts";
 import { offerHelp } from "./lib/help.ts";
 import { judge, printJudged } from "./lib/limits.ts";
 import { runLoad } from "./lib/load.ts";
 import { machine, versions } from "./lib/machine.ts";
-import { startPortkey } from "./lib/portkey.ts";
+import { portkeyFolder, startPortkey } from "./lib/portkey.ts";
 import { usageOf } from "./lib/processes.ts";
 import { median, spread, table } from "./lib/stats.ts";
 
@@ -53,12 +52,11 @@ const ASKED = JSON.stringify({
 const UploadedSchema = z.object({ version: z.string() });
 
 const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-bench-plugins-"));
-installPeers("@portkey-ai/gateway");
 console.log(`machine: ${machine()}`);
-console.log(`versions: ${versions(["miniflare", "workerd"])}, ${versions(["@portkey-ai/gateway"], benchFolder)}`);
 
 const upstream = await startUpstream();
 const portkey = await startPortkey(port, `${upstream.url}/v1`);
+console.log(`versions: ${versions(["miniflare", "workerd"])}, ${versions(["@portkey-ai/gateway"], portkeyFolder)}`);
 const edge = await startGuardedEdge(port + 1, stateDir, `${upstream.url}/v1/chat/completions`);
 try {
   const guards = {

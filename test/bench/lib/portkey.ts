@@ -1,15 +1,27 @@
 /** The peer: the Portkey gateway, in a process of its own, in front of an upstream that speaks OpenAI's chat. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { benchFolder } from "./bullmq.ts";
+import { fileURLToPath } from "node:url";
 
+export const portkeyFolder = fileURLToPath(new URL("../portkey", import.meta.url));
 const START_LIMIT_MS = 30_000;
 
 export type Portkey = { url: string; headers: Record<string, string>; pid: number; stop(): void };
 
+/** Installs it, once. */
+function installPortkey(): void {
+  if (existsSync(join(portkeyFolder, "node_modules"))) return;
+  execFileSync("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"], {
+    cwd: portkeyFolder,
+    stdio: "inherit",
+  });
+}
+
 /** `upstream` is the base of the API, such as http://127.0.0.1:8080/v1. */
 export async function startPortkey(port: number, upstream: string): Promise<Portkey> {
-  const server = join(benchFolder, "node_modules/@portkey-ai/gateway/build/start-server.js");
+  installPortkey();
+  const server = join(portkeyFolder, "node_modules/@portkey-ai/gateway/build/start-server.js");
   const child = spawn(process.execPath, [server, `--port=${port}`, "--headless"], { stdio: "ignore" });
   const headers = {
     authorization: "Bearer upstream-key",
