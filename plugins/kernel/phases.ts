@@ -142,6 +142,8 @@ export type Reservation = {
   id: string;
   /** What the service needs to give it back: small. */
   data: Json;
+  /** It matters until the prediction is accepted, and not from then on: it isn't kept with it. */
+  untilAccepted?: boolean;
 };
 
 /** What a hook that only judges decides. `shadow` lets the subject through and records that it would be refused. */
