@@ -37,6 +37,11 @@ export const EdgeplaneKeysSchema = z.strictObject({
   /** How long `setup()` and one prediction may take. */
   setupTimeoutMs: z.number().int().min(1000).optional(),
   predictTimeoutMs: z.number().int().min(1).optional(),
+  /** A process without a sign of life for so long hangs; and one that runs something and says nothing of it. */
+  silenceTimeoutMs: z.number().int().min(2000).optional(),
+  progressTimeoutMs: z.number().int().min(1000).optional(),
+  /** Failures in a row after which a process that was well is replaced; 0: never. */
+  recycleAfterFailures: z.number().int().min(0).max(10_000).default(20),
   /** What one process takes of each of its devices, as the author knows it. */
   deviceMemoryBytes: z.number().int().min(0).optional(),
   /** How many devices one process spans. */
