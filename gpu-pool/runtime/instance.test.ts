@@ -30,6 +30,7 @@ function startAt(scratchDir: string) {
     scratchDir,
     setupTimeoutMs: 1000,
     silenceMs: 1000,
+    progressMs: null,
     healthEveryMs: 1000,
     onLoaded() {},
   };
