@@ -211,7 +211,7 @@ export class Pool {
   start(): void {
     const { settings, clock } = this.#options;
     this.#sendLeftovers();
-    if (settings.warm) for (const runner of this.runners) runner.start();
+    if (settings.warm) for (const runner of this.runners) runner.warm();
     this.#channel = createControlChannel({
       url: settings.url,
       token: settings.token,

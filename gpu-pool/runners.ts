@@ -1,8 +1,8 @@
 /** Makes the runners of this host's models: where each instance lives, what is launched, and who hears of it. */
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
-import type { Device } from "../src/contract/channel.ts";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
@@ -11,6 +11,8 @@ import { createPrepare } from "./runtime/inputs.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
+import type { SeenDevice } from "./runtime/placement/host-placer.ts";
+import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
@@ -22,6 +24,11 @@ import type { HttpClient } from "./transport/http-client.ts";
 const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
+/** JAX and TensorFlow take nearly all of a device when they start, unless they are told that they share it. */
+const sharing = {
+  XLA_PYTHON_CLIENT_PREALLOCATE: process.env["XLA_PYTHON_CLIENT_PREALLOCATE"] ?? "false",
+  TF_FORCE_GPU_ALLOW_GROWTH: process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ?? "true",
+};
 
 export type FleetOptions = {
   models: Model[];
@@ -56,8 +63,16 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
   });
   const schemas = new KnownSchemas(settings["state-dir"]);
   schemas.recall(options.models.map(({ manifest }) => manifest));
-  const runners = options.models.map((model) => createRunner(model, prepare, schemas, options));
+  const placer = new HostPlacer({
+    clock: options.clock,
+    devices: () => seenDevices(options.devices),
+    look: async () => options.devices.look(),
+    onBlocked: options.onRoom,
+  });
+  placer.looked();
+  const runners = options.models.map((model) => createRunner(model, prepare, schemas, placer, options));
   options.devices.onLook = () => {
+    placer.looked();
     for (const runner of runners) runner.hostChanged();
   };
   return runners;
@@ -67,6 +82,7 @@ function createRunner(
   model: Model,
   prepare: RunnerOptions["prepare"],
   schemas: KnownSchemas,
+  placer: HostPlacer,
   options: FleetOptions,
 ): ModelRunner {
   const { settings, state, clock, report, onRoom, log } = options;
@@ -76,8 +92,8 @@ function createRunner(
   let launches = 0;
   return new ModelRunner({
     model,
-    places: placesOf(model, options.devices.devices),
-    refusal: () => (needsGpu(model) ? options.devices.refusal : null),
+    devices: options.devices,
+    placer,
     clock,
     report,
     prepare,
@@ -93,9 +109,11 @@ function createRunner(
       schemas.keep(model.manifest);
       options.onSchema();
     },
-    async launch(instance) {
+    async launch(instance, kind) {
       launches += 1;
       const keys = model.cog.edgeplane;
+      const refusal = kind === "cuda" ? options.devices.refusal : null;
+      if (refusal !== null) throw new Error(refusal);
       // What `build.run` writes is the model's own, too.
       const preparation = lives.began();
       const { python, env, warnings, sizeBytes } = await prepareEnvironment({
@@ -114,15 +132,16 @@ function createRunner(
         python,
         env:
           keys.memoryLimitBytes === undefined
-            ? env
-            : { ...env, EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) },
+            ? { ...sharing, ...env }
+            : { ...sharing, ...env, EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) },
         modelDir: model.dir,
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
         scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
-        silenceMs: settings["silence-ms"],
+        silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
+        progressMs: keys.progressTimeoutMs ?? null,
         healthEveryMs: settings["health-every-ms"],
         lives: () => lives.began(),
       };
@@ -130,21 +149,16 @@ function createRunner(
   });
 }
 
-/** Its author wants a GPU for it, and never the CPU in its place. */
-function needsGpu({ usesGpu, cog }: Model): boolean {
-  return usesGpu && !cog.edgeplane.cpuFallback;
-}
-
-/** A GPU model has an instance on every CUDA device, or as many as it asks for, in turn; any other lives on the CPU. */
-export function placesOf(model: Model, devices: readonly Device[]): RunnerOptions["places"] {
-  const name = modelPath(model.manifest);
-  const cuda = devices.filter(({ kind }) => kind === "cuda");
-  const usable = model.usesGpu && cuda.length > 0 ? cuda : null;
-  const count = model.instances ?? usable?.length ?? 1;
-  return Array.from({ length: count }, (_, index) => ({
-    name: `${name}#${index}`,
-    cudaVisibleDevices: usable?.[index % usable.length]?.id ?? "",
+/** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */
+function seenDevices({ report }: DeviceWatch): SeenDevice[] {
+  const cuda = report.cuda.map(({ id, memoryBytes, usedBytes, problem }) => ({
+    id,
+    kind: "cuda" as const,
+    memoryBytes,
+    usedBytes,
+    problem,
   }));
+  return [...cuda, { id: "cpu", kind: "cpu", memoryBytes: totalmem(), usedBytes: null, problem: null }];
 }
 
 function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {

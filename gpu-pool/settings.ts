@@ -52,7 +52,7 @@ const flags = {
   },
   warm: {
     env: "EDGEPLANE_WARM",
-    help: "start every model at once instead of on first use (default off)",
+    help: "start a process of every model at once instead of on first use (default off)",
     boolean: true,
   },
   "ahead-batches": {

@@ -1,5 +1,5 @@
 /** `npm run plugin`: makes, tests and uploads a plugin; `npm run plugin -- --help` lists its commands. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { PluginCommandError, readCases, readPlugin } from "./lib/plugin-command/folder.ts";
@@ -17,7 +17,7 @@ push:
   --url        of the edge         (default: the running local stack's, from .edgeplane/dev.json)
   --admin-key  the operator's key  (default: the same)
 
-A relative folder is one of the project's. Exit codes: 0 done, 1 it failed or was refused, 2 wrong use.`;
+Exit codes: 0 done, 1 it failed or was refused, 2 wrong use.`;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -30,8 +30,10 @@ async function main(args: string[]): Promise<number> {
       console.log(HELP);
       return 0;
     }
-    const [verb = "", folder, ...rest] = positionals;
-    if (folder === undefined || rest.length > 0) return usage(`\`${verb}\` takes one folder`);
+    const [verb = "", named, ...rest] = positionals;
+    if (named === undefined || rest.length > 0) return usage(`\`${verb}\` takes one folder`);
+    // npm runs scripts in the project's folder, and tells where it was called.
+    const folder = resolve(process.env["INIT_CWD"] ?? "", named);
     if (verb === "init") return init(folder);
     if (verb === "test") return await test(folder);
     if (verb === "push") return await push(folder, values.url, values["admin-key"]);
@@ -82,6 +84,6 @@ async function push(folder: string, url: string | undefined, adminKey: string | 
   const edge = findEdge(url, adminKey, join(root, ".edgeplane", "dev.json"));
   const upload = await readPlugin(folder);
   const { version, isNew } = await pushPlugin(edge, upload);
-  console.log(`${isNew ? "uploaded" : "was there already:"} ${upload.manifest.name} ${version}`);
+  console.log(`${upload.manifest.name} ${version} ${isNew ? "uploaded" : "was there already"}`);
   return 0;
 }

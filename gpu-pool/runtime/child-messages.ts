@@ -39,6 +39,8 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
     seconds: z.number().optional(),
     batchError: z.boolean().optional(),
     invalidInput: z.boolean().optional(),
+    /** The process can use its device no more: what CUDA said. */
+    deviceError: z.string().optional(),
   }),
   z.object({ type: z.literal("idle"), batch: z.number() }),
 ]);

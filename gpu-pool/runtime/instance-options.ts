@@ -1,4 +1,5 @@
-/** What the instances of a model are made with: a place each, what is launched there, and who hears of it. */
+/** What the instances of a model are made with: a name, what is launched, and who hears of it. */
+import { modelPath } from "../../src/contract/manifest.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { InstanceOptions } from "./instance.ts";
 import type { RunnerOptions } from "./runner-options.ts";
@@ -8,13 +9,20 @@ export type InstanceEvents = Pick<
   "onReady" | "onSlotMessage" | "onGone" | "onBroken" | "onPrinted"
 > & { onLoaded(loaded: Loaded): void };
 
-export function instanceOptionsOf(options: RunnerOptions, { onLoaded, ...events }: InstanceEvents): InstanceOptions[] {
-  const { places, model, clock, launch } = options;
-  return places.map((place) => ({
-    ...place,
+/** Of the instance of this number. */
+export function instanceOptionsOf(
+  { model, clock, launch, placer }: RunnerOptions,
+  { onLoaded, ...events }: InstanceEvents,
+): (index: number) => InstanceOptions {
+  return (index) => ({
     ...events,
+    name: `${modelPath(model.manifest)}#${index}`,
     slots: model.slotsPerInstance,
     clock,
-    launch: async () => ({ ...(await launch(place.name)), onLoaded }),
-  }));
+    async launch(instance, kind) {
+      const prepared = await launch(instance.name, kind);
+      await placer.aboutToLoad(instance);
+      return { ...prepared, onLoaded };
+    },
+  });
 }

@@ -30,12 +30,12 @@ function startAt(scratchDir: string) {
     scratchDir,
     setupTimeoutMs: 1000,
     silenceMs: 1000,
+    progressMs: null,
     healthEveryMs: 1000,
     onLoaded() {},
   };
   const instance = new Instance({
     name: "m#0",
-    cudaVisibleDevices: "",
     slots: 1,
     clock: systemClock,
     launch: async () => launch,
@@ -45,7 +45,7 @@ function startAt(scratchDir: string) {
     onBroken: (_instance, problem) => void broken.push(problem),
     onPrinted() {},
   });
-  instance.start();
+  instance.start(["cpu"], "cpu");
   return { instance, broken, deaths };
 }
 

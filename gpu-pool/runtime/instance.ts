@@ -1,13 +1,15 @@
 /**
- * One instance: a place on a device where a model's process runs, is replaced when it dies, and stopped when idle.
+ * One instance: a model's process on the devices that placement gave it. It is replaced there when it dies, and leaves
+ * them when it is stopped or can't be set up.
  *
  *   stopped ── start() ──▶ up (a process starts or runs) ── death ──▶ waiting (restart policy) ──▶ up
  *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
- *   any ── stop() ──▶ stopped ── start() while the process still leaves ──▶ waiting ── death ──▶ up
+ *   any ── stop() ──▶ stopped: leaving while its process still lives, then without a place
  */
 import type { Place } from "../scheduling/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
+import { Streak } from "../scheduling/streak.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
 import type { Run } from "./run.ts";
@@ -21,12 +23,11 @@ export type SetupProblem = { message: string; traceback: string };
 
 export type InstanceOptions = {
   name: string;
-  cudaVisibleDevices: string;
   /** Batches that it runs at a time. */
   slots: number;
   clock: Clock;
-  /** What to start; asks for the environment first, and throws when that can't be made. */
-  launch(): Promise<Launch>;
+  /** What to start; asks for the environment first, and throws when that can't be made, or its devices are gone. */
+  launch(instance: Instance, kind: "cpu" | "cuda"): Promise<Launch>;
   onReady(instance: Instance, setupSeconds: number): void;
   onSlotMessage: (instance: Instance, ...message: Parameters<ProcessOptions["onSlotMessage"]>) => void;
   onGone(instance: Instance, death: Death, runs: Run[]): void;
@@ -37,14 +38,34 @@ export type InstanceOptions = {
 export type InstanceState = "stopped" | "starting" | "ready" | "busy" | "waiting" | "looping" | "broken";
 
 const PRINTED_CHARS = 4096;
+const RECYCLE_EVERY_MS = 600_000;
+/** So many different predictions in a row that break the device say that it is not they. */
+const SICK_AFTER = 3;
+const SICK_UNPROVEN = 2;
 
 export class Instance {
   readonly name: string;
   /** The batches that run, by slot. */
   readonly runs = new Map<number, Run>();
   restarts = 0;
+  /** Where it is, or was last. */
+  devices: readonly string[] = [];
   /** When its latest process was asked for; null before the first. */
   launchedAtMs: number | null = null;
+  readyAtMs = 0;
+  /** When a batch of it ended last. */
+  lastUsedMs = 0;
+  #kind: "cpu" | "cuda" = "cpu";
+  /** Of the process that lives: whether a prediction succeeded, and how many have failed since. */
+  readonly #deviceErrors = new Streak(SICK_AFTER);
+  /** A prediction has succeeded on these devices, and how many processes broke them since or without one. */
+  #isProven = false;
+  #breaks = 0;
+  #wasWell = false;
+  #failures = 0;
+  #recycleFromMs = -Infinity;
+  /** A launch that was overtaken by another starts nothing. */
+  #launches = 0;
   #process: ModelProcess | null = null;
   #state: Exclude<InstanceState, "ready" | "busy"> = "stopped";
   #retryAtMs = 0;
@@ -68,17 +89,37 @@ export class Instance {
     return process === "ready" || process === "busy" ? process : this.#state;
   }
 
-  /** What this one can take now, as room is computed from it. */
-  place(nowMs: number): Place {
-    const { cudaVisibleDevices, slots } = this.#options;
-    const isOut = this.#state === "looping" || (this.#state === "broken" && nowMs < this.#retryAtMs);
+  /** What it is to placement. */
+  get placement(): "none" | "loading" | "idle" | "busy" | "leaving" {
+    if (this.#state === "broken") return "none";
+    if (this.#state === "stopped") return this.#process === null ? "none" : "leaving";
+    const process = this.#process?.state;
+    if (process === "busy") return "busy";
+    return process === "ready" || this.#state === "looping" ? "idle" : "loading";
+  }
+
+  /** Whether it may be started, now that it has no place. */
+  mayStart(nowMs: number): boolean {
+    return this.placement === "none" && (this.#state !== "broken" || nowMs >= this.#retryAtMs);
+  }
+
+  /** What this one can take now, as room is computed from it. `isOut`: there is no place for it. */
+  place(nowMs: number, isOut: boolean): Place {
     return {
-      device: cudaVisibleDevices === "" ? "cpu" : cudaVisibleDevices,
-      slots,
+      device: this.devices[0] ?? "cpu",
+      slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
       runningForMs: Array.from(this.runs.values(), ({ startedAtMs }) => nowMs - startedAtMs),
-      state: this.state === "ready" || this.state === "busy" ? "warm" : isOut ? "out" : "cold",
+      state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };
+  }
+
+  get #isWarm(): boolean {
+    return this.state === "ready" || this.state === "busy";
+  }
+
+  #isOut(nowMs: number): boolean {
+    return this.#state === "looping" || (this.#state === "broken" && nowMs < this.#retryAtMs);
   }
 
   get freeSlots(): number {
@@ -92,34 +133,77 @@ export class Instance {
     return true;
   }
 
-  /**
-   * Starts it if it is stopped, or broken and its pause is over. A process that is leaving goes first: a device may not
-   * hold two.
-   */
-  start(): void {
-    if (this.#state === "stopped" && this.#process !== null) {
-      this.#state = "waiting";
-      return;
-    }
-    const mayRetry = this.#state === "broken" && this.#options.clock.nowMs() >= this.#retryAtMs;
-    if (this.#state === "stopped" || mayRetry) void this.#launch();
+  /** Starts it on these devices, if it has no place and may. */
+  start(devices: readonly string[], kind: "cpu" | "cuda"): void {
+    if (!this.mayStart(this.#options.clock.nowMs())) return;
+    this.devices = devices;
+    this.#isProven = false;
+    this.#kind = kind;
+    void this.#launch();
   }
 
-  /** Lets what runs finish, then ends the process. */
-  stop(graceMs: number): void {
+  /** Ends it once it has finished what it runs, however long that takes. */
+  retire(): void {
+    this.stop(null);
+  }
+
+  /** Lets what runs finish, then ends the process; after `graceMs` in any case, unless that is null. */
+  stop(graceMs: number | null): void {
     this.#cancelTimer();
     this.#state = "stopped";
     this.#process?.shutdown(graceMs);
   }
 
+  /**
+   * A prediction ended in it. One that was well and then fails everything is replaced: after `limit` failures in a row
+   * (0: never), and no sooner than ten minutes after the last time.
+   */
+  heard(outcome: string, limit: number): void {
+    if (outcome === "succeeded") {
+      this.#wasWell = true;
+      this.#isProven = true;
+      this.#breaks = 0;
+      this.#deviceErrors.end();
+    }
+    this.#failures = outcome === "failed" ? this.#failures + 1 : 0;
+    const nowMs = this.#options.clock.nowMs();
+    if (limit === 0 || !this.#wasWell || this.#failures < limit || nowMs < this.#recycleFromMs) return;
+    this.#recycleFromMs = nowMs + RECYCLE_EVERY_MS;
+    this.#process?.sicken(`its last ${limit} predictions failed`);
+  }
+
+  /**
+   * A process of it broke its device with this prediction. Whether that is the device's fault: several different ones
+   * did so in a row, or it never worked here and broke twice.
+   */
+  isSick(id: string): boolean {
+    this.#breaks += 1;
+    return this.#deviceErrors.hit(id) || (!this.#isProven && this.#breaks >= SICK_UNPROVEN);
+  }
+
+  /** It is of no use where it is: as if it could not be set up. */
+  fail(problem: SetupProblem): void {
+    this.#breaks = 0;
+    this.#deviceErrors.end();
+    this.#break(problem, restartDefaults.brokenMs);
+  }
+
+  /** It could not be set up, and may be started anew at once: elsewhere it may fit. */
+  forgive(): void {
+    if (this.#state === "broken") this.#state = "stopped";
+  }
+
   async #launch(): Promise<void> {
     this.#state = "starting";
+    this.#launches += 1;
+    const launches = this.#launches;
     this.launchedAtMs = this.#options.clock.nowMs();
     this.#printed = "";
     try {
-      const launch = await this.#options.launch();
-      if (this.#state === "starting") this.#process = this.#spawn(launch);
+      const launch = await this.#options.launch(this, this.#kind);
+      if (this.#state === "starting" && launches === this.#launches) this.#process = this.#spawn(launch);
     } catch (error) {
+      if (this.#state !== "starting" || launches !== this.#launches) return;
       this.#break(
         { message: error instanceof Error ? error.message : String(error), traceback: "" },
         restartDefaults.brokenMs,
@@ -129,12 +213,15 @@ export class Instance {
 
   /** Throws where this host can't make the process its folder. */
   #spawn(launch: Launch): ModelProcess {
-    const { clock, cudaVisibleDevices } = this.#options;
+    const { clock } = this.#options;
     const process = new ModelProcess({
       ...launch,
       clock,
-      cudaVisibleDevices,
+      cudaVisibleDevices: this.#kind === "cuda" ? this.devices.join(",") : "",
       onReady: (setupSeconds) => {
+        this.readyAtMs = this.lastUsedMs = clock.nowMs();
+        this.#wasWell = false;
+        this.#failures = 0;
         this.#policy.ready();
         this.#options.onReady(this, setupSeconds);
       },
@@ -155,7 +242,7 @@ export class Instance {
     const stopped = this.#state === "stopped";
     if (!stopped) this.#state = "waiting";
     this.#options.onGone(this, death, runs);
-    if (stopped) return;
+    if (stopped || this.state === "broken") return;
     if (death.setupFailure !== null) {
       const { message, traceback } = death.setupFailure;
       this.#break({ message, traceback: traceback || this.#printed }, restartDefaults.brokenMs);

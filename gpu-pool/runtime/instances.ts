@@ -8,10 +8,21 @@ import type { Run } from "./run.ts";
 const BY_WEIGHT: readonly InstanceState[] = ["busy", "ready", "starting", "looping", "waiting", "broken"];
 
 export class Instances {
-  readonly all: readonly Instance[];
+  readonly all: Instance[] = [];
+  readonly #optionsOf: (index: number) => InstanceOptions;
 
-  constructor(options: readonly InstanceOptions[]) {
-    this.all = options.map((one) => new Instance(one));
+  constructor(optionsOf: (index: number) => InstanceOptions) {
+    this.#optionsOf = optionsOf;
+  }
+
+  /** Makes it `count` of them, where there are fewer. */
+  grow(count: number): void {
+    while (this.all.length < count) this.all.push(new Instance(this.#optionsOf(this.all.length)));
+  }
+
+  /** Those that have a place, and stay there. */
+  get placed(): Instance[] {
+    return this.all.filter(({ placement }) => placement !== "none" && placement !== "leaving");
   }
 
   /** One of them takes work, or will when it is done with what it does. */
@@ -19,8 +30,9 @@ export class Instances {
     return this.all.some(({ state }) => state === "ready" || state === "busy");
   }
 
+  /** None has a place, as one could not be set up. */
   get broken(): boolean {
-    return this.all.every(({ state }) => state === "broken");
+    return this.placed.length === 0 && this.all.some(({ state }) => state === "broken");
   }
 
   /** When the earliest of those was asked for that are starting; null when none is. */
@@ -52,10 +64,6 @@ export class Instances {
       }
     }
     return null;
-  }
-
-  start(): void {
-    for (const instance of this.all) instance.start();
   }
 
   /** Ends those that run nothing. */

@@ -4,6 +4,7 @@ import type { Lately } from "../scheduling/lately.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";
 import type { Model } from "./models/model.ts";
+import type { PlacedModel } from "./placement/placed-model.ts";
 import type { Readiness } from "./readiness.ts";
 
 /** `runMs`: what batches took. `held`: all that it was granted. `isPaused`: it takes nothing for now. */
@@ -14,6 +15,7 @@ export function loadOf(
   instances: Instances,
   readiness: Readiness,
   counts: Counts,
+  placed: PlacedModel,
   nowMs: number,
 ): ModelLoad {
   const { held, isPaused, runMs, ...load } = counts;
@@ -27,9 +29,9 @@ export function loadOf(
     version: model.manifest.version,
     lane: model.manifest.lane,
     batch: model.batching.maxBatchSize,
-    places: instances.all.map((instance) => instance.place(nowMs)),
+    places: instances.all.map((instance, index) => instance.place(nowMs, placed.isWithoutPlace(index))),
     readyInMs: instances.ready ? 0 : readiness.readyInMs(instances.startingSinceMs, nowMs),
     problem: readiness.refusal,
-    limit: isPaused ? 0 : limit,
+    limit: isPaused || placed.isOut ? 0 : limit,
   };
 }

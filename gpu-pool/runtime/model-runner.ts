@@ -10,7 +10,6 @@ import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Pause } from "../scheduling/pause.ts";
 import { Lately } from "../scheduling/lately.ts";
-import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
 import type { Instance } from "./instance.ts";
@@ -18,19 +17,23 @@ import { Instances } from "./instances.ts";
 import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
-import { dropInputs, runItems } from "./inputs.ts";
-import { applyItemMessage, begin, reportStopped } from "./item-messages.ts";
+import { Held } from "./held.ts";
+import { runItems } from "./inputs.ts";
+import { applyItemMessage, begin } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { killFor } from "./kill-for.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
+import { isOutOfMemory } from "./out-of-memory.ts";
+import { PlacedModel } from "./placement/placed-model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
 import { Preparation } from "./preparation.ts";
 import type { PreparationOptions } from "./preparation.ts";
 import { loadOf } from "./model-load.ts";
-import { Readiness, textOf } from "./readiness.ts";
+import { Readiness } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
+import { crashed, settleRun, sortOutDeath } from "./run-end.ts";
 import { Run } from "./run.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
@@ -50,14 +53,12 @@ export class ModelRunner {
   readonly #options: RunnerOptions;
   readonly #queue: PredictionQueue;
   readonly #preparation: Preparation;
-  readonly #held = new Map<string, Prediction>();
+  readonly #held: Held;
   #batches = 0;
   #pumpDue = false;
-  /** This host can start no process of it. */
-  #isRefused = false;
-  #busyAtMs: number;
   readonly #hostPause: Pause;
   readonly #runMs = new Lately();
+  readonly #placed: PlacedModel;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -65,20 +66,31 @@ export class ModelRunner {
     this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
     const preparation: PreparationOptions = {
       prepare: options.prepare,
-      onPrepared: (prediction) => this.#enqueue(prediction),
+      onPrepared: (prediction) => {
+        this.#queue.add(prediction);
+        this.#pump();
+      },
       onRefused: (prediction, message) => {
         options.report.failed(prediction.ref, "input", "invalid_input", message);
-        this.#ended(prediction, "failed");
+        this.#held.ended(prediction, "failed");
       },
       onHostFailed: (prediction, code) =>
         this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
       onSettled: () => this.#pump(),
     };
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
-    this.#busyAtMs = options.clock.nowMs();
+    this.#held = new Held(options);
     this.#hostPause = new Pause(options.clock, HOST_PAUSE_MS, options.onRoom);
     this.#readiness = new Readiness(options.clock, options.onRoom);
     this.instances = new Instances(instanceOptionsOf(options, this.#events()));
+    this.#placed = new PlacedModel({
+      ...options,
+      instances: this.instances,
+      waiting: () => this.waiting,
+      load: (nowMs) => this.load(nowMs),
+      loadMs: () => this.#readiness.loadMs,
+      refusal: () => this.#readiness.refusal,
+    });
     this.hostChanged();
   }
 
@@ -104,33 +116,30 @@ export class ModelRunner {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const isPaused = this.onHold || this.#hostPause.isOn;
     const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
-    return loadOf(this.model, this.instances, this.#readiness, counts, nowMs);
+    return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 
-  /** Starts its instances, if they aren't up. */
-  start(): void {
-    if (!this.#isRefused) this.instances.start();
+  /** Starts an instance as soon as there is a place, if it has none. */
+  warm(): void {
+    this.#placed.warm();
   }
 
   /** Takes a granted prediction. */
   accept(prediction: Prediction): void {
     this.hostChanged();
-    this.#held.set(prediction.ref.token, prediction);
-    this.#busyAtMs = this.#options.clock.nowMs();
-    this.start();
-    if (this.problem !== null && (this.#isRefused || this.instances.broken)) {
-      this.#release(prediction, "setup", textOf(this.problem));
-    } else {
-      this.#preparation.add(prediction);
-    }
+    this.#held.add(prediction);
+    this.#placed.asked();
+    const { refusal } = this.#readiness;
+    if (refusal === null) this.#preparation.add(prediction);
+    else this.#held.release(prediction, "setup", refusal);
   }
 
   /** Looks anew whether this host can run the model. What runs goes on; what can't begin is handed back. */
   hostChanged(): void {
-    this.#isRefused = !this.instances.ready && this.#options.refusal() !== null;
-    const isNews = this.#readiness.host(this.#isRefused ? this.#options.refusal() : null);
-    if (!isNews) return;
-    if (this.#isRefused) this.#handBackUnset();
+    this.#placed.hostChanged();
+    const refusal = this.instances.ready ? null : this.#placed.refusal;
+    if (!this.#readiness.host(refusal)) return;
+    if (refusal !== null) this.#handBackUnset();
     this.#pump();
   }
 
@@ -151,7 +160,7 @@ export class ModelRunner {
     if (prediction.stage !== "running") {
       this.#queue.remove(token);
       this.#preparation.remove(prediction);
-      this.#finishEnding(prediction);
+      this.#held.stopped(prediction);
       this.#pump();
       return;
     }
@@ -161,10 +170,10 @@ export class ModelRunner {
 
   /** Hands back everything that has not begun. */
   releaseWaiting(reason: "drain"): void {
-    for (const prediction of [...this.#held.values()]) {
+    for (const prediction of this.#held.all()) {
       if (prediction.stage === "running" || prediction.ending !== null) continue;
       this.#queue.remove(prediction.ref.token);
-      this.#release(prediction, reason);
+      this.#held.release(prediction, reason);
     }
     this.#preparation.clear();
     this.onHold = false;
@@ -172,22 +181,24 @@ export class ModelRunner {
 
   /** Hands back what still runs: its process is about to be ended. */
   releaseRunning(reason: "drain"): void {
-    for (const prediction of [...this.#held.values()]) this.#release(prediction, reason);
+    for (const prediction of this.#held.all()) this.#held.release(prediction, reason);
   }
 
   /** Ends its processes once they finished what runs. */
   shutdown(graceMs: number): void {
     this.#queue.stopTimer();
+    this.#placed.close();
     this.instances.stop(graceMs);
   }
 
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
   sweep(nowMs: number): void {
-    for (const prediction of this.#held.values()) {
+    for (const prediction of this.#held.all()) {
       const isLate = nowMs >= Math.min(prediction.endByMs, prediction.runEndByMs);
       if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
       if (prediction.stage === "running" && nowMs >= prediction.killAtMs) killFor(prediction, this.instances);
     }
+    if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#held.all(), "this host has no place for it");
     this.#handBackLate(nowMs);
   }
 
@@ -195,18 +206,13 @@ export class ModelRunner {
   #handBackLate(nowMs: number): void {
     const load = this.load(nowMs);
     const excess = load.waiting - capacityOf(load, this.#options.aheadBatches);
-    for (const prediction of this.#queue.takeLast(excess, nowMs - LATE_MS)) this.#release(prediction, "no_room");
+    for (const prediction of this.#queue.takeLast(excess, nowMs - LATE_MS)) this.#held.release(prediction, "no_room");
   }
 
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
   stopIfIdle(nowMs: number, idleStopMs: number): void {
-    if (this.#held.size > 0 || nowMs - this.#busyAtMs < idleStopMs) return;
+    if (this.model.placement.pinned || this.#held.size > 0 || nowMs - this.#held.busyAtMs < idleStopMs) return;
     this.instances.stopIdle(10_000);
-  }
-
-  #enqueue(prediction: Prediction): void {
-    this.#queue.add(prediction);
-    this.#pump();
   }
 
   get #limits(): RunLimits {
@@ -226,7 +232,7 @@ export class ModelRunner {
   #schedule(): void {
     if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
-    for (const prediction of this.#queue.expire(nowMs)) this.#release(prediction, "no_room");
+    for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (;;) {
       const instance = this.instances.roomiest();
       const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
@@ -237,6 +243,7 @@ export class ModelRunner {
       for (const { ref } of this.#queue.toArm(this.#options.startQuota(this))) this.#options.report.starting(ref);
     }
     this.#queue.armTimer(nowMs);
+    if (this.#queue.waiting > 0 || this.#options.placer.isContended) this.#options.placer.changedSoon();
     this.#options.onRoom();
   }
 
@@ -264,7 +271,15 @@ export class ModelRunner {
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
   #hostFailed(predictions: readonly Prediction[], problem: string): void {
     this.#hostPause.begin();
-    for (const prediction of predictions) this.#release(prediction, "no_room", problem);
+    this.#handBack(predictions, problem);
+  }
+
+  #handBack(predictions: readonly Prediction[], problem: string): void {
+    for (const prediction of predictions) {
+      this.#queue.remove(prediction.ref.token);
+      this.#preparation.remove(prediction);
+      this.#held.release(prediction, "no_room", problem);
+    }
     this.#pump();
   }
 
@@ -275,10 +290,10 @@ export class ModelRunner {
     if (message.type === "idle") {
       instance.runs.delete(slot);
       const nowMs = this.#options.clock.nowMs();
+      instance.lastUsedMs = nowMs;
       this.#runMs.add(nowMs - run.startedAtMs);
       this.#runOver(run, nowMs);
-      this.#settle(run);
-      this.#pump();
+      this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
     }
     if (message.type === "log" && message.id === null) {
@@ -287,9 +302,13 @@ export class ModelRunner {
     }
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
+    if (message.type === "done" && message.deviceError !== undefined) return process.condemn(message.deviceError);
     const context = { ...this.#limits, report: this.#options.report, origin: process.origin };
     const outcome = applyItemMessage(item, message, frame, context);
-    if (outcome !== null) this.#ended(item.prediction, outcome);
+    if (outcome === null) return;
+    this.#held.ended(item.prediction, outcome);
+    const isInput = message.type === "done" && message.invalidInput === true;
+    if (!isInput) instance.heard(outcome, this.model.cog.edgeplane.recycleAfterFailures);
   }
 
   /** What ended in this run is told now that its time is known. */
@@ -297,66 +316,25 @@ export class ModelRunner {
     for (const prediction of run.over(nowMs)) if (prediction.stage === "ended") this.#options.onEnded(prediction);
   }
 
-  /** The slot is free again: what its batch call raised is halved, or, alone, is what it is. */
-  #settle(run: Run): void {
-    const raised = run.raised();
-    const forgotten = run.unfinished();
-    const [only] = raised;
-    for (const { prediction } of forgotten) {
-      this.#options.report.failed(prediction.ref, "model", "model_error", "the model process reported no result");
-      this.#ended(prediction, "failed");
-    }
-    if (only === undefined) return;
-    if (run.size === 1) {
-      this.#options.report.failed(only.prediction.ref, "model", "model_error", only.batchError ?? "the batch failed");
-      this.#ended(only.prediction, "failed");
-    } else {
-      this.#runAgain(raised.map(({ prediction }) => prediction));
-    }
-  }
-
-  #runAgain(suspects: Prediction[]): void {
-    this.#options.observe.bisected();
-    this.#queue.addSuspects(suspects);
+  #runAgain(suspects: readonly Prediction[]): void {
+    if (suspects.length > 0) this.#options.observe.bisected();
+    if (suspects.length > 0) this.#queue.addSuspects(suspects);
     this.#pump();
   }
 
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
+    this.#options.placer.gone(instance);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
-    const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
-    for (const prediction of stopped) this.#finishEnding(prediction);
-    this.#queue.addBack(bystanders, false);
-    this.#queue.addBack(innocent, true);
+    const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
     const [only] = suspects;
-    if (only !== undefined && suspects.length === 1) {
-      const code = death.hung ? "model_unresponsive" : "model_crashed";
-      const message = `The model process died while it ran this prediction: ${death.why}.`;
-      this.#options.report.failed(only.ref, "crash", code, message);
-      this.#ended(only, "crashed");
-    } else if (suspects.length > 1) {
-      this.#runAgain(suspects);
-    }
+    if (death.deviceError && only !== undefined && instance.isSick(only.ref.id)) {
+      const message = `its device broke again and again: ${death.why}`;
+      for (const prediction of suspects) this.#held.release(prediction, "setup", message);
+      instance.fail({ message, traceback: "" });
+    } else if (only !== undefined && suspects.length === 1) crashed(only, death, this.#held, this.#options.report);
+    else this.#runAgain(suspects);
     this.#pump();
-  }
-
-  #finishEnding(prediction: Prediction): void {
-    this.#ended(prediction, reportStopped(prediction, this.#options.report));
-  }
-
-  #release(prediction: Prediction, reason: "drain" | "no_room" | "setup", problem?: string): void {
-    this.#options.report.released(prediction.ref, reason, problem);
-    this.#ended(prediction, reason === "setup" ? "setup_failed" : "released");
-  }
-
-  #ended(prediction: Prediction, outcome: string): void {
-    prediction.stage = "ended";
-    prediction.fetching.abort();
-    this.#held.delete(prediction.ref.token);
-    this.#busyAtMs = this.#options.clock.nowMs();
-    dropInputs(prediction);
-    this.#options.observe.ended(outcome);
-    if (!prediction.inRun) this.#options.onEnded(prediction);
   }
 
   #loadedNow(loaded: Loaded): void {
@@ -366,7 +344,9 @@ export class ModelRunner {
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {
+    if (isOutOfMemory(problem) && this.#options.placer.ranOut(this.#placed, instance)) return instance.forgive();
     this.#options.observe.broken(instance.name, problem);
+    this.#options.placer.changed();
     if (!this.instances.broken) return;
     this.#readiness.failed(problem);
     this.#handBackUnset();
@@ -377,8 +357,8 @@ export class ModelRunner {
   #handBackUnset(): void {
     this.#queue.clear();
     this.#preparation.clear();
-    if (this.problem === null) return;
-    for (const prediction of [...this.#held.values()]) this.#release(prediction, "setup", textOf(this.problem));
+    const { refusal } = this.#readiness;
+    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal ?? undefined);
   }
 
   #events(): InstanceEvents {
@@ -388,6 +368,7 @@ export class ModelRunner {
       onReady: (instance, setupSeconds) => {
         this.#readiness.ready(clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs()));
         observe.ready(instance.name, setupSeconds);
+        void this.#options.placer.loaded(this.#placed, instance);
         this.#pump();
       },
       onSlotMessage: (instance, slot, message, frame) => this.#slotMessage(instance, slot, message, frame),

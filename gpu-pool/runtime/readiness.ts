@@ -56,6 +56,11 @@ export class Readiness {
     this.#readyMs = tookMs;
   }
 
+  /** What the last start took; null before the first. */
+  get loadMs(): number | null {
+    return this.#readyMs;
+  }
+
   /** Why it takes nothing now; null when it does. */
   get refusal(): string | null {
     return this.problem !== null && this.#pause.isOn ? textOf(this.problem) : null;

@@ -1,22 +1,23 @@
 /** What a model's runner is given, and what it tells. */
 import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
+import type { DeviceWatch } from "./devices/device-watch.ts";
 import type { Launch, SetupProblem } from "./instance.ts";
 import type { Death } from "./model-process.ts";
 import type { ModelRunner } from "./model-runner.ts";
 import type { Model } from "./models/model.ts";
+import type { HostPlacer } from "./placement/host-placer.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 
 export type RunnerOptions = {
   model: Model;
-  /** One entry an instance: its name and the value of CUDA_VISIBLE_DEVICES. */
-  places: { name: string; cudaVisibleDevices: string }[];
-  /** Why this host can start no process of the model now; null when it can. */
-  refusal(): string | null;
+  devices: DeviceWatch;
+  /** Gives its instances their devices, over all models of the host. */
+  placer: HostPlacer;
   clock: Clock;
   report: Reporter;
   /** Everything of a launch but what the runner adds itself. */
-  launch(instance: string): Promise<Omit<Launch, "onLoaded">>;
+  launch(instance: string, kind: "cpu" | "cuda"): Promise<Omit<Launch, "onLoaded">>;
   /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */
   prepare(prediction: Prediction, schema: Loaded["schema"]): Promise<void> | null;
   cancelGraceMs: number;

@@ -87,9 +87,10 @@ function describe(runner: Pool["runners"][number]): unknown {
     held: runner.held,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    instances: runner.instances.all.map(({ name, state, restarts, process }) => ({
+    instances: runner.instances.all.map(({ name, state, placement, devices, restarts, process }) => ({
       name,
       state,
+      devices: placement === "none" ? [] : devices,
       restarts,
       pid: process?.pid ?? null,
     })),

@@ -1,5 +1,5 @@
 /** Compiles terms into one buffer, at publishing; `word-list.ts` reads it. */
-import { parseTerm } from "./term.ts";
+import { flags, parseTerm } from "./term.ts";
 import type { Term, TermFault } from "./term.ts";
 import { buildTrie } from "./trie.ts";
 import { writeWordList } from "./word-list.ts";
@@ -29,6 +29,7 @@ export function compileTerms(entries: readonly TermEntry[], maxBytes: number): C
   coded.sort((left, right) => compareKeys(left.key, right.key));
   const trie = buildTrie(
     coded.map(({ key }) => key),
+    coded.map(({ term }) => (term.flags & flags.rightEdge) === 0),
     codes.size,
   );
   const buffer = writeWordList(trie, codes, coded);

@@ -240,7 +240,8 @@ export class TermMatcher {
   }
 }
 
-function isWordPart(symbol: number): boolean {
+/** A letter or digit of a script with spaces: no word ends before it. */
+export function isWordPart(symbol: number): boolean {
   const kind = kindOf(symbol);
   return kind === kinds.letter || kind === kinds.digit;
 }

@@ -3,7 +3,7 @@ import { kindOf, kinds, STROKE_SYMBOL } from "./fold.ts";
 import { normalize } from "./normalize.ts";
 import { classOf, isLetterSign } from "./letter-classes.ts";
 
-export const MAX_TERM_LETTERS = 128;
+export const MAX_TERM_LETTERS = 127;
 
 /** Bits of a term in the compiled list; the number of its runs stands above them, from bit `RUNS_SHIFT` on. */
 export const RUNS_SHIFT = 4;

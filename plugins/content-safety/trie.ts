@@ -1,31 +1,43 @@
 /**
- * Builds the automaton of Aho and Corasick as a double array (J. Aoe, 1989). A node is four numbers beside each other,
- * so that a step touches one line of the cache:
+ * Builds the automaton of Aho and Corasick as a double array (J. Aoe, 1989). A node has two numbers that every step
+ * needs, beside each other in `steps`, and one in each of two more arrays:
  *
- *   base    the child by code c is node base + c: the low 24 bits. In the high 8, bit c % 8 of each child's code: what
- *           has no such child is told without a look at another line
+ *   base    the child by code c is node base + c: the low 22 bits. Bit 22: something ends here, or in a suffix. Bit 23:
+ *           something of that need not end a word. In the high 8, bit c % 8 of each child's code: what has no such child
+ *           is told without a look at another place
  *   check   the parent; -1 where there is no node
- *   fail    the node of the longest proper suffix that is in the trie
- *   output  the record of what ends here, or in a suffix, in the low 24 bits; 0 for none. The depth in the high 8
+ *   fails   the node of the longest proper suffix that is in the trie
+ *   outputs the record of what ends here, or in a suffix, in the low 24 bits; 0 for none. The depth in the 7 above
  *
  * A record is three numbers: the terms from `low` up to `high`, in the order of their keys, and the next record.
  */
-export const NODE_WORDS = 4;
+export const STEP_WORDS = 2;
 export const RECORD_WORDS = 3;
 export const ROOT = 0;
-export const BASE_MASK = 0xffffff;
-const OUTPUT_MASK = 0xffffff;
+export const BASE_MASK = 0x3fffff;
+export const ENDS_BIT = 1 << 22;
+export const OPEN_BIT = 1 << 23;
+export const OUTPUT_MASK = 0xffffff;
+export const DEPTH_MASK = 0x7f;
 /** So many places are tried in vain before the search for the next node begins behind them. */
 const MAX_TRIES = 32;
 
-export type Trie = { nodes: Int32Array; nodeCount: number; records: Int32Array; recordCount: number };
+export type Trie = {
+  steps: Int32Array;
+  fails: Int32Array;
+  outputs: Int32Array;
+  nodeCount: number;
+  records: Int32Array;
+  recordCount: number;
+};
 
 /**
- * Keys must be sorted, of codes from 1 to `codeCount`, and at most 255 long. The array begins with as many empty places
+ * Keys must be sorted, of codes from 1 to `codeCount`, and at most 127 long; `isOpen`: the term of the key need not end
+ * a word. The array begins with as many empty places
  * as there are codes, and ends with as many, so that no step from any node leaves it.
  */
-export function buildTrie(keys: readonly Uint16Array[], codeCount: number): Trie {
-  const builder = new TrieBuilder(keys, codeCount);
+export function buildTrie(keys: readonly Uint16Array[], isOpen: readonly boolean[], codeCount: number): Trie {
+  const builder = new TrieBuilder(keys, isOpen, codeCount);
   builder.place();
   builder.link();
   return builder.result();
@@ -33,8 +45,11 @@ export function buildTrie(keys: readonly Uint16Array[], codeCount: number): Trie
 
 class TrieBuilder {
   readonly #keys: readonly Uint16Array[];
+  readonly #isOpen: readonly boolean[];
   readonly #codeCount: number;
-  #nodes: Int32Array;
+  #steps: Int32Array;
+  #fails: Int32Array;
+  #outputs: Int32Array;
   #capacity: number;
   /** Free nodes are a list in ascending order, which begins behind the root. */
   #nextFree: Int32Array;
@@ -47,12 +62,15 @@ class TrieBuilder {
   readonly #highs: number[];
   readonly #records: number[] = [0, 0, 0];
 
-  constructor(keys: readonly Uint16Array[], codeCount: number) {
+  constructor(keys: readonly Uint16Array[], isOpen: readonly boolean[], codeCount: number) {
     this.#keys = keys;
+    this.#isOpen = isOpen;
     this.#codeCount = codeCount;
     this.#highs = [keys.length];
     this.#capacity = 0;
-    this.#nodes = new Int32Array(0);
+    this.#steps = new Int32Array(0);
+    this.#fails = new Int32Array(0);
+    this.#outputs = new Int32Array(0);
     this.#nextFree = new Int32Array(0);
     this.#previousFree = new Int32Array(0);
     this.#grow(Math.max(1024, 2 * codeCount + 2));
@@ -77,14 +95,16 @@ class TrieBuilder {
   link(): void {
     for (const node of this.#order) {
       if (node === ROOT) continue;
-      const parent = this.#nodes[node * NODE_WORDS + 1] ?? ROOT;
-      const code = node - ((this.#nodes[parent * NODE_WORDS] ?? 0) & BASE_MASK);
-      const fail = parent === ROOT ? ROOT : this.#step(this.#nodes[parent * NODE_WORDS + 2] ?? ROOT, code);
-      this.#nodes[node * NODE_WORDS + 2] = fail;
-      const inherited = (this.#nodes[fail * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
-      const own = (this.#nodes[node * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
-      if (own === 0) this.#nodes[node * NODE_WORDS + 3] = (this.#nodes[node * NODE_WORDS + 3] ?? 0) | inherited;
-      else this.#records[own * RECORD_WORDS + 2] = inherited;
+      const parent = this.#steps[node * STEP_WORDS + 1] ?? ROOT;
+      const code = node - ((this.#steps[parent * STEP_WORDS] ?? 0) & BASE_MASK);
+      const fail = parent === ROOT ? ROOT : this.#step(this.#fails[parent] ?? ROOT, code);
+      this.#fails[node] = fail;
+      const suffix = this.#outputs[fail] ?? 0;
+      const own = (this.#outputs[node] ?? 0) & OUTPUT_MASK;
+      if (own === 0) this.#outputs[node] = (this.#outputs[node] ?? 0) | (suffix & OUTPUT_MASK);
+      const marks = (this.#steps[fail * STEP_WORDS] ?? 0) & (ENDS_BIT | OPEN_BIT);
+      this.#steps[node * STEP_WORDS] = (this.#steps[node * STEP_WORDS] ?? 0) | marks;
+      if (own !== 0) this.#records[own * RECORD_WORDS + 2] = suffix & OUTPUT_MASK;
     }
   }
 
@@ -92,7 +112,9 @@ class TrieBuilder {
     const nodeCount = this.#nodeCount + this.#codeCount + 1;
     if (nodeCount > this.#capacity) this.#grow(nodeCount);
     return {
-      nodes: this.#nodes.slice(0, nodeCount * NODE_WORDS),
+      steps: this.#steps.slice(0, nodeCount * STEP_WORDS),
+      fails: this.#fails.slice(0, nodeCount),
+      outputs: this.#outputs.slice(0, nodeCount),
       nodeCount,
       records: Int32Array.from(this.#records),
       recordCount: this.#records.length / RECORD_WORDS,
@@ -116,12 +138,13 @@ class TrieBuilder {
     }
     if (codes.length === 0) return;
     const base = this.#findBase(codes);
-    this.#nodes[node * NODE_WORDS] = codes.reduce((word, code) => word | (1 << (24 + (code & 7))), base);
+    const marks = codes.reduce((word, code) => word | (1 << (24 + (code & 7))), this.#steps[node * STEP_WORDS] ?? 0);
+    this.#steps[node * STEP_WORDS] = marks | base;
     for (const [index, code] of codes.entries()) {
       const child = base + code;
       this.#take(child);
-      this.#nodes[child * NODE_WORDS + 1] = node;
-      this.#nodes[child * NODE_WORDS + 3] = (depth + 1) << 24;
+      this.#steps[child * STEP_WORDS + 1] = node;
+      this.#outputs[child] = (depth + 1) << 24;
       this.#order.push(child);
       this.#lows.push(begins[index] ?? 0);
       this.#highs.push(begins[index + 1] ?? high);
@@ -131,7 +154,9 @@ class TrieBuilder {
   #recordTerms(node: number, low: number, high: number): void {
     const record = this.#records.length / RECORD_WORDS;
     this.#records.push(low, high, 0);
-    this.#nodes[node * NODE_WORDS + 3] = (this.#nodes[node * NODE_WORDS + 3] ?? 0) | record;
+    const open = this.#isOpen.slice(low, high).some(Boolean) ? OPEN_BIT : 0;
+    this.#outputs[node] = (this.#outputs[node] ?? 0) | record;
+    this.#steps[node * STEP_WORDS] = (this.#steps[node * STEP_WORDS] ?? 0) | ENDS_BIT | open;
   }
 
   /**
@@ -153,7 +178,7 @@ class TrieBuilder {
   }
 
   #isFree(node: number): boolean {
-    return this.#nodes[node * NODE_WORDS + 1] === -1;
+    return this.#steps[node * STEP_WORDS + 1] === -1;
   }
 
   #take(node: number): void {
@@ -165,27 +190,33 @@ class TrieBuilder {
   }
 
   #step(from: number, code: number): number {
-    for (let node = from; ; node = this.#nodes[node * NODE_WORDS + 2] ?? ROOT) {
-      const child = ((this.#nodes[node * NODE_WORDS] ?? 0) & BASE_MASK) + code;
-      if (child < this.#nodeCount && this.#nodes[child * NODE_WORDS + 1] === node) return child;
+    for (let node = from; ; node = this.#fails[node] ?? ROOT) {
+      const child = ((this.#steps[node * STEP_WORDS] ?? 0) & BASE_MASK) + code;
+      if (child < this.#nodeCount && this.#steps[child * STEP_WORDS + 1] === node) return child;
       if (node === ROOT) return ROOT;
     }
   }
 
   #grow(capacity: number): void {
-    const nodes = new Int32Array(capacity * NODE_WORDS);
+    const steps = new Int32Array(capacity * STEP_WORDS);
+    const fails = new Int32Array(capacity);
+    const outputs = new Int32Array(capacity);
     // One more: the last free node has a next one too, which becomes real with the next growth.
     const nextFree = new Int32Array(capacity + 1);
     const previousFree = new Int32Array(capacity + 1);
-    nodes.set(this.#nodes);
+    steps.set(this.#steps);
+    fails.set(this.#fails);
+    outputs.set(this.#outputs);
     nextFree.set(this.#nextFree);
     previousFree.set(this.#previousFree);
     for (let node = this.#capacity; node < capacity; node += 1) {
-      nodes[node * NODE_WORDS + 1] = -1;
+      steps[node * STEP_WORDS + 1] = -1;
       nextFree[node] = node + 1;
       previousFree[node + 1] = node;
     }
-    this.#nodes = nodes;
+    this.#steps = steps;
+    this.#fails = fails;
+    this.#outputs = outputs;
     this.#nextFree = nextFree;
     this.#previousFree = previousFree;
     this.#capacity = capacity;

@@ -3,7 +3,7 @@
  *
  *   16 words   magic "EPWL", format version, bytes in all, checksum of what follows the header, then the number of
  *              nodes, records, terms, words of the pool and classes
- *   int32      nodes and records (trie.ts)
+ *   int32      steps, fails and outputs of the nodes, and records (trie.ts)
  *   uint32     for each term, in the order of the trie: where its symbols begin in the pool; one more for the end
  *   uint32     for each term: its rule in the low 16 bits, its flags and the number of its runs above
  *   uint16     class and code, for each class that a term has
@@ -12,7 +12,7 @@
 import { isLetterSign } from "./letter-classes.ts";
 import { RUNS_SHIFT } from "./term.ts";
 import type { Term } from "./term.ts";
-import { NODE_WORDS, RECORD_WORDS } from "./trie.ts";
+import { RECORD_WORDS, STEP_WORDS } from "./trie.ts";
 import type { Trie } from "./trie.ts";
 
 const MAGIC = 0x4c575045;
@@ -20,7 +20,9 @@ const FORMAT_VERSION = 1;
 const HEADER_WORDS = 16;
 
 export type WordList = {
-  readonly nodes: Int32Array;
+  readonly steps: Int32Array;
+  readonly fails: Int32Array;
+  readonly outputs: Int32Array;
   readonly records: Int32Array;
   readonly termStarts: Uint32Array;
   readonly termMeta: Uint32Array;
@@ -43,7 +45,9 @@ export function writeWordList(
   const places = placesOf(trie.nodeCount, trie.recordCount, terms.length, poolLength, codes.size);
   const buffer = new ArrayBuffer(places.bytes);
   const list = views(buffer, places);
-  list.nodes.set(trie.nodes);
+  list.steps.set(trie.steps);
+  list.fails.set(trie.fails);
+  list.outputs.set(trie.outputs);
   list.records.set(trie.records);
   let at = 0;
   for (const [index, { term, rule }] of terms.entries()) {
@@ -90,19 +94,38 @@ export function isTermSign(list: WordList, symbol: number): boolean {
 type Places = ReturnType<typeof placesOf>;
 
 function placesOf(nodes: number, records: number, terms: number, pool: number, classes: number) {
-  const nodesAt = HEADER_WORDS * 4;
-  const recordsAt = nodesAt + nodes * NODE_WORDS * 4;
+  const stepsAt = HEADER_WORDS * 4;
+  const failsAt = stepsAt + nodes * STEP_WORDS * 4;
+  const outputsAt = failsAt + nodes * 4;
+  const recordsAt = outputsAt + nodes * 4;
   const startsAt = recordsAt + records * RECORD_WORDS * 4;
   const metaAt = startsAt + (terms + 1) * 4;
   const classesAt = metaAt + terms * 4;
   const poolAt = classesAt + classes * 4;
   const bytes = (poolAt + pool * 2 + 3) & ~3;
-  return { nodes, records, terms, pool, classes, nodesAt, recordsAt, startsAt, metaAt, classesAt, poolAt, bytes };
+  return {
+    nodes,
+    records,
+    terms,
+    pool,
+    classes,
+    stepsAt,
+    failsAt,
+    outputsAt,
+    recordsAt,
+    startsAt,
+    metaAt,
+    classesAt,
+    poolAt,
+    bytes,
+  };
 }
 
 function views(buffer: ArrayBuffer, places: Places) {
   return {
-    nodes: new Int32Array(buffer, places.nodesAt, places.nodes * NODE_WORDS),
+    steps: new Int32Array(buffer, places.stepsAt, places.nodes * STEP_WORDS),
+    fails: new Int32Array(buffer, places.failsAt, places.nodes),
+    outputs: new Int32Array(buffer, places.outputsAt, places.nodes),
     records: new Int32Array(buffer, places.recordsAt, places.records * RECORD_WORDS),
     termStarts: new Uint32Array(buffer, places.startsAt, places.terms + 1),
     termMeta: new Uint32Array(buffer, places.metaAt, places.terms),

@@ -9,13 +9,12 @@ import { kindOf, kinds } from "./fold.ts";
 import { endOf } from "./normalize.ts";
 import type { NormalizedText } from "./normalize.ts";
 import { classOf, isLetterSign } from "./letter-classes.ts";
-import { MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
+import { isWordPart, MAX_GAP, MAX_SPAN, REACH, TermMatcher } from "./term-matcher.ts";
 import type { WordMatch } from "./term-matcher.ts";
-import { BASE_MASK, NODE_WORDS, RECORD_WORDS, ROOT } from "./trie.ts";
+import { BASE_MASK, DEPTH_MASK, ENDS_BIT, OPEN_BIT, OUTPUT_MASK, RECORD_WORDS, ROOT, STEP_WORDS } from "./trie.ts";
 import { isTermSign } from "./word-list.ts";
 import type { WordList } from "./word-list.ts";
 
-const OUTPUT_MASK = 0xffffff;
 const SEPARATOR = 0;
 /** A letter that no term has. */
 const FOREIGN = 0xfffe;
@@ -42,13 +41,14 @@ export class WordScanner {
    * still become a term at its end is left: `heldFrom` is the first symbol of it, or the text's length.
    */
   scan(text: NormalizedText, from: number, isWhole: boolean): WordScan {
-    const { nodes } = this.#list;
-    const { symbols, length } = text;
+    const { steps, fails, outputs } = this.#list;
+    const { symbols, starts, length } = text;
     const matches: WordMatch[] = [];
     const codes = this.#codes;
     let state = ROOT;
     let runCode = 0;
     let last = from - 1;
+    let runHasGap = false;
     let signed: SignedReader | null = null;
 
     for (let at = from; at < length; at += 1) {
@@ -64,17 +64,39 @@ export class WordScanner {
       }
       if (signed !== null) {
         this.#readSigned(signed, text, at, code, false, matches);
-        if ((nodes[signed.state * NODE_WORDS + 3] ?? 0) >>> 24 <= signed.runsSince) signed = null;
+        if (depthOf(outputs, signed.state) <= signed.runsSince) signed = null;
       }
       const isNear = at - last <= MAX_GAP + 1;
       if (code === runCode && isNear) {
+        if (at !== last + 1) runHasGap = true;
         last = at;
         continue;
       }
-      if (state !== ROOT) this.#report(state, text, from, last, false, matches);
+      const marks = steps[state * STEP_WORDS] ?? 0;
+      if ((marks & ENDS_BIT) !== 0) {
+        // Most of what ends inside of a word is told here to be no word.
+        const isInside = at === last + 1 && !runHasGap && (marks & OPEN_BIT) === 0 && isWordPart(symbol);
+        if (!isInside || (starts[at] ?? 0) - (starts[last] ?? 0) > REACH) {
+          this.#report(state, text, from, last, false, matches);
+        }
+      }
       if (!isNear) state = ROOT;
-      state = code === FOREIGN ? ROOT : this.#step(state, code);
+      if (code === FOREIGN) state = ROOT;
+      else {
+        for (let node = state; ; node = fails[node] ?? ROOT) {
+          const word = steps[node * STEP_WORDS] ?? 0;
+          if (((word >>> (24 + (code & 7))) & 1) !== 0) {
+            state = (word & BASE_MASK) + code;
+            if (steps[state * STEP_WORDS + 1] === node) break;
+          }
+          if (node === ROOT) {
+            state = ROOT;
+            break;
+          }
+        }
+      }
       runCode = code;
+      runHasGap = false;
       last = at;
     }
 
@@ -111,12 +133,12 @@ export class WordScanner {
   }
 
   #step(from: number, code: number): number {
-    const { nodes } = this.#list;
-    for (let node = from; ; node = nodes[node * NODE_WORDS + 2] ?? ROOT) {
-      const word = nodes[node * NODE_WORDS] ?? 0;
+    const { steps, fails } = this.#list;
+    for (let node = from; ; node = fails[node] ?? ROOT) {
+      const word = steps[node * STEP_WORDS] ?? 0;
       if (((word >>> (24 + (code & 7))) & 1) !== 0) {
         const child = (word & BASE_MASK) + code;
-        if (nodes[child * NODE_WORDS + 1] === node) return child;
+        if (steps[child * STEP_WORDS + 1] === node) return child;
       }
       if (node === ROOT) return ROOT;
     }
@@ -131,8 +153,8 @@ export class WordScanner {
     readsSigns: boolean,
     matches: WordMatch[],
   ): void {
-    const { nodes, records } = this.#list;
-    let record = (nodes[state * NODE_WORDS + 3] ?? 0) & OUTPUT_MASK;
+    const { outputs, records } = this.#list;
+    let record = (outputs[state] ?? 0) & OUTPUT_MASK;
     if (record === 0) return;
     const endsFree = this.#matcher.endsFree(text, from, last, readsSigns);
     while (record !== 0) {
@@ -161,7 +183,7 @@ export class WordScanner {
     const isOver = text.length - 1 - last > MAX_GAP;
     if (isOver || text.units - endOf(text, last) > REACH) this.#report(state, text, from, last, readsSigns, matches);
     if (isOver) return text.length;
-    const depth = (this.#list.nodes[state * NODE_WORDS + 3] ?? 0) >>> 24;
+    const depth = depthOf(this.#list.outputs, state);
     let runs = 0;
     let runClass = -1;
     let first = last;
@@ -189,6 +211,10 @@ export class WordScanner {
     this.#codes[symbol] = known;
     return known;
   }
+}
+
+function depthOf(outputs: Int32Array, node: number): number {
+  return ((outputs[node] ?? 0) >>> 24) & DEPTH_MASK;
 }
 
 /** `runsSince`: how many runs were read after the last sign's. */

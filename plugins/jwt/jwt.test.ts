@@ -190,6 +190,12 @@ describe("jwt", () => {
     expect(await run(token)).toEqual(refused("The token has expired."));
   });
 
+  it("takes no algorithm that the settings leave out", async () => {
+    const run = await open({ algorithms: ["ES256"] });
+    expect((await run(await sign(first)))?.verdict).toBe("continue");
+    expect(await run(await sign(rsa))).toEqual(NOT_VALID);
+  });
+
   it("takes keys that stand in the settings", async () => {
     const run = await open({ jwksUrl: undefined, jwks: { keys: [first?.jwk] } });
     expect((await run(await sign(first)))?.verdict).toBe("continue");

@@ -40,6 +40,7 @@ const ReservationSchema = z.strictObject({
   service: z.enum(reservationServiceNames),
   id: z.string().min(1).max(200),
   data: z.custom<Json>((data) => JSON.stringify(data).length <= 2000, "at most 2,000 characters as JSON"),
+  untilAccepted: z.boolean().optional(),
 });
 const RefusalSchema = z.strictObject({
   verdict: z.enum(["reject", "shadow"]),

@@ -22,6 +22,7 @@ export const scopes = [
   "models:write",
   "account:read",
   "account:write",
+  "verdicts:read",
 ] as const;
 export type Scope = (typeof scopes)[number];
 
@@ -142,6 +143,8 @@ export type Reservation = {
   id: string;
   /** What the service needs to give it back: small. */
   data: Json;
+  /** It matters until the prediction is accepted, and not from then on: it isn't kept with it. */
+  untilAccepted?: boolean;
 };
 
 /** What a hook that only judges decides. `shadow` lets the subject through and records that it would be refused. */

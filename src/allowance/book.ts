@@ -89,6 +89,7 @@ export function createBook(stored: Stored) {
   /** In how many milliseconds the ask fits; 0: now, null: never. */
   function fits(group: Group, { bucket: name, spec, need }: Ask, now: number): number | null {
     if (spec.algorithm !== "concurrency") return fitsInMs(bucketOf(name, spec, now).counter, spec, need, now);
+    if (need === 0) return 0;
     if (spec.limit < 1) return null;
     return slots.has(group.id) || slots.held(name) < spec.limit ? 0 : slots.freeInMs(spec.limit);
   }
@@ -117,6 +118,7 @@ export function createBook(stored: Stored) {
     const names: string[] = [];
     const gifts: GiveBack[] = [];
     for (const [index, { bucket, spec, need, held }] of asks.entries()) {
+      if (need === 0) continue;
       if (spec.algorithm === "concurrency") names.push(bucket);
       else if (held) gifts.push({ bucket, spec, at: leases[index]?.at ?? 0, amount: need });
     }
@@ -178,6 +180,7 @@ export function createBook(stored: Stored) {
     },
 
     slots: () => slots.entries(),
+    held: () => slots.size(),
 
     /** Forgets buckets of which nothing matters any more, and answers their names, and how many remain. */
     forget(now: number): { gone: string[]; left: number } {

@@ -158,8 +158,10 @@ export const errorTable = {
   too_many_bytes: {
     status: 429,
     title: "Too many bytes at once",
-    cause: "The bodies of the account's requests under way take as much memory as they may (`ACCOUNT_BODY_BYTES`).",
-    remedy: "Send fewer large bodies at a time, or put what is large behind a URL (`POST /v1/files`) and send that.",
+    cause:
+      "The bodies of the account's requests under way, and answers that it hasn't read, take as much memory as they may (`ACCOUNT_BODY_BYTES`).",
+    remedy:
+      "Read answers or close them; send fewer large bodies at a time, or put what is large behind a URL (`POST /v1/files`).",
   },
   key_limit_reached: {
     status: 429,

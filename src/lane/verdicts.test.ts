@@ -62,7 +62,8 @@ describe("a verdict", () => {
     judge([sick("first")]);
     expect(judge([sick("second")], { now: NOW + MINUTE_MS - 1 })).toContain("first");
     expect([verdicts.isOnTrial(KEY, NOW + MINUTE_MS - 1), verdicts.nextEnd(NOW)]).toEqual([false, NOW + MINUTE_MS]);
-    expect(verdicts.failure(KEY, NOW + MINUTE_MS)).toBeNull();
+    expect(verdicts.failure(KEY, NOW)?.code).toBe("setup_failed");
+    expect([verdicts.failure(KEY, NOW + MINUTE_MS), verdicts.isOnTrial("unheard of", NOW)]).toEqual([null, false]);
     expect([verdicts.isOnTrial(KEY, NOW + MINUTE_MS), verdicts.nextEnd(NOW + MINUTE_MS)]).toEqual([true, null]);
     // The one that tried found the same.
     expect(judge([sick("second")], { now: NOW + MINUTE_MS })).toContain("second");
@@ -73,7 +74,7 @@ describe("a verdict", () => {
     const ways = [
       ({ verdicts }: ReturnType<typeof setUp>) => verdicts.ran(KEY),
       ({ judge }: ReturnType<typeof setUp>) => void judge([sick(), well]),
-      ({ verdicts }: ReturnType<typeof setUp>) => void verdicts.isOnTrial(KEY, NOW + MINUTE_MS + 10 * MINUTE_MS),
+      ({ verdicts }: ReturnType<typeof setUp>) => expect(verdicts.isOnTrial(KEY, NOW + 11 * MINUTE_MS)).toBe(false),
     ];
     for (const end of ways) {
       const world = setUp();

@@ -9,6 +9,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
 import type { VerdictAction, VerdictRecord } from "../contract/verdict.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { countVerdict } from "../telemetry/verdict-counts.ts";
 
 /** What the phases of one request, or of one piece of output, leave behind besides their subject. */
 export type Trail = {
@@ -176,6 +177,7 @@ function record(
   findings: readonly Finding[],
   { verdicts }: Trail,
 ): void {
+  countVerdict(plugin, phase, action);
   const found = findings.length === 0 ? [{ category: null, rule: null }] : findings;
   addVerdicts(
     verdicts,

@@ -38,7 +38,8 @@ const StoredSchema = z.object({
 });
 type Stored = z.output<typeof StoredSchema>;
 
-const registered = createTtlCache<true>(CACHED_MANIFESTS);
+/** Its keys are manifests without their schemas. */
+const registered = createTtlCache<true>(CACHED_MANIFESTS, { maxBytes: 2 * 1024 * 1024, bytesOf: () => 0 });
 
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the

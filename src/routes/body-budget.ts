@@ -1,7 +1,7 @@
 /**
- * What this isolate holds of request bodies: an isolate has 128 MB, and 16 MiB of JSON can take four times as much when
- * it is parsed. Each account, pool token and user of the log has its share; who has used it up is refused, and nobody
- * else is.
+ * What this isolate holds of request bodies, and of answers that are not read yet: an isolate has 128 MB, and 16 MiB of
+ * JSON can take four times as much when it is parsed. Each account, pool token and user of the log has its share; who
+ * has used it up is refused, and nobody else is.
  */
 import { createFairShare } from "../../plugins/kernel/fair-share.ts";
 import type { FairShare } from "../../plugins/kernel/fair-share.ts";
@@ -22,6 +22,8 @@ type BudgetVars = Pick<Env, "BODY_BYTES" | "ACCOUNT_BODY_BYTES">;
 export type BodyHold = {
   /** It holds `bytes` in all from now on. Throws `too_many_bytes` or `unavailable`, and holds what it held before. */
   resize(bytes: number): void;
+  /** The same where it is too late to refuse: what comes next is refused instead. */
+  force(bytes: number): void;
   /** Its body goes on arriving. */
   touch(): void;
   release(): void;
@@ -53,15 +55,16 @@ export function createBodyBudget(vars: BudgetVars, now: () => number) {
     }
   }
 
-  function resize(held: Held, bytes: number): void {
-    const more = bytes - held.bytes;
-    if (more > 0) {
-      if (refusalOf(shares, held, more) !== null) dropLost();
-      const bound = refusalOf(shares, held, more);
-      if (bound !== null) throw refused(bound, perHolder);
-    }
+  function check(held: Held, more: number): void {
+    if (more <= 0 || refusalOf(shares, held, more) === null) return;
+    dropLost();
+    const bound = refusalOf(shares, held, more);
+    if (bound !== null) throw refused(bound, perHolder);
+  }
+
+  function force(held: Held, bytes: number): void {
     holds.add(held);
-    shares.change(held.holder, more);
+    shares.change(held.holder, bytes - held.bytes);
     held.bytes = bytes;
   }
 
@@ -70,7 +73,11 @@ export function createBodyBudget(vars: BudgetVars, now: () => number) {
     open(holder: string): BodyHold {
       const held = { holder, bytes: 0, touchedAt: now() };
       return {
-        resize: (bytes) => resize(held, bytes),
+        resize(bytes) {
+          check(held, bytes - held.bytes);
+          force(held, bytes);
+        },
+        force: (bytes) => force(held, bytes),
         touch: () => touch(held),
         release: () => release(held),
       };
@@ -89,12 +96,12 @@ function refusalOf(shares: FairShare, { holder, bytes }: Held, more: number) {
 function refused(bound: "own" | "all", perHolder: number): EdgeplaneError {
   if (bound === "all") {
     const detail =
-      "The gateway holds as many bytes of request bodies here as it may at a time, and yours have their share of them.";
+      "The gateway holds as many bytes of bodies and of unread answers here as it may, and yours have their share of them.";
     return new EdgeplaneError("unavailable", detail);
   }
   return new EdgeplaneError(
     "too_many_bytes",
-    `The bodies of your requests that are under way here take as much memory as they may together (ACCOUNT_BODY_BYTES: ${perHolder} bytes).`,
+    `The bodies of your requests under way and answers that you haven't read take as much memory here as they may (ACCOUNT_BODY_BYTES: ${perHolder} bytes).`,
   );
 }
 

@@ -60,3 +60,34 @@ it("counts a pool's bodies apart from every account's", async () => {
   await Promise.all(open.map(({ answer }) => answer));
   expect((await heartbeat()).status).not.toBe(429);
 });
+
+it("counts answers that are not read, until they are or their reader has left", async () => {
+  const pool = await FakePool.open();
+  const { body } = await callJson("/v1/predictions", { key, body: small });
+  const path = `/v1/predictions/${String(body["id"])}`;
+  const output = "é🎉".repeat(40_000);
+  await pool.run(String(body["id"]), output);
+  const unread: Response[] = [];
+  let last = await call(path, { key });
+  while (last.status === 200 && unread.length < 1000) {
+    unread.push(last);
+    last = await call(path, { key });
+  }
+  expect([last.status, await last.json()]).toMatchObject([429, { code: "too_many_bytes" }]);
+  expect(unread.length).toBeLessThan(300);
+  expect((await call("/v1/predictions", { key: other })).status).toBe(200);
+  const [read] = unread.splice(0, 1);
+  expect(await read?.json()).toMatchObject({ output });
+  for (const answer of unread) await answer.body?.cancel();
+  await expect.poll(async () => (await callJson(path, { key })).status).toBe(200);
+});
+
+it("compresses an answer that is counted, for whoever takes that", async () => {
+  const pool = await FakePool.open();
+  const { body } = await callJson("/v1/predictions", { key, body: small });
+  await pool.run(String(body["id"]), "x".repeat(100_000));
+  const answer = await call(`/v1/predictions/${String(body["id"])}`, { key, headers: { "accept-encoding": "gzip" } });
+  expect(answer.headers.get("content-encoding")).toBe("gzip");
+  expect(answer.headers.get("vary")).toContain("accept-encoding");
+  await answer.body?.cancel();
+});

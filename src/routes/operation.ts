@@ -67,6 +67,8 @@ export type Operation<
   /** A body that is something else: described here, read by the handler. */
   rawBody?: ZodOpenApiRequestBodyObject;
   answers: { [status: number]: ZodOpenApiResponseObject };
+  /** Its answers may be long, and count as the account's until they are read. */
+  isLong?: boolean;
   /** The codes that it refuses with, beside those that follow from the rest. */
   errors?: readonly ErrorCode[];
 };

@@ -27,6 +27,8 @@ const MANY = 25;
 const MAX_INDEX_PAGES = 5;
 
 const held = createHolds(() => Date.now());
+/** Submissions of this isolate that have no answer yet. */
+let underWay = 0;
 
 /**
  * Accepts a prediction. With `waitMs` the answer comes when it is finished or that time is over; a shard that is reset
@@ -34,7 +36,15 @@ const held = createHolds(() => Date.now());
  */
 export async function submit(env: Env, submission: Submission, waitMs: number): Promise<SubmitAnswer> {
   const until = Date.now() + waitMs;
-  return callObject(() => stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now())));
+  underWay += 1;
+  const isLone = underWay === 1;
+  try {
+    return await callObject(() =>
+      stubOf(env, submission.id).submit(submission, Math.max(0, until - Date.now()), isLone),
+    );
+  } finally {
+    underWay -= 1;
+  }
 }
 
 /**

@@ -11,9 +11,8 @@ function setUp({ isLone = false } = {}) {
     },
     { windowMs: 2, busyMs: 4 },
     () => Date.now(),
-    () => isLone,
   );
-  return { gather, stored };
+  return { gather: (item: string) => gather(item, isLone), stored };
 }
 
 function settle(item: string): PromiseSettledResult<string> {

@@ -5,7 +5,7 @@ import type { Env } from "../env.ts";
 import type { LaneNews, OfferReply } from "../lane/types.ts";
 import { ShardCore } from "./core.ts";
 import { createLaneCourier } from "./lane-courier.ts";
-import { MAX_HANDS } from "./outgoing.ts";
+import { createOutgoing, MAX_HANDS, MAX_NEWS } from "./outgoing.ts";
 import { defaultRules } from "./rules.ts";
 
 /** A shard whose lanes take what they are told unless they are away. */
@@ -14,8 +14,11 @@ function setUp() {
   const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => clock.now, newToken: () => "token" });
   const away = new Set<string>();
   const taken = new Map<string, Set<string>>();
+  /** How many entries each call brought. */
+  const calls: number[] = [];
   const exchange = async (lane: string, { entries }: LaneNews): Promise<OfferReply> => {
     if (away.has(lane)) throw new Error("away");
+    calls.push(entries.length);
     const ids = taken.get(lane) ?? new Set<string>();
     taken.set(lane, ids);
     for (const { id } of entries) ids.add(id);
@@ -31,7 +34,7 @@ function setUp() {
       return id;
     });
   const takenBy = (lane: string) => [...(taken.get(lane) ?? [])].toSorted();
-  return { core, clock, away, courier, submit, takenBy };
+  return { core, clock, away, courier, submit, takenBy, calls };
 }
 
 it("keeps a bounded number for a lane that is away, and hands on all when it is back, without a sweep", async () => {
@@ -69,4 +72,37 @@ it("asks for the ticket of a prediction that it has forgotten, when somebody ask
   if (prediction === null) throw new Error("not there");
   await courier.refresh(prediction, 0);
   expect(takenBy("here")).toEqual([asked]);
+});
+
+it("hands on one that comes alone at once, and gathers while many come", async () => {
+  const { courier, submit, calls } = setUp();
+  const offer = async (from: number, count: number) => {
+    submit("here", from, count);
+    courier.kick();
+    await Promise.resolve();
+  };
+  await offer(0, 1);
+  expect(calls).toEqual([1]);
+  await expect.poll(() => courier.isPending()).toBe(false);
+  await offer(1, 10);
+  expect(calls).toEqual([1, 10]);
+  await expect.poll(() => courier.isPending()).toBe(false);
+  for (let from = 11; from < 14; from += 1) await offer(from, 1);
+  expect(calls).toEqual([1, 10]);
+  await expect.poll(() => calls).toEqual([1, 10, 3]);
+});
+
+it("keeps a bounded number of what waits no longer for a lane that is away", () => {
+  const { core, submit } = setUp();
+  const [id = ""] = submit("gone", 0, 1);
+  const row = core.store.get(id);
+  if (row === null) throw new Error("not there");
+  const outgoing = createOutgoing();
+  for (let count = 0; count < MAX_NEWS + 100; count += 1) {
+    outgoing.withdraw(row);
+    outgoing.noteGranted(row, "session");
+    outgoing.unuse("gone", id);
+  }
+  for (const kept of [outgoing.withdrawals, outgoing.granted, outgoing.unused])
+    expect(kept.get("gone")).toHaveLength(MAX_NEWS);
 });

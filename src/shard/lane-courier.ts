@@ -17,6 +17,9 @@ const BATCH_ENTRIES = 500;
 const BATCH_REFS = 2000;
 /** News that nobody waits for wait for company. */
 const PATIENT_NEWS_MS = 100;
+/** While many predictions come that have to wait, so do their entries: each call of the lane is synced to disk. */
+const CROWD = 4;
+const CROWD_GATHER_MS = 10;
 
 export type LaneCourier = ReturnType<typeof createLaneCourier>;
 
@@ -26,7 +29,9 @@ export function createLaneCourier(env: Env, core: ShardCore) {
   /** Accounts that have as many waiting predictions in a lane as they may, until when that is believed. */
   const full = new Map<string, { limit: number; until: number }>();
   const patientSince = new Map<string, number>();
-  const courier = createCourier(lanesWithNews, async (lane) => exchange(lane, newsFor(lane)));
+  /** Entries that a lane's last call carried. */
+  const lastOffered = new Map<string, number>();
+  const courier = createCourier(lanesWithNews, tellNews);
   const shortWay = createShortWay({
     now: () => Date.now(),
     ask: (lane, entries) => laneOf(lane).reserve(lane, entries),
@@ -69,6 +74,14 @@ export function createLaneCourier(env: Env, core: ShardCore) {
       unused: take(outgoing.unused, lane, BATCH_REFS),
       asked: views.takeWanted(lane),
     };
+  }
+
+  async function tellNews(lane: string): Promise<void> {
+    const isFull = (outgoing.hands.get(lane)?.size ?? 0) >= BATCH_ENTRIES;
+    if (!isFull && (lastOffered.get(lane) ?? 0) > CROWD) await sleep(CROWD_GATHER_MS);
+    const news = newsFor(lane);
+    lastOffered.set(lane, news.entries.length);
+    await exchange(lane, news);
   }
 
   async function exchange(lane: string, news: LaneNews): Promise<void> {
@@ -165,3 +178,7 @@ type RemoteLane = {
   reserve(lane: string, entries: LaneEntry[]): Promise<Reservation[]>;
   exchange(lane: string, news: LaneNews): Promise<OfferReply>;
 };
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

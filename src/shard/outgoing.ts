@@ -25,6 +25,11 @@ export type FeedEntry = {
  * left.
  */
 export const MAX_HANDS = 2000;
+/**
+ * Of each kind of news that is kept for a lane that is away. What is not told is found out, as after a restart: the lane
+ * offers what it still has, and is told then.
+ */
+export const MAX_NEWS = 50_000;
 /** Acknowledged entries whose rows don't say so yet. */
 const MAX_FED = 2000;
 /**
@@ -82,12 +87,12 @@ export function createOutgoing() {
 
     withdraw(row: Outline): void {
       hands.get(row.fixed.lane)?.delete(row.id);
-      push(withdrawals, row.fixed.lane, refOf(row));
+      push(withdrawals, row.fixed.lane, refOf(row), MAX_NEWS);
     },
 
     noteGranted(row: Outline, session: string): void {
       hands.get(row.fixed.lane)?.delete(row.id);
-      push(granted, row.fixed.lane, { ...refOf(row), session });
+      push(granted, row.fixed.lane, { ...refOf(row), session }, MAX_NEWS);
     },
 
     grant(session: string, grant: Grant): void {
@@ -95,7 +100,7 @@ export function createOutgoing() {
     },
 
     unuse(lane: string, id: string): void {
-      push(unused, lane, id);
+      push(unused, lane, id, MAX_NEWS);
     },
 
     feed(row: Outline): void {
@@ -192,10 +197,10 @@ export function refOf({ id, accountId, createdAt, fixed }: Outline): EntryRef {
   return { id, account: accountId, priority, model: modelPath(model), version: model.version, createdAt };
 }
 
-function push<T>(map: Map<string, T[]>, key: string, value: T): void {
+function push<T>(map: Map<string, T[]>, key: string, value: T, most = Infinity): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [value]);
-  else list.push(value);
+  else if (list.length < most) list.push(value);
 }
 
 /** Takes the first `limit` out. */

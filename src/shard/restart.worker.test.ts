@@ -3,7 +3,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
-import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
+import { leastIdOf, mintedAt, newPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import type { Env } from "../env.ts";
 import { claimJobs, getPrediction, submit } from "./client.ts";
 import { PredictionShard } from "./shard.ts";
@@ -66,4 +66,22 @@ it("keeps the alarm of what is due soon, whatever comes first after it", async (
   // The pool that holds the other one is asked about it then.
   expect(stood).toBeTypeOf("number");
   expect(stands).toBeLessThanOrEqual(stood ?? 0);
+});
+
+it("looks after what it granted as it accepted it, and had not listed as due", async () => {
+  const id = newPredictionId(16);
+  await submit(edge, { ...submission(id), keyed: false }, 0);
+  const dueAt = () =>
+    runInDurableObject(
+      shardOfId(id),
+      (_shard, { storage }) => storage.sql.exec("SELECT wake_at FROM prediction WHERE id = ?", id).one()["wake_at"],
+    );
+  await runInDurableObject(shardOfId(id), (_shard, { storage }) => {
+    storage.sql.exec("UPDATE prediction SET wake_at = NULL WHERE id = ?", id);
+    storage.sql.exec("INSERT OR REPLACE INTO unlisted VALUES (1, ?)", leastIdOf(id, mintedAt(id)));
+  });
+  expect(await dueAt()).toBeNull();
+  await evictDurableObject(shardOfId(id));
+  // It is listed as due at once, and its alarm then finds out when it is due.
+  await expect.poll(async () => Number(await dueAt())).toBeGreaterThan(Date.now());
 });

@@ -25,7 +25,8 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
-import { listed } from "./sizes.ts";
+import { snapshotOf } from "./row.ts";
+import { listed, MAX_LISTED_OUTPUT_CHARS } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
@@ -41,8 +42,11 @@ const LOOK_EVERY_MS = 1000;
 const PAUSE_MS = 0;
 /** Between two pages of rows. */
 const COLLECT_PAUSE_MS = 20;
-/** Submissions that come within 4 ms of each other are stored together, at most 2 ms later. A lone client waits for nobody. */
-const GATHER = { windowMs: 2, busyMs: 4 } as const;
+/**
+ * Submissions that come within 20 ms of each other are stored together, at most 2 ms later. A lone client waits for
+ * nobody.
+ */
+const GATHER = { windowMs: 2, busyMs: 20 } as const;
 
 type Accepted = ReturnType<ShardCore["submit"]>;
 
@@ -57,7 +61,6 @@ export class PredictionShard extends DurableObject<Env> {
     (submissions: readonly Submission[]) => this.#store(submissions),
     GATHER,
     () => Date.now(),
-    () => this.#submitting === 1,
   );
   /** Calls of `submit` that haven't answered. */
   #submitting = 0;
@@ -88,21 +91,24 @@ export class PredictionShard extends DurableObject<Env> {
     });
   }
 
-  /** Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. */
-  async submit(submission: Submission, waitMs: number): Promise<SubmitAnswer> {
+  /**
+   * Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. `isLone`: its Worker knows of
+   * no other that is on its way.
+   */
+  async submit(submission: Submission, waitMs: number, isLone = false): Promise<SubmitAnswer> {
     this.#submitting += 1;
     try {
-      return await this.#submit(submission, waitMs);
+      return await this.#submit(submission, waitMs, isLone && this.#submitting === 1);
     } finally {
       this.#submitting -= 1;
     }
   }
 
-  async #submit(submission: Submission, waitMs: number): Promise<SubmitAnswer> {
+  async #submit(submission: Submission, waitMs: number, isLone: boolean): Promise<SubmitAnswer> {
     const { id, accountId } = submission;
     const limit = this.#dispatch.lanes.limitReached(accountId);
     if (limit !== null && this.#core.store.get(id) === null) return { outcome: "full", limit };
-    const accepted = await this.#accept(submission);
+    const accepted = await this.#accept(submission, isLone);
     if (accepted === null) return { outcome: "conflict" };
     const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
     if (prediction === null) return { outcome: "conflict" };
@@ -141,7 +147,11 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Those of `ids` that the account has, as a list shows them. */
   many(ids: string[], accountId: string): PredictionSnapshot[] {
-    return ids.flatMap((id) => this.#show(id, accountId) ?? []).map(listed);
+    return ids.flatMap((id) => {
+      const ended = this.#core.store.ended(id, MAX_LISTED_OUTPUT_CHARS);
+      const shown = ended === null ? this.#show(id, accountId) : snapshotOf(ended, null);
+      return shown?.accountId === accountId ? [listed(shown)] : [];
+    });
   }
 
   /** Those of `ids` that have a row. */

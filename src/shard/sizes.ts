@@ -13,7 +13,7 @@ import type { ScreenedEvent } from "./types.ts";
 export const MAX_SHOWN_CHARS = 256 * 1024;
 /** Of JSON in one column: a row has 2 MB at most, with its key and its other columns. */
 export const MAX_ROW_BYTES = 1_900_000;
-const MAX_LISTED_OUTPUT_CHARS = 64 * 1024;
+export const MAX_LISTED_OUTPUT_CHARS = 64 * 1024;
 const MAX_LISTED_METRICS_CHARS = 16 * 1024;
 const MAX_MESSAGE_CHARS = 16 * 1024;
 const MAX_METRICS = 100;

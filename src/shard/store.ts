@@ -67,6 +67,17 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : rowFrom(row);
     },
 
+    /** A finished one for a list: without its logs, and without an output of more than `mostChars`. */
+    ended(id: string, mostChars: number): Row | null {
+      const [row] = sql(
+        `SELECT ${outlineColumns}, input, CASE WHEN length(output) > ? THEN NULL ELSE output END AS output, '' AS logs, reservations
+         FROM prediction WHERE id = ?`,
+        mostChars,
+        id,
+      );
+      return row !== undefined && isFinished(stateFrom(row["state"] ?? null)) ? rowFrom(row) : null;
+    },
+
     /** False when the id is there already. `isListed` false: the index of what falls due is spared. */
     insert(row: Row, isListed = true): boolean {
       const fed = row.fed ? 1 : 0;

@@ -51,7 +51,8 @@ beforeAll(async () => {
     headers: { authorization: `Bearer ${stack.apiKey}`, "content-type": "video/mp4" },
     body: "the beginning of a film",
   });
-  writeFileSync(join(dir, "package.json"), '{"type":"module"}');
+  const scripts = { plugin: `node ${join(root, "scripts/run.mjs")} plugin` };
+  writeFileSync(join(dir, "package.json"), JSON.stringify({ type: "module", scripts }));
   const prediction = await created(
     "/v1/models/local/stream-words/predictions",
     { input: { text: "a b" }, webhook: receiver.url, webhook_events_filter: ["completed"] },
@@ -70,6 +71,7 @@ beforeAll(async () => {
     NODE_EXTRA_CA_CERTS: stack.certificate,
     SSL_CERT_FILE: stack.certificate,
     CURL_CA_BUNDLE: stack.certificate,
+    HOME: dir,
     URL: stack.url,
     KEY: stack.apiKey,
     EDGEPLANE_API_KEY: stack.apiKey,

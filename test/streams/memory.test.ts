@@ -100,7 +100,8 @@ test("bodies of 16 MiB of empty objects, eight at once", async () => {
   const growth = await growthOf(async () => {
     const url = `${stack.url}/v1/models/local/hello-world/predictions`;
     const send = async () => (await fetch(url, { method: "POST", headers: headers(), body })).status;
-    expect(new Set(await Promise.all(Array.from({ length: 8 }, send)))).toEqual(new Set([413]));
+    // What has no room beside the account's others is refused before it is looked at.
+    for (const status of await Promise.all(Array.from({ length: 8 }, send))) expect([413, 429]).toContain(status);
   });
   expect(growth).toBeLessThan(500);
 });

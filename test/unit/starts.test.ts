@@ -89,6 +89,10 @@ it("a lane", { timeout: 60_000 }, () => {
   const lane = new LaneCore(sql, { now: () => NOW });
   expect(lane.stats().waiting.normal).toBe(ROWS);
   lane.due();
+  const version = { model: "local/echo", version: "v", room: 3, startNow: 3 };
+  const models = [{ ...version, readyInMs: 0, problem: null }];
+  lane.tell({ session: "pool", n: 1, full: true, models, seen: [], ended: [] });
+  expect(lane.take("pool", new Map([["local/echo v", version]]), 100)).toHaveLength(3);
   expect(most()).toBeLessThanOrEqual(1000);
 });
 

@@ -1,7 +1,7 @@
 /** A model as the pool knows it before it ever ran. */
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { BatcherOptions } from "../../scheduling/batcher.ts";
-import type { CogYaml } from "./cog-yaml.ts";
+import type { CogYaml } from "../environments/cog-yaml.ts";
 
 export type Model = {
   dir: string;
@@ -15,9 +15,17 @@ export type Model = {
   batching: BatcherOptions;
   /** Batches that one process runs at a time: `concurrency.max` of cog.yaml, else `@concurrent(max=N)`. */
   slotsPerInstance: number;
-  /** How many processes; null means one a device. */
-  instances: number | null;
   usesGpu: boolean;
+  placement: {
+    /** The most processes; null means one a device, or a group of devices. */
+    count: number | null;
+    /** The devices that they may use; null means all. */
+    devices: string[] | null;
+    devicesPerInstance: number;
+    /** What a process takes of each of its devices, by its author; null means that nobody said. */
+    memoryHint: number | null;
+    pinned: boolean;
+  };
   /** Where it runs, once that was prepared; while it is, what the builder said last. */
   environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
 };

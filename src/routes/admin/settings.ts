@@ -14,6 +14,7 @@ import type { Publication } from "../../settings/store.ts";
 import type { App, AppContext } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { wholeNumber } from "../parameters.ts";
+import { addSimulateRoute } from "./simulate.ts";
 
 const MAX_SETTINGS_BYTES = 8 * 1024 * 1024;
 const MAX_NUMBER = 999_999_999;
@@ -128,6 +129,8 @@ export function settingsRoutes(): Hono<App> {
       },
     ),
   );
+
+  addSimulateRoute(routes, MAX_SETTINGS_BYTES);
 
   routes.get(
     "/history",

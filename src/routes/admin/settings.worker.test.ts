@@ -112,3 +112,68 @@ describe("what is published", () => {
     expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
   });
 });
+
+describe("a simulation", () => {
+  const limits = [{ name: "at-once", per: "account", of: "concurrency", limit: 1 }];
+  const settings = {
+    plugins: {
+      "api-key": {},
+      "rate-limit": { config: { limits } },
+      "prompt-guard": { config: { max_characters: 20 } },
+      "content-safety": { shadow: true },
+    },
+  };
+  const simulate = async (request: object, draft: object = { settings }) => {
+    const { status, body } = await post("/simulate", { ...draft, request });
+    return {
+      status,
+      body: body as { phases: { phase: string; decisions: { plugin: string }[] }[]; [name: string]: unknown },
+    };
+  };
+
+  it("tells what each plugin decides, phase by phase, and changes nothing", async () => {
+    await newKey("settings-guest");
+    // A concurrency of one: what is reserved goes back each time.
+    for (let count = 0; count < 3; count += 1) {
+      const { status, body } = await simulate({
+        account: "settings-guest",
+        input: { text: "hello" },
+        output: "hi",
+        logs: "a",
+      });
+      expect([status, body["refused"], body["input"], body["output"], body["logs"]]).toEqual([
+        200,
+        null,
+        { text: "hello" },
+        "hi",
+        "a",
+      ]);
+      expect(body.phases.map(({ phase, decisions }) => [phase, decisions.map(({ plugin }) => plugin)])).toEqual([
+        ["admit", ["rate-limit"]],
+        ["screenInput", expect.arrayContaining(["prompt-guard", "content-safety"])],
+        ["route", []],
+        ["screenOutput", ["content-safety"]],
+        ["screenOutput", ["content-safety"]],
+        ["onResult", []],
+      ]);
+    }
+    expect((await get("")).body["number"]).toBe(0);
+  });
+
+  it("tells who refuses, and of what phase", async () => {
+    const { body } = await simulate({ account: "settings-guest", input: { text: "a".repeat(21) } });
+    expect(body).toMatchObject({ refused: { phase: "screenInput", code: "invalid_input" }, input: null });
+  });
+
+  it("finds out by the headers who asks, and without a draft takes the settings that hold", async () => {
+    const guest = await newKey("settings-guest");
+    const headers = { Authorization: `Bearer ${guest}` };
+    const { body } = await simulate({ headers }, {});
+    expect(body.phases[0]).toMatchObject({ phase: "authenticate", decisions: [{ plugin: "api-key", changed: true }] });
+    expect((await simulate({ headers: { authorization: "Bearer ep_no" } }, {})).body["refused"]).toMatchObject({
+      phase: "authenticate",
+      code: "unauthenticated",
+    });
+    expect((await simulate({ account: "nobody" }, {})).status).toBe(422);
+  });
+});

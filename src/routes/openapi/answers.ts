@@ -24,12 +24,13 @@ export function answersOf(operation: Operation): ZodOpenApiResponsesObject {
 
 /** The codes that an operation may refuse with, each once. */
 function refusals(operation: Operation): ErrorCode[] {
-  const { access, path, query, header, body, rawBody, errors } = operation;
+  const { access, path, query, header, body, rawBody, errors, isLong } = operation;
   const codes: ErrorCode[] = [...refusalsOf(access), ...(errors ?? [])];
   if (path !== undefined) codes.push("not_found");
   if (path !== undefined || query !== undefined || header !== undefined) codes.push("invalid_request");
   if (body !== undefined)
     codes.push("invalid_json", "invalid_request", "payload_too_large", "invalid_input", "too_many_bytes");
+  if (isLong === true) codes.push("too_many_bytes");
   if (body !== undefined || rawBody !== undefined) codes.push("unsupported_encoding");
   return [...new Set<ErrorCode>([...codes, "unavailable", "internal"])];
 }

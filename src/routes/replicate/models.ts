@@ -5,6 +5,7 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { ListedPredictionSchema } from "../../contract/present.ts";
 import { findVersion, listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import { readReadme } from "../../registry/readmes.ts";
+import { answerJson } from "../answer-json.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
@@ -28,6 +29,7 @@ const ListQuerySchema = z.object({
 type ListQuery = z.output<typeof ListQuerySchema>;
 
 const listModelsOperation = {
+  isLong: true,
   tag: "Models",
   access: "models:read",
   query: ListQuerySchema,
@@ -68,6 +70,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     operation(
       {
         id: "getModel",
+        isLong: true,
         tag: "Models",
         summary: "Read a model, with its latest version",
         access: "models:read",
@@ -75,7 +78,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         answers: { 200: json(ModelSchema, "The model.") },
         errors: ["model_not_found"],
       },
-      async (c, { path }) => c.json(showModel(await modelOf(c, path), new URL(c.req.url).origin)),
+      async (c, { path }) => answerJson(c, showModel(await modelOf(c, path), new URL(c.req.url).origin)),
     ),
   );
 
@@ -84,6 +87,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     operation(
       {
         id: "listVersions",
+        isLong: true,
         tag: "Models",
         summary: "List a model's versions, newest first",
         access: "models:read",
@@ -100,7 +104,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
           createdAt: version.createdAt,
           id: version.manifest.version,
         }));
-        return c.json(pageOf(c.req.url, page.map(showVersion), next, null));
+        return answerJson(c, pageOf(c.req.url, page.map(showVersion), next, null));
       },
     ),
   );
@@ -110,6 +114,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
     operation(
       {
         id: "getVersion",
+        isLong: true,
         tag: "Models",
         summary: "Read a version",
         access: "models:read",
@@ -121,7 +126,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         const { owner, name } = await modelOf(c, path);
         const version = await findVersion(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        return c.json(showVersion(version));
+        return answerJson(c, showVersion(version));
       },
     ),
   );
@@ -210,7 +215,8 @@ async function answerModels(c: AppContext, { cursor: after, query, ...sort }: Li
     id: `${model.owner}/${model.name}`,
   }));
   const { origin } = new URL(c.req.url);
-  return c.json(
+  return answerJson(
+    c,
     pageOf(
       searchUrl(c.req.url, query),
       page.map((model) => showModel(model, origin)),

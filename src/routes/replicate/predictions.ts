@@ -14,6 +14,7 @@ import {
 } from "../../contract/present.ts";
 import { verifyLink } from "../../contract/signed-links.ts";
 import type { ListPage } from "../../shard/client.ts";
+import { answerJson } from "../answer-json.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { authenticate } from "../authenticate.ts";
 import { empty, json, operation } from "../operation.ts";
@@ -93,6 +94,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
     operation(
       {
         id: "listPredictions",
+        isLong: true,
         tag: "Predictions",
         summary: "List the account's predictions, newest first",
         description:
@@ -101,7 +103,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         query: ListQuerySchema,
         answers: { 200: json(pageSchema(ListedPredictionSchema), "A page.") },
       },
-      async (c, { query }) => c.json(await listPage(c, shard, query)),
+      async (c, { query }) => answerJson(c, await listPage(c, shard, query)),
     ),
   );
 
@@ -110,6 +112,7 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
     operation(
       {
         id: "getPrediction",
+        isLong: true,
         tag: "Predictions",
         summary: "Read a prediction",
         description:
@@ -122,7 +125,10 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
-        return answerWhole(c, await showWhole(c.env, inKnownStatus(c, prediction)));
+        const whole = await showWhole(c.env, inKnownStatus(c, prediction));
+        const mayRead = c.get("principal").scopes.includes("verdicts:read");
+        if (mayRead && prediction.verdicts !== undefined) whole.view.verdicts = prediction.verdicts;
+        return answerWhole(c, whole);
       },
     ),
   );

@@ -58,6 +58,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
   const { call, reservations, verdicts } = accepting.screened;
   const { manifest } = accepting.version;
   const { id } = identity;
+  const kept = reservations.filter(({ untilAccepted }) => untilAccepted !== true);
   const isLarge = exceeds(JSON.stringify(call.input), INLINE_INPUT_BYTES);
   return {
     ...identity,
@@ -83,7 +84,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
-    ...(reservations.length === 0 ? {} : { reservations: [...reservations] }),
+    ...(kept.length === 0 ? {} : { reservations: kept }),
     ...(verdicts.length === 0 ? {} : { verdicts: [...verdicts] }),
   };
 }

@@ -10,6 +10,7 @@ import type { Env } from "../../env.ts";
 import { readJsonUpTo, streamJson } from "../../storage/blobs.ts";
 import type { JsonContent } from "../../storage/blobs.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
+import { answerJson } from "../answer-json.ts";
 import type { AppContext } from "../app.ts";
 
 /** What is put in its place in memory. */
@@ -62,7 +63,7 @@ export function answerWhole(
   status: ContentfulStatusCode = 200,
   headers: Record<string, string> = {},
 ): Response {
-  if (Object.keys(whole.large).length === 0) return c.json(whole.view, status, headers);
+  if (Object.keys(whole.large).length === 0) return answerJson(c, whole.view, status, headers);
   const encoder = new TextEncoder();
   const pieces = jsonOf(c.env, whole);
   const body = new ReadableStream<Uint8Array>(

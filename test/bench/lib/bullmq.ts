@@ -18,9 +18,9 @@ export type Peer = {
   stop(): Promise<void>;
 };
 
-/** Installs the peers' packages, once. */
-export function installPeers(): void {
-  if (existsSync(join(benchFolder, "node_modules/bullmq"))) return;
+/** Installs the peers' packages, unless `needed` is there. */
+export function installPeers(needed = "bullmq"): void {
+  if (existsSync(join(benchFolder, "node_modules", needed))) return;
   execFileSync("npm", ["install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"], {
     cwd: benchFolder,
     stdio: "inherit",

@@ -1,10 +1,25 @@
-/** A host whose GPUs can't be used runs no GPU model on its CPU, and says why. */
+/** Models on the GPUs of a host: refused where there are none that can be used, spread over them, ended for each other. */
 import { expect, test } from "vitest";
-import { makeFakeGpus } from "./fake-gpus.ts";
-import { roomOf, startFixture } from "./fixture.ts";
+import type { Tracked } from "./fake-edge.ts";
+import { makeCards, makeFakeGpus } from "./fake-gpus.ts";
+import { modelPids, roomOf, startFixture } from "./fixture.ts";
+import type { Fixture } from "./fixture.ts";
+import type { models } from "./models.ts";
+
+const byName = (one: string, other: string): number => one.localeCompare(other);
+const ended = (all: readonly Tracked[]) => (): boolean => all.every(({ terminal }) => terminal !== null);
+const outputOf = ({ terminal }: Tracked): string =>
+  terminal?.type === "succeeded" ? String(terminal.output) : JSON.stringify(terminal);
+
+/** One prediction of each, all at once; where each of them ran. */
+async function runAll({ edge, ref }: Fixture, names: (keyof typeof models)[]): Promise<string[]> {
+  const all = await Promise.all(names.map(async (name) => edge.submit(await ref(name), {})));
+  await edge.until(ended(all), 30_000);
+  return all.map(outputOf);
+}
 
 test("a GPU model is refused where nvidia-smi fails, with the reason, and never runs on the CPU instead", async () => {
-  const gpus = makeFakeGpus("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18");
+  using gpus = makeFakeGpus("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18");
   await using fixture = await startFixture(["gpu", "either", "single"], [], { env: gpus.env });
   const { edge, pool } = fixture;
   await edge.until(() => roomOf(edge, "gpu") !== undefined);
@@ -13,7 +28,7 @@ test("a GPU model is refused where nvidia-smi fails, with the reason, and never 
   expect(roomOf(edge, "single")).toMatchObject({ problem: null });
   const refused = edge.submit(await fixture.ref("gpu"), { do: "fine" });
   const either = edge.submit(await fixture.ref("either"), { do: "fine" });
-  await edge.until(() => refused.terminal !== null && either.terminal !== null);
+  await edge.until(ended([refused, either]));
   expect(refused.terminal).toMatchObject({ type: "failed", error: { code: "setup_failed" } });
   expect(JSON.stringify(refused.terminal)).toContain("nvidia-smi failed (exit code 18)");
   expect(refused.starts).toBe(0);
@@ -21,5 +36,32 @@ test("a GPU model is refused where nvidia-smi fails, with the reason, and never 
   const status = await (await fetch(`http://127.0.0.1:${await pool.port()}/status`)).text();
   expect(status).toMatch(/^{"devices":\[\],"problem":"nvidia-smi failed [^"]*version mismatch"/);
   expect(status).toContain('"model":"local/gpu","state":"stopped"');
-  gpus.remove();
+});
+
+test("models spread over the cards, one process each, and what fits on none is refused", async () => {
+  using gpus = makeCards([1000, 1000]);
+  await using fixture = await startFixture(["gpu-a", "gpu-b", "gpu-huge"], [], { env: gpus.env });
+  const { edge, pool } = fixture;
+  const cards = await runAll(fixture, ["gpu-a", "gpu-b"]);
+  expect(cards.toSorted(byName)).toEqual(["0", "1"]);
+  expect(await modelPids(pool)).toHaveLength(2);
+  expect(roomOf(edge, "gpu-huge")?.room).toBe(0);
+  expect(roomOf(edge, "gpu-huge")?.problem).toContain("4.9 GiB");
+});
+
+test("three models that fit on a card one at a time take turns, and come back", async () => {
+  using gpus = makeCards([1000]);
+  await using fixture = await startFixture(["gpu-a", "gpu-b", "gpu-c"], [], { env: gpus.env });
+  expect(await runAll(fixture, ["gpu-a", "gpu-b", "gpu-c"])).toEqual(["0", "0", "0"]);
+  expect(await modelPids(fixture.pool)).toHaveLength(1);
+  expect(await runAll(fixture, ["gpu-a"])).toEqual(["0"]);
+  expect(fixture.pool.output()).not.toContain("could not be set up");
+});
+
+test("models that say nothing of their memory are measured, and none fails for want of it", async () => {
+  using gpus = makeCards([1000, 2000]);
+  await using fixture = await startFixture(["gpu-x", "gpu-y"], [], { env: gpus.env });
+  expect((await runAll(fixture, ["gpu-x", "gpu-y"])).toSorted(byName)).toEqual(["0", "1"]);
+  expect((await runAll(fixture, ["gpu-x", "gpu-y"])).toSorted(byName)).toEqual(["0", "1"]);
+  expect(await modelPids(fixture.pool)).toHaveLength(2);
 });

@@ -1,0 +1,59 @@
+/** The predictions that a model was granted and that have not ended, and how each of them ends here. */
+import type { Clock } from "../scheduling/clock.ts";
+import { dropInputs } from "./inputs.ts";
+import { reportStopped } from "./item-messages.ts";
+import type { Prediction } from "./prediction.ts";
+import type { RunnerOptions } from "./runner-options.ts";
+
+export type HeldOptions = Pick<RunnerOptions, "report" | "observe" | "onEnded"> & { clock: Clock };
+
+export class Held {
+  /** When one came or ended last. */
+  busyAtMs: number;
+  readonly #options: HeldOptions;
+  readonly #byToken = new Map<string, Prediction>();
+
+  constructor(options: HeldOptions) {
+    this.#options = options;
+    this.busyAtMs = options.clock.nowMs();
+  }
+
+  get size(): number {
+    return this.#byToken.size;
+  }
+
+  all(): Prediction[] {
+    return [...this.#byToken.values()];
+  }
+
+  get(token: string): Prediction | undefined {
+    return this.#byToken.get(token);
+  }
+
+  add(prediction: Prediction): void {
+    this.#byToken.set(prediction.ref.token, prediction);
+    this.busyAtMs = this.#options.clock.nowMs();
+  }
+
+  /** Hands it back. */
+  release(prediction: Prediction, reason: "drain" | "no_room" | "setup", problem?: string): void {
+    this.#options.report.released(prediction.ref, reason, problem);
+    this.ended(prediction, reason === "setup" ? "setup_failed" : "released");
+  }
+
+  /** It was being stopped, and now it has. */
+  stopped(prediction: Prediction): void {
+    this.ended(prediction, reportStopped(prediction, this.#options.report));
+  }
+
+  /** Its end has been reported. */
+  ended(prediction: Prediction, outcome: string): void {
+    prediction.stage = "ended";
+    prediction.fetching.abort();
+    this.#byToken.delete(prediction.ref.token);
+    this.busyAtMs = this.#options.clock.nowMs();
+    dropInputs(prediction);
+    this.#options.observe.ended(outcome);
+    if (!prediction.inRun) this.#options.onEnded(prediction);
+  }
+}

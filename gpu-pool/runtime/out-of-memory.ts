@@ -1,0 +1,10 @@
+/** Whether a set-up failed for want of the device's memory. */
+import type { SetupProblem } from "./instance.ts";
+
+/** As PyTorch, CUDA, cuBLAS, JAX and TensorFlow say it. */
+const WORDS =
+  /CUDA out of memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|CUBLAS_STATUS_ALLOC_FAILED|RESOURCE_EXHAUSTED/;
+
+export function isOutOfMemory({ message, traceback }: SetupProblem): boolean {
+  return WORDS.test(message) || WORDS.test(traceback);
+}

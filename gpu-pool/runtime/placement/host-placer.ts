@@ -1,0 +1,343 @@
+/**
+ * Carries out what placement decides for this host (scheduling/placement/plan.ts): collects what its models want and
+ * have, starts instances on the devices that were chosen, ends those that were chosen to leave, and learns what each
+ * model takes.
+ *
+ * It keeps no plan: after every change, gathered over one turn of the event loop, it plans anew.
+ */
+import type { Clock } from "../../scheduling/clock.ts";
+import { MemoryEstimate } from "../../scheduling/placement/memory-estimate.ts";
+import { planPlacement } from "../../scheduling/placement/plan.ts";
+import { refusalOf } from "../../scheduling/placement/refusal.ts";
+import type { ModelNeeds, PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
+
+/** What an instance is to placement: `none` has no place. */
+export type PlaceableInstance = {
+  readonly name: string;
+  readonly devices: readonly string[];
+  readonly placement: "none" | PlacedInstance["state"];
+  readonly readyAtMs: number;
+  readonly lastUsedMs: number;
+  /** Starts it there. */
+  start(devices: readonly string[], kind: ModelNeeds["kind"]): void;
+  /** Ends it when it has finished what it runs. */
+  retire(): void;
+};
+
+/** What a model is to placement. */
+export type Placeable = {
+  readonly needs: ModelNeeds;
+  /** What its author says that an instance takes of a device, in bytes. */
+  readonly memoryHint: number | null;
+  readonly instances: readonly PlaceableInstance[];
+  readonly loadMs: number | null;
+  /** How many more may be started now. */
+  startable(nowMs: number): number;
+  /** How many its work wants. */
+  wanted(nowMs: number): number;
+  demand(nowMs: number): number;
+};
+
+/** A device, and what all programs use of it together; null where that isn't told. */
+export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & { usedBytes: number | null };
+
+export type HostPlacerOptions = {
+  clock: Clock;
+  /** The devices, as they were seen last. */
+  devices(): readonly SeenDevice[];
+  /** Looks at them now. */
+  look(): Promise<unknown>;
+  /** Others get no place now than did before. */
+  onBlocked(): void;
+};
+
+/** Runs begin and end by the thousand; what they mean for placement is looked at so often. */
+const SOON_MS = 50;
+
+type Known = {
+  placeable: Placeable;
+  memory: MemoryEstimate;
+  wantedSinceMs: number | null;
+  isBlocked: boolean;
+};
+
+/** A load under way: what its devices held before. `isDoubtful`: something else changed on them meanwhile. */
+type Load = { used: Map<string, number>; isDoubtful: boolean };
+
+export class HostPlacer {
+  readonly #options: HostPlacerOptions;
+  readonly #known = new Map<Placeable, Known>();
+  /** What placed instances are taken to use of each of their devices. */
+  readonly #bytes = new Map<PlaceableInstance, number>();
+  readonly #loads = new Map<PlaceableInstance, Load>();
+  readonly #foreign = new Map<string, number>();
+  #isDue = false;
+  #isSoon = false;
+  #cancelTimer: () => void = () => {};
+
+  constructor(options: HostPlacerOptions) {
+    this.#options = options;
+  }
+
+  add(placeable: Placeable): void {
+    const memory = new MemoryEstimate(placeable.memoryHint);
+    this.#known.set(placeable, { placeable, memory, wantedSinceMs: null, isBlocked: false });
+  }
+
+  /** Somebody waits for a place. */
+  get isContended(): boolean {
+    return [...this.#known.values()].some(({ isBlocked }) => isBlocked);
+  }
+
+  /** It wants an instance more than it can have now. */
+  isBlocked(placeable: Placeable): boolean {
+    return this.#known.get(placeable)?.isBlocked ?? false;
+  }
+
+  /** Why it can never have an instance here; null when it can. */
+  refusal(placeable: Placeable): string | null {
+    const known = this.#known.get(placeable);
+    if (known === undefined) return null;
+    const { bytes, least } = known.memory;
+    const pinned = this.#placed().filter(({ model }) => this.#isPinned(model));
+    return refusalOf({ ...placeable.needs, bytes, least }, this.#devices(), pinned);
+  }
+
+  /** What an instance is taken to use of each of its devices; null for one without a place. */
+  bytesOf(instance: PlaceableInstance): number | null {
+    return this.#bytes.get(instance) ?? null;
+  }
+
+  /** Work waits, or a place may have become free: looked at within a moment, however often that is said. */
+  changedSoon(): void {
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    this.#options.clock.after(SOON_MS, () => {
+      this.#isSoon = false;
+      this.changed();
+    });
+  }
+
+  /** Anything may have changed; it plans once, at the end of this turn of the event loop. */
+  changed(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    queueMicrotask(() => {
+      this.#isDue = false;
+      this.#settle();
+    });
+  }
+
+  /**
+   * The devices were looked at. What is used of one that none of ours is on is foreign; what is used beyond what is
+   * known is set down to those of ours that are there, so that ending them is seen to free it.
+   */
+  looked(): void {
+    for (const { id, usedBytes, memoryBytes } of this.#options.devices()) {
+      if (usedBytes === null) continue;
+      const residents = this.#instances().filter((one) => one.placement !== "none" && one.devices.includes(id));
+      if (residents.length === 0) this.#foreign.set(id, usedBytes);
+      if (residents.some(({ placement }) => placement === "loading")) continue;
+      const ours = Math.min(usedBytes, memoryBytes ?? Infinity) - (this.#foreign.get(id) ?? 0);
+      const excess = ours - this.#takenOf(id);
+      if (excess <= 0) continue;
+      for (const one of residents) this.#bytes.set(one, (this.#bytes.get(one) ?? 0) + excess / residents.length);
+    }
+    this.changed();
+  }
+
+  /** An instance's process is about to be started: what its devices hold is noted. */
+  async aboutToLoad(instance: PlaceableInstance): Promise<void> {
+    const kinds = new Map(this.#options.devices().map((device) => [device.id, device.kind]));
+    if (!instance.devices.some((id) => kinds.get(id) === "cuda")) return;
+    await this.#options.look();
+    const used = this.#usedOf(instance);
+    if (used === null) return;
+    const others = this.#neighbours(instance);
+    for (const other of others) this.#doubt(other);
+    this.#loads.set(instance, { used, isDoubtful: others.some((other) => other.placement === "loading") });
+  }
+
+  /** It is loaded: what its devices hold more than before is what an instance takes. */
+  async loaded(placeable: Placeable, instance: PlaceableInstance): Promise<void> {
+    const load = this.#loads.get(instance);
+    this.#loads.delete(instance);
+    const known = this.#known.get(placeable);
+    if (load !== undefined && known !== undefined) {
+      await this.#options.look();
+      this.#measure(known, load, this.#usedOf(instance));
+    }
+    this.changed();
+  }
+
+  #measure(known: Known, load: Load, used: ReadonlyMap<string, number> | null): void {
+    // A doubtful number is better than none: what nobody knows holds all that was free.
+    if (used === null || (load.isDoubtful && known.memory.bytes !== null)) return;
+    const taken = Math.max(0, ...Array.from(used, ([id, bytes]) => bytes - (load.used.get(id) ?? 0)));
+    if (load.isDoubtful && taken === 0) return;
+    known.memory.loaded(
+      taken,
+      Math.min(
+        ...this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
+          used.has(id) && memoryBytes !== null ? memoryBytes - foreignBytes : [],
+        ),
+      ),
+    );
+    this.#charge(known);
+  }
+
+  /** A process says that it has allocated so much since it was loaded. */
+  grew(placeable: Placeable, bytes: number): void {
+    const known = this.#known.get(placeable);
+    if (known === undefined) return;
+    known.memory.grew(bytes);
+    this.#charge(known);
+  }
+
+  /** It died or ended: what is measured beside it meanwhile says nothing. */
+  gone(instance: PlaceableInstance): void {
+    this.#loads.delete(instance);
+    for (const other of this.#neighbours(instance)) this.#doubt(other);
+    this.changed();
+  }
+
+  /** Its load ran out of the device's memory. Whether it may be tried again: with whole devices, then larger ones. */
+  ranOut(placeable: Placeable, instance: PlaceableInstance): boolean {
+    const known = this.#known.get(placeable);
+    if (known === undefined) return false;
+    const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
+    const sizes = devices.flatMap(({ memoryBytes }) => memoryBytes ?? []);
+    const own = this.#bytes.get(instance) ?? 0;
+    const hadAll = devices.every(({ memoryBytes, foreignBytes }) => own >= (memoryBytes ?? Infinity) - foreignBytes);
+    if (sizes.length === 0) return false;
+    if (hadAll) known.memory.exceeds(Math.min(...sizes));
+    else known.memory.ranOut();
+    this.changed();
+    return !known.memory.isHopeless && this.refusal(placeable) === null;
+  }
+
+  #settle(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const instance of this.#bytes.keys()) if (instance.placement === "none") this.#bytes.delete(instance);
+    const models = [...this.#known.values()].map((known) => this.#modelOf(known, nowMs));
+    const plan = planPlacement({ devices: this.#devices(), models, instances: this.#placed() }, nowMs);
+    this.#block(new Set(plan.blocked));
+    for (const { model, devices, bytes } of plan.starts) this.#start(model, devices, bytes);
+    for (const name of plan.evictions)
+      this.#instances()
+        .find((instance) => instance.name === name)
+        ?.retire();
+    this.#cancelTimer();
+    this.#cancelTimer =
+      plan.lookAgainInMs === Infinity
+        ? () => {}
+        : this.#options.clock.after(Math.ceil(plan.lookAgainInMs), () => this.changed());
+  }
+
+  #block(blocked: ReadonlySet<string>): void {
+    let isNews = false;
+    for (const known of this.#known.values()) {
+      const isBlocked = blocked.has(known.placeable.needs.model);
+      isNews ||= isBlocked !== known.isBlocked;
+      known.isBlocked = isBlocked;
+    }
+    if (isNews) this.#options.onBlocked();
+  }
+
+  #start(model: string, devices: readonly string[], bytes: number): void {
+    for (const { placeable } of this.#known.values()) {
+      if (placeable.needs.model !== model) continue;
+      const instance = placeable.instances.find(({ placement }) => placement === "none");
+      if (instance === undefined) return;
+      this.#bytes.set(instance, bytes);
+      instance.start(devices, placeable.needs.kind);
+    }
+  }
+
+  #modelOf(known: Known, nowMs: number): PlacementModel {
+    const { placeable, memory } = known;
+    const wanted = placeable.wanted(nowMs);
+    const has = placeable.instances.filter(({ placement }) => placement !== "none" && placement !== "leaving").length;
+    if (wanted <= has) known.wantedSinceMs = null;
+    else known.wantedSinceMs ??= nowMs;
+    return {
+      ...placeable.needs,
+      bytes: memory.bytes,
+      least: memory.least,
+      alone: memory.alone,
+      wanted,
+      wantedSinceMs: known.wantedSinceMs ?? nowMs,
+      startable: placeable.startable(nowMs),
+      loadMs: placeable.loadMs,
+      demand: placeable.demand(nowMs),
+    };
+  }
+
+  #devices(): PlacementDevice[] {
+    return this.#options.devices().map((device) => ({ ...device, foreignBytes: this.#foreign.get(device.id) ?? 0 }));
+  }
+
+  #instances(): PlaceableInstance[] {
+    return [...this.#known.keys()].flatMap(({ instances }) => instances);
+  }
+
+  #placed(): PlacedInstance[] {
+    return [...this.#known.keys()].flatMap(({ needs, instances }) =>
+      instances.flatMap((instance) => {
+        const { name, devices, placement, readyAtMs, lastUsedMs } = instance;
+        if (placement === "none") return [];
+        const bytes = this.#bytes.get(instance) ?? 0;
+        return { id: name, model: needs.model, devices, bytes, state: placement, readyAtMs, lastUsedMs };
+      }),
+    );
+  }
+
+  /** Others that have a place on one of its devices. */
+  #neighbours(instance: PlaceableInstance): PlaceableInstance[] {
+    return this.#instances().filter(
+      (other) =>
+        other !== instance && other.placement !== "none" && other.devices.some((id) => instance.devices.includes(id)),
+    );
+  }
+
+  #doubt(instance: PlaceableInstance): void {
+    const load = this.#loads.get(instance);
+    if (load !== undefined) load.isDoubtful = true;
+  }
+
+  /**
+   * What is known of a model is set aside for all of its instances, as far as their devices have it: what they take
+   * beyond it shows as foreign.
+   */
+  #charge({ placeable, memory }: Known): void {
+    if (memory.bytes === null || memory.alone) return;
+    for (const instance of placeable.instances) {
+      const own = this.#bytes.get(instance);
+      if (own === undefined) continue;
+      const left = this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
+        instance.devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
+      );
+      this.#bytes.set(instance, Math.min(memory.bytes, own + Math.max(0, Math.min(...left))));
+    }
+  }
+
+  #usedOf({ devices }: PlaceableInstance): Map<string, number> | null {
+    const used = new Map<string, number>();
+    for (const { id, usedBytes } of this.#options.devices()) {
+      if (!devices.includes(id)) continue;
+      if (usedBytes === null) return null;
+      used.set(id, usedBytes);
+    }
+    return used;
+  }
+
+  #takenOf(device: string): number {
+    return this.#placed()
+      .filter(({ devices }) => devices.includes(device))
+      .reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #isPinned(model: string): boolean {
+    return [...this.#known.keys()].some(({ needs }) => needs.model === model && needs.pinned);
+  }
+}

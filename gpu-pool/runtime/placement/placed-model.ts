@@ -1,0 +1,158 @@
+/**
+ * A model as placement sees it: what its author wants, what its work wants, and what to do while it gets no place.
+ *
+ * Who gets none for long hands back what it holds, so that other hosts run it, and takes nothing more; but it goes on
+ * wanting its place for a while, or it would be last again with the next prediction that comes.
+ */
+import { modelPath } from "../../../src/contract/manifest.ts";
+import type { Clock } from "../../scheduling/clock.ts";
+import { Demand } from "../../scheduling/placement/demand.ts";
+import type { ModelNeeds } from "../../scheduling/placement/types.ts";
+import { capacityOf } from "../../scheduling/room.ts";
+import type { ModelLoad } from "../../scheduling/room.ts";
+import type { DeviceWatch } from "../devices/device-watch.ts";
+import type { Instance } from "../instance.ts";
+import type { Instances } from "../instances.ts";
+import type { Model } from "../models/model.ts";
+import type { HostPlacer, Placeable } from "./host-placer.ts";
+
+/** So long a prediction waits here for a place. */
+const PATIENCE_MS = 15_000;
+/** So long it wants its place after what it held went back. */
+const INSISTS_MS = 120_000;
+
+export type PlacedModelOptions = {
+  model: Model;
+  instances: Instances;
+  clock: Clock;
+  placer: HostPlacer;
+  devices: DeviceWatch;
+  aheadBatches: number;
+  /** All that was granted and doesn't run. */
+  waiting(): number;
+  load(nowMs: number): ModelLoad;
+  loadMs(): number | null;
+  /** Why nothing is started now; null when it may be. */
+  refusal(): string | null;
+  onRoom(): void;
+};
+
+export class PlacedModel implements Placeable {
+  readonly memoryHint: number | null;
+  readonly #options: PlacedModelOptions;
+  readonly #demand = new Demand();
+  #isWarmDue = false;
+  #isClosed = false;
+  #blockedSinceMs: number | null = null;
+  #insistsUntilMs = -Infinity;
+
+  constructor(options: PlacedModelOptions) {
+    this.#options = options;
+    this.memoryHint = options.model.placement.memoryHint;
+    options.placer.add(this);
+    options.instances.grow(this.needs.count);
+  }
+
+  get needs(): ModelNeeds {
+    const { model, devices } = this.#options;
+    const { count, devicesPerInstance, pinned, ...placement } = model.placement;
+    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && devices.refusal !== null);
+    return {
+      model: modelPath(model.manifest),
+      kind: isOnCpu ? "cpu" : "cuda",
+      count: count ?? (isOnCpu ? 1 : Math.max(1, Math.floor(devices.report.cuda.length / devicesPerInstance))),
+      devicesPerInstance: isOnCpu ? 1 : devicesPerInstance,
+      devices: isOnCpu ? null : placement.devices,
+      pinned,
+    };
+  }
+
+  get instances(): readonly Instance[] {
+    return this.#options.instances.all;
+  }
+
+  get loadMs(): number | null {
+    return this.#options.loadMs();
+  }
+
+  /** Why this host can't start it; null when it can, now or later. */
+  get refusal(): string | null {
+    const { devices, placer } = this.#options;
+    const isOnGpu = this.needs.kind === "cuda";
+    return (isOnGpu ? devices.refusal : null) ?? placer.refusal(this);
+  }
+
+  /** It was handed back for want of a place, and takes nothing. */
+  get isOut(): boolean {
+    return this.#options.clock.nowMs() < this.#insistsUntilMs && this.#options.instances.placed.length === 0;
+  }
+
+  startable(nowMs: number): number {
+    const { instances, refusal } = this.#options;
+    if (this.#isClosed || refusal() !== null) return 0;
+    const without = instances.all.filter(({ placement }) => placement === "none");
+    return without.every((instance) => instance.mayStart(nowMs)) ? without.length : 0;
+  }
+
+  wanted(nowMs: number): number {
+    const { instances, waiting, load, aheadBatches, model } = this.#options;
+    if (this.#isClosed) return 0;
+    const { placed } = instances;
+    if (placed.length > 0) this.#isWarmDue = false;
+    const insists = nowMs < this.#insistsUntilMs;
+    const least = Math.max(placed.length, model.placement.pinned || this.#isWarmDue || insists ? 1 : 0);
+    if (waiting() === 0) return least;
+    const places = placed.map((instance) => instance.place(nowMs, false));
+    const missing = waiting() - capacityOf({ ...load(nowMs), places }, aheadBatches);
+    const perInstance = model.slotsPerInstance * model.batching.maxBatchSize;
+    return Math.min(this.needs.count, Math.max(1, least, placed.length + Math.ceil(missing / perInstance)));
+  }
+
+  demand(nowMs: number): number {
+    return this.#demand.rate(nowMs);
+  }
+
+  /** A prediction came. */
+  asked(): void {
+    this.#demand.add(this.#options.clock.nowMs());
+    this.#options.placer.changed();
+  }
+
+  /** It should have an instance although nothing waits. */
+  warm(): void {
+    this.#isWarmDue = true;
+    this.#options.placer.changed();
+  }
+
+  /** The host's devices are others than they were. */
+  hostChanged(): void {
+    this.#options.instances.grow(this.needs.count);
+  }
+
+  /** Starts nothing any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** Whether there is no place for the instance of this number, as room is told. */
+  isWithoutPlace(index: number): boolean {
+    const { instances, placer } = this.#options;
+    if (instances.all[index]?.placement !== "none" || !placer.isBlocked(this)) return false;
+    return index > 0 || instances.placed.length > 0;
+  }
+
+  /** Called a few times a second while it holds predictions: whether they should go back, as no place comes. */
+  isPatienceOver(nowMs: number): boolean {
+    const { instances, placer, clock, onRoom } = this.#options;
+    if (instances.placed.length > 0 || !placer.isBlocked(this)) {
+      this.#blockedSinceMs = null;
+      return false;
+    }
+    this.#blockedSinceMs ??= nowMs;
+    if (nowMs - this.#blockedSinceMs < PATIENCE_MS) return false;
+    this.#blockedSinceMs = null;
+    this.#insistsUntilMs = nowMs + INSISTS_MS;
+    clock.after(INSISTS_MS + 1, onRoom);
+    return true;
+  }
+}

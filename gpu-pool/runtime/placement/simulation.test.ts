@@ -1,0 +1,90 @@
+/**
+ * Random days of a host with 1 to 8 cards of different sizes, shrunk to the shortest that goes wrong. No job is lost or
+ * runs to its end twice, no card is given away twice, nobody waits for ever, and who was evicted comes back.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { FakeHost } from "./fake-host.ts";
+import type { FakeModelSpec } from "./fake-host.ts";
+
+/** The same days each time; other seeds, and more days, are for whoever changes placement. */
+const DAYS = Number(process.env["PLACEMENT_DAYS"] ?? 1000);
+const SEED = Number(process.env["PLACEMENT_SEED"] ?? 1);
+/** More than any day's loads and runs take one after the other. */
+const TOO_LATE_MS = 20_000_000;
+
+/** A day has a few events for each job, load and end. */
+const MOST_STEPS = 600;
+
+const sizes = fc.array(fc.constantFrom(8, 16, 24, 48, 80), { minLength: 1, maxLength: 8 });
+const spec = fc.record({
+  /** Of the largest card, so that each fits somewhere. */
+  share: fc.integer({ min: 1, max: 100 }),
+  honesty: fc.constantFrom("hint", "generous", "none"),
+  loadMs: fc.integer({ min: 10, max: 60_000 }),
+  runMs: fc.integer({ min: 1, max: 20_000 }),
+  count: fc.integer({ min: 1, max: 4 }),
+});
+const happening = fc.record({
+  afterMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 30_000 })),
+  model: fc.nat(),
+  what: fc.constantFrom("job", "job", "job", "job", "crash"),
+});
+const day = fc.record({
+  sizes,
+  specs: fc.array(spec, { minLength: 1, maxLength: 8 }),
+  happenings: fc.array(happening, { minLength: 1, maxLength: 25 }),
+});
+
+function specOf(drawn: typeof spec extends fc.Arbitrary<infer T> ? T : never, largest: number): FakeModelSpec {
+  const bytes = Math.max(1, Math.floor((largest * drawn.share) / 100));
+  const generous = Math.min(largest, bytes + 3);
+  const hint = drawn.honesty === "none" ? null : drawn.honesty === "hint" ? bytes : generous;
+  const { loadMs, runMs, count } = drawn;
+  return { bytes, hint, loadMs, runMs, count, devicesPerInstance: 1, pinned: false };
+}
+
+function check(host: FakeHost): void {
+  for (const { id, size } of host.cards) {
+    if (host.usedOf(id) > size) throw new Error(`card ${id} holds ${host.usedOf(id)} of ${size}`);
+    if (host.setAside(id) > size + 1e-9) throw new Error(`${host.setAside(id)} set aside on card ${id} of ${size}`);
+  }
+}
+
+test("over random days no job is lost or runs twice, no memory is given away twice, and nobody waits for ever", async () => {
+  let evictedAndBack = 0;
+  await fc.assert(
+    fc.asyncProperty(day, async (drawn) => {
+      const largest = Math.max(...drawn.sizes);
+      const specs = drawn.specs.map((one) => specOf(one, largest));
+      const host = new FakeHost(drawn.sizes, specs);
+      let atMs = 0;
+      let jobs = 0;
+      for (const { afterMs, model: index, what } of drawn.happenings) {
+        atMs += afterMs;
+        const model = host.models[index % host.models.length];
+        if (what === "job") jobs += 1;
+        const job = jobs;
+        host.clock.after(atMs, () => {
+          if (what === "job") model?.submit(job);
+          else model?.instances[0]?.crash();
+        });
+      }
+      for (let steps = 0; (await host.step(TOO_LATE_MS)) || (await host.lookAgain()); steps += 1) {
+        check(host);
+        if (steps > MOST_STEPS) throw new Error("it goes round in circles");
+      }
+      const ended = host.models.flatMap(({ done }) => [...done.values()]);
+      const waiting = host.models.reduce((sum, { queue }) => sum + queue.length, 0);
+      if (waiting > 0 || ended.length !== jobs) throw new Error(`${waiting} jobs wait, ${ended.length} of ${jobs} ran`);
+      if (ended.some((times) => times !== 1)) throw new Error("a job ran to its end twice");
+      if (specs.every(({ hint }) => hint !== null) && host.ranOut > 0) throw new Error("a load ran out of memory");
+      evictedAndBack += Math.max(
+        0,
+        host.loads - host.ranOut - host.models.reduce((sum, { spec }) => sum + spec.count, 0),
+      );
+    }),
+    { numRuns: DAYS, seed: SEED },
+  );
+  expect(evictedAndBack).toBeGreaterThan(0);
+});

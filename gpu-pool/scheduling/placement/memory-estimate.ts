@@ -1,0 +1,76 @@
+/**
+ * What an instance of a model takes of each of its devices: what its author says, until more is known; then what its
+ * loads took, and what its processes say that they grew by since. Pure.
+ *
+ *   nothing, or a hint ── loaded ──▶ measured ── grew ──▶ more
+ *   any ── ran out of memory beside others ──▶ alone (whole devices) ── loaded ──▶ measured
+ *   any ── ran out of memory on a device of its own ──▶ nothing, but at least what that device has
+ */
+
+/** Runs take memory that loading didn't; an author's hint includes it. */
+const RUNS_MARGIN = 1.25;
+/** Who ran out of memory beside others so often, however it was measured, stays alone. */
+const MOST_SHORTFALLS = 3;
+/** Who ran out of memory so often, wherever it was put, is tried no more. */
+const MOST_TRIES = 8;
+
+export class MemoryEstimate {
+  /** It gets its devices whole, until it was measured there. */
+  alone = false;
+  /** It takes more than this, whatever it takes. */
+  least = 0;
+  #hint: number | null;
+  #measured: number | null = null;
+  #ofDevice = 0;
+  #grownBy = 0;
+  #shortfalls = 0;
+  #tries = 0;
+
+  /** `hint`: the author's word, in bytes; null without one. It stays the least that is set aside. */
+  constructor(hint: number | null) {
+    this.#hint = hint;
+  }
+
+  /** Null: nobody knows. */
+  get bytes(): number | null {
+    if (this.#measured === null) return this.#hint;
+    const margin = this.#hint === null ? RUNS_MARGIN : 1;
+    const grown = Math.max(this.#measured * margin, this.#measured + this.#grownBy);
+    // It fits where it was.
+    const measured = Math.max(this.#measured, Math.min(grown, this.#ofDevice));
+    return Math.ceil(Math.max(this.#hint ?? 0, this.least, measured));
+  }
+
+  /** It ran out of memory again and again. */
+  get isHopeless(): boolean {
+    return this.#tries > MOST_TRIES;
+  }
+
+  /** A load took so much of a device that has `ofDevice`. */
+  loaded(bytes: number, ofDevice: number): void {
+    this.#measured = Math.max(this.#measured ?? 0, bytes);
+    this.#ofDevice = Math.max(this.#ofDevice, ofDevice);
+    this.#tries = 0;
+    this.alone = this.#shortfalls >= MOST_SHORTFALLS;
+  }
+
+  /** A process has allocated so much since it was loaded. */
+  grew(bytes: number): void {
+    this.#grownBy = Math.max(this.#grownBy, bytes);
+  }
+
+  /** It didn't fit beside others. */
+  ranOut(): void {
+    this.#tries += 1;
+    this.#shortfalls += 1;
+    this.alone = true;
+  }
+
+  /** A whole device of so many bytes was not enough. */
+  exceeds(bytes: number): void {
+    this.#tries += 1;
+    this.#hint = null;
+    this.#measured = null;
+    this.least = Math.max(this.least, bytes + 1);
+  }
+}

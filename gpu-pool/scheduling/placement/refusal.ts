@@ -1,0 +1,41 @@
+/** Why a host can never place a model, whatever it ends for it. Pure. */
+import type { ModelNeeds, PlacedInstance, PlacementDevice, PlacementModel } from "./types.ts";
+
+const GIBIBYTE = 1024 ** 3;
+
+/** In words for people; null when it can, now or later. `pinned`: instances that are never ended. */
+export function refusalOf(
+  model: ModelNeeds & Pick<PlacementModel, "bytes" | "least">,
+  devices: readonly PlacementDevice[],
+  pinned: readonly PlacedInstance[],
+): string | null {
+  const ofKind = devices.filter(({ kind }) => kind === model.kind);
+  const named = ofKind.filter(({ id }) => model.devices === null || model.devices.includes(id));
+  if (ofKind.length === 0) return null;
+  if (named.length === 0)
+    return `edgeplane.instances.devices names ${model.devices?.join(", ")}, and this host has ${idsOf(ofKind)}`;
+  const well = named.filter(({ problem }) => problem === null);
+  if (well.length === 0) return named[0]?.problem ?? null;
+  const { devicesPerInstance: wanted } = model;
+  if (well.length < wanted)
+    return `an instance takes ${wanted} devices, and this host has ${well.length} that it may use`;
+  const leftOf = ({ id, memoryBytes }: PlacementDevice): number =>
+    pinned
+      .filter((one) => one.model !== model.model && one.devices.includes(id))
+      .reduce((left, { bytes }) => left - bytes, memoryBytes ?? Infinity);
+  const need = model.bytes ?? model.least;
+  const fitting = well.filter((device) => leftOf(device) >= need);
+  if (fitting.length >= wanted) return null;
+  const largest = Math.max(...well.map(leftOf));
+  const beside = pinned.length === 0 ? "" : " beside the pinned models";
+  const each = wanted === 1 ? "a device" : `each of ${wanted} devices`;
+  return `an instance takes ${gibibytes(need)} of ${each}, and the largest has ${gibibytes(largest)}${beside}`;
+}
+
+function idsOf(devices: readonly PlacementDevice[]): string {
+  return devices.map(({ id }) => id).join(", ");
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / GIBIBYTE).toFixed(1)} GiB`;
+}

@@ -1,0 +1,154 @@
+/**
+ * What settings would do with a request, before they are published: every phase runs, with what each plugin decided and
+ * how long that took. What plugins reserve goes back at once.
+ */
+import type { Call, Finding, OutputPart, Phase, PredictionCall, Principal } from "../../plugins/kernel/phases.ts";
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { Hooks, Snapshot } from "../../plugins/kernel/snapshot.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { newPredictionId } from "../contract/ids.ts";
+import { numericVar } from "../contract/numeric-vars.ts";
+import type { Json } from "../contract/prediction.ts";
+import type { Env } from "../env.ts";
+import { newTrail, runPhase } from "../pipeline/run-phase.ts";
+import type { Trail } from "../pipeline/run-phase.ts";
+import { reservationService } from "../shard/reservation-services.ts";
+
+/** `principal` null: the phase `authenticate` finds out by `headers`. */
+export type SimulatedRequest = {
+  principal: Principal | null;
+  headers: Record<string, string>;
+  call: Omit<PredictionCall, "requestId" | "predictionId" | "principal" | "inputBytes">;
+  /** What the model would answer; undefined: nothing. */
+  output?: Json;
+  logs?: string;
+};
+
+/** `ms`: as far as the clock goes on: deployed, it stands still while a plugin only computes. */
+export type SimulatedDecision = {
+  plugin: string;
+  verdict: "continue" | "reject" | "shadow" | "broken";
+  changed: boolean;
+  code: string | null;
+  message: string | null;
+  findings: readonly Finding[];
+  ms: number;
+};
+export type SimulatedPhase = { phase: Phase; decisions: SimulatedDecision[] };
+export type Simulated = {
+  phases: SimulatedPhase[];
+  /** What the request would be refused with, or null. */
+  refused: { phase: Phase; code: string; message: string } | null;
+  /** As they would be handed on; null where it doesn't come to that. */
+  input: Json;
+  output: Json;
+  logs: string | null;
+};
+
+type Run = {
+  env: Env;
+  result: Simulated;
+  reservations: HeldReservation[];
+};
+
+export async function simulate(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<Simulated> {
+  const result: Simulated = { phases: [], refused: null, input: null, output: null, logs: null };
+  const run: Run = { env, result, reservations: [] };
+  try {
+    await runAll(run, snapshot, request);
+  } catch (error) {
+    const phase = result.phases.at(-1)?.phase;
+    if (!(error instanceof EdgeplaneError) || phase === undefined) throw error;
+    result.refused = { phase, code: error.code, message: error.message };
+  }
+  return result;
+}
+
+async function runAll(run: Run, snapshot: Snapshot, request: SimulatedRequest): Promise<void> {
+  const principal = request.principal ?? (await authenticated(run, snapshot, request.headers));
+  const { model } = request.call;
+  const hooks = await snapshot.of(principal.accountId, `${model.owner}/${model.name}`);
+  const inputBytes = new TextEncoder().encode(JSON.stringify(request.call.input)).byteLength;
+  const predictionId = newPredictionId(numericVar(run.env, "SHARD_COUNT"));
+  const requestId = "simulated";
+  let call: PredictionCall = { ...request.call, requestId, predictionId, principal, inputBytes };
+  try {
+    for (const phase of ["admit", "screenInput", "route"] as const) call = await step(run, hooks, phase, call);
+  } finally {
+    await giveBack(run, call);
+  }
+  run.result.input = call.input;
+  const { accountId } = principal;
+  const piece = { predictionId, accountId, model: call.model, part: "whole", held: null } as const;
+  const say = async (of: OutputPart["of"], output: Json) =>
+    (await step(run, hooks, "screenOutput", { ...piece, of, output })).output;
+  if (request.logs !== undefined) run.result.logs = String(await say("logs", request.logs));
+  if (request.output === undefined) return;
+  run.result.output = await say("output", request.output);
+  const ending = {
+    predictionId,
+    accountId,
+    model: call.model,
+    outcome: "succeeded",
+    errorCode: null,
+    metrics: {},
+  } as const;
+  await step(run, hooks, "onResult", ending);
+}
+
+async function authenticated(run: Run, snapshot: Snapshot, given: Record<string, string>): Promise<Principal> {
+  const headers = Object.fromEntries(Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]));
+  const call: Call = {
+    ...{ requestId: "simulated", method: "POST", path: "/v1/predictions", clientIp: null, principal: null },
+    header: (name) => headers[name.toLowerCase()],
+    headers: () => headers,
+  };
+  const { principal } = await step(run, snapshot, "authenticate", call);
+  if (principal !== null) return principal;
+  throw new EdgeplaneError("unauthenticated", "No plugin knows the credential.");
+}
+
+async function step<P extends Phase>(
+  { result, reservations }: Run,
+  hooks: Hooks,
+  phase: P,
+  subject: Parameters<typeof runPhase<P>>[2],
+): ReturnType<typeof runPhase<P>> {
+  const decisions: SimulatedDecision[] = [];
+  result.phases.push({ phase, decisions });
+  const trail: Trail = {
+    ...newTrail(),
+    reservations,
+    onLate: (one) => void reservations.push(one),
+    onDecided: ({ plugin, decided, ms }) => void decisions.push(shown(plugin, decided, ms)),
+  };
+  return runPhase(hooks, phase, subject, trail);
+}
+
+function shown(plugin: string, decided: Parameters<NonNullable<Trail["onDecided"]>>[0]["decided"], ms: number) {
+  const refusal = decided.verdict === "reject" || decided.verdict === "shadow" ? decided : null;
+  return {
+    plugin,
+    verdict: decided.verdict,
+    changed: "subject" in decided && decided.subject !== undefined,
+    code: refusal?.code ?? null,
+    message: refusal?.message ?? null,
+    findings: decided.verdict === "broken" ? [] : (decided.findings ?? []),
+    ms: Math.round(ms * 1000) / 1000,
+  };
+}
+
+async function giveBack({ env, reservations }: Run, { predictionId, principal, model, cost }: PredictionCall) {
+  const how = {
+    how: "release",
+    predictionId,
+    accountId: principal.accountId,
+    model,
+    status: null,
+    attempt: 0,
+    cost,
+  } as const;
+  for (const one of reservations.splice(0)) {
+    await reservationService(env, one.service)?.end([{ ...one, ...how, metrics: {} }]);
+  }
+}
