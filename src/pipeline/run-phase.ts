@@ -127,7 +127,8 @@ function apply<P extends Phase>(
   const findings = decided.findings ?? [];
   if (decided.verdict === "continue") {
     const { reservation, headers } = decided;
-    const changed = "subject" in decided ? decided.subject : undefined;
+    // One that only judges hands on nothing: its neighbours decide over the same subject meanwhile.
+    const changed = hook.mutates && "subject" in decided ? decided.subject : undefined;
     if (reservation !== undefined) trail.reservations.push({ ...reservation, plugin: hook.plugin });
     if (headers !== undefined) Object.assign(trail.headers, headers);
     if ("held" in decided && decided.held !== undefined) noteState(hook.plugin, decided.held, trail);
