@@ -43,6 +43,7 @@ function startAt(scratchDir: string) {
     onSlotMessage() {},
     onGone: (_instance, { why }) => void deaths.push(why),
     onBroken: (_instance, problem) => void broken.push(problem),
+    onGrew() {},
     onPrinted() {},
   });
   instance.start(["cpu"], "cpu");

@@ -16,7 +16,7 @@ import type { Run } from "./run.ts";
 
 export type Launch = Omit<
   ProcessOptions,
-  "onReady" | "onGone" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
+  "onReady" | "onGone" | "onGrew" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
 >;
 
 export type SetupProblem = { message: string; traceback: string };
@@ -32,6 +32,7 @@ export type InstanceOptions = {
   onSlotMessage: (instance: Instance, ...message: Parameters<ProcessOptions["onSlotMessage"]>) => void;
   onGone(instance: Instance, death: Death, runs: Run[]): void;
   onBroken(instance: Instance, problem: SetupProblem): void;
+  onGrew(bytes: number): void;
   onPrinted(text: string): void;
 };
 
@@ -225,6 +226,7 @@ export class Instance {
         this.#policy.ready();
         this.#options.onReady(this, setupSeconds);
       },
+      onGrew: (bytes) => this.#options.onGrew(bytes),
       onSlotMessage: (slot, message, frame) => this.#options.onSlotMessage(this, slot, message, frame),
       onPrinted: (text) => {
         if (process.state === "starting") this.#printed = (this.#printed + text).slice(-PRINTED_CHARS);

@@ -59,6 +59,8 @@ export type ProcessOptions = {
   onLoaded(loaded: Loaded): void;
   onReady(setupSeconds: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
+  /** It has taken so many bytes more of a device than when it was ready; told when that grows. */
+  onGrew?(bytes: number): void;
   /** What it printed outside a prediction. */
   onPrinted(text: string): void;
   /** It is gone; called once. */
@@ -98,6 +100,9 @@ export class ModelProcess {
   /** Why it takes no more work and leaves when it runs nothing; null while it is well. */
   #sick: string | null = null;
   #hasHealthcheck = false;
+  /** What it had of a device when it was ready, and the most since. */
+  #readyBytes = 0;
+  #grownBytes = 0;
   readonly #health: HealthWatch;
   #why: string | null = null;
   #setupFailure: Death["setupFailure"] = null;
@@ -255,18 +260,26 @@ export class ModelProcess {
       this.#options.onLoaded(message);
       if (!message.async) this.#usableSlots = 1;
       this.#hasHealthcheck = message.healthcheck;
-    } else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
+    } else if (message.type === "alive") this.#grew(message.deviceBytes ?? 0);
+    else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
     else if (message.type === "setup_failed") {
       this.#setupFailure = { message: message.message, traceback: message.traceback };
       this.#options.clock.after(2000, () => this.kill("setup failed"));
     } else if (message.type === "ready" && this.#state === "starting") {
       this.#state = "ready";
+      this.#readyBytes = this.#grownBytes = message.deviceBytes ?? 0;
       this.#life?.rests();
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
       if (this.#hasHealthcheck) this.#health.start();
       this.#options.onReady(message.setupSeconds);
     }
+  }
+
+  #grew(bytes: number): void {
+    if (!this.#wasReady || bytes <= this.#grownBytes) return;
+    this.#grownBytes = bytes;
+    this.#options.onGrew?.(bytes - this.#readyBytes);
   }
 
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {

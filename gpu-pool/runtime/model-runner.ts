@@ -119,6 +119,11 @@ export class ModelRunner {
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 
+  /** What an instance is taken to use of each of its devices; null for one without a place. */
+  deviceBytesOf(instance: Instance): number | null {
+    return this.#options.placer.bytesOf(instance);
+  }
+
   /** Starts an instance as soon as there is a place, if it has none. */
   warm(): void {
     this.#placed.warm();
@@ -374,6 +379,7 @@ export class ModelRunner {
       onSlotMessage: (instance, slot, message, frame) => this.#slotMessage(instance, slot, message, frame),
       onGone: (instance, death, runs) => this.#gone(instance, death, runs),
       onBroken: (instance, problem) => this.#broken(instance, problem),
+      onGrew: (bytes) => this.#options.placer.grew(this.#placed, bytes),
       onPrinted: (text) => observe.printed(text),
     };
   }

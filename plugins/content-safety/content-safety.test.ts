@@ -153,6 +153,14 @@ describe("input", () => {
     expect(verdict).toMatchObject({ subject: { input: { a: { "****2": 1, "****3": 2, "****": 3 } } } });
   });
 
+  it("of many findings in many pieces takes no more than its time", async () => {
+    const { input } = await hooks(list("mask", "darn"));
+    const startedAt = performance.now();
+    const verdict = input({ pieces: Array.from({ length: 20_000 }, () => "darn ") });
+    expect(performance.now() - startedAt).toBeLessThan(4000);
+    expect(verdict).toMatchObject({ subject: { input: { pieces: expect.arrayContaining(["**** "]) as unknown } } });
+  });
+
   it("is not looked at where that is turned off, nor are the bytes of other media", async () => {
     const off = await hooks({ ...list("block", "darn"), screen: { input: false } });
     expect(off.input({ text: "darn" })).toEqual({ verdict: "continue" });

@@ -17,7 +17,7 @@ const NameSchema = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,49}$/, "lower-case le
 
 const ListSchema = z.strictObject({
   name: NameSchema.meta({ description: "The rule that verdicts name." }),
-  category: NameSchema.default("words"),
+  category: NameSchema.default("words").meta({ description: "The category that verdicts name." }),
   action: ActionSchema.default("block"),
   match: z.enum(["word", "anywhere"]).default("word").meta({
     description: "Whether a term must be a word of its own. Chinese terms, and others without spaces, need not be.",
@@ -28,15 +28,23 @@ const ListSchema = z.strictObject({
 });
 
 export const ConfigSchema = z.strictObject({
-  lists: z.array(ListSchema).max(100).default([]),
-  patterns: z.partialRecord(z.enum(patternNames), ActionSchema).default({}),
+  lists: z
+    .array(ListSchema)
+    .max(100)
+    .default([])
+    .meta({ description: `Words to look for, ${MAX_TERMS.toLocaleString("en")} in all lists together at most.` }),
+  patterns: z
+    .partialRecord(z.enum(patternNames), ActionSchema)
+    .default({})
+    .meta({ description: `What to do by pattern: ${patternNames.map((name) => `\`${name}\``).join(", ")}.` }),
   screen: z
     .strictObject({
-      input: z.boolean().default(true),
-      output: z.boolean().default(true),
+      input: z.boolean().default(true).meta({ description: "Inputs of predictions." }),
+      output: z.boolean().default(true).meta({ description: "Outputs of models, streamed or not." }),
       logs: z.boolean().default(true).meta({ description: "What models log, and the messages of their errors." }),
     })
-    .prefault({}),
+    .prefault({})
+    .meta({ description: "What is read." }),
 });
 export type Config = z.output<typeof ConfigSchema>;
 

@@ -67,9 +67,15 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
         refusal = { by: one.indexes[by] ?? 0, retryAfterMs };
       }
     }
-    if (refusal !== null) return { ok: false, ...refusal, states };
-    for (const [index, one] of asked.entries()) keep(one, answers[index], now);
     // What is leased ahead is left, too.
+    if (refusal !== null) {
+      const left = states.map(({ remaining, resetMs }, index) => {
+        const charge = charges[index];
+        return { remaining: remaining + (charge === undefined ? 0 : pool.unitsOf(charge, now)), resetMs };
+      });
+      return { ok: false, ...refusal, states: left };
+    }
+    for (const [index, one] of asked.entries()) keep(one, answers[index], now);
     for (const [index, charge] of charges.entries()) {
       if (!isAskedForEachTime(charge)) states[index] = pool.stateOf(charge, now);
     }

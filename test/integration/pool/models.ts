@@ -290,6 +290,27 @@ const onGpu = (mebibytes: number, hint: number | null): ModelFiles =>
     `build:\n  gpu: true\n${hint === null ? "" : `edgeplane:\n  deviceMemoryBytes: ${hint * 1024 * 1024}\n`}`,
   );
 
+/** Has a PyTorch of its own, that has reserved what it is told to. */
+const GROWS = `
+import sys
+import types
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.reserved = 100
+        cuda = types.SimpleNamespace(
+            is_initialized=lambda: True, device_count=lambda: 1, max_memory_reserved=lambda device: self.reserved << 20
+        )
+        sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+
+    def run(self, mebibytes: int) -> str:
+        self.reserved = mebibytes
+        return "grown"
+`;
+
 /** After an error of its device every call of CUDA fails in the same way, as it is in truth. */
 const CUDA = `
 import os
@@ -341,6 +362,7 @@ export const models = {
   "gpu-x": onGpu(700, null),
   "gpu-y": onGpu(700, null),
   "gpu-huge": onGpu(5000, 5000),
+  grows: model(GROWS, "build:\n  gpu: true\n"),
   cuda: model(CUDA, "build:\n  gpu: true\n"),
   tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
   stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),
