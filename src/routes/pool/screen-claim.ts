@@ -27,6 +27,9 @@ export type LargeOutputs = {
 
 const OUTPUT_LINKS = "/v1/outputs";
 
+/** Of all that plugins hold of a prediction: it is stored with its row. */
+const MAX_HELD_CHARS = 256 * 1024;
+
 type Of = "output" | "logs" | "error";
 
 /** Events that the shard has had, or that come behind a gap, are handed on as they are, marked: it takes none of them. */
@@ -57,6 +60,7 @@ export async function screenClaim(
     try {
       await screenFiles(event, run, large);
       const passed = await pass(event, states, run, large);
+      refuseTooMuch(states);
       screened.push(verdicts.length === 0 ? passed : { ...passed, verdicts });
     } catch (error) {
       if (!(error instanceof EdgeplaneError)) throw error;
@@ -126,6 +130,13 @@ async function tailOf(states: States, run: Run): Promise<Pick<ScreenedEvent, "ta
   const output = states.output.size === 0 ? null : await run("output", "end", null);
   const logs = states.logs.size === 0 ? null : await run("logs", "end", null);
   return { tail: { output, logs: logs === null ? "" : textOf(logs) } };
+}
+
+function refuseTooMuch({ output, logs }: States): void {
+  let chars = 0;
+  for (const held of [...output.values(), ...logs.values()]) chars += held.length;
+  if (chars <= MAX_HELD_CHARS) return;
+  throw new EdgeplaneError("guard_unavailable", "The plugins hold back more of the output than can be kept.");
 }
 
 /** What was held back goes nowhere. */

@@ -189,6 +189,19 @@ describe("a claim's events", () => {
     expect([...files]).toEqual([["predictions/a/output/token of a/out.txt", "no ***"]]);
   });
 
+  it("are refused when plugins hold back more than can be kept", async () => {
+    const hoarder = definePlugin({
+      name: "hoarder",
+      apiVersion: 1,
+      config: z.strictObject({}),
+      phases: ["screenOutput"],
+      setup: () => ({ screenOutput: () => ({ verdict: "continue", held: "x".repeat(300_000) }) }),
+    });
+    const events = eventsOf("a", { type: "output", chunk: "x" });
+    const { events: passed } = await screenClaim(await snapshotOf(hoarder), claim(), events, start, noLarge);
+    expect(passed).toMatchObject([{ type: "failed", error: { code: "guard_unavailable" } }]);
+  });
+
   it("begin without what was held when the model starts again", async () => {
     const hooks = await snapshotOf(masker);
     const events = eventsOf(
