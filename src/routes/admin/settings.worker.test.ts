@@ -185,6 +185,14 @@ describe("a simulation", () => {
     expect((await get("")).body["number"]).toBe(0);
   });
 
+  it("knows what is otherwise for an account, by its name", async () => {
+    await newKey("settings-guest");
+    const plugins = { "prompt-guard": { config: { max_characters: 2 } } };
+    const draft = { settings: { ...settings, accounts: { "settings-guest": { plugins } } } };
+    const { body } = await simulate({ account: "settings-guest", input: { text: "hello" } }, draft);
+    expect(body["refused"]).toMatchObject({ phase: "screenInput" });
+  });
+
   it("tells who refuses, and of what phase", async () => {
     const { body } = await simulate({ account: "settings-guest", input: { text: "a".repeat(21) } });
     expect(body).toMatchObject({ refused: { phase: "screenInput", code: "invalid_input" }, input: null });
