@@ -140,7 +140,8 @@ function createRunner(
         slots: model.slotsPerInstance,
         scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
-        silenceMs: settings["silence-ms"],
+        silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
+        progressMs: keys.progressTimeoutMs ?? null,
         healthEveryMs: settings["health-every-ms"],
         lives: () => lives.began(),
       };

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { checkBundle } from "./lib/bundle-size.ts";
 import { runCommand } from "./lib/command.ts";
 import { checkErrorsDoc } from "./lib/errors-doc.ts";
+import { checkPluginsDoc } from "./lib/plugins-doc.ts";
 
 type Check = { name: string; run: () => Promise<{ code: number; output: string }> };
 
@@ -18,6 +19,7 @@ const checks: Check[] = [
   command("types of tests", "tsc", "-p", "tsconfig.test.json"),
   command("format", "oxfmt", "--check"),
   { name: "errors page", run: () => Promise.resolve(checkErrorsDoc()) },
+  { name: "plugins page", run: () => Promise.resolve(checkPluginsDoc()) },
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),
 ];
 

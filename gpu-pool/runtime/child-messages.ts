@@ -6,6 +6,9 @@ import type { Json } from "../../src/contract/prediction.ts";
 const AnyJson = z.custom<Json>();
 const MetricsSchema = z.record(z.string(), AnyJson);
 
+/** What its libraries say that it has taken of a device. */
+const DeviceBytesSchema = z.number().nonnegative().nullish();
+
 export const ControlMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("loaded"),
@@ -16,9 +19,9 @@ export const ControlMessageSchema = z.discriminatedUnion("type", [
     streams: z.enum(["no", "iterate", "concatenate"]),
     healthcheck: z.boolean(),
   }),
-  z.object({ type: z.literal("ready"), setupSeconds: z.number() }),
+  z.object({ type: z.literal("ready"), setupSeconds: z.number(), deviceBytes: DeviceBytesSchema }),
   z.object({ type: z.literal("setup_failed"), message: z.string(), traceback: z.string().default("") }),
-  z.object({ type: z.literal("alive"), running: z.array(z.string()) }),
+  z.object({ type: z.literal("alive"), running: z.array(z.string()), deviceBytes: DeviceBytesSchema }),
   z.object({ type: z.literal("health"), healthy: z.boolean(), message: z.string().nullish() }),
 ]);
 export type ControlMessage = z.infer<typeof ControlMessageSchema>;
@@ -39,6 +42,8 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
     seconds: z.number().optional(),
     batchError: z.boolean().optional(),
     invalidInput: z.boolean().optional(),
+    /** The process can use its device no more: what CUDA said. */
+    deviceError: z.string().optional(),
   }),
   z.object({ type: z.literal("idle"), batch: z.number() }),
 ]);

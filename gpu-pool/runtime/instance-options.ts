@@ -6,7 +6,7 @@ import type { RunnerOptions } from "./runner-options.ts";
 
 export type InstanceEvents = Pick<
   InstanceOptions,
-  "onReady" | "onSlotMessage" | "onGone" | "onBroken" | "onPrinted"
+  "onReady" | "onGrew" | "onSlotMessage" | "onGone" | "onBroken" | "onPrinted"
 > & { onLoaded(loaded: Loaded): void };
 
 /** Of the instance of this number. */

@@ -30,6 +30,7 @@ function startAt(scratchDir: string) {
     scratchDir,
     setupTimeoutMs: 1000,
     silenceMs: 1000,
+    progressMs: null,
     healthEveryMs: 1000,
     onLoaded() {},
   };
@@ -42,6 +43,7 @@ function startAt(scratchDir: string) {
     onSlotMessage() {},
     onGone: (_instance, { why }) => void deaths.push(why),
     onBroken: (_instance, problem) => void broken.push(problem),
+    onGrew() {},
     onPrinted() {},
   });
   instance.start(["cpu"], "cpu");

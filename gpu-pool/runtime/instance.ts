@@ -9,13 +9,14 @@
 import type { Place } from "../scheduling/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
+import { Streak } from "../scheduling/streak.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
 import type { Run } from "./run.ts";
 
 export type Launch = Omit<
   ProcessOptions,
-  "onReady" | "onGone" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
+  "onReady" | "onGone" | "onGrew" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
 >;
 
 export type SetupProblem = { message: string; traceback: string };
@@ -31,12 +32,17 @@ export type InstanceOptions = {
   onSlotMessage: (instance: Instance, ...message: Parameters<ProcessOptions["onSlotMessage"]>) => void;
   onGone(instance: Instance, death: Death, runs: Run[]): void;
   onBroken(instance: Instance, problem: SetupProblem): void;
+  onGrew(bytes: number): void;
   onPrinted(text: string): void;
 };
 
 export type InstanceState = "stopped" | "starting" | "ready" | "busy" | "waiting" | "looping" | "broken";
 
 const PRINTED_CHARS = 4096;
+const RECYCLE_EVERY_MS = 600_000;
+/** So many different predictions in a row that break the device say that it is not they. */
+const SICK_AFTER = 3;
+const SICK_UNPROVEN = 2;
 
 export class Instance {
   readonly name: string;
@@ -51,6 +57,14 @@ export class Instance {
   /** When a batch of it ended last. */
   lastUsedMs = 0;
   #kind: "cpu" | "cuda" = "cpu";
+  /** Of the process that lives: whether a prediction succeeded, and how many have failed since. */
+  readonly #deviceErrors = new Streak(SICK_AFTER);
+  /** A prediction has succeeded on these devices, and how many processes broke them since or without one. */
+  #isProven = false;
+  #breaks = 0;
+  #wasWell = false;
+  #failures = 0;
+  #recycleFromMs = -Infinity;
   /** A launch that was overtaken by another starts nothing. */
   #launches = 0;
   #process: ModelProcess | null = null;
@@ -94,7 +108,7 @@ export class Instance {
   place(nowMs: number, isOut: boolean): Place {
     return {
       device: this.devices[0] ?? "cpu",
-      slots: this.#options.slots,
+      slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
       runningForMs: Array.from(this.runs.values(), ({ startedAtMs }) => nowMs - startedAtMs),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
@@ -124,6 +138,7 @@ export class Instance {
   start(devices: readonly string[], kind: "cpu" | "cuda"): void {
     if (!this.mayStart(this.#options.clock.nowMs())) return;
     this.devices = devices;
+    this.#isProven = false;
     this.#kind = kind;
     void this.#launch();
   }
@@ -138,6 +153,40 @@ export class Instance {
     this.#cancelTimer();
     this.#state = "stopped";
     this.#process?.shutdown(graceMs);
+  }
+
+  /**
+   * A prediction ended in it. One that was well and then fails everything is replaced: after `limit` failures in a row
+   * (0: never), and no sooner than ten minutes after the last time.
+   */
+  heard(outcome: string, limit: number): void {
+    if (outcome === "succeeded") {
+      this.#wasWell = true;
+      this.#isProven = true;
+      this.#breaks = 0;
+      this.#deviceErrors.end();
+    }
+    this.#failures = outcome === "failed" ? this.#failures + 1 : 0;
+    const nowMs = this.#options.clock.nowMs();
+    if (limit === 0 || !this.#wasWell || this.#failures < limit || nowMs < this.#recycleFromMs) return;
+    this.#recycleFromMs = nowMs + RECYCLE_EVERY_MS;
+    this.#process?.sicken(`its last ${limit} predictions failed`);
+  }
+
+  /**
+   * A process of it broke its device with this prediction. Whether that is the device's fault: several different ones
+   * did so in a row, or it never worked here and broke twice.
+   */
+  isSick(id: string): boolean {
+    this.#breaks += 1;
+    return this.#deviceErrors.hit(id) || (!this.#isProven && this.#breaks >= SICK_UNPROVEN);
+  }
+
+  /** It is of no use where it is: as if it could not be set up. */
+  fail(problem: SetupProblem): void {
+    this.#breaks = 0;
+    this.#deviceErrors.end();
+    this.#break(problem, restartDefaults.brokenMs);
   }
 
   /** It could not be set up, and may be started anew at once: elsewhere it may fit. */
@@ -172,9 +221,12 @@ export class Instance {
       cudaVisibleDevices: this.#kind === "cuda" ? this.devices.join(",") : "",
       onReady: (setupSeconds) => {
         this.readyAtMs = this.lastUsedMs = clock.nowMs();
+        this.#wasWell = false;
+        this.#failures = 0;
         this.#policy.ready();
         this.#options.onReady(this, setupSeconds);
       },
+      onGrew: (bytes) => this.#options.onGrew(bytes),
       onSlotMessage: (slot, message, frame) => this.#options.onSlotMessage(this, slot, message, frame),
       onPrinted: (text) => {
         if (process.state === "starting") this.#printed = (this.#printed + text).slice(-PRINTED_CHARS);
@@ -192,7 +244,7 @@ export class Instance {
     const stopped = this.#state === "stopped";
     if (!stopped) this.#state = "waiting";
     this.#options.onGone(this, death, runs);
-    if (stopped) return;
+    if (stopped || this.state === "broken") return;
     if (death.setupFailure !== null) {
       const { message, traceback } = death.setupFailure;
       this.#break({ message, traceback: traceback || this.#printed }, restartDefaults.brokenMs);

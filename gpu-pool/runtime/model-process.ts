@@ -50,6 +50,8 @@ export type ProcessOptions = {
   setupTimeoutMs: number;
   /** No sign of life for so long: it hangs. */
   silenceMs: number;
+  /** A slot that runs something and says nothing of it for so long hangs; null: it may. */
+  progressMs: number | null;
   /** How often a model that has a healthcheck is asked. */
   healthEveryMs: number;
   /** Notes that a process of the model lives, and when it works. */
@@ -57,6 +59,8 @@ export type ProcessOptions = {
   onLoaded(loaded: Loaded): void;
   onReady(setupSeconds: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
+  /** It has taken so many bytes more of a device than when it was ready; told when that grows. */
+  onGrew?(bytes: number): void;
   /** What it printed outside a prediction. */
   onPrinted(text: string): void;
   /** It is gone; called once. */
@@ -71,6 +75,8 @@ export type Death = {
   expected: boolean;
   /** It stopped giving signs of life. */
   hung: boolean;
+  /** An error of its device left it useless. */
+  deviceError: boolean;
   /** It said so, or its setup took too long; then the traceback is empty. */
   setupFailure: { message: string; traceback: string } | null;
 };
@@ -81,7 +87,12 @@ export class ModelProcess {
   readonly #child: ChildProcess;
   readonly #slotStreams: Duplex[] = [];
   readonly #control: Duplex;
-  readonly #busySlots = new Set<number>();
+  /** When each slot that is busy said something last. */
+  readonly #busySlots = new Map<number, number>();
+  /** It can run nothing more: what it still says doesn't count. */
+  #isCondemned = false;
+  /** A model that runs one thing at a time has one slot, whatever its author asked for. */
+  #usableSlots: number;
   #state: ProcessState = "starting";
   #wasReady = false;
   #expected = false;
@@ -89,6 +100,9 @@ export class ModelProcess {
   /** Why it takes no more work and leaves when it runs nothing; null while it is well. */
   #sick: string | null = null;
   #hasHealthcheck = false;
+  /** What it had of a device when it was ready, and the most since. */
+  #readyBytes = 0;
+  #grownBytes = 0;
   readonly #health: HealthWatch;
   #why: string | null = null;
   #setupFailure: Death["setupFailure"] = null;
@@ -99,14 +113,14 @@ export class ModelProcess {
   /** Spawns the process. A command that doesn't exist ends in `onGone`. */
   constructor(options: ProcessOptions) {
     this.#options = options;
+    this.#usableSlots = options.slots;
     this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID() };
     this.#health = new HealthWatch({
       clock: options.clock,
       everyMs: options.healthEveryMs,
       ask: () => this.#tell({ type: "healthcheck" }),
       onSick: (why) => {
-        this.#sick = why;
-        this.#leaveIfSick();
+        this.sicken(why);
       },
     });
     mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
@@ -153,13 +167,13 @@ export class ModelProcess {
   }
 
   get slots(): number {
-    return this.#options.slots;
+    return this.#usableSlots;
   }
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
     const takesWork = (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
-    return takesWork ? this.#options.slots - this.#busySlots.size : 0;
+    return takesWork ? this.#usableSlots - this.#busySlots.size : 0;
   }
 
   /** True when it runs nothing and could. */
@@ -174,7 +188,7 @@ export class ModelProcess {
     const stream = this.#slotStreams[slot];
     if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.add(slot);
+    this.#busySlots.set(slot, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -199,6 +213,18 @@ export class ModelProcess {
     if (this.#state === "defunct") return;
     this.#why ??= why;
     signalGroup(this.#child, "SIGKILL");
+  }
+
+  /** It takes no more work, finishes what runs, and leaves. */
+  sicken(why: string): void {
+    this.#sick ??= why;
+    this.#leaveIfSick();
+  }
+
+  /** Its device is lost to it: ends it at once, and what it still says is not heard. */
+  condemn(why: string): void {
+    this.#isCondemned = true;
+    this.kill(why);
   }
 
   /** Says that the next death is the pool's own doing. */
@@ -232,13 +258,16 @@ export class ModelProcess {
     this.#heardAtMs = this.#options.clock.nowMs();
     if (message.type === "loaded") {
       this.#options.onLoaded(message);
+      if (!message.async) this.#usableSlots = 1;
       this.#hasHealthcheck = message.healthcheck;
-    } else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
+    } else if (message.type === "alive") this.#grew(message.deviceBytes ?? 0);
+    else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
     else if (message.type === "setup_failed") {
       this.#setupFailure = { message: message.message, traceback: message.traceback };
       this.#options.clock.after(2000, () => this.kill("setup failed"));
     } else if (message.type === "ready" && this.#state === "starting") {
       this.#state = "ready";
+      this.#readyBytes = this.#grownBytes = message.deviceBytes ?? 0;
       this.#life?.rests();
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
@@ -247,8 +276,16 @@ export class ModelProcess {
     }
   }
 
+  #grew(bytes: number): void {
+    if (!this.#wasReady || bytes <= this.#grownBytes) return;
+    this.#grownBytes = bytes;
+    this.#options.onGrew?.(bytes - this.#readyBytes);
+  }
+
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
+    if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
+    this.#busySlots.set(slot, this.#heardAtMs);
     if (message.type === "idle") {
       this.#busySlots.delete(slot);
       if (this.#busySlots.size === 0) {
@@ -285,7 +322,9 @@ export class ModelProcess {
       if (sleptMs > LOOK_MS) {
         startedAtMs += sleptMs;
         this.#heardAtMs += sleptMs;
+        for (const [slot, heardAtMs] of this.#busySlots) this.#busySlots.set(slot, heardAtMs + sleptMs);
       }
+      const { progressMs } = this.#options;
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
         const message = `setup took longer than ${this.#options.setupTimeoutMs / 1000} s`;
         this.#setupFailure = { message, traceback: "" };
@@ -293,6 +332,9 @@ export class ModelProcess {
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
+      } else if (progressMs !== null && Math.min(...this.#busySlots.values()) < nowMs - progressMs) {
+        this.#hung = true;
+        this.kill(`a prediction gave no sign of progress for ${progressMs / 1000} s`);
       }
       if (this.#state !== "defunct") this.#stopWatching = this.#options.clock.after(LOOK_MS, look);
     };
@@ -329,6 +371,7 @@ export class ModelProcess {
       wasReady: this.#wasReady,
       expected: this.#expected,
       hung: this.#hung,
+      deviceError: this.#isCondemned,
       setupFailure: this.#setupFailure,
     });
   }

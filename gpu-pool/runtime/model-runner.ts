@@ -10,7 +10,6 @@ import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Pause } from "../scheduling/pause.ts";
 import { Lately } from "../scheduling/lately.ts";
-import { sortOut } from "./aftermath.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
 import type { Instance } from "./instance.ts";
@@ -34,6 +33,7 @@ import type { PreparationOptions } from "./preparation.ts";
 import { loadOf } from "./model-load.ts";
 import { Readiness } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
+import { crashed, settleRun, sortOutDeath } from "./run-end.ts";
 import { Run } from "./run.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
@@ -117,6 +117,11 @@ export class ModelRunner {
     const isPaused = this.onHold || this.#hostPause.isOn;
     const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
+  }
+
+  /** What an instance is taken to use of each of its devices; null for one without a place. */
+  deviceBytesOf(instance: Instance): number | null {
+    return this.#options.placer.bytesOf(instance);
   }
 
   /** Starts an instance as soon as there is a place, if it has none. */
@@ -293,8 +298,7 @@ export class ModelRunner {
       instance.lastUsedMs = nowMs;
       this.#runMs.add(nowMs - run.startedAtMs);
       this.#runOver(run, nowMs);
-      this.#settle(run);
-      this.#pump();
+      this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
     }
     if (message.type === "log" && message.id === null) {
@@ -303,9 +307,13 @@ export class ModelRunner {
     }
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
+    if (message.type === "done" && message.deviceError !== undefined) return process.condemn(message.deviceError);
     const context = { ...this.#limits, report: this.#options.report, origin: process.origin };
     const outcome = applyItemMessage(item, message, frame, context);
-    if (outcome !== null) this.#held.ended(item.prediction, outcome);
+    if (outcome === null) return;
+    this.#held.ended(item.prediction, outcome);
+    const isInput = message.type === "done" && message.invalidInput === true;
+    if (!isInput) instance.heard(outcome, this.model.cog.edgeplane.recycleAfterFailures);
   }
 
   /** What ended in this run is told now that its time is known. */
@@ -313,27 +321,9 @@ export class ModelRunner {
     for (const prediction of run.over(nowMs)) if (prediction.stage === "ended") this.#options.onEnded(prediction);
   }
 
-  /** The slot is free again: what its batch call raised is halved, or, alone, is what it is. */
-  #settle(run: Run): void {
-    const raised = run.raised();
-    const forgotten = run.unfinished();
-    const [only] = raised;
-    for (const { prediction } of forgotten) {
-      this.#options.report.failed(prediction.ref, "model", "model_error", "the model process reported no result");
-      this.#held.ended(prediction, "failed");
-    }
-    if (only === undefined) return;
-    if (run.size === 1) {
-      this.#options.report.failed(only.prediction.ref, "model", "model_error", only.batchError ?? "the batch failed");
-      this.#held.ended(only.prediction, "failed");
-    } else {
-      this.#runAgain(raised.map(({ prediction }) => prediction));
-    }
-  }
-
-  #runAgain(suspects: Prediction[]): void {
-    this.#options.observe.bisected();
-    this.#queue.addSuspects(suspects);
+  #runAgain(suspects: readonly Prediction[]): void {
+    if (suspects.length > 0) this.#options.observe.bisected();
+    if (suspects.length > 0) this.#queue.addSuspects(suspects);
     this.#pump();
   }
 
@@ -341,19 +331,14 @@ export class ModelRunner {
     this.#options.observe.died(instance.name, death);
     this.#options.placer.gone(instance);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
-    const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
-    for (const prediction of stopped) this.#held.stopped(prediction);
-    this.#queue.addBack(bystanders, false);
-    this.#queue.addBack(innocent, true);
+    const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
     const [only] = suspects;
-    if (only !== undefined && suspects.length === 1) {
-      const code = death.hung ? "model_unresponsive" : "model_crashed";
-      const message = `The model process died while it ran this prediction: ${death.why}.`;
-      this.#options.report.failed(only.ref, "crash", code, message);
-      this.#held.ended(only, "crashed");
-    } else if (suspects.length > 1) {
-      this.#runAgain(suspects);
-    }
+    if (death.deviceError && only !== undefined && instance.isSick(only.ref.id)) {
+      const message = `its device broke again and again: ${death.why}`;
+      for (const prediction of suspects) this.#held.release(prediction, "setup", message);
+      instance.fail({ message, traceback: "" });
+    } else if (only !== undefined && suspects.length === 1) crashed(only, death, this.#held, this.#options.report);
+    else this.#runAgain(suspects);
     this.#pump();
   }
 
@@ -394,6 +379,7 @@ export class ModelRunner {
       onSlotMessage: (instance, slot, message, frame) => this.#slotMessage(instance, slot, message, frame),
       onGone: (instance, death, runs) => this.#gone(instance, death, runs),
       onBroken: (instance, problem) => this.#broken(instance, problem),
+      onGrew: (bytes) => this.#options.placer.grew(this.#placed, bytes),
       onPrinted: (text) => observe.printed(text),
     };
   }

@@ -87,12 +87,13 @@ function describe(runner: Pool["runners"][number]): unknown {
     held: runner.held,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    instances: runner.instances.all.map(({ name, state, placement, devices, restarts, process }) => ({
-      name,
-      state,
-      devices: placement === "none" ? [] : devices,
-      restarts,
-      pid: process?.pid ?? null,
+    instances: runner.instances.all.map((instance) => ({
+      name: instance.name,
+      state: instance.state,
+      devices: instance.placement === "none" ? [] : instance.devices,
+      deviceBytes: runner.deviceBytesOf(instance),
+      restarts: instance.restarts,
+      pid: instance.process?.pid ?? null,
     })),
   };
 }

@@ -2,10 +2,28 @@ import { describe, expect, it } from "vitest";
 import type { Json } from "../../src/contract/prediction.ts";
 import { aCall, aPart, describePlugin } from "../kernel/conformance.ts";
 import type { OutputPart, PredictionCall, Verdict } from "../kernel/phases.ts";
+import type { Artifacts, Services } from "../kernel/services.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
 import { contentSafety } from "./content-safety.ts";
 
+/** In memory; `made` counts what was compiled for it. */
+function artifactsOf(kept = new Map<string, Uint8Array>()) {
+  const counts = { made: 0 };
+  const artifacts: Artifacts = {
+    get: async (name, make) => {
+      const known = kept.get(name);
+      if (known !== undefined) return known;
+      counts.made += 1;
+      const made = await make();
+      kept.set(name, made);
+      return made;
+    },
+  };
+  return { artifacts, kept, counts };
+}
+
 describePlugin(contentSafety, {
+  services: { artifacts: artifactsOf().artifacts },
   badConfigs: [
     { lists: [{ name: "x", terms: [] }] },
     { lists: [{ name: "X y", terms: ["a"] }] },
@@ -15,7 +33,7 @@ describePlugin(contentSafety, {
     {
       lists: Array.from({ length: 2 }, (_, list) => ({
         name: `l${list}`,
-        terms: Array.from({ length: 13_000 }, (_, at) => `a${list}b${at}`),
+        terms: Array.from({ length: 51_000 }, (_, at) => `a${list}b${at}`),
       })),
     },
   ],
@@ -29,8 +47,8 @@ const list = (action: string, ...terms: string[]) => ({
   lists: [{ name: "house", category: "insult", action, terms }],
 });
 
-async function hooks(config: unknown) {
-  const snapshot = await buildSnapshot(1, [contentSafety], { "content-safety": { config } }, {});
+async function hooks(config: unknown, services: Partial<Services> = { artifacts: artifactsOf().artifacts }) {
+  const snapshot = await buildSnapshot(1, [contentSafety], { "content-safety": { config } }, services);
   const [input] = snapshot.hooks.screenInput;
   const [output] = snapshot.hooks.screenOutput;
   if (input === undefined || output === undefined) throw new Error("there is no hook");
@@ -135,6 +153,14 @@ describe("input", () => {
     expect(verdict).toMatchObject({ subject: { input: { a: { "****2": 1, "****3": 2, "****": 3 } } } });
   });
 
+  it("of many findings in many pieces takes no more than its time", async () => {
+    const { input } = await hooks(list("mask", "darn"));
+    const startedAt = performance.now();
+    const verdict = input({ pieces: Array.from({ length: 20_000 }, () => "darn ") });
+    expect(performance.now() - startedAt).toBeLessThan(4000);
+    expect(verdict).toMatchObject({ subject: { input: { pieces: expect.arrayContaining(["**** "]) as unknown } } });
+  });
+
   it("is not looked at where that is turned off, nor are the bytes of other media", async () => {
     const off = await hooks({ ...list("block", "darn"), screen: { input: false } });
     expect(off.input({ text: "darn" })).toEqual({ verdict: "continue" });
@@ -181,5 +207,35 @@ describe("output", () => {
       verdict: "reject",
       code: "guard_unavailable",
     });
+  });
+});
+
+describe("large lists", () => {
+  const many = (mark: string): string[] =>
+    Array.from(
+      { length: 600 },
+      (_, at) => `${mark}${String.fromCharCode(97 + (at % 26), 97 + Math.floor(at / 26))}end`,
+    );
+
+  it("are compiled once, and read from what was kept", async () => {
+    const store = artifactsOf();
+    const config = list("block", ...many("kept"));
+    expect((await hooks(config, store)).input({ text: "a keptcaend b" })).toMatchObject({ verdict: "reject" });
+    await hooks(config, store);
+    expect(store.counts.made).toBe(1);
+    expect([...store.kept.keys()]).toEqual([expect.stringMatching(/^content-safety\.words\.1\.[0-9a-f]{64}$/)]);
+  });
+
+  it("are compiled anew where what was kept is damaged", async () => {
+    const store = artifactsOf();
+    store.artifacts.get = async (_name, make) => (await make()).map((byte, at) => (at === 500 ? byte ^ 1 : byte));
+    const { input } = await hooks(list("block", ...many("damaged")), store);
+    expect(input({ text: "a damagedcaend b" })).toMatchObject({ verdict: "reject" });
+  });
+
+  it("name the term that can't be looked for", async () => {
+    const bad = hooks(list("block", ...many("bad"), "...", "!?"));
+    await expect(bad).rejects.toMatchObject({ code: "plugin_invalid" });
+    await expect(bad).rejects.toThrow(/"\.\.\." can't.*1 more/);
   });
 });

@@ -21,8 +21,9 @@ export const contentSafety = definePlugin({
     lists: [{ name: "house-rules", category: "insult", action: "block", terms: ["darn", "blockhead", "笨蛋"] }],
     patterns: { card: "block", resident_id: "block", api_key: "block", email: "mask", phone: "tag" },
   },
-  setup: ({ config }) => {
-    const rules = rulesOf(config);
+  needs: ["artifacts"],
+  setup: async ({ config, services }) => {
+    const rules = await rulesOf(config, services.artifacts);
     const hasRules = rules.words !== null || Object.keys(rules.patterns).length > 0;
     const { input, output, logs } = config.screen;
     return {

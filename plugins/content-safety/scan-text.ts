@@ -103,8 +103,9 @@ function scanPatterns(
 function untilHeld(text: NormalizedText, held: number, found: readonly Found[]): TextScan {
   const bound = text.units - MAX_HELD_UNITS;
   let heldFrom = Math.max(bound, held < text.length ? (text.starts[held] ?? 0) : text.units);
-  const across = (one: Found): boolean => one.start < heldFrom && one.end > heldFrom && one.start >= bound;
-  for (let one = found.find(across); one !== undefined; one = found.find(across)) heldFrom = one.start;
+  const near = found.filter(({ start }) => start >= bound);
+  const across = (one: Found): boolean => one.start < heldFrom && one.end > heldFrom;
+  for (let one = near.find(across); one !== undefined; one = near.find(across)) heldFrom = one.start;
   let symbol = text.length;
   while (symbol > 0 && (text.starts[symbol - 1] ?? 0) >= heldFrom) symbol -= 1;
   const context = symbol === 0 ? 0 : (text.starts[Math.max(0, symbol - CONTEXT_SYMBOLS)] ?? 0);

@@ -60,12 +60,20 @@ class Screening {
       );
     }
     const joined = texts.join("");
-    const found = this.#find(joined);
+    const found = this.#find(joined).sort((left, right) => left.start - right.start);
     let start = 0;
+    let next = 0;
     const masked = texts.map((text) => {
+      const end = start + text.length;
       const own = this.#alone ? this.#find(text).map((one) => shifted(one, start)) : [];
-      const piece = mask(joined, start, start + text.length, [...found, ...own]);
-      start += text.length;
+      while (next < found.length && (found[next]?.end ?? 0) <= start) next += 1;
+      for (let at = next; at < found.length; at += 1) {
+        const one = found[at];
+        if (one === undefined || one.start >= end) break;
+        own.push(one);
+      }
+      const piece = mask(joined, start, end, own);
+      start = end;
       return piece;
     });
     return changed(list, masked);

@@ -86,6 +86,28 @@ const pieces = fc.constantFrom(
 const texts = fc.array(pieces, { maxLength: 24 }).map((parts) => parts.join(""));
 const cuts = fc.array(fc.nat(400), { maxLength: 12 });
 
+it("takes time by the length of a text, whatever is in it", () => {
+  for (const piece of [
+    "f.u.c.",
+    "f ",
+    "a s",
+    "fu\u200b",
+    "ass",
+    "as s ",
+    "法 轮 ",
+    "s!u!t",
+    "$",
+    "1488 ",
+    "ban",
+    "l|1I",
+  ]) {
+    const text = piece.repeat(Math.ceil(50_000 / piece.length));
+    const startedAt = performance.now();
+    run(masking, [text]);
+    expect(performance.now() - startedAt, piece).toBeLessThan(4000);
+  }
+});
+
 describe("a text in chunks", () => {
   it("comes out the same however it is cut", () => {
     fc.assert(

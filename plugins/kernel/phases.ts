@@ -22,6 +22,7 @@ export const scopes = [
   "models:write",
   "account:read",
   "account:write",
+  "verdicts:read",
 ] as const;
 export type Scope = (typeof scopes)[number];
 

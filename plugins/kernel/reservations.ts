@@ -5,8 +5,7 @@
  * however it did; the Worker calls it when the prediction is refused after all, or is one that was accepted before. The
  * call is repeated until it succeeds, so that `end` must know by the reservation's id what it has ended already. A
  * reservation whose row never came (the Worker died in between) is given back by its own service: none outlives
- * `totalTimeoutMs` of its call by more than a minute, and before that the service may ask which are held
- * (`heldReservations` of src/shard/client.ts).
+ * `totalTimeoutMs` of its call by more than a minute.
  */
 import type { Json, ModelRef, Status } from "../../src/contract/prediction.ts";
 import type { Reservation } from "./phases.ts";

@@ -63,7 +63,7 @@ export class Batches<Answer> {
       timer = setTimeout(() => resolve(null), this.#patienceMs);
     });
     const answers = await Promise.race([batch.answers.catch(() => null), late]);
-    clearTimeout(timer);
+    if (timer !== null) clearTimeout(timer);
     if (answers !== null) return answers.slice(place, place + texts.length);
     if (this.#open === batch) this.#open = null;
     return [...(await this.#ask(texts))];

@@ -151,7 +151,7 @@ export const parts: readonly Part[] = [
     engine: "time",
     needs: ["python3"],
     command: vitest("streams"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "clients and snippets",

@@ -11,8 +11,9 @@ import type { Book } from "./book.ts";
 import { createRows } from "./rows.ts";
 import type { Group, GroupAnswer, Settlement } from "./types.ts";
 
-/** How often what is held is stored while it changes. */
+/** How often what is held is stored while it changes, and by how much later for each that is held. */
 const SLOTS_MS = 500;
+const MS_A_SLOT = 0.1;
 /** How often what is over is looked for, as long as anything is left. */
 const CLEAN_MS = 3_600_000;
 
@@ -69,7 +70,7 @@ export class Allowance extends DurableObject<Env> {
     if (this.#nextWrite !== null) return this.#nextWrite.promise;
     const write = Promise.withResolvers<void>();
     this.#nextWrite = write;
-    this.#timers.after(SLOTS_MS, () => {
+    this.#timers.after(SLOTS_MS + MS_A_SLOT * this.#book.held(), () => {
       this.#nextWrite = null;
       this.#rows.writeSlots(this.#book.slots());
       this.#armAlarm();

@@ -83,13 +83,23 @@ describe("reserving", () => {
     expect(rest).toBe(990);
   });
 
+  it("asks nobody about what never fits", async () => {
+    const { reserve, counts } = world();
+    expect(await reserve([charge("a", "w", fixed(5)), charge("b", "w", fixed(0))])).toMatchObject({
+      ...{ ok: false, by: 1, retryAfterMs: null },
+    });
+    expect(await reserve([charge("a", "s", slots(0))])).toMatchObject({ ok: false, by: 0, retryAfterMs: null });
+    expect(counts.takes).toBe(0);
+  });
+
   it("says which charge was refused, and what is left of the others", async () => {
     const { reserve } = world();
-    const decision = await reserve([charge("a", "w", fixed(5)), charge("b", "w", fixed(0))]);
+    await reserve([charge("b", "w", fixed(1))]);
+    const decision = await reserve([charge("a", "w", fixed(5)), charge("b", "w", fixed(1))]);
     expect(decision).toMatchObject({
       ok: false,
       by: 1,
-      retryAfterMs: null,
+      retryAfterMs: 60_000,
       states: [{ remaining: 4 }, { remaining: 0 }],
     });
     expect(await reserve([charge("a", "w", fixed(5))])).toMatchObject({ ok: true, states: [{ remaining: 4 }] });

@@ -17,6 +17,13 @@ export type Allowances = ReturnType<typeof createAllowances>;
 export function createAllowances(store: AllowanceStore, clock: () => number = Date.now) {
   const pool = createLeasePool();
 
+  /** Nobody need be asked about what is larger than its limit. */
+  function neverFits(charges: readonly Charge[], now: number): Decision | null {
+    const by = charges.findIndex(({ amount, spec }) => amount > spec.limit);
+    if (by < 0) return null;
+    return { ok: false, by, retryAfterMs: null, states: charges.map((one) => pool.stateOf(one, now)) };
+  }
+
   /** A refusal that a store told a moment ago, and that nobody is asked for again before that moment is over. */
   function knownRefusal(charges: readonly Charge[], now: number): Decision | null {
     for (const [by, charge] of charges.entries()) {
@@ -60,9 +67,15 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
         refusal = { by: one.indexes[by] ?? 0, retryAfterMs };
       }
     }
-    if (refusal !== null) return { ok: false, ...refusal, states };
-    for (const [index, one] of asked.entries()) keep(one, answers[index], now);
     // What is leased ahead is left, too.
+    if (refusal !== null) {
+      const left = states.map(({ remaining, resetMs }, index) => {
+        const charge = charges[index];
+        return { remaining: remaining + (charge === undefined ? 0 : pool.unitsOf(charge, now)), resetMs };
+      });
+      return { ok: false, ...refusal, states: left };
+    }
+    for (const [index, one] of asked.entries()) keep(one, answers[index], now);
     for (const [index, charge] of charges.entries()) {
       if (!isAskedForEachTime(charge)) states[index] = pool.stateOf(charge, now);
     }
@@ -109,7 +122,8 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
     reserve(id: string, expiresAt: number, charges: readonly Charge[]): Decision | Promise<Decision> {
       const now = clock();
       const at = pool.takeAll(charges, now);
-      if (at === null) return knownRefusal(charges, now) ?? fromStore(id, expiresAt, charges, now);
+      if (at === null)
+        return neverFits(charges, now) ?? knownRefusal(charges, now) ?? fromStore(id, expiresAt, charges, now);
       const states = charges.map((charge) => pool.stateOf(charge, now));
       return { ok: true, reservation: reservationOf(id, expiresAt, charges, at), states };
     },

@@ -180,6 +180,7 @@ export function createBook(stored: Stored) {
     },
 
     slots: () => slots.entries(),
+    held: () => slots.size(),
 
     /** Forgets buckets of which nothing matters any more, and answers their names, and how many remain. */
     forget(now: number): { gone: string[]; left: number } {

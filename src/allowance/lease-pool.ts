@@ -74,6 +74,9 @@ export function createLeasePool() {
   return {
     stateOf,
 
+    /** What is leased of the charge's bucket and not used. */
+    unitsOf: (charge: Charge, now: number): number => Math.floor(find(charge, now)?.units ?? 0),
+
     /** Takes all charges out of leases, or nothing; answers where each was counted, or null. */
     takeAll(charges: readonly Charge[], now: number): number[] | null {
       const found: [Charge, LocalLease][] = [];

@@ -9,6 +9,7 @@ import type {
 import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
 import type { Env } from "../env.ts";
 import { parkedSettings } from "../fleet/parked-store.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
 import { createAllowances } from "./allowances.ts";
 import type { Allowances } from "./allowances.ts";
 import { createObjectStore } from "./object-store.ts";
@@ -52,20 +53,33 @@ export function createAllowanceService(stores: { objects: Allowances; redis: All
     },
 
     async end(ends) {
-      const decoded = ends.map((end) => ({ end, ...fromData(end.id, end.data) }));
-      const byStore = Map.groupBy(decoded, ({ store }) => store);
+      const byStore = Map.groupBy(ends.flatMap(decoded), ({ store }) => store);
       await Promise.all(
-        [...byStore].map(async ([store, own]) =>
-          storeOf(store).settle(
-            own.map(({ end, reservation }) => ({
-              reservation,
-              used: reservation.taken.map((charge) => usedOf(charge, end)),
-            })),
-          ),
-        ),
+        [...byStore].map(async ([store, own]) => {
+          const settled = own.map(({ end, reservation }) => ({
+            reservation,
+            used: reservation.taken.map((charge) => usedOf(charge, end)),
+          }));
+          // Where the operator took the Redis away, nobody counts there any more.
+          await stores[store]?.settle(settled);
+        }),
       );
     },
   };
+}
+
+/** Nothing for one that can't be read: it keeps no other from ending. */
+function decoded(end: ReservationEnd) {
+  try {
+    return [{ end, ...fromData(end.id, end.data) }];
+  } catch (error) {
+    log.error("reservation_unreadable", {
+      plugin: end.plugin,
+      predictionId: end.predictionId,
+      reason: reasonOf(error),
+    });
+    return [];
+  }
 }
 
 /** Units of which all stays once the prediction is accepted, so that nothing is to be told of its end. */

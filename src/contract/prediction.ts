@@ -1,5 +1,6 @@
 /** What a prediction is, everywhere: its statuses, its priorities, and the snapshot of it that travels. */
 import * as z from "zod";
+import type { VerdictRecord } from "./verdict.ts";
 
 export const statuses = ["starting", "processing", "succeeded", "failed", "canceled", "aborted"] as const;
 export const StatusSchema = z.enum(statuses).meta({
@@ -83,4 +84,6 @@ export type PredictionSnapshot = {
   /** `owner/name` of the deployment that chose the version. */
   deployment: string | null;
   queue: QueuePlace | null;
+  /** What plugins decided over it, if they did. */
+  verdicts?: VerdictRecord[];
 };

@@ -6,6 +6,7 @@ import * as z from "zod";
 import { isTerminal, JsonSchema, PrioritySchema, StatusSchema } from "./prediction.ts";
 import type { Json, PredictionSnapshot } from "./prediction.ts";
 import { signLink } from "./signed-links.ts";
+import { VerdictRecordSchema } from "./verdict.ts";
 
 /** How long a link to a stream works after the prediction's deadline. */
 const STREAM_GRACE_MS = 3_600_000;
@@ -58,6 +59,9 @@ export const PredictionViewSchema = z
       .meta({ description: "Its place, until it is finished." }),
     webhook: z.string().optional(),
     replay_of: z.string().optional(),
+    verdicts: z.array(VerdictRecordSchema).optional().meta({
+      description: "What plugins decided over it: of one prediction that is read, by a key with `verdicts:read`.",
+    }),
     deployment: z.string().optional().meta({ description: "`owner/name` of the deployment that chose the version." }),
     urls: z.object({
       get: z.string(),

@@ -139,6 +139,12 @@ describe("hooks that only judge", () => {
     expect(after.input).toEqual({ a: 2 });
   });
 
+  it("change nothing, whatever they return", async () => {
+    const rogue = judge<"admit">((call) => ({ verdict: "continue", subject: { ...call, input: {} } }) as never);
+    const call = aCall({ a: 1 });
+    expect(await runPhase(admitting(rogue), "admit", call)).toBe(call);
+  });
+
   it("refuse in their order, whoever is the fastest", async () => {
     const first = Promise.withResolvers<void>();
     const slow = judge<"admit">(async () => {

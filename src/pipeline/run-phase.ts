@@ -9,6 +9,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
 import type { VerdictAction, VerdictRecord } from "../contract/verdict.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { countVerdict } from "../telemetry/verdict-counts.ts";
 
 /** What the phases of one request, or of one piece of output, leave behind besides their subject. */
 export type Trail = {
@@ -126,7 +127,8 @@ function apply<P extends Phase>(
   const findings = decided.findings ?? [];
   if (decided.verdict === "continue") {
     const { reservation, headers } = decided;
-    const changed = "subject" in decided ? decided.subject : undefined;
+    // One that only judges hands on nothing: its neighbours decide over the same subject meanwhile.
+    const changed = hook.mutates && "subject" in decided ? decided.subject : undefined;
     if (reservation !== undefined) trail.reservations.push({ ...reservation, plugin: hook.plugin });
     if (headers !== undefined) Object.assign(trail.headers, headers);
     if ("held" in decided && decided.held !== undefined) noteState(hook.plugin, decided.held, trail);
@@ -176,6 +178,7 @@ function record(
   findings: readonly Finding[],
   { verdicts }: Trail,
 ): void {
+  countVerdict(plugin, phase, action);
   const found = findings.length === 0 ? [{ category: null, rule: null }] : findings;
   addVerdicts(
     verdicts,

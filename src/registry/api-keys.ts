@@ -119,22 +119,23 @@ export async function createApiKey(
   return insert(env, { id, accountId, firstId: id, ...rightsOf });
 }
 
+/** `behind` is done in the same transaction. */
 async function insert(
   env: Stores,
   { expires_at: expiresAt, ...one }: Omit<NewKey, "account"> & Pick<ApiKey, "id" | "accountId" | "firstId">,
+  behind: readonly D1PreparedStatement[] = [],
 ): Promise<{ key: ApiKey; secret: string }> {
   const secret = await newCredential(env, KIND.prefix);
   const key: ApiKey = { ...one, expiresAt, hint: secret.slice(-HINT_LENGTH), createdAt: Date.now(), revokedAt: null };
-  const { meta } = await env.DB.prepare(
+  const inserting = env.DB.prepare(
     `INSERT INTO api_keys (id, account_id, name, hash, hint, scopes, priority, created_at, has_mac, models, expires_at, first_id)
        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10, ?11 WHERE ${hasRoom(env, "keys", "?2")}`,
-  )
-    .bind(
-      ...[key.id, key.accountId, key.name, await sha256Hex(secret), key.hint, JSON.stringify(key.scopes)],
-      ...[key.priority, key.createdAt, listText(key.models), expiresAt, key.firstId],
-    )
-    .run();
-  if (meta.changes === 0) throw quotaExceeded(env, "keys");
+  ).bind(
+    ...[key.id, key.accountId, key.name, await sha256Hex(secret), key.hint, JSON.stringify(key.scopes)],
+    ...[key.priority, key.createdAt, listText(key.models), expiresAt, key.firstId],
+  );
+  const [inserted] = await env.DB.batch([inserting, ...behind]);
+  if (inserted === undefined || inserted.meta.changes === 0) throw quotaExceeded(env, "keys");
   return { key, secret };
 }
 
@@ -168,13 +169,13 @@ export async function rotateApiKey(
   const old = row === null ? null : KeyRowSchema.parse(row);
   if (old === null || (old.expiresAt !== null && old.expiresAt <= now)) return null;
   const { accountId, firstId, name, scopes: granted, priority, models, expiresAt } = old;
-  const made = await insert(env, {
-    ...{ id: crypto.randomUUID(), accountId, firstId, name, scopes: granted, priority, models, expires_at: expiresAt },
-  });
-  await env.DB.prepare("UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE id = ?1")
-    .bind(id, now + overlapMs)
-    .run();
-  return made;
+  const own = crypto.randomUUID();
+  const ending = env.DB.prepare(
+    `UPDATE api_keys SET expires_at = min(coalesce(expires_at, ?2), ?2)
+       WHERE id = ?1 AND EXISTS (SELECT 1 FROM api_keys WHERE id = ?3)`,
+  ).bind(id, now + overlapMs, own);
+  const rights = { name, scopes: granted, priority, models, expires_at: expiresAt };
+  return insert(env, { id: own, accountId, firstId, ...rights }, [ending]);
 }
 
 function listText(list: readonly string[] | null): string | null {

@@ -3,10 +3,13 @@ import { waitUntil } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { callObject } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
+import { countVerdict, takeVerdictCounts } from "../telemetry/verdict-counts.ts";
 import { snapshotOf } from "./build.ts";
 import { availablePlugins } from "./plugins.ts";
 import { settingsObject } from "./remote.ts";
+import type { NumberedSettings } from "./schema.ts";
 import { createServices } from "./services.ts";
+import type { Refresh } from "./settings-object.ts";
 import { createSnapshots } from "./snapshots.ts";
 import type { Lease, Snapshots } from "./snapshots.ts";
 
@@ -31,13 +34,21 @@ export function leaseSnapshot(env: Env): Promise<Lease> {
 function snapshotsOf(env: Env): Snapshots {
   return createSnapshots({
     now: () => Date.now(),
-    read: (refresh) =>
-      within(
-        callObject(() => settingsObject(env).refresh(refresh)),
-        READ_LIMIT_MS,
-      ),
+    read: (refresh) => readAndTell(env, refresh),
     build: async (numbered) =>
       snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), createServices(env)),
     background: (work) => waitUntil(work),
   });
+}
+
+/** Reads the settings, and tells what plugins decided since the last time. */
+async function readAndTell(env: Env, refresh: Refresh): Promise<NumberedSettings | null> {
+  const verdicts = takeVerdictCounts();
+  try {
+    const answer = callObject(() => settingsObject(env).refresh(refresh, verdicts));
+    return await within(answer, READ_LIMIT_MS);
+  } catch (error) {
+    for (const { plugin, phase, action, count } of verdicts) countVerdict(plugin, phase, action, count);
+    throw error;
+  }
 }

@@ -2,17 +2,22 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { objectSql } from "../shard/object-sql.ts";
+import { addTo } from "../telemetry/verdict-counts.ts";
+import type { VerdictCount } from "../telemetry/verdict-counts.ts";
 import type { NumberedSettings, Settings } from "./schema.ts";
 import { createSettingsTable } from "./store.ts";
 import type { NewPublication, Publication, SettingsTable } from "./store.ts";
 
 /** What isolates ask with: what they have, and how often they served settings that they could not renew. */
 export type Refresh = { number: number | null; staleServed: number };
+/** For the operator's metrics; what plugins decided counts from the object's start. */
+export type SettingsStats = { number: number; staleServed: number; verdicts: VerdictCount[] };
 
 const STALE_SERVED = "stale_served";
 
 export class SettingsObject extends DurableObject<Env> {
   readonly #table: SettingsTable;
+  readonly #verdicts = new Map<string, VerdictCount>();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -20,7 +25,8 @@ export class SettingsObject extends DurableObject<Env> {
   }
 
   /** The settings that hold; null when those are the ones that the caller has. */
-  refresh({ number, staleServed }: Refresh): NumberedSettings | null {
+  refresh({ number, staleServed }: Refresh, verdicts: readonly VerdictCount[]): NumberedSettings | null {
+    for (const one of verdicts) addTo(this.#verdicts, one);
     this.#table.count(STALE_SERVED, staleServed);
     const current = this.#table.current();
     return current === number ? null : this.#table.read(current);
@@ -42,7 +48,8 @@ export class SettingsObject extends DurableObject<Env> {
     return number === null ? null : { number, ...publication };
   }
 
-  stats(): { number: number; staleServed: number } {
-    return { number: this.#table.current(), staleServed: this.#table.count(STALE_SERVED, 0) };
+  stats(): SettingsStats {
+    const staleServed = this.#table.count(STALE_SERVED, 0);
+    return { number: this.#table.current(), staleServed, verdicts: [...this.#verdicts.values()] };
   }
 }

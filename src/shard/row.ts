@@ -165,5 +165,6 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     replayOf: fixed.replayOf,
     deployment: fixed.deployment,
     queue,
+    ...(row.verdicts === undefined ? {} : { verdicts: row.verdicts }),
   };
 }

@@ -336,6 +336,14 @@ describe("what sleeping readers hold", () => {
     expect(waiters.streamRefusal("small")).toBeNull();
   });
 
+  it("lets one account have as many as it may, also where that is more than usual for all", () => {
+    const waiters = createWaiters(createObjectTimers(), newPipe, { accountStreams: 2500, accountHeld: 1 });
+    for (let index = 0; index < 2499; index += 1) waiters.stream("p", page, "a");
+    expect([waiters.streamRefusal("a"), waiters.streamRefusal("b")]).toEqual([null, null]);
+    waiters.stream("p", page, "a");
+    expect([waiters.streamRefusal("a"), waiters.streamRefusal("b")]).toEqual(["own", null]);
+  });
+
   it("is bounded in number by account, streams and held requests alike", async () => {
     const limits = { accountStreams: 2, accountHeld: 3 };
     const waiters = createWaiters(createObjectTimers(), newPipe, limits);

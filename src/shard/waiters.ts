@@ -11,7 +11,7 @@ import type { StreamFrame } from "./types.ts";
 /** A reader that has left is noticed when something is written to it: a silent stream gets an empty line so often. */
 const PROBE_MS = 15_000;
 
-/** What is open at one shard, of all accounts, before an account gets no more than its even share. */
+/** What is open at one shard, of all accounts, before one gets no more than its even share; twice its own, if more. */
 const MAX_STREAMS = 2000;
 const MAX_HELD = 20_000;
 
@@ -29,8 +29,14 @@ export function createWaiters(
   limits: WaiterLimits = noLimits,
 ) {
   const budget = createLagBudget();
-  const held = createFairShare({ total: MAX_HELD, perHolder: limits.accountHeld });
-  const streams = createFairShare({ total: MAX_STREAMS, perHolder: limits.accountStreams });
+  const held = createFairShare({
+    total: Math.max(MAX_HELD, 2 * limits.accountHeld),
+    perHolder: limits.accountHeld,
+  });
+  const streams = createFairShare({
+    total: Math.max(MAX_STREAMS, 2 * limits.accountStreams),
+    perHolder: limits.accountStreams,
+  });
   const changes = new Map<string, Set<() => void>>();
   const readers = new Map<string, Set<Reader>>();
   let stopProbing: (() => void) | null = null;

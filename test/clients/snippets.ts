@@ -17,6 +17,7 @@ export const pages = {
     "docs/kafka.md",
     "docs/files.md",
     "docs/queue.md",
+    "docs/plugins.md",
     "docs/write-a-plugin.md",
     "docs/gpu-pool.md",
     "docs/deploy.md",

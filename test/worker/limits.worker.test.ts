@@ -65,12 +65,17 @@ it("tells what is left with every answer, and whose limit it was", async () => {
 });
 
 it("gives back what is refused behind it, or was accepted before", async () => {
-  const { create } = await limited("refused", { limit: 3, ...window }, { of: "concurrency", limit: 2 });
+  const limits = [
+    { of: "cost", limit: 1000, ...window },
+    { of: "concurrency", limit: 2 },
+  ];
+  const { create } = await limited("refused", ...limits);
   const wrong = await Promise.all([1, 2, 3, 4].map(() => create({ webhook: "https://127.0.0.1/" })));
   expect(wrong.map(({ status }) => [422, 429].includes(status))).toEqual([true, true, true, true]);
   await expect.poll(async () => (await create({}, { "idempotency-key": "one" })).status).toBe(201);
   for (let again = 0; again < 4; again += 1) await create({}, { "idempotency-key": "one" });
   await expect.poll(async () => (await create({}, { "idempotency-key": "two" })).status).toBe(201);
+  await expect.poll(async () => left("refused", limits)).toEqual([998, 0]);
   expect((await create()).body).toMatchObject({
     code: "account_limit_reached",
     detail: expect.stringMatching(/n1/) as string,

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import Any, Callable, List, Optional, Tuple
 
+from .device_memory import reserved_bytes
 from .failures import error_message
 from .frames import Channel, ProtocolError, message
 from .loader import Model
@@ -43,7 +44,7 @@ class Control:
     def _say_alive(self) -> None:
         while True:
             time.sleep(_ALIVE_EVERY_S)
-            self.send(type="alive", running=self.running())
+            self.send(type="alive", running=self.running(), deviceBytes=reserved_bytes())
 
     def _read(self) -> None:
         while True:

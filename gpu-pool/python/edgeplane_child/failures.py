@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 from types import TracebackType
 from typing import Optional
@@ -10,6 +11,8 @@ from typing import Optional
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LONGEST = 16 * 1024
 _LONGEST_TRACE = 256 * 1024
+_LONGEST_CHAIN = 20
+_LONGEST_DEVICE_ERROR = 300
 
 
 def error_message(error: BaseException) -> str:
@@ -27,6 +30,38 @@ def error_message(error: BaseException) -> str:
     elif isinstance(error, (SystemExit, KeyboardInterrupt, LookupError, NameError, ImportError, SyntaxError)):
         text = "{}: {}".format(name, text)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " … (cut)"
+
+
+_DEVICE_ERROR = re.compile(r"(?:[\w.]+: ?)?(?:CUDA (?:driver )?error|CUDA_ERROR_\w+|cudaError\w+|cu[A-Z]\w+ failed|NCCL error)")
+_STICKY = re.compile(
+    r"illegal memory access|ILLEGAL_ADDRESS|IllegalAddress|illegal instruction|ILLEGAL_INSTRUCTION|IllegalInstruction"
+    r"|misaligned address|MISALIGNED_ADDRESS|MisalignedAddress|invalid program counter|INVALID_PC|InvalidPc"
+    r"|device-side assert|CUDA_ERROR_ASSERT|cudaErrorAssert|launch failure|LAUNCH_FAILED|LaunchFailure"
+    r"|launch timed out|LAUNCH_TIMEOUT|LaunchTimeout|hardware stack error|HARDWARE_STACK_ERROR|HardwareStackError"
+    r"|uncorrectable ECC|ECC_UNCORRECTABLE|ECCUncorrectable|uncorrectable NVLink|NVLINK_UNCORRECTABLE"
+    r"|operation not supported on global/shared|INVALID_ADDRESS_SPACE|InvalidAddressSpace|unknown error|GPU is lost"
+)
+
+
+def device_error(error: Optional[BaseException]) -> Optional[str]:
+    """What CUDA said, when this process can use it no more; None when it can.
+
+    Source: CUDA Runtime API, ``cudaError_t``: the errors of which it says that "the process must be terminated and relaunched". A message
+    counts only as CUDA's libraries begin it, so that no input that a model repeats in its own errors looks like one.
+    """
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return None
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return None
+        try:
+            text = str(error)
+        except Exception:
+            text = ""
+        if _DEVICE_ERROR.match(text) and _STICKY.search(text[:_LONGEST]):
+            return text[:_LONGEST_DEVICE_ERROR]
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _without_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:

@@ -23,6 +23,7 @@ import cog
 from .async_slots import AsyncSlots
 from .control import Control, exit_now
 from .descriptors import close_after_fork, take_descriptors
+from .device_memory import reserved_bytes
 from .failures import error_message, traceback_text
 from .frames import Channel
 from .group import end_group
@@ -104,7 +105,7 @@ class Process:
             self._fail(error)
             return
         self._control.shutdown = self._stop_slots
-        self._control.send(type="ready", setupSeconds=round(self._setup_seconds, 6))
+        self._control.send(type="ready", setupSeconds=round(self._setup_seconds, 6), deviceBytes=reserved_bytes())
         code = 0
         try:
             slots.serve()

@@ -1,9 +1,9 @@
 /**
  * What Edgeplane reads of a model's `cog.yaml`: Cog's own keys (source: replicate/cog, docs/yaml.md) and one of ours,
- * `edgeplane`. Keys of Cog that don't matter here are let through; an unknown key under `edgeplane` is refused, since
- * it is likely a typing error.
+ * `edgeplane` (edgeplane-keys.ts). Keys of Cog that don't matter here are let through.
  */
 import * as z from "zod";
+import { EdgeplaneKeysSchema } from "./edgeplane-keys.ts";
 
 /** YAML reads an unquoted `3.10` as the number 3.1, and there is no other Python 3.1 that anybody means. */
 const PythonVersionSchema = z
@@ -20,35 +20,6 @@ export const BuildSchema = z.looseObject({
   python_requirements: z.string().nullish(),
   system_packages: z.array(z.string()).nullish(),
   run: z.array(BuildStepSchema).nullish(),
-});
-
-export const EdgeplaneKeysSchema = z.strictObject({
-  /** False: the folder is skipped unless a setting of the pool names it. */
-  enabled: z.boolean().default(true),
-  description: z.string().max(4096).optional(),
-  /** A model with `build.gpu` may run on the CPU where the host has no GPU that it could use. */
-  cpuFallback: z.boolean().default(false),
-  lane: z.string().optional(),
-  maxBatchSize: z.number().int().min(1).max(4096).optional(),
-  maxQueueDelayMs: z.number().min(0).max(60_000).optional(),
-  startTimeoutMs: z.number().int().min(1000).optional(),
-  totalTimeoutMs: z.number().int().min(1000).optional(),
-  resumesDeterministically: z.boolean().optional(),
-  /** How long `setup()` and one prediction may take. */
-  setupTimeoutMs: z.number().int().min(1000).optional(),
-  predictTimeoutMs: z.number().int().min(1).optional(),
-  /** What one process takes of each of its devices, as the author knows it. */
-  deviceMemoryBytes: z.number().int().min(0).optional(),
-  /** How many devices one process spans. */
-  devicesPerInstance: z.number().int().min(1).max(64).default(1),
-  /** Started with the pool, and never ended for another model or for want of work. */
-  pinned: z.boolean().default(false),
-  /** Address space that one model process may use. */
-  memoryLimitBytes: z
-    .number()
-    .int()
-    .min(64 * 1024 * 1024)
-    .optional(),
 });
 
 export const CogYamlSchema = z.looseObject({

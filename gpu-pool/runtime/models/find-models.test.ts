@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { EdgeplaneKeysSchema } from "../environments/edgeplane-keys.ts";
 import { parseCogYaml } from "./cog-yaml.ts";
 import { findModels } from "./find-models.ts";
 
@@ -52,6 +53,41 @@ test("a model has as many slots as its predictor says that it runs at once; cog.
   put(`${folder}/wins/run.py`, code);
   const { models } = await findModels(join(root, folder), [], finder);
   expect(models.map(({ slotsPerInstance }) => slotsPerInstance)).toEqual([7, 7, 3]);
+});
+
+test("edgeplane.yaml says what the section of cog.yaml may say, and both together are refused", async () => {
+  const folder = "beside";
+  const cog = "run: run.py:Runner\n";
+  put(`${folder}/own/cog.yaml`, cog);
+  put(`${folder}/own/edgeplane.yaml`, "maxBatchSize: 4\ninstances:\n  count: 2\n  devices: [1, 3]\n");
+  put(`${folder}/empty/cog.yaml`, cog);
+  put(`${folder}/empty/edgeplane.yaml`, "");
+  put(`${folder}/both/cog.yaml`, `${cog}edgeplane:\n  maxBatchSize: 2\n`);
+  put(`${folder}/both/edgeplane.yaml`, "maxBatchSize: 4\n");
+  put(`${folder}/typo/cog.yaml`, cog);
+  put(`${folder}/typo/edgeplane.yaml`, "edgeplane:\n  maxBatchSize: 4\n");
+  put(`${folder}/lane/cog.yaml`, cog);
+  put(`${folder}/lane/edgeplane.yaml`, "lane: Not A Lane\n");
+  put(`${folder}/text/cog.yaml`, cog);
+  put(`${folder}/text/edgeplane.yaml`, "large");
+  const { models, problems } = await findModels(join(root, folder), [], finder);
+  expect(models.map(({ manifest }) => manifest.name)).toEqual(["empty", "own"]);
+  expect(models[1]).toMatchObject({ batching: { maxBatchSize: 4 }, placement: { count: 2, devices: ["1", "3"] } });
+  const problemOf = Object.fromEntries(problems.map(({ folder, problem }) => [folder, problem]));
+  expect(problemOf["both"]).toContain("keep one of them");
+  expect(problemOf["typo"]).toMatch(/^edgeplane.yaml, top level: .*edgeplane/);
+  expect(problemOf["lane"]).toMatch(/^edgeplane.yaml, lane: /);
+  expect(problemOf["text"]).toContain("edgeplane.yaml");
+});
+
+test("docs/models.md names every key", () => {
+  const page = readFileSync(new URL("../../../docs/models.md", import.meta.url), "utf8");
+  const [, section = ""] = /^## Keys under `edgeplane`$(.*?)^## /ms.exec(page) ?? [];
+  const named = section.split("\n").flatMap((row) => {
+    const [, first = ""] = row.split("|");
+    return Array.from(first.matchAll(/`(\w+)`/g), ([, key]) => key);
+  });
+  expect(new Set(named)).toEqual(new Set(Object.keys(EdgeplaneKeysSchema.shape)));
 });
 
 test("an empty cog.yaml is a model with all defaults", () => {

@@ -6,10 +6,12 @@ import { access, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
-import { parseCogYaml } from "./cog-yaml.ts";
-import type { CogYaml } from "./cog-yaml.ts";
+import type { CogYaml } from "../environments/cog-yaml.ts";
+import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
+
+const EDGEPLANE_YAML = "edgeplane.yaml";
 
 export type FoundModels = { models: Model[]; problems: { folder: string; problem: string }[] };
 
@@ -27,9 +29,13 @@ export async function findModels(folder: string, enabled: readonly string[], fin
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
-      const cog = parseCogYaml(await readFile(join(dir, "cog.yaml"), "utf8"));
+      const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
+      const text = await readFile(join(dir, "cog.yaml"), "utf8");
+      const cog = own === null ? parseCogYaml(text) : parseWithEdgeplaneYaml(text, own);
       if (cog.edgeplane.enabled || enabled.includes(entry.name))
-        found.models.push(await readModel(dir, entry.name, cog, finder));
+        found.models.push(
+          await readModel(dir, entry.name, cog, own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ", finder),
+        );
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
     }
@@ -37,13 +43,14 @@ export async function findModels(folder: string, enabled: readonly string[], fin
   return found;
 }
 
-async function readModel(dir: string, name: string, cog: CogYaml, finder: Finder): Promise<Model> {
+/** `place`: where its keys stand, for errors. */
+async function readModel(dir: string, name: string, cog: CogYaml, place: string, finder: Finder): Promise<Model> {
   const keys = cog.edgeplane;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
   const manifest = ManifestSchema.safeParse({ ...keys, owner: "local", name, version });
   if (!manifest.success) {
     const [issue] = manifest.error.issues;
-    const where = issue?.path[0] === "name" ? "the folder's name" : `cog.yaml, edgeplane.${issue?.path.join(".")}`;
+    const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
     throw new Error(`${where}: ${issue?.message}`);
   }
   const { maxBatchSize, maxQueueDelayMs } = manifest.data;
@@ -64,6 +71,11 @@ async function readModel(dir: string, name: string, cog: CogYaml, finder: Finder
       pinned: keys.pinned,
     },
   };
+}
+
+function unlessMissing(error: unknown): null {
+  if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+  throw error;
 }
 
 async function exists(path: string): Promise<boolean> {

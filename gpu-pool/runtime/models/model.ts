@@ -1,7 +1,7 @@
 /** A model as the pool knows it before it ever ran. */
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { BatcherOptions } from "../../scheduling/batcher.ts";
-import type { CogYaml } from "./cog-yaml.ts";
+import type { CogYaml } from "../environments/cog-yaml.ts";
 
 export type Model = {
   dir: string;

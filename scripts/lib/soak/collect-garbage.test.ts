@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { expect, test } from "vitest";
+import { isolatesOf } from "../../../test/bench/lib/inspector.ts";
 import { freePort } from "../preflight.ts";
 import { createGarbageCollector } from "./collect-garbage.ts";
 
@@ -11,6 +13,22 @@ process.stdin.on("data", () => {
   console.log(made.filter((one) => one.deref() !== undefined).length);
   made.push(new WeakRef({ bytes: new Array(1000) }));
 });`;
+
+test("reaches isolates whose names no address may hold as they are", async () => {
+  const isolates = ["core:user:edgeplane", "custom:#GATE"];
+  const server = createServer((_request, response) => {
+    const targets = isolates.map((name) => ({ webSocketDebuggerUrl: `ws://127.0.0.1:1/${name}` }));
+    response.end(JSON.stringify(targets));
+  });
+  const port = await freePort(0);
+  await once(server.listen(port, "127.0.0.1"), "listening");
+  try {
+    const urls = await isolatesOf(port);
+    expect(urls.map((url) => decodeURIComponent(new URL(url).pathname))).toEqual(isolates.map((name) => `/${name}`));
+  } finally {
+    server.close();
+  }
+});
 
 test("collects each time, over one session; says so when nobody is there", async () => {
   const port = await freePort(0);

@@ -7,13 +7,11 @@
  * KB of every session whose request is still open, and those of its isolates that do nothing never answer.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import * as z from "zod";
+import { isolatesOf } from "../../../test/bench/lib/inspector.ts";
 
 const ANSWER_MS = 5000;
 /** No isolate is waited for longer once the first has answered. */
 const OTHERS_MS = 500;
-
-const TargetsSchema = z.array(z.object({ webSocketDebuggerUrl: z.string() }));
 
 export type GarbageCollector = {
   /** Collects in all isolates that answer. Throws when none of a port does in time. */
@@ -26,8 +24,7 @@ export function createGarbageCollector(inspectorPorts: readonly number[]): Garba
   const ports = inspectorPorts.map((port) => ({ port, sessions: new Map<string, Session>() }));
 
   async function collectBehind({ port, sessions }: (typeof ports)[number]): Promise<void> {
-    const response = await fetch(`http://127.0.0.1:${port}/json`, { signal: AbortSignal.timeout(ANSWER_MS) });
-    for (const { webSocketDebuggerUrl: url } of TargetsSchema.parse(await response.json())) {
+    for (const url of await isolatesOf(port)) {
       if (sessions.get(url)?.isOpen() !== true) sessions.set(url, createSession(url));
     }
     const answers = [...sessions.values()].flatMap((session) => session.ask() ?? []);

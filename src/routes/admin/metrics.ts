@@ -10,6 +10,7 @@ import type { LaneStats } from "../../lane/types.ts";
 import { currentLog } from "../../log/current-log.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { knownLanes } from "../../registry/log-settings.ts";
+import { settingsObject } from "../../settings/remote.ts";
 import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
 
@@ -32,6 +33,7 @@ export function metricsRoutes(): Hono<App> {
       async (c) => {
         const { setting } = await currentLog(c.env);
         const lanes = await statsOfLanes(c.env);
+        const settings = await callObject(() => settingsObject(c.env).stats());
         const text = [
           "# HELP edgeplane_log_epoch Moves of the log so far.",
           "# TYPE edgeplane_log_epoch gauge",
@@ -43,6 +45,18 @@ export function metricsRoutes(): Hono<App> {
               const topic = jobTopic(lane, priority);
               return `edgeplane_lane_lag{lane="${lane}",topic="${topic}"} ${waiting[priority]}`;
             }),
+          ),
+          "# HELP edgeplane_settings_number The number of the settings that hold.",
+          "# TYPE edgeplane_settings_number gauge",
+          `edgeplane_settings_number ${settings.number}`,
+          "# HELP edgeplane_settings_stale_served_total Requests that went by settings which could not be renewed.",
+          "# TYPE edgeplane_settings_stale_served_total counter",
+          `edgeplane_settings_stale_served_total ${settings.staleServed}`,
+          "# HELP edgeplane_plugin_verdicts_total What plugins decided: shadow, reject, change, note, broken.",
+          "# TYPE edgeplane_plugin_verdicts_total counter",
+          ...settings.verdicts.map(
+            ({ plugin, phase, action, count }) =>
+              `edgeplane_plugin_verdicts_total{plugin="${plugin}",phase="${phase}",action="${action}"} ${count}`,
           ),
         ];
         return c.body(`${text.join("\n")}\n`, 200, { "content-type": CONTENT_TYPE });

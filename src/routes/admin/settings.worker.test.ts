@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
+import type { RemoteSettings } from "../../settings/remote.ts";
 
 const key = testEnv.ADMIN_KEY ?? "";
 let env: Partial<Env>;
@@ -103,6 +104,30 @@ describe("what is published", () => {
     now.mockRestore();
   });
 
+  it("holds on while it can't be renewed, but no revoked key holds longer than 10 s", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const made = await callJson("/admin/v1/keys", { key, env, body: { account: "settings-guest" } });
+    const guest = String(made.body["key"]);
+    let isAway = false;
+    const stub: unknown = testEnv.SETTINGS.getByName(crypto.randomUUID());
+    const refresh = (...args: Parameters<RemoteSettings["refresh"]>) =>
+      isAway ? Promise.reject(new Error("away")) : (stub as RemoteSettings).refresh(...args);
+    const away = { SETTINGS: { getByName: () => ({ refresh }) } as unknown as Env["SETTINGS"] };
+    const status = async () => (await callJson("/v1/account", { key: guest, env: away })).status;
+    expect(await status()).toBe(200);
+    isAway = true;
+    const path = `/admin/v1/keys/${String(made.body["id"])}`;
+    expect((await callJson(path, { key, env, method: "DELETE" })).status).toBe(204);
+    const began = Date.now();
+    const now = vi.spyOn(Date, "now").mockReturnValue(began + 9000);
+    expect(await status()).toBe(200);
+    now.mockReturnValue(began + 10_001);
+    expect(await status()).toBe(401);
+    now.mockReturnValue(began + 66_000);
+    expect(await status()).toBe(503);
+    now.mockRestore();
+  });
+
   it("is refused with 503 while nobody can say what holds", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const guest = await newKey("settings-guest");
@@ -158,6 +183,14 @@ describe("a simulation", () => {
       ]);
     }
     expect((await get("")).body["number"]).toBe(0);
+  });
+
+  it("knows what is otherwise for an account, by its name", async () => {
+    await newKey("settings-guest");
+    const plugins = { "prompt-guard": { config: { max_characters: 2 } } };
+    const draft = { settings: { ...settings, accounts: { "settings-guest": { plugins } } } };
+    const { body } = await simulate({ account: "settings-guest", input: { text: "hello" } }, draft);
+    expect(body["refused"]).toMatchObject({ phase: "screenInput" });
   });
 
   it("tells who refuses, and of what phase", async () => {

@@ -23,6 +23,8 @@ const CogEventSchema = EventSchema.extend({
 
 const CreatedHeaderSchema = z.object({
   Location: z.string().optional().meta({ description: "Where the prediction is read." }),
+  RateLimit: z.string().optional().meta({ description: "What is left of each limit, if there are any." }),
+  "RateLimit-Policy": z.string().optional().meta({ description: "The limits." }),
   "Idempotent-Replayed": z.literal("true").optional().meta({ description: "The prediction was there before." }),
 });
 
@@ -49,6 +51,15 @@ const errors: ErrorCode[] = [
   "model_forbidden",
   "rejected_by_policy",
   "rate_limited",
+  "key_limit_reached",
+  "account_limit_reached",
+  "model_limit_reached",
+  "address_limit_reached",
+  "gateway_limit_reached",
+  "above_limit",
+  "queue_full",
+  "lane_full",
+  "wait_too_long",
   "too_many_streams",
 ];
 

@@ -125,7 +125,10 @@ export function predictionRoutes(shard: ShardPort): Hono<App> {
         const holdMs = c.req.method === "HEAD" ? 0 : HOLD_MS;
         const { accountId } = c.get("principal");
         const prediction = await findOwn(c, (id) => shard.getPrediction(c.env, id, accountId, holdMs));
-        return answerWhole(c, await showWhole(c.env, inKnownStatus(c, prediction)));
+        const whole = await showWhole(c.env, inKnownStatus(c, prediction));
+        const mayRead = c.get("principal").scopes.includes("verdicts:read");
+        if (mayRead && prediction.verdicts !== undefined) whole.view.verdicts = prediction.verdicts;
+        return answerWhole(c, whole);
       },
     ),
   );

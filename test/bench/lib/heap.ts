@@ -4,13 +4,13 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
+import { isolatesOf } from "./inspector.ts";
 
 /** Isolates that have nothing to do never answer. */
 const ANSWER_MS = 5000;
 const GARBAGE_ID = 1;
 const USAGE_ID = 2;
 
-const TargetsSchema = z.array(z.object({ webSocketDebuggerUrl: z.string() }));
 const UsageSchema = z.object({
   id: z.literal(USAGE_ID),
   result: z.object({ usedSize: z.number(), totalSize: z.number() }),
@@ -20,8 +20,7 @@ export type Heap = { usedBytes: number; totalBytes: number };
 
 /** Collects the garbage of all isolates that answer, and sums up what they still hold. */
 export async function heapAfterGarbage(inspectorPort: number): Promise<Heap> {
-  const targets = TargetsSchema.parse(await (await fetch(`http://127.0.0.1:${inspectorPort}/json`)).json());
-  const heaps = await Promise.all(targets.map(({ webSocketDebuggerUrl }) => heapOf(webSocketDebuggerUrl)));
+  const heaps = await Promise.all((await isolatesOf(inspectorPort)).map(heapOf));
   return {
     usedBytes: heaps.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
     totalBytes: heaps.reduce((sum, { totalBytes }) => sum + totalBytes, 0),

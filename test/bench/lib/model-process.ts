@@ -62,6 +62,7 @@ async function start(root: string, name: string, code: string): Promise<Running>
     cudaVisibleDevices: "",
     clock: systemClock,
     setupTimeoutMs: 30_000,
+    progressMs: null,
     silenceMs: 30_000,
     healthEveryMs: 30_000,
     onLoaded: () => {},

@@ -4,6 +4,7 @@
  * is measured meanwhile is no figure.
  */
 import * as z from "zod";
+import { isolatesOf } from "./inspector.ts";
 import { quantile } from "./stats.ts";
 
 const INTERVAL_US = 500;
@@ -11,7 +12,6 @@ const INTERVAL_US = 500;
 const STALL_MS = 20;
 const ROWS = 40;
 
-const TargetsSchema = z.array(z.object({ title: z.string().optional(), webSocketDebuggerUrl: z.string() }));
 const ProfileSchema = z.object({
   nodes: z.array(
     z.object({
@@ -29,8 +29,7 @@ type Profile = z.infer<typeof ProfileSchema>;
 
 /** Begins; the function that it answers ends it, and tells in lines what took most. */
 export async function profile(inspectorPort: number): Promise<() => Promise<string[]>> {
-  const targets = TargetsSchema.parse(await (await fetch(`http://127.0.0.1:${inspectorPort}/json`)).json());
-  const ends = await Promise.all(targets.map(({ webSocketDebuggerUrl }) => begin(webSocketDebuggerUrl)));
+  const ends = await Promise.all((await isolatesOf(inspectorPort)).map(begin));
   return async () => {
     const profiles = await Promise.all(ends.map((end) => end()));
     // One that rests has few nodes, and long samples of whatever it did last.

@@ -141,7 +141,7 @@ describe.runIf(hasJava)("bridge under fire", () => {
         bridge.kill("SIGKILL");
         await until(() => failed() > before);
         bridge = await startProcess(kafka, port);
-        // Both are back in their group: who dies while it gathers is waited for as long as a session lasts.
+        // Both are back in their group: who dies while it gathers holds it up for longer.
         const had = answers();
         await until(() => answers().every((count, index) => count > (had[index] ?? 0)));
       }

@@ -37,6 +37,9 @@ export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
 const ConsumeSchema = z.object({ topics: z.array(z.string()).default([]), timeout: z.number().default(1000) });
 const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.number()]));
 
+/** Only what never comes about takes this long; as long as polls of vitest.config.ts. */
+const GIVE_UP_MS = 15_000;
+
 export async function startFakeEdge(options: { port?: number; token?: string; leaseMs?: number } = {}) {
   const token = options.token ?? "pool-token";
   const behaviour: Behaviour = { copies: 1, onEvents: null, tokenOk: true, connectStatus: null, isHalfOpen: false };
@@ -278,7 +281,7 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
       if (log !== undefined) core.tell({ type: "log", log });
     },
     /** Resolves when `condition` holds; rejects after `limitMs`. Looked at on every change and now and then. */
-    async until(condition: () => boolean, limitMs = 10_000, what = condition.toString()): Promise<void> {
+    async until(condition: () => boolean, limitMs = GIVE_UP_MS, what = condition.toString()): Promise<void> {
       const startedAt = Date.now();
       while (!condition()) {
         if (Date.now() - startedAt > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);

@@ -58,6 +58,17 @@ test("three models that fit on a card one at a time take turns, and come back", 
   expect(fixture.pool.output()).not.toContain("could not be set up");
 });
 
+test("what a process says that it grew by is set aside for its model", async () => {
+  using gpus = makeCards([1000]);
+  await using fixture = await startFixture(["grows"], [], { env: gpus.env });
+  const { edge, pool } = fixture;
+  const grown = edge.submit(await fixture.ref("grows"), { mebibytes: 400 });
+  await edge.until(ended([grown]));
+  const port = await pool.port();
+  const models = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/models`)).text();
+  await expect.poll(models).toContain(`"deviceBytes":${300 * 1024 * 1024}`);
+});
+
 test("models that say nothing of their memory are measured, and none fails for want of it", async () => {
   using gpus = makeCards([1000, 2000]);
   await using fixture = await startFixture(["gpu-x", "gpu-y"], [], { env: gpus.env });

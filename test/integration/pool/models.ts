@@ -290,6 +290,50 @@ const onGpu = (mebibytes: number, hint: number | null): ModelFiles =>
     `build:\n  gpu: true\n${hint === null ? "" : `edgeplane:\n  deviceMemoryBytes: ${hint * 1024 * 1024}\n`}`,
   );
 
+/** Has a PyTorch of its own, that has reserved what it is told to. */
+const GROWS = `
+import sys
+import types
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.reserved = 100
+        cuda = types.SimpleNamespace(
+            is_initialized=lambda: True, device_count=lambda: 1, max_memory_reserved=lambda device: self.reserved << 20
+        )
+        sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+
+    def run(self, mebibytes: int) -> str:
+        self.reserved = mebibytes
+        return "grown"
+`;
+
+/** After an error of its device every call of CUDA fails in the same way, as it is in truth. */
+const CUDA = `
+import os
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.broken = False
+
+    def run(self, do: str) -> str:
+        if do == "break" or self.broken or os.path.exists(os.path.join(os.environ["FAKE_CARDS"], "sick")):
+            self.broken = True
+            try:
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            except RuntimeError as error:
+                raise ValueError("the pipeline failed") from error
+        if do == "lie":
+            raise ValueError("unknown word: CUDA error: an illegal memory access was encountered")
+        return str(os.getpid())
+`;
+
 function model(code: string, settings = ""): ModelFiles {
   return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
 }
@@ -318,6 +362,11 @@ export const models = {
   "gpu-x": onGpu(700, null),
   "gpu-y": onGpu(700, null),
   "gpu-huge": onGpu(5000, 5000),
+  grows: model(GROWS, "build:\n  gpu: true\n"),
+  cuda: model(CUDA, "build:\n  gpu: true\n"),
+  tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
+  stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),
+  "sync-slots": model(SINGLE, "concurrency:\n  max: 3\nedgeplane:\n  predictTimeoutMs: 2000\n"),
   slow: model(SINGLE, "edgeplane:\n  predictTimeoutMs: 700\n"),
   halves: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n  predictTimeoutMs: 1500\n"),
 };

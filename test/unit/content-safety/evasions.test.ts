@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ways } from "./evasions.ts";
 import { corpus, countAlarms, countMisses, rulesOfTerms } from "./evasion-run.ts";
 
 const rules = rulesOfTerms(true);
@@ -10,6 +11,11 @@ describe("hidden words", () => {
     expect(heldOut.tried).toBeGreaterThan(3000);
     expect(tuned.missed.length / tuned.tried).toBeLessThanOrEqual(0.01);
     expect(heldOut.missed.length / heldOut.tried).toBeLessThanOrEqual(0.01);
+    // About 1,100 are tried of each way.
+    for (const way of ways) {
+      const missed = [...tuned.missed, ...heldOut.missed].filter((one) => one.way === way);
+      expect(missed.length, way).toBeLessThanOrEqual(20);
+    }
   });
 
   it.each(["speeches.en", "everyday.en", "everyday.zh"] as const)(

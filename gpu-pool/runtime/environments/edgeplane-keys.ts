@@ -1,0 +1,51 @@
+/**
+ * What a model's author tells Edgeplane: the section `edgeplane` of `cog.yaml`, or the file `edgeplane.yaml` beside it,
+ * which have the same keys. An unknown one is refused, since it is likely a typing error. The table in docs/models.md
+ * names each of them.
+ */
+import * as z from "zod";
+
+const CountSchema = z.number().int().min(1).max(64);
+/** nvidia-smi's number of a device, or the id of a part of one. */
+const DeviceIdSchema = z.union([z.number().int().min(0).transform(String), z.string().min(1).max(128)]);
+
+export const EdgeplaneKeysSchema = z.strictObject({
+  /** False: the folder is skipped unless a setting of the pool names it. */
+  enabled: z.boolean().default(true),
+  description: z.string().max(4096).optional(),
+  /** A model with `build.gpu` may run on the CPU where the host has no GPU that it could use. */
+  cpuFallback: z.boolean().default(false),
+  lane: z.string().optional(),
+  maxBatchSize: z.number().int().min(1).max(4096).optional(),
+  maxQueueDelayMs: z.number().min(0).max(60_000).optional(),
+  startTimeoutMs: z.number().int().min(1000).optional(),
+  totalTimeoutMs: z.number().int().min(1000).optional(),
+  resumesDeterministically: z.boolean().optional(),
+  /** How long `setup()` and one prediction may take. */
+  setupTimeoutMs: z.number().int().min(1000).optional(),
+  predictTimeoutMs: z.number().int().min(1).optional(),
+  /** The most processes, and the devices that they may use. Default: one a device, on any. */
+  instances: z
+    .union([
+      CountSchema.transform((count) => ({ count, devices: undefined })),
+      z.strictObject({ count: CountSchema.optional(), devices: z.array(DeviceIdSchema).min(1).max(64).optional() }),
+    ])
+    .optional(),
+  /** A process without a sign of life for so long hangs; and one that runs something and says nothing of it. */
+  silenceTimeoutMs: z.number().int().min(2000).optional(),
+  progressTimeoutMs: z.number().int().min(1000).optional(),
+  /** Failures in a row after which a process that was well is replaced; 0: never. */
+  recycleAfterFailures: z.number().int().min(0).max(10_000).default(20),
+  /** What one process takes of each of its devices, as the author knows it. */
+  deviceMemoryBytes: z.number().int().min(0).optional(),
+  /** How many devices one process spans. */
+  devicesPerInstance: z.number().int().min(1).max(64).default(1),
+  /** Started with the pool, and never ended for another model or for want of work. */
+  pinned: z.boolean().default(false),
+  /** Address space that one model process may use. */
+  memoryLimitBytes: z
+    .number()
+    .int()
+    .min(64 * 1024 * 1024)
+    .optional(),
+});
