@@ -51,7 +51,7 @@ const RefusalSchema = z.strictObject({
   headers,
 });
 
-function verdictSchema(phase: Phase, mutates: boolean): z.ZodType {
+export function verdictSchema(phase: Phase, mutates: boolean): z.ZodType {
   const goOn = z.strictObject({
     verdict: z.literal("continue"),
     findings,
@@ -225,7 +225,7 @@ function namesIn(snapshot: Snapshot, phase: Phase): string[] {
 }
 
 /** A copy that throws at a change, all the way down. */
-function frozen<T>(value: T): T {
+export function frozen<T>(value: T): T {
   if (typeof value !== "object" || value === null) return value;
   const copy: unknown = Array.isArray(value)
     ? value.map((inner: unknown) => frozen(inner))

@@ -7,8 +7,8 @@ import { promptGuard } from "./prompt-guard.ts";
 
 describePlugin(promptGuard, {
   badConfigs: [
-    { max_depth: -1 },
-    { max_tokens: 1.5 },
+    { maxDepth: -1 },
+    { maxTokens: 1.5 },
     { schemas: { acme: {} } },
     { schemas: { "*": { type: "nonsense" } } },
   ],
@@ -21,11 +21,11 @@ async function judge(config: unknown, input: { [key: string]: Json }) {
 
 describe("prompt-guard", () => {
   it.each([
-    [{ max_characters: 5 }, { a: "abc", b: ["abc"] }, "6 characters; 5 may be"],
-    [{ max_text_characters: 3 }, { a: "abc", b: "abcd" }, "4 characters in one text; 3"],
-    [{ max_tokens: 2 }, { a: "三个字" }, "3 tokens"],
-    [{ max_depth: 2 }, { a: { b: [] } }, "3 levels"],
-    [{ max_characters: 0 }, { a: "x" }, "1 characters; 0 may be"],
+    [{ maxCharacters: 5 }, { a: "abc", b: ["abc"] }, "6 characters; 5 may be"],
+    [{ maxTextCharacters: 3 }, { a: "abc", b: "abcd" }, "4 characters in one text; 3"],
+    [{ maxTokens: 2 }, { a: "三个字" }, "3 tokens"],
+    [{ maxDepth: 2 }, { a: { b: [] } }, "3 levels"],
+    [{ maxCharacters: 0 }, { a: "x" }, "1 characters; 0 may be"],
     [{ required: ["user_id"] }, { user_id: "" }, "must have `user_id`"],
     [{ forbidden: ["seed"] }, { seed: 1 }, "may not have `seed`"],
     [{ schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } } }, { n: 5 }, "n: 5"],
@@ -38,12 +38,12 @@ describe("prompt-guard", () => {
 
   it.each([
     [
-      { max_characters: 6, max_text_characters: 3, max_tokens: 2, max_depth: 2 },
+      { maxCharacters: 6, maxTextCharacters: 3, maxTokens: 2, maxDepth: 2 },
       { a: "abc", b: ["abc"] },
     ],
     [{ required: ["n"] }, { n: 0 }],
     [{ schemas: { "other/model": { required: ["n"] } } }, {}],
-    [{ max_characters: 1e12 }, { a: "x" }],
+    [{ maxCharacters: 1e12 }, { a: "x" }],
     [{}, { a: "x" }],
   ])("%j lets %j through", async (config, input) => {
     expect(await judge(config, input)).toEqual({ verdict: "continue" });

@@ -17,12 +17,12 @@ export const promptGuard = definePlugin({
   apiVersion: 1,
   phases: ["screenInput"],
   config: z.strictObject({
-    max_characters: LimitSchema.meta({ description: "Of all texts of the input together." }),
-    max_text_characters: LimitSchema.meta({ description: "Of any one text." }),
-    max_tokens: LimitSchema.meta({
+    maxCharacters: LimitSchema.meta({ description: "Of all texts of the input together." }),
+    maxTextCharacters: LimitSchema.meta({ description: "Of any one text." }),
+    maxTokens: LimitSchema.meta({
       description: "Estimated: one for four letters, or for a character of a script without spaces.",
     }),
-    max_depth: LimitSchema.meta({ description: "Lists and objects within each other; the input itself is the first." }),
+    maxDepth: LimitSchema.meta({ description: "Lists and objects within each other; the input itself is the first." }),
     required: FieldsSchema.default([]).meta({
       description: "Fields of the input that must be there and not be empty.",
     }),
@@ -34,17 +34,17 @@ export const promptGuard = definePlugin({
       .meta({ description: "A JSON Schema by model (`*`: all) that inputs must hold to, besides the model's own." }),
   }),
   example: {
-    max_tokens: 8000,
-    max_depth: 10,
+    maxTokens: 8000,
+    maxDepth: 10,
     schemas: { "*": { properties: { n: { type: "integer", maximum: 4 } } } },
   },
   setup({ config }) {
     const schemas = new Map(Object.entries(config.schemas).map(([name, schema]) => [name, schemaOf(name, schema)]));
     const limits = [
-      ["characters", config.max_characters, "characters"],
-      ["longest", config.max_text_characters, "characters in one text"],
-      ["tokens", config.max_tokens, "tokens, estimated"],
-      ["depth", config.max_depth, "levels of lists and objects"],
+      ["characters", config.maxCharacters, "characters"],
+      ["longest", config.maxTextCharacters, "characters in one text"],
+      ["tokens", config.maxTokens, "tokens, estimated"],
+      ["depth", config.maxDepth, "levels of lists and objects"],
     ] as const;
     const measures = limits.some(([, limit]) => limit !== undefined);
     return {

@@ -22,7 +22,7 @@ const rules = [
   { name: "cat", pattern: "cats?", action: "tag", on: "input" },
 ];
 const hooksOf = async (window = 20) =>
-  (await buildSnapshot(1, [regex], { regex: { config: { rules, window_characters: window } } }, {})).hooks;
+  (await buildSnapshot(1, [regex], { regex: { config: { rules, windowCharacters: window } } }, {})).hooks;
 
 const screenInput = async (input: PhaseSubject["screenInput"]["input"]) =>
   (await hooksOf()).screenInput[0]?.run(aCall(input));

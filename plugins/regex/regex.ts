@@ -20,7 +20,7 @@ export const regex = definePlugin({
   phases: ["screenInput", "screenOutput"],
   config: z.strictObject({
     rules: RulesSchema,
-    window_characters: z.int().min(1).max(MAX_WINDOW).default(DEFAULT_WINDOW).meta({
+    windowCharacters: z.int().min(1).max(MAX_WINDOW).default(DEFAULT_WINDOW).meta({
       description: "Of a stream, how much text is held back: the longest match that is found there for certain.",
     }),
   }),
@@ -40,7 +40,7 @@ export const regex = definePlugin({
           const output = mapTexts(part.output, (text) => applyRules(outputRules, text, found));
           return verdictOf(found, output === part.output ? {} : { subject: { ...part, output } }, "output");
         }
-        return screenStream(outputRules, config.window_characters, part);
+        return screenStream(outputRules, config.windowCharacters, part);
       },
     };
   },

@@ -48,7 +48,7 @@ describePlugin(remoteGuard, {
     {},
     { url: "ftp://example.com" },
     { url: "https://a.example", secret: "ADMIN_KEY" },
-    { url: "https://a.example", timeout_ms: 0 },
+    { url: "https://a.example", timeoutMs: 0 },
   ],
 });
 
@@ -74,7 +74,7 @@ describe("remote-guard", () => {
 
   it("asks in the small contract too, and lets pass what is flagged for an allowed category alone", async () => {
     const { asked, services } = service();
-    const hooks = await hooksOf(services, { format: "edgeplane", allowed_categories: ["tone"] });
+    const hooks = await hooksOf(services, { format: "edgeplane", allowedCategories: ["tone"] });
     expect(await hooks.screenInput[0]?.run(aCall({ a: "rude" }))).toEqual({
       verdict: "continue",
       findings: [{ category: "tone", rule: "remote-guard" }],
@@ -88,7 +88,7 @@ describe("remote-guard", () => {
     const hooks = await hooksOf(services);
     for (let count = 0; count < 3; count += 1) await hooks.screenInput[0]?.run(aCall({ a: "same" }));
     expect(asked).toHaveLength(1);
-    const forgetful = await hooksOf(services, { cache_seconds: 0 });
+    const forgetful = await hooksOf(services, { cacheMs: 0 });
     for (let count = 0; count < 3; count += 1) await forgetful.screenInput[0]?.run(aCall({ a: "same" }));
     expect(asked).toHaveLength(4);
   });
@@ -115,7 +115,7 @@ describe("remote-guard", () => {
 
   it("leaves a service alone that failed five times, and tries again", async () => {
     const { asked, services } = service(() => new Response("no", { status: 500 }));
-    const hooks = await hooksOf(services, { breaker_failures: 5 });
+    const hooks = await hooksOf(services, { breakerFailures: 5 });
     for (let count = 0; count < 8; count += 1) {
       await expect(hooks.screenInput[0]?.run(aCall({ a: `${count}` }))).rejects.toThrow();
     }
@@ -124,7 +124,7 @@ describe("remote-guard", () => {
 
   it("holds a stream back until a window of it was judged", async () => {
     const { asked, services } = service();
-    const hooks = await hooksOf(services, { window_characters: 12, overlap_characters: 4 });
+    const hooks = await hooksOf(services, { windowCharacters: 12, overlapCharacters: 4 });
     const said: unknown[] = [];
     let held: string | null = null;
     for (const output of ["all ", "is fine", " so far, ", "then b", "ad"]) {

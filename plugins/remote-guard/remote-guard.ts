@@ -46,57 +46,57 @@ export const remoteGuard = definePlugin({
       .optional()
       .meta({ description: "The secret of the deployment that goes along as a bearer token." }),
     on: z.enum(["input", "output", "both"]).default("both"),
-    allowed_categories: z.array(z.string()).max(100).default([]).meta({
+    allowedCategories: z.array(z.string()).max(100).default([]).meta({
       description: "A text that is flagged for these alone passes, and is recorded.",
     }),
-    skip_files: z.boolean().default(true).meta({
+    skipFiles: z.boolean().default(true).meta({
       description: "A text that is a base64 data URI from end to end is taken for a file, and not judged.",
     }),
-    timeout_ms: z.int().min(10).max(HOOK_TIMEOUT_MS).default(2000),
-    cache_seconds: z
+    timeoutMs: z.int().min(10).max(HOOK_TIMEOUT_MS).default(2000),
+    cacheMs: z
       .int()
       .min(0)
-      .max(86_400)
-      .default(300)
+      .max(86_400_000)
+      .default(300_000)
       .meta({ description: "How long an answer holds; 0: not at all." }),
-    batch_texts: z.int().min(1).max(MAX_TEXTS).default(32).meta({ description: "Texts in one question, at most." }),
-    max_characters: z.int().min(100).max(1_000_000).default(20_000).meta({
+    batchTexts: z.int().min(1).max(MAX_TEXTS).default(32).meta({ description: "Texts in one question, at most." }),
+    maxCharacters: z.int().min(100).max(1_000_000).default(20_000).meta({
       description: "Longer texts are judged in pieces of this length.",
     }),
-    window_characters: z
+    windowCharacters: z
       .int()
       .min(1)
       .max(100_000)
       .default(400)
       .meta({ description: "Of a stream, what is judged at once." }),
-    overlap_characters: z
+    overlapCharacters: z
       .int()
       .min(0)
       .max(10_000)
       .default(100)
       .meta({ description: "Of what went out before, what goes with it." }),
-    breaker_failures: z.int().min(1).max(1000).default(5),
-    breaker_seconds: z.int().min(1).max(600).default(10),
+    breakerFailures: z.int().min(1).max(1000).default(5),
+    breakerMs: z.int().min(1000).max(600_000).default(10_000),
   }),
   example: { url: "https://moderation.example.com/judge", format: "edgeplane" },
   setup({ config, services }) {
     const token = config.secret === undefined ? null : services.secrets.get(config.secret);
-    const breaker = new Breaker(config.breaker_failures, config.breaker_seconds * 1000);
+    const breaker = new Breaker(config.breakerFailures, config.breakerMs);
     const cache = createTtlCache<Opinion>(CACHED_OPINIONS);
     const settings = {
       url: config.url,
       format: config.format,
       model: config.model,
       token,
-      timeoutMs: config.timeout_ms,
+      timeoutMs: config.timeoutMs,
     };
     const batchesOf = (direction: "input" | "output") =>
       new Batches(
         (texts) => breaker.run(() => askService(services.outbound.fetch, settings, { texts, direction })),
-        config.batch_texts,
-        config.timeout_ms,
+        config.batchTexts,
+        config.timeoutMs,
       );
-    const window = { windowCharacters: config.window_characters, overlapCharacters: config.overlap_characters };
+    const window = { windowCharacters: config.windowCharacters, overlapCharacters: config.overlapCharacters };
     const batches = { input: batchesOf("input"), output: batchesOf("output") };
 
     /** The opinions on texts, by text; those that are remembered aren't asked for. */
@@ -111,20 +111,20 @@ export const remoteGuard = definePlugin({
       for (const [index, { key }] of asked.entries()) {
         const opinion = opinions[index];
         if (opinion === undefined) throw new Error("there is no opinion on a text");
-        if (config.cache_seconds > 0) cache.set(key, opinion, config.cache_seconds * 1000);
+        if (config.cacheMs > 0) cache.set(key, opinion, config.cacheMs);
       }
       return [...known, ...opinions];
     }
 
     /** The findings of all texts, and whether one of them is refused. */
     async function judged(direction: "input" | "output", texts: readonly string[]) {
-      const read = config.skip_files ? texts.filter((text) => !DATA_URI.test(text)) : texts;
-      const pieces = [...new Set(read.flatMap((text) => piecesOf(text, config.max_characters)))];
+      const read = config.skipFiles ? texts.filter((text) => !DATA_URI.test(text)) : texts;
+      const pieces = [...new Set(read.flatMap((text) => piecesOf(text, config.maxCharacters)))];
       const opinions = await opinionsOn(direction, pieces);
       const flagged = opinions.filter((opinion) => opinion.flagged);
       const categories = [...new Set(flagged.flatMap((opinion) => namesOf(opinion)))];
       const findings: Finding[] = categories.map((category) => ({ category, rule: "remote-guard" }));
-      const isRefused = flagged.some((one) => namesOf(one).some((name) => !config.allowed_categories.includes(name)));
+      const isRefused = flagged.some((one) => namesOf(one).some((name) => !config.allowedCategories.includes(name)));
       return { findings, isRefused };
     }
 

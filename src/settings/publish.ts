@@ -37,7 +37,7 @@ export type Published = { publication: Publication | null; order: { [P in Phase]
  */
 export async function publishSettings(env: Env, given: Settings, request: PublishRequest): Promise<Published> {
   const { by, why, expected, dryRun, restores } = request;
-  const settings = { ...given, accounts: await byAccountId(env.DB, given.accounts) };
+  const settings = await withAccountIds(env, given);
   const object = settingsObject(env);
   const before = await callObject(() => settingsObject(env).read(null));
   const number = before?.numbered.number ?? 0;
@@ -48,6 +48,11 @@ export async function publishSettings(env: Env, given: Settings, request: Publis
   const publication = await object.publish(settings, { at: Date.now(), by, why, restores }, number);
   if (publication === null) throw moved(number, null);
   return { publication, order, changes };
+}
+
+/** Settings as they are kept. Throws `invalid_input` for an account that isn't there. */
+export async function withAccountIds(env: Env, settings: Settings): Promise<Settings> {
+  return { ...settings, accounts: await byAccountId(env.DB, settings.accounts) };
 }
 
 /** Sets all up once, and tells the order. Throws `EdgeplaneError`. */

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
@@ -19,7 +19,10 @@ let folders = 0;
 function newFolder(files: Record<string, string> = {}): string {
   const dir = join(root, `model-${(folders += 1)}`);
   mkdirSync(dir);
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(dir, name)), { recursive: true });
+    writeFileSync(join(dir, name), text);
+  }
   return dir;
 }
 
@@ -101,6 +104,25 @@ describe("requirements", () => {
     });
     const read = await readRequirements(dir, parse({ build: { python_requirements: "requirements.txt" } }));
     expect(read.lines).toEqual(["--extra-index-url https://x.test", "scipy", "numpy >=1"]);
+  });
+
+  test("are others when a file that they name is another: a wheel, a folder, a list of constraints", async () => {
+    const files = {
+      "requirements.txt": "-c limits.txt\n./package[extra]\nwheel @ file:./w.whl\n-e .hidden/edit\n",
+      "limits.txt": "numpy<3\n",
+      "package/setup.py": "1",
+      "package/lib/code.py": "1",
+      "w.whl": "1",
+      ".hidden/edit/pyproject.toml": "1",
+    };
+    const hashOf = async (changed: Record<string, string> = {}): Promise<string> => {
+      const dir = newFolder({ ...files, ...changed });
+      return (await readRequirements(dir, parse({ build: { python_requirements: "requirements.txt" } }))).hash;
+    };
+    const before = await hashOf();
+    expect(await hashOf({ "weights.bin": "2" })).toBe(before);
+    const named = ["limits.txt", "package/lib/code.py", "package/setup.py", "w.whl", ".hidden/edit/pyproject.toml"];
+    for (const path of named) expect([path, await hashOf({ [path]: "2" })]).not.toEqual([path, before]);
   });
 
   test("refuse two lists, a file that is missing, and one outside the folder", async () => {

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { readFile, realpath } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import type { CogYaml } from "./cog-yaml.ts";
+import { filesBehind, isArtifact, pathIn } from "./local-files.ts";
 import { EnvironmentProblem } from "./problem.ts";
 
 export type Requirements = {
@@ -18,7 +19,6 @@ export type Requirements = {
   hash: string;
 };
 
-const localArtifact = /\.(whl|zip|tar\.gz|tgz|tar\.bz2|tar\.xz)$/;
 /** The module that the pool brings itself: an installed one would only be shadowed. */
 const ownPackage = /^(cog|coglet)\s*(\[.*\])?\s*([=<>!~;@].*)?$/i;
 
@@ -65,9 +65,12 @@ export async function readRequirements(modelDir: string, cog: CogYaml): Promise<
   const buildCommands = run ?? [];
   const hash = createHash("sha256").update(JSON.stringify([lines, buildCommands]));
   for (const line of lines) {
-    if (localArtifact.test(line) && !line.includes("://") && !line.includes("@")) {
-      hash.update(await readFile(await insideModel(modelDir, join(baseDir, line))));
-    }
+    const path = pathIn(line);
+    if (path === null) continue;
+    // One that is a file by its name must be there, and in the folder.
+    if (isArtifact(path)) await insideModel(modelDir, resolve(baseDir, path));
+    for await (const { path: name, content } of filesBehind(modelDir, baseDir, path))
+      hash.update(JSON.stringify([name, content.length])).update(content);
   }
   return { lines, baseDir, buildCommands: [...buildCommands], hash: hash.digest("hex") };
 }

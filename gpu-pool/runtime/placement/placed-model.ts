@@ -114,8 +114,10 @@ export class PlacedModel implements Placeable {
 
   /** A prediction came. */
   asked(): void {
-    this.#demand.add(this.#options.clock.nowMs());
-    this.#options.placer.changed();
+    const { clock, placer, instances } = this.#options;
+    this.#demand.add(clock.nowMs());
+    // One that has all that it may have needs no other plan.
+    if (instances.placed.length < this.needs.count) placer.changed();
   }
 
   /** It should have an instance although nothing waits. */

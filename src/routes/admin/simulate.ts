@@ -9,7 +9,7 @@ import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import { snapshotOf } from "../../settings/build.ts";
 import { availablePlugins } from "../../settings/plugins.ts";
-import { readSettings } from "../../settings/publish.ts";
+import { readSettings, withAccountIds } from "../../settings/publish.ts";
 import { SettingsSchema } from "../../settings/schema.ts";
 import { createServices } from "../../settings/services.ts";
 import { simulate } from "../../settings/simulate.ts";
@@ -82,8 +82,10 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         errors: ["plugin_missing", "plugin_cycle", "plugin_invalid"],
       },
       async (c, { body: { settings: draft, request } }) => {
-        const { numbered } =
-          draft === undefined ? await readSettings(c.env, null) : { numbered: { number: 0, settings: draft } };
+        const numbered =
+          draft === undefined
+            ? (await readSettings(c.env, null)).numbered
+            : { number: 0, settings: await withAccountIds(c.env, draft) };
         const plugins = await availablePlugins(c.env, numbered.settings, "at once");
         const snapshot = await snapshotOf(numbered, plugins, createServices(c.env));
         try {

@@ -3,6 +3,8 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import type { Json } from "../../contract/prediction.ts";
 import type { LargeOutputs } from "./screen-claim.ts";
 
+/** Kinds of files that hold text. */
+const TEXT = /^(?:text\/|application\/(?:[a-z0-9.-]+\+)?(?:json|xml|yaml|x-ndjson|jsonl|javascript|rtf)\b|image\/svg)/i;
 /** What an isolate holds of one. */
 const MAX_SCREENED_BYTES = 8 * 1024 * 1024;
 
@@ -11,10 +13,7 @@ export function largeOutputs(bucket: R2Bucket): LargeOutputs {
     async read(key) {
       const object = await bucket.get(key);
       if (object === null) return null;
-      if (object.size > MAX_SCREENED_BYTES) {
-        const detail = `An output of more than ${MAX_SCREENED_BYTES / 1024 / 1024} MiB can't be screened.`;
-        throw new EdgeplaneError("guard_unavailable", detail);
-      }
+      refuseTooLarge(object);
       const text = await object.text();
       try {
         return JSON.parse(text) as Json;
@@ -27,5 +26,23 @@ export function largeOutputs(bucket: R2Bucket): LargeOutputs {
     async write(key, output) {
       await bucket.put(key, JSON.stringify(output), { httpMetadata: { contentType: "application/json" } });
     },
+
+    async readText(key) {
+      const head = await bucket.head(key);
+      if (head === null || !TEXT.test(head.httpMetadata?.contentType ?? "")) return null;
+      refuseTooLarge(head);
+      return (await (await bucket.get(key))?.text()) ?? null;
+    },
+
+    async writeText(key, text) {
+      const { httpMetadata = {}, customMetadata = {} } = (await bucket.head(key)) ?? {};
+      await bucket.put(key, text, { httpMetadata, customMetadata });
+    },
   };
+}
+
+function refuseTooLarge({ size }: R2Object): void {
+  if (size <= MAX_SCREENED_BYTES) return;
+  const detail = `An output of more than ${MAX_SCREENED_BYTES / 1024 / 1024} MiB can't be screened.`;
+  throw new EdgeplaneError("guard_unavailable", detail);
 }

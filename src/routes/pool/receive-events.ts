@@ -54,9 +54,11 @@ async function receiveScreened(
   const claims = await shard.screenedClaims(env, claimsOf(spoken));
   // The lease is held by the first call.
   let holds = heartbeat;
+  const screened: ScreenedEvent[] = [];
   const deps = {
     ...{ snapshot, screenings, behind, large: largeOutputs(env.BLOBS) },
     deliver(some: ScreenedEvent[]) {
+      screened.push(...some);
       const delivered = deliver(some, holds);
       holds = false;
       return delivered;
@@ -64,7 +66,7 @@ async function receiveScreened(
   };
   const reply = await deliverScreened(spoken, unseen, claims, deps);
   if (holds === true) await deliver([]);
-  behind(noticeEndings(snapshot, spoken, claims.known, reply));
+  behind(noticeEndings(snapshot, screened, claims.known, reply));
   return reply;
 }
 

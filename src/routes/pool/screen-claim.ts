@@ -9,13 +9,26 @@ import type { PoolEvent } from "../../contract/event.ts";
 import type { Json } from "../../contract/prediction.ts";
 import type { VerdictRecord } from "../../contract/verdict.ts";
 import { newTrail, runPhase } from "../../pipeline/run-phase.ts";
+import { outputBlobPrefix } from "../../storage/blobs.ts";
 import type { HeldStates, Screened, ScreenedEvent } from "../../shard/types.ts";
 
 /** Where the screening of a claim stands: the seq that comes next, and what plugins hold. `isOver`: it was refused. */
 export type Standing = { nextSeq: number; held: HeldStates | null; isOver: boolean };
 export type ClaimScreening = { events: ScreenedEvent[]; standing: Standing };
-/** A large output in object storage. `write` puts another in its place. Throws `guard_unavailable` where it can't be screened. */
-export type LargeOutputs = { read(key: string): Promise<Json>; write(key: string, output: Json): Promise<void> };
+/** What models left in object storage. Throws `guard_unavailable` for what is too large to be screened. */
+export type LargeOutputs = {
+  /** The value of an output that is stored apart; null: there is none. */
+  read(key: string): Promise<Json>;
+  write(key: string, output: Json): Promise<void>;
+  /** The text of a file; null: it is none, or holds none. */
+  readText(key: string): Promise<string | null>;
+  writeText(key: string, text: string): Promise<void>;
+};
+
+const OUTPUT_LINKS = "/v1/outputs";
+
+/** Of all that plugins hold of a prediction: it is stored with its row. */
+const MAX_HELD_CHARS = 256 * 1024;
 
 type Of = "output" | "logs" | "error";
 
@@ -45,7 +58,9 @@ export async function screenClaim(
       return (await runPhase(hooks, "screenOutput", subject, trail)).output;
     };
     try {
+      await screenFiles(event, run, large);
       const passed = await pass(event, states, run, large);
+      refuseTooMuch(states);
       screened.push(verdicts.length === 0 ? passed : { ...passed, verdicts });
     } catch (error) {
       if (!(error instanceof EdgeplaneError)) throw error;
@@ -83,6 +98,26 @@ async function pass(event: PoolEvent, states: States, run: Run, large: LargeOutp
   }
 }
 
+/** The files that a piece of output links to: before anybody has the link. */
+async function screenFiles(event: PoolEvent, run: Run, large: LargeOutputs): Promise<void> {
+  const output = event.type === "output" ? event.chunk : event.type === "succeeded" ? event.output : undefined;
+  for (const key of output === undefined ? [] : filesIn(event.id, output)) {
+    const text = await large.readText(key);
+    if (text === null) continue;
+    const screened = textOf(await run("output", "whole", text));
+    if (screened !== text) await large.writeText(key, screened);
+  }
+}
+
+/** Keys of the prediction's files that `output` links to, each once. */
+function filesIn(id: string, output: Json): Set<string> {
+  const text = JSON.stringify(output);
+  if (!text.includes(`${OUTPUT_LINKS}/${id}/`)) return new Set();
+  const links = text.matchAll(/\/v1\/outputs\/([^/?"]+)\/([^/?"]+)\/([^/?"]+)/g);
+  const own = [...links].filter(([, of]) => of === id);
+  return new Set(own.map(([, , token = "", blob = ""]) => `${outputBlobPrefix(id, token)}${blob}`));
+}
+
 async function screenLarge(key: string, run: Run, large: LargeOutputs): Promise<void> {
   const output = await large.read(key);
   const screened = await run("output", "whole", output);
@@ -95,6 +130,13 @@ async function tailOf(states: States, run: Run): Promise<Pick<ScreenedEvent, "ta
   const output = states.output.size === 0 ? null : await run("output", "end", null);
   const logs = states.logs.size === 0 ? null : await run("logs", "end", null);
   return { tail: { output, logs: logs === null ? "" : textOf(logs) } };
+}
+
+function refuseTooMuch({ output, logs }: States): void {
+  let chars = 0;
+  for (const held of [...output.values(), ...logs.values()]) chars += held.length;
+  if (chars <= MAX_HELD_CHARS) return;
+  throw new EdgeplaneError("guard_unavailable", "The plugins hold back more of the output than can be kept.");
 }
 
 /** What was held back goes nowhere. */

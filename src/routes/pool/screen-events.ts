@@ -127,10 +127,10 @@ function stepsOf(snapshot: Snapshot, claim: Screened, events: readonly PoolEvent
   };
 }
 
-/** Runs `onResult` for the endings that their shard has stored. Never throws. */
+/** Runs `onResult` for the endings that their shard has stored, as they were screened. Never throws. */
 export async function noticeEndings(
   snapshot: Snapshot,
-  events: readonly PoolEvent[],
+  events: readonly ScreenedEvent[],
   claims: readonly Screened[],
   reply: EventsReply,
 ): Promise<void> {
@@ -140,7 +140,7 @@ export async function noticeEndings(
   const ends = events.map(async (event) => {
     if (event.type !== "succeeded" && event.type !== "failed") return;
     const claim = known.get(keyOf(event));
-    if (claim === undefined || !stored.has(keyOf(event))) return;
+    if (claim === undefined || event.unscreened === true || !stored.has(keyOf(event))) return;
     try {
       await notice(snapshot, event, claim);
     } catch (error) {

@@ -16,7 +16,12 @@ import { createScreenings } from "./screenings.ts";
 
 const model = { owner: "acme", name: "echo", version: "0".repeat(64) };
 const start: Standing = { nextSeq: 0, held: null, isOver: false };
-const noLarge: LargeOutputs = { read: async () => null, write: async () => {} };
+const noLarge: LargeOutputs = {
+  read: async () => null,
+  write: async () => {},
+  readText: async () => null,
+  writeText: async () => {},
+};
 
 function claim(id = "a", nextSeq = 0): Screened {
   return { id, token: `token of ${id}`, accountId: "account", model, nextSeq, held: null };
@@ -105,6 +110,7 @@ describe("a claim's events", () => {
     const hooks = await snapshotOf(masker);
     const stored = new Map<string, Json>([["key", { text: "a secret" }]]);
     const large: LargeOutputs = {
+      ...noLarge,
       read: async (key) => stored.get(key) ?? null,
       write: async (key, output) => void stored.set(key, output),
     };
@@ -165,6 +171,35 @@ describe("a claim's events", () => {
     expect(seen).toMatchObject([{ chunk: "a secret", unscreened: true }, { chunk: "b ***" }]);
     const { events: gap } = await screenClaim(hooks, claim(), [third, fourth], { ...start, nextSeq: 1 }, noLarge);
     expect(gap).toMatchObject([{ unscreened: true }, { unscreened: true }]);
+  });
+
+  it("have the files screened that they link to, before anybody has the link", async () => {
+    const hooks = await snapshotOf(masker);
+    const files = new Map([["predictions/a/output/token of a/out.txt", "no secret"]]);
+    const large: LargeOutputs = {
+      ...noLarge,
+      readText: async (key) => files.get(key) ?? null,
+      writeText: async (key, text) => void files.set(key, text),
+    };
+    const link = "https://edge.test/v1/outputs/a/token of a/out.txt/notes.txt?signature=x";
+    const others = "https://edge.test/v1/outputs/b/token of b/out.txt?signature=x";
+    const events = eventsOf("a", { type: "succeeded", output: { notes: link, also: [link, others] } });
+    const { events: passed } = await screenClaim(hooks, claim(), events, start, large);
+    expect(passed).toMatchObject([{ output: { notes: link }, verdicts: [{ rule: "secret" }] }]);
+    expect([...files]).toEqual([["predictions/a/output/token of a/out.txt", "no ***"]]);
+  });
+
+  it("are refused when plugins hold back more than can be kept", async () => {
+    const hoarder = definePlugin({
+      name: "hoarder",
+      apiVersion: 1,
+      config: z.strictObject({}),
+      phases: ["screenOutput"],
+      setup: () => ({ screenOutput: () => ({ verdict: "continue", held: "x".repeat(300_000) }) }),
+    });
+    const events = eventsOf("a", { type: "output", chunk: "x" });
+    const { events: passed } = await screenClaim(await snapshotOf(hoarder), claim(), events, start, noLarge);
+    expect(passed).toMatchObject([{ type: "failed", error: { code: "guard_unavailable" } }]);
   });
 
   it("begin without what was held when the model starts again", async () => {

@@ -10,7 +10,7 @@ it("masks what goes in and out, chunk by chunk, and records why", async () => {
     plugins: {
       "api-key": {},
       "content-safety": { config: { patterns: { card: "mask" } } },
-      "prompt-guard": { shadow: true, config: { max_characters: 1 } },
+      "prompt-guard": { shadow: true, config: { maxCharacters: 1 } },
     },
   };
   const publication = { settings, why: "a test" };
@@ -29,7 +29,15 @@ it("masks what goes in and out, chunk by chunk, and records why", async () => {
   const send = (...events: object[]) => pool.send(grant, ...(events as never[]));
   for (const piece of ["a ", "4111 11", "11 1111 ", "1111 it is"]) await send({ type: "output", chunk: piece });
   await send({ type: "log", text: `seen ${CARD}\n` });
-  await send({ type: "succeeded", output: ["a ", CARD, " it is"] });
+  const stored = await callJson(`/pool/v1/blobs/${id}/${grant.token}/notes.txt`, {
+    method: "PUT",
+    key: pool.key,
+    headers: { "content-type": "text/plain", "content-length": String(`written down: ${CARD}`.length) },
+    body: `written down: ${CARD}`,
+  });
+  expect(stored.status).toBe(201);
+  const link = String(stored.body["url"]);
+  await send({ type: "succeeded", output: ["a ", CARD, " it is ", link] });
 
   const read = async (credential: string) => callJson(`/v1/predictions/${id}`, { key: credential });
   const { body: mine } = await read(key);
@@ -42,6 +50,9 @@ it("masks what goes in and out, chunk by chunk, and records why", async () => {
       expect.objectContaining({ plugin: "content-safety", phase: "screenOutput", action: "change" }),
     ]),
   );
+  const file = await (await call(link)).text();
+  expect(file).toContain("written down: ");
+  expect(file).not.toContain("1111");
   const limited = await newKey("verdicts", { scopes: ["predictions:read"] });
   expect((await read(limited)).body["verdicts"]).toBeUndefined();
 
