@@ -60,6 +60,7 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
       maxBytes: settings["max-input-bytes"],
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
     },
+    maxTotalBytes: settings["max-inputs-bytes"],
   });
   const schemas = new KnownSchemas(settings["state-dir"]);
   schemas.recall(options.models.map(({ manifest }) => manifest));

@@ -87,6 +87,10 @@ const flags = {
     env: "EDGEPLANE_MAX_INPUT_BYTES",
     help: "the largest input file that is downloaded (default 1073741824)",
   },
+  "max-inputs-bytes": {
+    env: "EDGEPLANE_MAX_INPUTS_BYTES",
+    help: "the most that all input files of one prediction are together (default 4294967296)",
+  },
   "allow-loopback-inputs": {
     env: "EDGEPLANE_ALLOW_LOOPBACK_INPUTS",
     help: "input URLs may lead to this host (default off: public addresses only)",
@@ -171,6 +175,11 @@ const SettingsSchema = z.object({
     .int()
     .positive()
     .default(1024 ** 3),
+  "max-inputs-bytes": z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(4 * 1024 ** 3),
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),

@@ -20,6 +20,8 @@ export type DownloadRules = {
   /** The edge's own origin, which may be private: files that clients uploaded there. */
   trustedOrigin: string;
   maxBytes: number;
+  /** What all files of one prediction may still bring together; left out, there is no limit. */
+  total?: { leftBytes: number; readonly limitBytes: number };
   timeoutMs: number;
   /** Ends it: nobody wants the file any more. */
   signal?: AbortSignal;
@@ -91,7 +93,10 @@ export async function download(
       const isFinal = !(error instanceof BrokenOff) || source.signal.aborted || breaks > MAX_IDLE_BREAKS;
       if (isFinal || etag?.startsWith('"') !== true) throw error;
       reply = await resume(source, { offset, etag }, breaks);
-      if (reply.statusCode === 200) offset = 0;
+      if (reply.statusCode === 200) {
+        if (rules.total !== undefined) rules.total.leftBytes += offset;
+        offset = 0;
+      }
     }
   }
 }
@@ -183,9 +188,13 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
   const { field, rules, signal } = source;
   let sizeBytes = offset;
   const tooLarge = new Error(`Input ${field}: the file is larger than ${rules.maxBytes} bytes.`);
+  const total = rules.total ?? { leftBytes: Infinity, limitBytes: Infinity };
+  const tooMuch = new Error(`Input ${field}: all files together are larger than ${total.limitBytes} bytes.`);
   reply.on("data", (chunk: Buffer) => {
     sizeBytes += chunk.length;
+    total.leftBytes -= chunk.length;
     if (sizeBytes > rules.maxBytes) reply.destroy(tooLarge);
+    else if (total.leftBytes < 0) reply.destroy(tooMuch);
   });
   try {
     const file = createWriteStream(path, {
@@ -195,7 +204,7 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
     });
     await pipeline(reply, file, { signal });
   } catch (error) {
-    if (error === tooLarge || isOfTheDisk(error)) throw error;
+    if (error === tooLarge || error === tooMuch || isOfTheDisk(error)) throw error;
     throw new BrokenOff(`Input ${field}: its URL broke off.`, { cause: error });
   }
 }

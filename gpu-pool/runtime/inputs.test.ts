@@ -12,6 +12,7 @@ import { FILE_ABOVE_BYTES } from "./frames.ts";
 import { createPrepare, dropInputs, runItems } from "./inputs.ts";
 
 const uri = { type: "string", format: "uri" };
+const maxTotalBytes = 1000;
 
 test("finds the file fields of a schema, in lists and optional ones too", () => {
   const properties = {
@@ -32,6 +33,26 @@ test("finds the file fields of a schema, in lists and optional ones too", () => 
   expect([...fileFields({}).keys()]).toEqual([]);
 });
 
+test("all files of one prediction together have a limit, whatever each of them may be", async () => {
+  const server = createServer((_request, reply) => reply.end("content"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const options = { http: createHttpClient(new URL(url), {}), inputsDir: folder, download: rules, maxTotalBytes: 21 };
+  const schema = { components: { schemas: { Input: { properties: { files: { type: "array", items: uri } } } } } };
+  const prepare = createPrepare(options);
+  const fetchMany = async (count: number): Promise<void> =>
+    (await prepare(granted({ input: { files: Array.from({ length: count }, () => url) } }), schema)) ?? undefined;
+  await fetchMany(3);
+  await expect(fetchMany(4)).rejects.toThrow("Input files: all files together are larger than 21 bytes.");
+  // Each prediction has its own.
+  await fetchMany(3);
+  server.close();
+  rmSync(folder, { recursive: true });
+});
+
 test("files are fetched wherever the schema has them, and nothing else that is named there reaches the model process", async () => {
   const server = createServer((_request, reply) => reply.end("content"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -39,7 +60,12 @@ test("files are fetched wherever the schema has them, and nothing else that is n
   const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
   const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
-  const prepare = createPrepare({ http: createHttpClient(new URL(url), {}), inputsDir: folder, download: rules });
+  const prepare = createPrepare({
+    http: createHttpClient(new URL(url), {}),
+    inputsDir: folder,
+    download: rules,
+    maxTotalBytes,
+  });
   const properties = {
     pages: { type: "array", items: { type: "array", items: uri } },
     named: { type: "object", additionalProperties: uri },
@@ -74,7 +100,7 @@ test("files are fetched wherever the schema has them, and nothing else that is n
 
 test("a data URI, in capitals too, is the model process's to read", () => {
   const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
-  const prepare = createPrepare({ http: {} as HttpClient, inputsDir: "/nowhere", download });
+  const prepare = createPrepare({ http: {} as HttpClient, inputsDir: "/nowhere", download, maxTotalBytes });
   const schema = { components: { schemas: { Input: { properties: { file: uri } } } } };
   for (const file of ["data:,a", "DATA:,a", "Data:,a"])
     expect(prepare(granted({ input: { file } }), schema)).toBeNull();
@@ -93,7 +119,7 @@ test("a large input waits for an edge that is away as long as somebody waits for
       },
     } as unknown as HttpClient;
     const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
-    const prepare = createPrepare({ http, inputsDir: "/nowhere", download });
+    const prepare = createPrepare({ http, inputsDir: "/nowhere", download, maxTotalBytes });
     const [waits, ends] = [granted({ inputBlob: "/blob" }), granted({ inputBlob: "/blob" })];
     const prepared = prepare(waits, {});
     await vi.advanceTimersByTimeAsync(300_000);
@@ -130,6 +156,6 @@ test("an input is as large as its bytes are", async () => {
   const http = { request: async () => ({ status: 200, text }) } as unknown as HttpClient;
   const download = { allowLoopback: false, trustedOrigin: "", maxBytes: 1, timeoutMs: 1 };
   const prediction = granted({ inputBlob: "/blob" });
-  await createPrepare({ http, inputsDir: "/nowhere", download })(prediction, {});
+  await createPrepare({ http, inputsDir: "/nowhere", download, maxTotalBytes })(prediction, {});
   expect(prediction.inputBytes).toBe(3011);
 });

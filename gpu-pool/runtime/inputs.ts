@@ -27,12 +27,19 @@ const DOWNLOADS_AT_ONCE = 8;
 
 type Fields = ReturnType<typeof fileFields>;
 type Fetch = (signal: AbortSignal) => Promise<void>;
+type Planned = {
+  tasks: Fetch[];
+  total: { leftBytes: number; readonly limitBytes: number };
+  put: (path: string) => void;
+};
 
 export type InputOptions = {
   http: HttpClient;
   /** Where downloaded files go, a folder a claim. */
   inputsDir: string;
-  download: DownloadRules;
+  download: Omit<DownloadRules, "total" | "signal">;
+  /** The most that all files of one prediction may bring together. */
+  maxTotalBytes: number;
 };
 
 /** Makes the `prepare` of a runner: null when nothing is to be waited for. Rejects with a message for the client. */
@@ -84,6 +91,7 @@ export function createPrepare(
     const { input } = prediction;
     if (fields.size === 0 || !isObject(input)) return null;
     const tasks: Fetch[] = [];
+    const total = { leftBytes: options.maxTotalBytes, limitBytes: options.maxTotalBytes };
     const fetched: JsonObject = { ...input };
     for (const [field, schema] of fields) {
       const value = input[field];
@@ -92,7 +100,7 @@ export function createPrepare(
         schema,
         value,
         (path) => (fetched[field] = path),
-        (file, put) => plan(prediction, field, file, tasks, put),
+        (file, put) => plan(prediction, field, file, { tasks, total, put }),
       );
     }
     if (tasks.length === 0) return null;
@@ -100,13 +108,7 @@ export function createPrepare(
     return fetchAll(tasks, prediction.fetching.signal);
   }
 
-  function plan(
-    prediction: Prediction,
-    field: string,
-    value: string,
-    tasks: Fetch[],
-    put: (path: string) => void,
-  ): void {
+  function plan(prediction: Prediction, field: string, value: string, { tasks, total, put }: Planned): void {
     if (/^data:/i.test(value)) return;
     const number = tasks.length;
     tasks.push(async (signal) => {
@@ -116,7 +118,7 @@ export function createPrepare(
       const folder = join(options.inputsDir, prediction.ref.token);
       prediction.inputDir = folder;
       mkdirSync(folder, { recursive: true, mode: 0o700 });
-      put(await download(value, folder, number, field, { ...options.download, signal }));
+      put(await download(value, folder, number, field, { ...options.download, total, signal }));
     });
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Keys and tokens of well-known forms: a prefix that nothing else has, and a body of known characters and length. Sources:
- * the providers' own pages, and the rules of GitHub's secret scanning and of gitleaks.
+ * Keys and tokens of well-known forms: a prefix that nothing else has, and a body of known characters and of at least
+ * so many.
  */
 import type { NormalizedText } from "./normalize.ts";
 import { isAlphanumeric, isDigit, isUpper } from "./pattern.ts";

@@ -11,7 +11,7 @@ export type Compiled = { buffer: ArrayBuffer; termCount: number; faults: { text:
 
 type CodedTerm = { term: Term; rule: number; key: Uint16Array };
 
-/** Throws `RangeError` when the compiled list would be over `maxBytes`. Terms that can't be used come back as faults. */
+/** Throws `RangeError` for a list over `maxBytes` when compiled. Terms that can't be used come back as faults. */
 export function compileTerms(entries: readonly TermEntry[], maxBytes: number): Compiled {
   const parsed: { term: Term; rule: number }[] = [];
   const faults: Compiled["faults"] = [];

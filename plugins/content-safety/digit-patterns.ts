@@ -13,7 +13,7 @@ const OPEN = 0x28;
 const CLOSE = 0x29;
 
 /** Digits, and where they stand. */
-type Number = { digits: string; at: number[]; separators: number; hasPlus: boolean; isBracketed: boolean };
+type DigitRun = { digits: string; at: number[]; separators: number; hasPlus: boolean; isBracketed: boolean };
 
 export function scanDigits(text: NormalizedText, from: number, add: (match: PatternMatch) => void): void {
   const { ascii, length } = text;
@@ -39,12 +39,12 @@ function matchAt(text: NormalizedText, at: number, from: number): PatternMatch |
 }
 
 /** The digits from `at` on, in groups that one space, hyphen, dot or bracket parts. */
-function readGroups(text: NormalizedText, at: number, from: number): Number {
+function readGroups(text: NormalizedText, at: number, from: number): DigitRun {
   const { ascii, length } = text;
   const before = at > from ? (ascii[at - 1] ?? 0) : 0;
   const isBracketed = before === OPEN;
   const plusAt = isBracketed ? at - 2 : at - 1;
-  const number: Number = {
+  const number: DigitRun = {
     digits: "",
     at: [],
     separators: 0,
@@ -70,7 +70,7 @@ function readGroups(text: NormalizedText, at: number, from: number): Number {
 /** The match of the first `count` digits; null when more digits or letters stand beside them. */
 function take(
   text: NormalizedText,
-  number: Number,
+  number: DigitRun,
   count: number,
   pattern: PatternMatch["pattern"],
   rule: string,
@@ -94,7 +94,7 @@ function brandOf(digits: string, length: number): string | null {
   return null;
 }
 
-function matchCard(text: NormalizedText, number: Number): PatternMatch | null {
+function matchCard(text: NormalizedText, number: DigitRun): PatternMatch | null {
   for (let count = Math.min(19, number.digits.length); count >= 13; count -= 1) {
     if (!endsGroup(number, count)) continue;
     const digits = number.digits.slice(0, count);
@@ -107,7 +107,7 @@ function matchCard(text: NormalizedText, number: Number): PatternMatch | null {
 }
 
 /** Whether no digit follows the first `count` at once. */
-function endsGroup(number: Number, count: number): boolean {
+function endsGroup(number: DigitRun, count: number): boolean {
   const last = number.at[count - 1] ?? 0;
   return number.at[count] !== last + 1;
 }
@@ -126,7 +126,7 @@ const RESIDENT_WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
 const RESIDENT_CHECKS = "10X98765432";
 
 /** 17 digits and a check character, which may be an X. */
-function matchResident(text: NormalizedText, number: Number): PatternMatch | null {
+function matchResident(text: NormalizedText, number: DigitRun): PatternMatch | null {
   if (number.digits.length < 17) return null;
   const first = number.at[0] ?? 0;
   const seventeenth = number.at[16] ?? 0;
@@ -149,7 +149,7 @@ export function isResidentId(id: string): boolean {
   return RESIDENT_CHECKS[sum % 11] === id[17];
 }
 
-function matchPhone(text: NormalizedText, number: Number): PatternMatch | null {
+function matchPhone(text: NormalizedText, number: DigitRun): PatternMatch | null {
   const { digits } = number;
   if (number.hasPlus) {
     for (let count = Math.min(15, digits.length); count >= 8; count -= 1) {
@@ -170,7 +170,7 @@ function matchPhone(text: NormalizedText, number: Number): PatternMatch | null {
 }
 
 /** "(212) 555-0123", "212-555-0123", "1 212 555 0123": groups of three, three and four, and no more of them. */
-function matchNorthAmerican(text: NormalizedText, number: Number): PatternMatch | null {
+function matchNorthAmerican(text: NormalizedText, number: DigitRun): PatternMatch | null {
   const offset = number.digits.startsWith("1") ? 1 : 0;
   const count = offset + 10;
   if (![3, 6, 10].every((end) => endsGroup(number, offset + end))) return null;

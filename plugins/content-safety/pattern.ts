@@ -1,5 +1,7 @@
-/** What the scanners of patterns share. They go over a text once, from left to right, and look at each character a
- * bounded number of times. */
+/**
+ * What the scanners of patterns share. They go over a text once, from left to right, and look at each character a
+ * bounded number of times.
+ */
 import type { NormalizedText } from "./normalize.ts";
 
 /** The categories of what is found by pattern. */

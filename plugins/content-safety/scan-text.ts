@@ -31,7 +31,7 @@ export const WINDOW_UNITS = 65_536;
 export type TextScan = { found: Found[]; heldFrom: number; contextFrom: number };
 
 /**
- * Scans `text` from unit `from` on; what is before was let go already and is context. Unless it `isWhole`, more follows.
+ * Scans `text` from unit `from` on; what is before was let go already and is context. Unless `isWhole`, more follows.
  */
 export function scanText(rules: RuleSet, text: string, from: number, isWhole: boolean): TextScan {
   const normalized = normalize(text, isWhole);

@@ -8,7 +8,7 @@ import { findAll } from "./scan-text.ts";
 /** Nobody writes that deep; what is deeper can't be screened. */
 const MAX_DEPTH = 1000;
 
-/** `value` with what had to be masked covered; the very value when nothing had to be. `tooDeep`: it was not screened. */
+/** `value` with what had to be masked covered; itself when nothing had to be. `tooDeep`: it was not screened. */
 export type Screened = { value: Json; found: Rule[]; tooDeep: boolean };
 
 /**

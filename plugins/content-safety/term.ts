@@ -14,7 +14,7 @@ export const flags = {
   rightEdge: 2,
   /** It has characters of a script without spaces. */
   unspaced: 4,
-  /** Letter by letter as it stands, with its own punctuation: for what is too short, or has no letters, to be varied. */
+  /** As it stands, with its own punctuation: for what is too short, or has no letters, to be varied. */
   literal: 8,
 } as const;
 

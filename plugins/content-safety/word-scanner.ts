@@ -1,6 +1,7 @@
 /**
  * Runs the automaton over a normalized text. Between the letters of a term separators are stepped over, and a letter
- * that is repeated counts once; what ends somewhere in such a text is a candidate, which `term-matcher.ts` compares exactly.
+ * that is repeated counts once; what ends somewhere in such a text is a candidate, which `term-matcher.ts` compares
+ * exactly.
  *
  * A sign that may be a letter (`sh!t`) may as well be a separator (`s!h!i!t`): the text is read both ways at once. The
  * second reader is there only while what it reads has such a sign in it.

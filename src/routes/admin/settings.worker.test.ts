@@ -104,6 +104,22 @@ describe("what is published", () => {
     now.mockRestore();
   });
 
+  it("is read once, however many requests come within 2.5 s", async () => {
+    const guest = await newKey("settings-guest");
+    let reads = 0;
+    const stub: unknown = testEnv.SETTINGS.getByName(crypto.randomUUID());
+    const refresh = (...args: Parameters<RemoteSettings["refresh"]>) => {
+      reads += 1;
+      return (stub as RemoteSettings).refresh(...args);
+    };
+    const counted = { SETTINGS: { getByName: () => ({ refresh }) } as unknown as Env["SETTINGS"] };
+    const status = async () => (await callJson("/v1/account", { key: guest, env: counted })).status;
+    const now = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+    for (let count = 0; count < 20; count += 1) expect(await status()).toBe(200);
+    now.mockRestore();
+    expect(reads).toBe(1);
+  });
+
   it("holds on while it can't be renewed, but no revoked key holds longer than 10 s", async () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const made = await callJson("/admin/v1/keys", { key, env, body: { account: "settings-guest" } });
@@ -144,7 +160,7 @@ describe("a simulation", () => {
     plugins: {
       "api-key": {},
       "rate-limit": { config: { limits } },
-      "prompt-guard": { config: { max_characters: 20 } },
+      "prompt-guard": { config: { maxCharacters: 20 } },
       "content-safety": { shadow: true },
     },
   };
@@ -187,7 +203,7 @@ describe("a simulation", () => {
 
   it("knows what is otherwise for an account, by its name", async () => {
     await newKey("settings-guest");
-    const plugins = { "prompt-guard": { config: { max_characters: 2 } } };
+    const plugins = { "prompt-guard": { config: { maxCharacters: 2 } } };
     const draft = { settings: { ...settings, accounts: { "settings-guest": { plugins } } } };
     const { body } = await simulate({ account: "settings-guest", input: { text: "hello" } }, draft);
     expect(body["refused"]).toMatchObject({ phase: "screenInput" });

@@ -10,7 +10,7 @@ it("masks what goes in and out, chunk by chunk, and records why", async () => {
     plugins: {
       "api-key": {},
       "content-safety": { config: { patterns: { card: "mask" } } },
-      "prompt-guard": { shadow: true, config: { max_characters: 1 } },
+      "prompt-guard": { shadow: true, config: { maxCharacters: 1 } },
     },
   };
   const publication = { settings, why: "a test" };

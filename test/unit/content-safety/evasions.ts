@@ -31,7 +31,7 @@ export function randomFrom(seed: number): () => number {
   };
 }
 
-/** By a term's hash (FNV-1a): nobody looks at what the scanner makes of a held-out term, and nothing is changed for it. */
+/** By a term's hash (FNV-1a). Nobody looks at what was missed of a held-out term, and nothing is tuned for one. */
 export function isHeldOut(term: string): boolean {
   let hash = 0x811c9dc5;
   for (const character of term) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
