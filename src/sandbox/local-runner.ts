@@ -14,6 +14,9 @@ const HostSchema = z.union([
 ]);
 type Host = { url: string; token: string };
 
+/** A host that isn't there refuses within this time. */
+const GONE_WITHIN_MS = 100;
+
 const AnswerSchema = z.union([z.object({ value: z.unknown() }).strict(), z.object({ error: z.string() })]);
 
 /** A service binding, as far as it is used here. */
@@ -40,14 +43,19 @@ export function createLocalRunner(supervisor: Service, network: Service): Plugin
     return host;
   }
 
-  /** A host that is gone is started again once: its hook ran to no end, and what it decides is asked anew. */
+  /**
+   * A host that was gone already is started again, and asked. One that goes while it is asked isn't: the hook that it
+   * ran may be what ended it, and would end the next one too.
+   */
   async function call(sandboxed: Sandboxed, path: string, body: unknown): Promise<unknown> {
     const host = await hostOf(sandboxed);
+    const askedAt = Date.now();
     try {
       return await ask(network, host, path, body);
     } catch (error) {
       if (error instanceof SandboxFault) throw error;
       hosts.delete(keyOf(sandboxed));
+      if (Date.now() - askedAt > GONE_WITHIN_MS) throw new SandboxFault("its process ended", { cause: error });
       return ask(network, await hostOf(sandboxed), path, body);
     }
   }
