@@ -56,7 +56,8 @@ export type NewKey = z.output<typeof NewKeySchema>;
 export const KeyChangeSchema = z
   .strictObject(rights)
   .partial()
-  .refine((change) => Object.keys(change).length > 0, "says nothing to change");
+  .refine((change) => Object.keys(change).length > 0, "says nothing to change")
+  .meta({ minProperties: 1 });
 export type KeyChange = z.output<typeof KeyChangeSchema>;
 
 export const RotationSchema = z.strictObject({

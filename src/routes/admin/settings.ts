@@ -187,7 +187,7 @@ export function settingsRoutes(): Hono<App> {
   );
 
   routes.get(
-    "/:number",
+    "/numbers/:number",
     operation(
       {
         id: "getSettingsByNumber",

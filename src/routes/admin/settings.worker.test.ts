@@ -34,8 +34,8 @@ describe("publishing", () => {
     });
     await publish(withKeys({ cacheMs: 2000 }));
     expect((await get("")).body).toMatchObject({ number: 2, settings: withKeys({ cacheMs: 2000 }) });
-    expect((await get("/1")).body).toMatchObject({ number: 1, settings: withKeys({ cacheMs: 1000 }) });
-    expect((await get("/3")).status).toBe(404);
+    expect((await get("/numbers/1")).body).toMatchObject({ number: 1, settings: withKeys({ cacheMs: 1000 }) });
+    expect((await get("/numbers/3")).status).toBe(404);
     const { body } = await get("/history?limit=1");
     expect(body).toMatchObject({ results: [{ number: 2, by: "operator", why: "a test" }], next: 2 });
     expect((await get("/history?before=2")).body).toMatchObject({ results: [{ number: 1, by: "ada" }], next: null });
