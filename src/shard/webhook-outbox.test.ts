@@ -141,3 +141,28 @@ it("leaves a sender alone that can't keep up, and delays nobody else's webhooks 
   expect(tries).toBe(1);
   expect(dispatch.isPending()).toBe(true);
 });
+
+it("sends a message that is older than what was sent before it, and comes to rest", async () => {
+  let nowMs = 10_000;
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => nowMs, newToken: () => "token" });
+  const submitOne = () => {
+    const id = newPredictionId(1);
+    core.submit({ ...submission(id), webhook: "https://example.com/hook", webhookEvents: ["completed"] });
+    core.cancel(id, "account");
+    return `msg_${id}_completed`;
+  };
+  const sent: WebhookMessage[] = [];
+  const stubs = {
+    getByName: () => ({ feed: async () => {}, enqueue: async (some: WebhookMessage[]) => void sent.push(...some) }),
+  };
+  const env = { EDGEPLANE_SECRET: SECRET, WEBHOOKS: stubs, INDEX: stubs } as unknown as Env;
+  const dispatch = createDispatch(env, core, { topics: new Set(), withOutput: false, problem: null });
+  const first = submitOne();
+  dispatch.kick();
+  await expect.poll(() => sent.map(({ webhookId }) => webhookId)).toEqual([first]);
+  nowMs = 5000;
+  const second = submitOne();
+  dispatch.kick();
+  await expect.poll(() => sent.map(({ webhookId }) => webhookId)).toEqual([first, second]);
+  await expect.poll(() => dispatch.isPending()).toBe(false);
+});

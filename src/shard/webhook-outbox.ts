@@ -51,7 +51,8 @@ export function createWebhookOutbox(env: Env, store: Store) {
     const now = Date.now();
     const rests = [...resting].filter(([, { until }]) => until > now);
     const away = new Set(rests.map(([receiver]) => receiver));
-    let last = rests.length === resting.size ? before(seen) : null;
+    // While none rests all that is there is to be sent, also what is older than what was seen.
+    let last = resting.size > 0 && rests.length === resting.size ? before(seen) : null;
     for (
       let page = store.webhooks(BATCH_MESSAGES, last);
       page.length > 0;
