@@ -1,4 +1,4 @@
-/** `prompt-guard`: bounds what an input may be: its length, depth and estimated tokens, fields that it must have, and a schema. */
+/** `prompt-guard` bounds an input: its length, depth and estimated tokens, fields that it must have, and a schema. */
 import * as z from "zod";
 import type { Json } from "../../src/contract/prediction.ts";
 import { definePlugin } from "../kernel/define-plugin.ts";

@@ -1,8 +1,10 @@
 /**
  * The main module of an uploaded plugin's isolate. It answers three calls: `load()` looks whether the module is a
- * plugin; `start({ config })` sets it up and says which hooks it has; `run({ config, phase, subject })` runs one. They come as RPC on the entrypoint `Plugin` where the
- * platform loads the isolate, and as HTTP where a workerd of its own runs it (scripts/lib/plugin-host.ts): then
- * `PLUGIN_TOKEN` guards them. What crosses is JSON, so that a hook can't change what it was given.
+ * plugin; `start({ config })` sets it up and says which hooks it has; `run({ config, phase, subject })` runs one hook.
+ *
+ * Where the platform loads the isolate, calls come as RPC on the entrypoint `Plugin`. Where a workerd of its own runs
+ * it (scripts/lib/plugin-hosts.ts), they come as HTTP, and `PLUGIN_TOKEN` guards them. JSON crosses, so that a hook
+ * can't change what it was given.
  */
 export const PLUGIN_MODULE = "plugin.js";
 export const MAIN_MODULE = "main.js";
