@@ -53,7 +53,7 @@ const FLUSH_MS = 5000;
 /** How long events wait for the end of a suspect, so that the next one's start leaves with them. */
 const LINGER_MS = 25;
 
-export type PoolOptions = {
+export type PoolOptions = Pick<FleetOptions, "isolation" | "child"> & {
   settings: Settings;
   jobLogs: JobLogs;
   wayHome: WayHome;
@@ -67,7 +67,6 @@ export type PoolOptions = {
   onWelcome?(): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */
   onRefused(why: string, atStart: boolean): void;
-  child?: FleetOptions["child"];
 };
 
 export class Pool {

@@ -2,6 +2,7 @@
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
@@ -13,12 +14,14 @@ export type StartOptions = {
   pool: Pool;
   metrics: Metrics;
   devices: DeviceWatch;
+  isolation: IsolationState;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
-export async function startTelemetry({ settings, pool, metrics, devices, problems }: StartOptions): Promise<number> {
+export async function startTelemetry(options: StartOptions): Promise<number> {
+  const { settings, pool, metrics, devices, isolation, problems } = options;
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -35,6 +38,7 @@ export async function startTelemetry({ settings, pool, metrics, devices, problem
     spooled: () => pool.spooled,
     lags: async () => pool.intakes.lags(),
     devices: () => devices.report.cuda,
+    isolation: isolation.kind,
   });
   const host = settings["metrics-host"];
   const port = settings["metrics-port"];
@@ -55,6 +59,7 @@ export async function startTelemetry({ settings, pool, metrics, devices, problem
       status: () => ({
         devices: devices.report.cuda,
         problem: devices.report.problem,
+        isolation: { kind: isolation.kind, why: isolation.why },
         models: pool.runners.map(summarize),
       }),
     });
@@ -85,6 +90,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     state: runner.instances.state,
     waiting: runner.waiting,
     held: runner.held,
+    isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
     instances: runner.instances.all.map((instance) => ({

@@ -1,6 +1,7 @@
 /** A model as the pool knows it before it ever ran. */
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { BatcherOptions } from "../../scheduling/batcher.ts";
+import type { IsolationKind } from "../isolation/types.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 
 export type Model = {
@@ -26,6 +27,8 @@ export type Model = {
     memoryHint: number | null;
     pinned: boolean;
   };
+  /** What keeps its latest process from the pool's secrets; undefined before the first. */
+  isolation?: IsolationKind;
   /** Where it runs, once that was prepared; while it is, what the builder said last. */
   environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
 };
