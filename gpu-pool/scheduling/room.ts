@@ -52,6 +52,8 @@ export type ModelLoad = {
   problem: string | null;
   /** The most that it takes besides what it holds, whatever its slots say. */
   limit: number;
+  /** What of this host runs short, so that it takes nothing for now; then `limit` is 0. */
+  pausedBy?: string | null;
 };
 
 /** Room of each model, in their order. `aheadBatches` is the most that wait ahead of a slot. */
@@ -62,7 +64,8 @@ export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): Mode
     const room = Math.max(0, Math.min(open, capacityOf(load, aheadBatches) - load.waiting));
     const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - load.counted));
     const { model, version, readyInMs, problem } = load;
-    return { model, version, room, startNow, readyInMs, problem };
+    const pausedBy = load.pausedBy ?? null;
+    return { model, version, room, startNow, readyInMs, problem, ...(pausedBy === null ? {} : { pausedBy }) };
   });
 }
 
