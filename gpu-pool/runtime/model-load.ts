@@ -8,7 +8,11 @@ import type { PlacedModel } from "./placement/placed-model.ts";
 import type { Readiness } from "./readiness.ts";
 
 /** `runMs`: what batches took. `held`: all that it was granted. `isPaused`: it takes nothing for now. */
-export type Counts = Pick<ModelLoad, "waiting" | "counted"> & { runMs: Lately; held: number; isPaused: boolean };
+export type Counts = Pick<ModelLoad, "waiting" | "counted" | "picks"> & {
+  runMs: Lately;
+  held: number;
+  isPaused: boolean;
+};
 
 export function loadOf(
   model: Model,

@@ -22,6 +22,7 @@ import { runItems } from "./inputs.ts";
 import { applyItemMessage, begin } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { killFor } from "./kill-for.ts";
+import { dispatchedOf, learnFromDeath, learnFromRun, shapeOf } from "./learning.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import { isOutOfMemory } from "./out-of-memory.ts";
@@ -63,7 +64,7 @@ export class ModelRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.model = options.model;
-    this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
+    this.#queue = new PredictionQueue(options.model, options.clock, () => this.#schedule());
     const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => {
@@ -115,7 +116,8 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const isPaused = this.onHold || this.#hostPause.isOn;
-    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
+    const { armed: counted, limits } = this.#queue;
+    const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held: this.held, isPaused };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 
@@ -238,6 +240,7 @@ export class ModelRunner {
     if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
+    for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     for (;;) {
       const instance = this.instances.roomiest();
       const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
@@ -253,14 +256,21 @@ export class ModelRunner {
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
-    const process = instance.process;
+    const { process } = instance;
     if (process === null) return;
     this.#batches += 1;
     const predictions = batch.tickets.map(({ payload }) => payload);
     for (const prediction of predictions) prediction.stage = "running";
-    const run = new Run(this.#batches, predictions, batch.exclusive, this.#options.clock.nowMs());
+    const run = new Run({
+      number: this.#batches,
+      predictions,
+      exclusive: batch.exclusive,
+      startedAtMs: this.#options.clock.nowMs(),
+      shape: shapeOf(predictions, this.#queue.limits),
+      isOneCall: predictions.length === 1 || this.loaded?.batch === true,
+    });
     // Only items that begin one after another say when they do.
-    if (run.size === 1 || this.loaded?.batch === true) for (const item of run.unfinished()) begin(item, this.#limits);
+    if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
@@ -270,7 +280,7 @@ export class ModelRunner {
       return;
     }
     for (const prediction of predictions) prediction.inRun = true;
-    this.#options.observe.batch(predictions.length);
+    this.#options.observe.batch(dispatchedOf(batch, run, this.model.cost !== null));
   }
 
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
@@ -296,7 +306,10 @@ export class ModelRunner {
       instance.runs.delete(slot);
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
-      this.#runMs.add(nowMs - run.startedAtMs);
+      const ms = nowMs - run.startedAtMs;
+      this.#runMs.add(ms);
+      this.#options.observe.ran(ms);
+      learnFromRun(run, ms, this.#queue.limits);
       this.#runOver(run, nowMs);
       this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
@@ -330,6 +343,7 @@ export class ModelRunner {
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
     this.#options.placer.gone(instance);
+    learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
     const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
     const [only] = suspects;

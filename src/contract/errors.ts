@@ -292,7 +292,8 @@ export const errorTable = {
   deadline_before_start: {
     status: 504,
     title: "The deadline passed before the prediction started",
-    cause: "No pool started the prediction in the time that it had to start; it ended as `aborted`.",
+    cause:
+      "No pool started the prediction in the time that it had to start, or in time to end by its deadline (models with `dropLate`); it ended as `aborted`.",
     remedy: "Allow more time, or add pools that serve this lane.",
   },
   timed_out: {
