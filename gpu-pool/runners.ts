@@ -169,7 +169,13 @@ function seenDevices({ report }: DeviceWatch): SeenDevice[] {
 
 function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {
   return {
-    batch: (size) => metrics.batchSize.observe({ model }, size),
+    batch({ size, reason, waitsMs, waste }) {
+      metrics.batchSize.observe({ model }, size);
+      metrics.dispatched.inc({ model, reason });
+      for (const ms of waitsMs) metrics.queueSeconds.observe({ model }, ms / 1000);
+      if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
+    },
+    ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
     ended: (outcome) => metrics.ended.inc({ model, outcome }),
     bisected: () => metrics.bisected.inc({ model }),
     ready(instance, setupSeconds) {

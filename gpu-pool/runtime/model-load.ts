@@ -8,7 +8,7 @@ import type { PlacedModel } from "./placement/placed-model.ts";
 import type { Readiness } from "./readiness.ts";
 
 /** `onHold`: it takes nothing, as the pool drains. */
-export type Counts = Pick<ModelLoad, "waiting" | "counted"> & {
+export type Counts = Pick<ModelLoad, "waiting" | "counted" | "picks"> & {
   /** What batches took. */
   runMs: Lately;
   /** All that it was granted. */

@@ -5,7 +5,6 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { capacityOf } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
@@ -20,7 +19,7 @@ import { Held } from "./held.ts";
 import { runItems } from "./inputs.ts";
 import { applyItemMessage, begin } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
-import { killFor } from "./kill-for.ts";
+import { dispatchedOf, learnFromDeath, learnFromRun, shapeOf } from "./learning.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import { isOutOfMemory } from "./out-of-memory.ts";
@@ -35,11 +34,10 @@ import { Readiness } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { answerDeath, settleRun, sortOutDeath } from "./run-end.ts";
 import { Run } from "./run.ts";
+import { lateOnes, sweepDeadlines } from "./sweep.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
-/** What was taken ahead should begin within this time. */
-const LATE_MS = 1000;
 
 export class ModelRunner {
   readonly model: Model;
@@ -61,7 +59,7 @@ export class ModelRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.model = options.model;
-    this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
+    this.#queue = new PredictionQueue(options.model, options.clock, () => this.#schedule());
     const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => {
@@ -119,7 +117,8 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const { onHold, pausedBy, held } = this;
-    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held, onHold, pausedBy };
+    const { armed: counted, limits } = this.#queue;
+    const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held, onHold, pausedBy };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 
@@ -210,20 +209,10 @@ export class ModelRunner {
 
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
   sweep(nowMs: number): void {
-    for (const prediction of this.#held.all()) {
-      const isLate = nowMs >= Math.min(prediction.endByMs, prediction.runEndByMs);
-      if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
-      if (prediction.stage === "running" && nowMs >= prediction.killAtMs) killFor(prediction, this.instances);
-    }
+    sweepDeadlines(this.#held.all(), this.instances, nowMs, (token) => this.stop(token, "timed_out"));
     if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#held.all(), "this host has no place for it");
-    this.#handBackLate(nowMs);
-  }
-
-  /** What was taken ahead and won't begin soon after all, since a run takes longer than runs did: another pool may have room for it. */
-  #handBackLate(nowMs: number): void {
-    const load = this.load(nowMs);
-    const excess = load.waiting - capacityOf(load, this.#options.aheadBatches);
-    for (const prediction of this.#queue.takeLast(excess, nowMs - LATE_MS)) this.#held.release(prediction, "no_room");
+    for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, this.#queue, nowMs))
+      this.#held.release(prediction, "no_room");
   }
 
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
@@ -250,6 +239,7 @@ export class ModelRunner {
     if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
+    for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     for (;;) {
       const instance = this.instances.roomiest();
       const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
@@ -265,14 +255,21 @@ export class ModelRunner {
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
-    const process = instance.process;
+    const { process } = instance;
     if (process === null) return;
     this.#batches += 1;
     const predictions = batch.tickets.map(({ payload }) => payload);
     for (const prediction of predictions) prediction.stage = "running";
-    const run = new Run(this.#batches, predictions, batch.exclusive, this.#options.clock.nowMs());
+    const run = new Run({
+      number: this.#batches,
+      predictions,
+      exclusive: batch.exclusive,
+      startedAtMs: this.#options.clock.nowMs(),
+      shape: shapeOf(predictions, this.#queue.limits),
+      isOneCall: predictions.length === 1 || this.loaded?.batch === true,
+    });
     // Only items that begin one after another say when they do.
-    if (run.size === 1 || this.loaded?.batch === true) for (const item of run.unfinished()) begin(item, this.#limits);
+    if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
@@ -282,7 +279,7 @@ export class ModelRunner {
       return;
     }
     for (const prediction of predictions) prediction.inRun = true;
-    this.#options.observe.batch(predictions.length);
+    this.#options.observe.batch(dispatchedOf(batch, run, this.model.cost !== null));
   }
 
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
@@ -308,7 +305,10 @@ export class ModelRunner {
       instance.runs.delete(slot);
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
-      this.#runMs.add(nowMs - run.startedAtMs);
+      const ms = nowMs - run.startedAtMs;
+      this.#runMs.add(ms);
+      this.#options.observe.ran(ms);
+      learnFromRun(run, ms, this.#queue.limits);
       this.#runOver(run, nowMs);
       this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
@@ -346,6 +346,7 @@ export class ModelRunner {
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
     this.#options.placer.gone(instance);
+    learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
     const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
     this.#runAgain(answerDeath(suspects, instance, death, this.#held, this.#options.report));

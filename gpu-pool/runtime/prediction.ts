@@ -23,6 +23,8 @@ export type Prediction = {
   /** Ends what is still being fetched for it. */
   readonly fetching: AbortController;
   input: Json;
+  /** What it costs its model, in the units of the model's cost; null before it was queued. */
+  batchCost: number | null;
   /** About how much JSON the input is. */
   inputBytes: number;
   /** The folder with its downloaded input files; null when it has none. */
@@ -51,6 +53,7 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     stage: "preparing",
     fetching: new AbortController(),
     input: grant.input ?? {},
+    batchCost: null,
     inputBytes: 16 * 1024,
     inputDir: null,
     linkedDirs: [],
@@ -88,7 +91,7 @@ export type Reporter = {
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
   failed(
     claim: ClaimRef,
-    kind: "model" | "input" | "crash" | "timeout",
+    kind: "model" | "input" | "crash" | "timeout" | "late",
     code: string,
     message: string,
     metrics?: Metrics,

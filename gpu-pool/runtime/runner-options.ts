@@ -1,4 +1,5 @@
 /** What a model's runner is given, and what it tells. */
+import type { Reason } from "../scheduling/batcher.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { DeviceWatch } from "./devices/device-watch.ts";
@@ -37,9 +38,21 @@ export type RunnerOptions = {
   observe: RunnerObserver;
 };
 
+/** A batch that was given to a process. */
+export type Dispatched = {
+  size: number;
+  reason: Reason;
+  /** How long each member waited here, in milliseconds. */
+  waitsMs: readonly number[];
+  /** The share of the batch that is padding, 0 to 1; null where predictions have no cost. */
+  waste: number | null;
+};
+
 /** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
 export type RunnerObserver = {
-  batch(size: number): void;
+  batch(batch: Dispatched): void;
+  /** A batch is over, `ms` after its start. */
+  ran(ms: number): void;
   ended(outcome: string): void;
   bisected(): void;
   ready(instance: string, setupSeconds: number): void;

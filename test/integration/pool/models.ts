@@ -1,4 +1,5 @@
 /** Models written for the pool's tests. They do what their input's `do` says. */
+import { batchingModels } from "./batching-models.ts";
 import type { ModelFiles } from "./pool-process.ts";
 
 const CODE = `
@@ -354,6 +355,7 @@ function model(code: string, settings = ""): ModelFiles {
 }
 
 export const models = {
+  ...batchingModels,
   single: model(SINGLE),
   batch: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   stream: model(STREAM),
