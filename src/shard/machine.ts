@@ -102,6 +102,16 @@ export function fail(row: Row, error: PredictionError, now: number): Effect[] {
   return finish(row, "failed", error, now);
 }
 
+/**
+ * Its pool never began it, as it could not have ended in time. A start that was counted for it never happened; what an
+ * earlier claim ran did, and such a prediction ran out of time.
+ */
+export function neverBegun(row: Row, error: PredictionError, now: number): Effect[] {
+  if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
+  if (row.startedAt !== null) return fail(row, errorOf("timed_out", error.message), now);
+  return finish(row, "aborted", error, now);
+}
+
 /** The client cancels. Finished predictions stay as they are. */
 export function cancel(row: Row, now: number): Effect[] {
   if (isFinished(row.state)) return [];
