@@ -61,9 +61,11 @@ test("Ctrl-C cancels what runs", async () => {
   const model = "local/stream-words";
   const find = async (status: string): Promise<string> =>
     (await cli("predictions", "list", "--model", model, "--status", status, "--json")).stdout;
-  const running = expect.poll(async () => find("processing")).toContain(model);
+  const isRunning = async (): Promise<void> => {
+    await expect.poll(async () => find("processing")).toContain(model);
+  };
   const words = ["predict", model, "-i", "text=one two three four five", "-i", "delay_ms=5000"];
-  const ran = await runCli(words, { env, cwd: home, interrupt: Promise.resolve(running) });
+  const ran = await runCli(words, { env, cwd: home, interrupt: isRunning() });
   expect(ran.code).toBe(130);
   await expect.poll(async () => find("canceled")).toContain(model);
 });
