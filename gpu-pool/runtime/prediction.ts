@@ -31,6 +31,8 @@ export type Prediction = {
   inputDir: string | null;
   /** Where these files, and a large input, were put for a process to see. */
   linkedDirs: string[];
+  /** Gives back what its input files take of this host's share for them; called when they are deleted. */
+  dropShare(): void;
   /** Why it is being stopped; null while nobody wants that. */
   ending: "canceled" | "timed_out" | "stale" | null;
   /** When cooperation ends and its process is killed. */
@@ -55,6 +57,7 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     inputBytes: 16 * 1024,
     inputDir: null,
     linkedDirs: [],
+    dropShare() {},
     ending: null,
     killAtMs: Infinity,
     inRun: false,

@@ -26,6 +26,10 @@ export type RunnerOptions = {
   aheadBatches: number;
   /** How many of this model's starts may be counted that don't run yet: other models share its devices. */
   startQuota(runner: ModelRunner): number;
+  /** Why this host takes nothing of a model with this signature for now (pressure.ts); null when it does. */
+  shortage(schema: Loaded["schema"] | null): string | null;
+  /** A prediction met a full disk. */
+  onDiskFull(): void;
   onLoaded(loaded: Loaded): void;
   /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;

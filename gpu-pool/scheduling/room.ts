@@ -54,6 +54,8 @@ export type ModelLoad = {
   problem: string | null;
   /** The most that it takes besides what it holds, whatever its slots say. */
   limit: number;
+  /** What of this host runs short, so that it takes nothing for now; then `limit` is 0. */
+  pausedBy?: string | null;
 };
 
 /** Room of each model, in their order. `aheadBatches` is the most that wait ahead of a slot. */
@@ -65,7 +67,8 @@ export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): Mode
     const taken = load.picks ? load.waiting : load.counted;
     const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - taken));
     const { model, version, readyInMs, problem } = load;
-    return { model, version, room, startNow, readyInMs, problem };
+    const pausedBy = load.pausedBy ?? null;
+    return { model, version, room, startNow, readyInMs, problem, ...(pausedBy === null ? {} : { pausedBy }) };
   });
 }
 

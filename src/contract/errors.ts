@@ -333,6 +333,12 @@ export const errorTable = {
     cause: "The process that ran the prediction didn't answer any more and was ended.",
     remedy: "Look at the logs of the prediction.",
   },
+  disk_full: {
+    status: 500,
+    title: "A host's disk was full",
+    cause: "Wherever the prediction ran, the disk of the host was full before it had ended.",
+    remedy: "Ask for a smaller output. The operator finds what the disk holds at `/status` of the pool's local port.",
+  },
   setup_failed: {
     status: 500,
     title: "The model could not be set up",

@@ -124,6 +124,21 @@ class Runner(BaseRunner):
         return made
 `;
 
+const FILM = `
+import os
+import tempfile
+
+from cog import BaseRunner, Input, Path
+
+
+class Runner(BaseRunner):
+    def run(self, kib: int = Input(default=100)) -> Path:
+        folder = tempfile.mkdtemp()
+        path = Path(folder) / "film.bin"
+        path.write_bytes(os.urandom(1024) * kib)
+        return path
+`;
+
 const ECHO = `
 from typing import Any
 
@@ -347,6 +362,7 @@ export const models = {
   flood: model(FLOOD),
   files: model(FILES),
   many: model(MANY_FILES),
+  film: model(FILM),
   echo: model(ECHO),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),
