@@ -30,6 +30,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   startTimeoutMs: z.number().int().min(1000).optional(),
   totalTimeoutMs: z.number().int().min(1000).optional(),
   resumesDeterministically: z.boolean().optional(),
+  /** The same input always has the same output. */
+  deterministic: z.boolean().optional(),
   /** How long `setup()` and one prediction may take. */
   setupTimeoutMs: z.number().int().min(1000).optional(),
   predictTimeoutMs: z.number().int().min(1).optional(),

@@ -82,7 +82,10 @@ test("edgeplane.yaml says what the section of cog.yaml may say, and both togethe
   const folder = "beside";
   const cog = "run: run.py:Runner\n";
   put(`${folder}/own/cog.yaml`, cog);
-  put(`${folder}/own/edgeplane.yaml`, "maxBatchSize: 4\ninstances:\n  count: 2\n  devices: [1, 3]\n");
+  put(
+    `${folder}/own/edgeplane.yaml`,
+    "maxBatchSize: 4\ndeterministic: true\ninstances:\n  count: 2\n  devices: [1, 3]\n",
+  );
   put(`${folder}/empty/cog.yaml`, cog);
   put(`${folder}/empty/edgeplane.yaml`, "");
   put(`${folder}/both/cog.yaml`, `${cog}edgeplane:\n  maxBatchSize: 2\n`);
@@ -95,6 +98,7 @@ test("edgeplane.yaml says what the section of cog.yaml may say, and both togethe
   put(`${folder}/text/edgeplane.yaml`, "large");
   const { models, problems } = await findModels(join(root, folder), [], finder);
   expect(models.map(({ manifest }) => manifest.name)).toEqual(["empty", "own"]);
+  expect(models.map(({ manifest }) => manifest.deterministic)).toEqual([false, true]);
   expect(models[1]).toMatchObject({ batching: { maxBatchSize: 4 }, placement: { count: 2, devices: ["1", "3"] } });
   const problemOf = Object.fromEntries(problems.map(({ folder, problem }) => [folder, problem]));
   expect(problemOf["both"]).toContain("keep one of them");
