@@ -9,7 +9,7 @@ import type { Prediction } from "./prediction.ts";
 /** Of base64, which is most of a data URI, four characters are three bytes. */
 const BYTES_OF_BASE64 = 0.75;
 
-export function costOf({ input, inputDir }: Prediction, { cost, manifest }: Model): number {
+export function costOf({ input, inputDir }: Prediction, { cost, manifest }: Pick<Model, "cost" | "manifest">): number {
   if (cost === null) return 1;
   const given = isObject(input) ? input : {};
   return cost.of({

@@ -15,7 +15,7 @@ const LONGEST_TIMER_MS = 2 ** 30;
 
 export class PredictionQueue {
   readonly #batcher: Batcher<Prediction>;
-  readonly #model: Model;
+  readonly #model: Pick<Model, "cost" | "manifest">;
   readonly #clock: Clock;
   readonly #onWake: () => void;
   #groups = 0;
@@ -23,7 +23,7 @@ export class PredictionQueue {
   #cancelWake: () => void = () => {};
 
   /** `onWake` is called when a window closes or a start deadline passes. */
-  constructor(model: Model, clock: Clock, onWake: () => void) {
+  constructor(model: Pick<Model, "batching" | "cost" | "manifest">, clock: Clock, onWake: () => void) {
     this.#model = model;
     this.#batcher = new Batcher(model.batching);
     this.#clock = clock;
@@ -91,9 +91,9 @@ export class PredictionQueue {
     return this.#batcher.takeLast(count, sinceMs).map(({ payload }) => payload);
   }
 
-  /** The next batch for an instance; null when none is due. */
-  take(nowMs: number, idle: boolean): Batch<Prediction> | null {
-    return this.#batcher.take(nowMs, idle);
+  /** The next batch for an instance; null when none is due. With `onlyFull` none that could have more members. */
+  take(nowMs: number, idle: boolean, onlyFull = false): Batch<Prediction> | null {
+    return this.#batcher.take(nowMs, idle, onlyFull);
   }
 
   /** Those whose start the edge should count now, `quota` of them in all. */

@@ -221,6 +221,22 @@ describe("batches of like cost", () => {
     expect(taken(batcher, 10)).toEqual(["delay", "e"]);
   });
 
+  test("hold several buckets where that takes less time than calls of their own", () => {
+    const batcher = new Batcher<null>({ ...options, maxBatchSize: 5 });
+    const runs = (msPerCost: number): void => {
+      for (let cost = 1; cost <= 200; cost += 1)
+        batcher.limits.ran({ size: 3, cost, bucket: 0 }, 30 + msPerCost * cost);
+    };
+    runs(2);
+    add(batcher, ["a", 5], ["long", 20], ["b", 6]);
+    expect(taken(batcher, 10)).toEqual(["delay", "a", "b"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "long"]);
+    runs(0.1);
+    add(batcher, ["a", 5], ["long", 20], ["b", 6], ["too", 60]);
+    expect(taken(batcher, 10)).toEqual(["delay", "a", "b", "long"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "too"]);
+  });
+
   test("cost no more than they may, padded to the largest; one alone runs whatever it costs", () => {
     const batcher = new Batcher<null>({ ...options, buckets: undefined });
     add(batcher, ["a", 20], ["b", 30], ["c", 40], ["huge", 500], ["last", 1]);

@@ -191,7 +191,7 @@ export class Batcher<T> {
     const [oldest] = open;
     if (oldest === undefined) return null;
     const due = this.#due(open, nowMs);
-    const plan = due === null ? this.#firstFull(open) : this.#plan(open, due.ticket);
+    const plan = due === null ? this.#firstFull(open) : this.#widest(open, due.ticket);
     if (plan === null || (onlyFull && plan.full === null)) return null;
     this.#withdraw(plan.members);
     return { tickets: plan.members, exclusive: false, reason: plan.full ?? due?.reason ?? "idle" };
@@ -240,13 +240,36 @@ export class Batcher<T> {
     return { members, full: null };
   }
 
+  /**
+   * The same, and where it has place, those of other buckets, the one with the oldest first, as long as their padding
+   * takes less than a call of their own would.
+   */
+  #widest(open: readonly Ticket<T>[], first: Ticket<T>): Plan<T> {
+    const { limits } = this;
+    const plan = this.#plan(open, first);
+    if (plan.full !== null || !limits.picks) return plan;
+    const members = [...plan.members];
+    const most = limits.sizeOf(limits.bucketOf(first.cost));
+    const tried = new Set([limits.bucketOf(first.cost)]);
+    for (const ticket of open) {
+      const bucket = limits.bucketOf(ticket.cost);
+      if (tried.has(bucket)) continue;
+      tried.add(bucket);
+      const others = this.#plan(open, ticket).members;
+      const together = costOf([...members, ...others]);
+      const isWithin = members.length + others.length <= most && together <= limits.cost;
+      if (isWithin && limits.isBetterTogether(costOf(members), costOf(others), together)) members.push(...others);
+    }
+    return { members, full: null };
+  }
+
   /** The first `count` of what waits, in the order in which their batches would go if all were counted. */
   #inOrderOfBatches(count: number): readonly Ticket<T>[] {
     if (!this.limits.picks) return this.#queue;
     const order = this.#queue.filter(({ group }) => group !== null);
     let open = this.#queue.filter(({ group }) => group === null);
     for (let first = open[0]; first !== undefined && order.length < count; first = open[0]) {
-      const planned = new Set(this.#plan(open, first).members);
+      const planned = new Set(this.#widest(open, first).members);
       order.push(...planned);
       open = open.filter((ticket) => !planned.has(ticket));
     }
@@ -269,4 +292,9 @@ export class Batcher<T> {
     const taken = new Set(members);
     this.#queue = this.#queue.filter((ticket) => !taken.has(ticket));
   }
+}
+
+/** Of the whole batch: all are padded to the largest. */
+function costOf(members: readonly Ticket<unknown>[]): number {
+  return members.length * Math.max(...members.map(({ cost }) => cost));
 }

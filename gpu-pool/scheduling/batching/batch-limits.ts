@@ -5,6 +5,7 @@
  */
 import { oneBucket } from "./buckets.ts";
 import type { Buckets } from "./buckets.ts";
+import { CallCost } from "./call-cost.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { RunTimes } from "./run-times.ts";
 
@@ -29,6 +30,7 @@ export type Shape = { size: number; cost: number; bucket: number };
 export class BatchLimits {
   readonly options: BatchingOptions;
   readonly memory = new MemoryBound();
+  readonly #call = new CallCost();
   readonly #times: RunTimes;
   readonly #buckets: Buckets;
 
@@ -59,6 +61,11 @@ export class BatchLimits {
     return Math.min(this.options.maxBatchCost ?? Infinity, this.memory.limit);
   }
 
+  /** Whether it is better to run batches of these costs as one of the cost `together` than one after another. */
+  isBetterTogether(one: number, other: number, together: number): boolean {
+    return together - one - other < this.#call.worth;
+  }
+
   /** About the least that a run of this cost takes, in milliseconds; 0 while nobody knows. */
   leastMs(cost: number): number {
     return this.#times.leastMs(this.bucketOf(cost)) ?? 0;
@@ -68,5 +75,6 @@ export class BatchLimits {
   ran({ size, cost, bucket }: Shape, ms: number): void {
     this.#times.ran(bucket, size, ms);
     this.memory.ran(cost);
+    this.#call.ran(cost, ms);
   }
 }

@@ -21,6 +21,7 @@ test.each([
   ["len(number) + tokens(number) + text", { number: 7, text: "no number" }, 0],
   ["  seconds  ", { seconds: 12.5 }, 12.5],
   ["1 - 5", {}, 0],
+  ["min(len(text), 3) + max(2, 1 + 1 + 1)", { text: "long" }, 6],
 ])("%s of %j is %s", (text, input, cost) => expect(costOf(text, input)).toBe(cost));
 
 test("what has no number costs more than any batch may", () => {
@@ -35,8 +36,10 @@ test.each([
   ["(width", ") at its end"],
   ["len(3)", 'the name of an input at "3)"'],
   ["len text", '+, -, * or / at "text"'],
-  ["eval(text)", 'one of len, tokens, bytes at "eval(text)"'],
+  ["eval(text)", 'one of len, tokens, bytes, min, max at "eval(text)"'],
   ["constructor(text)", "one of len, tokens, bytes"],
+  ["min(1)", ', at ")"'],
+  ["max(1, 2, 3)", ') at ", 3)"'],
   ["text.length", 'a number, an input, + - * / or a parenthesis at ".length"'],
   ["1 + process['exit']", "a parenthesis"],
   [`${"(".repeat(21)}1${")".repeat(21)}`, "at most 20 parentheses in one another"],
@@ -44,7 +47,23 @@ test.each([
 ])("%j is refused with what may stand there", (text, problem) => expect(() => parseCost(text)).toThrow(problem));
 
 test("any text is parsed or refused in words, and any cost is 0 or more", () => {
-  const part = fc.constantFrom("a", "len(a)", "tokens(a)", "1", "2.5", "+", "-", "*", "/", "(", ")", " ", "é");
+  const part = fc.constantFrom(
+    "a",
+    "len(a)",
+    "tokens(a)",
+    "1",
+    "2.5",
+    "+",
+    "-",
+    "*",
+    "/",
+    "(",
+    ")",
+    "min(",
+    ",",
+    " ",
+    "é",
+  );
   fc.assert(
     fc.property(
       fc.array(part, { maxLength: 12 }),

@@ -4,7 +4,8 @@
  *
  *   sum     := product (("+" | "-") product)*
  *   product := factor (("*" | "/") factor)*
- *   factor  := number | input | function "(" input ")" | "(" sum ")"
+ *   factor  := number | input | ("len" | "tokens" | "bytes") "(" input ")" | ("min" | "max") "(" sum "," sum ")"
+ *            | "(" sum ")"
  *
  * An input by itself is its number; one that is missing or no number is 0.
  */
@@ -24,7 +25,7 @@ type Term = (inputs: CostInputs) => number;
 
 const MAX_CHARS = 500;
 const MAX_DEPTH = 20;
-const TOKEN = /\s*(?:(?<number>\d+(?:\.\d+)?)|(?<name>[A-Za-z_]\w*)|(?<sign>[-+*/()]))/y;
+const TOKEN = /\s*(?:(?<number>\d+(?:\.\d+)?)|(?<name>[A-Za-z_]\w*)|(?<sign>[-+*/(),]))/y;
 
 /** What may be asked of an input. A list has what its entries have together. */
 const functions = {
@@ -37,6 +38,12 @@ const functions = {
 
 function isFunction(name: string): name is keyof typeof functions {
   return Object.hasOwn(functions, name);
+}
+
+const choices = { min: Math.min, max: Math.max };
+
+function isChoice(name: string): name is keyof typeof choices {
+  return Object.hasOwn(choices, name);
 }
 
 function overEntries(value: Json, count: (text: string) => number): number {
@@ -115,29 +122,45 @@ class Parser {
     }
     if (token.kind === "name") return this.#sign("(") === null ? numberOf(token.text) : this.#call(token);
     if (token.text !== "(") throw this.#error("a number or an input", token.at);
+    const inner = this.#inner(token.at);
+    this.#expect(")");
+    return inner;
+  }
+
+  /** A sum in parentheses. */
+  #inner(at: number): Term {
     this.#depth += 1;
-    if (this.#depth > MAX_DEPTH) throw this.#error(`at most ${MAX_DEPTH} parentheses in one another`, token.at);
+    if (this.#depth > MAX_DEPTH) throw this.#error(`at most ${MAX_DEPTH} parentheses in one another`, at);
     const inner = this.#sum();
     this.#depth -= 1;
-    this.#close();
     return inner;
   }
 
   #call({ text, at }: Token): Term {
-    if (!isFunction(text)) throw this.#error(`one of ${Object.keys(functions).join(", ")}`, at);
+    if (isChoice(text)) return this.#choice(choices[text], at);
+    if (!isFunction(text))
+      throw this.#error(`one of ${[...Object.keys(functions), ...Object.keys(choices)].join(", ")}`, at);
     const measure = functions[text];
     const input = this.#tokens[this.#next];
     if (input?.kind !== "name") throw this.#error("the name of an input", input?.at ?? this.#text.length);
     this.#next += 1;
-    this.#close();
+    this.#expect(")");
     return (inputs) => {
       const value = inputs.value(input.text);
       return value === undefined || value === null ? 0 : measure(value, inputs);
     };
   }
 
-  #close(): void {
-    if (this.#sign(")") === null) throw this.#error(")", this.#tokens[this.#next]?.at ?? this.#text.length);
+  #choice(choose: (one: number, other: number) => number, at: number): Term {
+    const one = this.#inner(at);
+    this.#expect(",");
+    const other = this.#inner(at);
+    this.#expect(")");
+    return (inputs) => choose(one(inputs), other(inputs));
+  }
+
+  #expect(sign: string): void {
+    if (this.#sign(sign) === null) throw this.#error(sign, this.#tokens[this.#next]?.at ?? this.#text.length);
   }
 
   #sign(...wanted: string[]): string | null {
