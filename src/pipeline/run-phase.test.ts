@@ -310,7 +310,7 @@ describe("plugins that observe", () => {
       { hook: () => refusal, shadow: true },
       () => refusal,
     ];
-    const { events, done } = await observe(hooks as Parameters<typeof admitting>);
+    const { events, done } = await observe(hooks);
     expect(done).toMatchObject({ code: "rejected_by_policy" });
     expect(events.map(tell)).toEqual([
       ["p0", "note", null, 1],
