@@ -1,4 +1,5 @@
 /** What a model's runner is given, and what it tells. */
+import type { Reason } from "../scheduling/batcher.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { DeviceWatch } from "./devices/device-watch.ts";
@@ -8,6 +9,7 @@ import type { ModelRunner } from "./model-runner.ts";
 import type { Model } from "./models/model.ts";
 import type { HostPlacer } from "./placement/host-placer.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
+import type { Run } from "./run.ts";
 
 export type RunnerOptions = {
   model: Model;
@@ -25,6 +27,10 @@ export type RunnerOptions = {
   aheadBatches: number;
   /** How many of this model's starts may be counted that don't run yet: other models share its devices. */
   startQuota(runner: ModelRunner): number;
+  /** Why this host takes nothing of a model with this signature for now (pressure.ts); null when it does. */
+  shortage(schema: Loaded["schema"] | null): string | null;
+  /** A prediction met a full disk. */
+  onDiskFull(): void;
   onLoaded(loaded: Loaded): void;
   /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;
@@ -33,13 +39,27 @@ export type RunnerOptions = {
   observe: RunnerObserver;
 };
 
+/** A batch that was given to a process. */
+export type Dispatched = {
+  size: number;
+  reason: Reason;
+  /** How long each member waited here, in milliseconds. */
+  waitsMs: readonly number[];
+  /** The share of the batch that is padding, 0 to 1; null where predictions have no cost. */
+  waste: number | null;
+};
+
 /** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
 export type RunnerObserver = {
-  batch(size: number): void;
-  ended(outcome: string): void;
+  batch(batch: Dispatched): void;
+  /** A batch is over, `ms` after its start. */
+  ran(ms: number): void;
+  ended(outcome: string, prediction: Prediction): void;
   bisected(): void;
-  ready(instance: string, setupSeconds: number): void;
-  died(instance: string, death: Death): void;
+  /** `loadMs`: since its process was asked for. */
+  ready(instance: string, setupSeconds: number, loadMs: number): void;
+  /** `leftMs`: how long it took to leave for another model; null where it didn't. */
+  died(instance: string, death: Death, runs: readonly Run[], leftMs: number | null): void;
   broken(instance: string, problem: SetupProblem): void;
   printed(text: string): void;
 };

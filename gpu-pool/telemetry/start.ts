@@ -1,6 +1,7 @@
 /** Puts the pool's state behind the local port. */
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
+import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import { SettingsError } from "../settings.ts";
@@ -8,20 +9,24 @@ import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
 import type { Metrics } from "./metrics.ts";
 import { serveTelemetry } from "./server.ts";
+import { instancesOf, statusOf } from "./status.ts";
 
 export type StartOptions = {
   settings: Settings;
+  /** The pool's name. */
+  name: string;
   pool: Pool;
   metrics: Metrics;
   devices: DeviceWatch;
   isolation: IsolationState;
+  preemption: PreemptionWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
 export async function startTelemetry(options: StartOptions): Promise<number> {
-  const { settings, pool, metrics, devices, isolation, problems } = options;
+  const { settings, name, pool, metrics, devices, isolation, preemption, problems } = options;
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -39,6 +44,10 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
     lags: async () => pool.intakes.lags(),
     devices: () => devices.report.cuda,
     isolation: isolation.kind,
+    freeDiskBytes: () => pool.pressure.disk.freeBytes,
+    inputBytes: () => pool.pressure.inputs.bytes,
+    uploadBytes: () => pool.pressure.uploads.bytes,
+    shortages: () => pool.pressure.shortages,
   });
   const host = settings["metrics-host"];
   const port = settings["metrics-port"];
@@ -56,12 +65,7 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
         spooled: pool.spooled,
       }),
       models: () => ({ models: pool.runners.map(describe), problems }),
-      status: () => ({
-        devices: devices.report.cuda,
-        problem: devices.report.problem,
-        isolation: { kind: isolation.kind, why: isolation.why },
-        models: pool.runners.map(summarize),
-      }),
+      status: () => statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs: performance.now() }),
     });
     return served.port;
   } catch (error) {
@@ -70,16 +74,6 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
       `--metrics-port ${port} can't be listened on (${why}): choose another, or 0 for a free one`,
     );
   }
-}
-
-function summarize(runner: Pool["runners"][number]): unknown {
-  return {
-    model: modelPath(runner.model.manifest),
-    state: runner.instances.state,
-    waiting: runner.waiting,
-    held: runner.held,
-    problem: runner.problem?.message ?? null,
-  };
 }
 
 function describe(runner: Pool["runners"][number]): unknown {
@@ -93,13 +87,6 @@ function describe(runner: Pool["runners"][number]): unknown {
     isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    instances: runner.instances.all.map((instance) => ({
-      name: instance.name,
-      state: instance.state,
-      devices: instance.placement === "none" ? [] : instance.devices,
-      deviceBytes: runner.deviceBytesOf(instance),
-      restarts: instance.restarts,
-      pid: instance.process?.pid ?? null,
-    })),
+    instances: instancesOf(runner),
   };
 }

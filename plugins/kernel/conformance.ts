@@ -19,6 +19,7 @@ import { serviceNames } from "./services.ts";
 import type { Services } from "./services.ts";
 import { buildSnapshot } from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 export type Conformance = {
   /** What the plugin's `needs` name, in memory. */
@@ -51,16 +52,22 @@ const RefusalSchema = z.strictObject({
   headers,
 });
 
-export function verdictSchema(phase: Phase, mutates: boolean): z.ZodType {
+const AnswerSchema = z.strictObject({
+  verdict: z.literal("answer"),
+  answer: z.strictObject({ output: z.json(), yielded: z.boolean(), key: z.string().optional() }),
+  findings,
+});
+
+export function verdictSchema(phase: Phase, mutates: boolean, answers = false): z.ZodType {
   const goOn = z.strictObject({
     verdict: z.literal("continue"),
     findings,
     headers,
     ...(mutates ? { subject: z.looseObject({}).optional() } : {}),
-    ...(phase === "admit" ? { reservation: ReservationSchema.optional() } : {}),
+    ...(phase === "admit" || phase === "route" ? { reservation: ReservationSchema.optional() } : {}),
     ...(phase === "screenOutput" ? { held: z.string().nullable().optional() } : {}),
   });
-  return z.union([goOn, RefusalSchema]);
+  return z.union(answers ? [goOn, RefusalSchema, AnswerSchema] : [goOn, RefusalSchema]);
 }
 
 /** Registers the tests. */
@@ -81,7 +88,7 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
     it("declares what the kernel takes", () => {
       expect(plugin.name).toMatch(/^[a-z0-9][a-z0-9-]{0,62}$/);
       expect(plugin.apiVersion).toBe(PLUGIN_API_VERSION);
-      expect(plugin.phases.length).toBeGreaterThan(0);
+      expect(plugin.phases.length > 0 || plugin.observes).toBe(true);
       for (const phase of plugin.phases) expect(phases).toContain(phase);
       for (const need of plugin.needs) expect(serviceNames).toContain(need);
       expect(plugin.timeoutMs).toBeGreaterThan(0);
@@ -95,6 +102,15 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
         await snapshot.dispose();
       }
     });
+
+    if (plugin.observes) {
+      it("is told of verdicts, and takes no time for it", async () => {
+        const snapshot = await build(config);
+        const own = snapshot.observers?.find((one) => one.plugin === plugin.name);
+        expect(own?.onVerdict(frozen(aVerdict()))).toBeUndefined();
+        await snapshot.dispose();
+      });
+    }
 
     const bad = [null, "text", 7, { "no-such-setting": 1 }, ...(options.badConfigs ?? [])];
     it.each(bad.map((one) => [JSON.stringify(one), one]))("refuses the settings %s", async (_text, one) => {
@@ -113,7 +129,7 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
           const startedAt = performance.now();
           const verdict = await run(frozen(subject));
           expect(performance.now() - startedAt).toBeLessThan(hook.timeoutMs);
-          expect(verdictSchema(phase, hook.mutates).safeParse(verdict)).toMatchObject({ success: true });
+          expect(verdictSchema(phase, hook.mutates, hook.answers).safeParse(verdict)).toMatchObject({ success: true });
           await snapshot.dispose();
         },
       );
@@ -148,6 +164,27 @@ export function aCall(input: { [key: string]: Json } = { text: "hello" }): Predi
     inputBytes: new TextEncoder().encode(JSON.stringify(input)).byteLength,
     startTimeoutMs: 60_000,
     totalTimeoutMs: 120_000,
+    deterministic: true,
+  };
+}
+
+/** A verdict, as observers are told of it. */
+export function aVerdict(event: Partial<VerdictEvent> = {}): VerdictEvent {
+  const { requestId, predictionId, model } = aCall();
+  const { accountId, credentialId } = principal;
+  return {
+    ...{
+      id: crypto.randomUUID(),
+      at: 1_700_000_000_000,
+      settings: 1,
+      requestId,
+      predictionId,
+      accountId,
+      credentialId,
+    },
+    ...{ model, plugin: "a-guard", phase: "screenInput", action: "reject", code: "rejected_by_policy" },
+    findings: [{ category: "words", rule: "house-rules" }],
+    ...event,
   };
 }
 

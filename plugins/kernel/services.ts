@@ -1,6 +1,7 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
-import type { PredictionCall, Principal } from "./phases.ts";
+import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -71,6 +72,28 @@ export type LaneService = {
   ): Promise<LaneOutlook>;
 };
 
+/** Outputs of predictions that succeeded, each account's by themselves. */
+export type ResponseStore = {
+  /** What is remembered under `key`; null: nothing. Throws when that can't be told. */
+  find(accountId: string, key: string): Promise<Answer | null>;
+  /**
+   * A reservation that remembers the prediction's output under `key` when it has succeeded. What a client removes of a
+   * prediction is forgotten here, too.
+   */
+  remember(key: string, terms: ResponseTerms): Reservation;
+};
+/**
+ * For how long at most, how many bytes one output may have as JSON, and how many the account's may have together, what
+ * keeping them takes included.
+ */
+export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
+
+/** The way to the topic `audit`, for whoever consumes it. */
+export type AuditService = {
+  /** Notes an event, which leaves behind the answer. Never throws, and never waits; what can't be kept is counted. */
+  note(event: VerdictEvent): void;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
@@ -78,6 +101,8 @@ export type Services = {
   artifacts: Artifacts;
   allowance: AllowanceService;
   lanes: LaneService;
+  responses: ResponseStore;
+  audit: AuditService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -88,6 +113,8 @@ export const serviceNames = [
   "artifacts",
   "allowance",
   "lanes",
+  "responses",
+  "audit",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

@@ -6,13 +6,14 @@ itself is handed over in the scratch folder, so that the next prediction can wri
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import mimetypes
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import cog
 
@@ -102,9 +103,9 @@ class InputFiles:
             data = read_data_uri(uri)
         except NotADataUri as error:
             raise FileProblem(str(error)) from None
-        path = new_scratch_path("file" + data.extension)
-        with open(path, "wb") as file:
-            file.write(data.content)
+        with _whole("file" + data.extension) as path:
+            with open(path, "wb") as file:
+                file.write(data.content)
         self._keep(path)
         if data.lie is not None:
             self.lies.append(("", "{}; the model gets it as {}".format(data.lie, os.path.basename(path))))
@@ -159,6 +160,17 @@ def discard(path: str) -> None:
             pass
 
 
+@contextlib.contextmanager
+def _whole(name: str) -> Iterator[str]:
+    """A new path in the scratch folder. What is half written there when a disk refuses the rest is deleted."""
+    path = new_scratch_path(name)
+    try:
+        yield path
+    except OSError:
+        discard(path)
+        raise
+
+
 def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder."""
     path = os.path.abspath(os.fspath(value))
@@ -170,7 +182,8 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     if not os.path.isfile(path):
         raise FileProblem("the output {} is not a file".format(path))
     if os.path.realpath(path) in _inputs:
-        path = shutil.copyfile(path, new_scratch_path(name))
+        with _whole(name) as target:
+            path = shutil.copyfile(path, target)
     elif not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns):
         path = _take(_own_temporary(path), name, info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)
     return _given(path, media_type_of(name))
@@ -189,12 +202,12 @@ def _own_temporary(path: str) -> str:
 
 
 def _take(path: str, name: str, is_new: bool) -> str:
-    target = new_scratch_path(name)
     temporary = os.path.realpath(tempfile.gettempdir()) + os.sep
-    if is_new and os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
-        return str(shutil.move(path, target))
-    shutil.copyfile(path, target)
-    return target
+    with _whole(name) as target:
+        if is_new and os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
+            return str(shutil.move(path, target))
+        shutil.copyfile(path, target)
+        return target
 
 
 def give_handle(handle: Any) -> Dict[str, Any]:
@@ -208,9 +221,9 @@ def give_handle(handle: Any) -> Dict[str, Any]:
     except (ValueError, OSError, io.UnsupportedOperation) as error:
         raise FileProblem("the output file handle can't be read: {}".format(error)) from None
     text = isinstance(first, str)
-    path = new_scratch_path(name or ("output.txt" if text else "output.bin"))
-    with open(path, "w", encoding="utf-8", newline="") if text else open(path, "wb") as out:
-        while first:
-            out.write(first)
-            first = handle.read(1 << 20)
+    with _whole(name or ("output.txt" if text else "output.bin")) as path:
+        with open(path, "w", encoding="utf-8", newline="") if text else open(path, "wb") as out:
+            while first:
+                out.write(first)
+                first = handle.read(1 << 20)
     return _given(path, media_type_of(path))

@@ -67,7 +67,14 @@ export function startPool(
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
     // Many of the tests' models read and write beside their folders; flags say otherwise where isolation is tested.
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, EDGEPLANE_ISOLATION: "off", ...env },
+    env: {
+      ...process.env,
+      ...pythonCache,
+      EDGEPLANE_POOL_TOKEN: token,
+      EDGEPLANE_PREEMPTION: "off",
+      EDGEPLANE_ISOLATION: "off",
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";
