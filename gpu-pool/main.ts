@@ -97,6 +97,7 @@ async function run(settings: Settings): Promise<void> {
       process.exit(1);
     },
   );
+  await pool.pressure.disk.look();
   pool.start();
 }
 

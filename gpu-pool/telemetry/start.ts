@@ -55,6 +55,11 @@ export async function startTelemetry({ settings, pool, metrics, devices, problem
       status: () => ({
         devices: devices.report.cuda,
         problem: devices.report.problem,
+        pressure: {
+          disk: { freeBytes: pool.pressure.disk.freeBytes, problem: pool.pressure.disk.problem },
+          inputs: { bytes: pool.pressure.inputs.bytes, problem: pool.pressure.inputs.problem },
+          uploads: { bytes: pool.pressure.uploads.bytes, problem: pool.pressure.uploads.problem },
+        },
         models: pool.runners.map(summarize),
       }),
     });

@@ -229,6 +229,12 @@ export const errorTable = {
     cause: "A plugin that guards this call failed or took too long, and such a plugin blocks.",
     remedy: "Try again in a moment; the operator finds the plugin's name in the log.",
   },
+  changed_input_invalid: {
+    status: 422,
+    title: "A plugin made the input unfit for the model",
+    cause: "A plugin changed the input to one that the model doesn't take. What the client sent did fit.",
+    remedy: "The operator mends the plugin that `detail` names, or its settings; nothing was accepted.",
+  },
   rejected_by_policy: {
     status: 403,
     title: "Rejected by policy",
@@ -292,7 +298,8 @@ export const errorTable = {
   deadline_before_start: {
     status: 504,
     title: "The deadline passed before the prediction started",
-    cause: "No pool started the prediction in the time that it had to start; it ended as `aborted`.",
+    cause:
+      "No pool started the prediction in the time that it had to start, or in time to end by its deadline (models with `dropLate`); it ended as `aborted`.",
     remedy: "Allow more time, or add pools that serve this lane.",
   },
   timed_out: {
@@ -325,6 +332,12 @@ export const errorTable = {
     title: "The model process stopped responding",
     cause: "The process that ran the prediction didn't answer any more and was ended.",
     remedy: "Look at the logs of the prediction.",
+  },
+  disk_full: {
+    status: 500,
+    title: "A host's disk was full",
+    cause: "Wherever the prediction ran, the disk of the host was full before it had ended.",
+    remedy: "Ask for a smaller output. The operator finds what the disk holds at `/status` of the pool's local port.",
   },
   setup_failed: {
     status: 500,

@@ -41,6 +41,8 @@ export const ManifestSchema = z.object({
     .default(7_200_000),
   /** True when a lost attempt that has streamed may run again and will yield the same chunks. */
   resumesDeterministically: z.boolean().default(false),
+  /** True when the same input always has the same output: plugins may answer it again without a run. */
+  deterministic: z.boolean().default(false),
   /** How the client should read an iterator's output: `concatenate` joins the chunks to one text. */
   streams: z.enum(["no", "iterate", "concatenate"]).default("no"),
 });

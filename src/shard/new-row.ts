@@ -28,6 +28,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,
+      ...(submission.responseKey === undefined ? {} : { responseKey: submission.responseKey }),
     },
     payloadHash: submission.payloadHash,
     input: submission.input,

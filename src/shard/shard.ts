@@ -107,7 +107,8 @@ export class PredictionShard extends DurableObject<Env> {
   async #submit(submission: Submission, waitMs: number, isLone: boolean): Promise<SubmitAnswer> {
     const { id, accountId } = submission;
     const limit = this.#dispatch.lanes.limitReached(accountId);
-    if (limit !== null && this.#core.store.get(id) === null) return { outcome: "full", limit };
+    if (limit !== null && submission.answer === undefined && this.#core.store.get(id) === null)
+      return { outcome: "full", limit };
     const accepted = await this.#accept(submission, isLone);
     if (accepted === null) return { outcome: "conflict" };
     const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
@@ -277,7 +278,7 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Tries the short way for each, and stores all at once. */
   async #store(submissions: readonly Submission[]): Promise<PromiseSettledResult<Accepted>[]> {
-    const reservations = await this.#dispatch.lanes.reserve(submissions);
+    const reservations = await this.#dispatch.lanes.reserve(submissions.filter(({ answer }) => answer === undefined));
     const accepted = submissions.map((submission) => {
       try {
         const value = this.#core.submit(submission, reservations.get(submission.id));

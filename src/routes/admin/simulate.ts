@@ -7,6 +7,8 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { JsonSchema, priorities, PrioritySchema } from "../../contract/prediction.ts";
 import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
+import { findLatestVersion, findVersion } from "../../registry/models.ts";
+import type { Version } from "../../registry/models.ts";
 import { snapshotOf } from "../../settings/build.ts";
 import { availablePlugins } from "../../settings/plugins.ts";
 import { readSettings, withAccountIds } from "../../settings/publish.ts";
@@ -16,6 +18,9 @@ import { simulate } from "../../settings/simulate.ts";
 import type { SimulatedRequest } from "../../settings/simulate.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
+import { checkedChange } from "../replicate/changed-call.ts";
+import { validatorOf } from "../replicate/find-target.ts";
+import type { InputValidator } from "../replicate/input-schema.ts";
 
 const RequestSchema = z.strictObject({
   account: z.string().min(1).max(64).optional().meta({
@@ -43,7 +48,7 @@ const BodySchema = z.strictObject({
 
 const DecisionSchema = z.object({
   plugin: z.string(),
-  verdict: z.enum(["continue", "reject", "shadow", "broken"]),
+  verdict: z.enum(["continue", "reject", "shadow", "broken", "answer"]),
   changed: z.boolean().meta({ description: "It handed on something else than it was given." }),
   code: z.string().nullable(),
   message: z.string().nullable(),
@@ -101,14 +106,26 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
 async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promise<SimulatedRequest> {
   const { account, headers, ip, model, version, lane, priority, cost, input, output, logs } = given;
   const [owner = "", name = ""] = model.split("/");
+  const found = await versionOf(env, { owner, name }, version);
+  const validate: InputValidator = found === null ? () => [] : validatorOf(found);
   const timeouts = { startTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
   return {
     principal: account === undefined ? null : await principalOf(env, account),
     headers,
-    call: { clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
+    onChangedCall: (changed, before) => checkedChange(validate, changed, before),
+    call: {
+      ...{ clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
+      deterministic: found?.manifest.deterministic ?? false,
+    },
     ...(output === undefined ? {} : { output }),
     ...(logs === undefined ? {} : { logs }),
   };
+}
+
+/** The version that is named, or else the model's latest; null for a model that isn't here, which takes anything. */
+async function versionOf(env: Env, model: { owner: string; name: string }, id: string): Promise<Version | null> {
+  const named = await findVersion(env.DB, null, model, id);
+  return named ?? (await findLatestVersion(env.DB, { accountName: model.owner }, model)) ?? null;
 }
 
 async function principalOf(env: Env, idOrName: string): Promise<Principal> {

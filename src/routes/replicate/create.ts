@@ -85,7 +85,7 @@ async function prepare(
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
-    screened = await screenCall(c, callOf(c, body, version, identity.id));
+    screened = await screenCall(c, callOf(c, body, version, identity.id), validatorOf(version));
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
@@ -185,6 +185,7 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
     input: body.input,
     startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,
     totalTimeoutMs: body.timeout ?? manifest.totalTimeoutMs,
+    deterministic: manifest.deterministic,
   };
 }
 
