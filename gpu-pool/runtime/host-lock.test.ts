@@ -24,8 +24,8 @@ async function holder(path: string, how: "exclusive" | "shared"): Promise<ChildP
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
-  const [said] = await once(child.stdout, "data");
-  expect(String(said).trim()).toBe("held");
+  const said = new Promise<string>((resolve) => child.stdout.setEncoding("utf8").once("data", resolve));
+  expect(await said).toBe("held\n");
   return child;
 }
 

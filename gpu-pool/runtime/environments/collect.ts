@@ -57,6 +57,7 @@ async function removeStrayLocks(root: string, names: readonly string[]): Promise
   for (const entry of names) {
     const build = /^(.+\.[0-9a-f]{8})\.(?:use|link)$/.exec(entry)?.[1];
     const name = build === undefined ? undefined : BUILD.exec(build)?.[1];
-    if (build !== undefined && name !== undefined && !names.includes(build)) await remove(root, name, join(root, build));
+    if (build !== undefined && name !== undefined && !names.includes(build))
+      await remove(root, name, join(root, build));
   }
 }

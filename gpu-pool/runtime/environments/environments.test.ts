@@ -330,7 +330,9 @@ case "$*" in *"import sys; print"*) echo ${path}; ${real?.path} "$@" | tail -n +
       const first = await prepare(dir, wants(1), options);
       const [inUse] = builds(environmentsDir);
       const refused = prepare(dir, wants(2), options);
-      await expect(refused).rejects.toThrow(/^The disk is full, so the environment .*: make room there .*--environments-dir/);
+      await expect(refused).rejects.toThrow(
+        /^The disk is full, so the environment .*: make room there .*--environments-dir/,
+      );
       await expect(refused).rejects.toThrow("[Errno 28]");
       expect(builds(environmentsDir)).toEqual([inUse]);
       first.release();

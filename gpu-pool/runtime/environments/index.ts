@@ -118,7 +118,9 @@ export async function keepWithin(root: string, budgetBytes: number, log: (line: 
     const { removed, freedBytes, keptBytes } = await collectEnvironments(root, budgetBytes);
     if (removed > 0) log(`removed ${removed} environments that nobody uses, ${megabytes(freedBytes)}`);
     if (keptBytes > budgetBytes)
-      log(`the environments in use take ${megabytes(keptBytes)}, more than the ${megabytes(budgetBytes)} meant for them`);
+      log(
+        `the environments in use take ${megabytes(keptBytes)}, more than the ${megabytes(budgetBytes)} meant for them`,
+      );
   } catch (error) {
     log(`environments that nobody uses can't be removed: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -1,7 +1,16 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -94,7 +103,7 @@ test.runIf(process.platform === "linux")(
     // As pip does, which runs the build of a package as a process of its own.
     const installs = "echo $$; sleep 600 & echo $!; wait";
     const other = otherPool(root, `fill(dir); await runCommand("sh", ["-c", "${installs}"], { onLine: console.log })`);
-    const [installer = "", its = ""] = [await other.line(), await other.line()];
+    const [installer, its] = [await other.line(), await other.line()];
     expect([runs(installer), runs(its)]).toEqual([true, true]);
     await kill(other.process);
     await expect.poll(() => [runs(installer), runs(its)]).toEqual([false, false]);
@@ -120,7 +129,8 @@ test("a pool that is killed while it puts the link in place leaves nothing that 
   const before = built;
   (await use(root)).release();
   expect(built).toBe(before + 1);
-  expect(readdirSync(root).toSorted()).toEqual(["env", buildsIn(root)[0], `${buildsIn(root)[0]}.use`, "env.lock"].toSorted());
+  const [build = ""] = buildsIn(root);
+  expect(new Set(readdirSync(root))).toEqual(new Set(["env", build, `${build}.use`, "env.lock"]));
   rmSync(join(root, "env"));
   await leave();
   await collectEnvironments(root, Infinity);
@@ -157,7 +167,10 @@ test("the budget takes what was used longest ago, and nothing that a process use
   const one = sizes.get("old") ?? 0;
   expect(one).toBeGreaterThan(0);
   expect(await collectEnvironments(root, 3 * one)).toEqual({ removed: 1, freedBytes: one, keptBytes: 3 * one });
-  const names = (): string[] => buildsIn(root).map((entry) => entry.replace(/\..*/, "")).toSorted();
+  const names = (): string[] =>
+    buildsIn(root)
+      .map((entry) => entry.replace(/\..*/, ""))
+      .toSorted();
   expect(names()).toEqual(["env", "new", "old"]);
   expect((await collectEnvironments(root, 0)).keptBytes).toBe(one);
   expect(names()).toEqual(["env"]);

@@ -31,7 +31,13 @@ done
 `,
 );
 
-const may = { allowed: true, isRoot: true, lockDir: folder, timeoutMs: 10_000, log: (line: string) => void lines.push(line) };
+const may = {
+  allowed: true,
+  isRoot: true,
+  lockDir: folder,
+  timeoutMs: 10_000,
+  log: (line: string) => void lines.push(line),
+};
 
 beforeEach(() => {
   vi.stubEnv("PATH", `${folder}:${process.env["PATH"]}`);
@@ -42,7 +48,10 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllEnvs());
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const installs = (): string[] => readFileSync(calls, "utf8").split("\n").filter((call) => call.includes("--yes install"));
+const installs = (): string[] =>
+  readFileSync(calls, "utf8")
+    .split("\n")
+    .filter((call) => call.includes("--yes install"));
 
 test("what is there, in that version, or given by another package, needs no permission", async () => {
   for (const names of [[], ["base"], ["base=2.1"], ["base", "virtual"]])
@@ -55,7 +64,9 @@ test.each([
   ["without root", { isRoot: false }, "run the pool as root."],
 ])("what is missing is refused %s, and the reason says how to mend it", async (_what, but, how) => {
   const refused = ensureSystemPackages(["base", "tool"], { ...may, ...but });
-  await expect(refused).rejects.toThrow("This host lacks system packages that cog.yaml wants: tool. Install them (apt-get install tool)");
+  await expect(refused).rejects.toThrow(
+    "This host lacks system packages that cog.yaml wants: tool. Install them (apt-get install tool)",
+  );
   await expect(refused).rejects.toThrow(how);
   expect(installs()).toEqual([]);
 });

@@ -67,10 +67,14 @@ function refuseUnlessAllowed(missing: readonly string[], { allowed, isRoot }: Sy
 
 /** What is not installed; null where nobody can say. */
 async function missingOf(names: readonly string[]): Promise<string[] | null> {
-  const asked = await runCommand("dpkg-query", ["-W", "-f", "${Package}=${Version} ${db:Status-Status}\\n", ...bare(names)], {
-    timeoutMs: ASK_TIMEOUT_MS,
-    env: { LC_ALL: "C" },
-  });
+  const asked = await runCommand(
+    "dpkg-query",
+    ["-W", "-f", "${Package}=${Version} ${db:Status-Status}\\n", ...bare(names)],
+    {
+      timeoutMs: ASK_TIMEOUT_MS,
+      env: { LC_ALL: "C" },
+    },
+  );
   if (asked.missing) return null;
   const installed = new Set<string>();
   for (const [, name = "", version = ""] of asked.stdout.matchAll(/^([^=\n]+)=(\S*) installed$/gm))
