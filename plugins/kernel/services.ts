@@ -1,6 +1,7 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
 import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -87,6 +88,12 @@ export type ResponseStore = {
  */
 export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
 
+/** The way to the topic `audit`, for whoever consumes it. */
+export type AuditService = {
+  /** Notes an event, which leaves behind the answer. Never throws, and never waits; what can't be kept is counted. */
+  note(event: VerdictEvent): void;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
@@ -95,6 +102,7 @@ export type Services = {
   allowance: AllowanceService;
   lanes: LaneService;
   responses: ResponseStore;
+  audit: AuditService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -106,6 +114,7 @@ export const serviceNames = [
   "allowance",
   "lanes",
   "responses",
+  "audit",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];
