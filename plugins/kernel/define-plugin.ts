@@ -33,6 +33,8 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   /** Lower-case letters, digits and hyphens; unique. */
   name: string;
   apiVersion: number;
+  /** Tells uploaded plugins of the same name apart; a built-in one is what is compiled in. */
+  version?: string;
   /** Parses the plugin's settings; `{}` must be valid if the plugin shall be on by default. */
   config: Config;
   phases: readonly Phases[];
@@ -54,7 +56,10 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
    * without anything beyond its services.
    */
   example?: z.input<Config>;
-  /** Runs once per settings version and isolate, and once more at each publishing, to see whether it works. */
+  /**
+   * Runs once per isolate, and again when the plugin's own settings or version are others; and once more at each
+   * publishing, to see whether it works.
+   */
   setup(context: SetupContext<z.output<Config>, Needs>): HooksOf<Phases> | Promise<HooksOf<Phases>>;
 };
 
@@ -62,6 +67,7 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
 export type Plugin = {
   readonly name: string;
   readonly apiVersion: number;
+  readonly version: string;
   readonly config: z.ZodType;
   readonly phases: readonly Phase[];
   readonly after: readonly string[];
@@ -98,6 +104,7 @@ export function definePlugin<
   return Object.freeze({
     name: spec.name,
     apiVersion: spec.apiVersion,
+    version: spec.version ?? "",
     config: spec.config,
     phases: spec.phases,
     after: spec.after ?? [],
