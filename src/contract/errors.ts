@@ -259,6 +259,18 @@ export const errorTable = {
     cause: "The name of a plugin is taken.",
     remedy: "Rename one of them.",
   },
+  guard_model_unfit: {
+    status: 422,
+    title: "A model can't be a guard",
+    cause: "`model-guard` needs a model that exists, with a lane of its own and a process that always stands by.",
+    remedy: "Set what `detail` names in the model's `cog.yaml`, or name another model; then publish again.",
+  },
+  guard_cycle: {
+    status: 422,
+    title: "Guards would guard themselves",
+    cause: "The settings have a model guard its own predictions, by itself or through other guards.",
+    remedy: "Take one of the entries of `models` away that `detail` names, or set it to null.",
+  },
   plugin_invalid: {
     status: 422,
     title: "A plugin does not fit",

@@ -3,6 +3,7 @@ import type { Services } from "../../plugins/kernel/services.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
+import { createModelService } from "../shard/model-service.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { createAccountDirectory } from "../registry/accounts.ts";
 import { createKeyDirectory } from "../registry/api-keys.ts";
@@ -17,6 +18,7 @@ export function createServices(env: Env): Services {
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
     lanes: createLaneService(env),
+    models: createModelService(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
     secrets: { get: (name) => pluginSecret(env, name) },
   };

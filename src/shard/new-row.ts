@@ -28,6 +28,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,
+      ...(submission.question === undefined ? {} : { question: submission.question }),
     },
     payloadHash: submission.payloadHash,
     input: submission.input,
@@ -60,7 +61,8 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     blobs: submission.inputBlob !== null,
     strays: false,
     retired: false,
-    fed: false,
+    // No list shows a question.
+    fed: submission.question !== undefined,
     endSeq: null,
     wakeAt: null,
     reservations: submission.reservations ?? null,

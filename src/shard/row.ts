@@ -25,7 +25,7 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
-import type { HeldStates } from "./types.ts";
+import type { HeldStates, Question } from "./types.ts";
 
 export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
 export type State = (typeof states)[number];
@@ -53,6 +53,8 @@ export type Fixed = {
   retentionMs: number | null;
   /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
   keyed: boolean;
+  /** Set where a plugin asked for it, and no client. */
+  question?: Question;
 };
 
 export type Row = {
@@ -118,6 +120,11 @@ export type Row = {
 
 /** A row without what may be large. */
 export type Outline = Omit<Row, "input" | "output" | "logs" | "reservations">;
+
+/** In whose turn it waits. */
+export function flowAccountOf({ accountId, question }: { accountId: string; question?: Question | undefined }): string {
+  return question?.guarded ?? accountId;
+}
 
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";

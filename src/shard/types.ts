@@ -43,7 +43,15 @@ export type Submission = {
   reservations?: HeldReservation[];
   /** What plugins decided over it. */
   verdicts?: VerdictRecord[];
+  /** Set where a plugin asks, and no client. */
+  question?: Question;
 };
+
+/**
+ * A prediction that a plugin asks for, to decide over another one. `guarded` is the account of that other one: its
+ * questions wait in its own turn, whoever pays. Nobody can read, list or replay it, no plugin screens it.
+ */
+export type Question = { plugin: string; guarded: string };
 
 /** `conflict`: the id is there with another payload. */
 export type SubmitAnswer =
@@ -112,6 +120,8 @@ export type Screened = {
   /** The seq of the first event that the shard has not got, and what plugins held then. */
   nextSeq: number;
   held: HeldStates | null;
+  /** A plugin asked for it: nobody reads what its model says but that plugin. */
+  isQuestion?: true;
 };
 
 /** An event as screening hands it on. */
