@@ -18,6 +18,14 @@ const quotaUnits = {
 /** The largest integer of a Structured Field. */
 const MAX_INTEGER = 999_999_999_999_999;
 
+/** All that `limitHeaders` may say. */
+export const limitHeaderNames: readonly string[] = [
+  ...["ratelimit", "ratelimit-policy"],
+  ...Object.keys(quotaUnits).flatMap((unit) =>
+    ["limit", "remaining", "reset"].map((what) => `x-ratelimit-${what}-${unit}`),
+  ),
+];
+
 export function limitHeaders(limits: readonly LimitState[]): Record<string, string> {
   const headers: Record<string, string> = {
     "ratelimit-policy": limits.map(({ limit }) => policyOf(limit)).join(", "),

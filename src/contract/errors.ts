@@ -229,6 +229,12 @@ export const errorTable = {
     cause: "A plugin that guards this call failed or took too long, and such a plugin blocks.",
     remedy: "Try again in a moment; the operator finds the plugin's name in the log.",
   },
+  changed_input_invalid: {
+    status: 422,
+    title: "A plugin made the input unfit for the model",
+    cause: "A plugin changed the input to one that the model doesn't take. What the client sent did fit.",
+    remedy: "The operator mends the plugin that `detail` names, or its settings; nothing was accepted.",
+  },
   rejected_by_policy: {
     status: 403,
     title: "Rejected by policy",

@@ -3,7 +3,7 @@
  * that only judge side by side with their neighbours that do, over the same subject.
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
-import type { Finding, PhaseSubject, Phase, Verdict } from "../../plugins/kernel/phases.ts";
+import type { Finding, PhaseSubject, Phase, PredictionCall, Verdict } from "../../plugins/kernel/phases.ts";
 import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
@@ -21,6 +21,11 @@ export type Trail = {
   readonly states?: Map<string, string>;
   /** Gets what was reserved by a hook whose verdict came too late to count. */
   readonly onLate?: (reservation: HeldReservation) => void;
+  /**
+   * What becomes of a call that a hook of `admit`, `screenInput` or `route` has changed. It throws `EdgeplaneError` for
+   * one that can't be handed on: that is the plugin's fault, and what comes of it is decided by its `failMode`.
+   */
+  readonly onChangedCall?: (changed: PredictionCall, before: PredictionCall) => PredictionCall;
   /** Told of every verdict as it comes. */
   readonly onDecided?: (one: { plugin: string; phase: Phase; decided: Decided; ms: number }) => void;
 };
@@ -37,7 +42,7 @@ export function hasHooks({ hooks }: Hooks, phase: Phase): boolean {
 /**
  * Runs `phase` and returns the subject that its last hook handed on; what else came of it is added to `trail`. Throws
  * `EdgeplaneError`: the code of the first hook, in their order, that rejects, or `guard_unavailable` when a hook that
- * fails closed throws or runs out of time.
+ * fails closed throws or runs out of time, or what `trail.onChangedCall` throws over what one has changed.
  */
 export async function runPhase<P extends Phase>(
   { hooks }: Hooks,
@@ -67,6 +72,9 @@ export async function runPhase<P extends Phase>(
 /** `broken`: the hook threw, ran out of time, or returned no verdict. */
 export type Decided<Subject = unknown> = Verdict<Subject> | { verdict: "broken"; cause: unknown };
 const UNDECIDED = { verdict: "broken", cause: "no verdict" } as const;
+
+/** Those whose subject is a prediction's call. */
+const callPhases: ReadonlySet<Phase> = new Set(["admit", "screenInput", "route"]);
 
 /** A hook that may change the subject is a group by itself; those that only judge are one with their neighbours. */
 function endOfGroup(list: readonly { mutates: boolean }[], start: number): number {
@@ -133,9 +141,18 @@ function apply<P extends Phase>(
     if (headers !== undefined) Object.assign(trail.headers, headers);
     if ("held" in decided && decided.held !== undefined) noteState(hook.plugin, decided.held, trail);
     const isChange = changed !== undefined && changed !== subject;
+    let handedOn = subject;
+    if (isChange) {
+      try {
+        const checked = checkChange(phase, changed, subject, trail);
+        if (!hook.shadow) handedOn = checked;
+      } catch (cause) {
+        return applyBroken(phase, hook, subject, cause, trail, unfitBy(hook.plugin, cause));
+      }
+    }
     if (findings.length > 0)
       record(phase, hook, isChange ? (hook.shadow ? "shadow" : "change") : "note", null, findings, trail);
-    return isChange && !hook.shadow ? changed : subject;
+    return handedOn;
   }
   const { code, message, retryAfterMs, headers } = decided;
   if (decided.verdict === "shadow" || hook.shadow) {
@@ -150,19 +167,43 @@ function apply<P extends Phase>(
   });
 }
 
+function checkChange<P extends Phase>(
+  phase: P,
+  changed: PhaseSubject[P],
+  before: PhaseSubject[P],
+  { onChangedCall }: Trail,
+): PhaseSubject[P] {
+  if (onChangedCall === undefined || !callPhases.has(phase)) return changed;
+  return onChangedCall(changed as PredictionCall, before as PredictionCall) as PhaseSubject[P];
+}
+
+function unfitBy(plugin: string, cause: unknown): EdgeplaneError {
+  if (!(cause instanceof EdgeplaneError)) return couldNotDecide(plugin, cause);
+  const detail = `The plugin "${plugin}" changed the input to one that can't be handed on:\n${cause.message}`;
+  return new EdgeplaneError(cause.code, detail, cause.options);
+}
+
+function couldNotDecide(plugin: string, cause: unknown): EdgeplaneError {
+  return new EdgeplaneError("guard_unavailable", `The plugin "${plugin}" could not decide.`, { cause });
+}
+
+/** `refusal`: what the client gets, unless the hook fails open. */
 function applyBroken<P extends Phase>(
   phase: P,
   hook: BoundHook<P>,
   subject: PhaseSubject[P],
   cause: unknown,
   trail: Trail,
+  refusal: EdgeplaneError = couldNotDecide(hook.plugin, cause),
 ): PhaseSubject[P] {
   const isOpen = hook.shadow || hook.failMode === "open";
   const failMode = isOpen ? "open" : "closed";
-  log.error("plugin_failed", { plugin: hook.plugin, phase, failMode, reason: reasonOf(cause) });
-  record(phase, hook, isOpen ? "broken" : "reject", "guard_unavailable", [], trail);
+  // What is wrong with an input may name what the client wrote: the code is enough.
+  const reason = refusal.code === "guard_unavailable" ? reasonOf(cause) : refusal.code;
+  log.error("plugin_failed", { plugin: hook.plugin, phase, failMode, reason });
+  record(phase, hook, isOpen ? "broken" : "reject", refusal.code, [], trail);
   if (isOpen) return subject;
-  throw new EdgeplaneError("guard_unavailable", `The plugin "${hook.plugin}" could not decide.`, { cause });
+  throw refusal;
 }
 
 function noteState(plugin: string, held: string | null, { states }: Trail): void {

@@ -1,5 +1,6 @@
 /** The Worker's routes, assembled. */
 import { Hono } from "hono";
+import { limitHeaderNames } from "../../plugins/rate-limit/headers.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { requestIdOf } from "../telemetry/trace.ts";
 import { adminRoutes } from "./admin/admin.ts";
@@ -30,8 +31,7 @@ const EXPOSED_HEADERS = [
   "allow",
   "location",
   "idempotent-replayed",
-  "ratelimit",
-  "ratelimit-policy",
+  ...limitHeaderNames,
   "accept-ranges",
   "content-range",
   "content-disposition",

@@ -19,6 +19,8 @@ export type SimulatedRequest = {
   principal: Principal | null;
   headers: Record<string, string>;
   call: Omit<PredictionCall, "requestId" | "predictionId" | "principal" | "inputBytes">;
+  /** What becomes of an input that a plugin changed; src/pipeline/run-phase.ts tells more. */
+  onChangedCall: NonNullable<Trail["onChangedCall"]>;
   /** What the model would answer; undefined: nothing. */
   output?: Json;
   logs?: string;
@@ -47,13 +49,14 @@ export type Simulated = {
 
 type Run = {
   env: Env;
+  onChangedCall: SimulatedRequest["onChangedCall"];
   result: Simulated;
   reservations: HeldReservation[];
 };
 
 export async function simulate(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<Simulated> {
   const result: Simulated = { phases: [], refused: null, input: null, output: null, logs: null };
-  const run: Run = { env, result, reservations: [] };
+  const run: Run = { env, onChangedCall: request.onChangedCall, result, reservations: [] };
   try {
     await runAll(run, snapshot, request);
   } catch (error) {
@@ -109,7 +112,7 @@ async function authenticated(run: Run, snapshot: Snapshot, given: Record<string,
 }
 
 async function step<P extends Phase>(
-  { result, reservations }: Run,
+  { result, reservations, onChangedCall }: Run,
   hooks: Hooks,
   phase: P,
   subject: Parameters<typeof runPhase<P>>[2],
@@ -120,6 +123,7 @@ async function step<P extends Phase>(
     ...newTrail(),
     reservations,
     onLate: (one) => void reservations.push(one),
+    onChangedCall,
     onDecided: ({ plugin, decided, ms }) => void decisions.push(shown(plugin, decided, ms)),
   };
   return runPhase(hooks, phase, subject, trail);

@@ -10,6 +10,7 @@ import * as z from "zod";
 import { DeviceWatch } from "../../gpu-pool/runtime/devices/device-watch.ts";
 import { systemClock } from "../../gpu-pool/system-clock.ts";
 import { bestBatch, startBareLoop } from "./lib/bare-loop.ts";
+import { checkSurvival } from "./lib/gpu-survival.ts";
 import { machine } from "./lib/machine.ts";
 import { repository, startPoolAlone } from "./lib/pool-alone.ts";
 import { median, spread, table } from "./lib/stats.ts";
@@ -17,9 +18,13 @@ import { median, spread, table } from "./lib/stats.ts";
 const MODEL = "torch-fp16";
 const POLL_MS = 200;
 const AHEAD = 3;
+/** On a GPU: through the pool, of the bare loop's rate; and how busy NVML must find the card. */
+const FULL_RATE = 0.97;
+const FULL_BUSY_PERCENT = 95;
 
 const help = `scripts/gpu-check: what a GPU does with examples/torch-fp16 (a transformer of BERT base's size, fp16), in a bare Python loop
-and through the pool, as a table. Without a GPU it runs on the CPU in float32, and says so.
+and through the pool, as a table; then a cold start, two models that share a card, inputs that exhaust its memory, and
+killed processes. Without a GPU it runs on the CPU in float32, with a fake card, and says so. Ends within 8 minutes.
 
   --python …    a Python that has PyTorch (default: EDGEPLANE_PYTHON, else python3)
   --seconds …   how long each measurement takes (default 8)
@@ -97,9 +102,8 @@ function watchGpu(): () => number | null {
   };
 }
 
-/** The example as a pool on this machine runs it: switched on, with the PyTorch that is here. */
-function prepare(models: string): void {
-  const folder = join(models, MODEL);
+/** Puts the example as a pool on this machine runs it into a folder: switched on, with the PyTorch that is here. */
+function copyModel(folder: string): void {
   cpSync(source, folder, { recursive: true });
   const cog = readFileSync(join(source, "cog.yaml"), "utf8")
     .replace(/^ {2}python_(version|requirements): .*\n/gm, "")
@@ -120,7 +124,7 @@ async function note(side: Side, measure: () => Promise<number>): Promise<void> {
 
 process.env["EDGEPLANE_PYTHON"] = options.python;
 const bare = await startBareLoop(options.python, source, "encoder");
-const pool = await startPoolAlone(prepare);
+const pool = await startPoolAlone((models) => copyModel(join(models, MODEL)));
 try {
   const best = await bestBatch(bare, [text], sizes, Math.min(2, seconds));
   await pool.drive(MODEL, { text }, AHEAD * limit, 500);
@@ -157,6 +161,16 @@ try {
   bare.stop();
   await pool.stop();
 }
+const findings = await checkSurvival(copyModel, text, onGpu ? device.memoryBytes : null);
+console.log(
+  table(
+    [`what goes wrong${onGpu ? "" : " (on the CPU; the card is a fake one)"}`, "what came of it", ""],
+    findings.map(({ what, result, isGood }) => [what, result, isGood ? "good" : "bad"]),
+  ),
+);
+const isFast = median(sides.pool.rate) >= FULL_RATE * median(sides.bare.rate);
+const isBusy = sides.pool.busy.length === 0 || median(sides.pool.busy) >= FULL_BUSY_PERCENT;
+process.exitCode = findings.every(({ isGood }) => isGood) && (!onGpu || (isFast && isBusy)) ? 0 : 1;
 
 /** The options as they were given; ends the process where there is only something to say. */
 function readOptions(): z.output<typeof OptionsSchema> {

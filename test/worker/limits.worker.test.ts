@@ -55,6 +55,10 @@ it("tells what is left with every answer, and whose limit it was", async () => {
   const accepted = await create();
   expect([accepted.status, accepted.headers.get("x-ratelimit-remaining-requests")]).toEqual([201, "1"]);
   expect(accepted.headers.get("ratelimit")).toMatch(/^"n0";r=1;t=\d+$/);
+  const exposed = accepted.headers.get("access-control-expose-headers")?.split(",");
+  const told = [...accepted.headers.keys()].filter((name) => name.includes("ratelimit"));
+  expect(told).toHaveLength(5);
+  expect(exposed).toEqual(expect.arrayContaining(told));
   await create();
   const { status, body, headers } = await create();
   expect([status, body]).toMatchObject([429, { code: "account_limit_reached", status: 429 }]);

@@ -7,6 +7,7 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { JsonSchema, priorities, PrioritySchema } from "../../contract/prediction.ts";
 import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
+import { findLatestVersion, findVersion } from "../../registry/models.ts";
 import { snapshotOf } from "../../settings/build.ts";
 import { availablePlugins } from "../../settings/plugins.ts";
 import { readSettings, withAccountIds } from "../../settings/publish.ts";
@@ -16,6 +17,9 @@ import { simulate } from "../../settings/simulate.ts";
 import type { SimulatedRequest } from "../../settings/simulate.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
+import { checkedChange } from "../replicate/changed-call.ts";
+import { validatorOf } from "../replicate/find-target.ts";
+import type { InputValidator } from "../replicate/input-schema.ts";
 
 const RequestSchema = z.strictObject({
   account: z.string().min(1).max(64).optional().meta({
@@ -101,14 +105,24 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
 async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promise<SimulatedRequest> {
   const { account, headers, ip, model, version, lane, priority, cost, input, output, logs } = given;
   const [owner = "", name = ""] = model.split("/");
+  const validate = await validatorFor(env, { owner, name }, version);
   const timeouts = { startTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
   return {
     principal: account === undefined ? null : await principalOf(env, account),
     headers,
+    onChangedCall: (changed, before) => checkedChange(validate, changed, before),
     call: { clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
     ...(output === undefined ? {} : { output }),
     ...(logs === undefined ? {} : { logs }),
   };
+}
+
+/** Of the version that is named, or else of the model's latest; a model that isn't here takes anything. */
+async function validatorFor(env: Env, model: { owner: string; name: string }, id: string): Promise<InputValidator> {
+  const version =
+    (await findVersion(env.DB, null, model, id)) ??
+    (await findLatestVersion(env.DB, { accountName: model.owner }, model));
+  return version === null || version === undefined ? () => [] : validatorOf(version);
 }
 
 async function principalOf(env: Env, idOrName: string): Promise<Principal> {

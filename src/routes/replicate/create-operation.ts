@@ -50,6 +50,7 @@ const errors: ErrorCode[] = [
   "priority_forbidden",
   "model_forbidden",
   "rejected_by_policy",
+  "changed_input_invalid",
   "rate_limited",
   "key_limit_reached",
   "account_limit_reached",

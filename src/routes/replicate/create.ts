@@ -85,7 +85,7 @@ async function prepare(
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
-    screened = await screenCall(c, callOf(c, body, version, identity.id));
+    screened = await screenCall(c, callOf(c, body, version, identity.id), validatorOf(version));
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };

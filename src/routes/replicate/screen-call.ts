@@ -12,6 +12,8 @@ import { reservationService } from "../../shard/reservation-services.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext } from "../app.ts";
 import { settingsOf } from "../request-settings.ts";
+import { checkedChange } from "./changed-call.ts";
+import type { InputValidator } from "./input-schema.ts";
 import { utf8Length } from "./submission.ts";
 import type { AcceptedCall } from "./submission.ts";
 
@@ -24,15 +26,19 @@ export type ScreenedCall = {
   verdicts: readonly VerdictRecord[];
 };
 
-/** Throws what a plugin refuses with; what was reserved until then goes back. */
-export async function screenCall(c: AppContext, call: AcceptedCall): Promise<ScreenedCall> {
+/** Throws what a plugin refuses with; what was reserved until then goes back. `validate` is of the call's version. */
+export async function screenCall(c: AppContext, call: AcceptedCall, validate: InputValidator): Promise<ScreenedCall> {
   const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
   const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
   if (wanted.length === 0) return { call, reservations: [], verdicts: [] };
-  const trail: Trail = { ...newTrail(), onLate: (one) => giveBack(c, call, [one]) };
+  const trail: Trail = {
+    ...newTrail(),
+    onLate: (one) => giveBack(c, call, [one]),
+    onChangedCall: (changed, before) => checkedChange(validate, changed, before),
+  };
   let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
   try {
-    for (const phase of wanted) current = handedOn(call, await runPhase(hooks, phase, current, trail));
+    for (const phase of wanted) current = await runPhase(hooks, phase, current, trail);
   } catch (error) {
     giveBack(c, call, trail.reservations);
     throw error;
@@ -41,11 +47,6 @@ export async function screenCall(c: AppContext, call: AcceptedCall): Promise<Scr
   }
   const { inputBytes: _known, ...accepted } = current;
   return { call: accepted, reservations: trail.reservations, verdicts: trail.verdicts };
-}
-
-/** No plugin changes whose prediction it is. */
-function handedOn({ requestId, predictionId, principal, clientIp }: AcceptedCall, changed: PredictionCall) {
-  return { ...changed, requestId, predictionId, principal, clientIp };
 }
 
 /** Behind the answer: what fails here is given back by its service when its time is over. */

@@ -11,6 +11,7 @@ const ResultSchema = z.object({ sentences: z.number(), seconds: z.number() });
 export type BareLoop = {
   /** `cpu`, or the CUDA device. */
   device: string;
+  pid: number;
   /** Sentences per second, `batch` of `texts` at a time. */
   measure(texts: readonly string[], batch: number, seconds: number): Promise<number>;
   stop(): void;
@@ -32,6 +33,7 @@ export async function startBareLoop(python: string, folder: string, module: stri
   const { device } = DeviceSchema.parse(await answer());
   return {
     device,
+    pid: child.pid ?? 0,
     async measure(texts, batch, seconds) {
       child.stdin.write(`${JSON.stringify({ texts, batch, seconds })}\n`);
       const result = ResultSchema.parse(await answer());

@@ -16,6 +16,10 @@ export type PoolAlone = {
   pid: number;
   /** Runs predictions of `model` for a while, `inFlight` at a time; predictions per second. Rejects when one fails. */
   drive(model: string, input: Json, inFlight: number, durationMs: number): Promise<number>;
+  /** Runs one prediction to its end. */
+  run(model: string, input: Json): Promise<{ isGood: boolean; ms: number }>;
+  /** A gauge of `/metrics` for a model; null when it isn't there. */
+  gauge(name: string, model: string): Promise<number | null>;
   stop(): Promise<void>;
 };
 
@@ -23,6 +27,7 @@ export type PoolAlone = {
 export async function startPoolAlone(
   prepare: (models: string, state: string) => void,
   flags: readonly string[] = [],
+  env: Record<string, string> = {},
 ): Promise<PoolAlone> {
   const root = mkdtempSync(join(tmpdir(), "edgeplane-bench-pool-"));
   const home = {
@@ -34,7 +39,7 @@ export async function startPoolAlone(
   for (const folder of [home.models, home.state]) mkdirSync(folder, { recursive: true });
   prepare(home.models, home.state);
   const edge = await startFakeEdge();
-  const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags]);
+  const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags], env);
   await edge.until(() => edge.hellos.length > 0, 30_000, "the pool's hello");
   const finished = ({ terminal }: Tracked) => terminal !== null;
 
@@ -57,6 +62,18 @@ export async function startPoolAlone(
       };
       await Promise.all(Array.from({ length: inFlight }, worker));
       return (completed / (performance.now() - startedAt)) * 1000;
+    },
+    async run(model, input) {
+      const startedAt = performance.now();
+      const ref = await refOf(home, model);
+      const tracked = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
+      await edge.until(() => finished(tracked), FIRST_LIMIT_MS, "a prediction");
+      return { isGood: tracked.terminal?.type === "succeeded", ms: performance.now() - startedAt };
+    },
+    async gauge(name, model) {
+      const text = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
+      const line = text.split("\n").find((one) => one.startsWith(`${name}{`) && one.includes(`/${model}"`));
+      return line === undefined ? null : Number(line.slice(line.lastIndexOf(" ")));
     },
     async stop() {
       await pool.kill("SIGTERM");
