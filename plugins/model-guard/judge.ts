@@ -1,4 +1,5 @@
 /** Asks the guard's model, and remembers what it said. */
+import { modelPath } from "../../src/contract/manifest.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 import { OpinionSchema } from "../kernel/opinions.ts";
 import type { Opinion } from "../kernel/opinions.ts";
@@ -10,6 +11,13 @@ import { referenceOf } from "./config.ts";
 import type { GuardConfig } from "./config.ts";
 
 const CACHED_OPINIONS = 5000;
+
+/** `{"flagged": …, "categories": …}`. Throws for anything else, without what it says: it may quote the text. */
+function opinionOf(answer: Json, { ref }: AskedModel): Opinion {
+  const parsed = OpinionSchema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new Error(`the model ${modelPath(ref)} didn't answer {"flagged": true or false, "categories": [names]}`);
+}
 
 export type Guarded = Pick<Principal, "accountId" | "weight">;
 export type GuardJudge = {
@@ -51,7 +59,7 @@ export function createJudge(
           if (known !== undefined) return known;
           const { timeoutMs, cacheMs } = config;
           const answer = await models.ask({ model, input, plugin: name, guarded, payer, timeoutMs });
-          const opinion = OpinionSchema.parse(answer);
+          const opinion = opinionOf(answer, model);
           if (cacheMs > 0) cache.set(key, opinion, cacheMs);
           return opinion;
         }),

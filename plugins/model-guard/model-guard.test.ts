@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Json } from "../../src/contract/prediction.ts";
 import type { CheckedEntry } from "../kernel/define-plugin.ts";
 import { aCall, aPart, describePlugin } from "../kernel/conformance.ts";
-import type { OutputPart } from "../kernel/phases.ts";
+import type { OutputPart, Verdict } from "../kernel/phases.ts";
 import type { AskedModel, ModelQuestion, ModelReference, Services } from "../kernel/services.ts";
 import { buildSnapshot } from "../kernel/snapshot.ts";
 import { modelGuard } from "./model-guard.ts";
@@ -44,7 +44,7 @@ function world(change: Partial<World> = {}) {
       },
     },
   };
-  return { asked, services, texts: () => asked.map(({ input }) => input["text"]) };
+  return { asked, services, said: (field: string) => asked.map(({ input }) => String(input[field])) };
 }
 
 async function hooksOf({ services }: ReturnType<typeof world>, config: object = {}) {
@@ -117,10 +117,10 @@ describe("an input", () => {
   it("is judged in pieces that overlap, and messages of a list together, too", async () => {
     const given = world();
     await screened(given, { maxCharacters: 100, overlapCharacters: 10 }, { a: "x".repeat(95) + "badly put" });
-    expect(given.texts()).toEqual(["x".repeat(95) + "badly", "xxxxxbadly put"]);
+    expect(given.said("text")).toEqual(["x".repeat(95) + "badly", "xxxxxbadly put"]);
     const split = world();
     expect(await screened(split, {}, { messages: ["b", "ad"] })).toMatchObject({ verdict: "reject" });
-    expect(split.texts().toSorted()).toEqual(["ad", "b", "bad"]);
+    expect(split.said("text").sort()).toEqual(["ad", "b", "bad"]);
   });
 
   it("with many short texts has them judged together, and is refused where that is still too much", async () => {
@@ -128,8 +128,8 @@ describe("an input", () => {
     const given = world();
     expect(await screened(given, { maxQuestions: 4 }, many)).toEqual({ verdict: "continue" });
     expect(given.asked.length).toBeLessThanOrEqual(4);
-    const judgedTexts = given.texts().join("\n").split("\n");
-    expect(judgedTexts.toSorted()).toEqual(Object.values(many).toSorted());
+    const judgedTexts = given.said("text").join("\n").split("\n");
+    expect(judgedTexts.sort()).toEqual(Object.values(many).sort());
     expect(await screened(world(), { maxQuestions: 2, maxCharacters: 100 }, many)).toMatchObject({
       verdict: "reject",
       code: "rejected_by_policy",
@@ -140,13 +140,13 @@ describe("an input", () => {
     const given = world();
     const input = { a: "data:text/plain;base64,YmFk", b: "data:image/png;base64,AAAA", c: "https://a.example/x.png" };
     expect(await screened(given, {}, input)).toMatchObject({ verdict: "reject" });
-    expect(given.texts().toSorted()).toEqual(["bad", "https://a.example/x.png"]);
+    expect(given.said("text").sort()).toEqual(["bad", "https://a.example/x.png"]);
     const seeing = world();
     await screened(seeing, { imageField: "image", textField: null }, input);
-    expect(seeing.asked.map(({ input: { image } }) => image).toSorted()).toEqual([input.b, input.c]);
+    expect(seeing.said("image").sort()).toEqual([input.b, input.c]);
     const narrow = world();
     await screened(narrow, { imageField: "image", textField: null, imageFields: ["other"] }, input);
-    expect(narrow.asked.map(({ input: { image } }) => image)).toEqual([input.b]);
+    expect(narrow.said("image")).toEqual([input.b]);
     const strict = world();
     expect(await screened(strict, { imageField: "image", imageUrls: "refuse" }, input)).toMatchObject({
       verdict: "reject",
@@ -195,7 +195,9 @@ describe("an output", () => {
     let held: string | null = null;
     let refused = false;
     for (const output of ["all ", "is fine", " so far b", "a", "d to the end and on"]) {
-      const verdict = await screenOutput[0]?.run(aPart({ part: "chunk", output, held }));
+      const verdict: Verdict<OutputPart> | undefined = await screenOutput[0]?.run(
+        aPart({ part: "chunk", output, held }),
+      );
       refused = verdict?.verdict === "reject";
       if (verdict?.verdict !== "continue" || !("subject" in verdict)) break;
       said += String(verdict.subject?.output);
@@ -203,14 +205,14 @@ describe("an output", () => {
     }
     expect(refused).toBe(true);
     expect(said).toBe("all is fine so f");
-    expect(given.texts()).toEqual(["all is fine so far b", "ar bad to the end and on"]);
+    expect(given.said("text")).toEqual(["all is fine so far b", "ar bad to the end and on"]);
     expect(given.asked[0]).toMatchObject({ guarded: { accountId: "account-1", weight: 3 }, payer: "account-1" });
   });
 
   it("of pieces is judged as one text", async () => {
     const given = world();
     expect(await screenedPart(given, {}, { output: ["all ", "is b", "ad"] })).toMatchObject({ verdict: "reject" });
-    expect(given.texts()).toEqual(["all is bad"]);
+    expect(given.said("text")).toEqual(["all is bad"]);
   });
 
   it("with pictures has its own looked at, and links elsewhere read", async () => {
