@@ -37,7 +37,11 @@ export default defineConfig({
           isolate: false,
           setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: ["{src,plugins,gpu-pool,scripts}/**/*.test.ts", "test/*.test.ts", "test/{unit,fuzz}/**/*.test.ts"],
+          include: [
+            "{src,plugins,gpu-pool,scripts,cli}/**/*.test.ts",
+            "test/*.test.ts",
+            "test/{unit,fuzz}/**/*.test.ts",
+          ],
           exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
         },

@@ -3,7 +3,6 @@
  *
  *   starting ── channel opened once ──▶ serving ── drain() ──▶ draining ──▶ stopped
  */
-import type { Logger } from "pino";
 import type { ClaimRef, EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
@@ -20,61 +19,38 @@ import { createUploads } from "./delivery/uploads.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
 import { distinct } from "./intake/grants.ts";
+import { Drain } from "./drain.ts";
 import { HandBacks } from "./hand-backs.ts";
 import { helloOf } from "./hello.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
-import type { JobLogs } from "./job-log.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createRunners } from "./runners.ts";
-import type { FleetOptions } from "./runners.ts";
-import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
-import type { Model } from "./runtime/models/model.ts";
 import { createPrediction } from "./runtime/prediction.ts";
-import type { Clock } from "./scheduling/clock.ts";
 import { lanesOf } from "./settings.ts";
 import { createLogProblems } from "./log-problems.ts";
-import type { Settings } from "./settings.ts";
-import type { StateDir } from "./state-dir.ts";
+import type { PoolOptions } from "./pool-options.ts";
+import { Pressure } from "./pressure.ts";
 import { Suspects } from "./suspects.ts";
 import { createStateLines } from "./telemetry/state-lines.ts";
 import type { StateLines } from "./telemetry/state-lines.ts";
-import type { Metrics } from "./telemetry/metrics.ts";
 import { createHttpClient } from "./transport/http-client.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 import { Upkeep } from "./upkeep.ts";
-import type { WayHome } from "./way-home.ts";
 
 /** Intake waits so long for the first open channel; after that it polls without one. */
 const CHANNEL_WAIT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
-const FLUSH_MS = 5000;
 /** How long events wait for the end of a suspect, so that the next one's start leaves with them. */
 const LINGER_MS = 25;
-
-export type PoolOptions = {
-  settings: Settings;
-  jobLogs: JobLogs;
-  wayHome: WayHome;
-  state: StateDir;
-  models: Model[];
-  devices: DeviceWatch;
-  clock: Clock;
-  log: Logger;
-  metrics: Metrics;
-  /** The edge has taken this pool's models. */
-  onWelcome?(): void;
-  /** The edge refused this pool for good; `atStart` when it never let it in. */
-  onRefused(why: string, atStart: boolean): void;
-  child?: FleetOptions["child"];
-};
 
 export class Pool {
   readonly session = `s${crypto.randomUUID().replaceAll("-", "")}`;
   readonly runners: ModelRunner[];
   readonly lanes: string[];
   readonly intakes: Intakes;
+  readonly pressure: Pressure;
   readonly #options: PoolOptions;
   readonly #previous: string | null;
   readonly #http: HttpClient;
@@ -93,10 +69,10 @@ export class Pool {
   readonly #rooms: RoomTeller;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
+  readonly #drain: Drain;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #wasWelcome = false;
-  #draining = false;
   #helloDue = false;
 
   constructor(options: PoolOptions) {
@@ -134,7 +110,13 @@ export class Pool {
         metrics.eventsSent.inc(events);
       },
     });
-    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files));
+    this.pressure = new Pressure({
+      clock,
+      settings,
+      folder: state.scratchDir,
+      onChange: () => this.#pressureChanged(),
+    });
+    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads);
     this.#handBacks = new HandBacks({
       claims: this.#claims,
       endedClaims: this.#endedClaims,
@@ -149,12 +131,13 @@ export class Pool {
       runners: () => this.runners,
       aheadBatches: settings["ahead-batches"],
       suspectsOf: (runner) => this.#suspects.waitingFor(runner),
-      draining: () => this.#draining,
+      draining: () => this.draining,
       send: (message) => this.#channel?.send(message) ?? false,
     });
     this.runners = createRunners({
       ...options,
       http: this.#files,
+      pressure: this.pressure,
       report: this.#reporter,
       onSchema: () => this.#sayHelloAgain(),
       onRoom: () => this.#roomChanged(),
@@ -170,7 +153,7 @@ export class Pool {
       leaseMs: () => this.#channel?.leaseMs ?? FIRST_LEASE_MS,
       onBeat: () => {
         // While the channel is down, requests hold the lease.
-        if (!this.channelOpen && this.#wasOpen && !this.#draining) this.#delivery.heartbeat();
+        if (!this.channelOpen && this.#wasOpen && !this.draining) this.#delivery.heartbeat();
       },
       onHousekeeping: () => this.#endedClaims.forgetOld(),
     });
@@ -189,10 +172,22 @@ export class Pool {
       onState: (problem) => this.#lines.log(problem),
       problems: createLogProblems({ http: this.#http, clock, pool: options.state.name, lanes: this.lanes }),
     });
+    this.#drain = new Drain({
+      clock,
+      log,
+      runners: () => this.runners,
+      intakes: () => this.intakes,
+      suspects: () => this.#suspects,
+      delivery: this.#delivery,
+      reporter: this.#reporter,
+      held: () => this.#held(),
+      onBegin: () => void this.#channel?.send({ type: "draining" }),
+      onOver: () => this.#close(),
+    });
   }
 
   get draining(): boolean {
-    return this.#draining;
+    return this.#drain.isOn;
   }
 
   get channelOpen(): boolean {
@@ -228,35 +223,32 @@ export class Pool {
     });
     clock.after(CHANNEL_WAIT_MS, () => this.#startIntake());
     this.#upkeep.start();
+    this.pressure.disk.start();
   }
 
-  /** Stops intake, hands back what waits, finishes what runs, delivers, and ends the processes. */
-  async drain(): Promise<void> {
-    if (this.#draining) return;
-    this.#draining = true;
-    const { clock, settings, log, state } = this.#options;
-    log.info({ running: this.#held() }, "draining");
-    this.#channel?.send({ type: "draining" });
-    for (const runner of this.runners) runner.onHold = true;
-    // First intake: what is handed back must not come in again.
-    await this.intakes.stop(1000);
-    this.#suspects.release();
-    for (const runner of this.runners) runner.releaseWaiting("drain");
-    const endsAtMs = clock.nowMs() + settings["drain-timeout-ms"];
-    while (this.#held() > 0 && clock.nowMs() < endsAtMs) await this.#pause(20);
-    for (const runner of this.runners) runner.releaseRunning("drain");
-    while (this.#reporter.uploading > 0 && clock.nowMs() < endsAtMs) await this.#pause(20);
-    for (const runner of this.runners) runner.shutdown(2000);
-    await this.#delivery.flush(FLUSH_MS);
-    const killAtMs = clock.nowMs() + 2500;
-    while (this.#alive() && clock.nowMs() < killAtMs) await this.#pause(10);
-    this.kill();
+  /**
+   * Stops intake, hands back what waits, finishes what runs within this time, delivers, and ends the processes. Called
+   * again it leaves less time, never more.
+   */
+  async drain(withinMs = this.#options.settings["drain-timeout-ms"], why = "told to"): Promise<void> {
+    return this.#drain.begin(withinMs, why);
+  }
+
+  /** The last words, and everything that is open. */
+  #close(): void {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
     this.#journal.close();
+    this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
-    state.release();
-    log.info({ undelivered: this.#delivery.pending }, "drained");
+    this.#options.state.release();
+  }
+
+  #pressureChanged(): void {
+    const { problems } = this.pressure;
+    if (problems.length > 0) this.#options.log.warn({ problems }, "this host runs short: takes less for now");
+    else this.#options.log.info("this host has what it needs again");
+    for (const runner of this.runners) runner.pressureChanged();
   }
 
   /** Ends all model processes at once. */
@@ -273,7 +265,7 @@ export class Pool {
     this.#helloDue = true;
     this.#options.clock.after(20, () => {
       this.#helloDue = false;
-      if (!this.#draining) this.#channel?.send(this.#hello());
+      if (!this.draining) this.#channel?.send(this.#hello());
     });
   }
 
@@ -300,7 +292,7 @@ export class Pool {
   }
 
   #startIntake(): void {
-    if (!this.#draining) this.intakes.start();
+    if (!this.draining) this.intakes.start();
   }
 
   #message(message: EdgeMessage): void {
@@ -339,8 +331,8 @@ export class Pool {
       const runner = this.#byPath.get(model);
       metrics.granted.inc({ model: runner === undefined ? "unknown" : model });
       const canRun = runner !== undefined && runner.model.manifest.version === grant.model.version;
-      if (this.#draining || !canRun) {
-        this.#handBacks.handBack(grant, this.#draining ? "drain" : "cannot_run", grant.seq);
+      if (this.draining || !canRun) {
+        this.#handBacks.handBack(grant, this.draining ? "drain" : "cannot_run", grant.seq);
         this.#rooms.refused(grant);
       } else {
         this.#claims.set(grant.token, runner);
@@ -388,13 +380,5 @@ export class Pool {
 
   #held(): number {
     return this.runners.reduce((sum, { held }) => sum + held, this.#suspects.waiting);
-  }
-
-  #alive(): boolean {
-    return this.runners.some(({ instances }) => instances.all.some(({ process }) => process !== null));
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.after(ms, resolve));
   }
 }

@@ -16,6 +16,7 @@ import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
+import type { Pressure } from "./pressure.ts";
 import type { Settings } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -40,6 +41,7 @@ export type FleetOptions = {
   log: Logger;
   metrics: Metrics;
   report: Reporter;
+  pressure: Pressure;
   onSchema(): void;
   onRoom(): void;
   onEnded: RunnerOptions["onEnded"];
@@ -61,6 +63,7 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
     },
     maxTotalBytes: settings["max-inputs-bytes"],
+    budget: options.pressure.inputs,
   });
   const schemas = new KnownSchemas(settings["state-dir"]);
   schemas.recall(options.models.map(({ manifest }) => manifest));
@@ -101,6 +104,8 @@ function createRunner(
     onRoom,
     onEnded: options.onEnded,
     startQuota: options.startQuota,
+    shortage: (schema) => options.pressure.shortage(schema),
+    onDiskFull: () => void options.pressure.disk.look(),
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
@@ -164,7 +169,13 @@ function seenDevices({ report }: DeviceWatch): SeenDevice[] {
 
 function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {
   return {
-    batch: (size) => metrics.batchSize.observe({ model }, size),
+    batch({ size, reason, waitsMs, waste }) {
+      metrics.batchSize.observe({ model }, size);
+      metrics.dispatched.inc({ model, reason });
+      for (const ms of waitsMs) metrics.queueSeconds.observe({ model }, ms / 1000);
+      if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
+    },
+    ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
     ended: (outcome) => metrics.ended.inc({ model, outcome }),
     bisected: () => metrics.bisected.inc({ model }),
     ready(instance, setupSeconds) {

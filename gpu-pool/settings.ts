@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
 import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
+import { cloudNames } from "./preemption/clouds.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -83,6 +84,18 @@ const flags = {
     env: "EDGEPLANE_DRAIN_TIMEOUT_MS",
     help: "how long a drain waits for what runs (default 60000)",
   },
+  preemption: {
+    env: "EDGEPLANE_PREEMPTION",
+    help: "whose notices end this pool: aws, gcp, azure, auto (whose metadata service answers at start) or off (default auto)",
+  },
+  "metadata-url": {
+    env: "EDGEPLANE_METADATA_URL",
+    help: "the metadata service of the cloud (default http://169.254.169.254)",
+  },
+  "drain-file": {
+    env: "EDGEPLANE_DRAIN_FILE",
+    help: "a file whose appearance starts a drain, with the seconds that are left in it (default <state-dir>/drain)",
+  },
   "max-input-bytes": {
     env: "EDGEPLANE_MAX_INPUT_BYTES",
     help: "the largest input file that is downloaded (default 1073741824)",
@@ -90,6 +103,18 @@ const flags = {
   "max-inputs-bytes": {
     env: "EDGEPLANE_MAX_INPUTS_BYTES",
     help: "the most that all input files of one prediction are together (default 4294967296)",
+  },
+  "max-pool-input-bytes": {
+    env: "EDGEPLANE_MAX_POOL_INPUT_BYTES",
+    help: "the most that the input files of all predictions here take together (default 17179869184)",
+  },
+  "max-upload-backlog-bytes": {
+    env: "EDGEPLANE_MAX_UPLOAD_BACKLOG_BYTES",
+    help: "so many bytes of outputs may wait for their upload before the pool takes nothing more (default 8589934592)",
+  },
+  "min-free-disk-bytes": {
+    env: "EDGEPLANE_MIN_FREE_DISK_BYTES",
+    help: "with less free on the state folder's disk nothing more is taken (default 536870912; 0: never looked at)",
   },
   "allow-loopback-inputs": {
     env: "EDGEPLANE_ALLOW_LOOPBACK_INPUTS",
@@ -127,7 +152,12 @@ const Switch = z.union([
   z.enum(["", "0", "1", "false", "true"]).transform((text) => text === "1" || text === "true"),
 ]);
 
-const SettingsSchema = z.object({
+const Bytes = z.coerce.number().int().positive();
+
+const GIBIBYTE = 1024 ** 3;
+const MOST_INPUTS_BYTES = 16 * GIBIBYTE;
+
+const FlagsSchema = z.object({
   url: z.url({ protocol: /^https?$/, error: "an http(s) address" }).transform((text) => new URL(text)),
   token: Token,
   models: z
@@ -170,22 +200,42 @@ const SettingsSchema = z.object({
   "health-every-ms": Ms.min(100).default(10_000),
   "idle-stop-ms": Ms.default(600_000),
   "drain-timeout-ms": Ms.default(60_000),
-  "max-input-bytes": z.coerce
+  preemption: z.enum(["auto", "off", ...cloudNames]).default("auto"),
+  "metadata-url": z
+    .url({ protocol: /^http$/, error: "an http address" })
+    .default("http://169.254.169.254")
+    .transform((text) => new URL(text)),
+  "drain-file": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  "max-input-bytes": Bytes.default(GIBIBYTE),
+  "max-inputs-bytes": Bytes.default(4 * GIBIBYTE),
+  "max-pool-input-bytes": Bytes.optional(),
+  "max-upload-backlog-bytes": Bytes.default(8 * GIBIBYTE),
+  "min-free-disk-bytes": z.coerce
     .number()
     .int()
-    .positive()
-    .default(1024 ** 3),
-  "max-inputs-bytes": z.coerce
-    .number()
-    .int()
-    .positive()
-    .default(4 * 1024 ** 3),
+    .nonnegative()
+    .default(GIBIBYTE / 2),
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
   "metrics-host": z.string().default("127.0.0.1"),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   "log-model-output": Switch.default(false),
+});
+
+/** A prediction that is alone must get what one prediction may have. */
+const SettingsSchema = FlagsSchema.transform((values, context) => {
+  const one = values["max-inputs-bytes"];
+  const all = values["max-pool-input-bytes"] ?? Math.max(MOST_INPUTS_BYTES, one);
+  if (all < one) {
+    const message = `it is less than --max-inputs-bytes (${one}), which one prediction alone may have`;
+    context.issues.push({ code: "custom", message, input: all, path: ["max-pool-input-bytes"] });
+  }
+  const drainFile = values["drain-file"] ?? join(values["state-dir"], "drain");
+  return { ...values, "max-pool-input-bytes": all, "drain-file": drainFile };
 });
 export type Settings = z.infer<typeof SettingsSchema>;
 

@@ -12,6 +12,7 @@ import { queue } from "./queue/queue.ts";
 import { rateLimit } from "./rate-limit/rate-limit.ts";
 import { remoteGuard } from "./remote-guard/remote-guard.ts";
 import { regex } from "./regex/regex.ts";
+import { responseCache } from "./response-cache/response-cache.ts";
 
 export const catalog: readonly Plugin[] = [
   ipRules,
@@ -25,6 +26,7 @@ export const catalog: readonly Plugin[] = [
   regex,
   remoteGuard,
   modelGuard,
+  responseCache,
 ];
 
 /** The plugins that are on, with their settings, until an operator publishes others. */

@@ -1,6 +1,7 @@
 /** `npm run check`: everything about the code that can be told without running it, side by side, with one line each. */
 import { availableParallelism } from "node:os";
 import { checkBundle } from "./lib/bundle-size.ts";
+import { checkCliDoc } from "./lib/cli-doc.ts";
 import { runCommand } from "./lib/command.ts";
 import { checkErrorsDoc } from "./lib/errors-doc.ts";
 import { checkPluginsDoc } from "./lib/plugins-doc.ts";
@@ -18,6 +19,7 @@ const checks: Check[] = [
   command("types of Node", "tsc", "-p", "tsconfig.node.json"),
   command("types of tests", "tsc", "-p", "tsconfig.test.json"),
   command("format", "oxfmt", "--check"),
+  { name: "command's page", run: () => Promise.resolve(checkCliDoc()) },
   { name: "errors page", run: () => Promise.resolve(checkErrorsDoc()) },
   { name: "plugins page", run: () => Promise.resolve(checkPluginsDoc()) },
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),

@@ -1,7 +1,8 @@
 /**
- * `npm run format`: rewrites every file in the house format, docs/errors.md from the table of errors, and the tables of
- * docs/plugins.md from the schemas of the plugins.
+ * `npm run format`: rewrites every file in the house format, docs/errors.md from the table of errors, docs/cli.md from
+ * the command, and the tables of docs/plugins.md from the schemas of the plugins.
  */
+import { writeCliDoc } from "./lib/cli-doc.ts";
 import { runCommand } from "./lib/command.ts";
 import { writeErrorsDoc } from "./lib/errors-doc.ts";
 import { writePluginsDoc } from "./lib/plugins-doc.ts";
@@ -9,7 +10,7 @@ import { writePluginsDoc } from "./lib/plugins-doc.ts";
 const HELP = `npm run format [-- <path>…]
 
 Rewrites all files, or those of the paths, in the house format, docs/errors.md from the table of
-errors, and the tables of docs/plugins.md from the plugins' schemas.`;
+errors, docs/cli.md from the command, and the tables of docs/plugins.md from the plugins' schemas.`;
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   console.log(HELP);
@@ -17,6 +18,7 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
 }
 writeErrorsDoc();
 writePluginsDoc();
+writeCliDoc();
 
 const { code } = await runCommand(["oxfmt", ...process.argv.slice(2)], { echo: true });
 process.exit(code);

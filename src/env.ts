@@ -4,6 +4,7 @@ import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
+import type { ResponseCache } from "./responses/response-cache-object.ts";
 import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
@@ -97,4 +98,5 @@ export type Env = QuotaVars & {
   INDEX: DurableObjectNamespace<AccountIndex>;
   SETTINGS: DurableObjectNamespace<SettingsObject>;
   ALLOWANCE: DurableObjectNamespace<Allowance>;
+  RESPONSES: DurableObjectNamespace<ResponseCache>;
 };

@@ -55,6 +55,7 @@ export class PoolSession extends PoolSessionObject {
 export { Allowance } from "./allowance/allowance-object.ts";
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
+export { ResponseCache } from "./responses/response-cache-object.ts";
 export { StreamDecoder } from "./routes/stream-decoder.ts";
 export { PluginGate } from "./sandbox/gate.ts";
 export { AccountIndex } from "./shard/account-index.ts";

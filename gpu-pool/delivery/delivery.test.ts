@@ -138,3 +138,43 @@ it("fails a prediction whose result can't be written as JSON, and delivers the o
   await pass(0);
   expect(sent).toEqual([{ at: 1000, types: ["failed"] }]);
 });
+
+it("keeps a finished result on disk as soon as the disk takes it, while the edge is away", async () => {
+  const { clock, pass } = createHandClock(1000);
+  const kept: string[] = [];
+  let isFull = true;
+  const spool = {
+    ...createSpool(folder, 0),
+    keep(id: string) {
+      if (isFull) throw new Error("ENOSPC: no space left on device");
+      kept.push(id);
+    },
+  };
+  const http = { json: () => Promise.reject(new Error("away")) };
+  const delivery = new Delivery({
+    carrier: createHttpCarrier(http as unknown as Parameters<typeof createHttpCarrier>[0]),
+    session: "session-1",
+    clock,
+    spool,
+    onVerdict() {},
+    onCancel() {},
+    onClosing() {},
+    onEnded() {},
+    onState() {},
+    onBatch() {},
+    onRefused() {},
+  });
+  delivery.open({ id: "p", token: "token" }, 0);
+  delivery.add("token", { type: "succeeded", output: 1 });
+  for (let tries = 0; tries < 3; tries += 1) {
+    await settled();
+    pass(2000);
+  }
+  expect(kept).toEqual([]);
+  isFull = false;
+  for (let tries = 0; tries < 3; tries += 1) {
+    await settled();
+    pass(2000);
+  }
+  expect(kept).toEqual(["p"]);
+});

@@ -49,6 +49,8 @@ export class Delivery {
   readonly #outboxes = new Map<string, ClaimOutbox>();
   /** Claims with something to send, in the order in which it happened. */
   readonly #due = new Set<ClaimOutbox>();
+  /** Finished claims that the disk refused; they are kept when it takes them. */
+  readonly #unkept = new Set<ClaimOutbox>();
   readonly #backoff = createBackoff({ firstMs: 50, capMs: 1500 });
   readonly #gathering: Gathering;
   /** When the next request leaves; Infinity: nothing asked for a time. */
@@ -284,6 +286,7 @@ export class Delivery {
     for (const outbox of outboxes) {
       this.#outboxes.delete(outbox.token);
       this.#due.delete(outbox);
+      this.#unkept.delete(outbox);
       this.#endLull(outbox.token);
       this.#options.spool.drop(outbox.id, outbox.token);
     }
@@ -294,7 +297,7 @@ export class Delivery {
     this.#options.onState(problem);
     if (problem !== null && !this.#away) {
       for (const outbox of this.#outboxes.values()) if (outbox.closing) this.#keep(outbox);
-    }
+    } else if (problem !== null) for (const outbox of this.#unkept) this.#keep(outbox);
     this.#away = problem !== null;
   }
 
@@ -302,7 +305,9 @@ export class Delivery {
   #keep(outbox: ClaimOutbox): void {
     try {
       this.#options.spool.keep(outbox.id, outbox.token, outbox.all());
+      this.#unkept.delete(outbox);
     } catch (error) {
+      this.#unkept.add(outbox);
       this.#options.onState(`the spool can't be written: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

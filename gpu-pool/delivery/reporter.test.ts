@@ -3,9 +3,11 @@ import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
 import { EventReporter } from "./reporter.ts";
+import { UploadBacklog } from "./upload-backlog.ts";
 import type { Uploads } from "./uploads.ts";
 
 const claim = { id: "p", token: "the-token" };
+const backlog = () => new UploadBacklog({ limitBytes: 1000, onChange() {} });
 const missing = Object.assign(new Error("ENOENT: no such file, stat '/var/lib/edgeplane/x'"), {
   code: "ENOENT",
   syscall: "stat",
@@ -20,7 +22,7 @@ test.each([
   const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
   const uploads = { files: () => Promise.reject(error), forget() {} } as unknown as Uploads;
   const output = { value: {}, sizeBytes: 1, mentionsFile: true, scratchDir: "", fileMark: "" };
-  new EventReporter(delivery, uploads).succeeded(claim, output, {});
+  new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
   await expect.poll(() => added).toHaveLength(1);
   expect(added[0]).toMatchObject({
     type: "failed",
@@ -41,7 +43,7 @@ test("whatever ends a claim forgets its uploads", async () => {
     const forgotten: string[] = [];
     const delivery = { add() {}, forget() {} } as unknown as Delivery;
     const uploads = { files: async () => "a", forget: ({ token }: { token: string }) => void forgotten.push(token) };
-    end(new EventReporter(delivery, uploads as unknown as Uploads));
+    end(new EventReporter(delivery, uploads as unknown as Uploads, backlog()));
     await expect.poll(() => forgotten, { message: String(end) }).toEqual(["the-token"]);
   }
 });

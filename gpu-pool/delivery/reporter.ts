@@ -10,7 +10,8 @@ import { StatusError, TransportError } from "../transport/http-client.ts";
 import { parseJson } from "../transport/json.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
-import { INLINE_OUTPUT_BYTES } from "./uploads.ts";
+import type { UploadBacklog } from "./upload-backlog.ts";
+import { INLINE_OUTPUT_BYTES, leftFiles } from "./uploads.ts";
 import type { Uploads } from "./uploads.ts";
 
 type Metrics = Record<string, Json>;
@@ -20,17 +21,24 @@ type FailureKind = Extract<EventBody, { type: "failed" }>["kind"];
 export class EventReporter {
   readonly #delivery: Delivery;
   readonly #uploads: Uploads;
+  readonly #backlog: UploadBacklog;
   /** The end of each claim's line of uploads. */
   readonly #tails = new Map<string, Promise<void>>();
 
-  constructor(delivery: Delivery, uploads: Uploads) {
+  constructor(delivery: Delivery, uploads: Uploads, backlog: UploadBacklog) {
     this.#delivery = delivery;
     this.#uploads = uploads;
+    this.#backlog = backlog;
   }
 
   /** How many claims wait for an upload. */
   get uploading(): number {
     return this.#tails.size;
+  }
+
+  /** The host ends before they are done: what waits for its upload is handed back, and runs elsewhere. */
+  giveUpUploads(): void {
+    for (const token of this.#tails.keys()) this.#delivery.add(token, { type: "released", reason: "drain" });
   }
 
   starting(claim: ClaimRef): void {
@@ -48,7 +56,7 @@ export class EventReporter {
   chunk(claim: ClaimRef, chunk: Produced): void {
     if (isPlain(chunk)) this.#add(claim, { type: "output", chunk: chunk.value }, chunk.sizeBytes);
     else {
-      this.#later(claim, async () => {
+      this.#upload(claim, chunk, async () => {
         const value = await this.#withUrls(claim, chunk);
         const sizeBytes = chunk.file === undefined ? chunk.sizeBytes : JSON.stringify(value).length;
         this.#delivery.add(claim.token, { type: "output", chunk: value }, sizeBytes);
@@ -62,7 +70,7 @@ export class EventReporter {
       this.#ended(claim);
       return;
     }
-    this.#later(claim, async () => {
+    this.#upload(claim, output, async () => {
       const value = await this.#withUrls(claim, output);
       const text = JSON.stringify(value);
       const body: EventBody =
@@ -99,6 +107,13 @@ export class EventReporter {
   #add(claim: ClaimRef, body: EventBody, sizeBytes?: number): void {
     if (this.#tails.has(claim.token)) this.#later(claim, async () => this.#delivery.add(claim.token, body, sizeBytes));
     else this.#delivery.add(claim.token, body, sizeBytes);
+  }
+
+  /** What waits for its upload is counted from now on, wherever in the line of its claim it stands. */
+  #upload(claim: ClaimRef, { value, file, sizeBytes, ...origin }: Produced, step: () => Promise<void>): void {
+    const files = file === undefined ? leftFiles(value, origin) : [file];
+    const waiting = this.#backlog.add(files, file === undefined ? sizeBytes : 0);
+    this.#later(claim, async () => step().finally(async () => this.#backlog.drop(waiting)));
   }
 
   #later(claim: ClaimRef, step: () => Promise<void>): void {

@@ -1,13 +1,17 @@
 /**
  * Finished results on disk while the edge is away: one file a claim, `<id>.<token>.json`, with its unacknowledged
  * events. A pool that starts again sends them first. Writes are synced and go through a rename, so a file is whole or
- * absent.
+ * absent. On a full disk they take what is kept free for them (spool-reserve.ts).
  */
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as z from "zod";
 import { PoolEventSchema } from "../../src/contract/event.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
+import { createSpoolReserve } from "./spool-reserve.ts";
+
+/** Some hundred results of the largest kind that is no blob. */
+const RESERVE_BYTES = 16 * 1024 * 1024;
 
 const FileSchema = z.array(PoolEventSchema).min(1);
 
@@ -20,8 +24,10 @@ export type Spool = {
   readonly size: number;
 };
 
-export function createSpool(folder: string): Spool {
+export function createSpool(folder: string, reserveBytes = RESERVE_BYTES): Spool {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const reserve = createSpoolReserve(join(folder, "reserve"), reserveBytes);
+  reserve.restore();
   const kept = new Set<string>();
   const nameOf = (id: string, token: string): string => `${id}.${token}.json`.replaceAll(/[^\w.-]/g, "_");
   return {
@@ -31,13 +37,15 @@ export function createSpool(folder: string): Spool {
     keep(id, token, events) {
       const name = nameOf(id, token);
       const path = join(folder, name);
-      writeFileSync(`${path}.part`, JSON.stringify(events), { mode: 0o600, flush: true });
-      renameSync(`${path}.part`, path);
+      const text = JSON.stringify(events);
+      while (!isWritten(path, text, () => reserve.giveWay(Buffer.byteLength(text))));
       kept.add(name);
     },
     drop(id, token) {
       const name = nameOf(id, token);
-      if (kept.delete(name)) rmSync(join(folder, name), { force: true });
+      if (!kept.delete(name)) return;
+      rmSync(join(folder, name), { force: true });
+      if (kept.size === 0) reserve.restore();
     },
     load() {
       const claims: PoolEvent[][] = [];
@@ -57,4 +65,22 @@ export function createSpool(folder: string): Spool {
       return { claims, bad };
     },
   };
+}
+
+/** Whether the file is there as a whole; where the disk is full and `giveWay` freed some of it, it is not yet. */
+function isWritten(path: string, text: string, giveWay: () => boolean): boolean {
+  const part = `${path}.part`;
+  try {
+    writeFileSync(part, text, { mode: 0o600, flush: true });
+    renameSync(part, path);
+    return true;
+  } catch (error) {
+    rmSync(part, { force: true });
+    if (isDiskFull(error) && giveWay()) return false;
+    throw error;
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }

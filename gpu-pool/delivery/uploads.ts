@@ -6,7 +6,7 @@
  */
 import { createReadStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, resolve, sep } from "node:path";
 import * as z from "zod";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
@@ -123,14 +123,14 @@ export function createUploads(http: HttpClient): Uploads {
             headers: { "content-type": contentType, "content-length": String(size) },
             body: createReadStream(file.$file, { highWaterMark: READ_BYTES }),
           }));
-    if (file.$file.startsWith(`${scratchDir}/`)) await rm(file.$file, { force: true });
+    if (isIn(scratchDir, file.$file)) await rm(file.$file, { force: true });
     return url;
   }
 
   /** A file elsewhere is the model's own and may have changed since: it goes up each time. */
   function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
     const put = () => inTurn(() => putFile(claim, file, scratchDir));
-    if (!file.$file.startsWith(`${scratchDir}/`)) return put();
+    if (!isIn(scratchDir, file.$file)) return put();
     const urls = uploaded.get(claim.token) ?? new Map<string, Promise<string>>();
     uploaded.set(claim.token, urls);
     const url = urls.get(file.$file) ?? put();
@@ -160,6 +160,19 @@ export function createUploads(http: HttpClient): Uploads {
     },
     forget: (claim) => void uploaded.delete(claim.token),
   };
+}
+
+/** The files that `value` names, of those that its process left in its own folder: they go when they are uploaded. */
+export function leftFiles(value: Json, { scratchDir, fileMark }: Origin): string[] {
+  if (value === null || typeof value !== "object") return [];
+  if (Array.isArray(value)) return value.flatMap((part) => leftFiles(part, { scratchDir, fileMark }));
+  const file = FileSchema.safeParse(value);
+  if (file.success && file.data.mark === fileMark) return isIn(scratchDir, file.data.$file) ? [file.data.$file] : [];
+  return Object.values(value).flatMap((part) => leftFiles(part, { scratchDir, fileMark }));
+}
+
+function isIn(folder: string, path: string): boolean {
+  return resolve(path).startsWith(folder + sep);
 }
 
 function pathOf(claim: ClaimRef, blob: string): string {

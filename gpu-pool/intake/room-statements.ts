@@ -224,6 +224,7 @@ function isSpent(one: number, other: number): boolean {
 }
 
 function isOther(real: ModelRoom, view: ModelRoom): boolean {
+  if (real.pausedBy !== view.pausedBy) return true;
   return real.problem !== view.problem || (real.readyInMs === 0) !== (view.readyInMs === 0);
 }
 

@@ -44,6 +44,8 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
     invalidInput: z.boolean().optional(),
     /** The process can use its device no more: what CUDA said. */
     deviceError: z.string().optional(),
+    /** It failed as a disk of this host was full. */
+    diskFull: z.boolean().optional(),
   }),
   z.object({ type: z.literal("idle"), batch: z.number() }),
 ]);

@@ -21,13 +21,16 @@ export type DownloadRules = {
   trustedOrigin: string;
   maxBytes: number;
   /** What all files of one prediction may still bring together; left out, there is no limit. */
-  total?: { leftBytes: number; readonly limitBytes: number };
+  total?: Total;
   timeoutMs: number;
   /** Ends it: nobody wants the file any more. */
   signal?: AbortSignal;
   /** How names are resolved and connections made; the system's own ways unless a test brings others. */
   network?: Network;
 };
+
+/** `take` says that so many bytes more came to this host; what it answers ends the download. */
+export type Total = { leftBytes: number; readonly limitBytes: number; take?(bytes: number): Error | null };
 
 export type Network = {
   /** Gives all the addresses of a name. */
@@ -95,6 +98,7 @@ export async function download(
       reply = await resume(source, { offset, etag }, breaks);
       if (reply.statusCode === 200) {
         if (rules.total !== undefined) rules.total.leftBytes += offset;
+        rules.total?.take?.(-offset);
         offset = 0;
       }
     }
@@ -188,13 +192,16 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
   const { field, rules, signal } = source;
   let sizeBytes = offset;
   const tooLarge = new Error(`Input ${field}: the file is larger than ${rules.maxBytes} bytes.`);
-  const total = rules.total ?? { leftBytes: Infinity, limitBytes: Infinity };
+  const total: Total = rules.total ?? { leftBytes: Infinity, limitBytes: Infinity };
   const tooMuch = new Error(`Input ${field}: all files together are larger than ${total.limitBytes} bytes.`);
+  let refusal: Error | null = null;
   reply.on("data", (chunk: Buffer) => {
     sizeBytes += chunk.length;
     total.leftBytes -= chunk.length;
-    if (sizeBytes > rules.maxBytes) reply.destroy(tooLarge);
-    else if (total.leftBytes < 0) reply.destroy(tooMuch);
+    if (sizeBytes > rules.maxBytes) refusal ??= tooLarge;
+    else if (total.leftBytes < 0) refusal ??= tooMuch;
+    else refusal ??= total.take?.(chunk.length) ?? null;
+    if (refusal !== null) reply.destroy(refusal);
   });
   try {
     const file = createWriteStream(path, {
@@ -204,7 +211,7 @@ async function save(reply: http.IncomingMessage, path: string, offset: number, s
     });
     await pipeline(reply, file, { signal });
   } catch (error) {
-    if (error === tooLarge || error === tooMuch || isOfTheDisk(error)) throw error;
+    if (error === refusal || isOfTheDisk(error)) throw error;
     throw new BrokenOff(`Input ${field}: its URL broke off.`, { cause: error });
   }
 }

@@ -1,4 +1,5 @@
 /** The predictions that a model was granted and that have not ended, and how each of them ends here. */
+import type { BatchLimits } from "../scheduling/batching/batch-limits.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { dropInputs } from "./inputs.ts";
 import { reportStopped } from "./item-messages.ts";
@@ -39,6 +40,17 @@ export class Held {
   release(prediction: Prediction, reason: "drain" | "no_room" | "setup", problem?: string): void {
     this.#options.report.released(prediction.ref, reason, problem);
     this.ended(prediction, reason === "setup" ? "setup_failed" : "released");
+  }
+
+  /** It was not begun, since it could not have ended by its deadline. */
+  late(prediction: Prediction, limits: BatchLimits): void {
+    const { ref, endByMs, deviceMs, batchCost } = prediction;
+    const leastMs = limits.leastMs(batchCost ?? 1);
+    const leftMs = Math.max(0, Math.round(endByMs - this.#options.clock.nowMs()));
+    const why = `A run takes about ${Math.round(leastMs)} ms, and ${leftMs} ms were left until its deadline.`;
+    if (deviceMs > 0) this.#options.report.failed(ref, "timeout", "timed_out", why);
+    else this.#options.report.failed(ref, "late", "deadline_before_start", why);
+    this.ended(prediction, "late");
   }
 
   /** It was being stopped, and now it has. */

@@ -10,6 +10,8 @@ import type { HttpClient } from "../transport/http-client.ts";
 import { fileFields } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
 import { createPrepare, dropInputs, runItems } from "./inputs.ts";
+import { HostShortage } from "./pressure/host-shortage.ts";
+import { InputBudget } from "./pressure/input-budget.ts";
 
 const uri = { type: "string", format: "uri" };
 const maxTotalBytes = 1000;
@@ -51,6 +53,35 @@ test("all files of one prediction together have a limit, whatever each of them m
   await fetchMany(3);
   server.close();
   rmSync(folder, { recursive: true });
+});
+
+test("what the files of all predictions take together has a limit: who comes late gives way until others are done", async () => {
+  const server = createServer((_request, reply) => reply.end("content"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}/file.txt`;
+  const inputsDir = mkdtempSync(join(tmpdir(), "edgeplane-inputs-"));
+  const rules = { allowLoopback: true, trustedOrigin: "", maxBytes: 100, timeoutMs: 5000 };
+  const budget = new InputBudget({ limitBytes: 20, onChange() {} });
+  const http = createHttpClient(new URL(url), {});
+  const prepare = createPrepare({ http, inputsDir, download: rules, maxTotalBytes, budget });
+  const schema = { components: { schemas: { Input: { properties: { files: { type: "array", items: uri } } } } } };
+  const fetchTwo = async (token: string) => {
+    const prediction = granted({ token, input: { files: [url, url] } });
+    await prepare(prediction, schema);
+    return prediction;
+  };
+  const first = await fetchTwo("first");
+  const late = granted({ token: "late", input: { files: [url, url] } });
+  await expect(prepare(late, schema)).rejects.toThrow(HostShortage);
+  dropInputs(late);
+  expect(budget.bytes).toBe(14);
+  dropInputs(first);
+  expect([budget.bytes, budget.problem]).toEqual([0, null]);
+  dropInputs(await fetchTwo("late"));
+  expect([budget.bytes, readdirSync(inputsDir)]).toEqual([0, []]);
+  server.close();
+  rmSync(inputsDir, { recursive: true });
 });
 
 test("files are fetched wherever the schema has them, and nothing else that is named there reaches the model process", async () => {

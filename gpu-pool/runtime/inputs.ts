@@ -12,11 +12,12 @@ import { createLimiter } from "../transport/limiter.ts";
 import { parseJson } from "../transport/json.ts";
 import type { RunMessage } from "./child-messages.ts";
 import { download } from "./download.ts";
-import type { DownloadRules } from "./download.ts";
+import type { DownloadRules, Total } from "./download.ts";
 import { copyWithFiles, fileFields, isObject } from "./file-fields.ts";
 import type { JsonObject } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
 import type { Prediction } from "./prediction.ts";
+import type { InputBudget } from "./pressure/input-budget.ts";
 import { removeFolder } from "./remove-folder.ts";
 
 const BLOB_TIMEOUT_MS = 300_000;
@@ -29,7 +30,7 @@ type Fields = ReturnType<typeof fileFields>;
 type Fetch = (signal: AbortSignal) => Promise<void>;
 type Planned = {
   tasks: Fetch[];
-  total: { leftBytes: number; readonly limitBytes: number };
+  total: Total;
   put: (path: string) => void;
 };
 
@@ -40,6 +41,8 @@ export type InputOptions = {
   download: Omit<DownloadRules, "total" | "signal">;
   /** The most that all files of one prediction may bring together. */
   maxTotalBytes: number;
+  /** What all predictions of this host hold together; left out, as much as comes. */
+  budget?: InputBudget;
 };
 
 /** Makes the `prepare` of a runner: null when nothing is to be waited for. Rejects with a message for the client. */
@@ -91,7 +94,14 @@ export function createPrepare(
     const { input } = prediction;
     if (fields.size === 0 || !isObject(input)) return null;
     const tasks: Fetch[] = [];
-    const total = { leftBytes: options.maxTotalBytes, limitBytes: options.maxTotalBytes };
+    const { maxTotalBytes, budget } = options;
+    const { token } = prediction.ref;
+    const total: Total = {
+      leftBytes: maxTotalBytes,
+      limitBytes: maxTotalBytes,
+      take: (bytes) => budget?.take(token, bytes) ?? null,
+    };
+    if (budget !== undefined) prediction.dropShare = () => budget.release(token);
     const fetched: JsonObject = { ...input };
     for (const [field, schema] of fields) {
       const value = input[field];
@@ -189,7 +199,8 @@ function linkOrCopy(from: string, to: string): void {
 }
 
 /** Deletes a prediction's downloaded files, and what was written for a process that never read it. */
-export function dropInputs({ inputDir, linkedDirs }: Prediction): void {
+export function dropInputs({ inputDir, linkedDirs, dropShare }: Prediction): void {
   if (inputDir !== null) removeFolder(inputDir);
   for (const path of linkedDirs) removeFolder(path);
+  dropShare();
 }

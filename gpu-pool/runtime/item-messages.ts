@@ -60,6 +60,7 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
   const { ref, ending } = item.prediction;
   const metrics: Metrics = message.seconds === undefined ? {} : { predict_time: message.seconds };
   item.done = true;
+  if (message.status === "failed" && message.invalidInput !== true) item.error = message.error ?? "";
   if (message.batchError === true && ending === null) {
     item.batchError = message.error ?? "the batch failed";
     return null;

@@ -7,8 +7,15 @@ import type { Model } from "./models/model.ts";
 import type { PlacedModel } from "./placement/placed-model.ts";
 import type { Readiness } from "./readiness.ts";
 
-/** `runMs`: what batches took. `held`: all that it was granted. `isPaused`: it takes nothing for now. */
-export type Counts = Pick<ModelLoad, "waiting" | "counted"> & { runMs: Lately; held: number; isPaused: boolean };
+/** `onHold`: it takes nothing, as the pool drains. */
+export type Counts = Pick<ModelLoad, "waiting" | "counted" | "picks"> & {
+  /** What batches took. */
+  runMs: Lately;
+  /** All that it was granted. */
+  held: number;
+  onHold: boolean;
+  pausedBy: string | null;
+};
 
 export function loadOf(
   model: Model,
@@ -18,7 +25,7 @@ export function loadOf(
   placed: PlacedModel,
   nowMs: number,
 ): ModelLoad {
-  const { held, isPaused, runMs, ...load } = counts;
+  const { held, onHold, pausedBy, runMs, ...load } = counts;
   // After a set-up that failed, one prediction is a try.
   const limit = readiness.isTrying ? Math.max(0, 1 - held) : Infinity;
   return {
@@ -32,6 +39,7 @@ export function loadOf(
     places: instances.all.map((instance, index) => instance.place(nowMs, placed.isWithoutPlace(index))),
     readyInMs: instances.ready ? 0 : readiness.readyInMs(instances.startingSinceMs, nowMs),
     problem: readiness.refusal,
-    limit: isPaused || placed.isOut ? 0 : limit,
+    limit: onHold || pausedBy !== null || placed.isOut ? 0 : limit,
+    pausedBy,
   };
 }

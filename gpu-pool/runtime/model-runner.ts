@@ -5,10 +5,8 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
-import { capacityOf } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
-import { Pause } from "../scheduling/pause.ts";
 import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
@@ -21,27 +19,25 @@ import { Held } from "./held.ts";
 import { runItems } from "./inputs.ts";
 import { applyItemMessage, begin } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
-import { killFor } from "./kill-for.ts";
+import { dispatchedOf, learnFromDeath, learnFromRun, shapeOf } from "./learning.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import { isOutOfMemory } from "./out-of-memory.ts";
 import { PlacedModel } from "./placement/placed-model.ts";
 import { PredictionQueue } from "./prediction-queue.ts";
 import type { Prediction } from "./prediction.ts";
+import { ModelPressure } from "./pressure/model-pressure.ts";
 import { Preparation } from "./preparation.ts";
 import type { PreparationOptions } from "./preparation.ts";
 import { loadOf } from "./model-load.ts";
 import { Readiness } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
-import { crashed, settleRun, sortOutDeath } from "./run-end.ts";
+import { answerDeath, settleRun, sortOutDeath } from "./run-end.ts";
 import { Run } from "./run.ts";
+import { lateOnes, sweepDeadlines } from "./sweep.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
-/** What was taken ahead should begin within this time. */
-const LATE_MS = 1000;
-/** A host whose disk takes no input takes no prediction for so long. */
-const HOST_PAUSE_MS = 5000;
 
 export class ModelRunner {
   readonly model: Model;
@@ -56,14 +52,14 @@ export class ModelRunner {
   readonly #held: Held;
   #batches = 0;
   #pumpDue = false;
-  readonly #hostPause: Pause;
+  readonly #pressure: ModelPressure;
   readonly #runMs = new Lately();
   readonly #placed: PlacedModel;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.model = options.model;
-    this.#queue = new PredictionQueue(options.model.batching, options.clock, () => this.#schedule());
+    this.#queue = new PredictionQueue(options.model, options.clock, () => this.#schedule());
     const preparation: PreparationOptions = {
       prepare: options.prepare,
       onPrepared: (prediction) => {
@@ -74,13 +70,14 @@ export class ModelRunner {
         options.report.failed(prediction.ref, "input", "invalid_input", message);
         this.#held.ended(prediction, "failed");
       },
-      onHostFailed: (prediction, code) =>
-        this.#hostFailed([prediction], `The host could not store the input: ${code}.`),
+      onHostFailed: (one, code) => this.#hostFailed([one], `The host could not store the input: ${code}.`),
+      onNoRoom: (prediction, message) => this.#handBack([prediction], message),
       onSettled: () => this.#pump(),
     };
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#held = new Held(options);
-    this.#hostPause = new Pause(options.clock, HOST_PAUSE_MS, options.onRoom);
+    const shortage = (): string | null => options.shortage(options.model.manifest.schema);
+    this.#pressure = new ModelPressure({ ...options, shortage, held: this.#held });
     this.#readiness = new Readiness(options.clock, options.onRoom);
     this.instances = new Instances(instanceOptionsOf(options, this.#events()));
     this.#placed = new PlacedModel({
@@ -106,6 +103,11 @@ export class ModelRunner {
     return this.instances.all.length * this.model.slotsPerInstance;
   }
 
+  /** What of this host runs short, so that it takes nothing for now; null when it does. */
+  get pausedBy(): string | null {
+    return this.#pressure.pausedBy;
+  }
+
   /** Why it can't be set up; null when it can. */
   get problem(): SetupProblem | null {
     return this.#readiness.problem;
@@ -114,8 +116,9 @@ export class ModelRunner {
   /** What it does and could take, as room is computed from it. */
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
-    const isPaused = this.onHold || this.#hostPause.isOn;
-    const counts = { waiting, counted: this.#queue.armed, runMs: this.#runMs, held: this.held, isPaused };
+    const { onHold, pausedBy, held } = this;
+    const { armed: counted, limits } = this.#queue;
+    const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held, onHold, pausedBy };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
 
@@ -135,8 +138,17 @@ export class ModelRunner {
     this.#held.add(prediction);
     this.#placed.asked();
     const { refusal } = this.#readiness;
-    if (refusal === null) this.#preparation.add(prediction);
-    else this.#held.release(prediction, "setup", refusal);
+    const { shortage } = this.#pressure;
+    if (refusal !== null) this.#held.release(prediction, "setup", refusal);
+    else if (shortage !== null) this.#held.release(prediction, "no_room", shortage);
+    else this.#preparation.add(prediction);
+  }
+
+  /** What runs short here, or needs it, is another now: what waits goes to other hosts, and what runs goes on. */
+  pressureChanged(): void {
+    const { shortage } = this.#pressure;
+    if (shortage !== null) this.releaseWaiting("no_room", shortage);
+    this.#options.onRoom();
   }
 
   /** Looks anew whether this host can run the model. What runs goes on; what can't begin is handed back. */
@@ -174,14 +186,13 @@ export class ModelRunner {
   }
 
   /** Hands back everything that has not begun. */
-  releaseWaiting(reason: "drain"): void {
+  releaseWaiting(reason: "drain" | "no_room", problem?: string): void {
     for (const prediction of this.#held.all()) {
       if (prediction.stage === "running" || prediction.ending !== null) continue;
       this.#queue.remove(prediction.ref.token);
-      this.#held.release(prediction, reason);
+      this.#held.release(prediction, reason, problem);
     }
     this.#preparation.clear();
-    this.onHold = false;
   }
 
   /** Hands back what still runs: its process is about to be ended. */
@@ -198,20 +209,10 @@ export class ModelRunner {
 
   /** Called a few times a second while predictions are held: enforces deadlines and ends of grace. */
   sweep(nowMs: number): void {
-    for (const prediction of this.#held.all()) {
-      const isLate = nowMs >= Math.min(prediction.endByMs, prediction.runEndByMs);
-      if (isLate && prediction.ending === null) this.stop(prediction.ref.token, "timed_out");
-      if (prediction.stage === "running" && nowMs >= prediction.killAtMs) killFor(prediction, this.instances);
-    }
+    sweepDeadlines(this.#held.all(), this.instances, nowMs, (token) => this.stop(token, "timed_out"));
     if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#held.all(), "this host has no place for it");
-    this.#handBackLate(nowMs);
-  }
-
-  /** What was taken ahead and won't begin soon after all, since a run takes longer than runs did: another pool may have room for it. */
-  #handBackLate(nowMs: number): void {
-    const load = this.load(nowMs);
-    const excess = load.waiting - capacityOf(load, this.#options.aheadBatches);
-    for (const prediction of this.#queue.takeLast(excess, nowMs - LATE_MS)) this.#held.release(prediction, "no_room");
+    for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, this.#queue, nowMs))
+      this.#held.release(prediction, "no_room");
   }
 
   /** Called rarely: stops processes that had nothing to do for `idleStopMs`. */
@@ -238,6 +239,7 @@ export class ModelRunner {
     if (this.onHold) return;
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
+    for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     for (;;) {
       const instance = this.instances.roomiest();
       const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
@@ -253,14 +255,21 @@ export class ModelRunner {
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
-    const process = instance.process;
+    const { process } = instance;
     if (process === null) return;
     this.#batches += 1;
     const predictions = batch.tickets.map(({ payload }) => payload);
     for (const prediction of predictions) prediction.stage = "running";
-    const run = new Run(this.#batches, predictions, batch.exclusive, this.#options.clock.nowMs());
+    const run = new Run({
+      number: this.#batches,
+      predictions,
+      exclusive: batch.exclusive,
+      startedAtMs: this.#options.clock.nowMs(),
+      shape: shapeOf(predictions, this.#queue.limits),
+      isOneCall: predictions.length === 1 || this.loaded?.batch === true,
+    });
     // Only items that begin one after another say when they do.
-    if (run.size === 1 || this.loaded?.batch === true) for (const item of run.unfinished()) begin(item, this.#limits);
+    if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
       const items = runItems(predictions, process.origin.scratchDir);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
@@ -270,12 +279,12 @@ export class ModelRunner {
       return;
     }
     for (const prediction of predictions) prediction.inRun = true;
-    this.#options.observe.batch(predictions.length);
+    this.#options.observe.batch(dispatchedOf(batch, run, this.model.cost !== null));
   }
 
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
   #hostFailed(predictions: readonly Prediction[], problem: string): void {
-    this.#hostPause.begin();
+    this.#pressure.diskRefused();
     this.#handBack(predictions, problem);
   }
 
@@ -296,7 +305,10 @@ export class ModelRunner {
       instance.runs.delete(slot);
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
-      this.#runMs.add(nowMs - run.startedAtMs);
+      const ms = nowMs - run.startedAtMs;
+      this.#runMs.add(ms);
+      this.#options.observe.ran(ms);
+      learnFromRun(run, ms, this.#queue.limits);
       this.#runOver(run, nowMs);
       this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
@@ -308,6 +320,10 @@ export class ModelRunner {
     const item = message.id === null ? undefined : run.item(message.id);
     if (item === undefined || item.done) return;
     if (message.type === "done" && message.deviceError !== undefined) return process.condemn(message.deviceError);
+    if (message.type === "done" && message.diskFull === true && item.prediction.ending === null) {
+      item.done = true;
+      return this.#pressure.metFullDisk(item.prediction, message.error ?? "");
+    }
     const context = { ...this.#limits, report: this.#options.report, origin: process.origin };
     const outcome = applyItemMessage(item, message, frame, context);
     if (outcome === null) return;
@@ -330,22 +346,17 @@ export class ModelRunner {
   #gone(instance: Instance, death: Death, runs: Run[]): void {
     this.#options.observe.died(instance.name, death);
     this.#options.placer.gone(instance);
+    learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
     const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
-    const [only] = suspects;
-    if (death.deviceError && only !== undefined && instance.isSick(only.ref.id)) {
-      const message = `its device broke again and again: ${death.why}`;
-      for (const prediction of suspects) this.#held.release(prediction, "setup", message);
-      instance.fail({ message, traceback: "" });
-    } else if (only !== undefined && suspects.length === 1) crashed(only, death, this.#held, this.#options.report);
-    else this.#runAgain(suspects);
-    this.#pump();
+    this.#runAgain(answerDeath(suspects, instance, death, this.#held, this.#options.report));
   }
 
   #loadedNow(loaded: Loaded): void {
     this.loaded = loaded;
     this.#options.onLoaded(loaded);
     this.#preparation.loaded(loaded.schema);
+    this.pressureChanged();
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {

@@ -3,15 +3,19 @@
  * apart become groups, and a timer looks again when time alone changes what may run.
  */
 import { Batcher } from "../scheduling/batcher.ts";
-import type { Batch, BatcherOptions, Ticket } from "../scheduling/batcher.ts";
+import type { Batch, Ticket } from "../scheduling/batcher.ts";
+import type { BatchLimits } from "../scheduling/batching/batch-limits.ts";
 import { halve } from "../scheduling/bisect.ts";
 import type { Clock } from "../scheduling/clock.ts";
+import { costOf } from "./input-cost.ts";
+import type { Model } from "./models/model.ts";
 import type { Prediction } from "./prediction.ts";
 
 const LONGEST_TIMER_MS = 2 ** 30;
 
 export class PredictionQueue {
   readonly #batcher: Batcher<Prediction>;
+  readonly #model: Pick<Model, "cost" | "manifest">;
   readonly #clock: Clock;
   readonly #onWake: () => void;
   #groups = 0;
@@ -19,10 +23,16 @@ export class PredictionQueue {
   #cancelWake: () => void = () => {};
 
   /** `onWake` is called when a window closes or a start deadline passes. */
-  constructor(options: BatcherOptions, clock: Clock, onWake: () => void) {
-    this.#batcher = new Batcher(options);
+  constructor(model: Pick<Model, "batching" | "cost" | "manifest">, clock: Clock, onWake: () => void) {
+    this.#model = model;
+    this.#batcher = new Batcher(model.batching);
     this.#clock = clock;
     this.#onWake = onWake;
+  }
+
+  /** How large batches may be, and what its runs have taught. */
+  get limits(): BatchLimits {
+    return this.#batcher.limits;
   }
 
   get waiting(): number {
@@ -71,14 +81,19 @@ export class PredictionQueue {
     return this.#batcher.expire(nowMs).map(({ payload }) => payload);
   }
 
+  /** Takes out those that can't end by their deadline any more, of a model that says so. */
+  dropLate(nowMs: number): Prediction[] {
+    return this.#batcher.dropLate(nowMs).map(({ payload }) => payload);
+  }
+
   /** Takes out up to `count` of the last, of those that wait since `sinceMs` or longer. */
   takeLast(count: number, sinceMs: number): Prediction[] {
     return this.#batcher.takeLast(count, sinceMs).map(({ payload }) => payload);
   }
 
-  /** The next batch for an instance; null when none is due. */
-  take(nowMs: number, idle: boolean): Batch<Prediction> | null {
-    return this.#batcher.take(nowMs, idle);
+  /** The next batch for an instance; null when none is due. With `onlyFull` none that could have more members. */
+  take(nowMs: number, idle: boolean, onlyFull = false): Batch<Prediction> | null {
+    return this.#batcher.take(nowMs, idle, onlyFull);
   }
 
   /** Those whose start the edge should count now, `quota` of them in all. */
@@ -88,10 +103,8 @@ export class PredictionQueue {
 
   /** Sets the timer for what time alone will change. */
   armTimer(nowMs: number): void {
-    const wakeAtMs = this.#batcher.nextWakeMs();
-    // A window that is over changes nothing until a slot is free, and that is an event of its own.
-    const changes = wakeAtMs > nowMs && wakeAtMs !== Infinity;
-    if (!changes || wakeAtMs >= this.#wakeAtMs) return;
+    const wakeAtMs = this.#batcher.nextWakeMs(nowMs);
+    if (wakeAtMs === Infinity || wakeAtMs >= this.#wakeAtMs) return;
     this.stopTimer();
     this.#wakeAtMs = wakeAtMs;
     this.#cancelWake = this.#clock.after(Math.min(wakeAtMs - nowMs, LONGEST_TIMER_MS), () => {
@@ -112,8 +125,11 @@ export class PredictionQueue {
     prediction.stage = "queued";
     prediction.runEndByMs = Infinity;
     const enqueuedAtMs = this.#clock.nowMs();
-    const { startByMs, ref } = prediction;
-    return { id: ref.token, enqueuedAtMs, startByMs, group, armed, startingSent: armed, payload: prediction };
+    const { startByMs, endByMs, ref } = prediction;
+    prediction.batchCost ??= costOf(prediction, this.#model);
+    const times = { enqueuedAtMs, startByMs, endByMs };
+    const cost = prediction.batchCost;
+    return { id: ref.token, ...times, cost, group, armed, startingSent: armed, payload: prediction };
   }
 
   #newGroup(): number {

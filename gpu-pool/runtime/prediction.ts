@@ -23,12 +23,16 @@ export type Prediction = {
   /** Ends what is still being fetched for it. */
   readonly fetching: AbortController;
   input: Json;
+  /** What it costs its model, in the units of the model's cost; null before it was queued. */
+  batchCost: number | null;
   /** About how much JSON the input is. */
   inputBytes: number;
   /** The folder with its downloaded input files; null when it has none. */
   inputDir: string | null;
   /** Where these files, and a large input, were put for a process to see. */
   linkedDirs: string[];
+  /** Gives back what its input files take of this host's share for them; called when they are deleted. */
+  dropShare(): void;
   /** Why it is being stopped; null while nobody wants that. */
   ending: "canceled" | "timed_out" | "stale" | null;
   /** When cooperation ends and its process is killed. */
@@ -49,9 +53,11 @@ export function createPrediction(grant: Grant, nowMs: number): Prediction {
     stage: "preparing",
     fetching: new AbortController(),
     input: grant.input ?? {},
+    batchCost: null,
     inputBytes: 16 * 1024,
     inputDir: null,
     linkedDirs: [],
+    dropShare() {},
     ending: null,
     killAtMs: Infinity,
     inRun: false,
@@ -85,7 +91,7 @@ export type Reporter = {
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void;
   failed(
     claim: ClaimRef,
-    kind: "model" | "input" | "crash" | "timeout",
+    kind: "model" | "input" | "crash" | "timeout" | "late",
     code: string,
     message: string,
     metrics?: Metrics,

@@ -7,6 +7,7 @@
 import type { Loaded } from "./child-messages.ts";
 import { dropInputs } from "./inputs.ts";
 import type { Prediction } from "./prediction.ts";
+import { HostShortage } from "./pressure/host-shortage.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
 type Schema = Loaded["schema"];
@@ -18,6 +19,8 @@ export type PreparationOptions = {
   onRefused(prediction: Prediction, message: string): void;
   /** This host could not store it; `code` is the system's. */
   onHostFailed(prediction: Prediction, code: string): void;
+  /** This host has no room for its files now. */
+  onNoRoom(prediction: Prediction, message: string): void;
   /** One fewer is on its way. */
   onSettled(): void;
 };
@@ -66,7 +69,7 @@ export class Preparation {
   }
 
   #prepare(prediction: Prediction, schema: Schema): void {
-    const { prepare, onPrepared, onRefused, onHostFailed, onSettled } = this.#options;
+    const { prepare, onPrepared, onRefused, onHostFailed, onNoRoom, onSettled } = this.#options;
     const pending = prepare(prediction, schema);
     if (pending === null) {
       onPrepared(prediction);
@@ -80,6 +83,7 @@ export class Preparation {
         },
         (error: unknown) => {
           if (prediction.stage === "ended") return;
+          if (error instanceof HostShortage) return onNoRoom(prediction, error.message);
           // Of the system's calls only those to the disk come here as they are.
           if (error instanceof Error && "syscall" in error && "code" in error)
             onHostFailed(prediction, String(error.code));

@@ -1,6 +1,7 @@
 /** What becomes of the predictions of a run that is over, or whose process died. */
 import { sortOut } from "./aftermath.ts";
 import type { Held } from "./held.ts";
+import type { Instance } from "./instance.ts";
 import type { Death } from "./model-process.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 import type { PredictionQueue } from "./prediction-queue.ts";
@@ -30,9 +31,28 @@ export function sortOutDeath(runs: readonly Run[], death: Death, held: Held, que
   return suspects.filter(isHeld);
 }
 
-/** It ran alone when its process died. */
-export function crashed(prediction: Prediction, death: Death, held: Held, report: Reporter): void {
+/**
+ * What becomes of the suspects; answers those that run again. A device that breaks with one after the other is at fault
+ * itself, and one that ran alone when its process died did it.
+ */
+export function answerDeath(
+  suspects: readonly Prediction[],
+  instance: Instance,
+  death: Death,
+  held: Held,
+  report: Reporter,
+): readonly Prediction[] {
+  const [only] = suspects;
+  if (only === undefined) return [];
+  if (death.deviceError && instance.isSick(only.ref.id)) {
+    const message = `its device broke again and again: ${death.why}`;
+    for (const prediction of suspects) held.release(prediction, "setup", message);
+    instance.fail({ message, traceback: "" });
+    return [];
+  }
+  if (suspects.length > 1) return suspects;
   const code = death.hung ? "model_unresponsive" : "model_crashed";
-  report.failed(prediction.ref, "crash", code, `The model process died while it ran this prediction: ${death.why}.`);
-  held.ended(prediction, "crashed");
+  report.failed(only.ref, "crash", code, `The model process died while it ran this prediction: ${death.why}.`);
+  held.ended(only, "crashed");
+  return [];
 }

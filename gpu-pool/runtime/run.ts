@@ -1,22 +1,38 @@
 /** One batch in a slot: who is in it, who began, who is done. */
+import type { Shape } from "../scheduling/batching/batch-limits.ts";
 import type { Prediction } from "./prediction.ts";
 
-export type RunItem = { prediction: Prediction; started: boolean; done: boolean; batchError: string | null };
+export type RunItem = {
+  prediction: Prediction;
+  started: boolean;
+  done: boolean;
+  batchError: string | null;
+  /** What the model said when it failed. */
+  error: string | null;
+};
+
+export type RunOptions = Pick<Run, "number" | "exclusive" | "startedAtMs" | "shape" | "isOneCall"> & {
+  predictions: readonly Prediction[];
+};
 
 export class Run {
   readonly number: number;
   readonly exclusive: boolean;
   readonly startedAtMs: number;
+  readonly shape: Shape;
+  /** Its members run in one call, not one after another. */
+  readonly isOneCall: boolean;
   /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
 
-  constructor(number: number, predictions: readonly Prediction[], exclusive: boolean, startedAtMs: number) {
+  constructor({ number, predictions, exclusive, startedAtMs, shape, isOneCall }: RunOptions) {
     this.number = number;
     this.exclusive = exclusive;
     this.startedAtMs = startedAtMs;
-    for (const prediction of predictions) {
-      this.#items.set(prediction.ref.token, { prediction, started: false, done: false, batchError: null });
-    }
+    this.shape = shape;
+    this.isOneCall = isOneCall;
+    const fresh = { started: false, done: false, batchError: null, error: null };
+    for (const prediction of predictions) this.#items.set(prediction.ref.token, { prediction, ...fresh });
   }
 
   get size(): number {
@@ -40,6 +56,11 @@ export class Run {
 
   unfinished(): RunItem[] {
     return [...this.#items.values()].filter((item) => !item.done);
+  }
+
+  /** What the model said of those that failed. */
+  errors(): string[] {
+    return [...this.#items.values()].flatMap(({ error }) => error ?? []);
   }
 
   /** Those whose batch call raised and who have no result. */

@@ -1,4 +1,5 @@
 /** What a model's runner is given, and what it tells. */
+import type { Reason } from "../scheduling/batcher.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { DeviceWatch } from "./devices/device-watch.ts";
@@ -25,6 +26,10 @@ export type RunnerOptions = {
   aheadBatches: number;
   /** How many of this model's starts may be counted that don't run yet: other models share its devices. */
   startQuota(runner: ModelRunner): number;
+  /** Why this host takes nothing of a model with this signature for now (pressure.ts); null when it does. */
+  shortage(schema: Loaded["schema"] | null): string | null;
+  /** A prediction met a full disk. */
+  onDiskFull(): void;
   onLoaded(loaded: Loaded): void;
   /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;
@@ -33,9 +38,21 @@ export type RunnerOptions = {
   observe: RunnerObserver;
 };
 
+/** A batch that was given to a process. */
+export type Dispatched = {
+  size: number;
+  reason: Reason;
+  /** How long each member waited here, in milliseconds. */
+  waitsMs: readonly number[];
+  /** The share of the batch that is padding, 0 to 1; null where predictions have no cost. */
+  waste: number | null;
+};
+
 /** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
 export type RunnerObserver = {
-  batch(size: number): void;
+  batch(batch: Dispatched): void;
+  /** A batch is over, `ms` after its start. */
+  ran(ms: number): void;
   ended(outcome: string): void;
   bisected(): void;
   ready(instance: string, setupSeconds: number): void;

@@ -2,13 +2,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Batcher } from "./batcher.ts";
 import type { Ticket } from "./batcher.ts";
+import { bucketsUpTo } from "./batching/buckets.ts";
 import { halve } from "./bisect.ts";
 
 type Some = Partial<Ticket<null>> & { id: string };
 
 function ticket(more: Some): Ticket<null> {
-  const base = { enqueuedAtMs: 0, startByMs: Infinity, group: null, armed: true, startingSent: true, payload: null };
-  return { ...base, ...more };
+  const times = { enqueuedAtMs: 0, startByMs: Infinity, endByMs: Infinity };
+  return { ...times, cost: 1, group: null, armed: true, startingSent: true, payload: null, ...more };
 }
 
 const ids = (tickets: readonly Ticket<null>[] | undefined): string[] => (tickets ?? []).map(({ id }) => id);
@@ -19,7 +20,7 @@ describe("batcher", () => {
     batcher.add(ticket({ id: "a", enqueuedAtMs: 0 }));
     batcher.add(ticket({ id: "b", enqueuedAtMs: 4 }));
     expect(batcher.take(9, true)).toBeNull();
-    expect(batcher.nextWakeMs()).toBe(10);
+    expect(batcher.nextWakeMs(9)).toBe(10);
     batcher.add(ticket({ id: "c", enqueuedAtMs: 9 }));
     batcher.add(ticket({ id: "d", enqueuedAtMs: 9 }));
     expect(ids(batcher.take(9, true)?.tickets)).toEqual(["a", "b", "c"]);
@@ -32,7 +33,7 @@ describe("batcher", () => {
     batcher.add(ticket({ id: "unarmed", armed: false, startingSent: false, startByMs: 5 }));
     batcher.add(ticket({ id: "armed", startByMs: 5 }));
     expect(ids(batcher.take(0, true)?.tickets)).toEqual(["armed"]);
-    expect(batcher.nextWakeMs()).toBe(5);
+    expect(batcher.nextWakeMs(0)).toBe(5);
     expect(ids(batcher.expire(5))).toEqual(["unarmed"]);
     expect(batcher.waiting).toBe(0);
   });
@@ -91,11 +92,11 @@ describe("batcher", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 5 });
     batcher.add(ticket({ id: "x", group: 1 }));
     // Only a slot's freedom changes what a group does, never time.
-    expect(batcher.nextWakeMs()).toBe(Infinity);
+    expect(batcher.nextWakeMs(0)).toBe(Infinity);
     batcher.add(ticket({ id: "open", armed: false, startByMs: 90 }));
     batcher.add(ticket({ id: "later", enqueuedAtMs: 3 }));
     batcher.add(ticket({ id: "last", enqueuedAtMs: 4 }));
-    expect(batcher.nextWakeMs()).toBe(8);
+    expect(batcher.nextWakeMs(0)).toBe(8);
     expect(ids(batcher.take(0, true)?.tickets)).toEqual(["x"]);
   });
 
@@ -198,6 +199,105 @@ describe("batcher", () => {
       { numRuns: 500 },
     );
   });
+});
+
+describe("batches of like cost", () => {
+  const options = { maxBatchSize: 4, maxQueueDelayMs: 10, maxBatchCost: 100, buckets: bucketsUpTo([10, 50]) };
+  const add = (batcher: Batcher<null>, ...costs: [id: string, cost: number, more?: Partial<Ticket<null>>][]): void => {
+    for (const [id, cost, more] of costs) batcher.add(ticket({ id, cost, ...more }));
+  };
+  const taken = (batcher: Batcher<null>, nowMs: number): unknown => {
+    const batch = batcher.take(nowMs, true);
+    return batch === null ? null : [batch.reason, ...ids(batch.tickets)];
+  };
+
+  test("hold one bucket: the oldest one's when it has waited, else the first that is full", () => {
+    const batcher = new Batcher<null>(options);
+    add(batcher, ["long", 40], ["a", 5], ["b", 6], ["c", 7]);
+    expect(taken(batcher, 5)).toBeNull();
+    add(batcher, ["d", 8], ["e", 9]);
+    expect(taken(batcher, 5)).toEqual(["full", "a", "b", "c", "d"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "long"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "e"]);
+  });
+
+  test("hold several buckets where that takes less time than calls of their own", () => {
+    const batcher = new Batcher<null>({ ...options, maxBatchSize: 5 });
+    const runs = (msPerCost: number): void => {
+      for (let cost = 1; cost <= 200; cost += 1)
+        batcher.limits.ran({ size: 3, cost, bucket: 0 }, 30 + msPerCost * cost);
+    };
+    runs(2);
+    add(batcher, ["a", 5], ["long", 20], ["b", 6]);
+    expect(taken(batcher, 10)).toEqual(["delay", "a", "b"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "long"]);
+    runs(0.1);
+    add(batcher, ["a", 5], ["long", 20], ["b", 6], ["too", 60]);
+    expect(taken(batcher, 10)).toEqual(["delay", "a", "b", "long"]);
+    expect(taken(batcher, 10)).toEqual(["delay", "too"]);
+  });
+
+  test("cost no more than they may, padded to the largest; one alone runs whatever it costs", () => {
+    const batcher = new Batcher<null>({ ...options, buckets: undefined });
+    add(batcher, ["a", 20], ["b", 30], ["c", 40], ["huge", 500], ["last", 1]);
+    expect(taken(batcher, 0)).toEqual(["cost", "a", "b"]);
+    expect(taken(batcher, 0)).toEqual(["cost", "c"]);
+    expect(taken(batcher, 0)).toEqual(["cost", "huge"]);
+    expect(taken(batcher, 0)).toBeNull();
+    expect(taken(batcher, 10)).toEqual(["delay", "last"]);
+  });
+
+  test("shrink when one ran out of memory", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    batcher.limits.memory.ranOut(6);
+    add(batcher, ["a", 1], ["b", 1], ["c", 1], ["d", 1]);
+    expect(taken(batcher, 0)).toEqual(["cost", "a", "b", "c"]);
+    expect(taken(batcher, 0)).toEqual(["idle", "d"]);
+  });
+
+  test("have the size that their model's latency allows", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 10, latencyObjectiveMs: 110 });
+    for (const size of [1, 2, 4]) batcher.limits.ran({ size, cost: size, bucket: 0 }, 25 * size);
+    add(batcher, ...["a", "b", "c", "d", "e"].map((id): [string, number] => [id, 1]));
+    expect(taken(batcher, 0)).toEqual(["full", "a", "b", "c", "d"]);
+  });
+
+  test("are counted together, and not by age", () => {
+    const batcher = new Batcher<null>(options);
+    const unarmed = { armed: false, startingSent: false };
+    add(batcher, ["a", 5, unarmed], ["x", 40, unarmed], ["b", 6, unarmed], ["y", 41, unarmed], ["c", 7, unarmed]);
+    expect(ids(batcher.toArm(3))).toEqual(["a", "b", "c"]);
+    expect(ids(batcher.toArm(5))).toEqual(["x", "y"]);
+  });
+
+  test("go before the delay is over where a member would miss its deadline", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 1000 });
+    batcher.limits.ran({ size: 1, cost: 1, bucket: 0 }, 100);
+    add(batcher, ["calm", 1], ["pressed", 1, { endByMs: 300 }]);
+    expect(batcher.nextWakeMs(0)).toBe(155);
+    expect(taken(batcher, 154)).toBeNull();
+    expect(taken(batcher, 155)).toEqual(["deadline", "pressed", "calm"]);
+  });
+
+  test("go ahead of a slot only when they are full", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 2, maxQueueDelayMs: 0 });
+    add(batcher, ["a", 1]);
+    expect(batcher.take(0, false, true)).toBeNull();
+    add(batcher, ["b", 1]);
+    expect(ids(batcher.take(0, false, true)?.tickets)).toEqual(["a", "b"]);
+  });
+});
+
+test("what can't end in time leaves, of models that say so, once runs are known", () => {
+  const late = { id: "late", endByMs: 50 };
+  const kept = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 1000 });
+  const dropping = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 1000, dropsLate: true });
+  for (const batcher of [kept, dropping]) batcher.add(ticket({ ...late, armed: false }));
+  expect(dropping.dropLate(20)).toEqual([]);
+  for (const batcher of [kept, dropping]) batcher.limits.ran({ size: 1, cost: 1, bucket: 0 }, 40);
+  expect(dropping.nextWakeMs(0)).toBe(11);
+  expect([kept.dropLate(20), ids(dropping.dropLate(10)), ids(dropping.dropLate(11))]).toEqual([[], [], ["late"]]);
+  expect(dropping.waiting).toBe(0);
 });
 
 test("halving finds a culprit among n in at most log2 n rounds", () => {

@@ -18,6 +18,7 @@ const load = (changes: Partial<ModelLoad> = {}): ModelLoad => ({
   places: [place()],
   waiting: 0,
   counted: 0,
+  picks: false,
   runMs: 5000,
   runs: 1000,
   readyInMs: 0,
@@ -118,4 +119,11 @@ test("starts ahead go to who has some ahead, then to the busiest, then to large 
   expect(startQuotas([{ ...second, waiting: 9 }, ahead])).toEqual([1, 2]);
   expect(startQuotas([{ ...ahead, counted: 2 }, ahead])).toEqual([1, 2]);
   expect(startQuotas([first, { ...second, batch: 4 }])).toEqual([1, 8]);
+});
+
+test("where batches pick among what waits, no start is counted of what comes while others wait", () => {
+  const waits = { places: [busyFor(50)], runMs: 100, batch: 4, counted: 0 };
+  expect(roomOf({ ...waits, waiting: 20 })).toEqual([20, 4]);
+  expect(roomOf({ ...waits, waiting: 20, picks: true })).toEqual([20, 0]);
+  expect(roomOf({ ...waits, waiting: 0, picks: true })).toEqual([40, 4]);
 });

@@ -42,6 +42,8 @@ export type ModelLoad = {
   waiting: number;
   /** How many of these have their start counted. */
   counted: number;
+  /** Its batches pick among what waits: of what comes while others wait no start is counted before it is picked. */
+  picks: boolean;
   /** What a batch took lately; null before the first. */
   runMs: number | null;
   /** How many batches have run here. */
@@ -52,6 +54,8 @@ export type ModelLoad = {
   problem: string | null;
   /** The most that it takes besides what it holds, whatever its slots say. */
   limit: number;
+  /** What of this host runs short, so that it takes nothing for now; then `limit` is 0. */
+  pausedBy?: string | null;
 };
 
 /** Room of each model, in their order. `aheadBatches` is the most that wait ahead of a slot. */
@@ -60,9 +64,11 @@ export function roomsOf(loads: readonly ModelLoad[], aheadBatches: number): Mode
   return loads.map((load, index) => {
     const open = load.problem === null ? load.limit : 0;
     const room = Math.max(0, Math.min(open, capacityOf(load, aheadBatches) - load.waiting));
-    const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - load.counted));
+    const taken = load.picks ? load.waiting : load.counted;
+    const startNow = Math.max(0, Math.min(room, (quotas[index] ?? 0) - taken));
     const { model, version, readyInMs, problem } = load;
-    return { model, version, room, startNow, readyInMs, problem };
+    const pausedBy = load.pausedBy ?? null;
+    return { model, version, room, startNow, readyInMs, problem, ...(pausedBy === null ? {} : { pausedBy }) };
   });
 }
 

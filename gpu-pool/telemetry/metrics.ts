@@ -2,6 +2,8 @@
 import type { CudaDevice } from "../runtime/devices/nvidia-smi.ts";
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
 export type ModelGauges = {
   model: string;
   state: string;
@@ -52,6 +54,33 @@ export function createMetrics() {
       help: "Predictions in a batch.",
       labelNames: ["model"],
       buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+      registers,
+    }),
+    dispatched: new Counter({
+      name: "edgeplane_pool_batches_total",
+      help: "Batches, by why they went: full, cost, delay, deadline, idle, again.",
+      labelNames: ["model", "reason"],
+      registers,
+    }),
+    queueSeconds: new Histogram({
+      name: "edgeplane_pool_queue_seconds",
+      help: "How long predictions whose input was there waited for their batch.",
+      labelNames: ["model"],
+      buckets: SECONDS,
+      registers,
+    }),
+    runSeconds: new Histogram({
+      name: "edgeplane_pool_run_seconds",
+      help: "How long batches ran.",
+      labelNames: ["model"],
+      buckets: SECONDS,
+      registers,
+    }),
+    paddingWaste: new Histogram({
+      name: "edgeplane_pool_padding_waste",
+      help: "The share of a batch that is padding: 1 - sum of costs / (size x largest cost).",
+      labelNames: ["model"],
+      buckets: [0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9],
       registers,
     }),
     bisected: new Counter({

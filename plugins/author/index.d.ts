@@ -57,6 +57,8 @@ export type PredictionCall = {
   inputBytes: number;
   startTimeoutMs: number;
   totalTimeoutMs: number;
+  /** Its model says that the same input always has the same output. */
+  deterministic: boolean;
 };
 
 /**

@@ -51,16 +51,22 @@ const RefusalSchema = z.strictObject({
   headers,
 });
 
-export function verdictSchema(phase: Phase, mutates: boolean): z.ZodType {
+const AnswerSchema = z.strictObject({
+  verdict: z.literal("answer"),
+  answer: z.strictObject({ output: z.json(), yielded: z.boolean(), key: z.string().optional() }),
+  findings,
+});
+
+export function verdictSchema(phase: Phase, mutates: boolean, answers = false): z.ZodType {
   const goOn = z.strictObject({
     verdict: z.literal("continue"),
     findings,
     headers,
     ...(mutates ? { subject: z.looseObject({}).optional() } : {}),
-    ...(phase === "admit" ? { reservation: ReservationSchema.optional() } : {}),
+    ...(phase === "admit" || phase === "route" ? { reservation: ReservationSchema.optional() } : {}),
     ...(phase === "screenOutput" ? { held: z.string().nullable().optional() } : {}),
   });
-  return z.union([goOn, RefusalSchema]);
+  return z.union(answers ? [goOn, RefusalSchema, AnswerSchema] : [goOn, RefusalSchema]);
 }
 
 /** Registers the tests. */
@@ -113,7 +119,7 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
           const startedAt = performance.now();
           const verdict = await run(frozen(subject));
           expect(performance.now() - startedAt).toBeLessThan(hook.timeoutMs);
-          expect(verdictSchema(phase, hook.mutates).safeParse(verdict)).toMatchObject({ success: true });
+          expect(verdictSchema(phase, hook.mutates, hook.answers).safeParse(verdict)).toMatchObject({ success: true });
           await snapshot.dispose();
         },
       );
@@ -148,6 +154,7 @@ export function aCall(input: { [key: string]: Json } = { text: "hello" }): Predi
     inputBytes: new TextEncoder().encode(JSON.stringify(input)).byteLength,
     startTimeoutMs: 60_000,
     totalTimeoutMs: 120_000,
+    deterministic: true,
   };
 }
 

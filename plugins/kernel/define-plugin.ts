@@ -41,6 +41,8 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   needs?: readonly Needs[];
   /** `closed` unless stated: a guard that breaks, blocks. */
   failMode?: FailMode;
+  /** Whether its hook of `route`, which stands behind all others of the phase, may answer predictions itself. */
+  answers?: boolean;
   /** How long one hook may take; 2,000 unless stated. */
   timeoutMs?: number;
   /**
@@ -70,6 +72,7 @@ export type Plugin = {
   readonly requires: readonly string[];
   readonly needs: readonly ServiceName[];
   readonly failMode: FailMode;
+  readonly answers: boolean;
   readonly timeoutMs: number;
   readonly example: unknown;
   /** Refuses what all entries together can't be; none for whom nothing has to be looked up. */
@@ -106,6 +109,7 @@ export function definePlugin<
     requires: spec.requires ?? [],
     needs: spec.needs ?? [],
     failMode: spec.failMode ?? "closed",
+    answers: spec.answers ?? false,
     timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     example: spec.example ?? {},
     check: async (entries: readonly CheckedEntry<unknown>[], services: Partial<Services>): Promise<void> => {

@@ -75,6 +75,8 @@ export type PredictionCall = {
   inputBytes: number;
   startTimeoutMs: number;
   totalTimeoutMs: number;
+  /** Its model says that the same input always has the same output. */
+  deterministic: boolean;
 };
 
 /**
@@ -134,7 +136,7 @@ export type Refusal = { code: ErrorCode; message: string; retryAfterMs?: number;
 export type Finding = { category: string; rule: string };
 
 /**
- * What was set aside for a prediction by a hook of `admit`. It is kept with the prediction, and given back to `service`
+ * What was set aside for a prediction by a hook of `admit` or `route`. It is kept with the prediction, and given back to `service`
  * when the prediction ends, however it does, also when it is refused after all (`reservations.ts`).
  */
 export type Reservation = {
@@ -147,6 +149,12 @@ export type Reservation = {
   untilAccepted?: boolean;
 };
 
+/**
+ * What a prediction is answered with that runs nowhere. `yielded`: the output is a list of the chunks that the model
+ * yielded one by one. `key`: under which the service `responses` remembers it, if it does.
+ */
+export type Answer = { output: Json; yielded: boolean; key?: string };
+
 /** What a hook that only judges decides. `shadow` lets the subject through and records that it would be refused. */
 export type Judgement = {
   findings?: readonly Finding[];
@@ -158,17 +166,24 @@ export type Judgement = {
 
 /**
  * What a hook decides. `continue` may hand on a changed subject to the hooks behind it; the one that it was given stays
- * as it is. `reservation` is of `admit`, `held` of `screenOutput`; `headers` are laid over those of the answer that the
- * client gets.
+ * as it is. `reservation` is of `admit` and `route`, `held` of `screenOutput`; `headers` are laid over those of the
+ * answer that the client gets.
  */
 export type Verdict<Subject> =
   | Judgement
   | (Judgement & { verdict: "continue"; subject?: Subject; held?: string | null });
 
+/**
+ * Ends the prediction as it is accepted. It is of `route`, and of plugins that declare `answers`, which stand behind all
+ * others of the phase.
+ */
+export type AnswerVerdict = { verdict: "answer"; answer: Answer; findings?: readonly Finding[] };
+
+/** What a hook of a phase may decide. */
+export type HookVerdict<P extends Phase> = Verdict<PhaseSubject[P]> | (P extends "route" ? AnswerVerdict : never);
+
 /** A hook that may change its subject; it runs in its turn. Throwing means that it could not decide. */
-export type Hook<P extends Phase> = (
-  subject: Readonly<PhaseSubject[P]>,
-) => Verdict<PhaseSubject[P]> | Promise<Verdict<PhaseSubject[P]>>;
+export type Hook<P extends Phase> = (subject: Readonly<PhaseSubject[P]>) => HookVerdict<P> | Promise<HookVerdict<P>>;
 
 /** A hook that only judges: it runs beside those next to it that only judge, too. */
 export type Judge<P extends Phase> = {

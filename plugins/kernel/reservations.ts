@@ -1,5 +1,5 @@
 /**
- * Reservations: what a hook of `admit` sets aside for a prediction, and the services that take it back.
+ * Reservations: what a hook of `admit` or `route` sets aside for a prediction, and the services that take it back.
  *
  * The shard keeps a reservation with the prediction's row and calls `end` of its service when the prediction has ended,
  * however it did; the Worker calls it when the prediction is refused after all, or is one that was accepted before. The
@@ -8,10 +8,10 @@
  * `totalTimeoutMs` of its call by more than a minute.
  */
 import type { Json, ModelRef, Status } from "../../src/contract/prediction.ts";
-import type { Reservation } from "./phases.ts";
+import type { Answer, Reservation } from "./phases.ts";
 
 /** Who may be named in a reservation. */
-export const reservationServiceNames = ["allowance"] as const;
+export const reservationServiceNames = ["allowance", "responses"] as const;
 export type ReservationServiceName = (typeof reservationServiceNames)[number];
 
 /** A reservation and whose it is. */
@@ -31,6 +31,8 @@ export type ReservationEnd = HeldReservation & {
   attempt: number;
   cost: number;
   metrics: { [key: string]: Json };
+  /** For `responses` alone: the screened output of one that succeeded, where it lies in the row. */
+  answer?: Answer;
 };
 
 export type ReservationService = {

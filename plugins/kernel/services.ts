@@ -1,7 +1,7 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
-import type { PredictionCall, Principal } from "./phases.ts";
+import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -115,6 +115,22 @@ export type ModelService = {
   picture(id: string, link: string): Promise<string | null>;
 };
 
+/** Outputs of predictions that succeeded, each account's by themselves. */
+export type ResponseStore = {
+  /** What is remembered under `key`; null: nothing. Throws when that can't be told. */
+  find(accountId: string, key: string): Promise<Answer | null>;
+  /**
+   * A reservation that remembers the prediction's output under `key` when it has succeeded. What a client removes of a
+   * prediction is forgotten here, too.
+   */
+  remember(key: string, terms: ResponseTerms): Reservation;
+};
+/**
+ * For how long at most, how many bytes one output may have as JSON, and how many the account's may have together, what
+ * keeping them takes included.
+ */
+export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
@@ -123,6 +139,7 @@ export type Services = {
   allowance: AllowanceService;
   lanes: LaneService;
   models: ModelService;
+  responses: ResponseStore;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -134,6 +151,7 @@ export const serviceNames = [
   "allowance",
   "lanes",
   "models",
+  "responses",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

@@ -89,3 +89,18 @@ it("gives up what was set up when another plugin can't be", async () => {
   await expect(buildSnapshot(1, catalog, settings, {})).rejects.toMatchObject({ code: "plugin_invalid" });
   expect(lives).toEqual(["one 0", "one 0 is gone"]);
 });
+
+it("asks those that may answer a prediction behind all others of the phase", async () => {
+  const routing = (name: string, answers: boolean, after: string[] = []): Plugin =>
+    definePlugin({
+      ...{ name, apiVersion: 1, config: z.strictObject({}), phases: ["route"], answers, after },
+      setup: () => ({ route: () => proceed }),
+    });
+  const catalog = [routing("cache", true), routing("first", false), routing("second", false, ["cache"])];
+  const { hooks } = await buildSnapshot(1, catalog, { cache: {}, first: {}, second: {} }, {});
+  expect(hooks.route.map(({ plugin, answers }) => [plugin, answers])).toEqual([
+    ["first", false],
+    ["second", false],
+    ["cache", true],
+  ]);
+});

@@ -17,6 +17,8 @@ export type BoundHook<P extends Phase> = {
   readonly shadow: boolean;
   /** False: it only judges, and runs beside its neighbours that do. */
   readonly mutates: boolean;
+  /** It may answer a prediction itself. */
+  readonly answers?: boolean;
   readonly run: Hook<P>;
 };
 
@@ -156,6 +158,8 @@ async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, ins
     const started = await instances.of(plugin, entry);
     for (const phase of plugin.phases) hooks[phase].push(bind(phase, plugin, entry, started) as never);
   }
+  // What others would change or refuse, they have when a plugin answers the prediction itself.
+  hooks.route.sort((a, b) => Number(a.answers) - Number(b.answers));
   for (const phase of phases) Object.freeze(hooks[phase]);
   return Object.freeze({ hooks: Object.freeze(hooks) });
 }
@@ -175,6 +179,7 @@ function bind<P extends Phase>(phase: P, plugin: Plugin, entry: PluginEntry, sta
     timeoutMs: entry.timeoutMs ?? plugin.timeoutMs,
     shadow: entry.shadow ?? false,
     mutates: only === null,
+    answers: plugin.answers && phase === "route",
     run: only ?? (hook as Hook<P>),
   });
 }

@@ -192,3 +192,34 @@ export function toolEnv() {
     NODE_COMPILE_CACHE: cache,
   };
 }
+
+/** Runs a script under the project's Node, in a folder, and ends this process as it ends. Signals go on to it. */
+export function runUnder(script, args, cwd) {
+  const child = spawn(modernNode(), ["--disable-warning=ExperimentalWarning", script, ...args], {
+    cwd,
+    env: toolEnv(),
+    stdio: "inherit",
+  });
+  let hasHeard = false;
+  function handOn(signal) {
+    hasHeard = true;
+    child.kill(signal);
+  }
+  // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone must be handed on.
+  process.on("SIGINT", () => {
+    if (process.stdin.isTTY) hasHeard = true;
+    else handOn("SIGINT");
+  });
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => handOn(signal));
+  // npm answers a signal by ending its shell, and neither hands it on: who lost the parent that npm gave it is meant, once.
+  if (process.env.npm_lifecycle_event !== undefined) {
+    const parent = process.ppid;
+    const watch = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(watch);
+      if (!hasHeard) handOn("SIGTERM");
+    }, 200).unref();
+  }
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal ?? "SIGTERM"] ?? 15)));
+  child.on("error", (error) => fail(`could not start Node: ${error.message}`));
+}

@@ -43,6 +43,11 @@ export const ModelRoomSchema = z.object({
   readyInMs: z.number().nonnegative().nullable().default(0),
   /** Why this host can't run it: its set-up failed. The pool offers no room while this stands. */
   problem: z.string().max(8192).nullable().default(null),
+  /**
+   * What of this host runs short (its disk, its uplink), so that it offers no room for now. Nobody's fault: other hosts
+   * run what waits, and this one goes on by itself.
+   */
+  pausedBy: z.string().max(1024).optional(),
 });
 export type ModelRoom = z.infer<typeof ModelRoomSchema>;
 

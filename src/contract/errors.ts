@@ -310,7 +310,8 @@ export const errorTable = {
   deadline_before_start: {
     status: 504,
     title: "The deadline passed before the prediction started",
-    cause: "No pool started the prediction in the time that it had to start; it ended as `aborted`.",
+    cause:
+      "No pool started the prediction in the time that it had to start, or in time to end by its deadline (models with `dropLate`); it ended as `aborted`.",
     remedy: "Allow more time, or add pools that serve this lane.",
   },
   timed_out: {
@@ -343,6 +344,12 @@ export const errorTable = {
     title: "The model process stopped responding",
     cause: "The process that ran the prediction didn't answer any more and was ended.",
     remedy: "Look at the logs of the prediction.",
+  },
+  disk_full: {
+    status: 500,
+    title: "A host's disk was full",
+    cause: "Wherever the prediction ran, the disk of the host was full before it had ended.",
+    remedy: "Ask for a smaller output. The operator finds what the disk holds at `/status` of the pool's local port.",
   },
   setup_failed: {
     status: 500,

@@ -8,11 +8,11 @@ const claimed = { id: z.string(), token: z.string(), seq: z.number().int().nonne
 const MetricsSchema = z.record(z.string(), JsonSchema);
 
 /**
- * Why a prediction failed. `model` is final. `input` is final, too, and the only one that needs no start: the input
- * can't be run. `crash` is a loss that the pool saw (the process died while it ran this one alone): the shard counts it
+ * Why a prediction failed. `model` is final. `input` and `late` are final, too, and need no start: the input can't be
+ * run; its pool never began it, since it could not have ended by its deadline, and it ends as `aborted`. `crash` is a loss that the pool saw (the process died while it ran this one alone): the shard counts it
  * and lets it run again, alone, until its attempts are spent.
  */
-export const failureKinds = ["model", "input", "crash", "timeout"] as const;
+export const failureKinds = ["model", "input", "crash", "timeout", "late"] as const;
 
 /**
  * Why a claim is handed back. `lost` counts as a loss if it had started; the others are free of charge. `unseen`: the

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { aCall } from "../../plugins/kernel/conformance.ts";
 import { judge } from "../../plugins/kernel/phases.ts";
-import type { Call, Hook, Judge, PredictionCall, Reservation, Verdict } from "../../plugins/kernel/phases.ts";
+import type { Answer, Call, Hook, Judge, PredictionCall, Reservation, Verdict } from "../../plugins/kernel/phases.ts";
 import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { newTrail, runPhase } from "./run-phase.ts";
 
@@ -224,5 +224,52 @@ describe("what a phase leaves behind", () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     const nonsense = (() => undefined) as unknown as Hook<"admit">;
     await expect(runPhase(admitting(nonsense), "admit", aCall())).rejects.toMatchObject({ code: "guard_unavailable" });
+  });
+});
+
+describe("a plugin that answers", () => {
+  const answer = { output: "known", yielded: false };
+  const findings = [{ category: "cache", rule: "hit" }];
+  const answering = (more: Partial<BoundHook<"route">> = {}): BoundHook<"route"> => ({
+    ...{ plugin: "knows", failMode: "closed", timeoutMs: 50, shadow: false, mutates: true, answers: true },
+    ...{ run: () => ({ verdict: "answer", answer, findings }), ...more },
+  });
+  const behind = vi.fn<Hook<"route">>(() => ({ verdict: "continue" }));
+  const route = async (hook: BoundHook<"route">, isTaken = true) => {
+    behind.mockClear();
+    const last: BoundHook<"route"> = { ...answering(), plugin: "behind", answers: false, run: behind };
+    const phases = {
+      authenticate: [],
+      admit: [],
+      screenInput: [],
+      route: [hook, last],
+      screenOutput: [],
+      onResult: [],
+    };
+    const given: Answer[] = [];
+    const trail = {
+      ...newTrail(),
+      onAnswer: async (one: Answer) => {
+        given.push(one);
+        return isTaken;
+      },
+    };
+    await runPhase({ hooks: phases }, "route", aCall(), trail);
+    return {
+      given,
+      verdicts: trail.verdicts.map(({ action, rule }) => [action, rule]),
+      asked: behind.mock.calls.length,
+    };
+  };
+
+  it("ends the phase, unless what it answers isn't taken", async () => {
+    expect(await route(answering())).toEqual({ given: [answer], verdicts: [["note", "hit"]], asked: 0 });
+    expect(await route(answering(), false)).toMatchObject({ given: [answer], asked: 1 });
+  });
+
+  it("answers nothing in shadow, or without having declared it", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    expect(await route(answering({ shadow: true }))).toEqual({ given: [], verdicts: [["shadow", "hit"]], asked: 1 });
+    await expect(route(answering({ answers: false }))).rejects.toMatchObject({ code: "guard_unavailable" });
   });
 });

@@ -3,7 +3,15 @@
  * that only judge side by side with their neighbours that do, over the same subject.
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
-import type { Finding, PhaseSubject, Phase, PredictionCall, Verdict } from "../../plugins/kernel/phases.ts";
+import type {
+  Answer,
+  AnswerVerdict,
+  Finding,
+  PhaseSubject,
+  Phase,
+  PredictionCall,
+  Verdict,
+} from "../../plugins/kernel/phases.ts";
 import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
@@ -26,6 +34,11 @@ export type Trail = {
    * one that can't be handed on: that is the plugin's fault, and what comes of it is decided by its `failMode`.
    */
   readonly onChangedCall?: (changed: PredictionCall, before: PredictionCall) => PredictionCall;
+  /**
+   * Whether a plugin's answer is taken, which ends the phase; else the hooks behind it decide. Without this, none is.
+   * Never throws.
+   */
+  readonly onAnswer?: (answer: Answer) => Promise<boolean>;
   /** Told of every verdict as it comes. */
   readonly onDecided?: (one: { plugin: string; phase: Phase; decided: Decided; ms: number }) => void;
 };
@@ -56,9 +69,11 @@ export async function runPhase<P extends Phase>(
     const group = list.slice(index, endOfGroup(list, index));
     const decided = group.map((hook) => decide(phase, hook, current, trail));
     for (const [place, hook] of group.entries()) {
-      const one = decided[place];
+      const pending = decided[place];
       try {
-        current = apply(phase, hook, current, one instanceof Promise ? await one : (one ?? UNDECIDED), trail);
+        const one = pending instanceof Promise ? await pending : (pending ?? UNDECIDED);
+        current = apply(phase, hook, current, one, trail);
+        if (one.verdict === "answer" && !hook.shadow && (await trail.onAnswer?.(one.answer)) === true) return current;
       } catch (error) {
         for (let later = place + 1; later < group.length; later += 1) giveBackLate(group[later], decided[later], trail);
         throw error;
@@ -70,7 +85,7 @@ export async function runPhase<P extends Phase>(
 }
 
 /** `broken`: the hook threw, ran out of time, or returned no verdict. */
-export type Decided<Subject = unknown> = Verdict<Subject> | { verdict: "broken"; cause: unknown };
+export type Decided<Subject = unknown> = Verdict<Subject> | AnswerVerdict | { verdict: "broken"; cause: unknown };
 const UNDECIDED = { verdict: "broken", cause: "no verdict" } as const;
 
 /** Those whose subject is a prediction's call. */
@@ -99,28 +114,35 @@ function decide<P extends Phase>(
   };
   try {
     const verdict = hook.run(given);
-    return verdict instanceof Promise ? inTime(hook, verdict, trail, tell) : tell(wellFormed(verdict));
+    return verdict instanceof Promise ? inTime(hook, verdict, trail, tell) : tell(wellFormed(hook, verdict));
   } catch (cause) {
     return tell({ verdict: "broken", cause });
   }
 }
 
 async function inTime<Subject>(
-  hook: { plugin: string; timeoutMs: number },
-  verdict: Promise<Verdict<Subject>>,
+  hook: { plugin: string; timeoutMs: number; answers?: boolean },
+  verdict: Promise<Verdict<Subject> | AnswerVerdict>,
   trail: Trail,
   tell: (decided: Decided<Subject>) => Decided<Subject>,
 ): Promise<Decided<Subject>> {
   try {
-    return tell(wellFormed(await withTimeout(verdict, hook.timeoutMs, (late) => giveBackLate(hook, late, trail))));
+    return tell(
+      wellFormed(hook, await withTimeout(verdict, hook.timeoutMs, (late) => giveBackLate(hook, late, trail))),
+    );
   } catch (cause) {
     return tell({ verdict: "broken", cause });
   }
 }
 
-function wellFormed<Subject>(verdict: Verdict<Subject>): Decided<Subject> {
+function wellFormed<Subject>(
+  { answers = false }: { answers?: boolean },
+  verdict: Verdict<Subject> | AnswerVerdict,
+): Decided<Subject> {
   const known = ["continue", "reject", "shadow"].includes(verdict?.verdict);
-  return known ? verdict : { verdict: "broken", cause: "the plugin returned no verdict" };
+  return known || (answers && verdict?.verdict === "answer")
+    ? verdict
+    : { verdict: "broken", cause: "the plugin returned no verdict" };
 }
 
 /** The subject behind `hook`. Throws what it refuses with. */
@@ -153,6 +175,10 @@ function apply<P extends Phase>(
     if (findings.length > 0)
       record(phase, hook, isChange ? (hook.shadow ? "shadow" : "change") : "note", null, findings, trail);
     return handedOn;
+  }
+  if (decided.verdict === "answer") {
+    if (findings.length > 0) record(phase, hook, hook.shadow ? "shadow" : "note", null, findings, trail);
+    return subject;
   }
   const { code, message, retryAfterMs, headers } = decided;
   if (decided.verdict === "shadow" || hook.shadow) {

@@ -4,7 +4,7 @@ import { definePlugin } from "../../plugins/kernel/define-plugin.ts";
 import type { HooksOf, Plugin } from "../../plugins/kernel/define-plugin.ts";
 import { compileJsonSchema } from "../../plugins/kernel/json-schema.ts";
 import type { SchemaCheck } from "../../plugins/kernel/json-schema.ts";
-import type { Call, Hook, Judge, Phase, PhaseSubject } from "../../plugins/kernel/phases.ts";
+import type { Call, Hook, Judge, Phase, PhaseSubject, Verdict } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Json } from "../contract/prediction.ts";
 import type { Manifest } from "./manifest.ts";
@@ -68,7 +68,8 @@ type Bound = { sandboxed: Sandboxed; runner: PluginRunner; config: Json };
 
 function hookOf<P extends Phase>(phase: P, bound: Bound): Hook<P> | Judge<P> {
   const { manifest } = bound.sandboxed.upload;
-  const run: Hook<P> = async (subject) => parseVerdict(phase, subject, await answerOf(phase, subject, bound));
+  const run = async (subject: Readonly<PhaseSubject[P]>): Promise<Verdict<PhaseSubject[P]>> =>
+    parseVerdict(phase, subject, await answerOf(phase, subject, bound));
   if (!manifest.judges) return run;
   return {
     judge: async (subject) => {

@@ -29,7 +29,7 @@ export type SimulatedRequest = {
 /** `ms`: as far as the clock goes on: deployed, it stands still while a plugin only computes. */
 export type SimulatedDecision = {
   plugin: string;
-  verdict: "continue" | "reject" | "shadow" | "broken";
+  verdict: "continue" | "reject" | "shadow" | "broken" | "answer";
   changed: boolean;
   code: string | null;
   message: string | null;

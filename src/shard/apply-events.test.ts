@@ -183,6 +183,9 @@ describe("an end", () => {
     const refused = setUp(cold);
     expect(refused.apply({ seq: 0, type: "failed", kind: "input", error })).toMatchObject({ verdict: "ok" });
     expect(refused.row.state).toBe("failed");
+    const late = setUp(cold);
+    late.apply({ seq: 0, type: "failed", kind: "late", error });
+    expect(late.row).toMatchObject({ state: "aborted", error, startedAt: null });
     const early = setUp(cold);
     expect(early.apply({ seq: 0, type: "failed", kind: "model", error })).toEqual({ verdict: "stale", ...nothing });
     expect(early.row.state).toBe("granted");

@@ -96,6 +96,8 @@ function applyOne(progress: Progress, event: ScreenedEvent, session: string, con
     default:
   }
   if (event.type === "failed" && event.kind === "input") return settle(applied, machine.fail(row, event.error, now));
+  if (event.type === "failed" && event.kind === "late")
+    return settle(applied, machine.neverBegun(row, event.error, now));
   if (row.startedAt === null) {
     // Only a counted start may produce anything.
     applied.verdict = "stale";

@@ -59,6 +59,8 @@ const BATCH_ROWS = 100;
 /** `publishes`: ended predictions are to be published. */
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
 
+type Submitted = { created: boolean; row: Row };
+
 export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
@@ -110,13 +112,10 @@ export class ShardCore {
   }
 
   /**
-   * Accepts a prediction, idempotently by id; with room reserved, the row is stored already granted and its start
-   * counted. Null: the id is there with another payload or of another account.
+   * Accepts a prediction, idempotently by id: already granted and its start counted with room reserved, as ended with an
+   * answer. Null: the id is there with another payload or of another account.
    */
-  submit(
-    submission: Submission,
-    reservation: Reservation = { outcome: "waits" },
-  ): { created: boolean; row: Row } | null {
+  submit(submission: Submission, reservation: Reservation = { outcome: "waits" }): Submitted | null {
     const { now, rules, newToken } = this.#deps;
     const row = newRow(submission, now(), rules);
     const session = reservation.outcome === "reserved" ? reservation.session : null;
@@ -135,6 +134,7 @@ export class ShardCore {
     this.wakes.note(row);
     if (!row.fed) this.outgoing.feed(row);
     if (session !== null) this.outgoing.grant(session, grantOf(row, now()));
+    else if (submission.answer !== undefined) this.#save(progress, machine.answer(row, submission.answer, now()));
     else if (reservation.outcome === "failed") this.#save(progress, machine.fail(row, reservation.error, now()));
     else this.outgoing.hand(row);
     for (const effect of effects) this.#effect(progress, effect);

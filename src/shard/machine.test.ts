@@ -27,6 +27,25 @@ const running = (overrides: Partial<Row> = {}, submitted: Partial<Submission> = 
     submitted,
   );
 
+describe("what its pool never began, as it could not have ended in time,", () => {
+  const error = { code: "deadline_before_start", message: "a run takes 800 ms" };
+
+  it("is aborted, whether a start was counted for it or not", () => {
+    for (const row of [running(), rowOf({ state: "granted", session: "s", token: "t", attempt: 0 })]) {
+      expect(machine.neverBegun(row, error, NOW)).toEqual([COMPLETED]);
+      expect(row).toMatchObject({ state: "aborted", error, startedAt: null, completedAt: NOW });
+      expect(row.metrics).not.toHaveProperty("predict_time");
+    }
+  });
+
+  it("ran out of time where an earlier claim had begun it", () => {
+    for (const row of [running({ attempt: 2 }), running({ chunks: 1 }), running({ state: "granted" })]) {
+      machine.neverBegun(row, error, NOW);
+      expect(row).toMatchObject({ state: "failed", error: { code: "timed_out", message: error.message } });
+    }
+  });
+});
+
 describe("a claim", () => {
   it("of another lane is out of scope, whatever the state, and changes nothing", () => {
     for (const row of [rowOf(), running(), rowOf({ state: "succeeded", completedAt: NOW })]) {

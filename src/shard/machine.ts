@@ -2,6 +2,7 @@
  * The state machine of one prediction: pure transitions over its row. Each changes the row that it is given and returns
  * what must happen besides; the caller stores the row and the effects' outbox rows in one transaction.
  */
+import type { Answer } from "../../plugins/kernel/phases.ts";
 import type { Json, PredictionError } from "../contract/prediction.ts";
 import type { ErrorCode } from "../contract/errors.ts";
 import type { ClaimRef } from "../contract/channel.ts";
@@ -88,8 +89,27 @@ export function succeed(
   return finish(row, "succeeded", null, now);
 }
 
+/** A plugin knows the output: it ends before it waits anywhere. */
+export function answer(row: Row, { output, yielded }: Answer, now: number): Effect[] {
+  row.output = output;
+  // A stream that is read later has them one by one, as it had them of the run.
+  row.chunks = yielded && Array.isArray(output) ? output.length : 0;
+  addMetrics(row, { cached: true, predict_time: 0 });
+  return finish(row, "succeeded", null, now).filter(({ type }) => type !== "withdraw");
+}
+
 export function fail(row: Row, error: PredictionError, now: number): Effect[] {
   return finish(row, "failed", error, now);
+}
+
+/**
+ * Its pool never began it, as it could not have ended in time. A start that was counted for it never happened; what an
+ * earlier claim ran did, and such a prediction ran out of time.
+ */
+export function neverBegun(row: Row, error: PredictionError, now: number): Effect[] {
+  if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
+  if (row.startedAt !== null) return fail(row, errorOf("timed_out", error.message), now);
+  return finish(row, "aborted", error, now);
 }
 
 /** The client cancels. Finished predictions stay as they are. */

@@ -36,7 +36,7 @@ it("keeps the data until its time is over, then names the prediction with its tr
   expect(core.wake().expired).toEqual([]);
   clock.now += 1;
   expect(core.wake().expired).toEqual([
-    { id, accountId: "account", createdAt: 1_000_000, webhook: null, hasBlobs: false },
+    { id, accountId: "account", createdAt: 1_000_000, webhook: null, hasBlobs: false, responseKey: null },
   ]);
   core.retention.retire(id);
   expect(dump()).toBe("[[],[],[]]");

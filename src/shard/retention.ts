@@ -87,7 +87,14 @@ export function createRetention({ rules, now, store, forget, noteWake }: Deps) {
 
 function expiredOf(row: Row): Expired {
   const { id, accountId, createdAt, fixed } = row;
-  return { id, accountId, createdAt, webhook: fixed.webhook, hasBlobs: hasBlobs(row) };
+  return {
+    id,
+    accountId,
+    createdAt,
+    webhook: fixed.webhook,
+    hasBlobs: hasBlobs(row),
+    responseKey: fixed.responseKey ?? null,
+  };
 }
 
 /** Drops the data of a finished prediction: input, output, logs, what the model said. The record of it stays. */

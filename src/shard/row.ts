@@ -51,6 +51,8 @@ export type Fixed = {
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;
+  /** Under which its output is remembered for others like it, if it may be. */
+  responseKey?: string | undefined;
   /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
   keyed: boolean;
   /** Set where a plugin asked for it, and no client. */

@@ -6,6 +6,7 @@ import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
 import { log } from "../telemetry/log.ts";
 import { dueAt } from "./machine.ts";
 import type { Progress } from "./progress.ts";
+import { isPurged } from "./retention.ts";
 import { isFinished, statusOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
@@ -14,6 +15,9 @@ import type { Store } from "./store.ts";
 /** After the end, when the service should long have it, and from then on. */
 const AGAIN_MS = 2000;
 const LATER_MS = 30_000;
+
+/** Larger outputs are nothing to remember: they would wait here for their service. */
+const MAX_ANSWER_CHARS = 128 * 1024;
 
 type Deps = {
   rules: Rules;
@@ -102,5 +106,15 @@ function endsOf(row: Row): ReservationEnd[] {
     attempt: row.attempt,
     cost: row.fixed.cost,
     metrics: row.metrics,
+    ...(reservation.service === "responses" ? answerOf(row) : {}),
   }));
+}
+
+/** The output of one that ran and succeeded, where it is kept in the row, and not removed. */
+function answerOf(row: Row): Pick<ReservationEnd, "answer"> {
+  const { state, attempt, output, outputBlob, chunks } = row;
+  if (isPurged(row)) return {};
+  if (state !== "succeeded" || attempt === 0 || outputBlob !== null) return {};
+  if (JSON.stringify(output).length > MAX_ANSWER_CHARS) return {};
+  return { answer: { output, yielded: chunks > 0 } };
 }

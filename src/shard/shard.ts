@@ -107,7 +107,8 @@ export class PredictionShard extends DurableObject<Env> {
   async #submit(submission: Submission, waitMs: number, isLone: boolean): Promise<SubmitAnswer> {
     const { id, accountId } = submission;
     const limit = this.#dispatch.lanes.limitReached(flowAccountOf(submission));
-    if (limit !== null && this.#core.store.get(id) === null) return { outcome: "full", limit };
+    if (limit !== null && submission.answer === undefined && this.#core.store.get(id) === null)
+      return { outcome: "full", limit };
     const accepted = await this.#accept(submission, isLone);
     if (accepted === null) return { outcome: "conflict" };
     const reader = submission.question === undefined ? accountId : null;
@@ -279,7 +280,7 @@ export class PredictionShard extends DurableObject<Env> {
 
   /** Tries the short way for each, and stores all at once. */
   async #store(submissions: readonly Submission[]): Promise<PromiseSettledResult<Accepted>[]> {
-    const reservations = await this.#dispatch.lanes.reserve(submissions);
+    const reservations = await this.#dispatch.lanes.reserve(submissions.filter(({ answer }) => answer === undefined));
     const accepted = submissions.map((submission) => {
       try {
         const value = this.#core.submit(submission, reservations.get(submission.id));

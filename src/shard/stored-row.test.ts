@@ -49,6 +49,7 @@ const unusual = (): Row => ({
     retentionMs: null,
     traceparent: null,
     keyed: true,
+    responseKey: "key",
   },
   payloadHash: "hash",
   endAs: "canceled",

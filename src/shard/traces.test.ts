@@ -13,7 +13,7 @@ const env = {
   DB: { prepare: () => statement, batch: hang },
   INDEX: { getByName: () => ({ remove: async () => {} }) },
 } as unknown as Env;
-const expired = { accountId: "account", createdAt: 0, webhook: null };
+const expired = { accountId: "account", createdAt: 0, webhook: null, responseKey: null };
 
 beforeEach(() => {
   asked = 0;

@@ -1,6 +1,7 @@
 /** What there is of predictions outside their shard: blobs, webhook messages, entries of the account's index. */
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
+import { responseService } from "../responses/service.ts";
 import { deletePredictionBlobs, deleteStrayOutputs } from "../storage/blobs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { forgetWebhooks } from "../webhooks/client.ts";
@@ -84,12 +85,16 @@ function patience(): (run: () => Promise<void>) => Promise<void> {
 }
 
 /**
- * Removes the data of one prediction, on request: its blobs, and its webhooks, those under way too. Its record stays in
- * lists.
+ * Removes the data of one prediction, on request: its blobs, its webhooks, those under way too, and what is remembered
+ * for others like it. Its record stays in lists.
  */
-export async function removeDataTraces(env: Env, { id, webhook, hasBlobs }: Expired): Promise<void> {
+export async function removeDataTraces(
+  env: Env,
+  { id, accountId, webhook, hasBlobs, responseKey }: Expired,
+): Promise<void> {
   if (hasBlobs) await deletePredictionBlobs(env, id);
   if (webhook !== null) await forgetWebhooks(env, webhook, [id], "drop");
+  if (responseKey !== null) await responseService(env).forget(accountId, responseKey);
 }
 
 function idsOf(predictions: readonly Expired[]): string[] {

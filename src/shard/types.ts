@@ -1,4 +1,5 @@
 /** What callers give a shard and get from it, over RPC; and what its parts tell each other. */
+import type { Answer } from "../../plugins/kernel/phases.ts";
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
@@ -45,6 +46,10 @@ export type Submission = {
   verdicts?: VerdictRecord[];
   /** Set where a plugin asks, and no client. */
   question?: Question;
+  /** What a plugin answers it with: it ends as it is accepted, and runs nowhere. */
+  answer?: Answer;
+  /** Under which its output is, or will be, remembered for others like it. */
+  responseKey?: string;
 };
 
 /**
@@ -84,7 +89,14 @@ export type IndexPage = { entries: Place[]; more: boolean; reached: Place | null
 export type LeaseChecks = Map<string, string[]>;
 
 /** A prediction whose retention has ended, with what there may be of it outside its shard. */
-export type Expired = { id: string; accountId: string; createdAt: number; webhook: string | null; hasBlobs: boolean };
+export type Expired = {
+  id: string;
+  accountId: string;
+  createdAt: number;
+  webhook: string | null;
+  hasBlobs: boolean;
+  responseKey: string | null;
+};
 
 /** An ended prediction whose earlier claims may have left blobs, and its last claim's token, whose blobs stay. */
 export type Stray = { id: string; token: string | null };

@@ -43,7 +43,9 @@ export function eventsDue({ row, frames }: Progress, effects: readonly Effect[])
   const isEnded = isFinished(row.state);
   const ends = effects.some((effect) => effect.type === "webhook" && effect.event === "completed");
   if (webhook === null || (isEnded && (!ends || webhookEvents.includes("completed")))) return [];
-  const isWhole = isEnded && row.chunks === 0 && (row.output !== null || row.outputBlob !== null);
+  // No frame told the chunks of what a plugin answered.
+  const isUntold = row.chunks === 0 || row.attempt === 0;
+  const isWhole = isEnded && isUntold && (row.output !== null || row.outputBlob !== null);
   const due: WebhookEvent[] = [];
   if (isWhole || frames.some(({ type }) => type === "output")) due.push("output");
   if (frames.some(({ type }) => type === "log")) due.push("logs");

@@ -41,7 +41,7 @@ beforeAll(async () => {
   mkdirSync(join(dir, ".edgeplane"));
   writeFileSync(
     join(dir, ".edgeplane/dev.json"),
-    JSON.stringify({ apiKey: stack.apiKey, adminKey: stack.adminKey, kafka: stack.kafka }),
+    JSON.stringify({ url: stack.url, apiKey: stack.apiKey, adminKey: stack.adminKey, kafka: stack.kafka }),
   );
   writeFileSync(join(dir, "cat.png"), "a cat");
   // What came before the download broke off, and the whole.

@@ -9,6 +9,7 @@ export const pages = {
   /** Against the stack that clients meet, in this order: test/clients/snippets.test.ts. */
   clients: [
     "README.md",
+    "docs/cli.md",
     // docs/api.md deletes the prediction that this one asks about.
     "docs/webhooks.md",
     "docs/api.md",

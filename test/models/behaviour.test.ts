@@ -275,3 +275,19 @@ describe("control channel", () => {
     });
   });
 });
+
+test("says when the disk took no more, however the model tells it, and not when a model only says so", async () => {
+  await withModel("disk-full", async (model) => {
+    for (const [how, isFull] of [
+      ["writes", true],
+      ["wraps", true],
+      ["says", undefined],
+    ] as const) {
+      const told: unknown[] = [];
+      await model.predict({ how }, {}, 0, (message) => {
+        if (message["type"] === "done") told.push(message["diskFull"]);
+      });
+      expect([how, told]).toEqual([how, [isFull]]);
+    }
+  });
+});

@@ -1,6 +1,7 @@
 /** A prediction as a grant makes it in a pool, to change at will. */
 import { createPrediction } from "../../gpu-pool/runtime/prediction.ts";
 import type { Prediction } from "../../gpu-pool/runtime/prediction.ts";
+import { Run } from "../../gpu-pool/runtime/run.ts";
 
 type Grant = Parameters<typeof createPrediction>[0];
 
@@ -20,4 +21,10 @@ export function granted(changes: Partial<Grant> = {}): Prediction {
     seq: 0,
   };
   return createPrediction({ ...grant, ...changes }, 0);
+}
+
+/** A run of these, begun at `startedAtMs`. */
+export function runOf(predictions: readonly Prediction[], number = 1, startedAtMs = 0): Run {
+  const shape = { size: predictions.length, cost: predictions.length, bucket: 0 };
+  return new Run({ number, predictions, exclusive: false, startedAtMs, shape, isOneCall: true });
 }

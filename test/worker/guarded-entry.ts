@@ -52,6 +52,7 @@ async function guarded(request: Request, env: BenchEnv): Promise<Response> {
       inputBytes: text.length,
       startTimeoutMs: 60_000,
       totalTimeoutMs: 120_000,
+      deterministic: false,
     };
     for (const phase of ["admit", "screenInput", "route"] as const)
       current = await runPhase(hooks, phase, current, trail);

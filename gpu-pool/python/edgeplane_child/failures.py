@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
@@ -62,6 +63,20 @@ def device_error(error: Optional[BaseException]) -> Optional[str]:
             return text[:_LONGEST_DEVICE_ERROR]
         error = error.__cause__ or error.__context__
     return None
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(error: Optional[BaseException]) -> bool:
+    """True for what a model raises because a disk takes no more: the system's error, whatever it was wrapped in."""
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return False
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _without_ours(trace: Optional[TracebackType]) -> Optional[TracebackType]:

@@ -6,13 +6,14 @@ itself is handed over in the scratch folder, so that the next prediction can wri
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import mimetypes
 import os
 import shutil
 import tempfile
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import cog
 
@@ -96,9 +97,9 @@ class InputFiles:
             data = read_data_uri(uri)
         except NotADataUri as error:
             raise FileProblem(str(error)) from None
-        path = new_scratch_path("file" + data.extension)
-        with open(path, "wb") as file:
-            file.write(data.content)
+        with _whole("file" + data.extension) as path:
+            with open(path, "wb") as file:
+                file.write(data.content)
         self._keep(path)
         if data.lie is not None:
             self.lies.append(("", "{}; the model gets it as {}".format(data.lie, os.path.basename(path))))
@@ -153,6 +154,17 @@ def discard(path: str) -> None:
             pass
 
 
+@contextlib.contextmanager
+def _whole(name: str) -> Iterator[str]:
+    """A new path in the scratch folder. What is half written there when a disk refuses the rest is deleted."""
+    path = new_scratch_path(name)
+    try:
+        yield path
+    except OSError:
+        discard(path)
+        raise
+
+
 def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     """An output path as PROTOCOL.md wants it. What was written after ``since_ns`` moves to the scratch folder."""
     path = os.path.abspath(os.fspath(value))
@@ -164,7 +176,8 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     if not os.path.isfile(path):
         raise FileProblem("the output {} is not a file".format(path))
     if os.path.realpath(path) in _inputs:
-        path = shutil.copyfile(path, new_scratch_path(name))
+        with _whole(name) as target:
+            path = shutil.copyfile(path, target)
     elif info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not in_scratch_dir(path):
         path = _take(path, name)
     return _given(path, media_type_of(name))
@@ -175,12 +188,12 @@ def _given(path: str, media_type: str) -> Dict[str, Any]:
 
 
 def _take(path: str, name: str) -> str:
-    target = new_scratch_path(name)
     temporary = os.path.realpath(tempfile.gettempdir()) + os.sep
-    if os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
-        return str(shutil.move(path, target))
-    shutil.copyfile(path, target)
-    return target
+    with _whole(name) as target:
+        if os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
+            return str(shutil.move(path, target))
+        shutil.copyfile(path, target)
+        return target
 
 
 def give_handle(handle: Any) -> Dict[str, Any]:
@@ -194,9 +207,9 @@ def give_handle(handle: Any) -> Dict[str, Any]:
     except (ValueError, OSError, io.UnsupportedOperation) as error:
         raise FileProblem("the output file handle can't be read: {}".format(error)) from None
     text = isinstance(first, str)
-    path = new_scratch_path(name or ("output.txt" if text else "output.bin"))
-    with open(path, "w", encoding="utf-8", newline="") if text else open(path, "wb") as out:
-        while first:
-            out.write(first)
-            first = handle.read(1 << 20)
+    with _whole(name or ("output.txt" if text else "output.bin")) as path:
+        with open(path, "w", encoding="utf-8", newline="") if text else open(path, "wb") as out:
+            while first:
+                out.write(first)
+                first = handle.read(1 << 20)
     return _given(path, media_type_of(path))

@@ -86,8 +86,12 @@ def json_field(name: str, text: str) -> str:
     if len(text) * 4 <= MAX_INLINE_BYTES or len(text.encode("utf-8", "surrogatepass")) <= MAX_INLINE_BYTES:
         return '"{}":{}'.format(name, text)
     path = new_scratch_path(name + ".json")
-    with open(path, "wb") as file:
-        file.write(_utf8(text))
+    try:
+        with open(path, "wb") as file:
+            file.write(_utf8(text))
+    except OSError:
+        discard(path)
+        raise
     return '"{}File":{}'.format(name, encode(path))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from cog._scope import Scope
 
-from .failures import device_error, error_message, traceback_text
+from .failures import device_error, disk_full, error_message, traceback_text
 from .files import InputFiles
 from .frames import Channel, encode, frame, json_field, log_frames, message, take_json_file
 from .inputs import InputError, InputReader
@@ -123,6 +123,8 @@ class Prediction:
         broken = device_error(error)
         if broken is not None:
             field += ',"deviceError":' + encode(broken)
+        if disk_full(error):
+            field += ',"diskFull":true'
         return self._end('{"type":"done","id":%s,"status":"failed",%s,"seconds":%s}', field)
 
     def cancel(self) -> bytes:

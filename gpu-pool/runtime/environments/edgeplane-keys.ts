@@ -4,6 +4,7 @@
  * names each of them.
  */
 import * as z from "zod";
+import { BucketsSchema, CostSchema } from "./batching-keys.ts";
 
 const CountSchema = z.number().int().min(1).max(64);
 /** nvidia-smi's number of a device, or the id of a part of one. */
@@ -18,9 +19,19 @@ export const EdgeplaneKeysSchema = z.strictObject({
   lane: z.string().optional(),
   maxBatchSize: z.number().int().min(1).max(4096).optional(),
   maxQueueDelayMs: z.number().min(0).max(60_000).optional(),
+  /** What a prediction costs by its inputs, the most cost of a batch, and which costs run together. */
+  cost: CostSchema.optional(),
+  maxBatchCost: z.number().positive().optional(),
+  costBuckets: BucketsSchema.optional(),
+  /** How long a prediction should take in the pool: its wait for company, and its run. */
+  latencyObjectiveMs: z.number().positive().max(3_600_000).optional(),
+  /** What can't end by its deadline any more doesn't begin. */
+  dropLate: z.boolean().default(false),
   startTimeoutMs: z.number().int().min(1000).optional(),
   totalTimeoutMs: z.number().int().min(1000).optional(),
   resumesDeterministically: z.boolean().optional(),
+  /** The same input always has the same output. */
+  deterministic: z.boolean().optional(),
   /** How long `setup()` and one prediction may take. */
   setupTimeoutMs: z.number().int().min(1000).optional(),
   predictTimeoutMs: z.number().int().min(1).optional(),

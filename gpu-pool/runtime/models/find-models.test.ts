@@ -42,6 +42,29 @@ test("finds models, and names what stops a folder from being one without stoppin
   expect((await findModels(root, ["off"], finder)).models.map(({ manifest }) => manifest.name)).toContain("off");
 });
 
+test("batches have the limits that their model's author says; what can't be meant is refused in words", async () => {
+  const folder = "batches";
+  const say = (name: string, ...keys: string[]): void =>
+    put(`${folder}/${name}/cog.yaml`, `edgeplane:\n${keys.map((key) => `  ${key}\n`).join("")}`);
+  say("good", "cost: tokens(text) + 2", "maxBatchCost: 4096", "costBuckets: [32, 64]", "latencyObjectiveMs: 200");
+  say("late", "dropLate: true", "cost: width * height", "costBuckets: powers-of-two");
+  say("no-cost", "maxBatchCost: 4096");
+  say("code", "cost: __import__('os').system('true')");
+  say("falling", "cost: seconds", "costBuckets: [64, 32]");
+  const { models, problems } = await findModels(join(root, folder), [], finder);
+  const [good, late] = models;
+  expect(good?.batching).toMatchObject({ maxBatchCost: 4096, latencyObjectiveMs: 200, dropsLate: false });
+  expect([31, 32, 33, 65].map((cost) => good?.batching.buckets?.of(cost))).toEqual([0, 0, 1, 2]);
+  expect(late?.batching.dropsLate).toBe(true);
+  expect([0, 1, 2, 3, 4, 5].map((cost) => late?.batching.buckets?.of(cost))).toEqual([0, 0, 1, 2, 2, 3]);
+  const problemOf = Object.fromEntries(problems.map(({ folder: name, problem }) => [name, problem]));
+  expect(problemOf["no-cost"]).toBe(
+    "cog.yaml, edgeplane.cost: maxBatchCost and costBuckets need it: say what a prediction costs",
+  );
+  expect(problemOf["code"]).toContain("edgeplane.cost: the cost");
+  expect(problemOf["falling"]).toContain("in rising order");
+});
+
 test("a model has as many slots as its predictor says that it runs at once; cog.yaml wins", async () => {
   const folder = "concurrent";
   const code = "from cog import concurrent\n\n\nclass Runner:\n    @concurrent(max=7)\n    async def run(self): ...\n";
@@ -59,7 +82,10 @@ test("edgeplane.yaml says what the section of cog.yaml may say, and both togethe
   const folder = "beside";
   const cog = "run: run.py:Runner\n";
   put(`${folder}/own/cog.yaml`, cog);
-  put(`${folder}/own/edgeplane.yaml`, "maxBatchSize: 4\ninstances:\n  count: 2\n  devices: [1, 3]\n");
+  put(
+    `${folder}/own/edgeplane.yaml`,
+    "maxBatchSize: 4\ndeterministic: true\ninstances:\n  count: 2\n  devices: [1, 3]\n",
+  );
   put(`${folder}/empty/cog.yaml`, cog);
   put(`${folder}/empty/edgeplane.yaml`, "");
   put(`${folder}/both/cog.yaml`, `${cog}edgeplane:\n  maxBatchSize: 2\n`);
@@ -72,6 +98,7 @@ test("edgeplane.yaml says what the section of cog.yaml may say, and both togethe
   put(`${folder}/text/edgeplane.yaml`, "large");
   const { models, problems } = await findModels(join(root, folder), [], finder);
   expect(models.map(({ manifest }) => manifest.name)).toEqual(["empty", "own"]);
+  expect(models.map(({ manifest }) => manifest.deterministic)).toEqual([false, true]);
   expect(models[1]).toMatchObject({ batching: { maxBatchSize: 4 }, placement: { count: 2, devices: ["1", "3"] } });
   const problemOf = Object.fromEntries(problems.map(({ folder, problem }) => [folder, problem]));
   expect(problemOf["both"]).toContain("keep one of them");

@@ -5,6 +5,10 @@
 import { access, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
+import type { Manifest } from "../../../src/contract/manifest.ts";
+import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
+import { bucketsUpTo, powersOfTwo } from "../../scheduling/batching/buckets.ts";
+import type { Buckets } from "../../scheduling/batching/buckets.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
@@ -59,14 +63,14 @@ async function readModel(dir: string, name: string, cog: CogYaml, place: string,
     const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
     throw new Error(`${where}: ${issue?.message}`);
   }
-  const { maxBatchSize, maxQueueDelayMs } = manifest.data;
   return {
     dir,
     notesDir,
     written,
     cog,
     manifest: manifest.data,
-    batching: { maxBatchSize, maxQueueDelayMs },
+    batching: batchingOf(keys, manifest.data, place),
+    cost: keys.cost ?? null,
     slotsPerInstance: await declaredConcurrency(dir, cog),
     usesGpu: cog.build.gpu ?? false,
     placement: {
@@ -77,6 +81,21 @@ async function readModel(dir: string, name: string, cog: CogYaml, place: string,
       pinned: keys.pinned,
     },
   };
+}
+
+type Keys = CogYaml["edgeplane"];
+
+/** Throws where a key needs another one. */
+function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
+  const { cost, maxBatchCost, costBuckets, latencyObjectiveMs, dropLate } = keys;
+  if (cost === undefined && (maxBatchCost !== undefined || costBuckets !== undefined))
+    throw new Error(`${place}cost: maxBatchCost and costBuckets need it: say what a prediction costs`);
+  const buckets = costBuckets === undefined ? undefined : bucketsOf(costBuckets);
+  return { maxBatchSize, maxQueueDelayMs, maxBatchCost, buckets, latencyObjectiveMs, dropsLate: dropLate };
+}
+
+function bucketsOf(said: NonNullable<Keys["costBuckets"]>): Buckets {
+  return said === "powers-of-two" ? powersOfTwo : bucketsUpTo(said);
 }
 
 function unlessMissing(error: unknown): null {

@@ -1,6 +1,7 @@
 /** A model as the pool knows it before it ever ran. */
 import type { Manifest } from "../../../src/contract/manifest.ts";
-import type { BatcherOptions } from "../../scheduling/batcher.ts";
+import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
+import type { CostExpression } from "../../scheduling/batching/cost-expression.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 
 export type Model = {
@@ -12,7 +13,9 @@ export type Model = {
   cog: CogYaml;
   /** `schema` and `streams` are filled in when it first loads. */
   manifest: Manifest;
-  batching: BatcherOptions;
+  batching: BatchingOptions;
+  /** What a prediction costs, by its inputs; null: all cost the same. */
+  cost: CostExpression | null;
   /** Batches that one process runs at a time: `concurrency.max` of cog.yaml, else `@concurrent(max=N)`. */
   slotsPerInstance: number;
   usesGpu: boolean;

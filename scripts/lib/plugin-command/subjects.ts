@@ -23,6 +23,7 @@ const call = {
   cost: 1,
   input: { prompt: "hello" },
   inputBytes: 18,
+  deterministic: false,
   startTimeoutMs: 3_600_000,
   totalTimeoutMs: 7_200_000,
 };

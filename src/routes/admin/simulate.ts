@@ -8,6 +8,7 @@ import { JsonSchema, priorities, PrioritySchema } from "../../contract/predictio
 import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import { findLatestVersion, findVersion } from "../../registry/models.ts";
+import type { Version } from "../../registry/models.ts";
 import { snapshotOf } from "../../settings/build.ts";
 import { availablePlugins } from "../../settings/plugins.ts";
 import { readSettings, withAccountIds } from "../../settings/publish.ts";
@@ -47,7 +48,7 @@ const BodySchema = z.strictObject({
 
 const DecisionSchema = z.object({
   plugin: z.string(),
-  verdict: z.enum(["continue", "reject", "shadow", "broken"]),
+  verdict: z.enum(["continue", "reject", "shadow", "broken", "answer"]),
   changed: z.boolean().meta({ description: "It handed on something else than it was given." }),
   code: z.string().nullable(),
   message: z.string().nullable(),
@@ -105,24 +106,26 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
 async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promise<SimulatedRequest> {
   const { account, headers, ip, model, version, lane, priority, cost, input, output, logs } = given;
   const [owner = "", name = ""] = model.split("/");
-  const validate = await validatorFor(env, { owner, name }, version);
+  const found = await versionOf(env, { owner, name }, version);
+  const validate: InputValidator = found === null ? () => [] : validatorOf(found);
   const timeouts = { startTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
   return {
     principal: account === undefined ? null : await principalOf(env, account),
     headers,
     onChangedCall: (changed, before) => checkedChange(validate, changed, before),
-    call: { clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
+    call: {
+      ...{ clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
+      deterministic: found?.manifest.deterministic ?? false,
+    },
     ...(output === undefined ? {} : { output }),
     ...(logs === undefined ? {} : { logs }),
   };
 }
 
-/** Of the version that is named, or else of the model's latest; a model that isn't here takes anything. */
-async function validatorFor(env: Env, model: { owner: string; name: string }, id: string): Promise<InputValidator> {
-  const version =
-    (await findVersion(env.DB, null, model, id)) ??
-    (await findLatestVersion(env.DB, { accountName: model.owner }, model));
-  return version === null || version === undefined ? () => [] : validatorOf(version);
+/** The version that is named, or else the model's latest; null for a model that isn't here, which takes anything. */
+async function versionOf(env: Env, model: { owner: string; name: string }, id: string): Promise<Version | null> {
+  const named = await findVersion(env.DB, null, model, id);
+  return named ?? (await findLatestVersion(env.DB, { accountName: model.owner }, model)) ?? null;
 }
 
 async function principalOf(env: Env, idOrName: string): Promise<Principal> {

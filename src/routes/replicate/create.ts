@@ -185,6 +185,7 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
     input: body.input,
     startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,
     totalTimeoutMs: body.timeout ?? manifest.totalTimeoutMs,
+    deterministic: manifest.deterministic,
   };
 }
 

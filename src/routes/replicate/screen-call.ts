@@ -2,9 +2,10 @@
  * What plugins say of a prediction before it is accepted: `admit`, `screenInput`, `route`. What they reserved goes back
  * when it is not accepted after all.
  */
-import type { Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { Answer, Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
 import type { HeldReservation, ReservationEnd } from "../../../plugins/kernel/reservations.ts";
 import { modelPath } from "../../contract/manifest.ts";
+import { addVerdicts } from "../../contract/verdict.ts";
 import type { VerdictRecord } from "../../contract/verdict.ts";
 import { hasHooks, newTrail, runPhase } from "../../pipeline/run-phase.ts";
 import type { Trail } from "../../pipeline/run-phase.ts";
@@ -12,6 +13,7 @@ import { reservationService } from "../../shard/reservation-services.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext } from "../app.ts";
 import { settingsOf } from "../request-settings.ts";
+import { screenAnswer } from "./screen-answer.ts";
 import { checkedChange } from "./changed-call.ts";
 import type { InputValidator } from "./input-schema.ts";
 import { utf8Length } from "./submission.ts";
@@ -24,15 +26,25 @@ export type ScreenedCall = {
   call: AcceptedCall;
   reservations: readonly HeldReservation[];
   verdicts: readonly VerdictRecord[];
+  /** What a plugin answers it with; null: it is to run. */
+  answer: Answer | null;
 };
 
 /** Throws what a plugin refuses with; what was reserved until then goes back. `validate` is of the call's version. */
 export async function screenCall(c: AppContext, call: AcceptedCall, validate: InputValidator): Promise<ScreenedCall> {
   const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
   const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
-  if (wanted.length === 0) return { call, reservations: [], verdicts: [] };
+  if (wanted.length === 0) return { call, reservations: [], verdicts: [], answer: null };
+  let answer: Answer | null = null;
   const trail: Trail = {
     ...newTrail(),
+    async onAnswer(given) {
+      const screened = await screenAnswer(hooks, call, given);
+      if (screened === null) return false;
+      answer = screened.answer;
+      addVerdicts(trail.verdicts, screened.verdicts);
+      return true;
+    },
     onLate: (one) => giveBack(c, call, [one]),
     onChangedCall: (changed, before) => checkedChange(validate, changed, before),
   };
@@ -46,7 +58,7 @@ export async function screenCall(c: AppContext, call: AcceptedCall, validate: In
     for (const [name, value] of Object.entries(trail.headers)) c.header(name, value);
   }
   const { inputBytes: _known, ...accepted } = current;
-  return { call: accepted, reservations: trail.reservations, verdicts: trail.verdicts };
+  return { call: accepted, reservations: trail.reservations, verdicts: trail.verdicts, answer };
 }
 
 /** Behind the answer: what fails here is given back by its service when its time is over. */

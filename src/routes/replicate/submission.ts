@@ -4,9 +4,11 @@ import { derivedPredictionId, newPredictionId } from "../../contract/ids.ts";
 import type { Manifest } from "../../contract/manifest.ts";
 import { numericVar } from "../../contract/numeric-vars.ts";
 import { keyFor } from "../../contract/signing.ts";
+import { canonicalJson } from "../../../plugins/kernel/canonical-json.ts";
 import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import { sha256Hex } from "../../../plugins/kernel/secret.ts";
 import type { Version } from "../../registry/models.ts";
+import { responseKeyOf } from "../../responses/service.ts";
 import type { Submission } from "../../shard/types.ts";
 import { INLINE_INPUT_BYTES, inputBlobKey } from "../../storage/blobs.ts";
 import { childTraceparent } from "../../telemetry/trace.ts";
@@ -49,16 +51,17 @@ export async function identify(
   if (key === null) return { id: newPredictionId(shards), payloadHash: "", keyed: false };
   const secret = await keyFor(c.env.EDGEPLANE_SECRET, "ids");
   const id = await derivedPredictionId(secret, c.get("principal").accountId, key, shards);
-  return { id, payloadHash: await sha256Hex(JSON.stringify(sorted({ ...body, reference }))), keyed: true };
+  return { id, payloadHash: await sha256Hex(canonicalJson({ ...body, reference })), keyed: true };
 }
 
 /** Makes the submission of a request. Throws `invalid_input` for a header or a webhook that can't be. */
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
   const { body, deployment, identity } = accepting;
-  const { call, reservations, verdicts } = accepting.screened;
+  const { call, reservations, verdicts, answer } = accepting.screened;
   const { manifest } = accepting.version;
   const { id } = identity;
   const kept = reservations.filter(({ untilAccepted }) => untilAccepted !== true);
+  const responseKey = answer?.key ?? responseKeyOf(kept);
   const isLarge = exceeds(JSON.stringify(call.input), INLINE_INPUT_BYTES);
   return {
     ...identity,
@@ -84,6 +87,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
+    ...(answer === null ? {} : { answer }),
+    ...(responseKey === undefined ? {} : { responseKey }),
     ...(kept.length === 0 ? {} : { reservations: kept }),
     ...(verdicts.length === 0 ? {} : { verdicts: [...verdicts] }),
   };
@@ -112,17 +117,6 @@ function webhookOf(c: AppContext, text: string | null | undefined): string | nul
 /** Whether the model yields its output in pieces; one that never loaded may. */
 function mayIterate(manifest: Manifest): boolean {
   return manifest.streams !== "no" || manifest.schema === null;
-}
-
-/** Keys in order, all the way down: the same payload in another order is the same payload. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, inner]) => [key, sorted(inner)]),
-  );
 }
 
 export function utf8Length(text: string): number {

@@ -20,6 +20,10 @@ export type PoolAlone = {
   run(model: string, input: Json): Promise<{ isGood: boolean; ms: number }>;
   /** A gauge of `/metrics` for a model; null when it isn't there. */
   gauge(name: string, model: string): Promise<number | null>;
+  /** Runs one prediction of `model` for each of `inputs`, `inFlight` at a time; predictions per second. */
+  runAll(model: string, inputs: readonly Json[], inFlight: number): Promise<number>;
+  /** What the pool's metrics say now. */
+  metrics(): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -74,6 +78,24 @@ export async function startPoolAlone(
       const text = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
       const line = text.split("\n").find((one) => one.startsWith(`${name}{`) && one.includes(`/${model}"`));
       return line === undefined ? null : Number(line.slice(line.lastIndexOf(" ")));
+    },
+    async runAll(model, inputs, inFlight) {
+      const ref = await refOf(home, model);
+      const rest = inputs[Symbol.iterator]();
+      const startedAt = performance.now();
+      const worker = async () => {
+        for (const input of rest) {
+          const tracked = edge.submit(ref, input, { endInMs: FIRST_LIMIT_MS, startInMs: FIRST_LIMIT_MS });
+          await edge.until(() => finished(tracked), FIRST_LIMIT_MS, "a prediction");
+          if (tracked.terminal?.type !== "succeeded") throw new Error(JSON.stringify(tracked.terminal).slice(0, 500));
+          edge.predictions.delete(tracked.id);
+        }
+      };
+      await Promise.all(Array.from({ length: inFlight }, worker));
+      return (inputs.length / (performance.now() - startedAt)) * 1000;
+    },
+    async metrics() {
+      return (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
     },
     async stop() {
       await pool.kill("SIGTERM");

@@ -1,4 +1,5 @@
 /** Models written for the pool's tests. They do what their input's `do` says. */
+import { batchingModels } from "./batching-models.ts";
 import type { ModelFiles } from "./pool-process.ts";
 
 const CODE = `
@@ -121,6 +122,21 @@ class Runner(BaseRunner):
             out.write_text(str(number))
             made.append(out)
         return made
+`;
+
+const FILM = `
+import os
+import tempfile
+
+from cog import BaseRunner, Input, Path
+
+
+class Runner(BaseRunner):
+    def run(self, kib: int = Input(default=100)) -> Path:
+        folder = tempfile.mkdtemp()
+        path = Path(folder) / "film.bin"
+        path.write_bytes(os.urandom(1024) * kib)
+        return path
 `;
 
 const ECHO = `
@@ -339,12 +355,14 @@ function model(code: string, settings = ""): ModelFiles {
 }
 
 export const models = {
+  ...batchingModels,
   single: model(SINGLE),
   batch: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   stream: model(STREAM),
   flood: model(FLOOD),
   files: model(FILES),
   many: model(MANY_FILES),
+  film: model(FILM),
   echo: model(ECHO),
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),

@@ -1,0 +1,159 @@
+/** Calls of the gateway. What it refuses becomes a `CliError` with its reason, its remedy and its exit code. */
+import { setTimeout as sleep } from "node:timers/promises";
+import * as z from "zod";
+import type { Connection } from "./config.ts";
+import { CliError, exitCodes, messageOf } from "./errors.ts";
+
+/** Of a call that may be sent again. */
+const TRIES = 3;
+const FIRST_WAIT_MS = 200;
+const MAX_WAIT_MS = 10_000;
+const CALL_LIMIT_MS = 90_000;
+
+const ProblemSchema = z.object({
+  detail: z.string(),
+  code: z.string().optional(),
+  remedy: z.string().optional(),
+  request_id: z.string().optional(),
+});
+
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+export type Call = {
+  body?: unknown;
+  query?: Record<string, string | number | boolean | undefined>;
+  headers?: Record<string, string>;
+  /** Sending it twice does no harm, for example because it has a key. GET and DELETE may be sent again anyhow. */
+  repeatable?: boolean;
+  signal?: AbortSignal;
+};
+
+export type Client = {
+  url: string;
+  /** With the API key; `path` begins behind `/v1`. */
+  api<T>(schema: z.ZodType<T>, method: Method, path: string, call?: Call): Promise<T>;
+  /** With the operator's key; `path` begins behind `/admin/v1`. */
+  admin<T>(schema: z.ZodType<T>, method: Method, path: string, call?: Call): Promise<T>;
+  /** The raw answer of any address of the gateway, with the API key; refusals throw. */
+  open(method: Method, address: string, call?: Call): Promise<Response>;
+};
+
+export function createClient(connection: Connection): Client {
+  const { url, key, adminKey, source } = connection;
+  const bearer = (secret: string | undefined, what: string, variable: string): string => {
+    if (secret !== undefined) return `Bearer ${secret}`;
+    throw new CliError(
+      `this needs ${what}, and ${source} has none`,
+      exitCodes.forbidden,
+      `Set ${variable}, or run \`edgeplane login\`.`,
+    );
+  };
+  const apiKey = (): string => bearer(key, "an API key", "EDGEPLANE_API_KEY");
+  const operatorKey = (): string => bearer(adminKey, "the operator's key", "EDGEPLANE_ADMIN_KEY");
+  const read = async <T>(schema: z.ZodType<T>, answer: Response): Promise<T> => {
+    const text = await answer.text();
+    const parsed = schema.safeParse(text === "" ? null : parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new CliError(
+      `${url} answered something else than expected: ${z.prettifyError(parsed.error)}`,
+      exitCodes.failed,
+      "The gateway may be of another version than this command, or the address is not a gateway's.",
+    );
+  };
+  return {
+    url,
+    async api(schema, method, path, call = {}) {
+      return read(schema, await send(`${url}/v1${path}`, method, apiKey(), call));
+    },
+    async admin(schema, method, path, call = {}) {
+      return read(schema, await send(`${url}/admin/v1${path}`, method, operatorKey(), call));
+    },
+    open: async (method, address, call = {}) => send(new URL(address, url).href, method, apiKey(), call),
+  };
+}
+
+async function send(address: string, method: Method, authorization: string, call: Call): Promise<Response> {
+  const target = new URL(address);
+  for (const [name, value] of Object.entries(call.query ?? {}))
+    if (value !== undefined) target.searchParams.set(name, String(value));
+  const isForm = call.body instanceof FormData;
+  const init: RequestInit = {
+    method,
+    headers: {
+      authorization,
+      ...(call.body === undefined || isForm ? {} : { "content-type": "application/json" }),
+      ...call.headers,
+    },
+    ...(call.body === undefined ? {} : { body: isForm ? (call.body as FormData) : JSON.stringify(call.body) }),
+  };
+  const mayRepeat = call.repeatable ?? (method === "GET" || method === "DELETE");
+  for (let attempt = 1; ; attempt += 1) {
+    const limit = AbortSignal.timeout(CALL_LIMIT_MS);
+    const signal = call.signal === undefined ? limit : AbortSignal.any([call.signal, limit]);
+    const waitMs = Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), MAX_WAIT_MS);
+    let answer: Response;
+    try {
+      answer = await fetch(target, { ...init, signal });
+    } catch (error) {
+      if (call.signal?.aborted === true) throw error;
+      if (mayRepeat && attempt < TRIES) {
+        await sleep(waitMs);
+        continue;
+      }
+      throw new CliError(
+        `${target.origin} can't be reached: ${reasonOf(error)}`,
+        exitCodes.unreachable,
+        "Check the address and that the gateway is up; `edgeplane doctor` looks closer.",
+      );
+    }
+    if (answer.ok) return answer;
+    const isPassing = answer.status === 503 || answer.status === 429;
+    if (!(isPassing && mayRepeat && attempt < TRIES)) throw await refusal(target, answer);
+    await answer.body?.cancel();
+    await sleep(retryAfterMs(answer) ?? waitMs);
+  }
+}
+
+/** Node says why in the cause. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof AggregateError && cause.errors.length > 0) return messageOf(cause.errors[0]);
+  return messageOf(cause ?? error);
+}
+
+function retryAfterMs(answer: Response): number | null {
+  const seconds = Number(answer.headers.get("retry-after") ?? Number.NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1000, MAX_WAIT_MS) : null;
+}
+
+async function refusal(target: URL, answer: Response): Promise<CliError> {
+  const text = await answer.text().catch(() => "");
+  const problem = ProblemSchema.safeParse(parseJson(text));
+  const exitCode = exitCodeOf(answer.status);
+  if (!problem.success) {
+    const said = text.trim().slice(0, 200);
+    return new CliError(
+      `${target.origin}${target.pathname} answered ${answer.status}${said === "" ? "" : `: ${said}`}`,
+      exitCode,
+      "That is no answer of a gateway: check the address.",
+    );
+  }
+  const { detail, code, remedy, request_id: requestId } = problem.data;
+  const name = [code, requestId === undefined ? undefined : `request ${requestId}`].filter(
+    (part) => part !== undefined,
+  );
+  return new CliError(`${detail.trim()} (${name.join(", ")})`, exitCode, remedy ?? null);
+}
+
+function exitCodeOf(status: number): number {
+  if (status === 401 || status === 403) return exitCodes.forbidden;
+  if (status === 404) return exitCodes.notFound;
+  return status >= 500 && status !== 501 ? exitCodes.unreachable : exitCodes.failed;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,139 @@
+/** `edgeplane models`, `versions` and `deployments`. */
+import type { Command } from "commander";
+import * as z from "zod";
+import { parseModelName, parseOptions } from "../context.ts";
+import type { Context } from "../context.ts";
+import { CliError, exitCodes } from "../errors.ts";
+import { ago, note, printJson, printLine, printTable } from "../output.ts";
+
+const VersionSchema = z.looseObject({
+  id: z.string(),
+  created_at: z.string(),
+  schema_known: z.boolean(),
+  lane: z.string(),
+  max_batch_size: z.number(),
+  streams: z.string(),
+});
+const ModelSchema = z.looseObject({
+  owner: z.string(),
+  name: z.string(),
+  description: z.string(),
+  visibility: z.string(),
+  run_count: z.number(),
+  latest_version: VersionSchema.nullable(),
+});
+const pageOf = <T extends z.ZodType>(schema: T) => z.object({ results: z.array(schema), next: z.string().nullable() });
+
+const MAX_PAGES = 100;
+
+export function addModels(program: Command, context: Context): void {
+  const models = program.command("models").description("list, show, make and delete models");
+  models
+    .command("list [query]")
+    .description("the models that you may run; with a query, those that mention it")
+    .action(async (query: string | undefined) => {
+      const found = await all(context, ModelSchema, "/models", query);
+      if (context.globals().json) return printJson(context.io, found);
+      const rows = found.map((one) => [
+        `${one.owner}/${one.name}`,
+        one.visibility,
+        one.latest_version?.id.slice(0, 12),
+        one.run_count,
+        one.description,
+      ]);
+      return printTable(context.io, ["model", "visibility", "version", "runs", "description"], rows);
+    });
+  models
+    .command("show <model>")
+    .description("what is known of one, with its input and output")
+    .action(async (model: string) => {
+      const { owner, name } = parseModelName(model);
+      printJson(context.io, await context.client().api(ModelSchema, "GET", `/models/${owner}/${name}`));
+    });
+  models
+    .command("create <model>")
+    .description("make a model that pools then offer versions of")
+    .option("--public", "everybody may run it (default: only you)")
+    .option("--hardware <name>", "what it wishes to run on (default: cpu)")
+    .option("--description <text>", "what it does")
+    .action(async (model: string, options: unknown) => create(context, model, options));
+  models
+    .command("delete <model>")
+    .description("delete a private model without versions")
+    .action(async (model: string) => {
+      const { owner, name } = parseModelName(model);
+      await context.client().api(z.unknown(), "DELETE", `/models/${owner}/${name}`);
+      note(context.io, `${model} is deleted`);
+    });
+  addVersions(program, context);
+}
+
+const CreateOptionsSchema = z.object({
+  public: z.boolean().default(false),
+  hardware: z.string().default("cpu"),
+  description: z.string().optional(),
+});
+
+async function create(context: Context, model: string, options: unknown): Promise<void> {
+  const { owner, name } = parseModelName(model);
+  const { public: isPublic, hardware, description } = parseOptions(CreateOptionsSchema, options);
+  const body = {
+    owner,
+    name,
+    hardware,
+    visibility: isPublic ? "public" : "private",
+    ...(description === undefined ? {} : { description }),
+  };
+  const made = await context.client().api(ModelSchema, "POST", "/models", { body });
+  if (context.globals().json) printJson(context.io, made);
+  else printLine(context.io, `${made.owner}/${made.name} (${made.visibility})`);
+}
+
+function addVersions(program: Command, context: Context): void {
+  const versions = program.command("versions").description("list and delete the versions of a model");
+  versions
+    .command("list <model>")
+    .description("the newest first")
+    .action(async (model: string) => {
+      const { owner, name } = parseModelName(model);
+      const found = await all(context, VersionSchema, `/models/${owner}/${name}/versions`);
+      if (context.globals().json) return printJson(context.io, found);
+      const rows = found.map((one) => [
+        one.id,
+        ago(one.created_at),
+        one.lane,
+        one.max_batch_size,
+        one.streams,
+        one.schema_known,
+      ]);
+      return printTable(context.io, ["version", "created", "lane", "batch", "streams", "schema"], rows);
+    });
+  versions
+    .command("delete <model>")
+    .description("delete a version of a private model: owner/name:version")
+    .action(async (model: string) => {
+      const { owner, name, version } = parseModelName(model);
+      if (version === null) throw new CliError("name the version: owner/name:version", exitCodes.usage);
+      await context.client().api(z.unknown(), "DELETE", `/models/${owner}/${name}/versions/${version}`);
+      note(context.io, `${model} is deleted`);
+    });
+}
+
+/** Every page of a list. */
+export async function all<T extends z.ZodType>(
+  context: Context,
+  schema: T,
+  path: string,
+  query?: string,
+): Promise<z.output<T>[]> {
+  const client = context.client();
+  const Page = pageOf(schema);
+  let page = await client.api(Page, "GET", path, { query: { query } });
+  const found = [...page.results];
+  for (let pages = 1; page.next !== null && pages < MAX_PAGES; pages += 1) {
+    const { pathname, search } = new URL(page.next, client.url);
+    page = Page.parse(await (await client.open("GET", `${pathname}${search}`)).json());
+    found.push(...page.results);
+  }
+  return found;
+}

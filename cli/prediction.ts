@@ -1,0 +1,53 @@
+/** A prediction as the API answers it, and what commands show of it. */
+import * as z from "zod";
+import { CliError, exitCodes } from "./errors.ts";
+
+export const PredictionSchema = z.looseObject({
+  id: z.string(),
+  model: z.string().optional(),
+  version: z.string().nullish(),
+  status: z.enum(["starting", "processing", "succeeded", "failed", "canceled", "aborted"]),
+  output: z.unknown(),
+  error: z.string().nullish(),
+  error_code: z.string().nullish(),
+  logs: z.string().nullish(),
+  created_at: z.string(),
+  started_at: z.string().nullish(),
+  completed_at: z.string().nullish(),
+  metrics: z.record(z.string(), z.unknown()).nullish(),
+  queue: z.object({ position: z.number().nullable(), eta_ms: z.number().nullable() }).nullish(),
+  urls: z.looseObject({ stream: z.string().optional() }),
+});
+export type Prediction = z.infer<typeof PredictionSchema>;
+
+export function hasEnded({ status }: Pick<Prediction, "status">): boolean {
+  return status !== "starting" && status !== "processing";
+}
+
+/** Where it stands, in a line. */
+export function progressOf({ status, queue }: Prediction, sinceMs: number): string {
+  const seconds = `${Math.round(sinceMs / 1000)} s`;
+  if (status === "processing") return `running · ${seconds}`;
+  const { position, eta_ms: etaMs } = queue ?? { position: null, eta_ms: null };
+  const place =
+    position === null
+      ? "waiting for a pool that has this model"
+      : position === 0
+        ? "next"
+        : `place ${position} in the queue`;
+  return `${place}${etaMs === null ? "" : ` · starts in about ${Math.max(1, Math.round(etaMs / 1000))} s`} · ${seconds}`;
+}
+
+/** What a prediction that didn't succeed throws. */
+export function failureOf({ status, error, error_code: code, id }: Prediction): CliError {
+  const why = error ?? (status === "canceled" ? "it was canceled" : "it gave no reason");
+  return new CliError(
+    `${id} ${status}: ${why.trim()}${code === null || code === undefined ? "" : ` (${code})`}`,
+    exitCodes.failed,
+  );
+}
+
+/** The last lines that the model printed. */
+export function lastLogs({ logs }: Prediction, lines: number): string {
+  return (logs ?? "").trimEnd().split("\n").slice(-lines).join("\n");
+}

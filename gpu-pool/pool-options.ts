@@ -1,0 +1,28 @@
+/** What a pool is made of, and who hears of it. */
+import type { Logger } from "pino";
+import type { JobLogs } from "./job-log.ts";
+import type { FleetOptions } from "./runners.ts";
+import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import type { Model } from "./runtime/models/model.ts";
+import type { Clock } from "./scheduling/clock.ts";
+import type { Settings } from "./settings.ts";
+import type { StateDir } from "./state-dir.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+import type { WayHome } from "./way-home.ts";
+
+export type PoolOptions = {
+  settings: Settings;
+  jobLogs: JobLogs;
+  wayHome: WayHome;
+  state: StateDir;
+  models: Model[];
+  devices: DeviceWatch;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+  /** The edge has taken this pool's models. */
+  onWelcome?(): void;
+  /** The edge refused this pool for good; `atStart` when it never let it in. */
+  onRefused(why: string, atStart: boolean): void;
+  child?: FleetOptions["child"];
+};

@@ -1,0 +1,72 @@
+/**
+ * What of this host runs short: its disk, the share of input files, the uplink. While it does, the pool takes nothing
+ * that needs it, hands back what has not begun, and finishes what runs.
+ */
+import { UploadBacklog } from "./delivery/upload-backlog.ts";
+import { fileFields, isObject } from "./runtime/file-fields.ts";
+import type { JsonObject } from "./runtime/file-fields.ts";
+import { DiskWatch } from "./runtime/pressure/disk-watch.ts";
+import { InputBudget } from "./runtime/pressure/input-budget.ts";
+import type { Clock } from "./scheduling/clock.ts";
+import type { Settings } from "./settings.ts";
+import type { Json } from "../src/contract/prediction.ts";
+
+export type PressureOptions = {
+  clock: Clock;
+  settings: Settings;
+  /** Where inputs and outputs lie. */
+  folder: string;
+  /** Something runs short, or does no more. */
+  onChange(): void;
+};
+
+export class Pressure {
+  readonly disk: DiskWatch;
+  readonly inputs: InputBudget;
+  readonly uploads: UploadBacklog;
+  readonly #needs = new WeakMap<JsonObject, Needs>();
+
+  constructor({ clock, settings, folder, onChange }: PressureOptions) {
+    this.disk = new DiskWatch({ clock, folder, leastBytes: settings["min-free-disk-bytes"], onChange });
+    this.inputs = new InputBudget({ limitBytes: settings["max-pool-input-bytes"], onChange });
+    this.uploads = new UploadBacklog({ limitBytes: settings["max-upload-backlog-bytes"], onChange });
+  }
+
+  /** Why nothing of a model with this signature is taken now; null when it is. Of one that never loaded it is unknown. */
+  shortage(schema: JsonObject | null): string | null {
+    const needs = schema === null ? null : this.#needsOf(schema);
+    const inputs = needs?.filesIn === true ? this.inputs.problem : null;
+    const uploads = needs?.filesOut === true ? this.uploads.problem : null;
+    return this.disk.problem ?? inputs ?? uploads;
+  }
+
+  /** What runs short now. */
+  get problems(): string[] {
+    return [this.disk, this.inputs, this.uploads].flatMap(({ problem }) => problem ?? []);
+  }
+
+  #needsOf(schema: JsonObject): Needs {
+    const known = this.#needs.get(schema);
+    if (known !== undefined) return known;
+    const needs = { filesIn: fileFields(schema).size > 0, filesOut: !isPlain(outputOf(schema)) };
+    this.#needs.set(schema, needs);
+    return needs;
+  }
+}
+
+/** Whether a model's inputs may be files, and its outputs. */
+type Needs = { filesIn: boolean; filesOut: boolean };
+
+function outputOf(schema: JsonObject): Json | undefined {
+  let place: Json | undefined = schema;
+  for (const key of ["components", "schemas", "Output"]) place = isObject(place) ? place[key] : undefined;
+  return place;
+}
+
+/** By its schema it is text or numbers, or a list of them: nothing that is a file. */
+function isPlain(output: Json | undefined): boolean {
+  if (!isObject(output)) return false;
+  const { type, format, items } = output;
+  if (type === "array") return isPlain(items);
+  return format !== "uri" && typeof type === "string" && type !== "object";
+}

@@ -1,0 +1,50 @@
+/** Models of the pool's tests of batches. */
+import type { ModelFiles } from "./pool-process.ts";
+
+/** Each answers who ran with it. */
+const TOGETHER = `
+import os
+import time
+from typing import List
+
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def run(self, text: str) -> List[str]:
+        return [text]
+
+    def run_batch(self, inputs: List[BatchInput]) -> List[List[str]]:
+        texts = [item.text for item in inputs]
+        if texts[0].startswith("until "):
+            print("begun")
+            while not os.path.exists(texts[0][6:]):
+                time.sleep(0.02)
+        if len(texts) > 3 and "memory" in texts[0]:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+        return [texts] * len(texts)
+`;
+
+const SLEEPS = `
+import time
+
+from cog import BaseRunner
+
+
+class Runner(BaseRunner):
+    def run(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return "slept"
+`;
+
+const batches = "  maxBatchSize: 8\n  maxQueueDelayMs: 150\n";
+
+function model(code: string, keys: string): ModelFiles {
+  return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\nedgeplane:\n${keys}` };
+}
+
+export const batchingModels = {
+  costly: model(TOGETHER, `${batches}  cost: len(text)\n  maxBatchCost: 60\n  costBuckets: [8]\n`),
+  together: model(TOGETHER, batches),
+  late: model(SLEEPS, "  dropLate: true\n"),
+};
