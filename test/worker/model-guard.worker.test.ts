@@ -179,26 +179,27 @@ it("lets through or refuses by what the model says, and what it was asked is nob
   }
 });
 
+async function waitingOf(name: string): Promise<number> {
+  const account = (await findAccount(testEnv.DB, name))?.id ?? "";
+  const flow = { account, priority: "high", model: "acme/guard", version: GUARD_VERSION } as const;
+  return (await testEnv.LANE.getByName(LANE).outlook(flow)).ownWaiting;
+}
+
 it("asks in the turn of the account that it guards, whoever pays", async () => {
-  const { create } = await gateway({ account: "the-operator", timeoutMs: 1500 });
-  const other = await newKey("another");
-  const lane = testEnv.LANE.getByName(LANE);
-  const waiting = [create({ text: "mine" }), create({ text: "another's" }, other)];
-  const waitingOf = async (name: string) => {
-    const account = (await findAccount(testEnv.DB, name))?.id ?? "";
-    return (await lane.outlook({ account, priority: "high", model: "acme/guard", version: GUARD_VERSION })).ownWaiting;
-  };
+  const { env, create } = await gateway({ account: "the-operator" });
+  const waiting = [create({ text: "mine" }), create({ text: "another's" }, await newKey("another"))];
   for (const name of ["guarded", "another"]) await expect.poll(() => waitingOf(name)).toBe(1);
   expect(await waitingOf("the-operator")).toBe(0);
-  for (const { status, body } of await Promise.all(waiting))
-    expect([status, body["code"]]).toEqual([503, "guard_unavailable"]);
-  // What came too late is not left behind.
-  await expect.poll(() => waitingOf("guarded")).toBe(0);
+  await guardPool(env, flagging);
+  for (const { status } of await Promise.all(waiting)) expect(status).toBe(201);
 });
 
-it("lets pass what can't be judged in time where the guard shall fail open", async () => {
-  const { create } = await gateway({ timeoutMs: 200 }, { fail_mode: "open" });
-  expect((await create({ text: "unjudged" })).status).toBe(201);
+it("refuses what can't be judged in time, unless it shall fail open, and leaves no question behind", async () => {
+  const closed = await gateway({ timeoutMs: 200 });
+  expect(await closed.create({ text: "one" })).toMatchObject({ status: 503, body: { code: "guard_unavailable" } });
+  const open = await gateway({ timeoutMs: 200 }, { fail_mode: "open" });
+  expect((await open.create({ text: "two" })).status).toBe(201);
+  await expect.poll(() => waitingOf("guarded")).toBe(0);
 });
 
 it("refuses what the model has no clear answer on", async () => {
