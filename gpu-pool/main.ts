@@ -84,7 +84,15 @@ async function run(settings: Settings): Promise<void> {
     fileMs: settings["drain-timeout-ms"],
     onNotice: ({ withinMs, why }) => drain(timeToFinishMs(withinMs), why),
   });
-  const port = await startTelemetry({ settings, pool, metrics, devices, preemption, problems: found.problems });
+  const port = await startTelemetry({
+    settings,
+    name: state.name,
+    pool,
+    metrics,
+    devices,
+    preemption,
+    problems: found.problems,
+  });
   log.info(
     {
       pool: state.name,

@@ -25,6 +25,8 @@ import type { HttpClient } from "./transport/http-client.ts";
 const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
+/** Of what ran in a process that died, so many are named in the log. */
+const SHOWN_IDS = 32;
 /** JAX and TensorFlow take nearly all of a device when they start, unless they are told that they share it. */
 const sharing = {
   XLA_PYTHON_CLIENT_PREALLOCATE: process.env["XLA_PYTHON_CLIENT_PREALLOCATE"] ?? "false",
@@ -167,7 +169,7 @@ function seenDevices({ report }: DeviceWatch): SeenDevice[] {
   return [...cuda, { id: "cpu", kind: "cpu", memoryBytes: totalmem(), usedBytes: null, problem: null }];
 }
 
-function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {
+function observer(model: string, { log, metrics, settings, clock }: FleetOptions): RunnerObserver {
   return {
     batch({ size, reason, waitsMs, waste }) {
       metrics.batchSize.observe({ model }, size);
@@ -176,16 +178,24 @@ function observer(model: string, { log, metrics, settings }: FleetOptions): Runn
       if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
     },
     ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
-    ended: (outcome) => metrics.ended.inc({ model, outcome }),
-    bisected: () => metrics.bisected.inc({ model }),
-    ready(instance, setupSeconds) {
-      metrics.setupSeconds.set({ model }, setupSeconds);
-      log.info({ model, instance, setupSeconds }, "model ready");
+    ended(outcome, { ref, grant, deviceMs }) {
+      metrics.ended.inc({ model, outcome });
+      metrics.rates.ended(model, clock.nowMs());
+      log.debug({ prediction: ref.id, attempt: grant.attempt, model, outcome, deviceMs }, "prediction ended");
     },
-    died(instance, death) {
+    bisected: () => metrics.bisected.inc({ model }),
+    ready(instance, setupSeconds, loadMs) {
+      metrics.setupSeconds.set({ model }, setupSeconds);
+      metrics.loadSeconds.observe({ model }, loadMs / 1000);
+      log.info({ model, instance, setupSeconds, loadMs }, "model ready");
+    },
+    died(instance, death, runs, leftMs) {
+      if (leftMs !== null) metrics.evictSeconds.observe({ model }, leftMs / 1000);
+      if (leftMs !== null) log.info({ model, instance, leftMs }, "model left its place for another");
       if (death.expected) return;
       metrics.deaths.inc({ model });
-      log.warn({ model, instance, why: death.why }, "model process died");
+      const predictions = runs.flatMap((run) => run.unfinished().map(({ prediction }) => prediction.ref.id));
+      log.warn({ model, instance, why: death.why, predictions: predictions.slice(0, SHOWN_IDS) }, "model process died");
     },
     broken(instance, problem) {
       metrics.setupFailures.inc({ model });

@@ -13,6 +13,7 @@ import { rateLimit } from "./rate-limit/rate-limit.ts";
 import { remoteGuard } from "./remote-guard/remote-guard.ts";
 import { regex } from "./regex/regex.ts";
 import { responseCache } from "./response-cache/response-cache.ts";
+import { webhookLog } from "./webhook-log/webhook-log.ts";
 
 export const catalog: readonly Plugin[] = [
   ipRules,
@@ -27,6 +28,7 @@ export const catalog: readonly Plugin[] = [
   remoteGuard,
   modelGuard,
   responseCache,
+  webhookLog,
 ];
 
 /** The plugins that are on, with their settings, until an operator publishes others. */

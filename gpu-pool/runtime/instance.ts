@@ -70,6 +70,7 @@ export class Instance {
   #process: ModelProcess | null = null;
   #state: Exclude<InstanceState, "ready" | "busy"> = "stopped";
   #retryAtMs = 0;
+  #retiredAtMs: number | null = null;
   #cancelTimer: () => void = () => {};
   /** The end of what the process printed while it started: a death without words is explained by it. */
   #printed = "";
@@ -145,7 +146,15 @@ export class Instance {
 
   /** Ends it once it has finished what it runs, however long that takes. */
   retire(): void {
+    this.#retiredAtMs ??= this.#options.clock.nowMs();
     this.stop(null);
+  }
+
+  /** Its process is gone: how long it took to leave its place for another model; null where it didn't have to. */
+  leftMs(): number | null {
+    const sinceMs = this.#retiredAtMs;
+    this.#retiredAtMs = null;
+    return sinceMs === null ? null : this.#options.clock.nowMs() - sinceMs;
   }
 
   /** Lets what runs finish, then ends the process; after `graceMs` in any case, unless that is null. */

@@ -2,6 +2,7 @@
 import type * as z from "zod";
 import type { Hook, Judge, Phase } from "./phases.ts";
 import type { ServiceName, Services } from "./services.ts";
+import type { VerdictObserver } from "./verdict-events.ts";
 
 /** The contract's version. A plugin of another is refused when the settings are built. */
 export const PLUGIN_API_VERSION = 1;
@@ -20,12 +21,13 @@ export type SetupContext<Config, Needs extends ServiceName> = {
  * One hook for each phase that the plugin names; those that are wrapped in `judge` only judge. `dispose` is called once,
  * when no request uses them any more.
  */
-export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Disposable;
+export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Lifelong;
 
-type Disposable = { dispose?(): void | Promise<void> };
+/** `onVerdict` is of plugins that declare `observes`. */
+type Lifelong = { onVerdict?: VerdictObserver; dispose?(): void | Promise<void> };
 
 /** What `setup` returned, by phase. */
-export type StartedHooks = Partial<{ [P in Phase]: Hook<P> | Judge<P> }> & Disposable;
+export type StartedHooks = Partial<{ [P in Phase]: Hook<P> | Judge<P> }> & Lifelong;
 
 export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs extends ServiceName> = {
   /** Lower-case letters, digits and hyphens; unique. */
@@ -43,6 +45,8 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   failMode?: FailMode;
   /** Whether its hook of `route`, which stands behind all others of the phase, may answer predictions itself. */
   answers?: boolean;
+  /** Whether it is told of all verdicts: `onVerdict`. */
+  observes?: boolean;
   /** How long one hook may take; 2,000 unless stated. */
   timeoutMs?: number;
   /**
@@ -73,6 +77,7 @@ export type Plugin = {
   readonly needs: readonly ServiceName[];
   readonly failMode: FailMode;
   readonly answers: boolean;
+  readonly observes: boolean;
   readonly timeoutMs: number;
   readonly example: unknown;
   /** Refuses what all entries together can't be; none for whom nothing has to be looked up. */
@@ -110,6 +115,7 @@ export function definePlugin<
     needs: spec.needs ?? [],
     failMode: spec.failMode ?? "closed",
     answers: spec.answers ?? false,
+    observes: spec.observes ?? false,
     timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     example: spec.example ?? {},
     check: async (entries: readonly CheckedEntry<unknown>[], services: Partial<Services>): Promise<void> => {

@@ -2,6 +2,7 @@
 import type { AllowanceService } from "./allowance.ts";
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -131,6 +132,12 @@ export type ResponseStore = {
  */
 export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
 
+/** The way to the topic `audit`, for whoever consumes it. */
+export type AuditService = {
+  /** Notes an event, which leaves behind the answer. Never throws, and never waits; what can't be kept is counted. */
+  note(event: VerdictEvent): void;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
@@ -140,6 +147,7 @@ export type Services = {
   lanes: LaneService;
   models: ModelService;
   responses: ResponseStore;
+  audit: AuditService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -152,6 +160,7 @@ export const serviceNames = [
   "lanes",
   "models",
   "responses",
+  "audit",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

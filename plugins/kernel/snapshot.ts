@@ -7,6 +7,7 @@ import { orderPlugins } from "./order.ts";
 import { phases } from "./phases.ts";
 import type { Hook, Judge, Phase } from "./phases.ts";
 import type { Services } from "./services.ts";
+import type { VerdictObserver } from "./verdict-events.ts";
 
 /** A hook with what the pipeline needs to run it. */
 export type BoundHook<P extends Phase> = {
@@ -23,7 +24,13 @@ export type BoundHook<P extends Phase> = {
 };
 
 /** The hooks that run for some request, by phase and in order. */
-export type Hooks = { readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] } };
+export type Hooks = {
+  readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] };
+  /** The number of the settings. */
+  readonly version?: number;
+  /** Who is told of verdicts, by plugin. */
+  readonly observers?: readonly { readonly plugin: string; readonly onVerdict: VerdictObserver }[];
+};
 
 /** `hooks`: those where nothing is overridden; they are all that `authenticate` knows. */
 export type Snapshot = Hooks & {
@@ -84,10 +91,10 @@ export async function buildSnapshot(
   for (const some of all) checkNames(catalog, some);
   const variants = new Map<string, Hooks>();
   try {
-    const base = await bindAll(catalog, settings, instances);
+    const base = await bindAll(catalog, settings, instances, version);
     return Object.freeze({
+      ...base,
       version,
-      hooks: base.hooks,
       phases: phasesOf(catalog, all),
       asksModels: onIn(catalog, all).some(
         ({ needs, phases: own }) => needs.includes("models") && own.includes("screenOutput"),
@@ -100,7 +107,7 @@ export async function buildSnapshot(
         const known = variants.get(key);
         if (known !== undefined) return known;
         const wanted = overridden(overridden(settings, ofModel ?? {}), ofAccount ?? {});
-        return bindAll(catalog, wanted, instances).then((hooks) => {
+        return bindAll(catalog, wanted, instances, version).then((hooks) => {
           variants.set(key, hooks);
           return hooks;
         });
@@ -141,7 +148,12 @@ function onIn(catalog: readonly Plugin[], all: readonly Override[]): Plugin[] {
 }
 
 /** The hooks of those of the catalog that are on, in order. */
-async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, instances: Instances): Promise<Hooks> {
+async function bindAll(
+  catalog: readonly Plugin[],
+  settings: PluginSettings,
+  instances: Instances,
+  version: number,
+): Promise<Hooks> {
   const on = catalog.filter((plugin) => Object.hasOwn(settings, plugin.name));
   const ordered = orderPlugins(on, (plugin) => settings[plugin.name]?.after ?? []);
   const hooks: { [P in Phase]: BoundHook<P>[] } = {
@@ -152,16 +164,23 @@ async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, ins
     screenOutput: [],
     onResult: [],
   };
+  const observers: { plugin: string; onVerdict: VerdictObserver }[] = [];
   for (const plugin of ordered) {
     const entry = settings[plugin.name];
     if (entry === undefined) continue;
     const started = await instances.of(plugin, entry);
     for (const phase of plugin.phases) hooks[phase].push(bind(phase, plugin, entry, started) as never);
+    if (plugin.observes) observers.push({ plugin: plugin.name, onVerdict: observerOf(plugin, started) });
   }
   // What others would change or refuse, they have when a plugin answers the prediction itself.
   hooks.route.sort((a, b) => Number(a.answers) - Number(b.answers));
   for (const phase of phases) Object.freeze(hooks[phase]);
-  return Object.freeze({ hooks: Object.freeze(hooks) });
+  return Object.freeze({ hooks: Object.freeze(hooks), version, observers: Object.freeze(observers) });
+}
+
+function observerOf({ name }: Plugin, { onVerdict }: StartedHooks): VerdictObserver {
+  if (onVerdict !== undefined) return onVerdict;
+  throw new EdgeplaneError("plugin_invalid", `Plugin "${name}" says that it observes but has no \`onVerdict\`.`);
 }
 
 function bind<P extends Phase>(phase: P, plugin: Plugin, entry: PluginEntry, started: StartedHooks): BoundHook<P> {
