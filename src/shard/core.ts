@@ -37,7 +37,7 @@ import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
-import { flowAccountOf, isFinished, snapshotOf } from "./row.ts";
+import { isFinished, isReadableBy, snapshotOf } from "./row.ts";
 import { createScreening } from "./screening.ts";
 import { createSettlement, holdsTheSame } from "./settlement.ts";
 import type { Settlement } from "./settlement.ts";
@@ -145,12 +145,6 @@ export class ShardCore {
   snapshot(id: string, accountId: string | null): PredictionSnapshot | null {
     const progress = this.#own(id, accountId);
     return progress === null ? null : this.#show(progress);
-  }
-
-  /** In whose turn it waits; empty where there is no such prediction. */
-  flowOf(id: string): string {
-    const row = this.#load(id)?.row;
-    return row === undefined ? "" : flowAccountOf({ accountId: row.accountId, question: row.fixed.question });
   }
 
   isWaiting(id: string): boolean {
@@ -325,15 +319,10 @@ export class ShardCore {
     return progress;
   }
 
-  /**
-   * `accountId` null: whoever asks has shown a signed link, or is the gateway itself. A question of a plugin is no
-   * account's to read, not even of the one that pays.
-   */
+  /** `accountId` null: whoever asks has shown a signed link, or is the gateway itself. */
   #own(id: string, accountId: string | null): Progress | null {
     const progress = this.#load(id);
-    if (accountId === null) return progress;
-    const isOwn = progress?.row.accountId === accountId && progress.row.fixed.question === undefined;
-    return isOwn ? progress : null;
+    return accountId === null || (progress !== null && isReadableBy(progress.row, accountId)) ? progress : null;
   }
 
   #show(progress: Progress): PredictionSnapshot {

@@ -123,6 +123,14 @@ export type Row = {
 /** A row without what may be large. */
 export type Outline = Omit<Row, "input" | "output" | "logs" | "reservations">;
 
+/** A question of a plugin is no account's to read, not even of the one that pays. */
+export function isReadableBy(
+  { accountId: owner, fixed }: Pick<Row, "accountId" | "fixed">,
+  accountId: string,
+): boolean {
+  return owner === accountId && fixed.question === undefined;
+}
+
 /** In whose turn it waits. */
 export function flowAccountOf({ accountId, question }: { accountId: string; question?: Question | undefined }): string {
   return question?.guarded ?? accountId;

@@ -112,7 +112,8 @@ export class PredictionShard extends DurableObject<Env> {
     const accepted = await this.#accept(submission, isLone);
     if (accepted === null) return { outcome: "conflict" };
     const reader = submission.question === undefined ? accountId : null;
-    const prediction = waitMs > 0 ? await this.#finished(id, reader, waitMs) : this.#show(id, reader);
+    const holder = flowAccountOf(submission);
+    const prediction = waitMs > 0 ? await this.#finished(id, reader, waitMs, holder) : this.#show(id, reader);
     if (prediction === null) return { outcome: "conflict" };
     return { outcome: accepted.created ? "created" : "existing", prediction };
   }
@@ -308,8 +309,13 @@ export class PredictionShard extends DurableObject<Env> {
     await Promise.all(judged);
   }
 
-  async #finished(id: string, accountId: string | null, waitMs: number): Promise<PredictionSnapshot | null> {
-    const holder = accountId ?? this.#core.flowOf(id);
+  /** `holder`: among whose calls that are held this one counts. */
+  async #finished(
+    id: string,
+    accountId: string | null,
+    waitMs: number,
+    holder = accountId ?? "",
+  ): Promise<PredictionSnapshot | null> {
     const until = Date.now() + waitMs;
     for (;;) {
       const prediction = this.#show(id, accountId);
