@@ -4,6 +4,8 @@ import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
+import { keepWithin } from "./runtime/environments/index.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -29,6 +31,10 @@ function stopWith(message: string): never {
 async function run(settings: Settings): Promise<void> {
   const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
+  const environments = environmentsFolder(settings["environments-dir"], settings["state-dir"]);
+  const unusable = whyUnusable(environments);
+  if (unusable !== null) throw new SettingsError(`--environments-dir ${environments} can't be used: ${unusable}`);
+  void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const found = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
@@ -84,7 +90,15 @@ async function run(settings: Settings): Promise<void> {
     fileMs: settings["drain-timeout-ms"],
     onNotice: ({ withinMs, why }) => drain(timeToFinishMs(withinMs), why),
   });
-  const port = await startTelemetry({ settings, pool, metrics, devices, preemption, problems: found.problems });
+  const port = await startTelemetry({
+    settings,
+    name: state.name,
+    pool,
+    metrics,
+    devices,
+    preemption,
+    problems: found.problems,
+  });
   log.info(
     {
       pool: state.name,

@@ -38,6 +38,8 @@ export type Snapshot = Hooks & {
   readonly version: number;
   /** The phases in which any plugin may run, for whomever. */
   readonly phases: ReadonlySet<Phase>;
+  /** Whether a plugin that screens output may ask models of the pools. */
+  readonly asksModels: boolean;
   /**
    * The hooks for an account and a model (`owner/name`). What is overridden for the account comes before what is for
    * the model. Throws `plugin_invalid` when a plugin can't be set up.
@@ -96,6 +98,9 @@ export async function buildSnapshot(
       ...base,
       version,
       phases: phasesOf(catalog, all),
+      asksModels: onIn(catalog, all).some(
+        ({ needs, phases: own }) => needs.includes("models") && own.includes("screenOutput"),
+      ),
       of(accountId: string, model: string): Hooks | Promise<Hooks> {
         const ofAccount = own(overrides.accounts, accountId);
         const ofModel = own(overrides.models, model);
@@ -135,8 +140,13 @@ function checkNames(catalog: readonly Plugin[], settings: Override): void {
 }
 
 function phasesOf(catalog: readonly Plugin[], all: readonly Override[]): ReadonlySet<Phase> {
+  return new Set(onIn(catalog, all).flatMap((plugin) => plugin.phases));
+}
+
+/** The plugins that are on, for whomever. */
+function onIn(catalog: readonly Plugin[], all: readonly Override[]): Plugin[] {
   const on = new Set(all.flatMap((some) => Object.keys(some).filter((name) => some[name] !== null)));
-  return new Set(catalog.filter(({ name }) => on.has(name)).flatMap((plugin) => plugin.phases));
+  return catalog.filter(({ name }) => on.has(name));
 }
 
 /** The hooks of those of the catalog that are on, in order. */

@@ -1,5 +1,5 @@
 /** From settings as they are kept to a snapshot that requests use. */
-import type { Plugin } from "../../plugins/kernel/define-plugin.ts";
+import type { CheckedEntry, Plugin } from "../../plugins/kernel/define-plugin.ts";
 import type { InstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Services } from "../../plugins/kernel/services.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
@@ -38,10 +38,24 @@ export async function trySettings(
     for (const account of ["", ...Object.keys(accounts)]) {
       for (const model of ["", ...Object.keys(models)]) await tryOne(snapshot, account, model);
     }
+    for (const plugin of plugins) await plugin.check(entriesOf(plugin.name, numbered.settings), services);
     return snapshot;
   } finally {
     await snapshot.dispose();
   }
+}
+
+/** All that the settings have of a plugin, and for whom. */
+function entriesOf(name: string, settings: Settings): CheckedEntry<unknown>[] {
+  const own = (plugins: Record<string, StoredEntry | null>, account: string | null, model: string | null) => {
+    const entry = Object.hasOwn(plugins, name) ? plugins[name] : undefined;
+    return entry === undefined || entry === null ? [] : [{ account, model, config: entry.config ?? {} }];
+  };
+  return [
+    ...own(settings.plugins, null, null),
+    ...Object.entries(settings.accounts).flatMap(([account, { plugins }]) => own(plugins, account, null)),
+    ...Object.entries(settings.models).flatMap(([model, { plugins }]) => own(plugins, null, model)),
+  ];
 }
 
 async function tryOne(snapshot: Snapshot, account: string, model: string): Promise<void> {
