@@ -5,6 +5,8 @@ import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { runnableHere } from "./runtime/isolation/trusted.ts";
+import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
+import { keepWithin } from "./runtime/environments/index.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { openIsolation } from "./open-isolation.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
@@ -31,6 +33,10 @@ function stopWith(message: string): never {
 async function run(settings: Settings): Promise<void> {
   const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
+  const environments = environmentsFolder(settings["environments-dir"], settings["state-dir"]);
+  const unusable = whyUnusable(environments);
+  if (unusable !== null) throw new SettingsError(`--environments-dir ${environments} can't be used: ${unusable}`);
+  void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const isolation = await openIsolation(settings, state, log);
   const inFolder = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {

@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
 import { jailOf } from "./runtime/isolation/model-jail.ts";
@@ -16,6 +17,7 @@ import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts"
 import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
+import type { Life } from "./runtime/models/model-lives.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -127,15 +129,17 @@ function createRunner(
       if (refusal !== null) throw new Error(refusal);
       // What `build.run` writes is the model's own, too.
       const preparation = lives.began();
-      const { python, env, warnings, sizeBytes } = await prepareEnvironment({
+      const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
-        stateDir: settings["state-dir"],
+        environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
+        budgetBytes: settings["environments-bytes"],
         log(line) {
           model.environment = { progress: line };
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
+        allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
       const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
       const jail = await jailOf(
@@ -176,10 +180,20 @@ function createRunner(
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,
         healthEveryMs: settings["health-every-ms"],
-        lives: () => lives.began(),
+        lives: () => endingWith(lives.began(), release),
+        discard: release,
       };
     },
   });
+}
+
+/** A life after which `then` is done. */
+function endingWith(life: Life, then: () => void): Life {
+  const ended = (): void => {
+    life.ended();
+    then();
+  };
+  return { ...life, ended };
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */

@@ -35,7 +35,15 @@ const flags = {
   },
   "state-dir": {
     env: "EDGEPLANE_STATE_DIR",
-    help: "where the journal, the spool and environments live (default ~/.edgeplane/pool)",
+    help: "where the journal, the spool and scratch files live (default ~/.edgeplane/pool)",
+  },
+  "environments-dir": {
+    env: "EDGEPLANE_ENVIRONMENTS_DIR",
+    help: "where all pools of the host keep the models' environments (default ~/.cache/edgeplane/environments; root: /var/cache/edgeplane/environments)",
+  },
+  "environments-bytes": {
+    env: "EDGEPLANE_ENVIRONMENTS_BYTES",
+    help: "what they may take on disk before those that nobody uses are removed (default 53687091200)",
   },
   "log-url": {
     env: "EDGEPLANE_LOG_URL",
@@ -134,6 +142,11 @@ const flags = {
     help: "run the commands of build.run in cog.yaml on this host (default off)",
     boolean: true,
   },
+  "allow-system-packages": {
+    env: "EDGEPLANE_ALLOW_SYSTEM_PACKAGES",
+    help: "install build.system_packages of cog.yaml on this host with apt, as root (default off)",
+    boolean: true,
+  },
   isolation: {
     env: "EDGEPLANE_ISOLATION",
     help: "what keeps models from the pool's secrets and from each other: auto (the best that the host can), required, namespaces (bubblewrap), user (as root: a user for each model) or off (default auto)",
@@ -198,6 +211,15 @@ const FlagsSchema = z.object({
     .string()
     .default(join(homedir(), ".edgeplane", "pool"))
     .transform((path) => resolve(path)),
+  "environments-dir": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  "environments-bytes": z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(50 * 1024 ** 3),
   "log-url": z
     .url({ protocol: /^https?$/, error: "an http(s) address" })
     .transform((text) => new URL(text))
@@ -240,6 +262,7 @@ const FlagsSchema = z.object({
     .default(GIBIBYTE / 2),
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
+  "allow-system-packages": Switch.default(false),
   /** The files that secrets were read from. */
   "secret-files": z.array(z.string()).optional(),
   isolation: z.enum(isolationSettings).default("auto"),
