@@ -4,6 +4,8 @@ import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
+import { keepWithin } from "./runtime/environments/index.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
@@ -13,6 +15,8 @@ import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { onSignals } from "./signals.ts";
+import { timeToFinishMs } from "./preemption/notice.ts";
+import { PreemptionWatch } from "./preemption/watch.ts";
 import { tellSupervisor } from "./supervisor.ts";
 import { openWayHome } from "./way-home.ts";
 
@@ -27,6 +31,10 @@ function stopWith(message: string): never {
 async function run(settings: Settings): Promise<void> {
   const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
+  const environments = environmentsFolder(settings["environments-dir"], settings["state-dir"]);
+  const unusable = whyUnusable(environments);
+  if (unusable !== null) throw new SettingsError(`--environments-dir ${environments} can't be used: ${unusable}`);
+  void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const found = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
@@ -72,7 +80,25 @@ async function run(settings: Settings): Promise<void> {
       stopWith(why);
     },
   });
-  const port = await startTelemetry({ settings, pool, metrics, devices, problems: found.problems });
+  const drain = (withinMs: number, why: string): void => void pool.drain(withinMs, why).then(() => process.exit(0));
+  const preemption = new PreemptionWatch({
+    clock: systemClock,
+    log,
+    cloud: settings.preemption,
+    metadataUrl: settings["metadata-url"],
+    file: settings["drain-file"],
+    fileMs: settings["drain-timeout-ms"],
+    onNotice: ({ withinMs, why }) => drain(timeToFinishMs(withinMs), why),
+  });
+  const port = await startTelemetry({
+    settings,
+    name: state.name,
+    pool,
+    metrics,
+    devices,
+    preemption,
+    problems: found.problems,
+  });
   log.info(
     {
       pool: state.name,
@@ -84,7 +110,7 @@ async function run(settings: Settings): Promise<void> {
     "pool started",
   );
   onSignals(
-    () => void pool.drain().then(() => process.exit(0)),
+    (signal) => drain(settings["drain-timeout-ms"], signal),
     () => {
       pool.kill();
       state.release();
@@ -93,6 +119,7 @@ async function run(settings: Settings): Promise<void> {
   );
   await pool.pressure.disk.look();
   pool.start();
+  await preemption.start();
 }
 
 try {

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
 import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
+import { cloudNames } from "./preemption/clouds.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -28,7 +29,15 @@ const flags = {
   },
   "state-dir": {
     env: "EDGEPLANE_STATE_DIR",
-    help: "where the journal, the spool and environments live (default ~/.edgeplane/pool)",
+    help: "where the journal, the spool and scratch files live (default ~/.edgeplane/pool)",
+  },
+  "environments-dir": {
+    env: "EDGEPLANE_ENVIRONMENTS_DIR",
+    help: "where all pools of the host keep the models' environments (default ~/.cache/edgeplane/environments; root: /var/cache/edgeplane/environments)",
+  },
+  "environments-bytes": {
+    env: "EDGEPLANE_ENVIRONMENTS_BYTES",
+    help: "what they may take on disk before those that nobody uses are removed (default 53687091200)",
   },
   "log-url": {
     env: "EDGEPLANE_LOG_URL",
@@ -83,6 +92,18 @@ const flags = {
     env: "EDGEPLANE_DRAIN_TIMEOUT_MS",
     help: "how long a drain waits for what runs (default 60000)",
   },
+  preemption: {
+    env: "EDGEPLANE_PREEMPTION",
+    help: "whose notices end this pool: aws, gcp, azure, auto (whose metadata service answers at start) or off (default auto)",
+  },
+  "metadata-url": {
+    env: "EDGEPLANE_METADATA_URL",
+    help: "the metadata service of the cloud (default http://169.254.169.254)",
+  },
+  "drain-file": {
+    env: "EDGEPLANE_DRAIN_FILE",
+    help: "a file whose appearance starts a drain, with the seconds that are left in it (default <state-dir>/drain)",
+  },
   "max-input-bytes": {
     env: "EDGEPLANE_MAX_INPUT_BYTES",
     help: "the largest input file that is downloaded (default 1073741824)",
@@ -111,6 +132,11 @@ const flags = {
   "allow-build-run": {
     env: "EDGEPLANE_ALLOW_BUILD_RUN",
     help: "run the commands of build.run in cog.yaml on this host (default off)",
+    boolean: true,
+  },
+  "allow-system-packages": {
+    env: "EDGEPLANE_ALLOW_SYSTEM_PACKAGES",
+    help: "install build.system_packages of cog.yaml on this host with apt, as root (default off)",
     boolean: true,
   },
   "metrics-port": {
@@ -165,6 +191,15 @@ const FlagsSchema = z.object({
     .string()
     .default(join(homedir(), ".edgeplane", "pool"))
     .transform((path) => resolve(path)),
+  "environments-dir": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  "environments-bytes": z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(50 * 1024 ** 3),
   "log-url": z
     .url({ protocol: /^https?$/, error: "an http(s) address" })
     .transform((text) => new URL(text))
@@ -187,6 +222,15 @@ const FlagsSchema = z.object({
   "health-every-ms": Ms.min(100).default(10_000),
   "idle-stop-ms": Ms.default(600_000),
   "drain-timeout-ms": Ms.default(60_000),
+  preemption: z.enum(["auto", "off", ...cloudNames]).default("auto"),
+  "metadata-url": z
+    .url({ protocol: /^http$/, error: "an http address" })
+    .default("http://169.254.169.254")
+    .transform((text) => new URL(text)),
+  "drain-file": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
   "max-input-bytes": Bytes.default(GIBIBYTE),
   "max-inputs-bytes": Bytes.default(4 * GIBIBYTE),
   "max-pool-input-bytes": Bytes.optional(),
@@ -198,6 +242,7 @@ const FlagsSchema = z.object({
     .default(GIBIBYTE / 2),
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
+  "allow-system-packages": Switch.default(false),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
   "metrics-host": z.string().default("127.0.0.1"),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
@@ -212,7 +257,8 @@ const SettingsSchema = FlagsSchema.transform((values, context) => {
     const message = `it is less than --max-inputs-bytes (${one}), which one prediction alone may have`;
     context.issues.push({ code: "custom", message, input: all, path: ["max-pool-input-bytes"] });
   }
-  return { ...values, "max-pool-input-bytes": all };
+  const drainFile = values["drain-file"] ?? join(values["state-dir"], "drain");
+  return { ...values, "max-pool-input-bytes": all, "drain-file": drainFile };
 });
 export type Settings = z.infer<typeof SettingsSchema>;
 

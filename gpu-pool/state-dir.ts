@@ -3,7 +3,8 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startOf } from "./runtime/process-start.ts";
+import { tryLock } from "./runtime/host-lock.ts";
+import type { HostLock } from "./runtime/host-lock.ts";
 import { inventName } from "./settings.ts";
 
 export type StateDir = {
@@ -29,7 +30,7 @@ export class StateDirError extends Error {
 export function takeStateDir(path: string, name: string | undefined): StateDir {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    lock(join(path, "lock"), path);
+    const lock = lockFolder(path);
     const kept = name ?? readText(join(path, "name")) ?? inventName();
     writeFileSync(join(path, "name"), kept);
     const id = readText(join(path, "id")) ?? crypto.randomUUID();
@@ -50,7 +51,7 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
         writeFileSync(join(path, "session"), session);
         return before;
       },
-      release: () => rmSync(join(path, "lock"), { force: true }),
+      release: () => lock.release(),
     };
   } catch (error) {
     if (error instanceof StateDirError) throw error;
@@ -59,18 +60,17 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
   }
 }
 
-function lock(file: string, path: string): void {
-  const holder = readText(file)?.split(" ");
-  const [pid, startedAt] = holder ?? [];
-  if (
-    pid !== undefined &&
-    Number(pid) !== process.pid &&
-    startOf(Number(pid)) === startedAt &&
-    startedAt !== undefined
-  ) {
-    throw new StateDirError(`another pool (process ${pid}) uses ${path}: stop it, or choose another --state-dir`);
+/** The kernel's lock says whether another pool runs; the file beside it, which one. */
+function lockFolder(path: string): HostLock {
+  const held = tryLock(join(path, "pool.lock"), "exclusive");
+  const whose = join(path, "pool.pid");
+  if (held === null) {
+    const pid = readText(whose);
+    const holder = pid === undefined ? "another pool" : `another pool (process ${pid})`;
+    throw new StateDirError(`${holder} uses ${path}: stop it, or choose another --state-dir`);
   }
-  writeFileSync(file, `${process.pid} ${startOf(process.pid) ?? "unknown"}`);
+  writeFileSync(whose, String(process.pid));
+  return held;
 }
 
 function readText(path: string): string | undefined {

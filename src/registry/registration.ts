@@ -34,6 +34,8 @@ const StoredSchema = z.object({
   id: z.string(),
   lane: z.string().nullable(),
   has_schema: z.number(),
+  /** Null: it was registered before versions said so. */
+  min_instances: z.number().nullable(),
   deleted_at: z.number().nullable(),
 });
 type Stored = z.output<typeof StoredSchema>;
@@ -105,10 +107,11 @@ async function store(env: QuotaVars & Pick<Env, "DB">, manifests: readonly Manif
   return byKey(answers.at(-1)?.results ?? []);
 }
 
-/** Whether a manifest is new, or brings the schema that was missing. */
-function addsTo(stored: Stored | undefined, { lane, schema }: Manifest): boolean {
+/** Whether a manifest is new, or brings what was missing: its schema, or how many processes stand by. */
+function addsTo(stored: Stored | undefined, { lane, schema, minInstances }: Manifest): boolean {
   if (stored === undefined) return true;
-  return schema !== null && stored.has_schema === 0 && stored.deleted_at === null && stored.lane === lane;
+  if (stored.deleted_at !== null || stored.lane !== lane) return false;
+  return (schema !== null && stored.has_schema === 0) || (minInstances > 0 && stored.min_instances === null);
 }
 
 function storedOf(db: D1Database, manifests: readonly Manifest[]): D1PreparedStatement {
@@ -116,7 +119,7 @@ function storedOf(db: D1Database, manifests: readonly Manifest[]): D1PreparedSta
   return db
     .prepare(
       `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at,
-         v.manifest ->> 'schema' IS NOT NULL AS has_schema FROM json_each(?) asked
+         v.manifest ->> 'schema' IS NOT NULL AS has_schema, v.manifest ->> 'minInstances' AS min_instances FROM json_each(?) asked
        JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name' AND v.id = asked.value ->> 'version'`,
     )
     .bind(JSON.stringify(asked));
@@ -136,14 +139,18 @@ function registration(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest, now:
   const { owner, name, version, schema, streams } = manifest;
   const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3)";
   const isModel = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)";
+  const bringsSchema = "(?6 IS NOT NULL AND manifest ->> 'schema' IS NULL)";
   const bytes = "length(CAST(?4 AS BLOB))";
   return [
     env.DB.prepare(
       `INSERT INTO versions (owner, name, id, manifest, created_at) SELECT ?1, ?2, ?3, ?4, ?5
          WHERE iif(${isKnown}, ${hasRoom(env, "versions", "?1", bytes, 0)},
            ${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")}))
-         ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
-         WHERE ?6 IS NOT NULL AND deleted_at IS NULL AND manifest ->> 'schema' IS NULL AND manifest ->> 'lane' = ?8`,
+         ON CONFLICT DO UPDATE SET manifest = json_set(
+             iif(${bringsSchema}, json_set(manifest, '$.schema', json(?6), '$.streams', ?7), manifest),
+             '$.minInstances', coalesce(manifest ->> 'minInstances', ?9))
+         WHERE deleted_at IS NULL AND manifest ->> 'lane' = ?8
+           AND (${bringsSchema} OR (?9 > 0 AND manifest ->> 'minInstances' IS NULL))`,
     ).bind(
       owner,
       name,
@@ -153,6 +160,7 @@ function registration(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest, now:
       schema === null ? null : JSON.stringify(schema),
       streams,
       manifest.lane,
+      manifest.minInstances,
     ),
     env.DB.prepare(
       `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?5

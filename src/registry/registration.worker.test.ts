@@ -66,6 +66,17 @@ it("gives a version its schema once, and changes nothing else of it", async () =
   expect(await storedOf("fixed")).toEqual([{ ...first, schema, streams: "iterate" }]);
 });
 
+it("notes once how many processes of a version stand by, where it was registered before that was said", async () => {
+  await register(["acme"], ["default"], { name: "standing", minInstances: 1 });
+  const forget = "UPDATE versions SET manifest = json_remove(manifest, '$.minInstances') WHERE name = 'standing'";
+  await testEnv.DB.prepare(forget).run();
+  // An isolate remembers what it registered: another description is none of that.
+  await register(["acme"], ["default"], { name: "standing", minInstances: 1, description: "again" });
+  expect(await storedOf("standing")).toMatchObject([{ minInstances: 1, schema: null }]);
+  await register(["acme"], ["default"], { name: "standing", minInstances: 5, schema });
+  expect(await storedOf("standing")).toMatchObject([{ minInstances: 1, schema }]);
+});
+
 it("moves no version to another lane, and says so", async () => {
   const lanes = ["default", "mine"];
   await register(["acme"], lanes, { name: "settled" });
