@@ -130,6 +130,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
+    name: "the edge as a service",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("self-host"),
+    timeoutMs: 4 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",
