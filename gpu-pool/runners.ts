@@ -6,14 +6,18 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { jailOf } from "./runtime/isolation/model-jail.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
+import type { Life } from "./runtime/models/model-lives.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -22,7 +26,7 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
-const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
 /** Of what ran in a process that died, so many are named in the log. */
@@ -36,6 +40,7 @@ const sharing = {
 export type FleetOptions = {
   models: Model[];
   devices: DeviceWatch;
+  isolation: Isolation;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -127,16 +132,39 @@ function createRunner(
       if (refusal !== null) throw new Error(refusal);
       // What `build.run` writes is the model's own, too.
       const preparation = lives.began();
-      const { python, env, warnings, sizeBytes } = await prepareEnvironment({
+      const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
-        stateDir: settings["state-dir"],
+        environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
+        budgetBytes: settings["environments-bytes"],
         log(line) {
           model.environment = { progress: line };
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
+        allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
+      const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+      const jail = await jailOf(
+        {
+          isolation: options.isolation,
+          isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
+          shared: settings.readable,
+          homesDir: state.homesDir,
+        },
+        {
+          model: name,
+          modelDir: model.dir,
+          notesDir: model.notesDir,
+          scratchDir,
+          network: keys.network,
+          python,
+          childPath: child.path,
+          env,
+        },
+        (warning) => warnings.push(warning),
+      );
+      model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
@@ -149,15 +177,26 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
-        scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
+        scratchDir,
+        jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,
         healthEveryMs: settings["health-every-ms"],
-        lives: () => lives.began(),
+        lives: () => endingWith(lives.began(), release),
+        discard: release,
       };
     },
   });
+}
+
+/** A life after which `then` is done. */
+function endingWith(life: Life, then: () => void): Life {
+  const ended = (): void => {
+    life.ended();
+    then();
+  };
+  return { ...life, ended };
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */

@@ -5,6 +5,7 @@ import { cors } from "./cors/cors.ts";
 import { ipRules } from "./ip-rules/ip-rules.ts";
 import type { Plugin } from "./kernel/define-plugin.ts";
 import { jwt } from "./jwt/jwt.ts";
+import { modelGuard } from "./model-guard/model-guard.ts";
 import type { PluginSettings } from "./kernel/snapshot.ts";
 import { promptGuard } from "./prompt-guard/prompt-guard.ts";
 import { queue } from "./queue/queue.ts";
@@ -25,6 +26,7 @@ export const catalog: readonly Plugin[] = [
   contentSafety,
   regex,
   remoteGuard,
+  modelGuard,
   responseCache,
   webhookLog,
 ];

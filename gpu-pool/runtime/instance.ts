@@ -17,7 +17,10 @@ import type { Run } from "./run.ts";
 export type Launch = Omit<
   ProcessOptions,
   "onReady" | "onGone" | "onGrew" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
->;
+> & {
+  /** No process is started of it after all. */
+  discard?(): void;
+};
 
 export type SetupProblem = { message: string; traceback: string };
 
@@ -209,10 +212,13 @@ export class Instance {
     const launches = this.#launches;
     this.launchedAtMs = this.#options.clock.nowMs();
     this.#printed = "";
+    let launch: Launch | undefined;
     try {
-      const launch = await this.#options.launch(this, this.#kind);
+      launch = await this.#options.launch(this, this.#kind);
       if (this.#state === "starting" && launches === this.#launches) this.#process = this.#spawn(launch);
+      else launch.discard?.();
     } catch (error) {
+      launch?.discard?.();
       if (this.#state !== "starting" || launches !== this.#launches) return;
       this.#break(
         { message: error instanceof Error ? error.message : String(error), traceback: "" },

@@ -1,8 +1,8 @@
 /** A snapshot: the plugins of one settings version, set up and in order. Built once, never changed. */
 import { EdgeplaneError } from "../../src/contract/errors.ts";
 import type { FailMode, Plugin, StartedHooks } from "./define-plugin.ts";
-import { createInstances } from "./instances.ts";
-import type { Instances } from "./instances.ts";
+import { createInstanceStore } from "./instances.ts";
+import type { Instances, InstanceStore } from "./instances.ts";
 import { orderPlugins } from "./order.ts";
 import { phases } from "./phases.ts";
 import type { Hook, Judge, Phase } from "./phases.ts";
@@ -38,6 +38,8 @@ export type Snapshot = Hooks & {
   readonly version: number;
   /** The phases in which any plugin may run, for whomever. */
   readonly phases: ReadonlySet<Phase>;
+  /** Whether a plugin that screens output may ask models of the pools. */
+  readonly asksModels: boolean;
   /**
    * The hooks for an account and a model (`owner/name`). What is overridden for the account comes before what is for
    * the model. Throws `plugin_invalid` when a plugin can't be set up.
@@ -73,7 +75,8 @@ export type Overrides = {
 const NO_OVERRIDES: Overrides = { accounts: {}, models: {} };
 
 /**
- * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. Throws
+ * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. What `store` has
+ * of earlier ones is shared. Throws
  * `EdgeplaneError`: `plugin_missing`, `plugin_cycle` or `plugin_duplicate` for an order that can't be, `plugin_invalid`
  * for settings, needs or hooks that don't fit.
  */
@@ -83,8 +86,9 @@ export async function buildSnapshot(
   settings: PluginSettings,
   services: Partial<Services>,
   overrides: Overrides = NO_OVERRIDES,
+  store: InstanceStore = createInstanceStore(services),
 ): Promise<Snapshot> {
-  const instances = createInstances(services);
+  const instances = store.forSnapshot();
   const all = [settings, ...Object.values(overrides.accounts), ...Object.values(overrides.models)];
   for (const some of all) checkNames(catalog, some);
   const variants = new Map<string, Hooks>();
@@ -94,6 +98,9 @@ export async function buildSnapshot(
       ...base,
       version,
       phases: phasesOf(catalog, all),
+      asksModels: onIn(catalog, all).some(
+        ({ needs, phases: own }) => needs.includes("models") && own.includes("screenOutput"),
+      ),
       of(accountId: string, model: string): Hooks | Promise<Hooks> {
         const ofAccount = own(overrides.accounts, accountId);
         const ofModel = own(overrides.models, model);
@@ -133,8 +140,13 @@ function checkNames(catalog: readonly Plugin[], settings: Override): void {
 }
 
 function phasesOf(catalog: readonly Plugin[], all: readonly Override[]): ReadonlySet<Phase> {
+  return new Set(onIn(catalog, all).flatMap((plugin) => plugin.phases));
+}
+
+/** The plugins that are on, for whomever. */
+function onIn(catalog: readonly Plugin[], all: readonly Override[]): Plugin[] {
   const on = new Set(all.flatMap((some) => Object.keys(some).filter((name) => some[name] !== null)));
-  return new Set(catalog.filter(({ name }) => on.has(name)).flatMap((plugin) => plugin.phases));
+  return catalog.filter(({ name }) => on.has(name));
 }
 
 /** The hooks of those of the catalog that are on, in order. */

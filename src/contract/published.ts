@@ -51,6 +51,8 @@ const EndedSchema = z.object({
   createdAt: TimeSchema,
   startedAt: TimeSchema.nullable(),
   completedAt: TimeSchema,
+  /** The plugin that asked, where no client did: a guard's question to its model. */
+  askedBy: z.string().optional(),
 });
 
 export const ResultRecordSchema = EndedSchema.extend({

@@ -4,6 +4,7 @@ import { auditLog } from "../audit/current.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
+import { createModelService } from "../shard/model-service.ts";
 import { responseService } from "../responses/service.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { createAccountDirectory } from "../registry/accounts.ts";
@@ -19,6 +20,7 @@ export function createServices(env: Env): Services {
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
     lanes: createLaneService(env),
+    models: createModelService(env),
     responses: responseService(env),
     audit: auditLog(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
