@@ -12,6 +12,7 @@ import { createRestartPolicy, restartDefaults } from "../scheduling/restart-poli
 import { Streak } from "../scheduling/streak.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
+import type { Prediction } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
 export type Launch = Omit<
@@ -46,7 +47,7 @@ const SICK_UNPROVEN = 2;
 
 export class Instance {
   readonly name: string;
-  /** The batches that run, by slot. */
+  /** The batches that it was given, by their numbers. */
   readonly runs = new Map<number, Run>();
   restarts = 0;
   /** Where it is, or was last. */
@@ -110,7 +111,7 @@ export class Instance {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
-      runningForMs: Array.from(this.runs.values(), ({ startedAtMs }) => nowMs - startedAtMs),
+      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) => (hasBegun ? nowMs - startedAtMs : [])),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };
   }
@@ -129,9 +130,22 @@ export class Instance {
 
   /** True when a batch may go in: not while an exclusive one runs. */
   get open(): boolean {
-    if (this.freeSlots === 0) return false;
-    for (const run of this.runs.values()) if (run.exclusive) return false;
-    return true;
+    return this.freeSlots > 0 && !this.#isExclusive;
+  }
+
+  /** True when a batch may wait in it behind the one that runs. */
+  get opensAhead(): boolean {
+    return this.#process?.takesAhead === true && !this.#isExclusive;
+  }
+
+  get #isExclusive(): boolean {
+    return [...this.runs.values()].some(({ exclusive }) => exclusive);
+  }
+
+  /** Those that wait in it behind another batch. */
+  get sent(): Prediction[] {
+    const waiting = [...this.runs.values()].filter(({ hasBegun }) => !hasBegun);
+    return waiting.flatMap((run) => run.unfinished().map(({ prediction }) => prediction));
   }
 
   /** Starts it on these devices, if it has no place and may. */

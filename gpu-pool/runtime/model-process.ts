@@ -43,6 +43,8 @@ export type ProcessOptions = {
   /** The module to run; tests put their own there. */
   childModule: string;
   slots: number;
+  /** How many runs a slot should take behind the one that runs. */
+  runsAhead: number;
   scratchDir: string;
   cudaVisibleDevices: string;
   clock: Clock;
@@ -89,6 +91,9 @@ export class ModelProcess {
   readonly #control: Duplex;
   /** When each slot that is busy said something last. */
   readonly #busySlots = new Map<number, number>();
+  /** How many runs each of them has, and how many it takes behind the one that runs. */
+  readonly #runs = new Map<number, number>();
+  #ahead = 0;
   /** It can run nothing more: what it still says doesn't count. */
   #isCondemned = false;
   /** A model that runs one thing at a time has one slot, whatever its author asked for. */
@@ -135,6 +140,7 @@ export class ModelProcess {
         ...hiddenSecrets,
         EDGEPLANE_MODEL_DIR: options.modelDir,
         EDGEPLANE_SLOTS: String(options.slots),
+        EDGEPLANE_RUNS_AHEAD: String(options.runsAhead),
         EDGEPLANE_SCRATCH_DIR: options.scratchDir,
         EDGEPLANE_FILE_MARK: this.origin.fileMark,
         CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
@@ -172,8 +178,16 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    const takesWork = (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
-    return takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+  }
+
+  /** Whether a slot that runs something takes a batch behind it. */
+  get takesAhead(): boolean {
+    return this.#takesWork && [...this.#runs.values()].some((runs) => runs <= this.#ahead);
+  }
+
+  get #takesWork(): boolean {
+    return (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
   }
 
   /** True when it runs nothing and could. */
@@ -181,14 +195,15 @@ export class ModelProcess {
     return this.#state === "ready";
   }
 
-  /** Gives a free slot one batch and returns the slot's number. There must be a free one. */
+  /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
   run(message: RunMessage): number {
     let slot = 0;
-    while (this.#busySlots.has(slot)) slot += 1;
+    while (this.#busySlots.has(slot) && (this.freeSlots > 0 || (this.#runs.get(slot) ?? 0) > this.#ahead)) slot += 1;
     const stream = this.#slotStreams[slot];
-    if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
+    if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.set(slot, this.#options.clock.nowMs());
+    if (!this.#busySlots.has(slot)) this.#busySlots.set(slot, this.#options.clock.nowMs());
+    this.#runs.set(slot, (this.#runs.get(slot) ?? 0) + 1);
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -259,6 +274,7 @@ export class ModelProcess {
     if (message.type === "loaded") {
       this.#options.onLoaded(message);
       if (!message.async) this.#usableSlots = 1;
+      this.#ahead = message.ahead;
       this.#hasHealthcheck = message.healthcheck;
     } else if (message.type === "alive") this.#grew(message.deviceBytes ?? 0);
     else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
@@ -287,7 +303,12 @@ export class ModelProcess {
     this.#heardAtMs = this.#options.clock.nowMs();
     this.#busySlots.set(slot, this.#heardAtMs);
     if (message.type === "idle") {
-      this.#busySlots.delete(slot);
+      const runs = (this.#runs.get(slot) ?? 1) - 1;
+      if (runs > 0) this.#runs.set(slot, runs);
+      else {
+        this.#runs.delete(slot);
+        this.#busySlots.delete(slot);
+      }
       if (this.#busySlots.size === 0) {
         this.#life?.rests();
         if (this.#state === "busy") this.#state = "ready";

@@ -195,7 +195,7 @@ class Simulation {
     const outOfMemory = shape.size > 1 && shape.cost > memoryCost;
     const ms = runMs(shape.size, shape.cost / shape.size);
     this.#outcome.batches.push({ size: shape.size, cost: shape.cost, sum, reason, ms, outOfMemory });
-    return new Run({ number: this.#runs, predictions, exclusive, startedAtMs: nowMs, shape, isOneCall: true });
+    return new Run({ number: this.#runs, predictions, exclusive, startedAtMs: nowMs, hasBegun: true, shape, isOneCall: true });
   }
 
   #begin(process: Process, run: Run): void {
