@@ -15,7 +15,7 @@ import type { Suspects } from "./suspects.ts";
 /** What is under way when intake ends is waited for so long: what waits here goes back within a second. */
 const INTAKE_STOP_MS = 500;
 const FLUSH_MS = 5000;
-/** How long processes that run nothing may take to leave. */
+/** How long processes that run nothing may take to leave; those that still run something end at once. */
 const LEAVE_MS = 2000;
 const LOOK_MS = 20;
 
@@ -70,10 +70,11 @@ export class Drain {
       runner.onHold = false;
     }
     await this.#until(() => held() === 0);
-    for (const runner of runners) runner.releaseRunning("drain");
+    const unfinished = new Set(runners.filter((runner) => runner.held > 0));
+    for (const runner of unfinished) runner.releaseRunning("drain");
     await this.#until(() => reporter.uploading === 0);
     reporter.giveUpUploads();
-    for (const runner of runners) runner.shutdown(LEAVE_MS);
+    for (const runner of runners) runner.shutdown(unfinished.has(runner) ? 0 : LEAVE_MS);
     await delivery.flush(FLUSH_MS);
     this.#endsAtMs = this.#options.clock.nowMs() + LEAVE_MS + 500;
     await this.#until(() => !runners.some(isAlive));

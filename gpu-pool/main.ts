@@ -13,6 +13,8 @@ import { startTelemetry } from "./telemetry/start.ts";
 import { systemClock } from "./system-clock.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { onSignals } from "./signals.ts";
+import { timeToFinishMs } from "./preemption/notice.ts";
+import { PreemptionWatch } from "./preemption/watch.ts";
 import { tellSupervisor } from "./supervisor.ts";
 import { openWayHome } from "./way-home.ts";
 
@@ -72,7 +74,17 @@ async function run(settings: Settings): Promise<void> {
       stopWith(why);
     },
   });
-  const port = await startTelemetry({ settings, pool, metrics, devices, problems: found.problems });
+  const drain = (withinMs: number, why: string): void => void pool.drain(withinMs, why).then(() => process.exit(0));
+  const preemption = new PreemptionWatch({
+    clock: systemClock,
+    log,
+    cloud: settings.preemption,
+    metadataUrl: settings["metadata-url"],
+    file: settings["drain-file"],
+    fileMs: settings["drain-timeout-ms"],
+    onNotice: ({ withinMs, why }) => drain(timeToFinishMs(withinMs), why),
+  });
+  const port = await startTelemetry({ settings, pool, metrics, devices, preemption, problems: found.problems });
   log.info(
     {
       pool: state.name,
@@ -84,7 +96,7 @@ async function run(settings: Settings): Promise<void> {
     "pool started",
   );
   onSignals(
-    () => void pool.drain().then(() => process.exit(0)),
+    (signal) => drain(settings["drain-timeout-ms"], signal),
     () => {
       pool.kill();
       state.release();
@@ -93,6 +105,7 @@ async function run(settings: Settings): Promise<void> {
   );
   await pool.pressure.disk.look();
   pool.start();
+  await preemption.start();
 }
 
 try {

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
 import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
+import { cloudNames } from "./preemption/clouds.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -82,6 +83,18 @@ const flags = {
   "drain-timeout-ms": {
     env: "EDGEPLANE_DRAIN_TIMEOUT_MS",
     help: "how long a drain waits for what runs (default 60000)",
+  },
+  preemption: {
+    env: "EDGEPLANE_PREEMPTION",
+    help: "whose notices end this pool: aws, gcp, azure, auto (whose metadata service answers at start) or off (default auto)",
+  },
+  "metadata-url": {
+    env: "EDGEPLANE_METADATA_URL",
+    help: "the metadata service of the cloud (default http://169.254.169.254)",
+  },
+  "drain-file": {
+    env: "EDGEPLANE_DRAIN_FILE",
+    help: "a file whose appearance starts a drain, with the seconds that are left in it (default <state-dir>/drain)",
   },
   "max-input-bytes": {
     env: "EDGEPLANE_MAX_INPUT_BYTES",
@@ -187,6 +200,15 @@ const FlagsSchema = z.object({
   "health-every-ms": Ms.min(100).default(10_000),
   "idle-stop-ms": Ms.default(600_000),
   "drain-timeout-ms": Ms.default(60_000),
+  preemption: z.enum(["auto", "off", ...cloudNames]).default("auto"),
+  "metadata-url": z
+    .url({ protocol: /^http$/, error: "an http address" })
+    .default("http://169.254.169.254")
+    .transform((text) => new URL(text)),
+  "drain-file": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
   "max-input-bytes": Bytes.default(GIBIBYTE),
   "max-inputs-bytes": Bytes.default(4 * GIBIBYTE),
   "max-pool-input-bytes": Bytes.optional(),
@@ -212,7 +234,8 @@ const SettingsSchema = FlagsSchema.transform((values, context) => {
     const message = `it is less than --max-inputs-bytes (${one}), which one prediction alone may have`;
     context.issues.push({ code: "custom", message, input: all, path: ["max-pool-input-bytes"] });
   }
-  return { ...values, "max-pool-input-bytes": all };
+  const drainFile = values["drain-file"] ?? join(values["state-dir"], "drain");
+  return { ...values, "max-pool-input-bytes": all, "drain-file": drainFile };
 });
 export type Settings = z.infer<typeof SettingsSchema>;
 

@@ -1,6 +1,7 @@
 /** Puts the pool's state behind the local port. */
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
+import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
@@ -13,12 +14,20 @@ export type StartOptions = {
   pool: Pool;
   metrics: Metrics;
   devices: DeviceWatch;
+  preemption: PreemptionWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
-export async function startTelemetry({ settings, pool, metrics, devices, problems }: StartOptions): Promise<number> {
+export async function startTelemetry({
+  settings,
+  pool,
+  metrics,
+  devices,
+  preemption,
+  problems,
+}: StartOptions): Promise<number> {
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -55,6 +64,7 @@ export async function startTelemetry({ settings, pool, metrics, devices, problem
       status: () => ({
         devices: devices.report.cuda,
         problem: devices.report.problem,
+        preemption: { cloud: preemption.cloud, notice: preemption.notice },
         pressure: {
           disk: { freeBytes: pool.pressure.disk.freeBytes, problem: pool.pressure.disk.problem },
           inputs: { bytes: pool.pressure.inputs.bytes, problem: pool.pressure.inputs.problem },

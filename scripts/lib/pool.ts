@@ -52,6 +52,8 @@ export function createPool(options: PoolOptions, say: Say, onProcess: (name: str
         EDGEPLANE_STATE_DIR: options.stateDir,
         EDGEPLANE_PYTHON: options.python,
         EDGEPLANE_DRAIN_TIMEOUT_MS: String(DRAIN_MS),
+        // A machine that somebody works on is no rented host.
+        EDGEPLANE_PREEMPTION: "off",
         ...options.env,
       },
     });

@@ -66,7 +66,7 @@ export function startPool(
     String(SILENCE_MS),
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, ...env },
+    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, EDGEPLANE_PREEMPTION: "off", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";

@@ -13,7 +13,7 @@ const MAIN = fileURLToPath(new URL("../../../gpu-pool/main.ts", import.meta.url)
 
 function run(args: string[], env: Record<string, string> = {}): { code: number | null; text: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env["PATH"], ...env },
+    env: { PATH: process.env["PATH"], EDGEPLANE_PREEMPTION: "off", ...env },
     encoding: "utf8",
     timeout: 20_000,
   });

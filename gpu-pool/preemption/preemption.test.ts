@@ -1,0 +1,81 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterAll, describe, expect, test } from "vitest";
+import { startMetadataService } from "../../test/metadata-service.ts";
+import { systemClock } from "../system-clock.ts";
+import { cloudNames } from "./clouds.ts";
+import { timeToFinishMs } from "./notice.ts";
+import type { Notice } from "./notice.ts";
+import { PreemptionWatch } from "./watch.ts";
+import type { PreemptionOptions } from "./watch.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "edgeplane-preemption-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A watch that has started, and the notices that it told. */
+async function watching(cloud: PreemptionOptions["cloud"], url: string, file = join(folder, "none")) {
+  const notices: Notice[] = [];
+  const lines: string[] = [];
+  const watch = new PreemptionWatch({
+    clock: systemClock,
+    log: pino({}, { write: (line: string) => void lines.push(line) }),
+    cloud,
+    metadataUrl: new URL(url),
+    file,
+    fileMs: 60_000,
+    onNotice: (notice) => void notices.push(notice),
+  });
+  await watch.start();
+  return { watch, notices, lines };
+}
+
+describe.each(cloudNames)("%s", (name) => {
+  test("is found by itself, and its notice tells how long the host has, whatever the host's own clock says", async () => {
+    await using service = await startMetadataService(name);
+    service.aheadMs = 3_600_000;
+    const { watch, notices } = await watching("auto", service.url);
+    expect([watch.cloud, notices]).toEqual([name, []]);
+    service.preempt(20_000);
+    await expect.poll(() => notices).toHaveLength(1);
+    const [notice] = notices;
+    expect(notice?.why).toMatch(/AWS|Google|Azure/);
+    const least = name === "gcp" ? 30_000 : 15_000;
+    expect(notice?.withinMs).toBeGreaterThanOrEqual(least);
+    expect(notice?.withinMs).toBeLessThanOrEqual(name === "gcp" ? 30_000 : 20_000);
+    expect(watch.notice).toEqual(notice);
+  });
+
+  test("is not asked where another cloud's service answers", async () => {
+    const other = name === "aws" ? "gcp" : "aws";
+    await using service = await startMetadataService(other);
+    const { watch, lines } = await watching(name, service.url);
+    expect(watch.cloud).toBeNull();
+    expect(lines.join()).toContain("no metadata service of this cloud answers");
+  });
+});
+
+test("without a metadata service the pool says nothing, and with off it asks nobody", async () => {
+  const nobody = await watching("auto", "http://127.0.0.1:9");
+  expect([nobody.watch.cloud, nobody.lines]).toEqual([null, []]);
+  await using service = await startMetadataService("aws");
+  await watching("off", service.url);
+  expect(service.asked).toEqual([]);
+});
+
+test("a file is a notice, of the seconds that it holds; one of an earlier life is none", async () => {
+  const file = join(folder, "drain");
+  writeFileSync(file, "1");
+  const { notices } = await watching("off", "http://127.0.0.1:9", file);
+  expect(existsSync(file)).toBe(false);
+  writeFileSync(file, "5\n");
+  await expect.poll(() => notices).toMatchObject([{ withinMs: 5000 }]);
+  const empty = await watching("off", "http://127.0.0.1:9", join(folder, "empty"));
+  writeFileSync(join(folder, "empty"), "");
+  await expect.poll(() => empty.notices).toMatchObject([{ withinMs: 60_000 }]);
+});
+
+test("some of the time is kept for handing back what did not finish", () => {
+  expect([120_000, 30_000, 5000, 1000, 0].map(timeToFinishMs)).toEqual([115_000, 25_000, 4000, 0, 0]);
+});
