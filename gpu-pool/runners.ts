@@ -144,6 +144,7 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
+        runsAhead: keys.batchesInFlight - 1,
         scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],

@@ -10,6 +10,7 @@ import type { Place } from "../scheduling/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
 import { Streak } from "../scheduling/streak.ts";
+import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
 import type { Prediction } from "./prediction.ts";
@@ -111,7 +112,9 @@ export class Instance {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
-      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) => (hasBegun ? nowMs - startedAtMs : [])),
+      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) =>
+        hasBegun ? nowMs - startedAtMs : [],
+      ),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };
   }
@@ -142,10 +145,20 @@ export class Instance {
     return [...this.runs.values()].some(({ exclusive }) => exclusive);
   }
 
-  /** Those that wait in it behind another batch. */
-  get sent(): Prediction[] {
-    const waiting = [...this.runs.values()].filter(({ hasBegun }) => !hasBegun);
+  /** Those that wait in it behind another batch, and were sent at this time or before. */
+  sent(byMs: number): Prediction[] {
+    const waiting = [...this.runs.values()].filter(({ hasBegun, startedAtMs }) => !hasBegun && startedAtMs <= byMs);
     return waiting.flatMap((run) => run.unfinished().map(({ prediction }) => prediction));
+  }
+
+  /** The batch that a slot speaks of. */
+  runOf(slot: number, message: SlotMessage): Run | undefined {
+    for (const run of this.runs.values()) {
+      if (run.slot !== slot) continue;
+      const isIt = "batch" in message ? run.number === message.batch : run.has(message.id);
+      if (isIt) return run;
+    }
+    return undefined;
   }
 
   /** Starts it on these devices, if it has no place and may. */

@@ -61,14 +61,9 @@ export class Instances {
     return this.all.find(({ opensAhead }) => opensAhead) ?? null;
   }
 
-  /** Those that wait in a process behind another batch. */
-  get sent(): Prediction[] {
-    return this.all.flatMap(({ sent }) => sent);
-  }
-
-  /** Those of them that were sent at this time or before. */
-  sentBefore(ms: number): Prediction[] {
-    return this.all.flatMap(({ sentBefore }) => sentBefore(ms));
+  /** Those that wait in a process behind another batch, and were sent at this time or before. */
+  sent(byMs = Infinity): Prediction[] {
+    return this.all.flatMap((instance) => instance.sent(byMs));
   }
 
   /** Takes one out that waits in a process: it won't run. */

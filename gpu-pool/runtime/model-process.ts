@@ -13,6 +13,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
+import { BusySlots } from "./busy-slots.ts";
 import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
@@ -43,8 +44,8 @@ export type ProcessOptions = {
   /** The module to run; tests put their own there. */
   childModule: string;
   slots: number;
-  /** How many runs a slot should take behind the one that runs. */
-  runsAhead: number;
+  /** How many runs a slot should take behind the one that runs; default: none. */
+  runsAhead?: number;
   scratchDir: string;
   cudaVisibleDevices: string;
   clock: Clock;
@@ -89,10 +90,8 @@ export class ModelProcess {
   readonly #child: ChildProcess;
   readonly #slotStreams: Duplex[] = [];
   readonly #control: Duplex;
-  /** When each slot that is busy said something last. */
-  readonly #busySlots = new Map<number, number>();
-  /** How many runs each of them has, and how many it takes behind the one that runs. */
-  readonly #runs = new Map<number, number>();
+  readonly #busySlots = new BusySlots();
+  /** How many runs a slot takes behind the one that runs. */
   #ahead = 0;
   /** It can run nothing more: what it still says doesn't count. */
   #isCondemned = false;
@@ -140,7 +139,7 @@ export class ModelProcess {
         ...hiddenSecrets,
         EDGEPLANE_MODEL_DIR: options.modelDir,
         EDGEPLANE_SLOTS: String(options.slots),
-        EDGEPLANE_RUNS_AHEAD: String(options.runsAhead),
+        EDGEPLANE_RUNS_AHEAD: String(options.runsAhead ?? 0),
         EDGEPLANE_SCRATCH_DIR: options.scratchDir,
         EDGEPLANE_FILE_MARK: this.origin.fileMark,
         CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
@@ -183,7 +182,7 @@ export class ModelProcess {
 
   /** Whether a slot that runs something takes a batch behind it. */
   get takesAhead(): boolean {
-    return this.#takesWork && [...this.#runs.values()].some((runs) => runs <= this.#ahead);
+    return this.#takesWork && this.#busySlots.hasUpTo(this.#ahead);
   }
 
   get #takesWork(): boolean {
@@ -198,12 +197,12 @@ export class ModelProcess {
   /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
   run(message: RunMessage): number {
     let slot = 0;
-    while (this.#busySlots.has(slot) && (this.freeSlots > 0 || (this.#runs.get(slot) ?? 0) > this.#ahead)) slot += 1;
+    const most = this.freeSlots > 0 ? 0 : this.#ahead;
+    while (this.#busySlots.runsOf(slot) > most) slot += 1;
     const stream = this.#slotStreams[slot];
     if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    if (!this.#busySlots.has(slot)) this.#busySlots.set(slot, this.#options.clock.nowMs());
-    this.#runs.set(slot, (this.#runs.get(slot) ?? 0) + 1);
+    this.#busySlots.given(slot, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -301,14 +300,9 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.set(slot, this.#heardAtMs);
+    this.#busySlots.heard(slot, this.#heardAtMs);
     if (message.type === "idle") {
-      const runs = (this.#runs.get(slot) ?? 1) - 1;
-      if (runs > 0) this.#runs.set(slot, runs);
-      else {
-        this.#runs.delete(slot);
-        this.#busySlots.delete(slot);
-      }
+      this.#busySlots.over(slot);
       if (this.#busySlots.size === 0) {
         this.#life?.rests();
         if (this.#state === "busy") this.#state = "ready";
@@ -343,7 +337,7 @@ export class ModelProcess {
       if (sleptMs > LOOK_MS) {
         startedAtMs += sleptMs;
         this.#heardAtMs += sleptMs;
-        for (const [slot, heardAtMs] of this.#busySlots) this.#busySlots.set(slot, heardAtMs + sleptMs);
+        this.#busySlots.slept(sleptMs);
       }
       const { progressMs } = this.#options;
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
@@ -353,7 +347,7 @@ export class ModelProcess {
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
-      } else if (progressMs !== null && Math.min(...this.#busySlots.values()) < nowMs - progressMs) {
+      } else if (progressMs !== null && this.#busySlots.quietSinceMs < nowMs - progressMs) {
         this.#hung = true;
         this.kill(`a prediction gave no sign of progress for ${progressMs / 1000} s`);
       }

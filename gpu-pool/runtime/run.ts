@@ -22,6 +22,8 @@ export class Run {
   startedAtMs: number;
   /** False while it waits in its process behind another: nothing of it runs. */
   hasBegun: boolean;
+  /** The slot that it was given to. */
+  slot = 0;
   readonly shape: Shape;
   /** Its members run in one call, not one after another. */
   readonly isOneCall: boolean;
@@ -49,9 +51,15 @@ export class Run {
     const costs = members.reduce((sum, { grant }) => sum + grant.cost, 0);
     for (const prediction of members) {
       prediction.inRun = false;
-      if (costs > 0) prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
+      if (costs > 0 && this.hasBegun)
+        prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
     }
     return members;
+  }
+
+  /** Whether words of this prediction are of this run; null: of all that run in its slot. */
+  has(token: string | null): boolean {
+    return token === null ? this.hasBegun : this.#items.has(token);
   }
 
   item(token: string): RunItem | undefined {

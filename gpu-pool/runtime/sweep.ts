@@ -36,7 +36,7 @@ export function lateOnes(
   const excess = load.waiting - capacityOf(load, aheadBatches);
   const late = queue.takeLast(excess, nowMs - LATE_MS);
   if (excess <= late.length) return late;
-  const sent = instances.sentBefore(nowMs - LATE_MS);
+  const sent = instances.sent(nowMs - LATE_MS);
   for (const prediction of sent) instances.withdraw(prediction);
   return [...late, ...sent];
 }
