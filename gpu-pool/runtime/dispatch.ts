@@ -40,7 +40,8 @@ export function dispatch(
     isOneCall: predictions.length === 1 || loaded?.batch === true,
   });
   if (process.freeSlots > 0) beginRun(run, runLimits);
-  run.slot = process.run({ type: "run", batch: number, items: runItems(predictions, process.origin.scratchDir) });
+  const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
+  run.slot = process.run({ type: "run", batch: number, items });
   instance.runs.set(number, run);
   for (const prediction of predictions) prediction.inRun = true;
   return dispatchedOf(batch, run, model.cost !== null);

@@ -10,7 +10,6 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
 import { BusySlots } from "./busy-slots.ts";
@@ -18,12 +17,14 @@ import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
-import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
+import type { FileOwner, Jail } from "./isolation/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { removeFolder } from "./remove-folder.ts";
+import { environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { stagingOf } from "./inputs.ts";
+import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
 const LEAVE_MS = 5000;
@@ -47,6 +48,8 @@ export type ProcessOptions = {
   /** How many runs a slot should take behind the one that runs; default: none. */
   runsAhead?: number;
   scratchDir: string;
+  /** What keeps it from the pool's secrets and from other models; null: nothing does. */
+  jail: Jail | null;
   cudaVisibleDevices: string;
   clock: Clock;
   /** How long import and `setup()` may take. */
@@ -118,7 +121,7 @@ export class ModelProcess {
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#usableSlots = options.slots;
-    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID() };
+    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID(), isConfined: options.jail !== null };
     this.#health = new HealthWatch({
       clock: options.clock,
       everyMs: options.healthEveryMs,
@@ -127,25 +130,13 @@ export class ModelProcess {
         this.sicken(why);
       },
     });
-    mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
+    makeScratch(options);
     this.#life = options.lives?.();
-    this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
+    const [command, ...args] = [...(options.jail?.command ?? []), options.python, "-u", "-m", options.childModule];
+    this.#child = spawn(command ?? options.python, args, {
       cwd: options.modelDir,
       detached: true,
-      env: {
-        ...process.env,
-        ...options.env,
-        PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
-        ...hiddenSecrets,
-        EDGEPLANE_MODEL_DIR: options.modelDir,
-        EDGEPLANE_SLOTS: String(options.slots),
-        EDGEPLANE_RUNS_AHEAD: String(options.runsAhead ?? 0),
-        EDGEPLANE_SCRATCH_DIR: options.scratchDir,
-        EDGEPLANE_FILE_MARK: this.origin.fileMark,
-        CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
-        // Devices are numbered as nvidia-smi does it.
-        CUDA_DEVICE_ORDER: "PCI_BUS_ID",
-      },
+      env: environmentOf(options, this.origin),
       stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
     });
     this.#heardAtMs = options.clock.nowMs();
@@ -165,6 +156,11 @@ export class ModelProcess {
 
   get state(): ProcessState {
     return this.#state;
+  }
+
+  /** Whose the files must be that it is given; null: the pool's own user. */
+  get fileOwner(): FileOwner {
+    return this.#options.jail?.owner ?? null;
   }
 
   get pid(): number | undefined {
@@ -361,7 +357,7 @@ export class ModelProcess {
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+    const how = howItEnded(code, signal, this.origin.isConfined);
     const gone = (): void => this.#gone(this.#why === null ? how : `${this.#why} (${how})`);
     // What it wrote before it died is still in the pipes; a forked grandchild may hold them open for ever.
     signalGroup(this.#child, "SIGKILL");
@@ -379,8 +375,10 @@ export class ModelProcess {
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.
-    const { clock, scratchDir } = this.#options;
-    clock.after(KEEP_SCRATCH_MS, () => removeFolder(scratchDir));
+    const { clock, scratchDir, jail } = this.#options;
+    if (jail !== null) removeStrangers(jail.tempDir);
+    removeFolder(stagingOf(scratchDir));
+    clock.after(KEEP_SCRATCH_MS, () => removeStrangers(scratchDir));
     this.#options.onGone({
       why,
       wasReady: this.#wasReady,
@@ -390,8 +388,4 @@ export class ModelProcess {
       setupFailure: this.#setupFailure,
     });
   }
-}
-
-function joined(first: string, rest: string | undefined): string {
-  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
 }

@@ -347,7 +347,7 @@ export class ModelRunner {
   }
 
   #gone(instance: Instance, death: Death, runs: Run[]): void {
-    this.#options.observe.died(instance.name, death);
+    this.#options.observe.died(instance.name, death, runs, instance.leftMs());
     this.#options.placer.gone(instance);
     learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
@@ -385,8 +385,9 @@ export class ModelRunner {
     return {
       onLoaded: (loaded) => this.#loadedNow(loaded),
       onReady: (instance, setupSeconds) => {
-        this.#readiness.ready(clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs()));
-        observe.ready(instance.name, setupSeconds);
+        const loadMs = clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs());
+        this.#readiness.ready(loadMs);
+        observe.ready(instance.name, setupSeconds, loadMs);
         void this.#options.placer.loaded(this.#placed, instance);
         this.#pump();
       },

@@ -1,5 +1,6 @@
 /** One bad input harms only itself, and a process that dies, hangs or never starts harms nobody for long. */
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
@@ -189,6 +190,34 @@ test("a set-up that failed is not tried again and again, whatever is granted to 
   for (const one of more) edge.core.push(session, one);
   await edge.until(() => more.every(({ terminal }) => terminal !== null));
   expect(pool.output().match(/could not be set up/g)).toHaveLength(1);
+});
+
+test("a disk that is full when a model's packages are installed is the host's trouble, not the prediction's", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-full-"));
+  const kept = join(folder, "environments");
+  const python = join(folder, "python3");
+  const said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device";
+  writeFileSync(
+    python,
+    `#!/bin/sh
+case "$*" in
+  *"-m pip --version"*) echo "pip 24.0" ;;
+  *"-m pip"*) echo "${said}"; exit 1 ;;
+  *"import sys; print"*) echo ${python}; python3 "$@" | tail -n +2 ;;
+  *) exec python3 "$@" ;;
+esac
+`,
+    { mode: 0o755 },
+  );
+  const env = { EDGEPLANE_PYTHON: python, EDGEPLANE_UV: "", EDGEPLANE_ENVIRONMENTS_DIR: kept };
+  await using fixture = await startFixture(["packed"], [], { env });
+  const { edge } = fixture;
+  const tracked = edge.submit(await fixture.ref("packed"), {});
+  await edge.until(() => tracked.terminal !== null, 20_000);
+  expect(tracked.events).toMatchObject([{ type: "released", reason: "setup" }]);
+  expect(JSON.stringify(tracked.events)).toContain("The disk is full, so the environment");
+  expect(readdirSync(kept)).toEqual([expect.stringMatching(/\.lock$/)]);
+  rmSync(folder, { recursive: true, force: true });
 });
 
 test("a host that can't set a model up leaves it to one that can", async () => {
