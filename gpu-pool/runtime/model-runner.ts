@@ -244,13 +244,17 @@ export class ModelRunner {
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
-    for (;;) {
-      const instance = this.instances.roomiest();
-      const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
-      if (instance === null || batch === null) break;
-      this.#dispatch(instance, batch);
-    }
-    this.#sendAhead(nowMs);
+    this.#dispatchAll(
+      () => this.instances.roomiest(),
+      ({ runs }) => this.#queue.take(nowMs, runs.size === 0),
+    );
+    // Behind those that run, where these end soon by what runs took lately.
+    const isSoon = (this.#runMs.value ?? 0) <= HORIZON_MS;
+    if (isSoon)
+      this.#dispatchAll(
+        () => this.instances.ahead,
+        () => this.#queue.take(nowMs, false, true),
+      );
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
@@ -260,13 +264,11 @@ export class ModelRunner {
     this.#options.onRoom();
   }
 
-  /** Full batches go to processes behind those that run, where these end soon by what runs took lately. */
-  #sendAhead(nowMs: number): void {
-    if ((this.#runMs.value ?? 0) > HORIZON_MS) return;
-    for (;;) {
-      const instance = this.instances.ahead;
-      const batch = instance === null ? null : this.#queue.take(nowMs, false, true);
-      if (instance === null || batch === null) return;
+  /** Until there is no instance that takes one, or no batch. */
+  #dispatchAll(next: () => Instance | null, take: (instance: Instance) => Batch<Prediction> | null): void {
+    for (let instance = next(); instance !== null; instance = next()) {
+      const batch = take(instance);
+      if (batch === null) return;
       this.#dispatch(instance, batch);
     }
   }
