@@ -9,6 +9,8 @@ import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { jailOf } from "./runtime/isolation/model-jail.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
@@ -24,7 +26,7 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
-const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
 /** Of what ran in a process that died, so many are named in the log. */
@@ -38,6 +40,7 @@ const sharing = {
 export type FleetOptions = {
   models: Model[];
   devices: DeviceWatch;
+  isolation: Isolation;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -109,7 +112,10 @@ function createRunner(
     onEnded: options.onEnded,
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
-    onDiskFull: () => void options.pressure.disk.look(),
+    onDiskFull() {
+      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      void options.pressure.disk.look();
+    },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
@@ -138,6 +144,27 @@ function createRunner(
         allowBuildRun: settings["allow-build-run"],
         allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
+      const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+      const jail = await jailOf(
+        {
+          isolation: options.isolation,
+          isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
+          shared: settings.readable,
+          homesDir: state.homesDir,
+        },
+        {
+          model: name,
+          modelDir: model.dir,
+          notesDir: model.notesDir,
+          scratchDir,
+          network: keys.network,
+          python,
+          childPath: child.path,
+          env,
+        },
+        (warning) => warnings.push(warning),
+      );
+      model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
@@ -150,7 +177,8 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
-        scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
+        scratchDir,
+        jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,

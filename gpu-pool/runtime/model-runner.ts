@@ -271,7 +271,7 @@ export class ModelRunner {
     // Only items that begin one after another say when they do.
     if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
-      const items = runItems(predictions, process.origin.scratchDir);
+      const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
     } catch (error) {
       const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
