@@ -112,7 +112,10 @@ function createRunner(
     onEnded: options.onEnded,
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
-    onDiskFull: () => void options.pressure.disk.look(),
+    onDiskFull() {
+      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      void options.pressure.disk.look();
+    },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
