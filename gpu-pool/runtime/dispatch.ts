@@ -4,10 +4,12 @@ import type { BatchLimits, Shape } from "../scheduling/batching/batch-limits.ts"
 import type { Loaded } from "./child-messages.ts";
 import { runItems } from "./inputs.ts";
 import type { Instance } from "./instance.ts";
+import type { Instances } from "./instances.ts";
 import { beginRun } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import type { Model } from "./models/model.ts";
 import type { Prediction } from "./prediction.ts";
+import type { PredictionQueue } from "./prediction-queue.ts";
 import { Run } from "./run.ts";
 import type { Dispatched } from "./runner-options.ts";
 
@@ -18,6 +20,23 @@ export type DispatchContext = {
   loaded: Loaded | null;
   run: RunLimits;
 };
+
+/** How batches are given. `isSoon`: by what runs took lately, those that run end soon. */
+export type Giving = { nowMs: number; isSoon: boolean; give(instance: Instance, batch: Batch<Prediction>): void };
+
+/** Gives every batch that is due to a free slot, and full ones behind those that end soon, as far as there is a place. */
+export function dispatchAll(instances: Instances, queue: PredictionQueue, { nowMs, isSoon, give }: Giving): void {
+  for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
+    const batch = queue.take(nowMs, free.runs.size === 0);
+    if (batch === null) break;
+    give(free, batch);
+  }
+  for (let busy = isSoon ? instances.ahead : null; busy !== null; busy = instances.ahead) {
+    const batch = queue.take(nowMs, false, true);
+    if (batch === null) break;
+    give(busy, batch);
+  }
+}
 
 /** Throws where this host can't hand the inputs over. Answers what telemetry hears. */
 export function dispatch(

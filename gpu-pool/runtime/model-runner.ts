@@ -10,7 +10,7 @@ import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
-import { dispatch, predictionsOf, whyNotDispatched } from "./dispatch.ts";
+import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
 import type { Frame } from "./frames.ts";
 import type { Instance } from "./instance.ts";
 import { Instances } from "./instances.ts";
@@ -244,17 +244,8 @@ export class ModelRunner {
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
-    this.#dispatchAll(
-      () => this.instances.roomiest(),
-      ({ runs }) => this.#queue.take(nowMs, runs.size === 0),
-    );
-    // Behind those that run, where these end soon by what runs took lately.
-    const isSoon = (this.#runMs.value ?? 0) <= HORIZON_MS;
-    if (isSoon)
-      this.#dispatchAll(
-        () => this.instances.ahead,
-        () => this.#queue.take(nowMs, false, true),
-      );
+    const give = (instance: Instance, batch: Batch<Prediction>): void => this.#dispatch(instance, batch);
+    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, give });
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
@@ -262,15 +253,6 @@ export class ModelRunner {
     this.#queue.armTimer(nowMs);
     if (this.#queue.waiting > 0 || this.#options.placer.isContended) this.#options.placer.changedSoon();
     this.#options.onRoom();
-  }
-
-  /** Until there is no instance that takes one, or no batch. */
-  #dispatchAll(next: () => Instance | null, take: (instance: Instance) => Batch<Prediction> | null): void {
-    for (let instance = next(); instance !== null; instance = next()) {
-      const batch = take(instance);
-      if (batch === null) return;
-      this.#dispatch(instance, batch);
-    }
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
