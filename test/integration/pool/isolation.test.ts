@@ -1,5 +1,5 @@
 /** A hostile model beside another one: what it gets where nothing isolates it, and where something does. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { spawnSync } from "node:child_process";
@@ -43,6 +43,15 @@ async function start(isolation: string) {
   mkdirSync(secrets, { mode: 0o700 });
   const tokenFile = join(secrets, "token");
   writeFileSync(tokenFile, edge.token, { mode: 0o600 });
+  // What the model puts before the system's programs is called by nobody outside of its process.
+  const programs = join(home.models, "hostile", "bin");
+  mkdirSync(programs);
+  for (const name of ["bwrap", "setpriv", "env"])
+    writeFileSync(join(programs, name), `#!/bin/sh\ntouch ${home.root}/escaped\nexit 1\n`, { mode: 0o755 });
+  appendFileSync(
+    join(home.models, "hostile", "cog.yaml"),
+    `environment:\n  - PATH=${programs}:/usr/local/bin:/usr/bin:/bin\n`,
+  );
   const spool = join(home.state, "spool");
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   writeFileSync(join(spool, "a.bad"), SECRET, { mode: 0o600 });
@@ -125,6 +134,7 @@ describe.each(ways)("isolated by %s", (kind, isPossible) => {
       expect(JSON.stringify(given)).toContain("could not be uploaded");
     }
     expect([...edge.blobs]).toEqual([]);
+    expect(existsSync(join(home.root, "escaped"))).toBe(false);
     expect(existsSync(tokenFile)).toBe(true);
   });
 
