@@ -4,7 +4,11 @@ import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { runnableHere } from "./runtime/isolation/trusted.ts";
+import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
+import { keepWithin } from "./runtime/environments/index.ts";
 import { findModels } from "./runtime/models/find-models.ts";
+import { openIsolation } from "./open-isolation.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { StateDirError, takeStateDir } from "./state-dir.ts";
@@ -29,11 +33,17 @@ function stopWith(message: string): never {
 async function run(settings: Settings): Promise<void> {
   const log = pino({ level: settings["log-level"], base: null }, logDestination());
   const state = takeStateDir(settings["state-dir"], settings.name);
+  const environments = environmentsFolder(settings["environments-dir"], settings["state-dir"]);
+  const unusable = whyUnusable(environments);
+  if (unusable !== null) throw new SettingsError(`--environments-dir ${environments} can't be used: ${unusable}`);
+  void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
-  const found = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
+  const isolation = await openIsolation(settings, state, log);
+  const inFolder = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
     throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
   });
+  const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
   for (const { manifest, written } of found.models) {
@@ -63,6 +73,7 @@ async function run(settings: Settings): Promise<void> {
     state,
     models: found.models,
     devices,
+    isolation,
     clock: systemClock,
     log,
     metrics,
@@ -84,13 +95,23 @@ async function run(settings: Settings): Promise<void> {
     fileMs: settings["drain-timeout-ms"],
     onNotice: ({ withinMs, why }) => drain(timeToFinishMs(withinMs), why),
   });
-  const port = await startTelemetry({ settings, pool, metrics, devices, preemption, problems: found.problems });
+  const port = await startTelemetry({
+    settings,
+    name: state.name,
+    pool,
+    metrics,
+    devices,
+    isolation,
+    preemption,
+    problems: found.problems,
+  });
   log.info(
     {
       pool: state.name,
       models: pool.runners.map(({ model }) => model.manifest.name),
       lanes: pool.lanes,
       devices: devices.devices,
+      isolation: isolation.kind,
       metricsPort: port,
     },
     "pool started",

@@ -329,7 +329,7 @@ export class Pool {
     for (const grant of fresh) {
       const model = modelPath(grant.model);
       const runner = this.#byPath.get(model);
-      metrics.granted.inc({ model: runner === undefined ? "unknown" : model });
+      metrics.got(runner === undefined ? "unknown" : model, grant.attempt, nowMs);
       const canRun = runner !== undefined && runner.model.manifest.version === grant.model.version;
       if (this.draining || !canRun) {
         this.#handBacks.handBack(grant, this.draining ? "drain" : "cannot_run", grant.seq);

@@ -40,9 +40,18 @@ export class Pressure {
     return this.disk.problem ?? inputs ?? uploads;
   }
 
-  /** What runs short now. */
+  /** What may run short, and whether it does now. */
+  get shortages(): { what: string; problem: string | null }[] {
+    return [
+      { what: "disk", problem: this.disk.problem },
+      { what: "inputs", problem: this.inputs.problem },
+      { what: "uploads", problem: this.uploads.problem },
+    ];
+  }
+
+  /** What runs short now, in words. */
   get problems(): string[] {
-    return [this.disk, this.inputs, this.uploads].flatMap(({ problem }) => problem ?? []);
+    return this.shortages.flatMap(({ problem }) => problem ?? []);
   }
 
   #needsOf(schema: JsonObject): Needs {

@@ -6,14 +6,18 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { jailOf } from "./runtime/isolation/model-jail.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
+import type { Life } from "./runtime/models/model-lives.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -22,9 +26,11 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
-const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
+/** Of what ran in a process that died, so many are named in the log. */
+const SHOWN_IDS = 32;
 /** JAX and TensorFlow take nearly all of a device when they start, unless they are told that they share it. */
 const sharing = {
   XLA_PYTHON_CLIENT_PREALLOCATE: process.env["XLA_PYTHON_CLIENT_PREALLOCATE"] ?? "false",
@@ -34,6 +40,7 @@ const sharing = {
 export type FleetOptions = {
   models: Model[];
   devices: DeviceWatch;
+  isolation: Isolation;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -105,7 +112,10 @@ function createRunner(
     onEnded: options.onEnded,
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
-    onDiskFull: () => void options.pressure.disk.look(),
+    onDiskFull() {
+      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      void options.pressure.disk.look();
+    },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
@@ -122,16 +132,39 @@ function createRunner(
       if (refusal !== null) throw new Error(refusal);
       // What `build.run` writes is the model's own, too.
       const preparation = lives.began();
-      const { python, env, warnings, sizeBytes } = await prepareEnvironment({
+      const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
         modelDir: model.dir,
         cog: model.cog,
-        stateDir: settings["state-dir"],
+        environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
+        budgetBytes: settings["environments-bytes"],
         log(line) {
           model.environment = { progress: line };
           log.info({ model: name }, line);
         },
         allowBuildRun: settings["allow-build-run"],
+        allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
+      const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+      const jail = await jailOf(
+        {
+          isolation: options.isolation,
+          isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
+          shared: settings.readable,
+          homesDir: state.homesDir,
+        },
+        {
+          model: name,
+          modelDir: model.dir,
+          notesDir: model.notesDir,
+          scratchDir,
+          network: keys.network,
+          python,
+          childPath: child.path,
+          env,
+        },
+        (warning) => warnings.push(warning),
+      );
+      model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
@@ -144,15 +177,26 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
-        scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
+        scratchDir,
+        jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,
         healthEveryMs: settings["health-every-ms"],
-        lives: () => lives.began(),
+        lives: () => endingWith(lives.began(), release),
+        discard: release,
       };
     },
   });
+}
+
+/** A life after which `then` is done. */
+function endingWith(life: Life, then: () => void): Life {
+  const ended = (): void => {
+    life.ended();
+    then();
+  };
+  return { ...life, ended };
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */
@@ -167,7 +211,7 @@ function seenDevices({ report }: DeviceWatch): SeenDevice[] {
   return [...cuda, { id: "cpu", kind: "cpu", memoryBytes: totalmem(), usedBytes: null, problem: null }];
 }
 
-function observer(model: string, { log, metrics, settings }: FleetOptions): RunnerObserver {
+function observer(model: string, { log, metrics, settings, clock }: FleetOptions): RunnerObserver {
   return {
     batch({ size, reason, waitsMs, waste }) {
       metrics.batchSize.observe({ model }, size);
@@ -176,16 +220,24 @@ function observer(model: string, { log, metrics, settings }: FleetOptions): Runn
       if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
     },
     ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
-    ended: (outcome) => metrics.ended.inc({ model, outcome }),
-    bisected: () => metrics.bisected.inc({ model }),
-    ready(instance, setupSeconds) {
-      metrics.setupSeconds.set({ model }, setupSeconds);
-      log.info({ model, instance, setupSeconds }, "model ready");
+    ended(outcome, { ref, grant, deviceMs }) {
+      metrics.ended.inc({ model, outcome });
+      metrics.rates.ended(model, clock.nowMs());
+      log.debug({ prediction: ref.id, attempt: grant.attempt, model, outcome, deviceMs }, "prediction ended");
     },
-    died(instance, death) {
+    bisected: () => metrics.bisected.inc({ model }),
+    ready(instance, setupSeconds, loadMs) {
+      metrics.setupSeconds.set({ model }, setupSeconds);
+      metrics.loadSeconds.observe({ model }, loadMs / 1000);
+      log.info({ model, instance, setupSeconds, loadMs }, "model ready");
+    },
+    died(instance, death, runs, leftMs) {
+      if (leftMs !== null) metrics.evictSeconds.observe({ model }, leftMs / 1000);
+      if (leftMs !== null) log.info({ model, instance, leftMs }, "model left its place for another");
       if (death.expected) return;
       metrics.deaths.inc({ model });
-      log.warn({ model, instance, why: death.why }, "model process died");
+      const predictions = runs.flatMap((run) => run.unfinished().map(({ prediction }) => prediction.ref.id));
+      log.warn({ model, instance, why: death.why, predictions: predictions.slice(0, SHOWN_IDS) }, "model process died");
     },
     broken(instance, problem) {
       metrics.setupFailures.inc({ model });

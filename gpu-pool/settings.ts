@@ -2,6 +2,7 @@
  * The pool's settings: flags, with twins in the environment (`--ahead-batches` is EDGEPLANE_AHEAD_BATCHES), checked
  * once at start. A flag wins over its twin. Each default stands here and nowhere else.
  */
+import { readFileSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,6 +10,7 @@ import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
 import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
 import { cloudNames } from "./preemption/clouds.ts";
+import { isolationSettings } from "./runtime/isolation/types.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -16,7 +18,11 @@ const flags = {
   url: { env: "EDGEPLANE_URL", help: "the edge's address, such as https://edge.example.com (required)" },
   token: {
     env: "EDGEPLANE_POOL_TOKEN",
-    help: "the pool's token (required; better in the environment than in the arguments)",
+    help: "the pool's token (required; better in a file, or in the environment, than in the arguments)",
+  },
+  "token-file": {
+    env: "EDGEPLANE_POOL_TOKEN_FILE",
+    help: "a file that holds the token, in place of --token: nobody sees it among the processes of the host",
   },
   models: { env: "EDGEPLANE_MODELS", help: "the folder with the models, one subfolder each (default ./examples)" },
   enable: {
@@ -29,7 +35,15 @@ const flags = {
   },
   "state-dir": {
     env: "EDGEPLANE_STATE_DIR",
-    help: "where the journal, the spool and environments live (default ~/.edgeplane/pool)",
+    help: "where the journal, the spool and scratch files live (default ~/.edgeplane/pool)",
+  },
+  "environments-dir": {
+    env: "EDGEPLANE_ENVIRONMENTS_DIR",
+    help: "where all pools of the host keep the models' environments (default ~/.cache/edgeplane/environments; root: /var/cache/edgeplane/environments)",
+  },
+  "environments-bytes": {
+    env: "EDGEPLANE_ENVIRONMENTS_BYTES",
+    help: "what they may take on disk before those that nobody uses are removed (default 53687091200)",
   },
   "log-url": {
     env: "EDGEPLANE_LOG_URL",
@@ -37,6 +51,7 @@ const flags = {
   },
   "log-username": { env: "EDGEPLANE_LOG_USERNAME", help: "the user at that log (default pool)" },
   "log-password": { env: "EDGEPLANE_LOG_PASSWORD", help: "the password at that log (default: the pool's token)" },
+  "log-password-file": { env: "EDGEPLANE_LOG_PASSWORD_FILE", help: "a file that holds it, in place of --log-password" },
   "kafka-settings": {
     env: "EDGEPLANE_KAFKA_SETTINGS",
     help: "a JSON file {brokers, tls, sasl, topics}: read jobs from this Kafka cluster natively (default: not)",
@@ -47,6 +62,7 @@ const flags = {
   },
   "kv-url": { env: "EDGEPLANE_KV_URL", help: "for --delivery kv: that Redis, such as a bridge's /redis" },
   "kv-token": { env: "EDGEPLANE_KV_TOKEN", help: "for --delivery kv: the token for it" },
+  "kv-token-file": { env: "EDGEPLANE_KV_TOKEN_FILE", help: "a file that holds it, in place of --kv-token" },
   "kv-prefix": {
     env: "EDGEPLANE_KV_PREFIX",
     help: "for --delivery kv: what the pool's keys begin with (default edgeplane:)",
@@ -126,6 +142,23 @@ const flags = {
     help: "run the commands of build.run in cog.yaml on this host (default off)",
     boolean: true,
   },
+  "allow-system-packages": {
+    env: "EDGEPLANE_ALLOW_SYSTEM_PACKAGES",
+    help: "install build.system_packages of cog.yaml on this host with apt, as root (default off)",
+    boolean: true,
+  },
+  isolation: {
+    env: "EDGEPLANE_ISOLATION",
+    help: "what keeps models from the pool's secrets and from each other: auto (the best that the host can), required, namespaces (bubblewrap), user (as root: a user for each model) or off (default auto)",
+  },
+  readable: {
+    env: "EDGEPLANE_READABLE",
+    help: "folders of this host that isolated models may read, by commas, such as weights outside of their folders (default none)",
+  },
+  "trusted-owners": {
+    env: "EDGEPLANE_TRUSTED_OWNERS",
+    help: "owners whose models may run where nothing isolates them, by commas (default local)",
+  },
   "metrics-port": {
     env: "EDGEPLANE_METRICS_PORT",
     help: "port of /healthz, /metrics and /models on 127.0.0.1 (default 9464; 0: a free one)",
@@ -152,6 +185,14 @@ const Switch = z.union([
   z.enum(["", "0", "1", "false", "true"]).transform((text) => text === "1" || text === "true"),
 ]);
 
+/** Names or paths by commas. */
+const ListSchema = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== ""),
+);
+
 const Bytes = z.coerce.number().int().positive();
 
 const GIBIBYTE = 1024 ** 3;
@@ -164,20 +205,21 @@ const FlagsSchema = z.object({
     .string()
     .default("examples")
     .transform((path) => resolve(path)),
-  enable: z
-    .string()
-    .default("")
-    .transform((names) =>
-      names
-        .split(",")
-        .map((name) => name.trim())
-        .filter((name) => name !== ""),
-    ),
+  enable: ListSchema.prefault(""),
   name: z.string().min(1).max(128).optional(),
   "state-dir": z
     .string()
     .default(join(homedir(), ".edgeplane", "pool"))
     .transform((path) => resolve(path)),
+  "environments-dir": z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  "environments-bytes": z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(50 * 1024 ** 3),
   "log-url": z
     .url({ protocol: /^https?$/, error: "an http(s) address" })
     .transform((text) => new URL(text))
@@ -220,6 +262,12 @@ const FlagsSchema = z.object({
     .default(GIBIBYTE / 2),
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
+  "allow-system-packages": Switch.default(false),
+  /** The files that secrets were read from. */
+  "secret-files": z.array(z.string()).optional(),
+  isolation: z.enum(isolationSettings).default("auto"),
+  readable: ListSchema.prefault("").transform((paths) => paths.map((path) => resolve(path))),
+  "trusted-owners": ListSchema.prefault("local"),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
   "metrics-host": z.string().default("127.0.0.1"),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
@@ -253,6 +301,8 @@ export function readSettings(args: string[], env: Record<string, string | undefi
     const value = given[name] ?? env[flag.env];
     if (value !== undefined && value !== "") values[name] = value;
   }
+  const files = (["token", "log-password", "kv-token"] as const).flatMap((name) => readSecretFile(values, name));
+  if (files.length > 0) values["secret-files"] = files;
   const parsed = SettingsSchema.safeParse(values);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -262,6 +312,25 @@ export function readSettings(args: string[], env: Record<string, string | undefi
   throw new SettingsError(
     `--${name} (or ${flag?.env}) ${missing ? "is missing" : `is wrong: ${issue?.message}`}: ${flag?.help}. --help lists all settings.`,
   );
+}
+
+/** Puts what a secret's file holds in its place, and answers the file. Throws `SettingsError`. */
+function readSecretFile(values: Record<string, unknown>, name: "token" | "log-password" | "kv-token"): string[] {
+  const file = values[`${name}-file`];
+  delete values[`${name}-file`];
+  if (typeof file !== "string") return [];
+  const twins = `--${name} (${flags[name].env}) and --${name}-file (${flags[`${name}-file`].env})`;
+  if (values[name] !== undefined) throw new SettingsError(`${twins} are both set: keep one of them`);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--${name}-file ${file} can't be read: ${why}`);
+  }
+  if (text === "") throw new SettingsError(`--${name}-file ${file} is empty`);
+  values[name] = text;
+  return [resolve(file)];
 }
 
 export function helpText(): string {

@@ -1,9 +1,10 @@
 /**
  * The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startOf } from "./runtime/process-start.ts";
+import { tryLock } from "./runtime/host-lock.ts";
+import type { HostLock } from "./runtime/host-lock.ts";
 import { inventName } from "./settings.ts";
 
 export type StateDir = {
@@ -14,11 +15,17 @@ export type StateDir = {
   spoolDir: string;
   scratchDir: string;
   inputsDir: string;
+  /** Below it isolated models have their homes. */
+  homesDir: string;
+  /** Lets other users pass through to what belongs to them: a scratch folder, a home. */
+  openToOthers(): void;
   /** Keeps the session of this life, and answers that of the one before; null when there was none. */
   succeed(session: string): string | null;
   /** Lets another pool use the folder. */
   release(): void;
 };
+
+const OWN = { mode: 0o600 };
 
 /** Another pool that runs holds this folder, or it can't be written. */
 export class StateDirError extends Error {
@@ -29,14 +36,15 @@ export class StateDirError extends Error {
 export function takeStateDir(path: string, name: string | undefined): StateDir {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    lock(join(path, "lock"), path);
+    const lock = lockFolder(path);
     const kept = name ?? readText(join(path, "name")) ?? inventName();
-    writeFileSync(join(path, "name"), kept);
+    writeFileSync(join(path, "name"), kept, OWN);
     const id = readText(join(path, "id")) ?? crypto.randomUUID();
-    writeFileSync(join(path, "id"), id);
+    writeFileSync(join(path, "id"), id, OWN);
     const scratchDir = join(path, "scratch");
     rmSync(scratchDir, { recursive: true, force: true });
     const inputsDir = join(scratchDir, "inputs");
+    const homesDir = join(path, "homes");
     mkdirSync(inputsDir, { recursive: true, mode: 0o700 });
     return {
       name: kept,
@@ -45,12 +53,17 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
       spoolDir: join(path, "spool"),
       scratchDir,
       inputsDir,
+      homesDir,
+      openToOthers() {
+        mkdirSync(homesDir, { recursive: true });
+        for (const folder of [path, scratchDir, homesDir]) chmodSync(folder, 0o711);
+      },
       succeed(session) {
         const before = readText(join(path, "session")) ?? null;
-        writeFileSync(join(path, "session"), session);
+        writeFileSync(join(path, "session"), session, OWN);
         return before;
       },
-      release: () => rmSync(join(path, "lock"), { force: true }),
+      release: () => lock.release(),
     };
   } catch (error) {
     if (error instanceof StateDirError) throw error;
@@ -59,18 +72,17 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
   }
 }
 
-function lock(file: string, path: string): void {
-  const holder = readText(file)?.split(" ");
-  const [pid, startedAt] = holder ?? [];
-  if (
-    pid !== undefined &&
-    Number(pid) !== process.pid &&
-    startOf(Number(pid)) === startedAt &&
-    startedAt !== undefined
-  ) {
-    throw new StateDirError(`another pool (process ${pid}) uses ${path}: stop it, or choose another --state-dir`);
+/** The kernel's lock says whether another pool runs; the file beside it, which one. */
+function lockFolder(path: string): HostLock {
+  const held = tryLock(join(path, "pool.lock"), "exclusive");
+  const whose = join(path, "pool.pid");
+  if (held === null) {
+    const pid = readText(whose);
+    const holder = pid === undefined ? "another pool" : `another pool (process ${pid})`;
+    throw new StateDirError(`${holder} uses ${path}: stop it, or choose another --state-dir`);
   }
-  writeFileSync(file, `${process.pid} ${startOf(process.pid) ?? "unknown"}`);
+  writeFileSync(whose, String(process.pid), OWN);
+  return held;
 }
 
 function readText(path: string): string | undefined {

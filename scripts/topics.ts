@@ -10,7 +10,7 @@ import { ClusterSettingsSchema, loadSettings } from "../gpu-pool/bridge/settings
 import type { ClusterSettings } from "../gpu-pool/bridge/settings.ts";
 import { jobTopic, LaneNameSchema } from "../src/contract/job.ts";
 import { priorities } from "../src/contract/prediction.ts";
-import { publishedTopics } from "../src/contract/published.ts";
+import { AUDIT_TOPIC, publishedTopics } from "../src/contract/published.ts";
 
 const HELP = `Lists and creates Edgeplane's topics in a Kafka cluster.
 
@@ -24,14 +24,15 @@ Which cluster:
 
 create:
   --lanes          lanes to make jobs.<lane>.high, .normal and .low for, by commas (default: default)
-  --published      topics of PUBLISH_TOPICS to make, by commas (default: none)
+  --published      topics of PUBLISH_TOPICS to make, and audit, by commas (default: none)
   --partitions     of each topic: as many pools can read a lane at once (default 8)
   --replicas       -1: the cluster's default (default -1)
   --retention-ms   (default: the cluster's)
 
 A topic that is there stays as it is. Exit codes: 0 done, 1 the cluster refused or can't be reached, 2 a setting is wrong.`;
 
-const PublishedSchema = z.enum(publishedTopics, { error: `one of ${publishedTopics.join(", ")}` });
+const otherTopics = [...publishedTopics, AUDIT_TOPIC] as const;
+const PublishedSchema = z.enum(otherTopics, { error: `one of ${otherTopics.join(", ")}` });
 const listOf = <T extends z.ZodType<unknown, string>>(schema: T) =>
   z
     .string()
@@ -85,7 +86,7 @@ async function main(args: string[]): Promise<number> {
 
 async function list(cluster: Cluster): Promise<void> {
   const topics = [...(await cluster.topics())].toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const ours = topics.filter(([name]) => name.startsWith("jobs.") || publishedTopics.some((topic) => topic === name));
+  const ours = topics.filter(([name]) => name.startsWith("jobs.") || otherTopics.some((topic) => topic === name));
   if (ours.length === 0) console.log("The cluster has no topic of Edgeplane yet: npm run topics -- create");
   for (const [name, partitions] of ours) console.log(`${name}\t${partitions} partitions`);
   warnOfUnequal(new Map(ours));

@@ -65,7 +65,7 @@ export class Held {
     this.#byToken.delete(prediction.ref.token);
     this.busyAtMs = this.#options.clock.nowMs();
     dropInputs(prediction);
-    this.#options.observe.ended(outcome);
+    this.#options.observe.ended(outcome, prediction);
     if (!prediction.inRun) this.#options.onEnded(prediction);
   }
 }

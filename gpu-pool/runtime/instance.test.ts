@@ -20,6 +20,7 @@ beforeEach(() => {
 function startAt(scratchDir: string) {
   const broken: SetupProblem[] = [];
   const deaths: string[] = [];
+  const discard = vi.fn();
   const launch: Launch = {
     python: "python3",
     env: {},
@@ -28,11 +29,13 @@ function startAt(scratchDir: string) {
     childModule: "m",
     slots: 1,
     scratchDir,
+    jail: null,
     setupTimeoutMs: 1000,
     silenceMs: 1000,
     progressMs: null,
     healthEveryMs: 1000,
     onLoaded() {},
+    discard,
   };
   const instance = new Instance({
     name: "m#0",
@@ -47,13 +50,14 @@ function startAt(scratchDir: string) {
     onPrinted() {},
   });
   instance.start(["cpu"], "cpu");
-  return { instance, broken, deaths };
+  return { instance, broken, deaths, discard };
 }
 
 test("a scratch folder that can't be made breaks the model", async () => {
   writeFileSync(join(folder, "file"), "");
-  const { instance, broken } = startAt(join(folder, "file", "scratch"));
+  const { instance, broken, discard } = startAt(join(folder, "file", "scratch"));
   await expect.poll(() => broken.length).toBe(1);
+  expect(discard).toHaveBeenCalled();
   expect(instance.state).toBe("broken");
   expect(broken[0]?.message).toContain("ENOTDIR");
 });
@@ -69,4 +73,11 @@ test("a process for which the host has no file handles left is tried again", asy
   await expect.poll(() => deaths).toEqual(["it could not be started: spawn python3 EMFILE"]);
   expect(instance.state).toBe("waiting");
   instance.stop(0);
+});
+
+test("what was prepared for a process that is stopped before it starts is given back", async () => {
+  const { instance, discard } = startAt(join(folder, "scratch"));
+  instance.stop(0);
+  await expect.poll(() => discard.mock.calls.length).toBe(1);
+  expect(spawn).not.toHaveBeenCalled();
 });

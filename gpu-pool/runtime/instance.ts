@@ -17,7 +17,10 @@ import type { Run } from "./run.ts";
 export type Launch = Omit<
   ProcessOptions,
   "onReady" | "onGone" | "onGrew" | "onSlotMessage" | "onPrinted" | "clock" | "cudaVisibleDevices"
->;
+> & {
+  /** No process is started of it after all. */
+  discard?(): void;
+};
 
 export type SetupProblem = { message: string; traceback: string };
 
@@ -70,6 +73,7 @@ export class Instance {
   #process: ModelProcess | null = null;
   #state: Exclude<InstanceState, "ready" | "busy"> = "stopped";
   #retryAtMs = 0;
+  #retiredAtMs: number | null = null;
   #cancelTimer: () => void = () => {};
   /** The end of what the process printed while it started: a death without words is explained by it. */
   #printed = "";
@@ -145,7 +149,15 @@ export class Instance {
 
   /** Ends it once it has finished what it runs, however long that takes. */
   retire(): void {
+    this.#retiredAtMs ??= this.#options.clock.nowMs();
     this.stop(null);
+  }
+
+  /** Its process is gone: how long it took to leave its place for another model; null where it didn't have to. */
+  leftMs(): number | null {
+    const sinceMs = this.#retiredAtMs;
+    this.#retiredAtMs = null;
+    return sinceMs === null ? null : this.#options.clock.nowMs() - sinceMs;
   }
 
   /** Lets what runs finish, then ends the process; after `graceMs` in any case, unless that is null. */
@@ -200,10 +212,13 @@ export class Instance {
     const launches = this.#launches;
     this.launchedAtMs = this.#options.clock.nowMs();
     this.#printed = "";
+    let launch: Launch | undefined;
     try {
-      const launch = await this.#options.launch(this, this.#kind);
+      launch = await this.#options.launch(this, this.#kind);
       if (this.#state === "starting" && launches === this.#launches) this.#process = this.#spawn(launch);
+      else launch.discard?.();
     } catch (error) {
+      launch?.discard?.();
       if (this.#state !== "starting" || launches !== this.#launches) return;
       this.#break(
         { message: error instanceof Error ? error.message : String(error), traceback: "" },

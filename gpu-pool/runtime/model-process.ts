@@ -10,19 +10,20 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
 import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
-import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
+import type { FileOwner, Jail } from "./isolation/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { removeFolder } from "./remove-folder.ts";
+import { environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { stagingOf } from "./inputs.ts";
+import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
 const LEAVE_MS = 5000;
@@ -44,6 +45,8 @@ export type ProcessOptions = {
   childModule: string;
   slots: number;
   scratchDir: string;
+  /** What keeps it from the pool's secrets and from other models; null: nothing does. */
+  jail: Jail | null;
   cudaVisibleDevices: string;
   clock: Clock;
   /** How long import and `setup()` may take. */
@@ -114,7 +117,7 @@ export class ModelProcess {
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#usableSlots = options.slots;
-    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID() };
+    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID(), isConfined: options.jail !== null };
     this.#health = new HealthWatch({
       clock: options.clock,
       everyMs: options.healthEveryMs,
@@ -123,24 +126,13 @@ export class ModelProcess {
         this.sicken(why);
       },
     });
-    mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
+    makeScratch(options);
     this.#life = options.lives?.();
-    this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
+    const [command, ...args] = [...(options.jail?.command ?? []), options.python, "-u", "-m", options.childModule];
+    this.#child = spawn(command ?? options.python, args, {
       cwd: options.modelDir,
       detached: true,
-      env: {
-        ...process.env,
-        ...options.env,
-        PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
-        ...hiddenSecrets,
-        EDGEPLANE_MODEL_DIR: options.modelDir,
-        EDGEPLANE_SLOTS: String(options.slots),
-        EDGEPLANE_SCRATCH_DIR: options.scratchDir,
-        EDGEPLANE_FILE_MARK: this.origin.fileMark,
-        CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
-        // Devices are numbered as nvidia-smi does it.
-        CUDA_DEVICE_ORDER: "PCI_BUS_ID",
-      },
+      env: environmentOf(options, this.origin),
       stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
     });
     this.#heardAtMs = options.clock.nowMs();
@@ -160,6 +152,11 @@ export class ModelProcess {
 
   get state(): ProcessState {
     return this.#state;
+  }
+
+  /** Whose the files must be that it is given; null: the pool's own user. */
+  get fileOwner(): FileOwner {
+    return this.#options.jail?.owner ?? null;
   }
 
   get pid(): number | undefined {
@@ -346,7 +343,7 @@ export class ModelProcess {
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+    const how = howItEnded(code, signal, this.origin.isConfined);
     const gone = (): void => this.#gone(this.#why === null ? how : `${this.#why} (${how})`);
     // What it wrote before it died is still in the pipes; a forked grandchild may hold them open for ever.
     signalGroup(this.#child, "SIGKILL");
@@ -364,8 +361,10 @@ export class ModelProcess {
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.
-    const { clock, scratchDir } = this.#options;
-    clock.after(KEEP_SCRATCH_MS, () => removeFolder(scratchDir));
+    const { clock, scratchDir, jail } = this.#options;
+    if (jail !== null) removeStrangers(jail.tempDir);
+    removeFolder(stagingOf(scratchDir));
+    clock.after(KEEP_SCRATCH_MS, () => removeStrangers(scratchDir));
     this.#options.onGone({
       why,
       wasReady: this.#wasReady,
@@ -375,8 +374,4 @@ export class ModelProcess {
       setupFailure: this.#setupFailure,
     });
   }
-}
-
-function joined(first: string, rest: string | undefined): string {
-  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
 }

@@ -271,7 +271,7 @@ export class ModelRunner {
     // Only items that begin one after another say when they do.
     if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
     try {
-      const items = runItems(predictions, process.origin.scratchDir);
+      const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
       instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
     } catch (error) {
       const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
@@ -344,7 +344,7 @@ export class ModelRunner {
   }
 
   #gone(instance: Instance, death: Death, runs: Run[]): void {
-    this.#options.observe.died(instance.name, death);
+    this.#options.observe.died(instance.name, death, runs, instance.leftMs());
     this.#options.placer.gone(instance);
     learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
@@ -382,8 +382,9 @@ export class ModelRunner {
     return {
       onLoaded: (loaded) => this.#loadedNow(loaded),
       onReady: (instance, setupSeconds) => {
-        this.#readiness.ready(clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs()));
-        observe.ready(instance.name, setupSeconds);
+        const loadMs = clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs());
+        this.#readiness.ready(loadMs);
+        observe.ready(instance.name, setupSeconds, loadMs);
         void this.#options.placer.loaded(this.#placed, instance);
         this.#pump();
       },

@@ -69,9 +69,9 @@ export type Metrics = Record<string, Json>;
 
 /**
  * The process that made a value: where its files lie, and the secret that tells a file of it from words of a client
- * that look like one.
+ * that look like one. `isConfined`: it is isolated, and gives files of its scratch folder only.
  */
-export type Origin = { scratchDir: string; fileMark: string };
+export type Origin = { scratchDir: string; fileMark: string; isConfined: boolean };
 
 /** A value that the model made. */
 export type Produced = Origin & {

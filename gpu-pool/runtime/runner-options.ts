@@ -9,6 +9,7 @@ import type { ModelRunner } from "./model-runner.ts";
 import type { Model } from "./models/model.ts";
 import type { HostPlacer } from "./placement/host-placer.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
+import type { Run } from "./run.ts";
 
 export type RunnerOptions = {
   model: Model;
@@ -53,10 +54,12 @@ export type RunnerObserver = {
   batch(batch: Dispatched): void;
   /** A batch is over, `ms` after its start. */
   ran(ms: number): void;
-  ended(outcome: string): void;
+  ended(outcome: string, prediction: Prediction): void;
   bisected(): void;
-  ready(instance: string, setupSeconds: number): void;
-  died(instance: string, death: Death): void;
+  /** `loadMs`: since its process was asked for. */
+  ready(instance: string, setupSeconds: number, loadMs: number): void;
+  /** `leftMs`: how long it took to leave for another model; null where it didn't. */
+  died(instance: string, death: Death, runs: readonly Run[], leftMs: number | null): void;
   broken(instance: string, problem: SetupProblem): void;
   printed(text: string): void;
 };

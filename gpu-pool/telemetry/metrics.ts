@@ -1,7 +1,12 @@
 /** The pool's Prometheus metrics. Counters move where things happen; gauges are read when somebody looks. */
+import type { IsolationKind } from "../runtime/isolation/types.ts";
 import type { CudaDevice } from "../runtime/devices/nvidia-smi.ts";
+import type { Rates } from "./rates.ts";
+import { createRates } from "./rates.ts";
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 
+const MANY_ATTEMPTS = 3;
+const LONG_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export type ModelGauges = {
@@ -21,11 +26,34 @@ export type Gauges = {
   spooled(): number;
   lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
   devices(): readonly CudaDevice[];
+  isolation: IsolationKind;
+  freeDiskBytes(): number | null;
+  inputBytes(): number;
+  uploadBytes(): number;
+  shortages(): { what: string; problem: string | null }[];
 };
 
-export type Metrics = ReturnType<typeof createMetrics>;
+export type Metrics = ReturnType<typeof createCounters> & {
+  readonly rates: Rates;
+  /** A grant came. */
+  got(model: string, attempt: number, nowMs: number): void;
+};
 
-export function createMetrics() {
+export function createMetrics(): Metrics {
+  const counters = createCounters();
+  const rates = createRates();
+  return {
+    ...counters,
+    rates,
+    got(model, attempt, nowMs) {
+      counters.granted.inc({ model });
+      counters.attempts.inc({ model, attempt: attempt < MANY_ATTEMPTS ? String(attempt) : `${MANY_ATTEMPTS}+` });
+      rates.granted(model, nowMs);
+    },
+  };
+}
+
+function createCounters() {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -101,6 +129,26 @@ export function createMetrics() {
       labelNames: ["model"],
       registers,
     }),
+    loadSeconds: new Histogram({
+      name: "edgeplane_pool_load_seconds",
+      help: "From the start of a model process, its environment included, to its readiness.",
+      labelNames: ["model"],
+      buckets: LONG_SECONDS,
+      registers,
+    }),
+    evictSeconds: new Histogram({
+      name: "edgeplane_pool_evict_seconds",
+      help: "From the word that a process must leave its place for another model, to its end.",
+      labelNames: ["model"],
+      buckets: LONG_SECONDS,
+      registers,
+    }),
+    attempts: new Counter({
+      name: "edgeplane_pool_attempts_total",
+      help: "Grants, by which attempt of their prediction they are: 1, 2, 3 and more (3+).",
+      labelNames: ["model", "attempt"],
+      registers,
+    }),
     setupSeconds: new Gauge({
       name: "edgeplane_pool_setup_seconds",
       help: "The last setup().",
@@ -158,7 +206,30 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
       for (const one of lags) lag.set({ lane: one.lane, topic: one.topic }, one.lag);
     },
   });
+  single(
+    "edgeplane_pool_disk_free_bytes",
+    "Free on the disk of the state folder.",
+    () => gauges.freeDiskBytes() ?? NaN,
+  );
+  single("edgeplane_pool_input_bytes", "Input files of the predictions that are here.", () => gauges.inputBytes());
+  single("edgeplane_pool_upload_backlog_bytes", "Outputs that wait for their upload.", () => gauges.uploadBytes());
+  const short: Gauge<"what"> = new Gauge({
+    name: "edgeplane_pool_short",
+    help: "1: the host runs short of it, and takes less for now: disk, inputs, uploads.",
+    labelNames: ["what"],
+    registers,
+    collect() {
+      for (const { what, problem } of gauges.shortages()) short.set({ what }, problem === null ? 0 : 1);
+    },
+  });
   addDeviceGauges(registers, () => gauges.devices());
+  const isolation = new Gauge({
+    name: "edgeplane_pool_isolation",
+    help: "1, with what keeps models from the pool's secrets and from each other.",
+    labelNames: ["kind"],
+    registers,
+  });
+  isolation.set({ kind: gauges.isolation }, 1);
   single("edgeplane_pool_channel_open", "1: the control channel is open.", () => (gauges.channelOpen() ? 1 : 0));
   single("edgeplane_pool_undelivered", "Claims with events that the edge lacks.", () => gauges.undelivered());
   single("edgeplane_pool_spooled", "Finished results kept on disk.", () => gauges.spooled());

@@ -3,31 +3,30 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
 import type { Metrics } from "./metrics.ts";
 import { serveTelemetry } from "./server.ts";
+import { instancesOf, statusOf } from "./status.ts";
 
 export type StartOptions = {
   settings: Settings;
+  /** The pool's name. */
+  name: string;
   pool: Pool;
   metrics: Metrics;
   devices: DeviceWatch;
+  isolation: IsolationState;
   preemption: PreemptionWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
-export async function startTelemetry({
-  settings,
-  pool,
-  metrics,
-  devices,
-  preemption,
-  problems,
-}: StartOptions): Promise<number> {
+export async function startTelemetry(options: StartOptions): Promise<number> {
+  const { settings, name, pool, metrics, devices, isolation, preemption, problems } = options;
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -44,6 +43,11 @@ export async function startTelemetry({
     spooled: () => pool.spooled,
     lags: async () => pool.intakes.lags(),
     devices: () => devices.report.cuda,
+    isolation: isolation.kind,
+    freeDiskBytes: () => pool.pressure.disk.freeBytes,
+    inputBytes: () => pool.pressure.inputs.bytes,
+    uploadBytes: () => pool.pressure.uploads.bytes,
+    shortages: () => pool.pressure.shortages,
   });
   const host = settings["metrics-host"];
   const port = settings["metrics-port"];
@@ -61,17 +65,7 @@ export async function startTelemetry({
         spooled: pool.spooled,
       }),
       models: () => ({ models: pool.runners.map(describe), problems }),
-      status: () => ({
-        devices: devices.report.cuda,
-        problem: devices.report.problem,
-        preemption: { cloud: preemption.cloud, notice: preemption.notice },
-        pressure: {
-          disk: { freeBytes: pool.pressure.disk.freeBytes, problem: pool.pressure.disk.problem },
-          inputs: { bytes: pool.pressure.inputs.bytes, problem: pool.pressure.inputs.problem },
-          uploads: { bytes: pool.pressure.uploads.bytes, problem: pool.pressure.uploads.problem },
-        },
-        models: pool.runners.map(summarize),
-      }),
+      status: () => statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs: performance.now() }),
     });
     return served.port;
   } catch (error) {
@@ -82,16 +76,6 @@ export async function startTelemetry({
   }
 }
 
-function summarize(runner: Pool["runners"][number]): unknown {
-  return {
-    model: modelPath(runner.model.manifest),
-    state: runner.instances.state,
-    waiting: runner.waiting,
-    held: runner.held,
-    problem: runner.problem?.message ?? null,
-  };
-}
-
 function describe(runner: Pool["runners"][number]): unknown {
   return {
     model: modelPath(runner.model.manifest),
@@ -100,15 +84,9 @@ function describe(runner: Pool["runners"][number]): unknown {
     state: runner.instances.state,
     waiting: runner.waiting,
     held: runner.held,
+    isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    instances: runner.instances.all.map((instance) => ({
-      name: instance.name,
-      state: instance.state,
-      devices: instance.placement === "none" ? [] : instance.devices,
-      deviceBytes: runner.deviceBytesOf(instance),
-      restarts: instance.restarts,
-      pid: instance.process?.pid ?? null,
-    })),
+    instances: instancesOf(runner),
   };
 }

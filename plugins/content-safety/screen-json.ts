@@ -1,6 +1,6 @@
 /** Screens every text in a JSON value, at any depth: strings, the names of fields, and texts that come in pieces. */
 import type { Json } from "../../src/contract/prediction.ts";
-import { readDataUri } from "./data-uri.ts";
+import { readDataUri } from "../kernel/data-uri.ts";
 import { mask } from "./mask.ts";
 import type { Found, Rule, RuleSet } from "./rules.ts";
 import { findAll } from "./scan-text.ts";

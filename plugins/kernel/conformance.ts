@@ -19,6 +19,7 @@ import { serviceNames } from "./services.ts";
 import type { Services } from "./services.ts";
 import { buildSnapshot } from "./snapshot.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 export type Conformance = {
   /** What the plugin's `needs` name, in memory. */
@@ -87,7 +88,7 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
     it("declares what the kernel takes", () => {
       expect(plugin.name).toMatch(/^[a-z0-9][a-z0-9-]{0,62}$/);
       expect(plugin.apiVersion).toBe(PLUGIN_API_VERSION);
-      expect(plugin.phases.length).toBeGreaterThan(0);
+      expect(plugin.phases.length > 0 || plugin.observes).toBe(true);
       for (const phase of plugin.phases) expect(phases).toContain(phase);
       for (const need of plugin.needs) expect(serviceNames).toContain(need);
       expect(plugin.timeoutMs).toBeGreaterThan(0);
@@ -101,6 +102,15 @@ export function describePlugin(plugin: Plugin, options: Conformance = {}): void 
         await snapshot.dispose();
       }
     });
+
+    if (plugin.observes) {
+      it("is told of verdicts, and takes no time for it", async () => {
+        const snapshot = await build(config);
+        const own = snapshot.observers?.find((one) => one.plugin === plugin.name);
+        expect(own?.onVerdict(frozen(aVerdict()))).toBeUndefined();
+        await snapshot.dispose();
+      });
+    }
 
     const bad = [null, "text", 7, { "no-such-setting": 1 }, ...(options.badConfigs ?? [])];
     it.each(bad.map((one) => [JSON.stringify(one), one]))("refuses the settings %s", async (_text, one) => {
@@ -155,6 +165,26 @@ export function aCall(input: { [key: string]: Json } = { text: "hello" }): Predi
     startTimeoutMs: 60_000,
     totalTimeoutMs: 120_000,
     deterministic: true,
+  };
+}
+
+/** A verdict, as observers are told of it. */
+export function aVerdict(event: Partial<VerdictEvent> = {}): VerdictEvent {
+  const { requestId, predictionId, model } = aCall();
+  const { accountId, credentialId } = principal;
+  return {
+    ...{
+      id: crypto.randomUUID(),
+      at: 1_700_000_000_000,
+      settings: 1,
+      requestId,
+      predictionId,
+      accountId,
+      credentialId,
+    },
+    ...{ model, plugin: "a-guard", phase: "screenInput", action: "reject", code: "rejected_by_policy" },
+    findings: [{ category: "words", rule: "house-rules" }],
+    ...event,
   };
 }
 

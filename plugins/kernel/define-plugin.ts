@@ -2,6 +2,7 @@
 import type * as z from "zod";
 import type { Hook, Judge, Phase } from "./phases.ts";
 import type { ServiceName, Services } from "./services.ts";
+import type { VerdictObserver } from "./verdict-events.ts";
 
 /** The contract's version. A plugin of another is refused when the settings are built. */
 export const PLUGIN_API_VERSION = 1;
@@ -20,17 +21,20 @@ export type SetupContext<Config, Needs extends ServiceName> = {
  * One hook for each phase that the plugin names; those that are wrapped in `judge` only judge. `dispose` is called once,
  * when no request uses them any more.
  */
-export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Disposable;
+export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Lifelong;
 
-type Disposable = { dispose?(): void | Promise<void> };
+/** `onVerdict` is of plugins that declare `observes`. */
+type Lifelong = { onVerdict?: VerdictObserver; dispose?(): void | Promise<void> };
 
 /** What `setup` returned, by phase. */
-export type StartedHooks = Partial<{ [P in Phase]: Hook<P> | Judge<P> }> & Disposable;
+export type StartedHooks = Partial<{ [P in Phase]: Hook<P> | Judge<P> }> & Lifelong;
 
 export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs extends ServiceName> = {
   /** Lower-case letters, digits and hyphens; unique. */
   name: string;
   apiVersion: number;
+  /** Tells uploaded plugins of the same name apart; a built-in one is what is compiled in. */
+  version?: string;
   /** Parses the plugin's settings; `{}` must be valid if the plugin shall be on by default. */
   config: Config;
   phases: readonly Phases[];
@@ -43,6 +47,8 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   failMode?: FailMode;
   /** Whether its hook of `route`, which stands behind all others of the phase, may answer predictions itself. */
   answers?: boolean;
+  /** Whether it is told of all verdicts: `onVerdict`. */
+  observes?: boolean;
   /** How long one hook may take; 2,000 unless stated. */
   timeoutMs?: number;
   /**
@@ -50,14 +56,26 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
    * without anything beyond its services.
    */
   example?: z.input<Config>;
-  /** Runs once per settings version and isolate, and once more at each publishing, to see whether it works. */
+  /**
+   * Runs at publishing alone, over all settings that the plugin has in them: throws `EdgeplaneError` for what can't be,
+   * such as a model that isn't there.
+   */
+  check?(entries: readonly CheckedEntry<z.output<Config>>[], services: Pick<Services, Needs>): Promise<void>;
+  /**
+   * Runs once per isolate, and again when the plugin's own settings or version are others; and once more at each
+   * publishing, to see whether it works.
+   */
   setup(context: SetupContext<z.output<Config>, Needs>): HooksOf<Phases> | Promise<HooksOf<Phases>>;
 };
+
+/** Settings of a plugin, and for whom: an account's id, a model's `owner/name`; neither: for all. */
+export type CheckedEntry<Config> = { account: string | null; model: string | null; config: Config };
 
 /** A plugin as the kernel keeps it: the types of its config and services are closed over. */
 export type Plugin = {
   readonly name: string;
   readonly apiVersion: number;
+  readonly version: string;
   readonly config: z.ZodType;
   readonly phases: readonly Phase[];
   readonly after: readonly string[];
@@ -65,8 +83,11 @@ export type Plugin = {
   readonly needs: readonly ServiceName[];
   readonly failMode: FailMode;
   readonly answers: boolean;
+  readonly observes: boolean;
   readonly timeoutMs: number;
   readonly example: unknown;
+  /** Refuses what all entries together can't be; none for whom nothing has to be looked up. */
+  readonly check: (entries: readonly CheckedEntry<unknown>[], services: Partial<Services>) => Promise<void>;
   /** Parses `settings` and sets the plugin up. Throws `z.ZodError` for settings that don't fit. */
   readonly start: (settings: unknown, services: Partial<Services>) => Promise<StartedHooks>;
 };
@@ -93,6 +114,7 @@ export function definePlugin<
   return Object.freeze({
     name: spec.name,
     apiVersion: spec.apiVersion,
+    version: spec.version ?? "",
     config: spec.config,
     phases: spec.phases,
     after: spec.after ?? [],
@@ -100,8 +122,14 @@ export function definePlugin<
     needs: spec.needs ?? [],
     failMode: spec.failMode ?? "closed",
     answers: spec.answers ?? false,
+    observes: spec.observes ?? false,
     timeoutMs: spec.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     example: spec.example ?? {},
+    check: async (entries: readonly CheckedEntry<unknown>[], services: Partial<Services>): Promise<void> => {
+      if (spec.check === undefined || entries.length === 0) return;
+      const parsed = entries.map((entry) => ({ ...entry, config: spec.config.parse(entry.config) }));
+      await spec.check(parsed, pick(services, spec.needs ?? []));
+    },
     start: async (settings: unknown, services: Partial<Services>): Promise<StartedHooks> =>
       spec.setup({ config: spec.config.parse(settings), services: pick(services, spec.needs ?? []) }),
   });

@@ -1,6 +1,8 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
 import type { AllowanceService } from "./allowance.ts";
+import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
+import type { VerdictEvent } from "./verdict-events.ts";
 
 /** Finds who a key belongs to. */
 export type KeyDirectory = {
@@ -71,6 +73,49 @@ export type LaneService = {
   ): Promise<LaneOutlook>;
 };
 
+/** Which model a plugin asks: `owner/name`, with `:version` one version of it, or an account's deployment of one. */
+export type ModelReference = { model: string } | { deployment: string };
+
+/** A model that a plugin may ask, as it is now. */
+export type AskedModel = {
+  ref: ModelRef;
+  lane: string;
+  /** How many of its processes always stand by, on each of its hosts. */
+  minInstances: number;
+  /** Whether its output comes in pieces. */
+  iterates: boolean;
+  /** Of its input; null: it never loaded, or takes any. */
+  fields: readonly string[] | null;
+};
+
+/** One question to a model: a prediction of its own, that nobody can read, list or replay. */
+export type ModelQuestion = {
+  model: AskedModel;
+  input: { [key: string]: Json };
+  /** The plugin that asks. */
+  plugin: string;
+  /** Whose prediction it asks about: the question waits in this account's turn. */
+  guarded: Pick<Principal, "accountId" | "weight">;
+  /** The account that the question belongs to, and that it is counted for. */
+  payer: string;
+  timeoutMs: number;
+};
+
+/** Models of the operator's own pools. */
+export type ModelService = {
+  /** Null when there is none. Ten seconds old at most. Throws when the registry is away. */
+  find(reference: ModelReference): Promise<AskedModel | null>;
+  /** Models with versions on this lane, as `owner/name`: so many at most. For publishing. */
+  onLane(lane: string, limit: number): Promise<string[]>;
+  /** Its output. Throws when it did not succeed in time. */
+  ask(question: ModelQuestion): Promise<Json>;
+  /**
+   * A picture that the output of the prediction `id` links to, as a data URI; null when `link` is none, or leads to
+   * something else. Throws for one that is too large.
+   */
+  picture(id: string, link: string): Promise<string | null>;
+};
+
 /** Outputs of predictions that succeeded, each account's by themselves. */
 export type ResponseStore = {
   /** What is remembered under `key`; null: nothing. Throws when that can't be told. */
@@ -87,6 +132,22 @@ export type ResponseStore = {
  */
 export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
 
+/** Where verdicts are told. */
+export type AuditSink = {
+  /** Notes an event, which leaves behind the answer. Never throws, and never waits; what can't be kept is counted. */
+  note(event: VerdictEvent): void;
+};
+
+export type AuditService = {
+  /** The topic `audit`, for whoever consumes it. */
+  topic: AuditSink;
+  /**
+   * A receiver of the operator's, by its URL; `secret` (`whsec_…`) signs what it gets. Throws for an address that may
+   * not be called, and a secret that is none.
+   */
+  receiver(url: string, secret: string): AuditSink;
+};
+
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */
 export type Services = {
   keys: KeyDirectory;
@@ -94,7 +155,9 @@ export type Services = {
   artifacts: Artifacts;
   allowance: AllowanceService;
   lanes: LaneService;
+  models: ModelService;
   responses: ResponseStore;
+  audit: AuditService;
   outbound: Outbound;
   secrets: PluginSecrets;
 };
@@ -105,7 +168,9 @@ export const serviceNames = [
   "artifacts",
   "allowance",
   "lanes",
+  "models",
   "responses",
+  "audit",
   "outbound",
   "secrets",
 ] as const satisfies readonly ServiceName[];

@@ -1,12 +1,13 @@
 /** A snapshot: the plugins of one settings version, set up and in order. Built once, never changed. */
 import { EdgeplaneError } from "../../src/contract/errors.ts";
 import type { FailMode, Plugin, StartedHooks } from "./define-plugin.ts";
-import { createInstances } from "./instances.ts";
-import type { Instances } from "./instances.ts";
+import { createInstanceStore } from "./instances.ts";
+import type { Instances, InstanceStore } from "./instances.ts";
 import { orderPlugins } from "./order.ts";
 import { phases } from "./phases.ts";
 import type { Hook, Judge, Phase } from "./phases.ts";
 import type { Services } from "./services.ts";
+import type { VerdictObserver } from "./verdict-events.ts";
 
 /** A hook with what the pipeline needs to run it. */
 export type BoundHook<P extends Phase> = {
@@ -23,7 +24,13 @@ export type BoundHook<P extends Phase> = {
 };
 
 /** The hooks that run for some request, by phase and in order. */
-export type Hooks = { readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] } };
+export type Hooks = {
+  readonly hooks: { readonly [P in Phase]: readonly BoundHook<P>[] };
+  /** The number of the settings. */
+  readonly version?: number;
+  /** Who is told of verdicts, by plugin. */
+  readonly observers?: readonly { readonly plugin: string; readonly onVerdict: VerdictObserver }[];
+};
 
 /** `hooks`: those where nothing is overridden; they are all that `authenticate` knows. */
 export type Snapshot = Hooks & {
@@ -31,6 +38,8 @@ export type Snapshot = Hooks & {
   readonly version: number;
   /** The phases in which any plugin may run, for whomever. */
   readonly phases: ReadonlySet<Phase>;
+  /** Whether a plugin that screens output may ask models of the pools. */
+  readonly asksModels: boolean;
   /**
    * The hooks for an account and a model (`owner/name`). What is overridden for the account comes before what is for
    * the model. Throws `plugin_invalid` when a plugin can't be set up.
@@ -66,7 +75,8 @@ export type Overrides = {
 const NO_OVERRIDES: Overrides = { accounts: {}, models: {} };
 
 /**
- * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. Throws
+ * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. What `store` has
+ * of earlier ones is shared. Throws
  * `EdgeplaneError`: `plugin_missing`, `plugin_cycle` or `plugin_duplicate` for an order that can't be, `plugin_invalid`
  * for settings, needs or hooks that don't fit.
  */
@@ -76,17 +86,21 @@ export async function buildSnapshot(
   settings: PluginSettings,
   services: Partial<Services>,
   overrides: Overrides = NO_OVERRIDES,
+  store: InstanceStore = createInstanceStore(services),
 ): Promise<Snapshot> {
-  const instances = createInstances(services);
+  const instances = store.forSnapshot();
   const all = [settings, ...Object.values(overrides.accounts), ...Object.values(overrides.models)];
   for (const some of all) checkNames(catalog, some);
   const variants = new Map<string, Hooks>();
   try {
-    const base = await bindAll(catalog, settings, instances);
+    const base = await bindAll(catalog, settings, instances, version);
     return Object.freeze({
+      ...base,
       version,
-      hooks: base.hooks,
       phases: phasesOf(catalog, all),
+      asksModels: onIn(catalog, all).some(
+        ({ needs, phases: own }) => needs.includes("models") && own.includes("screenOutput"),
+      ),
       of(accountId: string, model: string): Hooks | Promise<Hooks> {
         const ofAccount = own(overrides.accounts, accountId);
         const ofModel = own(overrides.models, model);
@@ -95,7 +109,7 @@ export async function buildSnapshot(
         const known = variants.get(key);
         if (known !== undefined) return known;
         const wanted = overridden(overridden(settings, ofModel ?? {}), ofAccount ?? {});
-        return bindAll(catalog, wanted, instances).then((hooks) => {
+        return bindAll(catalog, wanted, instances, version).then((hooks) => {
           variants.set(key, hooks);
           return hooks;
         });
@@ -126,12 +140,22 @@ function checkNames(catalog: readonly Plugin[], settings: Override): void {
 }
 
 function phasesOf(catalog: readonly Plugin[], all: readonly Override[]): ReadonlySet<Phase> {
+  return new Set(onIn(catalog, all).flatMap((plugin) => plugin.phases));
+}
+
+/** The plugins that are on, for whomever. */
+function onIn(catalog: readonly Plugin[], all: readonly Override[]): Plugin[] {
   const on = new Set(all.flatMap((some) => Object.keys(some).filter((name) => some[name] !== null)));
-  return new Set(catalog.filter(({ name }) => on.has(name)).flatMap((plugin) => plugin.phases));
+  return catalog.filter(({ name }) => on.has(name));
 }
 
 /** The hooks of those of the catalog that are on, in order. */
-async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, instances: Instances): Promise<Hooks> {
+async function bindAll(
+  catalog: readonly Plugin[],
+  settings: PluginSettings,
+  instances: Instances,
+  version: number,
+): Promise<Hooks> {
   const on = catalog.filter((plugin) => Object.hasOwn(settings, plugin.name));
   const ordered = orderPlugins(on, (plugin) => settings[plugin.name]?.after ?? []);
   const hooks: { [P in Phase]: BoundHook<P>[] } = {
@@ -142,16 +166,23 @@ async function bindAll(catalog: readonly Plugin[], settings: PluginSettings, ins
     screenOutput: [],
     onResult: [],
   };
+  const observers: { plugin: string; onVerdict: VerdictObserver }[] = [];
   for (const plugin of ordered) {
     const entry = settings[plugin.name];
     if (entry === undefined) continue;
     const started = await instances.of(plugin, entry);
     for (const phase of plugin.phases) hooks[phase].push(bind(phase, plugin, entry, started) as never);
+    if (plugin.observes) observers.push({ plugin: plugin.name, onVerdict: observerOf(plugin, started) });
   }
   // What others would change or refuse, they have when a plugin answers the prediction itself.
   hooks.route.sort((a, b) => Number(a.answers) - Number(b.answers));
   for (const phase of phases) Object.freeze(hooks[phase]);
-  return Object.freeze({ hooks: Object.freeze(hooks) });
+  return Object.freeze({ hooks: Object.freeze(hooks), version, observers: Object.freeze(observers) });
+}
+
+function observerOf({ name }: Plugin, { onVerdict }: StartedHooks): VerdictObserver {
+  if (onVerdict !== undefined) return onVerdict;
+  throw new EdgeplaneError("plugin_invalid", `Plugin "${name}" says that it observes but has no \`onVerdict\`.`);
 }
 
 function bind<P extends Phase>(phase: P, plugin: Plugin, entry: PluginEntry, started: StartedHooks): BoundHook<P> {

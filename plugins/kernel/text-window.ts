@@ -1,18 +1,19 @@
 /**
- * Judging a stream of text in windows: text is held back until there is a window of it, and goes out once that was
- * judged together with the end of what went out before. What is judged at once costs one call for many chunks.
+ * Judging a stream of text in windows: text is held back until there is a window of it, and is judged together with what
+ * is still held of the text before. What is judged at once costs one call for many chunks. The end of what was judged
+ * stays back: so nothing goes out of a passage that the overlap can hold before all of it was judged.
  */
 import type { OutputPart } from "./phases.ts";
 
 export type TextWindow = {
-  /** How much text is judged at once. */
+  /** How much new text is judged at once. */
   windowCharacters: number;
-  /** How much of the text before goes with it, for what begins there. */
+  /** How much of what was judged stays back, for what goes on behind it. */
   overlapCharacters: number;
 };
 
-/** What a plugin holds of a stream: what went out last, and what didn't yet. */
-type Held = { before: string; waiting: string };
+/** What a plugin holds of a stream; of it, `judged` characters were judged with the text before. */
+type Held = { text: string; judged: number };
 
 /**
  * What to do with a part of a stream: the text to `judge`, null while it only gathers; and, once that is found good,
@@ -24,23 +25,30 @@ export type Step = { judge: string | null; output: string; held: string | null }
 export function stepOf(part: OutputPart, { windowCharacters, overlapCharacters }: TextWindow): Step {
   const text = typeof part.output === "string" ? part.output : "";
   if (part.part === "whole") return { judge: text, output: text, held: null };
-  const { before, waiting } = readHeld(part.held);
-  const gathered = waiting + text;
-  if (part.part === "end") return { judge: gathered === "" ? null : before + gathered, output: gathered, held: null };
-  if (gathered.length < windowCharacters)
-    return { judge: null, output: "", held: writeHeld({ before, waiting: gathered }) };
-  const kept = (before + gathered).slice(-overlapCharacters);
-  const held = writeHeld({ before: overlapCharacters === 0 ? "" : kept, waiting: "" });
-  return { judge: before + gathered, output: gathered, held };
+  const held = readHeld(part.held);
+  const gathered = held.text + text;
+  const fresh = gathered.length - held.judged;
+  if (part.part === "end") return { judge: fresh === 0 ? null : gathered, output: gathered, held: null };
+  if (fresh < windowCharacters)
+    return { judge: null, output: "", held: writeHeld({ text: gathered, judged: held.judged }) };
+  const cut = wholeCharacters(gathered, Math.max(0, gathered.length - overlapCharacters));
+  const rest = gathered.slice(cut);
+  return { judge: gathered, output: gathered.slice(0, cut), held: writeHeld({ text: rest, judged: rest.length }) };
 }
 
-/** Nothing, for a state that another plugin wrote, or an older version. */
+/** `at`, or one less where that is within a pair of surrogates. */
+export function wholeCharacters(text: string, at: number): number {
+  const isWithinPair =
+    at > 0 && (text.charCodeAt(at) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 1) & 0xfc00) === 0xd800;
+  return isWithinPair ? at - 1 : at;
+}
+
+/** Nothing, for a state that another plugin wrote. */
 function readHeld(held: string | null): Held {
-  const [, length, text = ""] = /^(\d{1,7})\n([^]*)$/.exec(held ?? "") ?? [];
-  const at = Number(length ?? 0);
-  return { before: text.slice(0, at), waiting: text.slice(at) };
+  const [, judged, text = ""] = /^(\d{1,7}):([^]*)$/.exec(held ?? "") ?? [];
+  return { text, judged: Math.min(Number(judged ?? 0), text.length) };
 }
 
-function writeHeld({ before, waiting }: Held): string {
-  return `${before.length}\n${before}${waiting}`;
+function writeHeld({ text, judged }: Held): string {
+  return `${judged}:${text}`;
 }

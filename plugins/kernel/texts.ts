@@ -15,14 +15,26 @@ export function someText(value: Json, visit: (text: string) => boolean): boolean
   return false;
 }
 
-/** Every text of `value` that is a value, once. */
-export function textsOf(value: Json): string[] {
+/**
+ * The texts of `value` as they are read, each once: a list of strings is one text, as models hand out what they stream;
+ * with `alone` each of them is read by itself, too, as the messages of an input may be.
+ */
+export function passagesOf(value: Json, alone: boolean): string[] {
   const texts = new Set<string>();
-  mapTexts(value, (text) => {
-    texts.add(text);
-    return text;
-  });
+  const left: Json[] = [value];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    if (typeof next === "string") texts.add(next);
+    if (typeof next !== "object" || next === null) continue;
+    const joined = Array.isArray(next) && next.length > 1 ? joinedText(next) : null;
+    if (joined !== null) texts.add(joined);
+    if (joined === null || alone) for (const inner of Object.values(next)) left.push(inner);
+  }
   return [...texts];
+}
+
+function joinedText(list: readonly Json[]): string | null {
+  const texts = list.filter((item) => typeof item === "string");
+  return texts.length === list.length ? texts.join("") : null;
 }
 
 /** `value` with every text that is a value replaced by what `change` makes of it; itself where nothing changed. */

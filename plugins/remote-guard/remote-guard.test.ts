@@ -135,7 +135,7 @@ describe("remote-guard", () => {
       said.push("subject" in verdict ? verdict.subject?.output : output);
       held = "held" in verdict ? (verdict.held ?? null) : null;
     }
-    expect(said.join("")).toBe("all is fine so far, ");
+    expect(said.join("")).toBe("all is fine so f");
     const end = await hooks.screenOutput[0]?.run(aPart({ part: "end", output: null, held }));
     expect(end).toMatchObject({ verdict: "reject" });
     expect(asked.at(-1)?.body.input?.[0]).toBe("ar, then bad");

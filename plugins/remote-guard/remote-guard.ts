@@ -5,16 +5,16 @@
  */
 import * as z from "zod";
 import { definePlugin } from "../kernel/define-plugin.ts";
-import type { Finding, Verdict } from "../kernel/phases.ts";
+import { judgedOf, piecesOf, verdictOf } from "../kernel/opinions.ts";
+import type { Opinion } from "../kernel/opinions.ts";
 import { judge, proceed } from "../kernel/phases.ts";
 import { sha256Hex } from "../kernel/secret.ts";
 import { stepOf } from "../kernel/text-window.ts";
-import { textsOf } from "../kernel/texts.ts";
+import { passagesOf } from "../kernel/texts.ts";
 import { createTtlCache } from "../kernel/ttl-cache.ts";
 import { Batches } from "./batches.ts";
 import { Breaker } from "./breaker.ts";
 import { askService } from "./client.ts";
-import type { Opinion } from "./client.ts";
 
 const HOOK_TIMEOUT_MS = 10_000;
 const MAX_TEXTS = 256;
@@ -68,13 +68,13 @@ export const remoteGuard = definePlugin({
       .min(1)
       .max(100_000)
       .default(400)
-      .meta({ description: "Of a stream, what is judged at once." }),
+      .meta({ description: "Of a stream, how much new text is judged at once." }),
     overlapCharacters: z
       .int()
       .min(0)
       .max(10_000)
       .default(100)
-      .meta({ description: "Of what went out before, what goes with it." }),
+      .meta({ description: "Of what was judged, what stays back for what goes on behind it." }),
     breakerFailures: z.int().min(1).max(1000).default(5),
     breakerMs: z.int().min(1000).max(600_000).default(10_000),
   }),
@@ -119,55 +119,32 @@ export const remoteGuard = definePlugin({
     /** The findings of all texts, and whether one of them is refused. */
     async function judged(direction: "input" | "output", texts: readonly string[]) {
       const read = config.skipFiles ? texts.filter((text) => !DATA_URI.test(text)) : texts;
-      const pieces = [...new Set(read.flatMap((text) => piecesOf(text, config.maxCharacters)))];
+      const pieces = [
+        ...new Set(read.flatMap((text) => piecesOf(text, config.maxCharacters, config.overlapCharacters))),
+      ];
       const opinions = await opinionsOn(direction, pieces);
-      const flagged = opinions.filter((opinion) => opinion.flagged);
-      const categories = [...new Set(flagged.flatMap((opinion) => namesOf(opinion)))];
-      const findings: Finding[] = categories.map((category) => ({ category, rule: "remote-guard" }));
-      const isRefused = flagged.some((one) => namesOf(one).some((name) => !config.allowedCategories.includes(name)));
-      return { findings, isRefused };
+      return judgedOf(opinions, config.allowedCategories, "remote-guard");
     }
 
     return {
       screenInput: judge(async ({ input }) => {
         if (config.on === "output") return proceed;
-        return verdictOf(await judged("input", textsOf(input)), "input", {});
+        return verdictOf(await judged("input", passagesOf(input, true)), refusalOf("input"), {});
       }),
       async screenOutput(part) {
         if (config.on === "input") return proceed;
         if (typeof part.output !== "string" && part.part !== "end") {
-          return verdictOf(await judged("output", textsOf(part.output)), "output", {});
+          return verdictOf(await judged("output", passagesOf(part.output, false)), refusalOf("output"), {});
         }
         const step = stepOf(part, window);
         const change = part.part === "whole" ? {} : { subject: { ...part, output: step.output }, held: step.held };
         if (step.judge === null) return { verdict: "continue", ...change };
-        return verdictOf(await judged("output", [step.judge]), "output", change);
+        return verdictOf(await judged("output", [step.judge]), refusalOf("output"), change);
       },
     };
   },
 });
 
-function namesOf({ categories }: Opinion): string[] {
-  return categories.length === 0 ? ["flagged"] : categories;
-}
-
-function piecesOf(text: string, length: number): string[] {
-  if (text.trim() === "") return [];
-  const pieces: string[] = [];
-  for (let at = 0; at < text.length; at += length) pieces.push(text.slice(at, at + length));
-  return pieces;
-}
-
-type Judged = { findings: Finding[]; isRefused: boolean };
-
-function verdictOf<Subject>(
-  { findings, isRefused }: Judged,
-  what: string,
-  change: { subject?: Subject; held?: string | null },
-): Verdict<Subject> {
-  if (isRefused) {
-    const message = `A moderation service refused the ${what}.`;
-    return { verdict: "reject", code: "rejected_by_policy", message, findings };
-  }
-  return { verdict: "continue", ...change, ...(findings.length === 0 ? {} : { findings }) };
+function refusalOf(what: string): string {
+  return `A moderation service refused the ${what}.`;
 }

@@ -30,7 +30,7 @@ export async function ensureCredentials(url: string, secrets: Secrets): Promise<
   const key = MadeKeySchema.parse(
     await admin("POST", "keys", { account: ACCOUNT, name: "local stack", priority: "high" }),
   );
-  const pool = { name: "local stack", lanes: ["default"], may_register_models: true };
+  const pool = { name: "local stack", lanes: ["default", "guards"], may_register_models: true };
   const token = MadeTokenSchema.parse(await admin("POST", "pool-tokens", pool));
   return { apiKey: key.key, poolToken: token.token };
 }

@@ -66,10 +66,12 @@ function withTables(text: string): string {
   return `${text.slice(0, begin)}\n${catalog.map(sectionOf).join("\n")}\n${text.slice(end)}`;
 }
 
-function sectionOf({ name, phases, failMode, timeoutMs, after, requires, config }: Plugin): string {
+function sectionOf({ name, phases, observes, failMode, timeoutMs, after, requires, config }: Plugin): string {
   const behind = [...after, ...requires];
   const order = behind.length === 0 ? "" : `, after ${behind.map(code).join(", ")}`;
-  const head = `### \`${name}\`\n\nIn ${phases.map(code).join(", ")}${order}; fails ${failMode}, after ${timeoutMs} ms.\n\n`;
+  const place = `In ${phases.map(code).join(", ")}${order}; fails ${failMode}, after ${timeoutMs} ms.`;
+  const told = observes ? ["Told of all verdicts."] : [];
+  const head = `### \`${name}\`\n\n${[...(phases.length === 0 ? [] : [place]), ...told].join(" ")}\n\n`;
   const rows = rowsOf(NodeSchema.parse(z.toJSONSchema(config, { io: "input" })), "", 1);
   return `${head}| Setting | Takes | Default | Means |\n|---|---|---|---|\n${rows.join("")}`;
 }

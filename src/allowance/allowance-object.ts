@@ -14,15 +14,21 @@ import type { Group, GroupAnswer, Settlement } from "./types.ts";
 /** How often what is held is stored while it changes, and by how much later for each that is held. */
 const SLOTS_MS = 500;
 const MS_A_SLOT = 0.1;
+/** What was written ahead is written as it is once nothing has changed for so long; the platform forgets it after 10 s. */
+const REST_MS = 6000;
 /** How often what is over is looked for, as long as anything is left. */
 const CLEAN_MS = 3_600_000;
 
 export class Allowance extends DurableObject<Env> {
+  /** Tests rest sooner. */
+  restMs = REST_MS;
   readonly #timers = createObjectTimers();
   readonly #rows;
   readonly #book: Book;
   #nextWrite: PromiseWithResolvers<void> | null = null;
   #alarmIsSet: boolean;
+  #changedAt = 0;
+  #looksForRest = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -33,6 +39,7 @@ export class Allowance extends DurableObject<Env> {
   }
 
   take(groups: Group[]): GroupAnswer[] {
+    this.#restLater();
     const answers = this.#book.take(groups, Date.now());
     this.#store();
     const holds = groups.some(({ asks }) => asks.some(({ spec, held }) => held || spec.algorithm === "concurrency"));
@@ -41,6 +48,7 @@ export class Allowance extends DurableObject<Env> {
   }
 
   async settle(settlements: Settlement[]): Promise<void> {
+    this.#restLater();
     const changed = this.#book.settle(settlements, Date.now());
     this.#store();
     if (changed) await this.#slotsStored();
@@ -63,6 +71,25 @@ export class Allowance extends DurableObject<Env> {
     if (rows.length === 0) return;
     this.#rows.writeBuckets(rows);
     this.#armAlarm();
+  }
+
+  #restLater(): void {
+    this.#changedAt = Date.now();
+    if (this.#looksForRest) return;
+    this.#looksForRest = true;
+    this.#lookForRest(this.restMs);
+  }
+
+  #lookForRest(afterMs: number): void {
+    this.#timers.after(afterMs, () => {
+      const leftMs = this.#changedAt + this.restMs - Date.now();
+      if (leftMs > 0 && leftMs <= this.restMs) {
+        this.#lookForRest(leftMs);
+        return;
+      }
+      this.#looksForRest = false;
+      this.#rows.writeBuckets(this.#book.takeInexact(Date.now()));
+    });
   }
 
   /** Resolves when what is held now has been stored. */

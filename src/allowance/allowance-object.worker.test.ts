@@ -3,6 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { expect, it, vi } from "vitest";
 import type { Env } from "../env.ts";
+import type { Allowance } from "./allowance-object.ts";
 import { createAllowances } from "./allowances.ts";
 import { createObjectStore } from "./object-store.ts";
 import type { BucketSpec, Charge, Decision, Reservation } from "./types.ts";
@@ -35,8 +36,28 @@ it("lets exactly 100 of 200 clients at once through a fixed window of 100, over 
   expect(decisions.filter(({ ok }) => ok)).toHaveLength(100);
 });
 
-it("grants no more after it started again, and at most a sixteenth less", async () => {
+/** Its end waits for its timers. */
+async function restSoon(name: string): Promise<void> {
+  await runInDurableObject(edge.ALLOWANCE.getByName(name), (object: Allowance) => void (object.restMs = 10));
+}
+
+it("grants as much after it has rested and was forgotten, however often", async () => {
+  const stub = edge.ALLOWANCE.getByName("rests");
+  const stored = async () =>
+    runInDurableObject(stub, (_object, state) => state.storage.sql.exec("SELECT value FROM bucket").one()["value"]);
+  for (let call = 1; call <= 20; call += 1) {
+    await restSoon("rests");
+    await reserve([charge("rests", fixed(100))]);
+    await expect.poll(stored, { interval: 5 }).toContain(`"used":${call},`);
+    await evictDurableObject(stub);
+  }
+  const decisions = await Promise.all(Array.from({ length: 90 }, async () => reserve([charge("rests", fixed(100))])));
+  expect(decisions.filter(({ ok }) => ok)).toHaveLength(80);
+});
+
+it("grants no more after it was cut off, and at most a sixteenth less", async () => {
   const stub = edge.ALLOWANCE.getByName("reborn");
+  await restSoon("reborn");
   for (let call = 0; call < 40; call += 1) await reserve([charge("reborn", fixed(100))]);
   await evictDurableObject(stub);
   const decisions = await Promise.all(Array.from({ length: 80 }, async () => reserve([charge("reborn", fixed(100))])));
@@ -46,6 +67,7 @@ it("grants no more after it started again, and at most a sixteenth less", async 
 
 it("holds slots over its end, and frees each once", async () => {
   const stub = edge.ALLOWANCE.getByName("slots");
+  await restSoon("slots");
   const slots = charge("slots", { algorithm: "concurrency", limit: 3 });
   const open = [];
   for (let call = 0; call < 3; call += 1) open.push(reservationOf(await reserve([slots])));

@@ -3,7 +3,7 @@
  *
  * What is written is coarse. A bucket's row states a use that was not reached yet, a sixteenth of the limit ahead: a
  * book that starts again takes it for the real one, and so never grants more than the limit, but up to a sixteenth
- * less until the window ends. Windows shorter than `UNWRITTEN_WINDOW_MS` are not written: a restart may grant their
+ * less until the window ends. A book that rests has the real use written, so that it loses nothing by its rest. Windows shorter than `UNWRITTEN_WINDOW_MS` are not written: a restart may grant their
  * limit once more. What reservations hold is written within half a second: a restart may grant again slots that were
  * taken in that time.
  */
@@ -179,6 +179,17 @@ export function createBook(stored: Stored) {
       return rows;
     },
 
+    /** The rows of buckets that were written ahead of their real use, or whose use has gone back since. */
+    takeInexact(now: number): Written[] {
+      const rows: Written[] = [];
+      for (const [bucket, one] of buckets) {
+        if (one.written === null || isOver(one.counter, one.spec, now) || isExact(one)) continue;
+        one.written = { ...one.counter };
+        rows.push({ bucket, spec: one.spec, counter: one.written });
+      }
+      return rows;
+    },
+
     slots: () => slots.entries(),
     held: () => slots.size(),
 
@@ -201,6 +212,10 @@ function isAhead({ spec, counter, written }: Bucket): boolean {
   if (spec.algorithm !== "token-bucket") return written.at === counter.at && written.used >= counter.used;
   const drained = ((counter.at - written.at) * spec.refill) / spec.windowMs;
   return written.used - drained >= counter.used;
+}
+
+function isExact({ counter, written }: Bucket): boolean {
+  return written?.at === counter.at && written.used === counter.used && written.before === counter.before;
 }
 
 function extraOf(room: number, limit: number, want: number): number {

@@ -3,6 +3,8 @@
  * status, a short title, what it comes from, and what to do about it. Dialects only change the shape of the envelope;
  * docs/errors.md and `/docs/errors` are made from it.
  */
+import { pluginErrors } from "./plugin-errors.ts";
+
 export const errorTable = {
   unauthenticated: {
     status: 401,
@@ -223,54 +225,7 @@ export const errorTable = {
     cause: "A part of the gateway is restarting or overloaded.",
     remedy: "Try again in a moment.",
   },
-  guard_unavailable: {
-    status: 503,
-    title: "A guard could not decide",
-    cause: "A plugin that guards this call failed or took too long, and such a plugin blocks.",
-    remedy: "Try again in a moment; the operator finds the plugin's name in the log.",
-  },
-  changed_input_invalid: {
-    status: 422,
-    title: "A plugin made the input unfit for the model",
-    cause: "A plugin changed the input to one that the model doesn't take. What the client sent did fit.",
-    remedy: "The operator mends the plugin that `detail` names, or its settings; nothing was accepted.",
-  },
-  rejected_by_policy: {
-    status: 403,
-    title: "Rejected by policy",
-    cause: "A plugin refused the request or its output.",
-    remedy: "The operator's policy does not let this request through.",
-  },
-  plugins_unavailable: {
-    status: 501,
-    title: "Uploaded plugins can't run here",
-    cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
-    remedy: "Deploy with `npx wrangler deploy --env plugins`, or use the built-in plugins.",
-  },
-  plugin_missing: {
-    status: 422,
-    title: "A plugin is missing",
-    cause: "A plugin requires another one that is not on.",
-    remedy: "Turn the plugin on that `detail` names, or turn off the one that requires it.",
-  },
-  plugin_cycle: {
-    status: 422,
-    title: "Plugins wait for each other",
-    cause: "By `after` and `requires`, each would have to come first.",
-    remedy: "Take one of the `after` or `requires` away that `detail` names.",
-  },
-  plugin_duplicate: {
-    status: 422,
-    title: "Two plugins have one name",
-    cause: "The name of a plugin is taken.",
-    remedy: "Rename one of them.",
-  },
-  plugin_invalid: {
-    status: 422,
-    title: "A plugin does not fit",
-    cause: "The settings of a plugin, or what it declares, don't hold.",
-    remedy: "Mend the settings or the declaration that `detail` names.",
-  },
+  ...pluginErrors,
   topic_not_found: {
     status: 404,
     title: "Unknown topic or partition",

@@ -41,6 +41,8 @@ export const ManifestSchema = z.object({
     .default(7_200_000),
   /** True when a lost attempt that has streamed may run again and will yield the same chunks. */
   resumesDeterministically: z.boolean().default(false),
+  /** How many processes always stand by on each of its hosts: `edgeplane.pinned` keeps one. */
+  minInstances: z.number().int().min(0).max(1000).default(0),
   /** True when the same input always has the same output: plugins may answer it again without a run. */
   deterministic: z.boolean().default(false),
   /** How the client should read an iterator's output: `concatenate` joins the chunks to one text. */

@@ -5,6 +5,7 @@
  *   results    every ended prediction; `output` only where the operator turned that on
  *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again when a run that outlived
  *              its prediction says what it used
+ *   audit      what plugins decided, refused requests included: from the isolate that it was decided in (src/audit)
  *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read it:
  *              like a job record it names no account
  */
@@ -12,6 +13,10 @@ import * as z from "zod";
 import type { ErrorCode } from "./errors.ts";
 import { LaneNameSchema } from "./job.ts";
 import { JsonSchema, PrioritySchema } from "./prediction.ts";
+import { verdictActions } from "./verdict.ts";
+
+/** What plugins decided; on while the plugin `webhook-log` is. It names accounts and keys: no pool has a right to it. */
+export const AUDIT_TOPIC = "audit";
 
 export const publishedTopics = ["results", "usage", "jobs.dlq"] as const;
 export type PublishedTopic = (typeof publishedTopics)[number];
@@ -46,6 +51,8 @@ const EndedSchema = z.object({
   createdAt: TimeSchema,
   startedAt: TimeSchema.nullable(),
   completedAt: TimeSchema,
+  /** The plugin that asked, where no client did: a guard's question to its model. */
+  askedBy: z.string().optional(),
 });
 
 export const ResultRecordSchema = EndedSchema.extend({
@@ -87,6 +94,30 @@ export const DeadLetterRecordSchema = EndedSchema.extend({
   reason: z.enum(deadLetterReasons),
 });
 export type DeadLetterRecord = z.infer<typeof DeadLetterRecordSchema>;
+
+/** A record of `audit`; never a text that was judged. What isn't known is null. */
+export const AuditRecordSchema = z.object({
+  v: z.literal(1),
+  /** Unique; a record that comes twice has the same. The record's key is the account, or `unknown`. */
+  id: z.string(),
+  at: TimeSchema,
+  /** The number of the settings that held. */
+  settings: z.number().int().nullable(),
+  plugin: z.string(),
+  phase: z.string(),
+  action: z.enum(verdictActions),
+  /** Of the error table: of a refusal, or of what would have been one. */
+  code: z.string().nullable(),
+  findings: z.array(z.object({ category: z.string(), rule: z.string() })),
+  account: z.string().nullable(),
+  /** The id of the API key, or the token. */
+  credential: z.string().nullable(),
+  request: z.string().nullable(),
+  prediction: z.string().nullable(),
+  model: z.string().nullable(),
+  version: z.string().nullable(),
+});
+export type AuditRecord = z.infer<typeof AuditRecordSchema>;
 
 /** The reason that an error code stands for, or null when the prediction is no dead letter. */
 export function deadLetterReason(errorCode: string | null): DeadLetterReason | null {

@@ -1,8 +1,10 @@
 import { describe, expect, it, vi } from "vitest";
-import { aCall } from "../../plugins/kernel/conformance.ts";
+import { aCall, aPart } from "../../plugins/kernel/conformance.ts";
 import { judge } from "../../plugins/kernel/phases.ts";
 import type { Answer, Call, Hook, Judge, PredictionCall, Reservation, Verdict } from "../../plugins/kernel/phases.ts";
 import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
+import { judged } from "../../plugins/kernel/verdict-events.ts";
+import type { VerdictEvent } from "../../plugins/kernel/verdict-events.ts";
 import { newTrail, runPhase } from "./run-phase.ts";
 
 const call: Call = {
@@ -271,5 +273,68 @@ describe("a plugin that answers", () => {
     vi.spyOn(console, "error").mockImplementation(() => {});
     expect(await route(answering({ shadow: true }))).toEqual({ given: [], verdicts: [["shadow", "hit"]], asked: 1 });
     await expect(route(answering({ answers: false }))).rejects.toMatchObject({ code: "guard_unavailable" });
+  });
+});
+
+describe("plugins that observe", () => {
+  const tell = (event: VerdictEvent): unknown[] => [event.plugin, event.action, event.code, event.findings.length];
+  const change: Hook<"admit"> = (call) => ({ verdict: "continue", subject: { ...call, input: { a: 2 } } });
+  const find: Hook<"admit"> = () => ({ verdict: "continue", findings: [{ category: "c", rule: "r" }] });
+  const broken: Hook<"admit"> = () => {
+    throw new Error("broken");
+  };
+
+  async function observe(hooks: Parameters<typeof admitting>, phase: "admit" | "screenInput" = "admit") {
+    const events: VerdictEvent[] = [];
+    const { admit } = admitting(...hooks).hooks;
+    const phases = { authenticate: [], admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] };
+    const onVerdict = (event: VerdictEvent) => void events.push(event);
+    const faulty = () => {
+      throw new Error("an observer breaks");
+    };
+    const observers = [
+      { plugin: "faulty", onVerdict: faulty },
+      { plugin: "log", onVerdict },
+    ];
+    const all: Hooks = { hooks: { ...phases, [phase]: admit }, version: 7, observers };
+    const done = await runPhase(all, phase, aCall()).catch((error: unknown) => error);
+    return { events, done };
+  }
+
+  it("are told of what was found, changed, refused and broken, by whom and of whom, whatever one of them does", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    vi.spyOn(console, "log").mockImplementation(() => {});
+    const hooks = [
+      find,
+      { hook: broken, failMode: "open" as const },
+      { hook: () => refusal, shadow: true },
+      () => refusal,
+    ];
+    const { events, done } = await observe(hooks);
+    expect(done).toMatchObject({ code: "rejected_by_policy" });
+    expect(events.map(tell)).toEqual([
+      ["p0", "note", null, 1],
+      ["p1", "broken", "guard_unavailable", 0],
+      ["p2", "shadow", "rejected_by_policy", 0],
+      ["p3", "reject", "rejected_by_policy", 0],
+    ]);
+    const { requestId, predictionId, principal: caller, model } = aCall();
+    const { accountId, credentialId } = caller;
+    expect(events[0]).toMatchObject({ settings: 7, requestId, predictionId, accountId, credentialId, model });
+    expect(new Set(events.map(({ id }) => id)).size).toBe(4);
+    expect(JSON.stringify(events)).not.toContain("hello");
+  });
+
+  it("are told of every change of an input, and not of what else is handed on", async () => {
+    expect((await observe([change], "screenInput")).events.map(tell)).toEqual([["p0", "change", null, 0]]);
+    expect((await observe([change])).events).toEqual([]);
+  });
+
+  it("know of a call who it is, once that is known, and of an output whose it is", () => {
+    const unknown = { requestId: "r", predictionId: null, accountId: null, credentialId: null, model: null };
+    expect(judged(call)).toEqual(unknown);
+    expect(judged({ ...call, principal })).toEqual({ ...unknown, accountId: "a", credentialId: "k" });
+    const { predictionId, model } = aCall();
+    expect(judged(aPart())).toEqual({ ...unknown, requestId: null, predictionId, accountId: "account-1", model });
   });
 });

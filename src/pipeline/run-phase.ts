@@ -12,6 +12,7 @@ import type {
   PredictionCall,
   Verdict,
 } from "../../plugins/kernel/phases.ts";
+import { judged } from "../../plugins/kernel/verdict-events.ts";
 import type { BoundHook, Hooks } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { addVerdicts } from "../contract/verdict.ts";
@@ -39,6 +40,8 @@ export type Trail = {
    * Never throws.
    */
   readonly onAnswer?: (answer: Answer) => Promise<boolean>;
+  /** Told of what is recorded: `runPhase` sets it where plugins observe. */
+  readonly onRecord?: (recorded: Recorded) => void;
   /** Told of every verdict as it comes. */
   readonly onDecided?: (one: { plugin: string; phase: Phase; decided: Decided; ms: number }) => void;
 };
@@ -58,12 +61,13 @@ export function hasHooks({ hooks }: Hooks, phase: Phase): boolean {
  * fails closed throws or runs out of time, or what `trail.onChangedCall` throws over what one has changed.
  */
 export async function runPhase<P extends Phase>(
-  { hooks }: Hooks,
+  hooks: Hooks,
   phase: P,
   subject: PhaseSubject[P],
-  trail: Trail = newTrail(),
+  given: Trail = newTrail(),
 ): Promise<PhaseSubject[P]> {
-  const list = hooks[phase];
+  const list = hooks.hooks[phase];
+  const trail = observed(hooks, phase, subject, given);
   let current = subject;
   for (let index = 0; index < list.length;) {
     const group = list.slice(index, endOfGroup(list, index));
@@ -82,6 +86,30 @@ export async function runPhase<P extends Phase>(
     index += group.length;
   }
   return current;
+}
+
+/** Of one recorded verdict. */
+type Recorded = { plugin: string; action: VerdictAction; code: string | null; findings: readonly Finding[] };
+
+/** A trail that tells the plugins which observe verdicts, if there are any. */
+function observed<P extends Phase>(
+  { observers = [], version }: Hooks,
+  phase: P,
+  subject: PhaseSubject[P],
+  trail: Trail,
+): Trail {
+  if (observers.length === 0) return trail;
+  const onRecord = (recorded: Recorded): void => {
+    const event = { id: crypto.randomUUID(), at: Date.now(), settings: version ?? null, ...judged(subject), phase };
+    for (const { plugin, onVerdict } of observers) {
+      try {
+        onVerdict({ ...event, ...recorded });
+      } catch (error) {
+        log.error("plugin_failed", { plugin, phase: "onVerdict", failMode: "open", reason: reasonOf(error) });
+      }
+    }
+  };
+  return { ...trail, onRecord };
 }
 
 /** `broken`: the hook threw, ran out of time, or returned no verdict. */
@@ -172,7 +200,8 @@ function apply<P extends Phase>(
         return applyBroken(phase, hook, subject, cause, trail, unfitBy(hook.plugin, cause));
       }
     }
-    if (findings.length > 0)
+    // A chunk of output is changed by what is held back of it, too: there, a finding makes the verdict.
+    if (findings.length > 0 || (isChange && phase === "screenInput"))
       record(phase, hook, isChange ? (hook.shadow ? "shadow" : "change") : "note", null, findings, trail);
     return handedOn;
   }
@@ -243,9 +272,10 @@ function record(
   action: VerdictAction,
   code: string | null,
   findings: readonly Finding[],
-  { verdicts }: Trail,
+  { verdicts, onRecord }: Trail,
 ): void {
   countVerdict(plugin, phase, action);
+  onRecord?.({ plugin, action, code, findings });
   const found = findings.length === 0 ? [{ category: null, rule: null }] : findings;
   addVerdicts(
     verdicts,

@@ -246,6 +246,21 @@ export async function listModels(
   return results.map((row) => ModelRowSchema.parse(row));
 }
 
+/**
+ * Models whose latest version waits in `lane`, as `owner/name`: `limit` of them at most. It goes through all models: for
+ * publishing, not for requests.
+ */
+export async function modelsOnLane(db: D1Database, lane: string, limit: number): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT m.owner || '/' || m.name AS model FROM models m ${LATEST_VERSION}
+       WHERE m.deleted_at IS NULL AND v.manifest ->> 'lane' = ? ORDER BY m.owner, m.name LIMIT ?`,
+    )
+    .bind(lane, limit)
+    .all<{ model: string }>();
+  return results.map(({ model }) => model);
+}
+
 /** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */
 export async function listVersions(
   db: D1Database,

@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import type { ModelRefusal } from "../contract/channel.ts";
+import type { ModelRefusal, PoolMessage } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
@@ -26,7 +26,12 @@ const MAX_WRITTEN = 450;
 const DEFAULT_OWNERS = ["local"];
 
 /** What a token says of registering. */
-export type Registrar = Pick<PoolIdentity, "lanes"> & Partial<Pick<PoolIdentity, "owners">>;
+export type Registrar = Pick<PoolIdentity, "lanes"> &
+  Partial<Pick<PoolIdentity, "owners">> & {
+    /** What its pool says that isolates models. */
+    isolation?: Hello["isolation"];
+  };
+type Hello = Extract<PoolMessage, { type: "hello" }>;
 
 const StoredSchema = z.object({
   owner: z.string(),
@@ -34,6 +39,8 @@ const StoredSchema = z.object({
   id: z.string(),
   lane: z.string().nullable(),
   has_schema: z.number(),
+  /** Null: it was registered before versions said so. */
+  min_instances: z.number().nullable(),
   deleted_at: z.number().nullable(),
 });
 type Stored = z.output<typeof StoredSchema>;
@@ -48,11 +55,11 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS, { maxBytes: 2 * 1024 *
  * database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
-  env: QuotaVars & Pick<Env, "DB">,
+  env: QuotaVars & Pick<Env, "DB" | "TRUSTED_OWNERS">,
   registrar: Registrar,
   manifests: readonly Manifest[],
 ): Promise<ModelRefusal[]> {
-  const judged = manifests.map((manifest) => ({ manifest, reason: outsideOf(registrar, manifest) }));
+  const judged = manifests.map((manifest) => ({ manifest, reason: outsideOf(env, registrar, manifest) }));
   const outside = judged.flatMap(({ manifest, reason }) => (reason === null ? [] : [refusal(manifest, reason)]));
   const fresh = judged.flatMap(({ manifest, reason }) =>
     reason === null && registered.get(registrationKey(manifest)) === undefined ? [manifest] : [],
@@ -77,12 +84,23 @@ export async function registerManifests(
 }
 
 /** Why the token may not register this; null when it may. */
-function outsideOf({ owners = DEFAULT_OWNERS, lanes }: Registrar, manifest: Manifest): string | null {
+function outsideOf(
+  env: Pick<Env, "TRUSTED_OWNERS">,
+  { owners = DEFAULT_OWNERS, lanes, isolation }: Registrar,
+  manifest: Manifest,
+): string | null {
   const { owner, lane } = manifest;
   if (JSON.stringify(manifest).length > MAX_MANIFEST_CHARS)
     return `what it says of itself, its schema above all, has more than ${MAX_MANIFEST_CHARS} characters`;
   if (!owners.includes(owner)) return `the pool token may not register models of the owner "${owner}"`;
+  if (isolation === "none" && !trustedOwners(env).includes(owner))
+    return `models of the owner "${owner}" run only on pools that isolate them, and this one doesn't (its log says why)`;
   return lanes.includes(lane) ? null : `the pool token has no right to the lane "${lane}"`;
+}
+
+/** Whose models may run where nothing keeps them from the pool's secrets. */
+function trustedOwners({ TRUSTED_OWNERS }: Pick<Env, "TRUSTED_OWNERS">): string[] {
+  return TRUSTED_OWNERS === undefined ? DEFAULT_OWNERS : TRUSTED_OWNERS.split(",").map((owner) => owner.trim());
 }
 
 /** Why a version is not what the pool offers; null when it is. */
@@ -105,10 +123,11 @@ async function store(env: QuotaVars & Pick<Env, "DB">, manifests: readonly Manif
   return byKey(answers.at(-1)?.results ?? []);
 }
 
-/** Whether a manifest is new, or brings the schema that was missing. */
-function addsTo(stored: Stored | undefined, { lane, schema }: Manifest): boolean {
+/** Whether a manifest is new, or brings what was missing: its schema, or how many processes stand by. */
+function addsTo(stored: Stored | undefined, { lane, schema, minInstances }: Manifest): boolean {
   if (stored === undefined) return true;
-  return schema !== null && stored.has_schema === 0 && stored.deleted_at === null && stored.lane === lane;
+  if (stored.deleted_at !== null || stored.lane !== lane) return false;
+  return (schema !== null && stored.has_schema === 0) || (minInstances > 0 && stored.min_instances === null);
 }
 
 function storedOf(db: D1Database, manifests: readonly Manifest[]): D1PreparedStatement {
@@ -116,7 +135,7 @@ function storedOf(db: D1Database, manifests: readonly Manifest[]): D1PreparedSta
   return db
     .prepare(
       `SELECT v.owner, v.name, v.id, v.manifest ->> 'lane' AS lane, v.deleted_at,
-         v.manifest ->> 'schema' IS NOT NULL AS has_schema FROM json_each(?) asked
+         v.manifest ->> 'schema' IS NOT NULL AS has_schema, v.manifest ->> 'minInstances' AS min_instances FROM json_each(?) asked
        JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name' AND v.id = asked.value ->> 'version'`,
     )
     .bind(JSON.stringify(asked));
@@ -136,14 +155,18 @@ function registration(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest, now:
   const { owner, name, version, schema, streams } = manifest;
   const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3)";
   const isModel = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)";
+  const bringsSchema = "(?6 IS NOT NULL AND manifest ->> 'schema' IS NULL)";
   const bytes = "length(CAST(?4 AS BLOB))";
   return [
     env.DB.prepare(
       `INSERT INTO versions (owner, name, id, manifest, created_at) SELECT ?1, ?2, ?3, ?4, ?5
          WHERE iif(${isKnown}, ${hasRoom(env, "versions", "?1", bytes, 0)},
            ${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")}))
-         ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
-         WHERE ?6 IS NOT NULL AND deleted_at IS NULL AND manifest ->> 'schema' IS NULL AND manifest ->> 'lane' = ?8`,
+         ON CONFLICT DO UPDATE SET manifest = json_set(
+             iif(${bringsSchema}, json_set(manifest, '$.schema', json(?6), '$.streams', ?7), manifest),
+             '$.minInstances', coalesce(manifest ->> 'minInstances', ?9))
+         WHERE deleted_at IS NULL AND manifest ->> 'lane' = ?8
+           AND (${bringsSchema} OR (?9 > 0 AND manifest ->> 'minInstances' IS NULL))`,
     ).bind(
       owner,
       name,
@@ -153,6 +176,7 @@ function registration(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest, now:
       schema === null ? null : JSON.stringify(schema),
       streams,
       manifest.lane,
+      manifest.minInstances,
     ),
     env.DB.prepare(
       `INSERT INTO models (owner, name, description, latest_version, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?5

@@ -1,5 +1,6 @@
 /** From settings as they are kept to a snapshot that requests use. */
-import type { Plugin } from "../../plugins/kernel/define-plugin.ts";
+import type { CheckedEntry, Plugin } from "../../plugins/kernel/define-plugin.ts";
+import type { InstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Services } from "../../plugins/kernel/services.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import type { Override, Overrides, PluginEntry, Snapshot } from "../../plugins/kernel/snapshot.ts";
@@ -11,13 +12,14 @@ const MAX_COMBINATIONS = 20_000;
 
 type StoredEntry = Settings["plugins"][string];
 
-/** Builds the snapshot. Throws `EdgeplaneError` for settings that can't be. */
+/** Builds the snapshot; what `store` has of earlier ones is shared. Throws `EdgeplaneError` for settings that can't be. */
 export function snapshotOf(
   { number, settings }: NumberedSettings,
   plugins: readonly Plugin[],
   services: Partial<Services>,
+  store?: InstanceStore,
 ): Promise<Snapshot> {
-  return buildSnapshot(number, plugins, mapValues(settings.plugins, entryOf), services, overridesOf(settings));
+  return buildSnapshot(number, plugins, mapValues(settings.plugins, entryOf), services, overridesOf(settings), store);
 }
 
 /**
@@ -36,10 +38,24 @@ export async function trySettings(
     for (const account of ["", ...Object.keys(accounts)]) {
       for (const model of ["", ...Object.keys(models)]) await tryOne(snapshot, account, model);
     }
+    for (const plugin of plugins) await plugin.check(entriesOf(plugin.name, numbered.settings), services);
     return snapshot;
   } finally {
     await snapshot.dispose();
   }
+}
+
+/** All that the settings have of a plugin, and for whom. */
+function entriesOf(name: string, settings: Settings): CheckedEntry<unknown>[] {
+  const own = (plugins: Record<string, StoredEntry | null>, account: string | null, model: string | null) => {
+    const entry = Object.hasOwn(plugins, name) ? plugins[name] : undefined;
+    return entry === undefined || entry === null ? [] : [{ account, model, config: entry.config ?? {} }];
+  };
+  return [
+    ...own(settings.plugins, null, null),
+    ...Object.entries(settings.accounts).flatMap(([account, { plugins }]) => own(plugins, account, null)),
+    ...Object.entries(settings.models).flatMap(([model, { plugins }]) => own(plugins, null, model)),
+  ];
 }
 
 async function tryOne(snapshot: Snapshot, account: string, model: string): Promise<void> {

@@ -1,8 +1,11 @@
 /** The settings that hold in this isolate, as a snapshot of plugins. */
 import { waitUntil } from "cloudflare:workers";
+import { createInstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Env } from "../env.ts";
+import { auditService } from "../audit/current.ts";
 import { callObject } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
+import { countAudit, takeAuditCounts } from "../telemetry/audit-counts.ts";
 import { countVerdict, takeVerdictCounts } from "../telemetry/verdict-counts.ts";
 import { snapshotOf } from "./build.ts";
 import { availablePlugins } from "./plugins.ts";
@@ -32,11 +35,13 @@ export function leaseSnapshot(env: Env): Promise<Lease> {
 }
 
 function snapshotsOf(env: Env): Snapshots {
+  const services = createServices(env);
+  const store = createInstanceStore(services);
   return createSnapshots({
     now: () => Date.now(),
     read: (refresh) => readAndTell(env, refresh),
     build: async (numbered) =>
-      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), createServices(env)),
+      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), services, store),
     background: (work) => waitUntil(work),
   });
 }
@@ -44,11 +49,15 @@ function snapshotsOf(env: Env): Snapshots {
 /** Reads the settings, and tells what plugins decided since the last time. */
 async function readAndTell(env: Env, refresh: Refresh): Promise<NumberedSettings | null> {
   const verdicts = takeVerdictCounts();
+  const audit = takeAuditCounts();
+  auditService(env).goOn();
   try {
-    const answer = callObject(() => settingsObject(env).refresh(refresh, verdicts));
+    const answer = callObject(() => settingsObject(env).refresh(refresh, verdicts, audit));
     return await within(answer, READ_LIMIT_MS);
   } catch (error) {
     for (const { plugin, phase, action, count } of verdicts) countVerdict(plugin, phase, action, count);
+    countAudit("published", audit.published);
+    countAudit("dropped", audit.dropped);
     throw error;
   }
 }

@@ -1,8 +1,10 @@
 /** The services that plugins may have, made of the bindings. */
 import type { Services } from "../../plugins/kernel/services.ts";
+import { auditService } from "../audit/current.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
+import { createModelService } from "../shard/model-service.ts";
 import { responseService } from "../responses/service.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { createAccountDirectory } from "../registry/accounts.ts";
@@ -18,7 +20,9 @@ export function createServices(env: Env): Services {
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
     lanes: createLaneService(env),
+    models: createModelService(env),
     responses: responseService(env),
+    audit: auditService(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
     secrets: { get: (name) => pluginSecret(env, name) },
   };

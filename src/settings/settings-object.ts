@@ -2,6 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { objectSql } from "../shard/object-sql.ts";
+import type { AuditCounts } from "../telemetry/audit-counts.ts";
 import { addTo } from "../telemetry/verdict-counts.ts";
 import type { VerdictCount } from "../telemetry/verdict-counts.ts";
 import type { NumberedSettings, Settings } from "./schema.ts";
@@ -11,9 +12,11 @@ import type { NewPublication, Publication, SettingsTable } from "./store.ts";
 /** What isolates ask with: what they have, and how often they served settings that they could not renew. */
 export type Refresh = { number: number | null; staleServed: number };
 /** For the operator's metrics; what plugins decided counts from the object's start. */
-export type SettingsStats = { number: number; staleServed: number; verdicts: VerdictCount[] };
+export type SettingsStats = { number: number; staleServed: number; audit: AuditCounts; verdicts: VerdictCount[] };
 
 const STALE_SERVED = "stale_served";
+const AUDIT_PUBLISHED = "audit_published";
+const AUDIT_DROPPED = "audit_dropped";
 
 export class SettingsObject extends DurableObject<Env> {
   readonly #table: SettingsTable;
@@ -25,7 +28,13 @@ export class SettingsObject extends DurableObject<Env> {
   }
 
   /** The settings that hold; null when those are the ones that the caller has. */
-  refresh({ number, staleServed }: Refresh, verdicts: readonly VerdictCount[]): NumberedSettings | null {
+  refresh(
+    { number, staleServed }: Refresh,
+    verdicts: readonly VerdictCount[],
+    audit: AuditCounts,
+  ): NumberedSettings | null {
+    this.#table.count(AUDIT_PUBLISHED, audit.published);
+    this.#table.count(AUDIT_DROPPED, audit.dropped);
     for (const one of verdicts) addTo(this.#verdicts, one);
     this.#table.count(STALE_SERVED, staleServed);
     const current = this.#table.current();
@@ -50,6 +59,7 @@ export class SettingsObject extends DurableObject<Env> {
 
   stats(): SettingsStats {
     const staleServed = this.#table.count(STALE_SERVED, 0);
-    return { number: this.#table.current(), staleServed, verdicts: [...this.#verdicts.values()] };
+    const audit = { published: this.#table.count(AUDIT_PUBLISHED, 0), dropped: this.#table.count(AUDIT_DROPPED, 0) };
+    return { number: this.#table.current(), staleServed, audit, verdicts: [...this.#verdicts.values()] };
   }
 }

@@ -126,7 +126,8 @@ async function step<P extends Phase>(
     onChangedCall,
     onDecided: ({ plugin, decided, ms }) => void decisions.push(shown(plugin, decided, ms)),
   };
-  return runPhase(hooks, phase, subject, trail);
+  // Nobody is told of what never happened.
+  return runPhase({ hooks: hooks.hooks }, phase, subject, trail);
 }
 
 function shown(plugin: string, decided: Parameters<NonNullable<Trail["onDecided"]>>[0]["decided"], ms: number) {

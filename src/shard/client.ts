@@ -73,12 +73,12 @@ export async function hasPrediction(env: Env, id: string, accountId: string | nu
 
 /**
  * Holds until the prediction is finished or `waitMs` is over; not at all when too many of the account's requests are
- * held.
+ * held. `accountId` null: the gateway itself asks.
  */
 export async function waitForPrediction(
   env: Env,
   id: string,
-  accountId: string,
+  accountId: string | null,
   waitMs: number,
 ): Promise<PredictionSnapshot | null> {
   if (!isPredictionId(id, shardCount(env))) return null;

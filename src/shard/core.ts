@@ -37,7 +37,7 @@ import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
 import { createRecovery } from "./recovery.ts";
 import { createRetention } from "./retention.ts";
-import { isFinished, snapshotOf } from "./row.ts";
+import { isFinished, isReadableBy, snapshotOf } from "./row.ts";
 import { createScreening } from "./screening.ts";
 import { createSettlement, holdsTheSame } from "./settlement.ts";
 import type { Settlement } from "./settlement.ts";
@@ -132,7 +132,7 @@ export class ShardCore {
     const progress = progressOf(row, this.store);
     this.#recent.keep(progress);
     this.wakes.note(row);
-    this.outgoing.feed(row);
+    if (!row.fed) this.outgoing.feed(row);
     if (session !== null) this.outgoing.grant(session, grantOf(row, now()));
     else if (submission.answer !== undefined) this.#save(progress, machine.answer(row, submission.answer, now()));
     else if (reservation.outcome === "failed") this.#save(progress, machine.fail(row, reservation.error, now()));
@@ -319,10 +319,10 @@ export class ShardCore {
     return progress;
   }
 
-  /** `accountId` null: whoever asks has shown a signed link, or is this shard itself. */
+  /** `accountId` null: whoever asks has shown a signed link, or is the gateway itself. */
   #own(id: string, accountId: string | null): Progress | null {
     const progress = this.#load(id);
-    return accountId === null || progress?.row.accountId === accountId ? progress : null;
+    return accountId === null || (progress !== null && isReadableBy(progress.row, accountId)) ? progress : null;
   }
 
   #show(progress: Progress): PredictionSnapshot {

@@ -9,6 +9,7 @@ import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneViews } from "./lane-views.ts";
 import { entryOf, putBack, take } from "./outgoing.ts";
+import { flowAccountOf } from "./row.ts";
 import { createShortWay } from "./short-way.ts";
 import type { Submission } from "./types.ts";
 
@@ -159,11 +160,11 @@ export function createLaneCourier(env: Env, core: ShardCore) {
 }
 
 function entryOfSubmission(submission: Submission): LaneEntry {
-  const { id, accountId, priority, model, cost, weight, startTimeoutMs, traceparent } = submission;
+  const { id, priority, model, cost, weight, startTimeoutMs, traceparent } = submission;
   const createdAt = Date.now();
   return {
     id,
-    account: accountId,
+    account: flowAccountOf(submission),
     priority,
     model: modelPath(model),
     version: model.version,

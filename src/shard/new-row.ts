@@ -28,6 +28,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,
+      ...(submission.question === undefined ? {} : { question: submission.question }),
       ...(submission.responseKey === undefined ? {} : { responseKey: submission.responseKey }),
     },
     payloadHash: submission.payloadHash,
@@ -61,7 +62,8 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
     blobs: submission.inputBlob !== null,
     strays: false,
     retired: false,
-    fed: false,
+    // No list shows a question.
+    fed: submission.question !== undefined,
     endSeq: null,
     wakeAt: null,
     reservations: submission.reservations ?? null,

@@ -7,6 +7,7 @@ import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EntryRef, LaneEntry } from "../lane/types.ts";
+import { flowAccountOf } from "./row.ts";
 import type { Outline } from "./row.ts";
 import type { DuePlace } from "./store.ts";
 
@@ -193,8 +194,15 @@ export function entryOf(row: Outline): LaneEntry {
 }
 
 export function refOf({ id, accountId, createdAt, fixed }: Outline): EntryRef {
-  const { priority, model } = fixed;
-  return { id, account: accountId, priority, model: modelPath(model), version: model.version, createdAt };
+  const { priority, model, question } = fixed;
+  return {
+    id,
+    account: flowAccountOf({ accountId, question }),
+    priority,
+    model: modelPath(model),
+    version: model.version,
+    createdAt,
+  };
 }
 
 function push<T>(map: Map<string, T[]>, key: string, value: T, most = Infinity): void {

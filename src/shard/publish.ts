@@ -50,7 +50,7 @@ export function createPublisher(env: Env, core: ShardCore, settings: PublishSett
 
 function deadLetters(rows: readonly Row[]) {
   return rows.flatMap(({ id, accountId, fixed, error, attempt, completedAt }) => {
-    const reason = deadLetterReason(error?.code ?? null);
+    const reason = fixed.question === undefined ? deadLetterReason(error?.code ?? null) : null;
     if (reason === null || completedAt === null) return [];
     const model = `${fixed.model.owner}/${fixed.model.name}`;
     const { lane } = fixed;

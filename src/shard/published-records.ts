@@ -12,6 +12,7 @@ const MAX_OUTPUT_CHARS = 256 * 1024;
 
 export function publishedRecords(row: Row, settings: PublishSettings): LogRecord[] {
   const { state, completedAt } = row;
+  const { question } = row.fixed;
   if (!isFinished(state) || completedAt === null) return [];
   const status = state as ResultRecord["status"];
   const metrics = numbersOf(row.metrics);
@@ -25,6 +26,7 @@ export function publishedRecords(row: Row, settings: PublishSettings): LogRecord
     createdAt: row.createdAt,
     startedAt: row.startedAt,
     completedAt,
+    ...(question === undefined ? {} : { askedBy: question.plugin }),
   } as const;
   const records: LogRecord[] = [];
   const add = (
@@ -42,7 +44,7 @@ export function publishedRecords(row: Row, settings: PublishSettings): LogRecord
     ...shared,
     ...{ id: row.id, account: row.accountId, status, errorCode: row.error?.code ?? null },
     ...{ metrics, replayOf: row.fixed.replayOf },
-    ...(settings.withOutput && isSmall(row.output) ? { output: row.output } : {}),
+    ...(settings.withOutput && question === undefined && isSmall(row.output) ? { output: row.output } : {}),
   } satisfies ResultRecord);
 
   if (row.attempt > 0) {
@@ -55,7 +57,8 @@ export function publishedRecords(row: Row, settings: PublishSettings): LogRecord
     } satisfies UsageRecord);
   }
 
-  const reason = deadLetterReason(row.error?.code ?? null);
+  // Whoever waited for the answer has decided without it: nobody wants it any more.
+  const reason = question === undefined ? deadLetterReason(row.error?.code ?? null) : null;
   if (reason !== null) {
     const headers = [
       { key: REASON_HEADER, value: reason },

@@ -27,7 +27,7 @@ export type Replay =
 
 /** What a stored row gives to replay. */
 export function replayableOf(row: Row | null): Replayable {
-  if (row === null) return { input: null, reason: "unknown" };
+  if (row === null || row.fixed.question !== undefined) return { input: null, reason: "unknown" };
   if (!isFinished(row.state) || deadLetterReason(row.error?.code ?? null) === null) {
     return { input: null, reason: "not_dead" };
   }

@@ -25,7 +25,7 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
-import type { HeldStates } from "./types.ts";
+import type { HeldStates, Question } from "./types.ts";
 
 export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
 export type State = (typeof states)[number];
@@ -55,6 +55,8 @@ export type Fixed = {
   responseKey?: string | undefined;
   /** Whether the id came from the client's key, so that the row outlives its data as the memory of that key. */
   keyed: boolean;
+  /** Set where a plugin asked for it, and no client. */
+  question?: Question;
 };
 
 export type Row = {
@@ -120,6 +122,19 @@ export type Row = {
 
 /** A row without what may be large. */
 export type Outline = Omit<Row, "input" | "output" | "logs" | "reservations">;
+
+/** A question of a plugin is no account's to read, not even of the one that pays. */
+export function isReadableBy(
+  { accountId: owner, fixed }: Pick<Row, "accountId" | "fixed">,
+  accountId: string,
+): boolean {
+  return owner === accountId && fixed.question === undefined;
+}
+
+/** In whose turn it waits. */
+export function flowAccountOf({ accountId, question }: { accountId: string; question?: Question | undefined }): string {
+  return question?.guarded ?? accountId;
+}
 
 export function isFinished(state: State): boolean {
   return state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";

@@ -10,9 +10,9 @@ export function createScreening(load: (id: string) => Progress | null) {
       return claims.flatMap(({ id, token }) => {
         const row = load(id)?.row;
         if (row === undefined || row.token !== token) return [];
-        return [
-          { id, token, accountId: row.accountId, model: row.fixed.model, nextSeq: row.nextSeq, held: row.held ?? null },
-        ];
+        const { model, question } = row.fixed;
+        const known = { id, token, accountId: row.accountId, model, nextSeq: row.nextSeq, held: row.held ?? null };
+        return [question === undefined ? known : { ...known, isQuestion: true as const }];
       });
     },
   };

@@ -25,7 +25,7 @@ import { replayableOf } from "./replay.ts";
 import type { Replayable } from "./replay.ts";
 import { removeDataTraces, removeStrays, removeTraces } from "./traces.ts";
 import { defaultRules } from "./rules.ts";
-import { snapshotOf } from "./row.ts";
+import { flowAccountOf, snapshotOf } from "./row.ts";
 import { listed, MAX_LISTED_OUTPUT_CHARS } from "./sizes.ts";
 import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
@@ -106,12 +106,14 @@ export class PredictionShard extends DurableObject<Env> {
 
   async #submit(submission: Submission, waitMs: number, isLone: boolean): Promise<SubmitAnswer> {
     const { id, accountId } = submission;
-    const limit = this.#dispatch.lanes.limitReached(accountId);
+    const limit = this.#dispatch.lanes.limitReached(flowAccountOf(submission));
     if (limit !== null && submission.answer === undefined && this.#core.store.get(id) === null)
       return { outcome: "full", limit };
     const accepted = await this.#accept(submission, isLone);
     if (accepted === null) return { outcome: "conflict" };
-    const prediction = waitMs > 0 ? await this.#finished(id, accountId, waitMs) : this.#show(id, accountId);
+    const reader = submission.question === undefined ? accountId : null;
+    const holder = flowAccountOf(submission);
+    const prediction = waitMs > 0 ? await this.#finished(id, reader, waitMs, holder) : this.#show(id, reader);
     if (prediction === null) return { outcome: "conflict" };
     return { outcome: accepted.created ? "created" : "existing", prediction };
   }
@@ -141,8 +143,8 @@ export class PredictionShard extends DurableObject<Env> {
     return this.#show(id, accountId);
   }
 
-  /** Holds until the prediction is finished, at most `waitMs`. */
-  wait(id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null> {
+  /** Holds until the prediction is finished, at most `waitMs`; `accountId` null: the gateway itself asks. */
+  wait(id: string, accountId: string | null, waitMs: number): Promise<PredictionSnapshot | null> {
     return this.#finished(id, accountId, waitMs);
   }
 
@@ -150,7 +152,8 @@ export class PredictionShard extends DurableObject<Env> {
   many(ids: string[], accountId: string): PredictionSnapshot[] {
     return ids.flatMap((id) => {
       const ended = this.#core.store.ended(id, MAX_LISTED_OUTPUT_CHARS);
-      const shown = ended === null ? this.#show(id, accountId) : snapshotOf(ended, null);
+      const isShown = ended !== null && ended.fixed.question === undefined;
+      const shown = isShown ? snapshotOf(ended, null) : this.#show(id, accountId);
       return shown?.accountId === accountId ? [listed(shown)] : [];
     });
   }
@@ -306,15 +309,21 @@ export class PredictionShard extends DurableObject<Env> {
     await Promise.all(judged);
   }
 
-  async #finished(id: string, accountId: string, waitMs: number): Promise<PredictionSnapshot | null> {
+  /** `holder`: among whose calls that are held this one counts. */
+  async #finished(
+    id: string,
+    accountId: string | null,
+    waitMs: number,
+    holder = accountId ?? "",
+  ): Promise<PredictionSnapshot | null> {
     const until = Date.now() + waitMs;
     for (;;) {
       const prediction = this.#show(id, accountId);
       const leftMs = until - Date.now();
       if (prediction === null || isTerminal(prediction.status) || leftMs <= 0) return prediction;
-      if (!this.waiters.mayHold(accountId)) return prediction;
+      if (!this.waiters.mayHold(holder)) return prediction;
       void this.#lookForParked(id);
-      await this.waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs, accountId);
+      await this.waiters.change(id, this.#mayBeParked ? Math.min(leftMs, LOOK_EVERY_MS) : leftMs, holder);
     }
   }
 
@@ -331,7 +340,7 @@ export class PredictionShard extends DurableObject<Env> {
       .catch(() => {});
   }
 
-  #show(id: string, accountId: string): PredictionSnapshot | null {
+  #show(id: string, accountId: string | null): PredictionSnapshot | null {
     const prediction = this.#core.snapshot(id, accountId);
     if (prediction === null || isTerminal(prediction.status)) return prediction;
     return { ...prediction, queue: this.#dispatch.lanes.placeOf(prediction) };

@@ -44,11 +44,19 @@ export type Submission = {
   reservations?: HeldReservation[];
   /** What plugins decided over it. */
   verdicts?: VerdictRecord[];
+  /** Set where a plugin asks, and no client. */
+  question?: Question;
   /** What a plugin answers it with: it ends as it is accepted, and runs nowhere. */
   answer?: Answer;
   /** Under which its output is, or will be, remembered for others like it. */
   responseKey?: string;
 };
+
+/**
+ * A prediction that a plugin asks for, to decide over another one. `guarded` is the account of that other one: its
+ * questions wait in its own turn, whoever pays. Nobody can read, list or replay it, no plugin screens it.
+ */
+export type Question = { plugin: string; guarded: string };
 
 /** `conflict`: the id is there with another payload. */
 export type SubmitAnswer =
@@ -124,6 +132,8 @@ export type Screened = {
   /** The seq of the first event that the shard has not got, and what plugins held then. */
   nextSeq: number;
   held: HeldStates | null;
+  /** A plugin asked for it: nobody reads what its model says but that plugin. */
+  isQuestion?: true;
 };
 
 /** An event as screening hands it on. */

@@ -4,7 +4,7 @@
  *
  *     node test/bench/mixed-lengths.ts [--rounds 3] [--texts 800] [--in-flight 256]
  */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { prepareEnvironment } from "../../gpu-pool/runtime/environments/index.ts";
@@ -39,16 +39,16 @@ const texts = corpus().slice(0, Number(values.texts));
 const inputs = texts.map((text) => ({ text, encoding: "base64" }));
 const lengths = texts.map(tokenCount);
 
+process.env["EDGEPLANE_ENVIRONMENTS_DIR"] = join(kept, "environments");
+
 async function start(keys: string): Promise<PoolAlone> {
-  return startPoolAlone((folder, state) => {
+  return startPoolAlone((folder) => {
     const model = join(folder, MODEL);
     cpSync(example, model, { recursive: true });
     writeFileSync(
       join(model, "cog.yaml"),
       `build:\n  python_requirements: requirements.txt\nrun: "run.py:Runner"\nedgeplane:\n  ${keys}\n`,
     );
-    mkdirSync(state, { recursive: true });
-    symlinkSync(join(kept, "environments"), join(state, "environments"));
   });
 }
 
@@ -67,7 +67,7 @@ console.log(
 await prepareEnvironment({
   modelDir: example,
   cog: parseCogYaml(readFileSync(join(example, "cog.yaml"), "utf8")),
-  stateDir: kept,
+  environmentsDir: join(kept, "environments"),
   log: (line) => console.log(`environment │ ${line}`),
 });
 const sides = { counted: await start(COUNTED), byCost: await start(BY_COST) };

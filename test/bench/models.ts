@@ -5,7 +5,7 @@
  *
  *     node test/bench/models.ts [--rounds 3] [--seconds 4] [--port 18700]
  */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -48,18 +48,15 @@ const kept = join(repository, "node_modules/.cache/edgeplane/bench-models");
 const texts = readFileSync(join(example, "sonnets.txt"), "utf8").split("\n").slice(0, SENTENCES);
 const input = { text: texts, encoding: "base64" };
 
-/** The pool finds the environment that the bare loop has. */
-function shareEnvironments(state: string): void {
-  mkdirSync(state, { recursive: true });
-  symlinkSync(join(kept, "environments"), join(state, "environments"));
-}
+/** The pools find the environment that the bare loop has. */
+process.env["EDGEPLANE_ENVIRONMENTS_DIR"] = join(kept, "environments");
 
 console.log(`machine: ${machine()}`);
 console.log(`versions: ${versions(["miniflare", "workerd"])}`);
 const { python } = await prepareEnvironment({
   modelDir: example,
   cog: parseCogYaml(readFileSync(join(example, "cog.yaml"), "utf8")),
-  stateDir: kept,
+  environmentsDir: join(kept, "environments"),
   log: (line) => console.log(`environment │ ${line}`),
 });
 const stateDir = join(root, "stack");
@@ -67,12 +64,10 @@ const models = join(root, "models");
 for (const name of [MODEL, "hello-world"]) {
   cpSync(join(repository, "examples", name), join(models, name), { recursive: true });
 }
-shareEnvironments(join(stateDir, "pool"));
 
 const bare = await startBareLoop(python, example, "embedder");
-const alone = await startPoolAlone((folder, state) => {
+const alone = await startPoolAlone((folder) => {
   cpSync(example, join(folder, MODEL), { recursive: true });
-  shareEnvironments(state);
 });
 const stack = await startStack({ port: Number(values.port), stateDir, models });
 try {

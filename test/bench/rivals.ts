@@ -6,7 +6,7 @@
  *
  *     node test/bench/rivals.ts [--rounds 5] [--seconds 6] [--port 18720] [--only edgeplane,mosec]
  */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -74,8 +74,6 @@ async function measureEdgeplane(round: number): Promise<Measured> {
   for (const name of [MODEL, "hello-world"]) {
     cpSync(join(repository, "examples", name), join(models, name), { recursive: true });
   }
-  mkdirSync(join(stateDir, "pool"), { recursive: true });
-  symlinkSync(join(kept, "environments"), join(stateDir, "pool/environments"));
   const stack = await startStack({ port, stateDir, models });
   try {
     await helloThrough(stack);
@@ -105,10 +103,11 @@ async function measureRival(name: RivalName): Promise<Measured> {
   }
 }
 
+process.env["EDGEPLANE_ENVIRONMENTS_DIR"] = join(kept, "environments");
 const { python } = await prepareEnvironment({
   modelDir: example,
   cog: parseCogYaml(readFileSync(join(example, "cog.yaml"), "utf8")),
-  stateDir: kept,
+  environmentsDir: join(kept, "environments"),
   log: (line) => console.log(`environment │ ${line}`),
 });
 const rivalPython = installRivals(kept, join(example, "requirements.txt"));

@@ -12,7 +12,8 @@ beforeAll(async () => {
   harness = await startHarness(
     [
       { name: "input-path" },
-      { name: "input-text", settings: "build:\n  system_packages: [no-such-package-here]" },
+      { name: "input-text" },
+      { name: "function", settings: "build:\n  system_packages: [no-such-package-here]" },
       { name: "input-choices" },
       { name: "input-bounds" },
       { name: "input-dict" },
@@ -132,11 +133,16 @@ describe("values", () => {
 });
 
 describe("models", () => {
-  test("the environment of each is shown, with what the host lacks for it", async () => {
+  test("the environment of each is shown", async () => {
     await harness.run("input-text", { name: "Ada" });
-    expect(await harness.models()).toMatch(
-      /"environment":\{"python":"\/[^"]+","sizeBytes":null,"warnings":\["[^"]*no-such-package-here/,
-    );
+    expect(await harness.models()).toMatch(/"environment":\{"python":"\/[^"]+","sizeBytes":null,"warnings":\[\]/);
+  });
+
+  test("one that wants a system package which the host lacks is not set up, and says what to do", async () => {
+    const { code, message } = await failure("function", {});
+    expect(code).toBe("setup_failed");
+    expect(message).toContain("apt-get install no-such-package-here");
+    expect(message).toContain("--allow-system-packages");
   });
 
   test.each([

@@ -24,6 +24,7 @@ const known: Record<string, [number, string]> = {
   "test/steady/steady.test.ts": [2, "looks again; the pace of the load"],
   "test/streams/streams.test.ts": [1, "before another try"],
   "test/through-pool/silence.test.ts": [1, "the machine sleeps for longer than a process may be silent"],
+  "test/worker/model-guard.worker.test.ts": [1, "before another poll"],
 };
 
 it("sleep in no other place, and in no file more often", () => {

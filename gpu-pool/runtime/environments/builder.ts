@@ -10,7 +10,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { runCommand, type CommandResult } from "./command.ts";
 import { type Interpreter, versionOf } from "./interpreters.ts";
-import { EnvironmentProblem } from "./problem.ts";
+import { isDiskFull } from "./disk-full.ts";
+import { DiskFull, EnvironmentProblem } from "./problem.ts";
 import type { Requirements } from "./requirements.ts";
 
 export type BuildOptions = {
@@ -60,6 +61,7 @@ async function createWithVenv(options: BuildOptions): Promise<string[]> {
   if (bare !== null) return bare;
   const other = await runCommand(python, ["-m", "virtualenv", dir], { timeoutMs: createTimeoutMs });
   if (other.code === 0) return [pythonOf(dir), "-m", "pip"];
+  if (isDiskFull(whole.output)) throw new DiskFull(dir, lastLines(whole));
   throw new EnvironmentProblem(
     `Python ${versionOf(interpreter)} (${python}) can't make virtual environments: its venv has no ensurepip, and it has neither pip 23 ` +
       `nor virtualenv. Install uv, or (Debian, Ubuntu) python3.${interpreter.minor}-venv.\n${lastLines(whole)}`,
@@ -74,6 +76,7 @@ async function createBare({ dir, interpreter }: BuildOptions): Promise<string[] 
   if (pip.code !== 0 || major < 23) return null;
   const made = await runCommand(python, ["-m", "venv", "--without-pip", dir], { timeoutMs: createTimeoutMs });
   if (made.code === 0) return [python, "-m", "pip", "--python", pythonOf(dir)];
+  if (isDiskFull(made.output)) throw new DiskFull(dir, lastLines(made));
   await rm(dir, { recursive: true, force: true });
   return null;
 }
@@ -83,6 +86,7 @@ async function create(options: BuildOptions): Promise<string[]> {
   const result = await runCommand(options.uv, ["venv", "--python", options.interpreter.path, options.dir], {
     timeoutMs: createTimeoutMs,
   });
+  if (isDiskFull(result.output) && result.code !== 0) throw new DiskFull(options.dir, lastLines(result));
   if (result.code !== 0) throw new EnvironmentProblem(`uv venv failed:\n${lastLines(result)}`);
   return [options.uv, "pip", "--python", pythonOf(options.dir)];
 }
@@ -124,6 +128,7 @@ async function install(tool: readonly string[], options: BuildOptions): Promise<
         `The installation took longer than ${options.timeoutMs / 1000} s:\n${lastLines(result)}`,
       );
     if (result.code !== 0) {
+      if (isDiskFull(result.output)) throw new DiskFull(options.dir, lastLines(result));
       if (unreachable.test(result.output)) throw new NoRegistry(lastLines(result));
       throw new EnvironmentProblem(`The requirements can't be installed:\n${lastLines(result)}`);
     }
@@ -147,6 +152,9 @@ async function runBuildCommands(options: BuildOptions): Promise<void> {
         timeoutMs: options.timeoutMs,
         onLine: options.log,
       });
+      if (result.code !== 0 && isDiskFull(result.output)) throw new DiskFull(options.dir, lastLines(result));
+      if (result.timedOut)
+        throw new EnvironmentProblem(`build.run took longer than ${options.timeoutMs / 1000} s: ${command}`);
       if (result.code !== 0) throw new EnvironmentProblem(`build.run failed: ${command}\n${lastLines(result)}`);
     }
   } finally {

@@ -1,8 +1,9 @@
 /**
- * Runs a command without a shell and gives its output line by line. What the command started ends with it, and all of
- * them with this process.
+ * Runs a command and gives its output line by line. What the command started ends with it, and all of them with this
+ * process, however that ends: the kernel closes this end of a pipe, and who reads the other one ends their group.
  */
 import { spawn } from "node:child_process";
+import { Socket } from "node:net";
 import { hiddenSecrets } from "../hidden-secrets.ts";
 import type { ChildProcess } from "node:child_process";
 import { signalGroup } from "../process-group.ts";
@@ -20,6 +21,15 @@ const keptBytes = 256 * 1024;
 const killAfterMs = 2000;
 /** How long after its end what it printed may take to come: what left its group may hold its output open for ever. */
 const drainMs = 500;
+
+/**
+ * Descriptor 3 is a pipe to this process, which the command itself doesn't get. Nothing comes over it but its end; a
+ * command that isn't there is told back.
+ */
+const GUARDED = `
+command -v -- "$0" >/dev/null 2>&1 || { echo missing >&3; exit 127; }
+(read -r _ <&3; kill -KILL 0) </dev/null >/dev/null 2>&1 &
+exec 3<&- "$0" "$@"`;
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => {
@@ -50,13 +60,16 @@ export function runCommand(
   options: CommandOptions = {},
 ): Promise<CommandResult> {
   return new Promise((done) => {
-    const child = spawn(command, args, {
+    const child = spawn("/bin/sh", ["-c", GUARDED, command, ...args], {
       cwd: options.cwd,
       env: { ...process.env, ...hiddenSecrets, ...options.env },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
       detached: true,
     });
     running.add(child);
+    let isMissing = false;
+    const guard = child.stdio[3];
+    if (guard instanceof Socket) guard.on("data", () => (isMissing = true)).on("error", () => {});
     let stdout = "";
     let output = "";
     let timedOut = false;
@@ -73,11 +86,11 @@ export function runCommand(
             signalGroup(child, "SIGTERM");
             setTimeout(() => signalGroup(child, "SIGKILL"), killAfterMs).unref();
           }, options.timeoutMs);
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout = (stdout + text).slice(-keptBytes);
       keep(text);
     });
-    child.stderr.setEncoding("utf8").on("data", keep);
+    child.stderr?.setEncoding("utf8").on("data", keep);
     const finish = (code: number, missing: boolean): void => {
       if (!running.delete(child)) return;
       clearTimeout(timer);
@@ -88,13 +101,13 @@ export function runCommand(
     child.once("exit", (code) => {
       signalGroup(child, "SIGKILL");
       const late = setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
-        finish(code ?? 1, false);
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+        finish(code ?? 1, isMissing);
       }, drainMs);
       child.once("close", () => {
         clearTimeout(late);
-        finish(code ?? 1, false);
+        finish(code ?? 1, isMissing);
       });
     });
   });

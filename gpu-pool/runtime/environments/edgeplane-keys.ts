@@ -53,6 +53,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   devicesPerInstance: z.number().int().min(1).max(64).default(1),
   /** Started with the pool, and never ended for another model or for want of work. */
   pinned: z.boolean().default(false),
+  /** False: its processes reach no network, where the host isolates them by namespaces. */
+  network: z.boolean().default(true),
   /** Address space that one model process may use. */
   memoryLimitBytes: z
     .number()

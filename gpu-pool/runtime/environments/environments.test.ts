@@ -1,15 +1,14 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import { declaredConcurrency } from "./concurrency.ts";
-import { makeGreetingWheel } from "./greeting-wheel.ts";
+import { GREETING_WHEEL, makeGreetingWheel } from "./greeting-wheel.ts";
 import { type PreparedEnvironment, prepareEnvironment, type PrepareOptions } from "./index.ts";
 import { chooseInterpreter, defaultInterpreter, type Interpreter } from "./interpreters.ts";
-import { withLock } from "./lock.ts";
 import { readRequirements } from "./requirements.ts";
 
 const root = mkdtempSync(join(tmpdir(), "edgeplane-environments-"));
@@ -39,7 +38,7 @@ function parse(value: unknown): CogYaml {
 }
 
 function prepare(modelDir: string, cog: unknown, more: Partial<PrepareOptions> = {}): Promise<PreparedEnvironment> {
-  return prepareEnvironment({ modelDir, cog: parse(cog), stateDir: join(root, "state"), log: () => {}, ...more });
+  return prepareEnvironment({ modelDir, cog: parse(cog), environmentsDir: join(root, "kept"), log: () => {}, ...more });
 }
 
 beforeAll(() => {
@@ -47,6 +46,7 @@ beforeAll(() => {
   process.env["PIP_NO_INDEX"] = "1";
 });
 
+afterEach(() => vi.unstubAllEnvs());
 afterAll(() => {
   delete process.env["EDGEPLANE_UV"];
   delete process.env["PIP_NO_INDEX"];
@@ -152,17 +152,15 @@ describe("prepareEnvironment", () => {
     expect(made.warnings).toEqual([]);
   });
 
-  test("warns of a Python that is not here and of system packages that are missing", async () => {
-    const made = await prepare(newFolder(), {
-      build: { python_version: "3.99", system_packages: ["no-such-package-here=1.0"] },
-    });
-    expect(made.warnings).toHaveLength(2);
-    expect(made.warnings.join("\n")).toContain("no-such-package-here");
-    expect(made.warnings.join("\n")).toContain("wants Python 3.99");
+  test("warns of a Python that is not here", async () => {
+    const made = await prepare(newFolder(), { build: { python_version: "3.99" } });
+    expect(made.warnings).toEqual([expect.stringContaining("wants Python 3.99")]);
   });
 
   test("refuses build.run unless it is allowed", async () => {
-    await expect(prepare(newFolder(), { build: { run: ["touch /tmp/x"] } })).rejects.toThrow("build.run");
+    await expect(prepare(newFolder(), { build: { run: ["touch /tmp/x"] } })).rejects.toThrow(
+      "start the pool with --allow-build-run",
+    );
   });
 
   test(
@@ -178,7 +176,7 @@ describe("prepareEnvironment", () => {
       };
       const options = { log: (line: string): void => void lines.push(line), allowBuildRun: true };
       const [first, second] = await Promise.all([prepare(dir, cog, options), prepare(dir, cog, options)]);
-      expect(first).toEqual(second);
+      expect({ ...first, release: null }).toEqual({ ...second, release: null });
       expect(lines.filter((line) => line.startsWith("building"))).toHaveLength(1);
       expect(lines.filter((line) => line.includes("waiting for it"))).toHaveLength(1);
       expect(lines.at(-1)).toMatch(/ready: \d+ MB in/);
@@ -216,14 +214,14 @@ describe("prepareEnvironment", () => {
   test(
     "says what pip said when an installation fails, and leaves nothing behind",
     async () => {
-      const stateDir = join(root, "failing");
+      const environmentsDir = join(root, "failing");
       const failing = prepare(
         newFolder(),
         { build: { python_packages: ["no-such-distribution-anywhere==9"] } },
-        { stateDir },
+        { environmentsDir },
       );
       await expect(failing).rejects.toThrow(/can't be installed[\s\S]*no-such-distribution-anywhere/);
-      expect(readdirSync(join(stateDir, "environments"))).toEqual([]);
+      expect(readdirSync(environmentsDir)).toEqual([expect.stringMatching(/^3\.\d+-\w+-[0-9a-f]{24}\.lock$/)]);
     },
     slowTestMs,
   );
@@ -296,17 +294,56 @@ describe("a registry that can't be reached", () => {
   );
 });
 
-describe("the lock", () => {
-  test("of a process that died is taken over", async () => {
-    const path = join(root, "stale.lock");
-    const died = await runCommand("sh", ["-c", "echo $$"]);
-    writeFileSync(path, died.stdout);
-    expect(
-      await withLock(
-        path,
-        () => {},
-        async () => "mine",
-      ),
-    ).toBe("mine");
-  });
+describe("a disk that is full", () => {
+  /** A python3 whose pip finds no room as long as another environment lies in `kept`. */
+  async function withFullDisk(kept: string): Promise<void> {
+    const real = await defaultInterpreter();
+    const path = join(root, `full-python-${(folders += 1)}`);
+    writeFileSync(
+      path,
+      `#!/bin/sh
+case "$*" in *"-m pip"*install*)
+  for note in ${kept}/*/edgeplane.json; do
+    if [ -e "$note" ]; then echo "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"; exit 1; fi
+  done
+esac
+case "$*" in *"import sys; print"*) echo ${path}; ${real?.path} "$@" | tail -n +2;; *) exec ${real?.path} "$@";; esac
+`,
+      { mode: 0o755 },
+    );
+    vi.stubEnv("EDGEPLANE_PYTHON", path);
+  }
+
+  const builds = (kept: string): string[] => readdirSync(kept).filter((entry) => /\.[0-9a-f]{8}$/.test(entry));
+
+  test(
+    "is cleared of what nobody uses; what is in use stays, and then the reason says what to do",
+    async () => {
+      const environmentsDir = join(root, "full");
+      await withFullDisk(environmentsDir);
+      const dir = await modelWithWheel();
+      const lines: string[] = [];
+      const options = { environmentsDir, log: (line: string): void => void lines.push(line) };
+      const wants = (minor: number) => ({
+        build: { python_packages: [`./${GREETING_WHEEL} ; python_version > "3.${minor}"`] },
+      });
+      const first = await prepare(dir, wants(1), options);
+      const [inUse] = builds(environmentsDir);
+      const refused = prepare(dir, wants(2), options);
+      await expect(refused).rejects.toThrow(
+        /^The disk is full, so the environment .*: make room there .*--environments-dir/,
+      );
+      await expect(refused).rejects.toThrow("[Errno 28]");
+      expect(builds(environmentsDir)).toEqual([inUse]);
+      first.release();
+      const second = await prepare(dir, wants(2), { ...options, budgetBytes: 0 });
+      expect(lines).toContain(
+        "the disk is full; 1 environments that nobody uses are removed, and this one is built again",
+      );
+      expect(builds(environmentsDir)).toEqual([expect.not.stringContaining(String(inUse))]);
+      expect(lines.at(-1)).toMatch(/^the environments in use take \d+ MB, more than the 0 MB meant for them$/);
+      second.release();
+    },
+    slowTestMs,
+  );
 });

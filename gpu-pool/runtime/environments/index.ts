@@ -1,39 +1,39 @@
 /**
  * Gives each model the Python it needs: the plain interpreter when it wants nothing installed, else a virtual
- * environment per Python version and hash of its requirements, shared by all models that want the same and kept in the
- * pool's state folder.
- *
- * State of an environment's folder: absent → building (locked) → complete (has `edgeplane.json`). One without it is
- * built again.
+ * environment per Python version and hash of its requirements, shared by all models and pools of the host that want the
+ * same (store.ts).
  */
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import * as z from "zod";
 import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, predictorReference } from "./cog-yaml.ts";
-import { runCommand } from "./command.ts";
+import { collectEnvironments } from "./collect.ts";
+import { isDiskFull } from "./disk-full.ts";
 import {
   chooseInterpreter,
   defaultInterpreter,
   findInterpreters,
   type Interpreter,
-  probeInterpreter,
   versionOf,
 } from "./interpreters.ts";
-import { withLock } from "./lock.ts";
-import { EnvironmentProblem } from "./problem.ts";
+import { DiskFull, EnvironmentProblem } from "./problem.ts";
 import { readRequirements, type Requirements } from "./requirements.ts";
-import { missingSystemPackages } from "./system-packages.ts";
+import { type Used, useEnvironment } from "./store.ts";
+import { ensureSystemPackages } from "./system-packages.ts";
 import { bringPython, findUv } from "./uv.ts";
 
 export type PrepareOptions = {
   modelDir: string;
   cog: CogYaml;
-  /** The pool's folder for what outlives it; environments lie in `environments/` below it. */
-  stateDir: string;
+  /** Where all pools of the host keep environments. */
+  environmentsDir: string;
+  /** What they may take on disk in all; without it nothing is taken away unless the disk is full. */
+  budgetBytes?: number;
   log: (line: string) => void;
   /** Run `build.run` of models that have it. Off, such a model is refused: its commands would run on the host. */
   allowBuildRun?: boolean;
+  /** Install `build.system_packages` that the host lacks, as root. Off, such a model is refused. */
+  allowSystemPackages?: boolean;
   /** For installing the requirements; 30 minutes without it. */
   installTimeoutMs?: number;
 };
@@ -44,11 +44,11 @@ export type PreparedEnvironment = {
   warnings: string[];
   /** What the virtual environment takes on disk; null on the plain interpreter. */
   sizeBytes: number | null;
+  /** Nothing of it runs any more: until then no pool of the host takes the environment away. */
+  release(): void;
 };
 
 const installTimeoutMs = 30 * 60_000;
-
-const CompleteSchema = z.object({ python: z.string(), sizeBytes: z.number(), builtAt: z.string() });
 
 async function pickInterpreter(options: PrepareOptions, warnings: string[]): Promise<Interpreter> {
   const wanted = options.cog.build.python_version;
@@ -73,71 +73,60 @@ async function pickInterpreter(options: PrepareOptions, warnings: string[]): Pro
   return choice.interpreter;
 }
 
-async function sizeOf(dir: string): Promise<number> {
-  const result = await runCommand("du", ["-sk", dir], { timeoutMs: 30_000 });
-  return Number(/^(\d+)/.exec(result.stdout)?.[1] ?? 0) * 1024;
-}
-
-/** What is known of an environment that is whole and runs; null for any other. */
-async function completeOf(dir: string): Promise<z.infer<typeof CompleteSchema> | null> {
-  const text = await readFile(join(dir, "edgeplane.json"), "utf8").catch(() => null);
-  if (text === null) return null;
-  const complete = CompleteSchema.safeParse(parsed(text));
-  return complete.success && (await probeInterpreter(pythonOf(dir))) !== null ? complete.data : null;
-}
-
-/** A file that was cut short is none. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-/** Builds it unless it is there; returns its size in bytes. */
+/** Builds it unless it is there. A disk that is full is cleared of what nobody uses, and tried once more. */
 async function ensureBuilt(
-  dir: string,
+  name: string,
   interpreter: Interpreter,
   requirements: Requirements,
   options: PrepareOptions,
-): Promise<number> {
-  const there = await completeOf(dir);
-  if (there !== null) return there.sizeBytes;
-  const { log } = options;
-  return withLock(
-    `${dir}.lock`,
-    () => log("another pool builds this environment; waiting for it"),
-    async () => {
-      const meanwhile = await completeOf(dir);
-      if (meanwhile !== null) return meanwhile.sizeBytes;
-      const beganAt = Date.now();
-      await rm(dir, { recursive: true, force: true });
-      const uv = await findUv();
-      log(
-        `building an environment for Python ${versionOf(interpreter)} with ${uv === null ? "pip" : "uv"}: ${requirements.lines.length} requirements`,
-      );
-      const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
+): Promise<Used> {
+  const { log, environmentsDir: root } = options;
+  const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
+  const beganAt = Date.now();
+  const build = async (dir: string): Promise<string> => {
+    const uv = await findUv();
+    log(
+      `building an environment for Python ${versionOf(interpreter)} with ${uv === null ? "pip" : "uv"}: ${requirements.lines.length} requirements`,
+    );
+    await buildEnvironment({ dir, interpreter, requirements, uv, log, timeoutMs });
+    return versionOf(interpreter);
+  };
+  return useEnvironment(root, name, {
+    onWait: () => log("another pool builds this environment; waiting for it"),
+    async build(dir) {
       try {
-        await buildEnvironment({ dir, interpreter, requirements, uv, log, timeoutMs });
+        return await build(dir);
       } catch (error) {
+        if (!isDiskFull(error)) throw error;
         await rm(dir, { recursive: true, force: true });
-        throw error;
+        const { removed } = await collectEnvironments(root, 0);
+        if (removed === 0) throw error instanceof DiskFull ? error : new DiskFull(dir, String(error));
+        log(`the disk is full; ${removed} environments that nobody uses are removed, and this one is built again`);
+        return build(dir);
       }
-      const sizeBytes = await sizeOf(dir);
-      const complete: z.infer<typeof CompleteSchema> = {
-        python: versionOf(interpreter),
-        sizeBytes,
-        builtAt: new Date().toISOString(),
-      };
-      await writeFile(join(dir, "edgeplane.json"), JSON.stringify(complete) + "\n");
-      log(
-        `the environment is ready: ${Math.round(sizeBytes / 1e6)} MB in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`,
-      );
-      return sizeBytes;
     },
-  );
+    async onBuilt(sizeBytes) {
+      log(`the environment is ready: ${megabytes(sizeBytes)} in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`);
+      if (options.budgetBytes !== undefined) await keepWithin(root, options.budgetBytes, log);
+    },
+  });
 }
+
+/** Takes away what nobody uses until the host's environments take no more than `budgetBytes`. Never rejects. */
+export async function keepWithin(root: string, budgetBytes: number, log: (line: string) => void): Promise<void> {
+  try {
+    const { removed, freedBytes, keptBytes } = await collectEnvironments(root, budgetBytes);
+    if (removed > 0) log(`removed ${removed} environments that nobody uses, ${megabytes(freedBytes)}`);
+    if (keptBytes > budgetBytes)
+      log(
+        `the environments in use take ${megabytes(keptBytes)}, more than the ${megabytes(budgetBytes)} meant for them`,
+      );
+  } catch (error) {
+    log(`environments that nobody uses can't be removed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
 function modelEnv(cog: CogYaml): Record<string, string> {
   const env: Record<string, string> = {};
@@ -159,22 +148,28 @@ function modelEnv(cog: CogYaml): Record<string, string> {
 export async function prepareEnvironment(options: PrepareOptions): Promise<PreparedEnvironment> {
   const { cog } = options;
   const warnings: string[] = [];
-  const missing = await missingSystemPackages(cog.build.system_packages ?? []);
-  if (missing !== null) warnings.push(missing);
   const requirements = await readRequirements(options.modelDir, cog);
   if (requirements.buildCommands.length > 0 && options.allowBuildRun !== true) {
     throw new EnvironmentProblem(
-      "cog.yaml has build.run, which would run commands on this host; the pool refuses it unless it was started with build.run allowed",
+      "cog.yaml has build.run, whose commands would run on this host: start the pool with --allow-build-run if you trust them, or take build.run out.",
     );
   }
+  const unknown = await ensureSystemPackages(cog.build.system_packages ?? [], {
+    allowed: options.allowSystemPackages === true,
+    isRoot: process.getuid?.() === 0,
+    lockDir: options.environmentsDir,
+    timeoutMs: options.installTimeoutMs ?? installTimeoutMs,
+    log: options.log,
+  });
+  if (unknown !== null) warnings.push(unknown);
   const plain = requirements.lines.length === 0 && requirements.buildCommands.length === 0;
   const interpreter = await pickInterpreter(options, warnings);
   const env = modelEnv(cog);
-  if (plain) return { python: interpreter.path, env, warnings, sizeBytes: null };
-  const name = `${interpreter.major}.${interpreter.minor}-${requirements.hash.slice(0, 24)}`;
-  const dir = join(options.stateDir, "environments", name);
-  const sizeBytes = await ensureBuilt(dir, interpreter, requirements, options);
+  if (plain) return { python: interpreter.path, env, warnings, sizeBytes: null, release: () => {} };
+  const version = `${interpreter.major}.${interpreter.minor}`;
+  const name = `${version}-${process.arch}-${requirements.hash.slice(0, 24)}`;
+  const { dir, sizeBytes, release } = await ensureBuilt(name, interpreter, requirements, options);
   env["VIRTUAL_ENV"] = dir;
   env["PATH"] = `${join(dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}`;
-  return { python: pythonOf(dir), env, warnings, sizeBytes };
+  return { python: pythonOf(dir), env, warnings, sizeBytes, release };
 }

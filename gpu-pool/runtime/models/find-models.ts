@@ -51,7 +51,13 @@ export async function findModels(folder: string, enabled: readonly string[], fin
 async function readModel(dir: string, name: string, cog: CogYaml, place: string, finder: Finder): Promise<Model> {
   const keys = cog.edgeplane;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
-  const manifest = ManifestSchema.safeParse({ ...keys, owner: "local", name, version });
+  const manifest = ManifestSchema.safeParse({
+    ...keys,
+    owner: "local",
+    name,
+    version,
+    minInstances: keys.pinned ? 1 : 0,
+  });
   if (!manifest.success) {
     const [issue] = manifest.error.issues;
     const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;

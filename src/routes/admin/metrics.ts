@@ -58,6 +58,10 @@ export function metricsRoutes(): Hono<App> {
             ({ plugin, phase, action, count }) =>
               `edgeplane_plugin_verdicts_total{plugin="${plugin}",phase="${phase}",action="${action}"} ${count}`,
           ),
+          "# HELP edgeplane_audit_events_total Events of the topic audit, as far as isolates told of them.",
+          "# TYPE edgeplane_audit_events_total counter",
+          `edgeplane_audit_events_total{outcome="published"} ${settings.audit.published}`,
+          `edgeplane_audit_events_total{outcome="dropped"} ${settings.audit.dropped}`,
         ];
         return c.body(`${text.join("\n")}\n`, 200, { "content-type": CONTENT_TYPE });
       },

@@ -17,6 +17,11 @@ import type { Screenings } from "./screenings.ts";
 
 /** What a request with events waits for screening; what is late is answered `later`. */
 export const PATIENCE_MS = 1000;
+/**
+ * The same where a plugin asks models: the answer may have to come from the pool that waits here, which has one request
+ * on its way at a time.
+ */
+const PATIENCE_FOR_MODELS_MS = 30;
 /** What is screened in no time is stored at once, together. */
 const FIRST_MS = 10;
 
@@ -71,7 +76,7 @@ export async function deliverScreened(
   { snapshot, screenings, large, deliver, behind }: ScreeningDeps,
 ): Promise<EventsReply> {
   const byClaim = Map.groupBy(events, keyOf);
-  const limit = sleep(PATIENCE_MS);
+  const limit = sleep(snapshot.asksModels ? PATIENCE_FOR_MODELS_MS : PATIENCE_MS);
   const late: ClaimRef[] = [...claims.late];
   const ready: ScreenedEvent[] = [...unseen];
   const deliveries: Promise<EventsReply>[] = [];
@@ -109,6 +114,7 @@ export async function deliverScreened(
 function stepsOf(snapshot: Snapshot, claim: Screened, events: readonly PoolEvent[], large: LargeOutputs) {
   const { nextSeq, held } = claim;
   const screen = async (some: readonly PoolEvent[], standing: ClaimScreening["standing"]): Promise<ClaimScreening> => {
+    if (claim.isQuestion === true) return { events: [...some], standing };
     const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
     if (!hasHooks(hooks, "screenOutput")) return { events: [...some], standing };
     return screenClaim(hooks, claim, some, standing, large);
@@ -140,7 +146,8 @@ export async function noticeEndings(
   const ends = events.map(async (event) => {
     if (event.type !== "succeeded" && event.type !== "failed") return;
     const claim = known.get(keyOf(event));
-    if (claim === undefined || event.unscreened === true || !stored.has(keyOf(event))) return;
+    if (claim === undefined || claim.isQuestion === true || event.unscreened === true || !stored.has(keyOf(event)))
+      return;
     try {
       await notice(snapshot, event, claim);
     } catch (error) {

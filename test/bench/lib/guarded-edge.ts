@@ -23,7 +23,13 @@ export type GuardedEdge = {
 /** What is published holds everywhere after so long. */
 const HOLDS_AFTER_MS = 6000;
 
-export async function startGuardedEdge(port: number, stateDir: string, upstream: string): Promise<GuardedEdge> {
+/** `inspectorPort`: where workerd's inspector listens; without it there is none. */
+export async function startGuardedEdge(
+  port: number,
+  stateDir: string,
+  upstream: string,
+  inspectorPort?: number,
+): Promise<GuardedEdge> {
   const url = `http://127.0.0.1:${port}`;
   const secrets = loadSecrets(stateDir);
   const migrations = join(root, "src/registry/migrations");
@@ -34,6 +40,7 @@ export async function startGuardedEdge(port: number, stateDir: string, upstream:
       worker,
       migrations: config.migrations,
       port,
+      ...(inspectorPort === undefined ? {} : { inspectorPort }),
       statePath: join(stateDir, "edge"),
       bindings: {
         SHARD_COUNT: "1",

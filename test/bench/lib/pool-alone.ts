@@ -27,9 +27,9 @@ export type PoolAlone = {
   stop(): Promise<void>;
 };
 
-/** `prepare` fills the folder of models and may put something into the pool's state folder. */
+/** `prepare` fills the folder of models. */
 export async function startPoolAlone(
-  prepare: (models: string, state: string) => void,
+  prepare: (models: string) => void,
   flags: readonly string[] = [],
   env: Record<string, string> = {},
 ): Promise<PoolAlone> {
@@ -41,7 +41,7 @@ export async function startPoolAlone(
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
   for (const folder of [home.models, home.state]) mkdirSync(folder, { recursive: true });
-  prepare(home.models, home.state);
+  prepare(home.models);
   const edge = await startFakeEdge();
   const pool = startPool(home, edge.url, edge.token, ["--idle-stop-ms", "0", "--silence-ms", "30000", ...flags], env);
   await edge.until(() => edge.hellos.length > 0, 30_000, "the pool's hello");

@@ -56,6 +56,14 @@ test("three models that fit on a card one at a time take turns, and come back", 
   expect(await modelPids(fixture.pool)).toHaveLength(1);
   expect(await runAll(fixture, ["gpu-a"])).toEqual(["0"]);
   expect(fixture.pool.output()).not.toContain("could not be set up");
+  const metrics = await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/metrics`)).text();
+  const countOf = (name: string): number =>
+    [...metrics.matchAll(new RegExp(`edgeplane_pool_${name}_seconds_count\\{[^}]*\\} (\\d+)`, "g"))].reduce(
+      (sum, [, count]) => sum + Number(count),
+      0,
+    );
+  expect(countOf("load")).toBeGreaterThan(2);
+  expect(countOf("evict")).toBe(countOf("load") - 1);
 });
 
 test("what a process says that it grew by is set aside for its model", async () => {

@@ -367,6 +367,7 @@ export const models = {
   broken: model(BROKEN),
   dies: model(DIES_IN_SETUP),
   moody: model(MOODY),
+  packed: model(SINGLE, "build:\n  python_packages: [something==1.0]\n"),
   sick: model(SICK),
   wakes: model(WAKES_SLOWLY),
   helped: model(HELPED),

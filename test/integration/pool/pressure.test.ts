@@ -2,6 +2,7 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import { canMountDisks, smallDisk } from "../../small-disk.ts";
 import type { Tracked } from "./fake-edge.ts";
 import { roomOf, startFixture } from "./fixture.ts";
@@ -26,7 +27,16 @@ test("a model whose files wait for a slow uplink makes no more of them, and goes
   const single = edge.submit(await fixture.ref("single"), { do: "fine" });
   await edge.until(ended([single]));
   const status = await fetch(`http://127.0.0.1:${await pool.port()}/status`);
-  const { pressure } = (await status.json()) as { pressure: { uploads: { bytes: number; problem: string | null } } };
+  const { pressure, models, ...rest } = StatusSchema.parse(await status.json());
+  expect(rest).toMatchObject({ state: "serving", edge: "connected", preemption: { cloud: null, notice: null } });
+  expect(models.find(({ model }) => model === "local/film")?.pausedBy).toContain("wait for their upload");
+  expect(models.find(({ model }) => model === "local/single")).toMatchObject({
+    pausedBy: null,
+    instances: [{ freeSlots: 1 }],
+  });
+  const metrics = await (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
+  expect(metrics).toContain('edgeplane_pool_short{what="uploads"} 1');
+  expect(metrics).toContain('edgeplane_pool_attempts_total{model="local/single",attempt="1"} 1');
   expect(pressure.uploads.problem).toContain("wait for their upload");
   expect(pressure.uploads.bytes).toBeLessThan(2 * LIMIT_BYTES);
   expect(films.filter(({ row }) => row.state === "running").length).toBeLessThan(6);

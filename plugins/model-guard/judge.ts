@@ -1,0 +1,69 @@
+/** Asks the guard's model, and remembers what it said. */
+import { modelPath } from "../../src/contract/manifest.ts";
+import type { Json } from "../../src/contract/prediction.ts";
+import { OpinionSchema } from "../kernel/opinions.ts";
+import type { Opinion } from "../kernel/opinions.ts";
+import type { Principal } from "../kernel/phases.ts";
+import { sha256Hex } from "../kernel/secret.ts";
+import type { AskedModel, Services } from "../kernel/services.ts";
+import { createTtlCache } from "../kernel/ttl-cache.ts";
+import { referenceOf } from "./config.ts";
+import type { GuardConfig } from "./config.ts";
+
+const CACHED_OPINIONS = 5000;
+
+/** `{"flagged": …, "categories": …}`. Throws for anything else, without what it says: it may quote the text. */
+function opinionOf(answer: Json, { ref }: AskedModel): Opinion {
+  const parsed = OpinionSchema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  throw new Error(`the model ${modelPath(ref)} didn't answer {"flagged": true or false, "categories": [names]}`);
+}
+
+export type Guarded = Pick<Principal, "accountId" | "weight">;
+export type GuardJudge = {
+  /** Throws when there is no such model now. */
+  model(): Promise<AskedModel>;
+  /** One opinion an input of the guard's. Throws when one can't be had. */
+  opinions(model: AskedModel, inputs: readonly { [key: string]: Json }[], guarded: Guarded): Promise<Opinion[]>;
+};
+
+/** `name`: the plugin that asks. */
+export function createJudge(
+  name: string,
+  config: GuardConfig,
+  { models, accounts }: Pick<Services, "models" | "accounts">,
+): GuardJudge {
+  const cache = createTtlCache<Opinion>(CACHED_OPINIONS);
+
+  async function payerOf({ accountId }: Guarded): Promise<string> {
+    if (config.account === undefined) return accountId;
+    const account = await accounts.find(config.account);
+    if (account === null) throw new Error(`there is no account ${config.account} to pay for the guard`);
+    return account.accountId;
+  }
+
+  return {
+    async model() {
+      const model = await models.find(referenceOf(config));
+      if (model === null) throw new Error(`there is no model ${config.deployment ?? config.model}`);
+      return model;
+    },
+
+    async opinions(model, inputs, guarded) {
+      const payer = await payerOf(guarded);
+      return Promise.all(
+        inputs.map(async (own) => {
+          const input = { ...config.input, ...own };
+          const key = await sha256Hex(`${model.ref.version}\n${JSON.stringify(input)}`);
+          const known = cache.get(key);
+          if (known !== undefined) return known;
+          const { timeoutMs, cacheMs } = config;
+          const answer = await models.ask({ model, input, plugin: name, guarded, payer, timeoutMs });
+          const opinion = opinionOf(answer, model);
+          if (cacheMs > 0) cache.set(key, opinion, cacheMs);
+          return opinion;
+        }),
+      );
+    },
+  };
+}
