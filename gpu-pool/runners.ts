@@ -177,6 +177,7 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
+        runsAhead: keys.batchesInFlight - 1,
         scratchDir,
         jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
