@@ -113,7 +113,10 @@ function createRunner(
     onEnded: options.onEnded,
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
-    onDiskFull: () => void options.pressure.disk.look(),
+    onDiskFull() {
+      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      void options.pressure.disk.look();
+    },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
@@ -180,6 +183,7 @@ function createRunner(
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
+        runsAhead: keys.batchesInFlight - 1,
         scratchDir,
         jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],

@@ -34,6 +34,7 @@ export function environmentOf(options: ProcessOptions, origin: Origin): Record<s
     ...hiddenSecrets,
     EDGEPLANE_MODEL_DIR: options.modelDir,
     EDGEPLANE_SLOTS: String(options.slots),
+    EDGEPLANE_RUNS_AHEAD: String(options.runsAhead ?? 0),
     EDGEPLANE_SCRATCH_DIR: options.scratchDir,
     EDGEPLANE_FILE_MARK: origin.fileMark,
     EDGEPLANE_ISOLATED: options.jail === null ? undefined : "1",

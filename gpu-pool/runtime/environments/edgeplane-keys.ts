@@ -28,6 +28,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   latencyObjectiveMs: z.number().positive().max(3_600_000).optional(),
   /** What can't end by its deadline any more doesn't begin. */
   dropLate: z.boolean().default(false),
+  /** Batches that a process of a synchronous model has at a time: with 2, the next is made ready while one runs. */
+  batchesInFlight: z.number().int().min(1).max(2).default(1),
   startTimeoutMs: z.number().int().min(1000).optional(),
   totalTimeoutMs: z.number().int().min(1000).optional(),
   resumesDeterministically: z.boolean().optional(),
