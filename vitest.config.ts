@@ -21,6 +21,7 @@ const processFolders = [
   "clients",
   "streams",
   "steady",
+  "self-host",
 ] as const;
 
 /** What has to come about is waited for; only what never comes about takes this long. */
@@ -94,8 +95,8 @@ export default defineConfig({
           name: "e2e-kv",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["test/e2e/**/*.test.ts"],
-          // The one has a stack of its own, without loopback; the other has nothing to do with how results come home.
-          exclude: ["test/e2e/{default-stack,uploaded-plugin}.test.ts", "**/node_modules/**"],
+          // The first has a stack of its own, without loopback; how results come home is nothing to the others.
+          exclude: ["test/e2e/{default-stack,uploaded-plugin,cli}.test.ts", "**/node_modules/**"],
           globalSetup: ["./test/e2e/kv-setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

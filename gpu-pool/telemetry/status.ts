@@ -4,6 +4,7 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -62,6 +63,8 @@ export const StatusSchema = z.object({
   devices: z.array(DeviceSchema),
   /** Why no GPU can be used, or what was complained of beside those that can. */
   problem: Problem,
+  /** What isolates its models, or why nothing does. */
+  isolation: z.object({ kind: z.enum(["namespaces", "user", "none"]), why: z.string().nullable() }),
   pool: z.string(),
   session: z.string(),
   state: z.enum(["serving", "draining"]),
@@ -88,16 +91,18 @@ export type StatusSources = {
   name: string;
   pool: Pool;
   devices: DeviceWatch;
+  isolation: IsolationState;
   preemption: PreemptionWatch;
   metrics: Metrics;
   nowMs: number;
 };
 
-export function statusOf({ name, pool, devices, preemption, metrics, nowMs }: StatusSources): Status {
+export function statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs }: StatusSources): Status {
   const { disk, inputs, uploads } = pool.pressure;
   return {
     devices: devices.report.cuda,
     problem: devices.report.problem,
+    isolation: { kind: isolation.kind, why: isolation.why },
     pool: name,
     session: pool.session,
     state: pool.draining ? "draining" : "serving",

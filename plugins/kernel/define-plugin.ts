@@ -33,6 +33,8 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
   /** Lower-case letters, digits and hyphens; unique. */
   name: string;
   apiVersion: number;
+  /** Tells uploaded plugins of the same name apart; a built-in one is what is compiled in. */
+  version?: string;
   /** Parses the plugin's settings; `{}` must be valid if the plugin shall be on by default. */
   config: Config;
   phases: readonly Phases[];
@@ -59,7 +61,10 @@ export type PluginSpec<Config extends z.ZodType, Phases extends Phase, Needs ext
    * such as a model that isn't there.
    */
   check?(entries: readonly CheckedEntry<z.output<Config>>[], services: Pick<Services, Needs>): Promise<void>;
-  /** Runs once per settings version and isolate, and once more at each publishing, to see whether it works. */
+  /**
+   * Runs once per isolate, and again when the plugin's own settings or version are others; and once more at each
+   * publishing, to see whether it works.
+   */
   setup(context: SetupContext<z.output<Config>, Needs>): HooksOf<Phases> | Promise<HooksOf<Phases>>;
 };
 
@@ -70,6 +75,7 @@ export type CheckedEntry<Config> = { account: string | null; model: string | nul
 export type Plugin = {
   readonly name: string;
   readonly apiVersion: number;
+  readonly version: string;
   readonly config: z.ZodType;
   readonly phases: readonly Phase[];
   readonly after: readonly string[];
@@ -108,6 +114,7 @@ export function definePlugin<
   return Object.freeze({
     name: spec.name,
     apiVersion: spec.apiVersion,
+    version: spec.version ?? "",
     config: spec.config,
     phases: spec.phases,
     after: spec.after ?? [],

@@ -3,8 +3,9 @@ import * as z from "zod";
 import { definePlugin } from "./define-plugin.ts";
 import type { Plugin } from "./define-plugin.ts";
 import { judge, proceed } from "./phases.ts";
+import { createInstanceStore } from "./instances.ts";
 import { buildSnapshot } from "./snapshot.ts";
-import type { Hooks } from "./snapshot.ts";
+import type { Hooks, PluginSettings } from "./snapshot.ts";
 
 /** Counts what is set up and given up. */
 function counted(name: string, lives: string[] = []): Plugin {
@@ -103,4 +104,72 @@ it("asks those that may answer a prediction behind all others of the phase", asy
     ["second", false],
     ["cache", true],
   ]);
+});
+
+describe("settings that follow others", () => {
+  const long = (count: number) => Array.from({ length: count }, (_, nth) => nth);
+
+  function following() {
+    const lives: string[] = [];
+    const store = createInstanceStore({});
+    let version = 0;
+    const build = (settings: PluginSettings, catalog = [counted("one", lives), counted("two", lives)]) =>
+      buildSnapshot((version += 1), catalog, settings, {}, undefined, store);
+    const lived = () => lives.splice(0);
+    return { build, lived };
+  }
+
+  it("keep what is set up of plugins that they say nothing else of, until nobody uses it", async () => {
+    const { build, lived } = following();
+    const first = await build({ one: { config: { limit: 1 } }, two: {} });
+    const second = await build({ two: { config: {}, shadow: true }, one: { config: { limit: 2 } } });
+    expect(lived()).toEqual(["one 1", "two 0", "one 2"]);
+    expect([await limitOf(first), await limitOf(second)]).toEqual(["1", "2"]);
+    expect(second.hooks.admit.map(({ plugin, shadow }) => [plugin, shadow])).toEqual([
+      ["one", false],
+      ["two", true],
+    ]);
+    await first.dispose();
+    expect(lived()).toEqual(["one 1 is gone"]);
+    const third = await build({ two: {} });
+    await second.dispose();
+    expect(lived()).toEqual(["one 2 is gone"]);
+    await third.dispose();
+    await third.dispose();
+    expect(lived()).toEqual(["two 0 is gone"]);
+    await build({ two: {} });
+    expect(lived()).toEqual(["two 0"]);
+  });
+
+  it("keep it, however large its settings are and in whatever order they stand, and not that of another version", async () => {
+    const lives: string[] = [];
+    const named = (version: string): Plugin =>
+      definePlugin({
+        ...{ name: "large", apiVersion: 1, version, config: z.looseObject({}), phases: ["admit"] },
+        setup: () => {
+          lives.push(version);
+          return { admit: () => proceed };
+        },
+      });
+    const { build } = following();
+    const config = { list: long(10_000), more: { a: 1, b: 2 } };
+    await build({ large: { config } }, [named("v1")]);
+    await build({ large: { config: { more: { b: 2, a: 1 }, list: long(10_000) } } }, [named("v1")]);
+    expect(lives).toEqual(["v1"]);
+    await build({ large: { config: { ...config, list: long(10_001) } } }, [named("v1")]);
+    await build({ large: { config } }, [named("v2")]);
+    expect(lives).toEqual(["v1", "v1", "v2"]);
+  });
+
+  it("leave alone what others use where one of their plugins can't be set up", async () => {
+    const { build, lived } = following();
+    const first = await build({ one: {} });
+    lived();
+    await expect(build({ one: {}, two: { config: { limit: "many" } } })).rejects.toMatchObject({
+      code: "plugin_invalid",
+    });
+    expect([lived(), await limitOf(first)]).toEqual([[], "0"]);
+    await first.dispose();
+    expect(lived()).toEqual(["one 0 is gone"]);
+  });
 });

@@ -1,8 +1,8 @@
 /** A snapshot: the plugins of one settings version, set up and in order. Built once, never changed. */
 import { EdgeplaneError } from "../../src/contract/errors.ts";
 import type { FailMode, Plugin, StartedHooks } from "./define-plugin.ts";
-import { createInstances } from "./instances.ts";
-import type { Instances } from "./instances.ts";
+import { createInstanceStore } from "./instances.ts";
+import type { Instances, InstanceStore } from "./instances.ts";
 import { orderPlugins } from "./order.ts";
 import { phases } from "./phases.ts";
 import type { Hook, Judge, Phase } from "./phases.ts";
@@ -75,7 +75,8 @@ export type Overrides = {
 const NO_OVERRIDES: Overrides = { accounts: {}, models: {} };
 
 /**
- * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. Throws
+ * Builds the snapshot of settings `version`; what is overridden is set up when it is first asked for. What `store` has
+ * of earlier ones is shared. Throws
  * `EdgeplaneError`: `plugin_missing`, `plugin_cycle` or `plugin_duplicate` for an order that can't be, `plugin_invalid`
  * for settings, needs or hooks that don't fit.
  */
@@ -85,8 +86,9 @@ export async function buildSnapshot(
   settings: PluginSettings,
   services: Partial<Services>,
   overrides: Overrides = NO_OVERRIDES,
+  store: InstanceStore = createInstanceStore(services),
 ): Promise<Snapshot> {
-  const instances = createInstances(services);
+  const instances = store.forSnapshot();
   const all = [settings, ...Object.values(overrides.accounts), ...Object.values(overrides.models)];
   for (const some of all) checkNames(catalog, some);
   const variants = new Map<string, Hooks>();

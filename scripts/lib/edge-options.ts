@@ -8,6 +8,8 @@ export const EdgeOptionsSchema = z.object({
   /** The bundled Worker: options of Miniflare 4's shape, from wrangler.toml. */
   worker: z.custom<WorkerBundle>((value) => typeof value === "object" && value !== null && "script" in value),
   migrations: z.array(MigrationSchema),
+  /** The address of this machine that workerd listens on; 127.0.0.1 without it. */
+  host: z.string().optional(),
   port: z.number().int(),
   /** The folder of the files of `/docs`; without it that page has none. */
   assetsPath: z.string().optional(),

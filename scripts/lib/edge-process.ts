@@ -101,7 +101,7 @@ async function start(options: EdgeOptions): Promise<void> {
               : { DOCS_ASSETS: { disk: { path: options.assetsPath, writable: false } } }),
           },
           outboundService: "outbound",
-          unsafeDirectSockets: [{ host: "127.0.0.1", port: options.port }],
+          unsafeDirectSockets: [{ host: options.host ?? "127.0.0.1", port: options.port }],
         },
         {
           name: "outbound",

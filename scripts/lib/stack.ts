@@ -7,19 +7,16 @@
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ensureDocsAssets } from "./docs-assets.ts";
 import { createEdge } from "./edge.ts";
-import type { EdgeOptions } from "./edge-options.ts";
 import { ensureCredentials } from "./local-accounts.ts";
 import type { Say } from "./log-lines.ts";
 import { createPool } from "./pool.ts";
 import type { LocalPool } from "./pool.ts";
-import { checkWorkerVars, ensureFolder, findPython, freePort } from "./preflight.ts";
+import { prepareEdge } from "./prepare-edge.ts";
+import { ensureFolder, findPython, freePort } from "./preflight.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
 import { takeLock } from "./stack-lock.ts";
-import { bundleWorker } from "./worker-bundle.ts";
-import { readWorkerConfig } from "./worker-config.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -74,13 +71,8 @@ export type Stack = {
   startPool(): void;
 };
 
-/**
- * What differs from a deployment: one shard, so that what comes together is synced to the one disk together, and few
- * partitions.
- */
-/** Where a bridge listens unless it is told otherwise: one on this machine can be moved to without a restart. */
-const LOCAL_BRIDGE = ["http://127.0.0.1:8790", "http://localhost:8790"];
-const localVars = { SHARD_COUNT: "1", LOG_PARTITIONS: "4" };
+/** Where the stack listens: its keys are for this machine. */
+const HOST = "127.0.0.1";
 
 /**
  * Brings the stack up; resolves when the edge answers and the pool runs. Throws `StackError` with one line when it
@@ -98,10 +90,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   options.onOwned?.();
   try {
     const [port, python] = await Promise.all([freePort(wantedPort), withPool ? findPython() : ""]);
-    const url = `http://127.0.0.1:${port}`;
+    const url = `http://${HOST}:${port}`;
     const secrets = loadSecrets(stateDir);
     const kafka = { url: `${url}/kafka`, username: secrets.kafkaUsername, password: secrets.kafkaPassword };
-    const edge = createEdge(edgeOptions(options, secrets, port, stateDir), say, lock.add);
+    const edge = createEdge(
+      prepareEdge({ ...options, host: HOST, port, stateDir, vars: varsOf(options, secrets) }),
+      say,
+      lock.add,
+    );
     try {
       await edge.start();
       const credentials = await ensureCredentials(url, secrets);
@@ -153,46 +149,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
-/** The Worker and all that the edge process needs to run it. */
-async function edgeOptions(
-  options: StackOptions,
-  secrets: Secrets,
-  port: number,
-  stateDir: string,
-): Promise<EdgeOptions> {
+/** The Worker's secrets, and what the local stack says otherwise than wrangler.toml. */
+function varsOf(options: StackOptions, secrets: Secrets): Record<string, string> {
   // The development user may produce to, consume from and create any topic.
   const user = { username: secrets.kafkaUsername, password: secrets.kafkaPassword };
   const kafkaUsers = [{ ...user, produce: ["*"], consume: ["*"], create: true }];
-  const config = await readWorkerConfig(
-    join(root, "wrangler.toml"),
-    join(root, "src/registry/migrations"),
-    join(root, "node_modules/.cache/edgeplane/worker-config.json"),
-  );
-  const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets(join(stateDir, "assets"))]);
-  checkWorkerVars({ ...worker.bindings, ...options.vars });
   return {
-    type: "start",
-    assetsPath,
-    worker,
-    migrations: config.migrations,
-    port,
-    ...(options.inspectorPort === undefined ? {} : { inspectorPort: options.inspectorPort }),
-    statePath: join(stateDir, "edge"),
-    bindings: {
-      ...localVars,
-      EDGEPLANE_SECRET: secrets.edgeplaneSecret,
-      ADMIN_KEY: secrets.adminKey,
-      KAFKA_USERS: JSON.stringify(kafkaUsers),
-      ...(options.allowLoopback === true ? { ALLOW_LOOPBACK_TARGETS: "1" } : {}),
-      ...options.vars,
-    },
-    allowLoopback: options.allowLoopback ?? false,
-    offline: options.offline ?? false,
-    operatorOrigins: [
-      options.vars?.["LOG_URL"],
-      options.vars?.["KV_REST_URL"],
-      ...LOCAL_BRIDGE,
-      ...(options.operatorOrigins ?? []),
-    ].flatMap((url) => (url !== undefined && URL.canParse(url) ? [new URL(url).origin] : [])),
+    EDGEPLANE_SECRET: secrets.edgeplaneSecret,
+    ADMIN_KEY: secrets.adminKey,
+    KAFKA_USERS: JSON.stringify(kafkaUsers),
+    ...(options.allowLoopback === true ? { ALLOW_LOOPBACK_TARGETS: "1" } : {}),
+    ...options.vars,
   };
 }

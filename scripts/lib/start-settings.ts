@@ -10,6 +10,18 @@ import { StackError } from "./stack-error.ts";
 
 const examples = fileURLToPath(new URL("../../examples", import.meta.url));
 
+/** Origins, by commas. */
+export const OriginsSchema = z
+  .string()
+  .default("")
+  .transform((text) =>
+    text
+      .split(",")
+      .map((origin) => origin.trim())
+      .filter((origin) => origin !== ""),
+  )
+  .pipe(z.array(z.url({ protocol: /^https?$/, error: "addresses such as http://10.0.0.5:8790, by commas" })));
+
 const SettingsSchema = z.object({
   PORT: z.coerce.number("a number from 0 to 65535").int().min(0).max(65_535).default(8787),
   EDGEPLANE_STATE_DIR: z.string().default(".edgeplane"),
@@ -18,16 +30,7 @@ const SettingsSchema = z.object({
     .enum(["0", "1", "false", "true"], "1 or 0")
     .default("0")
     .transform((text) => text === "1" || text === "true"),
-  EDGEPLANE_OPERATOR_ORIGINS: z
-    .string()
-    .default("")
-    .transform((text) =>
-      text
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    )
-    .pipe(z.array(z.url({ protocol: /^https?$/, error: "addresses such as http://10.0.0.5:8790, by commas" }))),
+  EDGEPLANE_OPERATOR_ORIGINS: OriginsSchema,
 });
 
 export type StartSettings = {

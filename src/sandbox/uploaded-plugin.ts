@@ -23,6 +23,7 @@ export function uploadedPlugin(sandboxed: Sandboxed, runner: PluginRunner, setUp
   return definePlugin({
     name: manifest.name,
     apiVersion: manifest.api_version,
+    version: JSON.stringify([sandboxed.upload.hash, sandboxed.network]),
     config: configSchemaOf(manifest),
     phases: manifest.phases,
     after: manifest.after,

@@ -1,5 +1,6 @@
 /** From settings as they are kept to a snapshot that requests use. */
 import type { CheckedEntry, Plugin } from "../../plugins/kernel/define-plugin.ts";
+import type { InstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Services } from "../../plugins/kernel/services.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import type { Override, Overrides, PluginEntry, Snapshot } from "../../plugins/kernel/snapshot.ts";
@@ -11,13 +12,14 @@ const MAX_COMBINATIONS = 20_000;
 
 type StoredEntry = Settings["plugins"][string];
 
-/** Builds the snapshot. Throws `EdgeplaneError` for settings that can't be. */
+/** Builds the snapshot; what `store` has of earlier ones is shared. Throws `EdgeplaneError` for settings that can't be. */
 export function snapshotOf(
   { number, settings }: NumberedSettings,
   plugins: readonly Plugin[],
   services: Partial<Services>,
+  store?: InstanceStore,
 ): Promise<Snapshot> {
-  return buildSnapshot(number, plugins, mapValues(settings.plugins, entryOf), services, overridesOf(settings));
+  return buildSnapshot(number, plugins, mapValues(settings.plugins, entryOf), services, overridesOf(settings), store);
 }
 
 /**

@@ -1,7 +1,8 @@
 /** The settings that hold in this isolate, as a snapshot of plugins. */
 import { waitUntil } from "cloudflare:workers";
+import { createInstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Env } from "../env.ts";
-import { auditLog } from "../audit/current.ts";
+import { auditService } from "../audit/current.ts";
 import { callObject } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
 import { countAudit, takeAuditCounts } from "../telemetry/audit-counts.ts";
@@ -34,11 +35,13 @@ export function leaseSnapshot(env: Env): Promise<Lease> {
 }
 
 function snapshotsOf(env: Env): Snapshots {
+  const services = createServices(env);
+  const store = createInstanceStore(services);
   return createSnapshots({
     now: () => Date.now(),
     read: (refresh) => readAndTell(env, refresh),
     build: async (numbered) =>
-      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), createServices(env)),
+      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), services, store),
     background: (work) => waitUntil(work),
   });
 }
@@ -47,7 +50,7 @@ function snapshotsOf(env: Env): Snapshots {
 async function readAndTell(env: Env, refresh: Refresh): Promise<NumberedSettings | null> {
   const verdicts = takeVerdictCounts();
   const audit = takeAuditCounts();
-  auditLog(env).goOn();
+  auditService(env).goOn();
   try {
     const answer = callObject(() => settingsObject(env).refresh(refresh, verdicts, audit));
     return await within(answer, READ_LIMIT_MS);
