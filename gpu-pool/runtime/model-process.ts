@@ -22,7 +22,7 @@ import type { FileOwner, Jail } from "./isolation/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { commandOf, environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
 import { stagingOf } from "./inputs.ts";
 import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
@@ -132,8 +132,8 @@ export class ModelProcess {
     });
     makeScratch(options);
     this.#life = options.lives?.();
-    const [command, ...args] = [...(options.jail?.command ?? []), options.python, "-u", "-m", options.childModule];
-    this.#child = spawn(command ?? options.python, args, {
+    const [command, ...args] = commandOf(options);
+    this.#child = spawn(command, args, {
       cwd: options.modelDir,
       detached: true,
       env: environmentOf(options, this.origin),

@@ -4,6 +4,7 @@
  * names each of them.
  */
 import * as z from "zod";
+import { MAX_MODEL_SECRETS, SecretNameSchema } from "../../../src/contract/model-secrets.ts";
 import { BucketsSchema, CostSchema } from "./batching-keys.ts";
 
 const CountSchema = z.number().int().min(1).max(64);
@@ -55,6 +56,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   devicesPerInstance: z.number().int().min(1).max(64).default(1),
   /** Started with the pool, and never ended for another model or for want of work. */
   pinned: z.boolean().default(false),
+  /** The secrets that its processes need, which its owner sets at the edge. */
+  secrets: z.array(SecretNameSchema).max(MAX_MODEL_SECRETS).default([]),
   /** False: its processes reach no network, where the host isolates them by namespaces. */
   network: z.boolean().default(true),
   /** Address space that one model process may use. */
