@@ -7,7 +7,7 @@ import { deviceCheckOf } from "./runtime/devices/device-check.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { runnableHere } from "./runtime/isolation/trusted.ts";
 import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
-import { keepWithin } from "./runtime/environments/index.ts";
+import { keepWithin } from "./runtime/environments/keeping.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { openIsolation } from "./open-isolation.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
