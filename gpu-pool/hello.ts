@@ -3,19 +3,20 @@ import { PROTOCOL } from "../src/contract/channel.ts";
 import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
 import { lanesOf } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
 
-export type HelloOptions = { state: StateDir; devices: DeviceWatch; models: readonly Model[] };
+export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation; models: readonly Model[] };
 
 /** `previous`: the session of this pool's life before; null when there was none. */
 export function helloOf(
   session: string,
   previous: string | null,
-  { state, devices, models }: HelloOptions,
+  { state, devices, isolation, models }: HelloOptions,
   carrier: EventCarrier,
 ): PoolMessage {
   return {
@@ -27,6 +28,7 @@ export function helloOf(
     version: POOL_VERSION,
     lanes: lanesOf(models),
     devices: devices.devices,
+    isolation: isolation.kind,
     models: models.map(({ manifest }) => manifest),
     ...carrier.hello,
   };

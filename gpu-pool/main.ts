@@ -3,10 +3,13 @@
 import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
+import { deviceCheckOf } from "./runtime/devices/device-check.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { runnableHere } from "./runtime/isolation/trusted.ts";
 import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
-import { keepWithin } from "./runtime/environments/index.ts";
+import { keepWithin } from "./runtime/environments/keeping.ts";
 import { findModels } from "./runtime/models/find-models.ts";
+import { openIsolation } from "./open-isolation.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { StateDirError, takeStateDir } from "./state-dir.ts";
@@ -36,10 +39,12 @@ async function run(settings: Settings): Promise<void> {
   if (unusable !== null) throw new SettingsError(`--environments-dir ${environments} can't be used: ${unusable}`);
   void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
-  const found = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
+  const isolation = await openIsolation(settings, state, log);
+  const inFolder = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
     throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
   });
+  const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
   for (const { manifest, written } of found.models) {
@@ -53,9 +58,17 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const manifests = found.models.map(({ manifest: { owner, name, version } }) => ({ owner, name, version }));
   tellSupervisor({ type: "found", models: manifests, problems: found.problems });
-  const devices = new DeviceWatch({ clock: systemClock, visible: process.env["CUDA_VISIBLE_DEVICES"] });
+  const devices = new DeviceWatch({
+    clock: systemClock,
+    visible: process.env["CUDA_VISIBLE_DEVICES"],
+    ...deviceCheckOf(settings["device-check"]),
+  });
   await devices.look();
   if (found.models.some(({ usesGpu }) => usesGpu)) {
+    const unchecked = await devices.check();
+    if (unchecked.length > 0) log.warn({ unchecked }, "GPUs could not be checked; they are taken to be well");
+    for (const { id, problem } of devices.report.cuda)
+      if (problem !== null) log.warn({ id, problem }, "GPU fenced off");
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
   }
@@ -69,6 +82,7 @@ async function run(settings: Settings): Promise<void> {
     state,
     models: found.models,
     devices,
+    isolation,
     clock: systemClock,
     log,
     metrics,
@@ -96,6 +110,7 @@ async function run(settings: Settings): Promise<void> {
     pool,
     metrics,
     devices,
+    isolation,
     preemption,
     problems: found.problems,
   });
@@ -105,6 +120,7 @@ async function run(settings: Settings): Promise<void> {
       models: pool.runners.map(({ model }) => model.manifest.name),
       lanes: pool.lanes,
       devices: devices.devices,
+      isolation: isolation.kind,
       metricsPort: port,
     },
     "pool started",

@@ -10,7 +10,7 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { WayHome } from "./way-home.ts";
 
-export type PoolOptions = {
+export type PoolOptions = Pick<FleetOptions, "isolation" | "child"> & {
   settings: Settings;
   jobLogs: JobLogs;
   wayHome: WayHome;
@@ -24,5 +24,4 @@ export type PoolOptions = {
   onWelcome?(): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */
   onRefused(why: string, atStart: boolean): void;
-  child?: FleetOptions["child"];
 };

@@ -9,6 +9,8 @@ import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
+import { jailOf } from "./runtime/isolation/model-jail.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
@@ -16,6 +18,7 @@ import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Life } from "./runtime/models/model-lives.ts";
+import { fetchSecrets } from "./runtime/models/model-secrets.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -24,7 +27,7 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { HttpClient } from "./transport/http-client.ts";
 
-const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
 const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
 /** Of what ran in a process that died, so many are named in the log. */
@@ -38,6 +41,7 @@ const sharing = {
 export type FleetOptions = {
   models: Model[];
   devices: DeviceWatch;
+  isolation: Isolation;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -109,7 +113,10 @@ function createRunner(
     onEnded: options.onEnded,
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
-    onDiskFull: () => void options.pressure.disk.look(),
+    onDiskFull() {
+      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      void options.pressure.disk.look();
+    },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
     observe: observer(name, options),
@@ -138,19 +145,50 @@ function createRunner(
         allowBuildRun: settings["allow-build-run"],
         allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
+      const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+      const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets);
+      const jail = await jailOf(
+        {
+          isolation: options.isolation,
+          isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
+          shared: settings.readable,
+          homesDir: state.homesDir,
+        },
+        {
+          model: name,
+          modelDir: model.dir,
+          notesDir: model.notesDir,
+          scratchDir,
+          network: keys.network,
+          python,
+          childPath: child.path,
+          env,
+        },
+        (warning) => warnings.push(warning),
+      ).catch((error: unknown) => {
+        release();
+        throw error;
+      });
+      model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
         python,
-        env:
-          keys.memoryLimitBytes === undefined
-            ? { ...sharing, ...env }
-            : { ...sharing, ...env, EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) },
+        env: {
+          ...sharing,
+          ...env,
+          ...secrets,
+          ...(keys.memoryLimitBytes === undefined
+            ? {}
+            : { EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) }),
+        },
         modelDir: model.dir,
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
-        scratchDir: join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`),
+        runsAhead: keys.batchesInFlight - 1,
+        scratchDir,
+        jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,

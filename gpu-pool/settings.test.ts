@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { helpText, readSettings, SettingsError } from "./settings.ts";
 
@@ -56,7 +59,11 @@ test("help names every setting and its twin in the environment, which is read", 
   expect(settings.length).toBeGreaterThan(20);
   // What has no default is no key of the usual ones.
   expect([...twins.keys()]).toEqual(expect.arrayContaining(settings));
-  const otherwise: Record<string, string> = { token: "EDGEPLANE_POOL_TOKEN", name: "EDGEPLANE_POOL_NAME" };
+  const otherwise: Record<string, string> = {
+    token: "EDGEPLANE_POOL_TOKEN",
+    "token-file": "EDGEPLANE_POOL_TOKEN_FILE",
+    name: "EDGEPLANE_POOL_NAME",
+  };
   for (const [flag, env] of twins) {
     expect(env).toBe(otherwise[flag] ?? `EDGEPLANE_${flag.toUpperCase().replaceAll("-", "_")}`);
     let read: Record<string, unknown> = {};
@@ -68,5 +75,25 @@ test("help names every setting and its twin in the environment, which is read", 
     }
     if (refusal === "") expect(read[flag], env).not.toEqual(usual[flag]);
     else expect(refusal, env).toContain(flag);
+  }
+});
+
+test("a secret may come by a file, by nothing else then", () => {
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-settings-"));
+  try {
+    const file = join(folder, "token");
+    writeFileSync(file, "epp_from-file\n");
+    const url = { EDGEPLANE_URL: "http://127.0.0.1:1" };
+    expect(readSettings(["--token-file", file], url)).toMatchObject({ token: "epp_from-file", "secret-files": [file] });
+    expect(readSettings([], { ...needed, EDGEPLANE_KV_TOKEN_FILE: file })).toMatchObject({
+      "kv-token": "epp_from-file",
+    });
+    const read = (args: string[]) => () => readSettings(args, needed);
+    expect(read(["--token-file", file])).toThrow(/--token .*--token-file .* are both set: keep one/);
+    expect(read(["--log-password-file", join(folder, "none")])).toThrow(/--log-password-file .* can't be read: ENOENT/);
+    writeFileSync(file, " \n");
+    expect(read(["--kv-token-file", file])).toThrow(/--kv-token-file .* is empty/);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

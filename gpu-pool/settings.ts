@@ -2,6 +2,7 @@
  * The pool's settings: flags, with twins in the environment (`--ahead-batches` is EDGEPLANE_AHEAD_BATCHES), checked
  * once at start. A flag wins over its twin. Each default stands here and nowhere else.
  */
+import { readFileSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -9,6 +10,7 @@ import * as z from "zod";
 import { LaneNameSchema } from "../src/contract/job.ts";
 import { DEFAULT_KV_PREFIX } from "../src/contract/parked.ts";
 import { cloudNames } from "./preemption/clouds.ts";
+import { isolationSettings } from "./runtime/isolation/types.ts";
 
 type Flag = { env: string; help: string; short?: string; boolean?: true };
 
@@ -16,7 +18,11 @@ const flags = {
   url: { env: "EDGEPLANE_URL", help: "the edge's address, such as https://edge.example.com (required)" },
   token: {
     env: "EDGEPLANE_POOL_TOKEN",
-    help: "the pool's token (required; better in the environment than in the arguments)",
+    help: "the pool's token (required; better in a file, or in the environment, than in the arguments)",
+  },
+  "token-file": {
+    env: "EDGEPLANE_POOL_TOKEN_FILE",
+    help: "a file that holds the token, in place of --token: nobody sees it among the processes of the host",
   },
   models: { env: "EDGEPLANE_MODELS", help: "the folder with the models, one subfolder each (default ./examples)" },
   enable: {
@@ -45,6 +51,7 @@ const flags = {
   },
   "log-username": { env: "EDGEPLANE_LOG_USERNAME", help: "the user at that log (default pool)" },
   "log-password": { env: "EDGEPLANE_LOG_PASSWORD", help: "the password at that log (default: the pool's token)" },
+  "log-password-file": { env: "EDGEPLANE_LOG_PASSWORD_FILE", help: "a file that holds it, in place of --log-password" },
   "kafka-settings": {
     env: "EDGEPLANE_KAFKA_SETTINGS",
     help: "a JSON file {brokers, tls, sasl, topics}: read jobs from this Kafka cluster natively (default: not)",
@@ -55,6 +62,7 @@ const flags = {
   },
   "kv-url": { env: "EDGEPLANE_KV_URL", help: "for --delivery kv: that Redis, such as a bridge's /redis" },
   "kv-token": { env: "EDGEPLANE_KV_TOKEN", help: "for --delivery kv: the token for it" },
+  "kv-token-file": { env: "EDGEPLANE_KV_TOKEN_FILE", help: "a file that holds it, in place of --kv-token" },
   "kv-prefix": {
     env: "EDGEPLANE_KV_PREFIX",
     help: "for --delivery kv: what the pool's keys begin with (default edgeplane:)",
@@ -139,6 +147,22 @@ const flags = {
     help: "install build.system_packages of cog.yaml on this host with apt, as root (default off)",
     boolean: true,
   },
+  isolation: {
+    env: "EDGEPLANE_ISOLATION",
+    help: "what keeps models from the pool's secrets and from each other: auto (the best that the host can), required, namespaces (bubblewrap), user (as root: a user for each model) or off (default auto)",
+  },
+  readable: {
+    env: "EDGEPLANE_READABLE",
+    help: "folders of this host that isolated models may read, by commas, such as weights outside of their folders (default none)",
+  },
+  "trusted-owners": {
+    env: "EDGEPLANE_TRUSTED_OWNERS",
+    help: "owners whose models may run where nothing isolates them, by commas (default local)",
+  },
+  "device-check": {
+    env: "EDGEPLANE_DEVICE_CHECK",
+    help: "checks each GPU at start: auto, off, or a program that gets its id and exits with 1 when it is sick (default auto)",
+  },
   "metrics-port": {
     env: "EDGEPLANE_METRICS_PORT",
     help: "port of /healthz, /metrics and /models on 127.0.0.1 (default 9464; 0: a free one)",
@@ -165,6 +189,14 @@ const Switch = z.union([
   z.enum(["", "0", "1", "false", "true"]).transform((text) => text === "1" || text === "true"),
 ]);
 
+/** Names or paths by commas. */
+const ListSchema = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== ""),
+);
+
 const Bytes = z.coerce.number().int().positive();
 
 const GIBIBYTE = 1024 ** 3;
@@ -177,15 +209,7 @@ const FlagsSchema = z.object({
     .string()
     .default("examples")
     .transform((path) => resolve(path)),
-  enable: z
-    .string()
-    .default("")
-    .transform((names) =>
-      names
-        .split(",")
-        .map((name) => name.trim())
-        .filter((name) => name !== ""),
-    ),
+  enable: ListSchema.prefault(""),
   name: z.string().min(1).max(128).optional(),
   "state-dir": z
     .string()
@@ -243,6 +267,12 @@ const FlagsSchema = z.object({
   "allow-loopback-inputs": Switch.default(false),
   "allow-build-run": Switch.default(false),
   "allow-system-packages": Switch.default(false),
+  /** The files that secrets were read from. */
+  "secret-files": z.array(z.string()).optional(),
+  isolation: z.enum(isolationSettings).default("auto"),
+  readable: ListSchema.prefault("").transform((paths) => paths.map((path) => resolve(path))),
+  "trusted-owners": ListSchema.prefault("local"),
+  "device-check": z.string().min(1).default("auto"),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
   "metrics-host": z.string().default("127.0.0.1"),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
@@ -276,6 +306,8 @@ export function readSettings(args: string[], env: Record<string, string | undefi
     const value = given[name] ?? env[flag.env];
     if (value !== undefined && value !== "") values[name] = value;
   }
+  const files = (["token", "log-password", "kv-token"] as const).flatMap((name) => readSecretFile(values, name));
+  if (files.length > 0) values["secret-files"] = files;
   const parsed = SettingsSchema.safeParse(values);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -285,6 +317,25 @@ export function readSettings(args: string[], env: Record<string, string | undefi
   throw new SettingsError(
     `--${name} (or ${flag?.env}) ${missing ? "is missing" : `is wrong: ${issue?.message}`}: ${flag?.help}. --help lists all settings.`,
   );
+}
+
+/** Puts what a secret's file holds in its place, and answers the file. Throws `SettingsError`. */
+function readSecretFile(values: Record<string, unknown>, name: "token" | "log-password" | "kv-token"): string[] {
+  const file = values[`${name}-file`];
+  delete values[`${name}-file`];
+  if (typeof file !== "string") return [];
+  const twins = `--${name} (${flags[name].env}) and --${name}-file (${flags[`${name}-file`].env})`;
+  if (values[name] !== undefined) throw new SettingsError(`${twins} are both set: keep one of them`);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8").trim();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--${name}-file ${file} can't be read: ${why}`);
+  }
+  if (text === "") throw new SettingsError(`--${name}-file ${file} is empty`);
+  values[name] = text;
+  return [resolve(file)];
 }
 
 export function helpText(): string {

@@ -1,7 +1,7 @@
 /**
  * The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tryLock } from "./runtime/host-lock.ts";
 import type { HostLock } from "./runtime/host-lock.ts";
@@ -15,11 +15,17 @@ export type StateDir = {
   spoolDir: string;
   scratchDir: string;
   inputsDir: string;
+  /** Below it isolated models have their homes. */
+  homesDir: string;
+  /** Lets other users pass through to what belongs to them: a scratch folder, a home. */
+  openToOthers(): void;
   /** Keeps the session of this life, and answers that of the one before; null when there was none. */
   succeed(session: string): string | null;
   /** Lets another pool use the folder. */
   release(): void;
 };
+
+const OWN = { mode: 0o600 };
 
 /** Another pool that runs holds this folder, or it can't be written. */
 export class StateDirError extends Error {
@@ -32,12 +38,13 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const lock = lockFolder(path);
     const kept = name ?? readText(join(path, "name")) ?? inventName();
-    writeFileSync(join(path, "name"), kept);
+    writeFileSync(join(path, "name"), kept, OWN);
     const id = readText(join(path, "id")) ?? crypto.randomUUID();
-    writeFileSync(join(path, "id"), id);
+    writeFileSync(join(path, "id"), id, OWN);
     const scratchDir = join(path, "scratch");
     rmSync(scratchDir, { recursive: true, force: true });
     const inputsDir = join(scratchDir, "inputs");
+    const homesDir = join(path, "homes");
     mkdirSync(inputsDir, { recursive: true, mode: 0o700 });
     return {
       name: kept,
@@ -46,9 +53,14 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
       spoolDir: join(path, "spool"),
       scratchDir,
       inputsDir,
+      homesDir,
+      openToOthers() {
+        mkdirSync(homesDir, { recursive: true });
+        for (const folder of [path, scratchDir, homesDir]) chmodSync(folder, 0o711);
+      },
       succeed(session) {
         const before = readText(join(path, "session")) ?? null;
-        writeFileSync(join(path, "session"), session);
+        writeFileSync(join(path, "session"), session, OWN);
         return before;
       },
       release: () => lock.release(),
@@ -69,7 +81,7 @@ function lockFolder(path: string): HostLock {
     const holder = pid === undefined ? "another pool" : `another pool (process ${pid})`;
     throw new StateDirError(`${holder} uses ${path}: stop it, or choose another --state-dir`);
   }
-  writeFileSync(whose, String(process.pid));
+  writeFileSync(whose, String(process.pid), OWN);
   return held;
 }
 

@@ -74,6 +74,8 @@ export type Env = QuotaVars & {
   KV_REST_URL?: string;
   KV_REST_TOKEN?: string;
   KV_PREFIX?: string;
+  /** Owners whose models may run on pools that don't isolate them, by commas. `local`. */
+  TRUSTED_OWNERS?: string;
   /** `1` lets tests of a local stack make the embedded log fail on purpose; never deployed. */
   LOCAL_FAULTS?: string;
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */

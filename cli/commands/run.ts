@@ -1,6 +1,6 @@
 /** `edgeplane run`: a model folder on this machine, through a whole local stack, with the same child as in production. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
@@ -33,7 +33,7 @@ export function addRun(program: Command, context: Context): void {
     .option("-v, --verbose", "print what the parts of the stack say")
     .addHelpText(
       "after",
-      "\nWhat the model needs is installed once, into ~/.cache/edgeplane.\n\n  edgeplane run my-model -i text=Ada",
+      "\nWhat the model needs is installed once, into ~/.cache/edgeplane (as root: /var/cache/edgeplane).\n\n  edgeplane run my-model -i text=Ada",
     )
     .action(async (folder: string | undefined, options: unknown) => {
       const isVerbose = typeof options === "object" && options !== null && "verbose" in options;
@@ -96,12 +96,10 @@ async function untilOffered(
   }
 }
 
-/** A folder with this model only, and the environments of earlier runs. */
+/** A folder with this model only. */
 function linkModel(state: string, folder: string, name: string): string {
   const models = join(state, "models");
-  const kept = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "edgeplane", "environments");
-  for (const path of [models, kept, join(state, "pool")]) mkdirSync(path, { recursive: true });
+  mkdirSync(models);
   symlinkSync(folder, join(models, name));
-  symlinkSync(kept, join(state, "pool", "environments"));
   return models;
 }

@@ -21,7 +21,7 @@ test.each([
   const added: EventBody[] = [];
   const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
   const uploads = { files: () => Promise.reject(error), forget() {} } as unknown as Uploads;
-  const output = { value: {}, sizeBytes: 1, mentionsFile: true, scratchDir: "", fileMark: "" };
+  const output = { value: {}, sizeBytes: 1, mentionsFile: true, scratchDir: "", fileMark: "", isConfined: false };
   new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
   await expect.poll(() => added).toHaveLength(1);
   expect(added[0]).toMatchObject({
@@ -31,7 +31,7 @@ test.each([
 });
 
 test("whatever ends a claim forgets its uploads", async () => {
-  const output = { value: "a", sizeBytes: 1, mentionsFile: false, scratchDir: "", fileMark: "" };
+  const output = { value: "a", sizeBytes: 1, mentionsFile: false, scratchDir: "", fileMark: "", isConfined: false };
   const ends: ((reporter: EventReporter) => void)[] = [
     (reporter) => reporter.succeeded(claim, output, {}),
     (reporter) => reporter.succeeded(claim, { ...output, mentionsFile: true }, {}),

@@ -6,6 +6,7 @@ import { readFile, rm } from "node:fs/promises";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
 import type { Produced } from "../runtime/prediction.ts";
+import { dropConfined, openConfined } from "../transport/confined-file.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import { parseJson } from "../transport/json.ts";
 import type { EventBody } from "./claim-outbox.ts";
@@ -112,7 +113,11 @@ export class EventReporter {
   /** What waits for its upload is counted from now on, wherever in the line of its claim it stands. */
   #upload(claim: ClaimRef, { value, file, sizeBytes, ...origin }: Produced, step: () => Promise<void>): void {
     const files = file === undefined ? leftFiles(value, origin) : [file];
-    const waiting = this.#backlog.add(files, file === undefined ? sizeBytes : 0);
+    const waiting = this.#backlog.add(
+      files,
+      file === undefined ? sizeBytes : 0,
+      origin.isConfined ? origin.scratchDir : null,
+    );
     this.#later(claim, async () => step().finally(async () => this.#backlog.drop(waiting)));
   }
 
@@ -138,12 +143,26 @@ export class EventReporter {
   async #withUrls(claim: ClaimRef, produced: Produced): Promise<Json> {
     let { value, mentionsFile } = produced;
     if (produced.file !== undefined) {
-      const text = await readFile(produced.file, "utf8");
-      await rm(produced.file, { force: true });
+      const text = await readAndDrop(produced.file, produced);
       value = parseJson(text);
       mentionsFile = text.includes('"$file"');
     }
     return mentionsFile ? this.#uploads.files(claim, value, produced) : value;
+  }
+}
+
+async function readAndDrop(path: string, { scratchDir, isConfined }: Produced): Promise<string> {
+  if (!isConfined) {
+    const text = await readFile(path, "utf8");
+    await rm(path, { force: true });
+    return text;
+  }
+  const handle = await openConfined(path, scratchDir);
+  try {
+    return await handle.readFile("utf8");
+  } finally {
+    await handle.close();
+    await dropConfined(path, scratchDir);
   }
 }
 

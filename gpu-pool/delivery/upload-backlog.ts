@@ -7,6 +7,7 @@
 import { statSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import { dropConfined } from "../transport/confined-file.ts";
 
 export type UploadBacklogOptions = {
   limitBytes: number;
@@ -19,7 +20,12 @@ const AGAIN_BELOW = 0.5;
 const OWN_FOLDER = /^\d+-\d+$/;
 
 /** What one report holds here until it is uploaded. */
-export type Waiting = { readonly keys: readonly string[]; readonly files: readonly string[] };
+export type Waiting = {
+  readonly keys: readonly string[];
+  readonly files: readonly string[];
+  /** The scratch folder of an isolated process, which may have put links into the place of its files. */
+  readonly confinedTo: string | null;
+};
 
 export class UploadBacklog {
   readonly #options: UploadBacklogOptions;
@@ -46,19 +52,19 @@ export class UploadBacklog {
    * A value waits for its upload: `files` that the process left in its own folder, and `bytes` of JSON in memory. What
    * is named a second time counts once.
    */
-  add(files: readonly string[], bytes: number): Waiting {
+  add(files: readonly string[], bytes: number, confinedTo: string | null = null): Waiting {
     const keys: string[] = [];
     for (const file of files) if (this.#count(file, () => sizeOf(file))) keys.push(file);
     this.#values += 1;
     const inMemory = `value ${this.#values}`;
     if (bytes > 0 && this.#count(inMemory, () => bytes)) keys.push(inMemory);
     if (this.#bytes >= this.#options.limitBytes) this.#set(true);
-    return { keys, files };
+    return { keys, files, confinedTo };
   }
 
   /** It was uploaded, or never will be: its files go. */
-  async drop({ keys, files }: Waiting): Promise<void> {
-    await Promise.all(files.map(remove));
+  async drop({ keys, files, confinedTo }: Waiting): Promise<void> {
+    await Promise.all(files.map((file) => remove(file, confinedTo)));
     for (const key of keys) {
       this.#bytes -= this.#sizes.get(key) ?? 0;
       this.#sizes.delete(key);
@@ -82,8 +88,9 @@ export class UploadBacklog {
 }
 
 /** With the folder that its process made for it. */
-async function remove(file: string): Promise<void> {
-  await rm(file, { force: true }).catch(() => {});
+async function remove(file: string, confinedTo: string | null): Promise<void> {
+  if (confinedTo === null) await rm(file, { force: true }).catch(() => {});
+  else await dropConfined(file, confinedTo);
   const folder = dirname(file);
   if (OWN_FOLDER.test(basename(folder))) await rmdir(folder).catch(() => {});
 }

@@ -10,7 +10,7 @@ const PART = 64 * 1024 * 1024;
 const claim = { id: "p1", token: "t1" };
 const mark = "m";
 let folder = "";
-const origin = () => ({ scratchDir: folder, fileMark: mark });
+const origin = () => ({ scratchDir: folder, fileMark: mark, isConfined: false });
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "edgeplane-uploads-"));

@@ -14,6 +14,7 @@ import type { Origin } from "../runtime/prediction.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
 import { StatusError } from "../transport/http-client.ts";
 import type { HttpClient, HttpRequest } from "../transport/http-client.ts";
+import { dropConfined, openConfined } from "../transport/confined-file.ts";
 import { createLimiter } from "../transport/limiter.ts";
 
 /** An output of more JSON than this goes up as a blob. */
@@ -108,28 +109,46 @@ export function createUploads(http: HttpClient): Uploads {
     }
   }
 
-  async function putFile(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
-    const { size } = await stat(file.$file);
+  async function putFile(claim: ClaimRef, file: z.infer<typeof FileSchema>, origin: Origin): Promise<string> {
+    const { scratchDir, isConfined } = origin;
+    if (!isConfined) {
+      const url = await putSource(claim, file, file.$file);
+      if (isIn(scratchDir, file.$file)) await rm(file.$file, { force: true });
+      return url;
+    }
+    const handle = await openConfined(file.$file, scratchDir);
+    try {
+      // The file that was looked at, whatever its process puts in its place meanwhile.
+      return await putSource(claim, file, `/proc/self/fd/${handle.fd}`);
+    } finally {
+      await handle.close();
+      await dropConfined(file.$file, scratchDir);
+    }
+  }
+
+  /** `source`: where its bytes are read. */
+  async function putSource(claim: ClaimRef, file: z.infer<typeof FileSchema>, source: string): Promise<string> {
+    const { size } = await stat(source);
     counter += 1;
     const path = pathOf(claim, String(counter));
     const name = `?name=${encodeURIComponent(basename(file.$file))}`;
     const contentType = file.mediaType ?? "application/octet-stream";
     const { url } =
       size > PARTS_ABOVE_BYTES
-        ? await putParts({ path, name }, file.$file, contentType, size)
+        ? await putParts({ path, name }, source, contentType, size)
         : await persist(PutReplySchema, () => ({
             method: "PUT",
             path: `${path}${name}`,
             headers: { "content-type": contentType, "content-length": String(size) },
-            body: createReadStream(file.$file, { highWaterMark: READ_BYTES }),
+            body: createReadStream(source, { highWaterMark: READ_BYTES }),
           }));
-    if (isIn(scratchDir, file.$file)) await rm(file.$file, { force: true });
     return url;
   }
 
   /** A file elsewhere is the model's own and may have changed since: it goes up each time. */
-  function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, scratchDir: string): Promise<string> {
-    const put = () => inTurn(() => putFile(claim, file, scratchDir));
+  function urlOf(claim: ClaimRef, file: z.infer<typeof FileSchema>, origin: Origin): Promise<string> {
+    const { scratchDir } = origin;
+    const put = () => inTurn(() => putFile(claim, file, origin));
     if (!isIn(scratchDir, file.$file)) return put();
     const urls = uploaded.get(claim.token) ?? new Map<string, Promise<string>>();
     uploaded.set(claim.token, urls);
@@ -145,12 +164,12 @@ export function createUploads(http: HttpClient): Uploads {
       const { key } = await persist(PutReplySchema, () => ({ method: "PUT", path, headers, body }));
       return key;
     },
-    async files(claim, value, { scratchDir, fileMark }) {
+    async files(claim, value, origin) {
       const walk = async (part: Json): Promise<Json> => {
         if (part === null || typeof part !== "object") return part;
         if (Array.isArray(part)) return Promise.all(part.map(walk));
         const file = FileSchema.safeParse(part);
-        if (file.success && file.data.mark === fileMark) return urlOf(claim, file.data, scratchDir);
+        if (file.success && file.data.mark === origin.fileMark) return urlOf(claim, file.data, origin);
         const entries = await Promise.all(
           Object.entries(part).map(async ([key, inner]) => [key, await walk(inner)] as const),
         );
@@ -163,12 +182,13 @@ export function createUploads(http: HttpClient): Uploads {
 }
 
 /** The files that `value` names, of those that its process left in its own folder: they go when they are uploaded. */
-export function leftFiles(value: Json, { scratchDir, fileMark }: Origin): string[] {
+export function leftFiles(value: Json, origin: Origin): string[] {
+  const { scratchDir, fileMark } = origin;
   if (value === null || typeof value !== "object") return [];
-  if (Array.isArray(value)) return value.flatMap((part) => leftFiles(part, { scratchDir, fileMark }));
+  if (Array.isArray(value)) return value.flatMap((part) => leftFiles(part, origin));
   const file = FileSchema.safeParse(value);
   if (file.success && file.data.mark === fileMark) return isIn(scratchDir, file.data.$file) ? [file.data.$file] : [];
-  return Object.values(value).flatMap((part) => leftFiles(part, { scratchDir, fileMark }));
+  return Object.values(value).flatMap((part) => leftFiles(part, origin));
 }
 
 function isIn(folder: string, path: string): boolean {

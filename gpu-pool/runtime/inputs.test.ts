@@ -9,7 +9,7 @@ import { createHttpClient, TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 import { fileFields } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
-import { createPrepare, dropInputs, runItems } from "./inputs.ts";
+import { createPrepare, dropInputs, runItems, stagingOf } from "./inputs.ts";
 import { HostShortage } from "./pressure/host-shortage.ts";
 import { InputBudget } from "./pressure/input-budget.ts";
 
@@ -179,7 +179,7 @@ test("what grows when it is written again goes to the model process by file, and
   expect(readFileSync(items[0]?.inputFile ?? "", "utf8")).toBe(JSON.stringify(JSON.parse(text)));
   for (const prediction of predictions) dropInputs(prediction);
   expect(readdirSync(folder)).toEqual([]);
-  rmSync(folder, { recursive: true });
+  for (const path of [folder, stagingOf(folder)]) rmSync(path, { recursive: true });
 });
 
 test("an input is as large as its bytes are", async () => {

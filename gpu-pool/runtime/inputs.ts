@@ -2,7 +2,7 @@
  * Inputs on their way to a model process: a large one is fetched as a blob, URLs for file fields are downloaded, and
  * what does not fit in a frame goes by file. The child only ever sees `data:` URIs and paths that this module made.
  */
-import { copyFileSync, existsSync, linkSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, lchownSync, linkSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Json } from "../../src/contract/prediction.ts";
 import { createBackoff } from "../scheduling/backoff.ts";
@@ -16,9 +16,10 @@ import type { DownloadRules, Total } from "./download.ts";
 import { copyWithFiles, fileFields, isObject } from "./file-fields.ts";
 import type { JsonObject } from "./file-fields.ts";
 import { FILE_ABOVE_BYTES } from "./frames.ts";
+import type { FileOwner } from "./isolation/types.ts";
 import type { Prediction } from "./prediction.ts";
 import type { InputBudget } from "./pressure/input-budget.ts";
-import { removeFolder } from "./remove-folder.ts";
+import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
 const BLOB_TIMEOUT_MS = 300_000;
 /** How much longer JSON may become when it is read and written again: 1e20 becomes 100000000000000000000. */
@@ -152,12 +153,22 @@ async function fetchAll(tasks: readonly Fetch[], ended: AbortSignal): Promise<vo
   if (failures.length > 0) throw failures[0];
 }
 
-/** The items of a `run`, each input inline where all of them fit in one frame, else in a file in `scratchDir`. */
-export function runItems(predictions: readonly Prediction[], scratchDir: string): RunMessage["items"] {
+/** Counts what was made for runs: a process may still hold what a prediction's last run was given. */
+let runs = 0;
+
+/**
+ * The items of a `run`, each input inline where all of them fit in one frame, else in a file in `scratchDir`. Files
+ * become `owner`'s, whose process reads and deletes them.
+ */
+export function runItems(
+  predictions: readonly Prediction[],
+  scratchDir: string,
+  owner: FileOwner = null,
+): RunMessage["items"] {
   const inlineUpToBytes = FILE_ABOVE_BYTES / predictions.length;
   return predictions.map((prediction) => {
     const { ref, grant, inputBytes } = prediction;
-    const input = linkInputs(prediction, scratchDir);
+    const input = linkInputs(prediction, scratchDir, owner);
     const context: JsonObject = grant.traceparent === undefined ? {} : { traceparent: grant.traceparent };
     const item = { id: ref.token, stream: grant.stream, context };
     if (inputBytes * REWRITTEN_GROWTH <= inlineUpToBytes) return { ...item, input };
@@ -165,7 +176,10 @@ export function runItems(predictions: readonly Prediction[], scratchDir: string)
     if (Buffer.byteLength(text) <= inlineUpToBytes) return { ...item, input };
     const inputFile = join(scratchDir, `input-${ref.token}.json`);
     prediction.linkedDirs.push(inputFile);
-    writeFileSync(inputFile, text, { mode: 0o600 });
+    const staged = stagedFor(inputFile, scratchDir);
+    writeFileSync(staged, text, { mode: 0o600 });
+    give(staged, owner);
+    renameSync(staged, inputFile);
     return { ...item, inputFile };
   });
 }
@@ -173,21 +187,46 @@ export function runItems(predictions: readonly Prediction[], scratchDir: string)
 /**
  * A process opens files in its own scratch folder only: downloaded ones are linked there. Returns the input to send.
  */
-function linkInputs(prediction: Prediction, scratchDir: string): Json {
+function linkInputs(prediction: Prediction, scratchDir: string, owner: FileOwner): Json {
   const { input, inputDir, ref } = prediction;
   if (inputDir === null || !isObject(input)) return input;
-  const folder = join(scratchDir, `files-${ref.token}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  prediction.linkedDirs.push(folder);
+  runs += 1;
+  const folder = join(scratchDir, `files-${ref.token}-${runs}`);
+  const staged = stagedFor(folder, scratchDir);
+  mkdirSync(staged, { recursive: true, mode: 0o700 });
+  prediction.linkedDirs.push(folder, staged);
   const linked = (value: Json): Json => {
     if (Array.isArray(value)) return value.map(linked);
     if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, linked(inner)]));
     if (typeof value !== "string" || dirname(value) !== inputDir) return value;
-    const path = join(folder, basename(value));
+    const path = join(staged, basename(value));
     if (!existsSync(path)) linkOrCopy(value, path);
-    return path;
+    give(path, owner);
+    return join(folder, basename(value));
   };
-  return linked(input);
+  const sent = linked(input);
+  give(staged, owner);
+  renameSync(staged, folder);
+  return sent;
+}
+
+/**
+ * Where something is made that is then moved into a process's scratch folder: the process could put a link in the place
+ * of what is made there, and lead the pool's writes elsewhere.
+ */
+function stagedFor(path: string, scratchDir: string): string {
+  const folder = stagingOf(scratchDir);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return join(folder, basename(path));
+}
+
+/** The folder of what is made for a process, beside its scratch folder. */
+export function stagingOf(scratchDir: string): string {
+  return `${scratchDir}.staged`;
+}
+
+function give(path: string, owner: FileOwner): void {
+  if (owner !== null) lchownSync(path, owner.uid, owner.gid);
 }
 
 function linkOrCopy(from: string, to: string): void {
@@ -201,6 +240,6 @@ function linkOrCopy(from: string, to: string): void {
 /** Deletes a prediction's downloaded files, and what was written for a process that never read it. */
 export function dropInputs({ inputDir, linkedDirs, dropShare }: Prediction): void {
   if (inputDir !== null) removeFolder(inputDir);
-  for (const path of linkedDirs) removeFolder(path);
+  for (const path of linkedDirs) removeStrangers(path);
   dropShare();
 }

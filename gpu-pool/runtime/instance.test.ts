@@ -29,6 +29,7 @@ function startAt(scratchDir: string) {
     childModule: "m",
     slots: 1,
     scratchDir,
+    jail: null,
     setupTimeoutMs: 1000,
     silenceMs: 1000,
     progressMs: null,

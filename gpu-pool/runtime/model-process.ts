@@ -10,19 +10,21 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
+import { BusySlots } from "./busy-slots.ts";
 import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
-import { hiddenSecrets } from "./hidden-secrets.ts";
 import { HealthWatch } from "./health-watch.ts";
+import type { FileOwner, Jail } from "./isolation/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { removeFolder } from "./remove-folder.ts";
+import { commandOf, environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { stagingOf } from "./inputs.ts";
+import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
 const LEAVE_MS = 5000;
@@ -43,7 +45,11 @@ export type ProcessOptions = {
   /** The module to run; tests put their own there. */
   childModule: string;
   slots: number;
+  /** How many runs a slot should take behind the one that runs; default: none. */
+  runsAhead?: number;
   scratchDir: string;
+  /** What keeps it from the pool's secrets and from other models; null: nothing does. */
+  jail: Jail | null;
   cudaVisibleDevices: string;
   clock: Clock;
   /** How long import and `setup()` may take. */
@@ -87,8 +93,9 @@ export class ModelProcess {
   readonly #child: ChildProcess;
   readonly #slotStreams: Duplex[] = [];
   readonly #control: Duplex;
-  /** When each slot that is busy said something last. */
-  readonly #busySlots = new Map<number, number>();
+  readonly #busySlots = new BusySlots();
+  /** How many runs a slot takes behind the one that runs. */
+  #ahead = 0;
   /** It can run nothing more: what it still says doesn't count. */
   #isCondemned = false;
   /** A model that runs one thing at a time has one slot, whatever its author asked for. */
@@ -114,7 +121,7 @@ export class ModelProcess {
   constructor(options: ProcessOptions) {
     this.#options = options;
     this.#usableSlots = options.slots;
-    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID() };
+    this.origin = { scratchDir: options.scratchDir, fileMark: randomUUID(), isConfined: options.jail !== null };
     this.#health = new HealthWatch({
       clock: options.clock,
       everyMs: options.healthEveryMs,
@@ -123,24 +130,13 @@ export class ModelProcess {
         this.sicken(why);
       },
     });
-    mkdirSync(options.scratchDir, { recursive: true, mode: 0o700 });
+    makeScratch(options);
     this.#life = options.lives?.();
-    this.#child = spawn(options.python, ["-u", "-m", options.childModule], {
+    const [command, ...args] = commandOf(options);
+    this.#child = spawn(command, args, {
       cwd: options.modelDir,
       detached: true,
-      env: {
-        ...process.env,
-        ...options.env,
-        PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
-        ...hiddenSecrets,
-        EDGEPLANE_MODEL_DIR: options.modelDir,
-        EDGEPLANE_SLOTS: String(options.slots),
-        EDGEPLANE_SCRATCH_DIR: options.scratchDir,
-        EDGEPLANE_FILE_MARK: this.origin.fileMark,
-        CUDA_VISIBLE_DEVICES: options.cudaVisibleDevices,
-        // Devices are numbered as nvidia-smi does it.
-        CUDA_DEVICE_ORDER: "PCI_BUS_ID",
-      },
+      env: environmentOf(options, this.origin),
       stdio: ["ignore", "pipe", "pipe", "pipe", ...Array.from({ length: options.slots }, () => "pipe" as const)],
     });
     this.#heardAtMs = options.clock.nowMs();
@@ -162,6 +158,11 @@ export class ModelProcess {
     return this.#state;
   }
 
+  /** Whose the files must be that it is given; null: the pool's own user. */
+  get fileOwner(): FileOwner {
+    return this.#options.jail?.owner ?? null;
+  }
+
   get pid(): number | undefined {
     return this.#child.pid;
   }
@@ -172,8 +173,16 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    const takesWork = (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
-    return takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+  }
+
+  /** Whether a slot that runs something takes a batch behind it. */
+  get takesAhead(): boolean {
+    return this.#takesWork && this.#busySlots.hasUpTo(this.#ahead);
+  }
+
+  get #takesWork(): boolean {
+    return (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
   }
 
   /** True when it runs nothing and could. */
@@ -181,14 +190,15 @@ export class ModelProcess {
     return this.#state === "ready";
   }
 
-  /** Gives a free slot one batch and returns the slot's number. There must be a free one. */
+  /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
   run(message: RunMessage): number {
     let slot = 0;
-    while (this.#busySlots.has(slot)) slot += 1;
+    const most = this.freeSlots > 0 ? 0 : this.#ahead;
+    while (this.#busySlots.runsOf(slot) > most) slot += 1;
     const stream = this.#slotStreams[slot];
-    if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
+    if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.set(slot, this.#options.clock.nowMs());
+    this.#busySlots.given(slot, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -259,6 +269,7 @@ export class ModelProcess {
     if (message.type === "loaded") {
       this.#options.onLoaded(message);
       if (!message.async) this.#usableSlots = 1;
+      this.#ahead = message.ahead;
       this.#hasHealthcheck = message.healthcheck;
     } else if (message.type === "alive") this.#grew(message.deviceBytes ?? 0);
     else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
@@ -285,9 +296,9 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.set(slot, this.#heardAtMs);
+    this.#busySlots.heard(slot, this.#heardAtMs);
     if (message.type === "idle") {
-      this.#busySlots.delete(slot);
+      this.#busySlots.over(slot);
       if (this.#busySlots.size === 0) {
         this.#life?.rests();
         if (this.#state === "busy") this.#state = "ready";
@@ -322,7 +333,7 @@ export class ModelProcess {
       if (sleptMs > LOOK_MS) {
         startedAtMs += sleptMs;
         this.#heardAtMs += sleptMs;
-        for (const [slot, heardAtMs] of this.#busySlots) this.#busySlots.set(slot, heardAtMs + sleptMs);
+        this.#busySlots.slept(sleptMs);
       }
       const { progressMs } = this.#options;
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
@@ -332,7 +343,7 @@ export class ModelProcess {
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
-      } else if (progressMs !== null && Math.min(...this.#busySlots.values()) < nowMs - progressMs) {
+      } else if (progressMs !== null && this.#busySlots.quietSinceMs < nowMs - progressMs) {
         this.#hung = true;
         this.kill(`a prediction gave no sign of progress for ${progressMs / 1000} s`);
       }
@@ -346,7 +357,7 @@ export class ModelProcess {
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+    const how = howItEnded(code, signal, this.origin.isConfined);
     const gone = (): void => this.#gone(this.#why === null ? how : `${this.#why} (${how})`);
     // What it wrote before it died is still in the pipes; a forked grandchild may hold them open for ever.
     signalGroup(this.#child, "SIGKILL");
@@ -364,8 +375,10 @@ export class ModelProcess {
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.
-    const { clock, scratchDir } = this.#options;
-    clock.after(KEEP_SCRATCH_MS, () => removeFolder(scratchDir));
+    const { clock, scratchDir, jail } = this.#options;
+    if (jail !== null) removeStrangers(jail.tempDir);
+    removeFolder(stagingOf(scratchDir));
+    clock.after(KEEP_SCRATCH_MS, () => removeStrangers(scratchDir));
     this.#options.onGone({
       why,
       wasReady: this.#wasReady,
@@ -375,8 +388,4 @@ export class ModelProcess {
       setupFailure: this.#setupFailure,
     });
   }
-}
-
-function joined(first: string, rest: string | undefined): string {
-  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
 }

@@ -2,7 +2,8 @@
  * One granted prediction while the pool holds it, and the port through which the runtime reports of it.
  *
  *   preparing (its input comes) → queued → running → ended
- *   running → queued again, when the batch it was in is halved
+ *   queued → sent (its batch waits in the process behind another) → running
+ *   running → queued again, when the batch it was in is halved; sent → queued again, when its process died
  */
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Grant } from "../../src/contract/claim.ts";
@@ -19,7 +20,7 @@ export type Prediction = {
   readonly endByMs: number;
   /** When the time is up that its model gives one run; Infinity while it doesn't run. */
   runEndByMs: number;
-  stage: "preparing" | "queued" | "running" | "ended";
+  stage: "preparing" | "queued" | "sent" | "running" | "ended";
   /** Ends what is still being fetched for it. */
   readonly fetching: AbortController;
   input: Json;
@@ -69,9 +70,9 @@ export type Metrics = Record<string, Json>;
 
 /**
  * The process that made a value: where its files lie, and the secret that tells a file of it from words of a client
- * that look like one.
+ * that look like one. `isConfined`: it is isolated, and gives files of its scratch folder only.
  */
-export type Origin = { scratchDir: string; fileMark: string };
+export type Origin = { scratchDir: string; fileMark: string; isConfined: boolean };
 
 /** A value that the model made. */
 export type Produced = Origin & {

@@ -1,4 +1,5 @@
 /** The pool's Prometheus metrics. Counters move where things happen; gauges are read when somebody looks. */
+import type { IsolationKind } from "../runtime/isolation/types.ts";
 import type { CudaDevice } from "../runtime/devices/nvidia-smi.ts";
 import type { Rates } from "./rates.ts";
 import { createRates } from "./rates.ts";
@@ -25,6 +26,7 @@ export type Gauges = {
   spooled(): number;
   lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
   devices(): readonly CudaDevice[];
+  isolation: IsolationKind;
   freeDiskBytes(): number | null;
   inputBytes(): number;
   uploadBytes(): number;
@@ -221,6 +223,13 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
     },
   });
   addDeviceGauges(registers, () => gauges.devices());
+  const isolation = new Gauge({
+    name: "edgeplane_pool_isolation",
+    help: "1, with what keeps models from the pool's secrets and from each other.",
+    labelNames: ["kind"],
+    registers,
+  });
+  isolation.set({ kind: gauges.isolation }, 1);
   single("edgeplane_pool_channel_open", "1: the control channel is open.", () => (gauges.channelOpen() ? 1 : 0));
   single("edgeplane_pool_undelivered", "Claims with events that the edge lacks.", () => gauges.undelivered());
   single("edgeplane_pool_spooled", "Finished results kept on disk.", () => gauges.spooled());

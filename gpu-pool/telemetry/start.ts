@@ -3,6 +3,7 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
@@ -17,21 +18,15 @@ export type StartOptions = {
   pool: Pool;
   metrics: Metrics;
   devices: DeviceWatch;
+  isolation: IsolationState;
   preemption: PreemptionWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
 };
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
-export async function startTelemetry({
-  settings,
-  name,
-  pool,
-  metrics,
-  devices,
-  preemption,
-  problems,
-}: StartOptions): Promise<number> {
+export async function startTelemetry(options: StartOptions): Promise<number> {
+  const { settings, name, pool, metrics, devices, isolation, preemption, problems } = options;
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -48,6 +43,7 @@ export async function startTelemetry({
     spooled: () => pool.spooled,
     lags: async () => pool.intakes.lags(),
     devices: () => devices.report.cuda,
+    isolation: isolation.kind,
     freeDiskBytes: () => pool.pressure.disk.freeBytes,
     inputBytes: () => pool.pressure.inputs.bytes,
     uploadBytes: () => pool.pressure.uploads.bytes,
@@ -69,7 +65,7 @@ export async function startTelemetry({
         spooled: pool.spooled,
       }),
       models: () => ({ models: pool.runners.map(describe), problems }),
-      status: () => statusOf({ name, pool, devices, preemption, metrics, nowMs: performance.now() }),
+      status: () => statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs: performance.now() }),
     });
     return served.port;
   } catch (error) {
@@ -88,6 +84,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     state: runner.instances.state,
     waiting: runner.waiting,
     held: runner.held,
+    isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
     instances: instancesOf(runner),

@@ -4,6 +4,7 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -33,6 +34,8 @@ const InstanceSchema = z.object({
   /** What it is taken to use of each of them. */
   deviceBytes: Number0.nullable(),
   restarts: Number0,
+  /** Why its last process died that was not told to. */
+  lastDeath: z.string().nullable(),
   pid: z.number().nullable(),
   /** Batches that it runs, and those that it could begin. */
   runningBatches: Number0,
@@ -62,6 +65,8 @@ export const StatusSchema = z.object({
   devices: z.array(DeviceSchema),
   /** Why no GPU can be used, or what was complained of beside those that can. */
   problem: Problem,
+  /** What isolates its models, or why nothing does. */
+  isolation: z.object({ kind: z.enum(["namespaces", "user", "none"]), why: z.string().nullable() }),
   pool: z.string(),
   session: z.string(),
   state: z.enum(["serving", "draining"]),
@@ -88,16 +93,18 @@ export type StatusSources = {
   name: string;
   pool: Pool;
   devices: DeviceWatch;
+  isolation: IsolationState;
   preemption: PreemptionWatch;
   metrics: Metrics;
   nowMs: number;
 };
 
-export function statusOf({ name, pool, devices, preemption, metrics, nowMs }: StatusSources): Status {
+export function statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs }: StatusSources): Status {
   const { disk, inputs, uploads } = pool.pressure;
   return {
     devices: devices.report.cuda,
     problem: devices.report.problem,
+    isolation: { kind: isolation.kind, why: isolation.why },
     pool: name,
     session: pool.session,
     state: pool.draining ? "draining" : "serving",
@@ -140,6 +147,7 @@ export function instancesOf(runner: ModelRunner): Status["models"][number]["inst
     devices: instance.placement === "none" ? [] : [...instance.devices],
     deviceBytes: runner.deviceBytesOf(instance),
     restarts: instance.restarts,
+    lastDeath: instance.lastDeath,
     pid: instance.process?.pid ?? null,
     runningBatches: instance.runs.size,
     freeSlots: instance.freeSlots,

@@ -5,6 +5,8 @@
 import { asciiOf, DROPPED, EXPANDED, expansionOf, foldAstral, foldUnit } from "./fold.ts";
 
 const MAX_REPEATED = 32;
+/** Texts of so many units are written over each other: most are short, and three arrays cost more than their reading. */
+const SHORT_UNITS = 1024;
 
 /**
  * `symbols[k]` is what the scanners compare; `ascii[k]` the ASCII character with its case, 0 for others; `starts[k]`
@@ -19,12 +21,20 @@ export type NormalizedText = {
   readonly units: number;
 };
 
-/** Folds `text`. Unless it `isWhole`, half of a surrogate pair at its end is left for what follows. */
+type Arrays = { symbols: Uint16Array; ascii: Uint8Array; starts: Uint32Array };
+
+const short = arraysOf(SHORT_UNITS);
+/** So much of `short` isn't 0. */
+let written = 0;
+
+/**
+ * Folds `text`. Unless it `isWhole`, half of a surrogate pair at its end is left for what follows. What is answered for
+ * a short text holds until the next call; behind its `length` all is 0.
+ */
 export function normalize(text: string, isWhole = true): NormalizedText {
   const units = isWhole || !endsInHalf(text) ? text.length : text.length - 1;
-  let symbols = new Uint16Array(units);
-  let ascii = new Uint8Array(units);
-  let starts = new Uint32Array(units);
+  const isShort = units <= SHORT_UNITS;
+  let { symbols, ascii, starts } = isShort ? short : arraysOf(units);
   let length = 0;
   let repeated = 0;
 
@@ -77,7 +87,23 @@ export function normalize(text: string, isWhole = true): NormalizedText {
     starts[length] = begin;
     length += 1;
   }
+  if (isShort) clearBehind(symbols === short.symbols ? length : 0);
   return { text, symbols, ascii, starts, length, units };
+}
+
+function arraysOf(units: number): Arrays {
+  return { symbols: new Uint16Array(units), ascii: new Uint8Array(units), starts: new Uint32Array(units) };
+}
+
+/** What a longer text before has left behind; of one that outgrew them, all. */
+function clearBehind(length: number): void {
+  const until = length === 0 ? SHORT_UNITS : written;
+  if (length < until) {
+    short.symbols.fill(0, length, until);
+    short.ascii.fill(0, length, until);
+    short.starts.fill(0, length, until);
+  }
+  written = length;
 }
 
 /** Where the character of symbol `index` ends in the text. */

@@ -44,6 +44,18 @@ describe("a normalized text", () => {
   it("keeps 32 of a symbol that is repeated", () => {
     expect(normalize("a".repeat(100_000) + "b")).toMatchObject({ length: 33 });
   });
+
+  it.each([
+    ["a longer one", "a longer text before it"],
+    ["one that grows", "ﷺ".repeat(300)],
+    ["an empty one", ""],
+  ])("leaves nothing of %s behind", (_what, before) => {
+    normalize(before);
+    const { symbols, ascii, starts, length } = normalize("short");
+    expect([symbols, ascii, starts].map((array) => array.slice(length).every((one) => one === 0))).toEqual([
+      ...[true, true, true],
+    ]);
+  });
 });
 
 describe("a term", () => {

@@ -132,10 +132,20 @@ export type ResponseStore = {
  */
 export type ResponseTerms = { ttlMs: number; maxBytes: number; accountBytes: number };
 
-/** The way to the topic `audit`, for whoever consumes it. */
-export type AuditService = {
+/** Where verdicts are told. */
+export type AuditSink = {
   /** Notes an event, which leaves behind the answer. Never throws, and never waits; what can't be kept is counted. */
   note(event: VerdictEvent): void;
+};
+
+export type AuditService = {
+  /** The topic `audit`, for whoever consumes it. */
+  topic: AuditSink;
+  /**
+   * A receiver of the operator's, by its URL; `secret` (`whsec_…`) signs what it gets. Throws for an address that may
+   * not be called, and a secret that is none.
+   */
+  receiver(url: string, secret: string): AuditSink;
 };
 
 /** Each by its name. Tests give a plugin those that it needs; src/settings/services.ts makes them of the bindings. */

@@ -85,3 +85,41 @@ it("tells refusals, masks, shadows and what broke, without a word of the text", 
   expect(metrics).toContain('edgeplane_audit_events_total{outcome="published"} 7\n');
   expect(metrics).toContain('edgeplane_audit_events_total{outcome="dropped"} 0\n');
 });
+
+it("tells a receiver of the operator's, and is refused without the secret that signs", async () => {
+  const getByName = () => testEnv.SETTINGS.getByName("audited by a receiver");
+  const env = { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
+  const url = "https://audit.example.com/events";
+  const plugins = {
+    "api-key": {},
+    "prompt-guard": { config: { maxCharacters: 1 } },
+    "webhook-log": { config: { topic: false, url, secret: "PLUGIN_AUDIT" } },
+  };
+  const body = { settings: { plugins }, why: "a test" };
+  const refused = await callJson("/admin/v1/settings", { key: operator, env, body });
+  expect([refused.status, refused.body["code"]]).toEqual([422, "plugin_invalid"]);
+  expect(refused.body["detail"]).toContain("wrangler secret put PLUGIN_AUDIT");
+
+  const signed: Partial<Env> = { ...env, PLUGIN_AUDIT: `whsec_${btoa("s".repeat(32))}` } as Partial<Env>;
+  expect((await callJson("/admin/v1/settings", { key: operator, env: signed, body })).status).toBe(201);
+  const sent: string[] = [];
+  vi.spyOn(globalThis, "fetch").mockImplementation(async (target, init) => {
+    if (target === url) sent.push(String(init?.body));
+    return new Response(null, { status: 204 });
+  });
+  const key = await newKey("audited-by-receiver");
+  await offer({ name: "audited" });
+  const prediction = { version: "acme/audited", input: { text: "too long" } };
+  const answer = await callJson("/v1/predictions", { key, env: signed, body: prediction });
+  expect(answer.status).toBe(422);
+  await vi.waitFor(() => expect(sent).toHaveLength(1), { timeout: 10_000, interval: 50 });
+  vi.restoreAllMocks();
+  const { events } = JSON.parse(sent[0] ?? "") as { events: unknown[] };
+  const [event] = events.map((one) => AuditRecordSchema.parse(one));
+  expect(event).toMatchObject({
+    plugin: "prompt-guard",
+    action: "reject",
+    code: "invalid_input",
+    model: "acme/audited",
+  });
+});

@@ -80,6 +80,8 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     version: z.string(),
     lanes: z.array(LaneNameSchema).max(64),
     devices: z.array(DeviceSchema).max(64),
+    /** What keeps its models from the pool's secrets and from each other; of an older pool nobody knows. */
+    isolation: z.enum(["namespaces", "user", "none"]).optional(),
     models: z.array(ManifestSchema).max(500),
     /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */
     kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),

@@ -4,7 +4,7 @@
  * remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ClaimRef, DesiredLog, EdgeMessage, PoolMessage } from "../contract/channel.ts";
+import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, PoolMessage } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
@@ -37,6 +37,7 @@ const MAX_STOPS = 1000;
 export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
 
 type RoomMessage = Extract<PoolMessage, { type: "room" }>;
+type Hello = Extract<PoolMessage, { type: "hello" }>;
 
 /** Header by which the authenticated identity reaches the object. */
 export const IDENTITY_HEADER = "edgeplane-pool-identity";
@@ -226,14 +227,14 @@ export abstract class PoolSession extends DurableObject<Env> {
     }
   }
 
-  async #hello(socket: WebSocket, hello: Extract<PoolMessage, { type: "hello" }>, known: Known): Promise<void> {
+  async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
     const { kv } = hello;
     socket.serializeAttachment(Date.now());
     this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
-    const refusedModels = registersModels ? await registerManifests(this.env, known.identity, hello.models) : [];
+    const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
       await registerDevices(this.env, hello.devices);
     }
@@ -256,6 +257,10 @@ export abstract class PoolSession extends DurableObject<Env> {
     socket.send(JSON.stringify(welcome));
     this.#tellStops();
     for (const claims of this.#probes.lately()) this.#send({ type: "probe", claims });
+  }
+
+  #register(identity: PoolIdentity, { models, isolation }: Hello): Promise<ModelRefusal[]> {
+    return registerManifests(this.env, isolation === undefined ? identity : { ...identity, isolation }, models);
   }
 
   #probe(claims: ClaimRef[]): void {

@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import type { ModelRefusal } from "../contract/channel.ts";
+import type { ModelRefusal, PoolMessage } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
@@ -26,7 +26,12 @@ const MAX_WRITTEN = 450;
 const DEFAULT_OWNERS = ["local"];
 
 /** What a token says of registering. */
-export type Registrar = Pick<PoolIdentity, "lanes"> & Partial<Pick<PoolIdentity, "owners">>;
+export type Registrar = Pick<PoolIdentity, "lanes"> &
+  Partial<Pick<PoolIdentity, "owners">> & {
+    /** What its pool says that isolates models. */
+    isolation?: Hello["isolation"];
+  };
+type Hello = Extract<PoolMessage, { type: "hello" }>;
 
 const StoredSchema = z.object({
   owner: z.string(),
@@ -50,11 +55,11 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS, { maxBytes: 2 * 1024 *
  * database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
-  env: QuotaVars & Pick<Env, "DB">,
+  env: QuotaVars & Pick<Env, "DB" | "TRUSTED_OWNERS">,
   registrar: Registrar,
   manifests: readonly Manifest[],
 ): Promise<ModelRefusal[]> {
-  const judged = manifests.map((manifest) => ({ manifest, reason: outsideOf(registrar, manifest) }));
+  const judged = manifests.map((manifest) => ({ manifest, reason: outsideOf(env, registrar, manifest) }));
   const outside = judged.flatMap(({ manifest, reason }) => (reason === null ? [] : [refusal(manifest, reason)]));
   const fresh = judged.flatMap(({ manifest, reason }) =>
     reason === null && registered.get(registrationKey(manifest)) === undefined ? [manifest] : [],
@@ -79,12 +84,23 @@ export async function registerManifests(
 }
 
 /** Why the token may not register this; null when it may. */
-function outsideOf({ owners = DEFAULT_OWNERS, lanes }: Registrar, manifest: Manifest): string | null {
+function outsideOf(
+  env: Pick<Env, "TRUSTED_OWNERS">,
+  { owners = DEFAULT_OWNERS, lanes, isolation }: Registrar,
+  manifest: Manifest,
+): string | null {
   const { owner, lane } = manifest;
   if (JSON.stringify(manifest).length > MAX_MANIFEST_CHARS)
     return `what it says of itself, its schema above all, has more than ${MAX_MANIFEST_CHARS} characters`;
   if (!owners.includes(owner)) return `the pool token may not register models of the owner "${owner}"`;
+  if (isolation === "none" && !trustedOwners(env).includes(owner))
+    return `models of the owner "${owner}" run only on pools that isolate them, and this one doesn't (its log says why)`;
   return lanes.includes(lane) ? null : `the pool token has no right to the lane "${lane}"`;
+}
+
+/** Whose models may run where nothing keeps them from the pool's secrets. */
+function trustedOwners({ TRUSTED_OWNERS }: Pick<Env, "TRUSTED_OWNERS">): string[] {
+  return TRUSTED_OWNERS === undefined ? DEFAULT_OWNERS : TRUSTED_OWNERS.split(",").map((owner) => owner.trim());
 }
 
 /** Why a version is not what the pool offers; null when it is. */

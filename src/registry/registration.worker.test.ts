@@ -40,6 +40,26 @@ it("takes models of the token's owners on the token's lanes only", async () => {
   expect([await storedOf("scoped-owner"), await storedOf("scoped-lane")]).toEqual([[], []]);
 });
 
+it("takes models of owners whom the operator doesn't trust from pools that isolate them only", async () => {
+  const lanes = ["default"];
+  const owners = ["acme", "local"];
+  const offered = [manifest({ name: "guest" }), manifest({ owner: "local", name: "house" })];
+  const offer = (isolation: "none" | "user", trusted?: string) =>
+    registerManifests(
+      trusted === undefined ? testEnv : { ...testEnv, TRUSTED_OWNERS: trusted },
+      { owners, lanes, isolation },
+      offered,
+    );
+  const [refused, ...others] = await offer("none");
+  expect(refused).toMatchObject({ model: "acme/guest", reason: expect.stringContaining("isolate") as string });
+  expect(others).toEqual([]);
+  expect(await storedOf("guest")).toEqual([]);
+  expect(await offer("none", "local, acme")).toEqual([]);
+  expect(await offer("user")).toEqual([]);
+  expect(await storedOf("guest")).toHaveLength(1);
+  expect(await offer("none")).toHaveLength(1);
+});
+
 it("lets no token change, or add a version to, a model of another owner", async () => {
   await register(["acme"], ["private"], { name: "theirs", lane: "private" });
   const before = await storedOf("theirs");

@@ -2,7 +2,7 @@
 import { waitUntil } from "cloudflare:workers";
 import { createInstanceStore } from "../../plugins/kernel/instances.ts";
 import type { Env } from "../env.ts";
-import { auditLog } from "../audit/current.ts";
+import { auditService } from "../audit/current.ts";
 import { callObject } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
 import { countAudit, takeAuditCounts } from "../telemetry/audit-counts.ts";
@@ -50,7 +50,7 @@ function snapshotsOf(env: Env): Snapshots {
 async function readAndTell(env: Env, refresh: Refresh): Promise<NumberedSettings | null> {
   const verdicts = takeVerdictCounts();
   const audit = takeAuditCounts();
-  auditLog(env).goOn();
+  auditService(env).goOn();
   try {
     const answer = callObject(() => settingsObject(env).refresh(refresh, verdicts, audit));
     return await within(answer, READ_LIMIT_MS);

@@ -1,6 +1,6 @@
 /** The services that plugins may have, made of the bindings. */
 import type { Services } from "../../plugins/kernel/services.ts";
-import { auditLog } from "../audit/current.ts";
+import { auditService } from "../audit/current.ts";
 import { allowanceService } from "../allowance/service.ts";
 import type { Env } from "../env.ts";
 import { createLaneService } from "../lane/outlooks.ts";
@@ -22,7 +22,7 @@ export function createServices(env: Env): Services {
     lanes: createLaneService(env),
     models: createModelService(env),
     responses: responseService(env),
-    audit: auditLog(env),
+    audit: auditService(env),
     outbound: { fetch: (url, init) => fetch(url, init) },
     secrets: { get: (name) => pluginSecret(env, name) },
   };

@@ -33,7 +33,7 @@ export async function startHarness(folders: readonly PoolFolder[], flags: string
     writeFileSync(file, text);
     if (settings !== undefined) appendFileSync(file, `\n${settings}\n`);
   }
-  const pool = startPool(home, edge.url, edge.token, flags);
+  const pool = startPool(home, edge.url, edge.token, ["--isolation", "auto", ...flags]);
   const close = async () => {
     await pool.kill("SIGKILL");
     await edge.close();

@@ -43,9 +43,15 @@ def scratch_dir() -> str:
     return _scratch
 
 
+#: The process sees files that the pool doesn't: what it gives must lie in the scratch folder.
+_isolated = os.environ.get("EDGEPLANE_ISOLATED") == "1"
+#: Of a process that is isolated: where its temporary files lie, which it may also see as ``/tmp``.
+_temporary = os.path.join(_scratch, "tmp")
+
+
 def in_scratch_dir(path: str) -> bool:
-    """True for a real path below that folder."""
-    return path.startswith(_scratch + os.sep)
+    """True for a real path below that folder, but for the temporary files there, which are the model's."""
+    return path.startswith(_scratch + os.sep) and not path.startswith(_temporary + os.sep)
 
 
 def new_scratch_path(name: str) -> str:
@@ -178,8 +184,8 @@ def give_path(value: Any, since_ns: int) -> Dict[str, Any]:
     if os.path.realpath(path) in _inputs:
         with _whole(name) as target:
             path = shutil.copyfile(path, target)
-    elif info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns and not in_scratch_dir(path):
-        path = _take(path, name)
+    elif not in_scratch_dir(path) and (_isolated or info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns):
+        path = _take(_own_temporary(path), name, info.st_ctime_ns + _CLOCK_SLACK_NS >= since_ns)
     return _given(path, media_type_of(name))
 
 
@@ -187,10 +193,18 @@ def _given(path: str, media_type: str) -> Dict[str, Any]:
     return {"$file": path, "mediaType": media_type, "mark": _MARK}
 
 
-def _take(path: str, name: str) -> str:
+def _own_temporary(path: str) -> str:
+    """The same file below the scratch folder, from where it can be moved at no cost."""
+    if not _isolated or not path.startswith("/tmp/"):
+        return path
+    other = os.path.join(_temporary, path[len("/tmp/") :])
+    return other if os.path.exists(other) and os.path.samefile(path, other) else path
+
+
+def _take(path: str, name: str, is_new: bool) -> str:
     temporary = os.path.realpath(tempfile.gettempdir()) + os.sep
     with _whole(name) as target:
-        if os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
+        if is_new and os.path.realpath(path).startswith(temporary) and not os.path.islink(path):
             return str(shutil.move(path, target))
         shutil.copyfile(path, target)
         return target

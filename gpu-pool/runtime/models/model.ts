@@ -2,6 +2,7 @@
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
 import type { CostExpression } from "../../scheduling/batching/cost-expression.ts";
+import type { IsolationKind } from "../isolation/types.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 
 export type Model = {
@@ -29,6 +30,8 @@ export type Model = {
     memoryHint: number | null;
     pinned: boolean;
   };
+  /** What keeps its latest process from the pool's secrets; undefined before the first. */
+  isolation?: IsolationKind;
   /** Where it runs, once that was prepared; while it is, what the builder said last. */
   environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
 };

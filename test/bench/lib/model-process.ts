@@ -59,6 +59,7 @@ async function start(root: string, name: string, code: string): Promise<Running>
     childModule: "edgeplane_child",
     slots: 1,
     scratchDir,
+    jail: null,
     cudaVisibleDevices: "",
     clock: systemClock,
     setupTimeoutMs: 30_000,

@@ -154,7 +154,7 @@ function waysOf(plan: Plan): Record<Way, () => Promise<void>> {
       await uploads.files(
         plan.claim,
         { $file: source, mark: "m" },
-        { scratchDir: join(folder, "none"), fileMark: "m" },
+        { scratchDir: join(folder, "none"), fileMark: "m", isConfined: false },
       );
     },
     "pool down": async () => {

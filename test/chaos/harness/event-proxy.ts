@@ -1,7 +1,8 @@
 /**
  * A proxy between a pool and the edge. It mistreats messages of the control channel as `treat` says, and with `events`
  * also each `POST /pool/v1/events`: those it sends twice, or late and out of order (the pool sees a broken connection,
- * tries again, and the held request arrives after its successors), or it loses the answer.
+ * tries again, and the held request arrives after its successors), or it loses the answer. With `blobBytesPerSecond`
+ * large outputs go up that slowly, one after the other.
  */
 import { Agent, createServer, request as send } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -10,6 +11,7 @@ import { createChannels } from "./channel-proxy.ts";
 import type { Treat } from "./channel-proxy.ts";
 
 const EVENTS_PATH = "/pool/v1/events";
+const BLOBS_PATH = "/pool/v1/blobs/";
 const LONGEST_HOLD_MS = 800;
 /** Of all event requests: sent twice, held back, answer lost. The rest passes. */
 const shares = { twice: 0.3, held: 0.1, unanswered: 0.1 };
@@ -27,7 +29,11 @@ export type EventProxy = {
 
 export async function startEventProxy(
   edgePort: number,
-  { events = false, treat = () => "pass" }: { events?: boolean; treat?: Treat },
+  {
+    events = false,
+    treat = () => "pass",
+    blobBytesPerSecond = Infinity,
+  }: { events?: boolean; treat?: Treat; blobBytesPerSecond?: number },
 ): Promise<EventProxy> {
   const agent = new Agent({ keepAlive: true });
   const target = { host: "127.0.0.1", port: edgePort };
@@ -53,12 +59,20 @@ export async function startEventProxy(
     outgoing.end(body);
   }
 
-  function later(run: () => void): void {
+  function later(run: () => void, delayMs = Math.random() * LONGEST_HOLD_MS): void {
     const timer = setTimeout(() => {
       timers.delete(timer);
       run();
-    }, Math.random() * LONGEST_HOLD_MS);
+    }, delayMs);
     timers.add(timer);
+  }
+
+  /** When the uplink has sent what it was given. */
+  let uplinkFreeAtMs = 0;
+  function goUp(incoming: IncomingMessage, body: Buffer, response: ServerResponse): void {
+    const nowMs = performance.now();
+    uplinkFreeAtMs = Math.max(nowMs, uplinkFreeAtMs) + (1000 * body.length) / blobBytesPerSecond;
+    later(() => pass(incoming, body, response), uplinkFreeAtMs - nowMs);
   }
 
   function mistreat(incoming: IncomingMessage, body: Buffer, response: ServerResponse): void {
@@ -84,7 +98,8 @@ export async function startEventProxy(
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
       const body = Buffer.concat(chunks);
-      if (events && incoming.url === EVENTS_PATH) mistreat(incoming, body, response);
+      if (incoming.method === "PUT" && incoming.url?.startsWith(BLOBS_PATH) === true) goUp(incoming, body, response);
+      else if (events && incoming.url === EVENTS_PATH) mistreat(incoming, body, response);
       else pass(incoming, body, response);
     });
   });

@@ -11,8 +11,13 @@ export type ExtraPool = Supervised & {
   killForGood(): Promise<void>;
 };
 
-/** Not started yet. It reaches the edge at `url`. */
-export async function createExtraPool(world: World, name: string, url: string): Promise<ExtraPool> {
+/** Not started yet. It reaches the edge at `url`; `env` wins over the world's. */
+export async function createExtraPool(
+  world: World,
+  name: string,
+  url: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ExtraPool> {
   const pool = createPool(
     {
       url,
@@ -20,7 +25,7 @@ export async function createExtraPool(world: World, name: string, url: string): 
       models: modelsDir,
       stateDir: join(world.dir, name),
       python: await findPython(),
-      env: { ...world.poolEnv, EDGEPLANE_METRICS_PORT: "0" },
+      env: { ...world.poolEnv, EDGEPLANE_METRICS_PORT: "0", ...env },
     },
     world.say,
     () => {},

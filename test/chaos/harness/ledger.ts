@@ -19,6 +19,8 @@ export type Evidence = {
   runs: readonly string[];
 };
 
+const SHOWN_CHARS = 500;
+
 /** A machine that others use stretches a recovery; one that takes longer than its aim by more than this is a fault. */
 const BUSY_FACTOR = 4;
 
@@ -75,7 +77,7 @@ function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidenc
 
   const { status, output } = trace.finished;
   if (last.status !== status || last.output !== output) {
-    return { kind: "twice", why: `GET said ${status} ${String(output)}, then ${last.status} ${String(last.output)}` };
+    return { kind: "twice", why: `GET said ${status} ${shown(output)}, then ${last.status} ${shown(last.output)}` };
   }
   if (runs.length > last.attempt) {
     return { kind: "twice", why: `it ran more than its ${last.attempt} attempts say: ${runs.join(", ")}` };
@@ -86,13 +88,12 @@ function verdictOf({ trace, last, replay, messages, isDelivered, runs }: Evidenc
 
   const wanted = trace.fails ? "failed" : "succeeded";
   if (status !== wanted) return { kind: "lost", why: `it ended as ${status}: ${last.error ?? "no error"}` };
-  const outputs = trace.fails ? [] : [outputOf(trace.key, trace.number)];
-  if (!trace.fails && output !== outputs[0]) return { kind: "lost", why: `its output was ${String(output)}` };
+  const outputs = trace.fails ? [] : [outputOf(trace.key, trace.number, trace.tail)];
+  if (!trace.fails && output !== outputs[0]) return { kind: "lost", why: `its output was ${shown(output)}` };
   for (const told of [trace.live, replay]) {
     if (told === null) continue;
-    if (told.ends.length > 1 || told.outputs.length > 1)
-      return { kind: "twice", why: `SSE told ${JSON.stringify(told)}` };
-    if (told.outputs.join() !== outputs.join()) return { kind: "lost", why: `SSE told ${JSON.stringify(told)}` };
+    if (told.ends.length > 1 || told.outputs.length > 1) return { kind: "twice", why: `SSE told ${shown(told)}` };
+    if (told.outputs.join() !== outputs.join()) return { kind: "lost", why: `SSE told ${shown(told)}` };
   }
   if (replay === null) return { kind: "lost", why: "its stream has no end" };
   if (!isDelivered) return { kind: "lost", why: "no webhook was delivered" };
@@ -114,4 +115,8 @@ function recoveryMs({ beganAt, endedAt, concerns = "running" }: Outage, views: r
     if (isConcerned && completedAt > beganAt) last = Math.max(last, completedAt);
   }
   return Math.max(0, (next === Infinity ? endedAt : next) - endedAt, last - endedAt);
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value).slice(0, SHOWN_CHARS);
 }

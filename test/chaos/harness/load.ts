@@ -20,6 +20,8 @@ export type Trace = {
   key: string;
   number: number;
   fails: boolean;
+  /** How long a tail its output has, in characters. */
+  tail: number;
   receiver: Receiver;
   accepted: View | null;
   /** What GET said when it was first seen finished. */
@@ -115,8 +117,8 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
 function traceOf(scenario: Scenario, receivers: readonly Receiver[], index: number, count: number): Trace {
   const key = `k${String(index).padStart(6, "0")}`;
   const receiver = receivers[index % receivers.length] ?? unreachable();
-  const fails = scenario.job?.(key, index, count).fails ?? false;
-  return { key, number: index, fails, receiver, accepted: null, finished: null, live: null };
+  const { fails = false, tail = 0 } = scenario.job?.(key, index, count) ?? {};
+  return { key, number: index, fails, tail, receiver, accepted: null, finished: null, live: null };
 }
 
 function unreachable(): never {

@@ -18,6 +18,8 @@ export type Job = {
   input: Record<string, string | number>;
   /** True when it has to fail, in the end. */
   fails: boolean;
+  /** How long a tail its output has, in characters. */
+  tail?: number;
 };
 
 export type Scenario = {
@@ -26,6 +28,8 @@ export type Scenario = {
   stack?: Partial<StackOptions>;
   /** Starts what the stack needs beside it, and answers the options that lead there; `end` is called last of all. */
   around?(): Promise<{ stack: Partial<StackOptions>; end(): Promise<void> }>;
+  /** How much of the usual number of predictions it sends; left out, all. */
+  share?: number;
   /** How long the load lasts, at an even pace; without it as short as the machine's share of speed lets it be. */
   loadSeconds?: number;
   /** The `index`th of `count` predictions; without it all succeed. */
@@ -59,6 +63,6 @@ export function pacePerSecond(count: number, loadSeconds = LOAD_SECONDS): number
 }
 
 /** The function that the models compute. */
-export function outputOf(key: string, number: number): string {
-  return `${key}:${number * number}`;
+export function outputOf(key: string, number: number, tail = 0): string {
+  return `${key}:${number * number}${"~".repeat(tail)}`;
 }

@@ -46,7 +46,13 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
   const dir = mkdtempSync(join(TEMP, "edgeplane-chaos-"));
   const runsFile = join(dir, "runs");
   const lines: { at: number; text: string }[] = [];
-  const poolEnv = { CHAOS_RUNS_FILE: runsFile, EDGEPLANE_DRAIN_TIMEOUT_MS: "2000", ...options.poolEnv };
+  const poolEnv = {
+    CHAOS_RUNS_FILE: runsFile,
+    EDGEPLANE_DRAIN_TIMEOUT_MS: "2000",
+    // Its models count their runs in a file that all share.
+    EDGEPLANE_ISOLATION: "off",
+    ...options.poolEnv,
+  };
   const say: Say = (text) => {
     lines.push({ at: Date.now(), text });
     if (process.env["CHAOS_VERBOSE"] === "1") console.log(text);

@@ -4,6 +4,7 @@ import { channel } from "./channel.ts";
 import { clock } from "./clock.ts";
 import { edge } from "./edge.ts";
 import { events } from "./events.ts";
+import { hosts } from "./hosts.ts";
 import { inputs } from "./inputs.ts";
 import { kills } from "./kills.ts";
 import { lane } from "./lane.ts";
@@ -15,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   ...kills,
   ...inputs,
   ...pools,
+  ...hosts,
   ...edge,
   ...lane,
   ...channel,

@@ -1,8 +1,9 @@
 /** One bad input harms only itself, and a process that dies, hangs or never starts harms nobody for long. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { collectEnvironments } from "../../../gpu-pool/runtime/environments/collect.ts";
 import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -192,32 +193,57 @@ test("a set-up that failed is not tried again and again, whatever is granted to 
   expect(pool.output().match(/could not be set up/g)).toHaveLength(1);
 });
 
-test("a disk that is full when a model's packages are installed is the host's trouble, not the prediction's", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "edgeplane-full-"));
-  const kept = join(folder, "environments");
+/** A python3 whose pip does as `pip` says, a line of shell, and a folder for environments. */
+function withPip(pip: string) {
+  const folder = mkdtempSync(join(tmpdir(), "edgeplane-pip-"));
   const python = join(folder, "python3");
-  const said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device";
   writeFileSync(
     python,
     `#!/bin/sh
 case "$*" in
   *"-m pip --version"*) echo "pip 24.0" ;;
-  *"-m pip"*) echo "${said}"; exit 1 ;;
+  *"-m pip"*) ${pip} ;;
   *"import sys; print"*) echo ${python}; python3 "$@" | tail -n +2 ;;
   *) exec python3 "$@" ;;
 esac
 `,
     { mode: 0o755 },
   );
-  const env = { EDGEPLANE_PYTHON: python, EDGEPLANE_UV: "", EDGEPLANE_ENVIRONMENTS_DIR: kept };
-  await using fixture = await startFixture(["packed"], [], { env });
+  const kept = join(folder, "environments");
+  return {
+    kept,
+    env: { EDGEPLANE_PYTHON: python, EDGEPLANE_UV: "", EDGEPLANE_ENVIRONMENTS_DIR: kept },
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+test("a disk that is full when a model's packages are installed is the host's trouble, not the prediction's", async () => {
+  using full = withPip(`echo "ERROR: [Errno 28] No space left on device"; exit 1`);
+  await using fixture = await startFixture(["packed"], [], { env: full.env });
   const { edge } = fixture;
   const tracked = edge.submit(await fixture.ref("packed"), {});
   await edge.until(() => tracked.terminal !== null, 20_000);
   expect(tracked.events).toMatchObject([{ type: "released", reason: "setup" }]);
   expect(JSON.stringify(tracked.events)).toContain("The disk is full, so the environment");
-  expect(readdirSync(kept)).toEqual([expect.stringMatching(/\.lock$/)]);
-  rmSync(folder, { recursive: true, force: true });
+  expect(readdirSync(full.kept)).toEqual([expect.stringMatching(/\.lock$/)]);
+});
+
+test("an environment stays as long as a process of any pool runs in it; a start takes away what was left half-built", async () => {
+  using pip = withPip("exit 0");
+  const left = join(pip.kept, "3.11-x64-0123.01234567");
+  mkdirSync(left, { recursive: true });
+  await using fixture = await startFixture(["packed"], ["--idle-stop-ms", "1", "--cancel-grace-ms", "300"], {
+    env: pip.env,
+  });
+  const { edge } = fixture;
+  await expect.poll(() => existsSync(left)).toBe(false);
+  const tracked = edge.submit(await fixture.ref("packed"), { do: "sleep 600" });
+  await edge.until(() => hasBegun(tracked), 20_000);
+  const builds = () => readdirSync(pip.kept).filter((entry) => /\.[0-9a-f]{8}$/.test(entry));
+  await collectEnvironments(pip.kept, 0);
+  expect(builds()).toHaveLength(1);
+  edge.cancel(tracked);
+  await expect.poll(async () => (await collectEnvironments(pip.kept, 0), builds())).toEqual([]);
 });
 
 test("a host that can't set a model up leaves it to one that can", async () => {

@@ -66,7 +66,16 @@ export function startPool(
     String(SILENCE_MS),
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
-    env: { ...process.env, ...pythonCache, EDGEPLANE_POOL_TOKEN: token, EDGEPLANE_PREEMPTION: "off", ...env },
+    // Many of the tests' models read and write beside their folders; flags say otherwise where isolation is tested.
+    env: {
+      ...process.env,
+      ...pythonCache,
+      EDGEPLANE_POOL_TOKEN: token,
+      EDGEPLANE_PREEMPTION: "off",
+      EDGEPLANE_DEVICE_CHECK: "off",
+      EDGEPLANE_ISOLATION: "off",
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let text = "";

@@ -23,7 +23,11 @@ let stack: Stack;
 const start = (pool: boolean) =>
   startStack({
     ...{ stateDir: old.stateDir, models: old.models, pool, offline: true },
-    poolEnv: { CHAOS_RUNS_FILE: join(dir, "runs"), EDGEPLANE_DRAIN_TIMEOUT_MS: "2000" },
+    poolEnv: {
+      CHAOS_RUNS_FILE: join(dir, "runs"),
+      EDGEPLANE_DRAIN_TIMEOUT_MS: "2000",
+      EDGEPLANE_ISOLATION: "off",
+    },
   });
 
 beforeAll(() => {

@@ -1,0 +1,226 @@
+/** A hostile model beside another one: what it gets where nothing isolates it, and where something does. */
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { spawnSync } from "node:child_process";
+import { describe, expect, test } from "vitest";
+import * as z from "zod";
+import type { Json } from "../../../src/contract/prediction.ts";
+import { startFakeEdge } from "./fake-edge.ts";
+import { hasBegun, modelPids } from "./fixture.ts";
+import { hostile } from "./hostile-model.ts";
+import { models } from "./models.ts";
+import { makeHome, refOf, startPool } from "./pool-process.ts";
+
+const SECRET = "s3cret-s3cret";
+const child = fileURLToPath(new URL("../../../gpu-pool/python", import.meta.url));
+
+/** What `--isolation` can do on this machine; CI has both. */
+const isDemanded = process.env["EDGEPLANE_TEST_ISOLATION"] === "required";
+const hasBubblewrap = isDemanded || spawnSync("bwrap", ["--version"]).status === 0;
+/** Another user must be able to run it. */
+const python = ["/usr/bin/python3", "/usr/local/bin/python3"].find((path) => existsSync(path));
+const canChangeUser = process.getuid?.() === 0 && python !== undefined && isOpenToOthers(child);
+
+function isOpenToOthers(path: string): boolean {
+  return path === dirname(path) || ((statSync(path).mode & 0o001) !== 0 && isOpenToOthers(dirname(path)));
+}
+
+const GUARDED = ["environment", "memory", "descriptors", "signal", "trace", "secret", "overwrite"];
+
+/** The attempts that ended with an error. */
+function refusalsOf(got: Json): string[] {
+  return Object.entries(z.record(z.string(), z.unknown()).parse(got)).flatMap(([attempt, came]) =>
+    typeof came === "string" && /^\w+Error$/.test(came) ? [attempt] : [],
+  );
+}
+
+async function start(isolation: string) {
+  const edge = await startFakeEdge();
+  const home = makeHome({ hostile, victim: models.single });
+  chmodSync(home.root, 0o755);
+  const secrets = join(home.root, "secrets");
+  mkdirSync(secrets, { mode: 0o700 });
+  const tokenFile = join(secrets, "token");
+  writeFileSync(tokenFile, edge.token, { mode: 0o600 });
+  // What the model puts before the system's programs is called by nobody outside of its process.
+  const programs = join(home.models, "hostile", "bin");
+  mkdirSync(programs);
+  for (const name of ["bwrap", "setpriv", "env"])
+    writeFileSync(join(programs, name), `#!/bin/sh\ntouch ${home.root}/escaped\nexit 1\n`, { mode: 0o755 });
+  appendFileSync(
+    join(home.models, "hostile", "cog.yaml"),
+    `environment:\n  - PATH=${programs}:/usr/local/bin:/usr/bin:/bin\n`,
+  );
+  const spool = join(home.state, "spool");
+  mkdirSync(spool, { recursive: true, mode: 0o700 });
+  writeFileSync(join(spool, "a.bad"), SECRET, { mode: 0o600 });
+  const flags = ["--isolation", isolation, "--token-file", tokenFile, "--cancel-grace-ms", "300"];
+  const pool = startPool(home, edge.url, edge.token, flags, {
+    EDGEPLANE_POOL_TOKEN: "",
+    EDGEPLANE_PYTHON: isolation === "user" ? (python ?? "") : (process.env["EDGEPLANE_PYTHON"] ?? "python3"),
+  });
+  await edge
+    .until(() => edge.hellos.length > 0, 10_000, "the pool's hello")
+    .catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${pool.output()}`);
+    });
+  const run = async (name: string, input: Json): Promise<Json> => {
+    const tracked = edge.submit(await refOf(home, name), input);
+    await edge.until(() => tracked.terminal !== null);
+    return tracked.terminal?.type === "succeeded"
+      ? (tracked.terminal.output ?? null)
+      : { failed: JSON.stringify(tracked.terminal) };
+  };
+  return {
+    edge,
+    home,
+    pool,
+    tokenFile,
+    spool,
+    run,
+    attack: (folder: string) => run("hostile", { do: "attack", pid: pool.process.pid ?? 0, secret: tokenFile, folder }),
+    async [Symbol.asyncDispose]() {
+      await pool.kill("SIGKILL");
+      await edge.close();
+      home.remove();
+    },
+  };
+}
+
+test("where nothing isolates it, a model gets all that the pool's user may have", async () => {
+  await using fixture = await start("off");
+  const { edge, tokenFile, spool, run } = fixture;
+  expect(edge.hellos[0]?.isolation).toBe("none");
+  expect(fixture.pool.output()).toContain("isolation: none");
+  const got = await fixture.attack(spool);
+  expect(refusalsOf(got)).toEqual([]);
+  expect(got).toMatchObject({
+    descriptors: "listed",
+    signal: null,
+    trace: "traced",
+    secret: edge.token,
+    overwrite: "written",
+    folder: expect.arrayContaining([SECRET]) as string[],
+  });
+  expect(JSON.stringify(got)).toContain("EDGEPLANE_PYTHON");
+  const url = await run("hostile", { do: "give", secret: tokenFile });
+  expect(edge.blobs.get(String(url).replace(`${edge.url}/files/`, ""))?.toString()).toContain(edge.token);
+});
+
+const ways = [
+  ["namespaces", hasBubblewrap],
+  ["user", canChangeUser],
+] as const;
+
+describe.each(ways)("isolated by %s", (kind, isPossible) => {
+  test.skipIf(!isPossible)("a model gets at nothing of the pool and of other models", async () => {
+    await using fixture = await start(kind);
+    const { edge, home, tokenFile, spool, run } = fixture;
+    expect(edge.hellos[0]?.isolation).toBe(kind);
+    await run("victim", { do: "fine" });
+    const scratch = join(home.state, "scratch");
+    mkdirSync(join(scratch, "other"), { mode: 0o700 });
+    writeFileSync(join(scratch, "other", "input.json"), SECRET, { mode: 0o600 });
+    for (const folder of [spool, scratch, join(home.state, "homes"), join(home.root, "secrets")]) {
+      const got = await fixture.attack(folder);
+      expect(JSON.stringify(got)).not.toContain(SECRET);
+      expect(JSON.stringify(got)).not.toContain(edge.token);
+      expect(refusalsOf(got)).toEqual(expect.arrayContaining(GUARDED));
+    }
+    expect(readFileSync(tokenFile, "utf8")).toBe(edge.token);
+    for (const how of ["give", "link"]) {
+      const given = await run("hostile", { do: how, secret: tokenFile });
+      expect(JSON.stringify(given)).toContain("could not be uploaded");
+    }
+    expect([...edge.blobs]).toEqual([]);
+    expect(existsSync(join(home.root, "escaped"))).toBe(false);
+    expect(existsSync(tokenFile)).toBe(true);
+  });
+
+  test.skipIf(!isPossible)("it reads its input, keeps what it writes, and gives files back", async () => {
+    await using fixture = await start(kind);
+    const { edge, home, run } = fixture;
+    edge.blobs.set("uploaded", Buffer.from("hello"));
+    for (const file of [`${edge.url}/files/uploaded`, "data:text/plain,hello", `${edge.url}/files/uploaded`]) {
+      const url = await run("hostile", { do: "work", file });
+      expect(edge.blobs.get(String(url).replace(`${edge.url}/files/`, ""))?.toString(), JSON.stringify(url)).toBe(
+        "HELLO",
+      );
+    }
+    const own = await run("hostile", { do: "give own" });
+    expect(edge.blobs.get(String(own).replace(`${edge.url}/files/`, ""))?.toString()).toBe("weights");
+    expect(readFileSync(join(home.models, "hostile", "kept.txt"), "utf8")).toBe("keptkeptkept");
+    expect(readFileSync(join(home.models, "hostile", "weights.bin"), "utf8")).toBe("weights");
+    expect(readFileSync(join(home.state, "homes", "local_hostile", "cached"), "utf8")).toBe("cachedcachedcached");
+    const large = `large 10${" ".repeat(9_000_000)}`;
+    edge.blobs.set("input", Buffer.from(JSON.stringify({ do: large })));
+    const tracked = edge.submit(await refOf(home, "victim"), null, { inputBlob: "/pool/v1/blobs/input" });
+    const output = await run("victim", { do: "large 9000000" });
+    await edge.until(() => tracked.terminal !== null);
+    expect(tracked.terminal).toMatchObject({ type: "succeeded", output: "x".repeat(10) });
+    expect(output).toBeNull();
+  });
+
+  test.skipIf(!isPossible)("a process that hangs or dies is ended and told as any other", async () => {
+    await using fixture = await start(kind);
+    const { edge, home, pool } = fixture;
+    const dies = edge.submit(await refOf(home, "victim"), { do: "die" });
+    await edge.until(() => dies.terminal !== null);
+    expect(JSON.stringify(dies.terminal)).toContain("it was ended by SIGKILL");
+    expect(await fixture.run("victim", { do: "fine" })).toBe("fine");
+    const hangs = edge.submit(await refOf(home, "victim"), { do: "hold 60" });
+    await edge.until(() => hasBegun(hangs));
+    const [pid = 0] = await modelPids(pool);
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    edge.cancel(hangs);
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
+    const reply = await fetch(`http://127.0.0.1:${await pool.port()}/status`);
+    expect(await reply.json()).toMatchObject({ isolation: { kind, why: null } });
+    await pool.kill("SIGTERM");
+  });
+});
+
+/** A pool with a model that needs a secret, at an edge that has these. */
+async function startNeedy(secrets: Record<string, string>) {
+  const edge = await startFakeEdge();
+  edge.behaviour.secrets = secrets;
+  const home = makeHome({ hostile, victim: models.single });
+  appendFileSync(join(home.models, "hostile", "cog.yaml"), "edgeplane:\n  secrets: [HF_TOKEN]\n");
+  const pool = startPool(home, edge.url, edge.token, ["--log-level", "trace"]);
+  await edge.until(() => edge.hellos.length > 0, 10_000, "the pool's hello");
+  return {
+    home,
+    pool,
+    async run(name: string, input: Json) {
+      const tracked = edge.submit(await refOf(home, name), input);
+      await edge.until(() => tracked.terminal !== null);
+      return tracked.terminal;
+    },
+    async [Symbol.asyncDispose]() {
+      await pool.kill("SIGKILL");
+      await edge.close();
+      home.remove();
+    },
+  };
+}
+
+test("a model whose secret isn't set is not started, and says which", async () => {
+  await using fixture = await startNeedy({ OTHER: "other" });
+  expect(JSON.stringify(await fixture.run("hostile", { do: "tell" }))).toContain("its secrets are missing: HF_TOKEN");
+});
+
+test("a secret that its owner set reaches the model that names it, and nothing that is written down", async () => {
+  await using fixture = await startNeedy({ HF_TOKEN: SECRET });
+  const { home, pool, run } = fixture;
+  expect(await run("hostile", { do: "tell" })).toMatchObject({ output: { secret: SECRET } });
+  expect(await run("victim", { do: "environ HF_TOKEN" })).toMatchObject({ output: "None" });
+  const port = await pool.port();
+  const pages = ["status", "models", "metrics"].map(async (page) =>
+    (await fetch(`http://127.0.0.1:${port}/${page}`)).text(),
+  );
+  expect((await Promise.all(pages)).join("")).not.toContain(SECRET);
+  await pool.kill("SIGTERM");
+  expect(pool.output()).not.toContain(SECRET);
+  expect(spawnSync("grep", ["-rl", SECRET, home.state], { encoding: "utf8" }).stdout).toBe("");
+});
