@@ -11,7 +11,9 @@ const ARCHIVE_PATH = "/edgeplane-pool.tar.gz";
 const CACHE = "no-cache";
 
 const script = { 200: { description: "A shell script.", content: { "text/x-shellscript": { schema: z.string() } } } };
-const archive = { 200: { description: "The pool, as a tar.", content: { "application/gzip": { schema: z.string() } } } };
+const archive = {
+  200: { description: "The pool, as a tar.", content: { "application/gzip": { schema: z.string() } } },
+};
 
 export function installerRoutes(): Hono<App> {
   const routes = new Hono<App>();
