@@ -3,10 +3,11 @@
 import { pino } from "pino";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
+import { deviceCheckOf } from "./runtime/devices/device-check.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { runnableHere } from "./runtime/isolation/trusted.ts";
 import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
-import { keepWithin } from "./runtime/environments/index.ts";
+import { keepWithin } from "./runtime/environments/keeping.ts";
 import { findModels } from "./runtime/models/find-models.ts";
 import { openIsolation } from "./open-isolation.ts";
 import { helpText, lanesOf, readSettings, SettingsError } from "./settings.ts";
@@ -57,9 +58,17 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.length === 0) log.warn({ models: settings.models }, "no models found: this pool can run nothing");
   const manifests = found.models.map(({ manifest: { owner, name, version } }) => ({ owner, name, version }));
   tellSupervisor({ type: "found", models: manifests, problems: found.problems });
-  const devices = new DeviceWatch({ clock: systemClock, visible: process.env["CUDA_VISIBLE_DEVICES"] });
+  const devices = new DeviceWatch({
+    clock: systemClock,
+    visible: process.env["CUDA_VISIBLE_DEVICES"],
+    ...deviceCheckOf(settings["device-check"]),
+  });
   await devices.look();
   if (found.models.some(({ usesGpu }) => usesGpu)) {
+    const unchecked = await devices.check();
+    if (unchecked.length > 0) log.warn({ unchecked }, "GPUs could not be checked; they are taken to be well");
+    for (const { id, problem } of devices.report.cuda)
+      if (problem !== null) log.warn({ id, problem }, "GPU fenced off");
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
   }

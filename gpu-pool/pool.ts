@@ -115,6 +115,7 @@ export class Pool {
       settings,
       folder: state.scratchDir,
       onChange: () => this.#pressureChanged(),
+      log: (line) => log.info(line),
     });
     this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads);
     this.#handBacks = new HandBacks({

@@ -80,6 +80,29 @@ test("a disk with too little free is told, and is well again when an eighth more
   watch.stop();
 });
 
+test("while a disk has too little free, space is asked for, but not at each look", async () => {
+  const { clock, pass } = createHandClock();
+  let bytes = 1000;
+  const asked: number[] = [];
+  const watch = new DiskWatch({
+    clock,
+    folder,
+    leastBytes: 1600,
+    onChange() {},
+    makeSpace: (more) => void asked.push(more),
+    measure: async () => ({ bytes, files: Infinity }),
+  });
+  for (const ms of [0, 1000, 28_000, 1000]) {
+    pass(ms);
+    await watch.look();
+  }
+  expect(asked).toEqual([800, 800]);
+  bytes = 1800;
+  pass(30_000);
+  await watch.look();
+  expect(asked).toHaveLength(2);
+});
+
 test("a model that met a full disk rests, the first prediction goes back at no cost, and one that meets it again is lost", () => {
   const { clock, pass } = createHandClock();
   const told: string[] = [];
@@ -109,7 +132,7 @@ test("what runs short keeps out only who needs it", () => {
   const settings = readSettings(["--url", "http://127.0.0.1:1", "--token", "t", "--max-upload-backlog-bytes", "1"], {});
   if (settings === null) throw new Error("no settings");
   const { onChange } = counter();
-  const pressure = new Pressure({ clock: createHandClock().clock, settings, folder, onChange });
+  const pressure = new Pressure({ clock: createHandClock().clock, settings, folder, onChange, log() {} });
   const withOutput = (output: { [key: string]: string | { [key: string]: string } }) => ({
     components: { schemas: { Output: output } },
   });

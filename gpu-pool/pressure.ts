@@ -3,6 +3,8 @@
  * that needs it, hands back what has not begun, and finishes what runs.
  */
 import { UploadBacklog } from "./delivery/upload-backlog.ts";
+import { environmentsFolder } from "./runtime/environments/folder.ts";
+import { makeSpaceFor } from "./runtime/environments/keeping.ts";
 import { fileFields, isObject } from "./runtime/file-fields.ts";
 import type { JsonObject } from "./runtime/file-fields.ts";
 import { DiskWatch } from "./runtime/pressure/disk-watch.ts";
@@ -18,6 +20,8 @@ export type PressureOptions = {
   folder: string;
   /** Something runs short, or does no more. */
   onChange(): void;
+  /** What was done about it. */
+  log(line: string): void;
 };
 
 export class Pressure {
@@ -26,8 +30,11 @@ export class Pressure {
   readonly uploads: UploadBacklog;
   readonly #needs = new WeakMap<JsonObject, Needs>();
 
-  constructor({ clock, settings, folder, onChange }: PressureOptions) {
-    this.disk = new DiskWatch({ clock, folder, leastBytes: settings["min-free-disk-bytes"], onChange });
+  constructor({ clock, settings, folder, onChange, log }: PressureOptions) {
+    const leastBytes = settings["min-free-disk-bytes"];
+    const environments = environmentsFolder(settings["environments-dir"], settings["state-dir"]);
+    const makeSpace = (bytes: number): void => void makeSpaceFor(folder, environments, bytes, log);
+    this.disk = new DiskWatch({ clock, folder, leastBytes, onChange, makeSpace });
     this.inputs = new InputBudget({ limitBytes: settings["max-pool-input-bytes"], onChange });
     this.uploads = new UploadBacklog({ limitBytes: settings["max-upload-backlog-bytes"], onChange });
   }

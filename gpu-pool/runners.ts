@@ -18,6 +18,7 @@ import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Life } from "./runtime/models/model-lives.ts";
+import { fetchSecrets } from "./runtime/models/model-secrets.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -145,6 +146,7 @@ function createRunner(
         allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
       const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+      const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets);
       const jail = await jailOf(
         {
           isolation: options.isolation,
@@ -163,20 +165,28 @@ function createRunner(
           env,
         },
         (warning) => warnings.push(warning),
-      );
+      ).catch((error: unknown) => {
+        release();
+        throw error;
+      });
       model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
       return {
         python,
-        env:
-          keys.memoryLimitBytes === undefined
-            ? { ...sharing, ...env }
-            : { ...sharing, ...env, EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) },
+        env: {
+          ...sharing,
+          ...env,
+          ...secrets,
+          ...(keys.memoryLimitBytes === undefined
+            ? {}
+            : { EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) }),
+        },
         modelDir: model.dir,
         childPath: child.path,
         childModule: child.module,
         slots: model.slotsPerInstance,
+        runsAhead: keys.batchesInFlight - 1,
         scratchDir,
         jail,
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],

@@ -159,6 +159,10 @@ const flags = {
     env: "EDGEPLANE_TRUSTED_OWNERS",
     help: "owners whose models may run where nothing isolates them, by commas (default local)",
   },
+  "device-check": {
+    env: "EDGEPLANE_DEVICE_CHECK",
+    help: "checks each GPU at start: auto, off, or a program that gets its id and exits with 1 when it is sick (default auto)",
+  },
   "metrics-port": {
     env: "EDGEPLANE_METRICS_PORT",
     help: "port of /healthz, /metrics and /models on 127.0.0.1 (default 9464; 0: a free one)",
@@ -268,6 +272,7 @@ const FlagsSchema = z.object({
   isolation: z.enum(isolationSettings).default("auto"),
   readable: ListSchema.prefault("").transform((paths) => paths.map((path) => resolve(path))),
   "trusted-owners": ListSchema.prefault("local"),
+  "device-check": z.string().min(1).default("auto"),
   "metrics-port": z.coerce.number().int().min(0).max(65_535).default(9464),
   "metrics-host": z.string().default("127.0.0.1"),
   "log-level": z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),

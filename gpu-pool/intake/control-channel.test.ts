@@ -14,11 +14,12 @@ afterEach(() => {
 /** A channel to an edge that answers pings while `answers` is true. */
 async function open() {
   const { clock, pass } = createHandClock();
-  const edge = { answers: true, heard: [] as string[], told: 0 };
+  const edge = { answers: true, heard: [] as string[], told: 0, extensions: [] as string[] };
   const down: string[] = [];
   const server = createServer();
-  const sockets = new WebSocketServer({ server });
+  const sockets = new WebSocketServer({ server, perMessageDeflate: true });
   sockets.on("connection", (socket: WebSocket) => {
+    edge.extensions.push(socket.extensions);
     socket.on("message", (data: Buffer) => {
       edge.heard.push(data.toString("utf8"));
       if (!edge.answers || data.toString("utf8") !== "ping") return;
@@ -73,4 +74,9 @@ test("a message that isn't answered within two seconds ends the connection", asy
   pass(50);
   await expect.poll(() => down).toHaveLength(1);
   expect(channel.send({ type: "draining" })).toBe(false);
+});
+
+test("an edge that would compress messages isn't asked to", async () => {
+  const { edge } = await open();
+  expect(edge.extensions).toEqual([""]);
 });

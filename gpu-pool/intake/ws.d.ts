@@ -6,7 +6,12 @@ declare module "ws" {
   export class WebSocket extends EventEmitter {
     static readonly OPEN: number;
     readonly readyState: number;
-    constructor(address: string | URL, options?: { headers?: Record<string, string>; handshakeTimeout?: number });
+    /** What client and server agreed on; empty: nothing. */
+    readonly extensions: string;
+    constructor(
+      address: string | URL,
+      options?: { headers?: Record<string, string>; handshakeTimeout?: number; perMessageDeflate?: boolean },
+    );
     send(data: string): void;
     close(code?: number, reason?: string): void;
     terminate(): void;
@@ -18,7 +23,7 @@ declare module "ws" {
   }
 
   export class WebSocketServer extends EventEmitter {
-    constructor(options: { server?: Server; noServer?: boolean });
+    constructor(options: { server?: Server; noServer?: boolean; perMessageDeflate?: boolean });
     handleUpgrade(
       request: IncomingMessage,
       socket: import("node:stream").Duplex,

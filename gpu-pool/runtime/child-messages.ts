@@ -17,6 +17,8 @@ export const ControlMessageSchema = z.discriminatedUnion("type", [
     async: z.boolean(),
     concurrency: z.number().int().positive(),
     streams: z.enum(["no", "iterate", "concatenate"]),
+    /** How many runs a slot takes behind the one that runs. */
+    ahead: z.number().int().nonnegative().default(0),
     healthcheck: z.boolean(),
   }),
   z.object({ type: z.literal("ready"), setupSeconds: z.number(), deviceBytes: DeviceBytesSchema }),
@@ -47,6 +49,8 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
     /** It failed as a disk of this host was full. */
     diskFull: z.boolean().optional(),
   }),
+  /** Of each run, where slots take runs ahead. */
+  z.object({ type: z.literal("begun"), batch: z.number() }),
   z.object({ type: z.literal("idle"), batch: z.number() }),
 ]);
 export type SlotMessage = z.infer<typeof SlotMessageSchema>;

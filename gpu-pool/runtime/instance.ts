@@ -10,8 +10,10 @@ import type { Place } from "../scheduling/room.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { createRestartPolicy, restartDefaults } from "../scheduling/restart-policy.ts";
 import { Streak } from "../scheduling/streak.ts";
+import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
+import type { Prediction } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
 export type Launch = Omit<
@@ -49,7 +51,7 @@ const SICK_UNPROVEN = 2;
 
 export class Instance {
   readonly name: string;
-  /** The batches that run, by slot. */
+  /** The batches that it was given, by their numbers. */
   readonly runs = new Map<number, Run>();
   restarts = 0;
   /** Where it is, or was last. */
@@ -114,7 +116,9 @@ export class Instance {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
-      runningForMs: Array.from(this.runs.values(), ({ startedAtMs }) => nowMs - startedAtMs),
+      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) =>
+        hasBegun ? nowMs - startedAtMs : [],
+      ),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };
   }
@@ -133,9 +137,32 @@ export class Instance {
 
   /** True when a batch may go in: not while an exclusive one runs. */
   get open(): boolean {
-    if (this.freeSlots === 0) return false;
-    for (const run of this.runs.values()) if (run.exclusive) return false;
-    return true;
+    return this.freeSlots > 0 && !this.#isExclusive;
+  }
+
+  /** True when a batch may wait in it behind the one that runs. */
+  get opensAhead(): boolean {
+    return this.#process?.takesAhead === true && !this.#isExclusive;
+  }
+
+  get #isExclusive(): boolean {
+    return [...this.runs.values()].some(({ exclusive }) => exclusive);
+  }
+
+  /** Those that wait in it behind another batch, and were sent at this time or before. */
+  sent(byMs: number): Prediction[] {
+    const waiting = [...this.runs.values()].filter(({ hasBegun, startedAtMs }) => !hasBegun && startedAtMs <= byMs);
+    return waiting.flatMap((run) => run.unfinished().map(({ prediction }) => prediction));
+  }
+
+  /** The batch that a slot speaks of. */
+  runOf(slot: number, message: SlotMessage): Run | undefined {
+    for (const run of this.runs.values()) {
+      if (run.slot !== slot) continue;
+      const isIt = "batch" in message ? run.number === message.batch : run.has(message.id);
+      if (isIt) return run;
+    }
+    return undefined;
   }
 
   /** Starts it on these devices, if it has no place and may. */

@@ -56,6 +56,25 @@ export class Instances {
     return best;
   }
 
+  /** One that takes a batch behind the one that it runs; null when none does. */
+  get ahead(): Instance | null {
+    return this.all.find(({ opensAhead }) => opensAhead) ?? null;
+  }
+
+  /** Those that wait in a process behind another batch, and were sent at this time or before. */
+  sent(byMs = Infinity): Prediction[] {
+    return this.all.flatMap((instance) => instance.sent(byMs));
+  }
+
+  /** Takes one out that waits in a process: it won't run. */
+  withdraw(prediction: Prediction): void {
+    const place = this.placeOf(prediction);
+    const item = place?.run.item(prediction.ref.token);
+    if (item === undefined) return;
+    item.done = true;
+    place?.instance.process?.cancel(prediction.ref.token);
+  }
+
   /** Where a prediction runs. */
   placeOf(prediction: Prediction): { instance: Instance; run: Run } | null {
     for (const instance of this.all) {

@@ -2,7 +2,7 @@
 import type { Done, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
 import type { Metrics, Origin, Prediction, Produced, Reporter } from "./prediction.ts";
-import type { RunItem } from "./run.ts";
+import type { Run, RunItem } from "./run.ts";
 
 /** `runLimitMs`: how long one run may take by the model's own settings; null: as long as the prediction may. */
 export type RunLimits = { runLimitMs: number | null; nowMs: number };
@@ -39,8 +39,18 @@ export function applyItemMessage(
   }
 }
 
+/** A run begins: its members, unless they run one after another and say so themselves. */
+export function beginRun(run: Run, limits: RunLimits): void {
+  run.hasBegun = true;
+  run.startedAtMs = limits.nowMs;
+  for (const item of run.unfinished()) {
+    item.prediction.stage = "running";
+    if (run.isOneCall) begin(item, limits);
+  }
+}
+
 /** Its turn came: from here on it may have caused a death, and its time runs. */
-export function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
+function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
   item.started = true;
   if (runLimitMs !== null) item.prediction.runEndByMs = nowMs + runLimitMs;
 }

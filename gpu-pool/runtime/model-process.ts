@@ -12,6 +12,7 @@ import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
+import { BusySlots } from "./busy-slots.ts";
 import { ControlMessageSchema, SlotMessageSchema } from "./child-messages.ts";
 import type { ControlMessage, Loaded, RunMessage, SlotMessage } from "./child-messages.ts";
 import { encodeFrame, FrameDecoder } from "./frames.ts";
@@ -21,7 +22,7 @@ import type { FileOwner, Jail } from "./isolation/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
-import { environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
+import { commandOf, environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
 import { stagingOf } from "./inputs.ts";
 import { removeFolder, removeStrangers } from "./remove-folder.ts";
 
@@ -44,6 +45,8 @@ export type ProcessOptions = {
   /** The module to run; tests put their own there. */
   childModule: string;
   slots: number;
+  /** How many runs a slot should take behind the one that runs; default: none. */
+  runsAhead?: number;
   scratchDir: string;
   /** What keeps it from the pool's secrets and from other models; null: nothing does. */
   jail: Jail | null;
@@ -90,8 +93,9 @@ export class ModelProcess {
   readonly #child: ChildProcess;
   readonly #slotStreams: Duplex[] = [];
   readonly #control: Duplex;
-  /** When each slot that is busy said something last. */
-  readonly #busySlots = new Map<number, number>();
+  readonly #busySlots = new BusySlots();
+  /** How many runs a slot takes behind the one that runs. */
+  #ahead = 0;
   /** It can run nothing more: what it still says doesn't count. */
   #isCondemned = false;
   /** A model that runs one thing at a time has one slot, whatever its author asked for. */
@@ -128,8 +132,8 @@ export class ModelProcess {
     });
     makeScratch(options);
     this.#life = options.lives?.();
-    const [command, ...args] = [...(options.jail?.command ?? []), options.python, "-u", "-m", options.childModule];
-    this.#child = spawn(command ?? options.python, args, {
+    const [command, ...args] = commandOf(options);
+    this.#child = spawn(command, args, {
       cwd: options.modelDir,
       detached: true,
       env: environmentOf(options, this.origin),
@@ -169,8 +173,16 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    const takesWork = (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
-    return takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+  }
+
+  /** Whether a slot that runs something takes a batch behind it. */
+  get takesAhead(): boolean {
+    return this.#takesWork && this.#busySlots.hasUpTo(this.#ahead);
+  }
+
+  get #takesWork(): boolean {
+    return (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
   }
 
   /** True when it runs nothing and could. */
@@ -178,14 +190,15 @@ export class ModelProcess {
     return this.#state === "ready";
   }
 
-  /** Gives a free slot one batch and returns the slot's number. There must be a free one. */
+  /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
   run(message: RunMessage): number {
     let slot = 0;
-    while (this.#busySlots.has(slot)) slot += 1;
+    const most = this.freeSlots > 0 ? 0 : this.#ahead;
+    while (this.#busySlots.runsOf(slot) > most) slot += 1;
     const stream = this.#slotStreams[slot];
-    if (stream === undefined || this.freeSlots === 0) throw new Error("no free slot");
+    if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.set(slot, this.#options.clock.nowMs());
+    this.#busySlots.given(slot, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -256,6 +269,7 @@ export class ModelProcess {
     if (message.type === "loaded") {
       this.#options.onLoaded(message);
       if (!message.async) this.#usableSlots = 1;
+      this.#ahead = message.ahead;
       this.#hasHealthcheck = message.healthcheck;
     } else if (message.type === "alive") this.#grew(message.deviceBytes ?? 0);
     else if (message.type === "health") this.#health.answered(message.healthy, message.message ?? "");
@@ -282,9 +296,9 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.set(slot, this.#heardAtMs);
+    this.#busySlots.heard(slot, this.#heardAtMs);
     if (message.type === "idle") {
-      this.#busySlots.delete(slot);
+      this.#busySlots.over(slot);
       if (this.#busySlots.size === 0) {
         this.#life?.rests();
         if (this.#state === "busy") this.#state = "ready";
@@ -319,7 +333,7 @@ export class ModelProcess {
       if (sleptMs > LOOK_MS) {
         startedAtMs += sleptMs;
         this.#heardAtMs += sleptMs;
-        for (const [slot, heardAtMs] of this.#busySlots) this.#busySlots.set(slot, heardAtMs + sleptMs);
+        this.#busySlots.slept(sleptMs);
       }
       const { progressMs } = this.#options;
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
@@ -329,7 +343,7 @@ export class ModelProcess {
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
-      } else if (progressMs !== null && Math.min(...this.#busySlots.values()) < nowMs - progressMs) {
+      } else if (progressMs !== null && this.#busySlots.quietSinceMs < nowMs - progressMs) {
         this.#hung = true;
         this.kill(`a prediction gave no sign of progress for ${progressMs / 1000} s`);
       }

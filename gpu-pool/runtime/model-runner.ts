@@ -5,10 +5,12 @@
  * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
  * `starting`, until the culprit is alone.
  */
+import { HORIZON_MS } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
 import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
+import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
 import type { Frame } from "./frames.ts";
 import type { Instance } from "./instance.ts";
 import { Instances } from "./instances.ts";
@@ -16,10 +18,9 @@ import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
-import { runItems } from "./inputs.ts";
-import { applyItemMessage, begin } from "./item-messages.ts";
+import { applyItemMessage, beginRun } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
-import { dispatchedOf, learnFromDeath, learnFromRun, shapeOf } from "./learning.ts";
+import { learnFromDeath, learnFromRun } from "./learning.ts";
 import type { Death } from "./model-process.ts";
 import type { Model } from "./models/model.ts";
 import { isOutOfMemory } from "./out-of-memory.ts";
@@ -33,7 +34,7 @@ import { loadOf } from "./model-load.ts";
 import { Readiness } from "./readiness.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { answerDeath, settleRun, sortOutDeath } from "./run-end.ts";
-import { Run } from "./run.ts";
+import type { Run } from "./run.ts";
 import { lateOnes, sweepDeadlines } from "./sweep.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
@@ -96,7 +97,7 @@ export class ModelRunner {
   }
 
   get waiting(): number {
-    return this.#queue.waiting + this.#preparation.size;
+    return this.#queue.waiting + this.#preparation.size + this.instances.sent().length;
   }
 
   get slots(): number {
@@ -117,7 +118,8 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const { onHold, pausedBy, held } = this;
-    const { armed: counted, limits } = this.#queue;
+    const { armed, limits } = this.#queue;
+    const counted = armed + this.instances.sent().length;
     const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held, onHold, pausedBy };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
@@ -175,6 +177,7 @@ export class ModelRunner {
     }
     prediction.ending = why;
     if (prediction.stage !== "running") {
+      this.instances.withdraw(prediction);
       this.#queue.remove(token);
       this.#preparation.remove(prediction);
       this.#held.stopped(prediction);
@@ -188,7 +191,7 @@ export class ModelRunner {
   /** Hands back everything that has not begun. */
   releaseWaiting(reason: "drain" | "no_room", problem?: string): void {
     for (const prediction of this.#held.all()) {
-      if (prediction.stage === "running" || prediction.ending !== null) continue;
+      if (prediction.stage === "running" || prediction.stage === "sent" || prediction.ending !== null) continue;
       this.#queue.remove(prediction.ref.token);
       this.#held.release(prediction, reason, problem);
     }
@@ -211,7 +214,8 @@ export class ModelRunner {
   sweep(nowMs: number): void {
     sweepDeadlines(this.#held.all(), this.instances, nowMs, (token) => this.stop(token, "timed_out"));
     if (this.#placed.isPatienceOver(nowMs)) this.#handBack(this.#held.all(), "this host has no place for it");
-    for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, this.#queue, nowMs))
+    const places = { queue: this.#queue, instances: this.instances };
+    for (const prediction of lateOnes(this.load(nowMs), this.#options.aheadBatches, places, nowMs))
       this.#held.release(prediction, "no_room");
   }
 
@@ -240,14 +244,11 @@ export class ModelRunner {
     const nowMs = this.#options.clock.nowMs();
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
-    for (;;) {
-      const instance = this.instances.roomiest();
-      const batch = instance === null ? null : this.#queue.take(nowMs, instance.runs.size === 0);
-      if (instance === null || batch === null) break;
-      this.#dispatch(instance, batch);
-    }
+    const give = (instance: Instance, batch: Batch<Prediction>): void => this.#dispatch(instance, batch);
+    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, give });
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
-      for (const { ref } of this.#queue.toArm(this.#options.startQuota(this))) this.#options.report.starting(ref);
+      const quota = this.#options.startQuota(this) - this.instances.sent().length;
+      for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
     }
     this.#queue.armTimer(nowMs);
     if (this.#queue.waiting > 0 || this.#options.placer.isContended) this.#options.placer.changedSoon();
@@ -255,31 +256,13 @@ export class ModelRunner {
   }
 
   #dispatch(instance: Instance, batch: Batch<Prediction>): void {
-    const { process } = instance;
-    if (process === null) return;
     this.#batches += 1;
-    const predictions = batch.tickets.map(({ payload }) => payload);
-    for (const prediction of predictions) prediction.stage = "running";
-    const run = new Run({
-      number: this.#batches,
-      predictions,
-      exclusive: batch.exclusive,
-      startedAtMs: this.#options.clock.nowMs(),
-      shape: shapeOf(predictions, this.#queue.limits),
-      isOneCall: predictions.length === 1 || this.loaded?.batch === true,
-    });
-    // Only items that begin one after another say when they do.
-    if (run.isOneCall) for (const item of run.unfinished()) begin(item, this.#limits);
+    const context = { limits: this.#queue.limits, model: this.model, loaded: this.loaded, run: this.#limits };
     try {
-      const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
-      instance.runs.set(process.run({ type: "run", batch: run.number, items }), run);
+      this.#options.observe.batch(dispatch(this.#batches, instance, batch, context));
     } catch (error) {
-      const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
-      this.#hostFailed(predictions, `The host could not hand the input to the model process: ${why}.`);
-      return;
+      this.#hostFailed(predictionsOf(batch), whyNotDispatched(error));
     }
-    for (const prediction of predictions) prediction.inRun = true;
-    this.#options.observe.batch(dispatchedOf(batch, run, this.model.cost !== null));
   }
 
   /** This host failed them (a full disk): another may run them, and this one takes none for a while. */
@@ -299,10 +282,14 @@ export class ModelRunner {
 
   #slotMessage(instance: Instance, slot: number, message: SlotMessage, frame: Frame): void {
     const { process } = instance;
-    const run = instance.runs.get(slot);
+    const run = instance.runOf(slot, message);
     if (run === undefined || process === null) return;
+    if (message.type === "begun") {
+      if (!run.hasBegun) beginRun(run, this.#limits);
+      return this.#pump();
+    }
     if (message.type === "idle") {
-      instance.runs.delete(slot);
+      instance.runs.delete(run.number);
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
       const ms = nowMs - run.startedAtMs;

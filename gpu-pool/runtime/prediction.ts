@@ -2,7 +2,8 @@
  * One granted prediction while the pool holds it, and the port through which the runtime reports of it.
  *
  *   preparing (its input comes) → queued → running → ended
- *   running → queued again, when the batch it was in is halved
+ *   queued → sent (its batch waits in the process behind another) → running
+ *   running → queued again, when the batch it was in is halved; sent → queued again, when its process died
  */
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Grant } from "../../src/contract/claim.ts";
@@ -19,7 +20,7 @@ export type Prediction = {
   readonly endByMs: number;
   /** When the time is up that its model gives one run; Infinity while it doesn't run. */
   runEndByMs: number;
-  stage: "preparing" | "queued" | "running" | "ended";
+  stage: "preparing" | "queued" | "sent" | "running" | "ended";
   /** Ends what is still being fetched for it. */
   readonly fetching: AbortController;
   input: Json;

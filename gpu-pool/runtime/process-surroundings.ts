@@ -8,16 +8,33 @@ import type { Origin } from "./prediction.ts";
 /** What isolates a process tells the signal that ended it by a code from here on, as shells do. */
 const SIGNAL_CODES = 128;
 
+/** What the loader of a program goes by, which would run a model's code in the program that isolates it. */
+const LOADERS = /^(LD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|MALLOC_.*)$/;
+
+/** The command of a process. What its model says to the loader is said to the interpreter alone. */
+export function commandOf({ jail, python, childModule, env }: ProcessOptions): [string, ...string[]] {
+  const child: [string, ...string[]] = [python, "-u", "-m", childModule];
+  const [first, ...rest] = jail?.command ?? [];
+  if (first === undefined) return child;
+  const said = Object.entries(env).flatMap(([name, value]) => (LOADERS.test(name) ? [`${name}=${value}`] : []));
+  return [first, ...rest, ...(said.length === 0 ? [] : ["/usr/bin/env", ...said]), ...child];
+}
+
+function withoutLoaders(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !LOADERS.test(name)));
+}
+
 /** The pool's environment without its secrets, and what python/PROTOCOL.md names. */
 export function environmentOf(options: ProcessOptions, origin: Origin): Record<string, string | undefined> {
   return {
     ...process.env,
-    ...options.env,
+    ...(options.jail === null ? options.env : withoutLoaders(options.env)),
     ...options.jail?.env,
     PYTHONPATH: joined(options.childPath, options.env["PYTHONPATH"] ?? process.env["PYTHONPATH"]),
     ...hiddenSecrets,
     EDGEPLANE_MODEL_DIR: options.modelDir,
     EDGEPLANE_SLOTS: String(options.slots),
+    EDGEPLANE_RUNS_AHEAD: String(options.runsAhead ?? 0),
     EDGEPLANE_SCRATCH_DIR: options.scratchDir,
     EDGEPLANE_FILE_MARK: origin.fileMark,
     EDGEPLANE_ISOLATED: options.jail === null ? undefined : "1",

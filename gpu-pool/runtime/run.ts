@@ -11,24 +11,30 @@ export type RunItem = {
   error: string | null;
 };
 
-export type RunOptions = Pick<Run, "number" | "exclusive" | "startedAtMs" | "shape" | "isOneCall"> & {
+export type RunOptions = Pick<Run, "number" | "exclusive" | "startedAtMs" | "hasBegun" | "shape" | "isOneCall"> & {
   predictions: readonly Prediction[];
 };
 
 export class Run {
   readonly number: number;
   readonly exclusive: boolean;
-  readonly startedAtMs: number;
+  /** When it began; of one that waits in its process, when it was sent. */
+  startedAtMs: number;
+  /** False while it waits in its process behind another: nothing of it runs. */
+  hasBegun: boolean;
+  /** The slot that it was given to. */
+  slot = 0;
   readonly shape: Shape;
   /** Its members run in one call, not one after another. */
   readonly isOneCall: boolean;
   /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
 
-  constructor({ number, predictions, exclusive, startedAtMs, shape, isOneCall }: RunOptions) {
+  constructor({ number, predictions, exclusive, startedAtMs, hasBegun, shape, isOneCall }: RunOptions) {
     this.number = number;
     this.exclusive = exclusive;
     this.startedAtMs = startedAtMs;
+    this.hasBegun = hasBegun;
     this.shape = shape;
     this.isOneCall = isOneCall;
     const fresh = { started: false, done: false, batchError: null, error: null };
@@ -45,9 +51,15 @@ export class Run {
     const costs = members.reduce((sum, { grant }) => sum + grant.cost, 0);
     for (const prediction of members) {
       prediction.inRun = false;
-      if (costs > 0) prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
+      if (costs > 0 && this.hasBegun)
+        prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
     }
     return members;
+  }
+
+  /** Whether words of this prediction are of this run; null: of all that run in its slot. */
+  has(token: string | null): boolean {
+    return token === null ? this.hasBegun : this.#items.has(token);
   }
 
   item(token: string): RunItem | undefined {
@@ -70,10 +82,11 @@ export class Run {
 
   /**
    * After a death: who may have caused it, and who can't have. Whoever had begun is a suspect; when nobody had,
-   * everybody is.
+   * everybody is, unless the run itself had not begun.
    */
   suspects(): { suspects: RunItem[]; innocent: RunItem[] } {
     const unfinished = this.unfinished();
+    if (!this.hasBegun) return { suspects: [], innocent: unfinished };
     const suspects = unfinished.filter((item) => item.started);
     if (suspects.length === 0) return { suspects: unfinished, innocent: [] };
     return { suspects, innocent: unfinished.filter((item) => !item.started) };

@@ -24,10 +24,19 @@ export function sweepDeadlines(
 }
 
 /**
- * Takes out of the queue what was taken ahead and won't begin soon after all, since a run takes longer than runs did:
+ * Takes out of the queue, and of the processes that it waits in, what was taken ahead and won't begin soon after all, since a run takes longer than runs did:
  * another pool may have room for it.
  */
-export function lateOnes(load: ModelLoad, aheadBatches: number, queue: PredictionQueue, nowMs: number): Prediction[] {
+export function lateOnes(
+  load: ModelLoad,
+  aheadBatches: number,
+  { queue, instances }: { queue: PredictionQueue; instances: Instances },
+  nowMs: number,
+): Prediction[] {
   const excess = load.waiting - capacityOf(load, aheadBatches);
-  return queue.takeLast(excess, nowMs - LATE_MS);
+  const late = queue.takeLast(excess, nowMs - LATE_MS);
+  if (excess <= late.length) return late;
+  const sent = instances.sent(nowMs - LATE_MS);
+  for (const prediction of sent) instances.withdraw(prediction);
+  return [...late, ...sent];
 }

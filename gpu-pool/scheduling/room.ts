@@ -9,7 +9,7 @@
 import type { ModelRoom } from "../../src/contract/channel.ts";
 
 /** What is taken ahead begins within this time. */
-const HORIZON_MS = 1000;
+export const HORIZON_MS = 1000;
 /** What a run is taken to last before the first was measured. */
 const UNKNOWN_RUN_MS = 1000;
 /** Starts are counted ahead of a slot for what begins within this time, for one batch at least and so many at most. */

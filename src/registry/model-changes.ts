@@ -149,6 +149,7 @@ export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Pr
     );
   }
   await saveReadme(env, model, null);
+  await env.DB.prepare("DELETE FROM model_secrets WHERE owner = ? AND name = ?").bind(model.owner, model.name).run();
   await oldMarks(env, "models", model.owner).run();
   forgetModel(model);
 }

@@ -99,9 +99,11 @@ export async function readText(request: Request, maxBytes: number, hold: BodyHol
     await skipBody(request.headers, request.body);
     throw thrown;
   }
-  if (request.body === null) return "";
+  // To ask for the body makes a stream of it: one that is read at once needs none.
   const isShort = announced !== null && announced <= MAX_READ_AT_ONCE_BYTES;
-  const bytes = isShort ? await request.arrayBuffer() : await readCounted(request.body, announced, maxBytes, hold);
+  const body = isShort ? null : request.body;
+  if (body === null && !isShort) return "";
+  const bytes = body === null ? await request.arrayBuffer() : await readCounted(body, announced, maxBytes, hold);
   try {
     return decoder.decode(bytes);
   } catch (cause) {

@@ -22,8 +22,10 @@ const MAX_SURPLUS_BYTES = 1024 * 1024;
 export function decodeBody(): MiddlewareHandler {
   return async function decodeBodyMiddleware(c, next) {
     const { raw } = c.req;
-    const body: ReadableStream<Uint8Array> | null = raw.body;
-    const coding = body === null ? null : codingOf(raw.headers.get("content-encoding"));
+    const codings = raw.headers.get("content-encoding");
+    // To ask for the body makes a stream of it, which most requests need not.
+    const body: ReadableStream<Uint8Array> | null = codings === null ? null : raw.body;
+    const coding = body === null ? null : codingOf(codings);
     if (body === null || coding === null) return next();
     const headers = new Headers(raw.headers);
     for (const described of ["content-encoding", "content-length"]) headers.delete(described);

@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";
 import type { Env } from "../env.ts";
@@ -33,4 +33,30 @@ it("feeds the index in pieces that it takes, and all of them when it was away", 
   await expect.poll(() => fed.size).toBe(1200);
   expect(Math.max(...sizes)).toBeLessThanOrEqual(500);
   await expect.poll(() => dispatch.isPending()).toBe(false);
+});
+
+it("looks after grants that leave one after the other together, half a second after the last at the earliest", async () => {
+  vi.useFakeTimers();
+  try {
+    const core = new ShardCore(memorySql(), { rules: defaultRules, now: Date.now, newToken: () => "token" });
+    const env = { POOL: { getByName: () => ({ grant: async () => true }) } } as unknown as Env;
+    const unanswered: { ids: string[]; at: number }[] = [];
+    const beganAt = Date.now();
+    const dispatch = createDispatch(env, core, publish, (claims) => {
+      unanswered.push({ ids: claims.map(({ id }) => id), at: Date.now() - beganAt });
+    });
+    for (const id of ["a", "b", "c"]) {
+      core.submit(submission(id), { outcome: "reserved", session: `of-${id}` });
+      core.outgoing.feeds.clear();
+      dispatch.kick();
+      await vi.advanceTimersByTimeAsync(30);
+    }
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(unanswered).toEqual([
+      { ids: ["a", "b"], at: 550 },
+      { ids: ["c"], at: 610 },
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

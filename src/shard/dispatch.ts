@@ -27,12 +27,16 @@ const FEED_DELAY_MS = 100;
 const BUSY_FEED_DELAY_MS = 500;
 /** As many failures as make the next question about a lease due in about a second. */
 const LEASE_FAILURES = 4;
-/** A grant that nothing was heard of for so long may not have arrived: its pool is asked. */
+/**
+ * A grant that nothing was heard of for so long may not have arrived: its pool is asked. Grants that left within the
+ * step are looked after together, by one timer: one of its own for each would wake the shard for each.
+ */
 const UNANSWERED_MS = 500;
+const UNANSWERED_STEP_MS = 50;
 
 export type Dispatch = ReturnType<typeof createDispatch>;
 
-/** `onUnanswered`: these grants left, and nothing was heard of them. */
+/** `onUnanswered`: these grants left half a second ago. */
 export function createDispatch(
   env: Env,
   core: ShardCore,
@@ -41,6 +45,8 @@ export function createDispatch(
 ) {
   const { outgoing, store } = core;
   let lastFeed = 0;
+  /** Grants that are looked after together with those that leave before `closesAt`. */
+  let lately: { claims: ClaimRef[]; closesAt: number } = { claims: [], closesAt: -Infinity };
 
   const lanes = createLaneCourier(env, core);
   const grants = createCourier(() => outgoing.grants.keys(), grant);
@@ -50,13 +56,21 @@ export function createDispatch(
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
+  function lookAfter(claims: readonly ClaimRef[]): void {
+    const now = Date.now();
+    if (now < lately.closesAt) return void lately.claims.push(...claims);
+    const batch = { claims: [...claims], closesAt: now + UNANSWERED_STEP_MS };
+    lately = batch;
+    setTimeout(() => onUnanswered(batch.claims), UNANSWERED_MS + UNANSWERED_STEP_MS);
+  }
+
   /**
    * A call that fails may have arrived all the same: its grants are looked after like all others, and not sent again.
    */
   async function grant(session: string): Promise<void> {
     const batch = take(outgoing.grants, session, BATCH_GRANTS);
     const claims = batch.map(({ id, token }) => ({ id, token }));
-    setTimeout(() => onUnanswered(claims), UNANSWERED_MS);
+    lookAfter(claims);
     try {
       const stub: unknown = objectNamed(env.POOL, session);
       const hasLeft = await (stub as RemoteSession).grant(batch);

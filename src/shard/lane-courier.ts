@@ -4,6 +4,7 @@ import type { Env } from "../env.ts";
 import type { LaneEntry, LaneNews, OfferReply, Reservation } from "../lane/types.ts";
 import { modelPath } from "../contract/manifest.ts";
 import { objectNamed } from "../object-calls.ts";
+import { createObjectTimers } from "../object-timers.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneViews } from "./lane-views.ts";
@@ -26,6 +27,7 @@ export type LaneCourier = ReturnType<typeof createLaneCourier>;
 
 export function createLaneCourier(env: Env, core: ShardCore) {
   const { outgoing } = core;
+  const timers = createObjectTimers();
   const views = createLaneViews(() => Date.now());
   /** Accounts that have as many waiting predictions in a lane as they may, until when that is believed. */
   const full = new Map<string, { limit: number; until: number }>();
@@ -40,7 +42,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
       for (const id of ids) outgoing.unuse(lane, id);
       courier.kick();
     },
-    after: (delayMs, call) => void setTimeout(call, delayMs),
+    after: timers.after,
   });
 
   function laneOf(lane: string): RemoteLane {

@@ -26,7 +26,11 @@ function setUp() {
       return lane.answer(entries);
     },
     unused: (_, ids) => void unused.push(...ids),
-    after: (delayMs, call) => void timers.push({ at: clock.now + delayMs, call }),
+    after(delayMs, call) {
+      const timer = { at: clock.now + delayMs, call };
+      timers.push(timer);
+      return () => void timers.splice(timers.indexOf(timer), 1);
+    },
   });
   const pass = async (ms: number) => {
     clock.now += ms;
@@ -37,7 +41,7 @@ function setUp() {
     await new Promise((resolve) => setImmediate(resolve));
   };
   const reserve = (...entries: LaneEntry[]) => shortWay.reserve("lane", entries);
-  return { shortWay, lane, asked, unused, pass, reserve };
+  return { shortWay, lane, asked, unused, pass, reserve, timers };
 }
 
 it("answers in the order of what it was asked for", async () => {
@@ -69,6 +73,12 @@ it("waits 10 ms for a lane, gives late reservations back, and leaves a lane that
   }
   // In ten minutes of a hung lane, so few requests wait for it.
   expect(questions).toBeLessThanOrEqual(8);
+});
+
+it("leaves no timer behind when the lane has answered", async () => {
+  const { timers, reserve } = setUp();
+  await reserve(entry("a"));
+  expect(timers).toEqual([]);
 });
 
 it("asks a lane again that answers otherwise", async () => {

@@ -25,8 +25,8 @@ export type ShortWayDeps = {
   ask(lane: string, entries: LaneEntry[]): Promise<Reservation[]>;
   /** Reservations that came too late. */
   unused(lane: string, ids: string[]): void;
-  /** Calls once, later. */
-  after(delayMs: number, call: () => void): void;
+  /** Calls once, later; the function that it answers gives it up. */
+  after(delayMs: number, call: () => void): () => void;
 };
 
 export type ShortWay = ReturnType<typeof createShortWay>;
@@ -91,11 +91,13 @@ export function createShortWay(deps: ShortWayDeps) {
         },
         () => null,
       );
-      const patience = new Promise<null>((resolve) => deps.after(PATIENCE_MS, () => resolve(null)));
+      const { promise: patience, resolve: giveUp } = Promise.withResolvers<null>();
+      const endPatience = deps.after(PATIENCE_MS, () => giveUp(null));
       void answered.finally(() => {
         standing.pending -= 1;
       });
       const answers = await Promise.race([answered, patience]);
+      endPatience();
       isOver = true;
       if (answers === null) late(standing);
       else noteAnswer(standing, asked, answers);

@@ -26,5 +26,5 @@ export function granted(changes: Partial<Grant> = {}): Prediction {
 /** A run of these, begun at `startedAtMs`. */
 export function runOf(predictions: readonly Prediction[], number = 1, startedAtMs = 0): Run {
   const shape = { size: predictions.length, cost: predictions.length, bucket: 0 };
-  return new Run({ number, predictions, exclusive: false, startedAtMs, shape, isOneCall: true });
+  return new Run({ number, predictions, exclusive: false, startedAtMs, hasBegun: true, shape, isOneCall: true });
 }

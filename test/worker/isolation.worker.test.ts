@@ -170,6 +170,13 @@ about("read its version", model, (name) => ({ method: "GET", path: `/v1/models/$
 about("read its document", model, (name) => ({ method: "GET", path: `/v1/models/${name}/openapi.json` }));
 about("change it", model, (name) => ({ method: "PATCH", path: `/v1/models/${name}`, body: { visibility: "public" } }));
 about("delete it", model, (name) => ({ method: "DELETE", path: `/v1/models/${name}` }));
+about("list its secrets", model, (name) => ({ method: "GET", path: `/v1/models/${name}/secrets` }));
+about("set a secret of it", model, (name) => ({
+  method: "PUT",
+  path: `/v1/models/${name}/secrets/HF_TOKEN`,
+  body: { value: "x" },
+}));
+about("delete a secret of it", model, (name) => ({ method: "DELETE", path: `/v1/models/${name}/secrets/HF_TOKEN` }));
 about("delete its version", model, (name) => ({
   method: "DELETE",
   path: `/v1/models/${name}/versions/${victim.version}`,

@@ -38,9 +38,21 @@ class Batch:
                 continue
             inputs.append(cog.BatchInput(values))
             self.running.append(prediction)
+        self._share_scope()
+        return inputs, frames
+
+    def without(self, gone: List[Prediction], inputs: List[Any]) -> List[Any]:
+        """Leave some out that have ended; the inputs of the others."""
+        if not gone:
+            return inputs
+        left = [(prediction, one) for prediction, one in zip(self.running, inputs) if prediction not in gone]
+        self.running = [prediction for prediction, _one in left]
+        self._share_scope()
+        return [one for _prediction, one in left]
+
+    def _share_scope(self) -> None:
         scopes = [prediction.scope for prediction in self.running]
         self.scope = scopes[0] if len(scopes) == 1 else BatchScope(scopes)
-        return inputs, frames
 
     def log(self, text: str) -> None:
         """Give text to those that run: by id when one runs, else to all of them."""

@@ -20,10 +20,14 @@ class LoadError(Exception):
 
 
 class Model(NamedTuple):
-    """A loaded predictor. ``batch`` is its ``predict_batch`` or ``run_batch``; ``setup`` and ``healthcheck`` may be missing."""
+    """A loaded predictor. ``batch`` is its ``predict_batch`` or ``run_batch``; ``setup`` and ``healthcheck`` may be missing.
+
+    ``prepare`` is its ``prepare_batch``, whose result a synchronous ``batch`` takes in place of the inputs.
+    """
 
     run: Callable[..., Any]
     batch: Optional[Callable[..., Any]]
+    prepare: Optional[Callable[..., Any]]
     setup: Optional[Callable[..., Any]]
     healthcheck: Optional[Callable[..., Any]]
     signature: Signature
@@ -137,18 +141,23 @@ def load_model(model_dir: str) -> Model:
         if run is None:
             raise LoadError("{} has no method run() or predict()".format(target.__name__))
         batch = _method(instance, "run_batch", "predict_batch")
+        prepare = _method(instance, "prepare_batch")
         setup, healthcheck = _method(instance, "setup"), _method(instance, "healthcheck")
     else:
         run = target
         batch = _method(module, "run_batch", "predict_batch")
+        prepare = _method(module, "prepare_batch")
         setup, healthcheck = None, None
     signature = read_signature(run)
     plain = inspect.unwrap(getattr(run, "__func__", run))
     is_async = is_async_function(run)
+    if batch is None or is_async:
+        prepare = None
     concurrency = _configured_concurrency(model_dir) or getattr(plain, "__cog_concurrent_max__", None) or 1
     return Model(
         run=run,
         batch=batch,
+        prepare=prepare,
         setup=setup,
         healthcheck=healthcheck,
         signature=signature,

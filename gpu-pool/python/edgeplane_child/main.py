@@ -126,9 +126,15 @@ class Process:
             concurrency=model.concurrency,
             streams=model.streams,
             healthcheck=model.healthcheck is not None,
+            ahead=self._ahead(model),
             **{"async": model.is_async},
         )
         return model
+
+    def _ahead(self, model: Model) -> int:
+        """How many runs a slot takes behind the one that runs: of a synchronous model, which has one slot, as many as the pool asks."""
+        asked = os.environ.get("EDGEPLANE_RUNS_AHEAD", "0")
+        return int(asked) if asked.isdigit() and not model.is_async and len(self._channels) == 1 else 0
 
     def _set_up(self, model: Model) -> None:
         began = time.perf_counter()
@@ -146,7 +152,7 @@ class Process:
             self._control.cancel = cancel
             self._control.running = lambda: slots.running
             return slots
-        sync_slots = SyncSlots(model, self._channels, self._pump, self._cancels, interrupter)
+        sync_slots = SyncSlots(model, self._channels, self._pump, self._cancels, interrupter, self._ahead(model) > 0)
 
         def interrupt(prediction_id: str) -> None:
             self._cancels.add(prediction_id)

@@ -159,6 +159,11 @@ class Prediction:
         return frame('{"type":"metric","id":%s,"metrics":%s}' % (self._id_json, text))
 
 
+def begun(batch: Any) -> bytes:
+    """The frame that says that a run begins, which may have waited behind another."""
+    return frame('{"type":"begun","batch":%s}' % encode(batch))
+
+
 def idle(batch: Any) -> bytes:
     """The frame that says that the slot is free."""
     return frame('{"type":"idle","batch":%s}' % encode(batch))

@@ -32,6 +32,22 @@ def open_batch(batch: Batch, reader: InputReader, cancels: Cancels) -> Tuple[Lis
     return inputs, data + refused
 
 
+def begin_ready(batch: Batch, inputs: List[Any], may_drop: bool, cancels: Cancels) -> Tuple[List[Any], bytes]:
+    """Start the clocks of a batch whose inputs were read ahead; the inputs that still count, and the frames of those canceled meanwhile.
+
+    Where the model prepared the inputs together none can be dropped; then the call goes on unless all were canceled.
+    """
+    data = b""
+    if may_drop:
+        canceled = [prediction for prediction in batch.running if cancels.has(prediction.id)]
+        for prediction in canceled:
+            data += prediction.cancel()
+        inputs = batch.without(canceled, inputs)
+    for prediction in batch.running:
+        prediction.start()
+    return inputs, data
+
+
 def close_run(channel: Channel, message: Dict[str, Any], predictions: List[Prediction], data: bytes, cancels: Cancels) -> None:
     """Send the last frames of a run and ``idle``, in one piece; its cancellations are forgotten."""
     channel.send(data + idle(message.get("batch")))

@@ -1,6 +1,7 @@
 """Runs predictions of a synchronous model in the main thread: read a run, run its items, say idle.
 
-State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one.
+State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one. With ``ahead`` a thread
+reads the next run meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import cog
 from cog._scope import only_scope
 
+from .ahead import ReadyRun, RunsAhead
 from .batches import Batch
 from .frames import Channel
 from .inputs import InputReader
@@ -19,14 +21,16 @@ from .interrupt import Cancels, Interrupter
 from .loader import Model
 from .logs import LogPump
 from .outputs import make_encoder
-from .prediction import Prediction
-from .runs import Ending, close_run, open_batch, read_run
+from .prediction import Prediction, begun
+from .runs import Ending, begin_ready, close_run, open_batch, read_run
 
 
 class SyncSlots:
     """The slots of a model whose run method is a plain function or generator."""
 
-    def __init__(self, model: Model, channels: List[Channel], pump: LogPump, cancels: Cancels, interrupter: Interrupter) -> None:
+    def __init__(
+        self, model: Model, channels: List[Channel], pump: LogPump, cancels: Cancels, interrupter: Interrupter, ahead: bool
+    ) -> None:
         self._model = model
         self._channels = channels
         self._pump = pump
@@ -37,16 +41,32 @@ class SyncSlots:
         self._streams = model.streams != "no"
         self._sends = {channel: self._send_masked(channel) for channel in channels}
         self._pid = os.getpid()
+        self._ahead = ahead
         self.running: List[str] = []
 
     def serve(self) -> None:
         """Take runs until the slots are closed."""
+        if self._ahead:
+            return self._serve_ahead(self._channels[0])
         for channel in self._ready():
             message = read_run(channel)
             if message is None:
                 return
             self._run(channel, message)
             message = None
+
+    def _serve_ahead(self, channel: Channel) -> None:
+        runs = RunsAhead(channel, self._model, self._reader, self._encode, self._sends[channel])
+        while True:
+            ready = runs.next()
+            if ready is None:
+                return
+            self.running = [prediction.id for prediction in ready.predictions]
+            channel.send(begun(ready.message.get("batch")))
+            data = self._run_items(channel, ready.predictions) if ready.batch is None else self._run_ready(channel, ready, ready.batch)
+            close_run(channel, ready.message, ready.predictions, data, self._cancels)
+            self.running = []
+            ready = None
 
     def _ready(self) -> Iterator[Channel]:
         if len(self._channels) == 1:
@@ -70,12 +90,16 @@ class SyncSlots:
         if self._model.batch is not None:
             data = self._run_batch(channel, Batch(predictions))
         else:
-            data = b""
-            several = len(predictions) > 1
-            for prediction in predictions:
-                data = self._run_one(channel, prediction, data, several)
+            data = self._run_items(channel, predictions)
         close_run(channel, message, predictions, data, self._cancels)
         self.running = []
+
+    def _run_items(self, channel: Channel, predictions: List[Prediction]) -> bytes:
+        data = b""
+        several = len(predictions) > 1
+        for prediction in predictions:
+            data = self._run_one(channel, prediction, data, several)
+        return data
 
     def _send_masked(self, channel: Channel) -> Any:
         interrupter = self._interrupter
@@ -128,6 +152,17 @@ class SyncSlots:
 
     def _run_batch(self, channel: Channel, batch: Batch) -> bytes:
         inputs, data = open_batch(batch, self._reader, self._cancels)
+        return self._call_all(channel, batch, inputs, data)
+
+    def _run_ready(self, channel: Channel, ready: ReadyRun, batch: Batch) -> bytes:
+        inputs, data = begin_ready(batch, ready.inputs, self._model.prepare is None, self._cancels)
+        data = ready.refused + data
+        if ready.failure is not None:
+            return data + Ending(ready.failure, False).of_batch(batch)
+        return self._call_all(channel, batch, inputs, data, None if self._model.prepare is None else ready)
+
+    def _call_all(self, channel: Channel, batch: Batch, inputs: List[Any], data: bytes, ready: Optional[ReadyRun] = None) -> bytes:
+        """Call the model with those of a batch that run; ``ready`` has what it prepared of them before."""
         if not inputs:
             return data
         if data:
@@ -139,7 +174,7 @@ class SyncSlots:
         try:
             try:
                 self._interrupter.aim(*[prediction.id for prediction in batch.running])
-                done = self._call_batch(channel, batch, inputs)
+                done = self._call_batch(channel, batch, inputs, ready)
             finally:
                 self._interrupter.off()
         except BaseException as error:
@@ -149,9 +184,14 @@ class SyncSlots:
         self._pump.end()
         return done if failure is None else Ending(failure, isinstance(failure, cog.CancelationException)).of_batch(batch)
 
-    def _call_batch(self, channel: Channel, batch: Batch, inputs: List[Any]) -> bytes:
+    def _call_batch(self, channel: Channel, batch: Batch, inputs: List[Any], ready: Optional[ReadyRun]) -> bytes:
         assert self._model.batch is not None
-        result = self._model.batch(inputs)
+        prepared: Any = inputs
+        if ready is not None:
+            prepared = ready.prepared
+        elif self._model.prepare is not None:
+            prepared = self._model.prepare(inputs)
+        result = self._model.batch(prepared)
         if not hasattr(result, "__next__"):
             self._interrupter.off()
             return batch.finish(result)

@@ -7,6 +7,7 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
 import type { Device } from "../../../src/contract/channel.ts";
 import type { Clock } from "../../scheduling/clock.ts";
+import type { CheckResult } from "./device-check.ts";
 import { askNvidiaSmi } from "./nvidia-smi.ts";
 import type { CudaDevice, SmiReport } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
@@ -24,6 +25,8 @@ export type DeviceWatchOptions = {
   /** The value of CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   visible: string | undefined;
   ask?: () => Promise<SmiReport>;
+  /** Whether a device computes; left out, nobody checks. */
+  check?: (id: string) => Promise<CheckResult>;
 };
 
 export class DeviceWatch {
@@ -34,6 +37,8 @@ export class DeviceWatch {
   readonly #ask: () => Promise<SmiReport>;
   #underway: Promise<DeviceReport> | null = null;
   #stop: () => void = () => {};
+  /** Why devices are fenced that failed their check, by uuid. */
+  readonly #sick = new Map<string, string>();
 
   constructor(options: DeviceWatchOptions) {
     this.#options = options;
@@ -61,6 +66,26 @@ export class DeviceWatch {
     return this.#underway;
   }
 
+  /**
+   * Checks each device that seems well, all at once; one that computes wrongly, or not at all, takes nothing from then
+   * on. Answers why others could not be checked.
+   */
+  async check(): Promise<string[]> {
+    const { check } = this.#options;
+    if (check === undefined) return [];
+    const unchecked: string[] = [];
+    await Promise.all(
+      this.report.cuda.map(async ({ id, uuid, problem }) => {
+        if (problem !== null) return;
+        const { state, why } = await check(id);
+        if (state === "sick") this.#sick.set(uuid, `GPU ${id} failed its check: ${why}`);
+        if (state === "unknown") unchecked.push(`GPU ${id}: ${why}`);
+      }),
+    );
+    if (this.#sick.size > 0) await this.look();
+    return unchecked;
+  }
+
   /** Looks again and again, from now on. */
   start(): void {
     this.#stop = this.#options.clock.after(LOOK_EVERY_MS, () => {
@@ -75,7 +100,11 @@ export class DeviceWatch {
 
   async #look(): Promise<DeviceReport> {
     const { devices, problem } = await this.#ask();
-    this.report = { cuda: visibleOf(devices, this.#options.visible), problem };
+    const cuda = visibleOf(devices, this.#options.visible).map((device) => ({
+      ...device,
+      problem: device.problem ?? this.#sick.get(device.uuid) ?? null,
+    }));
+    this.report = { cuda, problem };
     this.onLook();
     return this.report;
   }

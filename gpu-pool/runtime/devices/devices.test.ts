@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { createHandClock } from "../../../test/unit/hand-clock.ts";
+import { checkDevice } from "./device-check.ts";
+import type { CheckResult } from "./device-check.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
@@ -113,4 +115,37 @@ test("a pool that CUDA_VISIBLE_DEVICES leaves no GPU says so", async () => {
   const watch = new DeviceWatch({ clock: createHandClock().clock, visible: "", ask });
   await watch.look();
   expect(watch.refusal).toContain("CUDA_VISIBLE_DEVICES");
+});
+
+test("a device that fails its check is fenced with the reason, at every later look too; one that nobody can judge is not", async () => {
+  const well = devices.slice(0, 2).map((device) => ({ ...device, problem: null }));
+  const results: Record<string, CheckResult> = {
+    "0": { state: "sick", why: "it computes wrong numbers" },
+    "1": { state: "unknown", why: "no driver" },
+  };
+  const watch = new DeviceWatch({
+    clock: createHandClock().clock,
+    visible: undefined,
+    ask: async () => ({ devices: well, problem: null }),
+    check: async (id) => results[id] ?? { state: "well", why: "" },
+  });
+  await watch.look();
+  expect(await watch.check()).toEqual(["GPU 1: no driver"]);
+  await watch.look();
+  expect(watch.report.cuda.map(({ problem }) => problem)).toEqual([
+    "GPU 0 failed its check: it computes wrong numbers",
+    null,
+  ]);
+});
+
+test("a check is a program: 0 is well, 1 is sick, anything else says nothing, and one that hangs is sick", async () => {
+  const check = (script: string, limitMs?: number) => {
+    pretend(script);
+    return checkDevice("3", join(folder, "nvidia-smi"), limitMs);
+  };
+  expect(await check('test "$1 $CUDA_VISIBLE_DEVICES" = "3 3"')).toEqual({ state: "well", why: "" });
+  expect(await check("echo some; echo broken; exit 1")).toEqual({ state: "sick", why: "broken" });
+  expect((await check("exit 3")).state).toBe("unknown");
+  expect((await checkDevice("0", join(folder, "nothing"))).state).toBe("unknown");
+  expect(await check("exec sleep 60", 100)).toEqual({ state: "sick", why: "its check did not end within 0.1 s" });
 });

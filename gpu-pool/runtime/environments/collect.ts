@@ -61,3 +61,9 @@ async function removeStrayLocks(root: string, names: readonly string[]): Promise
       await remove(root, name, join(root, build));
   }
 }
+
+/** Takes away, of what nobody uses, so much that `bytes` more are free; no more than that, if there is enough. */
+export async function freeEnvironments(root: string, bytes: number): Promise<Collected> {
+  const { keptBytes } = await collectEnvironments(root, Infinity);
+  return collectEnvironments(root, Math.max(0, keptBytes - bytes));
+}

@@ -4,6 +4,7 @@
  * names each of them.
  */
 import * as z from "zod";
+import { MAX_MODEL_SECRETS, SecretNameSchema } from "../../../src/contract/model-secrets.ts";
 import { BucketsSchema, CostSchema } from "./batching-keys.ts";
 
 const CountSchema = z.number().int().min(1).max(64);
@@ -27,6 +28,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   latencyObjectiveMs: z.number().positive().max(3_600_000).optional(),
   /** What can't end by its deadline any more doesn't begin. */
   dropLate: z.boolean().default(false),
+  /** Batches that a process of a synchronous model has at a time: with 2, the next is made ready while one runs. */
+  batchesInFlight: z.number().int().min(1).max(2).default(1),
   startTimeoutMs: z.number().int().min(1000).optional(),
   totalTimeoutMs: z.number().int().min(1000).optional(),
   resumesDeterministically: z.boolean().optional(),
@@ -53,6 +56,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   devicesPerInstance: z.number().int().min(1).max(64).default(1),
   /** Started with the pool, and never ended for another model or for want of work. */
   pinned: z.boolean().default(false),
+  /** The secrets that its processes need, which its owner sets at the edge. */
+  secrets: z.array(SecretNameSchema).max(MAX_MODEL_SECRETS).default([]),
   /** False: its processes reach no network, where the host isolates them by namespaces. */
   network: z.boolean().default(true),
   /** Address space that one model process may use. */

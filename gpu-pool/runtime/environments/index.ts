@@ -17,6 +17,7 @@ import {
   versionOf,
 } from "./interpreters.ts";
 import { DiskFull, EnvironmentProblem } from "./problem.ts";
+import { keepWithin, megabytes } from "./keeping.ts";
 import { readRequirements, type Requirements } from "./requirements.ts";
 import { type Used, useEnvironment } from "./store.ts";
 import { ensureSystemPackages } from "./system-packages.ts";
@@ -111,22 +112,6 @@ async function ensureBuilt(
     },
   });
 }
-
-/** Takes away what nobody uses until the host's environments take no more than `budgetBytes`. Never rejects. */
-export async function keepWithin(root: string, budgetBytes: number, log: (line: string) => void): Promise<void> {
-  try {
-    const { removed, freedBytes, keptBytes } = await collectEnvironments(root, budgetBytes);
-    if (removed > 0) log(`removed ${removed} environments that nobody uses, ${megabytes(freedBytes)}`);
-    if (keptBytes > budgetBytes)
-      log(
-        `the environments in use take ${megabytes(keptBytes)}, more than the ${megabytes(budgetBytes)} meant for them`,
-      );
-  } catch (error) {
-    log(`environments that nobody uses can't be removed: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
 
 function modelEnv(cog: CogYaml): Record<string, string> {
   const env: Record<string, string> = {};

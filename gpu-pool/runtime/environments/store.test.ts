@@ -17,6 +17,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { collectEnvironments } from "./collect.ts";
+import { makeSpaceFor } from "./keeping.ts";
 import { noteFileOf, useEnvironment } from "./store.ts";
 import type { Used } from "./store.ts";
 
@@ -193,4 +194,21 @@ test("one that doesn't run any more is built beside, and goes when its last user
   const again = await use(root);
   expect(again.dir).toBe(whole.dir);
   for (const used of [whole, again]) used.release();
+});
+
+test("on a disk that runs short so much is removed as is needed; on another disk nothing", async () => {
+  const root = newRoot();
+  for (const name of ["one", "two", "three"]) (await use(root, name)).release();
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  await makeSpaceFor("/proc", root, Infinity, log);
+  expect(buildsIn(root)).toHaveLength(3);
+  await makeSpaceFor(folder, root, 1, log);
+  expect(buildsIn(root)).toHaveLength(2);
+  await makeSpaceFor(folder, root, Infinity, log);
+  expect(buildsIn(root)).toEqual([]);
+  expect(lines.map((line) => line.replace(/,.*/, ""))).toEqual([
+    "removed 1 environments that nobody uses",
+    "removed 2 environments that nobody uses",
+  ]);
 });

@@ -1,4 +1,6 @@
 /** Finds out what this host can isolate with: each way is tried once, for real. */
+import { existsSync } from "node:fs";
+import { delimiter, resolve } from "node:path";
 import { runCommand } from "../environments/command.ts";
 import { namespaces } from "./namespaces.ts";
 import { noIsolation } from "./none.ts";
@@ -32,28 +34,35 @@ export async function chooseIsolation(options: ChooseOptions): Promise<Isolation
   if (setting === "off") return noIsolation("it is turned off (--isolation off)");
   const problems: string[] = [];
   for (const kind of setting === "namespaces" || setting === "user" ? [setting] : (["namespaces", "user"] as const)) {
-    const problem = await problemOf(kind);
-    if (problem === null) return open(kind, options);
-    problems.push(problem);
+    const program = programOf(kind === "namespaces" ? "bwrap" : "setpriv");
+    const problem = await problemOf(kind, program);
+    if (problem === null && program !== null) return open(kind, program, options);
+    if (problem !== null) problems.push(problem);
   }
   const why = problems.join("; ");
   if (setting === "auto") return noIsolation(why);
   throw new Error(`--isolation ${setting}: this host can't isolate its models: ${why}`);
 }
 
-async function problemOf(kind: Exclude<IsolationKind, "none">): Promise<string | null> {
+async function problemOf(kind: Exclude<IsolationKind, "none">, program: string | null): Promise<string | null> {
   if (process.platform !== "linux") return `${kind} of their own need Linux`;
   if (kind === "user" && process.getuid?.() !== 0) return "users of their own need a pool that runs as root";
-  const [command, args] =
-    kind === "namespaces"
-      ? ["bwrap", [...TRIED, "true"]]
-      : ["setpriv", [...setprivArgs(uidsBy(readUidMap())("any/model"), []), "true"]];
-  const { code, missing, output } = await runCommand(command, args, { timeoutMs: TRY_MS });
-  if (code === 0) return null;
-  if (missing) return kind === "namespaces" ? "bubblewrap is not installed" : "setpriv (util-linux) is not installed";
-  return `${command} fails here: ${output.trim().split("\n").at(-1) ?? ""}`;
+  if (program === null)
+    return kind === "namespaces" ? "bubblewrap is not installed" : "setpriv (util-linux) is not installed";
+  const args = kind === "namespaces" ? TRIED : setprivArgs(uidsBy(readUidMap())("any/model"), []);
+  const { code, output } = await runCommand(program, [...args, "true"], { timeoutMs: TRY_MS });
+  return code === 0 ? null : `${program} fails here: ${output.trim().split("\n").at(-1) ?? ""}`;
 }
 
-function open(kind: Exclude<IsolationKind, "none">, { hidden, childPath }: ChooseOptions): Isolation {
-  return kind === "namespaces" ? namespaces(hidden) : otherUser({ childPath, uidMap: readUidMap() });
+/**
+ * Where a program of the pool's own PATH lies. It is called by that path: a model has a PATH of its own, and what it
+ * finds there would run before anything isolates it.
+ */
+function programOf(name: string): string | null {
+  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  return folders.map((folder) => resolve(folder, name)).find((path) => existsSync(path)) ?? null;
+}
+
+function open(kind: Exclude<IsolationKind, "none">, program: string, { hidden, childPath }: ChooseOptions): Isolation {
+  return kind === "namespaces" ? namespaces(program, hidden) : otherUser({ program, childPath, uidMap: readUidMap() });
 }

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { EdgeplaneKeysSchema } from "../environments/edgeplane-keys.ts";
 import { findModels } from "../models/find-models.ts";
+import type { ProcessOptions } from "../model-process.ts";
+import { commandOf, environmentOf } from "../process-surroundings.ts";
 import { chooseIsolation } from "./choose.ts";
 import { interpreterPaths } from "./interpreter-paths.ts";
 import { jailOf } from "./model-jail.ts";
@@ -143,4 +145,27 @@ test("a model that can't be isolated runs all the same only where that is allowe
   expect(warnings).toEqual(["it is not isolated: its folder is closed"]);
   await expect(jail(closed, true)).rejects.toThrow("its folder is closed");
   expect(await jail(noIsolation("why"), false)).toBeNull();
+});
+
+test("what a model says to the loader of programs reaches its interpreter, and not what isolates it", () => {
+  const jail = { command: ["/usr/bin/setpriv", "--"], env: { HOME: "/home" }, owner: null, tempDir: "/t" };
+  const env = { LD_PRELOAD: "/m/evil.so", LD_LIBRARY_PATH: "/m/lib", NAME: "value", HOME: "/root" };
+  const options = { python: "/usr/bin/python3", childModule: "m", env, modelDir: "/m", childPath: "/c" };
+  const isolated = {
+    ...options,
+    jail,
+    slots: 1,
+    scratchDir: "/s",
+    cudaVisibleDevices: "",
+  } as unknown as ProcessOptions;
+  expect(commandOf(isolated)).toEqual([
+    ...["/usr/bin/setpriv", "--", "/usr/bin/env", "LD_PRELOAD=/m/evil.so", "LD_LIBRARY_PATH=/m/lib"],
+    ...["/usr/bin/python3", "-u", "-m", "m"],
+  ]);
+  const origin = { scratchDir: "/s", fileMark: "mark", isConfined: true };
+  expect(environmentOf(isolated, origin)).toMatchObject({ NAME: "value", HOME: "/home" });
+  expect(environmentOf(isolated, origin)).not.toHaveProperty("LD_PRELOAD");
+  const plain = { ...isolated, jail: null };
+  expect(environmentOf(plain, origin)).toMatchObject({ LD_PRELOAD: "/m/evil.so", HOME: "/root" });
+  expect(commandOf(plain)).toEqual(["/usr/bin/python3", "-u", "-m", "m"]);
 });

@@ -13,8 +13,8 @@ const UNSHARED = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare
 /** Secrets of a process outside that only its environment variables lead to. */
 const FORGOTTEN = ["SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"];
 
-/** `hidden`: the pool's own folders and files, which no folder that the process may read leads to. */
-export function namespaces(hidden: readonly string[]): Isolation {
+/** `program`: `bwrap`. `hidden`: the pool's own folders and files, which no folder that the process may read leads to. */
+export function namespaces(program: string, hidden: readonly string[]): Isolation {
   return {
     kind: "namespaces",
     why: null,
@@ -22,7 +22,7 @@ export function namespaces(hidden: readonly string[]): Isolation {
       mkdirSync(request.homeDir, { recursive: true, mode: 0o700 });
       const tempDir = join(request.scratchDir, "tmp");
       return {
-        command: ["bwrap", ...bubblewrapArgs(request, tempDir, hidden), "--"],
+        command: [program, ...bubblewrapArgs(request, tempDir, hidden), "--"],
         env: { HOME: request.homeDir, TMPDIR: tempDir },
         owner: null,
         tempDir,

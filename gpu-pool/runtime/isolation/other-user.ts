@@ -21,6 +21,8 @@ const OTHERS_MAY_WRITE = 0o002;
 const GRANT_TIMEOUT_MS = 60_000;
 
 export type OtherUserOptions = {
+  /** `setpriv`. */
+  program: string;
   /** Where the child's side lies, which has the program that grants folders. */
   childPath: string;
   /** As `/proc/self/uid_map` has it. */
@@ -42,7 +44,7 @@ export function otherUser(options: OtherUserOptions): Isolation {
       await grantFolder(request, uid, options.childPath, warn);
       const tempDir = join(request.scratchDir, "tmp");
       return {
-        command: ["setpriv", ...setprivArgs(uid, groupsOfGpus()), "--"],
+        command: [options.program, ...setprivArgs(uid, groupsOfGpus()), "--"],
         env: { HOME: request.homeDir, TMPDIR: tempDir, USER: `edgeplane-${uid}`, LOGNAME: `edgeplane-${uid}` },
         owner: { uid, gid: uid },
         tempDir,

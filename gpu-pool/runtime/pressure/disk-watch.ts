@@ -8,6 +8,7 @@ import { statfs } from "node:fs/promises";
 import type { Clock } from "../../scheduling/clock.ts";
 
 const LOOK_EVERY_MS = 1000;
+const MAKE_SPACE_EVERY_MS = 30_000;
 /** A file system without a limit of files says 0 of all of them. */
 const LEAST_FREE_FILES = 256;
 
@@ -21,6 +22,8 @@ export type DiskWatchOptions = {
   leastBytes: number;
   /** The problem came, changed or went. */
   onChange(): void;
+  /** So many bytes more should be free; asked every 30 s while they are not. What it frees is seen at the next look. */
+  makeSpace?(bytes: number): void;
   measure?: (folder: string) => Promise<FreeSpace>;
 };
 
@@ -31,6 +34,7 @@ export class DiskWatch {
   freeBytes: number | null = null;
   readonly #options: DiskWatchOptions;
   #stop: () => void = () => {};
+  #makeSpaceFromMs = -Infinity;
 
   constructor(options: DiskWatchOptions) {
     this.#options = options;
@@ -45,7 +49,15 @@ export class DiskWatch {
     const enoughBytes = leastBytes * (before === null ? 1 : 9 / 8);
     const isLow = leastBytes > 0 && space !== null && (space.bytes < enoughBytes || space.files < LEAST_FREE_FILES);
     this.problem = isLow ? problemOf(space, leastBytes) : null;
+    if (isLow) this.#askForSpace(Math.max(0, (leastBytes * 9) / 8 - space.bytes));
     if ((before === null) !== (this.problem === null)) onChange();
+  }
+
+  #askForSpace(bytes: number): void {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#makeSpaceFromMs) return;
+    this.#makeSpaceFromMs = nowMs + MAKE_SPACE_EVERY_MS;
+    this.#options.makeSpace?.(bytes);
   }
 
   /** Looks again and again, from now on. */

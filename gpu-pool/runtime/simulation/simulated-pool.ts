@@ -2,7 +2,8 @@
  * A pool of one model in simulated time: the queue, what runs teach it, and the halving of batches that fail are the
  * pool's own; the edge, which counts starts, and the processes, which run batches, are simulated.
  */
-import { learnFromDeath, learnFromRun, shapeOf } from "../learning.ts";
+import { shapeOf } from "../dispatch.ts";
+import { learnFromDeath, learnFromRun } from "../learning.ts";
 import { createPrediction } from "../prediction.ts";
 import type { Prediction } from "../prediction.ts";
 import { PredictionQueue } from "../prediction-queue.ts";
@@ -195,7 +196,15 @@ class Simulation {
     const outOfMemory = shape.size > 1 && shape.cost > memoryCost;
     const ms = runMs(shape.size, shape.cost / shape.size);
     this.#outcome.batches.push({ size: shape.size, cost: shape.cost, sum, reason, ms, outOfMemory });
-    return new Run({ number: this.#runs, predictions, exclusive, startedAtMs: nowMs, shape, isOneCall: true });
+    return new Run({
+      number: this.#runs,
+      predictions,
+      exclusive,
+      startedAtMs: nowMs,
+      hasBegun: true,
+      shape,
+      isOneCall: true,
+    });
   }
 
   #begin(process: Process, run: Run): void {

@@ -6,7 +6,9 @@ import { EventsReplySchema, EventsRequestSchema } from "../../contract/event.ts"
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { LogStateSchema } from "../../contract/log-state.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
+import { MAX_MODEL_SECRETS, ModelSecretsSchema, SecretNameSchema } from "../../contract/model-secrets.ts";
 import { objectNamed } from "../../object-calls.ts";
+import { readModelSecrets } from "../../registry/model-secrets.ts";
 import { findVersion } from "../../registry/models.ts";
 import { noteLogState } from "../../registry/pool-log-problems.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
@@ -21,6 +23,12 @@ import { receiveEvents } from "./receive-events.ts";
 const MAX_EVENTS_BYTES = 30 * 1024 * 1024;
 const MAX_CLAIMS_BYTES = 1024 * 1024;
 const MAX_STATE_BYTES = 16 * 1024;
+/** Names by commas. */
+const SecretNamesSchema = z
+  .string()
+  .transform((text) => text.split(","))
+  .pipe(z.array(SecretNameSchema).max(MAX_MODEL_SECRETS))
+  .meta({ examples: ["HF_TOKEN"], override: { type: "string" } });
 const SESSION = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** Tells a pool's session who its pool is; set by the edge alone. */
@@ -144,6 +152,30 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
           throw new EdgeplaneError("not_found", "There is no such version on this token's lanes.");
         }
         return c.json(found.manifest);
+      },
+    ),
+  );
+
+  routes.get(
+    "/models/:owner/:name/versions/:version/secrets",
+    operation(
+      {
+        id: "getModelSecrets",
+        tag: "Pools",
+        summary: "Read the secrets that a model needs",
+        description: "Those of `names` that are set, for a pool whose token has the model's owner and its lane.",
+        access: "pool",
+        path: VersionPathSchema,
+        query: z.object({ names: SecretNamesSchema }),
+        answers: { 200: json(ModelSecretsSchema, "A value by each name.") },
+      },
+      async (c, { path: { owner, name, version }, query }) => {
+        const { lanes, owners } = c.get("pool");
+        const found = owners.includes(owner) ? await findVersion(c.env.DB, null, { owner, name }, version) : null;
+        if (found === null || !lanes.includes(found.manifest.lane)) {
+          throw new EdgeplaneError("not_found", "There is no such version of this token's owners on its lanes.");
+        }
+        return c.json({ secrets: await readModelSecrets(c.env, { owner, name }, query.names) });
       },
     ),
   );

@@ -15,6 +15,7 @@ import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
 import { changeRoutes } from "./model-changes.ts";
 import { modelOf } from "./model-path.ts";
+import { secretRoutes } from "./model-secrets.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
 
@@ -203,6 +204,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   );
 
   routes.route("/", changeRoutes());
+  routes.route("/", secretRoutes());
   return routes;
 }
 

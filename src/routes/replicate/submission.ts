@@ -82,7 +82,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     stream: accepting.streams || (body.stream ?? mayIterate(manifest)),
     iterates: mayIterate(manifest),
     resumesDeterministically: manifest.resumesDeterministically,
-    origin: new URL(c.req.url).origin,
+    origin: originOf(c.req.url),
     source: "api",
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
@@ -121,6 +121,11 @@ function mayIterate(manifest: Manifest): boolean {
 
 export function utf8Length(text: string): number {
   return new TextEncoder().encode(text).byteLength;
+}
+
+/** Of an address as the platform writes it: absolute, with a path, without credentials. */
+export function originOf(url: string): string {
+  return url.slice(0, url.indexOf("/", "https://".length));
 }
 
 function exceeds(text: string, bytes: number): boolean {

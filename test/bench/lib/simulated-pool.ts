@@ -37,7 +37,7 @@ export type SimulatedPool = { stop(): void };
 export async function startSimulatedPool(options: SimulatedPoolOptions): Promise<SimulatedPool> {
   const { url, token, session, model, runMs, http, source } = options;
   const headers = { authorization: `Bearer ${token}`, [SESSION_HEADER]: session };
-  const socket = new WebSocket(`${url.replace("http", "ws")}/pool/v1/connect`, { headers });
+  const socket = new WebSocket(`${url.replace("http", "ws")}/pool/v1/connect`, { headers, perMessageDeflate: false });
   let held = 0;
   let isOpen = false;
   let isPolling = false;

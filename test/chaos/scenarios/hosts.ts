@@ -42,7 +42,7 @@ const crashes: Scenario = {
 const memory: Scenario = {
   name: "every tenth input exhausts memory",
   model: "trial",
-  share: 0.4,
+  share: 0.2,
   job: (_key, index) => ({ input: { act: index % 10 === 3 ? "memory" : "nothing" }, fails: index % 10 === 3 }),
   disturb: async () => [],
 };

@@ -37,6 +37,37 @@ class Runner(BaseRunner):
         return "slept"
 `;
 
+/** Notes in its input's folder what it does, and runs until a file is there. */
+const NOTES = `
+import os
+import time
+from typing import Any, List
+
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def note(self, what: str, item: BatchInput) -> None:
+        with open(os.path.join(item.folder, "notes"), "a") as notes:
+            notes.write(what + " " + item.name + "\\n")
+
+    def run(self, name: str, folder: str, until: str = "") -> str:
+        return name
+
+    def prepare_batch(self, inputs: List[BatchInput]) -> Any:
+        for item in inputs:
+            self.note("prepared", item)
+        return {"prepared": inputs}
+
+    def run_batch(self, prepared: Any) -> List[str]:
+        inputs = prepared["prepared"]
+        for item in inputs:
+            self.note("began", item)
+            while item.until and not os.path.exists(os.path.join(item.folder, item.until)):
+                time.sleep(0.02)
+        return [item.name for item in inputs]
+`;
+
 const batches = "  maxBatchSize: 8\n  maxQueueDelayMs: 150\n";
 
 function model(code: string, keys: string): ModelFiles {
@@ -46,5 +77,8 @@ function model(code: string, keys: string): ModelFiles {
 export const batchingModels = {
   costly: model(TOGETHER, `${batches}  cost: len(text)\n  maxBatchCost: 60\n  costBuckets: [8]\n`),
   together: model(TOGETHER, batches),
+  pipelined: model(NOTES, "  batchesInFlight: 2\n"),
+  pair: model(TOGETHER, "  maxBatchSize: 2\n  batchesInFlight: 2\n"),
+  plain: model(NOTES, ""),
   late: model(SLEEPS, "  dropLate: true\n"),
 };

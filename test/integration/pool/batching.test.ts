@@ -76,6 +76,7 @@ test("what can't end by its deadline isn't begun where its model says so, and sa
   const late = edge.submit(ref, { seconds: 1 }, { endInMs: 900 });
   await edge.until(() => late.terminal !== null);
   expect(late.terminal).toMatchObject({ type: "failed", kind: "late", error: { code: "deadline_before_start" } });
+  expect(late.row).toMatchObject({ state: "aborted", startedAt: null });
   expect(late.terminal).toHaveProperty(
     "error.message",
     expect.stringMatching(/^A run takes about \d+ ms, and \d+ ms were left until its deadline\.$/),

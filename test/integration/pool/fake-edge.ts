@@ -30,6 +30,8 @@ export type Behaviour = {
   connectStatus: number | null;
   /** The other end of the channel is gone, and nobody says so: what comes is not read, and nothing is sent. */
   isHalfOpen: boolean;
+  /** Of all models. */
+  secrets: Record<string, string>;
 };
 
 export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
@@ -42,7 +44,14 @@ const GIVE_UP_MS = 15_000;
 
 export async function startFakeEdge(options: { port?: number; token?: string; leaseMs?: number } = {}) {
   const token = options.token ?? "pool-token";
-  const behaviour: Behaviour = { copies: 1, onEvents: null, tokenOk: true, connectStatus: null, isHalfOpen: false };
+  const behaviour: Behaviour = {
+    copies: 1,
+    onEvents: null,
+    tokenOk: true,
+    connectStatus: null,
+    isHalfOpen: false,
+    secrets: {},
+  };
   const blobs = new Map<string, Buffer>();
   const counts: Record<string, number> = {};
   const hellos: Extract<PoolMessage, { type: "hello" }>[] = [];
@@ -175,6 +184,7 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
       blobs.set(key, raw);
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
     } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
+    else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path)) send(reply, 200, { secrets: behaviour.secrets });
     else send(reply, 404, { error: "not found", status: 404 });
   }
 

@@ -1,5 +1,8 @@
 /** Models on the GPUs of a host: refused where there are none that can be used, spread over them, ended for each other. */
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import type { Tracked } from "./fake-edge.ts";
 import { makeCards, makeFakeGpus } from "./fake-gpus.ts";
 import { modelPids, roomOf, startFixture } from "./fixture.ts";
@@ -64,6 +67,26 @@ test("three models that fit on a card one at a time take turns, and come back", 
     );
   expect(countOf("load")).toBeGreaterThan(2);
   expect(countOf("evict")).toBe(countOf("load") - 1);
+});
+
+test("eight cards of different sizes hold what fits on each, and a card that fails its check takes nothing", async () => {
+  using gpus = makeCards([400, 700, 700, 1000, 1000, 2000, 6000, 6000]);
+  const check = join(gpus.env["FAKE_CARDS"] ?? "", "check");
+  writeFileSync(check, '#!/bin/sh\n[ "$1" != 7 ] || { echo "it computes wrong numbers"; exit 1; }\n');
+  chmodSync(check, 0o755);
+  const names = ["gpu-a", "gpu-b", "gpu-c", "gpu-x", "gpu-y", "gpu-huge"] as const;
+  await using fixture = await startFixture([...names], ["--device-check", check], { env: gpus.env });
+  const cards = await runAll(fixture, [...names]);
+  // The largest fits on one card only; no card holds more than it has.
+  expect(cards.at(-1)).toBe("6");
+  expect(cards).not.toContain("7");
+  expect(cards).not.toContain("0");
+  for (const card of cards) expect(card).toMatch(/^[1-6]$/);
+  const status = StatusSchema.parse(await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/status`)).json());
+  expect(status.devices.map(({ problem }) => problem !== null)).toEqual([...Array<boolean>(7).fill(false), true]);
+  expect(status.devices[7]?.problem).toBe("GPU 7 failed its check: it computes wrong numbers");
+  for (const { usedBytes, memoryBytes } of status.devices) expect(usedBytes ?? 0).toBeLessThanOrEqual(memoryBytes ?? 0);
+  expect(fixture.pool.output()).not.toContain("could not be set up");
 });
 
 test("what a process says that it grew by is set aside for its model", async () => {

@@ -74,7 +74,7 @@ class Runner(BaseRunner):
             return Path("/tmp/out.txt")
         if do == "give own":
             return Path("weights.bin")
-        return {"pid": os.getpid(), "uid": os.getuid(), "home": os.environ["HOME"], "scratch": files.scratch_dir()}
+        return {"secret": os.environ.get("HF_TOKEN")}
 `;
 
 export const hostile: ModelFiles = {

@@ -1,5 +1,5 @@
 /** A hostile model beside another one: what it gets where nothing isolates it, and where something does. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { spawnSync } from "node:child_process";
@@ -12,7 +12,7 @@ import { hostile } from "./hostile-model.ts";
 import { models } from "./models.ts";
 import { makeHome, refOf, startPool } from "./pool-process.ts";
 
-const SECRET = "the pool's secret";
+const SECRET = "s3cret-s3cret";
 const child = fileURLToPath(new URL("../../../gpu-pool/python", import.meta.url));
 
 /** What `--isolation` can do on this machine; CI has both. */
@@ -43,6 +43,15 @@ async function start(isolation: string) {
   mkdirSync(secrets, { mode: 0o700 });
   const tokenFile = join(secrets, "token");
   writeFileSync(tokenFile, edge.token, { mode: 0o600 });
+  // What the model puts before the system's programs is called by nobody outside of its process.
+  const programs = join(home.models, "hostile", "bin");
+  mkdirSync(programs);
+  for (const name of ["bwrap", "setpriv", "env"])
+    writeFileSync(join(programs, name), `#!/bin/sh\ntouch ${home.root}/escaped\nexit 1\n`, { mode: 0o755 });
+  appendFileSync(
+    join(home.models, "hostile", "cog.yaml"),
+    `environment:\n  - PATH=${programs}:/usr/local/bin:/usr/bin:/bin\n`,
+  );
   const spool = join(home.state, "spool");
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   writeFileSync(join(spool, "a.bad"), SECRET, { mode: 0o600 });
@@ -125,6 +134,7 @@ describe.each(ways)("isolated by %s", (kind, isPossible) => {
       expect(JSON.stringify(given)).toContain("could not be uploaded");
     }
     expect([...edge.blobs]).toEqual([]);
+    expect(existsSync(join(home.root, "escaped"))).toBe(false);
     expect(existsSync(tokenFile)).toBe(true);
   });
 
@@ -169,4 +179,48 @@ describe.each(ways)("isolated by %s", (kind, isPossible) => {
     expect(await reply.json()).toMatchObject({ isolation: { kind, why: null } });
     await pool.kill("SIGTERM");
   });
+});
+
+/** A pool with a model that needs a secret, at an edge that has these. */
+async function startNeedy(secrets: Record<string, string>) {
+  const edge = await startFakeEdge();
+  edge.behaviour.secrets = secrets;
+  const home = makeHome({ hostile, victim: models.single });
+  appendFileSync(join(home.models, "hostile", "cog.yaml"), "edgeplane:\n  secrets: [HF_TOKEN]\n");
+  const pool = startPool(home, edge.url, edge.token, ["--log-level", "trace"]);
+  await edge.until(() => edge.hellos.length > 0, 10_000, "the pool's hello");
+  return {
+    home,
+    pool,
+    async run(name: string, input: Json) {
+      const tracked = edge.submit(await refOf(home, name), input);
+      await edge.until(() => tracked.terminal !== null);
+      return tracked.terminal;
+    },
+    async [Symbol.asyncDispose]() {
+      await pool.kill("SIGKILL");
+      await edge.close();
+      home.remove();
+    },
+  };
+}
+
+test("a model whose secret isn't set is not started, and says which", async () => {
+  await using fixture = await startNeedy({ OTHER: "other" });
+  expect(JSON.stringify(await fixture.run("hostile", { do: "tell" }))).toContain("its secrets are missing: HF_TOKEN");
+});
+
+test("a secret that its owner set reaches the model that names it, and nothing that is written down", async () => {
+  await using fixture = await startNeedy({ HF_TOKEN: SECRET });
+  const { home, pool, run } = fixture;
+  expect(await run("hostile", { do: "tell" })).toMatchObject({ output: { secret: SECRET } });
+  expect(await run("victim", { do: "environ HF_TOKEN" })).toMatchObject({ output: "None" });
+  const port = await pool.port();
+  const pages = ["status", "models", "metrics"].map(async (page) =>
+    (await fetch(`http://127.0.0.1:${port}/${page}`)).text(),
+  );
+  expect((await Promise.all(pages)).join("")).not.toContain(SECRET);
+  await pool.kill("SIGTERM");
+  expect(pool.output()).not.toContain(SECRET);
+  expect(spawnSync("grep", ["-rl", SECRET, home.state], { encoding: "utf8" }).stdout).toBe("");
 });

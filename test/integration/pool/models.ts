@@ -44,6 +44,8 @@ def act(what: str) -> str:
         os.kill(os.getpid(), signal.SIGSTOP)
     if what.startswith("large "):
         return "x" * int(what[6:])
+    if what.startswith("environ "):
+        return str(os.environ.get(what[8:]))
     if what == "print":
         print("printed here")
     if what == "mark":

@@ -72,6 +72,7 @@ export function startPool(
       ...pythonCache,
       EDGEPLANE_POOL_TOKEN: token,
       EDGEPLANE_PREEMPTION: "off",
+      EDGEPLANE_DEVICE_CHECK: "off",
       EDGEPLANE_ISOLATION: "off",
       ...env,
     },

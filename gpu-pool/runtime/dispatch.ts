@@ -1,0 +1,91 @@
+/** Gives batches to processes: to a free slot, where they begin, or behind one that runs, until the child says `begun`. */
+import type { Batch } from "../scheduling/batcher.ts";
+import type { BatchLimits, Shape } from "../scheduling/batching/batch-limits.ts";
+import type { Loaded } from "./child-messages.ts";
+import { runItems } from "./inputs.ts";
+import type { Instance } from "./instance.ts";
+import type { Instances } from "./instances.ts";
+import { beginRun } from "./item-messages.ts";
+import type { RunLimits } from "./item-messages.ts";
+import type { Model } from "./models/model.ts";
+import type { Prediction } from "./prediction.ts";
+import type { PredictionQueue } from "./prediction-queue.ts";
+import { Run } from "./run.ts";
+import type { Dispatched } from "./runner-options.ts";
+
+/** What every batch of a model is given with. `loaded`: what its code says of it. */
+export type DispatchContext = {
+  limits: BatchLimits;
+  model: Pick<Model, "cost">;
+  loaded: Loaded | null;
+  run: RunLimits;
+};
+
+/** How batches are given. `isSoon`: by what runs took lately, those that run end soon. */
+export type Giving = { nowMs: number; isSoon: boolean; give(instance: Instance, batch: Batch<Prediction>): void };
+
+/** Gives every batch that is due to a free slot, and full ones behind those that end soon, as far as there is a place. */
+export function dispatchAll(instances: Instances, queue: PredictionQueue, { nowMs, isSoon, give }: Giving): void {
+  for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
+    const batch = queue.take(nowMs, free.runs.size === 0);
+    if (batch === null) break;
+    give(free, batch);
+  }
+  for (let busy = isSoon ? instances.ahead : null; busy !== null; busy = instances.ahead) {
+    const batch = queue.take(nowMs, false, true);
+    if (batch === null) break;
+    give(busy, batch);
+  }
+}
+
+/** Throws where this host can't hand the inputs over. Answers what telemetry hears. */
+export function dispatch(
+  number: number,
+  instance: Instance,
+  batch: Batch<Prediction>,
+  { limits, model, loaded, run: runLimits }: DispatchContext,
+): Dispatched {
+  const { process } = instance;
+  if (process === null) throw new Error("the process is gone");
+  const predictions = predictionsOf(batch);
+  for (const prediction of predictions) prediction.stage = "sent";
+  const run = new Run({
+    number,
+    predictions,
+    exclusive: batch.exclusive,
+    startedAtMs: runLimits.nowMs,
+    hasBegun: false,
+    shape: shapeOf(predictions, limits),
+    isOneCall: predictions.length === 1 || loaded?.batch === true,
+  });
+  if (process.freeSlots > 0) beginRun(run, runLimits);
+  const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
+  run.slot = process.run({ type: "run", batch: number, items });
+  instance.runs.set(number, run);
+  for (const prediction of predictions) prediction.inRun = true;
+  return dispatchedOf(batch, run, model.cost !== null);
+}
+
+/** For people: the system's code, where it is the system that refused. */
+export function whyNotDispatched(error: unknown): string {
+  const why = error instanceof Error && "code" in error ? String(error.code) : "its input can't be written";
+  return `The host could not hand the input to the model process: ${why}.`;
+}
+
+export function predictionsOf({ tickets }: Batch<Prediction>): Prediction[] {
+  return tickets.map(({ payload }) => payload);
+}
+
+/** How large a batch of these is. */
+export function shapeOf(predictions: readonly Prediction[], limits: BatchLimits): Shape {
+  const largest = Math.max(...predictions.map(({ batchCost }) => batchCost ?? 1));
+  return { size: predictions.length, cost: predictions.length * largest, bucket: limits.bucketOf(largest) };
+}
+
+function dispatchedOf({ tickets, reason }: Batch<Prediction>, run: Run, hasCost: boolean): Dispatched {
+  const waitsMs = tickets.map(({ enqueuedAtMs }) => run.startedAtMs - enqueuedAtMs);
+  const sum = tickets.reduce((total, { cost }) => total + cost, 0);
+  const { size, cost } = run.shape;
+  const isMeasured = hasCost && cost > 0 && cost < Infinity;
+  return { size, reason, waitsMs, waste: isMeasured ? 1 - sum / cost : null };
+}
