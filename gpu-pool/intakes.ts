@@ -34,7 +34,7 @@ export type IntakesOptions = {
   rooms(lane: string): readonly ModelRoom[];
   channelOpen(): boolean;
   /** A poll says these rooms to the lane. */
-  onPoll(lane: string, rooms: readonly ModelRoom[]): void;
+  onPoll(lane: string, rooms: readonly ModelRoom[]): () => void;
   onGrants(grants: Grant[]): void;
   onState(problem: string | null): void;
   problems: LogProblems;
@@ -97,7 +97,7 @@ export function createIntakes(options: IntakesOptions): Intakes {
         options.onState(problem);
         options.problems.note(lane, problem);
       };
-      const onPoll = (said: readonly ModelRoom[]): void => options.onPoll(lane, said);
+      const onPoll = (said: readonly ModelRoom[]): (() => void) => options.onPoll(lane, said);
       const kind = source.isServed ? ServedIntake : TopicIntake;
       made.sources.push(source);
       made.claimings.push(claiming);

@@ -165,7 +165,10 @@ function createRunner(
           env,
         },
         (warning) => warnings.push(warning),
-      );
+      ).catch((error: unknown) => {
+        release();
+        throw error;
+      });
       model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);

@@ -63,7 +63,10 @@ function setUp(
     clock,
     rooms,
     channelOpen: () => state.open,
-    onPoll: (said: readonly ModelRoom[]) => void polled.push(...said.map(({ model, room }) => `${model} ${room}`)),
+    onPoll(said: readonly ModelRoom[]) {
+      polled.push(...said.map(({ model, room }) => `${model} ${room}`));
+      return () => void polled.push("answered");
+    },
     onState: (problem: string | null) => void (state.problem = problem ?? ""),
     random: () => 1,
   };
@@ -83,7 +86,7 @@ test("served topics are polled when there is work, until nothing comes, and neve
   intake.work();
   await pass(1);
   expect(grants).toHaveLength(2);
-  expect(polled).toEqual(["a/b 4", "a/b 3", "a/b 2"]);
+  expect(polled).toEqual(["a/b 4", "answered", "a/b 3", "answered", "a/b 2", "answered"]);
   expect(state.polls).toBe(3);
   await pass(60_000);
   expect(state.polls).toBe(3);

@@ -26,7 +26,7 @@ export type IntakeOptions = {
   rooms(): readonly ModelRoom[];
   channelOpen(): boolean;
   /** A poll says these rooms to the lane. */
-  onPoll(rooms: readonly ModelRoom[]): void;
+  onPoll(rooms: readonly ModelRoom[]): () => void;
   /** The log works (null) or fails (why). Called on every poll that ended. */
   onState(problem: string | null): void;
 };

@@ -162,6 +162,24 @@ test("what a poll left out, or said too small, is said right after it", async ()
   expect(last()?.models).toEqual([model]);
 });
 
+test("what was told while a poll was on its way is told again when that has its answer", async () => {
+  const { statements, model, pass, told, last } = setUp({ room: 0, startNow: 0 });
+  statements.tellAll();
+  const answered = statements.polled("default", []);
+  Object.assign(model, { room: 1, startNow: 1 });
+  statements.changed();
+  await pass(10);
+  expect(last()?.models).toEqual([model]);
+  // The lane may have had this statement before the poll, which said that there is no room.
+  answered();
+  await pass(10);
+  expect(told).toHaveLength(3);
+  expect(last()?.models).toEqual([model]);
+  statements.polled("default", [{ ...model }])();
+  await pass(1000);
+  expect(told).toHaveLength(3);
+});
+
 test("what time alone changes is said without an event", async () => {
   const { statements, model, state, pass, told } = setUp({ room: 0, startNow: 0 });
   state.changesInMs = 400;

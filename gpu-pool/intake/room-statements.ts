@@ -94,14 +94,21 @@ export class RoomStatements {
     this.changed();
   }
 
-  /** A poll of this lane has said these rooms; what it left out it takes for none. */
-  polled(lane: string, rooms: readonly ModelRoom[]): void {
+  /**
+   * A poll of this lane says these rooms; what it left out the lane takes for none. What is returned is called when the
+   * poll has its answer: a statement that left meanwhile may have overtaken it, and then the lane goes by the poll.
+   */
+  polled(lane: string, rooms: readonly ModelRoom[]): () => void {
     const said = new Map(rooms.map((room) => [keyOf(room), room]));
-    for (const [key, view] of this.#state(lane).views) {
-      view.room = said.get(key)?.room ?? 0;
-      view.startNow = said.get(key)?.startNow ?? 0;
-    }
-    this.changed();
+    const note = (least: (told: number, polled: number) => number) => {
+      for (const [key, view] of this.#state(lane).views) {
+        view.room = least(view.room, said.get(key)?.room ?? 0);
+        view.startNow = least(view.startNow, said.get(key)?.startNow ?? 0);
+      }
+      this.changed();
+    };
+    note((_told, polled) => polled);
+    return () => note(Math.min);
   }
 
   /** Anything may have changed: it is looked at once a turn of the event loop. */

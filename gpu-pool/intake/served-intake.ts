@@ -55,8 +55,8 @@ export class ServedIntake extends PollingIntake<ServedIntakeOptions> {
     try {
       const rooms = this.#roomsToSay();
       const polled = claiming.track(source.poll({ rooms, waitMs: 0 }));
-      onPoll(rooms);
-      const { jobs } = await polled;
+      const answered = onPoll(rooms);
+      const { jobs } = await polled.finally(answered);
       this.worked();
       if (jobs.length === 0) return;
       this.#isDue = true;

@@ -191,8 +191,17 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: vitest("steady"),
+    command: [...vitest("steady"), "test/steady/steady.test.ts"],
     timeoutMs: 10 * MINUTE_MS,
+    measures: true,
+  },
+  {
+    name: "guards, steadily",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("steady"), "test/steady/guards.test.ts"],
+    timeoutMs: 6 * MINUTE_MS,
     measures: true,
   },
   {

@@ -35,11 +35,10 @@ def open_batch(batch: Batch, reader: InputReader, cancels: Cancels) -> Tuple[Lis
 def begin_ready(batch: Batch, inputs: List[Any], may_drop: bool, cancels: Cancels) -> Tuple[List[Any], bytes]:
     """Start the clocks of a batch whose inputs were read ahead; the inputs that still count, and the frames of those canceled meanwhile.
 
-    Where the model prepared the inputs together none can be dropped; then the call runs unless all were canceled.
+    Where the model prepared the inputs together none can be dropped; then the call goes on unless all were canceled.
     """
     data = b""
-    ids = [prediction.id for prediction in batch.running]
-    if may_drop or cancels.has_all(ids):
+    if may_drop:
         canceled = [prediction for prediction in batch.running if cancels.has(prediction.id)]
         for prediction in canceled:
             data += prediction.cancel()

@@ -78,6 +78,7 @@ export const batchingModels = {
   costly: model(TOGETHER, `${batches}  cost: len(text)\n  maxBatchCost: 60\n  costBuckets: [8]\n`),
   together: model(TOGETHER, batches),
   pipelined: model(NOTES, "  batchesInFlight: 2\n"),
+  pair: model(TOGETHER, "  maxBatchSize: 2\n  batchesInFlight: 2\n"),
   plain: model(NOTES, ""),
   late: model(SLEEPS, "  dropLate: true\n"),
 };

@@ -3,14 +3,16 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Tracked } from "./fake-edge.ts";
-import { modelPids, roomOf, startFixture } from "./fixture.ts";
+import { hasBegun, modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
+
+const LONG = { timeout: 15_000, interval: 20 };
 
 type Notes = { fixture: Fixture; folder: string; first: Tracked; second: Tracked; all(): string[] };
 
 /**
- * One runs until the file `go` is there, and one waits behind it. On a slow machine it may be handed back after a second,
- * and come again: what is noted may be noted twice.
+ * One runs until the file `go` is there, and one waits behind it. On a slow machine it may be handed back after two
+ * seconds, and come again: what is noted may be noted twice.
  */
 async function twoOf(fixture: Fixture, name: "pipelined" | "plain", secondUntil = ""): Promise<Notes> {
   const { edge, home } = fixture;
@@ -18,16 +20,18 @@ async function twoOf(fixture: Fixture, name: "pipelined" | "plain", secondUntil 
   const folder = home.root;
   const all = (): string[] =>
     existsSync(join(folder, "notes")) ? readFileSync(join(folder, "notes"), "utf8").trim().split("\n") : [];
-  const warm = edge.submit(ref, { name: "warm", folder });
-  await edge.until(() => warm.terminal !== null);
   const first = edge.submit(ref, { name: "first", folder, until: "go" });
   await until(() => all().includes("began first"));
   const second = edge.submit(ref, { name: "second", folder, until: secondUntil });
   return { fixture, folder, first, second, all };
 }
 
+async function metricsOf({ pool }: Fixture): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${await pool.port()}/metrics`)).text();
+}
+
 async function until(condition: () => boolean): Promise<void> {
-  await expect.poll(condition, { timeout: 15_000, interval: 20 }).toBe(true);
+  await expect.poll(condition, LONG).toBe(true);
 }
 
 test("is prepared while another runs, begins after it, and takes the room of one that waits", async () => {
@@ -35,6 +39,7 @@ test("is prepared while another runs, begins after it, and takes the room of one
   const { folder, first, second, all } = await twoOf(fixture, "pipelined");
   await until(() => all().includes("prepared second"));
   expect([first.terminal, all().includes("began second")]).toEqual([null, false]);
+  await expect.poll(() => metricsOf(fixture), LONG).toContain('edgeplane_pool_waiting{model="local/pipelined"} 1\n');
   await fixture.edge.until(() => roomOf(fixture.edge, "pipelined")?.room === 0);
   writeFileSync(join(folder, "go"), "");
   await fixture.edge.until(() => first.terminal !== null && second.terminal !== null);
@@ -42,7 +47,7 @@ test("is prepared while another runs, begins after it, and takes the room of one
     { type: "succeeded", output: "first" },
     { type: "succeeded", output: "second" },
   ]);
-  expect([...new Set(all())].slice(2)).toEqual(["prepared first", "began first", "prepared second", "began second"]);
+  expect([...new Set(all())]).toEqual(["prepared first", "began first", "prepared second", "began second"]);
   expect(fixture.edge.violations).toEqual([]);
 });
 
@@ -52,7 +57,7 @@ test("without it a model prepares a batch when it begins, and gets the same", as
   writeFileSync(join(folder, "go"), "");
   await fixture.edge.until(() => first.terminal !== null && second.terminal !== null);
   expect(second.terminal).toMatchObject({ type: "succeeded", output: "second" });
-  expect([...new Set(all())].slice(2)).toEqual(["prepared first", "began first", "prepared second", "began second"]);
+  expect([...new Set(all())]).toEqual(["prepared first", "began first", "prepared second", "began second"]);
 });
 
 test("is innocent of the death of the process that it waits in, and runs once", async () => {
@@ -89,14 +94,30 @@ test("ends at once when it is canceled, and never begins", async () => {
   const { folder, first, second, all } = await twoOf(fixture, "pipelined");
   await until(() => all().includes("prepared second"));
   fixture.edge.cancel(second);
-  const port = await fixture.pool.port();
-  const metrics = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   await expect
-    .poll(metrics, { timeout: 15_000 })
+    .poll(() => metricsOf(fixture), LONG)
     .toMatch(/ended_total\{model="local\/pipelined",outcome="(canceled|released)"\} 1/);
   expect(first.terminal).toBeNull();
   writeFileSync(join(folder, "go"), "");
   const third = fixture.edge.submit(await fixture.ref("pipelined"), { name: "third", folder });
   await fixture.edge.until(() => third.terminal?.type === "succeeded");
   expect(all()).not.toContain("began second");
+});
+
+test("goes on without the members that were canceled before it began", async () => {
+  await using fixture = await startFixture(["pair"]);
+  const { edge, home } = fixture;
+  const ref = await fixture.ref("pair");
+  const gate = join(home.root, "go");
+  const first = edge.submit(ref, { text: `until ${gate}` });
+  await edge.until(() => hasBegun(first));
+  const [left, right] = ["left", "right"].map((text) => edge.submit(ref, { text }));
+  await expect.poll(() => metricsOf(fixture), LONG).toContain('batches_total{model="local/pair",reason="full"} 1\n');
+  if (left !== undefined) edge.cancel(left);
+  await expect
+    .poll(() => metricsOf(fixture), LONG)
+    .toMatch(/ended_total\{model="local\/pair",outcome="(canceled|released)"\} 1/);
+  writeFileSync(gate, "");
+  await edge.until(() => right?.terminal !== null);
+  expect(right?.terminal).toMatchObject({ type: "succeeded", output: ["right"] });
 });
