@@ -146,6 +146,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "models that are kept apart",
+    runs: "ci",
+    engine: "bubblewrap",
+    needs: ["bwrap", "python3"],
+    command: vitest("isolation"),
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
     name: "model process on every Python here",
     runs: "ci",
     engine: "Python 3.8",
@@ -183,8 +191,17 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: vitest("steady"),
+    command: [...vitest("steady"), "test/steady/steady.test.ts"],
     timeoutMs: 10 * MINUTE_MS,
+    measures: true,
+  },
+  {
+    name: "guards, steadily",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("steady"), "test/steady/guards.test.ts"],
+    timeoutMs: 6 * MINUTE_MS,
     measures: true,
   },
   {
