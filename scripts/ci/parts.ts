@@ -146,6 +146,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "models that are kept apart",
+    runs: "ci",
+    engine: "bubblewrap",
+    needs: ["bwrap", "python3"],
+    command: vitest("isolation"),
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
     name: "model process on every Python here",
     runs: "ci",
     engine: "Python 3.8",
