@@ -17,6 +17,7 @@ const processFolders = [
   "integration",
   "models",
   "through-pool",
+  "isolation",
   "environments",
   "clients",
   "streams",

@@ -192,6 +192,7 @@ function createRunner(
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,
+        use: { memoryBytes: keys.memoryBytes ?? null, scratchBytes: keys.scratchBytes ?? null },
         healthEveryMs: settings["health-every-ms"],
         lives: () => endingWith(lives.began(), release),
         discard: release,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 export type SmallDisk = {
   path: string;
-  /** Writes a file that leaves this much free. */
+  /** Writes a file that leaves this much free, or less where others write at the same time. */
   fill(leaveBytes: number): void;
   /** Deletes that file. */
   empty(): void;
@@ -54,7 +54,12 @@ export function smallDisk(mebibytes: number): SmallDisk {
     fill(leaveBytes) {
       rmSync(filler, { force: true });
       const { bavail, bsize } = statfsSync(path);
-      writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+      try {
+        writeFileSync(filler, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+      } catch (error) {
+        // Others wrote meanwhile: then it is as full as can be.
+        if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
+      }
     },
     empty: () => rmSync(filler, { force: true }),
     [Symbol.dispose]() {

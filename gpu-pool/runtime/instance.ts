@@ -54,6 +54,8 @@ export class Instance {
   /** The batches that it was given, by their numbers. */
   readonly runs = new Map<number, Run>();
   restarts = 0;
+  /** Why its last process died that was not told to; null while none did. */
+  lastDeath: string | null = null;
   /** Where it is, or was last. */
   devices: readonly string[] = [];
   /** When its latest process was asked for; null before the first. */
@@ -283,6 +285,7 @@ export class Instance {
     const runs = [...this.runs.values()];
     this.runs.clear();
     this.#process = null;
+    if (!death.expected) this.lastDeath = death.why;
     const stopped = this.#state === "stopped";
     if (!stopped) this.#state = "waiting";
     this.#options.onGone(this, death, runs);

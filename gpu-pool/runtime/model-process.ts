@@ -7,8 +7,7 @@
  * It spawns `python -m edgeplane_child`, speaks python/PROTOCOL.md, and tells its owner what happened; it decides
  * nothing about batches.
  */
-import { spawn } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { Duplex, Readable } from "node:stream";
 import type { Clock } from "../scheduling/clock.ts";
@@ -25,6 +24,7 @@ import { signalGroup } from "./process-group.ts";
 import { commandOf, environmentOf, howItEnded, makeScratch } from "./process-surroundings.ts";
 import { stagingOf } from "./inputs.ts";
 import { removeFolder, removeStrangers } from "./remove-folder.ts";
+import { type UseLimits, UseWatch } from "./use-watch.ts";
 
 /** How long a sick process that runs nothing may take to leave by itself. */
 const LEAVE_MS = 5000;
@@ -58,6 +58,8 @@ export type ProcessOptions = {
   silenceMs: number;
   /** A slot that runs something and says nothing of it for so long hangs; null: it may. */
   progressMs: number | null;
+  /** What it may take of the host; without it, whatever there is. */
+  use?: UseLimits;
   /** How often a model that has a healthcheck is asked. */
   healthEveryMs: number;
   /** Notes that a process of the model lives, and when it works. */
@@ -319,6 +321,11 @@ export class ModelProcess {
     this.#options.clock.after(LEAVE_MS, () => this.kill(why));
   }
 
+  #failSetup(message: string): void {
+    this.#setupFailure = { message, traceback: "" };
+    this.kill(message);
+  }
+
   /**
    * One look a second: has it been silent too long, is setup over its limit? What the pool itself slept (a suspended
    * machine) doesn't count.
@@ -326,6 +333,7 @@ export class ModelProcess {
   #watch(): void {
     let startedAtMs = this.#options.clock.nowMs();
     let lookedAtMs = startedAtMs;
+    const watch = new UseWatch(this.#options.use, this.#options.scratchDir);
     const look = (): void => {
       const nowMs = this.#options.clock.nowMs();
       const sleptMs = nowMs - lookedAtMs - LOOK_MS;
@@ -337,9 +345,7 @@ export class ModelProcess {
       }
       const { progressMs } = this.#options;
       if (this.#state === "starting" && nowMs - startedAtMs > this.#options.setupTimeoutMs) {
-        const message = `setup took longer than ${this.#options.setupTimeoutMs / 1000} s`;
-        this.#setupFailure = { message, traceback: "" };
-        this.kill(message);
+        this.#failSetup(`setup took longer than ${this.#options.setupTimeoutMs / 1000} s`);
       } else if (this.#wasReady && nowMs - this.#heardAtMs > this.#options.silenceMs) {
         this.#hung = true;
         this.kill(`it gave no sign of life for ${this.#options.silenceMs / 1000} s`);
@@ -347,6 +353,9 @@ export class ModelProcess {
         this.#hung = true;
         this.kill(`a prediction gave no sign of progress for ${progressMs / 1000} s`);
       }
+      const greed = watch.problem(this.pid);
+      if (greed !== null && this.#wasReady) this.kill(greed);
+      else if (greed !== null) this.#failSetup(greed);
       if (this.#state !== "defunct") this.#stopWatching = this.#options.clock.after(LOOK_MS, look);
     };
     this.#stopWatching = this.#options.clock.after(LOOK_MS, look);

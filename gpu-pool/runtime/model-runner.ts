@@ -100,6 +100,12 @@ export class ModelRunner {
     return this.#queue.waiting + this.#preparation.size + this.instances.sent().length;
   }
 
+  /** The most cost of a batch, by what its runs have shown to fit; null while all fitted. */
+  get learnedCost(): number | null {
+    const { limit } = this.#queue.limits.memory;
+    return limit === Infinity ? null : limit;
+  }
+
   get slots(): number {
     return this.instances.all.length * this.model.slotsPerInstance;
   }

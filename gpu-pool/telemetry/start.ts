@@ -87,6 +87,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
+    learnedCost: runner.learnedCost,
     instances: instancesOf(runner),
   };
 }

@@ -34,6 +34,8 @@ const InstanceSchema = z.object({
   /** What it is taken to use of each of them. */
   deviceBytes: Number0.nullable(),
   restarts: Number0,
+  /** Why its last process died that was not told to. */
+  lastDeath: z.string().nullable(),
   pid: z.number().nullable(),
   /** Batches that it runs, and those that it could begin. */
   runningBatches: Number0,
@@ -145,6 +147,7 @@ export function instancesOf(runner: ModelRunner): Status["models"][number]["inst
     devices: instance.placement === "none" ? [] : [...instance.devices],
     deviceBytes: runner.deviceBytesOf(instance),
     restarts: instance.restarts,
+    lastDeath: instance.lastDeath,
     pid: instance.process?.pid ?? null,
     runningBatches: instance.runs.size,
     freeSlots: instance.freeSlots,

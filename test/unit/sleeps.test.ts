@@ -21,6 +21,7 @@ const known: Record<string, [number, string]> = {
   "test/integration/settings/two-workers.test.ts": [1, "before another try"],
   "test/integration/webhooks/sender.test.ts": [1, "a receiver that is slow"],
   "test/models/behaviour.test.ts": [1, "cancels at many points of a stream"],
+  "test/steady/guards.test.ts": [4, "looks again; what was published holds; the times of changes and samples"],
   "test/steady/steady.test.ts": [2, "looks again; the pace of the load"],
   "test/streams/streams.test.ts": [1, "before another try"],
   "test/through-pool/silence.test.ts": [1, "the machine sleeps for longer than a process may be silent"],

@@ -60,6 +60,17 @@ export const EdgeplaneKeysSchema = z.strictObject({
   secrets: z.array(SecretNameSchema).max(MAX_MODEL_SECRETS).default([]),
   /** False: its processes reach no network, where the host isolates them by namespaces. */
   network: z.boolean().default(true),
+  /** Memory that one model process, with what it started, may use, and what its scratch folder may hold. */
+  memoryBytes: z
+    .number()
+    .int()
+    .min(64 * 1024 * 1024)
+    .optional(),
+  scratchBytes: z
+    .number()
+    .int()
+    .min(1024 * 1024)
+    .optional(),
   /** Address space that one model process may use. */
   memoryLimitBytes: z
     .number()

@@ -6,7 +6,7 @@ import { buildEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import { declaredConcurrency } from "./concurrency.ts";
-import { GREETING_WHEEL, makeGreetingWheel } from "./greeting-wheel.ts";
+import { makeGreetingWheel } from "./greeting-wheel.ts";
 import { type PreparedEnvironment, prepareEnvironment, type PrepareOptions } from "./index.ts";
 import { chooseInterpreter, defaultInterpreter, type Interpreter } from "./interpreters.ts";
 import { readRequirements } from "./requirements.ts";
@@ -295,19 +295,22 @@ describe("a registry that can't be reached", () => {
 });
 
 describe("a disk that is full", () => {
-  /** A python3 whose pip finds no room as long as another environment lies in `kept`. */
+  /** A python3 whose pip finds no room as long as another environment lies in `kept`, and installs nothing else. */
   async function withFullDisk(kept: string): Promise<void> {
     const real = await defaultInterpreter();
     const path = join(root, `full-python-${(folders += 1)}`);
     writeFileSync(
       path,
       `#!/bin/sh
-case "$*" in *"-m pip"*install*)
-  for note in ${kept}/*/edgeplane.json; do
-    if [ -e "$note" ]; then echo "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"; exit 1; fi
-  done
+case "$*" in
+  *"-m pip --version"*) echo "pip 24.0" ;;
+  *"-m venv"*) for dir in "$@"; do :; done; mkdir -p "$dir/bin"; ln -s ${real?.path} "$dir/bin/python" ;;
+  *"-m pip"*)
+    for note in ${kept}/*/edgeplane.json; do
+      if [ -e "$note" ]; then echo "ERROR: [Errno 28] No space left on device"; exit 1; fi
+    done ;;
+  *) echo ${path}; ${real?.path} "$@" | tail -n +2 ;;
 esac
-case "$*" in *"import sys; print"*) echo ${path}; ${real?.path} "$@" | tail -n +2;; *) exec ${real?.path} "$@";; esac
 `,
       { mode: 0o755 },
     );
@@ -321,12 +324,10 @@ case "$*" in *"import sys; print"*) echo ${path}; ${real?.path} "$@" | tail -n +
     async () => {
       const environmentsDir = join(root, "full");
       await withFullDisk(environmentsDir);
-      const dir = await modelWithWheel();
+      const dir = newFolder();
       const lines: string[] = [];
       const options = { environmentsDir, log: (line: string): void => void lines.push(line) };
-      const wants = (minor: number) => ({
-        build: { python_packages: [`./${GREETING_WHEEL} ; python_version > "3.${minor}"`] },
-      });
+      const wants = (version: number) => ({ build: { python_packages: [`something==${version}`] } });
       const first = await prepare(dir, wants(1), options);
       const [inUse] = builds(environmentsDir);
       const refused = prepare(dir, wants(2), options);

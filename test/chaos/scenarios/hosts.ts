@@ -130,7 +130,7 @@ function sickHost(): Scenario {
 const slowUplink: Scenario = {
   name: "the uplink is slower than the model",
   model: "trial",
-  share: 0.1,
+  share: 0.04,
   loadSeconds: 2,
   job: () => ({ input: { tail: TAIL }, fails: false, tail: TAIL }),
   async prepare(world) {

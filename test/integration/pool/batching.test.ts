@@ -65,6 +65,8 @@ test("a batch that ran out of memory succeeds in parts, and the next ones are no
   const batches = await round();
   expect(Math.max(...batches.map(({ length }) => length))).toBeLessThanOrEqual(3);
   expect(await bisected()).toBe(before);
+  const models = await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/models`)).text();
+  expect(Number(/"learnedCost":([\d.]+)/.exec(models)?.[1])).toBeLessThan(4);
 });
 
 test("what can't end by its deadline isn't begun where its model says so, and says why", async () => {

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import { makeCards } from "./fake-gpus.ts";
 import { hasBegun, roomOf, startFixture } from "./fixture.ts";
 import type { Tracked } from "./fake-edge.ts";
@@ -23,6 +24,9 @@ test("an error of CUDA that sticks ends its process: the next prediction runs in
   expect(broke.terminal).toMatchObject({ type: "failed", kind: "crash", error: { code: "model_crashed" } });
   expect(JSON.stringify(broke.terminal)).toContain("CUDA error: an illegal memory access was encountered");
   const after = outputOf(await run("fine"));
+  const status = await fetch(`http://127.0.0.1:${await fixture.pool.port()}/status`);
+  const [instance] = StatusSchema.parse(await status.json()).models[0]?.instances ?? [];
+  expect(instance?.lastDeath).toContain("illegal memory access");
   expect(after).toMatch(/^\d+$/);
   expect(after).not.toBe(before);
   // Words of an input that a model repeats are no error of the device.

@@ -44,6 +44,10 @@ def act(what: str) -> str:
         os.kill(os.getpid(), signal.SIGSTOP)
     if what.startswith("large "):
         return "x" * int(what[6:])
+    if what.startswith("fill "):
+        full = b"x" * (int(what[5:]) * 1024 * 1024)
+        time.sleep(30)
+        return str(len(full))
     if what.startswith("environ "):
         return str(os.environ.get(what[8:]))
     if what == "print":

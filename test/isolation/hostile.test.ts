@@ -5,19 +5,16 @@ import { fileURLToPath } from "node:url";
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
-import type { Json } from "../../../src/contract/prediction.ts";
-import { startFakeEdge } from "./fake-edge.ts";
-import { hasBegun, modelPids } from "./fixture.ts";
+import type { Json } from "../../src/contract/prediction.ts";
+import { startFakeEdge } from "../integration/pool/fake-edge.ts";
+import { hasBegun, modelPids } from "../integration/pool/fixture.ts";
 import { hostile } from "./hostile-model.ts";
-import { models } from "./models.ts";
-import { makeHome, refOf, startPool } from "./pool-process.ts";
+import { models } from "../integration/pool/models.ts";
+import { makeHome, refOf, startPool } from "../integration/pool/pool-process.ts";
 
 const SECRET = "s3cret-s3cret";
-const child = fileURLToPath(new URL("../../../gpu-pool/python", import.meta.url));
+const child = fileURLToPath(new URL("../../gpu-pool/python", import.meta.url));
 
-/** What `--isolation` can do on this machine; CI has both. */
-const isDemanded = process.env["EDGEPLANE_TEST_ISOLATION"] === "required";
-const hasBubblewrap = isDemanded || spawnSync("bwrap", ["--version"]).status === 0;
 /** Another user must be able to run it. */
 const python = ["/usr/bin/python3", "/usr/local/bin/python3"].find((path) => existsSync(path));
 const canChangeUser = process.getuid?.() === 0 && python !== undefined && isOpenToOthers(child);
@@ -108,8 +105,9 @@ test("where nothing isolates it, a model gets all that the pool's user may have"
   expect(edge.blobs.get(String(url).replace(`${edge.url}/files/`, ""))?.toString()).toContain(edge.token);
 });
 
+/** Only root may run models as other users. */
 const ways = [
-  ["namespaces", hasBubblewrap],
+  ["namespaces", true],
   ["user", canChangeUser],
 ] as const;
 

@@ -1,5 +1,5 @@
 /** A model that goes for what isn't its own, and says what it got. */
-import type { ModelFiles } from "./pool-process.ts";
+import type { ModelFiles } from "../integration/pool/pool-process.ts";
 
 const CODE = `
 import ctypes
