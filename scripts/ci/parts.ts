@@ -187,6 +187,14 @@ export const parts: readonly Part[] = [
     measures: true,
   },
   {
+    name: "a guard on the pools' own GPUs",
+    runs: "ci",
+    engine: "alt-profanity-check",
+    needs: ["python3"],
+    command: [...vitest("steady"), "test/steady/model-guard.test.ts", "test/steady/profanity-guard.test.ts"],
+    timeoutMs: 8 * MINUTE_MS,
+  },
+  {
     name: "many pools, steadily",
     runs: "ci",
     engine: "time",
