@@ -379,7 +379,7 @@ it("keeps what a plugin asks from every list, account, dead letter and replay, a
   expect(state()).toBe("failed");
   const row = core.store.get(id);
   expect(replayableOf(row)).toEqual({ input: null, reason: "unknown" });
-  const all = { topics: new Set(["results", "usage", "jobs.dlq"] as const), withOutput: true };
+  const all = { topics: new Set(["results", "usage", "jobs.dlq"] as const), withOutput: true, problem: null };
   const records = row === null ? [] : publishedRecords(row, all);
   expect(records.map(({ topic }) => topic)).toEqual(["results", "usage"]);
   for (const { value } of records)
