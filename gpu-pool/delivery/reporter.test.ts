@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Json } from "../../src/contract/prediction.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
@@ -46,4 +47,22 @@ test("whatever ends a claim forgets its uploads", async () => {
     end(new EventReporter(delivery, uploads as unknown as Uploads, backlog()));
     await expect.poll(() => forgotten, { message: String(end) }).toEqual(["the-token"]);
   }
+});
+
+test("a value that is nested too deeply to be walked through harms nobody but its own prediction", async () => {
+  let value: Json = { $file: "x" };
+  for (let depth = 0; depth < 100_000; depth += 1) value = [value];
+  const added: EventBody[] = [];
+  const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
+  const uploads = { files: () => Promise.reject(new RangeError("too deep")), forget() {} } as unknown as Uploads;
+  const output = {
+    value,
+    sizeBytes: 300_000,
+    mentionsFile: true,
+    scratchDir: "/scratch",
+    fileMark: "",
+    isConfined: false,
+  };
+  new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
+  await expect.poll(() => added).toMatchObject([{ type: "failed" }]);
 });

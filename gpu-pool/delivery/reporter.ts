@@ -111,8 +111,9 @@ export class EventReporter {
   }
 
   /** What waits for its upload is counted from now on, wherever in the line of its claim it stands. */
-  #upload(claim: ClaimRef, { value, file, sizeBytes, ...origin }: Produced, step: () => Promise<void>): void {
-    const files = file === undefined ? leftFiles(value, origin) : [file];
+  #upload(claim: ClaimRef, produced: Produced, step: () => Promise<void>): void {
+    const { file, sizeBytes, ...origin } = produced;
+    const files = file === undefined ? filesIn(produced) : [file];
     const waiting = this.#backlog.add(
       files,
       file === undefined ? sizeBytes : 0,
@@ -148,6 +149,17 @@ export class EventReporter {
       mentionsFile = text.includes('"$file"');
     }
     return mentionsFile ? this.#uploads.files(claim, value, produced) : value;
+  }
+}
+
+function filesIn({ value, mentionsFile, ...origin }: Produced): string[] {
+  if (!mentionsFile) return [];
+  try {
+    return leftFiles(value, origin);
+  } catch (error) {
+    // One that is nested too deeply to be walked through fails its own prediction, when it is to be uploaded.
+    if (error instanceof RangeError) return [];
+    throw error;
   }
 }
 
