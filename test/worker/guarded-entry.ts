@@ -10,7 +10,7 @@ import { leaseSnapshot } from "../../src/settings/current.ts";
 
 export * from "../../src/index.ts";
 
-type BenchEnv = Env & { UPSTREAM: string };
+type BenchEnv = Env & { UPSTREAM: string; PLUGIN_HOSTS: Fetcher };
 
 export default {
   ...worker,
@@ -39,6 +39,7 @@ async function guarded(request: Request, env: BenchEnv): Promise<Response> {
     const { principal } = await runPhase(lease.snapshot, "authenticate", call, trail);
     if (principal === null) return new Response("who calls?", { status: 401 });
     const hooks = await lease.snapshot.of(principal.accountId, "local/echo");
+    const asked = JSON.parse(text) as PredictionCall["input"];
     let current: PredictionCall = {
       requestId: call.requestId,
       predictionId: call.requestId,
@@ -48,7 +49,7 @@ async function guarded(request: Request, env: BenchEnv): Promise<Response> {
       lane: "default",
       priority: "normal",
       cost: 1,
-      input: JSON.parse(text) as PredictionCall["input"],
+      input: asked,
       inputBytes: text.length,
       startTimeoutMs: 60_000,
       totalTimeoutMs: 120_000,
@@ -56,13 +57,22 @@ async function guarded(request: Request, env: BenchEnv): Promise<Response> {
     };
     for (const phase of ["admit", "screenInput", "route"] as const)
       current = await runPhase(hooks, phase, current, trail);
-    return await ask(env, JSON.stringify(current.input), trail.headers);
+    const isSame = current.input === asked;
+    return await ask(env, isSame ? text : JSON.stringify(current.input), trail.headers);
   } finally {
     lease.release();
   }
 }
 
+/**
+ * Straight to the network, as a deployed Worker's `fetch` goes. The local stack's own way out leads through another
+ * Worker, which keeps it from private networks.
+ */
 async function ask(env: BenchEnv, body: string, headers: Record<string, string> = {}): Promise<Response> {
-  const answer = await fetch(env.UPSTREAM, { method: "POST", body, headers: { "content-type": "application/json" } });
+  const answer = await env.PLUGIN_HOSTS.fetch(env.UPSTREAM, {
+    method: "POST",
+    body,
+    headers: { "content-type": "application/json" },
+  });
   return new Response(answer.body, { headers: { "content-type": "application/json", ...headers } });
 }

@@ -22,7 +22,7 @@ function installPortkey(): void {
 export async function startPortkey(port: number, upstream: string): Promise<Portkey> {
   installPortkey();
   const server = join(portkeyFolder, "node_modules/@portkey-ai/gateway/build/start-server.js");
-  const child = spawn(process.execPath, [server, `--port=${port}`, "--headless"], { stdio: "ignore" });
+  const child = spawn(process.execPath, [server, `--port=${port}`], { stdio: "ignore" });
   const headers = {
     authorization: "Bearer upstream-key",
     "x-portkey-provider": "openai",
