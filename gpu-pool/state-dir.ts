@@ -1,7 +1,8 @@
 /**
  * The pool's folder on disk: one running pool at a time, the pool's name, and the places of journal, spool and scratch.
  */
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { tryLock } from "./runtime/host-lock.ts";
 import type { HostLock } from "./runtime/host-lock.ts";
@@ -42,7 +43,8 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
     const id = readText(join(path, "id")) ?? crypto.randomUUID();
     writeFileSync(join(path, "id"), id, OWN);
     const scratchDir = join(path, "scratch");
-    rmSync(scratchDir, { recursive: true, force: true });
+    // Not by Node, which follows what a model may have put in a folder's place meanwhile.
+    spawnSync("rm", ["-rf", "--", scratchDir]);
     const inputsDir = join(scratchDir, "inputs");
     const homesDir = join(path, "homes");
     mkdirSync(inputsDir, { recursive: true, mode: 0o700 });

@@ -1,8 +1,9 @@
 /**
- * `npm run assets`: writes the files that a deployment serves beside the Worker (the script of `/docs`), and names
- * their folder.
+ * `npm run assets`: writes the files that a deployment serves beside the Worker (the script of `/docs`, and the pool
+ * with its installer), and names their folder.
  */
 import { ensureDocsAssets } from "./lib/docs-assets.ts";
+import { writePoolArchive } from "./lib/pool-archive.ts";
 
 const HELP = `npm run assets
 
@@ -10,6 +11,12 @@ Writes the files that are served beside the Worker and prints their folder:
 
   npx wrangler deploy --assets "$(npm run --silent assets)"
 
-The local stack serves them by itself.`;
+They are the script of /docs, and for GPU hosts /pool/install.sh and the archive that it installs. \`npm run serve\` serves
+them by itself.`;
 
-console.log(process.argv.includes("--help") ? HELP : await ensureDocsAssets());
+if (process.argv.includes("--help")) console.log(HELP);
+else {
+  const folder = await ensureDocsAssets();
+  await writePoolArchive(folder);
+  console.log(folder);
+}

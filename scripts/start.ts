@@ -97,6 +97,7 @@ try {
     onOwned: removeFiles,
     vars: deliveryVars(),
     poolEnv: poolPort(),
+    servesPool: true,
     onPoolRefused: () => refused.reject(new StackError("the pool can't start; its line above says what to mend.")),
   });
   if (stopping) await new Promise(() => {});

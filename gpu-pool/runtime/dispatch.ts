@@ -1,4 +1,4 @@
-/** Gives batches to processes: to a free slot, where they begin, or behind one that runs, until the child says `begun`. */
+/** Gives batches to processes: to a free slot, where they begin, or behind one that runs, until the child says so. */
 import type { Batch } from "../scheduling/batcher.ts";
 import type { BatchLimits, Shape } from "../scheduling/batching/batch-limits.ts";
 import type { Loaded } from "./child-messages.ts";
@@ -24,7 +24,7 @@ export type DispatchContext = {
 /** How batches are given. `isSoon`: by what runs took lately, those that run end soon. */
 export type Giving = { nowMs: number; isSoon: boolean; give(instance: Instance, batch: Batch<Prediction>): void };
 
-/** Gives every batch that is due to a free slot, and full ones behind those that end soon, as far as there is a place. */
+/** Gives the batches that are due to free slots, and full ones behind those that end soon, as far as there is place. */
 export function dispatchAll(instances: Instances, queue: PredictionQueue, { nowMs, isSoon, give }: Giving): void {
   for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
     const batch = queue.take(nowMs, free.runs.size === 0);

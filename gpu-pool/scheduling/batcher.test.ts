@@ -247,6 +247,15 @@ describe("batches of like cost", () => {
     expect(taken(batcher, 10)).toEqual(["delay", "last"]);
   });
 
+  test("have one member where its cost has no number", () => {
+    const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
+    add(batcher, ["a", 1], ["none", Infinity], ["other", Infinity], ["b", 1]);
+    expect(taken(batcher, 0)).toEqual(["cost", "a"]);
+    expect(taken(batcher, 0)).toEqual(["cost", "none"]);
+    expect(taken(batcher, 0)).toEqual(["cost", "other"]);
+    expect(taken(batcher, 0)).toEqual(["idle", "b"]);
+  });
+
   test("shrink when one ran out of memory", () => {
     const batcher = new Batcher<null>({ maxBatchSize: 8, maxQueueDelayMs: 0 });
     batcher.limits.memory.ranOut(6);

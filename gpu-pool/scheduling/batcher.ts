@@ -2,8 +2,8 @@
  * The batcher of one model: what was granted and waits for a slot, in order. Pure: it is told the time.
  *
  * A ticket's way: waiting → (starting sent) → armed → taken. Only an armed ticket, whose start the edge has counted,
- * may be taken. A ticket leaves early when its start deadline passes unarmed, when it can't end by its deadline any more
- * (of models that say so), or when it is removed (canceled, stale).
+ * may be taken. A ticket leaves early when its start deadline passes unarmed, when it can't end by its deadline any
+ * more (of models that say so), or when it is removed (canceled, stale).
  *
  * Tickets of one group were together in a batch that failed: they run together, in an instance that runs nothing else,
  * before all others.
@@ -33,8 +33,8 @@ export type Ticket<T> = {
 
 /**
  * Why a batch goes now: it has all the members that it may have (`full`), or all the cost (`cost`); a member has waited
- * `maxQueueDelayMs` (`delay`), or would miss its deadline (`deadline`); a slot was free, and the model waits for no company
- * (`idle`); its members failed together (`again`).
+ * `maxQueueDelayMs` (`delay`), or would miss its deadline (`deadline`); a slot was free, and the model waits for no
+ * company (`idle`); its members failed together (`again`).
  */
 export type Reason = "full" | "cost" | "delay" | "deadline" | "idle" | "again";
 
@@ -138,8 +138,8 @@ export class Batcher<T> {
   /**
    * The batch to run in a free slot, or null when there is none yet. `idle` says that the slot's instance runs
    * nothing else. A group goes whole and only into an idle instance; while its starts are not all counted it holds
-   * nobody up. Others go when a batch is full, or one has waited `maxQueueDelayMs` or would miss its deadline: then that one
-   * and those of its bucket. With `onlyFull` none goes that could have more members.
+   * nobody up. Others go when a batch is full, or one has waited `maxQueueDelayMs` or would miss its deadline: then
+   * that one and those of its bucket. With `onlyFull` none goes that could have more members.
    */
   take(nowMs: number, idle: boolean, onlyFull = false): Batch<T> | null {
     const head = this.#queue[0];
@@ -232,7 +232,7 @@ export class Batcher<T> {
     for (const ticket of open) {
       if (ticket === first || limits.bucketOf(ticket.cost) !== bucket) continue;
       const cost = Math.max(largest, ticket.cost);
-      if (cost * (members.length + 1) > limits.cost) return { members, full: "cost" };
+      if (cost === Infinity || cost * (members.length + 1) > limits.cost) return { members, full: "cost" };
       members.push(ticket);
       largest = cost;
       if (members.length === most) return { members, full: "full" };

@@ -228,6 +228,29 @@ describe("an output", () => {
   });
 });
 
+it("a chunk that links to a picture waits until that was judged", async () => {
+  const given = world();
+  const link = `https://edge.example/v1/outputs/${aPart().predictionId}/token/out.png`;
+  const chunk = { part: "chunk", output: link } as const;
+  expect(await screenedPart(given, { imageField: "image" }, chunk)).toMatchObject({ verdict: "reject" });
+  expect(given.said("image")).toEqual(["data:image/png;base64,bad+"]);
+  expect(await screenedPart(world(), {}, chunk)).toMatchObject({ verdict: "continue" });
+});
+
+it("an output whose pictures are too large together can't be decided on", async () => {
+  const given = world();
+  const asked: string[] = [];
+  given.services.models.picture = (_id, link) => {
+    asked.push(link);
+    return Promise.resolve(`data:image/png;base64,${"A".repeat(10 * 1024 * 1024)}`);
+  };
+  const output = Array.from({ length: 20 }, (_, n) => `/v1/outputs/id/token/${n}.png`).map((link) => ({
+    link: `https://edge.example${link}`,
+  }));
+  await expect(screenedPart(given, { imageField: "image" }, { output })).rejects.toThrow(/too large/);
+  expect(asked.length).toBeLessThan(5);
+});
+
 describe("published", () => {
   const entry = (config: object, change: Partial<CheckedEntry<unknown>> = {}): CheckedEntry<unknown> => ({
     ...{ account: null, model: null, config: { model: GUARD, ...config } },

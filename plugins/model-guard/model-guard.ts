@@ -20,6 +20,8 @@ import { createJudge } from "./judge.ts";
 import type { Guarded } from "./judge.ts";
 
 const NAME = "model-guard";
+/** Of an output's pictures as data URIs: about 16 MiB of files. */
+const MAX_PICTURES_CHARS = 22 * 1024 * 1024;
 
 /** Too much for the guard, or a kind that it isn't let judge: refused as it is. */
 type Refused = { refused: string };
@@ -77,8 +79,18 @@ export const modelGuard = definePlugin({
       };
     }
 
-    function picturesOf(id: string, links: readonly string[]): Promise<(string | null)[]> {
-      return Promise.all(links.map((link) => services.models.picture(id, link)));
+    /** One after the other: together they have to fit into the isolate. Throws where they don't. */
+    async function picturesOf(id: string, links: readonly string[]): Promise<(string | null)[]> {
+      const pictures: (string | null)[] = [];
+      let chars = 0;
+      for (const link of links) {
+        const picture = await services.models.picture(id, link);
+        chars += picture?.length ?? 0;
+        if (chars > MAX_PICTURES_CHARS)
+          throw new Error("the pictures of the output are too large to be judged together");
+        pictures.push(picture);
+      }
+      return pictures;
     }
 
     return {
@@ -97,8 +109,10 @@ export const modelGuard = definePlugin({
         const step = stepOf(part, window);
         const output = part.part === "end" && step.output === "" ? null : step.output;
         const change = { subject: { ...part, output }, held: step.held };
-        if (step.judge === null) return { verdict: "continue", ...change };
-        const contents = { texts: [step.judge], pictures: [] };
+        // A chunk may link to a picture: nobody has the link before that was judged.
+        const { pictures } = await contentsOfOutput(part);
+        if (step.judge === null && pictures.length === 0) return { verdict: "continue", ...change };
+        const contents = { texts: step.judge === null ? [] : [step.judge], pictures };
         return decided(await judged(part.model, contents, guarded), whatOf[part.of], change);
       },
     };

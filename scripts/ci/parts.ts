@@ -130,12 +130,12 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
-    name: "the edge as a service",
+    name: "the edge as a service, and a GPU host in a clean Debian",
     runs: "ci",
-    engine: "time",
-    needs: ["python3"],
+    engine: "debootstrap",
+    needs: ["python3", "curl", "debootstrap"],
     command: vitest("self-host"),
-    timeoutMs: 4 * MINUTE_MS,
+    timeoutMs: 12 * MINUTE_MS,
   },
   {
     name: "models through the pool",
@@ -185,6 +185,14 @@ export const parts: readonly Part[] = [
     command: ["node", "test/bench/idle.ts", "--minutes", "1"],
     timeoutMs: 4 * MINUTE_MS,
     measures: true,
+  },
+  {
+    name: "a guard on the pools' own GPUs",
+    runs: "ci",
+    engine: "alt-profanity-check",
+    needs: ["python3"],
+    command: [...vitest("steady"), "test/steady/model-guard.test.ts", "test/steady/profanity-guard.test.ts"],
+    timeoutMs: 8 * MINUTE_MS,
   },
   {
     name: "many pools, steadily",

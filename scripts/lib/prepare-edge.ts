@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureDocsAssets } from "./docs-assets.ts";
 import type { EdgeOptions } from "./edge-options.ts";
+import { writePoolArchive } from "./pool-archive.ts";
 import { checkWorkerVars } from "./preflight.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { readWorkerConfig } from "./worker-config.ts";
@@ -26,6 +27,8 @@ export type EdgeNeeds = Pick<EdgeOptions, "host" | "port"> & {
   allowLoopback?: boolean | undefined;
   offline?: boolean | undefined;
   inspectorPort?: number | undefined;
+  /** Makes what GPU hosts install: `/pool/install.sh` and its archive. Default: not. */
+  servesPool?: boolean | undefined;
 };
 
 /** Bundles the Worker. Throws `StackError` when a variable is wrong. */
@@ -37,6 +40,7 @@ export async function prepareEdge(needs: EdgeNeeds): Promise<EdgeOptions> {
     join(root, "node_modules/.cache/edgeplane/worker-config.json"),
   );
   const [worker, assetsPath] = await Promise.all([bundleWorker(config), ensureDocsAssets(join(stateDir, "assets"))]);
+  if (needs.servesPool === true) await writePoolArchive(assetsPath);
   checkWorkerVars({ ...worker.bindings, ...vars });
   return {
     type: "start",

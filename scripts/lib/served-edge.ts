@@ -47,7 +47,7 @@ export async function startServedEdge(options: ServedOptions): Promise<ServedEdg
       LOCAL_HOSTS: new URL(publicOrigin).host,
       ...options.vars,
     };
-    const edge = createEdge(prepareEdge({ ...options, host, port, stateDir, vars }), say, lock.add);
+    const edge = createEdge(prepareEdge({ ...options, host, port, stateDir, vars, servesPool: true }), say, lock.add);
     try {
       await edge.start();
     } catch (error) {

@@ -42,6 +42,8 @@ export type StackOptions = {
   operatorOrigins?: readonly string[];
   /** Where workerd's inspector listens, on loopback. Default: it has none. */
   inspectorPort?: number;
+  /** Makes what GPU hosts install (`/pool/install.sh`). Default: not. */
+  servesPool?: boolean;
   /** Hears every line that a process of the stack prints. */
   say?: Say;
   /** Called whenever the pool ends because a setting of its own is wrong, or the edge refused it. */

@@ -13,6 +13,7 @@ import { gatewayRoutes } from "./gateway.ts";
 import { kafkaRoutes } from "./kafka/index.ts";
 import { openApiRoutes } from "./openapi/routes.ts";
 import { outputRoutes } from "./outputs.ts";
+import { installerRoutes } from "./pool/installer.ts";
 import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
 import { absentRoutes } from "./replicate/absent.ts";
@@ -69,6 +70,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1", searchRoutes());
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));
+  app.route("/pool", installerRoutes());
   app.route("/admin/v1", adminRoutes());
   app.route("/kafka", kafkaRoutes());
   app.route("/", docsRoutes());

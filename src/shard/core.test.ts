@@ -6,6 +6,8 @@ import type { PoolEvent } from "../contract/event.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import type { Reservation } from "../lane/types.ts";
 import { ShardCore } from "./core.ts";
+import { publishedRecords } from "./published-records.ts";
+import { replayableOf } from "./replay.ts";
 import { defaultRules } from "./rules.ts";
 import type { Submission } from "./types.ts";
 
@@ -358,4 +360,28 @@ it("feeds the index again after a crash, finished predictions too, until it has 
   reborn.wake();
   expect([...reopen().outgoing.feeds.values()]).toEqual([]);
   expect(core.store.get(id)?.state).toBe("succeeded");
+});
+
+it("keeps what a plugin asks from every list, account, dead letter and replay, and publishes who asked", () => {
+  const question = { plugin: "model-guard", guarded: "guarded" };
+  const { core, id, claim, clock, state } = setUp({ question, startTimeoutMs: 1000, totalTimeoutMs: 1000 });
+  const { accountId } = submission(id);
+  expect(core.outgoing.feeds.size).toBe(0);
+  expect([...(core.outgoing.hands.get("default")?.values() ?? [])]).toMatchObject([{ id, account: "guarded" }]);
+  expect(core.snapshot(id, accountId)).toBeNull();
+  expect(core.snapshot(id, "guarded")).toBeNull();
+  expect(core.cancel(id, accountId)).toBeNull();
+  expect(core.snapshot(id, null)).toMatchObject({ id, status: "starting" });
+  const { token } = claim();
+  expect(core.screening.screened([{ id, token }])).toMatchObject([{ id, accountId, isQuestion: true }]);
+  clock.now += 2000;
+  core.wake();
+  expect(state()).toBe("failed");
+  const row = core.store.get(id);
+  expect(replayableOf(row)).toEqual({ input: null, reason: "unknown" });
+  const all = { topics: new Set(["results", "usage", "jobs.dlq"] as const), withOutput: true, problem: null };
+  const records = row === null ? [] : publishedRecords(row, all);
+  expect(records.map(({ topic }) => topic)).toEqual(["results", "usage"]);
+  for (const { value } of records)
+    expect(JSON.parse(value)).toMatchObject({ account: accountId, askedBy: "model-guard" });
 });

@@ -1,21 +1,20 @@
 /** `npm run serve` and `npm run backup`, as an operator has them: a service behind a proxy, copied while it runs. */
 import { spawn, spawnSync } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { makeHome, startPool } from "../integration/pool/pool-process.ts";
 import type { PoolHome, RunningPool } from "../integration/pool/pool-process.ts";
+import { adminKeyOf, ORIGIN, serve, stopService } from "./service.ts";
+import type { Service } from "./service.ts";
 
 const root = join(import.meta.dirname, "../..");
-const ORIGIN = "https://edge.example.com";
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-self-host-"));
 const state = join(dir, "state");
 const copy = join(dir, "copy");
-const SecretsSchema = z.object({ adminKey: z.string() });
 const LockSchema = z.object({ processes: z.array(z.object({ name: z.string(), pid: z.number() })) });
 const FileSchema = z.object({ urls: z.object({ get: z.string() }) });
 const PredictionSchema = z.looseObject({
@@ -25,32 +24,10 @@ const PredictionSchema = z.looseObject({
   urls: z.record(z.string(), z.string()),
 });
 
-type Service = { process: ChildProcess; port: number; said(): string };
 let service: Service;
 let pool: RunningPool;
 let home: PoolHome;
 let key: string;
-
-async function serve(stateDir: string): Promise<Service> {
-  const env = { ...process.env, PORT: "0", PUBLIC_ORIGIN: ORIGIN, EDGEPLANE_STATE_DIR: stateDir };
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", join(root, "scripts/serve.ts")], {
-    env,
-    cwd: dir,
-  });
-  let text = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (part: string) => (text += part));
-  const answers = /serves .* on 127\.0\.0\.1:(\d+)/;
-  await vi.waitUntil(() => answers.test(text) || child.exitCode !== null, { timeout: 30_000 });
-  if (!answers.test(text)) throw new Error(text);
-  return { process: child, port: Number(answers.exec(text)?.[1]), said: () => text };
-}
-
-async function stopService({ process: child }: Service): Promise<void> {
-  const gone = new Promise((resolve) => child.once("close", resolve));
-  child.kill("SIGTERM");
-  await gone;
-}
 
 type Answer = { status: number; text: string };
 
@@ -74,8 +51,7 @@ async function call(
   });
 }
 
-const adminKey = (): string =>
-  SecretsSchema.parse(JSON.parse(readFileSync(join(state, "secrets.json"), "utf8"))).adminKey;
+const adminKey = (): string => adminKeyOf(state);
 const made = async (path: string, body: object, field: "key" | "token" | "id"): Promise<string> => {
   const { status, text } = await call("POST", `/admin/v1/${path}`, adminKey(), body);
   expect(status).toBe(201);

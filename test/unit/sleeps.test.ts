@@ -10,6 +10,7 @@ const OWN = "test/unit/sleeps.test.ts";
 /** How many calls a file has, and what for. */
 const known: Record<string, [number, string]> = {
   "gpu-pool/bridge/main.test.ts": [1, "a process that hangs is killed"],
+  "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
   "scripts/lib/stack-lock.test.ts": [1, "looks for a file again"],
   "src/sandbox/distinct-limit.test.ts": [1, "lets promises settle, 0 ms"],

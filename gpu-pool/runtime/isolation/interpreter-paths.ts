@@ -3,6 +3,7 @@ import { existsSync, lstatSync, readlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import * as z from "zod";
 import { runCommand } from "../environments/command.ts";
+import { isWithin } from "../../transport/confined-file.ts";
 import { realpathOf } from "./view.ts";
 
 const PrefixesSchema = z.array(z.string());
@@ -18,10 +19,15 @@ const MAX_LINKS = 40;
 export async function interpreterPaths(python: string): Promise<string[]> {
   const folder = dirname(dirname(python));
   if (existsSync(join(folder, "pyvenv.cfg")))
-    return [...new Set([folder, ...linksTo(python), ...(await interpreterPaths(realpathOf(python)))])];
+    return [...new Set([folder, ...linksFrom(folder, python), ...(await interpreterPaths(realpathOf(python)))])];
   const { code, stdout } = await runCommand(python, ["-I", "-c", CODE], { timeoutMs: TIMEOUT_MS });
   const prefixes = code === 0 ? PrefixesSchema.parse(JSON.parse(stdout)) : [];
   return [...new Set([...prefixes, ...linksTo(python)])];
+}
+
+/** Those that lead out of the folder: a link within it comes with it, and can't be mounted over. */
+function linksFrom(folder: string, path: string): string[] {
+  return linksTo(path).filter((link) => !isWithin(folder, link));
 }
 
 function linksTo(path: string): string[] {

@@ -1,6 +1,6 @@
 /**
- * What a call of a model takes besides what its cost takes, learned from runs: a line through their times by their cost,
- * of which the last runs weigh most. Pure.
+ * What a call of a model takes besides what its cost takes, learned from runs: a line through their times by their
+ * cost, of which the last runs weigh most. Pure.
  */
 
 /** What each run leaves of the weight of those before it. */
@@ -26,7 +26,7 @@ export class CallCost {
     this.#costMs = MEMORY * this.#costMs + cost * ms;
   }
 
-  /** So much cost takes as long as a call takes besides; 0 while runs don't show that, Infinity where cost takes no time. */
+  /** The cost that takes as long as a call does besides: 0 while runs don't show it, Infinity if cost takes no time. */
   get worth(): number {
     const spread = this.#weight * this.#costCost - this.#cost * this.#cost;
     if (this.#runs < MIN_RUNS || spread <= 1e-9 * this.#weight * this.#costCost) return 0;

@@ -1,8 +1,8 @@
 /** `/docs`: pages for people. They load nothing from elsewhere. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { EdgeplaneError } from "../../contract/errors.ts";
 import type { App } from "../app.ts";
+import { serveAsset } from "../asset.ts";
 import { operation } from "../operation.ts";
 import { ERRORS_PATH } from "../problem.ts";
 import { errorsPage } from "./errors-page.ts";
@@ -40,22 +40,7 @@ export function docsRoutes(): Hono<App> {
         answers: script,
         errors: ["not_found"],
       },
-      async (c) => {
-        const answer = await c.env.DOCS_ASSETS?.fetch(`https://assets${SCRIPT_PATH}`);
-        if (answer?.ok !== true) {
-          throw new EdgeplaneError(
-            "not_found",
-            "The gateway was deployed without the files of /docs; see docs/api.md.",
-          );
-        }
-        return new Response(answer.body, {
-          headers: {
-            "content-type": "text/javascript; charset=utf-8",
-            "cache-control": "public, max-age=3600",
-            "x-content-type-options": "nosniff",
-          },
-        });
-      },
+      async (c) => serveAsset(c, SCRIPT_PATH, "text/javascript; charset=utf-8", "public, max-age=3600"),
     ),
   );
 
