@@ -5,7 +5,6 @@
  */
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import { modelPath } from "../../src/contract/manifest.ts";
-import { readDataUri } from "../kernel/data-uri.ts";
 import { definePlugin } from "../kernel/define-plugin.ts";
 import { judgedOf, verdictOf } from "../kernel/opinions.ts";
 import type { Judged } from "../kernel/opinions.ts";
@@ -14,12 +13,14 @@ import type { OutputPart } from "../kernel/phases.ts";
 import { stepOf } from "../kernel/text-window.ts";
 import { checkGuards } from "./check.ts";
 import { ConfigSchema, MAX_TIMEOUT_MS } from "./config.ts";
-import { contentsOf, isUrl, pictureFields, questionsOf } from "./contents.ts";
+import { contentsOf, isFile, isUrl, pictureFields, questionsOf } from "./contents.ts";
 import type { Contents } from "./contents.ts";
 import { createJudge } from "./judge.ts";
 import type { Guarded } from "./judge.ts";
 
 const NAME = "model-guard";
+/** Of an output's pictures as data URIs: about 16 MiB of files. */
+const MAX_PICTURES_CHARS = 22 * 1024 * 1024;
 
 /** Too much for the guard, or a kind that it isn't let judge: refused as it is. */
 type Refused = { refused: string };
@@ -77,8 +78,18 @@ export const modelGuard = definePlugin({
       };
     }
 
-    function picturesOf(id: string, links: readonly string[]): Promise<(string | null)[]> {
-      return Promise.all(links.map((link) => services.models.picture(id, link)));
+    /** One after the other: together they have to fit into the isolate. Throws where they don't. */
+    async function picturesOf(id: string, links: readonly string[]): Promise<(string | null)[]> {
+      const pictures: (string | null)[] = [];
+      let chars = 0;
+      for (const link of links) {
+        const picture = await services.models.picture(id, link);
+        chars += picture?.length ?? 0;
+        if (chars > MAX_PICTURES_CHARS)
+          throw new Error("the pictures of the output are too large to be judged together");
+        pictures.push(picture);
+      }
+      return pictures;
     }
 
     return {
@@ -97,8 +108,10 @@ export const modelGuard = definePlugin({
         const step = stepOf(part, window);
         const output = part.part === "end" && step.output === "" ? null : step.output;
         const change = { subject: { ...part, output }, held: step.held };
-        if (step.judge === null) return { verdict: "continue", ...change };
-        const contents = { texts: [step.judge], pictures: [] };
+        // A chunk may link to a picture: nobody has the link before that was judged.
+        const { pictures } = await contentsOfOutput(part);
+        if (step.judge === null && pictures.length === 0) return { verdict: "continue", ...change };
+        const contents = { texts: step.judge === null ? [] : [step.judge], pictures };
         return decided(await judged(part.model, contents, guarded), whatOf[part.of], change);
       },
     };
@@ -112,10 +125,10 @@ const whatOf: Readonly<Record<OutputPart["of"], string>> = {
 };
 
 /** Whether it is judged in windows: a stream of texts, unless a chunk is a file of its own. */
-function isStreamed({ part, output, held }: OutputPart): boolean {
+function isStreamed({ part, output, held, predictionId }: OutputPart): boolean {
   if (part === "whole") return false;
   if (part === "end") return true;
-  return typeof output === "string" && (held !== null || readDataUri(output) !== "media");
+  return typeof output === "string" && (held !== null || !isFile(output, predictionId));
 }
 
 function decided<Subject extends { output?: Json }>(
