@@ -38,8 +38,8 @@ export function isFile(chunk: string, id: string): boolean {
 }
 
 /**
- * Texts in pieces that the guard takes. Beyond `maxQuestions` of them, neighbours go together, as far as a piece has room;
- * null when they are still too many.
+ * Texts in pieces that the guard takes. Beyond `maxQuestions` of them, neighbours go together, as far as a piece has
+ * room; null when they are still too many.
  */
 export function questionsOf(texts: readonly string[], config: GuardConfig): string[] | null {
   const { maxCharacters, overlapCharacters, maxQuestions } = config;

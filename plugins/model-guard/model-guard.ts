@@ -1,7 +1,7 @@
 /**
  * `model-guard`: a model of the operator's own pools decides on inputs and outputs, texts and pictures, so that
- * moderation runs on the same GPUs. Each text is a prediction of the guard's model, in a lane of its own; its pool makes
- * batches of those of concurrent requests. What the guard is asked, no plugin screens: it can't guard itself.
+ * moderation runs on the same GPUs. Each text is a prediction of the guard's model, in a lane of its own; its pool
+ * makes batches of those of concurrent requests. What the guard is asked, no plugin screens: it can't guard itself.
  */
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import { modelPath } from "../../src/contract/manifest.ts";
