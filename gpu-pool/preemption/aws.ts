@@ -30,7 +30,9 @@ export function createAws(ask: Ask): Cloud {
       const headers = { "x-aws-ec2-metadata-token": current };
       const answer = await ask("GET", "/latest/meta-data/spot/instance-action", headers);
       if (answer.status === 401) token = null;
-      if (answer.status !== 200) return null;
+      // 404: there is no notice.
+      if (answer.status === 401 || answer.status === 404) return null;
+      if (answer.status !== 200) throw new Error(`the metadata service answered ${answer.status}`);
       const { action, time } = ActionSchema.parse(JSON.parse(answer.text));
       return {
         withinMs: millisecondsTo(time, answer, NOTICE_MS),

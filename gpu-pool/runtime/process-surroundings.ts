@@ -44,12 +44,14 @@ export function environmentOf(options: ProcessOptions, origin: Origin): Record<s
   };
 }
 
-/** Folders of the process alone; where it is another user, that user's. */
+/**
+ * Folders of the process alone; where it is another user, that user's. The outer one is given away last: until then no
+ * other process of that user can put a link in the place of what lies in it.
+ */
 export function makeScratch({ scratchDir, jail }: ProcessOptions): void {
-  for (const folder of jail === null ? [scratchDir] : [scratchDir, jail.tempDir]) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (jail?.owner) chownSync(folder, jail.owner.uid, jail.owner.gid);
-  }
+  const folders = jail === null ? [scratchDir] : [scratchDir, jail.tempDir];
+  for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (jail?.owner) for (const folder of folders.toReversed()) chownSync(folder, jail.owner.uid, jail.owner.gid);
 }
 
 export function howItEnded(code: number | null, signal: NodeJS.Signals | null, isConfined: boolean): string {

@@ -1,4 +1,4 @@
-/** What time alone does to the predictions that a model holds: deadlines, ends of grace, and waits that became too long. */
+/** What time alone does to the predictions that a model holds: deadlines, ends of grace, and waits that are too long. */
 import { capacityOf } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";
@@ -24,8 +24,8 @@ export function sweepDeadlines(
 }
 
 /**
- * Takes out of the queue, and of the processes that it waits in, what was taken ahead and won't begin soon after all, since a run takes longer than runs did:
- * another pool may have room for it.
+ * Takes out what was taken ahead and won't begin soon after all, since a run takes longer than runs did: from the queue,
+ * and from the processes that it waits in. Another pool may have room for it.
  */
 export function lateOnes(
   load: ModelLoad,

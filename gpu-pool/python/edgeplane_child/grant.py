@@ -1,11 +1,13 @@
-"""Lets a model's own user read its folder and write new files into it: ``python -m edgeplane_child.grant UID FOLDER [SKIPPED...]``.
+"""Lets a model's own user read its folder and write new files into it: ``python grant.py UID FOLDER [SKIPPED...]``.
 
-The pool runs it as root. It adds one entry to the access list of each folder, and of each file that others may not read; who owns
-them stays as it is. Links are not followed. POSIX access lists as Linux stores them: linux/posix_acl_xattr.h.
+The pool runs it as root. It adds one entry to the access list of each folder, and of each file that others may not read;
+who owns them stays as it is. A process of the model may change the folder meanwhile: what is granted is the open file
+that was looked at, and no link is followed. POSIX access lists as Linux stores them: linux/posix_acl_xattr.h.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -22,17 +24,17 @@ _ENTRY = struct.Struct("<HHI")
 Entry = Tuple[int, int, int]
 
 
-def _read(path: str, name: str) -> List[Entry]:
+def _read(file: int, name: str) -> List[Entry]:
     try:
-        raw = os.getxattr(path, name, follow_symlinks=False)
+        raw = os.getxattr(file, name)
     except OSError:
-        mode = os.lstat(path).st_mode
+        mode = os.fstat(file).st_mode
         return [(_USER_OBJ, mode >> 6 & 7, _NOBODY), (_GROUP_OBJ, mode >> 3 & 7, _NOBODY), (_OTHER, mode & 7, _NOBODY)]
     return [(tag, rights, who) for tag, rights, who in _ENTRY.iter_unpack(raw[4:])]
 
 
-def _add(path: str, name: str, uid: int, rights: int) -> None:
-    before = _read(path, name)
+def _add(file: int, name: str, uid: int, rights: int) -> None:
+    before = _read(file, name)
     entries = [entry for entry in before if entry[0] != _MASK and not (entry[0] == _USER and entry[2] == uid)]
     entries.append((_USER, rights, uid))
     mask = 0
@@ -43,22 +45,42 @@ def _add(path: str, name: str, uid: int, rights: int) -> None:
     entries.sort(key=lambda entry: (entry[0], entry[2]))
     if sorted(before, key=lambda entry: (entry[0], entry[2])) == entries:
         return
-    os.setxattr(path, name, struct.pack("<I", _VERSION) + b"".join(_ENTRY.pack(*entry) for entry in entries))
+    os.setxattr(file, name, struct.pack("<I", _VERSION) + b"".join(_ENTRY.pack(*entry) for entry in entries))
+
+
+def _is_closed(info: os.stat_result, uid: int) -> bool:
+    """Whether it is a file of one name that neither the user owns nor others may read."""
+    return stat.S_ISREG(info.st_mode) and info.st_nlink == 1 and info.st_uid != uid and not info.st_mode & stat.S_IROTH
+
+
+def _grant_file(name: str, folder: int, uid: int) -> None:
+    try:
+        # What is no file isn't even opened: a device may act on that.
+        if not _is_closed(os.stat(name, dir_fd=folder, follow_symlinks=False), uid):
+            return
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return
+        raise
+    try:
+        if _is_closed(os.fstat(file), uid):
+            _add(file, _ACCESS, uid, 4)
+    finally:
+        os.close(file)
 
 
 def grant(uid: int, folder: str, skipped: List[str]) -> None:
     """Grant a folder with all below it."""
-    for path, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if os.path.join(path, name) not in skipped and not os.path.islink(os.path.join(path, name))]
-        if os.lstat(path).st_uid != uid:
-            _add(path, _ACCESS, uid, 7)
-            _add(path, _DEFAULT, uid, 7)
+    top = os.path.realpath(folder)
+    for path, folders, files, opened in os.fwalk(top):
+        below = os.path.relpath(path, top)
+        folders[:] = [name for name in folders if os.path.normpath(os.path.join(folder, below, name)) not in skipped]
+        if os.fstat(opened).st_uid != uid:
+            _add(opened, _ACCESS, uid, 7)
+            _add(opened, _DEFAULT, uid, 7)
         for name in files:
-            file = os.path.join(path, name)
-            info = os.lstat(file)
-            closed = not info.st_mode & stat.S_IROTH and info.st_uid != uid
-            if closed and stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
-                _add(file, _ACCESS, uid, 4)
+            _grant_file(name, opened, uid)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -170,4 +171,37 @@ test("what a model says to the loader of programs reaches its interpreter, and n
   const plain = { ...isolated, jail: null };
   expect(environmentOf(plain, origin)).toMatchObject({ LD_PRELOAD: "/m/evil.so", HOME: "/root" });
   expect(commandOf(plain)).toEqual(["/usr/bin/python3", "-u", "-m", "m"]);
+});
+
+/** Puts a link in the place of `closed` once somebody looked at it, as a model could. Says what its target was granted. */
+const SWAPPING = `
+import os, runpy, sys
+program, folder, secret = sys.argv[1:]
+closed = os.path.join(folder, "closed")
+swapped = []
+def swapping(look):
+    def call(path, *args, **kwargs):
+        found = look(path, *args, **kwargs)
+        if os.path.basename(str(path)) == "closed" and not swapped:
+            swapped.append(True)
+            os.unlink(closed)
+            os.symlink(secret, closed)
+        return found
+    return call
+os.lstat, os.stat = swapping(os.lstat), swapping(os.stat)
+sys.argv = [program, "12345", folder]
+try:
+    runpy.run_path(program, run_name="__main__")
+except SystemExit:
+    pass
+print(swapped, os.listxattr(secret))
+`;
+
+test("a model's user is granted its own folder, and nothing that a link put there meanwhile leads to", () => {
+  const folder = join(root, "model");
+  mkdirSync(folder);
+  for (const path of [join(root, "secret"), join(folder, "closed")]) writeFileSync(path, "", { mode: 0o600 });
+  const program = join(import.meta.dirname, "../../python/edgeplane_child/grant.py");
+  const said = execFileSync("python3", ["-I", "-c", SWAPPING, program, folder, join(root, "secret")]);
+  expect(String(said)).toBe("[True] []\n");
 });
