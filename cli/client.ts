@@ -8,6 +8,7 @@ import { CliError, exitCodes, messageOf } from "./errors.ts";
 const TRIES = 3;
 const FIRST_WAIT_MS = 200;
 const MAX_WAIT_MS = 10_000;
+/** Until an answer begins, and until it has come as a whole, unless it is a stream or a file. */
 const CALL_LIMIT_MS = 90_000;
 
 const ProblemSchema = z.object({
@@ -33,7 +34,9 @@ export type Client = {
   api<T>(schema: z.ZodType<T>, method: Method, path: string, call?: Call): Promise<T>;
   /** With the operator's key; `path` begins behind `/admin/v1`. */
   admin<T>(schema: z.ZodType<T>, method: Method, path: string, call?: Call): Promise<T>;
-  /** The raw answer of any address of the gateway, with the API key; refusals throw. */
+  /** The page behind a link, of which the path counts: behind a proxy the gateway may know itself by another name. */
+  page<T>(schema: z.ZodType<T>, link: string): Promise<T>;
+  /** The raw answer of any address of the gateway, with the API key; refusals throw. Its body may take any time. */
   open(method: Method, address: string, call?: Call): Promise<Response>;
 };
 
@@ -50,7 +53,9 @@ export function createClient(connection: Connection): Client {
   const apiKey = (): string => bearer(key, "an API key", "EDGEPLANE_API_KEY");
   const operatorKey = (): string => bearer(adminKey, "the operator's key", "EDGEPLANE_ADMIN_KEY");
   const read = async <T>(schema: z.ZodType<T>, answer: Response): Promise<T> => {
-    const text = await answer.text();
+    const text = await answer.text().catch((error: unknown) => {
+      throw new CliError(`${url} broke its answer off: ${reasonOf(error)}`, exitCodes.unreachable);
+    });
     const parsed = schema.safeParse(text === "" ? null : parseJson(text));
     if (parsed.success) return parsed.data;
     throw new CliError(
@@ -67,11 +72,22 @@ export function createClient(connection: Connection): Client {
     async admin(schema, method, path, call = {}) {
       return read(schema, await send(`${url}/admin/v1${path}`, method, operatorKey(), call));
     },
-    open: async (method, address, call = {}) => send(new URL(address, url).href, method, apiKey(), call),
+    async page(schema, link) {
+      const { pathname, search } = new URL(link, url);
+      return read(schema, await send(new URL(`${pathname}${search}`, url).href, "GET", apiKey(), {}));
+    },
+    open: async (method, address, call = {}) => send(new URL(address, url).href, method, apiKey(), call, false),
   };
 }
 
-async function send(address: string, method: Method, authorization: string, call: Call): Promise<Response> {
+/** `limitsBody`: the limit holds until the answer has been read. */
+async function send(
+  address: string,
+  method: Method,
+  authorization: string,
+  call: Call,
+  limitsBody = true,
+): Promise<Response> {
   const target = new URL(address);
   for (const [name, value] of Object.entries(call.query ?? {}))
     if (value !== undefined) target.searchParams.set(name, String(value));
@@ -87,13 +103,16 @@ async function send(address: string, method: Method, authorization: string, call
   };
   const mayRepeat = call.repeatable ?? (method === "GET" || method === "DELETE");
   for (let attempt = 1; ; attempt += 1) {
-    const limit = AbortSignal.timeout(CALL_LIMIT_MS);
-    const signal = call.signal === undefined ? limit : AbortSignal.any([call.signal, limit]);
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new Error(`no answer within ${CALL_LIMIT_MS / 1000} s`)), CALL_LIMIT_MS);
+    timer.unref();
+    const signal = call.signal === undefined ? limit.signal : AbortSignal.any([call.signal, limit.signal]);
     const waitMs = Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), MAX_WAIT_MS);
     let answer: Response;
     try {
       answer = await fetch(target, { ...init, signal });
     } catch (error) {
+      clearTimeout(timer);
       if (call.signal?.aborted === true) throw error;
       if (mayRepeat && attempt < TRIES) {
         await sleep(waitMs);
@@ -105,7 +124,10 @@ async function send(address: string, method: Method, authorization: string, call
         "Check the address and that the gateway is up; `edgeplane doctor` looks closer.",
       );
     }
-    if (answer.ok) return answer;
+    if (answer.ok) {
+      if (!limitsBody) clearTimeout(timer);
+      return answer;
+    }
     const isPassing = answer.status === 503 || answer.status === 429;
     if (!(isPassing && mayRepeat && attempt < TRIES)) throw await refusal(target, answer);
     await answer.body?.cancel();

@@ -66,9 +66,18 @@ export async function run(io: Io, args: readonly string[]): Promise<number> {
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+    if (isOfSystem(error)) {
+      note(io, `edgeplane: ${error.message}`);
+      return exitCodes.failed;
+    }
     if (!(error instanceof CliError)) throw error;
     note(io, `edgeplane: ${error.message}`);
     if (error.remedy !== null) note(io, error.remedy);
     return error.exitCode;
   }
+}
+
+/** A file or folder that the system refuses: its own words name it. */
+function isOfSystem(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error;
 }

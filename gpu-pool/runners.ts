@@ -146,7 +146,11 @@ function createRunner(
         allowSystemPackages: settings["allow-system-packages"],
       }).finally(preparation.ended);
       const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
-      const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets);
+      const releaseAndThrow = (error: unknown): never => {
+        release();
+        throw error;
+      };
+      const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets).catch(releaseAndThrow);
       const jail = await jailOf(
         {
           isolation: options.isolation,
@@ -165,10 +169,7 @@ function createRunner(
           env,
         },
         (warning) => warnings.push(warning),
-      ).catch((error: unknown) => {
-        release();
-        throw error;
-      });
+      ).catch(releaseAndThrow);
       model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);

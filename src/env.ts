@@ -81,8 +81,8 @@ export type Env = QuotaVars & {
   /** `1` lets webhooks and URL inputs reach loopback: the local stack's switch, never deployed. */
   ALLOW_LOOPBACK_TARGETS?: string;
   /**
-   * The files of `/docs` and `/pool` in the local stack; a deployment serves them before the Worker is asked (`wrangler deploy
-   * --assets`).
+   * The files of `/docs` and `/pool` in the local stack; a deployment serves them before the Worker is asked (`wrangler
+   * deploy --assets`).
    */
   DOCS_ASSETS?: Fetcher;
   /** Loads uploaded plugins: `wrangler deploy --env plugins` binds it. */

@@ -11,6 +11,7 @@ import { PredictionSchema } from "../prediction.ts";
 import { AccountSchema } from "./login.ts";
 
 const MAX_SKEW_MS = 30_000;
+const LOOK_LIMIT_MS = 10_000;
 const WAIT_S = 30;
 const HELLO = "hello-world";
 const HELLO_INPUT = '{"text":"doctor"}';
@@ -90,7 +91,7 @@ function printFinding({ io }: Context, { check, state, detail, remedy }: Finding
 
 async function gateway({ url, source }: Connection): Promise<string> {
   const read = async (path: string): Promise<unknown> => {
-    const answer = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(10_000) });
+    const answer = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(LOOK_LIMIT_MS) });
     return answer.json();
   };
   try {
@@ -113,7 +114,7 @@ async function gateway({ url, source }: Connection): Promise<string> {
 
 /** Signed links and expiry times compare clocks. */
 async function clocks({ url }: Connection): Promise<string | null> {
-  const answer = await fetch(`${url}/healthz`);
+  const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(LOOK_LIMIT_MS) });
   await answer.body?.cancel();
   const date = answer.headers.get("date");
   if (date === null) return null;

@@ -131,8 +131,7 @@ export async function all<T extends z.ZodType>(
   let page = await client.api(Page, "GET", path, { query: { query } });
   const found = [...page.results];
   for (let pages = 1; page.next !== null && pages < MAX_PAGES; pages += 1) {
-    const { pathname, search } = new URL(page.next, client.url);
-    page = Page.parse(await (await client.open("GET", `${pathname}${search}`)).json());
+    page = await client.page(Page, page.next);
     found.push(...page.results);
   }
   return found;

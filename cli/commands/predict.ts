@@ -174,16 +174,19 @@ async function printStream(
   const began = new AbortController();
   const waiting = follow(client, created, progress, AbortSignal.any([signal, began.signal])).catch(() => {});
   let hasPrinted = false;
-  for await (const { event, data } of eventsOf(client, created.id, signal)) {
-    if (event !== "output") continue;
+  try {
+    for await (const { event, data } of eventsOf(client, created.id, signal)) {
+      if (event !== "output") continue;
+      began.abort();
+      progress.clear();
+      hasPrinted = true;
+      io.stdout.write(streams === "concatenate" ? data : `${data}\n`);
+    }
+    if (hasPrinted && streams === "concatenate") io.stdout.write("\n");
+  } finally {
     began.abort();
-    progress.clear();
-    hasPrinted = true;
-    io.stdout.write(streams === "concatenate" ? data : `${data}\n`);
+    await waiting;
   }
-  if (hasPrinted && streams === "concatenate") io.stdout.write("\n");
-  began.abort();
-  await waiting;
 }
 
 function printOutput(io: Io, output: unknown): void {

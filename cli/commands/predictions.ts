@@ -76,17 +76,11 @@ async function list(context: Context, { model, status, limit }: z.infer<typeof L
   for (;;) {
     found.push(...page.results.slice(0, limit - found.length));
     if (page.next === null || found.length >= limit) break;
-    page = PageSchema.parse(await (await client.open("GET", sameOrigin(client, page.next))).json());
+    page = await client.page(PageSchema, page.next);
   }
   if (context.globals().json) return printJson(context.io, found);
   const rows = found.map((one) => [one.id, one.model, one.status, ago(one.created_at), seconds(one), one.error]);
   return printTable(context.io, ["id", "model", "status", "created", "took", "error"], rows);
-}
-
-/** The path of a link: behind a proxy the gateway may know itself by another name. */
-function sameOrigin(client: Client, link: string): string {
-  const { pathname, search } = new URL(link, client.url);
-  return `${pathname}${search}`;
 }
 
 function seconds({ started_at: from, completed_at: to }: Prediction): string | null {

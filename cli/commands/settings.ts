@@ -7,7 +7,7 @@ import { PluginCommandError, readCases, readPlugin } from "../../scripts/lib/plu
 import { initPlugin } from "../../scripts/lib/plugin-command/init.ts";
 import { pushPlugin } from "../../scripts/lib/plugin-command/push.ts";
 import { testPlugin } from "../../scripts/lib/plugin-command/test.ts";
-import { parseOptions } from "../context.ts";
+import { parseOptions, segment } from "../context.ts";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes, messageOf } from "../errors.ts";
 import { readStdin } from "../io.ts";
@@ -190,7 +190,7 @@ function addPlugins(program: Command, context: Context): void {
     .command("delete <version>")
     .description("remove a version that no settings use (the operator's key)")
     .action(async (version: string) => {
-      await context.client().admin(z.unknown(), "DELETE", `/plugins/${encodeURIComponent(version)}`);
+      await context.client().admin(z.unknown(), "DELETE", `/plugins/${segment(version)}`);
       note(context.io, `${version} is removed`);
     });
 }

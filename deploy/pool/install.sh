@@ -4,7 +4,8 @@
 #   curl -fsSL https://edge.example.com/pool/install.sh |
 #     EDGEPLANE_URL=https://edge.example.com EDGEPLANE_POOL_TOKEN=epp_… sh
 #
-# Needs curl, tar, sha256sum and Python 3.8 or newer. Root or not; with systemd or without. All of it lies in one folder.
+# It needs curl, tar, sha256sum and Python 3.8 or newer. It runs as root or not, with systemd or without. All of it lies
+# in one folder.
 #
 #   EDGEPLANE_POOL_DIR   that folder (root: /opt/edgeplane-pool; else ~/.edgeplane-pool)
 #   EDGEPLANE_MODELS     the folder of the models (models/ in that folder)
@@ -12,7 +13,8 @@
 #                        and this is root, else background)
 #   EDGEPLANE_NPM_REGISTRY  where Node comes from when the host has none that is new enough (https://registry.npmjs.org)
 #
-# Every EDGEPLANE_… variable that is set, but for keys of clients and operators, is kept for the pool. A second run upgrades: the pool drains and starts anew.
+# It keeps every EDGEPLANE_… variable that is set for the pool, but for keys of clients and operators. A second run
+# upgrades: the pool drains and starts anew.
 set -eu
 
 SHA256=@SHA256@

@@ -5,7 +5,9 @@
 import { asciiOf, DROPPED, EXPANDED, expansionOf, foldAstral, foldUnit } from "./fold.ts";
 
 const MAX_REPEATED = 32;
-/** Texts of so many units are written over each other: most are short, and three arrays cost more than their reading. */
+/**
+ * Texts of so many units are written over each other: most are short, and three arrays cost more than their reading.
+ */
 const SHORT_UNITS = 1024;
 
 /**

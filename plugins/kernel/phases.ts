@@ -136,8 +136,8 @@ export type Refusal = { code: ErrorCode; message: string; retryAfterMs?: number;
 export type Finding = { category: string; rule: string };
 
 /**
- * What was set aside for a prediction by a hook of `admit` or `route`. It is kept with the prediction, and given back to `service`
- * when the prediction ends, however it does, also when it is refused after all (`reservations.ts`).
+ * What was set aside for a prediction by a hook of `admit` or `route`. It is kept with the prediction, and given back
+ * to `service` when the prediction ends, however it does, also when it is refused after all (`reservations.ts`).
  */
 export type Reservation = {
   service: ReservationServiceName;
@@ -174,8 +174,8 @@ export type Verdict<Subject> =
   | (Judgement & { verdict: "continue"; subject?: Subject; held?: string | null });
 
 /**
- * Ends the prediction as it is accepted. It is of `route`, and of plugins that declare `answers`, which stand behind all
- * others of the phase.
+ * Ends the prediction as it is accepted. It is of `route`, and of plugins that declare `answers`, which stand behind
+ * all others of the phase.
  */
 export type AnswerVerdict = { verdict: "answer"; answer: Answer; findings?: readonly Finding[] };
 

@@ -1,8 +1,9 @@
 /**
- * Judging a stream of text in windows: text is held back until there is a window of it, and is judged together with what
- * is still held of the text before. What is judged at once costs one call for many chunks. The end of what was judged
- * stays back: so nothing goes out of a passage that the overlap can hold before all of it was judged.
+ * Judging a stream of text in windows: text is held back until there is a window of it, and is judged together with
+ * what is still held of the text before. What is judged at once costs one call for many chunks. The end of what was
+ * judged stays back: so nothing goes out of a passage that the overlap can hold before all of it was judged.
  */
+import * as z from "zod";
 import type { OutputPart } from "./phases.ts";
 
 export type TextWindow = {
@@ -10,6 +11,22 @@ export type TextWindow = {
   windowCharacters: number;
   /** How much of what was judged stays back, for what goes on behind it. */
   overlapCharacters: number;
+};
+
+/** The same, as settings of a plugin. */
+export const windowSettings = {
+  windowCharacters: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(400)
+    .meta({ description: "Of a stream, how much new text is judged at once." }),
+  overlapCharacters: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(100)
+    .meta({ description: "Of what was judged, what stays back for what goes on behind it." }),
 };
 
 /** What a plugin holds of a stream; of it, `judged` characters were judged with the text before. */

@@ -1,6 +1,7 @@
 /** What an operator says of a guard: which model decides, over what, and who pays. */
 import * as z from "zod";
 import type { ModelReference } from "../kernel/services.ts";
+import { windowSettings } from "../kernel/text-window.ts";
 
 /** Of one question; the hook has a little more for all that it asks. */
 export const MAX_TIMEOUT_MS = 25_000;
@@ -70,15 +71,7 @@ export const ConfigSchema = z
       description:
         "For one input, or one output. Where there are more texts, short ones are judged together; what is still too much is refused.",
     }),
-    windowCharacters: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .default(400)
-      .meta({ description: "Of a stream, how much new text is judged at once." }),
-    overlapCharacters: z.int().min(0).max(10_000).default(100).meta({
-      description: "Of what was judged, what stays back for what goes on behind it.",
-    }),
+    ...windowSettings,
   })
   .refine(
     ({ model, deployment }) => (model === undefined) !== (deployment === undefined),

@@ -209,6 +209,30 @@ describe("an output", () => {
     expect(given.asked[0]).toMatchObject({ guarded: { accountId: "account-1", weight: 3 }, payer: "account-1" });
   });
 
+  it.each([null, "0:a text before"])(
+    "that streams files has each looked at before it goes out, behind %j",
+    async (held) => {
+      const given = world();
+      const link = `https://edge.example/v1/outputs/${aPart().predictionId}/token/1/out.png?signature=s`;
+      const config = { imageField: "image" };
+      for (const output of [link, "data:image/png;base64,bad+"]) {
+        const part = { part: "chunk", output, held } as const;
+        expect(await screenedPart(given, config, part)).toMatchObject({ verdict: "reject" });
+      }
+      const fine = { part: "chunk", output: "data:image/png;base64,AAAA", held } as const;
+      expect(await screenedPart(given, config, fine)).toMatchObject({ verdict: "continue" });
+      expect(given.said("image")).toEqual(["data:image/png;base64,bad+", "data:image/png;base64,bad+", fine.output]);
+    },
+  );
+
+  it("that streams links to its files keeps them apart", async () => {
+    const output = `https://edge.example/v1/outputs/${aPart().predictionId}/token/1/out.bin`;
+    const services = world().services;
+    services.models.picture = () => Promise.resolve(null);
+    const verdict = await screenedPart({ ...world(), services }, {}, { part: "chunk", output });
+    expect(verdict).toEqual({ verdict: "continue" });
+  });
+
   it("of pieces is judged as one text", async () => {
     const given = world();
     expect(await screenedPart(given, {}, { output: ["all ", "is b", "ad"] })).toMatchObject({ verdict: "reject" });

@@ -1,11 +1,10 @@
 /**
  * `model-guard`: a model of the operator's own pools decides on inputs and outputs, texts and pictures, so that
- * moderation runs on the same GPUs. Each text is a prediction of the guard's model, in a lane of its own; its pool makes
- * batches of those of concurrent requests. What the guard is asked, no plugin screens: it can't guard itself.
+ * moderation runs on the same GPUs. Each text is a prediction of the guard's model, in a lane of its own; its pool
+ * makes batches of those of concurrent requests. What the guard is asked, no plugin screens: it can't guard itself.
  */
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import { modelPath } from "../../src/contract/manifest.ts";
-import { readDataUri } from "../kernel/data-uri.ts";
 import { definePlugin } from "../kernel/define-plugin.ts";
 import { judgedOf, verdictOf } from "../kernel/opinions.ts";
 import type { Judged } from "../kernel/opinions.ts";
@@ -14,7 +13,7 @@ import type { OutputPart } from "../kernel/phases.ts";
 import { stepOf } from "../kernel/text-window.ts";
 import { checkGuards } from "./check.ts";
 import { ConfigSchema, MAX_TIMEOUT_MS } from "./config.ts";
-import { contentsOf, isUrl, pictureFields, questionsOf } from "./contents.ts";
+import { contentsOf, isFile, isUrl, pictureFields, questionsOf } from "./contents.ts";
 import type { Contents } from "./contents.ts";
 import { createJudge } from "./judge.ts";
 import type { Guarded } from "./judge.ts";
@@ -126,10 +125,10 @@ const whatOf: Readonly<Record<OutputPart["of"], string>> = {
 };
 
 /** Whether it is judged in windows: a stream of texts, unless a chunk is a file of its own. */
-function isStreamed({ part, output, held }: OutputPart): boolean {
+function isStreamed({ part, output, held, predictionId }: OutputPart): boolean {
   if (part === "whole") return false;
   if (part === "end") return true;
-  return typeof output === "string" && (held !== null || readDataUri(output) !== "media");
+  return typeof output === "string" && (held !== null || !isFile(output, predictionId));
 }
 
 function decided<Subject extends { output?: Json }>(

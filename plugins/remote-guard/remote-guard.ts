@@ -9,7 +9,7 @@ import { judgedOf, piecesOf, verdictOf } from "../kernel/opinions.ts";
 import type { Opinion } from "../kernel/opinions.ts";
 import { judge, proceed } from "../kernel/phases.ts";
 import { sha256Hex } from "../kernel/secret.ts";
-import { stepOf } from "../kernel/text-window.ts";
+import { stepOf, windowSettings } from "../kernel/text-window.ts";
 import { passagesOf } from "../kernel/texts.ts";
 import { createTtlCache } from "../kernel/ttl-cache.ts";
 import { Batches } from "./batches.ts";
@@ -63,18 +63,7 @@ export const remoteGuard = definePlugin({
     maxCharacters: z.int().min(100).max(1_000_000).default(20_000).meta({
       description: "Longer texts are judged in pieces of this length.",
     }),
-    windowCharacters: z
-      .int()
-      .min(1)
-      .max(100_000)
-      .default(400)
-      .meta({ description: "Of a stream, how much new text is judged at once." }),
-    overlapCharacters: z
-      .int()
-      .min(0)
-      .max(10_000)
-      .default(100)
-      .meta({ description: "Of what was judged, what stays back for what goes on behind it." }),
+    ...windowSettings,
     breakerFailures: z.int().min(1).max(1000).default(5),
     breakerMs: z.int().min(1000).max(600_000).default(10_000),
   }),

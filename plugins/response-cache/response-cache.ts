@@ -1,7 +1,7 @@
 /**
  * `response-cache`: answers a prediction with the output that the same one had before. It asks in `route`, behind the
- * guards of the input and whatever else decides there, so that it is keyed by the input that would run. Only models that
- * say so are deterministic; what an account gets is its own.
+ * guards of the input and whatever else decides there, so that it is keyed by the input that would run. Only models
+ * that say so are deterministic; what an account gets is its own.
  */
 import * as z from "zod";
 import { canonicalJson } from "../kernel/canonical-json.ts";

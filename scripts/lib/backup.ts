@@ -1,8 +1,7 @@
 /**
- * Copies the state folder of an edge while it runs, and puts a copy back. Each database is copied by SQLite's online
- * backup, so that every copy is whole; between two of them some milliseconds pass, which is what a power cut leaves too:
- * what one object had heard from another and the copy had not yet, is told again. Blobs come last: a row names only what
- * was there before it.
+ * Copies the state folder of an edge while it runs, and puts a copy back. SQLite's online backup copies each database,
+ * so that every copy is whole. Between two of them some milliseconds pass, as between what a power cut leaves: objects
+ * tell each other again what the copy of one lacks. Blobs come last: a row names only what was there before it.
  */
 import { constants } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -64,7 +63,12 @@ export async function restoreBackup(source: string, stateDir: string): Promise<B
   const manifest = await readManifest(source);
   if ((await readdir(stateDir).catch(() => [])).length > 0)
     throw new StackError(`${stateDir} is not empty: move it away, or name another with EDGEPLANE_STATE_DIR.`);
+  for (const path of [SECRETS, ...manifest.databases.map((name) => join(DATABASES, name))])
+    if (!(await exists(join(source, path)))) throw new StackError(`${source} is damaged: ${path} is missing.`);
   for (const path of manifest.databases) checkDatabase(join(source, DATABASES, path));
+  const { length: blobs } = await filesOf(join(source, BLOBS), () => true);
+  if (blobs < manifest.blobs)
+    throw new StackError(`${source} is damaged: it has ${blobs} of its ${manifest.blobs} blobs.`);
   await mkdir(dirname(stateDir), { recursive: true });
   const draft = `${stateDir}.partial`;
   await rm(draft, { recursive: true, force: true });
@@ -130,8 +134,10 @@ async function copyBlobs(
   return { count, bytes };
 }
 
+/** Empty where the folder is not there. One that can't be read throws: a copy without its files would seem whole. */
 async function filesOf(folder: string, isWanted: (path: string) => boolean): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  if (!(await exists(folder))) return [];
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const paths = entries
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)));

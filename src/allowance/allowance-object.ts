@@ -14,7 +14,9 @@ import type { Group, GroupAnswer, Settlement } from "./types.ts";
 /** How often what is held is stored while it changes, and by how much later for each that is held. */
 const SLOTS_MS = 500;
 const MS_A_SLOT = 0.1;
-/** What was written ahead is written as it is once nothing has changed for so long; the platform forgets it after 10 s. */
+/**
+ * What was written ahead is written as it is once nothing has changed for so long; the platform forgets it after 10 s.
+ */
 const REST_MS = 6000;
 /** How often what is over is looked for, as long as anything is left. */
 const CLEAN_MS = 3_600_000;

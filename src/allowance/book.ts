@@ -2,10 +2,10 @@
  * The buckets of one subject, as its object keeps them. Pure: it is told the time, and says what is to be written.
  *
  * What is written is coarse. A bucket's row states a use that was not reached yet, a sixteenth of the limit ahead: a
- * book that starts again takes it for the real one, and so never grants more than the limit, but up to a sixteenth
- * less until the window ends. A book that rests has the real use written, so that it loses nothing by its rest. Windows shorter than `UNWRITTEN_WINDOW_MS` are not written: a restart may grant their
- * limit once more. What reservations hold is written within half a second: a restart may grant again slots that were
- * taken in that time.
+ * book that starts again takes it for the real one, and so never grants more than the limit, but up to a sixteenth less
+ * until the window ends. A book that rests has the real use written, so that it loses nothing by its rest. Windows
+ * shorter than `UNWRITTEN_WINDOW_MS` are not written: a restart may grant their limit once more. What reservations hold
+ * is written within half a second: a restart may grant again slots that were taken in that time.
  */
 import { createSlots } from "./slots.ts";
 import type { Held } from "./slots.ts";

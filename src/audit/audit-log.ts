@@ -2,7 +2,8 @@
  * The verdicts of one isolate on their way to the topic `audit`. They wait in memory for company, a tenth of a second,
  * and leave in batches behind the answers; while the log is away they are kept, up to a bound, and tried again.
  *
- * What waits is lost with its isolate. What is beyond the bound, or refused by the log for good, is dropped and counted.
+ * What waits is lost with its isolate. What is beyond the bound, or refused by the log for good, is dropped and
+ * counted.
  */
 import type { VerdictEvent } from "../../plugins/kernel/verdict-events.ts";
 import { AUDIT_TOPIC } from "../contract/published.ts";

@@ -9,8 +9,9 @@ const MetricsSchema = z.record(z.string(), JsonSchema);
 
 /**
  * Why a prediction failed. `model` is final. `input` and `late` are final, too, and need no start: the input can't be
- * run; its pool never began it, since it could not have ended by its deadline, and it ends as `aborted`. `crash` is a loss that the pool saw (the process died while it ran this one alone): the shard counts it
- * and lets it run again, alone, until its attempts are spent.
+ * run; its pool never began it, since it could not have ended by its deadline, and it ends as `aborted`. `crash` is a
+ * loss that the pool saw (the process died while it ran this one alone): the shard counts it and lets it run again,
+ * alone, until its attempts are spent.
  */
 export const failureKinds = ["model", "input", "crash", "timeout", "late"] as const;
 

@@ -15,7 +15,9 @@ import { LaneNameSchema } from "./job.ts";
 import { JsonSchema, PrioritySchema } from "./prediction.ts";
 import { verdictActions } from "./verdict.ts";
 
-/** What plugins decided; on while the plugin `webhook-log` is. It names accounts and keys: no pool has a right to it. */
+/**
+ * What plugins decided; on while the plugin `webhook-log` is. It names accounts and keys: no pool has a right to it.
+ */
 export const AUDIT_TOPIC = "audit";
 
 export const publishedTopics = ["results", "usage", "jobs.dlq"] as const;

@@ -30,6 +30,8 @@ export type Trail = {
   readonly states?: Map<string, string>;
   /** Gets what was reserved by a hook whose verdict came too late to count. */
   readonly onLate?: (reservation: HeldReservation) => void;
+  /** Gets a hook that is under way: it is to be waited for, even if the client is answered, or gone, before it ends. */
+  readonly outlive?: (hook: Promise<unknown>) => void;
   /**
    * What becomes of a call that a hook of `admit`, `screenInput` or `route` has changed. It throws `EdgeplaneError` for
    * one that can't be handed on: that is the plugin's fault, and what comes of it is decided by its `failMode`.
@@ -154,6 +156,7 @@ async function inTime<Subject>(
   trail: Trail,
   tell: (decided: Decided<Subject>) => Decided<Subject>,
 ): Promise<Decided<Subject>> {
+  trail.outlive?.(verdict);
   try {
     return tell(
       wellFormed(hook, await withTimeout(verdict, hook.timeoutMs, (late) => giveBackLate(hook, late, trail))),

@@ -1,6 +1,6 @@
 /**
- * The secrets of models, sealed under a key of `EDGEPLANE_SECRET`: its owner sets and deletes them, a pool that runs the
- * model reads those that it names, and nobody else reads any.
+ * The secrets of models, sealed under a key of `EDGEPLANE_SECRET`: its owner sets and deletes them, a pool that runs
+ * the model reads those that it names, and nobody else reads any.
  */
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";

@@ -247,8 +247,8 @@ export async function listModels(
 }
 
 /**
- * Models whose latest version waits in `lane`, as `owner/name`: `limit` of them at most. It goes through all models: for
- * publishing, not for requests.
+ * Models whose latest version waits in `lane`, as `owner/name`: `limit` of them at most. It goes through all models:
+ * for publishing, not for requests.
  */
 export async function modelsOnLane(db: D1Database, lane: string, limit: number): Promise<string[]> {
   const { results } = await db

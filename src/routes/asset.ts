@@ -1,4 +1,6 @@
-/** Files that are served as they are: a deployment's assets come before the Worker; the local stack's come through it. */
+/**
+ * Files that are served as they are: a deployment's assets come before the Worker; the local stack's come through it.
+ */
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { AppContext } from "./app.ts";
 

@@ -12,7 +12,9 @@ const MAX_COMBINATIONS = 20_000;
 
 type StoredEntry = Settings["plugins"][string];
 
-/** Builds the snapshot; what `store` has of earlier ones is shared. Throws `EdgeplaneError` for settings that can't be. */
+/**
+ * Builds the snapshot; what `store` has of earlier ones is shared. Throws `EdgeplaneError` for settings that can't be.
+ */
 export function snapshotOf(
   { number, settings }: NumberedSettings,
   plugins: readonly Plugin[],

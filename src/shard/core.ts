@@ -112,8 +112,8 @@ export class ShardCore {
   }
 
   /**
-   * Accepts a prediction, idempotently by id: already granted and its start counted with room reserved, as ended with an
-   * answer. Null: the id is there with another payload or of another account.
+   * Accepts a prediction, idempotently by id: already granted and its start counted with room reserved, as ended with
+   * an answer. Null: the id is there with another payload or of another account.
    */
   submit(submission: Submission, reservation: Reservation = { outcome: "waits" }): Submitted | null {
     const { now, rules, newToken } = this.#deps;

@@ -1,6 +1,6 @@
 /**
- * Asks models of the pools on a plugin's behalf. A question is a prediction like any other: stored by its shard, ordered
- * by its lane, run by a pool. It is of no list, no plugin screens it, and its data goes a minute after its end.
+ * Asks models of the pools on a plugin's behalf. A question is a prediction like any other: stored by its shard,
+ * ordered by its lane, run by a pool. It is of no list, no plugin screens it, and its data goes a minute after its end.
  */
 import * as z from "zod";
 import type { AskedModel, ModelQuestion, ModelReference, ModelService } from "../../plugins/kernel/services.ts";

@@ -1,6 +1,7 @@
 /**
- * Events of the topic `audit` that this isolate published, and that it gave up, since it last told. Told to the settings
- * object with each look at the settings, which adds them up for `/admin/v1/metrics`.
+ * Verdicts that this isolate told the topic `audit` and receivers, each by itself, and that it gave up, since it last
+ * told the settings object, which adds them up for `/admin/v1/metrics`. The isolate tells it with each look at the
+ * settings.
  */
 export type AuditCounts = { published: number; dropped: number };
 

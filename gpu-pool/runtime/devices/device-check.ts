@@ -4,6 +4,7 @@
  */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { hiddenSecrets } from "../hidden-secrets.ts";
 
 const PYTHON_PATH = fileURLToPath(new URL("../../python", import.meta.url));
 /** A driver that hangs is as sick as one that fails. */
@@ -28,6 +29,7 @@ export function checkDevice(id: string, program: string | null, limitMs = LIMIT_
   const [command, args] = program === null ? [python, ["-m", "edgeplane_check"]] : [program, [id]];
   const env = {
     ...process.env,
+    ...hiddenSecrets,
     PYTHONPATH: PYTHON_PATH,
     CUDA_VISIBLE_DEVICES: id,
     CUDA_DEVICE_ORDER: "PCI_BUS_ID",

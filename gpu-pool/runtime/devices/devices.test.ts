@@ -1,7 +1,7 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { createHandClock } from "../../../test/unit/hand-clock.ts";
 import { checkDevice } from "./device-check.ts";
 import type { CheckResult } from "./device-check.ts";
@@ -147,5 +147,8 @@ test("a check is a program: 0 is well, 1 is sick, anything else says nothing, an
   expect(await check("echo some; echo broken; exit 1")).toEqual({ state: "sick", why: "broken" });
   expect((await check("exit 3")).state).toBe("unknown");
   expect((await checkDevice("0", join(folder, "nothing"))).state).toBe("unknown");
+  vi.stubEnv("EDGEPLANE_POOL_TOKEN", "epp_x");
+  expect((await check('test -z "$EDGEPLANE_POOL_TOKEN"')).state).toBe("well");
+  vi.unstubAllEnvs();
   expect(await check("exec sleep 60", 100)).toEqual({ state: "sick", why: "its check did not end within 0.1 s" });
 });

@@ -15,18 +15,7 @@ export type ChooseOptions = {
 };
 
 const TRY_MS = 10_000;
-const TRIED = [
-  "--unshare-user",
-  "--unshare-pid",
-  "--unshare-net",
-  "--ro-bind",
-  "/",
-  "/",
-  "--proc",
-  "/proc",
-  "--dev",
-  "/dev",
-];
+const TRIED = ["--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
 
 /** The best that the setting allows and the host can. Throws where the setting demands what it can't. */
 export async function chooseIsolation(options: ChooseOptions): Promise<Isolation> {

@@ -58,7 +58,7 @@ export function metricsRoutes(): Hono<App> {
             ({ plugin, phase, action, count }) =>
               `edgeplane_plugin_verdicts_total{plugin="${plugin}",phase="${phase}",action="${action}"} ${count}`,
           ),
-          "# HELP edgeplane_audit_events_total Events of the topic audit, as far as isolates told of them.",
+          "# HELP edgeplane_audit_events_total Verdicts told to the topic audit and to receivers, each by itself, as far as isolates said so.",
           "# TYPE edgeplane_audit_events_total counter",
           `edgeplane_audit_events_total{outcome="published"} ${settings.audit.published}`,
           `edgeplane_audit_events_total{outcome="dropped"} ${settings.audit.dropped}`,

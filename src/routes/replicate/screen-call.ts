@@ -46,6 +46,8 @@ export async function screenCall(c: AppContext, call: AcceptedCall, validate: In
       return true;
     },
     onLate: (one) => giveBack(c, call, [one]),
+    // The platform drops what a request waits for with its end: a reservation that comes then would be nobody's.
+    outlive: (hook) => c.executionCtx.waitUntil(hook.catch(() => {})),
     onChangedCall: (changed, before) => checkedChange(validate, changed, before),
   };
   let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };

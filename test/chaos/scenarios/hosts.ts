@@ -17,10 +17,10 @@ const KILL_EVERY_MS = { least: 2500, most: 5000 };
 /** A model that met a full disk rests for 5 s, and the suspects then run one by one. */
 const DISK_LIMIT_MS = 8000;
 const FULL_MS = 4000;
-/** An output that goes up as a blob, and a backlog of ten of them. */
+/** An output that goes up as a blob; the backlog that the pool may have; an uplink for ten of them a second. */
 const TAIL = 300_000;
-const BACKLOG_BYTES = 10 * TAIL;
-const UPLINK_BYTES_PER_SECOND = 6_000_000;
+const BACKLOG_BYTES = 4 * TAIL;
+const UPLINK_BYTES_PER_SECOND = 10 * TAIL;
 const LONG_SECONDS = 6;
 
 const writes = () => ({ input: { act: "write" }, fails: false });
@@ -105,7 +105,9 @@ function sickHost(): Scenario {
     name: "a host whose disk is full beside a healthy one",
     model: "trial",
     share: 0.5,
-    job: writes,
+    // More than one host runs in that time: the sick one is asked, too.
+    loadSeconds: 2,
+    job: () => ({ input: { act: "write", seconds: 0.2 }, fails: false }),
     async prepare(world) {
       const disk = smallDisk(32);
       const env = { EDGEPLANE_STATE_DIR: join(disk.path, "pool"), EDGEPLANE_MIN_FREE_DISK_BYTES: "0" };
@@ -131,7 +133,7 @@ const slowUplink: Scenario = {
   name: "the uplink is slower than the model",
   model: "trial",
   share: 0.04,
-  loadSeconds: 2,
+  loadSeconds: 0.5,
   job: () => ({ input: { tail: TAIL }, fails: false, tail: TAIL }),
   async prepare(world) {
     const proxy = await startEventProxy(world.stack.port, { blobBytesPerSecond: UPLINK_BYTES_PER_SECOND });

@@ -26,7 +26,10 @@ export async function beQuiet(client: Client, { goesOn }: Traffic): Promise<View
   return views;
 }
 
-/** Asks as fast as it is answered, four at a time, and looks at nothing. */
+/** Of the greedy account. */
+export const ASKERS = 4;
+
+/** Asks as fast as it is answered, and looks at nothing. */
 export async function beGreedy(client: Client, { goesOn }: Traffic): Promise<void> {
   const ask = async (): Promise<void> => {
     while (goesOn()) {
@@ -34,7 +37,7 @@ export async function beGreedy(client: Client, { goesOn }: Traffic): Promise<voi
       await sleep(20);
     }
   };
-  await Promise.all([ask(), ask(), ask(), ask()]);
+  await Promise.all(Array.from({ length: ASKERS }, ask));
 }
 
 /** Cancels, hangs up, and lets deadlines pass, at any moment. */
