@@ -86,7 +86,7 @@ export type Plugin = {
   readonly observes: boolean;
   readonly timeoutMs: number;
   readonly example: unknown;
-  /** Refuses what all entries together can't be; none for whom nothing has to be looked up. */
+  /** Throws for entries that can't be, each or together; a plugin that looks nothing up takes them all. */
   readonly check: (entries: readonly CheckedEntry<unknown>[], services: Partial<Services>) => Promise<void>;
   /** Parses `settings` and sets the plugin up. Throws `z.ZodError` for settings that don't fit. */
   readonly start: (settings: unknown, services: Partial<Services>) => Promise<StartedHooks>;

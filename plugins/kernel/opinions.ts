@@ -58,8 +58,8 @@ function namesOf({ categories }: Opinion): string[] {
 }
 
 /**
- * A text in pieces of `length` characters, each with the last `overlap` of the piece before, or half of it; none of
- * white space.
+ * A text in pieces of `length` characters. Each begins with the last `overlap` of the piece before, or half of it. A
+ * text of white space alone has none.
  */
 export function piecesOf(text: string, length: number, overlap: number): string[] {
   if (text.trim() === "") return [];

@@ -16,7 +16,7 @@ export type VerdictEvent = {
   requestId: string | null;
   predictionId: string | null;
   accountId: string | null;
-  /** Of the API key, or the token. */
+  /** The id of the API key; for a JSON Web Token `jwt:`, its issuer and its subject. */
   credentialId: string | null;
   model: ModelRef | null;
   plugin: string;

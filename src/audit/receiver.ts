@@ -20,7 +20,7 @@ export function checkReceiver({ url, secret }: Receiver, allowLoopback: boolean)
   if (!SECRET.test(secret)) throw new Error("the secret must be `whsec_` and the base64 of 24 to 64 random bytes");
 }
 
-/** Sends a batch once. Throws unless the receiver answers 2xx in time; it is not followed elsewhere. */
+/** Sends a batch once, and follows no redirect. Throws unless the receiver answers 2xx in time. */
 export async function postEvents(
   { url, secret }: Receiver,
   records: readonly LogRecord[],

@@ -80,7 +80,7 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     version: z.string(),
     lanes: z.array(LaneNameSchema).max(64),
     devices: z.array(DeviceSchema).max(64),
-    /** What keeps its models from the pool's secrets and from each other; of an older pool nobody knows. */
+    /** What keeps its models from the pool's secrets and from each other; an older pool doesn't say. */
     isolation: z.enum(["namespaces", "user", "none"]).optional(),
     models: z.array(ManifestSchema).max(500),
     /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */

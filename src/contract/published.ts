@@ -112,7 +112,7 @@ export const AuditRecordSchema = z.object({
   code: z.string().nullable(),
   findings: z.array(z.object({ category: z.string(), rule: z.string() })),
   account: z.string().nullable(),
-  /** The id of the API key, or the token. */
+  /** The id of the API key; for a JSON Web Token `jwt:`, its issuer and its subject. */
   credential: z.string().nullable(),
   request: z.string().nullable(),
   prediction: z.string().nullable(),

@@ -2,6 +2,8 @@
 import { expect, it, vi } from "vitest";
 import { callJson, newKey, testEnv } from "../../test/worker/edge-harness.ts";
 import type { Env } from "../env.ts";
+import type { NumberedSettings } from "./schema.ts";
+import type { Refresh } from "./settings-object.ts";
 
 const operator = testEnv.ADMIN_KEY ?? "";
 const terms = Array.from({ length: 3000 }, (_, nth) => `term${nth}`);
@@ -39,4 +41,10 @@ it("sets no plugin up again, and reads no list again, unless its own settings ch
   expect(await reads({ "content-safety": { shadow: true, config: lists("block") } })).toBe(0);
   expect(await reads({ "content-safety": { config: { lists: [{ name: "few", terms: [...terms, "one"] }] } } })).toBe(1);
   vi.restoreAllMocks();
+});
+
+it("is told the settings when it is of a version that counts no audit events", async () => {
+  const stub: unknown = testEnv.SETTINGS.getByName("older isolates");
+  const older = stub as { refresh(refresh: Refresh, verdicts: []): Promise<NumberedSettings | null> };
+  expect(await older.refresh({ number: null, staleServed: 0 }, [])).toMatchObject({ number: 0 });
 });

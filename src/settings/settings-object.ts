@@ -27,11 +27,14 @@ export class SettingsObject extends DurableObject<Env> {
     this.#table = createSettingsTable(objectSql(ctx.storage));
   }
 
-  /** The settings that hold; null when those are the ones that the caller has. */
+  /**
+   * The settings that hold; null when those are the ones that the caller has. An isolate of an older version, as there
+   * are while a deployment is under way, tells no `audit`.
+   */
   refresh(
     { number, staleServed }: Refresh,
     verdicts: readonly VerdictCount[],
-    audit: AuditCounts,
+    audit: AuditCounts = { published: 0, dropped: 0 },
   ): NumberedSettings | null {
     this.#table.count(AUDIT_PUBLISHED, audit.published);
     this.#table.count(AUDIT_DROPPED, audit.dropped);

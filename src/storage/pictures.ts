@@ -3,7 +3,7 @@ import { outputBlobPrefix } from "./blobs.ts";
 
 const LINK = /^(?:https?:\/\/[^/]+)?\/v1\/outputs\/([^/?#]+)\/([^/?#]+)\/([^/?#]+)/;
 const PICTURE = /^image\/[a-z0-9.+-]+$/i;
-/** What an isolate holds of one, and of its base64. */
+/** A larger one is not read: the isolate would hold it and its base64. */
 const MAX_PICTURE_BYTES = 8 * 1024 * 1024;
 /** Bytes that are turned into characters at once: each is an argument of one call. */
 const BYTES_AT_ONCE = 32_768;

@@ -30,7 +30,6 @@ export const pages = {
   notRun: {
     "docs/chaos.md": "its commands are the chaos parts of CI",
     "docs/self-host.md": "test/self-host runs its commands, as a service and beside it",
-    "docs/gpu-hosts.md": "test/self-host runs its one line, here and in a clean Debian",
     "docs/soak.md": "its commands are the soak part of CI",
     "docs/security.md": "its commands are the fuzzing part of CI",
     "docs/delivery.md":

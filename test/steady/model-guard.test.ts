@@ -1,5 +1,7 @@
 /** `model-guard` on real pools: its verdicts come beside a backlog of what it guards, and whatever becomes of it. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,6 +28,9 @@ const ViewSchema = z.looseObject({
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-model-guard-"));
 const hosts: ReturnType<typeof createPool>[] = [];
 let stack: Stack;
+/** What the backlog waits for: model processes see no file of the test. */
+let isOpen = false;
+const gates = createServer((_request, response) => response.end(isOpen ? "open" : "shut"));
 let second = "";
 
 async function call(path: string, key: string, body?: object, init: RequestInit = {}) {
@@ -58,6 +63,7 @@ async function ended(id: string, key = stack.apiKey, timeout = 15_000) {
 }
 
 beforeAll(async () => {
+  await new Promise<void>((listening) => gates.listen(0, "127.0.0.1", listening));
   stack = await startStack({ stateDir: join(dir, "state"), pool: false, offline: true });
   const python = await findPython();
   for (const name of ["first", "second"]) {
@@ -78,16 +84,17 @@ beforeAll(async () => {
 }, 120_000);
 
 afterAll(async () => {
-  writeFileSync(join(dir, "gate"), "");
+  isOpen = true;
   await Promise.all(hosts.map((host) => host.stop()));
   await stack?.stop();
+  gates.close();
   rmSync(dir, { recursive: true, force: true });
 }, 60_000);
 
 it("judges another account's texts while 200 predictions of what it guards wait", { timeout: 180_000 }, async () => {
   await publish();
   await refuses("forbidden", "rejected_by_policy");
-  const gate = join(dir, "gate");
+  const gate = `http://127.0.0.1:${(gates.address() as AddressInfo).port}/`;
   const waiting = await Promise.all(
     Array.from({ length: BACKLOG }, (_, n) => predict("gated", { text: `waits ${n}`, gate })),
   );
@@ -108,7 +115,7 @@ it("judges another account's texts while 200 predictions of what it guards wait"
   expect(JSON.stringify(end["output"])).not.toContain("forb");
   const last = ViewSchema.parse((await call(`/v1/predictions/${waiting.at(-1)?.view.id}`, stack.apiKey)).body);
   expect(last.status).toBe("starting");
-  writeFileSync(gate, "");
+  isOpen = true;
   for (const { view } of waiting)
     expect(await ended(view.id ?? "", stack.apiKey, 60_000)).toMatchObject({ status: "succeeded" });
   // The guard's own predictions are in nobody's list.
