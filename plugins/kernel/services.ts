@@ -105,7 +105,7 @@ export type ModelQuestion = {
 export type ModelService = {
   /** Null when there is none. Ten seconds old at most. Throws when the registry is away. */
   find(reference: ModelReference): Promise<AskedModel | null>;
-  /** Models with versions on this lane, as `owner/name`: so many at most. For publishing. */
+  /** Models whose latest version waits in this lane, as `owner/name`: so many at most. For publishing. */
   onLane(lane: string, limit: number): Promise<string[]>;
   /** Its output. Throws when it did not succeed in time. */
   ask(question: ModelQuestion): Promise<Json>;

@@ -4,6 +4,7 @@ import { call, callJson, FakePool, newKey, offer, testEnv } from "../../test/wor
 import { AUDIT_TOPIC, AuditRecordSchema } from "../contract/published.ts";
 import type { Env } from "../env.ts";
 import { createLogClient } from "../log/client.ts";
+import { signedHeaders } from "../webhooks/signature.ts";
 
 const operator = testEnv.ADMIN_KEY ?? "";
 const CARD = "4111 1111 1111 1111";
@@ -100,11 +101,15 @@ it("tells a receiver of the operator's, and is refused without the secret that s
   expect([refused.status, refused.body["code"]]).toEqual([422, "plugin_invalid"]);
   expect(refused.body["detail"]).toContain("wrangler secret put PLUGIN_AUDIT");
 
-  const signed: Partial<Env> = { ...env, PLUGIN_AUDIT: `whsec_${btoa("s".repeat(32))}` } as Partial<Env>;
+  const secret = `whsec_${btoa("s".repeat(32))}`;
+  const secrets = { PLUGIN_AUDIT: secret, PLUGIN_OTHER: `whsec_${btoa("o".repeat(32))}` };
+  const signed = { ...env, ...secrets } as Partial<Env>;
   expect((await callJson("/admin/v1/settings", { key: operator, env: signed, body })).status).toBe(201);
   const sent: string[] = [];
+  const signatures: Headers[] = [];
   vi.spyOn(globalThis, "fetch").mockImplementation(async (target, init) => {
     if (target === url) sent.push(String(init?.body));
+    if (target === url) signatures.push(new Headers(init?.headers));
     return new Response(null, { status: 204 });
   });
   const key = await newKey("audited-by-receiver");
@@ -112,8 +117,21 @@ it("tells a receiver of the operator's, and is refused without the secret that s
   const prediction = { version: "acme/audited", input: { text: "too long" } };
   const answer = await callJson("/v1/predictions", { key, env: signed, body: prediction });
   expect(answer.status).toBe(422);
-  await vi.waitFor(() => expect(sent).toHaveLength(1), { timeout: 10_000, interval: 50 });
+  // Settings that are only tried don't change what signs.
+  const others = { ...plugins, "webhook-log": { config: { topic: false, url, secret: "PLUGIN_OTHER" } } };
+  const tried = { settings: { plugins: others }, why: "a test", dry_run: true };
+  expect((await callJson("/admin/v1/settings", { key: operator, env: signed, body: tried })).status).toBe(200);
+  expect((await callJson("/v1/predictions", { key, env: signed, body: prediction })).status).toBe(422);
+  await vi.waitFor(() => expect(sent.join().split("invalid_input")).toHaveLength(3), {
+    timeout: 10_000,
+    interval: 50,
+  });
   vi.restoreAllMocks();
+  for (const [nth, headers] of signatures.entries()) {
+    const [id, at] = [headers.get("webhook-id") ?? "", Number(headers.get("webhook-timestamp"))];
+    const { "webhook-signature": expected } = await signedHeaders(id, at, sent[nth] ?? "", [secret]);
+    expect(headers.get("webhook-signature")).toBe(expected);
+  }
   const { events } = JSON.parse(sent[0] ?? "") as { events: unknown[] };
   const [event] = events.map((one) => AuditRecordSchema.parse(one));
   expect(event).toMatchObject({

@@ -1,4 +1,4 @@
-/** The audit logs of this isolate: of the topic, and of operators' receivers, each by its URL. */
+/** The audit logs of this isolate: of the topic, and of operators' receivers, each by its URL and its secret. */
 import { waitUntil } from "cloudflare:workers";
 import type { AuditService } from "../../plugins/kernel/services.ts";
 import type { Env } from "../env.ts";
@@ -25,18 +25,17 @@ export function auditService(env: Env): Audit {
 }
 
 function createAudit(env: Env): Audit {
-  const receivers = new Map<string, { log: AuditLog; receiver: Receiver }>();
+  const receivers = new Map<string, AuditLog>();
   const topic = logTo(async (records) => (await currentLog(env)).producer.produce(records));
 
+  /** Settings that are only tried, or another account's, may name another secret for the same URL. */
   function ofReceiver(receiver: Receiver): AuditLog {
-    const known = receivers.get(receiver.url);
-    if (known !== undefined) {
-      known.receiver = receiver;
-      return known.log;
-    }
+    const key = JSON.stringify([receiver.url, receiver.secret]);
+    const known = receivers.get(key);
+    if (known !== undefined) return known;
     const deps = { now: () => Date.now(), fetch: (url: string, init: RequestInit) => fetch(url, init) };
-    const log = logTo((records) => postEvents(receivers.get(receiver.url)?.receiver ?? receiver, records, deps));
-    receivers.set(receiver.url, { log, receiver });
+    const log = logTo((records) => postEvents(receiver, records, deps));
+    receivers.set(key, log);
     return log;
   }
 
@@ -48,7 +47,7 @@ function createAudit(env: Env): Audit {
     },
     goOn() {
       topic.goOn();
-      for (const { log } of receivers.values()) log.goOn();
+      for (const log of receivers.values()) log.goOn();
     },
   };
 }
