@@ -4,11 +4,13 @@ import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as z from "zod";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
 import { processIo } from "./io.ts";
+import { run } from "./program.ts";
 import { runCli } from "./test-io.ts";
 
 let server: Server;
@@ -101,4 +103,26 @@ test("every signal to end interrupts, as long as somebody listens", () => {
   expect(counts()).toEqual(before.map((count) => count + 1));
   forget();
   expect(counts()).toEqual(before);
+});
+
+test("a key that is typed at a terminal is not shown there", async () => {
+  answer = (_request, response) => void response.end(JSON.stringify({ username: "acme", type: "organization" }));
+  const home = mkdtempSync(join(tmpdir(), "edgeplane-cli-"));
+  const [stdin, stderr] = [new PassThrough(), new PassThrough()].map((stream) =>
+    Object.assign(stream, { isTTY: true }),
+  );
+  if (stdin === undefined || stderr === undefined) throw new Error("two streams");
+  let shown = "";
+  stderr.setEncoding("utf8").on("data", (text: string) => {
+    shown += text;
+    if (text.endsWith("API key: ")) stdin.write("ep_secret\r");
+  });
+  try {
+    const io = { ...processIo(), stdin, stderr, env: { HOME: home } };
+    expect(await run(io, ["login", "--url", url])).toBe(0);
+    expect(shown).toContain("knows you as acme");
+    expect(shown).not.toContain("ep_secret");
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
 });

@@ -1,5 +1,6 @@
 /** `edgeplane login`, `logout` and `whoami`: which gateway commands talk to, and as whom. */
 import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 import type { Command } from "commander";
 import * as z from "zod";
 import { createClient } from "../client.ts";
@@ -58,7 +59,7 @@ async function askProfile(io: Io, { url, key, adminKey }: Globals): Promise<Prof
   if (address === undefined) throw new CliError("--url is missing", exitCodes.usage);
   const secret =
     key ??
-    (adminKey === undefined ? (isAsking ? await ask(io, "API key: ") : (await readStdin(io)).trim()) : undefined);
+    (adminKey === undefined ? (isAsking ? await ask(io, "API key: ", true) : (await readStdin(io)).trim()) : undefined);
   if (secret === "") throw new CliError("there is no key: give --key, or write it to standard input", exitCodes.usage);
   const parsed = UrlSchema.safeParse(address);
   if (!parsed.success) throw new CliError(`"${address}" is no address of a gateway`, exitCodes.usage);
@@ -69,12 +70,18 @@ async function askProfile(io: Io, { url, key, adminKey }: Globals): Promise<Prof
   };
 }
 
-async function ask(io: Io, question: string): Promise<string> {
-  const lines = createInterface({ input: io.stdin, output: io.stderr });
+/** What is typed for a secret is not shown. */
+async function ask(io: Io, question: string, isSecret = false): Promise<string> {
+  const nowhere = new Writable({ write: (_text, _encoding, done) => done() });
+  const shown = isSecret ? { output: nowhere, terminal: true } : { output: io.stderr };
+  const lines = createInterface({ input: io.stdin, ...shown });
   try {
-    return (await lines.question(question)).trim();
+    const typed = lines.question(isSecret ? "" : question);
+    if (isSecret) io.stderr.write(question);
+    return (await typed).trim();
   } finally {
     lines.close();
+    if (isSecret) io.stderr.write("\n");
   }
 }
 

@@ -153,12 +153,16 @@ test("a copy that is damaged, or none, is refused, and nothing is written", asyn
   expect(existsSync(nowhere)).toBe(false);
 });
 
+const NO_TEXT = join(dir, "no-text.json");
+writeFileSync(NO_TEXT, '{"KAFKA_USERS": [1]}');
+
 test.each([
   [{ PUBLIC_ORIGIN: "" }, "PUBLIC_ORIGIN is wrong: needed"],
   [{ PUBLIC_ORIGIN: "https://edge.example.com/path" }, "without a path"],
   [{ PORT: "many" }, "PORT is wrong"],
   [{ EDGEPLANE_HOST: "nowhere" }, "EDGEPLANE_HOST is wrong"],
   [{ EDGEPLANE_VARS: "/nowhere.json" }, "EDGEPLANE_VARS: /nowhere.json"],
+  [{ EDGEPLANE_VARS: NO_TEXT }, "at KAFKA_USERS"],
 ])("wrong settings end the start: %j", (wrong, message) => {
   const env = { ...process.env, PUBLIC_ORIGIN: ORIGIN, EDGEPLANE_STATE_DIR: join(dir, "never"), ...wrong };
   const ran = spawnSync(process.execPath, [join(root, "scripts/serve.ts")], { cwd: dir, encoding: "utf8", env });
