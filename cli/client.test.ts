@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as z from "zod";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
+import { processIo } from "./io.ts";
 import { runCli } from "./test-io.ts";
 
 let server: Server;
@@ -90,4 +91,14 @@ test("what the system refuses is told in one line", async () => {
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
+});
+
+test("every signal to end interrupts, as long as somebody listens", () => {
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  const counts = (): number[] => signals.map((signal) => process.listenerCount(signal));
+  const before = counts();
+  const forget = processIo().onInterrupt(() => {});
+  expect(counts()).toEqual(before.map((count) => count + 1));
+  forget();
+  expect(counts()).toEqual(before);
 });

@@ -12,7 +12,7 @@ export const exitCodes = {
   notFound: 4,
   /** The gateway can't be reached, or isn't available. */
   unreachable: 5,
-  /** Ctrl-C. */
+  /** Ctrl-C, or another signal to end. */
   interrupted: 130,
 } as const;
 

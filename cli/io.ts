@@ -7,9 +7,11 @@ export type Io = {
   stderr: Writable & { isTTY?: boolean; columns?: number };
   env: Record<string, string | undefined>;
   cwd: string;
-  /** Calls back at Ctrl-C, until the returned function is called. */
+  /** Calls back at Ctrl-C, or when the terminal closes or the system ends it, until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
 };
+
+const INTERRUPTS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export function processIo(): Io {
   const { stdin, stdout, stderr, env } = process;
@@ -20,8 +22,10 @@ export function processIo(): Io {
     env,
     cwd: process.cwd(),
     onInterrupt(listener) {
-      process.on("SIGINT", listener);
-      return () => void process.off("SIGINT", listener);
+      for (const signal of INTERRUPTS) process.on(signal, listener);
+      return () => {
+        for (const signal of INTERRUPTS) process.off(signal, listener);
+      };
     },
   };
 }

@@ -39,7 +39,7 @@ export class Pressure {
     this.uploads = new UploadBacklog({ limitBytes: settings["max-upload-backlog-bytes"], onChange });
   }
 
-  /** Why nothing of a model with this signature is taken now; null when it is. Of one that never loaded it is unknown. */
+  /** Why nothing of a model with this signature is taken now; null when it is. One that never loaded has none. */
   shortage(schema: JsonObject | null): string | null {
     const needs = schema === null ? null : this.#needsOf(schema);
     const inputs = needs?.filesIn === true ? this.inputs.problem : null;

@@ -4,7 +4,7 @@ import { createBackup, restoreBackup } from "./lib/backup.ts";
 import type { BackupManifest } from "./lib/backup.ts";
 import { plainMessage } from "./lib/stack-error.ts";
 
-const HELP = `npm run backup: copies the state of an edge of one's own machine, and puts a copy back (docs/self-host.md).
+const HELP = `npm run backup: copies the state of an edge of your own machine, and puts a copy back (docs/self-host.md).
 
   npm run backup -- create <folder>    while the edge runs, or not; the folder must not be there
   npm run backup -- restore <folder>   into a state folder that is not there, or empty

@@ -7,13 +7,14 @@ import type { ServedEdge } from "./lib/served-edge.ts";
 import { plainMessage, StackError } from "./lib/stack-error.ts";
 import { OriginsSchema } from "./lib/start-settings.ts";
 
-const HELP = `npm run serve: the edge as a service of one's own machine, behind a proxy that ends TLS (docs/self-host.md).
+const HELP = `npm run serve: the edge as a service of your own machine, behind a proxy that ends TLS (docs/self-host.md).
 
   PUBLIC_ORIGIN        where clients reach it, such as https://edge.example.com (needed)
   PORT                 the port that it listens on (8787)
   EDGEPLANE_HOST       the address that it listens on (127.0.0.1); 0.0.0.0 in a container
   EDGEPLANE_STATE_DIR  where state lies (.edgeplane)
-  EDGEPLANE_VARS       a JSON file with variables of the Worker over those of wrangler.toml, such as {"QUOTA_KEYS": "100"} (none)
+  EDGEPLANE_VARS       a JSON file with variables of the Worker over those of wrangler.toml (none):
+                       {"QUOTA_KEYS": "100"}
   EDGEPLANE_OPERATOR_ORIGINS  by commas, services of your own that the edge may call on any network (none)
 
 SIGTERM stops it; state is kept. The operator's key is \`adminKey\` of secrets.json in the state folder.
@@ -32,7 +33,8 @@ const SettingsSchema = z.object({
   EDGEPLANE_VARS: z.string().optional(),
   EDGEPLANE_OPERATOR_ORIGINS: OriginsSchema,
 });
-const VarsSchema = z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), z.coerce.string());
+const ValueSchema = z.union([z.string(), z.number(), z.boolean()], "a text, a number, true or false").transform(String);
+const VarsSchema = z.record(z.string().regex(/^[A-Z][A-Z0-9_]*$/), ValueSchema);
 
 if (process.argv.includes("--help") || process.argv.includes("-h")) {
   console.log(HELP);

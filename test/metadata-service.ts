@@ -1,4 +1,7 @@
-/** The metadata services of three clouds on loopback, as far as notices of preemption go; each answers as its cloud documents it. */
+/**
+ * The metadata services of three clouds on loopback, as far as notices of preemption go. Each answers as its cloud
+ * documents it.
+ */
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 

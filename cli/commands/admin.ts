@@ -1,4 +1,4 @@
-/** `edgeplane accounts`, `keys` and `pool-tokens`: the operator's calls. Secrets are printed once, when they are made. */
+/** `edgeplane accounts`, `keys` and `pool-tokens`: the operator's calls. They print a secret once, when it is made. */
 import type { Command } from "commander";
 import * as z from "zod";
 import { parseOptions, segment } from "../context.ts";

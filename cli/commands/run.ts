@@ -1,4 +1,4 @@
-/** `edgeplane run`: a model folder on this machine, through a whole local stack, with the same child as in production. */
+/** `edgeplane run`: a model folder on this machine, through a whole local stack, with the child of production. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";

@@ -1,6 +1,7 @@
 /**
- * Makes a bare clone able to run its own scripts. Plain JavaScript without dependencies, for any Node from 20 on: installs what the
- * lock names when it isn't there, and finds the Node that the scripts need (the npm package `node`) for whatever Node started them.
+ * Makes a bare clone able to run its own scripts. Plain JavaScript without dependencies, for any Node from 20 on: it
+ * installs what the lock names when it isn't there, and finds the Node that the scripts need (the npm package `node`)
+ * for whatever Node started them.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,6 +1,6 @@
 /**
- * The edge as a service of one's own machine: the same Worker in the same workerd as the local stack's, with no account,
- * key, token or Kafka user but those that its operator makes, and for requests to its public address only.
+ * The edge as a service of one's own machine: the Worker and workerd of the local stack. It has no account, key, token
+ * or Kafka user but those that its operator makes, and answers requests to its public address only.
  */
 import { resolve } from "node:path";
 import { createEdge } from "./edge.ts";
@@ -29,7 +29,7 @@ export type ServedEdge = {
   stop(): Promise<void>;
 };
 
-/** Resolves when it answers; what dies from then on is started again. Throws `StackError` with one line when it can't. */
+/** Resolves when it answers; from then on it starts again what dies. Throws `StackError` with one line when it can't. */
 export async function startServedEdge(options: ServedOptions): Promise<ServedEdge> {
   const { host, publicOrigin, say } = options;
   const stateDir = resolve(options.stateDir);

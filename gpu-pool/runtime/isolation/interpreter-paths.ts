@@ -13,7 +13,7 @@ const TIMEOUT_MS = 10_000;
 const MAX_LINKS = 40;
 
 /**
- * Of a virtual environment, its folder and what its own interpreter needs: it isn't asked, since its packages would run.
+ * Of a virtual environment, its folder and what its own interpreter needs. It isn't asked: its packages would run.
  * Empty where the interpreter doesn't answer: its model then fails to start, and says why.
  */
 export async function interpreterPaths(python: string): Promise<string[]> {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { EdgeplaneKeysSchema } from "../environments/edgeplane-keys.ts";
 import { findModels } from "../models/find-models.ts";
 import type { ProcessOptions } from "../model-process.ts";
@@ -170,6 +170,9 @@ test("what a model says to the loader of programs reaches its interpreter, and n
   expect(environmentOf(isolated, origin)).not.toHaveProperty("LD_PRELOAD");
   const plain = { ...isolated, jail: null };
   expect(environmentOf(plain, origin)).toMatchObject({ LD_PRELOAD: "/m/evil.so", HOME: "/root" });
+  vi.stubEnv("EDGEPLANE_ADMIN_KEY", "ep_admin");
+  expect(environmentOf(plain, origin)["EDGEPLANE_ADMIN_KEY"]).toBeUndefined();
+  vi.unstubAllEnvs();
   expect(commandOf(plain)).toEqual(["/usr/bin/python3", "-u", "-m", "m"]);
 });
 

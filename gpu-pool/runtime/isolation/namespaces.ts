@@ -13,7 +13,7 @@ const UNSHARED = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare
 /** Secrets of a process outside that only its environment variables lead to. */
 const FORGOTTEN = ["SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"];
 
-/** `program`: `bwrap`. `hidden`: the pool's own folders and files, which no folder that the process may read leads to. */
+/** `program`: `bwrap`. `hidden`: the pool's own folders and files: no folder that the process may read leads there. */
 export function namespaces(program: string, hidden: readonly string[]): Isolation {
   return {
     kind: "namespaces",

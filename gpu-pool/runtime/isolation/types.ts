@@ -44,7 +44,10 @@ export type Jail = {
 };
 
 export type Isolation = IsolationState & {
-  /** `warn` is told of what the model can't do that it could otherwise. Throws `IsolationProblem` where this model can't be isolated here. */
+  /**
+   * Tells `warn` what the model can't do that it could otherwise. Throws `IsolationProblem` where this model can't be
+   * isolated here.
+   */
   jail(request: JailRequest, warn: (warning: string) => void): Promise<Jail>;
 };
 

@@ -55,7 +55,7 @@ export function readableOf(more: readonly string[]): string[] {
   return [...SYSTEM, ...childrenOf("/opt"), ...named].filter((path) => existsSync(path));
 }
 
-/** `[what lies on the host, where the process sees it]`: `resolv.conf` is often a link into a folder that isn't there. */
+/** `[what lies on the host, where the process sees it]`: `resolv.conf` often links into a folder that isn't there. */
 export function etcFiles(): [string, string][] {
   const paths = ETC.map((name) => join("/etc", name)).filter((path) => existsSync(path));
   return paths.map((path) => [realpathOf(path), path]);

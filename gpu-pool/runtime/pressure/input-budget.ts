@@ -1,7 +1,7 @@
 /**
- * What the input files of all predictions may take of the disk together. Nobody waits for a share while holding one: who
- * would go beyond the limit gives way and goes to another host. So no two wait for each other for ever, and the one that
- * is alone always gets what one prediction may have.
+ * What the input files of all predictions may take of the disk together. Nobody waits for a share while holding one: a
+ * prediction that would go beyond the limit gives way and goes to another host. So no two wait for each other for ever,
+ * and one that is alone always gets what one prediction may have.
  */
 import { HostShortage } from "./host-shortage.ts";
 

@@ -118,5 +118,5 @@ function recoveryMs({ beganAt, endedAt, concerns = "running" }: Outage, views: r
 }
 
 function shown(value: unknown): string {
-  return JSON.stringify(value).slice(0, SHOWN_CHARS);
+  return JSON.stringify(value ?? null).slice(0, SHOWN_CHARS);
 }
