@@ -4,7 +4,11 @@
  * judged stays back: so nothing goes out of a passage that the overlap can hold before all of it was judged.
  */
 import * as z from "zod";
+import { readDataUri } from "./data-uri.ts";
 import type { OutputPart } from "./phases.ts";
+
+/** The link of an output file, whose first part is its prediction. */
+const OWN_LINK = /^https?:\/\/[^/\s]+\/v1\/outputs\/([^/\s]+)\/\S+$/;
 
 export type TextWindow = {
   /** How much new text is judged at once. */
@@ -29,19 +33,30 @@ export const windowSettings = {
     .meta({ description: "Of what was judged, what stays back for what goes on behind it." }),
 };
 
+/** Whether a part is judged in windows: a stream of texts, unless a chunk is a file and no text waits before it. */
+export function isStreamedText({ part, output, held, predictionId }: OutputPart): boolean {
+  if (part === "whole") return false;
+  if (part === "end") return true;
+  return typeof output === "string" && (held !== null || !isFile(output, predictionId));
+}
+
+/** Whether a chunk of the output of prediction `id` is a file: media in a data URI, or a link to a file of its own. */
+function isFile(chunk: string, id: string): boolean {
+  return readDataUri(chunk) === "media" || OWN_LINK.exec(chunk)?.[1] === id;
+}
+
 /** What a plugin holds of a stream; of it, `judged` characters were judged with the text before. */
 type Held = { text: string; judged: number };
 
 /**
  * What to do with a part of a stream: the text to `judge`, null while it only gathers; and, once that is found good,
- * what goes out and what is held. A `whole` is judged as it is.
+ * what goes out and what is held.
  */
 export type Step = { judge: string | null; output: string; held: string | null };
 
-/** `part` must be text, or an `end`. */
+/** `part` must be a chunk of text, or an `end`: `isStreamedText`. */
 export function stepOf(part: OutputPart, { windowCharacters, overlapCharacters }: TextWindow): Step {
   const text = typeof part.output === "string" ? part.output : "";
-  if (part.part === "whole") return { judge: text, output: text, held: null };
   const held = readHeld(part.held);
   const gathered = held.text + text;
   const fresh = gathered.length - held.judged;

@@ -32,11 +32,6 @@ export function isUrl(picture: string): boolean {
   return URL_ALONE.test(picture);
 }
 
-/** Whether a chunk of the output of prediction `id` is a file: media in a data URI, or a link to a file of its own. */
-export function isFile(chunk: string, id: string): boolean {
-  return readDataUri(chunk) === "media" || (isUrl(chunk) && chunk.includes(`/v1/outputs/${id}/`));
-}
-
 /**
  * Texts in pieces that the guard takes. Beyond `maxQuestions` of them, neighbours go together, as far as a piece has
  * room; null when they are still too many.

@@ -10,10 +10,10 @@ import { judgedOf, verdictOf } from "../kernel/opinions.ts";
 import type { Judged } from "../kernel/opinions.ts";
 import { judge, proceed } from "../kernel/phases.ts";
 import type { OutputPart } from "../kernel/phases.ts";
-import { stepOf } from "../kernel/text-window.ts";
+import { isStreamedText, stepOf } from "../kernel/text-window.ts";
 import { checkGuards } from "./check.ts";
 import { ConfigSchema, MAX_TIMEOUT_MS } from "./config.ts";
-import { contentsOf, isFile, isUrl, pictureFields, questionsOf } from "./contents.ts";
+import { contentsOf, isUrl, pictureFields, questionsOf } from "./contents.ts";
 import type { Contents } from "./contents.ts";
 import { createJudge } from "./judge.ts";
 import type { Guarded } from "./judge.ts";
@@ -103,7 +103,7 @@ export const modelGuard = definePlugin({
       async screenOutput(part) {
         if (config.on === "input" || (part.of !== "output" && !config.logs)) return proceed;
         const guarded = () => ofAccount(part.accountId);
-        if (!isStreamed(part))
+        if (!isStreamedText(part))
           return decided(await judged(part.model, await contentsOfOutput(part), guarded), whatOf[part.of], {});
         const step = stepOf(part, window);
         const output = part.part === "end" && step.output === "" ? null : step.output;
@@ -123,13 +123,6 @@ const whatOf: Readonly<Record<OutputPart["of"], string>> = {
   logs: "log",
   error: "message of the error",
 };
-
-/** Whether it is judged in windows: a stream of texts, unless a chunk is a file of its own. */
-function isStreamed({ part, output, held, predictionId }: OutputPart): boolean {
-  if (part === "whole") return false;
-  if (part === "end") return true;
-  return typeof output === "string" && (held !== null || !isFile(output, predictionId));
-}
 
 function decided<Subject extends { output?: Json }>(
   judged: Judged | Refused,

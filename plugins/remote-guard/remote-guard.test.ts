@@ -141,6 +141,14 @@ describe("remote-guard", () => {
     expect(asked.at(-1)?.body.input?.[0]).toBe("ar, then bad");
   });
 
+  it.each([
+    "data:image/png;base64,AAAA",
+    `https://edge.example/v1/outputs/${aPart().predictionId}/token/1/out.png?s=1`,
+  ])("hands on a file of a stream as a chunk by itself: %s", async (output) => {
+    const hooks = await hooksOf(service().services);
+    expect(await hooks.screenOutput[0]?.run(aPart({ part: "chunk", output }))).toEqual({ verdict: "continue" });
+  });
+
   it("has nothing to do with what it is not on", async () => {
     const { asked, services } = service();
     const hooks = await hooksOf(services, { on: "output" });

@@ -9,7 +9,7 @@ import { judgedOf, piecesOf, verdictOf } from "../kernel/opinions.ts";
 import type { Opinion } from "../kernel/opinions.ts";
 import { judge, proceed } from "../kernel/phases.ts";
 import { sha256Hex } from "../kernel/secret.ts";
-import { stepOf, windowSettings } from "../kernel/text-window.ts";
+import { isStreamedText, stepOf, windowSettings } from "../kernel/text-window.ts";
 import { passagesOf } from "../kernel/texts.ts";
 import { createTtlCache } from "../kernel/ttl-cache.ts";
 import { Batches } from "./batches.ts";
@@ -122,11 +122,11 @@ export const remoteGuard = definePlugin({
       }),
       async screenOutput(part) {
         if (config.on === "input") return proceed;
-        if (typeof part.output !== "string" && part.part !== "end") {
+        if (!isStreamedText(part)) {
           return verdictOf(await judged("output", passagesOf(part.output, false)), refusalOf("output"), {});
         }
         const step = stepOf(part, window);
-        const change = part.part === "whole" ? {} : { subject: { ...part, output: step.output }, held: step.held };
+        const change = { subject: { ...part, output: step.output }, held: step.held };
         if (step.judge === null) return { verdict: "continue", ...change };
         return verdictOf(await judged("output", [step.judge]), refusalOf("output"), change);
       },

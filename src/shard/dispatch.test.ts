@@ -60,3 +60,35 @@ it("looks after grants that leave one after the other together, half a second af
     vi.useRealTimers();
   }
 });
+
+it("has forgotten what was removed while it was on its way to be remembered", async () => {
+  const core = new ShardCore(memorySql(), { rules: defaultRules, now: () => 0, newToken: () => "token" });
+  const known = new Set<string>();
+  const arrival = Promise.withResolvers<void>();
+  const puts: string[] = [];
+  const responses = {
+    put: async (entries: { key: string }[]) => {
+      for (const { key } of entries) puts.push(key);
+      await arrival.promise;
+      for (const { key } of entries) known.add(key);
+    },
+    forget: async (key: string) => void known.delete(key),
+  };
+  const env = { RESPONSES: { getByName: () => responses } } as unknown as Env;
+  const dispatch = createDispatch(env, core, publish);
+  const data = { ttlMs: 60_000, maxBytes: 100, accountBytes: 1000 };
+  for (const key of ["kept", "gone"]) {
+    const own = { plugin: "response-cache", service: "responses" as const, id: key, data: { key, ...data } };
+    core.submit({ ...submission(key), reservations: [own], responseKey: key });
+    core.claim({ session: "s", jobs: [{ id: key, startNow: true }] }, ["default"]);
+    core.deliver([{ id: key, token: "token", seq: 0, type: "succeeded", output: "o" }], "s", ["default"]);
+  }
+  for (const news of [core.outgoing.feeds, core.outgoing.hands]) news.clear();
+  dispatch.kick();
+  await expect.poll(() => puts).toEqual(["kept", "gone"]);
+  core.removeData("gone", "account");
+  arrival.resolve();
+  await expect.poll(() => dispatch.isPending()).toBe(false);
+  expect([...known]).toEqual(["kept"]);
+  expect(core.store.get("gone")?.reservations).toBeNull();
+});

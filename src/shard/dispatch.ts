@@ -5,6 +5,7 @@ import type { Env } from "../env.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { PublishSettings } from "../log/publish-settings.ts";
 import { objectNamed, retryDelayMs } from "../object-calls.ts";
+import { responseService } from "../responses/service.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
@@ -105,6 +106,8 @@ export function createDispatch(
     }
     try {
       await within(target.end(ends), RESERVATIONS_LIMIT_MS);
+      for (const { accountId, responseKey } of core.settlement.removed(ends))
+        await within(responseService(env).forget(accountId, responseKey), RESERVATIONS_LIMIT_MS);
       core.settlement.settled(ends);
     } catch (error) {
       log.warn("reservations_not_given_back", { service, reservations: ends.length, reason: reasonOf(error) });

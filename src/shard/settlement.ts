@@ -67,6 +67,18 @@ export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
       return taken;
     },
 
+    /**
+     * Of these, the predictions whose data was removed before the service had them: their outputs may have come to it
+     * behind the removal, which had them forgotten.
+     */
+    removed(ends: readonly ReservationEnd[]): { accountId: string; responseKey: string }[] {
+      return ends.flatMap(({ predictionId, service }) => {
+        const row = service === "responses" ? load(predictionId)?.row : undefined;
+        if (row?.fixed.responseKey === undefined || !isPurged(row)) return [];
+        return [{ accountId: row.accountId, responseKey: row.fixed.responseKey }];
+      });
+    },
+
     /** The service has these back. */
     settled(ends: readonly ReservationEnd[]): void {
       for (const { predictionId, id } of ends) {

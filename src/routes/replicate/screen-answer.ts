@@ -1,6 +1,6 @@
 /**
- * What a plugin answers a prediction with is screened as what a model says is, by the settings that hold now: the answer
- * may have been made under others.
+ * What a plugin answers a prediction with is screened as what a model says is, by the settings that hold now: the
+ * answer may have been made under others.
  */
 import type { Answer, PredictionCall } from "../../../plugins/kernel/phases.ts";
 import type { Hooks } from "../../../plugins/kernel/snapshot.ts";
