@@ -25,6 +25,9 @@ const processFolders = [
   "self-host",
 ] as const;
 
+/** Parts together that wait for real times of many seconds: CI runs them. */
+const AT_LENGTH = "test/integration/{webhooks,upgrade,settings}/**/*.test.ts";
+
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;
 
@@ -83,7 +86,7 @@ export default defineConfig({
           name,
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [`test/${name}/**/*.test.ts`],
-          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", AT_LENGTH, "**/node_modules/**"],
           ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -91,6 +94,16 @@ export default defineConfig({
           fileParallelism: false,
         },
       })),
+      {
+        test: {
+          name: "at-length",
+          expect: { poll: { timeout: POLL_LIMIT_MS } },
+          include: [AT_LENGTH],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: "e2e-kv",

@@ -58,6 +58,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 4 * MINUTE_MS,
   },
   {
+    name: "parts together, at length",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: vitest("at-length"),
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
     name: "checks",
     runs: "ci",
     engine: null,

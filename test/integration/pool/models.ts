@@ -376,6 +376,7 @@ export const models = {
   packed: model(SINGLE, "build:\n  python_packages: [something==1.0]\n"),
   sick: model(SICK),
   wakes: model(WAKES_SLOWLY),
+  asleep: model(WAKES_SLOWLY.replace("time.sleep(1.5)", "time.sleep(600)")),
   helped: model(HELPED),
   lingers: model(LINGERS),
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),

@@ -13,10 +13,10 @@ const released = ({ events }: Tracked) => events.find(({ type }) => type === "re
 test("a notice of the cloud ends the pool within its time, at no prediction's cost", async () => {
   await using service = await startMetadataService("aws");
   const flags = ["--preemption", "aws", "--metadata-url", service.url];
-  await using fixture = await startFixture(["single", "wakes"], flags);
+  await using fixture = await startFixture(["single", "asleep"], flags);
   const { edge, pool } = fixture;
   await expect.poll(() => pool.output()).toContain("waiting for notices of preemption");
-  const waits = edge.submit(await fixture.ref("wakes"), {});
+  const waits = edge.submit(await fixture.ref("asleep"), {});
   const long = edge.submit(await fixture.ref("single"), { do: "sleep 60" });
   await edge.until(() => hasBegun(long) && waits.session !== null);
   service.preempt(NOTICE_MS);
