@@ -26,7 +26,7 @@ export function createAws(ask: Ask): Cloud {
     probe: async () => (await renew()) !== null,
     async look(): Promise<Notice | null> {
       const current = token ?? (await renew());
-      if (current === null) return null;
+      if (current === null) throw new Error("the metadata service gives no token");
       const headers = { "x-aws-ec2-metadata-token": current };
       const answer = await ask("GET", "/latest/meta-data/spot/instance-action", headers);
       if (answer.status === 401) token = null;

@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { afterAll, describe, expect, test } from "vitest";
 import { startMetadataService } from "../../test/metadata-service.ts";
 import { systemClock } from "../system-clock.ts";
+import { createAws } from "./aws.ts";
 import { cloudNames } from "./clouds.ts";
 import { timeToFinishMs } from "./notice.ts";
 import type { Notice } from "./notice.ts";
@@ -74,6 +75,19 @@ test("a file is a notice, of the seconds that it holds; one of an earlier life i
   const empty = await watching("off", "http://127.0.0.1:9", join(folder, "empty"));
   writeFileSync(join(folder, "empty"), "");
   await expect.poll(() => empty.notices).toMatchObject([{ withinMs: 60_000 }]);
+});
+
+test("an answer of AWS that is neither a notice nor none is a fault, and so is a token that it doesn't give", async () => {
+  const look = async (tokenStatus: number, status: number) =>
+    createAws(async (method) => ({
+      status: method === "PUT" ? tokenStatus : status,
+      text: "token",
+      headers: {},
+      dateMs: null,
+    })).look();
+  expect(await look(200, 404)).toBeNull();
+  await expect(look(200, 500)).rejects.toThrow("answered 500");
+  await expect(look(403, 404)).rejects.toThrow("no token");
 });
 
 test("some of the time is kept for handing back what did not finish", () => {
