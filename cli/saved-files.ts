@@ -47,7 +47,13 @@ async function download(client: Client, address: string, path: string): Promise<
 function bytesOf(uri: string): Buffer {
   const [head = "", , base64] = DATA_URI.exec(uri) ?? [];
   const rest = uri.slice(head.length);
-  return base64 === undefined ? Buffer.from(decodeURIComponent(rest)) : Buffer.from(rest, "base64");
+  if (base64 !== undefined) return Buffer.from(rest, "base64");
+  try {
+    return Buffer.from(decodeURIComponent(rest));
+  } catch {
+    // A model that doesn't escape: what it wrote is what is saved.
+    return Buffer.from(rest);
+  }
 }
 
 function extensionOf(text: string): string {

@@ -41,13 +41,15 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.exit(0);
 }
 
-let edge: ServedEdge | null = null;
+let starting: Promise<ServedEdge> | null = null;
 let stopping = false;
 
 async function stop(signal: string): Promise<void> {
   if (stopping) return;
   stopping = true;
   console.log(`edgeplane: ${signal}, stopping`);
+  // What begins to come up is up before it can be taken down.
+  const edge = await starting?.catch(() => null);
   await edge?.stop();
   process.exit(0);
 }
@@ -55,7 +57,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 try {
   const settings = readSettings();
-  edge = await startServedEdge({
+  starting = startServedEdge({
     host: settings.EDGEPLANE_HOST,
     port: settings.PORT,
     stateDir: settings.EDGEPLANE_STATE_DIR,
@@ -64,11 +66,11 @@ try {
     operatorOrigins: settings.EDGEPLANE_OPERATOR_ORIGINS,
     say: (line) => console.log(line),
   });
+  const edge = await starting;
   console.log(`edgeplane: serves ${settings.PUBLIC_ORIGIN} on ${settings.EDGEPLANE_HOST}:${edge.port}`);
   console.log(`edgeplane: the operator's key is adminKey of ${join(settings.EDGEPLANE_STATE_DIR, "secrets.json")}`);
 } catch (error) {
   console.error(`edgeplane: ${plainMessage(error)}`);
-  await edge?.stop();
   process.exit(1);
 }
 

@@ -6,6 +6,7 @@ import type { Context } from "../context.ts";
 import { ago, note, printJson, printLine, printTable } from "../output.ts";
 
 const PAGE = 1000;
+const MAX_LISTED = 100 * PAGE;
 const AccountSchema = z.looseObject({
   id: z.string(),
   name: z.string(),
@@ -55,7 +56,7 @@ async function list<T extends z.ZodType>(
       .admin(Page, "GET", path, { query: { ...query, limit: PAGE, cursor } });
     found.push(...page.results);
     cursor = page.next_cursor ?? undefined;
-  } while (cursor !== undefined);
+  } while (cursor !== undefined && found.length < MAX_LISTED);
   return found;
 }
 

@@ -54,7 +54,7 @@ function refuseUnfit({ entry, path, model: { minInstances, fields } }: Found): v
     if (field === null || fields === null || fields.includes(field)) continue;
     throw unfit(
       entry,
-      `the input of ${path} has no field "${field}": set \`${setting}\` to one of ${fields.join(", ")}.`,
+      `the input of ${path} has no field "${field}": ${fields.length === 0 ? "it takes no input at all" : `set \`${setting}\` to one of ${fields.join(", ")}`}.`,
     );
   }
 }

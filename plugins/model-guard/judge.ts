@@ -11,6 +11,8 @@ import { referenceOf } from "./config.ts";
 import type { GuardConfig } from "./config.ts";
 
 const CACHED_OPINIONS = 5000;
+/** Inputs of so many characters are asked about at a time: each is hashed and stored on its way, and pictures are large. */
+const TURN_CHARS = 4 * 1024 * 1024;
 
 /** `{"flagged": …, "categories": …}`. Throws for anything else, without what it says: it may quote the text. */
 function opinionOf(answer: Json, { ref }: AskedModel): Opinion {
@@ -19,12 +21,13 @@ function opinionOf(answer: Json, { ref }: AskedModel): Opinion {
   throw new Error(`the model ${modelPath(ref)} didn't answer {"flagged": true or false, "categories": [names]}`);
 }
 
+type GuardInput = { [key: string]: Json };
 export type Guarded = Pick<Principal, "accountId" | "weight">;
 export type GuardJudge = {
   /** Throws when there is no such model now. */
   model(): Promise<AskedModel>;
   /** One opinion an input of the guard's. Throws when one can't be had. */
-  opinions(model: AskedModel, inputs: readonly { [key: string]: Json }[], guarded: Guarded): Promise<Opinion[]>;
+  opinions(model: AskedModel, inputs: readonly GuardInput[], guarded: Guarded): Promise<Opinion[]>;
 };
 
 /** `name`: the plugin that asks. */
@@ -51,19 +54,39 @@ export function createJudge(
 
     async opinions(model, inputs, guarded) {
       const payer = await payerOf(guarded);
-      return Promise.all(
-        inputs.map(async (own) => {
-          const input = { ...config.input, ...own };
-          const key = await sha256Hex(`${model.ref.version}\n${JSON.stringify(input)}`);
-          const known = cache.get(key);
-          if (known !== undefined) return known;
-          const { timeoutMs, cacheMs } = config;
-          const answer = await models.ask({ model, input, plugin: name, guarded, payer, timeoutMs });
-          const opinion = opinionOf(answer, model);
-          if (cacheMs > 0) cache.set(key, opinion, cacheMs);
-          return opinion;
-        }),
-      );
+      const ask = async (own: GuardInput): Promise<Opinion> => {
+        const input = { ...config.input, ...own };
+        const key = await sha256Hex(`${model.ref.version}\n${JSON.stringify(input)}`);
+        const known = cache.get(key);
+        if (known !== undefined) return known;
+        const { timeoutMs, cacheMs } = config;
+        const answer = await models.ask({ model, input, plugin: name, guarded, payer, timeoutMs });
+        const opinion = opinionOf(answer, model);
+        if (cacheMs > 0) cache.set(key, opinion, cacheMs);
+        return opinion;
+      };
+      const opinions: Opinion[] = [];
+      for (const turn of turnsOf(inputs)) opinions.push(...(await Promise.all(turn.map(ask))));
+      return opinions;
     },
   };
+}
+
+/** In order; each holds at most `TURN_CHARS`, or one input. */
+function turnsOf(inputs: readonly GuardInput[]): GuardInput[][] {
+  const turns: GuardInput[][] = [];
+  let chars = Infinity;
+  for (const input of inputs) {
+    const more = Object.values(input).reduce<number>(
+      (sum, value) => sum + (typeof value === "string" ? value.length : 0),
+      0,
+    );
+    if (chars + more > TURN_CHARS) {
+      turns.push([]);
+      chars = 0;
+    }
+    turns.at(-1)?.push(input);
+    chars += more;
+  }
+  return turns;
 }

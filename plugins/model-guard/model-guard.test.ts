@@ -60,6 +60,25 @@ async function screenedPart(given: ReturnType<typeof world>, config: object, par
   return (await hooksOf(given, config)).screenOutput[0]?.run(aPart(part));
 }
 
+it("asks about no more than a few mebibytes of pictures at a time", async () => {
+  let open = 0;
+  let most = 0;
+  const picture = `data:image/png;base64,${"A".repeat(3 * 1024 * 1024)}`;
+  const given = world({
+    async answer() {
+      open += 1;
+      most = Math.max(most, open);
+      // Long enough that others, asked at the same time, would be open too.
+      for (let turns = 0; turns < 200; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+      open -= 1;
+      return { flagged: false, categories: {} };
+    },
+  });
+  await screened(given, { imageField: "image" }, { images: [picture, `${picture}B`, `${picture}C`] });
+  expect(given.said("image")).toHaveLength(3);
+  expect(most).toBe(1);
+});
+
 describePlugin(modelGuard, {
   services: world().services,
   badConfigs: [

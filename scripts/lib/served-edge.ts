@@ -57,8 +57,7 @@ export async function startServedEdge(options: ServedOptions): Promise<ServedEdg
     return {
       port,
       async stop() {
-        await edge.stop();
-        lock.release();
+        await edge.stop().finally(() => lock.release());
       },
     };
   } catch (error) {
