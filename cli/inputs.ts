@@ -30,7 +30,8 @@ export type InputOptions = {
 
 /** Pairs come before what the JSON says. Files are uploaded, so that the model sees their names. */
 export async function readInput(io: Io, client: Client, options: InputOptions): Promise<Record<string, unknown>> {
-  const input: Record<string, unknown> = options.json === undefined ? {} : await readJson(io, options.json);
+  const input: Record<string, unknown> =
+    options.json === undefined ? {} : await readJson(io, options.json, "the input");
   for (const pair of options.pairs) {
     const at = pair.indexOf("=");
     if (at < 1) throw new CliError(`-i ${pair}: say name=value, or name=@file`, exitCodes.usage);
@@ -43,8 +44,8 @@ export async function readInput(io: Io, client: Client, options: InputOptions): 
   return input;
 }
 
-async function readJson(io: Io, said: string): Promise<Record<string, unknown>> {
-  const place = said === "-" ? "standard input" : said.startsWith("@") ? said.slice(1) : "--input-json";
+/** A JSON object that was said, or lies in `@file`, or comes by `-`, standard input. `what` it is, for errors. */
+export async function readJson(io: Io, said: string, what: string): Promise<Record<string, unknown>> {
   try {
     const text =
       said === "-"
@@ -55,7 +56,7 @@ async function readJson(io: Io, said: string): Promise<Record<string, unknown>> 
     return ObjectSchema.parse(JSON.parse(text));
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
-    throw new CliError(`${place} is no input: ${why}`, exitCodes.usage);
+    throw new CliError(`${what} can't be read: ${why}`, exitCodes.usage);
   }
 }
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
+import type { Logger } from "pino";
+import { readConfigurations } from "./configurations.ts";
+import type { Configurations } from "./configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { deviceCheckOf } from "./runtime/devices/device-check.ts";
@@ -21,6 +24,7 @@ import { onSignals } from "./signals.ts";
 import { timeToFinishMs } from "./preemption/notice.ts";
 import { PreemptionWatch } from "./preemption/watch.ts";
 import { tellSupervisor } from "./supervisor.ts";
+import { createHttpClient } from "./transport/http-client.ts";
 import { openWayHome } from "./way-home.ts";
 
 const EXIT_WRONG = 2;
@@ -29,6 +33,15 @@ const SHOWN_FILES = 10;
 function stopWith(message: string): never {
   process.stderr.write(`gpu-pool: ${message}\n`);
   process.exit(EXIT_WRONG);
+}
+
+async function askConfigurations(settings: Settings, log: Logger): Promise<Configurations> {
+  const http = createHttpClient(settings.url, { authorization: `Bearer ${settings.token}` });
+  try {
+    return await readConfigurations(http, settings["state-dir"], log);
+  } finally {
+    http.close();
+  }
 }
 
 async function run(settings: Settings): Promise<void> {
@@ -40,10 +53,13 @@ async function run(settings: Settings): Promise<void> {
   void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const isolation = await openIsolation(settings, state, log);
-  const inFolder = await findModels(settings.models, settings.enable, finder).catch((error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
-  });
+  const configurations = await askConfigurations(settings, log);
+  const inFolder = await findModels(settings.models, settings.enable, finder, configurations).catch(
+    (error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
+    },
+  );
   const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { parseModelName, parseOptions } from "../context.ts";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
+import { readJson } from "../inputs.ts";
 import { ago, note, printJson, printLine, printTable } from "../output.ts";
 
 const VersionSchema = z.looseObject({
@@ -14,6 +15,7 @@ const VersionSchema = z.looseObject({
   max_batch_size: z.number(),
   streams: z.string(),
 });
+const ConfiguredSchema = z.object({ configuration: z.record(z.string(), z.unknown()).nullable() });
 const ModelSchema = z.looseObject({
   owner: z.string(),
   name: z.string(),
@@ -57,6 +59,18 @@ export function addModels(program: Command, context: Context): void {
     .option("--hardware <name>", "what it wishes to run on (default: cpu)")
     .option("--description <text>", "what it does")
     .action(async (model: string, options: unknown) => create(context, model, options));
+  models
+    .command("configure <model> <json>")
+    .description("say how it runs in place of what its files say: a JSON object, @file, - for standard input, or null")
+    .action(async (model: string, json: string) => {
+      const { owner, name } = parseModelName(model);
+      const configuration = json === "null" ? null : await readJson(context.io, json, "the configuration");
+      const body = { configuration };
+      printJson(
+        context.io,
+        (await context.client().api(ConfiguredSchema, "PATCH", `/models/${owner}/${name}`, { body })).configuration,
+      );
+    });
   models
     .command("delete <model>")
     .description("delete a private model without versions")

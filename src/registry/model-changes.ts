@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
+import { ModelConfigurationSchema } from "../contract/model-configuration.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Env } from "../env.ts";
 import { forgetModel, visibilities } from "./models.ts";
@@ -57,7 +58,14 @@ export const NewModelSchema = z
 export type NewModel = z.output<typeof NewModelSchema>;
 
 export const ModelChangeSchema = z
-  .object({ visibility: z.enum(visibilities).optional(), hardware: SkuSchema.optional(), ...described })
+  .object({
+    visibility: z.enum(visibilities).optional(),
+    hardware: SkuSchema.optional(),
+    configuration: ModelConfigurationSchema.nullish().meta({
+      description: "What holds in place of what the model's files say, as a whole; null: nothing.",
+    }),
+    ...described,
+  })
   .meta({ id: "ModelChange" });
 export type ModelChange = z.output<typeof ModelChangeSchema>;
 
@@ -66,7 +74,12 @@ type Stores = Pick<Env, "DB" | "BLOBS">;
 
 /** The columns that a change may name; their names are those of the schema. The readme lies in the bucket. */
 const { readme: _readme, ...columns } = described;
-const CHANGEABLE = ["visibility", "hardware", ...(Object.keys(columns) as (keyof typeof columns)[])] as const;
+const CHANGEABLE = [
+  "visibility",
+  "hardware",
+  "configuration",
+  ...(Object.keys(columns) as (keyof typeof columns)[]),
+] as const;
 
 /**
  * Makes a model without a version. Throws `already_exists` when the owner has one of that name, and `quota_exceeded`.
@@ -121,22 +134,25 @@ export async function updateModel(env: Stores, model: ModelName, change: ModelCh
   await env.DB.prepare(
     `UPDATE models SET ${["updated_at = ?3", ...assignments].join(", ")} WHERE owner = ?1 AND name = ?2`,
   )
-    .bind(
-      model.owner,
-      model.name,
-      Date.now(),
-      ...named.map((column) => change[column] ?? (column === "description" ? "" : null)),
-    )
+    .bind(model.owner, model.name, Date.now(), ...named.map((column) => columnOf(change, column)))
     .run();
   if (change.readme !== undefined) await saveReadme(env, model, change.readme);
   forgetModel(model);
+}
+
+function columnOf(change: ModelChange, column: (typeof CHANGEABLE)[number]): string | null {
+  if (column === "description") return change.description ?? "";
+  if (column !== "configuration") return change[column] ?? null;
+  return change.configuration === null || change.configuration === undefined
+    ? null
+    : JSON.stringify(change.configuration);
 }
 
 /** Deletes a model. Throws `conflict` unless it is private and has no version. */
 export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
   const { meta } = await env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
-         weights_url = NULL, cover_image_url = NULL, latest_version = NULL
+         weights_url = NULL, cover_image_url = NULL, configuration = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
   )

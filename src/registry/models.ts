@@ -6,6 +6,7 @@ import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { ManifestSchema, modelPath, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
+import { ConfigurationColumnSchema, withConfiguration } from "./model-configurations.ts";
 
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 1000;
@@ -34,11 +35,12 @@ const KnownVersionRowSchema = z
     manifest: ManifestColumnSchema,
     created_at: z.number(),
     visibility: z.enum(visibilities),
+    configuration: ConfigurationColumnSchema,
     model_deleted_at: z.number().nullable(),
   })
   .transform((row) => ({
     owner: row.owner,
-    manifest: row.manifest,
+    manifest: withConfiguration(row.manifest, row.configuration),
     createdAt: row.created_at,
     visibility: row.visibility,
     isOrphan: row.model_deleted_at !== null,
@@ -59,6 +61,7 @@ const ModelRowSchema = z
     cover_image_url: z.string().nullable(),
     created_at: z.number(),
     run_count: z.number(),
+    configuration: ConfigurationColumnSchema,
     manifest: ManifestColumnSchema.nullable(),
     version_created_at: z.number().nullable(),
   })
@@ -75,6 +78,7 @@ const ModelRowSchema = z
     coverImageUrl: row.cover_image_url,
     createdAt: row.created_at,
     runCount: row.run_count,
+    configuration: row.configuration,
     latest: row.manifest === null ? null : { manifest: row.manifest, createdAt: row.version_created_at ?? 0 },
   }));
 export type Model = z.output<typeof ModelRowSchema>;
@@ -84,13 +88,15 @@ const LatestRowSchema = z
   .object({
     owner: z.string(),
     visibility: z.enum(visibilities),
+    configuration: ConfigurationColumnSchema,
     manifest: ManifestColumnSchema.nullable(),
     version_created_at: z.number().nullable(),
   })
-  .transform(({ owner, visibility, manifest, version_created_at: createdAt }) => ({
+  .transform(({ owner, visibility, configuration, manifest, version_created_at: createdAt }) => ({
     owner,
     visibility,
-    latest: manifest === null ? null : { manifest, createdAt: createdAt ?? 0 },
+    latest:
+      manifest === null ? null : { manifest: withConfiguration(manifest, configuration), createdAt: createdAt ?? 0 },
   }));
 type Latest = z.output<typeof LatestRowSchema>;
 
@@ -105,7 +111,7 @@ function listed(column: string): string {
 
 function selectModel(manifest: string): string {
   return `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
-    m.weights_url, m.cover_image_url, m.created_at, m.run_count, ${manifest} AS manifest, v.created_at AS version_created_at
+    m.weights_url, m.cover_image_url, m.created_at, m.run_count, m.configuration, ${manifest} AS manifest, v.created_at AS version_created_at
   FROM models m ${LATEST_VERSION}`;
 }
 
@@ -160,7 +166,7 @@ async function readLatest(db: D1Database, model: ModelName): Promise<Latest | nu
   const known = latestVersions.get(key);
   if (known !== undefined) return known;
   if (!mayBeModel(model)) return null;
-  const query = `SELECT m.owner, m.visibility, v.manifest, v.created_at AS version_created_at FROM models m ${LATEST_VERSION}
+  const query = `SELECT m.owner, m.visibility, m.configuration, v.manifest, v.created_at AS version_created_at FROM models m ${LATEST_VERSION}
     WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
   const row = await db.prepare(query).bind(model.owner, model.name).first();
   const found = row === null ? null : LatestRowSchema.parse(row);
@@ -174,7 +180,7 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   const known = versions.get(key);
   if (known !== undefined) return known;
   if (!VERSION.test(id) || (model !== null && !mayBeModel(model))) return [];
-  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.deleted_at AS model_deleted_at
+  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.configuration, m.deleted_at AS model_deleted_at
     FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
     model === null

@@ -73,6 +73,10 @@ test("Ctrl-C cancels what runs", async () => {
 test("models are made, found and deleted", async () => {
   expect(await cli("models", "create", "local/by-hand")).toMatchObject({ stdout: "local/by-hand (private)\n" });
   expect((await cli("models", "list", "by-hand")).stdout).toContain("local/by-hand");
+  const configured = await cli("models", "configure", "local/by-hand", '{"maxBatchSize": 4}');
+  expect(JSON.parse(configured.stdout)).toEqual({ maxBatchSize: 4 });
+  expect((await cli("models", "configure", "local/by-hand", "null")).stdout).toBe("null\n");
+  expect((await cli("models", "configure", "local/by-hand", "{}{")).code).toBe(2);
   expect((await cli("models", "delete", "local/by-hand")).code).toBe(0);
   expect((await cli("models", "show", "local/by-hand")).code).toBe(4);
   expect((await cli("versions", "list", "local/hello-world")).stdout).toMatch(/^VERSION/);

@@ -5,6 +5,8 @@
 import { access, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
+import { instancesOf } from "../../../src/contract/model-configuration.ts";
+import type { ModelConfiguration } from "../../../src/contract/model-configuration.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
 import { bucketsUpTo, powersOfTwo } from "../../scheduling/batching/buckets.ts";
@@ -15,6 +17,8 @@ import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
 
+/** Of the models of a folder. */
+const OWNER = "local";
 const EDGEPLANE_YAML = "edgeplane.yaml";
 
 export type FoundModels = { models: Model[]; problems: { folder: string; problem: string }[] };
@@ -24,9 +28,14 @@ export type Finder = { id: string; stateDir: string };
 
 /**
  * Reads all models below `folder`, but for those that are off (`edgeplane.enabled: false`) and not in `enabled`. Throws
- * when the folder itself can't be read.
+ * when the folder itself can't be read. What `configurations` says, by `owner/name`, holds in place of the files' keys.
  */
-export async function findModels(folder: string, enabled: readonly string[], finder: Finder): Promise<FoundModels> {
+export async function findModels(
+  folder: string,
+  enabled: readonly string[],
+  finder: Finder,
+  configurations: Record<string, ModelConfiguration> = {},
+): Promise<FoundModels> {
   const found: FoundModels = { models: [], problems: [] };
   const entries = await readdir(folder, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
@@ -36,10 +45,11 @@ export async function findModels(folder: string, enabled: readonly string[], fin
       const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
       const text = await readFile(join(dir, "cog.yaml"), "utf8");
       const cog = own === null ? parseCogYaml(text) : parseWithEdgeplaneYaml(text, own);
-      if (cog.edgeplane.enabled || enabled.includes(entry.name))
-        found.models.push(
-          await readModel(dir, entry.name, cog, own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ", finder),
-        );
+      if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
+      const configuration = configurations[`${OWNER}/${entry.name}`] ?? {};
+      const configured = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
+      const place = own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ";
+      found.models.push({ ...(await readModel(dir, entry.name, configured, place, finder)), configuration });
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
     }
@@ -48,12 +58,18 @@ export async function findModels(folder: string, enabled: readonly string[], fin
 }
 
 /** `place`: where its keys stand, for errors. */
-async function readModel(dir: string, name: string, cog: CogYaml, place: string, finder: Finder): Promise<Model> {
+async function readModel(
+  dir: string,
+  name: string,
+  cog: CogYaml,
+  place: string,
+  finder: Finder,
+): Promise<Omit<Model, "configuration">> {
   const keys = cog.edgeplane;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
   const manifest = ManifestSchema.safeParse({
     ...keys,
-    owner: "local",
+    owner: OWNER,
     name,
     version,
     minInstances: keys.pinned ? 1 : 0,
@@ -84,6 +100,11 @@ async function readModel(dir: string, name: string, cog: CogYaml, place: string,
 }
 
 type Keys = CogYaml["edgeplane"];
+
+/** What the edge says holds in place of what the files say. */
+function keysWith(keys: Keys, { instances, ...others }: ModelConfiguration): Keys {
+  return Object.assign({ ...keys }, others, instances === undefined ? {} : { instances: instancesOf(instances) });
+}
 
 /** Throws where a key needs another one. */
 function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {

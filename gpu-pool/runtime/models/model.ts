@@ -1,5 +1,6 @@
 /** A model as the pool knows it before it ever ran. */
 import type { Manifest } from "../../../src/contract/manifest.ts";
+import type { ModelConfiguration } from "../../../src/contract/model-configuration.ts";
 import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
 import type { CostExpression } from "../../scheduling/batching/cost-expression.ts";
 import type { IsolationKind } from "../isolation/types.ts";
@@ -11,7 +12,10 @@ export type Model = {
   notesDir: string;
   /** What the model itself wrote into its folder, which doesn't count for its version. */
   written: string[];
+  /** With what the edge says in place of its keys. */
   cog: CogYaml;
+  /** What the edge says in place of the files. */
+  configuration: ModelConfiguration;
   /** `schema` and `streams` are filled in when it first loads. */
   manifest: Manifest;
   batching: BatchingOptions;

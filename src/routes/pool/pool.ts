@@ -6,8 +6,10 @@ import { EventsReplySchema, EventsRequestSchema } from "../../contract/event.ts"
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { LogStateSchema } from "../../contract/log-state.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
+import { ConfigurationsSchema } from "../../contract/model-configuration.ts";
 import { MAX_MODEL_SECRETS, ModelSecretsSchema, SecretNameSchema } from "../../contract/model-secrets.ts";
 import { objectNamed } from "../../object-calls.ts";
+import { readConfigurations } from "../../registry/model-configurations.ts";
 import { readModelSecrets } from "../../registry/model-secrets.ts";
 import { findVersion } from "../../registry/models.ts";
 import { noteLogState } from "../../registry/pool-log-problems.ts";
@@ -177,6 +179,21 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         }
         return c.json({ secrets: await readModelSecrets(c.env, { owner, name }, query.names) });
       },
+    ),
+  );
+
+  routes.get(
+    "/configurations",
+    operation(
+      {
+        id: "getConfigurations",
+        tag: "Pools",
+        summary: "Read how models run, in place of what their files say",
+        description: "Of the owners that the token may register.",
+        access: "pool",
+        answers: { 200: json(ConfigurationsSchema, "By `owner/name`, of the models that have any.") },
+      },
+      async (c) => c.json({ configurations: await readConfigurations(c.env.DB, c.get("pool").owners) }),
     ),
   );
 

@@ -1,6 +1,7 @@
 /** Models and versions as Replicate's clients read them, with our additions. */
 import * as z from "zod";
 import { ManifestSchema } from "../../contract/manifest.ts";
+import { ModelConfigurationSchema } from "../../contract/model-configuration.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
 import { visibilities } from "../../registry/models.ts";
 import type { Model, Version } from "../../registry/models.ts";
@@ -51,6 +52,9 @@ export const ModelSchema = z
     cover_image_url: z.string().nullable(),
     run_count: z.number().int().meta({ description: "Predictions made with it, by all accounts." }),
     default_example: z.null(),
+    configuration: ModelConfigurationSchema.nullable().meta({
+      description: "What its owner says in place of what its files say of how it runs.",
+    }),
     created_at: z.iso.datetime(),
     latest_version: VersionSchema.nullable(),
   })
@@ -72,6 +76,7 @@ export function showModel(model: Model, origin: string): z.output<typeof ModelSc
     cover_image_url: model.coverImageUrl,
     run_count: model.runCount,
     default_example: null,
+    configuration: model.configuration,
     created_at: new Date(model.createdAt).toISOString(),
     latest_version: model.latest === null ? null : showVersion(model.latest),
   };

@@ -10,6 +10,7 @@ import { PoolMessageSchema } from "../../../src/contract/channel.ts";
 import type { DesiredLog, EdgeMessage, PoolMessage } from "../../../src/contract/channel.ts";
 import { ClaimRequestSchema } from "../../../src/contract/claim.ts";
 import type { ClaimAnswer } from "../../../src/contract/claim.ts";
+import type { ModelConfiguration } from "../../../src/contract/model-configuration.ts";
 import { EventsRequestSchema } from "../../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../../src/contract/event.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
@@ -23,6 +24,8 @@ export type { Submission, Tracked } from "./edge-core.ts";
 export type Behaviour = {
   /** How often a log holds each record. */
   copies: number;
+  /** What models are told in place of their files' keys; null: the edge can't say. */
+  configurations: Record<string, ModelConfiguration> | null;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   blobsWaitFor?: Promise<void>;
@@ -42,10 +45,18 @@ const RoomsSchema = z.array(z.tuple([z.string(), z.string(), z.number(), z.numbe
 /** Only what never comes about takes this long; as long as polls of vitest.config.ts. */
 const GIVE_UP_MS = 15_000;
 
-export async function startFakeEdge(options: { port?: number; token?: string; leaseMs?: number } = {}) {
+export async function startFakeEdge(
+  options: {
+    port?: number;
+    token?: string;
+    leaseMs?: number;
+    configurations?: Behaviour["configurations"];
+  } = {},
+) {
   const token = options.token ?? "pool-token";
   const behaviour: Behaviour = {
     copies: 1,
+    configurations: options.configurations ?? {},
     onEvents: null,
     tokenOk: true,
     connectStatus: null,
@@ -184,6 +195,8 @@ export async function startFakeEdge(options: { port?: number; token?: string; le
       blobs.set(key, raw);
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
     } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
+    else if (path === "/pool/v1/configurations")
+      send(reply, behaviour.configurations === null ? 503 : 200, { configurations: behaviour.configurations });
     else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path)) send(reply, 200, { secrets: behaviour.secrets });
     else send(reply, 404, { error: "not found", status: 404 });
   }

@@ -1,0 +1,70 @@
+/**
+ * How a model runs, as its files say it (`edgeplane` in cog.yaml, or edgeplane.yaml) and as a row in the registry says
+ * it instead. One schema for both: docs/models.md has the table.
+ */
+import * as z from "zod";
+
+const MIB = 1024 * 1024;
+const CountSchema = z.number().int().min(1).max(64);
+/** nvidia-smi's number of a device, or the id of a part of one. */
+const DeviceIdSchema = z.union([z.number().int().min(0), z.string().min(1).max(128)]);
+const TimeoutSchema = z.number().int().min(1000);
+
+/** What a row may say instead of the files; each key by itself, without its default. */
+export const configurableKeys = {
+  maxBatchSize: z.number().int().min(1).max(4096),
+  maxQueueDelayMs: z.number().min(0).max(60_000),
+  /** The most cost of a batch. */
+  maxBatchCost: z.number().positive(),
+  /** How long a prediction should take in the pool: its wait for company, and its run. */
+  latencyObjectiveMs: z.number().positive().max(3_600_000),
+  /** What can't end by its deadline any more doesn't begin. */
+  dropLate: z.boolean(),
+  /** Batches that a process of a synchronous model has at a time: with 2, the next is made ready while one runs. */
+  batchesInFlight: z.number().int().min(1).max(2),
+  startTimeoutMs: TimeoutSchema,
+  totalTimeoutMs: TimeoutSchema,
+  /** How long `setup()` and one prediction may take. */
+  setupTimeoutMs: TimeoutSchema,
+  predictTimeoutMs: z.number().int().min(1),
+  /** The most processes, and the devices that they may use. Default: one a device, on any. */
+  instances: z.union([
+    CountSchema,
+    z.strictObject({ count: CountSchema.optional(), devices: z.array(DeviceIdSchema).min(1).max(64).optional() }),
+  ]),
+  /** A process without a sign of life for so long hangs; and one that runs something and says nothing of it. */
+  silenceTimeoutMs: z.number().int().min(2000),
+  progressTimeoutMs: TimeoutSchema,
+  /** Failures in a row after which a process that was well is replaced; 0: never. */
+  recycleAfterFailures: z.number().int().min(0).max(10_000),
+  /** What one process takes of each of its devices, as the author knows it. */
+  deviceMemoryBytes: z.number().int().min(0),
+  /** How many devices one process spans. */
+  devicesPerInstance: z.number().int().min(1).max(64),
+  /** Started with the pool, and never ended for another model or for want of work. */
+  pinned: z.boolean(),
+  /** Memory that one model process, with what it started, may use, and what its scratch folder may hold. */
+  memoryBytes: z
+    .number()
+    .int()
+    .min(64 * MIB),
+  scratchBytes: z.number().int().min(MIB),
+} as const;
+
+export const ModelConfigurationSchema = z
+  .strictObject(configurableKeys)
+  .partial()
+  .meta({ id: "ModelConfiguration", description: "What holds instead of what the model's files say." });
+export type ModelConfiguration = z.output<typeof ModelConfigurationSchema>;
+
+/** What pools are told: by `owner/name`, of the models that have any. */
+export const ConfigurationsSchema = z.object({ configurations: z.record(z.string(), ModelConfigurationSchema) });
+
+/** `instances`, however it was said. */
+export function instancesOf(said: NonNullable<ModelConfiguration["instances"]>): {
+  count: number | undefined;
+  devices: string[] | undefined;
+} {
+  if (typeof said === "number") return { count: said, devices: undefined };
+  return { count: said.count, devices: said.devices?.map(String) };
+}
