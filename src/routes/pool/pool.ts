@@ -7,7 +7,7 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import { LogStateSchema } from "../../contract/log-state.ts";
 import { ManifestSchema } from "../../contract/manifest.ts";
 import { ConfigurationsSchema } from "../../contract/model-configuration.ts";
-import { MAX_MODEL_SECRETS, ModelSecretsSchema, SecretNameSchema } from "../../contract/model-secrets.ts";
+import { MAX_MODEL_SECRETS, ModelSecretsSchema } from "../../contract/model-secrets.ts";
 import { objectNamed } from "../../object-calls.ts";
 import { readConfigurations } from "../../registry/model-configurations.ts";
 import { readModelSecrets } from "../../registry/model-secrets.ts";
@@ -25,12 +25,12 @@ import { receiveEvents } from "./receive-events.ts";
 const MAX_EVENTS_BYTES = 30 * 1024 * 1024;
 const MAX_CLAIMS_BYTES = 1024 * 1024;
 const MAX_STATE_BYTES = 16 * 1024;
-/** Names by commas. */
+const SECRET_NAMES = new RegExp(`^[A-Z][A-Z0-9_]{0,63}(?:,[A-Z][A-Z0-9_]{0,63}){0,${MAX_MODEL_SECRETS - 1}}$`);
 const SecretNamesSchema = z
   .string()
+  .regex(SECRET_NAMES, `1 to ${MAX_MODEL_SECRETS} names of environment variables, by commas`)
   .transform((text) => text.split(","))
-  .pipe(z.array(SecretNameSchema).max(MAX_MODEL_SECRETS))
-  .meta({ examples: ["HF_TOKEN"], override: { type: "string" } });
+  .meta({ examples: ["HF_TOKEN"], override: { type: "string", pattern: SECRET_NAMES.source } });
 const SESSION = /^[A-Za-z0-9_-]{8,64}$/;
 
 /** Tells a pool's session who its pool is; set by the edge alone. */
