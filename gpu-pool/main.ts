@@ -53,13 +53,12 @@ async function run(settings: Settings): Promise<void> {
   void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const isolation = await openIsolation(settings, state, log);
-  const configurations = await askConfigurations(settings, log);
-  const inFolder = await findModels(settings.models, settings.enable, finder, configurations).catch(
-    (error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
-    },
-  );
+  const inFolder = await findModels(settings.models, settings.enable, finder, async () =>
+    askConfigurations(settings, log),
+  ).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
+  });
   const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");

@@ -28,16 +28,17 @@ export type Finder = { id: string; stateDir: string };
 
 /**
  * Reads all models below `folder`, but for those that are off (`edgeplane.enabled: false`) and not in `enabled`. Throws
- * when the folder itself can't be read. What `configurations` says, by `owner/name`, holds in place of the files' keys.
+ * when the folder itself can't be read. What `configurations` answers, by `owner/name`, holds in place of the files' keys.
  */
 export async function findModels(
   folder: string,
   enabled: readonly string[],
   finder: Finder,
-  configurations: Record<string, ModelConfiguration> = {},
+  configurations: () => Promise<Record<string, ModelConfiguration>> = () => Promise.resolve({}),
 ): Promise<FoundModels> {
   const found: FoundModels = { models: [], problems: [] };
   const entries = await readdir(folder, { withFileTypes: true });
+  const configured = await configurations();
   for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
@@ -46,10 +47,10 @@ export async function findModels(
       const text = await readFile(join(dir, "cog.yaml"), "utf8");
       const cog = own === null ? parseCogYaml(text) : parseWithEdgeplaneYaml(text, own);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
-      const configuration = configurations[`${OWNER}/${entry.name}`] ?? {};
-      const configured = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
+      const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
+      const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
       const place = own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ";
-      found.models.push({ ...(await readModel(dir, entry.name, configured, place, finder)), configuration });
+      found.models.push({ ...(await readModel(dir, entry.name, keyed, place, finder)), configuration });
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
     }
