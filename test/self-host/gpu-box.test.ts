@@ -2,7 +2,7 @@
  * The one line that makes a GPU host: the installer as the edge serves it, on this machine and in a clean Debian that
  * has nothing but curl and Python.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -138,10 +138,8 @@ test("what is missing, or is not what it should be, is told before anything star
 test("in a clean Debian with curl and Python, the same line brings Node along and serves", async () => {
   const debian = join(dir, "debian");
   const include = "--include=curl,ca-certificates,python3,python3-venv";
-  execFileSync("debootstrap", ["--variant=minbase", include, "bookworm", debian], {
-    stdio: "ignore",
-    timeout: 600_000,
-  });
+  // Not waited for in one go: connections that end meanwhile are to be seen to end.
+  await promisify(execFile)("debootstrap", ["--variant=minbase", include, "bookworm", debian], { timeout: 600_000 });
   for (const path of ["/etc/resolv.conf", CERTIFICATES]) if (existsSync(path)) copyFileSync(path, join(debian, path));
   cpSync(join(root, "examples/hello-world"), join(debian, "opt/edgeplane-pool/models/hello-world"), {
     recursive: true,
