@@ -1,4 +1,4 @@
-/** What time alone does to the predictions that a model holds: deadlines, ends of grace, and waits that are too long. */
+/** What time alone does to the predictions that a model holds: deadlines, ends of grace, waits that are too long. */
 import { capacityOf } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Instances } from "./instances.ts";

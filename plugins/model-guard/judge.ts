@@ -11,7 +11,7 @@ import { referenceOf } from "./config.ts";
 import type { GuardConfig } from "./config.ts";
 
 const CACHED_OPINIONS = 5000;
-/** Inputs of so many characters are asked about at a time: each is hashed and stored on its way, and pictures are large. */
+/** The judge asks about so many characters of inputs at a time: it hashes each, the shard stores each. */
 const TURN_CHARS = 4 * 1024 * 1024;
 
 /** `{"flagged": …, "categories": …}`. Throws for anything else, without what it says: it may quote the text. */

@@ -11,8 +11,8 @@ type Command = ReturnType<typeof createProgram>;
 
 const HEAD = `# The \`edgeplane\` command
 
-\`npx edgeplane\` in the repository runs it; \`npm link\` puts it on the PATH of a machine. While \`npm start\` runs, it needs no settings:
-it finds the local stack from the folder that you are in, or one above it.
+\`npx edgeplane\` in the repository runs it; \`npm link\` puts it on the PATH of a machine. While \`npm start\` runs, it
+needs no settings: it finds the local stack from the folder that you are in, or one above it.
 
 \`\`\`sh
 npx edgeplane doctor
@@ -21,8 +21,8 @@ npx edgeplane predictions list --limit 5
 npx edgeplane models list
 \`\`\`
 
-For a deployed gateway, keep its address and your key once (\`~/.config/edgeplane/config.json\`, which only you can read), or set
-\`EDGEPLANE_URL\` and \`EDGEPLANE_API_KEY\`. Operators add \`--admin-key\`, or \`EDGEPLANE_ADMIN_KEY\`.
+For a deployed gateway, keep its address and your key once (\`~/.config/edgeplane/config.json\`, which only you can
+read), or set \`EDGEPLANE_URL\` and \`EDGEPLANE_API_KEY\`. Operators add \`--admin-key\`, or \`EDGEPLANE_ADMIN_KEY\`.
 
     edgeplane login --url https://edge.example.com
 
@@ -31,8 +31,8 @@ A model of your own, from nothing:
     edgeplane init my-model
     edgeplane run my-model -i text=Ada
 
-Results go to stdout, all else to stderr; \`--json\` prints JSON. \`eval "$(edgeplane completion bash)"\` completes commands and
-options (also \`zsh\`, \`fish\`). \`npm run format\` makes the rest of this page from the command.
+Results go to stdout, all else to stderr; \`--json\` prints JSON. \`eval "$(edgeplane completion bash)"\` completes
+commands and options (also \`zsh\`, \`fish\`). \`npm run format\` makes the rest of this page from the command.
 `;
 
 /** The page's text. */

@@ -105,7 +105,7 @@ test("where nothing isolates it, a model gets all that the pool's user may have"
   expect(edge.blobs.get(String(url).replace(`${edge.url}/files/`, ""))?.toString()).toContain(edge.token);
 });
 
-/** Only root may run models as other users. */
+/** Only root may run models as other users; where those can't reach this checkout, that way is left out. */
 const ways = [
   ["namespaces", true],
   ["user", canChangeUser],

@@ -176,7 +176,7 @@ test("what a model says to the loader of programs reaches its interpreter, and n
   expect(commandOf(plain)).toEqual(["/usr/bin/python3", "-u", "-m", "m"]);
 });
 
-/** Puts a link in the place of `closed` once somebody looked at it, as a model could. Says what its target was granted. */
+/** Puts a link in the place of `closed` once somebody looked at it, as a model could. Says what its target got. */
 const SWAPPING = `
 import os, runpy, sys
 program, folder, secret = sys.argv[1:]

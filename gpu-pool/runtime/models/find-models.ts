@@ -28,7 +28,8 @@ export type Finder = { id: string; stateDir: string };
 
 /**
  * Reads all models below `folder`, but for those that are off (`edgeplane.enabled: false`) and not in `enabled`. Throws
- * when the folder itself can't be read. What `configurations` answers, by `owner/name`, holds in place of the files' keys.
+ * when the folder itself can't be read. What `configurations` answers, by `owner/name`, holds in place of the files'
+ * keys.
  */
 export async function findModels(
   folder: string,
