@@ -333,6 +333,56 @@ class Runner(BaseRunner):
         return "grown"
 `;
 
+/**
+ * Has a PyTorch of its own, and a card that it shares with others: a batch takes 100 MiB of it for each member, and more
+ * than there is raises.
+ */
+const BATCHES_ON_CARD = `
+import os
+import sys
+import types
+from typing import List
+
+from cog import BaseRunner, BatchInput
+
+MIB = 1 << 20
+
+
+class Runner(BaseRunner):
+    def setup(self) -> None:
+        self.folder = os.path.join(os.environ["FAKE_CARDS"], os.environ["CUDA_VISIBLE_DEVICES"])
+        self.now = self.peak = 0
+        self.take(100)
+        cuda = types.SimpleNamespace(
+            is_initialized=lambda: True,
+            device_count=lambda: 1,
+            max_memory_reserved=lambda device: 100 * MIB,
+            memory_stats_as_nested_dict=lambda device: {"allocated_bytes": {"all": {"current": self.now * MIB, "peak": self.peak * MIB}}},
+            reset_peak_memory_stats=self.forget_peak,
+        )
+        sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+
+    def forget_peak(self, device: int) -> None:
+        self.peak = self.now
+
+    def take(self, mebibytes: int) -> None:
+        others = sum(int(open(os.path.join(self.folder, pid)).read()) for pid in os.listdir(self.folder) if pid != str(os.getpid()))
+        if others + mebibytes > int(open(self.folder + ".size").read()):
+            raise RuntimeError("CUDA out of memory. Tried to allocate {} MiB".format(mebibytes - self.now))
+        self.now = mebibytes
+        self.peak = max(self.peak, mebibytes)
+        with open(os.path.join(self.folder, str(os.getpid())), "w") as own:
+            own.write(str(mebibytes))
+
+    def run(self) -> int:
+        return self.run_batch([None])[0]
+
+    def run_batch(self, inputs: List[BatchInput]) -> List[int]:
+        self.take(100 + 100 * len(inputs))
+        self.take(100)
+        return [len(inputs)] * len(inputs)
+`;
+
 /** After an error of its device every call of CUDA fails in the same way, as it is in truth. */
 const CUDA = `
 import os
@@ -389,6 +439,10 @@ export const models = {
   "gpu-y": onGpu(700, null),
   "gpu-huge": onGpu(5000, 5000),
   grows: model(GROWS, "build:\n  gpu: true\n"),
+  "gpu-batches": model(
+    BATCHES_ON_CARD,
+    `build:\n  gpu: true\nedgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 100\n  deviceMemoryBytes: ${100 * 1024 * 1024}\n`,
+  ),
   cuda: model(CUDA, "build:\n  gpu: true\n"),
   tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
   stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),
