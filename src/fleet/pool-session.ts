@@ -5,6 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, Nudge, PoolMessage } from "../contract/channel.ts";
+import { commonProtocol, PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
@@ -108,6 +109,7 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const message = parseMessage(data);
+    if (message === null) return;
     if (typeof message === "string" || this.#known === null) {
       socket.close(closeCodes.badMessage, typeof message === "string" ? message : "say hello first");
       return;
@@ -254,6 +256,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     const desired = await this.#desiredLog();
     const welcome = {
       type: "welcome",
+      protocol: commonProtocol(hello) ?? PROTOCOL,
+      hears: [],
       leaseMs,
       eventsOpen,
       registersModels,

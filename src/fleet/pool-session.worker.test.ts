@@ -285,13 +285,30 @@ it("tells its end again when a lane could not be told", async () => {
   expect(await sessionsOf("lane-u")).toBe(0);
 });
 
-it("refuses the hello of a pool of another release, and says what to do", async () => {
-  const channel = await connect("session-older", ["lane-v"]);
-  const { protocol: _, ...older } = JSON.parse(hello(channel, ["lane-v"])) as { protocol: number };
-  channel.socket.send(JSON.stringify({ ...older, slots: 4, maxBatchSize: 8 }));
-  const { code, reason } = await channel.closed;
-  expect(code).toBe(4400);
-  expect(reason).toContain("upgrade");
+it("refuses the hello of a pool that speaks no protocol of the edge, and says what to do", async () => {
+  const said = async (session: string, change: object) => {
+    const channel = await connect(session, ["lane-v"]);
+    channel.socket.send(JSON.stringify({ ...(JSON.parse(hello(channel, ["lane-v"])) as object), ...change }));
+    const { code, reason } = await channel.closed;
+    return [code, reason];
+  };
+  expect(await said("session-oldest", { protocol: undefined, slots: 4, maxBatchSize: 8 })).toEqual([
+    4400,
+    `this pool's protocol is 1, the edge's ${PROTOCOL}: upgrade it to the edge's release, then start it again`,
+  ]);
+  const newer = { protocol: PROTOCOL + 2, oldestProtocol: PROTOCOL + 1, devices: "in another form" };
+  expect(await said("session-newest", newer)).toEqual([
+    4400,
+    `this pool's protocol is ${PROTOCOL + 2}, the edge's ${PROTOCOL}: upgrade the edge, or run the pool of its release`,
+  ]);
+});
+
+it("speaks with a pool of the next release by the protocol that both know, and leaves alone what it doesn't know", async () => {
+  const channel = await connect("session-newer", ["lane-y"]);
+  channel.socket.send(JSON.stringify({ type: "of a later release", lanes: 7 }));
+  const newer = { protocol: PROTOCOL + 1, oldestProtocol: PROTOCOL, hears: ["a later thing"], of: "a later release" };
+  channel.socket.send(JSON.stringify({ ...(JSON.parse(hello(channel, ["lane-y"])) as object), ...newer }));
+  expect(await channel.next()).toMatchObject({ type: "welcome", protocol: PROTOCOL });
 });
 
 it("says to a lane that it is gone when the lane asks a session that it doesn't know", async () => {
