@@ -13,6 +13,8 @@ const UNKNOWN_CACHE_MS = 1000;
 const CACHED_MODELS = 2000;
 /** Models that share a version, of which the viewer's is looked for. */
 const MAX_NAMESAKES = 100;
+/** As many as a pool may serve. */
+const MAX_LANES = 64;
 const VERSION = /^[0-9a-f]{64}$/;
 
 export const visibilities = ["public", "private"] as const;
@@ -265,6 +267,18 @@ export async function modelsOnLane(db: D1Database, lane: string, limit: number):
     .bind(lane, limit)
     .all<{ model: string }>();
   return results.map(({ model }) => model);
+}
+
+/** The lanes that versions of a model wait in. */
+export async function lanesOf(db: D1Database, { owner, name }: ModelName): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT DISTINCT manifest ->> 'lane' AS lane FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL
+       LIMIT ${MAX_LANES}`,
+    )
+    .bind(owner, name)
+    .all<{ lane: string | null }>();
+  return results.flatMap(({ lane }) => lane ?? []);
 }
 
 /** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */

@@ -81,6 +81,8 @@ export const edgeMessages: Each<EdgeMessage, "type"> = {
   grants: { type: "grants", grants: [grant] },
   tell: { type: "tell" },
   work: { type: "work", lane: "default" },
+  models: { type: "models" },
+  configurations: { type: "configurations" },
   cancel: { type: "cancel", claims: [claim] },
   settled: { type: "settled", n: 4, outcome: { outcome: "missing" } },
   probe: { type: "probe", claims: [claim] },
