@@ -24,6 +24,8 @@ export type { Version, Viewer } from "./known-models.ts";
 
 /** Models that share a version, of which the viewer's is looked for. */
 const MAX_NAMESAKES = 100;
+/** As many as a pool may serve. */
+const MAX_LANES = 64;
 
 const VersionRowSchema = z
   .object({ manifest: ManifestColumnSchema, created_at: z.number() })
@@ -202,6 +204,18 @@ export async function modelsOnLane(db: D1Database, lane: string, limit: number):
     .bind(lane, limit)
     .all<{ model: string }>();
   return results.map(({ model }) => model);
+}
+
+/** The lanes that versions of a model wait in. */
+export async function lanesOf(db: D1Database, { owner, name }: ModelName): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT DISTINCT manifest ->> 'lane' AS lane FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL
+       LIMIT ${MAX_LANES}`,
+    )
+    .bind(owner, name)
+    .all<{ lane: string | null }>();
+  return results.flatMap(({ lane }) => lane ?? []);
 }
 
 /** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */

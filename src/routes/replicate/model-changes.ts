@@ -14,6 +14,7 @@ import { findVersion } from "../../registry/models.ts";
 import type { App, AppContext } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema, VersionPathSchema } from "../parameters.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { modelOf, ownModelOf } from "./model-path.ts";
 import { ModelSchema, showModel } from "./model-view.ts";
 
@@ -58,7 +59,8 @@ export function changeRoutes(): Hono<App> {
         id: "updateModel",
         tag: "Models",
         summary: "Change what a model says of itself",
-        description: "Fields that are left out stay; null empties one.",
+        description:
+          "Fields that are left out stay; null empties one. Pools that serve the model follow its `configuration` at once, or within a minute where they can't be told.",
         access: "models:write",
         path: ModelPathSchema,
         body: { schema: ModelChangeSchema, maxBytes: MAX_MODEL_BYTES, examples: { public: { visibility: "public" } } },
@@ -67,6 +69,7 @@ export function changeRoutes(): Hono<App> {
       },
       async (c, { path, body }) => {
         await updateModel(c.env, await ownModelOf(c, path), body);
+        if (body.configuration !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, path, "configurations"));
         return c.json(await shown(c, path));
       },
     ),
