@@ -6,7 +6,8 @@ import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { ManifestSchema, modelPath, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
-import { ConfigurationColumnSchema, withConfiguration } from "./model-configurations.ts";
+import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { withConfiguration } from "./model-configurations.ts";
 
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 1000;
