@@ -65,7 +65,7 @@ export type ProcessOptions = {
   /** Notes that a process of the model lives, and when it works. */
   lives?(): Life;
   onLoaded(loaded: Loaded): void;
-  onReady(setupSeconds: number): void;
+  onReady(setupSeconds: number, deviceBytes: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
   /** It has taken so many bytes more of a device than when it was ready; told when that grows. */
   onGrew?(bytes: number): void;
@@ -285,7 +285,7 @@ export class ModelProcess {
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
       if (this.#hasHealthcheck) this.#health.start();
-      this.#options.onReady(message.setupSeconds);
+      this.#options.onReady(message.setupSeconds, this.#readyBytes);
     }
   }
 

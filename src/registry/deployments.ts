@@ -9,7 +9,9 @@ import type { Env } from "../env.ts";
 import { ModelConfigurationSchema } from "../contract/model-configuration.ts";
 import { checkAgreement, columnOf, disagreeing, sharedColumnOf } from "./deployment-configurations.ts";
 import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { VERSION } from "./known-models.ts";
 import { SkuSchema } from "./model-changes.ts";
+import { AliasNameSchema } from "./pointers.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 
@@ -18,13 +20,18 @@ const CACHED_DEPLOYMENTS = 2000;
 const MAX_INSTANCES = 1000;
 
 const InstancesSchema = z.number().int().min(0).max(MAX_INSTANCES);
-const VersionIdSchema = z.string().regex(/^[0-9a-f]{64}$/, "must be a version's 64 hexadecimal digits");
+const NamedVersionSchema = z
+  .union([z.string().regex(VERSION), AliasNameSchema], "must be a version's 64 hexadecimal digits, or an alias")
+  .meta({
+    override: { type: "string" },
+    description: "A version's 64 hexadecimal digits, or an alias of the model: the release has its version of now.",
+  });
 
 export const NewDeploymentSchema = z
   .object({
     name: NameSchema,
     model: z.string().regex(/^[^/:\s]{1,63}\/[^/:\s]{1,63}$/, "must be `owner/name`"),
-    version: VersionIdSchema,
+    version: NamedVersionSchema,
     hardware: SkuSchema,
     min_instances: InstancesSchema,
     max_instances: InstancesSchema,

@@ -164,6 +164,6 @@ def begun(batch: Any) -> bytes:
     return frame('{"type":"begun","batch":%s}' % encode(batch))
 
 
-def idle(batch: Any) -> bytes:
-    """The frame that says that the slot is free."""
-    return frame('{"type":"idle","batch":%s}' % encode(batch))
+def idle(batch: Any, memory: Any) -> bytes:
+    """The frame that says that the slot is free, and what the run took of memory."""
+    return frame('{"type":"idle","batch":%s,"memory":%s}' % (encode(batch), encode(memory)))

@@ -15,6 +15,7 @@ from cog._scope import only_scope
 
 from .ahead import ReadyRun, RunsAhead
 from .batches import Batch
+from .device_memory import RunMemory
 from .frames import Channel
 from .inputs import InputReader
 from .interrupt import Cancels, Interrupter
@@ -42,6 +43,7 @@ class SyncSlots:
         self._sends = {channel: self._send_masked(channel) for channel in channels}
         self._pid = os.getpid()
         self._ahead = ahead
+        self._memory = RunMemory()
         self.running: List[str] = []
 
     def serve(self) -> None:
@@ -64,7 +66,7 @@ class SyncSlots:
             self.running = [prediction.id for prediction in ready.predictions]
             channel.send(begun(ready.message.get("batch")))
             data = self._run_items(channel, ready.predictions) if ready.batch is None else self._run_ready(channel, ready, ready.batch)
-            close_run(channel, ready.message, ready.predictions, data, self._cancels)
+            close_run(channel, ready.message, ready.predictions, data, self._cancels, self._memory.over())
             self.running = []
             ready = None
 
@@ -91,7 +93,7 @@ class SyncSlots:
             data = self._run_batch(channel, Batch(predictions))
         else:
             data = self._run_items(channel, predictions)
-        close_run(channel, message, predictions, data, self._cancels)
+        close_run(channel, message, predictions, data, self._cancels, self._memory.over())
         self.running = []
 
     def _run_items(self, channel: Channel, predictions: List[Prediction]) -> bytes:

@@ -91,7 +91,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found", "quota_exceeded"],
+        errors: ["already_exists", "version_not_found", "version_deleted", "quota_exceeded"],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
@@ -101,7 +101,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           accountId: principal.accountId,
           name: body.name,
           model: { owner: manifest.owner, name: manifest.name },
-          version: body.version,
+          version: manifest.version,
           hardware: body.hardware,
           minInstances: body.min_instances,
           maxInstances: body.max_instances,
@@ -140,16 +140,16 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         path: DeploymentPathSchema,
         body: { schema: DeploymentChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 200: json(DeploymentSchema, "The deployment with its new release.") },
-        errors: ["version_not_found", "conflict"],
+        errors: ["version_not_found", "version_deleted", "conflict"],
       },
       async (c, { path, body }) => {
         const before = await deploymentOf(c, path);
         const { accountId, name, model } = before;
-        if (body.version !== undefined) {
-          await findTarget(c.env.DB, c.get("principal"), { model, version: body.version });
-        }
+        const named = { model, version: body.version ?? null };
+        const isNamed = body.version !== undefined;
+        const version = isNamed ? (await findTarget(c.env.DB, c.get("principal"), named)).manifest.version : undefined;
         allowed(c, model.owner, body.configuration ?? null);
-        const changed = await updateDeployment(c.env.DB, accountId, name, body);
+        const changed = await updateDeployment(c.env.DB, accountId, name, { ...body, version });
         if (changed === null) throw noSuchDeployment();
         tellPools(c, before, changed);
         return c.json(await shown(c, changed));

@@ -68,6 +68,22 @@ class Runner(BaseRunner):
         return [item.name for item in inputs]
 `;
 
+/** Each member of a batch takes 40 MiB of the host. */
+const HUNGRY = `
+from typing import List
+
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def run(self) -> int:
+        return 1
+
+    def run_batch(self, inputs: List[BatchInput]) -> List[int]:
+        taken = [bytearray(b"x") * (40 << 20) for _input in inputs]
+        return [len(taken)] * len(inputs)
+`;
+
 const batches = "  maxBatchSize: 8\n  maxQueueDelayMs: 150\n";
 
 function model(code: string, keys: string): ModelFiles {
@@ -80,5 +96,6 @@ export const batchingModels = {
   pipelined: model(NOTES, "  batchesInFlight: 2\n"),
   pair: model(TOGETHER, "  maxBatchSize: 2\n  batchesInFlight: 2\n"),
   plain: model(NOTES, ""),
+  hungry: model(HUNGRY, `${batches}  memoryBytes: ${160 * 1024 * 1024}\n`),
   late: model(SLEEPS, "  dropLate: true\n"),
 };
