@@ -49,6 +49,12 @@ export function beginRun(run: Run, limits: RunLimits): void {
   }
 }
 
+/** A run gets on: it begins, or its call is over. */
+export function advanceRun(run: Run, type: "begun" | "called", limits: RunLimits): void {
+  if (type === "called") run.calledAtMs = limits.nowMs;
+  else if (!run.hasBegun) beginRun(run, limits);
+}
+
 /** Its turn came: from here on it may have caused a death, and its time runs. */
 function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
   const { prediction } = item;
