@@ -77,12 +77,9 @@ describe("a deployment's configuration", () => {
   it("says what concerns others only where the model is its account's", async () => {
     const refused = await make("greedy", { startTimeoutMs: 5000, maxBatchSize: 64 }, guest);
     expect([refused.status, refused.body["code"]]).toEqual([422, "invalid_input"]);
-    expect(refused.body["invalid_fields"]).toMatchObject([
-      {
-        field: "configuration.maxBatchSize",
-        description: expect.stringContaining("only a deployment of the model's owner (tuner)"),
-      },
-    ]);
+    expect(JSON.stringify(refused.body["invalid_fields"])).toMatch(
+      /"configuration\.maxBatchSize".*only a deployment of the model's owner \(tuner\)/,
+    );
     await make("modest", undefined, guest);
     expect((await change("modest", { configuration: { pinned: true } }, guest, "guest")).status).toBe(422);
   });
