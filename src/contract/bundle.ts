@@ -54,7 +54,7 @@ export function canonicalJson({ files }: Bundle): string {
 
 /** The version that a bundle is: SHA-256 of its canonical JSON, in hexadecimal. */
 export async function bundleVersion(bundle: Bundle): Promise<string> {
-  return sha256Of(Uint8Array.from(new TextEncoder().encode(canonicalJson(bundle))));
+  return sha256Of(new Uint8Array(new TextEncoder().encode(canonicalJson(bundle))));
 }
 
 /** In hexadecimal. */

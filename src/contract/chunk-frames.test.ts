@@ -34,7 +34,8 @@ it("takes no lengths beyond the body, no empty chunks, and no more than it may h
   new DataView(lying.buffer).setUint32(32, 0xff_ff_ff_ff);
   expect(decodeFrames(lying)).toBeNull();
   expect(decodeFrames(encodeFrames([{ sha256: "ab".repeat(32), content: new Uint8Array() }]))).toBeNull();
-  const one = { sha256: "ab".repeat(32), content: new Uint8Array(1) };
-  expect(decodeFrames(encodeFrames(Array(MAX_FRAMES).fill(one)))).toHaveLength(MAX_FRAMES);
-  expect(decodeFrames(encodeFrames(Array(MAX_FRAMES + 1).fill(one)))).toBeNull();
+  const many = (length: number) =>
+    encodeFrames(Array.from({ length }, () => ({ sha256: "ab".repeat(32), content: new Uint8Array(1) })));
+  expect(decodeFrames(many(MAX_FRAMES))).toHaveLength(MAX_FRAMES);
+  expect(decodeFrames(many(MAX_FRAMES + 1))).toBeNull();
 });
