@@ -41,6 +41,9 @@ export const OLDEST_PROTOCOL = 2;
 /** Names of what a side understands beyond its protocol. */
 const HearsSchema = z.array(z.string().max(64)).max(64);
 
+/** What pools that hear of it are told to ask again: which models they serve, how models run. */
+export type Nudge = "models" | "configurations";
+
 /** What a pool has room for, of one version of a model. */
 export const ModelRoomSchema = z.object({
   /** `owner/name`. */
@@ -173,6 +176,9 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("tell") }),
   /** There is work on this lane: poll it. */
   z.object({ type: z.literal("work"), lane: z.string() }),
+  /** Ask again which models you serve, or how models run: only to pools that say in `hears` that they hear it. */
+  z.object({ type: z.literal("models") }),
+  z.object({ type: z.literal("configurations") }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
   /** What became of the parked request `n`. */
   z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),

@@ -4,7 +4,7 @@
  * remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, PoolMessage } from "../contract/channel.ts";
+import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, Nudge, PoolMessage } from "../contract/channel.ts";
 import { commonProtocol, PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
@@ -52,6 +52,8 @@ type Known = {
   seenAt: number;
   /** Whether a control channel was open when this was stored. */
   connected: boolean;
+  /** What its pool understands beyond its protocol. */
+  hears?: string[];
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
   /** Claims to stop that the pool may not have heard of. */
@@ -189,6 +191,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!this.#isConnected()) await this.#parking.stop(claims);
   }
 
+  /** Something changed that the pool may ask for. One that isn't connected asks when it is back. */
+  nudge(what: Nudge): void {
+    if (this.#known?.hears?.includes(what) === true) this.#send({ type: what });
+  }
+
   /** The lanes produce to another log from now on. */
   async moveLog(desired: DesiredLog): Promise<void> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
@@ -233,9 +240,9 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
-    const { kv } = hello;
+    const { kv, lanes, hears = [] } = hello;
     socket.serializeAttachment(Date.now());
-    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];

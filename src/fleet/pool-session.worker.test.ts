@@ -45,7 +45,9 @@ async function connect(session: string, lanes: string[], poolTokenId = "t"): Pro
   return { socket, session, next, closed };
 }
 
-function hello({ session }: Channel, lanes: string[]): string {
+type Hello = Extract<PoolMessage, { type: "hello" }>;
+
+function hello({ session }: Channel, lanes: string[], more: Partial<Hello> = {}): string {
   const message: PoolMessage = {
     type: "hello",
     protocol: PROTOCOL,
@@ -55,6 +57,7 @@ function hello({ session }: Channel, lanes: string[]): string {
     lanes,
     devices: [],
     models: [],
+    ...more,
   };
   return JSON.stringify(message);
 }
@@ -73,13 +76,13 @@ beforeAll(async () => {
 const sessionsOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).sessions;
 
 /** The pool says hello and states its room; resolves once its lane knows. */
-async function enter(channel: Channel, lane: string): Promise<void> {
-  channel.socket.send(hello(channel, [lane]));
+async function enter(channel: Channel, lane: string, more: Partial<Hello> = {}, sessions = 1): Promise<void> {
+  channel.socket.send(hello(channel, [lane], more));
   await channel.next();
   const models = [{ model: "local/echo", version: "v", room: 4, startNow: 2, readyInMs: 0, problem: null }];
   const room: PoolMessage = { type: "room", n: 1, full: true, lanes: [{ lane, models, seen: [], ended: [] }] };
   channel.socket.send(JSON.stringify(room));
-  await expect.poll(() => sessionsOf(lane)).toBe(1);
+  await expect.poll(() => sessionsOf(lane)).toBe(sessions);
 }
 
 it("welcomes a pool, tells its lanes of its room, and passes grants, nudges, cancellations and probes on", async () => {
@@ -248,6 +251,19 @@ it("reaches a pool beside a connection of it that never closed", async () => {
   const stub = edge.POOL.getByName(channel.session);
   await stub.work("lane-t");
   expect(await channel.next()).toEqual({ type: "work", lane: "lane-t" });
+});
+
+it("passes on that something changed to pools that hear of it, and to no others", async () => {
+  const [hearing, deaf] = [await connect("session-hearing", ["lane-n"]), await connect("session-deaf", ["lane-n"])];
+  await enter(deaf, "lane-n");
+  await enter(hearing, "lane-n", { hears: ["configurations"] }, 2);
+  const lane = edge.LANE.getByName("lane-n");
+  expect(await lane.nudge("lane-n", "models")).toBe(2);
+  expect(await lane.nudge("lane-n", "configurations")).toBe(2);
+  expect(await hearing.next()).toEqual({ type: "configurations" });
+  await edge.POOL.getByName(deaf.session).nudge("configurations");
+  await edge.POOL.getByName(deaf.session).stop([claim]);
+  expect(await deaf.next()).toEqual({ type: "cancel", claims: [claim] });
 });
 
 it("tells its end again when a lane could not be told", async () => {

@@ -7,6 +7,7 @@ import { oneBucket } from "./buckets.ts";
 import type { Buckets } from "./buckets.ts";
 import { CallCost } from "./call-cost.ts";
 import { MemoryBound } from "./memory-bound.ts";
+import { MemoryByCost } from "./memory-by-cost.ts";
 import { RunTimes } from "./run-times.ts";
 
 export type BatchingOptions = {
@@ -30,6 +31,9 @@ export type Shape = { size: number; cost: number; bucket: number };
 export class BatchLimits {
   readonly options: BatchingOptions;
   readonly memory = new MemoryBound();
+  readonly memoryByCost = new MemoryByCost();
+  /** What fits the memory that is left where the next batch goes. */
+  #fitting = Infinity;
   readonly #call = new CallCost();
   readonly #times: RunTimes;
   readonly #buckets: Buckets;
@@ -58,7 +62,12 @@ export class BatchLimits {
 
   /** The most cost of a batch of several. */
   get cost(): number {
-    return Math.min(this.options.maxBatchCost ?? Infinity, this.memory.limit);
+    return Math.min(this.options.maxBatchCost ?? Infinity, this.memory.limit, this.#fitting);
+  }
+
+  /** Where the next batch goes, so many bytes are left for it; Infinity where nobody knows. */
+  leaves(bytes: number): void {
+    this.#fitting = this.memoryByCost.costWithin(bytes);
   }
 
   /** Whether it is better to run batches of these costs as one of the cost `together` than one after another. */
