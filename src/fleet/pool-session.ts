@@ -22,6 +22,7 @@ import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
@@ -69,6 +70,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -358,6 +360,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
+    this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -369,6 +372,8 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   #remember(known: Known): void {
     this.#known = known;
+    if (!this.#isNumbered) numberSession(this.ctx.storage);
+    this.#isNumbered = true;
     this.ctx.storage.kv.put("known", known);
   }
 
