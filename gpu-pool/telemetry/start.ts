@@ -80,6 +80,7 @@ function describe(runner: Pool["runners"][number]): unknown {
   return {
     model: modelPath(runner.model.manifest),
     version: runner.model.manifest.version,
+    isLeaving: runner.isLeaving,
     folder: runner.model.dir,
     state: runner.instances.state,
     waiting: runner.waiting,

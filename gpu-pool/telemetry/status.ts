@@ -6,6 +6,7 @@ import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
+import { versionKey } from "../version-key.ts";
 import type { Metrics } from "./metrics.ts";
 
 const Number0 = z.number().nonnegative();
@@ -47,6 +48,8 @@ const ModelSchema = z.object({
   model: z.string(),
   state: InstanceSchema.shape.state,
   version: z.string(),
+  /** It is offered no more, and ends when what runs is over. */
+  isLeaving: z.boolean(),
   lane: z.string(),
   /** Granted and not running; granted and not ended. */
   waiting: Number0,
@@ -109,7 +112,7 @@ export function statusOf({ name, pool, devices, isolation, preemption, metrics, 
     session: pool.session,
     state: pool.draining ? "draining" : "serving",
     edge: pool.channelOpen ? "connected" : "away",
-    lanes: pool.lanes,
+    lanes: pool.models.lanes,
     preemption: { cloud: preemption.cloud, notice: preemption.notice },
     pressure: {
       disk: { freeBytes: disk.freeBytes, problem: disk.problem },
@@ -128,13 +131,14 @@ function modelOf(runner: ModelRunner, metrics: Metrics, nowMs: number): Status["
     model,
     state: runner.instances.state,
     version: manifest.version,
+    isLeaving: runner.isLeaving,
     lane: manifest.lane,
     waiting: runner.waiting,
     held: runner.held,
     problem: runner.problem?.message ?? null,
     pausedBy: runner.pausedBy,
     runMs: runner.load(nowMs).runMs,
-    rates: metrics.rates.of(model, nowMs),
+    rates: metrics.rates.of(versionKey(manifest), nowMs),
     instances: instancesOf(runner),
   };
 }
