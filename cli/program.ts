@@ -1,6 +1,7 @@
 /** All commands, and how they end. */
 import { Command, CommanderError } from "commander";
 import { addAdmin } from "./commands/admin.ts";
+import { addAliases } from "./commands/aliases.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -39,6 +40,7 @@ export function createProgram(io: Io): Command {
   addPredict(program, context);
   addPredictions(program, context);
   addModels(program, context);
+  addAliases(program, context);
   addDeployments(program, context);
   addAdmin(program, context);
   addSettings(program, context);

@@ -2,7 +2,7 @@
  * What the pool says of itself when its channel opens, and again when a model's schema is known, or models come
  * and go.
  */
-import { PROTOCOL } from "../src/contract/channel.ts";
+import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
 import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
@@ -27,6 +27,7 @@ export function helloOf(
   return {
     type: "hello",
     protocol: PROTOCOL,
+    oldestProtocol: OLDEST_PROTOCOL,
     session,
     ...(previous === null ? {} : { previous }),
     pool: state.name,

@@ -147,7 +147,10 @@ function observer(served: Model, label: string, options: FleetOptions): RunnerOb
       for (const ms of waitsMs) metrics.queueSeconds.observe({ model }, ms / 1000);
       if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
     },
-    ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
+    ran(ms, takenBytes) {
+      metrics.runSeconds.observe({ model }, ms / 1000);
+      if (takenBytes !== null) metrics.batchMemory.observe({ model }, takenBytes);
+    },
     ended(outcome, { ref, grant, deviceMs }) {
       metrics.ended.inc({ model, outcome });
       metrics.rates.ended(key, clock.nowMs());

@@ -103,6 +103,8 @@ async function create(context: Context, model: string, options: unknown): Promis
   else printLine(context.io, `${made.owner}/${made.name} (${made.visibility})`);
 }
 
+const DeleteOptionsSchema = z.object({ force: z.boolean().default(false) });
+
 function addVersions(program: Command, context: Context): void {
   const versions = program.command("versions").description("list and delete the versions of a model");
   versions
@@ -125,10 +127,12 @@ function addVersions(program: Command, context: Context): void {
   versions
     .command("delete <model>")
     .description("delete a version of a private model: owner/name:version")
-    .action(async (model: string) => {
+    .option("--force", "although `latest`, an alias or a deployment points to it")
+    .action(async (model: string, options: unknown) => {
       const { owner, name, version } = parseModelName(model);
+      const query = parseOptions(DeleteOptionsSchema, options);
       if (version === null) throw new CliError("name the version: owner/name:version", exitCodes.usage);
-      await context.client().api(z.unknown(), "DELETE", `/models/${owner}/${name}/versions/${version}`);
+      await context.client().api(z.unknown(), "DELETE", `/models/${owner}/${name}/versions/${version}`, { query });
       note(context.io, `${model} is deleted`);
     });
 }

@@ -65,7 +65,7 @@ export type ProcessOptions = {
   /** Notes that a process of the model lives, and when it works. */
   lives?(): Life;
   onLoaded(loaded: Loaded): void;
-  onReady(setupSeconds: number): void;
+  onReady(setupSeconds: number, deviceBytes: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
   /** It has taken so many bytes more of a device than when it was ready; told when that grows. */
   onGrew?(bytes: number): void;
@@ -175,7 +175,7 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.taken : 0;
   }
 
   /** Whether a slot that runs something takes a batch behind it. */
@@ -200,7 +200,7 @@ export class ModelProcess {
     const stream = this.#slotStreams[slot];
     if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.given(slot, this.#options.clock.nowMs());
+    this.#busySlots.given(slot, message.batch, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -285,7 +285,7 @@ export class ModelProcess {
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
       if (this.#hasHealthcheck) this.#health.start();
-      this.#options.onReady(message.setupSeconds);
+      this.#options.onReady(message.setupSeconds, this.#readyBytes);
     }
   }
 
@@ -298,13 +298,10 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.heard(slot, this.#heardAtMs);
-    if (message.type === "idle") {
-      this.#busySlots.over(slot);
-      if (this.#busySlots.size === 0) {
-        this.#life?.rests();
-        if (this.#state === "busy") this.#state = "ready";
-      }
+    this.#busySlots.heard(slot, message, this.#heardAtMs);
+    if (message.type === "idle" && this.#busySlots.size === 0) {
+      this.#life?.rests();
+      if (this.#state === "busy") this.#state = "ready";
     }
     this.#options.onSlotMessage(slot, message, frame);
     this.#leaveIfSick();

@@ -8,6 +8,7 @@
 import { HORIZON_MS } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
+import type { Learned } from "../scheduling/batching/batch-limits.ts";
 import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
@@ -18,7 +19,7 @@ import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
-import { applyItemMessage, beginRun } from "./item-messages.ts";
+import { advanceRun, applyItemMessage } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { learnFromDeath, learnFromRun } from "./learning.ts";
 import type { Death } from "./model-process.ts";
@@ -106,10 +107,9 @@ export class ModelRunner {
     return this.#queue.waiting + this.#preparation.size + this.instances.sent().length;
   }
 
-  /** The most cost of a batch, by what its runs have shown to fit; null while all fitted. */
-  get learnedCost(): number | null {
-    const { limit } = this.#queue.limits.memory;
-    return limit === Infinity ? null : limit;
+  /** What its runs have shown of its batches. */
+  get learned(): Learned {
+    return this.#queue.limits.learned;
   }
 
   get slots(): number {
@@ -265,7 +265,8 @@ export class ModelRunner {
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     const give = (instance: Instance, batch: Batch<Prediction>): void => this.#dispatch(instance, batch);
-    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, give });
+    const leftIn = (instance: Instance): number => this.#placed.leftIn(instance);
+    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, leftIn, give });
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
@@ -300,8 +301,8 @@ export class ModelRunner {
     const { process } = instance;
     const run = instance.runOf(slot, message);
     if (run === undefined || process === null) return;
-    if (message.type === "begun") {
-      if (!run.hasBegun) beginRun(run, this.#limits);
+    if (message.type === "begun" || message.type === "called") {
+      advanceRun(run, message.type, this.#limits);
       return this.#pump();
     }
     if (message.type === "idle") {
@@ -309,9 +310,10 @@ export class ModelRunner {
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
       const ms = nowMs - run.startedAtMs;
-      this.#runMs.add(ms);
-      this.#options.observe.ran(ms);
-      learnFromRun(run, ms, this.#queue.limits);
+      this.#runMs.add(run.slotMs(nowMs));
+      const takenBytes = instance.memory.noted(message.memory ?? null);
+      this.#options.observe.ran(ms, takenBytes);
+      learnFromRun(run, ms, this.#queue.limits, takenBytes);
       this.#runOver(run, nowMs);
       this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;

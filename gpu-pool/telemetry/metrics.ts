@@ -7,6 +7,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom
 
 const MANY_ATTEMPTS = 3;
 const LONG_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+/** From 1 MiB to 256 GiB, each four times the one before. */
+const MEMORY_BYTES = Array.from({ length: 10 }, (_, power) => 2 ** 20 * 4 ** power);
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /** Of one version; gauges tell the sum over all of a model's versions that are here. */
@@ -102,6 +104,13 @@ function createCounters() {
       help: "How long batches ran.",
       labelNames: ["model"],
       buckets: SECONDS,
+      registers,
+    }),
+    batchMemory: new Histogram({
+      name: "edgeplane_pool_batch_memory_bytes",
+      help: "What batches took of memory beyond what their process holds at rest.",
+      labelNames: ["model"],
+      buckets: MEMORY_BYTES,
       registers,
     }),
     paddingWaste: new Histogram({

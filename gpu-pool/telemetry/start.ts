@@ -88,7 +88,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    learnedCost: runner.learnedCost,
+    learnedCost: runner.learned.cost,
     instances: instancesOf(runner),
   };
 }

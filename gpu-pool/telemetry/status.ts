@@ -60,6 +60,8 @@ const ModelSchema = z.object({
   pausedBy: Problem,
   /** What its last batches took; null before the first. */
   runMs: Number0.nullable(),
+  /** What batches took of memory, by their cost: their number times the largest cost in them. */
+  memoryByCost: z.array(z.object({ cost: Number0, bytes: Number0 })),
   rates: z.object({ grantedPerSecond: Number0, endedPerSecond: Number0 }),
   instances: z.array(InstanceSchema),
 });
@@ -139,6 +141,7 @@ function modelOf(runner: ModelRunner, metrics: Metrics, nowMs: number): Status["
     pausedBy: runner.pausedBy,
     runMs: runner.load(nowMs).runMs,
     rates: metrics.rates.of(versionKey(manifest), nowMs),
+    memoryByCost: runner.learned.memory,
     instances: instancesOf(runner),
   };
 }

@@ -72,6 +72,12 @@ export const errorTable = {
     cause: "There is no such version, the model has none yet, or the key may not use it.",
     remedy: "List the versions with `GET /v1/models/{owner}/{name}/versions`.",
   },
+  version_deleted: {
+    status: 404,
+    title: "The version was deleted",
+    cause: "The model's owner deleted this version; what it had accepted before ran to its end.",
+    remedy: "Name another version or an alias, such as `owner/name:latest`; move a deployment that names it.",
+  },
   already_exists: {
     status: 409,
     title: "Already exists",

@@ -4,7 +4,8 @@
  * remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, PoolMessage } from "../contract/channel.ts";
+import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, Nudge, PoolMessage } from "../contract/channel.ts";
+import { commonProtocol, PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
@@ -21,6 +22,7 @@ import { Parking } from "./parking.ts";
 import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
 import { PoolIdentitySchema } from "./types.ts";
 import type { Lease, PoolIdentity } from "./types.ts";
@@ -50,6 +52,8 @@ type Known = {
   seenAt: number;
   /** Whether a control channel was open when this was stored. */
   connected: boolean;
+  /** What its pool understands beyond its protocol. */
+  hears?: string[];
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
   /** Claims to stop that the pool may not have heard of. */
@@ -66,6 +70,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -106,6 +111,7 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const message = parseMessage(data);
+    if (message === null) return;
     if (typeof message === "string" || this.#known === null) {
       socket.close(closeCodes.badMessage, typeof message === "string" ? message : "say hello first");
       return;
@@ -185,6 +191,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!this.#isConnected()) await this.#parking.stop(claims);
   }
 
+  /** Something changed that the pool may ask for. One that isn't connected asks when it is back. */
+  nudge(what: Nudge): void {
+    if (this.#known?.hears?.includes(what) === true) this.#send({ type: what });
+  }
+
   /** The lanes produce to another log from now on. */
   async moveLog(desired: DesiredLog): Promise<void> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
@@ -229,9 +240,9 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
-    const { kv } = hello;
+    const { kv, lanes, hears = [] } = hello;
     socket.serializeAttachment(Date.now());
-    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
@@ -247,6 +258,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     const desired = await this.#desiredLog();
     const welcome = {
       type: "welcome",
+      protocol: commonProtocol(hello) ?? PROTOCOL,
+      hears: [],
       leaseMs,
       eventsOpen,
       registersModels,
@@ -347,6 +360,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
+    this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -358,6 +372,8 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   #remember(known: Known): void {
     this.#known = known;
+    if (!this.#isNumbered) numberSession(this.ctx.storage);
+    this.#isNumbered = true;
     this.ctx.storage.kv.put("known", known);
   }
 

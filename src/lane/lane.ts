@@ -5,6 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { LaneOutlook } from "../../plugins/kernel/services.ts";
+import type { Nudge } from "../contract/channel.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { desiredLog, noteLogSetting } from "../log/current-log.ts";
@@ -147,6 +148,14 @@ export class Lane extends DurableObject<Env> {
     await Promise.race([this.#releases.release(), scheduler.wait(MOVE_PATIENCE_MS)]);
     this.#actSoon();
     return { handedOn: high + normal + low, pools: sessions.length };
+  }
+
+  /** Something changed that the pools of this lane may ask for. Answers how many are told. */
+  nudge(lane: string, what: Nudge): number {
+    this.#remember(lane);
+    const sessions = this.#core.sessions();
+    for (const session of sessions) this.#errands.nudge(session, what);
+    return sessions.length;
   }
 
   /** What a prediction that came now would find. */

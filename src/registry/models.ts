@@ -4,25 +4,29 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import { ManifestSchema, modelPath, NameSchema } from "../contract/manifest.ts";
-import type { Manifest } from "../contract/manifest.ts";
-import { ConfigurationColumnSchema, withConfiguration } from "./model-configurations.ts";
+import { modelPath } from "../contract/manifest.ts";
+import {
+  cacheBudget,
+  CACHED_MODELS,
+  cacheMs,
+  isVisible,
+  ManifestColumnSchema,
+  mayBeModel,
+  VERSION,
+  visibilities,
+} from "./known-models.ts";
+import type { ModelName, Version, Viewer } from "./known-models.ts";
+import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { withConfiguration } from "./model-configurations.ts";
+import { forgetPointers } from "./pointers.ts";
 
-const CACHE_MS = 10_000;
-const UNKNOWN_CACHE_MS = 1000;
-const CACHED_MODELS = 2000;
+export { visibilities } from "./known-models.ts";
+export type { Version, Viewer } from "./known-models.ts";
+
 /** Models that share a version, of which the viewer's is looked for. */
 const MAX_NAMESAKES = 100;
-const VERSION = /^[0-9a-f]{64}$/;
-
-export const visibilities = ["public", "private"] as const;
-
-export type Version = { manifest: Manifest; createdAt: number };
-/** The account that looks: its name is the owner's name of its models. */
-export type Viewer = { accountName: string };
-type ModelName = { owner: string; name: string };
-
-const ManifestColumnSchema = z.string().transform((text) => ManifestSchema.parse(JSON.parse(text)));
+/** As many as a pool may serve. */
+const MAX_LANES = 64;
 
 const VersionRowSchema = z
   .object({ manifest: ManifestColumnSchema, created_at: z.number() })
@@ -83,23 +87,6 @@ const ModelRowSchema = z
   }));
 export type Model = z.output<typeof ModelRowSchema>;
 
-/** What a prediction asks of a model that it names: who may know of it, and its latest version. */
-const LatestRowSchema = z
-  .object({
-    owner: z.string(),
-    visibility: z.enum(visibilities),
-    configuration: ConfigurationColumnSchema,
-    manifest: ManifestColumnSchema.nullable(),
-    version_created_at: z.number().nullable(),
-  })
-  .transform(({ owner, visibility, configuration, manifest, version_created_at: createdAt }) => ({
-    owner,
-    visibility,
-    latest:
-      manifest === null ? null : { manifest: withConfiguration(manifest, configuration), createdAt: createdAt ?? 0 },
-  }));
-type Latest = z.output<typeof LatestRowSchema>;
-
 const LATEST_VERSION = "LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version";
 
 /** A version may say a million characters of itself, and a page of 25 has to fit into memory many times. */
@@ -115,15 +102,7 @@ function selectModel(manifest: string): string {
   FROM models m ${LATEST_VERSION}`;
 }
 
-/** A schema may have 1 Mi characters; parsed, it takes about twice as much. */
-const cacheBudget = { maxBytes: 16 * 1024 * 1024, bytesOf: (value: unknown) => 2 * JSON.stringify(value).length };
-const latestVersions = createTtlCache<Latest | null>(CACHED_MODELS, cacheBudget);
 const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS, cacheBudget);
-
-/** Whether the viewer may know of the model. */
-export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {
-  return model.visibility === "public" || model.owner === accountName;
-}
 
 /** A model with its latest version; null when there is none that the viewer may know of. */
 export async function findModel(db: D1Database, viewer: Viewer, model: ModelName): Promise<Model | null> {
@@ -132,19 +111,6 @@ export async function findModel(db: D1Database, viewer: Viewer, model: ModelName
     AND (m.visibility = 'public' OR m.owner = ?3)`;
   const row = await db.prepare(query).bind(model.owner, model.name, viewer.accountName).first();
   return row === null ? null : ModelRowSchema.parse(row);
-}
-
-/**
- * The latest version of a model, null where it has none yet; undefined when there is no model that the viewer may know
- * of. On the path of every prediction that names a model: remembered for at most 10 s in the isolate.
- */
-export async function findLatestVersion(
-  db: D1Database,
-  viewer: Viewer,
-  model: ModelName,
-): Promise<Version | null | undefined> {
-  const found = await readLatest(db, model);
-  return found !== null && isVisible(found, viewer) ? found.latest : undefined;
 }
 
 /**
@@ -159,19 +125,6 @@ export async function findVersion(
 ): Promise<Version | null> {
   const found = await readVersions(db, model, id);
   return found.find((version) => viewer === null || (!version.isOrphan && isVisible(version, viewer))) ?? null;
-}
-
-async function readLatest(db: D1Database, model: ModelName): Promise<Latest | null> {
-  const key = modelPath(model);
-  const known = latestVersions.get(key);
-  if (known !== undefined) return known;
-  if (!mayBeModel(model)) return null;
-  const query = `SELECT m.owner, m.visibility, m.configuration, v.manifest, v.created_at AS version_created_at FROM models m ${LATEST_VERSION}
-    WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
-  const row = await db.prepare(query).bind(model.owner, model.name).first();
-  const found = row === null ? null : LatestRowSchema.parse(row);
-  latestVersions.set(key, found, cacheMs(found === null ? [] : [found]));
-  return found;
 }
 
 /** The version of the named model, or those of all models that have it, the newest first. */
@@ -192,22 +145,9 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   return found;
 }
 
-/**
- * What no model can be called is neither asked for nor remembered: a client may send names as long as a URL, and as
- * many as it likes.
- */
-function mayBeModel({ owner, name }: ModelName): boolean {
-  return NameSchema.safeParse(owner).success && NameSchema.safeParse(name).success;
-}
-
-/** What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. */
-function cacheMs(found: readonly Pick<Model, "visibility">[]): number {
-  return found.some(({ visibility }) => visibility === "public") ? CACHE_MS : UNKNOWN_CACHE_MS;
-}
-
 /** Forgets what this isolate remembers of a model, and of the version `id`; others forget within 10 s. */
 export function forgetModel(model: ModelName, id?: string): void {
-  latestVersions.delete(modelPath(model));
+  forgetPointers(model);
   if (id === undefined) return;
   versions.delete(versionKey(model, id));
   versions.delete(versionKey(null, id));
@@ -265,6 +205,18 @@ export async function modelsOnLane(db: D1Database, lane: string, limit: number):
     .bind(lane, limit)
     .all<{ model: string }>();
   return results.map(({ model }) => model);
+}
+
+/** The lanes that versions of a model wait in. */
+export async function lanesOf(db: D1Database, { owner, name }: ModelName): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT DISTINCT manifest ->> 'lane' AS lane FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL
+       LIMIT ${MAX_LANES}`,
+    )
+    .bind(owner, name)
+    .all<{ lane: string | null }>();
+  return results.flatMap(({ lane }) => lane ?? []);
 }
 
 /** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */

@@ -82,6 +82,23 @@ test("models are made, found and deleted", async () => {
   expect((await cli("versions", "list", "local/hello-world")).stdout).toMatch(/^VERSION/);
 });
 
+test("a version is named, promoted and found by its name", async () => {
+  const model = "local/hello-world";
+  const [{ id }] = JSON.parse((await cli("versions", "list", model, "--json")).stdout) as [{ id: string }];
+  expect((await cli("aliases", "set", model, "stable", "latest")).stdout).toBe(`${model}:stable is ${id}\n`);
+  expect((await cli("aliases", "list", model)).stdout).toMatch(/^ALIAS .*\nlatest .*\nstable /);
+  expect((await cli("aliases", "show", model, "stable")).stdout).toContain(`stable ${id}\n`);
+  expect((await cli("predict", `${model}:stable`, "-i", "text=1")).stdout).toBe("hello 1\n");
+  expect((await cli("promote", model, id, "--alias", "stable")).stdout).toBe(`${model}:stable is ${id}\n`);
+  expect((await cli("promote", model, "nothing")).stderr).toContain("version_not_found");
+  const rolled = await cli("rollback", model);
+  expect([rolled.code, rolled.stderr]).toEqual([1, expect.stringContaining("no version before this one")]);
+  expect((await cli("aliases", "set", model, "deadbeef", id)).stderr).toContain("must not look like a version");
+  expect((await cli("aliases", "delete", model, "stable")).code).toBe(0);
+  expect((await cli("predict", `${model}:stable`, "-i", "text=1")).code).toBe(4);
+  expect((await cli("aliases", "list", `${model}:stable`)).code).toBe(2);
+});
+
 test("a deployment is made, moved and deleted", async () => {
   expect((await cli("deployments", "create", "cli-hello", "local/hello-world")).stdout).toContain("release 1");
   expect((await cli("deployments", "promote", "local/cli-hello")).stderr).toContain("already");

@@ -114,6 +114,18 @@ export class HostPlacer {
     return this.#bytes.get(instance) ?? null;
   }
 
+  /** What it may hold of each of its devices: its own, and what nobody takes; null where nobody knows. */
+  shareOf(instance: PlaceableInstance): number | null {
+    const own = this.#bytes.get(instance);
+    const left = this.#leftOn(instance);
+    return own === undefined || left === Infinity ? null : own + left;
+  }
+
+  /** What a load of it took of a device; null before the first. */
+  loadBytesOf(placeable: Placeable): number | null {
+    return this.#known.get(placeable)?.memory.loadBytes ?? null;
+  }
+
   /** Work waits, or a place may have become free: looked at within a moment, however often that is said. */
   changedSoon(): void {
     if (this.#isSoon) return;
@@ -320,11 +332,16 @@ export class HostPlacer {
     for (const instance of placeable.instances) {
       const own = this.#bytes.get(instance);
       if (own === undefined) continue;
-      const left = this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
-        instance.devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
-      );
-      this.#bytes.set(instance, Math.min(memory.bytes, own + Math.max(0, Math.min(...left))));
+      this.#bytes.set(instance, Math.min(memory.bytes, own + this.#leftOn(instance)));
     }
+  }
+
+  /** What nobody takes of that device of it that has the least; Infinity where none says what it has. */
+  #leftOn({ devices }: PlaceableInstance): number {
+    const left = this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
+      devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
+    );
+    return Math.max(0, Math.min(...left));
   }
 
   #usedOf({ devices }: PlaceableInstance): Map<string, number> | null {

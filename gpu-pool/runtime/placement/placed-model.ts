@@ -12,6 +12,7 @@ import type { ModelLoad } from "../../scheduling/room.ts";
 import type { DeviceWatch } from "../devices/device-watch.ts";
 import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
+import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
 import type { HostPlacer, Placeable } from "./host-placer.ts";
 
@@ -74,6 +75,16 @@ export class PlacedModel implements Placeable {
 
   get loadMs(): number | null {
     return this.#options.loadMs();
+  }
+
+  /** What a batch may take of memory there beyond what its process has at rest; Infinity where nobody knows. */
+  leftIn(instance: Instance): number {
+    const { placer, model } = this.#options;
+    return leftFor(instance.memory, {
+      deviceBytes: placer.shareOf(instance),
+      loadBytes: placer.loadBytesOf(this),
+      hostBytes: model.cog.edgeplane.memoryBytes ?? null,
+    });
   }
 
   /** Why this host can't start it; null when it can, now or later. */

@@ -41,6 +41,11 @@ export class MemoryEstimate {
     return Math.ceil(Math.max(this.#hint ?? 0, this.least, measured));
   }
 
+  /** What a load took of a device; null before the first. */
+  get loadBytes(): number | null {
+    return this.#measured;
+  }
+
   /** It ran out of memory again and again. */
   get isHopeless(): boolean {
     return this.#tries > MOST_TRIES;

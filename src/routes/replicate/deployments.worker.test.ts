@@ -79,7 +79,7 @@ describe("deployments", () => {
     for (const [field, value] of [
       ["name", "Not A Name"],
       ["model", "no-owner"],
-      ["version", "latest"],
+      ["version", "Not An Alias"],
       ["min_instances", -1],
       ["max_instances", 1.5],
       ["hardware", ""],

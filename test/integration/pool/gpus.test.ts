@@ -100,6 +100,29 @@ test("what a process says that it grew by is set aside for its model", async () 
   await expect.poll(models).toContain(`"deviceBytes":${300 * 1024 * 1024}`);
 });
 
+test("batches are no larger than fits what the card has left, by what those before took of it", async () => {
+  using gpus = makeCards([1000]);
+  await using fixture = await startFixture(["gpu-a", "gpu-batches"], [], { env: gpus.env });
+  const { edge, pool } = fixture;
+  await runAll(fixture, ["gpu-a"]);
+  expect(await runAll(fixture, ["gpu-batches"])).toEqual(["1"]);
+  const sizes = await runAll(fixture, Array<"gpu-batches">(16).fill("gpu-batches"));
+  // Beside the other's 600 MiB and its own 100 there are 300: a batch of three would take all of that.
+  expect(sizes).toContain("2");
+  for (const size of sizes) expect(size).toMatch(/^[12]$/);
+  expect(edge.violations).toEqual([]);
+  const port = await pool.port();
+  const status = StatusSchema.parse(await (await fetch(`http://127.0.0.1:${port}/status`)).json());
+  const MIB = 1024 * 1024;
+  expect(status.models.find(({ model }) => model === "local/gpu-batches")?.memoryByCost).toEqual([
+    { cost: 1, bytes: 100 * MIB },
+    { cost: 2, bytes: 200 * MIB },
+  ]);
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  expect(metrics).not.toMatch(/edgeplane_pool_bisected_total\{model="local\/gpu-batches"\}/);
+  expect(metrics).toMatch(/edgeplane_pool_batch_memory_bytes_count\{model="local\/gpu-batches"\} [1-9]/);
+});
+
 test("models that say nothing of their memory are measured, and none fails for want of it", async () => {
   using gpus = makeCards([1000, 2000]);
   await using fixture = await startFixture(["gpu-x", "gpu-y"], [], { env: gpus.env });

@@ -138,4 +138,6 @@ test("the log of a lane is read once a model of that lane has come", async () =>
   const tracked = edge.submit(ref, { do: "x" }, { lane: "far" });
   await edge.until(() => tracked.terminal !== null);
   expect(outputOf(tracked)).toBe("far x");
+  // The job might have come over the channel, too.
+  await edge.until(() => Object.keys(edge.counts).some((path) => path.startsWith("bridge/consume/lane.far")));
 });
