@@ -20,12 +20,12 @@ import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { Parking } from "./parking.ts";
-import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
-import { PoolIdentitySchema } from "./types.ts";
-import type { Lease, PoolIdentity } from "./types.ts";
+import { nobody, PoolIdentitySchema } from "./types.ts";
+import type { Known, Lease, PoolIdentity } from "./types.ts";
 
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
@@ -44,24 +44,6 @@ type Hello = Extract<PoolMessage, { type: "hello" }>;
 /** Header by which the authenticated identity reaches the object. */
 export const IDENTITY_HEADER = "edgeplane-pool-identity";
 
-type Known = {
-  session: string;
-  identity: PoolIdentity;
-  lanes: string[];
-  /** When the pool was last heard by other ways than a ping. */
-  seenAt: number;
-  /** Whether a control channel was open when this was stored. */
-  connected: boolean;
-  /** What its pool understands beyond its protocol. */
-  hears?: string[];
-  /** Where its pool parks events in Redis. */
-  kv?: ParkedAt;
-  /** Claims to stop that the pool may not have heard of. */
-  stops?: ClaimRef[];
-};
-
-const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
-
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
   readonly #probes = createProbes({ now: () => Date.now(), keptMs: leaseMs });
@@ -70,6 +52,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -368,6 +351,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
     if (known !== null) await notePoolState(this.env, known.session, "ended");
+    this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -379,6 +363,8 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   #remember(known: Known): void {
     this.#known = known;
+    if (!this.#isNumbered) numberSession(this.ctx.storage);
+    this.#isNumbered = true;
     this.ctx.storage.kv.put("known", known);
   }
 
