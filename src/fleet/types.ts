@@ -1,7 +1,6 @@
 /** What the rest of the edge asks of a pool session. */
 import * as z from "zod";
 import type { ClaimRef } from "../contract/channel.ts";
-import type { ParkedAt } from "./parking.ts";
 
 /** Whether the session still holds its lease, and for how long it does if nothing more is heard of it. */
 export type Lease = { alive: boolean; remainingMs: number };
@@ -15,6 +14,9 @@ export const PoolIdentitySchema = z.object({
   owners: z.array(z.string()).default(["local"]),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;
+
+/** Where a pool parks events in Redis: how its keys begin, and what stands at its `probe` key. */
+export type ParkedAt = { prefix: string; probe: string };
 
 /** What a session remembers, in one row. */
 export type Known = {
