@@ -1,6 +1,6 @@
 /** Makes the runners of this host's models: where each instance lives, what is launched, and who hears of it. */
 import { totalmem } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
@@ -11,6 +11,7 @@ import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
 import { jailOf } from "./runtime/isolation/model-jail.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
+import type { MemoryCaps, MemoryGroup } from "./runtime/memory-caps/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
@@ -42,6 +43,7 @@ export type FleetOptions = {
   models: Model[];
   devices: DeviceWatch;
   isolation: Isolation;
+  memoryCaps: MemoryCaps;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -170,6 +172,7 @@ function createRunner(
         },
         (warning) => warnings.push(warning),
       ).catch(releaseAndThrow);
+      const group = groupOf(options.memoryCaps, basename(scratchDir), keys.memoryBytes, warnings);
       model.isolation = jail === null ? "none" : options.isolation.kind;
       model.environment = { python, sizeBytes, warnings };
       for (const warning of warnings) log.warn({ model: name }, warning);
@@ -193,13 +196,31 @@ function createRunner(
         setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
         silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
         progressMs: keys.progressTimeoutMs ?? null,
-        use: { memoryBytes: keys.memoryBytes ?? null, scratchBytes: keys.scratchBytes ?? null },
+        group,
+        use: {
+          memoryBytes: group === null ? (keys.memoryBytes ?? null) : null,
+          scratchBytes: keys.scratchBytes ?? null,
+        },
         healthEveryMs: settings["health-every-ms"],
         lives: () => endingWith(lives.began(), release),
-        discard: release,
+        discard() {
+          group?.remove();
+          release();
+        },
       };
     },
   });
+}
+
+/** Where the kernel sees to what its processes take of memory; null where nobody has to, or the pool does itself. */
+function groupOf(caps: MemoryCaps, name: string, bytes: number | undefined, warnings: string[]): MemoryGroup | null {
+  if (bytes === undefined) return null;
+  try {
+    return caps.group(name, bytes);
+  } catch (error) {
+    warnings.push(`its memory is looked at every second, as the system makes no cgroup for it: ${String(error)}`);
+    return null;
+  }
 }
 
 /** A life after which `then` is done. */
