@@ -1,5 +1,5 @@
 /** What a process of a model is launched with: its environment, its secrets, its jail, its folders and its limits. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
@@ -9,6 +9,7 @@ import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { jailOf } from "./runtime/isolation/model-jail.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
+import type { MemoryCaps, MemoryGroup } from "./runtime/memory-caps/types.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Life } from "./runtime/models/model-lives.ts";
 import { ModelLives } from "./runtime/models/model-lives.ts";
@@ -29,6 +30,7 @@ const sharing = {
 export type LaunchOptions = {
   devices: DeviceWatch;
   isolation: Isolation;
+  memoryCaps: MemoryCaps;
   settings: Settings;
   state: StateDir;
   http: HttpClient;
@@ -93,6 +95,7 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
       },
       (warning) => warnings.push(warning),
     ).catch(releaseAndThrow);
+    const group = groupOf(options.memoryCaps, basename(scratchDir), keys.memoryBytes, warnings);
     model.isolation = jail === null ? "none" : options.isolation.kind;
     model.environment = { python, sizeBytes, warnings };
     for (const warning of warnings) log.warn({ model: label }, warning);
@@ -114,10 +117,17 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
       setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
       silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
       progressMs: keys.progressTimeoutMs ?? null,
-      use: { memoryBytes: keys.memoryBytes ?? null, scratchBytes: keys.scratchBytes ?? null },
+      group,
+      use: {
+        memoryBytes: group === null ? (keys.memoryBytes ?? null) : null,
+        scratchBytes: keys.scratchBytes ?? null,
+      },
       healthEveryMs: settings["health-every-ms"],
       lives: () => endingWith(lives.began(), release),
-      discard: release,
+      discard() {
+        group?.remove();
+        release();
+      },
     };
   };
 }
@@ -129,4 +139,15 @@ function endingWith(life: Life, then: () => void): Life {
     then();
   };
   return { ...life, ended };
+}
+
+/** Where the kernel sees to what its processes take of memory; null where nobody has to, or the pool does itself. */
+function groupOf(caps: MemoryCaps, name: string, bytes: number | undefined, warnings: string[]): MemoryGroup | null {
+  if (bytes === undefined) return null;
+  try {
+    return caps.group(name, bytes);
+  } catch (error) {
+    warnings.push(`its memory is looked at every second, as the system makes no cgroup for it: ${String(error)}`);
+    return null;
+  }
 }

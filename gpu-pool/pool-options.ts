@@ -11,7 +11,7 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { WayHome } from "./way-home.ts";
 
-export type PoolOptions = Pick<FleetOptions, "isolation" | "child"> & {
+export type PoolOptions = Pick<FleetOptions, "isolation" | "memoryCaps" | "child"> & {
   settings: Settings;
   jobLogs: JobLogs;
   wayHome: WayHome;

@@ -5,6 +5,7 @@ import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
+import type { MemoryCaps } from "../runtime/memory-caps/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import { versionKey } from "../version-key.ts";
 import type { Metrics } from "./metrics.ts";
@@ -72,6 +73,8 @@ export const StatusSchema = z.object({
   problem: Problem,
   /** What isolates its models, or why nothing does. */
   isolation: z.object({ kind: z.enum(["namespaces", "user", "none"]), why: z.string().nullable() }),
+  /** What keeps models within their `memoryBytes`, and why it isn't the kernel. */
+  memoryCaps: z.object({ kind: z.enum(["cgroup", "watchdog"]), why: z.string().nullable() }),
   pool: z.string(),
   session: z.string(),
   state: z.enum(["serving", "draining"]),
@@ -99,17 +102,20 @@ export type StatusSources = {
   pool: Pool;
   devices: DeviceWatch;
   isolation: IsolationState;
+  memoryCaps: MemoryCaps;
   preemption: PreemptionWatch;
   metrics: Metrics;
   nowMs: number;
 };
 
-export function statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs }: StatusSources): Status {
+export function statusOf(sources: StatusSources): Status {
+  const { name, pool, devices, isolation, memoryCaps, preemption, metrics, nowMs } = sources;
   const { disk, inputs, uploads } = pool.pressure;
   return {
     devices: devices.report.cuda,
     problem: devices.report.problem,
     isolation: { kind: isolation.kind, why: isolation.why },
+    memoryCaps: { kind: memoryCaps.kind, why: memoryCaps.why },
     pool: name,
     session: pool.session,
     state: pool.draining ? "draining" : "serving",

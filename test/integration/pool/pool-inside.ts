@@ -6,6 +6,7 @@ import { openJobLogs } from "../../../gpu-pool/job-log.ts";
 import { Pool } from "../../../gpu-pool/pool.ts";
 import { DeviceWatch } from "../../../gpu-pool/runtime/devices/device-watch.ts";
 import { noIsolation } from "../../../gpu-pool/runtime/isolation/none.ts";
+import { watchdog } from "../../../gpu-pool/runtime/memory-caps/types.ts";
 import { findModels } from "../../../gpu-pool/runtime/models/find-models.ts";
 import type { Model } from "../../../gpu-pool/runtime/models/model.ts";
 import { readSettings } from "../../../gpu-pool/settings.ts";
@@ -56,6 +57,7 @@ export async function startPoolInside(folders: Record<string, ModelFiles>): Prom
     models: [],
     devices,
     isolation: noIsolation("a test"),
+    memoryCaps: watchdog("a test"),
     clock: systemClock,
     log: pino({ level: "silent" }),
     metrics: createMetrics(),
