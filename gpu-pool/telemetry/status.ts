@@ -7,6 +7,7 @@ import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { MemoryCaps } from "../runtime/memory-caps/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
+import { versionKey } from "../version-key.ts";
 import type { Metrics } from "./metrics.ts";
 
 const Number0 = z.number().nonnegative();
@@ -48,6 +49,8 @@ const ModelSchema = z.object({
   model: z.string(),
   state: InstanceSchema.shape.state,
   version: z.string(),
+  /** It is offered no more, and ends when what runs is over. */
+  isLeaving: z.boolean(),
   lane: z.string(),
   /** Granted and not running; granted and not ended. */
   waiting: Number0,
@@ -120,7 +123,7 @@ export function statusOf(sources: StatusSources): Status {
     session: pool.session,
     state: pool.draining ? "draining" : "serving",
     edge: pool.channelOpen ? "connected" : "away",
-    lanes: pool.lanes,
+    lanes: pool.models.lanes,
     preemption: { cloud: preemption.cloud, notice: preemption.notice },
     pressure: {
       disk: { freeBytes: disk.freeBytes, problem: disk.problem },
@@ -139,14 +142,15 @@ function modelOf(runner: ModelRunner, metrics: Metrics, nowMs: number): Status["
     model,
     state: runner.instances.state,
     version: manifest.version,
+    isLeaving: runner.isLeaving,
     lane: manifest.lane,
     waiting: runner.waiting,
     held: runner.held,
     problem: runner.problem?.message ?? null,
     pausedBy: runner.pausedBy,
     runMs: runner.load(nowMs).runMs,
-    memoryByCost: runner.memoryByCost,
-    rates: metrics.rates.of(model, nowMs),
+    rates: metrics.rates.of(versionKey(manifest), nowMs),
+    memoryByCost: runner.learned.memory,
     instances: instancesOf(runner),
   };
 }
