@@ -53,6 +53,7 @@ export class PoolSession extends PoolSessionObject {
 }
 
 export { Allowance } from "./allowance/allowance-object.ts";
+export { CanaryWatch } from "./canary/canary-object.ts";
 export { Lane } from "./lane/lane.ts";
 export { LogBroker } from "./log/broker.ts";
 export { ResponseCache } from "./responses/response-cache-object.ts";

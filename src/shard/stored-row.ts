@@ -85,6 +85,7 @@ export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, 
       keyed: fixed.keyed || undefined,
       question: fixed.question,
       responseKey: fixed.responseKey,
+      canary: fixed.canary,
     },
     payloadHash: payloadHash || undefined,
     createdAt,
@@ -120,6 +121,7 @@ export function changingOf(row: Row): string {
     retired: row.retired || undefined,
     verdicts: row.verdicts,
     held: row.held,
+    isTallied: row.isTallied,
   } satisfies Sparse<Changing>);
 }
 

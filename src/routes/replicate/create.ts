@@ -10,7 +10,9 @@ import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
-import { findTarget, parseReference, validatorOf } from "./find-target.ts";
+import { chooseVersion } from "./choose-version.ts";
+import type { Chosen } from "./choose-version.ts";
+import { parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
@@ -78,10 +80,11 @@ async function prepare(
   const deployment = options.deployment ?? null;
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const identity = await identify(c, { key, body, reference: deployment ?? reference });
-  let version: Version;
+  let chosen: Chosen;
   let screened: ScreenedCall;
   try {
-    version = await findTarget(c.env.DB, c.get("principal"), reference);
+    chosen = await chooseVersion(c, reference, { predictionId: identity.id, deployment: nameOf(deployment) });
+    const { version } = chosen;
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
@@ -91,7 +94,7 @@ async function prepare(
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
   }
   const cancelAfterMs = header["Cancel-After"] ?? null;
-  const accepting = { body, version, screened, identity, cancelAfterMs, deployment, streams };
+  const accepting = { body, chosen, screened, identity, cancelAfterMs, deployment, streams };
   const submission = await toSubmission(c, accepting).catch((error: unknown) => {
     giveBack(c, screened.call, screened.reservations);
     throw error;
@@ -142,6 +145,11 @@ async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json 
 function answered(prediction: PredictionSnapshot, waitMs: number): PredictionSnapshot {
   const isStarting = prediction.status === "starting" || (waitMs > 0 && prediction.status === "processing");
   return isStarting ? { ...prediction, status: "starting", output: null } : prediction;
+}
+
+/** Of `owner/name`. */
+function nameOf(deployment: string | null): string | null {
+  return deployment === null ? null : deployment.slice(deployment.indexOf("/") + 1);
 }
 
 function referenceOf(body: CreateBody): Reference {
