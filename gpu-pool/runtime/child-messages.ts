@@ -62,6 +62,8 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
   }),
   /** Of each run, where slots take runs ahead. */
   z.object({ type: z.literal("begun"), batch: z.number() }),
+  /** The model's call is over, and its outputs are made while the next run may begin. */
+  z.object({ type: z.literal("called"), batch: z.number() }),
   z.object({ type: z.literal("idle"), batch: z.number(), memory: RunMemorySchema.nullish() }),
 ]);
 export type SlotMessage = z.infer<typeof SlotMessageSchema>;

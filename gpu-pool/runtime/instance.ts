@@ -121,8 +121,8 @@ export class Instance {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
-      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) =>
-        hasBegun ? nowMs - startedAtMs : [],
+      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, calledAtMs, startedAtMs }) =>
+        hasBegun && calledAtMs === null ? nowMs - startedAtMs : [],
       ),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };

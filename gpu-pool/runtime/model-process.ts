@@ -175,7 +175,7 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.taken : 0;
   }
 
   /** Whether a slot that runs something takes a batch behind it. */
@@ -200,7 +200,7 @@ export class ModelProcess {
     const stream = this.#slotStreams[slot];
     if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.given(slot, this.#options.clock.nowMs());
+    this.#busySlots.given(slot, message.batch, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -298,13 +298,10 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.heard(slot, this.#heardAtMs);
-    if (message.type === "idle") {
-      this.#busySlots.over(slot);
-      if (this.#busySlots.size === 0) {
-        this.#life?.rests();
-        if (this.#state === "busy") this.#state = "ready";
-      }
+    this.#busySlots.heard(slot, message, this.#heardAtMs);
+    if (message.type === "idle" && this.#busySlots.size === 0) {
+      this.#life?.rests();
+      if (this.#state === "busy") this.#state = "ready";
     }
     this.#options.onSlotMessage(slot, message, frame);
     this.#leaveIfSick();

@@ -19,7 +19,7 @@ import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
-import { applyItemMessage, beginRun } from "./item-messages.ts";
+import { advanceRun, applyItemMessage } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { learnFromDeath, learnFromRun } from "./learning.ts";
 import type { Death } from "./model-process.ts";
@@ -297,8 +297,8 @@ export class ModelRunner {
     const { process } = instance;
     const run = instance.runOf(slot, message);
     if (run === undefined || process === null) return;
-    if (message.type === "begun") {
-      if (!run.hasBegun) beginRun(run, this.#limits);
+    if (message.type === "begun" || message.type === "called") {
+      advanceRun(run, message.type, this.#limits);
       return this.#pump();
     }
     if (message.type === "idle") {
@@ -306,7 +306,7 @@ export class ModelRunner {
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
       const ms = nowMs - run.startedAtMs;
-      this.#runMs.add(ms);
+      this.#runMs.add(run.slotMs(nowMs));
       const takenBytes = instance.memory.noted(message.memory ?? null);
       this.#options.observe.ran(ms, takenBytes);
       learnFromRun(run, ms, this.#queue.limits, takenBytes);

@@ -16,7 +16,8 @@ import {
   visibilities,
 } from "./known-models.ts";
 import type { ModelName, Version, Viewer } from "./known-models.ts";
-import { ConfigurationColumnSchema, withConfiguration } from "./model-configurations.ts";
+import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { withConfiguration } from "./model-configurations.ts";
 import { forgetPointers } from "./pointers.ts";
 
 export { visibilities } from "./known-models.ts";

@@ -25,6 +25,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       traceparent: submission.traceparent,
       replayOf: submission.replayOf,
       deployment: submission.deployment,
+      ...(submission.runLimitMs === undefined ? {} : { runLimitMs: submission.runLimitMs }),
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,

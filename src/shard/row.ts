@@ -49,6 +49,8 @@ export type Fixed = {
   traceparent: string | null;
   replayOf: string | null;
   deployment: string | null;
+  /** How long one run may take by its deployment; absent: as its model says. */
+  runLimitMs?: number | undefined;
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;

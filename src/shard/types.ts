@@ -39,6 +39,8 @@ export type Submission = {
   replayOf: string | null;
   /** `owner/name` of the deployment that chose the version. */
   deployment: string | null;
+  /** How long one run may take by that deployment. */
+  runLimitMs?: number | undefined;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
   /** What plugins set aside for it; given back when it has ended. */

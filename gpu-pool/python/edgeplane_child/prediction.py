@@ -142,7 +142,8 @@ class Prediction:
 
     def _metric_changed(self) -> None:
         self._metrics_changed = True
-        if time.perf_counter() >= self._metrics_due and not self.ended:
+        # Before its run begins nothing of it is told.
+        if self._started and time.perf_counter() >= self._metrics_due and not self.ended:
             data = self._metrics()
             if data:
                 self._send(data)
@@ -162,6 +163,11 @@ class Prediction:
 def begun(batch: Any) -> bytes:
     """The frame that says that a run begins, which may have waited behind another."""
     return frame('{"type":"begun","batch":%s}' % encode(batch))
+
+
+def called(batch: Any) -> bytes:
+    """The frame that says that the model's call is over, and that the next run may begin beside what is left of this one."""
+    return frame('{"type":"called","batch":%s}' % encode(batch))
 
 
 def idle(batch: Any, memory: Any) -> bytes:

@@ -191,9 +191,11 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         summary: "Read how models run, in place of what their files say",
         description: "Of the owners that the token may register.",
         access: "pool",
-        answers: { 200: json(ConfigurationsSchema, "By `owner/name`, of the models that have any.") },
+        answers: {
+          200: json(ConfigurationsSchema, "Of the models that have any, and of versions that deployments say more of."),
+        },
       },
-      async (c) => c.json({ configurations: await readConfigurations(c.env.DB, c.get("pool").owners) }),
+      async (c) => c.json(await readConfigurations(c.env.DB, c.get("pool").owners)),
     ),
   );
 

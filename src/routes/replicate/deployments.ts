@@ -6,6 +6,8 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
+import { ModelConfigurationSchema, ownKeys, sharedOf } from "../../contract/model-configuration.ts";
+import type { ModelConfiguration } from "../../contract/model-configuration.ts";
 import type { Account } from "../../registry/accounts.ts";
 import {
   createDeployment,
@@ -18,6 +20,7 @@ import {
 } from "../../registry/deployments.ts";
 import type { Deployment } from "../../registry/deployments.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
@@ -46,6 +49,9 @@ const DeploymentSchema = z
       created_at: z.iso.datetime(),
       created_by: AccountViewSchema,
       configuration: z.object({ hardware: z.string(), min_instances: z.int(), max_instances: z.int() }),
+      edgeplane: z
+        .object({ configuration: ModelConfigurationSchema.nullable() })
+        .meta({ description: "What holds in place of what the model's files and its own configuration say." }),
     }),
   })
   .meta({ id: "Deployment" });
@@ -99,7 +105,9 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           hardware: body.hardware,
           minInstances: body.min_instances,
           maxInstances: body.max_instances,
+          configuration: allowed(c, manifest.owner, body.configuration ?? null),
         });
+        tellPools(c, deployment);
         return c.json(await shown(c, deployment), 201);
       },
     ),
@@ -135,12 +143,15 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         errors: ["version_not_found", "version_deleted", "conflict"],
       },
       async (c, { path, body }) => {
-        const { accountId, name, model } = await deploymentOf(c, path);
+        const before = await deploymentOf(c, path);
+        const { accountId, name, model } = before;
         const named = { model, version: body.version ?? null };
         const isNamed = body.version !== undefined;
         const version = isNamed ? (await findTarget(c.env.DB, c.get("principal"), named)).manifest.version : undefined;
+        allowed(c, model.owner, body.configuration ?? null);
         const changed = await updateDeployment(c.env.DB, accountId, name, { ...body, version });
         if (changed === null) throw noSuchDeployment();
+        tellPools(c, before, changed);
         return c.json(await shown(c, changed));
       },
     ),
@@ -159,8 +170,9 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         answers: { 204: empty("It is gone.") },
       },
       async (c, { path }) => {
-        const { accountId, name } = await deploymentOf(c, path);
-        await deleteDeployment(c.env.DB, accountId, name);
+        const deployment = await deploymentOf(c, path);
+        await deleteDeployment(c.env.DB, deployment.accountId, deployment.name);
+        tellPools(c, deployment);
         return c.body(null, 204);
       },
     ),
@@ -176,12 +188,13 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         path: DeploymentPathSchema,
       },
       async (c, { path, body, header }) => {
-        const { model, version } = await deploymentOf(c, path);
+        const { model, version, configuration } = await deploymentOf(c, path);
         return createPrediction(c, shard, {
           body,
           header,
           reference: { model, version },
           deployment: modelPath(path),
+          configuration,
         });
       },
     ),
@@ -196,6 +209,24 @@ async function deploymentOf(c: AppContext, path: { owner: string; name: string }
   const deployment = path.owner === accountName ? await findDeployment(c.env.DB, accountId, path.name) : null;
   if (deployment !== null) return deployment;
   throw noSuchDeployment();
+}
+
+/** Throws `invalid_input` where it says what concerns others, and the model is another account's. */
+function allowed(c: AppContext, owner: string, configuration: ModelConfiguration | null): ModelConfiguration | null {
+  if (configuration === null || owner === c.get("principal").accountName) return configuration;
+  const [key] = Object.keys(sharedOf(configuration));
+  if (key === undefined) return configuration;
+  const field = `configuration.${key}`;
+  const description = `holds for all that run the version, so only a deployment of the model's owner (${owner}) may say it; yours may say ${ownKeys.join(", ")}`;
+  throw new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+    invalidFields: [{ field, description }],
+  });
+}
+
+/** What a deployment says for its whole version concerns pools: where any of these does, they ask anew. */
+function tellPools(c: AppContext, ...deployments: Deployment[]): void {
+  const [first] = deployments.filter(({ configuration }) => Object.keys(sharedOf(configuration ?? {})).length > 0);
+  if (first !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, first.model, "configurations"));
 }
 
 function noSuchDeployment(): EdgeplaneError {
@@ -221,6 +252,7 @@ function showDeployment(account: Account, deployment: Deployment): z.output<type
         min_instances: deployment.minInstances,
         max_instances: deployment.maxInstances,
       },
+      edgeplane: { configuration: deployment.configuration },
     },
   };
 }

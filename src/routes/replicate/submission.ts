@@ -35,6 +35,8 @@ export type Accepting = {
   cancelAfterMs: number | null;
   /** The deployment that names the version, if one does. */
   deployment: string | null;
+  /** How long one run may take by that deployment. */
+  runLimitMs: number | undefined;
   /** The answer is a stream of events, so that chunks must come as they are made. */
   streams: boolean;
 };
@@ -89,6 +91,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     replayOf: null,
     deployment,
     ...(canary === null ? {} : { canary }),
+    ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),
     ...(kept.length === 0 ? {} : { reservations: kept }),
