@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { addAdmin } from "./commands/admin.ts";
 import { addAliases } from "./commands/aliases.ts";
+import { addCanary } from "./commands/canary.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -41,6 +42,7 @@ export function createProgram(io: Io): Command {
   addPredictions(program, context);
   addModels(program, context);
   addAliases(program, context);
+  addCanary(program, context);
   addDeployments(program, context);
   addAdmin(program, context);
   addSettings(program, context);

@@ -41,6 +41,7 @@ export class CanaryWatch extends DurableObject<Env> {
   #id: string;
   /** What was decided and not done yet: the registry may be away. */
   #decision: Decision = null;
+  #isActing = false;
   #canary: { value: Canary | null; until: number } | null = null;
   #isStored: boolean;
   #willStore = false;
@@ -96,13 +97,20 @@ export class CanaryWatch extends DurableObject<Env> {
     return value === null || value.end !== null ? null : value;
   }
 
+  /** One at a time: reports go on coming while the registry is asked. */
   async #act(canary: Canary): Promise<void> {
+    if (this.#isActing) return;
     const decision = this.#decision ?? this.#watch.decide(canary, Date.now());
     if (decision === null) return;
     this.#decision = decision;
-    await this.#carryOut(canary, decision);
-    this.#decision = null;
-    this.#canary = null;
+    this.#isActing = true;
+    try {
+      await this.#carryOut(canary, decision);
+      this.#decision = null;
+      this.#canary = null;
+    } finally {
+      this.#isActing = false;
+    }
   }
 
   async #carryOut(canary: Canary, decision: NonNullable<Decision>): Promise<void> {
@@ -112,9 +120,12 @@ export class CanaryWatch extends DurableObject<Env> {
     }
     const { reason } = decision;
     const numbers = structuredClone(this.counts());
-    if (decision.type === "return") await endCanary(this.env.DB, canary, { outcome: "returned", reason, numbers });
-    else await promoteCanary(this.env.DB, canary, { reason, numbers });
-    log.warn("canary_ended", { canary: canary.id, pointer: canary.pointer, outcome: decision.type, reason });
+    const hasChanged =
+      decision.type === "return"
+        ? await endCanary(this.env.DB, canary, { outcome: "returned", reason, numbers })
+        : await promoteCanary(this.env.DB, canary, { reason, numbers });
+    if (hasChanged)
+      log.warn("canary_ended", { canary: canary.id, pointer: canary.pointer, outcome: decision.type, reason });
   }
 
   /** Counts that were not stored yet are lost with the object's memory: they only put a decision off. */
