@@ -179,10 +179,8 @@ describe("a canary", () => {
     await make("held");
     await put("held", { canary: { version: TWO, percent: 50 } });
     const remove = (query = "") => callJson(path("held", `/versions/${TWO}${query}`), { method: "DELETE", key: owner });
-    expect(await remove()).toMatchObject({
-      status: 409,
-      body: { detail: expect.stringContaining("trier/held:latest") },
-    });
+    const refused = await remove();
+    expect([refused.status, refused.body["detail"]]).toEqual([409, expect.stringContaining("trier/held:latest")]);
     expect((await remove("?force=true")).status).toBe(202);
     expect(await canaryOf("held")).toMatchObject({ outcome: "aborted", reason: "Its version was deleted." });
     for (let count = 0; count < 10; count += 1) expect((await ask("held")).version).toBe(ONE);
