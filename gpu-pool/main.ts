@@ -139,7 +139,7 @@ async function run(settings: Settings): Promise<void> {
     {
       pool: state.name,
       models: pool.runners.map(({ model }) => model.manifest.name),
-      lanes: pool.lanes,
+      lanes: pool.models.lanes,
       devices: devices.devices,
       isolation: isolation.kind,
       memoryCaps: memoryCaps.kind,

@@ -83,6 +83,7 @@ function describe(runner: Pool["runners"][number]): unknown {
   return {
     model: modelPath(runner.model.manifest),
     version: runner.model.manifest.version,
+    isLeaving: runner.isLeaving,
     folder: runner.model.dir,
     state: runner.instances.state,
     waiting: runner.waiting,
@@ -90,7 +91,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    learnedCost: runner.learnedCost,
+    learnedCost: runner.learned.cost,
     instances: instancesOf(runner),
   };
 }
