@@ -8,6 +8,8 @@ import * as z from "zod";
 import { CountsSchema } from "../contract/canary.ts";
 import type { Counts } from "../contract/canary.ts";
 import type { Env } from "../env.ts";
+import { openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { endCanary, moveOn, promoteCanary, readCanaryById } from "../registry/canaries.ts";
 import type { Canary } from "../registry/canaries.ts";
@@ -31,6 +33,17 @@ const StoredSchema = z.object({
   stepFrom: z.number(),
 });
 
+export const canarySchema: Schema = {
+  name: "canary",
+  steps: [
+    {
+      up: (sql) => {
+        sql("CREATE TABLE IF NOT EXISTS kept (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
+      },
+    },
+  ],
+};
+
 /** What a shard is told: that the canary has ended, or after how long to report again. */
 export type ReportAnswer = { hasEnded: boolean; everyMs: number };
 
@@ -49,8 +62,8 @@ export class CanaryWatch extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = objectSql(ctx.storage);
-    this.#sql("CREATE TABLE IF NOT EXISTS kept (one INTEGER PRIMARY KEY CHECK (one = 1), value TEXT NOT NULL)");
-    const [row] = this.#sql("SELECT value FROM kept");
+    const hasTable = this.#sql("SELECT 1 FROM sqlite_master WHERE name = 'kept'").length > 0;
+    const [row] = hasTable ? this.#sql("SELECT value FROM kept") : [];
     const stored = row === undefined ? null : StoredSchema.parse(JSON.parse(String(row["value"])));
     this.#isStored = stored !== null;
     this.#id = stored?.id ?? "";
@@ -140,6 +153,7 @@ export class CanaryWatch extends DurableObject<Env> {
 
   #store(): void {
     try {
+      if (!this.#isStored) openSchema(this.#sql, canarySchema);
       this.#sql("INSERT OR REPLACE INTO kept VALUES (1, ?)", JSON.stringify({ id: this.#id, ...this.#watch.kept }));
     } catch (error) {
       log.warn("canary_not_stored", { reason: reasonOf(error) });
@@ -154,7 +168,6 @@ export class CanaryWatch extends DurableObject<Env> {
     this.#watch = createWatch();
     if (!this.#isStored) return;
     this.#isStored = false;
-    await this.ctx.storage.deleteAlarm();
-    this.#sql("DELETE FROM kept");
+    await this.ctx.storage.deleteAll();
   }
 }

@@ -162,6 +162,30 @@ test("settings are tried, published, compared and rolled back", async () => {
   expect((await cli("settings", "publish", "missing.json", "--why", "x")).code).toBe(2);
 });
 
+test("the operator sees the pool, with room for its models", async () => {
+  const { stdout } = await cli("pools");
+  expect(stdout).toMatch(/^POOL .*\n\S+ +connected +default /);
+  expect((await cli("pools", "list", "--models")).stdout).toMatch(/local\/hello-world +[0-9a-f]{12} +\d+ /);
+  const [pool] = JSON.parse((await cli("pools", "--json")).stdout) as [{ is_heard: boolean }];
+  expect(pool.is_heard).toBe(true);
+});
+
+test("topics are listed and described, with how far their readers are", async () => {
+  const { url, username, password } = stack.kafka;
+  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+  const body = JSON.stringify(["one", "two"].map((value) => ({ topic: "cli-topic", partition: 0, value })));
+  expect((await fetch(`${url}/produce`, { method: "POST", headers: { authorization }, body })).status).toBe(200);
+  const read = await fetch(`${url}/consume/readers/r1/cli-topic?timeout=0`, {
+    headers: { authorization, "kafka-auto-offset-reset": "earliest", "kafka-enable-auto-commit": "false" },
+  });
+  expect(await read.json()).toHaveLength(2);
+  await fetch(`${url}/commit/readers/r1/cli-topic/0/1`, { headers: { authorization } });
+  const user = { ...env, EDGEPLANE_KAFKA_USERNAME: username, EDGEPLANE_KAFKA_PASSWORD: password };
+  const topics = async (...args: string[]): Promise<Ran> => runCli(["topics", ...args], { env: user, cwd: home });
+  expect((await topics()).stdout).toMatch(/^cli-topic +\d+ +readers$/m);
+  expect((await topics("describe", "cli-topic")).stdout).toMatch(/^0 +0 +2 +readers +1 +1 +r1$/m);
+});
+
 test("doctor finds the stack in good health, and says what is not", async () => {
   const good = await cli("doctor");
   expect(good).toMatchObject({ code: 0 });
