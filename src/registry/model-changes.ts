@@ -166,7 +166,7 @@ export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Pr
   }
   await saveReadme(env, model, null);
   await env.DB.batch(
-    ["model_secrets", "aliases", "alias_moves"].map((table) =>
+    ["model_secrets", "aliases", "alias_moves", "canaries"].map((table) =>
       env.DB.prepare(`DELETE FROM ${table} WHERE owner = ? AND name = ?`).bind(model.owner, model.name),
     ),
   );
