@@ -186,7 +186,7 @@ describe("a push", () => {
     const answers = await Promise.all(
       Array.from({ length: 4 }, async () => callJson(`${pathOf(model("twin"))}/versions`, { key, body })),
     );
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 201]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 200, 200, 201]);
     expect(new Set(answers.map(({ body: { id } }) => id)).size).toBe(1);
     const refs = testEnv.DB.prepare(
       "SELECT DISTINCT refs FROM bundle_chunks WHERE owner = 'pusher' AND sha256 IN (?, ?)",
@@ -196,8 +196,8 @@ describe("a push", () => {
 
   it("names what is missing, and goes through once that was sent", async () => {
     const { bundle, contents } = await bundleOf({ "cog.yaml": "cut off", "x.bin": "not sent yet" });
-    const [[first = "", content = bytes("")] = [], [second = ""] = []] = [...contents];
-    await sendChunks(model("resumed"), new Map([[first, content]]));
+    const [first = "", second = ""] = contents.keys();
+    await sendChunks(model("resumed"), new Map([...contents].slice(0, 1)));
     const register = async () =>
       callJson(`${pathOf(model("resumed"))}/versions`, { key, body: { bundle, manifest: {} } });
     const refused = await register();
