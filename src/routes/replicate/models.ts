@@ -20,6 +20,7 @@ import { modelOf } from "./model-path.ts";
 import { secretRoutes } from "./model-secrets.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
+import { ruleRoutes } from "./routes.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
@@ -208,6 +209,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   routes.route("/", changeRoutes());
   routes.route("/", secretRoutes());
   routes.route("/", aliasRoutes());
+  routes.route("/", ruleRoutes());
   return routes;
 }
 
