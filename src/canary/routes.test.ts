@@ -45,7 +45,7 @@ it.each([
   [[{ version: "a", header: { name: "x", value: "1", prefix: "1" } }], [0, "header", "value"]],
   [[{ version: "a", account: "typo" }], [0]],
   [[{ version: "a", percent: 0 }], [0, "percent"]],
-  [Array(33).fill({ version: "a", percent: 1 }), []],
+  [Array.from({ length: 33 }, () => ({ version: "a", percent: 1 })), []],
 ])("refuses %j, and says where", (rules, path) => {
   expect(RulesSchema.safeParse(rules).error?.issues.map((issue) => issue.path)).toEqual([path]);
 });
