@@ -5,6 +5,7 @@ import type { ModelName, Viewer } from "./known-models.ts";
 import { oldMarks } from "./model-changes.ts";
 import { forgetModel } from "./models.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { IS_LIVE } from "./version-state.ts";
 
 /** Aliases that a refusal names. */
 const NAMED_ALIASES = 5;
@@ -40,7 +41,7 @@ export async function deleteVersion(
     ).bind(owner, name, id, Date.now()),
     env.DB.prepare("DELETE FROM aliases WHERE owner = ?1 AND name = ?2 AND version = ?3").bind(owner, name, id),
     env.DB.prepare(
-      `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL
+      `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND ${IS_LIVE}
          ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2 AND latest_version = ?3`,
     ).bind(owner, name, id),
     env.DB.prepare(

@@ -24,7 +24,7 @@ export const SkuSchema = z
   .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
 
 /** Narrower than what pools may bring. */
-const NewNameSchema = z
+export const NewNameSchema = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
