@@ -6,7 +6,9 @@ import type { Rule } from "../../canary/routes.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { ModelName } from "../../registry/known-models.ts";
 import { readRules, saveRules } from "../../registry/pointers.ts";
+import { refuseUnlessLive } from "../../registry/version-state.ts";
 import type { App, AppContext } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { json, operation } from "../operation.ts";
 import { ModelPathSchema } from "../parameters.ts";
 import { findNamed } from "./find-target.ts";
@@ -52,12 +54,13 @@ export function ruleRoutes(): Hono<App> {
           examples: { beta: { rules: [{ header: { name: "x-channel", value: "beta" }, version: "beta" }] } },
         },
         answers: { 200: json(RoutesSchema, "The rules as they hold now.") },
-        errors: ["model_not_found", "forbidden", "version_deleted"],
+        errors: ["model_not_found", "forbidden", "version_deleted", "version_pending"],
       },
       async (c, { path, body: { rules } }) => {
         const model = await ownModelOf(c, path);
         await checkVersions(c, { owner: model.owner, name: model.name }, rules);
         await saveRules(c.env.DB, model, rules);
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json({ rules });
       },
     ),
@@ -66,12 +69,13 @@ export function ruleRoutes(): Hono<App> {
   return routes;
 }
 
-/** Throws `invalid_input` for a rule whose version or alias isn't there. */
+/** Throws `invalid_input` for a rule whose version or alias isn't there, and `version_pending` for one that isn't live. */
 async function checkVersions(c: AppContext, model: ModelName, rules: readonly Rule[]): Promise<void> {
   const invalidFields = [];
   for (const [index, { version }] of rules.entries()) {
-    if ((await findNamed(c.env.DB, c.get("principal"), model, version)) !== null) continue;
-    invalidFields.push({ field: `rules.${index}.version`, description: "is no version or alias of the model" });
+    const found = await findNamed(c.env.DB, c.get("principal"), model, version);
+    if (found !== null) refuseUnlessLive(found);
+    else invalidFields.push({ field: `rules.${index}.version`, description: "is no version or alias of the model" });
   }
   if (invalidFields.length === 0) return;
   const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
