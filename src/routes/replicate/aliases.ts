@@ -8,6 +8,7 @@ import { aliasPointer, readCanary } from "../../registry/canaries.ts";
 import type { ModelName } from "../../registry/known-models.ts";
 import { AliasNameSchema, LATEST } from "../../registry/pointers.ts";
 import type { App, AppContext } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema } from "../parameters.ts";
 import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
@@ -115,6 +116,7 @@ export function aliasRoutes(): Hono<App> {
       async (c, { path, body }) => {
         const model = await ownModelOf(c, path);
         await change(c, model, path.alias, body);
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json(await shown(c, path));
       },
     ),
@@ -137,6 +139,7 @@ export function aliasRoutes(): Hono<App> {
         const model = await ownModelOf(c, path);
         await rollBack(c.env.DB, model, await aliasOf(c, path));
         await finishCanary(c.env, aliasPointer(model, path.alias), "aborted", "Its name was rolled back.");
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json(await shown(c, path));
       },
     ),

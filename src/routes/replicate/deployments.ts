@@ -242,8 +242,12 @@ function allowed(c: AppContext, owner: string, configuration: ModelConfiguration
   });
 }
 
-/** What a deployment says for its whole version concerns pools: where any of these does, they ask anew. */
+/**
+ * Pools ask anew which versions are wanted; and where a deployment says anything for its whole version, how it runs.
+ */
 function tellPools(c: AppContext, ...deployments: Deployment[]): void {
+  const [any] = deployments;
+  if (any !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, any.model, "models"));
   const [first] = deployments.filter(({ configuration }) => Object.keys(sharedOf(configuration ?? {})).length > 0);
   if (first !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, first.model, "configurations"));
 }

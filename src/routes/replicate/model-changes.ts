@@ -121,6 +121,7 @@ export function changeRoutes(): Hono<App> {
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
         const isForced = query.force === "true";
         await deleteVersion(c.env, model, { id: path.version, ownerAccountId: principal.accountId, isForced });
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.body(null, 202);
       },
     ),
