@@ -30,6 +30,7 @@ export async function desiredModels(
          OR EXISTS (SELECT 1 FROM aliases a WHERE a.owner = b.owner AND a.name = b.name AND a.version = b.version)
          OR EXISTS (SELECT 1 FROM deployments d WHERE d.model_owner = b.owner AND d.model_name = b.name AND d.version = b.version)
          OR EXISTS (SELECT 1 FROM canaries c WHERE c.owner = b.owner AND c.name = b.name AND c.version = b.version AND c.ended_at IS NULL)
+         OR EXISTS (SELECT 1 FROM models m, json_each(m.routes) r WHERE m.owner = b.owner AND m.name = b.name AND r.value ->> 'version' = b.version)
          OR (?4 AND b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner AND v.name = b.name
            AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))) AS live
        FROM json_each(?1) asked JOIN bundles b ON b.owner = asked.value

@@ -111,12 +111,18 @@ export function aliasRoutes(): Hono<App> {
         path: AliasPathSchema,
         body: { schema: NewAliasSchema, maxBytes: MAX_ALIAS_BYTES },
         answers: { 200: json(AliasSchema, "The alias as it is now.") },
-        errors: ["model_not_found", "forbidden", "version_not_found", "quota_exceeded"],
+        errors: [
+          "model_not_found",
+          "forbidden",
+          "version_not_found",
+          "version_deleted",
+          "version_pending",
+          "quota_exceeded",
+        ],
       },
       async (c, { path, body }) => {
         const model = await ownModelOf(c, path);
         await change(c, model, path.alias, body);
-        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json(await shown(c, path));
       },
     ),
@@ -205,6 +211,7 @@ async function change(c: AppContext, model: ModelName, alias: string, body: NewA
     );
   else if (body.canary === null || body.version !== undefined)
     await finishCanary(c.env, pointer, "aborted", "It was ended by its owner.");
+  c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
 }
 
 async function shown(c: AppContext, path: AliasPath): Promise<z.output<typeof AliasSchema>> {
