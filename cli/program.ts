@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { addAdmin } from "./commands/admin.ts";
 import { addAliases } from "./commands/aliases.ts";
+import { addCanary } from "./commands/canary.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
 import { addDoctor } from "./commands/doctor.ts";
@@ -12,6 +13,7 @@ import { addPools } from "./commands/pools.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addPredictions } from "./commands/predictions.ts";
 import { addPush } from "./commands/push.ts";
+import { addRoutes } from "./commands/routes.ts";
 import { addRun } from "./commands/run.ts";
 import { addSettings } from "./commands/settings.ts";
 import { addTopics } from "./commands/topics.ts";
@@ -45,6 +47,8 @@ export function createProgram(io: Io): Command {
   addPredictions(program, context);
   addModels(program, context);
   addAliases(program, context);
+  addCanary(program, context);
+  addRoutes(program, context);
   addDeployments(program, context);
   addAdmin(program, context);
   addPools(program, context);

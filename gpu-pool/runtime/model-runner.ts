@@ -111,9 +111,9 @@ export class ModelRunner {
     return this.#queue.limits.learned;
   }
 
-  /** What of this host runs short, so that it takes nothing for now; null when it does. */
+  /** Why it takes nothing for now, as this host runs short or its processes die in a row; null when it does. */
   get pausedBy(): string | null {
-    return this.#pressure.pausedBy;
+    return this.#pressure.pausedBy ?? this.instances.parkedBy;
   }
 
   /** Why it can't be set up; null when it can. */

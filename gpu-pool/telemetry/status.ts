@@ -61,7 +61,7 @@ const ModelSchema = z.object({
   /** What the edge says in place of its files; why what it said last doesn't hold. */
   configuration: ModelConfigurationSchema,
   misconfigured: Problem,
-  /** What of this host runs short, so that it takes nothing for now. */
+  /** Why it takes nothing for now: what of this host runs short, or of what its processes die in a row. */
   pausedBy: Problem,
   /** What its last batches took; null before the first. */
   runMs: Number0.nullable(),

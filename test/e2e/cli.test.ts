@@ -94,6 +94,16 @@ test("a version is named, promoted and found by its name", async () => {
   const rolled = await cli("rollback", model);
   expect([rolled.code, rolled.stderr]).toEqual([1, expect.stringContaining("no version before this one")]);
   expect((await cli("aliases", "set", model, "deadbeef", id)).stderr).toContain("must not look like a version");
+  const [name, other] = [`${model}:stable`, "0".repeat(64)];
+  expect((await cli("canary", "start", name, other, "--percent", "5")).stderr).toContain("version_not_found");
+  expect((await cli("canary", "start", name, id, "--percent", "5")).stderr).toContain("points to already");
+  expect((await cli("canary", "start", name, id, "--steps", "5")).code).toBe(2);
+  expect(await cli("canary", "status", name)).toMatchObject({ code: 0, stderr: `${name} has had no canary\n` });
+  expect((await cli("canary", "abort", name)).code).toBe(4);
+  const rules = '[{"accounts":["nobody"],"version":"stable"}]';
+  expect(JSON.parse((await cli("routes", "set", model, rules)).stdout)).toMatchObject([{ version: "stable" }]);
+  expect(JSON.parse((await cli("routes", "show", model)).stdout)).toMatchObject([{ accounts: ["nobody"] }]);
+  expect((await cli("routes", "set", model, "[]")).stdout).toBe("[]\n");
   expect((await cli("aliases", "delete", model, "stable")).code).toBe(0);
   expect((await cli("predict", `${model}:stable`, "-i", "text=1")).code).toBe(4);
   expect((await cli("aliases", "list", `${model}:stable`)).code).toBe(2);
