@@ -23,6 +23,7 @@ const processFolders = [
   "streams",
   "steady",
   "self-host",
+  "deploy",
 ] as const;
 
 /** Parts together that wait for real times of many seconds: CI runs them. */
