@@ -7,6 +7,7 @@ import type { Configurations } from "./configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { deviceCheckOf } from "./runtime/devices/device-check.ts";
+import { openMemoryCaps } from "./runtime/memory-caps/open.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { runnableHere } from "./runtime/isolation/trusted.ts";
 import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
@@ -87,6 +88,9 @@ async function run(settings: Settings): Promise<void> {
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
   }
+  const memoryCaps = openMemoryCaps();
+  if (found.models.some(({ cog }) => cog.edgeplane.memoryBytes !== undefined) && memoryCaps.why !== null)
+    log.info({ why: memoryCaps.why }, "memoryBytes of models is looked at every second; no cgroup sees to it");
   const metrics = createMetrics();
   const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
   const wayHome = await openWayHome(settings);
@@ -98,6 +102,7 @@ async function run(settings: Settings): Promise<void> {
     models: found.models,
     devices,
     isolation,
+    memoryCaps,
     clock: systemClock,
     log,
     metrics,
@@ -126,6 +131,7 @@ async function run(settings: Settings): Promise<void> {
     metrics,
     devices,
     isolation,
+    memoryCaps,
     preemption,
     problems: found.problems,
   });
@@ -133,9 +139,10 @@ async function run(settings: Settings): Promise<void> {
     {
       pool: state.name,
       models: pool.runners.map(({ model }) => model.manifest.name),
-      lanes: pool.lanes,
+      lanes: pool.models.lanes,
       devices: devices.devices,
       isolation: isolation.kind,
+      memoryCaps: memoryCaps.kind,
       metricsPort: port,
     },
     "pool started",

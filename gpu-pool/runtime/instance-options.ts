@@ -1,5 +1,4 @@
 /** What the instances of a model are made with: a name, what is launched, and who hears of it. */
-import { modelPath } from "../../src/contract/manifest.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { InstanceOptions } from "./instance.ts";
 import type { RunnerOptions } from "./runner-options.ts";
@@ -11,12 +10,12 @@ export type InstanceEvents = Pick<
 
 /** Of the instance of this number. */
 export function instanceOptionsOf(
-  { model, clock, launch, placer }: RunnerOptions,
+  { label, model, clock, launch, placer }: RunnerOptions,
   { onLoaded, ...events }: InstanceEvents,
 ): (index: number) => InstanceOptions {
   return (index) => ({
     ...events,
-    name: `${modelPath(model.manifest)}#${index}`,
+    name: `${label}#${index}`,
     slots: model.slotsPerInstance,
     clock,
     async launch(instance, kind) {

@@ -12,6 +12,8 @@ import type { Prediction, Reporter } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
 export type RunnerOptions = {
+  /** What it is called on this host: `owner/name`, with the version where others of that name are here. */
+  label: string;
   model: Model;
   devices: DeviceWatch;
   /** Gives its instances their devices, over all models of the host. */

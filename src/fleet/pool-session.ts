@@ -15,16 +15,17 @@ import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/registration.ts";
+import { notePool, notePoolState } from "../registry/pools.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { Parking } from "./parking.ts";
-import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
-import { PoolIdentitySchema } from "./types.ts";
-import type { Lease, PoolIdentity } from "./types.ts";
+import { nobody, PoolIdentitySchema } from "./types.ts";
+import type { Known, Lease, PoolIdentity } from "./types.ts";
 
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
@@ -43,24 +44,6 @@ type Hello = Extract<PoolMessage, { type: "hello" }>;
 /** Header by which the authenticated identity reaches the object. */
 export const IDENTITY_HEADER = "edgeplane-pool-identity";
 
-type Known = {
-  session: string;
-  identity: PoolIdentity;
-  lanes: string[];
-  /** When the pool was last heard by other ways than a ping. */
-  seenAt: number;
-  /** Whether a control channel was open when this was stored. */
-  connected: boolean;
-  /** What its pool understands beyond its protocol. */
-  hears?: string[];
-  /** Where its pool parks events in Redis. */
-  kv?: ParkedAt;
-  /** Claims to stop that the pool may not have heard of. */
-  stops?: ClaimRef[];
-};
-
-const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
-
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
   readonly #probes = createProbes({ now: () => Date.now(), keptMs: leaseMs });
@@ -69,6 +52,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -114,7 +98,7 @@ export abstract class PoolSession extends DurableObject<Env> {
       socket.close(closeCodes.badMessage, typeof message === "string" ? message : "say hello first");
       return;
     }
-    if (message.type === "draining") return this.#leaveLanes(this.#known);
+    if (message.type === "draining") return this.#drains(this.#known);
     if (message.type === "parked") return this.#parking.noticed(message.n);
     const lanes = message.type === "room" ? message.lanes.map(({ lane }) => lane) : message.lanes;
     const outside = lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
@@ -130,9 +114,16 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#isConnected()) return;
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
-    this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+    const known = { ...this.#known, connected: false, seenAt: Date.now() };
+    this.#remember(known);
     // Grants have no way to it; back again, the pool states its room anew.
-    await this.#leaveLanes(this.#known);
+    await this.#leaveLanes(known);
+    if (!this.#isConnected()) await notePoolState(this.env, known.session, "away");
+  }
+
+  async #drains(known: Known): Promise<void> {
+    await this.#leaveLanes(known);
+    await notePoolState(this.env, known.session, "draining");
   }
 
   override async webSocketError(): Promise<void> {
@@ -242,6 +233,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     socket.serializeAttachment(Date.now());
     this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
+    await notePool(this.env, known.identity.poolTokenId, hello);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
@@ -358,6 +350,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
+    if (known !== null) await notePoolState(this.env, known.session, "ended");
+    this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -369,6 +363,8 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   #remember(known: Known): void {
     this.#known = known;
+    if (!this.#isNumbered) numberSession(this.ctx.storage);
+    this.#isNumbered = true;
     this.ctx.storage.kv.put("known", known);
   }
 

@@ -95,11 +95,13 @@ afterAll(async () => {
 });
 
 test("a dry run says what would be made, lets wrangler look at it, and needs no account", async () => {
+  const toml = readFileSync(join(root, "wrangler.toml"), "utf8");
+  const classes = [...new Set([...toml.matchAll(/class_name = "(\w+)"/g)].map(([, name]) => name))];
   const { code, output } = await deploy(["--dry-run"], { env: { CLOUDFLARE_API_TOKEN: "" } });
   expect(output.replace(/Total Upload: [\d.]+ KiB \/ gzip: [\d.]+ KiB/, "SIZE")).toBe(`\
 deploy: Worker edgeplane (SIZE), with the files of /docs and /pool
 deploy: D1 database edgeplane, R2 bucket edgeplane-blobs: made where they are not there
-deploy: Durable Objects: PredictionShard, Lane, LogBroker, PoolSession, WebhookSender, AccountIndex, Allowance, ResponseCache, SettingsObject
+deploy: Durable Objects: ${classes.join(", ")}
 deploy: secrets EDGEPLANE_SECRET, CREDENTIAL_SECRET, ADMIN_KEY: made where they are not there
 deploy: account local with a key and a pool token: made the first time
 deploy: this was a dry run: nothing was changed

@@ -21,6 +21,7 @@ import type { Model } from "./model.ts";
 const OWNER = "local";
 const EDGEPLANE_YAML = "edgeplane.yaml";
 
+type ModelId = Pick<Manifest, "owner" | "name" | "version">;
 export type FoundModels = { models: Model[]; problems: { folder: string; problem: string }[] };
 
 /** Whose start it is, and where that pool may keep notes on a folder that can't be written to. */
@@ -44,13 +45,10 @@ export async function findModels(
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
-      const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
-      const text = await readFile(join(dir, "cog.yaml"), "utf8");
-      const cog = own === null ? parseCogYaml(text) : parseWithEdgeplaneYaml(text, own);
+      const { cog, place } = await readKeys(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
       const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
       const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
-      const place = own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ";
       found.models.push({ ...(await readModel(dir, entry.name, keyed, place, finder)), configuration });
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
@@ -60,6 +58,25 @@ export async function findModels(
 }
 
 /** `place`: where its keys stand, for errors. */
+export type FolderKeys = { cog: CogYaml; place: string };
+
+/** What a model's folder says of it. Throws an error that names the file, and the line or the field. */
+export async function readKeys(dir: string): Promise<FolderKeys> {
+  const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
+  const text = await readFile(join(dir, "cog.yaml"), "utf8");
+  if (own === null) return { cog: parseCogYaml(text), place: "cog.yaml, edgeplane." };
+  return { cog: parseWithEdgeplaneYaml(text, own), place: "edgeplane.yaml, " };
+}
+
+/** Throws an error that names the key. */
+export function manifestOf({ cog: { edgeplane: keys }, place }: FolderKeys, id: ModelId): Manifest {
+  const manifest = ManifestSchema.safeParse({ ...keys, ...id, minInstances: keys.pinned ? 1 : 0 });
+  if (manifest.success) return manifest.data;
+  const [issue] = manifest.error.issues;
+  const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
+  throw new Error(`${where}: ${issue?.message}`);
+}
+
 async function readModel(
   dir: string,
   name: string,
@@ -69,25 +86,14 @@ async function readModel(
 ): Promise<Omit<Model, "configuration">> {
   const keys = cog.edgeplane;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
-  const manifest = ManifestSchema.safeParse({
-    ...keys,
-    owner: OWNER,
-    name,
-    version,
-    minInstances: keys.pinned ? 1 : 0,
-  });
-  if (!manifest.success) {
-    const [issue] = manifest.error.issues;
-    const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
-    throw new Error(`${where}: ${issue?.message}`);
-  }
+  const manifest = manifestOf({ cog, place }, { owner: OWNER, name, version });
   return {
     dir,
     notesDir,
     written,
     cog,
-    manifest: manifest.data,
-    batching: batchingOf(keys, manifest.data, place),
+    manifest,
+    batching: batchingOf(keys, manifest, place),
     cost: keys.cost ?? null,
     slotsPerInstance: await declaredConcurrency(dir, cog),
     usesGpu: cog.build.gpu ?? false,
@@ -109,7 +115,7 @@ function keysWith(keys: Keys, { instances, ...others }: ModelConfiguration): Key
 }
 
 /** Throws where a key needs another one. */
-function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
+export function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
   const { cost, maxBatchCost, costBuckets, latencyObjectiveMs, dropLate } = keys;
   if (cost === undefined && (maxBatchCost !== undefined || costBuckets !== undefined))
     throw new Error(`${place}cost: maxBatchCost and costBuckets need it: say what a prediction costs`);

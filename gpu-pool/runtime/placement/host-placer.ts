@@ -84,6 +84,12 @@ export class HostPlacer {
     this.#known.set(placeable, { placeable, memory, wantedSinceMs: null, isBlocked: false });
   }
 
+  /** It has no instance any more, and wants none. */
+  remove(placeable: Placeable): void {
+    this.#known.delete(placeable);
+    this.changed();
+  }
+
   /** Somebody waits for a place. */
   get isContended(): boolean {
     return [...this.#known.values()].some(({ isBlocked }) => isBlocked);

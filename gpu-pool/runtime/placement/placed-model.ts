@@ -4,7 +4,6 @@
  * Who gets none for long hands back what it holds, so that other hosts run it, and takes nothing more; but it goes on
  * wanting its place for a while, or it would be last again with the next prediction that comes.
  */
-import { modelPath } from "../../../src/contract/manifest.ts";
 import type { Clock } from "../../scheduling/clock.ts";
 import { Demand } from "../../scheduling/placement/demand.ts";
 import type { ModelNeeds } from "../../scheduling/placement/types.ts";
@@ -23,6 +22,8 @@ const PATIENCE_MS = 15_000;
 const INSISTS_MS = 120_000;
 
 export type PlacedModelOptions = {
+  /** Tells it from all others of this host, versions of the same model too. */
+  label: string;
   model: Model;
   instances: Instances;
   clock: Clock;
@@ -55,11 +56,11 @@ export class PlacedModel implements Placeable {
   }
 
   get needs(): ModelNeeds {
-    const { model, devices } = this.#options;
+    const { label, model, devices } = this.#options;
     const { count, devicesPerInstance, pinned, ...placement } = model.placement;
-    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && devices.refusal !== null);
+    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && this.#gpuRefusal !== null);
     return {
-      model: modelPath(model.manifest),
+      model: label,
       kind: isOnCpu ? "cpu" : "cuda",
       count: count ?? (isOnCpu ? 1 : Math.max(1, Math.floor(devices.report.cuda.length / devicesPerInstance))),
       devicesPerInstance: isOnCpu ? 1 : devicesPerInstance,
@@ -88,9 +89,13 @@ export class PlacedModel implements Placeable {
 
   /** Why this host can't start it; null when it can, now or later. */
   get refusal(): string | null {
-    const { devices, placer } = this.#options;
     const isOnGpu = this.needs.kind === "cuda";
-    return (isOnGpu ? devices.refusal : null) ?? placer.refusal(this);
+    return (isOnGpu ? this.#gpuRefusal : null) ?? this.#options.placer.refusal(this);
+  }
+
+  get #gpuRefusal(): string | null {
+    const { devices, model } = this.#options;
+    return devices.refusalOf(model.cog.build.cuda);
   }
 
   /** It was handed back for want of a place, and takes nothing. */

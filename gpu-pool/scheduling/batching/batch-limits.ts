@@ -8,6 +8,7 @@ import type { Buckets } from "./buckets.ts";
 import { CallCost } from "./call-cost.ts";
 import { MemoryBound } from "./memory-bound.ts";
 import { MemoryByCost } from "./memory-by-cost.ts";
+import type { MemoryPoint } from "./memory-by-cost.ts";
 import { RunTimes } from "./run-times.ts";
 
 export type BatchingOptions = {
@@ -28,6 +29,9 @@ export type BatchingOptions = {
 /** `size`: how many ran together. `cost`: of the whole batch. `bucket`: of its largest member. */
 export type Shape = { size: number; cost: number; bucket: number };
 
+/** `cost`: the most of a batch that has shown to fit; null while all fitted. `memory`: what batches took, by cost. */
+export type Learned = { cost: number | null; memory: MemoryPoint[] };
+
 export class BatchLimits {
   readonly options: BatchingOptions;
   readonly memory = new MemoryBound();
@@ -47,6 +51,11 @@ export class BatchLimits {
   /** Whether a batch picks its members among what waits, and doesn't just take the first. */
   get picks(): boolean {
     return this.options.buckets !== undefined;
+  }
+
+  get learned(): Learned {
+    const { limit } = this.memory;
+    return { cost: limit === Infinity ? null : limit, memory: this.memoryByCost.points };
   }
 
   bucketOf(cost: number): number {

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import * as z from "zod";
 import type { Tracked } from "./fake-edge.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
@@ -84,6 +85,10 @@ test("batches are no larger than fits the memory that the model may have of the 
   expect(Math.max(...sizes)).toBeLessThanOrEqual(3);
   expect(Math.max(...sizes)).toBeGreaterThan(1);
   expect(await metricsOf(fixture)).not.toMatch(/edgeplane_pool_process_deaths_total\{model="local\/hungry"\}/);
+  const status = await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/status`)).text();
+  const { memoryCaps } = StatusSchema.parse(JSON.parse(status));
+  expect(memoryCaps.kind === "cgroup").toBe(memoryCaps.why === null);
+  expect(fixture.pool.output()).toContain(`"memoryCaps":"${memoryCaps.kind}"`);
 });
 
 test("what can't end by its deadline isn't begun where its model says so, and says why", async () => {

@@ -39,6 +39,7 @@ const grant: Grant = {
   ...{ ...claim, verdict: "granted", attempt: 2, startNow: true, alone: false },
   model: { owner: "ada", name: "echo", version: manifest.version },
   ...{ input: { text: "hi" }, inputBlob: "/pool/v1/blobs/x", startInMs: 1, endInMs: 2, cost: 1, stream: true, seq: 3 },
+  runLimitMs: 5000,
   traceparent,
 };
 
