@@ -27,6 +27,8 @@ npx edgeplane models list
 
 For a deployed gateway, keep its address and your key once (\`~/.config/edgeplane/config.json\`, which only you can
 read), or set \`EDGEPLANE_URL\` and \`EDGEPLANE_API_KEY\`. Operators add \`--admin-key\`, or \`EDGEPLANE_ADMIN_KEY\`.
+\`edgeplane topics\` reads the log over HTTP ([kafka.md](kafka.md)) as the user \`EDGEPLANE_KAFKA_USERNAME\` with
+\`EDGEPLANE_KAFKA_PASSWORD\`, of a bridge at \`EDGEPLANE_KAFKA_URL\`; the local stack's own user it finds by itself.
 
     edgeplane login --url https://edge.example.com
 

@@ -18,6 +18,7 @@ import {
 import type { ModelName, Version, Viewer } from "./known-models.ts";
 import { ConfigurationColumnSchema } from "./configuration-column.ts";
 import { withConfiguration } from "./model-configurations.ts";
+import { BUNDLE_COLUMN, BundleColumnSchema } from "./version-state.ts";
 
 export const LATEST = "latest";
 
@@ -38,13 +39,17 @@ const PointerRowSchema = z
     visibility: z.enum(visibilities),
     configuration: ConfigurationColumnSchema,
     manifest: ManifestColumnSchema.nullable(),
+    bundle: BundleColumnSchema,
     version_created_at: z.number().nullable(),
   })
-  .transform(({ owner, visibility, configuration, manifest, version_created_at: createdAt }) => ({
+  .transform(({ owner, visibility, configuration, manifest, bundle, version_created_at: createdAt }) => ({
     owner,
     visibility,
+    bundle,
     version:
-      manifest === null ? null : { manifest: withConfiguration(manifest, configuration), createdAt: createdAt ?? 0 },
+      manifest === null
+        ? null
+        : { manifest: withConfiguration(manifest, configuration), createdAt: createdAt ?? 0, bundle },
   }));
 type KnownPointer = z.output<typeof PointerRowSchema>;
 
@@ -89,7 +94,7 @@ async function readPointer(db: D1Database, model: ModelName, alias: string): Pro
   if (known !== undefined) return known;
   const row = await db
     .prepare(
-      `SELECT m.owner, m.visibility, m.configuration, v.manifest, v.created_at AS version_created_at
+      `SELECT m.owner, m.visibility, m.configuration, v.manifest, v.created_at AS version_created_at, ${BUNDLE_COLUMN}
        FROM models m LEFT JOIN aliases a ON a.owner = m.owner AND a.name = m.name AND a.alias = ?3
        LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name
          AND v.id = iif(?3 = '${LATEST}', m.latest_version, a.version) AND v.deleted_at IS NULL

@@ -102,13 +102,13 @@ export function changeRoutes(): Hono<App> {
         tag: "Models",
         summary: "Delete a version of a private model",
         description:
-          "Refused when another account has run it, and, without `force`, while `latest`, an alias or a deployment points to it. What was accepted runs to its end.",
+          "Refused when another account has run it, and, without `force`, while `latest`, an alias or a deployment points to it, or a canary tries it. What was accepted runs to its end.",
         access: "models:write",
         path: VersionPathSchema,
         query: z.object({
           force: z.enum(["true", "false"]).default("false").meta({
             description:
-              "`true`: also while something points to it. Aliases go with it, the newest version that is left becomes `latest`, and deployments that name it refuse predictions until they are moved.",
+              "`true`: also while something points to it. Aliases and canaries go with it, the newest version that is left becomes `latest`, and deployments that name it refuse predictions until they are moved.",
           }),
         }),
         answers: { 202: empty("It is gone.") },
