@@ -5,7 +5,6 @@ import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import * as z from "zod";
-import { startStack } from "../../scripts/lib/stack.ts";
 import type { Stack } from "../../scripts/lib/stack.ts";
 import { createClient } from "../client.ts";
 import type { Client } from "../client.ts";
@@ -67,6 +66,8 @@ async function run(context: Context, folder: string, options: PredictOptions, is
   const forget = io.onInterrupt(() => (isInterrupted = true));
   let stack: Stack | null = null;
   try {
+    // Not sooner: what a stack is made of takes longer to load than most commands to run.
+    const { startStack } = await import("../../scripts/lib/stack.ts");
     stack = await startStack({ stateDir: state, models: linkModel(state, folder, model.name), say });
     const client = createClient({ url: stack.url, key: stack.apiKey, source: "the local stack" });
     await untilOffered(client, model.name, said, () => isInterrupted);

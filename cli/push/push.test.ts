@@ -35,7 +35,7 @@ beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), "edgeplane-push-"));
   put("cog.yaml", COG);
   put("run.py", RUN);
-  described = { manifest: { schema: null }, written: [], schemaProblem: null };
+  described = { written: [], whole: Promise.resolve({ manifest: { schema: null }, schemaProblem: null }) };
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -59,7 +59,7 @@ const alone = (io: Io): Command => {
   addPush(program, createContext(io, program), () => Promise.resolve(described));
   return program;
 };
-let described: Described = { manifest: { schema: null }, written: [], schemaProblem: null };
+let described: Described;
 const push = async (...args: string[]): Promise<Ran> => cli(["push", "my-model", ...args], { program: alone });
 
 const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
@@ -83,7 +83,8 @@ test("a key that is none is named, and a model that can't be read here is left t
   const wrong = await cli(["push", "my-model", "--no-schema"]);
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toMatch(/^edgeplane: cog.yaml, edgeplane: .*maxBatchsize/m);
-  described = { ...described, written: ["run.py"], schemaProblem: "ImportError: no torch" };
+  const whole = { manifest: { schema: null }, schemaProblem: "ImportError: no torch" };
+  described = { written: ["run.py"], whole: Promise.resolve(whole) };
   const ran = await push();
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.stderr).toContain("the first pool that sets it up does: ImportError: no torch\n");

@@ -10,7 +10,7 @@ import { Refusal, refusal } from "../client.ts";
 import type { Client } from "../client.ts";
 import type { Connection } from "../config.ts";
 import { CliError, exitCodes, messageOf } from "../errors.ts";
-import { bytesOf, framedBytes, framesOf, Grouping } from "./chunks.ts";
+import { framedBytes, Grouping, writeChunk, writeFrames } from "./chunks.ts";
 import type { Chunk } from "./chunks.ts";
 import type { PushedFile } from "./folder.ts";
 import { hashFile } from "./hashes.ts";
@@ -230,8 +230,18 @@ class Uploads {
     try {
       answer = await this.#sender.send({
         ...(isAlone
-          ? { method: "PUT", url: `${path}/${first.sha256}`, bytes: first.bytes, body: () => bytesOf(first) }
-          : { method: "POST", url: path, bytes: framedBytes(chunks), body: () => framesOf(chunks) }),
+          ? {
+              method: "PUT",
+              url: `${path}/${first.sha256}`,
+              bytes: first.bytes,
+              body: async (write) => writeChunk(first, write),
+            }
+          : {
+              method: "POST",
+              url: path,
+              bytes: framedBytes(chunks),
+              body: async (write) => writeFrames(chunks, write),
+            }),
         key: connection.key ?? "",
         signal,
         onSent(bytes) {

@@ -170,7 +170,7 @@ async function push(model: string, ...options: string[]): Promise<z.infer<typeof
 
 /** The command as a process of its own; answers what it printed. */
 async function edgeplane(...args: string[]): Promise<string> {
-  const child = spawn(process.execPath, [join(root, "cli/main.ts"), ...args], {
+  const child = spawn(process.execPath, [join(root, "cli/bin.mjs"), ...args], {
     env: { ...process.env, HOME: folder, EDGEPLANE_URL: stack.url, EDGEPLANE_API_KEY: stack.apiKey },
     stdio: ["ignore", "pipe", "inherit"],
   });
