@@ -13,6 +13,7 @@ import { addPools } from "./commands/pools.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addPredictions } from "./commands/predictions.ts";
 import { addPush } from "./commands/push.ts";
+import { addRoutes } from "./commands/routes.ts";
 import { addRun } from "./commands/run.ts";
 import { addSettings } from "./commands/settings.ts";
 import { addTopics } from "./commands/topics.ts";
@@ -47,6 +48,7 @@ export function createProgram(io: Io): Command {
   addModels(program, context);
   addAliases(program, context);
   addCanary(program, context);
+  addRoutes(program, context);
   addDeployments(program, context);
   addAdmin(program, context);
   addPools(program, context);

@@ -33,6 +33,7 @@ export async function runCli(args: readonly string[], options: Options = {}): Pr
       });
       return () => (isOver = true);
     },
+    onReaderGone: () => () => {},
   };
   const code = await run(io, args, program(io));
   return { code, ...read };

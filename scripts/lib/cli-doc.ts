@@ -52,6 +52,7 @@ function cliDoc(): string {
     env: {},
     cwd: "/",
     onInterrupt: () => () => {},
+    onReaderGone: () => () => {},
   });
   const commands = allOf(program).filter(({ commands: below }) => below.length === 0);
   return `${HEAD}\n## All of it\n\n${section(program, "edgeplane")}${commands.map((one) => section(one, nameOf(one))).join("")}`;

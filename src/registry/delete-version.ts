@@ -17,12 +17,13 @@ type Holders = {
   deployment: string | null;
   aliases: string | null;
   canary: string | null;
+  rule: number;
   latest: number;
   others: number;
 };
 
 /**
- * Deletes a version; its aliases and canaries go with it, and of `latest` the newest that is left is made. Throws `conflict` when
+ * Deletes a version; its aliases, canaries and rules go with it, and of `latest` the newest that is left is made. Throws `conflict` when
  * the model is public, when another account has run the version, and, unless it is forced, while something points to
  * it. The last version of a model may go although `latest` points to it: nothing else could be that.
  */
@@ -47,6 +48,10 @@ export async function deleteVersion(
       `UPDATE canaries SET ended_at = ?4, outcome = 'aborted', reason = 'Its version was deleted.'
          WHERE owner = ?1 AND name = ?2 AND version = ?3 AND ended_at IS NULL`,
     ).bind(owner, name, id, Date.now()),
+    env.DB.prepare(
+      `UPDATE models SET routes = (SELECT json_group_array(json(value)) FROM json_each(routes) WHERE value ->> 'version' <> ?3)
+         WHERE owner = ?1 AND name = ?2 AND routes IS NOT NULL`,
+    ).bind(owner, name, id),
     oldMarks(env, "versions", owner),
   ]);
   forgetModel(model, id);
@@ -88,6 +93,7 @@ async function holdersOf(
               OR EXISTS (SELECT 1 FROM aliases a WHERE a.owner = ?1 AND a.name = ?2 AND a.version = c.base)
               OR EXISTS (SELECT 1 FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = c.base))
             LIMIT 1) AS canary,
+         EXISTS (SELECT 1 FROM json_each(m.routes) WHERE value ->> 'version' = ?3) AS rule,
          EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id <> ?3 AND deleted_at IS NULL) AS others
        FROM models m WHERE m.owner = ?1 AND m.name = ?2`,
     )
@@ -104,6 +110,7 @@ function refusalOf(holders: Holders | null, isForced: boolean): string | null {
   if (holders.deployment !== null) return `The deployment "${holders.deployment}" runs this version${remedy}`;
   if (holders.aliases !== null) return `An alias points to this version (${holders.aliases})${remedy}`;
   if (holders.canary !== null) return `A canary tries this version (${nameOf(holders.canary)})${remedy}`;
+  if (holders.rule === 1) return `A rule of the model's routes names this version${remedy}`;
   if (holders.latest === 1 && holders.others === 1) return `\`latest\` points to this version${remedy}`;
   return null;
 }

@@ -152,7 +152,7 @@ function columnOf(change: ModelChange, column: (typeof CHANGEABLE)[number]): str
 export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
   const { meta } = await env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
-         weights_url = NULL, cover_image_url = NULL, configuration = NULL, latest_version = NULL
+         weights_url = NULL, cover_image_url = NULL, configuration = NULL, routes = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
   )

@@ -100,6 +100,10 @@ test("a version is named, promoted and found by its name", async () => {
   expect((await cli("canary", "start", name, id, "--steps", "5")).code).toBe(2);
   expect(await cli("canary", "status", name)).toMatchObject({ code: 0, stderr: `${name} has had no canary\n` });
   expect((await cli("canary", "abort", name)).code).toBe(4);
+  const rules = '[{"accounts":["nobody"],"version":"stable"}]';
+  expect(JSON.parse((await cli("routes", "set", model, rules)).stdout)).toMatchObject([{ version: "stable" }]);
+  expect(JSON.parse((await cli("routes", "show", model)).stdout)).toMatchObject([{ accounts: ["nobody"] }]);
+  expect((await cli("routes", "set", model, "[]")).stdout).toBe("[]\n");
   expect((await cli("aliases", "delete", model, "stable")).code).toBe(0);
   expect((await cli("predict", `${model}:stable`, "-i", "text=1")).code).toBe(4);
   expect((await cli("aliases", "list", `${model}:stable`)).code).toBe(2);

@@ -8,6 +8,7 @@ import { aliasPointer, readCanary } from "../../registry/canaries.ts";
 import type { ModelName } from "../../registry/known-models.ts";
 import { AliasNameSchema, LATEST } from "../../registry/pointers.ts";
 import type { App, AppContext } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema } from "../parameters.ts";
 import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
@@ -110,7 +111,14 @@ export function aliasRoutes(): Hono<App> {
         path: AliasPathSchema,
         body: { schema: NewAliasSchema, maxBytes: MAX_ALIAS_BYTES },
         answers: { 200: json(AliasSchema, "The alias as it is now.") },
-        errors: ["model_not_found", "forbidden", "version_not_found", "quota_exceeded"],
+        errors: [
+          "model_not_found",
+          "forbidden",
+          "version_not_found",
+          "version_deleted",
+          "version_pending",
+          "quota_exceeded",
+        ],
       },
       async (c, { path, body }) => {
         const model = await ownModelOf(c, path);
@@ -137,6 +145,7 @@ export function aliasRoutes(): Hono<App> {
         const model = await ownModelOf(c, path);
         await rollBack(c.env.DB, model, await aliasOf(c, path));
         await finishCanary(c.env, aliasPointer(model, path.alias), "aborted", "Its name was rolled back.");
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json(await shown(c, path));
       },
     ),
@@ -202,6 +211,7 @@ async function change(c: AppContext, model: ModelName, alias: string, body: NewA
     );
   else if (body.canary === null || body.version !== undefined)
     await finishCanary(c.env, pointer, "aborted", "It was ended by its owner.");
+  c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
 }
 
 async function shown(c: AppContext, path: AliasPath): Promise<z.output<typeof AliasSchema>> {

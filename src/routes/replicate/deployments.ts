@@ -102,7 +102,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found", "version_deleted", "quota_exceeded"],
+        errors: ["already_exists", "version_not_found", "version_deleted", "version_pending", "quota_exceeded"],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
@@ -152,7 +152,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         path: DeploymentPathSchema,
         body: { schema: ChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 200: json(DeploymentSchema, "The deployment with its new release.") },
-        errors: ["version_not_found", "version_deleted", "conflict"],
+        errors: ["version_not_found", "version_deleted", "version_pending", "conflict"],
       },
       async (c, { path, body: { canary, ...change } }) => {
         const before = await deploymentOf(c, path);
@@ -166,6 +166,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         const changed = isChanged ? await updateDeployment(c.env.DB, accountId, name, { ...change, version }) : before;
         if (changed === null) throw noSuchDeployment();
         tellPools(c, before, changed);
+        if (version !== undefined || tried !== null) c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         const pointer = deploymentPointer(accountId, name);
         if (canary !== undefined && canary !== null && tried !== null)
           await beginCanary(c.env, { pointer, model, base: changed.version, version: tried }, canary);

@@ -22,6 +22,7 @@ import { secretRoutes } from "./model-secrets.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
 import { pushRoutes } from "./push.ts";
+import { ruleRoutes } from "./routes.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
@@ -221,6 +222,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   routes.route("/", secretRoutes());
   routes.route("/", aliasRoutes());
   routes.route("/", pushRoutes());
+  routes.route("/", ruleRoutes());
   return routes;
 }
 
