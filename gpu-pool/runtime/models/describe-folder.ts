@@ -2,8 +2,9 @@
 import { resolve } from "node:path";
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
+import { batchingOf } from "./configured.ts";
 import { writtenIn } from "./folder-version.ts";
-import { batchingOf, manifestOf, readKeys } from "./find-models.ts";
+import { manifestOf, readKeys } from "./find-models.ts";
 
 /** Stand for what only a push decides. */
 const NOBODY = { owner: "local", name: "model", version: "0".repeat(64) };
@@ -20,8 +21,7 @@ export type Description = {
 export async function describeFolder(folder: string): Promise<Description> {
   const dir = resolve(folder);
   const keys = await readKeys(dir);
-  const whole = manifestOf(keys, NOBODY);
-  batchingOf(keys.cog.edgeplane, whole, keys.place);
-  const { owner: _owner, name: _name, version: _version, ...manifest } = whole;
+  const { owner: _owner, name: _name, version: _version, ...manifest } = manifestOf(keys, NOBODY);
+  batchingOf(keys.cog.edgeplane, keys.place);
   return { cog: keys.cog, manifest, written: await writtenIn(dir) };
 }
