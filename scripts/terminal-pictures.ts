@@ -58,6 +58,7 @@ async function terminal(...args: string[]): Promise<TerminalLine[]> {
     env: { HOME: home, EDGEPLANE_URL: stack.url, EDGEPLANE_API_KEY: stack.apiKey, EDGEPLANE_ADMIN_KEY: stack.adminKey },
     cwd: home,
     onInterrupt: () => () => {},
+    onReaderGone: () => () => {},
   };
   const code = await run(io, args);
   if (code !== 0) throw new Error(`edgeplane ${args.join(" ")} ended with ${code}: ${written.join("")}`);
