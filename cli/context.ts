@@ -34,17 +34,18 @@ export function parseOptions<T>(schema: z.ZodType<T>, options: unknown): T {
   throw new CliError(`--${flag}: ${issue?.message}`, exitCodes.usage);
 }
 
-const NamePattern = /^([a-z0-9][a-z0-9._-]*)\/([a-z0-9][a-z0-9._-]*)(?::([0-9a-f]{64}))?$/;
+const NamePattern = /^([a-z0-9][a-z0-9._-]*)\/([a-z0-9][a-z0-9._-]*)(?::([a-z0-9][a-z0-9._-]*))?$/;
+/** `version`: a version's 64 hexadecimal digits, or an alias. */
 export type ModelName = { owner: string; name: string; version: string | null };
 
-/** `owner/name` or `owner/name:version`. */
+/** `owner/name`, `owner/name:version` or `owner/name:alias`. */
 export function parseModelName(text: string): ModelName {
   const [, owner, name, version = null] = NamePattern.exec(text) ?? [];
   if (owner === undefined || name === undefined)
     throw new CliError(
       `"${text}" names no model`,
       exitCodes.usage,
-      "Say owner/name, or owner/name:version with its 64 hexadecimal digits.",
+      "Say owner/name, owner/name:version with its 64 hexadecimal digits, or owner/name:alias.",
     );
   return { owner, name, version };
 }

@@ -1,32 +1,41 @@
-/** What the pool says of itself when its channel opens, and again when a model's schema is known. */
-import { PROTOCOL } from "../src/contract/channel.ts";
+/**
+ * What the pool says of itself when its channel opens, and again when a model's schema is known, or models come
+ * and go.
+ */
+import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
 import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
-import { lanesOf } from "./settings.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
+/** What it understands beyond its protocol. */
+const HEARS = ["configurations"];
 
-export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation; models: readonly Model[] };
+export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
+/** What the pool offers now. */
+export type Offer = { lanes: string[]; models: readonly Model[] };
 
 /** `previous`: the session of this pool's life before; null when there was none. */
 export function helloOf(
   session: string,
   previous: string | null,
-  { state, devices, isolation, models }: HelloOptions,
+  { state, devices, isolation }: HelloOptions,
+  { lanes, models }: Offer,
   carrier: EventCarrier,
 ): PoolMessage {
   return {
     type: "hello",
     protocol: PROTOCOL,
+    oldestProtocol: OLDEST_PROTOCOL,
+    hears: HEARS,
     session,
     ...(previous === null ? {} : { previous }),
     pool: state.name,
     version: POOL_VERSION,
-    lanes: lanesOf(models),
+    lanes,
     devices: devices.devices,
     isolation: isolation.kind,
     models: models.map(({ manifest }) => manifest),

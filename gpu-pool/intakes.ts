@@ -26,7 +26,8 @@ const LAG_LIMIT_MS = 2000;
 export type IntakesOptions = {
   jobLogs: JobLogs;
   session: string;
-  lanes: readonly string[];
+  /** All that are served now; one that comes later is told with `serve`. */
+  lanes(): readonly string[];
   http: HttpClient;
   clock: Clock;
   log: Logger;
@@ -47,6 +48,8 @@ export type Intakes = {
   lags(): Promise<{ lane: string; topic: string; lag: number }[]>;
   /** Begins to poll; called again, it does nothing. */
   start(): void;
+  /** Reads this lane, too, from now on. */
+  serve(lane: string): void;
   /** There is work on this lane. */
   work(lane: string): void;
   /** The control channel opened or closed. */
@@ -71,7 +74,7 @@ type Reading = {
 };
 
 export function createIntakes(options: IntakesOptions): Intakes {
-  const { session, clock, metrics, log, lanes } = options;
+  const { session, clock, metrics, log } = options;
   const claims = createClaimClient(options.http, session);
   const leaving = new Set<Reading>();
   let isStarted = false;
@@ -87,26 +90,27 @@ export function createIntakes(options: IntakesOptions): Intakes {
       isLeaving: false,
       endLeaving: () => {},
     };
-    for (const lane of lanes) {
-      const source = jobLog.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
-      const rooms = (): ModelRoom[] => shareOf(options.rooms(lane), made.isLeaving);
-      const onRefused = (reason: string): void => metrics.refused.inc({ reason });
-      const claiming = new Claiming({ claims, clock, rooms, onGrants: options.onGrants, onRefused });
-      const onState = (problem: string | null): void => {
-        if (made.isLeaving) return;
-        options.onState(problem);
-        options.problems.note(lane, problem);
-      };
-      const onPoll = (said: readonly ModelRoom[]): (() => void) => options.onPoll(lane, said);
-      const kind = source.isServed ? ServedIntake : TopicIntake;
-      made.sources.push(source);
-      made.claimings.push(claiming);
-      made.intakes.set(
-        lane,
-        new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onPoll, onState }),
-      );
-    }
+    for (const lane of options.lanes()) addLane(made, lane);
     return made;
+  }
+
+  function addLane(made: Reading, lane: string): Intake {
+    const source = made.log.source({ lane, session, clock, onProblem: (problem) => log.warn({ lane }, problem) });
+    const rooms = (): ModelRoom[] => shareOf(options.rooms(lane), made.isLeaving);
+    const onRefused = (reason: string): void => metrics.refused.inc({ reason });
+    const claiming = new Claiming({ claims, clock, rooms, onGrants: options.onGrants, onRefused });
+    const onState = (problem: string | null): void => {
+      if (made.isLeaving) return;
+      options.onState(problem);
+      options.problems.note(lane, problem);
+    };
+    const onPoll = (said: readonly ModelRoom[]): (() => void) => options.onPoll(lane, said);
+    const kind = source.isServed ? ServedIntake : TopicIntake;
+    made.sources.push(source);
+    made.claimings.push(claiming);
+    const intake = new kind({ source, claiming, clock, rooms, channelOpen: options.channelOpen, onPoll, onState });
+    made.intakes.set(lane, intake);
+    return intake;
   }
 
   /** Two intakes of a lane share its room; only the new one's jobs start without asking. */
@@ -165,6 +169,13 @@ export function createIntakes(options: IntakesOptions): Intakes {
       if (isStarted || isStopped) return;
       isStarted = true;
       for (const intake of current.intakes.values()) intake.start();
+    },
+    serve(lane) {
+      if (isStopped || current.intakes.has(lane)) return;
+      for (const made of [current, ...leaving]) {
+        const intake = addLane(made, lane);
+        if (isStarted) intake.start();
+      }
     },
     work(lane) {
       for (const { intakes } of [current, ...leaving]) intakes.get(lane)?.work();

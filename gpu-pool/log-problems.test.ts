@@ -11,7 +11,7 @@ const http = {
     return { status: 204, headers: {}, text: "" };
   },
 };
-const make = () => createLogProblems({ http, clock: { nowMs: () => nowMs }, pool: "host-1", lanes: ["a", "b"] });
+const make = () => createLogProblems({ http, clock: { nowMs: () => nowMs }, pool: "host-1", lanes: () => ["a", "b"] });
 const about = (lane: string, problem: string | null) => ({ pool: "host-1", lane, problem });
 
 beforeEach(() => {

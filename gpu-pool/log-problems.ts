@@ -24,7 +24,7 @@ export function createLogProblems(options: {
   http: Pick<HttpClient, "request">;
   clock: Pick<Clock, "nowMs">;
   pool: string;
-  lanes: readonly string[];
+  lanes(): readonly string[];
 }): LogProblems {
   const { http, clock, pool, lanes } = options;
   const troubles = new Map<string, Trouble>();
@@ -59,7 +59,7 @@ export function createLogProblems(options: {
     noAccess(problem) {
       if (problem === null && missing === null) return;
       missing = problem;
-      for (const lane of lanes) note(lane, null, 0);
+      for (const lane of lanes()) note(lane, null, 0);
     },
   };
 }

@@ -2,11 +2,12 @@
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
 import type { Logger } from "pino";
-import { readConfigurations } from "./configurations.ts";
-import type { Configurations } from "./configurations.ts";
+import { MISCONFIGURED, readConfigurations } from "./configurations.ts";
+import type { Configurations } from "./runtime/models/configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { deviceCheckOf } from "./runtime/devices/device-check.ts";
+import { openMemoryCaps } from "./runtime/memory-caps/open.ts";
 import { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { runnableHere } from "./runtime/isolation/trusted.ts";
 import { environmentsFolder, whyUnusable } from "./runtime/environments/folder.ts";
@@ -62,6 +63,8 @@ async function run(settings: Settings): Promise<void> {
   const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
+  for (const { manifest, misconfigured: problem } of found.models)
+    if (problem !== undefined) log.error({ model: manifest.name, problem }, MISCONFIGURED);
   for (const { manifest, written } of found.models) {
     if (written.length === 0) continue;
     const shown = written.slice(0, SHOWN_FILES);
@@ -87,6 +90,9 @@ async function run(settings: Settings): Promise<void> {
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
   }
+  const memoryCaps = openMemoryCaps();
+  if (found.models.some(({ cog }) => cog.edgeplane.memoryBytes !== undefined) && memoryCaps.why !== null)
+    log.info({ why: memoryCaps.why }, "memoryBytes of models is looked at every second; no cgroup sees to it");
   const metrics = createMetrics();
   const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
   const wayHome = await openWayHome(settings);
@@ -98,6 +104,7 @@ async function run(settings: Settings): Promise<void> {
     models: found.models,
     devices,
     isolation,
+    memoryCaps,
     clock: systemClock,
     log,
     metrics,
@@ -126,6 +133,7 @@ async function run(settings: Settings): Promise<void> {
     metrics,
     devices,
     isolation,
+    memoryCaps,
     preemption,
     problems: found.problems,
   });
@@ -133,9 +141,10 @@ async function run(settings: Settings): Promise<void> {
     {
       pool: state.name,
       models: pool.runners.map(({ model }) => model.manifest.name),
-      lanes: pool.lanes,
+      lanes: pool.models.lanes,
       devices: devices.devices,
       isolation: isolation.kind,
+      memoryCaps: memoryCaps.kind,
       metricsPort: port,
     },
     "pool started",

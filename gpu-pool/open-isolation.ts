@@ -1,6 +1,6 @@
 /** What isolates this host's models, by the settings: chosen once at start, and said there. */
 import type { Logger } from "pino";
-import { CHILD_PATH } from "./runners.ts";
+import { CHILD_PATH } from "./launching.ts";
 import { chooseIsolation } from "./runtime/isolation/choose.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import { SettingsError } from "./settings.ts";

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { JobLogs } from "./job-log.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import type { SetupProblem } from "./runtime/instance.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { Settings } from "./settings.ts";
@@ -10,16 +11,19 @@ import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 import type { WayHome } from "./way-home.ts";
 
-export type PoolOptions = Pick<FleetOptions, "isolation" | "child"> & {
+export type PoolOptions = Pick<FleetOptions, "isolation" | "memoryCaps" | "child"> & {
   settings: Settings;
   jobLogs: JobLogs;
   wayHome: WayHome;
   state: StateDir;
+  /** Those of its folder; others come and go while it runs (model-set.ts). */
   models: Model[];
   devices: DeviceWatch;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  /** A model could not be set up. */
+  onBroken?(model: Model, problem: SetupProblem): void;
   /** The edge has taken this pool's models. */
   onWelcome?(): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */

@@ -3,13 +3,12 @@
  *
  *   starting ── channel opened once ──▶ serving ── drain() ──▶ draining ──▶ stopped
  */
-import type { ClaimRef, EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
+import type { EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
-import { modelPath } from "../src/contract/manifest.ts";
+import { Claims } from "./claims.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { Delivery } from "./delivery/delivery.ts";
-import { EndedClaims } from "./delivery/ended-claims.ts";
 import { openJournal } from "./delivery/journal.ts";
 import type { Journal } from "./delivery/journal.ts";
 import { EventReporter } from "./delivery/reporter.ts";
@@ -18,18 +17,17 @@ import type { Spool } from "./delivery/spool.ts";
 import { createUploads } from "./delivery/uploads.ts";
 import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
-import { distinct } from "./intake/grants.ts";
 import { Drain } from "./drain.ts";
 import { HandBacks } from "./hand-backs.ts";
 import { helloOf } from "./hello.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
+import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
-import { createRunners } from "./runners.ts";
+import { createFleet } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
-import { createPrediction } from "./runtime/prediction.ts";
-import { lanesOf } from "./settings.ts";
 import { createLogProblems } from "./log-problems.ts";
+import { ConfigurationWatch } from "./configurations.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { Pressure } from "./pressure.ts";
 import { Suspects } from "./suspects.ts";
@@ -42,13 +40,10 @@ import { Upkeep } from "./upkeep.ts";
 /** Intake waits so long for the first open channel; after that it polls without one. */
 const CHANNEL_WAIT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
-/** How long events wait for the end of a suspect, so that the next one's start leaves with them. */
-const LINGER_MS = 25;
 
 export class Pool {
   readonly session = `s${crypto.randomUUID().replaceAll("-", "")}`;
-  readonly runners: ModelRunner[];
-  readonly lanes: string[];
+  readonly models: ModelSet;
   readonly intakes: Intakes;
   readonly pressure: Pressure;
   readonly #options: PoolOptions;
@@ -61,14 +56,12 @@ export class Pool {
   readonly #delivery: Delivery;
   readonly #reporter: EventReporter;
   readonly #lines: StateLines;
-  readonly #byPath: Map<string, ModelRunner>;
-  /** Every claim that is held or whose events are not all at the edge yet. */
-  readonly #claims = new Map<string, ModelRunner | null>();
-  readonly #endedClaims = new EndedClaims();
+  readonly #claims: Claims;
   readonly #suspects: Suspects;
   readonly #rooms: RoomTeller;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
+  readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
@@ -79,7 +72,6 @@ export class Pool {
     const { settings, state, clock, metrics, log } = options;
     this.#options = options;
     this.#previous = state.succeed(this.session);
-    this.lanes = lanesOf(options.models);
     this.#lines = createStateLines(log, settings.url.origin);
     const headers = { authorization: `Bearer ${settings.token}`, [SESSION_HEADER]: this.session };
     this.#http = createHttpClient(settings.url, headers);
@@ -87,22 +79,29 @@ export class Pool {
     this.#files = createHttpClient(settings.url, headers);
     this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
+    this.#claims = new Claims({ clock, metrics, journal: this.#journal, draining: () => this.draining }, () => ({
+      models: this.models,
+      delivery: this.#delivery,
+      suspects: this.#suspects,
+      rooms: this.#rooms,
+      handBacks: this.#handBacks,
+    }));
     this.#carrier = options.wayHome({
       session: this.session,
       http: this.#http,
       clock,
       channel: () => this.#channel,
-      onCancel: (claims) => this.#cancel(claims),
+      onCancel: (claims) => this.#claims.cancel(claims),
     });
     this.#delivery = new Delivery({
       carrier: this.#carrier,
       session: this.session,
       clock,
       spool: this.#spool,
-      onVerdict: (ref, verdict) => this.#verdict(ref, verdict),
-      onCancel: (claims) => this.#cancel(claims),
+      onVerdict: (ref, verdict) => this.#claims.verdict(ref, verdict),
+      onCancel: (claims) => this.#claims.cancel(claims),
       onClosing: (token) => this.#suspects.ended(token),
-      onEnded: (tokens) => this.#ended(tokens),
+      onEnded: (tokens) => this.#claims.ended(tokens),
       onState: (problem) => this.#lines.events(problem),
       onRefused: (why) => log.error({ why }, "the edge refused a result as wrong; the prediction fails"),
       onBatch: (events) => {
@@ -119,36 +118,53 @@ export class Pool {
     });
     this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads);
     this.#handBacks = new HandBacks({
-      claims: this.#claims,
-      endedClaims: this.#endedClaims,
+      claims: this.#claims.held,
+      endedClaims: this.#claims.over,
       delivery: this.#delivery,
       reporter: this.#reporter,
       settled: async () => this.intakes.settled(),
     });
     this.#suspects = new Suspects(this.#reporter, (prediction) => this.#rooms.ended(prediction));
+    const fleet = createFleet(
+      {
+        ...options,
+        http: this.#files,
+        pressure: this.pressure,
+        report: this.#reporter,
+        onSchema: () => this.#sayHelloAgain(),
+        onRoom: () => this.#roomChanged(),
+        onEnded: (prediction) => this.#rooms.ended(prediction),
+        startQuota: (runner) => this.#rooms.startQuota(runner),
+        onBroken: (model, problem) => options.onBroken?.(model, problem),
+      },
+      options.models,
+    );
+    this.models = new ModelSet({
+      fleet,
+      clock,
+      suspectsOf: (runner) => this.#suspects.waitingFor(runner),
+      releaseSuspects: (runner) => this.#suspects.releaseOf(runner),
+      onChange: () => this.#modelsChanged(),
+    });
     this.#rooms = new RoomTeller({
       clock,
-      lanes: this.lanes,
-      runners: () => this.runners,
+      models: this.models,
       aheadBatches: settings["ahead-batches"],
       suspectsOf: (runner) => this.#suspects.waitingFor(runner),
       draining: () => this.draining,
       send: (message) => this.#channel?.send(message) ?? false,
     });
-    this.runners = createRunners({
-      ...options,
-      http: this.#files,
-      pressure: this.pressure,
-      report: this.#reporter,
-      onSchema: () => this.#sayHelloAgain(),
-      onRoom: () => this.#roomChanged(),
-      onEnded: (prediction) => this.#rooms.ended(prediction),
-      startQuota: (runner) => this.#rooms.startQuota(runner),
+    this.models.begin(options.models);
+    this.#configurations = new ConfigurationWatch({
+      http: this.#http,
+      stateDir: settings["state-dir"],
+      clock,
+      log,
+      runners: () => this.models.offered,
     });
-    this.#byPath = new Map(this.runners.map((runner) => [modelPath(runner.model.manifest), runner]));
     this.#upkeep = new Upkeep({
       clock,
-      runners: this.runners,
+      runners: () => this.models.runners,
       idleStopMs: settings["idle-stop-ms"],
       held: () => this.#held(),
       leaseMs: () => this.#channel?.leaseMs ?? FIRST_LEASE_MS,
@@ -156,12 +172,12 @@ export class Pool {
         // While the channel is down, requests hold the lease.
         if (!this.channelOpen && this.#wasOpen && !this.draining) this.#delivery.heartbeat();
       },
-      onHousekeeping: () => this.#endedClaims.forgetOld(),
+      onHousekeeping: () => this.#claims.over.forgetOld(),
     });
     this.intakes = createIntakes({
       jobLogs: options.jobLogs,
       session: this.session,
-      lanes: this.lanes,
+      lanes: () => this.models.lanes,
       http: this.#http,
       clock,
       log,
@@ -171,12 +187,17 @@ export class Pool {
       onPoll: (lane, rooms) => this.#rooms.statements.polled(lane, rooms),
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
-      problems: createLogProblems({ http: this.#http, clock, pool: options.state.name, lanes: this.lanes }),
+      problems: createLogProblems({
+        http: this.#http,
+        clock,
+        pool: options.state.name,
+        lanes: () => this.models.lanes,
+      }),
     });
     this.#drain = new Drain({
       clock,
       log,
-      runners: () => this.runners,
+      runners: () => this.models.runners,
       intakes: () => this.intakes,
       suspects: () => this.#suspects,
       delivery: this.#delivery,
@@ -185,6 +206,11 @@ export class Pool {
       onBegin: () => void this.#channel?.send({ type: "draining" }),
       onOver: () => this.#close(),
     });
+  }
+
+  /** Those that serve, and those that leave. */
+  get runners(): readonly ModelRunner[] {
+    return this.models.runners;
   }
 
   get draining(): boolean {
@@ -239,6 +265,7 @@ export class Pool {
   #close(): void {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
+    this.#configurations.stop();
     this.#journal.close();
     this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
@@ -258,7 +285,7 @@ export class Pool {
   }
 
   #hello(): PoolMessage {
-    return helloOf(this.session, this.#previous, this.#options, this.#carrier);
+    return helloOf(this.session, this.#previous, this.#options, this.models, this.#carrier);
   }
 
   #sayHelloAgain(): void {
@@ -270,6 +297,15 @@ export class Pool {
     });
   }
 
+  /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
+  #modelsChanged(): void {
+    this.#configurations.apply();
+    for (const lane of this.models.lanes) this.intakes.serve(lane);
+    this.#sayHelloAgain();
+    if (this.channelOpen) this.#rooms.statements.tellAll();
+    this.intakes.roomChanged();
+  }
+
   #opened(): void {
     this.#wasOpen = true;
     this.#lines.channel(null);
@@ -278,6 +314,7 @@ export class Pool {
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();
+    this.#configurations.ask();
   }
 
   #channelDown(why: string): void {
@@ -303,7 +340,8 @@ export class Pool {
     else if (message.type === "work") this.intakes.work(message.lane);
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
-    else if (message.type === "cancel") this.#cancel(message.claims);
+    else if (message.type === "configurations") this.#configurations.ask();
+    else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }
 
@@ -322,27 +360,7 @@ export class Pool {
   }
 
   #grants(grants: Grant[]): void {
-    const { metrics, clock } = this.#options;
-    const fresh = distinct(grants).filter(({ token }) => !this.#claims.has(token) && !this.#endedClaims.has(token));
-    this.#journal.held(fresh);
-    this.#rooms.received(fresh);
-    const nowMs = clock.nowMs();
-    for (const grant of fresh) {
-      const model = modelPath(grant.model);
-      const runner = this.#byPath.get(model);
-      metrics.got(runner === undefined ? "unknown" : model, grant.attempt, nowMs);
-      const canRun = runner !== undefined && runner.model.manifest.version === grant.model.version;
-      if (this.draining || !canRun) {
-        this.#handBacks.handBack(grant, this.draining ? "drain" : "cannot_run", grant.seq);
-        this.#rooms.refused(grant);
-      } else {
-        this.#claims.set(grant.token, runner);
-        this.#delivery.open(grant, grant.seq);
-        const prediction = createPrediction(grant, nowMs);
-        if (grant.alone) this.#suspects.add(runner, prediction);
-        else runner.accept(prediction);
-      }
-    }
+    this.#claims.granted(grants);
     this.#upkeep.sweepSoon();
   }
 
@@ -351,32 +369,6 @@ export class Pool {
     const { bad, ...left } = this.#handBacks.sendLeftovers(this.#journal.left);
     if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
     for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
-  }
-
-  #verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void {
-    const runner = this.#claims.get(ref.token);
-    if (verdict === "started") {
-      runner?.started(ref.token);
-      if (this.#suspects.keepsWaiting(ref.token)) this.#delivery.lingerFor(ref.token, LINGER_MS);
-    } else {
-      this.#options.metrics.stale.inc();
-      runner?.stop(ref.token, "stale");
-    }
-  }
-
-  #cancel(claims: readonly ClaimRef[]): void {
-    for (const { token } of claims) {
-      if (!this.#suspects.cancel(token)) this.#claims.get(token)?.stop(token, "canceled");
-    }
-  }
-
-  #ended(tokens: string[]): void {
-    this.#journal.ended(tokens);
-    for (const token of tokens) {
-      this.#claims.delete(token);
-      this.#endedClaims.add(token);
-      this.#suspects.ended(token);
-    }
   }
 
   #held(): number {

@@ -5,14 +5,14 @@ import { modelPath } from "../src/contract/manifest.ts";
 import { nextChangeInMs, roomsOf, startQuotas } from "./scheduling/room.ts";
 import { RoomStatements } from "./intake/room-statements.ts";
 import type { Rooms } from "./intake/room-statements.ts";
+import type { ModelSet } from "./model-set.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import type { Prediction } from "./runtime/prediction.ts";
 import type { Clock } from "./scheduling/clock.ts";
 
 export type RoomTellerOptions = {
   clock: Clock;
-  lanes: readonly string[];
-  runners(): readonly ModelRunner[];
+  models: Pick<ModelSet, "lanes" | "runners" | "offered" | "laneOf">;
   aheadBatches: number;
   /** Suspects that wait for their turn, of this model. */
   suspectsOf(runner: ModelRunner): number;
@@ -36,7 +36,7 @@ export class RoomTeller {
 
   /** How many of its starts may be counted that don't run yet. */
   startQuota(runner: ModelRunner): number {
-    const runners = this.#options.runners();
+    const { runners } = this.#options.models;
     return startQuotas(runners.map((one) => one.load()))[runners.indexOf(runner)] ?? 0;
   }
 
@@ -63,18 +63,15 @@ export class RoomTeller {
 
   /** Null where no model here is this one: then every lane is told. */
   #laneOf(model: Grant["model"]): string | null {
-    const path = modelPath(model);
-    return (
-      this.#options.runners().find((runner) => modelPath(runner.model.manifest) === path)?.model.manifest.lane ?? null
-    );
+    return this.#options.models.laneOf(model);
   }
 
   #rooms(): Rooms {
-    const { runners, suspectsOf, aheadBatches, draining } = this.#options;
-    const lanes = new Map<string, ModelRoom[]>(this.#options.lanes.map((lane) => [lane, []]));
+    const { models, suspectsOf, aheadBatches, draining } = this.#options;
+    const lanes = new Map<string, ModelRoom[]>(models.lanes.map((lane) => [lane, []]));
     // Lanes that were told of a drain don't count on this pool any more: they hear of ends only.
     if (draining()) return { lanes, changesInMs: Infinity };
-    const loads = runners().map((runner) => {
+    const loads = models.offered.map((runner) => {
       const load = runner.load();
       return { ...load, waiting: load.waiting + suspectsOf(runner) };
     });

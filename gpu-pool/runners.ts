@@ -1,51 +1,28 @@
-/** Makes the runners of this host's models: where each instance lives, what is launched, and who hears of it. */
+/** Makes the runners of this host's models: where each instance lives, and who hears of it. */
 import { totalmem } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
-import type { Clock } from "./scheduling/clock.ts";
+import { createLaunch } from "./launching.ts";
+import type { LaunchOptions } from "./launching.ts";
+import { versionKey } from "./version-key.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
-import { environmentsFolder } from "./runtime/environments/folder.ts";
-import { prepareEnvironment } from "./runtime/environments/index.ts";
 import { createPrepare } from "./runtime/inputs.ts";
-import { jailOf } from "./runtime/isolation/model-jail.ts";
-import type { Isolation } from "./runtime/isolation/types.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
 import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
-import type { Life } from "./runtime/models/model-lives.ts";
-import { fetchSecrets } from "./runtime/models/model-secrets.ts";
-import { ModelLives } from "./runtime/models/model-lives.ts";
+import type { SetupProblem } from "./runtime/instance.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
-import type { Settings } from "./settings.ts";
-import type { StateDir } from "./state-dir.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
-import type { HttpClient } from "./transport/http-client.ts";
 
-export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
-const CHILD_MODULE = "edgeplane_child";
 const DOWNLOAD_TIMEOUT_MS = 300_000;
 /** Of what ran in a process that died, so many are named in the log. */
 const SHOWN_IDS = 32;
-/** JAX and TensorFlow take nearly all of a device when they start, unless they are told that they share it. */
-const sharing = {
-  XLA_PYTHON_CLIENT_PREALLOCATE: process.env["XLA_PYTHON_CLIENT_PREALLOCATE"] ?? "false",
-  TF_FORCE_GPU_ALLOW_GROWTH: process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ?? "true",
-};
 
-export type FleetOptions = {
-  models: Model[];
-  devices: DeviceWatch;
-  isolation: Isolation;
-  settings: Settings;
-  state: StateDir;
-  http: HttpClient;
-  clock: Clock;
+export type FleetOptions = LaunchOptions & {
   log: Logger;
   metrics: Metrics;
   report: Reporter;
@@ -54,12 +31,19 @@ export type FleetOptions = {
   onRoom(): void;
   onEnded: RunnerOptions["onEnded"];
   startQuota: RunnerOptions["startQuota"];
-  /** Another child than the pool's own: tests bring theirs. */
-  child?: { path: string; module: string } | undefined;
+  /** It could not be set up. */
+  onBroken(model: Model, problem: SetupProblem): void;
 };
 
-/** One runner a model. */
-export function createRunners(options: FleetOptions): ModelRunner[] {
+/** Makes the runners of this host, which share its devices. */
+export type Fleet = {
+  /** `label` tells it from all others that are here. */
+  make(model: Model, label: string): ModelRunner;
+  /** One that runs nothing any more. */
+  remove(runner: ModelRunner): void;
+};
+
+export function createFleet(options: FleetOptions, initial: readonly Model[]): Fleet {
   const { settings, state, http } = options;
   const prepare = createPrepare({
     http,
@@ -74,7 +58,7 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
     budget: options.pressure.inputs,
   });
   const schemas = new KnownSchemas(settings["state-dir"]);
-  schemas.recall(options.models.map(({ manifest }) => manifest));
+  schemas.forgetAllBut(initial.map(({ manifest }) => manifest));
   const placer = new HostPlacer({
     clock: options.clock,
     devices: () => seenDevices(options.devices),
@@ -82,27 +66,36 @@ export function createRunners(options: FleetOptions): ModelRunner[] {
     onBlocked: options.onRoom,
   });
   placer.looked();
-  const runners = options.models.map((model) => createRunner(model, prepare, schemas, placer, options));
+  const runners = new Set<ModelRunner>();
   options.devices.onLook = () => {
     placer.looked();
     for (const runner of runners) runner.hostChanged();
   };
-  return runners;
+  return {
+    make(model, label) {
+      schemas.recall(model.manifest);
+      const runner = createRunner(model, label, prepare, schemas, placer, options);
+      runners.add(runner);
+      return runner;
+    },
+    remove(runner) {
+      runners.delete(runner);
+      runner.remove();
+    },
+  };
 }
 
 function createRunner(
   model: Model,
+  label: string,
   prepare: RunnerOptions["prepare"],
   schemas: KnownSchemas,
   placer: HostPlacer,
   options: FleetOptions,
 ): ModelRunner {
-  const { settings, state, clock, report, onRoom, log } = options;
-  const name = modelPath(model.manifest);
-  const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
-  const lives = new ModelLives(model.notesDir, state.id, clock);
-  let launches = 0;
+  const { settings, clock, report, onRoom, log } = options;
   return new ModelRunner({
+    label,
     model,
     devices: options.devices,
     placer,
@@ -114,101 +107,20 @@ function createRunner(
     startQuota: options.startQuota,
     shortage: (schema) => options.pressure.shortage(schema),
     onDiskFull() {
-      log.warn({ model: name }, "a disk took no more of a prediction's files: its model rests for a moment");
+      log.warn({ model: label }, "a disk took no more of a prediction's files: its model rests for a moment");
       void options.pressure.disk.look();
     },
     cancelGraceMs: settings["cancel-grace-ms"],
     aheadBatches: settings["ahead-batches"],
-    observe: observer(name, options),
+    observe: observer(model, label, options),
     onLoaded(loaded) {
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
       schemas.keep(model.manifest);
       options.onSchema();
     },
-    async launch(instance, kind) {
-      launches += 1;
-      const keys = model.cog.edgeplane;
-      const refusal = kind === "cuda" ? options.devices.refusal : null;
-      if (refusal !== null) throw new Error(refusal);
-      // What `build.run` writes is the model's own, too.
-      const preparation = lives.began();
-      const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
-        modelDir: model.dir,
-        cog: model.cog,
-        environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
-        budgetBytes: settings["environments-bytes"],
-        log(line) {
-          model.environment = { progress: line };
-          log.info({ model: name }, line);
-        },
-        allowBuildRun: settings["allow-build-run"],
-        allowSystemPackages: settings["allow-system-packages"],
-      }).finally(preparation.ended);
-      const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
-      const releaseAndThrow = (error: unknown): never => {
-        release();
-        throw error;
-      };
-      const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets).catch(releaseAndThrow);
-      const jail = await jailOf(
-        {
-          isolation: options.isolation,
-          isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
-          shared: settings.readable,
-          homesDir: state.homesDir,
-        },
-        {
-          model: name,
-          modelDir: model.dir,
-          notesDir: model.notesDir,
-          scratchDir,
-          network: keys.network,
-          python,
-          childPath: child.path,
-          env,
-        },
-        (warning) => warnings.push(warning),
-      ).catch(releaseAndThrow);
-      model.isolation = jail === null ? "none" : options.isolation.kind;
-      model.environment = { python, sizeBytes, warnings };
-      for (const warning of warnings) log.warn({ model: name }, warning);
-      return {
-        python,
-        env: {
-          ...sharing,
-          ...env,
-          ...secrets,
-          ...(keys.memoryLimitBytes === undefined
-            ? {}
-            : { EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) }),
-        },
-        modelDir: model.dir,
-        childPath: child.path,
-        childModule: child.module,
-        slots: model.slotsPerInstance,
-        runsAhead: keys.batchesInFlight - 1,
-        scratchDir,
-        jail,
-        setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
-        silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
-        progressMs: keys.progressTimeoutMs ?? null,
-        use: { memoryBytes: keys.memoryBytes ?? null, scratchBytes: keys.scratchBytes ?? null },
-        healthEveryMs: settings["health-every-ms"],
-        lives: () => endingWith(lives.began(), release),
-        discard: release,
-      };
-    },
+    launch: createLaunch(model, label, options),
   });
-}
-
-/** A life after which `then` is done. */
-function endingWith(life: Life, then: () => void): Life {
-  const ended = (): void => {
-    life.ended();
-    then();
-  };
-  return { ...life, ended };
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */
@@ -223,7 +135,11 @@ function seenDevices({ report }: DeviceWatch): SeenDevice[] {
   return [...cuda, { id: "cpu", kind: "cpu", memoryBytes: totalmem(), usedBytes: null, problem: null }];
 }
 
-function observer(model: string, { log, metrics, settings, clock }: FleetOptions): RunnerObserver {
+/** Metrics count by `owner/name`, whatever the version; the log names the one that it is. */
+function observer(served: Model, label: string, options: FleetOptions): RunnerObserver {
+  const { log, metrics, settings, clock } = options;
+  const model = modelPath(served.manifest);
+  const key = versionKey(served.manifest);
   return {
     batch({ size, reason, waitsMs, waste }) {
       metrics.batchSize.observe({ model }, size);
@@ -231,33 +147,40 @@ function observer(model: string, { log, metrics, settings, clock }: FleetOptions
       for (const ms of waitsMs) metrics.queueSeconds.observe({ model }, ms / 1000);
       if (waste !== null) metrics.paddingWaste.observe({ model }, waste);
     },
-    ran: (ms) => metrics.runSeconds.observe({ model }, ms / 1000),
+    ran(ms, takenBytes) {
+      metrics.runSeconds.observe({ model }, ms / 1000);
+      if (takenBytes !== null) metrics.batchMemory.observe({ model }, takenBytes);
+    },
     ended(outcome, { ref, grant, deviceMs }) {
       metrics.ended.inc({ model, outcome });
-      metrics.rates.ended(model, clock.nowMs());
-      log.debug({ prediction: ref.id, attempt: grant.attempt, model, outcome, deviceMs }, "prediction ended");
+      metrics.rates.ended(key, clock.nowMs());
+      log.debug({ prediction: ref.id, attempt: grant.attempt, model: label, outcome, deviceMs }, "prediction ended");
     },
     bisected: () => metrics.bisected.inc({ model }),
     ready(instance, setupSeconds, loadMs) {
       metrics.setupSeconds.set({ model }, setupSeconds);
       metrics.loadSeconds.observe({ model }, loadMs / 1000);
-      log.info({ model, instance, setupSeconds, loadMs }, "model ready");
+      log.info({ model: label, instance, setupSeconds, loadMs }, "model ready");
     },
     died(instance, death, runs, leftMs) {
       if (leftMs !== null) metrics.evictSeconds.observe({ model }, leftMs / 1000);
-      if (leftMs !== null) log.info({ model, instance, leftMs }, "model left its place for another");
+      if (leftMs !== null) log.info({ model: label, instance, leftMs }, "model left its place for another");
       if (death.expected) return;
       metrics.deaths.inc({ model });
       const predictions = runs.flatMap((run) => run.unfinished().map(({ prediction }) => prediction.ref.id));
-      log.warn({ model, instance, why: death.why, predictions: predictions.slice(0, SHOWN_IDS) }, "model process died");
+      log.warn(
+        { model: label, instance, why: death.why, predictions: predictions.slice(0, SHOWN_IDS) },
+        "model process died",
+      );
     },
     broken(instance, problem) {
       metrics.setupFailures.inc({ model });
+      options.onBroken(served, problem);
       const [first] = problem.message.split("\n");
-      log.error({ model, instance, problem: first }, "model could not be set up; /models has the rest");
+      log.error({ model: label, instance, problem: first }, "model could not be set up; /models has the rest");
     },
     printed(text) {
-      if (settings["log-model-output"]) log.info({ model, printed: text.trimEnd() }, "model printed");
+      if (settings["log-model-output"]) log.info({ model: label, printed: text.trimEnd() }, "model printed");
     },
   };
 }

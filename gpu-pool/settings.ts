@@ -359,10 +359,9 @@ export function inventName(): string {
   return `${hostname().slice(0, 100)}-${random}`;
 }
 
-/** The lanes of the found models; `default` when there are none. */
+/** The lanes of the found models, in order. */
 export function lanesOf(models: readonly { manifest: { lane: string } }[]): string[] {
-  const lanes = new Set(models.map(({ manifest }) => LaneNameSchema.parse(manifest.lane)));
-  return lanes.size === 0 ? ["default"] : [...lanes].sort();
+  return [...new Set(models.map(({ manifest }) => LaneNameSchema.parse(manifest.lane)))].sort();
 }
 
 function readFlags(args: string[]): Record<string, string | boolean | undefined> {

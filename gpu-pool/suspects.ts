@@ -57,4 +57,13 @@ export class Suspects {
       this.#onEnded(prediction);
     }
   }
+
+  /** Hands back those that wait for this model. */
+  releaseOf(taker: Taker): void {
+    for (const { taker: theirs, prediction } of this.#queue.all()) {
+      if (theirs !== taker || this.#queue.remove(prediction.ref.token) === null) continue;
+      this.#report.released(prediction.ref, "no_room");
+      this.#onEnded(prediction);
+    }
+  }
 }

@@ -7,7 +7,7 @@ test("looking often for idle processes forgets nothing sooner", () => {
   const [kept, looked] = [[] as number[], [] as number[]];
   const upkeep = new Upkeep({
     clock,
-    runners: [{ stopIfIdle: () => looked.push(now()) }] as unknown as ConstructorParameters<
+    runners: (() => [{ stopIfIdle: () => looked.push(now()) }]) as unknown as ConstructorParameters<
       typeof Upkeep
     >[0]["runners"],
     idleStopMs: 300,

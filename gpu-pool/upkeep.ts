@@ -10,7 +10,7 @@ const HOUSEKEEPING_MS = 15_000;
 
 export type UpkeepOptions = {
   clock: Clock;
-  runners: readonly ModelRunner[];
+  runners(): readonly ModelRunner[];
   /** Model processes without work for so long are stopped; 0: never. */
   idleStopMs: number;
   held(): number;
@@ -43,7 +43,7 @@ export class Upkeep {
     clock.after(SWEEP_MS, () => {
       this.#sweeping = false;
       const nowMs = clock.nowMs();
-      for (const runner of runners) runner.sweep(nowMs);
+      for (const runner of runners()) runner.sweep(nowMs);
       this.sweepSoon();
     });
   }
@@ -66,7 +66,7 @@ export class Upkeep {
     const { clock, idleStopMs, runners } = this.#options;
     clock.after(Math.min(HOUSEKEEPING_MS, Math.max(SWEEP_MS, idleStopMs)), () => {
       const nowMs = clock.nowMs();
-      for (const runner of runners) runner.stopIfIdle(nowMs, idleStopMs);
+      for (const runner of runners()) runner.stopIfIdle(nowMs, idleStopMs);
       this.#lookForIdle();
     });
   }

@@ -11,6 +11,8 @@
  * between and calls once each time.
  */
 
+import { isNewerSchema } from "./object-schema.ts";
+
 /** Calls of one `callObject`, the first included. */
 const MAX_TRIES = 4;
 const FIRST_DELAY_MS = 100;
@@ -64,9 +66,14 @@ export function isOverloaded(error: unknown): boolean {
   return has(error, "overloaded");
 }
 
-/** Whether the platform failed the call, and not the code of an object: a later one may do better. */
+/**
+ * Whether the platform failed the call, and not the code of an object, or the object waits for a later release: a later
+ * call may do better.
+ */
 export function isPassing(error: unknown): boolean {
-  return has(error, "overloaded") || has(error, "retryable") || has(error, "durableObjectReset");
+  return (
+    has(error, "overloaded") || has(error, "retryable") || has(error, "durableObjectReset") || isNewerSchema(error)
+  );
 }
 
 function isWorthRetrying(error: unknown): boolean {

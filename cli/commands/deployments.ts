@@ -4,6 +4,7 @@ import * as z from "zod";
 import { parseModelName, parseOptions } from "../context.ts";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
+import { readJson } from "../inputs.ts";
 import { note, printJson, printLine, printTable } from "../output.ts";
 import { all } from "./models.ts";
 
@@ -15,6 +16,8 @@ const DeploymentSchema = z.looseObject({
     model: z.string(),
     version: z.string(),
     configuration: z.looseObject({ hardware: z.string(), min_instances: z.number(), max_instances: z.number() }),
+    /** A gateway of the release before doesn't say. */
+    edgeplane: z.looseObject({ configuration: z.record(z.string(), z.unknown()).nullable() }).optional(),
   }),
 });
 type Deployment = z.infer<typeof DeploymentSchema>;
@@ -54,6 +57,12 @@ export function addDeployments(program: Command, context: Context): void {
     .description("move a deployment (owner/name) to a version, by default the model's latest")
     .action(async (deployment: string, version: string | undefined) => promote(context, deployment, version));
   deployments
+    .command("configure <deployment> <json>")
+    .description(
+      "say how what it accepts runs, before the model's files and row: a JSON object, @file, - for standard input, or null",
+    )
+    .action(async (deployment: string, json: string) => configure(context, deployment, json));
+  deployments
     .command("delete <deployment>")
     .description("take the name away; what it accepted runs on")
     .action(async (deployment: string) => {
@@ -73,6 +82,16 @@ async function promote(context: Context, deployment: string, wanted: string | un
   const moved = await client.api(DeploymentSchema, "PATCH", path, { body: { version } });
   note(context.io, `before: ${now.version}; to go back: edgeplane deployments promote ${deployment} ${now.version}`);
   return show(context, moved);
+}
+
+async function configure(context: Context, deployment: string, json: string): Promise<void> {
+  const { owner, name } = parseModelName(deployment);
+  const configuration = json === "null" ? null : await readJson(context.io, json, "the configuration");
+  const path = `/deployments/${owner}/${name}`;
+  const { current_release: release } = await context.client().api(DeploymentSchema, "PATCH", path, {
+    body: { configuration },
+  });
+  printJson(context.io, release.edgeplane?.configuration ?? null);
 }
 
 async function versionOf(context: Context, model: string): Promise<string> {

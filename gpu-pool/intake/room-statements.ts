@@ -174,7 +174,7 @@ export class RoomStatements {
       this.#n += 1;
       this.#sentAtMs = nowMs;
       if (!this.#options.send({ type: "room", n: this.#n, full, lanes: told })) return this.closed();
-      for (const part of told) this.#note(part, rooms.lanes.get(part.lane) ?? [], nowMs);
+      for (const part of told) this.#note(part, rooms.lanes.get(part.lane) ?? [], nowMs, full);
     }
     this.#lookAgainIn(rooms.changesInMs);
   }
@@ -196,8 +196,9 @@ export class RoomStatements {
   }
 
   /** The lane was told. */
-  #note({ lane, seen }: LaneRoom, models: readonly ModelRoom[], nowMs: number): void {
+  #note({ lane, seen }: LaneRoom, models: readonly ModelRoom[], nowMs: number, full: boolean): void {
     const state = this.#state(lane);
+    if (full) state.views.clear();
     state.seen.splice(0, seen.length);
     for (const ended of state.ended.splice(0, MAX_IDS - MAX_REPEATED)) state.said.push({ ended, atMs: nowMs });
     if (state.seen.length + state.ended.length > 0) this.#dueWithin(GATHER_MS);

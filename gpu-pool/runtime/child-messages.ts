@@ -9,6 +9,17 @@ const MetricsSchema = z.record(z.string(), AnyJson);
 /** What its libraries say that it has taken of a device. */
 const DeviceBytesSchema = z.number().nonnegative().nullish();
 
+const Bytes = z.number().nonnegative();
+
+/** What a run took of its device, or of the host where its libraries tell of no device. */
+const RunMemorySchema = z.object({
+  of: z.enum(["device", "host"]),
+  /** When it began, and at its most. */
+  baseBytes: Bytes,
+  peakBytes: Bytes,
+});
+export type RunMemory = z.infer<typeof RunMemorySchema>;
+
 export const ControlMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("loaded"),
@@ -51,7 +62,9 @@ export const SlotMessageSchema = z.discriminatedUnion("type", [
   }),
   /** Of each run, where slots take runs ahead. */
   z.object({ type: z.literal("begun"), batch: z.number() }),
-  z.object({ type: z.literal("idle"), batch: z.number() }),
+  /** The model's call is over, and its outputs are made while the next run may begin. */
+  z.object({ type: z.literal("called"), batch: z.number() }),
+  z.object({ type: z.literal("idle"), batch: z.number(), memory: RunMemorySchema.nullish() }),
 ]);
 export type SlotMessage = z.infer<typeof SlotMessageSchema>;
 export type Done = Extract<SlotMessage, { type: "done" }>;

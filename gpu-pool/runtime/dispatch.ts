@@ -21,17 +21,28 @@ export type DispatchContext = {
   run: RunLimits;
 };
 
-/** How batches are given. `isSoon`: by what runs took lately, those that run end soon. */
-export type Giving = { nowMs: number; isSoon: boolean; give(instance: Instance, batch: Batch<Prediction>): void };
+/**
+ * How batches are given. `isSoon`: by what runs took lately, those that run end soon. `leftIn`: what a batch may take of
+ * memory in that instance, in bytes; Infinity where nobody knows.
+ */
+export type Giving = {
+  nowMs: number;
+  isSoon: boolean;
+  leftIn(instance: Instance): number;
+  give(instance: Instance, batch: Batch<Prediction>): void;
+};
 
 /** Gives the batches that are due to free slots, and full ones behind those that end soon, as far as there is place. */
-export function dispatchAll(instances: Instances, queue: PredictionQueue, { nowMs, isSoon, give }: Giving): void {
+export function dispatchAll(instances: Instances, queue: PredictionQueue, giving: Giving): void {
+  const { nowMs, isSoon, leftIn, give } = giving;
   for (let free = instances.roomiest(); free !== null; free = instances.roomiest()) {
+    queue.limits.leaves(leftIn(free));
     const batch = queue.take(nowMs, free.runs.size === 0);
     if (batch === null) break;
     give(free, batch);
   }
   for (let busy = isSoon ? instances.ahead : null; busy !== null; busy = instances.ahead) {
+    queue.limits.leaves(leftIn(busy));
     const batch = queue.take(nowMs, false, true);
     if (batch === null) break;
     give(busy, batch);

@@ -1,7 +1,7 @@
 /** What the instances of a model are made with: a name, what is launched, and who hears of it. */
-import { modelPath } from "../../src/contract/manifest.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { InstanceOptions } from "./instance.ts";
+import { launchKey } from "./models/configured.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
 export type InstanceEvents = Pick<
@@ -11,15 +11,16 @@ export type InstanceEvents = Pick<
 
 /** Of the instance of this number. */
 export function instanceOptionsOf(
-  { model, clock, launch, placer }: RunnerOptions,
+  { label, model, clock, launch, placer }: RunnerOptions,
   { onLoaded, ...events }: InstanceEvents,
 ): (index: number) => InstanceOptions {
   return (index) => ({
     ...events,
-    name: `${modelPath(model.manifest)}#${index}`,
+    name: `${label}#${index}`,
     slots: model.slotsPerInstance,
     clock,
     async launch(instance, kind) {
+      instance.launchedWith = launchKey(model);
       const prepared = await launch(instance.name, kind);
       await placer.aboutToLoad(instance);
       return { ...prepared, onLoaded };

@@ -14,6 +14,7 @@ import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
 import type { Prediction } from "./prediction.ts";
+import { ProcessMemory } from "./process-memory.ts";
 import type { Run } from "./run.ts";
 
 export type Launch = Omit<
@@ -53,6 +54,10 @@ export class Instance {
   readonly name: string;
   /** The batches that it was given, by their numbers. */
   readonly runs = new Map<number, Run>();
+  /** Of its latest process. */
+  memory = new ProcessMemory();
+  /** What its latest process was launched with, as `launchKey` says it; null before the first. */
+  launchedWith: string | null = null;
   restarts = 0;
   /** Why its last process died that was not told to; null while none did. */
   lastDeath: string | null = null;
@@ -118,8 +123,8 @@ export class Instance {
       device: this.devices[0] ?? "cpu",
       slots: this.#process?.slots ?? this.#options.slots,
       free: this.freeSlots,
-      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, startedAtMs }) =>
-        hasBegun ? nowMs - startedAtMs : [],
+      runningForMs: [...this.runs.values()].flatMap(({ hasBegun, calledAtMs, startedAtMs }) =>
+        hasBegun && calledAtMs === null ? nowMs - startedAtMs : [],
       ),
       state: this.#isWarm ? "warm" : isOut || this.#isOut(nowMs) ? "out" : "cold",
     };
@@ -263,7 +268,8 @@ export class Instance {
       ...launch,
       clock,
       cudaVisibleDevices: this.#kind === "cuda" ? this.devices.join(",") : "",
-      onReady: (setupSeconds) => {
+      onReady: (setupSeconds, deviceBytes) => {
+        this.memory = new ProcessMemory(deviceBytes);
         this.readyAtMs = this.lastUsedMs = clock.nowMs();
         this.#wasWell = false;
         this.#failures = 0;

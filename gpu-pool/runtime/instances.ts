@@ -7,17 +7,37 @@ import type { Run } from "./run.ts";
 /** The state to show for several instances is the first of these that one of them is in. */
 const BY_WEIGHT: readonly InstanceState[] = ["busy", "ready", "starting", "looping", "waiting", "broken"];
 
+/** Of these something may be expected. */
+const GETS_ON: ReadonlySet<InstanceState> = new Set(["busy", "ready", "starting"]);
+
 export class Instances {
   readonly all: Instance[] = [];
+  readonly #numbers = new Map<Instance, number>();
   readonly #optionsOf: (index: number) => InstanceOptions;
 
   constructor(optionsOf: (index: number) => InstanceOptions) {
     this.#optionsOf = optionsOf;
   }
 
-  /** Makes it `count` of them, where there are fewer. */
-  grow(count: number): void {
-    while (this.all.length < count) this.all.push(new Instance(this.#optionsOf(this.all.length)));
+  /** Makes it `count` of them: more where there are fewer, and fewer as far as some have no place. */
+  fit(count: number): void {
+    while (this.all.length < count) this.#add();
+    while (this.all.length > count) {
+      const index = this.all.findLastIndex(({ placement }) => placement === "none");
+      const [dropped] = index === -1 ? [] : this.all.splice(index, 1);
+      if (dropped === undefined) return;
+      this.#numbers.delete(dropped);
+    }
+  }
+
+  /** With the least number that no other has. */
+  #add(): void {
+    const taken = new Set(this.#numbers.values());
+    let number = 0;
+    while (taken.has(number)) number += 1;
+    const instance = new Instance(this.#optionsOf(number));
+    this.#numbers.set(instance, number);
+    this.all.push(instance);
   }
 
   /** Those that have a place, and stay there. */
@@ -45,6 +65,13 @@ export class Instances {
 
   get state(): InstanceState {
     return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
+  }
+
+  /** Why it is parked: all that it has die again and again; null while one doesn't. */
+  get parkedBy(): string | null {
+    const looping = this.all.find(({ state }) => state === "looping");
+    if (looping === undefined || this.all.some(({ state }) => GETS_ON.has(state))) return null;
+    return `its process dies again and again: ${looping.lastDeath ?? "nobody knows of what"}`;
   }
 
   /** The one that may take a batch and has the most free slots; null when none may. */

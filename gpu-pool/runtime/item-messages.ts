@@ -49,10 +49,19 @@ export function beginRun(run: Run, limits: RunLimits): void {
   }
 }
 
+/** A run gets on: it begins, or its call is over. */
+export function advanceRun(run: Run, type: "begun" | "called", limits: RunLimits): void {
+  if (type === "called") run.calledAtMs = limits.nowMs;
+  else if (!run.hasBegun) beginRun(run, limits);
+}
+
 /** Its turn came: from here on it may have caused a death, and its time runs. */
 function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
+  const { prediction } = item;
   item.started = true;
-  if (runLimitMs !== null) item.prediction.runEndByMs = nowMs + runLimitMs;
+  // Its deployment says it before its model does.
+  const limitMs = prediction.grant.runLimitMs ?? runLimitMs;
+  if (limitMs !== null) prediction.runEndByMs = nowMs + limitMs;
 }
 
 /** Reports the end of a prediction that was stopped, by what stopped it; returns the outcome. */

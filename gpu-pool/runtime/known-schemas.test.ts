@@ -13,7 +13,9 @@ test("a signature outlives the pool, for the versions that are still there", () 
   new KnownSchemas(folder).keep({ ...one, schema: { a: 1 }, streams: "iterate" });
   new KnownSchemas(folder).keep({ ...other, schema: { b: 1 } });
   const [again, fresh] = [manifestOf("1"), manifestOf("3")];
-  new KnownSchemas(folder).recall([again, fresh]);
+  const schemas = new KnownSchemas(folder);
+  for (const manifest of [again, fresh]) schemas.recall(manifest);
+  schemas.forgetAllBut([again, fresh]);
   expect(again).toMatchObject({ schema: { a: 1 }, streams: "iterate", version: one.version });
   expect(fresh.schema).toBeNull();
   expect(readdirSync(join(folder, "schemas"))).toEqual([`${one.version}.json`]);
@@ -25,7 +27,7 @@ test("what can't be read is not known, and a folder that can't be written does n
   schemas.keep({ ...manifestOf("1"), schema: {} });
   writeFileSync(join(folder, "schemas", `${"1".repeat(64)}.json`), '{"schema":');
   const manifest = manifestOf("1");
-  schemas.recall([manifest]);
+  schemas.recall(manifest);
   expect(manifest.schema).toBeNull();
   const file = join(folder, "file");
   writeFileSync(file, "");

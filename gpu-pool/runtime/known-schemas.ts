@@ -18,9 +18,13 @@ export class KnownSchemas {
     this.#folder = join(stateDir, "schemas");
   }
 
-  /** Gives these manifests what is known of their versions, and forgets the others. */
-  recall(manifests: readonly Manifest[]): void {
-    for (const manifest of manifests) Object.assign(manifest, this.#read(manifest.version));
+  /** Gives the manifest what is known of its version. */
+  recall(manifest: Manifest): void {
+    Object.assign(manifest, this.#read(manifest.version));
+  }
+
+  /** Forgets the versions that these are not. */
+  forgetAllBut(manifests: readonly Manifest[]): void {
     const kept = new Set(manifests.map(({ version }) => fileOf(version)));
     for (const name of this.#names()) if (!kept.has(name)) rmSync(join(this.#folder, name), { force: true });
   }

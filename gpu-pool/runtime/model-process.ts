@@ -18,6 +18,7 @@ import { encodeFrame, FrameDecoder } from "./frames.ts";
 import type { Frame } from "./frames.ts";
 import { HealthWatch } from "./health-watch.ts";
 import type { FileOwner, Jail } from "./isolation/types.ts";
+import type { MemoryGroup } from "./memory-caps/types.ts";
 import type { Life } from "./models/model-lives.ts";
 import type { Origin } from "./prediction.ts";
 import { signalGroup } from "./process-group.ts";
@@ -60,12 +61,14 @@ export type ProcessOptions = {
   progressMs: number | null;
   /** What it may take of the host; without it, whatever there is. */
   use?: UseLimits;
+  /** Where the kernel sees to its memory. */
+  group?: MemoryGroup | null;
   /** How often a model that has a healthcheck is asked. */
   healthEveryMs: number;
   /** Notes that a process of the model lives, and when it works. */
   lives?(): Life;
   onLoaded(loaded: Loaded): void;
-  onReady(setupSeconds: number): void;
+  onReady(setupSeconds: number, deviceBytes: number): void;
   onSlotMessage(slot: number, message: SlotMessage, frame: Frame): void;
   /** It has taken so many bytes more of a device than when it was ready; told when that grows. */
   onGrew?(bytes: number): void;
@@ -85,6 +88,8 @@ export type Death = {
   hung: boolean;
   /** An error of its device left it useless. */
   deviceError: boolean;
+  /** The kernel ended it, as it wanted more memory than it may have; null where nobody would know. */
+  outOfMemory: boolean | null;
   /** It said so, or its setup took too long; then the traceback is empty. */
   setupFailure: { message: string; traceback: string } | null;
 };
@@ -175,7 +180,7 @@ export class ModelProcess {
 
   /** How many batches it takes now: none while it starts, is about to leave, or is gone. */
   get freeSlots(): number {
-    return this.#takesWork ? this.#usableSlots - this.#busySlots.size : 0;
+    return this.#takesWork ? this.#usableSlots - this.#busySlots.taken : 0;
   }
 
   /** Whether a slot that runs something takes a batch behind it. */
@@ -187,11 +192,6 @@ export class ModelProcess {
     return (this.#state === "ready" || this.#state === "busy") && !this.#expected && this.#sick === null;
   }
 
-  /** True when it runs nothing and could. */
-  get idle(): boolean {
-    return this.#state === "ready";
-  }
-
   /** Gives a slot one batch and returns the slot's number: a free one, or the next that takes it ahead. */
   run(message: RunMessage): number {
     let slot = 0;
@@ -200,7 +200,7 @@ export class ModelProcess {
     const stream = this.#slotStreams[slot];
     if (stream === undefined || (this.freeSlots === 0 && !this.takesAhead)) throw new Error("no free slot");
     const frame = encodeFrame(JSON.stringify(message));
-    this.#busySlots.given(slot, this.#options.clock.nowMs());
+    this.#busySlots.given(slot, message.batch, this.#options.clock.nowMs());
     this.#state = "busy";
     this.#life?.works();
     stream.write(frame);
@@ -285,7 +285,7 @@ export class ModelProcess {
       this.#wasReady = true;
       // Not earlier: what setup() is still loading can't be well.
       if (this.#hasHealthcheck) this.#health.start();
-      this.#options.onReady(message.setupSeconds);
+      this.#options.onReady(message.setupSeconds, this.#readyBytes);
     }
   }
 
@@ -298,13 +298,10 @@ export class ModelProcess {
   #slotMessage(slot: number, message: SlotMessage, frame: Frame): void {
     if (this.#isCondemned) return;
     this.#heardAtMs = this.#options.clock.nowMs();
-    this.#busySlots.heard(slot, this.#heardAtMs);
-    if (message.type === "idle") {
-      this.#busySlots.over(slot);
-      if (this.#busySlots.size === 0) {
-        this.#life?.rests();
-        if (this.#state === "busy") this.#state = "ready";
-      }
+    this.#busySlots.heard(slot, message, this.#heardAtMs);
+    if (message.type === "idle" && this.#busySlots.size === 0) {
+      this.#life?.rests();
+      if (this.#state === "busy") this.#state = "ready";
     }
     this.#options.onSlotMessage(slot, message, frame);
     this.#leaveIfSick();
@@ -314,8 +311,8 @@ export class ModelProcess {
    * A sick process finishes what runs; its death is its own, so that the restart policy slows down one that always is.
    */
   #leaveIfSick(): void {
-    if (this.#sick === null || this.#busySlots.size > 0) return;
     const why = this.#sick;
+    if (why === null || this.#busySlots.size > 0) return;
     this.#why ??= why;
     this.#tell({ type: "shutdown" });
     this.#options.clock.after(LEAVE_MS, () => this.kill(why));
@@ -366,7 +363,7 @@ export class ModelProcess {
   }
 
   #exited(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = howItEnded(code, signal, this.origin.isConfined);
+    const how = howItEnded(code, signal, this.#options);
     const gone = (): void => this.#gone(this.#why === null ? how : `${this.#why} (${how})`);
     // What it wrote before it died is still in the pipes; a forked grandchild may hold them open for ever.
     signalGroup(this.#child, "SIGKILL");
@@ -384,17 +381,20 @@ export class ModelProcess {
     for (const stream of [this.#control, ...this.#slotStreams]) stream.destroy();
     for (const stream of [this.#child.stdout, this.#child.stderr]) if (stream instanceof Readable) stream.destroy();
     // Results that it left as files may still be on their way to the edge.
-    const { clock, scratchDir, jail } = this.#options;
+    const { clock, scratchDir, jail, group } = this.#options;
     if (jail !== null) removeStrangers(jail.tempDir);
     removeFolder(stagingOf(scratchDir));
     clock.after(KEEP_SCRATCH_MS, () => removeStrangers(scratchDir));
+    const ranOut = group?.ranOut() ?? null;
+    group?.remove();
     this.#options.onGone({
       why,
       wasReady: this.#wasReady,
       expected: this.#expected,
       hung: this.#hung,
       deviceError: this.#isCondemned,
-      setupFailure: this.#setupFailure,
+      outOfMemory: ranOut,
+      setupFailure: this.#setupFailure ?? (ranOut === true && !this.#wasReady ? { message: why, traceback: "" } : null),
     });
   }
 }

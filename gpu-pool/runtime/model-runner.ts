@@ -1,13 +1,13 @@
 /**
  * One model on this pool: its queue, its instances, and what becomes of a batch that fails.
  *
- * Flow of one prediction: accept → input prepared → queued (scheduling/batcher) → a free slot takes its batch →
- * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
- * `starting`, until the culprit is alone.
+ * Flow of one prediction: accept → input prepared → queued (scheduling/batcher) → its batch runs → reports → ended. A
+ * batch that raises, or whose process dies, is halved and run again after a new `starting`, until the culprit is alone.
  */
 import { HORIZON_MS } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
 import type { Batch } from "../scheduling/batcher.ts";
+import type { Learned } from "../scheduling/batching/batch-limits.ts";
 import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
@@ -18,7 +18,7 @@ import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
-import { applyItemMessage, beginRun } from "./item-messages.ts";
+import { advanceRun, applyItemMessage } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { learnFromDeath, learnFromRun } from "./learning.ts";
 import type { Death } from "./model-process.ts";
@@ -32,6 +32,7 @@ import { Preparation } from "./preparation.ts";
 import type { PreparationOptions } from "./preparation.ts";
 import { loadOf } from "./model-load.ts";
 import { Readiness } from "./readiness.ts";
+import { Returns } from "./returns.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 import { answerDeath, settleRun, sortOutDeath } from "./run-end.ts";
 import type { Run } from "./run.ts";
@@ -39,6 +40,7 @@ import { lateOnes, sweepDeadlines } from "./sweep.ts";
 
 /** So many whose files are still coming take up no room: a client's slow server holds up that client only. */
 const FETCHING_BESIDE = 64;
+const LEAVES = "this pool no longer serves this version so";
 
 export class ModelRunner {
   readonly model: Model;
@@ -46,11 +48,14 @@ export class ModelRunner {
   loaded: Loaded | null = null;
   /** While true it begins nothing more: what waits is about to be handed back. */
   onHold = false;
+  /** It takes nothing any more, and ends when what runs is over. */
+  isLeaving = false;
   readonly #readiness: Readiness;
   readonly #options: RunnerOptions;
   readonly #queue: PredictionQueue;
   readonly #preparation: Preparation;
   readonly #held: Held;
+  readonly #returns: Returns;
   #batches = 0;
   #pumpDue = false;
   readonly #pressure: ModelPressure;
@@ -77,6 +82,7 @@ export class ModelRunner {
     };
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#held = new Held(options);
+    this.#returns = new Returns(this.#held, this.#queue, this.#preparation);
     const shortage = (): string | null => options.shortage(options.model.manifest.schema);
     this.#pressure = new ModelPressure({ ...options, shortage, held: this.#held });
     this.#readiness = new Readiness(options.clock, options.onRoom);
@@ -100,19 +106,14 @@ export class ModelRunner {
     return this.#queue.waiting + this.#preparation.size + this.instances.sent().length;
   }
 
-  /** The most cost of a batch, by what its runs have shown to fit; null while all fitted. */
-  get learnedCost(): number | null {
-    const { limit } = this.#queue.limits.memory;
-    return limit === Infinity ? null : limit;
+  /** What its runs have shown of its batches. */
+  get learned(): Learned {
+    return this.#queue.limits.learned;
   }
 
-  get slots(): number {
-    return this.instances.all.length * this.model.slotsPerInstance;
-  }
-
-  /** What of this host runs short, so that it takes nothing for now; null when it does. */
+  /** Why it takes nothing for now, as this host runs short or its processes die in a row; null when it does. */
   get pausedBy(): string | null {
-    return this.#pressure.pausedBy;
+    return this.#pressure.pausedBy ?? this.instances.parkedBy;
   }
 
   /** Why it can't be set up; null when it can. */
@@ -123,9 +124,9 @@ export class ModelRunner {
   /** What it does and could take, as room is computed from it. */
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
-    const { onHold, pausedBy, held } = this;
+    const { pausedBy, held } = this;
     const { armed, limits } = this.#queue;
-    const counted = armed + this.instances.sent().length;
+    const [counted, onHold] = [armed + this.instances.sent().length, this.onHold || this.isLeaving];
     const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held, onHold, pausedBy };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
@@ -147,7 +148,8 @@ export class ModelRunner {
     this.#placed.asked();
     const { refusal } = this.#readiness;
     const { shortage } = this.#pressure;
-    if (refusal !== null) this.#held.release(prediction, "setup", refusal);
+    if (this.isLeaving) this.#held.release(prediction, "no_room", LEAVES);
+    else if (refusal !== null) this.#held.release(prediction, "setup", refusal);
     else if (shortage !== null) this.#held.release(prediction, "no_room", shortage);
     else this.#preparation.add(prediction);
   }
@@ -165,6 +167,12 @@ export class ModelRunner {
     const refusal = this.instances.ready ? null : this.#placed.refusal;
     if (!this.#readiness.host(refusal)) return;
     if (refusal !== null) this.#handBackUnset();
+    this.#pump();
+  }
+
+  /** Its model is configured otherwise: what doesn't run yet goes by that, and processes follow. */
+  reconfigured(): void {
+    this.#placed.reconfigured();
     this.#pump();
   }
 
@@ -196,17 +204,23 @@ export class ModelRunner {
 
   /** Hands back everything that has not begun. */
   releaseWaiting(reason: "drain" | "no_room", problem?: string): void {
-    for (const prediction of this.#held.all()) {
-      if (prediction.stage === "running" || prediction.stage === "sent" || prediction.ending !== null) continue;
-      this.#queue.remove(prediction.ref.token);
-      this.#held.release(prediction, reason, problem);
-    }
-    this.#preparation.clear();
+    this.#returns.waiting(reason, problem);
   }
 
   /** Hands back what still runs: its process is about to be ended. */
   releaseRunning(reason: "drain"): void {
-    for (const prediction of this.#held.all()) this.#held.release(prediction, reason);
+    this.#returns.running(reason);
+  }
+
+  /** Takes nothing more, and hands back what has not begun. What runs goes on. */
+  leave(): void {
+    this.isLeaving = true;
+    this.releaseWaiting("no_room", LEAVES);
+  }
+
+  /** Placement no longer counts with it. */
+  remove(): void {
+    this.#options.placer.remove(this.#placed);
   }
 
   /** Ends its processes once they finished what runs. */
@@ -251,7 +265,8 @@ export class ModelRunner {
     for (const prediction of this.#queue.expire(nowMs)) this.#held.release(prediction, "no_room");
     for (const prediction of this.#queue.dropLate(nowMs)) this.#held.late(prediction, this.#queue.limits);
     const give = (instance: Instance, batch: Batch<Prediction>): void => this.#dispatch(instance, batch);
-    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, give });
+    const leftIn = (instance: Instance): number => this.#placed.leftIn(instance);
+    dispatchAll(this.instances, this.#queue, { nowMs, isSoon: (this.#runMs.value ?? 0) <= HORIZON_MS, leftIn, give });
     if (this.instances.ready && this.#queue.armed < this.#queue.waiting) {
       const quota = this.#options.startQuota(this) - this.instances.sent().length;
       for (const { ref } of this.#queue.toArm(quota)) this.#options.report.starting(ref);
@@ -278,11 +293,7 @@ export class ModelRunner {
   }
 
   #handBack(predictions: readonly Prediction[], problem: string): void {
-    for (const prediction of predictions) {
-      this.#queue.remove(prediction.ref.token);
-      this.#preparation.remove(prediction);
-      this.#held.release(prediction, "no_room", problem);
-    }
+    this.#returns.these(predictions, problem);
     this.#pump();
   }
 
@@ -290,8 +301,8 @@ export class ModelRunner {
     const { process } = instance;
     const run = instance.runOf(slot, message);
     if (run === undefined || process === null) return;
-    if (message.type === "begun") {
-      if (!run.hasBegun) beginRun(run, this.#limits);
+    if (message.type === "begun" || message.type === "called") {
+      advanceRun(run, message.type, this.#limits);
       return this.#pump();
     }
     if (message.type === "idle") {
@@ -299,9 +310,10 @@ export class ModelRunner {
       const nowMs = this.#options.clock.nowMs();
       instance.lastUsedMs = nowMs;
       const ms = nowMs - run.startedAtMs;
-      this.#runMs.add(ms);
-      this.#options.observe.ran(ms);
-      learnFromRun(run, ms, this.#queue.limits);
+      this.#runMs.add(run.slotMs(nowMs));
+      const takenBytes = instance.memory.noted(message.memory ?? null);
+      this.#options.observe.ran(ms, takenBytes);
+      learnFromRun(run, ms, this.#queue.limits, takenBytes);
       this.#runOver(run, nowMs);
       this.#runAgain(settleRun(run, this.#held, this.#options.report));
       return;
@@ -364,10 +376,7 @@ export class ModelRunner {
 
   /** It can't be set up here: another host may run what this one holds. */
   #handBackUnset(): void {
-    this.#queue.clear();
-    this.#preparation.clear();
-    const { refusal } = this.#readiness;
-    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal ?? undefined);
+    this.#returns.unset(this.#readiness.refusal ?? undefined);
   }
 
   #events(): InstanceEvents {

@@ -11,8 +11,15 @@ const SIGNAL_CODES = 128;
 /** What the loader of a program goes by, which would run a model's code in the program that isolates it. */
 const LOADERS = /^(LD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|MALLOC_.*)$/;
 
-/** The command of a process. What its model says to the loader is said to the interpreter alone. */
-export function commandOf({ jail, python, childModule, env }: ProcessOptions): [string, ...string[]] {
+/** The command of a process, which enters its group first, then what isolates it. */
+export function commandOf(options: ProcessOptions): [string, ...string[]] {
+  const [enter, ...rest] = options.group?.command ?? [];
+  const command = isolatedCommandOf(options);
+  return enter === undefined ? command : [enter, ...rest, ...command];
+}
+
+/** What its model says to the loader is said to the interpreter alone. */
+function isolatedCommandOf({ jail, python, childModule, env }: ProcessOptions): [string, ...string[]] {
   const child: [string, ...string[]] = [python, "-u", "-m", childModule];
   const [first, ...rest] = jail?.command ?? [];
   if (first === undefined) return child;
@@ -54,9 +61,12 @@ export function makeScratch({ scratchDir, jail }: ProcessOptions): void {
   if (jail?.owner) for (const folder of folders.toReversed()) chownSync(folder, jail.owner.uid, jail.owner.gid);
 }
 
-export function howItEnded(code: number | null, signal: NodeJS.Signals | null, isConfined: boolean): string {
+export function howItEnded(code: number | null, signal: NodeJS.Signals | null, options: ProcessOptions): string {
+  const { group, jail } = options;
+  if (group?.ranOut() === true)
+    return `out of memory: it used all of the ${group.bytes} bytes that it may use (memoryBytes)`;
   const byCode = Object.entries(constants.signals).find(([, number]) => code === SIGNAL_CODES + number)?.[0];
-  const ended = signal ?? (isConfined ? byCode : undefined);
+  const ended = signal ?? (jail === null ? undefined : byCode);
   return ended === undefined ? `it exited with code ${code}` : `it was ended by ${ended}`;
 }
 

@@ -22,6 +22,8 @@ export class Run {
   startedAtMs: number;
   /** False while it waits in its process behind another: nothing of it runs. */
   hasBegun: boolean;
+  /** When the model's call was over, of one whose outputs are made beside the next; null before, and of others. */
+  calledAtMs: number | null = null;
   /** The slot that it was given to. */
   slot = 0;
   readonly shape: Shape;
@@ -45,14 +47,18 @@ export class Run {
     return this.#items.size;
   }
 
+  /** For how long it had its slot to itself. */
+  slotMs(nowMs: number): number {
+    return (this.calledAtMs ?? nowMs) - this.startedAtMs;
+  }
+
   /** The slot is free, or gone, at `nowMs`: its time is shared among the members by their costs. They come back. */
   over(nowMs: number): Prediction[] {
     const members = Array.from(this.#items.values(), ({ prediction }) => prediction);
     const costs = members.reduce((sum, { grant }) => sum + grant.cost, 0);
     for (const prediction of members) {
       prediction.inRun = false;
-      if (costs > 0 && this.hasBegun)
-        prediction.deviceMs += ((nowMs - this.startedAtMs) * prediction.grant.cost) / costs;
+      if (costs > 0 && this.hasBegun) prediction.deviceMs += (this.slotMs(nowMs) * prediction.grant.cost) / costs;
     }
     return members;
   }

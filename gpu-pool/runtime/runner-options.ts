@@ -12,6 +12,8 @@ import type { Prediction, Reporter } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
 export type RunnerOptions = {
+  /** What it is called on this host: `owner/name`, with the version where others of that name are here. */
+  label: string;
   model: Model;
   devices: DeviceWatch;
   /** Gives its instances their devices, over all models of the host. */
@@ -52,8 +54,8 @@ export type Dispatched = {
 /** What telemetry hears; everything is counted, nothing of a prediction's content is told. */
 export type RunnerObserver = {
   batch(batch: Dispatched): void;
-  /** A batch is over, `ms` after its start. */
-  ran(ms: number): void;
+  /** A batch is over, `ms` after its start; it took so much of memory, null where nobody knows. */
+  ran(ms: number, takenBytes: number | null): void;
   ended(outcome: string, prediction: Prediction): void;
   bisected(): void;
   /** `loadMs`: since its process was asked for. */

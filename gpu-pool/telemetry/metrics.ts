@@ -7,8 +7,11 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom
 
 const MANY_ATTEMPTS = 3;
 const LONG_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+/** From 1 MiB to 256 GiB, each four times the one before. */
+const MEMORY_BYTES = Array.from({ length: 10 }, (_, power) => 2 ** 20 * 4 ** power);
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** Of one version; gauges tell the sum over all of a model's versions that are here. */
 export type ModelGauges = {
   model: string;
   state: string;
@@ -36,7 +39,7 @@ export type Gauges = {
 export type Metrics = ReturnType<typeof createCounters> & {
   readonly rates: Rates;
   /** A grant came. */
-  got(model: string, attempt: number, nowMs: number): void;
+  got(model: string, attempt: number): void;
 };
 
 export function createMetrics(): Metrics {
@@ -45,10 +48,9 @@ export function createMetrics(): Metrics {
   return {
     ...counters,
     rates,
-    got(model, attempt, nowMs) {
+    got(model, attempt) {
       counters.granted.inc({ model });
       counters.attempts.inc({ model, attempt: attempt < MANY_ATTEMPTS ? String(attempt) : `${MANY_ATTEMPTS}+` });
-      rates.granted(model, nowMs);
     },
   };
 }
@@ -102,6 +104,13 @@ function createCounters() {
       help: "How long batches ran.",
       labelNames: ["model"],
       buckets: SECONDS,
+      registers,
+    }),
+    batchMemory: new Histogram({
+      name: "edgeplane_pool_batch_memory_bytes",
+      help: "What batches took of memory beyond what their process holds at rest.",
+      labelNames: ["model"],
+      buckets: MEMORY_BYTES,
       registers,
     }),
     paddingWaste: new Histogram({
@@ -183,7 +192,8 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
       labelNames: ["model"],
       registers,
       collect: () => {
-        for (const model of gauges.models()) gauge.set({ model: model.model }, read(model));
+        gauge.reset();
+        for (const model of gauges.models()) gauge.inc({ model: model.model }, read(model));
       },
     });
   };
@@ -194,7 +204,9 @@ export function addGauges(registry: Registry, gauges: Gauges): void {
   perModel("edgeplane_pool_held", "Predictions granted and not ended.", ({ held }) => held);
   perModel("edgeplane_pool_slots", "Slots of the model.", ({ slots }) => slots);
   perModel("edgeplane_pool_free_slots", "Slots that run nothing.", ({ freeSlots }) => freeSlots);
-  perModel("edgeplane_pool_model_broken", "1: it could not be set up.", ({ broken }) => (broken ? 1 : 0));
+  perModel("edgeplane_pool_model_broken", "How many of its versions here could not be set up.", ({ broken }) =>
+    broken ? 1 : 0,
+  );
   const lag: Gauge<"lane" | "topic"> = new Gauge({
     name: "edgeplane_pool_lane_lag",
     help: "Job records that no pool has committed; of a cluster that is read natively.",

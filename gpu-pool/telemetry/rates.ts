@@ -1,24 +1,24 @@
-/** How many predictions of each model come and end a second, lately: an event counts half after five minutes. */
+/** How many predictions of each version come and end a second, lately: an event counts half after five minutes. */
 import { Demand } from "../scheduling/placement/demand.ts";
 
 export type Rates = {
-  granted(model: string, nowMs: number): void;
-  ended(model: string, nowMs: number): void;
-  of(model: string, nowMs: number): { grantedPerSecond: number; endedPerSecond: number };
+  granted(version: string, nowMs: number): void;
+  ended(version: string, nowMs: number): void;
+  of(version: string, nowMs: number): { grantedPerSecond: number; endedPerSecond: number };
 };
 
 export function createRates(): Rates {
-  const models = new Map<string, { granted: Demand; ended: Demand }>();
-  const ratesOf = (model: string): { granted: Demand; ended: Demand } => {
-    const known = models.get(model) ?? { granted: new Demand(), ended: new Demand() };
-    models.set(model, known);
+  const versions = new Map<string, { granted: Demand; ended: Demand }>();
+  const ratesOf = (version: string): { granted: Demand; ended: Demand } => {
+    const known = versions.get(version) ?? { granted: new Demand(), ended: new Demand() };
+    versions.set(version, known);
     return known;
   };
   return {
-    granted: (model, nowMs) => ratesOf(model).granted.add(nowMs),
-    ended: (model, nowMs) => ratesOf(model).ended.add(nowMs),
-    of(model, nowMs) {
-      const { granted, ended } = ratesOf(model);
+    granted: (version, nowMs) => ratesOf(version).granted.add(nowMs),
+    ended: (version, nowMs) => ratesOf(version).ended.add(nowMs),
+    of(version, nowMs) {
+      const { granted, ended } = ratesOf(version);
       return { grantedPerSecond: granted.rate(nowMs), endedPerSecond: ended.rate(nowMs) };
     },
   };

@@ -4,6 +4,7 @@ import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
+import type { MemoryCaps } from "../runtime/memory-caps/types.ts";
 import { SettingsError } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { addGauges } from "./metrics.ts";
@@ -19,6 +20,7 @@ export type StartOptions = {
   metrics: Metrics;
   devices: DeviceWatch;
   isolation: IsolationState;
+  memoryCaps: MemoryCaps;
   preemption: PreemptionWatch;
   /** Folders that could not be read as models. */
   problems: { folder: string; problem: string }[];
@@ -26,7 +28,7 @@ export type StartOptions = {
 
 /** Listens and returns the port. Throws `SettingsError` when it is taken. */
 export async function startTelemetry(options: StartOptions): Promise<number> {
-  const { settings, name, pool, metrics, devices, isolation, preemption, problems } = options;
+  const { settings, name, pool, metrics, devices, isolation, memoryCaps, preemption, problems } = options;
   addGauges(metrics.registry, {
     models: () =>
       pool.runners.map((runner) => ({
@@ -34,7 +36,7 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
         state: runner.instances.state,
         waiting: runner.waiting,
         held: runner.held,
-        slots: runner.slots,
+        slots: runner.instances.all.length * runner.model.slotsPerInstance,
         freeSlots: runner.instances.all.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
         broken: runner.problem !== null,
       })),
@@ -65,7 +67,8 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
         spooled: pool.spooled,
       }),
       models: () => ({ models: pool.runners.map(describe), problems }),
-      status: () => statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs: performance.now() }),
+      status: () =>
+        statusOf({ name, pool, devices, isolation, memoryCaps, preemption, metrics, nowMs: performance.now() }),
     });
     return served.port;
   } catch (error) {
@@ -80,6 +83,7 @@ function describe(runner: Pool["runners"][number]): unknown {
   return {
     model: modelPath(runner.model.manifest),
     version: runner.model.manifest.version,
+    isLeaving: runner.isLeaving,
     folder: runner.model.dir,
     state: runner.instances.state,
     waiting: runner.waiting,
@@ -87,7 +91,7 @@ function describe(runner: Pool["runners"][number]): unknown {
     isolation: runner.model.isolation ?? null,
     environment: runner.model.environment ?? null,
     problem: runner.problem,
-    learnedCost: runner.learnedCost,
+    learnedCost: runner.learned.cost,
     instances: instancesOf(runner),
   };
 }

@@ -1,11 +1,14 @@
 /** `/status`: everything that a person, a command or a page wants to know of a running pool, in one answer. */
 import * as z from "zod";
 import { modelPath } from "../../src/contract/manifest.ts";
+import { ModelConfigurationSchema } from "../../src/contract/model-configuration.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
+import type { MemoryCaps } from "../runtime/memory-caps/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
+import { versionKey } from "../version-key.ts";
 import type { Metrics } from "./metrics.ts";
 
 const Number0 = z.number().nonnegative();
@@ -47,16 +50,23 @@ const ModelSchema = z.object({
   model: z.string(),
   state: InstanceSchema.shape.state,
   version: z.string(),
+  /** It is offered no more, and ends when what runs is over. */
+  isLeaving: z.boolean(),
   lane: z.string(),
   /** Granted and not running; granted and not ended. */
   waiting: Number0,
   held: Number0,
   /** Why it can't be set up here. */
   problem: Problem,
-  /** What of this host runs short, so that it takes nothing for now. */
+  /** What the edge says in place of its files; why what it said last doesn't hold. */
+  configuration: ModelConfigurationSchema,
+  misconfigured: Problem,
+  /** Why it takes nothing for now: what of this host runs short, or of what its processes die in a row. */
   pausedBy: Problem,
   /** What its last batches took; null before the first. */
   runMs: Number0.nullable(),
+  /** What batches took of memory, by their cost: their number times the largest cost in them. */
+  memoryByCost: z.array(z.object({ cost: Number0, bytes: Number0 })),
   rates: z.object({ grantedPerSecond: Number0, endedPerSecond: Number0 }),
   instances: z.array(InstanceSchema),
 });
@@ -65,8 +75,12 @@ export const StatusSchema = z.object({
   devices: z.array(DeviceSchema),
   /** Why no GPU can be used, or what was complained of beside those that can. */
   problem: Problem,
+  /** The newest CUDA that the driver runs; null where nobody knows. */
+  cudaVersion: z.string().nullable(),
   /** What isolates its models, or why nothing does. */
   isolation: z.object({ kind: z.enum(["namespaces", "user", "none"]), why: z.string().nullable() }),
+  /** What keeps models within their `memoryBytes`, and why it isn't the kernel. */
+  memoryCaps: z.object({ kind: z.enum(["cgroup", "watchdog"]), why: z.string().nullable() }),
   pool: z.string(),
   session: z.string(),
   state: z.enum(["serving", "draining"]),
@@ -94,22 +108,26 @@ export type StatusSources = {
   pool: Pool;
   devices: DeviceWatch;
   isolation: IsolationState;
+  memoryCaps: MemoryCaps;
   preemption: PreemptionWatch;
   metrics: Metrics;
   nowMs: number;
 };
 
-export function statusOf({ name, pool, devices, isolation, preemption, metrics, nowMs }: StatusSources): Status {
+export function statusOf(sources: StatusSources): Status {
+  const { name, pool, devices, isolation, memoryCaps, preemption, metrics, nowMs } = sources;
   const { disk, inputs, uploads } = pool.pressure;
   return {
     devices: devices.report.cuda,
     problem: devices.report.problem,
+    cudaVersion: devices.cudaVersion,
     isolation: { kind: isolation.kind, why: isolation.why },
+    memoryCaps: { kind: memoryCaps.kind, why: memoryCaps.why },
     pool: name,
     session: pool.session,
     state: pool.draining ? "draining" : "serving",
     edge: pool.channelOpen ? "connected" : "away",
-    lanes: pool.lanes,
+    lanes: pool.models.lanes,
     preemption: { cloud: preemption.cloud, notice: preemption.notice },
     pressure: {
       disk: { freeBytes: disk.freeBytes, problem: disk.problem },
@@ -128,13 +146,17 @@ function modelOf(runner: ModelRunner, metrics: Metrics, nowMs: number): Status["
     model,
     state: runner.instances.state,
     version: manifest.version,
+    isLeaving: runner.isLeaving,
     lane: manifest.lane,
     waiting: runner.waiting,
     held: runner.held,
     problem: runner.problem?.message ?? null,
+    configuration: runner.model.configuration,
+    misconfigured: runner.model.misconfigured ?? null,
     pausedBy: runner.pausedBy,
     runMs: runner.load(nowMs).runMs,
-    rates: metrics.rates.of(model, nowMs),
+    rates: metrics.rates.of(versionKey(manifest), nowMs),
+    memoryByCost: runner.learned.memory,
     instances: instancesOf(runner),
   };
 }

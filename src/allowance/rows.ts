@@ -1,13 +1,20 @@
 /** What an allowance object stores: a row for each bucket, and its slots in a few rows. */
 import * as z from "zod";
+import { openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
 import type { Stored, Written } from "./book.ts";
 import type { Held } from "./slots.ts";
 
-const SCHEMA = [
+const TABLES = [
   "CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
   "CREATE TABLE IF NOT EXISTS slots (part INTEGER PRIMARY KEY, value TEXT NOT NULL)",
 ];
+
+export const allowanceSchema: Schema = {
+  name: "allowance",
+  steps: [{ up: (sql) => TABLES.forEach((table) => void sql(table)) }],
+};
 /** A row holds 2 MB. */
 const SLOTS_A_ROW = 5000;
 
@@ -34,7 +41,7 @@ export function createRows(sql: Sql) {
 
   function ensureSchema(): void {
     if (hasSchema) return;
-    for (const statement of SCHEMA) sql(statement);
+    openSchema(sql, allowanceSchema);
     hasSchema = true;
   }
 

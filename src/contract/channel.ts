@@ -2,6 +2,15 @@
  * The control channel between a pool and the edge: one hibernating WebSocket, opened by the pool at
  * `GET /pool/v1/connect`. The text `ping` is answered `pong` by the platform itself, without waking the object:
  * a pool that pings every third of its lease holds it at no cost.
+ *
+ * An edge and a pool of neighbouring releases work together, whichever is older (docs/operate.md, "Upgrade"). So, for
+ * all that crosses between them, here and in claim.ts, event.ts, parked.ts and job.ts:
+ * - A key that is new is optional, and whoever doesn't know it leaves it out.
+ * - A message of a new `type` is left alone by whoever doesn't know it. What must be heard, or would make a reader of
+ *   the release before refuse the rest (a new event, verdict, reason or kind in a list that is checked as a whole), is
+ *   sent only to who says in `hears` that it hears it.
+ * - Anything else is another protocol: `PROTOCOL` goes up by one, and `OLDEST_PROTOCOL` stays one behind.
+ * `test/unit/wire` checks messages of both against the schemas of the release before.
  */
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
@@ -25,8 +34,15 @@ export const DeviceSchema = z.object({
 });
 export type Device = z.infer<typeof DeviceSchema>;
 
-/** What pool and edge speak; a pool of another is refused at its hello. */
+/** What pool and edge speak, and the oldest that they still do; a pool that speaks none of them is refused. */
 export const PROTOCOL = 2;
+export const OLDEST_PROTOCOL = 2;
+
+/** Names of what a side understands beyond its protocol. */
+const HearsSchema = z.array(z.string().max(64)).max(64);
+
+/** What pools that hear of it are told to ask again: which models they serve, how models run. */
+export type Nudge = "models" | "configurations";
 
 /** What a pool has room for, of one version of a model. */
 export const ModelRoomSchema = z.object({
@@ -69,7 +85,11 @@ export type LaneRoom = z.infer<typeof LaneRoomSchema>;
 export const PoolMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("hello"),
-    protocol: z.literal(PROTOCOL),
+    protocol: z.number().int(),
+    /** The oldest protocol that the pool speaks, too; without it, `protocol` alone. */
+    oldestProtocol: z.number().int().optional(),
+    /** What it understands beyond that, by name; an older pool doesn't say. */
+    hears: HearsSchema.optional(),
     session: z.string().min(8).max(64),
     /**
      * The session of this pool's life before: it is over, so that what was granted to it need not wait for its lease.
@@ -103,6 +123,12 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
 ]);
 export type PoolMessage = z.infer<typeof PoolMessageSchema>;
 
+/** The newest protocol that an edge speaks with a pool that says so; null: they have none in common. */
+export function commonProtocol(hello: { protocol: number; oldestProtocol?: number | undefined }): number | null {
+  const newest = Math.min(PROTOCOL, hello.protocol);
+  return newest >= Math.max(OLDEST_PROTOCOL, hello.oldestProtocol ?? hello.protocol) ? newest : null;
+}
+
 /**
  * The log that lanes produce to. A pool goes on reading the one before for `readBothMs`. Without an address (`upstash`)
  * the pool takes the one of its own settings, which win in any case: a cluster beside it, or credentials of its own.
@@ -121,6 +147,10 @@ export type DesiredLog = z.infer<typeof DesiredLogSchema>;
 export const EdgeMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("welcome"),
+    /** The newest protocol that both speak; an older edge doesn't say. */
+    protocol: z.number().int().optional(),
+    /** What the edge understands beyond that, by name; an older edge doesn't say. */
+    hears: HearsSchema.optional(),
     leaseMs: z.number(),
     /** Whether `/pool/v1/events` takes events; else they must be parked. */
     eventsOpen: z.boolean().default(true),
@@ -146,6 +176,9 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("tell") }),
   /** There is work on this lane: poll it. */
   z.object({ type: z.literal("work"), lane: z.string() }),
+  /** Ask again which models you serve, or how models run: only to pools that say in `hears` that they hear it. */
+  z.object({ type: z.literal("models") }),
+  z.object({ type: z.literal("configurations") }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
   /** What became of the parked request `n`. */
   z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),

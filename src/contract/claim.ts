@@ -28,6 +28,8 @@ export const GrantSchema = z.object({
   /** Durations that remain, to be measured on a monotonic clock. */
   startInMs: z.number(),
   endInMs: z.number(),
+  /** How long one run of it may take, in place of what its model says. */
+  runLimitMs: z.number().optional(),
   cost: z.number(),
   stream: z.boolean(),
   /** The seq of the next event of this claim. */

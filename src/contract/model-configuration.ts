@@ -1,6 +1,6 @@
 /**
- * How a model runs, as its files say it (`edgeplane` in cog.yaml, or edgeplane.yaml) and as a row in the registry says
- * it instead. One schema for both: docs/models.md has the table.
+ * How a model runs, as its files say it (`edgeplane` in cog.yaml, or edgeplane.yaml), as its row in the registry says it
+ * instead, and as a deployment says it instead of both. One schema for all: docs/models.md has the table.
  */
 import * as z from "zod";
 
@@ -9,6 +9,8 @@ const CountSchema = z.number().int().min(1).max(64);
 /** nvidia-smi's number of a device, or the id of a part of one. */
 const DeviceIdSchema = z.union([z.number().int().min(0), z.string().min(1).max(128)]);
 const TimeoutSchema = z.number().int().min(1000);
+/** As the manifest has it. */
+const DeadlineSchema = TimeoutSchema.max(7 * 86_400_000);
 
 /** What a row may say instead of the files; each key by itself, without its default. */
 export const configurableKeys = {
@@ -22,8 +24,8 @@ export const configurableKeys = {
   dropLate: z.boolean(),
   /** Batches that a process of a synchronous model has at a time: with 2, the next is made ready while one runs. */
   batchesInFlight: z.number().int().min(1).max(2),
-  startTimeoutMs: TimeoutSchema,
-  totalTimeoutMs: TimeoutSchema,
+  startTimeoutMs: DeadlineSchema,
+  totalTimeoutMs: DeadlineSchema,
   /** How long `setup()` and one prediction may take. */
   setupTimeoutMs: TimeoutSchema,
   predictTimeoutMs: z.number().int().min(1),
@@ -57,8 +59,22 @@ export const ModelConfigurationSchema = z
   .meta({ id: "ModelConfiguration", description: "What holds instead of what the model's files say." });
 export type ModelConfiguration = z.output<typeof ModelConfigurationSchema>;
 
-/** What pools are told: by `owner/name`, of the models that have any. */
-export const ConfigurationsSchema = z.object({ configurations: z.record(z.string(), ModelConfigurationSchema) });
+/** These go with each prediction: a deployment says them of its own. All others hold for whatever runs the version. */
+export const ownKeys = ["startTimeoutMs", "totalTimeoutMs", "predictTimeoutMs"] as const;
+const isOwn: ReadonlySet<string> = new Set(ownKeys);
+
+/** What a configuration says for all predictions of the version, whoever makes them. */
+export function sharedOf(configuration: ModelConfiguration): ModelConfiguration {
+  return Object.fromEntries(Object.entries(configuration).filter(([key]) => !isOwn.has(key)));
+}
+
+/** What pools are told, of the models that have any. */
+export const ConfigurationsSchema = z.object({
+  /** By `owner/name`. */
+  configurations: z.record(z.string(), ModelConfigurationSchema),
+  /** By `owner/name:version`: what deployments of the owner say, and holds before that. */
+  versions: z.record(z.string(), ModelConfigurationSchema).default({}),
+});
 
 /** `instances`, however it was said. */
 export function instancesOf(said: NonNullable<ModelConfiguration["instances"]>): {

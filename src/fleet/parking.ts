@@ -10,6 +10,7 @@ import type { Env } from "../env.ts";
 import { Mailbox, warn } from "./mailbox.ts";
 import { createParkedStore, parkedSettings } from "./parked-store.ts";
 import type { ParkedStore } from "./parked-store.ts";
+import type { ParkedAt } from "./types.ts";
 
 /** Lookups of one session that come closer together than this are one. */
 const LOOK_EVERY_MS = 400;
@@ -17,7 +18,6 @@ const LOOK_EVERY_MS = 400;
 const PROBE_PAUSES_MS = [0, 100, 400, 1000] as const;
 const REFUSED = /WRONGPASS|NOAUTH|NOPERM|unauthorized/i;
 
-export type ParkedAt = { prefix: string; probe: string };
 /** What to tell the pool: null when the edge finds what it parks. `final`: not without a change of settings. */
 export type ParkingProblem = { problem: string | null; final: boolean };
 

@@ -4,7 +4,8 @@
  * remains is one row.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, PoolMessage } from "../contract/channel.ts";
+import type { ClaimRef, DesiredLog, EdgeMessage, ModelRefusal, Nudge, PoolMessage } from "../contract/channel.ts";
+import { commonProtocol, PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
@@ -14,16 +15,17 @@ import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
 import { registerManifests } from "../registry/registration.ts";
+import { notePool, notePoolState } from "../registry/pools.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { Parking } from "./parking.ts";
-import type { ParkedAt } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
+import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
-import { PoolIdentitySchema } from "./types.ts";
-import type { Lease, PoolIdentity } from "./types.ts";
+import { nobody, PoolIdentitySchema } from "./types.ts";
+import type { Known, Lease, PoolIdentity } from "./types.ts";
 
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
@@ -42,22 +44,6 @@ type Hello = Extract<PoolMessage, { type: "hello" }>;
 /** Header by which the authenticated identity reaches the object. */
 export const IDENTITY_HEADER = "edgeplane-pool-identity";
 
-type Known = {
-  session: string;
-  identity: PoolIdentity;
-  lanes: string[];
-  /** When the pool was last heard by other ways than a ping. */
-  seenAt: number;
-  /** Whether a control channel was open when this was stored. */
-  connected: boolean;
-  /** Where its pool parks events in Redis. */
-  kv?: ParkedAt;
-  /** Claims to stop that the pool may not have heard of. */
-  stops?: ClaimRef[];
-};
-
-const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
-
 export abstract class PoolSession extends DurableObject<Env> {
   readonly #parking: Parking;
   readonly #probes = createProbes({ now: () => Date.now(), keptMs: leaseMs });
@@ -66,6 +52,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -106,11 +93,12 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
     const message = parseMessage(data);
+    if (message === null) return;
     if (typeof message === "string" || this.#known === null) {
       socket.close(closeCodes.badMessage, typeof message === "string" ? message : "say hello first");
       return;
     }
-    if (message.type === "draining") return this.#leaveLanes(this.#known);
+    if (message.type === "draining") return this.#drains(this.#known);
     if (message.type === "parked") return this.#parking.noticed(message.n);
     const lanes = message.type === "room" ? message.lanes.map(({ lane }) => lane) : message.lanes;
     const outside = lanes.find((lane) => this.#known?.identity.lanes.includes(lane) !== true);
@@ -126,9 +114,16 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#isConnected()) return;
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
-    this.#remember({ ...this.#known, connected: false, seenAt: Date.now() });
+    const known = { ...this.#known, connected: false, seenAt: Date.now() };
+    this.#remember(known);
     // Grants have no way to it; back again, the pool states its room anew.
-    await this.#leaveLanes(this.#known);
+    await this.#leaveLanes(known);
+    if (!this.#isConnected()) await notePoolState(this.env, known.session, "away");
+  }
+
+  async #drains(known: Known): Promise<void> {
+    await this.#leaveLanes(known);
+    await notePoolState(this.env, known.session, "draining");
   }
 
   override async webSocketError(): Promise<void> {
@@ -185,6 +180,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!this.#isConnected()) await this.#parking.stop(claims);
   }
 
+  /** Something changed that the pool may ask for. One that isn't connected asks when it is back. */
+  nudge(what: Nudge): void {
+    if (this.#known?.hears?.includes(what) === true) this.#send({ type: what });
+  }
+
   /** The lanes produce to another log from now on. */
   async moveLog(desired: DesiredLog): Promise<void> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
@@ -229,10 +229,11 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
-    const { kv } = hello;
+    const { kv, lanes, hears = [] } = hello;
     socket.serializeAttachment(Date.now());
-    this.#remember({ ...known, lanes: hello.lanes, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
+    await notePool(this.env, known.identity.poolTokenId, hello);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
@@ -247,6 +248,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     const desired = await this.#desiredLog();
     const welcome = {
       type: "welcome",
+      protocol: commonProtocol(hello) ?? PROTOCOL,
+      hears: [],
       leaseMs,
       eventsOpen,
       registersModels,
@@ -347,6 +350,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
+    if (known !== null) await notePoolState(this.env, known.session, "ended");
+    this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
   }
@@ -358,6 +363,8 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   #remember(known: Known): void {
     this.#known = known;
+    if (!this.#isNumbered) numberSession(this.ctx.storage);
+    this.#isNumbered = true;
     this.ctx.storage.kv.put("known", known);
   }
 

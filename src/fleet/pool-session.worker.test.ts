@@ -45,7 +45,9 @@ async function connect(session: string, lanes: string[], poolTokenId = "t"): Pro
   return { socket, session, next, closed };
 }
 
-function hello({ session }: Channel, lanes: string[]): string {
+type Hello = Extract<PoolMessage, { type: "hello" }>;
+
+function hello({ session }: Channel, lanes: string[], more: Partial<Hello> = {}): string {
   const message: PoolMessage = {
     type: "hello",
     protocol: PROTOCOL,
@@ -55,6 +57,7 @@ function hello({ session }: Channel, lanes: string[]): string {
     lanes,
     devices: [],
     models: [],
+    ...more,
   };
   return JSON.stringify(message);
 }
@@ -73,13 +76,13 @@ beforeAll(async () => {
 const sessionsOf = async (lane: string) => (await edge.LANE.getByName(lane).stats()).sessions;
 
 /** The pool says hello and states its room; resolves once its lane knows. */
-async function enter(channel: Channel, lane: string): Promise<void> {
-  channel.socket.send(hello(channel, [lane]));
+async function enter(channel: Channel, lane: string, more: Partial<Hello> = {}, sessions = 1): Promise<void> {
+  channel.socket.send(hello(channel, [lane], more));
   await channel.next();
   const models = [{ model: "local/echo", version: "v", room: 4, startNow: 2, readyInMs: 0, problem: null }];
   const room: PoolMessage = { type: "room", n: 1, full: true, lanes: [{ lane, models, seen: [], ended: [] }] };
   channel.socket.send(JSON.stringify(room));
-  await expect.poll(() => sessionsOf(lane)).toBe(1);
+  await expect.poll(() => sessionsOf(lane)).toBe(sessions);
 }
 
 it("welcomes a pool, tells its lanes of its room, and passes grants, nudges, cancellations and probes on", async () => {
@@ -250,6 +253,19 @@ it("reaches a pool beside a connection of it that never closed", async () => {
   expect(await channel.next()).toEqual({ type: "work", lane: "lane-t" });
 });
 
+it("passes on that something changed to pools that hear of it, and to no others", async () => {
+  const [hearing, deaf] = [await connect("session-hearing", ["lane-n"]), await connect("session-deaf", ["lane-n"])];
+  await enter(deaf, "lane-n");
+  await enter(hearing, "lane-n", { hears: ["configurations"] }, 2);
+  const lane = edge.LANE.getByName("lane-n");
+  expect(await lane.nudge("lane-n", "models")).toBe(2);
+  expect(await lane.nudge("lane-n", "configurations")).toBe(2);
+  expect(await hearing.next()).toEqual({ type: "configurations" });
+  await edge.POOL.getByName(deaf.session).nudge("configurations");
+  await edge.POOL.getByName(deaf.session).stop([claim]);
+  expect(await deaf.next()).toEqual({ type: "cancel", claims: [claim] });
+});
+
 it("tells its end again when a lane could not be told", async () => {
   const channel = await connect("session-ends", ["lane-u"]);
   await enter(channel, "lane-u");
@@ -269,13 +285,30 @@ it("tells its end again when a lane could not be told", async () => {
   expect(await sessionsOf("lane-u")).toBe(0);
 });
 
-it("refuses the hello of a pool of another release, and says what to do", async () => {
-  const channel = await connect("session-older", ["lane-v"]);
-  const { protocol: _, ...older } = JSON.parse(hello(channel, ["lane-v"])) as { protocol: number };
-  channel.socket.send(JSON.stringify({ ...older, slots: 4, maxBatchSize: 8 }));
-  const { code, reason } = await channel.closed;
-  expect(code).toBe(4400);
-  expect(reason).toContain("upgrade");
+it("refuses the hello of a pool that speaks no protocol of the edge, and says what to do", async () => {
+  const said = async (session: string, change: object) => {
+    const channel = await connect(session, ["lane-v"]);
+    channel.socket.send(JSON.stringify({ ...(JSON.parse(hello(channel, ["lane-v"])) as object), ...change }));
+    const { code, reason } = await channel.closed;
+    return [code, reason];
+  };
+  expect(await said("session-oldest", { protocol: undefined, slots: 4, maxBatchSize: 8 })).toEqual([
+    4400,
+    `this pool's protocol is 1, the edge's ${PROTOCOL}: upgrade it to the edge's release, then start it again`,
+  ]);
+  const newer = { protocol: PROTOCOL + 2, oldestProtocol: PROTOCOL + 1, devices: "in another form" };
+  expect(await said("session-newest", newer)).toEqual([
+    4400,
+    `this pool's protocol is ${PROTOCOL + 2}, the edge's ${PROTOCOL}: upgrade the edge, or run the pool of its release`,
+  ]);
+});
+
+it("speaks with a pool of the next release by the protocol that both know, and leaves alone what it doesn't know", async () => {
+  const channel = await connect("session-newer", ["lane-y"]);
+  channel.socket.send(JSON.stringify({ type: "of a later release", lanes: 7 }));
+  const newer = { protocol: PROTOCOL + 1, oldestProtocol: PROTOCOL, hears: ["a later thing"], of: "a later release" };
+  channel.socket.send(JSON.stringify({ ...(JSON.parse(hello(channel, ["lane-y"])) as object), ...newer }));
+  expect(await channel.next()).toMatchObject({ type: "welcome", protocol: PROTOCOL });
 });
 
 it("says to a lane that it is gone when the lane asks a session that it doesn't know", async () => {

@@ -1,5 +1,6 @@
 /** What the rest of the edge asks of a pool session. */
 import * as z from "zod";
+import type { ClaimRef } from "../contract/channel.ts";
 
 /** Whether the session still holds its lease, and for how long it does if nothing more is heard of it. */
 export type Lease = { alive: boolean; remainingMs: number };
@@ -13,3 +14,25 @@ export const PoolIdentitySchema = z.object({
   owners: z.array(z.string()).default(["local"]),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;
+
+/** Where a pool parks events in Redis: how its keys begin, and what stands at its `probe` key. */
+export type ParkedAt = { prefix: string; probe: string };
+
+/** What a session remembers, in one row. */
+export type Known = {
+  session: string;
+  identity: PoolIdentity;
+  lanes: string[];
+  /** When the pool was last heard by other ways than a ping. */
+  seenAt: number;
+  /** Whether a control channel was open when this was stored. */
+  connected: boolean;
+  /** What its pool understands beyond its protocol. */
+  hears?: string[];
+  /** Where its pool parks events in Redis. */
+  kv?: ParkedAt;
+  /** Claims to stop that the pool may not have heard of. */
+  stops?: ClaimRef[];
+};
+
+export const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };

@@ -4,7 +4,7 @@
  * for still waiting, and says so the next time.
  */
 import { shardName, shardOf } from "../contract/ids.ts";
-import type { DesiredLog } from "../contract/channel.ts";
+import type { DesiredLog, Nudge } from "../contract/channel.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import { remoteShard } from "../shard/remote.ts";
@@ -75,6 +75,11 @@ export function createErrands(env: Env, lane: () => string, leaves: () => boolea
     moveLog(session: string, desired: DesiredLog): void {
       begin(`move ${session}`, () => sessionOf(session).moveLog(desired));
     },
+
+    /** The session's pool asks again for what changed; one that isn't told asks when it connects, and now and then. */
+    nudge(session: string, what: Nudge): void {
+      begin(`${what} ${session}`, () => sessionOf(session).nudge(what));
+    },
   };
 }
 
@@ -82,4 +87,5 @@ type RemoteSession = {
   work(lane: string): Promise<void>;
   askForRoom(lane: string): Promise<void>;
   moveLog(desired: DesiredLog): Promise<void>;
+  nudge(what: Nudge): Promise<void>;
 };

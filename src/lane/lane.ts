@@ -5,6 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { LaneOutlook } from "../../plugins/kernel/services.ts";
+import type { Nudge } from "../contract/channel.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { desiredLog, noteLogSetting } from "../log/current-log.ts";
@@ -21,6 +22,8 @@ import type { LaneFaults } from "./faults.ts";
 import { handOnInherited } from "./inherited.ts";
 import { outlookIn } from "./outlook.ts";
 import type { OutlookRef } from "./outlook.ts";
+import { roomsOf } from "./rooms.ts";
+import type { PoolRoom } from "./rooms.ts";
 import { createReleases } from "./releases.ts";
 import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation, RoomReport } from "./types.ts";
 
@@ -28,6 +31,8 @@ import type { EntryRef, LaneEntry, LaneNews, LaneStats, OfferReply, Reservation,
 const WATCH_MS = 5000;
 /** How long a move of the log waits for what is on its way. */
 const MOVE_PATIENCE_MS = 3000;
+/** How long pools are waited for that are just being asked for their room. */
+const ROOM_PATIENCE_MS = 1000;
 const INHERITED_RETRY_MS = 2000;
 /** Waiting predictions that an account may have in one lane. */
 const MAX_WAITING = 100_000;
@@ -147,6 +152,25 @@ export class Lane extends DurableObject<Env> {
     await Promise.race([this.#releases.release(), scheduler.wait(MOVE_PATIENCE_MS)]);
     this.#actSoon();
     return { handedOn: high + normal + low, pools: sessions.length };
+  }
+
+  /** Something changed that the pools of this lane may ask for. Answers how many are told. */
+  nudge(lane: string, what: Nudge): number {
+    this.#remember(lane);
+    const sessions = this.#core.sessions();
+    for (const session of sessions) this.#errands.nudge(session, what);
+    return sessions.length;
+  }
+
+  /**
+   * What these pools have room for, as they say; those that aren't known are left out. A lane that was just woken waits
+   * a moment for what they tell it.
+   */
+  async rooms(lane: string, sessions: string[]): Promise<PoolRoom[]> {
+    this.#remember(lane);
+    const isTold = (): boolean => sessions.every((name) => this.#core.credit.sessions.get(name)?.n !== null);
+    for (const endsAt = Date.now() + ROOM_PATIENCE_MS; !isTold() && Date.now() < endsAt;) await scheduler.wait(20);
+    return roomsOf(this.#core.credit, sessions);
   }
 
   /** What a prediction that came now would find. */

@@ -3,12 +3,25 @@
  * start counts nothing. A call writes one row an entry and one a flow. Lists go through `json_each`: a statement takes
  * a hundred parameters.
  */
+import { openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import { priorities } from "../contract/prediction.ts";
 import type { Priority } from "../contract/prediction.ts";
 import type { Sql, SqlRow } from "../shard/sql.ts";
 
 /** Rows of one statement. */
 const CHUNK = 500;
+
+const tables = [
+  "CREATE TABLE IF NOT EXISTS waiting (flow INTEGER NOT NULL, created_at INTEGER NOT NULL, id TEXT NOT NULL, start_by INTEGER NOT NULL, cost REAL NOT NULL, traceparent TEXT, own_index INTEGER NOT NULL, up_to REAL NOT NULL, PRIMARY KEY (flow, created_at, id)) WITHOUT ROWID",
+  "CREATE TABLE IF NOT EXISTS flow (flow INTEGER PRIMARY KEY, priority TEXT NOT NULL, account TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, weight REAL NOT NULL, waiting INTEGER NOT NULL, next_index INTEGER NOT NULL, next_up_to REAL NOT NULL, tag REAL NOT NULL)",
+  "CREATE TABLE IF NOT EXISTS session (session TEXT PRIMARY KEY) WITHOUT ROWID",
+];
+
+export const laneSchema: Schema = {
+  name: "lane",
+  steps: [{ up: (sql) => tables.forEach((table) => void sql(table)) }],
+};
 
 /** An entry without what its flow knows. */
 export type Waiting = {
@@ -38,13 +51,7 @@ export type FlowRow = {
 export type RowKey = { flow: number; createdAt: number; id: string };
 
 export function createRows(sql: Sql) {
-  sql(
-    "CREATE TABLE IF NOT EXISTS waiting (flow INTEGER NOT NULL, created_at INTEGER NOT NULL, id TEXT NOT NULL, start_by INTEGER NOT NULL, cost REAL NOT NULL, traceparent TEXT, own_index INTEGER NOT NULL, up_to REAL NOT NULL, PRIMARY KEY (flow, created_at, id)) WITHOUT ROWID",
-  );
-  sql(
-    "CREATE TABLE IF NOT EXISTS flow (flow INTEGER PRIMARY KEY, priority TEXT NOT NULL, account TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL, weight REAL NOT NULL, waiting INTEGER NOT NULL, next_index INTEGER NOT NULL, next_up_to REAL NOT NULL, tag REAL NOT NULL)",
-  );
-  sql("CREATE TABLE IF NOT EXISTS session (session TEXT PRIMARY KEY) WITHOUT ROWID");
+  openSchema(sql, laneSchema);
 
   function inChunks<T>(items: readonly T[], run: (part: readonly T[]) => SqlRow[]): SqlRow[] {
     if (items.length <= CHUNK) return items.length === 0 ? [] : run(items);

@@ -6,7 +6,7 @@ import { partitionKey } from "./names.ts";
 import { failure } from "./protocol.ts";
 import type { Failure, TopicPartition, TopicPartitionOffset } from "./protocol.ts";
 import type { UserQuotas } from "./quotas.ts";
-import { addColumn } from "./topics.ts";
+import { openLogSchema } from "./schema.ts";
 
 /** A group's offsets are kept this long after its last commit, unless it has members. */
 export const COMMIT_RETENTION_MS = 30 * 86_400_000;
@@ -29,14 +29,7 @@ export class CommitStore {
   constructor(sql: SqlStorage, quotas: Pick<UserQuotas, "offsets">) {
     this.#sql = sql;
     this.#quotas = quotas;
-    sql.exec(`
-      create table if not exists commits (
-        consumer_group text, topic text, partition integer, next integer not null, at integer not null, owner text,
-        primary key (consumer_group, topic, partition)
-      ) without rowid;
-    `);
-    addColumn(sql, "commits", "owner", "text");
-    sql.exec("create index if not exists commits_owner on commits (owner) where owner is not null");
+    openLogSchema(sql);
   }
 
   /**

@@ -10,7 +10,8 @@ import { decodeBatch, encodeBatches, toMessage } from "./batch.ts";
 import type { StoredRecord } from "./batch.ts";
 import { partitionKey } from "./names.ts";
 import type { Append, Appended, LogMessage, OffsetQuery } from "./protocol.ts";
-import { addColumn, Topics } from "./topics.ts";
+import { openLogSchema } from "./schema.ts";
+import { Topics } from "./topics.ts";
 
 export type Bounds = { start: number; end: number };
 export type Retention = { ms: number; bytes: number };
@@ -48,16 +49,7 @@ export class PartitionStore {
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage;
     this.#sql = storage.sql;
-    this.#sql.exec(`
-      create table if not exists partitions (id integer not null, topic text, partition integer, primary key (topic, partition)) without rowid;
-      create table if not exists batches (
-        partition integer, base integer, count integer not null, at integer not null, max_timestamp integer not null,
-        bytes integer not null, records text not null, total integer not null default 0, primary key (partition, base)
-      ) without rowid;
-      create unique index if not exists partitions_id on partitions (id);
-    `);
-    // Rows from before it count as nothing, but for the oldest: their partition's size is right once they have gone.
-    addColumn(this.#sql, "batches", "total", "integer not null default 0");
+    openLogSchema(this.#sql);
     this.topics = new Topics(this.#sql);
   }
 

@@ -144,7 +144,7 @@ describe("PartitionStore", () => {
   it("reads rows from before sizes were noted, and sizes what comes after them", async () => {
     await withStorage((reopen, storage) => {
       storage.sql.exec(`
-        drop table topics; drop table partitions; drop table batches;
+        drop table object_schema; drop table topics; drop table partitions; drop table batches;
         create table topics (topic text primary key, partitions integer not null) without rowid;
         create table partitions (id integer not null, topic text, partition integer, primary key (topic, partition)) without rowid;
         create table batches (

@@ -17,11 +17,6 @@ export class Topics {
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(
-      "create table if not exists topics (topic text primary key, partitions integer not null, owner text) without rowid",
-    );
-    addColumn(sql, "topics", "owner", "text");
-    sql.exec("create index if not exists topics_owner on topics (owner) where owner is not null");
     type Row = { topic: string; partitions: number; owner: string | null };
     for (const { topic, ...info } of sql.exec<Row>("select topic, partitions, owner from topics")) {
       this.#topics.set(topic, info);
@@ -113,10 +108,4 @@ export class Topics {
     const bytes = owner === null ? undefined : this.#bytes.get(owner);
     if (owner !== null && bytes !== undefined) this.#bytes.set(owner, Math.max(0, bytes + by));
   }
-}
-
-/** A column that a table had not at first. */
-export function addColumn(sql: SqlStorage, table: "topics" | "batches" | "commits", name: string, type: string): void {
-  const known = sql.exec("select 1 from pragma_table_info(?) where name = ?", table, name).toArray();
-  if (known.length === 0) sql.exec(`alter table ${table} add column ${name} ${type}`);
 }

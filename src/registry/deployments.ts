@@ -6,7 +6,12 @@ import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NameSchema } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
+import { ModelConfigurationSchema } from "../contract/model-configuration.ts";
+import { checkAgreement, columnOf, disagreeing, sharedColumnOf } from "./deployment-configurations.ts";
+import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { VERSION } from "./known-models.ts";
 import { SkuSchema } from "./model-changes.ts";
+import { AliasNameSchema } from "./pointers.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 
@@ -15,16 +20,25 @@ const CACHED_DEPLOYMENTS = 2000;
 const MAX_INSTANCES = 1000;
 
 const InstancesSchema = z.number().int().min(0).max(MAX_INSTANCES);
-const VersionIdSchema = z.string().regex(/^[0-9a-f]{64}$/, "must be a version's 64 hexadecimal digits");
+const NamedVersionSchema = z
+  .union([z.string().regex(VERSION), AliasNameSchema], "must be a version's 64 hexadecimal digits, or an alias")
+  .meta({
+    override: { type: "string" },
+    description: "A version's 64 hexadecimal digits, or an alias of the model: the release has its version of now.",
+  });
 
 export const NewDeploymentSchema = z
   .object({
     name: NameSchema,
     model: z.string().regex(/^[^/:\s]{1,63}\/[^/:\s]{1,63}$/, "must be `owner/name`"),
-    version: VersionIdSchema,
+    version: NamedVersionSchema,
     hardware: SkuSchema,
     min_instances: InstancesSchema,
     max_instances: InstancesSchema,
+    configuration: ModelConfigurationSchema.nullish().meta({
+      description:
+        "What holds in place of what the model's files and its own configuration say, as a whole; null: nothing. `startTimeoutMs`, `totalTimeoutMs` and `predictTimeoutMs` hold for what this deployment accepts; the others for all that run the version, and only the model's owner may say them.",
+    }),
   })
   .meta({ id: "NewDeployment" });
 
@@ -33,9 +47,8 @@ export const DeploymentChangeSchema = NewDeploymentSchema.pick({
   hardware: true,
   min_instances: true,
   max_instances: true,
-})
-  .partial()
-  .meta({ id: "DeploymentChange" });
+  configuration: true,
+}).partial();
 export type DeploymentChange = z.output<typeof DeploymentChangeSchema>;
 
 const DeploymentRowSchema = z
@@ -51,6 +64,7 @@ const DeploymentRowSchema = z
     release: z.number(),
     released_at: z.number(),
     created_at: z.number(),
+    configuration: ConfigurationColumnSchema,
   })
   .transform((row) => ({
     accountId: row.account_id,
@@ -60,6 +74,8 @@ const DeploymentRowSchema = z
     hardware: row.hardware,
     minInstances: row.min_instances,
     maxInstances: row.max_instances,
+    /** What holds in place of what the model's files and its row say. */
+    configuration: row.configuration,
     /** Counts from 1; every change is a new release. */
     release: row.release,
     releasedAt: row.released_at,
@@ -78,14 +94,19 @@ export async function createDeployment(
   deployment: Omit<Deployment, "release" | "releasedAt" | "createdAt">,
 ): Promise<Deployment> {
   checkBounds(deployment);
-  const { accountId, name, model, version, hardware, minInstances, maxInstances } = deployment;
+  const { accountId, name, model, version, hardware, minInstances, maxInstances, configuration } = deployment;
   const row = await env.DB.prepare(
-    `INSERT INTO deployments SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9 WHERE ${hasRoom(env, "deployments", "?1")}
+    `INSERT INTO deployments SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9, ?10
+       WHERE ${hasRoom(env, "deployments", "?1")} AND NOT EXISTS (${disagreeing("?3", "?4", "?5", "?2", "?11")})
        ON CONFLICT DO NOTHING RETURNING *`,
   )
-    .bind(accountId, name, model.owner, model.name, version, hardware, minInstances, maxInstances, Date.now())
+    .bind(
+      ...[accountId, name, model.owner, model.name, version, hardware, minInstances, maxInstances, Date.now()],
+      ...[columnOf(configuration), sharedColumnOf(configuration)],
+    )
     .first();
   if (row !== null) return remember(row);
+  await checkAgreement(env.DB, deployment);
   const isThere = env.DB.prepare("SELECT 1 AS there FROM deployments WHERE account_id = ? AND name = ?");
   if ((await isThere.bind(accountId, name).first("there")) === null) throw quotaExceeded(env, "deployments");
   throw new EdgeplaneError("already_exists", "A deployment with that name already exists.");
@@ -134,25 +155,23 @@ export async function updateDeployment(
     hardware: change.hardware ?? current.hardware,
     minInstances: change.min_instances ?? current.minInstances,
     maxInstances: change.max_instances ?? current.maxInstances,
+    configuration: change.configuration === undefined ? current.configuration : change.configuration,
   };
   checkBounds(next);
+  const { owner, name: modelName } = current.model;
   const row = await db
     .prepare(
       `UPDATE deployments SET version = ?3, hardware = ?4, min_instances = ?5, max_instances = ?6, release = release + 1,
-         released_at = ?7 WHERE account_id = ?1 AND name = ?2 AND release = ?8 RETURNING *`,
+         released_at = ?7, configuration = ?9 WHERE account_id = ?1 AND name = ?2 AND release = ?8
+         AND NOT EXISTS (${disagreeing("?11", "?12", "?3", "?2", "?10")}) RETURNING *`,
     )
     .bind(
-      accountId,
-      name,
-      next.version,
-      next.hardware,
-      next.minInstances,
-      next.maxInstances,
-      Date.now(),
-      current.release,
+      ...[accountId, name, next.version, next.hardware, next.minInstances, next.maxInstances, Date.now()],
+      ...[current.release, columnOf(next.configuration), sharedColumnOf(next.configuration), owner, modelName],
     )
     .first();
   cached.delete(keyOf(accountId, name));
+  if (row === null) await checkAgreement(db, { ...current, ...next });
   if (row === null) throw new EdgeplaneError("conflict", "Another change of the deployment came first.");
   return remember(row);
 }

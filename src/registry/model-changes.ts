@@ -24,7 +24,7 @@ export const SkuSchema = z
   .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
 
 /** Narrower than what pools may bring. */
-const NewNameSchema = z
+export const NewNameSchema = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
@@ -152,7 +152,7 @@ function columnOf(change: ModelChange, column: (typeof CHANGEABLE)[number]): str
 export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
   const { meta } = await env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
-         weights_url = NULL, cover_image_url = NULL, configuration = NULL, latest_version = NULL
+         weights_url = NULL, cover_image_url = NULL, configuration = NULL, routes = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
   )
@@ -165,55 +165,24 @@ export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Pr
     );
   }
   await saveReadme(env, model, null);
-  await env.DB.prepare("DELETE FROM model_secrets WHERE owner = ? AND name = ?").bind(model.owner, model.name).run();
+  await env.DB.batch(
+    ["model_secrets", "aliases", "alias_moves", "canaries"].map((table) =>
+      env.DB.prepare(`DELETE FROM ${table} WHERE owner = ? AND name = ?`).bind(model.owner, model.name),
+    ),
+  );
   await oldMarks(env, "models", model.owner).run();
   forgetModel(model);
-}
-
-/**
- * Deletes a version; the newest that remains becomes the latest. Throws `conflict` when the model is public, when
- * another account has run the version, or when a deployment names it.
- */
-export async function deleteVersion(
-  env: QuotaVars & Pick<Env, "DB">,
-  model: ModelName,
-  id: string,
-  ownerAccountId: string,
-): Promise<void> {
-  const { owner, name } = model;
-  const db = env.DB;
-  const reasons = await db
-    .prepare(
-      `SELECT (SELECT visibility FROM models WHERE owner = ?1 AND name = ?2) AS visibility,
-         EXISTS (SELECT 1 FROM runs WHERE owner = ?1 AND name = ?2 AND version = ?3 AND account_id <> ?4) AS shared,
-         EXISTS (SELECT 1 FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3) AS deployed`,
-    )
-    .bind(owner, name, id, ownerAccountId)
-    .first<{ visibility: string; shared: number; deployed: number }>();
-  if (reasons?.visibility !== "private")
-    throw new EdgeplaneError("conflict", "Only versions of private models can be deleted.");
-  if (reasons.shared === 1) throw new EdgeplaneError("conflict", "Another account has run this version.");
-  if (reasons.deployed === 1) throw new EdgeplaneError("conflict", "A deployment runs this version.");
-  await db.batch([
-    db
-      .prepare("UPDATE versions SET deleted_at = ?4, manifest = '{}' WHERE owner = ?1 AND name = ?2 AND id = ?3")
-      .bind(owner, name, id, Date.now()),
-    db
-      .prepare(
-        `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL
-           ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2`,
-      )
-      .bind(owner, name),
-    oldMarks(env, "versions", owner),
-  ]);
-  forgetModel(model, id);
 }
 
 /**
  * Deletes the oldest of an owner's marks, beyond as many as it may have models or versions: who makes and deletes
  * without end leaves no more.
  */
-function oldMarks(env: QuotaVars & Pick<Env, "DB">, table: "models" | "versions", owner: string): D1PreparedStatement {
+export function oldMarks(
+  env: QuotaVars & Pick<Env, "DB">,
+  table: "models" | "versions",
+  owner: string,
+): D1PreparedStatement {
   const [quota, key] =
     table === "models" ? (["QUOTA_MODELS", "owner, name"] as const) : (["QUOTA_VERSIONS", "owner, name, id"] as const);
   return env.DB.prepare(

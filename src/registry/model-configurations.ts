@@ -1,23 +1,21 @@
 /** How models run, in place of what their files say: read for pools, and applied to versions that clients ask for. */
 import * as z from "zod";
-import { ModelConfigurationSchema } from "../contract/model-configuration.ts";
-import type { ModelConfiguration } from "../contract/model-configuration.ts";
+import type { ConfigurationsSchema, ModelConfiguration } from "../contract/model-configuration.ts";
 import type { Manifest } from "../contract/manifest.ts";
 
-/** Of one answer to a pool. */
-const MAX_CONFIGURED = 1000;
+import { sharedByVersion } from "./deployment-configurations.ts";
+import { ConfigurationColumnSchema, MAX_CONFIGURED } from "./configuration-column.ts";
 
-export const ConfigurationColumnSchema = z
-  .string()
-  .nullable()
-  .transform((text) => (text === null ? null : ModelConfigurationSchema.parse(JSON.parse(text))));
+type Configurations = z.output<typeof ConfigurationsSchema>;
 const RowSchema = z.object({ owner: z.string(), name: z.string(), configuration: ConfigurationColumnSchema });
 
-/** By `owner/name`, of the models of these owners that have any. */
-export async function readConfigurations(
-  db: D1Database,
-  owners: readonly string[],
-): Promise<Record<string, ModelConfiguration>> {
+/** Of the models of these owners that have any, and of their versions that deployments of theirs say something of. */
+export async function readConfigurations(db: D1Database, owners: readonly string[]): Promise<Configurations> {
+  const [configurations, versions] = await Promise.all([ofModels(db, owners), sharedByVersion(db, owners)]);
+  return { configurations, versions };
+}
+
+async function ofModels(db: D1Database, owners: readonly string[]): Promise<Configurations["configurations"]> {
   const { results } = await db
     .prepare(
       `SELECT m.owner, m.name, m.configuration FROM json_each(?) asked
@@ -33,12 +31,13 @@ export async function readConfigurations(
 /** The manifest with what its model's row says of accepting and queueing. */
 export function withConfiguration(manifest: Manifest, configuration: ModelConfiguration | null): Manifest {
   if (configuration === null) return manifest;
-  const { startTimeoutMs, totalTimeoutMs, maxBatchSize, maxQueueDelayMs } = configuration;
+  const { startTimeoutMs, totalTimeoutMs, maxBatchSize, maxQueueDelayMs, pinned } = configuration;
   return {
     ...manifest,
     startTimeoutMs: startTimeoutMs ?? manifest.startTimeoutMs,
     totalTimeoutMs: totalTimeoutMs ?? manifest.totalTimeoutMs,
     maxBatchSize: maxBatchSize ?? manifest.maxBatchSize,
     maxQueueDelayMs: maxQueueDelayMs ?? manifest.maxQueueDelayMs,
+    minInstances: pinned === undefined ? manifest.minInstances : Number(pinned),
   };
 }

@@ -1,6 +1,7 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { admin, call, callJson, newKey, offer, testEnv } from "../../test/worker/edge-harness.ts";
 import { ConfigurationsSchema } from "../contract/model-configuration.ts";
+import { Lane } from "../lane/lane.ts";
 import { forgetModel } from "./models.ts";
 
 const VERSION = "c".repeat(64);
@@ -48,6 +49,20 @@ describe("a model's configuration", () => {
     const { status, body } = await change(configuration);
     expect([status, body["code"]]).toEqual([422, "invalid_input"]);
     expect(JSON.stringify(body["invalid_fields"])).toContain(field);
+  });
+
+  it("lets the pools of all its versions' lanes ask for it at once, and for nothing else that changed", async () => {
+    await offer({ owner: "shop", name: "tuned", version: "d".repeat(64), lane: "other" });
+    const nudged = vi.spyOn(Lane.prototype, "nudge");
+    await callJson(path, { method: "PATCH", key: owner, body: { description: "tuned" } });
+    await change({ maxBatchSize: 5 });
+    await expect.poll(() => nudged.mock.calls.length).toBe(2);
+    expect(new Map(nudged.mock.calls)).toEqual(
+      new Map([
+        ["default", "configurations"],
+        ["other", "configurations"],
+      ]),
+    );
   });
 
   it("is its owner's to change", async () => {

@@ -4,29 +4,34 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import { ManifestSchema, modelPath, NameSchema } from "../contract/manifest.ts";
-import type { Manifest } from "../contract/manifest.ts";
-import { ConfigurationColumnSchema, withConfiguration } from "./model-configurations.ts";
+import { modelPath } from "../contract/manifest.ts";
+import {
+  cacheBudget,
+  CACHED_MODELS,
+  cacheMs,
+  isVisible,
+  ManifestColumnSchema,
+  mayBeModel,
+  VERSION,
+  visibilities,
+} from "./known-models.ts";
+import type { ModelName, Version, Viewer } from "./known-models.ts";
+import { ConfigurationColumnSchema } from "./configuration-column.ts";
+import { withConfiguration } from "./model-configurations.ts";
+import { forgetPointers } from "./pointers.ts";
+import { BUNDLE_COLUMN, BundleColumnSchema } from "./version-state.ts";
 
-const CACHE_MS = 10_000;
-const UNKNOWN_CACHE_MS = 1000;
-const CACHED_MODELS = 2000;
+export { visibilities } from "./known-models.ts";
+export type { Version, Viewer } from "./known-models.ts";
+
 /** Models that share a version, of which the viewer's is looked for. */
 const MAX_NAMESAKES = 100;
-const VERSION = /^[0-9a-f]{64}$/;
-
-export const visibilities = ["public", "private"] as const;
-
-export type Version = { manifest: Manifest; createdAt: number };
-/** The account that looks: its name is the owner's name of its models. */
-export type Viewer = { accountName: string };
-type ModelName = { owner: string; name: string };
-
-const ManifestColumnSchema = z.string().transform((text) => ManifestSchema.parse(JSON.parse(text)));
+/** As many as a pool may serve. */
+const MAX_LANES = 64;
 
 const VersionRowSchema = z
-  .object({ manifest: ManifestColumnSchema, created_at: z.number() })
-  .transform((row): Version => ({ manifest: row.manifest, createdAt: row.created_at }));
+  .object({ manifest: ManifestColumnSchema, created_at: z.number(), bundle: BundleColumnSchema })
+  .transform(({ manifest, created_at: createdAt, bundle }): Version => ({ manifest, createdAt, bundle }));
 
 /** A version with what decides who may know of it. `isOrphan`: its model was deleted. */
 const KnownVersionRowSchema = z
@@ -36,12 +41,14 @@ const KnownVersionRowSchema = z
     created_at: z.number(),
     visibility: z.enum(visibilities),
     configuration: ConfigurationColumnSchema,
+    bundle: BundleColumnSchema,
     model_deleted_at: z.number().nullable(),
   })
   .transform((row) => ({
     owner: row.owner,
     manifest: withConfiguration(row.manifest, row.configuration),
     createdAt: row.created_at,
+    bundle: row.bundle,
     visibility: row.visibility,
     isOrphan: row.model_deleted_at !== null,
   }));
@@ -63,6 +70,7 @@ const ModelRowSchema = z
     run_count: z.number(),
     configuration: ConfigurationColumnSchema,
     manifest: ManifestColumnSchema.nullable(),
+    bundle: BundleColumnSchema,
     version_created_at: z.number().nullable(),
   })
   .transform((row) => ({
@@ -79,26 +87,12 @@ const ModelRowSchema = z
     createdAt: row.created_at,
     runCount: row.run_count,
     configuration: row.configuration,
-    latest: row.manifest === null ? null : { manifest: row.manifest, createdAt: row.version_created_at ?? 0 },
+    latest:
+      row.manifest === null
+        ? null
+        : { manifest: row.manifest, createdAt: row.version_created_at ?? 0, bundle: row.bundle },
   }));
 export type Model = z.output<typeof ModelRowSchema>;
-
-/** What a prediction asks of a model that it names: who may know of it, and its latest version. */
-const LatestRowSchema = z
-  .object({
-    owner: z.string(),
-    visibility: z.enum(visibilities),
-    configuration: ConfigurationColumnSchema,
-    manifest: ManifestColumnSchema.nullable(),
-    version_created_at: z.number().nullable(),
-  })
-  .transform(({ owner, visibility, configuration, manifest, version_created_at: createdAt }) => ({
-    owner,
-    visibility,
-    latest:
-      manifest === null ? null : { manifest: withConfiguration(manifest, configuration), createdAt: createdAt ?? 0 },
-  }));
-type Latest = z.output<typeof LatestRowSchema>;
 
 const LATEST_VERSION = "LEFT JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.latest_version";
 
@@ -111,19 +105,12 @@ function listed(column: string): string {
 
 function selectModel(manifest: string): string {
   return `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
-    m.weights_url, m.cover_image_url, m.created_at, m.run_count, m.configuration, ${manifest} AS manifest, v.created_at AS version_created_at
+    m.weights_url, m.cover_image_url, m.created_at, m.run_count, m.configuration, ${manifest} AS manifest, v.created_at AS version_created_at,
+    ${BUNDLE_COLUMN}
   FROM models m ${LATEST_VERSION}`;
 }
 
-/** A schema may have 1 Mi characters; parsed, it takes about twice as much. */
-const cacheBudget = { maxBytes: 16 * 1024 * 1024, bytesOf: (value: unknown) => 2 * JSON.stringify(value).length };
-const latestVersions = createTtlCache<Latest | null>(CACHED_MODELS, cacheBudget);
 const versions = createTtlCache<KnownVersion[]>(CACHED_MODELS, cacheBudget);
-
-/** Whether the viewer may know of the model. */
-export function isVisible(model: Pick<Model, "owner" | "visibility">, { accountName }: Viewer): boolean {
-  return model.visibility === "public" || model.owner === accountName;
-}
 
 /** A model with its latest version; null when there is none that the viewer may know of. */
 export async function findModel(db: D1Database, viewer: Viewer, model: ModelName): Promise<Model | null> {
@@ -132,19 +119,6 @@ export async function findModel(db: D1Database, viewer: Viewer, model: ModelName
     AND (m.visibility = 'public' OR m.owner = ?3)`;
   const row = await db.prepare(query).bind(model.owner, model.name, viewer.accountName).first();
   return row === null ? null : ModelRowSchema.parse(row);
-}
-
-/**
- * The latest version of a model, null where it has none yet; undefined when there is no model that the viewer may know
- * of. On the path of every prediction that names a model: remembered for at most 10 s in the isolate.
- */
-export async function findLatestVersion(
-  db: D1Database,
-  viewer: Viewer,
-  model: ModelName,
-): Promise<Version | null | undefined> {
-  const found = await readLatest(db, model);
-  return found !== null && isVisible(found, viewer) ? found.latest : undefined;
 }
 
 /**
@@ -161,26 +135,14 @@ export async function findVersion(
   return found.find((version) => viewer === null || (!version.isOrphan && isVisible(version, viewer))) ?? null;
 }
 
-async function readLatest(db: D1Database, model: ModelName): Promise<Latest | null> {
-  const key = modelPath(model);
-  const known = latestVersions.get(key);
-  if (known !== undefined) return known;
-  if (!mayBeModel(model)) return null;
-  const query = `SELECT m.owner, m.visibility, m.configuration, v.manifest, v.created_at AS version_created_at FROM models m ${LATEST_VERSION}
-    WHERE m.owner = ? AND m.name = ? AND m.deleted_at IS NULL`;
-  const row = await db.prepare(query).bind(model.owner, model.name).first();
-  const found = row === null ? null : LatestRowSchema.parse(row);
-  latestVersions.set(key, found, cacheMs(found === null ? [] : [found]));
-  return found;
-}
-
 /** The version of the named model, or those of all models that have it, the newest first. */
 async function readVersions(db: D1Database, model: ModelName | null, id: string): Promise<KnownVersion[]> {
   const key = versionKey(model, id);
   const known = versions.get(key);
   if (known !== undefined) return known;
   if (!VERSION.test(id) || (model !== null && !mayBeModel(model))) return [];
-  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.configuration, m.deleted_at AS model_deleted_at
+  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.configuration, m.deleted_at AS model_deleted_at,
+      ${BUNDLE_COLUMN}
     FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
     model === null
@@ -192,22 +154,9 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   return found;
 }
 
-/**
- * What no model can be called is neither asked for nor remembered: a client may send names as long as a URL, and as
- * many as it likes.
- */
-function mayBeModel({ owner, name }: ModelName): boolean {
-  return NameSchema.safeParse(owner).success && NameSchema.safeParse(name).success;
-}
-
-/** What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. */
-function cacheMs(found: readonly Pick<Model, "visibility">[]): number {
-  return found.some(({ visibility }) => visibility === "public") ? CACHE_MS : UNKNOWN_CACHE_MS;
-}
-
 /** Forgets what this isolate remembers of a model, and of the version `id`; others forget within 10 s. */
 export function forgetModel(model: ModelName, id?: string): void {
-  latestVersions.delete(modelPath(model));
+  forgetPointers(model);
   if (id === undefined) return;
   versions.delete(versionKey(model, id));
   versions.delete(versionKey(null, id));
@@ -267,6 +216,18 @@ export async function modelsOnLane(db: D1Database, lane: string, limit: number):
   return results.map(({ model }) => model);
 }
 
+/** The lanes that versions of a model wait in. */
+export async function lanesOf(db: D1Database, { owner, name }: ModelName): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT DISTINCT manifest ->> 'lane' AS lane FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL
+       LIMIT ${MAX_LANES}`,
+    )
+    .bind(owner, name)
+    .all<{ lane: string | null }>();
+  return results.flatMap(({ lane }) => lane ?? []);
+}
+
 /** A page of a model's versions, newest first, behind the version `after`; large ones without their schema. */
 export async function listVersions(
   db: D1Database,
@@ -276,7 +237,8 @@ export async function listVersions(
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
   const { results } = await db
     .prepare(
-      `SELECT ${listed("manifest")} AS manifest, created_at FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
+      `SELECT ${listed("v.manifest")} AS manifest, created_at, ${BUNDLE_COLUMN} FROM versions v
+       WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
        ORDER BY created_at DESC, id DESC LIMIT ?`,
     )
     .bind(model.owner, model.name, after.createdAt, after.id, page.limit)

@@ -5,12 +5,19 @@
 import * as z from "zod";
 import type { Answer } from "../../plugins/kernel/phases.ts";
 import { JsonSchema } from "../contract/prediction.ts";
+import { openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
 
-const SCHEMA = [
+const TABLES = [
   "CREATE TABLE IF NOT EXISTS response (key TEXT PRIMARY KEY, expires INTEGER NOT NULL, bytes INTEGER NOT NULL, value TEXT NOT NULL) WITHOUT ROWID",
   "CREATE INDEX IF NOT EXISTS response_expires ON response (expires, bytes)",
 ];
+
+export const responsesSchema: Schema = {
+  name: "memory of responses",
+  steps: [{ up: (sql) => TABLES.forEach((table) => void sql(table)) }],
+};
 /** What an entry takes besides its value. */
 const OVERHEAD_BYTES = 200;
 const BATCH_ROWS = 500;
@@ -28,7 +35,7 @@ export function createResponseTable(sql: Sql) {
 
   function ensureSchema(): void {
     if (hasSchema) return;
-    for (const statement of SCHEMA) sql(statement);
+    openSchema(sql, responsesSchema);
     hasSchema = true;
   }
 

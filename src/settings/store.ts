@@ -2,6 +2,8 @@
  * The settings that were ever published, numbered from 1. None is changed or removed: going back is publishing what an
  * earlier number had. The list is the audit log.
  */
+import { openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import type { Sql, SqlRow } from "../shard/sql.ts";
 import { firstSettings, SettingsSchema } from "./schema.ts";
 import type { NumberedSettings, Settings } from "./schema.ts";
@@ -13,16 +15,21 @@ export type NewPublication = Omit<Publication, "number">;
 /** A row takes 2 MB; a character up to 3 bytes. */
 const PART_CHARS = 500_000;
 
-const schema = [
+const tables = [
   "CREATE TABLE IF NOT EXISTS publication (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL, restores INTEGER)",
   "CREATE TABLE IF NOT EXISTS part (number INTEGER NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (number, part)) WITHOUT ROWID",
   "CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 ];
 
+export const settingsSchema: Schema = {
+  name: "store of settings",
+  steps: [{ up: (sql) => tables.forEach((table) => void sql(table)) }],
+};
+
 export type SettingsTable = ReturnType<typeof createSettingsTable>;
 
 export function createSettingsTable(sql: Sql) {
-  for (const statement of schema) sql(statement);
+  openSchema(sql, settingsSchema);
 
   function current(): number {
     const [row] = sql("SELECT MAX(number) AS number FROM publication");

@@ -5,6 +5,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
+import { addColumn, openSchema } from "../object-schema.ts";
+import type { Schema } from "../object-schema.ts";
 import { recordRuns } from "../registry/runs.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { FeedEntry } from "./outgoing.ts";
@@ -24,7 +26,7 @@ const SCANNED_ENTRIES = 10_000;
 /** How long runs are gathered before the registry is told. */
 const REPORT_MS = 10_000;
 
-const schema = [
+const tables = [
   `CREATE TABLE IF NOT EXISTS entry (
      created_at INTEGER NOT NULL, id TEXT NOT NULL, model TEXT, version TEXT, deployment TEXT, source TEXT,
      PRIMARY KEY (created_at, id)
@@ -37,6 +39,18 @@ const schema = [
 /** What entries had not at first. */
 const laterColumns = ["model", "version", "deployment", "source"];
 
+export const indexSchema: Schema = {
+  name: "index of an account",
+  steps: [
+    {
+      up(sql) {
+        for (const table of tables) sql(table);
+        for (const column of laterColumns) addColumn(sql, "entry", column, "TEXT");
+      },
+    },
+  ],
+};
+
 export class AccountIndex extends DurableObject<Env> {
   readonly #sql: Sql;
   #fed = 0;
@@ -45,11 +59,7 @@ export class AccountIndex extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#sql = objectSql(ctx.storage);
-    for (const statement of schema) this.#sql(statement);
-    const columns = new Set(this.#sql("SELECT name FROM pragma_table_info('entry')").map(({ name }) => name));
-    for (const column of laterColumns) {
-      if (!columns.has(column)) this.#sql(`ALTER TABLE entry ADD COLUMN ${column} TEXT`);
-    }
+    openSchema(this.#sql, indexSchema);
   }
 
   feed(accountId: string, entries: FeedEntry[]): void {

@@ -25,11 +25,6 @@ type Search = { after: string; found: Ended[]; fresh: Ended[]; isCut: boolean };
 
 /** `active` false: no topic is on, and nothing is noted. */
 export function createEndedOutbox(sql: Sql, active: boolean) {
-  sql(
-    "CREATE TABLE IF NOT EXISTS ended_mark (one INTEGER PRIMARY KEY CHECK (one = 1), published INTEGER NOT NULL, pending INTEGER NOT NULL, reserved INTEGER)",
-  );
-  const hasReserved = sql("SELECT 1 FROM pragma_table_info('ended_mark') WHERE name = 'reserved'").length > 0;
-  if (!hasReserved) sql("ALTER TABLE ended_mark ADD COLUMN reserved INTEGER");
   const [mark] = sql("SELECT published, pending, reserved FROM ended_mark");
   let published = Number(mark?.["published"] ?? 0);
   let noted = published;

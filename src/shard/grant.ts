@@ -19,6 +19,7 @@ export function grantOf(row: Row, now: number): Grant {
       : { inputBlob: `/pool/v1/blobs/${row.id}/${row.token ?? ""}/input` }),
     startInMs: Math.max(0, row.startBy - now),
     endInMs: Math.max(0, row.endBy - now),
+    ...(fixed.runLimitMs === undefined ? {} : { runLimitMs: fixed.runLimitMs }),
     cost: fixed.cost,
     stream: fixed.stream,
     seq: row.nextSeq,

@@ -12,7 +12,8 @@ import type { Json, PredictionSnapshot } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { findAccount } from "../registry/accounts.ts";
 import { findDeployment } from "../registry/deployments.ts";
-import { findLatestVersion, findVersion, modelsOnLane } from "../registry/models.ts";
+import { findVersion, modelsOnLane } from "../registry/models.ts";
+import { findPointer, LATEST } from "../registry/pointers.ts";
 import { INLINE_INPUT_BYTES, inputBlobKey, putInputOnce } from "../storage/blobs.ts";
 import { readPicture } from "../storage/pictures.ts";
 import { shardCount, submit, waitForPrediction } from "./client.ts";
@@ -38,8 +39,8 @@ async function findAsked(db: D1Database, reference: ModelReference): Promise<Ask
   const [, owner = "", name = "", version] = /^([^/:]+)\/([^/:]+)(?::(.+))?$/.exec(reference.model) ?? [];
   const viewer = { accountName: owner };
   const model = { owner, name };
-  const found =
-    version === undefined ? await findLatestVersion(db, viewer, model) : await findVersion(db, viewer, model, version);
+  const byVersion = version === undefined ? null : await findVersion(db, viewer, model, version);
+  const found = byVersion ?? (await findPointer(db, viewer, model, version ?? LATEST));
   return found === null || found === undefined ? null : askedOf(found.manifest);
 }
 

@@ -50,6 +50,7 @@ export function replayableOf(row: Row | null): Replayable {
         stream: fixed.stream,
         iterates: fixed.iterates ?? false,
         deployment: fixed.deployment,
+        ...(fixed.runLimitMs === undefined ? {} : { runLimitMs: fixed.runLimitMs }),
         retentionMs: fixed.retentionMs,
       },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },

@@ -12,6 +12,7 @@
  * (`unlisted.ts` says what is not in it yet).
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { CanaryTag } from "../contract/canary.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
@@ -48,6 +49,8 @@ export type Fixed = {
   traceparent: string | null;
   replayOf: string | null;
   deployment: string | null;
+  /** How long one run may take by its deployment; absent: as its model says. */
+  runLimitMs?: number | undefined;
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;
@@ -57,6 +60,8 @@ export type Fixed = {
   keyed: boolean;
   /** Set where a plugin asked for it, and no client. */
   question?: Question;
+  /** The split that chose its version, if one did. */
+  canary?: CanaryTag;
 };
 
 export type Row = {
@@ -118,6 +123,8 @@ export type Row = {
   verdicts?: VerdictRecord[] | undefined;
   /** What plugins hold of its streams, as of `nextSeq`. */
   held?: HeldStates | undefined;
+  /** Its end was counted for its canary. */
+  isTallied?: boolean | undefined;
 };
 
 /** A row without what may be large. */

@@ -151,6 +151,7 @@ describe("what a plugin reserved", () => {
   it("finds its column in a table from before", () => {
     const sql = memorySql();
     shard(sql);
+    sql("DROP TABLE object_schema");
     sql("ALTER TABLE prediction DROP COLUMN reservations");
     const { core } = shard(sql);
     expect(core.store.get(accepted(core))?.reservations).toEqual([reservation]);

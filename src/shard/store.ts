@@ -1,6 +1,6 @@
-/**
- * The shard's tables: predictions, the frames that streams replay, and the webhooks that await their sender.
- */
+/** The shard's tables (schema.ts): predictions, the frames that streams replay, and webhooks that await their sender. */
+import { openSchema } from "../object-schema.ts";
+import { shardSchema } from "./schema.ts";
 import type { Sql } from "./sql.ts";
 import { isFinished } from "./row.ts";
 import type { Outline, Row } from "./row.ts";
@@ -8,19 +8,6 @@ import { acceptedOf, changingOf, parse, rowFrom, stateFrom, text, textOf } from 
 import type { StreamFrame } from "./types.ts";
 import { storedMessage, webhookIdPrefix } from "./webhook-message.ts";
 import type { PendingWebhook } from "./webhook-message.ts";
-
-const schema = [
-  `CREATE TABLE IF NOT EXISTS prediction (
-     id TEXT PRIMARY KEY, state TEXT NOT NULL, hands INTEGER NOT NULL, fed INTEGER NOT NULL, wake_at INTEGER,
-     changing TEXT NOT NULL, accepted TEXT NOT NULL, input TEXT, output TEXT, logs TEXT, reservations TEXT
-   ) WITHOUT ROWID`,
-  "CREATE INDEX IF NOT EXISTS prediction_wake ON prediction (wake_at) WHERE wake_at IS NOT NULL",
-  "CREATE TABLE IF NOT EXISTS frame (id TEXT NOT NULL, first_seq INTEGER NOT NULL, frames TEXT NOT NULL, PRIMARY KEY (id, first_seq)) WITHOUT ROWID",
-  `CREATE TABLE IF NOT EXISTS webhook_outbox (
-     created_at INTEGER NOT NULL, webhook_id TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (created_at, webhook_id)
-   ) WITHOUT ROWID`,
-  "CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, since INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
-];
 
 const insertQuery =
   "INSERT INTO prediction (id, state, hands, fed, wake_at, changing, accepted, input) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1";
@@ -54,13 +41,7 @@ export type DuePlace = { wakeAt: number; id: string };
 export const FIRST_DUE: DuePlace = { wakeAt: -1, id: "" };
 
 export function createStore(sql: Sql) {
-  for (const statement of schema) sql(statement);
-  // What the note had not at first.
-  const hasSince = sql("SELECT 1 FROM pragma_table_info('note') WHERE name = 'since'").length > 0;
-  if (!hasSince) sql("ALTER TABLE note ADD COLUMN since INTEGER NOT NULL DEFAULT 0");
-  const hasReservations = sql("SELECT 1 FROM pragma_table_info('prediction') WHERE name = 'reservations'").length > 0;
-  if (!hasReservations) sql("ALTER TABLE prediction ADD COLUMN reservations TEXT");
-
+  openSchema(sql, shardSchema);
   return {
     get(id: string): Row | null {
       const [row] = sql("SELECT * FROM prediction WHERE id = ?", id);

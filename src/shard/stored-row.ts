@@ -80,11 +80,13 @@ export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, 
       traceparent: fixed.traceparent ?? undefined,
       replayOf: fixed.replayOf ?? undefined,
       deployment: fixed.deployment ?? undefined,
+      runLimitMs: fixed.runLimitMs,
       resumesDeterministically: fixed.resumesDeterministically || undefined,
       retentionMs: fixed.retentionMs ?? undefined,
       keyed: fixed.keyed || undefined,
       question: fixed.question,
       responseKey: fixed.responseKey,
+      canary: fixed.canary,
     },
     payloadHash: payloadHash || undefined,
     createdAt,
@@ -120,6 +122,7 @@ export function changingOf(row: Row): string {
     retired: row.retired || undefined,
     verdicts: row.verdicts,
     held: row.held,
+    isTallied: row.isTallied,
   } satisfies Sparse<Changing>);
 }
 

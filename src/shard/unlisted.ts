@@ -24,9 +24,6 @@ const SPAN_MS = 86_400_000;
 export type Unlisted = ReturnType<typeof createUnlisted>;
 
 export function createUnlisted(sql: Sql, { rules, now }: { rules: Rules; now: () => number }) {
-  sql(
-    "CREATE TABLE IF NOT EXISTS unlisted (one INTEGER PRIMARY KEY CHECK (one = 1), since TEXT NOT NULL) WITHOUT ROWID",
-  );
   const wakes = new Map<string, number>();
   /** The ids that the mark covers: from `since` on, and before `end`. */
   let mark: { since: string; end: string } | null = null;

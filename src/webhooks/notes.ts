@@ -2,30 +2,18 @@
  * What a sender remembers besides messages: URLs that want no more, predictions whose data is gone, and the accounts'
  * breakers.
  */
+import { openSchema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
 import type { Breaker } from "./breaker.ts";
+import { webhookSchema } from "./schema.ts";
 
 /** Rows that one pruning looks at; the next goes on behind them. */
 const PRUNED_ROWS = 1000;
 /** Disabled URLs that are remembered of an account; the oldest make room. */
 export const MAX_DISABLED_URLS = 1000;
 
-const SCHEMA = [
-  `CREATE TABLE IF NOT EXISTS disabled (
-     account_id TEXT NOT NULL, url TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (account_id, url)
-   ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS forgotten (
-     prediction_id TEXT PRIMARY KEY, at INTEGER NOT NULL, dropped INTEGER NOT NULL
-   ) WITHOUT ROWID`,
-  `CREATE TABLE IF NOT EXISTS breakers (
-     account_id TEXT PRIMARY KEY, failures INTEGER NOT NULL, openings INTEGER NOT NULL, open_until INTEGER NOT NULL
-   ) WITHOUT ROWID`,
-  // An earlier version had one for the whole host.
-  "DROP TABLE IF EXISTS breaker",
-] as const;
-
 export function createNotes(sql: Sql) {
-  for (const statement of SCHEMA) sql(statement);
+  openSchema(sql, webhookSchema);
   /** Where the next prunings go on. */
   const forgottenTo = { id: "" };
   const disabledTo = { account: "", url: "" };

@@ -4,8 +4,10 @@
  * account has. Of a prediction at most one message is `pending`; those behind it are `waiting` and wake when they
  * become the next.
  */
+import { openSchema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
 import { createNotes } from "./notes.ts";
+import { webhookSchema } from "./schema.ts";
 import { bytesOf, isRepeated, ROW_BYTES, toMessage } from "./stored-message.ts";
 import type { StoredMessage, Usage } from "./stored-message.ts";
 import type { Delivery, WebhookMessage } from "./types.ts";
@@ -24,41 +26,10 @@ export const INLINE_BODY_CHARS = 400_000;
 const COLUMNS = `prediction_id, webhook_id, account_id, url, event, state, wake_at, created_at, finished_at, failures, try_count, tries,
   response, reason, bytes`;
 
-const SCHEMA = `
-CREATE TABLE IF NOT EXISTS messages (
-  prediction_id TEXT NOT NULL, webhook_id TEXT NOT NULL, account_id TEXT NOT NULL, url TEXT NOT NULL, event TEXT NOT NULL,
-  position INTEGER NOT NULL, state TEXT NOT NULL, wake_at INTEGER, created_at INTEGER NOT NULL, finished_at INTEGER,
-  failures INTEGER NOT NULL DEFAULT 0, try_count INTEGER NOT NULL DEFAULT 0, tries TEXT NOT NULL DEFAULT '[]',
-  response TEXT, reason TEXT, body TEXT, redelivered_at INTEGER, bytes INTEGER NOT NULL DEFAULT ${ROW_BYTES},
-  PRIMARY KEY (prediction_id, webhook_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bodies (
-  prediction_id TEXT NOT NULL, webhook_id TEXT NOT NULL, part INTEGER NOT NULL, text TEXT NOT NULL,
-  PRIMARY KEY (prediction_id, webhook_id, part)
-) WITHOUT ROWID;`;
-
-/** What waits behind another message has no time to wake at: it stands in the index before all that is due. */
-const INDEXES = `
-CREATE INDEX IF NOT EXISTS messages_open ON messages (account_id, wake_at, bytes, finished_at) WHERE finished_at IS NULL;
-CREATE INDEX IF NOT EXISTS messages_log ON messages (account_id, wake_at, bytes, finished_at) WHERE finished_at IS NOT NULL;
-DROP INDEX IF EXISTS messages_due;
-DROP INDEX IF EXISTS messages_end`;
-
-/** Columns that an earlier version did not have. */
-const ADDED_COLUMNS = { redelivered_at: "INTEGER", bytes: `INTEGER NOT NULL DEFAULT ${ROW_BYTES}` } as const;
-
 export type Store = ReturnType<typeof createStore>;
 
 export function createStore(sql: Sql) {
-  const run = (statements: string): void => {
-    for (const statement of statements.split(";").filter((text) => text.trim() !== "")) sql(statement);
-  };
-  run(SCHEMA);
-  const columns = sql("SELECT name FROM pragma_table_info('messages')").map(({ name }) => name);
-  for (const [name, type] of Object.entries(ADDED_COLUMNS)) {
-    if (!columns.includes(name)) sql(`ALTER TABLE messages ADD COLUMN ${name} ${type}`);
-  }
-  run(INDEXES);
+  openSchema(sql, webhookSchema);
 
   const one = (query: string, ...bindings: (string | number | null)[]): StoredMessage | null => {
     const [row] = sql(query, ...bindings);

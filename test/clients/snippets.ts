@@ -13,6 +13,7 @@ export const pages = {
     // docs/api.md deletes the prediction that this one asks about.
     "docs/webhooks.md",
     "docs/api.md",
+    "docs/versions.md",
     "docs/migrate-from-replicate.md",
     "docs/operate.md",
     "docs/kafka.md",

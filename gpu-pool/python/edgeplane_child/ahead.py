@@ -10,6 +10,8 @@ import queue
 import threading
 from typing import Any, Dict, List, Optional
 
+from cog._scope import task_scope
+
 from .batches import Batch
 from .frames import Channel
 from .inputs import InputReader
@@ -40,6 +42,7 @@ class ReadyRun:
         self.prepared = self.inputs
         if model.prepare is None or not self.inputs:
             return
+        task_scope.set(self.batch.scope)
         try:
             self.prepared = model.prepare(self.inputs)
         except BaseException as error:

@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from cog._scope import only_scope, task_scope
 
 from .batches import Batch
+from .device_memory import RunMemory
 from .frames import Channel
 from .inputs import InputReader
 from .interrupt import Cancels
@@ -100,6 +101,8 @@ class AsyncSlots:
         self._sinks: Dict[Any, Callable[[str], None]] = {}
         self._streams: List[_TaskStream] = []
         self._active: Dict[Any, Any] = {}
+        # Of runs that go on at once nobody can tell which took what.
+        self._memory = RunMemory() if len(channels) == 1 else None
 
     @property
     def running(self) -> List[str]:
@@ -159,7 +162,8 @@ class AsyncSlots:
             several = len(predictions) > 1
             for prediction in predictions:
                 data = await self._run_one(channel, prediction, data, several)
-        close_run(channel, message, predictions, data, self._cancels)
+        memory = None if self._memory is None else self._memory.over()
+        close_run(channel, message, predictions, data, self._cancels, memory)
 
     def _enter(self, key: Any, scope: Any, sink: Callable[[str], None]) -> None:
         if len(self._channels) == 1:

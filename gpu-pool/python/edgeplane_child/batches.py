@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import cog
 from cog._scope import BatchScope
@@ -23,6 +23,8 @@ class Batch:
         self.predictions = predictions
         self.running: List[Prediction] = []
         self.scope: Any = None
+        #: What the call returned, while a thread is to make the outputs of it: one in a tuple.
+        self.result: Optional[Tuple[Any]] = None
 
     def prepare(self, reader: InputReader) -> Tuple[List[Any], bytes]:
         """The input objects of those whose inputs are good, and the ``done`` frames of the others."""
@@ -66,13 +68,13 @@ class Batch:
         """Give text to all that run."""
         self.log(text)
 
-    def _match(self, values: Any, what: str) -> List[Any]:
+    def _match(self, values: Any, what: str, who: str) -> List[Any]:
         if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
-            raise BatchShapeError("predict_batch must {} a list, not a {}".format(what, type(values).__name__))
+            raise BatchShapeError("{} must {} a list, not a {}".format(who, what, type(values).__name__))
         listed = list(values)
         if len(listed) != len(self.running):
             raise BatchShapeError(
-                "predict_batch must {} one entry for each of its {} inputs, not {}".format(what, len(self.running), len(listed))
+                "{} must {} one entry for each of its {} inputs, not {}".format(who, what, len(self.running), len(listed))
             )
         return listed
 
@@ -82,7 +84,7 @@ class Batch:
         ``StopIteration()`` in a place ends that input's stream well, any other exception fails it.
         """
         frames = b""
-        for prediction, value in zip(self.running, self._match(values, "yield")):
+        for prediction, value in zip(self.running, self._match(values, "yield", "predict_batch")):
             if prediction.ended or value is None:
                 continue
             if isinstance(value, StopIteration):
@@ -100,10 +102,10 @@ class Batch:
         """The ``done`` frames of those whose streams ended with the generator."""
         return b"".join(prediction.succeed_with_chunks() for prediction in self.running if not prediction.ended)
 
-    def finish(self, values: Any) -> bytes:
-        """The ``done`` frames for the list that was returned. One bad output fails only its own prediction."""
+    def finish(self, values: Any, who: str = "predict_batch") -> bytes:
+        """The ``done`` frames for the list that ``who`` returned. One bad output fails only its own prediction."""
         frames = b""
-        for prediction, value in zip(self.running, self._match(values, "return")):
+        for prediction, value in zip(self.running, self._match(values, "return", who)):
             if isinstance(value, BaseException):
                 frames += prediction.fail(value, show=value.__traceback__ is not None)
                 continue

@@ -22,12 +22,14 @@ class LoadError(Exception):
 class Model(NamedTuple):
     """A loaded predictor. ``batch`` is its ``predict_batch`` or ``run_batch``; ``setup`` and ``healthcheck`` may be missing.
 
-    ``prepare`` is its ``prepare_batch``, whose result a synchronous ``batch`` takes in place of the inputs.
+    ``prepare`` is its ``prepare_batch``, whose result a synchronous ``batch`` takes in place of the inputs; ``postprocess`` its
+    ``postprocess_batch``, which makes the list of outputs of what that ``batch`` returned.
     """
 
     run: Callable[..., Any]
     batch: Optional[Callable[..., Any]]
     prepare: Optional[Callable[..., Any]]
+    postprocess: Optional[Callable[..., Any]]
     setup: Optional[Callable[..., Any]]
     healthcheck: Optional[Callable[..., Any]]
     signature: Signature
@@ -141,23 +143,26 @@ def load_model(model_dir: str) -> Model:
         if run is None:
             raise LoadError("{} has no method run() or predict()".format(target.__name__))
         batch = _method(instance, "run_batch", "predict_batch")
-        prepare = _method(instance, "prepare_batch")
+        prepare, postprocess = _method(instance, "prepare_batch"), _method(instance, "postprocess_batch")
         setup, healthcheck = _method(instance, "setup"), _method(instance, "healthcheck")
     else:
         run = target
         batch = _method(module, "run_batch", "predict_batch")
-        prepare = _method(module, "prepare_batch")
+        prepare, postprocess = _method(module, "prepare_batch"), _method(module, "postprocess_batch")
         setup, healthcheck = None, None
     signature = read_signature(run)
     plain = inspect.unwrap(getattr(run, "__func__", run))
     is_async = is_async_function(run)
     if batch is None or is_async:
-        prepare = None
+        prepare = postprocess = None
+    if postprocess is not None and inspect.isgeneratorfunction(inspect.unwrap(getattr(batch, "__func__", batch))):
+        raise LoadError("postprocess_batch takes what run_batch returns, and this run_batch yields: leave one of the two out")
     concurrency = _configured_concurrency(model_dir) or getattr(plain, "__cog_concurrent_max__", None) or 1
     return Model(
         run=run,
         batch=batch,
         prepare=prepare,
+        postprocess=postprocess,
         setup=setup,
         healthcheck=healthcheck,
         signature=signature,

@@ -142,7 +142,8 @@ class Prediction:
 
     def _metric_changed(self) -> None:
         self._metrics_changed = True
-        if time.perf_counter() >= self._metrics_due and not self.ended:
+        # Before its run begins nothing of it is told.
+        if self._started and time.perf_counter() >= self._metrics_due and not self.ended:
             data = self._metrics()
             if data:
                 self._send(data)
@@ -164,6 +165,11 @@ def begun(batch: Any) -> bytes:
     return frame('{"type":"begun","batch":%s}' % encode(batch))
 
 
-def idle(batch: Any) -> bytes:
-    """The frame that says that the slot is free."""
-    return frame('{"type":"idle","batch":%s}' % encode(batch))
+def called(batch: Any) -> bytes:
+    """The frame that says that the model's call is over, and that the next run may begin beside what is left of this one."""
+    return frame('{"type":"called","batch":%s}' % encode(batch))
+
+
+def idle(batch: Any, memory: Any) -> bytes:
+    """The frame that says that the slot is free, and what the run took of memory."""
+    return frame('{"type":"idle","batch":%s,"memory":%s}' % (encode(batch), encode(memory)))

@@ -48,9 +48,11 @@ def begin_ready(batch: Batch, inputs: List[Any], may_drop: bool, cancels: Cancel
     return inputs, data
 
 
-def close_run(channel: Channel, message: Dict[str, Any], predictions: List[Prediction], data: bytes, cancels: Cancels) -> None:
-    """Send the last frames of a run and ``idle``, in one piece; its cancellations are forgotten."""
-    channel.send(data + idle(message.get("batch")))
+def close_run(
+    channel: Channel, message: Dict[str, Any], predictions: List[Prediction], data: bytes, cancels: Cancels, memory: Any
+) -> None:
+    """Send the last frames of a run and ``idle``, in one piece; its cancellations are forgotten. ``memory`` is what it took, or None."""
+    channel.send(data + idle(message.get("batch"), memory))
     for prediction in predictions:
         cancels.forget(prediction.id)
 

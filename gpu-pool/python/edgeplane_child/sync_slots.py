@@ -1,7 +1,7 @@
 """Runs predictions of a synchronous model in the main thread: read a run, run its items, say idle.
 
 State of a slot: idle → running (one run) → idle. All slots share the main thread; a synchronous model has one. With ``ahead`` a thread
-reads the next run meanwhile.
+reads the next run meanwhile, and another makes the outputs of the one before ready.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from cog._scope import only_scope
 
 from .ahead import ReadyRun, RunsAhead
 from .batches import Batch
+from .behind import CalledRun, RunBehind
+from .device_memory import RunMemory
 from .frames import Channel
 from .inputs import InputReader
 from .interrupt import Cancels, Interrupter
@@ -42,7 +44,16 @@ class SyncSlots:
         self._sends = {channel: self._send_masked(channel) for channel in channels}
         self._pid = os.getpid()
         self._ahead = ahead
-        self.running: List[str] = []
+        self._behind: Optional[RunBehind] = None
+        if ahead and model.postprocess is not None:
+            self._behind = RunBehind(channels[0], model.postprocess, cancels)
+        self._memory = RunMemory()
+        self._running: List[str] = []
+
+    @property
+    def running(self) -> List[str]:
+        """The ids that run."""
+        return self._running + ([] if self._behind is None else self._behind.ids)
 
     def serve(self) -> None:
         """Take runs until the slots are closed."""
@@ -60,12 +71,19 @@ class SyncSlots:
         while True:
             ready = runs.next()
             if ready is None:
+                if self._behind is not None:
+                    self._behind.wait()
                 return
-            self.running = [prediction.id for prediction in ready.predictions]
+            self._running = [prediction.id for prediction in ready.predictions]
             channel.send(begun(ready.message.get("batch")))
             data = self._run_items(channel, ready.predictions) if ready.batch is None else self._run_ready(channel, ready, ready.batch)
-            close_run(channel, ready.message, ready.predictions, data, self._cancels)
-            self.running = []
+            if self._behind is not None and ready.batch is not None and ready.batch.result is not None:
+                result, ready.batch.result = ready.batch.result, None
+                self._behind.give(CalledRun(ready.message, ready.predictions, ready.batch, result[0], data, self._memory.over()))
+                result = None
+            else:
+                close_run(channel, ready.message, ready.predictions, data, self._cancels, self._memory.over())
+            self._running = []
             ready = None
 
     def _ready(self) -> Iterator[Channel]:
@@ -84,15 +102,15 @@ class SyncSlots:
 
     def _run(self, channel: Channel, message: Dict[str, Any]) -> None:
         items = message["items"]
-        self.running = [item["id"] for item in items]
+        self._running = [item["id"] for item in items]
         send = self._sends[channel]
         predictions = [Prediction(item, channel, self._encode, send) for item in items]
         if self._model.batch is not None:
             data = self._run_batch(channel, Batch(predictions))
         else:
             data = self._run_items(channel, predictions)
-        close_run(channel, message, predictions, data, self._cancels)
-        self.running = []
+        close_run(channel, message, predictions, data, self._cancels, self._memory.over())
+        self._running = []
 
     def _run_items(self, channel: Channel, predictions: List[Prediction]) -> bytes:
         data = b""
@@ -192,6 +210,8 @@ class SyncSlots:
         elif self._model.prepare is not None:
             prepared = self._model.prepare(inputs)
         result = self._model.batch(prepared)
+        if self._model.postprocess is not None:
+            return self._postprocess(batch, result)
         if not hasattr(result, "__next__"):
             self._interrupter.off()
             return batch.finish(result)
@@ -203,6 +223,17 @@ class SyncSlots:
             self._interrupter.unmask()
         self._interrupter.off()
         return batch.finish_chunks()
+
+    def _postprocess(self, batch: Batch, result: Any) -> bytes:
+        """What the model makes of a call's result; where a thread does that, it is kept for it."""
+        assert self._model.postprocess is not None
+        if self._behind is not None:
+            self._interrupter.off()
+            batch.result = (result,)
+            return b""
+        outputs = self._model.postprocess(result)
+        self._interrupter.off()
+        return batch.finish(outputs, "postprocess_batch")
 
     def _leave_if_forked(self, failure: Optional[BaseException]) -> None:
         """A process that the model forked and that came back here must not answer for this one."""

@@ -36,6 +36,8 @@ export type Placeable = {
   /** How many its work wants. */
   wanted(nowMs: number): number;
   demand(nowMs: number): number;
+  /** Ends what doesn't fit what its owner wants now; whether it did anything. */
+  fit?(): boolean;
 };
 
 /** A device, and what all programs use of it together; null where that isn't told. */
@@ -84,6 +86,19 @@ export class HostPlacer {
     this.#known.set(placeable, { placeable, memory, wantedSinceMs: null, isBlocked: false });
   }
 
+  /** It has no instance any more, and wants none. */
+  remove(placeable: Placeable): void {
+    this.#known.delete(placeable);
+    this.changed();
+  }
+
+  /** Its author says otherwise what it takes. */
+  hinted(placeable: Placeable): void {
+    const known = this.#known.get(placeable);
+    if (known !== undefined) known.memory.hint = placeable.memoryHint;
+    this.changed();
+  }
+
   /** Somebody waits for a place. */
   get isContended(): boolean {
     return [...this.#known.values()].some(({ isBlocked }) => isBlocked);
@@ -106,6 +121,18 @@ export class HostPlacer {
   /** What an instance is taken to use of each of its devices; null for one without a place. */
   bytesOf(instance: PlaceableInstance): number | null {
     return this.#bytes.get(instance) ?? null;
+  }
+
+  /** What it may hold of each of its devices: its own, and what nobody takes; null where nobody knows. */
+  shareOf(instance: PlaceableInstance): number | null {
+    const own = this.#bytes.get(instance);
+    const left = this.#leftOn(instance);
+    return own === undefined || left === Infinity ? null : own + left;
+  }
+
+  /** What a load of it took of a device; null before the first. */
+  loadBytesOf(placeable: Placeable): number | null {
+    return this.#known.get(placeable)?.memory.loadBytes ?? null;
   }
 
   /** Work waits, or a place may have become free: looked at within a moment, however often that is said. */
@@ -218,6 +245,7 @@ export class HostPlacer {
 
   #settle(): void {
     const nowMs = this.#options.clock.nowMs();
+    for (const placeable of this.#known.keys()) if (placeable.fit?.() === true) this.changed();
     for (const instance of this.#bytes.keys()) if (instance.placement === "none") this.#bytes.delete(instance);
     const models = [...this.#known.values()].map((known) => this.#modelOf(known, nowMs));
     const plan = planPlacement({ devices: this.#devices(), models, instances: this.#placed() }, nowMs);
@@ -314,11 +342,16 @@ export class HostPlacer {
     for (const instance of placeable.instances) {
       const own = this.#bytes.get(instance);
       if (own === undefined) continue;
-      const left = this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
-        instance.devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
-      );
-      this.#bytes.set(instance, Math.min(memory.bytes, own + Math.max(0, Math.min(...left))));
+      this.#bytes.set(instance, Math.min(memory.bytes, own + this.#leftOn(instance)));
     }
+  }
+
+  /** What nobody takes of that device of it that has the least; Infinity where none says what it has. */
+  #leftOn({ devices }: PlaceableInstance): number {
+    const left = this.#devices().flatMap(({ id, memoryBytes, foreignBytes }) =>
+      devices.includes(id) && memoryBytes !== null ? memoryBytes - foreignBytes - this.#takenOf(id) : [],
+    );
+    return Math.max(0, Math.min(...left));
   }
 
   #usedOf({ devices }: PlaceableInstance): Map<string, number> | null {

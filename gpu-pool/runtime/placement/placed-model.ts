@@ -4,7 +4,6 @@
  * Who gets none for long hands back what it holds, so that other hosts run it, and takes nothing more; but it goes on
  * wanting its place for a while, or it would be last again with the next prediction that comes.
  */
-import { modelPath } from "../../../src/contract/manifest.ts";
 import type { Clock } from "../../scheduling/clock.ts";
 import { Demand } from "../../scheduling/placement/demand.ts";
 import type { ModelNeeds } from "../../scheduling/placement/types.ts";
@@ -13,8 +12,11 @@ import type { ModelLoad } from "../../scheduling/room.ts";
 import type { DeviceWatch } from "../devices/device-watch.ts";
 import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
+import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
+import { launchKey } from "../models/configured.ts";
 import type { HostPlacer, Placeable } from "./host-placer.ts";
+import { isMisfit, Replacement } from "./replacement.ts";
 
 /** So long a prediction waits here for a place. */
 const PATIENCE_MS = 15_000;
@@ -22,6 +24,8 @@ const PATIENCE_MS = 15_000;
 const INSISTS_MS = 120_000;
 
 export type PlacedModelOptions = {
+  /** Tells it from all others of this host, versions of the same model too. */
+  label: string;
   model: Model;
   instances: Instances;
   clock: Clock;
@@ -38,9 +42,9 @@ export type PlacedModelOptions = {
 };
 
 export class PlacedModel implements Placeable {
-  readonly memoryHint: number | null;
   readonly #options: PlacedModelOptions;
   readonly #demand = new Demand();
+  readonly #replacement = new Replacement();
   #isWarmDue = false;
   #isClosed = false;
   #blockedSinceMs: number | null = null;
@@ -48,17 +52,20 @@ export class PlacedModel implements Placeable {
 
   constructor(options: PlacedModelOptions) {
     this.#options = options;
-    this.memoryHint = options.model.placement.memoryHint;
     options.placer.add(this);
-    options.instances.grow(this.needs.count);
+    this.hostChanged();
+  }
+
+  get memoryHint(): number | null {
+    return this.#options.model.placement.memoryHint;
   }
 
   get needs(): ModelNeeds {
-    const { model, devices } = this.#options;
+    const { label, model, devices } = this.#options;
     const { count, devicesPerInstance, pinned, ...placement } = model.placement;
-    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && devices.refusal !== null);
+    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && this.#gpuRefusal !== null);
     return {
-      model: modelPath(model.manifest),
+      model: label,
       kind: isOnCpu ? "cpu" : "cuda",
       count: count ?? (isOnCpu ? 1 : Math.max(1, Math.floor(devices.report.cuda.length / devicesPerInstance))),
       devicesPerInstance: isOnCpu ? 1 : devicesPerInstance,
@@ -75,11 +82,25 @@ export class PlacedModel implements Placeable {
     return this.#options.loadMs();
   }
 
+  /** What a batch may take of memory there beyond what its process has at rest; Infinity where nobody knows. */
+  leftIn(instance: Instance): number {
+    const { placer, model } = this.#options;
+    return leftFor(instance.memory, {
+      deviceBytes: placer.shareOf(instance),
+      loadBytes: placer.loadBytesOf(this),
+      hostBytes: model.cog.edgeplane.memoryBytes ?? null,
+    });
+  }
+
   /** Why this host can't start it; null when it can, now or later. */
   get refusal(): string | null {
-    const { devices, placer } = this.#options;
     const isOnGpu = this.needs.kind === "cuda";
-    return (isOnGpu ? devices.refusal : null) ?? placer.refusal(this);
+    return (isOnGpu ? this.#gpuRefusal : null) ?? this.#options.placer.refusal(this);
+  }
+
+  get #gpuRefusal(): string | null {
+    const { devices, model } = this.#options;
+    return devices.refusalOf(model.cog.build.cuda);
   }
 
   /** It was handed back for want of a place, and takes nothing. */
@@ -100,7 +121,8 @@ export class PlacedModel implements Placeable {
     const { placed } = instances;
     if (placed.length > 0) this.#isWarmDue = false;
     const insists = nowMs < this.#insistsUntilMs;
-    const least = Math.max(placed.length, model.placement.pinned || this.#isWarmDue || insists ? 1 : 0);
+    const atLeast = model.placement.pinned || this.#isWarmDue || insists ? 1 : 0;
+    const least = Math.min(this.needs.count, Math.max(placed.length, this.#replacement.kept, atLeast));
     if (waiting() === 0) return least;
     const places = placed.map((instance) => instance.place(nowMs, false));
     const missing = waiting() - capacityOf({ ...load(nowMs), places }, aheadBatches);
@@ -128,7 +150,30 @@ export class PlacedModel implements Placeable {
 
   /** The host's devices are others than they were. */
   hostChanged(): void {
-    this.#options.instances.grow(this.needs.count);
+    const { instances, model } = this.#options;
+    // A device that isn't seen for a moment ends nothing; what the owner says does.
+    const least = model.placement.count === null ? instances.all.length : 0;
+    instances.fit(Math.max(this.needs.count, least));
+  }
+
+  /** What its owner wants is something else than it was. */
+  reconfigured(): void {
+    this.hostChanged();
+    this.#options.placer.hinted(this);
+  }
+
+  /** Ends what doesn't fit what the owner wants. Answers whether it did anything. */
+  fit(): boolean {
+    if (this.#isClosed) return false;
+    this.hostChanged();
+    const { instances, placer, model } = this.#options;
+    if (placer.isBlocked(this)) this.#replacement.giveUp();
+    const leaving = this.#replacement.next(instances, {
+      count: model.placement.count ?? Infinity,
+      misfits: instances.placed.filter((one) => isMisfit(one, this.needs, launchKey(model))),
+    });
+    for (const instance of leaving) instance.stop(null);
+    return leaving.length > 0;
   }
 
   /** Starts nothing any more. */

@@ -235,7 +235,7 @@ class Simulation {
 
   #died(process: Process, run: Run, members: readonly Prediction[]): void {
     const death = { why: "it died", wasReady: true, expected: false, hung: false, deviceError: false };
-    learnFromDeath([run], { ...death, setupFailure: null }, this.#queue.limits);
+    learnFromDeath([run], { ...death, outOfMemory: null, setupFailure: null }, this.#queue.limits);
     // What waited in the process had not begun.
     for (const waiting of process.waiting.splice(0)) {
       const innocent = waiting.unfinished().map(({ prediction }) => prediction);

@@ -7,6 +7,8 @@ import { oneBucket } from "./buckets.ts";
 import type { Buckets } from "./buckets.ts";
 import { CallCost } from "./call-cost.ts";
 import { MemoryBound } from "./memory-bound.ts";
+import { MemoryByCost } from "./memory-by-cost.ts";
+import type { MemoryPoint } from "./memory-by-cost.ts";
 import { RunTimes } from "./run-times.ts";
 
 export type BatchingOptions = {
@@ -27,22 +29,34 @@ export type BatchingOptions = {
 /** `size`: how many ran together. `cost`: of the whole batch. `bucket`: of its largest member. */
 export type Shape = { size: number; cost: number; bucket: number };
 
+/** `cost`: the most of a batch that has shown to fit; null while all fitted. `memory`: what batches took, by cost. */
+export type Learned = { cost: number | null; memory: MemoryPoint[] };
+
 export class BatchLimits {
+  /** Read anew for each batch: its owner may change them while it works, but for `buckets`. */
   readonly options: BatchingOptions;
   readonly memory = new MemoryBound();
+  readonly memoryByCost = new MemoryByCost();
+  /** What fits the memory that is left where the next batch goes. */
+  #fitting = Infinity;
   readonly #call = new CallCost();
   readonly #times: RunTimes;
   readonly #buckets: Buckets;
 
   constructor(options: BatchingOptions) {
     this.options = options;
-    this.#times = new RunTimes(options.maxBatchSize);
+    this.#times = new RunTimes(options);
     this.#buckets = options.buckets ?? oneBucket;
   }
 
   /** Whether a batch picks its members among what waits, and doesn't just take the first. */
   get picks(): boolean {
     return this.options.buckets !== undefined;
+  }
+
+  get learned(): Learned {
+    const { limit } = this.memory;
+    return { cost: limit === Infinity ? null : limit, memory: this.memoryByCost.points };
   }
 
   bucketOf(cost: number): number {
@@ -58,7 +72,12 @@ export class BatchLimits {
 
   /** The most cost of a batch of several. */
   get cost(): number {
-    return Math.min(this.options.maxBatchCost ?? Infinity, this.memory.limit);
+    return Math.min(this.options.maxBatchCost ?? Infinity, this.memory.limit, this.#fitting);
+  }
+
+  /** Where the next batch goes, so many bytes are left for it; Infinity where nobody knows. */
+  leaves(bytes: number): void {
+    this.#fitting = this.memoryByCost.costWithin(bytes);
   }
 
   /** Whether it is better to run batches of these costs as one of the cost `together` than one after another. */

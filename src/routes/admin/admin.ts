@@ -10,6 +10,7 @@ import { logRoutes } from "./log.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { pluginRoutes } from "./plugins.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
+import { poolListRoutes } from "./pools.ts";
 import { requireOperator } from "./require-operator.ts";
 import { settingsRoutes } from "./settings.ts";
 
@@ -25,6 +26,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
+  routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());

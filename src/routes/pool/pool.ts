@@ -19,6 +19,7 @@ import { empty, json, operation } from "../operation.ts";
 import { VersionPathSchema } from "../parameters.ts";
 import { requirePool } from "./authenticate.ts";
 import { blobRoutes } from "./blobs.ts";
+import { poolModelRoutes } from "./models.ts";
 import { receiveEvents } from "./receive-events.ts";
 
 /** What a call between objects may carry; a pool sends several requests if it has more. */
@@ -191,12 +192,15 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
         summary: "Read how models run, in place of what their files say",
         description: "Of the owners that the token may register.",
         access: "pool",
-        answers: { 200: json(ConfigurationsSchema, "By `owner/name`, of the models that have any.") },
+        answers: {
+          200: json(ConfigurationsSchema, "Of the models that have any, and of versions that deployments say more of."),
+        },
       },
-      async (c) => c.json({ configurations: await readConfigurations(c.env.DB, c.get("pool").owners) }),
+      async (c) => c.json(await readConfigurations(c.env.DB, c.get("pool").owners)),
     ),
   );
 
+  routes.route("/models", poolModelRoutes());
   routes.route("/blobs", blobRoutes(shard));
   return routes;
 }

@@ -52,7 +52,7 @@ const InputSchema = z
 export const CreateBodySchema = z
   .object({
     version: ReferenceSchema.nullish().meta({
-      description: "`owner/name`, `owner/name:version`, or a version's 64 hexadecimal digits.",
+      description: "`owner/name`, `owner/name:version`, `owner/name:alias`, or a version's 64 hexadecimal digits.",
     }),
     model: ReferenceSchema.nullish().meta({ description: "`owner/name`, in place of `version`." }),
     input: InputSchema,

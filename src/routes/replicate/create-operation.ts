@@ -46,6 +46,7 @@ const created = (description: string): ZodOpenApiResponseObject => ({
 const errors: ErrorCode[] = [
   "model_not_found",
   "version_not_found",
+  "version_deleted",
   "idempotency_key_reused",
   "priority_forbidden",
   "model_forbidden",

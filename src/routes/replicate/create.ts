@@ -1,5 +1,6 @@
 /** Accepts a prediction: from a client's request to the shard's answer. Every dialect of creating one ends here. */
 import { EdgeplaneError } from "../../contract/errors.ts";
+import type { ModelConfiguration } from "../../contract/model-configuration.ts";
 import { presentPrediction } from "../../contract/present.ts";
 import { isTerminal, priorities } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
@@ -10,7 +11,9 @@ import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
-import { findTarget, parseReference, validatorOf } from "./find-target.ts";
+import { chooseVersion } from "./choose-version.ts";
+import type { Chosen } from "./choose-version.ts";
+import { parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
@@ -27,7 +30,7 @@ const DEFAULT_PRIORITY: Priority = "normal";
 
 /**
  * `ownId` is the id of a `PUT`; `reference` the model that the path names, or that the `deployment` (`owner/name`)
- * names.
+ * names; `configuration` what that deployment says of its predictions.
  */
 export type CreateOptions = {
   body: CreateBody;
@@ -35,6 +38,7 @@ export type CreateOptions = {
   reference?: Reference;
   ownId?: string;
   deployment?: string;
+  configuration?: ModelConfiguration | null;
 };
 
 /**
@@ -68,30 +72,28 @@ export async function createPrediction(c: AppContext, shard: ShardPort, options:
  */
 type Prepared = { input: Json | null; accept(waitMs: number): Promise<Accepted> };
 
-async function prepare(
-  c: AppContext,
-  shard: ShardPort,
-  { body, header, ...options }: CreateOptions,
-  streams: boolean,
-): Promise<Prepared> {
+async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, streams: boolean): Promise<Prepared> {
+  const { body, header } = options;
   const reference = options.reference ?? referenceOf(body);
-  const deployment = options.deployment ?? null;
+  const { deployment = null, configuration = null } = options;
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const identity = await identify(c, { key, body, reference: deployment ?? reference });
-  let version: Version;
+  let chosen: Chosen;
   let screened: ScreenedCall;
   try {
-    version = await findTarget(c.env.DB, c.get("principal"), reference);
+    chosen = await chooseVersion(c, reference, { predictionId: identity.id, deployment: nameOf(deployment) });
+    const { version } = chosen;
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
-    screened = await screenCall(c, callOf(c, body, version, identity.id), validatorOf(version));
+    screened = await screenCall(c, callOf(c, options, version, identity.id), validatorOf(version));
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };
   }
   const cancelAfterMs = header["Cancel-After"] ?? null;
-  const accepting = { body, version, screened, identity, cancelAfterMs, deployment, streams };
+  const runLimitMs = configuration?.predictTimeoutMs;
+  const accepting = { body, chosen, screened, identity, cancelAfterMs, deployment, runLimitMs, streams };
   const submission = await toSubmission(c, accepting).catch((error: unknown) => {
     giveBack(c, screened.call, screened.reservations);
     throw error;
@@ -144,6 +146,11 @@ function answered(prediction: PredictionSnapshot, waitMs: number): PredictionSna
   return isStarting ? { ...prediction, status: "starting", output: null } : prediction;
 }
 
+/** Of `owner/name`. */
+function nameOf(deployment: string | null): string | null {
+  return deployment === null ? null : deployment.slice(deployment.indexOf("/") + 1);
+}
+
 function referenceOf(body: CreateBody): Reference {
   const text = body.version ?? body.model;
   if (text !== undefined && text !== null) return parseReference(text);
@@ -172,7 +179,12 @@ function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
   throw new EdgeplaneError("priority_forbidden", detail);
 }
 
-function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predictionId: string): AcceptedCall {
+function callOf(
+  c: AppContext,
+  { body, configuration }: CreateOptions,
+  { manifest }: Version,
+  predictionId: string,
+): AcceptedCall {
   return {
     requestId: c.get("requestId"),
     predictionId,
@@ -183,8 +195,8 @@ function callOf(c: AppContext, body: CreateBody, { manifest }: Version, predicti
     priority: body.priority ?? DEFAULT_PRIORITY,
     cost: DEFAULT_COST,
     input: body.input,
-    startTimeoutMs: body.start_timeout ?? manifest.startTimeoutMs,
-    totalTimeoutMs: body.timeout ?? manifest.totalTimeoutMs,
+    startTimeoutMs: body.start_timeout ?? configuration?.startTimeoutMs ?? manifest.startTimeoutMs,
+    totalTimeoutMs: body.timeout ?? configuration?.totalTimeoutMs ?? manifest.totalTimeoutMs,
     deterministic: manifest.deterministic,
   };
 }

@@ -6,7 +6,10 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
+import { ModelConfigurationSchema, ownKeys, sharedOf } from "../../contract/model-configuration.ts";
+import type { ModelConfiguration } from "../../contract/model-configuration.ts";
 import type { Account } from "../../registry/accounts.ts";
+import { deploymentPointer, readCanary } from "../../registry/canaries.ts";
 import {
   createDeployment,
   deleteDeployment,
@@ -18,9 +21,11 @@ import {
 } from "../../registry/deployments.ts";
 import type { Deployment } from "../../registry/deployments.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
+import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
@@ -46,9 +51,21 @@ const DeploymentSchema = z
       created_at: z.iso.datetime(),
       created_by: AccountViewSchema,
       configuration: z.object({ hardware: z.string(), min_instances: z.int(), max_instances: z.int() }),
+      edgeplane: z
+        .object({ configuration: ModelConfigurationSchema.nullable() })
+        .meta({ description: "What holds in place of what the model's files and its own configuration say." }),
+    }),
+    canary: CanarySchema.nullable().meta({
+      description: "The version that some of its predictions get, or the last that some got.",
     }),
   })
   .meta({ id: "Deployment" });
+const ListedDeploymentSchema = DeploymentSchema.omit({ canary: true }).meta({ id: "ListedDeployment" });
+const ChangeSchema = DeploymentChangeSchema.extend({
+  canary: NewCanarySchema.nullish().meta({
+    description: "A version that some of its predictions get; null ends it. Moved to another version, it ends too.",
+  }),
+}).meta({ id: "DeploymentChange" });
 
 export function deploymentRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
@@ -62,7 +79,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         summary: "List the account's deployments",
         access: "models:read",
         query: z.object({ cursor: forwardCursorOf(/^[a-z0-9][a-z0-9._-]{0,62}$/) }),
-        answers: { 200: json(pageSchema(DeploymentSchema), "A page of deployments, newest first.") },
+        answers: { 200: json(pageSchema(ListedDeploymentSchema), "A page of deployments, newest first.") },
       },
       async (c, { query }) => {
         const page = { after: query.cursor, limit: PAGE_SIZE + 1 };
@@ -85,7 +102,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found", "quota_exceeded"],
+        errors: ["already_exists", "version_not_found", "version_deleted", "version_pending", "quota_exceeded"],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
@@ -95,11 +112,13 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           accountId: principal.accountId,
           name: body.name,
           model: { owner: manifest.owner, name: manifest.name },
-          version: body.version,
+          version: manifest.version,
           hardware: body.hardware,
           minInstances: body.min_instances,
           maxInstances: body.max_instances,
+          configuration: allowed(c, manifest.owner, body.configuration ?? null),
         });
+        tellPools(c, deployment);
         return c.json(await shown(c, deployment), 201);
       },
     ),
@@ -127,20 +146,31 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         id: "updateDeployment",
         tag: "Deployments",
         summary: "Change a deployment",
-        description: "Makes the next release. What was accepted before runs on with its version.",
+        description:
+          "Makes the next release, unless only `canary` is named. What was accepted before runs on with its version.",
         access: "models:write",
         path: DeploymentPathSchema,
-        body: { schema: DeploymentChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
+        body: { schema: ChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 200: json(DeploymentSchema, "The deployment with its new release.") },
-        errors: ["version_not_found", "conflict"],
+        errors: ["version_not_found", "version_deleted", "version_pending", "conflict"],
       },
-      async (c, { path, body }) => {
-        const { accountId, name, model } = await deploymentOf(c, path);
-        if (body.version !== undefined) {
-          await findTarget(c.env.DB, c.get("principal"), { model, version: body.version });
-        }
-        const changed = await updateDeployment(c.env.DB, accountId, name, body);
+      async (c, { path, body: { canary, ...change } }) => {
+        const before = await deploymentOf(c, path);
+        const { accountId, name, model } = before;
+        const find = async (named: string): Promise<string> =>
+          (await findTarget(c.env.DB, c.get("principal"), { model, version: named })).manifest.version;
+        const version = change.version === undefined ? undefined : await find(change.version);
+        const tried = canary === undefined || canary === null ? null : await find(canary.version);
+        allowed(c, model.owner, change.configuration ?? null);
+        const isChanged = canary === undefined || Object.values(change).some((value) => value !== undefined);
+        const changed = isChanged ? await updateDeployment(c.env.DB, accountId, name, { ...change, version }) : before;
         if (changed === null) throw noSuchDeployment();
+        tellPools(c, before, changed);
+        if (version !== undefined || tried !== null) c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
+        const pointer = deploymentPointer(accountId, name);
+        if (canary !== undefined && canary !== null && tried !== null)
+          await beginCanary(c.env, { pointer, model, base: changed.version, version: tried }, canary);
+        else if (canary === null || version !== undefined) await endBecause(c, pointer, version);
         return c.json(await shown(c, changed));
       },
     ),
@@ -159,8 +189,10 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         answers: { 204: empty("It is gone.") },
       },
       async (c, { path }) => {
-        const { accountId, name } = await deploymentOf(c, path);
-        await deleteDeployment(c.env.DB, accountId, name);
+        const deployment = await deploymentOf(c, path);
+        await deleteDeployment(c.env.DB, deployment.accountId, deployment.name);
+        await endBecause(c, deploymentPointer(deployment.accountId, deployment.name), undefined);
+        tellPools(c, deployment);
         return c.body(null, 204);
       },
     ),
@@ -176,12 +208,13 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         path: DeploymentPathSchema,
       },
       async (c, { path, body, header }) => {
-        const { model, version } = await deploymentOf(c, path);
+        const { model, version, configuration } = await deploymentOf(c, path);
         return createPrediction(c, shard, {
           body,
           header,
           reference: { model, version },
           deployment: modelPath(path),
+          configuration,
         });
       },
     ),
@@ -198,15 +231,42 @@ async function deploymentOf(c: AppContext, path: { owner: string; name: string }
   throw noSuchDeployment();
 }
 
+/** Throws `invalid_input` where it says what concerns others, and the model is another account's. */
+function allowed(c: AppContext, owner: string, configuration: ModelConfiguration | null): ModelConfiguration | null {
+  if (configuration === null || owner === c.get("principal").accountName) return configuration;
+  const [key] = Object.keys(sharedOf(configuration));
+  if (key === undefined) return configuration;
+  const field = `configuration.${key}`;
+  const description = `holds for all that run the version, so only a deployment of the model's owner (${owner}) may say it; yours may say ${ownKeys.join(", ")}`;
+  throw new EdgeplaneError("invalid_input", `- ${field}: ${description}\n`, {
+    invalidFields: [{ field, description }],
+  });
+}
+
+/** What a deployment says for its whole version concerns pools: where any of these does, they ask anew. */
+function tellPools(c: AppContext, ...deployments: Deployment[]): void {
+  const [first] = deployments.filter(({ configuration }) => Object.keys(sharedOf(configuration ?? {})).length > 0);
+  if (first !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, first.model, "configurations"));
+}
+
 function noSuchDeployment(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such deployment.");
 }
 
-async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
-  return showDeployment(await accountOf(c), deployment);
+/** What ran beside the deployment's version ends: promoted, where it is the version that the deployment was moved to. */
+async function endBecause(c: AppContext, pointer: string, movedTo: string | undefined): Promise<void> {
+  const isPromoted = movedTo !== undefined && (await readCanary(c.env.DB, pointer))?.version === movedTo;
+  if (isPromoted) await finishCanary(c.env, pointer, "promoted", "Its version was promoted.");
+  else await finishCanary(c.env, pointer, "aborted", "It was ended by its owner.");
 }
 
-function showDeployment(account: Account, deployment: Deployment): z.output<typeof DeploymentSchema> {
+async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
+  const { accountId, name, version } = deployment;
+  const canary = await shownCanary(c.env, deploymentPointer(accountId, name), version);
+  return { ...showDeployment(await accountOf(c), deployment), canary };
+}
+
+function showDeployment(account: Account, deployment: Deployment): z.output<typeof ListedDeploymentSchema> {
   return {
     owner: account.name,
     name: deployment.name,
@@ -221,6 +281,7 @@ function showDeployment(account: Account, deployment: Deployment): z.output<type
         min_instances: deployment.minInstances,
         max_instances: deployment.maxInstances,
       },
+      edgeplane: { configuration: deployment.configuration },
     },
   };
 }

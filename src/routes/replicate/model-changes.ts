@@ -1,18 +1,20 @@
 /** Making, describing and deleting models. https://replicate.com/docs/reference/http#models.create */
 import { Hono } from "hono";
+import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import {
   createModel,
   deleteModel,
-  deleteVersion,
   ModelChangeSchema,
   NewModelSchema,
   updateModel,
 } from "../../registry/model-changes.ts";
+import { deleteVersion } from "../../registry/delete-version.ts";
 import { findVersion } from "../../registry/models.ts";
 import type { App, AppContext } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema, VersionPathSchema } from "../parameters.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { modelOf, ownModelOf } from "./model-path.ts";
 import { ModelSchema, showModel } from "./model-view.ts";
 
@@ -57,7 +59,8 @@ export function changeRoutes(): Hono<App> {
         id: "updateModel",
         tag: "Models",
         summary: "Change what a model says of itself",
-        description: "Fields that are left out stay; null empties one.",
+        description:
+          "Fields that are left out stay; null empties one. Pools that serve the model follow its `configuration` at once, or within five minutes where they can't be told.",
         access: "models:write",
         path: ModelPathSchema,
         body: { schema: ModelChangeSchema, maxBytes: MAX_MODEL_BYTES, examples: { public: { visibility: "public" } } },
@@ -66,6 +69,7 @@ export function changeRoutes(): Hono<App> {
       },
       async (c, { path, body }) => {
         await updateModel(c.env, await ownModelOf(c, path), body);
+        if (body.configuration !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, path, "configurations"));
         return c.json(await shown(c, path));
       },
     ),
@@ -97,18 +101,27 @@ export function changeRoutes(): Hono<App> {
         id: "deleteVersion",
         tag: "Models",
         summary: "Delete a version of a private model",
-        description: "Refused while a deployment names it, and when another account has run it.",
+        description:
+          "Refused when another account has run it, and, without `force`, while `latest`, an alias or a deployment points to it, a canary tries it or a rule names it. What was accepted runs to its end.",
         access: "models:write",
         path: VersionPathSchema,
+        query: z.object({
+          force: z.enum(["true", "false"]).default("false").meta({
+            description:
+              "`true`: also while something points to it. Aliases, canaries and rules go with it, the newest version that is left becomes `latest`, and deployments that name it refuse predictions until they are moved.",
+          }),
+        }),
         answers: { 202: empty("It is gone.") },
         errors: ["model_not_found", "forbidden", "conflict"],
       },
-      async (c, { path }) => {
+      async (c, { path, query }) => {
         const model = await ownModelOf(c, path);
         const principal = c.get("principal");
         const version = await findVersion(c.env.DB, principal, model, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        await deleteVersion(c.env, model, path.version, principal.accountId);
+        const isForced = query.force === "true";
+        await deleteVersion(c.env, model, { id: path.version, ownerAccountId: principal.accountId, isForced });
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models", version.manifest.lane));
         return c.body(null, 202);
       },
     ),

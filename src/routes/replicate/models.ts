@@ -3,21 +3,26 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { ListedPredictionSchema } from "../../contract/present.ts";
-import { findVersion, listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
+import { readProblemLog } from "../../registry/bundles.ts";
+import { listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import { readReadme } from "../../registry/readmes.ts";
 import { answerJson } from "../answer-json.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { readText } from "../body.ts";
 import { json, operation } from "../operation.ts";
 import { forwardCursorOf, ModelPathSchema, VersionPathSchema } from "../parameters.ts";
+import { aliasRoutes } from "./aliases.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
+import { findNamed, referenceWithin } from "./find-target.ts";
 import { changeRoutes } from "./model-changes.ts";
 import { modelOf } from "./model-path.ts";
 import { secretRoutes } from "./model-secrets.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
+import { pushRoutes } from "./push.ts";
+import { ruleRoutes } from "./routes.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
@@ -105,7 +110,15 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
           createdAt: version.createdAt,
           id: version.manifest.version,
         }));
-        return answerJson(c, pageOf(c.req.url, page.map(showVersion), next, null));
+        return answerJson(
+          c,
+          pageOf(
+            c.req.url,
+            page.map((version) => showVersion(version)),
+            next,
+            null,
+          ),
+        );
       },
     ),
   );
@@ -117,7 +130,7 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         id: "getVersion",
         isLong: true,
         tag: "Models",
-        summary: "Read a version",
+        summary: "Read a version, or what an alias points to",
         access: "models:read",
         path: VersionPathSchema,
         answers: { 200: json(VersionSchema, "The version.") },
@@ -125,9 +138,11 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
       },
       async (c, { path }) => {
         const { owner, name } = await modelOf(c, path);
-        const version = await findVersion(c.env.DB, c.get("principal"), { owner, name }, path.version);
+        const version = await findNamed(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        return answerJson(c, showVersion(version));
+        const isProblem = version.bundle !== null && version.bundle.problem !== null;
+        const log = isProblem ? await readProblemLog(c.env.DB, version.manifest) : null;
+        return answerJson(c, showVersion(version, log));
       },
     ),
   );
@@ -138,11 +153,11 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
       {
         ...createOperation,
         id: "createModelPrediction",
-        summary: "Run a model's latest version",
+        summary: "Run a model's latest version, or the one that `version` names",
         path: ModelPathSchema,
       },
       (c, { path, body, header }) =>
-        createPrediction(c, shard, { body, header, reference: { model: path, version: null } }),
+        createPrediction(c, shard, { body, header, reference: referenceWithin(path, body.version ?? null) }),
     ),
   );
 
@@ -205,6 +220,9 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
 
   routes.route("/", changeRoutes());
   routes.route("/", secretRoutes());
+  routes.route("/", aliasRoutes());
+  routes.route("/", pushRoutes());
+  routes.route("/", ruleRoutes());
   return routes;
 }
 

@@ -130,8 +130,9 @@ describe("deleting", () => {
     await offer({ owner: "owner", name: "doomed", version: VERSION });
     await offer({ owner: "owner", name: "doomed", version: NEWER });
     expect(await remove(path("doomed"))).toEqual([409, "conflict"]);
-    expect(await remove(`${path("doomed")}/versions/${NEWER}`)).toEqual([202, undefined]);
-    expect(await remove(`${path("doomed")}/versions/${NEWER}`)).toEqual([404, "not_found"]);
+    expect(await remove(`${path("doomed")}/versions/${NEWER}`)).toEqual([409, "conflict"]);
+    expect(await remove(`${path("doomed")}/versions/${NEWER}?force=true`)).toEqual([202, undefined]);
+    expect(await remove(`${path("doomed")}/versions/${NEWER}?force=true`)).toEqual([404, "not_found"]);
     expect((await callJson(path("doomed"), { key: owner })).body).toMatchObject({ latest_version: { id: VERSION } });
     expect(await remove(`${path("doomed")}/versions/${VERSION}`)).toEqual([202, undefined]);
     expect(await remove(path("doomed"))).toEqual([204, undefined]);

@@ -7,13 +7,13 @@ import { keyFor } from "../../contract/signing.ts";
 import { canonicalJson } from "../../../plugins/kernel/canonical-json.ts";
 import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import { sha256Hex } from "../../../plugins/kernel/secret.ts";
-import type { Version } from "../../registry/models.ts";
 import { responseKeyOf } from "../../responses/service.ts";
 import type { Submission } from "../../shard/types.ts";
 import { INLINE_INPUT_BYTES, inputBlobKey } from "../../storage/blobs.ts";
 import { childTraceparent } from "../../telemetry/trace.ts";
 import { checkTarget } from "../../webhooks/target.ts";
 import type { AppContext } from "../app.ts";
+import type { Chosen } from "./choose-version.ts";
 import type { CreateBody } from "./create-body.ts";
 import type { Reference } from "./find-target.ts";
 import type { ScreenedCall } from "./screen-call.ts";
@@ -29,12 +29,14 @@ export type AcceptedCall = Omit<PredictionCall, "inputBytes">;
 /** What the request, its headers and the phases decided. */
 export type Accepting = {
   body: CreateBody;
-  version: Version;
+  chosen: Chosen;
   screened: ScreenedCall;
   identity: Identity;
   cancelAfterMs: number | null;
   /** The deployment that names the version, if one does. */
   deployment: string | null;
+  /** How long one run may take by that deployment. */
+  runLimitMs: number | undefined;
   /** The answer is a stream of events, so that chunks must come as they are made. */
   streams: boolean;
 };
@@ -58,7 +60,8 @@ export async function identify(
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
   const { body, deployment, identity } = accepting;
   const { call, reservations, verdicts, answer } = accepting.screened;
-  const { manifest } = accepting.version;
+  const { canary, version } = accepting.chosen;
+  const { manifest } = version;
   const { id } = identity;
   const kept = reservations.filter(({ untilAccepted }) => untilAccepted !== true);
   const responseKey = answer?.key ?? responseKeyOf(kept);
@@ -87,6 +90,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
+    ...(canary === null ? {} : { canary }),
+    ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),
     ...(kept.length === 0 ? {} : { reservations: kept }),

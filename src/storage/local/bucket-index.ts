@@ -3,6 +3,9 @@
  * change is one transaction, and answers the files that nobody needs any more.
  */
 import { DurableObject } from "cloudflare:workers";
+import { openSchema } from "../../object-schema.ts";
+import type { Schema } from "../../object-schema.ts";
+import { objectSql } from "../../shard/object-sql.ts";
 
 export type Piece = { file: string; size: number };
 
@@ -21,7 +24,7 @@ type Metadata = Pick<ObjectRecord, "httpMetadata" | "customMetadata">;
 /** `etag` null: whatever is there; `*`: something; both to be or not to be. */
 export type Condition = { etag: string; matches: boolean } | null;
 
-const schema = [
+const tables = [
   "CREATE TABLE IF NOT EXISTS object (key TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID",
   "CREATE TABLE IF NOT EXISTS upload (id TEXT PRIMARY KEY, key TEXT NOT NULL, metadata TEXT NOT NULL) WITHOUT ROWID",
   `CREATE TABLE IF NOT EXISTS part (
@@ -29,6 +32,11 @@ const schema = [
      PRIMARY KEY (upload_id, number)
    ) WITHOUT ROWID`,
 ];
+
+const bucketSchema: Schema = {
+  name: "index of the local bucket",
+  steps: [{ up: (sql) => tables.forEach((table) => void sql(table)) }],
+};
 
 /** The codes of R2's errors, in its words: https://developers.cloudflare.com/r2/api/error-codes/ */
 const noSuchUpload = "The specified multipart upload does not exist. (10024)";
@@ -39,7 +47,7 @@ export class LocalBucketIndex extends DurableObject {
 
   constructor(ctx: DurableObjectState, env: unknown) {
     super(ctx, env as Cloudflare.Env);
-    for (const statement of schema) this.#sql.exec(statement);
+    openSchema(objectSql(ctx.storage), bucketSchema);
   }
 
   find(key: string): ObjectRecord | null {

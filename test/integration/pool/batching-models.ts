@@ -68,6 +68,61 @@ class Runner(BaseRunner):
         return [item.name for item in inputs]
 `;
 
+/** Each member of a batch takes 40 MiB of the host. */
+const HUNGRY = `
+from typing import List
+
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def run(self) -> int:
+        return 1
+
+    def run_batch(self, inputs: List[BatchInput]) -> List[int]:
+        taken = [bytearray(b"x") * (40 << 20) for _input in inputs]
+        return [len(taken)] * len(inputs)
+`;
+
+/** Notes what each of its three stages does, and stays in one until a file is there that is named for it. */
+const STAGES = `
+import os
+import time
+from typing import Any, List
+
+import cog
+from cog import BaseRunner, BatchInput
+
+
+class Runner(BaseRunner):
+    def stage(self, name: str, items: List[BatchInput]) -> None:
+        for item in items:
+            with open(os.path.join(item.folder, "notes"), "a") as notes:
+                notes.write(name + " " + item.name + "\\n")
+            cog.current_scope().record_metric(name, item.name)
+            while item.holds == name and not os.path.exists(os.path.join(item.folder, item.name)):
+                time.sleep(0.02)
+            if item.does == name:
+                raise ValueError(name + " raised")
+            if item.dies == name:
+                os._exit(7)
+
+    def run(self, name: str, folder: str, holds: str = "", does: str = "", dies: str = "") -> str:
+        return name
+
+    def prepare_batch(self, inputs: List[BatchInput]) -> Any:
+        self.stage("prepared", inputs)
+        return {"inputs": inputs}
+
+    def run_batch(self, prepared: Any) -> Any:
+        self.stage("ran", prepared["inputs"])
+        return {"outputs": prepared["inputs"]}
+
+    def postprocess_batch(self, result: Any) -> List[str]:
+        self.stage("finished", result["outputs"])
+        return [item.name.upper() for item in result["outputs"]]
+`;
+
 const batches = "  maxBatchSize: 8\n  maxQueueDelayMs: 150\n";
 
 function model(code: string, keys: string): ModelFiles {
@@ -79,6 +134,9 @@ export const batchingModels = {
   together: model(TOGETHER, batches),
   pipelined: model(NOTES, "  batchesInFlight: 2\n"),
   pair: model(TOGETHER, "  maxBatchSize: 2\n  batchesInFlight: 2\n"),
+  stages: model(STAGES, "  batchesInFlight: 2\n"),
+  "one-stage": model(STAGES, ""),
   plain: model(NOTES, ""),
+  hungry: model(HUNGRY, `${batches}  memoryBytes: ${160 * 1024 * 1024}\n`),
   late: model(SLEEPS, "  dropLate: true\n"),
 };

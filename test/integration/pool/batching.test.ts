@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import * as z from "zod";
 import type { Tracked } from "./fake-edge.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
@@ -67,6 +68,27 @@ test("a batch that ran out of memory succeeds in parts, and the next ones are no
   expect(await bisected()).toBe(before);
   const models = await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/models`)).text();
   expect(Number(/"learnedCost":([\d.]+)/.exec(models)?.[1])).toBeLessThan(4);
+});
+
+test("batches are no larger than fits the memory that the model may have of the host", async () => {
+  await using fixture = await startFixture(["hungry"]);
+  const { edge } = fixture;
+  const ref = await fixture.ref("hungry");
+  const sizesOf = async (count: number): Promise<number[]> => {
+    const all = Array.from({ length: count }, () => edge.submit(ref, {}));
+    await edge.until(ended(all), 20_000);
+    return all.map(({ terminal }) => (terminal?.type === "succeeded" ? Number(terminal.output) : NaN));
+  };
+  expect(await sizesOf(1)).toEqual([1]);
+  const sizes = await sizesOf(24);
+  // 160 MiB, of which Python itself has some.
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(3);
+  expect(Math.max(...sizes)).toBeGreaterThan(1);
+  expect(await metricsOf(fixture)).not.toMatch(/edgeplane_pool_process_deaths_total\{model="local\/hungry"\}/);
+  const status = await (await fetch(`http://127.0.0.1:${await fixture.pool.port()}/status`)).text();
+  const { memoryCaps } = StatusSchema.parse(JSON.parse(status));
+  expect(memoryCaps.kind === "cgroup").toBe(memoryCaps.why === null);
+  expect(fixture.pool.output()).toContain(`"memoryCaps":"${memoryCaps.kind}"`);
 });
 
 test("what can't end by its deadline isn't begun where its model says so, and says why", async () => {

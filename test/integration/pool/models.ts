@@ -1,5 +1,6 @@
 /** Models written for the pool's tests. They do what their input's `do` says. */
 import { batchingModels } from "./batching-models.ts";
+import { gpuModels } from "./gpu-models.ts";
 import type { ModelFiles } from "./pool-process.ts";
 
 const CODE = `
@@ -280,87 +281,12 @@ class Runner(BaseRunner):
         return str(os.getpid())
 `;
 
-/** Takes so many MiB of its card when it is set up, and says on which it is. */
-const allocating = (mebibytes: number): string => `
-import os
-
-from cog import BaseRunner
-
-
-def lives(pid: str) -> bool:
-    return os.path.exists("/proc/" + pid)
-
-
-class Runner(BaseRunner):
-    def setup(self) -> None:
-        cards = os.environ["FAKE_CARDS"]
-        card = os.environ["CUDA_VISIBLE_DEVICES"]
-        folder = os.path.join(cards, card)
-        held = sum(int(open(os.path.join(folder, pid)).read()) for pid in os.listdir(folder) if lives(pid))
-        if held + ${mebibytes} > int(open(folder + ".size").read()):
-            raise RuntimeError("CUDA out of memory. Tried to allocate ${mebibytes} MiB")
-        with open(os.path.join(folder, str(os.getpid())), "w") as own:
-            own.write("${mebibytes}")
-
-    def run(self) -> str:
-        return os.environ["CUDA_VISIBLE_DEVICES"]
-`;
-
-const onGpu = (mebibytes: number, hint: number | null): ModelFiles =>
-  model(
-    allocating(mebibytes),
-    `build:\n  gpu: true\n${hint === null ? "" : `edgeplane:\n  deviceMemoryBytes: ${hint * 1024 * 1024}\n`}`,
-  );
-
-/** Has a PyTorch of its own, that has reserved what it is told to. */
-const GROWS = `
-import sys
-import types
-
-from cog import BaseRunner
-
-
-class Runner(BaseRunner):
-    def setup(self) -> None:
-        self.reserved = 100
-        cuda = types.SimpleNamespace(
-            is_initialized=lambda: True, device_count=lambda: 1, max_memory_reserved=lambda device: self.reserved << 20
-        )
-        sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
-
-    def run(self, mebibytes: int) -> str:
-        self.reserved = mebibytes
-        return "grown"
-`;
-
-/** After an error of its device every call of CUDA fails in the same way, as it is in truth. */
-const CUDA = `
-import os
-
-from cog import BaseRunner
-
-
-class Runner(BaseRunner):
-    def setup(self) -> None:
-        self.broken = False
-
-    def run(self, do: str) -> str:
-        if do == "break" or self.broken or os.path.exists(os.path.join(os.environ["FAKE_CARDS"], "sick")):
-            self.broken = True
-            try:
-                raise RuntimeError("CUDA error: an illegal memory access was encountered")
-            except RuntimeError as error:
-                raise ValueError("the pipeline failed") from error
-        if do == "lie":
-            raise ValueError("unknown word: CUDA error: an illegal memory access was encountered")
-        return str(os.getpid())
-`;
-
 function model(code: string, settings = ""): ModelFiles {
   return { "run.py": code, "cog.yaml": `run: "run.py:Runner"\n${settings}` };
 }
 
 export const models = {
+  ...gpuModels,
   ...batchingModels,
   single: model(SINGLE),
   batch: model(BATCH, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
@@ -381,15 +307,9 @@ export const models = {
   lingers: model(LINGERS),
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   gpu: model(SINGLE, "build:\n  gpu: true\n"),
+  "gpu-cuda-12": model(SINGLE, 'build:\n  gpu: true\n  cuda: "12.8"\n'),
+  "gpu-cuda-13": model(SINGLE, 'build:\n  gpu: true\n  cuda: "13.0"\n'),
   either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
-  "gpu-a": onGpu(600, 600),
-  "gpu-b": onGpu(600, 600),
-  "gpu-c": onGpu(600, 600),
-  "gpu-x": onGpu(700, null),
-  "gpu-y": onGpu(700, null),
-  "gpu-huge": onGpu(5000, 5000),
-  grows: model(GROWS, "build:\n  gpu: true\n"),
-  cuda: model(CUDA, "build:\n  gpu: true\n"),
   tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
   stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),
   "sync-slots": model(SINGLE, "concurrency:\n  max: 3\nedgeplane:\n  predictTimeoutMs: 2000\n"),

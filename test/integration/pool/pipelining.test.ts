@@ -121,3 +121,72 @@ test("goes on without the members that were canceled before it began", async () 
   await edge.until(() => right?.terminal !== null);
   expect(right?.terminal).toMatchObject({ type: "succeeded", output: ["right"] });
 });
+
+/** Predictions of the model with three stages; `all` is what these noted, in order. */
+async function staged(fixture: Fixture, name: "stages" | "one-stage") {
+  const ref = await fixture.ref(name);
+  const folder = fixture.home.root;
+  return {
+    submit: (input: Record<string, string>): Tracked => fixture.edge.submit(ref, { folder, ...input }),
+    open: (one: string): void => writeFileSync(join(folder, one), ""),
+    all: (): string[] =>
+      existsSync(join(folder, "notes")) ? readFileSync(join(folder, "notes"), "utf8").trim().split("\n") : [],
+  };
+}
+
+test("one is prepared and another runs while the outputs of a third are made", async () => {
+  await using fixture = await startFixture(["stages"]);
+  const { submit, open, all } = await staged(fixture, "stages");
+  const first = submit({ name: "first", holds: "finished" });
+  await until(() => all().includes("finished first"));
+  const second = submit({ name: "second", holds: "ran" });
+  await until(() => all().includes("ran second"));
+  const third = submit({ name: "third" });
+  await until(() => all().includes("prepared third"));
+  // Each is held in its stage, and none of the three has an end.
+  expect([first, second, third].map(({ terminal }) => terminal)).toEqual([null, null, null]);
+  expect(all()).not.toContain("ran third");
+  open("first");
+  open("second");
+  await fixture.edge.until(() => [first, second, third].every(({ terminal }) => terminal !== null));
+  for (const [tracked, name] of [
+    [first, "first"],
+    [second, "second"],
+    [third, "third"],
+  ] as const) {
+    // What a stage records is its own batch's, whatever runs beside it.
+    const metrics = { prepared: name, ran: name, finished: name };
+    expect(tracked.terminal).toMatchObject({ type: "succeeded", output: name.toUpperCase() });
+    expect(tracked.events.findLast(({ type }) => type === "metric")).toMatchObject({ metrics });
+  }
+  expect(fixture.edge.violations).toEqual([]);
+});
+
+test("outputs that can't be made fail alone, and a death while they are made is theirs", async () => {
+  await using fixture = await startFixture(["stages"]);
+  const { submit, open, all } = await staged(fixture, "stages");
+  const raises = submit({ name: "raises", does: "finished" });
+  await fixture.edge.until(() => raises.terminal !== null);
+  expect(raises.terminal).toMatchObject({ type: "failed", error: { message: "finished raised" } });
+  const dies = submit({ name: "dies", holds: "finished", dies: "finished" });
+  await until(() => all().includes("finished dies"));
+  const beside = submit({ name: "beside", holds: "ran" });
+  await until(() => all().includes("ran beside"));
+  open("beside");
+  open("dies");
+  await fixture.edge.until(() => dies.terminal !== null && beside.terminal !== null);
+  expect(dies.terminal).toMatchObject({ type: "failed", error: { code: "model_crashed" } });
+  expect(beside.terminal).toMatchObject({ type: "succeeded", output: "BESIDE" });
+  expect(fixture.edge.violations).toEqual([]);
+});
+
+test("without batches in flight the three stages follow each other", async () => {
+  await using fixture = await startFixture(["one-stage"]);
+  const { submit, all } = await staged(fixture, "one-stage");
+  const both = [submit({ name: "one" }), submit({ name: "two" })];
+  await fixture.edge.until(() => both.every(({ terminal }) => terminal !== null));
+  expect(both.map(({ terminal }) => terminal)).toMatchObject([{ output: "ONE" }, { output: "TWO" }]);
+  expect(all()).toEqual(
+    ["prepared", "ran", "finished"].map((stage) => `${stage} one`).concat(["prepared two", "ran two", "finished two"]),
+  );
+});

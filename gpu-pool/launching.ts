@@ -1,0 +1,161 @@
+/** What a process of a model is launched with: its environment, its secrets, its jail, its folders and its limits. */
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import { modelPath } from "../src/contract/manifest.ts";
+import type { Clock } from "./scheduling/clock.ts";
+import { cudaProblem, torchCudaOf } from "./runtime/devices/cuda-version.ts";
+import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { environmentsFolder } from "./runtime/environments/folder.ts";
+import { prepareEnvironment } from "./runtime/environments/index.ts";
+import { jailOf } from "./runtime/isolation/model-jail.ts";
+import type { Isolation } from "./runtime/isolation/types.ts";
+import type { MemoryCaps, MemoryGroup } from "./runtime/memory-caps/types.ts";
+import type { Model } from "./runtime/models/model.ts";
+import type { Life } from "./runtime/models/model-lives.ts";
+import { ModelLives } from "./runtime/models/model-lives.ts";
+import { fetchSecrets } from "./runtime/models/model-secrets.ts";
+import type { RunnerOptions } from "./runtime/runner-options.ts";
+import type { Settings } from "./settings.ts";
+import type { StateDir } from "./state-dir.ts";
+import type { HttpClient } from "./transport/http-client.ts";
+
+export const CHILD_PATH = fileURLToPath(new URL("./python", import.meta.url));
+const CHILD_MODULE = "edgeplane_child";
+/** JAX and TensorFlow take nearly all of a device when they start, unless they are told that they share it. */
+const sharing = {
+  XLA_PYTHON_CLIENT_PREALLOCATE: process.env["XLA_PYTHON_CLIENT_PREALLOCATE"] ?? "false",
+  TF_FORCE_GPU_ALLOW_GROWTH: process.env["TF_FORCE_GPU_ALLOW_GROWTH"] ?? "true",
+};
+
+export type LaunchOptions = {
+  devices: DeviceWatch;
+  isolation: Isolation;
+  memoryCaps: MemoryCaps;
+  settings: Settings;
+  state: StateDir;
+  http: HttpClient;
+  clock: Clock;
+  log: Logger;
+  /** Another child than the pool's own: tests bring theirs. */
+  child?: { path: string; module: string } | undefined;
+};
+
+/** Of all models: no two processes have the same scratch folder. */
+let launches = 0;
+/** By the folder of notes: a model that is replaced goes on with the same. */
+const livesIn = new Map<string, ModelLives>();
+
+/** `label`: what the model is called on this host. */
+export function createLaunch(model: Model, label: string, options: LaunchOptions): RunnerOptions["launch"] {
+  const { settings, state, clock, log } = options;
+  const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
+  const lives = livesIn.get(model.notesDir) ?? new ModelLives(model.notesDir, state.id, clock);
+  livesIn.set(model.notesDir, lives);
+  return async (instance, kind) => {
+    launches += 1;
+    const keys = model.cog.edgeplane;
+    const refusal = kind === "cuda" ? options.devices.refusalOf(model.cog.build.cuda) : null;
+    if (refusal !== null) throw new Error(refusal);
+    // What `build.run` writes is the model's own, too.
+    const preparation = lives.began();
+    const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
+      modelDir: model.dir,
+      cog: model.cog,
+      environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
+      budgetBytes: settings["environments-bytes"],
+      log(line) {
+        model.environment = { progress: line };
+        log.info({ model: label }, line);
+      },
+      allowBuildRun: settings["allow-build-run"],
+      allowSystemPackages: settings["allow-system-packages"],
+    }).finally(preparation.ended);
+    const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
+    const releaseAndThrow = (error: unknown): never => {
+      release();
+      throw error;
+    };
+    const torchRefusal = kind === "cuda" ? await torchProblem(python, options.devices) : null;
+    if (torchRefusal !== null) releaseAndThrow(new Error(torchRefusal));
+    const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets).catch(releaseAndThrow);
+    const jail = await jailOf(
+      {
+        isolation: options.isolation,
+        isRequired: settings.isolation !== "auto" || !settings["trusted-owners"].includes(model.manifest.owner),
+        shared: settings.readable,
+        homesDir: state.homesDir,
+      },
+      {
+        model: modelPath(model.manifest),
+        modelDir: model.dir,
+        notesDir: model.notesDir,
+        scratchDir,
+        network: keys.network,
+        python,
+        childPath: child.path,
+        env,
+      },
+      (warning) => warnings.push(warning),
+    ).catch(releaseAndThrow);
+    const group = groupOf(options.memoryCaps, basename(scratchDir), keys.memoryBytes, warnings);
+    model.isolation = jail === null ? "none" : options.isolation.kind;
+    model.environment = { python, sizeBytes, warnings };
+    for (const warning of warnings) log.warn({ model: label }, warning);
+    return {
+      python,
+      env: {
+        ...sharing,
+        ...env,
+        ...secrets,
+        ...(keys.memoryLimitBytes === undefined ? {} : { EDGEPLANE_MEMORY_LIMIT_BYTES: String(keys.memoryLimitBytes) }),
+      },
+      modelDir: model.dir,
+      childPath: child.path,
+      childModule: child.module,
+      slots: model.slotsPerInstance,
+      runsAhead: keys.batchesInFlight - 1,
+      scratchDir,
+      jail,
+      setupTimeoutMs: keys.setupTimeoutMs ?? settings["setup-timeout-ms"],
+      silenceMs: keys.silenceTimeoutMs ?? settings["silence-ms"],
+      progressMs: keys.progressTimeoutMs ?? null,
+      group,
+      use: {
+        memoryBytes: group === null ? (keys.memoryBytes ?? null) : null,
+        scratchBytes: keys.scratchBytes ?? null,
+      },
+      healthEveryMs: settings["health-every-ms"],
+      lives: () => endingWith(lives.began(), release),
+      discard() {
+        group?.remove();
+        release();
+      },
+    };
+  };
+}
+
+/** A life after which `then` is done. */
+function endingWith(life: Life, then: () => void): Life {
+  const ended = (): void => {
+    life.ended();
+    then();
+  };
+  return { ...life, ended };
+}
+
+/** Why the driver can't run the PyTorch that this interpreter has; null when it can, or nobody knows. */
+async function torchProblem(python: string, { cudaVersion }: DeviceWatch): Promise<string | null> {
+  return cudaProblem("the model's PyTorch is built for CUDA", await torchCudaOf(python), cudaVersion);
+}
+
+/** Where the kernel sees to what its processes take of memory; null where nobody has to, or the pool does itself. */
+function groupOf(caps: MemoryCaps, name: string, bytes: number | undefined, warnings: string[]): MemoryGroup | null {
+  if (bytes === undefined) return null;
+  try {
+    return caps.group(name, bytes);
+  } catch (error) {
+    warnings.push(`its memory is looked at every second, as the system makes no cgroup for it: ${String(error)}`);
+    return null;
+  }
+}

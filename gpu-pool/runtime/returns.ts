@@ -1,0 +1,48 @@
+/** What a model's runner holds and gives back to the edge: others may run it. */
+import type { Held } from "./held.ts";
+import type { Preparation } from "./preparation.ts";
+import type { PredictionQueue } from "./prediction-queue.ts";
+import type { Prediction } from "./prediction.ts";
+
+export class Returns {
+  readonly #held: Held;
+  readonly #queue: PredictionQueue;
+  readonly #preparation: Preparation;
+
+  constructor(held: Held, queue: PredictionQueue, preparation: Preparation) {
+    this.#held = held;
+    this.#queue = queue;
+    this.#preparation = preparation;
+  }
+
+  /** All that has not begun. */
+  waiting(reason: "drain" | "no_room", problem?: string): void {
+    for (const prediction of this.#held.all()) {
+      if (prediction.stage === "running" || prediction.stage === "sent" || prediction.ending !== null) continue;
+      this.#queue.remove(prediction.ref.token);
+      this.#held.release(prediction, reason, problem);
+    }
+    this.#preparation.clear();
+  }
+
+  /** All that still runs: its process is about to be ended. */
+  running(reason: "drain"): void {
+    for (const prediction of this.#held.all()) this.#held.release(prediction, reason);
+  }
+
+  /** These, for which this host has no room. */
+  these(predictions: readonly Prediction[], problem: string): void {
+    for (const prediction of predictions) {
+      this.#queue.remove(prediction.ref.token);
+      this.#preparation.remove(prediction);
+      this.#held.release(prediction, "no_room", problem);
+    }
+  }
+
+  /** All, as the model can't be set up here. */
+  unset(refusal: string | undefined): void {
+    this.#queue.clear();
+    this.#preparation.clear();
+    for (const prediction of this.#held.all()) this.#held.release(prediction, "setup", refusal);
+  }
+}

@@ -1,0 +1,21 @@
+/** Tells the pools of a model's lanes that something changed which they may ask for. */
+import type { Nudge } from "../contract/channel.ts";
+import type { Env } from "../env.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
+import { lanesOf } from "../registry/models.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+
+/** `more`: a lane of the model that it may have no version on any longer. Never rejects: pools ask now and then. */
+export async function nudgePools(
+  env: Env,
+  model: { owner: string; name: string },
+  what: Nudge,
+  more: string | null = null,
+): Promise<void> {
+  try {
+    const lanes = new Set([...(await lanesOf(env.DB, model)), ...(more === null ? [] : [more])]);
+    await Promise.all([...lanes].map((lane) => callObject(() => objectNamed(env.LANE, lane).nudge(lane, what))));
+  } catch (error) {
+    log.warn("pools_not_told", { what, reason: reasonOf(error) });
+  }
+}
