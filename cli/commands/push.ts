@@ -109,7 +109,7 @@ async function pushFolder(
   const push: Push = { context, client, dir, model: "", latest: options.latest, report, signal };
   const said = (line: string): void => report.say(`reading the model: ${line}`);
   const describing = describe(dir, { withSchema: options.schema, env: context.io.env, signal, say: said });
-  // Who files are sent for may be wrong before anybody looks.
+  // A key that is refused ends the push before this is awaited.
   describing.catch(() => {});
   const model = await modelOf(client, options.model, dir);
   push.model = model;
