@@ -3,13 +3,15 @@
  * and go.
  */
 import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
-import type { PoolMessage } from "../src/contract/channel.ts";
+import type { Nudge, PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { StateDir } from "./state-dir.ts";
 
+/** What it may be told beyond its protocol. */
+const HEARS: Nudge[] = ["models"];
 const POOL_VERSION = "0.1.0";
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
@@ -28,6 +30,7 @@ export function helloOf(
     type: "hello",
     protocol: PROTOCOL,
     oldestProtocol: OLDEST_PROTOCOL,
+    hears: HEARS,
     session,
     ...(previous === null ? {} : { previous }),
     pool: state.name,

@@ -6,7 +6,9 @@
 import type { EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
+import { PushedModels } from "./bundles/pushed-models.ts";
 import { Claims } from "./claims.ts";
+import { readConfigurations } from "./configurations.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { openJournal } from "./delivery/journal.ts";
@@ -25,6 +27,8 @@ import type { Intakes } from "./intakes.ts";
 import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
+import { bundlesFolder } from "./runtime/environments/folder.ts";
+import { refusalOf } from "./runtime/isolation/trusted.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import { createLogProblems } from "./log-problems.ts";
 import type { PoolOptions } from "./pool-options.ts";
@@ -58,6 +62,7 @@ export class Pool {
   readonly #claims: Claims;
   readonly #suspects: Suspects;
   readonly #rooms: RoomTeller;
+  readonly #pushed: PushedModels;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
   readonly #drain: Drain;
@@ -133,7 +138,7 @@ export class Pool {
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),
-        onBroken: (model, problem) => options.onBroken?.(model, problem),
+        onBroken: (model, problem) => void this.#pushed.broken(model, problem),
       },
       options.models,
     );
@@ -153,6 +158,20 @@ export class Pool {
       send: (message) => this.#channel?.send(message) ?? false,
     });
     this.models.begin(options.models);
+    this.#pushed = new PushedModels({
+      http: this.#files,
+      clock,
+      log,
+      models: this.models,
+      budgetBytes: settings["bundles-bytes"],
+      leastFreeBytes: settings["min-free-disk-bytes"],
+      root: () => bundlesFolder(settings["bundles-dir"], settings["state-dir"]),
+      poolId: state.id,
+      configurations: async () => readConfigurations(this.#files, settings["state-dir"], log),
+      refusalOf: (owner) => refusalOf(owner, options.isolation, settings["trusted-owners"]),
+      onUsesGpu: async () => options.onUsesGpu?.(),
+      isOpen: () => this.channelOpen,
+    });
     this.#upkeep = new Upkeep({
       clock,
       runners: () => this.models.runners,
@@ -194,7 +213,10 @@ export class Pool {
       delivery: this.#delivery,
       reporter: this.#reporter,
       held: () => this.#held(),
-      onBegin: () => void this.#channel?.send({ type: "draining" }),
+      onBegin: () => {
+        this.#pushed.stop();
+        this.#channel?.send({ type: "draining" });
+      },
       onOver: () => this.#close(),
     });
   }
@@ -257,6 +279,7 @@ export class Pool {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
     this.#journal.close();
+    void this.#pushed.close();
     this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
     this.#options.state.release();
@@ -303,6 +326,7 @@ export class Pool {
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();
+    this.#pushed.ask();
   }
 
   #channelDown(why: string): void {
@@ -328,6 +352,7 @@ export class Pool {
     else if (message.type === "work") this.intakes.work(message.lane);
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
+    else if (message.type === "models") this.#pushed.ask();
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }

@@ -2,7 +2,7 @@
  * Finds the models of a folder: each subfolder with a `cog.yaml`, named after the folder, owner `local`. A folder that
  * can't be a model is named with the reason and stops none of the others.
  */
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, mkdir, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
 import { instancesOf } from "../../../src/contract/model-configuration.ts";
@@ -14,6 +14,7 @@ import type { Buckets } from "../../scheduling/batching/buckets.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
+import { notesInside } from "./folder-record.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
 
@@ -44,13 +45,10 @@ export async function findModels(
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
-      const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
-      const text = await readFile(join(dir, "cog.yaml"), "utf8");
-      const cog = own === null ? parseCogYaml(text) : parseWithEdgeplaneYaml(text, own);
+      const { cog, place } = await readFiles(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
       const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
       const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
-      const place = own === null ? "cog.yaml, edgeplane." : "edgeplane.yaml, ";
       found.models.push({ ...(await readModel(dir, entry.name, keyed, place, finder)), configuration });
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
@@ -60,6 +58,27 @@ export async function findModels(
 }
 
 /** `place`: where its keys stand, for errors. */
+async function readFiles(dir: string): Promise<{ cog: CogYaml; place: string }> {
+  const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
+  const text = await readFile(join(dir, "cog.yaml"), "utf8");
+  if (own === null) return { cog: parseCogYaml(text), place: "cog.yaml, edgeplane." };
+  return { cog: parseWithEdgeplaneYaml(text, own), place: "edgeplane.yaml, " };
+}
+
+/**
+ * A model that was pushed, from the folder that it was unpacked into. `said` is what the edge says of it, and its
+ * version. Throws where its files say what can't be.
+ */
+export async function readPushed(dir: string, said: Manifest, configuration: ModelConfiguration): Promise<Model> {
+  const { cog, place } = await readFiles(dir);
+  const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
+  const keys = keyed.edgeplane;
+  const manifest = ManifestSchema.parse({ ...said, ...configuration, minInstances: keys.pinned ? 1 : 0 });
+  const notesDir = notesInside(dir);
+  await mkdir(notesDir, { recursive: true });
+  return { dir, notesDir, written: [], manifest, configuration, ...(await traitsOf(dir, keyed, manifest, place)) };
+}
+
 async function readModel(
   dir: string,
   name: string,
@@ -85,9 +104,19 @@ async function readModel(
     dir,
     notesDir,
     written,
-    cog,
     manifest: manifest.data,
-    batching: batchingOf(keys, manifest.data, place),
+    ...(await traitsOf(dir, cog, manifest.data, place)),
+  };
+}
+
+type Traits = Pick<Model, "cog" | "batching" | "cost" | "slotsPerInstance" | "usesGpu" | "placement">;
+
+/** How it runs, by its files. */
+async function traitsOf(dir: string, cog: CogYaml, manifest: Manifest, place: string): Promise<Traits> {
+  const keys = cog.edgeplane;
+  return {
+    cog,
+    batching: batchingOf(keys, manifest, place),
     cost: keys.cost ?? null,
     slotsPerInstance: await declaredConcurrency(dir, cog),
     usesGpu: cog.build.gpu ?? false,
