@@ -18,6 +18,19 @@ const ProblemSchema = z.object({
   request_id: z.string().optional(),
 });
 
+/** What the gateway refused. */
+export class Refusal extends CliError {
+  readonly status: number;
+  /** Of docs/errors.md; null where the answer is no gateway's. */
+  readonly code: string | null;
+
+  constructor(answer: { status: number; code: string | null }, message: string, remedy: string | null) {
+    super(message, exitCodeOf(answer.status), remedy);
+    this.status = answer.status;
+    this.code = answer.code;
+  }
+}
+
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export type Call = {
   body?: unknown;
@@ -129,7 +142,8 @@ async function send(
       return answer;
     }
     const isPassing = answer.status === 503 || answer.status === 429;
-    if (!(isPassing && mayRepeat && attempt < TRIES)) throw await refusal(target, answer);
+    if (!(isPassing && mayRepeat && attempt < TRIES))
+      throw refusal(target, answer.status, await answer.text().catch(() => ""));
     await answer.body?.cancel();
     await sleep(retryAfterMs(answer) ?? waitMs);
   }
@@ -147,15 +161,14 @@ function retryAfterMs(answer: Response): number | null {
   return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1000, MAX_WAIT_MS) : null;
 }
 
-async function refusal(target: URL, answer: Response): Promise<CliError> {
-  const text = await answer.text().catch(() => "");
+/** `text`: the body of what was answered with a status of 400 or more. */
+export function refusal(target: URL, status: number, text: string): Refusal {
   const problem = ProblemSchema.safeParse(parseJson(text));
-  const exitCode = exitCodeOf(answer.status);
   if (!problem.success) {
     const said = text.trim().slice(0, 200);
-    return new CliError(
-      `${target.origin}${target.pathname} answered ${answer.status}${said === "" ? "" : `: ${said}`}`,
-      exitCode,
+    return new Refusal(
+      { status, code: null },
+      `${target.origin}${target.pathname} answered ${status}${said === "" ? "" : `: ${said}`}`,
       "That is no answer of a gateway: check the address.",
     );
   }
@@ -163,7 +176,7 @@ async function refusal(target: URL, answer: Response): Promise<CliError> {
   const name = [code, requestId === undefined ? undefined : `request ${requestId}`].filter(
     (part) => part !== undefined,
   );
-  return new CliError(`${detail.trim()} (${name.join(", ")})`, exitCode, remedy ?? null);
+  return new Refusal({ status, code: code ?? null }, `${detail.trim()} (${name.join(", ")})`, remedy ?? null);
 }
 
 function exitCodeOf(status: number): number {

@@ -1,7 +1,9 @@
 /**
  * Which gateway, and with which keys. In this order: the flags; the environment (`EDGEPLANE_URL`, `EDGEPLANE_API_KEY`,
  * `EDGEPLANE_ADMIN_KEY`); the profile that `edgeplane login` wrote; the local stack that runs from this folder, or one
- * above it (`.edgeplane/dev.json`). A key goes only to the address that it came with.
+ * above it (`.edgeplane/dev.json`). A key goes only to the address that it came with. Of the log over HTTP the local
+ * stack knows its own user; others are named by `EDGEPLANE_KAFKA_USERNAME`, `EDGEPLANE_KAFKA_PASSWORD` and, where it is
+ * not the gateway's own, `EDGEPLANE_KAFKA_URL`.
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -19,7 +21,9 @@ const ProfileSchema = z.object({ url: UrlSchema, key: KeySchema.optional(), admi
 export type Profile = z.infer<typeof ProfileSchema>;
 const ConfigSchema = z.object({ current: z.string(), profiles: z.record(z.string(), ProfileSchema) });
 type Config = z.infer<typeof ConfigSchema>;
-const DevSchema = z.object({ url: UrlSchema, apiKey: KeySchema, adminKey: KeySchema });
+const KafkaSchema = z.object({ url: UrlSchema, username: z.string(), password: z.string() });
+export type KafkaAccess = z.infer<typeof KafkaSchema>;
+const DevSchema = z.object({ url: UrlSchema, apiKey: KeySchema, adminKey: KeySchema, kafka: KafkaSchema.optional() });
 
 export type Flags = {
   url?: string | undefined;
@@ -30,6 +34,8 @@ export type Flags = {
 export type Connection = Profile & {
   /** Where it was found, for messages. */
   source: string;
+  /** The local stack's own. */
+  kafka?: KafkaAccess | undefined;
 };
 
 /** `$XDG_CONFIG_HOME/edgeplane/config.json`, in `~/.config` without it. */
@@ -73,6 +79,21 @@ export function resolveConnection(io: Io, flags: Flags): Connection {
   return { ...found, ...(key === undefined ? {} : { key }), ...(adminKey === undefined ? {} : { adminKey }) };
 }
 
+/** The log over HTTP of that gateway, or the one that the environment names. */
+export function resolveKafka(io: Io, { url, kafka }: Connection): KafkaAccess {
+  const username = io.env["EDGEPLANE_KAFKA_USERNAME"];
+  const password = io.env["EDGEPLANE_KAFKA_PASSWORD"];
+  const named = io.env["EDGEPLANE_KAFKA_URL"];
+  if (username !== undefined && password !== undefined)
+    return { url: named === undefined ? `${url}/kafka` : checkUrl(named), username, password };
+  if (kafka !== undefined && (named === undefined || named === kafka.url)) return kafka;
+  throw new CliError(
+    "no user of the log is named",
+    exitCodes.forbidden,
+    "Set EDGEPLANE_KAFKA_USERNAME and EDGEPLANE_KAFKA_PASSWORD: a user of KAFKA_USERS, or of your bridge (then EDGEPLANE_KAFKA_URL, too).",
+  );
+}
+
 /** The profile, or the local stack; of one address only, where that is named. */
 function keptConnection(io: Io, name: string | undefined, url: string | null): Connection | null {
   const config = readConfig(io);
@@ -94,8 +115,8 @@ function findDev(folder: string): Connection | null {
   const file = join(folder, ".edgeplane", "dev.json");
   const text = readIfThere(file);
   if (text !== null) {
-    const { url, apiKey, adminKey } = parse(DevSchema, text, file);
-    return { url, key: apiKey, adminKey, source: file };
+    const { url, apiKey, adminKey, kafka } = parse(DevSchema, text, file);
+    return { url, key: apiKey, adminKey, source: file, kafka };
   }
   const above = dirname(folder);
   return above === folder ? null : findDev(above);

@@ -36,6 +36,15 @@ function show(cell: Cell): string {
   return String(cell).replaceAll(/\s+/g, " ");
 }
 
+const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
+
+/** `1.4 GB`, of bytes. */
+export function bytesText(bytes: number): string {
+  const power = Math.min(UNITS.length - 1, bytes < 1000 ? 0 : Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1000 ** power;
+  return `${power > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[power]}`;
+}
+
 /** `2 min ago`, of an ISO time. */
 export function ago(iso: string | null | undefined, nowMs: number = Date.now()): string {
   if (iso === null || iso === undefined) return "–";

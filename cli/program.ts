@@ -2,16 +2,21 @@
 import { Command, CommanderError } from "commander";
 import { addAdmin } from "./commands/admin.ts";
 import { addAliases } from "./commands/aliases.ts";
+import { addCanary } from "./commands/canary.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addInit } from "./commands/init.ts";
 import { addLogin } from "./commands/login.ts";
 import { addModels } from "./commands/models.ts";
+import { addPools } from "./commands/pools.ts";
 import { addPredict } from "./commands/predict.ts";
 import { addPredictions } from "./commands/predictions.ts";
+import { addPush } from "./commands/push.ts";
+import { addRoutes } from "./commands/routes.ts";
 import { addRun } from "./commands/run.ts";
 import { addSettings } from "./commands/settings.ts";
+import { addTopics } from "./commands/topics.ts";
 import { createContext } from "./context.ts";
 import { CliError, exitCodes } from "./errors.ts";
 import type { Io } from "./io.ts";
@@ -37,12 +42,17 @@ export function createProgram(io: Io): Command {
   addLogin(program, context);
   addInit(program, context);
   addRun(program, context);
+  addPush(program, context);
   addPredict(program, context);
   addPredictions(program, context);
   addModels(program, context);
   addAliases(program, context);
+  addCanary(program, context);
+  addRoutes(program, context);
   addDeployments(program, context);
   addAdmin(program, context);
+  addPools(program, context);
+  addTopics(program, context);
   addSettings(program, context);
   addDoctor(program, context);
   addCompletion(program, context);
@@ -62,9 +72,9 @@ export function allOf(command: Command): Command[] {
 }
 
 /** Runs a command; returns its exit code. */
-export async function run(io: Io, args: readonly string[]): Promise<number> {
+export async function run(io: Io, args: readonly string[], program = createProgram(io)): Promise<number> {
   try {
-    await createProgram(io).parseAsync([...args], { from: "user" });
+    await program.parseAsync([...args], { from: "user" });
     return exitCodes.done;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;

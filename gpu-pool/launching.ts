@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import type { Clock } from "./scheduling/clock.ts";
+import { cudaProblem, torchCudaOf } from "./runtime/devices/cuda-version.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
@@ -56,7 +57,7 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
   return async (instance, kind) => {
     launches += 1;
     const keys = model.cog.edgeplane;
-    const refusal = kind === "cuda" ? options.devices.refusal : null;
+    const refusal = kind === "cuda" ? options.devices.refusalOf(model.cog.build.cuda) : null;
     if (refusal !== null) throw new Error(refusal);
     const lines: string[] = [];
     const course: NonNullable<Model["course"]> = { stage: "fetch", lines };
@@ -86,6 +87,8 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
       release();
       throw error;
     };
+    const torchRefusal = kind === "cuda" ? await torchProblem(python, options.devices) : null;
+    if (torchRefusal !== null) releaseAndThrow(new Error(torchRefusal));
     const secrets = await fetchSecrets(options.http, model.manifest, keys.secrets).catch(releaseAndThrow);
     const jail = await jailOf(
       {
@@ -151,6 +154,11 @@ function endingWith(life: Life, then: () => void): Life {
     then();
   };
   return { ...life, ended };
+}
+
+/** Why the driver can't run the PyTorch that this interpreter has; null when it can, or nobody knows. */
+async function torchProblem(python: string, { cudaVersion }: DeviceWatch): Promise<string | null> {
+  return cudaProblem("the model's PyTorch is built for CUDA", await torchCudaOf(python), cudaVersion);
 }
 
 /** Where the kernel sees to what its processes take of memory; null where nobody has to, or the pool does itself. */

@@ -168,6 +168,7 @@ export class Pool {
       root: () => bundlesFolder(settings["bundles-dir"], settings["state-dir"]),
       poolId: state.id,
       configurations: async () => readConfigurations(this.#files, settings["state-dir"], log),
+      isolation: options.isolation.kind,
       refusalOf: (owner) => refusalOf(owner, options.isolation, settings["trusted-owners"]),
       onUsesGpu: async () => options.onUsesGpu?.(),
       isOpen: () => this.channelOpen,

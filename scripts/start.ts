@@ -45,6 +45,8 @@ const { stateDir, models, showsExamples } = settings;
 const keysFile = join(stateDir, "keys.json");
 const devFile = join(stateDir, "dev.json");
 let stack: Stack | null = null;
+let starting: Promise<Stack> | null = null;
+const givenUp = new AbortController();
 let stopping = false;
 
 function removeFiles(): void {
@@ -62,7 +64,9 @@ async function stop(signal: string): Promise<void> {
   stopping = true;
   console.log(`\nedgeplane: ${signal}, stopping…`);
   removeFiles();
-  await stack?.stop();
+  givenUp.abort();
+  const begun = await starting?.catch(() => null);
+  await begun?.stop();
   console.log("edgeplane: stopped; state is kept.");
   process.exit(0);
 }
@@ -87,7 +91,8 @@ try {
   const startedAt = performance.now();
   const refused = Promise.withResolvers<never>();
   refused.promise.catch(() => {});
-  stack = await startStack({
+  starting = startStack({
+    signal: givenUp.signal,
     port: settings.port,
     stateDir,
     models,
@@ -100,6 +105,7 @@ try {
     servesPool: true,
     onPoolRefused: () => refused.reject(new StackError("the pool can't start; its line above says what to mend.")),
   });
+  stack = await starting;
   if (stopping) await new Promise(() => {});
   const seconds = () => (performance.now() - startedAt) / 1000;
   writeAccess(keysFile, stack);

@@ -1,5 +1,6 @@
 /** The bindings of wrangler.toml, typed. */
 import type { Allowance } from "./allowance/allowance-object.ts";
+import type { CanaryWatch } from "./canary/canary-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
@@ -100,5 +101,6 @@ export type Env = QuotaVars & {
   INDEX: DurableObjectNamespace<AccountIndex>;
   SETTINGS: DurableObjectNamespace<SettingsObject>;
   ALLOWANCE: DurableObjectNamespace<Allowance>;
+  CANARY: DurableObjectNamespace<CanaryWatch>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;
 };

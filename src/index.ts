@@ -1,6 +1,7 @@
 /** The Worker's entry: exports the Worker and the Durable Object classes; wires, no logic. */
 import { Allowance as AllowanceObject } from "./allowance/allowance-object.ts";
 import { allowanceSchema } from "./allowance/rows.ts";
+import { canarySchema, CanaryWatch as CanaryWatchObject } from "./canary/canary-object.ts";
 import type { EventsReply, EventsRequest } from "./contract/event.ts";
 import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
 import { sessionSchema } from "./fleet/session-schema.ts";
@@ -70,6 +71,7 @@ class ReceivingSession extends PoolSessionObject {
 }
 
 export const Allowance = versioned(AllowanceObject, allowanceSchema);
+export const CanaryWatch = versioned(CanaryWatchObject, canarySchema);
 export const Lane = versioned(LaneObject, laneSchema);
 export const LogBroker = versioned(LogBrokerObject, logSchema);
 export const PoolSession = versioned(ReceivingSession, sessionSchema);

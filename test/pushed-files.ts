@@ -48,16 +48,16 @@ export class PushedFiles {
 
   async push(
     files: Record<string, string | Buffer>,
-    more: Partial<Manifest> & { isLive?: boolean } = {},
+    more: Partial<Manifest> & { isLive?: boolean; isPending?: boolean } = {},
   ): Promise<Manifest> {
     const { bundle, chunks } = pack(files);
-    const { isLive = true, ...said } = more;
+    const { isLive = true, isPending = true, ...said } = more;
     const version = await bundleVersion(bundle);
     const manifest = ManifestSchema.parse({ owner: "local", name: "pushed", ...said, version });
     for (const [sha, bytes] of chunks) this.chunks.set(sha, bytes);
     this.bundles.set(version, bundle);
     const size = { bytes: bundleBytes(bundle), files: bundle.files.length };
-    this.models = [...this.models, { manifest, bundle: size, isLive }];
+    this.models = [...this.models, { manifest, bundle: size, isLive, isPending, pushedAt: this.models.length }];
     return manifest;
   }
 

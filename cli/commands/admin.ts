@@ -41,11 +41,12 @@ const listOf = (text: string): string[] =>
 const ListSchema = z.string().transform(listOf);
 
 /** Every page of a list of the operator's. */
-async function list<T extends z.ZodType>(
+export async function list<T extends z.ZodType>(
   context: Context,
   schema: T,
   path: string,
   query: Record<string, string | undefined> = {},
+  limit = PAGE,
 ): Promise<z.output<T>[]> {
   const Page = z.object({ results: z.array(schema), next_cursor: z.string().nullish() });
   const found: z.output<T>[] = [];
@@ -53,7 +54,7 @@ async function list<T extends z.ZodType>(
   do {
     const page: z.output<typeof Page> = await context
       .client()
-      .admin(Page, "GET", path, { query: { ...query, limit: PAGE, cursor } });
+      .admin(Page, "GET", path, { query: { ...query, limit, cursor } });
     found.push(...page.results);
     cursor = page.next_cursor ?? undefined;
   } while (cursor !== undefined && found.length < MAX_LISTED);

@@ -9,6 +9,7 @@ import { readInput } from "../inputs.ts";
 import { createProgress, printJson, printLine } from "../output.ts";
 import { PredictionSchema } from "../prediction.ts";
 import { AccountSchema } from "./login.ts";
+import { checkPools } from "./pools.ts";
 
 const MAX_SKEW_MS = 30_000;
 const LOOK_LIMIT_MS = 10_000;
@@ -70,7 +71,9 @@ async function examine(context: Context, options: DoctorOptions): Promise<void> 
   if (await check("the gateway answers", async () => gateway(connection))) {
     await check("the clocks agree", async () => clocks(connection));
     const isKnown = await check("the API key is valid", async () => account(client, connection));
-    await check("the operator's key is valid", async () => operator(client, connection));
+    const isOperator = await check("the operator's key is valid", async () => operator(client, connection));
+    if (isOperator && connection.adminKey !== undefined)
+      await check("pools and their models are well", async () => sickPools(context));
     if (isKnown && connection.key !== undefined) {
       await check("pools have come", async () => pools(client));
       await check("a prediction runs", async () => predict(context, client, options));
@@ -149,6 +152,16 @@ async function pools(client: Client): Promise<string> {
       "Start one: docs/gpu-pool.md. A token: `edgeplane pool-tokens create <name>`.",
     );
   return hardware.map(({ name }) => name).join(", ");
+}
+
+/** A gateway of the release before has no such list. */
+async function sickPools(context: Context): Promise<string | null> {
+  try {
+    return await checkPools(context);
+  } catch (error) {
+    if (error instanceof CliError && error.exitCode === exitCodes.notFound) return null;
+    throw error;
+  }
 }
 
 async function predict(

@@ -6,6 +6,8 @@ import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
 import { readJson } from "../inputs.ts";
 import { ago, note, printJson, printLine, printTable } from "../output.ts";
+import { StateSchema } from "../push/life.ts";
+import { sizeOf } from "../push/report.ts";
 
 const VersionSchema = z.looseObject({
   id: z.string(),
@@ -14,7 +16,10 @@ const VersionSchema = z.looseObject({
   lane: z.string(),
   max_batch_size: z.number(),
   streams: z.string(),
+  /** An edge of the release before has no states. */
+  edgeplane: StateSchema.optional(),
 });
+type Version = z.infer<typeof VersionSchema>;
 const ConfiguredSchema = z.object({ configuration: z.record(z.string(), z.unknown()).nullable() });
 const ModelSchema = z.looseObject({
   owner: z.string(),
@@ -106,7 +111,7 @@ async function create(context: Context, model: string, options: unknown): Promis
 const DeleteOptionsSchema = z.object({ force: z.boolean().default(false) });
 
 function addVersions(program: Command, context: Context): void {
-  const versions = program.command("versions").description("list and delete the versions of a model");
+  const versions = program.command("versions").description("list, show and delete the versions of a model");
   versions
     .command("list <model>")
     .description("the newest first")
@@ -116,25 +121,58 @@ function addVersions(program: Command, context: Context): void {
       if (context.globals().json) return printJson(context.io, found);
       const rows = found.map((one) => [
         one.id,
+        one.edgeplane?.status,
         ago(one.created_at),
         one.lane,
         one.max_batch_size,
         one.streams,
         one.schema_known,
       ]);
-      return printTable(context.io, ["version", "created", "lane", "batch", "streams", "schema"], rows);
+      return printTable(context.io, ["version", "status", "created", "lane", "batch", "streams", "schema"], rows);
+    });
+  versions
+    .command("show <model>")
+    .description("how owner/name:version stands: its status, what went wrong, and a pool's log of it")
+    .action(async (model: string) => {
+      const found = await context.client().api(VersionSchema, "GET", versionPath(model));
+      if (context.globals().json) printJson(context.io, found);
+      else showVersion(context, found);
     });
   versions
     .command("delete <model>")
     .description("delete a version of a private model: owner/name:version")
     .option("--force", "although `latest`, an alias or a deployment points to it")
     .action(async (model: string, options: unknown) => {
-      const { owner, name, version } = parseModelName(model);
       const query = parseOptions(DeleteOptionsSchema, options);
-      if (version === null) throw new CliError("name the version: owner/name:version", exitCodes.usage);
-      await context.client().api(z.unknown(), "DELETE", `/models/${owner}/${name}/versions/${version}`, { query });
+      await context.client().api(z.unknown(), "DELETE", versionPath(model), { query });
       note(context.io, `${model} is deleted`);
     });
+}
+
+function versionPath(model: string): string {
+  const { owner, name, version } = parseModelName(model);
+  if (version === null) throw new CliError("name the version: owner/name:version", exitCodes.usage);
+  return `/models/${owner}/${name}/versions/${version}`;
+}
+
+/** The log comes last, as the pool wrote it. */
+function showVersion(
+  { io }: Context,
+  { id, created_at: createdAt, lane, schema_known: isKnown, edgeplane }: Version,
+): void {
+  const { status, stage, problem, log, bundle } = edgeplane ?? {};
+  const lines: [string, string | null | undefined][] = [
+    ["version", id],
+    ["status", status],
+    ["created", `${createdAt} (${ago(createdAt)})`],
+    ["lane", lane],
+    ["schema", isKnown ? "known" : "not known yet"],
+    ["files", bundle ? `${bundle.files}, ${sizeOf(bundle.bytes)}` : "pools have it as a folder"],
+    ["failed in", stage],
+    ["problem", problem],
+  ];
+  for (const [name, value] of lines) if (value) printLine(io, `${name.padEnd(10)} ${value}`);
+  if (log) printLine(io, `log\n${log.trimEnd()}`);
 }
 
 /** Every page of a list. */

@@ -12,6 +12,7 @@ import type { Client } from "../client.ts";
 import { parseOptions } from "../context.ts";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
+import type { Io } from "../io.ts";
 import { createProgress, note } from "../output.ts";
 import { predictThrough, PredictOptionsSchema, withPredictOptions } from "./predict.ts";
 import type { PredictOptions } from "./predict.ts";
@@ -47,7 +48,7 @@ export function addRun(program: Command, context: Context): void {
 }
 
 async function run(context: Context, folder: string, options: PredictOptions, isVerbose: boolean): Promise<void> {
-  const { io } = context;
+  const io = finishing(context.io);
   if (!existsSync(join(folder, "cog.yaml")))
     throw new CliError(
       `${folder} has no cog.yaml`,
@@ -63,13 +64,17 @@ async function run(context: Context, folder: string, options: PredictOptions, is
     if (isVerbose) note(io, line);
     else progress.say(line);
   };
-  let isInterrupted = false;
-  const forget = io.onInterrupt(() => (isInterrupted = true));
+  const interruption = new AbortController();
+  const isInterrupted = (): boolean => interruption.signal.aborted;
+  const forget = io.onInterrupt(() => interruption.abort());
   let stack: Stack | null = null;
   try {
-    stack = await startStack({ stateDir: state, models: linkModel(state, folder, model.name), say });
+    const models = linkModel(state, folder, model.name);
+    stack = await startStack({ stateDir: state, models, say, signal: interruption.signal }).catch((error: unknown) => {
+      throw isInterrupted() ? interrupted() : error;
+    });
     const client = createClient({ url: stack.url, key: stack.apiKey, source: "the local stack" });
-    await untilOffered(client, model.name, said, () => isInterrupted);
+    await untilOffered(client, model.name, said, isInterrupted);
     await predictThrough(client, io, context.globals().json, model, options);
   } finally {
     progress.clear();
@@ -77,6 +82,21 @@ async function run(context: Context, folder: string, options: PredictOptions, is
     forget();
     rmSync(state, { recursive: true, force: true });
   }
+}
+
+const interrupted = (): CliError => new CliError("interrupted", exitCodes.interrupted);
+
+/** The same streams: a reader that is gone interrupts, too, for what was started must be stopped. */
+function finishing(io: Io): Io {
+  return {
+    ...io,
+    onInterrupt(listener) {
+      const forgets = [io.onInterrupt(listener), io.onReaderGone(listener)];
+      return () => {
+        for (const forget of forgets) forget();
+      };
+    },
+  };
 }
 
 /** The pool has told the gateway of the model. */
@@ -87,7 +107,7 @@ async function untilOffered(
   isInterrupted: () => boolean,
 ): Promise<void> {
   for (const giveUpAt = performance.now() + OFFER_LIMIT_MS; ; await sleep(POLL_MS)) {
-    if (isInterrupted()) throw new CliError("interrupted", exitCodes.interrupted);
+    if (isInterrupted()) throw interrupted();
     const { results } = await client.api(ModelsSchema, "GET", "/models", { query: { query: `local/${name}` } });
     if (results.some((model) => model.name === name)) return;
     const isPassedOver = said.some((line) => line.includes(PASSED_OVER));

@@ -48,7 +48,7 @@ function contentsOf(files: Record<string, string | Buffer>): Content[] {
 function pool(folder = root, budgetBytes = MANY, leastFreeBytes = 0) {
   const contents = new Contents(folder);
   const fetcher = new ContentFetcher({ contents, budgetBytes, leastFreeBytes, pause: { firstMs: 1, capMs: 2 } });
-  const edge = new EdgeFiles(http ?? createHttpClient(new URL("http://127.0.0.1:1"), {}));
+  const edge = new EdgeFiles(http ?? createHttpClient(new URL("http://127.0.0.1:1"), {}), "none");
   const counter = { got: 0 };
   const ended = new AbortController();
   return {

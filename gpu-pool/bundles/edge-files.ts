@@ -5,6 +5,7 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { ModelRef } from "../../src/contract/prediction.ts";
 import { DesiredModelsSchema } from "../../src/contract/push.ts";
 import type { DesiredModels, VersionProblem } from "../../src/contract/push.ts";
+import type { IsolationKind } from "../runtime/isolation/types.ts";
 import { parseJson } from "../transport/json.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { HttpClient } from "../transport/http-client.ts";
@@ -18,15 +19,18 @@ const CHUNK_MS = 600_000;
 
 export class EdgeFiles {
   readonly #http: HttpClient;
+  readonly #isolation: IsolationKind;
   #etag: string | undefined;
 
-  constructor(http: HttpClient) {
+  /** `isolation`: what isolates models on this host. */
+  constructor(http: HttpClient, isolation: IsolationKind) {
     this.#http = http;
+    this.#isolation = isolation;
   }
 
   /** What this pool should serve; null: as it was said last, or the edge knows no such call. Throws `SourceAway`. */
   async desired(): Promise<DesiredModels["models"] | null> {
-    const path = "/pool/v1/models";
+    const path = `/pool/v1/models?isolation=${this.#isolation}`;
     const headers: Record<string, string> = this.#etag === undefined ? {} : { "if-none-match": this.#etag };
     const reply = await this.#http.request({ method: "GET", path, headers, timeoutMs: ASK_MS }).catch(away);
     if (reply.status === 304 || [401, 403, 404].includes(reply.status)) return null;

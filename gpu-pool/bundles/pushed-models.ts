@@ -12,6 +12,7 @@ import type { Configurations } from "../configurations.ts";
 import type { ModelSet } from "../model-set.ts";
 import { isDiskFull } from "../runtime/environments/disk-full.ts";
 import type { SetupProblem } from "../runtime/instance.ts";
+import type { IsolationKind } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
 import { Postponed } from "../runtime/postponed.ts";
@@ -27,8 +28,6 @@ import { asFetchProblem, PushedModel } from "./pushed-model.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 
 const AGAIN_MS = 60_000;
-/** What failed is not tried again sooner, however often the edge nudges: it does so for others, too. */
-const FAILED_REST_MS = 60_000;
 /** What could not be had for now is tried again after this time. */
 const REST_MS = 30_000;
 
@@ -40,7 +39,7 @@ type Entry = {
   pushed: PushedModel;
   model: Model | null;
   isDone: boolean;
-  failedAtMs: number | null;
+  hasFailed: boolean;
 };
 
 export type PushedModelsOptions = Omit<FetcherOptions, "contents"> & {
@@ -53,6 +52,7 @@ export type PushedModelsOptions = Omit<FetcherOptions, "contents"> & {
   /** Tells this pool from the others of the host. */
   poolId: string;
   configurations(): Promise<Configurations>;
+  isolation: IsolationKind;
   /** Why models of this owner don't run on this host; null where they do. */
   refusalOf(owner: string): string | null;
   /** The host's GPUs are about to be needed. */
@@ -72,7 +72,7 @@ export class PushedModels {
 
   constructor(options: PushedModelsOptions) {
     this.#options = options;
-    this.#edge = new EdgeFiles(options.http);
+    this.#edge = new EdgeFiles(options.http, options.isolation);
   }
 
   /** The edge has news, or may have: what it says is asked, once more where that is under way. */
@@ -88,7 +88,7 @@ export class PushedModels {
     const entry = this.#entries.get(versionKey(model.manifest));
     // A disk that is full is this host's trouble.
     if (entry?.model !== model || isDiskFull(message)) return;
-    entry.failedAtMs = this.#options.clock.nowMs();
+    entry.hasFailed = true;
     const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
     await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
   }
@@ -114,7 +114,6 @@ export class PushedModels {
         const desired = await this.#edge.desired();
         if (desired !== null) await this.#retireOthers(desired);
         for (const one of desired ?? []) this.#note(one);
-        this.#retryFailed();
         await this.#work();
       } catch (error) {
         this.#options.log.warn({ why: messageOf(error) }, "the edge did not say which models were pushed; trying on");
@@ -127,8 +126,10 @@ export class PushedModels {
     const key = versionKey(desired.manifest);
     const known = this.#entries.get(key);
     if (known !== undefined) {
+      // What failed is tried again when it was pushed again: the edge nudges for others, too.
+      if (desired.pushedAt !== known.desired.pushedAt) known.hasFailed = false;
       known.desired = desired;
-      if (known.failedAtMs === null) known.isDone = false;
+      known.isDone = known.hasFailed;
       return;
     }
     if (this.#options.models.find(desired.manifest) !== undefined) return;
@@ -138,17 +139,7 @@ export class PushedModels {
       return;
     }
     const pushed = new PushedModel(desired.manifest, { edge: this.#edge, ...this.#open() });
-    this.#entries.set(key, { desired, pushed, model: null, isDone: false, failedAtMs: null });
-  }
-
-  /** It may have been pushed again. */
-  #retryFailed(): void {
-    const nowMs = this.#options.clock.nowMs();
-    for (const entry of this.#entries.values()) {
-      if (entry.failedAtMs === null) continue;
-      if (nowMs - entry.failedAtMs < FAILED_REST_MS) this.#askAgain();
-      else [entry.failedAtMs, entry.isDone] = [null, false];
-    }
+    this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
   }
 
   async #retireOthers(desired: readonly Desired[]): Promise<void> {
@@ -199,7 +190,7 @@ export class PushedModels {
       await pushed.complete((line) => this.#options.log.info({ model: modelPath(desired.manifest) }, line));
       entry.isDone = true;
       // Nobody knows its signature yet: a process tells it.
-      if (model.manifest.schema === null) this.#options.models.find(desired.manifest)?.warm();
+      if (desired.isPending && model.manifest.schema === null) this.#options.models.find(desired.manifest)?.warm();
     } catch (error) {
       await this.#failed(entry, error);
     }
@@ -231,7 +222,7 @@ export class PushedModels {
       this.#options.log.warn(what, "a pushed model can't be fetched for now; trying on");
       return;
     }
-    [entry.isDone, entry.failedAtMs] = [true, this.#options.clock.nowMs()];
+    [entry.isDone, entry.hasFailed] = [true, true];
     this.#options.log.error(what, "a pushed model can't be served here");
     await this.#tell(manifest, "fetch", messageOf(error), "");
   }

@@ -1,4 +1,7 @@
-import { expect, test } from "vitest";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import type { Json } from "../../src/contract/prediction.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { EventBody } from "./claim-outbox.ts";
@@ -49,8 +52,12 @@ test("whatever ends a claim forgets its uploads", async () => {
   }
 });
 
-test("a value that is nested too deeply to be walked through harms nobody but its own prediction", async () => {
-  let value: Json = { $file: "x" };
+test("a value that is nested too deeply to be walked through harms nobody but its own prediction, and its files go", async () => {
+  const scratchDir = mkdtempSync(join(tmpdir(), "edgeplane-reporter-"));
+  onTestFinished(() => rmSync(scratchDir, { recursive: true }));
+  const file = join(scratchDir, "output.png");
+  writeFileSync(file, "made");
+  let value: Json = { $file: file, mediaType: "image/png", mark: "mine" };
   for (let depth = 0; depth < 100_000; depth += 1) value = [value];
   const added: EventBody[] = [];
   const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
@@ -59,10 +66,11 @@ test("a value that is nested too deeply to be walked through harms nobody but it
     value,
     sizeBytes: 300_000,
     mentionsFile: true,
-    scratchDir: "/scratch",
-    fileMark: "",
+    scratchDir,
+    fileMark: "mine",
     isConfined: false,
   };
   new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
   await expect.poll(() => added).toMatchObject([{ type: "failed" }]);
+  await expect.poll(() => existsSync(file)).toBe(false);
 });

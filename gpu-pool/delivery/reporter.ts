@@ -113,7 +113,8 @@ export class EventReporter {
   /** What waits for its upload is counted from now on, wherever in the line of its claim it stands. */
   #upload(claim: ClaimRef, produced: Produced, step: () => Promise<void>): void {
     const { file, sizeBytes, ...origin } = produced;
-    const files = file === undefined ? filesIn(produced) : [file];
+    const named = produced.mentionsFile ? leftFiles(produced.value, origin) : [];
+    const files = file === undefined ? named : [file];
     const waiting = this.#backlog.add(
       files,
       file === undefined ? sizeBytes : 0,
@@ -149,17 +150,6 @@ export class EventReporter {
       mentionsFile = text.includes('"$file"');
     }
     return mentionsFile ? this.#uploads.files(claim, value, produced) : value;
-  }
-}
-
-function filesIn({ value, mentionsFile, ...origin }: Produced): string[] {
-  if (!mentionsFile) return [];
-  try {
-    return leftFiles(value, origin);
-  } catch (error) {
-    // One that is nested too deeply to be walked through fails its own prediction, when it is to be uploaded.
-    if (error instanceof RangeError) return [];
-    throw error;
   }
 }
 

@@ -182,13 +182,18 @@ export function createUploads(http: HttpClient): Uploads {
 }
 
 /** The files that `value` names, of those that its process left in its own folder: they go when they are uploaded. */
-export function leftFiles(value: Json, origin: Origin): string[] {
-  const { scratchDir, fileMark } = origin;
-  if (value === null || typeof value !== "object") return [];
-  if (Array.isArray(value)) return value.flatMap((part) => leftFiles(part, origin));
-  const file = FileSchema.safeParse(value);
-  if (file.success && file.data.mark === fileMark) return isIn(scratchDir, file.data.$file) ? [file.data.$file] : [];
-  return Object.values(value).flatMap((part) => leftFiles(part, origin));
+export function leftFiles(value: Json, { scratchDir, fileMark }: Origin): string[] {
+  const found: string[] = [];
+  // However deep it is nested: its files must go even where nothing else can be done with it.
+  const parts: Json[] = [value];
+  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
+    if (part === null || typeof part !== "object") continue;
+    const file = Array.isArray(part) ? null : FileSchema.safeParse(part);
+    if (file?.success !== true || file.data.mark !== fileMark)
+      for (const inner of Object.values(part)) parts.push(inner);
+    else if (isIn(scratchDir, file.data.$file)) found.push(file.data.$file);
+  }
+  return found;
 }
 
 function isIn(folder: string, path: string): boolean {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -75,6 +75,36 @@ test("a file is a notice, of the seconds that it holds; one of an earlier life i
   const empty = await watching("off", "http://127.0.0.1:9", join(folder, "empty"));
   writeFileSync(join(folder, "empty"), "");
   await expect.poll(() => empty.notices).toMatchObject([{ withinMs: 60_000 }]);
+});
+
+test("a file that can't be read is a notice all the same, and the log says what is wrong with it", async () => {
+  const file = join(folder, "unreadable");
+  const { notices, lines } = await watching("off", "http://127.0.0.1:9", file);
+  // Nobody can read it, not even root.
+  symlinkSync(file, file);
+  await expect.poll(() => notices).toMatchObject([{ withinMs: 60_000, why: `${file} is there` }]);
+  expect(lines.join()).toMatch(/ELOOP.*the drain file can't be read/);
+});
+
+test("where it can't be seen whether a file is there the log says so, once, and a later one counts", async () => {
+  const place = join(folder, "loop");
+  symlinkSync(place, place);
+  const { notices, lines } = await watching("off", "http://127.0.0.1:9", join(place, "drain"));
+  const said = (): string[] => lines.filter((line) => line.includes("can't be seen"));
+  await expect.poll(said).toHaveLength(1);
+  rmSync(place);
+  mkdirSync(place);
+  writeFileSync(join(place, "drain"), "7");
+  await expect.poll(() => notices).toMatchObject([{ withinMs: 7000 }]);
+  expect(said()).toHaveLength(1);
+});
+
+test("a folder in the drain file's place is told at start, and ends nobody", async () => {
+  const file = join(folder, "folder");
+  mkdirSync(file);
+  const { notices, lines } = await watching("off", "http://127.0.0.1:9", file);
+  expect(lines.join()).toContain("no file starts a drain");
+  expect(notices).toEqual([]);
 });
 
 test("an answer of AWS that is neither a notice nor none is a fault, and so is a token that it doesn't give", async () => {

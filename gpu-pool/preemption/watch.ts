@@ -4,7 +4,7 @@
  *
  *   probing ── a cloud's service answers ──▶ watching it ── notice ──▶ told;  none answers ──▶ watching the file only
  */
-import { readFile, rm } from "node:fs/promises";
+import { lstat, readFile, rm } from "node:fs/promises";
 import type { Logger } from "pino";
 import type { Clock } from "../scheduling/clock.ts";
 import { createHttpClient } from "../transport/http-client.ts";
@@ -36,6 +36,8 @@ export class PreemptionWatch {
   /** The last notice that came. */
   notice: Notice | null = null;
   readonly #options: PreemptionOptions;
+  /** Why it can't be seen whether the file is there; null while it can. */
+  #blindness: string | null = null;
 
   constructor(options: PreemptionOptions) {
     this.#options = options;
@@ -43,8 +45,13 @@ export class PreemptionWatch {
 
   /** Forgets a file that an earlier life left, and waits from then on. */
   async start(): Promise<void> {
-    await rm(this.#options.file, { force: true });
-    this.#watchFile();
+    const { file, log } = this.#options;
+    const stuck = await rm(file, { force: true }).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    if (stuck === null || !(await isThere(file))) this.#watchFile();
+    else log.warn({ file, problem: String(stuck) }, "the drain file can't be removed: no file starts a drain");
     await this.#find();
   }
 
@@ -94,21 +101,49 @@ export class PreemptionWatch {
   }
 
   #watchFile(): void {
-    const { clock, file, fileMs } = this.#options;
+    const { clock, file } = this.#options;
     clock.after(FILE_EVERY_MS, () => {
       void readFile(file, "utf8").then(
-        (text) => {
-          const seconds = Number(text);
-          const withinMs = text.trim() === "" || !(seconds >= 0) ? fileMs : seconds * 1000;
-          this.#told({ withinMs, why: `${file} is there` });
-        },
-        () => this.#watchFile(),
+        (text) => this.#foundFile(text),
+        (error: unknown) => this.#unread(error),
       );
     });
+  }
+
+  #foundFile(text: string): void {
+    const { file, fileMs } = this.#options;
+    const seconds = Number(text);
+    const withinMs = text.trim() === "" || !(seconds >= 0) ? fileMs : seconds * 1000;
+    this.#told({ withinMs, why: `${file} is there` });
+  }
+
+  /** It isn't there, or what is there can't be read: then that it appeared is the notice. */
+  async #unread(error: unknown): Promise<void> {
+    const { file, log } = this.#options;
+    if (await isThere(file)) {
+      log.warn({ file, problem: String(error) }, "the drain file can't be read: its appearance alone counts");
+      return this.#foundFile("");
+    }
+    const blindness = isMissing(error) ? null : String(error);
+    if (blindness !== null && blindness !== this.#blindness)
+      log.warn({ file, problem: blindness }, "whether the drain file is there can't be seen; trying on");
+    this.#blindness = blindness;
+    this.#watchFile();
   }
 
   #told(notice: Notice): void {
     this.notice = notice;
     this.#options.onNotice(notice);
   }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return lstat(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

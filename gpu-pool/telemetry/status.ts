@@ -71,6 +71,8 @@ export const StatusSchema = z.object({
   devices: z.array(DeviceSchema),
   /** Why no GPU can be used, or what was complained of beside those that can. */
   problem: Problem,
+  /** The newest CUDA that the driver runs; null where nobody knows. */
+  cudaVersion: z.string().nullable(),
   /** What isolates its models, or why nothing does. */
   isolation: z.object({ kind: z.enum(["namespaces", "user", "none"]), why: z.string().nullable() }),
   /** What keeps models within their `memoryBytes`, and why it isn't the kernel. */
@@ -114,6 +116,7 @@ export function statusOf(sources: StatusSources): Status {
   return {
     devices: devices.report.cuda,
     problem: devices.report.problem,
+    cudaVersion: devices.cudaVersion,
     isolation: { kind: isolation.kind, why: isolation.why },
     memoryCaps: { kind: memoryCaps.kind, why: memoryCaps.why },
     pool: name,

@@ -13,6 +13,8 @@ import { fileURLToPath } from "node:url";
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const stampFile = join(root, "node_modules/.edgeplane-lock");
 const installLock = join(root, ".edgeplane-install.lock");
+/** Held for the moment in which a lock that nobody holds is taken away. */
+const removalLock = `${installLock}.removal`;
 
 /** The one line that a user needs, and no stack. */
 export function fail(message) {
@@ -86,35 +88,49 @@ function takeInstallLock() {
   let hasSaidSo = false;
   let brokeOff = false;
   for (;;) {
-    try {
-      writeFileSync(installLock, `${process.pid} ${startOf(process.pid)}`, { flag: "wx" });
-      return brokeOff;
-    } catch (error) {
-      if (error.code === "EACCES" || error.code === "EROFS")
-        fail(`the folder ${root} is read-only; clone it where you may write.`);
-      if (error.code === "ENOSPC") fail(`the disk of ${root} is full.`);
-      if (error.code !== "EEXIST") throw error;
-    }
-    const holder = installLockHolder();
+    if (makeLock(installLock)) return brokeOff;
+    const holder = holderOf(installLock) ?? (makeLock(removalLock) ? null : "another");
     if (holder === null) {
-      brokeOff = existsSync(installLock);
-      rmSync(installLock, { force: true });
+      try {
+        // Another start may have taken it away meanwhile, and made its own.
+        if (holderOf(installLock) === null) {
+          brokeOff = existsSync(installLock);
+          rmSync(installLock, { force: true });
+        }
+      } finally {
+        rmSync(removalLock, { force: true });
+      }
       continue;
     }
+    if (holder === "another" && holderOf(removalLock) === null) rmSync(removalLock, { force: true });
     if (!hasSaidSo) console.error(`edgeplane: process ${holder} installs the dependencies; waiting for it…`);
     hasSaidSo = true;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
   }
 }
 
+/** Makes the file of a lock with this process in it; false where there is one. */
+function makeLock(file) {
+  try {
+    writeFileSync(file, `${process.pid} ${startOf(process.pid)}`, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error.code === "EACCES" || error.code === "EROFS")
+      fail(`the folder ${root} is read-only; clone it where you may write.`);
+    if (error.code === "ENOSPC") fail(`the disk of ${root} is full.`);
+    if (error.code !== "EEXIST") throw error;
+    return false;
+  }
+}
+
 /** What is being written to the lock takes no longer than this. */
 const LOCK_WRITE_MS = 2000;
 
-/** The number of the process that holds the lock; null when nobody does. */
-function installLockHolder() {
+/** The number of the process that holds a lock; null when nobody does. */
+function holderOf(file) {
   try {
-    const [pid = "", startedAt] = readFileSync(installLock, "utf8").split(" ");
-    if (pid === "") return Date.now() - statSync(installLock).mtimeMs < LOCK_WRITE_MS ? "another" : null;
+    const [pid = "", startedAt] = readFileSync(file, "utf8").split(" ");
+    if (pid === "") return Date.now() - statSync(file).mtimeMs < LOCK_WRITE_MS ? "another" : null;
     return isRunning(Number(pid)) && startOf(Number(pid)) === startedAt ? pid : null;
   } catch {
     return null;

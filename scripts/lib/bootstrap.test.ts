@@ -38,7 +38,10 @@ function npm(script: string): void {
 const lockFile = () => join(clone, ".edgeplane-install.lock");
 
 /** Runs the clone's script; ends it after five seconds. */
-async function run(env: Record<string, string> = {}): Promise<{ code: number | null; text: string; stdout: string }> {
+async function run(
+  env: Record<string, string> = {},
+  onText: (text: string) => void = () => {},
+): Promise<{ code: number | null; text: string; stdout: string }> {
   const path = [join(clone, "bin"), process.env["PATH"]].join(delimiter);
   const child = spawn(process.execPath, [join(clone, "scripts/run.mjs"), "tell"], {
     env: { ...process.env, PATH: path, ...env },
@@ -46,7 +49,11 @@ async function run(env: Record<string, string> = {}): Promise<{ code: number | n
   });
   let text = "";
   let stdout = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (part: Buffer) => (text += part.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (part: Buffer) => {
+      text += part.toString();
+      onText(part.toString());
+    });
   child.stdout.on("data", (part: Buffer) => (stdout += part.toString()));
   const code = await new Promise<number | null>((resolve) => child.once("close", resolve));
   return { code, text, stdout };
@@ -68,6 +75,37 @@ test.each([
   writeFileSync(lockFile(), text);
   utimesSync(lockFile(), 1, 1);
   expect((await run()).code).toBe(0);
+});
+
+test("of two starts that find the same dead lock, one takes it away, and no lock of another", async () => {
+  npm("echo began >> npm.log; sleep 0.5; echo ended >> npm.log; mkdir -p node_modules");
+  writeFileSync(lockFile(), "9999999 1");
+  const [judged, goOn] = [join(clone, "judged"), join(clone, "go-on")];
+  // The first one is held between its judgement and what it does about it.
+  const slow = join(clone, "slow.mjs");
+  writeFileSync(
+    slow,
+    `import fs from "node:fs";
+    import { syncBuiltinESMExports } from "node:module";
+    const remove = fs.rmSync;
+    fs.rmSync = (path, options) => {
+      if (String(path).endsWith(".lock") && !fs.existsSync(${JSON.stringify(judged)})) {
+        fs.writeFileSync(${JSON.stringify(judged)}, "");
+        while (!fs.existsSync(${JSON.stringify(goOn)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      }
+      remove(path, options);
+    };
+    syncBuiltinESMExports();`,
+  );
+  const log = (): string => (existsSync(join(clone, "npm.log")) ? readFileSync(join(clone, "npm.log"), "utf8") : "");
+  const first = run({ NODE_OPTIONS: `--import="${slow}"` });
+  await expect.poll(() => existsSync(judged)).toBe(true);
+  let said = "";
+  const second = run({}, (text) => (said += text));
+  await expect.poll(() => said + log(), { timeout: 5000 }).toMatch(/waiting for it|began/);
+  writeFileSync(goOn, "");
+  expect([(await first).code, (await second).code]).toEqual([0, 0]);
+  expect(log()).toBe("began\nended\n");
 });
 
 test("what an install that was broken off has left is thrown away; packages that are there otherwise stay", async () => {

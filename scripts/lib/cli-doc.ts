@@ -23,6 +23,8 @@ npx edgeplane models list
 
 For a deployed gateway, keep its address and your key once (\`~/.config/edgeplane/config.json\`, which only you can
 read), or set \`EDGEPLANE_URL\` and \`EDGEPLANE_API_KEY\`. Operators add \`--admin-key\`, or \`EDGEPLANE_ADMIN_KEY\`.
+\`edgeplane topics\` reads the log over HTTP ([kafka.md](kafka.md)) as the user \`EDGEPLANE_KAFKA_USERNAME\` with
+\`EDGEPLANE_KAFKA_PASSWORD\`, of a bridge at \`EDGEPLANE_KAFKA_URL\`; the local stack's own user it finds by itself.
 
     edgeplane login --url https://edge.example.com
 
@@ -45,6 +47,7 @@ function cliDoc(): string {
     env: {},
     cwd: "/",
     onInterrupt: () => () => {},
+    onReaderGone: () => () => {},
   });
   const commands = allOf(program).filter(({ commands: below }) => below.length === 0);
   return `${HEAD}\n## All of it\n\n${section(program, "edgeplane")}${commands.map((one) => section(one, nameOf(one))).join("")}`;

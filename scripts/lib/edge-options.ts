@@ -1,7 +1,12 @@
 /** What the supervisor and the edge process tell each other over their IPC channel. */
 import * as z from "zod";
-import { MigrationSchema } from "./d1-migrate.ts";
+import type { Migration } from "./d1-migrate.ts";
 import type { WorkerBundle } from "./worker-bundle.ts";
+
+export const MigrationSchema = z.object({
+  name: z.string(),
+  statements: z.array(z.string()),
+}) satisfies z.ZodType<Migration>;
 
 export const EdgeOptionsSchema = z.object({
   type: z.literal("start"),

@@ -7,11 +7,11 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { join } from "node:path";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import * as z from "zod";
-import { migrate } from "./d1-migrate.ts";
 import { EdgeCommandSchema } from "./edge-options.ts";
 import type { EdgeOptions, EdgeReport } from "./edge-options.ts";
 import { isPluginHost, PluginHosts } from "./plugin-hosts.ts";
@@ -35,6 +35,8 @@ const SpawnedSchema = z.object({
 });
 
 const SCHEDULE_MS = 600_000;
+/** The Worker beside the product's that migrates and sweeps (d1-migrate.ts). */
+const KEEPER = "keeper";
 
 let miniflare: Miniflare | null = null;
 let plugins: PluginHosts | null = null;
@@ -104,6 +106,14 @@ async function start(options: EdgeOptions): Promise<void> {
           unsafeDirectSockets: [{ host: options.host ?? "127.0.0.1", port: options.port }],
         },
         {
+          name: KEEPER,
+          compatibilityDate: worker.compatibilityDate,
+          modules: true,
+          script: stripTypeScriptTypes(readFileSync(new URL("d1-migrate.ts", import.meta.url), "utf8")),
+          ...(worker.d1Databases === undefined ? {} : { d1Databases: worker.d1Databases }),
+          serviceBindings: { EDGE: worker.name },
+        },
+        {
           name: "outbound",
           compatibilityDate: worker.compatibilityDate,
           modules: true,
@@ -126,18 +136,28 @@ async function start(options: EdgeOptions): Promise<void> {
     },
   });
   await miniflare.ready;
-  await migrate(await miniflare.getD1Database("DB", worker.name), options.migrations);
+  await askKeeper("migrate", options.migrations);
   report({ type: "ready" });
-  setInterval(() => void runSchedule(worker.name), SCHEDULE_MS).unref();
+  setInterval(() => void runSchedule(), SCHEDULE_MS).unref();
 }
 
 /** What `crons` of wrangler.toml does in a deployment. */
-async function runSchedule(name: string): Promise<void> {
+async function runSchedule(): Promise<void> {
   try {
-    await (await miniflare?.getWorker(name))?.scheduled({ scheduledTime: new Date() });
+    await askKeeper("sweep", null);
   } catch (error) {
     if (!stopping) console.error(`the scheduled sweep failed: ${String(error)}`);
   }
+}
+
+async function askKeeper(what: "migrate" | "sweep", body: unknown): Promise<void> {
+  const answer = await miniflare?.dispatchFetch(`http://${KEEPER}/${what}`, {
+    method: "POST",
+    headers: { "MF-Route-Override": KEEPER },
+    body: JSON.stringify(body),
+  });
+  const problem = await answer?.text();
+  if (answer?.ok === false) throw new Error(problem);
 }
 
 watchWorkerd();

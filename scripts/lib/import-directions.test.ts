@@ -27,6 +27,9 @@ const refused: [path: string, specifier: string][] = [
   ["gpu-pool/runtime/a.ts", "../delivery/delivery.ts"],
   ["gpu-pool/delivery/a.ts", "../main.ts"],
   ["gpu-pool/intake/a.ts", "../../src/shard/types.ts"],
+  ["cli/push/a.ts", "../../src/contract/manifest.ts"],
+  ["cli/push/a.ts", "../../src/registry/models.ts"],
+  ["cli/push/a.ts", "../../gpu-pool/runtime/describe-folder.ts"],
 ];
 const allowed: [path: string, specifier: string][] = [
   ["src/contract/a.ts", "./ids.ts"],
@@ -39,6 +42,8 @@ const allowed: [path: string, specifier: string][] = [
   ["gpu-pool/intake/a.ts", "../scheduling/backoff.ts"],
   ["gpu-pool/intake/a.ts", "../../src/contract/claim.ts"],
   ["gpu-pool/main.ts", "./runtime/model-process.ts"],
+  ["cli/push/a.ts", "../../src/contract/bundle.ts"],
+  ["cli/commands/a.ts", "../../scripts/lib/stack.ts"],
 ];
 
 const root = resolve(import.meta.dirname, "../..");

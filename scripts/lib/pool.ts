@@ -22,6 +22,8 @@ export type PoolOptions = {
   stateDir: string;
   python: string;
   env: Readonly<Record<string, string>>;
+  /** Another program than this checkout's: an earlier release's. */
+  program?: string;
   /** Its settings are wrong, or the edge refused it: it is started again, and will end so again. */
   onRefused?: () => void;
 };
@@ -41,7 +43,7 @@ export function createPool(options: PoolOptions, say: Say, onProcess: (name: str
   const offered = Promise.withResolvers<FoundModels>();
 
   function launch(): ChildProcess {
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program], {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", options.program ?? program], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       detached: true,
       env: {

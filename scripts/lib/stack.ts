@@ -14,6 +14,7 @@ import { createPool } from "./pool.ts";
 import type { LocalPool } from "./pool.ts";
 import { prepareEdge } from "./prepare-edge.ts";
 import { ensureFolder, findPython, freePort } from "./preflight.ts";
+import { StackError } from "./stack-error.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
 import { takeLock } from "./stack-lock.ts";
@@ -48,6 +49,8 @@ export type StackOptions = {
   say?: Say;
   /** Called whenever the pool ends because a setting of its own is wrong, or the edge refused it. */
   onPoolRefused?: () => void;
+  /** Ends a start that is under way: it rejects once nothing of it runs any more. */
+  signal?: AbortSignal;
   /** Called once the state folder is this stack's alone, before anything starts. */
   onOwned?: () => void;
 };
@@ -90,6 +93,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     say(`ended ${ref.name} (process ${ref.pid}), left over from an earlier run`),
   );
   options.onOwned?.();
+  const given = whenAborted(options.signal);
   try {
     const [port, python] = await Promise.all([freePort(wantedPort), withPool ? findPython() : ""]);
     const url = `http://${HOST}:${port}`;
@@ -101,8 +105,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       lock.add,
     );
     try {
-      await edge.start();
-      const credentials = await ensureCredentials(url, secrets);
+      await Promise.race([edge.start(), given]);
+      const credentials = await Promise.race([ensureCredentials(url, secrets), given]);
       saveSecrets(stateDir, { ...secrets, ...credentials });
       const pool = createPool(
         {
@@ -149,6 +153,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     lock.release();
     throw error;
   }
+}
+
+/** Rejects when the start is given up; nobody has to look. */
+function whenAborted(signal: AbortSignal | undefined): Promise<never> {
+  const given = Promise.withResolvers<never>();
+  given.promise.catch(() => {});
+  const giveUp = (): void => given.reject(new StackError("it was stopped before it was up."));
+  signal?.addEventListener("abort", giveUp, { once: true });
+  if (signal?.aborted === true) giveUp();
+  return given.promise;
 }
 
 /** The Worker's secrets, and what the local stack says otherwise than wrangler.toml. */

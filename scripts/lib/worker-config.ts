@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import * as z from "zod";
-import { MigrationSchema } from "./d1-migrate.ts";
+import { MigrationSchema } from "./edge-options.ts";
 
 const WorkerConfigSchema = z.object({
   name: z.string(),

@@ -78,6 +78,25 @@ export const errorTable = {
     cause: "The model's owner deleted this version; what it had accepted before ran to its end.",
     remedy: "Name another version or an alias, such as `owner/name:latest`; move a deployment that names it.",
   },
+  version_pending: {
+    status: 409,
+    title: "The version is not live",
+    cause: "The version was pushed, and no pool has set it up yet, or none could; `detail` says which.",
+    remedy:
+      "Wait until `edgeplane.status` of the version is `live`, or name another version; if it is `failed`, mend what its log says and push again.",
+  },
+  bundle_incomplete: {
+    status: 409,
+    title: "Chunks of the push are missing",
+    cause: "The list of files names chunks that are not here; `detail` names the first of them.",
+    remedy: "Ask `POST …/chunks/missing` which are missing, send them, and register the version again.",
+  },
+  chunk_mismatch: {
+    status: 422,
+    title: "The content of a chunk is not what its name says",
+    cause: "A chunk's SHA-256 or its size is another than the address, the frame or the list of files says.",
+    remedy: "Read the file again, since it may have changed meanwhile, and send what it has now.",
+  },
   already_exists: {
     status: 409,
     title: "Already exists",

@@ -66,10 +66,15 @@ export type VersionState = z.infer<typeof VersionStateSchema>;
 
 /** `GET /pool/v1/models`: the live ones first, and of those the newest. */
 export const DesiredModelSchema = z.object({
+  /** Without its schema. */
   manifest: ManifestSchema,
   bundle: BundleSizeSchema,
   /** Whether requests may come for it: it is the latest, or named by something, or waits for a pool to set it up. */
   isLive: z.boolean(),
+  /** Nobody knows its schema yet: a pool sets it up to read it. An older edge doesn't say. */
+  isPending: z.boolean().default(false),
+  /** Milliseconds since the epoch; of a version that was pushed again, the last time: pools try it again then. */
+  pushedAt: z.number().default(0),
 });
 export const DesiredModelsSchema = z.object({ models: z.array(DesiredModelSchema).max(MAX_DESIRED_MODELS) });
 export type DesiredModels = z.infer<typeof DesiredModelsSchema>;

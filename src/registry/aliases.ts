@@ -90,13 +90,18 @@ export async function moveAlias(db: D1Database, model: ModelName, alias: string,
   throw new EdgeplaneError("quota_exceeded", `The model has as many aliases as it may: ${MAX_ALIASES}.`);
 }
 
-/** Takes a name away; false when there was none. */
+/** Takes a name away; false when there was none. Throws `conflict` while a rule of the model's routes names it. */
 export async function deleteAlias(db: D1Database, model: ModelName, alias: string): Promise<boolean> {
+  const named = `SELECT 1 AS there FROM models m, json_each(m.routes) r
+    WHERE m.owner = ?1 AND m.name = ?2 AND r.value ->> 'version' = ?3`;
   const { meta } = await db
-    .prepare("DELETE FROM aliases WHERE owner = ? AND name = ? AND alias = ?")
+    .prepare(`DELETE FROM aliases WHERE owner = ?1 AND name = ?2 AND alias = ?3 AND NOT EXISTS (${named})`)
     .bind(model.owner, model.name, alias)
     .run();
   forgetPointers(model);
+  const isNamed =
+    meta.changes === 0 && (await db.prepare(named).bind(model.owner, model.name, alias).first("there")) === 1;
+  if (isNamed) throw new EdgeplaneError("conflict", "A rule of the model's routes names the alias: change that first.");
   return meta.changes > 0;
 }
 

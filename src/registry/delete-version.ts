@@ -5,6 +5,7 @@ import type { ModelName, Viewer } from "./known-models.ts";
 import { oldMarks } from "./model-changes.ts";
 import { forgetModel } from "./models.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { IS_LIVE } from "./version-state.ts";
 
 /** Aliases that a refusal names. */
 const NAMED_ALIASES = 5;
@@ -15,12 +16,14 @@ type Holders = {
   shared: number;
   deployment: string | null;
   aliases: string | null;
+  canary: string | null;
+  rule: number;
   latest: number;
   others: number;
 };
 
 /**
- * Deletes a version; its aliases go with it, and of `latest` the newest that is left is made. Throws `conflict` when
+ * Deletes a version; its aliases, canaries and rules go with it, and of `latest` the newest that is left is made. Throws `conflict` when
  * the model is public, when another account has run the version, and, unless it is forced, while something points to
  * it. The last version of a model may go although `latest` points to it: nothing else could be that.
  */
@@ -38,8 +41,16 @@ export async function deleteVersion(
     ).bind(owner, name, id, Date.now()),
     env.DB.prepare("DELETE FROM aliases WHERE owner = ?1 AND name = ?2 AND version = ?3").bind(owner, name, id),
     env.DB.prepare(
-      `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL
+      `UPDATE models SET latest_version = (SELECT id FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND ${IS_LIVE}
          ORDER BY created_at DESC, id DESC LIMIT 1) WHERE owner = ?1 AND name = ?2 AND latest_version = ?3`,
+    ).bind(owner, name, id),
+    env.DB.prepare(
+      `UPDATE canaries SET ended_at = ?4, outcome = 'aborted', reason = 'Its version was deleted.'
+         WHERE owner = ?1 AND name = ?2 AND version = ?3 AND ended_at IS NULL`,
+    ).bind(owner, name, id, Date.now()),
+    env.DB.prepare(
+      `UPDATE models SET routes = (SELECT json_group_array(json(value)) FROM json_each(routes) WHERE value ->> 'version' <> ?3)
+         WHERE owner = ?1 AND name = ?2 AND routes IS NOT NULL`,
     ).bind(owner, name, id),
     oldMarks(env, "versions", owner),
   ]);
@@ -77,6 +88,12 @@ async function holdersOf(
          (SELECT name FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = ?3 LIMIT 1) AS deployment,
          (SELECT group_concat(alias, ', ') FROM (SELECT alias FROM aliases WHERE owner = ?1 AND name = ?2 AND version = ?3
             LIMIT ${NAMED_ALIASES})) AS aliases,
+         (SELECT pointer FROM canaries c WHERE owner = ?1 AND name = ?2 AND version = ?3 AND ended_at IS NULL
+            AND (c.base = m.latest_version
+              OR EXISTS (SELECT 1 FROM aliases a WHERE a.owner = ?1 AND a.name = ?2 AND a.version = c.base)
+              OR EXISTS (SELECT 1 FROM deployments WHERE model_owner = ?1 AND model_name = ?2 AND version = c.base))
+            LIMIT 1) AS canary,
+         EXISTS (SELECT 1 FROM json_each(m.routes) WHERE value ->> 'version' = ?3) AS rule,
          EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id <> ?3 AND deleted_at IS NULL) AS others
        FROM models m WHERE m.owner = ?1 AND m.name = ?2`,
     )
@@ -89,9 +106,16 @@ function refusalOf(holders: Holders | null, isForced: boolean): string | null {
   if (holders?.visibility !== "private") return "Only versions of private models can be deleted.";
   if (holders.shared === 1) return "Another account has run this version.";
   if (isForced) return null;
-  const remedy = "; move that first, or delete with `force=true`.";
+  const remedy = "; move or end that first, or delete with `force=true`.";
   if (holders.deployment !== null) return `The deployment "${holders.deployment}" runs this version${remedy}`;
   if (holders.aliases !== null) return `An alias points to this version (${holders.aliases})${remedy}`;
+  if (holders.canary !== null) return `A canary tries this version (${nameOf(holders.canary)})${remedy}`;
+  if (holders.rule === 1) return `A rule of the model's routes names this version${remedy}`;
   if (holders.latest === 1 && holders.others === 1) return `\`latest\` points to this version${remedy}`;
   return null;
+}
+
+/** Of a canary's pointer: the alias with its model, or the deployment, whose account is nobody's to know. */
+function nameOf(pointer: string): string {
+  return pointer.startsWith("deployment ") ? "a deployment's" : pointer.slice("alias ".length);
 }

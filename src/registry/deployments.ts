@@ -48,9 +48,7 @@ export const DeploymentChangeSchema = NewDeploymentSchema.pick({
   min_instances: true,
   max_instances: true,
   configuration: true,
-})
-  .partial()
-  .meta({ id: "DeploymentChange" });
+}).partial();
 export type DeploymentChange = z.output<typeof DeploymentChangeSchema>;
 
 const DeploymentRowSchema = z

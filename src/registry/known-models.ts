@@ -2,6 +2,8 @@
 import * as z from "zod";
 import { ManifestSchema, NameSchema } from "../contract/manifest.ts";
 import type { Manifest } from "../contract/manifest.ts";
+import { isPending } from "./version-state.ts";
+import type { BundleNote } from "./version-state.ts";
 
 export const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 1000;
@@ -11,7 +13,8 @@ export const VERSION = /^[0-9a-f]{64}$/;
 export const visibilities = ["public", "private"] as const;
 export type Visibility = (typeof visibilities)[number];
 
-export type Version = { manifest: Manifest; createdAt: number };
+/** `bundle`: null unless it was pushed. */
+export type Version = { manifest: Manifest; createdAt: number; bundle: BundleNote };
 /** The account that looks: its name is the owner's name of its models. */
 export type Viewer = { accountName: string };
 export type ModelName = { owner: string; name: string };
@@ -37,7 +40,11 @@ export function mayBeModel({ owner, name }: ModelName): boolean {
   return NameSchema.safeParse(owner).success && NameSchema.safeParse(name).success;
 }
 
-/** What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. */
-export function cacheMs(found: readonly { visibility: Visibility }[]): number {
+/**
+ * What is private is forgotten as soon as what isn't there: else the queries would tell others one from the other. What
+ * is pending may be live in a moment.
+ */
+export function cacheMs(found: readonly { visibility: Visibility; bundle?: BundleNote }[]): number {
+  if (found.some(({ bundle = null }) => isPending({ bundle }))) return UNKNOWN_CACHE_MS;
   return found.some(({ visibility }) => visibility === "public") ? CACHE_MS : UNKNOWN_CACHE_MS;
 }

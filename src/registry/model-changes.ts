@@ -24,7 +24,7 @@ export const SkuSchema = z
   .meta({ description: "A kind of hardware, such as `cpu`; `GET /v1/hardware` lists what pools have reported." });
 
 /** Narrower than what pools may bring. */
-const NewNameSchema = z
+export const NewNameSchema = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/,
@@ -152,7 +152,7 @@ function columnOf(change: ModelChange, column: (typeof CHANGEABLE)[number]): str
 export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Promise<void> {
   const { meta } = await env.DB.prepare(
     `UPDATE models SET deleted_at = ?3, description = '', github_url = NULL, paper_url = NULL, license_url = NULL,
-         weights_url = NULL, cover_image_url = NULL, configuration = NULL, latest_version = NULL
+         weights_url = NULL, cover_image_url = NULL, configuration = NULL, routes = NULL, latest_version = NULL
        WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL AND visibility = 'private'
          AND NOT EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)`,
   )
@@ -166,7 +166,7 @@ export async function deleteModel(env: QuotaVars & Stores, model: ModelName): Pr
   }
   await saveReadme(env, model, null);
   await env.DB.batch(
-    ["model_secrets", "aliases", "alias_moves"].map((table) =>
+    ["model_secrets", "aliases", "alias_moves", "canaries"].map((table) =>
       env.DB.prepare(`DELETE FROM ${table} WHERE owner = ? AND name = ?`).bind(model.owner, model.name),
     ),
   );

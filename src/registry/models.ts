@@ -19,6 +19,7 @@ import type { ModelName, Version, Viewer } from "./known-models.ts";
 import { ConfigurationColumnSchema } from "./configuration-column.ts";
 import { withConfiguration } from "./model-configurations.ts";
 import { forgetPointers } from "./pointers.ts";
+import { BUNDLE_COLUMN, BundleColumnSchema } from "./version-state.ts";
 
 export { visibilities } from "./known-models.ts";
 export type { Version, Viewer } from "./known-models.ts";
@@ -29,8 +30,8 @@ const MAX_NAMESAKES = 100;
 const MAX_LANES = 64;
 
 const VersionRowSchema = z
-  .object({ manifest: ManifestColumnSchema, created_at: z.number() })
-  .transform((row): Version => ({ manifest: row.manifest, createdAt: row.created_at }));
+  .object({ manifest: ManifestColumnSchema, created_at: z.number(), bundle: BundleColumnSchema })
+  .transform(({ manifest, created_at: createdAt, bundle }): Version => ({ manifest, createdAt, bundle }));
 
 /** A version with what decides who may know of it. `isOrphan`: its model was deleted. */
 const KnownVersionRowSchema = z
@@ -40,12 +41,14 @@ const KnownVersionRowSchema = z
     created_at: z.number(),
     visibility: z.enum(visibilities),
     configuration: ConfigurationColumnSchema,
+    bundle: BundleColumnSchema,
     model_deleted_at: z.number().nullable(),
   })
   .transform((row) => ({
     owner: row.owner,
     manifest: withConfiguration(row.manifest, row.configuration),
     createdAt: row.created_at,
+    bundle: row.bundle,
     visibility: row.visibility,
     isOrphan: row.model_deleted_at !== null,
   }));
@@ -67,6 +70,7 @@ const ModelRowSchema = z
     run_count: z.number(),
     configuration: ConfigurationColumnSchema,
     manifest: ManifestColumnSchema.nullable(),
+    bundle: BundleColumnSchema,
     version_created_at: z.number().nullable(),
   })
   .transform((row) => ({
@@ -83,7 +87,10 @@ const ModelRowSchema = z
     createdAt: row.created_at,
     runCount: row.run_count,
     configuration: row.configuration,
-    latest: row.manifest === null ? null : { manifest: row.manifest, createdAt: row.version_created_at ?? 0 },
+    latest:
+      row.manifest === null
+        ? null
+        : { manifest: row.manifest, createdAt: row.version_created_at ?? 0, bundle: row.bundle },
   }));
 export type Model = z.output<typeof ModelRowSchema>;
 
@@ -98,7 +105,8 @@ function listed(column: string): string {
 
 function selectModel(manifest: string): string {
   return `SELECT m.owner, m.name, m.description, m.visibility, m.hardware, m.github_url, m.paper_url, m.license_url,
-    m.weights_url, m.cover_image_url, m.created_at, m.run_count, m.configuration, ${manifest} AS manifest, v.created_at AS version_created_at
+    m.weights_url, m.cover_image_url, m.created_at, m.run_count, m.configuration, ${manifest} AS manifest, v.created_at AS version_created_at,
+    ${BUNDLE_COLUMN}
   FROM models m ${LATEST_VERSION}`;
 }
 
@@ -133,7 +141,8 @@ async function readVersions(db: D1Database, model: ModelName | null, id: string)
   const known = versions.get(key);
   if (known !== undefined) return known;
   if (!VERSION.test(id) || (model !== null && !mayBeModel(model))) return [];
-  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.configuration, m.deleted_at AS model_deleted_at
+  const query = `SELECT v.owner, v.manifest, v.created_at, m.visibility, m.configuration, m.deleted_at AS model_deleted_at,
+      ${BUNDLE_COLUMN}
     FROM versions v JOIN models m ON m.owner = v.owner AND m.name = v.name WHERE v.id = ? AND v.deleted_at IS NULL`;
   const statement =
     model === null
@@ -228,7 +237,8 @@ export async function listVersions(
   const after = page.after ?? { createdAt: Number.MAX_SAFE_INTEGER, id: "" };
   const { results } = await db
     .prepare(
-      `SELECT ${listed("manifest")} AS manifest, created_at FROM versions WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
+      `SELECT ${listed("v.manifest")} AS manifest, created_at, ${BUNDLE_COLUMN} FROM versions v
+       WHERE owner = ? AND name = ? AND deleted_at IS NULL AND (created_at, id) < (?, ?)
        ORDER BY created_at DESC, id DESC LIMIT ?`,
     )
     .bind(model.owner, model.name, after.createdAt, after.id, page.limit)

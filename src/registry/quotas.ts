@@ -14,6 +14,7 @@ const quotas = {
   keys: { what: "API keys that are valid", count: "QUOTA_KEYS", bytes: null },
   models: { what: "models", count: "QUOTA_MODELS", bytes: null },
   versions: { what: "versions of models", count: "QUOTA_VERSIONS", bytes: "QUOTA_VERSION_BYTES" },
+  bundles: { what: "chunks of pushed models", count: "QUOTA_BUNDLE_CHUNKS", bytes: "QUOTA_BUNDLE_BYTES" },
   deployments: { what: "deployments", count: "QUOTA_DEPLOYMENTS", bytes: null },
   files: { what: "files", count: "QUOTA_FILES", bytes: "QUOTA_FILE_BYTES" },
   metadata: { what: "names and metadata of files", count: null, bytes: "QUOTA_METADATA_BYTES" },

@@ -11,6 +11,7 @@ import type { Manifest } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { promotions } from "./latest.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaText } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
@@ -50,7 +51,7 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS, { maxBytes: 2 * 1024 *
 
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the
- * first time becomes its model's latest; one that was deleted stays so. Answers those that it doesn't take, with the
+ * first time becomes its model's latest, and one that was pushed when its schema comes; one that was deleted stays so. Answers those that it doesn't take, with the
  * reason; the others are recorded. Costs nothing when this isolate has recorded the same manifests before. A full
  * database is a reason too: the pool runs what is registered already.
  */
@@ -99,7 +100,7 @@ function outsideOf(
 }
 
 /** Whose models may run where nothing keeps them from the pool's secrets. */
-function trustedOwners({ TRUSTED_OWNERS }: Pick<Env, "TRUSTED_OWNERS">): string[] {
+export function trustedOwners({ TRUSTED_OWNERS }: Pick<Env, "TRUSTED_OWNERS">): string[] {
   return TRUSTED_OWNERS === undefined ? DEFAULT_OWNERS : TRUSTED_OWNERS.split(",").map((owner) => owner.trim());
 }
 
@@ -119,7 +120,11 @@ async function store(env: QuotaVars & Pick<Env, "DB">, manifests: readonly Manif
   const adding = manifests.filter((manifest) => addsTo(before.get(keyOf(manifest)), manifest)).slice(0, MAX_WRITTEN);
   if (adding.length === 0) return before;
   const now = Date.now();
-  const answers = await env.DB.batch([...adding.flatMap((manifest) => registration(env, manifest, now)), read]);
+  const answers = await env.DB.batch([
+    ...adding.flatMap((manifest) => registration(env, manifest, now)),
+    ...promotions(env.DB, adding, now),
+    read,
+  ]);
   return byKey(answers.at(-1)?.results ?? []);
 }
 

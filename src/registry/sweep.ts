@@ -6,6 +6,8 @@
 import type { Env } from "../env.ts";
 import { sweepUploads } from "../storage/uploads.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { sweepBundles } from "./bundles.ts";
+import { sweepChunks } from "./chunks.ts";
 import { sweepRevoked } from "./credentials.ts";
 import { sweepDeadLetters } from "./dead-letters.ts";
 import { sweepFiles } from "./files.ts";
@@ -24,7 +26,15 @@ const STEP_CALLS = 60;
 /** Kept for the sweeps that look through everything, which get one step each. */
 const OTHERS_CALLS = 200;
 
-const expiring: readonly Sweep[] = [sweepFiles, sweepUploads, sweepDeadLetters, sweepRevoked, sweepReadmes];
+const expiring: readonly Sweep[] = [
+  sweepFiles,
+  sweepUploads,
+  sweepDeadLetters,
+  sweepRevoked,
+  sweepReadmes,
+  sweepBundles,
+  sweepChunks,
+];
 
 /**
  * One run, with `others` behind it; what is left over, or fails, waits for the next. Answers how many calls it made.

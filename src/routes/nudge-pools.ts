@@ -5,11 +5,16 @@ import { callObject, objectNamed } from "../object-calls.ts";
 import { lanesOf } from "../registry/models.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 
-/** Never rejects: pools that can't be told ask now and then. */
-export async function nudgePools(env: Env, model: { owner: string; name: string }, what: Nudge): Promise<void> {
+/** `more`: a lane of the model that it may have no version on any longer. Never rejects: pools ask now and then. */
+export async function nudgePools(
+  env: Env,
+  model: { owner: string; name: string },
+  what: Nudge,
+  more: string | null = null,
+): Promise<void> {
   try {
-    const lanes = await lanesOf(env.DB, model);
-    await Promise.all(lanes.map((lane) => callObject(() => objectNamed(env.LANE, lane).nudge(lane, what))));
+    const lanes = new Set([...(await lanesOf(env.DB, model)), ...(more === null ? [] : [more])]);
+    await Promise.all([...lanes].map((lane) => callObject(() => objectNamed(env.LANE, lane).nudge(lane, what))));
   } catch (error) {
     log.warn("pools_not_told", { what, reason: reasonOf(error) });
   }

@@ -339,17 +339,17 @@ export class ShardCore {
 
   #save(progress: Progress, effects: readonly Effect[], settleWake = false, fresh: readonly StreamFrame[] = []): void {
     const { row } = progress;
-    const now = this.#deps.now();
     const finished = isFinished(row.state);
     if (finished) {
       settleProgress(progress);
       this.ended.add(row);
       this.settlement.ended(row);
+      this.outgoing.canaries.ended(row);
     }
     if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
     const told = eventsDue(progress, effects);
     row.shown ||= told.includes("output");
-    if (progress.frames.length > 0) progress.storedAt = now;
+    if (progress.frames.length > 0) progress.storedAt = this.#deps.now();
     progress.frames = [];
     progress.frameChars = 0;
     this.#recent.weigh(progress);

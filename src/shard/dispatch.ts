@@ -1,4 +1,6 @@
 /** Sends what a shard's core collected: to lanes, the index, pool sessions and webhook senders. */
+import type { ReportAnswer } from "../canary/canary-object.ts";
+import type { Report } from "../canary/watch.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
@@ -54,6 +56,8 @@ export function createDispatch(
   const index = createCourier(() => outgoing.feeds.keys(), feed);
   const pools = createCourier(() => outgoing.stops.keys(), stop);
   const reservations = createCourier(() => core.settlement.waiting.keys(), giveBack);
+  const canaries = createCourier(() => outgoing.canaries.waiting(), tellCanary);
+  const source = crypto.randomUUID();
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
 
@@ -114,6 +118,14 @@ export function createDispatch(
     }
   }
 
+  async function tellCanary(id: string): Promise<void> {
+    await sleep(outgoing.canaries.everyMs(id));
+    const part = outgoing.canaries.take(id);
+    if (part === null) return;
+    const stub: unknown = objectNamed(env.CANARY, id);
+    outgoing.canaries.settle(id, await (stub as RemoteCanary).report(id, { source, ...part }));
+  }
+
   async function stop(session: string): Promise<void> {
     const claims = take(outgoing.stops, session, BATCH_ENTRIES);
     try {
@@ -133,6 +145,7 @@ export function createDispatch(
       index.kick();
       pools.kick();
       reservations.kick();
+      canaries.kick();
       publisher.kick();
       const hasNewWebhooks = outgoing.takeWebhooks();
       if (hasNewWebhooks || webhooks.isPending()) webhooks.kick(hasNewWebhooks);
@@ -163,6 +176,7 @@ export function createDispatch(
 
 /** A session as its shards see it; the platform's own stub type walks through every type of the signatures. */
 type RemoteSession = { grant(grants: Grant[]): Promise<boolean> };
+type RemoteCanary = { report(id: string, report: Report): Promise<ReportAnswer> };
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -30,6 +30,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,
       ...(submission.question === undefined ? {} : { question: submission.question }),
+      ...(submission.canary === undefined ? {} : { canary: submission.canary }),
       ...(submission.responseKey === undefined ? {} : { responseKey: submission.responseKey }),
     },
     payloadHash: submission.payloadHash,

@@ -1,12 +1,13 @@
 /**
- * What must leave a shard, by receiver. Kept in memory: everything in it can be found again in the stored rows, so that
- * a lost object loses time and nothing else.
+ * What must leave a shard, by receiver. Kept in memory: everything in it but the counts of canaries can be found again in
+ * the stored rows, so that a lost object loses time and nothing else.
  */
 import { createFairShare } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EntryRef, LaneEntry } from "../lane/types.ts";
+import { createCanaryTally } from "./canary-tally.ts";
 import { flowAccountOf } from "./row.ts";
 import type { Outline } from "./row.ts";
 import type { DuePlace } from "./store.ts";
@@ -77,6 +78,8 @@ export function createOutgoing() {
     unkept,
     /** Claims to stop, by pool session. */
     stops,
+    /** What became of canaries' predictions. */
+    canaries: createCanaryTally(),
 
     hand(row: Outline): void {
       const lane = hands.get(row.fixed.lane) ?? new Map<string, LaneEntry>();

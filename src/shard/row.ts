@@ -12,6 +12,7 @@
  * (`unlisted.ts` says what is not in it yet).
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { CanaryTag } from "../contract/canary.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
@@ -59,6 +60,8 @@ export type Fixed = {
   keyed: boolean;
   /** Set where a plugin asked for it, and no client. */
   question?: Question;
+  /** The split that chose its version, if one did. */
+  canary?: CanaryTag;
 };
 
 export type Row = {
@@ -120,6 +123,8 @@ export type Row = {
   verdicts?: VerdictRecord[] | undefined;
   /** What plugins hold of its streams, as of `nextSeq`. */
   held?: HeldStates | undefined;
+  /** Its end was counted for its canary. */
+  isTallied?: boolean | undefined;
 };
 
 /** A row without what may be large. */

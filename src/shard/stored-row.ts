@@ -86,6 +86,7 @@ export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, 
       keyed: fixed.keyed || undefined,
       question: fixed.question,
       responseKey: fixed.responseKey,
+      canary: fixed.canary,
     },
     payloadHash: payloadHash || undefined,
     createdAt,
@@ -121,6 +122,7 @@ export function changingOf(row: Row): string {
     retired: row.retired || undefined,
     verdicts: row.verdicts,
     held: row.held,
+    isTallied: row.isTallied,
   } satisfies Sparse<Changing>);
 }
 

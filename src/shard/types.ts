@@ -1,6 +1,7 @@
 /** What callers give a shard and get from it, over RPC; and what its parts tell each other. */
 import type { Answer } from "../../plugins/kernel/phases.ts";
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import type { CanaryTag } from "../contract/canary.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
@@ -52,6 +53,8 @@ export type Submission = {
   answer?: Answer;
   /** Under which its output is, or will be, remembered for others like it. */
   responseKey?: string;
+  /** The split that chose its version, if one did. */
+  canary?: CanaryTag;
 };
 
 /**

@@ -94,6 +94,16 @@ test("a version is named, promoted and found by its name", async () => {
   const rolled = await cli("rollback", model);
   expect([rolled.code, rolled.stderr]).toEqual([1, expect.stringContaining("no version before this one")]);
   expect((await cli("aliases", "set", model, "deadbeef", id)).stderr).toContain("must not look like a version");
+  const [name, other] = [`${model}:stable`, "0".repeat(64)];
+  expect((await cli("canary", "start", name, other, "--percent", "5")).stderr).toContain("version_not_found");
+  expect((await cli("canary", "start", name, id, "--percent", "5")).stderr).toContain("points to already");
+  expect((await cli("canary", "start", name, id, "--steps", "5")).code).toBe(2);
+  expect(await cli("canary", "status", name)).toMatchObject({ code: 0, stderr: `${name} has had no canary\n` });
+  expect((await cli("canary", "abort", name)).code).toBe(4);
+  const rules = '[{"accounts":["nobody"],"version":"stable"}]';
+  expect(JSON.parse((await cli("routes", "set", model, rules)).stdout)).toMatchObject([{ version: "stable" }]);
+  expect(JSON.parse((await cli("routes", "show", model)).stdout)).toMatchObject([{ accounts: ["nobody"] }]);
+  expect((await cli("routes", "set", model, "[]")).stdout).toBe("[]\n");
   expect((await cli("aliases", "delete", model, "stable")).code).toBe(0);
   expect((await cli("predict", `${model}:stable`, "-i", "text=1")).code).toBe(4);
   expect((await cli("aliases", "list", `${model}:stable`)).code).toBe(2);
@@ -154,6 +164,30 @@ test("settings are tried, published, compared and rolled back", async () => {
   expect((await cli("settings", "rollback", String(before.number), "--why", "back")).code).toBe(0);
   expect((await cli("settings", "history")).stdout).toContain(String(published.number));
   expect((await cli("settings", "publish", "missing.json", "--why", "x")).code).toBe(2);
+});
+
+test("the operator sees the pool, with room for its models", async () => {
+  const { stdout } = await cli("pools");
+  expect(stdout).toMatch(/^POOL .*\n\S+ +connected +default /);
+  expect((await cli("pools", "list", "--models")).stdout).toMatch(/local\/hello-world +[0-9a-f]{12} +\d+ /);
+  const [pool] = JSON.parse((await cli("pools", "--json")).stdout) as [{ is_heard: boolean }];
+  expect(pool.is_heard).toBe(true);
+});
+
+test("topics are listed and described, with how far their readers are", async () => {
+  const { url, username, password } = stack.kafka;
+  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+  const body = JSON.stringify(["one", "two"].map((value) => ({ topic: "cli-topic", partition: 0, value })));
+  expect((await fetch(`${url}/produce`, { method: "POST", headers: { authorization }, body })).status).toBe(200);
+  const read = await fetch(`${url}/consume/readers/r1/cli-topic?timeout=0`, {
+    headers: { authorization, "kafka-auto-offset-reset": "earliest", "kafka-enable-auto-commit": "false" },
+  });
+  expect(await read.json()).toHaveLength(2);
+  await fetch(`${url}/commit/readers/r1/cli-topic/0/1`, { headers: { authorization } });
+  const user = { ...env, EDGEPLANE_KAFKA_USERNAME: username, EDGEPLANE_KAFKA_PASSWORD: password };
+  const topics = async (...args: string[]): Promise<Ran> => runCli(["topics", ...args], { env: user, cwd: home });
+  expect((await topics()).stdout).toMatch(/^cli-topic +\d+ +readers$/m);
+  expect((await topics("describe", "cli-topic")).stdout).toMatch(/^0 +0 +2 +readers +1 +1 +r1$/m);
 });
 
 test("doctor finds the stack in good health, and says what is not", async () => {

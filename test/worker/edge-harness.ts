@@ -22,7 +22,11 @@ export async function call(path: string, init: CallInit = {}): Promise<Response>
   const url = path.startsWith("http") ? path : `${ORIGIN}${path}`;
   const request = new Request(url, {
     method,
-    headers: { ...(key === undefined ? {} : { authorization: `Bearer ${key}` }), ...headers },
+    headers: {
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...(body instanceof Uint8Array ? { "content-length": String(body.length) } : {}),
+      ...headers,
+    },
     ...(body === undefined ? {} : { body: raw ? body : JSON.stringify(body) }),
   });
   return worker.fetch(request, { ...testEnv, ...init.env }, createExecutionContext());

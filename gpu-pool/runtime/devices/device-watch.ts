@@ -7,6 +7,7 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
 import type { Device } from "../../../src/contract/channel.ts";
 import type { Clock } from "../../scheduling/clock.ts";
+import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import type { CheckResult } from "./device-check.ts";
 import { askNvidiaSmi } from "./nvidia-smi.ts";
 import type { CudaDevice, SmiReport } from "./nvidia-smi.ts";
@@ -25,6 +26,8 @@ export type DeviceWatchOptions = {
   /** The value of CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   visible: string | undefined;
   ask?: () => Promise<SmiReport>;
+  /** Which CUDA the driver runs; null where nobody knows. */
+  askVersion?: () => Promise<string | null>;
   /** Whether a device computes; left out, nobody checks. */
   check?: (id: string) => Promise<CheckResult>;
 };
@@ -33,8 +36,11 @@ export class DeviceWatch {
   report: DeviceReport = { cuda: [], problem: "the GPUs have not been looked at yet" };
   /** Called after each look. */
   onLook: () => void = () => {};
+  /** The newest CUDA that the driver runs; null where nobody knows. */
+  cudaVersion: string | null = null;
   readonly #options: DeviceWatchOptions;
   readonly #ask: () => Promise<SmiReport>;
+  #hasAskedVersion = false;
   #underway: Promise<DeviceReport> | null = null;
   #stop: () => void = () => {};
   /** Why devices are fenced that failed their check, by uuid. */
@@ -50,6 +56,11 @@ export class DeviceWatch {
     const { cuda, problem } = this.report;
     if (cuda.length > 0) return cuda.every((device) => device.problem !== null) ? (cuda[0]?.problem ?? null) : null;
     return problem ?? "CUDA_VISIBLE_DEVICES leaves this pool no GPU";
+  }
+
+  /** Why it can put no model on a GPU that wants this CUDA (`build.cuda` of its cog.yaml); null when it can. */
+  refusalOf(cuda: string | undefined): string | null {
+    return this.refusal ?? cudaProblem("build.cuda of cog.yaml is", cuda, this.cudaVersion);
   }
 
   /** CUDA devices, or the one CPU when there are none: as the edge is told. */
@@ -104,6 +115,10 @@ export class DeviceWatch {
       ...device,
       problem: device.problem ?? this.#sick.get(device.uuid) ?? null,
     }));
+    if (devices.length > 0 && !this.#hasAskedVersion) {
+      this.#hasAskedVersion = true;
+      this.cudaVersion = await (this.#options.askVersion ?? askCudaVersion)();
+    }
     this.report = { cuda, problem };
     this.onLook();
     return this.report;

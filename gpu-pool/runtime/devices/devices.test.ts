@@ -5,6 +5,7 @@ import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { createHandClock } from "../../../test/unit/hand-clock.ts";
 import { checkDevice } from "./device-check.ts";
 import type { CheckResult } from "./device-check.ts";
+import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import { DeviceWatch } from "./device-watch.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
@@ -151,4 +152,32 @@ test("a check is a program: 0 is well, 1 is sick, anything else says nothing, an
   expect((await check('test -z "$EDGEPLANE_POOL_TOKEN"')).state).toBe("well");
   vi.unstubAllEnvs();
   expect(await check("exec sleep 60", 100)).toEqual({ state: "sick", why: "its check did not end within 0.1 s" });
+});
+
+test("a driver runs all of its major version of CUDA, and nothing above it", () => {
+  expect(cudaProblem("it is", "12.8", "12.4")).toBeNull();
+  expect(cudaProblem("it is", "11.8", "13.0")).toBeNull();
+  expect(cudaProblem("it is", "13", "12.4")).toBe(
+    "it is 13, and this host's NVIDIA driver runs CUDA up to 12.4: update the driver, or choose a version for CUDA 12",
+  );
+  // Each version before 11 wanted its own driver.
+  expect(cudaProblem("it is", "10.2", "10.1")).toContain("up to 10.1");
+  expect(cudaProblem("it is", "10.1", "10.2")).toBeNull();
+  for (const [needed, driver] of [
+    [undefined, "12.4"],
+    [null, "12.4"],
+    ["latest", "12.4"],
+    ["13.0", null],
+  ] as const)
+    expect(cudaProblem("it is", needed, driver)).toBeNull();
+});
+
+test("nvidia-smi says above its table which CUDA the driver runs", async () => {
+  process.env["PATH"] = `${folder}:${path}`;
+  pretend("echo '| NVIDIA-SMI 550.54.15   Driver Version: 550.54.15   CUDA Version: 12.4     |'");
+  expect(await askCudaVersion()).toBe("12.4");
+  pretend("echo '| NVIDIA-SMI 590.1   KMD Version: 590.1   CUDA UMD Version: 13.1     |'");
+  expect(await askCudaVersion()).toBe("13.1");
+  pretend("echo '| CUDA Version: N/A |'");
+  expect(await askCudaVersion()).toBeNull();
 });

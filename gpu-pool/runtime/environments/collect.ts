@@ -9,11 +9,23 @@ import { BUILD, GONE, linkedBuild, lockOf, noteFileOf, noteOn, removeBuild } fro
 
 type Build = { name: string; dir: string; sizeBytes: number; lastUsedMs: number };
 
-export type Collected = { removed: number; freedBytes: number; /** Those that stay. */ keptBytes: number };
+export type Collected = {
+  removed: number;
+  freedBytes: number;
+  /** Those that stay. */
+  keptBytes: number;
+  /** Why one of them could not be taken away; null where each could that was to be. */
+  problem: string | null;
+};
 
 /** `budgetBytes`: what all environments may take; 0 keeps only those in use. */
 export async function collectEnvironments(root: string, budgetBytes: number): Promise<Collected> {
-  const collected: Collected = { removed: 0, freedBytes: 0, keptBytes: 0 };
+  const collected: Collected = { removed: 0, freedBytes: 0, keptBytes: 0, problem: null };
+  const remove = async (name: string, dir: string): Promise<boolean> =>
+    removeUnused(root, name, dir).catch((error: unknown) => {
+      collected.problem ??= error instanceof Error ? error.message : String(error);
+      return false;
+    });
   const whole: Build[] = [];
   const names = await readdir(root).catch(() => []);
   for (const entry of names) {
@@ -22,14 +34,14 @@ export async function collectEnvironments(root: string, budgetBytes: number): Pr
     if (name === undefined) continue;
     const dir = join(root, entry);
     const note = (await linkedBuild(root, name)) === dir ? await noteOn(dir) : null;
-    if (note === null) await remove(root, name, dir);
+    if (note === null) await remove(name, dir);
     else whole.push({ name, dir, sizeBytes: note.sizeBytes, lastUsedMs: await lastUsedMs(dir) });
   }
-  await removeStrayLocks(root, names);
+  for (const { name, dir } of straysAmong(root, names)) await remove(name, dir);
   collected.keptBytes = whole.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   for (const { name, dir, sizeBytes } of whole.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs)) {
     if (collected.keptBytes <= budgetBytes) break;
-    if (!(await remove(root, name, dir))) continue;
+    if (!(await remove(name, dir))) continue;
     collected.removed += 1;
     collected.freedBytes += sizeBytes;
     collected.keptBytes -= sizeBytes;
@@ -42,7 +54,7 @@ async function lastUsedMs(dir: string): Promise<number> {
 }
 
 /** Unless somebody builds under this name, or uses this build. Whether it is gone. */
-async function remove(root: string, name: string, dir: string): Promise<boolean> {
+async function removeUnused(root: string, name: string, dir: string): Promise<boolean> {
   const naming = tryLock(lockOf(root, name), "exclusive");
   if (naming === null) return false;
   try {
@@ -52,14 +64,14 @@ async function remove(root: string, name: string, dir: string): Promise<boolean>
   }
 }
 
-/** Locks of builds that are gone, and links that were never put in place. */
-async function removeStrayLocks(root: string, names: readonly string[]): Promise<void> {
-  for (const entry of names) {
+/** Builds that are gone and left their locks, or links that were never put in place. */
+function straysAmong(root: string, names: readonly string[]): { name: string; dir: string }[] {
+  return names.flatMap((entry) => {
     const build = /^(.+\.[0-9a-f]{8})\.(?:use|link)$/.exec(entry)?.[1];
     const name = build === undefined ? undefined : BUILD.exec(build)?.[1];
-    if (build !== undefined && name !== undefined && !names.includes(build))
-      await remove(root, name, join(root, build));
-  }
+    const isStray = build !== undefined && name !== undefined && !names.includes(build);
+    return isStray ? [{ name, dir: join(root, build) }] : [];
+  });
 }
 
 /** Takes away, of what nobody uses, so much that `bytes` more are free; no more than that, if there is enough. */

@@ -25,6 +25,7 @@ async function collecting(collect: () => Promise<Collected>, log: Log): Promise<
     const collected = await collect();
     const { removed, freedBytes } = collected;
     if (removed > 0) log(`removed ${removed} environments that nobody uses, ${megabytes(freedBytes)}`);
+    if (collected.problem !== null) log(`an environment that nobody uses can't be removed: ${collected.problem}`);
     return collected;
   } catch (error) {
     log(`environments that nobody uses can't be removed: ${error instanceof Error ? error.message : String(error)}`);

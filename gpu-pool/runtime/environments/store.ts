@@ -147,11 +147,15 @@ async function buildAndLink(root: string, name: string, steps: BuildSteps): Prom
 async function clearAway(root: string, name: string): Promise<void> {
   for (const entry of await readdir(root)) {
     const build = BUILD.exec(entry);
-    if (build?.[1] === name) await removeBuild(root, name, join(root, entry));
+    // What can't be taken away does no harm; whoever collects says why.
+    if (build?.[1] === name) await removeBuild(root, name, join(root, entry)).catch(() => false);
   }
 }
 
-/** Takes a build away unless somebody uses it; whether it is gone. The lock of its name must be held. */
+/**
+ * Takes a build away unless somebody uses it; whether it is gone. The lock of its name must be held. Rejects where the
+ * system doesn't let it go, and leaves its locks then.
+ */
 export async function removeBuild(root: string, name: string, dir: string): Promise<boolean> {
   const use = tryLock(useLockOf(dir), "exclusive");
   if (use === null) return false;
@@ -159,7 +163,7 @@ export async function removeBuild(root: string, name: string, dir: string): Prom
     if ((await linkedBuild(root, name)) === dir) await rm(join(root, name), { force: true });
     // Half of one must not be taken for one, should this process be ended now.
     const gone = join(root, `${GONE}${randomBytes(4).toString("hex")}`);
-    await rename(dir, gone).catch(() => {});
+    await rename(dir, gone).catch(unlessMissing);
     await rm(`${dir}.link`, { force: true });
     await rm(useLockOf(dir), { force: true });
     await rm(gone, { recursive: true, force: true });
@@ -167,6 +171,11 @@ export async function removeBuild(root: string, name: string, dir: string): Prom
   } finally {
     use.release();
   }
+}
+
+/** A build whose folder is gone left its locks. */
+function unlessMissing(error: unknown): void {
+  if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
 }
 
 /** In bytes, as the disk counts it. */

@@ -132,7 +132,9 @@ test("a process enters its group before it is Python, and its end is out of memo
 
 test("a crash in a group is no want of memory, and teaches nothing of it", async () => {
   const { root, own } = makeRoot("/", { "": { handsDown: "memory" } });
-  const { died } = startIn(groupOf(openMemoryCaps({ root, own }), 5 * MIB), "raise SystemExit(7)\n");
+  const group = groupOf(openMemoryCaps({ root, own }), 5 * MIB);
+  writeFileSync(join(root, groupsIn(root)[0] ?? "", "memory.events"), "max 7\noom 0\noom_kill 0\n");
+  const { died } = startIn(group, "raise SystemExit(7)\n");
   const death = await died;
   expect(death).toMatchObject({ why: "it exited with code 7", outOfMemory: false, setupFailure: null });
   const shape = { size: 8, cost: 8, bucket: 0 };

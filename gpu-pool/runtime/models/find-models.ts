@@ -22,6 +22,7 @@ import type { Model } from "./model.ts";
 const OWNER = "local";
 const EDGEPLANE_YAML = "edgeplane.yaml";
 
+type ModelId = Pick<Manifest, "owner" | "name" | "version">;
 export type FoundModels = { models: Model[]; problems: { folder: string; problem: string }[] };
 
 /** Whose start it is, and where that pool may keep notes on a folder that can't be written to. */
@@ -45,7 +46,7 @@ export async function findModels(
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
-      const { cog, place } = await readFiles(dir);
+      const { cog, place } = await readKeys(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
       const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
       const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
@@ -58,7 +59,10 @@ export async function findModels(
 }
 
 /** `place`: where its keys stand, for errors. */
-async function readFiles(dir: string): Promise<{ cog: CogYaml; place: string }> {
+export type FolderKeys = { cog: CogYaml; place: string };
+
+/** What a model's folder says of it. Throws an error that names the file, and the line or the field. */
+export async function readKeys(dir: string): Promise<FolderKeys> {
   const own = await readFile(join(dir, EDGEPLANE_YAML), "utf8").catch(unlessMissing);
   const text = await readFile(join(dir, "cog.yaml"), "utf8");
   if (own === null) return { cog: parseCogYaml(text), place: "cog.yaml, edgeplane." };
@@ -70,13 +74,22 @@ async function readFiles(dir: string): Promise<{ cog: CogYaml; place: string }> 
  * version. Throws where its files say what can't be.
  */
 export async function readPushed(dir: string, said: Manifest, configuration: ModelConfiguration): Promise<Model> {
-  const { cog, place } = await readFiles(dir);
+  const { cog, place } = await readKeys(dir);
   const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
   const keys = keyed.edgeplane;
   const manifest = ManifestSchema.parse({ ...said, ...configuration, minInstances: keys.pinned ? 1 : 0 });
   const notesDir = notesInside(dir);
   await mkdir(notesDir, { recursive: true });
   return { dir, notesDir, written: [], manifest, configuration, ...(await traitsOf(dir, keyed, manifest, place)) };
+}
+
+/** Throws an error that names the key. */
+export function manifestOf({ cog: { edgeplane: keys }, place }: FolderKeys, id: ModelId): Manifest {
+  const manifest = ManifestSchema.safeParse({ ...keys, ...id, minInstances: keys.pinned ? 1 : 0 });
+  if (manifest.success) return manifest.data;
+  const [issue] = manifest.error.issues;
+  const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
+  throw new Error(`${where}: ${issue?.message}`);
 }
 
 async function readModel(
@@ -86,26 +99,14 @@ async function readModel(
   place: string,
   finder: Finder,
 ): Promise<Omit<Model, "configuration">> {
-  const keys = cog.edgeplane;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
-  const manifest = ManifestSchema.safeParse({
-    ...keys,
-    owner: OWNER,
-    name,
-    version,
-    minInstances: keys.pinned ? 1 : 0,
-  });
-  if (!manifest.success) {
-    const [issue] = manifest.error.issues;
-    const where = issue?.path[0] === "name" ? "the folder's name" : `${place}${issue?.path.join(".")}`;
-    throw new Error(`${where}: ${issue?.message}`);
-  }
+  const manifest = manifestOf({ cog, place }, { owner: OWNER, name, version });
   return {
     dir,
     notesDir,
     written,
-    manifest: manifest.data,
-    ...(await traitsOf(dir, cog, manifest.data, place)),
+    manifest,
+    ...(await traitsOf(dir, cog, manifest, place)),
   };
 }
 
@@ -138,7 +139,7 @@ function keysWith(keys: Keys, { instances, ...others }: ModelConfiguration): Key
 }
 
 /** Throws where a key needs another one. */
-function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
+export function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
   const { cost, maxBatchCost, costBuckets, latencyObjectiveMs, dropLate } = keys;
   if (cost === undefined && (maxBatchCost !== undefined || costBuckets !== undefined))
     throw new Error(`${place}cost: maxBatchCost and costBuckets need it: say what a prediction costs`);

@@ -43,14 +43,27 @@ export async function versionOf(dir: string): Promise<string> {
   return versionFrom(record);
 }
 
+/** The files that the model wrote, as far as pools noted it. Reads no file, and writes nothing. */
+export async function writtenIn(dir: string): Promise<string[]> {
+  const states = await listFiles(dir);
+  const notesDirs = [notesInside(dir)];
+  const ownerOf = ownersBy(await recordIn(notesDirs), readLives(notesDirs));
+  return [...states].filter(([path, state]) => ownerOf(path, state) === "model").map(([path]) => path);
+}
+
+async function recordIn(notesDirs: readonly string[]): Promise<FolderRecord | null> {
+  let found: FolderRecord | null = null;
+  for (const notesDir of notesDirs) found ??= await readRecord(notesDir);
+  return found;
+}
+
 type Stock = { before: FolderRecord | null; record: FolderRecord; hashed: number };
 
 /** In this order: what is listed had its life noted before, and its record written after. */
 async function takeStock(dir: string, notesDirs: readonly string[]): Promise<Stock> {
   const states = await listFiles(dir);
   const lives = readLives(notesDirs);
-  let before: FolderRecord | null = null;
-  for (const notesDir of notesDirs) before ??= await readRecord(notesDir);
+  const before = await recordIn(notesDirs);
   const known = new Map(before?.files.map((file) => [file.path, file]));
   const ownerOf = ownersBy(before, lives);
   const record: FolderRecord = { format: 1, files: [], written: [] };

@@ -58,7 +58,7 @@ export class PlacedModel implements Placeable {
   get needs(): ModelNeeds {
     const { label, model, devices } = this.#options;
     const { count, devicesPerInstance, pinned, ...placement } = model.placement;
-    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && devices.refusal !== null);
+    const isOnCpu = !model.usesGpu || (model.cog.edgeplane.cpuFallback && this.#gpuRefusal !== null);
     return {
       model: label,
       kind: isOnCpu ? "cpu" : "cuda",
@@ -89,9 +89,13 @@ export class PlacedModel implements Placeable {
 
   /** Why this host can't start it; null when it can, now or later. */
   get refusal(): string | null {
-    const { devices, placer } = this.#options;
     const isOnGpu = this.needs.kind === "cuda";
-    return (isOnGpu ? devices.refusal : null) ?? placer.refusal(this);
+    return (isOnGpu ? this.#gpuRefusal : null) ?? this.#options.placer.refusal(this);
+  }
+
+  get #gpuRefusal(): string | null {
+    const { devices, model } = this.#options;
+    return devices.refusalOf(model.cog.build.cuda);
   }
 
   /** It was handed back for want of a place, and takes nothing. */

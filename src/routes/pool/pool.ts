@@ -19,6 +19,7 @@ import { empty, json, operation } from "../operation.ts";
 import { VersionPathSchema } from "../parameters.ts";
 import { requirePool } from "./authenticate.ts";
 import { blobRoutes } from "./blobs.ts";
+import { poolModelRoutes } from "./models.ts";
 import { receiveEvents } from "./receive-events.ts";
 
 /** What a call between objects may carry; a pool sends several requests if it has more. */
@@ -199,6 +200,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
     ),
   );
 
+  routes.route("/models", poolModelRoutes());
   routes.route("/blobs", blobRoutes(shard));
   return routes;
 }

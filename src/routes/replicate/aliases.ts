@@ -4,10 +4,14 @@ import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { deleteAlias, listAliases, moveAlias, readAlias, rollBack } from "../../registry/aliases.ts";
 import type { Alias } from "../../registry/aliases.ts";
+import { aliasPointer, readCanary } from "../../registry/canaries.ts";
+import type { ModelName } from "../../registry/known-models.ts";
 import { AliasNameSchema, LATEST } from "../../registry/pointers.ts";
 import type { App, AppContext } from "../app.ts";
+import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema } from "../parameters.ts";
+import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
 import { findTarget } from "./find-target.ts";
 import { modelOf, ownModelOf } from "./model-path.ts";
 
@@ -21,22 +25,36 @@ const MoveSchema = z.object({
   undone_at: z.iso.datetime().nullable().meta({ description: "When it was rolled back; null: it wasn't." }),
 });
 
-export const AliasSchema = z
+const AliasSchema = z
   .object({
     alias: z.string(),
     version: z.string().meta({ description: "What it points to." }),
     moved_at: z.iso.datetime(),
+    canary: CanarySchema.nullable().meta({
+      description: "The version that some of its predictions get, or the last that some got. For the owner.",
+    }),
     history: z.array(MoveSchema).meta({ description: "What it pointed to, the newest first: the last 20 moves." }),
   })
   .meta({ id: "Alias" });
 
-export const NewAliasSchema = z
+const ListedAliasSchema = AliasSchema.omit({ canary: true }).meta({ id: "ListedAlias" });
+
+const NewAliasSchema = z
   .object({
-    version: z.string().min(1).max(64).meta({
-      description: "A version's 64 hexadecimal digits, or another alias, whose version of now is taken.",
+    version: z.string().min(1).max(64).optional().meta({
+      description:
+        "A version's 64 hexadecimal digits, or another alias, whose version of now is taken. Left out, it stays.",
+    }),
+    canary: NewCanarySchema.nullish().meta({
+      description: "A version that some of its predictions get; null ends it. Pointed to another version, it ends too.",
     }),
   })
+  .refine(({ version, canary }) => version !== undefined || canary !== undefined, {
+    error: "is required, unless `canary` is given",
+    path: ["version"],
+  })
   .meta({ id: "NewAlias" });
+type NewAlias = z.output<typeof NewAliasSchema>;
 
 export function aliasRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -51,7 +69,9 @@ export function aliasRoutes(): Hono<App> {
         description: "`latest` first. Only the owner sees what they pointed to before.",
         access: "models:read",
         path: ModelPathSchema,
-        answers: { 200: json(z.object({ results: z.array(AliasSchema) }), "All of them.") },
+        answers: {
+          200: json(z.object({ results: z.array(ListedAliasSchema) }), "All of them, without their canaries."),
+        },
         errors: ["model_not_found"],
       },
       async (c, { path }) => {
@@ -84,19 +104,25 @@ export function aliasRoutes(): Hono<App> {
       {
         id: "putAlias",
         tag: "Models",
-        summary: "Point a name of a model to a version",
+        summary: "Point a name of a model to a version, or split its predictions between two",
         description:
           "Makes the alias, or moves it; `latest` too. What was accepted before runs on with the version that it was given.",
         access: "models:write",
         path: AliasPathSchema,
         body: { schema: NewAliasSchema, maxBytes: MAX_ALIAS_BYTES },
         answers: { 200: json(AliasSchema, "The alias as it is now.") },
-        errors: ["model_not_found", "forbidden", "version_not_found", "quota_exceeded"],
+        errors: [
+          "model_not_found",
+          "forbidden",
+          "version_not_found",
+          "version_deleted",
+          "version_pending",
+          "quota_exceeded",
+        ],
       },
       async (c, { path, body }) => {
         const model = await ownModelOf(c, path);
-        const { manifest } = await findTarget(c.env.DB, c.get("principal"), { model, version: body.version });
-        await moveAlias(c.env.DB, model, path.alias, manifest.version);
+        await change(c, model, path.alias, body);
         return c.json(await shown(c, path));
       },
     ),
@@ -116,7 +142,9 @@ export function aliasRoutes(): Hono<App> {
         errors: ["model_not_found", "forbidden", "conflict"],
       },
       async (c, { path }) => {
-        await rollBack(c.env.DB, await ownModelOf(c, path), await aliasOf(c, path));
+        const model = await ownModelOf(c, path);
+        await rollBack(c.env.DB, model, await aliasOf(c, path));
+        await finishCanary(c.env, aliasPointer(model, path.alias), "aborted", "Its name was rolled back.");
         return c.json(await shown(c, path));
       },
     ),
@@ -140,6 +168,7 @@ export function aliasRoutes(): Hono<App> {
         if (path.alias === LATEST)
           throw new EdgeplaneError("conflict", "`latest` belongs to the model: point it to another version instead.");
         if (!(await deleteAlias(c.env.DB, model, path.alias))) throw noSuchAlias();
+        await finishCanary(c.env, aliasPointer(model, path.alias), "aborted", "Its name was deleted.");
         return c.body(null, 204);
       },
     ),
@@ -156,22 +185,55 @@ async function aliasOf(c: AppContext, { alias, ...model }: AliasPath): Promise<A
   return found;
 }
 
+/** The version first: a canary is one against it. */
+async function change(c: AppContext, model: ModelName, alias: string, body: NewAlias): Promise<void> {
+  const { DB } = c.env;
+  const pointer = aliasPointer(model, alias);
+  const find = async (version: string): Promise<string> =>
+    (await findTarget(DB, c.get("principal"), { model, version })).manifest.version;
+  const canary = body.canary ?? null;
+  const tried = canary === null ? null : await find(canary.version);
+  if (body.version !== undefined) {
+    const version = await find(body.version);
+    const running = await readCanary(DB, pointer);
+    const isPromoted = running !== null && running.end === null && running.version === version;
+    if (isPromoted) await finishCanary(c.env, pointer, "promoted", "Its version was promoted.");
+    await moveAlias(DB, model, alias, version);
+  }
+  const base = (await readAlias(DB, model, alias))?.version;
+  if (base === undefined) throw noSuchAlias();
+  if (canary !== null && tried !== null)
+    await beginCanary(
+      c.env,
+      { pointer, model: { owner: model.owner, name: model.name }, base, version: tried },
+      canary,
+    );
+  else if (body.canary === null || body.version !== undefined)
+    await finishCanary(c.env, pointer, "aborted", "It was ended by its owner.");
+  c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
+}
+
 async function shown(c: AppContext, path: AliasPath): Promise<z.output<typeof AliasSchema>> {
   const { owner } = await modelOf(c, path);
-  return showAlias(c, owner, await aliasOf(c, path));
+  const alias = await aliasOf(c, path);
+  const canary = isOwn(c, owner) ? await shownCanary(c.env, aliasPointer(path, path.alias), alias.version) : null;
+  return { ...showAlias(c, owner, alias), canary };
 }
 
 function noSuchAlias(): EdgeplaneError {
   return new EdgeplaneError("not_found", "The model has no such alias.");
 }
 
+function isOwn(c: AppContext, owner: string): boolean {
+  return c.get("principal").accountName === owner;
+}
+
 function showAlias(
   c: AppContext,
   owner: string,
   { alias, version, movedAt, moves }: Alias,
-): z.output<typeof AliasSchema> {
-  const isOwn = c.get("principal").accountName === owner;
-  const history = isOwn ? moves : [];
+): Omit<z.output<typeof AliasSchema>, "canary"> {
+  const history = isOwn(c, owner) ? moves : [];
   return {
     alias,
     version,

@@ -11,7 +11,9 @@ import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
-import { findTarget, parseReference, validatorOf } from "./find-target.ts";
+import { chooseVersion } from "./choose-version.ts";
+import type { Chosen } from "./choose-version.ts";
+import { parseReference, validatorOf } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
@@ -76,10 +78,11 @@ async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, 
   const { deployment = null, configuration = null } = options;
   const key = clientKey(options.ownId, header["Idempotency-Key"]);
   const identity = await identify(c, { key, body, reference: deployment ?? reference });
-  let version: Version;
+  let chosen: Chosen;
   let screened: ScreenedCall;
   try {
-    version = await findTarget(c.env.DB, c.get("principal"), reference);
+    chosen = await chooseVersion(c, reference, { predictionId: identity.id, deployment: nameOf(deployment) });
+    const { version } = chosen;
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
@@ -90,7 +93,7 @@ async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, 
   }
   const cancelAfterMs = header["Cancel-After"] ?? null;
   const runLimitMs = configuration?.predictTimeoutMs;
-  const accepting = { body, version, screened, identity, cancelAfterMs, deployment, runLimitMs, streams };
+  const accepting = { body, chosen, screened, identity, cancelAfterMs, deployment, runLimitMs, streams };
   const submission = await toSubmission(c, accepting).catch((error: unknown) => {
     giveBack(c, screened.call, screened.reservations);
     throw error;
@@ -141,6 +144,11 @@ async function shown(c: AppContext, prediction: PredictionSnapshot, input: Json 
 function answered(prediction: PredictionSnapshot, waitMs: number): PredictionSnapshot {
   const isStarting = prediction.status === "starting" || (waitMs > 0 && prediction.status === "processing");
   return isStarting ? { ...prediction, status: "starting", output: null } : prediction;
+}
+
+/** Of `owner/name`. */
+function nameOf(deployment: string | null): string | null {
+  return deployment === null ? null : deployment.slice(deployment.indexOf("/") + 1);
 }
 
 function referenceOf(body: CreateBody): Reference {

@@ -9,6 +9,7 @@ import { modelPath } from "../../contract/manifest.ts";
 import { ModelConfigurationSchema, ownKeys, sharedOf } from "../../contract/model-configuration.ts";
 import type { ModelConfiguration } from "../../contract/model-configuration.ts";
 import type { Account } from "../../registry/accounts.ts";
+import { deploymentPointer, readCanary } from "../../registry/canaries.ts";
 import {
   createDeployment,
   deleteDeployment,
@@ -24,6 +25,7 @@ import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
+import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
@@ -53,8 +55,17 @@ const DeploymentSchema = z
         .object({ configuration: ModelConfigurationSchema.nullable() })
         .meta({ description: "What holds in place of what the model's files and its own configuration say." }),
     }),
+    canary: CanarySchema.nullable().meta({
+      description: "The version that some of its predictions get, or the last that some got.",
+    }),
   })
   .meta({ id: "Deployment" });
+const ListedDeploymentSchema = DeploymentSchema.omit({ canary: true }).meta({ id: "ListedDeployment" });
+const ChangeSchema = DeploymentChangeSchema.extend({
+  canary: NewCanarySchema.nullish().meta({
+    description: "A version that some of its predictions get; null ends it. Moved to another version, it ends too.",
+  }),
+}).meta({ id: "DeploymentChange" });
 
 export function deploymentRoutes(shard: ShardPort): Hono<App> {
   const routes = new Hono<App>();
@@ -68,7 +79,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         summary: "List the account's deployments",
         access: "models:read",
         query: z.object({ cursor: forwardCursorOf(/^[a-z0-9][a-z0-9._-]{0,62}$/) }),
-        answers: { 200: json(pageSchema(DeploymentSchema), "A page of deployments, newest first.") },
+        answers: { 200: json(pageSchema(ListedDeploymentSchema), "A page of deployments, newest first.") },
       },
       async (c, { query }) => {
         const page = { after: query.cursor, limit: PAGE_SIZE + 1 };
@@ -91,7 +102,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         access: "models:write",
         body: { schema: NewDeploymentSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 201: json(DeploymentSchema, "The deployment with its first release.") },
-        errors: ["already_exists", "version_not_found", "version_deleted", "quota_exceeded"],
+        errors: ["already_exists", "version_not_found", "version_deleted", "version_pending", "quota_exceeded"],
       },
       async (c, { body }) => {
         const { model } = parseReference(body.model);
@@ -135,23 +146,31 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
         id: "updateDeployment",
         tag: "Deployments",
         summary: "Change a deployment",
-        description: "Makes the next release. What was accepted before runs on with its version.",
+        description:
+          "Makes the next release, unless only `canary` is named. What was accepted before runs on with its version.",
         access: "models:write",
         path: DeploymentPathSchema,
-        body: { schema: DeploymentChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
+        body: { schema: ChangeSchema, maxBytes: MAX_DEPLOYMENT_BYTES },
         answers: { 200: json(DeploymentSchema, "The deployment with its new release.") },
-        errors: ["version_not_found", "version_deleted", "conflict"],
+        errors: ["version_not_found", "version_deleted", "version_pending", "conflict"],
       },
-      async (c, { path, body }) => {
+      async (c, { path, body: { canary, ...change } }) => {
         const before = await deploymentOf(c, path);
         const { accountId, name, model } = before;
-        const named = { model, version: body.version ?? null };
-        const isNamed = body.version !== undefined;
-        const version = isNamed ? (await findTarget(c.env.DB, c.get("principal"), named)).manifest.version : undefined;
-        allowed(c, model.owner, body.configuration ?? null);
-        const changed = await updateDeployment(c.env.DB, accountId, name, { ...body, version });
+        const find = async (named: string): Promise<string> =>
+          (await findTarget(c.env.DB, c.get("principal"), { model, version: named })).manifest.version;
+        const version = change.version === undefined ? undefined : await find(change.version);
+        const tried = canary === undefined || canary === null ? null : await find(canary.version);
+        allowed(c, model.owner, change.configuration ?? null);
+        const isChanged = canary === undefined || Object.values(change).some((value) => value !== undefined);
+        const changed = isChanged ? await updateDeployment(c.env.DB, accountId, name, { ...change, version }) : before;
         if (changed === null) throw noSuchDeployment();
         tellPools(c, before, changed);
+        if (version !== undefined || tried !== null) c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
+        const pointer = deploymentPointer(accountId, name);
+        if (canary !== undefined && canary !== null && tried !== null)
+          await beginCanary(c.env, { pointer, model, base: changed.version, version: tried }, canary);
+        else if (canary === null || version !== undefined) await endBecause(c, pointer, version);
         return c.json(await shown(c, changed));
       },
     ),
@@ -172,6 +191,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
       async (c, { path }) => {
         const deployment = await deploymentOf(c, path);
         await deleteDeployment(c.env.DB, deployment.accountId, deployment.name);
+        await endBecause(c, deploymentPointer(deployment.accountId, deployment.name), undefined);
         tellPools(c, deployment);
         return c.body(null, 204);
       },
@@ -233,11 +253,20 @@ function noSuchDeployment(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such deployment.");
 }
 
-async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
-  return showDeployment(await accountOf(c), deployment);
+/** What ran beside the deployment's version ends: promoted, where it is the version that the deployment was moved to. */
+async function endBecause(c: AppContext, pointer: string, movedTo: string | undefined): Promise<void> {
+  const isPromoted = movedTo !== undefined && (await readCanary(c.env.DB, pointer))?.version === movedTo;
+  if (isPromoted) await finishCanary(c.env, pointer, "promoted", "Its version was promoted.");
+  else await finishCanary(c.env, pointer, "aborted", "It was ended by its owner.");
 }
 
-function showDeployment(account: Account, deployment: Deployment): z.output<typeof DeploymentSchema> {
+async function shown(c: AppContext, deployment: Deployment): Promise<z.output<typeof DeploymentSchema>> {
+  const { accountId, name, version } = deployment;
+  const canary = await shownCanary(c.env, deploymentPointer(accountId, name), version);
+  return { ...showDeployment(await accountOf(c), deployment), canary };
+}
+
+function showDeployment(account: Account, deployment: Deployment): z.output<typeof ListedDeploymentSchema> {
   return {
     owner: account.name,
     name: deployment.name,

@@ -1,9 +1,10 @@
 /** Which version of which model a client means. */
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { wasDeleted } from "../../registry/delete-version.ts";
-import { findVersion } from "../../registry/models.ts";
+import { findVersion, listVersions } from "../../registry/models.ts";
 import type { Version, Viewer } from "../../registry/models.ts";
 import { findPointer, LATEST } from "../../registry/pointers.ts";
+import { refuseUnlessLive } from "../../registry/version-state.ts";
 import { compileInputValidator } from "./input-schema.ts";
 import type { InputValidator } from "./input-schema.ts";
 
@@ -46,18 +47,25 @@ export function referenceWithin(model: { owner: string; name: string }, version:
 
 /**
  * Finds what a reference means to the viewer: a version, or what a name of the model points to. Throws
- * `model_not_found`, `version_not_found` or `version_deleted`.
+ * `model_not_found`, `version_not_found`, `version_deleted`, or `version_pending` for one that can't be run yet.
  */
 export async function findTarget(db: D1Database, viewer: Viewer, { model, version }: Reference): Promise<Version> {
   if (version !== null) {
     const found = await findNamed(db, viewer, model, version);
-    if (found !== null) return found;
+    if (found !== null) return live(found);
     throw new EdgeplaneError("version_not_found", "The version does not exist here, or the key may not use it.");
   }
   const latest = model === null ? undefined : await findPointer(db, viewer, model, LATEST);
   if (latest === undefined) throw new EdgeplaneError("model_not_found", "The model does not exist here.");
-  if (latest === null) throw new EdgeplaneError("version_not_found", "The model has no version yet.");
-  return latest;
+  if (latest !== null) return live(latest);
+  const [pushed] = model === null ? [] : await listVersions(db, model, { after: null, limit: 1 });
+  if (pushed !== undefined) refuseUnlessLive(pushed);
+  throw new EdgeplaneError("version_not_found", "The model has no version yet.");
+}
+
+function live(version: Version): Version {
+  refuseUnlessLive(version);
+  return version;
 }
 
 /**

@@ -102,13 +102,13 @@ export function changeRoutes(): Hono<App> {
         tag: "Models",
         summary: "Delete a version of a private model",
         description:
-          "Refused when another account has run it, and, without `force`, while `latest`, an alias or a deployment points to it. What was accepted runs to its end.",
+          "Refused when another account has run it, and, without `force`, while `latest`, an alias or a deployment points to it, a canary tries it or a rule names it. What was accepted runs to its end.",
         access: "models:write",
         path: VersionPathSchema,
         query: z.object({
           force: z.enum(["true", "false"]).default("false").meta({
             description:
-              "`true`: also while something points to it. Aliases go with it, the newest version that is left becomes `latest`, and deployments that name it refuse predictions until they are moved.",
+              "`true`: also while something points to it. Aliases, canaries and rules go with it, the newest version that is left becomes `latest`, and deployments that name it refuse predictions until they are moved.",
           }),
         }),
         answers: { 202: empty("It is gone.") },
@@ -121,6 +121,7 @@ export function changeRoutes(): Hono<App> {
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
         const isForced = query.force === "true";
         await deleteVersion(c.env, model, { id: path.version, ownerAccountId: principal.accountId, isForced });
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models", version.manifest.lane));
         return c.body(null, 202);
       },
     ),

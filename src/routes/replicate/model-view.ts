@@ -3,8 +3,10 @@ import * as z from "zod";
 import { ManifestSchema } from "../../contract/manifest.ts";
 import { ModelConfigurationSchema } from "../../contract/model-configuration.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
+import { VersionStateSchema } from "../../contract/push.ts";
 import { visibilities } from "../../registry/models.ts";
 import type { Model, Version } from "../../registry/models.ts";
+import { stateOf } from "../../registry/version-state.ts";
 
 /** The Cog whose schemas ours are like; Replicate's Python client demands one. */
 const COG_VERSION = "0.17.0";
@@ -33,6 +35,7 @@ export const VersionSchema = z
     start_timeout_s: z.number(),
     timeout_s: z.number(),
     streams: ManifestSchema.shape.streams.unwrap(),
+    edgeplane: VersionStateSchema,
   })
   .meta({ id: "Version" });
 
@@ -82,7 +85,9 @@ export function showModel(model: Model, origin: string): z.output<typeof ModelSc
   };
 }
 
-export function showVersion({ manifest, createdAt }: Version): z.output<typeof VersionSchema> {
+/** `log`: of the pool that reported the version's problem. */
+export function showVersion(version: Version, log: string | null = null): z.output<typeof VersionSchema> {
+  const { manifest, createdAt } = version;
   return {
     id: manifest.version,
     created_at: new Date(createdAt).toISOString(),
@@ -94,5 +99,6 @@ export function showVersion({ manifest, createdAt }: Version): z.output<typeof V
     start_timeout_s: manifest.startTimeoutMs / 1000,
     timeout_s: manifest.totalTimeoutMs / 1000,
     streams: manifest.streams,
+    edgeplane: stateOf(version, log),
   };
 }

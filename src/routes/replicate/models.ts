@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { ListedPredictionSchema } from "../../contract/present.ts";
+import { readProblemLog } from "../../registry/bundles.ts";
 import { listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import { readReadme } from "../../registry/readmes.ts";
 import { answerJson } from "../answer-json.ts";
@@ -20,6 +21,8 @@ import { modelOf } from "./model-path.ts";
 import { secretRoutes } from "./model-secrets.ts";
 import { ModelSchema, showModel, showVersion, VersionSchema } from "./model-view.ts";
 import { pageOf, pageSchema } from "./page.ts";
+import { pushRoutes } from "./push.ts";
+import { ruleRoutes } from "./routes.ts";
 
 const PAGE_SIZE = 25;
 const MAX_QUERY_BYTES = 4096;
@@ -107,7 +110,15 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
           createdAt: version.createdAt,
           id: version.manifest.version,
         }));
-        return answerJson(c, pageOf(c.req.url, page.map(showVersion), next, null));
+        return answerJson(
+          c,
+          pageOf(
+            c.req.url,
+            page.map((version) => showVersion(version)),
+            next,
+            null,
+          ),
+        );
       },
     ),
   );
@@ -129,7 +140,9 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         const { owner, name } = await modelOf(c, path);
         const version = await findNamed(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        return answerJson(c, showVersion(version));
+        const isProblem = version.bundle !== null && version.bundle.problem !== null;
+        const log = isProblem ? await readProblemLog(c.env.DB, version.manifest) : null;
+        return answerJson(c, showVersion(version, log));
       },
     ),
   );
@@ -208,6 +221,8 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
   routes.route("/", changeRoutes());
   routes.route("/", secretRoutes());
   routes.route("/", aliasRoutes());
+  routes.route("/", pushRoutes());
+  routes.route("/", ruleRoutes());
   return routes;
 }
 

@@ -7,13 +7,13 @@ import { keyFor } from "../../contract/signing.ts";
 import { canonicalJson } from "../../../plugins/kernel/canonical-json.ts";
 import type { PredictionCall } from "../../../plugins/kernel/phases.ts";
 import { sha256Hex } from "../../../plugins/kernel/secret.ts";
-import type { Version } from "../../registry/models.ts";
 import { responseKeyOf } from "../../responses/service.ts";
 import type { Submission } from "../../shard/types.ts";
 import { INLINE_INPUT_BYTES, inputBlobKey } from "../../storage/blobs.ts";
 import { childTraceparent } from "../../telemetry/trace.ts";
 import { checkTarget } from "../../webhooks/target.ts";
 import type { AppContext } from "../app.ts";
+import type { Chosen } from "./choose-version.ts";
 import type { CreateBody } from "./create-body.ts";
 import type { Reference } from "./find-target.ts";
 import type { ScreenedCall } from "./screen-call.ts";
@@ -29,7 +29,7 @@ export type AcceptedCall = Omit<PredictionCall, "inputBytes">;
 /** What the request, its headers and the phases decided. */
 export type Accepting = {
   body: CreateBody;
-  version: Version;
+  chosen: Chosen;
   screened: ScreenedCall;
   identity: Identity;
   cancelAfterMs: number | null;
@@ -60,7 +60,8 @@ export async function identify(
 export async function toSubmission(c: AppContext, accepting: Accepting): Promise<Submission> {
   const { body, deployment, identity } = accepting;
   const { call, reservations, verdicts, answer } = accepting.screened;
-  const { manifest } = accepting.version;
+  const { canary, version } = accepting.chosen;
+  const { manifest } = version;
   const { id } = identity;
   const kept = reservations.filter(({ untilAccepted }) => untilAccepted !== true);
   const responseKey = answer?.key ?? responseKeyOf(kept);
@@ -89,6 +90,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     traceparent: childTraceparent(c.req.header("traceparent")),
     replayOf: null,
     deployment,
+    ...(canary === null ? {} : { canary }),
     ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),

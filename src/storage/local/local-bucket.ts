@@ -4,6 +4,7 @@
  * with it. The same suite runs against both (test/conformance/blobs).
  */
 import { ORPHANED_AFTER_MS } from "../blobs.ts";
+import { piecesOf, toHex } from "../transfer.ts";
 import type { Condition, LocalBucketIndex, ObjectRecord, Piece } from "./bucket-index.ts";
 
 type LocalBindings = { BLOB_CONTENT: Fetcher; BLOB_INDEX: DurableObjectNamespace<LocalBucketIndex> };
@@ -47,6 +48,10 @@ export function createLocalBucket({ BLOB_CONTENT, BLOB_INDEX }: LocalBindings): 
 
     async put(key: string, content: Content, options: R2PutOptions = {}) {
       const piece = await files.write(content);
+      if (options.sha256 !== undefined && (await files.sha256(piece)) !== hexOf(options.sha256)) {
+        await drop([piece.file]);
+        throw new Error("put: The SHA-256 checksum you specified did not match what we received. (10037)");
+      }
       const record: ObjectRecord = {
         key,
         version: crypto.randomUUID(),
@@ -160,6 +165,18 @@ function createFiles(disk: Fetcher) {
       return { file, size: Number(head.headers.get("content-length")) };
     },
 
+    /** Of the content as it lies on disk, in hexadecimal. */
+    async sha256({ file, size }: Piece): Promise<string> {
+      const digest = new crypto.DigestStream("SHA-256");
+      const hashing = digest.getWriter();
+      if (size > 0) {
+        for await (const bytes of piecesOf(this.read([{ file, size }], { offset: 0, length: size })))
+          await hashing.write(bytes);
+      }
+      await hashing.close();
+      return toHex(await digest.digest);
+    },
+
     async list(): Promise<string[]> {
       const reply = await disk.fetch(urlOf(""));
       return (await reply.json<{ name: string }[]>()).map(({ name }) => name);
@@ -210,6 +227,12 @@ function rangeOf(range: R2GetOptions["range"], size: number): Range {
     throw new Error("the local bucket takes ranges as offset and length");
   const { offset = 0, length = size } = range;
   return { offset, length: Math.max(0, Math.min(length, size - offset)) };
+}
+
+/** R2 takes checksums as text or as bytes. */
+function hexOf(checksum: NonNullable<R2PutOptions["sha256"]>): string {
+  if (typeof checksum === "string") return checksum.toLowerCase();
+  throw new Error("the local bucket takes checksums in hexadecimal");
 }
 
 function metadataOf(metadata: R2HTTPMetadata | Headers | undefined): R2HTTPMetadata {

@@ -69,11 +69,11 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
   }
 
   function readAlong(trace: Trace, id: string): void {
-    reading.push(
-      client.stream(id).then((told) => {
-        trace.live = told;
-      }),
-    );
+    const read = client.stream(id).then((told) => {
+      trace.live = told;
+    });
+    read.catch(() => {});
+    reading.push(read);
   }
 
   async function follow(): Promise<void> {
@@ -115,7 +115,7 @@ export function startLoad(client: Client, scenario: Scenario, receivers: readonl
 }
 
 function traceOf(scenario: Scenario, receivers: readonly Receiver[], index: number, count: number): Trace {
-  const key = `k${String(index).padStart(6, "0")}`;
+  const key = `${scenario.keys ?? "k"}${String(index).padStart(6, "0")}`;
   const receiver = receivers[index % receivers.length] ?? unreachable();
   const { fails = false, tail = 0 } = scenario.job?.(key, index, count) ?? {};
   return { key, number: index, fails, tail, receiver, accepted: null, finished: null, live: null };

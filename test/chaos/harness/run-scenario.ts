@@ -9,7 +9,6 @@ import type { Trace } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
 import type { Outage, Scenario } from "./scenario.ts";
 import { createWorld } from "./world.ts";
-import type { World } from "./world.ts";
 
 const SETTLE_MS = 60_000;
 const WEBHOOKS_MS = 30_000;
@@ -37,7 +36,8 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     await within(Promise.all([load.sent, load.done]), scenario.settleMs ?? SETTLE_MS);
     await delivered(load.traces);
     patience.abort();
-    const evidence = await gather(world, load.traces);
+    const reader = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
+    const evidence = await gather(reader, world.runs(), load.traces);
     const seconds = (performance.now() - startedAt) / 1000;
     return { ledger: judge(evidence, outages), evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
@@ -57,13 +57,14 @@ export function lineOf(scenario: Scenario, { ledger, seconds }: Report): string 
 }
 
 /** Waits for `done` no longer than `limitMs`; a refusal that is a fault of the test is thrown. */
-async function within(done: Promise<unknown>, limitMs: number): Promise<void> {
+export async function within(done: Promise<unknown>, limitMs: number): Promise<void> {
   const limit = new AbortController();
   await Promise.race([done, sleep(limitMs, undefined, { signal: limit.signal }).catch(() => {})]);
   limit.abort();
 }
 
-async function delivered(traces: readonly Trace[]): Promise<void> {
+/** Waits for the webhooks of those that have ended. */
+export async function delivered(traces: readonly Trace[]): Promise<void> {
   const giveUpAt = Date.now() + WEBHOOKS_MS;
   const open = new Set(traces.filter(({ finished }) => finished !== null));
   while (open.size > 0 && Date.now() < giveUpAt) {
@@ -72,9 +73,12 @@ async function delivered(traces: readonly Trace[]): Promise<void> {
   }
 }
 
-async function gather(world: World, traces: readonly Trace[]): Promise<Evidence[]> {
-  const client = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
-  const runs = world.runs();
+/** What is known of each in the end; `client` reads, and `runs` are the models' notes. */
+export async function gather(
+  client: Client,
+  runs: ReadonlyMap<string, string[]>,
+  traces: readonly Trace[],
+): Promise<Evidence[]> {
   const evidence: Evidence[] = [];
   const left = [...traces];
   async function read(): Promise<void> {

@@ -28,6 +28,8 @@ export type Scenario = {
   stack?: Partial<StackOptions>;
   /** Starts what the stack needs beside it, and answers the options that lead there; `end` is called last of all. */
   around?(): Promise<{ stack: Partial<StackOptions>; end(): Promise<void> }>;
+  /** What its keys begin with, where several loads run side by side; "k". */
+  keys?: string;
   /** How much of the usual number of predictions it sends; left out, all. */
   share?: number;
   /** How long the load lasts, at an even pace; without it as short as the machine's share of speed lets it be. */

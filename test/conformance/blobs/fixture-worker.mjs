@@ -38,6 +38,12 @@ async function transcript(bucket) {
   say("json", await (await bucket.get("a/1")).json());
   await bucket.put("a/empty", new Uint8Array());
   say("empty", [(await bucket.head("a/empty")).size, await (await bucket.get("a/empty")).text()]);
+  const hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+  say("checked put", shown(await bucket.put("checked", "hello", { sha256: hello })));
+  say("wrong put", await refusal(() => bucket.put("checked", "hullo", { sha256: hello })));
+  say("wrong anew", await refusal(() => bucket.put("wrong", bytes(3_000_000, 4), { sha256: hello })));
+  say("still checked", [await (await bucket.get("checked")).text(), await bucket.head("wrong")]);
+  await bucket.delete("checked");
   const first = await bucket.list({ prefix: "a/", limit: 2 });
   say("list", [first.objects.map(({ key }) => key), first.truncated]);
   const rest = await bucket.list({ prefix: "a/", limit: 2, cursor: first.cursor });

@@ -1,10 +1,12 @@
 /** Models on the GPUs of a host: refused where there are none that can be used, spread over them, ended for each other. */
-import { chmodSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
 import type { Tracked } from "./fake-edge.ts";
 import { makeCards, makeFakeGpus } from "./fake-gpus.ts";
+import type { FakeGpus } from "./fake-gpus.ts";
 import { modelPids, roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
 import type { models } from "./models.ts";
@@ -39,6 +41,50 @@ test("a GPU model is refused where nvidia-smi fails, with the reason, and never 
   const status = await (await fetch(`http://127.0.0.1:${await pool.port()}/status`)).text();
   expect(status).toMatch(/^{"devices":\[\],"problem":"nvidia-smi failed [^"]*version mismatch"/);
   expect(status).toContain('"model":"local/gpu","state":"stopped"');
+});
+
+/** A card whose driver runs this CUDA. */
+function makeDriver(cuda: string): FakeGpus {
+  return makeFakeGpus(
+    `[ $# -gt 0 ] && { echo "0, GPU-0, Test card, 1000, 0, 0, 30, 10, 0"; exit; }\necho "| CUDA Version: ${cuda} |"`,
+  );
+}
+
+test("a model that wants a newer CUDA than the driver runs is refused before it is set up, with the reason", async () => {
+  using gpus = makeDriver("12.4");
+  await using fixture = await startFixture(["gpu-cuda-12", "gpu-cuda-13"], [], { env: gpus.env });
+  const { edge } = fixture;
+  await edge.until(() => roomOf(edge, "gpu-cuda-13") !== undefined);
+  expect(roomOf(edge, "gpu-cuda-13")).toMatchObject({ room: 0 });
+  expect(roomOf(edge, "gpu-cuda-13")?.problem).toContain("is 13.0, and this host's NVIDIA driver runs CUDA up to 12.4");
+  expect(roomOf(edge, "gpu-cuda-12")).toMatchObject({ problem: null });
+  const refused = edge.submit(await fixture.ref("gpu-cuda-13"), { do: "fine" });
+  const fine = edge.submit(await fixture.ref("gpu-cuda-12"), { do: "fine" });
+  await edge.until(ended([refused, fine]));
+  expect(fine.terminal).toMatchObject({ type: "succeeded" });
+  // It was never granted: no pool here has room for it.
+  expect(refused.terminal).toMatchObject({ type: "failed", error: { code: "setup_failed" } });
+  expect(refused.events).toEqual([]);
+  expect(refused.starts).toBe(0);
+});
+
+test("so is one whose PyTorch is built for a newer CUDA", async () => {
+  using gpus = makeDriver("12.4");
+  const folder = join(gpus.env["FAKE_CARDS"] ?? "", "env");
+  const made = spawnSync(process.env["EDGEPLANE_PYTHON"] ?? "python3", ["-m", "venv", "--without-pip", folder]);
+  expect(made.status).toBe(0);
+  const [version = ""] = readdirSync(join(folder, "lib"));
+  const torch = join(folder, "lib", version, "site-packages", "torch");
+  mkdirSync(torch);
+  writeFileSync(join(torch, "version.py"), "__version__ = '2.9.0+cu130'\ncuda: Optional[str] = '13.0'\n");
+  const env = { ...gpus.env, EDGEPLANE_PYTHON: join(folder, "bin", "python3") };
+  await using fixture = await startFixture(["gpu"], ["--device-check", "off"], { env });
+  const { edge } = fixture;
+  const refused = edge.submit(await fixture.ref("gpu"), { do: "fine" });
+  await edge.until(ended([refused]));
+  expect(refused.events).toMatchObject([{ type: "released", reason: "setup" }]);
+  expect(JSON.stringify(refused.events)).toContain("the model's PyTorch is built for CUDA 13.0");
+  expect(refused.starts).toBe(0);
 });
 
 test("models spread over the cards, one process each, and what fits on none is refused", async () => {

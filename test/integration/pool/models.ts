@@ -307,6 +307,8 @@ export const models = {
   lingers: model(LINGERS),
   serial: model(SINGLE, "edgeplane:\n  maxBatchSize: 8\n  maxQueueDelayMs: 150\n"),
   gpu: model(SINGLE, "build:\n  gpu: true\n"),
+  "gpu-cuda-12": model(SINGLE, 'build:\n  gpu: true\n  cuda: "12.8"\n'),
+  "gpu-cuda-13": model(SINGLE, 'build:\n  gpu: true\n  cuda: "13.0"\n'),
   either: model(SINGLE, "build:\n  gpu: true\nedgeplane:\n  cpuFallback: true\n"),
   tired: model(SINGLE, "edgeplane:\n  recycleAfterFailures: 2\n"),
   stuck: model(SINGLE, "edgeplane:\n  progressTimeoutMs: 1000\n"),

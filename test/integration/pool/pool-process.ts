@@ -52,6 +52,7 @@ export function startPool(
   token: string,
   flags: string[] = [],
   env: Record<string, string> = {},
+  main = MAIN,
 ): RunningPool {
   const args = [
     "--url",
@@ -65,7 +66,7 @@ export function startPool(
     "--silence-ms",
     String(SILENCE_MS),
   ];
-  const child = spawn(process.execPath, [MAIN, ...args, ...flags], {
+  const child = spawn(process.execPath, [main, ...args, ...flags], {
     // Many of the tests' models read and write beside their folders; flags say otherwise where isolation is tested.
     env: {
       ...process.env,

@@ -8,7 +8,7 @@ import { pack, PushedFiles } from "../../pushed-files.ts";
 import { canMountDisks, smallDisk } from "../../small-disk.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
-import { models } from "./models.ts";
+import type { models } from "./models.ts";
 
 const NUDGE: EdgeMessage = { type: "models" };
 
@@ -208,3 +208,37 @@ test.skipIf(!canMountDisks)(
     expect(readFileSync(join(state, "name"), "utf8")).not.toBe("");
   },
 );
+
+test("a version that is known somewhere is not loaded before a prediction comes for it", async () => {
+  const pushed = new PushedFiles();
+  const known = await pushed.push(files("known"), { name: "known", isPending: false });
+  const other = await pushed.push(files("other"), { name: "other" });
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  const { edge } = fixture;
+  const schemaOf = (version: string) => edge.hellos.at(-1)?.models.find((model) => model.version === version)?.schema;
+  await edge.until(() => typeof schemaOf(other.version) === "object" && schemaOf(other.version) !== null);
+  expect(schemaOf(known.version)).toBeNull();
+  expect(await terminalOf(fixture, known, "x")).toMatchObject({ output: `known ${weights.length}` });
+});
+
+test("one that failed is tried again when it was pushed again, and not at each nudge", async () => {
+  const pushed = new PushedFiles();
+  const manifest = await pushed.push(files("one"));
+  const chunk = [...pack({ code: CODE.replace("WORD", "one") }).chunks.keys()][0] ?? "";
+  const bytes = pushed.chunks.get(chunk) ?? Buffer.alloc(0);
+  pushed.chunks.delete(chunk);
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  const { edge } = fixture;
+  await edge.until(() => pushed.problems.length === 1);
+  pushed.chunks.set(chunk, bytes);
+  const asked = pushed.asked.length;
+  const { lists } = pushed;
+  edge.tell(NUDGE);
+  await edge.until(() => pushed.lists > lists);
+  expect(pushed.asked).toHaveLength(asked);
+  pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
+  edge.tell(NUDGE);
+  expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `one ${weights.length}` });
+});

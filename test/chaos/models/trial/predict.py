@@ -22,6 +22,7 @@ class Predictor(BasePredictor):
         act: str = Input(default="nothing", choices=["nothing", "crash", "memory", "write"]),
         seconds: float = Input(default=WORK_SECONDS),
         tail: int = Input(default=0),
+        padding: str = Input(default=""),
     ) -> Any:
         return self.work([(key, number, act, seconds, tail)])[0]
 

@@ -1,0 +1,242 @@
+/** Versions that were pushed: registered with their files, fetched and set up by pools, swept once they are deleted. */
+import * as z from "zod";
+import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
+import type { Manifest } from "../contract/manifest.ts";
+import { NAMED_MISSING_CHUNKS } from "../contract/push.ts";
+import type { Push, VersionProblem } from "../contract/push.ts";
+import type { Env } from "../env.ts";
+import { chunkKey, putChunk } from "../storage/chunks.ts";
+import { log } from "../telemetry/log.ts";
+import { countChunks, dropReserved, noteStored, reserveChunks, unfitChunks } from "./chunks.ts";
+import type { SizedChunk } from "./chunks.ts";
+import { promotions } from "./latest.ts";
+import { forgetModel } from "./models.ts";
+import { hasRoom, quotaExceeded } from "./quotas.ts";
+import type { QuotaVars } from "./quotas.ts";
+import type { SweepStep } from "./sweep.ts";
+
+/** Of a pool's log, the end is kept. */
+const MAX_KEPT_LOG_CHARS = 16_384;
+const SWEEP_LIMIT = 20;
+/** What one bundle takes to be swept: its list of files is read, and a batch is written. */
+const SWEEP_BUNDLE_CALLS = 2;
+/** How long a deleted bundle stays at least: predictions that were accepted before run to their end. */
+const KEPT_MS = "max(3600000, b.manifest ->> 'totalTimeoutMs')";
+
+type Stores = QuotaVars & Pick<Env, "DB" | "BLOBS">;
+type ModelName = { owner: string; name: string };
+export type VersionName = ModelName & { version: string };
+
+/** `created` false: it was there already. */
+export type Registered = { version: string; created: boolean };
+
+const OF_VERSION = "owner = ?1 AND name = ?2 AND version = ?3";
+
+/**
+ * Registers a version with its files, all of which have to be here; a version that is here already is asked for anew.
+ * Throws `bundle_incomplete`, `chunk_mismatch` (a file of another size than its chunks have) or `quota_exceeded`.
+ */
+export async function registerBundle(env: Stores, model: ModelName, push: Push): Promise<Registered> {
+  const version = await bundleVersion(push.bundle);
+  const sizes = chunkSizes(push.bundle);
+  const known = await env.DB.prepare(`SELECT 1 AS there FROM bundles WHERE ${OF_VERSION} AND deleted_at IS NULL`)
+    .bind(model.owner, model.name, version)
+    .first("there");
+  if (known === null) {
+    await checkChunks(env.DB, model.owner, [...sizes]);
+    await storeList(env, model.owner, version, new TextEncoder().encode(canonicalJson(push.bundle)));
+  }
+  const nonce = crypto.randomUUID();
+  const manifest: Manifest = { ...push.manifest, ...model, version };
+  const chunks = [version, ...sizes.keys()];
+  const answers = await env.DB.batch<{ nonce?: string }>([
+    ...versionStatements(env, manifest),
+    bundleStatement(env.DB, manifest, push, nonce),
+    ...countChunks(env.DB, model.owner, chunks, {
+      by: 1,
+      condition: `EXISTS (SELECT 1 FROM bundles WHERE owner = ?1 AND name = ?4 AND version = ?5 AND nonce = ?6)`,
+      bindings: [model.name, version, nonce],
+    }),
+    ...promotions(env.DB, [model], Date.now()),
+  ]);
+  forgetModel(model, version);
+  const made = answers[VERSION_STATEMENTS]?.results[0];
+  if (made === undefined) throw quotaExceeded(env, "models", "versions");
+  return { version, created: known === null && made.nonce === nonce };
+}
+
+async function checkChunks(db: D1Database, owner: string, chunks: readonly SizedChunk[]): Promise<void> {
+  const unfit = await unfitChunks(db, owner, chunks, NAMED_MISSING_CHUNKS);
+  if (unfit.length === 0) return;
+  const wrong = unfit.find(({ bytes }) => bytes !== null);
+  if (wrong !== undefined) {
+    const detail = `The chunk ${wrong.sha256} has ${wrong.bytes} bytes, and the list of files says otherwise.`;
+    throw new EdgeplaneError("chunk_mismatch", detail);
+  }
+  const names = unfit.map(({ sha256 }) => sha256).join(", ");
+  const more = unfit.length === NAMED_MISSING_CHUNKS ? " These are the first of them." : "";
+  throw new EdgeplaneError("bundle_incomplete", `Chunks that the files need are not here: ${names}.${more}`);
+}
+
+/** The list of files is a chunk too: its SHA-256 is the version. */
+async function storeList(env: Stores, owner: string, version: string, list: Uint8Array): Promise<void> {
+  const chunk: SizedChunk = [version, list.byteLength];
+  if ((await reserveChunks(env, owner, [chunk])).size === 0) return;
+  try {
+    await putChunk(env.BLOBS, owner, version, list);
+  } catch (thrown) {
+    await dropReserved(env.DB, owner, [version]);
+    throw thrown;
+  }
+  await noteStored(env.DB, owner, [chunk]);
+}
+
+/** How many statements come before the one that makes the bundle's row. */
+const VERSION_STATEMENTS = 3;
+
+/** The version's mark goes if it was deleted; then the version; then its model, which is private when it is new. */
+function versionStatements(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest): D1PreparedStatement[] {
+  const { owner, name, version, schema } = manifest;
+  const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3)";
+  const isModel = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)";
+  const bytes = "length(CAST(?4 AS BLOB))";
+  const now = Date.now();
+  return [
+    env.DB.prepare("DELETE FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NOT NULL").bind(
+      owner,
+      name,
+      version,
+    ),
+    env.DB.prepare(
+      `INSERT INTO versions (owner, name, id, manifest, created_at) SELECT ?1, ?2, ?3, ?4, ?5
+         WHERE iif(${isKnown}, ${hasRoom(env, "versions", "?1", bytes, 0)},
+           ${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")}))
+         ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
+         WHERE ?6 IS NOT NULL AND manifest ->> 'schema' IS NULL`,
+    ).bind(
+      owner,
+      name,
+      version,
+      JSON.stringify(manifest),
+      now,
+      schema === null ? null : JSON.stringify(schema),
+      manifest.streams,
+    ),
+    env.DB.prepare(
+      `INSERT INTO models (owner, name, description, visibility, created_at, updated_at) SELECT ?1, ?2, ?4, 'private', ?5, ?5
+         WHERE ${isKnown}
+         ON CONFLICT DO UPDATE SET visibility = iif(deleted_at IS NULL, visibility, 'private'), deleted_at = NULL, updated_at = ?5,
+           description = CASE ?4 WHEN '' THEN description ELSE ?4 END`,
+    ).bind(owner, name, version, manifest.description, now),
+  ];
+}
+
+function bundleStatement(db: D1Database, manifest: Manifest, push: Push, nonce: string): D1PreparedStatement {
+  const { owner, name, version, lane } = manifest;
+  return db
+    .prepare(
+      `INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at)
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+         WHERE EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NULL)
+       ON CONFLICT DO UPDATE SET wants_latest = ?9, pushed_at = ?10, deleted_at = NULL, stage = NULL, problem = NULL, log = NULL,
+         fetched_at = iif(problem IS NULL AND deleted_at IS NULL, fetched_at, NULL)
+       RETURNING nonce`,
+    )
+    .bind(
+      owner,
+      name,
+      version,
+      JSON.stringify({ ...manifest, schema: null }),
+      lane,
+      push.bundle.files.length,
+      bundleBytes(push.bundle),
+      nonce,
+      push.latest ? 1 : 0,
+      Date.now(),
+    );
+}
+
+/** Whether such a version was pushed and is kept, on one of these lanes: so long pools may fetch it. */
+export async function isFetchable(db: D1Database, { owner, name, version }: VersionName, lanes: readonly string[]) {
+  const row = await db
+    .prepare(`SELECT lane FROM bundles WHERE ${OF_VERSION}`)
+    .bind(owner, name, version)
+    .first<{ lane: string }>();
+  return row !== null && lanes.includes(row.lane);
+}
+
+/** Notes that a pool asks for the version's files. */
+export async function noteFetched(db: D1Database, { owner, name, version }: VersionName): Promise<void> {
+  const { meta } = await db
+    .prepare(`UPDATE bundles SET fetched_at = ?4 WHERE ${OF_VERSION} AND fetched_at IS NULL`)
+    .bind(owner, name, version, Date.now())
+    .run();
+  if (meta.changes > 0) forgetModel({ owner, name }, version);
+}
+
+/** Notes why a pool can't run the version; the last one to say so is shown. */
+export async function noteProblem(
+  db: D1Database,
+  { owner, name, version }: VersionName,
+  { stage, problem, log: lines }: VersionProblem,
+): Promise<void> {
+  await db
+    .prepare(`UPDATE bundles SET stage = ?4, problem = ?5, log = ?6 WHERE ${OF_VERSION} AND deleted_at IS NULL`)
+    .bind(owner, name, version, stage, problem.toWellFormed(), lines.slice(-MAX_KEPT_LOG_CHARS).toWellFormed())
+    .run();
+  forgetModel({ owner, name }, version);
+}
+
+/** The end of the log of the pool that reported the version's problem. */
+export async function readProblemLog(db: D1Database, { owner, name, version }: VersionName): Promise<string | null> {
+  const row = await db.prepare(`SELECT log FROM bundles WHERE ${OF_VERSION}`).bind(owner, name, version).first();
+  return z.object({ log: z.string().nullable() }).nullable().parse(row)?.log ?? null;
+}
+
+const DeletedRowSchema = z.object({ owner: z.string(), name: z.string(), version: z.string(), nonce: z.string() });
+
+/**
+ * Takes away bundles of versions that were deleted, once what was accepted before has ended: their chunks are counted
+ * no longer, and go with those that no bundle has.
+ */
+export async function sweepBundles(
+  { DB: db, BLOBS: bucket }: Pick<Env, "DB" | "BLOBS">,
+  maxCalls: number,
+): Promise<SweepStep> {
+  const { results } = await db
+    .prepare(
+      `SELECT owner, name, version, nonce FROM bundles b WHERE deleted_at IS NOT NULL AND deleted_at + ${KEPT_MS} <= ?
+       ORDER BY deleted_at LIMIT ${SWEEP_LIMIT}`,
+    )
+    .bind(Date.now())
+    .all();
+  let calls = 1;
+  for (const row of results) {
+    if (calls + SWEEP_BUNDLE_CALLS > maxCalls) return { calls, more: true };
+    calls += SWEEP_BUNDLE_CALLS;
+    await removeBundle(db, bucket, DeletedRowSchema.parse(row));
+  }
+  return { calls, more: results.length === SWEEP_LIMIT };
+}
+
+async function removeBundle(
+  db: D1Database,
+  bucket: R2Bucket,
+  { owner, name, version, nonce }: z.output<typeof DeletedRowSchema>,
+): Promise<void> {
+  const object = await bucket.get(chunkKey(owner, version));
+  if (object === null) log.error("bundle_list_is_gone", { model: `${owner}/${name}`, version });
+  const chunks = object === null ? [] : [...chunkSizes(BundleSchema.parse(JSON.parse(await object.text()))).keys()];
+  const condition = "name = ?4 AND version = ?5 AND nonce = ?6 AND deleted_at IS NOT NULL";
+  await db.batch([
+    ...countChunks(db, owner, [version, ...chunks], {
+      by: -1,
+      condition: `EXISTS (SELECT 1 FROM bundles WHERE owner = ?1 AND ${condition})`,
+      bindings: [name, version, nonce],
+    }),
+    db
+      .prepare(`DELETE FROM bundles WHERE ${OF_VERSION} AND nonce = ?4 AND deleted_at IS NOT NULL`)
+      .bind(owner, name, version, nonce),
+  ]);
+}

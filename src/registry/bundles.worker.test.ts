@@ -1,0 +1,96 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { call, newKey, testEnv } from "../../test/worker/edge-harness.ts";
+import { bundleOf, pathOf, push, SCHEMA, sendChunks } from "../../test/worker/pushing.ts";
+import { chunkKey } from "../storage/chunks.ts";
+import { UNUSED_CHUNK_MS } from "./chunks.ts";
+import { sweepExpired } from "./sweep.ts";
+
+const OWNER = "swept";
+let key = "";
+const model = (name: string) => ({ owner: OWNER, name, key });
+const manifest = { schema: SCHEMA };
+
+const isStored = async (sha256: string) => (await testEnv.BLOBS.head(chunkKey(OWNER, sha256))) !== null;
+const usage = async () =>
+  testEnv.DB.prepare("SELECT count, bytes FROM usage WHERE owner = ? AND kind = 'bundles'").bind(OWNER).first();
+/** As if nobody had asked for anything for so long. */
+const age = async (ms: number) => testEnv.DB.prepare("UPDATE bundle_chunks SET seen_at = seen_at - ?").bind(ms).run();
+const remove = async (name: string, version: string) => {
+  const path = `${pathOf(model(name))}/versions/${version}?force=true`;
+  expect((await call(path, { method: "DELETE", key })).status).toBe(202);
+};
+const endKeeping = async () =>
+  testEnv.DB.prepare("UPDATE bundles SET deleted_at = 1 WHERE deleted_at IS NOT NULL").run();
+
+beforeAll(async () => {
+  key = await newKey(OWNER);
+});
+
+describe("chunks that no version has", () => {
+  it("go after a day in which nobody asked for them, and give their bytes back", async () => {
+    const { contents } = await bundleOf({ a: "unused", b: "asked for" });
+    const [unused = "", asked = ""] = contents.keys();
+    await sendChunks(model("m"), contents);
+    await age(UNUSED_CHUNK_MS - 60_000);
+    const body = { chunks: [asked] };
+    await call(`${pathOf(model("m"))}/chunks/missing`, { key, body });
+    await sweepExpired(testEnv);
+    expect([await isStored(unused), await isStored(asked)]).toEqual([true, true]);
+    await age(60_001);
+    await sweepExpired(testEnv);
+    expect([await isStored(unused), await isStored(asked)]).toEqual([false, true]);
+    expect(await usage()).toEqual({ count: 1, bytes: "asked for".length });
+    await age(UNUSED_CHUNK_MS + 1);
+    await sweepExpired(testEnv);
+    expect(await usage()).toEqual({ count: 0, bytes: 0 });
+  });
+
+  it("are no chunks to count on while they go", async () => {
+    const { contents } = await bundleOf({ a: "going" });
+    const [sha256 = ""] = contents.keys();
+    await sendChunks(model("m"), contents);
+    await testEnv.DB.prepare("UPDATE bundle_chunks SET state = 2, seen_at = 0 WHERE sha256 = ?").bind(sha256).run();
+    expect((await push(model("m"), { a: "going" })).body["code"]).toBe("bundle_incomplete");
+    expect(await sendChunks(model("m"), contents)).toBe(503);
+    await sweepExpired(testEnv);
+    expect((await push(model("m"), { a: "going" }, { manifest })).status).toBe(201);
+    expect(await isStored(sha256)).toBe(true);
+  });
+});
+
+describe("a version's files", () => {
+  it("stay while any version has them, and go with the last", async () => {
+    const one = await push(model("one"), { "cog.yaml": "one", shared: "weights" }, { manifest });
+    const two = await push(model("two"), { "cog.yaml": "two", shared: "weights" }, { manifest });
+    const [own = "", shared = ""] = one.chunks;
+    await remove("one", one.version);
+    await age(UNUSED_CHUNK_MS + 1);
+    await sweepExpired(testEnv);
+    expect([await isStored(own), await isStored(one.version)]).toEqual([true, true]);
+    await endKeeping();
+    await sweepExpired(testEnv);
+    await age(UNUSED_CHUNK_MS + 1);
+    await sweepExpired(testEnv);
+    expect([await isStored(own), await isStored(one.version), await isStored(shared)]).toEqual([false, false, true]);
+    expect(await isStored(two.version)).toBe(true);
+    await remove("two", two.version);
+    await endKeeping();
+    await sweepExpired(testEnv);
+    await age(UNUSED_CHUNK_MS + 1);
+    await sweepExpired(testEnv);
+    expect([await isStored(shared), await isStored(two.version)]).toEqual([false, false]);
+  });
+
+  it("stay when the version is pushed again before they went", async () => {
+    const files = { "cog.yaml": "back again" };
+    const { version, chunks } = await push(model("back"), files, { manifest });
+    await remove("back", version);
+    await push(model("back"), files, { manifest });
+    await endKeeping();
+    await age(UNUSED_CHUNK_MS + 1);
+    await sweepExpired(testEnv);
+    expect(await isStored(chunks[0] ?? "")).toBe(true);
+    const refs = testEnv.DB.prepare("SELECT refs FROM bundle_chunks WHERE sha256 = ?").bind(chunks[0]);
+    expect(await refs.first("refs")).toBe(1);
+  });
+});

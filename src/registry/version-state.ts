@@ -1,0 +1,63 @@
+/** What became of a version that was pushed: whether it can be run, and if not, why. */
+import * as z from "zod";
+import { EdgeplaneError } from "../contract/errors.ts";
+import { problemStages } from "../contract/push.ts";
+import type { VersionState } from "../contract/push.ts";
+import type { Manifest } from "../contract/manifest.ts";
+
+/** A column of a query in which `v` is the version's row. */
+export const BUNDLE_COLUMN = `(SELECT json_object('bytes', b.bytes, 'files', b.files, 'stage', b.stage, 'problem', b.problem,
+  'fetched', b.fetched_at IS NOT NULL, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
+
+/** Whether the version of the row `versions` may be a model's latest: one that was pushed is, once its schema is known. */
+export const IS_LIVE = `(versions.manifest ->> 'schema' IS NOT NULL OR NOT EXISTS (SELECT 1 FROM bundles b
+  WHERE b.owner = versions.owner AND b.name = versions.name AND b.version = versions.id))`;
+
+const BundleNoteSchema = z.object({
+  bytes: z.number(),
+  files: z.number(),
+  stage: z.enum(problemStages).nullable(),
+  problem: z.string().nullable(),
+  fetched: z.number(),
+  live: z.number(),
+});
+export const BundleColumnSchema = z
+  .string()
+  .nullable()
+  .transform((text) => (text === null ? null : BundleNoteSchema.parse(JSON.parse(text))));
+/** Null: it was not pushed. */
+export type BundleNote = z.output<typeof BundleColumnSchema>;
+
+/** A version as far as its state goes. */
+type Stated = { manifest: Manifest; bundle: BundleNote };
+
+export function isPending({ bundle }: Pick<Stated, "bundle">): boolean {
+  return bundle?.live === 0;
+}
+
+export function stateOf(version: Stated, log: string | null = null): VersionState {
+  const { bundle } = version;
+  if (bundle === null) return { status: "live", problem: null, stage: null, log: null, bundle: null };
+  const { bytes, files, stage, problem } = bundle;
+  const size = { bytes, files };
+  if (!isPending(version)) return { status: "live", problem, stage, log, bundle: size };
+  if (problem !== null) return { status: "failed", problem, stage, log, bundle: size };
+  return { status: "pending", problem: reasonOf(version.manifest, bundle), stage, log, bundle: size };
+}
+
+/** Throws `version_pending` unless the version can be run. */
+export function refuseUnlessLive(version: Stated): void {
+  const { status, problem } = stateOf(version);
+  if (status === "live") return;
+  const { owner, name, version: id } = version.manifest;
+  const said =
+    status === "failed"
+      ? `could not be set up (${problem}): \`GET /v1/models/${owner}/${name}/versions/${id}\` has the log`
+      : `is not live yet: ${problem}`;
+  throw new EdgeplaneError("version_pending", `The version ${id.slice(0, 12)} of ${owner}/${name} ${said}.`);
+}
+
+function reasonOf({ owner, lane }: Manifest, { fetched }: { fetched: number }): string {
+  if (fetched === 1) return "a pool has asked for its files, and has yet to set it up";
+  return `no pool has asked for its files yet; it takes one whose token has the owner "${owner}" and the lane "${lane}"`;
+}

@@ -1,0 +1,145 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { admin, call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { bundleOf, pathOf, push, SCHEMA } from "../../../test/worker/pushing.ts";
+import { BundleSchema, bundleVersion } from "../../contract/bundle.ts";
+import { DesiredModelsSchema, MAX_PROBLEM_LOG_CHARS } from "../../contract/push.ts";
+
+const OWNER = "fetched";
+let key = "";
+let pool = "";
+let stranger = "";
+let elsewhere = "";
+
+const model = (name: string) => ({ owner: OWNER, name, key });
+const poolPath = (name: string) => `/pool/v1/models/${OWNER}/${name}`;
+const tokenOf = async (owners: string[], lanes: string[]) =>
+  String((await admin("/pool-tokens", { owners, lanes }))["token"]);
+const state = async (name: string, version: string) =>
+  (await callJson(`${pathOf(model(name))}/versions/${version}`, { key })).body["edgeplane"];
+const list = async (token: string, query = "") => {
+  const { models } = DesiredModelsSchema.parse((await callJson(`/pool/v1/models${query}`, { key: token })).body);
+  return models.map(({ manifest, isLive }) => [manifest.name, manifest.version, isLive]);
+};
+
+beforeAll(async () => {
+  key = await newKey(OWNER);
+  pool = await tokenOf([OWNER], ["default"]);
+  stranger = await tokenOf(["somebody"], ["default"]);
+  elsewhere = await tokenOf([OWNER], ["elsewhere"]);
+});
+
+describe("the list of what a pool may fetch", () => {
+  it("has the live versions first, of the token's owners on its lanes alone", async () => {
+    const old = await push(model("listed"), { "cog.yaml": "1" }, { manifest: { schema: SCHEMA } });
+    const latest = await push(model("listed"), { "cog.yaml": "2" }, { manifest: { schema: SCHEMA } });
+    const pending = await push(model("listed"), { "cog.yaml": "3" }, { latest: false });
+    expect(await list(pool)).toEqual([
+      ["listed", pending.version, true],
+      ["listed", latest.version, true],
+      ["listed", old.version, false],
+    ]);
+    expect(await list(stranger)).toEqual([]);
+    expect(await list(elsewhere)).toEqual([]);
+  });
+
+  it("has no owner that isn't trusted for a pool that isolates nothing", async () => {
+    expect(await list(pool, "?isolation=none")).toEqual([]);
+    expect(await list(pool, "?isolation=user")).not.toEqual([]);
+  });
+
+  it("costs nothing while it stays the same, and is another after a push", async () => {
+    const first = await call("/pool/v1/models", { key: pool });
+    const etag = first.headers.get("etag") ?? "";
+    const again = () => call("/pool/v1/models", { key: pool, headers: { "if-none-match": etag } });
+    expect((await again()).status).toBe(304);
+    await push(model("changes"), { "cog.yaml": "x" });
+    expect((await again()).status).toBe(200);
+  });
+
+  it("keeps a version for a while that was deleted, for what was accepted before", async () => {
+    const { version } = await push(model("leaving"), { "cog.yaml": "x" }, { manifest: { schema: SCHEMA } });
+    const remove = { method: "DELETE", key };
+    expect((await call(`${pathOf(model("leaving"))}/versions/${version}?force=true`, remove)).status).toBe(202);
+    expect(await list(pool)).toContainEqual(["leaving", version, false]);
+    expect((await call(`${poolPath("leaving")}/versions/${version}/bundle`, { key: pool })).status).toBe(200);
+    await testEnv.DB.prepare("UPDATE bundles SET deleted_at = 1 WHERE version = ?").bind(version).run();
+    expect((await list(pool)).map(([name]) => name)).not.toContain("leaving");
+  });
+});
+
+describe("the files of a version", () => {
+  it("are what was pushed: the list's SHA-256 is the version, and chunks come in parts", async () => {
+    const files = { "cog.yaml": "predict: predict.py:Predictor", "predict.py": "print('hello')", empty: "" };
+    const { version, chunks } = await push(model("read"), files);
+    const answer = await call(`${poolPath("read")}/versions/${version}/bundle`, { key: pool });
+    const bundle = BundleSchema.parse(await answer.json());
+    expect(bundle).toEqual((await bundleOf(files)).bundle);
+    expect(await bundleVersion(bundle)).toBe(version);
+    const [first = ""] = chunks;
+    const whole = await call(`${poolPath("read")}/chunks/${first}`, { key: pool });
+    expect([whole.status, await whole.text()]).toEqual([200, files["cog.yaml"]]);
+    const part = await call(`${poolPath("read")}/chunks/${first}`, { key: pool, headers: { range: "bytes=9-" } });
+    expect([part.status, await part.text()]).toEqual([206, files["cog.yaml"].slice(9)]);
+    expect(await state("read", version)).toMatchObject({
+      problem: expect.stringContaining("has asked for its files") as unknown,
+    });
+  });
+
+  it("are not another owner's pool's, and their list not another lane's", async () => {
+    const { version, chunks } = await push(model("guarded"), { "cog.yaml": "secret weights" });
+    for (const token of [stranger, elsewhere]) {
+      expect((await call(`${poolPath("guarded")}/versions/${version}/bundle`, { key: token })).status).toBe(404);
+    }
+    expect((await call(`${poolPath("guarded")}/chunks/${chunks[0]}`, { key: stranger })).status).toBe(404);
+    const asOwn = `/pool/v1/models/somebody/guarded/chunks/${chunks[0]}`;
+    expect((await call(asOwn, { key: stranger })).status).toBe(404);
+    expect((await call(`${poolPath("guarded")}/chunks/${"0".repeat(64)}`, { key: pool })).status).toBe(404);
+    expect((await call(`${poolPath("guarded")}/chunks/..%2f..%2fx`, { key: pool })).status).toBe(400);
+    expect((await call(`${poolPath("guarded")}/chunks/${chunks[0]}`, { key })).status).toBe(401);
+  });
+});
+
+describe("a problem that a pool reports", () => {
+  const problem = { stage: "setup", problem: "RuntimeError: no such file", log: "line 1\nline 2" };
+  const report = (name: string, version: string, token: string, body: object = problem) =>
+    callJson(`${poolPath(name)}/versions/${version}/problem`, { key: token, body });
+  const predict = async (version: string) => callJson("/v1/predictions", { key, body: { version, input: {} } });
+
+  it("makes a version failed that no pool has set up, with its log, and keeps it from being the latest", async () => {
+    const { version } = await push(model("breaks"), { "cog.yaml": "breaks" });
+    expect((await report("breaks", version, pool)).status).toBe(204);
+    const bundle = { bytes: 6, files: 1 };
+    expect(await state("breaks", version)).toEqual({ status: "failed", ...problem, bundle });
+    const { body } = await callJson(`${pathOf(model("breaks"))}/versions`, { key });
+    expect(body["results"]).toMatchObject([{ edgeplane: { status: "failed", log: null } }]);
+    const refused = await predict(version);
+    expect([refused.status, refused.body["code"]]).toEqual([409, "version_pending"]);
+    expect(refused.body["detail"]).toContain("could not be set up (RuntimeError: no such file)");
+    expect((await callJson(pathOf(model("breaks")), { key })).body["latest_version"]).toBeNull();
+    expect(await list(pool)).toContainEqual(["breaks", version, false]);
+  });
+
+  it("is forgotten when the version is pushed again, or when another pool sets it up", async () => {
+    const { version } = await push(model("mended"), { "cog.yaml": "mended" });
+    await report("mended", version, pool);
+    await push(model("mended"), { "cog.yaml": "mended" });
+    expect(await state("mended", version)).toMatchObject({ status: "pending", log: null });
+    expect(await list(pool)).toContainEqual(["mended", version, true]);
+    await report("mended", version, pool);
+    await offer({ owner: OWNER, name: "mended", version, schema: SCHEMA });
+    expect(await state("mended", version)).toMatchObject({ status: "live", problem: problem.problem });
+    expect((await predict(version)).status).toBe(201);
+    expect((await callJson(pathOf(model("mended")), { key })).body["latest_version"]).toMatchObject({ id: version });
+  });
+
+  it("is taken from pools only that may fetch the version, and within bounds", async () => {
+    const { version } = await push(model("told"), { "cog.yaml": "told" });
+    for (const token of [stranger, elsewhere]) expect((await report("told", version, token)).status).toBe(404);
+    expect((await report("told", "0".repeat(64), pool)).status).toBe(404);
+    expect((await report("told", version, pool, { ...problem, stage: "predict" })).status).toBe(422);
+    const log = "x".repeat(MAX_PROBLEM_LOG_CHARS);
+    expect((await report("told", version, pool, { ...problem, log: `${log}y` })).status).toBe(422);
+    expect((await report("told", version, pool, { ...problem, log: `${log.slice(1)}y` })).status).toBe(204);
+    expect(await state("told", version)).toMatchObject({ log: expect.stringMatching(/^x{16383}y$/) as unknown });
+  });
+});
