@@ -14,6 +14,8 @@ export const StatusSchema = z.looseObject({
   lanes: z.array(z.string()),
   problem: Words,
   isolation: z.looseObject({ kind: z.string(), why: Words }).optional(),
+  memoryCaps: z.looseObject({ kind: z.string(), why: Words }).optional(),
+  cudaVersion: Words,
   preemption: z.looseObject({ notice: z.looseObject({ why: z.string(), withinMs: z.number() }).nullish() }).optional(),
   pressure: z
     .looseObject({
@@ -66,9 +68,11 @@ export const StatusSchema = z.looseObject({
 type Status = z.output<typeof StatusSchema>;
 
 export function showStatus(io: Io, status: Status): void {
-  const { pool, state, edge, lanes, isolation, pressure, delivery } = status;
+  const { pool, state, edge, lanes, isolation, memoryCaps, cudaVersion, pressure, delivery } = status;
   printLine(io, `${pool}: ${state}, the edge is ${edge}; lanes ${lanes.join(", ")}`);
   if (isolation !== undefined) printLine(io, `isolation: ${isolation.kind}${because(isolation.why)}`);
+  if (memoryCaps !== undefined) printLine(io, `memory of models: ${memoryCaps.kind}${because(memoryCaps.why)}`);
+  if (isSaid(cudaVersion)) printLine(io, `the driver runs CUDA up to ${cudaVersion}`);
   if (pressure !== undefined)
     printLine(
       io,

@@ -79,6 +79,8 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
   const status = {
     ...{ pool: "box-1", session: "s1", state: "serving", edge: "connected", lanes: ["default", "fast"], problem: null },
     isolation: { kind: "user", why: null },
+    memoryCaps: { kind: "watchdog", why: "this host has no cgroup v2" },
+    cudaVersion: "12.4",
     preemption: { cloud: "aws", notice: { withinMs: 30_000, why: "spot interruption" } },
     pressure: {
       disk: { freeBytes: 5_000_000_000, problem: "disk: less than 8 GB are free" },
@@ -104,6 +106,8 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
   expect(code).toBe(0);
   for (const line of [
     /^box-1: serving, the edge is connected; lanes default, fast$/m,
+    /^memory of models: watchdog \(this host has no cgroup v2\)$/m,
+    /^the driver runs CUDA up to 12\.4$/m,
     /^disk: 5\.0 GB free; input files 0 B, uploads 1\.5 kB$/m,
     /^to deliver: 3 claims, 1 results on disk$/m,
     /^! it is taken away within 30 s: spot interruption$/m,

@@ -7,6 +7,9 @@ import type { Run } from "./run.ts";
 /** The state to show for several instances is the first of these that one of them is in. */
 const BY_WEIGHT: readonly InstanceState[] = ["busy", "ready", "starting", "looping", "waiting", "broken"];
 
+/** Of these something may be expected. */
+const GETS_ON: ReadonlySet<InstanceState> = new Set(["busy", "ready", "starting"]);
+
 export class Instances {
   readonly all: Instance[] = [];
   readonly #optionsOf: (index: number) => InstanceOptions;
@@ -45,6 +48,13 @@ export class Instances {
 
   get state(): InstanceState {
     return BY_WEIGHT.find((state) => this.all.some((instance) => instance.state === state)) ?? "stopped";
+  }
+
+  /** Why it is parked: all that it has die again and again; null while one doesn't. */
+  get parkedBy(): string | null {
+    const looping = this.all.find(({ state }) => state === "looping");
+    if (looping === undefined || this.all.some(({ state }) => GETS_ON.has(state))) return null;
+    return `its process dies again and again: ${looping.lastDeath ?? "nobody knows of what"}`;
   }
 
   /** The one that may take a batch and has the most free slots; null when none may. */

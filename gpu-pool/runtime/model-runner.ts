@@ -116,9 +116,9 @@ export class ModelRunner {
     return this.instances.all.length * this.model.slotsPerInstance;
   }
 
-  /** What of this host runs short, so that it takes nothing for now; null when it does. */
+  /** Why it takes nothing for now, as this host runs short or its processes die in a row; null when it does. */
   get pausedBy(): string | null {
-    return this.#pressure.pausedBy;
+    return this.#pressure.pausedBy ?? this.instances.parkedBy;
   }
 
   /** Why it can't be set up; null when it can. */

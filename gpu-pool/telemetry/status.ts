@@ -57,7 +57,7 @@ const ModelSchema = z.object({
   held: Number0,
   /** Why it can't be set up here. */
   problem: Problem,
-  /** What of this host runs short, so that it takes nothing for now. */
+  /** Why it takes nothing for now: what of this host runs short, or of what its processes die in a row. */
   pausedBy: Problem,
   /** What its last batches took; null before the first. */
   runMs: Number0.nullable(),

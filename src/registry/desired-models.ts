@@ -3,6 +3,7 @@ import * as z from "zod";
 import { ManifestSchema } from "../contract/manifest.ts";
 import { MAX_DESIRED_MODELS } from "../contract/push.ts";
 import type { DesiredModels } from "../contract/push.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
 
 const RowSchema = z.object({
   manifest: z.string().transform((text) => ManifestSchema.parse(JSON.parse(text))),
@@ -12,14 +13,15 @@ const RowSchema = z.object({
   live: z.number(),
 });
 
+type Token = Pick<PoolIdentity, "owners" | "lanes" | "mayRegisterModels">;
+
 /**
  * The live ones first, and of those the newest. Deleted versions are among the others for as long as what was accepted
- * before may run.
+ * before may run; and pending ones where the token can't make them live.
  */
 export async function desiredModels(
   db: D1Database,
-  owners: readonly string[],
-  lanes: readonly string[],
+  { owners, lanes, mayRegisterModels }: Token,
 ): Promise<DesiredModels> {
   const { results } = await db
     .prepare(
@@ -29,14 +31,14 @@ export async function desiredModels(
          OR EXISTS (SELECT 1 FROM deployments d WHERE d.model_owner = b.owner AND d.model_name = b.name AND d.version = b.version)
          OR EXISTS (SELECT 1 FROM canaries c WHERE c.owner = b.owner AND c.name = b.name AND c.version = b.version AND c.ended_at IS NULL)
          OR EXISTS (SELECT 1 FROM models m, json_each(m.routes) r WHERE m.owner = b.owner AND m.name = b.name AND r.value ->> 'version' = b.version)
-         OR (b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner AND v.name = b.name
+         OR (?4 AND b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner AND v.name = b.name
            AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))) AS live
        FROM json_each(?1) asked JOIN bundles b ON b.owner = asked.value
        WHERE b.lane IN (SELECT value FROM json_each(?2))
          AND (b.deleted_at IS NULL OR b.deleted_at + (b.manifest ->> 'totalTimeoutMs') > ?3)
        ORDER BY live DESC, b.pushed_at DESC, b.version LIMIT ${MAX_DESIRED_MODELS}`,
     )
-    .bind(JSON.stringify(owners), JSON.stringify(lanes), Date.now())
+    .bind(JSON.stringify(owners), JSON.stringify(lanes), Date.now(), mayRegisterModels ? 1 : 0)
     .all();
   const rows = results.map((row) => RowSchema.parse(row));
   return {

@@ -59,5 +59,5 @@ export function refuseUnlessLive(version: Stated): void {
 
 function reasonOf({ owner, lane }: Manifest, { fetched }: { fetched: number }): string {
   if (fetched === 1) return "a pool has asked for its files, and has yet to set it up";
-  return `no pool has asked for its files yet; it takes one whose token has the owner "${owner}" and the lane "${lane}"`;
+  return `no pool has asked for its files yet; it takes one whose token has the owner "${owner}" and the lane "${lane}", and may register models`;
 }

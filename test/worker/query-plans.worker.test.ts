@@ -6,6 +6,8 @@
 import { beforeAll, expect, test } from "vitest";
 import type { Env } from "../../src/env.ts";
 import { currentLog } from "../../src/log/current-log.ts";
+import { sweepBundles } from "../../src/registry/bundles.ts";
+import { sweepChunks } from "../../src/registry/chunks.ts";
 import { recordDeadLetters } from "../../src/registry/dead-letters.ts";
 import { registerDevices } from "../../src/registry/devices.ts";
 import { identifyPool, isPoolTokenValid } from "../../src/registry/pool-tokens.ts";
@@ -15,6 +17,7 @@ import { deletePredictionBlobs, deleteStrayOutputs } from "../../src/storage/blo
 import { currentWebhookSecret, rotateWebhookSecret, webhookSecrets } from "../../src/webhooks/secrets.ts";
 import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "./edge-harness.ts";
 import { createNotedDb, scansOf } from "./noted-db.ts";
+import { bundleOf } from "./pushing.ts";
 
 const VERSION = "2".repeat(64);
 const input = { text: "x" };
@@ -100,6 +103,36 @@ test("none that a pool's calls make", async () => {
   const upload = `${blobs}/large.bin/uploads/${String(started.body["upload"])}`;
   await callJson(`${upload}/parts/1`, { ...own, ...text });
   await callJson(`${upload}/complete`, { ...own, method: "POST" });
+  expect(await scanning()).toEqual([]);
+});
+
+test("none that a push makes, or a pool that fetches what was pushed", async () => {
+  anew();
+  const own = { key: await newKey("planner"), env };
+  const token = { owners: ["planner"], lanes: ["default"], may_register_models: true };
+  const ofPool = { key: String((await admin("/pool-tokens", token))["token"]), env };
+  const { bundle, contents } = await bundleOf({ "cog.yaml": "planned", "b.py": "" });
+  const [[sha256, content]] = [...contents] as [[string, Uint8Array]];
+  const model = "/v1/models/planner/pushed";
+  await callJson(`${model}/chunks/missing`, { ...own, body: { chunks: [sha256] } });
+  expect((await call(`${model}/chunks/${sha256}`, { ...own, method: "PUT", body: content })).status).toBe(204);
+  const pushed = await callJson(`${model}/versions`, { ...own, body: { bundle, manifest: {} } });
+  expect(pushed.status).toBe(201);
+  const version = String(pushed.body["id"]);
+  expect((await call("/pool/v1/models", ofPool)).status).toBe(200);
+  expect((await call(`/pool/v1/models/planner/pushed/versions/${version}/bundle`, ofPool)).status).toBe(200);
+  const problem = { stage: "setup", problem: "broken" };
+  const reported = `/pool/v1/models/planner/pushed/versions/${version}/problem`;
+  expect((await call(reported, { ...ofPool, body: problem })).status).toBe(204);
+  expect((await call(`${model}/versions/${version}`, own)).status).toBe(200);
+  expect((await call(`${model}/versions`, own)).status).toBe(200);
+  await call(`${model}/versions/${version}`, { ...own, method: "DELETE" });
+  await testEnv.DB.prepare("UPDATE bundles SET deleted_at = 1 WHERE version = ?").bind(version).run();
+  await sweepBundles(env, 10);
+  await testEnv.DB.prepare("UPDATE bundle_chunks SET seen_at = 1 WHERE owner = 'planner'").run();
+  await sweepChunks(env, 10);
+  const left = testEnv.DB.prepare("SELECT count(*) AS rows FROM bundle_chunks WHERE owner = 'planner'");
+  expect(await left.first("rows")).toBe(0);
   expect(await scanning()).toEqual([]);
 });
 

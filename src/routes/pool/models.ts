@@ -39,7 +39,8 @@ export function poolModelRoutes(): Hono<App> {
         id: "listDesiredModels",
         tag: "Pools",
         summary: "List the pushed versions that the pool may fetch",
-        description: "Of the token's owners, on its lanes; 400 at most, the live ones first, of these the newest.",
+        description:
+          "Of the token's owners, on its lanes; 400 at most, the live ones first, of these the newest. Pending ones are among the live where the token may register models.",
         access: "pool",
         query: ListQuerySchema,
         header: ListHeaderSchema,
@@ -49,10 +50,11 @@ export function poolModelRoutes(): Hono<App> {
         },
       },
       async (c, { query, header }) => {
-        const { owners, lanes } = c.get("pool");
+        const pool = c.get("pool");
         const trusted = trustedOwners(c.env);
-        const allowed = query.isolation === "none" ? owners.filter((owner) => trusted.includes(owner)) : owners;
-        const text = JSON.stringify(await desiredModels(c.env.DB, allowed, lanes));
+        const owners =
+          query.isolation === "none" ? pool.owners.filter((owner) => trusted.includes(owner)) : pool.owners;
+        const text = JSON.stringify(await desiredModels(c.env.DB, { ...pool, owners }));
         const etag = `"${await sha256Of(new Uint8Array(new TextEncoder().encode(text)))}"`;
         const isKnown = header["If-None-Match"]?.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
         if (isKnown === true) return c.body(null, 304, { etag });
@@ -77,7 +79,7 @@ export function poolModelRoutes(): Hono<App> {
         await checkVersion(c, path);
         const object = await c.env.BLOBS.get(chunkKey(path.owner, path.version));
         if (object === null) throw new EdgeplaneError("not_found", "The list of the version's files is gone.");
-        await noteFetched(c.env.DB, path);
+        if (c.get("pool").mayRegisterModels) await noteFetched(c.env.DB, path);
         const headers = { "content-type": "application/json", "content-length": String(object.size) };
         return new Response(object.body, { headers: { ...headers, "cache-control": "private, no-transform" } });
       },

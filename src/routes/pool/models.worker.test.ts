@@ -12,8 +12,8 @@ let elsewhere = "";
 
 const model = (name: string) => ({ owner: OWNER, name, key });
 const poolPath = (name: string) => `/pool/v1/models/${OWNER}/${name}`;
-const tokenOf = async (owners: string[], lanes: string[]) =>
-  String((await admin("/pool-tokens", { owners, lanes }))["token"]);
+const tokenOf = async (owners: string[], lanes: string[], may_register_models = true) =>
+  String((await admin("/pool-tokens", { owners, lanes, may_register_models }))["token"]);
 const state = async (name: string, version: string) =>
   (await callJson(`${pathOf(model(name))}/versions/${version}`, { key })).body["edgeplane"];
 const list = async (token: string, query = "") => {
@@ -40,6 +40,32 @@ describe("the list of what a pool may fetch", () => {
     ]);
     expect(await list(stranger)).toEqual([]);
     expect(await list(elsewhere)).toEqual([]);
+  });
+
+  it("has what an alias, a deployment or a canary names among the live, and pending ones where the token can make them so", async () => {
+    const [first, ...others] = await Promise.all(
+      ["a", "b", "c", "d"].map((text) => push(model("named"), { "cog.yaml": text }, { manifest: { schema: SCHEMA } })),
+    );
+    const all = [first, ...others].map((pushed) => pushed?.version ?? "");
+    const names = `${pathOf(model("named"))}/aliases`;
+    const put = (alias: string, body: object) => call(`${names}/${alias}`, { method: "PUT", key, body });
+    const [one = "", two = "", three = "", four = ""] = all;
+    expect((await put("latest", { version: one })).status).toBe(200);
+    expect((await put("stable", { version: two })).status).toBe(200);
+    expect((await put("stable", { version: two, canary: { version: three, percent: 5 } })).status).toBe(200);
+    const isLive = async (token = pool) =>
+      new Map((await list(token)).flatMap(([name, version, live]) => (name === "named" ? [[version, live]] : [])));
+    expect(await isLive()).toEqual(new Map(all.map((version) => [version, version !== four])));
+    const release = { name: "d", model: `${OWNER}/named`, version: four, hardware: "cpu" };
+    const deployed = await call("/v1/deployments", {
+      key,
+      body: { ...release, min_instances: 0, max_instances: 1 },
+    });
+    expect(deployed.status).toBe(201);
+    expect((await isLive()).get(four)).toBe(true);
+    const pending = await push(model("named"), { "cog.yaml": "e" });
+    expect((await isLive()).get(pending.version)).toBe(true);
+    expect((await isLive(await tokenOf([OWNER], ["default"], false))).get(pending.version)).toBe(false);
   });
 
   it("has no owner that isn't trusted for a pool that isolates nothing", async () => {

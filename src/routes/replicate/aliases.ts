@@ -145,6 +145,7 @@ export function aliasRoutes(): Hono<App> {
         const model = await ownModelOf(c, path);
         await rollBack(c.env.DB, model, await aliasOf(c, path));
         await finishCanary(c.env, aliasPointer(model, path.alias), "aborted", "Its name was rolled back.");
+        c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
         return c.json(await shown(c, path));
       },
     ),

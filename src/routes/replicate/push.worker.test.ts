@@ -1,8 +1,9 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import { bundleOf, pathOf, push, SCHEMA, sendChunks } from "../../../test/worker/pushing.ts";
 import { CHUNK_BYTES, sha256Of } from "../../contract/bundle.ts";
 import { encodeFrames } from "../../contract/chunk-frames.ts";
+import { Lane } from "../../lane/lane.ts";
 import { chunkKey } from "../../storage/chunks.ts";
 
 const bytes = (text: string) => new Uint8Array(new TextEncoder().encode(text));
@@ -192,6 +193,21 @@ describe("a push", () => {
       "SELECT DISTINCT refs FROM bundle_chunks WHERE owner = 'pusher' AND sha256 IN (?, ?)",
     );
     expect((await refs.bind(...contents.keys()).all()).results).toEqual([{ refs: 1 }]);
+  });
+
+  it("is told to the pools of its lane, and so are a move of a name and a deletion", async () => {
+    const nudged = vi.spyOn(Lane.prototype, "nudge");
+    const lane = { lane: "told", schema: SCHEMA };
+    const told = () => nudged.mock.calls.filter(([to, what]) => to === "told" && what === "models").length;
+    const first = await push(model("told"), { "cog.yaml": "1" }, { manifest: lane });
+    await expect.poll(told).toBe(1);
+    const second = await push(model("told"), { "cog.yaml": "2" }, { manifest: lane });
+    await expect.poll(told).toBe(2);
+    const body = { version: first.version };
+    await call(`${pathOf(model("told"))}/aliases/stable`, { method: "PUT", key, body });
+    await expect.poll(told).toBe(3);
+    await call(`${pathOf(model("told"))}/versions/${second.version}?force=true`, { method: "DELETE", key });
+    await expect.poll(told).toBe(4);
   });
 
   it("names what is missing, and goes through once that was sent", async () => {
