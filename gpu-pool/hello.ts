@@ -10,9 +10,9 @@ import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { StateDir } from "./state-dir.ts";
 
-/** What it may be told beyond its protocol. */
-const HEARS: Nudge[] = ["models"];
 const POOL_VERSION = "0.1.0";
+/** What it understands beyond its protocol. */
+const HEARS: Nudge[] = ["configurations", "models"];
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
 /** What the pool offers now. */

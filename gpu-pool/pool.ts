@@ -8,7 +8,6 @@ import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
 import { PushedModels } from "./bundles/pushed-models.ts";
 import { Claims } from "./claims.ts";
-import { readConfigurations } from "./configurations.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { Delivery } from "./delivery/delivery.ts";
 import { openJournal } from "./delivery/journal.ts";
@@ -27,10 +26,9 @@ import type { Intakes } from "./intakes.ts";
 import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
-import { bundlesFolder } from "./runtime/environments/folder.ts";
-import { refusalOf } from "./runtime/isolation/trusted.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import { createLogProblems } from "./log-problems.ts";
+import { ConfigurationWatch } from "./configurations.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { Pressure } from "./pressure.ts";
 import { Suspects } from "./suspects.ts";
@@ -65,6 +63,7 @@ export class Pool {
   readonly #pushed: PushedModels;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
+  readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
@@ -163,15 +162,18 @@ export class Pool {
       clock,
       log,
       models: this.models,
-      budgetBytes: settings["bundles-bytes"],
-      leastFreeBytes: settings["min-free-disk-bytes"],
-      root: () => bundlesFolder(settings["bundles-dir"], settings["state-dir"]),
+      settings,
       poolId: state.id,
-      configurations: async () => readConfigurations(this.#files, settings["state-dir"], log),
-      isolation: options.isolation.kind,
-      refusalOf: (owner) => refusalOf(owner, options.isolation, settings["trusted-owners"]),
+      isolation: options.isolation,
       onUsesGpu: async () => options.onUsesGpu?.(),
       isOpen: () => this.channelOpen,
+    });
+    this.#configurations = new ConfigurationWatch({
+      http: this.#http,
+      stateDir: settings["state-dir"],
+      clock,
+      log,
+      runners: () => this.models.offered,
     });
     this.#upkeep = new Upkeep({
       clock,
@@ -279,6 +281,7 @@ export class Pool {
   #close(): void {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
+    this.#configurations.stop();
     this.#journal.close();
     void this.#pushed.close();
     this.pressure.disk.stop();
@@ -313,6 +316,7 @@ export class Pool {
 
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
   #modelsChanged(): void {
+    this.#configurations.apply();
     for (const lane of this.models.lanes) this.intakes.serve(lane);
     this.#sayHelloAgain();
     if (this.channelOpen) this.#rooms.statements.tellAll();
@@ -328,6 +332,7 @@ export class Pool {
     this.#startIntake();
     this.intakes.channelChanged();
     this.#pushed.ask();
+    this.#configurations.ask();
   }
 
   #channelDown(why: string): void {
@@ -354,6 +359,7 @@ export class Pool {
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
     else if (message.type === "models") this.#pushed.ask();
+    else if (message.type === "configurations") this.#configurations.ask();
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }

@@ -5,7 +5,6 @@
  */
 import { chunkSizes } from "../../src/contract/bundle.ts";
 import type { Bundle } from "../../src/contract/bundle.ts";
-import type { ModelConfiguration } from "../../src/contract/model-configuration.ts";
 import type { Manifest } from "../../src/contract/manifest.ts";
 import { readPushed } from "../runtime/models/find-models.ts";
 import type { Model } from "../runtime/models/model.ts";
@@ -38,7 +37,7 @@ export class PushedModel {
   }
 
   /** Fetches what tells how it runs. Throws `FetchProblem`, `SourceAway`, `NoSpace`, or why its files are no model. */
-  async open(configuration: ModelConfiguration): Promise<Model> {
+  async open(): Promise<Model> {
     const { edge, folders } = this.#options;
     const bundle = await edge.bundle(this.manifest);
     const { code } = layersOf(bundle);
@@ -46,7 +45,7 @@ export class PushedModel {
     try {
       await this.#bring(code, async () => copyInto(folder, code, this.#options.fetcher.contents));
       this.#closed.signal.throwIfAborted();
-      const model = await readPushed(folder, this.manifest, configuration);
+      const model = await readPushed(folder, this.manifest);
       [this.#bundle, this.#folder] = [bundle, folder];
       return model;
     } catch (error) {

@@ -8,11 +8,12 @@ import { modelPath } from "../../src/contract/manifest.ts";
 import type { DesiredModels } from "../../src/contract/push.ts";
 import { MAX_PROBLEM_CHARS, MAX_PROBLEM_LOG_CHARS } from "../../src/contract/push.ts";
 import type { VersionProblem } from "../../src/contract/push.ts";
-import type { Configurations } from "../configurations.ts";
 import type { ModelSet } from "../model-set.ts";
+import { bundlesFolder } from "../runtime/environments/folder.ts";
 import { isDiskFull } from "../runtime/environments/disk-full.ts";
 import type { SetupProblem } from "../runtime/instance.ts";
-import type { IsolationKind } from "../runtime/isolation/types.ts";
+import { refusalOf } from "../runtime/isolation/trusted.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
 import { Postponed } from "../runtime/postponed.ts";
@@ -21,10 +22,10 @@ import { versionKey } from "../version-key.ts";
 import { ContentFetcher } from "./content-fetcher.ts";
 import { Contents } from "./contents.ts";
 import { EdgeFiles } from "./edge-files.ts";
-import type { FetcherOptions } from "./content-fetcher.ts";
 import { ModelFolders } from "./model-folders.ts";
 import { messageOf, NoSpace, SourceAway } from "./problems.ts";
 import { asFetchProblem, PushedModel } from "./pushed-model.ts";
+import type { Settings } from "../settings.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 
 const AGAIN_MS = 60_000;
@@ -42,19 +43,15 @@ type Entry = {
   hasFailed: boolean;
 };
 
-export type PushedModelsOptions = Omit<FetcherOptions, "contents"> & {
+export type PushedModelsOptions = {
   http: HttpClient;
   clock: Clock;
   log: Logger;
   models: ModelSet;
-  /** Where the pools of the host keep files; made when something was pushed. */
-  root(): string;
+  settings: Settings;
   /** Tells this pool from the others of the host. */
   poolId: string;
-  configurations(): Promise<Configurations>;
-  isolation: IsolationKind;
-  /** Why models of this owner don't run on this host; null where they do. */
-  refusalOf(owner: string): string | null;
+  isolation: IsolationState;
   /** The host's GPUs are about to be needed. */
   onUsesGpu(): Promise<void>;
   isOpen(): boolean;
@@ -72,7 +69,7 @@ export class PushedModels {
 
   constructor(options: PushedModelsOptions) {
     this.#options = options;
-    this.#edge = new EdgeFiles(options.http, options.isolation);
+    this.#edge = new EdgeFiles(options.http, options.isolation.kind);
   }
 
   /** The edge has news, or may have: what it says is asked, once more where that is under way. */
@@ -133,7 +130,8 @@ export class PushedModels {
       return;
     }
     if (this.#options.models.find(desired.manifest) !== undefined) return;
-    const refusal = this.#options.refusalOf(desired.manifest.owner);
+    const { isolation, settings } = this.#options;
+    const refusal = refusalOf(desired.manifest.owner, isolation, settings["trusted-owners"]);
     if (refusal !== null) {
       this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
       return;
@@ -158,16 +156,15 @@ export class PushedModels {
   async #work(): Promise<void> {
     const due = [...this.#entries.values()].filter(({ isDone }) => !isDone);
     const unknown = due.filter(({ model }) => model === null);
-    const configurations = unknown.length === 0 ? {} : await this.#options.configurations();
-    for (const entry of unknown) if (!this.#isDue) await this.#offer(entry, configurations);
+    for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
     for (const entry of due) if (!this.#isDue && entry.model !== null) await this.#makeReady(entry, entry.model);
     if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
   }
 
-  async #offer(entry: Entry, configurations: Configurations): Promise<void> {
+  async #offer(entry: Entry): Promise<void> {
     const { manifest } = entry.desired;
     try {
-      const model = await entry.pushed.open(configurations[modelPath(manifest)] ?? {});
+      const model = await entry.pushed.open();
       if (model.usesGpu) await this.#options.onUsesGpu();
       // It may have been taken back meanwhile, or the pool ends.
       if (this.#entries.get(versionKey(manifest)) !== entry || this.#isClosed) return await entry.pushed.close();
@@ -246,10 +243,14 @@ export class PushedModels {
 
   #open(): { fetcher: ContentFetcher; folders: ModelFolders } {
     if (this.#stores !== null) return this.#stores;
-    const root = this.#options.root();
-    const contents = new Contents(root);
+    const { settings } = this.#options;
+    const root = bundlesFolder(settings["bundles-dir"], settings["state-dir"]);
     this.#stores = {
-      fetcher: new ContentFetcher({ ...this.#options, contents }),
+      fetcher: new ContentFetcher({
+        contents: new Contents(root),
+        budgetBytes: settings["bundles-bytes"],
+        leastFreeBytes: settings["min-free-disk-bytes"],
+      }),
       folders: new ModelFolders(root, this.#options.poolId),
     };
     return this.#stores;

@@ -11,7 +11,8 @@ import type { Loaded } from "./child-messages.ts";
 import { prepareEnvironment } from "./environments/index.ts";
 import type { CogYaml } from "./environments/cog-yaml.ts";
 import { writtenIn } from "./models/folder-version.ts";
-import { batchingOf, manifestOf, readKeys } from "./models/find-models.ts";
+import { batchingOf } from "./models/configured.ts";
+import { manifestOf, readKeys } from "./models/find-models.ts";
 import { ModelProcess } from "./model-process.ts";
 
 /** Its sign of life, once it is ready; it is gone long before. */
@@ -46,7 +47,7 @@ export async function describeFolder(folder: string, options: DescribeOptions): 
   const dir = resolve(folder);
   const keys = await readKeys(dir);
   const { owner: _owner, name: _name, version: _version, ...manifest } = manifestOf(keys, NOBODY);
-  batchingOf(keys.cog.edgeplane, { ...manifest, ...NOBODY }, keys.place);
+  batchingOf(keys.cog.edgeplane, keys.place);
   const written = await writtenIn(dir);
   if (!options.withSchema) return { manifest, written, schemaProblem: null };
   try {

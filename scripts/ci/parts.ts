@@ -146,6 +146,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 12 * MINUTE_MS,
   },
   {
+    name: "a deployment by wrangler, to a Cloudflare of ours",
+    runs: "ci",
+    engine: "wrangler",
+    needs: ["python3"],
+    command: vitest("deploy"),
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",
