@@ -11,6 +11,8 @@ import type { Model } from "./runtime/models/model.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
+/** What it understands beyond its protocol. */
+const HEARS = ["configurations"];
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
 /** What the pool offers now. */
@@ -28,6 +30,7 @@ export function helloOf(
     type: "hello",
     protocol: PROTOCOL,
     oldestProtocol: OLDEST_PROTOCOL,
+    hears: HEARS,
     session,
     ...(previous === null ? {} : { previous }),
     pool: state.name,

@@ -2,8 +2,8 @@
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
 import type { Logger } from "pino";
-import { readConfigurations } from "./configurations.ts";
-import type { Configurations } from "./configurations.ts";
+import { MISCONFIGURED, readConfigurations } from "./configurations.ts";
+import type { Configurations } from "./runtime/models/configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { deviceCheckOf } from "./runtime/devices/device-check.ts";
@@ -63,6 +63,8 @@ async function run(settings: Settings): Promise<void> {
   const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
+  for (const { manifest, misconfigured: problem } of found.models)
+    if (problem !== undefined) log.error({ model: manifest.name, problem }, MISCONFIGURED);
   for (const { manifest, written } of found.models) {
     if (written.length === 0) continue;
     const shown = written.slice(0, SHOWN_FILES);

@@ -27,6 +27,7 @@ import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import { createLogProblems } from "./log-problems.ts";
+import { ConfigurationWatch } from "./configurations.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { Pressure } from "./pressure.ts";
 import { Suspects } from "./suspects.ts";
@@ -60,6 +61,7 @@ export class Pool {
   readonly #rooms: RoomTeller;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
+  readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
@@ -153,6 +155,13 @@ export class Pool {
       send: (message) => this.#channel?.send(message) ?? false,
     });
     this.models.begin(options.models);
+    this.#configurations = new ConfigurationWatch({
+      http: this.#http,
+      stateDir: settings["state-dir"],
+      clock,
+      log,
+      runners: () => this.models.offered,
+    });
     this.#upkeep = new Upkeep({
       clock,
       runners: () => this.models.runners,
@@ -256,6 +265,7 @@ export class Pool {
   #close(): void {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
+    this.#configurations.stop();
     this.#journal.close();
     this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
@@ -289,6 +299,7 @@ export class Pool {
 
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
   #modelsChanged(): void {
+    this.#configurations.apply();
     for (const lane of this.models.lanes) this.intakes.serve(lane);
     this.#sayHelloAgain();
     if (this.channelOpen) this.#rooms.statements.tellAll();
@@ -303,6 +314,7 @@ export class Pool {
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();
+    this.#configurations.ask();
   }
 
   #channelDown(why: string): void {
@@ -328,6 +340,7 @@ export class Pool {
     else if (message.type === "work") this.intakes.work(message.lane);
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
+    else if (message.type === "configurations") this.#configurations.ask();
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }

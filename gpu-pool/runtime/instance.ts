@@ -56,6 +56,8 @@ export class Instance {
   readonly runs = new Map<number, Run>();
   /** Of its latest process. */
   memory = new ProcessMemory();
+  /** What its latest process was launched with, as `launchKey` says it; null before the first. */
+  launchedWith: string | null = null;
   restarts = 0;
   /** Why its last process died that was not told to; null while none did. */
   lastDeath: string | null = null;

@@ -23,7 +23,7 @@ export const pluginErrors = {
     status: 501,
     title: "Uploaded plugins can't run here",
     cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
-    remedy: "Deploy with `npx wrangler deploy --env plugins`, or use the built-in plugins.",
+    remedy: "Deploy with `npm run deploy -- --env plugins`, or use the built-in plugins.",
   },
   plugin_missing: {
     status: 422,

@@ -5,15 +5,13 @@
 import { access, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
-import { instancesOf } from "../../../src/contract/model-configuration.ts";
-import type { ModelConfiguration } from "../../../src/contract/model-configuration.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
-import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
-import { bucketsUpTo, powersOfTwo } from "../../scheduling/batching/buckets.ts";
-import type { Buckets } from "../../scheduling/batching/buckets.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
+import { configurationOf, NOTHING_SAID } from "./configurations.ts";
+import type { Configurations } from "./configurations.ts";
+import { configuredIfFits } from "./configured.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
 
@@ -36,20 +34,18 @@ export async function findModels(
   folder: string,
   enabled: readonly string[],
   finder: Finder,
-  configurations: () => Promise<Record<string, ModelConfiguration>> = () => Promise.resolve({}),
+  configurations: () => Promise<Configurations> = () => Promise.resolve(NOTHING_SAID),
 ): Promise<FoundModels> {
   const found: FoundModels = { models: [], problems: [] };
   const entries = await readdir(folder, { withFileTypes: true });
-  const configured = await configurations();
+  const said = await configurations();
   for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
       const { cog, place } = await readKeys(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
-      const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
-      const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
-      found.models.push({ ...(await readModel(dir, entry.name, keyed, place, finder)), configuration });
+      found.models.push(await readModel(dir, entry.name, { cog, place }, finder, said));
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
     }
@@ -80,51 +76,24 @@ export function manifestOf({ cog: { edgeplane: keys }, place }: FolderKeys, id: 
 async function readModel(
   dir: string,
   name: string,
-  cog: CogYaml,
-  place: string,
+  files: FolderKeys,
   finder: Finder,
-): Promise<Omit<Model, "configuration">> {
-  const keys = cog.edgeplane;
+  said: Configurations,
+): Promise<Model> {
+  const { cog } = files;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
-  const manifest = manifestOf({ cog, place }, { owner: OWNER, name, version });
+  const id = { owner: OWNER, name, version };
   return {
     dir,
     notesDir,
     written,
-    cog,
-    manifest,
-    batching: batchingOf(keys, manifest, place),
-    cost: keys.cost ?? null,
+    files,
+    manifest: manifestOf(files, id),
+    ...configuredIfFits(files, configurationOf(said, id)),
+    cost: cog.edgeplane.cost ?? null,
     slotsPerInstance: await declaredConcurrency(dir, cog),
     usesGpu: cog.build.gpu ?? false,
-    placement: {
-      count: keys.instances?.count ?? null,
-      devices: keys.instances?.devices ?? null,
-      devicesPerInstance: keys.devicesPerInstance,
-      memoryHint: keys.deviceMemoryBytes ?? null,
-      pinned: keys.pinned,
-    },
   };
-}
-
-type Keys = CogYaml["edgeplane"];
-
-/** What the edge says holds in place of what the files say. */
-function keysWith(keys: Keys, { instances, ...others }: ModelConfiguration): Keys {
-  return Object.assign({ ...keys }, others, instances === undefined ? {} : { instances: instancesOf(instances) });
-}
-
-/** Throws where a key needs another one. */
-export function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
-  const { cost, maxBatchCost, costBuckets, latencyObjectiveMs, dropLate } = keys;
-  if (cost === undefined && (maxBatchCost !== undefined || costBuckets !== undefined))
-    throw new Error(`${place}cost: maxBatchCost and costBuckets need it: say what a prediction costs`);
-  const buckets = costBuckets === undefined ? undefined : bucketsOf(costBuckets);
-  return { maxBatchSize, maxQueueDelayMs, maxBatchCost, buckets, latencyObjectiveMs, dropsLate: dropLate };
-}
-
-function bucketsOf(said: NonNullable<Keys["costBuckets"]>): Buckets {
-  return said === "powers-of-two" ? powersOfTwo : bucketsUpTo(said);
 }
 
 function unlessMissing(error: unknown): null {

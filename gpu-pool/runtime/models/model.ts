@@ -5,6 +5,7 @@ import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts"
 import type { CostExpression } from "../../scheduling/batching/cost-expression.ts";
 import type { IsolationKind } from "../isolation/types.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
+import type { FolderKeys } from "./find-models.ts";
 
 export type Model = {
   dir: string;
@@ -12,11 +13,15 @@ export type Model = {
   notesDir: string;
   /** What the model itself wrote into its folder, which doesn't count for its version. */
   written: string[];
-  /** With what the edge says in place of its keys. */
+  /** What its folder says. */
+  files: FolderKeys;
+  /** The same, with what the edge says in place of its keys. */
   cog: CogYaml;
   /** What the edge says in place of the files. */
   configuration: ModelConfiguration;
-  /** `schema` and `streams` are filled in when it first loads. */
+  /** Why what the edge said last doesn't hold: what it said before does. */
+  misconfigured?: string | undefined;
+  /** As its files say it. `schema` and `streams` are filled in when it first loads. */
   manifest: Manifest;
   batching: BatchingOptions;
   /** What a prediction costs, by its inputs; null: all cost the same. */

@@ -26,6 +26,8 @@ export type Behaviour = {
   copies: number;
   /** What models are told in place of their files' keys; null: the edge can't say. */
   configurations: Record<string, ModelConfiguration> | null;
+  /** What deployments say of versions, by `owner/name:version`. */
+  deployed: Record<string, ModelConfiguration>;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   blobsWaitFor?: Promise<void>;
@@ -57,6 +59,7 @@ export async function startFakeEdge(
   const behaviour: Behaviour = {
     copies: 1,
     configurations: options.configurations ?? {},
+    deployed: {},
     onEvents: null,
     tokenOk: true,
     connectStatus: null,
@@ -196,7 +199,10 @@ export async function startFakeEdge(
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
     } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
     else if (path === "/pool/v1/configurations")
-      send(reply, behaviour.configurations === null ? 503 : 200, { configurations: behaviour.configurations });
+      send(reply, behaviour.configurations === null ? 503 : 200, {
+        configurations: behaviour.configurations,
+        versions: behaviour.deployed,
+      });
     else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path)) send(reply, 200, { secrets: behaviour.secrets });
     else send(reply, 404, { error: "not found", status: 404 });
   }
