@@ -62,7 +62,15 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: vitest("at-length"),
+    command: [...vitest("at-length"), "test/integration/webhooks", "test/integration/settings"],
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
+    name: "upgrades",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("at-length"), "test/integration/upgrade"],
     timeoutMs: 6 * MINUTE_MS,
   },
   {
@@ -144,6 +152,14 @@ export const parts: readonly Part[] = [
     needs: ["python3", "curl", "debootstrap"],
     command: vitest("self-host"),
     timeoutMs: 12 * MINUTE_MS,
+  },
+  {
+    name: "a deployment by wrangler, to a Cloudflare of ours",
+    runs: "ci",
+    engine: "wrangler",
+    needs: ["python3"],
+    command: vitest("deploy"),
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "models through the pool",

@@ -9,7 +9,8 @@ export const pluginErrors = {
   changed_input_invalid: {
     status: 422,
     title: "A plugin made the input unfit for the model",
-    cause: "A plugin changed the input to one that the model doesn't take. What the client sent did fit.",
+    cause:
+      "A plugin changed the input to one that the model doesn't take, or chose a version that can't be run or doesn't take it. What the client sent did fit.",
     remedy: "The operator mends the plugin that `detail` names, or its settings; nothing was accepted.",
   },
   rejected_by_policy: {
@@ -22,7 +23,7 @@ export const pluginErrors = {
     status: 501,
     title: "Uploaded plugins can't run here",
     cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
-    remedy: "Deploy with `npx wrangler deploy --env plugins`, or use the built-in plugins.",
+    remedy: "Deploy with `npm run deploy -- --env plugins`, or use the built-in plugins.",
   },
   plugin_missing: {
     status: 422,

@@ -10,7 +10,7 @@ export async function serveAsset(c: AppContext, path: string, type: string, cach
   if (answer?.ok !== true) {
     throw new EdgeplaneError(
       "not_found",
-      "The gateway was deployed without its files (`npm run assets`); see docs/deploy.md.",
+      "The gateway was deployed without its files; `npm run deploy` brings them (docs/deploy.md).",
     );
   }
   return new Response(answer.body, {

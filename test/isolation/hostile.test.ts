@@ -204,11 +204,11 @@ describe.each(ways)("isolated by %s", (kind, isPossible) => {
     await edge.until(() => dies.terminal !== null);
     expect(JSON.stringify(dies.terminal)).toContain("it was ended by SIGKILL");
     expect(await fixture.run("victim", { do: "fine" })).toBe("fine");
-    // Of the two processes only the one that lives has temporary files still.
+    // Of its processes only the one that lives has temporary files still.
     const scratch = join(home.state, "scratch");
     const withFiles = (): string[] => readdirSync(scratch).filter((name) => existsSync(join(scratch, name, "tmp")));
     await expect.poll(withFiles).toHaveLength(1);
-    expect(readdirSync(scratch)).toHaveLength(2);
+    expect(readdirSync(scratch).filter((name) => name.startsWith("local_victim")).length).toBeGreaterThan(1);
     const hangs = edge.submit(await refOf(home, "victim"), { do: "hold 60" });
     await edge.until(() => hasBegun(hangs));
     const [pid = 0] = await modelPids(pool);
