@@ -105,7 +105,7 @@ function createRunner(
     onRoom,
     onEnded: options.onEnded,
     startQuota: options.startQuota,
-    shortage: (schema) => options.pressure.shortage(schema),
+    shortage: (schema) => options.pressure.shortage(schema) ?? model.shortage ?? null,
     onDiskFull() {
       log.warn({ model: label }, "a disk took no more of a prediction's files: its model rests for a moment");
       void options.pressure.disk.look();
