@@ -82,14 +82,18 @@ async function run(settings: Settings): Promise<void> {
     ...deviceCheckOf(settings["device-check"]),
   });
   await devices.look();
-  if (found.models.some(({ usesGpu }) => usesGpu)) {
+  let areGpusWatched = false;
+  const watchGpus = async (): Promise<void> => {
+    if (areGpusWatched) return;
+    areGpusWatched = true;
     const unchecked = await devices.check();
     if (unchecked.length > 0) log.warn({ unchecked }, "GPUs could not be checked; they are taken to be well");
     for (const { id, problem } of devices.report.cuda)
       if (problem !== null) log.warn({ id, problem }, "GPU fenced off");
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
-  }
+  };
+  if (found.models.some(({ usesGpu }) => usesGpu)) await watchGpus();
   const memoryCaps = openMemoryCaps();
   if (found.models.some(({ cog }) => cog.edgeplane.memoryBytes !== undefined) && memoryCaps.why !== null)
     log.info({ why: memoryCaps.why }, "memoryBytes of models is looked at every second; no cgroup sees to it");
@@ -108,6 +112,7 @@ async function run(settings: Settings): Promise<void> {
     clock: systemClock,
     log,
     metrics,
+    onUsesGpu: watchGpus,
     onWelcome: () => tellSupervisor({ type: "offered" }),
     onRefused(why, atStart) {
       if (!atStart) return;

@@ -6,6 +6,7 @@
 import type { EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
+import { PushedModels } from "./bundles/pushed-models.ts";
 import { Claims } from "./claims.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { Delivery } from "./delivery/delivery.ts";
@@ -59,6 +60,7 @@ export class Pool {
   readonly #claims: Claims;
   readonly #suspects: Suspects;
   readonly #rooms: RoomTeller;
+  readonly #pushed: PushedModels;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
   readonly #configurations: ConfigurationWatch;
@@ -135,7 +137,7 @@ export class Pool {
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),
-        onBroken: (model, problem) => options.onBroken?.(model, problem),
+        onBroken: (model, problem) => void this.#pushed.broken(model, problem),
       },
       options.models,
     );
@@ -155,6 +157,17 @@ export class Pool {
       send: (message) => this.#channel?.send(message) ?? false,
     });
     this.models.begin(options.models);
+    this.#pushed = new PushedModels({
+      http: this.#files,
+      clock,
+      log,
+      models: this.models,
+      settings,
+      poolId: state.id,
+      isolation: options.isolation,
+      onUsesGpu: async () => options.onUsesGpu?.(),
+      isOpen: () => this.channelOpen,
+    });
     this.#configurations = new ConfigurationWatch({
       http: this.#http,
       stateDir: settings["state-dir"],
@@ -203,7 +216,10 @@ export class Pool {
       delivery: this.#delivery,
       reporter: this.#reporter,
       held: () => this.#held(),
-      onBegin: () => void this.#channel?.send({ type: "draining" }),
+      onBegin: () => {
+        this.#pushed.stop();
+        this.#channel?.send({ type: "draining" });
+      },
       onOver: () => this.#close(),
     });
   }
@@ -267,6 +283,7 @@ export class Pool {
     this.#channel?.close();
     this.#configurations.stop();
     this.#journal.close();
+    void this.#pushed.close();
     this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
     this.#options.state.release();
@@ -314,6 +331,7 @@ export class Pool {
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();
+    this.#pushed.ask();
     this.#configurations.ask();
   }
 
@@ -340,6 +358,7 @@ export class Pool {
     else if (message.type === "work") this.intakes.work(message.lane);
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
+    else if (message.type === "models") this.#pushed.ask();
     else if (message.type === "configurations") this.#configurations.ask();
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);

@@ -2,7 +2,7 @@
  * Finds the models of a folder: each subfolder with a `cog.yaml`, named after the folder, owner `local`. A folder that
  * can't be a model is named with the reason and stops none of the others.
  */
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, mkdir, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
@@ -11,7 +11,8 @@ import type { CogYaml } from "../environments/cog-yaml.ts";
 import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
 import { configurationOf, NOTHING_SAID } from "./configurations.ts";
 import type { Configurations } from "./configurations.ts";
-import { configuredIfFits } from "./configured.ts";
+import { notesInside } from "./folder-record.ts";
+import { configured, configuredIfFits } from "./configured.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
 
@@ -80,7 +81,6 @@ async function readModel(
   finder: Finder,
   said: Configurations,
 ): Promise<Model> {
-  const { cog } = files;
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
   const id = { owner: OWNER, name, version };
   return {
@@ -90,6 +90,35 @@ async function readModel(
     files,
     manifest: manifestOf(files, id),
     ...configuredIfFits(files, configurationOf(said, id)),
+    ...(await traitsOf(dir, files)),
+  };
+}
+
+/**
+ * A model that was pushed, from the folder that it was unpacked into. `said` is what the edge says of it: whose it is,
+ * and its version. Throws where its files say what can't be.
+ */
+export async function readPushed(dir: string, said: Manifest): Promise<Model> {
+  const files = await readKeys(dir);
+  const minInstances = files.cog.edgeplane.pinned ? 1 : 0;
+  const notesDir = notesInside(dir);
+  await mkdir(notesDir, { recursive: true });
+  return {
+    dir,
+    notesDir,
+    written: [],
+    files,
+    manifest: { ...said, minInstances },
+    ...configured(files, {}),
+    ...(await traitsOf(dir, files)),
+  };
+}
+
+async function traitsOf(
+  dir: string,
+  { cog }: FolderKeys,
+): Promise<Pick<Model, "cost" | "slotsPerInstance" | "usesGpu">> {
+  return {
     cost: cog.edgeplane.cost ?? null,
     slotsPerInstance: await declaredConcurrency(dir, cog),
     usesGpu: cog.build.gpu ?? false,

@@ -39,6 +39,20 @@ export type Model = {
     memoryHint: number | null;
     pinned: boolean;
   };
+  /**
+   * Brings what only its processes need and this host may not have yet; `say` hears how far that is. Answers files that
+   * they may read and not change. Throws `Postponed` where this host can't have it for now.
+   */
+  complete?(say: (line: string) => void): Promise<string[]>;
+  /**
+   * It was pushed, and no pool has set it up yet. Until a process of it was ready the edge is not told its schema, which
+   * would make the version live.
+   */
+  awaitsSetUp?: boolean;
+  /** Why this host takes nothing of it for now; null or undefined where it does. */
+  shortage?: string | null;
+  /** How far its latest launch has come, and what was said on the way, newest last. */
+  course?: { stage: "fetch" | "build" | "setup"; lines: string[] };
   /** What keeps its latest process from the pool's secrets; undefined before the first. */
   isolation?: IsolationKind;
   /** Where it runs, once that was prepared; while it is, what the builder said last. */

@@ -18,6 +18,7 @@ import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
 import type { Submission, Tracked } from "./edge-core.ts";
+import type { PushedFiles } from "../../pushed-files.ts";
 
 export type { Submission, Tracked } from "./edge-core.ts";
 
@@ -31,6 +32,8 @@ export type Behaviour = {
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   blobsWaitFor?: Promise<void>;
+  /** Models that were pushed; null: an edge that knows of none, as of the release before. */
+  pushed: PushedFiles | null;
   tokenOk: boolean | "registers no models";
   connectStatus: number | null;
   /** The other end of the channel is gone, and nobody says so: what comes is not read, and nothing is sent. */
@@ -53,6 +56,7 @@ export async function startFakeEdge(
     token?: string;
     leaseMs?: number;
     configurations?: Behaviour["configurations"];
+    pushed?: PushedFiles;
   } = {},
 ) {
   const token = options.token ?? "pool-token";
@@ -61,6 +65,7 @@ export async function startFakeEdge(
     configurations: options.configurations ?? {},
     deployed: {},
     onEvents: null,
+    pushed: options.pushed ?? null,
     tokenOk: true,
     connectStatus: null,
     isHalfOpen: false,
@@ -178,6 +183,7 @@ export async function startFakeEdge(
     count(path.split("/").slice(1, 4).join("/"));
     if (path.startsWith("/files/")) return sendBlob(path, reply);
     if (!isKnown(request)) return send(reply, 401, { error: "unauthenticated", status: 401 });
+    if (await behaviour.pushed?.handle(request, raw, reply)) return;
     if (path.startsWith("/kafka/consume/"))
       consumeServed(request, ConsumeSchema.parse(JSON.parse(raw.toString())).topics, reply);
     else if (path.startsWith("/bridge/consume/"))
