@@ -112,7 +112,7 @@ export default defineConfig({
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: ["test/e2e/**/*.test.ts"],
           // The first has a stack of its own, without loopback; how results come home is nothing to the others.
-          exclude: ["test/e2e/{default-stack,uploaded-plugin,cli,versions}.test.ts", "**/node_modules/**"],
+          exclude: ["test/e2e/{default-stack,versions,uploaded-plugin,cli,push}.test.ts", "**/node_modules/**"],
           globalSetup: ["./test/e2e/kv-setup.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

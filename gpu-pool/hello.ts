@@ -3,7 +3,7 @@
  * and go.
  */
 import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
-import type { PoolMessage } from "../src/contract/channel.ts";
+import type { Nudge, PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
@@ -11,6 +11,8 @@ import type { Model } from "./runtime/models/model.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
+/** What it understands beyond its protocol. */
+const HEARS: Nudge[] = ["configurations", "models"];
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
 /** What the pool offers now. */
@@ -28,6 +30,7 @@ export function helloOf(
     type: "hello",
     protocol: PROTOCOL,
     oldestProtocol: OLDEST_PROTOCOL,
+    hears: HEARS,
     session,
     ...(previous === null ? {} : { previous }),
     pool: state.name,
@@ -35,7 +38,9 @@ export function helloOf(
     lanes,
     devices: devices.devices,
     isolation: isolation.kind,
-    models: models.map(({ manifest }) => manifest),
+    models: models.map(({ manifest, awaitsSetUp }) =>
+      awaitsSetUp === true ? { ...manifest, schema: null } : manifest,
+    ),
     ...carrier.hello,
   };
 }

@@ -41,6 +41,8 @@ export type LaunchOptions = {
   child?: { path: string; module: string } | undefined;
 };
 
+/** Of what is said while a process is prepared, so many lines are kept. */
+const KEPT_LINES = 200;
 /** Of all models: no two processes have the same scratch folder. */
 let launches = 0;
 /** By the folder of notes: a model that is replaced goes on with the same. */
@@ -57,6 +59,17 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
     const keys = model.cog.edgeplane;
     const refusal = kind === "cuda" ? options.devices.refusalOf(model.cog.build.cuda) : null;
     if (refusal !== null) throw new Error(refusal);
+    const lines: string[] = [];
+    const course: NonNullable<Model["course"]> = { stage: "fetch", lines };
+    model.course = course;
+    const say = (line: string): void => {
+      lines.push(line);
+      if (lines.length > KEPT_LINES) lines.shift();
+      model.environment = { progress: line };
+      log.info({ model: label }, line);
+    };
+    const fixed = (await model.complete?.(say)) ?? [];
+    course.stage = "build";
     // What `build.run` writes is the model's own, too.
     const preparation = lives.began();
     const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
@@ -64,13 +77,11 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
       cog: model.cog,
       environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
       budgetBytes: settings["environments-bytes"],
-      log(line) {
-        model.environment = { progress: line };
-        log.info({ model: label }, line);
-      },
+      log: say,
       allowBuildRun: settings["allow-build-run"],
       allowSystemPackages: settings["allow-system-packages"],
     }).finally(preparation.ended);
+    course.stage = "setup";
     const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
     const releaseAndThrow = (error: unknown): never => {
       release();
@@ -90,6 +101,7 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
         model: modelPath(model.manifest),
         modelDir: model.dir,
         notesDir: model.notesDir,
+        fixed,
         scratchDir,
         network: keys.network,
         python,

@@ -2,8 +2,8 @@
 /** The pool's command: settings, wiring, signals, exit codes (0 drained, 1 broken, 2 wrong settings or refused). */
 import { pino } from "pino";
 import type { Logger } from "pino";
-import { readConfigurations } from "./configurations.ts";
-import type { Configurations } from "./configurations.ts";
+import { MISCONFIGURED, readConfigurations } from "./configurations.ts";
+import type { Configurations } from "./runtime/models/configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
 import { deviceCheckOf } from "./runtime/devices/device-check.ts";
@@ -63,6 +63,8 @@ async function run(settings: Settings): Promise<void> {
   const found = runnableHere(inFolder, isolation, settings["trusted-owners"]);
   for (const { folder, problem } of found.problems)
     log.error({ folder, problem }, "folder is not a model; passed over");
+  for (const { manifest, misconfigured: problem } of found.models)
+    if (problem !== undefined) log.error({ model: manifest.name, problem }, MISCONFIGURED);
   for (const { manifest, written } of found.models) {
     if (written.length === 0) continue;
     const shown = written.slice(0, SHOWN_FILES);
@@ -80,14 +82,18 @@ async function run(settings: Settings): Promise<void> {
     ...deviceCheckOf(settings["device-check"]),
   });
   await devices.look();
-  if (found.models.some(({ usesGpu }) => usesGpu)) {
+  let areGpusWatched = false;
+  const watchGpus = async (): Promise<void> => {
+    if (areGpusWatched) return;
+    areGpusWatched = true;
     const unchecked = await devices.check();
     if (unchecked.length > 0) log.warn({ unchecked }, "GPUs could not be checked; they are taken to be well");
     for (const { id, problem } of devices.report.cuda)
       if (problem !== null) log.warn({ id, problem }, "GPU fenced off");
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
-  }
+  };
+  if (found.models.some(({ usesGpu }) => usesGpu)) await watchGpus();
   const memoryCaps = openMemoryCaps();
   if (found.models.some(({ cog }) => cog.edgeplane.memoryBytes !== undefined) && memoryCaps.why !== null)
     log.info({ why: memoryCaps.why }, "memoryBytes of models is looked at every second; no cgroup sees to it");
@@ -106,6 +112,7 @@ async function run(settings: Settings): Promise<void> {
     clock: systemClock,
     log,
     metrics,
+    onUsesGpu: watchGpus,
     onWelcome: () => tellSupervisor({ type: "offered" }),
     onRefused(why, atStart) {
       if (!atStart) return;

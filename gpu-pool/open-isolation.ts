@@ -1,6 +1,7 @@
 /** What isolates this host's models, by the settings: chosen once at start, and said there. */
 import type { Logger } from "pino";
 import { CHILD_PATH } from "./launching.ts";
+import { bundlesFolder } from "./runtime/environments/folder.ts";
 import { chooseIsolation } from "./runtime/isolation/choose.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import { SettingsError } from "./settings.ts";
@@ -10,7 +11,8 @@ import type { StateDir } from "./state-dir.ts";
 /** Throws `SettingsError` where the settings demand what this host can't. */
 export async function openIsolation(settings: Settings, state: StateDir, log: Logger): Promise<Isolation> {
   const { "kafka-settings": kafka, "secret-files": files = [] } = settings;
-  const hidden = [settings["state-dir"], settings.models, ...files, ...(kafka === undefined ? [] : [kafka])];
+  const bundles = bundlesFolder(settings["bundles-dir"], settings["state-dir"]);
+  const hidden = [settings["state-dir"], settings.models, bundles, ...files, ...(kafka === undefined ? [] : [kafka])];
   const isolation = await chooseIsolation({ setting: settings.isolation, hidden, childPath: CHILD_PATH }).catch(
     (error: unknown) => {
       throw new SettingsError(error instanceof Error ? error.message : String(error));

@@ -3,7 +3,6 @@ import type { Logger } from "pino";
 import type { JobLogs } from "./job-log.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
-import type { SetupProblem } from "./runtime/instance.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { Settings } from "./settings.ts";
@@ -22,8 +21,8 @@ export type PoolOptions = Pick<FleetOptions, "isolation" | "memoryCaps" | "child
   clock: Clock;
   log: Logger;
   metrics: Metrics;
-  /** A model could not be set up. */
-  onBroken?(model: Model, problem: SetupProblem): void;
+  /** A model has come that needs the host's GPUs: they are checked, and watched from now on. */
+  onUsesGpu?(): Promise<void>;
   /** The edge has taken this pool's models. */
   onWelcome?(): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */

@@ -6,6 +6,7 @@
 import type { EdgeMessage, PoolMessage } from "../src/contract/channel.ts";
 import { SESSION_HEADER } from "../src/contract/claim.ts";
 import type { Grant } from "../src/contract/claim.ts";
+import { PushedModels } from "./bundles/pushed-models.ts";
 import { Claims } from "./claims.ts";
 import type { EventCarrier, Welcome } from "./delivery/carrier.ts";
 import { Delivery } from "./delivery/delivery.ts";
@@ -27,6 +28,7 @@ import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
 import { createLogProblems } from "./log-problems.ts";
+import { ConfigurationWatch } from "./configurations.ts";
 import type { PoolOptions } from "./pool-options.ts";
 import { Pressure } from "./pressure.ts";
 import { Suspects } from "./suspects.ts";
@@ -58,8 +60,10 @@ export class Pool {
   readonly #claims: Claims;
   readonly #suspects: Suspects;
   readonly #rooms: RoomTeller;
+  readonly #pushed: PushedModels;
   readonly #handBacks: HandBacks;
   readonly #upkeep: Upkeep;
+  readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
@@ -133,7 +137,7 @@ export class Pool {
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),
-        onBroken: (model, problem) => options.onBroken?.(model, problem),
+        onBroken: (model, problem) => void this.#pushed.broken(model, problem),
       },
       options.models,
     );
@@ -153,6 +157,24 @@ export class Pool {
       send: (message) => this.#channel?.send(message) ?? false,
     });
     this.models.begin(options.models);
+    this.#pushed = new PushedModels({
+      http: this.#files,
+      clock,
+      log,
+      models: this.models,
+      settings,
+      poolId: state.id,
+      isolation: options.isolation,
+      onUsesGpu: async () => options.onUsesGpu?.(),
+      isOpen: () => this.channelOpen,
+    });
+    this.#configurations = new ConfigurationWatch({
+      http: this.#http,
+      stateDir: settings["state-dir"],
+      clock,
+      log,
+      runners: () => this.models.offered,
+    });
     this.#upkeep = new Upkeep({
       clock,
       runners: () => this.models.runners,
@@ -194,7 +216,10 @@ export class Pool {
       delivery: this.#delivery,
       reporter: this.#reporter,
       held: () => this.#held(),
-      onBegin: () => void this.#channel?.send({ type: "draining" }),
+      onBegin: () => {
+        this.#pushed.stop();
+        this.#channel?.send({ type: "draining" });
+      },
       onOver: () => this.#close(),
     });
   }
@@ -256,7 +281,9 @@ export class Pool {
   #close(): void {
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.#channel?.close();
+    this.#configurations.stop();
     this.#journal.close();
+    void this.#pushed.close();
     this.pressure.disk.stop();
     for (const http of [this.#http, this.#files]) http.close();
     this.#options.state.release();
@@ -289,6 +316,7 @@ export class Pool {
 
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
   #modelsChanged(): void {
+    this.#configurations.apply();
     for (const lane of this.models.lanes) this.intakes.serve(lane);
     this.#sayHelloAgain();
     if (this.channelOpen) this.#rooms.statements.tellAll();
@@ -303,6 +331,8 @@ export class Pool {
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();
+    this.#pushed.ask();
+    this.#configurations.ask();
   }
 
   #channelDown(why: string): void {
@@ -328,6 +358,8 @@ export class Pool {
     else if (message.type === "work") this.intakes.work(message.lane);
     else if (message.type === "grants") this.#grants(message.grants);
     else if (message.type === "tell") this.#rooms.statements.tellAll();
+    else if (message.type === "models") this.#pushed.ask();
+    else if (message.type === "configurations") this.#configurations.ask();
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }

@@ -105,7 +105,7 @@ function createRunner(
     onRoom,
     onEnded: options.onEnded,
     startQuota: options.startQuota,
-    shortage: (schema) => options.pressure.shortage(schema),
+    shortage: (schema) => options.pressure.shortage(schema) ?? model.shortage ?? null,
     onDiskFull() {
       log.warn({ model: label }, "a disk took no more of a prediction's files: its model rests for a moment");
       void options.pressure.disk.look();
@@ -117,6 +117,11 @@ function createRunner(
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
       schemas.keep(model.manifest);
+      if (model.awaitsSetUp !== true) options.onSchema();
+    },
+    onSetUp() {
+      if (model.awaitsSetUp !== true) return;
+      model.awaitsSetUp = false;
       options.onSchema();
     },
     launch: createLaunch(model, label, options),

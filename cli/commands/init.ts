@@ -32,20 +32,22 @@ class Runner(BaseRunner):
 
 const README = (name: string): string => `# ${name}
 
-\`run.py\` is the model, \`cog.yaml\` what it needs (docs/models.md of Edgeplane has all keys). Put this folder where a pool
-looks for models; then:
+\`run.py\` is the model, \`cog.yaml\` what it needs (docs/models.md of Edgeplane has all keys).
 
-    edgeplane predict local/${name} -i text=Ada
+    edgeplane run . -i text=Ada        # on this machine, without a gateway
+    edgeplane push .                   # as <your account>/${name}, at your gateway
+    edgeplane predict <your account>/${name} -i text=Ada
 `;
 
 export function addInit(program: Command, context: Context): void {
   program
     .command("init <folder>")
     .description("write a model folder that runs: cog.yaml, run.py, README.md")
-    .action((folder: string) => init(context, resolve(context.io.cwd, folder)));
+    .action((folder: string) => init(context, folder));
 }
 
-function init({ io }: Context, folder: string): void {
+function init({ io }: Context, shown: string): void {
+  const folder = resolve(io.cwd, shown);
   const name = basename(folder);
   if (!NAME.test(name))
     throw new CliError(
@@ -60,4 +62,5 @@ function init({ io }: Context, folder: string): void {
     writeFileSync(join(folder, file), text);
     note(io, `wrote ${join(folder, file)}`);
   }
+  note(io, `next: \`edgeplane run ${shown} -i text=Ada\`, then \`edgeplane push ${shown}\``);
 }

@@ -46,6 +46,7 @@ export const StatusSchema = z.looseObject({
       waiting: z.number(),
       held: z.number(),
       problem: Words,
+      misconfigured: Words,
       pausedBy: Words,
       runMs: Maybe,
       rates: z.looseObject({ grantedPerSecond: z.number(), endedPerSecond: z.number() }).optional(),
@@ -83,7 +84,8 @@ export function showStatus(io: Io, status: Status): void {
   for (const problem of hostProblemsOf(status)) printLine(io, `! ${problem}`);
   if (status.devices.length > 0) part(io, DEVICE_HEAD, status.devices.map(deviceRowOf));
   part(io, MODEL_HEAD, status.models.map(modelRowOf));
-  for (const { model, problem } of status.models) if (isSaid(problem)) printLine(io, `! ${model}: ${problem}`);
+  for (const { model, problem, misconfigured } of status.models)
+    for (const words of [problem, misconfigured]) if (isSaid(words)) printLine(io, `! ${model}: ${words}`);
   part(io, INSTANCE_HEAD, status.models.flatMap(instanceRowsOf));
 }
 

@@ -17,7 +17,7 @@ import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
 import { note, printLine } from "../output.ts";
 import { describe as describeByPool } from "../push/describe.ts";
-import type { Described, DescribeOptions } from "../push/describe.ts";
+import type { Described, DescribeOptions, Whole } from "../push/describe.ts";
 import { exampleInput } from "../push/example-input.ts";
 import { checkAllUnchanged, listFolder } from "../push/folder.ts";
 import type { PushedFile } from "../push/folder.ts";
@@ -29,6 +29,8 @@ import type { Report } from "../push/report.ts";
 import { sendFiles } from "../push/send.ts";
 import { AccountSchema } from "./login.ts";
 
+/** Where pools note what a model wrote (gpu-pool/runtime/models/folder-record.ts). */
+const NOTES = ".edgeplane";
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** A chunk may be swept while others are sent; then it is sent once more. */
 const REGISTER_TRIES = 3;
@@ -77,11 +79,17 @@ async function push(context: Context, folder: string, options: Options, describe
   const dir = realpathSync(folder);
   const report = createReport(io, context.globals().json);
   const stop = new AbortController();
-  const forget = io.onInterrupt(() => stop.abort());
+  let isInterrupted = false;
+  const forget = io.onInterrupt(() => {
+    isInterrupted = true;
+    stop.abort();
+  });
   try {
     await pushFolder(context, dir, options, describe, report, stop.signal);
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    // Whatever of it still goes on.
+    stop.abort();
+    if (!isInterrupted) throw error;
     throw new CliError("interrupted", exitCodes.interrupted, "Run it again: what has arrived is not sent again.");
   } finally {
     report.clear();
@@ -98,12 +106,19 @@ async function pushFolder(
   signal: AbortSignal,
 ): Promise<void> {
   const client = context.client();
+  const push: Push = { context, client, dir, model: "", latest: options.latest, report, signal };
+  const said = (line: string): void => report.say(`reading the model: ${line}`);
+  const describing = describe(dir, { withSchema: options.schema, env: context.io.env, signal, say: said });
+  // A key that is refused ends the push before this is awaited.
+  describing.catch(() => {});
   const model = await modelOf(client, options.model, dir);
-  const described = await readModel(context, dir, options.schema, describe, report, signal);
-  const files = listFolder(dir, readIgnored(dir), new Set(described.written));
+  push.model = model;
+  // Where no pool has noted anything, nobody has to be asked what the model wrote.
+  const written = existsSync(join(dir, NOTES)) ? (await describing).written : [];
+  const files = listFolder(dir, readIgnored(dir), new Set(written));
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   report.tell({ event: "listed", files: files.length, bytes }, `${files.length} files, ${sizeOf(bytes)}`);
-  const registered = await register(context, dir, model, files, described, options.latest, report, signal);
+  const registered = await register(push, files, describing);
   const { version, isNew } = registered;
   const reference = `${model}:${version}`;
   report.tell({ event: "registered", model, version, is_new: isNew }, isNew ? "registered" : "it was there already");
@@ -114,12 +129,13 @@ async function pushFolder(
   }
   const path = options.latest ? model : `${model}/versions/${version}`;
   const endpoint = `${client.url}/v1/models/${path}/predictions`;
-  const status = registered.status === "live" || options.wait ? "live" : registered.status;
+  const status = options.wait ? "live" : registered.status;
   if (context.globals().json) return report.tell({ event: status, model, version, endpoint }, "");
   printLine(context.io, reference);
   if (status !== "live")
     return note(context.io, `${status}: \`edgeplane versions show ${reference}\` says how it stands`);
-  return showCall(context, endpoint, options.latest ? model : reference, exampleInput(described.manifest.schema));
+  const { manifest } = await (await describing).whole;
+  return showCall(context, endpoint, options.latest ? model : reference, exampleInput(manifest.schema));
 }
 
 /** Asks as whom: a wrong address or key is found before anything is read. */
@@ -141,48 +157,46 @@ async function modelOf(client: Client, wanted: string | undefined, dir: string):
   );
 }
 
-async function readModel(
-  context: Context,
-  dir: string,
-  withSchema: boolean,
-  describe: Describe,
-  report: Report,
-  signal: AbortSignal,
-): Promise<Described> {
+async function manifestOf(describing: Promise<Described>, report: Report): Promise<Whole["manifest"]> {
   report.say("reading the model …");
-  const said = (line: string): void => report.say(`reading the model: ${line}`);
-  const described = await describe(dir, { withSchema, env: context.io.env, signal, say: said });
-  if (described.schemaProblem !== null)
+  const { manifest, schemaProblem } = await (await describing).whole;
+  if (schemaProblem !== null)
     report.tell(
-      { event: "schema_unknown", problem: described.schemaProblem },
-      `its schema can't be read here, so the first pool that sets it up does: ${described.schemaProblem}`,
+      { event: "schema_unknown", problem: schemaProblem },
+      `its schema can't be read here, so the first pool that sets it up does: ${schemaProblem}`,
     );
-  return described;
+  return manifest;
 }
 
+/** What the steps of a push have in common. */
+type Push = {
+  context: Context;
+  client: Client;
+  dir: string;
+  /** `owner/name`. */
+  model: string;
+  latest: boolean;
+  report: Report;
+  signal: AbortSignal;
+};
 type Registered = { version: string; isNew: boolean; status: "pending" | "live" | "failed" };
 
-/** Sends what is missing and registers the version; what was swept meanwhile is sent again. */
-async function register(
-  context: Context,
-  dir: string,
-  model: string,
-  files: readonly PushedFile[],
-  { manifest }: Described,
-  latest: boolean,
-  report: Report,
-  signal: AbortSignal,
-): Promise<Registered> {
-  const client = context.client();
+/**
+ * Sends what is missing and registers the version; what was swept meanwhile is sent again. The model is read while its
+ * files are on their way.
+ */
+async function register(push: Push, files: readonly PushedFile[], describing: Promise<Described>): Promise<Registered> {
+  const { client, model, latest, report, signal } = push;
   for (let attempt = 1; ; attempt += 1) {
-    const bundle = await send(context, dir, model, files, report, signal);
+    // A folder that is no model ends it at once.
+    const [bundle] = await Promise.all([send(push, files), describing]);
+    const manifest = await manifestOf(describing, report);
     checkAllUnchanged(files);
     const version = await bundleVersion(bundle);
-    const body = { bundle, manifest, latest };
     try {
       const before = await knownStatus(client, model, version, signal);
       const made = await client.api(PushedVersionSchema, "POST", `/models/${model}/versions`, {
-        body,
+        body: { bundle, manifest, latest },
         repeatable: true,
         signal,
       });
@@ -211,21 +225,15 @@ async function knownStatus(
   }
 }
 
-async function send(
-  context: Context,
-  dir: string,
-  model: string,
-  files: readonly PushedFile[],
-  report: Report,
-  signal: AbortSignal,
-): Promise<Bundle> {
+async function send(push: Push, files: readonly PushedFile[]): Promise<Bundle> {
+  const { context, client, dir, model, report, signal } = push;
   const cache = new HashCache(context.io, dir);
   let present = 0;
   report.begin(files.reduce((sum, { bytes }) => sum + bytes, 0));
   let isWhole = false;
   try {
     const rows = await sendFiles(files, {
-      client: context.client(),
+      client,
       connection: context.connection(),
       model,
       cache,

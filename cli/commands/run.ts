@@ -5,7 +5,6 @@ import { basename, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import * as z from "zod";
-import { startStack } from "../../scripts/lib/stack.ts";
 import type { Stack } from "../../scripts/lib/stack.ts";
 import { createClient } from "../client.ts";
 import type { Client } from "../client.ts";
@@ -69,6 +68,8 @@ async function run(context: Context, folder: string, options: PredictOptions, is
   const forget = io.onInterrupt(() => interruption.abort());
   let stack: Stack | null = null;
   try {
+    // Not sooner: what a stack is made of takes longer to load than most commands to run.
+    const { startStack } = await import("../../scripts/lib/stack.ts");
     const models = linkModel(state, folder, model.name);
     stack = await startStack({ stateDir: state, models, say, signal: interruption.signal }).catch((error: unknown) => {
       throw isInterrupted() ? interrupted() : error;

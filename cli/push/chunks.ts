@@ -2,6 +2,7 @@
 import { open } from "node:fs/promises";
 import { changed, checkUnchanged } from "./folder.ts";
 import type { PushedFile } from "./folder.ts";
+import type { Write } from "./request.ts";
 
 const READ_BYTES = 1024 * 1024;
 const HASH_BYTES = 32;
@@ -10,32 +11,42 @@ const LENGTH_BYTES = 4;
 /** Where a chunk can be read. */
 export type Chunk = { sha256: string; file: PushedFile; at: number; bytes: number };
 
-/** Its bytes. Throws where the file changed since it was listed. */
-export async function* bytesOf({ file, at, bytes }: Chunk): AsyncGenerator<Buffer> {
+/** Writes its bytes, and reads on meanwhile. Throws where the file changed since it was listed. */
+export async function writeChunk({ file, at, bytes }: Chunk, write: Write): Promise<void> {
   const handle = await open(file.file, "r");
   try {
     checkUnchanged(file, await handle.stat({ bigint: true }));
-    for (let sent = 0; sent < bytes;) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, bytes - sent));
-      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at + sent);
+    const size = Math.min(READ_BYTES, bytes);
+    const buffers = [Buffer.allocUnsafe(size), Buffer.allocUnsafe(size)];
+    let underway: Promise<void> = Promise.resolve();
+    for (let sent = 0, turn = 0; sent < bytes; turn += 1) {
+      const buffer = buffers[turn % 2] ?? Buffer.alloc(0);
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(size, bytes - sent), at + sent);
       if (bytesRead === 0) throw changed(file.path);
       sent += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      await underway;
+      underway = write(buffer.subarray(0, bytesRead));
     }
+    await underway;
   } finally {
     await handle.close();
   }
 }
 
-/** Each as its SHA-256, its length (4 bytes, big-endian) and its bytes, as `POST …/chunks` takes them. */
-export async function* framesOf(chunks: readonly Chunk[]): AsyncGenerator<Buffer> {
+/** Writes each as its SHA-256, its length (4 bytes, big-endian) and its bytes, as `POST …/chunks` takes them. */
+export async function writeFrames(chunks: readonly Chunk[], write: Write): Promise<void> {
+  const frames: Buffer[] = [];
   for (const chunk of chunks) {
     const head = Buffer.alloc(HASH_BYTES + LENGTH_BYTES);
     head.write(chunk.sha256, "hex");
     head.writeUInt32BE(chunk.bytes, HASH_BYTES);
-    yield head;
-    yield* bytesOf(chunk);
+    frames.push(head);
+    await writeChunk(chunk, (part) => {
+      frames.push(Buffer.from(part));
+      return Promise.resolve();
+    });
   }
+  await write(Buffer.concat(frames));
 }
 
 export function framedBytes(chunks: readonly Chunk[]): number {

@@ -16,11 +16,20 @@ const LIMIT_MS = 2 * TIMEOUT_S * 1000 + 30_000;
 const KILL_MS = 2000;
 
 const ManifestSchema = z.looseObject({ schema: z.record(z.string(), z.unknown()).nullable() });
-const ToldSchema = z.union([
-  z.object({ manifest: ManifestSchema, written: z.array(z.string()), schemaProblem: z.string().nullable() }),
+const FirstSchema = z.union([
   z.object({ problem: z.string() }),
+  z.object({ manifest: ManifestSchema, written: z.array(z.string()) }),
 ]);
-export type Described = Exclude<z.infer<typeof ToldSchema>, { problem: string }>;
+const WholeSchema = z.object({ manifest: ManifestSchema, schemaProblem: z.string().nullable() });
+/** Why this machine can't tell the schema; null where it can, or was not asked to. */
+export type Whole = z.infer<typeof WholeSchema>;
+
+export type Described = {
+  /** Paths of files that the model itself wrote. */
+  written: string[];
+  /** With the schema, which may take the installation of what the model needs. */
+  whole: Promise<Whole>;
+};
 
 export type DescribeOptions = {
   withSchema: boolean;
@@ -43,31 +52,37 @@ export async function describe(dir: string, { withSchema, env, signal, say }: De
   };
   const timer = setTimeout(end, LIMIT_MS);
   signal.addEventListener("abort", end, { once: true });
-  let text = "";
-  let last = "";
-  child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
+  let last = "it said nothing";
   createInterface({ input: child.stderr }).on("line", (line) => {
     last = line;
     say(line);
   });
-  try {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    child.once("close", () => resolve()).once("error", reject);
-    await promise;
-  } finally {
+  child.once("error", (error) => (last = messageOf(error)));
+  child.once("close", () => {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
-  }
-  signal.throwIfAborted();
-  const told = parse(text, last);
-  if (!("problem" in told)) return told;
-  throw new CliError(told.problem, exitCodes.usage, "docs/models.md has all keys.");
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async <T>(schema: z.ZodType<T>): Promise<T> => {
+    const { value } = await lines.next();
+    signal.throwIfAborted();
+    const parsed = schema.safeParse(parseJson(value));
+    if (parsed.success) return parsed.data;
+    throw new CliError(`the folder could not be read: ${last}`);
+  };
+  const first = await next(FirstSchema);
+  if ("problem" in first) throw new CliError(first.problem, exitCodes.usage, "docs/models.md has all keys.");
+  const { written, manifest } = first;
+  const whole = withSchema ? next(WholeSchema) : Promise.resolve({ manifest, schemaProblem: null });
+  // A push that fails while it sends files never awaits it.
+  whole.catch(() => {});
+  return { written, whole };
 }
 
-function parse(text: string, last: string): z.infer<typeof ToldSchema> {
+function parseJson(text: string | undefined): unknown {
   try {
-    return ToldSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new CliError(`the folder could not be read: ${last === "" ? messageOf(error) : last}`);
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
   }
 }

@@ -35,7 +35,7 @@ beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), "edgeplane-push-"));
   put("cog.yaml", COG);
   put("run.py", RUN);
-  described = { manifest: { schema: null }, written: [], schemaProblem: null };
+  described = { written: [], whole: Promise.resolve({ manifest: { schema: null }, schemaProblem: null }) };
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -59,7 +59,7 @@ const alone = (io: Io): Command => {
   addPush(program, createContext(io, program), () => Promise.resolve(described));
   return program;
 };
-let described: Described = { manifest: { schema: null }, written: [], schemaProblem: null };
+let described: Described;
 const push = async (...args: string[]): Promise<Ran> => cli(["push", "my-model", ...args], { program: alone });
 
 const sha256 = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
@@ -83,7 +83,9 @@ test("a key that is none is named, and a model that can't be read here is left t
   const wrong = await cli(["push", "my-model", "--no-schema"]);
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toMatch(/^edgeplane: cog.yaml, edgeplane: .*maxBatchsize/m);
-  described = { ...described, written: ["run.py"], schemaProblem: "ImportError: no torch" };
+  const whole = { manifest: { schema: null }, schemaProblem: "ImportError: no torch" };
+  described = { written: ["run.py"], whole: Promise.resolve(whole) };
+  put(".edgeplane/version.json", "{}");
   const ran = await push();
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.stderr).toContain("the first pool that sets it up does: ImportError: no torch\n");
@@ -124,6 +126,12 @@ test("a file whose state has not changed has the hash that is remembered, and is
     ({ bundle }) => bundle.files.find(({ path }) => path === "one.bin")?.chunks,
   );
   expect(chunks).toEqual([[sha256(one)], [sha256(two)]]);
+});
+
+test("files with the same content are sent once", async () => {
+  for (const name of ["a", "b"]) put(`${name}.bin`, Buffer.alloc(2_000_000, 7));
+  await push();
+  expect(uploads().filter((call) => call.startsWith("PUT"))).toHaveLength(1);
 });
 
 test("many small files are few requests, and a large one goes alone, in chunks", async () => {
@@ -187,13 +195,19 @@ test("a file that changes while it is pushed is told, and nothing is registered"
   const ran = await push();
   expect(ran).toMatchObject({ code: 1, stdout: "" });
   expect(ran.stderr).toContain("edgeplane: weights.bin changed while it was pushed: nothing was registered\n");
-  // One that keeps its bytes and was sent already is found in the end.
+  expect(uploads().filter((call) => call.startsWith("PUT"))).toEqual([]);
+  expect(gateway.versions.size).toBe(0);
+});
+
+test("a file that changes once it was looked at is found before anything is registered", async () => {
+  await push();
+  put("weights.bin", Buffer.alloc(2_000_000, 7));
   gateway.intercept = (call) => {
     if (/^PUT .*chunks/.test(call)) utimesSync(join(home, "my-model/run.py"), 1, 1);
     return undefined;
   };
   expect((await push()).stderr).toContain("run.py changed while it was pushed");
-  expect(gateway.versions.size).toBe(0);
+  expect(gateway.versions.size).toBe(1);
 });
 
 test("chunks that were swept before the version was registered are sent again", async () => {

@@ -1,19 +1,25 @@
-/** One request with a body of bytes, sent as they are read; its limit is silence, not its length. */
+/**
+ * One request with a body of bytes, sent as they are read; its limit is silence, not its length. Whoever writes hears
+ * when the system has taken the bytes, and may use their buffer again: a buffer for each mebibyte would keep the garbage
+ * collector busier than the network.
+ */
 import { request as httpRequest, Agent as HttpAgent } from "node:http";
-import type { IncomingMessage, RequestOptions } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest, Agent as HttpsAgent } from "node:https";
-import { pipeline } from "node:stream/promises";
 
 /** Nothing was sent, and nothing came, for so long. */
 const SILENCE_MS = 60_000;
+
+/** Resolves once the buffer may be used again. */
+export type Write = (bytes: Buffer) => Promise<void>;
 
 export type Upload = {
   method: "PUT" | "POST";
   url: string;
   key: string;
-  /** How many `body` yields. */
+  /** How many `body` writes. */
   bytes: number;
-  body(): AsyncIterable<Buffer>;
+  body(write: Write): Promise<void>;
   /** Hears of bytes as the system takes them. */
   onSent(bytes: number): void;
   signal: AbortSignal;
@@ -49,19 +55,17 @@ export class Sender {
         : httpRequest(target, { ...options, agent: this.#http });
     request.setTimeout(SILENCE_MS, () => request.destroy(new Error(`silent for ${SILENCE_MS / 1000} s`)));
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    request.once("response", resolve).once("error", reject);
-    const sent = pipeline(
-      body(),
-      async function* count(source) {
-        for await (const part of source) {
-          yield part;
-          onSent(part.length);
-        }
-      },
-      request,
-    );
+    request.once("response", resolve).on("error", reject);
+    const write = async (part: Buffer): Promise<void> => {
+      await flushed(request, part);
+      onSent(part.length);
+    };
+    const sent = body(write).then(() => void request.end());
+    sent.catch((error: unknown) => {
+      reject(error);
+      request.destroy();
+    });
     // A refusal may come before all has been sent.
-    sent.catch(reject);
     const answer = await promise;
     let text = "";
     for await (const part of answer.setEncoding("utf8")) text += String(part);
@@ -76,4 +80,10 @@ export class Sender {
     this.#http.destroy();
     this.#https.destroy();
   }
+}
+
+async function flushed(request: ClientRequest, part: Buffer): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  request.write(part, (error) => (error ? reject(error) : resolve()));
+  await promise;
 }

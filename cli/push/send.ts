@@ -10,7 +10,7 @@ import { Refusal, refusal } from "../client.ts";
 import type { Client } from "../client.ts";
 import type { Connection } from "../config.ts";
 import { CliError, exitCodes, messageOf } from "../errors.ts";
-import { bytesOf, framedBytes, framesOf, Grouping } from "./chunks.ts";
+import { framedBytes, Grouping, writeChunk, writeFrames } from "./chunks.ts";
 import type { Chunk } from "./chunks.ts";
 import type { PushedFile } from "./folder.ts";
 import { hashFile } from "./hashes.ts";
@@ -20,9 +20,10 @@ import type { Answer } from "./request.ts";
 
 /** Requests on their way. */
 const PARALLEL = 4;
-/** One question names so many chunks at most, and waits for so many bytes at most. */
+/** One question names so many chunks at most. */
 const ASKED_CHUNKS = 10_000;
-const ASKED_BYTES = 4 * CHUNK_BYTES;
+/** Where no question is on its way, so many bytes are worth one. */
+const ASKED_BYTES = CHUNK_BYTES;
 /** Of an upload that didn't come through: about two minutes in all. */
 const TRIES = 8;
 const FIRST_WAIT_MS = 500;
@@ -53,7 +54,7 @@ export type SendOptions = {
 export async function sendFiles(files: readonly PushedFile[], options: SendOptions): Promise<BundleFile[]> {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
-  const uploads = new Uploads({ ...options, signal });
+  const uploads = new Uploads({ ...options, signal }, () => stop.abort());
   const questions = new Questions({ ...options, signal }, uploads);
   try {
     const rows: BundleFile[] = [];
@@ -65,27 +66,28 @@ export async function sendFiles(files: readonly PushedFile[], options: SendOptio
       for (const [index, sha256] of chunks.entries())
         questions.add({ sha256, file, at: index * CHUNK_BYTES, bytes: chunkBytes(file.bytes, index) });
       rows.push({ path: file.path, mode: file.mode, bytes: file.bytes, chunks });
-      uploads.throwIfFailed();
+      signal.throwIfAborted();
     }
     await questions.finish();
     await uploads.finish();
     return rows;
   } catch (error) {
-    // What was on its way fails because of the first failure.
     stop.abort();
+    // All else ends because of the first failure.
     throw uploads.failure ?? error;
   } finally {
     uploads.close();
   }
 }
 
-/** Gathers chunks until a question is worth while. */
+/** Gathers chunks while a question is on its way: there are few where hashes are remembered, and none comes late. */
 class Questions {
   readonly #options: SendOptions;
   readonly #uploads: Uploads;
   readonly #seen = new Set<string>();
   #gathered: Chunk[] = [];
   #gatheredBytes = 0;
+  #isAsking = false;
   /** Questions are asked one after the other. */
   #asked: Promise<void> = Promise.resolve();
 
@@ -99,7 +101,12 @@ class Questions {
     this.#seen.add(chunk.sha256);
     this.#gathered.push(chunk);
     this.#gatheredBytes += chunk.bytes;
-    if (this.#gathered.length === ASKED_CHUNKS || this.#gatheredBytes >= ASKED_BYTES) this.#ask();
+    if (this.#gathered.length === ASKED_CHUNKS) this.#ask();
+    else this.#askIfWorthWhile();
+  }
+
+  #askIfWorthWhile(): void {
+    if (!this.#isAsking && this.#gatheredBytes >= ASKED_BYTES) this.#ask();
   }
 
   async finish(): Promise<void> {
@@ -111,6 +118,7 @@ class Questions {
     const chunks = this.#gathered;
     this.#gathered = [];
     this.#gatheredBytes = 0;
+    this.#isAsking = true;
     this.#asked = this.#asked.then(async () => {
       const missing = new Set(await askMissing(this.#options, chunks));
       const [here, there] = [chunks.filter(({ sha256 }) => missing.has(sha256)), chunks.length - missing.size];
@@ -118,6 +126,8 @@ class Questions {
       if (there > 0) this.#options.onPresent(sum(chunks) - sum(here));
       this.#options.onMissing(sum(here));
       for (const chunk of here) this.#uploads.add(chunk);
+      this.#isAsking = false;
+      this.#askIfWorthWhile();
     });
     this.#asked.catch((error: unknown) => this.#uploads.fail(error));
   }
@@ -146,14 +156,17 @@ function olderGateway(url: string): CliError {
 /** Sends requests, a few at a time; the first that fails for good ends all. */
 class Uploads {
   readonly #options: SendOptions;
+  readonly #onFailed: () => void;
   readonly #sender = new Sender(PARALLEL);
   readonly #grouping = new Grouping();
   #waiting: Chunk[][] = [];
   #underway = new Set<Promise<void>>();
   failure: unknown = null;
 
-  constructor(options: SendOptions) {
+  /** `onFailed`: nothing of this push has to go on. */
+  constructor(options: SendOptions, onFailed: () => void) {
     this.#options = options;
+    this.#onFailed = onFailed;
   }
 
   add(chunk: Chunk): void {
@@ -164,18 +177,14 @@ class Uploads {
   fail(error: unknown): void {
     this.failure ??= error;
     this.#waiting = [];
-  }
-
-  throwIfFailed(): void {
-    // oxlint-disable-next-line typescript/only-throw-error -- it is what was thrown
-    if (this.failure !== null) throw this.failure;
+    this.#onFailed();
   }
 
   async finish(): Promise<void> {
     this.#waiting.push(...this.#grouping.rest());
     this.#fill();
-    while (this.#underway.size > 0 && this.failure === null) await Promise.race(this.#underway);
-    this.throwIfFailed();
+    while (this.#underway.size > 0) await Promise.race(this.#underway);
+    this.#options.signal.throwIfAborted();
   }
 
   close(): void {
@@ -221,8 +230,18 @@ class Uploads {
     try {
       answer = await this.#sender.send({
         ...(isAlone
-          ? { method: "PUT", url: `${path}/${first.sha256}`, bytes: first.bytes, body: () => bytesOf(first) }
-          : { method: "POST", url: path, bytes: framedBytes(chunks), body: () => framesOf(chunks) }),
+          ? {
+              method: "PUT",
+              url: `${path}/${first.sha256}`,
+              bytes: first.bytes,
+              body: async (write) => writeChunk(first, write),
+            }
+          : {
+              method: "POST",
+              url: path,
+              bytes: framedBytes(chunks),
+              body: async (write) => writeFrames(chunks, write),
+            }),
         key: connection.key ?? "",
         signal,
         onSent(bytes) {

@@ -1,6 +1,7 @@
 /** What the instances of a model are made with: a name, what is launched, and who hears of it. */
 import type { Loaded } from "./child-messages.ts";
 import type { InstanceOptions } from "./instance.ts";
+import { launchKey } from "./models/configured.ts";
 import type { RunnerOptions } from "./runner-options.ts";
 
 export type InstanceEvents = Pick<
@@ -19,6 +20,7 @@ export function instanceOptionsOf(
     slots: model.slotsPerInstance,
     clock,
     async launch(instance, kind) {
+      instance.launchedWith = launchKey(model);
       const prepared = await launch(instance.name, kind);
       await placer.aboutToLoad(instance);
       return { ...prepared, onLoaded };

@@ -13,6 +13,7 @@ import { Streak } from "../scheduling/streak.ts";
 import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
+import { Postponed } from "./postponed.ts";
 import type { Prediction } from "./prediction.ts";
 import { ProcessMemory } from "./process-memory.ts";
 import type { Run } from "./run.ts";
@@ -56,6 +57,8 @@ export class Instance {
   readonly runs = new Map<number, Run>();
   /** Of its latest process. */
   memory = new ProcessMemory();
+  /** What its latest process was launched with, as `launchKey` says it; null before the first. */
+  launchedWith: string | null = null;
   restarts = 0;
   /** Why its last process died that was not told to; null while none did. */
   lastDeath: string | null = null;
@@ -252,11 +255,18 @@ export class Instance {
     } catch (error) {
       launch?.discard?.();
       if (this.#state !== "starting" || launches !== this.#launches) return;
+      if (error instanceof Postponed) return this.#postpone();
       this.#break(
         { message: error instanceof Error ? error.message : String(error), traceback: "" },
         restartDefaults.brokenMs,
       );
     }
+  }
+
+  /** As if it could not be set up, but nobody hears of a problem. */
+  #postpone(): void {
+    this.#state = "broken";
+    this.#retryAtMs = this.#options.clock.nowMs() + restartDefaults.brokenMs;
   }
 
   /** Throws where this host can't make the process its folder. */

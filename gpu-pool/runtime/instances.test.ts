@@ -45,7 +45,7 @@ test("processes that die again and again park it, with what they die of, until o
     ...{ name: "m#0", slots: 1, clock, launch: async () => launch },
     ...{ onReady() {}, onSlotMessage() {}, onGone() {}, onBroken() {}, onGrew() {}, onPrinted() {} },
   }));
-  instances.grow(1);
+  instances.fit(1);
   const [instance] = instances.all;
   instance?.start(["cpu"], "cpu");
   let deaths = 0;

@@ -12,15 +12,32 @@ const GETS_ON: ReadonlySet<InstanceState> = new Set(["busy", "ready", "starting"
 
 export class Instances {
   readonly all: Instance[] = [];
+  readonly #numbers = new Map<Instance, number>();
   readonly #optionsOf: (index: number) => InstanceOptions;
 
   constructor(optionsOf: (index: number) => InstanceOptions) {
     this.#optionsOf = optionsOf;
   }
 
-  /** Makes it `count` of them, where there are fewer. */
-  grow(count: number): void {
-    while (this.all.length < count) this.all.push(new Instance(this.#optionsOf(this.all.length)));
+  /** Makes it `count` of them: more where there are fewer, and fewer as far as some have no place. */
+  fit(count: number): void {
+    while (this.all.length < count) this.#add();
+    while (this.all.length > count) {
+      const index = this.all.findLastIndex(({ placement }) => placement === "none");
+      const [dropped] = index === -1 ? [] : this.all.splice(index, 1);
+      if (dropped === undefined) return;
+      this.#numbers.delete(dropped);
+    }
+  }
+
+  /** With the least number that no other has. */
+  #add(): void {
+    const taken = new Set(this.#numbers.values());
+    let number = 0;
+    while (taken.has(number)) number += 1;
+    const instance = new Instance(this.#optionsOf(number));
+    this.#numbers.set(instance, number);
+    this.all.push(instance);
   }
 
   /** Those that have a place, and stay there. */

@@ -1,9 +1,8 @@
 /**
  * One model on this pool: its queue, its instances, and what becomes of a batch that fails.
  *
- * Flow of one prediction: accept → input prepared → queued (scheduling/batcher) → a free slot takes its batch →
- * messages become reports → ended. A batch whose call raises, or whose process dies, is halved and run again after a new
- * `starting`, until the culprit is alone.
+ * Flow of one prediction: accept → input prepared → queued (scheduling/batcher) → its batch runs → reports → ended. A
+ * batch that raises, or whose process dies, is halved and run again after a new `starting`, until the culprit is alone.
  */
 import { HORIZON_MS } from "../scheduling/room.ts";
 import type { ModelLoad } from "../scheduling/room.ts";
@@ -13,9 +12,8 @@ import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
 import type { Frame } from "./frames.ts";
-import type { Instance } from "./instance.ts";
+import type { Instance, SetupProblem } from "./instance.ts";
 import { Instances } from "./instances.ts";
-import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
@@ -112,10 +110,6 @@ export class ModelRunner {
     return this.#queue.limits.learned;
   }
 
-  get slots(): number {
-    return this.instances.all.length * this.model.slotsPerInstance;
-  }
-
   /** Why it takes nothing for now, as this host runs short or its processes die in a row; null when it does. */
   get pausedBy(): string | null {
     return this.#pressure.pausedBy ?? this.instances.parkedBy;
@@ -130,9 +124,8 @@ export class ModelRunner {
   load(nowMs = this.#options.clock.nowMs()): ModelLoad {
     const waiting = this.waiting - Math.min(this.#preparation.fetching, FETCHING_BESIDE);
     const { pausedBy, held } = this;
-    const onHold = this.onHold || this.isLeaving;
     const { armed, limits } = this.#queue;
-    const counted = armed + this.instances.sent().length;
+    const [counted, onHold] = [armed + this.instances.sent().length, this.onHold || this.isLeaving];
     const counts = { waiting, counted, picks: limits.picks, runMs: this.#runMs, held, onHold, pausedBy };
     return loadOf(this.model, this.instances, this.#readiness, counts, this.#placed, nowMs);
   }
@@ -173,6 +166,12 @@ export class ModelRunner {
     const refusal = this.instances.ready ? null : this.#placed.refusal;
     if (!this.#readiness.host(refusal)) return;
     if (refusal !== null) this.#handBackUnset();
+    this.#pump();
+  }
+
+  /** Its model is configured otherwise: what doesn't run yet goes by that, and processes follow. */
+  reconfigured(): void {
+    this.#placed.reconfigured();
     this.#pump();
   }
 
@@ -387,6 +386,7 @@ export class ModelRunner {
         const loadMs = clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs());
         this.#readiness.ready(loadMs);
         observe.ready(instance.name, setupSeconds, loadMs);
+        this.#options.onSetUp?.();
         void this.#options.placer.loaded(this.#placed, instance);
         this.#pump();
       },

@@ -36,7 +36,7 @@ export async function startTelemetry(options: StartOptions): Promise<number> {
         state: runner.instances.state,
         waiting: runner.waiting,
         held: runner.held,
-        slots: runner.slots,
+        slots: runner.instances.all.length * runner.model.slotsPerInstance,
         freeSlots: runner.instances.all.reduce((sum, { freeSlots }) => sum + freeSlots, 0),
         broken: runner.problem !== null,
       })),

@@ -1,6 +1,7 @@
 /** `/status`: everything that a person, a command or a page wants to know of a running pool, in one answer. */
 import * as z from "zod";
 import { modelPath } from "../../src/contract/manifest.ts";
+import { ModelConfigurationSchema } from "../../src/contract/model-configuration.ts";
 import type { Pool } from "../pool.ts";
 import type { PreemptionWatch } from "../preemption/watch.ts";
 import type { DeviceWatch } from "../runtime/devices/device-watch.ts";
@@ -57,6 +58,9 @@ const ModelSchema = z.object({
   held: Number0,
   /** Why it can't be set up here. */
   problem: Problem,
+  /** What the edge says in place of its files; why what it said last doesn't hold. */
+  configuration: ModelConfigurationSchema,
+  misconfigured: Problem,
   /** Why it takes nothing for now: what of this host runs short, or of what its processes die in a row. */
   pausedBy: Problem,
   /** What its last batches took; null before the first. */
@@ -147,6 +151,8 @@ function modelOf(runner: ModelRunner, metrics: Metrics, nowMs: number): Status["
     waiting: runner.waiting,
     held: runner.held,
     problem: runner.problem?.message ?? null,
+    configuration: runner.model.configuration,
+    misconfigured: runner.model.misconfigured ?? null,
     pausedBy: runner.pausedBy,
     runMs: runner.load(nowMs).runMs,
     rates: metrics.rates.of(versionKey(manifest), nowMs),

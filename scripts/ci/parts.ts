@@ -62,7 +62,15 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: vitest("at-length"),
+    command: [...vitest("at-length"), "test/integration/webhooks", "test/integration/settings"],
+    timeoutMs: 6 * MINUTE_MS,
+  },
+  {
+    name: "upgrades",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("at-length"), "test/integration/upgrade"],
     timeoutMs: 6 * MINUTE_MS,
   },
   {

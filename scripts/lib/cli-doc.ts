@@ -21,6 +21,10 @@ npx edgeplane predictions list --limit 5
 npx edgeplane models list
 \`\`\`
 
+![\`edgeplane doctor\` in a terminal: each check with what it found](pictures/doctor.svg)
+
+![\`edgeplane predict\` in a terminal: the place in the queue, then the output](pictures/predict.svg)
+
 For a deployed gateway, keep its address and your key once (\`~/.config/edgeplane/config.json\`, which only you can
 read), or set \`EDGEPLANE_URL\` and \`EDGEPLANE_API_KEY\`. Operators add \`--admin-key\`, or \`EDGEPLANE_ADMIN_KEY\`.
 \`edgeplane topics\` reads the log over HTTP ([kafka.md](kafka.md)) as the user \`EDGEPLANE_KAFKA_USERNAME\` with
@@ -32,8 +36,9 @@ A model of your own, from nothing:
 
     edgeplane init my-model
     edgeplane run my-model -i text=Ada
+    edgeplane push my-model
 
-Results go to stdout, all else to stderr; \`--json\` prints JSON. \`eval "$(edgeplane completion bash)"\` completes
+[push.md](push.md) tells what is pushed and sent. Results go to stdout, all else to stderr; \`--json\` prints JSON. \`eval "$(edgeplane completion bash)"\` completes
 commands and options (also \`zsh\`, \`fish\`). \`npm run format\` makes the rest of this page from the command.
 `;
 

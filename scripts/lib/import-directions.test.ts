@@ -10,6 +10,9 @@ const refused: [path: string, specifier: string][] = [
   ["src/contract/a.ts", "node:fs"],
   ["src/shard/a.ts", "../routes/app.ts"],
   ["src/lane/a.ts", "../../plugins/catalog.ts"],
+  ["src/scaling/a.ts", "../lane/order.ts"],
+  ["src/scaling/a.ts", "zod"],
+  ["src/scaling/simulation/a.ts", "../../contract/ids.ts"],
   ["src/lane/order.ts", "../shard/types.ts"],
   ["src/routes/pool/a.ts", "../../index.ts"],
   ["src/pipeline/a.ts", "../routes/app.ts"],
@@ -34,6 +37,7 @@ const refused: [path: string, specifier: string][] = [
 const allowed: [path: string, specifier: string][] = [
   ["src/contract/a.ts", "./ids.ts"],
   ["src/shard/a.ts", "../contract/ids.ts"],
+  ["src/scaling/simulation/a.ts", "../policy.ts"],
   ["src/registry/a.ts", "../../plugins/kernel/secret.ts"],
   ["src/routes/pool/a.ts", "../../shard/client.ts"],
   ["src/pipeline/a.ts", "../../plugins/kernel/phases.ts"],

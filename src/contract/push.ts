@@ -71,6 +71,8 @@ export const DesiredModelSchema = z.object({
   bundle: BundleSizeSchema,
   /** Whether requests may come for it: it is the latest, or named by something, or waits for a pool to set it up. */
   isLive: z.boolean(),
+  /** Nobody knows its schema yet: a pool sets it up to read it. An older edge doesn't say. */
+  isPending: z.boolean().default(false),
   /** Milliseconds since the epoch; of a version that was pushed again, the last time: pools try it again then. */
   pushedAt: z.number().default(0),
 });

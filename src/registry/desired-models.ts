@@ -11,7 +11,11 @@ const RowSchema = z.object({
   files: z.number(),
   pushed_at: z.number(),
   live: z.number(),
+  pending: z.number(),
 });
+
+const IS_PENDING = `(?4 AND b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner
+  AND v.name = b.name AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))`;
 
 type Token = Pick<PoolIdentity, "owners" | "lanes" | "mayRegisterModels">;
 
@@ -31,8 +35,7 @@ export async function desiredModels(
          OR EXISTS (SELECT 1 FROM deployments d WHERE d.model_owner = b.owner AND d.model_name = b.name AND d.version = b.version)
          OR EXISTS (SELECT 1 FROM canaries c WHERE c.owner = b.owner AND c.name = b.name AND c.version = b.version AND c.ended_at IS NULL)
          OR EXISTS (SELECT 1 FROM models m, json_each(m.routes) r WHERE m.owner = b.owner AND m.name = b.name AND r.value ->> 'version' = b.version)
-         OR (?4 AND b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner AND v.name = b.name
-           AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))) AS live
+         OR ${IS_PENDING}) AS live, b.deleted_at IS NULL AND ${IS_PENDING} AS pending
        FROM json_each(?1) asked JOIN bundles b ON b.owner = asked.value
        WHERE b.lane IN (SELECT value FROM json_each(?2))
          AND (b.deleted_at IS NULL OR b.deleted_at + (b.manifest ->> 'totalTimeoutMs') > ?3)
@@ -42,10 +45,11 @@ export async function desiredModels(
     .all();
   const rows = results.map((row) => RowSchema.parse(row));
   return {
-    models: rows.map(({ manifest, bytes, files, pushed_at: pushedAt, live }) => ({
+    models: rows.map(({ manifest, bytes, files, pushed_at: pushedAt, live, pending }) => ({
       manifest,
       bundle: { bytes, files },
       isLive: live === 1,
+      isPending: pending === 1,
       pushedAt,
     })),
   };

@@ -30,6 +30,7 @@ export const pages = {
   pool: ["docs/models.md"],
   notRun: {
     "docs/chaos.md": "its commands are the chaos parts of CI",
+    "docs/scaling.md": "scripts/simulate.test.ts runs its command, over a smaller trace",
     "docs/self-host.md": "test/self-host runs its commands, as a service and beside it",
     "docs/soak.md": "its commands are the soak part of CI",
     "docs/security.md": "its commands are the fuzzing part of CI",

@@ -10,6 +10,7 @@ const OWN = "test/unit/sleeps.test.ts";
 /** How many calls a file has, and what for. */
 const known: Record<string, [number, string]> = {
   "gpu-pool/bridge/main.test.ts": [1, "a process that hangs is killed"],
+  "gpu-pool/runtime/memory-caps/memory-caps.test.ts": [1, "a process that only lives"],
   "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
   "scripts/lib/stack-lock.test.ts": [1, "looks for a file again"],
@@ -22,6 +23,7 @@ const known: Record<string, [number, string]> = {
   "test/integration/settings/two-workers.test.ts": [1, "before another try"],
   "test/integration/webhooks/sender.test.ts": [1, "a receiver that is slow"],
   "test/models/behaviour.test.ts": [1, "cancels at many points of a stream"],
+  "test/models/stages.test.ts": [1, "looks for a file again"],
   "test/steady/guards.test.ts": [4, "looks again; what was published holds; the times of changes and samples"],
   "test/steady/steady.test.ts": [2, "looks again; the pace of the load"],
   "test/streams/streams.test.ts": [1, "before another try"],

@@ -1,12 +1,12 @@
-/** Where the environments of a host lie. */
+/** Where the environments of a host lie, and what else its pools share. */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
 /** All pools of one user have the same; root's can be read by the users that its models run as. */
-function usualFolder(): string {
-  if (process.getuid?.() === 0) return "/var/cache/edgeplane/environments";
-  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "edgeplane", "environments");
+function usualFolder(what: string): string {
+  if (process.getuid?.() === 0) return join("/var/cache/edgeplane", what);
+  return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "edgeplane", what);
 }
 
 /** The reason why a folder can't be written to; null when it can. Makes it. */
@@ -25,7 +25,16 @@ export function whyUnusable(dir: string): string | null {
  * service's user may have no home.
  */
 export function environmentsFolder(asked: string | undefined, stateDir: string): string {
+  return sharedFolder("environments", asked, stateDir);
+}
+
+/** The same for the files of pushed models. */
+export function bundlesFolder(asked: string | undefined, stateDir: string): string {
+  return sharedFolder("bundles", asked, stateDir);
+}
+
+function sharedFolder(what: string, asked: string | undefined, stateDir: string): string {
   if (asked !== undefined) return asked;
-  const usual = usualFolder();
-  return whyUnusable(usual) === null ? usual : join(stateDir, "environments");
+  const usual = usualFolder(what);
+  return whyUnusable(usual) === null ? usual : join(stateDir, what);
 }

@@ -52,6 +52,7 @@ const request = () => ({
   model: "local/m",
   modelDir: join(root, "models", "m"),
   notesDir: join(root, "models", "m", ".edgeplane"),
+  fixed: [],
   homeDir: join(root, "state", "homes", "local_m"),
   scratchDir: join(root, "state", "scratch", "m-1"),
   readable: [join(root, "state", "environments", "one")],

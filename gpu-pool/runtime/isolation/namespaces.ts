@@ -50,6 +50,7 @@ export function bubblewrapArgs(request: JailRequest, tempDir: string, hidden: re
     ...masks(hidden, readable),
     ...request.readable.flatMap((path) => (isHidden(path, hidden) ? ["--ro-bind", path, path] : [])),
     ...own.flatMap((path) => ["--bind", path, path]),
+    ...request.fixed.flatMap((path) => ["--ro-bind", path, path]),
     ...(isWithin(modelDir, notesDir) ? ["--ro-bind-try", notesDir, notesDir] : []),
     ...["--chdir", modelDir],
   ];

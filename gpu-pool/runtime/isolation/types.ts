@@ -19,6 +19,8 @@ export type JailRequest = {
   modelDir: string;
   /** Where pools keep notes on that folder: it may not write there. */
   notesDir: string;
+  /** Files in its folder that it may not change: other folders have them, too. */
+  fixed: readonly string[];
   /** Kept for the model from one process to the next: its `HOME`. */
   homeDir: string;
   /** Of this process alone. */

@@ -2,18 +2,17 @@
  * Finds the models of a folder: each subfolder with a `cog.yaml`, named after the folder, owner `local`. A folder that
  * can't be a model is named with the reason and stops none of the others.
  */
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, mkdir, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
-import { instancesOf } from "../../../src/contract/model-configuration.ts";
-import type { ModelConfiguration } from "../../../src/contract/model-configuration.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
-import type { BatchingOptions } from "../../scheduling/batching/batch-limits.ts";
-import { bucketsUpTo, powersOfTwo } from "../../scheduling/batching/buckets.ts";
-import type { Buckets } from "../../scheduling/batching/buckets.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
 import type { CogYaml } from "../environments/cog-yaml.ts";
 import { parseCogYaml, parseWithEdgeplaneYaml } from "./cog-yaml.ts";
+import { configurationOf, NOTHING_SAID } from "./configurations.ts";
+import type { Configurations } from "./configurations.ts";
+import { notesInside } from "./folder-record.ts";
+import { configured, configuredIfFits } from "./configured.ts";
 import { readVersion } from "./folder-version.ts";
 import type { Model } from "./model.ts";
 
@@ -36,20 +35,18 @@ export async function findModels(
   folder: string,
   enabled: readonly string[],
   finder: Finder,
-  configurations: () => Promise<Record<string, ModelConfiguration>> = () => Promise.resolve({}),
+  configurations: () => Promise<Configurations> = () => Promise.resolve(NOTHING_SAID),
 ): Promise<FoundModels> {
   const found: FoundModels = { models: [], problems: [] };
   const entries = await readdir(folder, { withFileTypes: true });
-  const configured = await configurations();
+  const said = await configurations();
   for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
     try {
       const { cog, place } = await readKeys(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;
-      const configuration = configured[`${OWNER}/${entry.name}`] ?? {};
-      const keyed = { ...cog, edgeplane: keysWith(cog.edgeplane, configuration) };
-      found.models.push({ ...(await readModel(dir, entry.name, keyed, place, finder)), configuration });
+      found.models.push(await readModel(dir, entry.name, { cog, place }, finder, said));
     } catch (error) {
       found.problems.push({ folder: entry.name, problem: error instanceof Error ? error.message : String(error) });
     }
@@ -80,51 +77,52 @@ export function manifestOf({ cog: { edgeplane: keys }, place }: FolderKeys, id: 
 async function readModel(
   dir: string,
   name: string,
-  cog: CogYaml,
-  place: string,
+  files: FolderKeys,
   finder: Finder,
-): Promise<Omit<Model, "configuration">> {
-  const keys = cog.edgeplane;
+  said: Configurations,
+): Promise<Model> {
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
-  const manifest = manifestOf({ cog, place }, { owner: OWNER, name, version });
+  const id = { owner: OWNER, name, version };
   return {
     dir,
     notesDir,
     written,
-    cog,
-    manifest,
-    batching: batchingOf(keys, manifest, place),
-    cost: keys.cost ?? null,
-    slotsPerInstance: await declaredConcurrency(dir, cog),
-    usesGpu: cog.build.gpu ?? false,
-    placement: {
-      count: keys.instances?.count ?? null,
-      devices: keys.instances?.devices ?? null,
-      devicesPerInstance: keys.devicesPerInstance,
-      memoryHint: keys.deviceMemoryBytes ?? null,
-      pinned: keys.pinned,
-    },
+    files,
+    manifest: manifestOf(files, id),
+    ...configuredIfFits(files, configurationOf(said, id)),
+    ...(await traitsOf(dir, files)),
   };
 }
 
-type Keys = CogYaml["edgeplane"];
-
-/** What the edge says holds in place of what the files say. */
-function keysWith(keys: Keys, { instances, ...others }: ModelConfiguration): Keys {
-  return Object.assign({ ...keys }, others, instances === undefined ? {} : { instances: instancesOf(instances) });
+/**
+ * A model that was pushed, from the folder that it was unpacked into. `said` is what the edge says of it: whose it is,
+ * and its version. Throws where its files say what can't be.
+ */
+export async function readPushed(dir: string, said: Manifest): Promise<Model> {
+  const files = await readKeys(dir);
+  const minInstances = files.cog.edgeplane.pinned ? 1 : 0;
+  const notesDir = notesInside(dir);
+  await mkdir(notesDir, { recursive: true });
+  return {
+    dir,
+    notesDir,
+    written: [],
+    files,
+    manifest: { ...said, minInstances },
+    ...configured(files, {}),
+    ...(await traitsOf(dir, files)),
+  };
 }
 
-/** Throws where a key needs another one. */
-export function batchingOf(keys: Keys, { maxBatchSize, maxQueueDelayMs }: Manifest, place: string): BatchingOptions {
-  const { cost, maxBatchCost, costBuckets, latencyObjectiveMs, dropLate } = keys;
-  if (cost === undefined && (maxBatchCost !== undefined || costBuckets !== undefined))
-    throw new Error(`${place}cost: maxBatchCost and costBuckets need it: say what a prediction costs`);
-  const buckets = costBuckets === undefined ? undefined : bucketsOf(costBuckets);
-  return { maxBatchSize, maxQueueDelayMs, maxBatchCost, buckets, latencyObjectiveMs, dropsLate: dropLate };
-}
-
-function bucketsOf(said: NonNullable<Keys["costBuckets"]>): Buckets {
-  return said === "powers-of-two" ? powersOfTwo : bucketsUpTo(said);
+async function traitsOf(
+  dir: string,
+  { cog }: FolderKeys,
+): Promise<Pick<Model, "cost" | "slotsPerInstance" | "usesGpu">> {
+  return {
+    cost: cog.edgeplane.cost ?? null,
+    slotsPerInstance: await declaredConcurrency(dir, cog),
+    usesGpu: cog.build.gpu ?? false,
+  };
 }
 
 function unlessMissing(error: unknown): null {

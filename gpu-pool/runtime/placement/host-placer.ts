@@ -36,6 +36,8 @@ export type Placeable = {
   /** How many its work wants. */
   wanted(nowMs: number): number;
   demand(nowMs: number): number;
+  /** Ends what doesn't fit what its owner wants now; whether it did anything. */
+  fit?(): boolean;
 };
 
 /** A device, and what all programs use of it together; null where that isn't told. */
@@ -87,6 +89,13 @@ export class HostPlacer {
   /** It has no instance any more, and wants none. */
   remove(placeable: Placeable): void {
     this.#known.delete(placeable);
+    this.changed();
+  }
+
+  /** Its author says otherwise what it takes. */
+  hinted(placeable: Placeable): void {
+    const known = this.#known.get(placeable);
+    if (known !== undefined) known.memory.hint = placeable.memoryHint;
     this.changed();
   }
 
@@ -236,6 +245,7 @@ export class HostPlacer {
 
   #settle(): void {
     const nowMs = this.#options.clock.nowMs();
+    for (const placeable of this.#known.keys()) if (placeable.fit?.() === true) this.changed();
     for (const instance of this.#bytes.keys()) if (instance.placement === "none") this.#bytes.delete(instance);
     const models = [...this.#known.values()].map((known) => this.#modelOf(known, nowMs));
     const plan = planPlacement({ devices: this.#devices(), models, instances: this.#placed() }, nowMs);

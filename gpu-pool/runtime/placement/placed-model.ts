@@ -14,7 +14,9 @@ import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
 import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
+import { launchKey } from "../models/configured.ts";
 import type { HostPlacer, Placeable } from "./host-placer.ts";
+import { isMisfit, Replacement } from "./replacement.ts";
 
 /** So long a prediction waits here for a place. */
 const PATIENCE_MS = 15_000;
@@ -40,9 +42,9 @@ export type PlacedModelOptions = {
 };
 
 export class PlacedModel implements Placeable {
-  readonly memoryHint: number | null;
   readonly #options: PlacedModelOptions;
   readonly #demand = new Demand();
+  readonly #replacement = new Replacement();
   #isWarmDue = false;
   #isClosed = false;
   #blockedSinceMs: number | null = null;
@@ -50,9 +52,12 @@ export class PlacedModel implements Placeable {
 
   constructor(options: PlacedModelOptions) {
     this.#options = options;
-    this.memoryHint = options.model.placement.memoryHint;
     options.placer.add(this);
-    options.instances.grow(this.needs.count);
+    this.hostChanged();
+  }
+
+  get memoryHint(): number | null {
+    return this.#options.model.placement.memoryHint;
   }
 
   get needs(): ModelNeeds {
@@ -116,7 +121,8 @@ export class PlacedModel implements Placeable {
     const { placed } = instances;
     if (placed.length > 0) this.#isWarmDue = false;
     const insists = nowMs < this.#insistsUntilMs;
-    const least = Math.max(placed.length, model.placement.pinned || this.#isWarmDue || insists ? 1 : 0);
+    const atLeast = model.placement.pinned || this.#isWarmDue || insists ? 1 : 0;
+    const least = Math.min(this.needs.count, Math.max(placed.length, this.#replacement.kept, atLeast));
     if (waiting() === 0) return least;
     const places = placed.map((instance) => instance.place(nowMs, false));
     const missing = waiting() - capacityOf({ ...load(nowMs), places }, aheadBatches);
@@ -144,7 +150,30 @@ export class PlacedModel implements Placeable {
 
   /** The host's devices are others than they were. */
   hostChanged(): void {
-    this.#options.instances.grow(this.needs.count);
+    const { instances, model } = this.#options;
+    // A device that isn't seen for a moment ends nothing; what the owner says does.
+    const least = model.placement.count === null ? instances.all.length : 0;
+    instances.fit(Math.max(this.needs.count, least));
+  }
+
+  /** What its owner wants is something else than it was. */
+  reconfigured(): void {
+    this.hostChanged();
+    this.#options.placer.hinted(this);
+  }
+
+  /** Ends what doesn't fit what the owner wants. Answers whether it did anything. */
+  fit(): boolean {
+    if (this.#isClosed) return false;
+    this.hostChanged();
+    const { instances, placer, model } = this.#options;
+    if (placer.isBlocked(this)) this.#replacement.giveUp();
+    const leaving = this.#replacement.next(instances, {
+      count: model.placement.count ?? Infinity,
+      misfits: instances.placed.filter((one) => isMisfit(one, this.needs, launchKey(model))),
+    });
+    for (const instance of leaving) instance.stop(null);
+    return leaving.length > 0;
   }
 
   /** Starts nothing any more. */

@@ -33,6 +33,7 @@ export type Shape = { size: number; cost: number; bucket: number };
 export type Learned = { cost: number | null; memory: MemoryPoint[] };
 
 export class BatchLimits {
+  /** Read anew for each batch: its owner may change them while it works, but for `buckets`. */
   readonly options: BatchingOptions;
   readonly memory = new MemoryBound();
   readonly memoryByCost = new MemoryByCost();
@@ -44,7 +45,7 @@ export class BatchLimits {
 
   constructor(options: BatchingOptions) {
     this.options = options;
-    this.#times = new RunTimes(options.maxBatchSize);
+    this.#times = new RunTimes(options);
     this.#buckets = options.buckets ?? oneBucket;
   }
 

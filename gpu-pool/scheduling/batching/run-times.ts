@@ -20,12 +20,16 @@ type Measured = { ms: Lately; atRun: number };
 type Bucket = { runs: number; bySize: Map<number, Measured>; leastMs: number };
 
 export class RunTimes {
-  readonly #most: number;
+  readonly #limits: { readonly maxBatchSize: number };
   readonly #buckets = new Map<number, Bucket>();
 
-  /** `most`: the most that ever run together. */
-  constructor(most: number) {
-    this.#most = most;
+  /** `maxBatchSize`: the most that run together; it may change. */
+  constructor(limits: { readonly maxBatchSize: number }) {
+    this.#limits = limits;
+  }
+
+  get #most(): number {
+    return this.#limits.maxBatchSize;
   }
 
   /** A batch of `size` ran well for `ms`. */

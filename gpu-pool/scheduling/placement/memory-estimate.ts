@@ -15,30 +15,30 @@ const MOST_SHORTFALLS = 3;
 const MOST_TRIES = 8;
 
 export class MemoryEstimate {
+  /** The author's word, in bytes; null without one. It stays the least that is set aside. */
+  hint: number | null;
   /** It gets its devices whole, until it was measured there. */
   alone = false;
   /** It takes more than this, whatever it takes. */
   least = 0;
-  #hint: number | null;
   #measured: number | null = null;
   #ofDevice = 0;
   #grownBy = 0;
   #shortfalls = 0;
   #tries = 0;
 
-  /** `hint`: the author's word, in bytes; null without one. It stays the least that is set aside. */
   constructor(hint: number | null) {
-    this.#hint = hint;
+    this.hint = hint;
   }
 
   /** Null: nobody knows. */
   get bytes(): number | null {
-    if (this.#measured === null) return this.#hint;
-    const margin = this.#hint === null ? RUNS_MARGIN : 1;
+    if (this.#measured === null) return this.hint;
+    const margin = this.hint === null ? RUNS_MARGIN : 1;
     const grown = Math.max(this.#measured * margin, this.#measured + this.#grownBy);
     // It fits where it was.
     const measured = Math.max(this.#measured, Math.min(grown, this.#ofDevice));
-    return Math.ceil(Math.max(this.#hint ?? 0, this.least, measured));
+    return Math.ceil(Math.max(this.hint ?? 0, this.least, measured));
   }
 
   /** What a load took of a device; null before the first. */
@@ -74,7 +74,7 @@ export class MemoryEstimate {
   /** A whole device of so many bytes was not enough. */
   exceeds(bytes: number): void {
     this.#tries += 1;
-    this.#hint = null;
+    this.hint = null;
     this.#measured = null;
     this.least = Math.max(this.least, bytes + 1);
   }

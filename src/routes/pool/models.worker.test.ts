@@ -40,6 +40,11 @@ describe("the list of what a pool may fetch", () => {
     ]);
     expect(await list(stranger)).toEqual([]);
     expect(await list(elsewhere)).toEqual([]);
+    const { body } = await callJson("/pool/v1/models", { key: pool });
+    const { models } = DesiredModelsSchema.parse(body);
+    expect(models.filter(({ isPending }) => isPending).map(({ manifest }) => manifest.version)).toEqual([
+      pending.version,
+    ]);
   });
 
   it("has what an alias, a deployment or a canary names among the live, and pending ones where the token can make them so", async () => {

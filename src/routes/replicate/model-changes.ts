@@ -60,7 +60,7 @@ export function changeRoutes(): Hono<App> {
         tag: "Models",
         summary: "Change what a model says of itself",
         description:
-          "Fields that are left out stay; null empties one. Pools that serve the model follow its `configuration` at once, or within a minute where they can't be told.",
+          "Fields that are left out stay; null empties one. Pools that serve the model follow its `configuration` at once, or within five minutes where they can't be told.",
         access: "models:write",
         path: ModelPathSchema,
         body: { schema: ModelChangeSchema, maxBytes: MAX_MODEL_BYTES, examples: { public: { visibility: "public" } } },

@@ -35,6 +35,8 @@ export type Submission = {
   endInMs: number;
   /** Path of the blob that is its input. */
   inputBlob?: string;
+  /** How long one run of it may take, by its deployment. */
+  runLimitMs?: number;
 };
 
 type Session = {
@@ -137,13 +139,10 @@ export class EdgeCore {
     const { lane, stream, startInMs, endInMs, inputBlob = null, alone } = more;
     const wanted = {
       ...submission(id),
-      model,
-      input,
-      inputBlob,
-      lane,
-      stream,
+      ...{ model, input, inputBlob, lane, stream },
       startTimeoutMs: startInMs,
       totalTimeoutMs: endInMs,
+      runLimitMs: more.runLimitMs,
     };
     let reservation: Reservation = { outcome: "waits" };
     // What was lost before never takes the short way.

@@ -18,6 +18,7 @@ import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
 import type { Submission, Tracked } from "./edge-core.ts";
+import type { PushedFiles } from "../../pushed-files.ts";
 
 export type { Submission, Tracked } from "./edge-core.ts";
 
@@ -26,9 +27,13 @@ export type Behaviour = {
   copies: number;
   /** What models are told in place of their files' keys; null: the edge can't say. */
   configurations: Record<string, ModelConfiguration> | null;
+  /** What deployments say of versions, by `owner/name:version`. */
+  deployed: Record<string, ModelConfiguration>;
   /** Answers the next requests to /pool/v1/events with this instead. */
   onEvents: ((events: PoolEvent[]) => EventVerdict[] | number | null) | null;
   blobsWaitFor?: Promise<void>;
+  /** Models that were pushed; null: an edge that knows of none, as of the release before. */
+  pushed: PushedFiles | null;
   tokenOk: boolean | "registers no models";
   connectStatus: number | null;
   /** The other end of the channel is gone, and nobody says so: what comes is not read, and nothing is sent. */
@@ -51,13 +56,16 @@ export async function startFakeEdge(
     token?: string;
     leaseMs?: number;
     configurations?: Behaviour["configurations"];
+    pushed?: PushedFiles;
   } = {},
 ) {
   const token = options.token ?? "pool-token";
   const behaviour: Behaviour = {
     copies: 1,
     configurations: options.configurations ?? {},
+    deployed: {},
     onEvents: null,
+    pushed: options.pushed ?? null,
     tokenOk: true,
     connectStatus: null,
     isHalfOpen: false,
@@ -175,6 +183,7 @@ export async function startFakeEdge(
     count(path.split("/").slice(1, 4).join("/"));
     if (path.startsWith("/files/")) return sendBlob(path, reply);
     if (!isKnown(request)) return send(reply, 401, { error: "unauthenticated", status: 401 });
+    if (await behaviour.pushed?.handle(request, raw, reply)) return;
     if (path.startsWith("/kafka/consume/"))
       consumeServed(request, ConsumeSchema.parse(JSON.parse(raw.toString())).topics, reply);
     else if (path.startsWith("/bridge/consume/"))
@@ -196,7 +205,10 @@ export async function startFakeEdge(
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
     } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
     else if (path === "/pool/v1/configurations")
-      send(reply, behaviour.configurations === null ? 503 : 200, { configurations: behaviour.configurations });
+      send(reply, behaviour.configurations === null ? 503 : 200, {
+        configurations: behaviour.configurations,
+        versions: behaviour.deployed,
+      });
     else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path)) send(reply, 200, { secrets: behaviour.secrets });
     else send(reply, 404, { error: "not found", status: 404 });
   }

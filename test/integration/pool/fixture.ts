@@ -17,6 +17,8 @@ export type Fixture = {
   restart(flags?: string[]): RunningPool;
   /** Another pool beside the first, on another host as it were, once it is known. */
   second(): Promise<{ pool: RunningPool; state: string }>;
+  /** Another pool on a host of its own. */
+  elsewhere(flags: string[], state: string): RunningPool;
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -30,7 +32,13 @@ export async function startFixture(
   const home = makeHome(Object.fromEntries(names.map((name) => [name, models[name]])));
   const pools: RunningPool[] = [];
   const start = (more: string[], state = home.state): RunningPool => {
-    const pool = startPool({ ...home, state }, edge.url, edge.token, more, env);
+    const pool = startPool(
+      { ...home, state },
+      edge.url,
+      edge.token,
+      ["--bundles-dir", join(home.root, "shared"), ...more],
+      env,
+    );
     pools.push(pool);
     return pool;
   };
@@ -40,6 +48,7 @@ export async function startFixture(
     pool: start(flags),
     ref: (name) => refOf(home, name),
     restart: (more = flags) => (fixture.pool = start(more)),
+    elsewhere: (more, state) => start(more, state),
     async second() {
       const state = join(home.root, "state-2");
       const before = edge.hellos.length;

@@ -19,6 +19,9 @@ import { loadSecrets, saveSecrets } from "../../../scripts/lib/secrets.ts";
 import { modelsDir } from "../../chaos/harness/world.ts";
 import { releaseBefore } from "../../fixtures/release-before/open.ts";
 
+/** Shorter than the longest runs, so that some are handed back. */
+const DRAIN_MS = 2000;
+
 export type Release = "before" | "today";
 
 export type Site = {
@@ -27,9 +30,12 @@ export type Site = {
   url: string;
   credentials: Credentials;
   adminKey: string;
+  stopEdge(how: "stop" | "kill"): Promise<void>;
+  startEdge(release: Release): Promise<void>;
   /** The edge is asked to leave (`stop`), or killed with its workerd, and the other one is there as soon as it answers. */
   changeEdge(to: Release, how: "stop" | "kill"): Promise<void>;
-  startPool(name: string, release: Release): Promise<LocalPool>;
+  /** `drainMs`: how long what runs may take when it is stopped. */
+  startPool(name: string, release: Release, drainMs?: number): Promise<LocalPool>;
   /** Drains it. */
   stopPool(name: string): Promise<void>;
   /** Drains the pool, and starts the other release's program over what it left. */
@@ -57,26 +63,35 @@ export async function openSite(release: Release, state: string | null = null): P
   const ours = await prepareEdge({ host: "127.0.0.1", port, stateDir, vars, allowLoopback: true, offline: true });
   const codeOf = (which: Release): EdgeOptions =>
     which === "today" ? ours : EdgeOptionsSchema.parse({ ...ours, ...releaseBefore().edge });
-  const startEdge = async (which: Release): Promise<Edge> => {
-    const edge = createEdge(Promise.resolve(codeOf(which)), say, () => {});
+  let edge: Edge | null = null;
+  async function startEdge(which: Release): Promise<void> {
+    edge = createEdge(Promise.resolve(codeOf(which)), say, () => {});
     await edge.start();
-    return edge;
-  };
+  }
+  async function stopEdge(how: "stop" | "kill"): Promise<void> {
+    const gone = edge?.stop();
+    if (how === "kill") {
+      // It first: it would start another workerd in the place of one that dies.
+      edge?.killEdge();
+      edge?.killWorkerd();
+    }
+    await gone;
+  }
   const runsFile = join(dir, "runs");
   writeFileSync(runsFile, "");
   const pools = new Map<string, LocalPool>();
-  let edge = await startEdge(release);
+  await startEdge(release);
   const credentials = await ensureCredentials(url, secrets);
   saveSecrets(stateDir, { ...secrets, ...credentials });
 
-  async function startPool(name: string, which: Release): Promise<LocalPool> {
+  async function startPool(name: string, which: Release, drainMs = DRAIN_MS): Promise<LocalPool> {
     const pool = createPool(
       {
         ...{ url, token: credentials.poolToken, models: modelsDir, stateDir: join(dir, name), python },
         ...(which === "before" ? { program: releaseBefore().pool } : {}),
         env: {
           ...{ CHAOS_RUNS_FILE: runsFile, EDGEPLANE_METRICS_PORT: "0", EDGEPLANE_ISOLATION: "off" },
-          EDGEPLANE_DRAIN_TIMEOUT_MS: "2000",
+          EDGEPLANE_DRAIN_TIMEOUT_MS: String(drainMs),
         },
       },
       say,
@@ -94,15 +109,11 @@ export async function openSite(release: Release, state: string | null = null): P
 
   return {
     ...{ dir, stateDir, url, credentials, adminKey: secrets.adminKey, startPool },
+    stopEdge,
+    startEdge,
     async changeEdge(to, how) {
-      const gone = edge.stop();
-      if (how === "kill") {
-        // It first: it would start another workerd in the place of one that dies.
-        edge.killEdge();
-        edge.killWorkerd();
-      }
-      await gone;
-      edge = await startEdge(to);
+      await stopEdge(how);
+      await startEdge(to);
     },
     stopPool,
     async changePool(name, to) {
@@ -111,7 +122,9 @@ export async function openSite(release: Release, state: string | null = null): P
     },
     runs() {
       const runs = new Map<string, string[]>();
-      for (const line of readFileSync(runsFile, "utf8").split("\n")) {
+      for (const line of readFileSync(runsFile, "utf8")
+        .split("\n")
+        .filter((text) => text !== "")) {
         const [key = "", process = "", at = ""] = line.split(" ");
         runs.set(key, [...(runs.get(key) ?? []), `process ${process} at ${at}`]);
       }
@@ -120,7 +133,7 @@ export async function openSite(release: Release, state: string | null = null): P
     lastLines: (count) => lines.slice(-count),
     async end() {
       await Promise.all([...pools.values()].map((pool) => pool.stop()));
-      await edge.stop();
+      await edge?.stop();
       rmSync(dir, { recursive: true, force: true });
     },
   };

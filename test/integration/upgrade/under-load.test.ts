@@ -31,11 +31,12 @@ const LARGE_OUTPUT = 300_000;
 const LARGE_INPUT = 50_000;
 
 let site: Site;
-let receiver: Receiver;
+let receiver: Receiver | null = null;
 
 afterEach(async () => {
   await site?.end();
   await receiver?.stop();
+  receiver = null;
 });
 
 it(
@@ -116,6 +117,37 @@ it("goes on from a copy that was made of the release before while it ran", { tim
   }
 });
 
+it.each([
+  ["before", "today"],
+  ["today", "before"],
+] as const)(
+  "delivers what a pool of %s could not, once one of %s runs in its place",
+  { timeout: TEST_MS },
+  async (from, to) => {
+    site = await openSite("today");
+    await site.startPool("first", from, 10_000);
+    const client = createClient(site.url, site.credentials.apiKey, AbortSignal.timeout(TEST_MS));
+    const keys = Array.from({ length: 6 }, (_, index) => `kept-${index}`);
+    const made = await Promise.all(
+      keys.map((key, number) => client.create(key, { version: "local/trial", input: { key, number, seconds: 1 } })),
+    );
+    await expect.poll(() => site.runs().size).toBeGreaterThanOrEqual(keys.length);
+    await site.stopEdge("kill");
+    await site.stopPool("first");
+    expect(site.lastLines(20).join("\n")).toMatch(/drained undelivered=[1-9]/);
+    await Promise.all([site.startEdge("today"), site.startPool("first", to)]);
+    for (const [index, { id }] of made.entries()) {
+      const key = keys[index] ?? "";
+      expect(await finished(client, id)).toMatchObject({
+        status: "succeeded",
+        output: outputOf(key, index),
+        attempt: 1,
+      });
+      expect(site.runs().get(key)).toHaveLength(1);
+    }
+  },
+);
+
 /** Every fourth brings a large input, every sixth has a large output; all take their time, so that many wait. */
 function trial(_key: string, index: number): Job {
   const tail = index % 6 === 0 ? LARGE_OUTPUT : 0;
@@ -133,7 +165,7 @@ async function startSender(
   const apiKey = account === "local" ? site.credentials.apiKey : await addAccount(account);
   const client = createClient(site.url, apiKey, signal);
   const scenario = { loadSeconds: 15, ...how, name: account, keys: `${account}-`, disturb: async () => [] };
-  return { apiKey, client, load: startLoad(client, scenario, [receiver], count) };
+  return { apiKey, client, load: startLoad(client, scenario, receiver === null ? [] : [receiver], count) };
 }
 
 async function addAccount(name: string): Promise<string> {

@@ -1,0 +1,214 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { readFile, stat, utimes, writeFile, chmod, link, readdir } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
+import { pack, PushedFiles } from "../../test/pushed-files.ts";
+import type { Fault } from "../../test/pushed-files.ts";
+import { canMountDisks, smallDisk } from "../../test/small-disk.ts";
+import { createHttpClient } from "../transport/http-client.ts";
+import type { HttpClient } from "../transport/http-client.ts";
+import { ContentFetcher } from "./content-fetcher.ts";
+import { Contents, contentOf } from "./contents.ts";
+import type { Content } from "./contents.ts";
+import { EdgeFiles } from "./edge-files.ts";
+import { FetchProblem, NoSpace, SourceAway } from "./problems.ts";
+
+const REF = { owner: "local", name: "pushed", version: "0".repeat(64) };
+const MANY = 1024 ** 4;
+let [pushed, root] = [new PushedFiles(), ""];
+let [http, close]: [HttpClient | null, () => void] = [null, () => {}];
+
+beforeEach(async () => {
+  pushed = new PushedFiles();
+  root = mkdtempSync(join(tmpdir(), "edgeplane-contents-"));
+  const server = createServer((request, reply) => void pushed.handle(request, Buffer.alloc(0), reply));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  http = createHttpClient(new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), {});
+  close = () => {
+    http?.close();
+    server.closeAllConnections();
+    server.close();
+    rmSync(root, { recursive: true, force: true });
+  };
+});
+afterEach(() => close());
+
+function contentsOf(files: Record<string, string | Buffer>): Content[] {
+  const { bundle, chunks } = pack(files);
+  for (const [sha, bytes] of chunks) pushed.chunks.set(sha, bytes);
+  return bundle.files.flatMap((file) => contentOf(file) ?? []);
+}
+
+/** A pool of the host; its `got` counts bytes. */
+function pool(folder = root, budgetBytes = MANY, leastFreeBytes = 0) {
+  const contents = new Contents(folder);
+  const fetcher = new ContentFetcher({ contents, budgetBytes, leastFreeBytes, pause: { firstMs: 1, capMs: 2 } });
+  const edge = new EdgeFiles(http ?? createHttpClient(new URL("http://127.0.0.1:1"), {}), "none");
+  const counter = { got: 0 };
+  const ended = new AbortController();
+  return {
+    contents,
+    counter,
+    ended,
+    ensure: (wanted: readonly Content[]) =>
+      fetcher.ensure(wanted, {
+        open: async (sha, offset, signal) => edge.chunk(REF, sha, offset, signal),
+        onBytes: (bytes) => (counter.got += bytes),
+        signal: ended.signal,
+      }),
+  };
+}
+
+const only = ([content]: Content[]): Content => {
+  if (content === undefined) throw new Error("no content");
+  return content;
+};
+const large = (): Buffer => randomBytes(3 * 1024 * 1024);
+
+test.each<[string, Fault[]]>([
+  ["wrong twice", ["wrong", "wrong"]],
+  ["short, then cut", ["short", "cut"]],
+  ["gone for a moment", ["gone"]],
+  ["longer than it should be", ["long"]],
+  ["from a server that is away", ["away", "away", "away"]],
+])("what comes %s is fetched again, and is right in the end", async (_, faults) => {
+  const bytes = large();
+  const [content] = [only(contentsOf({ weights: bytes }))];
+  pushed.faults.set(content.id, [...faults]);
+  const one = pool();
+  await one.ensure([content]);
+  expect((await readFile(one.contents.pathOf(content))).equals(bytes)).toBe(true);
+  expect(one.counter.got).toBe(bytes.length);
+  expect(await readdir(join(root, "partial"))).toEqual([]);
+});
+
+test("what broke off goes on where it was", async () => {
+  const content = only(contentsOf({ weights: large() }));
+  pushed.faults.set(content.id, ["cut"]);
+  await pool().ensure([content]);
+  const offsets = pushed.asked.map((asked) => Number(asked.split(" ")[1]));
+  expect(offsets).toEqual([0, 1.5 * 1024 * 1024]);
+});
+
+test.each<[Fault, RegExp]>([
+  ["wrong", /of 3145728 bytes has the SHA-256 [0-9a-f]{64}$/],
+  ["long", /is longer than that/],
+  ["gone", /can't be had: .* answered 404/],
+])("what stays %s is a problem that says so, and nothing of it is kept as whole", async (fault, words) => {
+  const content = only(contentsOf({ weights: large() }));
+  pushed.faults.set(content.id, Array<Fault>(50).fill(fault));
+  const one = pool();
+  await expect(one.ensure([content])).rejects.toSatisfy(
+    (error) => error instanceof FetchProblem && words.test(error.message),
+  );
+  expect(await one.contents.has(content)).toBe(false);
+});
+
+test("a server that stays away is nobody's fault", async () => {
+  const content = only(contentsOf({ weights: large() }));
+  pushed.faults.set(content.id, Array<Fault>(50).fill("away"));
+  await expect(pool().ensure([content])).rejects.toBeInstanceOf(SourceAway);
+});
+
+test("two pools of a host fetch a large file once, and two hosts twice", async () => {
+  const content = only(contentsOf({ weights: large() }));
+  const [one, other] = [pool(), pool()];
+  await Promise.all([one.ensure([content]), other.ensure([content])]);
+  expect(pushed.asked).toHaveLength(1);
+  expect([one.counter.got, other.counter.got]).toEqual([content.bytes, content.bytes]);
+  const elsewhere = join(root, "other-host");
+  await pool(elsewhere).ensure([content]);
+  expect(pushed.asked).toHaveLength(2);
+});
+
+test("a file of several chunks is one file; of what a process that was ended had, only the rest is fetched", async () => {
+  const bytes = Buffer.concat([Buffer.alloc(CHUNK_BYTES, "a"), randomBytes(1000)]);
+  const content = only(contentsOf({ weights: bytes }));
+  const [first = "", last = ""] = content.chunks;
+  pushed.faults.set(last, Array<Fault>(50).fill("wrong"));
+  await expect(pool().ensure([content])).rejects.toBeInstanceOf(FetchProblem);
+  pushed.faults.clear();
+  pushed.asked.length = 0;
+  const again = pool();
+  await again.ensure([content]);
+  expect(pushed.asked).toEqual([`${last} 0`]);
+  expect(again.counter.got).toBe(bytes.length);
+  expect((await readFile(again.contents.pathOf(content))).equals(bytes)).toBe(true);
+
+  // What is noted and not so (the host lost its power) is fetched anew.
+  const partial = again.contents.partialOf(content);
+  rmSync(again.contents.pathOf(content));
+  await writeFile(partial, Buffer.alloc(CHUNK_BYTES, "b"));
+  await writeFile(`${partial}.json`, "[0]");
+  pushed.asked.length = 0;
+  await again.ensure([content]);
+  expect(pushed.asked.toSorted()).toEqual([`${first} 0`, `${last} 0`].toSorted());
+});
+
+test("what somebody wrote to is fetched anew; what was only touched is not", async () => {
+  const [one, content] = [pool(), only(contentsOf({ weights: large() }))];
+  await one.ensure([content]);
+  const path = one.contents.pathOf(content);
+  expect((await stat(path)).mode & 0o777).toBe(0o444);
+  await utimes(path, new Date(), new Date());
+  await one.ensure([content]);
+  expect(pushed.asked).toHaveLength(1);
+  await chmod(path, 0o644);
+  await writeFile(path, Buffer.alloc(content.bytes, "x"));
+  await one.ensure([content]);
+  expect(pushed.asked).toHaveLength(2);
+});
+
+test("the budget takes away what was used longest ago, and nothing that a model's folder has", async () => {
+  const files = ["a", "b", "c", "d"].map((name) => only(contentsOf({ [name]: large() })));
+  const [a, b, c, d] = files as [Content, Content, Content, Content];
+  const one = pool(root, 3 * a.bytes);
+  for (const [index, content] of [a, b, c].entries()) {
+    await one.ensure([content]);
+    const seconds = 2_000_000_000 + index;
+    await utimes(one.contents.pathOf(content), seconds, (await stat(one.contents.pathOf(content))).mtime);
+  }
+  await link(one.contents.pathOf(a), join(root, "a-model's"));
+  await one.ensure([d]);
+  const there = await Promise.all(files.map(async (content) => one.contents.has(content)));
+  expect(there).toEqual([true, false, true, true]);
+  await expect(pool(root, a.bytes - 1).ensure([b])).rejects.toBeInstanceOf(NoSpace);
+});
+
+test("what is wanted no more is not fetched to its end", async () => {
+  const content = only(contentsOf({ weights: large() }));
+  pushed.gate = new Promise(() => {});
+  const one = pool();
+  const fetching = one.ensure([content]);
+  await expect.poll(() => pushed.asked.length).toBe(1);
+  one.ended.abort(new FetchProblem("retired"));
+  await expect(fetching).rejects.toThrow("retired");
+});
+
+test.skipIf(!canMountDisks)(
+  "a disk that fills is no fault of the files, and takes them when there is space",
+  async () => {
+    using disk = smallDisk(8);
+    const content = only(contentsOf({ weights: large() }));
+    const one = pool(disk.path);
+    disk.fill(1024 * 1024);
+    await expect(one.ensure([content])).rejects.toBeInstanceOf(NoSpace);
+    // It fills up meanwhile.
+    disk.empty();
+    let open = (): void => {};
+    pushed.gate = new Promise((resolve) => (open = resolve));
+    const fetching = one.ensure([content]);
+    await expect.poll(() => pushed.asked.length).toBe(1);
+    disk.fill(1024 * 1024);
+    open();
+    await expect(fetching).rejects.toBeInstanceOf(NoSpace);
+    disk.empty();
+    await one.ensure([content]);
+    expect(await one.contents.has(content)).toBe(true);
+  },
+);

@@ -1,0 +1,218 @@
+/**
+ * Brings contents into the cache: several chunks at a time, each verified while it is written. Of the pools of a host
+ * one fetches a large file, and the others wait for it; what a process that was ended had of it is not fetched again.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import * as z from "zod";
+import { CHUNK_BYTES, chunkBytes } from "../../src/contract/bundle.ts";
+import { withLock } from "../runtime/host-lock.ts";
+import { createLimiter } from "../transport/limiter.ts";
+import { hashPart } from "./contents.ts";
+import type { Content, Contents } from "./contents.ts";
+import { fetchChunk } from "./fetch-chunk.ts";
+import type { ChunkRequest } from "./fetch-chunk.ts";
+import { asNoSpace, NoSpace } from "./problems.ts";
+
+/** Chunks under way at a time, of all models of a pool. */
+const TRANSFERS = 8;
+/** What is no larger comes in one piece, and is not worth a lock. */
+const SMALL_BYTES = 1024 * 1024;
+
+/** Chunks of a partial file that were whole when they were written. */
+const DoneSchema = z.array(z.int());
+
+export type FetcherOptions = {
+  contents: Contents;
+  budgetBytes: number;
+  /** So much stays free on the disk. */
+  leastFreeBytes: number;
+  pause?: ChunkRequest["pause"];
+};
+
+export type Fetching = {
+  /** Begins a transfer of a chunk; see `ChunkRequest`. */
+  open(sha256: string, offset: number, signal: AbortSignal): ReturnType<ChunkRequest["open"]>;
+  onBytes(bytes: number): void;
+  signal: AbortSignal;
+};
+
+export class ContentFetcher {
+  readonly contents: Contents;
+  readonly #options: FetcherOptions;
+  readonly #limit = createLimiter(TRANSFERS);
+
+  constructor(options: FetcherOptions) {
+    this.#options = options;
+    this.contents = options.contents;
+  }
+
+  /** Brings all that are not there. Throws `FetchProblem`, `SourceAway` or `NoSpace`. */
+  async ensure(wanted: readonly Content[], fetching: Fetching): Promise<void> {
+    const unique = new Map(wanted.map((content) => [content.id, content]));
+    const missing: Content[] = [];
+    for (const content of unique.values()) {
+      if (await this.contents.has(content)) fetching.onBytes(content.bytes);
+      else missing.push(content);
+    }
+    if (missing.length === 0) return;
+    await this.#makeRoom(missing.reduce((sum, { bytes }) => sum + bytes, 0));
+    // Whoever fails ends the others: what they have stays.
+    const ended = new AbortController();
+    const signal = AbortSignal.any([fetching.signal, ended.signal]);
+    const results = await Promise.allSettled(
+      missing.map(async (content) => {
+        try {
+          await this.#fetch(content, { ...fetching, signal });
+        } catch (error) {
+          ended.abort();
+          throw asNoSpace(error);
+        }
+      }),
+    );
+    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+    const first = failures.find((error) => !isAbort(error)) ?? failures[0];
+    if (first !== undefined) throw first instanceof Error ? first : new Error(String(first));
+  }
+
+  async #makeRoom(bytes: number): Promise<void> {
+    const { budgetBytes, leastFreeBytes } = this.#options;
+    await mkdir(this.contents.root, { recursive: true });
+    if (!(await this.contents.makeRoom(budgetBytes, bytes)))
+      throw new NoSpace(`${bytes} bytes more are wanted than --bundles-bytes (${budgetBytes}) has room for`);
+    const { bavail, bsize } = await statfs(this.contents.root);
+    if (bavail * bsize < bytes + leastFreeBytes)
+      throw new NoSpace(`the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${bytes} are wanted`);
+  }
+
+  async #fetch(content: Content, fetching: Fetching): Promise<void> {
+    if (content.bytes <= SMALL_BYTES && content.chunks.length === 1)
+      return this.#limit(async () => this.#fetchSmall(content, fetching));
+    const isThere = await withLock(
+      this.contents.lockOf(content.id),
+      () => {},
+      async () => {
+        // Another pool may have brought it meanwhile.
+        if (await this.contents.has(content)) return true;
+        fetching.signal.throwIfAborted();
+        await this.#fetchLarge(content, fetching);
+        return false;
+      },
+    );
+    if (isThere) fetching.onBytes(content.bytes);
+  }
+
+  async #fetchSmall(content: Content, { open: openChunk, onBytes, signal }: Fetching): Promise<void> {
+    const [sha256 = ""] = content.chunks;
+    const bytes = Buffer.alloc(content.bytes);
+    await fetchChunk({
+      ...this.#pause(),
+      sha256,
+      bytes: content.bytes,
+      open: async (offset) => openChunk(sha256, offset, signal),
+      write(parts, at) {
+        let end = at;
+        for (const part of parts) end += part.copy(bytes, end);
+        return Promise.resolve();
+      },
+      onBytes,
+      signal,
+    });
+    const partial = `${this.contents.partialOf(content)}.${randomBytes(6).toString("hex")}`;
+    await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
+    try {
+      await writeFile(partial, bytes, { mode: 0o600 });
+      await this.contents.seal(partial, content);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+  }
+
+  /** The lock of the content must be held. */
+  async #fetchLarge(content: Content, fetching: Fetching): Promise<void> {
+    const partial = this.contents.partialOf(content);
+    await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
+    const done = await this.#doneOf(partial, content);
+    for (const index of done) fetching.onBytes(chunkBytes(content.bytes, index));
+    const file = await open(partial, done.size === 0 ? "w" : "r+", 0o600);
+    try {
+      const missing = content.chunks.map((_, index) => index).filter((index) => !done.has(index));
+      let noted = Promise.resolve();
+      const note = (index: number): Promise<void> => {
+        done.add(index);
+        return (noted = noted.then(async () => writeNote(`${partial}.json`, [...done])));
+      };
+      const results = await Promise.allSettled(
+        missing.map(async (index) =>
+          this.#limit(async () => {
+            fetching.signal.throwIfAborted();
+            await this.#fetchInto(file, content, index, fetching);
+            if (content.chunks.length > 1) await note(index);
+          }),
+        ),
+      );
+      for (const result of results) if (result.status === "rejected") throw result.reason;
+    } finally {
+      await file.close();
+    }
+    await this.contents.seal(partial, content);
+    await rm(`${partial}.json`, { force: true });
+  }
+
+  async #fetchInto(file: FileHandle, content: Content, index: number, fetching: Fetching): Promise<void> {
+    const sha256 = content.chunks[index] ?? "";
+    const start = index * CHUNK_BYTES;
+    await fetchChunk({
+      ...this.#pause(),
+      sha256,
+      bytes: chunkBytes(content.bytes, index),
+      open: async (offset) => fetching.open(sha256, offset, fetching.signal),
+      async write(parts, at) {
+        const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+        const { bytesWritten } = await file.writev(parts, start + at);
+        // A disk that is nearly full takes a part, and says so only of the rest.
+        if (bytesWritten < bytes) await file.write(Buffer.concat(parts), bytesWritten, null, start + at + bytesWritten);
+      },
+      onBytes: fetching.onBytes,
+      signal: fetching.signal,
+    });
+  }
+
+  /** The chunks that a partial file has: what its note says is read again, as a host may have lost its power. */
+  async #doneOf(partial: string, content: Content): Promise<Set<number>> {
+    const done = new Set<number>();
+    const text = await readFile(`${partial}.json`, "utf8").catch(() => "[]");
+    for (const index of parseDone(text)) {
+      const sha256 = content.chunks[index];
+      if (sha256 === undefined) continue;
+      const found = await hashPart(partial, index * CHUNK_BYTES, chunkBytes(content.bytes, index)).catch(() => null);
+      if (found === sha256) done.add(index);
+    }
+    return done;
+  }
+
+  #pause(): Pick<ChunkRequest, "pause"> {
+    const { pause } = this.#options;
+    return pause === undefined ? {} : { pause };
+  }
+}
+
+async function writeNote(path: string, done: readonly number[]): Promise<void> {
+  await writeFile(`${path}.new`, JSON.stringify(done));
+  await rename(`${path}.new`, path);
+}
+
+function parseDone(text: string): number[] {
+  try {
+    return DoneSchema.parse(JSON.parse(text));
+  } catch {
+    return [];
+  }
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}

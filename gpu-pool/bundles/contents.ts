@@ -1,0 +1,157 @@
+/**
+ * The files of pushed models, by their content: each once on a host, whatever models and versions have it.
+ *
+ *     ROOT/contents/ab/ID     a file that is whole; nobody writes to it
+ *     ROOT/partial/ID         one that comes, and ID.json beside it, which chunks it should have already
+ *     ROOT/locks/…            held by who fetches a file, or takes files away
+ *     ROOT/folders/POOL/…     the folders of that pool's models; large files in them are links to contents
+ *
+ * A file that is whole has one certain time of its last change: a model that writes to it in spite of its mode, as the
+ * pool's own user may, changes that, and the next user reads it anew.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { chunkBytes } from "../../src/contract/bundle.ts";
+import type { BundleFile } from "../../src/contract/bundle.ts";
+import { withLock } from "../runtime/host-lock.ts";
+
+/** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names. */
+export type Content = { id: string; bytes: number; chunks: readonly string[] };
+
+const SEALED_AT = new Date("2001-01-01T00:00:00Z");
+/** A file that came in part, and grew no more for so long, is wanted no more. */
+const STALE_MS = 86_400_000;
+const ID = /^[0-9a-f]{64}$/;
+
+/** Null for an empty file, which has none. */
+export function contentOf({ bytes, chunks }: Pick<BundleFile, "bytes" | "chunks">): Content | null {
+  const [first] = chunks;
+  if (first === undefined) return null;
+  const id = chunks.length === 1 ? first : createHash("sha256").update(chunks.join("\n")).digest("hex");
+  return { id, bytes, chunks };
+}
+
+export class Contents {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  pathOf({ id }: Pick<Content, "id">): string {
+    return join(this.root, "contents", id.slice(0, 2), id);
+  }
+
+  partialOf({ id }: Pick<Content, "id">): string {
+    return join(this.root, "partial", id);
+  }
+
+  lockOf(name: string): string {
+    return join(this.root, "locks", name);
+  }
+
+  /** Whether it is there, and what it should be. It counts as used now. */
+  async has(content: Content): Promise<boolean> {
+    const path = this.pathOf(content);
+    const stats = await stat(path).catch(() => null);
+    if (stats === null) return false;
+    const isSealed = stats.mtimeMs === SEALED_AT.getTime() && stats.size === content.bytes;
+    if (!isSealed && !(await isWhole(path, content))) {
+      await rm(path, { force: true });
+      return false;
+    }
+    return utimes(path, new Date(), SEALED_AT).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Puts a file in place that was verified while it was written. */
+  async seal(from: string, content: Pick<Content, "id">): Promise<void> {
+    const path = this.pathOf(content);
+    const file = await open(from, "r");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await chmod(from, 0o444);
+    await utimes(from, new Date(), SEALED_AT);
+    // What the folder of a model doesn't show, other users of the host don't see.
+    await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+    await rename(from, path);
+  }
+
+  /**
+   * Takes away what no model's folder has, what was used longest ago first, until `bytes` more fit into the budget.
+   * Whether they do.
+   */
+  async makeRoom(budgetBytes: number, bytes: number): Promise<boolean> {
+    return withLock(
+      this.lockOf("collect"),
+      () => {},
+      async () => {
+        await this.#dropStale();
+        const found = await this.#all();
+        let total = found.reduce((sum, { size }) => sum + size, 0) + bytes;
+        for (const { path, size } of found.filter(({ links }) => links === 1).sort((a, b) => a.usedMs - b.usedMs)) {
+          if (total <= budgetBytes) break;
+          await rm(path, { force: true });
+          total -= size;
+        }
+        return total <= budgetBytes;
+      },
+    );
+  }
+
+  /** What came in part, and that nobody goes on with. */
+  async #dropStale(): Promise<void> {
+    const folder = join(this.root, "partial");
+    for (const name of await readdir(folder).catch(() => [])) {
+      const stats = await stat(join(folder, name)).catch(() => null);
+      if (stats !== null && stats.mtimeMs < Date.now() - STALE_MS) await rm(join(folder, name), { force: true });
+    }
+  }
+
+  async #all(): Promise<{ path: string; size: number; links: number; usedMs: number }[]> {
+    const folders = await readdir(join(this.root, "contents")).catch(() => []);
+    const found = await Promise.all(
+      folders.map(async (folder) => {
+        const names = await readdir(join(this.root, "contents", folder)).catch(() => []);
+        return Promise.all(
+          names
+            .filter((name) => ID.test(name))
+            .map(async (name) => {
+              const path = join(this.root, "contents", folder, name);
+              const stats = await stat(path).catch(() => null);
+              return stats === null ? [] : { path, size: stats.size, links: stats.nlink, usedMs: stats.atimeMs };
+            }),
+        );
+      }),
+    );
+    return found.flat(2);
+  }
+}
+
+/** Whether each chunk of the file is what it should be. */
+async function isWhole(path: string, { bytes, chunks }: Content): Promise<boolean> {
+  const { size } = await stat(path);
+  if (size !== bytes) return false;
+  let at = 0;
+  for (const [index, sha256] of chunks.entries()) {
+    const length = chunkBytes(bytes, index);
+    if ((await hashPart(path, at, length)) !== sha256) return false;
+    at += length;
+  }
+  return true;
+}
+
+/** The SHA-256 of `length` bytes of a file from `at`, in hexadecimal; of fewer where it ends before. */
+export async function hashPart(path: string, at: number, length: number): Promise<string> {
+  const hash = createHash("sha256");
+  const stream = createReadStream(path, { start: at, end: at + length - 1, highWaterMark: 1024 * 1024 });
+  for await (const part of stream) if (Buffer.isBuffer(part)) hash.update(part);
+  return hash.digest("hex");
+}

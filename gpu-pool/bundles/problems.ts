@@ -1,0 +1,29 @@
+/** What may go wrong while the files of a pushed model come. */
+
+/** The files can't be had, or are not what was pushed: the model's owner hears of it. */
+export class FetchProblem extends Error {
+  override readonly name = "FetchProblem";
+}
+
+/** The edge, or whoever has the files, is away. Nobody's fault: it is tried again. */
+export class SourceAway extends Error {
+  override readonly name = "SourceAway";
+}
+
+/** This host has no room for them now: it runs short, and goes on when there is space. */
+export class NoSpace extends Error {
+  override readonly name = "NoSpace";
+}
+
+/** What a write says that fails for want of room. */
+const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
+
+/** A disk that took no more becomes `NoSpace`; any other error stays what it is. */
+export function asNoSpace(error: unknown): unknown {
+  if (!(error instanceof Error) || !("code" in error) || !FULL.has(String(error.code))) return error;
+  return new NoSpace(`the disk of pushed models is full (${String(error.code)})`, { cause: error });
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

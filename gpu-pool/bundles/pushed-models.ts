@@ -1,0 +1,261 @@
+/**
+ * Which pushed models this pool serves: the edge says it when the channel opens, when it nudges, and every minute while
+ * something is still to be done. What it names is fetched, offered and, where requests may come for it, made ready; what
+ * it names no more is retired.
+ */
+import type { Logger } from "pino";
+import { modelPath } from "../../src/contract/manifest.ts";
+import type { DesiredModels } from "../../src/contract/push.ts";
+import { MAX_PROBLEM_CHARS, MAX_PROBLEM_LOG_CHARS } from "../../src/contract/push.ts";
+import type { VersionProblem } from "../../src/contract/push.ts";
+import type { ModelSet } from "../model-set.ts";
+import { bundlesFolder } from "../runtime/environments/folder.ts";
+import { isDiskFull } from "../runtime/environments/disk-full.ts";
+import type { SetupProblem } from "../runtime/instance.ts";
+import { refusalOf } from "../runtime/isolation/trusted.ts";
+import type { IsolationState } from "../runtime/isolation/types.ts";
+import type { ModelRunner } from "../runtime/model-runner.ts";
+import type { Model } from "../runtime/models/model.ts";
+import { Postponed } from "../runtime/postponed.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import { versionKey } from "../version-key.ts";
+import { ContentFetcher } from "./content-fetcher.ts";
+import { Contents } from "./contents.ts";
+import { EdgeFiles } from "./edge-files.ts";
+import { ModelFolders } from "./model-folders.ts";
+import { messageOf, NoSpace, SourceAway } from "./problems.ts";
+import { asFetchProblem, PushedModel } from "./pushed-model.ts";
+import type { Settings } from "../settings.ts";
+import type { HttpClient } from "../transport/http-client.ts";
+
+const AGAIN_MS = 60_000;
+/** What could not be had for now is tried again after this time. */
+const REST_MS = 30_000;
+
+type Desired = DesiredModels["models"][number];
+
+/** `model` null: it isn't offered yet. `isDone`: nothing is left to be tried, unless it failed and is asked for anew. */
+type Entry = {
+  desired: Desired;
+  pushed: PushedModel;
+  model: Model | null;
+  isDone: boolean;
+  hasFailed: boolean;
+};
+
+export type PushedModelsOptions = {
+  http: HttpClient;
+  clock: Clock;
+  log: Logger;
+  models: ModelSet;
+  settings: Settings;
+  /** Tells this pool from the others of the host. */
+  poolId: string;
+  isolation: IsolationState;
+  /** The host's GPUs are about to be needed. */
+  onUsesGpu(): Promise<void>;
+  isOpen(): boolean;
+};
+
+export class PushedModels {
+  readonly #options: PushedModelsOptions;
+  readonly #edge: EdgeFiles;
+  readonly #entries = new Map<string, Entry>();
+  #stores: { fetcher: ContentFetcher; folders: ModelFolders } | null = null;
+  #isAsking = false;
+  #isDue = false;
+  #isClosed = false;
+  #cancelTimer: () => void = () => {};
+
+  constructor(options: PushedModelsOptions) {
+    this.#options = options;
+    this.#edge = new EdgeFiles(options.http, options.isolation.kind);
+  }
+
+  /** The edge has news, or may have: what it says is asked, once more where that is under way. */
+  ask(): void {
+    this.#isDue = true;
+    if (this.#isAsking || this.#isClosed) return;
+    this.#isAsking = true;
+    void this.#askWhileDue().finally(() => (this.#isAsking = false));
+  }
+
+  /** A model could not be set up: where it was pushed, its owner hears of it. */
+  async broken(model: Model, { message, traceback }: SetupProblem): Promise<void> {
+    const entry = this.#entries.get(versionKey(model.manifest));
+    // A disk that is full is this host's trouble.
+    if (entry?.model !== model || isDiskFull(message)) return;
+    entry.hasFailed = true;
+    const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
+    await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
+  }
+
+  /** Asks and fetches nothing more. */
+  stop(): void {
+    this.#isClosed = true;
+    this.#cancelTimer();
+    for (const { pushed } of this.#entries.values()) pushed.stop();
+  }
+
+  /** The pool ends: the folders of its models are gone, what was fetched stays. */
+  async close(): Promise<void> {
+    this.stop();
+    await Promise.all(Array.from(this.#entries.values(), async ({ pushed }) => pushed.close()));
+    await this.#stores?.folders.close();
+  }
+
+  async #askWhileDue(): Promise<void> {
+    while (this.#isDue && !this.#isClosed) {
+      this.#isDue = false;
+      try {
+        const desired = await this.#edge.desired();
+        if (desired !== null) await this.#retireOthers(desired);
+        for (const one of desired ?? []) this.#note(one);
+        await this.#work();
+      } catch (error) {
+        this.#options.log.warn({ why: messageOf(error) }, "the edge did not say which models were pushed; trying on");
+        this.#askAgain();
+      }
+    }
+  }
+
+  #note(desired: Desired): void {
+    const key = versionKey(desired.manifest);
+    const known = this.#entries.get(key);
+    if (known !== undefined) {
+      // What failed is tried again when it was pushed again: the edge nudges for others, too.
+      if (desired.pushedAt !== known.desired.pushedAt) known.hasFailed = false;
+      known.desired = desired;
+      // Another pool may have set it up.
+      if (known.model !== null && !desired.isPending) known.model.awaitsSetUp = false;
+      known.isDone = known.hasFailed;
+      return;
+    }
+    if (this.#options.models.find(desired.manifest) !== undefined) return;
+    const { isolation, settings } = this.#options;
+    const refusal = refusalOf(desired.manifest.owner, isolation, settings["trusted-owners"]);
+    if (refusal !== null) {
+      this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
+      return;
+    }
+    const pushed = new PushedModel(desired.manifest, { edge: this.#edge, ...this.#open() });
+    this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
+  }
+
+  async #retireOthers(desired: readonly Desired[]): Promise<void> {
+    const wanted = new Set(desired.map(({ manifest }) => versionKey(manifest)));
+    for (const [key, { desired: before, pushed }] of this.#entries) {
+      if (wanted.has(key)) continue;
+      this.#entries.delete(key);
+      this.#options.log.info({ model: modelPath(before.manifest), version: before.manifest.version }, "retired");
+      // What runs may take long, and nothing waits for it.
+      void this.#options.models.retire(before.manifest).then(async () => pushed.close());
+    }
+    return Promise.resolve();
+  }
+
+  /** First all are known, then those that requests may come for are made ready, one after the other. */
+  async #work(): Promise<void> {
+    const due = [...this.#entries.values()].filter(({ isDone }) => !isDone);
+    const unknown = due.filter(({ model }) => model === null);
+    for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
+    for (const entry of due) if (!this.#isDue && entry.model !== null) await this.#makeReady(entry, entry.model);
+    if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
+  }
+
+  async #offer(entry: Entry): Promise<void> {
+    const { manifest } = entry.desired;
+    try {
+      const model = await entry.pushed.open();
+      if (model.usesGpu) await this.#options.onUsesGpu();
+      model.awaitsSetUp = entry.desired.isPending;
+      // It may have been taken back meanwhile, or the pool ends.
+      if (this.#entries.get(versionKey(manifest)) !== entry || this.#isClosed) return await entry.pushed.close();
+      const runner = this.#options.models.add(model);
+      model.complete = async (say) => this.#complete(entry, runner, say);
+      entry.model = model;
+      this.#options.log.info({ model: modelPath(manifest), version: manifest.version }, "a pushed model is served");
+    } catch (error) {
+      await this.#failed(entry, error);
+    }
+  }
+
+  async #makeReady(entry: Entry, model: Model): Promise<void> {
+    const { desired, pushed } = entry;
+    if (!desired.isLive) {
+      entry.isDone = true;
+      return;
+    }
+    try {
+      await pushed.complete((line) => this.#options.log.info({ model: modelPath(desired.manifest) }, line));
+      entry.isDone = true;
+      // A process tells its signature, and whether it can be set up.
+      if (model.awaitsSetUp === true) this.#options.models.find(desired.manifest)?.warm();
+    } catch (error) {
+      await this.#failed(entry, error);
+    }
+  }
+
+  /** What its process needs is fetched before it starts. */
+  async #complete({ pushed }: Entry, runner: ModelRunner, say: (line: string) => void): Promise<string[]> {
+    const { model } = runner;
+    try {
+      return await pushed.complete(say);
+    } catch (error) {
+      if (!(error instanceof NoSpace || error instanceof SourceAway)) throw asFetchProblem(error);
+      model.shortage = error.message;
+      runner.pressureChanged();
+      this.#options.clock.after(REST_MS, () => {
+        model.shortage = null;
+        runner.pressureChanged();
+      });
+      throw new Postponed(error.message, { cause: error });
+    }
+  }
+
+  /** A disk that is full, and an edge that is away, are no fault of the model: it is tried again. */
+  async #failed(entry: Entry, error: unknown): Promise<void> {
+    const { manifest } = entry.desired;
+    const what = { model: modelPath(manifest), version: manifest.version, why: messageOf(error) };
+    if (this.#isClosed || this.#entries.get(versionKey(manifest)) !== entry) return;
+    if (error instanceof NoSpace || error instanceof SourceAway) {
+      this.#options.log.warn(what, "a pushed model can't be fetched for now; trying on");
+      return;
+    }
+    [entry.isDone, entry.hasFailed] = [true, true];
+    this.#options.log.error(what, "a pushed model can't be served here");
+    await this.#tell(manifest, "fetch", messageOf(error), "");
+  }
+
+  async #tell(
+    manifest: Desired["manifest"],
+    stage: VersionProblem["stage"],
+    message: string,
+    log: string,
+  ): Promise<void> {
+    const problem = message.slice(0, MAX_PROBLEM_CHARS) || "no reason was given";
+    await this.#edge.tell(manifest, { stage, problem, log: log.trim().slice(-MAX_PROBLEM_LOG_CHARS) });
+  }
+
+  #askAgain(): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#options.clock.after(AGAIN_MS, () => {
+      if (this.#options.isOpen()) this.ask();
+    });
+  }
+
+  #open(): { fetcher: ContentFetcher; folders: ModelFolders } {
+    if (this.#stores !== null) return this.#stores;
+    const { settings } = this.#options;
+    const root = bundlesFolder(settings["bundles-dir"], settings["state-dir"]);
+    this.#stores = {
+      fetcher: new ContentFetcher({
+        contents: new Contents(root),
+        budgetBytes: settings["bundles-bytes"],
+        leastFreeBytes: settings["min-free-disk-bytes"],
+      }),
+      folders: new ModelFolders(root, this.#options.poolId),
+    };
+    return this.#stores;
+  }
+}

@@ -1,0 +1,86 @@
+/** One case: the requests of one model on one scenario's machines, under every rule and under ours. */
+import { SelfTuning } from "../../../src/scaling/self-tuning.ts";
+import type { Timed } from "../../../src/scaling/policy.ts";
+import { simulate } from "../../../src/scaling/simulation/simulate.ts";
+import type { Run } from "../../../src/scaling/simulation/simulate.ts";
+import { lowerBoundS } from "./bound.ts";
+import { rivals } from "./candidates.ts";
+import { meanWorkS, peakLoad } from "./trace.ts";
+import type { ModelRequests, Scenario, Setting } from "./types.ts";
+
+/** The p95 waits that ours is asked for, in seconds. */
+export const TARGETS_S = [0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200];
+/** Those for which the lower bound is computed, and the pictures are drawn. */
+const BOUND_TARGETS_S = [1, 6, 30, 150, 700];
+const DRAWN_TARGET_S = 30;
+const EVERY_S = 1;
+
+export type Outcome = {
+  rule: string;
+  knobs: string;
+  isDefault: boolean;
+  cost: number;
+  p50S: number;
+  p95S: number;
+  p99S: number;
+  most: number;
+  ms: number;
+};
+export type CaseResult = {
+  trace: string;
+  model: string;
+  scenario: Scenario;
+  requests: number;
+  rivals: Outcome[];
+  ours: Outcome[];
+  bounds: { targetS: number; cost: number }[];
+  drawn: Run["samples"];
+};
+
+export async function runCase(
+  trace: string,
+  requests: ModelRequests,
+  scenario: Scenario,
+  rules: readonly string[],
+): Promise<CaseResult> {
+  const setting: Setting = { scenario, meanWorkS: meanWorkS(requests), peakLoad: peakLoad(requests) };
+  const chosen = rivals(setting).filter(({ rule }) => rules.length === 0 || rules.includes(rule));
+  const outcomes = chosen.map((candidate) => {
+    const { rule, knobs, isDefault } = candidate;
+    return { rule, knobs, isDefault, ...measure(requests, scenario, candidate.make(setting)).outcome };
+  });
+  let drawn: Run["samples"] = { everyS: 0, machines: [], waiting: [] };
+  const ours = TARGETS_S.map((targetS) => {
+    const { outcome, run } = measure(requests, scenario, {
+      policy: new SelfTuning(targetS, scenario),
+      everyS: EVERY_S,
+    });
+    if (targetS === DRAWN_TARGET_S) drawn = run.samples;
+    return { rule: "Edgeplane", knobs: `p95 wait ${targetS} s`, isDefault: true, ...outcome };
+  });
+  const bounds: CaseResult["bounds"] = [];
+  for (const targetS of BOUND_TARGETS_S)
+    bounds.push({ targetS, cost: ((await lowerBoundS(requests, scenario, targetS)) / 3600) * scenario.pricePerHour });
+  return {
+    trace,
+    model: requests.model,
+    scenario,
+    requests: requests.atS.length,
+    rivals: outcomes,
+    ours,
+    bounds,
+    drawn,
+  };
+}
+
+type Measured = Omit<Outcome, "rule" | "knobs" | "isDefault">;
+
+function measure(requests: ModelRequests, scenario: Scenario, timed: Timed): { outcome: Measured; run: Run } {
+  const from = performance.now();
+  const run = simulate(requests, scenario, timed, { seed: scenario.seed });
+  const ms = performance.now() - from;
+  const waits = run.waitsS.toSorted();
+  const at = (share: number): number => waits[Math.floor(waits.length * share)] ?? 0;
+  const cost = (run.machineS / 3600) * scenario.pricePerHour;
+  return { outcome: { cost, p50S: at(0.5), p95S: at(0.95), p99S: at(0.99), most: run.mostMachines, ms }, run };
+}

@@ -1,0 +1,42 @@
+/** What the comparison says of outcomes that are known. */
+import { expect, it } from "vitest";
+import type { CaseResult, Outcome } from "./case.ts";
+import { compare, costAt, frontier } from "./compare.ts";
+
+function outcome(rule: string, cost: number, p95S: number, isDefault = false): Outcome {
+  return { rule, knobs: "", isDefault, cost, p50S: 0, p95S, p99S: 0, most: 1, ms: 0 };
+}
+
+const ours = [outcome("Edgeplane", 100, 1), outcome("Edgeplane", 60, 10), outcome("Edgeplane", 50, 100)];
+
+function caseOf(rivals: Outcome[]): CaseResult {
+  const scenario = { name: "s", bootS: 1, slots: 1, billingS: 1, pricePerHour: 1, lossPerHour: 0, seed: 1 };
+  const drawn = { everyS: 1, machines: [], waiting: [] };
+  return { trace: "t", model: "m", scenario, requests: 1, rivals, ours, bounds: [{ targetS: 10, cost: 40 }], drawn };
+}
+
+it("drops what another beats in both", () => {
+  expect(frontier([...ours, outcome("Edgeplane", 70, 20)]).map(({ cost }) => cost)).toEqual([100, 60, 50]);
+});
+
+it("finds a cost between two points, and none for a wait that was never reached", () => {
+  expect(costAt(ours, 10)).toBe(60);
+  expect(costAt(ours, 3)).toBeGreaterThan(60);
+  expect(costAt(ours, 3)).toBeLessThan(100);
+  expect(costAt(ours, 500)).toBe(50);
+  expect(costAt(ours, 0.2)).toBeNull();
+});
+
+it("counts a default as beaten by a quarter of the cost, or half of the wait", () => {
+  const defaults = compare(
+    caseOf([outcome("a", 80, 10, true), outcome("b", 62, 21, true), outcome("c", 62, 15, true)]),
+  ).defaults;
+  expect(defaults.map(({ isMet }) => isMet)).toEqual([true, true, false]);
+});
+
+it("compares with tuned knobs at the same wait, and says how much of the gap is closed", () => {
+  const { tuned, best, gapClosed } = compare(caseOf([outcome("a", 80, 10), outcome("a", 40, 100)]));
+  expect(tuned[0]?.ratios.map(({ ratio }) => ratio)).toEqual([0.75, 1.25]);
+  expect(best.ratios).toHaveLength(2);
+  expect(gapClosed).toEqual([{ targetS: 10, share: 0.5 }]);
+});

@@ -1,0 +1,97 @@
+/**
+ * `npm run simulate`: runs the scaler's own decision over traces of arrivals, beside other systems' rules; `npm run
+ * simulate -- --help` lists its settings.
+ */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import * as z from "zod";
+import type { CaseTask } from "./lib/simulate/case-worker.ts";
+import { compare } from "./lib/simulate/compare.ts";
+import { page } from "./lib/simulate/report-html.ts";
+import { nameOf, summary, table } from "./lib/simulate/report-text.ts";
+import { runCases } from "./lib/simulate/run-cases.ts";
+import { DEFAULT_SCENARIOS, readScenarios } from "./lib/simulate/scenarios.ts";
+import { ruleNames } from "./lib/simulate/candidates.ts";
+import { readTrace } from "./lib/simulate/trace.ts";
+
+const HELP = `Runs Edgeplane's scaling decision over traces of arrivals, beside other systems' rules and a lower bound.
+
+  npm run simulate -- --trace FILE [--trace FILE …]
+
+  --trace FILE      arrivals, as CSV: at_s,model,work_s, sorted by at_s; each model is a case of its own
+  --scenarios FILE  machines that can be rented, as JSON (default: scripts/lib/simulate/scenarios.json)
+  --scenario NAME   only this one of them (may be repeated; default: all)
+  --rule NAME       only this rule beside ours (may be repeated; default: all): ${ruleNames.join(" · ")}
+  --out DIR         where report.html, report.md and report.json go (default: simulation)
+
+Prints progress, then the table. The same traces, scenarios and seeds give the same result.
+Exit codes: 0 done, 2 a setting or a file is wrong.`;
+
+const OptionsSchema = z.object({
+  trace: z.array(z.string()).min(1, "--trace: name a file"),
+  scenarios: z.string().default(DEFAULT_SCENARIOS),
+  scenario: z.array(z.string()).default([]),
+  rule: z.array(z.enum(ruleNames)).default([]),
+  out: z.string().default("simulation"),
+});
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(HELP);
+    return 0;
+  }
+  try {
+    await run(readOptions(args));
+    return 0;
+  } catch (error) {
+    console.error(`simulate: ${error instanceof Error ? error.message : String(error)} (--help tells more)`);
+    return 2;
+  }
+}
+
+function readOptions(args: string[]): z.output<typeof OptionsSchema> {
+  const text = { type: "string" } as const;
+  const list = { type: "string", multiple: true } as const;
+  const { values } = parseArgs({
+    args,
+    options: { trace: list, scenarios: text, scenario: list, rule: list, out: text },
+  });
+  const parsed = OptionsSchema.safeParse({ trace: [], ...values });
+  if (!parsed.success) throw new Error(z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+async function run({ trace, scenarios: file, scenario, rule, out }: z.output<typeof OptionsSchema>): Promise<void> {
+  const scenarios = readScenarios(file);
+  const unknown = scenario.find((name) => !scenarios.some((one) => one.name === name));
+  if (unknown !== undefined)
+    throw new Error(`there is no scenario "${unknown}": ${scenarios.map(({ name }) => `"${name}"`).join(", ")}`);
+  const tasks = trace.flatMap((path) =>
+    tasksOf(
+      path,
+      scenarios.map(({ name }) => scenario.length === 0 || scenario.includes(name)),
+    ),
+  );
+  const results = await runCases(tasks, {
+    scenariosFile: file,
+    rules: rule,
+    onDone: (result, left) => console.error(`${nameOf(result)}: done, ${left} left`),
+  });
+  const cases = results.map((result) => ({ result, comparison: compare(result) }));
+  if (!existsSync(out)) mkdirSync(out, { recursive: true });
+  const text = `${table(cases)}\n\n${summary(cases)}\n`;
+  writeFileSync(join(out, "report.md"), text);
+  writeFileSync(join(out, "report.html"), page(cases));
+  writeFileSync(join(out, "report.json"), JSON.stringify(cases, null, 1));
+  console.log(`${text}\nWritten: ${join(out, "report.html")}`);
+}
+
+function tasksOf(file: string, isChosen: readonly boolean[]): CaseTask[] {
+  const { models } = readTrace(file);
+  return models.flatMap((_, model) =>
+    isChosen.flatMap((chosen, index) => (chosen ? [{ file, model, scenario: index }] : [])),
+  );
+}

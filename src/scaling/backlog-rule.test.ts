@@ -1,0 +1,85 @@
+/** The rule by itself: what makes it want machines, and what lets it give them up. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { BacklogRule } from "./backlog-rule.ts";
+import type { Knobs } from "./backlog-rule.ts";
+import { simulate } from "./simulation/simulate.ts";
+
+const knobs: Knobs = { backlogS: 4, keepS: 60, windowS: 0, deviations: 0 };
+const idle = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
+
+describe("BacklogRule", () => {
+  it("wants nothing where nothing is, and a machine for the first prediction", () => {
+    const rule = new BacklogRule(knobs, 8);
+    expect(rule.machines(idle)).toBe(0);
+    expect(rule.machines({ ...idle, waiting: 1 })).toBe(1);
+  });
+
+  it("lets what waits wait as long as it may, and no longer", () => {
+    const rule = new BacklogRule(knobs, 1, 2);
+    // Three a machine: one runs, and the next two begin within 4 s.
+    expect(rule.machines({ ...idle, running: 1, waiting: 2, ready: 1 })).toBe(1);
+    expect(rule.machines({ ...idle, running: 1, waiting: 3, ready: 1 })).toBe(2);
+  });
+
+  it("covers the load that arrives, and square roots of it", () => {
+    const rule = new BacklogRule({ ...knobs, windowS: 60, deviations: 2 }, 1, 1);
+    for (let atS = 0; atS < 60; atS += 1 / 16) rule.arrived(atS);
+    // 16 arrive a second, of a second each; two square roots are 8.
+    expect(rule.machines({ ...idle, nowS: 60 })).toBe(24);
+  });
+
+  it("keeps a machine for a while after it was needed", () => {
+    const rule = new BacklogRule(knobs, 1, 2);
+    rule.machines({ ...idle, waiting: 6, ready: 2 });
+    expect(rule.machines({ ...idle, nowS: 59, ready: 2 })).toBe(2);
+    expect(rule.machines({ ...idle, nowS: 61, ready: 2 })).toBe(0);
+  });
+
+  it("takes up a longer window with what arrived before", () => {
+    const rule = new BacklogRule(knobs, 1, 1);
+    const times = Array.from({ length: 600 }, (_, i) => i / 2);
+    rule.turn({ ...knobs, windowS: 300 }, times);
+    expect(rule.machines({ ...idle, nowS: 300 })).toBe(2);
+  });
+
+  it("doesn't flap: under a steady load it changes machines less than once in the time that it keeps them", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 30 }),
+        (rate, slots, backlogS) => {
+          const rule = new BacklogRule({ ...knobs, backlogS, windowS: 60, deviations: 1 }, slots);
+          let [changes, before] = [0, 0];
+          const counting = {
+            ...bound(rule),
+            machines: (fleet: Parameters<BacklogRule["machines"]>[0]) => {
+              const wanted = rule.machines(fleet);
+              // The start is no flapping.
+              if (wanted < before && fleet.nowS > 120) changes += 1;
+              before = wanted;
+              return wanted;
+            },
+          };
+          const atS = Float64Array.from({ length: rate * 1200 }, (_, i) => i / rate);
+          const workS = Float64Array.from(atS, () => 2);
+          simulate({ atS, workS }, { bootS: 20, slots, billingS: 1, lossPerHour: 0 }, { policy: counting, everyS: 1 });
+          expect(changes).toBeLessThanOrEqual(1200 / knobs.keepS);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+function bound(rule: BacklogRule) {
+  return {
+    usesPaidTime: rule.usesPaidTime,
+    arrived: (atS: number) => rule.arrived(atS),
+    started: () => {},
+    finished: (atS: number, workS: number) => rule.finished(atS, workS),
+    booted: () => {},
+    wakeAtS: () => Infinity,
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * The rule that decides how many machines there should be, by four knobs. A forecast sets the floor (square-root
+ * staffing over the offered load: A. K. Erlang; W. Whitt, "Understanding the efficiency of multi-server service
+ * systems", 1992), the backlog corrects it at once, and what was needed a moment ago is kept for a while.
+ */
+import { KeepAlive } from "./keep-alive.ts";
+import type { Fleet, Policy } from "./policy.ts";
+import { RecentArrivals } from "./recent-arrivals.ts";
+
+export type Knobs = {
+  /** The backlog may grow until its last prediction has to wait so long. */
+  backlogS: number;
+  /** A machine that is needed no more stays so long. */
+  keepS: number;
+  /** The offered load is measured over so long; 0: no floor. */
+  windowS: number;
+  /** The floor covers the offered load and so many of its square roots. */
+  deviations: number;
+};
+
+/** What led to the last decision, in machines but for the first three. */
+export type Reasons = {
+  inSystem: number;
+  meanWorkS: number;
+  /** Slots that what arrives keeps busy. */
+  load: number;
+  floor: number;
+  backlog: number;
+  kept: number;
+};
+
+/** Of a model of which nothing has ended yet. */
+const UNKNOWN_WORK_S = 1;
+/** The mean of the work follows the last so many predictions. */
+const REMEMBERED_WORKS = 500;
+const ROUNDING = 1e-9;
+
+export class BacklogRule implements Policy {
+  readonly usesPaidTime = true;
+  readonly #slots: number;
+  #knobs: Knobs;
+  #arrivals: RecentArrivals | null;
+  #keepAlive: KeepAlive;
+  #meanWorkS: number;
+  #works = 0;
+  reasons: Reasons = { inSystem: 0, meanWorkS: UNKNOWN_WORK_S, load: 0, floor: 0, backlog: 0, kept: 0 };
+
+  constructor(knobs: Knobs, slots: number, meanWorkS = UNKNOWN_WORK_S) {
+    this.#knobs = knobs;
+    this.#slots = slots;
+    this.#meanWorkS = meanWorkS;
+    this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
+    this.#keepAlive = new KeepAlive(knobs.keepS);
+  }
+
+  get meanWorkS(): number {
+    return this.#meanWorkS;
+  }
+
+  /** Other knobs from now on; `arrivals`: the latest, which the new window may reach back to. */
+  turn(knobs: Knobs, arrivals: Iterable<number>): void {
+    this.#knobs = knobs;
+    this.#keepAlive = this.#keepAlive.withKeepS(knobs.keepS);
+    this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
+    for (const atS of arrivals) this.#arrivals?.arrived(atS);
+  }
+
+  arrived(atS: number): void {
+    this.#arrivals?.arrived(atS);
+  }
+
+  started(): void {}
+
+  finished(_atS: number, workS: number): void {
+    this.#works += 1;
+    this.#meanWorkS += (workS - this.#meanWorkS) / Math.min(this.#works, REMEMBERED_WORKS);
+  }
+
+  booted(): void {}
+
+  machines(fleet: Fleet): number {
+    const { nowS, waiting, running, ready, booting } = fleet;
+    const { backlogS, deviations } = this.#knobs;
+    const meanWorkS = this.#meanWorkS;
+    const inSystem = waiting + running;
+    const load = (this.#arrivals?.rate(nowS, meanWorkS) ?? 0) * meanWorkS;
+    const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
+    const backlog = this.#machinesFor(inSystem / (1 + backlogS / meanWorkS));
+    const wanted = Math.max(floor, backlog, inSystem > 0 ? 1 : 0);
+    const there = ready + booting;
+    const busy = this.#machinesFor(inSystem);
+    const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
+    this.reasons = { inSystem, meanWorkS, load, floor, backlog, kept };
+    return Math.max(wanted, kept);
+  }
+
+  wakeAtS(): number {
+    return Infinity;
+  }
+
+  #machinesFor(slots: number): number {
+    return Math.max(0, Math.ceil(slots / this.#slots - ROUNDING));
+  }
+}

@@ -1,0 +1,24 @@
+/** The most machines that were needed at any time of the last so many seconds. */
+export class KeepAlive {
+  readonly #keepS: number;
+  /** Falling counts, each with the time at which so many were last needed. */
+  readonly #needs: { atS: number; machines: number }[] = [];
+
+  constructor(keepS: number) {
+    this.#keepS = keepS;
+  }
+
+  needed(atS: number, machines: number): number {
+    while ((this.#needs.at(-1)?.machines ?? Infinity) <= machines) this.#needs.pop();
+    this.#needs.push({ atS, machines });
+    while ((this.#needs[0]?.atS ?? Infinity) < atS - this.#keepS) this.#needs.shift();
+    return this.#needs[0]?.machines ?? 0;
+  }
+
+  /** The same memory, kept for another time. */
+  withKeepS(keepS: number): KeepAlive {
+    const other = new KeepAlive(keepS);
+    other.#needs.push(...this.#needs);
+    return other;
+  }
+}

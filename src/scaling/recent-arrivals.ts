@@ -1,0 +1,51 @@
+/** How often predictions arrive, over the last so many seconds: counted in 60 bins, however many there are. */
+const BINS = 60;
+
+export class RecentArrivals {
+  readonly #windowS: number;
+  readonly #binS: number;
+  readonly #counts = new Uint32Array(BINS);
+  #count = 0;
+  /** The bin of now, counted from the clock's zero. */
+  #bin = -Infinity;
+  #firstS: number | null = null;
+
+  constructor(windowS: number) {
+    this.#windowS = windowS;
+    this.#binS = windowS / BINS;
+  }
+
+  arrived(atS: number): void {
+    this.#firstS ??= atS;
+    this.#advance(atS);
+    const index = this.#index(this.#bin);
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+    this.#count += 1;
+  }
+
+  /** A second. `atLeastS`: of less time than this nothing is concluded. */
+  rate(nowS: number, atLeastS: number): number {
+    this.#advance(nowS);
+    const knownS = this.#firstS === null ? 0 : nowS - this.#firstS;
+    return this.#count / Math.min(this.#windowS, Math.max(knownS, atLeastS));
+  }
+
+  #advance(nowS: number): void {
+    const bin = Math.floor(nowS / this.#binS);
+    if (bin - this.#bin >= BINS) {
+      this.#counts.fill(0);
+      this.#count = 0;
+    } else {
+      for (let left = this.#bin + 1; left <= bin; left += 1) {
+        const index = this.#index(left);
+        this.#count -= this.#counts[index] ?? 0;
+        this.#counts[index] = 0;
+      }
+    }
+    this.#bin = Math.max(this.#bin, bin);
+  }
+
+  #index(bin: number): number {
+    return ((bin % BINS) + BINS) % BINS;
+  }
+}

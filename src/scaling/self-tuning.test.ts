@@ -1,0 +1,74 @@
+/** The policy that tunes itself: it comes to the wait that is aimed at, and pays no more than it must. */
+import { describe, expect, it } from "vitest";
+import { BacklogRule } from "./backlog-rule.ts";
+import type { Knobs } from "./backlog-rule.ts";
+import type { Machines } from "./policy.ts";
+import { Ring } from "./ring.ts";
+import { SelfTuning } from "./self-tuning.ts";
+import { seededRandom } from "./simulation/random.ts";
+import { simulate } from "./simulation/simulate.ts";
+import type { Requests } from "./simulation/simulate.ts";
+
+const kind: Machines = { bootS: 60, slots: 1, billingS: 1, lossPerHour: 0 };
+
+/** Poisson arrivals at `rate(atS)` a second, with exponential work of `workS` on average. */
+function arrivals(lengthS: number, workS: number, rate: (atS: number) => number, seed: number): Requests {
+  const random = seededRandom(seed);
+  const [at, work] = [[], []] as [number[], number[]];
+  for (let nowS = 0; nowS < lengthS;) {
+    nowS += -Math.log(1 - random()) / rate(nowS);
+    at.push(nowS);
+    work.push(-Math.log(1 - random()) * workS);
+  }
+  return { atS: Float64Array.from(at), workS: Float64Array.from(work) };
+}
+
+function p95(waitsS: Float64Array): number {
+  return waitsS.toSorted()[Math.floor(waitsS.length * 0.95)] ?? 0;
+}
+
+const daily = (atS: number): number => 1 + 0.8 * Math.sin((2 * Math.PI * atS) / 9600);
+
+describe("SelfTuning", () => {
+  it.each([8, 60])("comes within a third of a p95 wait of %i s", (targetS) => {
+    const { waitsS } = simulate(arrivals(9600, 5, daily, 4), kind, {
+      policy: new SelfTuning(targetS, kind),
+      everyS: 1,
+    });
+    expect(p95(waitsS)).toBeLessThan(targetS * 1.33 + 0.2);
+  });
+
+  it("pays about what the best of its knobs would have, and less than those that it begins with", () => {
+    const slow = { ...kind, bootS: 240 };
+    const requests = arrivals(19_200, 5, daily, 9);
+    const tuned = simulate(requests, slow, { policy: new SelfTuning(8, slow), everyS: 1 });
+    const costOf = (knobs: Knobs): { p95S: number; machineS: number } => {
+      const { waitsS, machineS } = simulate(requests, slow, { policy: new BacklogRule(knobs, 1), everyS: 1 });
+      return { p95S: p95(waitsS), machineS };
+    };
+    const begins = [0, 2, 4, 8].map((backlogS) => costOf({ backlogS, keepS: 360, windowS: 0, deviations: 0 }));
+    const forecasts = [0, 0.5, 1, 2].map((deviations) =>
+      costOf({ backlogS: 240, keepS: 120, windowS: 600, deviations }),
+    );
+    const bestOf = (runs: typeof begins): number =>
+      Math.min(...runs.filter(({ p95S }) => p95S <= p95(tuned.waitsS)).map(({ machineS }) => machineS));
+    expect(tuned.machineS).toBeLessThan(bestOf(begins));
+    expect(tuned.machineS).toBeLessThan(1.15 * bestOf(forecasts));
+  });
+
+  it("decides the same for the same past", () => {
+    const requests = arrivals(3600, 5, () => 1, 2);
+    const costs = [1, 2].map(() => simulate(requests, kind, { policy: new SelfTuning(5, kind), everyS: 1 }).machineS);
+    expect(costs[0]).toBe(costs[1]);
+  });
+});
+
+describe("Ring", () => {
+  it("keeps the latest, the oldest first", () => {
+    const ring = new Ring(3);
+    for (const number of [1, 2, 3, 4]) ring.push(number);
+    expect([...ring.latest()]).toEqual([2, 3, 4]);
+    expect([...ring.latest(2)]).toEqual([3, 4]);
+    expect(ring.count).toBe(4);
+  });
+});

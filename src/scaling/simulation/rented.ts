@@ -1,0 +1,97 @@
+/** The machines of a simulation: rented, booting, serving, draining, gone; and what is paid for them. */
+import type { Machines } from "../policy.ts";
+
+export type Machine = {
+  id: number;
+  rentedS: number;
+  state: "booting" | "ready" | "draining" | "gone";
+  /** Numbers of requests. */
+  running: Set<number>;
+};
+
+export class Rented {
+  readonly #kind: Machines;
+  readonly #byId: Machine[] = [];
+  /** Those that are not gone, in the order of their renting. */
+  #active: Machine[] = [];
+  /** Machines that serve and take more, and those that boot. */
+  ready = 0;
+  booting = 0;
+  paidS = 0;
+  most = 0;
+
+  constructor(kind: Machines) {
+    this.#kind = kind;
+  }
+
+  get count(): number {
+    return this.#active.length;
+  }
+
+  rent(nowS: number, state: "booting" | "ready"): Machine {
+    const machine: Machine = { id: this.#byId.length, rentedS: nowS, state, running: new Set() };
+    this.#byId.push(machine);
+    this.#active.push(machine);
+    this.most = Math.max(this.most, this.#active.length);
+    this.#count(state, 1);
+    return machine;
+  }
+
+  machine(id: number): Machine {
+    const machine = this.#byId[id];
+    if (machine === undefined) throw new Error(`there is no machine ${id}`);
+    return machine;
+  }
+
+  become(machine: Machine, state: Machine["state"]): void {
+    this.#count(machine.state, -1);
+    this.#count(state, 1);
+    machine.state = state;
+  }
+
+  /** The machine that runs most and has a slot left. */
+  fullestWithSlot(): Machine | null {
+    if (this.ready === 0) return null;
+    let fullest: Machine | null = null;
+    for (const machine of this.#active) {
+      if (machine.state !== "ready" || machine.running.size >= this.#kind.slots) continue;
+      if (fullest === null || machine.running.size > fullest.running.size) fullest = machine;
+    }
+    return fullest;
+  }
+
+  /** Those that may leave, the cheapest to lose first: what boots, the latest first; then what runs least. */
+  leaving(): Machine[] {
+    const staying = this.#active.filter(({ state }) => state !== "draining");
+    return staying.toSorted((a, b) => leavingCost(a) - leavingCost(b) || b.rentedS - a.rentedS);
+  }
+
+  /** How much longer it is paid for already. */
+  paidForS({ rentedS }: Machine, nowS: number): number {
+    return rentedS + this.#increments(nowS - rentedS) - nowS;
+  }
+
+  end(machine: Machine, nowS: number): void {
+    this.paidS += this.#increments(nowS - machine.rentedS);
+    this.become(machine, "gone");
+    this.#active = this.#active.filter((other) => other !== machine);
+  }
+
+  endAll(nowS: number): void {
+    for (const machine of this.#active) this.end(machine, nowS);
+  }
+
+  #increments(forS: number): number {
+    const { billingS } = this.#kind;
+    return Math.max(1, Math.ceil(forS / billingS - 1e-9)) * billingS;
+  }
+
+  #count(state: Machine["state"], by: number): void {
+    if (state === "ready") this.ready += by;
+    else if (state === "booting") this.booting += by;
+  }
+}
+
+function leavingCost({ state, running }: Machine): number {
+  return state === "booting" ? -1 : running.size;
+}

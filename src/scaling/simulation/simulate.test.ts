@@ -1,0 +1,130 @@
+/** The simulator, against queueing theory and by its own rules. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Fleet, Machines, Policy } from "../policy.ts";
+import { seededRandom } from "./random.ts";
+import { simulate } from "./simulate.ts";
+import type { Requests } from "./simulate.ts";
+
+const kind: Machines = { bootS: 10, slots: 1, billingS: 1, lossPerHour: 0 };
+
+function policyOf(machines: (fleet: Fleet) => number, usesPaidTime = false): Policy {
+  const nothing = (): void => {};
+  return {
+    usesPaidTime,
+    arrived: nothing,
+    started: nothing,
+    finished: nothing,
+    booted: nothing,
+    machines,
+    wakeAtS: () => Infinity,
+  };
+}
+const fixed = (count: number) => ({ policy: policyOf(() => count), everyS: 1 });
+
+function requestsOf(...pairs: [atS: number, workS: number][]): Requests {
+  return { atS: Float64Array.from(pairs, ([atS]) => atS), workS: Float64Array.from(pairs, ([, workS]) => workS) };
+}
+
+/** Poisson arrivals, exponential work of a mean of one second. */
+function poisson(rate: number, count: number, seed: number): Requests {
+  const random = seededRandom(seed);
+  const drawn = (mean: number): number => -Math.log(1 - random()) * mean;
+  let nowS = 0;
+  const pairs = Array.from({ length: count }, (): [number, number] => {
+    nowS += drawn(1 / rate);
+    return [nowS, drawn(1)];
+  });
+  return requestsOf(...pairs);
+}
+
+/** The mean wait of M/M/c with one second of work each: A. K. Erlang's C, over what is left of the servers. */
+function erlangWaitS(load: number, servers: number): number {
+  let blocked = 1;
+  for (let n = 1; n <= servers; n += 1) blocked = (load * blocked) / (n + load * blocked);
+  const waits = blocked / (1 - (load / servers) * (1 - blocked));
+  return waits / (servers - load);
+}
+
+describe("simulate", () => {
+  it("lets requests wait for the machine's boot, and then for each other, and pays until the last is done", () => {
+    const { waitsS, machineS } = simulate(requestsOf([0, 5], [1, 5]), kind, fixed(1));
+    expect([...waitsS]).toEqual([10, 14]);
+    expect(machineS).toBe(20);
+  });
+
+  it("rounds what is paid up to increments", () => {
+    expect(simulate(requestsOf([0, 5]), { ...kind, billingS: 60 }, fixed(1)).machineS).toBe(60);
+  });
+
+  it("keeps a machine that is paid for, where the policy says so", () => {
+    const leaves = (usesPaidTime: boolean) => ({
+      policy: policyOf(({ waiting, running }) => Math.min(1, waiting + running), usesPaidTime),
+      everyS: 1,
+    });
+    const requests = requestsOf([0, 1], [40, 1]);
+    const hourly = { ...kind, billingS: 3600 };
+    expect(simulate(requests, hourly, leaves(false)).machineS).toBe(7200);
+    const { machineS, waitsS } = simulate(requests, hourly, leaves(true));
+    expect(machineS).toBe(3600);
+    expect(waitsS[1]).toBe(0);
+  });
+
+  it.each([
+    [0.8, 1],
+    [6, 8],
+    [15, 18],
+  ])("waits as long as Erlang's formula says at a load of %f on %i machines", (load, servers) => {
+    const requests = poisson(load, 60_000, 7);
+    const { waitsS } = simulate(requests, { ...kind, bootS: 0 }, fixed(servers), { startWith: servers });
+    const mean = waitsS.reduce((sum, waitS) => sum + waitS, 0) / waitsS.length;
+    expect(mean / erlangWaitS(load, servers)).toBeGreaterThan(0.85);
+    expect(mean / erlangWaitS(load, servers)).toBeLessThan(1.15);
+  });
+
+  it("runs a request anew, ahead of the others, when its machine is lost", () => {
+    const lossy = { ...kind, lossPerHour: 360 };
+    const requests = requestsOf(...Array.from({ length: 40 }, (_, i): [number, number] => [i, 4]));
+    const { waitsS, lost } = simulate(requests, lossy, fixed(3), { seed: 3 });
+    expect(lost).toBeGreaterThan(3);
+    expect(waitsS.every((waitS) => waitS >= 0)).toBe(true);
+  });
+
+  it("ends every request, and tells the policy of each once, whatever the policy wants", () => {
+    const arrivals = fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), fc.integer({ min: 1, max: 60 })), {
+      minLength: 1,
+      maxLength: 40,
+    });
+    const wishes = fc.array(fc.integer({ min: 0, max: 6 }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(
+        arrivals,
+        wishes,
+        fc.integer({ min: 1, max: 3 }),
+        fc.nat(60),
+        fc.boolean(),
+        (pairs, wished, slots, seed, isLossy) => {
+          const told = { arrived: 0, finished: 0, workS: 0 };
+          let look = 0;
+          const policy: Policy = {
+            ...policyOf(({ waiting, running }) => {
+              look += 1;
+              return Math.max(wished[look % wished.length] ?? 0, waiting + running > 0 ? 1 : 0);
+            }),
+            arrived: () => (told.arrived += 1),
+            finished: (_atS, workS) => {
+              told.finished += 1;
+              told.workS += workS;
+            },
+          };
+          const requests = requestsOf(...pairs.toSorted(([a], [b]) => a - b));
+          const machines = { ...kind, slots, lossPerHour: isLossy ? 30 : 0 };
+          const { machineS } = simulate(requests, machines, { policy, everyS: 1 }, { seed });
+          const workS = requests.workS.reduce((sum, work) => sum + work, 0);
+          expect(told).toEqual({ arrived: pairs.length, finished: pairs.length, workS });
+          expect(machineS * slots).toBeGreaterThanOrEqual(workS);
+        },
+      ),
+    );
+  });
+});

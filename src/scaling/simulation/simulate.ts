@@ -1,0 +1,220 @@
+/**
+ * The simulator: the requests of one model, first come first served, over machines that a policy orders. Machines take
+ * time to boot, are paid until they are gone, and may be lost; a request whose machine is lost starts anew, at the head.
+ * Requests go to the fullest machine that has a slot, whichever policy decides, so that others fall idle.
+ */
+import type { Machines, Policy, Timed } from "../policy.ts";
+import { EventHeap } from "./event-heap.ts";
+import { seededRandom } from "./random.ts";
+import { Rented } from "./rented.ts";
+import type { Machine } from "./rented.ts";
+import { WaitingLine } from "./waiting-line.ts";
+
+const FINISHED = 0;
+const BOOTED = 1;
+const LOST = 2;
+const SAMPLES = 600;
+
+/** When each request arrives, and for how long it holds a slot. Sorted by arrival. */
+export type Requests = { atS: Float64Array; workS: Float64Array };
+
+export type Run = {
+  /** Of each request, until the start of the attempt that finished. */
+  waitsS: Float64Array;
+  /** What was paid for, in seconds of machines. */
+  machineS: number;
+  mostMachines: number;
+  lost: number;
+  /** Machines (those that boot and drain included) and requests that wait, at equal distances from the first request. */
+  samples: { everyS: number; machines: number[]; waiting: number[] };
+};
+
+export type SimulationOptions = {
+  seed?: number;
+  /** Machines that are there, and ready, when the first request comes. */
+  startWith?: number;
+};
+
+export function simulate(requests: Requests, kind: Machines, timed: Timed, options: SimulationOptions = {}): Run {
+  return new Simulation(requests, kind, timed, options).run();
+}
+
+class Simulation {
+  readonly #requests: Requests;
+  readonly #kind: Machines;
+  readonly #policy: Policy;
+  readonly #everyS: number;
+  readonly #events = new EventHeap();
+  readonly #rented: Rented;
+  readonly #line: WaitingLine;
+  readonly #startedS: Float64Array;
+  /** The machine of each request that runs. */
+  readonly #machineOf: Int32Array;
+  readonly #run: Run;
+  readonly #random: () => number;
+  #nowS: number;
+  #nextTickS: number;
+  #arrived = 0;
+  #finished = 0;
+  #running = 0;
+
+  constructor(
+    requests: Requests,
+    kind: Machines,
+    { policy, everyS }: Timed,
+    { seed = 1, startWith = 0 }: SimulationOptions,
+  ) {
+    const { atS } = requests;
+    this.#requests = requests;
+    this.#kind = kind;
+    this.#policy = policy;
+    this.#everyS = everyS;
+    this.#random = seededRandom(seed);
+    this.#rented = new Rented(kind);
+    this.#line = new WaitingLine(atS.length);
+    this.#startedS = new Float64Array(atS.length);
+    this.#machineOf = new Int32Array(atS.length).fill(-1);
+    const fromS = atS[0] ?? 0;
+    const everySampleS = ((atS.at(-1) ?? 0) - fromS + 1) / SAMPLES;
+    const samples = { everyS: everySampleS, machines: [], waiting: [] };
+    this.#run = { waitsS: new Float64Array(atS.length), machineS: 0, mostMachines: 0, lost: 0, samples };
+    this.#nowS = fromS;
+    this.#nextTickS = fromS;
+    for (let n = 0; n < startWith; n += 1) this.#mayBeLost(this.#rented.rent(fromS, "ready"));
+  }
+
+  run(): Run {
+    const { atS } = this.#requests;
+    while (this.#finished < atS.length) {
+      const arrivalS = atS[this.#arrived] ?? Infinity;
+      const nextS = Math.min(arrivalS, this.#events.nextS, this.#tickS(arrivalS));
+      this.#sampleUntil(nextS);
+      this.#nowS = nextS;
+      if (this.#events.nextS === nextS) this.#happen();
+      else if (arrivalS === nextS) this.#arrive();
+      else this.#tick();
+    }
+    this.#rented.endAll(this.#nowS);
+    this.#run.machineS = this.#rented.paidS;
+    this.#run.mostMachines = this.#rented.most;
+    return this.#run;
+  }
+
+  /** While nothing is there, the policy looks again when it said so, or when something comes. */
+  #tickS(arrivalS: number): number {
+    if (this.#rented.count > 0 || this.#line.size > 0) return this.#nextTickS;
+    const wakeS = Math.min(this.#policy.wakeAtS(this.#nowS), arrivalS);
+    return Math.max(this.#nextTickS, wakeS);
+  }
+
+  #sampleUntil(untilS: number): void {
+    const { everyS, machines, waiting } = this.#run.samples;
+    const fromS = this.#requests.atS[0] ?? 0;
+    while (machines.length < SAMPLES && fromS + machines.length * everyS <= untilS) {
+      machines.push(this.#rented.count);
+      waiting.push(this.#line.size);
+    }
+  }
+
+  #arrive(): void {
+    this.#policy.arrived(this.#nowS);
+    this.#line.push(this.#arrived);
+    this.#arrived += 1;
+    this.#dispatch();
+    if (this.#rented.count === 0) this.#tick();
+  }
+
+  #happen(): void {
+    this.#events.pop();
+    const { kind, id } = this.#events;
+    if (kind === FINISHED) this.#finish(id);
+    else if (kind === BOOTED) this.#boot(this.#rented.machine(id));
+    else this.#lose(this.#rented.machine(id));
+    this.#dispatch();
+  }
+
+  #finish(request: number): void {
+    const workS = this.#requests.workS[request] ?? 0;
+    const machine = this.#rented.machine(this.#machineOf[request] ?? 0);
+    // Else it is the end of an attempt that was lost with its machine.
+    const isThisAttempt = Math.abs((this.#startedS[request] ?? 0) + workS - this.#nowS) < 1e-6;
+    if (!isThisAttempt || !machine.running.delete(request)) return;
+    this.#running -= 1;
+    this.#finished += 1;
+    this.#policy.finished(this.#nowS, workS);
+    if (machine.state === "draining" && machine.running.size === 0) this.#rented.end(machine, this.#nowS);
+  }
+
+  #boot(machine: Machine): void {
+    if (machine.state !== "booting") return;
+    this.#rented.become(machine, "ready");
+    this.#policy.booted(this.#nowS - machine.rentedS);
+  }
+
+  #lose(machine: Machine): void {
+    if (machine.state === "gone") return;
+    this.#run.lost += 1;
+    this.#running -= machine.running.size;
+    this.#line.putBack(machine.running);
+    machine.running.clear();
+    this.#rented.end(machine, this.#nowS);
+  }
+
+  #dispatch(): void {
+    while (this.#line.size > 0) {
+      const machine = this.#rented.fullestWithSlot();
+      if (machine === null) return;
+      const request = this.#line.take();
+      const waitS = this.#nowS - (this.#requests.atS[request] ?? 0);
+      this.#run.waitsS[request] = waitS;
+      this.#startedS[request] = this.#nowS;
+      this.#machineOf[request] = machine.id;
+      machine.running.add(request);
+      this.#running += 1;
+      this.#policy.started(this.#nowS, waitS);
+      this.#events.push(this.#nowS + (this.#requests.workS[request] ?? 0), FINISHED, request);
+    }
+  }
+
+  #tick(): void {
+    const { ready, booting } = this.#rented;
+    const { first } = this.#line;
+    const wanted = this.#policy.machines({
+      nowS: this.#nowS,
+      waiting: this.#line.size,
+      oldestWaitS: first === null ? 0 : this.#nowS - (this.#requests.atS[first] ?? 0),
+      running: this.#running,
+      ready,
+      booting,
+    });
+    if (!Number.isFinite(wanted)) throw new Error(`a policy asked for ${wanted} machines`);
+    for (let more = wanted - ready - booting; more > 0; more -= 1) this.#order();
+    if (wanted < ready + booting) this.#release(ready + booting - wanted);
+    this.#nextTickS = this.#nowS + this.#everyS;
+  }
+
+  #order(): void {
+    const machine = this.#rented.rent(this.#nowS, "booting");
+    this.#events.push(this.#nowS + this.#kind.bootS, BOOTED, machine.id);
+    this.#mayBeLost(machine);
+  }
+
+  #mayBeLost({ id, rentedS }: Machine): void {
+    const { lossPerHour } = this.#kind;
+    if (lossPerHour > 0) this.#events.push(rentedS + (-Math.log(1 - this.#random()) * 3600) / lossPerHour, LOST, id);
+  }
+
+  #release(count: number): void {
+    const { usesPaidTime } = this.#policy;
+    // One more look comes before the increment is over.
+    const marginS = 2 * this.#everyS;
+    let left = count;
+    for (const machine of this.#rented.leaving()) {
+      if (left === 0) return;
+      if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > marginS) continue;
+      left -= 1;
+      if (machine.running.size === 0) this.#rented.end(machine, this.#nowS);
+      else this.#rented.become(machine, "draining");
+    }
+  }
+}
