@@ -118,7 +118,8 @@ export type Hooks = {
   authenticate?(call: Call): Answer<{ principal: Principal }>;
   admit?(call: PredictionCall): Answer<CallChange>;
   screenInput?(call: PredictionCall): Answer<CallChange>;
-  route?(call: PredictionCall): Answer<CallChange>;
+  /** `model.version`: another version of the same model, by its 64 hexadecimal digits. */
+  route?(call: PredictionCall): Answer<CallChange & { model?: { version: string } }>;
   screenOutput?(part: OutputPart): Answer<{ output: Json }>;
   onResult?(ending: Ending): Answer;
 };

@@ -64,7 +64,7 @@ export type PredictionCall = {
   /** Whose it is; `credentialId` is the API key's. */
   principal: Principal;
   clientIp: string | null;
-  /** With its version. */
+  /** With its version: a hook of `route` may hand on another one of the same model. */
   model: ModelRef;
   lane: string;
   priority: Priority;

@@ -9,7 +9,8 @@ export const pluginErrors = {
   changed_input_invalid: {
     status: 422,
     title: "A plugin made the input unfit for the model",
-    cause: "A plugin changed the input to one that the model doesn't take. What the client sent did fit.",
+    cause:
+      "A plugin changed the input to one that the model doesn't take, or chose a version that can't be run or doesn't take it. What the client sent did fit.",
     remedy: "The operator mends the plugin that `detail` names, or its settings; nothing was accepted.",
   },
   rejected_by_policy: {

@@ -36,7 +36,7 @@ export type Trail = {
    * What becomes of a call that a hook of `admit`, `screenInput` or `route` has changed. It throws `EdgeplaneError` for
    * one that can't be handed on: that is the plugin's fault, and what comes of it is decided by its `failMode`.
    */
-  readonly onChangedCall?: (changed: PredictionCall, before: PredictionCall) => PredictionCall;
+  readonly onChangedCall?: (changed: PredictionCall, before: PredictionCall, phase: Phase) => PredictionCall;
   /**
    * Whether a plugin's answer is taken, which ends the phase; else the hooks behind it decide. Without this, none is.
    * Never throws.
@@ -232,7 +232,7 @@ function checkChange<P extends Phase>(
   { onChangedCall }: Trail,
 ): PhaseSubject[P] {
   if (onChangedCall === undefined || !callPhases.has(phase)) return changed;
-  return onChangedCall(changed as PredictionCall, before as PredictionCall) as PhaseSubject[P];
+  return onChangedCall(changed as PredictionCall, before as PredictionCall, phase) as PhaseSubject[P];
 }
 
 function unfitBy(plugin: string, cause: unknown): EdgeplaneError {

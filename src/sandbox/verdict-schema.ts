@@ -61,7 +61,7 @@ const changeSchemas = {
   authenticate: z.object({ principal: PrincipalSchema.optional() }),
   admit: CallChangeSchema,
   screenInput: CallChangeSchema,
-  route: CallChangeSchema,
+  route: CallChangeSchema.extend({ model: z.looseObject({ version: z.string() }).optional() }),
   screenOutput: z.object({ output: z.json().optional() }),
   onResult: z.object({}),
 } as const satisfies Record<Phase, z.ZodType>;

@@ -113,7 +113,7 @@ async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promi
   return {
     principal: account === undefined ? null : await principalOf(env, account),
     headers,
-    onChangedCall: (changed, before) => checkedChange(validate, changed, before),
+    onChangedCall: (changed, before, phase) => checkedChange(validate, changed, before, phase),
     call: {
       ...{ clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
       deterministic: found?.manifest.deterministic ?? false,

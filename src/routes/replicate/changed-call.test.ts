@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { aCall } from "../../../plugins/kernel/conformance.ts";
-import type { Hook, PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { Hook, Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
 import type { Hooks } from "../../../plugins/kernel/snapshot.ts";
 import { newTrail, runPhase } from "../../pipeline/run-phase.ts";
 import { checkedChange } from "./changed-call.ts";
@@ -22,7 +22,8 @@ function screen(hooks: readonly Hook<"screenInput">[], entry: { failMode?: "open
   const phases = { authenticate: [], admit: [], screenInput: bound, route: [], screenOutput: [], onResult: [] };
   const trail = {
     ...newTrail(),
-    onChangedCall: (changed: PredictionCall, given: PredictionCall) => checkedChange(validate, changed, given),
+    onChangedCall: (changed: PredictionCall, given: PredictionCall, phase: Phase) =>
+      checkedChange(validate, changed, given, phase),
   };
   return { trail, done: runPhase({ hooks: phases } satisfies Hooks, "screenInput", before, trail) };
 }
@@ -30,6 +31,22 @@ function screen(hooks: readonly Hook<"screenInput">[], entry: { failMode?: "open
 function changing(change: Partial<PredictionCall>): Hook<"screenInput"> {
   return (call) => ({ verdict: "continue", subject: { ...call, ...change } });
 }
+
+describe("a version that a plugin names", () => {
+  const [other, input] = ["b".repeat(64), before.input];
+  const named = (version: string, phase: Phase) =>
+    checkedChange(validate, { ...before, model: { ...before.model, owner: "else", version } }, before, phase).model;
+
+  it("is taken from a hook of route alone, and of the model nothing else", () => {
+    expect(named(other, "route")).toEqual({ ...before.model, version: other });
+    for (const phase of ["admit", "screenInput"] as const) expect(named(other, phase)).toEqual(before.model);
+    expect(checkedChange(validate, { ...before, input, priority: "low" }, before, "route").model).toEqual(before.model);
+  });
+
+  it("is its digits: nothing that could come to mean another one", () => {
+    for (const version of ["latest", "", "B".repeat(64)]) expect(() => named(version, "route")).toThrow("version");
+  });
+});
 
 describe("an input that a plugin changed", () => {
   it("is handed on with its true size, and nobody else's call", async () => {

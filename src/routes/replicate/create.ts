@@ -86,7 +86,9 @@ async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, 
     checkModel(c.get("principal"), version);
     checkInput(version, body.input);
     checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
-    screened = await screenCall(c, callOf(c, options, version, identity.id), validatorOf(version));
+    screened = await screenCall(c, version, (one) => callOf(c, options, one, identity.id));
+    // What a plugin chose is no part of a canary.
+    if (screened.version !== version) chosen = { version: screened.version, canary: null };
   } catch (error) {
     if (!identity.keyed || !(await isAccepted(c, shard, identity))) throw error;
     return { input: null, accept: (waitMs) => acceptedBefore(c, shard, identity.id, waitMs) };

@@ -4,18 +4,20 @@
  */
 import type { Answer, Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
 import type { HeldReservation, ReservationEnd } from "../../../plugins/kernel/reservations.ts";
+import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
 import { addVerdicts } from "../../contract/verdict.ts";
 import type { VerdictRecord } from "../../contract/verdict.ts";
 import { hasHooks, newTrail, runPhase } from "../../pipeline/run-phase.ts";
 import type { Trail } from "../../pipeline/run-phase.ts";
+import type { Version } from "../../registry/models.ts";
 import { reservationService } from "../../shard/reservation-services.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext } from "../app.ts";
 import { settingsOf } from "../request-settings.ts";
 import { screenAnswer } from "./screen-answer.ts";
-import { checkedChange } from "./changed-call.ts";
-import type { InputValidator } from "./input-schema.ts";
+import { checkedChange, unfit } from "./changed-call.ts";
+import { findTarget, validatorOf } from "./find-target.ts";
 import { utf8Length } from "./submission.ts";
 import type { AcceptedCall } from "./submission.ts";
 
@@ -24,17 +26,28 @@ export const acceptancePhases = ["admit", "screenInput", "route"] as const satis
 /** The call as it was handed on, and what the phases left behind. */
 export type ScreenedCall = {
   call: AcceptedCall;
+  /** The one that it began with, unless a plugin chose another one. */
+  version: Version;
   reservations: readonly HeldReservation[];
   verdicts: readonly VerdictRecord[];
   /** What a plugin answers it with; null: it is to run. */
   answer: Answer | null;
 };
 
-/** Throws what a plugin refuses with; what was reserved until then goes back. `validate` is of the call's version. */
-export async function screenCall(c: AppContext, call: AcceptedCall, validate: InputValidator): Promise<ScreenedCall> {
+/**
+ * `callOf`: the client's call of a version, that of `version` to begin with. Throws what a plugin refuses with; what was
+ * reserved until then goes back.
+ */
+export async function screenCall(
+  c: AppContext,
+  version: Version,
+  callOf: (version: Version) => AcceptedCall,
+): Promise<ScreenedCall> {
+  const call = callOf(version);
+  const validate = validatorOf(version);
   const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
   const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
-  if (wanted.length === 0) return { call, reservations: [], verdicts: [], answer: null };
+  if (wanted.length === 0) return { call, version, reservations: [], verdicts: [], answer: null };
   let answer: Answer | null = null;
   const trail: Trail = {
     ...newTrail(),
@@ -48,19 +61,51 @@ export async function screenCall(c: AppContext, call: AcceptedCall, validate: In
     onLate: (one) => giveBack(c, call, [one]),
     // The platform drops what a request waits for with its end: a reservation that comes then would be nobody's.
     outlive: (hook) => c.executionCtx.waitUntil(hook.catch(() => {})),
-    onChangedCall: (changed, before) => checkedChange(validate, changed, before),
+    onChangedCall: (changed, before, phase) => checkedChange(validate, changed, before, phase),
   };
   let current: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
+  let moved: Moved;
   try {
     for (const phase of wanted) current = await runPhase(hooks, phase, current, trail);
+    const { inputBytes: _known, ...accepted } = current;
+    moved = await withVersion(c, accepted, { call, version }, callOf);
   } catch (error) {
     giveBack(c, call, trail.reservations);
     throw error;
   } finally {
     for (const [name, value] of Object.entries(trail.headers)) c.header(name, value);
   }
-  const { inputBytes: _known, ...accepted } = current;
-  return { call: accepted, reservations: trail.reservations, verdicts: trail.verdicts, answer };
+  return { ...moved, reservations: trail.reservations, verdicts: trail.verdicts, answer };
+}
+
+type Moved = Pick<ScreenedCall, "call" | "version">;
+
+/**
+ * The call with what follows from its version, where a plugin chose another one: what neither the client nor a plugin
+ * said is that version's. Throws `changed_input_invalid` where it can't be run, or doesn't take the input.
+ */
+async function withVersion(
+  c: AppContext,
+  changed: AcceptedCall,
+  before: Moved,
+  callOf: (version: Version) => AcceptedCall,
+): Promise<Moved> {
+  const { model } = changed;
+  if (model.version === before.call.model.version) return { call: changed, version: before.version };
+  const version = await findTarget(c.env.DB, c.get("principal"), { model, version: model.version }).catch(notRunnable);
+  const invalidFields = validatorOf(version)(changed.input);
+  if (invalidFields.length > 0) throw unfit(invalidFields);
+  const own = callOf(version);
+  const kept = <Key extends "lane" | "startTimeoutMs" | "totalTimeoutMs">(key: Key): AcceptedCall[Key] =>
+    changed[key] === before.call[key] ? own[key] : changed[key];
+  const [lane, startTimeoutMs, totalTimeoutMs] = [kept("lane"), kept("startTimeoutMs"), kept("totalTimeoutMs")];
+  const call = { ...changed, lane, startTimeoutMs, totalTimeoutMs, deterministic: own.deterministic };
+  return { call, version };
+}
+
+function notRunnable(error: unknown): never {
+  if (!(error instanceof EdgeplaneError)) throw error;
+  throw unfit([{ field: "version", description: `a plugin chose one that can't be run: ${error.message}` }], error);
 }
 
 /** Behind the answer: what fails here is given back by its service when its time is over. */
