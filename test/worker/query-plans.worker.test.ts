@@ -63,9 +63,10 @@ test("none that a client's calls make", async () => {
   const id = await created("/v1/predictions", { version: "3".repeat(64), webhook: "https://receiver.example.com/" });
   await created("/v1/predictions", { version: "planner/fresh" });
   await created("/v1/predictions", { version: `planner/fresh:${"3".repeat(64)}` }, { "idempotency-key": "one" });
-  const alias = { ...own, method: "PUT", body: { version: "3".repeat(64) } };
+  const change = { key: fresh, method: "PUT" };
+  const alias = { ...change, body: { version: "3".repeat(64) } };
   expect((await callJson("/v1/models/planner/fresh/aliases/stable", alias)).status).toBe(200);
-  const rules = { ...own, method: "PUT", body: { rules: [{ accounts: ["planner"], version: "stable" }] } };
+  const rules = { ...change, body: { rules: [{ accounts: ["planner"], version: "stable" }] } };
   expect((await callJson("/v1/models/planner/fresh/routes", rules)).status).toBe(200);
   await created("/v1/predictions", { version: "planner/fresh:stable" });
   const unknown = { ...own, body: { version: `planner/fresh:${"4".repeat(64)}`, input } };
