@@ -85,6 +85,7 @@ test("a key that is none is named, and a model that can't be read here is left t
   expect(wrong.stderr).toMatch(/^edgeplane: cog.yaml, edgeplane: .*maxBatchsize/m);
   const whole = { manifest: { schema: null }, schemaProblem: "ImportError: no torch" };
   described = { written: ["run.py"], whole: Promise.resolve(whole) };
+  put(".edgeplane/version.json", "{}");
   const ran = await push();
   expect(ran).toMatchObject({ code: 0 });
   expect(ran.stderr).toContain("the first pool that sets it up does: ImportError: no torch\n");

@@ -126,6 +126,8 @@ export class PushedModels {
       // What failed is tried again when it was pushed again: the edge nudges for others, too.
       if (desired.pushedAt !== known.desired.pushedAt) known.hasFailed = false;
       known.desired = desired;
+      // Another pool may have set it up.
+      if (known.model !== null && !desired.isPending) known.model.awaitsSetUp = false;
       known.isDone = known.hasFailed;
       return;
     }
@@ -166,6 +168,7 @@ export class PushedModels {
     try {
       const model = await entry.pushed.open();
       if (model.usesGpu) await this.#options.onUsesGpu();
+      model.awaitsSetUp = entry.desired.isPending;
       // It may have been taken back meanwhile, or the pool ends.
       if (this.#entries.get(versionKey(manifest)) !== entry || this.#isClosed) return await entry.pushed.close();
       const runner = this.#options.models.add(model);
@@ -186,8 +189,8 @@ export class PushedModels {
     try {
       await pushed.complete((line) => this.#options.log.info({ model: modelPath(desired.manifest) }, line));
       entry.isDone = true;
-      // Nobody knows its signature yet: a process tells it.
-      if (desired.isPending && model.manifest.schema === null) this.#options.models.find(desired.manifest)?.warm();
+      // A process tells its signature, and whether it can be set up.
+      if (model.awaitsSetUp === true) this.#options.models.find(desired.manifest)?.warm();
     } catch (error) {
       await this.#failed(entry, error);
     }

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { call, newKey, testEnv } from "../../test/worker/edge-harness.ts";
+import { call, callJson, newKey, testEnv } from "../../test/worker/edge-harness.ts";
 import { bundleOf, pathOf, push, SCHEMA, sendChunks } from "../../test/worker/pushing.ts";
 import { chunkKey } from "../storage/chunks.ts";
+import { sweepBundles } from "./bundles.ts";
 import { UNUSED_CHUNK_MS } from "./chunks.ts";
 import { sweepExpired } from "./sweep.ts";
 
@@ -59,6 +60,40 @@ describe("chunks that no version has", () => {
 });
 
 describe("a version's files", () => {
+  it("may have more chunks than one statement names, each counted once", async () => {
+    const own = { owner: "swept-many", name: "many", key: await newKey("swept-many") };
+    const hash = (at: number) => at.toString(16).padStart(64, "0");
+    const count = 10_001;
+    const file = (at: number) => ({
+      path: `d/${String(at).padStart(6, "0")}`,
+      mode: 420,
+      bytes: 1,
+      chunks: [hash(at)],
+    });
+    const files = Array.from({ length: count }, (_, at) => file(at));
+    const rows = JSON.stringify(files.map(({ chunks: [sha256] }) => sha256));
+    await testEnv.DB.prepare(
+      `INSERT INTO bundle_chunks (owner, sha256, bytes, state, seen_at) SELECT ?1, value, 1, 1, 1 FROM json_each(?2)`,
+    )
+      .bind(own.owner, rows)
+      .run();
+    const body = { bundle: { format: 1, files: [...files, file(count)] }, manifest };
+    const register = async () => callJson(`${pathOf(own)}/versions`, { key: own.key, body });
+    expect((await register()).body["detail"]).toContain(hash(count));
+    await testEnv.DB.prepare("INSERT INTO bundle_chunks VALUES (?, ?, 1, 1, 0, 1)").bind(own.owner, hash(count)).run();
+    const { status, body: made } = await register();
+    expect(status).toBe(201);
+    const counted = testEnv.DB.prepare(
+      "SELECT sum(refs) AS refs, count(*) AS rows FROM bundle_chunks WHERE owner = ? AND refs = ?",
+    );
+    expect(await counted.bind(own.owner, 1).first()).toEqual({ refs: count + 2, rows: count + 2 });
+    await call(`${pathOf(own)}/versions/${String(made["id"])}`, { method: "DELETE", key: own.key });
+    await endKeeping();
+    await sweepBundles(testEnv, 10);
+    expect(await counted.bind(own.owner, 1).first("rows")).toBe(0);
+    await testEnv.DB.prepare("DELETE FROM bundle_chunks WHERE owner = ?").bind(own.owner).run();
+  });
+
   it("stay while any version has them, and go with the last", async () => {
     const one = await push(model("one"), { "cog.yaml": "one", shared: "weights" }, { manifest });
     const two = await push(model("two"), { "cog.yaml": "two", shared: "weights" }, { manifest });

@@ -14,8 +14,8 @@ import type { SweepStep } from "./sweep.ts";
 export const UNUSED_CHUNK_MS = 86_400_000;
 /** What was noted so lately as asked for is not noted again. */
 const NOTED_MS = 3_600_000;
-/** Chunks that one statement names: a parameter may have 2 MB. */
-const NAMED_IN_ONE = 20_000;
+/** Chunks that one statement names: a parameter may have 2 MB, and a question names so many. */
+const NAMED_IN_ONE = 10_000;
 const SWEEP_LIMIT = 500;
 const SWEEP_CALLS = 4;
 

@@ -174,6 +174,35 @@ test("the operator sees the pool, with room for its models", async () => {
   expect(pool.is_heard).toBe(true);
 });
 
+test("what a model's owner and a deployment say of how it runs holds on the pool at once", async () => {
+  const model = "local/batch-upper";
+  const room = async (): Promise<number | undefined> => {
+    const [pool] = JSON.parse((await cli("pools", "--json")).stdout) as [
+      { models: { model: string; room?: number }[] },
+    ];
+    return pool.models.find((one) => one.model === model)?.room;
+  };
+  const before = await room();
+  expect((await cli("models", "configure", model, '{"maxBatchSize": 3}')).code).toBe(0);
+  await expect.poll(room).toBe(3);
+  await cli("deployments", "create", "cli-batches", model);
+  const said = await cli(
+    "deployments",
+    "configure",
+    "local/cli-batches",
+    '{"maxBatchSize": 2, "startTimeoutMs": 9000}',
+  );
+  expect(JSON.parse(said.stdout)).toEqual({ maxBatchSize: 2, startTimeoutMs: 9000 });
+  await expect.poll(room).toBe(2);
+  expect((await cli("deployments", "create", "cli-other", model)).code).toBe(0);
+  const other = await cli("deployments", "configure", "local/cli-other", '{"maxBatchSize": 4}');
+  expect([other.code, other.stderr]).toEqual([1, expect.stringContaining("local/cli-batches runs the same version")]);
+  expect((await cli("deployments", "delete", "local/cli-other")).code).toBe(0);
+  expect((await cli("deployments", "delete", "local/cli-batches")).code).toBe(0);
+  expect((await cli("models", "configure", model, "null")).stdout).toBe("null\n");
+  await expect.poll(room).toBe(before);
+});
+
 test("topics are listed and described, with how far their readers are", async () => {
   const { url, username, password } = stack.kafka;
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
