@@ -67,6 +67,14 @@ test("none that a client's calls make", async () => {
   const id = await created("/v1/predictions", { version: "3".repeat(64), webhook: "https://receiver.example.com/" });
   await created("/v1/predictions", { version: "planner/fresh" });
   await created("/v1/predictions", { version: `planner/fresh:${"3".repeat(64)}` }, { "idempotency-key": "one" });
+  const change = { key: fresh, method: "PUT" };
+  const alias = { ...change, body: { version: "3".repeat(64) } };
+  expect((await callJson("/v1/models/planner/fresh/aliases/stable", alias)).status).toBe(200);
+  const rules = { ...change, body: { rules: [{ accounts: ["planner"], version: "stable" }] } };
+  expect((await callJson("/v1/models/planner/fresh/routes", rules)).status).toBe(200);
+  await created("/v1/predictions", { version: "planner/fresh:stable" });
+  const unknown = { ...own, body: { version: `planner/fresh:${"4".repeat(64)}`, input } };
+  expect((await callJson("/v1/predictions", unknown)).status).toBe(422);
   await created("/v1/models/planner/fresh/predictions", { input: { text: "x".repeat(20_000) } });
   await created("/v1/deployments/planner/d/predictions", {});
   await callJson("/v1/predictions", { key: `ep_${"a".repeat(43)}`, env });
