@@ -24,6 +24,7 @@ const processFolders = [
   "steady",
   "self-host",
   "deploy",
+  "deploy-files",
 ] as const;
 
 /** Parts together that wait for real times of many seconds: CI runs them. */

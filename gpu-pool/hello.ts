@@ -38,7 +38,9 @@ export function helloOf(
     lanes,
     devices: devices.devices,
     isolation: isolation.kind,
-    models: models.map(({ manifest }) => manifest),
+    models: models.map(({ manifest, awaitsSetUp }) =>
+      awaitsSetUp === true ? { ...manifest, schema: null } : manifest,
+    ),
     ...carrier.hello,
   };
 }

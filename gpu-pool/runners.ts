@@ -117,6 +117,11 @@ function createRunner(
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
       schemas.keep(model.manifest);
+      if (model.awaitsSetUp !== true) options.onSchema();
+    },
+    onSetUp() {
+      if (model.awaitsSetUp !== true) return;
+      model.awaitsSetUp = false;
       options.onSchema();
     },
     launch: createLaunch(model, label, options),

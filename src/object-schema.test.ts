@@ -85,6 +85,14 @@ describe("a stored schema", () => {
     expect(columns(sql)).toEqual(["id", "text", "size", "colour"]);
   });
 
+  it("is made anew where only its table is", () => {
+    const { sql } = database();
+    openSchema(sql, schema(first, size));
+    sql("DELETE FROM object_schema");
+    openSchema(sql, schema(first, size));
+    expect(numbers(sql)).toEqual([{ version: 2, needs: 2, step: null, place: "" }]);
+  });
+
   it("is refused by code that doesn't know it, which writes nothing and says what to do", () => {
     const { sql, asked } = database();
     openSchema(sql, schema(first, size));

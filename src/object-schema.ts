@@ -106,10 +106,10 @@ function read(sql: Sql): Stored | null {
   const [row] = sql(`SELECT version, needs, step, place FROM ${TABLE}`);
   const step = row?.["step"] ?? null;
   return {
-    version: Number(row?.["version"]),
-    needs: Number(row?.["needs"]),
+    version: Number(row?.["version"] ?? 0),
+    needs: Number(row?.["needs"] ?? 0),
     step: step === null ? null : Number(step),
-    place: String(row?.["place"]),
+    place: String(row?.["place"] ?? ""),
   };
 }
 

@@ -6,10 +6,11 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "./env.ts";
+import { retryDelayMs } from "./object-calls.ts";
 import { isEmpty, NewerSchemaError, nextPage, openSchema } from "./object-schema.ts";
 import type { Schema } from "./object-schema.ts";
 import { objectSql } from "./shard/object-sql.ts";
-import { log } from "./telemetry/log.ts";
+import { log, reasonOf } from "./telemetry/log.ts";
 
 /** How soon an alarm looks again whether the release is back. */
 const LOOK_AGAIN_MS = 60_000;
@@ -40,8 +41,17 @@ function migrate(storage: DurableObjectStorage, schema: Schema): void {
   const sql = objectSql(storage);
   if (isEmpty(sql)) return;
   const transaction = <Result>(run: () => Result): Result => storage.transactionSync(run);
+  let failures = 0;
   const goOn = (): void => {
-    if (nextPage(sql, schema, transaction)) setTimeout(goOn, PAGE_PAUSE_MS);
+    try {
+      if (!nextPage(sql, schema, transaction)) return;
+      failures = 0;
+      setTimeout(goOn, PAGE_PAUSE_MS);
+    } catch (error) {
+      failures += 1;
+      log.error("schema_page_failed", { object: schema.name, failures, reason: reasonOf(error) });
+      setTimeout(goOn, retryDelayMs(failures, error));
+    }
   };
   if (openSchema(sql, schema, transaction)) setTimeout(goOn, PAGE_PAUSE_MS);
 }

@@ -1,10 +1,14 @@
 /** Objects that stored something under another release's schema, in workerd. */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { expect, it } from "vitest";
+import { DurableObject } from "cloudflare:workers";
+import { expect, it, vi } from "vitest";
 import { callJson, newKey, offer, ORIGIN, testEnv } from "../test/worker/edge-harness.ts";
 import { shardName, shardOf } from "./contract/ids.ts";
+import type { Env } from "./env.ts";
 import { IDENTITY_HEADER } from "./fleet/pool-session.ts";
 import { SESSION_HEADER } from "./contract/claim.ts";
+import type { Schema } from "./object-schema.ts";
+import { versioned } from "./versioned-object.ts";
 
 const idOf = (body: Record<string, unknown>) => String(body["id"]);
 const shardStub = (id: string) => testEnv.SHARD.getByName(shardName(shardOf(id)));
@@ -70,6 +74,46 @@ it("asks a pool whose session a later release stored to come again", async () =>
   await expect(stub.fetch(ORIGIN, { headers })).rejects.toThrow(
     "stored by a later release: this pool session has schema 99",
   );
+});
+
+it("goes on with pages beside the object's work, and again after one that failed", async () => {
+  const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+  let failures = 0;
+  const schema: Schema = {
+    name: "thing",
+    steps: [
+      { up: (sql) => void sql("CREATE TABLE IF NOT EXISTS thing (id INTEGER PRIMARY KEY, isNew INTEGER)") },
+      {
+        page(sql, after) {
+          const [row] = sql("UPDATE thing SET isNew = 1 WHERE id = ? RETURNING id", Number(after) + 1);
+          if (after === "2" && failures === 0) {
+            failures += 1;
+            throw new Error("the disk is full");
+          }
+          return row === undefined ? null : String(row["id"]);
+        },
+      },
+    ],
+  };
+  const stub = testEnv.INDEX.getByName("goes by pages");
+  const left = () =>
+    runInDurableObject(stub, (_object, { storage }) =>
+      storage.sql
+        .exec("SELECT id FROM thing WHERE isNew IS NULL")
+        .toArray()
+        .map(({ id }) => id),
+    );
+  await runInDurableObject(stub, (_object, ctx) => {
+    ctx.storage.sql.exec("DROP TABLE object_schema; CREATE TABLE thing (id INTEGER PRIMARY KEY, isNew INTEGER)");
+    ctx.storage.sql.exec("INSERT INTO thing (id) VALUES (1), (2), (3), (4), (5)");
+    const Thing = versioned(class extends DurableObject<Env> {}, schema);
+    expect(new Thing(ctx, testEnv)).toBeInstanceOf(DurableObject);
+    // Whoever called it isn't kept waiting.
+    expect(ctx.storage.sql.exec("SELECT 1 FROM thing WHERE isNew IS NULL").toArray()).toHaveLength(5);
+  });
+  await expect.poll(left).toEqual([]);
+  expect(failures).toBe(1);
+  expect(logged).toHaveBeenCalledWith(expect.stringContaining("schema_page_failed"));
 });
 
 it("makes no table where nothing was stored", async () => {

@@ -29,6 +29,8 @@ import type { Report } from "../push/report.ts";
 import { sendFiles } from "../push/send.ts";
 import { AccountSchema } from "./login.ts";
 
+/** Where pools note what a model wrote (gpu-pool/runtime/models/folder-record.ts). */
+const NOTES = ".edgeplane";
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /** A chunk may be swept while others are sent; then it is sent once more. */
 const REGISTER_TRIES = 3;
@@ -77,11 +79,17 @@ async function push(context: Context, folder: string, options: Options, describe
   const dir = realpathSync(folder);
   const report = createReport(io, context.globals().json);
   const stop = new AbortController();
-  const forget = io.onInterrupt(() => stop.abort());
+  let isInterrupted = false;
+  const forget = io.onInterrupt(() => {
+    isInterrupted = true;
+    stop.abort();
+  });
   try {
     await pushFolder(context, dir, options, describe, report, stop.signal);
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    // Whatever of it still goes on.
+    stop.abort();
+    if (!isInterrupted) throw error;
     throw new CliError("interrupted", exitCodes.interrupted, "Run it again: what has arrived is not sent again.");
   } finally {
     report.clear();
@@ -100,15 +108,17 @@ async function pushFolder(
   const client = context.client();
   const push: Push = { context, client, dir, model: "", latest: options.latest, report, signal };
   const said = (line: string): void => report.say(`reading the model: ${line}`);
-  const [model, described] = await Promise.all([
-    modelOf(client, options.model, dir),
-    describe(dir, { withSchema: options.schema, env: context.io.env, signal, say: said }),
-  ]);
+  const describing = describe(dir, { withSchema: options.schema, env: context.io.env, signal, say: said });
+  // A key that is refused ends the push before this is awaited.
+  describing.catch(() => {});
+  const model = await modelOf(client, options.model, dir);
   push.model = model;
-  const files = listFolder(dir, readIgnored(dir), new Set(described.written));
+  // Where no pool has noted anything, nobody has to be asked what the model wrote.
+  const written = existsSync(join(dir, NOTES)) ? (await describing).written : [];
+  const files = listFolder(dir, readIgnored(dir), new Set(written));
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   report.tell({ event: "listed", files: files.length, bytes }, `${files.length} files, ${sizeOf(bytes)}`);
-  const registered = await register(push, files, described);
+  const registered = await register(push, files, describing);
   const { version, isNew } = registered;
   const reference = `${model}:${version}`;
   report.tell({ event: "registered", model, version, is_new: isNew }, isNew ? "registered" : "it was there already");
@@ -124,7 +134,7 @@ async function pushFolder(
   printLine(context.io, reference);
   if (status !== "live")
     return note(context.io, `${status}: \`edgeplane versions show ${reference}\` says how it stands`);
-  const { manifest } = await described.whole;
+  const { manifest } = await (await describing).whole;
   return showCall(context, endpoint, options.latest ? model : reference, exampleInput(manifest.schema));
 }
 
@@ -147,9 +157,9 @@ async function modelOf(client: Client, wanted: string | undefined, dir: string):
   );
 }
 
-async function manifestOf({ whole }: Described, report: Report): Promise<Whole["manifest"]> {
+async function manifestOf(describing: Promise<Described>, report: Report): Promise<Whole["manifest"]> {
   report.say("reading the model …");
-  const { manifest, schemaProblem } = await whole;
+  const { manifest, schemaProblem } = await (await describing).whole;
   if (schemaProblem !== null)
     report.tell(
       { event: "schema_unknown", problem: schemaProblem },
@@ -175,11 +185,12 @@ type Registered = { version: string; isNew: boolean; status: "pending" | "live" 
  * Sends what is missing and registers the version; what was swept meanwhile is sent again. The model is read while its
  * files are on their way.
  */
-async function register(push: Push, files: readonly PushedFile[], described: Described): Promise<Registered> {
+async function register(push: Push, files: readonly PushedFile[], describing: Promise<Described>): Promise<Registered> {
   const { client, model, latest, report, signal } = push;
   for (let attempt = 1; ; attempt += 1) {
-    const bundle = await send(push, files);
-    const manifest = await manifestOf(described, report);
+    // A folder that is no model ends it at once.
+    const [bundle] = await Promise.all([send(push, files), describing]);
+    const manifest = await manifestOf(describing, report);
     checkAllUnchanged(files);
     const version = await bundleVersion(bundle);
     try {

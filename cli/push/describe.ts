@@ -74,7 +74,7 @@ export async function describe(dir: string, { withSchema, env, signal, say }: De
   if ("problem" in first) throw new CliError(first.problem, exitCodes.usage, "docs/models.md has all keys.");
   const { written, manifest } = first;
   const whole = withSchema ? next(WholeSchema) : Promise.resolve({ manifest, schemaProblem: null });
-  // Who sends files first may fail before anybody looks.
+  // A push that fails while it sends files never awaits it.
   whole.catch(() => {});
   return { written, whole };
 }

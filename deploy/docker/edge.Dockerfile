@@ -5,7 +5,8 @@ FROM node:24-bookworm-slim
 WORKDIR /opt/edgeplane
 COPY . .
 RUN npm ci --no-audit --no-fund && npm cache clean --force && mkdir /state && chown node:node /state
-USER node
+# The image's user `node`.
+USER 1000:1000
 ENV EDGEPLANE_STATE_DIR=/state EDGEPLANE_HOST=0.0.0.0 EDGEPLANE_SKIP_INSTALL=1 NODE_COMPILE_CACHE=/tmp/compiled
 VOLUME /state
 EXPOSE 8787

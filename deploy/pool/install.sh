@@ -82,6 +82,7 @@ umask 077
 touch "$settings"
 for name in $(env | sed -n 's/^\(EDGEPLANE_[A-Z_]*\)=.*/\1/p'); do
   case "$name" in EDGEPLANE_POOL_DIR | EDGEPLANE_START | EDGEPLANE_NPM_REGISTRY | EDGEPLANE_API_KEY | EDGEPLANE_ADMIN_KEY) continue ;; esac
+  value=
   eval "value=\$$name"
   grep -v "^export $name=" "$settings" >"$settings.new" || true
   echo "export $name=$(quoted "$value")" >>"$settings.new"

@@ -64,6 +64,9 @@ export class PushedModels {
   #stores: { fetcher: ContentFetcher; folders: ModelFolders } | null = null;
   #isAsking = false;
   #isDue = false;
+  #isPreparing = false;
+  /** Those that were made ready, or could not be, since the edge was asked last. */
+  readonly #tried = new Set<Entry>();
   #isClosed = false;
   #cancelTimer: () => void = () => {};
 
@@ -83,8 +86,8 @@ export class PushedModels {
   /** A model could not be set up: where it was pushed, its owner hears of it. */
   async broken(model: Model, { message, traceback }: SetupProblem): Promise<void> {
     const entry = this.#entries.get(versionKey(model.manifest));
-    // A disk that is full is this host's trouble.
-    if (entry?.model !== model || isDiskFull(message)) return;
+    // A disk that is full is this host's trouble, and so is that its pool ends while files come.
+    if (this.#isClosed || entry?.model !== model || isDiskFull(message)) return;
     entry.hasFailed = true;
     const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
     await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
@@ -126,6 +129,8 @@ export class PushedModels {
       // What failed is tried again when it was pushed again: the edge nudges for others, too.
       if (desired.pushedAt !== known.desired.pushedAt) known.hasFailed = false;
       known.desired = desired;
+      // Another pool may have set it up.
+      if (known.model !== null && !desired.isPending) known.model.awaitsSetUp = false;
       known.isDone = known.hasFailed;
       return;
     }
@@ -152,13 +157,30 @@ export class PushedModels {
     return Promise.resolve();
   }
 
-  /** First all are known, then those that requests may come for are made ready, one after the other. */
+  /** First all are known, then those that requests may come for are made ready. */
   async #work(): Promise<void> {
-    const due = [...this.#entries.values()].filter(({ isDone }) => !isDone);
-    const unknown = due.filter(({ model }) => model === null);
+    const unknown = [...this.#entries.values()].filter(({ isDone, model }) => !isDone && model === null);
     for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
-    for (const entry of due) if (!this.#isDue && entry.model !== null) await this.#makeReady(entry, entry.model);
+    this.#prepare();
     if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
+  }
+
+  /** Weights may come for hours: what the edge says meanwhile waits for none of them. */
+  #prepare(): void {
+    this.#tried.clear();
+    if (this.#isPreparing) return;
+    this.#isPreparing = true;
+    void this.#makeAllReady().finally(() => (this.#isPreparing = false));
+  }
+
+  /** One after the other. */
+  async #makeAllReady(): Promise<void> {
+    const next = (): Entry | undefined =>
+      [...this.#entries.values()].find((one) => !one.isDone && one.model !== null && !this.#tried.has(one));
+    for (let entry = next(); entry !== undefined && !this.#isClosed; entry = next()) {
+      this.#tried.add(entry);
+      if (entry.model !== null) await this.#makeReady(entry, entry.model);
+    }
   }
 
   async #offer(entry: Entry): Promise<void> {
@@ -166,6 +188,7 @@ export class PushedModels {
     try {
       const model = await entry.pushed.open();
       if (model.usesGpu) await this.#options.onUsesGpu();
+      model.awaitsSetUp = entry.desired.isPending;
       // It may have been taken back meanwhile, or the pool ends.
       if (this.#entries.get(versionKey(manifest)) !== entry || this.#isClosed) return await entry.pushed.close();
       const runner = this.#options.models.add(model);
@@ -186,8 +209,8 @@ export class PushedModels {
     try {
       await pushed.complete((line) => this.#options.log.info({ model: modelPath(desired.manifest) }, line));
       entry.isDone = true;
-      // Nobody knows its signature yet: a process tells it.
-      if (desired.isPending && model.manifest.schema === null) this.#options.models.find(desired.manifest)?.warm();
+      // A process tells its signature, and whether it can be set up.
+      if (model.awaitsSetUp === true) this.#options.models.find(desired.manifest)?.warm();
     } catch (error) {
       await this.#failed(entry, error);
     }

@@ -57,6 +57,8 @@ test("processes that die again and again park it, with what they die of, until o
   }
   expect(deaths).toBe(20);
   expect(instances.parkedBy).toBe("its process dies again and again: it exited with code 9");
+  if (instance !== undefined) instance.lastDeath = "x".repeat(100_000);
+  expect(instances.parkedBy?.length).toBeLessThan(1024);
   pass(60_000);
   await expect.poll(() => instance?.state).toBe("ready");
   expect(instances.parkedBy).toBeNull();

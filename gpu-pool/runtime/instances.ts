@@ -7,6 +7,9 @@ import type { Run } from "./run.ts";
 /** The state to show for several instances is the first of these that one of them is in. */
 const BY_WEIGHT: readonly InstanceState[] = ["busy", "ready", "starting", "looping", "waiting", "broken"];
 
+/** What a process said of its end may be long. */
+const SHOWN_CHARACTERS = 500;
+
 /** Of these something may be expected. */
 const GETS_ON: ReadonlySet<InstanceState> = new Set(["busy", "ready", "starting"]);
 
@@ -71,7 +74,8 @@ export class Instances {
   get parkedBy(): string | null {
     const looping = this.all.find(({ state }) => state === "looping");
     if (looping === undefined || this.all.some(({ state }) => GETS_ON.has(state))) return null;
-    return `its process dies again and again: ${looping.lastDeath ?? "nobody knows of what"}`;
+    const why = looping.lastDeath ?? "nobody knows of what";
+    return `its process dies again and again: ${why.slice(0, SHOWN_CHARACTERS)}`;
   }
 
   /** The one that may take a batch and has the most free slots; null when none may. */

@@ -12,9 +12,8 @@ import { Lately } from "../scheduling/lately.ts";
 import type { Loaded, SlotMessage } from "./child-messages.ts";
 import { dispatch, dispatchAll, predictionsOf, whyNotDispatched } from "./dispatch.ts";
 import type { Frame } from "./frames.ts";
-import type { Instance } from "./instance.ts";
+import type { Instance, SetupProblem } from "./instance.ts";
 import { Instances } from "./instances.ts";
-import type { SetupProblem } from "./instance.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
@@ -387,6 +386,7 @@ export class ModelRunner {
         const loadMs = clock.nowMs() - (instance.launchedAtMs ?? clock.nowMs());
         this.#readiness.ready(loadMs);
         observe.ready(instance.name, setupSeconds, loadMs);
+        this.#options.onSetUp?.();
         void this.#options.placer.loaded(this.#placed, instance);
         this.#pump();
       },

@@ -34,6 +34,8 @@ export type RunnerOptions = {
   /** A prediction met a full disk. */
   onDiskFull(): void;
   onLoaded(loaded: Loaded): void;
+  /** A process of it is ready. */
+  onSetUp?(): void;
   /** A slot, or a place in the queue, may have become free or taken. */
   onRoom(): void;
   /** The pool no longer holds it, and its runs are over: `deviceMs` says what they took. */

@@ -162,6 +162,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
+    name: "what deploy/ holds, statically",
+    runs: "ci",
+    engine: "hadolint, shellcheck, Kubernetes' schemas, Caddy, systemd",
+    needs: ["hadolint", "shellcheck", "kubernetes-validate", "caddy", "systemd-analyze"],
+    command: vitest("deploy-files"),
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
     name: "models through the pool",
     runs: "ci",
     engine: "time",

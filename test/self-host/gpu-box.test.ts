@@ -3,7 +3,7 @@
  * has nothing but curl and Python.
  */
 import { execFile } from "node:child_process";
-import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -160,4 +160,18 @@ test("in a clean Debian with curl and Python, the same line brings Node along an
   } finally {
     await shell("/opt/edgeplane-pool/edgeplane-pool stop", {}, debian);
   }
+  await becomesService(debian);
 }, 900_000);
+
+/** systemd can't run in a folder: what it would be told, and the unit that it would read (test/deploy-files verifies it). */
+async function becomesService(debian: string): Promise<void> {
+  writeFileSync(join(debian, "usr/bin/systemctl"), '#!/bin/sh\necho "$*" >>/told\n', { mode: 0o755 });
+  mkdirSync(join(debian, "etc/systemd/system"), { recursive: true });
+  const control = "/opt/edgeplane-pool/edgeplane-pool";
+  expect(await shell(`${control} service`, {}, debian)).toSatisfy(endsWith(0, "it is the unit edgeplane-pool.service"));
+  const words = ["daemon-reload", "enable edgeplane-pool.service", "restart edgeplane-pool.service", ""];
+  expect(readFileSync(join(debian, "told"), "utf8").split("\n")).toEqual(words);
+  const unit = readFileSync(join(debian, "etc/systemd/system/edgeplane-pool.service"), "utf8");
+  expect(unit).toBe((await shell(`${control} unit`, {}, debian)).said);
+  expect(unit).toContain(`ExecStart="${control}" run\n`);
+}

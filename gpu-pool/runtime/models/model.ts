@@ -44,6 +44,11 @@ export type Model = {
    * they may read and not change. Throws `Postponed` where this host can't have it for now.
    */
   complete?(say: (line: string) => void): Promise<string[]>;
+  /**
+   * It was pushed, and no pool has set it up yet. Until a process of it was ready the edge is not told its schema, which
+   * would make the version live.
+   */
+  awaitsSetUp?: boolean;
   /** Why this host takes nothing of it for now; null or undefined where it does. */
   shortage?: string | null;
   /** How far its latest launch has come, and what was said on the way, newest last. */

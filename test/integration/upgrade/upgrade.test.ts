@@ -1,6 +1,6 @@
 /**
- * An upgrade from the release before: its state folder opens, and everything in it finishes. Its pools are refused, and
- * what they run still settles.
+ * An upgrade from an older release, whose protocol is no longer spoken: its state folder opens, and everything in it
+ * finishes. Its pools are refused, and what they run still settles.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
