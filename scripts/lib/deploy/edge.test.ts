@@ -7,8 +7,8 @@ let status = 200;
 const calls: string[] = [];
 const server = createServer(({ method, url }, reply) => {
   calls.push(`${method} ${url}`);
-  if (url === "/v1/account") return void reply.writeHead(status).end("{}");
-  reply.end(JSON.stringify({ results: [{ name: "local" }], key: "new key", token: "new token" }));
+  if (url === "/v1/account") reply.writeHead(status).end("{}");
+  else reply.end(JSON.stringify({ results: [{ name: "local" }], key: "new key", token: "new token" }));
 });
 beforeAll(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)));
 afterAll(() => new Promise((resolve) => server.close(resolve)));
