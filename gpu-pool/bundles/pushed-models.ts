@@ -23,7 +23,7 @@ import { ContentFetcher } from "./content-fetcher.ts";
 import { Contents } from "./contents.ts";
 import { EdgeFiles } from "./edge-files.ts";
 import { ModelFolders } from "./model-folders.ts";
-import { messageOf, NoSpace, SourceAway } from "./problems.ts";
+import { isNoFault, messageOf } from "./problems.ts";
 import { asFetchProblem, PushedModel } from "./pushed-model.ts";
 import type { Settings } from "../settings.ts";
 import type { HttpClient } from "../transport/http-client.ts";
@@ -222,23 +222,23 @@ export class PushedModels {
     try {
       return await pushed.complete(say);
     } catch (error) {
-      if (!(error instanceof NoSpace || error instanceof SourceAway)) throw asFetchProblem(error);
-      model.shortage = error.message;
+      if (!isNoFault(error)) throw asFetchProblem(error);
+      model.shortage = messageOf(error);
       runner.pressureChanged();
       this.#options.clock.after(REST_MS, () => {
         model.shortage = null;
         runner.pressureChanged();
       });
-      throw new Postponed(error.message, { cause: error });
+      throw new Postponed(messageOf(error), { cause: error });
     }
   }
 
-  /** A disk that is full, and an edge that is away, are no fault of the model: it is tried again. */
+  /** A disk that takes nothing, and an edge that is away, are no fault of the model: it is tried again. */
   async #failed(entry: Entry, error: unknown): Promise<void> {
     const { manifest } = entry.desired;
     const what = { model: modelPath(manifest), version: manifest.version, why: messageOf(error) };
     if (this.#isClosed || this.#entries.get(versionKey(manifest)) !== entry) return;
-    if (error instanceof NoSpace || error instanceof SourceAway) {
+    if (isNoFault(error)) {
       this.#options.log.warn(what, "a pushed model can't be fetched for now; trying on");
       return;
     }

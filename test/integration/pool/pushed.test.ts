@@ -192,13 +192,16 @@ test("an edge that knows of no pushed models, or can't say, leaves the pool as i
   expect(await terminalOf(fixture, await fixture.ref("single"), "x")).toMatchObject({ output: "x" });
 });
 
-test.skipIf(!canMountDisks)(
-  "a full disk is no fault of the model: it is told to nobody, and other models run",
-  async () => {
+test.skipIf(!canMountDisks).each([
+  ["weights", {}],
+  ["its copy of the code", { "large.txt": randomBytes(700 * 1024) }],
+])(
+  "a disk that is full for %s is no fault of the model: it is told to nobody, and other models run",
+  async (_what, more) => {
     using disk = smallDisk(6);
     disk.fill(1024 * 1024);
     const pushed = new PushedFiles();
-    await pushed.push(files("one"));
+    await pushed.push(files("one", more));
     const { fixture } = await start(pushed, ["single"]);
     await using _ = fixture;
     const state = join(fixture.home.root, "state-full");
