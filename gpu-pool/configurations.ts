@@ -45,11 +45,13 @@ export type ConfigurationWatchOptions = {
   log: Logger;
   /** Those that are offered. */
   runners(): readonly ModelRunner[];
+  /** What the edge said when the pool started. */
+  said: Configurations;
 };
 
 export class ConfigurationWatch {
   readonly #options: ConfigurationWatchOptions;
-  #said: Configurations | null = null;
+  #said: Configurations;
   #isAsking = false;
   /** The edge may have changed it since it was asked. */
   #isDue = false;
@@ -58,6 +60,7 @@ export class ConfigurationWatch {
 
   constructor(options: ConfigurationWatchOptions) {
     this.#options = options;
+    this.#said = options.said;
   }
 
   /** Asks the edge, once more if it is being asked. */
@@ -68,9 +71,9 @@ export class ConfigurationWatch {
 
   /** Models that came lately run as the edge said last. */
   apply(): void {
-    const said = this.#said;
-    if (said === null || this.#isOver) return;
-    for (const runner of this.#options.runners()) this.#applyTo(runner, configurationOf(said, runner.model.manifest));
+    if (this.#isOver) return;
+    for (const runner of this.#options.runners())
+      this.#applyTo(runner, configurationOf(this.#said, runner.model.manifest));
   }
 
   stop(): void {

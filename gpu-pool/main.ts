@@ -3,6 +3,7 @@
 import { pino } from "pino";
 import type { Logger } from "pino";
 import { MISCONFIGURED, readConfigurations } from "./configurations.ts";
+import { NOTHING_SAID } from "./runtime/models/configurations.ts";
 import type { Configurations } from "./runtime/models/configurations.ts";
 import { openJobLogs } from "./job-log.ts";
 import { Pool } from "./pool.ts";
@@ -54,9 +55,11 @@ async function run(settings: Settings): Promise<void> {
   void keepWithin(environments, settings["environments-bytes"], (line) => log.info(line));
   const finder = { id: state.id, stateDir: settings["state-dir"] };
   const isolation = await openIsolation(settings, state, log);
-  const inFolder = await findModels(settings.models, settings.enable, finder, async () =>
-    askConfigurations(settings, log),
-  ).catch((error: unknown) => {
+  let configurations = NOTHING_SAID;
+  const inFolder = await findModels(settings.models, settings.enable, finder, async () => {
+    configurations = await askConfigurations(settings, log);
+    return configurations;
+  }).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
     throw new SettingsError(`--models ${settings.models} can't be read: ${why}`);
   });
@@ -106,6 +109,7 @@ async function run(settings: Settings): Promise<void> {
     wayHome,
     state,
     models: found.models,
+    configurations,
     devices,
     isolation,
     memoryCaps,

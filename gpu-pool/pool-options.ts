@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { JobLogs } from "./job-log.ts";
 import type { FleetOptions } from "./runners.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import type { Configurations } from "./runtime/models/configurations.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import type { Settings } from "./settings.ts";
@@ -17,6 +18,8 @@ export type PoolOptions = Pick<FleetOptions, "isolation" | "memoryCaps" | "child
   state: StateDir;
   /** Those of its folder; others come and go while it runs (model-set.ts). */
   models: Model[];
+  /** What the edge said last of how models run. */
+  configurations: Configurations;
   devices: DeviceWatch;
   clock: Clock;
   log: Logger;

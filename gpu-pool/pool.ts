@@ -174,6 +174,7 @@ export class Pool {
       clock,
       log,
       runners: () => this.models.offered,
+      said: options.configurations,
     });
     this.#upkeep = new Upkeep({
       clock,

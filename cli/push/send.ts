@@ -214,7 +214,8 @@ class Uploads {
       if (!failed.mayHeal || attempt === TRIES) throw failed.error;
       onRetry(failed.error.message);
       const backoffMs = Math.min(FIRST_WAIT_MS * 2 ** (attempt - 1), MAX_WAIT_MS) * (0.5 + Math.random() / 2);
-      await sleep(failed.retryAfterS === null ? backoffMs : failed.retryAfterS * 1000, undefined, { signal });
+      const askedMs = failed.retryAfterS === null ? backoffMs : failed.retryAfterS * 1000;
+      await sleep(Math.min(askedMs, MAX_WAIT_MS), undefined, { signal });
     }
   }
 

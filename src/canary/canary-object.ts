@@ -166,6 +166,8 @@ export class CanaryWatch extends DurableObject<Env> {
 
   async #forget(): Promise<void> {
     this.#watch = createWatch();
+    this.#canary = null;
+    this.#decision = null;
     if (!this.#isStored) return;
     this.#isStored = false;
     await this.ctx.storage.deleteAll();

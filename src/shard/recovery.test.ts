@@ -139,3 +139,34 @@ it("finds after a crash what was not kept for an index that is away", () => {
   core.wake();
   expect([...drain(open())].toSorted()).toEqual(ids);
 });
+
+it("hands on all that waits until lanes have it, however often it starts meanwhile", () => {
+  const { clock, open, accept } = setUp();
+  const core = open();
+  const ids = [accept(core), accept(core)];
+  // Long after, their next sweep is far off.
+  for (let sweeps = 0; sweeps < 12; sweeps += 1) {
+    clock.now = core.wakes.nextAt() ?? clock.now;
+    core.wake();
+  }
+  const handed = (one: ShardCore) => [...(one.outgoing.hands.get("default")?.keys() ?? [])];
+  expect(handed(open())).toEqual([]);
+  open().recovery.handOnAgain();
+  expect(handed(open()).toSorted()).toEqual(ids);
+  const again = open();
+  expect(handed(again).toSorted()).toEqual(ids);
+  again.recovery.handedOn();
+  expect(handed(open())).toEqual([]);
+});
+
+it("is not through with what it hands on again before it has seen all rows", () => {
+  const { sql, open } = setUp();
+  open().recovery.handOnAgain();
+  const started = new ShardCore(sql, { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
+  started.recovery.begin();
+  started.recovery.handedOn();
+  expect(started.store.isHanding()).toBe(true);
+  while (started.recovery.more());
+  started.recovery.handedOn();
+  expect(started.store.isHanding()).toBe(false);
+});

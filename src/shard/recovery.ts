@@ -34,6 +34,9 @@ export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake
   let unfed: { since: number; after: string } | null = null;
   let unfinished: { before: number; after: DuePlace; feeds: boolean } | null = null;
 
+  /** Whether all that waits is to be handed on, as a note says. */
+  let handing = false;
+
   function note(since: number | null): void {
     noted = since;
     store.noteUnfed(since);
@@ -42,7 +45,9 @@ export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake
   function collect(): void {
     noted = store.unfedSince();
     unfed = noted === null ? null : { since: noted, after: "" };
-    unfinished = { before: now() + 2 * rules.sweepMs + SWEEP_LAG_MS, after: FIRST_DUE, feeds: true };
+    handing = store.isHanding();
+    const withinMs = handing ? rules.sweepMaxMs : 2 * rules.sweepMs;
+    unfinished = { before: now() + withinMs + SWEEP_LAG_MS, after: FIRST_DUE, feeds: true };
   }
 
   /** Looks through the next page; whether there are more. */
@@ -105,10 +110,22 @@ export function createRecovery({ rules, now, store, outgoing, unlisted, noteWake
       }
     },
 
-    /** All that waits is to be handed on, whatever was handed on before: with the next pages. */
+    /**
+     * All that waits is to be handed on, whatever was handed on before: with the next pages, and after a start again
+     * until `handedOn`. Who asks for it may forget all that waits.
+     */
     handOnAgain(): void {
+      if (!handing) store.noteHanding(true);
+      handing = true;
       const feeds = unfinished?.feeds === true;
       unfinished = { before: now() + rules.sweepMaxMs + SWEEP_LAG_MS, after: FIRST_DUE, feeds };
+    },
+
+    /** Lanes have all that they were to have so far. */
+    handedOn(): void {
+      if (!handing || unfinished !== null) return;
+      handing = false;
+      store.noteHanding(false);
     },
 
     /** Hands on from the next page of what a lane is to have and was not kept. */

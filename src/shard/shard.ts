@@ -31,10 +31,7 @@ import { objectSql } from "./object-sql.ts";
 import type { LeaseChecks, Screened, ScreenedEvent, SubmitAnswer, Submission } from "./types.ts";
 import { createWaiters } from "./waiters.ts";
 
-/**
- * While a shard is in use its alarm looks this often for what did not leave: what a crash of the whole machine costs at
- * most.
- */
+/** How often the alarm of a shard in use looks for what did not leave: what a crash of the machine costs at most. */
 const WATCH_MS = 2000;
 /** How often somebody who waits has parked events looked for. */
 const LOOK_EVERY_MS = 1000;
@@ -252,6 +249,7 @@ export class PredictionShard extends DurableObject<Env> {
     this.#arm(Date.now() + WATCH_MS);
     try {
       while (await this.#wake()) await scheduler.wait(PAUSE_MS);
+      if (!this.#dispatch.lanes.isPending()) this.#core.recovery.handedOn();
       const next = this.#core.wakes.nextAt();
       if (wasUsed || this.#core.wakes.isSearching() || this.#dispatch.isPending()) this.#arm(next);
       else this.#rest(next);

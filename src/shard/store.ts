@@ -128,6 +128,16 @@ export function createStore(sql: Sql) {
       return row === undefined ? null : Number(row["since"] ?? 0);
     },
 
+    /** Notes that a lane is to have all that waits, and may not have it yet. */
+    noteHanding(isHanding: boolean): void {
+      if (isHanding) sql("INSERT OR REPLACE INTO note (name, since) VALUES ('handing', 0)");
+      else sql("DELETE FROM note WHERE name = 'handing'");
+    },
+
+    isHanding(): boolean {
+      return sql("SELECT 1 FROM note WHERE name = 'handing'").length > 0;
+    },
+
     /**
      * Of the next rows behind `after`, in the order of their ids: those of predictions that were created at `since` or
      * later, and that the index may not have; finished ones, or `all`. `next` null: there are no more rows.

@@ -4,12 +4,16 @@
  * made by themselves, with the same functions.
  */
 import { beforeAll, expect, test } from "vitest";
+import { PROTOCOL } from "../../src/contract/channel.ts";
 import type { Env } from "../../src/env.ts";
 import { currentLog } from "../../src/log/current-log.ts";
 import { sweepBundles } from "../../src/registry/bundles.ts";
 import { sweepChunks } from "../../src/registry/chunks.ts";
 import { recordDeadLetters } from "../../src/registry/dead-letters.ts";
 import { registerDevices } from "../../src/registry/devices.ts";
+import { readConfigurations } from "../../src/registry/model-configurations.ts";
+import { lanesOf } from "../../src/registry/models.ts";
+import { notePool, notePoolState } from "../../src/registry/pools.ts";
 import { identifyPool, isPoolTokenValid } from "../../src/registry/pool-tokens.ts";
 import { registerManifests } from "../../src/registry/registration.ts";
 import { recordRuns } from "../../src/registry/runs.ts";
@@ -63,6 +67,14 @@ test("none that a client's calls make", async () => {
   const id = await created("/v1/predictions", { version: "3".repeat(64), webhook: "https://receiver.example.com/" });
   await created("/v1/predictions", { version: "planner/fresh" });
   await created("/v1/predictions", { version: `planner/fresh:${"3".repeat(64)}` }, { "idempotency-key": "one" });
+  const change = { key: fresh, method: "PUT" };
+  const alias = { ...change, body: { version: "3".repeat(64) } };
+  expect((await callJson("/v1/models/planner/fresh/aliases/stable", alias)).status).toBe(200);
+  const rules = { ...change, body: { rules: [{ accounts: ["planner"], version: "stable" }] } };
+  expect((await callJson("/v1/models/planner/fresh/routes", rules)).status).toBe(200);
+  await created("/v1/predictions", { version: "planner/fresh:stable" });
+  const unknown = { ...own, body: { version: `planner/fresh:${"4".repeat(64)}`, input } };
+  expect((await callJson("/v1/predictions", unknown)).status).toBe(422);
   await created("/v1/models/planner/fresh/predictions", { input: { text: "x".repeat(20_000) } });
   await created("/v1/deployments/planner/d/predictions", {});
   await callJson("/v1/predictions", { key: `ep_${"a".repeat(43)}`, env });
@@ -154,6 +166,13 @@ test("none that objects make", async () => {
     [],
   );
   await registerDevices(env, [{ id: "0", kind: "cuda", name: "Planned GPU", memoryBytes: null }]);
+  await notePool(env, "token", {
+    ...{ type: "hello", protocol: PROTOCOL, session: "session-planned", previous: "session-before", pool: "box" },
+    ...{ version: "0", lanes: ["default"], devices: [], models: [] },
+  });
+  await notePoolState(env, "session-planned", "away");
+  await readConfigurations(env.DB, ["planner"]);
+  await lanesOf(env.DB, manifest);
   await deletePredictionBlobs(env, "04kq8m0000000000000000000a");
   await deleteStrayOutputs(env, "04kq8m0000000000000000000a", "token");
   expect(await scanning()).toEqual([]);

@@ -14,7 +14,7 @@ const LoginSchema = z.looseObject({
 });
 const SecretsSchema = z.array(z.looseObject({ name: z.string() }));
 const DeployedSchema = z.looseObject({ type: z.literal("deploy"), targets: z.array(z.string()) });
-const HOST = /^(?:https:\/\/)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?: \(custom domain\))?$/;
+const HOST = /^(?:https:\/\/)?([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?: \(custom domain\b.*)?$/;
 
 export type Account = { id: string; name: string };
 
@@ -96,11 +96,16 @@ export async function upload(
     });
     const lines = readFileSync(told, "utf8").trim().split("\n");
     const deployed = lines.map((line) => DeployedSchema.safeParse(JSON.parse(line))).find(({ success }) => success);
-    const hosts = (deployed?.data?.targets ?? []).flatMap((target) => HOST.exec(target)?.[1] ?? []);
-    return hosts.toSorted((a, b) => rankOf(a) - rankOf(b)).map((host) => `https://${host}`);
+    return originsOf(deployed?.data?.targets ?? []);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The origins among what wrangler says that it deployed to (also patterns of routes, and the schedule). */
+export function originsOf(targets: readonly string[]): readonly string[] {
+  const hosts = targets.flatMap((target) => HOST.exec(target)?.[1] ?? []);
+  return hosts.toSorted((a, b) => rankOf(a) - rankOf(b)).map((host) => `https://${host}`);
 }
 
 function rankOf(host: string): number {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
 import * as z from "zod";
+import { originsOf } from "./cloud.ts";
 import { planDeployment } from "./plan.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -42,7 +43,33 @@ test("an environment that wrangler.toml doesn't name is a deployment beside the 
   const [staging, first] = [read(plan.configFile), expectedOf()];
   expect(staging.r2_buckets).toMatchObject([{ bucket_name: "edgeplane-blobs-staging" }]);
   const same = { name: "", topLevelName: "", d1_databases: [], r2_buckets: [] };
-  expect({ ...staging, ...same }).toEqual({ ...first, ...same });
+  expect({ ...staging, ...same }).toEqual({ ...first, routes: [], ...same });
+});
+
+test("a deployment beside the first leaves it its domains; the same Worker with a loader keeps them", () => {
+  const own = join(dir, "routed.toml");
+  const text = readFileSync(toml, "utf8").replaceAll(
+    'PUBLIC_ORIGIN = ""',
+    'PUBLIC_ORIGIN = "https://edge.example.com"',
+  );
+  writeFileSync(own, `routes = [{ pattern = "edge.example.com", custom_domain = true }]\n${text}`);
+  const addressOf = (environment: string | null): unknown[] => {
+    const { routes, vars } = read(planDeployment(environment, own, dir).configFile);
+    return [routes, z.looseObject({ PUBLIC_ORIGIN: z.string() }).parse(vars).PUBLIC_ORIGIN];
+  };
+  const first = [[{ pattern: "edge.example.com", custom_domain: true }], "https://edge.example.com"];
+  expect([addressOf(null), addressOf("plugins")]).toEqual([first, first]);
+  expect(addressOf("staging")).toEqual([[], ""]);
+});
+
+test("the address is a domain of one's own before that of workers.dev; routes and the schedule are none", () => {
+  const targets = [
+    "https://edgeplane.somebody.workers.dev",
+    "example.com/api/* (zone name: example.com)",
+    "edge.example.com (custom domain - zone name: example.com)",
+    "schedule: */10 * * * *",
+  ];
+  expect(originsOf(targets)).toEqual(["https://edge.example.com", "https://edgeplane.somebody.workers.dev"]);
 });
 
 test("an id of one's own, and an account, stay", () => {

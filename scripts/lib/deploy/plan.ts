@@ -29,6 +29,7 @@ const PartsSchema = z.looseObject({
   durable_objects: z.looseObject({ bindings: z.array(z.looseObject({ class_name: z.string() })) }),
   worker_loaders: z.array(z.unknown()).default([]),
   account_id: z.string().optional(),
+  vars: z.record(z.string(), z.unknown()).default({}),
 });
 const FileSchema = PartsSchema.extend({ env: z.record(z.string(), z.record(z.string(), z.unknown())).default({}) });
 
@@ -128,9 +129,15 @@ function ofEnvironment(
     d1_databases: [{ ...unnamed, database_name: `${database.database_name}-${name}` }],
     r2_buckets: [{ ...top.r2_buckets[0], bucket_name: `${top.r2_buckets[0].bucket_name}-${name}` }],
   };
-  const parsed = PartsSchema.safeParse({ ...beside, ...own });
+  const isBeside = (own?.["name"] ?? beside.name) !== top.name;
+  const parsed = PartsSchema.safeParse({ ...beside, ...(isBeside ? ownAddress(top.vars) : {}), ...own });
   if (parsed.success) return parsed.data;
   throw new DeployError(`[env.${name}] of wrangler.toml is wrong: ${issueOf(parsed.error)}`, "Mend it.");
+}
+
+/** A deployment beside the first must not take the first one's domains away from it, nor make links to it. */
+function ownAddress(vars: Record<string, unknown>) {
+  return { routes: [], route: undefined, vars: { ...vars, PUBLIC_ORIGIN: "" } };
 }
 
 function checkByWrangler(configFile: string, tomlFile: string): void {

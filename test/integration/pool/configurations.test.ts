@@ -8,6 +8,8 @@ import type { ModelConfiguration } from "../../../src/contract/model-configurati
 import { startChannelCutter } from "./channel-cutter.ts";
 import { roomOf, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
+import { models } from "./models.ts";
+import { modelAt, startPoolInside } from "./pool-inside.ts";
 import { startPool } from "./pool-process.ts";
 import type { RunningPool } from "./pool-process.ts";
 
@@ -84,6 +86,14 @@ test("what waits for company goes as soon as it needs none any more", async () =
   await expect.poll(async () => (await modelOf(pool, "serial")).waiting).toBe(1);
   say(fixture, { "local/serial": { maxQueueDelayMs: 0 } });
   await edge.until(() => tracked.terminal?.type === "succeeded");
+});
+
+test("a model that comes while the edge can't say goes by what it said last", async () => {
+  const said = { configurations: { "local/serial": { maxBatchSize: 3 } }, versions: {} };
+  await using inside = await startPoolInside({ "set/serial": models.serial }, said);
+  inside.edge.behaviour.configurations = null;
+  inside.pool.models.add(modelAt(inside, "set/serial"));
+  await inside.edge.until(() => roomOf(inside.edge, "serial")?.room === 3);
 });
 
 test("what doesn't fit the files changes nothing, and is said, until it is taken back", async () => {

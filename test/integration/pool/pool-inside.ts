@@ -8,6 +8,8 @@ import { DeviceWatch } from "../../../gpu-pool/runtime/devices/device-watch.ts";
 import { noIsolation } from "../../../gpu-pool/runtime/isolation/none.ts";
 import { watchdog } from "../../../gpu-pool/runtime/memory-caps/types.ts";
 import { findModels } from "../../../gpu-pool/runtime/models/find-models.ts";
+import { NOTHING_SAID } from "../../../gpu-pool/runtime/models/configurations.ts";
+import type { Configurations } from "../../../gpu-pool/runtime/models/configurations.ts";
 import type { Model } from "../../../gpu-pool/runtime/models/model.ts";
 import { readSettings } from "../../../gpu-pool/settings.ts";
 import { takeStateDir } from "../../../gpu-pool/state-dir.ts";
@@ -30,8 +32,11 @@ export type PoolInside = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** `folders`: `set/name` → its files. Models of different sets may have the same name. None is served at first. */
-export async function startPoolInside(folders: Record<string, ModelFiles>): Promise<PoolInside> {
+/** `configurations`: what the edge said before the test. `folders`: `set/name` → its files. Models of different sets may have the same name. None is served at first. */
+export async function startPoolInside(
+  folders: Record<string, ModelFiles>,
+  configurations: Configurations = NOTHING_SAID,
+): Promise<PoolInside> {
   const edge = await startFakeEdge();
   const home = makeHome(folders);
   const args = ["--url", edge.url, "--token", edge.token, "--models", home.models, "--state-dir", home.state];
@@ -55,6 +60,7 @@ export async function startPoolInside(folders: Record<string, ModelFiles>): Prom
     wayHome: await openWayHome(settings),
     state,
     models: [],
+    configurations,
     devices,
     isolation: noIsolation("a test"),
     memoryCaps: watchdog("a test"),
