@@ -44,11 +44,17 @@ export async function startHuggingFace(): Promise<HuggingFace> {
       const { authorization = "-", range = "-" } = request.headers;
       state.asked.push(`cdn ${authorization} ${range}`);
       const whole = state.wrong ?? state.files.get(decodeURIComponent(request.url?.slice(1) ?? ""))?.bytes;
-      if (whole === undefined) return void reply.writeHead(404).end();
+      if (whole === undefined) {
+        reply.writeHead(404).end();
+        return;
+      }
       const from = Number(/^bytes=(\d+)-$/.exec(range)?.[1] ?? 0);
       const headers = from === 0 ? {} : { "content-range": `bytes ${from}-${whole.length - 1}/${whole.length}` };
       reply.writeHead(from === 0 ? 200 : 206, { ...headers, "content-length": whole.length - from });
-      if (state.cutAt === null) return void reply.end(whole.subarray(from));
+      if (state.cutAt === null) {
+        reply.end(whole.subarray(from));
+        return;
+      }
       const part = whole.subarray(from, state.cutAt);
       state.cutAt = null;
       reply.write(part, () => reply.destroy());
