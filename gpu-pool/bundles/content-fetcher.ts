@@ -58,7 +58,7 @@ export class ContentFetcher {
       else missing.push(content);
     }
     if (missing.length === 0) return;
-    await this.#makeRoom(missing.reduce((sum, { bytes }) => sum + bytes, 0));
+    await this.#makeRoom(missing);
     // Whoever fails ends the others: what they have stays.
     const ended = new AbortController();
     const signal = AbortSignal.any([fetching.signal, ended.signal]);
@@ -77,14 +77,18 @@ export class ContentFetcher {
     if (first !== undefined) throw first instanceof Error ? first : new Error(String(first));
   }
 
-  async #makeRoom(bytes: number): Promise<void> {
+  async #makeRoom(missing: readonly Content[]): Promise<void> {
     const { budgetBytes, leastFreeBytes } = this.#options;
+    const bytes = missing.reduce((sum, { bytes: size }) => sum + size, 0);
     await mkdir(this.contents.root, { recursive: true });
     if (!(await this.contents.makeRoom(budgetBytes, bytes)))
       throw new NoSpace(`${bytes} bytes more are wanted than --bundles-bytes (${budgetBytes}) has room for`);
     const { bavail, bsize } = await statfs(this.contents.root);
-    if (bavail * bsize < bytes + leastFreeBytes)
-      throw new NoSpace(`the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${bytes} are wanted`);
+    const missingBytes = bytes - (await this.contents.partialBytes(missing));
+    if (bavail * bsize < missingBytes + leastFreeBytes)
+      throw new NoSpace(
+        `the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${missingBytes} are wanted`,
+      );
   }
 
   async #fetch(content: Content, fetching: Fetching): Promise<void> {

@@ -68,6 +68,9 @@ export class PushedModels {
   #stores: { fetcher: ContentFetcher; folders: ModelFolders } | null = null;
   #isAsking = false;
   #isDue = false;
+  #isPreparing = false;
+  /** Those that were made ready, or could not be, since the edge was asked last. */
+  readonly #tried = new Set<Entry>();
   #isClosed = false;
   #cancelTimer: () => void = () => {};
 
@@ -87,8 +90,8 @@ export class PushedModels {
   /** A model could not be set up: where it was pushed, its owner hears of it. */
   async broken(model: Model, { message, traceback }: SetupProblem): Promise<void> {
     const entry = this.#entries.get(versionKey(model.manifest));
-    // A disk that is full is this host's trouble.
-    if (entry?.model !== model || isDiskFull(message)) return;
+    // A disk that is full is this host's trouble, and so is that its pool ends while files come.
+    if (this.#isClosed || entry?.model !== model || isDiskFull(message)) return;
     entry.hasFailed = true;
     const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
     await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
@@ -162,13 +165,30 @@ export class PushedModels {
     return Promise.resolve();
   }
 
-  /** First all are known, then those that requests may come for are made ready, one after the other. */
+  /** First all are known, then those that requests may come for are made ready. */
   async #work(): Promise<void> {
-    const due = [...this.#entries.values()].filter(({ isDone }) => !isDone);
-    const unknown = due.filter(({ model }) => model === null);
+    const unknown = [...this.#entries.values()].filter(({ isDone, model }) => !isDone && model === null);
     for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
-    for (const entry of due) if (!this.#isDue && entry.model !== null) await this.#makeReady(entry, entry.model);
+    this.#prepare();
     if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
+  }
+
+  /** Weights may come for hours: what the edge says meanwhile waits for none of them. */
+  #prepare(): void {
+    this.#tried.clear();
+    if (this.#isPreparing) return;
+    this.#isPreparing = true;
+    void this.#makeAllReady().finally(() => (this.#isPreparing = false));
+  }
+
+  /** One after the other. */
+  async #makeAllReady(): Promise<void> {
+    const next = (): Entry | undefined =>
+      [...this.#entries.values()].find((one) => !one.isDone && one.model !== null && !this.#tried.has(one));
+    for (let entry = next(); entry !== undefined && !this.#isClosed; entry = next()) {
+      this.#tried.add(entry);
+      if (entry.model !== null) await this.#makeReady(entry, entry.model);
+    }
   }
 
   async #offer(entry: Entry): Promise<void> {

@@ -9,7 +9,8 @@ import { pack, PushedFiles } from "../../pushed-files.ts";
 import { canMountDisks, smallDisk } from "../../small-disk.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
-import type { models } from "./models.ts";
+import { models } from "./models.ts";
+import { modelAt, startPoolInside } from "./pool-inside.ts";
 
 const NUDGE: EdgeMessage = { type: "models" };
 
@@ -261,4 +262,49 @@ test("weights that are named by reference are fetched with the model's token bef
   pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
   fixture.edge.tell(NUDGE);
   expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `named ${weights.length}` });
+});
+
+test("weights that come for long hold up no other model, neither one that comes nor one that goes", async () => {
+  const pushed = new PushedFiles();
+  const slow = await pushed.push(files("slow"), { name: "slow" });
+  const gone = await pushed.push(files("gone", { "weights.bin": "few" }), { name: "gone" });
+  let open = (): void => {};
+  pushed.gates.set(weightsId(), new Promise((resolve) => (open = resolve)));
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  const { edge } = fixture;
+  await edge.until(() => pushed.asked.some((asked) => asked.startsWith(weightsId())));
+  const other = await pushed.push(files("other", { "weights.bin": "more" }), { name: "other" });
+  pushed.models = pushed.models.filter(({ manifest }) => manifest.version !== gone.version);
+  edge.tell(NUDGE);
+  expect(await terminalOf(fixture, other, "x")).toMatchObject({ output: "other 4" });
+  const offered = (): string[] => edge.hellos.at(-1)?.models.map(({ version }) => version) ?? [];
+  await edge.until(() => !offered().includes(gone.version));
+  open();
+  expect(await terminalOf(fixture, slow, "x")).toMatchObject({ output: `slow ${weights.length}` });
+});
+
+test("a pool that ends while the files of a model come says nothing against it", async () => {
+  const pushed = new PushedFiles();
+  const manifest = await pushed.push(files("one"));
+  pushed.gates.set(weightsId(), new Promise(() => {}));
+  await using inside = await startPoolInside({ "one/single": models.single });
+  const { edge, pool } = inside;
+  const single = modelAt(inside, "one/single");
+  pool.models.add(single);
+  const gate = join(single.dir, "gate");
+  const running = edge.submit(single.manifest, { do: `until ${gate}` });
+  await edge.until(() => hasBegun(running));
+  edge.behaviour.pushed = pushed;
+  edge.tell(NUDGE);
+  await edge.until(() => pool.models.find(manifest) !== undefined);
+  edge.submit(manifest, { do: "x" });
+  const state = () => pool.models.find(manifest)?.instances.all[0]?.state;
+  await edge.until(() => state() === "starting");
+  const drained = pool.drain();
+  await edge.until(() => state() !== "starting");
+  writeFileSync(gate, "");
+  await drained;
+  expect(running.terminal).toMatchObject({ type: "succeeded" });
+  expect(pushed.problems).toEqual([]);
 });
