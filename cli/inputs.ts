@@ -45,7 +45,12 @@ export async function readInput(io: Io, client: Client, options: InputOptions): 
 }
 
 /** A JSON object that was said, or lies in `@file`, or comes by `-`, standard input. `what` it is, for errors. */
-export async function readJson(io: Io, said: string, what: string): Promise<Record<string, unknown>> {
+export function readJson(io: Io, said: string, what: string): Promise<Record<string, unknown>> {
+  return readJsonOf(ObjectSchema, io, said, what);
+}
+
+/** The same of another form than an object. */
+export async function readJsonOf<T>(schema: z.ZodType<T>, io: Io, said: string, what: string): Promise<T> {
   try {
     const text =
       said === "-"
@@ -53,7 +58,7 @@ export async function readJson(io: Io, said: string, what: string): Promise<Reco
         : said.startsWith("@")
           ? readFileSync(join(io.cwd, said.slice(1)), "utf8")
           : said;
-    return ObjectSchema.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(text));
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
     throw new CliError(`${what} can't be read: ${why}`, exitCodes.usage);

@@ -43,6 +43,8 @@ export class PushedFiles {
   lists = 0;
   /** Answers of chunks wait for it. */
   gate: Promise<void> = Promise.resolve();
+  /** Answers of these chunks wait for theirs. */
+  readonly gates = new Map<string, Promise<void>>();
   /** 200, or what the list is answered with. */
   listStatus = 200;
 
@@ -95,7 +97,7 @@ export class PushedFiles {
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
     this.asked.push(`${sha} ${from}`);
     const fault = this.faults.get(sha)?.shift();
-    await this.gate;
+    await (this.gates.get(sha) ?? this.gate);
     const whole = this.chunks.get(sha);
     if (whole === undefined || fault === "gone") return json(reply, 404, { error: "not found" });
     if (fault === "away") return json(reply, 503, { error: "away" });

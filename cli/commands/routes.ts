@@ -4,7 +4,7 @@ import * as z from "zod";
 import { parseModelName } from "../context.ts";
 import type { Context } from "../context.ts";
 import { CliError, exitCodes } from "../errors.ts";
-import { readJson } from "../inputs.ts";
+import { readJsonOf } from "../inputs.ts";
 import { printJson } from "../output.ts";
 
 const RoutesSchema = z.object({ rules: z.array(z.looseObject({ version: z.string() })) });
@@ -21,7 +21,7 @@ export function addRoutes(program: Command, context: Context): void {
     .command("set <model> <json>")
     .description("put others in their place: a JSON list, @file, or - for standard input; [] takes them away")
     .action(async (model: string, json: string) => {
-      const body = { rules: await readJson(context.io, json, "the rules") };
+      const body = { rules: await readJsonOf(z.array(z.unknown()), context.io, json, "the rules") };
       printJson(context.io, (await context.client().api(RoutesSchema, "PUT", pathOf(model), { body })).rules);
     });
 }

@@ -212,3 +212,15 @@ test.skipIf(!canMountDisks)(
     expect(await one.contents.has(content)).toBe(true);
   },
 );
+
+test.skipIf(!canMountDisks)("what came in part already takes no place again", async () => {
+  using disk = smallDisk(8);
+  const content = only(contentsOf({ weights: large() }));
+  const one = pool(disk.path);
+  pushed.faults.set(content.id, ["cut", ...Array<Fault>(50).fill("away")]);
+  await expect(one.ensure([content])).rejects.toBeInstanceOf(SourceAway);
+  pushed.faults.clear();
+  disk.fill(2 * 1024 * 1024);
+  await one.ensure([content]);
+  expect(await one.contents.has(content)).toBe(true);
+});

@@ -7,10 +7,10 @@ import { mkdir, open, readFile, rename, rm, statfs, writeFile } from "node:fs/pr
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { CHUNK_BYTES, chunkBytes } from "../../src/contract/bundle.ts";
+import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
 import { withLock } from "../runtime/host-lock.ts";
 import { createLimiter } from "../transport/limiter.ts";
-import { hashPart } from "./contents.ts";
+import { hashPart, partBytes } from "./contents.ts";
 import type { Content, Contents } from "./contents.ts";
 import { fetchChunk } from "./fetch-chunk.ts";
 import type { ChunkRequest } from "./fetch-chunk.ts";
@@ -58,7 +58,7 @@ export class ContentFetcher {
       else missing.push(content);
     }
     if (missing.length === 0) return;
-    await this.#makeRoom(missing.reduce((sum, { bytes }) => sum + bytes, 0));
+    await this.#makeRoom(missing);
     // Whoever fails ends the others: what they have stays.
     const ended = new AbortController();
     const signal = AbortSignal.any([fetching.signal, ended.signal]);
@@ -77,14 +77,18 @@ export class ContentFetcher {
     if (first !== undefined) throw first instanceof Error ? first : new Error(String(first));
   }
 
-  async #makeRoom(bytes: number): Promise<void> {
+  async #makeRoom(missing: readonly Content[]): Promise<void> {
     const { budgetBytes, leastFreeBytes } = this.#options;
+    const bytes = missing.reduce((sum, { bytes: size }) => sum + size, 0);
     await mkdir(this.contents.root, { recursive: true });
     if (!(await this.contents.makeRoom(budgetBytes, bytes)))
       throw new NoSpace(`${bytes} bytes more are wanted than --bundles-bytes (${budgetBytes}) has room for`);
     const { bavail, bsize } = await statfs(this.contents.root);
-    if (bavail * bsize < bytes + leastFreeBytes)
-      throw new NoSpace(`the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${bytes} are wanted`);
+    const missingBytes = bytes - (await this.contents.partialBytes(missing));
+    if (bavail * bsize < missingBytes + leastFreeBytes)
+      throw new NoSpace(
+        `the disk of ${this.contents.root} has ${bavail * bsize} bytes free, and ${missingBytes} are wanted`,
+      );
   }
 
   async #fetch(content: Content, fetching: Fetching): Promise<void> {
@@ -136,7 +140,7 @@ export class ContentFetcher {
     const partial = this.contents.partialOf(content);
     await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
     const done = await this.#doneOf(partial, content);
-    for (const index of done) fetching.onBytes(chunkBytes(content.bytes, index));
+    for (const index of done) fetching.onBytes(partBytes(content, index));
     const file = await open(partial, done.size === 0 ? "w" : "r+", 0o600);
     try {
       const missing = content.chunks.map((_, index) => index).filter((index) => !done.has(index));
@@ -168,7 +172,7 @@ export class ContentFetcher {
     await fetchChunk({
       ...this.#pause(),
       sha256,
-      bytes: chunkBytes(content.bytes, index),
+      bytes: partBytes(content, index),
       open: async (offset) => fetching.open(sha256, offset, fetching.signal),
       async write(parts, at) {
         const bytes = parts.reduce((sum, { length }) => sum + length, 0);
@@ -188,7 +192,7 @@ export class ContentFetcher {
     for (const index of parseDone(text)) {
       const sha256 = content.chunks[index];
       if (sha256 === undefined) continue;
-      const found = await hashPart(partial, index * CHUNK_BYTES, chunkBytes(content.bytes, index)).catch(() => null);
+      const found = await hashPart(partial, index * CHUNK_BYTES, partBytes(content, index)).catch(() => null);
       if (found === sha256) done.add(index);
     }
     return done;

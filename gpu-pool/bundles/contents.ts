@@ -24,6 +24,8 @@ const SEALED_AT = new Date("2001-01-01T00:00:00Z");
 /** A file that came in part, and grew no more for so long, is wanted no more. */
 const STALE_MS = 86_400_000;
 const ID = /^[0-9a-f]{64}$/;
+/** Of `stat`'s `blocks`, on every system: stat(2), `st_blocks`. */
+const BLOCK_BYTES = 512;
 
 /** Null for an empty file, which has none. */
 export function contentOf({ bytes, chunks }: Pick<BundleFile, "bytes" | "chunks">): Content | null {
@@ -66,6 +68,16 @@ export class Contents {
       () => true,
       () => false,
     );
+  }
+
+  /** What the disk holds of those that came in part. */
+  async partialBytes(contents: readonly Content[]): Promise<number> {
+    let sum = 0;
+    for (const content of contents) {
+      const stats = await stat(this.partialOf(content)).catch(() => null);
+      sum += Math.min(content.bytes, (stats?.blocks ?? 0) * BLOCK_BYTES);
+    }
+    return sum;
   }
 
   /** Puts a file in place that was verified while it was written. */
@@ -135,13 +147,18 @@ export class Contents {
   }
 }
 
+/** The size of a chunk; one that is alone is the whole file, however large. */
+export function partBytes({ bytes, chunks }: Pick<Content, "bytes" | "chunks">, index: number): number {
+  return chunks.length === 1 ? bytes : chunkBytes(bytes, index);
+}
+
 /** Whether each chunk of the file is what it should be. */
 async function isWhole(path: string, { bytes, chunks }: Content): Promise<boolean> {
   const { size } = await stat(path);
   if (size !== bytes) return false;
   let at = 0;
   for (const [index, sha256] of chunks.entries()) {
-    const length = chunkBytes(bytes, index);
+    const length = partBytes({ bytes, chunks }, index);
     if ((await hashPart(path, at, length)) !== sha256) return false;
     at += length;
   }

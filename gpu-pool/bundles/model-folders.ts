@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { tryLock } from "../runtime/host-lock.ts";
+import { takeLock, tryLock } from "../runtime/host-lock.ts";
 import type { HostLock } from "../runtime/host-lock.ts";
 
 const run = promisify(execFile);
@@ -55,7 +55,8 @@ export class ModelFolders {
       await removeAll(join(this.#root, name));
       lock.release();
     }
-    this.#lock = tryLock(this.#lockOf(this.#pool), "exclusive");
+    // Another pool of the host may be clearing away what this one's life before left.
+    this.#lock = await takeLock(this.#lockOf(this.#pool));
     await mkdir(this.#own, { recursive: true, mode: PASSAGE });
   }
 

@@ -16,6 +16,7 @@ import { refusalOf } from "../runtime/isolation/trusted.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
+import { fetchSecrets } from "../runtime/models/model-secrets.ts";
 import { Postponed } from "../runtime/postponed.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { versionKey } from "../version-key.ts";
@@ -25,9 +26,12 @@ import { EdgeFiles } from "./edge-files.ts";
 import { ModelFolders } from "./model-folders.ts";
 import { messageOf, NoSpace, SourceAway } from "./problems.ts";
 import { asFetchProblem, PushedModel } from "./pushed-model.ts";
+import type { WeightRules } from "./weights.ts";
 import type { Settings } from "../settings.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 
+/** What opens gated repositories of Hugging Face, where a model names it among its secrets. */
+const HF_TOKEN = "HF_TOKEN";
 const AGAIN_MS = 60_000;
 /** What could not be had for now is tried again after this time. */
 const REST_MS = 30_000;
@@ -64,6 +68,9 @@ export class PushedModels {
   #stores: { fetcher: ContentFetcher; folders: ModelFolders } | null = null;
   #isAsking = false;
   #isDue = false;
+  #isPreparing = false;
+  /** Those that were made ready, or could not be, since the edge was asked last. */
+  readonly #tried = new Set<Entry>();
   #isClosed = false;
   #cancelTimer: () => void = () => {};
 
@@ -83,8 +90,8 @@ export class PushedModels {
   /** A model could not be set up: where it was pushed, its owner hears of it. */
   async broken(model: Model, { message, traceback }: SetupProblem): Promise<void> {
     const entry = this.#entries.get(versionKey(model.manifest));
-    // A disk that is full is this host's trouble.
-    if (entry?.model !== model || isDiskFull(message)) return;
+    // A disk that is full is this host's trouble, and so is that its pool ends while files come.
+    if (this.#isClosed || entry?.model !== model || isDiskFull(message)) return;
     entry.hasFailed = true;
     const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
     await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
@@ -138,7 +145,11 @@ export class PushedModels {
       this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
       return;
     }
-    const pushed = new PushedModel(desired.manifest, { edge: this.#edge, ...this.#open() });
+    const pushed = new PushedModel(desired.manifest, {
+      ...this.#open(),
+      edge: this.#edge,
+      rulesOf: async (manifest, model) => this.#rulesOf(manifest, model),
+    });
     this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
   }
 
@@ -154,13 +165,30 @@ export class PushedModels {
     return Promise.resolve();
   }
 
-  /** First all are known, then those that requests may come for are made ready, one after the other. */
+  /** First all are known, then those that requests may come for are made ready. */
   async #work(): Promise<void> {
-    const due = [...this.#entries.values()].filter(({ isDone }) => !isDone);
-    const unknown = due.filter(({ model }) => model === null);
+    const unknown = [...this.#entries.values()].filter(({ isDone, model }) => !isDone && model === null);
     for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
-    for (const entry of due) if (!this.#isDue && entry.model !== null) await this.#makeReady(entry, entry.model);
+    this.#prepare();
     if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
+  }
+
+  /** Weights may come for hours: what the edge says meanwhile waits for none of them. */
+  #prepare(): void {
+    this.#tried.clear();
+    if (this.#isPreparing) return;
+    this.#isPreparing = true;
+    void this.#makeAllReady().finally(() => (this.#isPreparing = false));
+  }
+
+  /** One after the other. */
+  async #makeAllReady(): Promise<void> {
+    const next = (): Entry | undefined =>
+      [...this.#entries.values()].find((one) => !one.isDone && one.model !== null && !this.#tried.has(one));
+    for (let entry = next(); entry !== undefined && !this.#isClosed; entry = next()) {
+      this.#tried.add(entry);
+      if (entry.model !== null) await this.#makeReady(entry, entry.model);
+    }
   }
 
   async #offer(entry: Entry): Promise<void> {
@@ -242,6 +270,17 @@ export class PushedModels {
     this.#cancelTimer = this.#options.clock.after(AGAIN_MS, () => {
       if (this.#options.isOpen()) this.ask();
     });
+  }
+
+  async #rulesOf(manifest: Desired["manifest"], model: Model | null): Promise<Omit<WeightRules, "signal">> {
+    const hasToken = model?.cog.edgeplane.secrets.includes(HF_TOKEN) === true;
+    const secrets = hasToken ? await fetchSecrets(this.#options.http, manifest, [HF_TOKEN]) : {};
+    const huggingFace = process.env["HF_ENDPOINT"];
+    return {
+      allowLoopback: this.#options.settings["allow-loopback-inputs"],
+      token: secrets[HF_TOKEN] ?? null,
+      ...(huggingFace === undefined || huggingFace === "" ? {} : { huggingFace }),
+    };
   }
 
   #open(): { fetcher: ContentFetcher; folders: ModelFolders } {

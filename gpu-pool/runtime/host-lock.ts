@@ -50,15 +50,21 @@ export function tryLock(path: string, how: keyof typeof statements): HostLock | 
 
 /** Do `work` while holding the lock alone. Waits as long as somebody else has it; `onWait` hears of that once. */
 export async function withLock<T>(path: string, onWait: () => void, work: () => Promise<T>): Promise<T> {
+  const lock = await takeLock(path, onWait);
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
+/** Takes the lock alone, as soon as nobody else has it. `onWait` hears once that somebody does. */
+export async function takeLock(path: string, onWait: () => void = () => {}): Promise<HostLock> {
   let lock = tryLock(path, "exclusive");
   if (lock === null) onWait();
   while (lock === null) {
     await sleep(LOOK_AGAIN_MS);
     lock = tryLock(path, "exclusive");
   }
-  try {
-    return await work();
-  } finally {
-    lock.release();
-  }
+  return lock;
 }

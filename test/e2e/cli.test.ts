@@ -103,6 +103,7 @@ test("a version is named, promoted and found by its name", async () => {
   const rules = '[{"accounts":["nobody"],"version":"stable"}]';
   expect(JSON.parse((await cli("routes", "set", model, rules)).stdout)).toMatchObject([{ version: "stable" }]);
   expect(JSON.parse((await cli("routes", "show", model)).stdout)).toMatchObject([{ accounts: ["nobody"] }]);
+  expect((await cli("routes", "set", model, "{}")).code).toBe(2);
   expect((await cli("routes", "set", model, "[]")).stdout).toBe("[]\n");
   expect((await cli("aliases", "delete", model, "stable")).code).toBe(0);
   expect((await cli("predict", `${model}:stable`, "-i", "text=1")).code).toBe(4);

@@ -2,15 +2,18 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import * as z from "zod";
 import { createPool } from "../../scripts/lib/pool.ts";
 import type { LocalPool } from "../../scripts/lib/pool.ts";
 import { findPython } from "../../scripts/lib/preflight.ts";
+import { startStack } from "../../scripts/lib/stack.ts";
+import type { Stack } from "../../scripts/lib/stack.ts";
 
-const stack = inject("stack");
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-versions-"));
 const pools: LocalPool[] = [];
+/** Its own: what comes and goes here would look sick to others. */
+let stack: Stack;
 
 /** `FAILS`: of how many predictions one fails; 0: none. */
 const CODE = `
@@ -104,6 +107,7 @@ const old: Record<string, string> = {};
 const fresh: Record<string, string> = {};
 
 beforeAll(async () => {
+  stack = await startStack({ offline: true, stateDir: join(dir, "state"), pool: false, say: () => {} });
   await startPool("old", { "tried-failing": 0, "tried-fine": 0 });
   for (const name of Object.keys(models)) old[name] = await latest(name);
   await startPool("new", models);
@@ -114,6 +118,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all(pools.map((pool) => pool.stop()));
+  await stack.stop();
   rmSync(dir, { recursive: true, force: true });
 });
 

@@ -40,7 +40,7 @@ export async function startPoolInside(
   const edge = await startFakeEdge();
   const home = makeHome(folders);
   const args = ["--url", edge.url, "--token", edge.token, "--models", home.models, "--state-dir", home.state];
-  const settings = readSettings([...args, "--isolation", "off"], {});
+  const settings = readSettings([...args, "--bundles-dir", join(home.root, "shared"), "--isolation", "off"], {});
   if (settings === null) throw new Error("no settings");
   const state = takeStateDir(home.state, "inside");
   const models = new Map<string, Model>();

@@ -4,11 +4,13 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { EdgeMessage } from "../../../src/contract/channel.ts";
+import { COMMIT, startHuggingFace } from "../../hugging-face.ts";
 import { pack, PushedFiles } from "../../pushed-files.ts";
 import { canMountDisks, smallDisk } from "../../small-disk.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
 import type { Fixture } from "./fixture.ts";
-import type { models } from "./models.ts";
+import { models } from "./models.ts";
+import { modelAt, startPoolInside } from "./pool-inside.ts";
 
 const NUDGE: EdgeMessage = { type: "models" };
 
@@ -53,9 +55,8 @@ const files = (word: string, more: Record<string, string | Buffer> = {}) => ({
 const weightsId = (): string => [...pack({ weights }).chunks.keys()][0] ?? "";
 
 /** A pool without models of its own, and the folder that the pools of its host share. */
-async function start(pushed: PushedFiles, names: (keyof typeof models)[] = [], flags: string[] = []) {
-  const fixture = await startFixture(names, [], { pushed, env: {} });
-  return { fixture, flags };
+async function start(pushed: PushedFiles, names: (keyof typeof models)[] = [], flags: string[] = [], env = {}) {
+  return { fixture: await startFixture(names, flags, { pushed, env }) };
 }
 const sharedOf = ({ home }: Fixture): string => join(home.root, "shared");
 const terminalOf = async (fixture: Fixture, manifest: Parameters<Fixture["edge"]["submit"]>[0], word: string) => {
@@ -233,12 +234,77 @@ test("one that failed is tried again when it was pushed again, and not at each n
   const { edge } = fixture;
   await edge.until(() => pushed.problems.length === 1);
   pushed.chunks.set(chunk, bytes);
-  const asked = pushed.asked.length;
-  const { lists } = pushed;
+  // The edge nudges for another model.
+  const other = await pushed.push(files("other"), { name: "other" });
+  pushed.asked.length = 0;
   edge.tell(NUDGE);
-  await edge.until(() => pushed.lists > lists);
-  expect(pushed.asked).toHaveLength(asked);
+  expect(await terminalOf(fixture, other, "x")).toMatchObject({ type: "succeeded" });
+  expect(pushed.asked.filter((asked) => asked.startsWith(chunk))).toEqual([]);
   pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
   edge.tell(NUDGE);
   expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `one ${weights.length}` });
+});
+
+test("weights that are named by reference are fetched with the model's token before it is set up, and shared", async () => {
+  await using hub = await startHuggingFace();
+  hub.files.set("org/repo/model.bin", { bytes: weights, isLfs: true, isGated: true });
+  const pushed = new PushedFiles();
+  const named = `edgeplane:\n  secrets: [HF_TOKEN]\n  weights:\n    - {path: weights.bin, from: "hf://org/repo/model.bin@${COMMIT}"}\n`;
+  const { "weights.bin": _weights, ...code } = files("named");
+  const manifest = await pushed.push({ ...code, "cog.yaml": `run: "run.py:Runner"\n${named}` });
+  const { fixture } = await start(pushed, [], ["--allow-loopback-inputs"], { HF_ENDPOINT: hub.url });
+  await using _ = fixture;
+  fixture.edge.behaviour.secrets = { HF_TOKEN: "hf_bad" };
+  await fixture.edge.until(() => pushed.problems.length > 0);
+  expect(pushed.problems[0]).toMatchObject({ stage: "fetch" });
+  expect(pushed.problems[0]?.problem).toMatch(/HF_TOKEN/);
+  fixture.edge.behaviour.secrets = { HF_TOKEN: "hf_good" };
+  pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
+  fixture.edge.tell(NUDGE);
+  expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `named ${weights.length}` });
+});
+
+test("weights that come for long hold up no other model, neither one that comes nor one that goes", async () => {
+  const pushed = new PushedFiles();
+  const slow = await pushed.push(files("slow"), { name: "slow" });
+  const gone = await pushed.push(files("gone", { "weights.bin": "few" }), { name: "gone" });
+  let open = (): void => {};
+  pushed.gates.set(weightsId(), new Promise((resolve) => (open = resolve)));
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  const { edge } = fixture;
+  await edge.until(() => pushed.asked.some((asked) => asked.startsWith(weightsId())));
+  const other = await pushed.push(files("other", { "weights.bin": "more" }), { name: "other" });
+  pushed.models = pushed.models.filter(({ manifest }) => manifest.version !== gone.version);
+  edge.tell(NUDGE);
+  expect(await terminalOf(fixture, other, "x")).toMatchObject({ output: "other 4" });
+  const offered = (): string[] => edge.hellos.at(-1)?.models.map(({ version }) => version) ?? [];
+  await edge.until(() => !offered().includes(gone.version));
+  open();
+  expect(await terminalOf(fixture, slow, "x")).toMatchObject({ output: `slow ${weights.length}` });
+});
+
+test("a pool that ends while the files of a model come says nothing against it", async () => {
+  const pushed = new PushedFiles();
+  const manifest = await pushed.push(files("one"));
+  pushed.gates.set(weightsId(), new Promise(() => {}));
+  await using inside = await startPoolInside({ "one/single": models.single });
+  const { edge, pool } = inside;
+  const single = modelAt(inside, "one/single");
+  pool.models.add(single);
+  const gate = join(single.dir, "gate");
+  const running = edge.submit(single.manifest, { do: `until ${gate}` });
+  await edge.until(() => hasBegun(running));
+  edge.behaviour.pushed = pushed;
+  edge.tell(NUDGE);
+  await edge.until(() => pool.models.find(manifest) !== undefined);
+  edge.submit(manifest, { do: "x" });
+  const state = () => pool.models.find(manifest)?.instances.all[0]?.state;
+  await edge.until(() => state() === "starting");
+  const drained = pool.drain();
+  await edge.until(() => state() !== "starting");
+  writeFileSync(gate, "");
+  await drained;
+  expect(running.terminal).toMatchObject({ type: "succeeded" });
+  expect(pushed.problems).toEqual([]);
 });
