@@ -16,6 +16,7 @@ import { refusalOf } from "../runtime/isolation/trusted.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
+import { fetchSecrets } from "../runtime/models/model-secrets.ts";
 import { Postponed } from "../runtime/postponed.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { versionKey } from "../version-key.ts";
@@ -25,9 +26,12 @@ import { EdgeFiles } from "./edge-files.ts";
 import { ModelFolders } from "./model-folders.ts";
 import { isNoFault, messageOf } from "./problems.ts";
 import { asFetchProblem, PushedModel } from "./pushed-model.ts";
+import type { WeightRules } from "./weights.ts";
 import type { Settings } from "../settings.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 
+/** What opens gated repositories of Hugging Face, where a model names it among its secrets. */
+const HF_TOKEN = "HF_TOKEN";
 const AGAIN_MS = 60_000;
 /** What could not be had for now is tried again after this time. */
 const REST_MS = 30_000;
@@ -141,7 +145,11 @@ export class PushedModels {
       this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
       return;
     }
-    const pushed = new PushedModel(desired.manifest, { edge: this.#edge, ...this.#open() });
+    const pushed = new PushedModel(desired.manifest, {
+      ...this.#open(),
+      edge: this.#edge,
+      rulesOf: async (manifest, model) => this.#rulesOf(manifest, model),
+    });
     this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
   }
 
@@ -262,6 +270,17 @@ export class PushedModels {
     this.#cancelTimer = this.#options.clock.after(AGAIN_MS, () => {
       if (this.#options.isOpen()) this.ask();
     });
+  }
+
+  async #rulesOf(manifest: Desired["manifest"], model: Model | null): Promise<Omit<WeightRules, "signal">> {
+    const hasToken = model?.cog.edgeplane.secrets.includes(HF_TOKEN) === true;
+    const secrets = hasToken ? await fetchSecrets(this.#options.http, manifest, [HF_TOKEN]) : {};
+    const huggingFace = process.env["HF_ENDPOINT"];
+    return {
+      allowLoopback: this.#options.settings["allow-loopback-inputs"],
+      token: secrets[HF_TOKEN] ?? null,
+      ...(huggingFace === undefined || huggingFace === "" ? {} : { huggingFace }),
+    };
   }
 
   #open(): { fetcher: ContentFetcher; folders: ModelFolders } {
