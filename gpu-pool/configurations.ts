@@ -7,7 +7,7 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
-import { ConfigurationsSchema } from "../src/contract/model-configuration.ts";
+import { HeardConfigurationsSchema } from "../src/contract/model-configuration.ts";
 import type { ModelConfiguration } from "../src/contract/model-configuration.ts";
 import { configurationOf, NOTHING_SAID } from "./runtime/models/configurations.ts";
 import type { Configurations } from "./runtime/models/configurations.ts";
@@ -126,7 +126,7 @@ export class ConfigurationWatch {
 
 async function ask(http: HttpClient, file: string): Promise<Configurations> {
   const answer = await http.json({ method: "GET", path: "/pool/v1/configurations", timeoutMs: ASK_MS });
-  const said = ConfigurationsSchema.parse(answer);
+  const said = HeardConfigurationsSchema.parse(answer);
   keep(file, said);
   return said;
 }
@@ -143,7 +143,7 @@ function keep(file: string, said: Configurations): void {
 
 function kept(file: string): Configurations {
   try {
-    return ConfigurationsSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+    return HeardConfigurationsSchema.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch {
     return NOTHING_SAID;
   }

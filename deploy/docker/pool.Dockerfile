@@ -16,6 +16,7 @@ USER 10001:10001
 ENV EDGEPLANE_POOL_DIR=/pool \
   EDGEPLANE_START=foreground \
   EDGEPLANE_ENVIRONMENTS_DIR=/pool/environments \
+  EDGEPLANE_BUNDLES_DIR=/pool/bundles \
   HF_HOME=/pool/huggingface
 # Models, their environments and weights, Node, and results that could not be delivered yet.
 VOLUME /pool

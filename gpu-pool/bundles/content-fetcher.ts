@@ -7,10 +7,10 @@ import { mkdir, open, readFile, rename, rm, statfs, writeFile } from "node:fs/pr
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
-import { CHUNK_BYTES, chunkBytes } from "../../src/contract/bundle.ts";
+import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
 import { withLock } from "../runtime/host-lock.ts";
 import { createLimiter } from "../transport/limiter.ts";
-import { hashPart } from "./contents.ts";
+import { hashPart, partBytes } from "./contents.ts";
 import type { Content, Contents } from "./contents.ts";
 import { fetchChunk } from "./fetch-chunk.ts";
 import type { ChunkRequest } from "./fetch-chunk.ts";
@@ -140,7 +140,7 @@ export class ContentFetcher {
     const partial = this.contents.partialOf(content);
     await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
     const done = await this.#doneOf(partial, content);
-    for (const index of done) fetching.onBytes(chunkBytes(content.bytes, index));
+    for (const index of done) fetching.onBytes(partBytes(content, index));
     const file = await open(partial, done.size === 0 ? "w" : "r+", 0o600);
     try {
       const missing = content.chunks.map((_, index) => index).filter((index) => !done.has(index));
@@ -172,7 +172,7 @@ export class ContentFetcher {
     await fetchChunk({
       ...this.#pause(),
       sha256,
-      bytes: chunkBytes(content.bytes, index),
+      bytes: partBytes(content, index),
       open: async (offset) => fetching.open(sha256, offset, fetching.signal),
       async write(parts, at) {
         const bytes = parts.reduce((sum, { length }) => sum + length, 0);
@@ -192,7 +192,7 @@ export class ContentFetcher {
     for (const index of parseDone(text)) {
       const sha256 = content.chunks[index];
       if (sha256 === undefined) continue;
-      const found = await hashPart(partial, index * CHUNK_BYTES, chunkBytes(content.bytes, index)).catch(() => null);
+      const found = await hashPart(partial, index * CHUNK_BYTES, partBytes(content, index)).catch(() => null);
       if (found === sha256) done.add(index);
     }
     return done;

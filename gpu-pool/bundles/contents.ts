@@ -147,13 +147,18 @@ export class Contents {
   }
 }
 
+/** The size of a chunk; one that is alone is the whole file, however large. */
+export function partBytes({ bytes, chunks }: Pick<Content, "bytes" | "chunks">, index: number): number {
+  return chunks.length === 1 ? bytes : chunkBytes(bytes, index);
+}
+
 /** Whether each chunk of the file is what it should be. */
 async function isWhole(path: string, { bytes, chunks }: Content): Promise<boolean> {
   const { size } = await stat(path);
   if (size !== bytes) return false;
   let at = 0;
   for (const [index, sha256] of chunks.entries()) {
-    const length = chunkBytes(bytes, index);
+    const length = partBytes({ bytes, chunks }, index);
     if ((await hashPart(path, at, length)) !== sha256) return false;
     at += length;
   }

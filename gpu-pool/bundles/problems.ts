@@ -18,6 +18,25 @@ export class NoSpace extends Error {
 /** What a write says that fails for want of room. */
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
+/** What the system says where this host is set up wrong, or runs short of something else. */
+const OF_HOST: ReadonlySet<string> = new Set([
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOTDIR",
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "EIO",
+]);
+
+/** Whether it is no fault of the files: it is tried again, and their owner doesn't hear of it. */
+export function isNoFault(error: unknown): boolean {
+  if (error instanceof NoSpace || error instanceof SourceAway) return true;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return FULL.has(code) || OF_HOST.has(code);
+}
+
 /** A disk that took no more becomes `NoSpace`; any other error stays what it is. */
 export function asNoSpace(error: unknown): unknown {
   if (!(error instanceof Error) || !("code" in error) || !FULL.has(String(error.code))) return error;

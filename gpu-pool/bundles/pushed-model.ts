@@ -3,24 +3,31 @@
  *
  *   new ── open() ──▶ known (offered) ── complete() ──▶ whole ── close() ──▶ gone
  */
-import { chunkSizes } from "../../src/contract/bundle.ts";
 import type { Bundle } from "../../src/contract/bundle.ts";
 import type { Manifest } from "../../src/contract/manifest.ts";
 import { readPushed } from "../runtime/models/find-models.ts";
 import type { Model } from "../runtime/models/model.ts";
-import type { ContentFetcher } from "./content-fetcher.ts";
+import type { ContentFetcher, Fetching } from "./content-fetcher.ts";
 import { contentOf } from "./contents.ts";
 import type { Content } from "./contents.ts";
 import type { EdgeFiles } from "./edge-files.ts";
 import type { ModelFolders } from "./model-folders.ts";
 import { FetchProblem, messageOf } from "./problems.ts";
-import { copyInto, layersOf, linkInto } from "./unpack.ts";
+import { copyInto, layersOf, linkInto, writeInto } from "./unpack.ts";
+import { findWeight } from "./weights.ts";
+import type { WeightRules } from "./weights.ts";
 
 const SAY_EVERY_MS = 5000;
 /** A file that another pool took away between two steps is fetched again. */
 const TRIES = 3;
 
-export type PushedOptions = { edge: EdgeFiles; fetcher: ContentFetcher; folders: ModelFolders };
+export type PushedOptions = {
+  edge: EdgeFiles;
+  fetcher: ContentFetcher;
+  folders: ModelFolders;
+  /** From where weights that are named by reference may come. */
+  rulesOf(manifest: Manifest, model: Model | null): Promise<Omit<WeightRules, "signal">>;
+};
 
 export class PushedModel {
   readonly manifest: Manifest;
@@ -29,6 +36,7 @@ export class PushedModel {
   readonly #listeners = new Set<(line: string) => void>();
   #bundle: Bundle | null = null;
   #folder: string | null = null;
+  #model: Model | null = null;
   #completing: Promise<string[]> | null = null;
 
   constructor(manifest: Manifest, options: PushedOptions) {
@@ -46,7 +54,7 @@ export class PushedModel {
       await this.#bring(code, async () => copyInto(folder, code, this.#options.fetcher.contents));
       this.#closed.signal.throwIfAborted();
       const model = await readPushed(folder, this.manifest);
-      [this.#bundle, this.#folder] = [bundle, folder];
+      [this.#bundle, this.#folder, this.#model] = [bundle, folder, model];
       return model;
     } catch (error) {
       await folders.remove(folder);
@@ -85,14 +93,37 @@ export class PushedModel {
     const [bundle, folder] = [this.#bundle, this.#folder];
     if (bundle === null || folder === null) throw new FetchProblem("its list of files has not come yet");
     const { weights } = layersOf(bundle);
-    if (weights.length === 0) return [];
-    return this.#bring(weights, async () => linkInto(folder, weights, this.#options.fetcher.contents));
+    const own =
+      weights.length === 0
+        ? []
+        : await this.#bring(weights, async () => linkInto(folder, weights, this.#options.fetcher.contents));
+    return [...own, ...(await this.#bringNamed(folder))];
   }
 
-  async #bring<T>(files: Bundle["files"], place: () => Promise<T>): Promise<T> {
+  /** What its author names by reference. */
+  async #bringNamed(folder: string): Promise<string[]> {
+    const named = this.#model?.files.cog.edgeplane.weights ?? [];
+    if (named.length === 0) return [];
+    const { fetcher, rulesOf } = this.#options;
+    const rules = { ...(await rulesOf(this.manifest, this.#model)), signal: this.#closed.signal };
+    const linked: string[] = [];
+    for (const weight of named) {
+      const found = await findWeight(weight, rules);
+      if ("bytes" in found) await writeInto(folder, found.path, found.bytes);
+      else {
+        const { bytes, chunks } = found.content;
+        const file = { path: found.path, mode: 0o644 as const, bytes, chunks: [...chunks] };
+        const place = async () => linkInto(folder, [file], fetcher.contents);
+        linked.push(...(await this.#bring([file], place, async (_, offset, signal) => found.open(offset, signal))));
+      }
+    }
+    return linked;
+  }
+
+  async #bring<T>(files: Bundle["files"], place: () => Promise<T>, open = this.#openChunk): Promise<T> {
     const contents = files.flatMap((file) => contentOf(file) ?? []);
     for (let left = TRIES; ; left -= 1) {
-      await this.#fetch(contents);
+      await this.#fetch(contents, open);
       try {
         return await place();
       } catch (error) {
@@ -102,13 +133,12 @@ export class PushedModel {
     }
   }
 
-  async #fetch(contents: readonly Content[]): Promise<void> {
-    const { edge, fetcher } = this.#options;
-    const files = contents.map(({ bytes, chunks }) => ({ path: "", mode: 0o644 as const, bytes, chunks: [...chunks] }));
-    const totalBytes = [...chunkSizes({ files }).values()].reduce((sum, bytes) => sum + bytes, 0);
+  async #fetch(contents: readonly Content[], open: Fetching["open"]): Promise<void> {
+    const { fetcher } = this.#options;
+    const totalBytes = contents.reduce((sum, { bytes }) => sum + bytes, 0);
     let [gotBytes, saidAtMs] = [0, performance.now()];
     await fetcher.ensure(contents, {
-      open: async (sha256, offset, signal) => edge.chunk(this.manifest, sha256, offset, signal),
+      open,
       onBytes: (bytes) => {
         gotBytes += bytes;
         if (performance.now() - saidAtMs < SAY_EVERY_MS) return;
@@ -119,6 +149,9 @@ export class PushedModel {
       signal: this.#closed.signal,
     });
   }
+
+  readonly #openChunk: Fetching["open"] = async (sha256, offset, signal) =>
+    this.#options.edge.chunk(this.manifest, sha256, offset, signal);
 
   #say(line: string): void {
     for (const say of this.#listeners) say(line);

@@ -16,6 +16,7 @@ import { refusalOf } from "../runtime/isolation/trusted.ts";
 import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
+import { fetchSecrets } from "../runtime/models/model-secrets.ts";
 import { Postponed } from "../runtime/postponed.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { versionKey } from "../version-key.ts";
@@ -23,11 +24,14 @@ import { ContentFetcher } from "./content-fetcher.ts";
 import { Contents } from "./contents.ts";
 import { EdgeFiles } from "./edge-files.ts";
 import { ModelFolders } from "./model-folders.ts";
-import { messageOf, NoSpace, SourceAway } from "./problems.ts";
+import { isNoFault, messageOf } from "./problems.ts";
 import { asFetchProblem, PushedModel } from "./pushed-model.ts";
+import type { WeightRules } from "./weights.ts";
 import type { Settings } from "../settings.ts";
 import type { HttpClient } from "../transport/http-client.ts";
 
+/** What opens gated repositories of Hugging Face, where a model names it among its secrets. */
+const HF_TOKEN = "HF_TOKEN";
 const AGAIN_MS = 60_000;
 /** What could not be had for now is tried again after this time. */
 const REST_MS = 30_000;
@@ -141,7 +145,11 @@ export class PushedModels {
       this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
       return;
     }
-    const pushed = new PushedModel(desired.manifest, { edge: this.#edge, ...this.#open() });
+    const pushed = new PushedModel(desired.manifest, {
+      ...this.#open(),
+      edge: this.#edge,
+      rulesOf: async (manifest, model) => this.#rulesOf(manifest, model),
+    });
     this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
   }
 
@@ -222,23 +230,23 @@ export class PushedModels {
     try {
       return await pushed.complete(say);
     } catch (error) {
-      if (!(error instanceof NoSpace || error instanceof SourceAway)) throw asFetchProblem(error);
-      model.shortage = error.message;
+      if (!isNoFault(error)) throw asFetchProblem(error);
+      model.shortage = messageOf(error);
       runner.pressureChanged();
       this.#options.clock.after(REST_MS, () => {
         model.shortage = null;
         runner.pressureChanged();
       });
-      throw new Postponed(error.message, { cause: error });
+      throw new Postponed(messageOf(error), { cause: error });
     }
   }
 
-  /** A disk that is full, and an edge that is away, are no fault of the model: it is tried again. */
+  /** A disk that takes nothing, and an edge that is away, are no fault of the model: it is tried again. */
   async #failed(entry: Entry, error: unknown): Promise<void> {
     const { manifest } = entry.desired;
     const what = { model: modelPath(manifest), version: manifest.version, why: messageOf(error) };
     if (this.#isClosed || this.#entries.get(versionKey(manifest)) !== entry) return;
-    if (error instanceof NoSpace || error instanceof SourceAway) {
+    if (isNoFault(error)) {
       this.#options.log.warn(what, "a pushed model can't be fetched for now; trying on");
       return;
     }
@@ -262,6 +270,17 @@ export class PushedModels {
     this.#cancelTimer = this.#options.clock.after(AGAIN_MS, () => {
       if (this.#options.isOpen()) this.ask();
     });
+  }
+
+  async #rulesOf(manifest: Desired["manifest"], model: Model | null): Promise<Omit<WeightRules, "signal">> {
+    const hasToken = model?.cog.edgeplane.secrets.includes(HF_TOKEN) === true;
+    const secrets = hasToken ? await fetchSecrets(this.#options.http, manifest, [HF_TOKEN]) : {};
+    const huggingFace = process.env["HF_ENDPOINT"];
+    return {
+      allowLoopback: this.#options.settings["allow-loopback-inputs"],
+      token: secrets[HF_TOKEN] ?? null,
+      ...(huggingFace === undefined || huggingFace === "" ? {} : { huggingFace }),
+    };
   }
 
   #open(): { fetcher: ContentFetcher; folders: ModelFolders } {

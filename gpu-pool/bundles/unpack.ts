@@ -63,6 +63,14 @@ export async function linkInto(folder: string, files: readonly BundleFile[], con
   return linked;
 }
 
+/** A file that is on no other host's cache: the model's own. */
+export async function writeInto(folder: string, path: string, bytes: Buffer): Promise<void> {
+  const to = join(folder, path);
+  if (!isWithin(folder, to)) throw new FetchProblem(`${JSON.stringify(path)} leads out of the model's folder`);
+  await mkdir(dirname(to), { recursive: true });
+  await writeFile(to, bytes);
+}
+
 async function each(
   folder: string,
   files: readonly BundleFile[],

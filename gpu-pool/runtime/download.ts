@@ -5,15 +5,13 @@
 import { lookup } from "node:dns";
 import type { LookupAddress } from "node:dns";
 import { createWriteStream } from "node:fs";
-import * as http from "node:http";
-import * as https from "node:https";
-import { isIP } from "node:net";
-import type { LookupFunction } from "node:net";
+import type * as http from "node:http";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { inputFileName } from "./input-file-name.ts";
 import { mayFetchFrom } from "./public-address.ts";
+import { NotPublic, publicGet } from "./public-get.ts";
 
 export type DownloadRules = {
   allowLoopback: boolean;
@@ -39,7 +37,7 @@ export type Network = {
   agent(protocol: string): http.Agent | false;
 };
 
-const systemNetwork: Network = {
+export const systemNetwork: Network = {
   lookup: (hostname, done) => lookup(hostname, { all: true }, done),
   agent: () => false,
 };
@@ -150,41 +148,21 @@ class BrokenOff extends Error {
   override readonly name = "BrokenOff";
 }
 
-function get(address: URL, { field, rules, signal }: Source, from: Resume | null): Promise<http.IncomingMessage> {
+async function get(address: URL, { field, rules, signal }: Source, from: Resume | null): Promise<http.IncomingMessage> {
   if (address.protocol !== "http:" && address.protocol !== "https:") {
     throw new Error(`Input ${field}: a file is given as an http(s) URL or a data: URI.`);
   }
   const trusted = address.origin === rules.trustedOrigin;
   const allowed = (ip: string): boolean => trusted || mayFetchFrom(ip, rules.allowLoopback);
-  const refusal = new Error(`Input ${field}: its URL does not lead to a public address.`);
-  const host = address.hostname.replace(/^\[(.*)\]$/, "$1");
-  if (isIP(host) !== 0 && !allowed(host)) throw refusal;
-
-  const network = rules.network ?? systemNetwork;
-
-  // The connection goes to what is checked here. A name that is private and one that isn't there are told alike.
-  const checkedLookup: LookupFunction = (hostname, options, done) => {
-    network.lookup(hostname, (error, found) => {
-      const [first] = found ?? [];
-      if (error !== null || first === undefined || found.some((entry) => !allowed(entry.address))) done(refusal, []);
-      else if (options.all === true) done(null, found);
-      else done(null, first.address, first.family);
-    });
-  };
-  const headers = from === null ? {} : { range: `bytes=${from.offset}-`, "if-range": from.etag };
-  return new Promise((resolve, reject) => {
-    const transport = address.protocol === "https:" ? https : http;
-    const request = transport.get(
-      address,
-      { headers, lookup: checkedLookup, signal, agent: network.agent(address.protocol) },
-      resolve,
-    );
-    request.once("error", (error) => {
-      reject(
-        error === refusal ? refusal : new BrokenOff(`Input ${field}: its URL could not be fetched.`, { cause: error }),
-      );
-    });
-  });
+  const headers: Record<string, string> =
+    from === null ? {} : { range: `bytes=${from.offset}-`, "if-range": from.etag };
+  try {
+    return await publicGet(address, { allowed, network: rules.network ?? systemNetwork, headers, signal });
+  } catch (error) {
+    if (error instanceof NotPublic)
+      throw new Error(`Input ${field}: its URL does not lead to a public address.`, { cause: error });
+    throw new BrokenOff(`Input ${field}: its URL could not be fetched.`, { cause: error });
+  }
 }
 
 /** Writes what comes behind the first `offset` bytes. Throws `BrokenOff` when it ends early. */

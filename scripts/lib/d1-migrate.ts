@@ -15,7 +15,12 @@ type Database<Made extends Statement = Statement> = {
   prepare(query: string): Made;
   batch(statements: Made[]): Promise<unknown>;
 };
-type Bindings = { DB: Database; EDGE: { scheduled(options: { scheduledTime: Date }): Promise<unknown> } };
+type Bindings = {
+  DB: Database;
+  EDGE: { scheduled(options: { scheduledTime: Date }): Promise<unknown> };
+  /** Miniflare's own port leads to every Worker: what runs on this host beside the edge doesn't know this. */
+  SECRET: string;
+};
 
 /** Applies, in the order given, the migrations that `database` hasn't seen; each whole or not at all. */
 export async function migrate(database: Database, migrations: readonly Migration[]): Promise<void> {
@@ -36,7 +41,8 @@ export async function migrate(database: Database, migrations: readonly Migration
 
 /** `POST /migrate` with the migrations as JSON, `POST /sweep`; what fails is answered with its reason. */
 export default {
-  async fetch(request: Request, { DB, EDGE }: Bindings): Promise<Response> {
+  async fetch(request: Request, { DB, EDGE, SECRET }: Bindings): Promise<Response> {
+    if (request.headers.get("authorization") !== SECRET) return new Response(null, { status: 404 });
     try {
       const { pathname } = new URL(request.url);
       if (pathname === "/migrate") await migrate(DB, (await request.json()) as Migration[]);

@@ -6,6 +6,7 @@
  *     starting → ready ⇄ restarting (workerd died; Miniflare starts it again on the same port) → exit
  */
 import type { ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { subscribe } from "node:diagnostics_channel";
 import { mkdirSync, readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
@@ -37,6 +38,7 @@ const SpawnedSchema = z.object({
 const SCHEDULE_MS = 600_000;
 /** The Worker beside the product's that migrates and sweeps (d1-migrate.ts). */
 const KEEPER = "keeper";
+const keeperSecret = randomBytes(32).toString("base64url");
 
 let miniflare: Miniflare | null = null;
 let plugins: PluginHosts | null = null;
@@ -111,6 +113,7 @@ async function start(options: EdgeOptions): Promise<void> {
           modules: true,
           script: stripTypeScriptTypes(readFileSync(new URL("d1-migrate.ts", import.meta.url), "utf8")),
           ...(worker.d1Databases === undefined ? {} : { d1Databases: worker.d1Databases }),
+          bindings: { SECRET: keeperSecret },
           serviceBindings: { EDGE: worker.name },
         },
         {
@@ -153,7 +156,7 @@ async function runSchedule(): Promise<void> {
 async function askKeeper(what: "migrate" | "sweep", body: unknown): Promise<void> {
   const answer = await miniflare?.dispatchFetch(`http://${KEEPER}/${what}`, {
     method: "POST",
-    headers: { "MF-Route-Override": KEEPER },
+    headers: { "MF-Route-Override": KEEPER, authorization: keeperSecret },
     body: JSON.stringify(body),
   });
   const problem = await answer?.text();

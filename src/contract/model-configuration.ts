@@ -76,6 +76,14 @@ export const ConfigurationsSchema = z.object({
   versions: z.record(z.string(), ModelConfigurationSchema).default({}),
 });
 
+const HeardSchema = z.object(configurableKeys).partial();
+
+/** The same, as a pool reads it: keys that only a later release's edge knows are passed over. */
+export const HeardConfigurationsSchema = z.object({
+  configurations: z.record(z.string(), HeardSchema),
+  versions: z.record(z.string(), HeardSchema).default({}),
+});
+
 /** `instances`, however it was said. */
 export function instancesOf(said: NonNullable<ModelConfiguration["instances"]>): {
   count: number | undefined;

@@ -81,13 +81,20 @@ export async function moveAlias(db: D1Database, model: ModelName, alias: string,
            ON CONFLICT DO UPDATE SET version = ?3, updated_at = ?4`,
           )
           .bind(owner, name, version, Date.now(), alias);
-  const { meta } = await moved.run();
+  const [done] = await db.batch([moved, ...(alias === LATEST ? [decided(db, model)] : [])]);
   forgetPointers(model);
-  if (meta.changes > 0) return;
+  if (done !== undefined && done.meta.changes > 0) return;
   const there = db.prepare(`SELECT ${isThere} AS there`).bind(owner, name, version);
   if ((await there.first("there")) !== 1)
     throw new EdgeplaneError("version_not_found", "The version has been deleted.");
   throw new EdgeplaneError("quota_exceeded", `The model has as many aliases as it may: ${MAX_ALIASES}.`);
+}
+
+/** What was pushed before and is still pending moves `latest` no longer: its owner has decided otherwise since. */
+function decided(db: D1Database, { owner, name }: ModelName): D1PreparedStatement {
+  return db
+    .prepare("UPDATE bundles SET wants_latest = 0 WHERE owner = ? AND name = ? AND wants_latest = 1")
+    .bind(owner, name);
 }
 
 /** Takes a name away; false when there was none. Throws `conflict` while a rule of the model's routes names it. */
@@ -137,6 +144,7 @@ export async function rollBack(db: D1Database, model: ModelName, alias: Alias): 
         `UPDATE ${table} SET ${column} = ?5, updated_at = ?6 WHERE owner = ?1 AND name = ?2 ${narrowed} AND ${column} = ?4`,
       )
       .bind(owner, name, alias.alias, alias.version, before.version, Date.now()),
+    ...(alias.alias === LATEST ? [decided(db, model)] : []),
   ]);
   forgetPointers(model);
   if (moved?.meta.changes === 0)

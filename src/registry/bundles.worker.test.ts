@@ -99,6 +99,7 @@ describe("a version's files", () => {
     const two = await push(model("two"), { "cog.yaml": "two", shared: "weights" }, { manifest });
     const [own = "", shared = ""] = one.chunks;
     await remove("one", one.version);
+    await sweepExpired(testEnv);
     await age(UNUSED_CHUNK_MS + 1);
     await sweepExpired(testEnv);
     expect([await isStored(own), await isStored(one.version)]).toEqual([true, true]);

@@ -29,7 +29,6 @@ const LEAST_MB_PER_SECOND = 200;
 const REF = { owner: "local", name: "pushed", version: "0".repeat(64) };
 
 if (process.argv[2] === SERVER) {
-  // One chunk's worth of random bytes, each time with another first byte: what is sent costs the server no hashing.
   const pushed = new PushedFiles();
   const packed = pack({ weights: weightsOf(Number(process.argv[3])) });
   for (const [sha256, bytes] of packed.chunks) pushed.chunks.set(sha256, bytes);

@@ -155,6 +155,10 @@ test("the manifest holds together: labels, volumes, the image's user and folder,
   ]);
   const named = [...container.env.map(({ name }) => name), ...(dockerfile.match(/EDGEPLANE_[A-Z_]+(?==)/g) ?? [])];
   expect(named.filter((name) => !settings.has(name))).toEqual([]);
+  // What the pool's command doesn't put there by itself lies on the volume, too.
+  const caches = [...settings].filter((name) => name.endsWith("_DIR") && !/_(?:POOL|STATE)_/.test(name));
+  expect(caches).toContain("EDGEPLANE_BUNDLES_DIR");
+  for (const name of caches) expect(dockerfile).toContain(`${name}=/pool/`);
 });
 
 test("Caddy takes the Caddyfile", async () => {

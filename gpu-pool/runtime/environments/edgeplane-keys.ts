@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { configurableKeys, instancesOf } from "../../../src/contract/model-configuration.ts";
 import { MAX_MODEL_SECRETS, SecretNameSchema } from "../../../src/contract/model-secrets.ts";
+import { MAX_WEIGHTS, WeightSchema } from "./weight-keys.ts";
 import { BucketsSchema, CostSchema } from "./batching-keys.ts";
 
 const { dropLate, batchesInFlight, recycleAfterFailures, devicesPerInstance, pinned, instances, ...others } =
@@ -33,6 +34,8 @@ export const EdgeplaneKeysSchema = z.strictObject({
   deterministic: z.boolean().optional(),
   /** The secrets that its processes need, which its owner sets at the edge. */
   secrets: z.array(SecretNameSchema).max(MAX_MODEL_SECRETS).default([]),
+  /** Files of a pushed model that pools fetch from elsewhere. */
+  weights: z.array(WeightSchema).max(MAX_WEIGHTS).default([]),
   /** False: its processes reach no network, where the host isolates them by namespaces. */
   network: z.boolean().default(true),
   /** Address space that one model process may use. */

@@ -81,6 +81,8 @@ async function readModel(
   finder: Finder,
   said: Configurations,
 ): Promise<Model> {
+  if (files.cog.edgeplane.weights.length > 0)
+    throw new Error(`${files.place}weights: pools fetch them for pushed models; put the files into this folder`);
   const { version, written, notesDir } = await readVersion(dir, finder.stateDir, finder.id);
   const id = { owner: OWNER, name, version };
   return {

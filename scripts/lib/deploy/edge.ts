@@ -54,7 +54,7 @@ export type EdgeKeys = Pick<Keys, "apiKey" | "poolToken">;
 
 /**
  * The key and the token of `keys` where the edge knows them; new ones, of `account`, where they are not there. Throws
- * `DeployError` when the edge doesn't take the operator's key.
+ * `DeployError` when the edge doesn't take the operator's key, or doesn't say whether it knows the others.
  */
 export async function ensureEdgeKeys(url: string, keys: Keys, account: string): Promise<EdgeKeys & { made: boolean }> {
   const { apiKey, poolToken } = keys;
@@ -84,7 +84,9 @@ async function isKnown(url: string, apiKey: string): Promise<boolean> {
     signal: AbortSignal.timeout(CALL_LIMIT_MS),
   });
   await response.body?.cancel();
-  return response.ok;
+  if (response.ok) return true;
+  if (response.status === 401 || response.status === 403) return false;
+  throw new DeployError(`the edge answered ${response.status} when it was asked for the account`, "Run this again.");
 }
 
 function callerOf(url: string, adminKey: string) {

@@ -3,6 +3,8 @@ import { beforeAll, expect, it, vi } from "vitest";
 import { createCountedEnv } from "../../../test/worker/counted-env.ts";
 import { admin, callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
 import { pathOf, push, SCHEMA } from "../../../test/worker/pushing.ts";
+import { ManifestSchema } from "../../contract/manifest.ts";
+import { registerManifests } from "../../registry/registration.ts";
 
 let key = "";
 let token = "";
@@ -76,4 +78,20 @@ it("a push moves `latest`, and rolling back finds the version before", async () 
   expect((await read())["version"]).toBe(second);
   const back = await callJson(`${pathOf(model("pushed"))}/aliases/latest/rollback`, { method: "POST", key });
   expect(back.body["version"]).toBe(first);
+});
+
+it.each([
+  ["promoted", (first: string) => send("PUT", "promoted", "/aliases/latest", { version: first })],
+  ["returned", () => callJson(`${pathOf(model("returned"))}/aliases/latest/rollback`, { method: "POST", key })],
+])("a push that was pending when its owner %s another version leaves `latest` alone", async (name, decide) => {
+  const { version: first } = await push(model(name), { a: "first" }, live);
+  await push(model(name), { a: "second" }, live);
+  const { version: pending } = await push(model(name), { a: "pending" });
+  expect((await decide(first)).status).toBe(200);
+  const manifest = ManifestSchema.parse({ owner: "pointer", name, version: pending, schema: SCHEMA });
+  const registrar = { lanes: ["default"], owners: ["pointer"], isolation: "namespaces" as const };
+  expect(await registerManifests(testEnv, registrar, [manifest])).toEqual([]);
+  const { body } = await callJson(`${pathOf(model(name))}/versions/${pending}`, { key });
+  expect(body["edgeplane"]).toMatchObject({ status: "live" });
+  expect((await callJson(`${pathOf(model(name))}/aliases/latest`, { key })).body["version"]).toBe(first);
 });

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { EdgeMessage } from "../../../src/contract/channel.ts";
+import { COMMIT, startHuggingFace } from "../../hugging-face.ts";
 import { pack, PushedFiles } from "../../pushed-files.ts";
 import { canMountDisks, smallDisk } from "../../small-disk.ts";
 import { hasBegun, startFixture } from "./fixture.ts";
@@ -54,9 +55,8 @@ const files = (word: string, more: Record<string, string | Buffer> = {}) => ({
 const weightsId = (): string => [...pack({ weights }).chunks.keys()][0] ?? "";
 
 /** A pool without models of its own, and the folder that the pools of its host share. */
-async function start(pushed: PushedFiles, names: (keyof typeof models)[] = [], flags: string[] = []) {
-  const fixture = await startFixture(names, [], { pushed, env: {} });
-  return { fixture, flags };
+async function start(pushed: PushedFiles, names: (keyof typeof models)[] = [], flags: string[] = [], env = {}) {
+  return { fixture: await startFixture(names, flags, { pushed, env }) };
 }
 const sharedOf = ({ home }: Fixture): string => join(home.root, "shared");
 const terminalOf = async (fixture: Fixture, manifest: Parameters<Fixture["edge"]["submit"]>[0], word: string) => {
@@ -192,13 +192,16 @@ test("an edge that knows of no pushed models, or can't say, leaves the pool as i
   expect(await terminalOf(fixture, await fixture.ref("single"), "x")).toMatchObject({ output: "x" });
 });
 
-test.skipIf(!canMountDisks)(
-  "a full disk is no fault of the model: it is told to nobody, and other models run",
-  async () => {
+test.skipIf(!canMountDisks).each([
+  ["weights", {}],
+  ["its copy of the code", { "large.txt": randomBytes(700 * 1024) }],
+])(
+  "a disk that is full for %s is no fault of the model: it is told to nobody, and other models run",
+  async (_what, more) => {
     using disk = smallDisk(6);
     disk.fill(1024 * 1024);
     const pushed = new PushedFiles();
-    await pushed.push(files("one"));
+    await pushed.push(files("one", more));
     const { fixture } = await start(pushed, ["single"]);
     await using _ = fixture;
     const state = join(fixture.home.root, "state-full");
@@ -234,14 +237,34 @@ test("one that failed is tried again when it was pushed again, and not at each n
   const { edge } = fixture;
   await edge.until(() => pushed.problems.length === 1);
   pushed.chunks.set(chunk, bytes);
-  const asked = pushed.asked.length;
-  const { lists } = pushed;
+  // The edge nudges for another model.
+  const other = await pushed.push(files("other"), { name: "other" });
+  pushed.asked.length = 0;
   edge.tell(NUDGE);
-  await edge.until(() => pushed.lists > lists);
-  expect(pushed.asked).toHaveLength(asked);
+  expect(await terminalOf(fixture, other, "x")).toMatchObject({ type: "succeeded" });
+  expect(pushed.asked.filter((asked) => asked.startsWith(chunk))).toEqual([]);
   pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
   edge.tell(NUDGE);
   expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `one ${weights.length}` });
+});
+
+test("weights that are named by reference are fetched with the model's token before it is set up, and shared", async () => {
+  await using hub = await startHuggingFace();
+  hub.files.set("org/repo/model.bin", { bytes: weights, isLfs: true, isGated: true });
+  const pushed = new PushedFiles();
+  const named = `edgeplane:\n  secrets: [HF_TOKEN]\n  weights:\n    - {path: weights.bin, from: "hf://org/repo/model.bin@${COMMIT}"}\n`;
+  const { "weights.bin": _weights, ...code } = files("named");
+  const manifest = await pushed.push({ ...code, "cog.yaml": `run: "run.py:Runner"\n${named}` });
+  const { fixture } = await start(pushed, [], ["--allow-loopback-inputs"], { HF_ENDPOINT: hub.url });
+  await using _ = fixture;
+  fixture.edge.behaviour.secrets = { HF_TOKEN: "hf_bad" };
+  await fixture.edge.until(() => pushed.problems.length > 0);
+  expect(pushed.problems[0]).toMatchObject({ stage: "fetch" });
+  expect(pushed.problems[0]?.problem).toMatch(/HF_TOKEN/);
+  fixture.edge.behaviour.secrets = { HF_TOKEN: "hf_good" };
+  pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
+  fixture.edge.tell(NUDGE);
+  expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `named ${weights.length}` });
 });
 
 test("weights that come for long hold up no other model, neither one that comes nor one that goes", async () => {
