@@ -50,6 +50,15 @@ describe("the test", () => {
   });
 });
 
+it("goes on with a canary that fails far less often than the base", () => {
+  const counts = {
+    base: { ended: 10_000, failed: 9000, unstarted: 0 },
+    canary: { ended: 10_000, failed: 100, unstarted: 0 },
+  };
+  expect(judge(counts, { failed: 0, unstarted: 0 })).toBeNull();
+  expect(hypergeometricTail({ tried: 10_000, all: 20_000, failed: 9100 }, 100)).toBe(1);
+});
+
 describe("a canary that fails half of the time", () => {
   it.each([0.01, 0.05, 0.25, 0.5])("is returned soon with a share of %f, in every run", (share) => {
     const ends = run({ share, base: 0, canary: 0.5, predictions: 3000 }, 200);

@@ -52,8 +52,10 @@ export function hypergeometricTail(
   { tried, all, failed }: { tried: number; all: number; failed: number },
   least: number,
 ): number {
-  const most = Math.min(tried, failed);
   const usual = all - tried;
+  // Below the mean the first term may be too small for a number: the rest is counted from the other side.
+  if (least <= (tried * failed) / all) return 1 - hypergeometricTail({ tried: usual, all, failed }, failed - least + 1);
+  const most = Math.min(tried, failed);
   let term = Math.exp(lnChoose(tried, least) + lnChoose(usual, failed - least) - lnChoose(all, failed));
   let sum = term;
   for (let count = least; count < most && term > sum * 1e-12; count += 1) {

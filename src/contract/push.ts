@@ -58,7 +58,10 @@ export const VersionStateSchema = z
     }),
     problem: z.string().nullable().meta({ description: "Why it is not live, or what a pool reported last." }),
     stage: z.enum(problemStages).nullable().meta({ description: "Where what a pool reported last went wrong." }),
-    log: z.string().nullable().meta({ description: "The last lines of that pool's log of it; lists have none." }),
+    log: z
+      .string()
+      .nullable()
+      .meta({ description: "The last lines of that pool's log of it, for the owner; lists have none." }),
     bundle: BundleSizeSchema.nullable().meta({ description: "Null: pools have it as a folder." }),
   })
   .meta({ id: "VersionState" });

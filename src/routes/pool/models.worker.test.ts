@@ -150,6 +150,18 @@ describe("a problem that a pool reports", () => {
     expect(await list(pool)).toContainEqual(["breaks", version, false]);
   });
 
+  it("shows its log to the owner alone, also where the model is public", async () => {
+    const { version } = await push(model("shown"), { "cog.yaml": "shown" });
+    await report("shown", version, pool);
+    await testEnv.DB.prepare("UPDATE models SET visibility = 'public' WHERE owner = ? AND name = 'shown'")
+      .bind(OWNER)
+      .run();
+    const other = await newKey("fetched-reader");
+    const read = await callJson(`${pathOf(model("shown"))}/versions/${version}`, { key: other });
+    expect(read.body["edgeplane"]).toMatchObject({ status: "failed", problem: problem.problem, log: null });
+    expect(await state("shown", version)).toMatchObject({ log: problem.log });
+  });
+
   it("is forgotten when the version is pushed again, or when another pool sets it up", async () => {
     const { version } = await push(model("mended"), { "cog.yaml": "mended" });
     await report("mended", version, pool);

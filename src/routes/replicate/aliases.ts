@@ -11,7 +11,7 @@ import type { App, AppContext } from "../app.ts";
 import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema } from "../parameters.ts";
-import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
+import { beginCanary, CanarySchema, checkTried, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
 import { findTarget } from "./find-target.ts";
 import { modelOf, ownModelOf } from "./model-path.ts";
 
@@ -196,6 +196,7 @@ async function change(c: AppContext, model: ModelName, alias: string, body: NewA
   const tried = canary === null ? null : await find(canary.version);
   if (body.version !== undefined) {
     const version = await find(body.version);
+    checkTried(tried, version);
     const running = await readCanary(DB, pointer);
     const isPromoted = running !== null && running.end === null && running.version === version;
     if (isPromoted) await finishCanary(c.env, pointer, "promoted", "Its version was promoted.");

@@ -92,18 +92,22 @@ export async function shownCanary(
 
 const MOVED = "Its name was pointed to another version.";
 
+/** Throws `invalid_input` where the version to be tried is what its name points to, or is being pointed to. */
+export function checkTried(tried: string | null, base: string | undefined): void {
+  if (tried === null || tried !== base) return;
+  const description = "is the version that the name points to already";
+  throw new EdgeplaneError("invalid_input", `- canary.version: ${description}\n`, {
+    invalidFields: [{ field: "canary.version", description }],
+  });
+}
+
 /** Starts a canary between `base` and `version`, both of which the caller has found. */
 export async function beginCanary(
   env: Env,
   split: { pointer: string; model: ModelName; base: string; version: string },
   body: NewCanaryBody,
 ): Promise<void> {
-  if (split.base === split.version) {
-    const description = "is the version that the name points to already";
-    throw new EdgeplaneError("invalid_input", `- canary.version: ${description}\n`, {
-      invalidFields: [{ field: "canary.version", description }],
-    });
-  }
+  checkTried(split.version, split.base);
   const steps = body.steps.map(({ percent, bake_s: bakeS }) => ({ percent, bakeS }));
   const percent = body.percent ?? steps[0]?.percent ?? 0;
   await startCanary(env.DB, { ...split, percent, stickyBy: body.sticky_by, steps });

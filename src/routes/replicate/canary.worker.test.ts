@@ -187,6 +187,20 @@ describe("a canary", () => {
   });
 });
 
+it("that tries what its name is being pointed to is refused, and moves nothing", async () => {
+  await make("same");
+  const bounds = { hardware: "cpu", min_instances: 0, max_instances: 1 };
+  const deployment = { name: "same", model: "trier/same", version: ONE, ...bounds };
+  await callJson("/v1/deployments", { key: owner, body: deployment });
+  const body = { version: TWO, canary: { version: TWO, percent: 5 } };
+  const change = { method: "PATCH", key: owner, body };
+  for (const { status } of [await put("same", body), await callJson("/v1/deployments/trier/same", change)])
+    expect(status).toBe(422);
+  expect((await callJson(path("same", "/aliases/latest"), { key: owner })).body["version"]).toBe(ONE);
+  const now = await callJson("/v1/deployments/trier/same", { key: owner });
+  expect(now.body["current_release"]).toMatchObject({ number: 1, version: ONE });
+});
+
 describe("a deployment's canary", () => {
   const deployment = "/v1/deployments/trier/served";
   const change = (body: unknown) => callJson(deployment, { method: "PATCH", key: owner, body });

@@ -25,7 +25,7 @@ import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
-import { beginCanary, CanarySchema, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
+import { beginCanary, CanarySchema, checkTried, finishCanary, NewCanarySchema, shownCanary } from "./canary-view.ts";
 import { createOperation } from "./create-operation.ts";
 import { createPrediction } from "./create.ts";
 import { nextCursor } from "./cursor.ts";
@@ -161,6 +161,7 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           (await findTarget(c.env.DB, c.get("principal"), { model, version: named })).manifest.version;
         const version = change.version === undefined ? undefined : await find(change.version);
         const tried = canary === undefined || canary === null ? null : await find(canary.version);
+        checkTried(tried, version ?? before.version);
         allowed(c, model.owner, change.configuration ?? null);
         const isChanged = canary === undefined || Object.values(change).some((value) => value !== undefined);
         const changed = isChanged ? await updateDeployment(c.env.DB, accountId, name, { ...change, version }) : before;

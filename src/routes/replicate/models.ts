@@ -141,7 +141,8 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         const version = await findNamed(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
         const isProblem = version.bundle !== null && version.bundle.problem !== null;
-        const log = isProblem ? await readProblemLog(c.env.DB, version.manifest) : null;
+        const isOwn = owner === c.get("principal").accountName;
+        const log = isOwn && isProblem ? await readProblemLog(c.env.DB, version.manifest) : null;
         return answerJson(c, showVersion(version, log));
       },
     ),
