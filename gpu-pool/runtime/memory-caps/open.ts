@@ -35,7 +35,8 @@ export function cgroupPlace(): CgroupPlace {
 export function openMemoryCaps({ root, own }: CgroupPlace = cgroupPlace()): MemoryCaps {
   if (root === null) return watchdog("this host has no cgroup v2");
   // A pool that is started again by the shell around it begins where the one before had moved both.
-  const ownDir = join(root, basename(own) === ASIDE ? dirname(own) : own);
+  const led = basename(own) === ASIDE ? dirname(own) : own;
+  const ownDir = led === "/" ? root : join(root, led);
   const tries: (() => void)[] = [() => handDown(ownDir, "alone"), () => handDown(root, "root")];
   // In a container its root is not the system's, and all that is in it belongs together.
   if (own === "/") tries.push(() => handDown(root, "family"));
