@@ -180,6 +180,21 @@ test("the budget takes away what was used longest ago, and nothing that a model'
   await expect(pool(root, a.bytes - 1).ensure([b])).rejects.toBeInstanceOf(NoSpace);
 });
 
+test("of many large files only some are open at a time", async () => {
+  const many = Array.from({ length: 50 }, (_, index) => Buffer.alloc(1024 * 1024 + 1, index));
+  const contents = contentsOf(Object.fromEntries(many.map((bytes, index) => [`shard-${index}`, bytes])));
+  let open = (): void => {};
+  pushed.gate = new Promise((resolve) => (open = resolve));
+  const one = pool();
+  const fetching = one.ensure(contents);
+  await expect.poll(() => pushed.asked.length).toBe(8);
+  const locks = (await readdir(join(root, "locks"))).filter((name) => /^[0-9a-f]{64}$/.test(name));
+  expect(locks.length).toBeLessThanOrEqual(32);
+  open();
+  await fetching;
+  expect(one.counter.got).toBe(50 * (1024 * 1024 + 1));
+});
+
 test("what is wanted no more is not fetched to its end", async () => {
   const content = only(contentsOf({ weights: large() }));
   pushed.gate = new Promise(() => {});

@@ -18,6 +18,8 @@ import { asNoSpace, NoSpace } from "./problems.ts";
 
 /** Chunks under way at a time, of all models of a pool. */
 const TRANSFERS = 8;
+/** Contents that are open at a time: whoever waits for another pool's looks at the lock of each, again and again. */
+const OPEN_CONTENTS = 32;
 /** What is no larger comes in one piece, and is not worth a lock. */
 const SMALL_BYTES = 1024 * 1024;
 
@@ -62,15 +64,18 @@ export class ContentFetcher {
     // Whoever fails ends the others: what they have stays.
     const ended = new AbortController();
     const signal = AbortSignal.any([fetching.signal, ended.signal]);
+    const atATime = createLimiter(OPEN_CONTENTS);
     const results = await Promise.allSettled(
-      missing.map(async (content) => {
-        try {
-          await this.#fetch(content, { ...fetching, signal });
-        } catch (error) {
-          ended.abort();
-          throw asNoSpace(error);
-        }
-      }),
+      missing.map(async (content) =>
+        atATime(async () => {
+          try {
+            await this.#fetch(content, { ...fetching, signal });
+          } catch (error) {
+            ended.abort();
+            throw asNoSpace(error);
+          }
+        }),
+      ),
     );
     const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
     const first = failures.find((error) => !isAbort(error)) ?? failures[0];

@@ -17,7 +17,7 @@ import { chunkBytes } from "../../src/contract/bundle.ts";
 import type { BundleFile } from "../../src/contract/bundle.ts";
 import { withLock } from "../runtime/host-lock.ts";
 
-/** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names. */
+/** Of `ID`s: the chunk's own name where there is one, else the SHA-256 of the names; by reference, see `ownId`. */
 export type Content = { id: string; bytes: number; chunks: readonly string[] };
 
 const SEALED_AT = new Date("2001-01-01T00:00:00Z");
@@ -28,12 +28,20 @@ const ID = /^[0-9a-f]{64}$/;
 const BLOCK_BYTES = 512;
 
 /** Null for an empty file, which has none. */
-export function contentOf({ bytes, chunks }: Pick<BundleFile, "bytes" | "chunks">): Content | null {
+export function contentOf(file: Pick<BundleFile, "bytes" | "chunks"> & Partial<Pick<Content, "id">>): Content | null {
+  const { bytes, chunks } = file;
   const [first] = chunks;
   if (first === undefined) return null;
-  const id = chunks.length === 1 ? first : createHash("sha256").update(chunks.join("\n")).digest("hex");
+  const id = file.id ?? (chunks.length === 1 ? first : sha256Of(chunks.join("\n")));
   return { id, bytes, chunks };
 }
+
+/** One that an owner names by reference is that owner's only: who knows its SHA-256 has no right to it by that. */
+export function ownId(owner: string, sha256: string): string {
+  return sha256Of(`${owner}\n${sha256}`);
+}
+
+const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 export class Contents {
   readonly root: string;

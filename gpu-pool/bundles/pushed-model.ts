@@ -8,12 +8,13 @@ import type { Manifest } from "../../src/contract/manifest.ts";
 import { readPushed } from "../runtime/models/find-models.ts";
 import type { Model } from "../runtime/models/model.ts";
 import type { ContentFetcher, Fetching } from "./content-fetcher.ts";
-import { contentOf } from "./contents.ts";
+import { contentOf, ownId } from "./contents.ts";
 import type { Content } from "./contents.ts";
 import type { EdgeFiles } from "./edge-files.ts";
 import type { ModelFolders } from "./model-folders.ts";
 import { FetchProblem, messageOf } from "./problems.ts";
 import { copyInto, layersOf, linkInto, writeInto } from "./unpack.ts";
+import type { Placed } from "./unpack.ts";
 import { findWeight } from "./weights.ts";
 import type { WeightRules } from "./weights.ts";
 
@@ -112,7 +113,8 @@ export class PushedModel {
       if ("bytes" in found) await writeInto(folder, found.path, found.bytes);
       else {
         const { bytes, chunks } = found.content;
-        const file = { path: found.path, mode: 0o644 as const, bytes, chunks: [...chunks] };
+        const id = ownId(this.manifest.owner, found.content.id);
+        const file = { path: found.path, mode: 0o644 as const, bytes, chunks: [...chunks], id };
         const place = async () => linkInto(folder, [file], fetcher.contents);
         linked.push(...(await this.#bring([file], place, async (_, offset, signal) => found.open(offset, signal))));
       }
@@ -120,7 +122,7 @@ export class PushedModel {
     return linked;
   }
 
-  async #bring<T>(files: Bundle["files"], place: () => Promise<T>, open = this.#openChunk): Promise<T> {
+  async #bring<T>(files: readonly Placed[], place: () => Promise<T>, open = this.#openChunk): Promise<T> {
     const contents = files.flatMap((file) => contentOf(file) ?? []);
     for (let left = TRIES; ; left -= 1) {
       await this.#fetch(contents, open);

@@ -10,7 +10,7 @@ import type { Bundle, BundleFile } from "../../src/contract/bundle.ts";
 import { isWithin } from "../transport/confined-file.ts";
 import { createLimiter } from "../transport/limiter.ts";
 import { contentOf } from "./contents.ts";
-import type { Contents } from "./contents.ts";
+import type { Content, Contents } from "./contents.ts";
 import { FetchProblem } from "./problems.ts";
 
 /** What is larger, and neither code nor a program, is a weight. */
@@ -32,6 +32,9 @@ function isWeight({ path, bytes, mode }: BundleFile): boolean {
   return bytes > MAX_CODE_BYTES || !CODE.test(path);
 }
 
+/** `id`: of its content, where its chunks don't tell. */
+export type Placed = BundleFile & Partial<Pick<Content, "id">>;
+
 /** Copies files of the cache into the folder. */
 export async function copyInto(folder: string, files: readonly BundleFile[], contents: Contents): Promise<void> {
   await each(folder, files, async (file, to) => {
@@ -43,7 +46,7 @@ export async function copyInto(folder: string, files: readonly BundleFile[], con
 }
 
 /** Links files of the cache into the folder, and answers their paths; copies them where a link can't be made. */
-export async function linkInto(folder: string, files: readonly BundleFile[], contents: Contents): Promise<string[]> {
+export async function linkInto(folder: string, files: readonly Placed[], contents: Contents): Promise<string[]> {
   const linked: string[] = [];
   await each(folder, files, async (file, to) => {
     const content = contentOf(file);
@@ -68,13 +71,15 @@ export async function writeInto(folder: string, path: string, bytes: Buffer): Pr
   const to = join(folder, path);
   if (!isWithin(folder, to)) throw new FetchProblem(`${JSON.stringify(path)} leads out of the model's folder`);
   await mkdir(dirname(to), { recursive: true });
-  await writeFile(to, bytes);
+  // What is there may be a link to the host's one copy, which other models have, too.
+  await rm(to, { force: true });
+  await writeFile(to, bytes, { flag: "wx" });
 }
 
 async function each(
   folder: string,
-  files: readonly BundleFile[],
-  place: (file: BundleFile, to: string) => Promise<void>,
+  files: readonly Placed[],
+  place: (file: Placed, to: string) => Promise<void>,
 ): Promise<void> {
   const limit = createLimiter(FILES_AT_A_TIME);
   const made = new Set<string>();

@@ -58,6 +58,23 @@ test("the pool moves aside in a cgroup of its own, and makes groups there", () =
   expect(read(root, own, name, "memory.oom.group")).toBe("1");
 });
 
+test("the shell that a service's pool is started by moves with it", () => {
+  const processes = [process.ppid, process.pid];
+  const { root, own } = makeRoot("/pool.service", { "": { handsDown: "memory" }, "pool.service": { processes } });
+  groupOf(openMemoryCaps({ root, own }), 5 * MIB);
+  expect([groupsIn(join(root, own)).length, groupsIn(root).length]).toEqual([1, 0]);
+});
+
+test("a pool that its shell starts again goes on with the groups of the one before", () => {
+  const { root, own } = makeRoot("/pool.service/edgeplane-pool", {
+    "pool.service": { handsDown: "memory" },
+    "pool.service/edgeplane-pool": { processes: [process.ppid, process.pid] },
+  });
+  groupOf(openMemoryCaps({ root, own }), 5 * MIB);
+  expect(groupsIn(join(root, "pool.service"))).toHaveLength(1);
+  expect(existsSync(join(root, own, "edgeplane-pool"))).toBe(false);
+});
+
 test("in a cgroup with others it goes to the root, and moves nobody", () => {
   const { root, own } = makeRoot("/session", { "": {}, session: { processes: [process.pid, 1] } });
   expect(openMemoryCaps({ root, own }).kind).toBe("cgroup");

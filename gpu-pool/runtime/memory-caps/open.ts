@@ -9,10 +9,13 @@
  * Constraint", "Delegation".
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { MEMORY_GROUP, memoryGroup } from "./group.ts";
 import { watchdog } from "./types.ts";
 import type { MemoryCaps } from "./types.ts";
+
+/** Where the pool moves, beside the groups of its models. */
+const ASIDE = "edgeplane-pool";
 
 export type CgroupPlace = {
   /** Where cgroup v2 is mounted; null: nowhere. */
@@ -31,7 +34,9 @@ export function cgroupPlace(): CgroupPlace {
 
 export function openMemoryCaps({ root, own }: CgroupPlace = cgroupPlace()): MemoryCaps {
   if (root === null) return watchdog("this host has no cgroup v2");
-  const ownDir = own === "/" ? root : join(root, own);
+  // A pool that is started again by the shell around it begins where the one before had moved both.
+  const led = basename(own) === ASIDE ? dirname(own) : own;
+  const ownDir = led === "/" ? root : join(root, led);
   const tries: (() => void)[] = [() => handDown(ownDir, "alone"), () => handDown(root, "root")];
   // In a container its root is not the system's, and all that is in it belongs together.
   if (own === "/") tries.push(() => handDown(root, "family"));
@@ -66,15 +71,20 @@ function moveAside(dir: string, who: "alone" | "family"): void {
   const family = familyOf(process.pid, inside, who === "family");
   if (inside.some((pid) => !family.has(pid)))
     throw new Error(`other processes are in ${dir}: give the pool a cgroup of its own (systemd: Delegate=memory)`);
-  const aside = join(dir, "edgeplane-pool");
+  const aside = join(dir, ASIDE);
   mkdirSync(aside, { recursive: true });
   for (const pid of inside) write(join(aside, "cgroup.procs"), String(pid));
 }
 
-/** Which of these are a process and what it started; with `isWide` also who started it. */
+/**
+ * Which of these are a process, what it started, and the one that started it: of a service that is the shell around it.
+ * With `isWide` also all above that one.
+ */
 function familyOf(pid: number, among: readonly number[], isWide: boolean): Set<number> {
   const family = new Set([pid]);
-  if (isWide) for (let parent = parentOf(pid); parent > 0; parent = parentOf(parent)) family.add(parent);
+  const starter = parentOf(pid);
+  if (starter > 1) family.add(starter);
+  if (isWide) for (let parent = starter; parent > 0; parent = parentOf(parent)) family.add(parent);
   for (const one of among) {
     for (let above = one; above > 0; above = parentOf(above)) if (above === pid) family.add(one);
   }

@@ -85,6 +85,7 @@ describe("files", () => {
 
   it.each([
     ["at,model\n0,a\n", "first line must be at_s,model,work_s"],
+    ["at_s,model,work_s\n", "has no arrivals"],
     ["at_s,model,work_s\n0,a,0\n", ":2: must be a time, a model and a duration"],
     ["at_s,model,work_s\n5,a,1\n4,a,1\n", ":3: the lines must be sorted"],
   ])("says what is wrong with %j", (text, problem) => {

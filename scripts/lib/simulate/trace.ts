@@ -28,6 +28,7 @@ export function readTrace(file: string): Trace {
     rows.at.push(atS);
     rows.work.push(workS);
   }
+  if (byModel.size === 0) throw new TraceError(`${file}: has no arrivals behind its first line`);
   const models = [...byModel].map(([model, { at, work }]) => ({
     model,
     atS: Float64Array.from(at),
