@@ -81,8 +81,8 @@ export async function notePoolState({ DB }: Pick<Env, "DB">, session: string, st
 export async function poolsElsewhere(db: D1Database, owner: string, lanes: readonly string[]): Promise<string[]> {
   const { results } = await db
     .prepare(
-      `SELECT p.session FROM pool_tokens t CROSS JOIN pools p ON p.token = t.id AND p.state = 'connected'
-       WHERE t.revoked_at IS NULL AND EXISTS (SELECT 1 FROM json_each(t.owners) WHERE value = ?1)
+      `SELECT p.session FROM pools p CROSS JOIN pool_tokens t ON t.id = p.token
+       WHERE p.state = 'connected' AND t.revoked_at IS NULL AND EXISTS (SELECT 1 FROM json_each(t.owners) WHERE value = ?1)
          AND EXISTS (SELECT 1 FROM json_each(t.lanes) WHERE value IN (SELECT value FROM json_each(?2)))
          AND NOT EXISTS (SELECT 1 FROM json_each(p.lanes) WHERE value IN (SELECT value FROM json_each(?2)))
        ORDER BY p.seen_at DESC LIMIT ${MAX_TOLD}`,
