@@ -1,7 +1,7 @@
 /**
  * Which pushed models this pool serves: the edge says it when the channel opens, when it nudges, and every minute while
- * something is still to be done. What it names is fetched, offered and, where requests may come for it, made ready; what
- * it names no more is retired.
+ * something is still to be done or the pool has no model at all. What it names is fetched, offered and, where requests
+ * may come for it, made ready; what it names no more is retired.
  */
 import type { Logger } from "pino";
 import { modelPath } from "../../src/contract/manifest.ts";
@@ -171,7 +171,8 @@ export class PushedModels {
     const unknown = [...this.#entries.values()].filter(({ isDone, model }) => !isDone && model === null);
     for (const entry of unknown) if (!this.#isDue) await this.#offer(entry);
     this.#prepare();
-    if ([...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
+    const isIdle = this.#options.models.lanes.length === 0;
+    if (isIdle || [...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
   }
 
   /** Weights may come for hours: neither what the edge says meanwhile waits for them, nor models of other owners. */

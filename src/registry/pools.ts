@@ -14,6 +14,8 @@ import type { OldestFirst } from "./sql.ts";
 /** Of one token: sessions that are over, the last of which are kept, and all. */
 const KEPT_ENDED = 20;
 const MAX_OF_TOKEN = 1000;
+/** Of those that have no model yet on a lane, so many are told at once; the others ask by themselves. */
+const MAX_TOLD = 200;
 
 export const poolStates = ["connected", "draining", "away", "ended"] as const;
 export type PoolState = (typeof poolStates)[number];
@@ -70,6 +72,24 @@ export async function notePoolState({ DB }: Pick<Env, "DB">, session: string, st
     .bind(state, Date.now(), session)
     .run()
     .catch(notNoted);
+}
+
+/**
+ * Sessions of connected pools whose tokens have the owner and one of the lanes, and that serve none of these lanes yet:
+ * a pool without models serves no lane.
+ */
+export async function poolsElsewhere(db: D1Database, owner: string, lanes: readonly string[]): Promise<string[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT p.session FROM pools p CROSS JOIN pool_tokens t ON t.id = p.token
+       WHERE p.state = 'connected' AND t.revoked_at IS NULL AND EXISTS (SELECT 1 FROM json_each(t.owners) WHERE value = ?1)
+         AND EXISTS (SELECT 1 FROM json_each(t.lanes) WHERE value IN (SELECT value FROM json_each(?2)))
+         AND NOT EXISTS (SELECT 1 FROM json_each(p.lanes) WHERE value IN (SELECT value FROM json_each(?2)))
+       ORDER BY p.seen_at DESC LIMIT ${MAX_TOLD}`,
+    )
+    .bind(owner, JSON.stringify(lanes))
+    .all<{ session: string }>();
+  return results.map(({ session }) => session);
 }
 
 /** A page of the pools of valid tokens, oldest first, behind a session; without those that are over, or these only. */

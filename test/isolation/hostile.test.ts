@@ -13,18 +13,21 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { spawnSync } from "node:child_process";
 import { afterAll, describe, expect, test } from "vitest";
 import * as z from "zod";
-import type { Json } from "../../src/contract/prediction.ts";
+import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import { startFakeEdge } from "../integration/pool/fake-edge.ts";
 import { hasBegun, modelPids } from "../integration/pool/fixture.ts";
 import { hostile } from "./hostile-model.ts";
 import { models } from "../integration/pool/models.ts";
 import { makeHome, refOf, startPool } from "../integration/pool/pool-process.ts";
+import { PushedFiles } from "../pushed-files.ts";
+import { weightsModel } from "./weights-model.ts";
 
 const SECRET = "s3cret-s3cret";
 const checkout = fileURLToPath(new URL("../..", import.meta.url));
@@ -68,8 +71,8 @@ function refusalsOf(got: Json): string[] {
   );
 }
 
-async function start(isolation: string) {
-  const edge = await startFakeEdge();
+async function start(isolation: string, pushed?: PushedFiles) {
+  const edge = await startFakeEdge(pushed === undefined ? {} : { pushed });
   const home = makeHome({ hostile, victim: models.single });
   chmodSync(home.root, 0o755);
   const secrets = join(home.root, "secrets");
@@ -88,7 +91,17 @@ async function start(isolation: string) {
   const spool = join(home.state, "spool");
   mkdirSync(spool, { recursive: true, mode: 0o700 });
   writeFileSync(join(spool, "a.bad"), SECRET, { mode: 0o600 });
-  const flags = ["--isolation", isolation, "--token-file", tokenFile, "--cancel-grace-ms", "300"];
+  const cache = join(home.root, "cache");
+  const flags = [
+    "--isolation",
+    isolation,
+    "--token-file",
+    tokenFile,
+    "--cancel-grace-ms",
+    "300",
+    "--bundles-dir",
+    cache,
+  ];
   const env = {
     EDGEPLANE_POOL_TOKEN: "",
     EDGEPLANE_PYTHON: isolation === "user" ? (python ?? "") : (process.env["EDGEPLANE_PYTHON"] ?? "python3"),
@@ -99,8 +112,8 @@ async function start(isolation: string) {
     .catch((error: unknown) => {
       throw new Error(`${String(error)}\n${pool.output()}`);
     });
-  const run = async (name: string, input: Json): Promise<Json> => {
-    const tracked = edge.submit(await refOf(home, name), input);
+  const run = async (model: string | ModelRef, input: Json): Promise<Json> => {
+    const tracked = edge.submit(typeof model === "string" ? await refOf(home, model) : model, input);
     await edge.until(() => tracked.terminal !== null);
     return tracked.terminal?.type === "succeeded"
       ? (tracked.terminal.output ?? null)
@@ -112,6 +125,7 @@ async function start(isolation: string) {
     pool,
     tokenFile,
     spool,
+    cache,
     run,
     attack: (folder: string) => run("hostile", { do: "attack", pid: pool.process.pid ?? 0, secret: tokenFile, folder }),
     async [Symbol.asyncDispose]() {
@@ -218,6 +232,56 @@ describe.each(ways)("isolated by %s", (kind, isPossible) => {
     const reply = await fetch(`http://127.0.0.1:${await pool.port()}/status`);
     expect(await reply.json()).toMatchObject({ isolation: { kind, why: null } });
     await pool.kill("SIGTERM");
+  });
+});
+
+const ATTACKS = [
+  "write",
+  "truncate",
+  "mode",
+  "link",
+  "unmount",
+  "remount",
+  "unshare",
+  "cached",
+  "cached anew",
+  "cache",
+];
+
+describe.each(ways)("isolated by %s", (kind, isPossible) => {
+  test.skipIf(!isPossible)("a pushed model spoils neither the weights that it shares nor the cache", async () => {
+    const weights = randomBytes(1024 * 1024 + 1);
+    const sha256 = createHash("sha256").update(weights).digest("hex");
+    const pushed = new PushedFiles();
+    const attacker = await pushed.push(weightsModel(weights));
+    const victim = await pushed.push(weightsModel(weights, { "other.txt": "" }));
+    await using fixture = await start(kind, pushed);
+    const { cache, edge, run } = fixture;
+    const content = join(cache, "contents", sha256.slice(0, 2), sha256);
+    const attack = async (): Promise<Json[]> =>
+      z.array(z.json()).parse(await run(attacker, { do: "attack", cache, content }));
+    expect(await run(victim, { do: "read" })).toBe(sha256);
+    const sealedMs = statSync(content).mtimeMs;
+    const first = await attack();
+    expect(first.map(refusalsOf)).toEqual([ATTACKS]);
+    // With a user of its own the folder is its own: it may put other files in the place of its links.
+    const displaced = await run(attacker, { do: "displace" });
+    expect(refusalsOf(displaced)).toEqual(
+      kind === "namespaces" ? ["folder", "replace", "rename", "delete"] : ["delete"],
+    );
+    // What it moved, its next process would find elsewhere.
+    expect(JSON.stringify(await run(attacker, { do: "die" }))).toContain("failed");
+    expect(await attack()).not.toEqual([]);
+    const found = readFileSync(content);
+    expect(createHash("sha256").update(found).digest("hex")).toBe(sha256);
+    expect(statSync(content).mode & 0o777).toBe(0o444);
+    expect(existsSync(join(cache, "contents", "new"))).toBe(false);
+    expect(readdirSync(dirname(content)).filter((name) => name.startsWith(sha256))).toEqual([sha256]);
+    // Untouched, so that nobody fetches it anew.
+    expect(statSync(content).mtimeMs).toBe(sealedMs);
+    expect(await run(victim, { do: "read" })).toBe(sha256);
+    expect(pushed.asked.filter((asked) => asked.startsWith(sha256))).toHaveLength(1);
+    expect(edge.violations).toEqual([]);
   });
 });
 

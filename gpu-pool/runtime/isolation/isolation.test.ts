@@ -82,6 +82,13 @@ test("a view has what the model needs, and covers what is the pool's", () => {
   expect(doneTo(args, notesDir)).toEqual(["--ro-bind-try", notesDir]);
   expect(args).not.toContain("--unshare-net");
   expect(bubblewrapArgs({ ...request(), network: false }, "/t", hidden)).toContain("--unshare-net");
+  // Without a capability, and with the folders above it as mounts, a model can't get at a fixed file by another way.
+  const fixed = [join(modelDir, "a", "b", "w.bin"), join(modelDir, "w.bin")];
+  const withFixed = bubblewrapArgs({ ...request(), fixed }, "/t", hidden);
+  expect(withFixed.join(" ")).toContain("--cap-drop ALL");
+  const mounts = [join(modelDir, "a"), join(modelDir, "a", "b"), ...fixed].flatMap((path) => [path, path]);
+  expect(withFixed.filter((arg) => mounts.includes(arg))).toEqual(mounts);
+  for (const path of fixed) expect(doneTo(withFixed, path)).toEqual(["--ro-bind", path]);
   // Shared with all models, a folder above the pool's is covered, and what the model needs of it laid over that.
   const wide = bubblewrapArgs({ ...request(), mayRead: [root] }, "/t", hidden);
   expect(doneTo(wide, join(root, "state"))).toEqual(["--tmpfs"]);

@@ -4,7 +4,7 @@
  * folder is that user's.
  */
 import { mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isWithin } from "../../transport/confined-file.ts";
 import type { Isolation, Jail, JailRequest } from "./types.ts";
 import { etcFiles, gpuDevices, readableOf } from "./view.ts";
@@ -40,6 +40,8 @@ export function bubblewrapArgs(request: JailRequest, tempDir: string, hidden: re
     ...UNSHARED,
     ...(request.network ? [] : ["--unshare-net"]),
     "--die-with-parent",
+    // Root would keep them all: enough to take a mount away, or to make it writable.
+    ...["--cap-drop", "ALL"],
     ...FORGOTTEN.flatMap((name) => ["--unsetenv", name]),
     // First, as what it may read can lie below it.
     ...["--bind", tempDir, "/tmp", "--dir", "/var/tmp", "--dir", "/run"],
@@ -50,10 +52,23 @@ export function bubblewrapArgs(request: JailRequest, tempDir: string, hidden: re
     ...masks(hidden, readable),
     ...request.readable.flatMap((path) => (isHidden(path, hidden) ? ["--ro-bind", path, path] : [])),
     ...own.flatMap((path) => ["--bind", path, path]),
+    ...foldersOf(request.fixed, modelDir).flatMap((path) => ["--bind", path, path]),
     ...request.fixed.flatMap((path) => ["--ro-bind", path, path]),
     ...(isWithin(modelDir, notesDir) ? ["--ro-bind-try", notesDir, notesDir] : []),
     ...["--chdir", modelDir],
   ];
+}
+
+/**
+ * The folders of the model's that lead to its fixed files, upper ones first. As mounts they can't be renamed: a fixed
+ * file that lay elsewhere would be writable to the model's next process.
+ */
+function foldersOf(fixed: readonly string[], modelDir: string): string[] {
+  const folders = new Set<string>();
+  for (const path of fixed)
+    for (let folder = dirname(path); folder !== modelDir && isWithin(modelDir, folder); folder = dirname(folder))
+      folders.add(folder);
+  return [...folders].sort();
 }
 
 /** Covers what is hidden where a folder that may be read would lead to it. */
