@@ -1,4 +1,5 @@
 /** What may go wrong while the files of a pushed model come. */
+import { StatusError, TransportError } from "../transport/http-client.ts";
 
 /** The files can't be had, or are not what was pushed: the model's owner hears of it. */
 export class FetchProblem extends Error {
@@ -24,6 +25,9 @@ const OF_HOST: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "EMFIL
 /** Whether it is no fault of the files: it is tried again, and their owner doesn't hear of it. */
 export function isNoFault(error: unknown): boolean {
   if (error instanceof NoSpace || error instanceof SourceAway) return true;
+  // The edge was asked for something else that they need, as a secret.
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof TransportError || (cause instanceof StatusError && cause.mayHeal)) return true;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return FULL.has(code) || OF_HOST.has(code);
 }
