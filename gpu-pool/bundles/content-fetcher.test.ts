@@ -178,6 +178,8 @@ test("the budget takes away what was used longest ago, and nothing that a model'
   const there = await Promise.all(files.map(async (content) => one.contents.has(content)));
   expect(there).toEqual([true, false, true, true]);
   await expect(pool(root, a.bytes - 1).ensure([b])).rejects.toBeInstanceOf(NoSpace);
+  // What has no room whatever goes takes nothing with it.
+  expect([await one.contents.has(c), await one.contents.has(d)]).toEqual([true, true]);
 });
 
 test("of many large files only some are open at a time", async () => {

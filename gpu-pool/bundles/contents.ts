@@ -116,7 +116,10 @@ export class Contents {
         await this.#dropStale();
         const found = await this.#all();
         let total = found.reduce((sum, { size }) => sum + size, 0) + bytes;
-        for (const { path, size } of found.filter(({ links }) => links === 1).sort((a, b) => a.usedMs - b.usedMs)) {
+        const free = found.filter(({ links }) => links === 1);
+        // What can't fit takes nothing of others with it.
+        if (total - free.reduce((sum, { size }) => sum + size, 0) > budgetBytes) return false;
+        for (const { path, size } of free.sort((a, b) => a.usedMs - b.usedMs)) {
           if (total <= budgetBytes) break;
           await rm(path, { force: true });
           total -= size;

@@ -19,16 +19,7 @@ export class NoSpace extends Error {
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
 /** What the system says where this host is set up wrong, or runs short of something else. */
-const OF_HOST: ReadonlySet<string> = new Set([
-  "EACCES",
-  "EPERM",
-  "EROFS",
-  "ENOTDIR",
-  "EMFILE",
-  "ENFILE",
-  "ENOMEM",
-  "EIO",
-]);
+const OF_HOST: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "EIO"]);
 
 /** Whether it is no fault of the files: it is tried again, and their owner doesn't hear of it. */
 export function isNoFault(error: unknown): boolean {

@@ -68,7 +68,8 @@ export class PushedModels {
   #stores: { fetcher: ContentFetcher; folders: ModelFolders } | null = null;
   #isAsking = false;
   #isDue = false;
-  #isPreparing = false;
+  /** Owners one of whose models is being made ready. */
+  readonly #preparing = new Set<string>();
   /** Those that were made ready, or could not be, since the edge was asked last. */
   readonly #tried = new Set<Entry>();
   #isClosed = false;
@@ -174,18 +175,21 @@ export class PushedModels {
     if (isIdle || [...this.#entries.values()].some(({ isDone }) => !isDone)) this.#askAgain();
   }
 
-  /** Weights may come for hours: what the edge says meanwhile waits for none of them. */
+  /** Weights may come for hours: neither what the edge says meanwhile waits for them, nor models of other owners. */
   #prepare(): void {
     this.#tried.clear();
-    if (this.#isPreparing) return;
-    this.#isPreparing = true;
-    void this.#makeAllReady().finally(() => (this.#isPreparing = false));
+    for (const owner of new Set(Array.from(this.#entries.values(), ({ desired }) => desired.manifest.owner))) {
+      if (this.#preparing.has(owner)) continue;
+      this.#preparing.add(owner);
+      void this.#makeReadyOf(owner).finally(() => this.#preparing.delete(owner));
+    }
   }
 
   /** One after the other. */
-  async #makeAllReady(): Promise<void> {
-    const next = (): Entry | undefined =>
-      [...this.#entries.values()].find((one) => !one.isDone && one.model !== null && !this.#tried.has(one));
+  async #makeReadyOf(owner: string): Promise<void> {
+    const isNext = (one: Entry): boolean =>
+      one.desired.manifest.owner === owner && !one.isDone && one.model !== null && !this.#tried.has(one);
+    const next = (): Entry | undefined => [...this.#entries.values()].find(isNext);
     for (let entry = next(); entry !== undefined && !this.#isClosed; entry = next()) {
       this.#tried.add(entry);
       if (entry.model !== null) await this.#makeReady(entry, entry.model);

@@ -11,7 +11,7 @@ import type { Weight } from "../runtime/environments/weight-keys.ts";
 import { WeightSchema } from "../runtime/environments/weight-keys.ts";
 import { ContentFetcher } from "./content-fetcher.ts";
 import { Contents } from "./contents.ts";
-import { FetchProblem } from "./problems.ts";
+import { FetchProblem, SourceAway } from "./problems.ts";
 import { findWeight } from "./weights.ts";
 
 const rules = { allowLoopback: true, token: null, signal: new AbortController().signal };
@@ -86,6 +86,19 @@ test("any server's file is fetched by its SHA-256, from public addresses only", 
     expect((await fetched(await findWeight(weight(hash(bytes)), rules))).equals(bytes)).toBe(true);
     await expect(fetched(await findWeight(weight("0".repeat(64)), rules))).rejects.toBeInstanceOf(FetchProblem);
     await expect(findWeight(weight(hash(bytes)), { ...rules, allowLoopback: false })).rejects.toThrow("public address");
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+test("a server that never answers is away, and nothing waits for it", async () => {
+  const server = createServer(() => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/x.bin`;
+    const weight: Weight = { path: "x.bin", from: { kind: "https", url, sha256: "0".repeat(64) } };
+    await expect(findWeight(weight, { ...rules, answerMs: 50 })).rejects.toBeInstanceOf(SourceAway);
   } finally {
     server.closeAllConnections();
     server.close();

@@ -17,6 +17,8 @@ import { FetchProblem, messageOf, SourceAway } from "./problems.ts";
 
 const HUGGING_FACE = "https://huggingface.co";
 const MAX_REDIRECTS = 5;
+/** A server that says nothing for so long is away. */
+const ANSWER_MS = 30_000;
 const MAX_GIT_BYTES = 64 * 1024 * 1024;
 const SHA256 = /^"?([0-9a-f]{64})"?$/;
 const GIT_HASH = /^(?:W\/)?"?([0-9a-f]{40})"?$/;
@@ -28,6 +30,8 @@ export type WeightRules = {
   /** What opens gated repositories; null where the model has no such secret. */
   token: string | null;
   network?: Network;
+  /** In place of `ANSWER_MS`. */
+  answerMs?: number;
   signal: AbortSignal;
 };
 
@@ -78,7 +82,7 @@ function placeOf(from: WeightSource, { huggingFace = HUGGING_FACE, token }: Weig
 /** The answer behind all redirects, and the first one, which knows what it redirects to. */
 async function follow(
   { url, name, token }: Place,
-  { allowLoopback, network = systemNetwork }: WeightRules,
+  { allowLoopback, network = systemNetwork, answerMs = ANSWER_MS }: WeightRules,
   offset: number,
   signal: AbortSignal,
 ): Promise<{ reply: IncomingMessage; first: IncomingMessage }> {
@@ -88,10 +92,15 @@ async function follow(
     if (offset > 0) headers["range"] = `bytes=${offset}-`;
     if (token !== null && address.origin === url.origin) headers["authorization"] = `Bearer ${token}`;
     const allowed = (ip: string): boolean => mayFetchFrom(ip, allowLoopback);
-    const reply = await publicGet(address, { allowed, network, headers, signal }).catch((error: unknown) => {
-      if (error instanceof NotPublic) throw new FetchProblem(`${name}: ${error.message}`);
-      throw new SourceAway(`${name} can't be reached: ${messageOf(error)}`, { cause: error });
-    });
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(new Error(`nothing came for ${answerMs} ms`)), answerMs);
+    const ended = AbortSignal.any([signal, silence.signal]);
+    const reply = await publicGet(address, { allowed, network, headers, signal: ended })
+      .catch((error: unknown) => {
+        if (error instanceof NotPublic) throw new FetchProblem(`${name}: ${error.message}`);
+        throw new SourceAway(`${name} can't be reached: ${messageOf(error)}`, { cause: error });
+      })
+      .finally(() => clearTimeout(timer));
     const status = reply.statusCode ?? 0;
     const next = status >= 300 && status < 400 ? URL.parse(reply.headers.location ?? "", address.href) : null;
     const isSafe = next !== null && (next.protocol === "https:" || next.protocol === url.protocol);
@@ -117,6 +126,7 @@ function problemOf(name: string, status: number, token: string | null): Error {
 async function readGitFile(reply: IncomingMessage, hash: string, { name }: Place): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
+  reply.setTimeout(ANSWER_MS, () => reply.destroy(new Error("nothing came")));
   try {
     for await (const part of reply) {
       if (!Buffer.isBuffer(part)) continue;

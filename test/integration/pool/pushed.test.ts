@@ -273,7 +273,7 @@ test("weights that come for long hold up no other model, neither one that comes 
   const gone = await pushed.push(files("gone", { "weights.bin": "few" }), { name: "gone" });
   let open = (): void => {};
   pushed.gates.set(weightsId(), new Promise((resolve) => (open = resolve)));
-  const { fixture } = await start(pushed);
+  const { fixture } = await start(pushed, [], ["--trusted-owners", "local,else"]);
   await using _ = fixture;
   const { edge } = fixture;
   await edge.until(() => pushed.asked.some((asked) => asked.startsWith(weightsId())));
@@ -281,6 +281,11 @@ test("weights that come for long hold up no other model, neither one that comes 
   pushed.models = pushed.models.filter(({ manifest }) => manifest.version !== gone.version);
   edge.tell(NUDGE);
   expect(await terminalOf(fixture, other, "x")).toMatchObject({ output: "other 4" });
+  // Nobody asks for this one: it is set up to tell its schema.
+  const foreign = await pushed.push(files("foreign", { "weights.bin": "few" }), { owner: "else", name: "foreign" });
+  edge.tell(NUDGE);
+  const schemaOf = (version: string) => edge.hellos.at(-1)?.models.find((model) => model.version === version)?.schema;
+  await edge.until(() => (schemaOf(foreign.version) ?? null) !== null);
   const offered = (): string[] => edge.hellos.at(-1)?.models.map(({ version }) => version) ?? [];
   await edge.until(() => !offered().includes(gone.version));
   open();
