@@ -91,7 +91,7 @@ export async function moveAlias(db: D1Database, model: ModelName, alias: string,
 }
 
 /** What was pushed before and is still pending moves `latest` no longer: its owner has decided otherwise since. */
-function decided(db: D1Database, { owner, name }: ModelName): D1PreparedStatement {
+export function decided(db: D1Database, { owner, name }: ModelName): D1PreparedStatement {
   return db
     .prepare("UPDATE bundles SET wants_latest = 0 WHERE owner = ? AND name = ? AND wants_latest = 1")
     .bind(owner, name);
@@ -113,7 +113,7 @@ export async function deleteAlias(db: D1Database, model: ModelName, alias: strin
 }
 
 /**
- * Points a name to the version that it had before this one and that is still there. Rolling back again goes further
+ * Points a name to the version that it had before this one and that is still there and live. Rolling back again goes further
  * back. Throws `conflict` when there is none, or when somebody moved it meanwhile.
  */
 export async function rollBack(db: D1Database, model: ModelName, alias: Alias): Promise<void> {
@@ -121,9 +121,12 @@ export async function rollBack(db: D1Database, model: ModelName, alias: Alias): 
   const { results } = await db
     .prepare(
       `SELECT m.number, m.version FROM alias_moves m JOIN versions v ON v.owner = m.owner AND v.name = m.name AND v.id = m.version
-       WHERE m.owner = ? AND m.name = ? AND m.alias = ? AND m.undone_at IS NULL AND v.deleted_at IS NULL ORDER BY m.number DESC`,
+       WHERE m.owner = ?1 AND m.name = ?2 AND m.alias = ?3 AND m.undone_at IS NULL AND v.deleted_at IS NULL
+         AND (v.manifest ->> 'schema' IS NOT NULL OR m.version = ?4 OR NOT EXISTS (SELECT 1 FROM bundles b
+           WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id AND b.deleted_at IS NULL))
+       ORDER BY m.number DESC`,
     )
-    .bind(owner, name, alias.alias)
+    .bind(owner, name, alias.alias, alias.version)
     .all<{ number: number; version: string }>();
   const current = results.findIndex(({ version }) => version === alias.version);
   const before = results.slice(current + 1).find(({ version }) => version !== alias.version);

@@ -7,6 +7,7 @@ import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { CountsSchema } from "../contract/canary.ts";
 import type { Counts } from "../contract/canary.ts";
 import type { ModelName } from "./known-models.ts";
+import { decided } from "./aliases.ts";
 import { forgetPointers, LATEST } from "./pointers.ts";
 
 /** How long an isolate remembers that a name has no canary, and one that it has: a return takes no longer to be seen. */
@@ -173,6 +174,7 @@ export async function promoteCanary(db: D1Database, canary: Canary, end: Omit<Ca
          WHERE id = ?8 AND ended_at IS NULL AND EXISTS (SELECT 1 FROM ${table} WHERE ${where} AND ${column} = ?4)`,
       )
       .bind(...names, version, Date.now(), end.reason, textOf(end.numbers), id),
+    ...(table === "models" ? [decided(db, model)] : []),
   ]);
   known.delete(pointer);
   forgetPointers(model);

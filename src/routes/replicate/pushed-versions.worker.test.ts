@@ -95,3 +95,13 @@ it.each([
   expect(body["edgeplane"]).toMatchObject({ status: "live" });
   expect((await callJson(`${pathOf(model(name))}/aliases/latest`, { key })).body["version"]).toBe(first);
 });
+
+it("rolling back leaves out a version that was deleted and pushed again, while it is pending", async () => {
+  const { version: first } = await push(model("again"), { a: "first" }, live);
+  const { version: second } = await push(model("again"), { a: "second" }, live);
+  await push(model("again"), { a: "third" }, live);
+  await send("DELETE", "again", `/versions/${second}?force=true`, {});
+  await push(model("again"), { a: "second" });
+  const back = await callJson(`${pathOf(model("again"))}/aliases/latest/rollback`, { method: "POST", key });
+  expect(back.body["version"]).toBe(first);
+});

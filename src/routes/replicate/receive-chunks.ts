@@ -29,12 +29,12 @@ export async function receiveChunk(c: AppContext, owner: string, sha256: string)
     if (!isNew && body !== null) await readToEnd(body);
   }
   if (!isNew || body === null) return;
-  try {
-    await noteStored(c.env.DB, owner, [[sha256, await putChunk(c.env.BLOBS, owner, sha256, body)]]);
-  } catch (thrown) {
+  const stored = await putChunk(c.env.BLOBS, owner, sha256, body).catch(async (thrown: unknown) => {
     await dropReserved(c.env.DB, owner, [sha256]);
     throw thrown;
-  }
+  });
+  // If this fails, the row stays, so that a sweep finds what was stored.
+  await noteStored(c.env.DB, owner, [[sha256, stored]]);
 }
 
 /**
