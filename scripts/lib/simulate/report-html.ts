@@ -6,6 +6,8 @@ import type { Compared } from "./report-text.ts";
 
 const [WIDTH, HEIGHT, MARGIN] = [460, 300, 46];
 const MIN_WAIT_S = 0.1;
+/** More samples than this would fall on one point of the picture. */
+const DRAWN_EVERY = 4;
 const palette = ["#8f6d31", "#3b7a57", "#6a4c93", "#a63d40", "#2f6690", "#d1802b", "#7d8597", "#444444"];
 
 export function page(cases: readonly Compared[]): string {
@@ -58,7 +60,9 @@ function costPlot({ rivals, ours, bounds }: CaseResult): string {
 }
 
 function timePlot({ drawn, scenario }: CaseResult): string {
-  const { machines, waiting, everyS } = drawn;
+  const everyS = drawn.everyS * DRAWN_EVERY;
+  const [machines, waiting] = [drawn.machines, drawn.waiting].map((all) => all.filter((_, i) => i % DRAWN_EVERY === 0));
+  if (machines === undefined || waiting === undefined) return "";
   const most = Math.max(1, ...machines);
   const mostWaiting = Math.max(1, ...waiting);
   const xAt = (i: number): number => MARGIN + ((WIDTH - MARGIN - 12) * i) / Math.max(1, machines.length - 1);
