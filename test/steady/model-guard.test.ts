@@ -28,9 +28,14 @@ const ViewSchema = z.looseObject({
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-model-guard-"));
 const hosts: ReturnType<typeof createPool>[] = [];
 let stack: Stack;
-/** What the backlog waits for: model processes see no file of the test. */
+/** What the backlog and the guard wait for: model processes see no file of the test. */
 let isOpen = false;
-const gates = createServer((_request, response) => response.end(isOpen ? "open" : "shut"));
+let isAsked = false;
+const gates = createServer((_request, response) => {
+  isAsked = true;
+  response.end(isOpen ? "open" : "shut");
+});
+const gateUrl = () => `http://127.0.0.1:${(gates.address() as AddressInfo).port}/`;
 let second = "";
 
 async function call(path: string, key: string, body?: object, init: RequestInit = {}) {
@@ -94,7 +99,7 @@ afterAll(async () => {
 it("judges another account's texts while 200 predictions of what it guards wait", { timeout: 180_000 }, async () => {
   await publish();
   await refuses("forbidden", "rejected_by_policy");
-  const gate = `http://127.0.0.1:${(gates.address() as AddressInfo).port}/`;
+  const gate = gateUrl();
   const waiting = await Promise.all(
     Array.from({ length: BACKLOG }, (_, n) => predict("gated", { text: `waits ${n}`, gate })),
   );
@@ -135,11 +140,14 @@ it("refuses what kills the guard, or what it has no answer on, and nothing else"
 
 it("refuses what is forbidden although its caller left while the guard was asked", { timeout: 60_000 }, async () => {
   const leaving = new AbortController();
-  const text = "a slow one, forbidden";
+  const text = `forbidden, once ${gateUrl()} is open`;
+  [isOpen, isAsked] = [false, false];
   const left = predict("words", { text }, second, { signal: leaving.signal });
-  expect((await predict("words", { text: "asked meanwhile" }, second)).status).toBe(201);
+  left.catch(() => {});
+  await expect.poll(() => isAsked, { timeout: 15_000 }).toBe(true);
   leaving.abort();
   await expect(left).rejects.toThrow();
+  isOpen = true;
   // What was asked for the one that left has its answer before this has its own.
   expect((await predict("words", { text }, second)).status).toBe(403);
   expect((await predict("words", { text: "the last one" }, second)).status).toBe(201);

@@ -1,12 +1,14 @@
 import os
+import re
 import time
+import urllib.request
 from typing import Any
 
 from cog import BaseRunner
 
 
 class Runner(BaseRunner):
-    """Flags "forbidden"; dies, sleeps or talks nonsense where a text has it so."""
+    """Flags "forbidden"; dies, sleeps, waits for a gate or talks nonsense where a text has it so."""
 
     def run(self, text: str) -> Any:
         if "crash" in text:
@@ -15,5 +17,8 @@ class Runner(BaseRunner):
             return {"verdict": "who knows"}
         if "slow" in text:
             time.sleep(5)
+        gate = re.search(r"once (http://\S+)", text)
+        while gate is not None and urllib.request.urlopen(gate.group(1)).read() != b"open":
+            time.sleep(0.05)
         flagged = "forbidden" in text
         return {"flagged": flagged, "categories": {"forbidden-word": flagged}}
