@@ -101,7 +101,9 @@ async function run(settings: Settings): Promise<void> {
   if (found.models.some(({ cog }) => cog.edgeplane.memoryBytes !== undefined) && memoryCaps.why !== null)
     log.info({ why: memoryCaps.why }, "memoryBytes of models is looked at every second; no cgroup sees to it");
   const metrics = createMetrics();
-  const jobLogs = await openJobLogs(settings, lanesOf(found.models), state.id);
+  const lanes = lanesOf(found.models);
+  // What is wrong with the log shows at the start, even if the first model comes later.
+  const jobLogs = await openJobLogs(settings, lanes.length === 0 ? ["default"] : lanes, state.id);
   const wayHome = await openWayHome(settings);
   const pool = new Pool({
     settings,
