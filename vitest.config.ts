@@ -27,8 +27,11 @@ const processFolders = [
   "deploy-files",
 ] as const;
 
-/** Parts together that wait for real times of many seconds: CI runs them. */
-const AT_LENGTH = "test/integration/{webhooks,upgrade,settings}/**/*.test.ts";
+/** Parts together that take many seconds: CI runs them. */
+const AT_LENGTH = [
+  "test/integration/{webhooks,upgrade,settings}/**/*.test.ts",
+  "test/integration/pool/{outages,payloads,pushed}.test.ts",
+];
 
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;
@@ -88,7 +91,7 @@ export default defineConfig({
           name,
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [`test/${name}/**/*.test.ts`],
-          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", AT_LENGTH, "**/node_modules/**"],
+          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", ...AT_LENGTH, "**/node_modules/**"],
           ...(name === "e2e" ? { globalSetup: ["./test/e2e/global-setup.ts"] } : {}),
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -100,7 +103,7 @@ export default defineConfig({
         test: {
           name: "at-length",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: [AT_LENGTH],
+          include: AT_LENGTH,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

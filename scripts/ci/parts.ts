@@ -62,7 +62,12 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time",
     needs: ["python3"],
-    command: [...vitest("at-length"), "test/integration/webhooks", "test/integration/settings"],
+    command: [
+      ...vitest("at-length"),
+      "test/integration/webhooks",
+      "test/integration/settings",
+      "test/integration/pool",
+    ],
     timeoutMs: 6 * MINUTE_MS,
   },
   {
