@@ -8,6 +8,7 @@
  *   `settleMs` before another try.
  * - A machine whose name says that it is one of this edge's and that isn't in `desired` is an orphan, and a second one
  *   of the same name a duplicate: both are returned at the next reconciliation, within 60 s, and counted.
+ * - The edge holds a sync open for up to 25 s while its reply would be the one that is `known`.
  * - `desired` is the whole, for this provider. A service that has no answer of the edge returns nothing.
  * - Keys may be added; whoever doesn't know one leaves it out.
  */
@@ -15,9 +16,6 @@ import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
 
 export const PROVIDER_PROTOCOL = 1;
-
-/** How long the edge holds a sync open while its reply would be the one that is `known`. */
-export const SYNC_HOLD_MS = 25_000;
 
 const MACHINE_NAME_PREFIX = "edgeplane-";
 const MAX_OFFERS = 500;
