@@ -145,7 +145,9 @@ export async function dropReserved(db: D1Database, owner: string, chunks: readon
     .run();
 }
 
-/** Counts a bundle's chunks, or no longer, under a condition in which `?1` is the owner; each statement some of them. */
+/**
+ * Counts a bundle's chunks, or no longer, under a condition in which `?1` is the owner; each statement some of them.
+ */
 export function countChunks(
   db: D1Database,
   owner: string,
