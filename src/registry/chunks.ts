@@ -154,7 +154,9 @@ export async function noteLost(db: D1Database, owner: string, sha256: string): P
     .run();
 }
 
-/** Counts a bundle's chunks, or no longer, under a condition in which `?1` is the owner; each statement some of them. */
+/**
+ * Counts a bundle's chunks, or no longer, under a condition in which `?1` is the owner; each statement some of them.
+ */
 export function countChunks(
   db: D1Database,
   owner: string,

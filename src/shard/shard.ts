@@ -89,8 +89,8 @@ export class PredictionShard extends DurableObject<Env> {
   }
 
   /**
-   * Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. `isLone`: its Worker knows of
-   * no other that is on its way.
+   * Accepts a prediction; with `waitMs`, answers when it is finished or that time is over. `isLone`: its Worker knows
+   * of no other that is on its way.
    */
   async submit(submission: Submission, waitMs: number, isLone = false): Promise<SubmitAnswer> {
     this.#submitting += 1;

@@ -32,7 +32,9 @@ const MAX_HELD_CHARS = 256 * 1024;
 
 type Of = "output" | "logs" | "error";
 
-/** Events that the shard has had, or that come behind a gap, are handed on as they are, marked: it takes none of them. */
+/**
+ * Events that the shard has had, or that come behind a gap, are handed on as they are, marked: it takes none of them.
+ */
 export async function screenClaim(
   hooks: Hooks,
   claim: Pick<Screened, "id" | "accountId" | "model">,

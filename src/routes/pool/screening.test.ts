@@ -31,7 +31,9 @@ function eventsOf(id: string, ...bodies: object[]): PoolEvent[] {
   return bodies.map((body, seq) => ({ id, token: `token of ${id}`, seq, ...body }) as PoolEvent);
 }
 
-/** Masks the word "secret" wherever it is, over the borders of chunks: it holds back as much as may be its beginning. */
+/**
+ * Masks the word "secret" wherever it is, over the borders of chunks: it holds back as much as may be its beginning.
+ */
 const masker = definePlugin({
   name: "masker",
   apiVersion: 1,
