@@ -6,9 +6,6 @@
 import * as z from "zod";
 import { BundleSchema, Sha256Schema } from "./bundle.ts";
 
-/** The bundle's file that says what the others hold. */
-export const INDEX_PATH = "index.json";
-
 /** What a layer says of itself. Of the requirements it says nothing: their lines may hold credentials. */
 export const LayerAboutSchema = z
   .object({
