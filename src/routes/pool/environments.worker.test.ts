@@ -115,7 +115,7 @@ describe("a chunk that a pool finds broken", () => {
     await testEnv.BLOBS.put(chunkKey(environmentChunksOf(OWNER), chunk), "other bytes!");
     expect((await report("broken", chunk)).body).toEqual({ removed: true });
     expect((await find("broken")).body["layer"]).toBeNull();
-    expect(await (await store("broken", files)).status).toBe(201);
+    expect((await store("broken", files)).status).toBe(201);
     expect(await (await read(chunk)).text()).toBe("to be broken");
   });
 
