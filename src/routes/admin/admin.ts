@@ -14,6 +14,7 @@ import { poolTokenRoutes } from "./pool-tokens.ts";
 import { poolListRoutes } from "./pools.ts";
 import { requireOperator } from "./require-operator.ts";
 import { settingsRoutes } from "./settings.ts";
+import { adminUsageRoutes } from "./usage.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -26,6 +27,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/accounts", accountRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
+  routes.route("/usage", adminUsageRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
