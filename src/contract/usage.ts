@@ -15,6 +15,7 @@ export const UNIT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 /** Reports in one events request, and intervals in one call. */
 export const MAX_USAGE_REPORTS = 1000;
 export const MAX_INTERVALS = 500;
+const MAX_DEVICES = 64;
 
 const Whole = z.number().int().nonnegative();
 
@@ -27,6 +28,8 @@ export type Units = z.infer<typeof UnitsSchema>;
 export const AttemptUsageSchema = z.object({
   /** The kind of device as the pool names it (`Device.name`), or `cpu`. Of several, the first one's. */
   device: z.string().min(1).max(128),
+  /** How many devices it ran on at a time; left out: one. */
+  devices: z.number().int().min(1).max(MAX_DEVICES).optional(),
   /** From the grant's arrival in the pool, or the end of its run before, to the begin of its run. */
   queuedMs: Whole,
   /** How long it ran, by the pool's monotonic clock. */

@@ -122,6 +122,9 @@ export function changingOf(row: Row): string {
     retired: row.retired || undefined,
     verdicts: row.verdicts,
     held: row.held,
+    attemptAt: row.attemptAt,
+    usage: row.usage,
+    earlier: row.earlier,
     isTallied: row.isTallied,
   } satisfies Sparse<Changing>);
 }
