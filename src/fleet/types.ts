@@ -32,6 +32,8 @@ export type Known = {
   connected: boolean;
   /** What its pool understands beyond its protocol. */
   hears?: string[];
+  /** The kind of its first device. */
+  device?: string;
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
   /** Claims to stop that the pool may not have heard of. */

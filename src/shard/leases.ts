@@ -18,7 +18,6 @@ export function createLeases({ rules, now }: { rules: Rules; now: () => number }
     const endedAt = row.completedAt ?? now();
     if (lease.alive ? now() < endedAt + USAGE_LEASES * rules.leaseMs : isPatient()) return null;
     attemptEnds(row, endOf(row), endedAt, lease);
-    row.checkAt = null;
     return [];
   }
 

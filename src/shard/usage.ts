@@ -13,15 +13,19 @@ import type { AttemptUsage, UsageReport } from "../contract/usage.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
 
-/** How an attempt ended. `stopped`: handed back after it had begun. The first four are ends of its prediction. */
-export type AttemptOutcome =
-  | ("succeeded" | "failed" | "canceled" | "aborted")
-  | ("lost" | "stopped" | "bisected" | "superseded");
+/**
+ * How an attempt ended. `stopped`: handed back after it had begun. The first four are ends of its prediction. Rows have
+ * their places in this list: it grows at its end.
+ */
+const outcomes = ["succeeded", "failed", "canceled", "aborted", "lost", "stopped", "bisected", "superseded"] as const;
+export type AttemptOutcome = (typeof outcomes)[number];
 
 export type UsageFlag = "capped" | "estimated" | "superseded" | "correction";
 
 /** What one attempt took, once. */
 export type UsageEntry = AttemptUsage & {
+  /** Its number among the shard's, from when it is stored. */
+  n?: number;
   /** From 1; 0: no attempt was made, a plugin knew the answer. */
   attempt: number;
   outcome: AttemptOutcome;
@@ -49,6 +53,37 @@ export const NO_DEVICE = "none";
 /** What a pool's measure may exceed the edge's by: ways of grants and reports, and clocks that differ. */
 const GRACE_MS = 1000;
 
+/**
+ * An entry as it is stored: most rows have one, and shall share their page. `n` and `at` are what they exceed `since`
+ * by, in microseconds and in milliseconds.
+ */
+export type PackedUsage = [
+  n: number | null,
+  attempt: number,
+  outcome: number,
+  at: number,
+  device: string,
+  queuedMs: number,
+  runMs: number,
+  gpuUs: number,
+  rest?: Pick<UsageEntry, "units" | "devices" | "flags" | "replaces">,
+];
+
+export function packUsage(entry: UsageEntry, since: number): PackedUsage {
+  const { n, attempt, outcome, at, device, queuedMs, runMs, gpuUs, ...rest } = entry;
+  const numbers = [n === undefined ? null : n - since * 1000, attempt, outcomes.indexOf(outcome), at - since] as const;
+  const packed: PackedUsage = [...numbers, device, queuedMs, runMs, gpuUs];
+  if (Object.keys(rest).length > 0) packed.push(rest);
+  return packed;
+}
+
+export function unpackUsage(packed: PackedUsage, since: number): UsageEntry {
+  const [n, attempt, outcome, at, device, queuedMs, runMs, gpuUs, rest] = packed;
+  const ended = { attempt, outcome: outcomes[outcome] ?? "failed", at: at + since };
+  const entry = { ...ended, device, queuedMs, runMs, gpuUs, ...rest };
+  return n === null ? entry : { n: n + since * 1000, ...entry };
+}
+
 /** A start is counted. What an earlier start of the same claim took comes by a report of its own. */
 export function attemptBegins(row: Row, now: number): void {
   row.attemptAt = now;
@@ -56,7 +91,7 @@ export function attemptBegins(row: Row, now: number): void {
 
 /** The counted start never happened. */
 export function attemptNeverRan(row: Row): void {
-  row.attemptAt = undefined;
+  close(row);
 }
 
 /** The lost attempt goes on after all: what was estimated of it is corrected at its end. */
@@ -75,7 +110,7 @@ export function attemptEnds(row: Row, outcome: AttemptOutcome, now: number, meas
   if (row.attemptAt === undefined) return;
   const { attempt, attemptAt: from, token } = row;
   const { usage, device = UNKNOWN_DEVICE } = measured;
-  row.attemptAt = undefined;
+  close(row);
   if (usage !== undefined) return take(row, { attempt, outcome, usage, from }, now);
   if (earlier(row, attempt) !== undefined) return;
   const runMs = Math.max(0, now - from);
@@ -141,6 +176,12 @@ function take(row: Row, { attempt, outcome, usage, from }: Told, now: number): v
   }
   if (flags.length > 0) entry.flags = flags;
   add(row, entry);
+}
+
+/** Nobody has to be asked, or to be told to stop, whose end is known. */
+function close(row: Row): void {
+  row.attemptAt = undefined;
+  if (isFinished(row.state)) row.checkAt = null;
 }
 
 function add(row: Row, entry: UsageEntry): void {
