@@ -15,6 +15,8 @@ export const PoolIdentitySchema = z.object({
   mayRegisterModels: z.boolean(),
   /** The owners whose models it may register. */
   owners: z.array(z.string()).default(["local"]),
+  /** Whether other pools of these owners run environments that it built. */
+  mayStoreEnvironments: z.boolean().default(false),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;
 
@@ -40,4 +42,10 @@ export type Known = {
   stops?: ClaimRef[];
 };
 
-export const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
+export const nobody: PoolIdentity = {
+  poolTokenId: "",
+  lanes: [],
+  mayRegisterModels: false,
+  owners: [],
+  mayStoreEnvironments: false,
+};

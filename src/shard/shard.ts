@@ -16,7 +16,7 @@ import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
-import { readPublishSettings } from "../log/publish-settings.ts";
+import { publishesEnds, readPublishSettings } from "../log/publish-settings.ts";
 import { ShardCore } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
@@ -73,7 +73,7 @@ export class PredictionShard extends DurableObject<Env> {
     super(ctx, env);
     this.#mayBeParked = (env.KV_REST_URL ?? "") !== "";
     const publish = readPublishSettings(env);
-    const publishes = publish.topics.size > 0;
+    const publishes = publishesEnds(publish);
     const now = () => Date.now();
     this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
     this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);

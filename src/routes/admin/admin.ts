@@ -4,6 +4,7 @@ import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { storedEnvironmentRoutes } from "./environments.ts";
 import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
 import { logRoutes } from "./log.ts";
@@ -28,6 +29,7 @@ export function adminRoutes(): Hono<App> {
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
+  routes.route("/environments", storedEnvironmentRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
