@@ -32,6 +32,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -54,6 +55,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -68,7 +70,7 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 class ReceivingSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
+    return receiveParked(this.env, { deliverEvents, reportUsage, screenedClaims }, request, pool);
   }
 }
 

@@ -105,7 +105,7 @@ export function usageRequestOf(query: UsageQuery, now: number): UsageRequest {
   );
   return {
     ...{ from: Math.max(begins, by === "hour" ? hours : days), to, by, group, where, limit },
-    after: cursor === undefined ? null : decodePlace(cursor, [...new Set(group)].length),
+    after: cursor === undefined ? null : decodePlace(cursor, new Set(group).size),
   };
 }
 
