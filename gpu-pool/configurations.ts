@@ -1,7 +1,7 @@
 /**
  * How models run, in place of what their files say. The edge is asked when the pool starts, whenever its channel opens
- * or tells of a change, and now and then; what it says holds at once. It is kept on disk, so that a start while the edge
- * is away is like the one before.
+ * or tells of a change, and now and then; what it says holds at once. It is kept on disk, so that a start while the
+ * edge is away is like the one before.
  */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

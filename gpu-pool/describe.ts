@@ -2,8 +2,8 @@
 /**
  * `node gpu-pool/describe.ts FOLDER [--static] [--timeout-s N]`: prints what a pool would tell of a model's folder, as
  * lines of JSON: `{manifest, written}` at once, or `{problem}` where the folder is no model; then, unless `--static`,
- * `{manifest, schemaProblem}` once a process of the model has told its schema, or this machine can't have one. What goes
- * on meanwhile stands on stderr. Exit codes: 0 told; 2 wrong use.
+ * `{manifest, schemaProblem}` once a process of the model has told its schema, or this machine can't have one. What
+ * goes on meanwhile stands on stderr. Exit codes: 0 told; 2 wrong use.
  */
 import { tmpdir } from "node:os";
 import { resolve } from "node:path";

@@ -1,4 +1,7 @@
-/** `node scripts/run.mjs <verb> [arguments]`: installs what is missing and runs `scripts/<verb>.ts` under Node 24. Any Node from 20 on starts it. */
+/**
+ * `node scripts/run.mjs <verb> [arguments]`: installs what is missing and runs `scripts/<verb>.ts` under Node 24. Any
+ * Node from 20 on starts it.
+ */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ensureInstalled, fail, root, runUnder } from "./lib/bootstrap.mjs";

@@ -3,9 +3,11 @@
  * (https://developers.cloudflare.com/durable-objects/best-practices/error-handling/):
  *
  *   overloaded           the object can't keep up: never tried again in place
- *   remote               the object's own code threw, or did not get through to another one, which it has tried: the same
+ *   remote               the object's own code threw, or did not get through to another one, which it has tried: the
+ * same
  *   retryable            it was not reached, or the connection broke
- *   durableObjectReset   it ended under the call (seen with workerd 1.20261102). Its stub stays broken; a new one reaches its successor
+ *   durableObjectReset   it ended under the call (seen with workerd 1.20261102). Its stub stays broken; a new one
+ * reaches its successor
  *
  * One layer retries. Who waits for an answer uses `callObject`; who goes on until it succeeds waits `retryDelayMs` in
  * between and calls once each time.

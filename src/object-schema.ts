@@ -1,6 +1,6 @@
 /**
- * The numbered schema of what an object stores. An object is brought to the schema of its code when it is first touched,
- * step by step; a step that many rows are part of goes on page by page beside the object's work.
+ * The numbered schema of what an object stores. An object is brought to the schema of its code when it is first
+ * touched, step by step; a step that many rows are part of goes on page by page beside the object's work.
  *
  *   no table ─┐
  *   number n  ├── steps n + 1 … ──▶ current (─── pages ──▶ current)
@@ -15,8 +15,8 @@ export type Step = {
   /** Whole or not at all, in a time that doesn't grow with what is stored: tables, columns, an index of nothing. */
   up?: (sql: Sql) => void;
   /**
-   * Changes the rows behind `after` ("" at first), so many that nobody notices, and answers the place behind them; null:
-   * there are no more. Until then the code reads rows of both forms.
+   * Changes the rows behind `after` ("" at first), so many that nobody notices, and answers the place behind them;
+   * null: there are no more. Until then the code reads rows of both forms.
    */
   page?: (sql: Sql, after: string) => string | null;
   /** The release before can go on with what this step has changed: it reads and writes none of it. */
@@ -31,7 +31,9 @@ type Transaction = <Result>(run: () => Result) => Result;
 const atOnce: Transaction = (run) => run();
 
 const TABLE = "object_schema";
-/** `needs`: the least number that code must know; `step` and `place`: whose pages are under way, and how far they are. */
+/**
+ * `needs`: the least number that code must know; `step` and `place`: whose pages are under way, and how far they are.
+ */
 type Stored = { version: number; needs: number; step: number | null; place: string };
 
 /** How the message of every refusal begins, by which it is known beyond a call. */

@@ -61,6 +61,8 @@ it("keeps an alarm that a later release has set", async () => {
   expect(await runDurableObjectAlarm(stub)).toBe(true);
   const nextAt = await runInDurableObject(stub, (_object, { storage }) => storage.getAlarm());
   expect(nextAt).toBeGreaterThan(Date.now());
+  // Later tests' predictions may fall to the same shard.
+  await makeOf(stub, 1);
 });
 
 it("asks a pool whose session a later release stored to come again", async () => {

@@ -1,7 +1,7 @@
 /**
  * What of a model's folder is not pushed: what `.cogignore` names (as a `.gitignore` would) and `.dockerignore` (as
- * Docker reads it), what Python, git and tools leave behind, and the notes of pools. `cog.yaml` and `edgeplane.yaml` are
- * always pushed: without them the folder is no model.
+ * Docker reads it), what Python, git and tools leave behind, and the notes of pools. `cog.yaml` and `edgeplane.yaml`
+ * are always pushed: without them the folder is no model.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,8 +48,8 @@ export function ignoredBy(gitStyle: string, dockerStyle: string): Ignored {
 }
 
 /**
- * Docker's rules: a pattern is about the path from the top, or a folder above it; the last that matches wins, also below
- * a folder that an earlier one took out. Source: docs.docker.com, "dockerignore files".
+ * Docker's rules: a pattern is about the path from the top, or a folder above it; the last that matches wins, also
+ * below a folder that an earlier one took out. Source: docs.docker.com, "dockerignore files".
  */
 function dockerRules(text: string): { ignores(path: string): boolean; hasExceptions: boolean } {
   const rules = text.split(/\r?\n/).flatMap((line) => {

@@ -84,7 +84,9 @@ class Rate {
   }
 }
 
-/** `[=====     ] 1.2 GB of 3.4 GB sent · 210 MB/s · 12 s left · 40 % hashed`. Until all is hashed, more may be missing. */
+/**
+ * `[=====     ] 1.2 GB of 3.4 GB sent · 210 MB/s · 12 s left · 40 % hashed`. Until all is hashed, more may be missing.
+ */
 export function lineOf({ total, hashed, missing, sent }: Counts, perSecond: number): string {
   const isHashing = hashed < total;
   const share = isHashing && missing === 0 ? hashed / total : missing === 0 ? 1 : sent / missing;

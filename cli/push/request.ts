@@ -1,7 +1,7 @@
 /**
  * One request with a body of bytes, sent as they are read; its limit is silence, not its length. Whoever writes hears
- * when the system has taken the bytes, and may use their buffer again: a buffer for each mebibyte would keep the garbage
- * collector busier than the network.
+ * when the system has taken the bytes, and may use their buffer again: a buffer for each mebibyte would keep the
+ * garbage collector busier than the network.
  */
 import { request as httpRequest, Agent as HttpAgent } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";

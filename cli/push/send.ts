@@ -1,6 +1,6 @@
 /**
- * Brings the bytes of files to the gateway: hashes them, asks which chunks are missing, and sends those, all at the same
- * time. What was sent before a cut is not missing the next time.
+ * Brings the bytes of files to the gateway: hashes them, asks which chunks are missing, and sends those, all at the
+ * same time. What was sent before a cut is not missing the next time.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";

@@ -38,7 +38,9 @@ const REST_MS = 30_000;
 
 type Desired = DesiredModels["models"][number];
 
-/** `model` null: it isn't offered yet. `isDone`: nothing is left to be tried, unless it failed and is asked for anew. */
+/**
+ * `model` null: it isn't offered yet. `isDone`: nothing is left to be tried, unless it failed and is asked for anew.
+ */
 type Entry = {
   desired: Desired;
   pushed: PushedModel;

@@ -22,8 +22,8 @@ export type DispatchContext = {
 };
 
 /**
- * How batches are given. `isSoon`: by what runs took lately, those that run end soon. `leftIn`: what a batch may take of
- * memory in that instance, in bytes; Infinity where nobody knows.
+ * How batches are given. `isSoon`: by what runs took lately, those that run end soon. `leftIn`: what a batch may take
+ * of memory in that instance, in bytes; Infinity where nobody knows.
  */
 export type Giving = {
   nowMs: number;

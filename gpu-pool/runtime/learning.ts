@@ -13,7 +13,9 @@ export function learnFromRun(run: Run, ms: number, limits: BatchLimits, takenByt
   else if (errors.some(isOfMemory)) ranOut(run, limits);
 }
 
-/** A process died with these runs, which may have been too large for the host's memory, unless the kernel knows better. */
+/**
+ * A process died with these runs, which may have been too large for the host's memory, unless the kernel knows better.
+ */
 export function learnFromDeath(runs: readonly Run[], death: Death, limits: BatchLimits): void {
   if (death.expected || death.hung || death.deviceError || death.outOfMemory === false) return;
   for (const run of runs) if (run.isOneCall && run.hasBegun) ranOut(run, limits);

@@ -2,7 +2,8 @@
  * What lies between a granted prediction and the queue: its model's signature must be known, since it says which inputs
  * are files, and its input must have come.
  *
- *   added → (its model loads, the first time on this host) → input comes → prepared, or refused with a message for the client
+ *   added → (its model loads, the first time on this host) → input comes → prepared, or refused with a message for the
+ * client
  */
 import type { Loaded } from "./child-messages.ts";
 import { dropInputs } from "./inputs.ts";

@@ -1,6 +1,6 @@
 /**
- * The memory of one process between its runs, and so what a run took beyond it. It is the least that any run of it began
- * with: what an allocator keeps after a run serves the next.
+ * The memory of one process between its runs, and so what a run took beyond it. It is the least that any run of it
+ * began with: what an allocator keeps after a run serves the next.
  */
 import type { RunMemory } from "./child-messages.ts";
 
@@ -18,7 +18,9 @@ export class ProcessMemory {
     this.readyBytes = readyBytes;
   }
 
-  /** A run says what it took; answers how much that is beyond what the process has at rest, null where it is no news. */
+  /**
+   * A run says what it took; answers how much that is beyond what the process has at rest, null where it is no news.
+   */
   noted(memory: RunMemory | null): number | null {
     if (memory === null) return null;
     const { of, baseBytes, peakBytes } = memory;

@@ -7,7 +7,9 @@ import type { Prediction, Reporter } from "./prediction.ts";
 import type { PredictionQueue } from "./prediction-queue.ts";
 import type { Run } from "./run.ts";
 
-/** The slot is free again. Answers those whose batch call raised and that have to run again; one alone is what it is. */
+/**
+ * The slot is free again. Answers those whose batch call raised and that have to run again; one alone is what it is.
+ */
 export function settleRun(run: Run, held: Held, report: Reporter): Prediction[] {
   const raised = run.raised();
   for (const { prediction } of run.unfinished()) {

@@ -24,8 +24,8 @@ export function sweepDeadlines(
 }
 
 /**
- * Takes out what was taken ahead and won't begin soon after all, since a run takes longer than runs did: from the queue,
- * and from the processes that it waits in. Another pool may have room for it.
+ * Takes out what was taken ahead and won't begin soon after all, since a run takes longer than runs did: from the
+ * queue, and from the processes that it waits in. Another pool may have room for it.
  */
 export function lateOnes(
   load: ModelLoad,

@@ -1,4 +1,6 @@
-/** Counts the different ones that something happened to in a row: one that it happens to again and again is one. Pure. */
+/**
+ * Counts the different ones that something happened to in a row: one that it happens to again and again is one. Pure.
+ */
 export class Streak {
   readonly #limit: number;
   readonly #hit = new Set<string>();

@@ -3,7 +3,8 @@
  * needs, beside each other in `steps`, and one in each of two more arrays:
  *
  *   base    the child by code c is node base + c: the low 22 bits. Bit 22: something ends here, or in a suffix. Bit 23:
- *           something of that need not end a word. In the high 8, bit c % 8 of each child's code: what has no such child
+ *           something of that need not end a word. In the high 8, bit c % 8 of each child's code: what has no such
+ * child
  *           is told without a look at another place
  *   check   the parent; -1 where there is no node
  *   fails   the node of the longest proper suffix that is in the trie

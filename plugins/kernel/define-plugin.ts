@@ -18,8 +18,8 @@ export type SetupContext<Config, Needs extends ServiceName> = {
 };
 
 /**
- * One hook for each phase that the plugin names; those that are wrapped in `judge` only judge. `dispose` is called once,
- * when no request uses them any more.
+ * One hook for each phase that the plugin names; those that are wrapped in `judge` only judge. `dispose` is called
+ * once, when no request uses them any more.
  */
 export type HooksOf<Phases extends Phase> = { [P in Phases]: Hook<P> | Judge<P> } & Lifelong;
 

@@ -1,7 +1,9 @@
 /** The texts within a JSON value. Nothing here recurses: values may be nested as deep as their size allows. */
 import type { Json } from "../../src/contract/prediction.ts";
 
-/** Calls `visit` with every text of `value`, values and names of fields; true from it ends the walk, and is answered. */
+/**
+ * Calls `visit` with every text of `value`, values and names of fields; true from it ends the walk, and is answered.
+ */
 export function someText(value: Json, visit: (text: string) => boolean): boolean {
   const left: Json[] = [value];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {

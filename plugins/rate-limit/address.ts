@@ -1,4 +1,6 @@
-/** Which callers of an address count as one: one IPv4 address, or the /64 of an IPv6 one, which is what one host gets. */
+/**
+ * Which callers of an address count as one: one IPv4 address, or the /64 of an IPv6 one, which is what one host gets.
+ */
 
 const GROUPS = 8;
 const GROUPS_OF_64 = 4;

@@ -46,7 +46,9 @@ export function* matchesOf(rule: Rule, text: string): Generator<Match> {
   }
 }
 
-/** `text` with what the rules that replace find replaced, one rule after the other; `found` gets every rule that hit. */
+/**
+ * `text` with what the rules that replace find replaced, one rule after the other; `found` gets every rule that hit.
+ */
 export function applyRules(rules: readonly Rule[], text: string, found: Set<Rule>): string {
   let current = text;
   for (const rule of rules) {

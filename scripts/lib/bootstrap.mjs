@@ -52,7 +52,10 @@ function isRecent(version) {
   return major >= 24 || (major === 22 && minor >= 18);
 }
 
-/** Runs npm to its end; whether it went well. A signal goes on to npm, which must have left before this process does: it still writes. */
+/**
+ * Runs npm to its end; whether it went well. A signal goes on to npm, which must have left before this process does: it
+ * still writes.
+ */
 async function npm(args) {
   const child = spawn(process.platform === "win32" ? "npm.cmd" : "npm", args, {
     cwd: root,
@@ -81,8 +84,9 @@ async function npm(args) {
 }
 
 /**
- * Two scripts started at once must not both write node_modules. The lock names its process and when that began, so that a dead one's doesn't count,
- * nor an empty one that a full disk left. Answers whether there was such a one: then an install was broken off.
+ * Two scripts started at once must not both write node_modules. The lock names its process and when that began, so that
+ * a dead one's doesn't count, nor an empty one that a full disk left. Answers whether there was such a one: then an
+ * install was broken off.
  */
 function takeInstallLock() {
   let hasSaidSo = false;
@@ -165,7 +169,8 @@ export async function ensureInstalled() {
   let failed = false;
   try {
     if (!brokeOff && isInstalled(hash)) return;
-    // `npm ci` empties node_modules first; where something may be running from it, or the registry be away, what changed is enough. What an install
+    // `npm ci` empties node_modules first; where something may be running from it, or the registry be away, what
+    // changed is enough. What an install
     // that was broken off has left, npm can't mend.
     if (brokeOff) rmSync(join(root, "node_modules"), { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
     const verb = brokeOff || !existsSync(join(root, "node_modules")) ? ["ci"] : ["install", "--no-save"];
@@ -192,8 +197,8 @@ export function modernNode() {
 }
 
 /**
- * The environment for tools: the right Node first on the PATH, then the installed tools; no proxy between processes of this machine; and what Node
- * compiles is kept, which halves the start of every program.
+ * The environment for tools: the right Node first on the PATH, then the installed tools; no proxy between processes of
+ * this machine; and what Node compiles is kept, which halves the start of every program.
  */
 export function toolEnv() {
   const path = [dirname(modernNode()), join(root, "node_modules/.bin"), process.env.PATH ?? ""];
@@ -228,7 +233,8 @@ export function runUnder(script, args, cwd) {
     else handOn("SIGINT");
   });
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => handOn(signal));
-  // npm answers a signal by ending its shell, and neither hands it on: who lost the parent that npm gave it is meant, once.
+  // npm answers a signal by ending its shell, and neither hands it on: who lost the parent that npm gave it is meant,
+  // once.
   if (process.env.npm_lifecycle_event !== undefined) {
     const parent = process.ppid;
     const watch = setInterval(() => {

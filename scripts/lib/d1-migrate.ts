@@ -1,6 +1,6 @@
 /**
- * Brings the local D1 to the newest schema, in the way and with the table of `wrangler d1 migrations apply`. As a Worker
- * beside the product's it is told to by a request, and so is the sweep that `crons` of wrangler.toml names: what
+ * Brings the local D1 to the newest schema, in the way and with the table of `wrangler d1 migrations apply`. As a
+ * Worker beside the product's it is told to by a request, and so is the sweep that `crons` of wrangler.toml names: what
  * Miniflare offers for both stops its process until workerd has answered, which waits for that process once it has more
  * to say than fits between them. It imports nothing, so that its text is the Worker's.
  */

@@ -1,7 +1,8 @@
 /**
  * The workerds of uploaded plugins on one's own machine, one for each version, where a plugin that never stops
  * computing hangs nobody but itself. The Worker asks for one (`start`) and reports one whose hook ran out of time
- * (`suspect`): one that doesn't answer a ping then is killed, and after three such ends it is in quarantine for a while.
+ * (`suspect`): one that doesn't answer a ping then is killed, and after three such ends it is in quarantine for a
+ * while.
  *
  *     absent → starting → up → (hung or dead) → absent … quarantined → absent
  */

@@ -1,4 +1,6 @@
-/** Nobody reads any more what this process prints: its terminal was closed (EIO), or the other end of its pipe (EPIPE). */
+/**
+ * Nobody reads any more what this process prints: its terminal was closed (EIO), or the other end of its pipe (EPIPE).
+ */
 import type { Writable } from "node:stream";
 
 const GONE = ["EIO", "EPIPE"];

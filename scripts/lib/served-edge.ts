@@ -29,7 +29,9 @@ export type ServedEdge = {
   stop(): Promise<void>;
 };
 
-/** Resolves when it answers; from then on it starts again what dies. Throws `StackError` with one line when it can't. */
+/**
+ * Resolves when it answers; from then on it starts again what dies. Throws `StackError` with one line when it can't.
+ */
 export async function startServedEdge(options: ServedOptions): Promise<ServedEdge> {
   const { host, publicOrigin, say } = options;
   const stateDir = resolve(options.stateDir);

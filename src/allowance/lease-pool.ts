@@ -12,8 +12,8 @@ const REFUSAL_MS = 100;
 
 /**
  * `units` may be used from `from` to `until`, in the window `at`. `recent`: about what was used in the last
- * `AHEAD_MS`, as of `usedAt`. `wantedAt`: when more than was needed was asked for, and not answered yet. `refused`: that
- * so much didn't fit.
+ * `AHEAD_MS`, as of `usedAt`. `wantedAt`: when more than was needed was asked for, and not answered yet. `refused`:
+ * that so much didn't fit.
  */
 type LocalLease = {
   units: number;

@@ -1,4 +1,6 @@
-/** The allowance service: what plugins reserve with, and what takes back what was reserved when predictions have ended. */
+/**
+ * The allowance service: what plugins reserve with, and what takes back what was reserved when predictions have ended.
+ */
 import type {
   AllowanceAnswer,
   AllowanceService,

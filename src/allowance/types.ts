@@ -18,7 +18,8 @@ export type Decision =
   | { ok: false; by: number; retryAfterMs: number | null; states: BucketState[] };
 
 /**
- * Of one bucket: what a request needs, and how much more this isolate would like to have at hand. `held` as in `Charge`.
+ * Of one bucket: what a request needs, and how much more this isolate would like to have at hand. `held` as in
+ * `Charge`.
  */
 export type Ask = { bucket: string; spec: BucketSpec; need: number; want: number; held: boolean };
 

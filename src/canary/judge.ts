@@ -1,7 +1,7 @@
 /**
  * Whether a version that is tried fails more often than the one that it is to replace. The test is Fisher's exact one:
- * of all failures, how likely is it that chance alone puts so many, or more, among the canary's predictions? It needs no
- * least number of samples, and is as right for three predictions an hour as for a thousand a second.
+ * of all failures, how likely is it that chance alone puts so many, or more, among the canary's predictions? It needs
+ * no least number of samples, and is as right for three predictions an hour as for a thousand a second.
  *
  * It is asked again and again, so each question gets a share of the error that is allowed. Only a new failure of the
  * canary can bring it nearer to its return, so it is asked once a number of failures at most: with `k` failures the

@@ -1,11 +1,15 @@
 /** Events: what a pool reports of its claims. Each claim's events are numbered without gaps from the grant's `seq`. */
 import * as z from "zod";
 import { JsonSchema } from "./prediction.ts";
+import { AttemptUsageSchema, MAX_USAGE_REPORTS, UsageReportSchema, UsageVerdictSchema } from "./usage.ts";
 
 const claimed = { id: z.string(), token: z.string(), seq: z.number().int().nonnegative() };
 
 /** Measured by the pool; durations in seconds as Replicate's `predict_time` has it. */
 const MetricsSchema = z.record(z.string(), JsonSchema);
+
+/** What the claim's last attempt took, of one that began. */
+const measured = { usage: AttemptUsageSchema.optional() };
 
 /**
  * Why a prediction failed. `model` is final. `input` and `late` are final, too, and need no start: the input can't be
@@ -43,6 +47,7 @@ export const PoolEventSchema = z.discriminatedUnion("type", [
     output: JsonSchema.optional(),
     outputBlob: z.string().optional(),
     metrics: MetricsSchema.optional(),
+    ...measured,
   }),
   z.object({
     ...claimed,
@@ -50,12 +55,14 @@ export const PoolEventSchema = z.discriminatedUnion("type", [
     kind: z.enum(failureKinds),
     error: z.object({ code: z.string(), message: z.string() }),
     metrics: MetricsSchema.optional(),
+    ...measured,
   }),
   z.object({
     ...claimed,
     type: z.literal("released"),
     reason: z.enum(releaseReasons),
     problem: z.string().max(16_384).optional(),
+    ...measured,
   }),
 ]);
 export type PoolEvent = z.infer<typeof PoolEventSchema>;
@@ -68,6 +75,8 @@ export function saysSomething({ type }: PoolEvent): boolean {
 export const EventsRequestSchema = z.object({
   session: z.string().min(8).max(64),
   events: z.array(PoolEventSchema).max(5000),
+  /** What attempts took whose end no event tells. */
+  usage: z.array(UsageReportSchema).max(MAX_USAGE_REPORTS).optional(),
   /** True: it holds the lease, too, as the control channel is down. A request without events does so in any case. */
   heartbeat: z.boolean().optional(),
 });
@@ -92,5 +101,7 @@ export type EventVerdict = z.infer<typeof EventVerdictSchema>;
 export const EventsReplySchema = z.object({
   verdicts: z.array(EventVerdictSchema),
   cancel: z.array(z.object({ id: z.string(), token: z.string() })),
+  /** One verdict per report of `usage`; an edge that takes none leaves it out. */
+  usage: z.array(UsageVerdictSchema).optional(),
 });
 export type EventsReply = z.infer<typeof EventsReplySchema>;

@@ -1,6 +1,6 @@
 /**
- * How a model runs, as its files say it (`edgeplane` in cog.yaml, or edgeplane.yaml), as its row in the registry says it
- * instead, and as a deployment says it instead of both. One schema for all: docs/models.md has the table.
+ * How a model runs, as its files say it (`edgeplane` in cog.yaml, or edgeplane.yaml), as its row in the registry says
+ * it instead, and as a deployment says it instead of both. One schema for all: docs/models.md has the table.
  */
 import * as z from "zod";
 

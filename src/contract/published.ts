@@ -3,10 +3,12 @@
  * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
- *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again when a run that outlived
+ *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again
+ * when a run that outlived
  *              its prediction says what it used
  *   audit      what plugins decided, refused requests included: from the isolate that it was decided in (src/audit)
- *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read it:
+ *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read
+ * it:
  *              like a job record it names no account
  */
 import * as z from "zod";

@@ -92,9 +92,9 @@ export class Parking {
   }
 
   /**
-   * Collects what is parked; for how many ms the pool's heartbeat in Redis still holds. Whoever asks meanwhile waits for
-   * it too: who ends the session must not do so under it. `isLast`: nobody looks again, so that no lookup before this
-   * one is good enough.
+   * Collects what is parked; for how many ms the pool's heartbeat in Redis still holds. Whoever asks meanwhile waits
+   * for it too: who ends the session must not do so under it. `isLast`: nobody looks again, so that no lookup before
+   * this one is good enough.
    */
   async look(isLast = false): Promise<number> {
     const mailbox = this.#mailbox;

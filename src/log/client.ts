@@ -86,7 +86,9 @@ export function createLogClient(env: LogEnv) {
     return found;
   }
 
-  /** How many topics `principal` has made that live at other brokers than `home`: what it may have is of all together. */
+  /**
+   * How many topics `principal` has made that live at other brokers than `home`: what it may have is of all together.
+   */
   async function madeElsewhere(principal: string, home: number): Promise<number> {
     const topics = await askAll((target) => target.topicsOf(principal));
     return new Set(topics.flat().filter((topic) => brokerOf(topic, 0, count) !== home)).size;

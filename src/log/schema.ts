@@ -23,7 +23,8 @@ export const logSchema: Schema = {
     {
       up(sql) {
         for (const table of tables) sql(table);
-        // Rows from before it count as nothing, but for the oldest: their partition's size is right once they have gone.
+        // Rows from before it count as nothing, but for the oldest: their partition's size is right once they have
+        // gone.
         addColumn(sql, "batches", "total", "integer not null default 0");
         addColumn(sql, "topics", "owner", "text");
         addColumn(sql, "commits", "owner", "text");

@@ -113,8 +113,8 @@ export async function deleteAlias(db: D1Database, model: ModelName, alias: strin
 }
 
 /**
- * Points a name to the version that it had before this one and that is still there and live. Rolling back again goes further
- * back. Throws `conflict` when there is none, or when somebody moved it meanwhile.
+ * Points a name to the version that it had before this one and that is still there and live. Rolling back again goes
+ * further back. Throws `conflict` when there is none, or when somebody moved it meanwhile.
  */
 export async function rollBack(db: D1Database, model: ModelName, alias: Alias): Promise<void> {
   const { owner, name } = model;

@@ -10,7 +10,9 @@ import type { ModelName } from "./known-models.ts";
 import { decided } from "./aliases.ts";
 import { forgetPointers, LATEST } from "./pointers.ts";
 
-/** How long an isolate remembers that a name has no canary, and one that it has: a return takes no longer to be seen. */
+/**
+ * How long an isolate remembers that a name has no canary, and one that it has: a return takes no longer to be seen.
+ */
 const NONE_CACHE_MS = 10_000;
 const CACHE_MS = 2000;
 const CACHED_POINTERS = 5000;

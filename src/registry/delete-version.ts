@@ -23,9 +23,10 @@ type Holders = {
 };
 
 /**
- * Deletes a version; its aliases, canaries and rules go with it, and of `latest` the newest that is left is made. Throws `conflict` when
- * the model is public, when another account has run the version, and, unless it is forced, while something points to
- * it. The last version of a model may go although `latest` points to it: nothing else could be that.
+ * Deletes a version; its aliases, canaries and rules go with it, and of `latest` the newest that is left is made.
+ * Throws `conflict` when the model is public, when another account has run the version, and, unless it is forced, while
+ * something points to it. The last version of a model may go although `latest` points to it: nothing else could be
+ * that.
  */
 export async function deleteVersion(
   env: QuotaVars & Pick<Env, "DB">,

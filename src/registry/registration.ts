@@ -51,9 +51,9 @@ const registered = createTtlCache<true>(CACHED_MANIFESTS, { maxBytes: 2 * 1024 *
 
 /**
  * Records the models that a pool offers: each version once, its schema when it becomes known. A version seen for the
- * first time becomes its model's latest, and one that was pushed when its schema comes; one that was deleted stays so. Answers those that it doesn't take, with the
- * reason; the others are recorded. Costs nothing when this isolate has recorded the same manifests before. A full
- * database is a reason too: the pool runs what is registered already.
+ * first time becomes its model's latest, and one that was pushed when its schema comes; one that was deleted stays so.
+ * Answers those that it doesn't take, with the reason; the others are recorded. Costs nothing when this isolate has
+ * recorded the same manifests before. A full database is a reason too: the pool runs what is registered already.
  */
 export async function registerManifests(
   env: QuotaVars & Pick<Env, "DB" | "TRUSTED_OWNERS">,

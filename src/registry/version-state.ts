@@ -10,7 +10,9 @@ import type { Manifest } from "../contract/manifest.ts";
 export const BUNDLE_COLUMN = `(SELECT json_object('bytes', b.bytes, 'files', b.files, 'stage', b.stage, 'problem', b.problem,
   'plugins', json(b.plugins), 'fetched', b.fetched_at IS NOT NULL, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
 
-/** Whether the version of the row `versions` may be a model's latest: one that was pushed is, once its schema is known. */
+/**
+ * Whether the version of the row `versions` may be a model's latest: one that was pushed is, once its schema is known.
+ */
 export const IS_LIVE = `(versions.manifest ->> 'schema' IS NOT NULL OR NOT EXISTS (SELECT 1 FROM bundles b
   WHERE b.owner = versions.owner AND b.name = versions.name AND b.version = versions.id))`;
 

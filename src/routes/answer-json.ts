@@ -1,6 +1,6 @@
 /**
- * JSON answers that may be long: what their client has not read yet stays in memory, and counts as its account's, as the
- * bodies of its requests do.
+ * JSON answers that may be long: what their client has not read yet stays in memory, and counts as its account's, as
+ * the bodies of its requests do.
  */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { AppContext } from "./app.ts";

@@ -1,6 +1,6 @@
 /**
- * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to boot,
- * but for the windows: a minute to an hour.
+ * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to
+ * boot, but for the windows: a minute to an hour.
  */
 import type { Knobs } from "./backlog-rule.ts";
 

@@ -12,7 +12,9 @@ const AIMED_SHARE = 0.94 * LATE_SHARE;
 const MAKE_UP = 2;
 const MIN_SHARE = 0.4 * LATE_SHARE;
 const MAX_SHARE = 4 * LATE_SHARE;
-/** Of the cost, for each allowed share that is late beyond the first; and of what is within it, to tell equals apart. */
+/**
+ * Of the cost, for each allowed share that is late beyond the first; and of what is within it, to tell equals apart.
+ */
 const LATE_PENALTY = 4;
 const LATE_TASTE = 0.02;
 const EVERY_S = 1;

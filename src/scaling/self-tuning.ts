@@ -1,7 +1,7 @@
 /**
- * The policy: the backlog rule, whose knobs are tuned by replaying the model's own latest predictions. From time to time
- * it tries the knobs beside the present ones, and some from elsewhere, on the same past; the cheapest at which at most
- * 5 % wait longer than is aimed at holds from then on. One replay a look, so that no look takes long.
+ * The policy: the backlog rule, whose knobs are tuned by replaying the model's own latest predictions. From time to
+ * time it tries the knobs beside the present ones, and some from elsewhere, on the same past; the cheapest at which at
+ * most 5 % wait longer than is aimed at holds from then on. One replay a look, so that no look takes long.
  */
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Reasons } from "./backlog-rule.ts";

@@ -25,8 +25,8 @@ export function snapshotOf(
 }
 
 /**
- * Sets everything up once, for whomever it is, and gives it up again; the snapshot that is returned is only good to look
- * at. Throws `EdgeplaneError`: the first problem, and where it is.
+ * Sets everything up once, for whomever it is, and gives it up again; the snapshot that is returned is only good to
+ * look at. Throws `EdgeplaneError`: the first problem, and where it is.
  */
 export async function trySettings(
   numbered: NumberedSettings,

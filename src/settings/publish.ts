@@ -32,8 +32,8 @@ export type PublishRequest = {
 export type Published = { publication: Publication | null; order: { [P in Phase]: string[] }; changes: Change[] };
 
 /**
- * Publishes `settings`. Throws `EdgeplaneError`: what is wrong with them, or `conflict` when the number that holds isn't
- * the expected one.
+ * Publishes `settings`. Throws `EdgeplaneError`: what is wrong with them, or `conflict` when the number that holds
+ * isn't the expected one.
  */
 export async function publishSettings(env: Env, given: Settings, request: PublishRequest): Promise<Published> {
   const { by, why, expected, dryRun, restores } = request;

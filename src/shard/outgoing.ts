@@ -1,6 +1,6 @@
 /**
- * What must leave a shard, by receiver. Kept in memory: everything in it but the counts of canaries can be found again in
- * the stored rows, so that a lost object loses time and nothing else.
+ * What must leave a shard, by receiver. Kept in memory: everything in it but the counts of canaries can be found again
+ * in the stored rows, so that a lost object loses time and nothing else.
  */
 import { createFairShare } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
@@ -28,8 +28,8 @@ export type FeedEntry = {
  */
 export const MAX_HANDS = 2000;
 /**
- * Of each kind of news that is kept for a lane that is away. What is not told is found out, as after a restart: the lane
- * offers what it still has, and is told then.
+ * Of each kind of news that is kept for a lane that is away. What is not told is found out, as after a restart: the
+ * lane offers what it still has, and is told then.
  */
 export const MAX_NEWS = 50_000;
 /** Acknowledged entries whose rows don't say so yet. */

@@ -1,7 +1,7 @@
 /**
- * What a shard that starts again looks after, hands on and feeds to the index once more, a page of rows at a time. Of ended
- * predictions one note says since when the index may miss some: an index entry a row would cost more than the search
- * through all rows that follows a crash.
+ * What a shard that starts again looks after, hands on and feeds to the index once more, a page of rows at a time. Of
+ * ended predictions one note says since when the index may miss some: an index entry a row would cost more than the
+ * search through all rows that follows a crash.
  */
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Outgoing } from "./outgoing.ts";

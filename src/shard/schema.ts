@@ -1,4 +1,6 @@
-/** What a shard stores: predictions, the frames that streams replay, webhooks that await their sender, and three marks. */
+/**
+ * What a shard stores: predictions, the frames that streams replay, webhooks that await their sender, and three marks.
+ */
 import { addColumn } from "../object-schema.ts";
 import type { Schema } from "../object-schema.ts";
 

@@ -1,4 +1,6 @@
-/** The shard's tables (schema.ts): predictions, the frames that streams replay, and webhooks that await their sender. */
+/**
+ * The shard's tables (schema.ts): predictions, the frames that streams replay, and webhooks that await their sender.
+ */
 import { openSchema } from "../object-schema.ts";
 import { shardSchema } from "./schema.ts";
 import type { Sql } from "./sql.ts";

@@ -1,4 +1,6 @@
-/** What is granted as it is accepted costs no entry in the index of what falls due, and is looked after all the same. */
+/**
+ * What is granted as it is accepted costs no entry in the index of what falls due, and is looked after all the same.
+ */
 import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";

@@ -3,9 +3,9 @@
  * would be due of them: their entry in the index would be written twice for nothing. Memory says when they are due; the
  * first look at one, 1.5 s after its acceptance, or any other write of it, lists it in the index.
  *
- * What memory knows is found again by one stored mark, from which id on such rows may lie: ids are in the order of their
- * time, and the mark follows it, so that a start that finds one looks through the predictions of some seconds, a page at
- * a time. A shard that is not busy lists all, as the mark's own writes would cost it more.
+ * What memory knows is found again by one stored mark, from which id on such rows may lie: ids are in the order of
+ * their time, and the mark follows it, so that a start that finds one looks through the predictions of some seconds, a
+ * page at a time. A shard that is not busy lists all, as the mark's own writes would cost it more.
  */
 import { leastIdOf, mintedAt } from "../contract/ids.ts";
 import type { Row } from "./row.ts";

@@ -1,4 +1,6 @@
-/** When rows are looked at: what the index of what falls due says, and what memory knows of those that are not in it. */
+/**
+ * When rows are looked at: what the index of what falls due says, and what memory knows of those that are not in it.
+ */
 import type { Row } from "./row.ts";
 import type { Store } from "./store.ts";
 import type { Unlisted } from "./unlisted.ts";
@@ -22,7 +24,9 @@ export function createWakes(store: Store, unlisted: Unlisted) {
     /** Whether a start still looks for rows that it has to watch. */
     isSearching: (): boolean => unlisted.isSearching(),
 
-    /** Ids of rows on which something is due at `now`; when there are as many as `limit` or more, there may be others. */
+    /**
+     * Ids of rows on which something is due at `now`; when there are as many as `limit` or more, there may be others.
+     */
     due: (now: number, limit: number): string[] => [...store.due(now, limit), ...unlisted.due(now, limit)],
 
     nextAt(): number | null {

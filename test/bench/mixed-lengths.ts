@@ -1,6 +1,6 @@
 /**
- * Batches bounded by cost, in buckets, beside batches bounded by count: texts of mixed lengths (the paragraphs of docs/)
- * through a neural model on the CPU (examples/sentence-embeddings) and the pool alone, in alternating rounds.
+ * Batches bounded by cost, in buckets, beside batches bounded by count: texts of mixed lengths (the paragraphs of
+ * docs/) through a neural model on the CPU (examples/sentence-embeddings) and the pool alone, in alternating rounds.
  *
  *     node test/bench/mixed-lengths.ts [--rounds 3] [--texts 800] [--in-flight 256]
  */

@@ -3,7 +3,8 @@
  * its object. The pools are simulated, each with a WebSocket of its own; lane, shards, sessions and the Worker are the
  * product's. `--no-check` exits 0 whatever came of it; `--profile` tells where workerd spends its time, and slows it.
  *
- *     node test/bench/pools.ts [--pools 1000] [--rate 500] [--seconds 20] [--run-ms 400] [--shards 4] [--port 18690] [--profile] [--no-check]
+ *     node test/bench/pools.ts [--pools 1000] [--rate 500] [--seconds 20] [--run-ms 400] [--shards 4] [--port 18690]
+ *       [--profile] [--no-check]
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";

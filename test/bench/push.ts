@@ -1,8 +1,8 @@
 /**
  * How fast `edgeplane push` brings a folder to the gateway, beside a plain upload of as many bytes to the same store:
  * the same calls by a bare loop that knows the hashes already and reads nothing but the file. Both ways send 1 GiB that
- * the gateway does not have, in rounds that take turns. Besides: what a second push sends after one file changed, and how
- * long it takes from the push of examples/hello-world to its first answer.
+ * the gateway does not have, in rounds that take turns. Besides: what a second push sends after one file changed, and
+ * how long it takes from the push of examples/hello-world to its first answer.
  *
  *   node test/bench/push.ts [--mib 1024] [--rounds 3]
  */

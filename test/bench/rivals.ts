@@ -1,8 +1,8 @@
 /**
  * One sentence a request, 32 clients, MiniLM on the CPU (examples/sentence-embeddings): through everything, beside
- * LitServe, Mosec and Ray Serve with the same model, each with batches of at most 32 that are gathered for at most 5 ms.
- * None of the three stores anything. Sides take turns, each started anew and alone on the machine. Prints requests a
- * second, latency, and the CPU time that a prediction costs beside what the model takes in a bare loop.
+ * LitServe, Mosec and Ray Serve with the same model, each with batches of at most 32 that are gathered for at most 5
+ * ms. None of the three stores anything. Sides take turns, each started anew and alone on the machine. Prints requests
+ * a second, latency, and the CPU time that a prediction costs beside what the model takes in a bare loop.
  *
  *     node test/bench/rivals.ts [--rounds 5] [--seconds 6] [--port 18720] [--only edgeplane,mosec]
  */

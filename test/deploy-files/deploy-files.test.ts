@@ -1,6 +1,6 @@
 /**
- * What deploy/ holds for places that can't be run here (Docker, Kubernetes, a machine with systemd): each file is looked
- * at by the checker of its kind, and each checker is shown a fault that it must find.
+ * What deploy/ holds for places that can't be run here (Docker, Kubernetes, a machine with systemd): each file is
+ * looked at by the checker of its kind, and each checker is shown a fault that it must find.
  */
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

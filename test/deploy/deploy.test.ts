@@ -1,6 +1,6 @@
 /**
- * `npm run deploy` from nothing to live, by the real wrangler, against a Cloudflare of ours; what it was given then runs
- * in workerd and answers a prediction.
+ * `npm run deploy` from nothing to live, by the real wrangler, against a Cloudflare of ours; what it was given then
+ * runs in workerd and answers a prediction.
  */
 import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Prepares one model's environment as a pool does, in a process of its own: `node prepare.ts MODEL_DIR ENVIRONMENTS_DIR`,
- * cog.yaml's content as JSON on stdin.
+ * Prepares one model's environment as a pool does, in a process of its own: `node prepare.ts MODEL_DIR
+ * ENVIRONMENTS_DIR`, cog.yaml's content as JSON on stdin.
  */
 import { text } from "node:stream/consumers";
 import { CogYamlSchema } from "../../gpu-pool/runtime/environments/cog-yaml.ts";

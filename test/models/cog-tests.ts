@@ -1,8 +1,8 @@
 /**
- * Runs Cog's own integration tests that only build and predict, without Cog: each folder's environment is made as a pool
- * makes it (system packages and `build.run` included, so run it as root on a machine that may be changed), its model
- * process is driven directly, and what Cog's command would print is held against what the test expects. What only that
- * command itself says on stderr is left out.
+ * Runs Cog's own integration tests that only build and predict, without Cog: each folder's environment is made as a
+ * pool makes it (system packages and `build.run` included, so run it as root on a machine that may be changed), its
+ * model process is driven directly, and what Cog's command would print is held against what the test expects. What only
+ * that command itself says on stderr is left out.
  *
  *     node test/models/cog-tests.ts /path/to/cog/integration-tests/tests [PART-OF-A-NAME…]
  *

@@ -1,7 +1,8 @@
 /**
  * Runs the tests of the model process under every Python that the pool finds on this machine (PATH, pyenv) and serves:
  * all of them on the oldest and the newest, every model folder on those between. The usual `python3` is left out, which
- * `npm test` has. `node test/models/on-every-python.ts`. For one: `EDGEPLANE_TEST_PYTHON=/path/to/python3 npx vitest run
+ * `npm test` has. `node test/models/on-every-python.ts`. For one: `EDGEPLANE_TEST_PYTHON=/path/to/python3 npx vitest
+ * run
  * --project=models`.
  *
  * The oldest Python that is served must be among them in CI (CI=true); uv is asked to bring it where it is not there.

@@ -163,7 +163,10 @@ test("in a clean Debian with curl and Python, the same line brings Node along an
   await becomesService(debian);
 }, 900_000);
 
-/** systemd can't run in a folder: what it would be told, and the unit that it would read (test/deploy-files verifies it). */
+/**
+ * systemd can't run in a folder: what it would be told, and the unit that it would read (test/deploy-files verifies
+ * it).
+ */
 async function becomesService(debian: string): Promise<void> {
   writeFileSync(join(debian, "usr/bin/systemctl"), '#!/bin/sh\necho "$*" >>/told\n', { mode: 0o755 });
   mkdirSync(join(debian, "etc/systemd/system"), { recursive: true });

@@ -40,7 +40,8 @@ DONE:
 }
 \0"""
 
-#: Answers that say nothing of the device: memory, or the whole of it, that others hold, and a kernel that this driver can't compile.
+#: Answers that say nothing of the device: memory, or the whole of it, that others hold, and a kernel that this driver
+#: can't compile.
 _NOT_SICK = {1, 2, 46, 200, 209, 218, 221, 222, 223, 500, 801}
 
 

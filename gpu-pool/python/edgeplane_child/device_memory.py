@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-#: A measurement is followed by so many times its length without one, and never by more than that: one that took long was interrupted.
+#: A measurement is followed by so many times its length without one, and never by more than that: one that took long
+#: was interrupted.
 _REST = 100
 _LONGEST_REST_S = 0.05
 

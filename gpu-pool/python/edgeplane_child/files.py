@@ -34,7 +34,8 @@ class FileProblem(ValueError):
 _scratch = os.path.realpath(os.environ.get("EDGEPLANE_SCRATCH_DIR") or tempfile.mkdtemp(prefix="edgeplane-"))
 
 
-#: What tells the pool that a ``$file`` is this process's word, and not one of a client that the model gave back. A model doesn't see it.
+#: What tells the pool that a ``$file`` is this process's word, and not one of a client that the model gave back. A
+#: model doesn't see it.
 _MARK = os.environ.pop("EDGEPLANE_FILE_MARK", "")
 
 

@@ -1,6 +1,6 @@
 /**
- * Which files of a model's folder its requirements name: wheels and archives, folders of packages, lists of constraints.
- * Source: pip's documentation, "Requirements File Format".
+ * Which files of a model's folder its requirements name: wheels and archives, folders of packages, lists of
+ * constraints. Source: pip's documentation, "Requirements File Format".
  */
 import { readFile, readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * A model's process in namespaces of its own, by bubblewrap: it sees neither the pool's process nor its files, nor those
- * of other models, and ends with the pool. It stays of the pool's user outside, so that what it writes into its model's
- * folder is that user's.
+ * A model's process in namespaces of its own, by bubblewrap: it sees neither the pool's process nor its files, nor
+ * those of other models, and ends with the pool. It stays of the pool's user outside, so that what it writes into its
+ * model's folder is that user's.
  */
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -29,7 +29,9 @@ export function configured({ cog, place }: FolderKeys, configuration: ModelConfi
   };
 }
 
-/** Where folder and configuration don't fit, as the folder says alone, and why. Throws where that isn't right either. */
+/**
+ * Where folder and configuration don't fit, as the folder says alone, and why. Throws where that isn't right either.
+ */
 export function configuredIfFits(
   files: FolderKeys,
   configuration: ModelConfiguration,

@@ -45,8 +45,8 @@ export type Model = {
    */
   complete?(say: (line: string) => void): Promise<string[]>;
   /**
-   * It was pushed, and no pool has set it up yet. Until a process of it was ready the edge is not told its schema, which
-   * would make the version live.
+   * It was pushed, and no pool has set it up yet. Until a process of it was ready the edge is not told its schema,
+   * which would make the version live.
    */
   awaitsSetUp?: boolean;
   /** Why this host takes nothing of it for now; null or undefined where it does. */

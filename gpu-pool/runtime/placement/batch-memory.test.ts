@@ -1,4 +1,6 @@
-/** Batches on a card whose memory is a number: what they took teaches how large the next may be, whoever else is there. */
+/**
+ * Batches on a card whose memory is a number: what they took teaches how large the next may be, whoever else is there.
+ */
 import { expect, test } from "vitest";
 import { Batcher } from "../../scheduling/batcher.ts";
 import { learnFromRun } from "../learning.ts";

@@ -1,6 +1,6 @@
 /**
- * For tests: a host whose cards and models are numbers. Processes take memory of the cards when they load, hold it while
- * they live, and run one job after the other; time goes in steps, from one event to the next.
+ * For tests: a host whose cards and models are numbers. Processes take memory of the cards when they load, hold it
+ * while they live, and run one job after the other; time goes in steps, from one event to the next.
  */
 import type { Clock } from "../../scheduling/clock.ts";
 import { Demand } from "../../scheduling/placement/demand.ts";

@@ -1,7 +1,7 @@
 /**
- * Which instances of a model leave because its owner wants it otherwise: those that are too many at once, and those that
- * run where, or as, they shouldn't one after the other, each once the one before is replaced, so that the others serve
- * meanwhile. All finish what they run.
+ * Which instances of a model leave because its owner wants it otherwise: those that are too many at once, and those
+ * that run where, or as, they shouldn't one after the other, each once the one before is replaced, so that the others
+ * serve meanwhile. All finish what they run.
  */
 import type { ModelNeeds } from "../../scheduling/placement/types.ts";
 import type { PlaceableInstance } from "./host-placer.ts";

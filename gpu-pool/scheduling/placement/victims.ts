@@ -1,6 +1,6 @@
 /**
- * Whom to end so that another fits. The least valuable go first: value is what it costs to load a model again, times how
- * much it is asked for. Pure.
+ * Whom to end so that another fits. The least valuable go first: value is what it costs to load a model again, times
+ * how much it is asked for. Pure.
  *
  * Who is in use keeps its place for a time that makes loading and loading again cost a small part of it, so that two
  * models that don't fit together take turns instead of doing nothing but load. After that it ends, too, once it has

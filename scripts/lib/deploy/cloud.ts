@@ -1,4 +1,6 @@
-/** The steps of a deployment that wrangler takes: who is logged in, the tables, the secrets that are there, the upload. */
+/**
+ * The steps of a deployment that wrangler takes: who is logged in, the tables, the secrets that are there, the upload.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,8 +62,8 @@ export async function bringTablesUp(
 }
 
 /**
- * Makes the bucket where it isn't there. `wrangler deploy` would too, but where R2 is off, or the login may not, it leaves
- * that out and fails later for a reason that is none.
+ * Makes the bucket where it isn't there. `wrangler deploy` would too, but where R2 is off, or the login may not, it
+ * leaves that out and fails later for a reason that is none.
  */
 export async function bringBucketUp(wrangler: Wrangler, { bucket, configFile }: Plan): Promise<void> {
   const ran = await wrangler.try(["r2", "bucket", "create", bucket, "--config", configFile]);

@@ -1,6 +1,6 @@
 /**
- * A deployment from end to end, step by step. Every step looks at what is there and makes what is missing, so that a run
- * that was cut goes on, and a second one upgrades.
+ * A deployment from end to end, step by step. Every step looks at what is there and makes what is missing, so that a
+ * run that was cut goes on, and a second one upgrades.
  */
 import type { Io } from "../../../cli/io.ts";
 import { run as runCommandLine } from "../../../cli/program.ts";

@@ -1,4 +1,6 @@
-/** The steps of a deployment at the edge itself, once it is up: it answers, it has an account, a key and a pool token. */
+/**
+ * The steps of a deployment at the edge itself, once it is up: it answers, it has an account, a key and a pool token.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { DeployError } from "./deploy-error.ts";
@@ -15,7 +17,9 @@ const LOOK_PAUSE_MS = 1_000;
 /** Between two lines that say that it is still waited for. */
 const TELL_EVERY = 15;
 
-/** Waits until the edge at `url` answers. A new address takes a minute or two until its name and certificate are there. */
+/**
+ * Waits until the edge at `url` answers. A new address takes a minute or two until its name and certificate are there.
+ */
 export async function waitUntilUp(
   url: string,
   limitMs: number,

@@ -1,6 +1,6 @@
 /**
- * `node launch.mjs <arguments of kafka-local>`, with any Node from 20 on: runs main.ts under one that can. Packages that are missing, or
- * that npm is replacing at this very moment, are one line and exit code 2.
+ * `node launch.mjs <arguments of kafka-local>`, with any Node from 20 on: runs main.ts under one that can. Packages
+ * that are missing, or that npm is replacing at this very moment, are one line and exit code 2.
  */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";

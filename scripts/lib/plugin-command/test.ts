@@ -12,7 +12,9 @@ import { ordinarySubjects } from "./subjects.ts";
 
 export type CaseResult = { name: string; problem: string | null; ms: number };
 
-/** Runs `cases` one after the other; `onResult` hears of each as it ends. Resolves to the number of those that failed. */
+/**
+ * Runs `cases` one after the other; `onResult` hears of each as it ends. Resolves to the number of those that failed.
+ */
 export async function testPlugin(
   upload: Upload,
   cases: readonly Case[],

@@ -1,15 +1,17 @@
 /**
  * What no rule can go below: a fluid linear program that knows all arrivals beforehand. Its relaxations: machines come
  * in fractions and boot before they are needed; work flows, so that it can be shared and moved between machines at any
- * time; nothing is rounded up to billing increments, and no machine is lost; of each request only that is demanded which
- * the wait that is aimed at makes certain (begun `targetS` after its arrival at the latest, and then run without a pause);
- * the 5 % that may be late are those with the most work, and may be served at any later time.
+ * time; nothing is rounded up to billing increments, and no machine is lost; of each request only that is demanded
+ * which the wait that is aimed at makes certain (begun `targetS` after its arrival at the latest, and then run without
+ * a pause); the 5 % that may be late are those with the most work, and may be served at any later time.
  */
 import highs from "highs";
 import { meanWorkS } from "./trace.ts";
 import type { ModelRequests, Scenario } from "./types.ts";
 
-/** The package's types are those of its CommonJS build, which has the loader one level deeper than the module has it. */
+/**
+ * The package's types are those of its CommonJS build, which has the loader one level deeper than the module has it.
+ */
 const loadHighs = highs as unknown as typeof highs.default;
 const BUCKETS = 400;
 const LATE_SHARE = 0.05;

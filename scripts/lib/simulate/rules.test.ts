@@ -1,8 +1,8 @@
 /** The rules of other systems, each where its documents are clearest, and that none of them goes below the bound. */
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { seededRandom } from "../../../src/scaling/simulation/random.ts";
 import { simulate } from "../../../src/scaling/simulation/simulate.ts";
 import { lowerBoundS } from "./bound.ts";
@@ -69,8 +69,10 @@ describe("rules", () => {
 });
 
 describe("files", () => {
+  const directory = mkdtempSync(join(tmpdir(), "edgeplane-trace-"));
+  afterAll(() => rmSync(directory, { recursive: true }));
   const write = (text: string): string => {
-    const file = join(tmpdir(), `edgeplane-trace-${crypto.randomUUID()}.csv`);
+    const file = join(directory, `${crypto.randomUUID()}.csv`);
     writeFileSync(file, text);
     return file;
   };

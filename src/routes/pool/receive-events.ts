@@ -25,7 +25,7 @@ const ATTACHED_MS = 3_600_000;
 
 const screenings = createScreenings(() => Date.now());
 
-type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
+type Port = Pick<ShardPort, "deliverEvents" | "reportUsage" | "screenedClaims">;
 
 /**
  * Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session.
@@ -33,10 +33,19 @@ type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
 export async function receiveEvents(
   env: Env,
   shard: Port,
-  request: EventsRequest,
+  { usage, ...request }: EventsRequest,
   pool: PoolIdentity,
 ): Promise<EventsReply> {
   checkBlobs(request.events);
+  if (usage === undefined) return receive(env, shard, request, pool);
+  // First: an event may begin the attempt behind one that is reported.
+  const taken = await shard.reportUsage(env, usage, { session: request.session, lanes: pool.lanes });
+  return { ...(await receive(env, shard, request, pool)), usage: taken };
+}
+
+type Events = Omit<EventsRequest, "usage">;
+
+async function receive(env: Env, shard: Port, request: Events, pool: PoolIdentity): Promise<EventsReply> {
   const { snapshot, pushed, release } = await leaseSnapshot(env);
   const work: Promise<unknown>[] = [];
   try {
@@ -58,7 +67,7 @@ type Screening = { snapshot: Snapshot; pushed: PushedPolicy; behind: (work: Prom
 async function receiveUnscreened(
   env: Env,
   shard: Port,
-  request: EventsRequest,
+  request: Events,
   pool: PoolIdentity,
   screening: Screening,
 ): Promise<EventsReply> {
@@ -79,7 +88,7 @@ async function receiveUnscreened(
 async function receiveScreened(
   env: Env,
   shard: Port,
-  { session, events, heartbeat }: EventsRequest,
+  { session, events, heartbeat }: Events,
   pool: PoolIdentity,
   { snapshot, pushed, behind }: Screening,
 ): Promise<EventsReply> {

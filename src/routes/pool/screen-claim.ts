@@ -32,7 +32,9 @@ const MAX_HELD_CHARS = 256 * 1024;
 
 type Of = "output" | "logs" | "error";
 
-/** Events that the shard has had, or that come behind a gap, are handed on as they are, marked: it takes none of them. */
+/**
+ * Events that the shard has had, or that come behind a gap, are handed on as they are, marked: it takes none of them.
+ */
 export async function screenClaim(
   hooks: Hooks,
   claim: Pick<Screened, "id" | "accountId" | "model">,
@@ -139,9 +141,11 @@ function refuseTooMuch({ output, logs }: States): void {
   throw new EdgeplaneError("guard_unavailable", "The plugins hold back more of the output than can be kept.");
 }
 
-/** What was held back goes nowhere. */
-function refused({ id, token, seq }: PoolEvent, { code, message }: EdgeplaneError): ScreenedEvent {
-  return { id, token, seq, type: "failed", kind: "model", error: { code, message } };
+/** What was held back goes nowhere. An end brings what the run took, all the same. */
+function refused(event: PoolEvent, { code, message }: EdgeplaneError): ScreenedEvent {
+  const { id, token, seq } = event;
+  const usage = "usage" in event ? event.usage : undefined;
+  return { id, token, seq, type: "failed", kind: "model", error: { code, message }, usage };
 }
 
 function statesOf(held: HeldStates | null): States {

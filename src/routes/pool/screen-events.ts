@@ -67,8 +67,9 @@ export function claimsOf(events: readonly ClaimRef[]): ClaimRef[] {
 
 /**
  * Screens a batch of events and delivers each claim's when they are screened. An output that a plugin refuses, or can't
- * decide over, becomes the failure of its prediction. Events of claims that are not the latest are left out, and `stale`;
- * those of claims whose shard or whose screening is late are to come again `later`. `unseen` are delivered as they are.
+ * decide over, becomes the failure of its prediction. Events of claims that are not the latest are left out, and
+ * `stale`; those of claims whose shard or whose screening is late are to come again `later`. `unseen` are delivered as
+ * they are.
  */
 export async function deliverScreened(
   events: readonly PoolEvent[],

@@ -31,7 +31,9 @@ function eventsOf(id: string, ...bodies: object[]): PoolEvent[] {
   return bodies.map((body, seq) => ({ id, token: `token of ${id}`, seq, ...body }) as PoolEvent);
 }
 
-/** Masks the word "secret" wherever it is, over the borders of chunks: it holds back as much as may be its beginning. */
+/**
+ * Masks the word "secret" wherever it is, over the borders of chunks: it holds back as much as may be its beginning.
+ */
 const masker = definePlugin({
   name: "masker",
   apiVersion: 1,
@@ -159,6 +161,14 @@ describe("a claim's events", () => {
       { type: "succeeded", unscreened: true },
     ]);
     expect(standing).toMatchObject({ nextSeq: 2, isOver: true });
+  });
+
+  it("tell what the run took, also where its output is refused", async () => {
+    const hooks = await snapshotOf(judging(() => ({ verdict: "reject", code: "rejected_by_policy", message: "No." })));
+    const usage = { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 };
+    const events = eventsOf("a", { type: "succeeded", output: "bad", usage });
+    const { events: passed } = await screenClaim(hooks, claim(), events, start, noLarge);
+    expect(passed).toMatchObject([{ type: "failed", usage }]);
   });
 
   it("that the shard has, or misses one before, are not screened but marked", async () => {

@@ -1,4 +1,6 @@
-/** Which version a prediction gets: the one that is named or that the model's rules name, or one that is tried there. */
+/**
+ * Which version a prediction gets: the one that is named or that the model's rules name, or one that is tried there.
+ */
 import { fits } from "../../canary/routes.ts";
 import type { Requester } from "../../canary/routes.ts";
 import { isAmong, subjectOf } from "../../canary/split.ts";
@@ -17,8 +19,8 @@ import type { Reference } from "./find-target.ts";
 export type Chosen = { version: Version; canary: CanaryTag | null };
 
 /**
- * `deployment`: the account's own name, whose release the reference is. Throws `model_not_found`, `version_not_found` or
- * `version_deleted`.
+ * `deployment`: the account's own name, whose release the reference is. Throws `model_not_found`, `version_not_found`
+ * or `version_deleted`.
  */
 export async function chooseVersion(
   c: AppContext,
@@ -41,8 +43,8 @@ export async function chooseVersion(
 }
 
 /**
- * What the model's rules make of a request that names the model alone. A rule whose version is gone, by force, is passed
- * over.
+ * What the model's rules make of a request that names the model alone. A rule whose version is gone, by force, is
+ * passed over.
  */
 async function routed(
   c: AppContext,

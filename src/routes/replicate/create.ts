@@ -117,8 +117,8 @@ async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, 
 }
 
 /**
- * The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since, or of
- * what plugins let through.
+ * The same request was accepted earlier. It is answered by its prediction, whatever has become of the model since, or
+ * of what plugins let through.
  */
 function isAccepted(c: AppContext, shard: ShardPort, { id, payloadHash }: Identity): Promise<boolean> {
   return shard.isAccepted(c.env, id, c.get("principal").accountId, payloadHash);

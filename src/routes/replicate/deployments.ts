@@ -119,6 +119,8 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           configuration: allowed(c, manifest.owner, body.configuration ?? null),
         });
         tellPools(c, deployment);
+        // An old version that a deployment names is desired again.
+        c.executionCtx.waitUntil(nudgePools(c.env, deployment.model, "models"));
         return c.json(await shown(c, deployment), 201);
       },
     ),
@@ -254,7 +256,9 @@ function noSuchDeployment(): EdgeplaneError {
   return new EdgeplaneError("not_found", "There is no such deployment.");
 }
 
-/** What ran beside the deployment's version ends: promoted, where it is the version that the deployment was moved to. */
+/**
+ * What ran beside the deployment's version ends: promoted, where it is the version that the deployment was moved to.
+ */
 async function endBecause(c: AppContext, pointer: string, movedTo: string | undefined): Promise<void> {
   const isPromoted = movedTo !== undefined && (await readCanary(c.env.DB, pointer))?.version === movedTo;
   if (isPromoted) await finishCanary(c.env, pointer, "promoted", "Its version was promoted.");

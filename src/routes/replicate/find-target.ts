@@ -16,8 +16,8 @@ const validators = new WeakMap<Version, InputValidator>();
 export type Reference = { model: { owner: string; name: string } | null; version: string | null };
 
 /**
- * Reads `owner/name`, `owner/name:version`, `owner/name:alias` or a bare version. Throws `version_not_found` for anything else, as
- * Replicate does.
+ * Reads `owner/name`, `owner/name:version`, `owner/name:alias` or a bare version. Throws `version_not_found` for
+ * anything else, as Replicate does.
  */
 export function parseReference(text: string): Reference {
   if (VERSION.test(text)) return { model: null, version: text };

@@ -69,7 +69,9 @@ export function ruleRoutes(): Hono<App> {
   return routes;
 }
 
-/** Throws `invalid_input` for a rule whose version or alias isn't there, and `version_pending` for one that isn't live. */
+/**
+ * Throws `invalid_input` for a rule whose version or alias isn't there, and `version_pending` for one that isn't live.
+ */
 async function checkVersions(c: AppContext, model: ModelName, rules: readonly Rule[]): Promise<void> {
   const invalidFields = [];
   for (const [index, { version }] of rules.entries()) {

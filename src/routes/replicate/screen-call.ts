@@ -37,8 +37,8 @@ export type ScreenedCall = {
 };
 
 /**
- * `callOf`: the client's call of a version, that of `version` to begin with. Throws what a plugin refuses with; what was
- * reserved until then goes back.
+ * `callOf`: the client's call of a version, that of `version` to begin with. Throws what a plugin refuses with; what
+ * was reserved until then goes back.
  */
 export async function screenCall(
   c: AppContext,

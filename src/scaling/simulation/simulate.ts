@@ -1,7 +1,7 @@
 /**
  * The simulator: the requests of one model, first come first served, over machines that a policy orders. Machines take
- * time to boot, are paid until they are gone, and may be lost; a request whose machine is lost starts anew, at the head.
- * Requests go to the fullest machine that has a slot, whichever policy decides, so that others fall idle.
+ * time to boot, are paid until they are gone, and may be lost; a request whose machine is lost starts anew, at the
+ * head. Requests go to the fullest machine that has a slot, whichever policy decides, so that others fall idle.
  */
 import type { Machines, Policy, Timed } from "../policy.ts";
 import { EventHeap } from "./event-heap.ts";
@@ -25,7 +25,9 @@ export type Run = {
   machineS: number;
   mostMachines: number;
   lost: number;
-  /** Machines (those that boot and drain included) and requests that wait, at equal distances from the first request. */
+  /**
+   * Machines (those that boot and drain included) and requests that wait, at equal distances from the first request.
+   */
   samples: { everyS: number; machines: number[]; waiting: number[] };
 };
 

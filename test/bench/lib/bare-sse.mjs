@@ -1,4 +1,7 @@
-/** The least that a stream can be: Node answers each request with chunks at a steady rate, made by itself. Prints its port. */
+/**
+ * The least that a stream can be: Node answers each request with chunks at a steady rate, made by itself. Prints its
+ * port.
+ */
 import { createServer } from "node:http";
 
 const server = createServer((request, response) => {

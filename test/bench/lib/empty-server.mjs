@@ -1,4 +1,7 @@
-/** An HTTP server in Node that reads a request and answers the same bytes to each: what any server of the dialect costs its clients at least. */
+/**
+ * An HTTP server in Node that reads a request and answers the same bytes to each: what any server of the dialect costs
+ * its clients at least.
+ */
 import { createServer } from "node:http";
 
 const body = process.argv[2] ?? "{}";

@@ -1,4 +1,7 @@
-/** The Worker of test/worker/guarded-entry.ts in the local stack's workerd, without a pool, and what its settings are set by. */
+/**
+ * The Worker of test/worker/guarded-entry.ts in the local stack's workerd, without a pool, and what its settings are
+ * set by.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

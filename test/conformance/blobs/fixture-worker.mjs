@@ -76,7 +76,10 @@ async function transcript(bucket) {
   return log;
 }
 
-/** Whether a file that nothing names is there: while it is young, and later; and whether a part that waits for the others lives on. */
+/**
+ * Whether a file that nothing names is there: while it is young, and later; and whether a part that waits for the
+ * others lives on.
+ */
 async function sweeps(env) {
   const bucket = createLocalBucket(env);
   const upload = await bucket.createMultipartUpload("under-way");

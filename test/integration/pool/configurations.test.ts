@@ -1,4 +1,6 @@
-/** What the edge says of how a model runs holds in place of its files: at a start, while all runs, and without the edge. */
+/**
+ * What the edge says of how a model runs holds in place of its files: at a start, while all runs, and without the edge.
+ */
 import { writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import * as z from "zod";

@@ -55,8 +55,8 @@ class Runner(BaseRunner):
 `;
 
 /**
- * Has a PyTorch of its own, and a card that it shares with others: a batch takes 100 MiB of it for each member, and more
- * than there is raises.
+ * Has a PyTorch of its own, and a card that it shares with others: a batch takes 100 MiB of it for each member, and
+ * more than there is raises.
  */
 const BATCHES_ON_CARD = `
 import os

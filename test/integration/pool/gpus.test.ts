@@ -1,4 +1,6 @@
-/** Models on the GPUs of a host: refused where there are none that can be used, spread over them, ended for each other. */
+/**
+ * Models on the GPUs of a host: refused where there are none that can be used, spread over them, ended for each other.
+ */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -29,13 +29,14 @@ def act(what: str) -> str:
             print("still here")
             time.sleep(0.1)
     if what.startswith("hold "):
-        print("begun")
         until = time.monotonic() + float(what[5:])
-        while time.monotonic() < until:
-            try:
+        try:
+            # Within: a cancel may come as soon as it is told, and wherever the loop is.
+            print("begun")
+            while time.monotonic() < until:
                 time.sleep(0.05)
-            except BaseException:
-                pass
+        except BaseException:
+            time.sleep(max(0, until - time.monotonic()))
     if what.startswith("talk "):
         until = time.monotonic() + float(what[5:])
         while time.monotonic() < until:

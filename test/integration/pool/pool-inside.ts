@@ -32,7 +32,10 @@ export type PoolInside = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** `configurations`: what the edge said before the test. `folders`: `set/name` → its files. Models of different sets may have the same name. None is served at first. */
+/**
+ * `configurations`: what the edge said before the test. `folders`: `set/name` → its files. Models of different sets may
+ * have the same name. None is served at first.
+ */
 export async function startPoolInside(
   folders: Record<string, ModelFiles>,
   configurations: Configurations = NOTHING_SAID,

@@ -1,4 +1,7 @@
-/** A host that is about to be taken away: what waits goes back at once, what can finish does, and the rest goes back in time. */
+/**
+ * A host that is about to be taken away: what waits goes back at once, what can finish does, and the rest goes back in
+ * time.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -1,4 +1,7 @@
-/** A host that runs short: its uplink is slower than its models, its disk is full. Nobody fails for it, and nothing is lost. */
+/**
+ * A host that runs short: its uplink is slower than its models, its disk is full. Nobody fails for it, and nothing is
+ * lost.
+ */
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

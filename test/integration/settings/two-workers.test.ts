@@ -1,4 +1,6 @@
-/** Two Workers over one store, as two isolates of a deployment are: what one publishes, the other goes by within 5 s. */
+/**
+ * Two Workers over one store, as two isolates of a deployment are: what one publishes, the other goes by within 5 s.
+ */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,7 +91,9 @@ async function ask(worker: Name, path: string, body: object): Promise<unknown> {
 
 const status = async (worker: Name) => (await call(worker, "/v1/account", key)).status;
 
-/** Asks `worker` until it answers `wanted`; none that is asked later than 5 s after `since` may answer anything else. */
+/**
+ * Asks `worker` until it answers `wanted`; none that is asked later than 5 s after `since` may answer anything else.
+ */
 async function followed(worker: Name, wanted: number, since: number): Promise<void> {
   for (;;) {
     const askedMs = Date.now() - since;

@@ -32,7 +32,9 @@ export type Site = {
   adminKey: string;
   stopEdge(how: "stop" | "kill"): Promise<void>;
   startEdge(release: Release): Promise<void>;
-  /** The edge is asked to leave (`stop`), or killed with its workerd, and the other one is there as soon as it answers. */
+  /**
+   * The edge is asked to leave (`stop`), or killed with its workerd, and the other one is there as soon as it answers.
+   */
   changeEdge(to: Release, how: "stop" | "kill"): Promise<void>;
   /** `drainMs`: how long what runs may take when it is stopped. */
   startPool(name: string, release: Release, drainMs?: number): Promise<LocalPool>;

@@ -1,6 +1,8 @@
 /** Whether anything waited beside room. */
 
-/** Times in milliseconds since the epoch; `startedAt` null: it ended before it started. `lost`: it ran more than once. */
+/**
+ * Times in milliseconds since the epoch; `startedAt` null: it ended before it started. `lost`: it ran more than once.
+ */
 export type Span = { createdAt: number; startedAt: number | null; endedAt: number; lost: boolean };
 
 /**

@@ -5,10 +5,11 @@
 import type { DesiredLog, EdgeMessage, PoolMessage } from "../../../src/contract/channel.ts";
 import { OLDEST_PROTOCOL, PROTOCOL } from "../../../src/contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest, Grant } from "../../../src/contract/claim.ts";
-import type { EventsReply, PoolEvent } from "../../../src/contract/event.ts";
+import type { EventsReply, EventsRequest, PoolEvent } from "../../../src/contract/event.ts";
 import type { Job } from "../../../src/contract/job.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { ParkedOutcome } from "../../../src/contract/parked.ts";
+import type { AttemptUsage } from "../../../src/contract/usage.ts";
 
 type Each<Message, Key extends keyof Message> = {
   [Name in Message[Key] & string]: Extract<Message, { [key in Key]: Name }>;
@@ -91,15 +92,24 @@ export const edgeMessages: Each<EdgeMessage, "type"> = {
 
 const at = { ...claim, seq: 0 };
 const metrics = { predict_time: 1.5 };
+const usage: AttemptUsage = {
+  ...{ device: "NVIDIA H200", devices: 2, queuedMs: 4, runMs: 1500, gpuUs: 750_123 },
+  units: { output_token_count: 12 },
+};
 
 export const events: Each<PoolEvent, "type"> = {
   starting: { ...at, type: "starting" },
   output: { ...at, type: "output", chunk: ["a", { b: null }] },
   log: { ...at, type: "log", text: "a line\n" },
   metric: { ...at, type: "metric", metrics },
-  succeeded: { ...at, type: "succeeded", output: "done", outputBlob: "a-key", metrics },
-  failed: { ...at, type: "failed", kind: "model", error: { code: "model_error", message: "no" }, metrics },
-  released: { ...at, type: "released", reason: "setup", problem: "no memory" },
+  succeeded: { ...at, type: "succeeded", output: "done", outputBlob: "a-key", metrics, usage },
+  failed: { ...at, type: "failed", kind: "model", error: { code: "model_error", message: "no" }, metrics, usage },
+  released: { ...at, type: "released", reason: "setup", problem: "no memory", usage },
+};
+
+export const eventsRequest: Required<EventsRequest> = {
+  ...{ session, events: Object.values(events), heartbeat: true },
+  usage: [{ ...claim, attempt: 1, outcome: "bisected", usage }],
 };
 
 export const claimRequest: ClaimRequest = { session, jobs: [{ id, epoch: 1, startNow: true }] };
@@ -113,6 +123,7 @@ export const claimAnswers: Each<ClaimAnswer, "verdict"> = {
 export const eventsReply: EventsReply = {
   verdicts: [{ ...claim, verdict: "ok", next: 1, attempt: 2 }],
   cancel: [claim],
+  usage: [{ token: "token", attempt: 1, verdict: "ok" }],
 };
 
 export const outcomes: Each<ParkedOutcome, "outcome"> = {

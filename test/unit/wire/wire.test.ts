@@ -35,7 +35,7 @@ const said: [Name, string, unknown][] = [
   ...each("EdgeMessageSchema", samples.edgeMessages),
   ["ClaimRequestSchema", "", samples.claimRequest],
   ["ClaimReplySchema", "", { claims: Object.values(samples.claimAnswers) }],
-  ["EventsRequestSchema", "", { session: "session-of-a-pool", events: Object.values(samples.events), heartbeat: true }],
+  ["EventsRequestSchema", "", samples.eventsRequest],
   ["EventsReplySchema", "", samples.eventsReply],
   ...each("ParkedOutcomeSchema", samples.outcomes),
   ["JobSchema", "", samples.job],

@@ -1,7 +1,7 @@
 /**
  * KEDA's Kafka scaler with the HorizontalPodAutoscaler that it drives (keda.sh, "Apache Kafka"; kubernetes.io,
- * "Horizontal Pod Autoscaling"): lag threshold 10, poll 30 s, cool-down 300 s to zero; the HPA looks every 15 s, at most
- * doubles or adds 4 in 15 s, leaves 10 % alone, and goes by the highest wish of the last 300 s when it shrinks.
+ * "Horizontal Pod Autoscaling"): lag threshold 10, poll 30 s, cool-down 300 s to zero; the HPA looks every 15 s, at
+ * most doubles or adds 4 in 15 s, leaves 10 % alone, and goes by the highest wish of the last 300 s when it shrinks.
  */
 import type { Fleet } from "../../../../src/scaling/policy.ts";
 import { Rule, inSystem, there } from "./rule.ts";

@@ -1,6 +1,7 @@
 /**
- * Knative's pod autoscaler (knative.dev, "Autoscaling"): mean concurrency over 60 s, or over 6 s once that asks for twice
- * what is there; while it panics it never shrinks. `target`: requests a pod, 70 % of its slots. Zero after 30 s of grace.
+ * Knative's pod autoscaler (knative.dev, "Autoscaling"): mean concurrency over 60 s, or over 6 s once that asks for
+ * twice what is there; while it panics it never shrinks. `target`: requests a pod, 70 % of its slots. Zero after 30 s
+ * of grace.
  */
 import type { Fleet } from "../../../../src/scaling/policy.ts";
 import { Rule, inSystem, there } from "./rule.ts";
