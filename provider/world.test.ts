@@ -230,6 +230,6 @@ it("comes to what is desired, whatever happened, and asks for nothing twice", ()
       expect(world.wrongs).toStrictEqual([]);
       expect(world.there).toHaveLength(ours.length + 2);
     }),
-    { numRuns: 1000 },
+    { numRuns: 300 },
   );
 });
