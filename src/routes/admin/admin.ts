@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
@@ -23,6 +24,7 @@ export function adminRoutes(): Hono<App> {
   });
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
+  routes.route("/budgets", budgetRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
