@@ -48,7 +48,7 @@ export default defineConfig({
           setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [
-            "{src,plugins,gpu-pool,scripts,cli}/**/*.test.ts",
+            "{src,plugins,gpu-pool,scripts,cli,provider}/**/*.test.ts",
             "test/*.test.ts",
             "test/{unit,fuzz}/**/*.test.ts",
           ],

@@ -13,6 +13,8 @@ import { Lane as LaneObject } from "./lane/lane.ts";
 import { laneSchema } from "./lane/rows.ts";
 import { LogBroker as LogBrokerObject } from "./log/broker.ts";
 import { logSchema } from "./log/schema.ts";
+import { meterSchema } from "./metering/meter-rows.ts";
+import { UsageMeter as UsageMeterObject } from "./metering/usage-meter.ts";
 import { sweepExpired } from "./registry/sweep.ts";
 import { ResponseCache as ResponseCacheObject } from "./responses/response-cache-object.ts";
 import { responsesSchema } from "./responses/table.ts";
@@ -32,6 +34,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -54,6 +57,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -68,7 +72,7 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 class ReceivingSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
+    return receiveParked(this.env, { deliverEvents, reportUsage, screenedClaims }, request, pool);
   }
 }
 
@@ -82,6 +86,7 @@ export const ResponseCache = versioned(ResponseCacheObject, responsesSchema);
 export const AccountIndex = versioned(AccountIndexObject, indexSchema);
 export const SettingsObject = versioned(StoredSettings, settingsSchema);
 export const PredictionShard = versioned(PredictionShardObject, shardSchema);
+export const UsageMeter = versioned(UsageMeterObject, meterSchema);
 export const WebhookSender = versioned(WebhookSenderObject, webhookSchema);
 
 export { StreamDecoder } from "./routes/stream-decoder.ts";

@@ -1,15 +1,13 @@
 /** Versions that were pushed: registered with their files, fetched and set up by pools, swept once they are deleted. */
 import * as z from "zod";
 import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
-import { EdgeplaneError } from "../contract/errors.ts";
 import type { Manifest } from "../contract/manifest.ts";
-import { NAMED_MISSING_CHUNKS } from "../contract/push.ts";
 import type { Push, VersionProblem } from "../contract/push.ts";
 import type { Env } from "../env.ts";
-import { chunkKey, putChunk } from "../storage/chunks.ts";
+import { chunkKey } from "../storage/chunks.ts";
 import { log } from "../telemetry/log.ts";
-import { countChunks, dropReserved, noteStored, reserveChunks, unfitChunks } from "./chunks.ts";
-import type { SizedChunk } from "./chunks.ts";
+import { checkChunks, storeList } from "./bundle-chunks.ts";
+import { countChunks } from "./chunks.ts";
 import { promotions } from "./latest.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
@@ -64,32 +62,6 @@ export async function registerBundle(env: Stores, model: ModelName, push: Push):
   const made = answers[VERSION_STATEMENTS]?.results[0];
   if (made === undefined) throw quotaExceeded(env, "models", "versions");
   return { version, created: known === null && made.nonce === nonce };
-}
-
-async function checkChunks(db: D1Database, owner: string, chunks: readonly SizedChunk[]): Promise<void> {
-  const unfit = await unfitChunks(db, owner, chunks, NAMED_MISSING_CHUNKS);
-  if (unfit.length === 0) return;
-  const wrong = unfit.find(({ bytes }) => bytes !== null);
-  if (wrong !== undefined) {
-    const detail = `The chunk ${wrong.sha256} has ${wrong.bytes} bytes, and the list of files says otherwise.`;
-    throw new EdgeplaneError("chunk_mismatch", detail);
-  }
-  const names = unfit.map(({ sha256 }) => sha256).join(", ");
-  const more = unfit.length === NAMED_MISSING_CHUNKS ? " These are the first of them." : "";
-  throw new EdgeplaneError("bundle_incomplete", `Chunks that the files need are not here: ${names}.${more}`);
-}
-
-/** The list of files is a chunk too: its SHA-256 is the version. */
-async function storeList(env: Stores, owner: string, version: string, list: Uint8Array): Promise<void> {
-  const chunk: SizedChunk = [version, list.byteLength];
-  if ((await reserveChunks(env, owner, [chunk])).size === 0) return;
-  try {
-    await putChunk(env.BLOBS, owner, version, list);
-  } catch (thrown) {
-    await dropReserved(env.DB, owner, [version]);
-    throw thrown;
-  }
-  await noteStored(env.DB, owner, [chunk]);
 }
 
 /** How many statements come before the one that makes the bundle's row. */

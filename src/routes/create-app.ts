@@ -25,6 +25,7 @@ import { modelRoutes } from "./replicate/models.ts";
 import { predictionRoutes } from "./replicate/predictions.ts";
 import { searchRoutes } from "./replicate/search.ts";
 import { uploadRoutes } from "./replicate/uploads.ts";
+import { usageRoutes } from "./usage.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
 const EXPOSED_HEADERS = [
@@ -69,6 +70,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());
   app.route("/v1", budgetRoutes());
+  app.route("/v1", usageRoutes());
   app.route("/v1", searchRoutes());
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));

@@ -29,6 +29,7 @@ import type {
 
 import { shownCost } from "./cost.ts";
 import type { HeldStates, Question } from "./types.ts";
+import type { EarlierAttempt, UsageEntry } from "./usage.ts";
 
 export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
 export type State = (typeof states)[number];
@@ -127,6 +128,11 @@ export type Row = {
   verdicts?: VerdictRecord[] | undefined;
   /** What plugins hold of its streams, as of `nextSeq`. */
   held?: HeldStates | undefined;
+  /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
+  attemptAt?: number | undefined;
+  /** What attempts took, until it was handed on, and which of them were told of. */
+  usage?: UsageEntry[] | undefined;
+  earlier?: EarlierAttempt[] | undefined;
   /** Its end was counted for its canary. */
   isTallied?: boolean | undefined;
 };
