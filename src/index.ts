@@ -7,6 +7,8 @@ import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
 import { sessionSchema } from "./fleet/session-schema.ts";
 import type { PoolIdentity } from "./fleet/types.ts";
 import type { Env } from "./env.ts";
+import { LedgerObject } from "./ledger/ledger-object.ts";
+import { ledgerSchema } from "./ledger/rows.ts";
 import { Lane as LaneObject } from "./lane/lane.ts";
 import { laneSchema } from "./lane/rows.ts";
 import { LogBroker as LogBrokerObject } from "./log/broker.ts";
@@ -32,6 +34,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -54,6 +57,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -68,13 +72,14 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 class ReceivingSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
+    return receiveParked(this.env, { deliverEvents, reportUsage, screenedClaims }, request, pool);
   }
 }
 
 export const Allowance = versioned(AllowanceObject, allowanceSchema);
 export const CanaryWatch = versioned(CanaryWatchObject, canarySchema);
 export const Lane = versioned(LaneObject, laneSchema);
+export const Ledger = versioned(LedgerObject, ledgerSchema);
 export const LogBroker = versioned(LogBrokerObject, logSchema);
 export const PoolSession = versioned(ReceivingSession, sessionSchema);
 export const ResponseCache = versioned(ResponseCacheObject, responsesSchema);

@@ -12,6 +12,7 @@ import { newToken } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
+import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
@@ -182,8 +183,8 @@ export class PredictionShard extends DurableObject<Env> {
     return answers;
   }
 
-  deliver(events: ScreenedEvent[], session: string, lanes: string[]): EventsReply {
-    const reply = this.#core.deliver(events, session, lanes);
+  deliver(events: ScreenedEvent[], session: string, lanes: string[], reports?: UsageReport[]): EventsReply {
+    const reply = this.#core.deliver(events, session, lanes, reports);
     this.#leave();
     return reply;
   }

@@ -15,7 +15,7 @@ import { checkBlobs, claimsOf, deliverScreened, isScreened, noticeEndings, silen
 
 const screenings = createScreenings(() => Date.now());
 
-type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
+type Port = Pick<ShardPort, "deliverEvents" | "reportUsage" | "screenedClaims">;
 
 /**
  * Throws `forbidden` for an event that names a blob of another claim, and for the heartbeat of another token's session.
@@ -23,10 +23,19 @@ type Port = Pick<ShardPort, "deliverEvents" | "screenedClaims">;
 export async function receiveEvents(
   env: Env,
   shard: Port,
-  request: EventsRequest,
+  { usage, ...request }: EventsRequest,
   pool: PoolIdentity,
 ): Promise<EventsReply> {
   checkBlobs(request.events);
+  if (usage === undefined) return receive(env, shard, request, pool);
+  // First: an event may begin the attempt behind one that is reported.
+  const taken = await shard.reportUsage(env, usage, { session: request.session, lanes: pool.lanes });
+  return { ...(await receive(env, shard, request, pool)), usage: taken };
+}
+
+type Events = Omit<EventsRequest, "usage">;
+
+async function receive(env: Env, shard: Port, request: Events, pool: PoolIdentity): Promise<EventsReply> {
   const { snapshot, release } = await leaseSnapshot(env);
   const work: Promise<unknown>[] = [];
   try {
@@ -41,7 +50,7 @@ export async function receiveEvents(
 async function receiveScreened(
   env: Env,
   shard: Port,
-  { session, events, heartbeat }: EventsRequest,
+  { session, events, heartbeat }: Events,
   pool: PoolIdentity,
   { snapshot, behind }: { snapshot: Snapshot; behind: (work: Promise<unknown>) => void },
 ): Promise<EventsReply> {

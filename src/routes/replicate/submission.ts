@@ -91,6 +91,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     replayOf: null,
     deployment,
     ...(canary === null ? {} : { canary }),
+    ...(call.pricing === undefined ? {} : { pricing: call.pricing }),
     ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),
