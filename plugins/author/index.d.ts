@@ -57,6 +57,10 @@ export type PredictionCall = {
   inputBytes: number;
   startTimeoutMs: number;
   totalTimeoutMs: number;
+  /** How long one run may take, where its deployment says so. */
+  runLimitMs?: number;
+  /** What it should cost, in 10^-9 of a currency; absent: nothing. */
+  pricing?: { price: { id: string; currency: string }; expectedNano: number };
   /** Its model says that the same input always has the same output. */
   deterministic: boolean;
 };

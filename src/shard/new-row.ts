@@ -26,6 +26,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       replayOf: submission.replayOf,
       deployment: submission.deployment,
       ...(submission.runLimitMs === undefined ? {} : { runLimitMs: submission.runLimitMs }),
+      ...(submission.pricing === undefined ? {} : { pricing: submission.pricing }),
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,

@@ -4,6 +4,7 @@ import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
+import type { Pricing } from "../contract/price.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 
 /** One prediction to accept. Durations count from acceptance. */
@@ -41,6 +42,8 @@ export type Submission = {
   deployment: string | null;
   /** How long one run may take by that deployment. */
   runLimitMs?: number | undefined;
+  /** What it is billed by; absent: it costs nothing. */
+  pricing?: Pricing;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
   /** What plugins set aside for it; given back when it has ended. */

@@ -3,6 +3,7 @@
  * when it is not accepted after all.
  */
 import type { Answer, Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import type { HeldReservation, ReservationEnd } from "../../../plugins/kernel/reservations.ts";
 import type { Hooks } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
@@ -20,6 +21,7 @@ import { pushedPolicyOf, settingsOf } from "../request-settings.ts";
 import { screenAnswer } from "./screen-answer.ts";
 import { checkedChange, unfit } from "./changed-call.ts";
 import { findTarget, validatorOf } from "./find-target.ts";
+import { pricingOf } from "./priced-call.ts";
 import { utf8Length } from "./submission.ts";
 import type { AcceptedCall } from "./submission.ts";
 
@@ -45,9 +47,10 @@ export async function screenCall(
   version: Version,
   callOf: (version: Version) => AcceptedCall,
 ): Promise<ScreenedCall> {
-  const call = callOf(version);
+  const snapshot = await settingsOf(c);
+  const call = await withPrice(c, snapshot, callOf(version));
   const validate = validatorOf(version);
-  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
+  const hooks = await snapshot.of(call.principal.accountId, modelPath(call.model));
   const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
   if (wanted.length === 0 && !isGuarded(version))
     return { call, version, reservations: [], verdicts: [], answer: null };
@@ -85,6 +88,12 @@ export async function screenCall(
     for (const [name, value] of Object.entries(trail.headers)) c.header(name, value);
   }
   return { ...moved, reservations: trail.reservations, verdicts: trail.verdicts, answer };
+}
+
+async function withPrice(c: AppContext, snapshot: Snapshot, call: AcceptedCall): Promise<AcceptedCall> {
+  const { principal, lane, priority, model } = call;
+  const pricing = await pricingOf(c.env, snapshot, { accountId: principal.accountId, lane, priority, model });
+  return pricing === null ? call : { ...call, pricing };
 }
 
 type Moved = Pick<ScreenedCall, "call" | "version">;
@@ -163,6 +172,7 @@ function refused({ predictionId, principal, model, cost }: AcceptedCall, reserva
     status: null,
     attempt: 0,
     cost,
+    costNano: 0,
     metrics: {},
   };
 }

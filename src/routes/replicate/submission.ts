@@ -93,6 +93,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     deployment,
     ...(canary === null ? {} : { canary }),
     ...(screensOutput(version.bundle?.plugins ?? []) ? { isGuarded: true } : {}),
+    ...(call.pricing === undefined ? {} : { pricing: call.pricing }),
     ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),
