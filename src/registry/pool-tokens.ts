@@ -29,6 +29,10 @@ export const NewPoolTokenSchema = z.strictObject({
   owners: z.array(NameSchema).min(1).max(64).default(["local"]).meta({
     description: "The owners whose models it may register, where `may_register_models` lets it: on its own lanes only.",
   }),
+  may_store_environments: z.boolean().default(false).meta({
+    description:
+      "Whether other pools of these owners run environments that this one built: only for hosts that you trust as your own.",
+  }),
 });
 
 const TokenRowSchema = z
@@ -39,6 +43,8 @@ const TokenRowSchema = z
     lanes: StringListColumnSchema,
     may_register_models: z.number(),
     owners: StringListColumnSchema,
+    /** Before its migration there is none. */
+    may_store_environments: z.number().default(0),
     created_at: z.number(),
     revoked_at: z.number().nullable(),
   })
@@ -49,6 +55,7 @@ const TokenRowSchema = z
     lanes: row.lanes,
     mayRegisterModels: row.may_register_models === 1,
     owners: row.owners,
+    mayStoreEnvironments: row.may_store_environments === 1,
     createdAt: row.created_at,
     revokedAt: row.revoked_at,
   }));
@@ -72,13 +79,14 @@ export async function createPoolToken(
     lanes: wanted.lanes,
     mayRegisterModels: wanted.may_register_models,
     owners: wanted.owners,
+    mayStoreEnvironments: wanted.may_store_environments,
     createdAt: Date.now(),
     revokedAt: null,
   };
   const hash = await sha256Hex(secret);
   await env.DB.prepare(
-    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at, has_mac)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, may_store_environments, created_at, has_mac)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
   )
     .bind(
       token.id,
@@ -88,6 +96,7 @@ export async function createPoolToken(
       JSON.stringify(token.lanes),
       token.mayRegisterModels ? 1 : 0,
       JSON.stringify(token.owners),
+      token.mayStoreEnvironments ? 1 : 0,
       token.createdAt,
     )
     .run();
@@ -139,8 +148,8 @@ export async function identifyPool(env: Stores, token: string): Promise<PoolIden
     return null;
   }
   const found = TokenRowSchema.parse(row);
-  const { lanes, mayRegisterModels, owners } = found;
-  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners };
+  const { lanes, mayRegisterModels, owners, mayStoreEnvironments } = found;
+  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners, mayStoreEnvironments };
   cached.set(token, identity, CACHE_MS);
   return identity;
 }

@@ -3,7 +3,9 @@ import { Hono } from "hono";
 import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { storedEnvironmentRoutes } from "./environments.ts";
 import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
 import { logRoutes } from "./log.ts";
@@ -13,6 +15,7 @@ import { poolTokenRoutes } from "./pool-tokens.ts";
 import { poolListRoutes } from "./pools.ts";
 import { requireOperator } from "./require-operator.ts";
 import { settingsRoutes } from "./settings.ts";
+import { adminUsageRoutes } from "./usage.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -23,11 +26,14 @@ export function adminRoutes(): Hono<App> {
   });
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
+  routes.route("/budgets", budgetRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
+  routes.route("/usage", adminUsageRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
+  routes.route("/environments", storedEnvironmentRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
