@@ -130,6 +130,8 @@ export type Row = {
   held?: HeldStates | undefined;
   /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
   attemptAt?: number | undefined;
+  /** What it costs, in nano-units, once that is known; where it has no price, nothing is noted. */
+  costNano?: number | undefined;
   /** What attempts took, until it was handed on, and which of them were told of. */
   usage?: UsageEntry[] | undefined;
   earlier?: EarlierAttempt[] | undefined;
