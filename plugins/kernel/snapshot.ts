@@ -21,6 +21,8 @@ export type BoundHook<P extends Phase> = {
   readonly mutates: boolean;
   /** It may answer a prediction itself. */
   readonly answers?: boolean;
+  /** It came with a pushed version: what it does is its owner's concern, and metrics count all such as one. */
+  readonly isPushed?: boolean;
   readonly run: Hook<P>;
 };
 

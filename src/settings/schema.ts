@@ -3,6 +3,7 @@ import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
+import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
 import { PricesSchema } from "./prices.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
@@ -60,6 +61,7 @@ export const SettingsSchema = z
       .refine((uploads) => Object.keys(uploads).length <= MAX_UPLOADS, `at most ${MAX_UPLOADS}`)
       .default({})
       .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
+    pushed_plugins: PushedPolicySchema.prefault({}),
     prices: PricesSchema.optional().meta({
       description: "What predictions cost their accounts; a price holds for what is accepted while it holds.",
     }),

@@ -67,6 +67,8 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
+  isGuarded?: true;
 };
 
 export type Row = {

@@ -58,6 +58,8 @@ export type Submission = {
   responseKey?: string;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** Plugins that came with its version screen what it says. */
+  isGuarded?: true;
 };
 
 /**
@@ -142,12 +144,16 @@ export type Screened = {
   held: HeldStates | null;
   /** A plugin asked for it: nobody reads what its model says but that plugin. */
   isQuestion?: true;
+  /** Plugins that came with its version screen what it says. */
+  isGuarded?: true;
 };
 
 /** An event as screening hands it on. */
 export type ScreenedEvent = PoolEvent & {
   /** Nobody screened it: the shard has had it, or misses one before it. If neither, it asks for it again. */
   unscreened?: true;
+  /** The plugins that came with its version have screened it. */
+  isGuarded?: true;
   /** What plugins hold behind it; null: nothing any more. */
   held?: HeldStates | null;
   /** Of an end: what plugins gave up that they had held back. */
