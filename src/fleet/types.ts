@@ -2,8 +2,11 @@
 import * as z from "zod";
 import type { ClaimRef } from "../contract/channel.ts";
 
-/** Whether the session still holds its lease, and for how long it does if nothing more is heard of it. */
-export type Lease = { alive: boolean; remainingMs: number };
+/**
+ * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the kind
+ * of its first device, where that is known.
+ */
+export type Lease = { alive: boolean; remainingMs: number; device?: string };
 
 /** Who a pool token is and what it may touch; the tenant behind a prediction is never told. */
 export const PoolIdentitySchema = z.object({
@@ -31,6 +34,8 @@ export type Known = {
   connected: boolean;
   /** What its pool understands beyond its protocol. */
   hears?: string[];
+  /** The kind of its first device. */
+  device?: string;
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
   /** Claims to stop that the pool may not have heard of. */

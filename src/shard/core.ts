@@ -7,11 +7,12 @@
  * the sweeps.
  */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
-import type { EventsReply, EventVerdict } from "../contract/event.ts";
+import type { EventsReply } from "../contract/event.ts";
 import type { PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
+import type { UsageReport } from "../contract/usage.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { Reservation } from "../lane/types.ts";
-import { applyEvents } from "./apply-events.ts";
+import { createDelivering } from "./delivering.ts";
 import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
@@ -21,7 +22,6 @@ import { createGranting } from "./granting.ts";
 import { createLeases } from "./leases.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
-  beginAttempt,
   framesAfter,
   mustBeStored,
   nextBeat,
@@ -31,7 +31,6 @@ import {
   showProgress,
   startFrame,
   tailFrames,
-  unseenFrames,
 } from "./progress.ts";
 import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
@@ -75,6 +74,7 @@ export class ShardCore {
   readonly screening = createScreening((id) => this.#load(id));
   /** Who is granted what. */
   readonly granting: ReturnType<typeof createGranting>;
+  readonly #delivering: ReturnType<typeof createDelivering>;
   readonly #deps: CoreDeps;
   readonly #unlisted: ReturnType<typeof createUnlisted>;
   readonly #recent = createRecent();
@@ -109,6 +109,12 @@ export class ShardCore {
         this.#save(progress, effects, settleWake),
     };
     this.granting = createGranting(changing);
+    this.#delivering = createDelivering({
+      ...parts,
+      alone: changing.alone,
+      save: (progress, effects, fresh) => this.#save(progress, effects, false, fresh),
+      keep: (progress, frames) => this.#keep(progress, frames),
+    });
     const { ended, recovery, retention, settlement, wakes } = this;
     this.#waking = createWaking({ ...changing, leases: this.#leases, ended, recovery, retention, settlement, wakes });
     this.#deps = deps;
@@ -201,16 +207,13 @@ export class ShardCore {
     return this.granting.claim(request, lanes);
   }
 
-  /** Applies the events of many claims; the verdicts come one per claim. */
-  deliver(events: readonly ScreenedEvent[], session: string, lanes: readonly string[]): EventsReply {
-    const byClaim = Map.groupBy(events, ({ id, token }) => `${id} ${token}`);
-    const verdicts: EventVerdict[] = [];
-    for (const list of byClaim.values()) {
-      const [{ id, token }] = list as [ScreenedEvent, ...ScreenedEvent[]];
-      const verdict = this.#recent.alone(id, () => this.#deliverClaim(list, session, lanes));
-      verdicts.push(verdict ?? { id, token, verdict: "later" });
-    }
-    return { verdicts, cancel: [] };
+  deliver(
+    events: readonly ScreenedEvent[],
+    session: string,
+    lanes: readonly string[],
+    reports?: readonly UsageReport[],
+  ): EventsReply {
+    return this.#delivering.deliver(events, { session, lanes }, reports);
   }
 
   /** Handles some of what is due; `more` when there may be more. */
@@ -249,29 +252,6 @@ export class ShardCore {
     for (const progress of this.#recent.unstored())
       next = Math.min(next ?? Infinity, nextBeat(progress, this.#deps.rules));
     return next;
-  }
-
-  #deliverClaim(events: ScreenedEvent[], session: string, lanes: readonly string[]): EventVerdict {
-    const [{ id, token }] = events as [ScreenedEvent, ...ScreenedEvent[]];
-    const progress = this.#load(id);
-    if (progress === null || progress.row.token !== token || !lanes.includes(progress.row.fixed.lane)) {
-      this.outgoing.countStale();
-      return { id, token, verdict: "stale" };
-    }
-    const seqBefore = progress.row.nextSeq;
-    const unseen = unseenFrames(progress, this.store);
-    const applied = applyEvents(progress, events, session, {
-      now: this.#deps.now(),
-      rules: this.#deps.rules,
-      beginAttempt: () => beginAttempt(progress, this.store),
-    });
-    if (applied.mustStore) this.#save(progress, applied.effects, false, [...unseen, ...applied.frames]);
-    else if (progress.row.nextSeq > seqBefore) this.#keep(progress, applied.frames);
-    const verdict: EventVerdict = { id, token, verdict: applied.verdict };
-    if (applied.verdict === "ok") verdict.next = progress.storedSeq;
-    if (applied.verdict === "resend") verdict.next = progress.row.nextSeq;
-    if (applied.started) verdict.attempt = progress.row.attempt;
-    return verdict;
   }
 
   #load(id: string): Progress | null {

@@ -42,8 +42,10 @@ export function createWaking(deps: Deps) {
   function wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
     const overdue = machine.expire(row, now);
-    const effects = overdue ?? machine.stopAgain(row, now);
+    const effects = overdue ?? machine.stopAgain(row, now, rules);
     settlement.again(row);
+    if (overdue === null && row.session !== null && machine.asksForUsage(row, now, rules))
+      woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
       if (!row.strays && ended.holds(row)) retention.postpone(row.id);
       else retention.fallDue(row, woken);
