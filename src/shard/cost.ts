@@ -1,6 +1,5 @@
 /** What a prediction costs its account: expected until its end, then by what its last attempt took. Pure. */
-import { amountOf, MAX_NANO } from "../contract/price.ts";
-import type { CostView } from "../contract/price.ts";
+import { MAX_NANO } from "../contract/price.ts";
 import { endingOf, isBilled } from "../metering/billed.ts";
 import { costOf } from "../metering/price.ts";
 import { isFinished } from "./row.ts";
@@ -41,12 +40,4 @@ export function isBilledAttempt(row: Row, { attempt, outcome }: Pick<UsageEntry,
       return isBilled(endingOf({ status, errorCode, attempt, ran: attempt > 0, isQuestion }));
     }
   }
-}
-
-/** For the prediction's snapshot; nothing where it has no price. */
-export function shownCost({ fixed: { pricing }, costNano }: Pick<Row, "fixed" | "costNano">): { cost?: CostView } {
-  if (pricing === undefined) return {};
-  const nano = costNano ?? pricing.expectedNano;
-  const { currency } = pricing.price;
-  return { cost: { state: costNano === undefined ? "estimated" : "final", nano, amount: amountOf(nano), currency } };
 }
