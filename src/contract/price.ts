@@ -24,6 +24,12 @@ export const PriceSchema = z.object({
 });
 export type Price = z.output<typeof PriceSchema>;
 
+/**
+ * What a prediction is billed by, fixed when it is accepted. `expectedNano`: what it should cost by what its like took
+ * lately. `capNano`: it costs no more than this, which a strict budget has reserved.
+ */
+export type Pricing = { price: Price; expectedNano: number; capNano?: number };
+
 /** `estimated`: before its end, what its like took lately; or what is still to be confirmed. */
 export const CostViewSchema = z
   .object({
@@ -41,4 +47,11 @@ const NANO_DIGITS = 9;
 export function amountOf(nano: number): string {
   const digits = String(Math.abs(nano)).padStart(NANO_DIGITS + 1, "0");
   return `${nano < 0 ? "-" : ""}${digits.slice(0, -NANO_DIGITS)}.${digits.slice(-NANO_DIGITS)}`;
+}
+
+/** `costNano` undefined: it isn't known yet. */
+export function costView({ price, expectedNano }: Pricing, costNano: number | undefined): CostView {
+  const nano = costNano ?? expectedNano;
+  const state = costNano === undefined ? "estimated" : "final";
+  return { state, nano, amount: amountOf(nano), currency: price.currency };
 }

@@ -13,6 +13,8 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
+import { costView } from "../contract/price.ts";
+import type { Pricing } from "../contract/price.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
@@ -52,6 +54,8 @@ export type Fixed = {
   deployment: string | null;
   /** How long one run may take by its deployment; absent: as its model says. */
   runLimitMs?: number | undefined;
+  /** What it is billed by; absent: it costs nothing. */
+  pricing?: Pricing;
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;
@@ -63,6 +67,8 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
+  isGuarded?: true;
 };
 
 export type Row = {
@@ -126,6 +132,8 @@ export type Row = {
   held?: HeldStates | undefined;
   /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
   attemptAt?: number | undefined;
+  /** What it costs, in nano-units, once that is known; where it has no price, nothing is noted. */
+  costNano?: number | undefined;
   /** What attempts took, until it was handed on, and which of them were told of. */
   usage?: UsageEntry[] | undefined;
   earlier?: EarlierAttempt[] | undefined;
@@ -195,6 +203,7 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     replayOf: fixed.replayOf,
     deployment: fixed.deployment,
     queue,
+    ...(fixed.pricing === undefined ? {} : { cost: costView(fixed.pricing, row.costNano) }),
     ...(row.verdicts === undefined ? {} : { verdicts: row.verdicts }),
   };
 }

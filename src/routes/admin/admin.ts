@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { storedEnvironmentRoutes } from "./environments.ts";
 import { faultRoutes } from "./faults.ts";
@@ -14,6 +15,7 @@ import { poolTokenRoutes } from "./pool-tokens.ts";
 import { poolListRoutes } from "./pools.ts";
 import { requireOperator } from "./require-operator.ts";
 import { settingsRoutes } from "./settings.ts";
+import { adminUsageRoutes } from "./usage.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -24,8 +26,10 @@ export function adminRoutes(): Hono<App> {
   });
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
+  routes.route("/budgets", budgetRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
+  routes.route("/usage", adminUsageRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());

@@ -1,0 +1,43 @@
+/** What a prediction costs its account: expected until its end, then by what its last attempt took. Pure. */
+import { MAX_NANO } from "../contract/price.ts";
+import { endingOf, isBilled } from "../metering/billed.ts";
+import { costOf } from "../metering/price.ts";
+import { isFinished } from "./row.ts";
+import type { Row } from "./row.ts";
+import { awaitsUsage, endOf } from "./usage.ts";
+import type { UsageEntry } from "./usage.ts";
+
+/** Notes what an ended prediction costs, once that is known; the caller stores the row. */
+export function noteCost(row: Row): void {
+  if (row.fixed.pricing === undefined || !isFinished(row.state) || awaitsUsage(row)) return;
+  // Entries go as they are handed on: then the cost is known already.
+  const entry = row.usage?.findLast(({ attempt }) => attempt === row.attempt);
+  if (entry !== undefined) row.costNano = costOfAttempt(row, entry);
+  else row.costNano ??= 0;
+}
+
+/** Of one attempt, in nano-units; of a correction, all that it costs now. 0 where it isn't billed. */
+export function costOfAttempt(row: Row, { attempt, outcome, device, gpuUs, units }: Measured): number {
+  const { pricing } = row.fixed;
+  if (pricing === undefined) return 0;
+  const cost = costOf(pricing.price, { device, gpuUs, units, billed: isBilledAttempt(row, { attempt, outcome }) });
+  return Math.min(cost, pricing.capNano ?? MAX_NANO);
+}
+type Measured = Pick<UsageEntry, "attempt" | "outcome" | "device" | "gpuUs" | "units">;
+
+/** Whether an attempt is billed: the last one alone, by how its prediction ended. */
+export function isBilledAttempt(row: Row, { attempt, outcome }: Pick<UsageEntry, "attempt" | "outcome">): boolean {
+  const status = isFinished(row.state) && attempt === row.attempt ? endOf(row) : outcome;
+  switch (status) {
+    case "lost":
+    case "bisected":
+    case "superseded":
+      return isBilled(outcome === status ? status : "lost");
+    case "stopped":
+      return isBilled("released");
+    default: {
+      const [errorCode, isQuestion] = [row.error?.code ?? null, row.fixed.question !== undefined];
+      return isBilled(endingOf({ status, errorCode, attempt, ran: attempt > 0, isQuestion }));
+    }
+  }
+}
