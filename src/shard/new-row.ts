@@ -31,6 +31,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       keyed: submission.keyed,
       ...(submission.question === undefined ? {} : { question: submission.question }),
       ...(submission.canary === undefined ? {} : { canary: submission.canary }),
+      ...(submission.credentialId === undefined ? {} : { credentialId: submission.credentialId }),
       ...(submission.responseKey === undefined ? {} : { responseKey: submission.responseKey }),
     },
     payloadHash: submission.payloadHash,

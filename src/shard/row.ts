@@ -63,6 +63,8 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** The API key, or another credential, that asked for it; absent where none did, and in rows from before it was kept. */
+  credentialId?: string;
 };
 
 export type Row = {
