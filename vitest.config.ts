@@ -29,7 +29,7 @@ const processFolders = [
 
 /** Parts together that take many seconds: CI runs them. */
 const AT_LENGTH = [
-  "test/integration/{webhooks,upgrade,settings}/**/*.test.ts",
+  "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{outages,payloads,pushed}.test.ts",
 ];
 

@@ -52,7 +52,7 @@ const ConfigurationSchema = z
 export const timesOf = ({ kind, settleMs }: EntryConfiguration) => ({
   ...defaultTimes,
   ...(kind === "local"
-    ? { settleMs: 5000, refusedMs: 5000, listMs: 1000, busyListMs: 250, soonListMs: 50, offersMs: 5000 }
+    ? { settleMs: 1000, refusedMs: 5000, listMs: 1000, busyListMs: 250, soonListMs: 50, offersMs: 5000 }
     : {}),
   ...(kind === "vast" ? { maxCreates: 1, soonListMs: 5000 } : {}),
   ...(settleMs === undefined ? {} : { settleMs }),

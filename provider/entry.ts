@@ -32,6 +32,8 @@ export type EntryOptions = {
   log: Logger;
   /** The account has less than this, in billionths: a warning. */
   lowBalanceNano?: number;
+  /** How long a create may take before its answer is given up (60,000). */
+  createLimitMs?: number;
   /** The edge refused the service before it ever answered it. */
   onRefused: (why: string) => void;
 };
@@ -83,7 +85,7 @@ export class Entry {
   }
 
   async #carryOut(action: Action): Promise<void> {
-    const { provider, reconciler, log } = this.#options;
+    const { provider, reconciler, log, createLimitMs = CREATE_LIMIT_MS } = this.#options;
     switch (action.type) {
       case "list": {
         const startedMs = performance.now();
@@ -103,7 +105,7 @@ export class Entry {
       case "create": {
         const { machine, name, offer } = action.order;
         try {
-          const providerId = await provider.create(action.order, AbortSignal.timeout(CREATE_LIMIT_MS));
+          const providerId = await provider.create(action.order, AbortSignal.timeout(createLimitMs));
           log.info({ name, offer, providerId }, "machine created");
           reconciler.created(machine, providerId, Date.now(), performance.now());
         } catch (error) {

@@ -32,7 +32,7 @@ const seen = (machine: string, providerId: string, changes: Partial<Seen> = {}):
 });
 
 /** A reconciler, and a hand on its clock. */
-function start(desired: DesiredMachine[] | null, first: Seen[] | null = []) {
+function start(desired: DesiredMachine[] | null, first: Seen[] | null = [], before: DesiredMachine[] | null = []) {
   let now = 0;
   const reconciler = new Reconciler({ name: "test", kind: "test", names, times: defaultTimes });
   const self = {
@@ -50,6 +50,7 @@ function start(desired: DesiredMachine[] | null, first: Seen[] | null = []) {
     fail: (machine: string, ...error: ConstructorParameters<typeof ProviderError>) =>
       reconciler.failedToCreate(machine, new ProviderError(...error), now),
   };
+  if (desired !== null && before !== null) self.hear(before);
   if (desired !== null) self.hear(desired);
   if (first !== null) self.list(first);
   return self;
@@ -86,6 +87,26 @@ describe("what is desired", () => {
     const world = start([wanted(A)], [seen(A, "i-1", { state: "booting" })]);
     expect(world.due()).toStrictEqual([]);
     expect(world.reconciler.report().machines).toMatchObject([{ machine: A, providerId: "i-1", state: "booting" }]);
+  });
+
+  it("settles first, when it was desired before the service started: that one may have asked for it", () => {
+    const world = start([wanted(A)], [], null);
+    world.pass(settleMs - 1);
+    world.list([]);
+    expect(world.due()).toStrictEqual([]);
+    world.pass(1);
+    world.list([]);
+    expect(creates(world.due())).toStrictEqual([A]);
+  });
+
+  it("has the list read at once, though it was read just now", () => {
+    const world = start([], null);
+    world.all();
+    world.list([]);
+    world.pass(defaultTimes.soonListMs);
+    expect(world.all().actions).toStrictEqual([]);
+    world.hear([wanted(A)]);
+    expect(world.all().actions).toContainEqual({ type: "list" });
   });
 
   it("is told from its acknowledgement on, though no list shows it yet", () => {
@@ -268,7 +289,7 @@ describe("what is not desired", () => {
 describe("a machine that vanished", () => {
   it("is told as gone, and not made again under its id", () => {
     const world = start([wanted(A)], [seen(A, "i-1")]);
-    world.pass(listMs);
+    world.pass(1);
     world.list([]);
     expect(world.reconciler.report()).toMatchObject({ machines: [], complete: true, refused: [{ machine: A }] });
     expect(world.due()).toStrictEqual([]);

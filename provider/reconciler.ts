@@ -4,7 +4,8 @@
  * back; what happened between two lists is nobody's business.
  *
  * - Nothing is made or returned before the edge has answered once, nor before a list was read since a machine was first
- *   heard of: a service that starts again finds what it had made.
+ *   heard of: a service that starts again finds what it had made. What was desired when it started it may have asked for
+ *   just before, so that settles first.
  * - At most one create a machine is under way, and none while an answer that said nothing settles (`attempts.ts`).
  * - What bears a name of ours and isn't desired is an orphan, a second one of a name a duplicate. An orphan is returned
  *   only when the edge was asked since it was seen, so that the edge's latest word is what counts.
@@ -59,8 +60,9 @@ export class Reconciler {
   readonly #lists: Errands;
   readonly #offerCalls: Errands;
   #reply: { asked: number; heardMs: number; nowMs: number; desired: Map<string, DesiredMachine> } | null = null;
-  /** When each desired machine was first heard of, and each machine at the provider first seen. */
+  /** A list that began then shows what was made of each desired machine before it was heard of. */
   readonly #heardMs = new Map<string, number>();
+  /** When each machine at the provider was first seen. */
   readonly #firstSeenMs = new Map<string, number>();
   #list: { startedMs: number; own: Seen[] } | null = null;
   #offers: Offer[] = [];
@@ -87,8 +89,13 @@ export class Reconciler {
   /** The edge answered a sync that was begun at `askedMs`. */
   heard(reply: SyncReply, askedMs: number, nowMs: number): void {
     const desired = new Map(reply.desired.map((machine) => [machine.machine, machine]));
+    const isFirst = this.#reply === null;
     this.#reply = { asked: askedMs, heardMs: nowMs, nowMs: reply.nowMs, desired };
-    for (const machine of desired.keys()) if (!this.#heardMs.has(machine)) this.#heardMs.set(machine, nowMs);
+    for (const machine of desired.keys()) {
+      if (this.#heardMs.has(machine)) continue;
+      this.#heardMs.set(machine, isFirst ? nowMs + this.#times.settleMs : nowMs);
+      this.#lists.askSoon();
+    }
     for (const machine of this.#heardMs.keys()) if (!desired.has(machine)) this.#heardMs.delete(machine);
     this.#attempts.keepOnly(new Set(desired.keys()));
   }

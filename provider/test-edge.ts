@@ -41,16 +41,13 @@ export class TestEdge {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await text(request);
-    if (this.refuses !== null) {
-      response.writeHead(this.refuses, { "content-type": "application/problem+json" });
-      response.end(JSON.stringify({ detail: "this is a test" }));
-      return;
-    }
+    if (this.refuses !== null) return refuse(response, this.refuses);
     const sync = SyncRequestSchema.parse(JSON.parse(body));
     this.syncs.push(sync);
     const answer = (): void => {
       clearTimeout(timer);
       this.#held.delete(answer);
+      if (this.refuses !== null) return refuse(response, this.refuses);
       const reply: SyncReply = {
         known: String(this.#number),
         nowMs: Date.now(),
@@ -67,4 +64,9 @@ export class TestEdge {
     });
     this.#held.add(answer);
   }
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  response.writeHead(status, { "content-type": "application/problem+json" });
+  response.end(JSON.stringify({ detail: "this is a test" }));
 }

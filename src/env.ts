@@ -1,5 +1,6 @@
 /** The bindings of wrangler.toml, typed. */
 import type { Allowance } from "./allowance/allowance-object.ts";
+import type { LedgerObject } from "./ledger/ledger-object.ts";
 import type { CanaryWatch } from "./canary/canary-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
@@ -104,6 +105,7 @@ export type Env = QuotaVars & {
   INDEX: DurableObjectNamespace<AccountIndex>;
   SETTINGS: DurableObjectNamespace<SettingsObject>;
   ALLOWANCE: DurableObjectNamespace<Allowance>;
+  LEDGER: DurableObjectNamespace<LedgerObject>;
   CANARY: DurableObjectNamespace<CanaryWatch>;
   METER: DurableObjectNamespace<UsageMeter>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;

@@ -7,6 +7,8 @@ import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
 import { sessionSchema } from "./fleet/session-schema.ts";
 import type { PoolIdentity } from "./fleet/types.ts";
 import type { Env } from "./env.ts";
+import { LedgerObject } from "./ledger/ledger-object.ts";
+import { ledgerSchema } from "./ledger/rows.ts";
 import { Lane as LaneObject } from "./lane/lane.ts";
 import { laneSchema } from "./lane/rows.ts";
 import { LogBroker as LogBrokerObject } from "./log/broker.ts";
@@ -77,6 +79,7 @@ class ReceivingSession extends PoolSessionObject {
 export const Allowance = versioned(AllowanceObject, allowanceSchema);
 export const CanaryWatch = versioned(CanaryWatchObject, canarySchema);
 export const Lane = versioned(LaneObject, laneSchema);
+export const Ledger = versioned(LedgerObject, ledgerSchema);
 export const LogBroker = versioned(LogBrokerObject, logSchema);
 export const PoolSession = versioned(ReceivingSession, sessionSchema);
 export const ResponseCache = versioned(ResponseCacheObject, responsesSchema);

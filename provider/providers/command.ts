@@ -47,7 +47,7 @@ const ErrorSchema = z.object({
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_SAID_BYTES = 4096;
-const LATE_OUTPUT_MS = 1000;
+const LATE_OUTPUT_MS = 250;
 
 export function command(options: CommandOptions, say: (line: string) => void): Provider {
   let balance: Balance | null = null;

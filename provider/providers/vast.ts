@@ -37,6 +37,10 @@ type Choice = z.infer<typeof HardwareChoiceSchema>;
 
 export const VastSchema = z.strictObject({
   baseUrl: z.url({ protocol: /^https?$/ }).default("https://console.vast.ai"),
+  /** The time between two creates: Vast's documents name 4.5 s for an address. */
+  createGapMs: z.int().nonnegative().default(4500),
+  /** For how long it is left alone after a 429, of which it doesn't say when to call again. */
+  quietMs: z.int().nonnegative().default(15_000),
   hardware: z.record(HardwareSchema, HardwareChoiceSchema),
 });
 export type VastOptions = z.infer<typeof VastSchema>;
@@ -69,15 +73,22 @@ const ErrorSchema = z.object({ error: z.string().optional(), msg: z.string().opt
 const UserSchema = z.object({ credit: z.number().nullish(), balance: z.number().nullish() });
 
 const SECOND_MS = 1000;
-/** Vast limits how often an address may be called; for creates its documents name 4.5 s. */
-const CREATE_GAP_MS = 4500;
-/** It tells no time after which to call again. */
-const QUIET_MS = 15_000;
 const MAX_PAGES = 80;
 
-export function vast({ baseUrl, hardware }: VastOptions, key: string): Provider {
+export function vast({ baseUrl, hardware, createGapMs, quietMs }: VastOptions, key: string): Provider {
   const api = apiAt(new URL(baseUrl), key, detailOf);
   let lastCreateMs = -Infinity;
+
+  /** Of "too many requests" without a time, it wants some rest. */
+  async function calmly<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      if (error instanceof ProviderError && error.reason === "rate_limited" && error.retryAfterMs === null)
+        throw new ProviderError("rate_limited", error.message, quietMs);
+      throw error;
+    }
+  }
 
   async function search(name: string, choice: Choice, signal: AbortSignal): Promise<Offer[]> {
     const { offers } = await calmly(
@@ -135,8 +146,8 @@ export function vast({ baseUrl, hardware }: VastOptions, key: string): Provider 
       const choice = hardware[name];
       if (choice === undefined || !/^\d+$/.test(ask))
         throw new ProviderError("invalid", `there is no offer ${JSON.stringify(order.offer)} any more`);
-      const waitMs = lastCreateMs + CREATE_GAP_MS - performance.now();
-      if (waitMs > 0) throw new ProviderError("rate_limited", "Vast makes one instance in 4.5 s", waitMs);
+      const waitMs = lastCreateMs + createGapMs - performance.now();
+      if (waitMs > 0) throw new ProviderError("rate_limited", `Vast makes one instance in ${createGapMs} ms`, waitMs);
       lastCreateMs = performance.now();
       const price = choice.spot ? { price: await bidFor(Number(ask), choice, signal) } : {};
       const body = { ...instanceOf(order, choice), ...price };
@@ -169,17 +180,6 @@ export function vast({ baseUrl, hardware }: VastOptions, key: string): Provider 
       return typeof left === "number" ? { nano: nanoOf(left), currency: "USD" } : null;
     },
   };
-}
-
-/** Of "too many requests" without a time, Vast wants some rest. */
-async function calmly<T>(call: Promise<T>): Promise<T> {
-  try {
-    return await call;
-  } catch (error) {
-    if (error instanceof ProviderError && error.reason === "rate_limited" && error.retryAfterMs === null)
-      throw new ProviderError("rate_limited", error.message, QUIET_MS);
-    throw error;
-  }
 }
 
 function queryOf(choice: Choice): object {

@@ -18,6 +18,7 @@ import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
 import { absentRoutes } from "./replicate/absent.ts";
 import { accountRoutes } from "./replicate/account.ts";
+import { budgetRoutes } from "./replicate/budgets.ts";
 import { deploymentRoutes } from "./replicate/deployments.ts";
 import { fileRoutes } from "./replicate/files.ts";
 import { modelRoutes } from "./replicate/models.ts";
@@ -68,6 +69,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1/uploads", uploadRoutes());
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());
+  app.route("/v1", budgetRoutes());
   app.route("/v1", usageRoutes());
   app.route("/v1", searchRoutes());
   app.route("/v1", absentRoutes());

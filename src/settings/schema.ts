@@ -3,6 +3,8 @@ import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
+import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
+import { PricesSchema } from "./prices.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
 const MAX_STALE_S = 60;
@@ -59,6 +61,10 @@ export const SettingsSchema = z
       .refine((uploads) => Object.keys(uploads).length <= MAX_UPLOADS, `at most ${MAX_UPLOADS}`)
       .default({})
       .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
+    pushed_plugins: PushedPolicySchema.prefault({}),
+    prices: PricesSchema.optional().meta({
+      description: "What predictions cost their accounts; a price holds for what is accepted while it holds.",
+    }),
     serve_stale_s: z.number().int().min(0).max(MAX_STALE_S).default(MAX_STALE_S).meta({
       description:
         "How many seconds the last settings hold while new ones can't be read, beyond the 5 that they always do; 0: requests are refused.",

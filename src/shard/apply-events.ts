@@ -1,4 +1,5 @@
 /** Applies one claim's events to its prediction, in the order of their `seq`, and says what the pool must know. */
+import { saysSomething } from "../contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../contract/event.ts";
 import { addVerdicts } from "../contract/verdict.ts";
 import type { Effect } from "./machine.ts";
@@ -52,7 +53,7 @@ export function applyEvents(
       settleUsage(progress, event, context.now, applied);
       continue;
     }
-    if (event.seq > row.nextSeq || event.unscreened === true) {
+    if (event.seq > row.nextSeq || event.unscreened === true || isUnguarded(row, event)) {
       applied.verdict = "resend";
       return applied;
     }
@@ -62,6 +63,11 @@ export function applyEvents(
     if (applied.verdict !== "ok") return applied;
   }
   return applied;
+}
+
+/** Whether it says something that its version's own plugins have yet to screen. */
+function isUnguarded({ fixed }: Row, event: ScreenedEvent): boolean {
+  return fixed.isGuarded === true && event.isGuarded !== true && saysSomething(event);
 }
 
 /** What plugins hold and decided, and what they gave up at the end. */

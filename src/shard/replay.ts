@@ -52,6 +52,7 @@ export function replayableOf(row: Row | null): Replayable {
         deployment: fixed.deployment,
         ...(fixed.runLimitMs === undefined ? {} : { runLimitMs: fixed.runLimitMs }),
         ...(fixed.credentialId === undefined ? {} : { credentialId: fixed.credentialId }),
+        ...(fixed.isGuarded === undefined ? {} : { isGuarded: fixed.isGuarded }),
         retentionMs: fixed.retentionMs,
       },
       ...{ resumesDeterministically: fixed.resumesDeterministically, origin: fixed.origin, source: fixed.source },

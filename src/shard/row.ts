@@ -13,6 +13,7 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
+import type { Pricing } from "../contract/price.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
@@ -26,6 +27,7 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
+import { shownCost } from "./cost.ts";
 import type { HeldStates, Question } from "./types.ts";
 import type { EarlierAttempt, UsageEntry } from "./usage.ts";
 
@@ -52,6 +54,8 @@ export type Fixed = {
   deployment: string | null;
   /** How long one run may take by its deployment; absent: as its model says. */
   runLimitMs?: number | undefined;
+  /** What it is billed by; absent: it costs nothing. */
+  pricing?: Pricing;
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;
@@ -65,6 +69,8 @@ export type Fixed = {
   canary?: CanaryTag;
   /** The API key, or another credential, that asked for it; absent where none did, and in rows from before it was kept. */
   credentialId?: string;
+  /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
+  isGuarded?: true;
 };
 
 export type Row = {
@@ -197,6 +203,7 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     replayOf: fixed.replayOf,
     deployment: fixed.deployment,
     queue,
+    ...shownCost(row),
     ...(row.verdicts === undefined ? {} : { verdicts: row.verdicts }),
   };
 }

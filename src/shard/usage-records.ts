@@ -2,6 +2,7 @@
 import { modelPath } from "../contract/manifest.ts";
 import { endingOf, isBilled } from "../metering/billed.ts";
 import type { AttemptRecord, NumberedRecord } from "../metering/record.ts";
+import { costOfUsage } from "./cost.ts";
 import type { Row } from "./row.ts";
 import { isFinished } from "./row.ts";
 import { endOf } from "./usage.ts";
@@ -22,6 +23,9 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
   const { attempt, outcome, at, device, units = {}, replaces, flags = [] } = entry;
   const less = (name: "queuedMs" | "runMs" | "gpuUs") => entry[name] - (replaces?.[name] ?? 0);
   const isCorrection = replaces !== undefined;
+  const billed = isBilledEntry(row, entry);
+  const replacedNano =
+    replaces === undefined ? 0 : costOfUsage(row, replaces, isBilledEntry(row, { ...replaces, attempt }));
   return {
     v: 2,
     kind: "attempt",
@@ -42,10 +46,10 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
     units,
     outcome,
     cached: attempt === 0,
-    billed: isBilledEntry(row, entry),
-    costNano: 0,
-    currency: null,
-    price: null,
+    billed,
+    costNano: costOfUsage(row, entry, billed) - replacedNano,
+    currency: fixed.pricing?.price.currency ?? null,
+    price: fixed.pricing?.price.id ?? null,
     ...(fixed.question === undefined ? {} : { askedBy: fixed.question.plugin }),
   };
 }

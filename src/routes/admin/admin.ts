@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 import { storedEnvironmentRoutes } from "./environments.ts";
 import { faultRoutes } from "./faults.ts";
@@ -25,6 +26,7 @@ export function adminRoutes(): Hono<App> {
   });
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
+  routes.route("/budgets", budgetRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
   routes.route("/usage", adminUsageRoutes());

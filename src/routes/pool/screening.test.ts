@@ -235,7 +235,7 @@ function receiver(snapshot: Snapshot) {
       silent(events),
       { known: claims, late: [] },
       {
-        ...{ snapshot, screenings, large: noLarge, behind: () => {} },
+        ...{ snapshot, screenings, large: noLarge, behind: () => {}, withGuards: async (hooks) => hooks },
         async deliver(some) {
           calls.push(some);
           return { verdicts: claimsOf(some).map((one) => ({ ...one, verdict: "ok" as const })), cancel: [] };
