@@ -1,11 +1,8 @@
 /** The records that a row's usage becomes. */
 import { modelPath } from "../contract/manifest.ts";
-import { endingOf, isBilled } from "../metering/billed.ts";
 import type { AttemptRecord, NumberedRecord } from "../metering/record.ts";
-import { costOfUsage } from "./cost.ts";
+import { costOfAttempt, isBilledAttempt } from "./cost.ts";
 import type { Row } from "./row.ts";
-import { isFinished } from "./row.ts";
-import { endOf } from "./usage.ts";
 import type { UsageEntry } from "./usage.ts";
 
 /** The records of those of its entries that have these numbers, in their order. */
@@ -23,9 +20,7 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
   const { attempt, outcome, at, device, units = {}, replaces, flags = [] } = entry;
   const less = (name: "queuedMs" | "runMs" | "gpuUs") => entry[name] - (replaces?.[name] ?? 0);
   const isCorrection = replaces !== undefined;
-  const billed = isBilledEntry(row, entry);
-  const replacedNano =
-    replaces === undefined ? 0 : costOfUsage(row, replaces, isBilledEntry(row, { ...replaces, attempt }));
+  const replacedNano = replaces === undefined ? 0 : costOfAttempt(row, { ...replaces, attempt });
   return {
     v: 2,
     kind: "attempt",
@@ -46,28 +41,10 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
     units,
     outcome,
     cached: attempt === 0,
-    billed,
-    costNano: costOfUsage(row, entry, billed) - replacedNano,
+    billed: isBilledAttempt(row, entry),
+    costNano: costOfAttempt(row, entry) - replacedNano,
     currency: fixed.pricing?.price.currency ?? null,
     price: fixed.pricing?.price.id ?? null,
     ...(fixed.question === undefined ? {} : { askedBy: fixed.question.plugin }),
   };
-}
-
-function isBilledEntry(row: Row, { attempt, outcome }: Pick<UsageEntry, "attempt" | "outcome">): boolean {
-  switch (outcome) {
-    case "lost":
-    case "bisected":
-    case "superseded":
-      return isBilled(outcome);
-    case "stopped":
-      return isBilled("released");
-    default: {
-      const status = isFinished(row.state) ? endOf(row) : outcome;
-      if (status === "stopped" || status === "lost" || status === "bisected" || status === "superseded") return false;
-      const errorCode = row.error?.code ?? null;
-      const isQuestion = row.fixed.question !== undefined;
-      return isBilled(endingOf({ status, errorCode, attempt, ran: attempt > 0, isQuestion }));
-    }
-  }
 }
