@@ -6,6 +6,7 @@ import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { ResponseCache } from "./responses/response-cache-object.ts";
+import type { Scaler } from "./scaling/object/scaler.ts";
 import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
@@ -103,4 +104,5 @@ export type Env = QuotaVars & {
   ALLOWANCE: DurableObjectNamespace<Allowance>;
   CANARY: DurableObjectNamespace<CanaryWatch>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;
+  SCALER: DurableObjectNamespace<Scaler>;
 };

@@ -19,6 +19,7 @@ import { notePool, notePoolState } from "../registry/pools.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { tellScaler } from "./machine-news.ts";
 import { Parking } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
@@ -185,6 +186,13 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#known?.hears?.includes(what) === true) this.#send({ type: what });
   }
 
+  /** The machine is to be returned: the pool ends, what runs has `withinMs` to finish. */
+  async drain(withinMs: number): Promise<void> {
+    if (this.#known === null) return;
+    if (this.#known.hears?.includes("leave") === true) this.#send({ type: "leave", withinMs });
+    else await this.#leaveLanes(this.#known);
+  }
+
   /** The lanes produce to another log from now on. */
   async moveLog(desired: DesiredLog): Promise<void> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
@@ -234,6 +242,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
+    await tellScaler(this.env, known, "connected", hello);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
@@ -350,7 +359,10 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
-    if (known !== null) await notePoolState(this.env, known.session, "ended");
+    if (known !== null) {
+      await notePoolState(this.env, known.session, "ended");
+      await tellScaler(this.env, known, "ended");
+    }
     this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();

@@ -12,6 +12,8 @@ export const PoolIdentitySchema = z.object({
   mayRegisterModels: z.boolean(),
   /** The owners whose models it may register. */
   owners: z.array(z.string()).default(["local"]),
+  /** The rented machine that its token is bound to. */
+  machine: z.string().optional(),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;
 

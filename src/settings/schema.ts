@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
+import { defaultScaling, ScalingSettingsSchema } from "../contract/scaling.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
@@ -59,6 +60,9 @@ export const SettingsSchema = z
       .refine((uploads) => Object.keys(uploads).length <= MAX_UPLOADS, `at most ${MAX_UPLOADS}`)
       .default({})
       .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
+    scaling: ScalingSettingsSchema.default(defaultScaling).meta({
+      description: "Which machines are rented, and how many; docs/scaling.md. Nothing is until a provider has come.",
+    }),
     serve_stale_s: z.number().int().min(0).max(MAX_STALE_S).default(MAX_STALE_S).meta({
       description:
         "How many seconds the last settings hold while new ones can't be read, beyond the 5 that they always do; 0: requests are refused.",
