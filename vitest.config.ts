@@ -29,7 +29,7 @@ const processFolders = [
 
 /** Parts together that take many seconds: CI runs them. */
 const AT_LENGTH = [
-  "test/integration/{webhooks,upgrade,settings}/**/*.test.ts",
+  "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{outages,payloads,pushed}.test.ts",
 ];
 
@@ -48,7 +48,7 @@ export default defineConfig({
           setupFiles: ["./test/fresh-file.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [
-            "{src,plugins,gpu-pool,scripts,cli}/**/*.test.ts",
+            "{src,plugins,gpu-pool,scripts,cli,provider}/**/*.test.ts",
             "test/*.test.ts",
             "test/{unit,fuzz}/**/*.test.ts",
           ],

@@ -6,6 +6,7 @@ import { addCanary } from "./commands/canary.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addEnvironments } from "./commands/environments.ts";
 import { addInit } from "./commands/init.ts";
 import { addLogin } from "./commands/login.ts";
 import { addModels } from "./commands/models.ts";
@@ -52,6 +53,7 @@ export function createProgram(io: Io): Command {
   addDeployments(program, context);
   addAdmin(program, context);
   addPools(program, context);
+  addEnvironments(program, context);
   addTopics(program, context);
   addSettings(program, context);
   addDoctor(program, context);

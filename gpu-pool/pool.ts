@@ -21,6 +21,8 @@ import type { ControlChannel } from "./intake/control-channel.ts";
 import { Drain } from "./drain.ts";
 import { HandBacks } from "./hand-backs.ts";
 import { helloOf } from "./hello.ts";
+import type { EnvironmentLayers } from "./layers/environment-layers.ts";
+import { openLayers } from "./layers/open-layers.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
 import { ModelSet } from "./model-set.ts";
@@ -47,6 +49,7 @@ export class Pool {
   readonly models: ModelSet;
   readonly intakes: Intakes;
   readonly pressure: Pressure;
+  readonly layers: EnvironmentLayers;
   readonly #options: PoolOptions;
   readonly #previous: string | null;
   readonly #http: HttpClient;
@@ -127,11 +130,13 @@ export class Pool {
       settled: async () => this.intakes.settled(),
     });
     this.#suspects = new Suspects(this.#reporter, (prediction) => this.#rooms.ended(prediction));
+    this.layers = openLayers(this, this.#files, log, settings);
     const fleet = createFleet(
       {
         ...options,
         http: this.#files,
         pressure: this.pressure,
+        layers: this.layers,
         report: this.#reporter,
         onSchema: () => this.#sayHelloAgain(),
         onRoom: () => this.#roomChanged(),
@@ -219,6 +224,7 @@ export class Pool {
       held: () => this.#held(),
       onBegin: () => {
         this.#pushed.stop();
+        this.layers.stop();
         this.#channel?.send({ type: "draining" });
       },
       onOver: () => this.#close(),
@@ -248,8 +254,8 @@ export class Pool {
 
   /** Sends what an earlier life left, opens the channel, and begins intake. */
   start(): void {
-    const { settings, clock } = this.#options;
-    this.#sendLeftovers();
+    const { settings, clock, log } = this.#options;
+    this.#handBacks.sendLeftovers(this.#journal.left, log);
     if (settings.warm) for (const runner of this.runners) runner.warm();
     this.#channel = createControlChannel({
       url: settings.url,
@@ -383,13 +389,6 @@ export class Pool {
   #grants(grants: Grant[]): void {
     this.#claims.granted(grants);
     this.#upkeep.sweepSoon();
-  }
-
-  #sendLeftovers(): void {
-    const { log } = this.#options;
-    const { bad, ...left } = this.#handBacks.sendLeftovers(this.#journal.left);
-    if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
-    for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 
   #held(): number {

@@ -1,5 +1,6 @@
 /** Every built-in plugin, in one literal. A plugin that is not listed here does not exist for the gateway. */
 import { apiKey } from "./api-key/api-key.ts";
+import { budget } from "./budget/budget.ts";
 import { contentSafety } from "./content-safety/content-safety.ts";
 import { cors } from "./cors/cors.ts";
 import { ipRules } from "./ip-rules/ip-rules.ts";
@@ -21,6 +22,7 @@ export const catalog: readonly Plugin[] = [
   apiKey,
   jwt,
   rateLimit,
+  budget,
   queue,
   promptGuard,
   contentSafety,

@@ -1,9 +1,11 @@
 /** The bindings of wrangler.toml, typed. */
 import type { Allowance } from "./allowance/allowance-object.ts";
+import type { LedgerObject } from "./ledger/ledger-object.ts";
 import type { CanaryWatch } from "./canary/canary-object.ts";
 import type { LogBroker } from "./log/broker.ts";
 import type { Lane } from "./lane/lane.ts";
 import type { QuotaVars } from "./registry/quotas.ts";
+import type { UsageMeter } from "./metering/usage-meter.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { ResponseCache } from "./responses/response-cache-object.ts";
 import type { Scaler } from "./scaling/object/scaler.ts";
@@ -39,6 +41,8 @@ export type Env = QuotaVars & {
   PUBLISH_TOPICS?: string;
   /** `1` lets `results` carry outputs up to 256 KiB. */
   PUBLISH_OUTPUT?: string;
+  /** What `usage` carries: `v1` (the default), or `events`: every usage record. */
+  PUBLISH_USAGE?: string;
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
   LOG_RETENTION_BYTES?: string;
@@ -102,7 +106,9 @@ export type Env = QuotaVars & {
   INDEX: DurableObjectNamespace<AccountIndex>;
   SETTINGS: DurableObjectNamespace<SettingsObject>;
   ALLOWANCE: DurableObjectNamespace<Allowance>;
+  LEDGER: DurableObjectNamespace<LedgerObject>;
   CANARY: DurableObjectNamespace<CanaryWatch>;
+  METER: DurableObjectNamespace<UsageMeter>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;
   SCALER: DurableObjectNamespace<Scaler>;
 };

@@ -7,10 +7,14 @@ import { PoolSession as PoolSessionObject } from "./fleet/pool-session.ts";
 import { sessionSchema } from "./fleet/session-schema.ts";
 import type { PoolIdentity } from "./fleet/types.ts";
 import type { Env } from "./env.ts";
+import { LedgerObject } from "./ledger/ledger-object.ts";
+import { ledgerSchema } from "./ledger/rows.ts";
 import { Lane as LaneObject } from "./lane/lane.ts";
 import { laneSchema } from "./lane/rows.ts";
 import { LogBroker as LogBrokerObject } from "./log/broker.ts";
 import { logSchema } from "./log/schema.ts";
+import { meterSchema } from "./metering/meter-rows.ts";
+import { UsageMeter as UsageMeterObject } from "./metering/usage-meter.ts";
 import { sweepExpired } from "./registry/sweep.ts";
 import { ResponseCache as ResponseCacheObject } from "./responses/response-cache-object.ts";
 import { responsesSchema } from "./responses/table.ts";
@@ -32,6 +36,7 @@ import {
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -54,6 +59,7 @@ const app = createApp({
   listPredictions,
   openStream,
   removePredictionData,
+  reportUsage,
   screenedClaims,
   submit,
   verifyClaim,
@@ -68,13 +74,14 @@ export default {
 /** Knows how events are received, which the objects don't: screening is the pipeline's. */
 class ReceivingSession extends PoolSessionObject {
   protected override receive(request: EventsRequest, pool: PoolIdentity): Promise<EventsReply> {
-    return receiveParked(this.env, { deliverEvents, screenedClaims }, request, pool);
+    return receiveParked(this.env, { deliverEvents, reportUsage, screenedClaims }, request, pool);
   }
 }
 
 export const Allowance = versioned(AllowanceObject, allowanceSchema);
 export const CanaryWatch = versioned(CanaryWatchObject, canarySchema);
 export const Lane = versioned(LaneObject, laneSchema);
+export const Ledger = versioned(LedgerObject, ledgerSchema);
 export const LogBroker = versioned(LogBrokerObject, logSchema);
 export const PoolSession = versioned(ReceivingSession, sessionSchema);
 export const ResponseCache = versioned(ResponseCacheObject, responsesSchema);
@@ -82,6 +89,7 @@ export const Scaler = versioned(ScalerObject, scalerSchema);
 export const AccountIndex = versioned(AccountIndexObject, indexSchema);
 export const SettingsObject = versioned(StoredSettings, settingsSchema);
 export const PredictionShard = versioned(PredictionShardObject, shardSchema);
+export const UsageMeter = versioned(UsageMeterObject, meterSchema);
 export const WebhookSender = versioned(WebhookSenderObject, webhookSchema);
 
 export { StreamDecoder } from "./routes/stream-decoder.ts";

@@ -182,6 +182,7 @@ const TokenOptionsSchema = z.object({
   lanes: ListSchema.default(["default"]),
   owners: ListSchema.default(["local"]),
   registers: z.boolean().default(true),
+  storesEnvironments: z.boolean().default(false),
 });
 
 function addPoolTokens(program: Command, context: Context): void {
@@ -213,9 +214,14 @@ function addPoolTokens(program: Command, context: Context): void {
     .option("--lanes <list>", "that it serves, by commas (default: default)")
     .option("--owners <list>", "whose models it may register, by commas (default: local)")
     .option("--no-registers", "it registers no models")
+    .option("--stores-environments", "other pools run environments that this host built: only for one that you trust")
     .action(async (name: string, options: unknown) => {
-      const { lanes, owners, registers } = parseOptions(TokenOptionsSchema, options);
-      const body = { name, lanes, owners, may_register_models: registers };
+      const { lanes, owners, registers, storesEnvironments } = parseOptions(TokenOptionsSchema, options);
+      const rights = {
+        may_register_models: registers,
+        ...(storesEnvironments ? { may_store_environments: true } : {}),
+      };
+      const body = { name, lanes, owners, ...rights };
       show(context, await context.client().admin(TokenSchema, "POST", "/pool-tokens", { body }), "token");
     });
   addRevoke(tokens, context, "pool-tokens", "a token");

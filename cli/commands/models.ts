@@ -160,7 +160,7 @@ function showVersion(
   { io }: Context,
   { id, created_at: createdAt, lane, schema_known: isKnown, edgeplane }: Version,
 ): void {
-  const { status, stage, problem, log, bundle } = edgeplane ?? {};
+  const { status, stage, problem, log, bundle, plugins = [], plugin_problem: pluginProblem } = edgeplane ?? {};
   const lines: [string, string | null | undefined][] = [
     ["version", id],
     ["status", status],
@@ -168,6 +168,8 @@ function showVersion(
     ["lane", lane],
     ["schema", isKnown ? "known" : "not known yet"],
     ["files", bundle ? `${bundle.files}, ${sizeOf(bundle.bytes)}` : "pools have it as a folder"],
+    ["plugins", plugins.map(({ name, phases }) => `${name} (${phases.join(", ")})`).join(", ")],
+    ["plugins failed", pluginProblem],
     ["failed in", stage],
     ["problem", problem],
   ];

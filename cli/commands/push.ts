@@ -24,6 +24,8 @@ import type { PushedFile } from "../push/folder.ts";
 import { HashCache } from "../push/hashes.ts";
 import { readIgnored } from "../push/ignored.ts";
 import { PushedVersionSchema, untilLive } from "../push/life.ts";
+import type { ShownPlugin } from "../push/life.ts";
+import { withPlugins } from "../push/plugins.ts";
 import { createReport, sizeOf } from "../push/report.ts";
 import type { Report } from "../push/report.ts";
 import { sendFiles } from "../push/send.ts";
@@ -115,13 +117,34 @@ async function pushFolder(
   push.model = model;
   // Where no pool has noted anything, nobody has to be asked what the model wrote.
   const written = existsSync(join(dir, NOTES)) ? (await describing).written : [];
-  const files = listFolder(dir, readIgnored(dir), new Set(written));
+  const { files, names, done } = await withPlugins(dir, listFolder(dir, readIgnored(dir), new Set(written)));
+  try {
+    await pushFiles(push, options, describing, { files, plugins: names });
+  } finally {
+    done();
+  }
+}
+
+type Listed = { files: readonly PushedFile[]; plugins: readonly string[] };
+
+async function pushFiles(
+  push: Push,
+  options: Options,
+  describing: Promise<Described>,
+  { files, plugins }: Listed,
+): Promise<void> {
+  const { context, client, model, report, signal } = push;
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  report.tell({ event: "listed", files: files.length, bytes }, `${files.length} files, ${sizeOf(bytes)}`);
+  const brings = plugins.length === 0 ? "" : `, with the plugins ${plugins.join(", ")}`;
+  report.tell(
+    { event: "listed", files: files.length, bytes, plugins },
+    `${files.length} files, ${sizeOf(bytes)}${brings}`,
+  );
   const registered = await register(push, files, describing);
   const { version, isNew } = registered;
   const reference = `${model}:${version}`;
   report.tell({ event: "registered", model, version, is_new: isNew }, isNew ? "registered" : "it was there already");
+  if (plugins.length > 0) tellPlugins(report, client, registered.plugins);
   if (options.wait) await untilLive(client, model, version, report, signal);
   if (options.alias !== undefined) {
     const path = `/models/${model}/aliases/${segment(options.alias)}`;
@@ -179,7 +202,13 @@ type Push = {
   report: Report;
   signal: AbortSignal;
 };
-type Registered = { version: string; isNew: boolean; status: "pending" | "live" | "failed" };
+type Registered = {
+  version: string;
+  isNew: boolean;
+  status: "pending" | "live" | "failed";
+  /** Null: the gateway knows of no plugins. */
+  plugins: readonly ShownPlugin[] | null;
+};
 
 /**
  * Sends what is missing and registers the version; what was swept meanwhile is sent again. The model is read while its
@@ -200,13 +229,26 @@ async function register(push: Push, files: readonly PushedFile[], describing: Pr
         repeatable: true,
         signal,
       });
-      return { version: made.id, isNew: before === null, status: made.edgeplane.status };
+      const { status, plugins = null } = made.edgeplane;
+      return { version: made.id, isNew: before === null, status, plugins };
     } catch (error) {
       const isSwept = error instanceof Refusal && error.code === "bundle_incomplete";
       if (!isSwept || attempt === REGISTER_TRIES) throw error;
       report.tell({ event: "incomplete" }, "the gateway lacks some of it again; sending that");
     }
   }
+}
+
+/** Throws for a gateway that registered the files and runs none of the plugins among them. */
+function tellPlugins(report: Report, client: Client, plugins: Registered["plugins"]): void {
+  if (plugins === null)
+    throw new CliError(
+      `the gateway at ${client.url} is older than this command: it registered the version, and doesn't run its plugins`,
+      exitCodes.failed,
+      "Upgrade it (docs/deploy.md) and push again.",
+    );
+  const shown = plugins.map(({ name, phases }) => `${name} (${phases.join(", ")})`);
+  report.tell({ event: "plugins", plugins }, `its plugins run in this order: ${shown.join(", ")}`);
 }
 
 /** Null where there is no such version. */

@@ -92,7 +92,7 @@ export function changed(path: string): CliError {
   );
 }
 
-function stateOf(stats: BigIntStats): FileState {
+export function stateOf(stats: BigIntStats): FileState {
   return {
     bytes: Number(stats.size),
     mtimeNs: String(stats.mtimeNs),

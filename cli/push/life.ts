@@ -9,12 +9,18 @@ const POLL_MS = 500;
 /** What is not live by then goes on by itself. */
 const LIMIT_MS = 30 * 60_000;
 
+const ShownPluginSchema = z.looseObject({ name: z.string(), phases: z.array(z.string()) });
+export type ShownPlugin = z.infer<typeof ShownPluginSchema>;
+
 export const StateSchema = z.looseObject({
   status: z.enum(["pending", "live", "failed"]),
   problem: z.string().nullish(),
   stage: z.string().nullish(),
   log: z.string().nullish(),
   bundle: z.object({ bytes: z.number(), files: z.number() }).nullish(),
+  /** Of a gateway that knows of them. */
+  plugins: z.array(ShownPluginSchema).optional(),
+  plugin_problem: z.string().nullish(),
 });
 export type State = z.infer<typeof StateSchema>;
 export const PushedVersionSchema = z.looseObject({ id: z.string(), edgeplane: StateSchema });

@@ -299,3 +299,50 @@ test("each wrong use is one clear line", async () => {
     `edgeplane: the gateway at ${gateway.url} is older than this command: it takes no pushed models`,
   ]);
 });
+
+const loud = JSON.stringify({ name: "loud", api_version: 1, phases: ["screenInput"] });
+
+test("plugins of the folder are built into modules that are pushed with it, and are told in their order", async () => {
+  put("plugins/loud/plugin.json", loud);
+  put("plugins/loud/tail.ts", 'export const tail: string = "!";\n');
+  put("plugins/loud/plugin.ts", 'import { tail } from "./tail.ts";\nexport default { setup: () => ({ tail }) };\n');
+  put("plugins/notes.md", "no plugin");
+  const plugins = [{ name: "loud", phases: ["screenInput"] }];
+  gateway.states = [{ status: "live", problem: null, plugins }];
+  const ran = await push();
+  expect(ran).toMatchObject({ code: 0 });
+  expect(ran.stderr).toContain("with the plugins loud");
+  expect(ran.stderr).toContain("its plugins run in this order: loud (screenInput)");
+  const [pushed] = gateway.versions.values();
+  const module = pushed?.bundle.files.find(({ path }) => path === "plugins/loud/module.js");
+  const code = gateway.chunks.get(module?.chunks[0] ?? "")?.toString();
+  expect(code).toContain('var tail = "!";');
+  expect(code).not.toContain(home);
+  expect(readdirSync(join(home, "my-model/plugins/loud"))).not.toContain("module.js");
+  // The same folder is the same version, wherever it is pushed from.
+  const again = await cli(["push", "."], { program: alone, cwd: join(home, "my-model") });
+  expect(again).toMatchObject({ code: 0 });
+  expect(gateway.versions.size).toBe(1);
+});
+
+test.each([
+  ["has no source", { "plugin.json": loud }, "plugins/loud has neither plugin.ts nor plugin.js"],
+  ["doesn't build", { "plugin.json": loud, "plugin.ts": "export default {" }, "found end of file"],
+  ["has a manifest that doesn't hold", { "plugin.json": "{}", "plugin.ts": "" }, "doesn't hold"],
+])("a plugin that %s ends the push before anything is sent", async (_what, files: Record<string, string>, reason) => {
+  for (const [file, text] of Object.entries(files)) put(`plugins/loud/${file}`, text);
+  const ran = await push();
+  expect([ran.code, ran.stderr]).toEqual([2, expect.stringContaining(reason)]);
+  expect(uploads()).toEqual([]);
+});
+
+test("a gateway that runs no plugins of models is told of, and one that may not is asked no further", async () => {
+  put("plugins/loud/plugin.json", loud);
+  put("plugins/loud/module.js", "export default { setup: () => ({}) };");
+  const old = await push();
+  expect([old.code, old.stderr]).toEqual([1, expect.stringContaining("doesn't run its plugins")]);
+  gateway.intercept = (call) =>
+    call.startsWith("POST") && call.endsWith("/versions") ? problem(403, "plugins_not_allowed", "not here") : undefined;
+  const refused = await push();
+  expect([refused.code, refused.stderr]).toEqual([3, expect.stringContaining("not here")]);
+});

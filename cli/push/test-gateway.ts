@@ -11,7 +11,7 @@ const HEAD_BYTES = HASH_BYTES + 4;
 const MissingSchema = z.object({ chunks: z.array(z.string()).max(10_000) });
 const PushSchema = z.object({ bundle: BundleSchema, manifest: z.looseObject({}), latest: z.boolean().default(true) });
 
-type State = { status: string; problem: string | null; stage?: string; log?: string };
+type State = { status: string; problem: string | null; stage?: string; log?: string; plugins?: object[] };
 type Reply = { status: number; body?: unknown };
 
 export class TestGateway {

@@ -57,6 +57,10 @@ export type PredictionCall = {
   inputBytes: number;
   startTimeoutMs: number;
   totalTimeoutMs: number;
+  /** How long one run may take, where its deployment says so. */
+  runLimitMs?: number;
+  /** What it should cost, in 10^-9 of a currency; absent: nothing. */
+  pricing?: { price: { id: string; currency: string }; expectedNano: number };
   /** Its model says that the same input always has the same output. */
   deterministic: boolean;
 };
@@ -127,4 +131,25 @@ export type Hooks = {
 /** `setup` runs once for each settings that hold; its isolate has no network but the hosts that were granted. */
 export type Plugin<Config = { [key: string]: Json }> = {
   setup(context: { config: Config }): Hooks | Promise<Hooks>;
+};
+
+/** What a plugin that comes with a pushed model sees of a prediction: nothing of who asks, or how. */
+export type ModelCall = Pick<PredictionCall, "predictionId" | "model" | "input" | "inputBytes">;
+export type ModelOutputPart = Omit<OutputPart, "accountId">;
+
+/** It refuses with `rejected_by_policy` alone, and sets no headers. */
+type ModelAnswer<Change> =
+  | { verdict: "continue"; findings?: Finding[]; subject?: Change; held?: string | null }
+  | { verdict: "reject" | "shadow"; code: "rejected_by_policy"; message: string; findings?: Finding[] };
+
+export type ModelHooks = {
+  screenInput?(
+    call: ModelCall,
+  ): ModelAnswer<{ input: ModelCall["input"] }> | Promise<ModelAnswer<{ input: ModelCall["input"] }>>;
+  screenOutput?(part: ModelOutputPart): ModelAnswer<{ output: Json }> | Promise<ModelAnswer<{ output: Json }>>;
+};
+
+/** A plugin in `plugins/<name>/` of a pushed model. `config` is its `config.json`. */
+export type ModelPlugin<Config = { [key: string]: Json }> = {
+  setup(context: { config: Config }): ModelHooks | Promise<ModelHooks>;
 };

@@ -2,6 +2,7 @@
 import { expectTypeOf, test } from "vitest";
 import type * as author from "./index.d.ts";
 import type * as kernel from "../kernel/phases.ts";
+import type { ShownCall, ShownPart } from "../../src/sandbox/pushed/verdict.ts";
 
 test("the types for authors are the kernel's", () => {
   expectTypeOf<kernel.PredictionCall>().toExtend<author.PredictionCall>();
@@ -14,4 +15,6 @@ test("the types for authors are the kernel's", () => {
   expectTypeOf<keyof kernel.PredictionCall>().toEqualTypeOf<keyof author.PredictionCall>();
   expectTypeOf<keyof kernel.OutputPart>().toEqualTypeOf<keyof author.OutputPart>();
   expectTypeOf<keyof kernel.Ending>().toEqualTypeOf<keyof author.Ending>();
+  expectTypeOf<ShownCall>().toEqualTypeOf<keyof author.ModelCall>();
+  expectTypeOf<ShownPart>().toEqualTypeOf<keyof author.ModelOutputPart>();
 });

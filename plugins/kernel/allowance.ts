@@ -15,21 +15,41 @@ import type { Reservation } from "./phases.ts";
  *   sliding-window  the same, and the window before counts for the share of it that the last `windowMs` still cover
  *   token-bucket    `refill` tokens come in `windowMs`, evenly, up to `limit`
  *   concurrency     `limit` reservations at one time; each holds 1 until it is settled or expires
+ *   calendar        `limit` in each day or month of UTC, or in all; of money, exact. `soft`: nothing is refused
+ *   balance         what was paid in; of money, exact
  */
 export type BucketSpec =
   | { algorithm: "fixed-window" | "sliding-window"; limit: number; windowMs: number }
   | { algorithm: "token-bucket"; limit: number; windowMs: number; refill: number }
-  | { algorithm: "concurrency"; limit: number };
-export type WindowSpec = Exclude<BucketSpec, { algorithm: "concurrency" }>;
+  | { algorithm: "concurrency"; limit: number }
+  | { algorithm: "calendar"; limit: number; period: CalendarPeriod; soft?: boolean; alert?: AlertTarget }
+  | { algorithm: "balance"; limit: 0; alert?: undefined };
+export type WindowSpec = Extract<BucketSpec, { windowMs: number }>;
+/** What only the store `ledger` keeps, and the only thing that it does. */
+export type MoneySpec = Extract<BucketSpec, { algorithm: "calendar" | "balance" }>;
+
+export function isWindow(spec: BucketSpec): spec is WindowSpec {
+  return "windowMs" in spec;
+}
+
+export function isMoney(spec: BucketSpec): spec is MoneySpec {
+  return spec.algorithm === "calendar" || spec.algorithm === "balance";
+}
+
+export const calendarPeriods = ["day", "month", "all"] as const;
+export type CalendarPeriod = (typeof calendarPeriods)[number];
+
+/** Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name. */
+export type AlertTarget = { url: string; account: string; of: string };
 
 /** A window that never ends: for budgets "in all". */
 export const FOREVER_MS = Number.MAX_SAFE_INTEGER;
 
 /**
  * What an amount counts, and so what of it stays when the prediction ends. `requests` and `bytes` stay once it was
- * accepted; `cost` becomes what it cost, nothing if it never ran; `concurrency` ends.
+ * accepted; `cost` becomes what it cost, nothing if it never ran; `concurrency` ends; `money` becomes what is billed.
  */
-export const allowanceUnits = ["requests", "bytes", "cost", "concurrency"] as const;
+export const allowanceUnits = ["requests", "bytes", "cost", "concurrency", "money"] as const;
 export type AllowanceUnit = (typeof allowanceUnits)[number];
 
 /**
@@ -55,8 +75,8 @@ export type AllowanceAnswer =
   /** `by`: the index of the charge that was refused; `retryAfterMs` null: this amount never fits. */
   | { ok: false; by: number; retryAfterMs: number | null; states: BucketState[] };
 
-/** Where buckets are kept: in Durable Objects, one a subject, or in Redis. */
-export type AllowanceStoreName = "objects" | "redis";
+/** Where buckets are kept: in Durable Objects, one a subject, in Redis, or, of money, in objects that are exact. */
+export type AllowanceStoreName = "objects" | "redis" | "ledger";
 
 export type AllowanceService = {
   /** The stores that there are. */

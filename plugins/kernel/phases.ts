@@ -9,6 +9,7 @@
  */
 import type { ErrorCode } from "../../src/contract/errors.ts";
 import type { Json, ModelRef, Priority } from "../../src/contract/prediction.ts";
+import type { Pricing } from "../../src/contract/price.ts";
 import type { ReservationServiceName } from "./reservations.ts";
 
 export const phases = ["authenticate", "admit", "screenInput", "route", "screenOutput", "onResult"] as const;
@@ -75,6 +76,10 @@ export type PredictionCall = {
   inputBytes: number;
   startTimeoutMs: number;
   totalTimeoutMs: number;
+  /** How long one run may take, where its deployment says so. */
+  runLimitMs?: number;
+  /** What it is billed by, in nano-units of a currency; absent: it costs nothing. */
+  pricing?: Pricing;
   /** Its model says that the same input always has the same output. */
   deterministic: boolean;
 };

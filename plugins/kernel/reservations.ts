@@ -30,6 +30,8 @@ export type ReservationEnd = HeldReservation & {
   status: Status | null;
   attempt: number;
   cost: number;
+  /** What it costs its account in money: nano-units of its price's currency. */
+  costNano: number;
   metrics: { [key: string]: Json };
   /** For `responses` alone: the screened output of one that succeeded, where it lies in the row. */
   answer?: Answer;

@@ -1,5 +1,5 @@
 /** The services that a plugin may name in `needs`. It gets those, and no others. */
-import type { AllowanceService } from "./allowance.ts";
+import type { AlertTarget, AllowanceService, CalendarPeriod } from "./allowance.ts";
 import type { Json, ModelRef } from "../../src/contract/prediction.ts";
 import type { Answer, PredictionCall, Principal, Reservation } from "./phases.ts";
 import type { VerdictEvent } from "./verdict-events.ts";
@@ -49,10 +49,38 @@ export type PluginSecrets = {
   get(name: string): string;
 };
 
+export const budgetScopes = ["account", "key", "model"] as const;
+export type BudgetScope = (typeof budgetScopes)[number];
+
+/**
+ * What may be spent, in nano-units of a currency: by an account, by one of its keys, or on a model by all accounts; or,
+ * with `balance`, what the account has paid in. `subject` and `bucket` are where it is counted.
+ */
+export type Budget = {
+  scope: BudgetScope;
+  /** The account's or the model's name, or the key's id. */
+  of: string;
+  subject: string;
+  bucket: string;
+  period: CalendarPeriod | "balance";
+  limitNano: number;
+  currency: string;
+  /** It refuses nothing, and only tells. */
+  isSoft: boolean;
+  /** What may be in flight counts at the most that it can cost. */
+  isStrict: boolean;
+  alert: AlertTarget | null;
+};
+
+export type BudgetDirectory = {
+  /** Those that hold for a prediction of the caller with the model (`owner/name`). Ten seconds old at most. */
+  of(principal: Principal, model: string): Promise<readonly Budget[]>;
+};
+
 /**
  * What a prediction that came now would find in its lane: how many wait of its version, of all accounts, and of its own
- * account in the lane; its place; in how many milliseconds it would start; how many start in a second. Null: nobody
- * knows.
+ * account in the lane; its place; in how many milliseconds it would start; how many start in a second; how many
+ * milliseconds of its device a run takes. Null: nobody knows.
  */
 export type LaneOutlook = {
   waiting: number;
@@ -60,6 +88,7 @@ export type LaneOutlook = {
   position: number | null;
   etaMs: number | null;
   startsPerSecond: number | null;
+  runMs: number | null;
 };
 
 export type LaneService = {
@@ -154,6 +183,7 @@ export type Services = {
   accounts: AccountDirectory;
   artifacts: Artifacts;
   allowance: AllowanceService;
+  budgets: BudgetDirectory;
   lanes: LaneService;
   models: ModelService;
   responses: ResponseStore;
@@ -167,6 +197,7 @@ export const serviceNames = [
   "accounts",
   "artifacts",
   "allowance",
+  "budgets",
   "lanes",
   "models",
   "responses",

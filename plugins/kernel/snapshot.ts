@@ -1,5 +1,6 @@
 /** A snapshot: the plugins of one settings version, set up and in order. Built once, never changed. */
 import { EdgeplaneError } from "../../src/contract/errors.ts";
+import type { Price } from "../../src/contract/price.ts";
 import type { FailMode, Plugin, StartedHooks } from "./define-plugin.ts";
 import { createInstanceStore } from "./instances.ts";
 import type { Instances, InstanceStore } from "./instances.ts";
@@ -20,6 +21,8 @@ export type BoundHook<P extends Phase> = {
   readonly mutates: boolean;
   /** It may answer a prediction itself. */
   readonly answers?: boolean;
+  /** It came with a pushed version: what it does is its owner's concern, and metrics count all such as one. */
+  readonly isPushed?: boolean;
   readonly run: Hook<P>;
 };
 
@@ -45,6 +48,8 @@ export type Snapshot = Hooks & {
    * the model. Throws `plugin_invalid` when a plugin can't be set up.
    */
   of(accountId: string, model: string): Hooks | Promise<Hooks>;
+  /** What predictions of a model (`owner/name`) cost; null: nothing. */
+  priceOf(model: string): Price | null;
   /** Called once, when nobody uses it any more: the plugins give up what they hold. Never throws. */
   dispose(): Promise<void>;
 };
@@ -114,6 +119,7 @@ export async function buildSnapshot(
           return hooks;
         });
       },
+      priceOf: () => null,
       dispose: () => instances.dispose(),
     });
   } catch (error) {

@@ -6,7 +6,7 @@ import { buildSnapshot } from "../kernel/snapshot.ts";
 import type { PredictionCall } from "../kernel/phases.ts";
 import { queue } from "./queue.ts";
 
-const calm: LaneOutlook = { waiting: 0, ownWaiting: 0, position: 0, etaMs: 0, startsPerSecond: 2 };
+const calm: LaneOutlook = { waiting: 0, ownWaiting: 0, position: 0, etaMs: 0, startsPerSecond: 2, runMs: 10 };
 
 function servicesOf(outlook: Partial<LaneOutlook> = {}, slot: Partial<AllowanceAnswer> = {}) {
   const asked = { lanes: 0, charges: [] as Charge[] };

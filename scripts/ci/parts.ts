@@ -67,6 +67,7 @@ export const parts: readonly Part[] = [
       "test/integration/webhooks",
       "test/integration/settings",
       "test/integration/pool",
+      "test/integration/provider",
     ],
     timeoutMs: 6 * MINUTE_MS,
   },

@@ -33,6 +33,11 @@ const refused: [path: string, specifier: string][] = [
   ["cli/push/a.ts", "../../src/contract/manifest.ts"],
   ["cli/push/a.ts", "../../src/registry/models.ts"],
   ["cli/push/a.ts", "../../gpu-pool/runtime/describe-folder.ts"],
+  ["provider/providers/a.ts", "../../src/scaling/policy.ts"],
+  ["provider/providers/a.ts", "../../gpu-pool/main.ts"],
+  ["provider/providers/a.ts", "../../scripts/lib/stack.ts"],
+  ["provider/reconciler.ts", "node:timers"],
+  ["provider/reconciler.ts", "./providers/local.ts"],
 ];
 const allowed: [path: string, specifier: string][] = [
   ["src/contract/a.ts", "./ids.ts"],
@@ -47,6 +52,9 @@ const allowed: [path: string, specifier: string][] = [
   ["gpu-pool/intake/a.ts", "../../src/contract/claim.ts"],
   ["gpu-pool/main.ts", "./runtime/model-process.ts"],
   ["cli/push/a.ts", "../../src/contract/bundle.ts"],
+  ["provider/providers/a.ts", "../../src/contract/provider.ts"],
+  ["provider/providers/a.ts", "../../scripts/lib/process-info.ts"],
+  ["provider/entry.ts", "./reconciler.ts"],
   ["cli/commands/a.ts", "../../scripts/lib/stack.ts"],
 ];
 

@@ -30,7 +30,9 @@ export async function ensureCredentials(url: string, secrets: Secrets): Promise<
   const key = MadeKeySchema.parse(
     await admin("POST", "keys", { account: ACCOUNT, name: "local stack", priority: "high" }),
   );
-  const pool = { name: "local stack", lanes: ["default", "guards"], may_register_models: true };
+  // What it builds is run by this machine's pools alone.
+  const rights = { may_register_models: true, may_store_environments: true };
+  const pool = { name: "local stack", lanes: ["default", "guards"], ...rights };
   const token = MadeTokenSchema.parse(await admin("POST", "pool-tokens", pool));
   return { apiKey: key.key, poolToken: token.token };
 }

@@ -1,6 +1,7 @@
 /** The configuration of one uploaded plugin's workerd, and how it says that it is up. */
 import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import * as z from "zod";
@@ -19,15 +20,33 @@ const gate = `export default {
 };
 `;
 
+/** As much as the platform gives an isolate. */
+const PUSHED_HEAP_MB = 128;
+/** What the process may map writable beyond its threads' stacks: the heap, buffers, and about 0.6 GB that it reserves. */
+const PUSHED_DATA_KB = 1024 * 1024;
+const DATA_PER_CORE_KB = 16 * 1024;
+
+/**
+ * The program and its arguments. One that came with a pushed model has its memory bounded by the system too, where that
+ * can be (Linux): V8 counts no buffers.
+ */
+export function hostCommand(args: readonly string[], isPushed: boolean): [program: string, args: string[]] {
+  if (!isPushed) return [workerdPath(), [...args]];
+  const limitKb = PUSHED_DATA_KB + DATA_PER_CORE_KB * availableParallelism();
+  return ["/bin/sh", ["-c", `ulimit -d ${limitKb}; exec "$0" "$@"`, workerdPath(), ...args]];
+}
+
 /** The files of the host's folder, by name. Code and token lie in files, so that nothing of them is in arguments. */
 export function hostConfig(
-  { code, network }: { code: string; network: readonly string[] },
+  { code, network, isPushed }: { code: string; network: readonly string[]; isPushed: boolean },
   token: string,
   hasNetwork: boolean,
 ): [string, string][] {
   const allow = hasNetwork && network.length > 0 ? '"public"' : "";
+  const flags = isPushed ? `v8Flags = ["--max-heap-size=${PUSHED_HEAP_MB}"],` : "";
   const config = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
+  ${flags}
   services = [
     (name = "plugin", worker = (
       modules = [

@@ -16,8 +16,9 @@ const MODULE = `export default { setup: ({ config }) => ({
 let nowMs = 0;
 const started: PluginHosts[] = [];
 
-function hostsOf(startLimitMs = 5000): PluginHosts {
+function hostsOf(startLimitMs = 5000, maxHosts = 16): PluginHosts {
   const hosts = new PluginHosts({
+    maxHosts,
     say: () => {},
     onProcess: () => {},
     hasNetwork: false,
@@ -49,7 +50,7 @@ async function run(host: HostAnswer, phase: string, subject: object, token = up(
 }
 
 const load = (hosts: PluginHosts, key: string, code = MODULE): Promise<HostAnswer> =>
-  hosts.start({ key, code, network: [] });
+  hosts.start({ key, code, network: [], isPushed: false });
 
 test("a hook runs with its settings, and nobody calls it without the token", async () => {
   const host = await load(hostsOf(), "a");
@@ -80,6 +81,30 @@ test("a plugin that loops for ever is ended, its neighbour answers on, and it is
   nowMs += 600_001;
   expect(await load(hosts, "loops")).toHaveProperty("url");
 }, 30_000);
+
+test("a plugin that came with a model and takes all memory is ended or refused it, and its neighbour answers on", async () => {
+  const hosts = hostsOf();
+  const hoards = `const kept = []; export default { setup: () => ({
+    screenInput: () => { for (;;) kept.push(new Array(4e6).fill(0.5)); },
+    screenOutput: () => { for (;;) kept.push(new Uint8Array(1e8).fill(1)); },
+  }) };`;
+  const neighbour = await load(hosts, "neighbour");
+  for (const phase of ["screenInput", "screenOutput"]) {
+    const host = await hosts.start({ key: `hoards in ${phase}`, code: hoards, network: [], isPushed: true });
+    const answer = await run(host, phase, {}).catch(() => "gone");
+    expect(JSON.stringify(answer)).toMatch(phase === "screenInput" ? /gone/ : /RangeError: Array buffer allocation/);
+    expect(await run(neighbour, "admit", { act: "say" })).toHaveProperty("value");
+  }
+});
+
+test("plugins that came with models take no room from the operator's", async () => {
+  const hosts = hostsOf(5000, 1);
+  const operators = await load(hosts, "operator's");
+  const pushed = Array.from({ length: 2 }, (_, index) => ({ key: `pushed ${index}`, code: MODULE, network: [] }));
+  for (const one of pushed) await hosts.start({ ...one, isPushed: true });
+  expect(await load(hosts, "operator's")).toEqual(operators);
+  expect(await run(operators, "admit", { act: "say" })).toHaveProperty("value");
+});
 
 test("a plugin that is only slow is not ended", async () => {
   const hosts = hostsOf();

@@ -13,14 +13,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as z from "zod";
-import { firstListen, hostConfig, workerdPath } from "./plugin-host-config.ts";
+import { firstListen, hostCommand, hostConfig } from "./plugin-host-config.ts";
 
 const START_LIMIT_MS = 5000;
 const PING_LIMIT_MS = 500;
 const STRIKES = 3;
 const STRIKES_WITHIN_MS = 600_000;
 const QUARANTINE_MS = 600_000;
-/** The one that was started first ends when more are wanted. */
+/** The one that was started first ends when more are wanted. Those of pushed models have as many of their own. */
 const MAX_HOSTS = 16;
 const STDERR_CHARS = 2000;
 /** Where workerd says on which port it listens. */
@@ -29,11 +29,23 @@ const CONTROL = "--control-fd=3";
 const CONFIG = "config.capnp";
 
 /** `key` names the version and what it was granted. */
-export const HostStartSchema = z.object({ key: z.string(), code: z.string(), network: z.array(z.string()) });
-type Start = z.infer<typeof HostStartSchema>;
+export const HostStartSchema = z.object({
+  key: z.string(),
+  code: z.string(),
+  network: z.array(z.string()),
+  /** It came with a pushed model. */
+  isPushed: z.boolean().default(false),
+});
+type Start = z.output<typeof HostStartSchema>;
 export type HostAnswer = { url: string; token: string } | { problem: string };
 
-type Host = { child: ChildProcess; folder: string; answer: Promise<HostAnswer>; isWanted: boolean };
+type Host = {
+  child: ChildProcess;
+  folder: string;
+  answer: Promise<HostAnswer>;
+  isPushed: boolean;
+  isWanted: boolean;
+};
 
 export type PluginHostsOptions = {
   say: (line: string) => void;
@@ -41,6 +53,7 @@ export type PluginHostsOptions = {
   /** Lets plugins that were granted hosts reach them; false: no way out at all. */
   hasNetwork: boolean;
   startLimitMs?: number;
+  maxHosts?: number;
   now?: () => number;
 };
 
@@ -79,16 +92,17 @@ export class PluginHosts {
   }
 
   #launch(wanted: Start): Host {
-    this.#makeRoom();
+    this.#makeRoom(wanted.isPushed);
     const token = randomBytes(24).toString("hex");
     const folder = mkdtempSync(join(tmpdir(), "edgeplane-plugin-"));
     for (const [file, text] of hostConfig(wanted, token, this.#options.hasNetwork)) {
       writeFileSync(join(folder, file), text, { mode: 0o600 });
     }
-    const args = ["serve", CONFIG, CONTROL, "--experimental"];
-    const child = spawn(workerdPath(), args, { cwd: folder, stdio: ["ignore", "ignore", "pipe", "pipe"], env: {} });
+    const [program, args] = hostCommand(["serve", CONFIG, CONTROL, "--experimental"], wanted.isPushed);
+    const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "ignore", "pipe", "pipe"], env: {} });
     if (child.pid !== undefined) this.#options.onProcess(child.pid);
-    const host: Host = { child, folder, answer: this.#whenUp(child, token), isWanted: true };
+    const { isPushed } = wanted;
+    const host: Host = { child, folder, answer: this.#whenUp(child, token), isPushed, isWanted: true };
     this.#hosts.set(wanted.key, host);
     child.once("exit", () => this.#ended(wanted.key, host));
     child.once("error", () => this.#ended(wanted.key, host));
@@ -128,9 +142,10 @@ export class PluginHosts {
     return `its process hung or died ${strikes.length} times; it is in quarantine for another ${seconds} s`;
   }
 
-  #makeRoom(): void {
-    const [oldest] = this.#hosts.values();
-    if (this.#hosts.size < MAX_HOSTS || oldest === undefined) return;
+  #makeRoom(isPushed: boolean): void {
+    const like = [...this.#hosts.values()].filter((host) => host.isPushed === isPushed);
+    const [oldest] = like;
+    if (like.length < (this.#options.maxHosts ?? MAX_HOSTS) || oldest === undefined) return;
     oldest.isWanted = false;
     oldest.child.kill("SIGKILL");
   }

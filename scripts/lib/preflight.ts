@@ -76,6 +76,7 @@ export function checkWorkerVars(vars: Readonly<Record<string, unknown>>): void {
   const { problem } = readPublishSettings({
     PUBLISH_TOPICS: text("PUBLISH_TOPICS"),
     PUBLISH_OUTPUT: text("PUBLISH_OUTPUT"),
+    PUBLISH_USAGE: text("PUBLISH_USAGE"),
   });
   if (problem !== null) throw new StackError(`${problem} (wrangler.toml, [vars]).`);
 }

@@ -19,7 +19,7 @@ const charge = (subject: string, spec: BucketSpec, amount = 1): Charge => ({
   spec,
   amount,
 });
-const isolate = () => createAllowances(createObjectStore(edge));
+const isolate = () => createAllowances(createObjectStore(edge.ALLOWANCE));
 const reserve = async (charges: Charge[], from = isolate()): Promise<Decision> =>
   from.reserve(crypto.randomUUID(), Date.now() + DAY_MS, charges);
 

@@ -4,6 +4,7 @@
  * gives goes back when another one refuses. An isolate asks for as much more as it used in the last seconds, and gets
  * it only while plenty is left: near the end each request is decided by the store, exactly.
  */
+import { isMoney } from "../../plugins/kernel/allowance.ts";
 import { createLeasePool, isAskedForEachTime } from "./lease-pool.ts";
 import type { AllowanceStore, Ask, BucketState, Charge, Decision, GiveBack, Group, GroupAnswer } from "./types.ts";
 import type { Reservation, Settlement } from "./types.ts";
@@ -19,7 +20,7 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
 
   /** Nobody need be asked about what is larger than its limit. */
   function neverFits(charges: readonly Charge[], now: number): Decision | null {
-    const by = charges.findIndex(({ amount, spec }) => amount > spec.limit);
+    const by = charges.findIndex(({ amount, spec }) => !isMoney(spec) && amount > spec.limit);
     if (by < 0) return null;
     return { ok: false, by, retryAfterMs: null, states: charges.map((one) => pool.stateOf(one, now)) };
   }
@@ -89,10 +90,10 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
         for (const [place, charge] of charges.entries()) pool.putBack(charge, own[place] ?? 0, clock());
         const answer = answers[index];
         if (answer?.status === "fulfilled" && !answer.value.ok) return;
-        // Of an answer that was lost, what is held goes back, and the rest counts as used.
+        // Of an answer that was lost, what is held goes back, all of it that is money, and the rest counts as used.
         const leases = answer?.status === "fulfilled" && answer.value.ok ? answer.value.leases : [];
         const back = group.asks.flatMap((ask, place) =>
-          giftOf(ask, leases[place]?.granted ?? 0, leases[place]?.at ?? 0),
+          giftOf(ask, leases[place]?.granted ?? (isMoney(ask.spec) ? ask.need : 0), leases[place]?.at ?? 0),
         );
         await store.settle(subject, [{ id: group.id, expiresAt: group.expiresAt, back, slots: slotsOf(charges) }]);
       }),

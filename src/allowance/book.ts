@@ -7,6 +7,7 @@
  * shorter than `UNWRITTEN_WINDOW_MS` are not written: a restart may grant their limit once more. What reservations hold
  * is written within half a second: a restart may grant again slots that were taken in that time.
  */
+import { isWindow } from "../../plugins/kernel/allowance.ts";
 import { createSlots } from "./slots.ts";
 import type { Held } from "./slots.ts";
 import type {
@@ -74,7 +75,7 @@ export function createBook(stored: Stored) {
   }
 
   function windowLease({ bucket: name, spec, need, want }: Ask, now: number): Lease | null {
-    if (spec.algorithm === "concurrency") return null;
+    if (!isWindow(spec)) return null;
     const bucket = bucketOf(name, spec, now);
     const granted = need + extraOf(roomOf(bucket.counter, spec, now) - need, spec.limit, want);
     use(name, bucket, granted);
@@ -88,14 +89,14 @@ export function createBook(stored: Stored) {
 
   /** In how many milliseconds the ask fits; 0: now, null: never. */
   function fits(group: Group, { bucket: name, spec, need }: Ask, now: number): number | null {
-    if (spec.algorithm !== "concurrency") return fitsInMs(bucketOf(name, spec, now).counter, spec, need, now);
+    if (isWindow(spec)) return fitsInMs(bucketOf(name, spec, now).counter, spec, need, now);
     if (need === 0) return 0;
     if (spec.limit < 1) return null;
     return slots.has(group.id) || slots.held(name) < spec.limit ? 0 : slots.freeInMs(spec.limit);
   }
 
   function stateOf({ bucket, spec }: Ask, now: number): BucketState {
-    return spec.algorithm === "concurrency" ? slotState(bucket, spec) : windowState(bucketOf(bucket, spec, now), now);
+    return isWindow(spec) ? windowState(bucketOf(bucket, spec, now), now) : slotState(bucket, spec);
   }
 
   function slotState(name: string, spec: BucketSpec): BucketState {
@@ -119,7 +120,7 @@ export function createBook(stored: Stored) {
     const gifts: GiveBack[] = [];
     for (const [index, { bucket, spec, need, held }] of asks.entries()) {
       if (need === 0) continue;
-      if (spec.algorithm === "concurrency") names.push(bucket);
+      if (!isWindow(spec)) names.push(bucket);
       else if (held) gifts.push({ bucket, spec, at: leases[index]?.at ?? 0, amount: need });
     }
     if (names.length + gifts.length > 0) slots.hold(id, { expiresAt, since: now, buckets: names, back: gifts });
@@ -136,6 +137,7 @@ export function createBook(stored: Stored) {
 
   function back(gifts: readonly GiveBack[], now: number): void {
     for (const { bucket: name, spec, at, amount } of gifts) {
+      if (!isWindow(spec)) continue;
       const bucket = bucketOf(name, spec, now);
       giveBack(bucket.counter, spec, at, amount, now);
       if (amount < 0) use(name, bucket, 0);

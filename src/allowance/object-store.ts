@@ -1,12 +1,15 @@
 /** Allowances in Durable Objects, one a subject. */
-import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
-import type { AllowanceStore } from "./types.ts";
+import type { AllowanceStore, Group, GroupAnswer, Settlement } from "./types.ts";
 
-export function createObjectStore(env: Pick<Env, "ALLOWANCE">): AllowanceStore {
+type Counting = Rpc.DurableObjectBranded & {
+  take(groups: Group[]): GroupAnswer[];
+  settle(settlements: Settlement[]): void | Promise<void>;
+};
+
+export function createObjectStore(objects: DurableObjectNamespace<Counting>): AllowanceStore {
   return {
-    take: async (subject, groups) => callObject(async () => objectNamed(env.ALLOWANCE, subject).take(groups)),
-    settle: async (subject, settlements) =>
-      callObject(async () => objectNamed(env.ALLOWANCE, subject).settle(settlements)),
+    take: async (subject, groups) => callObject(async () => objectNamed(objects, subject).take(groups)),
+    settle: async (subject, settlements) => callObject(async () => objectNamed(objects, subject).settle(settlements)),
   };
 }

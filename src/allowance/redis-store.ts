@@ -13,6 +13,7 @@
  */
 import { Ratelimit } from "@upstash/ratelimit";
 import { Redis } from "@upstash/redis/cloudflare";
+import { isWindow } from "../../plugins/kernel/allowance.ts";
 import type { AllowanceStore, Ask, BucketState, GiveBack, Group, GroupAnswer, Lease, Settlement } from "./types.ts";
 import type { WindowSpec } from "./types.ts";
 
@@ -110,7 +111,7 @@ export function createRedisStore(
   async function takeGroup(subject: string, group: Group): Promise<GroupAnswer> {
     const outcomes = await Promise.allSettled(
       group.asks.map(async (ask) =>
-        ask.spec.algorithm === "concurrency" ? takeSlot(subject, group, ask) : takeWindow(subject, ask, ask.spec),
+        isWindow(ask.spec) ? takeWindow(subject, ask, ask.spec) : takeSlot(subject, group, ask),
       ),
     );
     const done = outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value : null));
@@ -130,13 +131,14 @@ export function createRedisStore(
   /** Undoes what a group had before one of its asks was refused. */
   async function takeBack(subject: string, id: string, ask: Ask, outcome: Outcome | null): Promise<void> {
     const { bucket, spec } = ask;
-    if (spec.algorithm === "concurrency") await redis.zrem(`${prefix}slots:${subject}:${bucket}`, id);
+    if (!isWindow(spec)) await redis.zrem(`${prefix}slots:${subject}:${bucket}`, id);
     else if (outcome?.charged === true) {
       await giveBack(subject, { bucket, spec, at: outcome.lease.at, amount: outcome.lease.granted });
     }
   }
 
   async function giveBack(subject: string, { bucket, spec, at, amount }: GiveBack): Promise<void> {
+    if (!isWindow(spec)) return;
     const now = clock();
     const refilled =
       spec.algorithm === "token-bucket" ? Math.floor((Math.max(0, now - at) * spec.refill) / spec.windowMs) : 0;

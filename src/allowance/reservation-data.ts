@@ -1,13 +1,16 @@
 /** A reservation as the shard keeps it with the prediction: few characters, as every prediction has one. */
 import * as z from "zod";
-import { allowanceUnits } from "../../plugins/kernel/allowance.ts";
+import { allowanceUnits, calendarPeriods } from "../../plugins/kernel/allowance.ts";
 import type { AllowanceStoreName } from "../../plugins/kernel/allowance.ts";
 import type { Json } from "../contract/prediction.ts";
 import type { BucketSpec, Reservation, Taken } from "./types.ts";
 
-const algorithms = ["fixed-window", "sliding-window", "token-bucket", "concurrency"] as const;
+const algorithms = ["fixed-window", "sliding-window", "token-bucket", "concurrency", "calendar", "balance"] as const;
 
-/** Subject, bucket, unit, algorithm, amount, `at`, held, limit, window, refill; 0 for what its algorithm has not. */
+/**
+ * Subject, bucket, unit, algorithm, amount, `at`, held, limit, window (of a calendar's, which period), refill; 0 for what
+ * its algorithm has not.
+ */
 const ChargeSchema = z.tuple([
   z.number().int(),
   z.string(),
@@ -21,7 +24,7 @@ const ChargeSchema = z.tuple([
   z.number(),
 ]);
 const DataSchema = z.object({
-  s: z.enum(["objects", "redis"]),
+  s: z.enum(["objects", "redis", "ledger"]),
   e: z.number(),
   subjects: z.array(z.string()),
   c: z.array(ChargeSchema),
@@ -41,7 +44,7 @@ export function toData(store: AllowanceStoreName, { expiresAt, taken }: Reservat
       at,
       held ? 1 : 0,
       spec.limit,
-      "windowMs" in spec ? spec.windowMs : 0,
+      windowOf(spec),
       "refill" in spec ? spec.refill : 0,
     ];
   });
@@ -52,6 +55,11 @@ export function toData(store: AllowanceStoreName, { expiresAt, taken }: Reservat
 export function fromData(id: string, data: Json): { store: AllowanceStoreName; reservation: Reservation } {
   const { s: store, e: expiresAt, subjects, c } = DataSchema.parse(data);
   return { store, reservation: { id, expiresAt, taken: c.map((packed) => unpack(packed, subjects)) } };
+}
+
+function windowOf(spec: BucketSpec): number {
+  if (spec.algorithm === "calendar") return calendarPeriods.indexOf(spec.period);
+  return "windowMs" in spec ? spec.windowMs : 0;
 }
 
 function unpack(packed: Packed, subjects: readonly string[]): Taken {
@@ -68,6 +76,10 @@ function specOf(algorithm: (typeof algorithms)[number], limit: number, windowMs:
   switch (algorithm) {
     case "concurrency":
       return { algorithm, limit };
+    case "balance":
+      return { algorithm, limit: 0 };
+    case "calendar":
+      return { algorithm, limit, period: calendarPeriods[windowMs] ?? "all" };
     case "token-bucket":
       return { algorithm, limit, windowMs, refill };
     default:

@@ -16,11 +16,18 @@ function setUp() {
     take: (_subject, groups) => Promise.resolve(book.take(groups, Date.now())),
     settle: (_subject, ends) => Promise.resolve(void book.settle(ends, Date.now())),
   });
-  const service = createAllowanceService({ objects, redis: null });
+  const service = createAllowanceService({ objects, ledger: objects, redis: null });
   const reserve = async () => service.reserve("objects", Date.now() + 60_000, [slots]);
   const endOf = (id: string, data: ReservationEnd["data"]): ReservationEnd => ({
     ...{ service: "allowance", plugin: "rate-limit", id, data, how: "settle", predictionId: "p", accountId: "a" },
-    ...{ model: { owner: "o", name: "m", version: "v" }, status: "succeeded", attempt: 1, cost: 1, metrics: {} },
+    ...{
+      model: { owner: "o", name: "m", version: "v" },
+      status: "succeeded",
+      attempt: 1,
+      cost: 1,
+      costNano: 0,
+      metrics: {},
+    },
   });
   return { service, reserve, endOf };
 }

@@ -8,6 +8,7 @@ import type {
   AllowanceUnit,
   Charge,
 } from "../../plugins/kernel/allowance.ts";
+import { isMoney } from "../../plugins/kernel/allowance.ts";
 import type { ReservationEnd, ReservationService } from "../../plugins/kernel/reservations.ts";
 import type { Env } from "../env.ts";
 import { parkedSettings } from "../fleet/parked-store.ts";
@@ -21,7 +22,7 @@ import { fromData, toData } from "./reservation-data.ts";
 /** A reservation is told to be over so much later than its prediction must be. */
 const GRACE_MS = 60_000;
 
-type Stores = Pick<Env, "ALLOWANCE" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;
+type Stores = Pick<Env, "ALLOWANCE" | "LEDGER" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;
 type Service = AllowanceService & ReservationService;
 
 const services = new WeakMap<Stores["ALLOWANCE"], Service>();
@@ -32,14 +33,19 @@ export function allowanceService(env: Stores): Service {
   if (known !== undefined) return known;
   const redis = parkedSettings(env);
   const service = createAllowanceService({
-    objects: createAllowances(createObjectStore(env)),
+    objects: createAllowances(createObjectStore(env.ALLOWANCE)),
+    ledger: createAllowances(createObjectStore(env.LEDGER)),
     redis: redis === null ? null : createAllowances(createRedisStore(redis)),
   });
   services.set(env.ALLOWANCE, service);
   return service;
 }
 
-export function createAllowanceService(stores: { objects: Allowances; redis: Allowances | null }): Service {
+export function createAllowanceService(stores: {
+  objects: Allowances;
+  ledger: Allowances;
+  redis: Allowances | null;
+}): Service {
   function storeOf(name: AllowanceStoreName): Allowances {
     const store = stores[name];
     if (store === null) throw new Error("there is no Redis: KV_REST_URL and KV_REST_TOKEN are unset");
@@ -47,9 +53,12 @@ export function createAllowanceService(stores: { objects: Allowances; redis: All
   }
 
   return {
-    stores: stores.redis === null ? ["objects"] : ["objects", "redis"],
+    stores: ["objects", "ledger", ...(stores.redis === null ? [] : ["redis" as const])],
 
     reserve(store, expiresAt, charges) {
+      if (charges.some(({ spec }) => isMoney(spec) !== (store === "ledger"))) {
+        throw new Error("money is kept in the ledger, and nothing else is");
+      }
       const decision = storeOf(store).reserve(crypto.randomUUID(), expiresAt + GRACE_MS, charges);
       return decision instanceof Promise ? decision.then((one) => answerOf(store, one)) : answerOf(store, decision);
     },
@@ -100,13 +109,14 @@ function answerOf(store: AllowanceStoreName, decision: Awaited<ReturnType<Allowa
 }
 
 /** What of a charge stays when the prediction has ended so. */
-function usedOf({ unit, amount }: Charge, { how, status, cost }: ReservationEnd): number {
+function usedOf({ unit, amount }: Charge, { how, status, cost, costNano }: ReservationEnd): number {
   if (status === null) return 0;
   const used: Record<AllowanceUnit, number> = {
     requests: amount,
     bytes: amount,
     cost: how === "release" ? 0 : cost,
     concurrency: 0,
+    money: how === "release" ? 0 : costNano,
   };
   return used[unit];
 }

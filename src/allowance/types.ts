@@ -1,5 +1,5 @@
 /** What the parts of the allowance service tell each other; its words are explained in plugins/kernel/allowance.ts. */
-import type { BucketSpec, BucketState, Charge, WindowSpec } from "../../plugins/kernel/allowance.ts";
+import type { BucketSpec, BucketState, Charge, MoneySpec, WindowSpec } from "../../plugins/kernel/allowance.ts";
 
 export type { BucketSpec, BucketState, Charge, WindowSpec };
 
@@ -34,7 +34,7 @@ export type GroupAnswer =
   | { ok: false; by: number; retryAfterMs: number | null; states: BucketState[] };
 
 /** Units that were leased and not used, or charges that turned out smaller (or, negative, larger). */
-export type GiveBack = { bucket: string; spec: WindowSpec; at: number; amount: number };
+export type GiveBack = { bucket: string; spec: WindowSpec | MoneySpec; at: number; amount: number };
 
 /** Ends a reservation at one subject: what it gives back, and what it holds by its `id`: `slots` are those buckets. */
 export type Settlement = { id: string; expiresAt: number; back: GiveBack[]; slots: string[] };

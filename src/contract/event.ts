@@ -67,6 +67,11 @@ export const PoolEventSchema = z.discriminatedUnion("type", [
 ]);
 export type PoolEvent = z.infer<typeof PoolEventSchema>;
 
+/** Whether it brings what a model says, which plugins may screen. */
+export function saysSomething({ type }: PoolEvent): boolean {
+  return type === "output" || type === "log" || type === "succeeded" || type === "failed";
+}
+
 export const EventsRequestSchema = z.object({
   session: z.string().min(8).max(64),
   events: z.array(PoolEventSchema).max(5000),

@@ -10,6 +10,7 @@ const numericVars = {
   QUOTA_VERSION_BYTES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 32 * 1_048_576 },
   QUOTA_BUNDLE_BYTES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 100 * 1024 ** 3 },
   QUOTA_BUNDLE_CHUNKS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 1_000_000 },
+  QUOTA_ENVIRONMENT_BYTES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 50 * 1024 ** 3 },
   QUOTA_DEPLOYMENTS: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 1000 },
   QUOTA_FILES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 100_000 },
   QUOTA_FILE_BYTES: { least: 0, most: Number.MAX_SAFE_INTEGER, usual: 1024 ** 4 },

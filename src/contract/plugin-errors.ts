@@ -25,6 +25,13 @@ export const pluginErrors = {
     cause: "The deployment has no Worker Loader binding, which runs uploaded plugins; it needs a paid plan.",
     remedy: "Deploy with `npm run deploy -- --env plugins`, or use the built-in plugins.",
   },
+  plugins_not_allowed: {
+    status: 403,
+    title: "Plugins of this pushed model are not allowed",
+    cause: "The version has plugins of its own, and the operator doesn't let them run, or not like this.",
+    remedy:
+      "Ask the operator for what `detail` names (`pushed_plugins` of the settings), or push the folder without `plugins/`.",
+  },
   plugin_missing: {
     status: 422,
     title: "A plugin is missing",

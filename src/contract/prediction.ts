@@ -1,5 +1,6 @@
 /** What a prediction is, everywhere: its statuses, its priorities, and the snapshot of it that travels. */
 import * as z from "zod";
+import type { CostView } from "./price.ts";
 import type { VerdictRecord } from "./verdict.ts";
 
 export const statuses = ["starting", "processing", "succeeded", "failed", "canceled", "aborted"] as const;
@@ -86,4 +87,6 @@ export type PredictionSnapshot = {
   queue: QueuePlace | null;
   /** What plugins decided over it, if they did. */
   verdicts?: VerdictRecord[];
+  /** What it costs its account, where its model has a price. */
+  cost?: CostView;
 };

@@ -5,6 +5,7 @@
 import * as z from "zod";
 import { isTerminal, JsonSchema, PrioritySchema, StatusSchema } from "./prediction.ts";
 import type { Json, PredictionSnapshot } from "./prediction.ts";
+import { CostViewSchema } from "./price.ts";
 import { signLink } from "./signed-links.ts";
 import { VerdictRecordSchema } from "./verdict.ts";
 
@@ -57,6 +58,7 @@ export const PredictionViewSchema = z
       })
       .optional()
       .meta({ description: "Its place, until it is finished." }),
+    cost: CostViewSchema.optional().meta({ description: "Where its model has a price." }),
     webhook: z.string().optional(),
     replay_of: z.string().optional(),
     verdicts: z.array(VerdictRecordSchema).optional().meta({
@@ -119,6 +121,7 @@ export async function presentPrediction(prediction: PredictionSnapshot, secret: 
     const { position, etaMs, ahead } = place ?? { position: null, etaMs: null, ahead: null };
     view.queue = { position, eta_ms: etaMs, etaMs, ahead };
   }
+  if (prediction.cost !== undefined) view.cost = prediction.cost;
   if (prediction.webhook !== null) view.webhook = prediction.webhook;
   if (prediction.replayOf !== null) view.replay_of = prediction.replayOf;
   if (prediction.deployment !== null) view.deployment = prediction.deployment;

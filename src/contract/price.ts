@@ -24,6 +24,12 @@ export const PriceSchema = z.object({
 });
 export type Price = z.output<typeof PriceSchema>;
 
+/**
+ * What a prediction is billed by, fixed when it is accepted. `expectedNano`: what it should cost by what its like took
+ * lately. `capNano`: it costs no more than this, which a strict budget has reserved.
+ */
+export type Pricing = { price: Price; expectedNano: number; capNano?: number };
+
 /** `estimated`: before its end, what its like took lately; or what is still to be confirmed. */
 export const CostViewSchema = z
   .object({

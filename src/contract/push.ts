@@ -1,5 +1,6 @@
 /** The wire schemas of pushing a model, and of pools that fetch what was pushed. */
 import * as z from "zod";
+import { ShownPluginSchema } from "./attached-plugin.ts";
 import { BundleSchema, Sha256Schema } from "./bundle.ts";
 import { ManifestSchema } from "./manifest.ts";
 
@@ -63,6 +64,10 @@ export const VersionStateSchema = z
       .nullable()
       .meta({ description: "The last lines of that pool's log of it, for the owner; lists have none." }),
     bundle: BundleSizeSchema.nullable().meta({ description: "Null: pools have it as a folder." }),
+    plugins: z.array(ShownPluginSchema).meta({ description: "Those that came with it, in the order of their turns." }),
+    plugin_problem: z.string().nullable().meta({
+      description: "For the owner: what last went wrong with one of them, and when; lists have none.",
+    }),
   })
   .meta({ id: "VersionState" });
 export type VersionState = z.infer<typeof VersionStateSchema>;

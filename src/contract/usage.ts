@@ -8,6 +8,7 @@
  * the edge takes each attempt's once. Intervals have a call of their own, `POST /pool/v1/usage`.
  */
 import * as z from "zod";
+import type { Device } from "./channel.ts";
 
 /** Of one attempt; a pool leaves out what a model records beyond that. */
 export const MAX_UNITS = 16;
@@ -15,6 +16,19 @@ export const UNIT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 /** Reports in one events request, and intervals in one call. */
 export const MAX_USAGE_REPORTS = 1000;
 export const MAX_INTERVALS = 500;
+const MAX_DEVICES = 64;
+const MAX_DEVICE_CHARS = 128;
+
+/** The kind of a device, as usage has it. */
+export function kindOf({ kind, name }: Pick<Device, "kind" | "name">): string {
+  return kind === "cpu" ? "cpu" : name.slice(0, MAX_DEVICE_CHARS) || "cuda";
+}
+
+/** What a pool most likely ran something on. */
+export function firstKind(devices: readonly Device[]): string {
+  const first = devices.find(({ kind }) => kind !== "cpu") ?? devices[0];
+  return first === undefined ? "cpu" : kindOf(first);
+}
 
 const Whole = z.number().int().nonnegative();
 
@@ -26,7 +40,9 @@ export type Units = z.infer<typeof UnitsSchema>;
 
 export const AttemptUsageSchema = z.object({
   /** The kind of device as the pool names it (`Device.name`), or `cpu`. Of several, the first one's. */
-  device: z.string().min(1).max(128),
+  device: z.string().min(1).max(MAX_DEVICE_CHARS),
+  /** How many devices it ran on at a time; left out: one. */
+  devices: z.number().int().min(1).max(MAX_DEVICES).optional(),
   /** From the grant's arrival in the pool, or the end of its run before, to the begin of its run. */
   queuedMs: Whole,
   /** How long it ran, by the pool's monotonic clock. */
@@ -69,7 +85,7 @@ const interval = {
   model: z.string().max(130).nullable(),
   version: z.string().max(64).nullable(),
   /** As in `AttemptUsage`. */
-  device: z.string().min(1).max(128),
+  device: z.string().min(1).max(MAX_DEVICE_CHARS),
   phase: z.enum(intervalPhases),
   /** The devices' time that nobody's attempt had, in microseconds. */
   gpuUs: Whole,

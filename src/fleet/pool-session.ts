@@ -9,6 +9,7 @@ import { commonProtocol, PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
+import { firstKind } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { RoomReport } from "../lane/types.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
@@ -53,6 +54,8 @@ export abstract class PoolSession extends DurableObject<Env> {
     isOpen: () => this.#isConnected(),
   });
   #known: Known | null;
+  /** The kind of its first device, also when its lease is over. */
+  #device: string | undefined;
   #isNumbered = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -238,8 +241,10 @@ export abstract class PoolSession extends DurableObject<Env> {
   async #hello(socket: WebSocket, hello: Hello, known: Known): Promise<void> {
     if (!(await this.#isTrusted())) return socket.close(closeCodes.forbidden, "the pool token was revoked");
     const { kv, lanes, hears = [] } = hello;
+    const device = firstKind(hello.devices);
+    this.#device = device;
     socket.serializeAttachment(Date.now());
-    this.#remember({ ...known, lanes, hears, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    this.#remember({ ...known, lanes, hears, device, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
     await tellScaler(this.env, known, "connected", hello);
@@ -345,10 +350,12 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   #lease(): Lease {
-    if (this.#known === null) return { alive: false, remainingMs: 0 };
+    const device = this.#known?.device ?? this.#device;
+    const kind = device === undefined ? {} : { device };
+    if (this.#known === null) return { alive: false, remainingMs: 0, ...kind };
     const seenAt = Math.max(this.#known.seenAt, ...this.ctx.getWebSockets().map((socket) => this.#heardAt(socket)));
     const remainingMs = seenAt + leaseMs - Date.now();
-    return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs) };
+    return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs), ...kind };
   }
 
   async #forget(): Promise<void> {

@@ -325,6 +325,20 @@ it("knows nothing of a session that never connected", async () => {
   expect(await edge.POOL.getByName("session-unknown").check([claim])).toEqual({ alive: false, remainingMs: 0 });
 });
 
+it("says what its pool ran on, also of a lease that is over", async () => {
+  const channel = await connect("session-devices", ["lane-v"]);
+  const devices = [
+    { id: "cpu", kind: "cpu" as const, name: "AMD EPYC", memoryBytes: null },
+    { id: "0", kind: "cuda" as const, name: "NVIDIA H200", memoryBytes: null },
+  ];
+  channel.socket.send(hello(channel, ["lane-v"], { devices }));
+  await channel.next();
+  const stub = edge.POOL.getByName("session-devices");
+  expect(await stub.check([])).toMatchObject({ alive: true, device: "NVIDIA H200" });
+  await stub.supersede("t");
+  expect(await stub.check([])).toEqual({ alive: false, remainingMs: 0, device: "NVIDIA H200" });
+});
+
 /** Makes the session look as if it was last heard `ms` ago. */
 function age(state: DurableObjectState, ms: number): void {
   const known = state.storage.kv.get<{ seenAt: number }>("known");

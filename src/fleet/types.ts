@@ -2,8 +2,11 @@
 import * as z from "zod";
 import type { ClaimRef } from "../contract/channel.ts";
 
-/** Whether the session still holds its lease, and for how long it does if nothing more is heard of it. */
-export type Lease = { alive: boolean; remainingMs: number };
+/**
+ * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the kind
+ * of its first device, where that is known.
+ */
+export type Lease = { alive: boolean; remainingMs: number; device?: string };
 
 /** Who a pool token is and what it may touch; the tenant behind a prediction is never told. */
 export const PoolIdentitySchema = z.object({
@@ -14,6 +17,8 @@ export const PoolIdentitySchema = z.object({
   owners: z.array(z.string()).default(["local"]),
   /** The rented machine that its token is bound to. */
   machine: z.string().optional(),
+  /** Whether other pools of these owners run environments that it built. */
+  mayStoreEnvironments: z.boolean().default(false),
 });
 export type PoolIdentity = z.infer<typeof PoolIdentitySchema>;
 
@@ -31,10 +36,18 @@ export type Known = {
   connected: boolean;
   /** What its pool understands beyond its protocol. */
   hears?: string[];
+  /** The kind of its first device. */
+  device?: string;
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
   /** Claims to stop that the pool may not have heard of. */
   stops?: ClaimRef[];
 };
 
-export const nobody: PoolIdentity = { poolTokenId: "", lanes: [], mayRegisterModels: false, owners: [] };
+export const nobody: PoolIdentity = {
+  poolTokenId: "",
+  lanes: [],
+  mayRegisterModels: false,
+  owners: [],
+  mayStoreEnvironments: false,
+};

@@ -47,7 +47,7 @@ describe("the outlook of a lane", () => {
 describe("asking for outlooks", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
-  const told: LaneOutlook = { waiting: 0, ownWaiting: 0, position: 0, etaMs: 0, startsPerSecond: 1 };
+  const told: LaneOutlook = { waiting: 0, ownWaiting: 0, position: 0, etaMs: 0, startsPerSecond: 1, runMs: null };
 
   it("remembers one for half a second, and lets a quarter of its room in by it", async () => {
     const ask = vi.fn<() => Promise<LaneOutlook>>(async () => told);

@@ -24,5 +24,6 @@ export function outlookIn(lane: Lane, ref: OutlookRef): LaneOutlook {
   const ticket = isWaiting ? { ownIndex: flow.nextIndex, upTo: flow.nextUpTo } : { ownIndex: 0, upTo: 0 };
   const { position, etaMs } = placeOf(ticket, ref, { models: view.models, served: { [accountKey(ref)]: served } });
   const { high = 0, normal = 0, low = 0 } = model?.waiting ?? {};
-  return { waiting: high + normal + low, ownWaiting, position, etaMs, startsPerSecond: model?.startsPerSecond ?? null };
+  const { startsPerSecond = null, runMs = null } = model ?? {};
+  return { waiting: high + normal + low, ownWaiting, position, etaMs, startsPerSecond, runMs };
 }

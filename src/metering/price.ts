@@ -15,6 +15,7 @@ export type Used = {
 /** Amounts are counted in millionths of a nano-unit, as a microsecond is the millionth of a second. */
 const MICRO = 1_000_000;
 const MICROS = BigInt(MICRO);
+const US_A_MS = 1000;
 const ANY_DEVICE = "*";
 
 /** In nano-units, `MAX_NANO` at most; 0 for what isn't billed. What pools report is theirs to say: nothing throws. */
@@ -33,6 +34,16 @@ export function costOf(price: Price, { device, gpuUs, units = {}, billed }: Used
 export function rateOf({ perSecond }: Pick<Price, "perSecond">, device: string): number {
   const named = Object.hasOwn(perSecond, device) ? perSecond[device] : undefined;
   return named ?? perSecond[ANY_DEVICE] ?? 0;
+}
+
+/** What a run of so many milliseconds costs on the dearest device, but for its units. */
+export function costOfRun(price: Price, runMs: number): number {
+  const dearest = { ...price, perSecond: { [ANY_DEVICE]: dearestRate(price) } };
+  return costOf(dearest, { device: ANY_DEVICE, gpuUs: runMs * US_A_MS, billed: true });
+}
+
+export function dearestRate({ perSecond }: Pick<Price, "perSecond">): number {
+  return Math.max(0, ...Object.values(perSecond));
 }
 
 /** Whether everything is free by it. */

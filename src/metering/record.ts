@@ -50,6 +50,8 @@ const shared = {
   id: z.string(),
   /** When it ended by the edge's clock: the hour, the day and the month that it counts in follow from it. */
   at: TimeSchema,
+  /** Of a late one: when it ended. */
+  endedAt: TimeSchema.optional(),
   account: z.string(),
   deployment: z.string().nullable(),
   /** The kind of the device, as its pool names it; `none` where nothing ran. */

@@ -118,6 +118,9 @@ function observed<P extends Phase>(
 export type Decided<Subject = unknown> = Verdict<Subject> | AnswerVerdict | { verdict: "broken"; cause: unknown };
 const UNDECIDED = { verdict: "broken", cause: "no verdict" } as const;
 
+/** By which metrics count all plugins of pushed versions: their names are their owners' choice. */
+const PUSHED = "pushed";
+
 /** Those whose subject is a prediction's call. */
 const callPhases: ReadonlySet<Phase> = new Set(["admit", "screenInput", "route"]);
 
@@ -258,7 +261,9 @@ function applyBroken<P extends Phase>(
   const failMode = isOpen ? "open" : "closed";
   // What is wrong with an input may name what the client wrote: the code is enough.
   const reason = refusal.code === "guard_unavailable" ? reasonOf(cause) : refusal.code;
-  log.error("plugin_failed", { plugin: hook.plugin, phase, failMode, reason });
+  // What one that was pushed says of itself may hold anything: its owner is told, and no log.
+  if (hook.isPushed === true) log.warn("pushed_plugin_failed", { plugin: hook.plugin, phase, failMode });
+  else log.error("plugin_failed", { plugin: hook.plugin, phase, failMode, reason });
   record(phase, hook, isOpen ? "broken" : "reject", refusal.code, [], trail);
   if (isOpen) return subject;
   throw refusal;
@@ -271,13 +276,13 @@ function noteState(plugin: string, held: string | null, { states }: Trail): void
 
 function record(
   phase: Phase,
-  { plugin }: { plugin: string },
+  { plugin, isPushed = false }: { plugin: string; isPushed?: boolean },
   action: VerdictAction,
   code: string | null,
   findings: readonly Finding[],
   { verdicts, onRecord }: Trail,
 ): void {
-  countVerdict(plugin, phase, action);
+  countVerdict(isPushed ? PUSHED : plugin, phase, action);
   onRecord?.({ plugin, action, code, findings });
   const found = findings.length === 0 ? [{ category: null, rule: null }] : findings;
   addVerdicts(

@@ -179,6 +179,12 @@ export async function rotateApiKey(
   return insert(env, { id: own, accountId, firstId, ...rights }, [ending]);
 }
 
+/** By its id; null when there is none, or it was revoked. */
+export async function findApiKey(db: D1Database, id: string): Promise<ApiKey | null> {
+  const row = await db.prepare("SELECT * FROM api_keys WHERE id = ? AND revoked_at IS NULL").bind(id).first();
+  return row === null ? null : KeyRowSchema.parse(row);
+}
+
 function listText(list: readonly string[] | null): string | null {
   return list === null ? null : JSON.stringify(list);
 }

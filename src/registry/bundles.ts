@@ -1,20 +1,22 @@
 /** Versions that were pushed: registered with their files, fetched and set up by pools, swept once they are deleted. */
 import * as z from "zod";
+import { AttachedPluginSchema } from "../contract/attached-plugin.ts";
+import type { AttachedPlugin } from "../contract/attached-plugin.ts";
 import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
-import { EdgeplaneError } from "../contract/errors.ts";
 import type { Manifest } from "../contract/manifest.ts";
-import { NAMED_MISSING_CHUNKS } from "../contract/push.ts";
+import type { ModelRef } from "../contract/prediction.ts";
 import type { Push, VersionProblem } from "../contract/push.ts";
 import type { Env } from "../env.ts";
-import { chunkKey, putChunk } from "../storage/chunks.ts";
+import { chunkKey } from "../storage/chunks.ts";
 import { log } from "../telemetry/log.ts";
-import { countChunks, dropReserved, noteStored, reserveChunks, unfitChunks } from "./chunks.ts";
-import type { SizedChunk } from "./chunks.ts";
+import { checkChunks, storeList } from "./bundle-chunks.ts";
+import { countChunks } from "./chunks.ts";
 import { promotions } from "./latest.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 import type { SweepStep } from "./sweep.ts";
+import type { OwnersView } from "./version-state.ts";
 
 /** Of a pool's log, the end is kept. */
 const MAX_KEPT_LOG_CHARS = 16_384;
@@ -35,16 +37,23 @@ const OF_VERSION = "owner = ?1 AND name = ?2 AND version = ?3";
 
 /**
  * Registers a version with its files, all of which have to be here; a version that is here already is asked for anew.
- * Throws `bundle_incomplete`, `chunk_mismatch` (a file of another size than its chunks have) or `quota_exceeded`.
+ * `pluginsOf` reads the plugins among its files, and throws for those that can't be. Throws that, `bundle_incomplete`,
+ * `chunk_mismatch` (a file of another size than its chunks have) or `quota_exceeded`.
  */
-export async function registerBundle(env: Stores, model: ModelName, push: Push): Promise<Registered> {
+export async function registerBundle(
+  env: Stores,
+  model: ModelName,
+  push: Push,
+  pluginsOf: (version: ModelRef) => Promise<readonly AttachedPlugin[]>,
+): Promise<Registered> {
   const version = await bundleVersion(push.bundle);
   const sizes = chunkSizes(push.bundle);
   const known = await env.DB.prepare(`SELECT 1 AS there FROM bundles WHERE ${OF_VERSION} AND deleted_at IS NULL`)
     .bind(model.owner, model.name, version)
     .first("there");
+  if (known === null) await checkChunks(env.DB, model.owner, [...sizes]);
+  const plugins = await pluginsOf({ ...model, version });
   if (known === null) {
-    await checkChunks(env.DB, model.owner, [...sizes]);
     await storeList(env, model.owner, version, new TextEncoder().encode(canonicalJson(push.bundle)));
   }
   const nonce = crypto.randomUUID();
@@ -52,7 +61,7 @@ export async function registerBundle(env: Stores, model: ModelName, push: Push):
   const chunks = [version, ...sizes.keys()];
   const answers = await env.DB.batch<{ nonce?: string }>([
     ...versionStatements(env, manifest),
-    bundleStatement(env.DB, manifest, push, nonce),
+    bundleStatement(env.DB, manifest, push, { nonce, plugins }),
     ...countChunks(env.DB, model.owner, chunks, {
       by: 1,
       condition: `EXISTS (SELECT 1 FROM bundles WHERE owner = ?1 AND name = ?4 AND version = ?5 AND nonce = ?6)`,
@@ -64,32 +73,6 @@ export async function registerBundle(env: Stores, model: ModelName, push: Push):
   const made = answers[VERSION_STATEMENTS]?.results[0];
   if (made === undefined) throw quotaExceeded(env, "models", "versions");
   return { version, created: known === null && made.nonce === nonce };
-}
-
-async function checkChunks(db: D1Database, owner: string, chunks: readonly SizedChunk[]): Promise<void> {
-  const unfit = await unfitChunks(db, owner, chunks, NAMED_MISSING_CHUNKS);
-  if (unfit.length === 0) return;
-  const wrong = unfit.find(({ bytes }) => bytes !== null);
-  if (wrong !== undefined) {
-    const detail = `The chunk ${wrong.sha256} has ${wrong.bytes} bytes, and the list of files says otherwise.`;
-    throw new EdgeplaneError("chunk_mismatch", detail);
-  }
-  const names = unfit.map(({ sha256 }) => sha256).join(", ");
-  const more = unfit.length === NAMED_MISSING_CHUNKS ? " These are the first of them." : "";
-  throw new EdgeplaneError("bundle_incomplete", `Chunks that the files need are not here: ${names}.${more}`);
-}
-
-/** The list of files is a chunk too: its SHA-256 is the version. */
-async function storeList(env: Stores, owner: string, version: string, list: Uint8Array): Promise<void> {
-  const chunk: SizedChunk = [version, list.byteLength];
-  if ((await reserveChunks(env, owner, [chunk])).size === 0) return;
-  try {
-    await putChunk(env.BLOBS, owner, version, list);
-  } catch (thrown) {
-    await dropReserved(env.DB, owner, [version]);
-    throw thrown;
-  }
-  await noteStored(env.DB, owner, [chunk]);
 }
 
 /** How many statements come before the one that makes the bundle's row. */
@@ -132,14 +115,20 @@ function versionStatements(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest)
   ];
 }
 
-function bundleStatement(db: D1Database, manifest: Manifest, push: Push, nonce: string): D1PreparedStatement {
+function bundleStatement(
+  db: D1Database,
+  manifest: Manifest,
+  push: Push,
+  { nonce, plugins }: { nonce: string; plugins: readonly AttachedPlugin[] },
+): D1PreparedStatement {
   const { owner, name, version, lane } = manifest;
   return db
     .prepare(
-      `INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at)
-       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+      `INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at, plugins)
+       SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
          WHERE EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NULL)
        ON CONFLICT DO UPDATE SET wants_latest = ?9, pushed_at = ?10, deleted_at = NULL, stage = NULL, problem = NULL, log = NULL,
+         plugins = ?11, plugin_problem = NULL,
          fetched_at = iif(problem IS NULL AND deleted_at IS NULL, fetched_at, NULL)
        RETURNING nonce`,
     )
@@ -154,6 +143,7 @@ function bundleStatement(db: D1Database, manifest: Manifest, push: Push, nonce: 
       nonce,
       push.latest ? 1 : 0,
       Date.now(),
+      plugins.length === 0 ? null : JSON.stringify(plugins),
     );
 }
 
@@ -188,10 +178,41 @@ export async function noteProblem(
   forgetModel({ owner, name }, version);
 }
 
-/** The end of the log of the pool that reported the version's problem. */
-export async function readProblemLog(db: D1Database, { owner, name, version }: VersionName): Promise<string | null> {
-  const row = await db.prepare(`SELECT log FROM bundles WHERE ${OF_VERSION}`).bind(owner, name, version).first();
-  return z.object({ log: z.string().nullable() }).nullable().parse(row)?.log ?? null;
+/** What only the owner is shown: the end of a pool's log of its problem, and what went wrong with its plugins. */
+export async function readOwnersView(db: D1Database, { owner, name, version }: VersionName): Promise<OwnersView> {
+  const query = `SELECT log, plugin_problem FROM bundles WHERE ${OF_VERSION}`;
+  const row = OwnersRowSchema.parse(await db.prepare(query).bind(owner, name, version).first());
+  return { log: row?.log ?? null, pluginProblem: row?.plugin_problem ?? null };
+}
+
+const OwnersRowSchema = z.object({ log: z.string().nullable(), plugin_problem: z.string().nullable() }).nullable();
+
+/** The plugins that came with a version, also with one that was deleted while its predictions go on; null: none did. */
+export async function findPlugins(
+  db: D1Database,
+  { owner, name, version }: VersionName,
+): Promise<AttachedPlugin[] | null> {
+  const row = await db.prepare(`SELECT plugins FROM bundles WHERE ${OF_VERSION}`).bind(owner, name, version).first();
+  return PluginsRowSchema.parse(row)?.plugins ?? null;
+}
+
+const PluginsRowSchema = z
+  .object({
+    plugins: z
+      .string()
+      .transform((text) => z.array(AttachedPluginSchema).parse(JSON.parse(text)))
+      .nullable(),
+  })
+  .nullable();
+
+/** Notes what went wrong with a plugin of a version; the last one is shown. */
+export async function notePluginProblem(
+  db: D1Database,
+  { owner, name, version }: VersionName,
+  problem: string,
+): Promise<void> {
+  const query = `UPDATE bundles SET plugin_problem = ?4 WHERE ${OF_VERSION} AND deleted_at IS NULL`;
+  await db.prepare(query).bind(owner, name, version, problem.toWellFormed()).run();
 }
 
 const DeletedRowSchema = z.object({ owner: z.string(), name: z.string(), version: z.string(), nonce: z.string() });

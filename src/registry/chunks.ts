@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Env } from "../env.ts";
-import { chunkKey } from "../storage/chunks.ts";
+import { chunkKey, isOfEnvironments } from "../storage/chunks.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 import type { SweepStep } from "./sweep.ts";
@@ -98,6 +98,7 @@ function touch(
 export async function reserveChunks(env: Stores, owner: string, chunks: readonly SizedChunk[]): Promise<Set<string>> {
   const now = Date.now();
   const asked = JSON.stringify(chunks);
+  const kind = isOfEnvironments(owner) ? "environments" : "bundles";
   const added = `(SELECT coalesce(sum(a.value ->> 1), 0) FROM json_each(?2) a
     WHERE NOT EXISTS (SELECT 1 FROM bundle_chunks WHERE owner = ?1 AND sha256 = a.value ->> 0))`;
   const [, , found] = await env.DB.batch([
@@ -105,7 +106,7 @@ export async function reserveChunks(env: Stores, owner: string, chunks: readonly
     env.DB.prepare(
       `INSERT INTO bundle_chunks (owner, sha256, bytes, state, seen_at)
        SELECT ?1, asked.value ->> 0, asked.value ->> 1, 0, ?3 FROM json_each(?2) asked
-       WHERE ${hasRoom(env, "bundles", "?1", added)} ON CONFLICT DO NOTHING`,
+       WHERE ${hasRoom(env, kind, "?1", added)} ON CONFLICT DO NOTHING`,
     ).bind(owner, asked, now),
     env.DB.prepare(
       `SELECT asked.value ->> 0 AS sha256, c.state FROM json_each(?2) asked
@@ -113,7 +114,7 @@ export async function reserveChunks(env: Stores, owner: string, chunks: readonly
     ).bind(owner, asked),
   ]);
   const rows = (found?.results ?? []).map((row) => StateRowSchema.parse(row));
-  if (rows.some(({ state }) => state === null)) throw quotaExceeded(env, "bundles");
+  if (rows.some(({ state }) => state === null)) throw quotaExceeded(env, kind);
   if (rows.some(({ state }) => state === GOING))
     throw new EdgeplaneError(
       "unavailable",
@@ -142,6 +143,14 @@ export async function dropReserved(db: D1Database, owner: string, chunks: readon
       "DELETE FROM bundle_chunks WHERE owner = ?1 AND sha256 IN (SELECT value FROM json_each(?2)) AND state = 0 AND refs = 0",
     )
     .bind(owner, JSON.stringify(chunks))
+    .run();
+}
+
+/** Notes that the content of a chunk is not there, whatever has it: it is missing until it is sent again. */
+export async function noteLost(db: D1Database, owner: string, sha256: string): Promise<void> {
+  await db
+    .prepare(`UPDATE bundle_chunks SET state = 0 WHERE owner = ? AND sha256 = ? AND state = ${STORED}`)
+    .bind(owner, sha256)
     .run();
 }
 

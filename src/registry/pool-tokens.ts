@@ -31,6 +31,10 @@ export const NewPoolTokenSchema = z.strictObject({
   owners: z.array(NameSchema).min(1).max(64).default(["local"]).meta({
     description: "The owners whose models it may register, where `may_register_models` lets it: on its own lanes only.",
   }),
+  may_store_environments: z.boolean().default(false).meta({
+    description:
+      "Whether other pools of these owners run environments that this one built: only for hosts that you trust as your own.",
+  }),
 });
 
 const TokenRowSchema = z
@@ -41,9 +45,11 @@ const TokenRowSchema = z
     lanes: StringListColumnSchema,
     may_register_models: z.number(),
     owners: StringListColumnSchema,
+    /** Before its migration there is none. */
+    may_store_environments: z.number().default(0),
     created_at: z.number(),
     revoked_at: z.number().nullable(),
-    machine: z.string().nullable(),
+    machine: z.string().nullable().default(null),
   })
   .transform((row) => ({
     id: row.id,
@@ -52,6 +58,7 @@ const TokenRowSchema = z
     lanes: row.lanes,
     mayRegisterModels: row.may_register_models === 1,
     owners: row.owners,
+    mayStoreEnvironments: row.may_store_environments === 1,
     createdAt: row.created_at,
     revokedAt: row.revoked_at,
     /** The rented machine that it is bound to. */
@@ -77,14 +84,15 @@ export async function createPoolToken(
     lanes: wanted.lanes,
     mayRegisterModels: wanted.may_register_models,
     owners: wanted.owners,
+    mayStoreEnvironments: wanted.may_store_environments,
     createdAt: Date.now(),
     revokedAt: null,
     machine: null,
   };
   const hash = await sha256Hex(secret);
   await env.DB.prepare(
-    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at, has_mac)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)`,
+    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, may_store_environments, created_at, has_mac)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
   )
     .bind(
       token.id,
@@ -94,6 +102,7 @@ export async function createPoolToken(
       JSON.stringify(token.lanes),
       token.mayRegisterModels ? 1 : 0,
       JSON.stringify(token.owners),
+      token.mayStoreEnvironments ? 1 : 0,
       token.createdAt,
     )
     .run();
@@ -175,9 +184,9 @@ export async function identifyPool(env: Stores, token: string): Promise<PoolIden
     return null;
   }
   const found = TokenRowSchema.parse(row);
-  const { lanes, mayRegisterModels, owners, machine } = found;
+  const { lanes, mayRegisterModels, owners, mayStoreEnvironments, machine } = found;
   const bound = machine === null ? {} : { machine };
-  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners, ...bound };
+  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners, mayStoreEnvironments, ...bound };
   cached.set(token, identity, CACHE_MS);
   return identity;
 }

@@ -15,6 +15,7 @@ const quotas = {
   models: { what: "models", count: "QUOTA_MODELS", bytes: null },
   versions: { what: "versions of models", count: "QUOTA_VERSIONS", bytes: "QUOTA_VERSION_BYTES" },
   bundles: { what: "chunks of pushed models", count: "QUOTA_BUNDLE_CHUNKS", bytes: "QUOTA_BUNDLE_BYTES" },
+  environments: { what: "stored environments", count: "QUOTA_BUNDLE_CHUNKS", bytes: "QUOTA_ENVIRONMENT_BYTES" },
   deployments: { what: "deployments", count: "QUOTA_DEPLOYMENTS", bytes: null },
   files: { what: "files", count: "QUOTA_FILES", bytes: "QUOTA_FILE_BYTES" },
   metadata: { what: "names and metadata of files", count: null, bytes: "QUOTA_METADATA_BYTES" },
@@ -22,6 +23,9 @@ const quotas = {
   devices: { what: "kinds of device", count: MAX_DEVICES, bytes: null },
 } as const satisfies Record<string, { what: string; count: NumericVar | number | null; bytes: NumericVar | null }>;
 export type QuotaKind = keyof typeof quotas;
+
+/** Chunks of environments are rows among those of pushed models, under an owner of their own (storage/chunks.ts). */
+const countedAs: Partial<Record<QuotaKind, QuotaKind>> = { environments: "bundles" };
 
 type QuotaVar = Extract<NumericVar, `QUOTA_${string}`>;
 /** The settings, as the environment has them. */
@@ -35,7 +39,7 @@ export function hasRoom(vars: QuotaVars, kind: QuotaKind, owner: string, bytes =
   const { count: countVar, bytes: bytesVar } = quotas[kind];
   const count = countVar === null || more === 0 ? [] : [`coalesce(max(count), 0) < ${limit(vars, countVar)}`];
   const size = bytesVar === null ? [] : [`coalesce(max(bytes), 0) + ${bytes} <= ${limit(vars, bytesVar)}`];
-  return `(SELECT ${[...count, ...size].join(" AND ")} FROM usage WHERE owner = ${owner} AND kind = '${kind}')`;
+  return `(SELECT ${[...count, ...size].join(" AND ")} FROM usage WHERE owner = ${owner} AND kind = '${countedAs[kind] ?? kind}')`;
 }
 
 /** Throws `quota_exceeded` unless `owner` has room for one more of `kind`, of so many bytes. */

@@ -10,6 +10,7 @@ import { sweepBundles } from "./bundles.ts";
 import { sweepChunks } from "./chunks.ts";
 import { sweepRevoked } from "./credentials.ts";
 import { sweepDeadLetters } from "./dead-letters.ts";
+import { sweepEnvironmentLayers } from "./environment-layers.ts";
 import { sweepFiles } from "./files.ts";
 import { sweepReadmes } from "./readmes.ts";
 
@@ -33,6 +34,7 @@ const expiring: readonly Sweep[] = [
   sweepRevoked,
   sweepReadmes,
   sweepBundles,
+  sweepEnvironmentLayers,
   sweepChunks,
 ];
 

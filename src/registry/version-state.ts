@@ -1,5 +1,6 @@
 /** What became of a version that was pushed: whether it can be run, and if not, why. */
 import * as z from "zod";
+import { AttachedPluginSchema } from "../contract/attached-plugin.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { problemStages } from "../contract/push.ts";
 import type { VersionState } from "../contract/push.ts";
@@ -7,7 +8,7 @@ import type { Manifest } from "../contract/manifest.ts";
 
 /** A column of a query in which `v` is the version's row. */
 export const BUNDLE_COLUMN = `(SELECT json_object('bytes', b.bytes, 'files', b.files, 'stage', b.stage, 'problem', b.problem,
-  'fetched', b.fetched_at IS NOT NULL, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
+  'plugins', json(b.plugins), 'fetched', b.fetched_at IS NOT NULL, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
 
 /**
  * Whether the version of the row `versions` may be a model's latest: one that was pushed is, once its schema is known.
@@ -20,6 +21,8 @@ const BundleNoteSchema = z.object({
   files: z.number(),
   stage: z.enum(problemStages).nullable(),
   problem: z.string().nullable(),
+  /** Null: none came with it. */
+  plugins: z.array(AttachedPluginSchema).nullable(),
   fetched: z.number(),
   live: z.number(),
 });
@@ -30,6 +33,9 @@ export const BundleColumnSchema = z
 /** Null: it was not pushed. */
 export type BundleNote = z.output<typeof BundleColumnSchema>;
 
+const NOT_THE_OWNER: OwnersView = { log: null, pluginProblem: null };
+const NO_PLUGINS = { plugins: [], plugin_problem: null };
+
 /** A version as far as its state goes. */
 type Stated = { manifest: Manifest; bundle: BundleNote };
 
@@ -37,14 +43,23 @@ export function isPending({ bundle }: Pick<Stated, "bundle">): boolean {
   return bundle?.live === 0;
 }
 
-export function stateOf(version: Stated, log: string | null = null): VersionState {
+/** What only the owner is shown: `log` of the pool that reported the version's problem. */
+export type OwnersView = { log: string | null; pluginProblem: string | null };
+
+export function stateOf(version: Stated, { log, pluginProblem }: OwnersView = NOT_THE_OWNER): VersionState {
   const { bundle } = version;
-  if (bundle === null) return { status: "live", problem: null, stage: null, log: null, bundle: null };
+  if (bundle === null) return { status: "live", problem: null, stage: null, log: null, bundle: null, ...NO_PLUGINS };
   const { bytes, files, stage, problem } = bundle;
-  const size = { bytes, files };
-  if (!isPending(version)) return { status: "live", problem, stage, log, bundle: size };
-  if (problem !== null) return { status: "failed", problem, stage, log, bundle: size };
-  return { status: "pending", problem: reasonOf(version.manifest, bundle), stage, log, bundle: size };
+  const plugins = (bundle.plugins ?? []).map(({ name, phases, fail_mode, hash }) => ({
+    name,
+    phases,
+    fail_mode,
+    hash,
+  }));
+  const rest = { stage, log, bundle: { bytes, files }, plugins, plugin_problem: pluginProblem };
+  if (!isPending(version)) return { status: "live", problem, ...rest };
+  if (problem !== null) return { status: "failed", problem, ...rest };
+  return { status: "pending", problem: reasonOf(version.manifest, bundle), ...rest };
 }
 
 /** Throws `version_pending` unless the version can be run. */

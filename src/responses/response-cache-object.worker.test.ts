@@ -13,7 +13,14 @@ const terms = { ttlMs: 60_000, maxBytes: 100, accountBytes: 10_000 };
 function end(accountId: string, key: string, more: Partial<ReservationEnd> = {}): ReservationEnd {
   return {
     ...{ ...service.remember(key, terms), plugin: "response-cache", how: "settle", predictionId: "p", accountId },
-    ...{ model: { owner: "acme", name: "m", version: "v" }, status: "succeeded", attempt: 1, cost: 1, metrics: {} },
+    ...{
+      model: { owner: "acme", name: "m", version: "v" },
+      status: "succeeded",
+      attempt: 1,
+      cost: 1,
+      costNano: 0,
+      metrics: {},
+    },
     answer: { output: `of ${key}`, yielded: false },
     ...more,
   };

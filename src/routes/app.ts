@@ -5,6 +5,7 @@ import type { ClaimRef } from "../contract/channel.ts";
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
 import type { EventsReply } from "../contract/event.ts";
 import type { PredictionSnapshot } from "../contract/prediction.ts";
+import type { UsageReport, UsageVerdict } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import type { ScalingIdentity } from "../registry/scaling-tokens.ts";
@@ -47,6 +48,11 @@ export type ShardPort = {
   ): Promise<ReadableStream<Uint8Array> | null>;
   listPredictions(env: Env, accountId: string, request: ListRequest): Promise<ListPage>;
   claimJobs(env: Env, request: ClaimRequest, scope: { lanes: string[] }): Promise<ClaimAnswer[]>;
+  reportUsage(
+    env: Env,
+    reports: readonly UsageReport[],
+    from: { session: string; lanes: string[] },
+  ): Promise<UsageVerdict[]>;
   deliverEvents(
     env: Env,
     request: ScreenedRequest,

@@ -19,12 +19,14 @@ import { problemResponse } from "./problem.ts";
 import { providerRoutes } from "./provider/provider.ts";
 import { absentRoutes } from "./replicate/absent.ts";
 import { accountRoutes } from "./replicate/account.ts";
+import { budgetRoutes } from "./replicate/budgets.ts";
 import { deploymentRoutes } from "./replicate/deployments.ts";
 import { fileRoutes } from "./replicate/files.ts";
 import { modelRoutes } from "./replicate/models.ts";
 import { predictionRoutes } from "./replicate/predictions.ts";
 import { searchRoutes } from "./replicate/search.ts";
 import { uploadRoutes } from "./replicate/uploads.ts";
+import { usageRoutes } from "./usage.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "QUERY"];
 const EXPOSED_HEADERS = [
@@ -68,6 +70,8 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1/uploads", uploadRoutes());
   app.route("/v1/outputs", outputRoutes());
   app.route("/v1", accountRoutes());
+  app.route("/v1", budgetRoutes());
+  app.route("/v1", usageRoutes());
   app.route("/v1", searchRoutes());
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));

@@ -1,6 +1,6 @@
 /** Who is told that a model was pushed: the pools of its lanes, and those that might serve it as their first. */
 import { expect, it } from "vitest";
-import { admin, call, newKey } from "../../test/worker/edge-harness.ts";
+import { admin, call, callJson, newKey } from "../../test/worker/edge-harness.ts";
 import { push, SCHEMA } from "../../test/worker/pushing.ts";
 import { PROTOCOL } from "../contract/channel.ts";
 import { SESSION_HEADER } from "../contract/claim.ts";
@@ -42,4 +42,21 @@ it("a push reaches a pool that has no model yet on its lane, if the pool's token
   await push({ owner: "nudger", name: "first", key }, { a: "1" }, { manifest: { schema: SCHEMA } });
   for (const heard of [empty, busyElsewhere]) await expect.poll(() => heard).toEqual(["welcome", "models"]);
   for (const heard of [foreign, unfit]) expect(heard).toEqual(["welcome"]);
+});
+
+it("a deployment that names a version reaches the pools that may fetch it", async () => {
+  const key = await newKey("nudge-deployer");
+  const model = { owner: "nudge-deployer", name: "old", key };
+  const { version } = await push(model, { a: "1" }, { manifest: { schema: SCHEMA } });
+  const heard = await arrives("session-deployed", { owners: ["nudge-deployer"], lanes: ["default"] }, []);
+  const body = {
+    name: "kept",
+    model: "nudge-deployer/old",
+    version,
+    hardware: "cpu",
+    min_instances: 0,
+    max_instances: 1,
+  };
+  expect((await callJson("/v1/deployments", { key, body })).status).toBe(201);
+  await expect.poll(() => heard).toEqual(["welcome", "models"]);
 });

@@ -4,7 +4,7 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import type { Env } from "../env.ts";
 import { GATE_ENTRYPOINT } from "./gate-props.ts";
 import type { GateProps } from "./gate-props.ts";
-import { createLoaderRunner } from "./loader-runner.ts";
+import { createLoaderRunner, MAX_DISTINCT_PUSHED } from "./loader-runner.ts";
 import { createLocalRunner } from "./local-runner.ts";
 import type { PluginRunner } from "./runner.ts";
 
@@ -17,6 +17,15 @@ export function currentRunner(env: Env): PluginRunner {
   const runner = createRunner(env);
   made.set(env.DB, runner);
   return runner;
+}
+
+/**
+ * The same for the plugins of pushed models, for one request: what they take, or hang in, keeps neither the operator's
+ * nor another request's waiting.
+ */
+export function pushedRunner(env: Env): PluginRunner {
+  if (env.PLUGIN_SUPERVISOR !== undefined || env.LOADER === undefined) return currentRunner(env);
+  return createLoaderRunner(env.LOADER, gateWith, MAX_DISTINCT_PUSHED);
 }
 
 function createRunner(env: Env): PluginRunner {

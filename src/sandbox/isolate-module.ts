@@ -2,9 +2,9 @@
  * The main module of an uploaded plugin's isolate. It answers three calls: `load()` looks whether the module is a
  * plugin; `start({ config })` sets it up and says which hooks it has; `run({ config, phase, subject })` runs one hook.
  *
- * Where the platform loads the isolate, calls come as RPC on the entrypoint `Plugin`. Where a workerd of its own runs
- * it (scripts/lib/plugin-hosts.ts), they come as HTTP, and `PLUGIN_TOKEN` guards them. JSON crosses, so that a hook
- * can't change what it was given.
+ * Calls come as HTTP, so that whoever asks reads no more of an answer than it wants to: where the platform loads the
+ * isolate, on the entrypoint `Plugin`; where a workerd of its own runs it (scripts/lib/plugin-hosts.ts), on a port that
+ * `PLUGIN_TOKEN` guards. JSON crosses, so that a hook can't change what it was given.
  */
 export const PLUGIN_MODULE = "plugin.js";
 export const MAIN_MODULE = "main.js";
@@ -55,22 +55,23 @@ const calls = {
   },
 };
 
+async function answer(path, request) {
+  try {
+    return Response.json({ value: (await calls[path](await request.json())) ?? null });
+  } catch (error) {
+    return Response.json({ error: String(error) });
+  }
+}
+
 export class ${ENTRYPOINT} extends WorkerEntrypoint {
-  load() { return calls.load(); }
-  start(request) { return calls.start(request); }
-  run(request) { return calls.run(request); }
+  fetch(request) { return answer(new URL(request.url).pathname.slice(1), request); }
 }
 
 export default {
   async fetch(request, env) {
     const path = new URL(request.url).pathname.slice(1);
     if (request.headers.get("authorization") !== "Bearer " + env.PLUGIN_TOKEN) return new Response(null, { status: 403 });
-    if (path === "ping") return new Response("pong");
-    try {
-      return Response.json({ value: (await calls[path](await request.json())) ?? null });
-    } catch (error) {
-      return Response.json({ error: String(error) });
-    }
+    return path === "ping" ? new Response("pong") : answer(path, request);
   },
 };
 `;

@@ -5,44 +5,47 @@
 import { DistinctLimit } from "./distinct-limit.ts";
 import type { GateProps } from "./gate-props.ts";
 import { ENTRYPOINT, MAIN_MODULE, mainModule, PLUGIN_MODULE } from "./isolate-module.ts";
-import { HooksSchema, SandboxFault, verdictOf } from "./runner.ts";
+import { answerOf, HooksSchema, SandboxFault, verdictOf } from "./runner.ts";
 import type { PluginRunner, Sandboxed } from "./runner.ts";
-import type { Json } from "../contract/prediction.ts";
 
 const COMPATIBILITY_DATE = "2026-11-02";
-/** Of the platform: distinct loaded Workers in flight at once, for a request. */
-const MAX_DISTINCT = 4;
+/** Of the platform: 4 distinct loaded Workers in flight at once, for a request. One is left to what was pushed. */
+export const MAX_DISTINCT = 3;
+export const MAX_DISTINCT_PUSHED = 1;
 
-/** What the isolate's entrypoint answers (isolate-module.ts). */
-type Isolate = {
-  load(): Promise<void>;
-  start(request: { config: Json }): Promise<unknown>;
-  run(request: { config: Json; phase: string; subject: unknown }): Promise<unknown>;
-};
-
-/** `gate` makes the way out of a plugin that was granted hosts: this Worker's own entrypoint `PluginGate`. */
-export function createLoaderRunner(loader: WorkerLoader, gate: (props: GateProps) => Fetcher): PluginRunner {
-  function isolateOf({ upload, network }: Sandboxed): Isolate {
+/**
+ * `gate` makes the way out of a plugin that was granted hosts: this Worker's own entrypoint `PluginGate`. At most
+ * `maxDistinct` versions have calls in flight; the others wait.
+ */
+export function createLoaderRunner(
+  loader: WorkerLoader,
+  gate: (props: GateProps) => Fetcher,
+  maxDistinct: number = MAX_DISTINCT,
+): PluginRunner {
+  function isolateOf({ upload, network }: Sandboxed): Fetcher {
     const stub = loader.get(`${upload.hash}|${network.join(",")}`, () => ({
       compatibilityDate: COMPATIBILITY_DATE,
       mainModule: MAIN_MODULE,
       modules: { [MAIN_MODULE]: mainModule, [PLUGIN_MODULE]: upload.code },
       globalOutbound: network.length === 0 ? null : gate({ hosts: [...network] }),
     }));
-    const limits = { cpuMs: upload.manifest.cpu_ms };
-    return stub.getEntrypoint(ENTRYPOINT, { limits }) as unknown as Isolate;
+    return stub.getEntrypoint(ENTRYPOINT, { limits: { cpuMs: upload.manifest.cpu_ms } });
   }
-  const limit = new DistinctLimit(MAX_DISTINCT);
-  const ask = <T>(sandboxed: Sandboxed, call: (isolate: Isolate) => Promise<T>): Promise<T> =>
-    limit.run(sandboxed.upload.hash, () => faultless(() => call(isolateOf(sandboxed))));
+  const limit = new DistinctLimit(maxDistinct);
+  const ask = (sandboxed: Sandboxed, path: string, request: unknown): Promise<unknown> =>
+    limit.run(sandboxed.upload.hash, () =>
+      faultless(async () => {
+        const body = JSON.stringify(request);
+        const answer = await isolateOf(sandboxed).fetch(`http://plugin/${path}`, { method: "POST", body });
+        return answerOf(answer, body.length);
+      }),
+    );
   return {
-    load: (sandboxed) => ask(sandboxed, (isolate) => isolate.load()),
-    async start(sandboxed, config) {
-      return HooksSchema.parse(await ask(sandboxed, (isolate) => isolate.start({ config })));
+    async load(sandboxed) {
+      await ask(sandboxed, "load", {});
     },
-    async run(sandboxed, request) {
-      return verdictOf(await ask(sandboxed, (isolate) => isolate.run(request)));
-    },
+    start: async (sandboxed, config) => HooksSchema.parse(await ask(sandboxed, "start", { config })),
+    run: async (sandboxed, request) => verdictOf(await ask(sandboxed, "run", request)),
     // The platform ends an isolate that computes for too long.
     async suspect() {},
   };

@@ -3,7 +3,7 @@
  * the supervisor (scripts/lib/plugin-hosts.ts) starts when it is asked, and ends and quarantines when it hangs.
  */
 import * as z from "zod";
-import { HooksSchema, SandboxFault, verdictOf } from "./runner.ts";
+import { answerOf, HooksSchema, SandboxFault, verdictOf } from "./runner.ts";
 import type { PluginRunner, Sandboxed } from "./runner.ts";
 
 /** What the supervisor answers to `start`. */
@@ -17,14 +17,12 @@ type Host = { url: string; token: string };
 /** A host that isn't there refuses within this time. */
 const GONE_WITHIN_MS = 100;
 
-const AnswerSchema = z.union([z.object({ value: z.unknown() }).strict(), z.object({ error: z.string() })]);
-
 /** A service binding, as far as it is used here. */
 type Service = {
   fetch(
     url: string,
     init: { method: string; body: string; headers: Record<string, string> },
-  ): Promise<{ ok: boolean; status: number; json(): Promise<unknown> }>;
+  ): Promise<{ ok: boolean; status: number; body: ReadableStream<Uint8Array> | null; json(): Promise<unknown> }>;
 };
 
 /** `supervisor` starts hosts; `network` reaches them on loopback. */
@@ -67,32 +65,33 @@ export function createLocalRunner(supervisor: Service, network: Service): Plugin
     start: async (sandboxed, config) => HooksSchema.parse(await call(sandboxed, "start", { config })),
     run: async (sandboxed, request) => verdictOf(await call(sandboxed, "run", request)),
     async suspect(sandboxed) {
-      await post(supervisor, "http://supervisor/suspect", { key: keyOf(sandboxed) });
+      await post(supervisor, "http://supervisor/suspect", JSON.stringify({ key: keyOf(sandboxed) }));
     },
   };
 }
 
 async function startHost(supervisor: Service, sandboxed: Sandboxed): Promise<Host> {
-  const { upload, network } = sandboxed;
+  const { upload, network, isPushed = false } = sandboxed;
   const key = `${upload.hash}|${network.join(",")}`;
-  const request = { key, code: upload.code, network };
-  const host = HostSchema.parse(await post(supervisor, "http://supervisor/start", request));
+  const request = { key, code: upload.code, network, isPushed };
+  const host = HostSchema.parse(
+    await (await post(supervisor, "http://supervisor/start", JSON.stringify(request))).json(),
+  );
   if ("problem" in host) throw new SandboxFault(host.problem);
   return host;
 }
 
 async function ask(network: Service, host: Host, path: string, body: unknown): Promise<unknown> {
-  const answer = AnswerSchema.parse(await post(network, `${host.url}/${path}`, body, host.token));
-  if ("error" in answer) throw new SandboxFault(answer.error);
-  return answer.value;
+  const text = JSON.stringify(body);
+  return answerOf(await post(network, `${host.url}/${path}`, text, host.token), text.length);
 }
 
-async function post(to: Service, url: string, body: unknown, token?: string): Promise<unknown> {
+async function post(to: Service, url: string, body: string, token?: string): ReturnType<Service["fetch"]> {
   const answer = await to.fetch(url, {
     method: "POST",
-    body: JSON.stringify(body),
+    body,
     headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
   });
   if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
-  return answer.json();
+  return answer;
 }

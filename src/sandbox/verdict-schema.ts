@@ -10,10 +10,10 @@ import type { ErrorCode } from "../contract/errors.ts";
 import { LaneNameSchema } from "../contract/job.ts";
 import { PrioritySchema } from "../contract/prediction.ts";
 
-const MAX_MESSAGE_CHARS = 1000;
+export const MAX_MESSAGE_CHARS = 1000;
 const MAX_FINDINGS = 32;
 const MAX_HEADERS = 16;
-const MAX_HELD_CHARS = 64 * 1024;
+export const MAX_HELD_CHARS = 64 * 1024;
 const MAX_WAIT_MS = 86_400_000;
 const MAX_COST = 1e9;
 
@@ -24,7 +24,7 @@ function mayRefuseWith(code: string): code is ErrorCode {
   return (status >= 400 && status < 500) || status === 503;
 }
 
-const FindingsSchema = z
+export const FindingsSchema = z
   .array(z.object({ category: z.string().min(1).max(64), rule: z.string().min(1).max(128) }))
   .max(MAX_FINDINGS)
   .optional();

@@ -32,7 +32,7 @@ export type Past = {
 
 /** The lower, the better: what is paid, and more where too many are late. */
 export function scoreOf(knobs: Knobs, { requests, kind, meanWorkS, startWith, targetS, lateShare }: Past): number {
-  const policy = new BacklogRule(knobs, kind.slots, meanWorkS);
+  const policy = new BacklogRule(knobs, kind, meanWorkS);
   const { waitsS, machineS } = simulate(requests, kind, { policy, everyS: EVERY_S }, { startWith });
   let late = 0;
   for (const waitS of waitsS) if (waitS > targetS) late += 1;

@@ -5,6 +5,7 @@ import type { Services } from "../../plugins/kernel/services.ts";
 import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import type { Override, Overrides, PluginEntry, Snapshot } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
+import { priceIn } from "./prices.ts";
 import type { NumberedSettings, Settings } from "./schema.ts";
 
 /** Of accounts with models: each may be a set of plugins of its own. */
@@ -15,13 +16,15 @@ type StoredEntry = Settings["plugins"][string];
 /**
  * Builds the snapshot; what `store` has of earlier ones is shared. Throws `EdgeplaneError` for settings that can't be.
  */
-export function snapshotOf(
+export async function snapshotOf(
   { number, settings }: NumberedSettings,
   plugins: readonly Plugin[],
   services: Partial<Services>,
   store?: InstanceStore,
 ): Promise<Snapshot> {
-  return buildSnapshot(number, plugins, mapValues(settings.plugins, entryOf), services, overridesOf(settings), store);
+  const entries = mapValues(settings.plugins, entryOf);
+  const snapshot = await buildSnapshot(number, plugins, entries, services, overridesOf(settings), store);
+  return { ...snapshot, priceOf: (model) => priceIn(number, settings.prices, model) };
 }
 
 /**

@@ -4,6 +4,8 @@ import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
 import { defaultScaling, ScalingSettingsSchema } from "../contract/scaling.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
+import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
+import { PricesSchema } from "./prices.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
 const MAX_STALE_S = 60;
@@ -62,6 +64,10 @@ export const SettingsSchema = z
       .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
     scaling: ScalingSettingsSchema.default(defaultScaling).meta({
       description: "Which machines are rented, and how many; docs/scaling.md. Nothing is until a provider has come.",
+    }),
+    pushed_plugins: PushedPolicySchema.prefault({}),
+    prices: PricesSchema.optional().meta({
+      description: "What predictions cost their accounts; a price holds for what is accepted while it holds.",
     }),
     serve_stale_s: z.number().int().min(0).max(MAX_STALE_S).default(MAX_STALE_S).meta({
       description:

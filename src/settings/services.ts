@@ -8,6 +8,7 @@ import { createModelService } from "../shard/model-service.ts";
 import { responseService } from "../responses/service.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { createAccountDirectory } from "../registry/accounts.ts";
+import { createBudgetDirectory } from "../registry/budgets.ts";
 import { createKeyDirectory } from "../registry/api-keys.ts";
 
 /** Of secrets that plugins may ask for by name. */
@@ -19,6 +20,7 @@ export function createServices(env: Env): Services {
     accounts: createAccountDirectory(env.DB),
     artifacts: createArtifacts(env.BLOBS),
     allowance: allowanceService(env),
+    budgets: createBudgetDirectory(env.DB),
     lanes: createLaneService(env),
     models: createModelService(env),
     responses: responseService(env),

@@ -152,6 +152,7 @@ async function giveBack({ env, reservations }: Run, { predictionId, principal, m
     status: null,
     attempt: 0,
     cost,
+    costNano: 0,
   } as const;
   for (const one of reservations.splice(0)) {
     await reservationService(env, one.service)?.end([{ ...one, ...how, metrics: {} }]);

@@ -8,6 +8,7 @@
  */
 import type { Snapshot } from "../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
+import type { PushedPolicy } from "../sandbox/pushed/policy.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { NumberedSettings } from "./schema.ts";
 import type { Refresh } from "./settings-object.ts";
@@ -26,10 +27,17 @@ export type SnapshotDeps = {
   background(work: Promise<unknown>): void;
 };
 
-/** A snapshot in use. `release` is called once, when it isn't any more. */
-export type Lease = { readonly snapshot: Snapshot; release(): void };
+/** A snapshot in use, and the same settings' word on plugins of pushed models. `release` is called once, at the end. */
+export type Lease = { readonly snapshot: Snapshot; readonly pushed: PushedPolicy; release(): void };
 
-type Known = { snapshot: Snapshot; staleMs: number; readAt: number; users: number; isOver: boolean };
+type Known = {
+  snapshot: Snapshot;
+  pushed: PushedPolicy;
+  staleMs: number;
+  readAt: number;
+  users: number;
+  isOver: boolean;
+};
 
 export type Snapshots = ReturnType<typeof createSnapshots>;
 
@@ -61,7 +69,8 @@ export function createSnapshots({ now, read, build, background }: SnapshotDeps) 
       return known;
     }
     const before = known;
-    known = { snapshot, staleMs: numbered.settings.serve_stale_s * 1000, readAt: began, users: 0, isOver: false };
+    const { serve_stale_s: staleS, pushed_plugins: pushed } = numbered.settings;
+    known = { snapshot, pushed, staleMs: staleS * 1000, readAt: began, users: 0, isOver: false };
     if (before !== null) {
       before.isOver = true;
       disposeIfUnused(before);
@@ -113,6 +122,7 @@ export function createSnapshots({ now, read, build, background }: SnapshotDeps) 
       one.users += 1;
       return {
         snapshot: one.snapshot,
+        pushed: one.pushed,
         release() {
           one.users -= 1;
           disposeIfUnused(one);

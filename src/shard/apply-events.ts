@@ -1,4 +1,5 @@
 /** Applies one claim's events to its prediction, in the order of their `seq`, and says what the pool must know. */
+import { saysSomething } from "../contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../contract/event.ts";
 import { addVerdicts } from "../contract/verdict.ts";
 import type { Effect } from "./machine.ts";
@@ -11,6 +12,7 @@ import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { addMetrics, platformMetrics } from "./sizes.ts";
 import type { ScreenedEvent, StreamFrame } from "./types.ts";
+import { attemptEnds, attemptGoesOn, attemptNeverRan, endOf } from "./usage.ts";
 
 export type Applied = {
   verdict: EventVerdict["verdict"];
@@ -23,7 +25,9 @@ export type Applied = {
   started: boolean;
 };
 
-type ReleaseReason = Extract<PoolEvent, { type: "released" }>["reason"];
+type Released = Extract<PoolEvent, { type: "released" }>;
+/** After these a claim says nothing more. */
+const endings: ReadonlySet<PoolEvent["type"]> = new Set(["succeeded", "failed", "released"] as const);
 type Context = { now: number; rules: Rules; beginAttempt: () => void };
 
 /**
@@ -46,10 +50,10 @@ export function applyEvents(
     }
     if (isFinished(row.state)) {
       applied.verdict = "stale";
-      settleUsage(progress, event, applied);
+      settleUsage(progress, event, context.now, applied);
       continue;
     }
-    if (event.seq > row.nextSeq || event.unscreened === true) {
+    if (event.seq > row.nextSeq || event.unscreened === true || isUnguarded(row, event)) {
       applied.verdict = "resend";
       return applied;
     }
@@ -59,6 +63,11 @@ export function applyEvents(
     if (applied.verdict !== "ok") return applied;
   }
   return applied;
+}
+
+/** Whether it says something that its version's own plugins have yet to screen. */
+function isUnguarded({ fixed }: Row, event: ScreenedEvent): boolean {
+  return fixed.isGuarded === true && event.isGuarded !== true && saysSomething(event);
 }
 
 /** What plugins hold and decided, and what they gave up at the end. */
@@ -75,12 +84,21 @@ function noteScreening(progress: Progress, { held, tail, verdicts }: ScreenedEve
  * The prediction ended (canceled, out of time) before its run did: the end stays, and what the run measured, once it is
  * over, still counts.
  */
-function settleUsage({ row }: Progress, event: ScreenedEvent, applied: Applied): void {
+function settleUsage({ row }: Progress, event: ScreenedEvent, now: number, applied: Applied): void {
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;
+  settleAttempt(row, event, now, applied);
   if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
   addMetrics(row, isPurged(row) ? platformMetrics(event.metrics) : event.metrics);
   row.endSeq = null;
+  applied.mustStore = true;
+}
+
+/** What it says of its attempt counts, too; an end that says nothing is one of a run that never began. */
+function settleAttempt(row: Row, event: ScreenedEvent, now: number, applied: Applied): void {
+  if (row.attemptAt === undefined || !endings.has(event.type)) return;
+  if ("usage" in event && event.usage !== undefined) attemptEnds(row, endOf(row), now, event);
+  else attemptNeverRan(row);
   applied.mustStore = true;
 }
 
@@ -92,10 +110,14 @@ function applyOne(progress: Progress, event: ScreenedEvent, session: string, con
       return begin(progress, session, context, applied);
     case "released":
       row.session = session;
-      return settle(applied, released(row, event.reason, now, rules));
+      return settle(applied, released(row, event, now, rules));
     default:
   }
-  if (event.type === "failed" && event.kind === "input") return settle(applied, machine.fail(row, event.error, now));
+  if (event.type === "failed" && event.kind === "input") {
+    if (event.usage === undefined) attemptNeverRan(row);
+    else attemptEnds(row, "failed", now, event);
+    return settle(applied, machine.fail(row, event.error, now));
+  }
   if (event.type === "failed" && event.kind === "late")
     return settle(applied, machine.neverBegun(row, event.error, now));
   if (row.startedAt === null) {
@@ -117,17 +139,22 @@ function applyOne(progress: Progress, event: ScreenedEvent, session: string, con
       return;
     case "succeeded": {
       const { output = null, outputBlob = null, metrics = {} } = event;
+      attemptEnds(row, "succeeded", now, event);
       return settle(applied, machine.succeed(row, { output, outputBlob, metrics }, now));
     }
     case "failed":
       addMetrics(row, event.metrics ?? {});
-      if (event.kind === "crash") return settle(applied, machine.lose(row, now, rules, event.error));
+      if (event.kind === "crash") return settle(applied, machine.lose(row, now, rules, event.error, event));
+      // Without it the run goes on: a plugin, or the size of what it said, ended its prediction.
+      if (event.usage !== undefined) attemptEnds(row, "failed", now, event);
       return settle(applied, machine.fail(row, event.error, now));
   }
 }
 
-function released(row: Row, reason: ReleaseReason, now: number, rules: Rules): Effect[] {
-  if (reason === "lost") return machine.lose(row, now, rules);
+function released(row: Row, event: Released, now: number, rules: Rules): Effect[] {
+  const { reason, usage } = event;
+  if (reason === "lost") return machine.lose(row, now, rules, undefined, { usage });
+  if (usage !== undefined) attemptEnds(row, "stopped", now, { usage });
   // Neither ran: a start that was counted for it holds no deadline off.
   if (reason === "unseen" || reason === "no_room") return machine.unseen(row, now, rules);
   if (reason === "cannot_run") return machine.handBack(row, now, rules);
@@ -162,6 +189,7 @@ function begin(progress: Progress, session: string, context: Context, applied: A
 function revive(progress: Progress, session: string, context: Context, applied: Applied): void {
   const { row } = progress;
   row.state = "running";
+  attemptGoesOn(row, context.now);
   row.session = session;
   row.handAt = null;
   row.checkAt = context.now + context.rules.leaseMs;

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
-import { newPredictionId } from "../contract/ids.ts";
+import { newPredictionId, shardOf } from "../contract/ids.ts";
+import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { submission } from "../../test/unit/submission.ts";
-import { getMany, openStream, submit } from "./client.ts";
+import { getMany, openStream, reportUsage, submit } from "./client.ts";
 
 test("a page of predictions of one shard comes in parts that a call can carry, and in its order", async () => {
   const sizes: number[] = [];
@@ -39,4 +40,28 @@ test("a submission is alone while its isolate knows of no other that has no answ
   await Promise.all([one(), one(), one()]);
   await one();
   expect(lone).toEqual([true, true, true, false, false, true]);
+});
+
+test("what attempts took goes to their shards; an older or slow shard is told later, what is of no prediction never", async () => {
+  const usage = { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 };
+  const reportOf = (id: string): UsageReport => ({ id, token: `of ${id}`, attempt: 1, outcome: "bisected", usage });
+  const shards: Record<string, object> = {
+    "shard-0": {
+      deliver: async (_events: unknown, _session: string, _lanes: string[], reports: UsageReport[]) => ({
+        usage: reports.map(({ token, attempt }) => ({ token, attempt, verdict: "ok" })),
+      }),
+    },
+    "shard-1": { deliver: async () => ({ verdicts: [], cancel: [] }) },
+    "shard-2": { deliver: () => Promise.reject(new Error("it is away")) },
+  };
+  const getByName = (name: string) => shards[name];
+  const env = { SHARD_COUNT: "3", SHARD: { getByName } } as unknown as Env;
+  const idOf = (shard: number): string => {
+    const id = newPredictionId(3);
+    return shardOf(id) === shard ? id : idOf(shard);
+  };
+  const ids = [idOf(0), idOf(1), idOf(2), "no-prediction"];
+  const told = await reportUsage(env, ids.map(reportOf), { session: "session", lanes: ["default"] });
+  const verdicts = new Map(told.map(({ token, verdict }) => [token, verdict]));
+  expect(ids.map((id) => verdicts.get(`of ${id}`))).toEqual(["ok", "later", "later", "ok"]);
 });

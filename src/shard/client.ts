@@ -6,6 +6,7 @@ import type { EventsReply, PoolEvent } from "../contract/event.ts";
 import { isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { PredictionSnapshot, Status } from "../contract/prediction.ts";
+import type { UsageReport, UsageVerdict } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { knownEpoch } from "../log/current-log.ts";
@@ -229,6 +230,31 @@ export async function deliverEvents(
   const unknown = request.events.filter(({ id }) => !isPredictionId(id, shards));
   reply.verdicts.push(...claimsOf(unknown).map((claim) => ({ ...claim, verdict: "stale" as const })));
   return reply;
+}
+
+/**
+ * Hands what attempts took to their shards; what a shard doesn't answer in time is to be told again `later`. What is of
+ * no prediction is nobody's.
+ */
+export async function reportUsage(
+  env: Env,
+  reports: readonly UsageReport[],
+  { session, lanes }: { session: string; lanes: string[] },
+): Promise<UsageVerdict[]> {
+  const isKnown = ({ id }: UsageReport): boolean => isPredictionId(id, shardCount(env));
+  const verdictOf = ({ token, attempt }: UsageReport, verdict: UsageVerdict["verdict"]) => ({
+    token,
+    attempt,
+    verdict,
+  });
+  const parts = await Promise.all(
+    [...byShard(reports.filter(isKnown), ({ id }) => id)].map(async ([name, part]) => {
+      const reply = await inTime(remoteShard(env, name).deliver([], session, lanes, part));
+      return reply?.usage ?? part.map((report) => verdictOf(report, "later"));
+    }),
+  );
+  const nobodys = reports.filter((report) => !isKnown(report));
+  return [...parts.flat(), ...nobodys.map((report) => verdictOf(report, "ok"))];
 }
 
 /**

@@ -322,6 +322,8 @@ it("tells a pool to stop once more, also after a crash", () => {
   reborn.wake();
   expect(reborn.outgoing.stops.get(SESSION)).toEqual([{ id, token }]);
   reborn.outgoing.stops.clear();
+  const error = { code: "canceled", message: "" };
+  reborn.deliver([{ id, token, seq: 0, type: "failed", kind: "model", error }], SESSION, LANES);
   clock.now += 60_000;
   reborn.wake();
   expect(reborn.outgoing.stops.size).toBe(0);

@@ -7,11 +7,12 @@
  * the sweeps.
  */
 import type { ClaimAnswer, ClaimRequest } from "../contract/claim.ts";
-import type { EventsReply, EventVerdict } from "../contract/event.ts";
+import type { EventsReply } from "../contract/event.ts";
 import type { PredictionSnapshot, WebhookEvent } from "../contract/prediction.ts";
+import type { UsageReport } from "../contract/usage.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { Reservation } from "../lane/types.ts";
-import { applyEvents } from "./apply-events.ts";
+import { createDelivering } from "./delivering.ts";
 import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
@@ -21,7 +22,6 @@ import { createGranting } from "./granting.ts";
 import { createLeases } from "./leases.ts";
 import { createOutgoing } from "./outgoing.ts";
 import {
-  beginAttempt,
   framesAfter,
   mustBeStored,
   nextBeat,
@@ -31,7 +31,6 @@ import {
   showProgress,
   startFrame,
   tailFrames,
-  unseenFrames,
 } from "./progress.ts";
 import type { Page, Progress } from "./progress.ts";
 import { createRecent, MAX_KEPT_CHARS } from "./recent.ts";
@@ -50,11 +49,9 @@ import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
 import type { Expired, ScreenedEvent, StreamFrame, Submission, Woken } from "./types.ts";
 import { createUnlisted } from "./unlisted.ts";
+import { createWaking } from "./waking.ts";
 import { createWakes } from "./wakes.ts";
 import { eventsDue, webhookMessage } from "./webhook-message.ts";
-
-/** Due rows that are handled in one go. */
-const BATCH_ROWS = 100;
 
 /** `publishes`: ended predictions are to be published. */
 export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
@@ -77,10 +74,12 @@ export class ShardCore {
   readonly screening = createScreening((id) => this.#load(id));
   /** Who is granted what. */
   readonly granting: ReturnType<typeof createGranting>;
+  readonly #delivering: ReturnType<typeof createDelivering>;
   readonly #deps: CoreDeps;
   readonly #unlisted: ReturnType<typeof createUnlisted>;
   readonly #recent = createRecent();
   readonly #leases: ReturnType<typeof createLeases>;
+  readonly #waking: ReturnType<typeof createWaking>;
   /** Told of every change: the prediction, and the frames that it brought. */
   onChange: (id: string, frames: readonly StreamFrame[]) => void = () => {};
   /** Runs what waits until those who were told of a change have looked. */
@@ -103,11 +102,21 @@ export class ShardCore {
     this.settlement = createSettlement(parts);
     this.#leases = createLeases(deps);
     this.recovery = createRecovery(parts);
-    this.granting = createGranting({
+    const changing = {
       ...parts,
-      alone: (id, run) => this.#recent.alone(id, run),
-      save: (progress, effects, settleWake) => this.#save(progress, effects, settleWake),
+      alone: <T>(id: string, run: () => T) => this.#recent.alone(id, run),
+      save: (progress: Progress, effects: readonly Effect[], settleWake?: boolean) =>
+        this.#save(progress, effects, settleWake),
+    };
+    this.granting = createGranting(changing);
+    this.#delivering = createDelivering({
+      ...parts,
+      alone: changing.alone,
+      save: (progress, effects, fresh) => this.#save(progress, effects, false, fresh),
+      keep: (progress, frames) => this.#keep(progress, frames),
     });
+    const { ended, recovery, retention, settlement, wakes } = this;
+    this.#waking = createWaking({ ...changing, leases: this.#leases, ended, recovery, retention, settlement, wakes });
     this.#deps = deps;
   }
 
@@ -198,36 +207,18 @@ export class ShardCore {
     return this.granting.claim(request, lanes);
   }
 
-  /** Applies the events of many claims; the verdicts come one per claim. */
-  deliver(events: readonly ScreenedEvent[], session: string, lanes: readonly string[]): EventsReply {
-    const byClaim = Map.groupBy(events, ({ id, token }) => `${id} ${token}`);
-    const verdicts: EventVerdict[] = [];
-    for (const list of byClaim.values()) {
-      const [{ id, token }] = list as [ScreenedEvent, ...ScreenedEvent[]];
-      const verdict = this.#recent.alone(id, () => this.#deliverClaim(list, session, lanes));
-      verdicts.push(verdict ?? { id, token, verdict: "later" });
-    }
-    return { verdicts, cancel: [] };
+  deliver(
+    events: readonly ScreenedEvent[],
+    session: string,
+    lanes: readonly string[],
+    reports?: readonly UsageReport[],
+  ): EventsReply {
+    return this.#delivering.deliver(events, { session, lanes }, reports);
   }
 
-  /** Handles what is due, a hundred rows at a time; `more` when there may be more. */
+  /** Handles some of what is due; `more` when there may be more. */
   wake(): Woken {
-    const now = this.#deps.now();
-    const due = this.wakes.due(now, BATCH_ROWS);
-    this.recovery.rest();
-    this.#unlisted.rest();
-    this.ended.rest();
-    const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length >= BATCH_ROWS };
-    for (const id of due) {
-      const isHandled = this.#recent.alone(id, () => {
-        const progress = this.#load(id);
-        if (progress !== null) this.#wakeOne(progress, now, woken);
-        return true;
-      });
-      if (isHandled === null) this.store.wakeLater(id, now + this.#deps.rules.sweepMs);
-      this.#unlisted.listed(id);
-    }
-    return woken;
+    return this.#waking.wake();
   }
 
   /** The client wants the data of a finished prediction gone; an unfinished one stays as it is. */
@@ -261,52 +252,6 @@ export class ShardCore {
     for (const progress of this.#recent.unstored())
       next = Math.min(next ?? Infinity, nextBeat(progress, this.#deps.rules));
     return next;
-  }
-
-  #deliverClaim(events: ScreenedEvent[], session: string, lanes: readonly string[]): EventVerdict {
-    const [{ id, token }] = events as [ScreenedEvent, ...ScreenedEvent[]];
-    const progress = this.#load(id);
-    if (progress === null || progress.row.token !== token || !lanes.includes(progress.row.fixed.lane)) {
-      this.outgoing.countStale();
-      return { id, token, verdict: "stale" };
-    }
-    const seqBefore = progress.row.nextSeq;
-    const unseen = unseenFrames(progress, this.store);
-    const applied = applyEvents(progress, events, session, {
-      now: this.#deps.now(),
-      rules: this.#deps.rules,
-      beginAttempt: () => beginAttempt(progress, this.store),
-    });
-    if (applied.mustStore) this.#save(progress, applied.effects, false, [...unseen, ...applied.frames]);
-    else if (progress.row.nextSeq > seqBefore) this.#keep(progress, applied.frames);
-    const verdict: EventVerdict = { id, token, verdict: applied.verdict };
-    if (applied.verdict === "ok") verdict.next = progress.storedSeq;
-    if (applied.verdict === "resend") verdict.next = progress.row.nextSeq;
-    if (applied.started) verdict.attempt = progress.row.attempt;
-    return verdict;
-  }
-
-  #wakeOne(progress: Progress, now: number, woken: Woken): void {
-    const { row } = progress;
-    const { rules } = this.#deps;
-    const overdue = machine.expire(row, now);
-    const effects = overdue ?? machine.stopAgain(row, now);
-    this.settlement.again(row);
-    if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
-      if (!row.strays && this.ended.holds(row)) this.retention.postpone(row.id);
-      else this.retention.fallDue(row, woken);
-      return;
-    }
-    if (row.state === "waiting" && row.handAt !== null && now >= row.handAt) {
-      row.hands += 1;
-      row.handAt = now + machine.sweepDelayMs(row.hands, rules);
-      this.outgoing.hand(row);
-    }
-    if (row.checkAt !== null && now >= row.checkAt && row.session !== null) {
-      this.#leases.asked(row);
-      woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
-    }
-    this.#save(progress, effects, true);
   }
 
   #load(id: string): Progress | null {

@@ -16,6 +16,7 @@ import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
 import type { LeaseChecks } from "./types.ts";
+import { awaitsUsage } from "./usage.ts";
 
 /** Input characters after which a claim's reply answers `later`. */
 const MAX_REPLY_CHARS = 4 * 1024 * 1024;
@@ -100,7 +101,8 @@ export function createGranting(deps: GrantingDeps) {
     /** Applies a verdict on a session's lease to the claims that it still holds; null: it changes nothing. */
     judge(session: string, ids: readonly string[], verdict: (row: Row) => Effect[] | null, settleWake: boolean): void {
       each(ids, (progress) => {
-        if (progress.row.session !== session || !isGranted(progress.row)) return;
+        const isAsked = isGranted(progress.row) || awaitsUsage(progress.row);
+        if (progress.row.session !== session || !isAsked) return;
         const effects = verdict(progress.row);
         if (effects !== null) save(progress, effects, settleWake);
       });

@@ -4,10 +4,22 @@ import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
+import { attemptEnds, awaitsUsage, endOf } from "./usage.ts";
+
+/** How many leases after its prediction's end a pool that lives may still tell what the run took. */
+const USAGE_LEASES = 4;
 
 export function createLeases({ rules, now }: { rules: Rules; now: () => number }) {
   let patientUntil = 0;
   const isPatient = () => now() < patientUntil;
+
+  /** The prediction has ended: whoever lives has some leases to tell what the run took. */
+  function settleUsage(row: Row, lease: Lease): Effect[] | null {
+    const endedAt = row.completedAt ?? now();
+    if (lease.alive ? now() < endedAt + USAGE_LEASES * rules.leaseMs : isPatient()) return null;
+    attemptEnds(row, endOf(row), endedAt, lease);
+    return [];
+  }
 
   return {
     /**
@@ -25,7 +37,8 @@ export function createLeases({ rules, now }: { rules: Rules; now: () => number }
 
     /** What the session's lease means for its claim; null: nothing yet. */
     judge(row: Row, lease: Lease): Effect[] | null {
-      if (!lease.alive) return isPatient() ? null : machine.lose(row, now(), rules);
+      if (awaitsUsage(row)) return settleUsage(row, lease);
+      if (!lease.alive) return isPatient() ? null : machine.lose(row, now(), rules, undefined, lease);
       row.checkAt = now() + Math.min(rules.leaseMs, Math.max(1000, lease.remainingMs));
       return [];
     },

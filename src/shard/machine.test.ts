@@ -130,20 +130,20 @@ describe("an end", () => {
     expect(machine.cancel(held, NOW)).toEqual([STOP, COMPLETED]);
     expect(held).toMatchObject({ state: "canceled", error: null, checkAt: NOW + 2000 });
     expect(machine.cancel(held, NOW + 1)).toEqual([]);
-    expect(machine.stopAgain(held, NOW + 1999)).toEqual([]);
-    expect(machine.stopAgain(held, NOW + 2000)).toEqual([STOP]);
-    expect(machine.stopAgain(held, NOW + 9000)).toEqual([]);
+    expect(machine.stopAgain(held, NOW + 1999, rules)).toEqual([]);
+    expect(machine.stopAgain(held, NOW + 2000, rules)).toEqual([STOP]);
+    expect(machine.stopAgain(held, NOW + 9000, rules)).toEqual([]);
     expect(machine.cancel(running({ state: "granted", attempt: 0, startedAt: null }), NOW)).toEqual([STOP, COMPLETED]);
     // One that was handed back still names who had it.
     const waits = rowOf({ session: "s", token: "t" });
     expect(machine.cancel(waits, NOW)).toEqual([{ type: "withdraw" }, COMPLETED]);
     expect(waits).toMatchObject({ state: "canceled", checkAt: null, handAt: null, metrics: { total_time: 5 } });
     expect(waits.metrics).not.toHaveProperty("predict_time");
-    expect(machine.stopAgain(waits, NOW + 9000)).toEqual([]);
+    expect(machine.stopAgain(waits, NOW + 9000, rules)).toEqual([]);
   });
 
   it("tells nobody to stop what goes on", () => {
-    expect(machine.stopAgain(running({ checkAt: NOW - 1 }), NOW)).toEqual([]);
+    expect(machine.stopAgain(running({ checkAt: NOW - 1 }), NOW, rules)).toEqual([]);
   });
 });
 

@@ -10,6 +10,8 @@ import type { Rules } from "./rules.ts";
 import { isFinished } from "./row.ts";
 import type { Row, State } from "./row.ts";
 import { addMetrics } from "./sizes.ts";
+import { attemptBegins, attemptEnds, attemptNeverRan, awaitsUsage, noteAnswer } from "./usage.ts";
+import type { Measured } from "./usage.ts";
 
 const STOP_AGAIN_MS = 2000;
 
@@ -75,6 +77,7 @@ export function start(row: Row, now: number): Effect[] {
   row.attempt += 1;
   row.startedAt ??= now;
   row.handAt = null;
+  attemptBegins(row, now);
   return row.attempt === 1 ? [{ type: "webhook", event: "start" }] : [];
 }
 
@@ -95,6 +98,7 @@ export function answer(row: Row, { output, yielded }: Answer, now: number): Effe
   // A stream that is read later has them one by one, as it had them of the run.
   row.chunks = yielded && Array.isArray(output) ? output.length : 0;
   addMetrics(row, { cached: true, predict_time: 0 });
+  noteAnswer(row, now);
   return finish(row, "succeeded", null, now).filter(({ type }) => type !== "withdraw");
 }
 
@@ -107,6 +111,7 @@ export function fail(row: Row, error: PredictionError, now: number): Effect[] {
  * earlier claim ran did, and such a prediction ran out of time.
  */
 export function neverBegun(row: Row, error: PredictionError, now: number): Effect[] {
+  attemptNeverRan(row);
   if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   if (row.startedAt !== null) return fail(row, errorOf("timed_out", error.message), now);
   return finish(row, "aborted", error, now);
@@ -120,6 +125,7 @@ export function cancel(row: Row, now: number): Effect[] {
 
 /** Handed back free of charge. */
 export function release(row: Row, now: number, rules: Rules): Effect[] {
+  attemptNeverRan(row);
   return waitAgain(row, now, rules);
 }
 
@@ -130,6 +136,7 @@ export function release(row: Row, now: number, rules: Rules): Effect[] {
  */
 export function handBack(row: Row, now: number, rules: Rules): Effect[] {
   row.handBacks += 1;
+  attemptNeverRan(row);
   if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   const effects = waitAgain(row, now, rules);
   if (row.handBacks === 1) return effects;
@@ -142,6 +149,7 @@ export function handBack(row: Row, now: number, rules: Rules): Effect[] {
  * that was counted stays counted; its deadline to start holds as before, unless an earlier attempt did run.
  */
 export function unseen(row: Row, now: number, rules: Rules): Effect[] {
+  attemptNeverRan(row);
   if (row.losses === 0 && row.chunks === 0) row.startedAt = null;
   return waitAgain(row, now, rules);
 }
@@ -150,8 +158,9 @@ export function unseen(row: Row, now: number, rules: Rules): Effect[] {
  * The claim is gone without a word (or its process died while it ran alone). A start that was counted is a loss: it
  * runs again alone, until its losses are spent; unless readers saw output that another run might contradict.
  */
-export function lose(row: Row, now: number, rules: Rules, cause?: PredictionError): Effect[] {
+export function lose(row: Row, now: number, rules: Rules, cause?: PredictionError, measured?: Measured): Effect[] {
   if (row.state !== "running") return waitAgain(row, now, rules);
+  attemptEnds(row, "lost", now, measured);
   row.losses += 1;
   if (row.shown && row.chunks > 0 && !row.fixed.resumesDeterministically) {
     return fail(row, errorOf("interrupted", "The run was lost after its output had begun to leave."), now);
@@ -163,12 +172,20 @@ export function lose(row: Row, now: number, rules: Rules, cause?: PredictionErro
   return waitAgain(row, now, rules);
 }
 
-/** The pool was told to stop it, and word of that may have been lost with whoever carried it: it is told once more. */
-export function stopAgain(row: Row, now: number): Effect[] {
+/**
+ * The pool was told to stop it, and word of that may have been lost with whoever carried it: it is told once more, and
+ * again until it told what the run took.
+ */
+export function stopAgain(row: Row, now: number, rules: Rules): Effect[] {
   const { id, session, token, checkAt } = row;
   if (!isFinished(row.state) || checkAt === null || now < checkAt || session === null || token === null) return [];
-  row.checkAt = null;
+  row.checkAt = awaitsUsage(row) ? now + rules.leaseMs : null;
   return [{ type: "stop", session, claim: { id, token } }];
+}
+
+/** Whether the pool session is to be asked for its lease, as it still owes what a run took that its end cut off. */
+export function asksForUsage(row: Row, now: number, rules: Rules): boolean {
+  return awaitsUsage(row) && now >= (row.completedAt ?? now) + rules.leaseMs;
 }
 
 /** Ends the prediction if one of its deadlines has passed; null when none has. */
@@ -237,7 +254,7 @@ function finish(row: Row, state: State, error: PredictionError | null, now: numb
   row.error = error;
   row.completedAt = now;
   row.handAt = null;
-  row.checkAt = null;
+  row.checkAt = awaitsUsage(row) ? now + STOP_AGAIN_MS : null;
   row.metrics["total_time"] = (now - row.createdAt) / 1000;
   if (row.startedAt !== null) row.metrics["predict_time"] ??= (now - row.startedAt) / 1000;
   const effects: Effect[] = [{ type: "webhook", event: "completed" }];

@@ -47,7 +47,7 @@ export function publishedRecords(row: Row, settings: PublishSettings): LogRecord
     ...(settings.withOutput && question === undefined && isSmall(row.output) ? { output: row.output } : {}),
   } satisfies ResultRecord);
 
-  if (row.attempt > 0) {
+  if (row.attempt > 0 && settings.usageEvents !== true) {
     add("usage", {
       ...shared,
       ...{ id: `${row.id}.${row.attempt}`, prediction: row.id, account: row.accountId, status },

@@ -13,6 +13,7 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
+import type { Pricing } from "../contract/price.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 import type {
@@ -26,7 +27,9 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
+import { shownCost } from "./cost.ts";
 import type { HeldStates, Question } from "./types.ts";
+import type { EarlierAttempt, UsageEntry } from "./usage.ts";
 
 export const states = ["waiting", "granted", "running", "succeeded", "failed", "canceled", "aborted"] as const;
 export type State = (typeof states)[number];
@@ -51,6 +54,8 @@ export type Fixed = {
   deployment: string | null;
   /** How long one run may take by its deployment; absent: as its model says. */
   runLimitMs?: number | undefined;
+  /** What it is billed by; absent: it costs nothing. */
+  pricing?: Pricing;
   resumesDeterministically: boolean;
   /** How long its data stays after its end; null: as long as the rules say. */
   retentionMs: number | null;
@@ -62,6 +67,8 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
+  isGuarded?: true;
 };
 
 export type Row = {
@@ -123,6 +130,11 @@ export type Row = {
   verdicts?: VerdictRecord[] | undefined;
   /** What plugins hold of its streams, as of `nextSeq`. */
   held?: HeldStates | undefined;
+  /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
+  attemptAt?: number | undefined;
+  /** What attempts took, until it was handed on, and which of them were told of. */
+  usage?: UsageEntry[] | undefined;
+  earlier?: EarlierAttempt[] | undefined;
   /** Its end was counted for its canary. */
   isTallied?: boolean | undefined;
 };
@@ -189,6 +201,7 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     replayOf: fixed.replayOf,
     deployment: fixed.deployment,
     queue,
+    ...shownCost(row),
     ...(row.verdicts === undefined ? {} : { verdicts: row.verdicts }),
   };
 }

@@ -4,7 +4,8 @@ import { submission } from "../../test/unit/submission.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
-import type { ScreenedEvent } from "./types.ts";
+import { replayableOf } from "./replay.ts";
+import type { ScreenedEvent, Submission } from "./types.ts";
 
 const LANES = ["default"];
 const SESSION = "session-1";
@@ -19,13 +20,13 @@ const verdict = {
 } as const;
 
 /** A running prediction of a shard whose memory can be lost. */
-function running() {
+function running(more: Partial<Submission> = {}) {
   const sql = memorySql();
   const clock = { now: 1_700_000_000_000 };
   const born = () => new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => "token-1" });
   const world = { core: born() };
   const id = newPredictionId(1);
-  world.core.submit({ ...submission(id), stream: true });
+  world.core.submit({ ...submission(id), stream: true, ...more });
   world.core.claim({ session: SESSION, jobs: [{ id, startNow: true }] }, LANES);
   const claim = { id, token: "token-1" };
   let seq = 0;
@@ -85,6 +86,30 @@ describe("what screening hands on", () => {
     const { event, deliver, screened } = running();
     deliver(event({ type: "output", chunk: "a", held }), event({ type: "starting" }));
     expect(screened()).toMatchObject({ nextSeq: 2, held: null });
+  });
+
+  it.each([
+    { type: "output", chunk: "a" },
+    { type: "log", text: "a" },
+    { type: "succeeded", output: "a" },
+    { type: "failed", kind: "model", error: { code: "model_error", message: "a" } },
+    { type: "failed", kind: "input", error: { code: "model_error", message: "a" } },
+  ])("of a guarded prediction is taken only as its version's plugins left it: %j", (body) => {
+    const { world, id, event, deliver, screened, loseMemory } = running({ isGuarded: true });
+    loseMemory();
+    expect(screened()).toMatchObject({ isGuarded: true, nextSeq: 0 });
+    expect(deliver(event({ type: "metric", metrics: { steps: 1 } }))).toMatchObject({ verdict: "ok" });
+    const said = event(body);
+    expect(deliver(said)).toMatchObject({ verdict: "resend", next: 1 });
+    expect(JSON.stringify(world.core.store.get(id))).not.toContain('"a"');
+    expect(deliver({ ...said, isGuarded: true })).toMatchObject({ verdict: "ok" });
+  });
+
+  it("is guarded again when the prediction is replayed", () => {
+    const { world, id, event, deliver } = running({ isGuarded: true });
+    const error = { code: "model_crashed", message: "gone" };
+    deliver({ ...event({ type: "failed", kind: "model", error }), isGuarded: true });
+    expect(replayableOf(world.core.store.get(id)).input).toMatchObject({ isGuarded: true });
   });
 
   it("tells nothing of a claim that is not the latest", () => {

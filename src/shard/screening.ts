@@ -10,9 +10,10 @@ export function createScreening(load: (id: string) => Progress | null) {
       return claims.flatMap(({ id, token }) => {
         const row = load(id)?.row;
         if (row === undefined || row.token !== token) return [];
-        const { model, question } = row.fixed;
+        const { model, question, isGuarded } = row.fixed;
         const known = { id, token, accountId: row.accountId, model, nextSeq: row.nextSeq, held: row.held ?? null };
-        return [question === undefined ? known : { ...known, isQuestion: true as const }];
+        if (question !== undefined) return [{ ...known, isQuestion: true as const }];
+        return [isGuarded === undefined ? known : { ...known, isGuarded }];
       });
     },
   };

@@ -4,6 +4,7 @@
  */
 import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
 import { log } from "../telemetry/log.ts";
+import { costOfRow } from "./cost.ts";
 import { dueAt } from "./machine.ts";
 import type { Progress } from "./progress.ts";
 import { isPurged } from "./retention.ts";
@@ -117,6 +118,7 @@ function endsOf(row: Row): ReservationEnd[] {
     status: statusOf(row.state),
     attempt: row.attempt,
     cost: row.fixed.cost,
+    costNano: costOfRow(row),
     metrics: row.metrics,
     ...(reservation.service === "responses" ? answerOf(row) : {}),
   }));

@@ -12,10 +12,11 @@ import { newToken } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import { isTerminal } from "../contract/prediction.ts";
 import type { PredictionError, PredictionSnapshot } from "../contract/prediction.ts";
+import type { UsageReport } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
-import { readPublishSettings } from "../log/publish-settings.ts";
+import { publishesEnds, readPublishSettings } from "../log/publish-settings.ts";
 import { ShardCore } from "./core.ts";
 import { createDispatch } from "./dispatch.ts";
 import { createGather } from "./gather.ts";
@@ -72,7 +73,7 @@ export class PredictionShard extends DurableObject<Env> {
     super(ctx, env);
     this.#mayBeParked = (env.KV_REST_URL ?? "") !== "";
     const publish = readPublishSettings(env);
-    const publishes = publish.topics.size > 0;
+    const publishes = publishesEnds(publish);
     const now = () => Date.now();
     this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
     this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);
@@ -182,8 +183,8 @@ export class PredictionShard extends DurableObject<Env> {
     return answers;
   }
 
-  deliver(events: ScreenedEvent[], session: string, lanes: string[]): EventsReply {
-    const reply = this.#core.deliver(events, session, lanes);
+  deliver(events: ScreenedEvent[], session: string, lanes: string[], reports?: UsageReport[]): EventsReply {
+    const reply = this.#core.deliver(events, session, lanes, reports);
     this.#leave();
     return reply;
   }

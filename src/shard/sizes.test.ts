@@ -7,7 +7,7 @@ import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
 import { newRow } from "./new-row.ts";
 import { snapshotOf } from "./row.ts";
-import { listed } from "./sizes.ts";
+import { fitting, listed } from "./sizes.ts";
 
 it("keeps of metrics what fits into a row, counted as JSON", () => {
   const core = new ShardCore(smallRowsSql(), { rules: defaultRules, now: () => 1_000_000, newToken: () => "token" });
@@ -38,6 +38,13 @@ it("ends a prediction whose parts fit into its row and whose whole does not", ()
   );
   expect(reply.verdicts).toMatchObject([{ verdict: "ok" }]);
   expect(core.store.get(id)).toMatchObject({ state: "failed", output: null, error: { code: "model_error" } });
+});
+
+it("makes a failure of an output that is too large, which tells what its run took all the same", () => {
+  const usage = { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 };
+  const claim = { id: "p", token: "token", seq: 0 };
+  const large = "x".repeat(1_500_001);
+  expect(fitting({ ...claim, type: "succeeded", output: large, usage })).toMatchObject({ type: "failed", usage });
 });
 
 it("shows a prediction in a list without its logs, and without what is large", () => {

@@ -65,13 +65,14 @@ export function endOfLogs(text: string, maxChars = MAX_LOG_CHARS): string {
  */
 export function fitting(event: ScreenedEvent): ScreenedEvent {
   const { id, token, seq } = event;
+  const usage = event.type === "succeeded" ? event.usage : undefined;
   if (event.type === "log") return { ...event, text: endOfLogs(event.text) };
   if (event.type === "failed") {
     const { code, message } = event.error;
     return { ...event, error: { code, message: message.slice(0, MAX_MESSAGE_CHARS).toWellFormed() } };
   }
   const output = event.type === "output" ? event.chunk : event.type === "succeeded" ? (event.output ?? null) : null;
-  return isStorable(output) ? event : { id, token, seq, type: "failed", kind: "model", error: tooLarge };
+  return isStorable(output) ? event : { id, token, seq, type: "failed", kind: "model", error: tooLarge, usage };
 }
 
 /** Takes metrics over that are short, unless there are many already; answers those that it took. */

@@ -7,6 +7,7 @@ import { newRow } from "./new-row.ts";
 import type { Row } from "./row.ts";
 import { defaultRules } from "./rules.ts";
 import { createStore } from "./store.ts";
+import { attemptEnds } from "./usage.ts";
 
 const NOW = 1_800_000_000_000;
 /** What a row of a table without rowids may have, key included, before SQLite gives it a page of its own. */
@@ -80,6 +81,31 @@ const unusual = (): Row => ({
   retired: true,
   fed: true,
   endSeq: 9,
+  attemptAt: NOW + 6,
+  usage: [
+    {
+      ...{ n: 7, attempt: 2, outcome: "superseded", at: NOW + 7, device: "cpu", queuedMs: 1, runMs: 2, gpuUs: 3 },
+      ...{ devices: 2, units: { image_count: 1.5 }, flags: ["capped", "superseded", "correction"] },
+      replaces: { outcome: "lost", device: "unknown", queuedMs: 0, runMs: 9, gpuUs: 9000 },
+    },
+    {
+      attempt: 3,
+      outcome: "lost",
+      at: NOW + 8,
+      device: "cpu",
+      queuedMs: 0,
+      runMs: 1,
+      gpuUs: 1000,
+      flags: ["estimated"],
+    },
+  ],
+  earlier: [
+    { attempt: 2 },
+    {
+      attempt: 3,
+      estimated: { outcome: "lost", device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000, from: NOW + 7, token: "token" },
+    },
+  ],
   wakeAt: NOW + 5,
 });
 
@@ -106,6 +132,9 @@ it("keeps a usual row small enough to share its page, as it waits and as it has 
   store.insert(row);
   expect(bytes()).toBeLessThan(PAGED_BYTES);
   grantAtOnce(row, { session: `s${newToken()}`, token: newToken() }, NOW, defaultRules);
+  const usage = { device: "NVIDIA A100-SXM4-80GB", queuedMs: 2, runMs: 990, gpuUs: 990_123 };
+  attemptEnds(row, "succeeded", NOW + 1000, { usage });
+  for (const entry of row.usage ?? []) entry.n = NOW * 1000 + 1_001_234;
   succeed(row, { output: "x".repeat(50), outputBlob: null, metrics: {} }, NOW + 1000);
   store.update(row, true);
   expect(bytes()).toBeLessThan(PAGED_BYTES);

@@ -8,9 +8,11 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Json, WebhookEvent } from "../contract/prediction.ts";
-import { states } from "./row.ts";
+import { isFinished, states } from "./row.ts";
 import type { Fixed, Row, State } from "./row.ts";
 import type { SqlRow, SqlValue } from "./sql.ts";
+import { packUsage, unpackUsage } from "./usage.ts";
+import type { PackedUsage } from "./usage.ts";
 
 /** What acceptance fixes. */
 type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
@@ -19,6 +21,7 @@ type Changing = Omit<
   Row,
   keyof Accepted | "id" | "input" | "state" | "hands" | "fed" | "wakeAt" | "output" | "logs" | "reservations"
 >;
+type Stored = Omit<Changing, "usage"> & { usage?: PackedUsage[] };
 type Sparse<T> = { [Field in keyof T]: T[Field] | undefined };
 type SparseAccepted = Sparse<Omit<Accepted, "fixed">> & { fixed: Sparse<Fixed> };
 
@@ -87,6 +90,7 @@ export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, 
       question: fixed.question,
       responseKey: fixed.responseKey,
       canary: fixed.canary,
+      isGuarded: fixed.isGuarded,
     },
     payloadHash: payloadHash || undefined,
     createdAt,
@@ -105,7 +109,7 @@ export function changingOf(row: Row): string {
     losses: row.losses || undefined,
     handBacks: row.handBacks || undefined,
     token: row.token ?? undefined,
-    session: row.session ?? undefined,
+    session: (mayBeCalled(row) ? row.session : null) ?? undefined,
     nextSeq: row.nextSeq || undefined,
     chunks: row.chunks || undefined,
     skip: row.skip || undefined,
@@ -122,8 +126,16 @@ export function changingOf(row: Row): string {
     retired: row.retired || undefined,
     verdicts: row.verdicts,
     held: row.held,
+    attemptAt: row.attemptAt,
+    usage: row.usage?.map((entry) => packUsage(entry, row.createdAt)),
+    earlier: row.earlier,
     isTallied: row.isTallied,
-  } satisfies Sparse<Changing>);
+  } satisfies Sparse<Stored>);
+}
+
+/** Nobody asks for the session of what has ended, but to have it stopped, or to hear what it took. */
+function mayBeCalled({ state, checkAt }: Row): boolean {
+  return !isFinished(state) || checkAt !== null;
 }
 
 /** Rows are written by this module alone, so that what is read back needs no second check of its shape. */
@@ -131,7 +143,7 @@ export function rowFrom(stored: SqlRow): Row {
   const column = (name: string): SqlValue => stored[name] ?? null;
   const wakeAt = column("wake_at");
   const accepted = JSON.parse(text(column("accepted"))) as Accepted;
-  const changing = JSON.parse(text(column("changing"))) as Partial<Changing>;
+  const { usage, ...changing } = JSON.parse(text(column("changing"))) as Partial<Stored>;
   return {
     // What a run measures is put into it: it is each row's own.
     metrics: {},
@@ -140,6 +152,7 @@ export function rowFrom(stored: SqlRow): Row {
     fixed: { ...usuallyFixed, ...accepted.fixed },
     ...usuallyChanging,
     ...changing,
+    ...(usage === undefined ? {} : { usage: usage.map((packed) => unpackUsage(packed, accepted.createdAt)) }),
     id: text(column("id")),
     state: stateFrom(column("state")),
     hands: Number(column("hands")),

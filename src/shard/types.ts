@@ -4,6 +4,7 @@ import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
 import type { PoolEvent } from "../contract/event.ts";
 import type { Json, ModelRef, PredictionSnapshot, Priority, WebhookEvent } from "../contract/prediction.ts";
+import type { Pricing } from "../contract/price.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
 
 /** One prediction to accept. Durations count from acceptance. */
@@ -41,6 +42,8 @@ export type Submission = {
   deployment: string | null;
   /** How long one run may take by that deployment. */
   runLimitMs?: number | undefined;
+  /** What it is billed by; absent: it costs nothing. */
+  pricing?: Pricing;
   /** Whether the id was made from the client's own key (`Idempotency-Key`, `PUT`). */
   keyed: boolean;
   /** What plugins set aside for it; given back when it has ended. */
@@ -55,6 +58,8 @@ export type Submission = {
   responseKey?: string;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** Plugins that came with its version screen what it says. */
+  isGuarded?: true;
 };
 
 /**
@@ -139,12 +144,16 @@ export type Screened = {
   held: HeldStates | null;
   /** A plugin asked for it: nobody reads what its model says but that plugin. */
   isQuestion?: true;
+  /** Plugins that came with its version screen what it says. */
+  isGuarded?: true;
 };
 
 /** An event as screening hands it on. */
 export type ScreenedEvent = PoolEvent & {
   /** Nobody screened it: the shard has had it, or misses one before it. If neither, it asks for it again. */
   unscreened?: true;
+  /** The plugins that came with its version have screened it. */
+  isGuarded?: true;
   /** What plugins hold behind it; null: nothing any more. */
   held?: HeldStates | null;
   /** Of an end: what plugins gave up that they had held back. */

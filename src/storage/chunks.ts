@@ -1,8 +1,20 @@
-/** Chunks of pushed models in the bucket: each owner's by themselves, named by their content. */
+/** Chunks of pushed models, and of environments, in the bucket: each owner's by themselves, named by their content. */
 import { EdgeplaneError } from "../contract/errors.ts";
 
 /** R2's code for content that has another checksum: https://developers.cloudflare.com/r2/api/error-codes/ */
 const BAD_DIGEST = /\(10037\)/;
+
+const ENVIRONMENTS = "environments/";
+
+/** Under which the chunks of an owner's environments lie; the name of no account has a slash. */
+export function environmentChunksOf(owner: string): string {
+  return `${ENVIRONMENTS}${owner}`;
+}
+
+/** Whether what lies under this name is of environments. */
+export function isOfEnvironments(owner: string): boolean {
+  return owner.startsWith(ENVIRONMENTS);
+}
 
 export function chunkKey(owner: string, sha256: string): string {
   return `models/${owner}/chunks/${sha256}`;

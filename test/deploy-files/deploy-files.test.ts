@@ -40,7 +40,8 @@ const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
 const hadolint = async (file: string): Promise<Ran> => run("hadolint", ["--no-color", file]);
 
-test.each(["deploy/docker/edge.Dockerfile", "deploy/docker/pool.Dockerfile"])("hadolint: %s", async (file) => {
+const dockerfiles = ["edge", "pool", "provider"].map((name) => `deploy/docker/${name}.Dockerfile`);
+test.each(dockerfiles)("hadolint: %s", async (file) => {
   expect(await hadolint(file)).toEqual(GOOD);
   // What it copies is there, and not kept from Docker.
   const sources = [...read(file).matchAll(/^COPY (?:--\S+ )*(\S+) \S+$/gm)].map(([, source]) => source ?? "");
@@ -177,8 +178,10 @@ async function verifyUnit(name: string, text: string): Promise<Ran> {
   return run("systemd-analyze", ["verify", "--man=no", "--recursive-errors=no", written(name, here)]);
 }
 
-test("systemd takes the units: the edge's, and the one that `edgeplane-pool service` writes", async () => {
+test("systemd takes the units: the edge's, the provider service's, and the one that `edgeplane-pool service` writes", async () => {
   expect(await verifyUnit("edgeplane.service", read("deploy/systemd/edgeplane.service"))).toEqual(GOOD);
+  const provider = "edgeplane-provider.service";
+  expect(await verifyUnit(provider, read(`deploy/systemd/${provider}`))).toEqual(GOOD);
   const { code, said: unit } = await run("sh", ["deploy/pool/edgeplane-pool", "unit"]);
   expect(code).toBe(0);
   expect(await verifyUnit("edgeplane-pool.service", unit)).toEqual(GOOD);
@@ -203,5 +206,7 @@ test("the pool's image begins by the edge's installer, and says what is missing"
 });
 
 test("every folder of deploy/ is looked at", () => {
-  expect(readdirSync(join(root, "deploy")).toSorted()).toEqual(["caddy", "docker", "kubernetes", "pool", "systemd"]);
+  // test/integration/provider runs what lies in deploy/provider.
+  const folders = ["caddy", "docker", "kubernetes", "pool", "provider", "systemd"];
+  expect(readdirSync(join(root, "deploy")).toSorted()).toEqual(folders);
 });

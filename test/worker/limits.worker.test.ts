@@ -41,7 +41,7 @@ async function left(account: string, limits: { of: string; limit: number }[]): P
     const bucket = `n${index} ${of.charAt(0)} ${of === "concurrency" ? "c" : `f${window.windowMs}`} ${key?.account_id}`;
     return { subject: `account:${key?.account_id}`, bucket, unit: "cost", spec, amount: 0, held: true };
   });
-  const probe = createAllowances(createObjectStore(testEnv));
+  const probe = createAllowances(createObjectStore(testEnv.ALLOWANCE));
   return (await probe.reserve(crypto.randomUUID(), 0, charges)).states.map(({ remaining }) => remaining);
 }
 

@@ -2,6 +2,7 @@
 import { bundleVersion, sha256Of } from "../../src/contract/bundle.ts";
 import type { Bundle } from "../../src/contract/bundle.ts";
 import { encodeFrames } from "../../src/contract/chunk-frames.ts";
+import type { Env } from "../../src/env.ts";
 import { call, callJson } from "./edge-harness.ts";
 
 export const SCHEMA = { openapi: "3.0.2", components: { schemas: { Input: { type: "object" }, Output: {} } } };
@@ -36,10 +37,15 @@ export async function sendChunks(model: Pushing, contents: Map<string, Uint8Arra
 }
 
 /** Pushes `files`; `more` is of the body: `manifest`, `latest`. */
-export async function push(model: Pushing, files: Files, more: { manifest?: object; latest?: boolean } = {}) {
+export async function push(
+  model: Pushing,
+  files: Files,
+  more: { manifest?: object; latest?: boolean } = {},
+  env: Partial<Env> = {},
+) {
   const { bundle, contents } = await bundleOf(files);
   if (contents.size > 0) await sendChunks(model, contents);
   const body = { bundle, manifest: {}, ...more };
-  const answer = await callJson(`${pathOf(model)}/versions`, { key: model.key, body });
+  const answer = await callJson(`${pathOf(model)}/versions`, { key: model.key, body, env });
   return { ...answer, version: await bundleVersion(bundle), chunks: [...contents.keys()] };
 }

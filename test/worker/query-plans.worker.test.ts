@@ -10,6 +10,7 @@ import { currentLog } from "../../src/log/current-log.ts";
 import { sweepBundles } from "../../src/registry/bundles.ts";
 import { sweepChunks } from "../../src/registry/chunks.ts";
 import { recordDeadLetters } from "../../src/registry/dead-letters.ts";
+import { sweepEnvironmentLayers } from "../../src/registry/environment-layers.ts";
 import { registerDevices } from "../../src/registry/devices.ts";
 import { readConfigurations } from "../../src/registry/model-configurations.ts";
 import { lanesOf } from "../../src/registry/models.ts";
@@ -145,6 +146,30 @@ test("none that a push makes, or a pool that fetches what was pushed", async () 
   await sweepChunks(env, 10);
   const left = testEnv.DB.prepare("SELECT count(*) AS rows FROM bundle_chunks WHERE owner = 'planner'");
   expect(await left.first("rows")).toBe(0);
+  expect(await scanning()).toEqual([]);
+});
+
+test("none that stored environments make", async () => {
+  anew();
+  const token = { owners: ["planner"], may_store_environments: true };
+  const own = { key: String((await admin("/pool-tokens", token))["token"]), env };
+  const { bundle, contents } = await bundleOf({ pack: "an environment" });
+  const [[sha256, content]] = [...contents] as [[string, Uint8Array]];
+  const root = "/pool/v1/environments/planner";
+  await callJson(`${root}/chunks/missing`, { ...own, body: { chunks: [sha256] } });
+  expect((await call(`${root}/chunks/${sha256}`, { ...own, method: "PUT", body: content })).status).toBe(204);
+  const about = { python: "3", platform: "", libc: "", cuda: null, buildMs: 0 };
+  const layer = `${root}/${"5".repeat(64)}`;
+  expect((await call(layer, { ...own, method: "PUT", body: { bundle, about } })).status).toBe(201);
+  expect((await call(layer, own)).status).toBe(200);
+  expect((await call(`${layer}/problem`, { ...own, body: { chunk: sha256 } })).status).toBe(200);
+  const operator = { key: testEnv.ADMIN_KEY ?? "", env };
+  expect((await call("/admin/v1/environments?owner=planner", operator)).status).toBe(200);
+  expect((await call("/admin/v1/environments?limit=1", operator)).status).toBe(200);
+  await testEnv.DB.prepare("UPDATE environment_layers SET used_at = 1").run();
+  await sweepEnvironmentLayers(env, 10);
+  const removed = `/admin/v1/environments/planner/${"5".repeat(64)}`;
+  expect((await call(removed, { ...operator, method: "DELETE" })).status).toBe(404);
   expect(await scanning()).toEqual([]);
 });
 

@@ -33,7 +33,7 @@ function reservationOf(judgement: Judgement): Reservation {
 async function end(judgement: Judgement, how: Partial<ReservationEnd>): Promise<void> {
   const { predictionId, model, principal } = aCall();
   const known = { predictionId, model, accountId: principal.accountId, plugin: "rate-limit" };
-  const usual = { how: "settle", status: "succeeded", attempt: 1, cost: 1, metrics: {} } as const;
+  const usual = { how: "settle", status: "succeeded", attempt: 1, cost: 1, costNano: 0, metrics: {} } as const;
   await allowanceService(edge).end([{ ...reservationOf(judgement), ...known, ...usual, ...how }]);
 }
 

@@ -28,7 +28,7 @@ export async function readPlugin(folder: string): Promise<Upload> {
   const manifest = readJson(join(folder, "plugin.json"), ManifestSchema);
   const entry = ["plugin.ts", "plugin.js"].map((file) => join(folder, file)).find(existsSync);
   if (entry === undefined) throw new PluginCommandError(`${folder} has neither plugin.ts nor plugin.js.`);
-  const code = await bundle(entry);
+  const code = await bundle(folder, entry);
   const bytes = Buffer.byteLength(code);
   if (bytes > MAX_MODULE_BYTES)
     throw new PluginCommandError(`The module has ${bytes} bytes; ${MAX_MODULE_BYTES} may be.`);
@@ -53,10 +53,12 @@ function readJson<T extends z.ZodType>(file: string, schema: T): z.output<T> {
   throw new PluginCommandError(`${file} doesn't hold:\n${z.prettifyError(parsed.error)}`);
 }
 
-async function bundle(entry: string): Promise<string> {
+/** The module names its sources by where they lie in `folder`, wherever that is. */
+async function bundle(folder: string, entry: string): Promise<string> {
   try {
     const built = await build({
       entryPoints: [entry],
+      absWorkingDir: folder,
       bundle: true,
       write: false,
       format: "esm",

@@ -1,8 +1,9 @@
 /** `npm run plugin -- init`: a folder with a plugin that works. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { PluginNameSchema } from "../../../src/sandbox/manifest.ts";
 import { PluginCommandError } from "./folder.ts";
+import { modelTemplate } from "./model-template.ts";
 
 const source = `/** Refuses predictions that cost more than the settings let pass. */
 import type { Plugin } from "edgeplane-plugin";
@@ -34,7 +35,10 @@ const cases = [
   },
 ];
 
-/** Writes the folder, which must be empty or new; its name becomes the plugin's. Throws `PluginCommandError`. */
+/**
+ * Writes the folder, which must be empty or new; its name becomes the plugin's. In `plugins/` of a model's folder it is
+ * one that comes with the model. Throws `PluginCommandError`.
+ */
 export function initPlugin(folder: string): string[] {
   const path = resolve(folder);
   const name = basename(path);
@@ -42,6 +46,16 @@ export function initPlugin(folder: string): string[] {
   if (wrong !== undefined) throw new PluginCommandError(`"${name}" can't be a plugin's name: ${wrong}.`);
   mkdirSync(path, { recursive: true });
   if (readdirSync(path).length > 0) throw new PluginCommandError(`${path} is not empty.`);
+  const files = isOfModel(path) ? modelTemplate(name) : operatorsTemplate(name);
+  for (const [file, text] of files) writeFileSync(join(path, file), text);
+  return files.map(([file]) => join(folder, file));
+}
+
+function isOfModel(path: string): boolean {
+  return basename(dirname(path)) === "plugins" && existsSync(join(path, "../../cog.yaml"));
+}
+
+function operatorsTemplate(name: string): [file: string, text: string][] {
   const manifest = {
     name,
     api_version: 1,
@@ -54,11 +68,9 @@ export function initPlugin(folder: string): string[] {
     },
     judges: true,
   };
-  const files: [string, string][] = [
+  return [
     ["plugin.json", `${JSON.stringify(manifest, null, 2)}\n`],
     ["plugin.ts", source],
     ["cases.json", `${JSON.stringify(cases, null, 2)}\n`],
   ];
-  for (const [file, text] of files) writeFileSync(join(path, file), text);
-  return files.map(([file]) => join(folder, file));
 }

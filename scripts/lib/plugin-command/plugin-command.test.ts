@@ -1,5 +1,5 @@
 /** What authors of plugins run: `init`, `test` and what `push` reads. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -39,6 +39,17 @@ test("a new plugin passes its cases at once, and its folder is not written over"
   expect(problemsOf(await resultsOf(folder))).toEqual([]);
   expect(() => initPlugin(folder)).toThrow("is not empty");
   expect(() => initPlugin(join(scratch, "No Name"))).toThrow("can't be a plugin's name");
+});
+
+test("a new plugin in a model's folder is one that comes with the model, and passes its cases at once", async () => {
+  const folder = join(scratch, "a-model/plugins/clean");
+  mkdirSync(join(scratch, "a-model"));
+  writeFileSync(join(scratch, "a-model/cog.yaml"), "");
+  initPlugin(folder);
+  expect((await readPlugin(folder)).manifest.phases).toEqual(["screenInput"]);
+  const results = await resultsOf(folder);
+  expect(results).toHaveLength(3);
+  expect(problemsOf(results)).toEqual([]);
 });
 
 test.each([

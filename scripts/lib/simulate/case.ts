@@ -52,7 +52,7 @@ export async function runCase(
   let drawn: Run["samples"] = { everyS: 0, machines: [], waiting: [] };
   const ours = TARGETS_S.map((targetS) => {
     const { outcome, run } = measure(requests, scenario, {
-      policy: new SelfTuning(targetS, scenario),
+      policy: new SelfTuning(targetS, scenario, setting.meanWorkS),
       everyS: EVERY_S,
     });
     if (targetS === DRAWN_TARGET_S) drawn = run.samples;

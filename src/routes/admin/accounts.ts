@@ -11,11 +11,13 @@ import {
 } from "../../registry/accounts.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
+import { addBalanceRoutes } from "./balance.ts";
 import { DEFAULT_LIMIT, listOf, listSchema, MAX_ADMIN_BYTES, PageQuerySchema } from "./page.ts";
 import { OperatorAccountSchema, showAccount } from "./views.ts";
 
 export function accountRoutes(): Hono<App> {
   const routes = new Hono<App>();
+  addBalanceRoutes(routes);
 
   routes.post(
     "/",

@@ -3,7 +3,9 @@ import { Hono } from "hono";
 import type { App } from "../app.ts";
 import { decodeBody } from "../decode-body.ts";
 import { accountRoutes } from "./accounts.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
+import { storedEnvironmentRoutes } from "./environments.ts";
 import { faultRoutes } from "./faults.ts";
 import { keyRoutes } from "./keys.ts";
 import { logRoutes } from "./log.ts";
@@ -15,6 +17,7 @@ import { providerTokenRoutes } from "./provider-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
 import { scalingMetricRoutes, scalingRoutes } from "./scaling.ts";
 import { settingsRoutes } from "./settings.ts";
+import { adminUsageRoutes } from "./usage.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -26,11 +29,14 @@ export function adminRoutes(): Hono<App> {
   });
   routes.use(decodeBody());
   routes.route("/accounts", accountRoutes());
+  routes.route("/budgets", budgetRoutes());
   routes.route("/keys", keyRoutes());
   routes.route("/plugins", pluginRoutes());
+  routes.route("/usage", adminUsageRoutes());
   routes.route("/pool-tokens", poolTokenRoutes());
   routes.route("/pools", poolListRoutes());
   routes.route("/dead-letters", deadLetterRoutes());
+  routes.route("/environments", storedEnvironmentRoutes());
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());

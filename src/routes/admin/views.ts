@@ -47,6 +47,7 @@ export const PoolTokenSchema = CredentialSchema.extend({
   lanes: z.array(LaneNameSchema),
   may_register_models: z.boolean(),
   owners: z.array(NameSchema).meta({ description: "The owners whose models it may register." }),
+  may_store_environments: z.boolean().meta({ description: "Whether other pools run environments that it built." }),
 }).meta({ id: "PoolToken" });
 export const NewPoolTokenViewSchema = PoolTokenSchema.extend({
   token: z.string().meta({ description: "The token itself: shown once." }),
@@ -67,8 +68,11 @@ export function showKey(key: ApiKey): z.output<typeof KeySchema> {
 }
 
 export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {
-  const { lanes, mayRegisterModels, owners } = token;
-  return { ...showCredential(token), lanes, may_register_models: mayRegisterModels, owners };
+  const { lanes, mayRegisterModels, owners, mayStoreEnvironments } = token;
+  return {
+    ...showCredential(token),
+    ...{ lanes, may_register_models: mayRegisterModels, owners, may_store_environments: mayStoreEnvironments },
+  };
 }
 
 export function showCredential(credential: Credential): z.output<typeof CredentialSchema> {

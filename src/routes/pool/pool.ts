@@ -19,6 +19,7 @@ import { empty, json, operation } from "../operation.ts";
 import { VersionPathSchema } from "../parameters.ts";
 import { requirePool } from "./authenticate.ts";
 import { blobRoutes } from "./blobs.ts";
+import { environmentRoutes } from "./environments.ts";
 import { poolModelRoutes } from "./models.ts";
 import { receiveEvents } from "./receive-events.ts";
 
@@ -201,6 +202,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
   );
 
   routes.route("/models", poolModelRoutes());
+  routes.route("/environments", environmentRoutes());
   routes.route("/blobs", blobRoutes(shard));
   return routes;
 }

@@ -141,9 +141,11 @@ function refuseTooMuch({ output, logs }: States): void {
   throw new EdgeplaneError("guard_unavailable", "The plugins hold back more of the output than can be kept.");
 }
 
-/** What was held back goes nowhere. */
-function refused({ id, token, seq }: PoolEvent, { code, message }: EdgeplaneError): ScreenedEvent {
-  return { id, token, seq, type: "failed", kind: "model", error: { code, message } };
+/** What was held back goes nowhere. An end brings what the run took, all the same. */
+function refused(event: PoolEvent, { code, message }: EdgeplaneError): ScreenedEvent {
+  const { id, token, seq } = event;
+  const usage = "usage" in event ? event.usage : undefined;
+  return { id, token, seq, type: "failed", kind: "model", error: { code, message }, usage };
 }
 
 function statesOf(held: HeldStates | null): States {

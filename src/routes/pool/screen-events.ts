@@ -3,10 +3,11 @@
  * ended. Claims are independent of each other: what a guard takes over one holds up no other.
  */
 import type { ClaimRef } from "../../contract/channel.ts";
+import { saysSomething } from "../../contract/event.ts";
 import type { EventsReply, EventVerdict, PoolEvent } from "../../contract/event.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
-import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
+import type { Hooks, Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import { hasHooks, runPhase } from "../../pipeline/run-phase.ts";
 import type { Screened, ScreenedEvent } from "../../shard/types.ts";
 import { outputBlobPrefix } from "../../storage/blobs.ts";
@@ -25,8 +26,6 @@ const PATIENCE_FOR_MODELS_MS = 30;
 /** What is screened in no time is stored at once, together. */
 const FIRST_MS = 10;
 
-const said: ReadonlySet<PoolEvent["type"]> = new Set(["output", "log", "succeeded", "failed"] as const);
-
 /** Claims as their shards know them. */
 export type Claims = { known: readonly Screened[]; late: readonly ClaimRef[] };
 
@@ -34,6 +33,8 @@ export type ScreeningDeps = {
   snapshot: Snapshot;
   screenings: Screenings;
   large: LargeOutputs;
+  /** The operator's hooks with those of the plugins that came with a guarded claim's version, which run before them. */
+  withGuards(hooks: Hooks, claim: Screened): Promise<Hooks>;
   deliver(events: ScreenedEvent[]): Promise<EventsReply>;
   /** Told of what goes on behind the request, with the snapshot. */
   behind(work: Promise<unknown>): void;
@@ -55,7 +56,7 @@ export function isScreened(snapshot: Snapshot): boolean {
 
 /** Those of claims of which nothing came that a model says: nobody has to look at them. */
 export function silent(events: readonly PoolEvent[]): PoolEvent[] {
-  const spoken = new Set(events.filter(({ type }) => said.has(type)).map(keyOf));
+  const spoken = new Set(events.filter(saysSomething).map(keyOf));
   return events.filter((event) => !spoken.has(keyOf(event)));
 }
 
@@ -74,8 +75,9 @@ export async function deliverScreened(
   events: readonly PoolEvent[],
   unseen: readonly PoolEvent[],
   claims: Claims,
-  { snapshot, screenings, large, deliver, behind }: ScreeningDeps,
+  deps: ScreeningDeps,
 ): Promise<EventsReply> {
+  const { snapshot, screenings, deliver, behind } = deps;
   const byClaim = Map.groupBy(events, keyOf);
   const limit = sleep(snapshot.asksModels ? PATIENCE_FOR_MODELS_MS : PATIENCE_MS);
   const late: ClaimRef[] = [...claims.late];
@@ -88,7 +90,7 @@ export async function deliverScreened(
   let isFirst = true;
   const all = claims.known.map(async (claim) => {
     const own = byClaim.get(keyOf(claim)) ?? [];
-    const steps = { ...stepsOf(snapshot, claim, own, large), behind };
+    const steps = { ...stepsOf(deps, claim, own), behind };
     const screening = await screenings.of(claim.token, claim.nextSeq, limit, steps);
     if (screening === null) late.push(claim);
     else ready.push(...screening.events);
@@ -112,11 +114,17 @@ export async function deliverScreened(
   };
 }
 
-function stepsOf(snapshot: Snapshot, claim: Screened, events: readonly PoolEvent[], large: LargeOutputs) {
+type StepsDeps = Pick<ScreeningDeps, "snapshot" | "large" | "withGuards">;
+
+function stepsOf({ snapshot, large, withGuards }: StepsDeps, claim: Screened, events: readonly PoolEvent[]) {
   const { nextSeq, held } = claim;
   const screen = async (some: readonly PoolEvent[], standing: ClaimScreening["standing"]): Promise<ClaimScreening> => {
     if (claim.isQuestion === true) return { events: [...some], standing };
     const hooks = await snapshot.of(claim.accountId, modelPath(claim.model));
+    if (claim.isGuarded === true) {
+      const guarded = await screenClaim(await withGuards(hooks, claim), claim, some, standing, large);
+      return { ...guarded, events: guarded.events.map((event) => ({ ...event, isGuarded: true })) };
+    }
     if (!hasHooks(hooks, "screenOutput")) return { events: [...some], standing };
     return screenClaim(hooks, claim, some, standing, large);
   };

@@ -163,6 +163,14 @@ describe("a claim's events", () => {
     expect(standing).toMatchObject({ nextSeq: 2, isOver: true });
   });
 
+  it("tell what the run took, also where its output is refused", async () => {
+    const hooks = await snapshotOf(judging(() => ({ verdict: "reject", code: "rejected_by_policy", message: "No." })));
+    const usage = { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 };
+    const events = eventsOf("a", { type: "succeeded", output: "bad", usage });
+    const { events: passed } = await screenClaim(hooks, claim(), events, start, noLarge);
+    expect(passed).toMatchObject([{ type: "failed", usage }]);
+  });
+
   it("that the shard has, or misses one before, are not screened but marked", async () => {
     const hooks = await snapshotOf(masker);
     const [first, second, third, fourth] = eventsOf(
@@ -227,7 +235,7 @@ function receiver(snapshot: Snapshot) {
       silent(events),
       { known: claims, late: [] },
       {
-        ...{ snapshot, screenings, large: noLarge, behind: () => {} },
+        ...{ snapshot, screenings, large: noLarge, behind: () => {}, withGuards: async (hooks) => hooks },
         async deliver(some) {
           calls.push(some);
           return { verdicts: claimsOf(some).map((one) => ({ ...one, verdict: "ok" as const })), cancel: [] };

@@ -25,6 +25,9 @@ const CreatedHeaderSchema = z.object({
   Location: z.string().optional().meta({ description: "Where the prediction is read." }),
   RateLimit: z.string().optional().meta({ description: "What is left of each limit, if there are any." }),
   "RateLimit-Policy": z.string().optional().meta({ description: "The limits." }),
+  "Edgeplane-Cost": z.string().optional().meta({
+    description: "What it costs, where its model has a price: `0.001250000 USD; estimated`, or `final`.",
+  }),
   "Idempotent-Replayed": z.literal("true").optional().meta({ description: "The prediction was there before." }),
 });
 
@@ -59,6 +62,9 @@ const errors: ErrorCode[] = [
   "address_limit_reached",
   "gateway_limit_reached",
   "above_limit",
+  "budget_spent",
+  "balance_empty",
+  "budget_currency",
   "queue_full",
   "lane_full",
   "wait_too_long",

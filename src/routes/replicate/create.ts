@@ -199,6 +199,7 @@ function callOf(
     input: body.input,
     startTimeoutMs: body.start_timeout ?? configuration?.startTimeoutMs ?? manifest.startTimeoutMs,
     totalTimeoutMs: body.timeout ?? configuration?.totalTimeoutMs ?? manifest.totalTimeoutMs,
+    ...(configuration?.predictTimeoutMs === undefined ? {} : { runLimitMs: configuration.predictTimeoutMs }),
     deterministic: manifest.deterministic,
   };
 }

@@ -120,6 +120,8 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
           configuration: allowed(c, manifest.owner, body.configuration ?? null),
         });
         tellPools(c, deployment);
+        // An old version that a deployment names is desired again.
+        c.executionCtx.waitUntil(nudgePools(c.env, deployment.model, "models"));
         return c.json(await shown(c, deployment), 201);
       },
     ),

@@ -7,6 +7,7 @@ import { VersionStateSchema } from "../../contract/push.ts";
 import { visibilities } from "../../registry/models.ts";
 import type { Model, Version } from "../../registry/models.ts";
 import { stateOf } from "../../registry/version-state.ts";
+import type { OwnersView } from "../../registry/version-state.ts";
 
 /** The Cog whose schemas ours are like; Replicate's Python client demands one. */
 const COG_VERSION = "0.17.0";
@@ -85,8 +86,8 @@ export function showModel(model: Model, origin: string): z.output<typeof ModelSc
   };
 }
 
-/** `log`: of the pool that reported the version's problem. */
-export function showVersion(version: Version, log: string | null = null): z.output<typeof VersionSchema> {
+/** `owners`: what only its owner is shown. */
+export function showVersion(version: Version, owners?: OwnersView): z.output<typeof VersionSchema> {
   const { manifest, createdAt } = version;
   return {
     id: manifest.version,
@@ -99,6 +100,6 @@ export function showVersion(version: Version, log: string | null = null): z.outp
     start_timeout_s: manifest.startTimeoutMs / 1000,
     timeout_s: manifest.totalTimeoutMs / 1000,
     streams: manifest.streams,
-    edgeplane: stateOf(version, log),
+    edgeplane: stateOf(version, owners),
   };
 }

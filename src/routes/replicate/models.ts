@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { ListedPredictionSchema } from "../../contract/present.ts";
-import { readProblemLog } from "../../registry/bundles.ts";
+import { readOwnersView } from "../../registry/bundles.ts";
 import { listModels, listVersions, modelKeys, placeOfModel } from "../../registry/models.ts";
 import { readReadme } from "../../registry/readmes.ts";
 import { answerJson } from "../answer-json.ts";
@@ -140,10 +140,11 @@ export function modelRoutes(shard: ShardPort): Hono<App> {
         const { owner, name } = await modelOf(c, path);
         const version = await findNamed(c.env.DB, c.get("principal"), { owner, name }, path.version);
         if (version === null) throw new EdgeplaneError("not_found", "The model has no such version.");
-        const isProblem = version.bundle !== null && version.bundle.problem !== null;
+        const { problem = null, plugins = null } = version.bundle ?? {};
         const isOwn = owner === c.get("principal").accountName;
-        const log = isOwn && isProblem ? await readProblemLog(c.env.DB, version.manifest) : null;
-        return answerJson(c, showVersion(version, log));
+        const hasMore = isOwn && (problem !== null || plugins !== null);
+        const owners = hasMore ? await readOwnersView(c.env.DB, version.manifest) : undefined;
+        return answerJson(c, showVersion(version, owners));
       },
     ),
   );

@@ -10,15 +10,25 @@ import { registerBundle } from "../../registry/bundles.ts";
 import { missingChunks } from "../../registry/chunks.ts";
 import { NewNameSchema } from "../../registry/model-changes.ts";
 import { findVersion } from "../../registry/models.ts";
+import { checkPushedPlugins } from "../../sandbox/pushed/check.ts";
 import { answerJson } from "../answer-json.ts";
 import type { App, AppContext } from "../app.ts";
 import { nudgePools } from "../nudge-pools.ts";
 import { empty, json, operation } from "../operation.ts";
+import { pushedPolicyOf } from "../request-settings.ts";
 import { showVersion, VersionSchema } from "./model-view.ts";
 import { receiveChunk, receiveFrames } from "./receive-chunks.ts";
 
 const MAX_MANIFEST_CHARS = 1024 * 1024;
 const refusals = ["forbidden", "model_forbidden", "quota_exceeded", "unavailable"] as const;
+
+const pluginRefusals = [
+  "plugins_not_allowed",
+  "plugins_unavailable",
+  "plugin_invalid",
+  "plugin_missing",
+  "plugin_cycle",
+] as const;
 
 const PushPathSchema = z.object({
   owner: NameSchema.meta({ description: "The name of the account that asks.", examples: ["local"] }),
@@ -121,7 +131,7 @@ export function pushRoutes(): Hono<App> {
           200: json(VersionSchema, "The version was there already."),
           201: json(VersionSchema, "The version."),
         },
-        errors: [...refusals, "bundle_incomplete", "chunk_mismatch", "conflict"],
+        errors: [...refusals, "bundle_incomplete", "chunk_mismatch", "conflict", ...pluginRefusals],
       },
       async (c, { path, body }) => {
         checkOwner(c, path);
@@ -150,7 +160,10 @@ async function answerPush(c: AppContext, { owner, name }: PushPath, push: Push):
     throw new EdgeplaneError("payload_too_large", detail);
   }
   const model = { owner, name };
-  const { version: id, created } = await registerBundle(c.env, model, push);
+  const policy = await pushedPolicyOf(c);
+  const { version: id, created } = await registerBundle(c.env, model, push, (version) =>
+    checkPushedPlugins(c.env, policy, version, push.bundle),
+  );
   c.executionCtx.waitUntil(nudgePools(c.env, model, "models"));
   const version = await findVersion(c.env.DB, c.get("principal"), model, id);
   if (version === null) throw new EdgeplaneError("conflict", "The version was deleted while it was pushed.");

@@ -160,6 +160,8 @@ describe("a push", () => {
       stage: null,
       log: null,
       bundle: { bytes: 10, files: 2 },
+      plugins: [],
+      plugin_problem: null,
     });
     expect((await callJson(pathOf(model("waits")), { key })).body).toMatchObject({ visibility: "private" });
     expect(await latest("waits")).toBeNull();

@@ -3,7 +3,9 @@
  * when it is not accepted after all.
  */
 import type { Answer, Phase, PredictionCall } from "../../../plugins/kernel/phases.ts";
+import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import type { HeldReservation, ReservationEnd } from "../../../plugins/kernel/reservations.ts";
+import type { Hooks } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
 import { addVerdicts } from "../../contract/verdict.ts";
@@ -11,13 +13,15 @@ import type { VerdictRecord } from "../../contract/verdict.ts";
 import { hasHooks, newTrail, runPhase } from "../../pipeline/run-phase.ts";
 import type { Trail } from "../../pipeline/run-phase.ts";
 import type { Version } from "../../registry/models.ts";
+import { guardsOf } from "../../sandbox/pushed/guards.ts";
 import { reservationService } from "../../shard/reservation-services.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 import type { AppContext } from "../app.ts";
-import { settingsOf } from "../request-settings.ts";
+import { pushedPolicyOf, settingsOf } from "../request-settings.ts";
 import { screenAnswer } from "./screen-answer.ts";
 import { checkedChange, unfit } from "./changed-call.ts";
 import { findTarget, validatorOf } from "./find-target.ts";
+import { pricingOf } from "./priced-call.ts";
 import { utf8Length } from "./submission.ts";
 import type { AcceptedCall } from "./submission.ts";
 
@@ -43,15 +47,19 @@ export async function screenCall(
   version: Version,
   callOf: (version: Version) => AcceptedCall,
 ): Promise<ScreenedCall> {
-  const call = callOf(version);
+  const snapshot = await settingsOf(c);
+  const call = await withPrice(c, snapshot, callOf(version));
   const validate = validatorOf(version);
-  const hooks = await (await settingsOf(c)).of(call.principal.accountId, modelPath(call.model));
+  const hooks = await snapshot.of(call.principal.accountId, modelPath(call.model));
   const wanted = acceptancePhases.filter((phase) => hasHooks(hooks, phase));
-  if (wanted.length === 0) return { call, version, reservations: [], verdicts: [], answer: null };
+  if (wanted.length === 0 && !isGuarded(version))
+    return { call, version, reservations: [], verdicts: [], answer: null };
   let answer: Answer | null = null;
   const trail: Trail = {
     ...newTrail(),
     async onAnswer(given) {
+      // What its own plugins would say, nobody has asked.
+      if (isGuarded(version)) return false;
       const screened = await screenAnswer(hooks, call, given);
       if (screened === null) return false;
       answer = screened.answer;
@@ -69,6 +77,10 @@ export async function screenCall(
     for (const phase of wanted) current = await runPhase(hooks, phase, current, trail);
     const { inputBytes: _known, ...accepted } = current;
     moved = await withVersion(c, accepted, { call, version }, callOf);
+    if (isGuarded(moved.version)) {
+      answer = null;
+      moved = await screenByOwn(c, hooks, moved, trail);
+    }
   } catch (error) {
     giveBack(c, call, trail.reservations);
     throw error;
@@ -78,7 +90,36 @@ export async function screenCall(
   return { ...moved, reservations: trail.reservations, verdicts: trail.verdicts, answer };
 }
 
+async function withPrice(c: AppContext, snapshot: Snapshot, call: AcceptedCall): Promise<AcceptedCall> {
+  const { principal, lane, priority, model } = call;
+  const pricing = await pricingOf(c.env, snapshot, { accountId: principal.accountId, lane, priority, model });
+  return pricing === null ? call : { ...call, pricing };
+}
+
 type Moved = Pick<ScreenedCall, "call" | "version">;
+
+/** Whether plugins came with it. */
+function isGuarded({ bundle }: Version): boolean {
+  return bundle !== null && bundle.plugins !== null;
+}
+
+/**
+ * The call as the plugins that came with its version hand it on. The operator's have the last word: they screen anew
+ * what was changed.
+ */
+async function screenByOwn(c: AppContext, operators: Hooks, { call, version }: Moved, trail: Trail): Promise<Moved> {
+  const own = await guardsOf(c.env, await pushedPolicyOf(c), call.model, version.bundle?.plugins ?? []);
+  const validate = validatorOf(version);
+  const onChangedCall: Trail["onChangedCall"] = (changed, before, phase) =>
+    checkedChange(validate, changed, before, phase);
+  const given: PredictionCall = { ...call, inputBytes: utf8Length(JSON.stringify(call.input)) };
+  const hooks = { ...operators, hooks: { ...operators.hooks, screenInput: own.screenInput } };
+  const screened = await runPhase(hooks, "screenInput", given, { ...trail, onChangedCall });
+  const isChanged = screened.input !== given.input;
+  const last = isChanged ? await runPhase(operators, "screenInput", screened, { ...trail, onChangedCall }) : screened;
+  const { inputBytes: _known, ...accepted } = last;
+  return { call: accepted, version };
+}
 
 /**
  * The call with what follows from its version, where a plugin chose another one: what neither the client nor a plugin
@@ -131,6 +172,7 @@ function refused({ predictionId, principal, model, cost }: AcceptedCall, reserva
     status: null,
     attempt: 0,
     cost,
+    costNano: 0,
     metrics: {},
   };
 }

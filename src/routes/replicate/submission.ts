@@ -1,4 +1,5 @@
 /** From a client's request to what a shard accepts: the id, the deadlines, the webhook, where the input is kept. */
+import { screensOutput } from "../../contract/attached-plugin.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { derivedPredictionId, newPredictionId } from "../../contract/ids.ts";
 import type { Manifest } from "../../contract/manifest.ts";
@@ -91,6 +92,8 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
     replayOf: null,
     deployment,
     ...(canary === null ? {} : { canary }),
+    ...(screensOutput(version.bundle?.plugins ?? []) ? { isGuarded: true } : {}),
+    ...(call.pricing === undefined ? {} : { pricing: call.pricing }),
     ...(accepting.runLimitMs === undefined ? {} : { runLimitMs: accepting.runLimitMs }),
     ...(answer === null ? {} : { answer }),
     ...(responseKey === undefined ? {} : { responseKey }),

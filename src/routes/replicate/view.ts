@@ -61,8 +61,9 @@ export function answerWhole(
   c: AppContext,
   whole: WholeView,
   status: ContentfulStatusCode = 200,
-  headers: Record<string, string> = {},
+  more: Record<string, string> = {},
 ): Response {
+  const headers = { ...more, ...costHeaders(whole.view) };
   if (Object.keys(whole.large).length === 0) return answerJson(c, whole.view, status, headers);
   const encoder = new TextEncoder();
   const pieces = jsonOf(c.env, whole);
@@ -90,4 +91,9 @@ export function answerWhole(
     // It is compressed by nobody who would collect it first.
     "cache-control": "no-store, no-transform",
   });
+}
+
+/** `edgeplane-cost: 0.001250000 USD; estimated`, for who reads no body. */
+function costHeaders({ cost }: PredictionView): Record<string, string> {
+  return cost === undefined ? {} : { "edgeplane-cost": `${cost.amount} ${cost.currency}; ${cost.state}` };
 }

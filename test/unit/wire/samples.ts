@@ -9,6 +9,7 @@ import type { EventsReply, EventsRequest, PoolEvent } from "../../../src/contrac
 import type { Job } from "../../../src/contract/job.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import type { ParkedOutcome } from "../../../src/contract/parked.ts";
+import type { AttemptUsage } from "../../../src/contract/usage.ts";
 
 type Each<Message, Key extends keyof Message> = {
   [Name in Message[Key] & string]: Extract<Message, { [key in Key]: Name }>;
@@ -92,7 +93,10 @@ export const edgeMessages: Each<EdgeMessage, "type"> = {
 
 const at = { ...claim, seq: 0 };
 const metrics = { predict_time: 1.5 };
-const usage = { device: "NVIDIA H200", queuedMs: 4, runMs: 1500, gpuUs: 750_123, units: { output_token_count: 12 } };
+const usage: AttemptUsage = {
+  ...{ device: "NVIDIA H200", devices: 2, queuedMs: 4, runMs: 1500, gpuUs: 750_123 },
+  units: { output_token_count: 12 },
+};
 
 export const events: Each<PoolEvent, "type"> = {
   starting: { ...at, type: "starting" },

@@ -1,0 +1,164 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { openSchema } from "../object-schema.ts";
+import { DAY_MS, HOUR_MS, keptFrom } from "./calendar.ts";
+import { createMeterRows, MAX_GROUPS, meterSchema } from "./meter-rows.ts";
+import type { AttemptRecord, IntervalRecord, MeterRecord } from "./record.ts";
+import { OTHERS } from "./sums.ts";
+import { takeBatches } from "./take.ts";
+import { queryUsage } from "./usage-query.ts";
+import type { UsageRequest } from "./usage-query.ts";
+
+const NOON = Date.UTC(2026, 10, 15, 12);
+
+function open() {
+  const sql = memorySql();
+  openSchema(sql, meterSchema);
+  return { sql, rows: createMeterRows(sql) };
+}
+function attempt(id: string, overrides: Partial<AttemptRecord> = {}): AttemptRecord {
+  return {
+    ...{ v: 2, kind: "attempt", id, at: NOON, account: "a", deployment: null, device: "cpu", gpuUs: 10, flags: [] },
+    ...{ prediction: id, attempt: 1, key: null, model: "o/n", version: "v", queuedMs: 0, runMs: 1, units: {} },
+    ...{ outcome: "succeeded", cached: false, billed: true, costNano: 7, currency: "USD", price: "1" },
+    ...overrides,
+  };
+}
+const all = (overrides: Partial<UsageRequest> = {}): UsageRequest => ({
+  ...{ from: 0, to: NOON + 400 * DAY_MS, by: "month", group: [], where: {}, limit: 1000, after: null },
+  ...overrides,
+});
+const linesOf = (rows: ReturnType<typeof createMeterRows>): MeterRecord[] =>
+  rows
+    .raw(0, Infinity)
+    .flatMap(({ lines }) => lines.split("\n").filter((line) => line !== ""))
+    .map((line) => JSON.parse(line) as MeterRecord);
+
+it("adds up to the records, whatever is sent again, in whatever parts", () => {
+  const parts = fc.array(
+    fc.record({ source: fc.constantFrom("shard-0", "shard-7", "session-abc"), from: fc.nat(20), count: fc.nat(8) }),
+    { maxLength: 30 },
+  );
+  fc.assert(
+    fc.property(parts, fc.nat(3), (sent, together) => {
+      const { sql, rows } = open();
+      const reached = new Map<string, number>();
+      const batches = sent.map(({ source, from, count }) => {
+        // A sender goes on where it was, or begins somewhere before: it leaves out none.
+        const start = Math.min(from, reached.get(source) ?? 0);
+        reached.set(source, Math.max(reached.get(source) ?? 0, start + count));
+        const records = Array.from({ length: count }, (_, index) => {
+          const n = start + index;
+          return { n: n + 1, record: attempt(`${source}.${n}`, { gpuUs: 1 + n, at: NOON + (n % 5) * HOUR_MS }) };
+        });
+        return { source, records };
+      });
+      for (let at = 0; at < batches.length; at += together + 1)
+        takeBatches(rows, batches.slice(at, at + together + 1), NOON + DAY_MS);
+      const expected = [...reached].flatMap(([source, count]) =>
+        Array.from({ length: count }, (_, n) => `${source}.${n}`),
+      );
+      const raw = linesOf(rows);
+      expect(raw.map(({ id }) => id).toSorted()).toEqual(expected.toSorted());
+      for (const by of ["hour", "day", "month"] as const) {
+        const { groups } = queryUsage(sql, all({ by }));
+        const sum = groups.reduce((total, { gpuUs }) => total + gpuUs, 0);
+        expect(sum).toBe(raw.reduce((total, { gpuUs }) => total + gpuUs, 0));
+        expect(groups.reduce((total, { requests }) => total + requests, 0)).toBe(expected.length);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it("changes no month that is closed: what comes late counts in the open one, and says so", () => {
+  const { sql, rows } = open();
+  const october = Date.UTC(2026, 9, 31, 23);
+  const take = (n: number, now: number) =>
+    takeBatches(rows, [{ source: "shard-1", records: [{ n, record: attempt(`p${n}`, { at: october }) }] }], now);
+  const months = () => queryUsage(sql, all()).groups.map(({ at, requests }) => [new Date(at).getUTCMonth(), requests]);
+  take(1, Date.UTC(2026, 10, 1, 23));
+  expect(months()).toEqual([[9, 1]]);
+  const [late] = take(2, Date.UTC(2026, 10, 2, 0));
+  expect(late).toMatchObject({ at: Date.UTC(2026, 10, 2), endedAt: october, flags: ["late"] });
+  // A clock that is put back opens none.
+  take(3, Date.UTC(2026, 10, 1, 12));
+  expect(months()).toEqual([
+    [9, 1],
+    [10, 2],
+  ]);
+});
+
+it("lets no clock that is ahead count beyond now", () => {
+  const { rows } = open();
+  const record = attempt("ahead", { at: NOON + DAY_MS });
+  expect(takeBatches(rows, [{ source: "shard-1", records: [{ n: 1, record }] }], NOON)).toMatchObject([{ at: NOON }]);
+});
+
+it("adds corrections to sums without counting a request, and intervals to time of instances", () => {
+  const { sql, rows } = open();
+  const interval: IntervalRecord = {
+    ...{ v: 2, kind: "instance.interval", id: "s.0", at: NOON, account: "a", deployment: null, device: "cpu" },
+    ...{ gpuUs: 500, flags: [], instance: "i", model: "o/n", version: "v", phase: "idle", fromMs: 0, toMs: 1 },
+  };
+  const correction = attempt("p1.correction", { gpuUs: -4, costNano: -2, flags: ["correction"] });
+  takeBatches(
+    rows,
+    [
+      {
+        source: "shard-1",
+        records: [
+          { n: 1, record: attempt("p1") },
+          { n: 2, record: correction },
+        ],
+      },
+      { source: "session-1", records: [{ n: 0, record: interval }] },
+    ],
+    NOON,
+  );
+  expect(queryUsage(sql, all()).groups.map(({ currency, ...rest }) => [currency, rest])).toMatchObject([
+    ["", { requests: 0, gpuUs: 0, instanceUs: 500, costNano: 0 }],
+    ["USD", { requests: 1, billed: 1, gpuUs: 6, instanceUs: 0, costNano: 5 }],
+  ]);
+  const phases = queryUsage(sql, all({ group: ["phase"] })).groups.map(({ phase }) => phase);
+  expect(phases).toEqual(["idle", "run"]);
+});
+
+it("keeps so many groups an hour, and counts the rest as one, so that sums stay right", () => {
+  const { sql, rows } = open();
+  const count = MAX_GROUPS + 20;
+  const records = Array.from({ length: count }, (_, n) => ({
+    n: n + 1,
+    record: attempt(`p${n}`, { key: `key-${n}` }),
+  }));
+  takeBatches(rows, [{ source: "shard-1", records }], NOON);
+  const { groups } = queryUsage(sql, all({ by: "hour", group: ["key"] }));
+  expect(groups.length).toBe(MAX_GROUPS + 1);
+  expect(groups.find(({ key }) => key === OTHERS)?.requests).toBe(20);
+  expect(groups.reduce((sum, { costNano }) => sum + costNano, 0)).toBe(7 * count);
+});
+
+it("forgets hours after 40 days and days after 13 months, some at a time", () => {
+  const { sql, rows } = open();
+  takeBatches(rows, [{ source: "session-1", records: [{ n: 1, record: attempt("p1") }] }], NOON);
+  const spans = () => sql("SELECT span FROM sums").map(({ span }) => span);
+  expect([rows.sweep(NOON + 39 * DAY_MS), spans()]).toEqual([false, ["d", "h"]]);
+  expect([rows.sweep(NOON + 41 * DAY_MS), spans()]).toEqual([false, ["d"]]);
+  expect(keptFrom(Date.UTC(2027, 11, 20)).days).toBe(Date.UTC(2026, 10, 1));
+  rows.sweep(Date.UTC(2027, 11, 20));
+  expect(spans()).toEqual(["d"]);
+  rows.sweep(Date.UTC(2028, 0, 1));
+  expect(spans()).toEqual([]);
+});
+
+it("cuts records into rows that a database takes", () => {
+  const { rows } = open();
+  const units = Object.fromEntries(Array.from({ length: 16 }, (_, n) => [`unit-${n}-${"x".repeat(50)}`, n]));
+  const records = Array.from({ length: 1500 }, (_, n) => ({ n: n + 1, record: attempt(`p${n}`, { units }) }));
+  takeBatches(rows, [{ source: "shard-1", records }], NOON);
+  const found = rows.raw(0, Infinity);
+  expect(found.length).toBeGreaterThan(2);
+  expect(Math.max(...found.map(({ lines }) => lines.length))).toBeLessThan(600_000);
+  expect(linesOf(rows)).toHaveLength(1500);
+});

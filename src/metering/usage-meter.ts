@@ -1,0 +1,180 @@
+/**
+ * The meter of one account, and of what is charged to nobody (`overhead`): takes usage records from shards and pool
+ * sessions, each once, keeps their sums, publishes them, and stores them as objects. What comes within a moment is
+ * stored in one transaction, so that an account whose predictions are spread over many shards costs no more writes.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { Env } from "../env.ts";
+import { readPublishSettings } from "../log/publish-settings.ts";
+import { isEmpty, openSchema } from "../object-schema.ts";
+import { createObjectTimers } from "../object-timers.ts";
+import { objectSql } from "../shard/object-sql.ts";
+import type { Sql } from "../shard/sql.ts";
+import { log, reasonOf } from "../telemetry/log.ts";
+import { DAY_MS, keptFrom } from "./calendar.ts";
+import { createMeterRows, meterSchema } from "./meter-rows.ts";
+import type { MeterRows } from "./meter-rows.ts";
+import { publishUsage } from "./publish-usage.ts";
+import { storeRaw, sweepRaw } from "./raw-objects.ts";
+import { takeBatches } from "./take.ts";
+import type { Batch } from "./take.ts";
+import { queryUsage } from "./usage-query.ts";
+import type { UsagePage, UsageRequest } from "./usage-query.ts";
+
+/** How long batches are gathered: from one sequence, and while several bring some. Nobody waits for them. */
+const GATHER_MS = 50;
+const BUSY_GATHER_MS = 1000;
+/** Records that are gathered at most. */
+const MAX_GATHERED = 5000;
+/** How long records wait to be stored as an object, unless there are many. */
+const STORE_EVERY_MS = 600_000;
+const MANY_CHARS = 4 * 1024 * 1024;
+/** How soon an alarm looks after what could not leave. */
+const WATCH_MS = 5000;
+const AWAY_MS = 60_000;
+/** How often it is looked for what is no longer kept. */
+const SWEEP_MS = 7 * DAY_MS;
+
+type Waiting = { account: string; batch: Batch; stored: PromiseWithResolvers<void> };
+
+export class UsageMeter extends DurableObject<Env> {
+  readonly #sql: Sql;
+  readonly #rows: MeterRows;
+  readonly #timers = createObjectTimers();
+  readonly #publishes: boolean;
+  #isOpen: boolean;
+  #waiting: Waiting[] = [];
+  #gathered = 0;
+  #sources = 1;
+  #alarmAt: number | null = null;
+  /** When what waits is to be stored as an object; null: what waits is from before this start. */
+  #storeAt: number | null = null;
+  #isLeaving = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#sql = objectSql(ctx.storage);
+    this.#rows = createMeterRows(this.#sql);
+    this.#isOpen = !isEmpty(this.#sql);
+    const { topics, usageEvents } = readPublishSettings(env);
+    this.#publishes = topics.has("usage") && usageEvents === true;
+    void ctx.blockConcurrencyWhile(async () => {
+      this.#alarmAt = await ctx.storage.getAlarm();
+    });
+  }
+
+  /** Takes records of an account, each once however often it is sent. Answers when they are stored. */
+  take(account: string, batch: Batch): Promise<void> {
+    const stored = Promise.withResolvers<void>();
+    this.#waiting.push({ account, batch, stored });
+    this.#gathered += batch.records.length;
+    if (this.#gathered >= MAX_GATHERED) this.#store();
+    else if (this.#waiting.length === 1)
+      this.#timers.after(this.#sources > 1 ? BUSY_GATHER_MS : GATHER_MS, () => this.#store());
+    return stored.promise;
+  }
+
+  usage(request: UsageRequest): UsagePage {
+    return this.#isOpen ? queryUsage(this.#sql, request) : { groups: [], next: null };
+  }
+
+  /** Re-arms first: nothing that goes wrong here leaves what is pending without an alarm. */
+  override async alarm(): Promise<void> {
+    this.#alarmAt = null;
+    this.#arm(Date.now() + AWAY_MS);
+    try {
+      await this.#leave();
+      await this.#sweep();
+    } catch (error) {
+      log.warn("usage_not_stored", { reason: reasonOf(error) });
+    }
+  }
+
+  #store(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    this.#gathered = 0;
+    this.#sources = new Set(waiting.map(({ batch }) => batch.source)).size;
+    try {
+      const fresh = this.ctx.storage.transactionSync(() => this.#take(waiting));
+      for (const { stored } of waiting) stored.resolve();
+      if (fresh > 0) this.#leaveSoon();
+    } catch (error) {
+      this.#isOpen = !isEmpty(this.#sql);
+      for (const { stored } of waiting) stored.reject(error);
+    }
+  }
+
+  #take(waiting: readonly Waiting[]): number {
+    if (!this.#isOpen) openSchema(this.#sql, meterSchema);
+    this.#isOpen = true;
+    const account = waiting[0]?.account ?? "";
+    if (this.#rows.note("account") === null) this.#rows.setNote("account", account);
+    return takeBatches(
+      this.#rows,
+      waiting.map(({ batch }) => batch),
+      Date.now(),
+    ).length;
+  }
+
+  #leaveSoon(): void {
+    const now = Date.now();
+    this.#storeAt ??= now + STORE_EVERY_MS;
+    this.#arm(this.#publishes ? now + WATCH_MS : this.#storeAt);
+    if (this.#publishes)
+      void this.#publish().catch((error: unknown) => log.warn("usage_not_published", { reason: reasonOf(error) }));
+  }
+
+  /** Publishes all that waits; one at a time. */
+  async #publish(): Promise<void> {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    try {
+      while (this.#publishes && (await publishUsage(this.env, this.#rows)));
+    } finally {
+      this.#isLeaving = false;
+    }
+  }
+
+  async #leave(): Promise<void> {
+    if (!this.#isOpen) return;
+    await this.#publish();
+    const account = this.#rows.note("account") ?? "";
+    const upTo = this.#publishes ? Number(this.#rows.note("published") ?? 0) : Infinity;
+    if (Date.now() < (this.#storeAt ?? 0) && this.#rows.rawChars() < MANY_CHARS) return;
+    this.#storeAt = null;
+    while (await storeRaw(this.env.BLOBS, account, this.#rows, upTo));
+  }
+
+  /** What is no longer kept goes; the alarm moves to when something is due again. */
+  async #sweep(): Promise<void> {
+    const now = Date.now();
+    const isMore = this.#isOpen && this.#rows.sweep(now);
+    if (this.#isOpen && this.#rows.hasRaw()) {
+      this.#rest(Math.max(now + WATCH_MS, this.#storeAt ?? 0));
+      return;
+    }
+    const account = this.#isOpen ? this.#rows.note("account") : null;
+    const isMoreRaw = account !== null && (await sweepRaw(this.env.BLOBS, account, keptFrom(now).days));
+    if (this.#waiting.length > 0) return;
+    if (isMore || isMoreRaw) this.#rest(now + WATCH_MS);
+    else if (this.#isOpen && !this.#rows.isEmpty()) this.#rest(now + SWEEP_MS);
+    else {
+      this.#isOpen = false;
+      this.#alarmAt = null;
+      await this.ctx.storage.deleteAll();
+    }
+  }
+
+  #arm(at: number): void {
+    if (this.#alarmAt !== null && this.#alarmAt <= at) return;
+    this.#alarmAt = at;
+    void this.ctx.storage.setAlarm(at);
+  }
+
+  #rest(at: number): void {
+    this.#alarmAt = at;
+    void this.ctx.storage.setAlarm(at);
+  }
+}

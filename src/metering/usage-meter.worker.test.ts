@@ -1,0 +1,106 @@
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { expect, it } from "vitest";
+import { testEnv } from "../../test/worker/edge-harness.ts";
+import { DAY_MS, hourOf } from "./calendar.ts";
+import { rawPrefix } from "./raw-objects.ts";
+import type { AttemptRecord, MeterRecord } from "./record.ts";
+import type { UsageRequest } from "./usage-query.ts";
+
+function attempt(account: string, n: number, overrides: Partial<AttemptRecord> = {}): AttemptRecord {
+  return {
+    ...{ v: 2, kind: "attempt", id: `p${n}.1`, at: Date.now(), account, deployment: null, device: "cpu", gpuUs: 10 },
+    ...{ flags: [], prediction: `p${n}`, attempt: 1, key: "k", model: "o/n", version: "v", queuedMs: 1, runMs: 2 },
+    ...{ units: { tokens: 3 }, outcome: "succeeded", cached: false, billed: true, costNano: 5, currency: "USD" },
+    price: "1",
+    ...overrides,
+  };
+}
+const batch = (source: string, from: number, records: MeterRecord[]) => ({
+  source,
+  records: records.map((record, index) => ({ n: from + index, record })),
+});
+const request = (overrides: Partial<UsageRequest> = {}): UsageRequest => ({
+  ...{ from: Date.now() - DAY_MS, to: Date.now() + DAY_MS, by: "hour", group: [], where: {}, limit: 10, after: null },
+  ...overrides,
+});
+const meterOf = (account: string) => testEnv.METER.getByName(account);
+async function restart(account: string): Promise<void> {
+  await runInDurableObject(meterOf(account), (_, state) => state.abort("a restart")).catch(() => {});
+}
+async function rawOf(account: string): Promise<string[]> {
+  const { objects } = await testEnv.BLOBS.list({ prefix: rawPrefix(account) });
+  const texts = await Promise.all(objects.map(async ({ key }) => (await testEnv.BLOBS.get(key))?.text() ?? ""));
+  return texts
+    .join("")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => (JSON.parse(line) as MeterRecord).id);
+}
+
+it("takes each record once, whatever comes again, over restarts; and stores it as an object once", async () => {
+  const account = "meter-once";
+  const records = [1, 2, 3].map((n) => attempt(account, n));
+  await Promise.all([
+    meterOf(account).take(account, batch("shard-1", 5, records)),
+    meterOf(account).take(account, batch("shard-2", 9, [attempt(account, 4)])),
+    meterOf(account).take(account, batch("shard-1", 5, records)),
+  ]);
+  await restart(account);
+  await meterOf(account).take(account, batch("shard-1", 6, [...records.slice(1), attempt(account, 5)]));
+  const { groups } = await meterOf(account).usage(request({ group: ["model", "key"] }));
+  expect(groups).toEqual([
+    {
+      ...{ at: hourOf(Date.now()), model: "o/n", key: "k", device: null, deployment: null, phase: null },
+      ...{ currency: "USD", requests: 5, billed: 5, queuedMs: 5, runMs: 10, gpuUs: 50, instanceUs: 0, costNano: 25 },
+      units: { tokens: 15 },
+    },
+  ]);
+  expect(await rawOf(account)).toEqual([]);
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  expect((await rawOf(account)).toSorted()).toEqual(["p1.1", "p2.1", "p3.1", "p4.1", "p5.1"]);
+  await runDurableObjectAlarm(meterOf(account));
+  expect(await rawOf(account)).toHaveLength(5);
+});
+
+it("stores the same object again when it died before its rows went", async () => {
+  const account = "meter-died";
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  const sqlOf = <T>(run: (sql: SqlStorage) => T) =>
+    runInDurableObject(meterOf(account), (_, { storage }) => run(storage.sql));
+  const rows = await sqlOf((sql) => sql.exec("SELECT n, month, lines FROM raw").toArray());
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  expect(await rawOf(account)).toEqual(["p1.1"]);
+  await sqlOf((sql) => {
+    for (const { n, month, lines } of rows) sql.exec("INSERT INTO raw VALUES (?, ?, ?)", n, month, lines);
+  });
+  await meterOf(account).take(account, batch("shard-1", 2, [attempt(account, 2)]));
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  expect(await rawOf(account)).toEqual(["p1.1", "p2.1"]);
+});
+
+it("answers an account that used nothing, and makes no tables for it", async () => {
+  expect(await meterOf("meter-idle").usage(request())).toEqual({ groups: [], next: null });
+  const tables = await runInDurableObject(meterOf("meter-idle"), (_, { storage }) =>
+    storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'sums'").toArray(),
+  );
+  expect(tables).toEqual([]);
+});
+
+it("tells groups in pages, and sums by month what its days hold", async () => {
+  const account = "meter-pages";
+  const records = ["a", "b", "c", "d", "e"].map((model, n) => attempt(account, n, { model: `o/${model}` }));
+  await meterOf(account).take(account, batch("shard-3", 1, records));
+  const found: (string | null)[] = [];
+  let after: UsageRequest["after"] = null;
+  do {
+    const page = await meterOf(account).usage(request({ by: "month", group: ["model"], limit: 2, after }));
+    found.push(...page.groups.map(({ model }) => model));
+    after = page.next;
+  } while (after !== null);
+  expect(found).toEqual(["o/a", "o/b", "o/c", "o/d", "o/e"]);
+  const one = await meterOf(account).usage(request({ by: "month", where: { model: "o/c" } }));
+  expect(one.groups.map(({ gpuUs, requests }) => ({ gpuUs, requests }))).toEqual([{ gpuUs: 10, requests: 1 }]);
+});

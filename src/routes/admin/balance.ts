@@ -1,0 +1,123 @@
+/** `/admin/v1/accounts/{account}/balance`: what an account has paid ahead. */
+import type { Hono } from "hono";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { amountOf, CurrencySchema, MAX_NANO } from "../../contract/price.ts";
+import type { Env } from "../../env.ts";
+import { BudgetViewSchema, showBudgets } from "../../metering/budgets.ts";
+import { callObject, objectNamed } from "../../object-calls.ts";
+import { balanceOf, findBudget, forgetBudgets, putBudget } from "../../registry/budgets.ts";
+import type { App } from "../app.ts";
+import { json, operation } from "../operation.ts";
+import { accountNamed, refuseUnheld } from "./budgets.ts";
+import { MAX_ADMIN_BYTES } from "./page.ts";
+
+const PathSchema = z.object({ account: z.string().meta({ description: "The account's id or name." }) });
+const HeaderSchema = z.object({
+  "Idempotency-Key": z
+    .string()
+    .min(1)
+    .max(255)
+    .meta({
+      description: "Names the payment: it is counted once, however often it is sent.",
+      examples: ["invoice-2031"],
+    }),
+});
+const BodySchema = z.strictObject({
+  amount_nano: z
+    .number()
+    .int()
+    .min(-MAX_NANO)
+    .max(MAX_NANO)
+    .refine((nano) => nano !== 0, "must not be 0")
+    .meta({ description: "In 10^-9 of the currency; below 0 takes out." }),
+  currency: CurrencySchema,
+  why: z.string().trim().min(1).max(500).meta({ description: "For the list of payments." }),
+});
+const BalanceSchema = BudgetViewSchema.extend({
+  paid: z
+    .object({ amount_nano: z.number().int(), amount: z.string(), at: z.iso.datetime(), why: z.string() })
+    .optional()
+    .meta({ description: "The payment with this key." }),
+}).meta({ id: "Balance" });
+
+export function addBalanceRoutes(routes: Hono<App>): void {
+  routes.get(
+    "/:account/balance",
+    operation(
+      {
+        id: "getBalance",
+        tag: "Operator",
+        summary: "Read what is left of an account's balance",
+        access: "operator",
+        path: PathSchema,
+        answers: { 200: json(BalanceSchema, "The balance.") },
+      },
+      async (c, { path }) => c.json(await shown(c.env, (await accountNamed(c.env, path.account)).id)),
+    ),
+  );
+
+  routes.post(
+    "/:account/balance",
+    operation(
+      {
+        id: "topUpBalance",
+        tag: "Operator",
+        summary: "Pay into an account's balance",
+        description:
+          "From its first payment on an account pays ahead: what should cost more than is left is refused with 402. The plugin `budget` must be on, and there must be prices in the currency.",
+        access: "operator",
+        path: PathSchema,
+        header: HeaderSchema,
+        body: {
+          schema: BodySchema,
+          maxBytes: MAX_ADMIN_BYTES,
+          examples: { ten: { amount_nano: 10_000_000_000, currency: "USD", why: "invoice 2031" } },
+        },
+        answers: {
+          200: json(BalanceSchema, "It was paid in before."),
+          201: json(BalanceSchema, "It is paid in."),
+        },
+        errors: ["conflict", "idempotency_key_reused", "quota_exceeded"],
+      },
+      async (c, { path, header, body }) => {
+        const { amount_nano: nano, currency, why } = body;
+        const account = await accountNamed(c.env, path.account);
+        await refuseUnheld(c.env, currency);
+        await makePrepaid(c.env, account, currency);
+        const { subject, bucket } = balanceOf(account.id, currency);
+        const payment = { bucket, nano, why, at: Date.now() };
+        const key = header["Idempotency-Key"];
+        const done = await callObject(async () => objectNamed(c.env.LEDGER, subject).payIn(key, payment));
+        if (done === null) throw new EdgeplaneError("conflict", "The balance would be more than can be counted.");
+        const { paid, isNew } = done;
+        if (paid.nano !== nano || paid.bucket !== bucket) {
+          throw new EdgeplaneError("idempotency_key_reused", "Another amount was paid in with this key.");
+        }
+        const told = { amount_nano: paid.nano, amount: amountOf(paid.nano), why: paid.why };
+        const view = { ...(await shown(c.env, account.id)), paid: { ...told, at: new Date(paid.at).toISOString() } };
+        return c.json(view, isNew ? 201 : 200);
+      },
+    ),
+  );
+}
+
+async function makePrepaid(env: Env, { id, name }: { id: string; name: string }, currency: string): Promise<void> {
+  const known = await findBudget(env.DB, { scope: "account", id, period: "balance" });
+  if (known !== null && known.currency !== currency) {
+    throw new EdgeplaneError("conflict", `The account's balance is in ${known.currency}.`);
+  }
+  if (known !== null) return;
+  await putBudget(env.DB, {
+    ...{ scope: "account", id, period: "balance", account: id, name, limitNano: 0, currency, kind: "hard" },
+    ...{ webhook: null, signer: null },
+  });
+  forgetBudgets({ account: id });
+}
+
+async function shown(env: Env, id: string): Promise<z.output<typeof BudgetViewSchema>> {
+  const budget = await findBudget(env.DB, { scope: "account", id, period: "balance" });
+  const [view] = budget === null ? [] : await showBudgets(env, [budget]);
+  if (view === undefined) throw new EdgeplaneError("not_found", "The account has no balance: it doesn't pay ahead.");
+  return view;
+}

@@ -1,0 +1,233 @@
+/** `/admin/v1/budgets`: what accounts, keys and models may spend. */
+import { Hono } from "hono";
+import * as z from "zod";
+import { calendarPeriods } from "../../../plugins/kernel/allowance.ts";
+import { budgetScopes } from "../../../plugins/kernel/services.ts";
+import type { BudgetScope } from "../../../plugins/kernel/services.ts";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { CurrencySchema, NanoSchema } from "../../contract/price.ts";
+import type { Env } from "../../env.ts";
+import { BudgetViewSchema, showBudgets } from "../../metering/budgets.ts";
+import { callObject, objectNamed } from "../../object-calls.ts";
+import { findAccount } from "../../registry/accounts.ts";
+import { findApiKey } from "../../registry/api-keys.ts";
+import {
+  budgetKinds,
+  deleteBudget,
+  findBudget,
+  forgetBudgets,
+  listBudgets,
+  putBudget,
+} from "../../registry/budgets.ts";
+import type { NewBudget, StoredBudget } from "../../registry/budgets.ts";
+import { readSettings } from "../../settings/publish.ts";
+import { checkTarget } from "../../webhooks/target.ts";
+import type { App } from "../app.ts";
+import { json, operation } from "../operation.ts";
+import { MAX_ADMIN_BYTES } from "./page.ts";
+
+const MODEL = /^[^/\s]{1,128}\/[^/\s]{1,128}$/;
+
+const PathSchema = z.object({
+  scope: z.enum(budgetScopes).meta({ description: "Whose spending is counted." }),
+  of: z
+    .string()
+    .min(1)
+    .max(260)
+    .meta({
+      description: "The account's id or name, the key's id, or `owner%2Fname` of the model.",
+      examples: ["acme"],
+    }),
+  period: z.enum(calendarPeriods).meta({ description: "A day or a month of UTC, or in all." }),
+});
+const QuerySchema = z.object({
+  account: z.string().optional().meta({ description: "The account's id or name: its budgets, and those of its keys." }),
+  model: z.string().regex(MODEL, "owner/name").optional().meta({ description: "`owner/name`." }),
+});
+const BodySchema = z.strictObject({
+  limit_nano: NanoSchema.meta({ description: "In 10^-9 of the currency. 0 lets nothing through that has a price." }),
+  currency: CurrencySchema.meta({ description: "That of the prices in the settings." }),
+  kind: z.enum(budgetKinds).default("hard").meta({
+    description:
+      "`hard` refuses what should cost more than is left; `strict`, what could, and bills no more than that; `soft` only tells.",
+  }),
+  webhook: z.url().max(2048).nullable().default(null).meta({
+    description:
+      "Told at 50, 80 and 100 %, each once a period; signed by the account's secret, a model's by its owner's.",
+  }),
+});
+
+export function budgetRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+  const example = { limit_nano: 50_000_000_000, currency: "USD" };
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "listBudgets",
+        tag: "Operator",
+        summary: "List the budgets of an account and its keys, or of a model",
+        description: "With what is spent and left. An account's balance is among them.",
+        access: "operator",
+        query: QuerySchema,
+        answers: { 200: json(z.object({ results: z.array(BudgetViewSchema) }), "All of them.") },
+        errors: ["not_found"],
+      },
+      async (c, { query: { account, model } }) => {
+        if ((account === undefined) === (model === undefined)) {
+          throw new EdgeplaneError("invalid_request", "Name an `account` or a `model`, and not both.");
+        }
+        const of = model === undefined ? { account: (await accountNamed(c.env, account ?? "")).id } : { model };
+        return c.json({ results: await showBudgets(c.env, await listBudgets(c.env.DB, of)) });
+      },
+    ),
+  );
+
+  routes.get(
+    "/:scope/:of/:period",
+    operation(
+      {
+        id: "getBudget",
+        tag: "Operator",
+        summary: "Read a budget, and what is left of it",
+        access: "operator",
+        path: PathSchema,
+        answers: { 200: json(BudgetViewSchema, "The budget.") },
+      },
+      async (c, { path }) => c.json(await shown(c.env, await namedBy(c.env, path))),
+    ),
+  );
+
+  routes.put(
+    "/:scope/:of/:period",
+    operation(
+      {
+        id: "putBudget",
+        tag: "Operator",
+        summary: "Set a budget",
+        description:
+          "It holds within 10 seconds, and counts from then on; one that is changed goes on with what it has counted. The plugin `budget` must be on, and there must be prices in its currency.",
+        access: "operator",
+        path: PathSchema,
+        body: { schema: BodySchema, maxBytes: MAX_ADMIN_BYTES, examples: { fifty: example } },
+        answers: { 200: json(BudgetViewSchema, "The budget as it is now.") },
+        errors: ["conflict", "quota_exceeded"],
+      },
+      async (c, { path, body }) => {
+        const { limit_nano: limitNano, currency, kind, webhook } = body;
+        await refuseUnheld(c.env, currency);
+        const named = await namedBy(c.env, path);
+        const before = await findBudget(c.env.DB, named);
+        if (webhook !== null) checkWebhook(c.env, webhook, named.signer);
+        await putBudget(c.env.DB, { ...named, limitNano, currency, kind, webhook });
+        if (before !== null && before.currency !== currency) await forget(c.env, before);
+        forgetBudgets(cachedAs(named));
+        return c.json(await shown(c.env, named));
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:scope/:of/:period",
+    operation(
+      {
+        id: "deleteBudget",
+        tag: "Operator",
+        summary: "Remove a budget",
+        description: "It holds for 10 seconds more at most. One that is set again begins at nothing.",
+        access: "operator",
+        path: PathSchema,
+        answers: { 204: { description: "It is removed." } },
+      },
+      async (c, { path }) => {
+        const named = await namedBy(c.env, path);
+        const budget = await findBudget(c.env.DB, named);
+        if (budget === null || !(await deleteBudget(c.env.DB, named))) throw absent();
+        await forget(c.env, budget);
+        forgetBudgets(cachedAs(named));
+        return c.body(null, 204);
+      },
+    ),
+  );
+
+  return routes;
+}
+
+type Named = Pick<NewBudget, "scope" | "id" | "period" | "account" | "name" | "signer">;
+
+/** Throws `not_found` for an account or a key that isn't there. */
+async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSchema>): Promise<Named> {
+  const by: Record<BudgetScope, () => Promise<Omit<Named, "scope" | "period">>> = {
+    async account() {
+      const { id, name } = await accountNamed(env, of);
+      return { id, account: id, name, signer: id };
+    },
+    async key() {
+      const key = await findApiKey(env.DB, of);
+      if (key === null) throw new EdgeplaneError("not_found", "There is no such key.");
+      return { id: key.firstId, account: key.accountId, name: key.firstId, signer: key.accountId };
+    },
+    async model() {
+      if (!MODEL.test(of)) throw new EdgeplaneError("invalid_request", "A model is named `owner%2Fname`.");
+      const owner = await findAccount(env.DB, of.slice(0, of.indexOf("/")));
+      return { id: of, account: null, name: of, signer: owner?.id ?? null };
+    },
+  };
+  return { scope, period, ...(await by[scope]()) };
+}
+
+async function shown(env: Env, named: Named): Promise<z.output<typeof BudgetViewSchema>> {
+  const budget = await findBudget(env.DB, named);
+  const [view] = budget === null ? [] : await showBudgets(env, [budget]);
+  if (view === undefined) throw absent();
+  return view;
+}
+
+/** What its ledger counted of it. */
+async function forget(env: Env, { subject, bucket }: StoredBudget): Promise<void> {
+  await callObject(async () => objectNamed(env.LEDGER, subject).forget(bucket));
+}
+
+function cachedAs({ account, id }: Named): { account: string } | { model: string } {
+  return account === null ? { model: id } : { account };
+}
+
+/** A budget that nothing holds predictions to would be a trap. */
+export async function refuseUnheld(env: Env, currency: string): Promise<void> {
+  const { settings } = (await readSettings(env, null)).numbered;
+  if (!Object.hasOwn(settings.plugins, "budget")) {
+    const detail = "The plugin `budget` is off, so that nothing would be held to it: publish settings that have it on.";
+    throw new EdgeplaneError("conflict", detail);
+  }
+  const priced = settings.prices?.currency;
+  if (priced === currency) return;
+  const now = priced === undefined ? "there are no prices in the settings" : `prices are in ${priced}`;
+  throw new EdgeplaneError(
+    "conflict",
+    `Money is counted in the currency of the prices, and ${now}: not in ${currency}.`,
+  );
+}
+
+function checkWebhook(env: Env, url: string, signer: string | null): void {
+  const decision = checkTarget(url, { allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1" });
+  const description = !decision.ok
+    ? decision.reason
+    : signer === null
+      ? "the model's owner has no account here, whose secret would sign it"
+      : null;
+  if (description === null) return;
+  throw new EdgeplaneError("invalid_input", `- webhook: ${description}\n`, {
+    invalidFields: [{ field: "webhook", description }],
+  });
+}
+
+export async function accountNamed(env: Env, idOrName: string): Promise<{ id: string; name: string }> {
+  const account = await findAccount(env.DB, idOrName);
+  if (account === null) throw new EdgeplaneError("not_found", "There is no such account.");
+  return account;
+}
+
+function absent(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "There is no such budget.");
+}

@@ -1,0 +1,218 @@
+/** Prices, budgets and balances, as clients and the operator see them. */
+import { describe, expect, it, vi } from "vitest";
+import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { PoolEvent } from "../../contract/event.ts";
+import type { Env } from "../../env.ts";
+
+const MODEL = "acme/priced";
+const MILLION = 1_000_000;
+const operator = testEnv.ADMIN_KEY ?? "";
+
+/** A gateway with settings of its own, where a second of `acme/priced` costs so much. */
+async function gateway(perSecondNano: number, more: { plugins?: object; price?: object } = {}) {
+  const name = crypto.randomUUID();
+  const getByName = () => testEnv.SETTINGS.getByName(name);
+  const env: Partial<Env> = { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
+  const publish = async (nano: number) => {
+    const price = { per_second_nano: { "*": nano }, ...more.price };
+    const prices = { currency: "USD", models: { [MODEL]: price } };
+    const settings = { plugins: { "api-key": {}, budget: {}, ...more.plugins }, prices };
+    const { status } = await callJson("/admin/v1/settings", { key: operator, env, body: { settings, why: "a test" } });
+    expect(status).toBe(201);
+  };
+  await publish(perSecondNano);
+  const account = `account-${name.slice(0, 8)}`;
+  const key = await newKey(account);
+  await Promise.all([offer({ name: "priced" }), offer({ name: "free" })]);
+  const pool = await FakePool.open();
+  const create = async (
+    init: { key?: string; model?: string; headers?: Record<string, string>; input?: object } = {},
+  ) => {
+    const { model = MODEL, headers = {}, input = { text: "a" } } = init;
+    const answer = await callJson("/v1/predictions", {
+      key: init.key ?? key,
+      env,
+      headers,
+      body: { version: model, input },
+    });
+    return { ...answer, id: String(answer.body["id"]), code: answer.body["code"], cost: answer.body["cost"] };
+  };
+  const operate = (path: string, method = "GET", body?: object, headers: Record<string, string> = {}) =>
+    callJson(`/admin/v1${path}`, { key: operator, env, method, headers, ...(body === undefined ? {} : { body }) });
+  const read = async (id: string) => (await callJson(`/v1/predictions/${id}`, { key, env })).body;
+  const run = async (id: string, seconds: number, end: Partial<PoolEvent> = { type: "succeeded", output: "done" }) => {
+    await pool.send(await pool.claim(id), { ...end, metrics: { predict_time: seconds } });
+  };
+  const budget = async (of = `account/${account}`, by: string = key) => {
+    const { body } = await callJson("/v1/budgets", { key: by, env });
+    const found = (
+      body["results"] as { scope: string; spent_nano: number; reserved_nano: number; left_nano: number }[]
+    ).find(({ scope }) => of.startsWith(scope));
+    return found === undefined ? null : [found.spent_nano, found.reserved_nano, found.left_nano];
+  };
+  /** Waits until what ended is settled. */
+  const expectBudget = (numbers: number[], of?: string) =>
+    vi.waitFor(async () => expect(await budget(of)).toEqual(numbers), { timeout: 15_000, interval: 50 });
+  return { env, account, key, pool, publish, create, operate, read, run, budget, expectBudget };
+}
+
+describe("the cost of a prediction", () => {
+  it("is estimated before, final behind, by the price that held when it was accepted, and in the headers", async () => {
+    const { create, read, run, publish, env, key } = await gateway(2 * MILLION, { price: { per_request_nano: 7 } });
+    const { id, cost, headers } = await create();
+    expect(cost).toEqual({ state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" });
+    expect(headers.get("edgeplane-cost")).toBe("0.002000007 USD; estimated");
+    await publish(900 * MILLION);
+    await run(id, 0.5);
+    expect(await read(id)).toMatchObject({
+      status: "succeeded",
+      cost: { state: "final", nano: MILLION + 7, amount: "0.001000007", currency: "USD" },
+    });
+    const { headers: told } = await callJson(`/v1/predictions/${id}`, { key, env });
+    expect(told.get("edgeplane-cost")).toBe("0.001000007 USD; final");
+  });
+
+  it("is nothing where nothing is billed, and isn't there where there is no price", async () => {
+    const { create, read, run, key, env } = await gateway(MILLION);
+    const free = await create({ model: "acme/free" });
+    expect([free.cost, free.headers.get("edgeplane-cost")]).toEqual([undefined, null]);
+    const canceled = await create();
+    await call(`/v1/predictions/${canceled.id}/cancel`, { method: "POST", key, env });
+    expect(await read(canceled.id)).toMatchObject({ status: "canceled", cost: { state: "final", nano: 0 } });
+    const failed = await create();
+    await run(failed.id, 3, { type: "failed", kind: "model", error: { code: "model_error", message: "no" } });
+    expect(await read(failed.id)).toMatchObject({ status: "failed", cost: { nano: 3 * MILLION } });
+    const invalid = await create();
+    await run(invalid.id, 3, { type: "failed", kind: "model", error: { code: "disk_full", message: "no" } });
+    expect(await read(invalid.id)).toMatchObject({ status: "failed", cost: { nano: 0 } });
+  });
+});
+
+describe("a budget", () => {
+  const of = (limit: number, more: object = {}) => ({ limit_nano: limit, currency: "USD", ...more });
+
+  it("reserves what a prediction should cost, settles what it did, and refuses with 402 and when to come back", async () => {
+    const { create, run, operate, account, expectBudget } = await gateway(MILLION);
+    expect((await operate(`/budgets/account/${account}/day`, "PUT", of(2 * MILLION))).status).toBe(200);
+    const [first, second] = [await create(), await create()];
+    expect([first.status, second.status]).toEqual([201, 201]);
+    const third = await create();
+    expect(third).toMatchObject({ status: 402, code: "budget_spent" });
+    expect(third.body["detail"]).toContain("0.002000000 USD a day, has 0.000000000 USD left");
+    expect(Number(third.headers.get("retry-after"))).toBeGreaterThan(0);
+    await run(first.id, 0.25);
+    await expectBudget([250_000, MILLION, 750_000]);
+    await run(second.id, 1.5);
+    await expectBudget([1_750_000, 0, 250_000]);
+    expect(await create()).toMatchObject({ status: 402 });
+  });
+
+  it("gives all back of what never ran, and counts a request that comes again once", async () => {
+    const { create, operate, account, budget, expectBudget, key, env } = await gateway(MILLION);
+    await operate(`/budgets/account/${account}/month`, "PUT", of(10 * MILLION));
+    const headers = { "idempotency-key": "the same" };
+    const first = await create({ headers });
+    for (let again = 0; again < 3; again += 1) expect((await create({ headers })).id).toBe(first.id);
+    await expectBudget([0, MILLION, 9 * MILLION]);
+    expect((await create({ input: { text: 7 }, model: "acme/absent" })).status).toBe(404);
+    await call(`/v1/predictions/${first.id}/cancel`, { method: "POST", key, env });
+    await expectBudget([0, 0, 10 * MILLION]);
+    expect(await budget("key")).toBeNull();
+  });
+
+  it("counts each key and each account by itself, and a model's of all", async () => {
+    const { create, operate, account, key, env } = await gateway(MILLION);
+    const greedy = await newKey(account);
+    const { body } = await operate(`/keys?account=${account}`);
+    const greedyId = (body["results"] as { id: string; hint: string }[]).find(({ hint }) => greedy.endsWith(hint))?.id;
+    expect((await operate(`/budgets/key/${greedyId}/all`, "PUT", of(MILLION))).status).toBe(200);
+    expect((await create({ key: greedy })).status).toBe(201);
+    const refused = await create({ key: greedy });
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([402, null]);
+    expect((await create({ key })).status).toBe(201);
+    const { body: own } = await callJson("/v1/budgets", { key: greedy, env });
+    expect(own["results"]).toMatchObject([{ scope: "key", of: greedyId, kind: "hard", left_nano: 0 }]);
+    expect((await callJson("/v1/budgets", { key, env })).body["results"]).toEqual([]);
+  });
+
+  it("leaves a limit uncharged when it refuses, and is left uncharged by one that does", async () => {
+    const limits = [{ name: "n", per: "account", limit: 3, windowMs: 366 * 86_400_000, algorithm: "fixed-window" }];
+    const { create, operate, account, expectBudget } = await gateway(MILLION, {
+      plugins: { "rate-limit": { config: { limits } } },
+    });
+    await operate(`/budgets/account/${account}/day`, "PUT", of(MILLION));
+    const first = await create();
+    for (let count = 0; count < 5; count += 1) expect((await create()).status).toBe(402);
+    await operate(`/budgets/account/${account}/day`, "PUT", of(100 * MILLION));
+    await vi.waitFor(async () => expect((await create()).status).toBe(201), { timeout: 15_000, interval: 100 });
+    expect((await create()).status).toBe(201);
+    for (let count = 0; count < 3; count += 1) expect((await create()).code).toBe("account_limit_reached");
+    expect(first.status).toBe(201);
+    await expectBudget([0, 3 * MILLION, 97 * MILLION]);
+  });
+
+  it("bills no more than a strict one has reserved: the price of the time that a run may take", async () => {
+    const { create, run, operate, account, read, expectBudget } = await gateway(MILLION);
+    await operate(`/budgets/account/${account}/day`, "PUT", of(7_200 * MILLION, { kind: "strict" }));
+    const first = await create();
+    const reserved = Number((await operate(`/budgets/account/${account}/day`)).body["reserved_nano"]);
+    expect(reserved).toBeGreaterThan(60 * MILLION);
+    await run(first.id, 1_000_000);
+    expect(await read(first.id)).toMatchObject({ cost: { state: "final", nano: reserved } });
+    await expectBudget([reserved, 0, 7_200 * MILLION - reserved]);
+  });
+
+  it("that is soft refuses nothing", async () => {
+    const { create, operate, account, expectBudget } = await gateway(MILLION);
+    await operate(`/budgets/account/${account}/day`, "PUT", of(MILLION, { kind: "soft" }));
+    for (let count = 0; count < 3; count += 1) expect((await create()).status).toBe(201);
+    await expectBudget([0, 3 * MILLION, -2 * MILLION]);
+  });
+
+  it("is refused where nothing would hold predictions to it, or for whom isn't there", async () => {
+    const { operate, account } = await gateway(MILLION);
+    const put = (path: string, body: object) => operate(`/budgets/${path}`, "PUT", body);
+    expect(await put(`account/${account}/day`, of(1, { currency: "EUR" }))).toMatchObject({ status: 409 });
+    expect(await put(`account/nobody/day`, of(1))).toMatchObject({ status: 404 });
+    expect(await put(`key/none/day`, of(1))).toMatchObject({ status: 404 });
+    expect(await put(`model/acme/day`, of(1))).toMatchObject({ status: 400 });
+    expect(await put(`account/${account}/week`, of(1))).toMatchObject({ status: 400 });
+    expect(await put(`account/${account}/day`, of(-1))).toMatchObject({ status: 422 });
+    const webhook = "http://10.0.0.1/";
+    expect(await put(`account/${account}/day`, of(1, { webhook }))).toMatchObject({ status: 422 });
+    expect(await put(`model/acme%2Fpriced/day`, of(2 ** 50))).toMatchObject({ status: 200 });
+    expect(await operate("/budgets?model=acme/priced")).toMatchObject({ body: { results: [{ of: "acme/priced" }] } });
+    expect(await operate(`/budgets/model/acme%2Fpriced/day`, "DELETE")).toMatchObject({ status: 204 });
+    expect(await operate(`/budgets/model/acme%2Fpriced/day`)).toMatchObject({ status: 404 });
+    expect(await operate("/budgets")).toMatchObject({ status: 400 });
+    const off = await gateway(MILLION, { plugins: { budget: undefined } });
+    expect(await off.operate(`/budgets/account/${account}/day`, "PUT", of(1))).toMatchObject({ status: 409 });
+  });
+});
+
+describe("a balance", () => {
+  it("is paid in once for each key, and at its end predictions are refused with 402", async () => {
+    const { create, run, operate, account, expectBudget } = await gateway(MILLION);
+    const pay = (key: string, nano: number) =>
+      operate(
+        `/accounts/${account}/balance`,
+        "POST",
+        { amount_nano: nano, currency: "USD", why: "test" },
+        {
+          "idempotency-key": key,
+        },
+      );
+    expect((await operate(`/accounts/${account}/balance`)).status).toBe(404);
+    expect(await pay("one", 2 * MILLION)).toMatchObject({ status: 201, body: { left_nano: 2 * MILLION } });
+    expect(await pay("one", 2 * MILLION)).toMatchObject({ status: 200, body: { left_nano: 2 * MILLION } });
+    expect(await pay("one", 3 * MILLION)).toMatchObject({ status: 422, body: { code: "idempotency_key_reused" } });
+    const first = await create();
+    await run(first.id, 1.5);
+    await expectBudget([1_500_000, 0, 500_000]);
+    const refused = await create();
+    expect(refused).toMatchObject({ status: 402, code: "balance_empty", body: { title: "The balance is used up" } });
+    expect(refused.headers.get("retry-after")).toBeNull();
+    await pay("two", MILLION);
+    expect((await create()).status).toBe(201);
+  });
+});
