@@ -13,6 +13,7 @@ import type { UsageReport } from "../contract/usage.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { Reservation } from "../lane/types.ts";
 import { createDelivering } from "./delivering.ts";
+import { noteCost } from "./cost.ts";
 import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
@@ -287,6 +288,7 @@ export class ShardCore {
     const finished = isFinished(row.state);
     if (finished) {
       settleProgress(progress);
+      noteCost(row);
       this.ended.add(row);
       this.settlement.ended(row);
       this.outgoing.canaries.ended(row);
