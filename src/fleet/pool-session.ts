@@ -11,7 +11,6 @@ import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import { firstKind } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
-import type { RoomReport } from "../lane/types.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
@@ -27,7 +26,7 @@ import { createProbes } from "./probes.ts";
 import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
 import { nobody, PoolIdentitySchema } from "./types.ts";
-import type { Known, Lease, PoolIdentity } from "./types.ts";
+import type { Known, Lease, PoolIdentity, RemoteLane } from "./types.ts";
 
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
@@ -400,7 +399,3 @@ export abstract class PoolSession extends DurableObject<Env> {
 }
 
 /** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
-type RemoteLane = {
-  tell(lane: string, report: RoomReport): Promise<void>;
-  gone(lane: string, session: string): Promise<void>;
-};

@@ -1,6 +1,7 @@
 /** What the rest of the edge asks of a pool session. */
 import * as z from "zod";
 import type { ClaimRef } from "../contract/channel.ts";
+import type { RoomReport } from "../lane/types.ts";
 
 /**
  * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the kind
@@ -50,4 +51,10 @@ export const nobody: PoolIdentity = {
   mayRegisterModels: false,
   owners: [],
   mayStoreEnvironments: false,
+};
+
+/** The session's lanes, as far as it calls them. */
+export type RemoteLane = {
+  tell(lane: string, report: RoomReport): Promise<void>;
+  gone(lane: string, session: string): Promise<void>;
 };
