@@ -4,7 +4,7 @@ import { endingOf, isBilled } from "../metering/billed.ts";
 import { costOf } from "../metering/price.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
-import { awaitsUsage, endOf } from "./usage.ts";
+import { awaitsUsage } from "./usage.ts";
 import type { UsageEntry } from "./usage.ts";
 
 /** Notes what an ended prediction costs, once that is known; the caller stores the row. */
@@ -25,19 +25,18 @@ export function costOfAttempt(row: Row, { attempt, outcome, device, gpuUs, units
 }
 type Measured = Pick<UsageEntry, "attempt" | "outcome" | "device" | "gpuUs" | "units">;
 
-/** Whether an attempt is billed: the last one alone, by how its prediction ended. */
+/** Whether an attempt is billed, by how it ended: one that was lost never is, however its prediction ended. */
 export function isBilledAttempt(row: Row, { attempt, outcome }: Pick<UsageEntry, "attempt" | "outcome">): boolean {
-  const status = isFinished(row.state) && attempt === row.attempt ? endOf(row) : outcome;
-  switch (status) {
+  switch (outcome) {
     case "lost":
     case "bisected":
     case "superseded":
-      return isBilled(outcome === status ? status : "lost");
+      return isBilled(outcome);
     case "stopped":
       return isBilled("released");
     default: {
       const [errorCode, isQuestion] = [row.error?.code ?? null, row.fixed.question !== undefined];
-      return isBilled(endingOf({ status, errorCode, attempt, ran: attempt > 0, isQuestion }));
+      return isBilled(endingOf({ status: outcome, errorCode, attempt, ran: attempt > 0, isQuestion }));
     }
   }
 }
