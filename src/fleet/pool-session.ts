@@ -397,5 +397,3 @@ export abstract class PoolSession extends DurableObject<Env> {
     return true;
   }
 }
-
-/** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */

@@ -53,7 +53,7 @@ export const nobody: PoolIdentity = {
   mayStoreEnvironments: false,
 };
 
-/** The session's lanes, as far as it calls them. */
+/** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
 export type RemoteLane = {
   tell(lane: string, report: RoomReport): Promise<void>;
   gone(lane: string, session: string): Promise<void>;
