@@ -40,7 +40,7 @@ export type Env = QuotaVars & {
   PUBLISH_TOPICS?: string;
   /** `1` lets `results` carry outputs up to 256 KiB. */
   PUBLISH_OUTPUT?: string;
-  /** What `usage` carries: `v1` (the default), or `events`: every usage record. */
+  /** What `usage` carries: `events` (the default), or `v1`: what releases before published of ended predictions. */
   PUBLISH_USAGE?: string;
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;

@@ -41,7 +41,9 @@ async function gateway(perSecondNano: number, more: { plugins?: object; price?: 
     callJson(`/admin/v1${path}`, { key: operator, env, method, headers, ...(body === undefined ? {} : { body }) });
   const read = async (id: string) => (await callJson(`/v1/predictions/${id}`, { key, env })).body;
   const run = async (id: string, seconds: number, end: Partial<PoolEvent> = { type: "succeeded", output: "done" }) => {
-    await pool.send(await pool.claim(id), { ...end, metrics: { predict_time: seconds } });
+    // The edge believes in no more than the second that its grace is, of each device.
+    const usage = { device: "cpu", devices: 4, queuedMs: 0, runMs: 1, gpuUs: seconds * MILLION, units: { tokens: 9 } };
+    await pool.send(await pool.claim(id), { ...end, usage });
   };
   const budget = async (of = `account/${account}`, by: string = key) => {
     const { body } = await callJson("/v1/budgets", { key: by, env });
@@ -152,12 +154,14 @@ describe("a budget", () => {
   });
 
   it("bills no more than a strict one has reserved: the price of the time that a run may take", async () => {
-    const { create, run, operate, account, read, expectBudget } = await gateway(MILLION);
+    const { create, run, operate, account, read, expectBudget } = await gateway(MILLION, {
+      price: { per_unit_nano: { tokens: 1e12 } },
+    });
     await operate(`/budgets/account/${account}/day`, "PUT", of(7_200 * MILLION, { kind: "strict" }));
     const first = await create();
     const reserved = Number((await operate(`/budgets/account/${account}/day`)).body["reserved_nano"]);
     expect(reserved).toBeGreaterThan(60 * MILLION);
-    await run(first.id, 1_000_000);
+    await run(first.id, 1);
     expect(await read(first.id)).toMatchObject({ cost: { state: "final", nano: reserved } });
     await expectBudget([reserved, 0, 7_200 * MILLION - reserved]);
   });
