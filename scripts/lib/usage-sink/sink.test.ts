@@ -96,7 +96,10 @@ function meter() {
   ok = ({ body, headers }, response) => {
     expect(headers["content-type"]).toBe("application/cloudevents-batch+json");
     const events = JSON.parse(body) as UsageEvent[];
-    if (events.some(({ subject }) => subject === "bad")) return void response.writeHead(400).end("bad subject");
+    if (events.some(({ subject }) => subject === "bad")) {
+      response.writeHead(400).end("bad subject");
+      return;
+    }
     for (const one of events) taken.set(`${one.source} ${one.id}`, one);
     response.writeHead(204).end();
   };
@@ -109,8 +112,10 @@ function billing() {
   ok = ({ body }, response) => {
     const form = new URLSearchParams(body);
     const id = form.get("identifier") ?? "";
-    if (taken.has(id))
-      return void response.writeHead(400).end(`{"error":{"message":"An event already exists with identifier ${id}"}}`);
+    if (taken.has(id)) {
+      response.writeHead(400).end(`{"error":{"message":"An event already exists with identifier ${id}"}}`);
+      return;
+    }
     const [value, customer] = [form.get("payload[value]"), form.get("payload[stripe_customer_id]")];
     taken.set(id, { value, customer, timestamp: form.get("timestamp") });
     response.writeHead(200).end("{}");
