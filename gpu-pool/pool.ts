@@ -20,11 +20,13 @@ import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
 import { Drain } from "./drain.ts";
 import { HandBacks } from "./hand-backs.ts";
-import { helloOf } from "./hello.ts";
+import { helloOf, soonOnce } from "./hello.ts";
 import type { EnvironmentLayers } from "./layers/environment-layers.ts";
 import { openLayers } from "./layers/open-layers.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
+import { createMeter } from "./metering/meter.ts";
+import type { Meter } from "./metering/meter.ts";
 import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
@@ -49,6 +51,7 @@ export class Pool {
   readonly models: ModelSet;
   readonly intakes: Intakes;
   readonly pressure: Pressure;
+  readonly meter: Meter;
   readonly layers: EnvironmentLayers;
   readonly #options: PoolOptions;
   readonly #previous: string | null;
@@ -68,10 +71,10 @@ export class Pool {
   readonly #upkeep: Upkeep;
   readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
+  readonly #helloAgain: () => void;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #wasWelcome = false;
-  #helloDue = false;
 
   constructor(options: PoolOptions) {
     const { settings, state, clock, metrics, log } = options;
@@ -84,7 +87,13 @@ export class Pool {
     this.#files = createHttpClient(settings.url, headers);
     this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
-    this.#claims = new Claims({ clock, metrics, journal: this.#journal, draining: () => this.draining }, () => ({
+    this.meter = createMeter(clock);
+    this.meter.devices(options.devices.devices);
+    this.#helloAgain = soonOnce(clock, () => {
+      if (!this.draining) this.#channel?.send(this.#hello());
+    });
+    const meter = this.meter.attempts;
+    this.#claims = new Claims({ clock, metrics, journal: this.#journal, meter, draining: () => this.draining }, () => ({
       models: this.models,
       delivery: this.#delivery,
       suspects: this.#suspects,
@@ -103,7 +112,7 @@ export class Pool {
       session: this.session,
       clock,
       spool: this.#spool,
-      onVerdict: (ref, verdict) => this.#claims.verdict(ref, verdict),
+      onVerdict: (ref, verdict, attempt) => this.#claims.verdict(ref, verdict, attempt),
       onCancel: (claims) => this.#claims.cancel(claims),
       onClosing: (token) => this.#suspects.ended(token),
       onEnded: (tokens) => this.#claims.ended(tokens),
@@ -121,7 +130,7 @@ export class Pool {
       onChange: () => this.#pressureChanged(),
       log: (line) => log.info(line),
     });
-    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads);
+    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads, meter);
     this.#handBacks = new HandBacks({
       claims: this.#claims.held,
       endedClaims: this.#claims.over,
@@ -138,7 +147,8 @@ export class Pool {
         pressure: this.pressure,
         layers: this.layers,
         report: this.#reporter,
-        onSchema: () => this.#sayHelloAgain(),
+        meter: this.meter,
+        onSchema: () => this.#helloAgain(),
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),
@@ -312,20 +322,11 @@ export class Pool {
     return helloOf(this.session, this.#previous, this.#options, this.models, this.#carrier);
   }
 
-  #sayHelloAgain(): void {
-    if (this.#helloDue) return;
-    this.#helloDue = true;
-    this.#options.clock.after(20, () => {
-      this.#helloDue = false;
-      if (!this.draining) this.#channel?.send(this.#hello());
-    });
-  }
-
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
   #modelsChanged(): void {
     this.#configurations.apply();
     for (const lane of this.models.lanes) this.intakes.serve(lane);
-    this.#sayHelloAgain();
+    this.#helloAgain();
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.intakes.roomChanged();
   }
@@ -367,6 +368,7 @@ export class Pool {
     else if (message.type === "tell") this.#rooms.statements.tellAll();
     else if (message.type === "models") this.#pushed.ask();
     else if (message.type === "configurations") this.#configurations.ask();
+    else if (message.type === "leave") this.#options.onDrain?.(message.withinMs);
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }
