@@ -34,7 +34,7 @@ const known: Record<string, [number, string]> = {
 };
 
 it("sleep in no other place, and in no file more often", () => {
-  const files = globSync("{src,plugins,gpu-pool,scripts,test}/**/*.test.ts", { cwd: root }).filter(
+  const files = globSync("{src,plugins,gpu-pool,provider,scripts,test}/**/*.test.ts", { cwd: root }).filter(
     (file) => !file.includes("node_modules") && file !== OWN,
   );
   const found = files.flatMap((file) => {
