@@ -71,8 +71,17 @@ function bare(): string {
   return dir;
 }
 
+const filesBelow = (dir: string, part: string): string[] =>
+  readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => path.includes(part));
+
 const about = { python: "3.11.4", platform: "linux-x86_64", libc: "glibc 2.36", cuda: null };
-const wishFor = (key: string, owner = "acme"): LayerWish => ({ owner, key: key.padEnd(64, "0"), about });
+const host0 = { cpu: ["avx2", "fma"], gpus: ["H200"] };
+const wishFor = (key: string, owner = "acme", has = host0): LayerWish => ({
+  ...{ owner, key: key.padEnd(64, "0"), about, host: has },
+});
 const offerOf = (dir: string, buildMs = 60_000) => ({
   dir,
   builtAtMs: Date.now() + 5000,
@@ -182,6 +191,44 @@ describe("an environment that another host built", () => {
     await store(built(), wishFor("e"));
     expect(await host().find(wishFor("e", "other"))).toBeNull();
   });
+});
+
+describe("an environment with packages that were compiled", () => {
+  const wheel = (tag: string): Tree => ({ [`${SITE}/fast-1.0.dist-info/WHEEL`]: `Wheel-Version: 1.0\nTag: ${tag}\n` });
+  const isFor = async (key: string, has: typeof host0) => (await host().find(wishFor(key, "acme", has))) !== null;
+
+  test("on its host is for hosts that have as much, and the same GPUs", async () => {
+    await store(built(wheel("cp311-cp311-linux_x86_64")), wishFor("c1"));
+    expect(await isFor("c1", host0)).toBe(true);
+    expect(await isFor("c1", { ...host0, cpu: ["avx2", "avx512f", "fma"] })).toBe(true);
+    expect(await isFor("c1", { ...host0, cpu: ["avx2"] })).toBe(false);
+    expect(await isFor("c1", { ...host0, gpus: ["A100"] })).toBe(false);
+  });
+
+  test("by their authors is for every host", async () => {
+    await store(built(wheel("cp311-cp311-manylinux_2_17_x86_64")), wishFor("c2"));
+    expect(await isFor("c2", { cpu: [], gpus: [] })).toBe(true);
+  });
+});
+
+test("what a pool that ended had of an environment is not fetched again", async () => {
+  const wish = wishFor("c3");
+  await store(built(), wish);
+  const environmentsDir = newFolder("host");
+  const first = host({ environmentsDir });
+  stored.isStalled = true;
+  const unpacking = unpack(wish, first);
+  const fetched = (): string[] => stored.asked.filter((asked) => /^GET .*\/chunks\//.test(asked));
+  // The list, and all of its chunks: of these one does not come.
+  const { chunks } = stored;
+  await expect.poll(() => new Set(fetched()).size).toBe(chunks.size);
+  await expect.poll(() => filesBelow(join(environmentsDir, ".layers"), "/contents/").length).toBe(chunks.size - 2);
+  first.stop();
+  await expect(unpacking).rejects.toThrow();
+  stored.isStalled = false;
+  stored.asked.length = 0;
+  await unpack(wish, host({ environmentsDir }));
+  expect(fetched()).toHaveLength(2);
 });
 
 describe("what can't be moved", () => {
