@@ -3,7 +3,7 @@
  * and go.
  */
 import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
-import type { Nudge, PoolMessage } from "../src/contract/channel.ts";
+import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
@@ -14,7 +14,7 @@ import type { StateDir } from "./state-dir.ts";
 const POOL_VERSION = "0.1.0";
 const TOGETHER_MS = 20;
 /** What it understands beyond its protocol. */
-const HEARS: Nudge[] = ["configurations", "models"];
+const HEARS = ["configurations", "leave", "models"];
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
 /** What the pool offers now. */

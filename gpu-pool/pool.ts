@@ -368,6 +368,7 @@ export class Pool {
     else if (message.type === "tell") this.#rooms.statements.tellAll();
     else if (message.type === "models") this.#pushed.ask();
     else if (message.type === "configurations") this.#configurations.ask();
+    else if (message.type === "leave") this.#options.onDrain?.(message.withinMs);
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }

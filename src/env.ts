@@ -8,6 +8,7 @@ import type { QuotaVars } from "./registry/quotas.ts";
 import type { UsageMeter } from "./metering/usage-meter.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { ResponseCache } from "./responses/response-cache-object.ts";
+import type { Scaler } from "./scaling/object/scaler.ts";
 import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
@@ -114,4 +115,5 @@ export type Env = QuotaVars & {
   CANARY: DurableObjectNamespace<CanaryWatch>;
   METER: DurableObjectNamespace<UsageMeter>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;
+  SCALER: DurableObjectNamespace<Scaler>;
 };

@@ -10,6 +10,7 @@ import type { UsageReport } from "../contract/usage.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
 import { snapshotOf } from "./row.ts";
+import type { Submission } from "./types.ts";
 
 const SESSION = "session-1";
 const LANES = ["default"];
@@ -18,7 +19,7 @@ const price = { id: "1:*", currency: "USD", perSecond: { h200: 4000 }, perUnit: 
 const money: HeldReservation = { plugin: "budget", service: "allowance", id: "money", data: 1, needsCost: true };
 const slot: HeldReservation = { plugin: "rate-limit", service: "allowance", id: "slot", data: 1 };
 
-function setUp(pricing: Pricing | null = { price, expectedNano: 77 }) {
+function setUp(pricing: Pricing | null = { price, expectedNano: 77 }, more: Partial<Submission> = {}) {
   const clock = { now: 1_700_000_000_000 };
   const sql = memorySql();
   let tokens = 0;
@@ -27,7 +28,7 @@ function setUp(pricing: Pricing | null = { price, expectedNano: 77 }) {
   const core = life();
   const id = newPredictionId(1);
   const priced = pricing === null ? {} : { pricing };
-  core.submit({ ...submission(id), ...priced, reservations: [money, slot], keyed: false });
+  core.submit({ ...submission(id), ...priced, reservations: [money, slot], keyed: false, ...more });
   const claim = (session = SESSION): string => {
     const [answer] = core.claim({ session, jobs: [{ id, startNow: true }] }, LANES);
     if (answer?.verdict !== "granted") throw new Error("not granted");
@@ -122,6 +123,14 @@ describe("the cost of a prediction", () => {
     expect(waiting.given()).toEqual([
       ["money", 0],
       ["slot", 0],
+    ]);
+    const cached = setUp(undefined, { answer: { output: 1, yielded: false } });
+    expect([cached.cost(), cached.given()]).toEqual([
+      ["final", 0],
+      [
+        ["money", 0],
+        ["slot", 0],
+      ],
     ]);
     const free = setUp(null);
     free.send(free.claim(), { type: "succeeded", output: 1, usage });

@@ -8,6 +8,11 @@ const MODEL = "acme/priced";
 const MILLION = 1_000_000;
 const operator = testEnv.ADMIN_KEY ?? "";
 
+/** Models and a pool that all gateways have. */
+const common = Promise.all([FakePool.open(), offer({ name: "priced" }), offer({ name: "free" })]).then(
+  ([pool]) => pool,
+);
+
 /** A gateway with settings of its own, where a second of `acme/priced` costs so much. */
 async function gateway(perSecondNano: number, more: { plugins?: object; price?: object } = {}) {
   const name = crypto.randomUUID();
@@ -23,8 +28,7 @@ async function gateway(perSecondNano: number, more: { plugins?: object; price?: 
   await publish(perSecondNano);
   const account = `account-${name.slice(0, 8)}`;
   const key = await newKey(account);
-  await Promise.all([offer({ name: "priced" }), offer({ name: "free" })]);
-  const pool = await FakePool.open();
+  const pool = await common;
   const create = async (
     init: { key?: string; model?: string; headers?: Record<string, string>; input?: object } = {},
   ) => {
@@ -164,13 +168,6 @@ describe("a budget", () => {
     await run(first.id, 1);
     expect(await read(first.id)).toMatchObject({ cost: { state: "final", nano: reserved } });
     await expectBudget([reserved, 0, 7_200 * MILLION - reserved]);
-  });
-
-  it("that is soft refuses nothing", async () => {
-    const { create, operate, account, expectBudget } = await gateway(MILLION);
-    await operate(`/budgets/account/${account}/day`, "PUT", of(MILLION, { kind: "soft" }));
-    for (let count = 0; count < 3; count += 1) expect((await create()).status).toBe(201);
-    await expectBudget([0, 3 * MILLION, -2 * MILLION]);
   });
 
   it("is refused where nothing would hold predictions to it, or for whom isn't there", async () => {
