@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { addAdmin } from "./commands/admin.ts";
 import { addAliases } from "./commands/aliases.ts";
+import { addBudgets, addUsage } from "./commands/budgets.ts";
 import { addCanary } from "./commands/canary.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDeployments } from "./commands/deployments.ts";
@@ -56,6 +57,8 @@ export function createProgram(io: Io): Command {
   addEnvironments(program, context);
   addTopics(program, context);
   addSettings(program, context);
+  addBudgets(program, context);
+  addUsage(program, context);
   addDoctor(program, context);
   addCompletion(program, context);
   for (const command of allOf(program)) {

@@ -7,6 +7,7 @@ import { EndedClaims } from "./delivery/ended-claims.ts";
 import type { Journal } from "./delivery/journal.ts";
 import type { HandBacks } from "./hand-backs.ts";
 import { distinct } from "./intake/grants.ts";
+import type { AttemptMeter } from "./metering/attempt-meter.ts";
 import type { ModelSet } from "./model-set.ts";
 import type { RoomTeller } from "./room-teller.ts";
 import type { ModelRunner } from "./runtime/model-runner.ts";
@@ -23,6 +24,7 @@ export type ClaimsOptions = {
   clock: Clock;
   metrics: Metrics;
   journal: Journal;
+  meter: AttemptMeter;
   draining(): boolean;
 };
 
@@ -55,10 +57,11 @@ export class Claims {
     for (const grant of fresh) this.#take(grant, nowMs);
   }
 
-  verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void {
+  verdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale", attempt?: number): void {
     const { suspects, delivery } = this.#stations();
     const runner = this.held.get(ref.token);
     if (verdict === "started") {
+      if (attempt !== undefined) this.#options.meter.counted(ref.token, attempt);
       runner?.started(ref.token);
       if (suspects.keepsWaiting(ref.token)) delivery.lingerFor(ref.token, LINGER_MS);
     } else {
@@ -80,6 +83,7 @@ export class Claims {
     this.#options.journal.ended(tokens);
     for (const token of tokens) {
       this.held.delete(token);
+      this.#options.meter.ended(token);
       this.over.add(token);
       suspects.ended(token);
     }
@@ -98,6 +102,7 @@ export class Claims {
     }
     metrics.rates.granted(versionKey(grant.model), nowMs);
     this.held.set(grant.token, runner);
+    this.#options.meter.granted(grant);
     delivery.open(grant, grant.seq);
     const prediction = createPrediction(grant, nowMs);
     if (grant.alone) suspects.add(runner, prediction);

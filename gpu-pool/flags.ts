@@ -33,6 +33,10 @@ export const flags = {
     env: "EDGEPLANE_ENVIRONMENTS_BYTES",
     help: "what they may take on disk before those that nobody uses are removed (default 53687091200)",
   },
+  "stored-environments": {
+    env: "EDGEPLANE_STORED_ENVIRONMENTS",
+    help: "0 builds every environment here, whatever other hosts have stored, and stores none (default 1)",
+  },
   "bundles-dir": {
     env: "EDGEPLANE_BUNDLES_DIR",
     help: "where all pools of the host keep the files of pushed models (default ~/.cache/edgeplane/bundles; root: /var/cache/edgeplane/bundles)",

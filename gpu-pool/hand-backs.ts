@@ -2,6 +2,7 @@
  * Claims that no model of this pool holds go back to the edge: what never came, what can't run here, what the last life
  * of this pool left.
  */
+import type { Logger } from "pino";
 import type { ClaimRef } from "../src/contract/channel.ts";
 import { UNKNOWN_SEQ } from "./delivery/claim-outbox.ts";
 import type { Delivery } from "./delivery/delivery.ts";
@@ -50,15 +51,15 @@ export class HandBacks {
     }
   }
 
-  /**
-   * Sends what an earlier life spooled, and hands back what it held. Counts of both, and the spool's unreadable files.
-   */
-  sendLeftovers(held: readonly ClaimRef[]): { spooled: number; lost: number; bad: string[] } {
+  /** Sends what an earlier life spooled, and hands back what it held; the log says how much of both. */
+  sendLeftovers(held: readonly ClaimRef[], log: Logger): void {
     const { claims, delivery } = this.#options;
     const { tokens, bad } = delivery.restore();
     const lost = held.filter(({ token }) => !tokens.has(token));
     for (const token of tokens) claims.set(token, null);
     for (const claim of lost) this.handBack(claim, "lost");
-    return { spooled: tokens.size, lost: lost.length, bad };
+    const left = { spooled: tokens.size, lost: lost.length };
+    if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
+    for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 }

@@ -3,16 +3,18 @@
  * and go.
  */
 import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
-import type { Nudge, PoolMessage } from "../src/contract/channel.ts";
+import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
+import type { Clock } from "./scheduling/clock.ts";
 import type { StateDir } from "./state-dir.ts";
 
 const POOL_VERSION = "0.1.0";
+const TOGETHER_MS = 20;
 /** What it understands beyond its protocol. */
-const HEARS: Nudge[] = ["configurations", "models"];
+const HEARS = ["configurations", "leave", "models"];
 
 export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
 /** What the pool offers now. */
@@ -42,5 +44,18 @@ export function helloOf(
       awaitsSetUp === true ? { ...manifest, schema: null } : manifest,
     ),
     ...carrier.hello,
+  };
+}
+
+/** Calls of the answer that come together are one, a moment later. */
+export function soonOnce(clock: Clock, run: () => void): () => void {
+  let isDue = false;
+  return () => {
+    if (isDue) return;
+    isDue = true;
+    clock.after(TOGETHER_MS, () => {
+      isDue = false;
+      run();
+    });
   };
 }

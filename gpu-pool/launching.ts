@@ -8,6 +8,7 @@ import { cudaProblem, torchCudaOf } from "./runtime/devices/cuda-version.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { prepareEnvironment } from "./runtime/environments/index.ts";
+import type { Layers } from "./runtime/environments/layers.ts";
 import { jailOf } from "./runtime/isolation/model-jail.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { MemoryCaps, MemoryGroup } from "./runtime/memory-caps/types.ts";
@@ -37,6 +38,8 @@ export type LaunchOptions = {
   http: HttpClient;
   clock: Clock;
   log: Logger;
+  /** Environments that other hosts have built. */
+  layers: Layers;
   /** Another child than the pool's own: tests bring theirs. */
   child?: { path: string; module: string } | undefined;
 };
@@ -72,7 +75,8 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
     course.stage = "build";
     // What `build.run` writes is the model's own, too.
     const preparation = lives.began();
-    const { python, env, warnings, sizeBytes, release } = await prepareEnvironment({
+    const others = { layers: options.layers, owner: model.manifest.owner, cuda: options.devices.cudaVersion };
+    const { python, env, warnings, sizeBytes, isUnpacked, release } = await prepareEnvironment({
       modelDir: model.dir,
       cog: model.cog,
       environmentsDir: environmentsFolder(settings["environments-dir"], settings["state-dir"]),
@@ -80,6 +84,7 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
       log: say,
       allowBuildRun: settings["allow-build-run"],
       allowSystemPackages: settings["allow-system-packages"],
+      ...(settings["stored-environments"] ? { others } : {}),
     }).finally(preparation.ended);
     course.stage = "setup";
     const scratchDir = join(state.scratchDir, `${instance.replaceAll(/[^\w.-]/g, "_")}-${launches}`);
@@ -112,7 +117,7 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
     ).catch(releaseAndThrow);
     const group = groupOf(options.memoryCaps, basename(scratchDir), keys.memoryBytes, warnings);
     model.isolation = jail === null ? "none" : options.isolation.kind;
-    model.environment = { python, sizeBytes, warnings };
+    model.environment = { python, sizeBytes, isUnpacked, warnings };
     for (const warning of warnings) log.warn({ model: label }, warning);
     return {
       python,

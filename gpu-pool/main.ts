@@ -120,6 +120,7 @@ async function run(settings: Settings): Promise<void> {
     metrics,
     onUsesGpu: watchGpus,
     onWelcome: () => tellSupervisor({ type: "offered" }),
+    onDrain: (withinMs) => drain(withinMs, "the edge gives this host back"),
     onRefused(why, atStart) {
       if (!atStart) return;
       pool.kill();

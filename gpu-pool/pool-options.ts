@@ -28,6 +28,8 @@ export type PoolOptions = Pick<FleetOptions, "isolation" | "memoryCaps" | "child
   onUsesGpu?(): Promise<void>;
   /** The edge has taken this pool's models. */
   onWelcome?(): void;
+  /** The edge gives this host back: what runs has so long to finish. */
+  onDrain?(withinMs: number): void;
   /** The edge refused this pool for good; `atStart` when it never let it in. */
   onRefused(why: string, atStart: boolean): void;
 };

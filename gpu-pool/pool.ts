@@ -20,9 +20,13 @@ import { createControlChannel } from "./intake/control-channel.ts";
 import type { ControlChannel } from "./intake/control-channel.ts";
 import { Drain } from "./drain.ts";
 import { HandBacks } from "./hand-backs.ts";
-import { helloOf } from "./hello.ts";
+import { helloOf, soonOnce } from "./hello.ts";
+import type { EnvironmentLayers } from "./layers/environment-layers.ts";
+import { openLayers } from "./layers/open-layers.ts";
 import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
+import { createMeter } from "./metering/meter.ts";
+import type { Meter } from "./metering/meter.ts";
 import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
@@ -47,6 +51,8 @@ export class Pool {
   readonly models: ModelSet;
   readonly intakes: Intakes;
   readonly pressure: Pressure;
+  readonly meter: Meter;
+  readonly layers: EnvironmentLayers;
   readonly #options: PoolOptions;
   readonly #previous: string | null;
   readonly #http: HttpClient;
@@ -65,10 +71,10 @@ export class Pool {
   readonly #upkeep: Upkeep;
   readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
+  readonly #helloAgain: () => void;
   #channel: ControlChannel | null = null;
   #wasOpen = false;
   #wasWelcome = false;
-  #helloDue = false;
 
   constructor(options: PoolOptions) {
     const { settings, state, clock, metrics, log } = options;
@@ -81,7 +87,13 @@ export class Pool {
     this.#files = createHttpClient(settings.url, headers);
     this.#journal = openJournal(state.journalPath, (problem) => log.warn({ problem }, "the journal can't be written"));
     this.#spool = createSpool(state.spoolDir);
-    this.#claims = new Claims({ clock, metrics, journal: this.#journal, draining: () => this.draining }, () => ({
+    this.meter = createMeter(clock);
+    this.meter.devices(options.devices.devices);
+    this.#helloAgain = soonOnce(clock, () => {
+      if (!this.draining) this.#channel?.send(this.#hello());
+    });
+    const meter = this.meter.attempts;
+    this.#claims = new Claims({ clock, metrics, journal: this.#journal, meter, draining: () => this.draining }, () => ({
       models: this.models,
       delivery: this.#delivery,
       suspects: this.#suspects,
@@ -100,7 +112,7 @@ export class Pool {
       session: this.session,
       clock,
       spool: this.#spool,
-      onVerdict: (ref, verdict) => this.#claims.verdict(ref, verdict),
+      onVerdict: (ref, verdict, attempt) => this.#claims.verdict(ref, verdict, attempt),
       onCancel: (claims) => this.#claims.cancel(claims),
       onClosing: (token) => this.#suspects.ended(token),
       onEnded: (tokens) => this.#claims.ended(tokens),
@@ -118,7 +130,7 @@ export class Pool {
       onChange: () => this.#pressureChanged(),
       log: (line) => log.info(line),
     });
-    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads);
+    this.#reporter = new EventReporter(this.#delivery, createUploads(this.#files), this.pressure.uploads, meter);
     this.#handBacks = new HandBacks({
       claims: this.#claims.held,
       endedClaims: this.#claims.over,
@@ -127,13 +139,16 @@ export class Pool {
       settled: async () => this.intakes.settled(),
     });
     this.#suspects = new Suspects(this.#reporter, (prediction) => this.#rooms.ended(prediction));
+    this.layers = openLayers(this, this.#files, log, settings);
     const fleet = createFleet(
       {
         ...options,
         http: this.#files,
         pressure: this.pressure,
+        layers: this.layers,
         report: this.#reporter,
-        onSchema: () => this.#sayHelloAgain(),
+        meter: this.meter,
+        onSchema: () => this.#helloAgain(),
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),
@@ -219,6 +234,7 @@ export class Pool {
       held: () => this.#held(),
       onBegin: () => {
         this.#pushed.stop();
+        this.layers.stop();
         this.#channel?.send({ type: "draining" });
       },
       onOver: () => this.#close(),
@@ -248,8 +264,8 @@ export class Pool {
 
   /** Sends what an earlier life left, opens the channel, and begins intake. */
   start(): void {
-    const { settings, clock } = this.#options;
-    this.#sendLeftovers();
+    const { settings, clock, log } = this.#options;
+    this.#handBacks.sendLeftovers(this.#journal.left, log);
     if (settings.warm) for (const runner of this.runners) runner.warm();
     this.#channel = createControlChannel({
       url: settings.url,
@@ -306,20 +322,11 @@ export class Pool {
     return helloOf(this.session, this.#previous, this.#options, this.models, this.#carrier);
   }
 
-  #sayHelloAgain(): void {
-    if (this.#helloDue) return;
-    this.#helloDue = true;
-    this.#options.clock.after(20, () => {
-      this.#helloDue = false;
-      if (!this.draining) this.#channel?.send(this.#hello());
-    });
-  }
-
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */
   #modelsChanged(): void {
     this.#configurations.apply();
     for (const lane of this.models.lanes) this.intakes.serve(lane);
-    this.#sayHelloAgain();
+    this.#helloAgain();
     if (this.channelOpen) this.#rooms.statements.tellAll();
     this.intakes.roomChanged();
   }
@@ -361,6 +368,7 @@ export class Pool {
     else if (message.type === "tell") this.#rooms.statements.tellAll();
     else if (message.type === "models") this.#pushed.ask();
     else if (message.type === "configurations") this.#configurations.ask();
+    else if (message.type === "leave") this.#options.onDrain?.(message.withinMs);
     else if (message.type === "cancel") this.#claims.cancel(message.claims);
     else if (message.type === "probe") void this.#handBacks.answerProbe(message.claims);
   }
@@ -382,13 +390,6 @@ export class Pool {
   #grants(grants: Grant[]): void {
     this.#claims.granted(grants);
     this.#upkeep.sweepSoon();
-  }
-
-  #sendLeftovers(): void {
-    const { log } = this.#options;
-    const { bad, ...left } = this.#handBacks.sendLeftovers(this.#journal.left);
-    if (left.spooled + left.lost > 0) log.info(left, "handing over what the last life of this pool left");
-    for (const name of bad) log.warn({ file: name }, "unreadable spool file put aside as .bad");
   }
 
   #held(): number {

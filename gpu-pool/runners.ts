@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import { createLaunch } from "./launching.ts";
 import type { LaunchOptions } from "./launching.ts";
+import type { Meter } from "./metering/meter.ts";
 import { versionKey } from "./version-key.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import { createPrepare } from "./runtime/inputs.ts";
@@ -26,6 +27,7 @@ export type FleetOptions = LaunchOptions & {
   log: Logger;
   metrics: Metrics;
   report: Reporter;
+  meter: Meter;
   pressure: Pressure;
   onSchema(): void;
   onRoom(): void;
@@ -69,6 +71,7 @@ export function createFleet(options: FleetOptions, initial: readonly Model[]): F
   const runners = new Set<ModelRunner>();
   options.devices.onLook = () => {
     placer.looked();
+    options.meter.devices(options.devices.devices);
     for (const runner of runners) runner.hostChanged();
   };
   return {
@@ -101,6 +104,7 @@ function createRunner(
     placer,
     clock,
     report,
+    meter: options.meter.attempts,
     prepare,
     onRoom,
     onEnded: options.onEnded,

@@ -64,6 +64,7 @@ const FlagsSchema = z.object({
     .string()
     .transform((path) => resolve(path))
     .optional(),
+  "stored-environments": Switch.default(true),
   "bundles-bytes": z.coerce
     .number()
     .int()

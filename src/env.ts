@@ -8,6 +8,7 @@ import type { QuotaVars } from "./registry/quotas.ts";
 import type { UsageMeter } from "./metering/usage-meter.ts";
 import type { PoolSession } from "./fleet/pool-session.ts";
 import type { ResponseCache } from "./responses/response-cache-object.ts";
+import type { Scaler } from "./scaling/object/scaler.ts";
 import type { SettingsObject } from "./settings/settings-object.ts";
 import type { AccountIndex } from "./shard/account-index.ts";
 import type { PredictionShard } from "./shard/shard.ts";
@@ -40,7 +41,7 @@ export type Env = QuotaVars & {
   PUBLISH_TOPICS?: string;
   /** `1` lets `results` carry outputs up to 256 KiB. */
   PUBLISH_OUTPUT?: string;
-  /** What `usage` carries: `v1` (the default), or `events`: every usage record. */
+  /** What `usage` carries: `events` (the default), or `v1`: what releases before published of ended predictions. */
   PUBLISH_USAGE?: string;
   /** How long, and how many bytes a partition, the embedded log keeps. 7 days and 64 MiB. */
   LOG_RETENTION_MS?: string;
@@ -109,4 +110,5 @@ export type Env = QuotaVars & {
   CANARY: DurableObjectNamespace<CanaryWatch>;
   METER: DurableObjectNamespace<UsageMeter>;
   RESPONSES: DurableObjectNamespace<ResponseCache>;
+  SCALER: DurableObjectNamespace<Scaler>;
 };

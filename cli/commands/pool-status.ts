@@ -24,6 +24,16 @@ export const StatusSchema = z.looseObject({
       uploads: z.looseObject({ bytes: Maybe, problem: Words }),
     })
     .optional(),
+  environments: z
+    .looseObject({
+      mayStore: z.boolean().nullish(),
+      unpacked: z.number(),
+      stored: z.number(),
+      waiting: z.number(),
+      progress: Words,
+      problem: Words,
+    })
+    .optional(),
   delivery: z.looseObject({ undelivered: z.number(), spooled: z.number() }).optional(),
   devices: z.array(
     z.looseObject({
@@ -69,7 +79,7 @@ export const StatusSchema = z.looseObject({
 type Status = z.output<typeof StatusSchema>;
 
 export function showStatus(io: Io, status: Status): void {
-  const { pool, state, edge, lanes, isolation, memoryCaps, cudaVersion, pressure, delivery } = status;
+  const { pool, state, edge, lanes, isolation, memoryCaps, cudaVersion, pressure, environments, delivery } = status;
   printLine(io, `${pool}: ${state}, the edge is ${edge}; lanes ${lanes.join(", ")}`);
   if (isolation !== undefined) printLine(io, `isolation: ${isolation.kind}${because(isolation.why)}`);
   if (memoryCaps !== undefined) printLine(io, `memory of models: ${memoryCaps.kind}${because(memoryCaps.why)}`);
@@ -79,6 +89,7 @@ export function showStatus(io: Io, status: Status): void {
       io,
       `disk: ${text(pressure.disk.freeBytes, bytesText)} free; input files ${text(pressure.inputs.bytes, bytesText)}, uploads ${text(pressure.uploads.bytes, bytesText)}`,
     );
+  if (environments !== undefined) printLine(io, environmentsLine(environments));
   if (delivery !== undefined)
     printLine(io, `to deliver: ${delivery.undelivered} claims, ${delivery.spooled} results on disk`);
   for (const problem of hostProblemsOf(status)) printLine(io, `! ${problem}`);
@@ -87,6 +98,14 @@ export function showStatus(io: Io, status: Status): void {
   for (const { model, problem, misconfigured } of status.models)
     for (const words of [problem, misconfigured]) if (isSaid(words)) printLine(io, `! ${model}: ${words}`);
   part(io, INSTANCE_HEAD, status.models.flatMap(instanceRowsOf));
+}
+
+/** What it has of other hosts, and others of it. */
+function environmentsLine(environments: NonNullable<Status["environments"]>): string {
+  const { mayStore, unpacked, stored, waiting, progress, problem } = environments;
+  const right = mayStore === false ? " (the token may store none)" : "";
+  const now = waiting === 0 ? "" : `, ${waiting} to store${because(progress)}`;
+  return `environments: ${unpacked} unpacked, ${stored} stored for other hosts${right}${now}${isSaid(problem) ? `; ! ${problem}` : ""}`;
 }
 
 /** What ails the host itself. */

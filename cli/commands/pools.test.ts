@@ -87,6 +87,10 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
       ...{ inputs: { bytes: 0, problem: null }, uploads: { bytes: 1500, problem: null } },
     },
     delivery: { undelivered: 3, spooled: 1 },
+    environments: {
+      ...{ mayStore: true, unpacked: 2, stored: 1, waiting: 1, progress: "sent 40 % of 900 MB" },
+      problem: "a chunk is broken",
+    },
     devices: [
       {
         ...{ id: "0", name: "NVIDIA H200", memoryBytes: 150_000_000_000, usedBytes: 3_000_000_000 },
@@ -110,6 +114,7 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
     /^the driver runs CUDA up to 12\.4$/m,
     /^disk: 5\.0 GB free; input files 0 B, uploads 1\.5 kB$/m,
     /^to deliver: 3 claims, 1 results on disk$/m,
+    /^environments: 2 unpacked, 1 stored for other hosts, 1 to store \(sent 40 % of 900 MB\); ! a chunk is broken$/m,
     /^! it is taken away within 30 s: spot interruption$/m,
     /^! disk: less than 8 GB are free$/m,
     /^! device 0: ECC errors$/m,

@@ -56,6 +56,7 @@ export async function fetchChunk(request: ChunkRequest): Promise<void> {
         if (wrong >= MAX_WRONG)
           throw new FetchProblem(`the chunk ${request.sha256} of ${request.bytes} bytes ${error.message}`, {
             cause: error,
+            chunk: request.sha256,
           });
         request.onBytes(-transfer.at);
         transfer = begin();

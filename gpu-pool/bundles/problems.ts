@@ -4,6 +4,13 @@ import { StatusError, TransportError } from "../transport/http-client.ts";
 /** The files can't be had, or are not what was pushed: the model's owner hears of it. */
 export class FetchProblem extends Error {
   override readonly name = "FetchProblem";
+  /** The chunk that is not what it should be; null where it is something else. */
+  readonly chunk: string | null;
+
+  constructor(message: string, { chunk = null, ...options }: ErrorOptions & { chunk?: string | null } = {}) {
+    super(message, options);
+    this.chunk = chunk;
+  }
 }
 
 /** The edge, or whoever has the files, is away. Nobody's fault: it is tried again. */

@@ -131,12 +131,20 @@ export class ClaimOutbox {
     this.#closing = true;
     const seq = this.#sent.find(({ event }) => event.seq >= this.#takenUpTo)?.event.seq ?? this.#nextSeq;
     const error = { code: "model_error", message };
-    const event: PoolEvent = { id: this.id, token: this.token, seq, type: "failed", kind: "model", error };
+    const usage = this.#usage();
+    const event: PoolEvent = { id: this.id, token: this.token, seq, type: "failed", kind: "model", error, ...usage };
     this.#sent = [{ event, sizeBytes: message.length }];
     this.#unsent = [];
     this.#unsentBytes = 0;
     this.#nextSeq = seq + 1;
     return true;
+  }
+
+  /** What the claim's end, if it is here, tells of its run. */
+  #usage(): Pick<Extract<PoolEvent, { type: "failed" }>, "usage"> {
+    const bodies: EventBody[] = [...this.#sent.map(({ event }) => event), ...this.#unsent.map(({ body }) => body)];
+    const end = bodies.findLast((body) => "usage" in body);
+    return end !== undefined && "usage" in end ? { usage: end.usage } : {};
   }
 
   /** Puts kept events of an earlier life in; they were numbered then. */

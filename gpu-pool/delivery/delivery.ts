@@ -13,9 +13,11 @@ import { StatusError } from "../transport/http-client.ts";
 import type { EventCarrier } from "./carrier.ts";
 import { ClaimOutbox, endsClaim } from "./claim-outbox.ts";
 import type { EventBody } from "./claim-outbox.ts";
+import type { UsageReport } from "../../src/contract/usage.ts";
 import { createGathering } from "./gathering.ts";
 import type { Gathering } from "./gathering.ts";
 import type { Spool } from "./spool.ts";
+import { UsageReports } from "./usage-reports.ts";
 
 const MAX_EVENTS = 2000;
 /** A request stops growing here; one event alone may be larger. */
@@ -31,7 +33,7 @@ export type DeliveryOptions = {
   clock: Clock;
   spool: Spool;
   /** A `starting` was acknowledged (`ok`), or may not start (`aborted`); `stale`: stop it, it isn't ours any more. */
-  onVerdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale"): void;
+  onVerdict(ref: ClaimRef, verdict: "started" | "aborted" | "stale", attempt?: number): void;
   onCancel(claims: ClaimRef[]): void;
   /** The last event of this claim has been added. */
   onClosing(token: string): void;
@@ -51,6 +53,7 @@ export class Delivery {
   readonly #due = new Set<ClaimOutbox>();
   /** Finished claims that the disk refused; they are kept when it takes them. */
   readonly #unkept = new Set<ClaimOutbox>();
+  readonly #reports = new UsageReports();
   readonly #backoff = createBackoff({ firstMs: 50, capMs: 1500 });
   readonly #gathering: Gathering;
   /** When the next request leaves; Infinity: nothing asked for a time. */
@@ -103,6 +106,17 @@ export class Delivery {
     this.#kick(this.#gathering.leavesAtMs(body.type));
   }
 
+  /** Tells what an attempt took of whose end no event tells. */
+  report(report: UsageReport): void {
+    this.#reports.add(report);
+    this.#kick(this.#gathering.leavesAtMs("metric"));
+  }
+
+  /** What is still to be told of attempts. */
+  get reports(): UsageReport[] {
+    return this.#reports.all();
+  }
+
   /** Forgets a claim without a word: nobody wants its events any more. */
   forget(token: string): void {
     const outbox = this.#outboxes.get(token);
@@ -149,7 +163,7 @@ export class Delivery {
 
   /** Resolves when nothing is left to send, or after `limitMs` with what is left spooled. */
   async flush(limitMs: number): Promise<void> {
-    if (this.pending === 0) return;
+    if (this.pending + this.#reports.size === 0) return;
     this.#kick();
     await new Promise<void>((resolve) => {
       this.#onQuiet.push(resolve);
@@ -170,7 +184,7 @@ export class Delivery {
   }
 
   async #run(): Promise<void> {
-    while (this.#due.size > 0 || this.#heartbeatDue) {
+    while (this.#due.size > 0 || this.#heartbeatDue || this.#reports.areDue) {
       await this.#gather();
       try {
         await this.#lull?.over;
@@ -183,7 +197,7 @@ export class Delivery {
       }
     }
     this.#busy = false;
-    if (this.pending === 0) for (const resolve of this.#onQuiet.splice(0)) resolve();
+    if (this.pending + this.#reports.size === 0) for (const resolve of this.#onQuiet.splice(0)) resolve();
   }
 
   async #gather(): Promise<void> {
@@ -226,18 +240,24 @@ export class Delivery {
       sizeBytes += texts.reduce((sum, text) => sum + text.length, 0);
       carried.set(outbox, { upTo: last.seq + 1, starting: events.some(isStarting) });
     }
+    const reports = this.#singly > 0 ? [] : this.#reports.take(parts.length === 0);
+    const usage = reports.length === 0 ? "" : `"usage":${JSON.stringify(reports)},`;
     try {
-      const body = `{"session":${JSON.stringify(session)},${heartbeat}"events":[${parts.join(",")}]}`;
+      const body = `{"session":${JSON.stringify(session)},${heartbeat}${usage}"events":[${parts.join(",")}]}`;
       this.#gathering.sent(parts.length);
-      const { verdicts, cancel } = await carrier.carry(body, parts.length);
+      const { verdicts, cancel, usage: taken } = await carrier.carry(body, parts.length);
       if (parts.length > 0) this.#options.onBatch(parts.length);
       this.#apply(carried, verdicts);
+      if (this.#reports.answered(reports, taken)) this.#options.clock.after(LATER_MS, () => this.#reportAgain());
       if (cancel.length > 0) this.#options.onCancel(cancel);
       if (this.#singly > 0) this.#singly -= 1;
     } catch (error) {
       for (const outbox of carried.keys()) this.#due.add(outbox);
-      if (!(error instanceof StatusError) || !REFUSED_STATUSES.has(error.status) || carried.size === 0) throw error;
-      this.#findRefused([...carried.keys()], error);
+      if (!(error instanceof StatusError) || !REFUSED_STATUSES.has(error.status)) throw error;
+      if (carried.size + reports.length === 0) throw error;
+      this.#reports.refused(reports, carried.size === 0);
+      if (carried.size > 0 && reports.length === 0) this.#findRefused([...carried.keys()], error);
+      else if (carried.size === 0) this.#options.onRefused(error.message);
     }
   }
 
@@ -268,12 +288,17 @@ export class Delivery {
         this.#due.add(outbox);
       } else {
         const more = outbox.acknowledged(verdict.next, upTo);
-        if (starting) this.#options.onVerdict(ref, "started");
+        if (starting) this.#options.onVerdict(ref, "started", verdict.attempt);
         if (more) this.#due.add(outbox);
         else if (outbox.closing && outbox.empty) ended.push(outbox);
       }
     }
     if (ended.length > 0) this.#end(ended);
+  }
+
+  #reportAgain(): void {
+    this.#reports.again();
+    this.#kick();
   }
 
   #again(outbox: ClaimOutbox): void {

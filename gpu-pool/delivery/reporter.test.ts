@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { Json } from "../../src/contract/prediction.ts";
+import { createMeter } from "../metering/meter.ts";
+import { systemClock } from "../system-clock.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
 import type { EventBody } from "./claim-outbox.ts";
 import type { Delivery } from "./delivery.ts";
@@ -11,6 +13,7 @@ import { UploadBacklog } from "./upload-backlog.ts";
 import type { Uploads } from "./uploads.ts";
 
 const claim = { id: "p", token: "the-token" };
+const noMeter = createMeter(systemClock).attempts;
 const backlog = () => new UploadBacklog({ limitBytes: 1000, onChange() {} });
 const missing = Object.assign(new Error("ENOENT: no such file, stat '/var/lib/edgeplane/x'"), {
   code: "ENOENT",
@@ -26,7 +29,7 @@ test.each([
   const delivery = { add: (_token: string, body: EventBody) => void added.push(body) } as unknown as Delivery;
   const uploads = { files: () => Promise.reject(error), forget() {} } as unknown as Uploads;
   const output = { value: {}, sizeBytes: 1, mentionsFile: true, scratchDir: "", fileMark: "", isConfined: false };
-  new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
+  new EventReporter(delivery, uploads, backlog(), noMeter).succeeded(claim, output, {});
   await expect.poll(() => added).toHaveLength(1);
   expect(added[0]).toMatchObject({
     type: "failed",
@@ -47,7 +50,7 @@ test("whatever ends a claim forgets its uploads", async () => {
     const forgotten: string[] = [];
     const delivery = { add() {}, forget() {} } as unknown as Delivery;
     const uploads = { files: async () => "a", forget: ({ token }: { token: string }) => void forgotten.push(token) };
-    end(new EventReporter(delivery, uploads as unknown as Uploads, backlog()));
+    end(new EventReporter(delivery, uploads as unknown as Uploads, backlog(), noMeter));
     await expect.poll(() => forgotten, { message: String(end) }).toEqual(["the-token"]);
   }
 });
@@ -70,7 +73,7 @@ test("a value that is nested too deeply to be walked through harms nobody but it
     fileMark: "mine",
     isConfined: false,
   };
-  new EventReporter(delivery, uploads, backlog()).succeeded(claim, output, {});
+  new EventReporter(delivery, uploads, backlog(), noMeter).succeeded(claim, output, {});
   await expect.poll(() => added).toMatchObject([{ type: "failed" }]);
   await expect.poll(() => existsSync(file)).toBe(false);
 });

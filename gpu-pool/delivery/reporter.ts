@@ -5,6 +5,8 @@
 import { readFile, rm } from "node:fs/promises";
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
+import type { AttemptUsage, UsageReport } from "../../src/contract/usage.ts";
+import type { AttemptMeter } from "../metering/attempt-meter.ts";
 import type { Produced } from "../runtime/prediction.ts";
 import { dropConfined, openConfined } from "../transport/confined-file.ts";
 import { StatusError, TransportError } from "../transport/http-client.ts";
@@ -16,6 +18,7 @@ import { INLINE_OUTPUT_BYTES, leftFiles } from "./uploads.ts";
 import type { Uploads } from "./uploads.ts";
 
 type Metrics = Record<string, Json>;
+type Measured = { usage?: AttemptUsage };
 type Released = Extract<EventBody, { type: "released" }>["reason"];
 type FailureKind = Extract<EventBody, { type: "failed" }>["kind"];
 
@@ -23,13 +26,17 @@ export class EventReporter {
   readonly #delivery: Delivery;
   readonly #uploads: Uploads;
   readonly #backlog: UploadBacklog;
+  readonly #meter: AttemptMeter;
+  /** What runs took whose end waits for its upload. */
+  readonly #usages = new Map<string, Measured>();
   /** The end of each claim's line of uploads. */
   readonly #tails = new Map<string, Promise<void>>();
 
-  constructor(delivery: Delivery, uploads: Uploads, backlog: UploadBacklog) {
+  constructor(delivery: Delivery, uploads: Uploads, backlog: UploadBacklog, meter: AttemptMeter) {
     this.#delivery = delivery;
     this.#uploads = uploads;
     this.#backlog = backlog;
+    this.#meter = meter;
   }
 
   /** How many claims wait for an upload. */
@@ -39,7 +46,8 @@ export class EventReporter {
 
   /** The host ends before they are done: what waits for its upload is handed back, and runs elsewhere. */
   giveUpUploads(): void {
-    for (const token of this.#tails.keys()) this.#delivery.add(token, { type: "released", reason: "drain" });
+    for (const token of this.#tails.keys())
+      this.#delivery.add(token, { type: "released", reason: "drain", ...this.#untold(token) });
   }
 
   starting(claim: ClaimRef): void {
@@ -51,6 +59,7 @@ export class EventReporter {
   }
 
   metric(claim: ClaimRef, metrics: Metrics): void {
+    this.#meter.recorded(claim.token, metrics);
     this.#add(claim, { type: "metric", metrics });
   }
 
@@ -66,38 +75,62 @@ export class EventReporter {
   }
 
   succeeded(claim: ClaimRef, output: Produced, metrics: Metrics): void {
+    const measured = this.#measured(claim.token);
     if (isPlain(output) && output.sizeBytes <= INLINE_OUTPUT_BYTES) {
-      this.#add(claim, { type: "succeeded", output: output.value, metrics }, output.sizeBytes);
+      this.#add(claim, { type: "succeeded", output: output.value, metrics, ...measured }, output.sizeBytes);
       this.#ended(claim);
       return;
     }
+    this.#usages.set(claim.token, measured);
     this.#upload(claim, output, async () => {
       const value = await this.#withUrls(claim, output);
       const text = JSON.stringify(value);
       const body: EventBody =
         text.length <= INLINE_OUTPUT_BYTES
-          ? { type: "succeeded", output: value, metrics }
-          : { type: "succeeded", outputBlob: await this.#uploads.output(claim, text), metrics };
+          ? { type: "succeeded", output: value, metrics, ...measured }
+          : { type: "succeeded", outputBlob: await this.#uploads.output(claim, text), metrics, ...measured };
       this.#delivery.add(claim.token, body, Math.min(text.length, INLINE_OUTPUT_BYTES));
     });
     this.#ended(claim);
   }
 
   failed(claim: ClaimRef, kind: FailureKind, code: string, message: string, metrics?: Metrics): void {
-    const body = { type: "failed", kind, error: { code, message } } as const;
+    const body = { type: "failed", kind, error: { code, message }, ...this.#measured(claim.token) } as const;
     this.#add(claim, metrics === undefined ? body : { ...body, metrics }, message.length);
     this.#ended(claim);
   }
 
   released(claim: ClaimRef, reason: Released, problem?: string): void {
-    const body = { type: "released", reason } as const;
+    const body = { type: "released", reason, ...this.#measured(claim.token) } as const;
     this.#add(claim, problem === undefined ? body : { ...body, problem });
     this.#ended(claim);
   }
 
+  again(claim: ClaimRef, why: "bisected" | "lost"): void {
+    this.#report(claim, why);
+  }
+
   forget(claim: ClaimRef): void {
+    this.#report(claim, "superseded");
     this.#delivery.forget(claim.token);
     this.#ended(claim);
+  }
+
+  /** Its attempt ends: what that took. */
+  #measured(token: string): Measured {
+    const usage = this.#meter.take(token);
+    return usage === undefined ? {} : { usage };
+  }
+
+  /** What its run took, which may be over. */
+  #untold(token: string): Measured {
+    return this.#usages.get(token) ?? this.#measured(token);
+  }
+
+  /** Of an attempt of which no event of its claim tells. */
+  #report({ token }: ClaimRef, outcome: UsageReport["outcome"]): void {
+    const report = this.#meter.report(token, outcome);
+    if (report !== undefined) this.#delivery.report(report);
   }
 
   #ended(claim: ClaimRef): void {
@@ -128,18 +161,22 @@ export class EventReporter {
     const tail = before.then(step).catch((error: unknown) => this.#uploadFailed(claim, error));
     this.#tails.set(claim.token, tail);
     void tail.then(() => {
-      if (this.#tails.get(claim.token) === tail) this.#tails.delete(claim.token);
+      if (this.#tails.get(claim.token) !== tail) return;
+      this.#tails.delete(claim.token);
+      this.#usages.delete(claim.token);
     });
   }
 
   /** A token that may not upload any more is nobody's; any other failure is told instead of the output. */
   #uploadFailed(claim: ClaimRef, error: unknown): void {
     if (error instanceof StatusError && [403, 404, 409, 410].includes(error.status)) {
+      this.#report(claim, "superseded");
       this.#delivery.forget(claim.token);
       return;
     }
     const message = `The output could not be uploaded: ${shown(error)}`;
-    this.#delivery.add(claim.token, { type: "failed", kind: "model", error: { code: "model_error", message } });
+    const body = { type: "failed", kind: "model", error: { code: "model_error", message } } as const;
+    this.#delivery.add(claim.token, { ...body, ...this.#untold(claim.token) });
   }
 
   async #withUrls(claim: ClaimRef, produced: Produced): Promise<Json> {

@@ -63,6 +63,7 @@ export function dispatch(
   const run = new Run({
     number,
     predictions,
+    devices: instance.devices,
     exclusive: batch.exclusive,
     startedAtMs: runLimits.nowMs,
     hasBegun: false,

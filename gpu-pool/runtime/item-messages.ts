@@ -1,11 +1,23 @@
 /** What one prediction's messages from its slot mean: reports while it runs, and how it ended. */
 import type { Done, SlotMessage } from "./child-messages.ts";
 import type { Frame } from "./frames.ts";
+import type { Model } from "./models/model.ts";
 import type { Metrics, Origin, Prediction, Produced, Reporter } from "./prediction.ts";
 import type { Run, RunItem } from "./run.ts";
+import type { RunMeter, RunnerOptions } from "./runner-options.ts";
 
-/** `runLimitMs`: how long one run may take by the model's own settings; null: as long as the prediction may. */
-export type RunLimits = { runLimitMs: number | null; nowMs: number };
+/**
+ * `runLimitMs`: how long one run may take by the model's own settings; null: as long as the prediction may. `meter` is
+ * told who has devices.
+ */
+export type RunLimits = { runLimitMs: number | null; nowMs: number; meter: RunMeter };
+
+export function limitsOf(
+  { cog }: Pick<Model, "cog">,
+  { clock, meter }: Pick<RunnerOptions, "clock" | "meter">,
+): RunLimits {
+  return { runLimitMs: cog.edgeplane.predictTimeoutMs ?? null, nowMs: clock.nowMs(), meter };
+}
 
 export type ItemContext = RunLimits & { report: Reporter; origin: Origin };
 
@@ -51,14 +63,17 @@ export function beginRun(run: Run, limits: RunLimits): void {
 
 /** A run gets on: it begins, or its call is over. */
 export function advanceRun(run: Run, type: "begun" | "called", limits: RunLimits): void {
-  if (type === "called") run.calledAtMs = limits.nowMs;
-  else if (!run.hasBegun) beginRun(run, limits);
+  if (type === "called") {
+    run.calledAtMs = limits.nowMs;
+    for (const { prediction } of run.unfinished()) limits.meter.off(prediction.ref.token);
+  } else if (!run.hasBegun) beginRun(run, limits);
 }
 
 /** Its turn came: from here on it may have caused a death, and its time runs. */
-function begin(item: RunItem, { runLimitMs, nowMs }: RunLimits): void {
-  const { prediction } = item;
+function begin(item: RunItem, { runLimitMs, nowMs, meter }: RunLimits): void {
+  const { prediction, devices } = item;
   item.started = true;
+  meter.begin(prediction.ref.token, devices, prediction.grant.cost);
   // Its deployment says it before its model does.
   const limitMs = prediction.grant.runLimitMs ?? runLimitMs;
   if (limitMs !== null) prediction.runEndByMs = nowMs + limitMs;
@@ -82,6 +97,7 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
   if (message.status === "failed" && message.invalidInput !== true) item.error = message.error ?? "";
   if (message.batchError === true && ending === null) {
     item.batchError = message.error ?? "the batch failed";
+    context.meter.off(ref.token);
     return null;
   }
   if (message.status === "succeeded" && ending !== "timed_out") {

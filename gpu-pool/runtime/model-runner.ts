@@ -17,7 +17,7 @@ import { Instances } from "./instances.ts";
 import { instanceOptionsOf } from "./instance-options.ts";
 import type { InstanceEvents } from "./instance-options.ts";
 import { Held } from "./held.ts";
-import { advanceRun, applyItemMessage } from "./item-messages.ts";
+import { advanceRun, applyItemMessage, limitsOf } from "./item-messages.ts";
 import type { RunLimits } from "./item-messages.ts";
 import { learnFromDeath, learnFromRun } from "./learning.ts";
 import type { Death } from "./model-process.ts";
@@ -245,7 +245,7 @@ export class ModelRunner {
   }
 
   get #limits(): RunLimits {
-    return { runLimitMs: this.model.cog.edgeplane.predictTimeoutMs ?? null, nowMs: this.#options.clock.nowMs() };
+    return limitsOf(this.model, this.#options);
   }
 
   /** Many things can happen in one turn of the event loop; scheduling looks once, at its end. */
@@ -352,7 +352,7 @@ export class ModelRunner {
     this.#options.placer.gone(instance);
     learnFromDeath(runs, death, this.#queue.limits);
     for (const run of runs) this.#runOver(run, this.#options.clock.nowMs());
-    const suspects = sortOutDeath(runs, death, this.#held, this.#queue);
+    const suspects = sortOutDeath(runs, death, this.#held, this.#queue, this.#options.report);
     this.#runAgain(answerDeath(suspects, instance, death, this.#held, this.#options.report));
   }
 

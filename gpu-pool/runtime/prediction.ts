@@ -99,6 +99,8 @@ export type Reporter = {
   ): void;
   /** `problem` says why, for `setup` and `no_room`. */
   released(claim: ClaimRef, reason: ReleaseReason, problem?: string): void;
-  /** The edge wants no more of it: stop reporting. */
+  /** It ran, and has to run again: what that took is told. */
+  again(claim: ClaimRef, why: "bisected" | "lost"): void;
+  /** The edge wants no more of it: stop reporting, but for what it took. */
   forget(claim: ClaimRef): void;
 };

@@ -17,17 +17,27 @@ export function settleRun(run: Run, held: Held, report: Reporter): Prediction[] 
     held.ended(prediction, "failed");
   }
   const [only] = raised;
-  if (only === undefined || run.size > 1) return raised.map(({ prediction }) => prediction);
+  if (only === undefined || run.size > 1) {
+    for (const { prediction } of raised) report.again(prediction.ref, "bisected");
+    return raised.map(({ prediction }) => prediction);
+  }
   report.failed(only.prediction.ref, "model", "model_error", only.batchError ?? "the batch failed");
   held.ended(only.prediction, "failed");
   return [];
 }
 
 /** The process died. Who was innocent waits again; answers those of whom one did it. */
-export function sortOutDeath(runs: readonly Run[], death: Death, held: Held, queue: PredictionQueue): Prediction[] {
+export function sortOutDeath(
+  runs: readonly Run[],
+  death: Death,
+  held: Held,
+  queue: PredictionQueue,
+  report: Reporter,
+): Prediction[] {
   const isHeld = ({ stage }: Prediction): boolean => stage !== "ended";
   const { stopped, innocent, bystanders, suspects } = sortOut(runs, death.expected);
   for (const prediction of stopped.filter(isHeld)) held.stopped(prediction);
+  for (const { ref } of bystanders.filter(isHeld)) report.again(ref, "lost");
   queue.addBack(bystanders.filter(isHeld), false);
   queue.addBack(innocent.filter(isHeld), true);
   return suspects.filter(isHeld);
@@ -52,7 +62,10 @@ export function answerDeath(
     instance.fail({ message, traceback: "" });
     return [];
   }
-  if (suspects.length > 1) return suspects;
+  if (suspects.length > 1) {
+    for (const { ref } of suspects) report.again(ref, "bisected");
+    return suspects;
+  }
   const code = death.hung ? "model_unresponsive" : "model_crashed";
   report.failed(only.ref, "crash", code, `The model process died while it ran this prediction: ${death.why}.`);
   held.ended(only, "crashed");

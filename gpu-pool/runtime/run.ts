@@ -4,6 +4,8 @@ import type { Prediction } from "./prediction.ts";
 
 export type RunItem = {
   prediction: Prediction;
+  /** Those of the instance that runs it. */
+  devices: readonly string[];
   started: boolean;
   done: boolean;
   batchError: string | null;
@@ -13,6 +15,7 @@ export type RunItem = {
 
 export type RunOptions = Pick<Run, "number" | "exclusive" | "startedAtMs" | "hasBegun" | "shape" | "isOneCall"> & {
   predictions: readonly Prediction[];
+  devices?: readonly string[];
 };
 
 export class Run {
@@ -32,14 +35,14 @@ export class Run {
   /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
 
-  constructor({ number, predictions, exclusive, startedAtMs, hasBegun, shape, isOneCall }: RunOptions) {
+  constructor({ number, predictions, devices = [], exclusive, startedAtMs, hasBegun, shape, isOneCall }: RunOptions) {
     this.number = number;
     this.exclusive = exclusive;
     this.startedAtMs = startedAtMs;
     this.hasBegun = hasBegun;
     this.shape = shape;
     this.isOneCall = isOneCall;
-    const fresh = { started: false, done: false, batchError: null, error: null };
+    const fresh = { devices, started: false, done: false, batchError: null, error: null };
     for (const prediction of predictions) this.#items.set(prediction.ref.token, { prediction, ...fresh });
   }
 

@@ -11,6 +11,12 @@ import type { HostPlacer } from "./placement/host-placer.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
+/** `begin`: an attempt of this claim runs on these devices; `off`: it does no longer. */
+export type RunMeter = {
+  begin(token: string, devices: readonly string[], cost: number): void;
+  off(token: string): void;
+};
+
 export type RunnerOptions = {
   /** What it is called on this host: `owner/name`, with the version where others of that name are here. */
   label: string;
@@ -20,6 +26,8 @@ export type RunnerOptions = {
   placer: HostPlacer;
   clock: Clock;
   report: Reporter;
+  /** Told who has devices. */
+  meter: RunMeter;
   /** Everything of a launch but what the runner adds itself. */
   launch(instance: string, kind: "cpu" | "cuda"): Promise<Omit<Launch, "onLoaded">>;
   /** Fetches and checks the input; the schema is null when the model has none. Throws with a message for the client. */

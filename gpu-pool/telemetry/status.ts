@@ -97,6 +97,15 @@ export const StatusSchema = z.object({
     inputs: z.object({ bytes: Number0, problem: Problem }),
     uploads: z.object({ bytes: Number0, problem: Problem }),
   }),
+  /** Environments that hosts share: what this life of the pool unpacked and stored, and what it does now. */
+  environments: z.object({
+    mayStore: z.boolean().nullable(),
+    unpacked: Number0,
+    stored: Number0,
+    waiting: Number0,
+    progress: z.string().nullable(),
+    problem: Problem,
+  }),
   /** Claims with events that the edge lacks; finished results kept on disk. */
   delivery: z.object({ undelivered: Number0, spooled: Number0 }),
   models: z.array(ModelSchema),
@@ -134,6 +143,7 @@ export function statusOf(sources: StatusSources): Status {
       inputs: { bytes: inputs.bytes, problem: inputs.problem },
       uploads: { bytes: uploads.bytes, problem: uploads.problem },
     },
+    environments: { ...pool.layers.state },
     delivery: { undelivered: pool.undelivered, spooled: pool.spooled },
     models: pool.runners.map((runner) => modelOf(runner, metrics, nowMs)),
   };

@@ -48,10 +48,19 @@ describePlugin(budget, {
 describe("budget", () => {
   it("reserves what it should cost of all budgets at once", async () => {
     const asked: Charge[] = [];
-    expect(await admit(services([monthly, balance], asked))).toMatchObject({ verdict: "continue" });
-    expect(asked.map(({ bucket, unit, amount, held, spec }) => [bucket, unit, amount, held, spec.algorithm])).toEqual([
-      ["account:a month USD", "money", 35, true, "calendar"],
-      ["account:a balance USD", "money", 35, true, "balance"],
+    const alert = { url: "https://receiver.test/", account: "a", of: "account:acme" };
+    const soft = { ...daily, isSoft: true, alert };
+    expect(await admit(services([monthly, balance, soft], asked))).toMatchObject({ verdict: "continue" });
+    expect(asked.map(({ bucket, unit, amount, held, spec }) => [bucket, unit, amount, held, spec])).toEqual([
+      ["account:a month USD", "money", 35, true, { algorithm: "calendar", limit: 1000, period: "month" }],
+      ["account:a balance USD", "money", 35, true, { algorithm: "balance", limit: 0 }],
+      [
+        "account:a day USD",
+        "money",
+        35,
+        true,
+        { algorithm: "calendar", limit: 1000, period: "day", soft: true, alert },
+      ],
     ]);
   });
 

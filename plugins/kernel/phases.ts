@@ -152,6 +152,8 @@ export type Reservation = {
   data: Json;
   /** It matters until the prediction is accepted, and not from then on: it isn't kept with it. */
   untilAccepted?: boolean;
+  /** It is settled by what the prediction costs, which may be known only after its end. */
+  needsCost?: boolean;
 };
 
 /**

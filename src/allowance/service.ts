@@ -103,7 +103,11 @@ function answerOf(store: AllowanceStoreName, decision: Awaited<ReturnType<Allowa
   const data = toData(store, reservation);
   return {
     ok: true,
-    reservation: { service: "allowance", id: reservation.id, data, ...(untilAccepted ? { untilAccepted } : {}) },
+    reservation: {
+      ...{ service: "allowance", id: reservation.id, data },
+      ...(untilAccepted ? { untilAccepted } : {}),
+      ...(store === "ledger" ? { needsCost: true } : {}),
+    },
     states,
   };
 }

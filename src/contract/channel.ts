@@ -179,6 +179,8 @@ export const EdgeMessageSchema = z.discriminatedUnion("type", [
   /** Ask again which models you serve, or how models run: only to pools that say in `hears` that they hear it. */
   z.object({ type: z.literal("models") }),
   z.object({ type: z.literal("configurations") }),
+  /** End, as at SIGTERM: what runs has so long to finish. Only to pools that say in `hears` that they hear it. */
+  z.object({ type: z.literal("leave"), withinMs: z.number().nonnegative() }),
   z.object({ type: z.literal("cancel"), claims: z.array(ClaimRefSchema) }),
   /** What became of the parked request `n`. */
   z.object({ type: z.literal("settled"), n: z.number().int(), outcome: ParkedOutcomeSchema }),

@@ -1,6 +1,7 @@
 /** What a model says of itself, as a pool offers it and the registry keeps it. */
 import * as z from "zod";
 import { LaneNameSchema } from "./job.ts";
+import { HeardModelScalingSchema } from "./model-scaling.ts";
 import { MAX_NESTING, nestsWithin } from "./nesting.ts";
 import { JsonSchema } from "./prediction.ts";
 
@@ -43,6 +44,8 @@ export const ManifestSchema = z.object({
   resumesDeterministically: z.boolean().default(false),
   /** How many processes always stand by on each of its hosts: `edgeplane.pinned` keeps one. */
   minInstances: z.number().int().min(0).max(1000).default(0),
+  /** The machines that it asks for, where the edge rents them. */
+  scaling: HeardModelScalingSchema.optional(),
   /** True when the same input always has the same output: plugins may answer it again without a run. */
   deterministic: z.boolean().default(false),
   /** How the client should read an iterator's output: `concatenate` joins the chunks to one text. */

@@ -3,6 +3,7 @@
  * it instead, and as a deployment says it instead of both. One schema for all: docs/models.md has the table.
  */
 import * as z from "zod";
+import { HeardModelScalingSchema, ModelScalingSchema } from "./model-scaling.ts";
 
 const MIB = 1024 * 1024;
 const CountSchema = z.number().int().min(1).max(64);
@@ -51,6 +52,8 @@ export const configurableKeys = {
     .int()
     .min(64 * MIB),
   scratchBytes: z.number().int().min(MIB),
+  /** Its machines, where the edge rents them. */
+  scaling: ModelScalingSchema,
 } as const;
 
 export const ModelConfigurationSchema = z
@@ -76,7 +79,7 @@ export const ConfigurationsSchema = z.object({
   versions: z.record(z.string(), ModelConfigurationSchema).default({}),
 });
 
-const HeardSchema = z.object(configurableKeys).partial();
+const HeardSchema = z.object({ ...configurableKeys, scaling: HeardModelScalingSchema }).partial();
 
 /** The same, as a pool reads it: keys that only a later release's edge knows are passed over. */
 export const HeardConfigurationsSchema = z.object({

@@ -48,3 +48,10 @@ export function amountOf(nano: number): string {
   const digits = String(Math.abs(nano)).padStart(NANO_DIGITS + 1, "0");
   return `${nano < 0 ? "-" : ""}${digits.slice(0, -NANO_DIGITS)}.${digits.slice(-NANO_DIGITS)}`;
 }
+
+/** `costNano` undefined: it isn't known yet. */
+export function costView({ price, expectedNano }: Pricing, costNano: number | undefined): CostView {
+  const nano = costNano ?? expectedNano;
+  const state = costNano === undefined ? "estimated" : "final";
+  return { state, nano, amount: amountOf(nano), currency: price.currency };
+}

@@ -3,9 +3,8 @@
  * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
- *   usage      what its last start used; `id` is `<prediction>.<attempt>`, the same however often it is sent; again
- * when a run that outlived
- *              its prediction says what it used
+ *   usage      every usage record (src/metering/record.ts) as a CloudEvent, from the meter of its account; with `PUBLISH_USAGE=v1`
+ *              what an ended prediction's last start used, as releases before published it
  *   audit      what plugins decided, refused requests included: from the isolate that it was decided in (src/audit)
  *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read
  * it:
@@ -75,6 +74,7 @@ export const ResultRecordSchema = EndedSchema.extend({
 });
 export type ResultRecord = z.infer<typeof ResultRecordSchema>;
 
+/** A record of `usage` with `PUBLISH_USAGE=v1`. */
 export const UsageRecordSchema = EndedSchema.extend({
   /**
    * `<prediction>.<attempt>`; also the record's key. Count each id once, by its latest record: a run may end after its

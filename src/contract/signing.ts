@@ -4,7 +4,7 @@
  */
 const MIN_SECRET_LENGTH = 32;
 
-export type Purpose = "ids" | "stream" | "blob" | "file" | "seal" | "credential";
+export type Purpose = "ids" | "stream" | "blob" | "file" | "seal" | "credential" | "machine";
 
 const imported = new Map<string, CryptoKey>();
 

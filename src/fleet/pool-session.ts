@@ -11,7 +11,6 @@ import type { Grant } from "../contract/claim.ts";
 import type { EventsReply, EventsRequest } from "../contract/event.ts";
 import { firstKind } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
-import type { RoomReport } from "../lane/types.ts";
 import { currentLog, desiredLog } from "../log/current-log.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { registerDevices } from "../registry/devices.ts";
@@ -20,13 +19,14 @@ import { notePool, notePoolState } from "../registry/pools.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { tellScaler } from "./machine-news.ts";
 import { Parking } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
 import { numberSession } from "./session-schema.ts";
 import { createStatements } from "./statements.ts";
 import { nobody, PoolIdentitySchema } from "./types.ts";
-import type { Known, Lease, PoolIdentity } from "./types.ts";
+import type { Known, Lease, PoolIdentity, RemoteLane } from "./types.ts";
 
 const { leaseMs } = defaultRules;
 /** How soon shards ask again about a session that isn't heard on its channel. */
@@ -188,6 +188,13 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#known?.hears?.includes(what) === true) this.#send({ type: what });
   }
 
+  /** The machine is to be returned: the pool ends, what runs has `withinMs` to finish. */
+  async drain(withinMs: number): Promise<void> {
+    if (this.#known === null) return;
+    if (this.#known.hears?.includes("leave") === true) this.#send({ type: "leave", withinMs });
+    else await this.#leaveLanes(this.#known);
+  }
+
   /** The lanes produce to another log from now on. */
   async moveLog(desired: DesiredLog): Promise<void> {
     if (await this.#isTrusted()) this.#send({ type: "log", log: desired });
@@ -239,6 +246,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#remember({ ...known, lanes, hears, device, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
+    await tellScaler(this.env, known, "connected", hello);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
@@ -357,7 +365,10 @@ export abstract class PoolSession extends DurableObject<Env> {
     for (const socket of this.ctx.getWebSockets()) socket.close(closeCodes.replaced, "the lease ran out");
     if (known !== null) await this.#leaveLanes(known);
     if (this.#isBack()) return;
-    if (known !== null) await notePoolState(this.env, known.session, "ended");
+    if (known !== null) {
+      await notePoolState(this.env, known.session, "ended");
+      await tellScaler(this.env, known, "ended");
+    }
     this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
@@ -386,9 +397,3 @@ export abstract class PoolSession extends DurableObject<Env> {
     return true;
   }
 }
-
-/** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
-type RemoteLane = {
-  tell(lane: string, report: RoomReport): Promise<void>;
-  gone(lane: string, session: string): Promise<void>;
-};

@@ -1,6 +1,7 @@
 /** What the rest of the edge asks of a pool session. */
 import * as z from "zod";
 import type { ClaimRef } from "../contract/channel.ts";
+import type { RoomReport } from "../lane/types.ts";
 
 /**
  * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the kind
@@ -15,6 +16,8 @@ export const PoolIdentitySchema = z.object({
   mayRegisterModels: z.boolean(),
   /** The owners whose models it may register. */
   owners: z.array(z.string()).default(["local"]),
+  /** The rented machine that its token is bound to. */
+  machine: z.string().optional(),
   /** Whether other pools of these owners run environments that it built. */
   mayStoreEnvironments: z.boolean().default(false),
 });
@@ -48,4 +51,10 @@ export const nobody: PoolIdentity = {
   mayRegisterModels: false,
   owners: [],
   mayStoreEnvironments: false,
+};
+
+/** A lane as sessions see it; the platform's own stub type walks through every type of the signatures. */
+export type RemoteLane = {
+  tell(lane: string, report: RoomReport): Promise<void>;
+  gone(lane: string, session: string): Promise<void>;
 };

@@ -22,6 +22,7 @@ import { versionKey } from "./types.ts";
 import type { Due, EntryRef, LaneEntry, LaneStats, LaneView, OfferReply, Reservation, RoomReport } from "./types.ts";
 import { createRuns } from "./runs.ts";
 import type { Pick, Runs } from "./runs.ts";
+import { noteEnd, noteStart } from "./demand.ts";
 import { createVerdicts } from "./verdicts.ts";
 import { laneView } from "./view.ts";
 import { nextVersion, noteTurn, windowOf } from "./turns.ts";
@@ -36,7 +37,7 @@ export class LaneCore {
   readonly verdicts = createVerdicts();
   readonly versions: Versions;
   readonly #now: () => number;
-  readonly #runs: Runs;
+  readonly runs: Runs;
   /** Marks that end by time, oldest first. */
   readonly #timed = new Map<string, number>();
   #nextRelease = 0;
@@ -58,7 +59,7 @@ export class LaneCore {
       (model, version) => this.versions.of({ model, version }).node,
       (flow, rows, available) => this.versions.count(flow, rows, available),
     );
-    this.#runs = createRuns(this.rules, (flow, ms) => this.backlog.fair.settle(flow, ms));
+    this.runs = createRuns(this.rules, (flow, ms) => this.backlog.fair.settle(flow, ms));
     this.backlog.start();
     for (const name of this.backlog.rows.sessions()) this.credit.session(name);
   }
@@ -72,7 +73,7 @@ export class LaneCore {
   /** Reservations that nobody needs. */
   unused(ids: readonly string[]): void {
     const now = this.#now();
-    for (const id of ids) if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
+    for (const id of ids) if (this.runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
   }
 
   /** Stores what waits; known ids keep their places. */
@@ -86,7 +87,7 @@ export class LaneCore {
       else failed[entry.id] = error;
       // It waits, so it doesn't run: what it was reserved for, or granted, came to nothing.
       this.#cancelRun(entry.id, now);
-      this.#runs.takeEarly(entry.id);
+      this.runs.takeEarly(entry.id);
     }
     return { tickets: this.backlog.offer(toStore), failed };
   }
@@ -94,7 +95,7 @@ export class LaneCore {
   withdraw(refs: readonly EntryRef[]): void {
     const now = this.#now();
     for (const { id } of refs) {
-      if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
+      if (this.runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
       const mark = this.backlog.marks.get(id);
       if (mark === undefined) continue;
       this.backlog.fair.settle(mark.flow, -mark.about.chargedMs);
@@ -197,12 +198,12 @@ export class LaneCore {
     this.backlog.rows.removeSession(name);
     if (session === undefined) return;
     for (const { id } of session.holds.values()) {
-      if (this.#runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
+      if (this.runs.get(id)?.isReserved === true) this.#cancelRun(id, now);
     }
     for (const [id, { about }] of this.backlog.marks) if (about.session === name) this.unmark(id, now);
     const keys = [...session.credits.keys()];
     this.credit.gone(name);
-    this.#runs.gone(name);
+    this.runs.gone(name);
     for (const key of keys) this.#judge(key, now);
   }
 
@@ -245,9 +246,9 @@ export class LaneCore {
       loaded: this.backlog.loaded(),
       marks: this.backlog.marks.size,
       holds: this.credit.heldCount(),
-      runs: this.#runs.size(),
+      runs: this.runs.size(),
       versions: this.versions.size,
-      ended: this.#runs.earlySize(),
+      ended: this.runs.earlySize(),
     };
   }
 
@@ -305,9 +306,9 @@ export class LaneCore {
     const key = versionKey(entry);
     const error = this.verdicts.failure(key, now);
     if (error !== null) return { outcome: "failed", error };
-    const known = this.#runs.get(entry.id);
+    const known = this.runs.get(entry.id);
     if (known?.isReserved === true) return { outcome: "reserved", session: known.session };
-    if (this.credit.serving(key).length === 0 || this.#runs.isFull()) return { outcome: "waits" };
+    if (this.credit.serving(key).length === 0 || this.runs.isFull()) return { outcome: "waits" };
     const version = this.versions.of(entry);
     if (version.available + version.released.size > 0 || !this.mayRun(version, now)) return { outcome: "waits" };
     const session = this.credit.bestToStart(key);
@@ -325,29 +326,25 @@ export class LaneCore {
 
   #begin(entry: LaneEntry, session: string, chargedMs: number, isReserved: boolean, now: number): void {
     const [version, flow] = [this.versions.of(entry), this.backlog.flowOf(entry)];
-    this.#runs.begin(entry.id, { flow, version, session, cost: entry.cost, chargedMs, at: now, isReserved });
+    this.runs.begin(entry.id, { flow, version, session, cost: entry.cost, chargedMs, at: now, isReserved });
   }
 
   #granted(ref: EntryRef & { session: string }, now: number): void {
     const { id, session: name } = ref;
     const mark = this.backlog.marks.get(id);
-    const run = this.#runs.get(id);
+    const run = this.runs.get(id);
     // The news came twice.
     if (run !== undefined && !run.isReserved && run.session === name && mark === undefined) return;
     const version = this.versions.of(ref);
     if (mark !== undefined) this.#unmarked(id, mark.about);
-    const early = this.#runs.takeEarly(id);
+    const early = this.runs.takeEarly(id);
     const cost = mark?.waiting.cost ?? run?.cost ?? 1;
-    const entry: LaneEntry = {
-      ...ref,
-      cost,
-      weight: this.backlog.find(ref)?.weight ?? 1,
-      startBy: 0,
-      traceparent: null,
-    };
+    const weight = this.backlog.find(ref)?.weight ?? 1;
+    const entry: LaneEntry = { ...ref, cost, weight, startBy: 0, traceparent: null };
+    noteStart(version, run?.isReserved === true, now - ref.createdAt);
     if (early?.isSettled !== true) {
-      const chargedMs =
-        mark?.about.chargedMs ?? (run?.isReserved === true ? run.chargedMs : this.#charge(entry, version));
+      const reservedMs = run?.isReserved === true ? run.chargedMs : null;
+      const chargedMs = mark?.about.chargedMs ?? reservedMs ?? this.#charge(entry, version);
       this.#begin(entry, name, chargedMs, false, now);
     }
     if (early !== undefined) this.#end(id, early.ms, now);
@@ -359,8 +356,10 @@ export class LaneCore {
   /** A pool no longer holds `id`; it took `ms` of its device. */
   #end(id: string, ms: number, now: number): void {
     this.credit.release(id, now);
-    const version = this.#runs.end(id, ms, now);
-    if (version !== null && ms > 0) this.verdicts.ran(version.key);
+    const version = this.runs.end(id, ms, now);
+    if (version === null) return;
+    noteEnd(version, ms);
+    if (ms > 0) this.verdicts.ran(version.key);
   }
 
   /** A version that nobody has trouble with is what it was: a statement looks at no other session. */
@@ -370,8 +369,8 @@ export class LaneCore {
   }
 
   #cancelRun(id: string, now: number): void {
-    if (this.#runs.get(id) === undefined) return;
-    this.#runs.cancel(id);
+    if (this.runs.get(id) === undefined) return;
+    this.runs.cancel(id);
     this.credit.release(id, now);
   }
 

@@ -10,12 +10,15 @@ import type { Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { desiredLog, noteLogSetting } from "../log/current-log.ts";
 import type { LogSetting } from "../registry/log-settings.ts";
+import type { DemandReply, LaneDemand } from "../scaling/demand.ts";
 import { reasonOf, log } from "../telemetry/log.ts";
-import { callObject } from "../object-calls.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { objectSql } from "../shard/object-sql.ts";
 import { remoteShard } from "../shard/remote.ts";
 import { LaneCore } from "./core.ts";
+import { demandOf, noteComing } from "./demand.ts";
+import { createDemandTeller } from "./demand-teller.ts";
 import { createErrands } from "./errands.ts";
 import { createFaults } from "./faults.ts";
 import type { LaneFaults } from "./faults.ts";
@@ -43,6 +46,13 @@ export class Lane extends DurableObject<Env> {
   readonly #faults = createFaults(() => this.ctx.abort("a test fault"));
   readonly #errands: ReturnType<typeof createErrands>;
   readonly #releases: ReturnType<typeof createReleases>;
+  readonly #teller = createDemandTeller({
+    now: () => Date.now(),
+    after: (delayMs, call) => void this.#timers.after(delayMs, call),
+    demand: () => demandOf(this.#core, Date.now()),
+    tell: (report) => this.#scaler().demand(this.#lane, report),
+    heard: (reply) => this.#heard(reply),
+  });
   #lane: string;
   #giveUp: () => void = () => {};
   #actsAt = Infinity;
@@ -173,6 +183,12 @@ export class Lane extends DurableObject<Env> {
     return roomsOf(this.#core.credit, sessions);
   }
 
+  /** The scaler has forgotten what this lane told. */
+  demand(lane: string): LaneDemand {
+    this.#remember(lane);
+    return this.#teller.report();
+  }
+
   /** What a prediction that came now would find. */
   outlook(ref: OutlookRef): LaneOutlook {
     return outlookIn(this.#core, ref);
@@ -228,8 +244,20 @@ export class Lane extends DurableObject<Env> {
     );
   }
 
+  #scaler(): RemoteScaler {
+    const stub: unknown = objectNamed(this.env.SCALER, "scaler");
+    return stub as RemoteScaler;
+  }
+
+  /** When machines come, and which versions get none. */
+  #heard(reply: DemandReply): void {
+    noteComing(this.#core, reply.versions, Date.now());
+    this.#act();
+  }
+
   /** Once this turn is over: many things may happen in one. */
   #actSoon(): void {
+    this.#teller.changed();
     this.#actAt(Date.now());
     if (!this.#isWatched && this.#core.hasWaiting()) {
       this.#isWatched = true;
@@ -255,3 +283,5 @@ export class Lane extends DurableObject<Env> {
     if (due.nextAt !== null) this.#actAt(Math.max(due.nextAt, Date.now() + 1));
   }
 }
+
+type RemoteScaler = { demand(lane: string, report: LaneDemand): Promise<DemandReply> };

@@ -17,7 +17,9 @@ const UNKNOWN_RUN_MS = 1000;
 /** `ticket` null: it is not in the queue, because it was handed over, or never had to wait. */
 export function placeOf(ticket: Ticket | null, ref: Omit<EntryRef, "id" | "createdAt">, view: LaneView): QueuePlace {
   const model = view.models.find((one) => versionKey(one) === versionKey(ref));
-  if (model === undefined || model.sessions === 0) return { position: null, etaMs: null, ahead: null };
+  if (model === undefined) return { position: null, etaMs: null, ahead: null };
+  // Its place is known, though no pool is there yet, once a machine is on its way.
+  if (model.sessions === 0 && (model.comesInMs ?? null) === null) return { position: null, etaMs: null, ahead: null };
   const ahead = ticket === null ? { own: 0, shared: 0, priority: 0 } : aheadOf(ticket, ref, model, view);
   const position = ahead.own + ahead.shared + ahead.priority;
   return { position, etaMs: etaOf(position, model), ahead };
@@ -61,8 +63,9 @@ export function countBefore(curve: Curve, tag: number): number {
 
 /** In how many milliseconds one starts that has `position` before it; null: nobody knows. */
 export function etaOf(position: number, model: ModelView): number | null {
-  const { room, inFlight, startsPerSecond, readyInMs } = model;
+  const { room, inFlight, startsPerSecond, readyInMs, comesInMs = null } = model;
   const runMs = model.runMs ?? UNKNOWN_RUN_MS;
+  if (model.sessions === 0 && comesInMs !== null) return Math.round(comesInMs + position * runMs);
   if (readyInMs === null && inFlight === 0) return null;
   const coldMs = inFlight === 0 ? (readyInMs ?? 0) : 0;
   if (position < room) return Math.round(coldMs);

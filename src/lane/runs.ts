@@ -58,6 +58,7 @@ export function createRuns(rules: Bounds, settle: (flow: Flow, ms: number) => vo
   return {
     get: (id: string) => runs.get(id),
     size: () => runs.size,
+    all: () => runs.values(),
     earlySize: () => early.size,
     isFull: () => runs.size >= rules.maxRuns,
 

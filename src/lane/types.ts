@@ -84,6 +84,8 @@ export type ModelView = {
   readyInMs: number | null;
   /** What a run takes of its device, in milliseconds. */
   runMs: number | null;
+  /** While nobody serves it: in how many milliseconds a machine should that is rented for it. */
+  comesInMs?: number | null;
 };
 
 /** What a shard remembers of a lane, and how far each asked account was served, by `accountKey`. */

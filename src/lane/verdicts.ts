@@ -61,6 +61,13 @@ export function createVerdicts() {
       } else if (known !== undefined && isReady) verdicts.delete(key);
     },
 
+    /** Nobody sets the version up for a while: no machine is rented for it. */
+    refuse(key: string, message: string, now: number): void {
+      verdicts.delete(key);
+      const until = now + STANDS_MS;
+      verdicts.set(key, { error: { code: "setup_failed", message }, until, trialUntil: until });
+    },
+
     /** Why the version can't run now; null: it may. */
     failure(key: string, now: number): PredictionError | null {
       const verdict = verdicts.get(key);

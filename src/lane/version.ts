@@ -57,6 +57,10 @@ export type Version = {
   /** What was measured last, and how much was in flight then. */
   lastRate: { perSecond: number; inFlight: number } | null;
   curves: { at: number; forMs: number; curves: Record<Priority, Curve> } | null;
+  /** When a machine is expected that will serve it; null: nobody knows, or none is rented. */
+  comingAt: number | null;
+  /** Since the lane's start, for the scaler: device time and waits in milliseconds. */
+  totals: { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
 };
 
 export function createVersion(key: string, model: string, version: string, node: FairNode): Version {
@@ -81,6 +85,8 @@ export function createVersion(key: string, model: string, version: string, node:
     heldMs: null,
     lastRate: null,
     curves: null,
+    comingAt: null,
+    totals: { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 },
   };
 }
 

@@ -62,6 +62,7 @@ function viewOf(version: Version, credit: CreditBook, now: number): ModelView {
     room,
     readyInMs,
     runMs: meanMs,
+    ...(serving.length > 0 || version.comingAt === null ? {} : { comesInMs: Math.max(0, version.comingAt - now) }),
   };
 }
 

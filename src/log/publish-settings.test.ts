@@ -2,9 +2,9 @@ import { expect, it } from "vitest";
 import { publishesEnds, readPublishSettings } from "./publish-settings.ts";
 
 it("reads the topics, and says what is wrong", () => {
-  expect(readPublishSettings({})).toEqual({ topics: new Set(), withOutput: false, problem: null });
-  const on = readPublishSettings({ PUBLISH_TOPICS: "usage, jobs.dlq", PUBLISH_OUTPUT: "1", PUBLISH_USAGE: "events" });
-  expect(on).toEqual({ topics: new Set(["usage", "jobs.dlq"]), withOutput: true, usageEvents: true, problem: null });
+  expect(readPublishSettings({})).toEqual({ topics: new Set(), withOutput: false, usageEvents: true, problem: null });
+  const on = readPublishSettings({ PUBLISH_TOPICS: "usage, jobs.dlq", PUBLISH_OUTPUT: "1", PUBLISH_USAGE: "v1" });
+  expect(on).toEqual({ topics: new Set(["usage", "jobs.dlq"]), withOutput: true, problem: null });
   const wrong = readPublishSettings({ PUBLISH_TOPICS: "results,dlq", PUBLISH_OUTPUT: "yes", PUBLISH_USAGE: "2" });
   expect(wrong.topics).toEqual(new Set(["results"]));
   expect(wrong.problem).toBe(
@@ -16,7 +16,7 @@ it("reads the topics, and says what is wrong", () => {
 it("has shards publish ends only where a topic is made of them", () => {
   const publishes = (env: Parameters<typeof readPublishSettings>[0]) => publishesEnds(readPublishSettings(env));
   expect(publishes({})).toBe(false);
-  expect(publishes({ PUBLISH_TOPICS: "usage", PUBLISH_USAGE: "events" })).toBe(false);
+  expect(publishes({ PUBLISH_TOPICS: "usage" })).toBe(false);
   expect(publishes({ PUBLISH_TOPICS: "usage", PUBLISH_USAGE: "v1" })).toBe(true);
   expect(publishes({ PUBLISH_TOPICS: "usage,results", PUBLISH_USAGE: "events" })).toBe(true);
 });

@@ -29,7 +29,7 @@ export function readPublishSettings(env: PublishVars): PublishSettings {
   return {
     topics,
     withOutput: output === "1",
-    ...(usage === "events" ? { usageEvents: true } : {}),
+    ...(usage === "v1" ? {} : { usageEvents: true }),
     problem: problems.length === 0 ? null : problems.join("; "),
   };
 }

@@ -14,7 +14,10 @@ import { log } from "../telemetry/log.ts";
 import type { SweepStep } from "./sweep.ts";
 
 /** Credentials of one kind: what their texts begin with, and the table that has their hashes. */
-export type CredentialKind = { prefix: "ep_" | "epp_"; table: "api_keys" | "pool_tokens" };
+export type CredentialKind = {
+  prefix: "ep_" | "epp_" | "eps_";
+  table: "api_keys" | "pool_tokens" | "scaling_tokens";
+};
 export type CredentialSecrets = Pick<Env, "EDGEPLANE_SECRET" | "CREDENTIAL_SECRET" | "CREDENTIAL_SECRET_BEFORE">;
 
 const RANDOM_CHARS = 43;
@@ -36,6 +39,12 @@ const START_CHARS = 12;
 /** A new credential. Only its SHA-256 is to be kept. */
 export async function newCredential(env: CredentialSecrets, prefix: CredentialKind["prefix"]): Promise<string> {
   const body = newSecret(prefix);
+  return body + (await macOf(currentSecret(env), body));
+}
+
+/** The pool token that stands for a machine: the same whenever it is asked for, so that it need not be kept. */
+export async function machineCredential(env: CredentialSecrets, machine: string): Promise<string> {
+  const body = `epp_${await sign(await keyFor(env.EDGEPLANE_SECRET, "machine"), machine)}`;
   return body + (await macOf(currentSecret(env), body));
 }
 
@@ -118,11 +127,11 @@ async function readStarts(db: D1Database, table: CredentialKind["table"]): Promi
   return null;
 }
 
-/** Deletes keys and tokens that were revoked 30 days ago; keys that have expired are revoked from then on. */
+/** Deletes keys and tokens that were revoked 30 days ago; those that have expired are revoked from then on. */
 export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number): Promise<SweepStep> {
   if (maxCalls < 1) return { calls: 0, more: true };
   const before = Date.now() - KEEP_REVOKED_MS;
-  const statements = (["api_keys", "pool_tokens"] as const).map((table) =>
+  const statements = (["api_keys", "pool_tokens", "scaling_tokens"] as const).map((table) =>
     db
       .prepare(`DELETE FROM ${table} WHERE id IN (SELECT id FROM ${table} WHERE revoked_at < ? LIMIT ${SWEEP_LIMIT})`)
       .bind(before),
@@ -133,6 +142,12 @@ export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number
          (SELECT id FROM api_keys WHERE expires_at < ? AND revoked_at IS NULL LIMIT ${SWEEP_LIMIT})`,
     )
     .bind(Date.now());
-  const deleted = await db.batch([expired, ...statements]);
+  const expiredTokens = db
+    .prepare(
+      `UPDATE pool_tokens SET revoked_at = expires_at WHERE id IN
+         (SELECT id FROM pool_tokens WHERE expires_at < ? AND revoked_at IS NULL LIMIT ${SWEEP_LIMIT})`,
+    )
+    .bind(Date.now());
+  const deleted = await db.batch([expired, expiredTokens, ...statements]);
   return { calls: 1, more: deleted.some(({ meta }) => meta.changes > 0) };
 }

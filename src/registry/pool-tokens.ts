@@ -6,7 +6,7 @@ import { LaneNameSchema } from "../contract/job.ts";
 import { NameSchema } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
-import { mayExist, newCredential } from "./credentials.ts";
+import { machineCredential, mayExist, newCredential } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
 import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
 import type { OldestFirst } from "./sql.ts";
@@ -18,6 +18,8 @@ const HINT_LENGTH = 4;
 const CACHE_MS = 10_000;
 const UNKNOWN_CACHE_MS = 2000;
 const CACHED_TOKENS = 2000;
+/** Of a token: it opens something now. Tokens of machines expire. */
+const VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)";
 const UNKNOWN_CACHED_TOKENS = 200;
 
 type Stores = CredentialSecrets & Pick<Env, "DB">;
@@ -47,6 +49,7 @@ const TokenRowSchema = z
     may_store_environments: z.number().default(0),
     created_at: z.number(),
     revoked_at: z.number().nullable(),
+    machine: z.string().nullable().default(null),
   })
   .transform((row) => ({
     id: row.id,
@@ -58,6 +61,8 @@ const TokenRowSchema = z
     mayStoreEnvironments: row.may_store_environments === 1,
     createdAt: row.created_at,
     revokedAt: row.revoked_at,
+    /** The rented machine that it is bound to. */
+    machine: row.machine,
   }));
 export type PoolToken = z.output<typeof TokenRowSchema>;
 
@@ -82,6 +87,7 @@ export async function createPoolToken(
     mayStoreEnvironments: wanted.may_store_environments,
     createdAt: Date.now(),
     revokedAt: null,
+    machine: null,
   };
   const hash = await sha256Hex(secret);
   await env.DB.prepare(
@@ -101,6 +107,36 @@ export async function createPoolToken(
     )
     .run();
   return { token, secret };
+}
+
+/**
+ * The pool token of a rented machine, good until then; asked for again, it is the same. Its id is the machine's.
+ */
+export async function machineToken(
+  env: Stores,
+  machine: string,
+  { lanes, owners, expiresAt }: { lanes: readonly string[]; owners: readonly string[]; expiresAt: number },
+): Promise<string> {
+  const secret = await machineCredential(env, machine);
+  const hash = await sha256Hex(secret);
+  await env.DB.prepare(
+    `INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, owners, created_at, has_mac, machine, expires_at)
+       VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, 1, ?1, ?8) ON CONFLICT DO NOTHING`,
+  )
+    .bind(
+      ...[machine, `machine ${machine}`, hash, secret.slice(-HINT_LENGTH), JSON.stringify(lanes)],
+      ...[JSON.stringify(owners), Date.now(), expiresAt],
+    )
+    .run();
+  return secret;
+}
+
+/** The machine stays: its token is good until then. */
+export async function renewMachineToken(db: D1Database, machine: string, expiresAt: number): Promise<void> {
+  await db
+    .prepare("UPDATE pool_tokens SET expires_at = ? WHERE id = ? AND machine IS NOT NULL AND revoked_at IS NULL")
+    .bind(expiresAt, machine)
+    .run();
 }
 
 /** Revokes a pool token; false when there is none with this id. Isolates forget it within 10 s. */
@@ -129,7 +165,7 @@ export async function listPoolTokens(db: D1Database, page: OldestFirst & { revok
 export async function isPoolTokenValid(env: Pick<Env, "DB">, id: string): Promise<boolean> {
   const known = validIds.get(id);
   if (known !== undefined) return known;
-  const row = await env.DB.prepare("SELECT 1 FROM pool_tokens WHERE id = ? AND revoked_at IS NULL").bind(id).first();
+  const row = await env.DB.prepare(`SELECT 1 FROM pool_tokens WHERE id = ? AND ${VALID}`).bind(id, Date.now()).first();
   validIds.set(id, row !== null, CACHE_MS);
   return row !== null;
 }
@@ -140,16 +176,17 @@ export async function identifyPool(env: Stores, token: string): Promise<PoolIden
   const known = cached.get(token);
   if (known !== undefined) return known;
   if (unknown.get(token) === true || !(await mayExist(env, KIND, token))) return null;
-  const row = await env.DB.prepare("SELECT * FROM pool_tokens WHERE hash = ? AND revoked_at IS NULL")
-    .bind(await sha256Hex(token))
+  const row = await env.DB.prepare(`SELECT * FROM pool_tokens WHERE hash = ? AND ${VALID}`)
+    .bind(await sha256Hex(token), Date.now())
     .first();
   if (row === null) {
     unknown.set(token, true, UNKNOWN_CACHE_MS);
     return null;
   }
   const found = TokenRowSchema.parse(row);
-  const { lanes, mayRegisterModels, owners, mayStoreEnvironments } = found;
-  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners, mayStoreEnvironments };
+  const { lanes, mayRegisterModels, owners, mayStoreEnvironments, machine } = found;
+  const bound = machine === null ? {} : { machine };
+  const identity = { poolTokenId: found.id, lanes, mayRegisterModels, owners, mayStoreEnvironments, ...bound };
   cached.set(token, identity, CACHE_MS);
   return identity;
 }

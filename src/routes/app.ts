@@ -8,12 +8,19 @@ import type { PredictionSnapshot } from "../contract/prediction.ts";
 import type { UsageReport, UsageVerdict } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import type { ScalingIdentity } from "../registry/scaling-tokens.ts";
 import type { Lease } from "../settings/snapshots.ts";
 import type { ListPage, ListRequest } from "../shard/client.ts";
 import type { Screened, ScreenedRequest, Submission, SubmitAnswer } from "../shard/types.ts";
 
 /** `settings`: what the request uses since it first asked; released when it is answered. */
-export type Variables = { requestId: string; principal: Principal; pool: PoolIdentity; settings?: Lease };
+export type Variables = {
+  requestId: string;
+  principal: Principal;
+  pool: PoolIdentity;
+  provider: ScalingIdentity;
+  settings?: Lease;
+};
 export type App = { Bindings: Env; Variables: Variables };
 export type AppContext = Context<App>;
 

@@ -16,6 +16,7 @@ import { outputRoutes } from "./outputs.ts";
 import { installerRoutes } from "./pool/installer.ts";
 import { poolRoutes } from "./pool/pool.ts";
 import { problemResponse } from "./problem.ts";
+import { providerRoutes } from "./provider/provider.ts";
 import { absentRoutes } from "./replicate/absent.ts";
 import { accountRoutes } from "./replicate/account.ts";
 import { budgetRoutes } from "./replicate/budgets.ts";
@@ -75,6 +76,7 @@ export function createApp(shard: ShardPort): Hono<App> {
   app.route("/v1", absentRoutes());
   app.route("/pool/v1", poolRoutes(shard));
   app.route("/pool", installerRoutes());
+  app.route("/provider/v1", providerRoutes());
   app.route("/admin/v1", adminRoutes());
   app.route("/kafka", kafkaRoutes());
   app.route("/", docsRoutes());

@@ -33,6 +33,7 @@ export const tags = {
   Account: "The caller's account.",
   Operator: "`/admin/v1`: accounts, keys and pool tokens. It answers 404 until `ADMIN_KEY` is set.",
   Pools: "`/pool/v1`: what `gpu-pool` calls.",
+  Providers: "`/provider/v1`: what `edgeplane-provider` calls.",
   Gateway: "The gateway itself.",
   "Not offered": "Calls of Replicate's API that answer 501 here.",
 } as const;

@@ -5,39 +5,69 @@ import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs } from "./backlog-rule.ts";
 import { simulate } from "./simulation/simulate.ts";
 
-const knobs: Knobs = { backlogS: 4, keepS: 60, windowS: 0, deviations: 0 };
+const knobs: Knobs = {
+  backlogS: 4,
+  keepS: 60,
+  windowS: 0,
+  deviations: 0,
+  looksAhead: false,
+  keepsBusy: true,
+  dayShare: 0,
+};
+const one = { slots: 1, bootS: 60 };
 const idle = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
 
 describe("BacklogRule", () => {
   it("wants nothing where nothing is, and a machine for the first prediction", () => {
-    const rule = new BacklogRule(knobs, 8);
+    const rule = new BacklogRule(knobs, { slots: 8, bootS: 60 });
     expect(rule.machines(idle)).toBe(0);
     expect(rule.machines({ ...idle, waiting: 1 })).toBe(1);
   });
 
   it("lets what waits wait as long as it may, and no longer", () => {
-    const rule = new BacklogRule(knobs, 1, 2);
+    const rule = new BacklogRule(knobs, one, 2);
     // Three a machine: one runs, and the next two begin within 4 s.
     expect(rule.machines({ ...idle, running: 1, waiting: 2, ready: 1 })).toBe(1);
     expect(rule.machines({ ...idle, running: 1, waiting: 3, ready: 1 })).toBe(2);
   });
 
   it("covers the load that arrives, and square roots of it", () => {
-    const rule = new BacklogRule({ ...knobs, windowS: 60, deviations: 2 }, 1, 1);
+    const rule = new BacklogRule({ ...knobs, windowS: 60, deviations: 2 }, one, 1);
     for (let atS = 0; atS < 60; atS += 1 / 16) rule.arrived(atS);
     // 16 arrive a second, of a second each; two square roots are 8.
     expect(rule.machines({ ...idle, nowS: 60 })).toBe(24);
   });
 
+  it("looking ahead, orders only what will help when it serves", () => {
+    const ahead = { ...knobs, windowS: 60, looksAhead: true };
+    const rule = new BacklogRule(ahead, one, 2);
+    for (let atS = 0; atS < 60; atS += 1) rule.arrived(atS);
+    // A load of 2 slots; 8 machines do 480 s of work in a boot, and 220 s are there or arrive meanwhile.
+    expect(rule.machines({ ...idle, nowS: 60, waiting: 42, running: 8, ready: 8 })).toBe(8);
+    // With two machines, 100 s are left: 2 for the load, and 17 to end that in 6 s.
+    expect(new BacklogRule(knobs, one, 2).machines({ ...idle, waiting: 48, running: 2, ready: 2 })).toBe(17);
+    expect(rule.machines({ ...idle, nowS: 60, waiting: 48, running: 2, ready: 2 })).toBe(19);
+  });
+
+  it("keeps what had work, or only what was wanted", () => {
+    const kept = (keepsBusy: boolean): number => {
+      const rule = new BacklogRule({ ...knobs, windowS: 60, keepsBusy }, one, 2);
+      rule.machines({ ...idle, running: 5, ready: 5 });
+      return rule.machines({ ...idle, nowS: 30, running: 1, ready: 5 });
+    };
+    expect(kept(true)).toBe(5);
+    expect(kept(false)).toBe(2);
+  });
+
   it("keeps a machine for a while after it was needed", () => {
-    const rule = new BacklogRule(knobs, 1, 2);
+    const rule = new BacklogRule(knobs, one, 2);
     rule.machines({ ...idle, waiting: 6, ready: 2 });
     expect(rule.machines({ ...idle, nowS: 59, ready: 2 })).toBe(2);
     expect(rule.machines({ ...idle, nowS: 61, ready: 2 })).toBe(0);
   });
 
   it("takes up a longer window with what arrived before", () => {
-    const rule = new BacklogRule(knobs, 1, 1);
+    const rule = new BacklogRule(knobs, one, 1);
     const times = Array.from({ length: 600 }, (_, i) => i / 2);
     rule.turn({ ...knobs, windowS: 300 }, times);
     expect(rule.machines({ ...idle, nowS: 300 })).toBe(2);
@@ -50,7 +80,7 @@ describe("BacklogRule", () => {
         fc.integer({ min: 1, max: 4 }),
         fc.integer({ min: 1, max: 30 }),
         (rate, slots, backlogS) => {
-          const rule = new BacklogRule({ ...knobs, backlogS, windowS: 60, deviations: 1 }, slots);
+          const rule = new BacklogRule({ ...knobs, backlogS, windowS: 60, deviations: 1 }, { slots, bootS: 20 });
           let [changes, before] = [0, 0];
           const counting = {
             ...bound(rule),

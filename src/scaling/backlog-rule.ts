@@ -1,10 +1,12 @@
 /**
- * The rule that decides how many machines there should be, by four knobs. A forecast sets the floor (square-root
+ * The rule that decides how many machines there should be, by a few knobs. A forecast sets the floor (square-root
  * staffing over the offered load: A. K. Erlang; W. Whitt, "Understanding the efficiency of multi-server service
  * systems", 1992), the backlog corrects it at once, and what was needed a moment ago is kept for a while.
  */
+import type { DayProfile } from "./day-profile.ts";
 import { KeepAlive } from "./keep-alive.ts";
-import type { Fleet, Policy } from "./policy.ts";
+import { Orders } from "./orders.ts";
+import type { Fleet, Machines, Policy } from "./policy.ts";
 import { RecentArrivals } from "./recent-arrivals.ts";
 
 export type Knobs = {
@@ -16,6 +18,12 @@ export type Knobs = {
   windowS: number;
   /** The floor covers the offered load and so many of its square roots. */
   deviations: number;
+  /** Only that backlog counts which will be left when a machine that is ordered now serves. */
+  looksAhead: boolean;
+  /** A machine that had work a moment ago is kept, too; otherwise only what was wanted then. */
+  keepsBusy: boolean;
+  /** A machine is there at times of the day at which something came on so many of the days; 0: at none. */
+  dayShare: number;
 };
 
 /** What led to the last decision, in machines but for the first three. */
@@ -29,7 +37,7 @@ export type Reasons = {
   kept: number;
 };
 
-/** Of a model of which nothing has ended yet. */
+/** Of a model of which nothing is known. */
 const UNKNOWN_WORK_S = 1;
 /** The mean of the work follows the last so many predictions. */
 const REMEMBERED_WORKS = 500;
@@ -37,20 +45,31 @@ const ROUNDING = 1e-9;
 
 export class BacklogRule implements Policy {
   readonly usesPaidTime = true;
-  readonly #slots: number;
+  readonly #kind: Pick<Machines, "slots" | "bootS">;
+  readonly #orders = new Orders();
   #knobs: Knobs;
   #arrivals: RecentArrivals | null;
   #keepAlive: KeepAlive;
+  #day: DayProfile | null;
   #meanWorkS: number;
   #works = 0;
-  reasons: Reasons = { inSystem: 0, meanWorkS: UNKNOWN_WORK_S, load: 0, floor: 0, backlog: 0, kept: 0 };
+  #arrivedAtS = -Infinity;
+  reasons: Reasons;
 
-  constructor(knobs: Knobs, slots: number, meanWorkS = UNKNOWN_WORK_S) {
+  /** `meanWorkS`: what is known of the work before anything has ended here. */
+  constructor(
+    knobs: Knobs,
+    kind: Pick<Machines, "slots" | "bootS">,
+    meanWorkS = UNKNOWN_WORK_S,
+    day: DayProfile | null = null,
+  ) {
+    this.#day = day;
     this.#knobs = knobs;
-    this.#slots = slots;
+    this.#kind = kind;
     this.#meanWorkS = meanWorkS;
     this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
     this.#keepAlive = new KeepAlive(knobs.keepS);
+    this.reasons = { inSystem: 0, meanWorkS, load: 0, floor: 0, backlog: 0, kept: 0 };
   }
 
   get meanWorkS(): number {
@@ -58,7 +77,8 @@ export class BacklogRule implements Policy {
   }
 
   /** Other knobs from now on; `arrivals`: the latest, which the new window may reach back to. */
-  turn(knobs: Knobs, arrivals: Iterable<number>): void {
+  turn(knobs: Knobs, arrivals: Iterable<number>, day: DayProfile | null = null): void {
+    this.#day = day;
     this.#knobs = knobs;
     this.#keepAlive = this.#keepAlive.withKeepS(knobs.keepS);
     this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
@@ -66,6 +86,7 @@ export class BacklogRule implements Policy {
   }
 
   arrived(atS: number): void {
+    this.#arrivedAtS = atS;
     this.#arrivals?.arrived(atS);
   }
 
@@ -80,25 +101,57 @@ export class BacklogRule implements Policy {
 
   machines(fleet: Fleet): number {
     const { nowS, waiting, running, ready, booting } = fleet;
-    const { backlogS, deviations } = this.#knobs;
+    const { deviations, keepsBusy } = this.#knobs;
     const meanWorkS = this.#meanWorkS;
     const inSystem = waiting + running;
     const load = (this.#arrivals?.rate(nowS, meanWorkS) ?? 0) * meanWorkS;
     const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
-    const backlog = this.#machinesFor(inSystem / (1 + backlogS / meanWorkS));
-    const wanted = Math.max(floor, backlog, inSystem > 0 ? 1 : 0);
+    const backlog = this.#machinesFor(this.#slotsForBacklog(fleet, load));
+    const wanted = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
     const there = ready + booting;
-    const busy = this.#machinesFor(inSystem);
+    const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
     this.reasons = { inSystem, meanWorkS, load, floor, backlog, kept };
     return Math.max(wanted, kept);
   }
 
-  wakeAtS(): number {
-    return Infinity;
+  wakeAtS(nowS: number): number {
+    const { dayShare } = this.#knobs;
+    if (this.#day === null || dayShare === 0) return Infinity;
+    const { bootS } = this.#kind;
+    return Math.max(nowS, this.#day.nextBusyS(nowS + bootS, dayShare) - bootS);
+  }
+
+  steadyUntilS(nowS: number): number {
+    // Until the window is empty, the forecast falls.
+    if (nowS - this.#arrivedAtS < this.#knobs.windowS + 1) return nowS;
+    const keptS = this.#keepAlive.sameUntilS();
+    if (this.#day === null || this.#knobs.dayShare === 0) return keptS;
+    const { bootS } = this.#kind;
+    return Math.min(keptS, this.#day.nextBinS(nowS), this.#day.nextBinS(nowS + bootS) - bootS);
+  }
+
+  #isDaytime(nowS: number): boolean {
+    const { dayShare } = this.#knobs;
+    if (this.#day === null || dayShare === 0) return false;
+    return this.#day.isBusy(nowS, dayShare) || this.#day.isBusy(nowS + this.#kind.bootS, dayShare);
+  }
+
+  /**
+   * Those that end the backlog in its time. Looking ahead, it is what is there now and what arrives during a boot, less
+   * what the machines that are there will have done by then: nothing that is ordered now can help before.
+   */
+  #slotsForBacklog({ nowS, waiting, running, ready, booting }: Fleet, load: number): number {
+    const { slots, bootS } = this.#kind;
+    const { backlogS, looksAhead } = this.#knobs;
+    const bootedS = this.#orders.look(nowS, booting);
+    const workS = (waiting + running) * this.#meanWorkS;
+    if (!looksAhead) return workS / (backlogS + this.#meanWorkS);
+    const leftS = workS + load * bootS - (ready * bootS + bootedS) * slots;
+    return load + Math.max(0, leftS) / (backlogS + this.#meanWorkS);
   }
 
   #machinesFor(slots: number): number {
-    return Math.max(0, Math.ceil(slots / this.#slots - ROUNDING));
+    return Math.max(0, Math.ceil(slots / this.#kind.slots - ROUNDING));
   }
 }

@@ -1,44 +1,71 @@
 /**
- * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to
- * boot, but for the windows: a minute to an hour.
+ * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to boot,
+ * but for the windows: a minute to an hour.
  */
 import type { Knobs } from "./backlog-rule.ts";
+import type { Machines } from "./policy.ts";
 
 const BACKLOG_OF_TARGET = [0, 0.25, 0.5, 1, 1.5, 2.5, 4];
-const BACKLOG_OF_BOOT = [0.25, 0.5, 1, 2];
+/** Between the target and the time that a machine is paid for at least, along the logarithm. */
+const BACKLOG_BETWEEN = [0.25, 0.5, 0.75, 1];
+const BACKLOG_OF_COMMITMENT = 2;
 const KEEP_OF_BOOT = [0.1, 0.25, 0.5, 1, 1.5, 2.5, 4, 8, 16];
 const WINDOWS_S = [0, 60, 180, 600, 1800, 3600];
 const DEVIATIONS = [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2];
+/** The first is that of places without a window: what looks ahead, or keeps only what was wanted, needs a forecast. */
+const FORMS = [
+  { looksAhead: false, keepsBusy: true },
+  { looksAhead: false, keepsBusy: false },
+  { looksAhead: true, keepsBusy: true },
+  { looksAhead: true, keepsBusy: false },
+] as const;
+/** The first: whatever the time of day. */
+const DAY_SHARES = [0, 0.9, 0.6, 0.35];
+/** Beyond those, twice as long each time. */
+const MAX_KEEP_S = 3 * 86_400;
 /** A machine stays at least for a look. */
 const MIN_KEEP_S = 1;
 /** Coprime to the number of places, so that turns go through all of them, far apart. */
 const STRIDE = 17;
 
 /** Indexes into the grid's lists. */
-export type Place = { backlog: number; keep: number; window: number; deviations: number };
-type Axis = keyof Place;
+export type Place = { backlog: number; keep: number; window: number; deviations: number; form: number; day: number };
+type Axis = Exclude<keyof Place, "form" | "day">;
+
+const NO_DEVIATION = 5;
 
 export class KnobGrid {
   readonly #backlogsS: number[];
   readonly #keepsS: number[];
   readonly #places: Place[];
-  /** Where to begin: what waits may wait as long as is aimed at, a machine stays 1.5 boots, and nothing is forecast. */
+  /**
+   * Where to begin. A target that is shorter than a machine is paid for at least: what is forecast, and so many more that
+   * the backlog ends within the geometric mean of both. A longer one: a little less than what is forecast, since the
+   * backlog may correct it.
+   */
   readonly start: Place;
 
-  constructor(targetS: number, bootS: number) {
-    const ofBoot = BACKLOG_OF_BOOT.map((share) => share * bootS).filter((backlogS) => backlogS > targetS);
-    const backlogs = new Set([...BACKLOG_OF_TARGET.map((share) => share * targetS), ...ofBoot]);
-    this.#backlogsS = [...backlogs].toSorted((a, b) => a - b);
+  constructor(targetS: number, { bootS, billingS }: Pick<Machines, "bootS" | "billingS">) {
+    const commitmentS = Math.max(bootS, billingS);
+    const isPatient = targetS >= commitmentS;
+    this.#backlogsS = backlogs(targetS, commitmentS);
     this.#keepsS = KEEP_OF_BOOT.map((share) => Math.max(MIN_KEEP_S, share * bootS));
-    const target = this.#backlogsS.indexOf(targetS);
-    const boot = this.#backlogsS.indexOf(bootS);
-    this.start = { backlog: target, keep: 4, window: 0, deviations: 5 };
-    this.#places = [target, boot === -1 ? this.#backlogsS.length - 1 : boot].flatMap((backlog) =>
-      [0, 2, 4, 6].flatMap((keep) => [
-        { backlog, keep, window: 0, deviations: 5 },
-        ...[2, 4].flatMap((window) => [3, 5, 7].map((deviations) => ({ backlog, keep, window, deviations }))),
-      ]),
+    for (let keepS = this.#keepsS.at(-1) ?? 1; keepS < MAX_KEEP_S; keepS *= 2) this.#keepsS.push(keepS * 2);
+    const window = Math.max(1, nearest(WINDOWS_S, bootS));
+    this.start = isPatient
+      ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0 }
+      : {
+          backlog: nearest(this.#backlogsS, Math.sqrt(targetS * commitmentS)),
+          keep: 2,
+          window,
+          deviations: NO_DEVIATION,
+          form: 2,
+          day: 0,
+        };
+    const tried = [targetS, isPatient ? 2.5 * targetS : commitmentS].map((backlogS) =>
+      nearest(this.#backlogsS, backlogS),
     );
+    this.#places = tried.flatMap((backlog) => [0, 2, 4, 6].flatMap((keep) => placesAround(backlog, keep)));
   }
 
   knobs(place: Place): Knobs {
@@ -47,18 +74,41 @@ export class KnobGrid {
       keepS: this.#keepsS[place.keep] ?? MIN_KEEP_S,
       windowS: WINDOWS_S[place.window] ?? 0,
       deviations: DEVIATIONS[place.deviations] ?? 0,
+      dayShare: DAY_SHARES[place.day] ?? 0,
+      ...(FORMS[place.window > 0 ? place.form : 0] ?? FORMS[0]),
     };
   }
 
-  /** One step away, in each direction that leads somewhere. */
+  /** One step away, in each direction that leads somewhere; and the other forms. */
   neighbours(place: Place): Place[] {
     const axes: Axis[] = place.window > 0 ? ["backlog", "keep", "window", "deviations"] : ["backlog", "keep", "window"];
-    return axes.flatMap((axis) =>
+    const steps = axes.flatMap((axis) =>
       [-1, 1].flatMap((step) => {
         const next = place[axis] + step;
         return next >= 0 && next < this.#length(axis) ? [{ ...place, [axis]: next }] : [];
       }),
     );
+    if (place.window === 0) return steps;
+    return [...steps, ...FORMS.flatMap((_, form) => (form === place.form ? [] : [{ ...place, form }]))];
+  }
+
+  /** The same, and the plainest, with machines that stay at least so long. */
+  keeping(place: Place, keepsS: readonly number[]): Place[] {
+    const last = this.#keepsS.length - 1;
+    const indexes = keepsS
+      .map((keepS) => this.#keepsS.findIndex((one) => one >= keepS))
+      .map((at) => (at < 0 ? last : at));
+    const plain = { ...this.start, window: 0, form: 0 };
+    return [...new Set(indexes)].flatMap((keep) => [
+      { ...place, keep },
+      { ...plain, keep },
+    ]);
+  }
+
+  /** The same, and the plainest that keeps nothing for long, with machines for other times of the day. */
+  byDay(place: Place): Place[] {
+    const plain = { ...this.start, window: 0, form: 0 };
+    return DAY_SHARES.flatMap((_, day) => [{ ...place, day }, ...(day === 0 ? [] : [{ ...plain, day }])]);
   }
 
   /** `count` places from all over the grid, others at each turn. */
@@ -74,4 +124,26 @@ export class KnobGrid {
     if (axis === "keep") return this.#keepsS.length;
     return axis === "window" ? WINDOWS_S.length : DEVIATIONS.length;
   }
+}
+
+function backlogs(targetS: number, commitmentS: number): number[] {
+  const ofTarget = BACKLOG_OF_TARGET.map((share) => share * targetS);
+  if (targetS >= commitmentS) return ofTarget;
+  const between = BACKLOG_BETWEEN.map((share) => targetS ** (1 - share) * commitmentS ** share);
+  const all = new Set([...ofTarget, ...between, BACKLOG_OF_COMMITMENT * commitmentS]);
+  return [...all].toSorted((a, b) => a - b);
+}
+
+function placesAround(backlog: number, keep: number): Place[] {
+  const forecasts = [2, 4].flatMap((window) => [3, 5, 7].map((deviations) => ({ window, deviations })));
+  return [
+    { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0, day: 0 },
+    ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form, day: 0 }))),
+  ];
+}
+
+/** The index of the value whose ratio to `wanted` is the smallest. */
+function nearest(values: readonly number[], wanted: number): number {
+  const off = (value: number): number => (value > 0 ? Math.abs(Math.log(value / wanted)) : Infinity);
+  return values.reduce((best, value, i) => (off(value) < off(values[best] ?? 0) ? i : best), 0);
 }

@@ -5,6 +5,8 @@
  */
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Reasons } from "./backlog-rule.ts";
+import { DayProfile } from "./day-profile.ts";
+import { keepTimesS } from "./idle-times.ts";
 import { KnobGrid } from "./knob-grid.ts";
 import type { Place } from "./knob-grid.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
@@ -12,16 +14,22 @@ import { scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
 import { Ring } from "./ring.ts";
 
-const REMEMBERED = 20_000;
+const REMEMBERED = 10_000;
 const REMEMBERED_CHANGES = 4096;
 /** Predictions until the first tuning; then again after 40 % more, and at least every 3,000. */
-const FIRST_TUNING = 100;
+const FIRST_TUNING = 40;
+const MIN_WORKS = 30;
 const GROWTH = 0.4;
-const MIN_BETWEEN = 60;
+const MIN_BETWEEN = 40;
 const MAX_BETWEEN = 3000;
-const ELSEWHERE = 14;
+/** A past that is shorter than so many boots says too little of what an order leads to. */
+const MIN_BOOTS = 3;
+/** The shorter the past, the more places are tried on it: about so many predictions are replayed. */
+const REPLAYED = 100_000;
+const MIN_ELSEWHERE = 14;
+const MAX_ELSEWHERE = 60;
 /** Other knobs must be better by so much: what differs less is chance. */
-const BETTER = 0.985;
+const BETTER = 0.97;
 const MIN_TARGET_S = 0.1;
 
 type Tuning = { past: Past; left: Place[]; best: Place; bestScore: number };
@@ -44,12 +52,13 @@ export class SelfTuning implements Policy {
   #started = 0;
   #late = 0;
 
-  constructor(targetS: number, kind: Machines) {
+  /** `meanWorkS`: of the model's predictions, where they have run before. */
+  constructor(targetS: number, kind: Machines, meanWorkS?: number) {
     this.#targetS = Math.max(MIN_TARGET_S, targetS);
     this.#kind = kind;
-    this.#grid = new KnobGrid(this.#targetS, kind.bootS);
+    this.#grid = new KnobGrid(this.#targetS, kind);
     this.#place = this.#grid.start;
-    this.#rule = new BacklogRule(this.#grid.knobs(this.#place), kind.slots);
+    this.#rule = new BacklogRule(this.#grid.knobs(this.#place), kind, meanWorkS);
   }
 
   get reasons(): Reasons {
@@ -79,12 +88,20 @@ export class SelfTuning implements Policy {
   machines(fleet: Fleet): number {
     this.#note(fleet);
     if (this.#tuning !== null) this.#tune(this.#tuning);
-    else if (this.#arrivals.count >= this.#tuneAt && this.#works.size >= MIN_BETWEEN) this.#begin();
+    else if (this.#isDue()) this.#begin();
     return this.#rule.machines(fleet);
   }
 
-  wakeAtS(): number {
-    return Infinity;
+  wakeAtS(nowS: number): number {
+    return this.#rule.wakeAtS(nowS);
+  }
+
+  steadyUntilS(nowS: number): number {
+    return this.#tuning === null && !this.#isDue() ? this.#rule.steadyUntilS(nowS) : nowS;
+  }
+
+  #isDue(): boolean {
+    return this.#arrivals.count >= this.#tuneAt && this.#works.size >= MIN_WORKS;
   }
 
   #note({ nowS, ready, booting }: Fleet): void {
@@ -96,18 +113,38 @@ export class SelfTuning implements Policy {
 
   #begin(): void {
     const { count } = this.#arrivals;
+    const atS = this.#arrivals.latest();
+    const [firstS = 0, lastS = 0] = [atS[0], atS.at(-1)];
+    if (lastS - firstS < MIN_BOOTS * this.#kind.bootS) {
+      this.#tuneAt = count + MIN_BETWEEN;
+      return;
+    }
     this.#tuneAt = count + Math.max(MIN_BETWEEN, Math.min(MAX_BETWEEN, GROWTH * count));
-    const size = Math.min(this.#arrivals.size, this.#works.size);
-    const requests = { atS: this.#arrivals.latest(size), workS: this.#works.latest(size) };
+    // Of those that have not ended, the work is taken from those that have.
+    const works = this.#works.latest();
+    const workS = Float64Array.from(
+      atS,
+      (_, i) => works[(i + REMEMBERED * works.length - atS.length) % works.length] ?? 0,
+    );
+    const requests = { atS, workS };
+    const day = DayProfile.of(atS);
     const past: Past = {
       requests,
+      day,
       kind: this.#kind,
       meanWorkS: this.#rule.meanWorkS,
-      startWith: this.#machinesAt(requests.atS[0] ?? 0),
+      startWith: this.#machinesAt(firstS),
       targetS: this.#targetS,
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,
     };
-    const left = [this.#place, ...this.#grid.neighbours(this.#place), ...this.#grid.elsewhere(this.#turn, ELSEWHERE)];
+    const elsewhere = Math.min(MAX_ELSEWHERE, Math.max(MIN_ELSEWHERE, Math.round(REPLAYED / atS.length)));
+    const left = [
+      this.#place,
+      ...this.#grid.neighbours(this.#place),
+      ...this.#grid.keeping(this.#place, keepTimesS(atS)),
+      ...(day === null ? [] : this.#grid.byDay(this.#place)),
+      ...this.#grid.elsewhere(this.#turn, elsewhere),
+    ];
     this.#turn += 1;
     this.#tuning = { past, left, best: this.#place, bestScore: Infinity };
   }
@@ -118,7 +155,7 @@ export class SelfTuning implements Policy {
       this.#tuning = null;
       if (tuning.best === this.#place) return;
       this.#place = tuning.best;
-      this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest());
+      this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest(), tuning.past.day);
       return;
     }
     const score = scoreOf(this.#grid.knobs(place), tuning.past);

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
+import { defaultScaling, ScalingSettingsSchema } from "../contract/scaling.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
 import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
 import { PricesSchema } from "./prices.ts";
@@ -61,6 +62,9 @@ export const SettingsSchema = z
       .refine((uploads) => Object.keys(uploads).length <= MAX_UPLOADS, `at most ${MAX_UPLOADS}`)
       .default({})
       .meta({ description: "Uploaded plugins, by name: they are turned on by `plugins`, as others are." }),
+    scaling: ScalingSettingsSchema.default(defaultScaling).meta({
+      description: "Which machines are rented, and how many; docs/scaling.md. Nothing is until a provider has come.",
+    }),
     pushed_plugins: PushedPolicySchema.prefault({}),
     prices: PricesSchema.optional().meta({
       description: "What predictions cost their accounts; a price holds for what is accepted while it holds.",

@@ -13,6 +13,7 @@ import type { UsageReport } from "../contract/usage.ts";
 import type { Lease } from "../fleet/types.ts";
 import type { Reservation } from "../lane/types.ts";
 import { createDelivering } from "./delivering.ts";
+import { noteCost } from "./cost.ts";
 import { grantOf } from "./grant.ts";
 import * as machine from "./machine.ts";
 import type { Effect } from "./machine.ts";
@@ -49,12 +50,20 @@ import { createStore } from "./store.ts";
 import type { Store } from "./store.ts";
 import type { Expired, ScreenedEvent, StreamFrame, Submission, Woken } from "./types.ts";
 import { createUnlisted } from "./unlisted.ts";
+import { createUsageOutbox } from "./usage-outbox.ts";
+import type { UsageOutbox } from "./usage-outbox.ts";
 import { createWaking } from "./waking.ts";
 import { createWakes } from "./wakes.ts";
 import { eventsDue, webhookMessage } from "./webhook-message.ts";
 
-/** `publishes`: ended predictions are to be published. */
-export type CoreDeps = { rules: Rules; now: () => number; newToken: () => string; publishes?: boolean };
+/** `publishes`: ended predictions are to be published. `meters`: usage is to be handed to meters. */
+export type CoreDeps = {
+  rules: Rules;
+  now: () => number;
+  newToken: () => string;
+  publishes?: boolean;
+  meters?: boolean;
+};
 
 type Submitted = { created: boolean; row: Row };
 
@@ -62,6 +71,7 @@ export class ShardCore {
   readonly store: Store;
   readonly outgoing = createOutgoing();
   readonly ended: ReturnType<typeof createEndedOutbox>;
+  readonly usage: UsageOutbox;
   /** When rows are looked at. */
   readonly wakes: ReturnType<typeof createWakes>;
   /** What shall go. */
@@ -90,6 +100,7 @@ export class ShardCore {
     this.#unlisted = createUnlisted(sql, deps);
     this.wakes = createWakes(this.store, this.#unlisted);
     this.ended = createEndedOutbox(sql, deps.publishes ?? false);
+    this.usage = createUsageOutbox(sql, deps.now, deps.meters ?? false);
     const parts = {
       ...deps,
       store: this.store,
@@ -115,8 +126,9 @@ export class ShardCore {
       save: (progress, effects, fresh) => this.#save(progress, effects, false, fresh),
       keep: (progress, frames) => this.#keep(progress, frames),
     });
-    const { ended, recovery, retention, settlement, wakes } = this;
-    this.#waking = createWaking({ ...changing, leases: this.#leases, ended, recovery, retention, settlement, wakes });
+    const { ended, usage, recovery, retention, settlement, wakes } = this;
+    const seen = { ended, usage, recovery, retention, settlement, wakes };
+    this.#waking = createWaking({ ...changing, ...seen, leases: this.#leases });
     this.#deps = deps;
   }
 
@@ -287,10 +299,12 @@ export class ShardCore {
     const finished = isFinished(row.state);
     if (finished) {
       settleProgress(progress);
+      noteCost(row);
       this.ended.add(row);
       this.settlement.ended(row);
       this.outgoing.canaries.ended(row);
     }
+    this.usage.add(row);
     if (!finished || outliveTheEnd(progress)) this.store.addFrames(row.id, progress.frames);
     const told = eventsDue(progress, effects);
     row.shown ||= told.includes("output");

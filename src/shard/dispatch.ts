@@ -12,6 +12,7 @@ import { log, reasonOf } from "../telemetry/log.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import { createLaneCourier } from "./lane-courier.ts";
+import { createMeterCourier } from "./meter-courier.ts";
 import { putBack, take } from "./outgoing.ts";
 import { createPublisher } from "./publish.ts";
 import { reservationService } from "./reservation-services.ts";
@@ -57,6 +58,7 @@ export function createDispatch(
   const pools = createCourier(() => outgoing.stops.keys(), stop);
   const reservations = createCourier(() => core.settlement.waiting.keys(), giveBack);
   const canaries = createCourier(() => outgoing.canaries.waiting(), tellCanary);
+  const meters = createMeterCourier(env, core);
   const source = crypto.randomUUID();
   const publisher = createPublisher(env, core, publish);
   const webhooks = createWebhookOutbox(env, store);
@@ -146,6 +148,7 @@ export function createDispatch(
       pools.kick();
       reservations.kick();
       canaries.kick();
+      meters.kick();
       publisher.kick();
       const hasNewWebhooks = outgoing.takeWebhooks();
       if (hasNewWebhooks || webhooks.isPending()) webhooks.kick(hasNewWebhooks);
@@ -155,7 +158,14 @@ export function createDispatch(
     isPending(): boolean {
       const areBusy = [grants, index, pools, reservations].some((courier) => courier.isBusy());
       const areToFeed = outgoing.feeds.size > 0 || core.recovery.isSearching();
-      return areBusy || lanes.isPending() || areToFeed || webhooks.isPending() || core.ended.isPending();
+      return (
+        areBusy ||
+        lanes.isPending() ||
+        areToFeed ||
+        webhooks.isPending() ||
+        core.ended.isPending() ||
+        core.usage.isPending()
+      );
     },
 
     /** The lease of a session that holds `ids`; the session is told to look whether its pool still does. */

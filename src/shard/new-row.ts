@@ -32,6 +32,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       keyed: submission.keyed,
       ...(submission.question === undefined ? {} : { question: submission.question }),
       ...(submission.canary === undefined ? {} : { canary: submission.canary }),
+      ...(submission.credentialId === undefined ? {} : { credentialId: submission.credentialId }),
       ...(submission.isGuarded === undefined ? {} : { isGuarded: submission.isGuarded }),
       ...(submission.responseKey === undefined ? {} : { responseKey: submission.responseKey }),
     },

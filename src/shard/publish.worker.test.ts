@@ -5,8 +5,9 @@ import { beforeAll, expect, it, vi } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import { callJson, FakePool, testEnv } from "../../test/worker/edge-harness.ts";
 import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
-import { DeadLetterRecordSchema, ResultRecordSchema, UsageRecordSchema } from "../contract/published.ts";
+import { DeadLetterRecordSchema, ResultRecordSchema } from "../contract/published.ts";
 import type { Env } from "../env.ts";
+import { UsageEventSchema } from "../metering/cloud-event.ts";
 import { LogBroker } from "../log/broker.ts";
 import { createLogClient } from "../log/client.ts";
 import { brokerName } from "../log/names.ts";
@@ -53,17 +54,20 @@ async function only(topic: string, id: string) {
 it("publishes results and usage of a prediction that succeeded, without its input or output", async () => {
   const id = await accept({ input: { prompt: "a secret of the tenant" } });
   const metrics = { predict_time: 0.25, input_token_count: 7, output_token_count: 9, note: "a secret too" };
-  await pool.send(await pool.claim(id), { type: "succeeded", output: "the secret's answer", metrics });
+  const used = { device: "cpu", queuedMs: 1, runMs: 5, gpuUs: 4321, units: { output_token_count: 9 } };
+  await pool.send(await pool.claim(id), { type: "succeeded", output: "the secret's answer", metrics, usage: used });
   const result = await only("results", id);
   expect(ResultRecordSchema.parse(result.value)).toMatchObject({
     ...{ id, account: "acme", status: "succeeded", errorCode: null, attempt: 1, replayOf: null },
     metrics: { predict_time: 0.25, input_token_count: 7 },
   });
   const usage = await only("usage", id);
-  expect(UsageRecordSchema.parse(usage.value)).toMatchObject({
-    ...{ id: `${id}.1`, prediction: id, account: "acme", predictTimeS: 0.25, inputTokens: 7, outputTokens: 9 },
+  expect(UsageEventSchema.parse(usage.value)).toMatchObject({
+    ...{ id: `${id}.1`, source: "urn:edgeplane:usage:acme", subject: "acme", type: "edgeplane.usage.attempt" },
+    data: { ...used, id: `${id}.1`, prediction: id, account: "acme", outcome: "succeeded", billed: true, flags: [] },
   });
   expect(usage.key).toBe(`${id}.1`);
+  expect(usage.headers).toContainEqual({ key: "content-type", value: "application/cloudevents+json" });
   expect(JSON.stringify([result, usage])).not.toContain("secret");
   expect(await recordsOf("jobs.dlq", id)).toEqual([]);
 });
@@ -132,13 +136,11 @@ it("publishes what a run used that outlived its prediction", async () => {
   const id = await accept();
   const grant = await pool.claim(id);
   await cancelPrediction(edge, id, "acme");
-  await only("usage", id);
-  await pool.send(grant, { type: "succeeded", output: "late", metrics: { predict_time: 3.5, output_token_count: 4 } });
-  await expect.poll(async () => (await recordsOf("usage", id)).length).toBe(2);
-  const usage = (await recordsOf("usage", id)).at(-1);
-  expect(usage?.key).toBe(`${id}.1`);
-  expect(UsageRecordSchema.parse(JSON.parse(usage?.value ?? ""))).toMatchObject({
-    ...{ status: "canceled", predictTimeS: 3.5, outputTokens: 4 },
+  const used = { device: "cpu", queuedMs: 0, runMs: 3, gpuUs: 3000 };
+  await pool.send(grant, { type: "succeeded", output: "late", metrics: { predict_time: 3.5 }, usage: used });
+  const usage = await only("usage", id);
+  expect(UsageEventSchema.parse(usage.value).data).toMatchObject({
+    ...{ id: `${id}.1`, outcome: "canceled", billed: true, gpuUs: 3000 },
   });
   expect(await getPrediction(edge, id, "acme", 0)).toMatchObject({ status: "canceled", output: null });
 });
@@ -170,7 +172,7 @@ it("keeps what the log does not take until it does", async () => {
   expect(await marksOf(id)).toEqual([{ pending: 1 }]);
   await setFaults({});
   expect((await only("results", id)).key).toBe(id);
-  expect((await only("usage", id)).value).toMatchObject({ predictTimeS: 0.5 });
+  expect((await only("usage", id)).value).toMatchObject({ data: { id: `${id}.1` } });
 });
 
 it("clears the mark once everything is out", async () => {

@@ -51,6 +51,7 @@ export function replayableOf(row: Row | null): Replayable {
         iterates: fixed.iterates ?? false,
         deployment: fixed.deployment,
         ...(fixed.runLimitMs === undefined ? {} : { runLimitMs: fixed.runLimitMs }),
+        ...(fixed.credentialId === undefined ? {} : { credentialId: fixed.credentialId }),
         ...(fixed.isGuarded === undefined ? {} : { isGuarded: fixed.isGuarded }),
         retentionMs: fixed.retentionMs,
       },

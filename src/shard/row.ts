@@ -13,6 +13,7 @@
  */
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { CanaryTag } from "../contract/canary.ts";
+import { costView } from "../contract/price.ts";
 import type { Pricing } from "../contract/price.ts";
 import { statuses } from "../contract/prediction.ts";
 import type { VerdictRecord } from "../contract/verdict.ts";
@@ -27,7 +28,6 @@ import type {
   WebhookEvent,
 } from "../contract/prediction.ts";
 
-import { shownCost } from "./cost.ts";
 import type { HeldStates, Question } from "./types.ts";
 import type { EarlierAttempt, UsageEntry } from "./usage.ts";
 
@@ -67,6 +67,8 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** The API key, or another credential, that asked for it; absent where none did, and in rows from before it was kept. */
+  credentialId?: string;
   /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
   isGuarded?: true;
 };
@@ -132,6 +134,8 @@ export type Row = {
   held?: HeldStates | undefined;
   /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
   attemptAt?: number | undefined;
+  /** What it costs, in nano-units, once that is known; where it has no price, nothing is noted. */
+  costNano?: number | undefined;
   /** What attempts took, until it was handed on, and which of them were told of. */
   usage?: UsageEntry[] | undefined;
   earlier?: EarlierAttempt[] | undefined;
@@ -201,7 +205,7 @@ export function snapshotOf(row: Row, queue: QueuePlace | null): PredictionSnapsh
     replayOf: fixed.replayOf,
     deployment: fixed.deployment,
     queue,
-    ...shownCost(row),
+    ...(fixed.pricing === undefined ? {} : { cost: costView(fixed.pricing, row.costNano) }),
     ...(row.verdicts === undefined ? {} : { verdicts: row.verdicts }),
   };
 }

@@ -19,6 +19,9 @@ const tables = [
   "CREATE TABLE IF NOT EXISTS ended_mark (one INTEGER PRIMARY KEY CHECK (one = 1), published INTEGER NOT NULL, pending INTEGER NOT NULL, reserved INTEGER)",
 ];
 
+const usageMark =
+  "CREATE TABLE IF NOT EXISTS usage_mark (one INTEGER PRIMARY KEY CHECK (one = 1), taken INTEGER NOT NULL, pending INTEGER NOT NULL, reserved INTEGER NOT NULL)";
+
 export const shardSchema: Schema = {
   name: "shard",
   steps: [
@@ -30,5 +33,6 @@ export const shardSchema: Schema = {
         addColumn(sql, "ended_mark", "reserved", "INTEGER");
       },
     },
+    { isAdded: true, up: (sql) => void sql(usageMark) },
   ],
 };

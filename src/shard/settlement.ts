@@ -4,7 +4,6 @@
  */
 import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
 import { log } from "../telemetry/log.ts";
-import { costOfRow } from "./cost.ts";
 import { dueAt } from "./machine.ts";
 import type { Progress } from "./progress.ts";
 import { isPurged } from "./retention.ts";
@@ -12,6 +11,7 @@ import { isFinished, statusOf } from "./row.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Store } from "./store.ts";
+import { awaitsUsage } from "./usage.ts";
 
 /** After the end, when the service should long have it, and from then on. */
 const AGAIN_MS = 2000;
@@ -33,8 +33,8 @@ export type Settlement = ReturnType<typeof createSettlement>;
 export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
   const waiting = new Map<string, Map<string, ReservationEnd>>();
 
-  function giveBack(row: Row): void {
-    for (const end of endsOf(row)) {
+  function giveBack(ends: readonly ReservationEnd[]): void {
+    for (const end of ends) {
       const ofService = waiting.get(end.service) ?? new Map<string, ReservationEnd>();
       ofService.set(end.id, end);
       waiting.set(end.service, ofService);
@@ -45,18 +45,19 @@ export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
     /** What is to be given back, by service. */
     waiting,
 
-    /** The row ends; the caller stores it. */
+    /** The row ends, or its cost is known only now; the caller stores it. */
     ended(row: Row): void {
-      if (row.reservations === null || row.handAt !== null) return;
+      if (row.reservations === null) return;
+      if (row.handAt !== null) return giveBack(endsOf(row).filter(({ needsCost }) => needsCost === true));
       row.handAt = now() + AGAIN_MS;
-      giveBack(row);
+      giveBack(endsOf(row));
     },
 
     /** The row woke up; the caller stores it. */
     again(row: Row): void {
       if (row.reservations === null || !isFinished(row.state) || now() < (row.handAt ?? 0)) return;
       row.handAt = now() + LATER_MS;
-      giveBack(row);
+      giveBack(endsOf(row));
     },
 
     /** Takes out the first `limit` for a service. */
@@ -108,8 +109,10 @@ export function holdsTheSame(known: Row, given: Row): boolean {
   return first !== undefined && (known.reservations ?? []).some(({ id }) => id === first.id);
 }
 
+/** What is settled by the cost waits for that: a run that was stopped is told of a moment after the end. */
 function endsOf(row: Row): ReservationEnd[] {
-  return (row.reservations ?? []).map((reservation) => ({
+  const settled = (row.reservations ?? []).filter(({ needsCost }) => needsCost !== true || !awaitsUsage(row));
+  return settled.map((reservation) => ({
     ...reservation,
     how: row.attempt > 0 ? "settle" : "release",
     predictionId: row.id,
@@ -118,7 +121,7 @@ function endsOf(row: Row): ReservationEnd[] {
     status: statusOf(row.state),
     attempt: row.attempt,
     cost: row.fixed.cost,
-    costNano: costOfRow(row),
+    costNano: row.costNano ?? 0,
     metrics: row.metrics,
     ...(reservation.service === "responses" ? answerOf(row) : {}),
   }));

@@ -75,7 +75,7 @@ export class PredictionShard extends DurableObject<Env> {
     const publish = readPublishSettings(env);
     const publishes = publishesEnds(publish);
     const now = () => Date.now();
-    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes });
+    this.#core = new ShardCore(objectSql(ctx.storage), { rules: defaultRules, now, newToken, publishes, meters: true });
     this.#core.onChange = (id, frames) => this.waiters.notify(id, frames);
     // Whoever is held for a large output gets it from memory, and not from its row again.
     this.#core.soon = (run) => void setTimeout(run, 0);

@@ -51,6 +51,10 @@ const unusual = (): Row => ({
     traceparent: null,
     keyed: true,
     responseKey: "key",
+    pricing: {
+      price: { id: "7:*", currency: "USD", perSecond: { cpu: 1 }, perUnit: { n: 2 }, perRequest: 3, minimum: 4 },
+      ...{ expectedNano: 5, capNano: 6 },
+    },
   },
   payloadHash: "hash",
   endAs: "canceled",
@@ -82,6 +86,7 @@ const unusual = (): Row => ({
   fed: true,
   endSeq: 9,
   attemptAt: NOW + 6,
+  costNano: 10,
   usage: [
     {
       ...{ n: 7, attempt: 2, outcome: "superseded", at: NOW + 7, device: "cpu", queuedMs: 1, runMs: 2, gpuUs: 3 },

@@ -13,6 +13,8 @@ import type { Fixed, Row, State } from "./row.ts";
 import type { SqlRow, SqlValue } from "./sql.ts";
 import { packUsage, unpackUsage } from "./usage.ts";
 import type { PackedUsage } from "./usage.ts";
+import { packPricing, unpackPricing } from "./packed-pricing.ts";
+import type { PackedPricing } from "./packed-pricing.ts";
 
 /** What acceptance fixes. */
 type Accepted = Pick<Row, "accountId" | "fixed" | "payloadHash" | "createdAt" | "startBy" | "endBy" | "endAs">;
@@ -23,7 +25,8 @@ type Changing = Omit<
 >;
 type Stored = Omit<Changing, "usage"> & { usage?: PackedUsage[] };
 type Sparse<T> = { [Field in keyof T]: T[Field] | undefined };
-type SparseAccepted = Sparse<Omit<Accepted, "fixed">> & { fixed: Sparse<Fixed> };
+type StoredFixed = Omit<Fixed, "pricing"> & { pricing?: PackedPricing };
+type SparseAccepted = Sparse<Omit<Accepted, "fixed">> & { fixed: Sparse<StoredFixed> };
 
 const usualEvents: WebhookEvent[] = ["start", "output", "logs", "completed"];
 const usuallyFixed = {
@@ -90,6 +93,8 @@ export function acceptedOf({ accountId, fixed, payloadHash, createdAt, startBy, 
       question: fixed.question,
       responseKey: fixed.responseKey,
       canary: fixed.canary,
+      credentialId: fixed.credentialId,
+      pricing: fixed.pricing === undefined ? undefined : packPricing(fixed.pricing),
       isGuarded: fixed.isGuarded,
     },
     payloadHash: payloadHash || undefined,
@@ -127,6 +132,7 @@ export function changingOf(row: Row): string {
     verdicts: row.verdicts,
     held: row.held,
     attemptAt: row.attemptAt,
+    costNano: row.costNano,
     usage: row.usage?.map((entry) => packUsage(entry, row.createdAt)),
     earlier: row.earlier,
     isTallied: row.isTallied,
@@ -142,14 +148,15 @@ function mayBeCalled({ state, checkAt }: Row): boolean {
 export function rowFrom(stored: SqlRow): Row {
   const column = (name: string): SqlValue => stored[name] ?? null;
   const wakeAt = column("wake_at");
-  const accepted = JSON.parse(text(column("accepted"))) as Accepted;
+  const accepted = JSON.parse(text(column("accepted"))) as Omit<Accepted, "fixed"> & { fixed: StoredFixed };
+  const { pricing, ...fixed } = accepted.fixed;
   const { usage, ...changing } = JSON.parse(text(column("changing"))) as Partial<Stored>;
   return {
     // What a run measures is put into it: it is each row's own.
     metrics: {},
     ...usuallyAccepted,
     ...accepted,
-    fixed: { ...usuallyFixed, ...accepted.fixed },
+    fixed: { ...usuallyFixed, ...fixed, ...(pricing === undefined ? {} : { pricing: unpackPricing(pricing) }) },
     ...usuallyChanging,
     ...changing,
     ...(usage === undefined ? {} : { usage: usage.map((packed) => unpackUsage(packed, accepted.createdAt)) }),

@@ -58,6 +58,8 @@ export type Submission = {
   responseKey?: string;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
+  /** The API key, or another credential, that asks for it. */
+  credentialId?: string;
   /** Plugins that came with its version screen what it says. */
   isGuarded?: true;
 };

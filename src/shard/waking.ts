@@ -13,6 +13,7 @@ import type { Settlement } from "./settlement.ts";
 import type { Store } from "./store.ts";
 import type { Woken } from "./types.ts";
 import type { createUnlisted } from "./unlisted.ts";
+import type { UsageOutbox } from "./usage-outbox.ts";
 import type { createWakes } from "./wakes.ts";
 
 /** Due rows that are handled in one go. */
@@ -30,6 +31,7 @@ type Deps = {
   settlement: Settlement;
   leases: ReturnType<typeof createLeases>;
   ended: ReturnType<typeof createEndedOutbox>;
+  usage: UsageOutbox;
   load: (id: string) => Progress | null;
   /** Runs what changes a row alone; null: somebody is at it. */
   alone: <T>(id: string, run: () => T) => T | null;
@@ -37,7 +39,7 @@ type Deps = {
 };
 
 export function createWaking(deps: Deps) {
-  const { rules, store, outgoing, wakes, unlisted, recovery, retention, settlement, leases, ended } = deps;
+  const { rules, store, outgoing, wakes, unlisted, recovery, retention, settlement, leases, ended, usage } = deps;
 
   function wakeOne(progress: Progress, now: number, woken: Woken): void {
     const { row } = progress;
@@ -47,7 +49,7 @@ export function createWaking(deps: Deps) {
     if (overdue === null && row.session !== null && machine.asksForUsage(row, now, rules))
       woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
-      if (!row.strays && ended.holds(row)) retention.postpone(row.id);
+      if (!row.strays && (ended.holds(row) || usage.holds(row))) retention.postpone(row.id);
       else retention.fallDue(row, woken);
       return;
     }
@@ -71,6 +73,7 @@ export function createWaking(deps: Deps) {
       recovery.rest();
       unlisted.rest();
       ended.rest();
+      usage.rest();
       const woken: Woken = { checks: new Map(), strays: [], expired: [], more: due.length >= BATCH_ROWS };
       for (const id of due) {
         const isHandled = deps.alone(id, () => {

@@ -19,6 +19,7 @@ export const pages = {
     "docs/kafka.md",
     "docs/files.md",
     "docs/queue.md",
+    "docs/usage.md",
     "docs/plugins.md",
     "docs/write-a-plugin.md",
     "docs/gpu-pool.md",

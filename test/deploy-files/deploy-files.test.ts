@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
 import * as z from "zod";
 import { helpText } from "../../gpu-pool/settings.ts";
+import { HardwareSchema, WantedMachinesSchema } from "../../src/contract/provider.ts";
 
 const root = join(import.meta.dirname, "../..");
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-deploy-files-"));
@@ -40,7 +41,8 @@ const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
 const hadolint = async (file: string): Promise<Ran> => run("hadolint", ["--no-color", file]);
 
-test.each(["deploy/docker/edge.Dockerfile", "deploy/docker/pool.Dockerfile"])("hadolint: %s", async (file) => {
+const dockerfiles = ["edge", "pool", "provider"].map((name) => `deploy/docker/${name}.Dockerfile`);
+test.each(dockerfiles)("hadolint: %s", async (file) => {
   expect(await hadolint(file)).toEqual(GOOD);
   // What it copies is there, and not kept from Docker.
   const sources = [...read(file).matchAll(/^COPY (?:--\S+ )*(\S+) \S+$/gm)].map(([, source]) => source ?? "");
@@ -161,6 +163,65 @@ test("the manifest holds together: labels, volumes, the image's user and folder,
   for (const name of caches) expect(dockerfile).toContain(`${name}=/pool/`);
 });
 
+/** The fields of https://keda.sh/docs/latest/reference/scaledobject-spec/ that are used here, and no other. */
+const TriggerAuthenticationSchema = z.strictObject({
+  apiVersion: z.literal("keda.sh/v1alpha1"),
+  kind: z.literal("TriggerAuthentication"),
+  metadata: z.strictObject({ name: z.string() }),
+  spec: z.strictObject({
+    secretTargetRef: z.tuple([z.strictObject({ parameter: z.literal("token"), name: z.string(), key: z.string() })]),
+  }),
+});
+const ScaledObjectSchema = z.strictObject({
+  apiVersion: z.literal("keda.sh/v1alpha1"),
+  kind: z.literal("ScaledObject"),
+  metadata: z.strictObject({ name: z.string() }),
+  spec: z.strictObject({
+    scaleTargetRef: z.strictObject({ kind: z.literal("StatefulSet"), name: z.string() }),
+    pollingInterval: z.int().positive(),
+    cooldownPeriod: z.int().min(0),
+    minReplicaCount: z.literal(0),
+    maxReplicaCount: z.int().positive(),
+    advanced: z.strictObject({
+      horizontalPodAutoscalerConfig: z.strictObject({
+        behavior: z.strictObject({ scaleDown: z.strictObject({ stabilizationWindowSeconds: z.int().min(0) }) }),
+      }),
+    }),
+    triggers: z.tuple([
+      z.strictObject({
+        type: z.literal("metrics-api"),
+        metricType: z.literal("AverageValue"),
+        // https://keda.sh/docs/latest/scalers/metrics-api/
+        metadata: z.strictObject({
+          url: z.url(),
+          valueLocation: z.string(),
+          targetValue: z.literal("1"),
+          activationTargetValue: z.literal("0"),
+          authMode: z.literal("bearer"),
+        }),
+        authenticationRef: z.strictObject({ name: z.string() }),
+      }),
+    ]),
+  }),
+});
+
+test("KEDA's objects hold together, scale the pools' set, and ask for what the edge answers", async () => {
+  const load =
+    "import json, sys, yaml; json.dump([list(yaml.safe_load_all(open(f))) for f in sys.argv[1:]], sys.stdout)";
+  const { said } = await run("python3", ["-c", load, "deploy/kubernetes/keda.yaml", "deploy/kubernetes/pool.yaml"]);
+  const [keda = [], pool = []] = z.array(z.array(z.unknown())).parse(JSON.parse(said));
+  const authentication = TriggerAuthenticationSchema.parse(keda[0]);
+  const { spec } = ScaledObjectSchema.parse(keda[1]);
+  const set = z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) }).parse(pool[1]);
+  expect(spec.scaleTargetRef).toEqual({ kind: set.kind, name: set.metadata.name });
+  const [{ metadata, authenticationRef }] = spec.triggers;
+  expect(authenticationRef.name).toBe(authentication.metadata.name);
+  const [route, hardware = ""] = new URL(metadata.url).pathname.split(/\/(?=[^/]*$)/);
+  expect(route).toBe("/admin/v1/scaling/metrics");
+  expect(HardwareSchema.safeParse(hardware).success).toBe(true);
+  expect(Object.keys(WantedMachinesSchema.shape)).toContain(metadata.valueLocation);
+});
+
 test("Caddy takes the Caddyfile", async () => {
   const validate = async (file: string): Promise<Ran> =>
     run("caddy", ["validate", "--adapter", "caddyfile", "--config", file], { HOME: dir, XDG_DATA_HOME: dir });
@@ -177,8 +238,10 @@ async function verifyUnit(name: string, text: string): Promise<Ran> {
   return run("systemd-analyze", ["verify", "--man=no", "--recursive-errors=no", written(name, here)]);
 }
 
-test("systemd takes the units: the edge's, and the one that `edgeplane-pool service` writes", async () => {
+test("systemd takes the units: the edge's, the provider service's, and the one that `edgeplane-pool service` writes", async () => {
   expect(await verifyUnit("edgeplane.service", read("deploy/systemd/edgeplane.service"))).toEqual(GOOD);
+  const provider = "edgeplane-provider.service";
+  expect(await verifyUnit(provider, read(`deploy/systemd/${provider}`))).toEqual(GOOD);
   const { code, said: unit } = await run("sh", ["deploy/pool/edgeplane-pool", "unit"]);
   expect(code).toBe(0);
   expect(await verifyUnit("edgeplane-pool.service", unit)).toEqual(GOOD);
@@ -203,5 +266,7 @@ test("the pool's image begins by the edge's installer, and says what is missing"
 });
 
 test("every folder of deploy/ is looked at", () => {
-  expect(readdirSync(join(root, "deploy")).toSorted()).toEqual(["caddy", "docker", "kubernetes", "pool", "systemd"]);
+  // test/integration/provider runs what lies in deploy/provider.
+  const folders = ["caddy", "docker", "kubernetes", "pool", "provider", "systemd"];
+  expect(readdirSync(join(root, "deploy")).toSorted()).toEqual(folders);
 });

@@ -162,6 +162,21 @@ async function runBuildCommands(options: BuildOptions): Promise<void> {
   }
 }
 
+/** Makes an environment in `dir` that has nothing but its interpreter. Throws EnvironmentProblem. */
+export async function createBareEnvironment(
+  dir: string,
+  { path }: Pick<Interpreter, "path">,
+  uv: string | null,
+): Promise<void> {
+  const [command, args] =
+    uv === null ? [path, ["-m", "venv", "--without-pip", dir]] : [uv, ["venv", "--python", path, dir]];
+  const made = await runCommand(command, args, { timeoutMs: createTimeoutMs });
+  if (made.code === 0) return;
+  throw isDiskFull(made.output)
+    ? new DiskFull(dir, lastLines(made))
+    : new EnvironmentProblem(`no virtual environment can be made:\n${lastLines(made)}`);
+}
+
 /**
  * Build the environment in `dir`, which must not exist. Where uv reaches no registry pip may: it has a configuration of
  * its own (pip.conf), which uv does not read. Throws EnvironmentProblem.

@@ -3,9 +3,10 @@
  * environment per Python version and hash of its requirements, shared by all models and pools of the host that want the
  * same (store.ts).
  */
+import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { buildEnvironment, pythonOf } from "./builder.ts";
+import { buildEnvironment, createBareEnvironment, pythonOf } from "./builder.ts";
 import { type CogYaml, predictorReference } from "./cog-yaml.ts";
 import { collectEnvironments } from "./collect.ts";
 import { isDiskFull } from "./disk-full.ts";
@@ -14,12 +15,15 @@ import {
   defaultInterpreter,
   findInterpreters,
   type Interpreter,
+  probeInterpreter,
   versionOf,
 } from "./interpreters.ts";
+import { type LayerWish, wishOf } from "./layer-key.ts";
+import type { Layers } from "./layers.ts";
 import { DiskFull, EnvironmentProblem } from "./problem.ts";
 import { keepWithin, megabytes } from "./keeping.ts";
 import { readRequirements, type Requirements } from "./requirements.ts";
-import { type Used, useEnvironment } from "./store.ts";
+import { holdBuild, takeEnvironment, type Used, useEnvironment } from "./store.ts";
 import { ensureSystemPackages } from "./system-packages.ts";
 import { bringPython, findUv } from "./uv.ts";
 
@@ -37,6 +41,8 @@ export type PrepareOptions = {
   allowSystemPackages?: boolean;
   /** For installing the requirements; 30 minutes without it. */
   installTimeoutMs?: number;
+  /** Where other hosts' environments are; `cuda`: what this host's driver runs. Without it all are built here. */
+  others?: { layers: Layers; owner: string; cuda: string | null };
 };
 
 export type PreparedEnvironment = {
@@ -45,6 +51,8 @@ export type PreparedEnvironment = {
   warnings: string[];
   /** What the virtual environment takes on disk; null on the plain interpreter. */
   sizeBytes: number | null;
+  /** Another host built it. */
+  isUnpacked: boolean;
   /** Nothing of it runs any more: until then no pool of the host takes the environment away. */
   release(): void;
 };
@@ -74,6 +82,75 @@ async function pickInterpreter(options: PrepareOptions, warnings: string[]): Pro
   return choice.interpreter;
 }
 
+/** It is not what it should be, or there is none. */
+class NoLayer extends Error {}
+
+/**
+ * The environment as another host has built it, for models of this owner alone; null where there is none, or it can't
+ * be had. Who waits for its lock waits for no more than that.
+ */
+async function unpack(
+  name: string,
+  interpreter: Interpreter,
+  wish: LayerWish,
+  layers: Layers,
+  { environmentsDir: root, log, budgetBytes }: PrepareOptions,
+): Promise<Used | null> {
+  const startedAt = performance.now();
+  try {
+    return await useEnvironment(root, ownName(name, wish), {
+      onWait: () => log("another pool unpacks this environment; waiting for it"),
+      async build(dir) {
+        const stored = await layers.find(wish);
+        if (stored === null) throw new NoLayer();
+        log(`fetching the environment, as another host has built it: ${megabytes(stored.bytes)}`);
+        await createBareEnvironment(dir, interpreter, await findUv());
+        await stored.unpack(dir, log);
+        if ((await probeInterpreter(pythonOf(dir))) === null) throw new Error("its Python doesn't run here");
+        return versionOf(interpreter);
+      },
+      async onBuilt(sizeBytes) {
+        log(`the environment is unpacked: ${megabytes(sizeBytes)} in ${secondsSince(startedAt)}`);
+        if (budgetBytes !== undefined) await keepWithin(root, budgetBytes, log);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof NoLayer))
+      log(`the stored environment can't be used (${error instanceof Error ? error.message : String(error)})`);
+    return null;
+  }
+}
+
+/** Of what another host built, models of other owners have nothing: its host may not be theirs. */
+function ownName(name: string, { owner, key }: LayerWish): string {
+  return `${name}-${createHash("sha256").update(`${owner}\n${key}`).digest("hex").slice(0, 12)}`;
+}
+
+const secondsSince = (startedAt: number): string => `${((performance.now() - startedAt) / 1000).toFixed(1)} s`;
+
+/** What is built here, what another host built, or else it is built now. */
+async function ensure(
+  name: string,
+  interpreter: Interpreter,
+  requirements: Requirements,
+  options: PrepareOptions,
+): Promise<Used & { isUnpacked: boolean }> {
+  const { others, cog, environmentsDir: root } = options;
+  const { build } = cog;
+  const wish =
+    others === undefined ? null : await wishOf(others.owner, requirements, { interpreter, build, cuda: others.cuda });
+  if (others === undefined || wish === null)
+    return { ...(await ensureBuilt(name, interpreter, requirements, options)), isUnpacked: false };
+  const here = await takeEnvironment(root, name);
+  const unpacked = here === null ? await unpack(name, interpreter, wish, others.layers, options) : null;
+  if (unpacked !== null) return { ...unpacked, isUnpacked: true };
+  const used = here ?? (await ensureBuilt(name, interpreter, requirements, options));
+  const { dir, note } = used;
+  const builtAtMs = Date.parse(note.builtAt);
+  others.layers.offer(wish, { dir, builtAtMs, buildMs: note.buildMs, hold: () => holdBuild(dir) });
+  return { ...used, isUnpacked: false };
+}
+
 /** Builds it unless it is there. A disk that is full is cleared of what nobody uses, and tried once more. */
 async function ensureBuilt(
   name: string,
@@ -83,7 +160,7 @@ async function ensureBuilt(
 ): Promise<Used> {
   const { log, environmentsDir: root } = options;
   const timeoutMs = options.installTimeoutMs ?? installTimeoutMs;
-  const beganAt = Date.now();
+  const beganAt = performance.now();
   const build = async (dir: string): Promise<string> => {
     const uv = await findUv();
     log(
@@ -107,7 +184,7 @@ async function ensureBuilt(
       }
     },
     async onBuilt(sizeBytes) {
-      log(`the environment is ready: ${megabytes(sizeBytes)} in ${((Date.now() - beganAt) / 1000).toFixed(1)} s`);
+      log(`the environment is ready: ${megabytes(sizeBytes)} in ${secondsSince(beganAt)}`);
       if (options.budgetBytes !== undefined) await keepWithin(root, options.budgetBytes, log);
     },
   });
@@ -150,11 +227,11 @@ export async function prepareEnvironment(options: PrepareOptions): Promise<Prepa
   const plain = requirements.lines.length === 0 && requirements.buildCommands.length === 0;
   const interpreter = await pickInterpreter(options, warnings);
   const env = modelEnv(cog);
-  if (plain) return { python: interpreter.path, env, warnings, sizeBytes: null, release: () => {} };
+  if (plain) return { python: interpreter.path, env, warnings, sizeBytes: null, isUnpacked: false, release: () => {} };
   const version = `${interpreter.major}.${interpreter.minor}`;
   const name = `${version}-${process.arch}-${requirements.hash.slice(0, 24)}`;
-  const { dir, sizeBytes, release } = await ensureBuilt(name, interpreter, requirements, options);
+  const { dir, note, isUnpacked, release } = await ensure(name, interpreter, requirements, options);
   env["VIRTUAL_ENV"] = dir;
   env["PATH"] = `${join(dir, "bin")}${delimiter}${process.env["PATH"] ?? ""}`;
-  return { python: pythonOf(dir), env, warnings, sizeBytes, release };
+  return { python: pythonOf(dir), env, warnings, sizeBytes: note.sizeBytes, isUnpacked, release };
 }

@@ -44,7 +44,7 @@ test("one that can't be removed is not counted as removed, is told, and keeps no
   const [first, second] = [await built("first", 1000), await built("second", 2000)];
   stuck.add(first.dir);
   const collected = await collectEnvironments(root, 0);
-  expect(collected).toMatchObject({ removed: 1, freedBytes: second.sizeBytes, keptBytes: first.sizeBytes });
+  expect(collected).toMatchObject({ removed: 1, freedBytes: second.note.sizeBytes, keptBytes: first.note.sizeBytes });
   expect(collected.problem).toContain("EPERM");
   expect([existsSync(first.dir), existsSync(useLockOf(first.dir)), existsSync(second.dir)]).toEqual([
     true,

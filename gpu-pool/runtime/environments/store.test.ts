@@ -160,9 +160,9 @@ test("the budget takes what was used longest ago, and nothing that a process use
     ["older", 1000],
     ["new", 3000],
   ] as const) {
-    const { dir, sizeBytes, release } = await use(root, name);
+    const { dir, note, release } = await use(root, name);
     release();
-    sizes.set(name, sizeBytes);
+    sizes.set(name, note.sizeBytes);
     utimesSync(noteFileOf(dir), usedAt, usedAt);
   }
   const one = sizes.get("old") ?? 0;

@@ -20,11 +20,17 @@ import { runCommand } from "./command.ts";
 import { probeInterpreter } from "./interpreters.ts";
 
 /** What `edgeplane.json` says of a build. */
-const CompleteSchema = z.object({ python: z.string(), sizeBytes: z.number(), builtAt: z.string() });
+const CompleteSchema = z.object({
+  python: z.string(),
+  sizeBytes: z.number(),
+  builtAt: z.string(),
+  /** How long that took; 0: nobody knows. */
+  buildMs: z.number().default(0),
+});
 export type Complete = z.infer<typeof CompleteSchema>;
 
 /** An environment that can't be taken away before `release`. */
-export type Used = { dir: string; sizeBytes: number; release(): void };
+export type Used = { dir: string; note: Complete; release(): void };
 
 /** The name of a build's folder: NAME.BUILD */
 export const BUILD = /^(.+)\.[0-9a-f]{8}$/;
@@ -70,7 +76,7 @@ function touch(build: string): void {
 }
 
 /** The environment, if it is there, whole and runs. */
-async function take(root: string, name: string): Promise<Used | null> {
+export async function takeEnvironment(root: string, name: string): Promise<Used | null> {
   const dir = await linkedBuild(root, name);
   const note = dir === null ? null : await noteOn(dir);
   if (dir === null || note === null) return null;
@@ -82,13 +88,13 @@ async function take(root: string, name: string): Promise<Used | null> {
     return null;
   }
   touch(dir);
-  return usedOf(dir, note.sizeBytes, use.release);
+  return usedOf(dir, note, use.release);
 }
 
-function usedOf(dir: string, sizeBytes: number, release: () => void): Used {
+function usedOf(dir: string, note: Complete, release: () => void): Used {
   return {
     dir,
-    sizeBytes,
+    note,
     release() {
       touch(dir);
       release();
@@ -107,17 +113,17 @@ export type BuildSteps = {
 
 /** Takes the environment of this name, building it unless it is there. Of all pools of the host one builds. */
 export async function useEnvironment(root: string, name: string, steps: BuildSteps): Promise<Used> {
-  const there = await take(root, name);
+  const there = await takeEnvironment(root, name);
   if (there !== null) return there;
   let isBuilt = false;
   const used = await withLock(lockOf(root, name), steps.onWait, async () => {
-    const meanwhile = await take(root, name);
+    const meanwhile = await takeEnvironment(root, name);
     if (meanwhile !== null) return meanwhile;
     isBuilt = true;
     await clearAway(root, name);
     return buildAndLink(root, name, steps);
   });
-  if (isBuilt) await steps.onBuilt(used.sizeBytes);
+  if (isBuilt) await steps.onBuilt(used.note.sizeBytes);
   return used;
 }
 
@@ -125,22 +131,30 @@ async function buildAndLink(root: string, name: string, steps: BuildSteps): Prom
   const dir = join(root, `${name}.${randomBytes(4).toString("hex")}`);
   // Nobody else knows the folder yet, so it is to be had; from the link on others could take it away.
   const use = tryLock(useLockOf(dir), "shared");
+  const startedAt = performance.now();
   try {
     const python = await steps.build(dir);
-    const note: Complete = { python, sizeBytes: await sizeOf(dir), builtAt: new Date().toISOString() };
+    const buildMs = performance.now() - startedAt;
+    const note: Complete = { python, sizeBytes: await sizeOf(dir), builtAt: new Date().toISOString(), buildMs };
     await writeFile(noteFileOf(dir), `${JSON.stringify(note)}\n`);
     // What the link leads to must outlive a loss of power. Where there is no `sync -f`, the probe finds what is broken.
     await runCommand("sync", ["-f", dir], { timeoutMs: SYNC_TIMEOUT_MS });
     const link = `${dir}.link`;
     await symlink(basename(dir), link);
     await rename(link, join(root, name));
-    return usedOf(dir, note.sizeBytes, () => use?.release());
+    return usedOf(dir, note, () => use?.release());
   } catch (error) {
     await rm(dir, { recursive: true, force: true });
     use?.release();
     await rm(useLockOf(dir), { force: true });
     throw error;
   }
+}
+
+/** Keeps a build that is there from being taken away, until the answer is called; null where it is going. */
+export function holdBuild(dir: string): (() => void) | null {
+  const use = tryLock(useLockOf(dir), "shared");
+  return use === null ? null : () => use.release();
 }
 
 /** What broken-off builds of this name left, and one that doesn't run any more. Its lock must be held. */

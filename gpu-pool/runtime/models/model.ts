@@ -56,5 +56,7 @@ export type Model = {
   /** What keeps its latest process from the pool's secrets; undefined before the first. */
   isolation?: IsolationKind;
   /** Where it runs, once that was prepared; while it is, what the builder said last. */
-  environment?: { progress: string } | { python: string; sizeBytes: number | null; warnings: string[] };
+  environment?:
+    | { progress: string }
+    | { python: string; sizeBytes: number | null; isUnpacked: boolean; warnings: string[] };
 };

@@ -13,12 +13,15 @@ import { metricsRoutes } from "./metrics.ts";
 import { pluginRoutes } from "./plugins.ts";
 import { poolTokenRoutes } from "./pool-tokens.ts";
 import { poolListRoutes } from "./pools.ts";
+import { providerTokenRoutes } from "./provider-tokens.ts";
 import { requireOperator } from "./require-operator.ts";
+import { scalingMetricRoutes, scalingRoutes } from "./scaling.ts";
 import { settingsRoutes } from "./settings.ts";
 import { adminUsageRoutes } from "./usage.ts";
 
 export function adminRoutes(): Hono<App> {
   const routes = new Hono<App>();
+  routes.route("/scaling/metrics", scalingMetricRoutes());
   // What is no route here asks for the key too, so that nothing shows of what there is.
   routes.use(async function operatorOnly(c, next) {
     await requireOperator(c);
@@ -37,6 +40,8 @@ export function adminRoutes(): Hono<App> {
   routes.route("/faults", faultRoutes());
   routes.route("/log", logRoutes());
   routes.route("/metrics", metricsRoutes());
+  routes.route("/provider-tokens", providerTokenRoutes());
+  routes.route("/scaling", scalingRoutes());
   routes.route("/settings", settingsRoutes());
   return routes;
 }

@@ -8,13 +8,14 @@ export const MAX_ADMIN_BYTES = 64 * 1024;
 
 export const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** A UUID, or the id of a machine, which its token has, too. */
+const ID = /^(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|m[0-9a-z]{12})$/;
 
 export const PageQuerySchema = z.object({
   limit: wholeNumber(1, MAX_LIMIT)
     .optional()
     .meta({ description: `How many at most; ${DEFAULT_LIMIT}.` }),
-  cursor: forwardCursorOf(UUID).meta({ description: "`next_cursor` of the page before." }),
+  cursor: forwardCursorOf(ID).meta({ description: "`next_cursor` of the page before." }),
 });
 
 /** Of lists of keys and tokens. */

@@ -12,6 +12,7 @@ import { SettingsSchema } from "../../settings/schema.ts";
 import type { NumberedSettings } from "../../settings/schema.ts";
 import type { Publication } from "../../settings/store.ts";
 import type { App, AppContext } from "../app.ts";
+import { nudgeScaler } from "../nudge-scaler.ts";
 import { json, operation } from "../operation.ts";
 import { wholeNumber } from "../parameters.ts";
 import { addSimulateRoute } from "./simulate.ts";
@@ -206,6 +207,8 @@ export function settingsRoutes(): Hono<App> {
 
 async function publish(c: AppContext, settings: NumberedSettings["settings"], request: PublishRequest) {
   const published = await publishSettings(c.env, settings, request);
+  if (!request.dryRun && published.changes.some(({ path }) => path === "" || path.startsWith("/scaling")))
+    c.executionCtx.waitUntil(nudgeScaler(c.env));
   return c.json(showPublished(published), request.dryRun ? 200 : 201);
 }
 

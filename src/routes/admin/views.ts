@@ -20,7 +20,7 @@ export const OperatorAccountSchema = z
   })
   .meta({ id: "OperatorAccount" });
 
-const CredentialSchema = z.object({
+export const CredentialSchema = z.object({
   id: z.string(),
   name: z.string(),
   hint: z.string().meta({ description: "The last characters of the secret." }),
@@ -75,7 +75,7 @@ export function showToken(token: PoolToken): z.output<typeof PoolTokenSchema> {
   };
 }
 
-function showCredential(credential: Credential): z.output<typeof CredentialSchema> {
+export function showCredential(credential: Credential): z.output<typeof CredentialSchema> {
   const { id, name, hint, createdAt, revokedAt } = credential;
   return { id, name, hint, created_at: isoTime(createdAt), revoked_at: revokedAt === null ? null : isoTime(revokedAt) };
 }

@@ -8,6 +8,8 @@ type Requirement = Record<string, string[]>;
 export const securitySchemes: Record<string, ZodOpenApiSecuritySchemeObject> = {
   apiKey: { type: "http", scheme: "bearer", description: "An API key, `ep_…`. `Authorization: Token ep_…` works too." },
   operatorKey: { type: "http", scheme: "bearer", description: "The operator's key, the secret `ADMIN_KEY`." },
+  providerToken: { type: "http", scheme: "bearer", description: "A provider service's token, `eps_…`." },
+  metricsToken: { type: "http", scheme: "bearer", description: "A provider token of the scope `metrics`, `eps_…`." },
   poolToken: { type: "http", scheme: "bearer", description: "A pool's token, `epp_…`." },
   signedLink: {
     type: "apiKey",
@@ -26,6 +28,10 @@ export function securityOf(access: Access): Requirement[] {
       return [{ operatorKey: [] }];
     case "pool":
       return [{ poolToken: [] }];
+    case "provider":
+      return [{ providerToken: [] }];
+    case "metrics":
+      return [{ metricsToken: [] }, { operatorKey: [] }];
     case "link":
       return [{ signedLink: [] }];
     case "link_or_key":
@@ -44,6 +50,10 @@ export function refusalsOf(access: Access): readonly ErrorCode[] {
       return ["unauthenticated", "not_found"];
     case "pool":
       return ["unauthenticated"];
+    case "provider":
+      return ["unauthenticated", "forbidden"];
+    case "metrics":
+      return ["unauthenticated", "forbidden", "not_found"];
     case "link":
       return ["forbidden"];
     default:

@@ -22,6 +22,7 @@ import {
 import type { Deployment } from "../../registry/deployments.ts";
 import type { App, AppContext, ShardPort } from "../app.ts";
 import { nudgePools } from "../nudge-pools.ts";
+import { nudgeScaler } from "../nudge-scaler.ts";
 import { empty, json, operation } from "../operation.ts";
 import { forwardCursorOf } from "../parameters.ts";
 import { AccountViewSchema, accountOf, showAccount } from "./account.ts";
@@ -246,8 +247,12 @@ function allowed(c: AppContext, owner: string, configuration: ModelConfiguration
   });
 }
 
-/** What a deployment says for its whole version concerns pools: where any of these does, they ask anew. */
+/**
+ * What a deployment says for its whole version concerns pools, and machines that it keeps concern the scaler: where any
+ * of these does, they ask anew.
+ */
 function tellPools(c: AppContext, ...deployments: Deployment[]): void {
+  if (deployments.some(({ minInstances }) => minInstances > 0)) c.executionCtx.waitUntil(nudgeScaler(c.env));
   const [first] = deployments.filter(({ configuration }) => Object.keys(sharedOf(configuration ?? {})).length > 0);
   if (first !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, first.model, "configurations"));
 }

@@ -15,6 +15,7 @@ import type { App, AppContext } from "../app.ts";
 import { empty, json, operation } from "../operation.ts";
 import { ModelPathSchema, VersionPathSchema } from "../parameters.ts";
 import { nudgePools } from "../nudge-pools.ts";
+import { nudgeScaler } from "../nudge-scaler.ts";
 import { modelOf, ownModelOf } from "./model-path.ts";
 import { ModelSchema, showModel } from "./model-view.ts";
 
@@ -69,7 +70,10 @@ export function changeRoutes(): Hono<App> {
       },
       async (c, { path, body }) => {
         await updateModel(c.env, await ownModelOf(c, path), body);
-        if (body.configuration !== undefined) c.executionCtx.waitUntil(nudgePools(c.env, path, "configurations"));
+        if (body.configuration !== undefined) {
+          c.executionCtx.waitUntil(nudgePools(c.env, path, "configurations"));
+          c.executionCtx.waitUntil(nudgeScaler(c.env));
+        }
         return c.json(await shown(c, path));
       },
     ),

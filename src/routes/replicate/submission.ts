@@ -70,6 +70,7 @@ export async function toSubmission(c: AppContext, accepting: Accepting): Promise
   return {
     ...identity,
     accountId: call.principal.accountId,
+    credentialId: call.principal.credentialId,
     model: call.model,
     lane: call.lane,
     priority: call.priority,

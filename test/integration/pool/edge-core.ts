@@ -7,6 +7,7 @@ import type { ClaimAnswer, ClaimRequest } from "../../../src/contract/claim.ts";
 import type { EventsReply, PoolEvent } from "../../../src/contract/event.ts";
 import { newPredictionId, newToken } from "../../../src/contract/ids.ts";
 import type { Json, ModelRef, PredictionSnapshot } from "../../../src/contract/prediction.ts";
+import type { UsageReport } from "../../../src/contract/usage.ts";
 import { createProbes } from "../../../src/fleet/probes.ts";
 import { LaneCore } from "../../../src/lane/core.ts";
 import type { LaneEntry, Reservation } from "../../../src/lane/types.ts";
@@ -244,7 +245,7 @@ export class EdgeCore {
     return answers;
   }
 
-  deliver(session: string, events: readonly PoolEvent[]): EventsReply {
+  deliver(session: string, events: readonly PoolEvent[], reports?: readonly UsageReport[]): EventsReply {
     this.heard(session);
     const before = new Map<string, number>();
     for (const event of events) {
@@ -252,7 +253,7 @@ export class EdgeCore {
       if (row?.token !== event.token || isFinished(row.state)) continue;
       if (!before.has(event.token)) before.set(event.token, row.nextSeq);
     }
-    const reply = this.#shard.deliver(events, session, this.#sessions.get(session)?.lanes ?? ["default"]);
+    const reply = this.#shard.deliver(events, session, this.#sessions.get(session)?.lanes ?? ["default"], reports);
     for (const event of events) this.#note(event, before.get(event.token), reply);
     this.#pumpSoon();
     return reply;

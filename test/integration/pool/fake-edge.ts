@@ -194,10 +194,10 @@ export async function startFakeEdge(
     } else if (path === "/pool/v1/claims") {
       send(reply, 200, { claims: core.claim(ClaimRequestSchema.parse(JSON.parse(raw.toString()))) });
     } else if (path === "/pool/v1/events") {
-      const { session, events } = EventsRequestSchema.parse(JSON.parse(raw.toString()));
+      const { session, events, usage } = EventsRequestSchema.parse(JSON.parse(raw.toString()));
       const other = behaviour.onEvents?.(events) ?? null;
       if (typeof other === "number") send(reply, other, { error: "told to" });
-      else send(reply, 200, other === null ? core.deliver(session, events) : { verdicts: other, cancel: [] });
+      else send(reply, 200, other === null ? core.deliver(session, events, usage) : { verdicts: other, cancel: [] });
     } else if (path.startsWith("/pool/v1/blobs/") && request.method === "PUT") {
       await behaviour.blobsWaitFor;
       const key = path.slice("/pool/v1/blobs/".length);

@@ -85,6 +85,7 @@ export const edgeMessages: Each<EdgeMessage, "type"> = {
   work: { type: "work", lane: "default" },
   models: { type: "models" },
   configurations: { type: "configurations" },
+  leave: { type: "leave", withinMs: 60_000 },
   cancel: { type: "cancel", claims: [claim] },
   settled: { type: "settled", n: 4, outcome: { outcome: "missing" } },
   probe: { type: "probe", claims: [claim] },

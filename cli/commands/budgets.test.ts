@@ -1,0 +1,107 @@
+/** `budgets` and `usage` against a gateway that answers as this one does. */
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import * as z from "zod";
+import { runCli } from "../test-io.ts";
+import type { Ran } from "../test-io.ts";
+
+const home = mkdtempSync(join(tmpdir(), "edgeplane-budgets-"));
+const answers = new Map<string, unknown>();
+const asked: { call: string; key: string | undefined; body: unknown }[] = [];
+let server: Server;
+let url = "";
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const key = request.headers["idempotency-key"];
+    void text(request).then((body) => {
+      const call = `${request.method} ${request.url}`;
+      asked.push({ call, key: typeof key === "string" ? key : undefined, body: body === "" ? null : JSON.parse(body) });
+      const answer = answers.get(call);
+      response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? { detail: "Nothing." }));
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  url = `http://127.0.0.1:${z.object({ port: z.number() }).parse(server.address()).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+  rmSync(home, { recursive: true, force: true });
+});
+beforeEach(() => {
+  answers.clear();
+  asked.length = 0;
+});
+
+const cli = async (...args: string[]): Promise<Ran> => {
+  const env = { HOME: home, EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "key", EDGEPLANE_ADMIN_KEY: "adm" };
+  return runCli(args, { env, cwd: home });
+};
+const budget = {
+  ...{ scope: "account", of: "acme", period: "month", kind: "hard", currency: "USD", limit_nano: 12_500_000_000 },
+  ...{ spent_nano: 13_000_000_001, reserved_nano: 0, left_nano: -500_000_001, left: "", webhook: null },
+  ...{ period_start: "2026-11-01T00:00:00.000Z", period_end: "2026-12-01T00:00:00.000Z" },
+};
+
+test("budgets are listed: one's own, and any account's by the operator", async () => {
+  answers.set("GET /v1/budgets", { results: [budget] });
+  const own = await cli("budgets");
+  expect(own.stdout.split("\n")[1]).toBe(
+    "account  acme  month   hard  12.500000  13.000000  0.000000  -0.500000  USD       2026-12-01T00:00:00.000Z",
+  );
+  answers.set("GET /admin/v1/budgets?account=acme", { results: [] });
+  expect((await cli("budgets", "list", "--account", "acme")).stdout).toContain("no budgets");
+});
+
+test("a budget is set by its amount, exactly, and removed", async () => {
+  const path = "/admin/v1/budgets/model/acme%2Fecho/day";
+  answers.set(`PUT ${path}`, budget);
+  answers.set(`DELETE ${path}`, {});
+  expect((await cli("budgets", "set", "model", "acme/echo", "day", "12.50", "--kind", "soft")).code).toBe(0);
+  expect(asked[0]?.body).toEqual({ limit_nano: 12_500_000_000, currency: "USD", kind: "soft", webhook: null });
+  expect((await cli("budgets", "remove", "model", "acme/echo", "day")).code).toBe(0);
+  for (const wrong of ["12,5", "-", "1e9", "0.0000000001"])
+    expect(await cli("budgets", "set", "account", "acme", "day", wrong)).toMatchObject({ code: 2 });
+  expect(await cli("budgets", "set", "nobody", "acme", "day", "1")).toMatchObject({ code: 2 });
+  expect(asked).toHaveLength(2);
+});
+
+test("a balance is topped up under the payment's key", async () => {
+  answers.set("POST /admin/v1/accounts/acme/balance", { ...budget, period: "balance", period_end: null });
+  const { code } = await cli("budgets", "top-up", "acme", "0.000000007", "--idempotency-key", "i7", "--why", "invoice");
+  expect(code).toBe(0);
+  expect(asked[0]).toMatchObject({ key: "i7", body: { amount_nano: 7, currency: "USD", why: "invoice" } });
+  expect((await cli("budgets", "top-up", "acme", "1", "--why", "no key")).code).toBe(2);
+});
+
+test("usage is shown by what it is grouped by, all pages of it", async () => {
+  const sum = {
+    ...{ from: "2026-11-29T00:00:00.000Z", closed: false, model: "acme/echo", key: "k", device: null },
+    ...{
+      deployment: null,
+      phase: null,
+      requests: 3,
+      billed: 2,
+      gpu_us: 1_500_000,
+      cost: "0.001000000",
+      currency: "USD",
+    },
+  };
+  answers.set("GET /v1/usage?by=day&group=model%2Ckey", { results: [sum], next_cursor: "c" });
+  const other = { ...sum, model: "acme/other", cost: "0.000000000", currency: null };
+  answers.set("GET /v1/usage?by=day&group=model%2Ckey&cursor=c", { results: [other], next_cursor: null });
+  const { stdout } = await cli("usage", "--group", "model,key");
+  expect(stdout.split("\n").slice(1, 3)).toEqual([
+    "2026-11-29  acme/echo   k    3         2       1.500     0.001000000  USD",
+    "2026-11-29  acme/other  k    3         2       1.500     –            –",
+  ]);
+  answers.set("GET /admin/v1/usage?by=month&group=model&account=overhead", { results: [sum] });
+  expect((await cli("usage", "--by", "month", "--account", "overhead")).stdout).toContain("2026-11  acme/echo");
+});

@@ -1,0 +1,124 @@
+/**
+ * What the attempts of this pool's claims take. A claim has an attempt at a time: its next one begins when a batch that
+ * failed was halved.
+ *
+ *   granted ──▶ waits ── begin ──▶ runs ── off (its call is over) ──▶ makes its output ── taken ──▶ told
+ *                 ▲                  └────────────── taken: it runs again ─────────────────┘
+ */
+import type { ClaimRef } from "../../src/contract/channel.ts";
+import type { Json } from "../../src/contract/prediction.ts";
+import type { AttemptUsage, Units, UsageReport } from "../../src/contract/usage.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import type { Attempt, DeviceLedger } from "./device-ledger.ts";
+import { nowUs } from "./ledger-clock.ts";
+import { unitsOf } from "./units.ts";
+
+type Claim = {
+  readonly id: string;
+  /** The number of the start that was counted last. */
+  attempt: number;
+  waitsSinceUs: number;
+  units: Units | undefined;
+  run: Run | null;
+  /** Nothing more is told of it by events. */
+  isOver: boolean;
+};
+type Run = { attempt: number; devices: readonly string[]; beganUs: number; holding: Attempt | null; gpuUs: number };
+
+export class AttemptMeter {
+  readonly #ledger: DeviceLedger;
+  readonly #clock: Clock;
+  readonly #kindOf: (device: string) => string;
+  readonly #claims = new Map<string, Claim>();
+
+  constructor(ledger: DeviceLedger, clock: Clock, kindOf: (device: string) => string) {
+    this.#ledger = ledger;
+    this.#clock = clock;
+    this.#kindOf = kindOf;
+  }
+
+  /** Claims of which something may still have to be told. */
+  get size(): number {
+    return this.#claims.size;
+  }
+
+  granted({ id, token, attempt }: ClaimRef & { attempt: number }): void {
+    const waitsSinceUs = nowUs(this.#clock);
+    this.#claims.set(token, { id, attempt, waitsSinceUs, units: undefined, run: null, isOver: false });
+  }
+
+  /** The edge counted a start of it. */
+  counted(token: string, attempt: number): void {
+    const claim = this.#claims.get(token);
+    if (claim !== undefined) claim.attempt = attempt;
+  }
+
+  /** It runs on these devices from now on. */
+  begin(token: string, devices: readonly string[], cost: number): void {
+    const claim = this.#claims.get(token);
+    if (claim === undefined || claim.run !== null) return;
+    const beganUs = nowUs(this.#clock);
+    const holding = this.#ledger.begin(devices, cost, beganUs);
+    claim.units = undefined;
+    claim.run = { attempt: claim.attempt, devices, beganUs, holding, gpuUs: 0 };
+  }
+
+  /** It has left its devices: its call is over. */
+  off(token: string): void {
+    const run = this.#claims.get(token)?.run;
+    if (run === undefined || run === null || run.holding === null) return;
+    run.gpuUs = this.#ledger.end(run.holding, nowUs(this.#clock));
+    run.holding = null;
+  }
+
+  /** All that the model recorded so far. */
+  recorded(token: string, metrics: Readonly<Record<string, Json>>): void {
+    const claim = this.#claims.get(token);
+    if (claim !== undefined) claim.units = unitsOf(metrics);
+  }
+
+  /** Its attempt is over: what it took, once; undefined for one that did not begin. */
+  take(token: string): AttemptUsage | undefined {
+    return this.#take(token)?.usage;
+  }
+
+  /** The same for a report of its own. */
+  report(token: string, outcome: UsageReport["outcome"]): UsageReport | undefined {
+    const taken = this.#take(token);
+    return taken === undefined
+      ? undefined
+      : { id: taken.id, token, attempt: taken.attempt, outcome, usage: taken.usage };
+  }
+
+  /** The edge wants no more events of it: what still runs is told by a report. */
+  ended(token: string): void {
+    const claim = this.#claims.get(token);
+    if (claim === undefined) return;
+    claim.isOver = true;
+    if (claim.run === null) this.#claims.delete(token);
+  }
+
+  #take(token: string): { id: string; attempt: number; usage: AttemptUsage } | undefined {
+    this.off(token);
+    const claim = this.#claims.get(token);
+    if (claim === undefined || claim.run === null) return undefined;
+    const { id, run, units, waitsSinceUs } = claim;
+    const overUs = nowUs(this.#clock);
+    claim.run = null;
+    claim.waitsSinceUs = overUs;
+    if (claim.isOver) this.#claims.delete(token);
+    const usage: AttemptUsage = {
+      device: this.#kindOf(run.devices[0] ?? "cpu"),
+      ...(run.devices.length > 1 ? { devices: run.devices.length } : {}),
+      queuedMs: msOf(run.beganUs - waitsSinceUs),
+      runMs: msOf(overUs - run.beganUs),
+      gpuUs: run.gpuUs,
+      ...(units === undefined ? {} : { units }),
+    };
+    return { id, attempt: run.attempt, usage };
+  }
+}
+
+function msOf(us: number): number {
+  return Math.round(us / 1000);
+}

@@ -1,0 +1,31 @@
+/** What this host's devices do: for attempts, for the instances that live there, or for nobody. */
+import type { Device } from "../../src/contract/channel.ts";
+import { kindOf } from "../../src/contract/usage.ts";
+import type { Clock } from "../scheduling/clock.ts";
+import { AttemptMeter } from "./attempt-meter.ts";
+import { DeviceLedger } from "./device-ledger.ts";
+import { InstanceMeter } from "./instance-meter.ts";
+
+export type Meter = {
+  readonly ledger: DeviceLedger;
+  readonly attempts: AttemptMeter;
+  readonly instances: InstanceMeter;
+  /** These are the host's devices now. */
+  devices(devices: readonly Device[]): void;
+};
+
+export function createMeter(clock: Clock): Meter {
+  const ledger = new DeviceLedger();
+  const kinds = new Map<string, string>();
+  const kindOfDevice = (id: string): string => kinds.get(id) ?? "cpu";
+  const instances = new InstanceMeter(ledger, clock, kindOfDevice);
+  return {
+    ledger,
+    attempts: new AttemptMeter(ledger, clock, kindOfDevice),
+    instances,
+    devices(devices) {
+      for (const device of devices) kinds.set(device.id, kindOf(device));
+      instances.here(devices.map(({ id }) => id));
+    },
+  };
+}

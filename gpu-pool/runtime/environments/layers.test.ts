@@ -1,0 +1,188 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
+import { collectEnvironments } from "./collect.ts";
+import { type PreparedEnvironment, prepareEnvironment } from "./index.ts";
+import { defaultInterpreter, type Interpreter } from "./interpreters.ts";
+import { choosingSettings, wishOf } from "./layer-key.ts";
+import type { LayerWish } from "./layer-key.ts";
+import type { BuiltHere, Layers } from "./layers.ts";
+import { readRequirements } from "./requirements.ts";
+
+const root = mkdtempSync(join(tmpdir(), "edgeplane-environment-layers-"));
+const WORDS = "words.txt";
+let [hosts, installs] = [0, ""];
+
+/** A Python whose pip puts one file into the environment, in no time. */
+beforeAll(async () => {
+  const real = await defaultInterpreter();
+  const path = join(root, "python3");
+  installs = join(root, "installs");
+  writeFileSync(
+    path,
+    `#!/bin/sh
+case "$*" in
+  *"-m pip --version"*) echo "pip 24.0" ;;
+  *"-m venv"*) for dir in "$@"; do :; done; mkdir -p "$dir/bin"; ln -s ${real?.path} "$dir/bin/python" ;;
+  *"-m pip"*) echo installed >> ${installs}; echo "built here" > "$(dirname "$(dirname "$4")")/${WORDS}" ;;
+  *sys.executable*) echo ${path}; ${real?.path} "$@" | tail -n +2 ;;
+  *) exec ${real?.path} "$@" ;;
+esac
+`,
+    { mode: 0o755 },
+  );
+});
+beforeEach(() => {
+  vi.stubEnv("EDGEPLANE_PYTHON", join(root, "python3"));
+  vi.stubEnv("EDGEPLANE_UV", "");
+  rmSync(installs, { force: true });
+});
+afterEach(() => vi.unstubAllEnvs());
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** Layers in memory: an environment is its one file. */
+class Kept implements Layers {
+  readonly kept = new Map<string, string>();
+  readonly offered: (BuiltHere & { wish: LayerWish })[] = [];
+  finds = 0;
+  problem: string | null = null;
+
+  async find({ owner, key }: LayerWish) {
+    this.finds += 1;
+    const words = this.kept.get(`${owner}/${key}`);
+    if (words === undefined) return Promise.resolve(null);
+    const unpack = async (dir: string): Promise<void> => {
+      if (this.problem !== null) throw new Error(this.problem);
+      writeFileSync(join(dir, WORDS), words);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ bytes: words.length, unpack });
+  }
+
+  offer(wish: LayerWish, built: BuiltHere): void {
+    this.offered.push({ ...built, wish });
+    this.kept.set(`${wish.owner}/${wish.key}`, "built by another\n");
+  }
+}
+
+const parse = (build: object): CogYaml => CogYamlSchema.parse({ build });
+const newDir = (): string => {
+  const dir = join(root, `folder-${(hosts += 1)}`);
+  mkdirSync(dir);
+  return dir;
+};
+const installed = (): number => (existsSync(installs) ? readFileSync(installs, "utf8").split("\n").length - 1 : 0);
+const lines: string[] = [];
+const prepare = async (environmentsDir: string, layers: Layers, owner = "acme"): Promise<PreparedEnvironment> =>
+  prepareEnvironment({
+    modelDir: root,
+    cog: parse({ python_packages: ["torch==9"] }),
+    environmentsDir,
+    log: (line) => lines.push(line),
+    others: { layers, owner, cuda: null },
+  });
+const words = ({ env }: PreparedEnvironment): string => readFileSync(join(env["VIRTUAL_ENV"] ?? "", WORDS), "utf8");
+
+describe("an environment", () => {
+  test("is built once, and unpacked by every other host; on one host it is there", async () => {
+    const layers = new Kept();
+    const [first, second] = [newDir(), newDir()];
+    const built = await prepare(first, layers);
+    expect([words(built), built.isUnpacked, installed()]).toEqual(["built here\n", false, 1]);
+    expect(layers.offered).toMatchObject([{ dir: built.env["VIRTUAL_ENV"], wish: { owner: "acme" } }]);
+    expect(layers.offered[0]?.buildMs).toBeGreaterThan(0);
+    const unpacked = await prepare(second, layers);
+    expect([words(unpacked), unpacked.isUnpacked, installed()]).toEqual(["built by another\n", true, 1]);
+    const asked = layers.finds;
+    expect((await prepare(first, layers)).env).toEqual(built.env);
+    expect((await prepare(second, layers)).env).toEqual(unpacked.env);
+    expect([layers.finds, installed()]).toEqual([asked, 1]);
+  });
+
+  test("that another host built is its owner's alone, and no other's on the same host", async () => {
+    const layers = new Kept();
+    await prepare(newDir(), layers);
+    const shared = newDir();
+    expect(words(await prepare(shared, layers))).toBe("built by another\n");
+    expect(words(await prepare(shared, layers, "other"))).toBe("built here\n");
+    expect(installed()).toBe(2);
+  });
+
+  test("is built where it can't be unpacked, and nothing half stays", async () => {
+    const layers = new Kept();
+    await prepare(newDir(), layers);
+    layers.problem = "a chunk is broken";
+    const host = newDir();
+    lines.length = 0;
+    const built = await prepare(host, layers);
+    expect([words(built), built.isUnpacked]).toEqual(["built here\n", false]);
+    expect(lines).toContain("the stored environment can't be used (a chunk is broken)");
+    expect(readdirSync(host).filter((name) => /\.[0-9a-f]{8}$/.test(name))).toHaveLength(1);
+    expect(layers.offered).toHaveLength(2);
+  });
+
+  test("can be kept from being taken away while it is stored", async () => {
+    const layers = new Kept();
+    const built = await prepare(newDir(), layers);
+    const release = layers.offered[0]?.hold();
+    built.release();
+    const host = join(built.env["VIRTUAL_ENV"] ?? "", "..");
+    expect((await collectEnvironments(host, 0)).removed).toBe(0);
+    release?.();
+    expect((await collectEnvironments(host, 0)).removed).toBe(1);
+  });
+});
+
+describe("what an environment is built from", () => {
+  let real: Interpreter | null | undefined;
+  const keyOf = async (build: object, cuda: string | null = null): Promise<string | undefined> => {
+    real ??= await defaultInterpreter();
+    if (real === null) throw new Error("no Python");
+    const interpreter = real;
+    const cog = parse(build);
+    return (await wishOf("acme", await readRequirements(root, cog), { interpreter, build: cog.build, cuda }))?.key;
+  };
+  const build = { python_packages: ["torch==9"] };
+
+  test("is one name: the packages, the CUDA, the system's packages, and settings that choose others", async () => {
+    const key = await keyOf(build);
+    expect(key).toMatch(/^[0-9a-f]{64}$/);
+    expect(await keyOf({ ...build, python_packages: ["torch==9", "x"] })).not.toBe(key);
+    expect(await keyOf({ ...build, system_packages: ["b", "a"] })).toBe(
+      await keyOf({ ...build, system_packages: ["a", "b"] }),
+    );
+    expect(await keyOf({ ...build, system_packages: ["a"] })).not.toBe(key);
+    expect(await keyOf(build, "12.4")).not.toBe(key);
+    expect(await keyOf(build, "12.8")).toBe(await keyOf(build, "12.4"));
+    expect(await keyOf(build, "10.1")).not.toBe(await keyOf(build, "10.2"));
+    vi.stubEnv("PIP_EXTRA_INDEX_URL", "https://packages.test/simple");
+    expect(await keyOf(build)).not.toBe(key);
+    vi.unstubAllEnvs();
+    const file = join(root, "pip.conf");
+    writeFileSync(file, "[global]\nindex-url = https://me:1@packages.test\n");
+    vi.stubEnv("PIP_CONFIG_FILE", file);
+    const byFile = await keyOf(build);
+    expect(byFile).not.toBe(key);
+    writeFileSync(file, "[global]\nindex-url = https://you:2@packages.test\n");
+    expect(await keyOf(build)).toBe(byFile);
+  });
+
+  test.each([
+    ["whose commands may write anywhere", { python_packages: ["torch==9"], run: ["true"] }],
+    ["that lies in the model's folder", { python_packages: ["-e ./package"] }],
+    ["of nothing but the interpreter", { python_packages: [] }],
+  ])("is no name for one %s", async (_what, own) => {
+    expect(await keyOf(own)).toBeUndefined();
+  });
+
+  test("is the same whoever asks a registry, and whatever says nothing of packages", () => {
+    const env = { UV_INDEX: "https://me:secret@packages.test/x", PIP_NO_INPUT: "1", PIP_INDEX_URL: "", PATH: "x" };
+    expect(choosingSettings(env)).toEqual([["UV_INDEX", "https://packages.test/x"]]);
+    expect(choosingSettings({ UV_TORCH_BACKEND: "auto", PIP_INDEX_URL: "u" })).toEqual([
+      ["PIP_INDEX_URL", "u"],
+      ["UV_TORCH_BACKEND", "auto"],
+    ]);
+  });
+});

@@ -1,0 +1,72 @@
+/**
+ * Tells the scaler what waits and runs: once a second at most, when something may have changed, and rarely while nothing
+ * is rented. What could not be told is told again.
+ */
+import type { DemandReply, LaneDemand, VersionDemand } from "../scaling/demand.ts";
+
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 30_000;
+
+export type TellerDeps = {
+  now(): number;
+  after(delayMs: number, call: () => void): void;
+  demand(): VersionDemand[];
+  tell(report: LaneDemand): Promise<DemandReply>;
+  /** Of versions that nobody serves: when somebody will, or why nobody. */
+  heard(reply: DemandReply): void;
+};
+
+export type DemandTeller = ReturnType<typeof createDemandTeller>;
+
+export function createDemandTeller({ now, after, demand, tell, heard }: TellerDeps) {
+  const life = crypto.randomUUID();
+  let n = 0;
+  let everyMs = 0;
+  let toldAt = -Infinity;
+  let failures = 0;
+  let isUnderWay = false;
+  let isDue = false;
+  let isSet = false;
+
+  function report(): LaneDemand {
+    n += 1;
+    return { life, n, versions: demand() };
+  }
+
+  function tellSoon(): void {
+    if (isSet || isUnderWay) return;
+    isSet = true;
+    const pauseMs = failures === 0 ? everyMs : Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1));
+    const delayMs = toldAt + pauseMs - now();
+    after(Math.max(0, delayMs), () => {
+      isSet = false;
+      void send();
+    });
+  }
+
+  async function send(): Promise<void> {
+    isUnderWay = true;
+    isDue = false;
+    toldAt = now();
+    try {
+      const reply = await tell(report());
+      failures = 0;
+      everyMs = reply.everyMs;
+      heard(reply);
+    } catch {
+      failures += 1;
+      isDue = true;
+    }
+    isUnderWay = false;
+    if (isDue) tellSoon();
+  }
+
+  return {
+    /** Something may have changed. */
+    changed(): void {
+      isDue = true;
+      tellSoon();
+    },
+    report,
+  };
+}

@@ -1,0 +1,172 @@
+/** `/admin/v1/scaling`: which machines are wanted, which there are, and why. */
+import { Hono } from "hono";
+import * as z from "zod";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { amountOf } from "../../contract/price.ts";
+import { HardwareSchema, WantedMachinesSchema } from "../../contract/provider.ts";
+import type { Env } from "../../env.ts";
+import { callObject } from "../../object-calls.ts";
+import { machineStates } from "../../scaling/object/machine.ts";
+import { scalerObject } from "../../scaling/object/remote.ts";
+import type { ScalingStatus } from "../../scaling/object/status.ts";
+import type { App } from "../app.ts";
+import { json, operation } from "../operation.ts";
+import { scalingMetrics } from "./scaling-metrics.ts";
+
+const TEXT = "text/plain; version=0.0.4; charset=utf-8";
+const CostSchema = z.string().meta({ description: "In the settings' currency.", examples: ["0.001250000"] });
+const WhySchema = z.string().meta({ description: "In a sentence, with the numbers." });
+
+const ClassSchema = z.object({
+  hardware: HardwareSchema,
+  wanted: z.int().meta({ description: "Machines that there should be." }),
+  there: z.int().meta({ description: "Those whose pool is connected." }),
+  starting: z.int(),
+  draining: z.int(),
+  why: WhySchema,
+  spent: CostSchema.meta({ description: "In this UTC month." }),
+});
+const ModelSchema = z.object({
+  model: z.string().meta({ description: "`owner/name`." }),
+  version: z.string(),
+  hardware: HardwareSchema.nullable().meta({ description: "The class of its machines; null: it gets none." }),
+  wanted: z.int(),
+  waiting: z.int(),
+  waiting_s: z.number().meta({ description: "For how long something has waited without a break." }),
+  running: z.int(),
+  why: WhySchema,
+});
+const MachineSchema = z.object({
+  id: z.string(),
+  hardware: HardwareSchema,
+  provider: z.string(),
+  offer: z.string(),
+  state: z.enum(machineStates),
+  why: z.string(),
+  age_s: z.int().meta({ description: "Since it was decided to rent it." }),
+  cost: CostSchema,
+  session: z.string().nullable().meta({ description: "Of its pool, as `GET /admin/v1/pools` names it." }),
+});
+const ProviderSchema = z.object({
+  name: z.string(),
+  kind: z.string(),
+  is_here: z.boolean().meta({ description: "Whether it was heard lately: else nothing is rented from it." }),
+  heard_at: z.iso.datetime(),
+  offers: z.int(),
+  problem: z.string().nullable(),
+  balance: z.string().nullable(),
+  is_low: z.boolean().meta({ description: "It has less left than `low_balance` of the settings." }),
+  orphans: z.int().meta({ description: "Machines with this product's name in its list that nobody wants." }),
+  orphans_returned: z.int(),
+  duplicates_returned: z.int(),
+});
+const ScalingSchema = z
+  .object({
+    is_on: z.boolean().meta({ description: "Whether machines may be rented." }),
+    currency: z.string(),
+    spent: CostSchema.meta({ description: "By all machines, in this UTC month." }),
+    classes: z.array(ClassSchema),
+    models: z.array(ModelSchema),
+    machines: z.array(MachineSchema),
+    providers: z.array(ProviderSchema),
+    counts: z.record(z.string(), z.int()).meta({ description: "Since the scaler's last start: what went wrong." }),
+  })
+  .meta({ id: "ScalingState" });
+
+export function scalingRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "getScaling",
+        tag: "Operator",
+        summary: "Which machines are wanted, which there are, and why",
+        access: "operator",
+        answers: { 200: json(ScalingSchema, "Classes, models, machines and providers.") },
+      },
+      async (c) => c.json(show(await statusOf(c.env))),
+    ),
+  );
+
+  return routes;
+}
+
+/** For those that start machines themselves; by a token that reads nothing else, or the operator's key. */
+export function scalingMetricRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+
+  routes.get(
+    "/",
+    operation(
+      {
+        id: "getScalingMetrics",
+        tag: "Operator",
+        summary: "Metrics of scaling, for Prometheus",
+        access: "metrics",
+        answers: { 200: { description: "The metrics.", content: { "text/plain": { schema: z.string() } } } },
+      },
+      async (c) => c.body(scalingMetrics(await statusOf(c.env)), 200, { "content-type": TEXT }),
+    ),
+  );
+
+  routes.get(
+    "/:hardware",
+    operation(
+      {
+        id: "getWantedMachines",
+        tag: "Operator",
+        summary: "How many machines of a class are wanted",
+        description: "What KEDA's `metrics-api` scaler reads, with `valueLocation: wanted` and `targetValue: 1`.",
+        access: "metrics",
+        path: z.object({ hardware: HardwareSchema }),
+        answers: { 200: json(WantedMachinesSchema, "The class.") },
+      },
+      async (c, { path: { hardware } }) => {
+        const { classes, models } = await statusOf(c.env);
+        const found = classes.find((one) => one.hardware === hardware);
+        if (found === undefined) throw new EdgeplaneError("not_found", `There is no class ${hardware}.`);
+        const own = models.filter((one) => one.hardware === hardware);
+        return c.json({
+          hardware,
+          wanted: found.wanted,
+          there: found.there,
+          waiting: own.reduce((sum, { waiting }) => sum + waiting, 0),
+          running: own.reduce((sum, { running }) => sum + running, 0),
+        });
+      },
+    ),
+  );
+
+  return routes;
+}
+
+function statusOf(env: Env): Promise<ScalingStatus> {
+  return callObject(() => scalerObject(env).status());
+}
+
+function show(status: ScalingStatus): z.output<typeof ScalingSchema> {
+  return {
+    is_on: status.isOn,
+    currency: status.currency,
+    spent: amountOf(status.spentNano),
+    classes: status.classes.map(({ spentNano, ...one }) => ({ ...one, spent: amountOf(spentNano) })),
+    models: status.models.map(({ waitingS, ...one }) => ({ ...one, waiting_s: waitingS })),
+    machines: status.machines.map(({ ageS, costNano, ...one }) => ({ ...one, age_s: ageS, cost: amountOf(costNano) })),
+    providers: status.providers.map((one) => ({
+      name: one.name,
+      kind: one.kind,
+      is_here: one.isHere,
+      heard_at: new Date(one.heardAtMs).toISOString(),
+      offers: one.offers,
+      problem: one.problem,
+      balance: one.balanceNano === null ? null : amountOf(one.balanceNano),
+      is_low: one.isLow,
+      orphans: one.orphans,
+      orphans_returned: one.orphansReturned,
+      duplicates_returned: one.duplicatesReturned,
+    })),
+    counts: status.counts,
+  };
+}

@@ -1,0 +1,172 @@
+/**
+ * How many machines one version of a model would have: what its lane tells, handed to its policy in the policy's terms.
+ *
+ * A lane tells device time, which is a share of a batch, or a slot's. How much of it a machine serves in a second is
+ * measured while predictions wait, and corrects what a prediction is taken to take.
+ */
+import type { VersionDemand } from "../demand.ts";
+import type { ModelNeed } from "../placement.ts";
+import type { Policy } from "../policy.ts";
+import type { Reasons } from "../backlog-rule.ts";
+import { SelfTuning } from "../self-tuning.ts";
+
+const MAX_HEARD = 2000;
+const MAX_SLOTS = 256;
+/** A capacity that was measured over so much time counts; then it follows the last ten minutes. */
+const MEASURED_S = 10;
+const MEASURED_WORKS = 5;
+const REMEMBERED_S = 600;
+/** Of a machine, what a model has that barely needs it. */
+const LEAST_SHARE = 0.05;
+const SWAP_S = 30;
+/** Of fewer arrivals no rate is concluded: each prediction gets a slot at most. */
+const KNOWN_ARRIVALS = 20;
+
+export type Kind = { bootS: number; billingS: number; lossPerHour: number };
+export type Bounds = { targetS: number; min: number; max: number; memoryBytes: number };
+/** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
+export type Served = { ready: number; booting: number; standing: number };
+export type Heard = { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
+
+export class Appetite {
+  readonly model: string;
+  readonly version: string;
+  #policy: SelfTuning;
+  #slots = 1;
+  #targetS: number;
+  #kind: Kind;
+  #demand: VersionDemand | null = null;
+  #heardAtS: number | null = null;
+  #busyS = 0;
+  #readyS = 0;
+  #meanS: number | null = null;
+  #wanted = 0;
+  #arrived = 0;
+  /** When it last waited, ran or arrived. */
+  activeAtS = -Infinity;
+
+  constructor(ref: { model: string; version: string }, targetS: number, kind: Kind) {
+    this.model = ref.model;
+    this.version = ref.version;
+    this.#targetS = targetS;
+    this.#kind = kind;
+    this.#policy = this.#newPolicy();
+  }
+
+  get reasons(): Reasons {
+    return this.#policy.reasons;
+  }
+  get demand(): VersionDemand | null {
+    return this.#demand;
+  }
+  get wanted(): number {
+    return this.#wanted;
+  }
+  /** What one takes of a machine's slot, in seconds; null: none has ended. */
+  get workS(): number | null {
+    return this.#meanS;
+  }
+
+  /** News of its lane. `heard`: what happened since the last. */
+  hear(nowS: number, demand: VersionDemand, heard: Heard): void {
+    const before = this.#demand;
+    this.#demand = demand;
+    this.#measure(nowS, before, heard);
+    this.#arrived += heard.arrived;
+    for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
+    const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
+    for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
+    if (heard.ended > 0 && heard.endedMs > 0) {
+      const workS = this.#workOf(heard.endedMs / heard.ended / 1000);
+      this.#meanS = workS;
+      for (let n = Math.min(MAX_HEARD, heard.ended); n > 0; n -= 1) this.#policy.finished(nowS, workS);
+    }
+    if (heard.arrived > 0 || inSystem(demand) > 0) this.activeAtS = nowS;
+  }
+
+  /** What it needs of its class now. */
+  need(nowS: number, served: Served, bounds: Bounds, kind: Kind): ModelNeed {
+    this.#adopt(bounds.targetS, kind);
+    const { ready, booting, standing } = served;
+    const running = this.#demand?.inFlight ?? 0;
+    const waiting = waitingOf(this.#demand);
+    const oldestWaitS = (this.#demand?.waitingMs ?? 0) / 1000;
+    const fleet = { nowS, waiting, oldestWaitS, running, ready: ready + standing, booting };
+    const asked = this.#policy.machines(fleet);
+    const each = Math.ceil((waiting + running) / this.#slots);
+    const wanted = this.#arrived < KNOWN_ARRIVALS ? Math.min(asked, Math.max(each, ready + booting)) : asked;
+    this.#wanted = Math.max(0, wanted - standing);
+    return {
+      model: `${this.model} ${this.version}`,
+      machines: this.#wanted === 1 ? this.#shareOfOne() : this.#wanted,
+      patientMachines: 0,
+      memoryBytes: bounds.memoryBytes,
+      swapS: SWAP_S,
+      targetS: bounds.targetS,
+      min: bounds.min,
+      max: Math.max(bounds.min, bounds.max),
+    };
+  }
+
+  wakeAtS(nowS: number): number {
+    const policy: Policy = this.#policy;
+    return policy.wakeAtS(nowS);
+  }
+
+  /** A machine was rented for its class and took so long. */
+  booted(bootS: number): void {
+    this.#policy.booted(bootS);
+  }
+
+  /** One machine is wanted: how much of it. */
+  #shareOfOne(): number {
+    const { load, inSystem: count, meanWorkS } = this.#policy.reasons;
+    const backlog = count / (1 + this.#targetS / Math.max(1e-3, meanWorkS));
+    return Math.min(1, Math.max(LEAST_SHARE, load / this.#slots, backlog / this.#slots));
+  }
+
+  #measure(nowS: number, before: VersionDemand | null, heard: Heard): void {
+    const sessions = this.#demand?.sessions ?? [];
+    const slots = Math.max(1, ...sessions.map(({ inFlight, startNow }) => inFlight + startNow));
+    if (slots > this.#slots * 1.5 && slots <= MAX_SLOTS) {
+      this.#slots = slots;
+      this.#policy = this.#newPolicy();
+    }
+    const elapsedS = nowS - (this.#heardAtS ?? nowS);
+    this.#heardAtS = nowS;
+    const ready = sessions.filter(({ readyInMs }) => readyInMs === 0).length;
+    const isFull = waitingOf(before) > 0 && waitingOf(this.#demand) > 0;
+    if (!isFull || ready === 0 || elapsedS <= 0) return;
+    this.#busyS += heard.endedMs / 1000;
+    this.#readyS += elapsedS * ready;
+    if (this.#readyS < REMEMBERED_S) return;
+    this.#busyS /= 2;
+    this.#readyS /= 2;
+  }
+
+  /** The time that it holds a slot, by what a machine was seen to serve. */
+  #workOf(deviceS: number): number {
+    const isMeasured = this.#readyS > Math.max(MEASURED_S, MEASURED_WORKS * deviceS) && this.#busyS > 0;
+    return isMeasured ? (deviceS * this.#slots * this.#readyS) / this.#busyS : deviceS;
+  }
+
+  #adopt(targetS: number, kind: Kind): void {
+    if (kind.bootS !== this.#kind.bootS) this.#policy.booted(kind.bootS);
+    const isOther = targetS !== this.#targetS || kind.billingS !== this.#kind.billingS;
+    this.#targetS = targetS;
+    this.#kind = kind;
+    if (isOther) this.#policy = this.#newPolicy();
+  }
+
+  #newPolicy(): SelfTuning {
+    return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots });
+  }
+}
+
+export function waitingOf(demand: VersionDemand | null): number {
+  return demand === null ? 0 : demand.waiting.high + demand.waiting.normal + demand.waiting.low;
+}
+
+export function inSystem(demand: VersionDemand | null): number {
+  return waitingOf(demand) + (demand?.inFlight ?? 0);
+}

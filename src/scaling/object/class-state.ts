@@ -1,0 +1,163 @@
+/** One hardware class at one look: what its models need, what that makes of its machines, and why. */
+import { defaultClass, nanoOf } from "../../contract/scaling.ts";
+import type { HardwareClass, ScalingSettings } from "../../contract/scaling.ts";
+import { ClassPlanner } from "../class-plan.ts";
+import type { ClassMachine, ClassPlan } from "../class-plan.ts";
+import type { ModelNeed } from "../placement.ts";
+import type { Spending } from "../spending.ts";
+import { isWorking, paidForS } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import { choose, fitting } from "./offers.ts";
+import type { KnownOffer, Taken } from "./offers.ts";
+
+const GIB = 1024 ** 3;
+/** Until one was seen to boot. */
+const UNKNOWN_BOOT_S = 60;
+const EVERY_S = 1;
+/** Spot machines that are lost an hour, of one: until it is measured. */
+const LOSS_PER_HOUR = 0.1;
+/** What bringing one model back takes, where it isn't known. */
+const BRING_BACK_S = 30;
+
+export type Look = {
+  nowS: number;
+  nowMs: number;
+  settings: ScalingSettings;
+  offers: readonly KnownOffer[];
+  /** Of this class. */
+  machines: readonly Machine[];
+  needs: readonly ModelNeed[];
+  /** Seconds since anything of it last waited or ran. */
+  idleS: number;
+  spent: { ofClass: number; inAll: number };
+  bootMs: number | null;
+  isAvoided(key: string): boolean;
+  /** Models that serve on it, and what still runs there, in seconds. */
+  onMachine(machine: Machine): { models: string[]; runningS: number };
+  /** Pools of it that nobody rented. */
+  standing: readonly string[];
+};
+
+export type Decision = {
+  plan: ClassPlan;
+  rent: KnownOffer[];
+  /** What stands against what is wanted; null: nothing. */
+  problem: string | null;
+};
+
+export function settingsOf({ classes }: ScalingSettings, hardware: string): HardwareClass {
+  return classes[hardware] ?? defaultClass;
+}
+
+export class ClassState {
+  readonly hardware: string;
+  readonly #planner: ClassPlanner;
+  readonly keepS: number;
+  last: Decision | null = null;
+
+  constructor(hardware: string, keepS: number) {
+    this.hardware = hardware;
+    this.keepS = keepS;
+    this.#planner = new ClassPlanner(keepS);
+  }
+
+  decide(look: Look): Decision {
+    const { settings, machines, nowS } = look;
+    const own = settingsOf(settings, this.hardware);
+    const working = own.external ? [] : machines.filter(isWorking);
+    const { offers, why } = fitting(look.offers, this.hardware, own, settings.currency);
+    const spending = tightest(look, own);
+    const prices = [...offers, ...working].map(({ pricePerHourNano }) => pricePerHourNano);
+    const increments = [...offers, ...working].map(({ billingIncrementS }) => billingIncrementS);
+    const bootS = (look.bootMs ?? UNKNOWN_BOOT_S * 1000) / 1000;
+    const idleLimitS = own.keep_alive_s.max ?? Infinity;
+    const needs = look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0 })) : look.needs;
+    const fleet = own.external
+      ? look.standing.map((id) => standingMachine(id))
+      : working.map((machine) => this.#machine(machine, look));
+    const plan = this.#planner.plan(
+      {
+        nowS,
+        machines: fleet,
+        draining: own.external ? 0 : machines.filter(({ state }) => state === "draining").length,
+      },
+      needs,
+      {
+        min: own.min,
+        max: own.max,
+        memoryBytes: own.memory_gib === undefined ? Infinity : own.memory_gib * GIB,
+        spending,
+        pricePerHourNano: Math.max(0, ...prices),
+        aheadS: bootS + Math.max(0, ...increments),
+        spot: spotMarket(offers, own, bootS),
+        everyS: EVERY_S,
+      },
+    );
+    const decision = own.external ? { plan, rent: [], problem: null } : this.#rent(plan, offers, own, look, why);
+    this.last = decision;
+    return decision;
+  }
+
+  #rent(plan: ClassPlan, offers: readonly KnownOffer[], own: HardwareClass, look: Look, why: string | null): Decision {
+    const taken: Taken[] = look.machines.map(({ provider, offer, zone, state }) => ({
+      provider,
+      offer,
+      zone,
+      isWaiting: state === "wanted" || state === "asked",
+    }));
+    const rent: KnownOffer[] = [];
+    const take = (count: number, isSpot: boolean): number => {
+      let missing = count;
+      for (; missing > 0; missing -= 1) {
+        const offer = choose(offers, isSpot, own, taken, look.isAvoided);
+        if (offer === null) break;
+        rent.push(offer);
+        taken.push({ provider: offer.provider, offer: offer.id, zone: offer.zone ?? null, isWaiting: true });
+      }
+      return missing;
+    };
+    const missing = take(plan.order.spot, true) + take(plan.order.onDemand, false);
+    if (missing === 0) return { plan, rent, problem: null };
+    return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately" };
+  }
+
+  #machine(machine: Machine, look: Look): ClassMachine {
+    const { models, runningS } = look.onMachine(machine);
+    const isThere = machine.state === "ready" || machine.state === "connected";
+    return {
+      id: machine.id,
+      models,
+      state: isThere ? "ready" : "booting",
+      isSpot: machine.isSpot,
+      rentedAtS: machine.wantedAtMs / 1000,
+      runningS,
+      bringBackS: models.length * BRING_BACK_S,
+      // What hasn't begun to cost can leave at once.
+      paidForS: paidForS(machine, look.nowMs),
+      pricePerHour: machine.pricePerHourNano,
+    };
+  }
+}
+
+/** The cap that leaves least. */
+function tightest({ spent, settings }: Look, own: HardwareClass): Spending {
+  const caps = [
+    { cap: own.monthly_cap, spentNano: spent.ofClass },
+    { cap: settings.monthly_cap, spentNano: spent.inAll },
+  ].flatMap(({ cap, spentNano }) => (cap === null ? [] : [{ capNano: nanoOf(cap), spentNano }]));
+  const left = caps.toSorted((a, b) => a.capNano - a.spentNano - (b.capNano - b.spentNano));
+  return left[0] ?? { capNano: null, spentNano: spent.ofClass };
+}
+
+function spotMarket(offers: readonly KnownOffer[], { spot }: HardwareClass, bootS: number) {
+  const cheapest = (isSpot: boolean): number =>
+    Math.min(...offers.filter((offer) => offer.spot === isSpot).map(({ pricePerHourNano }) => pricePerHourNano));
+  const spotPrice = cheapest(true);
+  if (!spot || spotPrice === Infinity) return null;
+  return { lossPerHour: LOSS_PER_HOUR, bootS, spotPrice, onDemandPrice: cheapest(false) };
+}
+
+function standingMachine(id: string): ClassMachine {
+  const nothing = { rentedAtS: 0, runningS: 0, bringBackS: 0, paidForS: 0, pricePerHour: 0 };
+  return { id, models: [], state: "ready", isSpot: false, ...nothing };
+}

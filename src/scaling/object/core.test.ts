@@ -1,0 +1,323 @@
+/** The scaler with a provider that goes by the protocol, and one that doesn't. */
+import { describe, expect, it } from "vitest";
+import { offer, World } from "../../../test/unit/scaling/world.ts";
+
+/** Until nothing is left, within ten minutes. */
+function settle(world: World): void {
+  for (let n = 0; n < 60 && (world.real.size > 0 || world.core.book.size > 0); n += 1) world.run(10);
+}
+
+describe("from zero and back", () => {
+  it("rents a machine for the first prediction at once, and returns it when nothing is left to do", () => {
+    const world = new World();
+    world.run(5);
+    expect(world.core.isActive).toBe(false);
+    world.arrive("local/echo");
+    world.run(1);
+    expect(world.names).toHaveLength(1);
+    expect(world.status().classes[0]?.why).toContain("1 machine is wanted");
+    world.run(30);
+    expect(world.done).toHaveLength(1);
+    expect(world.status().machines[0]?.state).toBe("ready");
+    settle(world);
+    expect(world.names).toEqual([]);
+    expect(world.core.isActive).toBe(false);
+    expect(world.made).toBe(1);
+  });
+
+  it("stays within its bounds under a burst, ends every prediction once, and comes back to min", () => {
+    const world = new World({ classes: { cpu: { min: 1, max: 4, target_wait_s: 5 } } });
+    world.run(400, (atS) => {
+      if (atS > 10 && atS < 60) world.arrive("local/echo", 3);
+    });
+    expect(world.done).toHaveLength(147);
+    expect(world.most).toBe(4);
+    for (let n = 0; n < 60 && world.real.size > 1; n += 1) world.run(10);
+    world.run(60);
+    expect(world.names).toHaveLength(1);
+  });
+
+  it("goes on after a restart in the middle as if nothing had happened", () => {
+    const world = new World({ classes: { cpu: { max: 4 } } });
+    world.arrive("local/echo", 40);
+    world.run(10);
+    const before = world.names.toSorted();
+    expect(before).toHaveLength(4);
+    for (let n = 0; n < 10; n += 1) {
+      world.open();
+      world.run(7);
+      expect(world.most).toBe(4);
+    }
+    expect(world.made).toBe(4);
+    settle(world);
+    expect(world.done).toHaveLength(40);
+    expect(world.names).toEqual([]);
+  });
+
+  it("keeps what a deployment asks to be kept, as far as the settings let it, and no more than one is returned for", () => {
+    const deployments = [{ hardware: "cpu", min: 3, max: 5 }];
+    const world = new World({ deployment_min: 2 }, ["local/echo"], { deployments });
+    world.run(60);
+    expect(world.names).toHaveLength(2);
+    expect(world.core.isActive).toBe(true);
+  });
+});
+
+describe("time that no pool meters", () => {
+  it("is told to the meter: the boot, what passes until a pool is back, and what passes until the machine is gone", () => {
+    const world = new World({ classes: { cpu: { min: 1 } } });
+    world.run(30);
+    const [name = ""] = world.names;
+    const real = world.real.get(name);
+    expect(world.metered.map(({ phase, gpuUs }) => [phase, gpuUs])).toEqual([["boot", 19_000_000]]);
+    const lengthsMs = () => world.metered.map(({ fromMs, toMs }) => toMs - fromMs);
+    world.core.book.poolEnded(name.slice("edgeplane-".length), real?.session ?? "");
+    Object.assign(real ?? {}, { session: null, atS: world.nowS });
+    world.run(60);
+    expect(world.metered.map(({ phase }) => phase)).toEqual(["boot", "unused"]);
+    expect(lengthsMs()).toEqual([19_000, 20_000]);
+    expect(new Set(world.metered.map(({ id }) => id)).size).toBe(2);
+  });
+});
+
+describe("classes and models", () => {
+  it("rents for each model in the class that it names", () => {
+    const world = new World(
+      { classes: { "nvidia-a100-80gb": { max: 2 } }, models: { "local/big": { hardware: "nvidia-a100-80gb" } } },
+      ["local/echo", "local/big"],
+    );
+    world.offers = [offer("small"), offer("large", { hardware: "nvidia-a100-80gb", pricePerHourNano: 2e9 })];
+    world.arrive("local/big");
+    world.arrive("local/echo");
+    world.run(2);
+    expect(
+      world
+        .status()
+        .machines.map(({ hardware }) => hardware)
+        .toSorted(),
+    ).toEqual(["cpu", "nvidia-a100-80gb"]);
+    expect(world.status().models.find(({ model }) => model === "local/big")?.hardware).toBe("nvidia-a100-80gb");
+  });
+
+  it("puts models that need little on one machine", () => {
+    const models = ["local/a", "local/b", "local/c"];
+    const world = new World({}, models);
+    for (const model of models) world.arrive(model, 1, 0.5);
+    world.run(3);
+    expect(world.names).toHaveLength(1);
+  });
+
+  it("rents nothing for a model whose owner no class names, and says so", () => {
+    const world = new World({}, ["stranger/echo"]);
+    world.arrive("stranger/echo", 5);
+    world.run(5);
+    expect(world.names).toEqual([]);
+    expect(world.status().models[0]?.why).toContain("no class has the owner stranger among its owners");
+  });
+
+  it("stops renting for a model whose set-up fails after two machines, says why, and serves the others", () => {
+    const world = new World({ classes: { cpu: { max: 8 } } }, ["local/echo", "local/sick"]);
+    world.faults.sick = "local/sick";
+    world.arrive("local/sick", 50);
+    world.run(300);
+    const { models } = world.status();
+    expect(world.made).toBeGreaterThanOrEqual(2);
+    const made = world.made;
+    expect(models.find(({ model }) => model === "local/sick")?.why).toMatch(
+      /its set-up failed on \d+ machines that ran it, so none is rented for it until .*: no module named torch/,
+    );
+    world.run(600);
+    expect(world.made).toBe(made);
+    world.arrive("local/echo");
+    world.run(60);
+    expect(world.done).toHaveLength(1);
+  });
+
+  it("asks at most two machines of a model that is sick from the start, one by one", () => {
+    const world = new World({ classes: { cpu: { max: 8 } } }, ["local/sick"]);
+    world.faults.sick = "local/sick";
+    world.run(1500, (atS) => {
+      if (atS % 100 === 0) world.arrive("local/sick");
+    });
+    expect(world.made).toBe(2);
+    expect(world.names).toEqual([]);
+  });
+});
+
+describe("money", () => {
+  it("stops renting at the month's cap, whatever waits, and begins again with the next month", () => {
+    const world = new World({ classes: { cpu: { max: 8, monthly_cap: 1 } } });
+    world.offers = [offer("small", { billingIncrementS: 60, pricePerHourNano: 30e9 })];
+    world.run(900, () => world.arrive("local/echo", 4));
+    const { classes, spentNano } = world.status();
+    expect(spentNano).toBeLessThanOrEqual(1.5e9);
+    expect(world.names).toEqual([]);
+    expect(classes[0]?.why).toContain("the spending cap pays for 0 at most");
+    world.wallMs = Date.UTC(2026, 11, 1);
+    world.run(2);
+    expect(world.names.length).toBeGreaterThan(0);
+  });
+
+  it("takes offers by price, currency and filters, and the providers' order", () => {
+    const world = new World({ classes: { cpu: { offers: { price_per_hour: 2, reliability: 0.9 } } } });
+    world.offers = [
+      offer("euro", { currency: "EUR", pricePerHourNano: 1 }),
+      offer("shaky", { reliability: 0.5, pricePerHourNano: 2 }),
+      offer("spot", { spot: true, pricePerHourNano: 3, reliability: 1 }),
+      offer("dear", { pricePerHourNano: 3e9, reliability: 1 }),
+      offer("fits", { pricePerHourNano: 2e9, reliability: 0.95 }),
+    ];
+    world.arrive("local/echo");
+    world.run(2);
+    expect(world.status().machines.map((one) => one.offer)).toEqual(["fits"]);
+    world.offers = world.offers.filter(({ id }) => id !== "fits");
+    world.arrive("local/echo", 100, 60);
+    world.run(5);
+    expect(world.names).toHaveLength(1);
+    expect(world.status().classes[0]?.why).toContain("None can be rented: none of 4 offers does: euro is in EUR");
+  });
+});
+
+describe("providers that fail", () => {
+  it("takes another offer for what is sold out, and asks for it again later", () => {
+    const world = new World();
+    world.offers = [offer("cheap", { pricePerHourNano: 1 }), offer("dear")];
+    world.faults.refuse = (id) => (id === "cheap" ? "sold_out" : null);
+    world.arrive("local/echo");
+    world.run(4);
+    expect(world.status().machines.map((one) => one.offer)).toEqual(["dear"]);
+    expect(world.core.book.counts.refused).toBe(1);
+  });
+
+  it("makes one machine of an order whose answer says nothing", () => {
+    const world = new World();
+    world.faults.ambiguous = true;
+    world.arrive("local/echo");
+    world.run(40);
+    expect(world.made).toBe(1);
+    expect(world.done).toHaveLength(1);
+  });
+
+  it("returns a machine that never connects, and avoids its offer", () => {
+    const world = new World({ classes: { cpu: { boot_timeout_s: 60 } } });
+    world.offers = [offer("dead", { pricePerHourNano: 1 }), offer("alive")];
+    world.faults.neverBoots = (id) => id === "dead";
+    world.arrive("local/echo");
+    world.run(200);
+    expect(world.done).toHaveLength(1);
+    expect(world.core.book.counts.neverConnected).toBe(1);
+    world.arrive("local/echo", 20, 30);
+    world.run(20);
+    expect(world.status().machines.every((one) => one.offer === "alive")).toBe(true);
+  });
+
+  it("returns a machine whose devices fail their test", () => {
+    const world = new World();
+    world.faults.devices = 0;
+    world.arrive("local/echo");
+    world.run(40);
+    expect(world.core.book.counts.selfTestFailed).toBe(1);
+    expect(world.status().machines.every(({ state }) => state !== "ready")).toBe(true);
+  });
+
+  it("goes on wanting a machine back that the provider says is gone, and isn't", () => {
+    const world = new World({ classes: { cpu: { max: 1 } } });
+    world.arrive("local/echo", 3);
+    world.run(25);
+    const [name = ""] = world.names;
+    world.faults.hides = () => true;
+    for (let n = 0; n < 60; n += 1) {
+      world.arrive("local/echo", 1);
+      world.run(1);
+    }
+    // Its pool works: the list is not believed, and nothing is rented in its place.
+    expect(world.made).toBe(1);
+    expect(world.core.desired("fake").map((one) => one.name)).toEqual([name]);
+    expect(world.core.book.counts.disagreed).toBe(1);
+    world.faults.hides = () => false;
+    settle(world);
+    expect(world.names).toEqual([]);
+  });
+
+  it("keeps asking for the return of one that is listed still", () => {
+    const world = new World();
+    world.arrive("local/echo");
+    world.run(25);
+    world.faults.keeps = true;
+    world.run(900);
+    expect(world.core.desired("fake").map(({ state }) => state)).toEqual(["gone"]);
+    world.faults.keeps = false;
+    settle(world);
+    expect(world.core.desired("fake")).toEqual([]);
+  });
+
+  it("replaces machines that vanish, and ends every prediction", () => {
+    const world = new World({ classes: { cpu: { max: 6 } } });
+    world.arrive("local/echo", 60);
+    world.run(300, (atS) => {
+      const [name] = world.names;
+      if (atS % 37 === 0 && name !== undefined) world.kill(name);
+      expect(world.real.size).toBeLessThanOrEqual(6);
+    });
+    settle(world);
+    expect(world.done).toHaveLength(60);
+    expect(world.names).toEqual([]);
+  });
+
+  it("rents nothing from a provider that is away, and returns what it made meanwhile", () => {
+    const world = new World({ classes: { cpu: { boot_timeout_s: 120 } } });
+    world.arrive("local/echo");
+    world.run(2);
+    world.faults.away = true;
+    world.faults.neverBoots = () => true;
+    world.run(300);
+    expect(world.core.book.all().every(({ state }) => state === "gone")).toBe(true);
+    world.faults = {};
+    world.run(60);
+    settle(world);
+    expect(world.done).toHaveLength(1);
+    expect(world.names).toEqual([]);
+  });
+
+  it("returns nothing too early, and rents nothing twice, when the clock jumps either way", () => {
+    const world = new World({ classes: { cpu: { boot_timeout_s: 60, max: 3 } } });
+    world.arrive("local/echo", 30);
+    world.run(10);
+    expect(world.names).toHaveLength(3);
+    world.wallMs += 3_600_000;
+    world.real.forEach((one) => Object.assign(one, { atS: one.atS + 3600 }));
+    world.run(5);
+    expect(world.made).toBe(3);
+    world.wallMs -= 7_200_000;
+    world.real.forEach((one) => Object.assign(one, { atS: one.atS - 7200 }));
+    world.run(100);
+    expect(world.core.book.counts.neverConnected).toBe(0);
+    expect(world.done).toHaveLength(30);
+    settle(world);
+    expect(world.names).toEqual([]);
+  });
+});
+
+describe("what lanes are told", () => {
+  it("is when a machine serves: what a boot took before, less what is over of it", () => {
+    const world = new World();
+    world.arrive("local/echo");
+    world.run(1);
+    const outlook = () =>
+      world.core.demand("other", { life: "x", n: Math.round(world.nowS), versions: [] as never[] }).versions;
+    expect(outlook()).toEqual([]);
+    world.run(30);
+    settle(world);
+    world.arrive("local/echo");
+    world.run(5);
+    const versions = [
+      {
+        ...{ model: "local/echo", version: "v", waiting: { high: 0, normal: 1, low: 0 } },
+        ...{ waitingMs: 1, inFlight: 0, arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0, sessions: [] },
+      },
+    ];
+    const [told] = world.core.demand("other", { life: "y", n: 1, versions }).versions;
+    expect(told?.comesInMs).toBeGreaterThan(10_000);
+    expect(told?.comesInMs).toBeLessThan(20_000);
+  });
+});

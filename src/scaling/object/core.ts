@@ -1,0 +1,391 @@
+/**
+ * The scaler without its object: hears lanes, providers and pools, looks every second, and says what is to be done.
+ * Synchronous; the clock is injected. What has to outlive the object is stored before anything follows from it.
+ */
+import type { DesiredMachine, SyncRequest } from "../../contract/provider.ts";
+import { machineName } from "../../contract/provider.ts";
+import { defaultScaling } from "../../contract/scaling.ts";
+import type { ScalingSettings } from "../../contract/scaling.ts";
+import type { DemandReply, LaneDemand } from "../demand.ts";
+import { Appetite, inSystem } from "./appetite.ts";
+import type { Bounds, Kind } from "./appetite.ts";
+import { ClassState, settingsOf } from "./class-state.ts";
+import type { ScalerClock } from "./clock.ts";
+import { keyOf, Lanes } from "./lanes.ts";
+import { Learned } from "./learned.ts";
+import { OVERALL_MAX_VERSIONS } from "./limits.ts";
+import { costNano, isWorking } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import { MachineBook, RETURN_MS } from "./machine-book.ts";
+import { Providers } from "./providers.ts";
+import type { ScalerStore } from "./rows.ts";
+import { RentRecords } from "./rent-records.ts";
+import { Sickness } from "./sickness.ts";
+import { monthOf, spentNano, withEnded } from "./spending.ts";
+import type { Ledger } from "./spending.ts";
+import { resolve } from "./wishes.ts";
+import type { Resolved, Wish } from "./wishes.ts";
+
+/** How often lanes tell while machines may be rented; and how often they ask whether that is so. */
+const TELL_EVERY_MS = 1000;
+const ASK_EVERY_MS = 30_000;
+/** How long after the object's start lanes are waited for, and how many are remembered. */
+const BLIND_MS = 60_000;
+const MAX_LANES = 100;
+const TELL_DRAIN_MS = 10_000;
+const DEFAULT_BILLING_S = 60;
+
+/** What others must be told. */
+export type Errands = { drain: { machine: string; session: string; withinMs: number }[] };
+
+export class ScalerCore {
+  readonly book: MachineBook;
+  readonly providers = new Providers();
+  readonly lanes = new Lanes();
+  readonly learned: Learned;
+  readonly sickness: Sickness;
+  readonly rents: RentRecords;
+  readonly classes = new Map<string, ClassState>();
+  readonly appetites = new Map<string, Appetite>();
+  settings: ScalingSettings = defaultScaling;
+  readonly #clock: ScalerClock;
+  readonly #store: ScalerStore;
+  #wishes = new Map<string, Wish>();
+  #ledger: Ledger;
+  readonly #toldToDrain = new Map<string, number>();
+  readonly #serving = new Set<string>();
+
+  constructor(clock: ScalerClock, store: ScalerStore) {
+    this.#clock = clock;
+    this.#store = store;
+    this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
+    this.rents = new RentRecords(store);
+    this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
+    this.#ledger = store.read("ledger") ?? { month: monthOf(clock.wall()), endedNano: {} };
+    this.book = new MachineBook(
+      {
+        clock,
+        save: (machine) => store.saveMachine(machine),
+        remove: (id) => store.removeMachine(id),
+        ended: ({ hardware }, nano) => this.#write(withEnded(this.#ledger, hardware, nano)),
+        unmetered: (machine, fromMs, toMs, phase) => this.rents.add(machine, fromMs, toMs, phase),
+        booted: ({ hardware }, ms) => this.learned.booted(hardware, ms),
+      },
+      store.machines(),
+    );
+  }
+
+  /** Whether machines may be rented: a provider was heard, settings name a class, or machines are left. */
+  get isOn(): boolean {
+    return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
+  }
+
+  /** Whether time alone may change anything. */
+  get isActive(): boolean {
+    if (this.book.size > 0 || this.rents.waiting.length > 0) return true;
+    if (!this.isOn) return false;
+    for (const { last } of this.classes.values()) {
+      if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;
+    }
+    for (const { demand } of this.appetites.values()) if (inSystem(demand) > 0) return true;
+    return [...this.#wishes.values()].some(
+      ({ own, deployments }) => (own.min ?? 0) > 0 || deployments.some(({ min }) => min > 0),
+    );
+  }
+
+  /** Lanes that told of what waits before the object's start, and have not since: nothing is drained until they have. */
+  silentLanes(): string[] {
+    const heard = new Set(this.lanes.names());
+    return (this.#store.read("lanes") ?? []).filter((lane) => !heard.has(lane));
+  }
+
+  /** Versions that lanes told of and whose wishes aren't known. */
+  unknownVersions(): { model: string; version: string }[] {
+    return [...this.appetites.values()].filter((one) => !this.#wishes.has(keyOf(one)));
+  }
+
+  wish(wishes: readonly Wish[]): void {
+    this.#wishes = new Map(wishes.map((wish) => [wish.key, wish]));
+  }
+
+  /** A lane's word. */
+  demand(lane: string, report: LaneDemand): DemandReply {
+    if (!this.isOn) return { everyMs: ASK_EVERY_MS, versions: [] };
+    const nowS = this.#clock.seconds();
+    this.#noteLane(lane);
+    for (const { demand, heard } of this.lanes.hear(lane, report)) {
+      const key = keyOf(demand);
+      this.#appetite(key, demand)?.hear(nowS, demand, heard);
+      if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
+      for (const { session, readyInMs, problem, inFlight } of demand.sessions) {
+        if (problem !== null)
+          this.sickness.failed(key, this.book.bySession(session)?.id ?? session, problem, this.#clock.wall());
+        else if (readyInMs === 0 || inFlight > 0) this.#serves(key, session);
+      }
+    }
+    const versions = report.versions.slice(0, OVERALL_MAX_VERSIONS).map((one) => ({
+      model: one.model,
+      version: one.version,
+      ...this.#outlook(keyOf(one)),
+    }));
+    return { everyMs: TELL_EVERY_MS, versions };
+  }
+
+  /** False: there are too many providers. */
+  synced(request: SyncRequest): boolean {
+    const orphans = request.machines.filter(({ machine }) => machine !== null && this.book.get(machine) === undefined);
+    if (!this.providers.heard(request, orphans.length, this.#clock.mono(), this.#clock.wall())) return false;
+    this.book.synced(request);
+    return true;
+  }
+
+  /** What the provider is to have, without tokens and addresses. */
+  desired(provider: string): Omit<DesiredMachine, "edgeUrl" | "lanes" | "poolToken">[] {
+    return this.book.ofProvider(provider).map(({ id, state, offer, hardware, notBeforeMs }) => ({
+      machine: id,
+      state: state === "gone" ? "gone" : "running",
+      offer,
+      hardware,
+      name: machineName(id),
+      ...(notBeforeMs === null ? {} : { notBeforeMs }),
+    }));
+  }
+
+  /** Looks at everything, and decides. */
+  tick(): Errands {
+    const nowMs = this.#clock.wall();
+    this.#clock.mono();
+    this.#roll(nowMs);
+    this.#judgeTimes();
+    for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
+    this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
+    return { drain: this.#drains() };
+  }
+
+  resolved(key: string): Resolved {
+    const wish = this.#wishes.get(key);
+    if (wish === undefined)
+      return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
+    return resolve(wish, this.settings, this.#hardware());
+  }
+
+  /** Whether the provider was heard lately. */
+  isHere(provider: string): boolean {
+    return this.providers.isHere(provider, this.#clock.mono());
+  }
+
+  spentNano(hardware?: string): number {
+    return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
+  }
+
+  /** When it wants to look again though nothing is there; Infinity: with the next news. */
+  wakeInMs(): number {
+    const nowS = this.#clock.seconds();
+    const atS = Math.min(...[...this.appetites.values()].map((one) => one.wakeAtS(nowS)));
+    return Math.max(0, (atS - nowS) * 1000);
+  }
+
+  /** Classes that are set, offered, or of which machines are left; the cheapest offer first. */
+  #hardware(): string[] {
+    const offers = this.providers
+      .offers(this.#clock.mono())
+      .toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano)
+      .map(({ hardware }) => hardware);
+    const left = this.book.all().map(({ hardware }) => hardware);
+    return [...new Set([...offers, ...Object.keys(this.settings.classes), ...left])];
+  }
+
+  #noteLane(lane: string): void {
+    const known = this.#store.read("lanes") ?? [];
+    if (!known.includes(lane)) this.#store.write("lanes", [...known, lane].slice(-MAX_LANES));
+  }
+
+  #isBlind(): boolean {
+    return this.#clock.mono() < BLIND_MS && this.silentLanes().length > 0;
+  }
+
+  #appetite(key: string, ref: { model: string; version: string }): Appetite | null {
+    const known = this.appetites.get(key);
+    if (known !== undefined) return known;
+    if (this.appetites.size >= OVERALL_MAX_VERSIONS) {
+      const idle = [...this.appetites].filter(([, { demand }]) => inSystem(demand) === 0);
+      const [oldest] = idle.toSorted(([, a], [, b]) => a.activeAtS - b.activeAtS);
+      if (oldest === undefined) return null;
+      this.appetites.delete(oldest[0]);
+    }
+    const { targetS, hardware } = this.resolved(key);
+    const target = targetS ?? settingsOf(this.settings, hardware ?? "").target_wait_s;
+    const appetite = new Appetite(ref, target, this.#kind(hardware ?? ""));
+    this.appetites.set(key, appetite);
+    return appetite;
+  }
+
+  #kind(hardware: string): Kind {
+    const bootMs = this.learned.bootMs(hardware) ?? 60_000;
+    const increments = this.book
+      .all()
+      .filter((one) => one.hardware === hardware)
+      .map(({ billingIncrementS }) => billingIncrementS);
+    return { bootS: Math.round(bootMs / 1000), billingS: increments[0] ?? DEFAULT_BILLING_S, lossPerHour: 0 };
+  }
+
+  #serves(key: string, session: string): void {
+    const name = `${session} ${key}`;
+    if (this.#serving.has(name)) return;
+    if (this.#serving.size > 10 * OVERALL_MAX_VERSIONS) this.#serving.clear();
+    this.#serving.add(name);
+    this.sickness.well(key);
+    const machine = this.book.bySession(session);
+    if (machine?.state !== "connected") return;
+    if (machine.readyAtMs === null && machine.connectedAtMs !== null)
+      this.learned.setUp(key, this.#clock.wall() - machine.connectedAtMs);
+    this.book.serves(session);
+  }
+
+  #judgeTimes(): void {
+    for (const machine of this.book.all()) {
+      const { boot_timeout_s: bootS, drain_timeout_s: drainS } = settingsOf(this.settings, machine.hardware);
+      const ageMs = this.book.ageMs(machine);
+      const { id, state, connectedAtMs, provider } = machine;
+      const isAway = !this.providers.isHere(provider, this.#clock.mono());
+      const isComing = connectedAtMs === null && (state === "wanted" || state === "asked" || state === "booting");
+      if (isComing && isAway && ageMs > bootS * 1000) this.book.giveUp(id, "its provider is not heard");
+      else if (state === "asked" && ageMs > bootS * 1000)
+        this.book.neverConnected(id, `its provider showed no machine within ${bootS} s`);
+      else if (state === "booting" && connectedAtMs === null && ageMs > bootS * 1000)
+        this.book.neverConnected(id, `its pool did not connect within ${bootS} s`);
+      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS)
+        this.book.giveUp(id, "its pool ended and did not come back");
+      else if (state === "draining" && ageMs > drainS * 1000)
+        this.book.giveUp(id, `what ran there did not end within ${drainS} s`);
+    }
+  }
+
+  #decide(hardware: string, nowMs: number): void {
+    const own = settingsOf(this.settings, hardware);
+    const keepS = own.keep_alive_s.min;
+    const known = this.classes.get(hardware);
+    const state = known?.keepS === keepS ? known : new ClassState(hardware, keepS);
+    this.classes.set(hardware, state);
+    const nowS = this.#clock.seconds();
+    const machines = this.book.all().filter((one) => one.hardware === hardware);
+    const wanting = this.#wanting(hardware, nowMs);
+    const standing = this.#standing(wanting.map(({ key }) => key));
+    const serving = {
+      ready: machines.filter((one) => one.session !== null && isWorking(one)).length,
+      booting: machines.filter((one) => one.session === null && isWorking(one)).length,
+    };
+    const kind = this.#kind(hardware);
+    const needs = wanting.map(({ key, appetite, bounds }) =>
+      appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
+    );
+    const decision = state.decide({
+      nowS,
+      nowMs,
+      settings: this.settings,
+      offers: this.providers.offers(this.#clock.mono()),
+      machines,
+      needs,
+      idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
+      spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
+      bootMs: this.learned.bootMs(hardware),
+      isAvoided: this.book.isAvoided,
+      onMachine: (machine) => this.#onMachine(machine),
+      standing: standing.all,
+    });
+    for (const offer of decision.rent) this.book.want(offer, decision.plan.why);
+    if (own.external || this.#isBlind()) return;
+    for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
+  }
+
+  /** Versions of the class that may have machines, with what bounds them. */
+  #wanting(hardware: string, nowMs: number): { key: string; appetite: Appetite; bounds: Bounds }[] {
+    const own = settingsOf(this.settings, hardware);
+    return [...this.#wishes].flatMap(([key, wish]) => {
+      const { hardware: its, targetS, min, max } = this.resolved(key);
+      if (its !== hardware || this.sickness.reason(key, nowMs) !== null) return [];
+      const appetite = this.appetites.get(key) ?? (min > 0 ? this.#appetite(key, wish) : null);
+      if (appetite === null) return [];
+      return [
+        {
+          key,
+          appetite,
+          bounds: {
+            targetS: targetS ?? own.target_wait_s,
+            min,
+            max: Math.min(max, own.max),
+            memoryBytes: wish.memoryBytes,
+          },
+        },
+      ];
+    });
+  }
+
+  /** Pools that nobody rented, as far as they serve these versions. */
+  #standing(keys: readonly string[]): { byKey: Map<string, number>; all: string[] } {
+    const byKey = new Map<string, number>();
+    const all = new Set<string>();
+    const wanted = new Set(keys);
+    for (const { key, session } of this.lanes.sessions()) {
+      if (!wanted.has(key) || session.problem !== null || this.book.bySession(session.session) !== undefined) continue;
+      byKey.set(key, (byKey.get(key) ?? 0) + 1);
+      all.add(session.session);
+    }
+    return { byKey, all: [...all] };
+  }
+
+  #onMachine({ session }: Machine): { models: string[]; runningS: number } {
+    const models: string[] = [];
+    let runningS = 0;
+    for (const { key, session: one } of this.lanes.sessions()) {
+      if (session === null || one.session !== session) continue;
+      if (one.readyInMs === 0) models.push(key);
+      runningS += one.inFlight * (this.appetites.get(key)?.workS ?? 1);
+    }
+    return { models, runningS };
+  }
+
+  #drains(): Errands["drain"] {
+    const mono = this.#clock.mono();
+    return this.book.all().flatMap((machine) => {
+      const { id, state, session, hardware } = machine;
+      if (state !== "draining" || session === null) return [];
+      if (mono - (this.#toldToDrain.get(id) ?? -Infinity) < TELL_DRAIN_MS) return [];
+      if (this.#toldToDrain.size > 10_000) this.#toldToDrain.clear();
+      this.#toldToDrain.set(id, mono);
+      const leftMs = settingsOf(this.settings, hardware).drain_timeout_s * 1000 - this.book.ageMs(machine);
+      return [{ machine: id, session, withinMs: Math.max(1, Math.round(leftMs)) }];
+    });
+  }
+
+  /** Until a machine serves a version that nobody serves, or why none is rented. */
+  #outlook(key: string): { comesInMs: number | null; refused: string | null } {
+    const nowMs = this.#clock.wall();
+    const sick = this.sickness.reason(key, nowMs);
+    if (sick !== null) return { comesInMs: null, refused: sick };
+    const { hardware } = this.resolved(key);
+    if (hardware === null) return { comesInMs: null, refused: null };
+    const bootMs = this.learned.bootMs(hardware);
+    const setupMs = this.learned.setupMs(key) ?? 0;
+    const working = this.book.all().filter((one) => one.hardware === hardware && isWorking(one));
+    const waits = working.map(({ session, wantedAtMs }) => {
+      if (session !== null) return 0;
+      return bootMs === null ? Infinity : Math.max(1000, bootMs - (nowMs - wantedAtMs));
+    });
+    const isHeld = this.classes.get(hardware)?.last?.problem !== null;
+    const coming = working.length > 0 ? Math.min(...waits) : isHeld || bootMs === null ? Infinity : bootMs;
+    return { comesInMs: coming === Infinity ? null : Math.round(coming + setupMs), refused: null };
+  }
+
+  #roll(nowMs: number): void {
+    const month = monthOf(nowMs);
+    if (month <= this.#ledger.month) return;
+    for (const machine of this.book.all()) this.book.book(machine.id, costNano(machine, nowMs));
+    this.#write({ month, endedNano: {} });
+  }
+
+  #write(ledger: Ledger): void {
+    this.#ledger = ledger;
+    this.#store.write("ledger", ledger);
+  }
+}

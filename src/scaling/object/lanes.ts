@@ -1,0 +1,61 @@
+/** What lanes told last, and what has happened since they told before. */
+import { OVERALL_MAX_VERSIONS } from "./limits.ts";
+import type { LaneDemand, SessionDemand, VersionDemand } from "../demand.ts";
+import type { Heard } from "./appetite.ts";
+
+export type News = { demand: VersionDemand; heard: Heard };
+
+type Known = { report: LaneDemand; versions: Map<string, VersionDemand> };
+
+export const keyOf = ({ model, version }: { model: string; version: string }): string => `${model} ${version}`;
+
+export class Lanes {
+  readonly #lanes = new Map<string, Known>();
+
+  names(): string[] {
+    return [...this.#lanes.keys()];
+  }
+
+  /** Takes a lane's word; one that is older than the last changes nothing. */
+  hear(lane: string, report: LaneDemand): News[] {
+    const before = this.#lanes.get(lane);
+    const isSame = before?.report.life === report.life;
+    if (isSame && report.n <= before.report.n) return [];
+    const versions = new Map(report.versions.slice(0, OVERALL_MAX_VERSIONS).map((one) => [keyOf(one), one]));
+    this.#lanes.set(lane, { report, versions });
+    const news = [...versions.values()].map((demand) => {
+      const old = before?.versions.get(keyOf(demand)) ?? null;
+      return { demand, heard: isSame ? since(old, demand) : sinceOther(old, demand) };
+    });
+    const gone = [...(before?.versions ?? [])].filter(([key]) => !versions.has(key));
+    return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing }))];
+  }
+
+  /** Every session that any lane names, with what it says of each version. */
+  *sessions(): Iterable<{ lane: string; key: string; session: SessionDemand }> {
+    for (const [lane, { versions }] of this.#lanes)
+      for (const [key, { sessions }] of versions) for (const session of sessions) yield { lane, key, session };
+  }
+}
+
+const nothing: Heard = { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
+
+function since(old: VersionDemand | null, now: VersionDemand): Heard {
+  const of = (name: keyof Heard): number => Math.max(0, now[name] - (old?.[name] ?? 0));
+  return {
+    arrived: of("arrived"),
+    started: of("started"),
+    waitedMs: of("waitedMs"),
+    ended: of("ended"),
+    endedMs: of("endedMs"),
+  };
+}
+
+/** The lane started again: what it counts from its start on may have been told before. */
+function sinceOther(old: VersionDemand | null, now: VersionDemand): Heard {
+  return old === null ? since(null, now) : nothing;
+}
+
+function emptied(old: VersionDemand): VersionDemand {
+  return { ...old, waiting: { high: 0, normal: 0, low: 0 }, waitingMs: 0, inFlight: 0, sessions: [] };
+}

@@ -1,0 +1,297 @@
+/**
+ * The machines of a deployment, and what providers and pools say of them. Every change of a machine's state is stored
+ * before anything follows from it. What providers say is judged, not believed: a machine that is missing from a list may
+ * be about to appear, and one whose pool is connected is there, whatever the list says.
+ */
+import type { Offer, ProviderMachine, SyncRequest } from "../../contract/provider.ts";
+import type { ScalerClock } from "./clock.ts";
+import { costNano, isWorking, newMachineId } from "./machine.ts";
+import type { Machine, MachineState, Sight } from "./machine.ts";
+import { Avoided, hostKey, offerKey } from "./offers.ts";
+
+/** Between two lists that count as two. */
+const LISTS_APART_MS = 5000;
+const LISTS_WITHOUT = 2;
+/** What may have been asked for can still appear for so long after it is no longer wanted. */
+const SETTLE_MS = 60_000;
+const SOLD_OUT_MS = 300_000;
+const REFUSED_MS = 900_000;
+/** An offer, or a host, whose machine never connected or failed its self-test. */
+const FAILED_MS = 3_600_000;
+/** A pool that ended may be started again by its host. */
+export const RETURN_MS = 120_000;
+
+export type BookDeps = {
+  clock: ScalerClock;
+  save(machine: Machine): void;
+  remove(id: string): void;
+  /** It is gone for good: what it cost in all. */
+  ended(machine: Machine, costNano: number): void;
+  /** It was rented so long, and no pool metered its devices: until its pool came (`boot`), or after that. */
+  unmetered(machine: Machine, fromMs: number, toMs: number, phase: "boot" | "unused"): void;
+  /** From the order to the pool's hello. */
+  booted(machine: Machine, bootMs: number): void;
+};
+
+export type Counts = {
+  lost: number;
+  neverConnected: number;
+  selfTestFailed: number;
+  refused: number;
+  disagreed: number;
+};
+
+export class MachineBook {
+  readonly avoided = new Avoided();
+  readonly counts: Counts = { lost: 0, neverConnected: 0, selfTestFailed: 0, refused: 0, disagreed: 0 };
+  readonly #deps: BookDeps;
+  readonly #machines = new Map<string, Machine>();
+  readonly #sights = new Map<string, Sight & { missedAt: number }>();
+
+  constructor(deps: BookDeps, stored: readonly Machine[]) {
+    this.#deps = deps;
+    for (const machine of stored) this.#put(machine, deps.clock.monoOf(machine.sinceMs));
+  }
+
+  get size(): number {
+    return this.#machines.size;
+  }
+
+  all(): Machine[] {
+    return [...this.#machines.values()];
+  }
+
+  get(id: string): Machine | undefined {
+    return this.#machines.get(id);
+  }
+
+  ofProvider(provider: string): Machine[] {
+    return this.all().filter((machine) => machine.provider === provider);
+  }
+
+  bySession(session: string): Machine | undefined {
+    return this.all().find((machine) => machine.session === session);
+  }
+
+  /** Milliseconds that it has been in its state. */
+  ageMs(machine: Machine): number {
+    const sinceMono = this.#sights.get(machine.id)?.sinceMono ?? 0;
+    return Math.max(0, this.#deps.clock.mono() - sinceMono);
+  }
+
+  want(offer: Offer & { provider: string }, why: string): Machine {
+    const now = this.#deps.clock.wall();
+    const machine: Machine = {
+      id: newMachineId(),
+      hardware: offer.hardware,
+      provider: offer.provider,
+      offer: offer.id,
+      host: offer.host ?? null,
+      zone: offer.zone ?? null,
+      isSpot: offer.spot,
+      devices: offer.devices,
+      pricePerHourNano: offer.pricePerHourNano,
+      billingIncrementS: offer.billingIncrementS,
+      state: "wanted",
+      why,
+      sinceMs: now,
+      wantedAtMs: now,
+      seenAtMs: null,
+      connectedAtMs: null,
+      readyAtMs: null,
+      session: null,
+      notBeforeMs: null,
+      unmeteredFromMs: null,
+      bookedNano: 0,
+    };
+    this.#deps.save(machine);
+    this.#put(machine, this.#deps.clock.mono());
+    return machine;
+  }
+
+  /** Its provider is being told of it. */
+  asked(id: string): void {
+    const machine = this.#machines.get(id);
+    if (machine?.state === "wanted") this.#change(machine, "asked", machine.why);
+  }
+
+  /** What the provider has, refuses and lacks. */
+  synced(request: SyncRequest): void {
+    const { provider, machines, refused, complete } = request;
+    const listed = new Set<string>();
+    for (const one of machines) {
+      const machine = one.machine === null ? undefined : this.#machines.get(one.machine);
+      if (machine === undefined || machine.provider !== provider) continue;
+      listed.add(machine.id);
+      this.#listed(machine, one);
+    }
+    for (const one of refused) {
+      const machine = this.#machines.get(one.machine);
+      if (machine === undefined || machine.provider !== provider || listed.has(machine.id)) continue;
+      this.#refused(machine, one);
+    }
+    if (!complete) return;
+    for (const machine of this.ofProvider(provider)) if (!listed.has(machine.id)) this.#missing(machine);
+  }
+
+  /** A pool signed in with the machine's token; it has so many devices. */
+  connected(id: string, session: string, devices: number): Machine | null {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) return null;
+    const now = this.#deps.clock.wall();
+    const first = machine.connectedAtMs === null;
+    this.#meter(machine);
+    const seen = {
+      session,
+      connectedAtMs: machine.connectedAtMs ?? now,
+      seenAtMs: machine.seenAtMs ?? now,
+      unmeteredFromMs: null,
+    };
+    if (!isWorking(machine)) this.#update({ ...machine, ...seen });
+    else if (devices < machine.devices) {
+      this.counts.selfTestFailed += 1;
+      this.#avoid(machine, FAILED_MS);
+      const why = `${devices} of its ${machine.devices} devices passed their test`;
+      this.#change({ ...machine, ...seen }, "gone", why);
+    } else if (machine.state === "ready" && machine.session === session) return machine;
+    else this.#change({ ...machine, ...seen }, machine.readyAtMs === null ? "connected" : "ready", "");
+    if (first) this.#deps.booted(machine, now - machine.wantedAtMs);
+    return this.#machines.get(id) ?? null;
+  }
+
+  /** A model serves there. */
+  serves(session: string): void {
+    const machine = this.bySession(session);
+    if (machine?.state !== "connected") return;
+    this.#change({ ...machine, readyAtMs: machine.readyAtMs ?? this.#deps.clock.wall() }, "ready", "");
+  }
+
+  /** The machine's pool session is over. */
+  poolEnded(id: string, session: string): void {
+    const machine = this.#machines.get(id);
+    if (machine?.session !== session) return;
+    const without = { ...machine, session: null, unmeteredFromMs: this.#deps.clock.wall() };
+    if (machine.state === "draining") this.#change(without, "gone", machine.why);
+    else if (isWorking(machine)) this.#change(without, "booting", "its pool ended; it may come back");
+    else this.#update(without);
+  }
+
+  drain(id: string, why: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined || !isWorking(machine)) return;
+    if (machine.state === "wanted") this.#forget(machine);
+    else this.#change(machine, machine.session === null ? "gone" : "draining", why);
+  }
+
+  /** To be returned, whatever runs on it. */
+  giveUp(id: string, why: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined || machine.state === "gone") return;
+    if (machine.state === "wanted") this.#forget(machine);
+    else this.#change(machine, "gone", why);
+  }
+
+  /** It did not connect in time: others of its kind are avoided for a while. */
+  neverConnected(id: string, why: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) return;
+    this.counts.neverConnected += 1;
+    this.#avoid(machine, FAILED_MS);
+    this.giveUp(id, why);
+  }
+
+  /** What it has cost so far was counted in the month that is over. */
+  book(id: string, bookedNano: number): void {
+    const machine = this.#machines.get(id);
+    if (machine !== undefined) this.#update({ ...machine, bookedNano });
+  }
+
+  isAvoided = (key: string): boolean => this.avoided.has(key, this.#deps.clock.mono());
+
+  #listed(machine: Machine, one: ProviderMachine): void {
+    const sight = this.#sights.get(machine.id);
+    if (sight !== undefined) {
+      sight.missed = 0;
+      sight.listed = one.state;
+    }
+    const now = this.#deps.clock.wall();
+    const rented = machine.seenAtMs === null ? { seenAtMs: now, unmeteredFromMs: now } : {};
+    const seen = { ...rented, host: one.host ?? machine.host };
+    if (machine.state === "wanted" || machine.state === "asked") this.#change({ ...machine, ...seen }, "booting", "");
+    else if (machine.seenAtMs === null || seen.host !== machine.host) this.#update({ ...machine, ...seen });
+    if (one.noticeS !== undefined) this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
+  }
+
+  #refused(machine: Machine, { reason, message, retryAfterMs }: SyncRequest["refused"][number]): void {
+    if (machine.state !== "wanted" && machine.state !== "asked") return;
+    // Nobody knows yet whether there is one.
+    if (reason === "ambiguous" || reason === "timeout") {
+      this.#update({ ...machine, why: `${reason}: ${message}` });
+      return;
+    }
+    this.counts.refused += 1;
+    const forMs = Math.max(retryAfterMs ?? 0, reason === "sold_out" ? SOLD_OUT_MS : REFUSED_MS);
+    this.avoided.add(offerKey({ provider: machine.provider, id: machine.offer }), this.#deps.clock.mono() + forMs);
+    this.#forget(machine);
+  }
+
+  #missing(machine: Machine): void {
+    const sight = this.#sights.get(machine.id);
+    const mono = this.#deps.clock.mono();
+    if (sight === undefined || mono - sight.missedAt < LISTS_APART_MS) return;
+    sight.missed += 1;
+    sight.missedAt = mono;
+    sight.listed = null;
+    if (sight.missed < LISTS_WITHOUT) return;
+    if (machine.session !== null) {
+      if (sight.missed === LISTS_WITHOUT) this.counts.disagreed += 1;
+      return;
+    }
+    if (machine.state === "gone") {
+      if (machine.seenAtMs !== null || this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
+    } else if (machine.seenAtMs !== null) {
+      this.counts.lost += 1;
+      this.#forget(machine);
+    }
+  }
+
+  #avoid(machine: Machine, forMs: number): void {
+    const until = this.#deps.clock.mono() + forMs;
+    const { provider, offer, host } = machine;
+    if (host === null) this.avoided.add(offerKey({ provider, id: offer }), until);
+    else this.avoided.add(hostKey({ provider, host }), until);
+  }
+
+  #change(machine: Machine, state: MachineState, why: string): void {
+    const changed = { ...machine, state, why, sinceMs: this.#deps.clock.wall() };
+    this.#update(changed);
+    const sight = this.#sights.get(machine.id);
+    if (sight !== undefined) sight.sinceMono = this.#deps.clock.mono();
+  }
+
+  #update(machine: Machine): void {
+    this.#deps.save(machine);
+    this.#machines.set(machine.id, machine);
+  }
+
+  /** Tells of the time that no pool metered. */
+  #meter(machine: Machine): void {
+    const { unmeteredFromMs: fromMs, connectedAtMs } = machine;
+    const now = this.#deps.clock.wall();
+    if (fromMs === null || now <= fromMs) return;
+    this.#deps.unmetered(machine, fromMs, now, connectedAtMs === null ? "boot" : "unused");
+  }
+
+  #forget(machine: Machine): void {
+    this.#meter(machine);
+    this.#deps.ended(machine, costNano(machine, this.#deps.clock.wall()) - machine.bookedNano);
+    this.#deps.remove(machine.id);
+    this.#machines.delete(machine.id);
+    this.#sights.delete(machine.id);
+  }
+
+  #put(machine: Machine, sinceMono: number): void {
+    this.#machines.set(machine.id, machine);
+    this.#sights.set(machine.id, { sinceMono, missed: 0, missedAt: -Infinity, listed: null });
+  }
+}

@@ -1,0 +1,68 @@
+/** The provider services that were heard, and what they last said. In memory: each tells all of it again within a minute. */
+import type { SyncRequest } from "../../contract/provider.ts";
+import type { KnownOffer } from "./offers.ts";
+
+/** One that wasn't heard for so long rents nothing. */
+const AWAY_MS = 90_000;
+/** One that wasn't heard for so long is forgotten, unless machines of it are left. */
+const FORGET_MS = 3_600_000;
+const MAX_PROVIDERS = 100;
+
+export type Provider = {
+  name: string;
+  kind: string;
+  heardMono: number;
+  heardAtMs: number;
+  offers: SyncRequest["offers"];
+  balance: SyncRequest["balance"] | null;
+  problem: string | null;
+  orphansReturned: number;
+  duplicatesReturned: number;
+  /** Machines in its list with our name that the edge doesn't know: the next reconciliation returns them. */
+  orphans: number;
+};
+
+export class Providers {
+  readonly #providers = new Map<string, Provider>();
+
+  /** False: there are too many. */
+  heard(request: SyncRequest, orphans: number, mono: number, wallMs: number): boolean {
+    const { provider: name, kind, offers, balance = null, problem = null } = request;
+    if (!this.#providers.has(name) && this.#providers.size >= MAX_PROVIDERS) return false;
+    const { orphansReturned, duplicatesReturned } = request;
+    this.#providers.set(name, {
+      name,
+      kind,
+      heardMono: mono,
+      heardAtMs: wallMs,
+      offers,
+      balance,
+      problem,
+      orphansReturned,
+      duplicatesReturned,
+      orphans,
+    });
+    return true;
+  }
+
+  all(): Provider[] {
+    return [...this.#providers.values()];
+  }
+
+  isHere(name: string, mono: number): boolean {
+    const known = this.#providers.get(name);
+    return known !== undefined && mono - known.heardMono < AWAY_MS;
+  }
+
+  /** Offers of those that are here and have no problem. */
+  offers(mono: number): KnownOffer[] {
+    return this.all()
+      .filter(({ name, problem }) => problem === null && this.isHere(name, mono))
+      .flatMap(({ name, offers }) => offers.map((offer) => ({ ...offer, provider: name })));
+  }
+
+  forget(mono: number, isNeeded: (name: string) => boolean): void {
+    for (const { name, heardMono } of this.all())
+      if (mono - heardMono > FORGET_MS && !isNeeded(name)) this.#providers.delete(name);
+  }
+}

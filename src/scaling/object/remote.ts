@@ -1,0 +1,20 @@
+/** The scaler as its callers see it. */
+import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
+import type { Env } from "../../env.ts";
+import { objectNamed } from "../../object-calls.ts";
+import type { Minute } from "./rows.ts";
+import type { ScalingStatus } from "./status.ts";
+
+const NAME = "scaler";
+
+export type RemoteScaler = {
+  sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null>;
+  status(): Promise<ScalingStatus>;
+  arrivals(): Promise<Minute[]>;
+  changed(): Promise<void>;
+};
+
+export function scalerObject(env: Pick<Env, "SCALER">): RemoteScaler {
+  const stub: unknown = objectNamed(env.SCALER, NAME);
+  return stub as RemoteScaler;
+}

@@ -1,0 +1,117 @@
+/** What the scaler stores: a row a machine, a row a minute in which predictions arrived, and what it has learned. */
+import * as z from "zod";
+import { openSchema } from "../../object-schema.ts";
+import type { Schema } from "../../object-schema.ts";
+import type { Sql } from "../../shard/sql.ts";
+import { LearnedSchema } from "./learned.ts";
+import { MachineSchema } from "./machine.ts";
+import type { Machine } from "./machine.ts";
+import { WaitingSchema } from "./rent-records.ts";
+import { SickSchema } from "./sickness.ts";
+import { LedgerSchema } from "./spending.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+export const scalerSchema: Schema = {
+  name: "scaler",
+  steps: [
+    {
+      up: (sql) => {
+        sql("CREATE TABLE IF NOT EXISTS machines (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+        sql("CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+        sql("CREATE TABLE IF NOT EXISTS arrivals (minute INTEGER PRIMARY KEY, value TEXT NOT NULL)");
+      },
+    },
+  ],
+};
+
+/** `lanes`: those that told of what waits, so that a scaler that starts again can ask them. */
+const kept = {
+  learned: LearnedSchema,
+  sick: SickSchema,
+  ledger: LedgerSchema,
+  lanes: z.array(z.string()),
+  unmetered: WaitingSchema,
+} as const;
+type Kept = typeof kept;
+
+/** Arrivals by version: seconds of the minute, and how many in each. */
+const MinuteSchema = z.record(z.string(), z.array(z.tuple([z.number(), z.number()])));
+export type Minute = { minute: number; versions: z.output<typeof MinuteSchema> };
+
+export class ScalerStore {
+  readonly #sql: Sql;
+  #isOpen: boolean;
+  #minute: Minute | null = null;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    this.#isOpen = sql("SELECT 1 FROM sqlite_master WHERE name = 'machines'").length > 0;
+  }
+
+  machines(): Machine[] {
+    if (!this.#isOpen) return [];
+    return this.#sql("SELECT value FROM machines").map(({ value }) => MachineSchema.parse(JSON.parse(String(value))));
+  }
+
+  saveMachine(machine: Machine): void {
+    this.#open();
+    this.#sql("INSERT OR REPLACE INTO machines VALUES (?, ?)", machine.id, JSON.stringify(machine));
+  }
+
+  removeMachine(id: string): void {
+    this.#open();
+    this.#sql("DELETE FROM machines WHERE id = ?", id);
+  }
+
+  read<Name extends keyof Kept>(name: Name): z.output<Kept[Name]> | null {
+    if (!this.#isOpen) return null;
+    const [row] = this.#sql("SELECT value FROM kept WHERE name = ?", name);
+    if (row === undefined) return null;
+    return kept[name].parse(JSON.parse(String(row["value"]))) as z.output<Kept[Name]>;
+  }
+
+  write<Name extends keyof Kept>(name: Name, value: z.output<Kept[Name]>): void {
+    this.#open();
+    this.#sql("INSERT OR REPLACE INTO kept VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  /** So many predictions of a version arrived; they are stored with their minute. */
+  arrived(key: string, atMs: number, count: number): void {
+    const minute = Math.floor(atMs / MINUTE_MS);
+    if (this.#minute !== null && this.#minute.minute !== minute) this.flush(atMs);
+    this.#minute ??= { minute, versions: {} };
+    const seconds = (this.#minute.versions[key] ??= []);
+    seconds.push([Math.round((atMs % MINUTE_MS) / 100) / 10, count]);
+  }
+
+  /** Stores the minute that is over. */
+  flush(nowMs: number): void {
+    const minute = Math.floor(nowMs / MINUTE_MS);
+    if (this.#minute === null || this.#minute.minute === minute) return;
+    this.#open();
+    this.#sql(
+      "INSERT OR REPLACE INTO arrivals VALUES (?, ?)",
+      this.#minute.minute,
+      JSON.stringify(this.#minute.versions),
+    );
+    this.#sql("DELETE FROM arrivals WHERE minute < ?", minute - DAY_MS / MINUTE_MS);
+    this.#minute = null;
+  }
+
+  /** The last day's, oldest first. */
+  arrivals(nowMs: number): Minute[] {
+    if (!this.#isOpen) return [];
+    const from = Math.floor((nowMs - DAY_MS) / MINUTE_MS);
+    return this.#sql("SELECT minute, value FROM arrivals WHERE minute >= ? ORDER BY minute", from).map(
+      ({ minute, value }) => ({ minute: Number(minute), versions: MinuteSchema.parse(JSON.parse(String(value))) }),
+    );
+  }
+
+  #open(): void {
+    if (this.#isOpen) return;
+    openSchema(this.#sql, scalerSchema);
+    this.#isOpen = true;
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * The object that decides which machines there should be: one for the whole deployment, because money, providers and
+ * models that may run on several classes are shared by all classes. It looks every second while anything of it may
+ * change by time, and sleeps when nothing is there, nothing waits and nothing keeps machines.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
+import { ScalingSettingsSchema } from "../../contract/scaling.ts";
+import type { ScalingSettings } from "../../contract/scaling.ts";
+import type { Env } from "../../env.ts";
+import { OVERHEAD_ACCOUNT } from "../../metering/record.ts";
+import type { NumberedRecord } from "../../metering/record.ts";
+import { callObject, objectNamed } from "../../object-calls.ts";
+import { createObjectTimers } from "../../object-timers.ts";
+import { machineToken, renewMachineToken, revokePoolToken } from "../../registry/pool-tokens.ts";
+import { readWishes } from "../../registry/scaling-wishes.ts";
+import { objectSql } from "../../shard/object-sql.ts";
+import { log, reasonOf } from "../../telemetry/log.ts";
+import type { DemandReply, LaneDemand } from "../demand.ts";
+import { settingsOf } from "./class-state.ts";
+import { createClock } from "./clock.ts";
+import { ScalerCore } from "./core.ts";
+import { keyOf } from "./lanes.ts";
+import { isWorking } from "./machine.ts";
+import { SOURCE } from "./rent-records.ts";
+import { ScalerStore } from "./rows.ts";
+import { statusOf } from "./status.ts";
+import type { ScalingStatus } from "./status.ts";
+
+const LOOK_MS = 1000;
+/** The alarm looks, should the timers be lost with the object. */
+const WATCH_MS = 30_000;
+const SYNC_HOLD_MS = 25_000;
+const CHECK_AGAIN_MS = 30_000;
+/** Nothing has been there for so long: syncs are answered at once, so that they keep no object awake. */
+const QUIET_MS = 600_000;
+const QUIET_CHECK_MS = 2000;
+const READ_EVERY_MS = 5000;
+/** A machine's token is good for a day after the last look at it, and beyond the time to boot until it has connected. */
+const TOKEN_MS = 86_400_000;
+const RENEW_BEFORE_MS = 43_200_000;
+const UNCONNECTED_SLACK_MS = 600_000;
+
+export type PoolNews = { type: "connected" | "ended"; machine: string; session: string; devices: number };
+
+export class Scaler extends DurableObject<Env> {
+  readonly #core: ScalerCore;
+  readonly #store: ScalerStore;
+  readonly #timers = createObjectTimers();
+  readonly #waiters = new Set<() => void>();
+  readonly #tokens = new Map<string, { secret: string; expiresAt: number }>();
+  readonly #revoked = new Set<string>();
+  #readAt = -Infinity;
+  #reading: Promise<void> | null = null;
+  #activeAt = Date.now();
+  #isLooking = false;
+  #hasAsked = false;
+  #isMetering = false;
+  #isWatched = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#store = new ScalerStore(objectSql(ctx.storage));
+    this.#core = new ScalerCore(
+      createClock(() => Date.now()),
+      this.#store,
+    );
+    if (this.#core.book.size > 0) this.#lookSoon();
+  }
+
+  /** A lane's word of what waits and runs there. */
+  async demand(lane: string, report: LaneDemand): Promise<DemandReply> {
+    await this.#read();
+    const first = this.#core.demand(lane, report);
+    if (first.versions.length === 0) return first;
+    if (this.#core.unknownVersions().length > 0) await this.#readAnew();
+    this.#look();
+    return this.#core.demand(lane, report);
+  }
+
+  /**
+   * A provider's word of what it has; answers what it is to have, once that is something else than it knows. Null: there
+   * are too many providers.
+   */
+  async sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null> {
+    await this.#read();
+    if (!this.#core.synced(request)) return null;
+    this.#look();
+    const endsAt = Date.now() + SYNC_HOLD_MS;
+    for (;;) {
+      const reply = await this.#reply(request.provider, edgeUrl);
+      const isQuiet = Date.now() - this.#activeAt > QUIET_MS;
+      if (reply.known !== request.known || Date.now() >= endsAt || isQuiet)
+        return { ...reply, checkAgainMs: isQuiet ? QUIET_CHECK_MS : CHECK_AGAIN_MS };
+      await this.#changed(endsAt - Date.now());
+    }
+  }
+
+  /** What a machine's pool session has become. */
+  async pool(news: PoolNews): Promise<void> {
+    await this.#read();
+    if (news.type === "ended") this.#core.book.poolEnded(news.machine, news.session);
+    else this.#core.book.connected(news.machine, news.session, news.devices);
+    this.#look();
+  }
+
+  /** Settings, deployments or models have changed: what they keep is looked at anew. */
+  async changed(): Promise<void> {
+    await this.#readAnew();
+    this.#look();
+  }
+
+  async status(): Promise<ScalingStatus> {
+    await this.#read();
+    return statusOf(this.#core, Date.now());
+  }
+
+  /** Arrivals of the last day, by minute. */
+  arrivals(): ReturnType<ScalerStore["arrivals"]> {
+    return this.#store.arrivals(Date.now());
+  }
+
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+    try {
+      await this.#readAnew();
+      this.#look();
+      if (this.#core.isActive) return;
+      this.#isWatched = false;
+      await this.ctx.storage.deleteAlarm();
+    } catch (error) {
+      log.error("scaler_alarm_failed", { reason: reasonOf(error) });
+    }
+  }
+
+  /** Decides, tells who must know, and comes back while time alone may change something. */
+  #look(): void {
+    const errands = this.#core.tick();
+    this.#store.flush(Date.now());
+    for (const { session, withinMs } of errands.drain) void this.#drain(session, withinMs);
+    void this.#keepTokens();
+    void this.#meter();
+    for (const wake of this.#waiters) wake();
+    if (!this.#core.isActive) return;
+    this.#activeAt = Date.now();
+    this.#lookSoon();
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    void this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+  }
+
+  #lookSoon(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    void this.#timers.after(LOOK_MS, () => {
+      this.#isLooking = false;
+      void this.#lookAnew();
+    });
+  }
+
+  async #lookAnew(): Promise<void> {
+    try {
+      await this.#read();
+      await this.#askLanes();
+      this.#look();
+    } catch (error) {
+      log.error("scaler_look_failed", { reason: reasonOf(error) });
+    }
+  }
+
+  /** What isn't taken now is told at the next look. */
+  async #meter(): Promise<void> {
+    const { waiting } = this.#core.rents;
+    const last = waiting.at(-1)?.n;
+    if (this.#isMetering || last === undefined) return;
+    this.#isMetering = true;
+    const stub: unknown = objectNamed(this.env.METER, OVERHEAD_ACCOUNT);
+    try {
+      await callObject(() => (stub as RemoteMeter).take(OVERHEAD_ACCOUNT, { source: SOURCE, records: waiting }));
+      this.#core.rents.taken(last);
+    } catch (error) {
+      log.warn("rent_not_metered", { records: waiting.length, reason: reasonOf(error) });
+    }
+    this.#isMetering = false;
+  }
+
+  /** What lanes told is not stored: they are asked. */
+  async #askLanes(): Promise<void> {
+    if (this.#hasAsked) return;
+    const silent = this.#core.silentLanes();
+    this.#hasAsked = true;
+    await Promise.all(
+      silent.map(async (lane) => {
+        const stub: unknown = objectNamed(this.env.LANE, lane);
+        try {
+          this.#core.demand(lane, await callObject(() => (stub as RemoteLane).demand(lane)));
+        } catch (error) {
+          this.#hasAsked = false;
+          log.warn("lane_not_asked", { lane, reason: reasonOf(error) });
+        }
+      }),
+    );
+  }
+
+  async #reply(provider: string, edgeUrl: string): Promise<Omit<SyncReply, "checkAgainMs">> {
+    const told = this.#core.desired(provider);
+    const desired: SyncReply["desired"] = [];
+    for (const one of told) {
+      const machine = this.#core.book.get(one.machine);
+      if (machine === undefined) continue;
+      const { lanes } = settingsOf(this.#core.settings, one.hardware);
+      const needsToken = isWorking(machine) && machine.connectedAtMs === null;
+      const token = needsToken ? await this.#token(machine.id, machine.hardware) : null;
+      // Without one it could not connect: it is told once there is one.
+      if (needsToken && token === null) continue;
+      desired.push({ ...one, edgeUrl, lanes, ...(token === null ? {} : { poolToken: token }) });
+    }
+    for (const { machine } of desired) this.#core.book.asked(machine);
+    return { known: await hashOf(desired), nowMs: Date.now(), desired };
+  }
+
+  async #token(machine: string, hardware: string): Promise<string | null> {
+    const known = this.#tokens.get(machine);
+    if (known !== undefined) return known.secret;
+    const { lanes, owners, boot_timeout_s: bootS } = settingsOf(this.#core.settings, hardware);
+    const expiresAt = Date.now() + bootS * 1000 + UNCONNECTED_SLACK_MS;
+    try {
+      const secret = await machineToken(this.env, machine, { lanes, owners, expiresAt });
+      this.#tokens.set(machine, { secret, expiresAt });
+      return secret;
+    } catch (error) {
+      log.warn("machine_token_not_made", { machine, reason: reasonOf(error) });
+      return null;
+    }
+  }
+
+  /** Renews the tokens of machines that stay, and revokes those of machines that don't. */
+  async #keepTokens(): Promise<void> {
+    const now = Date.now();
+    for (const { id, state, connectedAtMs } of this.#core.book.all()) {
+      const known = this.#tokens.get(id);
+      try {
+        if (state === "gone" && !this.#revoked.has(id)) {
+          this.#revoked.add(id);
+          this.#tokens.delete(id);
+          await revokePoolToken(this.env.DB, id);
+        } else if (state !== "gone" && connectedAtMs !== null && (known?.expiresAt ?? 0) - now < RENEW_BEFORE_MS) {
+          this.#tokens.set(id, { secret: "", expiresAt: now + TOKEN_MS });
+          await renewMachineToken(this.env.DB, id, now + TOKEN_MS);
+        }
+      } catch (error) {
+        this.#revoked.delete(id);
+        this.#tokens.delete(id);
+        log.warn("machine_token_not_kept", { machine: id, reason: reasonOf(error) });
+      }
+    }
+    for (const id of [...this.#tokens.keys(), ...this.#revoked]) {
+      if (this.#core.book.get(id) !== undefined) continue;
+      this.#tokens.delete(id);
+      this.#revoked.delete(id);
+    }
+  }
+
+  async #drain(session: string, withinMs: number): Promise<void> {
+    const stub: unknown = objectNamed(this.env.POOL, session);
+    try {
+      await callObject(() => (stub as { drain(withinMs: number): Promise<void> }).drain(withinMs));
+    } catch (error) {
+      log.warn("machine_not_told_to_drain", { session, reason: reasonOf(error) });
+    }
+  }
+
+  /** Resolves at the next look, or when the time is up. */
+  #changed(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiters.delete(wake);
+        giveUp();
+        resolve();
+      };
+      const giveUp = this.#timers.after(Math.max(1, withinMs), wake);
+      this.#waiters.add(wake);
+    });
+  }
+
+  async #read(): Promise<void> {
+    if (Date.now() - this.#readAt >= READ_EVERY_MS) await this.#readAnew();
+  }
+
+  /** Settings, and the wishes of models. What can't be read stays as it was. */
+  async #readAnew(): Promise<void> {
+    this.#reading ??= this.#readOnce().finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #readOnce(): Promise<void> {
+    this.#readAt = Date.now();
+    try {
+      this.#core.settings = await readSettings(this.env);
+      if (!this.#core.isOn) return;
+      const asked = [...this.#core.appetites.values()].map(({ model, version }) => ({ model, version }));
+      const wishes = await readWishes(this.env.DB, asked);
+      this.#core.wish(wishes.map((wish) => ({ ...wish, key: keyOf(wish) })));
+    } catch (error) {
+      log.warn("scaling_settings_not_read", { reason: reasonOf(error) });
+    }
+  }
+}
+
+type RemoteMeter = {
+  take(account: string, batch: { source: string; records: readonly NumberedRecord[] }): Promise<void>;
+};
+type RemoteLane = { demand(lane: string): Promise<LaneDemand> };
+
+/** The settings object as far as it is needed here: objects don't know the settings' own types. */
+async function readSettings(env: Env): Promise<ScalingSettings> {
+  const stub: unknown = objectNamed(env.SETTINGS, "settings");
+  const remote = stub as { read(number: null): Promise<{ numbered: { settings: { scaling?: unknown } } } | null> };
+  const found = await callObject(() => remote.read(null));
+  return ScalingSettingsSchema.parse(found?.numbered.settings.scaling ?? {});
+}
+
+async function hashOf(value: unknown): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(value)));
+  return Array.from(new Uint8Array(digest).slice(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

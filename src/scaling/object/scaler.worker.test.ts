@@ -1,0 +1,172 @@
+/** A fake provider that speaks the real protocol: from a client's prediction to a machine, its pool, and its return. */
+import { runInDurableObject } from "cloudflare:test";
+import { afterEach, expect, it } from "vitest";
+import { admin, call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import { EdgeMessageSchema, PROTOCOL } from "../../contract/channel.ts";
+import type { EdgeMessage } from "../../contract/channel.ts";
+import { SESSION_HEADER } from "../../contract/claim.ts";
+import { SyncReplySchema } from "../../contract/provider.ts";
+import type { DesiredMachine, ProviderMachine, SyncReply } from "../../contract/provider.ts";
+
+const operator = testEnv.ADMIN_KEY ?? "";
+const VERSION = "7".repeat(64);
+const sockets: WebSocket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.close();
+});
+
+class FakeProvider {
+  readonly name: string;
+  readonly #token: string;
+  machines: ProviderMachine[] = [];
+  known: string | undefined;
+
+  private constructor(name: string, token: string) {
+    this.name = name;
+    this.#token = token;
+  }
+
+  static async open(name: string): Promise<FakeProvider> {
+    return new FakeProvider(name, String((await admin("/provider-tokens", { providers: [name] }))["token"]));
+  }
+
+  async sync(hardware = "cpu", provider = this.name): Promise<{ status: number; reply: SyncReply; text: string }> {
+    const price = { pricePerHourNano: 36_000_000_000, currency: "USD", billingIncrementS: 1 };
+    const small = { id: "small", hardware, devices: 1, ...price, spot: false, available: null };
+    const body = { protocol: 1, provider, kind: "fake", offers: [small], machines: this.machines, complete: true };
+    const known = this.known === undefined ? {} : { known: this.known };
+    const response = await call("/provider/v1/sync", { key: this.#token, body: { ...body, ...known } });
+    const text = await response.text();
+    const reply =
+      response.status === 200
+        ? SyncReplySchema.parse(JSON.parse(text))
+        : { known: "", nowMs: 0, desired: [], checkAgainMs: 1 };
+    if (response.status === 200) this.known = reply.known;
+    return { status: response.status, reply, text };
+  }
+
+  /** Until the reply says so. */
+  async until(isSo: (desired: DesiredMachine[]) => boolean): Promise<DesiredMachine[]> {
+    for (;;) {
+      const { reply } = await this.sync();
+      if (isSo(reply.desired)) return reply.desired;
+    }
+  }
+
+  has(one: DesiredMachine): void {
+    const state = { state: "running" as const, createdAtMs: Date.now(), offer: "small" };
+    this.machines = [{ machine: one.machine, providerId: one.name, name: one.name, ...state }];
+  }
+}
+
+/** The pool of a machine, as far as its channel goes. */
+async function connect(token: string, session: string) {
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: session };
+  const { webSocket, status } = await call("/pool/v1/connect", { key: token, headers });
+  if (webSocket === null) return { status, messages: [] as EdgeMessage[], send() {} };
+  sockets.push(webSocket);
+  const messages: EdgeMessage[] = [];
+  webSocket.addEventListener("message", ({ data }) => {
+    if (data !== "pong") messages.push(EdgeMessageSchema.parse(JSON.parse(String(data))));
+  });
+  webSocket.accept();
+  const send = (message: object): void => webSocket.send(JSON.stringify(message));
+  const cpu = { id: "cpu", kind: "cpu", name: "cpu", memoryBytes: null };
+  send({
+    ...{ type: "hello", protocol: PROTOCOL, session, pool: "host", version: "0" },
+    ...{ lanes: ["default"], devices: [cpu], models: [], hears: ["leave"] },
+  });
+  return { status, messages, send };
+}
+
+const scaling = async () => (await callJson("/admin/v1/scaling", { key: operator })).body;
+const machines = async () =>
+  (await scaling())["machines"] as {
+    id: string;
+    hardware: string;
+    state: string;
+    why: string;
+    session: string | null;
+  }[];
+
+async function publish(parts: object): Promise<void> {
+  const settings = { plugins: { "api-key": {} }, scaling: parts };
+  expect((await callJson("/admin/v1/settings", { key: operator, body: { settings, why: "a test" } })).status).toBe(201);
+}
+
+it("rents a machine for what waits, lets its pool in by a token of its own, drains it, and wants it back", async () => {
+  await offer({ owner: "local", name: "scaled", version: VERSION });
+  const key = await newKey("scaled-client");
+  const provider = await FakeProvider.open("fake");
+  expect((await provider.sync()).reply.desired).toEqual([]);
+
+  const held = provider.until((desired) => desired.length > 0);
+  const created = await callJson("/v1/predictions", { key, body: { version: `local/scaled:${VERSION}`, input: {} } });
+  expect(created.status).toBe(201);
+  const [wanted] = await held;
+  expect(wanted).toMatchObject({
+    state: "running",
+    offer: "small",
+    hardware: "cpu",
+    lanes: ["default"],
+    edgeUrl: "https://edge.test",
+  });
+  const token = wanted?.poolToken ?? "";
+  expect(token).toMatch(/^epp_/);
+  if (wanted === undefined) throw new Error("nothing is wanted");
+
+  // The object starts again: the same machine, with the same token, is wanted.
+  await runInDurableObject(testEnv.SCALER.getByName("scaler"), (_, state) => state.abort("a restart")).catch(() => {});
+  provider.known = undefined;
+  const again = (await provider.until((desired) => desired.length > 0))[0];
+  expect(again).toEqual(wanted);
+
+  provider.has(wanted);
+  const pool = await connect(token, "session-of-machine");
+  expect(pool.status).toBe(101);
+  await expect.poll(async () => (await machines())[0]?.state).toBe("connected");
+  expect((await provider.until((desired) => desired[0]?.poolToken === undefined))[0]?.state).toBe("running");
+  const room = { model: "local/scaled", version: VERSION, room: 1, startNow: 1, readyInMs: 0, problem: null };
+  pool.send({ type: "room", n: 1, full: true, lanes: [{ lane: "default", models: [room], seen: [], ended: [] }] });
+  await expect.poll(async () => (await machines())[0]?.state).toBe("ready");
+
+  await publish({ classes: { cpu: { max: 0 } } });
+  await expect.poll(() => pool.messages.some(({ type }) => type === "leave")).toBe(true);
+  expect((await machines())[0]?.state).toBe("draining");
+  const [pooled] = (await callJson("/admin/v1/pool-tokens", { key: operator })).body["results"] as { name: string }[];
+  expect(pooled?.name).toBe(`machine ${wanted.machine}`);
+  expect((await machines())[0]?.why).toContain("at most 0 are allowed");
+});
+
+it("lets in no token of another kind, for another provider, or that was revoked", async () => {
+  const provider = await FakeProvider.open("mine");
+  expect((await provider.sync("cpu", "yours")).status).toBe(403);
+  expect((await callJson("/provider/v1/sync", { key: operator, body: {} })).status).toBe(401);
+  expect((await callJson("/provider/v1/sync", { body: {} })).status).toBe(401);
+  const metrics = await admin("/provider-tokens", { scope: "metrics" });
+  const read = String(metrics["token"]);
+  expect((await callJson("/provider/v1/sync", { key: read, body: {} })).status).toBe(403);
+  expect((await callJson("/admin/v1/scaling", { key: read })).status).toBe(401);
+  expect((await call("/admin/v1/scaling/metrics", { key: read })).status).toBe(200);
+  expect((await callJson("/admin/v1/scaling/metrics/none-such", { key: read })).status).toBe(404);
+  const revoked = await call(`/admin/v1/provider-tokens/${String(metrics["id"])}`, { key: operator, method: "DELETE" });
+  expect(revoked.status).toBe(204);
+});
+
+it("tells who starts machines itself how many are wanted, in JSON and for Prometheus", async () => {
+  const settings = {
+    plugins: { "api-key": {} },
+    scaling: { classes: { k8s: { external: true, owners: ["kube"], max: 4 } } },
+  };
+  expect((await callJson("/admin/v1/settings", { key: operator, body: { settings, why: "a test" } })).status).toBe(201);
+  await offer({ owner: "kube", name: "echo", version: VERSION });
+  const key = await newKey("kube-client");
+  for (let n = 0; n < 3; n += 1)
+    await callJson("/v1/predictions", { key, body: { version: `kube/echo:${VERSION}`, input: {} } });
+  const wanted = async () => (await callJson("/admin/v1/scaling/metrics/k8s", { key: operator })).body;
+  await expect.poll(async () => (await wanted())["wanted"]).toBeGreaterThan(0);
+  expect(await wanted()).toMatchObject({ hardware: "k8s", there: 0, waiting: 3, running: 0 });
+  const text = await (await call("/admin/v1/scaling/metrics", { key: operator })).text();
+  expect(text).toMatch(/^edgeplane_scaling_machines_wanted\{hardware="k8s"\} [1-4]$/m);
+  expect((await machines()).filter(({ hardware }) => hardware === "k8s")).toEqual([]);
+});

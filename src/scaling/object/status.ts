@@ -1,0 +1,145 @@
+/** What scaling wants, has, and why: for the operator. */
+import { amountOf } from "../../contract/price.ts";
+import { waitingOf } from "./appetite.ts";
+import { settingsOf } from "./class-state.ts";
+import type { ScalerCore } from "./core.ts";
+import { costNano, isWorking } from "./machine.ts";
+import type { MachineState } from "./machine.ts";
+
+export type ClassStatus = {
+  hardware: string;
+  wanted: number;
+  there: number;
+  starting: number;
+  draining: number;
+  /** In one sentence, with the numbers. */
+  why: string;
+  spentNano: number;
+};
+export type ModelStatus = {
+  model: string;
+  version: string;
+  hardware: string | null;
+  wanted: number;
+  waiting: number;
+  waitingS: number;
+  running: number;
+  why: string;
+};
+export type MachineStatus = {
+  id: string;
+  hardware: string;
+  provider: string;
+  offer: string;
+  state: MachineState;
+  why: string;
+  ageS: number;
+  costNano: number;
+  session: string | null;
+};
+export type ProviderStatus = {
+  name: string;
+  kind: string;
+  isHere: boolean;
+  heardAtMs: number;
+  offers: number;
+  problem: string | null;
+  balanceNano: number | null;
+  isLow: boolean;
+  orphans: number;
+  orphansReturned: number;
+  duplicatesReturned: number;
+};
+export type ScalingStatus = {
+  isOn: boolean;
+  currency: string;
+  spentNano: number;
+  classes: ClassStatus[];
+  models: ModelStatus[];
+  machines: MachineStatus[];
+  providers: ProviderStatus[];
+  counts: Record<string, number>;
+};
+
+export function statusOf(core: ScalerCore, nowMs: number): ScalingStatus {
+  return {
+    isOn: core.isOn,
+    currency: core.settings.currency,
+    spentNano: core.spentNano(),
+    classes: [...core.classes.keys()].map((hardware) => classStatus(core, hardware)),
+    models: modelsOf(core, nowMs),
+    machines: core.book.all().map((machine) => ({
+      id: machine.id,
+      hardware: machine.hardware,
+      provider: machine.provider,
+      offer: machine.offer,
+      state: machine.state,
+      why: machine.why,
+      ageS: Math.max(0, Math.round((nowMs - machine.wantedAtMs) / 1000)),
+      costNano: costNano(machine, nowMs),
+      session: machine.session,
+    })),
+    providers: providersOf(core),
+    counts: { ...core.book.counts },
+  };
+}
+
+function classStatus(core: ScalerCore, hardware: string): ClassStatus {
+  const machines = core.book.all().filter((one) => one.hardware === hardware);
+  const last = core.classes.get(hardware)?.last ?? null;
+  const wanted = last === null ? 0 : last.plan.wanted.spot + last.plan.wanted.onDemand;
+  const spent = core.spentNano(hardware);
+  const cap = settingsOf(core.settings, hardware).monthly_cap;
+  const money = `${amountOf(spent)} ${core.settings.currency} were spent on it this month${cap === null ? "" : ` of ${cap}`}.`;
+  const problem = last?.problem === null || last === null ? "" : ` None can be rented: ${last.problem}.`;
+  return {
+    hardware,
+    wanted,
+    there: machines.filter((one) => isWorking(one) && one.session !== null).length,
+    starting: machines.filter((one) => isWorking(one) && one.session === null).length,
+    draining: machines.filter(({ state }) => state === "draining").length,
+    why: `${last?.plan.why ?? "Nothing asks for it."}${problem} ${money}`,
+    spentNano: spent,
+  };
+}
+
+function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
+  return [...core.appetites].map(([key, appetite]) => {
+    const { hardware, why } = core.resolved(key);
+    const { demand } = appetite;
+    const waiting = waitingOf(demand);
+    const running = demand?.inFlight ?? 0;
+    const waitingS = Math.round((demand?.waitingMs ?? 0) / 100) / 10;
+    const took =
+      appetite.workS === null ? "none has ended yet" : `one takes ${appetite.workS.toFixed(2)} s of a machine`;
+    const numbers = `${waiting} wait (something has for ${waitingS} s), ${running} run, ${took}, ${appetite.reasons.load.toFixed(2)} slots are kept busy by what arrives.`;
+    const stopped = core.sickness.reason(key, nowMs) ?? why;
+    return {
+      model: appetite.model,
+      version: appetite.version,
+      hardware,
+      wanted: stopped === null ? appetite.wanted : 0,
+      waiting,
+      waitingS,
+      running,
+      why: stopped === null ? numbers : `${numbers} No machine is rented for it: ${stopped}.`,
+    };
+  });
+}
+
+function providersOf(core: ScalerCore): ProviderStatus[] {
+  const limit = core.settings.low_balance;
+  return core.providers.all().map((one) => ({
+    name: one.name,
+    kind: one.kind,
+    isHere: core.isHere(one.name),
+    heardAtMs: one.heardAtMs,
+    offers: one.offers.length,
+    problem: one.problem,
+    balanceNano: one.balance?.nano ?? null,
+    isLow: limit !== undefined && one.balance !== null && one.balance !== undefined && one.balance.nano < limit * 1e9,
+    orphans: one.orphans,
+    orphansReturned: one.orphansReturned,
+    duplicatesReturned: one.duplicatesReturned,
+  }));
+}

@@ -1,0 +1,140 @@
+/** What predictions cost, and when their budgets get it back, through the core of a shard. */
+import { describe, expect, it } from "vitest";
+import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
+import { memorySql } from "../../test/unit/memory-sql.ts";
+import { submission } from "../../test/unit/submission.ts";
+import type { PoolEvent } from "../contract/event.ts";
+import { newPredictionId } from "../contract/ids.ts";
+import type { Pricing } from "../contract/price.ts";
+import type { UsageReport } from "../contract/usage.ts";
+import { ShardCore } from "./core.ts";
+import { defaultRules } from "./rules.ts";
+import { snapshotOf } from "./row.ts";
+import type { Submission } from "./types.ts";
+
+const SESSION = "session-1";
+const LANES = ["default"];
+const usage = { device: "h200", queuedMs: 0, runMs: 400, gpuUs: 250_000 };
+const price = { id: "1:*", currency: "USD", perSecond: { h200: 4000 }, perUnit: {}, perRequest: 10, minimum: 0 };
+const money: HeldReservation = { plugin: "budget", service: "allowance", id: "money", data: 1, needsCost: true };
+const slot: HeldReservation = { plugin: "rate-limit", service: "allowance", id: "slot", data: 1 };
+
+function setUp(pricing: Pricing | null = { price, expectedNano: 77 }, more: Partial<Submission> = {}) {
+  const clock = { now: 1_700_000_000_000 };
+  const sql = memorySql();
+  let tokens = 0;
+  const life = () =>
+    new ShardCore(sql, { rules: defaultRules, now: () => clock.now, newToken: () => `token-${(tokens += 1)}` });
+  const core = life();
+  const id = newPredictionId(1);
+  const priced = pricing === null ? {} : { pricing };
+  core.submit({ ...submission(id), ...priced, reservations: [money, slot], keyed: false, ...more });
+  const claim = (session = SESSION): string => {
+    const [answer] = core.claim({ session, jobs: [{ id, startNow: true }] }, LANES);
+    if (answer?.verdict !== "granted") throw new Error("not granted");
+    return answer.token;
+  };
+  const send = (token: string, event: object) =>
+    core.deliver([{ id, token, seq: 0, ...event } as PoolEvent], SESSION, LANES);
+  const report = (token: string, attempt: number, outcome: UsageReport["outcome"]) =>
+    core.deliver([], SESSION, LANES, [{ id, token, attempt, outcome, usage }]);
+  const cost = () => {
+    const row = core.store.get(id);
+    const { state, nano } = (row === null ? undefined : snapshotOf(row, null).cost) ?? {};
+    return [state, nano];
+  };
+  const given = () => core.settlement.take("allowance", 10).map(({ id: one, costNano }) => [one, costNano]);
+  return { core, clock, id, claim, send, report, cost, given, life };
+}
+
+describe("the cost of a prediction", () => {
+  it("is known with its end, outlives a restart, and settles its budgets", () => {
+    const { claim, send, cost, given, life, id } = setUp();
+    expect(cost()).toEqual(["estimated", 77]);
+    send(claim(), { type: "succeeded", output: 1, usage });
+    expect(cost()).toEqual(["final", 1010]);
+    expect(given()).toEqual([
+      ["money", 1010],
+      ["slot", 1010],
+    ]);
+    expect(life().store.get(id)?.costNano).toBe(1010);
+  });
+
+  it("of one that is stopped while it runs comes with its pool's report: its budgets wait, and nothing else does", () => {
+    const { core, clock, claim, report, cost, given, id } = setUp();
+    const token = claim();
+    clock.now += 500;
+    core.cancel(id, "account");
+    expect(cost()).toEqual(["estimated", 77]);
+    expect(given()).toEqual([["slot", 0]]);
+    clock.now += 2500;
+    core.wake();
+    expect(given()).toEqual([["slot", 0]]);
+    report(token, 1, "stopped");
+    expect(cost()).toEqual(["final", 1010]);
+    expect(given()).toEqual([["money", 1010]]);
+  });
+
+  it("of one that is stopped by a pool that vanished is what passed here, and waits no longer than a lease", () => {
+    const { core, clock, claim, cost, given, id } = setUp({
+      price: { ...price, perSecond: { "*": 1000 } },
+      expectedNano: 77,
+    });
+    claim();
+    clock.now += 2000;
+    core.cancel(id, "account");
+    given();
+    clock.now += defaultRules.leaseMs;
+    core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+    const [state, nano] = cost();
+    expect([state, Number(nano) >= 2010]).toEqual(["final", true]);
+    expect(given()).toEqual([["money", nano]]);
+  });
+
+  it("counts the attempt that ended it alone, whatever was lost before, and reports that come late", () => {
+    const { core, claim, send, report, cost, id } = setUp();
+    const first = claim();
+    core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+    const second = claim();
+    send(second, { type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
+    expect(cost()).toEqual(["final", 2010]);
+    report(first, 1, "lost");
+    expect(cost()).toEqual(["final", 2010]);
+  });
+
+  it.each([
+    [
+      "the model's own error",
+      { type: "failed", kind: "model", error: { code: "model_error", message: "" }, usage },
+      1010,
+    ],
+    ["a full disk", { type: "failed", kind: "model", error: { code: "disk_full", message: "" }, usage }, 0],
+    ["no more than a strict budget reserved", { type: "succeeded", output: 1, usage }, 500, 500],
+  ] as const)("is that of %s", (_what, event, nano, capNano?: number) => {
+    const { claim, send, cost } = setUp({ price, expectedNano: 77, ...(capNano === undefined ? {} : { capNano }) });
+    send(claim(), event);
+    expect(cost()).toEqual(["final", nano]);
+  });
+
+  it("is nothing where nothing ran, and isn't noted where there is no price", () => {
+    const waiting = setUp();
+    waiting.core.cancel(waiting.id, "account");
+    expect(waiting.cost()).toEqual(["final", 0]);
+    expect(waiting.given()).toEqual([
+      ["money", 0],
+      ["slot", 0],
+    ]);
+    const cached = setUp(undefined, { answer: { output: 1, yielded: false } });
+    expect([cached.cost(), cached.given()]).toEqual([
+      ["final", 0],
+      [
+        ["money", 0],
+        ["slot", 0],
+      ],
+    ]);
+    const free = setUp(null);
+    free.send(free.claim(), { type: "succeeded", output: 1, usage });
+    expect(free.cost()).toEqual([undefined, undefined]);
+    expect(free.core.store.get(free.id)).not.toHaveProperty("costNano");
+  });
+});

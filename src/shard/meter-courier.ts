@@ -1,0 +1,56 @@
+/** Hands usage to the meters of its accounts: in order, one call in flight per account, until it is taken. */
+import { shardName, shardOf } from "../contract/ids.ts";
+import type { Env } from "../env.ts";
+import type { Batch } from "../metering/take.ts";
+import { objectNamed } from "../object-calls.ts";
+import type { ShardCore } from "./core.ts";
+import { createCourier } from "./courier.ts";
+import type { Courier } from "./courier.ts";
+import { usageRecords } from "./usage-records.ts";
+
+/** Records that one call carries. */
+const BATCH_RECORDS = 500;
+/** How long usage is gathered: alone, and while more than one record came in the last batch. Nobody waits for it. */
+const GATHER_MS = 200;
+const BUSY_GATHER_MS = 1000;
+/** Between two pages of rows that are looked through. */
+const SEARCH_PAUSE_MS = 5;
+/** Stands for who looks through rows; no account has this id. */
+const SEARCHER = "";
+
+export function createMeterCourier(env: Env, { usage, store }: ShardCore): Courier {
+  let lastBatch = 0;
+
+  async function hand(account: string): Promise<void> {
+    if (account === SEARCHER) {
+      await sleep(SEARCH_PAUSE_MS);
+      usage.search();
+      return;
+    }
+    if (lastBatch < BATCH_RECORDS) await sleep(lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS);
+    const batch = usage.first(account, BATCH_RECORDS);
+    const [first] = batch;
+    if (first === undefined) return;
+    const byId = Map.groupBy(batch, ({ id }) => id);
+    const records = [...byId].flatMap(([id, entries]) => {
+      const row = store.get(id);
+      return row === null ? [] : usageRecords(row, new Set(entries.map(({ n }) => n)));
+    });
+    const stub: unknown = objectNamed(env.METER, account);
+    await (stub as RemoteMeter).take(account, {
+      source: shardName(shardOf(first.id)),
+      records: records.toSorted((a, b) => a.n - b.n),
+    });
+    lastBatch = batch.length;
+    usage.settle(account, batch);
+  }
+
+  return createCourier(() => (usage.isBehind() ? [SEARCHER, ...usage.accounts()] : usage.accounts()), hand);
+}
+
+/** A meter as shards see it; the platform's own stub type walks through every type of the signatures. */
+type RemoteMeter = { take(account: string, batch: Batch): Promise<void> };
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

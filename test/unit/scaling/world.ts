@@ -1,0 +1,257 @@
+/**
+ * A deployment in small: the scaler's core, one lane, and a provider that goes by the protocol, all on one clock. Tests
+ * step it second by second and say what goes wrong.
+ */
+import type { Offer, ProviderMachine, SyncRequest } from "../../../src/contract/provider.ts";
+import { machineName } from "../../../src/contract/provider.ts";
+import { ScalingSettingsSchema } from "../../../src/contract/scaling.ts";
+import type { VersionDemand } from "../../../src/scaling/demand.ts";
+import type { IntervalRecord } from "../../../src/metering/record.ts";
+import { createClock } from "../../../src/scaling/object/clock.ts";
+import { ScalerCore } from "../../../src/scaling/object/core.ts";
+import { ScalerStore } from "../../../src/scaling/object/rows.ts";
+import { statusOf } from "../../../src/scaling/object/status.ts";
+import type { Wish } from "../../../src/scaling/object/wishes.ts";
+import { memorySql } from "../memory-sql.ts";
+
+const T0 = Date.UTC(2026, 10, 10);
+const NANO = 1e9;
+
+export function offer(id: string, more: Partial<Offer> = {}): Offer {
+  return {
+    id,
+    hardware: "cpu",
+    devices: 1,
+    pricePerHourNano: NANO,
+    currency: "USD",
+    billingIncrementS: 1,
+    spot: false,
+    available: null,
+    ...more,
+  };
+}
+
+type Job = { model: string; workS: number; atS: number; startedS: number | null; on: string | null };
+
+/** A machine as it is in truth, whatever the provider says of it. */
+type Real = { name: string; offer: string; atS: number; session: string | null; isDraining: boolean };
+
+export type Faults = {
+  /** What the provider answers an order with, instead of a machine. */
+  refuse?: (offerId: string) => SyncRequest["refused"][number]["reason"] | null;
+  /** Orders are carried out, but nobody is told whether. */
+  ambiguous?: boolean;
+  /** It says that these are gone, which they are not. */
+  hides?: (name: string) => boolean;
+  /** It lists them, and does not return them. */
+  keeps?: boolean;
+  neverBoots?: (offerId: string) => boolean;
+  /** Devices that pass their test. */
+  devices?: number;
+  /** Set-ups of this model fail. */
+  sick?: string;
+  away?: boolean;
+};
+
+export class World {
+  readonly sql = memorySql();
+  core: ScalerCore;
+  faults: Faults = {};
+  offers: Offer[] = [offer("small")];
+  readonly real = new Map<string, Real>();
+  jobs: Job[] = [];
+  done: { model: string; waitS: number }[] = [];
+  /** What the scaler told the meter: time of machines in which no pool was there. */
+  readonly metered: IntervalRecord[] = [];
+  /** Machines that were ever made, and the most at a time. */
+  made = 0;
+  most = 0;
+  bootS = 20;
+  slots = 1;
+  wallMs = T0;
+  #refused: SyncRequest["refused"] = [];
+  #totals = new Map<string, Pick<VersionDemand, "arrived" | "started" | "waitedMs" | "ended" | "endedMs">>();
+  #n = 0;
+  #next = 0;
+  readonly #settings: unknown;
+  readonly #wishes: Wish[];
+
+  constructor(settings: unknown = {}, models: string[] = ["local/echo"], wish: Partial<Wish> = {}) {
+    this.#settings = settings;
+    this.#wishes = models.map((model) => ({
+      ...{ key: `${model} v`, model, version: "v", lane: "default", own: {}, deployments: [] },
+      ...{ hardware: null, memoryBytes: 0, ...wish },
+    }));
+    this.core = this.open();
+  }
+
+  /** As after a restart of the object: what is stored is all that is left. */
+  open(): ScalerCore {
+    const core = new ScalerCore(
+      createClock(() => this.wallMs),
+      new ScalerStore(this.sql),
+    );
+    core.settings = ScalingSettingsSchema.parse(this.#settings);
+    core.wish(this.#wishes);
+    this.core = core;
+    return core;
+  }
+
+  get nowS(): number {
+    return (this.wallMs - T0) / 1000;
+  }
+
+  get names(): string[] {
+    return [...this.real.keys()];
+  }
+
+  status() {
+    return statusOf(this.core, this.wallMs);
+  }
+
+  arrive(model: string, count = 1, workS = 2): void {
+    const totals = this.#totalsOf(model);
+    totals.arrived += count;
+    for (let n = 0; n < count; n += 1) this.jobs.push({ model, workS, atS: this.nowS, startedS: null, on: null });
+  }
+
+  /** So many seconds; the provider is asked every second, which counts lists faster than in truth. */
+  run(seconds: number, each: (atS: number) => void = () => {}): void {
+    for (let n = 0; n < seconds; n += 1) {
+      this.wallMs += 1000;
+      each(this.nowS);
+      this.#boot();
+      this.#work();
+      this.#tell();
+      this.sync();
+      this.most = Math.max(this.most, this.real.size);
+    }
+  }
+
+  /** One sync, and what the provider does about it. */
+  sync(): void {
+    if (this.faults.away === true) return this.#look();
+    const { hides = () => false } = this.faults;
+    const machines = [...this.real.values()]
+      .filter(({ name }) => !hides(name))
+      .map(({ name, offer: id, atS, session }): ProviderMachine => ({
+        ...{ machine: name.slice("edgeplane-".length), providerId: name, name, offer: id },
+        ...{ state: session === null ? "booting" : "running", createdAtMs: T0 + atS * 1000 },
+      }));
+    this.core.synced({
+      ...{ protocol: 1, provider: "fake", kind: "fake", offers: this.offers, machines, refused: this.#refused },
+      ...{ orphansReturned: 0, duplicatesReturned: 0, complete: true },
+    });
+    this.#refused = [];
+    this.#look();
+    const desired = this.core.desired("fake");
+    for (const one of desired) this.core.book.asked(one.machine);
+    for (const { machine, name, state, offer: id = "" } of desired) {
+      if (state === "running" && !this.real.has(name)) this.#create(machine, name, id);
+      if (state === "gone" && !hides(name)) this.#return(name);
+    }
+    const wanted = new Set(desired.map(({ name }) => name));
+    for (const name of this.names) if (!wanted.has(name) && !hides(name)) this.#return(name);
+  }
+
+  /** The machine is gone, with all that runs on it. */
+  kill(name: string): void {
+    const machine = this.real.get(name);
+    this.real.delete(name);
+    for (const job of this.jobs) if (job.on === name) Object.assign(job, { startedS: null, on: null });
+    if (machine !== undefined && machine.session !== null)
+      this.core.book.poolEnded(name.slice("edgeplane-".length), machine.session);
+  }
+
+  #look(): void {
+    for (const { n, record } of this.core.rents.waiting) {
+      this.metered.push(record as IntervalRecord);
+      this.core.rents.taken(n);
+    }
+    for (const { session } of this.core.tick().drain) this.#drain(session);
+  }
+
+  #create(machine: string, name: string, id: string): void {
+    const reason = this.faults.refuse?.(id) ?? null;
+    if (reason !== null) this.#refused.push({ machine, reason, message: "no" });
+    else this.real.set(name, { name, offer: id, atS: this.nowS, session: null, isDraining: false });
+    if (reason === null) this.made += 1;
+    if (this.faults.ambiguous === true) this.#refused.push({ machine, reason: "ambiguous", message: "504" });
+  }
+
+  #return(name: string): void {
+    if (this.faults.keeps !== true) this.kill(name);
+  }
+
+  #boot(): void {
+    for (const machine of this.real.values()) {
+      if (machine.session !== null || machine.isDraining) continue;
+      if (this.faults.neverBoots?.(machine.offer) === true || this.nowS - machine.atS < this.bootS) continue;
+      machine.session = `session-${(this.#next += 1)}`;
+      const id = machine.name.slice(machineName("").length);
+      this.core.book.connected(id, machine.session, this.faults.devices ?? 1);
+    }
+  }
+
+  #work(): void {
+    for (const job of this.jobs) {
+      if (job.startedS === null || this.nowS - job.startedS < job.workS) continue;
+      const totals = this.#totalsOf(job.model);
+      totals.ended += 1;
+      totals.endedMs += job.workS * 1000;
+      this.done.push({ model: job.model, waitS: job.startedS - job.atS });
+      job.on = "done";
+    }
+    this.jobs = this.jobs.filter(({ on }) => on !== "done");
+    for (const machine of this.real.values()) {
+      if (machine.session === null || machine.isDraining) continue;
+      let free = this.slots - this.jobs.filter(({ on }) => on === machine.name).length;
+      for (const job of this.jobs) {
+        if (free === 0) break;
+        if (job.on !== null || job.model === this.faults.sick) continue;
+        Object.assign(job, { on: machine.name, startedS: this.nowS });
+        const totals = this.#totalsOf(job.model);
+        totals.started += 1;
+        totals.waitedMs += (this.nowS - job.atS) * 1000;
+        free -= 1;
+      }
+    }
+    for (const { name, isDraining, session } of this.real.values()) {
+      if (!isDraining || session === null || this.jobs.some(({ on }) => on === name)) continue;
+      this.core.book.poolEnded(name.slice("edgeplane-".length), session);
+      const machine = this.real.get(name);
+      if (machine !== undefined) machine.session = null;
+    }
+  }
+
+  #tell(): void {
+    const versions = this.#wishes.map(({ model }): VersionDemand => {
+      const own = this.jobs.filter((job) => job.model === model);
+      const waiting = own.filter(({ on }) => on === null);
+      const isSick = model === this.faults.sick;
+      const sessions = [...this.real.values()].flatMap(({ name, session, isDraining }) => {
+        if (session === null || isDraining) return [];
+        const inFlight = own.filter(({ on }) => on === name).length;
+        const problem = isSick ? "no module named torch" : null;
+        return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs: isSick ? null : 0, problem }];
+      });
+      return {
+        ...{ model, version: "v", waiting: { high: 0, normal: waiting.length, low: 0 } },
+        ...{ waitingMs: waiting.length === 0 ? 0 : (this.nowS - (waiting[0]?.atS ?? 0)) * 1000 },
+        ...{ inFlight: own.length - waiting.length, ...this.#totalsOf(model), sessions },
+      };
+    });
+    this.#n += 1;
+    this.core.demand("default", { life: "one", n: this.#n, versions });
+  }
+
+  #drain(session: string): void {
+    for (const machine of this.real.values()) if (machine.session === session) machine.isDraining = true;
+  }
+
+  #totalsOf(model: string) {
+    const totals = this.#totals.get(model) ?? { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
+    this.#totals.set(model, totals);
+    return totals;
+  }
+}
