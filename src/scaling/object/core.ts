@@ -17,6 +17,7 @@ import { OVERALL_MAX_VERSIONS } from "./limits.ts";
 import { costNano, isWorking } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { MachineBook, RETURN_MS } from "./machine-book.ts";
+import type { KnownOffer } from "./offers.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { RentRecords } from "./rent-records.ts";
@@ -162,11 +163,17 @@ export class ScalerCore {
     return { drain: this.#drains() };
   }
 
-  resolved(key: string): Resolved {
+  /** Offers of the providers that are here. */
+  offers(): KnownOffer[] {
+    return this.providers.offers(this.#clock.mono());
+  }
+
+  /** What holds for a version, by these settings. */
+  resolved(key: string, settings = this.settings): Resolved {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
       return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
-    return resolve(wish, this.settings, this.#hardware());
+    return resolve(wish, settings, this.#hardware(settings));
   }
 
   /** Whether the provider was heard lately. */
@@ -186,13 +193,12 @@ export class ScalerCore {
   }
 
   /** Classes that are set, offered, or of which machines are left; the cheapest offer first. */
-  #hardware(): string[] {
-    const offers = this.providers
-      .offers(this.#clock.mono())
+  #hardware(settings = this.settings): string[] {
+    const offers = this.offers()
       .toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano)
       .map(({ hardware }) => hardware);
     const left = this.book.all().map(({ hardware }) => hardware);
-    return [...new Set([...offers, ...Object.keys(this.settings.classes), ...left])];
+    return [...new Set([...offers, ...Object.keys(settings.classes), ...left])];
   }
 
   #noteLane(lane: string): void {
@@ -283,7 +289,7 @@ export class ScalerCore {
       nowS,
       nowMs,
       settings: this.settings,
-      offers: this.providers.offers(this.#clock.mono()),
+      offers: this.offers(),
       machines,
       needs,
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),

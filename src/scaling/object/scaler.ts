@@ -22,6 +22,8 @@ import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
+import { pastOf } from "./past.ts";
+import type { Past } from "./past.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
 import { statusOf } from "./status.ts";
@@ -115,9 +117,10 @@ export class Scaler extends DurableObject<Env> {
     return statusOf(this.#core, Date.now());
   }
 
-  /** Arrivals of the last day, by minute. */
-  arrivals(): ReturnType<ScalerStore["arrivals"]> {
-    return this.#store.arrivals(Date.now());
+  /** The last day's arrivals, with what would hold for them by the draft; null: by the settings that hold. */
+  async past(draft: ScalingSettings | null): Promise<Past> {
+    await this.#read();
+    return pastOf(this.#core, this.#store.arrivals(Date.now()), draft);
   }
 
   override async alarm(): Promise<void> {
