@@ -318,6 +318,7 @@ export class ScalerCore {
           appetite,
           bounds: {
             targetS: targetS ?? own.target_wait_s,
+            patienceS: own.low_priority_wait_s,
             min,
             max: Math.min(max, own.max),
             memoryBytes: wish.memoryBytes,
@@ -379,7 +380,9 @@ export class ScalerCore {
       if (session !== null) return 0;
       return bootMs === null ? Infinity : Math.max(1000, bootMs - (nowMs - wantedAtMs));
     });
-    const isHeld = this.classes.get(hardware)?.last?.problem !== null;
+    const last = this.classes.get(hardware)?.last ?? null;
+    // Nothing comes while nothing can be rented, nor while what waits has time.
+    const isHeld = last !== null && (last.problem !== null || last.plan.wanted.spot + last.plan.wanted.onDemand === 0);
     const coming = working.length > 0 ? Math.min(...waits) : isHeld || bootMs === null ? Infinity : bootMs;
     return { comesInMs: coming === Infinity ? null : Math.round(coming + setupMs), refused: null };
   }
