@@ -121,6 +121,16 @@ it("leaves all as it is while the edge is away, and goes on when it is back", as
   expect(refused).toStrictEqual([]);
 });
 
+it("rests while an edge answers at once that nothing is new, and tells news all the same", async () => {
+  edge.holds = false;
+  await start();
+  await expect.poll(() => edge.last?.known).toBeDefined();
+  const before = edge.syncs.length;
+  cloud.machines = [{ providerId: "i-x", name: `edgeplane-${A}`, offer: null, state: "running", createdAtMs: 1 }];
+  await expect.poll(() => edge.last?.orphansReturned).toBe(1);
+  expect(edge.syncs.length - before).toBeLessThan(10);
+});
+
 it("says so when the edge refuses the service before it ever answered", async () => {
   edge.refuses = 401;
   await start();

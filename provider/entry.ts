@@ -174,7 +174,9 @@ export class Entry {
         this.#options.reconciler.heard(reply, askedMs, performance.now());
         this.#pump();
         const isUnheld = isSame && !isQuestion && performance.now() - askedMs < HELD_MS;
-        await this.#pause(isUnheld ? Math.min(reply.checkAgainMs, HELD_MS) : MIN_GAP_MS);
+        await this.#pause(MIN_GAP_MS);
+        // An edge that rests answers at once; it is asked again when it says, or when there is news.
+        if (isUnheld) await this.#rest(reply.checkAgainMs, JSON.stringify(report));
       } catch (error) {
         this.#held = null;
         if (this.#stopped.signal.aborted) return;
@@ -188,6 +190,14 @@ export class Entry {
         await this.#pause(pauseMs * (0.5 + Math.random() / 2));
       }
     }
+  }
+
+  /** A pause that ends with the first thing that the edge hasn't been told. */
+  async #rest(ms: number, told: string): Promise<void> {
+    const news = new AbortController();
+    this.#held = { told, news };
+    await sleep(ms, undefined, { signal: AbortSignal.any([news.signal, this.#stopped.signal]) }).catch(() => {});
+    this.#held = null;
   }
 
   #failed(error: unknown, failures: number): void {

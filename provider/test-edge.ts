@@ -12,6 +12,8 @@ export class TestEdge {
   readonly syncs: SyncRequest[] = [];
   /** Answers a sync otherwise: with this status. */
   refuses: number | null = null;
+  /** Whether it holds syncs open while there is nothing new. */
+  holds = true;
   #desired: DesiredMachine[] = [];
   #number = 0;
   readonly #held = new Set<() => void>();
@@ -57,7 +59,7 @@ export class TestEdge {
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify(reply));
     };
-    const timer = setTimeout(answer, sync.known === String(this.#number) ? HOLD_MS : 0);
+    const timer = setTimeout(answer, this.holds && sync.known === String(this.#number) ? HOLD_MS : 0);
     request.socket.once("close", () => {
       clearTimeout(timer);
       this.#held.delete(answer);

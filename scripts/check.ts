@@ -1,5 +1,6 @@
 /** `npm run check`: everything about the code that can be told without running it, side by side, with one line each. */
 import { availableParallelism } from "node:os";
+import { checkBilledDoc } from "./lib/billed-doc.ts";
 import { checkBundle } from "./lib/bundle-size.ts";
 import { checkCliDoc } from "./lib/cli-doc.ts";
 import { runCommand } from "./lib/command.ts";
@@ -20,6 +21,7 @@ const checks: Check[] = [
   command("types of tests", "tsc", "-p", "tsconfig.test.json"),
   command("format", "oxfmt", "--check"),
   { name: "command's page", run: () => Promise.resolve(checkCliDoc()) },
+  { name: "billed table", run: () => Promise.resolve(checkBilledDoc()) },
   { name: "errors page", run: () => Promise.resolve(checkErrorsDoc()) },
   { name: "plugins page", run: () => Promise.resolve(checkPluginsDoc()) },
   command("python 3.8 syntax", "python3", "scripts/lib/python-syntax.py"),

@@ -4,6 +4,7 @@
  */
 import { writeCliDoc } from "./lib/cli-doc.ts";
 import { runCommand } from "./lib/command.ts";
+import { writeBilledDoc } from "./lib/billed-doc.ts";
 import { writeErrorsDoc } from "./lib/errors-doc.ts";
 import { writePluginsDoc } from "./lib/plugins-doc.ts";
 
@@ -17,6 +18,7 @@ if (process.argv.includes("--help") || process.argv.includes("-h")) {
   process.exit(0);
 }
 writeErrorsDoc();
+writeBilledDoc();
 writePluginsDoc();
 writeCliDoc();
 

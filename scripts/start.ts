@@ -2,16 +2,19 @@
  * `npm start`: brings the whole system up on this machine, carries one prediction through it, and stays until Ctrl-C.
  */
 import { renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { helloThrough } from "./lib/hello.ts";
 import { sayNearestLine } from "./lib/nearest-line.ts";
+import { SCALED_MODEL, startMachines } from "./lib/local-machines.ts";
+import type { LocalMachines } from "./lib/local-machines.ts";
 import { offeredModels } from "./lib/offered.ts";
+import { findPython } from "./lib/preflight.ts";
 import { plainMessage, StackError } from "./lib/stack-error.ts";
 import { readStartSettings } from "./lib/start-settings.ts";
 import type { StartSettings } from "./lib/start-settings.ts";
 import { startStack } from "./lib/stack.ts";
 import type { Stack } from "./lib/stack.ts";
-import { apiAnswers, welcome, welcomeOwn, whereThingsAre } from "./lib/welcome.ts";
+import { apiAnswers, scalesToZero, welcome, welcomeOwn, whereThingsAre } from "./lib/welcome.ts";
 
 const help = `npm start: Edgeplane on this machine, with a pool that runs the models of examples/, or your own.
 
@@ -46,6 +49,7 @@ const keysFile = join(stateDir, "keys.json");
 const devFile = join(stateDir, "dev.json");
 let stack: Stack | null = null;
 let starting: Promise<Stack> | null = null;
+let machines: Promise<LocalMachines | null> | null = null;
 const givenUp = new AbortController();
 let stopping = false;
 
@@ -66,6 +70,7 @@ async function stop(signal: string): Promise<void> {
   removeFiles();
   givenUp.abort();
   const begun = await starting?.catch(() => null);
+  await (await machines)?.stop();
   await begun?.stop();
   console.log("edgeplane: stopped; state is kept.");
   process.exit(0);
@@ -77,6 +82,19 @@ function deliveryVars(): Record<string, string> {
   const { EDGEPLANE_KV_URL: url = "", EDGEPLANE_KV_TOKEN: token = "", EDGEPLANE_KV_PREFIX: prefix } = env;
   const vars = { DELIVERY: "kv", KV_REST_URL: url, KV_REST_TOKEN: token };
   return prefix === undefined ? vars : { ...vars, KV_PREFIX: prefix };
+}
+
+/** The examples have one model that no pool of this machine has until it is needed. */
+async function showScaling(running: Stack): Promise<LocalMachines | null> {
+  try {
+    const python = await findPython();
+    const started = await startMachines({ ...running, stateDir, python, say, signal: givenUp.signal });
+    say(scalesToZero(running, SCALED_MODEL, resolve(devFile)));
+    return started;
+  } catch (error) {
+    if (!stopping) say(`machines │ there are none to be made: ${plainMessage(error)}`);
+    return null;
+  }
 }
 
 /** The local stack's pool takes any free port for its state unless one is named. */
@@ -118,11 +136,14 @@ try {
   writeAccess(devFile, stack);
   say(greeting);
   say(whereThingsAre(stack, devFile));
+  if (showsExamples) machines = showScaling(stack);
+  await machines;
   await sayNearestLine({ url: stack.url, apiKey: stack.apiKey, models, say });
 } catch (error) {
   if (stopping) await new Promise(() => {});
   console.error(`edgeplane: ${plainMessage(error)}`);
   if (stack !== null) removeFiles();
+  await (await machines)?.stop();
   await stack?.stop();
   process.exit(1);
 }

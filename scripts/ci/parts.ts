@@ -263,9 +263,17 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
-    command: vitest("chaos"),
+    command: [...vitest("chaos"), "test/chaos/chaos.test.ts"],
     timeoutMs: 15 * MINUTE_MS,
     measures: true,
+  },
+  {
+    name: "machines that come and go",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("chaos"), "test/chaos/machines"],
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "chaos over Kafka",

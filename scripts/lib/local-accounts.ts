@@ -43,7 +43,8 @@ async function isKnown(url: string, apiKey: string): Promise<boolean> {
   return response.ok;
 }
 
-async function callAdmin(
+/** One call of an operator. Throws `StackError` where it is refused. */
+export async function callAdmin(
   url: string,
   adminKey: string,
   method: "GET" | "POST",

@@ -41,6 +41,21 @@ ${isUp(stack, up)}
 `;
 }
 
+/** Said once a model is there that has no machine, and gets one when it is needed. */
+export function scalesToZero(stack: Access, model: string, devFile: string): string {
+  const adminKey = `$(node -p 'JSON.parse(fs.readFileSync("${devFile}")).adminKey')`;
+  return `
+  ${model} has no machine. One prediction makes one, and a moment later it is gone again:
+
+  ${curlFor(stack, { model, input: { seconds: 2 } })}
+
+  What it took and cost, and what there is of machines, why, and what they cost:
+
+  curl -s '${stack.url}/v1/usage?group=model' -H 'Authorization: Bearer ${stack.apiKey}'
+  curl -s ${stack.url}/admin/v1/scaling -H "Authorization: Bearer ${adminKey}"
+`;
+}
+
 function isUp({ url }: Access, { models, warnings, seconds }: Up): string {
   const serves = `Edgeplane is up on ${url} after ${seconds.toFixed(1)} s and serves ${models.join(", ")}.`;
   return [serves, ...warnings.map((warning) => `But ${warning}.`)].map((line) => `  ${line}`).join("\n");

@@ -151,3 +151,14 @@ export const SyncReplySchema = z.object({
   checkAgainMs: z.int().positive(),
 });
 export type SyncReply = z.infer<typeof SyncReplySchema>;
+
+/** What `GET /admin/v1/scaling/metrics/{hardware}` answers to who starts machines himself. */
+export const WantedMachinesSchema = z
+  .object({
+    hardware: HardwareSchema,
+    wanted: z.int().meta({ description: "Machines that there should be." }),
+    there: z.int().meta({ description: "Those whose pool is connected." }),
+    waiting: z.int().meta({ description: "Predictions of the class's models that wait, and that run." }),
+    running: z.int(),
+  })
+  .meta({ id: "WantedMachines" });

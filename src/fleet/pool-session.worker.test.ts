@@ -266,6 +266,17 @@ it("passes on that something changed to pools that hear of it, and to no others"
   expect(await deaf.next()).toEqual({ type: "cancel", claims: [claim] });
 });
 
+it("asks a pool to leave that hears of it, and sends nothing more to one that doesn't", async () => {
+  const [hearing, deaf] = [await connect("session-leaves", ["lane-l"]), await connect("session-stays", ["lane-l"])];
+  await enter(hearing, "lane-l", { hears: ["leave"] });
+  await enter(deaf, "lane-l", {}, 2);
+  await edge.POOL.getByName(hearing.session).drain(7000);
+  expect(await hearing.next()).toEqual({ type: "leave", withinMs: 7000 });
+  expect(await sessionsOf("lane-l")).toBe(2);
+  await edge.POOL.getByName(deaf.session).drain(7000);
+  expect(await sessionsOf("lane-l")).toBe(1);
+});
+
 it("tells its end again when a lane could not be told", async () => {
   const channel = await connect("session-ends", ["lane-u"]);
   await enter(channel, "lane-u");

@@ -12,11 +12,11 @@ const MAX_VERSIONS = 500;
 const MAX_SESSIONS = 200;
 const MAX_PROBLEM_CHARS = 1000;
 
-/** A prediction was granted. `waitedMs` null: nobody knows, or it didn't wait. */
-export function noteStart({ totals }: Version, cameShortWay: boolean, waitedMs: number | null): void {
-  totals.arrived += Number(cameShortWay);
+/** A prediction was granted, so long after it was accepted. By the short way it never waited. */
+export function noteStart({ totals }: Version, cameShortWay: boolean, ageMs: number): void {
   totals.started += 1;
-  totals.waitedMs += Math.max(0, waitedMs ?? 0);
+  if (cameShortWay) totals.arrived += 1;
+  else totals.waitedMs += Math.max(0, ageMs);
 }
 
 /** A prediction ended, and took so much of its device. */

@@ -17,6 +17,12 @@ describe("the cost of an attempt", () => {
     ["a device that has no price", { perSecond: { h100: 9 } }, { gpuUs: 1_000_000 }, 0],
     ["units", { perUnit: { output_token_count: 3 } }, { units: { output_token_count: 7, other: 5 } }, 21],
     ["broken units", { perUnit: { seconds: 10 } }, { units: { seconds: 1.25 } }, 13],
+    [
+      "all of them, as docs/usage.md reckons",
+      { perSecond: { a100: 1_100_000, "*": 20_000 }, perUnit: { tokens: 600 }, perRequest: 50_000, minimum: 100_000 },
+      { gpuUs: 1_250_000, units: { tokens: 400 } },
+      1_665_000,
+    ],
     ["a request", { perRequest: 77 }, {}, 77],
     ["the minimum", { perRequest: 77, minimum: 100 }, {}, 100],
     ["nothing where it isn't billed", { perRequest: 77, minimum: 100 }, { billed: false }, 0],

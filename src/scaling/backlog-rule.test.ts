@@ -5,7 +5,15 @@ import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs } from "./backlog-rule.ts";
 import { simulate } from "./simulation/simulate.ts";
 
-const knobs: Knobs = { backlogS: 4, keepS: 60, windowS: 0, deviations: 0, looksAhead: false, keepsBusy: true };
+const knobs: Knobs = {
+  backlogS: 4,
+  keepS: 60,
+  windowS: 0,
+  deviations: 0,
+  looksAhead: false,
+  keepsBusy: true,
+  dayShare: 0,
+};
 const one = { slots: 1, bootS: 60 };
 const idle = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
 

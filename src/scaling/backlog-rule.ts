@@ -3,6 +3,7 @@
  * staffing over the offered load: A. K. Erlang; W. Whitt, "Understanding the efficiency of multi-server service
  * systems", 1992), the backlog corrects it at once, and what was needed a moment ago is kept for a while.
  */
+import type { DayProfile } from "./day-profile.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import { Orders } from "./orders.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
@@ -21,6 +22,8 @@ export type Knobs = {
   looksAhead: boolean;
   /** A machine that had work a moment ago is kept, too; otherwise only what was wanted then. */
   keepsBusy: boolean;
+  /** A machine is there at times of the day at which something came on so many of the days; 0: at none. */
+  dayShare: number;
 };
 
 /** What led to the last decision, in machines but for the first three. */
@@ -47,12 +50,20 @@ export class BacklogRule implements Policy {
   #knobs: Knobs;
   #arrivals: RecentArrivals | null;
   #keepAlive: KeepAlive;
+  #day: DayProfile | null;
   #meanWorkS: number;
   #works = 0;
+  #arrivedAtS = -Infinity;
   reasons: Reasons;
 
   /** `meanWorkS`: what is known of the work before anything has ended here. */
-  constructor(knobs: Knobs, kind: Pick<Machines, "slots" | "bootS">, meanWorkS = UNKNOWN_WORK_S) {
+  constructor(
+    knobs: Knobs,
+    kind: Pick<Machines, "slots" | "bootS">,
+    meanWorkS = UNKNOWN_WORK_S,
+    day: DayProfile | null = null,
+  ) {
+    this.#day = day;
     this.#knobs = knobs;
     this.#kind = kind;
     this.#meanWorkS = meanWorkS;
@@ -66,7 +77,8 @@ export class BacklogRule implements Policy {
   }
 
   /** Other knobs from now on; `arrivals`: the latest, which the new window may reach back to. */
-  turn(knobs: Knobs, arrivals: Iterable<number>): void {
+  turn(knobs: Knobs, arrivals: Iterable<number>, day: DayProfile | null = null): void {
+    this.#day = day;
     this.#knobs = knobs;
     this.#keepAlive = this.#keepAlive.withKeepS(knobs.keepS);
     this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
@@ -74,6 +86,7 @@ export class BacklogRule implements Policy {
   }
 
   arrived(atS: number): void {
+    this.#arrivedAtS = atS;
     this.#arrivals?.arrived(atS);
   }
 
@@ -94,7 +107,7 @@ export class BacklogRule implements Policy {
     const load = (this.#arrivals?.rate(nowS, meanWorkS) ?? 0) * meanWorkS;
     const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
     const backlog = this.#machinesFor(this.#slotsForBacklog(fleet, load));
-    const wanted = Math.max(floor, backlog, inSystem > 0 ? 1 : 0);
+    const wanted = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
     const there = ready + booting;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
@@ -102,8 +115,26 @@ export class BacklogRule implements Policy {
     return Math.max(wanted, kept);
   }
 
-  wakeAtS(): number {
-    return Infinity;
+  wakeAtS(nowS: number): number {
+    const { dayShare } = this.#knobs;
+    if (this.#day === null || dayShare === 0) return Infinity;
+    const { bootS } = this.#kind;
+    return Math.max(nowS, this.#day.nextBusyS(nowS + bootS, dayShare) - bootS);
+  }
+
+  steadyUntilS(nowS: number): number {
+    // Until the window is empty, the forecast falls.
+    if (nowS - this.#arrivedAtS < this.#knobs.windowS + 1) return nowS;
+    const keptS = this.#keepAlive.sameUntilS();
+    if (this.#day === null || this.#knobs.dayShare === 0) return keptS;
+    const { bootS } = this.#kind;
+    return Math.min(keptS, this.#day.nextBinS(nowS), this.#day.nextBinS(nowS + bootS) - bootS);
+  }
+
+  #isDaytime(nowS: number): boolean {
+    const { dayShare } = this.#knobs;
+    if (this.#day === null || dayShare === 0) return false;
+    return this.#day.isBusy(nowS, dayShare) || this.#day.isBusy(nowS + this.#kind.bootS, dayShare);
   }
 
   /**

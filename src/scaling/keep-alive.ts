@@ -15,6 +15,12 @@ export class KeepAlive {
     return this.#needs[0]?.machines ?? 0;
   }
 
+  /** Until when the answer stays what it was, if nothing more is needed meanwhile. */
+  sameUntilS(): number {
+    const [first, second] = this.#needs;
+    return first === undefined || second === undefined ? Infinity : first.atS + this.#keepS;
+  }
+
   /** The same memory, kept for another time. */
   withKeepS(keepS: number): KeepAlive {
     const other = new KeepAlive(keepS);

@@ -19,14 +19,18 @@ const FORMS = [
   { looksAhead: true, keepsBusy: true },
   { looksAhead: true, keepsBusy: false },
 ] as const;
+/** The first: whatever the time of day. */
+const DAY_SHARES = [0, 0.9, 0.6, 0.35];
+/** Beyond those, twice as long each time. */
+const MAX_KEEP_S = 3 * 86_400;
 /** A machine stays at least for a look. */
 const MIN_KEEP_S = 1;
 /** Coprime to the number of places, so that turns go through all of them, far apart. */
 const STRIDE = 17;
 
 /** Indexes into the grid's lists. */
-export type Place = { backlog: number; keep: number; window: number; deviations: number; form: number };
-type Axis = Exclude<keyof Place, "form">;
+export type Place = { backlog: number; keep: number; window: number; deviations: number; form: number; day: number };
+type Axis = Exclude<keyof Place, "form" | "day">;
 
 const NO_DEVIATION = 5;
 
@@ -46,15 +50,17 @@ export class KnobGrid {
     const isPatient = targetS >= commitmentS;
     this.#backlogsS = backlogs(targetS, commitmentS);
     this.#keepsS = KEEP_OF_BOOT.map((share) => Math.max(MIN_KEEP_S, share * bootS));
+    for (let keepS = this.#keepsS.at(-1) ?? 1; keepS < MAX_KEEP_S; keepS *= 2) this.#keepsS.push(keepS * 2);
     const window = Math.max(1, nearest(WINDOWS_S, bootS));
     this.start = isPatient
-      ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1 }
+      ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0 }
       : {
           backlog: nearest(this.#backlogsS, Math.sqrt(targetS * commitmentS)),
           keep: 2,
           window,
           deviations: NO_DEVIATION,
           form: 2,
+          day: 0,
         };
     const tried = [targetS, isPatient ? 2.5 * targetS : commitmentS].map((backlogS) =>
       nearest(this.#backlogsS, backlogS),
@@ -68,6 +74,7 @@ export class KnobGrid {
       keepS: this.#keepsS[place.keep] ?? MIN_KEEP_S,
       windowS: WINDOWS_S[place.window] ?? 0,
       deviations: DEVIATIONS[place.deviations] ?? 0,
+      dayShare: DAY_SHARES[place.day] ?? 0,
       ...(FORMS[place.window > 0 ? place.form : 0] ?? FORMS[0]),
     };
   }
@@ -83,6 +90,25 @@ export class KnobGrid {
     );
     if (place.window === 0) return steps;
     return [...steps, ...FORMS.flatMap((_, form) => (form === place.form ? [] : [{ ...place, form }]))];
+  }
+
+  /** The same, and the plainest, with machines that stay at least so long. */
+  keeping(place: Place, keepsS: readonly number[]): Place[] {
+    const last = this.#keepsS.length - 1;
+    const indexes = keepsS
+      .map((keepS) => this.#keepsS.findIndex((one) => one >= keepS))
+      .map((at) => (at < 0 ? last : at));
+    const plain = { ...this.start, window: 0, form: 0 };
+    return [...new Set(indexes)].flatMap((keep) => [
+      { ...place, keep },
+      { ...plain, keep },
+    ]);
+  }
+
+  /** The same, and the plainest that keeps nothing for long, with machines for other times of the day. */
+  byDay(place: Place): Place[] {
+    const plain = { ...this.start, window: 0, form: 0 };
+    return DAY_SHARES.flatMap((_, day) => [{ ...place, day }, ...(day === 0 ? [] : [{ ...plain, day }])]);
   }
 
   /** `count` places from all over the grid, others at each turn. */
@@ -111,8 +137,8 @@ function backlogs(targetS: number, commitmentS: number): number[] {
 function placesAround(backlog: number, keep: number): Place[] {
   const forecasts = [2, 4].flatMap((window) => [3, 5, 7].map((deviations) => ({ window, deviations })));
   return [
-    { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0 },
-    ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form }))),
+    { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0, day: 0 },
+    ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form, day: 0 }))),
   ];
 }
 

@@ -1,6 +1,7 @@
 /** What other knobs would have cost over the latest predictions, by the simulator itself. */
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Knobs } from "./backlog-rule.ts";
+import type { DayProfile } from "./day-profile.ts";
 import type { Machines } from "./policy.ts";
 import { simulate } from "./simulation/simulate.ts";
 import type { Requests } from "./simulation/simulate.ts";
@@ -17,10 +18,15 @@ const MAX_SHARE = 4 * LATE_SHARE;
  */
 const LATE_PENALTY = 4;
 const LATE_TASTE = 0.02;
-const EVERY_S = 1;
+/** A look is a small part of what is aimed at and of a boot. */
+const EVERY_SHARE = 0.05;
+const MIN_EVERY_S = 1;
+const MAX_EVERY_S = 5;
 
 export type Past = {
   requests: Requests;
+  /** Of the same past; null while it is too short. */
+  day: DayProfile | null;
   kind: Machines;
   meanWorkS: number;
   /** Machines when the first of them came. */
@@ -31,13 +37,15 @@ export type Past = {
 };
 
 /** The lower, the better: what is paid, and more where too many are late. */
-export function scoreOf(knobs: Knobs, { requests, kind, meanWorkS, startWith, targetS, lateShare }: Past): number {
-  const policy = new BacklogRule(knobs, kind, meanWorkS);
-  const { waitsS, machineS } = simulate(requests, kind, { policy, everyS: EVERY_S }, { startWith });
+export function scoreOf(knobs: Knobs, { requests, day, kind, meanWorkS, startWith, targetS, lateShare }: Past): number {
+  const policy = new BacklogRule(knobs, kind, meanWorkS, day);
+  const everyS = Math.min(MAX_EVERY_S, Math.max(MIN_EVERY_S, EVERY_SHARE * Math.min(targetS, kind.bootS)));
+  const { waitsS, machineS } = simulate(requests, kind, { policy, everyS }, { startWith });
   let late = 0;
   for (const waitS of waitsS) if (waitS > targetS) late += 1;
   const madeUp = AIMED_SHARE + MAKE_UP * (AIMED_SHARE - lateShare);
   const allowed = Math.min(MAX_SHARE, Math.max(MIN_SHARE, madeUp));
   const share = late / waitsS.length / allowed;
-  return machineS * (1 + LATE_PENALTY * Math.max(0, share - 1) + LATE_TASTE * share);
+  const beyond = Math.max(0, share - 1);
+  return machineS * (1 + LATE_PENALTY * (beyond + beyond ** 2) + LATE_TASTE * share);
 }

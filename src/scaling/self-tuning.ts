@@ -5,6 +5,8 @@
  */
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Reasons } from "./backlog-rule.ts";
+import { DayProfile } from "./day-profile.ts";
+import { keepTimesS } from "./idle-times.ts";
 import { KnobGrid } from "./knob-grid.ts";
 import type { Place } from "./knob-grid.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
@@ -12,12 +14,13 @@ import { scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
 import { Ring } from "./ring.ts";
 
-const REMEMBERED = 20_000;
+const REMEMBERED = 10_000;
 const REMEMBERED_CHANGES = 4096;
 /** Predictions until the first tuning; then again after 40 % more, and at least every 3,000. */
-const FIRST_TUNING = 100;
+const FIRST_TUNING = 40;
+const MIN_WORKS = 30;
 const GROWTH = 0.4;
-const MIN_BETWEEN = 60;
+const MIN_BETWEEN = 40;
 const MAX_BETWEEN = 3000;
 /** A past that is shorter than so many boots says too little of what an order leads to. */
 const MIN_BOOTS = 3;
@@ -85,12 +88,20 @@ export class SelfTuning implements Policy {
   machines(fleet: Fleet): number {
     this.#note(fleet);
     if (this.#tuning !== null) this.#tune(this.#tuning);
-    else if (this.#arrivals.count >= this.#tuneAt && this.#works.size >= MIN_BETWEEN) this.#begin();
+    else if (this.#isDue()) this.#begin();
     return this.#rule.machines(fleet);
   }
 
-  wakeAtS(): number {
-    return Infinity;
+  wakeAtS(nowS: number): number {
+    return this.#rule.wakeAtS(nowS);
+  }
+
+  steadyUntilS(nowS: number): number {
+    return this.#tuning === null && !this.#isDue() ? this.#rule.steadyUntilS(nowS) : nowS;
+  }
+
+  #isDue(): boolean {
+    return this.#arrivals.count >= this.#tuneAt && this.#works.size >= MIN_WORKS;
   }
 
   #note({ nowS, ready, booting }: Fleet): void {
@@ -116,8 +127,10 @@ export class SelfTuning implements Policy {
       (_, i) => works[(i + REMEMBERED * works.length - atS.length) % works.length] ?? 0,
     );
     const requests = { atS, workS };
+    const day = DayProfile.of(atS);
     const past: Past = {
       requests,
+      day,
       kind: this.#kind,
       meanWorkS: this.#rule.meanWorkS,
       startWith: this.#machinesAt(firstS),
@@ -125,7 +138,13 @@ export class SelfTuning implements Policy {
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,
     };
     const elsewhere = Math.min(MAX_ELSEWHERE, Math.max(MIN_ELSEWHERE, Math.round(REPLAYED / atS.length)));
-    const left = [this.#place, ...this.#grid.neighbours(this.#place), ...this.#grid.elsewhere(this.#turn, elsewhere)];
+    const left = [
+      this.#place,
+      ...this.#grid.neighbours(this.#place),
+      ...this.#grid.keeping(this.#place, keepTimesS(atS)),
+      ...(day === null ? [] : this.#grid.byDay(this.#place)),
+      ...this.#grid.elsewhere(this.#turn, elsewhere),
+    ];
     this.#turn += 1;
     this.#tuning = { past, left, best: this.#place, bestScore: Infinity };
   }
@@ -136,7 +155,7 @@ export class SelfTuning implements Policy {
       this.#tuning = null;
       if (tuning.best === this.#place) return;
       this.#place = tuning.best;
-      this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest());
+      this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest(), tuning.past.day);
       return;
     }
     const score = scoreOf(this.#grid.knobs(place), tuning.past);

@@ -9,6 +9,8 @@ import { EdgeplaneError } from "../contract/errors.ts";
 import { newPredictionId } from "../contract/ids.ts";
 import { numericVar } from "../contract/numeric-vars.ts";
 import type { Json } from "../contract/prediction.ts";
+import { costView } from "../contract/price.ts";
+import type { CostView } from "../contract/price.ts";
 import type { Env } from "../env.ts";
 import { newTrail, runPhase } from "../pipeline/run-phase.ts";
 import type { Trail } from "../pipeline/run-phase.ts";
@@ -45,6 +47,8 @@ export type Simulated = {
   input: Json;
   output: Json;
   logs: string | null;
+  /** What it should cost; null where its model has no price. */
+  cost: CostView | null;
 };
 
 type Run = {
@@ -55,7 +59,7 @@ type Run = {
 };
 
 export async function simulate(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<Simulated> {
-  const result: Simulated = { phases: [], refused: null, input: null, output: null, logs: null };
+  const result: Simulated = { phases: [], refused: null, input: null, output: null, logs: null, cost: costOf(request) };
   const run: Run = { env, onChangedCall: request.onChangedCall, result, reservations: [] };
   try {
     await runAll(run, snapshot, request);
@@ -65,6 +69,10 @@ export async function simulate(env: Env, snapshot: Snapshot, request: SimulatedR
     result.refused = { phase, code: error.code, message: error.message };
   }
   return result;
+}
+
+function costOf({ call: { pricing } }: SimulatedRequest): CostView | null {
+  return pricing === undefined ? null : costView(pricing, undefined);
 }
 
 async function runAll(run: Run, snapshot: Snapshot, request: SimulatedRequest): Promise<void> {

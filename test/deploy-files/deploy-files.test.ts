@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
 import * as z from "zod";
 import { helpText } from "../../gpu-pool/settings.ts";
+import { HardwareSchema, WantedMachinesSchema } from "../../src/contract/provider.ts";
 
 const root = join(import.meta.dirname, "../..");
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-deploy-files-"));
@@ -160,6 +161,65 @@ test("the manifest holds together: labels, volumes, the image's user and folder,
   const caches = [...settings].filter((name) => name.endsWith("_DIR") && !/_(?:POOL|STATE)_/.test(name));
   expect(caches).toContain("EDGEPLANE_BUNDLES_DIR");
   for (const name of caches) expect(dockerfile).toContain(`${name}=/pool/`);
+});
+
+/** The fields of https://keda.sh/docs/latest/reference/scaledobject-spec/ that are used here, and no other. */
+const TriggerAuthenticationSchema = z.strictObject({
+  apiVersion: z.literal("keda.sh/v1alpha1"),
+  kind: z.literal("TriggerAuthentication"),
+  metadata: z.strictObject({ name: z.string() }),
+  spec: z.strictObject({
+    secretTargetRef: z.tuple([z.strictObject({ parameter: z.literal("token"), name: z.string(), key: z.string() })]),
+  }),
+});
+const ScaledObjectSchema = z.strictObject({
+  apiVersion: z.literal("keda.sh/v1alpha1"),
+  kind: z.literal("ScaledObject"),
+  metadata: z.strictObject({ name: z.string() }),
+  spec: z.strictObject({
+    scaleTargetRef: z.strictObject({ kind: z.literal("StatefulSet"), name: z.string() }),
+    pollingInterval: z.int().positive(),
+    cooldownPeriod: z.int().min(0),
+    minReplicaCount: z.literal(0),
+    maxReplicaCount: z.int().positive(),
+    advanced: z.strictObject({
+      horizontalPodAutoscalerConfig: z.strictObject({
+        behavior: z.strictObject({ scaleDown: z.strictObject({ stabilizationWindowSeconds: z.int().min(0) }) }),
+      }),
+    }),
+    triggers: z.tuple([
+      z.strictObject({
+        type: z.literal("metrics-api"),
+        metricType: z.literal("AverageValue"),
+        // https://keda.sh/docs/latest/scalers/metrics-api/
+        metadata: z.strictObject({
+          url: z.url(),
+          valueLocation: z.string(),
+          targetValue: z.literal("1"),
+          activationTargetValue: z.literal("0"),
+          authMode: z.literal("bearer"),
+        }),
+        authenticationRef: z.strictObject({ name: z.string() }),
+      }),
+    ]),
+  }),
+});
+
+test("KEDA's objects hold together, scale the pools' set, and ask for what the edge answers", async () => {
+  const load =
+    "import json, sys, yaml; json.dump([list(yaml.safe_load_all(open(f))) for f in sys.argv[1:]], sys.stdout)";
+  const { said } = await run("python3", ["-c", load, "deploy/kubernetes/keda.yaml", "deploy/kubernetes/pool.yaml"]);
+  const [keda = [], pool = []] = z.array(z.array(z.unknown())).parse(JSON.parse(said));
+  const authentication = TriggerAuthenticationSchema.parse(keda[0]);
+  const { spec } = ScaledObjectSchema.parse(keda[1]);
+  const set = z.looseObject({ kind: z.string(), metadata: z.looseObject({ name: z.string() }) }).parse(pool[1]);
+  expect(spec.scaleTargetRef).toEqual({ kind: set.kind, name: set.metadata.name });
+  const [{ metadata, authenticationRef }] = spec.triggers;
+  expect(authenticationRef.name).toBe(authentication.metadata.name);
+  const [route, hardware = ""] = new URL(metadata.url).pathname.split(/\/(?=[^/]*$)/);
+  expect(route).toBe("/admin/v1/scaling/metrics");
+  expect(HardwareSchema.safeParse(hardware).success).toBe(true);
+  expect(Object.keys(WantedMachinesSchema.shape)).toContain(metadata.valueLocation);
 });
 
 test("Caddy takes the Caddyfile", async () => {

@@ -34,7 +34,7 @@ export function summary(cases: readonly Compared[]): string {
   const tuned = cases.flatMap(({ comparison }) => comparison.tuned.flatMap(({ ratios }) => ratios));
   const best = cases.flatMap(({ comparison }) => comparison.best.ratios.map(({ ratio }) => ratio));
   const dearer = tuned.filter(({ ratio }) => ratio > MAX_DEARER);
-  if (tuned.length === 0) return "Nothing was compared: no rule reached a p95 wait that ours reached, too.";
+  if (best.length === 0) return "Nothing was compared: no rule reached a p95 wait that ours reached, too.";
   return [
     `Published defaults: ${defaults.filter(({ isMet }) => isMet).length} of ${defaults.length} beaten (25 % cheaper at no higher p95, or half the p95 at no higher cost).`,
     `Tuned in hindsight: at ${tuned.length - dearer.length} of ${tuned.length} settings no more than 5 % dearer at the same p95; at worst ${ratio(Math.max(...tuned.map((one) => one.ratio)))}.`,

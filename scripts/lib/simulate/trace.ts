@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Requests } from "../../../src/scaling/simulation/simulate.ts";
+import { syntheticTrace } from "./synthetic.ts";
 import type { Trace } from "./types.ts";
 
 const HEADER = "at_s,model,work_s";
@@ -9,7 +10,10 @@ const PEAK_S = 600;
 
 export class TraceError extends Error {}
 
+/** `file`: or the name of a synthetic trace. */
 export function readTrace(file: string): Trace {
+  const synthetic = syntheticTrace(file);
+  if (synthetic !== null) return synthetic;
   const [header, ...lines] = readFileSync(file, "utf8").trimEnd().split(/\r?\n/);
   if (header !== HEADER) throw new TraceError(`${file}: the first line must be ${HEADER}`);
   const byModel = new Map<string, { at: number[]; work: number[] }>();

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { amountOf } from "../../contract/price.ts";
-import { HardwareSchema } from "../../contract/provider.ts";
+import { HardwareSchema, WantedMachinesSchema } from "../../contract/provider.ts";
 import type { Env } from "../../env.ts";
 import { callObject } from "../../object-calls.ts";
 import { machineStates } from "../../scaling/object/machine.ts";
@@ -73,10 +73,6 @@ const ScalingSchema = z
   })
   .meta({ id: "ScalingState" });
 
-const WantedSchema = z
-  .object({ hardware: HardwareSchema, wanted: z.int(), there: z.int(), waiting: z.int(), running: z.int() })
-  .meta({ id: "WantedMachines" });
-
 export function scalingRoutes(): Hono<App> {
   const routes = new Hono<App>();
 
@@ -125,7 +121,7 @@ export function scalingMetricRoutes(): Hono<App> {
         description: "What KEDA's `metrics-api` scaler reads, with `valueLocation: wanted` and `targetValue: 1`.",
         access: "metrics",
         path: z.object({ hardware: HardwareSchema }),
-        answers: { 200: json(WantedSchema, "The class.") },
+        answers: { 200: json(WantedMachinesSchema, "The class.") },
       },
       async (c, { path: { hardware } }) => {
         const { classes, models } = await statusOf(c.env);

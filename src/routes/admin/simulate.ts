@@ -3,8 +3,10 @@ import type { Hono } from "hono";
 import * as z from "zod";
 import { phases, scopes } from "../../../plugins/kernel/phases.ts";
 import type { Principal } from "../../../plugins/kernel/phases.ts";
+import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { JsonSchema, priorities, PrioritySchema } from "../../contract/prediction.ts";
+import { CostViewSchema } from "../../contract/price.ts";
 import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import { findVersion } from "../../registry/models.ts";
@@ -22,6 +24,7 @@ import { json, operation } from "../operation.ts";
 import { checkedChange } from "../replicate/changed-call.ts";
 import { validatorOf } from "../replicate/find-target.ts";
 import type { InputValidator } from "../replicate/input-schema.ts";
+import { pricingOf } from "../replicate/priced-call.ts";
 
 const RequestSchema = z.strictObject({
   account: z.string().min(1).max(64).optional().meta({
@@ -61,6 +64,7 @@ const SimulationSchema = z.object({
   refused: z.object({ phase: z.enum(phases), code: z.string(), message: z.string() }).nullable(),
   input: JsonSchema.meta({ description: "As the model would get it; null where it was refused." }),
   output: JsonSchema.meta({ description: "As the client would get it." }),
+  cost: CostViewSchema.nullable().meta({ description: "What it should cost; null where its model has no price." }),
   logs: z.string().nullable(),
 });
 
@@ -95,13 +99,21 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         const plugins = await availablePlugins(c.env, numbered.settings, "at once");
         const snapshot = await snapshotOf(numbered, plugins, createServices(c.env));
         try {
-          return c.json(await simulate(c.env, snapshot, await requestOf(c.env, request)));
+          const simulated = await requestOf(c.env, request);
+          return c.json(await simulate(c.env, snapshot, await priced(c.env, snapshot, simulated)));
         } finally {
           await snapshot.dispose();
         }
       },
     ),
   );
+}
+
+/** With its price by these settings; whose it is matters nothing to what its like took. */
+async function priced(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<SimulatedRequest> {
+  const { lane, priority, model } = request.call;
+  const pricing = await pricingOf(env, snapshot, { accountId: "", lane, priority, model });
+  return pricing === null ? request : { ...request, call: { ...request.call, pricing } };
 }
 
 async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promise<SimulatedRequest> {

@@ -64,7 +64,9 @@ async function gateway(perSecondNano: number, more: { plugins?: object; price?: 
 
 describe("the cost of a prediction", () => {
   it("is estimated before, final behind, by the price that held when it was accepted, and in the headers", async () => {
-    const { create, read, run, publish, env, key } = await gateway(2 * MILLION, { price: { per_request_nano: 7 } });
+    const { create, read, run, publish, operate, account, env, key } = await gateway(2 * MILLION, {
+      price: { per_request_nano: 7 },
+    });
     const { id, cost, headers } = await create();
     expect(cost).toEqual({ state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" });
     expect(headers.get("edgeplane-cost")).toBe("0.002000007 USD; estimated");
@@ -76,6 +78,8 @@ describe("the cost of a prediction", () => {
     });
     const { headers: told } = await callJson(`/v1/predictions/${id}`, { key, env });
     expect(told.get("edgeplane-cost")).toBe("0.001000007 USD; final");
+    const { body } = await operate("/settings/simulate", "POST", { request: { account, model: MODEL } });
+    expect(body["cost"]).toMatchObject({ state: "estimated", nano: 900 * MILLION + 7 });
   });
 
   it("is nothing where nothing is billed, and isn't there where there is no price", async () => {

@@ -43,7 +43,9 @@ export async function guardsOf(
       throw new EdgeplaneError("guard_unavailable", "The plugins that came with the version are gone.");
     checkAllowed(policy, version.owner, plugins);
     const loaded = await Promise.all(plugins.map((attached) => load(env, version.owner, attached)));
-    return await pushedHooks(version, loaded, { runner: pushedRunner(env), policy, onFault: noting(env, version) });
+    return await pushedHooks(version, loaded, {
+      ...{ runner: pushedRunner(env), policy, onFault: noting(env, version), behind: (work) => waitUntil(work) },
+    });
   } catch (error) {
     if (!(error instanceof EdgeplaneError)) throw error;
     return refusingHooks(error);

@@ -24,7 +24,13 @@ export type PushedHooks = {
 /** Told of a hook that could not decide. */
 export type OnFault = (fault: { plugin: string; phase: ScreeningPhase; accountId: string; reason: string }) => void;
 
-export type PushedRun = { runner: PluginRunner; policy: PushedPolicy; onFault: OnFault };
+export type PushedRun = {
+  runner: PluginRunner;
+  policy: PushedPolicy;
+  onFault: OnFault;
+  /** Lets work go on behind the request's answer. */
+  behind: (work: Promise<unknown>) => void;
+};
 
 /** `plugins` in their order. What the policy allows at most holds in place of more. */
 export async function pushedHooks(
@@ -70,13 +76,13 @@ function hookOf<P extends ScreeningPhase>(
   phase: P,
   { attached, config }: PushedPlugin,
   sandboxed: Sandboxed,
-  { runner, onFault }: PushedRun,
+  { runner, onFault, behind }: PushedRun,
 ): BoundHook<P> {
   const timeoutMs = sandboxed.upload.manifest.timeout_ms;
   const run = async (subject: Readonly<PhaseSubject[P]>): Promise<Verdict<PhaseSubject[P]>> => {
     try {
       const asked = runner.run(sandboxed, { config, phase, subject: shown(phase, subject) });
-      const answer = await inTime(asked, timeoutMs, () => void runner.suspect(sandboxed).catch(() => {}));
+      const answer = await inTime(asked, timeoutMs, () => behind(runner.suspect(sandboxed).catch(() => {})));
       const verdict = parsePushedVerdict(phase, subject, answer);
       if (attached.judges && ("subject" in verdict || "held" in verdict))
         throw new Error("its manifest says that it only judges");

@@ -19,6 +19,8 @@ const REMEMBERED_S = 600;
 /** Of a machine, what a model has that barely needs it. */
 const LEAST_SHARE = 0.05;
 const SWAP_S = 30;
+/** Of fewer arrivals no rate is concluded: each prediction gets a slot at most. */
+const KNOWN_ARRIVALS = 20;
 
 export type Kind = { bootS: number; billingS: number; lossPerHour: number };
 export type Bounds = { targetS: number; min: number; max: number; memoryBytes: number };
@@ -39,6 +41,7 @@ export class Appetite {
   #readyS = 0;
   #meanS: number | null = null;
   #wanted = 0;
+  #arrived = 0;
   /** When it last waited, ran or arrived. */
   activeAtS = -Infinity;
 
@@ -69,6 +72,7 @@ export class Appetite {
     const before = this.#demand;
     this.#demand = demand;
     this.#measure(nowS, before, heard);
+    this.#arrived += heard.arrived;
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
     for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
@@ -88,7 +92,9 @@ export class Appetite {
     const waiting = waitingOf(this.#demand);
     const oldestWaitS = (this.#demand?.waitingMs ?? 0) / 1000;
     const fleet = { nowS, waiting, oldestWaitS, running, ready: ready + standing, booting };
-    const wanted = this.#policy.machines(fleet);
+    const asked = this.#policy.machines(fleet);
+    const each = Math.ceil((waiting + running) / this.#slots);
+    const wanted = this.#arrived < KNOWN_ARRIVALS ? Math.min(asked, Math.max(each, ready + booting)) : asked;
     this.#wanted = Math.max(0, wanted - standing);
     return {
       model: `${this.model} ${this.version}`,

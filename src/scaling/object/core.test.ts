@@ -63,6 +63,23 @@ describe("from zero and back", () => {
   });
 });
 
+describe("time that no pool meters", () => {
+  it("is told to the meter: the boot, what passes until a pool is back, and what passes until the machine is gone", () => {
+    const world = new World({ classes: { cpu: { min: 1 } } });
+    world.run(30);
+    const [name = ""] = world.names;
+    const real = world.real.get(name);
+    expect(world.metered.map(({ phase, gpuUs }) => [phase, gpuUs])).toEqual([["boot", 19_000_000]]);
+    const lengthsMs = () => world.metered.map(({ fromMs, toMs }) => toMs - fromMs);
+    world.core.book.poolEnded(name.slice("edgeplane-".length), real?.session ?? "");
+    Object.assign(real ?? {}, { session: null, atS: world.nowS });
+    world.run(60);
+    expect(world.metered.map(({ phase }) => phase)).toEqual(["boot", "unused"]);
+    expect(lengthsMs()).toEqual([19_000, 20_000]);
+    expect(new Set(world.metered.map(({ id }) => id)).size).toBe(2);
+  });
+});
+
 describe("classes and models", () => {
   it("rents for each model in the class that it names", () => {
     const world = new World(
@@ -206,7 +223,7 @@ describe("providers that fail", () => {
   it("goes on wanting a machine back that the provider says is gone, and isn't", () => {
     const world = new World({ classes: { cpu: { max: 1 } } });
     world.arrive("local/echo", 3);
-    world.run(60);
+    world.run(25);
     const [name = ""] = world.names;
     world.faults.hides = () => true;
     for (let n = 0; n < 60; n += 1) {
@@ -225,7 +242,7 @@ describe("providers that fail", () => {
   it("keeps asking for the return of one that is listed still", () => {
     const world = new World();
     world.arrive("local/echo");
-    world.run(60);
+    world.run(25);
     world.faults.keeps = true;
     world.run(900);
     expect(world.core.desired("fake").map(({ state }) => state)).toEqual(["gone"]);

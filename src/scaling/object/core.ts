@@ -19,6 +19,7 @@ import type { Machine } from "./machine.ts";
 import { MachineBook, RETURN_MS } from "./machine-book.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
+import { RentRecords } from "./rent-records.ts";
 import { Sickness } from "./sickness.ts";
 import { monthOf, spentNano, withEnded } from "./spending.ts";
 import type { Ledger } from "./spending.ts";
@@ -43,6 +44,7 @@ export class ScalerCore {
   readonly lanes = new Lanes();
   readonly learned: Learned;
   readonly sickness: Sickness;
+  readonly rents: RentRecords;
   readonly classes = new Map<string, ClassState>();
   readonly appetites = new Map<string, Appetite>();
   settings: ScalingSettings = defaultScaling;
@@ -57,6 +59,7 @@ export class ScalerCore {
     this.#clock = clock;
     this.#store = store;
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
+    this.rents = new RentRecords(store);
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
     this.#ledger = store.read("ledger") ?? { month: monthOf(clock.wall()), endedNano: {} };
     this.book = new MachineBook(
@@ -65,6 +68,7 @@ export class ScalerCore {
         save: (machine) => store.saveMachine(machine),
         remove: (id) => store.removeMachine(id),
         ended: ({ hardware }, nano) => this.#write(withEnded(this.#ledger, hardware, nano)),
+        unmetered: (machine, fromMs, toMs, phase) => this.rents.add(machine, fromMs, toMs, phase),
         booted: ({ hardware }, ms) => this.learned.booted(hardware, ms),
       },
       store.machines(),
@@ -78,7 +82,7 @@ export class ScalerCore {
 
   /** Whether time alone may change anything. */
   get isActive(): boolean {
-    if (this.book.size > 0) return true;
+    if (this.book.size > 0 || this.rents.waiting.length > 0) return true;
     if (!this.isOn) return false;
     for (const { last } of this.classes.values()) {
       if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;

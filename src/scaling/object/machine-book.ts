@@ -27,6 +27,8 @@ export type BookDeps = {
   remove(id: string): void;
   /** It is gone for good: what it cost in all. */
   ended(machine: Machine, costNano: number): void;
+  /** It was rented so long, and no pool metered its devices: until its pool came (`boot`), or after that. */
+  unmetered(machine: Machine, fromMs: number, toMs: number, phase: "boot" | "unused"): void;
   /** From the order to the pool's hello. */
   booted(machine: Machine, bootMs: number): void;
 };
@@ -99,6 +101,7 @@ export class MachineBook {
       readyAtMs: null,
       session: null,
       notBeforeMs: null,
+      unmeteredFromMs: null,
       bookedNano: 0,
     };
     this.#deps.save(machine);
@@ -137,7 +140,13 @@ export class MachineBook {
     if (machine === undefined) return null;
     const now = this.#deps.clock.wall();
     const first = machine.connectedAtMs === null;
-    const seen = { session, connectedAtMs: machine.connectedAtMs ?? now, seenAtMs: machine.seenAtMs ?? now };
+    this.#meter(machine);
+    const seen = {
+      session,
+      connectedAtMs: machine.connectedAtMs ?? now,
+      seenAtMs: machine.seenAtMs ?? now,
+      unmeteredFromMs: null,
+    };
     if (!isWorking(machine)) this.#update({ ...machine, ...seen });
     else if (devices < machine.devices) {
       this.counts.selfTestFailed += 1;
@@ -161,7 +170,7 @@ export class MachineBook {
   poolEnded(id: string, session: string): void {
     const machine = this.#machines.get(id);
     if (machine?.session !== session) return;
-    const without = { ...machine, session: null };
+    const without = { ...machine, session: null, unmeteredFromMs: this.#deps.clock.wall() };
     if (machine.state === "draining") this.#change(without, "gone", machine.why);
     else if (isWorking(machine)) this.#change(without, "booting", "its pool ended; it may come back");
     else this.#update(without);
@@ -205,7 +214,9 @@ export class MachineBook {
       sight.missed = 0;
       sight.listed = one.state;
     }
-    const seen = { seenAtMs: machine.seenAtMs ?? this.#deps.clock.wall(), host: one.host ?? machine.host };
+    const now = this.#deps.clock.wall();
+    const rented = machine.seenAtMs === null ? { seenAtMs: now, unmeteredFromMs: now } : {};
+    const seen = { ...rented, host: one.host ?? machine.host };
     if (machine.state === "wanted" || machine.state === "asked") this.#change({ ...machine, ...seen }, "booting", "");
     else if (machine.seenAtMs === null || seen.host !== machine.host) this.#update({ ...machine, ...seen });
     if (one.noticeS !== undefined) this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
@@ -263,7 +274,16 @@ export class MachineBook {
     this.#machines.set(machine.id, machine);
   }
 
+  /** Tells of the time that no pool metered. */
+  #meter(machine: Machine): void {
+    const { unmeteredFromMs: fromMs, connectedAtMs } = machine;
+    const now = this.#deps.clock.wall();
+    if (fromMs === null || now <= fromMs) return;
+    this.#deps.unmetered(machine, fromMs, now, connectedAtMs === null ? "boot" : "unused");
+  }
+
   #forget(machine: Machine): void {
+    this.#meter(machine);
     this.#deps.ended(machine, costNano(machine, this.#deps.clock.wall()) - machine.bookedNano);
     this.#deps.remove(machine.id);
     this.#machines.delete(machine.id);

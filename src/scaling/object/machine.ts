@@ -45,6 +45,8 @@ export const MachineSchema = z.object({
   session: z.string().nullable(),
   /** The provider refused until then. */
   notBeforeMs: TimeSchema,
+  /** Since when it costs and no pool meters its devices; null: a pool does, or it costs nothing yet. */
+  unmeteredFromMs: TimeSchema,
   /** Of its cost, what was counted in months before this. */
   bookedNano: z.number(),
 });

@@ -6,6 +6,7 @@ import type { Sql } from "../../shard/sql.ts";
 import { LearnedSchema } from "./learned.ts";
 import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
+import { WaitingSchema } from "./rent-records.ts";
 import { SickSchema } from "./sickness.ts";
 import { LedgerSchema } from "./spending.ts";
 
@@ -31,6 +32,7 @@ const kept = {
   sick: SickSchema,
   ledger: LedgerSchema,
   lanes: z.array(z.string()),
+  unmetered: WaitingSchema,
 } as const;
 type Kept = typeof kept;
 

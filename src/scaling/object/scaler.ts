@@ -8,6 +8,8 @@ import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
 import { ScalingSettingsSchema } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
+import { OVERHEAD_ACCOUNT } from "../../metering/record.ts";
+import type { NumberedRecord } from "../../metering/record.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { createObjectTimers } from "../../object-timers.ts";
 import { machineToken, renewMachineToken, revokePoolToken } from "../../registry/pool-tokens.ts";
@@ -20,6 +22,7 @@ import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
+import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
 import { statusOf } from "./status.ts";
 import type { ScalingStatus } from "./status.ts";
@@ -52,6 +55,7 @@ export class Scaler extends DurableObject<Env> {
   #activeAt = Date.now();
   #isLooking = false;
   #hasAsked = false;
+  #isMetering = false;
   #isWatched = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -135,6 +139,7 @@ export class Scaler extends DurableObject<Env> {
     this.#store.flush(Date.now());
     for (const { session, withinMs } of errands.drain) void this.#drain(session, withinMs);
     void this.#keepTokens();
+    void this.#meter();
     for (const wake of this.#waiters) wake();
     if (!this.#core.isActive) return;
     this.#activeAt = Date.now();
@@ -161,6 +166,22 @@ export class Scaler extends DurableObject<Env> {
     } catch (error) {
       log.error("scaler_look_failed", { reason: reasonOf(error) });
     }
+  }
+
+  /** What isn't taken now is told at the next look. */
+  async #meter(): Promise<void> {
+    const { waiting } = this.#core.rents;
+    const last = waiting.at(-1)?.n;
+    if (this.#isMetering || last === undefined) return;
+    this.#isMetering = true;
+    const stub: unknown = objectNamed(this.env.METER, OVERHEAD_ACCOUNT);
+    try {
+      await callObject(() => (stub as RemoteMeter).take(OVERHEAD_ACCOUNT, { source: SOURCE, records: waiting }));
+      this.#core.rents.taken(last);
+    } catch (error) {
+      log.warn("rent_not_metered", { records: waiting.length, reason: reasonOf(error) });
+    }
+    this.#isMetering = false;
   }
 
   /** What lanes told is not stored: they are asked. */
@@ -288,6 +309,9 @@ export class Scaler extends DurableObject<Env> {
   }
 }
 
+type RemoteMeter = {
+  take(account: string, batch: { source: string; records: readonly NumberedRecord[] }): Promise<void>;
+};
 type RemoteLane = { demand(lane: string): Promise<LaneDemand> };
 
 /** The settings object as far as it is needed here: objects don't know the settings' own types. */

@@ -55,6 +55,7 @@ export class Rented {
     let fullest: Machine | null = null;
     for (const machine of this.#active) {
       if (machine.state !== "ready" || machine.running.size >= this.#kind.slots) continue;
+      if (machine.running.size === this.#kind.slots - 1) return machine;
       if (fullest === null || machine.running.size > fullest.running.size) fullest = machine;
     }
     return fullest;
@@ -69,6 +70,11 @@ export class Rented {
   /** How much longer it is paid for already. */
   paidForS({ rentedS }: Machine, nowS: number): number {
     return rentedS + this.#increments(nowS - rentedS) - nowS;
+  }
+
+  /** Of all, the least. */
+  firstPaidForS(nowS: number): number {
+    return Math.min(...this.#active.map((machine) => this.paidForS(machine, nowS)));
   }
 
   end(machine: Machine, nowS: number): void {

@@ -1,6 +1,7 @@
 /** The simulator, against queueing theory and by its own rules. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { BacklogRule } from "../backlog-rule.ts";
 import type { Fleet, Machines, Policy } from "../policy.ts";
 import { seededRandom } from "./random.ts";
 import { simulate } from "./simulate.ts";
@@ -127,4 +128,29 @@ describe("simulate", () => {
       ),
     );
   });
+});
+
+it("gives the same result where it skips looks at which nothing can change", () => {
+  const random = seededRandom(8);
+  let nowS = 0;
+  const requests = requestsOf(
+    ...Array.from({ length: 200 }, (): [number, number] => {
+      nowS += random() < 0.8 ? random() * 20 : random() * 9000;
+      return [nowS, 1 + random() * 40];
+    }),
+  );
+  for (const billingS of [1, 3600])
+    for (const form of [
+      { windowS: 0, looksAhead: false, keepsBusy: true },
+      { windowS: 600, looksAhead: true, keepsBusy: false },
+    ]) {
+      const machines = { ...kind, bootS: 60, billingS };
+      const knobs = { backlogS: 10, keepS: 1000, deviations: 0, dayShare: 0, ...form };
+      const skipping = new BacklogRule(knobs, machines, 20);
+      const looking = new BacklogRule(knobs, machines, 20);
+      looking.steadyUntilS = (atS) => atS;
+      const [a, b] = [skipping, looking].map((policy) => simulate(requests, machines, { policy, everyS: 1 }));
+      expect(a?.machineS).toBeCloseTo(b?.machineS ?? 0, 6);
+      expect(a?.waitsS).toEqual(b?.waitsS);
+    }
 });

@@ -14,6 +14,7 @@ const FINISHED = 0;
 const BOOTED = 1;
 const LOST = 2;
 const SAMPLES = 600;
+const MAX_SKIPPED_S = 86_400;
 
 /** When each request arrives, and for how long it holds a slot. Sorted by arrival. */
 export type Requests = { atS: Float64Array; workS: Float64Array };
@@ -56,6 +57,7 @@ class Simulation {
   readonly #random: () => number;
   #nowS: number;
   #nextTickS: number;
+  #lastTickS = -Infinity;
   #arrived = 0;
   #finished = 0;
   #running = 0;
@@ -119,6 +121,7 @@ class Simulation {
   }
 
   #arrive(): void {
+    this.#wake();
     this.#policy.arrived(this.#nowS);
     this.#line.push(this.#arrived);
     this.#arrived += 1;
@@ -155,6 +158,7 @@ class Simulation {
 
   #lose(machine: Machine): void {
     if (machine.state === "gone") return;
+    this.#wake();
     this.#run.lost += 1;
     this.#running -= machine.running.size;
     this.#line.putBack(machine.running);
@@ -192,7 +196,25 @@ class Simulation {
     if (!Number.isFinite(wanted)) throw new Error(`a policy asked for ${wanted} machines`);
     for (let more = wanted - ready - booting; more > 0; more -= 1) this.#order();
     if (wanted < ready + booting) this.#release(ready + booting - wanted);
-    this.#nextTickS = this.#nowS + this.#everyS;
+    this.#lastTickS = this.#nowS;
+    this.#nextTickS = this.#nowS + this.#everyS * this.#looksToSkip(wanted);
+  }
+
+  /** How many looks it takes until one may change something, if nothing happens meanwhile. */
+  #looksToSkip(wanted: number): number {
+    const { ready, booting, count } = this.#rented;
+    const isIdle = this.#line.size === 0 && this.#running === 0 && booting === 0 && count === ready && wanted <= ready;
+    const steadyS = isIdle ? (this.#policy.steadyUntilS?.(this.#nowS) ?? 0) - this.#nowS : 0;
+    const paidS = wanted < ready ? this.#rented.firstPaidForS(this.#nowS) - 2 * this.#everyS : Infinity;
+    const leftS = Math.min(steadyS, paidS, MAX_SKIPPED_S);
+    return Math.max(1, Math.floor(leftS / this.#everyS));
+  }
+
+  /** Something happened while looks were skipped: the next is at once, in step with those before. */
+  #wake(): void {
+    if (this.#nextTickS - this.#nowS <= this.#everyS) return;
+    const looks = Math.ceil((this.#nowS - this.#lastTickS) / this.#everyS);
+    this.#nextTickS = this.#lastTickS + Math.max(1, looks) * this.#everyS;
   }
 
   #order(): void {

@@ -49,3 +49,14 @@ test("a file does the same: what finishes in time is delivered, and what still g
   expect(released(film)).toMatchObject({ reason: "drain" });
   expect(film.row.losses).toBe(0);
 });
+
+test("an edge that gives the host back does the same by a message: what runs finishes, and the pool exits", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge, pool } = fixture;
+  const short = edge.submit(await fixture.ref("single"), { do: "sleep 0.5" });
+  await edge.until(() => hasBegun(short));
+  expect(edge.hellos.at(-1)?.hears).toContain("leave");
+  edge.tell({ type: "leave", withinMs: 10_000 });
+  expect(await pool.exited).toBe(0);
+  expect(short.terminal?.type).toBe("succeeded");
+});

@@ -6,6 +6,7 @@ import type { Offer, ProviderMachine, SyncRequest } from "../../../src/contract/
 import { machineName } from "../../../src/contract/provider.ts";
 import { ScalingSettingsSchema } from "../../../src/contract/scaling.ts";
 import type { VersionDemand } from "../../../src/scaling/demand.ts";
+import type { IntervalRecord } from "../../../src/metering/record.ts";
 import { createClock } from "../../../src/scaling/object/clock.ts";
 import { ScalerCore } from "../../../src/scaling/object/core.ts";
 import { ScalerStore } from "../../../src/scaling/object/rows.ts";
@@ -60,6 +61,8 @@ export class World {
   readonly real = new Map<string, Real>();
   jobs: Job[] = [];
   done: { model: string; waitS: number }[] = [];
+  /** What the scaler told the meter: time of machines in which no pool was there. */
+  readonly metered: IntervalRecord[] = [];
   /** Machines that were ever made, and the most at a time. */
   made = 0;
   most = 0;
@@ -161,6 +164,10 @@ export class World {
   }
 
   #look(): void {
+    for (const { n, record } of this.core.rents.waiting) {
+      this.metered.push(record as IntervalRecord);
+      this.core.rents.taken(n);
+    }
     for (const { session } of this.core.tick().drain) this.#drain(session);
   }
 
