@@ -107,10 +107,11 @@ it("usage counts once while pools and workerd are killed", { timeout: 3 * LIMIT_
     const clients = keys.map((key) => createClient(world.stack.url, key, patience.signal));
     const sent: Promise<View>[] = [];
     const disturb = async () => {
-      const strikes = [world.stack.killPool, () => second.killForGood(), world.stack.killWorkerd, world.stack.killPool];
+      const { killPool, killWorkerd } = world.stack;
+      const strikes: (() => unknown)[] = [killPool, second.killForGood, killWorkerd, killPool];
       for (const strike of strikes) {
         await sleep((EACH * PACE_MS) / (strikes.length + 1));
-        await strike();
+        strike();
       }
     };
     const disturbed = disturb();
