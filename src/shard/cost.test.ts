@@ -96,10 +96,21 @@ describe("the cost of a prediction", () => {
     const first = claim();
     core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
     const second = claim();
-    send(second, { type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
+    // What was lost once is granted alone, and its pool says when it starts.
+    send(second, { type: "starting" });
+    send(second, { seq: 1, type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
     expect(cost()).toEqual(["final", 2010]);
     report(first, 1, "lost");
+    expect(core.store.get(id)?.usage?.map(({ attempt }) => attempt)).toEqual([1, 2, 1]);
     expect(cost()).toEqual(["final", 2010]);
+  });
+
+  it("is nothing for a run that was handed back, also when its prediction is canceled as it waits again", () => {
+    const { core, claim, send, cost, id } = setUp();
+    send(claim(), { type: "released", reason: "drain", usage });
+    core.cancel(id, "account");
+    expect(core.store.get(id)?.usage).toMatchObject([{ attempt: 1, outcome: "stopped" }]);
+    expect(cost()).toEqual(["final", 0]);
   });
 
   it.each([

@@ -159,7 +159,7 @@ export class Appetite {
   }
 
   #newPolicy(): SelfTuning {
-    return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots });
+    return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots }, this.#meanS ?? undefined);
   }
 }
 
