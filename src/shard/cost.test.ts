@@ -105,6 +105,14 @@ describe("the cost of a prediction", () => {
     expect(cost()).toEqual(["final", 2010]);
   });
 
+  it("is nothing for a run that was handed back, also when its prediction is canceled as it waits again", () => {
+    const { core, claim, send, cost, id } = setUp();
+    send(claim(), { type: "released", reason: "drain", usage });
+    core.cancel(id, "account");
+    expect(core.store.get(id)?.usage).toMatchObject([{ attempt: 1, outcome: "stopped" }]);
+    expect(cost()).toEqual(["final", 0]);
+  });
+
   it.each([
     [
       "the model's own error",
