@@ -31,6 +31,8 @@ export type DrainOptions = {
   held(): number;
   /** It began: lanes must not count on this pool any more. */
   onBegin(): void;
+  /** Tells the edge what was measured up to now. */
+  tellUsage(): Promise<void>;
   /** Nothing is left to do. */
   onOver(): void;
 };
@@ -58,7 +60,7 @@ export class Drain {
   }
 
   async #run(): Promise<void> {
-    const { log, intakes, suspects, delivery, reporter, held, onBegin, onOver } = this.#options;
+    const { log, intakes, suspects, delivery, reporter, held, onBegin, tellUsage, onOver } = this.#options;
     const runners = this.#options.runners();
     onBegin();
     for (const runner of runners) runner.onHold = true;
@@ -79,6 +81,7 @@ export class Drain {
     this.#endsAtMs = this.#options.clock.nowMs() + LEAVE_MS + 500;
     await this.#until(() => !runners.some(isAlive));
     for (const runner of runners) runner.instances.kill();
+    await tellUsage();
     onOver();
     log.info({ undelivered: delivery.pending }, "drained");
   }

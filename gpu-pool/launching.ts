@@ -75,7 +75,9 @@ export function createLaunch(model: Model, label: string, options: LaunchOptions
     course.stage = "build";
     // What `build.run` writes is the model's own, too.
     const preparation = lives.began();
-    const others = { layers: options.layers, owner: model.manifest.owner, cuda: options.devices.cudaVersion };
+    const { cudaVersion, report } = options.devices;
+    const host = { cuda: cudaVersion, gpus: report.cuda.map(({ name }) => name) };
+    const others = { layers: options.layers, owner: model.manifest.owner, ...host };
     const { python, env, warnings, sizeBytes, isUnpacked, release } = await prepareEnvironment({
       modelDir: model.dir,
       cog: model.cog,

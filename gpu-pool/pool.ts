@@ -27,6 +27,8 @@ import { createIntakes } from "./intakes.ts";
 import type { Intakes } from "./intakes.ts";
 import { createMeter } from "./metering/meter.ts";
 import type { Meter } from "./metering/meter.ts";
+import { openUsage } from "./metering/open-usage.ts";
+import type { UsageSender } from "./metering/usage-sender.ts";
 import { ModelSet } from "./model-set.ts";
 import { RoomTeller } from "./room-teller.ts";
 import { createFleet } from "./runners.ts";
@@ -45,6 +47,7 @@ import { Upkeep } from "./upkeep.ts";
 /** Intake waits so long for the first open channel; after that it polls without one. */
 const CHANNEL_WAIT_MS = 5000;
 const FIRST_LEASE_MS = 15_000;
+const USAGE_MS = 1500;
 
 export class Pool {
   readonly session = `s${crypto.randomUUID().replaceAll("-", "")}`;
@@ -68,6 +71,7 @@ export class Pool {
   readonly #rooms: RoomTeller;
   readonly #pushed: PushedModels;
   readonly #handBacks: HandBacks;
+  readonly #usage: UsageSender;
   readonly #upkeep: Upkeep;
   readonly #configurations: ConfigurationWatch;
   readonly #drain: Drain;
@@ -118,10 +122,7 @@ export class Pool {
       onEnded: (tokens) => this.#claims.ended(tokens),
       onState: (problem) => this.#lines.events(problem),
       onRefused: (why) => log.error({ why }, "the edge refused a result as wrong; the prediction fails"),
-      onBatch: (events) => {
-        metrics.eventRequests.inc();
-        metrics.eventsSent.inc(events);
-      },
+      onBatch: (events) => metrics.sent(events),
     });
     this.pressure = new Pressure({
       clock,
@@ -138,6 +139,7 @@ export class Pool {
       reporter: this.#reporter,
       settled: async () => this.intakes.settled(),
     });
+    this.#usage = openUsage(options, this.session, this.#http, this.meter, () => this.#delivery.reports);
     this.#suspects = new Suspects(this.#reporter, (prediction) => this.#rooms.ended(prediction));
     this.layers = openLayers(this, this.#files, log, settings);
     const fleet = createFleet(
@@ -216,12 +218,7 @@ export class Pool {
       onPoll: (lane, rooms) => this.#rooms.statements.polled(lane, rooms),
       onGrants: (grants) => this.#grants(grants),
       onState: (problem) => this.#lines.log(problem),
-      problems: createLogProblems({
-        http: this.#http,
-        clock,
-        pool: options.state.name,
-        lanes: () => this.models.lanes,
-      }),
+      problems: createLogProblems({ http: this.#http, clock, pool: state.name, lanes: () => this.models.lanes }),
     });
     this.#drain = new Drain({
       clock,
@@ -233,10 +230,13 @@ export class Pool {
       reporter: this.#reporter,
       held: () => this.#held(),
       onBegin: () => {
+        this.meter.instances.drain();
+        void this.#usage.close();
         this.#pushed.stop();
         this.layers.stop();
         this.#channel?.send({ type: "draining" });
       },
+      tellUsage: async () => this.#usage.end(USAGE_MS),
       onOver: () => this.#close(),
     });
   }
@@ -266,6 +266,8 @@ export class Pool {
   start(): void {
     const { settings, clock, log } = this.#options;
     this.#handBacks.sendLeftovers(this.#journal.left, log);
+    for (const report of this.#usage.restore()) this.#delivery.report(report);
+    this.#usage.start();
     if (settings.warm) for (const runner of this.runners) runner.warm();
     this.#channel = createControlChannel({
       url: settings.url,
@@ -307,9 +309,7 @@ export class Pool {
   }
 
   #pressureChanged(): void {
-    const { problems } = this.pressure;
-    if (problems.length > 0) this.#options.log.warn({ problems }, "this host runs short: takes less for now");
-    else this.#options.log.info("this host has what it needs again");
+    this.pressure.tell(this.#options.log);
     for (const runner of this.runners) runner.pressureChanged();
   }
 
@@ -336,6 +336,7 @@ export class Pool {
     this.#lines.channel(null);
     this.#carrier.channelOpened();
     this.#delivery.retryNow();
+    this.#usage.retryNow();
     this.#rooms.statements.tellAll();
     this.#startIntake();
     this.intakes.channelChanged();

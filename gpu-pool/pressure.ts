@@ -2,6 +2,7 @@
  * What of this host runs short: its disk, the share of input files, the uplink. While it does, the pool takes nothing
  * that needs it, hands back what has not begun, and finishes what runs.
  */
+import type { Logger } from "pino";
 import { UploadBacklog } from "./delivery/upload-backlog.ts";
 import { environmentsFolder } from "./runtime/environments/folder.ts";
 import { makeSpaceFor } from "./runtime/environments/keeping.ts";
@@ -59,6 +60,12 @@ export class Pressure {
   /** What runs short now, in words. */
   get problems(): string[] {
     return this.shortages.flatMap(({ problem }) => problem ?? []);
+  }
+
+  tell(log: Pick<Logger, "warn" | "info">): void {
+    const { problems } = this;
+    if (problems.length > 0) log.warn({ problems }, "this host runs short: takes less for now");
+    else log.info("this host has what it needs again");
   }
 
   #needsOf(schema: JsonObject): Needs {

@@ -104,7 +104,7 @@ function createRunner(
     placer,
     clock,
     report,
-    meter: options.meter.attempts,
+    meter: options.meter.runs,
     prepare,
     onRoom,
     onEnded: options.onEnded,

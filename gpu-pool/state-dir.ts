@@ -14,6 +14,8 @@ export type StateDir = {
   id: string;
   journalPath: string;
   spoolDir: string;
+  /** Where what was measured is kept until the edge has it. */
+  usagePath: string;
   scratchDir: string;
   inputsDir: string;
   /** Below it isolated models have their homes. */
@@ -53,6 +55,7 @@ export function takeStateDir(path: string, name: string | undefined): StateDir {
       id,
       journalPath: join(path, "held.jsonl"),
       spoolDir: join(path, "spool"),
+      usagePath: join(path, "usage.json"),
       scratchDir,
       inputsDir,
       homesDir,

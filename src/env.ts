@@ -80,6 +80,11 @@ export type Env = QuotaVars & {
   KV_REST_URL?: string;
   KV_REST_TOKEN?: string;
   KV_PREFIX?: string;
+  /**
+   * Who is charged for what instances take beside predictions: `owner`, the account that deployed their version first;
+   * or nobody, which is the default.
+   */
+  CHARGE_INSTANCES?: string;
   /** Owners whose models may run on pools that don't isolate them, by commas. `local`. */
   TRUSTED_OWNERS?: string;
   /** `1` lets tests of a local stack make the embedded log fail on purpose; never deployed. */

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { chunkSizes } from "../../src/contract/bundle.ts";
 import { messageOf } from "../bundles/problems.ts";
+import { runsOn } from "../runtime/environments/layer-key.ts";
 import type { LayerWish } from "../runtime/environments/layer-key.ts";
 import type { BuiltHere, Layers, StoredEnvironment } from "../runtime/environments/layers.ts";
 import { tryLock } from "../runtime/host-lock.ts";
@@ -78,6 +79,7 @@ export class EnvironmentLayers implements Layers {
     const { layer } = found;
     if (layer === null) return null;
     this.#noted.add(nameOf(wish));
+    if (!runsOn(layer.about.compiledFor, wish.host)) return null;
     return {
       bytes: layer.bytes,
       unpack: async (dir, say) => {
@@ -125,6 +127,7 @@ export class EnvironmentLayers implements Layers {
     if (this.#ended.signal.aborted) return;
     const why = messageOf(error);
     this.state.problem = why;
+    if (error instanceof TransportError) this.#noted.delete(nameOf(wish));
     const what = { owner: wish.owner, environment: wish.key.slice(0, 12), why };
     if (error instanceof NotPortable) this.#options.log.info(what, "an environment is of no use to other hosts");
     else this.#options.log.warn(what, "an environment that was built here could not be stored for other hosts");
@@ -138,6 +141,8 @@ export class EnvironmentLayers implements Layers {
     let release: (() => void) | null = null;
     try {
       const found = await this.#edge.find(wish);
+      // An edge that is away may say so when a process starts next.
+      if (found === null) this.#noted.delete(nameOf(wish));
       this.state.mayStore = found?.mayStore ?? this.state.mayStore;
       if (found?.layer !== null || !found.mayStore) return;
       release = built.hold();
@@ -162,7 +167,8 @@ export class EnvironmentLayers implements Layers {
       sentBytes += sizes.get(sha256) ?? 0;
       this.state.progress = `sent ${Math.floor((100 * sentBytes) / Math.max(1, totalBytes))} % of ${megabytes(totalBytes)}`;
     }
-    const about = { ...wish.about, buildMs: Math.round(buildMs) };
+    const compiledFor = plan.compiled.length === 0 ? null : wish.host;
+    const about = { ...wish.about, buildMs: Math.round(buildMs), compiledFor };
     await this.#trying(async () => this.#edge.store(wish, { bundle: plan.bundle, about }));
     this.state.stored += 1;
     const all = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);

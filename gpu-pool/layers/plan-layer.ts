@@ -29,6 +29,9 @@ const MAX_FILE_MTIME_S = 2 ** 40;
 const BARE =
   /^(?:pyvenv\.cfg|edgeplane\.json|lib64|\.gitignore|CACHEDIR\.TAG|\.lock|bin\/(?:python[\d.]*|activate.*|Activate\.ps1))$/;
 const COMPILED = /(?:^|\/)__pycache__\//;
+/** What tells how a package was built. Source: PEP 427, "File contents"; PEP 600 for tags that run elsewhere. */
+const WHEEL = /\/([^/]+)\.dist-info\/WHEEL$/;
+const COMPILED_HERE = /^Tag: \S+-linux_\w+$/m;
 const PACKAGE = /^(lib\/[^/]+\/site-packages\/[^/]+)\//;
 
 /** The environment can't be used anywhere else, or is no more what was built; the message says why. */
@@ -41,6 +44,8 @@ export type ChunkContent = { path: string; start: number; bytes: number } | Buff
 
 export type LayerPlan = {
   bundle: Bundle;
+  /** Packages that were compiled on this host, or say as little of where they run: maybe for its processor alone. */
+  compiled: string[];
   /** Reads a chunk of the bundle again. Throws `NotPortable` where a file is another by now. */
   read(sha256: string): Promise<ChunkContent>;
 };
@@ -67,8 +72,10 @@ export async function planLayer(options: PlanOptions): Promise<LayerPlan> {
   const list = (path: string, bytes: number, hashes: string[]): void =>
     void listed.push({ path, mode: PLAIN_MODE, bytes, chunks: hashes });
 
+  const compiled: string[] = [];
   for (const [number, group] of packsOf(small).entries()) {
-    const { content, packed } = await readPack(options, group);
+    const { content, packed, compiled: here } = await readPack(options, group);
+    compiled.push(...here);
     const path = packPath(number);
     const sha256 = sha256Of(content);
     list(path, content.length, content.length === 0 ? [] : [sha256]);
@@ -94,6 +101,7 @@ export async function planLayer(options: PlanOptions): Promise<LayerPlan> {
   const bundle: Bundle = { format: 1, files: listed.toSorted((a, b) => (a.path < b.path ? -1 : 1)) };
   return {
     bundle,
+    compiled,
     read: async (sha256) => {
       const read = chunks.get(sha256);
       if (read === undefined) throw new NotPortable(`no chunk of it is ${sha256}`);
@@ -184,14 +192,16 @@ function cut(files: readonly Found[]): Found[][] {
 async function readPack(
   { dir, rest }: PlanOptions,
   files: readonly Found[],
-): Promise<{ content: Buffer; packed: Packed[] }> {
-  const [parts, packed]: [Buffer[], Packed[]] = [[], []];
+): Promise<{ content: Buffer; packed: Packed[]; compiled: string[] }> {
+  const [parts, packed, compiled]: [Buffer[], Packed[], string[]] = [[], [], []];
   const own = await pathsOf(dir);
   let startedAt = performance.now();
   let sinceRest = 0;
   for (const one of files) {
     const bytes = await readFile(join(dir, one.path));
     if (bytes.length !== one.bytes) throw new NotPortable(`${one.path} was changed while it was packed`);
+    const name = WHEEL.exec(one.path)?.[1];
+    if (name !== undefined && COMPILED_HERE.test(bytes.toString("latin1"))) compiled.push(name);
     const hasDir = own.some((path) => bytes.includes(path)) && !COMPILED.test(one.path);
     if (hasDir && !isText(bytes))
       throw new NotPortable(`${one.path} holds the path of the environment, and is no text`);
@@ -204,7 +214,7 @@ async function readPack(
     await rest(performance.now() - startedAt);
     [startedAt, sinceRest] = [performance.now(), 0];
   }
-  return { content: Buffer.concat(parts), packed };
+  return { content: Buffer.concat(parts), packed, compiled };
 }
 
 async function readAgain(options: PlanOptions, files: readonly Found[], sha256: string): Promise<Buffer> {

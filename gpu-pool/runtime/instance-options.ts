@@ -11,7 +11,7 @@ export type InstanceEvents = Pick<
 
 /** Of the instance of this number. */
 export function instanceOptionsOf(
-  { label, model, clock, launch, placer }: RunnerOptions,
+  { label, model, clock, launch, placer, meter }: RunnerOptions,
   { onLoaded, ...events }: InstanceEvents,
 ): (index: number) => InstanceOptions {
   return (index) => ({
@@ -19,6 +19,8 @@ export function instanceOptionsOf(
     name: `${label}#${index}`,
     slots: model.slotsPerInstance,
     clock,
+    onLife: (instance) =>
+      meter.lives({ name: instance.name, model: model.manifest, devices: instance.devices }, instance.phase),
     async launch(instance, kind) {
       instance.launchedWith = launchKey(model);
       const prepared = await launch(instance.name, kind);

@@ -41,6 +41,8 @@ export type InstanceOptions = {
   onBroken(instance: Instance, problem: SetupProblem): void;
   onGrew(bytes: number): void;
   onPrinted(text: string): void;
+  /** It has begun, or ceased, to use its devices, or uses them for something else. */
+  onLife?(instance: Instance): void;
 };
 
 export type InstanceState = "stopped" | "starting" | "ready" | "busy" | "waiting" | "looping" | "broken";
@@ -111,6 +113,14 @@ export class Instance {
     const process = this.#process?.state;
     if (process === "busy") return "busy";
     return process === "ready" || this.#state === "looping" ? "idle" : "loading";
+  }
+
+  /** What it uses its devices for while it runs nothing; null: it is on none. */
+  get phase(): "setup" | "idle" | "drain" | null {
+    const { placement } = this;
+    if (placement === "none") return null;
+    if (placement === "leaving") return "drain";
+    return this.#isWarm ? "idle" : "setup";
   }
 
   /** Whether it may be started, now that it has no place. */
@@ -198,7 +208,7 @@ export class Instance {
   /** Lets what runs finish, then ends the process; after `graceMs` in any case, unless that is null. */
   stop(graceMs: number | null): void {
     this.#cancelTimer();
-    this.#state = "stopped";
+    this.#enter("stopped");
     this.#process?.shutdown(graceMs);
   }
 
@@ -238,11 +248,11 @@ export class Instance {
 
   /** It could not be set up, and may be started anew at once: elsewhere it may fit. */
   forgive(): void {
-    if (this.#state === "broken") this.#state = "stopped";
+    if (this.#state === "broken") this.#enter("stopped");
   }
 
   async #launch(): Promise<void> {
-    this.#state = "starting";
+    this.#enter("starting");
     this.#launches += 1;
     const launches = this.#launches;
     this.launchedAtMs = this.#options.clock.nowMs();
@@ -265,7 +275,7 @@ export class Instance {
 
   /** As if it could not be set up, but nobody hears of a problem. */
   #postpone(): void {
-    this.#state = "broken";
+    this.#enter("broken");
     this.#retryAtMs = this.#options.clock.nowMs() + restartDefaults.brokenMs;
   }
 
@@ -282,6 +292,7 @@ export class Instance {
         this.#wasWell = false;
         this.#failures = 0;
         this.#policy.ready();
+        this.#options.onLife?.(this);
         this.#options.onReady(this, setupSeconds);
       },
       onGrew: (bytes) => this.#options.onGrew(bytes),
@@ -301,7 +312,7 @@ export class Instance {
     this.#process = null;
     if (!death.expected) this.lastDeath = death.why;
     const stopped = this.#state === "stopped";
-    if (!stopped) this.#state = "waiting";
+    this.#enter(stopped ? "stopped" : "waiting");
     this.#options.onGone(this, death, runs);
     if (stopped || this.state === "broken") return;
     if (death.setupFailure !== null) {
@@ -326,8 +337,13 @@ export class Instance {
     this.#cancelTimer = this.#options.clock.after(decision.delayMs, () => void this.#launch());
   }
 
+  #enter(state: Exclude<InstanceState, "ready" | "busy">): void {
+    this.#state = state;
+    this.#options.onLife?.(this);
+  }
+
   #break(problem: SetupProblem, retryAfterMs: number): void {
-    this.#state = "broken";
+    this.#enter("broken");
     this.#retryAtMs = this.#options.clock.nowMs() + retryAfterMs;
     this.#options.onBroken(this, problem);
   }

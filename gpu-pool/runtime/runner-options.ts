@@ -1,9 +1,10 @@
 /** What a model's runner is given, and what it tells. */
+import type { ModelRef } from "../../src/contract/prediction.ts";
 import type { Reason } from "../scheduling/batcher.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import type { Loaded } from "./child-messages.ts";
 import type { DeviceWatch } from "./devices/device-watch.ts";
-import type { Launch, SetupProblem } from "./instance.ts";
+import type { Instance, Launch, SetupProblem } from "./instance.ts";
 import type { Death } from "./model-process.ts";
 import type { ModelRunner } from "./model-runner.ts";
 import type { Model } from "./models/model.ts";
@@ -11,8 +12,12 @@ import type { HostPlacer } from "./placement/host-placer.ts";
 import type { Prediction, Reporter } from "./prediction.ts";
 import type { Run } from "./run.ts";
 
-/** `begin`: an attempt of this claim runs on these devices; `off`: it does no longer. */
+/**
+ * `begin`: an attempt of this claim runs on these devices; `off`: it does no longer. `lives`: what an instance uses its
+ * devices for while it runs nothing; null: it has left them.
+ */
 export type RunMeter = {
+  lives(instance: { name: string; model: ModelRef; devices: readonly string[] }, phase: Instance["phase"]): void;
   begin(token: string, devices: readonly string[], cost: number): void;
   off(token: string): void;
 };

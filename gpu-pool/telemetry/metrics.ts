@@ -40,6 +40,8 @@ export type Metrics = ReturnType<typeof createCounters> & {
   readonly rates: Rates;
   /** A grant came. */
   got(model: string, attempt: number): void;
+  /** A request with so many events was answered. */
+  sent(events: number): void;
 };
 
 export function createMetrics(): Metrics {
@@ -51,6 +53,10 @@ export function createMetrics(): Metrics {
     got(model, attempt) {
       counters.granted.inc({ model });
       counters.attempts.inc({ model, attempt: attempt < MANY_ATTEMPTS ? String(attempt) : `${MANY_ATTEMPTS}+` });
+    },
+    sent(events) {
+      counters.eventRequests.inc();
+      counters.eventsSent.inc(events);
     },
   };
 }

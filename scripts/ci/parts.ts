@@ -104,6 +104,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 15 * MINUTE_MS,
   },
   {
+    name: "usage as a table of FOCUS",
+    runs: "ci",
+    engine: "focus-validator",
+    needs: ["focus-validator"],
+    command: ["node", "test/focus/check.ts"],
+    timeoutMs: 2 * MINUTE_MS,
+  },
+  {
     name: "the Redis door over a real Valkey",
     runs: "ci",
     engine: "Valkey",
@@ -255,9 +263,17 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
-    command: vitest("chaos"),
+    command: [...vitest("chaos"), "test/chaos/chaos.test.ts"],
     timeoutMs: 15 * MINUTE_MS,
     measures: true,
+  },
+  {
+    name: "machines that come and go",
+    runs: "ci",
+    engine: "time",
+    needs: ["python3"],
+    command: [...vitest("chaos"), "test/chaos/machines"],
+    timeoutMs: 6 * MINUTE_MS,
   },
   {
     name: "chaos over Kafka",

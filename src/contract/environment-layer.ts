@@ -6,6 +6,8 @@
 import * as z from "zod";
 import { BundleSchema, Sha256Schema } from "./bundle.ts";
 
+const NamesSchema = z.array(z.string().max(128)).max(1024);
+
 /** What a layer says of itself. Of the requirements it says nothing: their lines may hold credentials. */
 export const LayerAboutSchema = z
   .object({
@@ -14,6 +16,10 @@ export const LayerAboutSchema = z
     libc: z.string().max(64).meta({ description: "The C library and its version." }),
     cuda: z.string().max(32).nullable().meta({ description: "The CUDA that the driver runs; null without one." }),
     buildMs: z.int().min(0).meta({ description: "How long its pool took to install it." }),
+    compiledFor: z.object({ cpu: NamesSchema, gpus: NamesSchema }).nullable().default(null).meta({
+      description:
+        "The features of the processor, and the GPUs, of the host that compiled packages of it: it is for hosts that have them. Null: all of it came compiled.",
+    }),
   })
   .meta({ id: "EnvironmentLayerAbout" });
 export type LayerAbout = z.infer<typeof LayerAboutSchema>;

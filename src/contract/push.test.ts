@@ -54,7 +54,9 @@ describe("what crosses the wire when a model is pushed", () => {
     expect(VersionProblemSchema.safeParse({ ...problem, log: "x".repeat(MAX_PROBLEM_LOG_CHARS + 1) }).success).toBe(
       false,
     );
-    const state = { status: "failed", problem: "x", stage: "build", log: null, bundle: { bytes: 3, files: 1 } };
+    const bundle = { bytes: 3, files: 1 };
+    const rest = { log: null, bundle, plugins: [], plugin_problem: null };
+    const state = { status: "failed", problem: "x", stage: "build", ...rest };
     expect(VersionStateSchema.parse(state)).toEqual(state);
   });
 });

@@ -14,6 +14,7 @@ const known: Record<string, [number, string]> = {
   "gpu-pool/runtime/use-watch.test.ts": [1, "a process that only holds memory"],
   "scripts/lib/run-parts.test.ts": [1, "looks for a file again"],
   "scripts/lib/stack-lock.test.ts": [1, "looks for a file again"],
+  "src/routes/replicate/pushed-plugins.worker.test.ts": [1, "a plugin that waits too long"],
   "src/sandbox/distinct-limit.test.ts": [1, "lets promises settle, 0 ms"],
   "src/sandbox/local-runner.test.ts": [1, "a hook that hangs, on a fake clock"],
   "test/conformance/bridge/chaos.engine.test.ts": [2, "before another try; the pace of the load"],
@@ -22,6 +23,7 @@ const known: Record<string, [number, string]> = {
   "test/e2e/versions.test.ts": [1, "a prediction that still runs when its version is deleted"],
   "test/integration/pool/outages.test.ts": [1, "a second signal is another one after a second: nothing tells when"],
   "test/integration/pool/pushed.test.ts": [1, "looks for a file again"],
+  "test/integration/pool/usage.test.ts": [2, "a model that holds its device, and one that waits"],
   "test/integration/settings/two-workers.test.ts": [1, "before another try"],
   "test/integration/webhooks/sender.test.ts": [1, "a receiver that is slow"],
   "test/models/behaviour.test.ts": [1, "cancels at many points of a stream"],
@@ -34,7 +36,7 @@ const known: Record<string, [number, string]> = {
 };
 
 it("sleep in no other place, and in no file more often", () => {
-  const files = globSync("{src,plugins,gpu-pool,scripts,test}/**/*.test.ts", { cwd: root }).filter(
+  const files = globSync("{src,plugins,gpu-pool,provider,scripts,test}/**/*.test.ts", { cwd: root }).filter(
     (file) => !file.includes("node_modules") && file !== OWN,
   );
   const found = files.flatMap((file) => {

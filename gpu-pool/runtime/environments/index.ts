@@ -41,8 +41,8 @@ export type PrepareOptions = {
   allowSystemPackages?: boolean;
   /** For installing the requirements; 30 minutes without it. */
   installTimeoutMs?: number;
-  /** Where other hosts' environments are; `cuda`: what this host's driver runs. Without it all are built here. */
-  others?: { layers: Layers; owner: string; cuda: string | null };
+  /** Where other hosts' environments are, whose models it is for, and what this host has. Without it all are built here. */
+  others?: { layers: Layers; owner: string; cuda: string | null; gpus: readonly string[] };
 };
 
 export type PreparedEnvironment = {
@@ -82,12 +82,9 @@ async function pickInterpreter(options: PrepareOptions, warnings: string[]): Pro
   return choice.interpreter;
 }
 
-/** It is not what it should be, or there is none. */
-class NoLayer extends Error {}
-
 /**
  * The environment as another host has built it, for models of this owner alone; null where there is none, or it can't
- * be had. Who waits for its lock waits for no more than that.
+ * be had.
  */
 async function unpack(
   name: string,
@@ -97,12 +94,14 @@ async function unpack(
   { environmentsDir: root, log, budgetBytes }: PrepareOptions,
 ): Promise<Used | null> {
   const startedAt = performance.now();
+  const own = ownName(name, wish);
+  const here = await takeEnvironment(root, own);
+  const stored = here === null ? await layers.find(wish) : null;
+  if (stored === null) return here;
   try {
-    return await useEnvironment(root, ownName(name, wish), {
+    return await useEnvironment(root, own, {
       onWait: () => log("another pool unpacks this environment; waiting for it"),
       async build(dir) {
-        const stored = await layers.find(wish);
-        if (stored === null) throw new NoLayer();
         log(`fetching the environment, as another host has built it: ${megabytes(stored.bytes)}`);
         await createBareEnvironment(dir, interpreter, await findUv());
         await stored.unpack(dir, log);
@@ -115,8 +114,7 @@ async function unpack(
       },
     });
   } catch (error) {
-    if (!(error instanceof NoLayer))
-      log(`the stored environment can't be used (${error instanceof Error ? error.message : String(error)})`);
+    log(`the stored environment can't be used (${error instanceof Error ? error.message : String(error)})`);
     return null;
   }
 }
@@ -138,7 +136,7 @@ async function ensure(
   const { others, cog, environmentsDir: root } = options;
   const { build } = cog;
   const wish =
-    others === undefined ? null : await wishOf(others.owner, requirements, { interpreter, build, cuda: others.cuda });
+    others === undefined ? null : await wishOf(others.owner, requirements, { ...others, interpreter, build });
   if (others === undefined || wish === null)
     return { ...(await ensureBuilt(name, interpreter, requirements, options)), isUnpacked: false };
   const here = await takeEnvironment(root, name);

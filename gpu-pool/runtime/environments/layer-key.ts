@@ -14,7 +14,13 @@ import type { Requirements } from "./requirements.ts";
 import type * as z from "zod";
 
 /** An environment that other hosts may have: whose models use it, its name, and what it is made for. */
-export type LayerWish = { owner: string; key: string; about: Omit<LayerAbout, "buildMs"> };
+export type LayerWish = {
+  owner: string;
+  key: string;
+  about: Omit<LayerAbout, "buildMs" | "compiledFor">;
+  /** What packages that are compiled here may count on. */
+  host: NonNullable<LayerAbout["compiledFor"]>;
+};
 
 /** The way in which environments are packed; with another no layer of before is found. */
 const FORMAT = 1;
@@ -39,8 +45,17 @@ const CHOOSING =
 /** The model's folder is somewhere else on each host, and what is installed so leads there. */
 const EDITABLE = /^(?:-e|--editable)\b/;
 
-const known = new Map<string, Promise<Host | null>>();
-type Host = { python: string; abi: string; platform: string; libc: string };
+const known = new Map<string, Promise<PythonBuild | null>>();
+type PythonBuild = { python: string; abi: string; platform: string; libc: string };
+
+export type WishOptions = {
+  interpreter: Interpreter;
+  build: z.output<typeof BuildSchema>;
+  /** The newest that the driver runs. */
+  cuda: string | null;
+  /** The names of this host's. */
+  gpus: readonly string[];
+};
 
 /**
  * Null where no other host can use what is built here: `build.run` may write anywhere, packages in the model's folder
@@ -49,16 +64,16 @@ type Host = { python: string; abi: string; platform: string; libc: string };
 export async function wishOf(
   owner: string,
   requirements: Requirements,
-  { interpreter, build, cuda }: { interpreter: Interpreter; build: z.output<typeof BuildSchema>; cuda: string | null },
+  { interpreter, build, cuda, gpus }: WishOptions,
 ): Promise<LayerWish | null> {
   const { lines, buildCommands, hash } = requirements;
   if (lines.length === 0 || buildCommands.length > 0 || lines.some((line) => EDITABLE.test(line))) return null;
-  const host = await hostOf(interpreter.path);
-  if (host === null || host.libc === "") return null;
+  const python = await pythonOn(interpreter.path);
+  if (python === null || python.libc === "") return null;
   const parts = {
     format: FORMAT,
     requirements: hash,
-    ...host,
+    ...python,
     cuda: cudaPart(cuda),
     wants: [build.gpu ?? null, build.cuda ?? null],
     systemPackages: (build.system_packages ?? []).toSorted(),
@@ -66,7 +81,8 @@ export async function wishOf(
     files: await choosingFiles(process.env),
   };
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-  return { owner, key, about: { python: host.python, platform: host.platform, libc: host.libc, cuda } };
+  const about = { python: python.python, platform: python.platform, libc: python.libc, cuda };
+  return { owner, key, about, host: { cpu: await processorFeatures(), gpus: [...new Set(gpus)].toSorted() } };
 }
 
 /** As far as it tells what can run: the major version, where one driver runs all of it. */
@@ -100,7 +116,25 @@ export function choosingSettings(env: Readonly<Record<string, string | undefined
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function hostOf(python: string): Promise<Host | null> {
+/** As Linux names them; none where it doesn't. */
+async function processorFeatures(): Promise<string[]> {
+  const text = await readFile("/proc/cpuinfo", "utf8").catch(() => "");
+  const listed = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1] ?? "";
+  return listed
+    .split(/\s+/)
+    .filter((feature) => feature !== "")
+    .toSorted();
+}
+
+/** Whether what was compiled for the one host runs on the other. */
+export function runsOn(compiledFor: LayerAbout["compiledFor"], host: LayerWish["host"]): boolean {
+  if (compiledFor === null) return true;
+  const has = new Set(host.cpu);
+  const sameGpus = compiledFor.gpus.join("\n") === host.gpus.join("\n");
+  return sameGpus && compiledFor.cpu.length > 0 && compiledFor.cpu.every((feature) => has.has(feature));
+}
+
+function pythonOn(python: string): Promise<PythonBuild | null> {
   let host = known.get(python);
   if (host === undefined) {
     host = probe(python);
@@ -109,7 +143,7 @@ function hostOf(python: string): Promise<Host | null> {
   return host;
 }
 
-async function probe(python: string): Promise<Host | null> {
+async function probe(python: string): Promise<PythonBuild | null> {
   const { code, stdout } = await runCommand(python, ["-I", "-c", PROBE], { timeoutMs: PROBE_MS });
   const [version = "", abi = "", platform = "", libc = ""] = stdout.split("\n");
   return code === 0 && version !== "" ? { python: version, abi, platform, libc } : null;

@@ -81,7 +81,7 @@ const prepare = async (environmentsDir: string, layers: Layers, owner = "acme"):
     cog: parse({ python_packages: ["torch==9"] }),
     environmentsDir,
     log: (line) => lines.push(line),
-    others: { layers, owner, cuda: null },
+    others: { layers, owner, cuda: null, gpus: [] },
   });
 const words = ({ env }: PreparedEnvironment): string => readFileSync(join(env["VIRTUAL_ENV"] ?? "", WORDS), "utf8");
 
@@ -142,7 +142,8 @@ describe("what an environment is built from", () => {
     if (real === null) throw new Error("no Python");
     const interpreter = real;
     const cog = parse(build);
-    return (await wishOf("acme", await readRequirements(root, cog), { interpreter, build: cog.build, cuda }))?.key;
+    return (await wishOf("acme", await readRequirements(root, cog), { interpreter, build: cog.build, cuda, gpus: [] }))
+      ?.key;
   };
   const build = { python_packages: ["torch==9"] };
 

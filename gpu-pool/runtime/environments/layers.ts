@@ -12,7 +12,7 @@ export type BuiltHere = {
 };
 
 export type Layers = {
-  /** Takes one that is stored; null: there is none. Throws where the edge is asked in vain. */
+  /** One that is stored and runs on this host; null: there is none, or nobody can say. */
   find(wish: LayerWish): Promise<StoredEnvironment | null>;
   /** Takes note of one, and stores it when there is time for that, if nobody has. Never waits, and never throws. */
   offer(wish: LayerWish, built: BuiltHere): void;

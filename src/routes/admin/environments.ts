@@ -15,7 +15,7 @@ import { DEFAULT_LIMIT, listSchema } from "./page.ts";
 const MAX_LIMIT = 1000;
 const CURSOR = /^[a-z0-9][a-z0-9._-]{0,62}\/[0-9a-f]{64}$/;
 
-const EnvironmentSchema = LayerAboutSchema.omit({ buildMs: true })
+const EnvironmentSchema = LayerAboutSchema.omit({ buildMs: true, compiledFor: true })
   .extend({
     owner: NameSchema,
     key: Sha256Schema.meta({ description: "The SHA-256 of what it is built from." }),
@@ -85,7 +85,7 @@ export function storedEnvironmentRoutes(): Hono<App> {
 }
 
 function show({ owner, key, poolTokenId, createdAt, usedAt, layer }: StoredLayer): z.output<typeof EnvironmentSchema> {
-  const { buildMs, ...about } = layer.about;
+  const { buildMs, compiledFor: _, ...about } = layer.about;
   return {
     ...{ owner, key, ...about, bytes: layer.bytes, build_s: buildMs / 1000, pool_token: poolTokenId },
     ...{ created_at: new Date(createdAt).toISOString(), used_at: new Date(usedAt).toISOString() },

@@ -10,6 +10,7 @@ import { chunkKey, environmentChunksOf } from "../../storage/chunks.ts";
 
 const OWNER = "builder";
 const about = { python: "3.11.4", platform: "linux-x86_64", libc: "glibc 2.36", cuda: null, buildMs: 1000 };
+const shown = { ...about, compiledFor: null };
 const ROOT = "/pool/v1/environments";
 let [builder, reader, stranger] = ["", "", ""];
 
@@ -46,7 +47,7 @@ describe("an environment", () => {
     const stored = await store("first", { "index.json": "[]", "pack-0": "packed" });
     expect([stored.status, stored.sent]).toEqual([201, [204, 204]]);
     const { body } = await find("first");
-    expect(body).toEqual({ layer: { list: stored.list, bytes: 8, files: 2, about }, mayStore: false });
+    expect(body).toEqual({ layer: { list: stored.list, bytes: 8, files: 2, about: shown }, mayStore: false });
     expect((await find("first", builder)).body["mayStore"]).toBe(true);
     const [, pack = ""] = stored.chunks;
     expect(await (await read(pack)).text()).toBe("packed");

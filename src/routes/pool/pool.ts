@@ -22,6 +22,7 @@ import { blobRoutes } from "./blobs.ts";
 import { environmentRoutes } from "./environments.ts";
 import { poolModelRoutes } from "./models.ts";
 import { receiveEvents } from "./receive-events.ts";
+import { poolUsageRoutes } from "./usage.ts";
 
 /** What a call between objects may carry; a pool sends several requests if it has more. */
 const MAX_EVENTS_BYTES = 30 * 1024 * 1024;
@@ -204,6 +205,7 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
   routes.route("/models", poolModelRoutes());
   routes.route("/environments", environmentRoutes());
   routes.route("/blobs", blobRoutes(shard));
+  routes.route("/usage", poolUsageRoutes());
   return routes;
 }
 

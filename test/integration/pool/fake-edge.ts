@@ -14,6 +14,8 @@ import type { ModelConfiguration } from "../../../src/contract/model-configurati
 import { EventsRequestSchema } from "../../../src/contract/event.ts";
 import type { EventVerdict, PoolEvent } from "../../../src/contract/event.ts";
 import type { Json, ModelRef } from "../../../src/contract/prediction.ts";
+import { IntervalsRequestSchema } from "../../../src/contract/usage.ts";
+import type { IntervalsRequest } from "../../../src/contract/usage.ts";
 import { jobOf } from "../../../src/lane/job-of.ts";
 import type { LaneEntry } from "../../../src/lane/types.ts";
 import { EdgeCore } from "./edge-core.ts";
@@ -75,6 +77,7 @@ export async function startFakeEdge(
   const counts: Record<string, number> = {};
   const hellos: Extract<PoolMessage, { type: "hello" }>[] = [];
   const messages: PoolMessage[] = [];
+  const intervals: IntervalsRequest[] = [];
   const polls = new Set<() => void>();
   const channels = new Set<WebSocket>();
   const sockets = new Set<Socket>();
@@ -204,7 +207,11 @@ export async function startFakeEdge(
       blobs.set(key, raw);
       send(reply, 200, { key, url: `http://127.0.0.1:${port()}/files/${key}` });
     } else if (path.startsWith("/pool/v1/blobs/")) sendBlob(path, reply);
-    else if (path === "/pool/v1/configurations")
+    else if (path === "/pool/v1/usage") {
+      const request = IntervalsRequestSchema.parse(JSON.parse(raw.toString()));
+      intervals.push(request);
+      send(reply, 200, { next: request.from + request.intervals.length });
+    } else if (path === "/pool/v1/configurations")
       send(reply, behaviour.configurations === null ? 503 : 200, {
         configurations: behaviour.configurations,
         versions: behaviour.deployed,
@@ -297,6 +304,7 @@ export async function startFakeEdge(
     counts,
     hellos,
     messages,
+    intervals,
     submit(model: ModelRef, input: Json, more: Partial<Submission> = {}): Tracked {
       return core.submit(model, input, {
         lane: "default",

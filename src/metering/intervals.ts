@@ -1,0 +1,81 @@
+/** What a pool tells of its instances, on the way to the meter of who is charged: its deployment's owner, or nobody. */
+import type { IntervalReport, IntervalsRequest, IntervalUsage } from "../contract/usage.ts";
+import type { Env } from "../env.ts";
+import type { PoolIdentity } from "../fleet/types.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
+import { chargedDeployment } from "../registry/charged-deployment.ts";
+import type { Charged } from "../registry/charged-deployment.ts";
+import { OVERHEAD_ACCOUNT } from "./record.ts";
+import type { IntervalRecord, NumberedRecord } from "./record.ts";
+import type { Batch } from "./take.ts";
+
+type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes">;
+
+/**
+ * Hands them on, numbered as the pool numbers them: a meter takes each once, however often they come. Answers the
+ * number after the last. A model that the pool's lanes don't have is named in no record.
+ */
+export async function takeIntervals(env: Env, request: IntervalsRequest, pool: Pool, now: number): Promise<number> {
+  const { session, from, intervals } = request;
+  const places = await placesOf(env, intervals, pool);
+  const byAccount = new Map<string, NumberedRecord[]>();
+  for (const [index, report] of intervals.entries()) {
+    const n = from + index;
+    const place = places.get(keyOf(report)) ?? null;
+    const charged = env.CHARGE_INSTANCES === "owner" ? (place?.deployment ?? null) : null;
+    const account = charged?.accountId ?? OVERHEAD_ACCOUNT;
+    const record = recordOf(atEdge(report, now), { id: `${session}.${n}`, account, charged, isKnown: place !== null });
+    byAccount.set(account, [...(byAccount.get(account) ?? []), { n, record }]);
+  }
+  // Under the token's name: no pool can take another's numbers, nor a shard's.
+  const source = `pool ${pool.poolTokenId} ${session}`;
+  const handed = [...byAccount].map(([account, records]) => hand(env, account, { source, records }));
+  await Promise.all(handed);
+  return from + intervals.length;
+}
+
+type Place = { deployment: Charged | null };
+
+/** Of each version that the pool may run: who has deployed it. */
+async function placesOf(env: Env, intervals: readonly IntervalReport[], pool: Pool): Promise<Map<string, Place>> {
+  const named = new Map(intervals.map((interval) => [keyOf(interval), interval]));
+  const found = await Promise.all(
+    [...named].map(async ([key, { model, version }]) => {
+      const [owner = "", name = ""] = (model ?? "").split("/");
+      if (model === null || version === null) return null;
+      const known = await chargedDeployment(env.DB, { owner, name, version });
+      return known !== null && pool.lanes.includes(known.lane) ? ([key, known] as const) : null;
+    }),
+  );
+  return new Map(found.flatMap((place) => (place === null ? [] : [place])));
+}
+
+function atEdge({ endedMsAgo, lengthMs, ...interval }: IntervalReport, now: number): IntervalUsage {
+  const toMs = Math.max(0, now - endedMsAgo);
+  return { ...interval, fromMs: Math.max(0, toMs - lengthMs), toMs };
+}
+
+type About = { id: string; account: string; charged: Charged | null; isKnown: boolean };
+
+function recordOf(interval: IntervalUsage, { id, account, charged, isKnown }: About): IntervalRecord {
+  const { model, version } = interval;
+  return {
+    ...{ v: 2, kind: "instance.interval", ...interval, id, at: interval.toMs, account, flags: [] },
+    ...{ model: isKnown ? model : null, version: isKnown ? version : null },
+    deployment: charged === null ? null : charged.deployment,
+  };
+}
+
+async function hand(env: Env, account: string, batch: Batch): Promise<void> {
+  await callObject(async () => {
+    const stub: unknown = objectNamed(env.METER, account);
+    await (stub as RemoteMeter).take(account, batch);
+  });
+}
+
+function keyOf({ model, version }: IntervalReport): string {
+  return `${model ?? ""} ${version ?? ""}`;
+}
+
+/** A meter as its callers see it; the platform's own stub type walks through every type of the signatures. */
+type RemoteMeter = { take(account: string, batch: Batch): Promise<void> };

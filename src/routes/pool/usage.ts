@@ -1,0 +1,59 @@
+/** `POST /pool/v1/usage`: what a pool's instances had of its devices while no attempt ran there. */
+import { Hono } from "hono";
+import { EdgeplaneError } from "../../contract/errors.ts";
+import { IntervalsReplySchema, IntervalsRequestSchema } from "../../contract/usage.ts";
+import type { IntervalReport } from "../../contract/usage.ts";
+import { takeIntervals } from "../../metering/intervals.ts";
+import type { App } from "../app.ts";
+import { json, operation } from "../operation.ts";
+
+const MAX_BYTES = 512 * 1024;
+/** An interval is rounded to milliseconds, and an instance has this many devices at most. */
+const MAX_DEVICES = 64;
+const ROUNDING_MS = 1;
+
+export function poolUsageRoutes(): Hono<App> {
+  const routes = new Hono<App>();
+  routes.post(
+    "/",
+    operation(
+      {
+        id: "reportIntervals",
+        tag: "Pools",
+        summary: "Report what instances had of devices while no attempt ran",
+        description:
+          "Intervals are numbered within the session: one that comes again is taken once. The reply names the number after the last that was taken.",
+        access: "pool",
+        body: {
+          schema: IntervalsRequestSchema,
+          maxBytes: MAX_BYTES,
+          examples: {
+            unused: {
+              ...{ session: "session-1", from: 0 },
+              intervals: [
+                {
+                  ...{ instance: "0", model: null, version: null, device: "NVIDIA H200", phase: "unused" },
+                  ...{ gpuUs: 60_000_000, endedMsAgo: 20, lengthMs: 60_000 },
+                },
+              ],
+            },
+          },
+        },
+        answers: { 200: json(IntervalsReplySchema, "Taken.") },
+        errors: ["invalid_input"],
+      },
+      async (c, { body }) => {
+        for (const interval of body.intervals) refuseImpossible(interval);
+        return c.json({ next: await takeIntervals(c.env, body, c.get("pool"), Date.now()) });
+      },
+    ),
+  );
+  return routes;
+}
+
+/** No instance has more of its devices than there is. */
+function refuseImpossible({ instance, gpuUs, lengthMs }: IntervalReport): void {
+  if (gpuUs <= (lengthMs + ROUNDING_MS) * 1000 * MAX_DEVICES) return;
+  const detail = `The interval of ${instance} tells ${gpuUs} µs of devices, and is ${lengthMs} ms long: too few for ${MAX_DEVICES} devices.`;
+  throw new EdgeplaneError("invalid_input", detail);
+}

@@ -1,0 +1,77 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
+import type { IntervalReport, IntervalsRequest } from "../../contract/usage.ts";
+import { takeIntervals } from "../../metering/intervals.ts";
+
+const VERSION = "d".repeat(64);
+const ADMIN = testEnv.ADMIN_KEY ?? "";
+const interval: IntervalReport = {
+  ...{ instance: "acme/idler#0", model: "acme/idler", version: VERSION, device: "cpu", phase: "idle" },
+  ...{ gpuUs: 60_000_000, endedMsAgo: 0, lengthMs: 60_000 },
+};
+const unused: IntervalReport = { ...interval, instance: "cpu", model: null, version: null, phase: "unused" };
+let pool: FakePool;
+let key = "";
+
+const send = (body: Partial<IntervalsRequest>, from = pool) =>
+  callJson("/pool/v1/usage", { key: from.key, body: { session: "session-usage", from: 0, intervals: [], ...body } });
+
+/** What an account's instances had, in microseconds, by model and phase. */
+async function had(account: string): Promise<unknown[]> {
+  const path = `/admin/v1/usage?account=${account}&group=model,phase,deployment`;
+  const { body } = await callJson(path, { key: ADMIN });
+  const results = body["results"] as Record<string, unknown>[];
+  // What has no model, or no deployment, stands under the empty name.
+  return results.map(({ model, phase, deployment, instance_us: us }) => ({ model, phase, deployment, us }));
+}
+
+beforeAll(async () => {
+  key = await newKey("idle-owner");
+  pool = await FakePool.open();
+  await offer({ name: "idler", version: VERSION });
+});
+
+describe("POST /pool/v1/usage", () => {
+  it("charges nobody, and takes what comes again once", async () => {
+    const first = await send({ intervals: [interval, unused] });
+    expect([first.status, first.body]).toEqual([200, { next: 2 }]);
+    expect((await send({ from: 1, intervals: [unused, { ...interval, gpuUs: 5 }] })).body).toEqual({ next: 3 });
+    const idle = { model: "acme/idler", phase: "idle", deployment: "", us: 60_000_005 };
+    const nobody = { model: "", phase: "unused", deployment: "", us: 60_000_000 };
+    await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining([idle, nobody]));
+  });
+
+  it("names no model that the pool may not run, and lets no pool take another's numbers", async () => {
+    const stranger = await FakePool.open(["elsewhere"]);
+    await send({ from: 100, intervals: [{ ...interval, phase: "drain", gpuUs: 7 }] }, stranger);
+    await send({ from: 3, intervals: [{ ...interval, phase: "drain", gpuUs: 8 }] });
+    const drains = [
+      { model: "", phase: "drain", deployment: "", us: 7 },
+      { model: "acme/idler", phase: "drain", deployment: "", us: 8 },
+    ];
+    await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining(drains));
+  });
+
+  it.each([
+    [{ intervals: [{ ...interval, gpuUs: 65 * 60_001_000 }] }, "64 devices"],
+    [{ intervals: [] }, "intervals"],
+    [{ intervals: [{ ...interval, phase: "busy" as "idle" }] }, "phase"],
+  ])("refuses what can't be: %#", async (body, why) => {
+    const { status, body: said } = await send(body);
+    expect([status, said["code"], JSON.stringify(said)]).toEqual([422, "invalid_input", expect.stringContaining(why)]);
+  });
+});
+
+it("charges who deployed the version first, where the operator wants it so", async () => {
+  const deployment = {
+    ...{ name: "idle", model: "acme/idler", version: VERSION, hardware: "cpu", min_instances: 1, max_instances: 1 },
+  };
+  expect((await callJson("/v1/deployments", { key, body: deployment })).status).toBe(201);
+  const env = { ...testEnv, CHARGE_INSTANCES: "owner" };
+  const request = { session: "session-owner", from: 0, intervals: [interval] };
+  await takeIntervals(env, request, { poolTokenId: "t", lanes: ["default"] }, Date.now());
+  const accounts = (await callJson("/admin/v1/accounts?limit=1000", { key: ADMIN })).body["results"];
+  const id = (accounts as { id: string; name: string }[]).find(({ name }) => name === "idle-owner")?.id ?? "";
+  const idle = { model: "acme/idler", phase: "idle", deployment: "idle-owner/idle", us: 60_000_000 };
+  await expect.poll(() => had(id)).toEqual([idle]);
+});
