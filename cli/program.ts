@@ -17,6 +17,7 @@ import { addPredictions } from "./commands/predictions.ts";
 import { addPush } from "./commands/push.ts";
 import { addRoutes } from "./commands/routes.ts";
 import { addRun } from "./commands/run.ts";
+import { addScaling } from "./commands/scaling.ts";
 import { addSettings } from "./commands/settings.ts";
 import { addTopics } from "./commands/topics.ts";
 import { createContext } from "./context.ts";
@@ -59,6 +60,7 @@ export function createProgram(io: Io): Command {
   addSettings(program, context);
   addBudgets(program, context);
   addUsage(program, context);
+  addScaling(program, context);
   addDoctor(program, context);
   addCompletion(program, context);
   for (const command of allOf(program)) {

@@ -1,4 +1,4 @@
-/** `budgets` and `usage` against a gateway that answers as this one does. */
+/** `budgets`, `usage` and `scaling` against a gateway that answers as this one does. */
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -104,4 +104,31 @@ test("usage is shown by what it is grouped by, all pages of it", async () => {
   ]);
   answers.set("GET /admin/v1/usage?by=month&group=model&account=overhead", { results: [sum] });
   expect((await cli("usage", "--by", "month", "--account", "overhead")).stdout).toContain("2026-11  acme/echo");
+});
+
+test("scaling is told as it is, with the reasons", async () => {
+  const why = "2 wait for 4 s";
+  const [hardware, state] = ["nvidia-h200", "running"];
+  answers.set("GET /admin/v1/scaling", {
+    ...{ is_on: true, currency: "USD", spent: "1.500000000", models: [], counts: {} },
+    classes: [{ hardware, wanted: 2, there: 1, starting: 1, draining: 0, why, spent: "1.500000000" }],
+    machines: [
+      { id: "m1", hardware, provider: "runpod-a", offer: "o", state, why, age_s: 60, cost: "0.5", session: null },
+    ],
+    providers: [{ name: "runpod-a", kind: "runpod", is_here: false, offers: 3, balance: null, problem: "no answer" }],
+  });
+  const { stdout } = await cli("scaling");
+  expect(stdout).toContain("spent this month: 1.500000000 USD");
+  expect(stdout).toContain("nvidia-h200  2       1      1         0         1.500000000  2 wait for 4 s");
+  expect(stdout).toContain("runpod-a  runpod  away   3       –        no answer");
+  answers.set("GET /admin/v1/scaling", {
+    is_on: false,
+    currency: "USD",
+    spent: "0",
+    classes: [],
+    models: [],
+    machines: [],
+    providers: [],
+  });
+  expect((await cli("scaling")).stderr).toContain("scaling is off");
 });

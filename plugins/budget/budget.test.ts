@@ -93,6 +93,9 @@ describe("budget", () => {
       ...{ verdict: "reject", code: "budget_spent", retryAfterMs: 5000 },
       message: expect.stringContaining(message) as string,
     });
+    const ofModel: Budget = { ...monthly, scope: "model", of: "acme/echo" };
+    const others = services([ofModel], [], () => ({ ok: false, by: 0, retryAfterMs: null, states: [] }));
+    expect(await admit(others)).toMatchObject({ message: "The budget of the model acme/echo has too little left." });
     const empty = await admit(refusing(1));
     expect(empty).toMatchObject({ verdict: "reject", code: "balance_empty" });
     expect(empty).not.toHaveProperty("retryAfterMs");

@@ -84,8 +84,14 @@ function refuse(
     const message = `The balance of the account has ${left} left, and ${needs}: pay in first.`;
     return { verdict: "reject", code: "balance_empty", message };
   }
+  // What others spent on a model is nobody's to know.
+  if (one.scope === "model") return spent(`The budget of ${nameOf(one)} has too little left.`, retryAfterMs);
   const limit = `${amountOf(one.limitNano)} ${currency} ${period === "all" ? "in all" : `a ${period}`}`;
   const message = `The budget of ${nameOf(one)}, ${limit}, has ${left} left, and ${needs}.`;
+  return spent(message, retryAfterMs);
+}
+
+function spent(message: string, retryAfterMs: number | null): Verdict<PredictionCall> {
   return { verdict: "reject", code: "budget_spent", message, ...(retryAfterMs === null ? {} : { retryAfterMs }) };
 }
 

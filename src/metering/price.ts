@@ -23,7 +23,7 @@ export function costOf(price: Price, { device, gpuUs, units = {}, billed }: Used
   if (!billed) return 0;
   let micros = BigInt(price.perRequest) * MICROS + BigInt(rateOf(price, device)) * wholeOf(gpuUs);
   for (const [unit, nano] of Object.entries(price.perUnit)) {
-    const count = Object.hasOwn(units, unit) ? units[unit] : undefined;
+    const count = units[unit];
     if (count !== undefined) micros += BigInt(nano) * wholeOf(count * MICRO);
   }
   const nano = (micros + MICROS / 2n) / MICROS;

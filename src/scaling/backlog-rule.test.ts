@@ -42,11 +42,17 @@ describe("BacklogRule", () => {
     const ahead = { ...knobs, windowS: 60, looksAhead: true };
     const rule = new BacklogRule(ahead, one, 2);
     for (let atS = 0; atS < 60; atS += 1) rule.arrived(atS);
-    // A load of 2 slots; 8 machines do 480 s of work in a boot, and 220 s are there or arrive meanwhile.
+    // A load of 2 slots; 8 machines do 480 s of work in a boot, and 200 s are there or surely arrive meanwhile.
     expect(rule.machines({ ...idle, nowS: 60, waiting: 42, running: 8, ready: 8 })).toBe(8);
-    // With two machines, 100 s are left: 2 for the load, and 17 to end that in 6 s.
+    // With two machines, 80 s are left: 2 for the load, and 14 to end them in 6 s.
     expect(new BacklogRule(knobs, one, 2).machines({ ...idle, waiting: 48, running: 2, ready: 2 })).toBe(17);
-    expect(rule.machines({ ...idle, nowS: 60, waiting: 48, running: 2, ready: 2 })).toBe(19);
+    expect(rule.machines({ ...idle, nowS: 60, waiting: 48, running: 2, ready: 2 })).toBe(16);
+  });
+
+  it("looking ahead, concludes nothing from a single prediction", () => {
+    const rule = new BacklogRule({ ...knobs, windowS: 60, looksAhead: true }, { slots: 1, bootS: 240 }, 4);
+    rule.arrived(0);
+    expect(rule.machines({ ...idle, waiting: 1 })).toBe(1);
   });
 
   it("keeps what had work, or only what was wanted", () => {

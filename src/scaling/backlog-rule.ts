@@ -138,8 +138,8 @@ export class BacklogRule implements Policy {
   }
 
   /**
-   * Those that end the backlog in its time. Looking ahead, it is what is there now and what arrives during a boot, less
-   * what the machines that are there will have done by then: nothing that is ordered now can help before.
+   * Those that end the backlog in its time. Looking ahead, it is what is there now and what surely arrives during a boot,
+   * less what the machines that are there will have done by then: nothing that is ordered now can help before.
    */
   #slotsForBacklog({ nowS, waiting, running, ready, booting }: Fleet, load: number): number {
     const { slots, bootS } = this.#kind;
@@ -147,8 +147,9 @@ export class BacklogRule implements Policy {
     const bootedS = this.#orders.look(nowS, booting);
     const workS = (waiting + running) * this.#meanWorkS;
     if (!looksAhead) return workS / (backlogS + this.#meanWorkS);
-    const leftS = workS + load * bootS - (ready * bootS + bootedS) * slots;
-    return load + Math.max(0, leftS) / (backlogS + this.#meanWorkS);
+    const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
+    const leftS = workS + sureLoad * bootS - (ready * bootS + bootedS) * slots;
+    return sureLoad + Math.max(0, leftS) / (backlogS + this.#meanWorkS);
   }
 
   #machinesFor(slots: number): number {

@@ -90,6 +90,19 @@ describe("ClassPlanner", () => {
     expect(new ClassPlanner(60).plan(fleetOf(0, machine("x")), [need("a", 9)], over).drain).toEqual(["x"]);
   });
 
+  it("gives a model another machine where its set-up failed, and lets go of that one then", () => {
+    const planner = new ClassPlanner(0);
+    const failed = machine("failed", { unfit: ["a"] });
+    const first = planner.plan(fleetOf(0, failed), [need("a", 1)], bounds);
+    expect(first.order.onDemand).toBe(1);
+    expect(first.why).toBe(
+      "2 machines are wanted, 1 there: the models need 1, for 1 of which none that is there will do.",
+    );
+    const plan = planner.plan(fleetOf(1, failed, machine("other")), [need("a", 1)], bounds);
+    expect(plan.order.onDemand).toBe(0);
+    expect(plan.drain).toEqual(["failed"]);
+  });
+
   it("counts what drains against the maximum", () => {
     const plan = new ClassPlanner(60).plan({ nowS: 0, machines: [], draining: 3 }, [need("a", 4)], {
       ...bounds,

@@ -64,8 +64,11 @@ export class ClassPlanner {
     const limit = Math.min(max, canPay);
     const placement = place(needs, machines, { limit, memoryBytes });
     const needed = placement.machines.length;
+    const fresh = placement.machines.filter(({ id }) => id === null).length;
+    // A copy that gets a new machine fits on none that is there: they are no replacement for it.
+    const withFresh = fresh === 0 ? 0 : fresh + machines.length;
     const kept = Math.min(machines.length, this.#keepAlive.needed(nowS, needed));
-    const total = Math.min(limit, Math.max(needed, kept, min));
+    const total = Math.min(limit, Math.max(needed, kept, min, withFresh));
     const wanted = split(total, limit, machines, bounds.spot);
     const there = { spot: machines.filter(({ isSpot }) => isSpot), onDemand: machines.filter(({ isSpot }) => !isSpot) };
     const room = Math.max(0, limit - machines.length - draining);
@@ -81,7 +84,7 @@ export class ClassPlanner {
         ...surplus(there.onDemand, wanted.onDemand, used, marginS),
       ],
       placement,
-      why: sentence({ needed, kept, min, max, canPay, total, there: machines.length }),
+      why: sentence({ needed, fresh, kept, min, max, canPay, total, there: machines.length }),
     };
   }
 }
@@ -109,11 +112,12 @@ function surplus(
   return [...leaving(unused, count, marginS), ...leaving(inUse, count - unused.length, marginS)];
 }
 
-type Numbers = Record<"needed" | "kept" | "min" | "max" | "canPay" | "total" | "there", number>;
+type Numbers = Record<"needed" | "fresh" | "kept" | "min" | "max" | "canPay" | "total" | "there", number>;
 
-function sentence({ needed, kept, min, max, canPay, total, there }: Numbers): string {
+function sentence({ needed, fresh, kept, min, max, canPay, total, there }: Numbers): string {
   const reasons = [
     needed === 0 ? "no model needs any" : `the models need ${needed}`,
+    ...(fresh > 0 && there > needed - fresh ? [`for ${fresh} of which none that is there will do`] : []),
     ...(kept > needed ? [`${kept} were needed a moment ago`] : []),
     ...(min > Math.max(needed, kept) ? [`at least ${min} are asked for`] : []),
     ...(total === canPay && canPay < max ? [`the spending cap pays for ${canPay} at most`] : []),

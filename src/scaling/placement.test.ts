@@ -44,6 +44,12 @@ describe("place", () => {
     expect(place([need("later", 0, { patientMachines: 5 })], [], machine).machines).toHaveLength(0);
   });
 
+  it("puts no model where its set-up failed", () => {
+    const hosts = [{ id: "x", models: [], unfit: ["a"] }];
+    expect(place([need("a", 1)], hosts, machine).machines.map(({ id }) => id)).toEqual([null]);
+    expect(place([need("b", 1)], hosts, machine).machines.map(({ id }) => id)).toEqual(["x"]);
+  });
+
   it("keeps a model where it is, and at least its minimum of copies", () => {
     const hosts = [
       { id: "x", models: ["a"] },

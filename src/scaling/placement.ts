@@ -21,8 +21,11 @@ export type ModelNeed = {
   max: number;
 };
 
-/** A machine that takes work or will; machines that drain are none. `models`: those that are, or will be, on it. */
-export type Host = { id: string; models: readonly string[] };
+/**
+ * A machine that takes work or will; machines that drain are none. `models`: those that are, or will be, on it. `unfit`:
+ * those whose set-up failed there; they need another.
+ */
+export type Host = { id: string; models: readonly string[]; unfit?: readonly string[] };
 
 export type Placed = {
   /** `null`: a machine that is to be rented. */
@@ -37,7 +40,13 @@ export type Placement = {
 };
 
 type Copy = { need: ModelNeed; share: number };
-type Bin = Placed & { had: ReadonlySet<string>; shareLeft: number; pinnedBytes: number; largestSwappedBytes: number };
+type Bin = Placed & {
+  had: ReadonlySet<string>;
+  unfit: readonly string[];
+  shareLeft: number;
+  pinnedBytes: number;
+  largestSwappedBytes: number;
+};
 
 /** A model that is swapped in within this share of its target needs memory only while it runs. */
 const SWAP_SHARE = 0.25;
@@ -49,7 +58,7 @@ export function place(
   hosts: readonly Host[],
   { limit, memoryBytes }: { limit: number; memoryBytes: number },
 ): Placement {
-  const idle: Bin[] = hosts.map(({ id, models }) => binOf(id, models));
+  const idle: Bin[] = hosts.map((host) => binOf(host.id, host.models, host.unfit));
   const used: Bin[] = [];
   const unmet: Placement["unmet"] = [];
   const miss = ({ need: { model }, share }: Copy, reason: "too_large" | "limit"): void => {
@@ -86,8 +95,8 @@ function bySize(a: Copy, b: Copy): number {
   return b.share - a.share || b.need.memoryBytes - a.need.memoryBytes || (a.need.model < b.need.model ? -1 : 1);
 }
 
-function binOf(id: string | null, models: readonly string[]): Bin {
-  return { id, copies: [], had: new Set(models), shareLeft: 1, pinnedBytes: 0, largestSwappedBytes: 0 };
+function binOf(id: string | null, models: readonly string[], unfit: readonly string[] = []): Bin {
+  return { id, copies: [], had: new Set(models), unfit, shareLeft: 1, pinnedBytes: 0, largestSwappedBytes: 0 };
 }
 
 /** Where the model is already; else the machine that the copy fills best, one in use before one that could leave. */
@@ -99,7 +108,7 @@ function fitting({ need, share }: Copy, bins: readonly Bin[], memoryBytes: numbe
 }
 
 function hasRoom(bin: Bin, need: ModelNeed, memoryBytes: number): boolean {
-  if (bin.copies.some(({ model }) => model === need.model)) return false;
+  if (bin.unfit.includes(need.model) || bin.copies.some(({ model }) => model === need.model)) return false;
   const { pinnedBytes, largestSwappedBytes } = withCopy(bin, need);
   return pinnedBytes + largestSwappedBytes <= memoryBytes;
 }

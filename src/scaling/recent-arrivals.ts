@@ -30,6 +30,11 @@ export class RecentArrivals {
     return this.#count / Math.min(this.#windowS, Math.max(knownS, atLeastS));
   }
 
+  /** Of the rate, what chance doesn't explain: one standard deviation less (Poisson). Of one arrival nothing is left. */
+  sureShare(): number {
+    return this.#count < 2 ? 0 : 1 - 1 / Math.sqrt(this.#count);
+  }
+
   #advance(nowS: number): void {
     const bin = Math.floor(nowS / this.#binS);
     if (bin - this.#bin >= BINS) {

@@ -40,7 +40,12 @@ export type Past = {
 export function scoreOf(knobs: Knobs, { requests, day, kind, meanWorkS, startWith, targetS, lateShare }: Past): number {
   const policy = new BacklogRule(knobs, kind, meanWorkS, day);
   const everyS = Math.min(MAX_EVERY_S, Math.max(MIN_EVERY_S, EVERY_SHARE * Math.min(targetS, kind.bootS)));
-  const { waitsS, machineS } = simulate(requests, kind, { policy, everyS }, { startWith });
+  const { waitsS, machineS } = simulate(
+    requests,
+    kind,
+    { policy, everyS },
+    { startWith, most: mostUseful(requests, kind) },
+  );
   let late = 0;
   for (const waitS of waitsS) if (waitS > targetS) late += 1;
   const madeUp = AIMED_SHARE + MAKE_UP * (AIMED_SHARE - lateShare);
@@ -48,4 +53,20 @@ export function scoreOf(knobs: Knobs, { requests, day, kind, meanWorkS, startWit
   const share = late / waitsS.length / allowed;
   const beyond = Math.max(0, share - 1);
   return machineS * (1 + LATE_PENALTY * (beyond + beyond ** 2) + LATE_TASTE * share);
+}
+
+/**
+ * More than a slot for each prediction that comes while one machine boots and does its work is of no use to any knobs:
+ * those that would order without end cost no more to replay than others.
+ */
+export function mostUseful({ atS, workS }: Requests, { bootS, slots }: Machines): number {
+  let longestS = 0;
+  for (const oneS of workS) longestS = Math.max(longestS, oneS);
+  let most = 0;
+  let first = 0;
+  for (let last = 0; last < atS.length; last += 1) {
+    while ((atS[last] ?? 0) - (atS[first] ?? 0) > bootS + longestS) first += 1;
+    most = Math.max(most, last - first + 1);
+  }
+  return Math.ceil(most / slots);
 }

@@ -9,6 +9,7 @@ import type { Pricing } from "../contract/price.ts";
 import type { UsageReport } from "../contract/usage.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
+import { replayableOf } from "./replay.ts";
 import { snapshotOf } from "./row.ts";
 import type { Submission } from "./types.ts";
 
@@ -96,10 +97,36 @@ describe("the cost of a prediction", () => {
     const first = claim();
     core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
     const second = claim();
-    send(second, { type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
+    // What was lost once is granted alone, and its pool says when it starts.
+    send(second, { type: "starting" });
+    send(second, { seq: 1, type: "succeeded", output: 1, usage: { ...usage, gpuUs: 500_000 } });
     expect(cost()).toEqual(["final", 2010]);
     report(first, 1, "lost");
+    expect(core.store.get(id)?.usage?.map(({ attempt }) => attempt)).toEqual([1, 2, 1]);
     expect(cost()).toEqual(["final", 2010]);
+  });
+
+  it("is nothing for a run that was handed back, also when its prediction is canceled as it waits again", () => {
+    const { core, claim, send, cost, id } = setUp();
+    send(claim(), { type: "released", reason: "drain", usage });
+    core.cancel(id, "account");
+    expect(core.store.get(id)?.usage).toMatchObject([{ attempt: 1, outcome: "stopped" }]);
+    expect(cost()).toEqual(["final", 0]);
+  });
+
+  it("is asked of nobody for a dead letter that the operator runs again", () => {
+    const { core, claim, send, id } = setUp();
+    const error = { code: "model_crashed", message: "" };
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      const token = claim();
+      const seq = attempt === 1 ? 0 : 1;
+      if (seq === 1) send(token, { type: "starting" });
+      send(token, { seq, type: "failed", kind: "crash", error, usage });
+    }
+    const { input } = replayableOf(core.store.get(id));
+    expect(input).toMatchObject({ replayOf: id });
+    expect(input).not.toHaveProperty("pricing");
+    expect(core.store.get(id)?.costNano).toBe(0);
   });
 
   it.each([

@@ -25,7 +25,10 @@ export function costOfAttempt(row: Row, { attempt, outcome, device, gpuUs, units
 }
 type Measured = Pick<UsageEntry, "attempt" | "outcome" | "device" | "gpuUs" | "units">;
 
-/** Whether an attempt is billed, by how it ended: one that was lost never is, however its prediction ended. */
+/**
+ * Whether an attempt is billed: the last one alone, where it ended with its prediction. One that was handed back, or
+ * lost, before its prediction ended isn't, however that ended.
+ */
 export function isBilledAttempt(row: Row, { attempt, outcome }: Pick<UsageEntry, "attempt" | "outcome">): boolean {
   switch (outcome) {
     case "lost":

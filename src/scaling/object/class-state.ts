@@ -32,8 +32,8 @@ export type Look = {
   spent: { ofClass: number; inAll: number };
   bootMs: number | null;
   isAvoided(key: string): boolean;
-  /** Models that serve on it, and what still runs there, in seconds. */
-  onMachine(machine: Machine): { models: string[]; runningS: number };
+  /** Models that serve on it, those whose set-up failed there, and what still runs there, in seconds. */
+  onMachine(machine: Machine): { models: string[]; unfit: string[]; runningS: number };
   /** Pools of it that nobody rented. */
   standing: readonly string[];
 };
@@ -122,11 +122,12 @@ export class ClassState {
   }
 
   #machine(machine: Machine, look: Look): ClassMachine {
-    const { models, runningS } = look.onMachine(machine);
+    const { models, unfit, runningS } = look.onMachine(machine);
     const isThere = machine.state === "ready" || machine.state === "connected";
     return {
       id: machine.id,
       models,
+      unfit,
       state: isThere ? "ready" : "booting",
       isSpot: machine.isSpot,
       rentedAtS: machine.wantedAtMs / 1000,

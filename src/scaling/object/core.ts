@@ -334,15 +334,16 @@ export class ScalerCore {
     return { byKey, all: [...all] };
   }
 
-  #onMachine({ session }: Machine): { models: string[]; runningS: number } {
-    const models: string[] = [];
+  #onMachine({ session }: Machine): { models: string[]; unfit: string[]; runningS: number } {
+    const [models, unfit]: [string[], string[]] = [[], []];
     let runningS = 0;
     for (const { key, session: one } of this.lanes.sessions()) {
       if (session === null || one.session !== session) continue;
       if (one.readyInMs === 0) models.push(key);
+      if (one.problem !== null) unfit.push(key);
       runningS += one.inFlight * (this.appetites.get(key)?.workS ?? 1);
     }
-    return { models, runningS };
+    return { models, unfit, runningS };
   }
 
   #drains(): Errands["drain"] {

@@ -36,6 +36,8 @@ export type SimulationOptions = {
   seed?: number;
   /** Machines that are there, and ready, when the first request comes. */
   startWith?: number;
+  /** Machines that there may be; without it, as many as the policy wants. */
+  most?: number;
 };
 
 export function simulate(requests: Requests, kind: Machines, timed: Timed, options: SimulationOptions = {}): Run {
@@ -55,6 +57,7 @@ class Simulation {
   readonly #machineOf: Int32Array;
   readonly #run: Run;
   readonly #random: () => number;
+  readonly #most: number;
   #nowS: number;
   #nextTickS: number;
   #lastTickS = -Infinity;
@@ -66,8 +69,9 @@ class Simulation {
     requests: Requests,
     kind: Machines,
     { policy, everyS }: Timed,
-    { seed = 1, startWith = 0 }: SimulationOptions,
+    { seed = 1, startWith = 0, most = Infinity }: SimulationOptions,
   ) {
+    this.#most = most;
     const { atS } = requests;
     this.#requests = requests;
     this.#kind = kind;
@@ -185,7 +189,7 @@ class Simulation {
   #tick(): void {
     const { ready, booting } = this.#rented;
     const { first } = this.#line;
-    const wanted = this.#policy.machines({
+    const asked = this.#policy.machines({
       nowS: this.#nowS,
       waiting: this.#line.size,
       oldestWaitS: first === null ? 0 : this.#nowS - (this.#requests.atS[first] ?? 0),
@@ -193,7 +197,8 @@ class Simulation {
       ready,
       booting,
     });
-    if (!Number.isFinite(wanted)) throw new Error(`a policy asked for ${wanted} machines`);
+    if (!Number.isFinite(asked)) throw new Error(`a policy asked for ${asked} machines`);
+    const wanted = Math.min(asked, this.#most);
     for (let more = wanted - ready - booting; more > 0; more -= 1) this.#order();
     if (wanted < ready + booting) this.#release(ready + booting - wanted);
     this.#lastTickS = this.#nowS;
