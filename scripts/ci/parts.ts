@@ -104,6 +104,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 15 * MINUTE_MS,
   },
   {
+    name: "usage as a table of FOCUS",
+    runs: "ci",
+    engine: "focus-validator",
+    needs: ["focus-validator"],
+    command: ["node", "test/focus/check.ts"],
+    timeoutMs: 2 * MINUTE_MS,
+  },
+  {
     name: "the Redis door over a real Valkey",
     runs: "ci",
     engine: "Valkey",

@@ -32,6 +32,8 @@ const columns: Record<string, (row: Row) => string> = {
   ChargeFrequency: () => "Usage-Based",
   ChargePeriodEnd: ({ group, by }) => timeOf(endOf(group.at, by)),
   ChargePeriodStart: ({ group }) => timeOf(group.at),
+  // No commitments are sold; rules of other columns ask for it.
+  CommitmentDiscountStatus: () => "",
   ConsumedQuantity: ({ group }) => secondsOf(group),
   ConsumedUnit: () => "Seconds",
   ContractedCost: costOf,
@@ -46,7 +48,7 @@ const columns: Record<string, (row: Row) => string> = {
   PricingCurrencyContractedUnitPrice: costOf,
   PricingCurrencyEffectiveCost: costOf,
   PricingCurrencyListUnitPrice: costOf,
-  PricingQuantity: () => "1",
+  PricingQuantity: () => amountOf(1_000_000_000),
   PricingUnit: () => "Units",
   ProviderName: () => PROVIDER,
   PublisherName: () => PROVIDER,
