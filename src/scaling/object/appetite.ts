@@ -7,7 +7,6 @@
 import type { VersionDemand } from "../demand.ts";
 import { machinesAtDeadline } from "../patience.ts";
 import type { ModelNeed } from "../placement.ts";
-import type { Policy } from "../policy.ts";
 import type { Reasons } from "../backlog-rule.ts";
 import { SelfTuning } from "../self-tuning.ts";
 
@@ -117,11 +116,6 @@ export class Appetite {
       min: bounds.min,
       max: Math.max(bounds.min, bounds.max),
     };
-  }
-
-  wakeAtS(nowS: number): number {
-    const policy: Policy = this.#policy;
-    return policy.wakeAtS(nowS);
   }
 
   /** A machine was rented for its class and took so long. */

@@ -185,13 +185,6 @@ export class ScalerCore {
     return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
   }
 
-  /** When it wants to look again though nothing is there; Infinity: with the next news. */
-  wakeInMs(): number {
-    const nowS = this.#clock.seconds();
-    const atS = Math.min(...[...this.appetites.values()].map((one) => one.wakeAtS(nowS)));
-    return Math.max(0, (atS - nowS) * 1000);
-  }
-
   /** Classes that are set, offered, or of which machines are left; the cheapest offer first. */
   #hardware(settings = this.settings): string[] {
     const offers = this.offers()
