@@ -139,6 +139,13 @@ describe("what is desired", () => {
   });
 });
 
+describe("a machine that is there", () => {
+  it("is told with the notice that its provider gives of taking it back", () => {
+    const world = start([wanted(A)], [seen(A, "i-1", { noticeS: 5, host: "h-1" })]);
+    expect(world.reconciler.report().machines).toMatchObject([{ machine: A, noticeS: 5, host: "h-1" }]);
+  });
+});
+
 describe("an answer that says nothing", () => {
   it.each(["ambiguous", "timeout"] as const)("(%s) settles before another try", (reason) => {
     const world = start([wanted(A)]);

@@ -80,10 +80,24 @@ describe("runpod", () => {
     expect(await why(provider.create(order("gpu/SECURE"), signal()))).toBe(reason);
   });
 
+  it.each([
+    ["7", 7000],
+    [new Date(Date.now() + 3_600_000 * 5).toUTCString(), 3_600_000],
+    ["Sun, 06 Nov 1994 08:49:37 GMT", 0],
+    ["soon", null],
+  ])("is quiet for as long as a 429 says: Retry-After %s", async (retryAfter, retryAfterMs) => {
+    cloud = new FakeCloud({ ...runpodApi, tooMany: { status: 429, headers: { "Retry-After": retryAfter } } });
+    cloud.faults.list = ["too many"];
+    const options = RunpodSchema.parse({ baseUrl: await cloud.start(), hardware: {} });
+    const call = runpod(options, RUNPOD_KEY).list(signal());
+    await expect(call).rejects.toMatchObject({ reason: "rate_limited", retryAfterMs });
+  });
+
   it("gives up an answer that doesn't come, and calls what it asks for wrongly so", async () => {
     const provider = await runpodHere({ diskGb: 1 });
     cloud.faults.create = ["silent"];
     expect(await why(provider.create(order("gpu/SECURE"), AbortSignal.timeout(30)))).toBe("timeout");
+    cloud.faults.create = [];
     expect(await why(provider.create(order("other/SECURE"), signal()))).toBe("invalid");
     expect(await why(provider.create({ ...order("gpu/SECURE"), name: "" }, signal()))).toBe("invalid");
     cloud.balance = 0;

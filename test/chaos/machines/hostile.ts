@@ -7,6 +7,8 @@ import { ProviderError } from "../../../provider/provider.ts";
 import type { Order, Provider, Seen } from "../../../provider/provider.ts";
 import type { Offer } from "../../../src/contract/provider.ts";
 
+/** These strike the first time, whatever is drawn. */
+const CERTAIN: ReadonlySet<keyof Told> = new Set(["madeUnheard", "liedOfReturn"]);
 /** One that refused is left alone for minutes: there are enough of them. */
 const OFFERS = 40;
 const SLOWEST_MS = 1500;
@@ -54,7 +56,8 @@ export class Hostile implements Provider {
   }
 
   #does(what: keyof Told, share: number): boolean {
-    if (this.behaves || this.told[what] >= MOST[what] || this.#random() >= share) return false;
+    const isDrawn = this.#random() < share || (CERTAIN.has(what) && this.told[what] === 0);
+    if (this.behaves || !isDrawn || this.told[what] >= MOST[what]) return false;
     this.told[what] += 1;
     return true;
   }

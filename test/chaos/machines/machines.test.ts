@@ -125,6 +125,8 @@ it("ends every prediction once and leaves no machine, whatever happens", { timeo
     [...pids].filter((pid) => startTimeOf(pid) !== null),
     told(),
   ).toStrictEqual([]);
+  expect(hostile.told.madeUnheard).toBeGreaterThan(0);
+  expect(hostile.told.liedOfReturn).toBeGreaterThan(0);
   const { providers } = ScalingSchema.parse(await admin("GET", "scaling"));
   const [{ orphans_returned: orphans, duplicates_returned: duplicates } = {}] = providers;
   const faults = Object.entries(hostile.told).map(([what, count]) => `${what} ${count}`);

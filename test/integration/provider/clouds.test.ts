@@ -25,7 +25,7 @@ const NAME = `edgeplane-${A}`;
 const names = namesWith("edgeplane-");
 const image = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404";
 /** A create whose answer doesn't come is given up, and then settles. */
-const FAST = { createLimitMs: 60, settleMs: 120, busyMs: 15 };
+const FAST = { createLimitMs: 1000, settleMs: 120, busyMs: 15 };
 /** Starting a program takes its time. */
 const SLOWER = { createLimitMs: 5000, settleMs: 400, busyMs: 100 };
 

@@ -32,10 +32,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function start(entry: object, env: Record<string, string> = {}) {
+function start(entry: object, env: Record<string, string> = {}, entries?: object[]) {
   const config = join(folder, "providers.json");
   const here = { name: "here", kind: "local", command: POOL, stopMs: 2000, hardware: { cpu: { max: 2 } } };
-  writeFileSync(config, JSON.stringify({ providers: [{ ...here, ...entry }] }));
+  writeFileSync(config, JSON.stringify({ providers: entries ?? [{ ...here, ...entry }] }));
   const settings = { EDGEPLANE_URL: url, EDGEPLANE_PROVIDER_TOKEN: "epv_test", EDGEPLANE_PROVIDERS: config };
   const service = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program], {
     env: { ...process.env, ...settings, EDGEPLANE_STATE_DIR: join(folder, "state"), ...env },
@@ -96,6 +96,23 @@ it("takes its machines along where it is told to", async () => {
   service.kill("SIGTERM");
   expect(await ended).toStrictEqual([0, null]);
   expect(startTimeOf(machine)).toBeNull();
+});
+
+it("serves several entries at once, each by its own name and with machines of its own", async () => {
+  const entries = ["a", "b"].map((name) => {
+    return { name, kind: "local", command: POOL, returnOnStop: true, hardware: { [`cpu-${name}`]: {} } };
+  });
+  const { service, ended } = start({}, {}, entries);
+  await expect.poll(() => new Set(edge.syncs.map(({ provider }) => provider))).toStrictEqual(new Set(["a", "b"]));
+  const offered = edge.syncs.flatMap(({ provider, offers }) => offers.map(({ id }) => `${provider}: ${id}`));
+  await expect.poll(() => new Set(offered)).toStrictEqual(new Set(["a: cpu-a", "b: cpu-b"]));
+  edge.desire([{ ...wanted("running"), offer: "cpu-a" }]);
+  await expect.poll(() => edge.syncs.findLast(({ provider }) => provider === "a")?.machines).toHaveLength(1);
+  await expect
+    .poll(() => edge.syncs.findLast(({ provider }) => provider === "b")?.refused)
+    .toMatchObject([{ machine: A, reason: "invalid" }]);
+  service.kill("SIGTERM");
+  expect(await ended).toStrictEqual([0, null]);
 });
 
 it("ends with one line when a setting is wrong, or the edge refuses it", async () => {

@@ -39,7 +39,7 @@ beforeAll(async () => {
   stack = await startStack({ stateDir, pool: false, say });
   // As npm start says it, but for how long a machine stays.
   const { settings } = SettingsSchema.parse(await admin("GET", "settings"));
-  const cpu = { lanes: ["elastic"], max: 1, target_wait_s: 1, keep_alive_s: { min: 1, max: 2 } };
+  const cpu = { lanes: ["elastic"], max: 1, target_wait_s: 1, keep_alive_s: { min: 3, max: 4 } };
   const prices = { currency: "USD", default: { per_second_nano: { "*": 200_000 } } };
   await admin("POST", "settings", { settings: { ...settings, scaling: { classes: { cpu } }, prices }, why: "a test" });
   const { signal } = new AbortController();
@@ -55,7 +55,7 @@ it("goes from zero to one and back, and says what that took and cost", async () 
   expect((await scaling()).machines).toStrictEqual([]);
   const prediction = await ask("POST", `/v1/models/${SCALED_MODEL}/predictions`, { input: { seconds: 0.5 } });
   expect(prediction, said.join("\n")).toMatchObject({ status: "succeeded" });
-  expect((await scaling()).machines).toMatchObject([{ state: "ready", provider: "local" }]);
+  expect((await scaling()).machines).toMatchObject([{ provider: "local" }]);
   await expect.poll(async () => (await scaling()).machines, { timeout: 60_000, interval: 250 }).toStrictEqual([]);
   expect(readdirSync(join(stateDir, "provider/machines"))).toStrictEqual([]);
   const usage = async () => UsageSchema.parse(await ask("GET", "/v1/usage?group=model")).results;
