@@ -45,12 +45,14 @@ export class KnobGrid {
    */
   readonly start: Place;
 
-  constructor(targetS: number, { bootS, billingS }: Pick<Machines, "bootS" | "billingS">) {
+  constructor(targetS: number, { bootS, billingS }: Pick<Machines, "bootS" | "billingS">, maxKeepS = Infinity) {
     const commitmentS = Math.max(bootS, billingS);
     const isPatient = targetS >= commitmentS;
     this.#backlogsS = backlogs(targetS, commitmentS);
-    this.#keepsS = KEEP_OF_BOOT.map((share) => Math.max(MIN_KEEP_S, share * bootS));
-    for (let keepS = this.#keepsS.at(-1) ?? 1; keepS < MAX_KEEP_S; keepS *= 2) this.#keepsS.push(keepS * 2);
+    const longestS = Math.min(maxKeepS, MAX_KEEP_S);
+    this.#keepsS = KEEP_OF_BOOT.map((share) => Math.max(MIN_KEEP_S, Math.min(longestS, share * bootS)));
+    for (let keepS = this.#keepsS.at(-1) ?? 1; keepS < longestS; keepS *= 2)
+      this.#keepsS.push(Math.min(longestS, keepS * 2));
     const window = Math.max(1, nearest(WINDOWS_S, bootS));
     this.start = isPatient
       ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0 }

@@ -70,6 +70,21 @@ describe("SelfTuning", () => {
     expect(tuned.machineS).toBeLessThan(1.15 * bestOf(forecasts));
   });
 
+  it("keeps a machine through long silences where its target takes that, and no longer than it may", () => {
+    const rare = arrivals(4 * 86_400, 5, () => 1 / 3600, 6);
+    const hoursAndP95 = (maxKeepS: number): [number, number] => {
+      const policy = new SelfTuning(5, kind, 5, maxKeepS);
+      const { waitsS, machineS } = simulate(rare, kind, { policy, everyS: 1 });
+      return [machineS / 3600, p95(waitsS.subarray(70))];
+    };
+    const [hours, p95S] = hoursAndP95(Infinity);
+    expect(p95S).toBeLessThan(5);
+    expect(hours).toBeLessThan(4 * 24);
+    const [fewer, late] = hoursAndP95(60);
+    expect(late).toBe(60);
+    expect(fewer).toBeLessThan(10);
+  });
+
   it("decides the same for the same past", () => {
     const requests = arrivals(3600, 5, () => 1, 2);
     const costs = [1, 2].map(() => simulate(requests, kind, { policy: new SelfTuning(5, kind), everyS: 1 }).machineS);

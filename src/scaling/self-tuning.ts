@@ -52,11 +52,14 @@ export class SelfTuning implements Policy {
   #started = 0;
   #late = 0;
 
-  /** `meanWorkS`: of the model's predictions, where they have run before. */
-  constructor(targetS: number, kind: Machines, meanWorkS?: number) {
+  /**
+   * `meanWorkS`: of the model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer that
+   * is needed no more.
+   */
+  constructor(targetS: number, kind: Machines, meanWorkS?: number, maxKeepS = Infinity) {
     this.#targetS = Math.max(MIN_TARGET_S, targetS);
     this.#kind = kind;
-    this.#grid = new KnobGrid(this.#targetS, kind);
+    this.#grid = new KnobGrid(this.#targetS, kind, maxKeepS);
     this.#place = this.#grid.start;
     this.#rule = new BacklogRule(this.#grid.knobs(this.#place), kind, meanWorkS);
   }

@@ -9,6 +9,7 @@ import type { Pricing } from "../contract/price.ts";
 import type { UsageReport } from "../contract/usage.ts";
 import { ShardCore } from "./core.ts";
 import { defaultRules } from "./rules.ts";
+import { replayableOf } from "./replay.ts";
 import { snapshotOf } from "./row.ts";
 import type { Submission } from "./types.ts";
 
@@ -111,6 +112,21 @@ describe("the cost of a prediction", () => {
     core.cancel(id, "account");
     expect(core.store.get(id)?.usage).toMatchObject([{ attempt: 1, outcome: "stopped" }]);
     expect(cost()).toEqual(["final", 0]);
+  });
+
+  it("is asked of nobody for a dead letter that the operator runs again", () => {
+    const { core, claim, send, id } = setUp();
+    const error = { code: "model_crashed", message: "" };
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      const token = claim();
+      const seq = attempt === 1 ? 0 : 1;
+      if (seq === 1) send(token, { type: "starting" });
+      send(token, { seq, type: "failed", kind: "crash", error, usage });
+    }
+    const { input } = replayableOf(core.store.get(id));
+    expect(input).toMatchObject({ replayOf: id });
+    expect(input).not.toHaveProperty("pricing");
+    expect(core.store.get(id)?.costNano).toBe(0);
   });
 
   it.each([

@@ -102,7 +102,7 @@ describe("a budget", () => {
   const of = (limit: number, more: object = {}) => ({ limit_nano: limit, currency: "USD", ...more });
 
   it("reserves what a prediction should cost, settles what it did, and refuses with 402 and when to come back", async () => {
-    const { create, run, operate, account, expectBudget } = await gateway(MILLION);
+    const { create, run, operate, account, expectBudget, key, env } = await gateway(MILLION);
     expect((await operate(`/budgets/account/${account}/day`, "PUT", of(2 * MILLION))).status).toBe(200);
     const [first, second] = [await create(), await create()];
     expect([first.status, second.status]).toEqual([201, 201]);
@@ -114,6 +114,13 @@ describe("a budget", () => {
     await expectBudget([250_000, MILLION, 750_000]);
     await run(second.id, 1.5);
     await expectBudget([1_750_000, 0, 250_000]);
+    await vi.waitFor(
+      async () => {
+        const { body } = await callJson("/v1/usage", { key, env });
+        expect(body["results"]).toMatchObject([{ requests: 2, billed: 2, cost_nano: "1750000", currency: "USD" }]);
+      },
+      { timeout: 15_000, interval: 50 },
+    );
     expect(await create()).toMatchObject({ status: 402 });
   });
 

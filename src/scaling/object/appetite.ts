@@ -22,6 +22,9 @@ const SWAP_S = 30;
 /** Of fewer arrivals no rate is concluded: each prediction gets a slot at most. */
 const KNOWN_ARRIVALS = 20;
 
+/** Whoever wants a machine longer that nothing needs says so: `min`. */
+const MAX_KEEP_S = 3600;
+
 export type Kind = { bootS: number; billingS: number; lossPerHour: number };
 export type Bounds = { targetS: number; min: number; max: number; memoryBytes: number };
 /** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
@@ -159,7 +162,7 @@ export class Appetite {
   }
 
   #newPolicy(): SelfTuning {
-    return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots }, this.#meanS ?? undefined);
+    return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots }, this.#meanS ?? undefined, MAX_KEEP_S);
   }
 }
 
