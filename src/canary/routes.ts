@@ -4,13 +4,12 @@
  */
 import * as z from "zod";
 import { NameSchema } from "../contract/manifest.ts";
-import { isAmong, StickyBySchema, subjectOf } from "./split.ts";
+import { CREDENTIAL_HEADERS, isAmong, StickyBySchema, subjectOf } from "./split.ts";
 import type { Asking } from "./split.ts";
 
 const MAX_RULES = 32;
 const MAX_ACCOUNTS = 100;
 const MAX_VALUE_CHARS = 256;
-const CREDENTIAL_HEADERS = ["authorization", "cookie", "proxy-authorization"];
 
 const HeaderSchema = z
   .strictObject({

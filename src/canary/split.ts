@@ -1,13 +1,16 @@
 /** Which predictions of a name get the version that is tried. */
 import * as z from "zod";
 
+/** No rule and no split looks at these. */
+export const CREDENTIAL_HEADERS: readonly string[] = ["authorization", "cookie", "proxy-authorization"];
+
 /** `request`: each by itself; `account`: all of an account alike; `header:NAME`: all with the same value alike. */
 const STICKY_BY = /^(?:request|account|header:[a-z0-9][a-z0-9-]{0,62})$/;
 
 export const StickyBySchema = z
   .string()
   .regex(STICKY_BY, "must be `request`, `account` or `header:` and a name in lower case")
-  .refine((by) => !["header:authorization", "header:cookie"].includes(by), "must not be a header with a credential")
+  .refine((by) => !CREDENTIAL_HEADERS.some((name) => by === `header:${name}`), "must not be a header with a credential")
   .default("request")
   .meta({
     description:

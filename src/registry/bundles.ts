@@ -78,23 +78,22 @@ export async function registerBundle(
 /** How many statements come before the one that makes the bundle's row. */
 const VERSION_STATEMENTS = 3;
 
-/** The version's mark goes if it was deleted; then the version; then its model, which is private when it is new. */
+/** The mark of a version that was deleted goes, where that may be pushed again; then the version; then its model, which is private when it is new. */
 function versionStatements(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest): D1PreparedStatement[] {
   const { owner, name, version, schema } = manifest;
-  const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3)";
+  const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NULL)";
   const isModel = "EXISTS (SELECT 1 FROM models WHERE owner = ?1 AND name = ?2 AND deleted_at IS NULL)";
   const bytes = "length(CAST(?4 AS BLOB))";
+  const mayBeMade = `${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")})`;
   const now = Date.now();
   return [
-    env.DB.prepare("DELETE FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NOT NULL").bind(
-      owner,
-      name,
-      version,
-    ),
+    env.DB.prepare(
+      `DELETE FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NOT NULL AND ${mayBeMade}`,
+    ).bind(owner, name, version, JSON.stringify(manifest)),
     env.DB.prepare(
       `INSERT INTO versions (owner, name, id, manifest, created_at) SELECT ?1, ?2, ?3, ?4, ?5
          WHERE iif(${isKnown}, ${hasRoom(env, "versions", "?1", bytes, 0)},
-           ${hasRoom(env, "versions", "?1", bytes)} AND (${isModel} OR ${hasRoom(env, "models", "?1")}))
+           ${mayBeMade})
          ON CONFLICT DO UPDATE SET manifest = json_set(manifest, '$.schema', json(?6), '$.streams', ?7)
          WHERE ?6 IS NOT NULL AND manifest ->> 'schema' IS NULL`,
     ).bind(

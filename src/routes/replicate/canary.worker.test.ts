@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { callJson, FakePool, newKey, offer } from "../../../test/worker/edge-harness.ts";
+import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { PoolEvent } from "../../contract/event.ts";
 
 const [ONE, TWO, THREE] = ["a", "b", "c"].map((digit) => digit.repeat(64)) as [string, string, string];
@@ -156,6 +156,9 @@ describe("a canary", () => {
     await offer({ owner: "trier", name: "ending", version: THREE });
     expect((await ask("ending")).version).toBe(THREE);
     expect(await canaryOf("ending")).toMatchObject({ outcome: "moved" });
+    // Pools fetch the version ahead no longer.
+    const row = testEnv.DB.prepare("SELECT outcome FROM canaries WHERE name = 'ending' AND ended_at IS NOT NULL");
+    expect(await row.first("outcome")).toBe("moved");
   });
 
   it("takes what can be meant", async () => {
@@ -166,7 +169,9 @@ describe("a canary", () => {
       ["canary.percent", { version: TWO, percent: 0 }],
       ["canary.percent", { version: TWO, percent: 5, steps: [{ percent: 5, bake_s: 0 }] }],
       ["canary.steps", { version: TWO, steps: [50, 5].map((percent) => ({ percent, bake_s: 0 })) }],
-      ["canary.sticky_by", { version: TWO, percent: 5, sticky_by: "header:cookie" }],
+      ...["authorization", "cookie", "proxy-authorization"].map(
+        (name) => ["canary.sticky_by", { version: TWO, percent: 5, sticky_by: `header:${name}` }] as const,
+      ),
     ] as const)
       expect((await put("strict", { canary })).body["invalid_fields"]).toMatchObject([{ field }]);
     expect((await put("strict", {})).body["invalid_fields"]).toMatchObject([{ field: "version" }]);

@@ -272,6 +272,23 @@ describe("a push", () => {
     expect([answer.status, answer.body["code"]]).toEqual([403, "quota_exceeded"]);
     expect((await callJson(pathOf(own), { key: own.key })).status).toBe(404);
   });
+
+  it("of a deleted version that there is no room for leaves it deleted, and one that fits makes it again", async () => {
+    const owner = "again-pusher";
+    const own = { owner, name: "m", key: await newKey(owner) };
+    const files = { "cog.yaml": "again" };
+    const { version } = await push(own, files, { manifest: { schema: SCHEMA } });
+    await push(own, { "cog.yaml": "another" });
+    await callJson(`${pathOf(own)}/versions/${version}?force=true`, { method: "DELETE", key: own.key });
+    const full = { ...testEnv, QUOTA_VERSIONS: "1" };
+    const refused = await push(own, files, { manifest: { schema: SCHEMA } }, full);
+    expect([refused.status, refused.body["code"]]).toEqual([403, "quota_exceeded"]);
+    const run = async () =>
+      callJson("/v1/predictions", { key: own.key, body: { version: `${owner}/m:${version}`, input: {} } });
+    expect((await run()).body["code"]).toBe("version_deleted");
+    expect((await push(own, files, { manifest: { schema: SCHEMA } })).status).toBe(200);
+    expect((await run()).status).toBe(201);
+  });
 });
 
 describe("a version becomes live", () => {
