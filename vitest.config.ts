@@ -30,7 +30,7 @@ const processFolders = [
 /** Parts together that take many seconds: CI runs them. */
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
-  "test/integration/pool/{outages,payloads,pushed,stored-environments}.test.ts",
+  "test/integration/pool/{outages,payloads,pushed,stored-environments,usage-lost}.test.ts",
 ];
 
 /** What has to come about is waited for; only what never comes about takes this long. */

@@ -130,5 +130,5 @@ it("numbers what was stored before schemas were", async () => {
   await runInDurableObject(stub, (_object, { storage }) => storage.sql.exec("DROP TABLE object_schema").toArray());
   await evictDurableObject(stub);
   expect((await callJson(`/v1/predictions/${id}`, { key })).body["status"]).toBe("starting");
-  expect(Object.fromEntries(await dump(stub))).toMatchObject({ object_schema: [{ one: 1, version: 1, needs: 1 }] });
+  expect(Object.fromEntries(await dump(stub))).toMatchObject({ object_schema: [{ one: 1, version: 2, needs: 1 }] });
 });

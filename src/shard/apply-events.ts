@@ -189,7 +189,7 @@ function begin(progress: Progress, session: string, context: Context, applied: A
 function revive(progress: Progress, session: string, context: Context, applied: Applied): void {
   const { row } = progress;
   row.state = "running";
-  attemptGoesOn(row, context.now);
+  attemptGoesOn(row);
   row.session = session;
   row.handAt = null;
   row.checkAt = context.now + context.rules.leaseMs;

@@ -242,6 +242,14 @@ describe("what its pool's lease was lost with", () => {
   });
 });
 
+it("takes nothing twice of a claim that goes on after it was handed back", () => {
+  const { claim, send, entries } = setUp();
+  const grant = claim();
+  send(grant, { seq: 0, type: "released", reason: "drain", usage });
+  send(grant, { seq: 1, ...ended, usage });
+  expect(entries()).toMatchObject([{ attempt: 1, outcome: "stopped" }]);
+});
+
 it("takes nothing of another's claim, of an attempt that was never counted, nor of another lane", () => {
   const { claim, report, entries } = setUp();
   const grant = claim();

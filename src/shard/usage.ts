@@ -94,9 +94,10 @@ export function attemptNeverRan(row: Row): void {
   close(row);
 }
 
-/** The lost attempt goes on after all: what was estimated of it is corrected at its end. */
-export function attemptGoesOn(row: Row, now: number): void {
-  row.attemptAt ??= earlier(row, row.attempt)?.estimated?.from ?? now;
+/** The claim's lost attempt goes on after all: what was estimated of it is corrected at its end. */
+export function attemptGoesOn(row: Row): void {
+  const estimated = earlier(row, row.attempt)?.estimated;
+  if (estimated?.token === row.token) row.attemptAt ??= estimated.from;
 }
 
 /** A plugin answered in place of a run. */

@@ -1,6 +1,8 @@
 /** A pool of the world. */
 import type { Grant } from "../../src/contract/claim.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
+import type { Row } from "../../src/shard/row.ts";
+import { defaultRules } from "../../src/shard/rules.ts";
 
 /** What a pool holds of one claim. `sent` are all events that it ever sent for it: it may repeat any. */
 export type Held = { grant: Grant; running: boolean; seq: number; chunks: number; sent: PoolEvent[] };
@@ -22,4 +24,26 @@ export type Pool = {
 /** The one failure that needs no start. */
 export function isInputFault(event: PoolEvent): boolean {
   return event.type === "failed" && event.kind === "input";
+}
+
+/** An end tells what the run took, of one that ran. */
+export function measured(event: PoolEvent, isRunning: boolean): PoolEvent {
+  const isEnd = event.type === "succeeded" || event.type === "failed" || event.type === "released";
+  return isRunning && isEnd ? { ...event, usage: { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 } } : event;
+}
+
+/** Whatever comes in whatever order, an attempt is told of once, and what was estimated of it is corrected once. */
+export function checkRow({ id, losses, attempt, usage = [] }: Row): void {
+  if (losses > defaultRules.maxLosses) throw new Error(`${id} was lost ${losses} times`);
+  for (const [told, entries] of Map.groupBy(usage, (entry) => entry.attempt)) {
+    const [first, second, ...more] = entries;
+    const isCorrected = second === undefined || (first?.flags?.includes("estimated") === true && second.replaces);
+    if (told > attempt || first?.replaces !== undefined || !isCorrected || more.length > 0)
+      throw new Error(`${id}: attempt ${told} of ${attempt} was told of wrongly: ${JSON.stringify(entries)}`);
+  }
+}
+
+/** The row as text, without what attempts took: a claim that is no longer the latest may tell that. */
+export function withoutUsage({ usage: _usage, earlier: _earlier, ...row }: Row): string {
+  return JSON.stringify(row);
 }

@@ -19,7 +19,7 @@ import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
 import { submission } from "./submission.ts";
-import { isInputFault } from "./world-pool.ts";
+import { checkRow, isInputFault, measured, withoutUsage } from "./world-pool.ts";
 import type { Held, Pool } from "./world-pool.ts";
 
 const LANE = "default";
@@ -226,7 +226,7 @@ export class World {
   send(pool: Pool, id: string, make: (base: { id: string; token: string; seq: number }) => PoolEvent): void {
     const held = pool.held.get(id);
     if (!pool.alive || held === undefined) return;
-    const event = make({ id, token: held.grant.token, seq: held.seq });
+    const event = measured(make({ id, token: held.grant.token, seq: held.seq }), held.running);
     const needsStart = event.type !== "starting" && event.type !== "released" && !isInputFault(event);
     if (needsStart && !held.running) return;
     if (event.type === "starting") held.chunks = 0;
@@ -306,7 +306,7 @@ export class World {
       const chunks = frames.filter(({ type, data }) => type === "output" && typeof data === "number");
       const odd = chunks.find(({ data }, index) => data !== index);
       if (odd !== undefined) throw new Error(`${id} shows chunk ${String(odd.data)} out of its turn`);
-      if (row.losses > defaultRules.maxLosses) throw new Error(`${id} was lost ${row.losses} times`);
+      checkRow(row);
       if (!isFinished(row.state)) continue;
       const final = { state: row.state, output: JSON.stringify(row.output) };
       const first = this.finals.get(id) ?? final;
@@ -341,7 +341,7 @@ export class World {
     const before = this.row(held.grant.id);
     const shard = this.shardFor(before.id);
     const [verdict] = shard.deliver(events, pool.session, [LANE]).verdicts;
-    if (before.token !== held.grant.token && JSON.stringify(this.row(before.id)) !== JSON.stringify(before)) {
+    if (before.token !== held.grant.token && withoutUsage(this.row(before.id)) !== withoutUsage(before)) {
       throw new Error(`${before.id} was changed by a token that is not its latest`);
     }
     if (verdict === undefined) throw new Error("an event was not answered");

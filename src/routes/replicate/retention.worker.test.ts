@@ -69,15 +69,15 @@ async function alarm(id: string): Promise<void> {
   await runDurableObjectAlarm(shardStub(id));
 }
 
-/** Data stays until its end is in the log. */
+/** A row stays until its end is in the log, and its usage with the meter. */
 async function published(id: string): Promise<void> {
   const pending = async () => {
     await alarm(id);
     return runInDurableObject(shardStub(id), (_shard, { storage }) => [
-      ...storage.sql.exec("SELECT pending FROM ended_mark"),
+      ...storage.sql.exec("SELECT pending FROM ended_mark UNION ALL SELECT pending FROM usage_mark"),
     ]);
   };
-  await expect.poll(pending).toEqual([{ pending: 0 }]);
+  await expect.poll(pending).toEqual([{ pending: 0 }, { pending: 0 }]);
 }
 
 /** Lets time pass, and the shard's alarm come. */

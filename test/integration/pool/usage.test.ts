@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { UsageEntry } from "../../../src/shard/usage.ts";
 import type { Tracked } from "./fake-edge.ts";
-import { hasBegun, startFixture } from "./fixture.ts";
 import { modelAt, startPoolInside } from "./pool-inside.ts";
 import type { PoolInside } from "./pool-inside.ts";
 
@@ -112,39 +111,4 @@ test("what attempts took adds up to the time that the device was busy: in batche
   const { residentUs = 0, unusedUs = 0 } = pool.meter.ledger.totals(0).get("cpu") ?? {};
   expect(told.reduce((sum, { gpuUs }) => sum + gpuUs, 0)).toBe(residentUs + unusedUs);
   expect(new Set(told.map(({ phase }) => phase))).toEqual(new Set(["unused", "setup", "idle", "drain"]));
-});
-
-test("what a pool that was killed did not tell is estimated; every attempt has its entry, once", async () => {
-  await using fixture = await startFixture(["single"]);
-  const { edge } = fixture;
-  const model = await fixture.ref("single");
-  const held = edge.submit(model, { do: "sleep 1" });
-  await edge.until(() => hasBegun(held));
-  const { session } = held;
-  await fixture.pool.kill("SIGKILL");
-  await fixture.second();
-  fixture.restart();
-  const others = ["a", "b", "c"].map((act) => edge.submit(model, { do: act }));
-  await edge.until(() => [held, ...others].every(({ terminal }) => terminal?.type === "succeeded"), 20_000);
-
-  const [lost, ...rest] = held.row.usage ?? [];
-  expect(lost).toMatchObject({ attempt: 1, outcome: "lost", flags: ["estimated"] });
-  expect(lost?.runMs).toBeGreaterThan(0);
-  expect(rest).toMatchObject([{ attempt: held.row.attempt, outcome: "succeeded" }]);
-  expect(rest[0]?.runMs).toBeGreaterThanOrEqual(1000);
-  expect(held.session).not.toBe(session);
-  for (const { row } of others) expect(row.usage).toMatchObject([{ attempt: 1, outcome: "succeeded", device: "cpu" }]);
-});
-
-test("a pool that another claim has overtaken tells what its run took all the same, once", async () => {
-  await using fixture = await startFixture(["single"]);
-  const { edge } = fixture;
-  const held = edge.submit(await fixture.ref("single"), { do: "talk 1" });
-  await edge.until(() => hasBegun(held));
-  edge.core.giveToAnother(held);
-  await edge.until(() => held.row.usage?.some(({ flags = [] }) => flags.includes("correction")) === true);
-  const [estimate, correction, ...more] = held.row.usage ?? [];
-  expect([estimate?.outcome, more]).toEqual(["lost", []]);
-  expect(correction).toMatchObject({ attempt: 1, outcome: "superseded", flags: ["superseded", "correction"] });
-  expect(correction?.runMs).toBeGreaterThan(0);
 });
