@@ -4,6 +4,8 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import { createLaunch } from "./launching.ts";
 import type { LaunchOptions } from "./launching.ts";
+import { isAway } from "./bundles/problems.ts";
+import { restWhileAway } from "./rest-while-away.ts";
 import type { Meter } from "./metering/meter.ts";
 import { versionKey } from "./version-key.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
@@ -97,7 +99,8 @@ function createRunner(
   options: FleetOptions,
 ): ModelRunner {
   const { settings, clock, report, onRoom, log } = options;
-  return new ModelRunner({
+  const launch = createLaunch(model, label, options);
+  const runner: ModelRunner = new ModelRunner({
     label,
     model,
     devices: options.devices,
@@ -128,8 +131,9 @@ function createRunner(
       model.awaitsSetUp = false;
       options.onSchema();
     },
-    launch: createLaunch(model, label, options),
+    launch: async (...args) => restWhileAway(launch(...args), isAway, () => ({ runner, model, clock })),
   });
+  return runner;
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */

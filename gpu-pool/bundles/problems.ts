@@ -29,12 +29,16 @@ const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 /** What the system says where this host is set up wrong, or runs short of something else. */
 const OF_HOST: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "EIO"]);
 
+/** Whether it is only that the edge, or whoever has the files, is away: it may have been asked for a secret. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof SourceAway) return true;
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof TransportError || (cause instanceof StatusError && cause.mayHeal);
+}
+
 /** Whether it is no fault of the files: it is tried again, and their owner doesn't hear of it. */
 export function isNoFault(error: unknown): boolean {
-  if (error instanceof NoSpace || error instanceof SourceAway) return true;
-  // The edge was asked for something else that they need, as a secret.
-  const cause = error instanceof Error ? error.cause : undefined;
-  if (cause instanceof TransportError || (cause instanceof StatusError && cause.mayHeal)) return true;
+  if (error instanceof NoSpace || isAway(error)) return true;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return FULL.has(code) || OF_HOST.has(code);
 }

@@ -17,7 +17,7 @@ import type { IsolationState } from "../runtime/isolation/types.ts";
 import type { ModelRunner } from "../runtime/model-runner.ts";
 import type { Model } from "../runtime/models/model.ts";
 import { fetchSecrets } from "../runtime/models/model-secrets.ts";
-import { Postponed } from "../runtime/postponed.ts";
+import { restWhileAway } from "../rest-while-away.ts";
 import type { Clock } from "../scheduling/clock.ts";
 import { versionKey } from "../version-key.ts";
 import { ContentFetcher } from "./content-fetcher.ts";
@@ -33,8 +33,6 @@ import type { HttpClient } from "../transport/http-client.ts";
 /** What opens gated repositories of Hugging Face, where a model names it among its secrets. */
 const HF_TOKEN = "HF_TOKEN";
 const AGAIN_MS = 60_000;
-/** What could not be had for now is tried again after this time. */
-const REST_MS = 30_000;
 
 type Desired = DesiredModels["models"][number];
 
@@ -233,19 +231,11 @@ export class PushedModels {
 
   /** What its process needs is fetched before it starts. */
   async #complete({ pushed }: Entry, runner: ModelRunner, say: (line: string) => void): Promise<string[]> {
-    const { model } = runner;
-    try {
-      return await pushed.complete(say);
-    } catch (error) {
-      if (!isNoFault(error)) throw asFetchProblem(error);
-      model.shortage = messageOf(error);
-      runner.pressureChanged();
-      this.#options.clock.after(REST_MS, () => {
-        model.shortage = null;
-        runner.pressureChanged();
-      });
-      throw new Postponed(messageOf(error), { cause: error });
-    }
+    const { clock } = this.#options;
+    const files = pushed.complete(say).catch((error: unknown) => {
+      throw isNoFault(error) ? error : asFetchProblem(error);
+    });
+    return restWhileAway(files, isNoFault, () => ({ runner, model: runner.model, clock }));
   }
 
   /** A disk that takes nothing, and an edge that is away, are no fault of the model: it is tried again. */

@@ -42,11 +42,11 @@ describe("BacklogRule", () => {
     const ahead = { ...knobs, windowS: 60, looksAhead: true };
     const rule = new BacklogRule(ahead, one, 2);
     for (let atS = 0; atS < 60; atS += 1) rule.arrived(atS);
-    // A load of 2 slots; 8 machines do 480 s of work in a boot, and 200 s are there or surely arrive meanwhile.
+    // A load of 2 slots; 8 machines do 480 s of work in a boot, and 216 s are there or surely arrive meanwhile.
     expect(rule.machines({ ...idle, nowS: 60, waiting: 42, running: 8, ready: 8 })).toBe(8);
-    // With two machines, 80 s are left: 2 for the load, and 14 to end them in 6 s.
+    // With two machines, 96 s are left: 2 for the load, and 16 to end them in 6 s.
     expect(new BacklogRule(knobs, one, 2).machines({ ...idle, waiting: 48, running: 2, ready: 2 })).toBe(17);
-    expect(rule.machines({ ...idle, nowS: 60, waiting: 48, running: 2, ready: 2 })).toBe(16);
+    expect(rule.machines({ ...idle, nowS: 60, waiting: 48, running: 2, ready: 2 })).toBe(18);
   });
 
   it("looking ahead, concludes nothing from a single prediction", () => {

@@ -30,9 +30,9 @@ export class RecentArrivals {
     return this.#count / Math.min(this.#windowS, Math.max(knownS, atLeastS));
   }
 
-  /** Of the rate, what chance doesn't explain: one standard deviation less (Poisson). Of one arrival nothing is left. */
+  /** Of the rate, what the times between arrivals say, one less than there are arrivals: a single one says nothing. */
   sureShare(): number {
-    return this.#count < 2 ? 0 : 1 - 1 / Math.sqrt(this.#count);
+    return this.#count < 2 ? 0 : 1 - 1 / this.#count;
   }
 
   #advance(nowS: number): void {

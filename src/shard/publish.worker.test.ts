@@ -1,6 +1,6 @@
 /** What is published of ended predictions, through the embedded log, and how dead letters are replayed. */
 import { env } from "cloudflare:workers";
-import { runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeAll, expect, it, vi } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import { callJson, FakePool, testEnv } from "../../test/worker/edge-harness.ts";
@@ -175,9 +175,19 @@ it("keeps what the log does not take until it does", async () => {
   expect((await only("usage", id)).value).toMatchObject({ data: { id: `${id}.1` } });
 });
 
-it("clears the mark once everything is out", async () => {
+it("clears the marks once everything is out", async () => {
   const id = await accept();
   await pool.run(id, "well");
   await only("results", id);
+  await only("usage", id);
   await expect.poll(async () => marksOf(id)).toEqual([{ pending: 0 }]);
+  const stub = edge.SHARD.getByName(shardName(shardOf(id)));
+  await expect
+    .poll(async () => {
+      await runDurableObjectAlarm(stub);
+      return runInDurableObject(stub, (_shard, state) =>
+        state.storage.sql.exec("SELECT pending FROM usage_mark").toArray(),
+      );
+    })
+    .toEqual([{ pending: 0 }]);
 });

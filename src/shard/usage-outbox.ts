@@ -1,8 +1,9 @@
 /**
  * Usage that the accounts' objects don't have yet. The rows are the outbox: each entry carries its number in the shard's
- * one sequence, and a mark says up to which number all was taken. It costs two writes per two seconds, however much
- * ends. Only a shard that finds the mark when it starts, and an account that fell behind by more than is kept in memory,
- * have the rows looked through, a page at a time.
+ * one sequence, and a mark says up to which number all was taken. It is set when the first of a while ends, and cleared
+ * when nothing has ended for some seconds: a shard in use writes nothing for it. Only a shard that finds the mark when
+ * it starts, and an account that fell behind by more than is kept in memory, have the rows looked through, a page at a
+ * time.
  *
  * An account is handed its entries in the order of their numbers, so that its object knows by the highest which ones it
  * has. One whose object is away holds up no other's.
@@ -50,6 +51,7 @@ export function createUsageOutbox(sql: Sql, now: () => number, active: boolean) 
   let reserved = isMarked ? Number(mark?.["reserved"] ?? taken) : taken;
   let last = Math.max(reserved, now() * US_PER_MS);
   let settledSince = 0;
+  let isUsed = false;
   const waiting: Lists = new Map();
   /** Accounts of which rows hold more than `waiting` does: the first number of it. */
   const unkept = new Map<string, number>();
@@ -156,6 +158,7 @@ export function createUsageOutbox(sql: Sql, now: () => number, active: boolean) 
     add(row: Row): void {
       const fresh = row.usage?.filter(({ n }) => n === undefined) ?? [];
       if (!active || fresh.length === 0) return;
+      isUsed = true;
       const pending = pendingFrom(row.accountId);
       const left = row.usage?.filter(({ n }) => n === undefined || n >= pending) ?? [];
       row.usage = left;
@@ -199,9 +202,10 @@ export function createUsageOutbox(sql: Sql, now: () => number, active: boolean) 
       return usage?.some(({ n }) => n !== undefined && n >= pending) ?? false;
     },
 
-    /** From time to time: everything was taken, so that a start need not look. */
+    /** From time to time: where nothing came since the last time, and all was taken, a start need not look. */
     rest(): void {
-      if (isMarked && !this.isPending()) note(false);
+      if (isMarked && !isUsed && !this.isPending()) note(false);
+      isUsed = false;
     },
   };
 }

@@ -186,3 +186,23 @@ describe("a problem that a pool reports", () => {
     expect(await state("told", version)).toMatchObject({ log: expect.stringMatching(/^x{16383}y$/) as unknown });
   });
 });
+
+describe("the secrets of a version", () => {
+  it("are told for as long as it runs what was accepted before it was deleted", async () => {
+    const { version } = await push(model("secretive"), { "cog.yaml": "s" }, { manifest: { schema: SCHEMA } });
+    const secret = { method: "PUT", key, body: { value: "hf_1" } };
+    expect((await call(`${pathOf(model("secretive"))}/secrets/HF_TOKEN`, secret)).status).toBe(204);
+    const told = async (token: string) => {
+      const { status, body } = await callJson(`${poolPath("secretive")}/versions/${version}/secrets?names=HF_TOKEN`, {
+        key: token,
+      });
+      return status === 200 ? body["secrets"] : status;
+    };
+    const remove = { method: "DELETE", key };
+    expect((await call(`${pathOf(model("secretive"))}/versions/${version}?force=true`, remove)).status).toBe(202);
+    expect(await told(pool)).toEqual({ HF_TOKEN: "hf_1" });
+    expect([await told(stranger), await told(elsewhere)]).toEqual([404, 404]);
+    await testEnv.DB.prepare("DELETE FROM bundles WHERE version = ?").bind(version).run();
+    expect(await told(pool)).toBe(404);
+  });
+});

@@ -9,6 +9,7 @@ import { ManifestSchema } from "../../contract/manifest.ts";
 import { ConfigurationsSchema } from "../../contract/model-configuration.ts";
 import { MAX_MODEL_SECRETS, ModelSecretsSchema } from "../../contract/model-secrets.ts";
 import { objectNamed } from "../../object-calls.ts";
+import { isFetchable } from "../../registry/bundles.ts";
 import { readConfigurations } from "../../registry/model-configurations.ts";
 import { readModelSecrets } from "../../registry/model-secrets.ts";
 import { findVersion } from "../../registry/models.ts";
@@ -177,7 +178,11 @@ export function poolRoutes(shard: ShardPort): Hono<App> {
       async (c, { path: { owner, name, version }, query }) => {
         const { lanes, owners } = c.get("pool");
         const found = owners.includes(owner) ? await findVersion(c.env.DB, null, { owner, name }, version) : null;
-        if (found === null || !lanes.includes(found.manifest.lane)) {
+        const isServed = found !== null && lanes.includes(found.manifest.lane);
+        // One that was deleted runs what was accepted before.
+        const isKept =
+          !isServed && owners.includes(owner) && (await isFetchable(c.env.DB, { owner, name, version }, lanes));
+        if (!isServed && !isKept) {
           throw new EdgeplaneError("not_found", "There is no such version of this token's owners on its lanes.");
         }
         return c.json({ secrets: await readModelSecrets(c.env, { owner, name }, query.names) });

@@ -40,8 +40,8 @@ export type Behaviour = {
   connectStatus: number | null;
   /** The other end of the channel is gone, and nobody says so: what comes is not read, and nothing is sent. */
   isHalfOpen: boolean;
-  /** Of all models. */
-  secrets: Record<string, string>;
+  /** Of all models; null: it does not tell them for now. */
+  secrets: Record<string, string> | null;
 };
 
 export type FakeEdge = Awaited<ReturnType<typeof startFakeEdge>>;
@@ -216,7 +216,8 @@ export async function startFakeEdge(
         configurations: behaviour.configurations,
         versions: behaviour.deployed,
       });
-    else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path)) send(reply, 200, { secrets: behaviour.secrets });
+    else if (/^\/pool\/v1\/models\/.*\/secrets$/.test(path))
+      send(reply, behaviour.secrets === null ? 503 : 200, { secrets: behaviour.secrets });
     else send(reply, 404, { error: "not found", status: 404 });
   }
 

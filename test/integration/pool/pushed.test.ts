@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import * as z from "zod";
 import type { EdgeMessage } from "../../../src/contract/channel.ts";
 import { COMMIT, startHuggingFace } from "../../hugging-face.ts";
 import { pack, PushedFiles } from "../../pushed-files.ts";
@@ -265,6 +266,24 @@ test("weights that are named by reference are fetched with the model's token bef
   pushed.models = pushed.models.map((one) => ({ ...one, pushedAt: one.pushedAt + 1000 }));
   fixture.edge.tell(NUDGE);
   expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `named ${weights.length}` });
+});
+
+test("a model whose secrets the edge does not tell for now is not broken: it rests on this host", async () => {
+  const pushed = new PushedFiles();
+  await pushed.push({
+    ...files("secretive"),
+    "cog.yaml": 'run: "run.py:Runner"\nedgeplane:\n  secrets: [HF_TOKEN]\n',
+  });
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  fixture.edge.behaviour.secrets = null;
+  const status = async () => {
+    const response = await fetch(`http://127.0.0.1:${await fixture.pool.port()}/status`);
+    return z.object({ models: z.array(z.unknown()) }).parse(await response.json()).models;
+  };
+  const why = expect.stringContaining("the edge did not tell them") as unknown;
+  await expect.poll(status).toMatchObject([{ problem: null, pausedBy: why }]);
+  expect(pushed.problems).toEqual([]);
 });
 
 test("weights that come for long hold up no other model, neither one that comes nor one that goes", async () => {
