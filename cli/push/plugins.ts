@@ -1,4 +1,4 @@
-/** The plugins of a model's folder: each `plugins/<name>/` with a `plugin.json`. What the gateway runs is built here. */
+/** The plugins of a model's folder: each `plugins/<name>/` with a `plugin.json`. Here their modules are built. */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ export async function withPlugins(dir: string, files: readonly PushedFile[]): Pr
         throw new CliError(
           `${folder} has neither plugin.ts nor plugin.js`,
           exitCodes.usage,
-          "`edgeplane plugins init` writes a plugin that works; a folder that is none needs another name than plugins/.",
+          "`edgeplane plugins init` writes one that works; what is no plugin needs another folder than plugins/.",
         );
       }
       const file = join(scratch, `${name}.js`);

@@ -29,6 +29,8 @@ const DoneSchema = z.array(z.int());
 export type FetcherOptions = {
   contents: Contents;
   budgetBytes: number;
+  /** The flag that sets it. */
+  budgetFlag?: string;
   /** So much stays free on the disk. */
   leastFreeBytes: number;
   pause?: ChunkRequest["pause"];
@@ -83,11 +85,11 @@ export class ContentFetcher {
   }
 
   async #makeRoom(missing: readonly Content[]): Promise<void> {
-    const { budgetBytes, leastFreeBytes } = this.#options;
+    const { budgetBytes, budgetFlag = "--bundles-bytes", leastFreeBytes } = this.#options;
     const bytes = missing.reduce((sum, { bytes: size }) => sum + size, 0);
     await mkdir(this.contents.root, { recursive: true });
     if (!(await this.contents.makeRoom(budgetBytes, bytes)))
-      throw new NoSpace(`${bytes} bytes more are wanted than --bundles-bytes (${budgetBytes}) has room for`);
+      throw new NoSpace(`${bytes} bytes more are wanted than ${budgetFlag} (${budgetBytes}) has room for`);
     const { bavail, bsize } = await statfs(this.contents.root);
     const missingBytes = bytes - (await this.contents.partialBytes(missing));
     if (bavail * bsize < missingBytes + leastFreeBytes)

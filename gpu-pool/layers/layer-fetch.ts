@@ -49,7 +49,12 @@ export async function fetchLayer(
   // Each owner's by themselves: nobody waits for another's, and nobody's comes from another's.
   const folder = join(environmentsDir, ".layers", createHash("sha256").update(name.owner).digest("hex").slice(0, 16));
   const contents = new Contents(folder);
-  const limits = { budgetBytes, leastFreeBytes, ...(pause === undefined ? {} : { pause }) };
+  const limits = {
+    budgetBytes,
+    budgetFlag: "--environments-bytes",
+    leastFreeBytes,
+    ...(pause === undefined ? {} : { pause }),
+  };
   const fetcher = new ContentFetcher({ contents, ...limits });
   await withLock(
     contents.lockOf("unpack"),

@@ -217,6 +217,19 @@ test("what comes more slowly than it could be built is given up", async () => {
   await expect(world.unpack(wish, impatient)).rejects.toThrow("to build it is faster");
 });
 
+test("what this host has no room for is not fetched: it may be built, and nobody is told of a broken chunk", async () => {
+  const wish = wishFor("c4");
+  await world.store(world.built(), wish);
+  world.stored.asked.length = 0;
+  await expect(world.unpack(wish, world.host({ budgetBytes: 1000 }))).rejects.toThrow(
+    "than --environments-bytes (1000) has room for",
+  );
+  await expect(world.unpack(wish, world.host({ leastFreeBytes: 2 ** 60 }))).rejects.toThrow("bytes free");
+  expect(world.stored.problems).toEqual([]);
+  // The list of files alone.
+  expect(world.stored.asked.filter((asked) => /^GET .*\/chunks\//.test(asked))).toHaveLength(2);
+});
+
 test("an edge that knows nothing of it, or is away, has none", async () => {
   const http = createHttpClient(new URL("http://127.0.0.1:9"), {});
   expect(await world.host({ http }).find(wishFor("1"))).toBeNull();

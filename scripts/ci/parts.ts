@@ -263,7 +263,7 @@ export const parts: readonly Part[] = [
     runs: "ci",
     engine: "time, Redis",
     needs: ["python3", "redis-server"],
-    command: [...vitest("chaos"), "test/chaos/chaos.test.ts"],
+    command: [...vitest("chaos"), "test/chaos/chaos.test.ts", "test/chaos/usage.test.ts"],
     timeoutMs: 15 * MINUTE_MS,
     measures: true,
   },

@@ -6,7 +6,7 @@
  *     token → settings, unless some say already what to rent → push, unless it is known → provider service
  */
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
@@ -38,6 +38,9 @@ const SettingsSchema = z.object({
   }),
 });
 const MadeTokenSchema = z.object({ token: z.string() });
+/** `hint`: its last characters. */
+const TokensSchema = z.object({ results: z.array(z.object({ hint: z.string() })) });
+type Admin = (method: "GET" | "POST", path: string, body?: unknown) => Promise<unknown>;
 
 export type LocalMachinesOptions = {
   url: string;
@@ -56,13 +59,12 @@ export type LocalMachines = {
 /** Rejects when the edge refuses a step, or `signal` ends it. */
 export async function startMachines(options: LocalMachinesOptions): Promise<LocalMachines> {
   const { url, adminKey, stateDir, python, say, signal } = options;
-  const admin = (method: "GET" | "POST", path: string, body?: unknown) => callAdmin(url, adminKey, method, path, body);
-  const asked = { name: "npm start", providers: [NAME] };
-  const { token } = MadeTokenSchema.parse(await admin("POST", "provider-tokens", asked));
+  const admin: Admin = (method, path, body) => callAdmin(url, adminKey, method, path, body);
+  const folderOfMachines = join(stateDir, "provider");
+  const token = await tokenOf(admin, folderOfMachines);
   await publish(admin);
   await pushModel(options);
   signal.throwIfAborted();
-  const folderOfMachines = join(stateDir, "provider");
   // What they run is pushed: they bring no model of their own.
   const models = join(folderOfMachines, "models");
   mkdirSync(models, { recursive: true });
@@ -93,8 +95,21 @@ function tell(say: Say, line: string): void {
   if (terse !== null) say(`machines │ ${terse}`);
 }
 
+/** The service's token: made once a state folder, and kept there. */
+async function tokenOf(admin: Admin, kept: string): Promise<string> {
+  mkdirSync(kept, { recursive: true, mode: 0o700 });
+  const file = join(kept, "token");
+  const known = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const { results } = TokensSchema.parse(await admin("GET", "provider-tokens"));
+  if (known !== "" && results.some(({ hint }) => known.endsWith(hint))) return known;
+  const asked = { name: "npm start", providers: [NAME] };
+  const { token } = MadeTokenSchema.parse(await admin("POST", "provider-tokens", asked));
+  writeFileSync(file, token, { mode: 0o600 });
+  return token;
+}
+
 /** What to rent, and what the model costs: unless the operator has said something of it. */
-async function publish(admin: (method: "GET" | "POST", path: string, body?: unknown) => Promise<unknown>) {
+async function publish(admin: Admin): Promise<void> {
   const { number, settings } = SettingsSchema.parse(await admin("GET", "settings"));
   if (Object.keys(settings.scaling.classes).length > 0) return;
   const { scaling, prices } = settings;

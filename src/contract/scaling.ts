@@ -35,6 +35,14 @@ export const ClassSchema = z
       .max(DAY_S)
       .default(10)
       .meta({ description: "95 % of the predictions of its models should begin within this." }),
+    low_priority_wait_s: z
+      .number()
+      .min(0)
+      .max(7 * DAY_S)
+      .default(900)
+      .meta({
+        description: "Predictions of low priority take spare time until then; only then is a machine rented for them.",
+      }),
     keep_alive_s: z
       .strictObject({
         min: z.number().min(0).max(DAY_S).default(0),

@@ -341,7 +341,7 @@ export class LaneCore {
     const cost = mark?.waiting.cost ?? run?.cost ?? 1;
     const weight = this.backlog.find(ref)?.weight ?? 1;
     const entry: LaneEntry = { ...ref, cost, weight, startBy: 0, traceparent: null };
-    noteStart(version, run?.isReserved === true, now - ref.createdAt);
+    noteStart(version, run?.isReserved === true, ref.priority, now - ref.createdAt);
     if (early?.isSettled !== true) {
       const reservedMs = run?.isReserved === true ? run.chargedMs : null;
       const chargedMs = mark?.about.chargedMs ?? reservedMs ?? this.#charge(entry, version);

@@ -1,4 +1,5 @@
 /** What the lane tells the scaler of its versions: what waits, what runs where, and what happened since its start. */
+import type { Priority } from "../contract/prediction.ts";
 import type { DemandReply, SessionDemand, VersionDemand } from "../scaling/demand.ts";
 import type { CreditBook } from "./credit.ts";
 import type { Runs } from "./runs.ts";
@@ -13,9 +14,9 @@ const MAX_SESSIONS = 200;
 const MAX_PROBLEM_CHARS = 1000;
 
 /** A prediction was granted, so long after it was accepted. By the short way it never waited. */
-export function noteStart({ totals }: Version, cameShortWay: boolean, ageMs: number): void {
+export function noteStart({ totals }: Version, cameShortWay: boolean, priority: Priority, ageMs: number): void {
   totals.started += 1;
-  if (cameShortWay) totals.arrived += 1;
+  if (cameShortWay) totals.arrived += Number(priority !== "low");
   else totals.waitedMs += Math.max(0, ageMs);
 }
 

@@ -60,7 +60,7 @@ export class Versions {
   count(flow: Flow, rows: number, available: number): void {
     const version = this.of(flow);
     version.waiting[flow.priority] += rows;
-    version.totals.arrived += Math.max(0, rows);
+    if (flow.priority !== "low") version.totals.arrived += Math.max(0, rows);
     version.available += available;
     this.waiting[flow.priority] += rows;
     const left = this.waitingOf(flow.account) + rows;

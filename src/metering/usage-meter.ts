@@ -29,7 +29,7 @@ const MAX_GATHERED = 5000;
 /** How long records wait to be stored as an object, unless there are many. */
 const STORE_EVERY_MS = 600_000;
 const MANY_CHARS = 4 * 1024 * 1024;
-/** How soon an alarm looks after what could not leave. */
+/** How soon an alarm looks after what could not leave; while that fails, later each time. */
 const WATCH_MS = 5000;
 const AWAY_MS = 60_000;
 /** How often it is looked for what is no longer kept. */
@@ -50,6 +50,8 @@ export class UsageMeter extends DurableObject<Env> {
   /** When what waits is to be stored as an object; null: what waits is from before this start. */
   #storeAt: number | null = null;
   #isLeaving = false;
+  /** Alarms in a row that failed. */
+  #failures = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -85,8 +87,11 @@ export class UsageMeter extends DurableObject<Env> {
     try {
       await this.#leave();
       await this.#sweep();
+      this.#failures = 0;
     } catch (error) {
       log.warn("usage_not_stored", { reason: reasonOf(error) });
+      this.#rest(Date.now() + Math.min(AWAY_MS, WATCH_MS * 2 ** this.#failures));
+      this.#failures += 1;
     }
   }
 

@@ -104,3 +104,24 @@ it("tells groups in pages, and sums by month what its days hold", async () => {
   const one = await meterOf(account).usage(request({ by: "month", where: { model: "o/c" } }));
   expect(one.groups.map(({ gpuUs, requests }) => ({ gpuUs, requests }))).toEqual([{ gpuUs: 10, requests: 1 }]);
 });
+
+it("looks again in seconds while the bucket is away, and stores all once it is back", async () => {
+  const account = "meter-away";
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  await restart(account);
+  await runInDurableObject(meterOf(account), async (meter, { storage }) => {
+    const away = { put: () => Promise.reject(new Error("the bucket is away")) };
+    Object.defineProperty(meter, "env", { value: { ...testEnv, BLOBS: away }, configurable: true });
+    const before = Date.now();
+    await meter.alarm?.();
+    const first = (await storage.getAlarm()) ?? Infinity;
+    await meter.alarm?.();
+    const second = (await storage.getAlarm()) ?? Infinity;
+    expect(first).toBeLessThan(before + 30_000);
+    expect(second - first).toBeGreaterThan(4000);
+    Object.defineProperty(meter, "env", { value: testEnv, configurable: true });
+  });
+  expect(await rawOf(account)).toEqual([]);
+  await runDurableObjectAlarm(meterOf(account));
+  expect(await rawOf(account)).toEqual(["p1.1"]);
+});

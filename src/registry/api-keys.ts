@@ -179,9 +179,9 @@ export async function rotateApiKey(
   return insert(env, { id: own, accountId, firstId, ...rights }, [ending]);
 }
 
-/** By its id; null when there is none, or it was revoked. */
+/** By its id, also one that was revoked; null when there is none. */
 export async function findApiKey(db: D1Database, id: string): Promise<ApiKey | null> {
-  const row = await db.prepare("SELECT * FROM api_keys WHERE id = ? AND revoked_at IS NULL").bind(id).first();
+  const row = await db.prepare("SELECT * FROM api_keys WHERE id = ?").bind(id).first();
   return row === null ? null : KeyRowSchema.parse(row);
 }
 

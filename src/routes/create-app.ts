@@ -35,6 +35,7 @@ const EXPOSED_HEADERS = [
   "allow",
   "location",
   "idempotent-replayed",
+  "edgeplane-cost",
   ...limitHeaderNames,
   "accept-ranges",
   "content-range",

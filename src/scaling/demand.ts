@@ -19,6 +19,7 @@ export type VersionDemand = {
   /** For how long there has been something, without a break, that nobody has been handed. */
   waitingMs: number;
   inFlight: number;
+  /** Without those of low priority: they wait for spare time. */
   arrived: number;
   /** Those that got their turn, and how long they had waited together. */
   started: number;

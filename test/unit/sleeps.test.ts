@@ -17,6 +17,8 @@ const known: Record<string, [number, string]> = {
   "src/routes/replicate/pushed-plugins.worker.test.ts": [1, "a plugin that waits too long"],
   "src/sandbox/distinct-limit.test.ts": [1, "lets promises settle, 0 ms"],
   "src/sandbox/local-runner.test.ts": [1, "a hook that hangs, on a fake clock"],
+  "test/chaos/machines/machines.test.ts": [3, "when bursts and troubles come; looks again"],
+  "test/chaos/usage.test.ts": [3, "when faults strike; the pace of the load; looks again"],
   "test/conformance/bridge/chaos.engine.test.ts": [2, "before another try; the pace of the load"],
   "test/conformance/bridge/native.engine.test.ts": [1, "the clock that it hands to the code"],
   "test/conformance/redis/process.engine.test.ts": [1, "before another try"],

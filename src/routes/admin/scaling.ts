@@ -4,13 +4,17 @@ import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { amountOf } from "../../contract/price.ts";
 import { HardwareSchema, WantedMachinesSchema } from "../../contract/provider.ts";
+import { ScalingSettingsSchema } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { callObject } from "../../object-calls.ts";
 import { machineStates } from "../../scaling/object/machine.ts";
 import { scalerObject } from "../../scaling/object/remote.ts";
 import type { ScalingStatus } from "../../scaling/object/status.ts";
+import { whatIf } from "../../scaling/what-if.ts";
+import type { Outcome } from "../../scaling/what-if.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
+import { MAX_ADMIN_BYTES } from "./page.ts";
 import { scalingMetrics } from "./scaling-metrics.ts";
 
 const TEXT = "text/plain; version=0.0.4; charset=utf-8";
@@ -73,6 +77,27 @@ const ScalingSchema = z
   })
   .meta({ id: "ScalingState" });
 
+const OutcomeSchema = z.object({
+  model: z.string(),
+  version: z.string(),
+  arrivals: z.int().meta({ description: "In the last day." }),
+  simulated: z.int().meta({ description: "The latest of them, which were simulated." }),
+  over_s: z.number().meta({ description: "From the first of these to the last." }),
+  cost: CostSchema,
+  machine_s: z.number().meta({ description: "Seconds of machines that are paid for." }),
+  most_machines: z.int(),
+  mean_wait_s: z.number(),
+  p95_wait_s: z.number(),
+  late: z.number().meta({ description: "The share of them that waited longer than the target." }),
+});
+const SimulatedSchema = z
+  .object({
+    cost: CostSchema,
+    models: z.array(OutcomeSchema),
+    left_out: z.array(z.object({ model: z.string(), why: z.string() })),
+  })
+  .meta({ id: "SimulatedScaling" });
+
 export function scalingRoutes(): Hono<App> {
   const routes = new Hono<App>();
 
@@ -90,7 +115,55 @@ export function scalingRoutes(): Hono<App> {
     ),
   );
 
+  routes.post(
+    "/simulate",
+    operation(
+      {
+        id: "simulateScaling",
+        tag: "Operator",
+        summary: "What settings would have cost and let wait, over the last day's arrivals",
+        description:
+          "Each model by itself, on machines of the cheapest offer that does; 5 models, and 20,000 arrivals together, at most. Nothing is changed.",
+        access: "operator",
+        body: {
+          schema: z.strictObject({
+            scaling: ScalingSettingsSchema.optional().meta({ description: "A draft; without it, what holds." }),
+          }),
+          maxBytes: MAX_ADMIN_BYTES,
+          examples: { warm: { scaling: { classes: { cpu: { min: 1 } } } } },
+        },
+        answers: { 200: json(SimulatedSchema, "By model, and in all.") },
+      },
+      async (c, { body: { scaling } }) => {
+        const { asked, leftOut } = await callObject(() => scalerObject(c.env).past(scaling ?? null));
+        const outcomes = whatIf(asked);
+        return c.json({
+          cost: amountOf(outcomes.reduce((sum, { costNano }) => sum + costNano, 0)),
+          models: outcomes.map(showOutcome),
+          left_out: leftOut,
+        });
+      },
+    ),
+  );
+
   return routes;
+}
+
+function showOutcome({ name, ...one }: Outcome): z.output<typeof OutcomeSchema> {
+  const [model = "", version = ""] = name.split(" ");
+  return {
+    model,
+    version,
+    arrivals: one.arrivals,
+    simulated: one.simulated,
+    over_s: one.overS,
+    cost: amountOf(one.costNano),
+    machine_s: one.machineS,
+    most_machines: one.mostMachines,
+    mean_wait_s: one.meanWaitS,
+    p95_wait_s: one.p95WaitS,
+    late: one.late,
+  };
 }
 
 /** For those that start machines themselves; by a token that reads nothing else, or the operator's key. */

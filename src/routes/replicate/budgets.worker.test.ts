@@ -78,6 +78,7 @@ describe("the cost of a prediction", () => {
     });
     const { headers: told } = await callJson(`/v1/predictions/${id}`, { key, env });
     expect(told.get("edgeplane-cost")).toBe("0.001000007 USD; final");
+    expect(told.get("access-control-expose-headers")?.split(",")).toContain("edgeplane-cost");
     const { body } = await operate("/settings/simulate", "POST", { request: { account, model: MODEL } });
     expect(body["cost"]).toMatchObject({ state: "estimated", nano: 900 * MILLION + 7 });
   });

@@ -1,4 +1,4 @@
-/** The plugins that came with a version, ready for one request. What keeps them from running refuses what they guard. */
+/** The plugins that came with a version, ready for one request. Where they can't run, what they guard is refused. */
 import { waitUntil } from "cloudflare:workers";
 import type { AttachedPlugin } from "../../contract/attached-plugin.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
@@ -29,8 +29,8 @@ const kept = createTtlCache<PushedPlugin>(200, {
 const noted = createTtlCache<true>(NOTED_VERSIONS);
 
 /**
- * The hooks of a version's `plugins`; null: nobody knows them any more. Throws where their files can't be read now. Plugins that may not run, or whose
- * files are gone, leave hooks that refuse.
+ * The hooks of a version's `plugins`; null: nobody knows them any more. Throws where their files can't be read now.
+ * Plugins that may not run, or whose files are gone, leave hooks that refuse.
  */
 export async function guardsOf(
   env: Env,

@@ -44,11 +44,11 @@ export function checkAllowed(
 ): void {
   if (!policy.owners.includes(EVERYBODY) && !policy.owners.includes(owner)) {
     const names = plugins.map(({ name }) => `"${name}"`).join(", ");
-    const detail = `The version brings plugins (${names}), and \`pushed_plugins.owners\` of the settings doesn't name "${owner}".`;
+    const detail = `It brings plugins (${names}), and \`pushed_plugins.owners\` of the settings doesn't name "${owner}".`;
     throw new EdgeplaneError("plugins_not_allowed", detail);
   }
   if (plugins.length > policy.max_plugins) {
-    const detail = `The version brings ${plugins.length} plugins; \`pushed_plugins.max_plugins\` of the settings is ${policy.max_plugins}.`;
+    const detail = `It brings ${plugins.length} plugins; \`pushed_plugins.max_plugins\` of the settings is ${policy.max_plugins}.`;
     throw new EdgeplaneError("plugins_not_allowed", detail);
   }
   for (const { name, phases } of plugins) {

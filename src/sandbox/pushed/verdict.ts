@@ -1,5 +1,5 @@
 /**
- * What a plugin of a pushed model is shown, and what of its answer counts. Its author is a stranger to whoever calls the
+ * What a plugin of a pushed model is shown, and what of its answer counts. Its author is a stranger to who calls the
  * model: it sees what the model sees, and neither who calls nor how; it may refuse, or change the input or the output.
  */
 import * as z from "zod";

@@ -5,8 +5,8 @@
  * measured while predictions wait, and corrects what a prediction is taken to take.
  */
 import type { VersionDemand } from "../demand.ts";
+import { machinesAtDeadline } from "../patience.ts";
 import type { ModelNeed } from "../placement.ts";
-import type { Policy } from "../policy.ts";
 import type { Reasons } from "../backlog-rule.ts";
 import { SelfTuning } from "../self-tuning.ts";
 
@@ -19,14 +19,12 @@ const REMEMBERED_S = 600;
 /** Of a machine, what a model has that barely needs it. */
 const LEAST_SHARE = 0.05;
 const SWAP_S = 30;
-/** Of fewer arrivals no rate is concluded: each prediction gets a slot at most. */
-const KNOWN_ARRIVALS = 20;
 
 /** Whoever wants a machine longer that nothing needs says so: `min`. */
 const MAX_KEEP_S = 3600;
 
 export type Kind = { bootS: number; billingS: number; lossPerHour: number };
-export type Bounds = { targetS: number; min: number; max: number; memoryBytes: number };
+export type Bounds = { targetS: number; patienceS: number; min: number; max: number; memoryBytes: number };
 /** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
 export type Served = { ready: number; booting: number; standing: number };
 export type Heard = { arrived: number; started: number; waitedMs: number; ended: number; endedMs: number };
@@ -44,7 +42,8 @@ export class Appetite {
   #readyS = 0;
   #meanS: number | null = null;
   #wanted = 0;
-  #arrived = 0;
+  /** Machines for what could wait, and can't any longer. */
+  #patient = 0;
   /** When it last waited, ran or arrived. */
   activeAtS = -Infinity;
 
@@ -75,7 +74,6 @@ export class Appetite {
     const before = this.#demand;
     this.#demand = demand;
     this.#measure(nowS, before, heard);
-    this.#arrived += heard.arrived;
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
     for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
@@ -92,17 +90,20 @@ export class Appetite {
     this.#adopt(bounds.targetS, kind);
     const { ready, booting, standing } = served;
     const running = this.#demand?.inFlight ?? 0;
-    const waiting = waitingOf(this.#demand);
+    const low = this.#demand?.waiting.low ?? 0;
+    const waiting = waitingOf(this.#demand) - low;
     const oldestWaitS = (this.#demand?.waitingMs ?? 0) / 1000;
     const fleet = { nowS, waiting, oldestWaitS, running, ready: ready + standing, booting };
-    const asked = this.#policy.machines(fleet);
-    const each = Math.ceil((waiting + running) / this.#slots);
-    const wanted = this.#arrived < KNOWN_ARRIVALS ? Math.min(asked, Math.max(each, ready + booting)) : asked;
-    this.#wanted = Math.max(0, wanted - standing);
+    const wanted = this.#policy.machines(fleet);
+    const there = ready + booting + standing;
+    const spare = Math.max(0, there - wanted - this.#patient);
+    // What is rented for them is no spare machine, and stays until none waits.
+    this.#patient = low === 0 ? 0 : Math.max(this.#patient, this.#forPatient(low, oldestWaitS, spare, bounds, kind));
+    this.#wanted = Math.max(0, Math.max(wanted, this.#patient) - standing);
     return {
       model: `${this.model} ${this.version}`,
       machines: this.#wanted === 1 ? this.#shareOfOne() : this.#wanted,
-      patientMachines: 0,
+      patientMachines: low / this.#slots,
       memoryBytes: bounds.memoryBytes,
       swapS: SWAP_S,
       targetS: bounds.targetS,
@@ -111,14 +112,11 @@ export class Appetite {
     };
   }
 
-  wakeAtS(nowS: number): number {
-    const policy: Policy = this.#policy;
-    return policy.wakeAtS(nowS);
-  }
-
-  /** A machine was rented for its class and took so long. */
-  booted(bootS: number): void {
-    this.#policy.booted(bootS);
+  /** Machines for what can wait, once it can't any longer. */
+  #forPatient(low: number, waitedS: number, spareMachines: number, { patienceS }: Bounds, { bootS }: Kind): number {
+    const workS = low * this.#policy.reasons.meanWorkS;
+    const untilDeadlineS = patienceS - waitedS;
+    return machinesAtDeadline({ workS, untilDeadlineS, slots: this.#slots, bootS, spareMachines });
   }
 
   /** One machine is wanted: how much of it. */

@@ -144,6 +144,26 @@ describe("classes and models", () => {
   });
 });
 
+describe("low priority", () => {
+  it("rents nothing until what waits can't wait any longer, and takes spare time before that", () => {
+    const world = new World({ classes: { cpu: { low_priority_wait_s: 300 } } });
+    world.arrive("local/echo", 5, 2, true);
+    world.run(150);
+    expect(world.made).toBe(0);
+    world.run(150);
+    expect(world.done).toHaveLength(5);
+    expect(world.made).toBe(1);
+    settle(world);
+    world.arrive("local/echo", 5, 2, true);
+    world.run(2);
+    expect(world.names).toEqual([]);
+    world.arrive("local/echo");
+    world.run(60);
+    expect(world.done).toHaveLength(11);
+    expect(world.made).toBe(2);
+  });
+});
+
 describe("money", () => {
   it("stops renting at the month's cap, whatever waits, and begins again with the next month", () => {
     const world = new World({ classes: { cpu: { max: 8, monthly_cap: 1 } } });

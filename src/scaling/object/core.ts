@@ -17,6 +17,7 @@ import { OVERALL_MAX_VERSIONS } from "./limits.ts";
 import { costNano, isWorking } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { MachineBook, RETURN_MS } from "./machine-book.ts";
+import type { KnownOffer } from "./offers.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { RentRecords } from "./rent-records.ts";
@@ -162,11 +163,17 @@ export class ScalerCore {
     return { drain: this.#drains() };
   }
 
-  resolved(key: string): Resolved {
+  /** Offers of the providers that are here. */
+  offers(): KnownOffer[] {
+    return this.providers.offers(this.#clock.mono());
+  }
+
+  /** What holds for a version, by these settings. */
+  resolved(key: string, settings = this.settings): Resolved {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
       return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
-    return resolve(wish, this.settings, this.#hardware());
+    return resolve(wish, settings, this.#hardware(settings));
   }
 
   /** Whether the provider was heard lately. */
@@ -178,21 +185,13 @@ export class ScalerCore {
     return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
   }
 
-  /** When it wants to look again though nothing is there; Infinity: with the next news. */
-  wakeInMs(): number {
-    const nowS = this.#clock.seconds();
-    const atS = Math.min(...[...this.appetites.values()].map((one) => one.wakeAtS(nowS)));
-    return Math.max(0, (atS - nowS) * 1000);
-  }
-
   /** Classes that are set, offered, or of which machines are left; the cheapest offer first. */
-  #hardware(): string[] {
-    const offers = this.providers
-      .offers(this.#clock.mono())
+  #hardware(settings = this.settings): string[] {
+    const offers = this.offers()
       .toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano)
       .map(({ hardware }) => hardware);
     const left = this.book.all().map(({ hardware }) => hardware);
-    return [...new Set([...offers, ...Object.keys(this.settings.classes), ...left])];
+    return [...new Set([...offers, ...Object.keys(settings.classes), ...left])];
   }
 
   #noteLane(lane: string): void {
@@ -283,7 +282,7 @@ export class ScalerCore {
       nowS,
       nowMs,
       settings: this.settings,
-      offers: this.providers.offers(this.#clock.mono()),
+      offers: this.offers(),
       machines,
       needs,
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
@@ -312,6 +311,7 @@ export class ScalerCore {
           appetite,
           bounds: {
             targetS: targetS ?? own.target_wait_s,
+            patienceS: own.low_priority_wait_s,
             min,
             max: Math.min(max, own.max),
             memoryBytes: wish.memoryBytes,
@@ -373,7 +373,9 @@ export class ScalerCore {
       if (session !== null) return 0;
       return bootMs === null ? Infinity : Math.max(1000, bootMs - (nowMs - wantedAtMs));
     });
-    const isHeld = this.classes.get(hardware)?.last?.problem !== null;
+    const last = this.classes.get(hardware)?.last ?? null;
+    // Nothing comes while nothing can be rented, nor while what waits has time.
+    const isHeld = last !== null && (last.problem !== null || last.plan.wanted.spot + last.plan.wanted.onDemand === 0);
     const coming = working.length > 0 ? Math.min(...waits) : isHeld || bootMs === null ? Infinity : bootMs;
     return { comesInMs: coming === Infinity ? null : Math.round(coming + setupMs), refused: null };
   }

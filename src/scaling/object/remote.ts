@@ -1,8 +1,9 @@
 /** The scaler as its callers see it. */
 import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
+import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { objectNamed } from "../../object-calls.ts";
-import type { Minute } from "./rows.ts";
+import type { Past } from "./past.ts";
 import type { ScalingStatus } from "./status.ts";
 
 const NAME = "scaler";
@@ -10,7 +11,7 @@ const NAME = "scaler";
 export type RemoteScaler = {
   sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null>;
   status(): Promise<ScalingStatus>;
-  arrivals(): Promise<Minute[]>;
+  past(draft: ScalingSettings | null): Promise<Past>;
   changed(): Promise<void>;
 };
 

@@ -102,11 +102,12 @@ export class ScalerStore {
 
   /** The last day's, oldest first. */
   arrivals(nowMs: number): Minute[] {
-    if (!this.#isOpen) return [];
+    if (!this.#isOpen) return this.#minute === null ? [] : [this.#minute];
     const from = Math.floor((nowMs - DAY_MS) / MINUTE_MS);
-    return this.#sql("SELECT minute, value FROM arrivals WHERE minute >= ? ORDER BY minute", from).map(
+    const stored = this.#sql("SELECT minute, value FROM arrivals WHERE minute >= ? ORDER BY minute", from).map(
       ({ minute, value }) => ({ minute: Number(minute), versions: MinuteSchema.parse(JSON.parse(String(value))) }),
     );
+    return this.#minute === null ? stored : [...stored, this.#minute];
   }
 
   #open(): void {

@@ -5,7 +5,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
-import { ScalingSettingsSchema } from "../../contract/scaling.ts";
+import { amountOf } from "../../contract/price.ts";
+import { nanoOf, ScalingSettingsSchema } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { OVERHEAD_ACCOUNT } from "../../metering/record.ts";
@@ -22,6 +23,8 @@ import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
+import { pastOf } from "./past.ts";
+import type { Past } from "./past.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
 import { statusOf } from "./status.ts";
@@ -50,6 +53,8 @@ export class Scaler extends DurableObject<Env> {
   readonly #waiters = new Set<() => void>();
   readonly #tokens = new Map<string, { secret: string; expiresAt: number }>();
   readonly #revoked = new Set<string>();
+  /** Providers that were warned of. */
+  readonly #low = new Set<string>();
   #readAt = -Infinity;
   #reading: Promise<void> | null = null;
   #activeAt = Date.now();
@@ -85,6 +90,7 @@ export class Scaler extends DurableObject<Env> {
   async sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null> {
     await this.#read();
     if (!this.#core.synced(request)) return null;
+    this.#noteBalance(request);
     this.#look();
     const endsAt = Date.now() + SYNC_HOLD_MS;
     for (;;) {
@@ -115,9 +121,10 @@ export class Scaler extends DurableObject<Env> {
     return statusOf(this.#core, Date.now());
   }
 
-  /** Arrivals of the last day, by minute. */
-  arrivals(): ReturnType<ScalerStore["arrivals"]> {
-    return this.#store.arrivals(Date.now());
+  /** The last day's arrivals, with what would hold for them by the draft; null: by the settings that hold. */
+  async past(draft: ScalingSettings | null): Promise<Past> {
+    await this.#read();
+    return pastOf(this.#core, this.#store.arrivals(Date.now()), draft);
   }
 
   override async alarm(): Promise<void> {
@@ -156,6 +163,16 @@ export class Scaler extends DurableObject<Env> {
       this.#isLooking = false;
       void this.#lookAnew();
     });
+  }
+
+  #noteBalance({ provider, balance }: SyncRequest): void {
+    const { low_balance: limit, currency } = this.#core.settings;
+    const isLow = limit !== undefined && balance !== undefined && balance.nano < nanoOf(limit);
+    if (!isLow) this.#low.delete(provider);
+    else if (!this.#low.has(provider)) {
+      this.#low.add(provider);
+      log.warn("provider_balance_low", { provider, left: amountOf(balance.nano), currency });
+    }
   }
 
   async #lookAnew(): Promise<void> {

@@ -170,3 +170,15 @@ it("tells who starts machines itself how many are wanted, in JSON and for Promet
   expect(text).toMatch(/^edgeplane_scaling_machines_wanted\{hardware="k8s"\} [1-4]$/m);
   expect((await machines()).filter(({ hardware }) => hardware === "k8s")).toEqual([]);
 });
+
+it("simulates settings over what has arrived, and says which models it left out, and why", async () => {
+  const draft = { classes: { cpu: { min: 1, max: 2 } } };
+  const { status, body } = await callJson("/admin/v1/scaling/simulate", { key: operator, body: { scaling: draft } });
+  expect(status).toBe(200);
+  expect(body["models"]).toMatchObject([{ model: "local/scaled", arrivals: 1, simulated: 1 }]);
+  expect(body["left_out"]).toMatchObject([
+    { model: "kube/echo", why: expect.stringContaining("the owner kube") as string },
+  ]);
+  const wrong = { scaling: { classes: { CPU: {} } } };
+  expect((await callJson("/admin/v1/scaling/simulate", { key: operator, body: wrong })).status).toBe(422);
+});

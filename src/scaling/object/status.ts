@@ -1,5 +1,6 @@
 /** What scaling wants, has, and why: for the operator. */
 import { amountOf } from "../../contract/price.ts";
+import { nanoOf } from "../../contract/scaling.ts";
 import { waitingOf } from "./appetite.ts";
 import { settingsOf } from "./class-state.ts";
 import type { ScalerCore } from "./core.ts";
@@ -137,7 +138,7 @@ function providersOf(core: ScalerCore): ProviderStatus[] {
     offers: one.offers.length,
     problem: one.problem,
     balanceNano: one.balance?.nano ?? null,
-    isLow: limit !== undefined && one.balance !== null && one.balance !== undefined && one.balance.nano < limit * 1e9,
+    isLow: limit !== undefined && one.balance !== null && one.balance !== undefined && one.balance.nano < nanoOf(limit),
     orphans: one.orphans,
     orphansReturned: one.orphansReturned,
     duplicatesReturned: one.duplicatesReturned,

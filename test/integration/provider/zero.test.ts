@@ -34,16 +34,21 @@ async function ask(method: string, path: string, body?: unknown): Promise<unknow
   return (await fetch(stack.url + path, init)).json();
 }
 
+/** As npm start has them made. */
+function start(): Promise<LocalMachines> {
+  const { signal } = new AbortController();
+  return startMachines({ ...stack, stateDir, python: "python3", say, signal });
+}
+const say = (line: string): void => void said.push(line);
+
 beforeAll(async () => {
-  const say = (line: string): void => void said.push(line);
   stack = await startStack({ stateDir, pool: false, say });
   // As npm start says it, but for how long a machine stays.
   const { settings } = SettingsSchema.parse(await admin("GET", "settings"));
   const cpu = { lanes: ["elastic"], max: 1, target_wait_s: 1, keep_alive_s: { min: 3, max: 4 } };
   const prices = { currency: "USD", default: { per_second_nano: { "*": 200_000 } } };
   await admin("POST", "settings", { settings: { ...settings, scaling: { classes: { cpu } }, prices }, why: "a test" });
-  const { signal } = new AbortController();
-  machines = await startMachines({ ...stack, stateDir, python: "python3", say, signal });
+  machines = await start();
 });
 afterAll(async () => {
   await machines?.stop();
@@ -62,4 +67,11 @@ it("goes from zero to one and back, and says what that took and cost", async () 
   const billed = { model: SCALED_MODEL, billed: 1, currency: "USD" };
   await expect.poll(usage, { timeout: 30_000 }).toMatchObject([billed]);
   expect(Number((await usage())[0]?.cost)).toBeGreaterThan(0.0000999);
+});
+
+it("keeps its token and its settings from start to start", async () => {
+  const before = await Promise.all([admin("GET", "provider-tokens"), admin("GET", "settings")]);
+  await machines.stop();
+  machines = await start();
+  expect(await Promise.all([admin("GET", "provider-tokens"), admin("GET", "settings")])).toStrictEqual(before);
 });

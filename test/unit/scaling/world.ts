@@ -31,7 +31,7 @@ export function offer(id: string, more: Partial<Offer> = {}): Offer {
   };
 }
 
-type Job = { model: string; workS: number; atS: number; startedS: number | null; on: string | null };
+type Job = { model: string; isLow: boolean; workS: number; atS: number; startedS: number | null; on: string | null };
 
 /** A machine as it is in truth, whatever the provider says of it. */
 type Real = { name: string; offer: string; atS: number; session: string | null; isDraining: boolean };
@@ -109,10 +109,11 @@ export class World {
     return statusOf(this.core, this.wallMs);
   }
 
-  arrive(model: string, count = 1, workS = 2): void {
+  arrive(model: string, count = 1, workS = 2, isLow = false): void {
     const totals = this.#totalsOf(model);
-    totals.arrived += count;
-    for (let n = 0; n < count; n += 1) this.jobs.push({ model, workS, atS: this.nowS, startedS: null, on: null });
+    if (!isLow) totals.arrived += count;
+    for (let n = 0; n < count; n += 1)
+      this.jobs.push({ model, isLow, workS, atS: this.nowS, startedS: null, on: null });
   }
 
   /** So many seconds; the provider is asked every second, which counts lists faster than in truth. */
@@ -236,7 +237,15 @@ export class World {
         return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs: isSick ? null : 0, problem }];
       });
       return {
-        ...{ model, version: "v", waiting: { high: 0, normal: waiting.length, low: 0 } },
+        ...{
+          model,
+          version: "v",
+          waiting: {
+            high: 0,
+            normal: waiting.filter(({ isLow }) => !isLow).length,
+            low: waiting.filter(({ isLow }) => isLow).length,
+          },
+        },
         ...{ waitingMs: waiting.length === 0 ? 0 : (this.nowS - (waiting[0]?.atS ?? 0)) * 1000 },
         ...{ inFlight: own.length - waiting.length, ...this.#totalsOf(model), sessions },
       };

@@ -1,0 +1,54 @@
+/** The last day's arrivals, with what holds for their models under some settings: what `whatIf` asks for. */
+import type { ScalingSettings } from "../../contract/scaling.ts";
+import type { Asked } from "../what-if.ts";
+import { settingsOf } from "./class-state.ts";
+import type { ScalerCore } from "./core.ts";
+import { fitting } from "./offers.ts";
+import type { Minute } from "./rows.ts";
+
+const UNKNOWN_BOOT_S = 60;
+const UNKNOWN_WORK_S = 1;
+const MINUTE_S = 60;
+const MAX_MODELS = 5;
+
+/** `leftOut`: models with fewer arrivals than those that are looked at, or without a class, and why. */
+export type Past = { asked: Asked[]; leftOut: { model: string; why: string }[] };
+
+export function pastOf(core: ScalerCore, minutes: readonly Minute[], draft: ScalingSettings | null): Past {
+  const settings = draft ?? core.settings;
+  const leftOut: Past["leftOut"] = [];
+  const asked: Asked[] = [];
+  const byModel = [...arrivalsOf(minutes)].toSorted(([, a], [, b]) => b.length - a.length);
+  for (const [key, atS] of byModel) {
+    const [model = ""] = key.split(" ");
+    const { hardware, why, targetS, min, max } = core.resolved(key, settings);
+    const own = settingsOf(settings, hardware ?? "");
+    const { offers, why: whyNone } = fitting(core.offers(), hardware ?? "", own, settings.currency);
+    const [cheapest] = offers.toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano);
+    if (hardware === null) leftOut.push({ model, why: why ?? "it has no class" });
+    else if (cheapest === undefined) leftOut.push({ model, why: whyNone ?? "there is no offer" });
+    else if (asked.length >= MAX_MODELS) leftOut.push({ model, why: `${MAX_MODELS} models have more arrivals` });
+    else {
+      const bootS = (core.learned.bootMs(hardware) ?? UNKNOWN_BOOT_S * 1000) / 1000;
+      asked.push({
+        ...{ name: key, atS, workS: core.appetites.get(key)?.workS ?? UNKNOWN_WORK_S },
+        ...{ targetS: targetS ?? own.target_wait_s, min, max: Math.min(max, own.max) },
+        kind: { bootS, slots: 1, billingS: cheapest.billingIncrementS, lossPerHour: 0 },
+        pricePerHourNano: cheapest.pricePerHourNano,
+      });
+    }
+  }
+  return { asked, leftOut };
+}
+
+function arrivalsOf(minutes: readonly Minute[]): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const { minute, versions } of minutes) {
+    for (const [key, seconds] of Object.entries(versions)) {
+      const atS = found.get(key) ?? [];
+      found.set(key, atS);
+      for (const [second, count] of seconds) for (let n = 0; n < count; n += 1) atS.push(minute * MINUTE_S + second);
+    }
+  }
+  return found;
+}
