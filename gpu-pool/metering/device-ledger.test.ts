@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeviceLedger } from "./device-ledger.ts";
 import type { Attempt, Residence } from "./device-ledger.ts";
-import { divide } from "./divide.ts";
+import { divide, settle } from "./divide.ts";
 
 const DEVICES = ["0", "1", "2"];
 
@@ -107,12 +107,18 @@ describe("a host", () => {
 });
 
 it("gives the largest remainders what rounding leaves, and makes up for it the next time", () => {
-  const holders = [5, 3, 1].map((weight) => ({ weight, us: 0, owedUs: 0 }));
+  const holders = [1, 3, 5].map((weight) => ({ weight, us: 0, owedUs: 0 }));
   divide(10, holders);
-  // 5.56, 3.33 and 1.11
-  expect(holders.map(({ us }) => us)).toEqual([6, 3, 1]);
+  // 1.11, 3.33 and 5.56
+  expect(holders.map(({ us }) => us)).toEqual([1, 3, 6]);
   for (let times = 0; times < 8; times += 1) divide(10, holders);
-  expect(holders.map(({ us }) => us)).toEqual([50, 30, 10]);
+  expect(holders.map(({ us }) => us)).toEqual([10, 30, 50]);
+});
+
+it("leaves to the others what one that ends is owed", () => {
+  const [leaving, ...others] = [0.5, 0.25, -0.75].map((owedUs) => ({ weight: 1, us: 0, owedUs }));
+  if (leaving !== undefined) settle(leaving, others);
+  expect([leaving, ...others].map((holder) => holder?.owedUs)).toEqual([0, 0.5, -0.5]);
 });
 
 it("divides in no time what costs nothing, or more than can be", () => {

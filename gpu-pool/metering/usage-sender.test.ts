@@ -25,7 +25,7 @@ function setUp() {
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, "usage.json");
   const problems: string[] = [];
-  const edge = { requests: [] as IntervalsRequest[], answer: null as Error | null };
+  const edge = { requests: [] as IntervalsRequest[], answer: null as Error | null, slow: Promise.resolve() };
   const live = (session: string, wallMs: number, reports: UsageReport[] = []) => {
     const { clock, pass } = createSteppedClock();
     const meter = createMeter(clock);
@@ -40,6 +40,7 @@ function setUp() {
         async json({ body }) {
           edge.requests.push(IntervalsRequestSchema.parse(JSON.parse(String(body))));
           if (edge.answer !== null) throw edge.answer;
+          await edge.slow;
           return { next: 1 };
         },
       },
@@ -114,6 +115,23 @@ it("tells the open minute at its end, and no longer waits for an edge than it ma
   await pass(5000);
   await sender.end(1000);
   expect(existsSync(path)).toBe(true);
+});
+
+it("tells its last interval behind those that are on their way", async () => {
+  const { edge, live, sums } = setUp();
+  const { sender, pass } = live("session-1", 0);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  edge.slow = promise;
+  await pass(1000);
+  void sender.close();
+  await pass(2000);
+  const ended = sender.end(60_000);
+  resolve();
+  await ended;
+  expect(sums()).toEqual([
+    ["session-1", 0, [1_000_000]],
+    ["session-1", 1, [2_000_000]],
+  ]);
 });
 
 it("drops what the edge refuses, and keeps what an older edge, or a wrong token, does not take", async () => {

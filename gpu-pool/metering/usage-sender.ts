@@ -34,7 +34,7 @@ export class UsageSender {
   readonly #book = new IntervalBook();
   /** Of earlier lives of this pool. */
   readonly #before: { session: string; book: IntervalBook }[] = [];
-  #isSending = false;
+  #sending: Promise<void> | null = null;
   #cancel = (): void => {};
 
   constructor(options: UsageSenderOptions) {
@@ -84,14 +84,14 @@ export class UsageSender {
     return this.#options.wallMs() - this.#options.clock.nowMs();
   }
 
-  async #send(): Promise<void> {
-    if (this.#isSending) return;
-    this.#isSending = true;
-    try {
-      while (await this.#sendNext());
-    } finally {
-      this.#isSending = false;
-    }
+  /** Sends all, or waits for who does. */
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => (this.#sending = null));
+    return this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    while (await this.#sendNext());
   }
 
   /** Whether there may be more, and the edge takes it. */

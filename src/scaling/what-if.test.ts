@@ -25,3 +25,8 @@ it("takes the latest arrivals where there are too many, and never more machines 
   expect(busy?.late).toBeGreaterThan(0.5);
   expect(other).toMatchObject({ arrivals: 0, costNano: 0, p95WaitS: 0, late: 0 });
 });
+
+it("pays for machines that are kept though nothing comes", () => {
+  const [kept] = whatIf([{ ...asked, atS: [0, 7200], min: 2 }]);
+  expect(kept?.machineS).toBeGreaterThanOrEqual(2 * 7200);
+});

@@ -1,5 +1,5 @@
 /** Plugins that come with a pushed version, as its owner, its callers and a pool meet them. */
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { call, callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
 import { PluginGateway, pluginFiles } from "../../../test/worker/plugin-gateway.ts";
 
@@ -28,6 +28,7 @@ async function audited() {
 }
 
 beforeEach(() => gateway.publish(allowed));
+afterEach(() => void vi.restoreAllMocks());
 
 describe("plugins of a pushed version", () => {
   it("screen the inputs of that version, and of no other", async () => {
@@ -256,10 +257,14 @@ describe("an evil plugin", () => {
     await testEnv.DB.prepare("UPDATE models SET visibility = 'public' WHERE owner LIKE 'plugin-owner-%'").run();
     const { version } = await owner.push(pluginFiles("tattles", { screenInput: tattles }));
     const stranger = await newKey("plugin-stranger");
+    const logged = (["log", "warn", "error"] as const).map((method) => vi.spyOn(console, method));
     expect((await owner.predict(version, { text: "my prompt" }, stranger)).body["code"]).toBe("guard_unavailable");
     await expect.poll(async () => (await owner.view(version))["plugin_problem"]).toContain("could not decide");
     expect((await owner.view(version))["plugin_problem"]).not.toContain("my prompt");
     expect((await owner.view(version, stranger))["plugin_problem"]).toBeNull();
+    const lines = logged.flatMap(({ mock }) => mock.calls.map((call) => call.join(" ")));
+    expect(lines.join("\n")).toContain("pushed_plugin_failed");
+    expect(lines.join("\n")).not.toContain("my prompt");
   });
 
   it("shares no memory with another version of the same code", async () => {

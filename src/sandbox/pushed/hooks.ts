@@ -79,24 +79,23 @@ function hookOf<P extends ScreeningPhase>(
   { runner, onFault, behind }: PushedRun,
 ): BoundHook<P> {
   const timeoutMs = sandboxed.upload.manifest.timeout_ms;
-  const run = async (subject: Readonly<PhaseSubject[P]>): Promise<Verdict<PhaseSubject[P]>> => {
+  const decide = async (subject: Readonly<PhaseSubject[P]>): Promise<Verdict<PhaseSubject[P]> | { fault: string }> => {
     try {
       const asked = runner.run(sandboxed, { config, phase, subject: shown(phase, subject) });
       const answer = await inTime(asked, timeoutMs, () => behind(runner.suspect(sandboxed).catch(() => {})));
       const verdict = parsePushedVerdict(phase, subject, answer);
-      if (attached.judges && ("subject" in verdict || "held" in verdict))
-        throw new Error("its manifest says that it only judges");
-      return verdict;
+      const isChange = "subject" in verdict || "held" in verdict;
+      return attached.judges && isChange ? { fault: "its manifest says that it only judges" } : verdict;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      onFault({
-        plugin: attached.name,
-        phase,
-        accountId: accountOf(phase, subject),
-        reason,
-      });
-      throw error;
+      return { fault: error instanceof Error ? error.message : String(error) };
     }
+  };
+  const run = async (subject: Readonly<PhaseSubject[P]>): Promise<Verdict<PhaseSubject[P]>> => {
+    const decided = await decide(subject);
+    if (!("fault" in decided)) return decided;
+    onFault({ plugin: attached.name, phase, accountId: accountOf(phase, subject), reason: decided.fault });
+    // What the plugin says may be the caller's words: they get into no log.
+    throw new Error("a plugin of a pushed model could not decide");
   };
   return { ...settingsOf(attached, timeoutMs + BEHIND_MS), run };
 }

@@ -19,8 +19,6 @@ const REMEMBERED_S = 600;
 /** Of a machine, what a model has that barely needs it. */
 const LEAST_SHARE = 0.05;
 const SWAP_S = 30;
-/** Of fewer arrivals no rate is concluded: each prediction gets a slot at most. */
-const KNOWN_ARRIVALS = 20;
 
 /** Whoever wants a machine longer that nothing needs says so: `min`. */
 const MAX_KEEP_S = 3600;
@@ -44,7 +42,6 @@ export class Appetite {
   #readyS = 0;
   #meanS: number | null = null;
   #wanted = 0;
-  #arrived = 0;
   /** Machines for what could wait, and can't any longer. */
   #patient = 0;
   /** When it last waited, ran or arrived. */
@@ -77,7 +74,6 @@ export class Appetite {
     const before = this.#demand;
     this.#demand = demand;
     this.#measure(nowS, before, heard);
-    this.#arrived += heard.arrived;
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
     for (let n = Math.min(MAX_HEARD, heard.started); n > 0; n -= 1) this.#policy.started(nowS, waitS);
@@ -98,9 +94,7 @@ export class Appetite {
     const waiting = waitingOf(this.#demand) - low;
     const oldestWaitS = (this.#demand?.waitingMs ?? 0) / 1000;
     const fleet = { nowS, waiting, oldestWaitS, running, ready: ready + standing, booting };
-    const asked = this.#policy.machines(fleet);
-    const each = Math.ceil((waiting + running) / this.#slots);
-    const wanted = this.#arrived < KNOWN_ARRIVALS ? Math.min(asked, Math.max(each, ready + booting)) : asked;
+    const wanted = this.#policy.machines(fleet);
     const there = ready + booting + standing;
     const spare = Math.max(0, there - wanted - this.#patient);
     // What is rented for them is no spare machine, and stays until none waits.
@@ -116,11 +110,6 @@ export class Appetite {
       min: bounds.min,
       max: Math.max(bounds.min, bounds.max),
     };
-  }
-
-  /** A machine was rented for its class and took so long. */
-  booted(bootS: number): void {
-    this.#policy.booted(bootS);
   }
 
   /** Machines for what can wait, once it can't any longer. */
