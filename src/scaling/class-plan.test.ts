@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ClassPlanner } from "./class-plan.ts";
 import type { ClassBounds, ClassFleet, ClassMachine, ClassPlan } from "./class-plan.ts";
+import { leaving } from "./leaving.ts";
 import type { ModelNeed } from "./placement.ts";
 
 const bounds: ClassBounds = {
@@ -127,6 +128,15 @@ describe("ClassPlanner", () => {
     expect(planner.plan(fleetOf(0, ...machines, machine("boots", { state: "booting" })), [], bounds).drain[0]).toBe(
       "boots",
     );
+  });
+
+  it("lets no machine go that is about to serve, for one that is paid for longer", () => {
+    const machines = [
+      machine("next", { state: "booting", rentedAtS: 0 }),
+      machine("later", { state: "booting", rentedAtS: 50, paidForS: 50 }),
+    ];
+    expect(leaving(machines, 1, 2)).toEqual([]);
+    expect(leaving(machines, 2, 2)).toEqual(["next"]);
   });
 
   it("takes spot machines with spares, and machines on demand until they serve", () => {

@@ -19,7 +19,10 @@ export type Leaver = {
  * longer than `marginS` (two looks or so) stays until then.
  */
 export function leaving(machines: readonly Leaver[], count: number, marginS: number): string[] {
-  const may = machines.filter(({ paidForS }) => paidForS <= marginS);
+  const booting = machines.filter(({ state }) => state === "booting").toSorted((a, b) => a.rentedAtS - b.rentedAtS);
+  // What boots and will be needed stays, or none would ever serve where an increment is as short as a boot.
+  const needed = new Set(booting.slice(0, Math.max(0, booting.length - count)));
+  const may = machines.filter((machine) => machine.paidForS <= marginS && !needed.has(machine));
   const ordered = may.toSorted(
     (a, b) =>
       stage(a) - stage(b) || costOfLeaving(a) - costOfLeaving(b) || b.rentedAtS - a.rentedAtS || (a.id < b.id ? -1 : 1),

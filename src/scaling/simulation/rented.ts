@@ -61,10 +61,15 @@ export class Rented {
     return fullest;
   }
 
-  /** Those that may leave, the cheapest to lose first: what boots, the latest first; then what runs least. */
-  leaving(): Machine[] {
-    const staying = this.#active.filter(({ state }) => state !== "draining");
-    return staying.toSorted((a, b) => leavingCost(a) - leavingCost(b) || b.rentedS - a.rentedS);
+  /**
+   * Those that may leave when `count` are too many, the cheapest to lose first: what boots, the latest first; then what
+   * runs least. What boots and will be needed stays, even if the time is over that is paid for it.
+   */
+  leaving(count: number): Machine[] {
+    const needed = Math.max(0, this.booting - count);
+    const firstToServe = new Set(this.#active.filter(({ state }) => state === "booting").slice(0, needed));
+    const may = this.#active.filter((machine) => machine.state !== "draining" && !firstToServe.has(machine));
+    return may.toSorted((a, b) => leavingCost(a) - leavingCost(b) || b.rentedS - a.rentedS);
   }
 
   /** How much longer it is paid for already. */

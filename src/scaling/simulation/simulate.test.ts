@@ -91,6 +91,20 @@ describe("simulate", () => {
     expect(waitsS.every((waitS) => waitS >= 0)).toBe(true);
   });
 
+  it("serves where an increment is no longer than a boot and a machine too many is ordered now and then", () => {
+    let look = 0;
+    const flapping = policyOf(({ waiting, running }) => {
+      look += 1;
+      return waiting + running === 0 ? 0 : 1 + Number(look % 40 === 0);
+    }, true);
+    const { waitsS } = simulate(
+      requestsOf([0, 5]),
+      { ...kind, bootS: 60, billingS: 60 },
+      { policy: flapping, everyS: 1 },
+    );
+    expect(waitsS[0]).toBe(60);
+  });
+
   it("ends every request, and tells the policy of each once, whatever the policy wants", () => {
     const arrivals = fc.array(fc.tuple(fc.integer({ min: 0, max: 400 }), fc.integer({ min: 1, max: 60 })), {
       minLength: 1,

@@ -238,7 +238,7 @@ class Simulation {
     // One more look comes before the increment is over.
     const marginS = 2 * this.#everyS;
     let left = count;
-    for (const machine of this.#rented.leaving()) {
+    for (const machine of this.#rented.leaving(count)) {
       if (left === 0) return;
       if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > marginS) continue;
       left -= 1;
