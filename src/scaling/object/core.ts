@@ -257,7 +257,7 @@ export class ScalerCore {
       else if (state === "booting" && connectedAtMs === null && ageMs > bootS * 1000)
         this.book.neverConnected(id, `its pool did not connect within ${bootS} s`);
       else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS)
-        this.book.giveUp(id, "its pool ended and did not come back");
+        this.book.notBack(id);
       else if (state === "draining" && ageMs > drainS * 1000)
         this.book.giveUp(id, `what ran there did not end within ${drainS} s`);
     }
