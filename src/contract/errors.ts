@@ -245,6 +245,12 @@ export const errorTable = {
     cause: "The model's price is in another currency than a budget that holds for the call, which can't count it.",
     remedy: "Have the operator set the budget that `detail` names in the currency of the prices.",
   },
+  budget_unbounded: {
+    status: 402,
+    title: "A strict budget can't hold a price by units alone",
+    cause: "The model's price has units and no time, and nobody knows before a run how many units it makes.",
+    remedy: "Have the operator make the budget that `detail` names `hard`, or set a price by time, too.",
+  },
   too_many_streams: {
     status: 429,
     title: "Too many open streams",
