@@ -1,4 +1,7 @@
-/** What usage records add up to. Pure; integers, so that no order of adding changes a sum. */
+/**
+ * What usage records add up to. Pure; integers, so that no order of adding changes a sum. Pools are strangers: what they
+ * tell may add up to more than a number counts exactly, and stays at that.
+ */
 import type { MeterRecord } from "./record.ts";
 
 /** What sums are kept by. `phase` is `run` for attempts; an empty text: it has none. */
@@ -36,15 +39,20 @@ export function noSums(): Sums {
 }
 
 export function addSums(to: Sums, { units, ...numbers }: Sums): void {
-  for (const name of Object.keys(numbers) as (keyof typeof numbers)[]) to[name] += numbers[name];
+  for (const name of Object.keys(numbers) as (keyof typeof numbers)[]) to[name] = countable(to[name] + numbers[name]);
   addUnits(to.units, units);
 }
 
 export function addUnits(to: Record<string, number>, units: Readonly<Record<string, number>>): void {
   for (const [name, count] of Object.entries(units)) {
     if (!Object.hasOwn(to, name) && Object.keys(to).length >= MAX_UNIT_NAMES) continue;
-    to[name] = (Object.hasOwn(to, name) ? (to[name] ?? 0) : 0) + count;
+    to[name] = countable((Object.hasOwn(to, name) ? (to[name] ?? 0) : 0) + count);
   }
+}
+
+/** The sum, or the most that is exact as a number. */
+export function countable(sum: number): number {
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, sum));
 }
 
 export function dimensionsOf(record: MeterRecord): Dimensions {

@@ -139,6 +139,27 @@ it("keeps so many groups an hour, and counts the rest as one, so that sums stay 
   expect(groups.reduce((sum, { costNano }) => sum + costNano, 0)).toBe(7 * count);
 });
 
+it("tells sums, and no error, whatever pools add up to", () => {
+  const { sql, rows } = open();
+  const most = Number.MAX_SAFE_INTEGER;
+  const lie = { gpuUs: most, costNano: most, units: { tokens: 1e308 } };
+  const keys = Array.from({ length: 2000 }, (_, n) => `key-${n % 400}`);
+  for (const hour of [0, 30, 60, 90, 120])
+    takeBatches(
+      rows,
+      [
+        {
+          source: `pool ${hour}`,
+          records: keys.map((key, n) => ({ n, record: attempt(`p${n}`, { ...lie, key, at: NOON - hour * HOUR_MS }) })),
+        },
+      ],
+      NOON,
+    );
+  expect(queryUsage(sql, all()).groups).toMatchObject([
+    { requests: 10_000, gpuUs: most, costNano: most, units: { tokens: most } },
+  ]);
+});
+
 it("forgets hours after 40 days and days after 13 months, some at a time", () => {
   const { sql, rows } = open();
   takeBatches(rows, [{ source: "session-1", records: [{ n: 1, record: attempt("p1") }] }], NOON);

@@ -1,6 +1,6 @@
 /** What is asked of an account's usage, and how the meter answers it. */
 import type { Sql, SqlValue } from "../shard/sql.ts";
-import { addUnits, dimensionNames } from "./sums.ts";
+import { addUnits, countable, dimensionNames } from "./sums.ts";
 import type { DimensionName, Dimensions, Sums } from "./sums.ts";
 
 export const spans = ["hour", "day", "month"] as const;
@@ -29,16 +29,18 @@ const START_OF: Record<Span, string> = {
   month: "CAST(strftime('%s', at / 1000, 'unixepoch', 'start of month') AS INTEGER) * 1000",
 };
 
+/** `TOTAL`, as `SUM` throws where a sum is beyond 64 bits. A page reads no row before the span that it begins in. */
 export function queryUsage(sql: Sql, { from, to, by, group, where, limit, after }: UsageRequest): UsagePage {
   const columns: (keyof Dimensions)[] = [...dimensionNames.filter((name) => group.includes(name)), "currency"];
   const filters = dimensionNames.flatMap((name) => (where[name] === undefined ? [] : [[name, where[name]] as const]));
-  const bindings: SqlValue[] = [by === "hour" ? "h" : "d", from, to, ...filters.map(([, value]) => value)];
   const place = after !== null && after.length === columns.length + 1 ? after : null;
+  const begin = Math.max(from, Number(place?.[0] ?? 0));
+  const bindings: SqlValue[] = [by === "hour" ? "h" : "d", begin, to, ...filters.map(([, value]) => value)];
   const behind = place === null ? "" : `HAVING (start, ${columns.join(", ")}) > (${place.map(() => "?").join(", ")})`;
   const rows = sql(
-    `SELECT ${START_OF[by]} AS start, ${columns.join(", ")}, SUM(requests) AS requests, SUM(billed) AS billed,
-       SUM(queued_ms) AS queued_ms, SUM(run_ms) AS run_ms, SUM(gpu_us) AS gpu_us, SUM(instance_us) AS instance_us,
-       SUM(cost_nano) AS cost_nano, json_group_array(units) AS units
+    `SELECT ${START_OF[by]} AS start, ${columns.join(", ")}, TOTAL(requests) AS requests, TOTAL(billed) AS billed,
+       TOTAL(queued_ms) AS queued_ms, TOTAL(run_ms) AS run_ms, TOTAL(gpu_us) AS gpu_us, TOTAL(instance_us) AS instance_us,
+       TOTAL(cost_nano) AS cost_nano, json_group_array(units) AS units
      FROM sums WHERE span = ? AND at >= ? AND at < ? ${filters.map(([name]) => `AND ${name} = ?`).join(" ")}
      GROUP BY start, ${columns.join(", ")} ${behind} ORDER BY start, ${columns.join(", ")} LIMIT ?`,
     ...bindings,
@@ -47,7 +49,7 @@ export function queryUsage(sql: Sql, { from, to, by, group, where, limit, after 
   );
   const groups = rows.slice(0, limit).map((row): UsageGroup => {
     const text = (name: keyof Dimensions) => (columns.includes(name) ? String(row[name]) : null);
-    const number = (name: string) => Number(row[name]);
+    const number = (name: string) => countable(Number(row[name]));
     const units: Record<string, number> = {};
     for (const one of JSON.parse(String(row["units"])) as string[])
       addUnits(units, JSON.parse(one) as Record<string, number>);

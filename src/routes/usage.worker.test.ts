@@ -105,6 +105,8 @@ describe("GET /admin/v1/usage", () => {
   it("tells any account's, and the overhead", async () => {
     const { body } = await callJson(`/admin/v1/usage?account=${account}&by=month`, { key: ADMIN });
     expect(body["results"]).toMatchObject([{ requests: 3, cost_nano: "2500000" }]);
+    const byName = await callJson("/admin/v1/usage?account=used-much&by=month", { key: ADMIN });
+    expect(byName.body).toEqual(body);
     expect((await callJson("/admin/v1/usage?account=overhead", { key: ADMIN })).status).toBe(200);
   });
 

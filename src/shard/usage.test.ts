@@ -163,7 +163,9 @@ describe("a run that outlives its prediction", () => {
     expect(row()?.checkAt).toBeNull();
     report(grant, { outcome: "stopped" });
     report(grant, { outcome: "stopped" });
-    expect(entries().slice(1)).toMatchObject([{ ...usage, flags: ["correction"], replaces: estimate }]);
+    expect(entries().slice(1)).toMatchObject([
+      { ...usage, outcome: "canceled", flags: ["correction"], replaces: estimate },
+    ]);
   });
 
   it("is estimated after four leases where its pool lives and says nothing", () => {
@@ -240,6 +242,24 @@ describe("what its pool's lease was lost with", () => {
       { attempt: 1, runMs: 19_000, outcome: "succeeded", flags: ["correction"], replaces: { runMs: 15_000 } },
     ]);
   });
+});
+
+it("is estimated anew, for good, where a claim that was taken for lost ends and tells no usage", () => {
+  const { clock, claim, send, report, judge, entries } = setUp();
+  const grant = claim();
+  clock.now += 15_000;
+  judge(GONE);
+  send(grant, { seq: 0, type: "log", text: "still here" });
+  clock.now += 5000;
+  send(grant, { seq: 1, ...ended });
+  report(grant);
+  expect(entries().slice(1)).toEqual([
+    {
+      ...{ attempt: 1, outcome: "succeeded", device: "unknown", queuedMs: 0, runMs: 20_000, gpuUs: 20_000_000 },
+      ...{ at: START + 20_000, flags: ["estimated", "correction"] },
+      replaces: { outcome: "lost", device: "unknown", queuedMs: 0, runMs: 15_000, gpuUs: 15_000_000 },
+    },
+  ]);
 });
 
 it("takes nothing twice of a claim that goes on after it was handed back", () => {

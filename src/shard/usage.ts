@@ -11,7 +11,7 @@
  */
 import type { AttemptUsage, UsageReport } from "../contract/usage.ts";
 import { isFinished } from "./row.ts";
-import type { Row } from "./row.ts";
+import type { Row, State } from "./row.ts";
 
 /**
  * How an attempt ended. `stopped`: handed back after it had begun. The first four are ends of its prediction. Rows have
@@ -113,11 +113,22 @@ export function attemptEnds(row: Row, outcome: AttemptOutcome, now: number, meas
   const { usage, device = UNKNOWN_DEVICE } = measured;
   close(row);
   if (usage !== undefined) return take(row, { attempt, outcome, usage, from }, now);
-  if (earlier(row, attempt) !== undefined) return;
+  const known = earlier(row, attempt);
+  // Lost once more, its first estimate stands until its pool tells.
+  if (known !== undefined && (known.estimated === undefined || !isEnd(outcome))) return;
   const runMs = Math.max(0, now - from);
   const estimate: Estimate = { outcome, device, queuedMs: 0, runMs, gpuUs: runMs * 1000 };
+  if (known?.estimated !== undefined) return correctEstimate(row, attempt, estimate, known.estimated, now);
   remember(row, { attempt, estimated: { ...estimate, from, token } });
   add(row, { ...estimate, attempt, at: now, flags: ["estimated"] });
+}
+
+/** A run that was taken for lost went on to its end, and its pool told no usage: what passed here is final. */
+function correctEstimate(row: Row, attempt: number, told: Estimate, before: Estimate & { from: number }, at: number) {
+  remember(row, { attempt });
+  const { outcome, device, queuedMs, runMs, gpuUs } = before;
+  const replaces = { outcome, device, queuedMs, runMs, gpuUs };
+  add(row, { ...told, attempt, at, flags: ["estimated", "correction"], replaces });
 }
 
 /** Whether its prediction ended, and what the run took is still to be told. */
@@ -127,16 +138,22 @@ export function awaitsUsage(row: Row): boolean {
 
 /** What the prediction's end makes of an attempt that ran then. */
 export function endOf({ state }: Row): AttemptOutcome {
-  const isEnd = state === "succeeded" || state === "failed" || state === "canceled" || state === "aborted";
-  return isEnd ? state : "stopped";
+  return isEnd(state) ? state : "stopped";
+}
+
+function isEnd(name: State | AttemptOutcome): name is Extract<State, AttemptOutcome> {
+  return name === "succeeded" || name === "failed" || name === "canceled" || name === "aborted";
 }
 
 /** Takes a report of an attempt of whose end no event tells, once; whether it changed the row. */
 export function takeReport(row: Row, { attempt, token, outcome, usage }: UsageReport, now: number): boolean {
   const known = earlier(row, attempt);
   if (known !== undefined) {
-    if (known.estimated?.token !== token) return false;
-    take(row, { attempt, outcome, usage, from: known.estimated.from }, now);
+    const { estimated } = known;
+    if (estimated?.token !== token) return false;
+    // An estimate that ended its prediction stays its end: a pool that stopped the run says no more than that.
+    const lasting = isEnd(estimated.outcome) ? estimated.outcome : outcome;
+    take(row, { attempt, outcome: lasting, usage, from: estimated.from }, now);
     return true;
   }
   if (token !== row.token || attempt > row.attempt) return false;

@@ -22,15 +22,15 @@ export function adminUsageRoutes(): Hono<App> {
           "As `GET /v1/usage` tells it to the account. `overhead` has the time of devices that was charged to nobody.",
         access: "operator",
         query: UsageQuerySchema.extend({
-          account: z.string().meta({ description: "The account's id, or `overhead`.", examples: ["overhead"] }),
+          account: z.string().meta({ description: "The account's id or name, or `overhead`.", examples: ["overhead"] }),
         }),
         answers: usageAnswers,
         errors: ["not_found"],
       },
       async (c, { query: { account, ...query } }) => {
-        const isKnown = account === OVERHEAD_ACCOUNT || (await findAccount(c.env.DB, account)) !== null;
-        if (!isKnown) throw new EdgeplaneError("not_found", "There is no account with this id.");
-        return answerUsage(c, account, query);
+        const id = account === OVERHEAD_ACCOUNT ? account : (await findAccount(c.env.DB, account))?.id;
+        if (id === undefined) throw new EdgeplaneError("not_found", "There is no such account.");
+        return answerUsage(c, id, query);
       },
     ),
   );
