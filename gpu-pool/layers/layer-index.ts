@@ -18,6 +18,12 @@ export const largePath = (number: number): string => `file-${String(number).padS
 export const PLACEHOLDER = "@@EDGEPLANE-ENVIRONMENT@@";
 export const MAX_ENTRIES = 400_000;
 
+/** What every bare environment has: it is made anew on each host. */
+export const BARE =
+  /^(?:pyvenv\.cfg|edgeplane\.json|lib64|\.gitignore|CACHEDIR\.TAG|\.lock|bin\/(?:python[\d.]*|activate.*|Activate\.ps1))$/;
+/** Of these, what is a link to a folder. */
+const BARE_LINK = "lib64";
+
 const PathSchema = z.string().refine((path) => pathProblem(path) === null, "is no path within an environment");
 const Bytes = z.int().min(0).max(MAX_BUNDLE_BYTES);
 
@@ -39,12 +45,46 @@ const LinkSchema = z
   .object({ path: PathSchema, target: z.string().min(1) })
   .refine(({ path, target }) => isInside(path, target), "leads out of the environment");
 
-export const LayerIndexSchema = z.object({
-  files: z.array(FileSchema).max(MAX_ENTRIES),
-  links: z.array(LinkSchema).max(MAX_ENTRIES),
-});
-export type LayerIndex = z.infer<typeof LayerIndexSchema>;
-export type IndexedFile = LayerIndex["files"][number];
+export const LayerIndexSchema = z
+  .object({ files: z.array(FileSchema).max(MAX_ENTRIES), links: z.array(LinkSchema).max(MAX_ENTRIES) })
+  .superRefine((index, context) => {
+    const message = indexProblem(index);
+    if (message !== null) context.addIssue({ code: "custom", message });
+  });
+type LinkEntry = z.infer<typeof LinkSchema>;
+export type IndexedFile = z.infer<typeof FileSchema>;
+export type LayerIndex = { files: IndexedFile[]; links: LinkEntry[] };
+
+/**
+ * What an index must not name, as a sentence; null: nothing of that. Below a link, or through one, a path may lead
+ * elsewhere than it says, so no path does either.
+ */
+export function indexProblem({ files, links }: LayerIndex): string | null {
+  const linked = new Set([BARE_LINK, ...links.map(({ path }) => path)]);
+  const [seen, folders] = [new Set<string>(), new Set<string>()];
+  for (const { path } of [...files, ...links]) {
+    if (BARE.test(path)) return `${path} is made anew on each host`;
+    if (seen.has(path)) return `${path} is there twice`;
+    seen.add(path);
+    const folder = posix.dirname(path);
+    if (!folders.has(folder) && passesLink(folder.split("/"), linked)) return `${path} lies below a link`;
+    folders.add(folder);
+  }
+  const through = links.find(({ path, target }) =>
+    passesLink([...posix.dirname(path).split("/"), ...posix.dirname(target).split("/")], linked),
+  );
+  return through === undefined ? null : `the link ${through.path} leads through another link`;
+}
+
+/** Whether one of the folders that this way goes through is a link. */
+function passesLink(way: readonly string[], linked: ReadonlySet<string>): boolean {
+  const at: string[] = [];
+  return way.some((step) => {
+    if (step === "..") at.pop();
+    else if (step !== "." && step !== "") at.push(step);
+    return linked.has(at.join("/"));
+  });
+}
 
 /** Whether a link at this path leads to something within the environment. */
 export function isInside(path: string, target: string): boolean {

@@ -5,9 +5,12 @@ import { HARDWARE, large, LayerHosts, offerOf, quick, SITE, wishFor, write } fro
 import type { Tree } from "../../test/layer-hosts.ts";
 import { sha256 } from "../../test/pushed-files.ts";
 import { BundleSchema, bundleVersion, canonicalJson } from "../../src/contract/bundle.ts";
+import { Contents } from "../bundles/contents.ts";
+import type { LayerWish } from "../runtime/environments/layer-key.ts";
 import { createHttpClient } from "../transport/http-client.ts";
 import type { EnvironmentLayers } from "./environment-layers.ts";
 import { NotPortable, planLayer } from "./plan-layer.ts";
+import { unpackLayer } from "./unpack-layer.ts";
 
 const world = new LayerHosts();
 const filesBelow = (dir: string, part: string): string[] =>
@@ -180,31 +183,81 @@ describe("a chunk that is broken", () => {
   });
 });
 
-test("an index that leads out of the environment puts nothing there", async () => {
-  const wish = wishFor("7");
+type Entry = Record<string, unknown>;
+type RawIndex = { files: [Entry, ...Entry[]]; links: [Entry, ...Entry[]] };
+
+/** Stores an environment of which the index is another. */
+async function storeWith(wish: LayerWish, change: (index: RawIndex) => void): Promise<void> {
   await world.store(world.built(), wish);
   const layer = world.stored.layers.get(`acme/${wish.key}`);
   if (layer === undefined) throw new Error("not stored");
   const bundle = BundleSchema.parse(JSON.parse(String(world.stored.chunks.get(layer.list))));
-  const index = bundle.files.find(({ path }) => path === "index.json");
-  if (index === undefined) throw new Error("no index");
-  const good = String(world.stored.chunks.get(index.chunks[0] ?? ""));
-  for (const [from, to] of [
-    [`"path":"bin/tool"`, `"path":"../out"`],
-    [`"target":"large.so"`, `"target":"../../../../../out"`],
-    [`"target":"large.so"`, `"target":"/etc/passwd"`],
-    [`"from":"pack-00000"`, `"from":"nothing"`],
-    [`"at":0`, `"at":99999999`],
-  ] as const) {
-    const text = Buffer.from(good.replace(from, to));
-    expect(text.toString()).not.toBe(good);
-    Object.assign(index, { bytes: text.length, chunks: [sha256(text)] });
-    world.stored.chunks.set(sha256(text), text);
-    layer.list = await bundleVersion(bundle);
-    world.stored.chunks.set(layer.list, Buffer.from(canonicalJson(bundle)));
+  const listed = bundle.files.find(({ path }) => path === "index.json");
+  if (listed === undefined) throw new Error("no index");
+  const index = JSON.parse(String(world.stored.chunks.get(listed.chunks[0] ?? ""))) as RawIndex;
+  const good = JSON.stringify(index);
+  change(index);
+  const text = Buffer.from(JSON.stringify(index));
+  expect(text.toString()).not.toBe(good);
+  Object.assign(listed, { bytes: text.length, chunks: [sha256(text)] });
+  world.stored.chunks.set(sha256(text), text);
+  layer.list = await bundleVersion(bundle);
+  world.stored.chunks.set(layer.list, Buffer.from(canonicalJson(bundle)));
+}
+
+describe("an index that leads out of the environment, or names what is each host's own, puts nothing there:", () => {
+  test.each<[string, (index: RawIndex) => void]>([
+    ["a path that goes back", ({ files }) => (files[0]["path"] = "../out")],
+    ["a link that goes back", ({ links }) => (links[0]["target"] = "../../../../../out")],
+    ["an absolute link", ({ links }) => (links[0]["target"] = "/etc/passwd")],
+    ["a file that it lacks", ({ files }) => (files[0]["from"] = "nothing")],
+    ["what lies behind a file's end", ({ files }) => (files[0]["at"] = 99_999_999)],
+    ["the interpreter", ({ files }) => (files[0]["path"] = "bin/python3.11")],
+    ["a path twice", ({ files }) => files.push({ ...files[0] })],
+    [
+      "a link below a link, which lies less deep than it says",
+      ({ links }) => links.push({ path: "a/b/c", target: "../.." }, { path: "a/b/c/out", target: "../../../out" }),
+    ],
+    [
+      "a file below a link",
+      ({ files, links }) => {
+        links.push({ path: "a/b", target: ".." });
+        files[0]["path"] = "a/b/x";
+      },
+    ],
+    ["a file below the link that every environment has", ({ files }) => (files[0]["path"] = "lib64/x")],
+    [
+      "a link that leads through a link",
+      ({ links }) => links.push({ path: "a", target: "." }, { path: "b", target: "a/../out" }),
+    ],
+    [
+      "the same bytes again and again",
+      ({ files }) => {
+        const [most] = files.toSorted((a, b) => Number(b["bytes"]) - Number(a["bytes"]));
+        for (const name of ["x", "y", "z"]) files.push({ ...most, path: name });
+      },
+    ],
+  ])("%s", async (_what, change) => {
+    const wish = wishFor("7");
+    await storeWith(wish, change);
     await expect(world.unpack(wish)).rejects.toThrow(/its index/);
-  }
-  expect(readdirSync(world.root)).not.toContain("out");
+    expect(readdirSync(world.root)).not.toContain("out");
+  });
+});
+
+test("a pack that would not fit into memory is not read", async () => {
+  const contents = new Contents(world.newFolder("contents"));
+  const [path, bytes] = ["index.json", 2 ** 27];
+  const bundle = { format: 1, files: [{ path, mode: 420, bytes, chunks: ["a".repeat(64), "b".repeat(64)] }] } as const;
+  await expect(unpackLayer(world.newFolder(), BundleSchema.parse(bundle), contents)).rejects.toThrow("too large");
+});
+
+test("an environment in which a link leads through another is none for others", async () => {
+  const dir = world.built();
+  symlinkSync("pkg", join(dir, SITE, "alias"));
+  symlinkSync("alias/large.so", join(dir, SITE, "through.so"));
+  const by = await world.store(dir, wishFor("f"));
+  expect(by.state.problem).toBe(`the link ${SITE}/through.so leads through another link`);
 });
 
 test("what comes more slowly than it could be built is given up", async () => {

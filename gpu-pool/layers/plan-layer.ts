@@ -12,7 +12,8 @@ import { lstat, open, readdir, readFile, readlink, realpath } from "node:fs/prom
 import { join } from "node:path";
 import { CHUNK_BYTES, pathProblem, PLAIN_MODE } from "../../src/contract/bundle.ts";
 import type { Bundle, BundleFile } from "../../src/contract/bundle.ts";
-import { INDEX_PATH, isInside, largePath, MAX_ENTRIES, packPath, PLACEHOLDER } from "./layer-index.ts";
+import { BARE, INDEX_PATH, indexProblem, isInside, largePath } from "./layer-index.ts";
+import { MAX_ENTRIES, packPath, PLACEHOLDER } from "./layer-index.ts";
 import type { IndexedFile, LayerIndex } from "./layer-index.ts";
 
 /** Larger files are by themselves: they come and go without being copied. */
@@ -25,9 +26,6 @@ const PIECE_BYTES = 1024 * 1024;
 const LOOKED_AT_BYTES = 8192;
 const MAX_FILE_MTIME_S = 2 ** 40;
 
-/** What every bare environment has: it is made anew on each host. */
-const BARE =
-  /^(?:pyvenv\.cfg|edgeplane\.json|lib64|\.gitignore|CACHEDIR\.TAG|\.lock|bin\/(?:python[\d.]*|activate.*|Activate\.ps1))$/;
 const COMPILED = /(?:^|\/)__pycache__\//;
 /** What tells how a package was built. Source: PEP 427, "File contents"; PEP 600 for tags that run elsewhere. */
 const WHEEL = /\/([^/]+)\.dist-info\/WHEEL$/;
@@ -65,6 +63,8 @@ type Packed = Found & { hasDir: boolean; packedBytes: number };
 /** Throws `NotPortable`. */
 export async function planLayer(options: PlanOptions): Promise<LayerPlan> {
   const { files, links } = await walk(options);
+  const wrong = indexProblem({ files: [], links });
+  if (wrong !== null) throw new NotPortable(wrong);
   const small = files.filter(({ bytes }) => bytes <= SMALL_BYTES);
   const index: LayerIndex = { files: [], links };
   const listed: BundleFile[] = [];

@@ -6,7 +6,7 @@ import { closeSync, futimesSync, mkdirSync, openSync, rmSync, symlinkSync, write
 import { chmod, constants, copyFile, readFile, rename, rm, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setImmediate as otherWork } from "node:timers/promises";
-import { EXECUTABLE_MODE, PLAIN_MODE } from "../../src/contract/bundle.ts";
+import { bundleBytes, CHUNK_BYTES, EXECUTABLE_MODE, PLAIN_MODE } from "../../src/contract/bundle.ts";
 import type { Bundle, BundleFile } from "../../src/contract/bundle.ts";
 import { contentOf } from "../bundles/contents.ts";
 import type { Contents } from "../bundles/contents.ts";
@@ -22,6 +22,8 @@ const EMPTY = Buffer.alloc(0);
 /** All contents of the bundle must be in the cache. Throws `FetchProblem` where the index is none of this bundle. */
 export async function unpackLayer(dir: string, bundle: Bundle, contents: Contents): Promise<void> {
   const index = await readIndex(bundle, contents);
+  const bytes = index.files.reduce((sum, file) => sum + file.bytes, 0);
+  if (bytes > bundleBytes(bundle)) throw new FetchProblem("its index names more bytes than it has");
   const into = new Folder(dir);
   const listedAt = new Map(bundle.files.map((file) => [file.path, file]));
   const byFile = Map.groupBy(index.files, ({ from }) => from);
@@ -53,8 +55,11 @@ async function readIndex(bundle: Bundle, contents: Contents): Promise<LayerIndex
   }
 }
 
+/** Of a pack, or of the index: all of it is in memory. */
 async function readContent(listed: BundleFile, contents: Contents): Promise<Buffer> {
   const content = contentOf(listed);
+  if (listed.bytes > CHUNK_BYTES)
+    throw new FetchProblem(`its ${listed.path} is too large: it has ${listed.bytes} bytes`);
   return content === null ? EMPTY : readFile(contents.pathOf(content));
 }
 
