@@ -157,10 +157,12 @@ export class Backlog<T extends { chargedMs: number }> {
     }
     if (keys.length === 0) return new Set();
     const removed = this.rows.remove(keys);
+    // News may name one twice: it was granted, handed back, and granted again.
+    const uncounted = new Set(removed);
     const touched = new Set<Flow>();
     for (const key of keys) {
       const { of: flow } = key;
-      if (!removed.has(key.id)) continue;
+      if (!uncounted.delete(key.id)) continue;
       touched.add(flow);
       const mark = this.marks.get(key.id);
       if (mark !== undefined) this.#unmark(key.id, mark);

@@ -170,6 +170,19 @@ it("takes out what is granted and withdrawn, and gives the tickets of what it kn
   expect(poll("one", 9)).toEqual(["p002", "p003", "late"]);
 });
 
+it("counts once what news names twice, and goes on with what waits behind it", () => {
+  const { lane, tell, poll, grant } = setUp();
+  const [first, second] = [entry("a"), entry("b")];
+  lane.offer([first, second]);
+  grant("one", [first, first]);
+  expect(lane.stats().waiting.normal).toBe(1);
+  tell("two", [room(5)]);
+  expect(poll("two", 5)).toEqual(["b"]);
+  lane.withdraw([second, second]);
+  lane.offer([entry("c")]);
+  expect(lane.stats().waiting.normal).toBe(1);
+});
+
 it("gives what is handed on again its place by its age", () => {
   const { lane, poll, grant } = setUp();
   lane.offer(names(3).map((id) => entry(id, { createdAt: T0 + 5 })));

@@ -61,6 +61,16 @@ describe("from zero and back", () => {
     expect(world.names).toHaveLength(2);
     expect(world.core.isActive).toBe(true);
   });
+
+  it("rests though a deployment asks for machines, where the settings let it keep none or no class is its own", () => {
+    const deployments = [{ hardware: "cpu", min: 3, max: 5 }];
+    const refused = new World({ deployment_min: 0 }, ["local/echo"], { deployments });
+    const strange = new World({}, ["stranger/echo"], { deployments });
+    for (const world of [refused, strange]) {
+      world.run(5);
+      expect(world.core.isActive).toBe(false);
+    }
+  });
 });
 
 describe("time that no pool meters", () => {
@@ -97,6 +107,14 @@ describe("classes and models", () => {
         .toSorted(),
     ).toEqual(["cpu", "nvidia-a100-80gb"]);
     expect(world.status().models.find(({ model }) => model === "local/big")?.hardware).toBe("nvidia-a100-80gb");
+  });
+
+  it("compares no prices of two currencies: a class that is offered in another one is nobody's cheapest", () => {
+    const world = new World();
+    world.offers = [offer("euro", { currency: "EUR", pricePerHourNano: 1, hardware: "nvidia-t4" }), offer("small")];
+    world.arrive("local/echo");
+    world.run(2);
+    expect(world.status().machines.map((one) => one.offer)).toEqual(["small"]);
   });
 
   it("puts models that need little on one machine", () => {
@@ -141,6 +159,15 @@ describe("classes and models", () => {
     });
     expect(world.made).toBe(2);
     expect(world.names).toEqual([]);
+  });
+
+  it("counts a set-up that fails later, though predictions were granted to the machine meanwhile", () => {
+    const world = new World({ classes: { cpu: { max: 8 } } }, ["local/sick"]);
+    Object.assign(world.faults, { sick: "local/sick", sickAfterS: 10 });
+    world.run(1500, (atS) => {
+      if (atS % 100 === 0) world.arrive("local/sick");
+    });
+    expect(world.made).toBe(2);
   });
 });
 

@@ -89,9 +89,10 @@ export class ScalerCore {
       if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;
     }
     for (const { demand } of this.appetites.values()) if (inSystem(demand) > 0) return true;
-    return [...this.#wishes.values()].some(
-      ({ own, deployments }) => (own.min ?? 0) > 0 || deployments.some(({ min }) => min > 0),
-    );
+    return [...this.#wishes.keys()].some((key) => {
+      const { hardware, min } = this.resolved(key);
+      return hardware !== null && min > 0;
+    });
   }
 
   /** Lanes that told of what waits before the object's start, and have not since: nothing is drained until they have. */
@@ -118,10 +119,11 @@ export class ScalerCore {
       const key = keyOf(demand);
       this.#appetite(key, demand)?.hear(nowS, demand, heard);
       if (heard.arrived > 0) this.#store.arrived(key, this.#clock.wall(), heard.arrived);
-      for (const { session, readyInMs, problem, inFlight } of demand.sessions) {
+      for (const { session, readyInMs, problem } of demand.sessions) {
         if (problem !== null)
           this.sickness.failed(key, this.book.bySession(session)?.id ?? session, problem, this.#clock.wall());
-        else if (readyInMs === 0 || inFlight > 0) this.#serves(key, session);
+        // What is granted to one that sets up may never run there.
+        else if (readyInMs === 0) this.#serves(key, session);
       }
     }
     const versions = report.versions.slice(0, OVERALL_MAX_VERSIONS).map((one) => ({
@@ -185,10 +187,11 @@ export class ScalerCore {
     return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
   }
 
-  /** Classes that are set, offered, or of which machines are left; the cheapest offer first. */
+  /** Classes that are set, offered, or of which machines are left; the cheapest offer of the settings' currency first. */
   #hardware(settings = this.settings): string[] {
+    const isForeign = ({ currency }: KnownOffer): number => Number(currency !== settings.currency);
     const offers = this.offers()
-      .toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano)
+      .toSorted((a, b) => isForeign(a) - isForeign(b) || a.pricePerHourNano - b.pricePerHourNano)
       .map(({ hardware }) => hardware);
     const left = this.book.all().map(({ hardware }) => hardware);
     return [...new Set([...offers, ...Object.keys(settings.classes), ...left])];

@@ -50,6 +50,10 @@ export type Faults = {
   devices?: number;
   /** Set-ups of this model fail. */
   sick?: string;
+  /** Only after so many seconds, in which what waits is granted to the machine that sets up. */
+  sickAfterS?: number;
+  /** Machines of these offers are gone so many seconds after they were made. */
+  vanishAfterS?: (offerId: string) => number;
   away?: boolean;
 };
 
@@ -73,6 +77,7 @@ export class World {
   #totals = new Map<string, Pick<VersionDemand, "arrived" | "started" | "waitedMs" | "ended" | "endedMs">>();
   #n = 0;
   #next = 0;
+  readonly #connectedS = new Map<string, number>();
   readonly #settings: unknown;
   readonly #wishes: Wish[];
 
@@ -185,10 +190,16 @@ export class World {
   }
 
   #boot(): void {
-    for (const machine of this.real.values()) {
+    for (const machine of [...this.real.values()]) {
+      const { vanishAfterS = () => Infinity } = this.faults;
+      if (this.nowS - machine.atS >= vanishAfterS(machine.offer)) {
+        this.kill(machine.name);
+        continue;
+      }
       if (machine.session !== null || machine.isDraining) continue;
       if (this.faults.neverBoots?.(machine.offer) === true || this.nowS - machine.atS < this.bootS) continue;
       machine.session = `session-${(this.#next += 1)}`;
+      this.#connectedS.set(machine.session, this.nowS);
       const id = machine.name.slice(machineName("").length);
       this.core.book.connected(id, machine.session, this.faults.devices ?? 1);
     }
@@ -232,8 +243,9 @@ export class World {
       const isSick = model === this.faults.sick;
       const sessions = [...this.real.values()].flatMap(({ name, session, isDraining }) => {
         if (session === null || isDraining) return [];
-        const inFlight = own.filter(({ on }) => on === name).length;
-        const problem = isSick ? "no module named torch" : null;
+        const isSettingUp = isSick && this.nowS - (this.#connectedS.get(session) ?? 0) < (this.faults.sickAfterS ?? 0);
+        const inFlight = isSettingUp ? waiting.length : own.filter(({ on }) => on === name).length;
+        const problem = isSick && !isSettingUp ? "no module named torch" : null;
         return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs: isSick ? null : 0, problem }];
       });
       return {
