@@ -160,6 +160,25 @@ it("tells sums, and no error, whatever pools add up to", () => {
   ]);
 });
 
+it("tells in pages what it tells at once", () => {
+  const { sql, rows } = open();
+  const records = Array.from({ length: 60 }, (_, n) => ({
+    n: n + 1,
+    record: attempt(`p${n}`, { key: `key-${n % 4}`, at: NOON - (n % 15) * 26 * HOUR_MS }),
+  }));
+  takeBatches(rows, [{ source: "shard-1", records }], NOON);
+  for (const by of ["hour", "day", "month"] as const) {
+    const paged = [];
+    for (let after: UsageRequest["after"] | undefined = null; after !== undefined;) {
+      const { groups, next } = queryUsage(sql, all({ by, group: ["key"], limit: 3, after }));
+      paged.push(...groups);
+      after = next ?? undefined;
+    }
+    expect(paged).toEqual(queryUsage(sql, all({ by, group: ["key"] })).groups);
+    expect(paged.reduce((sum, { requests }) => sum + requests, 0)).toBe(60);
+  }
+});
+
 it("forgets hours after 40 days and days after 13 months, some at a time", () => {
   const { sql, rows } = open();
   takeBatches(rows, [{ source: "session-1", records: [{ n: 1, record: attempt("p1") }] }], NOON);
