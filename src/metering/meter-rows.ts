@@ -1,6 +1,7 @@
 /**
  * What the meter of one account stores: sums by hour and by day, how far each sequence of records was taken, and the
  * records that are still to leave. Bounded per account: `MAX_GROUPS` groups an hour and a day; those beyond are one.
+ * Bounded per pool token: `MAX_SESSIONS` of them, as sessions are names that pools make up.
  */
 import type { Schema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
@@ -16,8 +17,9 @@ const MAX_TOTALS = 5000;
 const MAX_ROW_CHARS = 512 * 1024;
 /** Rows that go in one call. */
 const SWEPT_ROWS = 500;
-/** After so long without a record a pool session is forgotten. */
+/** After so long without a record a pool session is forgotten, and of one pool token there are so many. */
 const SESSION_KEPT_MS = 45 * DAY_MS;
+export const MAX_SESSIONS = 1000;
 const SHARD = /^shard-\d+$/;
 
 const tables = [
@@ -136,6 +138,17 @@ export function createMeterRows(sql: Sql) {
     setNote("next_raw", n);
   }
 
+  /** Of the sessions that a pool token has named; a session that is forgotten can only count twice for that token. */
+  function forgetOldest(source: string): void {
+    const token = source.split(" ", 2).join(" ");
+    sql(
+      `DELETE FROM session WHERE name IN
+         (SELECT name FROM session WHERE name >= ? AND name < ? ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
+      `${token} `,
+      `${token}!`,
+    );
+  }
+
   return {
     note,
     setNote,
@@ -168,8 +181,12 @@ export function createMeterRows(sql: Sql) {
         const known = row === undefined ? {} : (JSON.parse(String(row["highest"])) as Record<string, number>);
         sql("INSERT OR REPLACE INTO shards VALUES (1, ?)", JSON.stringify({ ...known, ...Object.fromEntries(shards) }));
       }
-      for (const [source, n] of highest)
-        if (!SHARD.test(source)) sql("INSERT OR REPLACE INTO session VALUES (?, ?, ?)", source, n, now);
+      for (const [source, n] of highest) {
+        if (SHARD.test(source)) continue;
+        const isNew = sql("SELECT 1 FROM session WHERE name = ?", source).length === 0;
+        sql("INSERT OR REPLACE INTO session VALUES (?, ?, ?)", source, n, now);
+        if (isNew) forgetOldest(source);
+      }
     },
 
     /** The first rows from `n` on whose records have `maxChars` together at most, one at least. */

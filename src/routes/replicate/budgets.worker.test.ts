@@ -138,6 +138,20 @@ describe("a budget", () => {
     expect(await budget("key")).toBeNull();
   });
 
+  it("outlives its key: it can be read and removed, as the list names it", async () => {
+    const { operate, account, key } = await gateway(MILLION);
+    const { body } = await operate(`/keys?account=${account}`);
+    const id = (body["results"] as { id: string; hint: string }[]).find(({ hint }) => key.endsWith(hint))?.id ?? "";
+    const path = `/budgets/key/${id}/all`;
+    expect((await operate(path, "PUT", of(MILLION))).status).toBe(200);
+    await testEnv.DB.prepare("DELETE FROM api_keys WHERE id = ?").bind(id).run();
+    expect((await operate(path)).body).toMatchObject({ scope: "key", of: id, limit_nano: MILLION });
+    expect((await operate(`/budgets/key/${id}/day`, "PUT", of(MILLION))).status).toBe(404);
+    expect((await operate(path, "DELETE")).status).toBe(204);
+    expect((await operate(path)).status).toBe(404);
+    expect((await operate(`/budgets?account=${account}`)).body).toEqual({ results: [] });
+  });
+
   it("counts each key and each account by itself, and a model's of all", async () => {
     const { create, operate, account, key, env } = await gateway(MILLION);
     const greedy = await newKey(account);

@@ -256,8 +256,7 @@ export class ScalerCore {
         this.book.neverConnected(id, `its provider showed no machine within ${bootS} s`);
       else if (state === "booting" && connectedAtMs === null && ageMs > bootS * 1000)
         this.book.neverConnected(id, `its pool did not connect within ${bootS} s`);
-      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS)
-        this.book.giveUp(id, "its pool ended and did not come back");
+      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS) this.book.notBack(id);
       else if (state === "draining" && ageMs > drainS * 1000)
         this.book.giveUp(id, `what ran there did not end within ${drainS} s`);
     }
