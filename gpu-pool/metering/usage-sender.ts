@@ -108,8 +108,9 @@ export class UsageSender {
 
   #closeInterval(): void {
     const { instances, busyUs, clock } = this.#options;
-    const closed = instances.close();
+    // First: what passes between the two is in this interval.
     const busy = busyUs();
+    const closed = instances.close();
     const wasUsed = busy !== this.#busyUs || closed.some(({ phase }) => phase === "setup");
     this.#busyUs = busy;
     if (wasUsed || clock.nowMs() - this.#sentAtMs >= SEND_EVERY_MS) this.#isDue = true;

@@ -211,6 +211,17 @@ describe("a ledger", () => {
     expect(payIn("four", Number.MAX_SAFE_INTEGER)).toBeNull();
   });
 
+  it("lets a balance be paid into, whatever predictions are said to have cost", () => {
+    const { takes, end, payIn, read } = world();
+    payIn("one", 100);
+    const lies = [1, 2, 3].map(() => group(ask(1, balance)));
+    for (const one of lies) expect(takes(one)).toBe(true);
+    for (const one of lies) end(one, Number.MAX_SAFE_INTEGER);
+    expect(read(balance)).toMatchObject({ paid: 100, settled: Number.MAX_SAFE_INTEGER });
+    expect(payIn("two", Number.MAX_SAFE_INTEGER - 100)).toMatchObject({ isNew: true });
+    expect(payIn("three", -5)).toMatchObject({ isNew: true });
+  });
+
   it("tells of 50, 80 and 100 % once in a month, also when it refuses, and again in the next", () => {
     const { takes, end, told } = world();
     const spend = (cost: number, now = NOW, soft = false): boolean => {
