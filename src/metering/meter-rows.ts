@@ -8,9 +8,11 @@ import type { Sql } from "../shard/sql.ts";
 import { DAY_MS, dayOf, hourOf, keptFrom } from "./calendar.ts";
 import type { MeterRecord } from "./record.ts";
 import { addSums, dimensionsOf, noSums, OTHERS, sumsOf } from "./sums.ts";
-import type { Dimensions, Sums } from "./sums.ts";
+import type { DaySums, Dimensions, Sums } from "./sums.ts";
 
 export const MAX_GROUPS = 500;
+/** Groups a day of all accounts together. */
+const MAX_TOTALS = 5000;
 /** Of the records in one row; a row takes 2 MB, and a character up to 3 bytes. */
 const MAX_ROW_CHARS = 512 * 1024;
 /** Rows that go in one call. */
@@ -79,16 +81,16 @@ export function createMeterRows(sql: Sql) {
     };
   }
 
-  function isFull(span: string, at: number): boolean {
+  function isFull(span: string, at: number, maxGroups: number): boolean {
     const [row] = sql("SELECT count(*) AS groups FROM sums WHERE span = ? AND at = ?", span, at);
-    return Number(row?.["groups"] ?? 0) >= MAX_GROUPS;
+    return Number(row?.["groups"] ?? 0) >= maxGroups;
   }
 
-  function add(span: string, at: number, group: Dimensions, fresh: Sums): void {
+  function add(span: string, at: number, group: Dimensions, fresh: Sums, maxGroups = MAX_GROUPS): void {
     const known = read(span, at, group);
     const isOther = group.model === OTHERS;
-    if (known === null && !isOther && isFull(span, at)) {
-      add(span, at, { ...group, model: OTHERS, key: OTHERS, device: OTHERS, deployment: "" }, fresh);
+    if (known === null && !isOther && isFull(span, at, maxGroups)) {
+      add(span, at, { ...group, model: OTHERS, key: OTHERS, device: OTHERS, deployment: "" }, fresh, maxGroups);
       return;
     }
     const sums = known ?? noSums();
@@ -115,8 +117,9 @@ export function createMeterRows(sql: Sql) {
     for (const { span, at, group, sums } of groups.values()) add(span, at, group, sums);
   }
 
-  function addRaw(month: string, lines: readonly string[]): void {
-    let n = Number(note("next_raw") ?? 1);
+  function addRaw(month: string, lines: readonly string[], now: number): void {
+    // Follows the clock: what is put back from a backup, or begins anew after all was forgotten, uses no number again.
+    let n = Math.max(Number(note("next_raw") ?? 1), now);
     let part: string[] = [];
     let chars = 0;
     const write = () => {
@@ -151,6 +154,10 @@ export function createMeterRows(sql: Sql) {
     setNote,
     /** Adds records to the sums of their hour and their day. */
     addAll,
+    /** Adds what other meters tell; their groups are many accounts' together. */
+    addTotals(totals: readonly DaySums[]): void {
+      for (const { at, group, sums } of totals) add("d", at, group, sums, MAX_TOTALS);
+    },
     /** Keeps records until they have left. */
     addRaw,
 

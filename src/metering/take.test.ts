@@ -212,3 +212,15 @@ it("cuts records into rows that a database takes", () => {
   expect(Math.max(...found.map(({ lines }) => lines.length))).toBeLessThan(600_000);
   expect(linesOf(rows)).toHaveLength(1500);
 });
+
+it("numbers rows of records by the clock, so that an account which begins anew uses no number again", () => {
+  const numberAt = (now: number) => {
+    const { rows } = open();
+    takeBatches(rows, [{ source: "shard-1", records: [{ n: 1, record: attempt("p1") }] }], now);
+    takeBatches(rows, [{ source: "shard-1", records: [{ n: 2, record: attempt("p2") }] }], now - DAY_MS);
+    return rows.raw(0, Infinity).map(({ n }) => n);
+  };
+  const [first = 0, second = 0] = numberAt(NOON);
+  expect(second).toBeGreaterThan(first);
+  expect(numberAt(NOON + DAY_MS)[0]).toBeGreaterThan(second);
+});
