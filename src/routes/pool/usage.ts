@@ -11,6 +11,8 @@ import { toldDevices } from "./told-devices.ts";
 const MAX_BYTES = 512 * 1024;
 /** An instance has this many devices at most. */
 const MAX_DEVICES = 64;
+/** A pool tells of a quarter of an hour at most, and makes one of many only while its edge is away. */
+const MAX_LENGTH_MS = 31 * 86_400_000;
 
 export function poolUsageRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -54,9 +56,13 @@ export function poolUsageRoutes(): Hono<App> {
   return routes;
 }
 
-/** No instance has more of its devices than there is. */
+/** No instance has more of its devices than there is, and none is silent for so long. */
 function refuseImpossible(interval: IntervalReport): void {
   const { instance, gpuUs, lengthMs } = interval;
+  if (lengthMs > MAX_LENGTH_MS) {
+    const detail = `The interval of ${instance} is ${lengthMs} ms long; ${MAX_LENGTH_MS} are the most.`;
+    throw new EdgeplaneError("invalid_input", detail);
+  }
   if (isWithin(interval, MAX_DEVICES)) return;
   const detail = `The interval of ${instance} tells ${gpuUs} µs of devices, and is ${lengthMs} ms long: too few for ${MAX_DEVICES} devices.`;
   throw new EdgeplaneError("invalid_input", detail);
