@@ -106,6 +106,25 @@ test("usage is shown by what it is grouped by, all pages of it", async () => {
   expect((await cli("usage", "--by", "month", "--account", "overhead")).stdout).toContain("2026-11  acme/echo");
 });
 
+test("margin is shown by model and currency, overhead under its name", async () => {
+  const line = { from: "2026-11-01T00:00:00.000Z", line: "model", model: "acme/echo", requests: 3 };
+  const times = { attempt_us: 1_500_000, instance_us: 500_000, unpriced_us: 0 };
+  const amounts = [{ currency: "USD", revenue: "0.003", rent: "0.002", margin: "0.001" }];
+  answers.set("GET /admin/v1/usage/margin?by=month&from=2026-11-01", {
+    by: "month",
+    results: [
+      { ...line, ...times, amounts },
+      { ...line, ...times, line: "overhead", model: null, requests: 0, unpriced_us: 2_000_000, amounts: [] },
+    ],
+  });
+  const { code, stdout } = await cli("usage", "margin", "--by", "month", "--from", "2026-11-01");
+  expect(code).toBe(0);
+  expect(stdout.split("\n").slice(1, 3)).toEqual([
+    "2026-11  acme/echo  3         2.000     0.000           0.003    0.002  0.001   USD",
+    "2026-11  overhead   0         2.000     2.000           –        –      –       –",
+  ]);
+});
+
 test("scaling is told as it is, with the reasons", async () => {
   const why = "2 wait for 4 s";
   const [hardware, state] = ["nvidia-h200", "running"];

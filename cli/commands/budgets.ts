@@ -64,6 +64,26 @@ const UsageOptionsSchema = z.object({
   account: z.string().optional(),
 });
 
+const MarginsSchema = z.object({
+  results: z.array(
+    z.looseObject({
+      from: z.string(),
+      line: z.string(),
+      model: z.string().nullable(),
+      requests: z.number(),
+      attempt_us: z.number(),
+      instance_us: z.number(),
+      unpriced_us: z.number(),
+      amounts: z.array(z.object({ currency: z.string(), revenue: z.string(), rent: z.string(), margin: z.string() })),
+    }),
+  ),
+});
+const MarginOptionsSchema = z.object({
+  by: z.enum(["day", "month"]).default("day"),
+  from: z.string().optional(),
+  to: z.string().optional(),
+});
+
 export function addBudgets(program: Command, context: Context): void {
   const budgets = program.command("budgets").description("what may be spent, and what is left (set by the operator)");
   budgets
@@ -115,9 +135,35 @@ export function addBudgets(program: Command, context: Context): void {
     });
 }
 
+function addMargin(usage: Command, context: Context): void {
+  usage
+    .command("margin")
+    .description("revenue minus rent by model, over all accounts (the operator's key)")
+    .option("--by <span>", "day or month; day")
+    .option("--from <time>", "the first one, such as 2026-11-01")
+    .option("--to <time>", "before this one")
+    .action(async (options: unknown) => {
+      const query = parseOptions(MarginOptionsSchema, options);
+      const { results } = await context.client().admin(MarginsSchema, "GET", "/usage/margin", { query });
+      if (context.globals().json) return printJson(context.io, results);
+      const nothing = { currency: null, revenue: null, rent: null, margin: null };
+      const rows = results.flatMap((one) =>
+        (one.amounts.length > 0 ? one.amounts : [nothing]).map(({ currency, revenue, rent, margin }) => [
+          ...[one.from.slice(0, query.by === "day" ? 10 : 7), one.model ?? one.line, one.requests],
+          ...[((one.attempt_us + one.instance_us) / 1e6).toFixed(3), (one.unpriced_us / 1e6).toFixed(3)],
+          ...[revenue, rent, margin, currency],
+        ]),
+      );
+      const tail = ["revenue", "rent", "margin", "currency"];
+      const head = [query.by, "model", "requests", "device s", "without rent s", ...tail];
+      return printTable(context.io, head, rows);
+    });
+}
+
 export function addUsage(program: Command, context: Context): void {
-  program
-    .command("usage")
+  const usage = program.command("usage").description("what was used, and what it cost; revenue minus rent");
+  usage
+    .command("show", { isDefault: true })
     .description("what your account used, and what it cost; of any account with the operator's key")
     .option("--by <span>", "hour, day or month; day")
     .option("--group <names>", "by what sums are told apart: model,key,device,deployment,phase; model")
@@ -149,6 +195,7 @@ export function addUsage(program: Command, context: Context): void {
       const head = [query.by, ...names, "requests", "billed", "device s", "cost", "currency"];
       return printTable(context.io, head, rows);
     });
+  addMargin(usage, context);
 }
 
 function pathOf(name: Record<"scope" | "of" | "period", string>): string {

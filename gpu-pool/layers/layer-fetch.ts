@@ -18,7 +18,7 @@ import { unpackLayer } from "./unpack-layer.ts";
 const SAY_EVERY_MS = 5000;
 /** Nothing is said of a pace before so long. */
 const JUDGE_AFTER_MS = 10_000;
-/** What is fetched within this time is worth it, however fast it could be built. */
+/** What is fetched within this time is worth it, however fast it could be built; so long nothing may come. */
 const PATIENCE_MS = 60_000;
 /** To build it costs its registry and this host's processors, too. */
 const SLOWER_THAN_BUILDING = 2;
@@ -89,10 +89,12 @@ async function fetchAll(
   const totalBytes = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
   const startedAt = performance.now();
   const slow = new AbortController();
-  let [gotBytes, saidAt] = [0, startedAt];
+  let [gotBytes, gotAt, saidAt] = [0, startedAt, startedAt];
   const look = (): void => {
     const now = performance.now();
     const tookMs = now - startedAt;
+    if (now - gotAt > patienceMs)
+      slow.abort(new FetchProblem(`nothing came for ${Math.round((now - gotAt) / 1000)} s: to build it is faster`));
     if (tookMs >= judgeAfterMs) {
       const leftMs = (tookMs * (totalBytes - gotBytes)) / Math.max(1, gotBytes);
       if (leftMs > Math.max(patienceMs, SLOWER_THAN_BUILDING * layer.about.buildMs))
@@ -107,7 +109,10 @@ async function fetchAll(
   try {
     await fetcher.ensure(wanted, {
       open: async (sha256, offset, stop) => edge.chunk(owner, sha256, offset, stop),
-      onBytes: (bytes) => void (gotBytes += bytes),
+      onBytes(bytes) {
+        gotBytes += bytes;
+        gotAt = performance.now();
+      },
       signal: AbortSignal.any([signal, slow.signal]),
     });
   } catch (error) {

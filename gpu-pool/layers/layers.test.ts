@@ -270,6 +270,16 @@ test("what comes more slowly than it could be built is given up", async () => {
   await expect(world.unpack(wish, impatient)).rejects.toThrow("to build it is faster");
 });
 
+test("what stops to come is given up, though the rest of it would be here soon by what came before", async () => {
+  const wish = wishFor("6");
+  const by = world.host();
+  by.offer(wish, offerOf(world.built(), 80_000_000));
+  await by.settled();
+  world.stored.isStalled = true;
+  const impatient = world.host({ waits: { ...quick, judgeAfterMs: 50, patienceMs: 10 } });
+  await expect(world.unpack(wish, impatient)).rejects.toThrow("nothing came for");
+});
+
 test("what this host has no room for is not fetched: it may be built, and nobody is told of a broken chunk", async () => {
   const wish = wishFor("c4");
   await world.store(world.built(), wish);

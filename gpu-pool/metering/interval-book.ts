@@ -2,7 +2,7 @@
  * Intervals on their way to the edge. They get their numbers, without gaps, when they are first sent; until then
  * neighbours of a kind may become one, so that an edge that is away for a day costs no memory.
  *
- *   add ──▶ unsent (merged where there are too many) ── sent ──▶ numbered ── taken ──▶ gone
+ *   add ──▶ unsent (merged where they join, or are too many) ── sent ──▶ numbered ── taken ──▶ gone
  */
 import type { Interval } from "./instance-meter.ts";
 
@@ -36,8 +36,15 @@ export class IntervalBook {
     return { from: this.#from, intervals: this.#sent, unsent: this.#unsent };
   }
 
-  add(intervals: readonly Interval[]): void {
-    this.#unsent.push(...intervals);
+  /** Those that go on where one of their kind ended become one with it, in the same period (`periodOf` their ends). */
+  add(intervals: readonly Interval[], periodOf: (ms: number) => number = () => 0): void {
+    for (const interval of intervals) {
+      const { fromMs, toMs } = interval;
+      const at = this.#unsent.findLastIndex((one) => one.toMs === fromMs && kindOf(one) === kindOf(interval));
+      const before = this.#unsent[at];
+      if (before === undefined || periodOf(before.toMs) !== periodOf(toMs)) this.#unsent.push(interval);
+      else this.#unsent[at] = joined(before, interval);
+    }
     if (this.#unsent.length > MAX_UNSENT) this.#unsent = merged(this.#unsent);
   }
 
@@ -58,15 +65,18 @@ export class IntervalBook {
 function merged(intervals: readonly Interval[]): Interval[] {
   const kinds = new Map<string, Interval>();
   for (const interval of intervals) {
-    const { instance, model, device, phase } = interval;
-    const kind = JSON.stringify([instance, model, device, phase]);
+    const kind = kindOf(interval);
     const known = kinds.get(kind);
-    if (known === undefined) kinds.set(kind, { ...interval });
-    else {
-      known.fromMs = Math.min(known.fromMs, interval.fromMs);
-      known.toMs = Math.max(known.toMs, interval.toMs);
-      known.gpuUs += interval.gpuUs;
-    }
+    kinds.set(kind, known === undefined ? interval : joined(known, interval));
   }
   return [...kinds.values()];
+}
+
+function joined(one: Interval, other: Interval): Interval {
+  const fromMs = Math.min(one.fromMs, other.fromMs);
+  return { ...one, fromMs, toMs: Math.max(one.toMs, other.toMs), gpuUs: one.gpuUs + other.gpuUs };
+}
+
+function kindOf({ instance, model, device, phase }: Interval): string {
+  return JSON.stringify([instance, model, device, phase]);
 }

@@ -6,6 +6,7 @@ import type { Clock } from "../scheduling/clock.ts";
 import { AttemptMeter } from "./attempt-meter.ts";
 import { DeviceLedger } from "./device-ledger.ts";
 import { InstanceMeter } from "./instance-meter.ts";
+import { nowUs } from "./ledger-clock.ts";
 
 export type Meter = {
   readonly ledger: DeviceLedger;
@@ -13,6 +14,8 @@ export type Meter = {
   readonly instances: InstanceMeter;
   /** What runners tell. */
   readonly runs: RunMeter;
+  /** What attempts had of devices so far, in microseconds. */
+  busyUs(): number;
   /** These are the host's devices now. */
   devices(devices: readonly Device[]): void;
 };
@@ -34,6 +37,10 @@ export function createMeter(clock: Clock): Meter {
         const { owner, name: modelName, version } = model;
         instances.lives({ name, model: { owner, name: modelName, version }, devices }, phase);
       },
+    },
+    busyUs() {
+      const totals = [...ledger.totals(nowUs(clock)).values()];
+      return totals.reduce((sum, { busyUs }) => sum + busyUs, 0);
     },
     devices(devices) {
       for (const device of devices) kinds.set(device.id, kindOf(device));

@@ -14,14 +14,16 @@ export function openUsage(
   { clock, log, state }: Options,
   session: string,
   http: HttpClient,
-  { instances }: Meter,
+  meter: Meter,
   reports: () => UsageReport[],
 ): UsageSender {
   const file = createUsageFile(state.usagePath, (problem) =>
     log.warn({ problem }, "what is measured can't be kept on disk; a kill loses what the edge has not taken"),
   );
   return new UsageSender({
-    ...{ http, clock, session, instances, file, reports },
+    ...{ http, clock, session, file, reports },
+    instances: meter.instances,
+    busyUs: () => meter.busyUs(),
     wallMs: () => Date.now(),
     onRefused: (why) => log.error({ why }, "the edge refused what was measured of devices as wrong"),
   });

@@ -19,19 +19,24 @@ const report: UsageReport = {
   usage: { device: "cpu", queuedMs: 0, runMs: 1, gpuUs: 1000 },
 };
 
-/** A pool's lives on one folder; each has clocks of its own. `edge.answer`: an error is thrown. */
+/**
+ * A pool's lives on one folder; each has clocks of its own. `edge.answer`: an error is thrown. Attempts run in every
+ * minute, or, `isIdle`, only those that the ledger has.
+ */
 function setUp() {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-usage-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const path = join(folder, "usage.json");
   const problems: string[] = [];
   const edge = { requests: [] as IntervalsRequest[], answer: null as Error | null, slow: Promise.resolve() };
-  const live = (session: string, wallMs: number, reports: UsageReport[] = []) => {
+  let ranUs = 0;
+  const live = (session: string, wallMs: number, reports: UsageReport[] = [], isIdle = false) => {
     const { clock, pass } = createSteppedClock();
     const meter = createMeter(clock);
     meter.devices([GPU]);
     const sender = new UsageSender({
       ...{ clock, session, instances: meter.instances },
+      busyUs: () => (isIdle ? meter.busyUs() : (ranUs += 1)),
       file: createUsageFile(path, (problem) => problems.push(problem)),
       reports: () => reports,
       wallMs: () => wallMs + clock.nowMs(),
@@ -67,6 +72,58 @@ it("tells each minute once, by how long ago it was, and leaves nothing on disk t
     ...{ gpuUs: 60_000_000, endedMsAgo: 0, lengthMs: 60_000 },
   });
   expect(existsSync(path)).toBe(false);
+});
+
+it("keeps each minute while nothing runs, and tells them as one after a quarter of an hour", async () => {
+  const { edge, live, sums, path } = setUp();
+  const { sender, meter, pass } = live("session-1", 0, [], true);
+  sender.start();
+  meter.instances.lives(first, "idle");
+  await pass(60_000);
+  sender.retryNow();
+  await pass(14 * 60_000 - 1);
+  expect(sums()).toEqual([]);
+  expect(existsSync(path)).toBe(true);
+  await pass(1);
+  expect(sums()).toEqual([["session-1", 0, [900_000_000]]]);
+  expect(edge.requests[0]?.intervals[0]).toMatchObject({ endedMsAgo: 0, lengthMs: 900_000, phase: "idle" });
+  expect(existsSync(path)).toBe(false);
+  await pass(900_000);
+  expect(sums().slice(1)).toEqual([["session-1", 1, [900_000_000]]]);
+});
+
+it("tells within a minute that an attempt ran, or an instance was set up", async () => {
+  const { live, sums } = setUp();
+  const { sender, meter, pass } = live("session-1", 0, [], true);
+  sender.start();
+  meter.instances.lives(first, "idle");
+  await pass(130_000);
+  const attempt = meter.ledger.begin(["0"], 1, 130_000_000);
+  await pass(10_000);
+  meter.ledger.end(attempt, 140_000_000);
+  await pass(40_000);
+  expect(sums()).toEqual([["session-1", 0, [170_000_000]]]);
+  meter.instances.lives(first, "setup");
+  await pass(60_000);
+  expect(sums().slice(1)).toEqual([["session-1", 1, [60_000_000]]]);
+  meter.instances.lives(first, "idle");
+  await pass(120_000);
+  expect(sums()).toHaveLength(2);
+  await sender.close();
+  expect(sums().slice(2)).toEqual([["session-1", 2, [120_000_000]]]);
+});
+
+it("merges no hour's intervals into another's, and tells the next life of what it kept", async () => {
+  const { live, sums } = setUp();
+  const killed = live("session-1", 3_600_000 - 150_000, [], true);
+  killed.sender.start();
+  await killed.pass(300_000);
+  expect(sums()).toEqual([]);
+  const next = live("session-2", 3_800_000, [], true);
+  next.sender.restore();
+  next.sender.start();
+  await next.pass(0);
+  expect(sums()).toEqual([["session-1", 0, [120_000_000, 180_000_000]]]);
 });
 
 it("tells again, under the same numbers, what it does not know to be taken", async () => {
@@ -149,7 +206,7 @@ it("drops what the edge refuses, and keeps what an older edge, or a wrong token,
   edge.requests.length = 0;
   edge.answer = null;
   await pass(60_000);
-  expect(sums()).toEqual([["session-1", 4, [60_000_000]]]);
+  expect(sums()).toEqual([["session-1", 2, [60_000_000]]]);
 });
 
 it("makes one of intervals of a kind, rather than keep too many or drop some", () => {

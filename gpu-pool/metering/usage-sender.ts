@@ -1,6 +1,11 @@
 /**
- * Tells the edge what instances had of devices: closed every minute, sent until it is taken, kept on disk meanwhile. A
- * pool that is killed loses the open minute; its next life sends the others first.
+ * Tells the edge what instances had of devices: closed and kept on disk every minute, sent until it is taken. A pool
+ * that is killed loses the open minute; its next life sends the others first.
+ *
+ *   a minute ends ──▶ kept ── an attempt ran, or an instance was set up ──▶ sent
+ *                       └ nothing did ──▶ merged ── a quarter of an hour since the last sending ──▶ sent
+ *
+ * Each call wakes a meter of the edge's, and one that an idle pool woke every minute would cost as much as a busy one.
  */
 import { IntervalsReplySchema } from "../../src/contract/usage.ts";
 import type { IntervalsRequest, UsageReport } from "../../src/contract/usage.ts";
@@ -13,13 +18,19 @@ import type { BookState, Numbered } from "./interval-book.ts";
 import type { UsageFile } from "./usage-file.ts";
 
 const CLOSE_EVERY_MS = 60_000;
+/** While nothing runs and nothing is set up. */
+const SEND_EVERY_MS = 900_000;
 const SEND_TIMEOUT_MS = 10_000;
+/** The edge sums by the hour of an interval's end: one hour's are merged into no other's. */
+const HOUR_MS = 3_600_000;
 
 export type UsageSenderOptions = {
   http: Pick<HttpClient, "json">;
   clock: Clock;
   session: string;
   instances: InstanceMeter;
+  /** What attempts had of devices so far. */
+  busyUs(): number;
   file: UsageFile;
   /** Reports of attempts that the edge has not taken. */
   reports(): UsageReport[];
@@ -36,9 +47,15 @@ export class UsageSender {
   readonly #before: { session: string; book: IntervalBook }[] = [];
   #sending: Promise<void> | null = null;
   #cancel = (): void => {};
+  /** When all was sent last. */
+  #sentAtMs: number;
+  #busyUs = 0;
+  /** Whether what is kept is to be sent as soon as the edge takes it. */
+  #isDue = false;
 
   constructor(options: UsageSenderOptions) {
     this.#options = options;
+    this.#sentAtMs = options.clock.nowMs();
   }
 
   /** What an earlier life left; answers its reports of attempts. */
@@ -53,23 +70,20 @@ export class UsageSender {
 
   /** Closes an interval every minute from now on. */
   start(): void {
-    this.#cancel = this.#options.clock.after(CLOSE_EVERY_MS, () => {
-      void this.close();
-      this.start();
-    });
+    this.#closeLater();
     if (this.#before.length > 0) void this.#send();
   }
 
-  /** Closes the interval, and tells it. Resolves when that is done, or has failed. */
+  /** Closes the interval, and tells all. Resolves when that is done, or has failed. */
   async close(): Promise<void> {
-    this.#book.add(this.#options.instances.close());
-    this.#keep();
+    this.#isDue = true;
+    this.#closeInterval();
     await this.#send();
   }
 
   /** The edge was just heard of. */
   retryNow(): void {
-    if (this.#book.size + this.#before.length > 0) void this.#send();
+    if (this.#isDue || this.#before.length > 0) void this.#send();
   }
 
   /** The last interval; `limitMs`: how long the edge may take. What it does not take stays on disk. */
@@ -82,6 +96,27 @@ export class UsageSender {
   /** How much the wall clock is ahead of the pool's own. */
   get #aheadMs(): number {
     return this.#options.wallMs() - this.#options.clock.nowMs();
+  }
+
+  #closeLater(): void {
+    this.#cancel = this.#options.clock.after(CLOSE_EVERY_MS, () => {
+      this.#closeInterval();
+      if (this.#isDue) void this.#send();
+      this.#closeLater();
+    });
+  }
+
+  #closeInterval(): void {
+    const { instances, busyUs, clock } = this.#options;
+    // First: what passes between the two is in this interval.
+    const busy = busyUs();
+    const closed = instances.close();
+    const wasUsed = busy !== this.#busyUs || closed.some(({ phase }) => phase === "setup");
+    this.#busyUs = busy;
+    if (wasUsed || clock.nowMs() - this.#sentAtMs >= SEND_EVERY_MS) this.#isDue = true;
+    const aheadMs = this.#aheadMs;
+    this.#book.add(closed, (ms) => Math.floor((ms + aheadMs) / HOUR_MS));
+    this.#keep();
   }
 
   /** Sends all, or waits for who does. */
@@ -100,8 +135,10 @@ export class UsageSender {
     const { session, book } = oldest ?? { session: this.#options.session, book: this.#book };
     const next = book.next();
     if (next === null) {
-      this.#before.shift();
-      return oldest !== undefined;
+      if (this.#before.shift() !== undefined) return true;
+      this.#isDue = false;
+      this.#sentAtMs = this.#options.clock.nowMs();
+      return false;
     }
     if (!(await this.#take(session, next))) return false;
     book.settle();

@@ -82,6 +82,19 @@ describe("budget", () => {
     expect(limited.map(({ amount }) => amount)).toEqual([305]);
   });
 
+  it("makes nothing free that is priced by units alone: no strict one can hold it", async () => {
+    const byUnits = { ...price, perSecond: { "*": 0 }, perUnit: { output_token_count: 600 } };
+    const call = { ...priced, pricing: { price: byUnits, expectedNano: 5 } };
+    const asked: Charge[] = [];
+    const verdicts = [
+      await admit(services([{ ...monthly, isStrict: true }], asked), call),
+      await admit(services([balance], asked), call, { strict_balance: true }),
+    ];
+    for (const verdict of verdicts) expect(verdict).toMatchObject({ verdict: "reject", code: "budget_unbounded" });
+    expect(asked).toEqual([]);
+    expect(await admit(services([monthly, balance], asked), call)).toMatchObject({ verdict: "continue" });
+  });
+
   it("refuses with what is left and until when", async () => {
     const refusing = (by: number) =>
       services([monthly, balance], [], (charges) => ({

@@ -5,7 +5,7 @@
 import * as z from "zod";
 import { amountOf } from "../../src/contract/price.ts";
 import type { Pricing } from "../../src/contract/price.ts";
-import { costOfRun } from "../../src/metering/price.ts";
+import { costOfRun, dearestRate } from "../../src/metering/price.ts";
 import { definePlugin } from "../kernel/define-plugin.ts";
 import type { Charge, MoneySpec } from "../kernel/allowance.ts";
 import { proceed } from "../kernel/phases.ts";
@@ -37,7 +37,9 @@ export const budget = definePlugin({
         .filter(({ currency }) => currency === pricing.price.currency)
         .map((one) => (one.period === "balance" ? { ...one, isStrict: config.strict_balance } : one));
       if (own.length === 0) return proceed;
-      const capNano = own.some(({ isStrict }) => isStrict) ? mostOf(call, pricing) : null;
+      const strict = own.find(({ isStrict }) => isStrict);
+      if (strict !== undefined && isByUnitsAlone(pricing)) return refuseUnbounded(strict);
+      const capNano = strict === undefined ? null : mostOf(call, pricing);
       const charges = own.map((one) => chargeOf(one, pricing, capNano));
       const answer = await allowance.reserve("ledger", Date.now() + totalTimeoutMs, charges);
       if (!answer.ok) return refuse(own[answer.by], charges[answer.by], answer);
@@ -51,6 +53,11 @@ export const budget = definePlugin({
 /** What it can cost at the most: one run that takes all of its time. It is billed no more than that. */
 function mostOf({ runLimitMs = Infinity, totalTimeoutMs }: PredictionCall, { price }: Pricing): number {
   return costOfRun(price, Math.min(runLimitMs, totalTimeoutMs));
+}
+
+/** Of such a price, the most that a run can cost would leave out all that it is billed for. */
+function isByUnitsAlone({ price }: Pricing): boolean {
+  return dearestRate(price) === 0 && Object.values(price.perUnit).some((nano) => nano > 0);
 }
 
 function chargeOf(one: Budget, { expectedNano }: Pricing, capNano: number | null): Charge {
@@ -98,6 +105,11 @@ function spent(message: string, retryAfterMs: number | null): Verdict<Prediction
 function refuseForeign(one: Budget, { price }: Pricing): Verdict<PredictionCall> {
   const message = `The budget of ${nameOf(one)} is in ${one.currency}, and the model's price in ${price.currency}.`;
   return { verdict: "reject", code: "budget_currency", message };
+}
+
+function refuseUnbounded(one: Budget): Verdict<PredictionCall> {
+  const message = `The ${one.period === "balance" ? "balance" : "budget"} of ${nameOf(one)} is strict, and the model is priced by units alone: nobody knows before what a run can cost.`;
+  return { verdict: "reject", code: "budget_unbounded", message };
 }
 
 function nameOf({ scope, of }: Budget): string {

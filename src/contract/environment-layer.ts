@@ -6,7 +6,14 @@
 import * as z from "zod";
 import { BundleSchema, Sha256Schema } from "./bundle.ts";
 
-const NamesSchema = z.array(z.string().max(128)).max(1024);
+/** Linux names some 200 features of a processor, in some 1,500 characters. */
+const MAX_NAMES_CHARS = 16_384;
+const NamesSchema = z
+  .array(z.string().max(128))
+  .max(1024)
+  .refine((names) => names.join("").length <= MAX_NAMES_CHARS, `at most ${MAX_NAMES_CHARS} characters together`);
+/** What takes longer ends before (gpu-pool/runtime/environments). */
+const MAX_BUILD_MS = 86_400_000;
 
 /** What a layer says of itself. Of the requirements it says nothing: their lines may hold credentials. */
 export const LayerAboutSchema = z
@@ -15,7 +22,7 @@ export const LayerAboutSchema = z
     platform: z.string().max(128).meta({ description: "System and architecture, as Python calls them." }),
     libc: z.string().max(64).meta({ description: "The C library and its version." }),
     cuda: z.string().max(32).nullable().meta({ description: "The CUDA that the driver runs; null without one." }),
-    buildMs: z.int().min(0).meta({ description: "How long its pool took to install it." }),
+    buildMs: z.int().min(0).max(MAX_BUILD_MS).meta({ description: "How long its pool took to install it." }),
     compiledFor: z.object({ cpu: NamesSchema, gpus: NamesSchema }).nullable().default(null).meta({
       description:
         "The features of the processor, and the GPUs, of the host that compiled packages of it: it is for hosts that have them. Null: all of it came compiled.",

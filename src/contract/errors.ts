@@ -3,6 +3,7 @@
  * status, a short title, what it comes from, and what to do about it. Dialects only change the shape of the envelope;
  * docs/errors.md and `/docs/errors` are made from it.
  */
+import { budgetErrors } from "./budget-errors.ts";
 import { pluginErrors } from "./plugin-errors.ts";
 
 export const errorTable = {
@@ -226,25 +227,7 @@ export const errorTable = {
     cause: "The request alone is more than a limit of the `rate-limit` plugin allows, however long one waits.",
     remedy: "Send less, or have the operator raise the limit that `detail` names.",
   },
-  budget_spent: {
-    status: 402,
-    title: "A budget is spent",
-    cause: "What the prediction should cost is more than is left of a budget of the key, the account or the model.",
-    remedy:
-      "`GET /v1/budgets` shows what is left; wait for the next day or month (`Retry-After`), or have the operator raise the budget that `detail` names.",
-  },
-  balance_empty: {
-    status: 402,
-    title: "The balance is used up",
-    cause: "The account pays ahead, and what the prediction should cost is more than is left of its balance.",
-    remedy: "Pay in: the operator tops the account up with `POST /admin/v1/accounts/{account}/balance`.",
-  },
-  budget_currency: {
-    status: 402,
-    title: "A budget is in another currency than the price",
-    cause: "The model's price is in another currency than a budget that holds for the call, which can't count it.",
-    remedy: "Have the operator set the budget that `detail` names in the currency of the prices.",
-  },
+  ...budgetErrors,
   too_many_streams: {
     status: 429,
     title: "Too many open streams",

@@ -8,20 +8,22 @@ import type { Known } from "./types.ts";
 type Hello = Extract<PoolMessage, { type: "hello" }>;
 type News = { type: "connected" | "ended"; machine: string; session: string; devices: number };
 
-/** Never rejects: what the scaler isn't told it notices by time, and by what lanes say of the session. */
+/** False when the scaler could not be told; that a pool has come it then notices by time. Never rejects. */
 export async function tellScaler(
   env: Pick<Env, "SCALER">,
   { session, identity }: Pick<Known, "session" | "identity">,
   type: News["type"],
   hello?: Pick<Hello, "devices">,
-): Promise<void> {
+): Promise<boolean> {
   const { machine } = identity;
-  if (machine === undefined) return;
+  if (machine === undefined) return true;
   const stub: unknown = objectNamed(env.SCALER, "scaler");
   const remote = stub as { pool(news: News): Promise<void> };
   try {
     await callObject(() => remote.pool({ type, machine, session, devices: hello?.devices.length ?? 0 }));
+    return true;
   } catch (error) {
     log.warn("scaler_not_told", { machine, reason: reasonOf(error) });
+    return false;
   }
 }

@@ -24,6 +24,7 @@ import { Parking } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
 import { numberSession } from "./session-schema.ts";
+import { isHeard, lastHeardAt, noteHello, openSockets } from "./session-sockets.ts";
 import { createStatements } from "./statements.ts";
 import { nobody, PoolIdentitySchema } from "./types.ts";
 import type { Known, Lease, PoolIdentity, RemoteLane } from "./types.ts";
@@ -36,8 +37,11 @@ const UNHEARD_CHECK_MS = 1000;
  */
 const MAX_STOPS = 1000;
 
-/** Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others. */
-export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409 } as const;
+/**
+ * Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others.
+ * `left` and `broken` (RFC 6455, section 7.4.1) come from its side.
+ */
+export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409, left: 1000, broken: 1006 } as const;
 
 type RoomMessage = Extract<PoolMessage, { type: "room" }>;
 type Hello = Extract<PoolMessage, { type: "hello" }>;
@@ -113,10 +117,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     else await this.#hello(socket, message, this.#known);
   }
 
-  override async webSocketClose(): Promise<void> {
+  override async webSocketClose(_socket: WebSocket, code: number): Promise<void> {
     if (this.#isConnected()) return;
     await this.ctx.storage.setAlarm(Date.now() + leaseMs);
     if (this.#known === null) return;
+    if (this.#known.isLeaving === true && code === closeCodes.left) return this.#left();
     const known = { ...this.#known, connected: false, seenAt: Date.now() };
     this.#remember(known);
     // Grants have no way to it; back again, the pool states its room anew.
@@ -124,13 +129,20 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!this.#isConnected()) await notePoolState(this.env, known.session, "away");
   }
 
-  async #drains(known: Known): Promise<void> {
-    await this.#leaveLanes(known);
-    await notePoolState(this.env, known.session, "draining");
+  /** The pool has drained, and took its leave: nothing of it is waited for. */
+  async #left(): Promise<void> {
+    await this.#parking.look(true);
+    if (!this.#isConnected()) await this.#forget();
   }
 
-  override async webSocketError(): Promise<void> {
-    await this.webSocketClose();
+  async #drains(known: Known): Promise<void> {
+    this.#remember({ ...known, isLeaving: true });
+    await this.#leaveLanes(known);
+    if (this.#known !== null) await notePoolState(this.env, known.session, "draining");
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    await this.webSocketClose(socket, closeCodes.broken);
   }
 
   /**
@@ -145,7 +157,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (!lease.alive && !isPatient) await this.#forget();
     else if (lease.alive && claims.length > 0) this.#probe(claims);
     // Unheard, the probe may have reached nobody, and a successor may end the lease at any moment.
-    return this.#isHeard() ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, UNHEARD_CHECK_MS) };
+    return isHeard(this.ctx) ? lease : { ...lease, remainingMs: Math.min(lease.remainingMs, UNHEARD_CHECK_MS) };
   }
 
   /**
@@ -167,7 +179,7 @@ export abstract class PoolSession extends DurableObject<Env> {
 
   /** Looks for events that the pool parked, unless its channel is alive: then it says so itself. */
   async look(): Promise<void> {
-    if (this.#known?.kv === undefined || this.#isHeard()) return;
+    if (this.#known?.kv === undefined || isHeard(this.ctx)) return;
     const aliveMs = await this.#parking.look();
     const seenAt = Date.now() - leaseMs + Math.min(aliveMs, leaseMs);
     if (aliveMs > 0 && seenAt > (this.#known?.seenAt ?? Infinity) + leaseMs / 4) this.#touch(seenAt);
@@ -176,7 +188,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   /** The pool hears of it now, or when it is back. */
   async stop(claims: ClaimRef[]): Promise<void> {
     if (this.#isConnected()) this.#send({ type: "cancel", claims });
-    if (this.#isHeard()) return;
+    if (isHeard(this.ctx)) return;
     if (this.#known !== null) {
       this.#remember({ ...this.#known, stops: [...(this.#known.stops ?? []), ...claims].slice(-MAX_STOPS) });
     }
@@ -205,7 +217,7 @@ export abstract class PoolSession extends DurableObject<Env> {
    * that they arrived: whoever hears nothing of them asks by `check`.
    */
   grant(grants: Grant[]): boolean {
-    const sockets = this.#openSockets();
+    const sockets = openSockets(this.ctx);
     if (sockets.length === 0) return false;
     for (const part of messagesOf(grants)) for (const socket of sockets) socket.send(part);
     return true;
@@ -242,8 +254,9 @@ export abstract class PoolSession extends DurableObject<Env> {
     const { kv, lanes, hears = [] } = hello;
     const device = firstKind(hello.devices);
     this.#device = device;
-    socket.serializeAttachment(Date.now());
-    this.#remember({ ...known, lanes, hears, device, seenAt: Date.now(), ...(kv === undefined ? {} : { kv }) });
+    noteHello(socket);
+    const heard = { lanes, hears, device, seenAt: Date.now(), isLeaving: false };
+    this.#remember({ ...known, ...heard, ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
     await tellScaler(this.env, known, "connected", hello);
@@ -325,34 +338,14 @@ export abstract class PoolSession extends DurableObject<Env> {
   }
 
   #isConnected(): boolean {
-    return this.#openSockets().length > 0;
-  }
-
-  /** A socket that is being closed still stands in the list; of a connection that broke off, for minutes. */
-  #openSockets(): WebSocket[] {
-    return this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
-  }
-
-  /**
-   * Whether the pool was heard on an open socket within two of its pings' intervals. One that merely stands open may
-   * lead nowhere.
-   */
-  #isHeard(): boolean {
-    return this.#openSockets().some((socket) => Date.now() - this.#heardAt(socket) < (leaseMs * 2) / 3);
-  }
-
-  /** When the pool was last heard on this socket: by its hello, which is noted there, or by a ping. */
-  #heardAt(socket: WebSocket): number {
-    const helloAt: unknown = socket.deserializeAttachment();
-    const pingedAt = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
-    return typeof helloAt === "number" ? Math.max(helloAt, pingedAt) : pingedAt;
+    return openSockets(this.ctx).length > 0;
   }
 
   #lease(): Lease {
     const device = this.#known?.device ?? this.#device;
     const kind = device === undefined ? {} : { device };
     if (this.#known === null) return { alive: false, remainingMs: 0, ...kind };
-    const seenAt = Math.max(this.#known.seenAt, ...this.ctx.getWebSockets().map((socket) => this.#heardAt(socket)));
+    const seenAt = Math.max(this.#known.seenAt, lastHeardAt(this.ctx));
     const remainingMs = seenAt + leaseMs - Date.now();
     return { alive: remainingMs > 0, remainingMs: Math.max(0, remainingMs), ...kind };
   }
@@ -367,8 +360,11 @@ export abstract class PoolSession extends DurableObject<Env> {
     if (this.#isBack()) return;
     if (known !== null) {
       await notePoolState(this.env, known.session, "ended");
-      await tellScaler(this.env, known, "ended");
+      const isTold = await tellScaler(this.env, known, "ended");
+      // Else the machine would be taken for one that works, for good.
+      if (!isTold) return this.ctx.storage.setAlarm(Date.now() + leaseMs);
     }
+    if (this.#isBack()) return;
     this.#isNumbered = false;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
@@ -393,7 +389,7 @@ export abstract class PoolSession extends DurableObject<Env> {
   /** Always true, so that callers can say that it was sent. */
   #send(message: EdgeMessage): true {
     const text = JSON.stringify(message);
-    for (const socket of this.#openSockets()) socket.send(text);
+    for (const socket of openSockets(this.ctx)) socket.send(text);
     return true;
   }
 }

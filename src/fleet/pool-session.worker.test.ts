@@ -8,6 +8,7 @@ import { SESSION_HEADER } from "../contract/claim.ts";
 import type { Grant } from "../contract/claim.ts";
 import type { Env } from "../env.ts";
 import { Lane } from "../lane/lane.ts";
+import { Scaler } from "../scaling/object/scaler.ts";
 import { IDENTITY_HEADER } from "./pool-session.ts";
 
 const edge = env as Env;
@@ -20,16 +21,16 @@ const claim = { id: "0".repeat(26), token: "token" };
 
 type Channel = { socket: WebSocket; session: string; next(): Promise<EdgeMessage>; closed: Promise<CloseEvent> };
 
-async function open(session: string, lanes: string[], poolTokenId = "t"): Promise<WebSocket> {
-  const identity = JSON.stringify({ poolTokenId, lanes, mayRegisterModels: false });
+async function open(session: string, lanes: string[], poolTokenId = "t", machine?: string): Promise<WebSocket> {
+  const identity = JSON.stringify({ poolTokenId, lanes, mayRegisterModels: false, machine });
   const headers = { upgrade: "websocket", [SESSION_HEADER]: session, [IDENTITY_HEADER]: identity };
   const { webSocket } = await edge.POOL.getByName(session).fetch("https://edge.test/", { headers });
   if (webSocket === null) throw new Error("no socket came back");
   return webSocket;
 }
 
-async function connect(session: string, lanes: string[], poolTokenId = "t"): Promise<Channel> {
-  const socket = await open(session, lanes, poolTokenId);
+async function connect(session: string, lanes: string[], poolTokenId = "t", machine?: string): Promise<Channel> {
+  const socket = await open(session, lanes, poolTokenId, machine);
   const arrived: EdgeMessage[] = [];
   const waiting: ((message: EdgeMessage) => void)[] = [];
   socket.addEventListener("message", ({ data }) => {
@@ -148,6 +149,36 @@ it("takes a draining pool's room away at once", async () => {
   await enter(channel, "lane-c");
   channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
   await expect.poll(() => sessionsOf("lane-c")).toBe(0);
+});
+
+it("is over once a pool that drained has taken its leave, and only then", async () => {
+  const channel = await connect("session-took-leave", ["lane-t"]);
+  await enter(channel, "lane-t");
+  const stub = edge.POOL.getByName(channel.session);
+  channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
+  await expect.poll(() => sessionsOf("lane-t")).toBe(0);
+  expect((await stub.check([], true)).alive).toBe(true);
+  channel.socket.close(1000);
+  await expect.poll(async () => (await stub.check([], true)).alive).toBe(false);
+});
+
+it("tells the scaler again that a machine's pool is over, when that could not be told", async () => {
+  const channel = await connect("session-of-machine", ["lane-m"], "t", "m000000000000");
+  await enter(channel, "lane-m");
+  const stub = edge.POOL.getByName(channel.session);
+  const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(() => {
+    throw new Error("the scaler is being reset");
+  });
+  channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
+  channel.socket.close(1000);
+  await expect.poll(() => told.mock.calls.length).toBeGreaterThan(0);
+  await expect.poll(() => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm())).not.toBeNull();
+  told.mockRestore();
+  const heard = vi.spyOn(Scaler.prototype, "pool");
+  await runDurableObjectAlarm(stub);
+  const news = { type: "ended", machine: "m000000000000", session: channel.session, devices: 0 };
+  expect(heard.mock.calls).toContainEqual([news]);
+  heard.mockRestore();
 });
 
 it("holds the lease of a pool that only pings", async () => {

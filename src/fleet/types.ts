@@ -35,6 +35,8 @@ export type Known = {
   seenAt: number;
   /** Whether a control channel was open when this was stored. */
   connected: boolean;
+  /** Its pool said that it drains. */
+  isLeaving?: boolean;
   /** What its pool understands beyond its protocol. */
   hears?: string[];
   /** The kind of its first device. */

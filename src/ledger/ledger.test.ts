@@ -211,6 +211,17 @@ describe("a ledger", () => {
     expect(payIn("four", Number.MAX_SAFE_INTEGER)).toBeNull();
   });
 
+  it("lets a balance be paid into, whatever predictions are said to have cost", () => {
+    const { takes, end, payIn, read } = world();
+    payIn("one", 100);
+    const lies = [1, 2, 3].map(() => group(ask(1, balance)));
+    for (const one of lies) expect(takes(one)).toBe(true);
+    for (const one of lies) end(one, Number.MAX_SAFE_INTEGER);
+    expect(read(balance)).toMatchObject({ paid: 100, settled: Number.MAX_SAFE_INTEGER });
+    expect(payIn("two", Number.MAX_SAFE_INTEGER - 100)).toMatchObject({ isNew: true });
+    expect(payIn("three", -5)).toMatchObject({ isNew: true });
+  });
+
   it("tells of 50, 80 and 100 % once in a month, also when it refuses, and again in the next", () => {
     const { takes, end, told } = world();
     const spend = (cost: number, now = NOW, soft = false): boolean => {
@@ -232,6 +243,17 @@ describe("a ledger", () => {
     const december = Date.UTC(2026, 11, 2);
     expect(spend(250, december, true)).toBe(true);
     expect(told().toSorted((a, b) => a - b)).toEqual([50, 80, 100]);
+  });
+
+  it("tells what was reached while nobody wanted to know, once somebody does", () => {
+    const { takes, end, told } = world();
+    const quiet = group(ask(60, month(100)));
+    takes(quiet);
+    end(quiet, 60);
+    expect(takes(group(ask(60, month(100))))).toBe(false);
+    expect(told()).toEqual([]);
+    expect(takes(group(ask(60, month(100, { alert }))))).toBe(false);
+    expect(told()).toEqual([100]);
   });
 
   it("begins at nothing when a budget is removed and set again", () => {

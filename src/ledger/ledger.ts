@@ -11,6 +11,7 @@
  */
 import type { BucketState, MoneySpec } from "../../plugins/kernel/allowance.ts";
 import type { Ask, Group, GroupAnswer, Lease, Settlement } from "../allowance/types.ts";
+import { MAX_NANO } from "../contract/price.ts";
 import { alertOf, levelsOf } from "./alerts.ts";
 import { endOf, startOf } from "./calendar.ts";
 import type { Bucket, Held, LedgerRows, Paid } from "./rows.ts";
@@ -122,11 +123,11 @@ export function createLedger(rows: LedgerRows) {
     if (JSON.stringify(rows.bucket(name)) !== JSON.stringify(bucket)) rows.putBucket(name, bucket);
   }
 
-  /** Alerts of shares that are reached, each once in a period. */
+  /** Alerts of shares that are reached, each once in a period; where nobody wants to know, none counts as told. */
   function tell(name: string, spec: MoneySpec | null, bucket: Bucket, reached: number | "refuses", now: number): void {
     const levels = levelsOf(bucket, reached);
     const last = levels.at(-1);
-    if (last === undefined || spec?.algorithm === "balance") return;
+    if (last === undefined || bucket.alert === undefined || spec?.algorithm === "balance") return;
     const told = { ...bucket, alerted: last };
     rows.putBucket(name, told);
     for (const level of levels) {
@@ -154,7 +155,9 @@ export function createLedger(rows: LedgerRows) {
       const bucket = rows.bucket(name);
       // A budget that was removed, or whose period is over, counts it no more.
       if (bucket === null || bucket.at !== at || amount === returned) continue;
-      const spent = { ...bucket, settled: bucket.settled + amount - returned };
+      // Units are a pool's word: what they cost may add up to more than is exact, which could never be paid again.
+      const settled = Math.min(MAX_NANO, bucket.settled + amount - returned);
+      const spent = { ...bucket, settled };
       rows.putBucket(name, spent);
       tell(name, null, spent, spent.limit > 0 ? (spent.settled * 100) / spent.limit : 0, now);
     }

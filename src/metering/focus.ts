@@ -5,7 +5,7 @@
  */
 import { amountOf } from "../contract/price.ts";
 import { DAY_MS, HOUR_MS, monthStart } from "./calendar.ts";
-import type { Span, UsageGroup } from "./usage-query.ts";
+import type { Span, UsageGroup, UsagePage } from "./usage-query.ts";
 
 const PROVIDER = "Edgeplane";
 /** ISO 4217: no currency is involved. */
@@ -72,10 +72,32 @@ const columns: Record<string, (row: Row) => string> = {
 };
 
 /** The first line. */
-export const focusHeader = lineOf(Object.keys(columns));
+const header = lineOf(Object.keys(columns));
 
-/** A line for each group; groups must be told apart by all that they can be. */
-export function focusRows(account: string, by: Span, groups: readonly UsageGroup[]): string {
+/**
+ * All lines, a page at a time, as they are read. Sums are bounded, and a bill that ended early would look whole: it has
+ * all of them, or breaks off with the error of `read`. Groups must be told apart by all that they can be.
+ */
+export function focusTable(
+  account: string,
+  by: Span,
+  read: (after: UsagePage["next"]) => Promise<UsagePage>,
+): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  let after: UsagePage["next"] = null;
+  let before = header;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { groups, next } = await read(after);
+      controller.enqueue(encoder.encode(`${before}${linesOf(account, by, groups)}`));
+      before = "";
+      after = next;
+      if (after === null) controller.close();
+    },
+  });
+}
+
+function linesOf(account: string, by: Span, groups: readonly UsageGroup[]): string {
   return groups.map((group) => lineOf(Object.values(columns).map((column) => column({ account, by, group })))).join("");
 }
 

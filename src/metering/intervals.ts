@@ -1,9 +1,10 @@
 /** What a pool tells of its instances, on the way to the meter of who is charged: its deployment's owner, or nobody. */
+import { modelPath } from "../contract/manifest.ts";
 import type { IntervalReport, IntervalsRequest, IntervalUsage } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
-import { chargedDeployment } from "../registry/charged-deployment.ts";
+import { chargedDeployments } from "../registry/charged-deployment.ts";
 import type { Charged } from "../registry/charged-deployment.ts";
 import { OVERHEAD_ACCOUNT } from "./record.ts";
 import type { IntervalRecord, NumberedRecord } from "./record.ts";
@@ -38,16 +39,19 @@ type Place = { deployment: Charged | null };
 
 /** Of each version that the pool may run: who has deployed it. */
 async function placesOf(env: Env, intervals: readonly IntervalReport[], pool: Pool): Promise<Map<string, Place>> {
-  const named = new Map(intervals.map((interval) => [keyOf(interval), interval]));
-  const found = await Promise.all(
-    [...named].map(async ([key, { model, version }]) => {
+  const named = new Map(
+    intervals.flatMap((interval) => {
+      const { model, version } = interval;
       const [owner = "", name = ""] = (model ?? "").split("/");
-      if (model === null || version === null) return null;
-      const known = await chargedDeployment(env.DB, { owner, name, version });
-      return known !== null && pool.lanes.includes(known.lane) ? ([key, known] as const) : null;
+      return model === null || version === null ? [] : [[keyOf(interval), { owner, name, version }] as const];
     }),
   );
-  return new Map(found.flatMap((place) => (place === null ? [] : [place])));
+  const known = await chargedDeployments(env.DB, [...named.values()]);
+  return new Map(
+    known
+      .filter(({ lane }) => pool.lanes.includes(lane))
+      .map((one) => [keyOf({ model: modelPath(one), version: one.version }), { deployment: one.deployment }]),
+  );
 }
 
 function atEdge({ endedMsAgo, lengthMs, ...interval }: IntervalReport, now: number): IntervalUsage {
@@ -73,7 +77,7 @@ async function hand(env: Env, account: string, batch: Batch): Promise<void> {
   });
 }
 
-function keyOf({ model, version }: IntervalReport): string {
+function keyOf({ model, version }: Pick<IntervalReport, "model" | "version">): string {
   return `${model ?? ""} ${version ?? ""}`;
 }
 

@@ -1,21 +1,25 @@
 /**
  * What the meter of one account stores: sums by hour and by day, how far each sequence of records was taken, and the
  * records that are still to leave. Bounded per account: `MAX_GROUPS` groups an hour and a day; those beyond are one.
+ * Bounded per pool token: `MAX_SESSIONS` of them, as sessions are names that pools make up.
  */
 import type { Schema } from "../object-schema.ts";
 import type { Sql } from "../shard/sql.ts";
 import { DAY_MS, dayOf, hourOf, keptFrom } from "./calendar.ts";
 import type { MeterRecord } from "./record.ts";
 import { addSums, dimensionsOf, noSums, OTHERS, sumsOf } from "./sums.ts";
-import type { Dimensions, Sums } from "./sums.ts";
+import type { DaySums, Dimensions, Sums } from "./sums.ts";
 
 export const MAX_GROUPS = 500;
+/** Groups a day of all accounts together. */
+const MAX_TOTALS = 5000;
 /** Of the records in one row; a row takes 2 MB, and a character up to 3 bytes. */
 const MAX_ROW_CHARS = 512 * 1024;
 /** Rows that go in one call. */
 const SWEPT_ROWS = 500;
-/** After so long without a record a pool session is forgotten. */
+/** After so long without a record a pool session is forgotten, and of one pool token there are so many. */
 const SESSION_KEPT_MS = 45 * DAY_MS;
+export const MAX_SESSIONS = 1000;
 const SHARD = /^shard-\d+$/;
 
 const tables = [
@@ -77,16 +81,16 @@ export function createMeterRows(sql: Sql) {
     };
   }
 
-  function isFull(span: string, at: number): boolean {
+  function isFull(span: string, at: number, maxGroups: number): boolean {
     const [row] = sql("SELECT count(*) AS groups FROM sums WHERE span = ? AND at = ?", span, at);
-    return Number(row?.["groups"] ?? 0) >= MAX_GROUPS;
+    return Number(row?.["groups"] ?? 0) >= maxGroups;
   }
 
-  function add(span: string, at: number, group: Dimensions, fresh: Sums): void {
+  function add(span: string, at: number, group: Dimensions, fresh: Sums, maxGroups = MAX_GROUPS): void {
     const known = read(span, at, group);
     const isOther = group.model === OTHERS;
-    if (known === null && !isOther && isFull(span, at)) {
-      add(span, at, { ...group, model: OTHERS, key: OTHERS, device: OTHERS, deployment: "" }, fresh);
+    if (known === null && !isOther && isFull(span, at, maxGroups)) {
+      add(span, at, { ...group, model: OTHERS, key: OTHERS, device: OTHERS, deployment: "" }, fresh, maxGroups);
       return;
     }
     const sums = known ?? noSums();
@@ -113,8 +117,9 @@ export function createMeterRows(sql: Sql) {
     for (const { span, at, group, sums } of groups.values()) add(span, at, group, sums);
   }
 
-  function addRaw(month: string, lines: readonly string[]): void {
-    let n = Number(note("next_raw") ?? 1);
+  function addRaw(month: string, lines: readonly string[], now: number): void {
+    // Follows the clock: what is put back from a backup, or begins anew after all was forgotten, uses no number again.
+    let n = Math.max(Number(note("next_raw") ?? 1), now);
     let part: string[] = [];
     let chars = 0;
     const write = () => {
@@ -133,11 +138,26 @@ export function createMeterRows(sql: Sql) {
     setNote("next_raw", n);
   }
 
+  /** Of the sessions that a pool token has named; a session that is forgotten can only count twice for that token. */
+  function forgetOldest(source: string): void {
+    const token = source.split(" ", 2).join(" ");
+    sql(
+      `DELETE FROM session WHERE name IN
+         (SELECT name FROM session WHERE name >= ? AND name < ? ORDER BY seen_at DESC, name LIMIT -1 OFFSET ${MAX_SESSIONS})`,
+      `${token} `,
+      `${token}!`,
+    );
+  }
+
   return {
     note,
     setNote,
     /** Adds records to the sums of their hour and their day. */
     addAll,
+    /** Adds what other meters tell; their groups are many accounts' together. */
+    addTotals(totals: readonly DaySums[]): void {
+      for (const { at, group, sums } of totals) add("d", at, group, sums, MAX_TOTALS);
+    },
     /** Keeps records until they have left. */
     addRaw,
 
@@ -161,8 +181,12 @@ export function createMeterRows(sql: Sql) {
         const known = row === undefined ? {} : (JSON.parse(String(row["highest"])) as Record<string, number>);
         sql("INSERT OR REPLACE INTO shards VALUES (1, ?)", JSON.stringify({ ...known, ...Object.fromEntries(shards) }));
       }
-      for (const [source, n] of highest)
-        if (!SHARD.test(source)) sql("INSERT OR REPLACE INTO session VALUES (?, ?, ?)", source, n, now);
+      for (const [source, n] of highest) {
+        if (SHARD.test(source)) continue;
+        const isNew = sql("SELECT 1 FROM session WHERE name = ?", source).length === 0;
+        sql("INSERT OR REPLACE INTO session VALUES (?, ?, ?)", source, n, now);
+        if (isNew) forgetOldest(source);
+      }
     },
 
     /** The first rows from `n` on whose records have `maxChars` together at most, one at least. */

@@ -29,6 +29,9 @@ export type Sums = {
   units: Record<string, number>;
 };
 
+/** What a UTC day's records of one group add up to. `at`: when the day begins. */
+export type DaySums = { at: number; group: Dimensions; sums: Sums };
+
 /** Names of units that one sum tells; records tell all. */
 export const MAX_UNIT_NAMES = 32;
 /** Stands for what is beyond the groups that one hour, or one day, of an account may have. */

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { openSchema } from "../object-schema.ts";
 import { DAY_MS, HOUR_MS, keptFrom } from "./calendar.ts";
-import { createMeterRows, MAX_GROUPS, meterSchema } from "./meter-rows.ts";
+import { createMeterRows, MAX_GROUPS, MAX_SESSIONS, meterSchema } from "./meter-rows.ts";
 import type { AttemptRecord, IntervalRecord, MeterRecord } from "./record.ts";
 import { OTHERS } from "./sums.ts";
 import { takeBatches } from "./take.ts";
@@ -143,7 +143,7 @@ it("tells sums, and no error, whatever pools add up to", () => {
   const { sql, rows } = open();
   const most = Number.MAX_SAFE_INTEGER;
   const lie = { gpuUs: most, costNano: most, units: { tokens: 1e308 } };
-  const keys = Array.from({ length: 2000 }, (_, n) => `key-${n % 400}`);
+  const keys = Array.from({ length: 400 }, (_, n) => `key-${n}`);
   for (const hour of [0, 30, 60, 90, 120])
     takeBatches(
       rows,
@@ -156,8 +156,37 @@ it("tells sums, and no error, whatever pools add up to", () => {
       NOON,
     );
   expect(queryUsage(sql, all()).groups).toMatchObject([
-    { requests: 10_000, gpuUs: most, costNano: most, units: { tokens: most } },
+    { requests: 2000, gpuUs: most, costNano: most, units: { tokens: most } },
   ]);
+});
+
+it("tells in pages what it tells at once", () => {
+  const { sql, rows } = open();
+  const records = Array.from({ length: 60 }, (_, n) => ({
+    n: n + 1,
+    record: attempt(`p${n}`, { key: `key-${n % 4}`, at: NOON - (n % 15) * 26 * HOUR_MS }),
+  }));
+  takeBatches(rows, [{ source: "shard-1", records }], NOON);
+  for (const by of ["hour", "day", "month"] as const) {
+    const paged = [];
+    for (let after: UsageRequest["after"] | undefined = null; after !== undefined;) {
+      const { groups, next } = queryUsage(sql, all({ by, group: ["key"], limit: 3, after }));
+      paged.push(...groups);
+      after = next ?? undefined;
+    }
+    expect(paged).toEqual(queryUsage(sql, all({ by, group: ["key"] })).groups);
+    expect(paged.reduce((sum, { requests }) => sum + requests, 0)).toBe(60);
+  }
+});
+
+it("remembers so many sessions of a pool token, the latest, and none the less of another's", () => {
+  const { sql, rows } = open();
+  rows.setHighest(new Map([["pool other session-a", 5]]), NOON - DAY_MS);
+  for (let n = 0; n < MAX_SESSIONS + 20; n += 1) rows.setHighest(new Map([[`pool liar a ${n} b`, n]]), NOON + n);
+  const [{ count } = {}] = sql("SELECT count(*) AS count FROM session");
+  expect(count).toBe(MAX_SESSIONS + 1);
+  const [latest, oldest] = [`pool liar a ${MAX_SESSIONS + 19} b`, "pool liar a 0 b"];
+  expect([...rows.highest(["pool other session-a", latest, oldest]).values()]).toEqual([5, MAX_SESSIONS + 19, -1]);
 });
 
 it("forgets hours after 40 days and days after 13 months, some at a time", () => {
@@ -182,4 +211,16 @@ it("cuts records into rows that a database takes", () => {
   expect(found.length).toBeGreaterThan(2);
   expect(Math.max(...found.map(({ lines }) => lines.length))).toBeLessThan(600_000);
   expect(linesOf(rows)).toHaveLength(1500);
+});
+
+it("numbers rows of records by the clock, so that an account which begins anew uses no number again", () => {
+  const numberAt = (now: number) => {
+    const { rows } = open();
+    takeBatches(rows, [{ source: "shard-1", records: [{ n: 1, record: attempt("p1") }] }], now);
+    takeBatches(rows, [{ source: "shard-1", records: [{ n: 2, record: attempt("p2") }] }], now - DAY_MS);
+    return rows.raw(0, Infinity).map(({ n }) => n);
+  };
+  const [first = 0, second = 0] = numberAt(NOON);
+  expect(second).toBeGreaterThan(first);
+  expect(numberAt(NOON + DAY_MS)[0]).toBeGreaterThan(second);
 });

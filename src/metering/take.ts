@@ -30,6 +30,7 @@ export function takeBatches(rows: MeterRows, batches: readonly Batch[], now: num
     rows.addRaw(
       month,
       records.map((record) => JSON.stringify(record)),
+      now,
     );
   return fresh;
 }

@@ -2,11 +2,13 @@
  * The meter of one account, and of what is charged to nobody (`overhead`): takes usage records from shards and pool
  * sessions, each once, keeps their sums, publishes them, and stores them as objects. What comes within a moment is
  * stored in one transaction, so that an account whose predictions are spread over many shards costs no more writes.
+ * One more of the class keeps what all of them add up to (`totals.ts`).
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Env } from "../env.ts";
 import { readPublishSettings } from "../log/publish-settings.ts";
 import { isEmpty, openSchema } from "../object-schema.ts";
+import { callObject, objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
 import { objectSql } from "../shard/object-sql.ts";
 import type { Sql } from "../shard/sql.ts";
@@ -18,6 +20,8 @@ import { publishUsage } from "./publish-usage.ts";
 import { storeRaw, sweepRaw } from "./raw-objects.ts";
 import { takeBatches } from "./take.ts";
 import type { Batch } from "./take.ts";
+import { ALL_ACCOUNTS, partsOf, takeParts } from "./totals.ts";
+import type { Part, RemoteTotals } from "./totals.ts";
 import { queryUsage } from "./usage-query.ts";
 import type { UsagePage, UsageRequest } from "./usage-query.ts";
 
@@ -74,6 +78,22 @@ export class UsageMeter extends DurableObject<Env> {
     else if (this.#waiting.length === 1)
       this.#timers.after(this.#sources > 1 ? BUSY_GATHER_MS : GATHER_MS, () => this.#store());
     return stored.promise;
+  }
+
+  /** Of the object of all accounts together: takes what an account's meter tells, each part once. */
+  takeTotals(account: string, parts: readonly Part[]): void {
+    const now = Date.now();
+    try {
+      this.ctx.storage.transactionSync(() => {
+        if (!this.#isOpen) openSchema(this.#sql, meterSchema);
+        this.#isOpen = true;
+        takeParts(this.#rows, account, parts, now);
+      });
+    } catch (error) {
+      this.#isOpen = !isEmpty(this.#sql);
+      throw error;
+    }
+    this.#arm(now + SWEEP_MS);
   }
 
   usage(request: UsageRequest): UsagePage {
@@ -149,7 +169,22 @@ export class UsageMeter extends DurableObject<Env> {
     const upTo = this.#publishes ? Number(this.#rows.note("published") ?? 0) : Infinity;
     if (Date.now() < (this.#storeAt ?? 0) && this.#rows.rawChars() < MANY_CHARS) return;
     this.#storeAt = null;
-    while (await storeRaw(this.env.BLOBS, account, this.#rows, upTo));
+    for (;;) {
+      const told = await this.#tellTotals(account, upTo);
+      if (told === null || !(await storeRaw(this.env.BLOBS, account, this.#rows, told))) return;
+    }
+  }
+
+  /** Tells the totals of the next rows, which count once; answers the number of the last row, null: there is none. */
+  async #tellTotals(account: string, upTo: number): Promise<number | null> {
+    const parts = partsOf(this.#rows.raw(0, MANY_CHARS).filter(({ n }) => n <= upTo));
+    const last = parts.at(-1);
+    if (last === undefined) return null;
+    await callObject(async () => {
+      const totals: unknown = objectNamed(this.env.METER, ALL_ACCOUNTS);
+      await (totals as RemoteTotals).takeTotals(account, parts);
+    });
+    return last.n;
   }
 
   /** What is no longer kept goes; the alarm moves to when something is due again. */

@@ -62,11 +62,14 @@ export function specOf({ period, limitNano }: Pick<Budget, "period" | "limitNano
     : { algorithm: "calendar", limit: limitNano, period };
 }
 
-function toBudget(row: Row): Budget & { key: string; kind: BudgetKind; webhook: string | null } {
+type Stored = Budget & { key: string; accountId: string | null; kind: BudgetKind; webhook: string | null };
+
+/** `accountId` null: of a model. */
+function toBudget(row: Row): Stored {
   const { subject: key, account_id: account, period, currency, kind, webhook, webhook_account: signer, name } = row;
   const scope = budgetScopes.find((one) => key.startsWith(`${one}:`)) ?? "account";
   return {
-    ...{ key, scope, of: name, period, currency, kind, webhook },
+    ...{ key, accountId: account, scope, of: name, period, currency, kind, webhook },
     subject: account === null ? key : subjectOf("account", account),
     bucket: `${key} ${period} ${currency}`,
     limitNano: row.limit_nano,

@@ -4,25 +4,38 @@ import type { ModelRef } from "../contract/prediction.ts";
 
 export type Charged = { accountId: string; deployment: string };
 
-const RowSchema = z.object({ lane: z.string(), account_id: z.string().nullable(), name: z.string().nullable() });
+const DeploymentSchema = z.object({ account_id: z.string(), name: z.string() });
+const RowSchema = z.object({
+  owner: z.string(),
+  name: z.string(),
+  version: z.string(),
+  lane: z.string(),
+  deployment: z
+    .string()
+    .transform((text) => DeploymentSchema.parse(JSON.parse(text)))
+    .nullable(),
+});
+export type ChargedVersion = ModelRef & { lane: string; deployment: Charged | null };
 
-/** The lane of the version and its first deployment (`account/name`); null: there is no such version. */
-export async function chargedDeployment(
-  db: D1Database,
-  { owner, name, version }: ModelRef,
-): Promise<{ lane: string; deployment: Charged | null } | null> {
-  const found = await db
+/** Of those of the versions that there are: the lane, and the first deployment (`account/name`). One query for all. */
+export async function chargedDeployments(db: D1Database, versions: readonly ModelRef[]): Promise<ChargedVersion[]> {
+  if (versions.length === 0) return [];
+  const { results } = await db
     .prepare(
-      `SELECT v.manifest ->> 'lane' AS lane, d.account_id, a.name || '/' || d.name AS name
-       FROM versions v
-       LEFT JOIN deployments d ON d.model_owner = v.owner AND d.model_name = v.name AND d.version = v.id
-       LEFT JOIN accounts a ON a.id = d.account_id
-       WHERE v.owner = ?1 AND v.name = ?2 AND v.id = ?3
-       ORDER BY d.created_at LIMIT 1`,
+      `SELECT v.owner, v.name, v.id AS version, v.manifest ->> 'lane' AS lane,
+         (SELECT json_object('account_id', d.account_id, 'name', a.name || '/' || d.name)
+            FROM deployments d JOIN accounts a ON a.id = d.account_id
+            WHERE d.model_owner = v.owner AND d.model_name = v.name AND d.version = v.id
+            ORDER BY d.created_at LIMIT 1) AS deployment
+       FROM json_each(?1) asked
+       JOIN versions v ON v.owner = asked.value ->> 'owner' AND v.name = asked.value ->> 'name'
+         AND v.id = asked.value ->> 'version'`,
     )
-    .bind(owner, name, version)
-    .first();
-  if (found === null) return null;
-  const { lane, account_id: accountId, name: deployment } = RowSchema.parse(found);
-  return { lane, deployment: accountId === null || deployment === null ? null : { accountId, deployment } };
+    .bind(JSON.stringify(versions))
+    .all();
+  return results.map((row) => {
+    const { deployment, ...version } = RowSchema.parse(row);
+    const charged = deployment === null ? null : { accountId: deployment.account_id, deployment: deployment.name };
+    return { ...version, deployment: charged };
+  });
 }

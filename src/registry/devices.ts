@@ -49,8 +49,12 @@ export async function listHardware(db: D1Database): Promise<Hardware[]> {
 }
 
 function skuOf(device: Device): string {
-  if (device.kind === "cpu") return "cpu";
-  return device.name
+  return device.kind === "cpu" ? "cpu" : hardwareClassOf(device.name);
+}
+
+/** The hardware class of a device that pools name so: `nvidia-h200` for `NVIDIA H200`. */
+export function hardwareClassOf(name: string): string {
+  return name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .slice(0, MAX_SKU_CHARS)

@@ -3,6 +3,7 @@
  * asked for it for long, or a chunk of it turns out to be broken.
  */
 import * as z from "zod";
+import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
 import { LayerAboutSchema } from "../contract/environment-layer.ts";
 import type { Layer, NewLayer } from "../contract/environment-layer.ts";
@@ -23,6 +24,9 @@ const NOTED_MS = 86_400_000;
 /** Layers may share all their bytes, so that these bound no number of them. */
 const MAX_LAYERS = 1000;
 const SWEEP_LIMIT = 20;
+/** A chunk that was found whole is not read again for so long, whoever says that it is broken. */
+const JUDGED_MS = 600_000;
+const JUDGED_CHUNKS = 2000;
 /** What one layer takes to be removed: its list is read, and a batch is written. */
 const REMOVE_CALLS = 2;
 
@@ -30,6 +34,7 @@ type Stores = QuotaVars & Pick<Env, "DB" | "BLOBS">;
 export type LayerName = { owner: string; key: string };
 
 const OF_LAYER = "owner = ?1 AND key = ?2";
+const foundWhole = createTtlCache<true>(JUDGED_CHUNKS);
 
 const RowSchema = z
   .object({
@@ -123,11 +128,16 @@ export async function judgeLayer(env: Stores, name: LayerName, chunk: string): P
   const chunksOf = environmentChunksOf(name.owner);
   const list = await readList(env.BLOBS, name.owner, row.layer.list);
   const isOfIt = chunk === row.layer.list || (list !== null && chunkSizes(list).has(chunk));
-  if (!isOfIt || (await isIntact(env.BLOBS, chunkKey(chunksOf, chunk), chunk))) return false;
+  const place = chunkKey(chunksOf, chunk);
+  if (!isOfIt || foundWhole.get(place) === true) return false;
+  if (await isIntact(env.BLOBS, place, chunk)) {
+    foundWhole.set(place, true, JUDGED_MS);
+    return false;
+  }
   log.error("environment_chunk_is_broken", { owner: name.owner, layer: name.key, chunk });
   await removeRow(env, row, list);
   await noteLost(env.DB, chunksOf, chunk);
-  await env.BLOBS.delete(chunkKey(chunksOf, chunk));
+  await env.BLOBS.delete(place);
   return true;
 }
 
@@ -139,15 +149,15 @@ export async function removeLayer(env: Stores, name: LayerName): Promise<boolean
   return true;
 }
 
-/** A page of all layers, by owner and key, behind `after`. */
+/** A page of all layers, by owner and key, behind `after`, without what they were compiled for. */
 export async function listLayers(
   db: D1Database,
   { owner, after, limit }: { owner: string | null; after: LayerName | null; limit: number },
 ): Promise<StoredLayer[]> {
   const { results } = await db
     .prepare(
-      `SELECT * FROM environment_layers WHERE (owner, key) > (?1, ?2) AND (?3 IS NULL OR owner = ?3)
-       ORDER BY owner, key LIMIT ?4`,
+      `SELECT owner, key, list, json_remove(about, '$.compiledFor') AS about, files, bytes, pool_token_id, nonce, created_at, used_at
+       FROM environment_layers WHERE (owner, key) > (?1, ?2) AND (?3 IS NULL OR owner = ?3) ORDER BY owner, key LIMIT ?4`,
     )
     .bind(after?.owner ?? owner ?? "", after?.key ?? BEFORE_ALL.id, owner, limit)
     .all();

@@ -1,7 +1,7 @@
 /** `/v1/usage`: what the caller's account used, and what it cost. */
 import { Hono } from "hono";
 import * as z from "zod";
-import { focusHeader, focusRows } from "../metering/focus.ts";
+import { focusTable } from "../metering/focus.ts";
 import { dimensionNames } from "../metering/sums.ts";
 import type { UsageRequest } from "../metering/usage-query.ts";
 import type { App, AppContext } from "./app.ts";
@@ -10,8 +10,6 @@ import { MAX_LIMIT, readUsage, showUsage, UsagePageSchema, UsageQuerySchema, usa
 import type { UsageQuery } from "./usage-view.ts";
 
 const CSV = "text/csv";
-/** Rows of one table; who wants more asks for a shorter time. */
-const MAX_ROWS = 100_000;
 
 export const usageAnswers = {
   200: {
@@ -54,23 +52,10 @@ export async function answerUsage(c: AppContext, account: string, query: UsageQu
   return c.json(showUsage(await readUsage(c.env, account, request), request.by, now));
 }
 
-/** All rows, a page at a time, as they are read. */
 function table(c: AppContext, account: string, request: UsageRequest): Response {
-  const encoder = new TextEncoder();
-  let after: UsageRequest["after"] = null;
-  let rows = 0;
-  let isFirst = true;
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const page = await readUsage(c.env, account, { ...request, group: dimensionNames, limit: MAX_LIMIT, after });
-      const text = `${isFirst ? focusHeader : ""}${focusRows(account, request.by, page.groups)}`;
-      isFirst = false;
-      rows += page.groups.length;
-      after = page.next;
-      if (text !== "") controller.enqueue(encoder.encode(text));
-      if (after === null || rows >= MAX_ROWS) controller.close();
-    },
-  });
+  const body = focusTable(account, request.by, (after) =>
+    readUsage(c.env, account, { ...request, group: dimensionNames, limit: MAX_LIMIT, after }),
+  );
   return c.body(body, 200, {
     "content-type": `${CSV}; charset=utf-8; header=present`,
     "content-disposition": 'attachment; filename="usage.csv"',

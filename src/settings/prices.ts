@@ -41,6 +41,17 @@ export const PricesSchema = z
   .meta({ id: "Prices" });
 export type Prices = z.output<typeof PricesSchema>;
 
+export const RentsSchema = z
+  .strictObject({
+    currency: CurrencySchema,
+    per_second_nano: rates(
+      z.string().min(1).max(128),
+      "For a second of a device, by its kind as pools name it, or by its hardware class; `*`: of any other.",
+    ),
+  })
+  .meta({ id: "Rents" });
+export type Rents = z.output<typeof RentsSchema>;
+
 /** The price of a model (`owner/name`) by settings of that number; null: it has none, and nothing is charged. */
 export function priceIn(number: number, prices: Prices | undefined, model: string): Price | null {
   if (prices === undefined) return null;

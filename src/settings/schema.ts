@@ -5,7 +5,7 @@ import { JsonSchema } from "../contract/prediction.ts";
 import { defaultScaling, ScalingSettingsSchema } from "../contract/scaling.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
 import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
-import { PricesSchema } from "./prices.ts";
+import { PricesSchema, RentsSchema } from "./prices.ts";
 
 /** While the settings can't be read, the last ones hold for so long at most. */
 const MAX_STALE_S = 60;
@@ -68,6 +68,9 @@ export const SettingsSchema = z
     pushed_plugins: PushedPolicySchema.prefault({}),
     prices: PricesSchema.optional().meta({
       description: "What predictions cost their accounts; a price holds for what is accepted while it holds.",
+    }),
+    rents: RentsSchema.optional().meta({
+      description: "What devices cost the operator; only `GET /admin/v1/usage/margin` reads it.",
     }),
     serve_stale_s: z.number().int().min(0).max(MAX_STALE_S).default(MAX_STALE_S).meta({
       description:

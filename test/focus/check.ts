@@ -7,7 +7,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { focusHeader, focusRows } from "../../src/metering/focus.ts";
+import { focusTable } from "../../src/metering/focus.ts";
 import type { UsageGroup } from "../../src/metering/usage-query.ts";
 
 const VERSION = "1.2.0.1";
@@ -42,7 +42,8 @@ const groups: UsageGroup[] = [
 const dir = mkdtempSync(join(tmpdir(), "edgeplane-focus-"));
 try {
   const path = join(dir, "usage.csv");
-  writeFileSync(path, focusHeader + focusRows("acme", "day", groups));
+  const table = focusTable("acme", "day", () => Promise.resolve({ groups, next: null }));
+  writeFileSync(path, await new Response(table).text());
   const args = ["--data-file", path, "--validate-version", VERSION, "--block-download", "--show-violations"];
   const options = { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 } as const;
   const told = execFileSync("focus-validator", [...args, "--applicability-criteria", CRITERIA.join(",")], options);

@@ -42,6 +42,8 @@ print(platform.python_version(), sysconfig.get_config_var("SOABI") or "", syscon
 /** Settings of pip and uv that make them choose other packages, or other builds of them. */
 const CHOOSING =
   /^(?:PIP|UV)_(?:(?:EXTRA_|DEFAULT_)?INDEX(?:_URL)?|INDEX_STRATEGY|FIND_LINKS|CONSTRAINT|BUILD_CONSTRAINT|OVERRIDE|PRE|PRERELEASE|RESOLUTION|EXCLUDE_NEWER|NO_BINARY|ONLY_BINARY|PREFER_BINARY|TORCH_BACKEND)$/;
+/** Of these, those that name files, one or several, by spaces. */
+const NAMING_FILES = /^(?:PIP|UV)_(?:CONSTRAINT|BUILD_CONSTRAINT|OVERRIDE)$/;
 /** The model's folder is somewhere else on each host, and what is installed so leads there. */
 const EDITABLE = /^(?:-e|--editable)\b/;
 
@@ -91,12 +93,17 @@ function cudaPart(cuda: string | null): string | null {
   return Number(major) >= FIRST_COMPATIBLE_MAJOR ? major : cuda;
 }
 
-/** Where pip and uv read more such settings. Sources: pip's documentation, "Configuration"; uv's, "Configuration files". */
+/**
+ * Where pip and uv read more such settings. Sources: pip's documentation, "Configuration"; uv's, "Configuration files".
+ */
 function configurationFiles(env: Readonly<Record<string, string | undefined>>): string[] {
   const own = env["XDG_CONFIG_HOME"] || join(homedir(), ".config");
   const named = [env["PIP_CONFIG_FILE"] ?? "", env["UV_CONFIG_FILE"] ?? ""].filter((path) => path !== "");
   const usual = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", join(homedir(), ".pip/pip.conf"), join(own, "pip/pip.conf")];
-  return [...named, ...usual, "/etc/uv/uv.toml", join(own, "uv/uv.toml")];
+  const lists = Object.entries(env).flatMap(([name, value = ""]) =>
+    NAMING_FILES.test(name) ? value.split(/\s+/) : [],
+  );
+  return [...named, ...usual, "/etc/uv/uv.toml", join(own, "uv/uv.toml"), ...lists];
 }
 
 /** What they say, wherever they lie. */

@@ -170,6 +170,19 @@ describe("what an environment is built from", () => {
     expect(await keyOf(build)).toBe(byFile);
   });
 
+  test.each(["PIP_CONSTRAINT", "UV_OVERRIDE"])(
+    "is another name where the lists that %s names say another",
+    async (name) => {
+      const [one, other] = [join(root, "one.txt"), join(root, "other.txt")];
+      vi.stubEnv(name, `${one} ${other}`);
+      for (const file of [one, other]) writeFileSync(file, "numpy==1\n");
+      const key = await keyOf(build);
+      expect(await keyOf(build)).toBe(key);
+      writeFileSync(other, "numpy==2\n");
+      expect(await keyOf(build)).not.toBe(key);
+    },
+  );
+
   test.each([
     ["whose commands may write anywhere", { python_packages: ["torch==9"], run: ["true"] }],
     ["that lies in the model's folder", { python_packages: ["-e ./package"] }],

@@ -156,7 +156,7 @@ export function budgetRoutes(): Hono<App> {
 
 type Named = Pick<NewBudget, "scope" | "id" | "period" | "account" | "name" | "signer">;
 
-/** Throws `not_found` for an account or a key that isn't there. */
+/** Throws `not_found` for an account that isn't there, and for a key that is neither there nor has this budget. */
 async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSchema>): Promise<Named> {
   const by: Record<BudgetScope, () => Promise<Omit<Named, "scope" | "period">>> = {
     async account() {
@@ -165,8 +165,11 @@ async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSche
     },
     async key() {
       const key = await findApiKey(env.DB, of);
-      if (key === null) throw new EdgeplaneError("not_found", "There is no such key.");
-      return { id: key.firstId, account: key.accountId, name: key.firstId, signer: key.accountId };
+      // A budget outlives its key, and the first of those that were rotated: it can be read and removed all the same.
+      const known = key === null ? await findBudget(env.DB, { scope, id: of, period }) : null;
+      const [id, accountId] = [key?.firstId ?? of, key?.accountId ?? known?.accountId ?? null];
+      if (accountId === null) throw new EdgeplaneError("not_found", "There is no such key.");
+      return { id, account: accountId, name: id, signer: accountId };
     },
     async model() {
       if (!MODEL.test(of)) throw new EdgeplaneError("invalid_request", "A model is named `owner%2Fname`.");

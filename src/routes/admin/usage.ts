@@ -8,6 +8,7 @@ import type { App } from "../app.ts";
 import { operation } from "../operation.ts";
 import { answerUsage, usageAnswers } from "../usage.ts";
 import { UsageQuerySchema } from "../usage-view.ts";
+import { addMargin } from "./margin.ts";
 
 export function adminUsageRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -34,5 +35,6 @@ export function adminUsageRoutes(): Hono<App> {
       },
     ),
   );
+  addMargin(routes);
   return routes;
 }

@@ -97,6 +97,20 @@ describe("an environment", () => {
     expect(full.body["detail"]).toContain("stored environments");
   });
 
+  it.each([
+    ["long names of what it was compiled for", { compiledFor: { cpu: Array(200).fill("x".repeat(100)), gpus: [] } }],
+    ["a building that never ended", { buildMs: 2 ** 50 }],
+  ])("is not stored with %s", async (_what, more) => {
+    const { bundle } = await bundleOf({ pack: "not sent either" });
+    const path = `${ROOT}/${OWNER}/${await keyOf("immense")}`;
+    const answer = await callJson(path, {
+      method: "PUT",
+      key: builder,
+      body: { bundle, about: { ...about, ...more } },
+    });
+    expect([answer.status, answer.body["code"]]).toEqual([422, "invalid_input"]);
+  });
+
   it("takes no room from its owner's pushes", async () => {
     await store("counted", { pack: "counted by itself" });
     const rows = testEnv.DB.prepare("SELECT count(*) AS rows FROM bundle_chunks WHERE owner = ?").bind(OWNER);
@@ -128,6 +142,14 @@ describe("a chunk that a pool finds broken", () => {
     expect((await report("sound", "0".repeat(64))).body).toEqual({ removed: false });
     expect((await report("sound", chunks[0] ?? "", stranger)).status).toBe(404);
     expect((await find("sound")).body["layer"]).not.toBeNull();
+  });
+
+  it("is not read again for whoever says so once more", async () => {
+    const { chunks } = await store("told of", { pack: "told of again and again" });
+    const [chunk = ""] = chunks;
+    expect((await report("told of", chunk)).body).toEqual({ removed: false });
+    await testEnv.BLOBS.put(chunkKey(environmentChunksOf(OWNER), chunk), "other bytes!");
+    expect((await report("told of", chunk)).body).toEqual({ removed: false });
   });
 });
 

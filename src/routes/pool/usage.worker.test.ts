@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { IntervalReport, IntervalsRequest } from "../../contract/usage.ts";
 import { takeIntervals } from "../../metering/intervals.ts";
@@ -60,6 +60,22 @@ describe("POST /pool/v1/usage", () => {
     const { status, body: said } = await send(body);
     expect([status, said["code"], JSON.stringify(said)]).toEqual([422, "invalid_input", expect.stringContaining(why)]);
   });
+});
+
+it("asks the registry once, however many versions a pool names", async () => {
+  const prepare = vi.spyOn(testEnv.DB, "prepare");
+  const named = Array.from({ length: 60 }, (_, n) => ({ ...interval, phase: "setup" as const, model: `acme/no-${n}` }));
+  const intervals = [{ ...interval, phase: "setup" as const, gpuUs: 9 }, ...named];
+  await takeIntervals(
+    testEnv,
+    { session: "session-many", from: 0, intervals },
+    { poolTokenId: "t", lanes: ["default"] },
+    Date.now(),
+  );
+  expect(prepare).toHaveBeenCalledTimes(1);
+  prepare.mockRestore();
+  const setUp = { model: "acme/idler", phase: "setup", deployment: "", us: 9 };
+  await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining([setUp]));
 });
 
 it("charges who deployed the version first, where the operator wants it so", async () => {

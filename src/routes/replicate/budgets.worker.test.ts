@@ -1,4 +1,5 @@
 /** Prices, budgets and balances, as clients and the operator see them. */
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { PoolEvent } from "../../contract/event.ts";
@@ -136,6 +137,35 @@ describe("a budget", () => {
     await call(`/v1/predictions/${first.id}/cancel`, { method: "POST", key, env });
     await expectBudget([0, 0, 10 * MILLION]);
     expect(await budget("key")).toBeNull();
+  });
+
+  it("outlives its key: it can be read and removed, as the list names it", async () => {
+    const { operate, account, key } = await gateway(MILLION);
+    const { body } = await operate(`/keys?account=${account}`);
+    const id = (body["results"] as { id: string; hint: string }[]).find(({ hint }) => key.endsWith(hint))?.id ?? "";
+    const path = `/budgets/key/${id}/all`;
+    expect((await operate(path, "PUT", of(MILLION))).status).toBe(200);
+    await testEnv.DB.prepare("DELETE FROM api_keys WHERE id = ?").bind(id).run();
+    expect((await operate(path)).body).toMatchObject({ scope: "key", of: id, limit_nano: MILLION });
+    expect((await operate(`/budgets/key/${id}/day`, "PUT", of(MILLION))).status).toBe(404);
+    expect((await operate(path, "DELETE")).status).toBe(204);
+    expect((await operate(path)).status).toBe(404);
+    expect((await operate(`/budgets?account=${account}`)).body).toEqual({ results: [] });
+  });
+
+  it("tells its receiver nothing of requests that are simulated", async () => {
+    const { operate, account } = await gateway(MILLION);
+    const webhook = `https://${account}.example.com/`;
+    await operate(`/budgets/account/${account}/day`, "PUT", of(1, { webhook }));
+    const { body } = await operate("/settings/simulate", "POST", { request: { account, model: MODEL } });
+    expect(body["refused"]).toMatchObject({ code: "budget_spent" });
+    const accounts = (await operate("/accounts?limit=1000")).body["results"] as { id: string; name: string }[];
+    const ledger = testEnv.LEDGER.getByName(`account:${accounts.find(({ name }) => name === account)?.id}`);
+    // A refusal alone stores what was told of it, and nothing else.
+    const tables = await runInDurableObject(ledger, (_, { storage }) => [
+      ...storage.sql.exec("SELECT name FROM sqlite_master WHERE name IN ('bucket', 'alert')"),
+    ]);
+    expect(tables).toEqual([]);
   });
 
   it("counts each key and each account by itself, and a model's of all", async () => {

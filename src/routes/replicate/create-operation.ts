@@ -65,6 +65,7 @@ const errors: ErrorCode[] = [
   "budget_spent",
   "balance_empty",
   "budget_currency",
+  "budget_unbounded",
   "queue_full",
   "lane_full",
   "wait_too_long",

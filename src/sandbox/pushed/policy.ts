@@ -10,6 +10,8 @@ import { MAX_MODULE_BYTES } from "../manifest.ts";
 const EVERYBODY = "*";
 const MAX_OWNERS = 10_000;
 const MAX_PLUGINS = 8;
+/** Of a push that may bring none, so many are named. */
+const NAMED = 5;
 
 export const PushedPolicySchema = z
   .strictObject({
@@ -43,8 +45,9 @@ export function checkAllowed(
   plugins: readonly Pick<AttachedPlugin, "name" | "phases">[],
 ): void {
   if (!policy.owners.includes(EVERYBODY) && !policy.owners.includes(owner)) {
-    const names = plugins.map(({ name }) => `"${name}"`).join(", ");
-    const detail = `It brings plugins (${names}), and \`pushed_plugins.owners\` of the settings doesn't name "${owner}".`;
+    const names = plugins.slice(0, NAMED).map(({ name }) => `"${name}"`);
+    const more = plugins.length > NAMED ? `, and ${plugins.length - NAMED} more` : "";
+    const detail = `It brings plugins (${names.join(", ")}${more}), and \`pushed_plugins.owners\` of the settings doesn't name "${owner}".`;
     throw new EdgeplaneError("plugins_not_allowed", detail);
   }
   if (plugins.length > policy.max_plugins) {

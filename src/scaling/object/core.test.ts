@@ -258,6 +258,24 @@ describe("providers that fail", () => {
     expect(world.status().machines.every((one) => one.offer === "alive")).toBe(true);
   });
 
+  it("rents less and less often where machines vanish before they serve, whatever their offer, and again once one does", () => {
+    const world = new World({ classes: { cpu: { max: 1 } } });
+    world.offers = Array.from({ length: 20 }, (_, n) => offer(`host-${n}`, { available: 1, host: `h${n}` }));
+    world.faults.vanishAfterS = () => 3;
+    world.arrive("local/echo");
+    world.run(1200);
+    expect(world.made).toBeLessThan(10);
+    expect(world.status().classes[0]?.why).toContain("None can be rented: every offer that does was");
+    world.faults = {};
+    world.run(1200);
+    expect(world.done).toHaveLength(1);
+    settle(world);
+    const made = world.made;
+    world.arrive("local/echo");
+    world.run(60);
+    expect(world.made).toBe(made + 1);
+  });
+
   it("returns a machine whose devices fail their test", () => {
     const world = new World();
     world.faults.devices = 0;
@@ -319,6 +337,12 @@ describe("providers that fail", () => {
     world.faults.neverBoots = () => true;
     world.run(300);
     expect(world.core.book.all().every(({ state }) => state === "gone")).toBe(true);
+    world.jobs = [];
+    world.run(2);
+    // Only its provider can say that it is gone: until then nothing keeps the scaler awake.
+    expect(world.core.book.size).toBe(1);
+    expect(world.core.isActive).toBe(false);
+    world.arrive("local/echo");
     world.faults = {};
     world.run(60);
     settle(world);

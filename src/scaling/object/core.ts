@@ -83,9 +83,10 @@ export class ScalerCore {
     return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
   }
 
-  /** Whether time alone may change anything. */
+  /** Whether time alone may change anything. What a provider that is away is to return waits for that provider alone. */
   get isActive(): boolean {
-    if (this.book.size > 0 || this.rents.waiting.length > 0) return true;
+    const moves = this.book.all().some(({ state, provider }) => state !== "gone" || this.isHere(provider));
+    if (moves || this.rents.waiting.length > 0) return true;
     if (!this.isOn) return false;
     for (const { last } of this.classes.values()) {
       if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;
@@ -258,8 +259,7 @@ export class ScalerCore {
         this.book.neverConnected(id, `its provider showed no machine within ${bootS} s`);
       else if (state === "booting" && connectedAtMs === null && ageMs > bootS * 1000)
         this.book.neverConnected(id, `its pool did not connect within ${bootS} s`);
-      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS)
-        this.book.giveUp(id, "its pool ended and did not come back");
+      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS) this.book.notBack(id);
       else if (state === "draining" && ageMs > drainS * 1000)
         this.book.giveUp(id, `what ran there did not end within ${drainS} s`);
     }

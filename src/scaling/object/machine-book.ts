@@ -7,7 +7,7 @@ import type { Offer, ProviderMachine, SyncRequest } from "../../contract/provide
 import type { ScalerClock } from "./clock.ts";
 import { costNano, isWorking, newMachineId } from "./machine.ts";
 import type { Machine, MachineState, Sight } from "./machine.ts";
-import { Avoided, hostKey, offerKey } from "./offers.ts";
+import { Avoided, classKey, hostKey, offerKey } from "./offers.ts";
 
 /** Between two lists that count as two. */
 const LISTS_APART_MS = 5000;
@@ -18,6 +18,13 @@ const SOLD_OUT_MS = 300_000;
 const REFUSED_MS = 900_000;
 /** An offer, or a host, whose machine never connected or failed its self-test. */
 const FAILED_MS = 3_600_000;
+/**
+ * Machines of one class and provider that came to nothing, one after the other, before any of them served: beyond so
+ * many, the next waits, and each time for twice as long.
+ */
+const EARLY_ENDS = 2;
+const FIRST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 3_600_000;
 /** A pool that ended may be started again by its host. */
 export const RETURN_MS = 120_000;
 
@@ -47,6 +54,8 @@ export class MachineBook {
   readonly #deps: BookDeps;
   readonly #machines = new Map<string, Machine>();
   readonly #sights = new Map<string, Sight & { missedAt: number }>();
+  /** By class and provider: how many in a row ended before they served. */
+  readonly #endedEarly = new Map<string, number>();
 
   constructor(deps: BookDeps, stored: readonly Machine[]) {
     this.#deps = deps;
@@ -151,6 +160,7 @@ export class MachineBook {
     else if (devices < machine.devices) {
       this.counts.selfTestFailed += 1;
       this.#avoid(machine, FAILED_MS);
+      this.#noteEnd(machine);
       const why = `${devices} of its ${machine.devices} devices passed their test`;
       this.#change({ ...machine, ...seen }, "gone", why);
     } else if (machine.state === "ready" && machine.session === session) return machine;
@@ -163,6 +173,7 @@ export class MachineBook {
   serves(session: string): void {
     const machine = this.bySession(session);
     if (machine?.state !== "connected") return;
+    this.#endedEarly.delete(classKey(machine));
     this.#change({ ...machine, readyAtMs: machine.readyAtMs ?? this.#deps.clock.wall() }, "ready", "");
   }
 
@@ -197,7 +208,16 @@ export class MachineBook {
     if (machine === undefined) return;
     this.counts.neverConnected += 1;
     this.#avoid(machine, FAILED_MS);
+    this.#noteEnd(machine);
     this.giveUp(id, why);
+  }
+
+  /** Its pool ended, and nobody started it again. */
+  notBack(id: string): void {
+    const machine = this.#machines.get(id);
+    if (machine === undefined) return;
+    this.#noteEnd(machine);
+    this.giveUp(id, "its pool ended and did not come back");
   }
 
   /** What it has cost so far was counted in the month that is over. */
@@ -251,8 +271,20 @@ export class MachineBook {
       if (machine.seenAtMs !== null || this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
     } else if (machine.seenAtMs !== null) {
       this.counts.lost += 1;
+      this.#noteEnd(machine);
       this.#forget(machine);
     }
+  }
+
+  /** What ends before it serves is most likely to end so again, wherever it runs: a broken image, or a pool that crashes. */
+  #noteEnd(machine: Machine): void {
+    if (machine.readyAtMs !== null) return;
+    const key = classKey(machine);
+    const count = (this.#endedEarly.get(key) ?? 0) + 1;
+    this.#endedEarly.set(key, count);
+    if (count <= EARLY_ENDS) return;
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (count - EARLY_ENDS - 1));
+    this.avoided.add(key, this.#deps.clock.mono() + pauseMs);
   }
 
   #avoid(machine: Machine, forMs: number): void {

@@ -30,6 +30,11 @@ export function offerKey({ provider, id }: { provider: string; id: string }): st
   return `offer ${provider} ${id}`;
 }
 
+/** All machines of a class at a provider. */
+export function classKey({ provider, hardware }: { provider: string; hardware: string }): string {
+  return `class ${provider} ${hardware}`;
+}
+
 export function hostKey({ provider, host }: { provider: string; host: string }): string {
   return `host ${provider} ${host}`;
 }
@@ -80,7 +85,7 @@ export function choose(
   isAvoided: (key: string) => boolean,
 ): KnownOffer | null {
   const left = offers.filter((offer) => {
-    if (offer.spot !== isSpot || isAvoided(offerKey(offer))) return false;
+    if (offer.spot !== isSpot || isAvoided(offerKey(offer)) || isAvoided(classKey(offer))) return false;
     if (offer.host !== undefined && isAvoided(hostKey({ provider: offer.provider, host: offer.host }))) return false;
     const asked = taken.filter(
       ({ provider, offer: id, isWaiting }) => isWaiting && provider === offer.provider && id === offer.id,

@@ -289,10 +289,21 @@ export class Scaler extends DurableObject<Env> {
         log.warn("machine_token_not_kept", { machine: id, reason: reasonOf(error) });
       }
     }
-    for (const id of [...this.#tokens.keys(), ...this.#revoked]) {
+    for (const id of this.#revoked) if (this.#core.book.get(id) === undefined) this.#revoked.delete(id);
+    await this.#revokeForgotten();
+  }
+
+  /** What was refused, or lost, was never `gone`: should it appear all the same, it is let in no more. */
+  async #revokeForgotten(): Promise<void> {
+    for (const [id, known] of this.#tokens) {
       if (this.#core.book.get(id) !== undefined) continue;
       this.#tokens.delete(id);
-      this.#revoked.delete(id);
+      try {
+        await revokePoolToken(this.env.DB, id);
+      } catch (error) {
+        this.#tokens.set(id, known);
+        log.warn("machine_token_not_kept", { machine: id, reason: reasonOf(error) });
+      }
     }
   }
 

@@ -22,6 +22,7 @@ class FakeProvider {
   readonly name: string;
   readonly #token: string;
   machines: ProviderMachine[] = [];
+  refused: { machine: string; reason: "refused"; message: string }[] = [];
   known: string | undefined;
 
   private constructor(name: string, token: string) {
@@ -36,9 +37,10 @@ class FakeProvider {
   async sync(hardware = "cpu", provider = this.name): Promise<{ status: number; reply: SyncReply; text: string }> {
     const price = { pricePerHourNano: 36_000_000_000, currency: "USD", billingIncrementS: 1 };
     const small = { id: "small", hardware, devices: 1, ...price, spot: false, available: null };
-    const body = { protocol: 1, provider, kind: "fake", offers: [small], machines: this.machines, complete: true };
+    const body = { protocol: 1, provider, kind: "fake", offers: [small], machines: this.machines };
+    const seen = { refused: this.refused, complete: true };
     const known = this.known === undefined ? {} : { known: this.known };
-    const response = await call("/provider/v1/sync", { key: this.#token, body: { ...body, ...known } });
+    const response = await call("/provider/v1/sync", { key: this.#token, body: { ...body, ...seen, ...known } });
     const text = await response.text();
     const reply =
       response.status === 200
@@ -49,9 +51,9 @@ class FakeProvider {
   }
 
   /** Until the reply says so. */
-  async until(isSo: (desired: DesiredMachine[]) => boolean): Promise<DesiredMachine[]> {
+  async until(isSo: (desired: DesiredMachine[]) => boolean, hardware = "cpu"): Promise<DesiredMachine[]> {
     for (;;) {
-      const { reply } = await this.sync();
+      const { reply } = await this.sync(hardware);
       if (isSo(reply.desired)) return reply.desired;
     }
   }
@@ -224,4 +226,21 @@ it("simulates settings over what has arrived, and says which models it left out,
   ]);
   const wrong = { scaling: { classes: { CPU: {} } } };
   expect((await callJson("/admin/v1/scaling/simulate", { key: operator, body: wrong })).status).toBe(422);
+});
+
+it("revokes the token of a machine that its provider refused to make", async () => {
+  await publish({ classes: { t4: { max: 1 } }, models: { "local/refused": { hardware: "t4" } } });
+  await offer({ owner: "local", name: "refused", version: VERSION });
+  const provider = await FakeProvider.open("refuser");
+  const held = provider.until((desired) => desired.length > 0, "t4");
+  const key = await newKey("refused-client");
+  await callJson("/v1/predictions", { key, body: { version: `local/refused:${VERSION}`, input: {} } });
+  const machine = (await held)[0]?.machine ?? "";
+  provider.refused = [{ machine, reason: "refused", message: "no credit" }];
+  expect((await provider.sync("t4")).reply.desired).toEqual([]);
+  const revoked = async () => {
+    const { body } = await callJson("/admin/v1/pool-tokens?revoked=true", { key: operator });
+    return (body["results"] as { name: string }[]).map(({ name }) => name);
+  };
+  await expect.poll(revoked).toContain(`machine ${machine}`);
 });

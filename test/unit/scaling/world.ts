@@ -77,6 +77,8 @@ export class World {
   #totals = new Map<string, Pick<VersionDemand, "arrived" | "started" | "waitedMs" | "ended" | "endedMs">>();
   #n = 0;
   #next = 0;
+  /** An id stands for one machine, ever. */
+  readonly #everMade = new Set<string>();
   readonly #connectedS = new Map<string, number>();
   readonly #settings: unknown;
   readonly #wishes: Wish[];
@@ -153,7 +155,7 @@ export class World {
     const desired = this.core.desired("fake");
     for (const one of desired) this.core.book.asked(one.machine);
     for (const { machine, name, state, offer: id = "" } of desired) {
-      if (state === "running" && !this.real.has(name)) this.#create(machine, name, id);
+      if (state === "running" && !this.#everMade.has(name)) this.#create(machine, name, id);
       if (state === "gone" && !hides(name)) this.#return(name);
     }
     const wanted = new Set(desired.map(({ name }) => name));
@@ -181,6 +183,7 @@ export class World {
     const reason = this.faults.refuse?.(id) ?? null;
     if (reason !== null) this.#refused.push({ machine, reason, message: "no" });
     else this.real.set(name, { name, offer: id, atS: this.nowS, session: null, isDraining: false });
+    if (reason === null) this.#everMade.add(name);
     if (reason === null) this.made += 1;
     if (this.faults.ambiguous === true) this.#refused.push({ machine, reason: "ambiguous", message: "504" });
   }
