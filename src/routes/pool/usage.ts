@@ -11,6 +11,8 @@ const MAX_BYTES = 512 * 1024;
 /** An interval is rounded to milliseconds, and an instance has this many devices at most. */
 const MAX_DEVICES = 64;
 const ROUNDING_MS = 1;
+/** A pool closes them every minute, and makes one of many only while its edge is away. */
+const MAX_LENGTH_MS = 31 * 86_400_000;
 
 export function poolUsageRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -51,8 +53,12 @@ export function poolUsageRoutes(): Hono<App> {
   return routes;
 }
 
-/** No instance has more of its devices than there is. */
+/** No instance has more of its devices than there is, and none is silent for so long. */
 function refuseImpossible({ instance, gpuUs, lengthMs }: IntervalReport): void {
+  if (lengthMs > MAX_LENGTH_MS) {
+    const detail = `The interval of ${instance} is ${lengthMs} ms long; ${MAX_LENGTH_MS} are the most.`;
+    throw new EdgeplaneError("invalid_input", detail);
+  }
   if (gpuUs <= (lengthMs + ROUNDING_MS) * 1000 * MAX_DEVICES) return;
   const detail = `The interval of ${instance} tells ${gpuUs} µs of devices, and is ${lengthMs} ms long: too few for ${MAX_DEVICES} devices.`;
   throw new EdgeplaneError("invalid_input", detail);

@@ -54,6 +54,7 @@ describe("POST /pool/v1/usage", () => {
 
   it.each([
     [{ intervals: [{ ...interval, gpuUs: 65 * 60_001_000 }] }, "64 devices"],
+    [{ intervals: [{ ...interval, lengthMs: 2 ** 40 }] }, "are the most"],
     [{ intervals: [] }, "intervals"],
     [{ intervals: [{ ...interval, phase: "busy" as "idle" }] }, "phase"],
   ])("refuses what can't be: %#", async (body, why) => {
