@@ -256,6 +256,9 @@ export class MachineBook {
   }
 
   #missing(machine: Machine): void {
+    // It was to go, and went. Should it be listed again, it is an orphan, and returned.
+    const isReturned = machine.state === "gone" && machine.seenAtMs !== null && machine.session === null;
+    if (isReturned) return this.#forget(machine);
     const sight = this.#sights.get(machine.id);
     const mono = this.#deps.clock.mono();
     if (sight === undefined || mono - sight.missedAt < LISTS_APART_MS) return;
@@ -268,7 +271,7 @@ export class MachineBook {
       return;
     }
     if (machine.state === "gone") {
-      if (machine.seenAtMs !== null || this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
+      if (this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
     } else if (machine.seenAtMs !== null) {
       this.counts.lost += 1;
       this.#noteEnd(machine);
