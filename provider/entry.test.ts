@@ -146,6 +146,14 @@ it("tells the balance, and warns of a low one once", async () => {
   expect(lines.filter((line) => line.includes("balance is low"))).toHaveLength(1);
 });
 
+it("offers all the same what it has while the balance can't be read", async () => {
+  cloud.balance = () => Promise.reject(new ProviderError("ambiguous", "it answered 500"));
+  await start();
+  await expect.poll(() => edge.last?.offers).toMatchObject([{ id: "small" }]);
+  expect(edge.last?.problem).toBeUndefined();
+  expect(lines.join("")).toContain("the balance could not be read");
+});
+
 it("writes no token into its log", async () => {
   cloud.refusals = [new ProviderError("refused", "no")];
   await start("epv_secret");

@@ -8,7 +8,7 @@ import type { SyncRequest } from "../src/contract/provider.ts";
 import { RefusedError } from "./edge.ts";
 import type { Edge } from "./edge.ts";
 import { asProviderError } from "./provider.ts";
-import type { Provider } from "./provider.ts";
+import type { Balance, Provider } from "./provider.ts";
 import type { Action, Reconciler } from "./reconciler.ts";
 
 /** How long a call of the provider may take. */
@@ -135,7 +135,7 @@ export class Entry {
     const { provider, reconciler, log, lowBalanceNano } = this.#options;
     try {
       const signal = AbortSignal.timeout(LIST_LIMIT_MS);
-      const [offers, balance] = await Promise.all([provider.offers(signal), provider.balance?.(signal) ?? null]);
+      const [offers, balance] = await Promise.all([provider.offers(signal), this.#askBalance(signal)]);
       reconciler.offered(offers, balance, performance.now());
       const isLow = balance !== null && lowBalanceNano !== undefined && balance.nano < lowBalanceNano;
       if (isLow && !this.#hasWarned) log.warn({ balance }, "the account's balance is low");
@@ -144,6 +144,17 @@ export class Entry {
       const failure = asProviderError(error);
       log.warn({ why: failure.message }, "offers could not be read");
       reconciler.failedToOffer(failure, performance.now());
+    }
+  }
+
+  /** Null: nobody says. What is left on the account is no condition for renting. */
+  async #askBalance(signal: AbortSignal): Promise<Balance | null> {
+    const { provider, log } = this.#options;
+    try {
+      return (await provider.balance?.(signal)) ?? null;
+    } catch (error) {
+      log.warn({ why: asProviderError(error).message }, "the balance could not be read");
+      return null;
     }
   }
 

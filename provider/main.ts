@@ -42,7 +42,8 @@ function providerOf(entry: EntryConfiguration, settings: Settings, log: Logger):
 function run(settings: Settings): void {
   const log = pino({ level: settings["log-level"], base: null }, pino.destination({ dest: 1, sync: true }));
   const edge = edgeAt(settings.url, settings.token);
-  const running = readConfiguration(settings.config).map((entry) => {
+  const entries = readConfiguration(settings.config);
+  const running = entries.map((entry) => {
     const { name, kind, prefix, lowBalance } = entry;
     const logOfEntry = log.child({ provider: name });
     const provider = providerOf(entry, settings, logOfEntry);
@@ -51,6 +52,10 @@ function run(settings: Settings): void {
     const runner = new Entry({ provider, reconciler, edge, log: logOfEntry, ...lowBalanceNano, onRefused: stopWith });
     return { runner, provider };
   });
+  // What this service starts inherits its environment: a local pool, and by it the models that it runs.
+  for (const entry of entries) {
+    if ("apiKeyEnv" in entry && entry.apiKeyEnv !== undefined) delete process.env[entry.apiKeyEnv];
+  }
   for (const { runner } of running) runner.start();
   log.info({ edge: settings.url.href, providers: running.length }, "provider service started");
   let isStopping = false;

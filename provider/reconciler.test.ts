@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SyncRequestSchema } from "../src/contract/provider.ts";
 import type { DesiredMachine } from "../src/contract/provider.ts";
 import { namesWith } from "./names.ts";
 import { ProviderError } from "./provider.ts";
@@ -333,4 +334,13 @@ describe("a list that can't be read", () => {
       machines: [{ machine: A }],
     });
   });
+});
+
+it("tells the edge nothing that it would refuse: offers that break the contract, or too long a problem", () => {
+  const { reconciler, now } = start([], []);
+  const good = { id: "small", hardware: "cpu", devices: 1, pricePerHourNano: 1, currency: "USD", billingIncrementS: 1 };
+  const offer = { ...good, spot: false, available: null };
+  reconciler.offered([{ ...offer, pricePerHourNano: -1 }, { ...offer, driver: "5".repeat(65) }, offer], null, now());
+  reconciler.failedToList(new ProviderError("refused", "x".repeat(100_000)), now());
+  expect(SyncRequestSchema.parse(reconciler.report()).offers).toEqual([offer]);
 });

@@ -11,8 +11,8 @@
  *   only when the edge was asked since it was seen, so that the edge's latest word is what counts.
  * - What was returned and is in the list all the same after `settleMs` is returned again.
  */
+import { OfferSchema, PROVIDER_PROTOCOL } from "../src/contract/provider.ts";
 import type { DesiredMachine, Offer, SyncReply, SyncRequest } from "../src/contract/provider.ts";
-import { PROVIDER_PROTOCOL } from "../src/contract/provider.ts";
 import { Attempts } from "./attempts.ts";
 import type { AttemptTimes } from "./attempts.ts";
 import { Errands } from "./errands.ts";
@@ -50,6 +50,7 @@ export const defaultTimes: ReconcilerTimes = {
 };
 
 const MAX_OFFERS = 500;
+const MAX_PROBLEM_CHARS = 500;
 
 export class Reconciler {
   readonly #name: string;
@@ -117,7 +118,8 @@ export class Reconciler {
 
   offered(offers: readonly Offer[], balance: Balance | null, nowMs: number): void {
     this.#offerCalls.succeeded(nowMs);
-    this.#offers = offers.slice(0, MAX_OFFERS);
+    // One that breaks the contract would have the edge refuse all that is told with it.
+    this.#offers = offers.filter((offer) => OfferSchema.safeParse(offer).success).slice(0, MAX_OFFERS);
     this.#balance = balance;
   }
 
@@ -203,7 +205,7 @@ export class Reconciler {
       duplicatesReturned: this.#duplicatesReturned,
       ...(this.#balance === null ? {} : { balance: this.#balance }),
       complete: this.#list !== null && this.#lists.problem === null,
-      ...(problem === null ? {} : { problem }),
+      ...(problem === null ? {} : { problem: problem.slice(0, MAX_PROBLEM_CHARS) }),
     };
   }
 

@@ -5,7 +5,7 @@ import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { helloThrough } from "./lib/hello.ts";
 import { sayNearestLine } from "./lib/nearest-line.ts";
-import { SCALED_MODEL, startMachines } from "./lib/local-machines.ts";
+import { endLeftMachines, SCALED_MODEL, startMachines } from "./lib/local-machines.ts";
 import type { LocalMachines } from "./lib/local-machines.ts";
 import { offeredModels } from "./lib/offered.ts";
 import { findPython } from "./lib/preflight.ts";
@@ -137,6 +137,7 @@ try {
   say(greeting);
   say(whereThingsAre(stack, devFile));
   if (showsExamples) machines = showScaling(stack);
+  else await endLeftMachines(stateDir);
   await machines;
   await sayNearestLine({ url: stack.url, apiKey: stack.apiKey, models, say });
 } catch (error) {

@@ -90,6 +90,14 @@ export async function startMachines(options: LocalMachinesOptions): Promise<Loca
   };
 }
 
+/** Ends what an earlier start left running that was killed: nobody else looks for it where no machines are made. */
+export async function endLeftMachines(stateDir: string): Promise<void> {
+  const folderOfMachines = join(stateDir, "provider");
+  if (!existsSync(folderOfMachines)) return;
+  const options = LocalSchema.parse({ hardware: {}, returnOnStop: true });
+  await local(options, folderOfMachines, namesWith("edgeplane-")).close?.();
+}
+
 function tell(say: Say, line: string): void {
   const terse = terseLine(line);
   if (terse !== null) say(`machines │ ${terse}`);

@@ -50,7 +50,7 @@ async function run(host: HostAnswer, phase: string, subject: object, token = up(
 }
 
 const load = (hosts: PluginHosts, key: string, code = MODULE): Promise<HostAnswer> =>
-  hosts.start({ key, code, network: [], isPushed: false });
+  hosts.start({ key, code, network: [], pushedBy: null });
 
 test("a hook runs with its settings, and nobody calls it without the token", async () => {
   const host = await load(hostsOf(), "a");
@@ -90,7 +90,7 @@ test("a plugin that came with a model and takes all memory is ended or refused i
   }) };`;
   const neighbour = await load(hosts, "neighbour");
   for (const phase of ["screenInput", "screenOutput"]) {
-    const host = await hosts.start({ key: `hoards in ${phase}`, code: hoards, network: [], isPushed: true });
+    const host = await hosts.start({ key: `hoards in ${phase}`, code: hoards, network: [], pushedBy: "o" });
     const answer = await run(host, phase, {}).catch(() => "gone");
     expect(JSON.stringify(answer)).toMatch(phase === "screenInput" ? /gone/ : /RangeError: Array buffer allocation/);
     expect(await run(neighbour, "admit", { act: "say" })).toHaveProperty("value");
@@ -101,9 +101,19 @@ test("plugins that came with models take no room from the operator's", async () 
   const hosts = hostsOf(5000, 1);
   const operators = await load(hosts, "operator's");
   const pushed = Array.from({ length: 2 }, (_, index) => ({ key: `pushed ${index}`, code: MODULE, network: [] }));
-  for (const one of pushed) await hosts.start({ ...one, isPushed: true });
+  for (const one of pushed) await hosts.start({ ...one, pushedBy: "o" });
   expect(await load(hosts, "operator's")).toEqual(operators);
   expect(await run(operators, "admit", { act: "say" })).toHaveProperty("value");
+});
+
+test("an owner with many plugins ends none of another's", async () => {
+  const hosts = hostsOf(5000, 2);
+  const start = (pushedBy: string, key: string): Promise<HostAnswer> =>
+    hosts.start({ key, code: MODULE, network: [], pushedBy });
+  const quiet = await start("quiet", "quiet's");
+  for (const key of ["one", "two", "three"]) await start("greedy", key);
+  expect(await start("quiet", "quiet's")).toEqual(quiet);
+  expect(await run(quiet, "admit", { act: "say" })).toHaveProperty("value");
 });
 
 test("a plugin that is only slow is not ended", async () => {

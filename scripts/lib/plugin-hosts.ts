@@ -20,7 +20,10 @@ const PING_LIMIT_MS = 500;
 const STRIKES = 3;
 const STRIKES_WITHIN_MS = 600_000;
 const QUARANTINE_MS = 600_000;
-/** The one that was started first ends when more are wanted. Those of pushed models have as many of their own. */
+/**
+ * When more are wanted, one ends: the first that was started of the owner who has the most. Those of pushed models have
+ * as many of their own.
+ */
 const MAX_HOSTS = 16;
 const STDERR_CHARS = 2000;
 /** Where workerd says on which port it listens. */
@@ -33,8 +36,8 @@ export const HostStartSchema = z.object({
   key: z.string(),
   code: z.string(),
   network: z.array(z.string()),
-  /** It came with a pushed model. */
-  isPushed: z.boolean().default(false),
+  /** The owner of the pushed model that it came with; null: it is the operator's. */
+  pushedBy: z.string().nullable().default(null),
 });
 type Start = z.output<typeof HostStartSchema>;
 export type HostAnswer = { url: string; token: string } | { problem: string };
@@ -43,7 +46,7 @@ type Host = {
   child: ChildProcess;
   folder: string;
   answer: Promise<HostAnswer>;
-  isPushed: boolean;
+  pushedBy: string | null;
   isWanted: boolean;
 };
 
@@ -92,17 +95,18 @@ export class PluginHosts {
   }
 
   #launch(wanted: Start): Host {
-    this.#makeRoom(wanted.isPushed);
+    const { pushedBy } = wanted;
+    const isPushed = pushedBy !== null;
+    this.#makeRoom(pushedBy);
     const token = randomBytes(24).toString("hex");
     const folder = mkdtempSync(join(tmpdir(), "edgeplane-plugin-"));
-    for (const [file, text] of hostConfig(wanted, token, this.#options.hasNetwork)) {
+    for (const [file, text] of hostConfig({ ...wanted, isPushed }, token, this.#options.hasNetwork)) {
       writeFileSync(join(folder, file), text, { mode: 0o600 });
     }
-    const [program, args] = hostCommand(["serve", CONFIG, CONTROL, "--experimental"], wanted.isPushed);
+    const [program, args] = hostCommand(["serve", CONFIG, CONTROL, "--experimental"], isPushed);
     const child = spawn(program, args, { cwd: folder, stdio: ["ignore", "ignore", "pipe", "pipe"], env: {} });
     if (child.pid !== undefined) this.#options.onProcess(child.pid);
-    const { isPushed } = wanted;
-    const host: Host = { child, folder, answer: this.#whenUp(child, token), isPushed, isWanted: true };
+    const host: Host = { child, folder, answer: this.#whenUp(child, token), pushedBy, isWanted: true };
     this.#hosts.set(wanted.key, host);
     child.once("exit", () => this.#ended(wanted.key, host));
     child.once("error", () => this.#ended(wanted.key, host));
@@ -125,6 +129,7 @@ export class PluginHosts {
     rmSync(host.folder, { recursive: true, force: true });
     if (!host.isWanted) return;
     host.isWanted = false;
+    for (const other of this.#strikes.keys()) if (this.#recentStrikes(other).length === 0) this.#strikes.delete(other);
     this.#strikes.set(key, [...this.#recentStrikes(key), this.#now()]);
   }
 
@@ -142,10 +147,16 @@ export class PluginHosts {
     return `its process hung or died ${strikes.length} times; it is in quarantine for another ${seconds} s`;
   }
 
-  #makeRoom(isPushed: boolean): void {
-    const like = [...this.#hosts.values()].filter((host) => host.isPushed === isPushed);
-    const [oldest] = like;
-    if (like.length < (this.#options.maxHosts ?? MAX_HOSTS) || oldest === undefined) return;
+  #makeRoom(wantedBy: string | null): void {
+    const like = [...this.#hosts.values()].filter(
+      ({ pushedBy, isWanted }) => isWanted && (pushedBy === null) === (wantedBy === null),
+    );
+    if (like.length < (this.#options.maxHosts ?? MAX_HOSTS)) return;
+    const counts = new Map([[wantedBy, 1]]);
+    for (const { pushedBy } of like) counts.set(pushedBy, (counts.get(pushedBy) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    const oldest = like.find(({ pushedBy }) => counts.get(pushedBy) === most);
+    if (oldest === undefined) return;
     oldest.isWanted = false;
     oldest.child.kill("SIGKILL");
   }

@@ -71,9 +71,9 @@ export function createLocalRunner(supervisor: Service, network: Service): Plugin
 }
 
 async function startHost(supervisor: Service, sandboxed: Sandboxed): Promise<Host> {
-  const { upload, network, isPushed = false } = sandboxed;
+  const { upload, network, pushedBy = null } = sandboxed;
   const key = `${upload.hash}|${network.join(",")}`;
-  const request = { key, code: upload.code, network, isPushed };
+  const request = { key, code: upload.code, network, pushedBy };
   const host = HostSchema.parse(
     await (await post(supervisor, "http://supervisor/start", JSON.stringify(request))).json(),
   );

@@ -5,10 +5,10 @@ import type { Json } from "../contract/prediction.ts";
 import type { Upload } from "./manifest.ts";
 
 /**
- * What one version is run with: `network` are the hosts that the operator granted it. `isPushed`: it came with a pushed
- * model, and takes no room from the operator's.
+ * What one version is run with: `network` are the hosts that the operator granted it. `pushedBy`: the owner of the
+ * pushed model that it came with; it takes no room from the operator's.
  */
-export type Sandboxed = { upload: Upload; network: readonly string[]; isPushed?: boolean };
+export type Sandboxed = { upload: Upload; network: readonly string[]; pushedBy?: string };
 
 export type PluginRunner = {
   /** Loads the module. Throws `SandboxFault` with what keeps it from loading, or from being a plugin. */

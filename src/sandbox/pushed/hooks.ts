@@ -61,7 +61,7 @@ export async function sandboxedOf(
     timeout_ms: Math.min(attached.timeout_ms, policy.timeout_ms),
     cpu_ms: Math.min(attached.cpu_ms, policy.cpu_ms),
   });
-  return { upload: { hash, manifest, code }, network: [], isPushed: true };
+  return { upload: { hash, manifest, code }, network: [], pushedBy: owner };
 }
 
 /** In place of all hooks of a version whose plugins can't run: its inputs and outputs are refused. */

@@ -337,6 +337,12 @@ describe("providers that fail", () => {
     world.faults.neverBoots = () => true;
     world.run(300);
     expect(world.core.book.all().every(({ state }) => state === "gone")).toBe(true);
+    world.jobs = [];
+    world.run(2);
+    // Only its provider can say that it is gone: until then nothing keeps the scaler awake.
+    expect(world.core.book.size).toBe(1);
+    expect(world.core.isActive).toBe(false);
+    world.arrive("local/echo");
     world.faults = {};
     world.run(60);
     settle(world);

@@ -81,9 +81,10 @@ export class ScalerCore {
     return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
   }
 
-  /** Whether time alone may change anything. */
+  /** Whether time alone may change anything. What a provider that is away is to return waits for that provider alone. */
   get isActive(): boolean {
-    if (this.book.size > 0 || this.rents.waiting.length > 0) return true;
+    const moves = this.book.all().some(({ state, provider }) => state !== "gone" || this.isHere(provider));
+    if (moves || this.rents.waiting.length > 0) return true;
     if (!this.isOn) return false;
     for (const { last } of this.classes.values()) {
       if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;

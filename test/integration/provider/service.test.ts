@@ -115,6 +115,24 @@ it("serves several entries at once, each by its own name and with machines of it
   expect(await ended).toStrictEqual([0, null]);
 });
 
+it("hands no key of another provider on to a machine of its own, nor its token", async () => {
+  const POOL_TELLS = [
+    "sh",
+    "-c",
+    `env >"${join(folder, "environment.new")}" && mv "${join(folder, "environment.new")}" "${join(folder, "environment")}"; exec sleep 60`,
+  ];
+  const cpu = { name: "here", kind: "local", command: POOL_TELLS, returnOnStop: true, hardware: { cpu: {} } };
+  const far = { name: "far", kind: "runpod", baseUrl: "http://127.0.0.1:1", apiKeyEnv: "FAR_KEY", hardware: {} };
+  const { service, ended } = start({}, { FAR_KEY: "secret-of-far" }, [cpu, far]);
+  edge.desire([wanted("running")]);
+  await expect.poll(() => existsSync(join(folder, "environment"))).toBe(true);
+  const environment = readFileSync(join(folder, "environment"), "utf8");
+  expect(environment).toContain("EDGEPLANE_POOL_NAME=");
+  expect(environment).not.toMatch(/secret-of-far|epv_test/);
+  service.kill("SIGTERM");
+  expect(await ended).toStrictEqual([0, null]);
+});
+
 it("ends with one line when a setting is wrong, or the edge refuses it", async () => {
   const wrong = start({ hardware: { cpu: { max: 0 } } });
   expect(await wrong.ended).toStrictEqual([2, null]);
