@@ -3,6 +3,8 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import { LastRentsSchema, withRented } from "./last-rents.ts";
+import type { Rented } from "./last-rents.ts";
 import { LearnedSchema } from "./learned.ts";
 import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
@@ -33,6 +35,7 @@ const kept = {
   ledger: LedgerSchema,
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
+  rents: LastRentsSchema,
 } as const;
 type Kept = typeof kept;
 
@@ -75,6 +78,13 @@ export class ScalerStore {
   write<Name extends keyof Kept>(name: Name, value: z.output<Kept[Name]>): void {
     this.#open();
     this.#sql("INSERT OR REPLACE INTO kept VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  /** Keeps what machines of its class cost now, if that is new. */
+  rented(currency: string, machine: Rented): void {
+    const known = this.read("rents");
+    const rents = withRented(known, currency, machine);
+    if (rents !== known) this.write("rents", rents);
   }
 
   /** So many predictions of a version arrived; they are stored with their minute. */
