@@ -245,6 +245,17 @@ describe("a ledger", () => {
     expect(told().toSorted((a, b) => a - b)).toEqual([50, 80, 100]);
   });
 
+  it("tells what was reached while nobody wanted to know, once somebody does", () => {
+    const { takes, end, told } = world();
+    const quiet = group(ask(60, month(100)));
+    takes(quiet);
+    end(quiet, 60);
+    expect(takes(group(ask(60, month(100))))).toBe(false);
+    expect(told()).toEqual([]);
+    expect(takes(group(ask(60, month(100, { alert }))))).toBe(false);
+    expect(told()).toEqual([100]);
+  });
+
   it("begins at nothing when a budget is removed and set again", () => {
     const { takes, end, read, forget } = world();
     const one = group(ask(10, month(10)));

@@ -123,11 +123,11 @@ export function createLedger(rows: LedgerRows) {
     if (JSON.stringify(rows.bucket(name)) !== JSON.stringify(bucket)) rows.putBucket(name, bucket);
   }
 
-  /** Alerts of shares that are reached, each once in a period. */
+  /** Alerts of shares that are reached, each once in a period; where nobody wants to know, none counts as told. */
   function tell(name: string, spec: MoneySpec | null, bucket: Bucket, reached: number | "refuses", now: number): void {
     const levels = levelsOf(bucket, reached);
     const last = levels.at(-1);
-    if (last === undefined || spec?.algorithm === "balance") return;
+    if (last === undefined || bucket.alert === undefined || spec?.algorithm === "balance") return;
     const told = { ...bucket, alerted: last };
     rows.putBucket(name, told);
     for (const level of levels) {

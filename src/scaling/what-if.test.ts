@@ -6,6 +6,7 @@ const kind = { bootS: 30, slots: 1, billingS: 60, lossPerHour: 0 };
 const asked: Asked = {
   ...{ name: "local/echo", workS: 5, targetS: 10, min: 0, max: 4, kind, pricePerHourNano: 3600 },
   atS: Array.from({ length: 300 }, (_, n) => n * 20),
+  arrivals: 300,
 };
 
 it("tells what other bounds would have cost, and how long predictions would have waited", () => {
@@ -19,14 +20,14 @@ it("tells what other bounds would have cost, and how long predictions would have
 });
 
 it("takes the latest arrivals where there are too many, and never more machines than allowed", () => {
-  const many = { ...asked, atS: Array.from({ length: 25_000 }, (_, n) => n * 2), max: 2 };
-  const [busy, other] = whatIf([many, { ...asked, atS: [] }]);
+  const many = { ...asked, atS: Array.from({ length: 25_000 }, (_, n) => n * 2), arrivals: 25_000, max: 2 };
+  const [busy, other] = whatIf([many, { ...asked, atS: [], arrivals: 0 }]);
   expect(busy).toMatchObject({ arrivals: 25_000, simulated: 10_000, mostMachines: 2 });
   expect(busy?.late).toBeGreaterThan(0.5);
   expect(other).toMatchObject({ arrivals: 0, costNano: 0, p95WaitS: 0, late: 0 });
 });
 
 it("pays for machines that are kept though nothing comes", () => {
-  const [kept] = whatIf([{ ...asked, atS: [0, 7200], min: 2 }]);
+  const [kept] = whatIf([{ ...asked, atS: [0, 7200], arrivals: 2, min: 2 }]);
   expect(kept?.machineS).toBeGreaterThanOrEqual(2 * 7200);
 });

@@ -4,14 +4,16 @@ import { SelfTuning } from "./self-tuning.ts";
 import { simulate } from "./simulation/simulate.ts";
 
 /** Arrivals of all models together that are simulated; of each, the latest. */
-const MAX_ARRIVALS = 20_000;
+export const MAX_ARRIVALS = 20_000;
 const EVERY_S = 1;
 const LATE_AT = 0.95;
 
 export type Asked = {
   name: string;
-  /** Seconds, ascending. */
+  /** Seconds, ascending; of more than `MAX_ARRIVALS`, the latest alone. */
   atS: readonly number[];
+  /** How many there were in all. */
+  arrivals: number;
   workS: number;
   targetS: number;
   min: number;
@@ -49,7 +51,7 @@ function outcomeOf(asked: Asked, most: number): Outcome {
   const waitsS = run.waitsS.toSorted();
   return {
     name,
-    arrivals: asked.atS.length,
+    arrivals: asked.arrivals,
     simulated: atS.length,
     overS: (atS.at(-1) ?? 0) - (atS[0] ?? 0),
     costNano: Math.ceil((run.machineS * pricePerHourNano) / 3600),

@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import * as z from "zod";
 import { phases, scopes } from "../../../plugins/kernel/phases.ts";
 import type { Principal } from "../../../plugins/kernel/phases.ts";
+import type { BudgetDirectory, Services } from "../../../plugins/kernel/services.ts";
 import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { JsonSchema, priorities, PrioritySchema } from "../../contract/prediction.ts";
@@ -97,7 +98,7 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
             ? (await readSettings(c.env, null)).numbered
             : { number: 0, settings: await withAccountIds(c.env, draft) };
         const plugins = await availablePlugins(c.env, numbered.settings, "at once");
-        const snapshot = await snapshotOf(numbered, plugins, createServices(c.env));
+        const snapshot = await snapshotOf(numbered, plugins, quietServices(c.env));
         try {
           const simulated = await requestOf(c.env, request);
           return c.json(await simulate(c.env, snapshot, await priced(c.env, snapshot, simulated)));
@@ -107,6 +108,17 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
       },
     ),
   );
+}
+
+/** Services whose budgets tell nobody: a draft that refuses is no news for their receivers. */
+function quietServices(env: Env): Services {
+  const services = createServices(env);
+  const budgets: BudgetDirectory = {
+    async of(principal, model) {
+      return (await services.budgets.of(principal, model)).map((one) => ({ ...one, alert: null }));
+    },
+  };
+  return { ...services, budgets };
 }
 
 /** With its price by these settings; whose it is matters nothing to what its like took. */

@@ -1,4 +1,5 @@
 /** Prices, budgets and balances, as clients and the operator see them. */
+import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { PoolEvent } from "../../contract/event.ts";
@@ -150,6 +151,21 @@ describe("a budget", () => {
     expect((await operate(path, "DELETE")).status).toBe(204);
     expect((await operate(path)).status).toBe(404);
     expect((await operate(`/budgets?account=${account}`)).body).toEqual({ results: [] });
+  });
+
+  it("tells its receiver nothing of requests that are simulated", async () => {
+    const { operate, account } = await gateway(MILLION);
+    const webhook = `https://${account}.example.com/`;
+    await operate(`/budgets/account/${account}/day`, "PUT", of(1, { webhook }));
+    const { body } = await operate("/settings/simulate", "POST", { request: { account, model: MODEL } });
+    expect(body["refused"]).toMatchObject({ code: "budget_spent" });
+    const accounts = (await operate("/accounts?limit=1000")).body["results"] as { id: string; name: string }[];
+    const ledger = testEnv.LEDGER.getByName(`account:${accounts.find(({ name }) => name === account)?.id}`);
+    // A refusal alone stores what was told of it, and nothing else.
+    const tables = await runInDurableObject(ledger, (_, { storage }) => [
+      ...storage.sql.exec("SELECT name FROM sqlite_master WHERE name IN ('bucket', 'alert')"),
+    ]);
+    expect(tables).toEqual([]);
   });
 
   it("counts each key and each account by itself, and a model's of all", async () => {

@@ -1,5 +1,6 @@
 /** The last day's arrivals, with what holds for their models under some settings: what `whatIf` asks for. */
 import type { ScalingSettings } from "../../contract/scaling.ts";
+import { MAX_ARRIVALS } from "../what-if.ts";
 import type { Asked } from "../what-if.ts";
 import { settingsOf } from "./class-state.ts";
 import type { ScalerCore } from "./core.ts";
@@ -18,8 +19,8 @@ export function pastOf(core: ScalerCore, minutes: readonly Minute[], draft: Scal
   const settings = draft ?? core.settings;
   const leftOut: Past["leftOut"] = [];
   const asked: Asked[] = [];
-  const byModel = [...arrivalsOf(minutes)].toSorted(([, a], [, b]) => b.length - a.length);
-  for (const [key, atS] of byModel) {
+  const byModel = [...arrivalsOf(minutes)].toSorted(([, a], [, b]) => b.arrivals - a.arrivals);
+  for (const [key, { atS, arrivals }] of byModel) {
     const [model = ""] = key.split(" ");
     const { hardware, why, targetS, min, max } = core.resolved(key, settings);
     const own = settingsOf(settings, hardware ?? "");
@@ -31,7 +32,7 @@ export function pastOf(core: ScalerCore, minutes: readonly Minute[], draft: Scal
     else {
       const bootS = (core.learned.bootMs(hardware) ?? UNKNOWN_BOOT_S * 1000) / 1000;
       asked.push({
-        ...{ name: key, atS, workS: core.appetites.get(key)?.workS ?? UNKNOWN_WORK_S },
+        ...{ name: key, atS, arrivals, workS: core.appetites.get(key)?.workS ?? UNKNOWN_WORK_S },
         ...{ targetS: targetS ?? own.target_wait_s, min, max: Math.min(max, own.max) },
         kind: { bootS, slots: 1, billingS: cheapest.billingIncrementS, lossPerHour: 0 },
         pricePerHourNano: cheapest.pricePerHourNano,
@@ -41,14 +42,22 @@ export function pastOf(core: ScalerCore, minutes: readonly Minute[], draft: Scal
   return { asked, leftOut };
 }
 
-function arrivalsOf(minutes: readonly Minute[]): Map<string, number[]> {
-  const found = new Map<string, number[]>();
-  for (const { minute, versions } of minutes) {
+type Arrivals = Pick<Asked, "arrivals"> & { atS: number[] };
+
+/** Of each version, how many there were, and when the latest came: there may be millions in a day. */
+function arrivalsOf(minutes: readonly Minute[]): Map<string, Arrivals> {
+  const found = new Map<string, Arrivals>();
+  for (const { minute, versions } of minutes.toReversed()) {
     for (const [key, seconds] of Object.entries(versions)) {
-      const atS = found.get(key) ?? [];
-      found.set(key, atS);
-      for (const [second, count] of seconds) for (let n = 0; n < count; n += 1) atS.push(minute * MINUTE_S + second);
+      const of = found.get(key) ?? { arrivals: 0, atS: [] };
+      found.set(key, of);
+      for (const [second, count] of seconds.toReversed()) {
+        of.arrivals += count;
+        const kept = Math.min(count, MAX_ARRIVALS - of.atS.length);
+        for (let n = 0; n < kept; n += 1) of.atS.push(minute * MINUTE_S + second);
+      }
     }
   }
+  for (const { atS } of found.values()) atS.reverse();
   return found;
 }
