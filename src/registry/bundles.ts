@@ -78,7 +78,10 @@ export async function registerBundle(
 /** How many statements come before the one that makes the bundle's row. */
 const VERSION_STATEMENTS = 3;
 
-/** The mark of a version that was deleted goes, where that may be pushed again; then the version; then its model, which is private when it is new. */
+/**
+ * The mark of a version that was deleted goes, where that may be pushed again; then comes the version; then its model,
+ * which is private when it is new.
+ */
 function versionStatements(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest): D1PreparedStatement[] {
   const { owner, name, version, schema } = manifest;
   const isKnown = "EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NULL)";
