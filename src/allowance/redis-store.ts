@@ -2,8 +2,8 @@
  * Allowances in a Redis over the Upstash REST dialect: windows by `@upstash/ratelimit`, slots as members of a sorted
  * set whose score is when they expire, with plain commands. What differs from the objects:
  *
- *   - one group is several calls: what one of them refuses is given back at once, and may meanwhile be missing
- * elsewhere
+ *   - one group is several calls: what one of them refuses is given back at once, and may be missing elsewhere until
+ *     then
  *   - amounts are whole numbers: parts count as one
  *   - what is charged after the fact counts in sliding windows and token buckets only as far as there is room
  *   - in a sliding window, an amount that is refused because it is over by exactly one counts as used

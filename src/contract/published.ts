@@ -1,14 +1,14 @@
 /**
  * What the edge publishes of ended predictions, for whoever wants to consume it: one record a topic, at least once,
- * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or a key.
+ * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or the secret
+ * of a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
- *   usage      every usage record (src/metering/record.ts) as a CloudEvent, from the meter of its account; with `PUBLISH_USAGE=v1`
- *              what an ended prediction's last start used, as releases before published it
+ *   usage      every usage record (src/metering/record.ts) as a CloudEvent, from the meter of its account; with
+ *              `PUBLISH_USAGE=v1` what an ended prediction's last start used, as releases before published it
  *   audit      what plugins decided, refused requests included: from the isolate that it was decided in (src/audit)
- *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to read
- * it:
- *              like a job record it names no account
+ *   jobs.dlq   ended without an answer of the model. A bridge's rights go by prefix, so that pools may be able to
+ *              read it: like a job record it names no account
  */
 import * as z from "zod";
 import type { ErrorCode } from "./errors.ts";

@@ -6,9 +6,12 @@ import { rawPrefix } from "./raw-objects.ts";
 import type { AttemptRecord, MeterRecord } from "./record.ts";
 import type { UsageRequest } from "./usage-query.ts";
 
+/** One time for all records: no hour begins between two of them. */
+const NOW = Date.now();
+
 function attempt(account: string, n: number, overrides: Partial<AttemptRecord> = {}): AttemptRecord {
   return {
-    ...{ v: 2, kind: "attempt", id: `p${n}.1`, at: Date.now(), account, deployment: null, device: "cpu", gpuUs: 10 },
+    ...{ v: 2, kind: "attempt", id: `p${n}.1`, at: NOW, account, deployment: null, device: "cpu", gpuUs: 10 },
     ...{ flags: [], prediction: `p${n}`, attempt: 1, key: "k", model: "o/n", version: "v", queuedMs: 1, runMs: 2 },
     ...{ units: { tokens: 3 }, outcome: "succeeded", cached: false, billed: true, costNano: 5, currency: "USD" },
     price: "1",
@@ -50,7 +53,7 @@ it("takes each record once, whatever comes again, over restarts; and stores it a
   const { groups } = await meterOf(account).usage(request({ group: ["model", "key"] }));
   expect(groups).toEqual([
     {
-      ...{ at: hourOf(Date.now()), model: "o/n", key: "k", device: null, deployment: null, phase: null },
+      ...{ at: hourOf(NOW), model: "o/n", key: "k", device: null, deployment: null, phase: null },
       ...{ currency: "USD", requests: 5, billed: 5, queuedMs: 5, runMs: 10, gpuUs: 50, instanceUs: 0, costNano: 25 },
       units: { tokens: 15 },
     },

@@ -79,8 +79,8 @@ export async function registerBundle(
 const VERSION_STATEMENTS = 3;
 
 /**
- * The mark of a version that was deleted goes, where that may be pushed again; then comes the version; then its model,
- * which is private when it is new.
+ * The mark of a version that was deleted goes, where that may be pushed again; then the version; then its model, which
+ * is private when it is new.
  */
 function versionStatements(env: QuotaVars & Pick<Env, "DB">, manifest: Manifest): D1PreparedStatement[] {
   const { owner, name, version, schema } = manifest;

@@ -14,8 +14,8 @@ import { requireMetrics, requireProvider } from "./provider/authenticate.ts";
 export type Access = Scope | "operator" | "pool" | "provider" | "metrics" | "link" | "link_or_key" | "anyone";
 
 /**
- * Lets the call in, and sets `principal`, `pool` or `provider`. Throws `unauthenticated`, `forbidden`, or what a plugin refuses
- * with.
+ * Lets the call in, and sets `principal`, `pool` or `provider`. Throws `unauthenticated`, `forbidden`, or what a plugin
+ * refuses with.
  */
 export async function admit(c: AppContext, access: Access): Promise<void> {
   switch (access) {

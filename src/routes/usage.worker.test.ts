@@ -4,13 +4,15 @@ import { dayOf } from "../metering/calendar.ts";
 import type { AttemptRecord, MeterRecord } from "../metering/record.ts";
 
 const ADMIN = testEnv.ADMIN_KEY ?? "";
+/** One time for all records: no midnight comes between two of them. */
+const NOW = Date.now();
 let key = "";
 let account = "";
 let other = "";
 
 function attempt(n: number, overrides: Partial<AttemptRecord> = {}): AttemptRecord {
   return {
-    ...{ v: 2, kind: "attempt", id: `u${n}.1`, at: Date.now(), account, deployment: null, device: "cpu", gpuUs: 1500 },
+    ...{ v: 2, kind: "attempt", id: `u${n}.1`, at: NOW, account, deployment: null, device: "cpu", gpuUs: 1500 },
     ...{ flags: [], prediction: `u${n}`, attempt: 1, key: "key-1", model: "o/n", version: "v", queuedMs: 1, runMs: 2 },
     ...{ units: { tokens: 3 }, outcome: "succeeded", cached: false, billed: true, costNano: 1_250_000 },
     ...{ currency: "USD", price: "1" },
@@ -46,7 +48,7 @@ describe("GET /v1/usage", () => {
     expect(first.status).toBe(200);
     expect(first.body["results"]).toEqual([
       {
-        ...{ from: new Date(dayOf(Date.now())).toISOString(), closed: false, model: "o/m", key: null, device: null },
+        ...{ from: new Date(dayOf(NOW)).toISOString(), closed: false, model: "o/m", key: null, device: null },
         ...{ deployment: null, phase: null, requests: 2, billed: 1, queued_ms: 2, run_ms: 4, gpu_us: 3000 },
         ...{ instance_us: 0, units: { tokens: 6 }, cost_nano: "1250000", cost: "0.001250000", currency: "USD" },
       },

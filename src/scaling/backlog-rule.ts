@@ -26,12 +26,14 @@ export type Knobs = {
   dayShare: number;
 };
 
-/** What led to the last decision, in machines but for the first three. */
+/** What led to the last decision, in machines but for the first four. */
 export type Reasons = {
   inSystem: number;
   meanWorkS: number;
   /** Slots that what arrives keeps busy. */
   load: number;
+  /** As far as the times between arrivals say so. */
+  sureLoad: number;
   floor: number;
   backlog: number;
   kept: number;
@@ -42,10 +44,12 @@ const UNKNOWN_WORK_S = 1;
 /** The mean of the work follows the last so many predictions. */
 const REMEMBERED_WORKS = 500;
 const ROUNDING = 1e-9;
+/** A boot that took about as long as the others says nothing new. */
+const NEWS_SHARE = 0.01;
 
 export class BacklogRule implements Policy {
   readonly usesPaidTime = true;
-  readonly #kind: Pick<Machines, "slots" | "bootS">;
+  #kind: Pick<Machines, "slots" | "bootS">;
   readonly #orders = new Orders();
   #knobs: Knobs;
   #arrivals: RecentArrivals | null;
@@ -69,7 +73,7 @@ export class BacklogRule implements Policy {
     this.#meanWorkS = meanWorkS;
     this.#arrivals = knobs.windowS > 0 ? new RecentArrivals(knobs.windowS) : null;
     this.#keepAlive = new KeepAlive(knobs.keepS);
-    this.reasons = { inSystem: 0, meanWorkS, load: 0, floor: 0, backlog: 0, kept: 0 };
+    this.reasons = { inSystem: 0, meanWorkS, load: 0, sureLoad: 0, floor: 0, backlog: 0, kept: 0 };
   }
 
   get meanWorkS(): number {
@@ -97,7 +101,9 @@ export class BacklogRule implements Policy {
     this.#meanWorkS += (workS - this.#meanWorkS) / Math.min(this.#works, REMEMBERED_WORKS);
   }
 
-  booted(): void {}
+  booted(bootS: number): void {
+    if (Math.abs(bootS - this.#kind.bootS) > NEWS_SHARE * bootS) this.#kind = { ...this.#kind, bootS };
+  }
 
   machines(fleet: Fleet): number {
     const { nowS, waiting, running, ready, booting } = fleet;
@@ -111,7 +117,8 @@ export class BacklogRule implements Policy {
     const there = ready + booting;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
-    this.reasons = { inSystem, meanWorkS, load, floor, backlog, kept };
+    const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
+    this.reasons = { inSystem, meanWorkS, load, sureLoad, floor, backlog, kept };
     return Math.max(wanted, kept);
   }
 

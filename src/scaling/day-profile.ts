@@ -3,8 +3,8 @@
  * of the days anything came. A model of regular hours is warm before they begin.
  */
 const DAY_S = 86_400;
-const BIN_S = 1800;
-const BINS = DAY_S / BIN_S;
+export const BIN_S = 1800;
+export const BINS = DAY_S / BIN_S;
 const MIN_DAYS = 7;
 
 export class DayProfile {

@@ -81,6 +81,19 @@ export class KnobGrid {
     };
   }
 
+  /** The place whose knobs are nearest to these, which may be of another grid. */
+  nearest({ backlogS, keepS, windowS, deviations, looksAhead, keepsBusy, dayShare }: Knobs): Place {
+    const form = FORMS.findIndex((one) => one.looksAhead === looksAhead && one.keepsBusy === keepsBusy);
+    return {
+      backlog: nearest(this.#backlogsS, backlogS),
+      keep: nearest(this.#keepsS, keepS),
+      window: nearest(WINDOWS_S, windowS),
+      deviations: Math.max(0, DEVIATIONS.indexOf(deviations)),
+      form: Math.max(0, form),
+      day: nearest(DAY_SHARES, dayShare),
+    };
+  }
+
   /** One step away, in each direction that leads somewhere; and the other forms. */
   neighbours(place: Place): Place[] {
     const axes: Axis[] = place.window > 0 ? ["backlog", "keep", "window", "deviations"] : ["backlog", "keep", "window"];

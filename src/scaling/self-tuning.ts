@@ -5,10 +5,13 @@
  */
 import { BacklogRule } from "./backlog-rule.ts";
 import type { Reasons } from "./backlog-rule.ts";
+import { DayHistory } from "./day-history.ts";
 import { DayProfile } from "./day-profile.ts";
 import { keepTimesS } from "./idle-times.ts";
 import { KnobGrid } from "./knob-grid.ts";
 import type { Place } from "./knob-grid.ts";
+import { MAX_STORED_WORKS, packed, unpacked } from "./memory.ts";
+import type { Memory } from "./memory.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
 import { scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
@@ -42,6 +45,7 @@ export class SelfTuning implements Policy {
   readonly #works = new Ring(REMEMBERED);
   readonly #changesAtS = new Ring(REMEMBERED_CHANGES);
   readonly #changesTo = new Ring(REMEMBERED_CHANGES);
+  #days = new DayHistory();
   #kind: Machines;
   #grid: KnobGrid;
   #place: Place;
@@ -64,12 +68,49 @@ export class SelfTuning implements Policy {
     this.#rule = new BacklogRule(this.#grid.knobs(this.#place), kind, meanWorkS);
   }
 
+  /** How often it has tuned itself. */
+  get tunings(): number {
+    return this.#turn - (this.#tuning === null ? 0 : 1);
+  }
+
+  /** Whether it wants machines before anything comes. */
+  get prewarms(): boolean {
+    return this.#rule.wakeAtS(0) < Infinity;
+  }
+
+  /** What it has learned. A tuning that is under way is due again. */
+  memory(): Memory {
+    return {
+      ...{ v: 1, targetS: this.#targetS, kind: this.#kind, meanWorkS: this.#rule.meanWorkS },
+      knobs: this.#grid.knobs(this.#place),
+      arrivals: packed(this.#arrivals.latest()),
+      works: [...this.#works.latest(MAX_STORED_WORKS)],
+      days: this.#days.days(),
+      ...{ started: this.#started, late: this.#late, turn: this.tunings },
+      untilTuning: this.#tuning === null ? Math.max(0, Math.ceil(this.#tuneAt - this.#arrivals.count)) : 0,
+    };
+  }
+
+  /** Goes on from what one like it had learned. For another target or other machines it tunes itself anew. */
+  recall(memory: Memory, nowS: number): void {
+    for (const atS of unpacked(memory.arrivals, nowS)) this.#arrivals.push(atS);
+    for (const workS of memory.works) this.#works.push(workS);
+    this.#days = new DayHistory(memory.days);
+    [this.#started, this.#late, this.#turn] = [memory.started, memory.late, memory.turn];
+    const isSame = memory.targetS === this.#targetS && isSameKind(memory.kind, this.#kind);
+    this.#tuneAt = isSame || this.#turn === 0 ? this.#arrivals.count + memory.untilTuning : this.#arrivals.count;
+    if (this.#turn > 0 && memory.targetS === this.#targetS) this.#place = this.#grid.nearest(memory.knobs);
+    const atS = this.#arrivals.latest();
+    this.#rule.turn(this.#grid.knobs(this.#place), atS, this.#dayOf(atS));
+  }
+
   get reasons(): Reasons {
     return this.#rule.reasons;
   }
 
   arrived(atS: number): void {
     this.#arrivals.push(atS);
+    this.#days.arrived(atS);
     this.#rule.arrived(atS);
   }
 
@@ -86,6 +127,7 @@ export class SelfTuning implements Policy {
   booted(bootS: number): void {
     if (bootS === this.#kind.bootS) return;
     this.#kind = { ...this.#kind, bootS };
+    this.#rule.booted(bootS);
   }
 
   machines(fleet: Fleet): number {
@@ -130,7 +172,7 @@ export class SelfTuning implements Policy {
       (_, i) => works[(i + REMEMBERED * works.length - atS.length) % works.length] ?? 0,
     );
     const requests = { atS, workS };
-    const day = DayProfile.of(atS);
+    const day = this.#dayOf(atS);
     const past: Past = {
       requests,
       day,
@@ -168,6 +210,11 @@ export class SelfTuning implements Policy {
     }
   }
 
+  /** Of the arrivals that are remembered; where they came within less than a week, of the days. */
+  #dayOf(atS: Float64Array): DayProfile | null {
+    return DayProfile.of(atS) ?? this.#days.profile();
+  }
+
   /** How many machines there were at a time; the first that is known of, before that. */
   #machinesAt(atS: number): number {
     const times = this.#changesAtS.latest();
@@ -175,4 +222,8 @@ export class SelfTuning implements Policy {
     const after = times.findIndex((timeS) => timeS > atS);
     return counts[after === -1 ? counts.length - 1 : Math.max(0, after - 1)] ?? 0;
   }
+}
+
+function isSameKind(a: Machines, b: Machines): boolean {
+  return a.slots === b.slots && a.billingS === b.billingS;
 }

@@ -5,6 +5,7 @@
  * measured while predictions wait, and corrects what a prediction is taken to take.
  */
 import type { VersionDemand } from "../demand.ts";
+import type { Memory } from "../memory.ts";
 import { machinesAtDeadline } from "../patience.ts";
 import type { ModelNeed } from "../placement.ts";
 import type { Reasons } from "../backlog-rule.ts";
@@ -19,11 +20,16 @@ const REMEMBERED_S = 600;
 /** Of a machine, what a model has that barely needs it. */
 const LEAST_SHARE = 0.05;
 const SWAP_S = 30;
+/** Until one was seen to boot, and while nothing is offered. */
+const UNKNOWN_BOOT_MS = 60_000;
+const UNKNOWN_BILLING_S = 60;
 
 /** Whoever wants a machine longer that nothing needs says so: `min`. */
 const MAX_KEEP_S = 3600;
 
 export type Kind = { bootS: number; billingS: number; lossPerHour: number };
+/** Null: what is paid at once isn't known while nothing is offered. */
+export type KnownKind = Omit<Kind, "billingS"> & { billingS: number | null };
 export type Bounds = { targetS: number; patienceS: number; min: number; max: number; memoryBytes: number };
 /** Machines: those where the version can run now, and those that boot; `standing`: pools that nobody rented. */
 export type Served = { ready: number; booting: number; standing: number };
@@ -44,15 +50,48 @@ export class Appetite {
   #wanted = 0;
   /** Machines for what could wait, and can't any longer. */
   #patient = 0;
+  #tunings = 0;
+  #hasLearned = false;
   /** When it last waited, ran or arrived. */
   activeAtS = -Infinity;
 
-  constructor(ref: { model: string; version: string }, targetS: number, kind: Kind) {
+  constructor(ref: { model: string; version: string }, targetS: number, kind: KnownKind) {
     this.model = ref.model;
     this.version = ref.version;
     this.#targetS = targetS;
-    this.#kind = kind;
+    this.#kind = { ...kind, billingS: kind.billingS ?? UNKNOWN_BILLING_S };
     this.#policy = this.#newPolicy();
+  }
+
+  /** As it was when its policy was stored; how much a machine runs at a time is measured anew. */
+  static recall(ref: { model: string; version: string }, memory: Memory, nowS: number): Appetite {
+    const appetite = new Appetite(ref, memory.targetS, memory.kind);
+    if (memory.works.length > 0) appetite.#meanS = memory.meanWorkS;
+    appetite.#policy = appetite.#newPolicy();
+    appetite.#policy.recall(memory, nowS);
+    appetite.#tunings = appetite.#policy.tunings;
+    return appetite;
+  }
+
+  /** Whether its policy knows more than when it was stored last. */
+  get hasLearned(): boolean {
+    return this.#hasLearned;
+  }
+
+  /** Whether it wants machines before anything comes. */
+  get prewarms(): boolean {
+    return this.#policy.prewarms;
+  }
+
+  /** When it wants to be looked at again, by the seconds of its calls; Infinity: with the next arrival. */
+  wakeAtS(nowS: number): number {
+    return this.#policy.wakeAtS(nowS);
+  }
+
+  /** What is to be stored. */
+  remember(): Memory {
+    this.#hasLearned = false;
+    return this.#policy.memory();
   }
 
   get reasons(): Reasons {
@@ -73,6 +112,7 @@ export class Appetite {
   hear(nowS: number, demand: VersionDemand, heard: Heard): void {
     const before = this.#demand;
     this.#demand = demand;
+    if (heard.arrived > 0 || heard.ended > 0) this.#hasLearned = true;
     this.#measure(nowS, before, heard);
     for (let n = Math.min(MAX_HEARD, heard.arrived); n > 0; n -= 1) this.#policy.arrived(nowS);
     const waitS = heard.started === 0 ? 0 : heard.waitedMs / heard.started / 1000;
@@ -86,8 +126,9 @@ export class Appetite {
   }
 
   /** What it needs of its class now. */
-  need(nowS: number, served: Served, bounds: Bounds, kind: Kind): ModelNeed {
-    this.#adopt(bounds.targetS, kind);
+  need(nowS: number, served: Served, bounds: Bounds, known: KnownKind): ModelNeed {
+    const kind = { ...known, billingS: known.billingS ?? this.#kind.billingS };
+    this.#adopt(nowS, bounds.targetS, kind);
     const { ready, booting, standing } = served;
     const running = this.#demand?.inFlight ?? 0;
     const low = this.#demand?.waiting.low ?? 0;
@@ -95,6 +136,8 @@ export class Appetite {
     const oldestWaitS = (this.#demand?.waitingMs ?? 0) / 1000;
     const fleet = { nowS, waiting, oldestWaitS, running, ready: ready + standing, booting };
     const wanted = this.#policy.machines(fleet);
+    if (this.#policy.tunings !== this.#tunings) this.#hasLearned = true;
+    this.#tunings = this.#policy.tunings;
     const there = ready + booting + standing;
     const spare = Math.max(0, there - wanted - this.#patient);
     // What is rented for them is no spare machine, and stays until none waits.
@@ -121,9 +164,9 @@ export class Appetite {
 
   /** One machine is wanted: how much of it. */
   #shareOfOne(): number {
-    const { load, inSystem: count, meanWorkS } = this.#policy.reasons;
+    const { sureLoad, inSystem: count, meanWorkS } = this.#policy.reasons;
     const backlog = count / (1 + this.#targetS / Math.max(1e-3, meanWorkS));
-    return Math.min(1, Math.max(LEAST_SHARE, load / this.#slots, backlog / this.#slots));
+    return Math.min(1, Math.max(LEAST_SHARE, sureLoad / this.#slots, backlog / this.#slots));
   }
 
   #measure(nowS: number, before: VersionDemand | null, heard: Heard): void {
@@ -131,7 +174,7 @@ export class Appetite {
     const slots = Math.max(1, ...sessions.map(({ inFlight, startNow }) => inFlight + startNow));
     if (slots > this.#slots * 1.5 && slots <= MAX_SLOTS) {
       this.#slots = slots;
-      this.#policy = this.#newPolicy();
+      this.#renew(nowS);
     }
     const elapsedS = nowS - (this.#heardAtS ?? nowS);
     this.#heardAtS = nowS;
@@ -151,17 +194,35 @@ export class Appetite {
     return isMeasured ? (deviceS * this.#slots * this.#readyS) / this.#busyS : deviceS;
   }
 
-  #adopt(targetS: number, kind: Kind): void {
+  #adopt(nowS: number, targetS: number, kind: Kind): void {
     if (kind.bootS !== this.#kind.bootS) this.#policy.booted(kind.bootS);
     const isOther = targetS !== this.#targetS || kind.billingS !== this.#kind.billingS;
     this.#targetS = targetS;
     this.#kind = kind;
-    if (isOther) this.#policy = this.#newPolicy();
+    if (isOther) this.#renew(nowS);
+  }
+
+  /** Another policy, which knows what the one before has learned. */
+  #renew(nowS: number): void {
+    const memory = this.#policy.memory();
+    this.#policy = this.#newPolicy();
+    this.#policy.recall(memory, nowS);
   }
 
   #newPolicy(): SelfTuning {
     return new SelfTuning(this.#targetS, { ...this.#kind, slots: this.#slots }, this.#meanS ?? undefined, MAX_KEEP_S);
   }
+}
+
+/** `paid`: machines that there are, then those that are offered. */
+export function kindOf(
+  hardware: string,
+  bootMs: number | null,
+  paid: readonly { hardware: string; billingIncrementS: number }[],
+): KnownKind {
+  const first = paid.find((one) => one.hardware === hardware);
+  const bootS = Math.round((bootMs ?? UNKNOWN_BOOT_MS) / 1000);
+  return { bootS, billingS: first?.billingIncrementS ?? null, lossPerHour: 0 };
 }
 
 export function waitingOf(demand: VersionDemand | null): number {

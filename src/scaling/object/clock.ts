@@ -1,7 +1,8 @@
 /**
  * The times that the scaler measures by. An object's clock may jump, and an object that was away has seen nothing. What
  * it waits for gets no older than `MAX_STEP_MS` by one look, so that nobody is judged by a jump; what it forecasts by
- * follows the clock forward, for it may have slept. Times that are stored, or shown, are of the wall clock.
+ * follows the clock forward, for it may have slept, and begins with its time, so that one life's forecasts can go on in
+ * the next. Times that are stored, or shown, are of the wall clock.
  */
 const MAX_STEP_MS = 15_000;
 /** What was stored is taken to be this old at most. */
@@ -10,7 +11,7 @@ const MAX_AGE_MS = 600_000;
 export type ScalerClock = {
   /** Milliseconds of patience: they never go back, and never jump. */
   mono(): number;
-  /** Seconds for forecasts: they never go back. */
+  /** Seconds since 1970, for forecasts: they never go back. */
   seconds(): number;
   wall(): number;
   /** When that was, of a stored time, by `mono`. */
@@ -20,13 +21,13 @@ export type ScalerClock = {
 export function createClock(wall: () => number): ScalerClock {
   let last = wall();
   let mono = 0;
-  let elapsedMs = 0;
+  let forwardMs = last;
 
   function advance(): void {
     const now = wall();
     const stepMs = Math.max(0, now - last);
     mono += Math.min(MAX_STEP_MS, stepMs);
-    elapsedMs += stepMs;
+    forwardMs += stepMs;
     last = now;
   }
 
@@ -37,7 +38,7 @@ export function createClock(wall: () => number): ScalerClock {
     },
     seconds() {
       advance();
-      return elapsedMs / 1000;
+      return forwardMs / 1000;
     },
     wall,
     monoOf: (wallMs) => mono - Math.min(MAX_AGE_MS, Math.max(0, wall() - wallMs)),

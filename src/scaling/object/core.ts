@@ -7,8 +7,9 @@ import { machineName } from "../../contract/provider.ts";
 import { defaultScaling } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { DemandReply, LaneDemand } from "../demand.ts";
-import { Appetite, inSystem } from "./appetite.ts";
-import type { Bounds, Kind } from "./appetite.ts";
+import { Appetite, inSystem, kindOf } from "./appetite.ts";
+import type { Bounds, KnownKind } from "./appetite.ts";
+import { Appetites } from "./appetites.ts";
 import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
 import { keyOf, Lanes } from "./lanes.ts";
@@ -34,7 +35,6 @@ const ASK_EVERY_MS = 30_000;
 const BLIND_MS = 60_000;
 const MAX_LANES = 100;
 const TELL_DRAIN_MS = 10_000;
-const DEFAULT_BILLING_S = 60;
 
 /** What others must be told. */
 export type Errands = { drain: { machine: string; session: string; withinMs: number }[] };
@@ -42,12 +42,12 @@ export type Errands = { drain: { machine: string; session: string; withinMs: num
 export class ScalerCore {
   readonly book: MachineBook;
   readonly providers = new Providers();
-  readonly lanes = new Lanes();
+  readonly lanes: Lanes;
   readonly learned: Learned;
   readonly sickness: Sickness;
   readonly rents: RentRecords;
   readonly classes = new Map<string, ClassState>();
-  readonly appetites = new Map<string, Appetite>();
+  readonly appetites: Appetites;
   settings: ScalingSettings = defaultScaling;
   readonly #clock: ScalerClock;
   readonly #store: ScalerStore;
@@ -59,6 +59,8 @@ export class ScalerCore {
   constructor(clock: ScalerClock, store: ScalerStore) {
     this.#clock = clock;
     this.#store = store;
+    this.lanes = new Lanes(store.read("lanes") ?? []);
+    this.appetites = new Appetites(store, clock.seconds());
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
     this.rents = new RentRecords(store);
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
@@ -94,6 +96,18 @@ export class ScalerCore {
       const { hardware, min } = this.resolved(key);
       return hardware !== null && min > 0;
     });
+  }
+
+  /** When a machine must be rented before anything comes; null: for nothing. */
+  prewarmAtMs(): number | null {
+    if (!this.isOn) return null;
+    const nowMs = this.#clock.wall();
+    const inS = this.appetites.prewarmInS(this.#clock.seconds(), (key) => {
+      const { hardware } = this.resolved(key);
+      const isKept = hardware !== null && settingsOf(this.settings, hardware).keep_alive_s.max === undefined;
+      return isKept && this.sickness.reason(key, nowMs) === null;
+    });
+    return inS === null ? null : nowMs + Math.ceil(1000 * inS);
   }
 
   /** Lanes that told of what waits before the object's start, and have not since: nothing is drained until they have. */
@@ -162,6 +176,7 @@ export class ScalerCore {
     this.#roll(nowMs);
     this.#judgeTimes();
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
+    this.appetites.save(nowMs, () => !this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
     return { drain: this.#drains() };
   }
@@ -208,28 +223,15 @@ export class ScalerCore {
   }
 
   #appetite(key: string, ref: { model: string; version: string }): Appetite | null {
-    const known = this.appetites.get(key);
-    if (known !== undefined) return known;
-    if (this.appetites.size >= OVERALL_MAX_VERSIONS) {
-      const idle = [...this.appetites].filter(([, { demand }]) => inSystem(demand) === 0);
-      const [oldest] = idle.toSorted(([, a], [, b]) => a.activeAtS - b.activeAtS);
-      if (oldest === undefined) return null;
-      this.appetites.delete(oldest[0]);
-    }
-    const { targetS, hardware } = this.resolved(key);
-    const target = targetS ?? settingsOf(this.settings, hardware ?? "").target_wait_s;
-    const appetite = new Appetite(ref, target, this.#kind(hardware ?? ""));
-    this.appetites.set(key, appetite);
-    return appetite;
+    return this.appetites.open(ref, this.#clock.seconds(), () => {
+      const { targetS, hardware } = this.resolved(key);
+      const target = targetS ?? settingsOf(this.settings, hardware ?? "").target_wait_s;
+      return new Appetite(ref, target, this.#kind(hardware ?? ""));
+    });
   }
 
-  #kind(hardware: string): Kind {
-    const bootMs = this.learned.bootMs(hardware) ?? 60_000;
-    const increments = this.book
-      .all()
-      .filter((one) => one.hardware === hardware)
-      .map(({ billingIncrementS }) => billingIncrementS);
-    return { bootS: Math.round(bootMs / 1000), billingS: increments[0] ?? DEFAULT_BILLING_S, lossPerHour: 0 };
+  #kind(hardware: string): KnownKind {
+    return kindOf(hardware, this.learned.bootMs(hardware), [...this.book.all(), ...this.offers()]);
   }
 
   #serves(key: string, session: string): void {

@@ -11,6 +11,12 @@ export const keyOf = ({ model, version }: { model: string; version: string }): s
 
 export class Lanes {
   readonly #lanes = new Map<string, Known>();
+  readonly #toldBefore: ReadonlySet<string>;
+
+  /** `toldBefore`: lanes that told an earlier life of the scaler. */
+  constructor(toldBefore: Iterable<string> = []) {
+    this.#toldBefore = new Set(toldBefore);
+  }
 
   names(): string[] {
     return [...this.#lanes.keys()];
@@ -25,7 +31,9 @@ export class Lanes {
     this.#lanes.set(lane, { report, versions });
     const news = [...versions.values()].map((demand) => {
       const old = before?.versions.get(keyOf(demand)) ?? null;
-      return { demand, heard: isSame ? since(old, demand) : sinceOther(old, demand) };
+      if (isSame) return { demand, heard: since(old, demand) };
+      const isAgain = before === undefined && this.#toldBefore.has(lane);
+      return { demand, heard: isAgain ? onlyWaiting(demand) : sinceOther(old, demand) };
     });
     const gone = [...(before?.versions ?? [])].filter(([key]) => !versions.has(key));
     return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing }))];
@@ -54,6 +62,11 @@ function since(old: VersionDemand | null, now: VersionDemand): Heard {
 /** The lane started again: what it counts from its start on may have been told before. */
 function sinceOther(old: VersionDemand | null, now: VersionDemand): Heard {
   return old === null ? since(null, now) : nothing;
+}
+
+/** The scaler started again: of what the lane has counted, it surely didn't hear of what still waits. */
+function onlyWaiting({ arrived, waiting }: VersionDemand): Heard {
+  return { ...nothing, arrived: Math.min(arrived, waiting.high + waiting.normal) };
 }
 
 function emptied(old: VersionDemand): VersionDemand {

@@ -37,6 +37,8 @@ export class Learned {
   }
 
   #learn(kind: keyof Phases, name: string, ms: number): void {
+    // The clock was set back meanwhile.
+    if (ms < 0) return;
     const { [name]: before, ...others } = this.#phases[kind];
     const kept = Object.entries(others).slice(-(MAX_KEPT - 1));
     this.#phases[kind] = {

@@ -3,7 +3,10 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import type { Memory } from "../memory.ts";
 import { LearnedSchema } from "./learned.ts";
+import { OVERALL_MAX_VERSIONS } from "./limits.ts";
+import { MemorySchema } from "./memory-schema.ts";
 import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { WaitingSchema } from "./rent-records.ts";
@@ -22,6 +25,15 @@ export const scalerSchema: Schema = {
         sql("CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
         sql("CREATE TABLE IF NOT EXISTS arrivals (minute INTEGER PRIMARY KEY, value TEXT NOT NULL)");
       },
+    },
+    {
+      isAdded: true,
+      up: (sql) =>
+        sql(
+          `CREATE TABLE IF NOT EXISTS policies
+             (key TEXT PRIMARY KEY, saved_at INTEGER NOT NULL, prewarms INTEGER NOT NULL, value TEXT NOT NULL)
+           WITHOUT ROWID`,
+        ),
     },
   ],
 };
@@ -75,6 +87,34 @@ export class ScalerStore {
   write<Name extends keyof Kept>(name: Name, value: z.output<Kept[Name]>): void {
     this.#open();
     this.#sql("INSERT OR REPLACE INTO kept VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  /** What the version's policy has learned; null: nothing that this code can read. */
+  memory(key: string): Memory | null {
+    if (!this.#isOpen) return null;
+    const [row] = this.#sql("SELECT value FROM policies WHERE key = ?", key);
+    return row === undefined ? null : (MemorySchema.safeParse(JSON.parse(String(row["value"]))).data ?? null);
+  }
+
+  /** Versions whose policies want machines before anything comes. */
+  prewarming(): string[] {
+    if (!this.#isOpen) return [];
+    return this.#sql("SELECT key FROM policies WHERE prewarms = 1 LIMIT ?", OVERALL_MAX_VERSIONS).map(({ key }) =>
+      String(key),
+    );
+  }
+
+  /** The row that was written longest ago makes room. */
+  saveMemory(key: string, memory: Memory, { atMs, prewarms }: { atMs: number; prewarms: boolean }): void {
+    this.#open();
+    const isNew = this.#sql("SELECT 1 FROM policies WHERE key = ?", key).length === 0;
+    const value = JSON.stringify(memory);
+    this.#sql("INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?)", key, atMs, Number(prewarms), value);
+    if (!isNew) return;
+    this.#sql(
+      "DELETE FROM policies WHERE key IN (SELECT key FROM policies ORDER BY saved_at DESC LIMIT -1 OFFSET ?)",
+      OVERALL_MAX_VERSIONS,
+    );
   }
 
   /** So many predictions of a version arrived; they are stored with their minute. */

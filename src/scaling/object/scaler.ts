@@ -62,6 +62,8 @@ export class Scaler extends DurableObject<Env> {
   #hasAsked = false;
   #isMetering = false;
   #isWatched = false;
+  /** The alarm of the next pre-warm. */
+  #prewarmAtMs: number | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -135,6 +137,8 @@ export class Scaler extends DurableObject<Env> {
       if (this.#core.isActive) return;
       this.#isWatched = false;
       await this.ctx.storage.deleteAlarm();
+      this.#prewarmAtMs = null;
+      this.#rest();
     } catch (error) {
       log.error("scaler_alarm_failed", { reason: reasonOf(error) });
     }
@@ -148,12 +152,26 @@ export class Scaler extends DurableObject<Env> {
     void this.#keepTokens();
     void this.#meter();
     for (const wake of this.#waiters) wake();
-    if (!this.#core.isActive) return;
+    if (!this.#core.isActive) {
+      this.#rest();
+      return;
+    }
     this.#activeAt = Date.now();
     this.#lookSoon();
     if (this.#isWatched) return;
     this.#isWatched = true;
     void this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
+  }
+
+  /** Sleeps until a pre-warm is due; without one, until it is called. */
+  #rest(): void {
+    if (this.#isWatched) return;
+    const atMs = this.#core.prewarmAtMs();
+    const isSet = this.#prewarmAtMs !== null && this.#prewarmAtMs > Date.now();
+    // An alarm that comes too early only looks.
+    if (atMs === null || (isSet && (this.#prewarmAtMs ?? 0) <= atMs)) return;
+    this.#prewarmAtMs = atMs;
+    void this.ctx.storage.setAlarm(atMs);
   }
 
   #lookSoon(): void {

@@ -5,6 +5,9 @@ import { admin, call, callJson, newKey, offer, testEnv } from "../../../test/wor
 import { EdgeMessageSchema, PROTOCOL } from "../../contract/channel.ts";
 import type { EdgeMessage } from "../../contract/channel.ts";
 import { SESSION_HEADER } from "../../contract/claim.ts";
+import { openSchema } from "../../object-schema.ts";
+import { objectSql } from "../../shard/object-sql.ts";
+import { scalerSchema } from "./rows.ts";
 import { SyncReplySchema } from "../../contract/provider.ts";
 import type { DesiredMachine, ProviderMachine, SyncReply } from "../../contract/provider.ts";
 
@@ -95,6 +98,46 @@ async function publish(parts: object): Promise<void> {
   const settings = { plugins: { "api-key": {} }, scaling: parts };
   expect((await callJson("/admin/v1/settings", { key: operator, body: { settings, why: "a test" } })).status).toBe(201);
 }
+
+/** Something came on each of the last 12 days at the half hour twelve hours from now. */
+function regular(nowS: number) {
+  const bin = (Math.floor(nowS / 1800) + 24) % 48;
+  const day = Math.floor(nowS / 86_400);
+  return {
+    ...{ v: 1, targetS: 10, kind: { bootS: 60, slots: 1, billingS: 1, lossPerHour: 0 }, meanWorkS: 1 },
+    knobs: { backlogS: 10, keepS: 60, windowS: 0, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0.9 },
+    ...{ arrivals: [], works: [], started: 50, late: 0, turn: 1, untilTuning: 40 },
+    days: Array.from({ length: 12 }, (_, i) => [day - 12 + i, [bin]]),
+  };
+}
+
+it("is woken for a model of regular hours a boot before they begin, and has no alarm without one", async () => {
+  await offer({ owner: "local", name: "regular", version: VERSION });
+  const scaler = () => testEnv.SCALER.getByName("scaler");
+  const alarm = () => runInDurableObject(scaler(), (_, { storage }) => storage.getAlarm());
+  const restart = () => runInDurableObject(scaler(), (_, state) => state.abort("a restart")).catch(() => {});
+  await publish({ classes: { cpu: {} } });
+  await scaling();
+  expect(await alarm()).toBeNull();
+  const nowS = Date.now() / 1000;
+  await runInDurableObject(scaler(), (_, { storage }) => {
+    openSchema(objectSql(storage), scalerSchema);
+    const value = JSON.stringify(regular(nowS));
+    storage.sql.exec("INSERT INTO policies VALUES (?, 0, 1, ?)", `local/regular ${VERSION}`, value);
+  });
+  await restart();
+  await publish({ classes: { cpu: { max: 2 } } });
+  await expect.poll(alarm).not.toBeNull();
+  const inS = ((await alarm()) ?? 0) / 1000 - nowS;
+  expect(inS).toBeGreaterThan(11 * 3600);
+  expect(inS).toBeLessThan(12 * 3600);
+  await runInDurableObject(scaler(), async (_, { storage }) => {
+    storage.sql.exec("DELETE FROM policies");
+    await storage.deleteAlarm();
+  });
+  await restart();
+  await publish({});
+});
 
 it("rents a machine for what waits, lets its pool in by a token of its own, drains it, and wants it back", async () => {
   await offer({ owner: "local", name: "scaled", version: VERSION });

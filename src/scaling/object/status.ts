@@ -105,7 +105,7 @@ function classStatus(core: ScalerCore, hardware: string): ClassStatus {
 }
 
 function modelsOf(core: ScalerCore, nowMs: number): ModelStatus[] {
-  return [...core.appetites].map(([key, appetite]) => {
+  return core.appetites.entries().map(([key, appetite]) => {
     const { hardware, why } = core.resolved(key);
     const { demand } = appetite;
     const waiting = waitingOf(demand);
