@@ -10,7 +10,15 @@ import { OVERHEAD_ACCOUNT } from "./record.ts";
 import type { IntervalRecord, NumberedRecord } from "./record.ts";
 import type { Batch } from "./take.ts";
 
-type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes">;
+/** `devices`: how many it has, where that matters. */
+type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes"> & { devices?: number };
+/** An interval's length is rounded to milliseconds. */
+const ROUNDING_MS = 1;
+
+/** What so many devices can't have had in so long is no interval of theirs. */
+export function isWithin({ gpuUs, lengthMs }: IntervalReport, devices: number): boolean {
+  return gpuUs <= mostUs(lengthMs, devices);
+}
 
 /**
  * Hands them on, numbered as the pool numbers them: a meter takes each once, however often they come. Answers the
@@ -18,6 +26,7 @@ type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes">;
  */
 export async function takeIntervals(env: Env, request: IntervalsRequest, pool: Pool, now: number): Promise<number> {
   const { session, from, intervals } = request;
+  const { devices = Infinity } = pool;
   const places = await placesOf(env, intervals, pool);
   const byAccount = new Map<string, NumberedRecord[]>();
   for (const [index, report] of intervals.entries()) {
@@ -25,7 +34,15 @@ export async function takeIntervals(env: Env, request: IntervalsRequest, pool: P
     const place = places.get(keyOf(report)) ?? null;
     const charged = env.CHARGE_INSTANCES === "owner" ? (place?.deployment ?? null) : null;
     const account = charged?.accountId ?? OVERHEAD_ACCOUNT;
-    const record = recordOf(atEdge(report, now), { id: `${session}.${n}`, account, charged, isKnown: place !== null });
+    const flags: IntervalRecord["flags"] = isWithin(report, devices) ? [] : ["capped"];
+    const gpuUs = Math.min(report.gpuUs, mostUs(report.lengthMs, devices));
+    const record = recordOf(atEdge({ ...report, gpuUs }, now), {
+      flags,
+      id: `${session}.${n}`,
+      account,
+      charged,
+      isKnown: place !== null,
+    });
     byAccount.set(account, [...(byAccount.get(account) ?? []), { n, record }]);
   }
   // Under the token's name: no pool can take another's numbers, nor a shard's.
@@ -59,15 +76,19 @@ function atEdge({ endedMsAgo, lengthMs, ...interval }: IntervalReport, now: numb
   return { ...interval, fromMs: Math.max(0, toMs - lengthMs), toMs };
 }
 
-type About = { id: string; account: string; charged: Charged | null; isKnown: boolean };
+type About = { flags: IntervalRecord["flags"]; id: string; account: string; charged: Charged | null; isKnown: boolean };
 
-function recordOf(interval: IntervalUsage, { id, account, charged, isKnown }: About): IntervalRecord {
+function recordOf(interval: IntervalUsage, { flags, id, account, charged, isKnown }: About): IntervalRecord {
   const { model, version } = interval;
   return {
-    ...{ v: 2, kind: "instance.interval", ...interval, id, at: interval.toMs, account, flags: [] },
+    ...{ v: 2, kind: "instance.interval", ...interval, id, at: interval.toMs, account, flags },
     ...{ model: isKnown ? model : null, version: isKnown ? version : null },
     deployment: charged === null ? null : charged.deployment,
   };
+}
+
+function mostUs(lengthMs: number, devices: number): number {
+  return (lengthMs + ROUNDING_MS) * 1000 * devices;
 }
 
 async function hand(env: Env, account: string, batch: Batch): Promise<void> {

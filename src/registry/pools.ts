@@ -75,6 +75,20 @@ export async function notePoolState({ DB }: Pick<Env, "DB">, session: string, st
 }
 
 /**
+ * How many devices the token's session named in its last hello; of a session that isn't noted, the most of any of the
+ * token's. Null: the token has none.
+ */
+export async function devicesOfPool(db: D1Database, token: string, session: string): Promise<number | null> {
+  return db
+    .prepare(
+      `SELECT COALESCE((SELECT json_array_length(devices) FROM pools WHERE session = ?1 AND token = ?2),
+         (SELECT MAX(json_array_length(devices)) FROM pools WHERE token = ?2)) AS devices`,
+    )
+    .bind(session, token)
+    .first<number>("devices");
+}
+
+/**
  * Sessions of connected pools whose tokens have the owner and one of the lanes, and that serve none of these lanes yet:
  * a pool without models serves no lane.
  */

@@ -17,6 +17,7 @@ import type { Screened, ScreenedEvent } from "../../shard/types.ts";
 import type { ShardPort } from "../app.ts";
 import { largeOutputs } from "./large-outputs.ts";
 import { createScreenings } from "./screenings.ts";
+import { capDevices } from "./told-devices.ts";
 import { checkBlobs, claimsOf, deliverScreened, isScreened, noticeEndings, silent } from "./screen-events.ts";
 
 /** The plugins of guarded versions, which never change. */
@@ -33,10 +34,11 @@ type Port = Pick<ShardPort, "deliverEvents" | "reportUsage" | "screenedClaims">;
 export async function receiveEvents(
   env: Env,
   shard: Port,
-  { usage, ...request }: EventsRequest,
+  told: EventsRequest,
   pool: PoolIdentity,
 ): Promise<EventsReply> {
-  checkBlobs(request.events);
+  checkBlobs(told.events);
+  const { usage, ...request } = await capDevices(env, told, pool);
   if (usage === undefined) return receive(env, shard, request, pool);
   // First: an event may begin the attempt behind one that is reported.
   const taken = await shard.reportUsage(env, usage, { session: request.session, lanes: pool.lanes });

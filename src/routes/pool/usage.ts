@@ -3,15 +3,15 @@ import { Hono } from "hono";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { IntervalsReplySchema, IntervalsRequestSchema } from "../../contract/usage.ts";
 import type { IntervalReport } from "../../contract/usage.ts";
-import { takeIntervals } from "../../metering/intervals.ts";
+import { isWithin, takeIntervals } from "../../metering/intervals.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
+import { toldDevices } from "./told-devices.ts";
 
 const MAX_BYTES = 512 * 1024;
-/** An interval is rounded to milliseconds, and an instance has this many devices at most. */
+/** An instance has this many devices at most. */
 const MAX_DEVICES = 64;
-const ROUNDING_MS = 1;
-/** A pool closes them every minute, and makes one of many only while its edge is away. */
+/** A pool tells of a quarter of an hour at most, and makes one of many only while its edge is away. */
 const MAX_LENGTH_MS = 31 * 86_400_000;
 
 export function poolUsageRoutes(): Hono<App> {
@@ -46,7 +46,10 @@ export function poolUsageRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         for (const interval of body.intervals) refuseImpossible(interval);
-        return c.json({ next: await takeIntervals(c.env, body, c.get("pool"), Date.now()) });
+        const pool = c.get("pool");
+        const isOnOne = body.intervals.every((interval) => isWithin(interval, 1));
+        const devices = isOnOne ? 1 : await toldDevices(c.env, body.session, pool);
+        return c.json({ next: await takeIntervals(c.env, body, { ...pool, devices }, Date.now()) });
       },
     ),
   );
@@ -54,12 +57,13 @@ export function poolUsageRoutes(): Hono<App> {
 }
 
 /** No instance has more of its devices than there is, and none is silent for so long. */
-function refuseImpossible({ instance, gpuUs, lengthMs }: IntervalReport): void {
+function refuseImpossible(interval: IntervalReport): void {
+  const { instance, gpuUs, lengthMs } = interval;
   if (lengthMs > MAX_LENGTH_MS) {
     const detail = `The interval of ${instance} is ${lengthMs} ms long; ${MAX_LENGTH_MS} are the most.`;
     throw new EdgeplaneError("invalid_input", detail);
   }
-  if (gpuUs <= (lengthMs + ROUNDING_MS) * 1000 * MAX_DEVICES) return;
+  if (isWithin(interval, MAX_DEVICES)) return;
   const detail = `The interval of ${instance} tells ${gpuUs} µs of devices, and is ${lengthMs} ms long: too few for ${MAX_DEVICES} devices.`;
   throw new EdgeplaneError("invalid_input", detail);
 }

@@ -52,6 +52,13 @@ describe("POST /pool/v1/usage", () => {
     await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining(drains));
   });
 
+  it("counts no more devices than the pool said that it has", async () => {
+    const alone = await FakePool.open();
+    expect((await send({ intervals: [{ ...unused, phase: "boot", gpuUs: 180_000_000 }] }, alone)).status).toBe(200);
+    const boot = { model: "", phase: "boot", deployment: "", us: 60_001_000 };
+    await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining([boot]));
+  });
+
   it.each([
     [{ intervals: [{ ...interval, gpuUs: 65 * 60_001_000 }] }, "64 devices"],
     [{ intervals: [{ ...interval, lengthMs: 2 ** 40 }] }, "are the most"],
