@@ -57,6 +57,13 @@ describe("runpod", () => {
     ]);
   });
 
+  it("takes a pod of an unknown status for one that is there", async () => {
+    const provider = await runpodHere();
+    const id = await provider.create(order("gpu/SECURE"), signal());
+    for (const made of cloud.machines.values()) Object.assign(made, { status: "MIGRATING" });
+    expect(await provider.list(signal())).toMatchObject([{ providerId: id, state: "running" }]);
+  });
+
   it("offers nothing that a cloud never has", async () => {
     const provider = await runpodHere({ count: 8, clouds: ["SECURE", "COMMUNITY"] });
     expect((await provider.offers(signal())).map(({ id }) => id)).toStrictEqual(["gpu/SECURE"]);

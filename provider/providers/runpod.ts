@@ -44,7 +44,8 @@ export type RunpodOptions = z.infer<typeof RunpodSchema>;
 const PodSchema = z.object({
   id: z.string(),
   name: z.string(),
-  status: z.enum(["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"]),
+  // One of a status that is new to us is there and may cost: it hides no other pod of the list.
+  status: z.enum(["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"]).catch("RUNNING"),
   createdAt: z.string(),
 });
 const PodsSchema = z.object({ pods: z.array(PodSchema) });
