@@ -1,8 +1,10 @@
 /** Revenue minus rent, by model: what predictions were charged, and what the devices cost that they and instances had. */
 import type { UsageGroup } from "./usage-query.ts";
 
-/** `rate`: in nano-units of `currency` for a second of that kind of device; null: none is known. */
-export type Rent = { currency: string; rate: (device: string) => number | null };
+/** What a second of a device costs, in nano-units of `currency`. */
+export type Rent = { currency: string; perSecondNano: number };
+/** The rent of that kind of device; null: none is known. */
+export type RentOf = (device: string) => Rent | null;
 export type Amounts = { revenueNano: number; rentNano: number };
 /** `model` null: overhead, which is time that belongs to no model. `unpricedUs`: of device time, what has no rent. */
 export type MarginLine = {
@@ -21,31 +23,35 @@ const MICROS = 1_000_000n;
 const OVERHEAD_PHASES: ReadonlySet<string | null> = new Set(["boot", "unused"]);
 
 /** Lines by time and model, overhead last of its time; groups are told apart by model, device and phase. */
-export function marginOf(groups: readonly UsageGroup[], rent: Rent | null): MarginLine[] {
-  const lines = new Map<string, { line: MarginLine; rentMicros: bigint }>();
+export function marginOf(groups: readonly UsageGroup[], rentOf: RentOf): MarginLine[] {
+  const lines = new Map<string, { line: MarginLine; rentMicros: Map<string, bigint> }>();
   for (const group of groups) {
     const model = OVERHEAD_PHASES.has(group.phase) || group.model === "" ? null : group.model;
     const key = JSON.stringify([group.at, model]);
-    const one = lines.get(key) ?? { line: noLine(group.at, model), rentMicros: 0n };
-    lines.set(key, one);
-    one.rentMicros += add(one.line, group, rent);
+    const { line, rentMicros } = lines.get(key) ?? {
+      line: noLine(group.at, model),
+      rentMicros: new Map<string, bigint>(),
+    };
+    lines.set(key, { line, rentMicros });
+    const us = group.gpuUs + group.instanceUs;
+    const rent = rentOf(group.device ?? "");
+    if (rent === null) line.unpricedUs += us;
+    else {
+      const before = rentMicros.get(rent.currency) ?? 0n;
+      rentMicros.set(rent.currency, before + BigInt(us) * BigInt(rent.perSecondNano));
+    }
+    add(line, group);
   }
   for (const { line, rentMicros } of lines.values())
-    if (rent !== null && rentMicros !== 0n) amountsOf(line, rent.currency).rentNano = nanoOf(rentMicros);
+    for (const [currency, micros] of rentMicros) if (micros !== 0n) amountsOf(line, currency).rentNano = nanoOf(micros);
   return [...lines.values()].map(({ line }) => line).toSorted(byTimeAndModel);
 }
 
-/** Adds the group to its line, and answers its rent. */
-function add(line: MarginLine, group: UsageGroup, rent: Rent | null): bigint {
-  const { requests, gpuUs, instanceUs, costNano, currency, device } = group;
-  const us = gpuUs + instanceUs;
-  const rate = rent?.rate(device ?? "") ?? null;
+function add(line: MarginLine, { requests, gpuUs, instanceUs, costNano, currency }: UsageGroup): void {
   line.requests += requests;
   line.attemptUs += gpuUs;
   line.instanceUs += instanceUs;
-  if (rate === null) line.unpricedUs += us;
   if (costNano !== 0) amountsOf(line, currency).revenueNano += costNano;
-  return rate === null ? 0n : BigInt(us) * BigInt(rate);
 }
 
 function noLine(at: number, model: string | null): MarginLine {

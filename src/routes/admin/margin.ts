@@ -6,10 +6,13 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import type { Env } from "../../env.ts";
 import { DAY_MS } from "../../metering/calendar.ts";
 import { marginOf } from "../../metering/margin.ts";
-import type { MarginLine, Rent } from "../../metering/margin.ts";
+import type { MarginLine, RentOf } from "../../metering/margin.ts";
 import { ALL_ACCOUNTS } from "../../metering/totals.ts";
 import type { UsageGroup, UsageRequest } from "../../metering/usage-query.ts";
+import { callObject } from "../../object-calls.ts";
 import { hardwareClassOf } from "../../registry/devices.ts";
+import type { LastRents } from "../../scaling/object/last-rents.ts";
+import { scalerObject } from "../../scaling/object/remote.ts";
 import type { Rents } from "../../settings/prices.ts";
 import { readSettings } from "../../settings/publish.ts";
 import type { App } from "../app.ts";
@@ -35,7 +38,7 @@ const MarginSchema = z
     attempt_us: Whole.meta({ description: "What attempts had of devices, in microseconds." }),
     instance_us: Whole.meta({ description: "What instances had of devices while no attempt ran, in microseconds." }),
     unpriced_us: Whole.meta({
-      description: "Of both together, the time of devices whose rent the settings don't say.",
+      description: "Of both together, the time of devices whose rent nobody knows.",
     }),
     amounts: z.array(
       z.object({
@@ -68,7 +71,7 @@ export function addMargin(routes: Hono<App>): void {
         tag: "Operator",
         summary: "Read revenue minus rent, by model",
         description:
-          "Over all accounts, complete up to some ten minutes ago. Rent is the devices' time at `rents` of the settings that hold now.",
+          "Over all accounts, complete up to some ten minutes ago. Rent is the devices' time at `rents` of the settings that hold now, or at what the scaler paid last.",
         access: "operator",
         query: QuerySchema,
         answers: { 200: json(AnswerSchema, "By time and model, the oldest first; overhead last of its time.") },
@@ -79,7 +82,8 @@ export function addMargin(routes: Hono<App>): void {
         if (by === "day" && request.to - request.from > MAX_DAYS * DAY_MS)
           throw new EdgeplaneError("invalid_request", `Ask for ${MAX_DAYS} days at most, or by month.`);
         const { settings } = (await readSettings(c.env, null)).numbered;
-        const lines = marginOf(await readAll(c.env, request), rentOf(settings.rents));
+        const paid = await callObject(() => scalerObject(c.env).lastRents());
+        const lines = marginOf(await readAll(c.env, request), rentsOf(settings.rents, paid));
         return c.json({ by, results: lines.map((line) => show(line)) });
       },
     ),
@@ -97,13 +101,21 @@ async function readAll(env: Env, request: UsageRequest): Promise<UsageGroup[]> {
   return groups;
 }
 
-/** A device's own name comes first, then its hardware class, then `*`. */
-function rentOf(rents: Rents | undefined): Rent | null {
-  if (rents === undefined) return null;
-  const rates = new Map(Object.entries(rents.per_second_nano));
-  return {
-    currency: rents.currency,
-    rate: (device) => rates.get(device) ?? rates.get(hardwareClassOf(device)) ?? rates.get("*") ?? null,
+/** A device's own name comes first, then its hardware class, then what the scaler paid last for the class, then `*`. */
+function rentsOf(settings: Rents | undefined, paid: LastRents | null): RentOf {
+  const rates = new Map(Object.entries(settings?.per_second_nano ?? {}));
+  const inSettings = (device: string) => {
+    const perSecondNano = rates.get(device);
+    return settings === undefined || perSecondNano === undefined
+      ? null
+      : { currency: settings.currency, perSecondNano };
+  };
+  return (device) => {
+    const hardware = hardwareClassOf(device);
+    const perSecondNano = paid !== null && Object.hasOwn(paid.perSecondNano, hardware) && paid.perSecondNano[hardware];
+    const asPaid =
+      typeof perSecondNano === "number" && paid !== null ? { currency: paid.currency, perSecondNano } : null;
+    return inSettings(device) ?? inSettings(hardware) ?? asPaid ?? inSettings("*");
   };
 }
 
@@ -112,17 +124,19 @@ function show({ at, model, amounts, ...line }: MarginLine): z.output<typeof Marg
     ...{ from: new Date(at).toISOString(), line: model === null ? "overhead" : "model", model },
     ...{ requests: line.requests, attempt_us: line.attemptUs, instance_us: line.instanceUs },
     unpriced_us: line.unpricedUs,
-    amounts: [...amounts].map(([currency, { revenueNano, rentNano }]) => {
-      const marginNano = revenueNano - rentNano;
-      return {
-        ...{
-          currency,
-          revenue_nano: String(revenueNano),
-          rent_nano: String(rentNano),
-          margin_nano: String(marginNano),
-        },
-        ...{ revenue: amountOf(revenueNano), rent: amountOf(rentNano), margin: amountOf(marginNano) },
-      };
-    }),
+    amounts: [...amounts]
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([currency, { revenueNano, rentNano }]) => {
+        const marginNano = revenueNano - rentNano;
+        return {
+          ...{
+            currency,
+            revenue_nano: String(revenueNano),
+            rent_nano: String(rentNano),
+            margin_nano: String(marginNano),
+          },
+          ...{ revenue: amountOf(revenueNano), rent: amountOf(rentNano), margin: amountOf(marginNano) },
+        };
+      }),
   };
 }

@@ -4,6 +4,8 @@ import { callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts"
 import { DAY_MS, dayOf } from "../../metering/calendar.ts";
 import type { AttemptRecord, IntervalRecord, MeterRecord } from "../../metering/record.ts";
 import { ALL_ACCOUNTS } from "../../metering/totals.ts";
+import { ScalerStore } from "../../scaling/object/rows.ts";
+import { objectSql } from "../../shard/object-sql.ts";
 
 const ADMIN = testEnv.ADMIN_KEY ?? "";
 const NOW = Date.now();
@@ -57,8 +59,19 @@ async function setRents(): Promise<void> {
   expect((await callJson("/admin/v1/settings", { method: "POST", key: ADMIN, body })).status).toBe(201);
 }
 
+/** What the scaler has paid, as it finds it when it starts. */
+async function setPaid(): Promise<void> {
+  const scaler = () => testEnv.SCALER.getByName("scaler");
+  await runInDurableObject(scaler(), (_, { storage }) => {
+    const paid = { hardware: "scaled-card", devices: 2, pricePerHourNano: 2 * 7 * 3600 };
+    new ScalerStore(objectSql(storage)).rented("GBP", paid);
+  });
+  await runInDurableObject(scaler(), (_, state) => state.abort("a restart")).catch(() => {});
+}
+
 it("sums all accounts' revenue and rent by model, each record once, whoever dies in between", async () => {
   await setRents();
+  await setPaid();
   await take("margin-1", [attempt("m1"), attempt("m2", { model: "margin/b", device: "small card", currency: "EUR" })]);
   await take("margin-2", [
     attempt("m3"),
@@ -68,6 +81,7 @@ it("sums all accounts' revenue and rent by model, each record once, whoever dies
     interval("s.1", { phase: "idle", model: "margin/a", version: "v" }),
     interval("s.2", { phase: "boot", device: "nvidia-h200", model: "margin/a" }),
     interval("s.3", { device: "nvidia-h200" }),
+    interval("s.4", { device: "Scaled Card" }),
   ]);
   expect(await margin()).toEqual([]);
   await leave("margin-2");
@@ -98,8 +112,8 @@ it("sums all accounts' revenue and rent by model, each record once, whoever dies
       ...{ unpriced_us: 2_000_000, amounts: [amounts(5_000_000, 0, "EUR"), amounts(0, 20)] },
     },
     {
-      ...{ from, line: "overhead", model: null, requests: 0, attempt_us: 0, instance_us: 2_000_000 },
-      ...{ unpriced_us: 0, amounts: [amounts(0, 2_000_000)] },
+      ...{ from, line: "overhead", model: null, requests: 0, attempt_us: 0, instance_us: 3_000_000 },
+      ...{ unpriced_us: 0, amounts: [amounts(0, 7, "GBP"), amounts(0, 2_000_000)] },
     },
   ];
   expect(await margin()).toEqual(expected);

@@ -27,7 +27,7 @@ function sleepUntil(world: World, atS: number): void {
 function mornings(world: World, days: number): void {
   for (let day = 0; day < days; day += 1) {
     for (let n = 0; n < PER_DAY; n += 1) {
-      sleepUntil(world, day * DAY_S + 9 * HOUR_S + n * 300);
+      sleepUntil(world, day * DAY_S + 9 * HOUR_S + n * 120);
       world.arrive("local/echo");
       world.run(1);
     }
@@ -124,7 +124,7 @@ describe("Appetites", () => {
   it("stores so much of a version, and so many versions, at most", () => {
     const { sql, appetites, open } = opened();
     const busy = open("busy");
-    for (let n = 0; n < 20_000; n += 1) busy.hear(1e9 + n * 100, demand, { ...one, endedMs: 1234.567 });
+    for (let n = 0; n < 5000; n += 1) busy.hear(1e9 + n * 100, demand, { ...one, endedMs: 1234.567 });
     appetites.save(1e12, () => true);
     expect(String(sql("SELECT value FROM policies")[0]?.["value"]).length).toBeLessThan(16_000);
     for (let n = 0; n < OVERALL_MAX_VERSIONS + 20; n += 1) {

@@ -297,7 +297,7 @@ export class ScalerCore {
       onMachine: (machine) => this.#onMachine(machine),
       standing: standing.all,
     });
-    for (const offer of decision.rent) this.book.want(offer, decision.plan.why);
+    for (const offer of decision.rent) this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why));
     if (own.external || this.#isBlind()) return;
     for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
   }

@@ -33,7 +33,7 @@ export class Lanes {
       const old = before?.versions.get(keyOf(demand)) ?? null;
       if (isSame) return { demand, heard: since(old, demand) };
       const isAgain = before === undefined && this.#toldBefore.has(lane);
-      return { demand, heard: isAgain ? onlyWaiting(demand) : sinceOther(old, demand) };
+      return { demand, heard: isAgain ? onlyThere(demand) : sinceOther(old, demand) };
     });
     const gone = [...(before?.versions ?? [])].filter(([key]) => !versions.has(key));
     return [...news, ...gone.map(([, old]) => ({ demand: emptied(old), heard: nothing }))];
@@ -64,9 +64,9 @@ function sinceOther(old: VersionDemand | null, now: VersionDemand): Heard {
   return old === null ? since(null, now) : nothing;
 }
 
-/** The scaler started again: of what the lane has counted, it surely didn't hear of what still waits. */
-function onlyWaiting({ arrived, waiting }: VersionDemand): Heard {
-  return { ...nothing, arrived: Math.min(arrived, waiting.high + waiting.normal) };
+/** The scaler started again: of what the lane has counted, that may be new to it which has not ended. */
+function onlyThere({ arrived, waiting, inFlight }: VersionDemand): Heard {
+  return { ...nothing, arrived: Math.min(arrived, waiting.high + waiting.normal + inFlight) };
 }
 
 function emptied(old: VersionDemand): VersionDemand {

@@ -3,6 +3,7 @@ import type { SyncReply, SyncRequest } from "../../contract/provider.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { objectNamed } from "../../object-calls.ts";
+import type { LastRents } from "./last-rents.ts";
 import type { Past } from "./past.ts";
 import type { ScalingStatus } from "./status.ts";
 
@@ -12,6 +13,7 @@ export type RemoteScaler = {
   sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null>;
   status(): Promise<ScalingStatus>;
   past(draft: ScalingSettings | null): Promise<Past>;
+  lastRents(): Promise<LastRents | null>;
   changed(): Promise<void>;
 };
 

@@ -3,6 +3,8 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import { LastRentsSchema, withRented } from "./last-rents.ts";
+import type { Rented } from "./last-rents.ts";
 import type { Memory } from "../memory.ts";
 import { LearnedSchema } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
@@ -45,6 +47,7 @@ const kept = {
   ledger: LedgerSchema,
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
+  rents: LastRentsSchema,
 } as const;
 type Kept = typeof kept;
 
@@ -87,6 +90,13 @@ export class ScalerStore {
   write<Name extends keyof Kept>(name: Name, value: z.output<Kept[Name]>): void {
     this.#open();
     this.#sql("INSERT OR REPLACE INTO kept VALUES (?, ?)", name, JSON.stringify(value));
+  }
+
+  /** Keeps what machines of its class cost now, if that is new. */
+  rented(currency: string, machine: Rented): void {
+    const known = this.read("rents");
+    const rents = withRented(known, currency, machine);
+    if (rents !== known) this.write("rents", rents);
   }
 
   /** What the version's policy has learned; null: nothing that this code can read. */

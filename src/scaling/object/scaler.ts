@@ -25,6 +25,7 @@ import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
 import { pastOf } from "./past.ts";
 import type { Past } from "./past.ts";
+import type { LastRents } from "./last-rents.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
 import { statusOf } from "./status.ts";
@@ -121,6 +122,10 @@ export class Scaler extends DurableObject<Env> {
   async status(): Promise<ScalingStatus> {
     await this.#read();
     return statusOf(this.#core, Date.now());
+  }
+
+  lastRents(): LastRents | null {
+    return this.#store.read("rents");
   }
 
   /** The last day's arrivals, with what would hold for them by the draft; null: by the settings that hold. */
