@@ -1,12 +1,14 @@
 /** The Worker's routes as a client, an operator and a pool call them; the objects behind are the real ones. */
 import { createExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { PROTOCOL } from "../../src/contract/channel.ts";
 import { ManifestSchema } from "../../src/contract/manifest.ts";
 import type { Manifest } from "../../src/contract/manifest.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
 import type { Grant } from "../../src/contract/claim.ts";
 import type { Env } from "../../src/env.ts";
 import worker from "../../src/index.ts";
+import { notePool } from "../../src/registry/pools.ts";
 import { registerManifests } from "../../src/registry/registration.ts";
 
 export const testEnv = env as Env;
@@ -73,8 +75,19 @@ export class FakePool {
     this.#token = token;
   }
 
-  static async open(lanes: string[] = ["default"]): Promise<FakePool> {
-    return new FakePool(String((await admin("/pool-tokens", { lanes }))["token"]));
+  static async open(lanes: string[] = ["default"], deviceCount = 0): Promise<FakePool> {
+    const { id, token } = await admin("/pool-tokens", { lanes });
+    const pool = new FakePool(String(token));
+    if (deviceCount > 0) await pool.#saysHello(String(id), lanes, deviceCount);
+    return pool;
+  }
+
+  /** What is noted of a pool that said hello. */
+  async #saysHello(tokenId: string, lanes: string[], deviceCount: number): Promise<void> {
+    const device = { kind: "cpu", name: "cpu", memoryBytes: null } as const;
+    const devices = Array.from({ length: deviceCount }, (_, index) => ({ ...device, id: `cpu${index}` }));
+    const of = { protocol: PROTOCOL, session: this.session, pool: this.session, version: "1" };
+    await notePool(testEnv, tokenId, { type: "hello", ...of, lanes, devices, models: [] });
   }
 
   get key(): string {

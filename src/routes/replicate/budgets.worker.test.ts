@@ -10,7 +10,7 @@ const MILLION = 1_000_000;
 const operator = testEnv.ADMIN_KEY ?? "";
 
 /** Models and a pool that all gateways have. */
-const common = Promise.all([FakePool.open(), offer({ name: "priced" }), offer({ name: "free" })]).then(
+const common = Promise.all([FakePool.open(["default"], 4), offer({ name: "priced" }), offer({ name: "free" })]).then(
   ([pool]) => pool,
 );
 
