@@ -14,11 +14,18 @@ const MadeTokenSchema = z.looseObject({ token: z.string() });
 
 export type Credentials = { apiKey: string; poolToken: string };
 
+/** What the token may do. What its pool builds is run by this machine's pools alone. */
+const RIGHTS = { may_register_models: true, may_store_environments: true };
+
 /**
- * The key and the token of `secrets` where the edge still knows them, new ones otherwise. Throws `StackError` when it
- * makes none.
+ * The key and the token of `secrets` where the edge still knows them, new ones otherwise. `rights`: an edge of an
+ * earlier release knows fewer. Throws `StackError` when it makes none.
  */
-export async function ensureCredentials(url: string, secrets: Secrets): Promise<Credentials> {
+export async function ensureCredentials(
+  url: string,
+  secrets: Secrets,
+  rights: Partial<typeof RIGHTS> = RIGHTS,
+): Promise<Credentials> {
   const admin = (method: "GET" | "POST", path: string, body?: unknown) =>
     callAdmin(url, secrets.adminKey, method, path, body);
   const known = secrets.apiKey !== null && (await isKnown(url, secrets.apiKey));
@@ -30,8 +37,6 @@ export async function ensureCredentials(url: string, secrets: Secrets): Promise<
   const key = MadeKeySchema.parse(
     await admin("POST", "keys", { account: ACCOUNT, name: "local stack", priority: "high" }),
   );
-  // What it builds is run by this machine's pools alone.
-  const rights = { may_register_models: true, may_store_environments: true };
   const pool = { name: "local stack", lanes: ["default", "guards"], ...rights };
   const token = MadeTokenSchema.parse(await admin("POST", "pool-tokens", pool));
   return { apiKey: key.key, poolToken: token.token };

@@ -3,7 +3,8 @@ import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import type { AuditCounts } from "../telemetry/audit-counts.ts";
 import type { VerdictCount } from "../telemetry/verdict-counts.ts";
-import type { NumberedSettings, Settings } from "./schema.ts";
+import { firstSettings, keptForm } from "./schema.ts";
+import type { KeptSettings, NumberedSettings, Settings } from "./schema.ts";
 import type { Refresh, SettingsStats } from "./settings-object.ts";
 import type { NewPublication, Publication } from "./store.ts";
 
@@ -18,7 +19,28 @@ export type RemoteSettings = {
   stats(): Promise<SettingsStats>;
 };
 
+/** What crosses to the object, which may run the release before: it knows no key that came after it. */
+type Stub = Omit<RemoteSettings, "publish"> & {
+  publish(settings: KeptSettings, publication: NewPublication, expected: number | null): Promise<Publication | null>;
+};
+
 export function settingsObject(env: Env): RemoteSettings {
-  const stub: unknown = objectNamed(env.SETTINGS, NAME);
-  return stub as RemoteSettings;
+  const stub = objectNamed(env.SETTINGS, NAME) as unknown as Stub;
+  return {
+    async refresh(...asked) {
+      const numbered = await stub.refresh(...asked);
+      return numbered === null ? null : complete(numbered);
+    },
+    async read(number) {
+      const found = await stub.read(number);
+      return found === null ? null : { ...found, numbered: complete(found.numbered) };
+    },
+    list: (before, limit) => stub.list(before, limit),
+    publish: (settings, publication, expected) => stub.publish(keptForm(settings), publication, expected),
+    stats: () => stub.stats(),
+  };
+}
+
+function complete({ number, settings }: NumberedSettings): NumberedSettings {
+  return { number, settings: { ...firstSettings.settings, ...settings } };
 }

@@ -79,6 +79,8 @@ export const SettingsSchema = z
   })
   .meta({ id: "Settings" });
 export type Settings = z.output<typeof SettingsSchema>;
+/** As they are stored: without what is as it would be anyway. */
+export type KeptSettings = z.input<typeof SettingsSchema>;
 
 /** Settings with their number. Number 0 is what holds until anything is published. */
 export type NumberedSettings = { number: number; settings: Settings };
@@ -87,3 +89,17 @@ export const firstSettings: NumberedSettings = {
   number: 0,
   settings: SettingsSchema.parse({ plugins: defaultSettings }),
 };
+
+/** A release that is put back reads them as long as nothing is set that it doesn't know. */
+export function keptForm(settings: Settings): KeptSettings {
+  const usual = new Map(Object.entries(SettingsSchema.parse({ plugins: {} })).map(([key, one]) => [key, asText(one)]));
+  const { plugins, ...rest } = settings;
+  return {
+    plugins,
+    ...Object.fromEntries(Object.entries(rest).filter(([key, one]) => usual.get(key) !== asText(one))),
+  };
+}
+
+function asText(value: unknown): string {
+  return JSON.stringify(value) ?? "";
+}

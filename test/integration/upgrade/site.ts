@@ -83,7 +83,11 @@ export async function openSite(release: Release, state: string | null = null): P
   writeFileSync(runsFile, "");
   const pools = new Map<string, LocalPool>();
   await startEdge(release);
-  const credentials = await ensureCredentials(url, secrets);
+  const credentials = await ensureCredentials(
+    url,
+    secrets,
+    release === "before" ? { may_register_models: true } : undefined,
+  );
   saveSecrets(stateDir, { ...secrets, ...credentials });
 
   async function startPool(name: string, which: Release, drainMs = DRAIN_MS): Promise<LocalPool> {

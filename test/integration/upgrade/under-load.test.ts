@@ -10,6 +10,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, expect, it, onTestFinished } from "vitest";
 import * as z from "zod";
 import { createBackup, restoreBackup } from "../../../scripts/lib/backup.ts";
+import { shardSchema } from "../../../src/shard/schema.ts";
 import { createClient, isFinished } from "../../chaos/harness/client.ts";
 import type { Client, View } from "../../chaos/harness/client.ts";
 import { judge } from "../../chaos/harness/ledger.ts";
@@ -79,7 +80,7 @@ it(
       expect(site.runs().get(String(output))?.length, id).toBeLessThanOrEqual(attempt);
     }
     patience.abort();
-    expect(numbersOf(site.stateDir)).toEqual([1]);
+    expect(numbersOf(site.stateDir)).toEqual([shardSchema.steps.length]);
   },
 );
 
