@@ -135,7 +135,8 @@ describe("values", () => {
 describe("models", () => {
   test("the environment of each is shown", async () => {
     await harness.run("input-text", { name: "Ada" });
-    expect(await harness.models()).toMatch(/"environment":\{"python":"\/[^"]+","sizeBytes":null,"warnings":\[\]/);
+    const shown = /"environment":\{"python":"\/[^"]+","sizeBytes":null,"isUnpacked":false,"warnings":\[\]/;
+    expect(await harness.models()).toMatch(shown);
   });
 
   test("one that wants a system package which the host lacks is not set up, and says what to do", async () => {
