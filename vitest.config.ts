@@ -33,6 +33,15 @@ const AT_LENGTH = [
   "test/integration/pool/{outages,payloads,pushed,stored-environments,usage-lost}.test.ts",
 ];
 
+/** Units that build, install or replay for seconds: CI runs them, too. */
+const UNITS_AT_LENGTH = [
+  "gpu-pool/layers/layers.test.ts",
+  "gpu-pool/runtime/environments/{environments,layers}.test.ts",
+  "provider/providers/command.test.ts",
+  "scripts/lib/usage-sink/sink.test.ts",
+  "scripts/simulate.test.ts",
+];
+
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;
 
@@ -52,7 +61,7 @@ export default defineConfig({
             "test/*.test.ts",
             "test/{unit,fuzz}/**/*.test.ts",
           ],
-          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.worker.test.ts", "**/*.engine.test.ts", ...UNITS_AT_LENGTH, "**/node_modules/**"],
           testTimeout: 20_000,
         },
       },
@@ -103,7 +112,7 @@ export default defineConfig({
         test: {
           name: "at-length",
           expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: AT_LENGTH,
+          include: [...AT_LENGTH, ...UNITS_AT_LENGTH],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

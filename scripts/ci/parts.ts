@@ -64,6 +64,9 @@ export const parts: readonly Part[] = [
     needs: ["python3"],
     command: [
       ...vitest("at-length"),
+      "gpu-pool",
+      "provider/providers",
+      "scripts/",
       "test/integration/webhooks",
       "test/integration/settings",
       "test/integration/pool",
