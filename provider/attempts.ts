@@ -1,6 +1,6 @@
 /**
- * What became of the creates, one attempt a machine id. Pure: the caller tells the time, in milliseconds of a clock that
- * never goes back.
+ * What became of the creates, one attempt a machine id. Pure: the caller tells the time, in milliseconds of a clock
+ * that never goes back.
  *
  *     (none) → asking → made → (listed) → lost
  *                 ├──→ unclear → (a list shows it) made, or (settled without it) none

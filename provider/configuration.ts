@@ -1,6 +1,6 @@
 /**
- * The service's file of provider entries: which accounts, at which providers, for which hardware. Keys of providers stand
- * in files or in the environment, never in it.
+ * The service's file of provider entries: which accounts, at which providers, for which hardware. Keys of providers
+ * stand in files or in the environment, never in it.
  */
 import { readFileSync } from "node:fs";
 import * as z from "zod";

@@ -1,6 +1,6 @@
 /**
- * One provider entry at work: does what the reconciler finds due, and keeps a sync open at the edge. A sync that is held
- * is broken off as soon as there is more to tell.
+ * One provider entry at work: does what the reconciler finds due, and keeps a sync open at the edge. A sync that is
+ * held is broken off as soon as there is more to tell.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";

@@ -1,6 +1,6 @@
 /**
- * What one place that machines come from can do: four calls, and what they may answer. Each file of `providers/` is one.
- * A provider decides nothing and remembers nothing that its place doesn't: the reconciler does.
+ * What one place that machines come from can do: four calls, and what they may answer. Each file of `providers/` is
+ * one. A provider decides nothing and remembers nothing that its place doesn't: the reconciler does.
  */
 import type { Offer, ProviderMachine, refusalReasons } from "../src/contract/provider.ts";
 

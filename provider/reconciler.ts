@@ -1,10 +1,11 @@
 /**
- * Brings what there is at one provider to what the edge desires. Level-triggered and pure: it hears what the edge and the
- * provider said, and `due` says what to do now and when to ask again. Times are milliseconds of a clock that never goes
- * back; what happened between two lists is nobody's business.
+ * Brings what there is at one provider to what the edge desires. Level-triggered and pure: it hears what the edge and
+ * the provider said, and `due` says what to do now and when to ask again. Times are milliseconds of a clock that never
+ * goes back; what happened between two lists is nobody's business.
  *
  * - Nothing is made or returned before the edge has answered once, nor before a list was read since a machine was first
- *   heard of: a service that starts again finds what it had made. What was desired when it started it may have asked for
+ *   heard of: a service that starts again finds what it had made. What was desired when it started it may have asked
+ * for
  *   just before, so that settles first.
  * - At most one create a machine is under way, and none while an answer that said nothing settles (`attempts.ts`).
  * - What bears a name of ours and isn't desired is an orphan, a second one of a name a duplicate. An orphan is returned

@@ -1,8 +1,8 @@
 /**
  * The reconciler in a world of its own, minute by minute: a provider whose answers are slow, lost, late or lies, and an
  * edge that changes its mind, is away, or loses the service. Whatever happens, no machine of a name is asked for while
- * another create of it may still come true, nothing of anybody else is touched, and a quiet minute brings what there is to
- * what is desired.
+ * another create of it may still come true, nothing of anybody else is touched, and a quiet minute brings what there is
+ * to what is desired.
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";

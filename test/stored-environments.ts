@@ -17,7 +17,9 @@ export class StoredEnvironments {
   /** `METHOD path`, of each request. */
   readonly asked: string[] = [];
   mayStore = true;
-  /** So many of the next chunks that are sent are answered with 503; `refusal`: what they are answered with for ever. */
+  /**
+   * So many of the next chunks that are sent are answered with 503; `refusal`: what they are answered with for ever.
+   */
   busy = 0;
   refusal: number | null = null;
   /** Chunks of more than 1 MiB never come. */

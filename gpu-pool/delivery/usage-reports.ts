@@ -1,6 +1,6 @@
 /**
- * What attempts took of which no event of their claim tells: the reports ride in requests with events until the edge has
- * taken them. An edge that knows of none has them told in vain, once.
+ * What attempts took of which no event of their claim tells: the reports ride in requests with events until the edge
+ * has taken them. An edge that knows of none has them told in vain, once.
  */
 import { MAX_USAGE_REPORTS } from "../../src/contract/usage.ts";
 import type { UsageReport, UsageVerdict } from "../../src/contract/usage.ts";

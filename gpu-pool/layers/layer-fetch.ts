@@ -69,7 +69,8 @@ export async function fetchLayer(
           say("a stored environment is broken, and was taken away");
         throw error;
       } finally {
-        // It is unpacked, or is built next: what came is of no use any more. A pool that ends leaves it to its next life.
+        // It is unpacked, or is built next: what came is of no use any more. A pool that ends leaves it to its next
+        // life.
         if (!options.signal.aborted)
           for (const part of ["contents", "partial"]) await rm(join(folder, part), { recursive: true, force: true });
       }

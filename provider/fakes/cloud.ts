@@ -1,6 +1,6 @@
 /**
- * A provider's servers as tests need them: its machines, in memory, and what can go wrong with its API. The APIs in front
- * of it (`runpod.ts`, `vast.ts`, `plain.ts`) were made from the providers' public documents.
+ * A provider's servers as tests need them: its machines, in memory, and what can go wrong with its API. The APIs in
+ * front of it (`runpod.ts`, `vast.ts`, `plain.ts`) were made from the providers' public documents.
  */
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -10,9 +10,9 @@ import { text } from "node:stream/consumers";
 export type Operation = "offers" | "list" | "create" | "destroy" | "balance";
 
 /**
- * What becomes of a call. `too many`: 429. `failed`: 500, nothing was done; `failed late`: it was. `cut`: the connection
- * ends without an answer, nothing was done; `cut late`: it was. `silent`: it was done, and no answer ever comes. `lies`:
- * it answers as if it were done, and it isn't.
+ * What becomes of a call. `too many`: 429. `failed`: 500, nothing was done; `failed late`: it was. `cut`: the
+ * connection ends without an answer, nothing was done; `cut late`: it was. `silent`: it was done, and no answer ever
+ * comes. `lies`: it answers as if it were done, and it isn't.
  */
 export type Fault = "too many" | "failed" | "failed late" | "cut" | "cut late" | "silent" | "lies" | "sold out";
 

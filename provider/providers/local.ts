@@ -1,6 +1,6 @@
 /**
- * Machines on this very machine: each a gpu-pool process of its own, with a folder of its own. They outlive the service,
- * and one that starts again finds them by their folders.
+ * Machines on this very machine: each a gpu-pool process of its own, with a folder of its own. They outlive the
+ * service, and one that starts again finds them by their folders.
  *
  *     machines/<name>/machine.json   what it was made from, and when
  *     machines/<name>/process        its process, written by itself before it becomes the pool

@@ -1,7 +1,7 @@
 /**
  * Vast.ai's instances, by its REST API (https://docs.vast.ai/api-reference). An offer is one machine of one host and
- * stands for a while only; the cheapest that fit are offered. Base rate and disk are billed by the second, traffic by the
- * byte (and is in no price here). The API sends no Retry-After: calls keep the distance that its documents name.
+ * stands for a while only; the cheapest that fit are offered. Base rate and disk are billed by the second, traffic by
+ * the byte (and is in no price here). The API sends no Retry-After: calls keep the distance that its documents name.
  */
 import * as z from "zod";
 import type { Offer } from "../../src/contract/provider.ts";

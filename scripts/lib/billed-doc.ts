@@ -1,6 +1,6 @@
 /**
- * The table in docs/usage.md of what is billed, made from the code that decides it: `npm run format` writes it, `npm run
- * check` finds it out of date.
+ * The table in docs/usage.md of what is billed, made from the code that decides it: `npm run format` writes it, `npm
+ * run check` finds it out of date.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -22,7 +22,9 @@ const gate = `export default {
 
 /** As much as the platform gives an isolate. */
 const PUSHED_HEAP_MB = 128;
-/** What the process may map writable beyond its threads' stacks: the heap, buffers, and about 0.6 GB that it reserves. */
+/**
+ * What the process may map writable beyond its threads' stacks: the heap, buffers, and about 0.6 GB that it reserves.
+ */
 const PUSHED_DATA_KB = 1024 * 1024;
 const DATA_PER_CORE_KB = 16 * 1024;
 

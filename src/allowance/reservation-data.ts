@@ -8,8 +8,8 @@ import type { BucketSpec, Reservation, Taken } from "./types.ts";
 const algorithms = ["fixed-window", "sliding-window", "token-bucket", "concurrency", "calendar", "balance"] as const;
 
 /**
- * Subject, bucket, unit, algorithm, amount, `at`, held, limit, window (of a calendar's, which period), refill; 0 for what
- * its algorithm has not.
+ * Subject, bucket, unit, algorithm, amount, `at`, held, limit, window (of a calendar's, which period), refill; 0 for
+ * what its algorithm has not.
  */
 const ChargeSchema = z.tuple([
   z.number().int(),

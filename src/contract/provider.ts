@@ -1,7 +1,8 @@
 /**
  * What a provider service and the edge say to each other: `POST /provider/v1/sync`, with a bearer token of scope
  * `provider`. Level-triggered and idempotent: each side tells the whole of what it sees, so that a lost, repeated or
- * late call changes nothing. The edge decides which machines there should be; the service has them created and returned.
+ * late call changes nothing. The edge decides which machines there should be; the service has them created and
+ * returned.
  *
  * - The edge mints a machine's id. The service names the machine after it and has at most one create under way for it.
  *   After an answer that says nothing (a time-out, a cut connection, a 5xx) it reads the provider's list by name for

@@ -1,7 +1,7 @@
 /**
  * What the edge publishes of ended predictions, for whoever wants to consume it: one record a topic, at least once,
- * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or the secret
- * of a key.
+ * keyed so that a repeated record has the key of the first. No record carries input, a message of the model, or the
+ * secret of a key.
  *
  *   results    every ended prediction; `output` only where the operator turned that on
  *   usage      every usage record (src/metering/record.ts) as a CloudEvent, from the meter of its account; with

@@ -55,7 +55,8 @@ export type AttemptUsage = z.infer<typeof AttemptUsageSchema>;
 
 /**
  * How an attempt ended of which no event tells. `stopped`: canceled or out of time while it ran. `bisected`: its batch
- * failed, and it runs again. `lost`: its process died. `superseded`: the edge had given its prediction to another claim.
+ * failed, and it runs again. `lost`: its process died. `superseded`: the edge had given its prediction to another
+ * claim.
  */
 export const reportedOutcomes = ["stopped", "bisected", "lost", "superseded"] as const;
 

@@ -4,8 +4,8 @@ import type { ClaimRef } from "../contract/channel.ts";
 import type { RoomReport } from "../lane/types.ts";
 
 /**
- * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the kind
- * of its first device, where that is known.
+ * Whether the session still holds its lease, and for how long it does if nothing more is heard of it; `device`: the
+ * kind of its first device, where that is known.
  */
 export type Lease = { alive: boolean; remainingMs: number; device?: string };
 

@@ -1,6 +1,6 @@
 /**
- * Tells the scaler what waits and runs: once a second at most, when something may have changed, and rarely while nothing
- * is rented. What could not be told is told again.
+ * Tells the scaler what waits and runs: once a second at most, when something may have changed, and rarely while
+ * nothing is rented. What could not be told is told again.
  */
 import type { DemandReply, LaneDemand, VersionDemand } from "../scaling/demand.ts";
 

@@ -6,8 +6,8 @@
  *   take ─▶ held ──settle──▶ its cost is settled, the rest goes back
  *             └─ nobody told of its end in time ─▶ over: all goes back ──settle, late──▶ its cost is settled
  *
- * Rows for each prediction: one when it is reserved, one and one of each bucket when it ends. A prediction counts in the
- * day and the month in which it was reserved.
+ * Rows for each prediction: one when it is reserved, one and one of each bucket when it ends. A prediction counts in
+ * the day and the month in which it was reserved.
  */
 import type { BucketState, MoneySpec } from "../../plugins/kernel/allowance.ts";
 import type { Ask, Group, GroupAnswer, Lease, Settlement } from "../allowance/types.ts";
@@ -189,8 +189,8 @@ export function createLedger(rows: LedgerRows) {
     },
 
     /**
-     * Pays in, once for each key. Answers what was paid with that key, by whoever came first; null: the balance would be
-     * more than can be counted.
+     * Pays in, once for each key. Answers what was paid with that key, by whoever came first; null: the balance would
+     * be more than can be counted.
      */
     payIn(key: string, payment: Paid): { paid: Paid; isNew: boolean } | null {
       const known = rows.paid(key);

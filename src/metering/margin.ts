@@ -1,4 +1,6 @@
-/** Revenue minus rent, by model: what predictions were charged, and what the devices cost that they and instances had. */
+/**
+ * Revenue minus rent, by model: what predictions were charged, and what the devices cost that they and instances had.
+ */
 import type { UsageGroup } from "./usage-query.ts";
 
 /** What a second of a device costs, in nano-units of `currency`. */

@@ -1,7 +1,7 @@
 /**
- * Raw records in object storage, as lines of JSON: `usage/<account>/<month>/<number>.ndjson`, where the number is that of
- * the first row in it. Whoever dies after an object was stored and before its rows went stores it again under the same
- * key, with those rows and what came behind them: no record is in two objects.
+ * Raw records in object storage, as lines of JSON: `usage/<account>/<month>/<number>.ndjson`, where the number is that
+ * of the first row in it. Whoever dies after an object was stored and before its rows went stores it again under the
+ * same key, with those rows and what came behind them: no record is in two objects.
  */
 import { monthName } from "./calendar.ts";
 import type { MeterRows, RawRow } from "./meter-rows.ts";

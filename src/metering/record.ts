@@ -4,8 +4,8 @@
  * was told before, so that the sum over records is right at any time.
  *
  * `attempt`: one counted start of a prediction, or the answer of a cache, charged to the account whose prediction it
- * is. `instance.interval`: time of a device in which no attempt ran, charged to the deployment's owner or to `overhead`,
- * never to a caller.
+ * is. `instance.interval`: time of a device in which no attempt ran, charged to the deployment's owner or to
+ * `overhead`, never to a caller.
  */
 import * as z from "zod";
 

@@ -1,6 +1,6 @@
 /**
- * What usage records add up to. Pure; integers, so that no order of adding changes a sum. Pools are strangers: what they
- * tell may add up to more than a number counts exactly, and stays at that.
+ * What usage records add up to. Pure; integers, so that no order of adding changes a sum. Pools are strangers: what
+ * they tell may add up to more than a number counts exactly, and stays at that.
  */
 import type { MeterRecord } from "./record.ts";
 

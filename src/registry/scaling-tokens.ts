@@ -1,6 +1,6 @@
 /**
- * Tokens of those that machines come from (`eps_…`): a provider service is told what to rent, and whoever starts machines
- * by the metrics reads what is wanted.
+ * Tokens of those that machines come from (`eps_…`): a provider service is told what to rent, and whoever starts
+ * machines by the metrics reads what is wanted.
  */
 import * as z from "zod";
 import { sha256Hex } from "../../plugins/kernel/secret.ts";

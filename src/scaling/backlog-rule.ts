@@ -145,8 +145,8 @@ export class BacklogRule implements Policy {
   }
 
   /**
-   * Those that end the backlog in its time. Looking ahead, it is what is there now and what surely arrives during a boot,
-   * less what the machines that are there will have done by then: nothing that is ordered now can help before.
+   * Those that end the backlog in its time. Looking ahead, it is what is there now and what surely arrives during a
+   * boot, less what the machines that are there will have done by then: nothing that is ordered now can help before.
    */
   #slotsForBacklog({ nowS, waiting, running, ready, booting }: Fleet, load: number): number {
     const { slots, bootS } = this.#kind;

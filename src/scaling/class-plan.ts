@@ -1,11 +1,11 @@
 /**
- * What to do about the machines of one hardware class: the models' needs packed on as few as they fit, within the class's
- * bounds and its spending cap; machines that were needed a moment ago stay for a while.
+ * What to do about the machines of one hardware class: the models' needs packed on as few as they fit, within the
+ * class's bounds and its spending cap; machines that were needed a moment ago stay for a while.
  *
- * Whoever carries it out (a Durable Object with alarms) holds one `ClassPlanner` a class, asks one policy a model for its
- * wish (`SelfTuning.machines`), and calls `plan` at each look, with what is there. A plan says what should be, whatever
- * was said before, so that it may be asked for again at any time: `order` counts machines to rent now, `drain` names those
- * to drain now, and machines that drain are only counted from then on.
+ * Whoever carries it out (a Durable Object with alarms) holds one `ClassPlanner` a class, asks one policy a model for
+ * its wish (`SelfTuning.machines`), and calls `plan` at each look, with what is there. A plan says what should be,
+ * whatever was said before, so that it may be asked for again at any time: `order` counts machines to rent now, `drain`
+ * names those to drain now, and machines that drain are only counted from then on.
  */
 import { KeepAlive } from "./keep-alive.ts";
 import { leaving } from "./leaving.ts";

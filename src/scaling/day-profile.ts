@@ -1,6 +1,6 @@
 /**
- * At which times of the day a model is asked for, learned from at least a week of arrivals: for each half hour, on how many
- * of the days anything came. A model of regular hours is warm before they begin.
+ * At which times of the day a model is asked for, learned from at least a week of arrivals: for each half hour, on how
+ * many of the days anything came. A model of regular hours is warm before they begin.
  */
 const DAY_S = 86_400;
 export const BIN_S = 1800;

@@ -1,5 +1,6 @@
 /**
- * How long a model is left alone: the keep-alive times that are worth a try, by the hybrid histogram of M. Shahrad et al.,
+ * How long a model is left alone: the keep-alive times that are worth a try, by the hybrid histogram of M. Shahrad et
+ * al.,
  * "Serverless in the Wild" (ATC 2020). A machine that stays for a share of all idle times spares that share its boot.
  */
 const SHARES = [0.5, 0.75, 0.9, 0.95, 0.99];

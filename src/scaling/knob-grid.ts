@@ -1,6 +1,6 @@
 /**
- * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to boot,
- * but for the windows: a minute to an hour.
+ * The knobs that are tried. All are multiples of the wait that is aimed at and of the time that a machine takes to
+ * boot, but for the windows: a minute to an hour.
  */
 import type { Knobs } from "./backlog-rule.ts";
 import type { Machines } from "./policy.ts";
@@ -39,9 +39,9 @@ export class KnobGrid {
   readonly #keepsS: number[];
   readonly #places: Place[];
   /**
-   * Where to begin. A target that is shorter than a machine is paid for at least: what is forecast, and so many more that
-   * the backlog ends within the geometric mean of both. A longer one: a little less than what is forecast, since the
-   * backlog may correct it.
+   * Where to begin. A target that is shorter than a machine is paid for at least: what is forecast, and so many more
+   * that the backlog ends within the geometric mean of both. A longer one: a little less than what is forecast, since
+   * the backlog may correct it.
    */
   readonly start: Place;
 

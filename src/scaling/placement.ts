@@ -1,7 +1,7 @@
 /**
- * Which models are on which machines of one class, and how many machines that takes: best-fit decreasing (D. S. Johnson,
- * 1973) over two sizes, a machine's time and its memory. A copy stays where it is as long as it fits there, so that the
- * same needs give the same places.
+ * Which models are on which machines of one class, and how many machines that takes: best-fit decreasing (D. S.
+ * Johnson, 1973) over two sizes, a machine's time and its memory. A copy stays where it is as long as it fits there, so
+ * that the same needs give the same places.
  */
 
 /** What one model needs of the class. */
@@ -22,8 +22,8 @@ export type ModelNeed = {
 };
 
 /**
- * A machine that takes work or will; machines that drain are none. `models`: those that are, or will be, on it. `unfit`:
- * those whose set-up failed there; they need another.
+ * A machine that takes work or will; machines that drain are none. `models`: those that are, or will be, on it.
+ * `unfit`: those whose set-up failed there; they need another.
  */
 export type Host = { id: string; models: readonly string[]; unfit?: readonly string[] };
 

@@ -28,7 +28,9 @@ export type Policy = {
   machines(fleet: Fleet): number;
   /** While nothing is there and nothing waits: when it wants to be asked again; Infinity: with the next arrival. */
   wakeAtS(nowS: number): number;
-  /** While nothing waits, runs or boots: until when its wish stays what it was at the last look. Without it: never sure. */
+  /**
+   * While nothing waits, runs or boots: until when its wish stays what it was at the last look. Without it: never sure.
+   */
   steadyUntilS?(nowS: number): number;
 };
 

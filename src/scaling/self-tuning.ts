@@ -57,8 +57,8 @@ export class SelfTuning implements Policy {
   #late = 0;
 
   /**
-   * `meanWorkS`: of the model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer that
-   * is needed no more.
+   * `meanWorkS`: of the model's predictions, where they have run before. `maxKeepS`: no knob keeps a machine longer
+   * that is needed no more.
    */
   constructor(targetS: number, kind: Machines, meanWorkS?: number, maxKeepS = Infinity) {
     this.#targetS = Math.max(MIN_TARGET_S, targetS);

@@ -1,6 +1,6 @@
 /**
- * Machines that can be lost at any time, and are cheaper (SpotHedge, arXiv 2411.01438): some spares beside those that are
- * needed, spread over zones, and machines on demand for as long as spot machines are missing.
+ * Machines that can be lost at any time, and are cheaper (SpotHedge, arXiv 2411.01438): some spares beside those that
+ * are needed, spread over zones, and machines on demand for as long as spot machines are missing.
  */
 
 export type SpotMarket = {
@@ -48,7 +48,9 @@ function moreLostThan(most: number, count: number, lost: number): number {
 /** Where spot machines are offered; `lostAtS`: when one of ours was last lost, or refused, there. */
 export type Zone = { zone: string; ours: number; price: number; lostAtS: number | null };
 
-/** The zone for the next: where none was lost lately, then where we have fewest, then the cheapest; null without zones. */
+/**
+ * The zone for the next: where none was lost lately, then where we have fewest, then the cheapest; null without zones.
+ */
 export function nextZone(zones: readonly Zone[], nowS: number, avoidS: number): string | null {
   const isAvoided = ({ lostAtS }: Zone): number => (lostAtS !== null && nowS - lostAtS < avoidS ? 1 : 0);
   const best = zones.toSorted(

@@ -67,7 +67,9 @@ export type Fixed = {
   question?: Question;
   /** The split that chose its version, if one did. */
   canary?: CanaryTag;
-  /** The API key, or another credential, that asked for it; absent where none did, and in rows from before it was kept. */
+  /**
+   * The API key, or another credential, that asked for it; absent where none did, and in rows from before it was kept.
+   */
   credentialId?: string;
   /** Plugins that came with its version screen what it says: nothing is taken that they have not. */
   isGuarded?: true;

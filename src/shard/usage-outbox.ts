@@ -1,9 +1,9 @@
 /**
- * Usage that the accounts' objects don't have yet. The rows are the outbox: each entry carries its number in the shard's
- * one sequence, and a mark says up to which number all was taken. It is set when the first of a while ends, and cleared
- * when nothing has ended for some seconds: a shard in use writes nothing for it. Only a shard that finds the mark when
- * it starts, and an account that fell behind by more than is kept in memory, have the rows looked through, a page at a
- * time.
+ * Usage that the accounts' objects don't have yet. The rows are the outbox: each entry carries its number in the
+ * shard's one sequence, and a mark says up to which number all was taken. It is set when the first of a while ends, and
+ * cleared when nothing has ended for some seconds: a shard in use writes nothing for it. Only a shard that finds the
+ * mark when it starts, and an account that fell behind by more than is kept in memory, have the rows looked through, a
+ * page at a time.
  *
  * An account is handed its entries in the order of their numbers, so that its object knows by the highest which ones it
  * has. One whose object is away holds up no other's.

@@ -4,7 +4,8 @@
  * empty cache. No way downloads anything, so the peers are at their best; rounds take turns. Besides: what storing
  * takes, and what of a second environment is sent that has one package more.
  *
- *   node test/bench/environment-layer.ts [--packages "numpy==2.2.6 scipy==1.15.3"] [--more six==1.17.0] [--rounds 3] [--wheels FOLDER]
+ *   node test/bench/environment-layer.ts [--packages "numpy==2.2.6 scipy==1.15.3"] [--more six==1.17.0] [--rounds 3]
+ * [--wheels FOLDER]
  *
  * `--wheels` keeps the wheels; without them they come from the registry once.
  */

@@ -41,7 +41,9 @@ export type PrepareOptions = {
   allowSystemPackages?: boolean;
   /** For installing the requirements; 30 minutes without it. */
   installTimeoutMs?: number;
-  /** Where other hosts' environments are, whose models it is for, and what this host has. Without it all are built here. */
+  /**
+   * Where other hosts' environments are, whose models it is for, and what this host has. Without it all are built here.
+   */
   others?: { layers: Layers; owner: string; cuda: string | null; gpus: readonly string[] };
 };
 

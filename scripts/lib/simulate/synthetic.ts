@@ -1,5 +1,6 @@
 /**
- * Traces made from a seed, of shapes that the traces of real services here don't have. The same name gives the same trace.
+ * Traces made from a seed, of shapes that the traces of real services here don't have. The same name gives the same
+ * trace.
  */
 import { seededRandom } from "../../../src/scaling/simulation/random.ts";
 import type { ModelRequests, Trace } from "./types.ts";
@@ -56,7 +57,9 @@ export function syntheticTrace(name: string, seed = 1): Trace | null {
 
 type Process = { lengthS: number; workS: number; rate(atS: number): number };
 
-/** Poisson arrivals at a rate that changes, with exponential work: thinned from the highest rate (Lewis, Shedler, 1979). */
+/**
+ * Poisson arrivals at a rate that changes, with exponential work: thinned from the highest rate (Lewis, Shedler, 1979).
+ */
 function poisson({ exponential, uniform }: Draws, { lengthS, workS, rate }: Process): Made {
   const made: Made = { at: [], work: [] };
   const everyS = lengthS / 5000;

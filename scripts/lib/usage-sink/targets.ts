@@ -9,7 +9,9 @@ import type { UsageEvent } from "../../../src/metering/cloud-event.ts";
 
 const DAY_MS = 86_400_000;
 
-/** `done`: it has it, now or from before. `refused`: it never will take it. `misconfigured`: it takes nothing of ours. */
+/**
+ * `done`: it has it, now or from before. `refused`: it never will take it. `misconfigured`: it takes nothing of ours.
+ */
 export type Verdict = "done" | "again" | "refused" | "misconfigured";
 
 export type SinkRequest = { url: string; headers: Record<string, string>; body: string };

@@ -1,6 +1,6 @@
 /**
- * On how many devices a pool may say that something ran: no more than its session named when it said hello. What runs on
- * one device needs no look.
+ * On how many devices a pool may say that something ran: no more than its session named when it said hello. What runs
+ * on one device needs no look.
  */
 import { createTtlCache } from "../../../plugins/kernel/ttl-cache.ts";
 import type { EventsRequest } from "../../contract/event.ts";

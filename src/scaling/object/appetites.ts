@@ -1,6 +1,7 @@
 /**
  * The appetites of all versions that were heard of lately, at most so many; and what their policies have learned, which
- * outlives the object: a row a version, written at most every ten minutes and before the object sleeps, where it changed.
+ * outlives the object: a row a version, written at most every ten minutes and before the object sleeps, where it
+ * changed.
  */
 import { Appetite, inSystem } from "./appetite.ts";
 import { keyOf } from "./lanes.ts";
@@ -52,7 +53,9 @@ export class Appetites {
     return appetite;
   }
 
-  /** In how many seconds a machine must be rented before anything comes; null: for nothing. `may`: of a version's key. */
+  /**
+   * In how many seconds a machine must be rented before anything comes; null: for nothing. `may`: of a version's key.
+   */
   prewarmInS(nowS: number, may: (key: string) => boolean): number | null {
     const dueS = [...this.#byKey]
       .filter(([key, { prewarms }]) => prewarms && may(key))

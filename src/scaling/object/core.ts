@@ -83,7 +83,7 @@ export class ScalerCore {
     return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
   }
 
-  /** Whether time alone may change anything. What a provider that is away is to return waits for that provider alone. */
+  /** Whether time alone may change anything. What an absent provider is to return waits for it alone. */
   get isActive(): boolean {
     const moves = this.book.all().some(({ state, provider }) => state !== "gone" || this.isHere(provider));
     if (moves || this.rents.waiting.length > 0) return true;
@@ -110,7 +110,7 @@ export class ScalerCore {
     return inS === null ? null : nowMs + Math.ceil(1000 * inS);
   }
 
-  /** Lanes that told of what waits before the object's start, and have not since: nothing is drained until they have. */
+  /** Lanes that have not told since the object's start of what waits: until they have, nothing is drained. */
   silentLanes(): string[] {
     const heard = new Set(this.lanes.names());
     return (this.#store.read("lanes") ?? []).filter((lane) => !heard.has(lane));
@@ -203,7 +203,7 @@ export class ScalerCore {
     return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
   }
 
-  /** Classes that are set, offered, or of which machines are left; the cheapest offer of the settings' currency first. */
+  /** Classes that are set, offered, or have machines left; the cheapest offer in the settings' currency first. */
   #hardware(settings = this.settings): string[] {
     const isForeign = ({ currency }: KnownOffer): number => Number(currency !== settings.currency);
     const offers = this.offers()

@@ -1,7 +1,7 @@
 /**
  * The machines of a deployment, and what providers and pools say of them. Every change of a machine's state is stored
- * before anything follows from it. What providers say is judged, not believed: a machine that is missing from a list may
- * be about to appear, and one whose pool is connected is there, whatever the list says.
+ * before anything follows from it. What providers say is judged, not believed: a machine that is missing from a list
+ * may be about to appear, and one whose pool is connected is there, whatever the list says.
  */
 import type { Offer, ProviderMachine, SyncRequest } from "../../contract/provider.ts";
 import type { ScalerClock } from "./clock.ts";
@@ -279,7 +279,10 @@ export class MachineBook {
     }
   }
 
-  /** What ends before it serves is most likely to end so again, wherever it runs: a broken image, or a pool that crashes. */
+  /**
+   * What ends before it serves is most likely to end so again, wherever it runs: a broken image, or a pool that
+   * crashes.
+   */
   #noteEnd(machine: Machine): void {
     if (machine.readyAtMs !== null) return;
     const key = classKey(machine);

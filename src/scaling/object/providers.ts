@@ -1,4 +1,7 @@
-/** The provider services that were heard, and what they last said. In memory: each tells all of it again within a minute. */
+/**
+ * The provider services that were heard, and what they last said. In memory: each tells all of it again within a
+ * minute.
+ */
 import type { SyncRequest } from "../../contract/provider.ts";
 import type { KnownOffer } from "./offers.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Time of rented machines that no pool meters, because none is there yet, or any more: for the meter of `overhead`,
- * numbered, and told again until it is taken. What causes a machine to be rented is many callers' and nobody's, so it is
- * charged to none of them.
+ * numbered, and told again until it is taken. What causes a machine to be rented is many callers' and nobody's, so it
+ * is charged to none of them.
  */
 import * as z from "zod";
 import { IntervalRecordSchema, OVERHEAD_ACCOUNT } from "../../metering/record.ts";

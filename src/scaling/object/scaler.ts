@@ -40,7 +40,9 @@ const CHECK_AGAIN_MS = 30_000;
 const QUIET_MS = 600_000;
 const QUIET_CHECK_MS = 2000;
 const READ_EVERY_MS = 5000;
-/** A machine's token is good for a day after the last look at it, and beyond the time to boot until it has connected. */
+/**
+ * A machine's token is good for a day after the last look at it, and beyond the time to boot until it has connected.
+ */
 const TOKEN_MS = 86_400_000;
 const RENEW_BEFORE_MS = 43_200_000;
 const UNCONNECTED_SLACK_MS = 600_000;
@@ -87,8 +89,8 @@ export class Scaler extends DurableObject<Env> {
   }
 
   /**
-   * A provider's word of what it has; answers what it is to have, once that is something else than it knows. Null: there
-   * are too many providers.
+   * A provider's word of what it has; answers what it is to have, once that is something else than it knows. Null:
+   * there are too many providers.
    */
   async sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null> {
     await this.#read();

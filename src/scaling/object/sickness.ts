@@ -1,6 +1,6 @@
 /**
- * Versions whose set-up fails on machine after machine: after two, none is rented for them for a while, and then one at a
- * time. What runs somewhere is well.
+ * Versions whose set-up fails on machine after machine: after two, none is rented for them for a while, and then one at
+ * a time. What runs somewhere is well.
  */
 import * as z from "zod";
 
