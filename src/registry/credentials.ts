@@ -12,6 +12,8 @@ import { newSecret, sha256Hex } from "../../plugins/kernel/secret.ts";
 import type { Env } from "../env.ts";
 import { log } from "../telemetry/log.ts";
 import type { SweepStep } from "./sweep.ts";
+import { BEFORE_ALL } from "./sql.ts";
+import type { OldestFirst } from "./sql.ts";
 
 /** Credentials of one kind: what their texts begin with, and the table that has their hashes. */
 export type CredentialKind = {
@@ -150,4 +152,27 @@ export async function sweepRevoked({ DB: db }: Pick<Env, "DB">, maxCalls: number
     .bind(Date.now());
   const deleted = await db.batch([expired, expiredTokens, ...statements]);
   return { calls: 1, more: deleted.some(({ meta }) => meta.changes > 0) };
+}
+
+/** Revokes a token of the table; false when there is none with this id. */
+export async function revokeToken(db: D1Database, { table }: CredentialKind, id: string): Promise<boolean> {
+  const query = `UPDATE ${table} SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?`;
+  const { meta } = await db.prepare(query).bind(Date.now(), id).run();
+  return meta.changes > 0;
+}
+
+/** A page of the table's rows, oldest first: the valid ones, or those that were revoked. */
+export async function tokenRows(
+  db: D1Database,
+  { table }: CredentialKind,
+  { after, revoked, limit }: OldestFirst & { revoked: boolean },
+): Promise<unknown[]> {
+  const { createdAt, id } = after ?? BEFORE_ALL;
+  const query = `SELECT * FROM ${table} WHERE (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
+       ORDER BY created_at, id LIMIT ?`;
+  const { results } = await db
+    .prepare(query)
+    .bind(createdAt, id, revoked ? 1 : 0, limit)
+    .all();
+  return results;
 }

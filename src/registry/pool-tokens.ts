@@ -6,9 +6,9 @@ import { LaneNameSchema } from "../contract/job.ts";
 import { NameSchema } from "../contract/manifest.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
-import { machineCredential, mayExist, newCredential } from "./credentials.ts";
+import { machineCredential, mayExist, newCredential, revokeToken, tokenRows } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
-import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import { StringListColumnSchema } from "./sql.ts";
 import type { OldestFirst } from "./sql.ts";
 
 /** 256 random bits and a MAC; tokens from before there were MACs have none. */
@@ -141,24 +141,12 @@ export async function renewMachineToken(db: D1Database, machine: string, expires
 
 /** Revokes a pool token; false when there is none with this id. Isolates forget it within 10 s. */
 export async function revokePoolToken(db: D1Database, id: string): Promise<boolean> {
-  const { meta } = await db
-    .prepare("UPDATE pool_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
-    .bind(Date.now(), id)
-    .run();
-  return meta.changes > 0;
+  return revokeToken(db, KIND, id);
 }
 
 /** A page of the pool tokens, oldest first, without their secrets: the valid ones, or those that were revoked. */
 export async function listPoolTokens(db: D1Database, page: OldestFirst & { revoked: boolean }): Promise<PoolToken[]> {
-  const { createdAt, id } = page.after ?? BEFORE_ALL;
-  const { results } = await db
-    .prepare(
-      `SELECT * FROM pool_tokens WHERE (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
-       ORDER BY created_at, id LIMIT ?`,
-    )
-    .bind(createdAt, id, page.revoked ? 1 : 0, page.limit)
-    .all();
-  return results.map((row) => TokenRowSchema.parse(row));
+  return (await tokenRows(db, KIND, page)).map((row) => TokenRowSchema.parse(row));
 }
 
 /** Whether the token with this id still opens anything. Remembered for at most 10 s in the isolate. */

@@ -7,9 +7,9 @@ import { sha256Hex } from "../../plugins/kernel/secret.ts";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import { ProviderNameSchema } from "../contract/provider.ts";
 import type { Env } from "../env.ts";
-import { mayExist, newCredential } from "./credentials.ts";
+import { mayExist, newCredential, revokeToken, tokenRows } from "./credentials.ts";
 import type { CredentialKind, CredentialSecrets } from "./credentials.ts";
-import { BEFORE_ALL, StringListColumnSchema } from "./sql.ts";
+import { StringListColumnSchema } from "./sql.ts";
 import type { OldestFirst } from "./sql.ts";
 
 const TOKEN_PATTERN = /^eps_[A-Za-z0-9_-]{65}$/;
@@ -77,11 +77,7 @@ export async function createScalingToken(
 
 /** Revokes a token; false when there is none with this id. Isolates forget it within 10 s. */
 export async function revokeScalingToken(db: D1Database, id: string): Promise<boolean> {
-  const { meta } = await db
-    .prepare("UPDATE scaling_tokens SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
-    .bind(Date.now(), id)
-    .run();
-  return meta.changes > 0;
+  return revokeToken(db, KIND, id);
 }
 
 /** A page of the tokens, oldest first, without their secrets: the valid ones, or those that were revoked. */
@@ -89,15 +85,7 @@ export async function listScalingTokens(
   db: D1Database,
   page: OldestFirst & { revoked: boolean },
 ): Promise<ScalingToken[]> {
-  const { createdAt, id } = page.after ?? BEFORE_ALL;
-  const { results } = await db
-    .prepare(
-      `SELECT * FROM scaling_tokens WHERE (created_at, id) > (?, ?) AND (revoked_at IS NOT NULL) = ?
-       ORDER BY created_at, id LIMIT ?`,
-    )
-    .bind(createdAt, id, page.revoked ? 1 : 0, page.limit)
-    .all();
-  return results.map((row) => RowSchema.parse(row));
+  return (await tokenRows(db, KIND, page)).map((row) => RowSchema.parse(row));
 }
 
 /** Who a token is; null when it is unknown or revoked. Remembered for at most 10 s in the isolate. */
