@@ -16,7 +16,10 @@ export const UNIT_NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/;
 /** Reports in one events request, and intervals in one call. */
 export const MAX_USAGE_REPORTS = 1000;
 export const MAX_INTERVALS = 500;
-const MAX_DEVICES = 64;
+/** An instance has this many devices at most. */
+export const MAX_DEVICES = 64;
+/** A pool tells of a quarter of an hour at most, and makes one of many only while its edge is away. */
+const MAX_INTERVAL_MS = 31 * 86_400_000;
 const MAX_DEVICE_CHARS = 128;
 
 /** The kind of a device, as usage has it. */
@@ -96,7 +99,11 @@ const interval = {
  * An interval as a pool tells it. It knows no clock but its own: it says how long ago the interval ended, and how long
  * it was.
  */
-export const IntervalReportSchema = z.object({ ...interval, endedMsAgo: Whole, lengthMs: Whole });
+export const IntervalReportSchema = z.object({
+  ...interval,
+  endedMsAgo: Whole,
+  lengthMs: Whole.max(MAX_INTERVAL_MS),
+});
 export type IntervalReport = z.infer<typeof IntervalReportSchema>;
 
 /** An interval as the edge has it: by its own clock, in milliseconds since the epoch. */

@@ -1,5 +1,6 @@
 /** What a pool tells of its instances, on the way to the meter of who is charged: its deployment's owner, or nobody. */
 import { modelPath } from "../contract/manifest.ts";
+import { MAX_DEVICES } from "../contract/usage.ts";
 import type { IntervalReport, IntervalsRequest, IntervalUsage } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
@@ -10,7 +11,7 @@ import { OVERHEAD_ACCOUNT } from "./record.ts";
 import type { IntervalRecord, NumberedRecord } from "./record.ts";
 import type { Batch } from "./take.ts";
 
-/** `devices`: how many it has, where that matters. */
+/** `devices`: how many it has, where that is known. */
 type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes"> & { devices?: number };
 /** An interval's length is rounded to milliseconds. */
 const ROUNDING_MS = 1;
@@ -26,7 +27,7 @@ export function isWithin({ gpuUs, lengthMs }: IntervalReport, devices: number): 
  */
 export async function takeIntervals(env: Env, request: IntervalsRequest, pool: Pool, now: number): Promise<number> {
   const { session, from, intervals } = request;
-  const { devices = Infinity } = pool;
+  const devices = Math.min(pool.devices ?? MAX_DEVICES, MAX_DEVICES);
   const places = await placesOf(env, intervals, pool);
   const byAccount = new Map<string, NumberedRecord[]>();
   for (const [index, report] of intervals.entries()) {
