@@ -200,7 +200,10 @@ describe("money", () => {
     expect(spentNano).toBeLessThanOrEqual(1.5e9);
     expect(world.names).toEqual([]);
     expect(classes[0]?.why).toContain("the spending cap pays for 0 at most");
+    world.jobs = [];
+    settle(world);
     world.wallMs = Date.UTC(2026, 11, 1);
+    world.arrive("local/echo");
     world.run(2);
     expect(world.names.length).toBeGreaterThan(0);
   });

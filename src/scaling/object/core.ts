@@ -17,18 +17,17 @@ import type { DrainCall } from "./drain-calls.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
-import { costNano, isWorking } from "./machine.ts";
+import { isWorking } from "./machine.ts";
 import { MachineBook } from "./machine-book.ts";
 import type { KnownOffer } from "./offers.ts";
 import { outlookOf } from "./outlook.ts";
 import { judgeTimes } from "./overdue.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
+import { Purse } from "./purse.ts";
 import { RentRecords } from "./rent-records.ts";
 import { onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
-import { monthOf, spentNano, withEnded } from "./spending.ts";
-import type { Ledger } from "./spending.ts";
 import { resolve } from "./wishes.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
@@ -55,7 +54,7 @@ export class ScalerCore {
   readonly #clock: ScalerClock;
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
-  #ledger: Ledger;
+  readonly #purse: Purse;
   readonly #drainCalls = new DrainCalls();
   readonly #serving = new Set<string>();
 
@@ -67,13 +66,13 @@ export class ScalerCore {
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
     this.rents = new RentRecords(store);
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
-    this.#ledger = store.read("ledger") ?? { month: monthOf(clock.wall()), endedNano: {} };
+    this.#purse = new Purse(store);
     this.book = new MachineBook(
       {
         clock,
         save: (machine) => store.saveMachine(machine),
         remove: (id) => store.removeMachine(id),
-        ended: ({ hardware }, nano) => this.#write(withEnded(this.#ledger, hardware, nano)),
+        ended: (machine) => this.#purse.ended(machine, clock.billing()),
         unmetered: (machine, fromMs, toMs, phase) => this.rents.add(machine, fromMs, toMs, phase),
         booted: ({ hardware }, ms) => this.learned.booted(hardware, ms),
       },
@@ -175,11 +174,11 @@ export class ScalerCore {
   /** Looks at everything, and decides. */
   tick(): Errands {
     const nowMs = this.#clock.wall();
-    this.#clock.mono();
-    this.#roll(nowMs);
+    this.book.rentLater(this.#clock.believeJump());
     judgeTimes(this.book, this.settings, (name) => this.isHere(name));
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.appetites.save(nowMs, () => !this.isActive);
+    this.#clock.expectLooks(this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
     return { drain: this.#drainCalls.due(this.book, this.settings, this.#clock.mono()) };
   }
@@ -202,8 +201,13 @@ export class ScalerCore {
     return this.providers.isHere(provider, this.#clock.mono());
   }
 
+  /** The time that costs are counted by. */
+  billingMs(): number {
+    return this.#clock.billing();
+  }
+
   spentNano(hardware?: string): number {
-    return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
+    return this.#purse.spentNano(this.book.all(), this.billingMs(), hardware);
   }
 
   /** Classes that are set, offered, or have machines left; the cheapest offer in the settings' currency first. */
@@ -273,7 +277,7 @@ export class ScalerCore {
     );
     const decision = state.decide({
       nowS,
-      nowMs,
+      nowMs: this.billingMs(),
       settings: this.settings,
       offers: this.offers(),
       machines,
@@ -312,17 +316,5 @@ export class ScalerCore {
         },
       ];
     });
-  }
-
-  #roll(nowMs: number): void {
-    const month = monthOf(nowMs);
-    if (month <= this.#ledger.month) return;
-    for (const machine of this.book.all()) this.book.book(machine.id, costNano(machine, nowMs));
-    this.#write({ month, endedNano: {} });
-  }
-
-  #write(ledger: Ledger): void {
-    this.#ledger = ledger;
-    this.#store.write("ledger", ledger);
   }
 }

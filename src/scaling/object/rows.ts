@@ -13,7 +13,7 @@ import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { WaitingSchema } from "./rent-records.ts";
 import { SickSchema } from "./sickness.ts";
-import { LedgerSchema } from "./spending.ts";
+import { LedgerSchema } from "./purse.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
