@@ -127,7 +127,7 @@ export function statusOf(sources: StatusSources): Status {
   const { name, pool, devices, isolation, memoryCaps, preemption, metrics, nowMs } = sources;
   const { disk, inputs, uploads } = pool.pressure;
   return {
-    devices: devices.report.cuda,
+    devices: devices.report.cuda.map(({ isAwaited: _, ...device }) => device),
     problem: devices.report.problem,
     cudaVersion: devices.cudaVersion,
     isolation: { kind: isolation.kind, why: isolation.why },
