@@ -170,7 +170,8 @@ test("where the cards that are left are numbered anew, what is missing goes by i
 test("a fence is told once, and its end, whatever looks find meanwhile", async () => {
   const { host, watch } = makeHost();
   const lines: unknown[][] = [];
-  const news = new FenceNews({ warn: (...said) => lines.push(said), info: (...said) => lines.push(said) });
+  const say = (...said: unknown[]) => void lines.push(said);
+  const news = new FenceNews({ warn: say, info: say });
   const look = async (text: string) => {
     host.text = text;
     return news.looked(await watch.look());
