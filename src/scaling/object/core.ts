@@ -21,7 +21,7 @@ import { MachineBook, RETURN_MS } from "./machine-book.ts";
 import type { KnownOffer } from "./offers.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
-import { RentRecords } from "./rent-records.ts";
+import { RentRecords, soleCause } from "./rent-records.ts";
 import { Sickness } from "./sickness.ts";
 import { monthOf, spentNano, withEnded } from "./spending.ts";
 import type { Ledger } from "./spending.ts";
@@ -297,7 +297,9 @@ export class ScalerCore {
       onMachine: (machine) => this.#onMachine(machine),
       standing: standing.all,
     });
-    for (const offer of decision.rent) this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why));
+    const cause = soleCause(needs, machines, own.min);
+    for (const offer of decision.rent)
+      this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));
     if (own.external || this.#isBlind()) return;
     for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
   }
