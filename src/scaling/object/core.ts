@@ -284,12 +284,7 @@ export class ScalerCore {
       appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
     );
     const decision = state.decide({
-      nowS,
-      nowMs,
-      settings: this.settings,
-      offers: this.offers(),
-      machines,
-      needs,
+      ...{ nowS, nowMs, settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),

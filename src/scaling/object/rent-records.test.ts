@@ -11,7 +11,7 @@ it("knows the version for which alone a machine was rented, and none where sever
     new World({}, ["local/echo", "local/other"]),
     new World({ classes: { cpu: { min: 1 } } }),
   ];
-  for (const world of [alone, two]) world.arrive("local/echo");
+  for (const world of [alone, two, kept]) world.arrive("local/echo");
   two.arrive("local/other");
   for (const world of [alone, two, kept]) world.run(2);
   expect([causes(alone), causes(two), causes(kept)]).toEqual([["local/echo v"], [null], [null]]);
