@@ -27,6 +27,8 @@ const DeviceSchema = z.object({
   uncorrectedEccErrors: Number0.nullable(),
   /** Why nothing new is put on it. */
   problem: Problem,
+  /** It is missing, and may be back in a moment. */
+  isAwaited: z.boolean(),
 });
 
 const InstanceSchema = z.object({
@@ -127,7 +129,7 @@ export function statusOf(sources: StatusSources): Status {
   const { name, pool, devices, isolation, memoryCaps, preemption, metrics, nowMs } = sources;
   const { disk, inputs, uploads } = pool.pressure;
   return {
-    devices: devices.report.cuda.map(({ isAwaited: _, ...device }) => device),
+    devices: devices.report.cuda,
     problem: devices.report.problem,
     cudaVersion: devices.cudaVersion,
     isolation: { kind: isolation.kind, why: isolation.why },
