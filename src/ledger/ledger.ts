@@ -4,7 +4,8 @@
  * reservation ends once, however often its end comes and whatever restarts in between.
  *
  *   take ─▶ held ──settle──▶ its cost is settled, the rest goes back
- *             └─ nobody told of its end in time ─▶ over: all goes back ──settle, late──▶ its cost is settled
+ *             ├─ nobody told of its end in time ─▶ over: all goes back ──settle, late──▶ its cost is settled
+ *             └─ settled by an estimate ─▶ over: that is settled ──settle, once more──▶ the difference is settled
  *
  * Rows for each prediction: one when it is reserved, one and one of each bucket when it ends. A prediction counts in
  * the day and the month in which it was reserved.
@@ -138,7 +139,7 @@ export function createLedger(rows: LedgerRows) {
     }
   }
 
-  function end({ id, back }: Settlement, now: number): void {
+  function end({ id, back, mayChange = false }: Settlement, now: number): void {
     const held = rows.held(id);
     if (held === null) {
       ended.add(id);
@@ -148,19 +149,26 @@ export function createLedger(rows: LedgerRows) {
       }
       return;
     }
-    rows.removeHeld(id);
     if (held.isOver !== true) count(held, -1);
-    for (const { bucket: name, at, amount } of held.charges) {
-      const returned = back.find((one) => one.bucket === name)?.amount ?? 0;
+    const charges = held.charges.map((charge) => {
+      const { bucket: name, at, amount, settled: before = 0 } = charge;
+      const cost = amount - (back.find((one) => one.bucket === name)?.amount ?? 0);
       const bucket = rows.bucket(name);
       // A budget that was removed, or whose period is over, counts it no more.
-      if (bucket === null || bucket.at !== at || amount === returned) continue;
-      // Units are a pool's word: what they cost may add up to more than is exact, which could never be paid again.
-      const settled = Math.min(MAX_NANO, bucket.settled + amount - returned);
-      const spent = { ...bucket, settled };
-      rows.putBucket(name, spent);
-      tell(name, null, spent, spent.limit > 0 ? (spent.settled * 100) / spent.limit : 0, now);
-    }
+      if (bucket === null || bucket.at !== at) return charge;
+      if (cost !== before) settle(name, bucket, cost - before, now);
+      return { ...charge, settled: cost };
+    });
+    if (mayChange) rows.putHeld(id, { ...held, charges, isOver: true });
+    else rows.removeHeld(id);
+  }
+
+  function settle(name: string, bucket: Bucket, nano: number, now: number): void {
+    // Units are a pool's word: what they cost may add up to more than is exact, which could never be paid again.
+    const settled = Math.max(0, Math.min(MAX_NANO, bucket.settled + nano));
+    const spent = { ...bucket, settled };
+    rows.putBucket(name, spent);
+    tell(name, null, spent, spent.limit > 0 ? (spent.settled * 100) / spent.limit : 0, now);
   }
 
   function expire(now: number): void {
@@ -216,8 +224,17 @@ export function createLedger(rows: LedgerRows) {
       return had;
     },
 
-    /** The budget was removed: one that is made anew begins at nothing. */
-    forget: (name: string): void => rows.removeBucket(name),
+    /** The budget was removed: one that is made anew begins at nothing, and counts nothing from before. */
+    forget(name: string): void {
+      rows.removeBucket(name);
+      for (const [id, held] of rows.allHeld()) {
+        const charges = held.charges.filter(({ bucket }) => bucket !== name);
+        if (charges.length === held.charges.length) continue;
+        if (held.isOver !== true) count(held, -1);
+        rows.putHeld(id, { ...held, charges });
+        if (held.isOver !== true) count({ ...held, charges }, 1);
+      }
+    },
   };
 }
 

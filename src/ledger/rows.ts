@@ -33,10 +33,15 @@ const BucketSchema = z.object({
 });
 export type Bucket = z.infer<typeof BucketSchema>;
 
-/** What one prediction may use, of each bucket. `isOver`: its time was over before anybody told how it ended. */
+/**
+ * What one prediction may use, of each bucket. `isOver`: none of it is reserved any more, as its time was over before
+ * anybody told how it ended, or as it ended with a cost that may still be corrected. `settled` is what counts of that.
+ */
 const HeldSchema = z.object({
   expiresAt: z.number(),
-  charges: z.array(z.object({ bucket: z.string(), at: z.number(), amount: z.number() })),
+  charges: z.array(
+    z.object({ bucket: z.string(), at: z.number(), amount: z.number(), settled: z.number().optional() }),
+  ),
   isOver: z.boolean().optional(),
 });
 export type Held = z.infer<typeof HeldSchema>;
