@@ -21,7 +21,7 @@ import { MachineBook, RETURN_MS } from "./machine-book.ts";
 import type { KnownOffer } from "./offers.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
-import { RentRecords } from "./rent-records.ts";
+import { RentRecords, soleCause } from "./rent-records.ts";
 import { Sickness } from "./sickness.ts";
 import { monthOf, spentNano, withEnded } from "./spending.ts";
 import type { Ledger } from "./spending.ts";
@@ -284,12 +284,7 @@ export class ScalerCore {
       appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
     );
     const decision = state.decide({
-      nowS,
-      nowMs,
-      settings: this.settings,
-      offers: this.offers(),
-      machines,
-      needs,
+      ...{ nowS, nowMs, settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),
@@ -297,7 +292,9 @@ export class ScalerCore {
       onMachine: (machine) => this.#onMachine(machine),
       standing: standing.all,
     });
-    for (const offer of decision.rent) this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why));
+    const cause = soleCause(needs, machines, own.min);
+    for (const offer of decision.rent)
+      this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));
     if (own.external || this.#isBlind()) return;
     for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
   }
