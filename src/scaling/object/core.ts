@@ -25,7 +25,7 @@ import { judgeTimes } from "./overdue.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
-import { RentRecords } from "./rent-records.ts";
+import { RentRecords, soleCause } from "./rent-records.ts";
 import { onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { resolve } from "./wishes.ts";
@@ -276,12 +276,7 @@ export class ScalerCore {
       appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
     );
     const decision = state.decide({
-      nowS,
-      nowMs: this.billingMs(),
-      settings: this.settings,
-      offers: this.offers(),
-      machines,
-      needs,
+      ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),
@@ -289,7 +284,9 @@ export class ScalerCore {
       onMachine: (machine) => onMachine(this, machine),
       standing: standing.all,
     });
-    for (const offer of decision.rent) this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why));
+    const cause = soleCause(needs, machines, own.min);
+    for (const offer of decision.rent)
+      this.#store.rented(offer.currency, this.book.want(offer, decision.plan.why, cause));
     if (own.external || this.#isBlind()) return;
     for (const id of decision.plan.drain) this.book.drain(id, decision.plan.why);
   }

@@ -88,7 +88,7 @@ export class MachineBook {
     return Math.max(0, this.#deps.clock.mono() - sinceMono);
   }
 
-  want(offer: Offer & { provider: string }, why: string): Machine {
+  want(offer: Offer & { provider: string }, why: string, cause: string | null): Machine {
     const now = this.#deps.clock.wall();
     const machine: Machine = {
       id: newMachineId(),
@@ -111,6 +111,7 @@ export class MachineBook {
       session: null,
       notBeforeMs: null,
       unmeteredFromMs: null,
+      cause,
     };
     this.#deps.save(machine);
     this.#put(machine, this.#deps.clock.mono());

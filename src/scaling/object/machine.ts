@@ -47,6 +47,8 @@ export const MachineSchema = z.object({
   notBeforeMs: TimeSchema,
   /** Since when it costs and no pool meters its devices; null: a pool does, or it costs nothing yet. */
   unmeteredFromMs: TimeSchema,
+  /** The version (`model version`) for which alone it was rented; null: several wanted it, or the settings did. */
+  cause: z.string().nullable().default(null),
 });
 export type Machine = z.output<typeof MachineSchema>;
 

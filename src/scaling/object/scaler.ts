@@ -9,8 +9,7 @@ import { amountOf } from "../../contract/price.ts";
 import { nanoOf, ScalingSettingsSchema } from "../../contract/scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
-import { OVERHEAD_ACCOUNT } from "../../metering/record.ts";
-import type { NumberedRecord } from "../../metering/record.ts";
+import { takeRents } from "../../metering/intervals.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { createObjectTimers } from "../../object-timers.ts";
 import { readWishes } from "../../registry/scaling-wishes.ts";
@@ -206,16 +205,13 @@ export class Scaler extends DurableObject<Env> {
 
   /** What isn't taken now is told at the next look. */
   async #meter(): Promise<void> {
-    const { waiting } = this.#core.rents;
-    const last = waiting.at(-1)?.n;
-    if (this.#isMetering || last === undefined) return;
+    const { rents } = this.#core;
+    if (this.#isMetering || rents.waiting.length === 0) return;
     this.#isMetering = true;
-    const stub: unknown = objectNamed(this.env.METER, OVERHEAD_ACCOUNT);
     try {
-      await callObject(() => (stub as RemoteMeter).take(OVERHEAD_ACCOUNT, { source: SOURCE, records: waiting }));
-      this.#core.rents.taken(last);
+      await takeRents(this.env, SOURCE, rents);
     } catch (error) {
-      log.warn("rent_not_metered", { records: waiting.length, reason: reasonOf(error) });
+      log.warn("rent_not_metered", { records: rents.waiting.length, reason: reasonOf(error) });
     }
     this.#isMetering = false;
   }
@@ -303,9 +299,6 @@ export class Scaler extends DurableObject<Env> {
   }
 }
 
-type RemoteMeter = {
-  take(account: string, batch: { source: string; records: readonly NumberedRecord[] }): Promise<void>;
-};
 type RemoteLane = { demand(lane: string): Promise<LaneDemand> };
 
 /** The settings object as far as it is needed here: objects don't know the settings' own types. */
