@@ -201,11 +201,51 @@ describe("money", () => {
     expect(world.names).toEqual([]);
     expect(classes[0]?.why).toContain("the spending cap pays for 0 at most");
     world.jobs = [];
-    settle(world);
+    world.run(60);
+    expect(world.core.isActive).toBe(false);
     world.wallMs = Date.UTC(2026, 11, 1);
     world.arrive("local/echo");
     world.run(2);
     expect(world.names.length).toBeGreaterThan(0);
+  });
+
+  it("spends a month's cap once, and no other month's, though the clock shows another month for a while", () => {
+    const world = new World({ classes: { cpu: { max: 8, monthly_cap: 1 } } });
+    world.offers = [offer("small", { billingIncrementS: 60, pricePerHourNano: 3e9 })];
+    const jump = (ms: number) => {
+      world.wallMs += ms;
+      world.real.forEach((one) => Object.assign(one, { atS: one.atS + ms / 1000 }));
+    };
+    world.run(120, () => world.arrive("local/echo", 4));
+    const before = world.core.spentNano();
+    expect(before).toBeGreaterThan(0.3e9);
+    jump(40 * 86_400_000);
+    world.run(60, () => world.arrive("local/echo", 4));
+    expect(world.core.spentNano()).toBeGreaterThanOrEqual(before);
+    expect(world.core.spentNano()).toBeLessThan(1.5e9);
+    for (const name of world.names) world.kill(name);
+    world.run(60);
+    jump(-40 * 86_400_000);
+    world.run(900, () => world.arrive("local/echo", 4));
+    expect(world.core.spentNano()).toBeGreaterThanOrEqual(0.8e9);
+    expect(world.core.spentNano()).toBeLessThanOrEqual(1.5e9);
+    // What stood at the wrong time is not next month's.
+    world.jobs = [];
+    world.run(60);
+    world.wallMs = Date.UTC(2026, 11, 1);
+    world.run(1);
+    expect(world.core.spentNano()).toBe(0);
+  });
+
+  it("believes a clock that stays ahead after an hour, and counts no machine for the time that never was", () => {
+    const world = new World({ classes: { cpu: { min: 1, monthly_cap: 100 } } });
+    world.offers = [offer("small", { pricePerHourNano: 1e9 })];
+    world.run(100);
+    world.wallMs += 40 * 86_400_000;
+    world.run(3700);
+    expect(new Date(world.core.billingMs()).toISOString()).toContain("2026-12-20");
+    expect(world.core.spentNano()).toBeLessThan(1.1e9);
+    expect(world.core.spentNano()).toBeGreaterThan(0.9e9);
   });
 
   it("takes offers by price, currency and filters, and the providers' order", () => {
