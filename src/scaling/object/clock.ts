@@ -2,7 +2,7 @@
  * The times that the scaler measures by. An object's clock may jump, and an object that was away has seen nothing. What
  * it waits for gets no older than `MAX_STEP_MS` by one look, so that nobody is judged by a jump; what it forecasts by
  * follows the clock forward, for it may have slept, and begins with its time, so that one life's forecasts can go on in
- * the next. Times that are stored, or shown, are of the wall clock, but for those that money is counted by.
+ * the next; a jump while it is awake it follows once it is believed. Times that are stored, or shown, are of the wall clock, but for those that money is counted by.
  */
 const MAX_STEP_MS = 15_000;
 /** What was stored is taken to be this old at most. */
@@ -40,9 +40,11 @@ export function createClock(wall: () => number): ScalerClock {
     const now = wall();
     const stepMs = now - last;
     mono += Math.min(MAX_STEP_MS, Math.max(0, stepMs));
-    forwardMs += Math.max(0, stepMs);
     last = now;
-    if (!areLooksComing || Math.abs(stepMs) <= JUMP_MS) return;
+    if (!areLooksComing || Math.abs(stepMs) <= JUMP_MS) {
+      forwardMs += Math.max(0, stepMs);
+      return;
+    }
     doubtedMs += stepMs;
     doubtedMono = mono;
     // It is back where it was, or about there.
@@ -73,6 +75,7 @@ export function createClock(wall: () => number): ScalerClock {
       if (doubtedMs === 0 || mono - doubtedMono < DOUBTED_MS) return 0;
       const jumpMs = doubtedMs;
       doubtedMs = 0;
+      forwardMs += Math.max(0, jumpMs);
       return jumpMs;
     },
   };
