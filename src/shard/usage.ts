@@ -131,6 +131,11 @@ function correctEstimate(row: Row, attempt: number, told: Estimate, before: Esti
   add(row, { ...told, attempt, at, flags: ["estimated", "correction"], replaces });
 }
 
+/** What stands for the attempt until its pool tells; undefined: nothing is estimated, or it has told. */
+export function estimateOf(row: Row, attempt: number): Estimate | undefined {
+  return earlier(row, attempt)?.estimated;
+}
+
 /** Whether its prediction ended, and what the run took is still to be told. */
 export function awaitsUsage(row: Row): boolean {
   return isFinished(row.state) && row.attemptAt !== undefined;
