@@ -12,7 +12,7 @@ import { keyFor } from "../../contract/signing.ts";
 import type { Env } from "../../env.ts";
 import { findAccount } from "../../registry/accounts.ts";
 import type { Version } from "../../registry/models.ts";
-import { findPointer, LATEST } from "../../registry/pointers.ts";
+import { findLatestVersion } from "../../registry/pointers.ts";
 import type { SimulatedChoice, SimulatedRequest, SimulatedTarget } from "../../settings/simulate.ts";
 import { checkedChange } from "../replicate/changed-call.ts";
 import { checkRequest } from "../replicate/check-request.ts";
@@ -110,7 +110,7 @@ async function choiceOf(env: Env, given: Given, asking: Choosing): Promise<Choic
   try {
     return await chooseVersion(env.DB, { model, version: given.version ?? null }, asking);
   } catch (error) {
-    const ofOwner = await findPointer(env.DB, { accountName: model.owner }, model, LATEST);
+    const ofOwner = await findLatestVersion(env.DB, { accountName: model.owner }, model);
     if (error instanceof EdgeplaneError && ofOwner === undefined) return null;
     throw error;
   }
