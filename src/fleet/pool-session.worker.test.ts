@@ -181,6 +181,28 @@ it("tells the scaler again that a machine's pool is over, when that could not be
   heard.mockRestore();
 });
 
+it("tells the scaler again that a machine's pool has come, until it is taken, and then no more", async () => {
+  const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(() => {
+    throw new Error("the scaler is being reset");
+  });
+  const channel = await connect("session-that-came", ["lane-n"], "t", "m000000000001");
+  await enter(channel, "lane-n");
+  const stub = edge.POOL.getByName(channel.session);
+  const alarm = () => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm());
+  expect(await alarm()).not.toBeNull();
+  await runDurableObjectAlarm(stub);
+  expect(await alarm()).not.toBeNull();
+  told.mockRestore();
+  await evictDurableObject(stub);
+  const heard = vi.spyOn(Scaler.prototype, "pool");
+  await runDurableObjectAlarm(stub);
+  const news = { type: "connected", machine: "m000000000001", session: channel.session, devices: 0 };
+  expect(heard.mock.calls).toEqual([[news]]);
+  expect(await alarm()).toBeNull();
+  expect((await stub.check([])).alive).toBe(true);
+  heard.mockRestore();
+});
+
 it("holds the lease of a pool that only pings", async () => {
   const channel = await connect("session-pings", ["lane-d"]);
   const stub = edge.POOL.getByName(channel.session);

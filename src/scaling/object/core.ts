@@ -233,12 +233,15 @@ export class ScalerCore {
     return this.appetites.open(ref, this.#clock.seconds(), () => {
       const { targetS, hardware } = this.resolved(key);
       const target = targetS ?? settingsOf(this.settings, hardware ?? "").target_wait_s;
-      return new Appetite(ref, target, this.#kind(hardware ?? ""));
+      return new Appetite(ref, target, this.#kind(hardware ?? "", key));
     });
   }
 
-  #kind(hardware: string): KnownKind {
-    return kindOf(hardware, this.learned.bootMs(hardware), [...this.book.all(), ...this.offers()]);
+  /** Of a version, a machine has booted once it serves: its environment, weights and set-up are a part of that. */
+  #kind(hardware: string, key: string): KnownKind {
+    const bootMs = this.learned.bootMs(hardware);
+    const setupMs = this.learned.setupMs(key) ?? 0;
+    return kindOf(hardware, bootMs, setupMs, [...this.book.all(), ...this.offers()]);
   }
 
   #serves(key: string, session: string): void {
@@ -271,9 +274,13 @@ export class ScalerCore {
       ready: machines.filter((one) => one.session !== null && isWorking(one)).length,
       booting: machines.filter((one) => one.session === null && isWorking(one)).length,
     };
-    const kind = this.#kind(hardware);
     const needs = wanting.map(({ key, appetite, bounds }) =>
-      appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
+      appetite.need(
+        nowS,
+        { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) },
+        bounds,
+        this.#kind(hardware, key),
+      ),
     );
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },

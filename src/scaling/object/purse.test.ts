@@ -15,7 +15,7 @@ function machine(seenAtMs: number): Machine {
   const deps = { clock: createClock(() => 0), save: ignore, remove: ignore, ended: ignore, unmetered: ignore };
   const book = new MachineBook({ ...deps, booted: ignore }, []);
   const offered = { ...offer("small", { billingIncrementS: 60, pricePerHourNano: 60e9 }), provider: "fake" };
-  return { ...book.want(offered, ""), seenAtMs };
+  return { ...book.want(offered, "", null), seenAtMs };
 }
 
 it("lets each month bear its part of a machine, also once the machine is gone and after a restart", () => {

@@ -102,8 +102,14 @@ export class ScalerStore {
   /** What the version's policy has learned; null: nothing that this code can read. */
   memory(key: string): Memory | null {
     if (!this.#isOpen) return null;
-    const [row] = this.#sql("SELECT value FROM policies WHERE key = ?", key);
-    return row === undefined ? null : (MemorySchema.safeParse(JSON.parse(String(row["value"]))).data ?? null);
+    return memoryIn(this.#sql("SELECT value FROM policies WHERE key = ?", key));
+  }
+
+  /** The same of the model's version that was stored last. */
+  memoryOfModel(model: string): Memory | null {
+    if (!this.#isOpen) return null;
+    const latest = "SELECT value FROM policies WHERE key >= ? AND key < ? ORDER BY saved_at DESC LIMIT 1";
+    return memoryIn(this.#sql(latest, `${model} `, `${model}!`));
   }
 
   /** Versions whose policies want machines before anything comes. */
@@ -165,4 +171,8 @@ export class ScalerStore {
     openSchema(this.#sql, scalerSchema);
     this.#isOpen = true;
   }
+}
+
+function memoryIn([row]: readonly Record<string, unknown>[]): Memory | null {
+  return row === undefined ? null : (MemorySchema.safeParse(JSON.parse(String(row["value"]))).data ?? null);
 }
