@@ -317,7 +317,7 @@ export class ModelRunner {
       return;
     }
     if (message.type === "log" && message.id === null) {
-      for (const { prediction } of run.unfinished()) this.#options.report.log(prediction.ref, message.text);
+      for (const { ref } of run.holders()) this.#options.report.log(ref, message.text);
       return;
     }
     const item = message.id === null ? undefined : run.item(message.id);
