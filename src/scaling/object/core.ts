@@ -41,6 +41,9 @@ const MAX_LANES = 100;
 /** What others must be told. */
 export type Errands = { drain: DrainCall[] };
 
+/** Why a provider's word isn't taken. */
+export type SyncRefusal = "too_many" | { why: string };
+
 export class ScalerCore {
   readonly book: MachineBook;
   readonly providers = new Providers();
@@ -51,6 +54,8 @@ export class ScalerCore {
   readonly classes = new Map<string, ClassState>();
   readonly appetites: Appetites;
   settings: ScalingSettings = defaultScaling;
+  /** Services listen that have yet to say what they offer. */
+  isExpecting = false;
   readonly #clock: ScalerClock;
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
@@ -82,7 +87,8 @@ export class ScalerCore {
 
   /** Whether machines may be rented: a provider was heard, settings name a class, or machines are left. */
   get isOn(): boolean {
-    return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
+    const isOffered = this.isExpecting || this.providers.all().length > 0;
+    return Object.keys(this.settings.classes).length > 0 || isOffered || this.book.size > 0;
   }
 
   /** Whether time alone may change anything. What an absent provider is to return waits for it alone. */
@@ -151,12 +157,14 @@ export class ScalerCore {
     return { everyMs: TELL_EVERY_MS, versions };
   }
 
-  /** False: there are too many providers. */
-  synced(request: SyncRequest): boolean {
+  /** Null: its word was taken. */
+  synced(request: SyncRequest): SyncRefusal | null {
+    const why = this.providers.refusal(request, this.#clock.mono());
+    if (why !== null) return { why };
     const orphans = request.machines.filter(({ machine }) => machine !== null && this.book.get(machine) === undefined);
-    if (!this.providers.heard(request, orphans.length, this.#clock.mono(), this.#clock.wall())) return false;
+    if (!this.providers.heard(request, orphans.length, this.#clock.mono(), this.#clock.wall())) return "too_many";
     this.book.synced(request);
-    return true;
+    return null;
   }
 
   /** What the provider is to have, without tokens and addresses. */

@@ -175,7 +175,7 @@ export class World {
 
   #look(): void {
     for (const { n, record } of this.core.rents.waiting) {
-      this.metered.push(record as IntervalRecord);
+      this.metered.push(record);
       this.core.rents.taken(n);
     }
     for (const { session } of this.core.tick().drain) this.#drain(session);
