@@ -10,6 +10,7 @@ import { createProgress, printJson, printLine } from "../output.ts";
 import { PredictionSchema } from "../prediction.ts";
 import { AccountSchema } from "./login.ts";
 import { checkPools } from "./pools.ts";
+import { checkSettings } from "./settings.ts";
 
 const MAX_SKEW_MS = 30_000;
 const LOOK_LIMIT_MS = 10_000;
@@ -72,8 +73,10 @@ async function examine(context: Context, options: DoctorOptions): Promise<void> 
     await check("the clocks agree", async () => clocks(connection));
     const isKnown = await check("the API key is valid", async () => account(client, connection));
     const isOperator = await check("the operator's key is valid", async () => operator(client, connection));
-    if (isOperator && connection.adminKey !== undefined)
+    if (isOperator && connection.adminKey !== undefined) {
+      await check("the settings are of this release", async () => checkSettings(context));
       await check("pools and their models are well", async () => sickPools(context));
+    }
     if (isKnown && connection.key !== undefined) {
       await check("pools have come", async () => pools(client));
       await check("a prediction runs", async () => predict(context, client, options));

@@ -14,12 +14,18 @@ import { readStdin } from "../io.ts";
 import type { Io } from "../io.ts";
 import { ago, note, printJson, printLine, printTable } from "../output.ts";
 
-const NumberedSchema = z.looseObject({ number: z.number(), settings: z.unknown() });
+/** A gateway of the release before tells no `ignored`, and no `carried`. */
+const NumberedSchema = z.looseObject({
+  number: z.number(),
+  settings: z.unknown(),
+  ignored: z.array(z.string()).default([]),
+});
 const ChangesSchema = z.array(z.object({ path: z.string(), from: z.unknown(), to: z.unknown() }));
 const PublishedSchema = z.object({
   number: z.number().nullable(),
   order: z.record(z.string(), z.array(z.string())),
   changes: ChangesSchema,
+  carried: z.array(z.string()).default([]),
 });
 const HistorySchema = z.object({
   results: z.array(
@@ -38,6 +44,8 @@ const PublishOptionsSchema = z.object({
   ifNumber: z.coerce.number().int().optional(),
   dryRun: z.boolean().default(false),
 });
+/** Of what is ignored, so much is named. */
+const NAMED = 5;
 const NumberSchema = z.coerce.number("a whole number").int().min(0);
 
 /** A number that a user typed. */
@@ -58,6 +66,8 @@ export function addSettings(program: Command, context: Context): void {
       const path = number === undefined ? "/settings" : `/settings/numbers/${numberOf(number)}`;
       const found = await context.client().admin(NumberedSchema, "GET", path);
       printJson(context.io, context.globals().json ? found : found.settings);
+      if (found.ignored.length > 0)
+        note(context.io, `a later release stored these, which this one ignores: ${found.ignored.join(", ")}`);
     });
   withReason(
     settings.command("publish <file>").description("check and publish settings: a JSON file, or - for standard input"),
@@ -115,13 +125,15 @@ async function publish(context: Context, path: string, what: Record<string, unkn
     why,
     dry_run: dryRun,
     ...(by === undefined ? {} : { by }),
-    ...(ifNumber === undefined ? {} : { if_number: ifNumber }),
+    ...(ifNumber === undefined ? {} : { expected_number: ifNumber }),
   };
   const published = await context.client().admin(PublishedSchema, "POST", path, { body });
   if (context.globals().json) return printJson(context.io, published);
   for (const [phase, names] of Object.entries(published.order))
     if (names.length > 0) note(context.io, `${phase}: ${names.join(", ")}`);
   printChanges(context.io, published.changes);
+  if (published.carried.length > 0)
+    note(context.io, `stays stored for a later release: ${published.carried.join(", ")}`);
   return note(
     context.io,
     published.number === null ? "good; nothing was published" : `published as number ${published.number}`,
@@ -144,6 +156,19 @@ async function readDraft(io: Io, file: string): Promise<unknown> {
 const UploadsSchema = z.object({
   results: z.array(z.looseObject({ name: z.string(), version: z.string(), bytes: z.number(), created_at: z.string() })),
 });
+
+/** For `doctor`. Throws `CliError`: the gateway acts as if some of what is stored weren't there. */
+export async function checkSettings(context: Context): Promise<string> {
+  const { number, ignored } = await context.client().admin(NumberedSchema, "GET", "/settings");
+  if (ignored.length === 0) return `number ${number}`;
+  const some =
+    ignored.slice(0, NAMED).join(", ") + (ignored.length > NAMED ? `, and ${ignored.length - NAMED} more` : "");
+  throw new CliError(
+    `number ${number} has what this release doesn't know, and ignores: ${some}`,
+    exitCodes.failed,
+    "Deploy the release that published it, or go back to a number without it: `edgeplane settings rollback <number>`.",
+  );
+}
 
 function addPlugins(program: Command, context: Context): void {
   const plugins = program.command("plugins").description("write, test and upload plugins of your own");

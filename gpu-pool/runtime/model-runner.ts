@@ -82,7 +82,7 @@ export class ModelRunner {
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#held = new Held(options);
     this.#returns = new Returns(this.#held, this.#queue, this.#preparation);
-    const shortage = (): string | null => options.shortage(options.model.manifest.schema);
+    const shortage = (): string | null => options.shortage(options.model.manifest.schema) ?? this.#placed.pause;
     this.#pressure = new ModelPressure({ ...options, shortage, held: this.#held });
     this.#readiness = new Readiness(options.clock, options.onRoom);
     this.instances = new Instances(instanceOptionsOf(options, this.#events()));
@@ -318,7 +318,7 @@ export class ModelRunner {
       return;
     }
     if (message.type === "log" && message.id === null) {
-      for (const { prediction } of run.unfinished()) this.#options.report.log(prediction.ref, message.text);
+      for (const { ref } of run.holders()) this.#options.report.log(ref, message.text);
       return;
     }
     const item = message.id === null ? undefined : run.item(message.id);
@@ -364,7 +364,7 @@ export class ModelRunner {
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {
-    if (isOutOfMemory(problem) && this.#options.placer.ranOut(this.#placed, instance)) return instance.forgive();
+    if (this.#placed.isFaultOfHost(instance, isOutOfMemory(problem))) return instance.forgive();
     this.#options.observe.broken(instance.name, problem);
     this.#options.placer.changed();
     if (!this.instances.broken) return;

@@ -27,6 +27,8 @@ const DeviceSchema = z.object({
   uncorrectedEccErrors: Number0.nullable(),
   /** Why nothing new is put on it. */
   problem: Problem,
+  /** It is missing, and may be back in a moment. */
+  isAwaited: z.boolean(),
 });
 
 const InstanceSchema = z.object({

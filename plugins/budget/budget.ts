@@ -68,12 +68,9 @@ function chargeOf(one: Budget, { expectedNano }: Pricing, capNano: number | null
 }
 
 function specOf({ period, limitNano, isSoft, alert }: Budget): MoneySpec {
-  if (period === "balance") return { algorithm: "balance", limit: 0 };
-  return {
-    ...{ algorithm: "calendar", limit: limitNano, period },
-    ...(isSoft ? { soft: true } : {}),
-    ...(alert === null ? {} : { alert }),
-  };
+  const told = alert === null ? {} : { alert };
+  if (period === "balance") return { algorithm: "balance", limit: 0, ...told };
+  return { algorithm: "calendar", limit: limitNano, period, ...(isSoft ? { soft: true } : {}), ...told };
 }
 
 type Refused = { retryAfterMs: number | null; by: number; states: readonly { remaining: number }[] };

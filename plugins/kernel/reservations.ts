@@ -32,6 +32,8 @@ export type ReservationEnd = HeldReservation & {
   cost: number;
   /** What it costs its account in money: nano-units of its price's currency. */
   costNano: number;
+  /** The cost is an estimate: when it is known better, the reservation ends once more, with all that it costs. */
+  mayChange?: boolean;
   metrics: { [key: string]: Json };
   /** For `responses` alone: the screened output of one that succeeded, where it lies in the row. */
   answer?: Answer;

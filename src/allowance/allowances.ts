@@ -133,8 +133,8 @@ export function createAllowances(store: AllowanceStore, clock: () => number = Da
      * Ends reservations with the amounts that were really used, in the order of their charges: each once, however often
      * it comes. Throws when a store can't be reached: to be called again with all of them.
      */
-    async settle(ends: readonly { reservation: Reservation; used: readonly number[] }[]): Promise<void> {
-      const settlements = ends.flatMap(({ reservation, used }) => settlementsOf(reservation, used));
+    async settle(ends: readonly Ended[]): Promise<void> {
+      const settlements = ends.flatMap(settlementsOf);
       const bySubject = Map.groupBy(settlements, ({ subject }) => subject);
       await Promise.all([...bySubject].map(async ([subject, own]) => store.settle(subject, own)));
     },
@@ -159,11 +159,13 @@ function reservationOf(id: string, expiresAt: number, charges: readonly Charge[]
   return { id, expiresAt, taken: charges.map((charge, index) => ({ ...charge, at: at[index] ?? 0 })) };
 }
 
+/** `used` in the order of its charges. `mayChange`: it may end once more, with other amounts. */
+type Ended = { reservation: Reservation; used: readonly number[]; mayChange?: boolean };
+
 /** What ending the reservation so means to its subjects; none for those to whom it means nothing. */
-function settlementsOf(
-  { id, expiresAt, taken }: Reservation,
-  used: readonly number[],
-): (Settlement & { subject: string })[] {
+function settlementsOf({ reservation, used, mayChange = false }: Ended): (Settlement & { subject: string })[] {
+  const { id, expiresAt, taken } = reservation;
+  const change = mayChange ? { mayChange } : {};
   const bySubject = Map.groupBy(taken.entries(), ([, { subject }]) => subject);
   return [...bySubject].flatMap(([subject, entries]) => {
     const back = entries.flatMap(([index, charge]) =>
@@ -172,7 +174,7 @@ function settlementsOf(
     const isHeld = entries.some(([, charge]) => isAskedForEachTime(charge));
     return back.length === 0 && !isHeld
       ? []
-      : [{ subject, id, expiresAt, back, slots: slotsOf(entries.map(([, charge]) => charge)) }];
+      : [{ subject, id, expiresAt, back, slots: slotsOf(entries.map(([, charge]) => charge)), ...change }];
   });
 }
 

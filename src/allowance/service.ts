@@ -70,6 +70,7 @@ export function createAllowanceService(stores: {
           const settled = own.map(({ end, reservation }) => ({
             reservation,
             used: reservation.taken.map((charge) => usedOf(charge, end)),
+            ...(end.mayChange === true ? { mayChange: true } : {}),
           }));
           // Where the operator took the Redis away, nobody counts there any more.
           await stores[store]?.settle(settled);

@@ -36,8 +36,11 @@ export type GroupAnswer =
 /** Units that were leased and not used, or charges that turned out smaller (or, negative, larger). */
 export type GiveBack = { bucket: string; spec: WindowSpec | MoneySpec; at: number; amount: number };
 
-/** Ends a reservation at one subject: what it gives back, and what it holds by its `id`: `slots` are those buckets. */
-export type Settlement = { id: string; expiresAt: number; back: GiveBack[]; slots: string[] };
+/**
+ * Ends a reservation at one subject: what it gives back, and what it holds by its `id`: `slots` are those buckets.
+ * `mayChange`: of money, it was settled by an estimate, and may end once more with what it really cost.
+ */
+export type Settlement = { id: string; expiresAt: number; back: GiveBack[]; slots: string[]; mayChange?: boolean };
 
 /** Where buckets are kept. Every call may be repeated without granting more for it. Throws when it can't be reached. */
 export type AllowanceStore = {

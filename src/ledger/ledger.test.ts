@@ -40,14 +40,17 @@ function world() {
     take,
     takes: (one: Group, now = NOW): boolean => take(one, now)?.ok === true,
     /** Ends it with what it cost. */
-    end(one: Group, cost: number, now = NOW) {
+    end(one: Group, cost: number, now = NOW, mayChange = false) {
       const back = one.asks.map(({ bucket, spec, need }) => ({
         bucket,
         spec: spec as MoneySpec,
         at: 0,
         amount: need - cost,
       }));
-      ledger.settle([{ id: one.id, expiresAt: one.expiresAt, back, slots: [] }], now);
+      ledger.settle(
+        [{ id: one.id, expiresAt: one.expiresAt, back, slots: [], ...(mayChange ? { mayChange } : {}) }],
+        now,
+      );
     },
     read: (spec: MoneySpec, now = NOW, bucket = BUCKET) => ledger.read(bucket, spec, now),
     payIn: (key: string, nano: number) => ledger.payIn(key, { bucket: BUCKET, nano, at: NOW, why: "test" }),
@@ -79,7 +82,7 @@ describe("a ledger", () => {
     const steps = fc.array(
       fc.oneof(
         fc.record({ do: fc.constant("take" as const), need: fc.nat(400) }),
-        fc.record({ do: fc.constant("end" as const), which: fc.nat(50), cost: fc.nat(600) }),
+        fc.record({ do: fc.constant("end" as const), which: fc.nat(50), cost: fc.nat(600), isEstimate: fc.boolean() }),
         fc.record({ do: fc.constant("again" as const), which: fc.nat(50) }),
         fc.record({ do: fc.constant("restart" as const) }),
       ),
@@ -89,7 +92,7 @@ describe("a ledger", () => {
       fc.property(steps, fc.integer({ min: 1, max: 3000 }), (actions, limit) => {
         const { take, takes, end, read, restart } = world();
         const spec = month(limit);
-        const taken: { one: Group; need: number; cost: number | null }[] = [];
+        const taken: { one: Group; need: number; cost: number | null; isFinal?: boolean }[] = [];
         for (const step of actions) {
           const known = "which" in step ? taken[step.which % Math.max(1, taken.length)] : undefined;
           if (step.do === "restart") restart();
@@ -101,8 +104,10 @@ describe("a ledger", () => {
           } else if (known !== undefined && step.do === "again") {
             if (known.cost === null) expect(take(known.one)?.ok).toBe(true);
           } else if (known !== undefined && step.do === "end") {
-            end(known.one, step.cost);
-            known.cost ??= step.cost;
+            // An estimate may be corrected, once: what comes later is known already.
+            end(known.one, step.cost, NOW, step.isEstimate);
+            if (known.isFinal !== true) known.cost = step.cost;
+            known.isFinal ||= !step.isEstimate;
           }
         }
         restart();
@@ -175,6 +180,31 @@ describe("a ledger", () => {
     expect(takes(group(ask(11, spec)), NOW + 86_400_000)).toBe(true);
   });
 
+  it("takes the difference to what an estimate had settled once, up or down, in the period that it counted in", () => {
+    const { takes, end, payIn, read, restart } = world();
+    const december = Date.UTC(2026, 11, 1);
+    payIn("one", 1000);
+    const specs = [month(1000), balance] as const;
+    const [dearer, cheaper, late] = [100, 100, 100].map((need) =>
+      group(...specs.map((spec) => ask(need, spec, spec === balance ? BUCKET : "account:a month USD-2"))),
+    );
+    if (dearer === undefined || cheaper === undefined || late === undefined) throw new Error("three were made");
+    for (const one of [dearer, cheaper, late]) expect(takes(one)).toBe(true);
+    const states = () => [read(specs[0], NOW, "account:a month USD-2"), read(balance)].map(({ settled }) => settled);
+    for (const one of [dearer, cheaper, late]) end(one, 60, NOW, true);
+    expect(states()).toEqual([180, 180]);
+    restart();
+    for (let call = 0; call < 3; call += 1) end(dearer, 90);
+    end(dearer, 60, NOW, true);
+    for (let call = 0; call < 3; call += 1) end(cheaper, 0);
+    expect(states()).toEqual([150, 150]);
+    expect(read(balance)).toMatchObject({ reserved: 0 });
+    expect(takes(group(ask(5, specs[0], "account:a month USD-2")), december)).toBe(true);
+    end(late, 10, december);
+    expect(read(specs[0], december, "account:a month USD-2")).toMatchObject({ settled: 0, reserved: 5 });
+    expect(read(balance)).toMatchObject({ settled: 100 });
+  });
+
   it("gives back what nobody ends in time, and charges the end that comes after all, once", () => {
     const { takes, end, read, restart } = world();
     const lost = { ...group(ask(100, month(100))), expiresAt: NOW + HOUR_MS };
@@ -245,6 +275,45 @@ describe("a ledger", () => {
     expect(told().toSorted((a, b) => a - b)).toEqual([50, 80, 100]);
   });
 
+  it("tells of a balance that less is left than was named, and nothing, each once until it is paid into", () => {
+    const { takes, end, payIn, rows } = world();
+    const spec: MoneySpec = { algorithm: "balance", limit: 0, alert: { ...alert, belowNano: 30 } };
+    const spend = (cost: number, need = cost): boolean => {
+      const one = group(ask(need, spec));
+      const taken = takes(one);
+      if (taken) end(one, cost);
+      return taken;
+    };
+    const told = () =>
+      rows.alerts().map(([id, { body }]) => {
+        rows.removeAlert(id);
+        const { level, left_nano: left, refuses } = JSON.parse(body) as Record<string, unknown>;
+        return [level, left, refuses];
+      });
+    payIn("one", 100);
+    spend(70);
+    expect(told()).toEqual([]);
+    spend(1);
+    expect(told()).toEqual([["low", 29, false]]);
+    spend(9);
+    expect(told()).toEqual([]);
+    for (let call = 0; call < 2; call += 1) expect(spend(21)).toBe(false);
+    spend(5);
+    expect(told()).toEqual([["empty", 20, true]]);
+    expect(spend(20)).toBe(false);
+    payIn("two", 5);
+    expect(told()).toEqual([]);
+    spend(30, 1);
+    expect(told()).toEqual([["empty", -10, false]]);
+    payIn("three", 100);
+    expect(told()).toEqual([]);
+    payIn("back", -61);
+    expect(told()).toEqual([["low", 29, false]]);
+    payIn("four", 1);
+    spend(1);
+    expect(told()).toEqual([["low", 29, false]]);
+  });
+
   it("tells what was reached while nobody wanted to know, once somebody does", () => {
     const { takes, end, told } = world();
     const quiet = group(ask(60, month(100)));
@@ -263,5 +332,15 @@ describe("a ledger", () => {
     forget();
     end(one, 10);
     expect(read(month(10))).toMatchObject({ settled: 0, reserved: 0 });
+    const [before, held] = [group(ask(5, month(100))), group(ask(6, month(100)))];
+    for (const each of [before, held]) takes(each);
+    end(before, 5, NOW, true);
+    forget();
+    const next = group(ask(20, month(100)));
+    takes(next);
+    end(next, 20);
+    end(before, 0);
+    end(held, 6);
+    expect(read(month(100))).toMatchObject({ settled: 20, reserved: 0 });
   });
 });

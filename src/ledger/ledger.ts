@@ -4,7 +4,8 @@
  * reservation ends once, however often its end comes and whatever restarts in between.
  *
  *   take ─▶ held ──settle──▶ its cost is settled, the rest goes back
- *             └─ nobody told of its end in time ─▶ over: all goes back ──settle, late──▶ its cost is settled
+ *             ├─ nobody told of its end in time ─▶ over: all goes back ──settle, late──▶ its cost is settled
+ *             └─ settled by an estimate ─▶ over: that is settled ──settle, once more──▶ the difference is settled
  *
  * Rows for each prediction: one when it is reserved, one and one of each bucket when it ends. A prediction counts in
  * the day and the month in which it was reserved.
@@ -12,7 +13,7 @@
 import type { BucketState, MoneySpec } from "../../plugins/kernel/allowance.ts";
 import type { Ask, Group, GroupAnswer, Lease, Settlement } from "../allowance/types.ts";
 import { MAX_NANO } from "../contract/price.ts";
-import { alertOf, levelsOf } from "./alerts.ts";
+import { alertOf, levelsOf, toldAfterPayment } from "./alerts.ts";
 import { endOf, startOf } from "./calendar.ts";
 import type { Bucket, Held, LedgerRows, Paid } from "./rows.ts";
 
@@ -91,7 +92,7 @@ export function createLedger(rows: LedgerRows) {
       const bucket = bucketOf(name, spec, now);
       // Of nothing, nothing can be had, not even for nothing.
       if (isSoft(spec) || roomOf(name, spec, bucket) >= Math.max(1, need)) continue;
-      tell(name, spec, bucket, "refuses", now);
+      tell(name, bucket, true, now);
       const fits = spec.algorithm === "calendar" && need <= spec.limit && spec.limit > 0;
       const { resetMs } = stateOf(ask, now);
       return {
@@ -123,22 +124,22 @@ export function createLedger(rows: LedgerRows) {
     if (JSON.stringify(rows.bucket(name)) !== JSON.stringify(bucket)) rows.putBucket(name, bucket);
   }
 
-  /** Alerts of shares that are reached, each once in a period; where nobody wants to know, none counts as told. */
-  function tell(name: string, spec: MoneySpec | null, bucket: Bucket, reached: number | "refuses", now: number): void {
-    const levels = levelsOf(bucket, reached);
+  /** Alerts of levels that are reached, each once in a period; where nobody wants to know, none counts as told. */
+  function tell(name: string, bucket: Bucket, refuses: boolean, now: number): void {
+    const levels = levelsOf(bucket, refuses);
     const last = levels.at(-1);
-    if (last === undefined || bucket.alert === undefined || spec?.algorithm === "balance") return;
+    if (last === undefined || bucket.alert === undefined) return;
     const told = { ...bucket, alerted: last };
     rows.putBucket(name, told);
     for (const level of levels) {
-      const alert = alertOf(name, told, level, reached === "refuses", now);
+      const alert = alertOf(name, told, level, refuses, now);
       if (alert === null) continue;
       rows.putAlert(alert.id, alert.message);
       hasNews = true;
     }
   }
 
-  function end({ id, back }: Settlement, now: number): void {
+  function end({ id, back, mayChange = false }: Settlement, now: number): void {
     const held = rows.held(id);
     if (held === null) {
       ended.add(id);
@@ -148,19 +149,26 @@ export function createLedger(rows: LedgerRows) {
       }
       return;
     }
-    rows.removeHeld(id);
     if (held.isOver !== true) count(held, -1);
-    for (const { bucket: name, at, amount } of held.charges) {
-      const returned = back.find((one) => one.bucket === name)?.amount ?? 0;
+    const charges = held.charges.map((charge) => {
+      const { bucket: name, at, amount, settled: before = 0 } = charge;
+      const cost = amount - (back.find((one) => one.bucket === name)?.amount ?? 0);
       const bucket = rows.bucket(name);
       // A budget that was removed, or whose period is over, counts it no more.
-      if (bucket === null || bucket.at !== at || amount === returned) continue;
-      // Units are a pool's word: what they cost may add up to more than is exact, which could never be paid again.
-      const settled = Math.min(MAX_NANO, bucket.settled + amount - returned);
-      const spent = { ...bucket, settled };
-      rows.putBucket(name, spent);
-      tell(name, null, spent, spent.limit > 0 ? (spent.settled * 100) / spent.limit : 0, now);
-    }
+      if (bucket === null || bucket.at !== at) return charge;
+      if (cost !== before) settle(name, bucket, cost - before, now);
+      return { ...charge, settled: cost };
+    });
+    if (mayChange) rows.putHeld(id, { ...held, charges, isOver: true });
+    else rows.removeHeld(id);
+  }
+
+  function settle(name: string, bucket: Bucket, nano: number, now: number): void {
+    // Units are a pool's word: what they cost may add up to more than is exact, which could never be paid again.
+    const settled = Math.max(0, Math.min(MAX_NANO, bucket.settled + nano));
+    const spent = { ...bucket, settled };
+    rows.putBucket(name, spent);
+    tell(name, spent, false, now);
   }
 
   function expire(now: number): void {
@@ -198,8 +206,11 @@ export function createLedger(rows: LedgerRows) {
       const bucket = rows.bucket(payment.bucket) ?? { at: 0, settled: 0, paid: 0, limit: 0, alerted: 0 };
       const paid = bucket.paid + payment.nano;
       if (!Number.isSafeInteger(paid - bucket.settled)) return null;
-      rows.putBucket(payment.bucket, { ...bucket, paid });
+      const left = { ...bucket, paid };
+      const told = { ...left, alerted: toldAfterPayment(left) };
+      rows.putBucket(payment.bucket, told);
       rows.putPaid(key, payment);
+      tell(payment.bucket, told, false, payment.at);
       return { paid: payment, isNew: true };
     },
 
@@ -216,8 +227,17 @@ export function createLedger(rows: LedgerRows) {
       return had;
     },
 
-    /** The budget was removed: one that is made anew begins at nothing. */
-    forget: (name: string): void => rows.removeBucket(name),
+    /** The budget was removed: one that is made anew begins at nothing, and counts nothing from before. */
+    forget(name: string): void {
+      rows.removeBucket(name);
+      for (const [id, held] of rows.allHeld()) {
+        const charges = held.charges.filter(({ bucket }) => bucket !== name);
+        if (charges.length === held.charges.length) continue;
+        if (held.isOver !== true) count(held, -1);
+        rows.putHeld(id, { ...held, charges });
+        if (held.isOver !== true) count({ ...held, charges }, 1);
+      }
+    },
   };
 }
 

@@ -16,12 +16,17 @@ export const ledgerSchema: Schema = {
   steps: [{ up: (sql) => TABLES.forEach((table) => void sql(table)) }],
 };
 
-export const AlertTargetSchema = z.object({ url: z.string(), account: z.string(), of: z.string() });
+const AlertTargetSchema = z.object({
+  url: z.string(),
+  account: z.string(),
+  of: z.string(),
+  belowNano: z.number().optional(),
+});
 
 /**
  * `at`: when its period began. `settled`: what ended predictions cost in it. `paid`: what was paid in, of a balance.
- * `limit` and `alert` are what the last reservation said of them; `alerted`: the highest share, in percent, that was
- * told.
+ * `limit` and `alert` are what the last reservation said of them; `alerted`: the highest level that was told, which is
+ * a share in percent, or one of a balance.
  */
 const BucketSchema = z.object({
   at: z.number(),
@@ -33,10 +38,15 @@ const BucketSchema = z.object({
 });
 export type Bucket = z.infer<typeof BucketSchema>;
 
-/** What one prediction may use, of each bucket. `isOver`: its time was over before anybody told how it ended. */
+/**
+ * What one prediction may use, of each bucket. `isOver`: none of it is reserved any more, as its time was over before
+ * anybody told how it ended, or as it ended with a cost that may still be corrected. `settled` is what counts of that.
+ */
 const HeldSchema = z.object({
   expiresAt: z.number(),
-  charges: z.array(z.object({ bucket: z.string(), at: z.number(), amount: z.number() })),
+  charges: z.array(
+    z.object({ bucket: z.string(), at: z.number(), amount: z.number(), settled: z.number().optional() }),
+  ),
   isOver: z.boolean().optional(),
 });
 export type Held = z.infer<typeof HeldSchema>;

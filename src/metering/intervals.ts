@@ -1,6 +1,7 @@
 /** What a pool tells of its instances, on the way to the meter of who is charged: its deployment's owner, or nobody. */
 import { modelPath } from "../contract/manifest.ts";
 import { MAX_DEVICES } from "../contract/usage.ts";
+import type { ModelRef } from "../contract/prediction.ts";
 import type { IntervalReport, IntervalsRequest, IntervalUsage } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
@@ -51,6 +52,39 @@ export async function takeIntervals(env: Env, request: IntervalsRequest, pool: P
   const handed = [...byAccount].map(([account, records]) => hand(env, account, { source, records }));
   await Promise.all(handed);
   return from + intervals.length;
+}
+
+/** `charge` decides who is charged for what these versions caused, and stores that; null: nobody is. */
+export type Rents = {
+  readonly waiting: readonly (NumberedRecord & { cause?: string | undefined })[];
+  charge(decided: ReadonlyMap<string, Charged | null>): void;
+  taken(upTo: number): void;
+};
+
+/**
+ * Hands on the time of machines that no pool metered. The boot of one that a version with a single deployment caused is
+ * that deployment's, as the setting has it. Who is charged never changes, however often it is told.
+ */
+export async function takeRents(env: Env, source: string, rents: Rents): Promise<void> {
+  const last = rents.waiting.at(-1)?.n ?? 0;
+  const causes = [...new Set(rents.waiting.flatMap(({ cause }) => cause ?? []))];
+  if (causes.length > 0) {
+    const known = env.CHARGE_INSTANCES === "owner" ? await chargedDeployments(env.DB, causes.map(versionOf)) : [];
+    const only = known.filter(({ deployments }) => deployments === 1);
+    const charged = new Map(only.map((one) => [`${modelPath(one)} ${one.version}`, one.deployment]));
+    rents.charge(new Map(causes.map((cause) => [cause, charged.get(cause) ?? null])));
+  }
+  const due = rents.waiting.filter(({ n }) => n <= last);
+  const byAccount = Map.groupBy(due, ({ record }) => record.account);
+  await Promise.all([...byAccount].map(([account, records]) => hand(env, account, { source, records })));
+  rents.taken(last);
+}
+
+/** Of `owner/name version`. */
+function versionOf(cause: string): ModelRef {
+  const [path = "", version = ""] = cause.split(" ");
+  const [owner = "", name = ""] = path.split("/");
+  return { owner, name, version };
 }
 
 type Place = { deployment: Charged | null };

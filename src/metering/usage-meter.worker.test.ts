@@ -84,6 +84,25 @@ it("stores the same object again when it died before its rows went", async () =>
   expect(await rawOf(account)).toEqual(["p1.1", "p2.1"]);
 });
 
+it("loses no stored record where its rows are put back from a backup and get other company", async () => {
+  const account = "meter-restored";
+  const sqlOf = <T>(run: (sql: SqlStorage) => T) =>
+    runInDurableObject(meterOf(account), (_, { storage }) => run(storage.sql));
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  const rows = await sqlOf((sql) => sql.exec("SELECT n, month, lines FROM raw").toArray());
+  await meterOf(account).take(account, batch("shard-1", 2, [attempt(account, 2)]));
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  await sqlOf((sql) => {
+    for (const { n, month, lines } of rows) sql.exec("INSERT INTO raw VALUES (?, ?, ?)", n, month, lines);
+    sql.exec("DELETE FROM note WHERE name = 'storing'");
+  });
+  await meterOf(account).take(account, batch("shard-1", 3, [attempt(account, 3)]));
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  expect((await rawOf(account)).toSorted()).toEqual(["p1.1", "p1.1", "p2.1", "p3.1"]);
+});
+
 it("answers an account that used nothing, and makes no tables for it", async () => {
   expect(await meterOf("meter-idle").usage(request())).toEqual({ groups: [], next: null });
   const tables = await runInDurableObject(meterOf("meter-idle"), (_, { storage }) =>

@@ -10,12 +10,14 @@ const RowSchema = z.object({
   name: z.string(),
   version: z.string(),
   lane: z.string(),
+  deployments: z.number(),
   deployment: z
     .string()
     .transform((text) => DeploymentSchema.parse(JSON.parse(text)))
     .nullable(),
 });
-export type ChargedVersion = ModelRef & { lane: string; deployment: Charged | null };
+/** `deployments`: how many there are. */
+export type ChargedVersion = ModelRef & { lane: string; deployment: Charged | null; deployments: number };
 
 /** Of those of the versions that there are: the lane, and the first deployment (`account/name`). One query for all. */
 export async function chargedDeployments(db: D1Database, versions: readonly ModelRef[]): Promise<ChargedVersion[]> {
@@ -23,6 +25,8 @@ export async function chargedDeployments(db: D1Database, versions: readonly Mode
   const { results } = await db
     .prepare(
       `SELECT v.owner, v.name, v.id AS version, v.manifest ->> 'lane' AS lane,
+         (SELECT count(*) FROM deployments d
+            WHERE d.model_owner = v.owner AND d.model_name = v.name AND d.version = v.id) AS deployments,
          (SELECT json_object('account_id', d.account_id, 'name', a.name || '/' || d.name)
             FROM deployments d JOIN accounts a ON a.id = d.account_id
             WHERE d.model_owner = v.owner AND d.model_name = v.name AND d.version = v.id

@@ -1,5 +1,7 @@
-import { expect, it } from "vitest";
-import { mostUseful } from "./replay.ts";
+import { describe, expect, it } from "vitest";
+import { mostUseful, scoreOf } from "./replay.ts";
+import type { Past } from "./replay.ts";
+import { seededRandom } from "./simulation/random.ts";
 import { simulate } from "./simulation/simulate.ts";
 
 const kind = { bootS: 60, slots: 2, billingS: 60, lossPerHour: 0 };
@@ -18,4 +20,34 @@ it("replays knobs that would order without end with no more machines than that",
   const most = mostUseful(requests, kind);
   expect(simulate(requests, kind, { policy: endless, everyS: 1 }, { most }).mostMachines).toBe(most);
   expect(simulate(requests, kind, { policy: endless, everyS: 1 }).mostMachines).toBeGreaterThan(100);
+});
+
+describe("a replay that is cut short", () => {
+  const random = seededRandom(3);
+  let nowS = 1_790_000_000;
+  const atS = Float64Array.from({ length: 200 }, () => (nowS += -Math.log(1 - random()) * 6));
+  const workS = Float64Array.from(atS, () => -Math.log(1 - random()) * 20);
+  const form = { windowS: 60, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0 };
+  const knobs = [0, 5, 60, 400].flatMap((backlogS) => [10, 600].map((keepS) => ({ ...form, backlogS, keepS })));
+
+  it.each([
+    ["each paid by the second", 1, 1, 0],
+    ["of two slots, paid by ten minutes", 2, 600, 0],
+    ["lost ten times an hour", 2, 60, 10],
+  ])("never would have been better, with machines %s", (_, slots, billingS, lossPerHour) => {
+    const machines = { bootS: 60, slots, billingS, lossPerHour };
+    const most = mostUseful({ atS, workS }, machines);
+    const before = { requests: { atS, workS }, day: null, kind: machines, meanWorkS: 20, startWith: 2, most };
+    const past: Past = { ...before, targetS: 10, lateShare: 0.05 };
+    const scores = knobs.map((one) => scoreOf(one, past));
+    let cut = 0;
+    for (const mustBe of scores.map((score) => score * 1.001))
+      for (const [index, score] of scores.entries()) {
+        const said = scoreOf({ ...form, backlogS: 0, keepS: 0, ...knobs[index] }, past, mustBe);
+        if (score < mustBe) expect(said).toBe(score);
+        else expect(said).toBeGreaterThanOrEqual(mustBe);
+        if (said === Infinity) cut += 1;
+      }
+    expect(cut).toBeGreaterThan(4);
+  });
 });

@@ -22,6 +22,8 @@ const LATE_TASTE = 0.02;
 const EVERY_SHARE = 0.05;
 const MIN_EVERY_S = 1;
 const MAX_EVERY_S = 5;
+/** Sums of many numbers are rounded. */
+const SURELY = 1 - 1e-6;
 
 export type Past = {
   requests: Requests;
@@ -31,26 +33,30 @@ export type Past = {
   meanWorkS: number;
   /** Machines when the first of them came. */
   startWith: number;
+  /** Machines that can be of use: `mostUseful`. */
+  most: number;
   targetS: number;
   /** Of all predictions so far, those that waited longer. */
   lateShare: number;
 };
 
-/** The lower, the better: what is paid, and more where too many are late. */
-export function scoreOf(knobs: Knobs, { requests, day, kind, meanWorkS, startWith, targetS, lateShare }: Past): number {
+/**
+ * The lower, the better: what is paid, and more where too many are late. Infinity as soon as it can't be below `mustBe`.
+ */
+export function scoreOf(knobs: Knobs, past: Past, mustBe = Infinity): number {
+  const { requests, day, kind, meanWorkS, startWith, targetS, most } = past;
   const policy = new BacklogRule(knobs, kind, meanWorkS, day);
   const everyS = Math.min(MAX_EVERY_S, Math.max(MIN_EVERY_S, EVERY_SHARE * Math.min(targetS, kind.bootS)));
-  const { waitsS, machineS } = simulate(
-    requests,
-    kind,
-    { policy, everyS },
-    { startWith, most: mostUseful(requests, kind) },
-  );
-  let late = 0;
-  for (const waitS of waitsS) if (waitS > targetS) late += 1;
+  const isHopeless = (atLeastS: number, late: number): boolean => score(atLeastS * SURELY, late, past) >= mustBe;
+  const options = { startWith, most, lateAfterS: targetS, isHopeless };
+  const { machineS, late, isCut } = simulate(requests, kind, { policy, everyS }, options);
+  return isCut ? Infinity : score(machineS, late, past);
+}
+
+function score(machineS: number, late: number, { requests, lateShare }: Past): number {
   const madeUp = AIMED_SHARE + MAKE_UP * (AIMED_SHARE - lateShare);
   const allowed = Math.min(MAX_SHARE, Math.max(MIN_SHARE, madeUp));
-  const share = late / waitsS.length / allowed;
+  const share = late / requests.atS.length / allowed;
   const beyond = Math.max(0, share - 1);
   return machineS * (1 + LATE_PENALTY * (beyond + beyond ** 2) + LATE_TASTE * share);
 }

@@ -13,7 +13,7 @@ import type { Place } from "./knob-grid.ts";
 import { MAX_STORED_WORKS, packed, unpacked } from "./memory.ts";
 import type { Memory } from "./memory.ts";
 import type { Fleet, Machines, Policy } from "./policy.ts";
-import { scoreOf } from "./replay.ts";
+import { mostUseful, scoreOf } from "./replay.ts";
 import type { Past } from "./replay.ts";
 import { Ring } from "./ring.ts";
 
@@ -179,6 +179,7 @@ export class SelfTuning implements Policy {
       kind: this.#kind,
       meanWorkS: this.#rule.meanWorkS,
       startWith: this.#machinesAt(firstS),
+      most: mostUseful(requests, this.#kind),
       targetS: this.#targetS,
       lateShare: this.#started === 0 ? 0 : this.#late / this.#started,
     };
@@ -203,8 +204,9 @@ export class SelfTuning implements Policy {
       this.#rule.turn(this.#grid.knobs(this.#place), this.#arrivals.latest(), tuning.past.day);
       return;
     }
-    const score = scoreOf(this.#grid.knobs(place), tuning.past);
-    if (score < tuning.bestScore * (tuning.bestScore === Infinity ? 1 : BETTER)) {
+    const mustBe = tuning.bestScore * BETTER;
+    const score = scoreOf(this.#grid.knobs(place), tuning.past, mustBe);
+    if (score < mustBe) {
       tuning.bestScore = score;
       tuning.best = place;
     }

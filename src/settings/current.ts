@@ -5,6 +5,7 @@ import type { Env } from "../env.ts";
 import { auditService } from "../audit/current.ts";
 import { callObject } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
+import { log } from "../telemetry/log.ts";
 import { countAudit, takeAuditCounts } from "../telemetry/audit-counts.ts";
 import { countVerdict, takeVerdictCounts } from "../telemetry/verdict-counts.ts";
 import { snapshotOf } from "./build.ts";
@@ -15,9 +16,12 @@ import { createServices } from "./services.ts";
 import type { Refresh } from "./settings-object.ts";
 import { createSnapshots } from "./snapshots.ts";
 import type { Lease, Snapshots } from "./snapshots.ts";
+import { pointersTo } from "./stored.ts";
 
 /** Of one read: a request that waits for it waits no longer. */
 const READ_LIMIT_MS = 2000;
+/** Of what this release leaves out of the settings, so much is named in the log. */
+const NAMED = 20;
 
 /** By the bindings that it is made of. */
 const kept = new WeakMap<Env["SETTINGS"], WeakMap<D1Database, Snapshots>>();
@@ -40,10 +44,18 @@ function snapshotsOf(env: Env): Snapshots {
   return createSnapshots({
     now: () => Date.now(),
     read: (refresh) => readAndTell(env, refresh),
-    build: async (numbered) =>
-      snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), services, store),
+    build: async (numbered) => {
+      tellIgnored(numbered);
+      return snapshotOf(numbered, await availablePlugins(env, numbered.settings, "when called"), services, store);
+    },
     background: (work) => waitUntil(work),
   });
+}
+
+function tellIgnored({ number, ignored = [] }: NumberedSettings): void {
+  if (ignored.length === 0) return;
+  const paths = pointersTo(ignored);
+  log.warn("settings_partly_unknown", { number, count: paths.length, paths: paths.slice(0, NAMED).join(" ") });
 }
 
 /** Reads the settings, and tells what plugins decided since the last time. */

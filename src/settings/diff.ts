@@ -8,7 +8,7 @@ export type Change = { path: string; from: Json; to: Json };
 export function diffOf(from: Json, to: Json, path = ""): Change[] {
   if (isObject(from) && isObject(to)) {
     const keys = [...new Set([...Object.keys(from), ...Object.keys(to)])];
-    return keys.flatMap((key) => diffOf(valueOf(from, key), valueOf(to, key), `${path}/${escaped(key)}`));
+    return keys.flatMap((key) => diffOf(valueOf(from, key), valueOf(to, key), path + pointerOf([key])));
   }
   return JSON.stringify(from) === JSON.stringify(to) ? [] : [{ path, from, to }];
 }
@@ -21,7 +21,11 @@ function valueOf(object: { [key: string]: Json }, key: string): Json {
   return Object.hasOwn(object, key) ? (object[key] ?? null) : null;
 }
 
-/** https://www.rfc-editor.org/rfc/rfc6901#section-3 */
-function escaped(key: string): string {
-  return key.replaceAll("~", "~0").replaceAll("/", "~1");
+/** A JSON pointer: https://www.rfc-editor.org/rfc/rfc6901#section-3 */
+export function pointerOf(path: readonly (string | number)[]): string {
+  return path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+export function asJson(value: unknown): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
 }

@@ -2,19 +2,20 @@
 import { phases } from "../../plugins/kernel/phases.ts";
 import type { Phase } from "../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
-import type { Json } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { callObject } from "../object-calls.ts";
 import { findAccount } from "../registry/accounts.ts";
 import { trySettings } from "./build.ts";
-import { diffOf } from "./diff.ts";
+import { asJson, diffOf } from "./diff.ts";
 import type { Change } from "./diff.ts";
 import { availablePlugins } from "./plugins.ts";
 import { settingsObject } from "./remote.ts";
 import type { RemoteSettings } from "./remote.ts";
-import type { NumberedSettings, Settings } from "./schema.ts";
+import { firstSettings, keptForm } from "./schema.ts";
+import type { Ignored, NumberedSettings, Settings } from "./schema.ts";
 import { createServices } from "./services.ts";
 import type { Publication } from "./store.ts";
+import { withIgnored } from "./stored.ts";
 
 /** Accounts are looked up side by side, so many at a time. */
 const PARALLEL_LOOKUPS = 20;
@@ -28,14 +29,28 @@ export type PublishRequest = {
   restores: number | null;
 };
 
-/** `publication` null: it was a dry run. `order`: which plugins run, by phase. */
-export type Published = { publication: Publication | null; order: { [P in Phase]: string[] }; changes: Change[] };
+/**
+ * `publication` null: it was a dry run. `order`: which plugins run, by phase. `carried`: what this release leaves out
+ * of what is stored.
+ */
+export type Published = {
+  publication: Publication | null;
+  order: { [P in Phase]: string[] };
+  changes: Change[];
+  carried: readonly Ignored[];
+};
 
 /**
- * Publishes `settings`. Throws `EdgeplaneError`: what is wrong with them, or `conflict` when the number that holds
- * isn't the expected one.
+ * Publishes `settings`; what was left out of those that hold, or else of those that are restored, stays stored with
+ * them. Throws `EdgeplaneError`: what is wrong with them, or `conflict` when the number that holds isn't the expected
+ * one.
  */
-export async function publishSettings(env: Env, given: Settings, request: PublishRequest): Promise<Published> {
+export async function publishSettings(
+  env: Env,
+  given: Settings,
+  request: PublishRequest,
+  restored: NumberedSettings | null = null,
+): Promise<Published> {
   const { by, why, expected, dryRun, restores } = request;
   const settings = await withAccountIds(env, given);
   const object = settingsObject(env);
@@ -44,10 +59,12 @@ export async function publishSettings(env: Env, given: Settings, request: Publis
   if (expected !== null && expected !== number) throw moved(expected, number);
   const order = await orderOf(env, { number: number + 1, settings });
   const changes = diffOf(asJson(before?.numbered.settings ?? null), asJson(settings));
-  if (dryRun) return { publication: null, order, changes };
-  const publication = await object.publish(settings, { at: Date.now(), by, why, restores }, number);
+  const base = restored ?? before?.numbered ?? firstSettings;
+  const { stored, carried } = withIgnored(keptForm(settings), settings, base);
+  if (dryRun) return { publication: null, order, changes, carried };
+  const publication = await object.publish(stored, { at: Date.now(), by, why, restores }, number);
   if (publication === null) throw moved(number, null);
-  return { publication, order, changes };
+  return { publication, order, changes, carried };
 }
 
 /** Settings as they are kept. Throws `invalid_input` for an account that isn't there. */
@@ -72,10 +89,6 @@ export async function readSettings(
   const found = await callObject(() => settingsObject(env).read(number));
   if (found === null) throw new EdgeplaneError("not_found", `There are no settings of the number ${number}.`);
   return found;
-}
-
-export function asJson(settings: Settings | null): Json {
-  return JSON.parse(JSON.stringify(settings)) as Json;
 }
 
 /** Accounts are named by id or name, and kept by id. Throws `invalid_input` for one that isn't there. */

@@ -3,10 +3,11 @@ import type { Env } from "../env.ts";
 import { objectNamed } from "../object-calls.ts";
 import type { AuditCounts } from "../telemetry/audit-counts.ts";
 import type { VerdictCount } from "../telemetry/verdict-counts.ts";
-import { firstSettings, keptForm } from "./schema.ts";
-import type { KeptSettings, NumberedSettings, Settings } from "./schema.ts";
+import { asJson } from "./diff.ts";
+import type { KeptSettings, NumberedSettings } from "./schema.ts";
 import type { Refresh, SettingsStats } from "./settings-object.ts";
 import type { NewPublication, Publication } from "./store.ts";
+import { readStored } from "./stored.ts";
 
 const NAME = "settings";
 
@@ -15,17 +16,13 @@ export type RemoteSettings = {
   refresh(refresh: Refresh, verdicts: readonly VerdictCount[], audit: AuditCounts): Promise<NumberedSettings | null>;
   read(number: number | null): Promise<{ numbered: NumberedSettings; publication: Publication | null } | null>;
   list(before: number, limit: number): Promise<Publication[]>;
-  publish(settings: Settings, publication: NewPublication, expected: number | null): Promise<Publication | null>;
+  /** What crosses to the object, which may run the release before, has no key of its own for what is as usual. */
+  publish(settings: KeptSettings, publication: NewPublication, expected: number | null): Promise<Publication | null>;
   stats(): Promise<SettingsStats>;
 };
 
-/** What crosses to the object, which may run the release before: it knows no key that came after it. */
-type Stub = Omit<RemoteSettings, "publish"> & {
-  publish(settings: KeptSettings, publication: NewPublication, expected: number | null): Promise<Publication | null>;
-};
-
 export function settingsObject(env: Env): RemoteSettings {
-  const stub = objectNamed(env.SETTINGS, NAME) as unknown as Stub;
+  const stub = objectNamed(env.SETTINGS, NAME) as unknown as RemoteSettings;
   return {
     async refresh(...asked) {
       const numbered = await stub.refresh(...asked);
@@ -36,11 +33,14 @@ export function settingsObject(env: Env): RemoteSettings {
       return found === null ? null : { ...found, numbered: complete(found.numbered) };
     },
     list: (before, limit) => stub.list(before, limit),
-    publish: (settings, publication, expected) => stub.publish(keptForm(settings), publication, expected),
+    publish: (settings, publication, expected) => stub.publish(settings, publication, expected),
     stats: () => stub.stats(),
   };
 }
 
-function complete({ number, settings }: NumberedSettings): NumberedSettings {
-  return { number, settings: { ...firstSettings.settings, ...settings } };
+/** The object may run another release: what that one didn't leave out, or doesn't know, is seen to here. */
+function complete({ number, settings, ignored = [] }: NumberedSettings): NumberedSettings {
+  const read = readStored(asJson(settings));
+  const all = [...ignored, ...read.ignored];
+  return { number, settings: read.settings, ...(all.length === 0 ? {} : { ignored: all }) };
 }

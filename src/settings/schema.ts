@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { defaultSettings } from "../../plugins/catalog.ts";
 import { JsonSchema } from "../contract/prediction.ts";
+import type { Json } from "../contract/prediction.ts";
 import { defaultScaling, ScalingSettingsSchema } from "../contract/scaling.ts";
 import { PluginHashSchema } from "../sandbox/manifest.ts";
 import { PushedPolicySchema } from "../sandbox/pushed/policy.ts";
@@ -82,8 +83,14 @@ export type Settings = z.output<typeof SettingsSchema>;
 /** As they are stored: without what is as it would be anyway. */
 export type KeptSettings = z.input<typeof SettingsSchema>;
 
-/** Settings with their number. Number 0 is what holds until anything is published. */
-export type NumberedSettings = { number: number; settings: Settings };
+/** What a later release stored and this one leaves out: where it stands, as keys from the top, and what stands there. */
+export type Ignored = { path: readonly (string | number)[]; value: Json };
+
+/**
+ * Settings with their number. Number 0 is what holds until anything is published. `ignored`: what was left out of what
+ * is stored, if anything was.
+ */
+export type NumberedSettings = { number: number; settings: Settings; ignored?: readonly Ignored[] };
 
 export const firstSettings: NumberedSettings = {
   number: 0,

@@ -5,7 +5,7 @@ import { objectSql } from "../shard/object-sql.ts";
 import type { AuditCounts } from "../telemetry/audit-counts.ts";
 import { addTo } from "../telemetry/verdict-counts.ts";
 import type { VerdictCount } from "../telemetry/verdict-counts.ts";
-import type { NumberedSettings, Settings } from "./schema.ts";
+import type { KeptSettings, NumberedSettings } from "./schema.ts";
 import { createSettingsTable } from "./store.ts";
 import type { NewPublication, Publication, SettingsTable } from "./store.ts";
 
@@ -55,7 +55,7 @@ export class SettingsObject extends DurableObject<Env> {
     return this.#table.list(before, limit);
   }
 
-  publish(settings: Settings, publication: NewPublication, expected: number | null): Publication | null {
+  publish(settings: KeptSettings, publication: NewPublication, expected: number | null): Publication | null {
     const number = this.#table.publish(settings, publication, expected);
     return number === null ? null : { number, ...publication };
   }

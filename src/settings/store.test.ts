@@ -4,7 +4,7 @@ import { diffOf } from "./diff.ts";
 import { SettingsSchema } from "./schema.ts";
 import { createSettingsTable } from "./store.ts";
 
-const settingsOf = (limit: unknown) => SettingsSchema.parse({ plugins: { "rate-limit": { config: { limit } } } });
+const settingsOf = (limit: unknown) => SettingsSchema.parse({ plugins: { custom: { config: { limit } } } });
 const publication = { at: 5, by: "ada", why: "a test", restores: null };
 
 describe("the table of settings", () => {

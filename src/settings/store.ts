@@ -5,8 +5,10 @@
 import { openSchema } from "../object-schema.ts";
 import type { Schema } from "../object-schema.ts";
 import type { Sql, SqlRow } from "../shard/sql.ts";
-import { firstSettings, SettingsSchema } from "./schema.ts";
-import type { NumberedSettings, Settings } from "./schema.ts";
+import type { Json } from "../contract/prediction.ts";
+import { firstSettings } from "./schema.ts";
+import type { KeptSettings, NumberedSettings } from "./schema.ts";
+import { readStored } from "./stored.ts";
 
 /** Who published, and why; `restores`: the number whose settings these are again. */
 export type Publication = { number: number; at: number; by: string; why: string; restores: number | null };
@@ -30,6 +32,8 @@ export type SettingsTable = ReturnType<typeof createSettingsTable>;
 
 export function createSettingsTable(sql: Sql) {
   openSchema(sql, settingsSchema);
+  /** Every isolate asks for what was published last. */
+  let lastRead: NumberedSettings | null = null;
 
   function current(): number {
     const [row] = sql("SELECT MAX(number) AS number FROM publication");
@@ -43,11 +47,13 @@ export function createSettingsTable(sql: Sql) {
     /** Null: there is no such number. */
     read(number: number): NumberedSettings | null {
       if (number === 0) return firstSettings;
+      if (lastRead?.number === number) return lastRead;
       const parts = sql("SELECT text FROM part WHERE number = ? ORDER BY part", number);
       if (parts.length === 0) return null;
-      // What was stored by an earlier release may lack what has a default today.
       const text = parts.map((row) => String(row["text"])).join("");
-      return { number, settings: SettingsSchema.parse(JSON.parse(text)) };
+      const { settings, ignored } = readStored(JSON.parse(text) as Json);
+      lastRead = { number, settings, ...(ignored.length === 0 ? {} : { ignored }) };
+      return lastRead;
     },
 
     publication(number: number): Publication | null {
@@ -63,7 +69,7 @@ export function createSettingsTable(sql: Sql) {
     },
 
     /** Null: the number that holds isn't `expected` any more. */
-    publish(settings: Settings, { at, by, why, restores }: NewPublication, expected: number | null): number | null {
+    publish(settings: KeptSettings, { at, by, why, restores }: NewPublication, expected: number | null): number | null {
       const before = current();
       if (expected !== null && expected !== before) return null;
       const number = before + 1;

@@ -92,6 +92,46 @@ describe("the cost of a prediction", () => {
     expect(given()).toEqual([["money", nano]]);
   });
 
+  it.each([
+    ["less", 250_000, 1010],
+    ["more", 2_900_000, 11_610],
+  ])("of one that was estimated is corrected, of its budgets too, when its pool tells of %s", (_which, gpuUs, nano) => {
+    const { core, clock, claim, cost, id, life } = setUp({
+      price: { ...price, perSecond: { "*": 4000 } },
+      expectedNano: 7,
+    });
+    const token = claim();
+    clock.now += 2000;
+    core.cancel(id, "account");
+    core.settlement.settled(core.settlement.take("allowance", 10));
+    clock.now += defaultRules.leaseMs;
+    core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+    const estimated = cost()[1];
+    const first = core.settlement.take("allowance", 10);
+    expect(first).toMatchObject([{ id: "money", costNano: estimated, mayChange: true }]);
+    core.settlement.settled(first);
+    // It waits in its row for what is told later, and asks for nothing until then.
+    const second = life();
+    expect(second.store.get(id)).toMatchObject({ reservations: [money], handAt: null });
+    const reports: UsageReport[] = [{ id, token, attempt: 1, outcome: "stopped", usage: { ...usage, gpuUs } }];
+    second.deliver([], SESSION, LANES, reports);
+    for (const again of [1, 2]) {
+      const corrected = second.settlement.take("allowance", 10);
+      expect(corrected, `${again}`).toMatchObject([{ id: "money", costNano: nano }]);
+      expect(corrected[0]).not.toHaveProperty("mayChange");
+      // The answer was lost, and it is told once more.
+      if (again === 2) second.settlement.settled(corrected);
+      else second.settlement.settled(first);
+      clock.now += 2000;
+      second.wake();
+    }
+    second.deliver([], SESSION, LANES, reports);
+    clock.now += 60_000;
+    second.wake();
+    expect(second.settlement.waiting.size).toBe(0);
+    expect(second.store.get(id)).toMatchObject({ reservations: null, handAt: null, costNano: nano });
+  });
+
   it("counts the attempt that ended it alone, whatever was lost before, and reports that come late", () => {
     const { core, claim, send, report, cost, id } = setUp();
     const first = claim();

@@ -4,7 +4,7 @@ import { endingOf, isBilled } from "../metering/billed.ts";
 import { costOf } from "../metering/price.ts";
 import { isFinished } from "./row.ts";
 import type { Row } from "./row.ts";
-import { awaitsUsage } from "./usage.ts";
+import { awaitsUsage, estimateOf } from "./usage.ts";
 import type { UsageEntry } from "./usage.ts";
 
 /** Notes what an ended prediction costs, once that is known; the caller stores the row. */
@@ -14,6 +14,12 @@ export function noteCost(row: Row): void {
   const entry = row.usage?.findLast(({ attempt }) => attempt === row.attempt);
   if (entry !== undefined) row.costNano = costOfAttempt(row, entry);
   else row.costNano ??= 0;
+}
+
+/** Whether what it costs was estimated, and its pool may still tell what it took. */
+export function costMayChange(row: Row): boolean {
+  const estimated = estimateOf(row, row.attempt);
+  return estimated !== undefined && isBilledAttempt(row, { attempt: row.attempt, outcome: estimated.outcome });
 }
 
 /** Of one attempt, in nano-units; of a correction, all that it costs now. 0 where it isn't billed. */

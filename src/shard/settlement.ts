@@ -4,6 +4,7 @@
  */
 import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
 import { log } from "../telemetry/log.ts";
+import { costMayChange } from "./cost.ts";
 import { dueAt } from "./machine.ts";
 import type { Progress } from "./progress.ts";
 import { isPurged } from "./retention.ts";
@@ -83,12 +84,13 @@ export function createSettlement({ rules, now, store, load, noteWake }: Deps) {
 
     /** The service has these back. */
     settled(ends: readonly ReservationEnd[]): void {
-      for (const { predictionId, id } of ends) {
+      for (const { predictionId, id, mayChange } of ends) {
         const row = load(predictionId)?.row;
         if (row === undefined || row.reservations === null) continue;
-        const left = row.reservations.filter((one) => one.id !== id);
+        // One that was settled by an estimate stays for its correction, which gives it back once more.
+        const left = mayChange === true ? row.reservations : row.reservations.filter((one) => one.id !== id);
         row.reservations = left.length === 0 ? null : left;
-        if (left.length === 0) row.handAt = null;
+        if (left.every(({ needsCost }) => needsCost === true && costMayChange(row))) row.handAt = null;
         row.wakeAt = dueAt(row, rules);
         store.settled(row);
         noteWake(row);
@@ -122,6 +124,7 @@ function endsOf(row: Row): ReservationEnd[] {
     attempt: row.attempt,
     cost: row.fixed.cost,
     costNano: row.costNano ?? 0,
+    ...(reservation.needsCost === true && costMayChange(row) ? { mayChange: true } : {}),
     metrics: row.metrics,
     ...(reservation.service === "responses" ? answerOf(row) : {}),
   }));

@@ -86,6 +86,7 @@ const unusual = (): Row => ({
   fed: true,
   endSeq: 9,
   attemptAt: NOW + 6,
+  hasSpoken: true,
   costNano: 10,
   usage: [
     {

@@ -74,7 +74,9 @@ it("a shard", { timeout: 60_000 }, () => {
   expect(core.outgoing.hands.get("default")?.size).toBe(2000);
   let ended = core.ended.first(200);
   while (core.ended.isSearching()) ended = core.ended.first(200);
-  expect(ended.map(({ seq }) => seq)).toEqual(Array.from({ length: 200 }, (_, index) => ROWS - UNPUBLISHED + 1 + index));
+  expect(ended.map(({ seq }) => seq)).toEqual(
+    Array.from({ length: 200 }, (_, index) => ROWS - UNPUBLISHED + 1 + index),
+  );
   expect(most()).toBeLessThanOrEqual(1000);
 });
 

@@ -105,6 +105,19 @@ it("settles each once, also when the object is gone in between, and gives all ba
   expect(await read()).toEqual([70, 0]);
 });
 
+it("takes the difference to what was estimated, once, also when the object is gone in between", async () => {
+  const { admit, end, read, subject } = world({ limitNano: 10_000 });
+  const [dearer, cheaper] = [await admit(100), await admit(100)];
+  for (const one of [dearer, cheaper]) await end(one, 60, { mayChange: true });
+  expect(await read()).toEqual([120, 0]);
+  for (let call = 0; call < 2; call += 1) {
+    await evictDurableObject(edge.LEDGER.getByName(subject));
+    await end(dearer, 95);
+    await end(cheaper, 5);
+  }
+  expect(await read()).toEqual([100, 0]);
+});
+
 it("charges none of its budgets when one refuses, over several objects", async () => {
   const { admit, read } = world({ limitNano: 10_000 }, { limitNano: 250, scope: "model" });
   const verdicts = await Promise.all(Array.from({ length: 20 }, () => admit(100)));

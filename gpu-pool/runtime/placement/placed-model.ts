@@ -98,6 +98,11 @@ export class PlacedModel implements Placeable {
     return (isOnGpu ? this.#gpuRefusal : null) ?? this.#options.placer.refusal(this);
   }
 
+  /** Why it takes nothing while a device that is missing may be back in a moment; null when it does. */
+  get pause(): string | null {
+    return this.#options.instances.ready ? null : this.#options.placer.pause(this);
+  }
+
   get #gpuRefusal(): string | null {
     const { devices, model } = this.#options;
     return devices.refusalOf(model.cog.build.cuda);
@@ -106,6 +111,12 @@ export class PlacedModel implements Placeable {
   /** It was handed back for want of a place, and takes nothing. */
   get isOut(): boolean {
     return this.#options.clock.nowMs() < this.#insistsUntilMs && this.#options.instances.placed.length === 0;
+  }
+
+  /** Whether its set-up failed there as a device takes nothing, or has too little memory for it beside others. */
+  isFaultOfHost(instance: Instance, isOutOfMemory: boolean): boolean {
+    const { placer } = this.#options;
+    return placer.isOnFenced(instance) || (isOutOfMemory && placer.ranOut(this, instance));
   }
 
   startable(nowMs: number): number {

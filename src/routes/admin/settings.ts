@@ -4,13 +4,14 @@ import * as z from "zod";
 import { phases } from "../../../plugins/kernel/phases.ts";
 import { JsonSchema } from "../../contract/prediction.ts";
 import { callObject } from "../../object-calls.ts";
-import { diffOf } from "../../settings/diff.ts";
-import { asJson, publishSettings, readSettings } from "../../settings/publish.ts";
+import { asJson, diffOf } from "../../settings/diff.ts";
+import { publishSettings, readSettings } from "../../settings/publish.ts";
 import type { Published, PublishRequest } from "../../settings/publish.ts";
 import { settingsObject } from "../../settings/remote.ts";
 import { SettingsSchema } from "../../settings/schema.ts";
 import type { NumberedSettings } from "../../settings/schema.ts";
 import type { Publication } from "../../settings/store.ts";
+import { pointersTo } from "../../settings/stored.ts";
 import type { App, AppContext } from "../app.ts";
 import { nudgeScaler } from "../nudge-scaler.ts";
 import { json, operation } from "../operation.ts";
@@ -48,7 +49,13 @@ const PublicationSchema = z
     restores: z.number().int().nullable().meta({ description: "The earlier number whose settings these are again." }),
   })
   .meta({ id: "SettingsPublication" });
-const NumberedSchema = PublicationSchema.extend({ settings: SettingsSchema }).meta({ id: "NumberedSettings" });
+const NumberedSchema = PublicationSchema.extend({
+  settings: SettingsSchema,
+  ignored: z.array(z.string()).meta({
+    description:
+      "JSON pointers to what a later release stored and this one doesn't know: it acts as if it weren't there.",
+  }),
+}).meta({ id: "NumberedSettings" });
 const ChangeSchema = z.object({
   path: z.string().meta({ description: "A JSON pointer." }),
   from: JsonSchema.meta({ description: "Null where it wasn't there." }),
@@ -58,6 +65,9 @@ const PublishedSchema = z.object({
   number: z.number().int().nullable().meta({ description: "Null of a dry run." }),
   order: z.record(z.enum(phases), z.array(z.string())).meta({ description: "The plugins that run, by phase." }),
   changes: z.array(ChangeSchema).meta({ description: "What differs from what held before." }),
+  carried: z.array(z.string()).meta({
+    description: "JSON pointers to what a later release stored and this one doesn't know: it stays stored.",
+  }),
 });
 
 export function settingsRoutes(): Hono<App> {
@@ -126,7 +136,7 @@ export function settingsRoutes(): Hono<App> {
       },
       async (c, { body }) => {
         const { numbered } = await readSettings(c.env, body.number);
-        return publish(c, numbered.settings, requestOf(body, body.number));
+        return publish(c, numbered.settings, requestOf(body, body.number), numbered);
       },
     ),
   );
@@ -205,8 +215,13 @@ export function settingsRoutes(): Hono<App> {
   return routes;
 }
 
-async function publish(c: AppContext, settings: NumberedSettings["settings"], request: PublishRequest) {
-  const published = await publishSettings(c.env, settings, request);
+async function publish(
+  c: AppContext,
+  settings: NumberedSettings["settings"],
+  request: PublishRequest,
+  restored: NumberedSettings | null = null,
+) {
+  const published = await publishSettings(c.env, settings, request, restored);
   if (!request.dryRun && published.changes.some(({ path }) => path === "" || path.startsWith("/scaling")))
     c.executionCtx.waitUntil(nudgeScaler(c.env));
   return c.json(showPublished(published), request.dryRun ? 200 : 201);
@@ -219,13 +234,17 @@ function requestOf(
   return { by, why, dryRun: dry_run, expected: expected_number ?? null, restores };
 }
 
-function showPublished({ publication, order, changes }: Published): z.output<typeof PublishedSchema> {
-  return { number: publication?.number ?? null, order, changes };
+function showPublished({ publication, order, changes, carried }: Published): z.output<typeof PublishedSchema> {
+  return { number: publication?.number ?? null, order, changes, carried: pointersTo(carried) };
 }
 
 function showNumbered(found: Awaited<ReturnType<typeof readSettings>>): z.output<typeof NumberedSchema> {
   const { numbered, publication } = found;
-  return { ...showPublication(numbered.number, publication), settings: numbered.settings };
+  return {
+    ...showPublication(numbered.number, publication),
+    settings: numbered.settings,
+    ignored: pointersTo(numbered.ignored ?? []),
+  };
 }
 
 function showPublication(number: number, publication: Publication | null): z.output<typeof PublicationSchema> {

@@ -31,6 +31,7 @@ describe("publishing", () => {
       number: 1,
       order: { authenticate: ["api-key"], admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] },
       changes: [{ path: "/plugins/api-key/config", from: null, to: { cacheMs: 1000 } }],
+      carried: [],
     });
     await publish(withKeys({ cacheMs: 2000 }));
     expect((await get("")).body).toMatchObject({ number: 2, settings: withKeys({ cacheMs: 2000 }) });
@@ -151,6 +152,39 @@ describe("what is published", () => {
     const away = { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
     const answer = await callJson("/v1/account", { key: guest, env: away });
     expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
+  });
+});
+
+describe("settings that a later release published", () => {
+  const later = { plugins: { "api-key": { sample: 1, config: { opaque: true } } }, regions: { eu: "fra" } };
+  const pointers = ["/plugins/api-key/config/opaque", "/plugins/api-key/sample", "/regions"];
+  const sorted = (found: unknown) => (found as string[]).toSorted();
+
+  it("let requests through, are told to the operator, and stay stored with what is published over them", async () => {
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    const name = crypto.randomUUID();
+    env = deployment(name);
+    const stub: unknown = testEnv.SETTINGS.getByName(name);
+    const publication = { at: Date.now(), by: "ada", why: "by a later release", restores: null };
+    await (stub as RemoteSettings).publish(later, publication, 0);
+
+    expect((await callJson("/v1/account", { key: await newKey("settings-guest"), env })).status).toBe(200);
+    expect(said.mock.calls.flat().join(" ")).toContain("settings_partly_unknown");
+    const { body } = await get("");
+    expect([body["settings"], sorted(body["ignored"])]).toMatchObject([
+      { plugins: { "api-key": { config: {} } } },
+      pointers,
+    ]);
+
+    expect((await publish(later)).body["code"]).toBe("invalid_input");
+    const carried = (await publish(withKeys({ cacheMs: 5 }))).body["carried"];
+    expect([sorted(carried), sorted((await get("")).body["ignored"])]).toEqual([pointers, pointers]);
+    expect((await publish({ plugins: { "prompt-guard": {} } })).status).toBe(201);
+    expect((await get("")).body["ignored"]).toEqual(["/regions"]);
+    await post("/rollback", { number: 0, why: "without any" });
+    expect((await get("")).body["ignored"]).toEqual([]);
+    await post("/rollback", { number: 1, why: "with all of it" });
+    expect(sorted((await get("")).body["ignored"])).toEqual(pointers);
   });
 });
 

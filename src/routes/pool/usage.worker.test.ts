@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { IntervalReport, IntervalsRequest } from "../../contract/usage.ts";
-import { takeIntervals } from "../../metering/intervals.ts";
+import { takeIntervals, takeRents } from "../../metering/intervals.ts";
+import type { IntervalRecord } from "../../metering/record.ts";
+import { RentRecords } from "../../scaling/object/rent-records.ts";
 
 const VERSION = "d".repeat(64);
 const ADMIN = testEnv.ADMIN_KEY ?? "";
@@ -101,4 +103,19 @@ it("charges who deployed the version first, where the operator wants it so", asy
   const id = (accounts as { id: string; name: string }[]).find(({ name }) => name === "idle-owner")?.id ?? "";
   const idle = { model: "acme/idler", phase: "idle", deployment: "idle-owner/idle", us: 60_000_000 };
   await expect.poll(() => had(id)).toEqual([idle]);
+
+  const cause = `acme/idler ${VERSION}`;
+  const boot: IntervalRecord = {
+    ...{ v: 2, kind: "instance.interval", id: "scaler.1", at: Date.now(), account: "overhead", deployment: null },
+    ...{ device: "cpu", gpuUs: 5, flags: [], instance: "m1", model: null, version: null, phase: "boot" },
+    ...{ fromMs: 0, toMs: 1 },
+  };
+  const rents = new RentRecords({
+    read: () => ({ next: 3, records: [1, 2].map((n) => ({ n, record: boot, ...(n === 1 ? { cause } : {}) })) }),
+    write() {},
+  });
+  await takeRents(env, "scaler of a test", rents);
+  expect(rents.waiting).toEqual([]);
+  const booted = { model: "", phase: "boot", deployment: "idle-owner/idle", us: 5 };
+  await expect.poll(() => had(id)).toEqual(expect.arrayContaining([booted]));
 });

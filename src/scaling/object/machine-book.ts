@@ -88,7 +88,7 @@ export class MachineBook {
     return Math.max(0, this.#deps.clock.mono() - sinceMono);
   }
 
-  want(offer: Offer & { provider: string }, why: string): Machine {
+  want(offer: Offer & { provider: string }, why: string, cause: string | null): Machine {
     const now = this.#deps.clock.wall();
     const machine: Machine = {
       id: newMachineId(),
@@ -112,6 +112,7 @@ export class MachineBook {
       notBeforeMs: null,
       unmeteredFromMs: null,
       bookedNano: 0,
+      cause,
     };
     this.#deps.save(machine);
     this.#put(machine, this.#deps.clock.mono());

@@ -49,6 +49,8 @@ export const MachineSchema = z.object({
   unmeteredFromMs: TimeSchema,
   /** Of its cost, what was counted in months before this. */
   bookedNano: z.number(),
+  /** The version (`model version`) for which alone it was rented; null: several wanted it, or the settings did. */
+  cause: z.string().nullable().default(null),
 });
 export type Machine = z.output<typeof MachineSchema>;
 

@@ -1,54 +1,79 @@
 /** What happens next: a binary heap of times, each with a kind and a number. Equal times come out as they went in. */
-type Event = { atS: number; order: number; kind: number; id: number };
+const FIRST_CAPACITY = 64;
 
 export class EventHeap {
-  readonly #events: Event[] = [];
+  #times = new Float64Array(FIRST_CAPACITY);
+  #orders = new Float64Array(FIRST_CAPACITY);
+  #kinds = new Uint8Array(FIRST_CAPACITY);
+  #ids = new Int32Array(FIRST_CAPACITY);
+  #size = 0;
   #order = 0;
+  /** Infinity when there is none. */
+  nextS = Infinity;
   /** Of the event that `pop` took. */
   kind = 0;
   id = 0;
 
-  /** Infinity when there is none. */
-  get nextS(): number {
-    return this.#events[0]?.atS ?? Infinity;
-  }
-
   push(atS: number, kind: number, id: number): void {
-    const events = this.#events;
+    if (this.#size === this.#times.length) this.#grow();
     this.#order += 1;
-    const event: Event = { atS, order: this.#order, kind, id };
-    let at = events.length;
-    events.push(event);
+    let at = this.#size;
+    this.#size += 1;
+    // Nothing that is there came later: equal times stay above.
     while (at > 0) {
       const above = (at - 1) >> 1;
-      const parent = events[above];
-      if (parent === undefined || !isBefore(event, parent)) break;
-      events[at] = parent;
+      if ((this.#times[above] ?? 0) <= atS) break;
+      this.#move(above, at);
       at = above;
     }
-    events[at] = event;
+    this.#put(at, atS, this.#order, kind, id);
   }
 
   pop(): void {
-    const events = this.#events;
-    this.kind = events[0]?.kind ?? 0;
-    this.id = events[0]?.id ?? 0;
-    const last = events.pop();
-    if (last === undefined || events.length === 0) return;
+    this.kind = this.#kinds[0] ?? 0;
+    this.id = this.#ids[0] ?? 0;
+    this.#size -= 1;
+    const last = this.#size;
+    const atS = this.#times[last] ?? Infinity;
+    const order = this.#orders[last] ?? 0;
     let at = 0;
-    for (;;) {
-      const left = 2 * at + 1;
-      const [first, second] = [events[left], events[left + 1]];
-      if (first === undefined) break;
-      const child = second !== undefined && isBefore(second, first) ? second : first;
-      if (!isBefore(child, last)) break;
-      events[at] = child;
-      at = child === first ? left : left + 1;
+    for (let child = 1; child < last; child = 2 * at + 1) {
+      const right = child + 1;
+      if (right < last && this.#isBefore(right, this.#times[child] ?? 0, this.#orders[child] ?? 0)) child = right;
+      if (!this.#isBefore(child, atS, order)) break;
+      this.#move(child, at);
+      at = child;
     }
-    events[at] = last;
+    this.#put(at, last === 0 ? Infinity : atS, order, this.#kinds[last] ?? 0, this.#ids[last] ?? 0);
   }
-}
 
-function isBefore(a: Event, b: Event): boolean {
-  return a.atS < b.atS || (a.atS === b.atS && a.order < b.order);
+  #isBefore(at: number, thanS: number, thanOrder: number): boolean {
+    const atS = this.#times[at] ?? 0;
+    return atS < thanS || (atS === thanS && (this.#orders[at] ?? 0) < thanOrder);
+  }
+
+  #move(from: number, to: number): void {
+    this.#put(to, this.#times[from] ?? 0, this.#orders[from] ?? 0, this.#kinds[from] ?? 0, this.#ids[from] ?? 0);
+  }
+
+  #put(at: number, atS: number, order: number, kind: number, id: number): void {
+    this.#times[at] = atS;
+    this.#orders[at] = order;
+    this.#kinds[at] = kind;
+    this.#ids[at] = id;
+    if (at === 0) this.nextS = atS;
+  }
+
+  #grow(): void {
+    const capacity = 2 * this.#times.length;
+    const [times, orders, kinds, ids] = [this.#times, this.#orders, this.#kinds, this.#ids];
+    this.#times = new Float64Array(capacity);
+    this.#orders = new Float64Array(capacity);
+    this.#kinds = new Uint8Array(capacity);
+    this.#ids = new Int32Array(capacity);
+    this.#times.set(times);
+    this.#orders.set(orders);
+    this.#kinds.set(kinds);
+    this.#ids.set(ids);
+  }
 }

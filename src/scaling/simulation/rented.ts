@@ -5,8 +5,8 @@ export type Machine = {
   id: number;
   rentedS: number;
   state: "booting" | "ready" | "draining" | "gone";
-  /** Numbers of requests. */
-  running: Set<number>;
+  /** How many requests. */
+  running: number;
 };
 
 export class Rented {
@@ -19,6 +19,8 @@ export class Rented {
   booting = 0;
   paidS = 0;
   most = 0;
+  /** Of those that are not gone, the sum of the times of their renting. */
+  #rentedSumS = 0;
 
   constructor(kind: Machines) {
     this.#kind = kind;
@@ -29,9 +31,10 @@ export class Rented {
   }
 
   rent(nowS: number, state: "booting" | "ready"): Machine {
-    const machine: Machine = { id: this.#byId.length, rentedS: nowS, state, running: new Set() };
+    const machine: Machine = { id: this.#byId.length, rentedS: nowS, state, running: 0 };
     this.#byId.push(machine);
     this.#active.push(machine);
+    this.#rentedSumS += nowS;
     this.most = Math.max(this.most, this.#active.length);
     this.#count(state, 1);
     return machine;
@@ -52,11 +55,12 @@ export class Rented {
   /** The machine that runs most and has a slot left. */
   fullestWithSlot(): Machine | null {
     if (this.ready === 0) return null;
+    const { slots } = this.#kind;
     let fullest: Machine | null = null;
     for (const machine of this.#active) {
-      if (machine.state !== "ready" || machine.running.size >= this.#kind.slots) continue;
-      if (machine.running.size === this.#kind.slots - 1) return machine;
-      if (fullest === null || machine.running.size > fullest.running.size) fullest = machine;
+      if (machine.state !== "ready" || machine.running >= slots) continue;
+      if (machine.running === slots - 1) return machine;
+      if (fullest === null || machine.running > fullest.running) fullest = machine;
     }
     return fullest;
   }
@@ -82,8 +86,14 @@ export class Rented {
     return Math.min(...this.#active.map((machine) => this.paidForS(machine, nowS)));
   }
 
+  /** What has to be paid so far, were all to end now and nothing rounded up for those that are there. */
+  usedS(nowS: number): number {
+    return this.paidS + this.#active.length * nowS - this.#rentedSumS;
+  }
+
   end(machine: Machine, nowS: number): void {
     this.paidS += this.#increments(nowS - machine.rentedS);
+    this.#rentedSumS -= machine.rentedS;
     this.become(machine, "gone");
     this.#active = this.#active.filter((other) => other !== machine);
   }
@@ -104,5 +114,5 @@ export class Rented {
 }
 
 function leavingCost({ state, running }: Machine): number {
-  return state === "booting" ? -1 : running.size;
+  return state === "booting" ? -1 : running;
 }

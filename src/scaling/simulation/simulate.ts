@@ -13,6 +13,8 @@ import { WaitingLine } from "./waiting-line.ts";
 const FINISHED = 0;
 const BOOTED = 1;
 const LOST = 2;
+/** In place of a machine's number. */
+const NOWHERE = -1;
 const SAMPLES = 600;
 const MAX_SKIPPED_S = 86_400;
 
@@ -26,6 +28,9 @@ export type Run = {
   machineS: number;
   mostMachines: number;
   lost: number;
+  late: number;
+  /** It was hopeless: the rest of it is missing. */
+  isCut: boolean;
   /**
    * Machines (those that boot and drain included) and requests that wait, at equal distances from the first request.
    */
@@ -38,6 +43,13 @@ export type SimulationOptions = {
   startWith?: number;
   /** Machines that there may be; without it, as many as the policy wants. */
   most?: number;
+  /** Whoever waits longer is counted as late. */
+  lateAfterS?: number;
+  /**
+   * Asked at each look with what will have been paid at least and who has been late: true ends the run there, since
+   * the rest doesn't matter any more.
+   */
+  isHopeless?(atLeastS: number, late: number): boolean;
 };
 
 export function simulate(requests: Requests, kind: Machines, timed: Timed, options: SimulationOptions = {}): Run {
@@ -58,6 +70,11 @@ class Simulation {
   readonly #run: Run;
   readonly #random: () => number;
   readonly #most: number;
+  readonly #lateAfterS: number;
+  readonly #isHopeless: SimulationOptions["isHopeless"];
+  /** Work that no attempt has begun. */
+  #leftS = 0;
+  #nextSampleS: number;
   #nowS: number;
   #nextTickS: number;
   #lastTickS = -Infinity;
@@ -69,9 +86,12 @@ class Simulation {
     requests: Requests,
     kind: Machines,
     { policy, everyS }: Timed,
-    { seed = 1, startWith = 0, most = Infinity }: SimulationOptions,
+    { seed = 1, startWith = 0, most = Infinity, lateAfterS = Infinity, isHopeless }: SimulationOptions,
   ) {
     this.#most = most;
+    this.#lateAfterS = lateAfterS;
+    this.#isHopeless = isHopeless;
+    for (const workS of requests.workS) this.#leftS += workS;
     const { atS } = requests;
     this.#requests = requests;
     this.#kind = kind;
@@ -81,11 +101,13 @@ class Simulation {
     this.#rented = new Rented(kind);
     this.#line = new WaitingLine(atS.length);
     this.#startedS = new Float64Array(atS.length);
-    this.#machineOf = new Int32Array(atS.length).fill(-1);
+    this.#machineOf = new Int32Array(atS.length).fill(NOWHERE);
     const fromS = atS[0] ?? 0;
     const everySampleS = ((atS.at(-1) ?? 0) - fromS + 1) / SAMPLES;
     const samples = { everyS: everySampleS, machines: [], waiting: [] };
-    this.#run = { waitsS: new Float64Array(atS.length), machineS: 0, mostMachines: 0, lost: 0, samples };
+    const waitsS = new Float64Array(atS.length);
+    this.#run = { waitsS, machineS: 0, mostMachines: 0, lost: 0, late: 0, isCut: false, samples };
+    this.#nextSampleS = fromS;
     this.#nowS = fromS;
     this.#nextTickS = fromS;
     for (let n = 0; n < startWith; n += 1) this.#mayBeLost(this.#rented.rent(fromS, "ready"));
@@ -93,12 +115,13 @@ class Simulation {
 
   run(): Run {
     const { atS } = this.#requests;
-    while (this.#finished < atS.length) {
-      const arrivalS = atS[this.#arrived] ?? Infinity;
-      const nextS = Math.min(arrivalS, this.#events.nextS, this.#tickS(arrivalS));
-      this.#sampleUntil(nextS);
+    const events = this.#events;
+    while (this.#finished < atS.length && !this.#run.isCut) {
+      const arrivalS = this.#arrived < atS.length ? (atS[this.#arrived] ?? Infinity) : Infinity;
+      const nextS = Math.min(arrivalS, events.nextS, this.#tickS(arrivalS));
+      if (nextS >= this.#nextSampleS) this.#sampleUntil(nextS);
       this.#nowS = nextS;
-      if (this.#events.nextS === nextS) this.#happen();
+      if (events.nextS === nextS) this.#happen();
       else if (arrivalS === nextS) this.#arrive();
       else this.#tick();
     }
@@ -122,6 +145,7 @@ class Simulation {
       machines.push(this.#rented.count);
       waiting.push(this.#line.size);
     }
+    this.#nextSampleS = machines.length < SAMPLES ? fromS + machines.length * everyS : Infinity;
   }
 
   #arrive(): void {
@@ -144,14 +168,17 @@ class Simulation {
 
   #finish(request: number): void {
     const workS = this.#requests.workS[request] ?? 0;
-    const machine = this.#rented.machine(this.#machineOf[request] ?? 0);
+    const machineId = this.#machineOf[request] ?? NOWHERE;
     // Else it is the end of an attempt that was lost with its machine.
     const isThisAttempt = Math.abs((this.#startedS[request] ?? 0) + workS - this.#nowS) < 1e-6;
-    if (!isThisAttempt || !machine.running.delete(request)) return;
+    if (machineId === NOWHERE || !isThisAttempt) return;
+    const machine = this.#rented.machine(machineId);
+    this.#machineOf[request] = NOWHERE;
+    machine.running -= 1;
     this.#running -= 1;
     this.#finished += 1;
     this.#policy.finished(this.#nowS, workS);
-    if (machine.state === "draining" && machine.running.size === 0) this.#rented.end(machine, this.#nowS);
+    if (machine.state === "draining" && machine.running === 0) this.#rented.end(machine, this.#nowS);
   }
 
   #boot(machine: Machine): void {
@@ -164,10 +191,22 @@ class Simulation {
     if (machine.state === "gone") return;
     this.#wake();
     this.#run.lost += 1;
-    this.#running -= machine.running.size;
-    this.#line.putBack(machine.running);
-    machine.running.clear();
+    this.#line.putBack(this.#requestsOn(machine));
+    this.#running -= machine.running;
+    machine.running = 0;
     this.#rented.end(machine, this.#nowS);
+  }
+
+  /** They run nowhere from now on. */
+  #requestsOn(machine: Machine): number[] {
+    const requests: number[] = [];
+    for (let request = 0; requests.length < machine.running; request += 1) {
+      if (this.#machineOf[request] !== machine.id) continue;
+      this.#machineOf[request] = NOWHERE;
+      this.#leftS += this.#requests.workS[request] ?? 0;
+      requests.push(request);
+    }
+    return requests;
   }
 
   #dispatch(): void {
@@ -176,17 +215,21 @@ class Simulation {
       if (machine === null) return;
       const request = this.#line.take();
       const waitS = this.#nowS - (this.#requests.atS[request] ?? 0);
+      const workS = this.#requests.workS[request] ?? 0;
+      if (waitS > this.#lateAfterS && !((this.#run.waitsS[request] ?? 0) > this.#lateAfterS)) this.#run.late += 1;
       this.#run.waitsS[request] = waitS;
       this.#startedS[request] = this.#nowS;
       this.#machineOf[request] = machine.id;
-      machine.running.add(request);
+      machine.running += 1;
       this.#running += 1;
+      this.#leftS -= workS;
       this.#policy.started(this.#nowS, waitS);
-      this.#events.push(this.#nowS + (this.#requests.workS[request] ?? 0), FINISHED, request);
+      this.#events.push(this.#nowS + workS, FINISHED, request);
     }
   }
 
   #tick(): void {
+    this.#run.isCut = this.#isHopeless?.(this.#atLeastS(), this.#run.late) ?? false;
     const { ready, booting } = this.#rented;
     const { first } = this.#line;
     const asked = this.#policy.machines({
@@ -203,6 +246,11 @@ class Simulation {
     if (wanted < ready + booting) this.#release(ready + booting - wanted);
     this.#lastTickS = this.#nowS;
     this.#nextTickS = this.#nowS + this.#everyS * this.#looksToSkip(wanted);
+  }
+
+  /** What will have been paid at the end, if from now on no slot were idle. */
+  #atLeastS(): number {
+    return this.#rented.usedS(this.#nowS) + this.#leftS / this.#kind.slots;
   }
 
   /** How many looks it takes until one may change something, if nothing happens meanwhile. */
@@ -242,7 +290,7 @@ class Simulation {
       if (left === 0) return;
       if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > marginS) continue;
       left -= 1;
-      if (machine.running.size === 0) this.#rented.end(machine, this.#nowS);
+      if (machine.running === 0) this.#rented.end(machine, this.#nowS);
       else this.#rented.become(machine, "draining");
     }
   }

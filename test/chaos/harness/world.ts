@@ -11,6 +11,9 @@ import { fileURLToPath } from "node:url";
 import type { Say } from "../../../scripts/lib/log-lines.ts";
 import { startStack } from "../../../scripts/lib/stack.ts";
 import type { Stack, StackOptions } from "../../../scripts/lib/stack.ts";
+import type { LogAccess } from "../../../scripts/lib/usage-sink/reader.ts";
+import { openUsageRecords } from "./usage-records.ts";
+import type { UsageRecords } from "./usage-records.ts";
 
 const TEMP = process.env["CHAOS_TMPDIR"] ?? tmpdir();
 const LINES_KEPT = 400;
@@ -24,6 +27,8 @@ export type World = {
   /** What every pool of this world gets in its environment, and where its lines go. */
   poolEnv: Record<string, string>;
   say: Say;
+  /** What its meters told since it began. */
+  usage: UsageRecords;
   /** The runs of each key as the models noted them, each its process and its time in seconds. */
   runs(): Map<string, string[]>;
   /** Resolves with the time (ms since the epoch) at which a line matched `pattern`, among those said after `since`. */
@@ -63,15 +68,18 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
     models: modelsDir,
     allowLoopback: true,
     ...options,
-    vars: { LOCAL_FAULTS: "1", ...options.vars },
+    vars: { LOCAL_FAULTS: "1", PUBLISH_TOPICS: "usage", ...options.vars },
     poolEnv,
     say,
   });
+  const ownLog = ownLogOf(options.vars);
+  const usage = await openUsageRecords(ownLog ?? stack.kafka, ownLog === null ? "oldest" : "end");
   const world: World = {
     stack,
     dir,
     poolEnv,
     say,
+    usage,
     runs: () => readRuns(runsFile),
     async said(pattern, since, limitMs = UP_MS) {
       const giveUpAt = Date.now() + limitMs;
@@ -109,6 +117,11 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
     throw error;
   }
   return world;
+}
+
+/** Where the log of an operator's own is, which outlives a world; null: it is the edge's. */
+function ownLogOf({ LOG_URL: url, LOG_USERNAME, LOG_PASSWORD }: StackOptions["vars"] = {}): LogAccess | null {
+  return url === undefined ? null : { url, username: LOG_USERNAME ?? "", password: LOG_PASSWORD ?? "" };
 }
 
 /** Runs one prediction of `model`, so that its process is up. */
