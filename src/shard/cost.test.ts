@@ -154,7 +154,7 @@ describe("the cost of a prediction", () => {
     expect(cost()).toEqual(["final", 0]);
   });
 
-  it("is asked of nobody for a dead letter that the operator runs again", () => {
+  it("of a dead letter is none of the one that replays it: that is priced anew", () => {
     const { core, claim, send, id } = setUp();
     const error = { code: "model_crashed", message: "" };
     for (let attempt = 1; attempt <= 3; attempt += 1) {
