@@ -121,10 +121,15 @@ function quietServices(env: Env): Services {
   return { ...services, budgets };
 }
 
-/** With its price by these settings; whose it is matters nothing to what its like took. */
+/** With its price by these settings. */
 async function priced(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<SimulatedRequest> {
   const { lane, priority, model } = request.call;
-  const pricing = await pricingOf(env, snapshot, { accountId: "", lane, priority, model });
+  const pricing = await pricingOf(env, snapshot, {
+    accountId: request.principal?.accountId ?? "",
+    lane,
+    priority,
+    model,
+  });
   return pricing === null ? request : { ...request, call: { ...request.call, pricing } };
 }
 
