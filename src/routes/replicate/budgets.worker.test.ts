@@ -70,7 +70,8 @@ describe("the cost of a prediction", () => {
       price: { per_request_nano: 7 },
     });
     const { id, cost, headers } = await create();
-    expect(cost).toEqual({ state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" });
+    const estimate = { state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" };
+    expect(cost).toEqual({ ...estimate, basis: "default" });
     expect(headers.get("edgeplane-cost")).toBe("0.002000007 USD; estimated");
     await publish(900 * MILLION);
     await run(id, 0.5);
@@ -231,6 +232,34 @@ describe("a budget", () => {
     expect(await operate("/budgets")).toMatchObject({ status: 400 });
     const off = await gateway(MILLION, { plugins: { budget: undefined } });
     expect(await off.operate(`/budgets/account/${account}/day`, "PUT", of(1))).toMatchObject({ status: 409 });
+  });
+});
+
+describe("a dead letter that is replayed", () => {
+  it("is priced and reserved anew, once, and stays open where a budget refuses it", async () => {
+    const { create, run, operate, account, read, expectBudget } = await gateway(MILLION);
+    const { id } = await create();
+    await run(id, 1, { type: "failed", kind: "model", error: { code: "model_unresponsive", message: "" } });
+    const limit = (nano: number) =>
+      operate(`/budgets/account/${account}/day`, "PUT", { limit_nano: nano, currency: "USD" });
+    const replay = async () => {
+      const { body } = await operate("/dead-letters/replay", "POST", { ids: [id] });
+      return (body["results"] as { outcome: string; replayed_as: string; code?: string }[])[0];
+    };
+    await limit(MILLION - 1);
+    expect(await replay()).toMatchObject({ outcome: "refused", code: "budget_spent", replayed_as: null });
+    await limit(9 * MILLION);
+    const made = await replay();
+    expect(made?.outcome).toBe("created");
+    const replayed = String(made?.replayed_as);
+    expect(await read(replayed)).toMatchObject({ cost: { state: "estimated", nano: MILLION } });
+    expect(await replay()).toMatchObject({ outcome: "existing", replayed_as: replayed });
+    await expectBudget([0, MILLION, 8 * MILLION]);
+    await limit(1);
+    expect(await replay()).toMatchObject({ outcome: "existing", replayed_as: replayed });
+    await run(replayed, 0.5);
+    expect(await read(replayed)).toMatchObject({ cost: { state: "final", nano: MILLION / 2 } });
+    await expectBudget([MILLION / 2, 0, 1 - MILLION / 2]);
   });
 });
 
