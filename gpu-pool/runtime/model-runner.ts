@@ -91,8 +91,7 @@ export class ModelRunner {
       instances: this.instances,
       waiting: () => this.waiting,
       load: (nowMs) => this.load(nowMs),
-      loadMs: () => this.#readiness.loadMs,
-      refusal: () => this.#readiness.refusal,
+      readiness: this.#readiness,
     });
     this.hostChanged();
   }
@@ -135,7 +134,7 @@ export class ModelRunner {
     return this.#options.placer.bytesOf(instance);
   }
 
-  /** Starts an instance as soon as there is a place, if it has none. */
+  /** Starts an instance as soon as there is a place, if it has none: at once, whatever went wrong before. */
   warm(): void {
     this.#placed.warm();
   }

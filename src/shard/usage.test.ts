@@ -222,6 +222,30 @@ describe("a run that outlives its prediction", () => {
     ]);
   });
 
+  it("keeps its row until it is known, however short the retention of its data", () => {
+    const { core, clock, id, claim, send, entries } = setUp({ retentionMs: 1000 });
+    const grant = claim();
+    core.cancel(id, "account");
+    core.outgoing.stops.clear();
+    clock.now += 2000;
+    expect(core.wake().expired).toEqual([]);
+    expect(core.outgoing.stops.get(SESSION)).toEqual([{ id, token: grant.token }]);
+    send(grant, { seq: 0, type: "failed", kind: "model", error: { code: "canceled", message: "" }, usage });
+    expect(entries()).toMatchObject([{ ...usage, outcome: "canceled" }]);
+    clock.now += defaultRules.sweepMs;
+    expect(core.wake().expired).toMatchObject([{ id }]);
+  });
+
+  it("is estimated before its row goes, where nobody could say whether its pool lives", () => {
+    const { core, clock, id, claim, entries } = setUp({ retentionMs: 1000 });
+    claim();
+    clock.now += 300;
+    core.cancel(id, "account");
+    clock.now += 8 * defaultRules.leaseMs;
+    core.wake();
+    expect(entries()).toMatchObject([{ runMs: 300, outcome: "canceled", flags: ["estimated"] }]);
+  });
+
   it("is estimated after four leases where its pool lives and says nothing", () => {
     const { core, clock, id, claim, judge, entries } = setUp();
     claim();

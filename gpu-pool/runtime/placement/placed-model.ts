@@ -14,6 +14,7 @@ import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
 import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
+import type { Readiness } from "../readiness.ts";
 import { launchKey } from "../models/configured.ts";
 import type { HostPlacer, Placeable } from "./host-placer.ts";
 import { isMisfit, Replacement } from "./replacement.ts";
@@ -35,9 +36,7 @@ export type PlacedModelOptions = {
   /** All that was granted and doesn't run. */
   waiting(): number;
   load(nowMs: number): ModelLoad;
-  loadMs(): number | null;
-  /** Why nothing is started now; null when it may be. */
-  refusal(): string | null;
+  readiness: Readiness;
   onRoom(): void;
 };
 
@@ -79,7 +78,7 @@ export class PlacedModel implements Placeable {
   }
 
   get loadMs(): number | null {
-    return this.#options.loadMs();
+    return this.#options.readiness.loadMs;
   }
 
   /** What a batch may take of memory there beyond what its process has at rest; Infinity where nobody knows. */
@@ -120,8 +119,8 @@ export class PlacedModel implements Placeable {
   }
 
   startable(nowMs: number): number {
-    const { instances, refusal } = this.#options;
-    if (this.#isClosed || refusal() !== null) return 0;
+    const { instances, readiness } = this.#options;
+    if (this.#isClosed || readiness.refusal !== null) return 0;
     const without = instances.all.filter(({ placement }) => placement === "none");
     return without.every((instance) => instance.mayStart(nowMs)) ? without.length : 0;
   }
@@ -153,8 +152,10 @@ export class PlacedModel implements Placeable {
     if (instances.placed.length < this.needs.count) placer.changed();
   }
 
-  /** It should have an instance although nothing waits. */
+  /** It should have an instance although nothing waits, also where it could not be set up a moment ago. */
   warm(): void {
+    this.#options.readiness.forgive();
+    for (const instance of this.#options.instances.all) instance.forgive();
     this.#isWarmDue = true;
     this.#options.placer.changed();
   }
