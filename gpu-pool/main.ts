@@ -91,8 +91,6 @@ async function run(settings: Settings): Promise<void> {
     areGpusWatched = true;
     const unchecked = await devices.check();
     if (unchecked.length > 0) log.warn({ unchecked }, "GPUs could not be checked; they are taken to be well");
-    for (const { id, problem } of devices.report.cuda)
-      if (problem !== null) log.warn({ id, problem }, "GPU fenced off");
     devices.start();
     if (devices.report.problem !== null) log.warn({ problem: devices.report.problem }, "not all GPUs can be used");
   };

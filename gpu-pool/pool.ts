@@ -150,7 +150,7 @@ export class Pool {
         layers: this.layers,
         report: this.#reporter,
         meter: this.meter,
-        onSchema: () => this.#helloAgain(),
+        onNews: () => this.#helloAgain(),
         onRoom: () => this.#roomChanged(),
         onEnded: (prediction) => this.#rooms.ended(prediction),
         startQuota: (runner) => this.#rooms.startQuota(runner),

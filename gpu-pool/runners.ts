@@ -9,6 +9,7 @@ import { restWhileAway } from "./rest-while-away.ts";
 import type { Meter } from "./metering/meter.ts";
 import { versionKey } from "./version-key.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
+import { FenceNews } from "./runtime/devices/fence-news.ts";
 import { createPrepare } from "./runtime/inputs.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
@@ -31,7 +32,8 @@ export type FleetOptions = LaunchOptions & {
   report: Reporter;
   meter: Meter;
   pressure: Pressure;
-  onSchema(): void;
+  /** What the pool says of itself is something else now. */
+  onNews(): void;
   onRoom(): void;
   onEnded: RunnerOptions["onEnded"];
   startQuota: RunnerOptions["startQuota"];
@@ -71,10 +73,16 @@ export function createFleet(options: FleetOptions, initial: readonly Model[]): F
   });
   placer.looked();
   const runners = new Set<ModelRunner>();
+  const news = new FenceNews(options.log);
+  news.looked(options.devices.report);
   options.devices.onLook = () => {
     placer.looked();
     options.meter.devices(options.devices.devices);
     for (const runner of runners) runner.hostChanged();
+    const isNews = news.looked(options.devices.report);
+    const isAwaiting = options.devices.report.cuda.some((device) => device.isAwaited);
+    if (isNews || isAwaiting) for (const runner of runners) runner.pressureChanged();
+    if (isNews) options.onNews();
   };
   return {
     make(model, label) {
@@ -124,12 +132,12 @@ function createRunner(
       model.manifest.schema = loaded.schema;
       model.manifest.streams = loaded.streams;
       schemas.keep(model.manifest);
-      if (model.awaitsSetUp !== true) options.onSchema();
+      if (model.awaitsSetUp !== true) options.onNews();
     },
     onSetUp() {
       if (model.awaitsSetUp !== true) return;
       model.awaitsSetUp = false;
-      options.onSchema();
+      options.onNews();
     },
     launch: async (...args) => restWhileAway(launch(...args), isAway, () => ({ runner, model, clock })),
   });
@@ -138,12 +146,13 @@ function createRunner(
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */
 function seenDevices({ report }: DeviceWatch): SeenDevice[] {
-  const cuda = report.cuda.map(({ id, memoryBytes, usedBytes, problem }) => ({
+  const cuda = report.cuda.map(({ id, memoryBytes, usedBytes, problem, isAwaited }) => ({
     id,
     kind: "cuda" as const,
     memoryBytes,
     usedBytes,
     problem,
+    isAwaited,
   }));
   return [...cuda, { id: "cpu", kind: "cpu", memoryBytes: totalmem(), usedBytes: null, problem: null }];
 }

@@ -36,6 +36,8 @@ export class PushedFiles {
   readonly bundles = new Map<string, Bundle>();
   models: DesiredModels["models"] = [];
   readonly problems: (VersionProblem & { version: string })[] = [];
+  /** When a pool that reports a problem is told to try again; undefined: it is told nothing, as by an older edge. */
+  againInMs: number | null | undefined;
   /** What becomes of the next requests of a chunk. */
   readonly faults = new Map<string, Fault[]>();
   /** `sha256 offset`, of each request of a chunk. */
@@ -74,7 +76,8 @@ export class PushedFiles {
     else if (last.endsWith("/problem")) {
       const problem = VersionProblemSchema.parse(JSON.parse(body.toString()));
       this.problems.push({ ...problem, version: last.slice(0, 64) });
-      reply.writeHead(204).end();
+      if (this.againInMs === undefined) reply.writeHead(204).end();
+      else json(reply, 200, { againInMs: this.againInMs });
     } else return false;
     return true;
   }

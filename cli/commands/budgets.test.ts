@@ -73,6 +73,19 @@ test("a budget is set by its amount, exactly, and removed", async () => {
   expect(asked).toHaveLength(2);
 });
 
+test("a budget of a caller with tokens says its account, and a balance who is told that it runs low", async () => {
+  const path = "/admin/v1/budgets/key/jwt%3Alogin%3Aada/day";
+  answers.set(`PUT ${path}`, budget);
+  answers.set("PUT /admin/v1/accounts/acme/balance", { ...budget, period: "balance", period_end: null });
+  expect((await cli("budgets", "set", "key", "jwt:login:ada", "day", "1", "--account", "acme")).code).toBe(0);
+  expect(asked[0]?.body).toMatchObject({ limit_nano: 1_000_000_000, account: "acme" });
+  const webhook = "https://example.com/alerts";
+  expect((await cli("budgets", "alerts", "acme", "--webhook", webhook, "--below", "2.5")).code).toBe(0);
+  expect(asked[1]?.body).toEqual({ webhook, alert_below_nano: 2_500_000_000 });
+  expect((await cli("budgets", "alerts", "acme")).code).toBe(0);
+  expect(asked[2]?.body).toEqual({ webhook: null, alert_below_nano: 0 });
+});
+
 test("a balance is topped up under the payment's key", async () => {
   answers.set("POST /admin/v1/accounts/acme/balance", { ...budget, period: "balance", period_end: null });
   const { code } = await cli("budgets", "top-up", "acme", "0.000000007", "--idempotency-key", "i7", "--why", "invoice");

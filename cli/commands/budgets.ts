@@ -35,7 +35,9 @@ const SetOptionsSchema = z.object({
   currency: z.string().default("USD"),
   kind: z.enum(["hard", "soft", "strict"]).default("hard"),
   webhook: z.string().optional(),
+  account: z.string().optional(),
 });
+const AlertsOptionsSchema = z.object({ webhook: z.string().optional(), below: z.string().optional() });
 const TopUpOptionsSchema = z.object({
   idempotencyKey: z.string(),
   why: z.string(),
@@ -105,9 +107,10 @@ export function addBudgets(program: Command, context: Context): void {
     .option("--currency <code>", "ISO 4217, that of the prices; USD")
     .option("--kind <kind>", "hard: refuses what should cost too much; strict: what could; soft: only tells")
     .option("--webhook <url>", "told at 50, 80 and 100 %")
+    .option("--account <account>", "that of a key jwt:<issuer>:<sub>, which is a caller with JSON Web Tokens")
     .action(async (scope: string, of: string, period: string, limit: string, options: unknown) => {
-      const { currency, kind, webhook } = parseOptions(SetOptionsSchema, options);
-      const body = { limit_nano: amount(limit), currency, kind, webhook: webhook ?? null };
+      const { currency, kind, webhook, account } = parseOptions(SetOptionsSchema, options);
+      const body = { limit_nano: amount(limit), currency, kind, webhook: webhook ?? null, account };
       show(context, [await context.client().admin(BudgetSchema, "PUT", pathOf({ scope, of, period }), { body })]);
     });
   budgets
@@ -115,6 +118,18 @@ export function addBudgets(program: Command, context: Context): void {
     .description("remove a budget (the operator's key)")
     .action(async (scope: string, of: string, period: string) => {
       await context.client().admin(z.unknown(), "DELETE", pathOf({ scope, of, period }));
+    });
+  budgets
+    .command("alerts <account>")
+    .description("who is told when an account's balance runs low (the operator's key)")
+    .option("--webhook <url>", "told once below the amount, once at 0, and again after a payment; without: nobody")
+    .option("--below <amount>", "such as 2.50; 0")
+    .action(async (account: string, options: unknown) => {
+      const { webhook = null, below } = parseOptions(AlertsOptionsSchema, options);
+      const body = { webhook, alert_below_nano: amount(below ?? "0") };
+      show(context, [
+        await context.client().admin(BudgetSchema, "PUT", `/accounts/${segment(account)}/balance`, { body }),
+      ]);
     });
   budgets
     .command("top-up <account> <amount>")

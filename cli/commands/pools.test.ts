@@ -54,6 +54,19 @@ const sick = {
   models: [served, { ...served, version: "b".repeat(64), room: 0, problem: "CUDA error: no device\nat line 1" }],
 };
 
+test("a GPU that is fenced is a problem of its pool, also to doctor", async () => {
+  const problem = "GPU 1 is missing: nvidia-smi does not name it any more";
+  const devices = pool.devices.map((device, index) => ({ ...device, problem: index === 1 ? problem : null }));
+  answers.set("GET /", { name: "edgeplane" });
+  answers.set("GET /healthz", { status: "ok" });
+  answers.set("GET /admin/v1/accounts", { results: [] });
+  answers.set("GET /admin/v1/pools", { results: [{ ...pool, devices }], next_cursor: null });
+  const { code, stdout, stderr } = await cli(["pools"]);
+  expect([code, stderr.trim()]).toEqual([0, `box-1: ${problem}`]);
+  expect(stdout).toMatch(/box-1 +connected .* 1 +4 +1 +\d s ago\n/);
+  expect((await cli(["doctor"])).stdout).toContain(`box-1: ${problem}`);
+});
+
 test("pools are listed with their devices, room and problems, all pages of them", async () => {
   answers.set("GET /admin/v1/pools", { results: [pool, { ...sick, state: "away" }], next_cursor: null });
   const { code, stdout, stderr } = await cli(["pools"]);

@@ -29,7 +29,14 @@ export const PoolSchema = z.looseObject({
   seen_at: z.string(),
   version: z.string(),
   lanes: z.array(z.string()),
-  devices: z.array(z.looseObject({ id: z.string(), name: z.string(), memory_bytes: z.number().nullish() })),
+  devices: z.array(
+    z.looseObject({
+      id: z.string(),
+      name: z.string(),
+      memory_bytes: z.number().nullish(),
+      problem: z.string().nullish(),
+    }),
+  ),
   isolation: z.string().nullish(),
   models: z.array(ServedSchema),
 });
@@ -70,16 +77,20 @@ export function readPools(context: Context, ended: boolean): Promise<Pool[]> {
   return list(context, PoolSchema, "/pools", { room: "true", ...(ended ? { ended: "true" } : {}) }, 100);
 }
 
-/** What is wrong with a pool or with a model on it, in words. */
-export function problemsOf({ name, state, is_heard: isHeard, seen_at: seenAt, models }: Pool): {
+/** What is wrong with a pool, with a device of it or with a model on it, in words. */
+export function problemsOf({ name, state, is_heard: isHeard, seen_at: seenAt, models, devices }: Pool): {
   name: string;
   problem: string;
 }[] {
-  const problems = models.flatMap(({ model, version, problem }) =>
+  const fenced = devices.flatMap(({ problem }) =>
+    problem === null || problem === undefined ? [] : [{ name, problem: firstLine(problem) }],
+  );
+  const sick = models.flatMap(({ model, version, problem }) =>
     problem === null || problem === undefined
       ? []
       : [{ name, problem: `can't set ${model}:${version.slice(0, 12)} up: ${firstLine(problem)}` }],
   );
+  const problems = [...fenced, ...sick];
   if (state === "away") problems.unshift({ name, problem: `its channel is down, since ${ago(seenAt)}` });
   else if (state === "connected" && isHeard === false)
     problems.unshift({ name, problem: "it is connected, and states no room: it hangs, or its host is gone" });

@@ -19,7 +19,14 @@ const ListOptionsSchema = z.object({
 const PAGE = 100;
 const PageSchema = z.object({ results: z.array(PredictionSchema), next: z.string().nullable() });
 const ReplaysSchema = z.object({
-  results: z.array(z.object({ id: z.string(), outcome: z.string(), replayed_as: z.string().nullable() })),
+  results: z.array(
+    z.object({
+      id: z.string(),
+      outcome: z.string(),
+      replayed_as: z.string().nullable(),
+      detail: z.string().optional(),
+    }),
+  ),
 });
 
 export function addPredictions(program: Command, context: Context): void {
@@ -108,8 +115,8 @@ async function replay(context: Context, ids: string[]): Promise<void> {
   else
     printTable(
       context.io,
-      ["id", "outcome", "runs again as"],
-      results.map((one) => [one.id, one.outcome, one.replayed_as]),
+      ["id", "outcome", "runs again as", "why not"],
+      results.map((one) => [one.id, one.outcome, one.replayed_as, one.detail ?? null]),
     );
   const left = results.filter(({ outcome }) => outcome !== "created" && outcome !== "existing");
   if (left.length > 0) throw new CliError(`${left.length} of ${results.length} can't run again`);

@@ -3,7 +3,7 @@ import { BundleSchema, bundleVersion } from "../../src/contract/bundle.ts";
 import type { Bundle } from "../../src/contract/bundle.ts";
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { ModelRef } from "../../src/contract/prediction.ts";
-import { DesiredModelsSchema } from "../../src/contract/push.ts";
+import { DesiredModelsSchema, VersionProblemReplySchema } from "../../src/contract/push.ts";
 import type { DesiredModels, VersionProblem } from "../../src/contract/push.ts";
 import type { IsolationKind } from "../runtime/isolation/types.ts";
 import { parseJson } from "../transport/json.ts";
@@ -61,12 +61,15 @@ export class EdgeFiles {
     return { body, offset: body.statusCode === 206 && from !== undefined ? Number(from) : 0 };
   }
 
-  /** Tells what went wrong; never throws. */
-  async tell(ref: ModelRef, problem: VersionProblem): Promise<void> {
+  /** Tells what went wrong. Answers when it should be tried again; null: not by itself. Never throws. */
+  async tell(ref: ModelRef, problem: VersionProblem): Promise<number | null> {
     const path = `/pool/v1/models/${modelPath(ref)}/versions/${ref.version}/problem`;
     const headers = { "content-type": "application/json" };
     const call = { method: "POST", path, headers, body: JSON.stringify(problem), timeoutMs: ASK_MS } as const;
-    await this.#http.request(call).catch(() => {});
+    const reply = await this.#http.request(call).catch(() => null);
+    // An older edge says nothing.
+    if (reply?.status !== 200) return null;
+    return VersionProblemReplySchema.safeParse(parseJson(reply.text)).data?.againInMs ?? null;
   }
 }
 

@@ -45,6 +45,8 @@ type Entry = {
   model: Model | null;
   isDone: boolean;
   hasFailed: boolean;
+  /** How often it could not be set up since it was pushed. */
+  failures: number;
 };
 
 export type PushedModelsOptions = {
@@ -95,7 +97,7 @@ export class PushedModels {
     if (this.#isClosed || entry?.model !== model || isDiskFull(message)) return;
     entry.hasFailed = true;
     const { stage, lines } = model.course ?? { stage: "setup" as const, lines: [] };
-    await this.#tell(model.manifest, stage, message, [...lines, traceback].join("\n"));
+    await this.#tell(entry, stage, message, [...lines, traceback].join("\n"));
   }
 
   /** Asks and fetches nothing more. */
@@ -132,7 +134,7 @@ export class PushedModels {
     const known = this.#entries.get(key);
     if (known !== undefined) {
       // What failed is tried again when it was pushed again: the edge nudges for others, too.
-      if (desired.pushedAt !== known.desired.pushedAt) known.hasFailed = false;
+      if (desired.pushedAt !== known.desired.pushedAt) [known.hasFailed, known.failures] = [false, 0];
       known.desired = desired;
       // Another pool may have set it up.
       if (known.model !== null && !desired.isPending) known.model.awaitsSetUp = false;
@@ -151,7 +153,7 @@ export class PushedModels {
       edge: this.#edge,
       rulesOf: async (manifest, model) => this.#rulesOf(manifest, model),
     });
-    this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false });
+    this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false, failures: 0 });
   }
 
   async #retireOthers(desired: readonly Desired[]): Promise<void> {
@@ -249,17 +251,25 @@ export class PushedModels {
     }
     [entry.isDone, entry.hasFailed] = [true, true];
     this.#options.log.error(what, "a pushed model can't be served here");
-    await this.#tell(manifest, "fetch", messageOf(error), "");
+    await this.#tell(entry, "fetch", messageOf(error), "");
   }
 
-  async #tell(
-    manifest: Desired["manifest"],
-    stage: VersionProblem["stage"],
-    message: string,
-    log: string,
-  ): Promise<void> {
+  async #tell(entry: Entry, stage: VersionProblem["stage"], message: string, log: string): Promise<void> {
+    entry.failures += 1;
     const problem = message.slice(0, MAX_PROBLEM_CHARS) || "no reason was given";
-    await this.#edge.tell(manifest, { stage, problem, log: log.trim().slice(-MAX_PROBLEM_LOG_CHARS) });
+    const lines = log.trim().slice(-MAX_PROBLEM_LOG_CHARS);
+    const againInMs = await this.#edge.tell(entry.desired.manifest, {
+      ...{ stage, problem, log: lines },
+      tries: entry.failures,
+    });
+    if (againInMs !== null) this.#options.clock.after(againInMs, () => this.#tryAgain(entry));
+  }
+
+  /** What failed may be this host's trouble, and have passed. */
+  #tryAgain(entry: Entry): void {
+    if (this.#isClosed || !entry.hasFailed || this.#entries.get(versionKey(entry.desired.manifest)) !== entry) return;
+    [entry.hasFailed, entry.isDone] = [false, false];
+    this.ask();
   }
 
   #askAgain(): void {

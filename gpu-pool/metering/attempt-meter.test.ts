@@ -46,14 +46,25 @@ describe("an attempt", () => {
     expect(attempts.take("a")).toBeUndefined();
   });
 
-  it("has all the devices of its instance, and leaves them when its call is over", () => {
+  it("has all the devices of its instance", () => {
     const { attempts, pass, grant } = setUp();
     grant("a");
     attempts.begin("a", ["0", "1"], 1);
     pass(10);
+    expect(attempts.take("a")).toEqual({ device: "NVIDIA H200", devices: 2, queuedMs: 0, runMs: 10, gpuUs: 20_000 });
+  });
+
+  it("has no device while its process is gone that died before its turn, and goes on as the same one", () => {
+    const { attempts, pass, grant } = setUp();
+    grant("a");
+    pass(3);
+    attempts.begin("a", ["0"], 1);
+    pass(10);
     attempts.off("a");
     pass(90);
-    expect(attempts.take("a")).toEqual({ device: "NVIDIA H200", devices: 2, queuedMs: 0, runMs: 100, gpuUs: 20_000 });
+    attempts.begin("a", ["0"], 1);
+    pass(5);
+    expect(attempts.take("a")).toEqual({ device: "NVIDIA H200", queuedMs: 3, runMs: 15, gpuUs: 15_000 });
   });
 
   it("has the units that its model recorded in it, and none of the attempt before", () => {

@@ -2,8 +2,8 @@
  * What the attempts of this pool's claims take. A claim has an attempt at a time: its next one begins when a batch that
  * failed was halved.
  *
- *   granted ──▶ waits ── begin ──▶ runs ── off (its call is over) ──▶ makes its output ── taken ──▶ told
- *                 ▲                  └────────────── taken: it runs again ─────────────────┘
+ *   granted ──▶ waits ── begin ──▶ runs ⇄ off (its process died before its turn)
+ *                 ▲                  └── taken ──▶ told, and it may run again ──▶ waits
  */
 import type { ClaimRef } from "../../src/contract/channel.ts";
 import type { Json } from "../../src/contract/prediction.ts";
@@ -23,7 +23,16 @@ type Claim = {
   /** Nothing more is told of it by events. */
   isOver: boolean;
 };
-type Run = { attempt: number; devices: readonly string[]; beganUs: number; holding: Attempt | null; gpuUs: number };
+/** `sinceUs`: when it began last; `ranUs`: how long it ran before. */
+type Run = {
+  attempt: number;
+  devices: readonly string[];
+  queuedUs: number;
+  sinceUs: number;
+  holding: Attempt | null;
+  ranUs: number;
+  gpuUs: number;
+};
 
 export class AttemptMeter {
   readonly #ledger: DeviceLedger;
@@ -56,18 +65,21 @@ export class AttemptMeter {
   /** It runs on these devices from now on. */
   begin(token: string, devices: readonly string[], cost: number): void {
     const claim = this.#claims.get(token);
-    if (claim === undefined || claim.run !== null) return;
-    const beganUs = nowUs(this.#clock);
-    const holding = this.#ledger.begin(devices, cost, beganUs);
-    claim.units = undefined;
-    claim.run = { attempt: claim.attempt, devices, beganUs, holding, gpuUs: 0 };
+    if (claim === undefined || (claim.run !== null && claim.run.holding !== null)) return;
+    const sinceUs = nowUs(this.#clock);
+    const holding = this.#ledger.begin(devices, cost, sinceUs);
+    if (claim.run === null) claim.units = undefined;
+    const { queuedUs, ranUs, gpuUs } = claim.run ?? { queuedUs: sinceUs - claim.waitsSinceUs, ranUs: 0, gpuUs: 0 };
+    claim.run = { attempt: claim.attempt, devices, queuedUs, sinceUs, holding, ranUs, gpuUs };
   }
 
-  /** It has left its devices: its call is over. */
+  /** It has left its devices; the same attempt may begin again, or is over. */
   off(token: string): void {
     const run = this.#claims.get(token)?.run;
     if (run === undefined || run === null || run.holding === null) return;
-    run.gpuUs = this.#ledger.end(run.holding, nowUs(this.#clock));
+    const now = nowUs(this.#clock);
+    run.gpuUs += this.#ledger.end(run.holding, now);
+    run.ranUs += now - run.sinceUs;
     run.holding = null;
   }
 
@@ -102,16 +114,15 @@ export class AttemptMeter {
     this.off(token);
     const claim = this.#claims.get(token);
     if (claim === undefined || claim.run === null) return undefined;
-    const { id, run, units, waitsSinceUs } = claim;
-    const overUs = nowUs(this.#clock);
+    const { id, run, units } = claim;
     claim.run = null;
-    claim.waitsSinceUs = overUs;
+    claim.waitsSinceUs = nowUs(this.#clock);
     if (claim.isOver) this.#claims.delete(token);
     const usage: AttemptUsage = {
       device: this.#kindOf(run.devices[0] ?? "cpu"),
       ...(run.devices.length > 1 ? { devices: run.devices.length } : {}),
-      queuedMs: msOf(run.beganUs - waitsSinceUs),
-      runMs: msOf(overUs - run.beganUs),
+      queuedMs: msOf(run.queuedUs),
+      runMs: msOf(run.ranUs),
       gpuUs: run.gpuUs,
       ...(units === undefined ? {} : { units }),
     };

@@ -2,6 +2,7 @@
 import type { Batch } from "../scheduling/batcher.ts";
 import type { BatchLimits, Shape } from "../scheduling/batching/batch-limits.ts";
 import type { Loaded } from "./child-messages.ts";
+import { holdDevices } from "./device-turns.ts";
 import { runItems } from "./inputs.ts";
 import type { Instance } from "./instance.ts";
 import type { Instances } from "./instances.ts";
@@ -74,6 +75,7 @@ export function dispatch(
   const items = runItems(predictions, process.origin.scratchDir, process.fileOwner);
   run.slot = process.run({ type: "run", batch: number, items });
   instance.runs.set(number, run);
+  holdDevices(instance.runs.values(), run.slot, runLimits.meter);
   for (const prediction of predictions) prediction.inRun = true;
   return dispatchedOf(batch, run, model.cost !== null);
 }

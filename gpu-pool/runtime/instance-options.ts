@@ -1,5 +1,6 @@
 /** What the instances of a model are made with: a name, what is launched, and who hears of it. */
 import type { Loaded } from "./child-messages.ts";
+import { holdDevices, leaveDevices } from "./device-turns.ts";
 import type { InstanceOptions } from "./instance.ts";
 import { launchKey } from "./models/configured.ts";
 import type { RunnerOptions } from "./runner-options.ts";
@@ -16,6 +17,14 @@ export function instanceOptionsOf(
 ): (index: number) => InstanceOptions {
   return (index) => ({
     ...events,
+    onSlotMessage(instance, slot, message, frame) {
+      events.onSlotMessage(instance, slot, message, frame);
+      if (message.type === "done" || message.type === "idle") holdDevices(instance.runs.values(), slot, meter);
+    },
+    onGone(instance, death, runs) {
+      for (const run of runs) leaveDevices(run, meter);
+      events.onGone(instance, death, runs);
+    },
     name: `${label}#${index}`,
     slots: model.slotsPerInstance,
     clock,

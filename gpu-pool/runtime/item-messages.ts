@@ -1,5 +1,6 @@
 /** What one prediction's messages from its slot mean: reports while it runs, and how it ended. */
 import type { Done, SlotMessage } from "./child-messages.ts";
+import { holdItem } from "./device-turns.ts";
 import type { Frame } from "./frames.ts";
 import type { Model } from "./models/model.ts";
 import type { Metrics, Origin, Prediction, Produced, Reporter } from "./prediction.ts";
@@ -61,19 +62,17 @@ export function beginRun(run: Run, limits: RunLimits): void {
   }
 }
 
-/** A run gets on: it begins, or its call is over. */
+/** A run gets on: it begins, or its call is over, which lets another begin and takes its devices from nobody. */
 export function advanceRun(run: Run, type: "begun" | "called", limits: RunLimits): void {
-  if (type === "called") {
-    run.calledAtMs = limits.nowMs;
-    for (const { prediction } of run.unfinished()) limits.meter.off(prediction.ref.token);
-  } else if (!run.hasBegun) beginRun(run, limits);
+  if (type === "called") run.calledAtMs = limits.nowMs;
+  else if (!run.hasBegun) beginRun(run, limits);
 }
 
 /** Its turn came: from here on it may have caused a death, and its time runs. */
 function begin(item: RunItem, { runLimitMs, nowMs, meter }: RunLimits): void {
-  const { prediction, devices } = item;
+  const { prediction } = item;
   item.started = true;
-  meter.begin(prediction.ref.token, devices, prediction.grant.cost);
+  holdItem(item, meter);
   // Its deployment says it before its model does.
   const limitMs = prediction.grant.runLimitMs ?? runLimitMs;
   if (limitMs !== null) prediction.runEndByMs = nowMs + limitMs;
@@ -97,7 +96,6 @@ function finish(item: RunItem, message: Done, frame: Frame, context: ItemContext
   if (message.status === "failed" && message.invalidInput !== true) item.error = message.error ?? "";
   if (message.batchError === true && ending === null) {
     item.batchError = message.error ?? "the batch failed";
-    context.meter.off(ref.token);
     return null;
   }
   if (message.status === "succeeded" && ending !== "timed_out") {

@@ -82,7 +82,7 @@ export class ModelRunner {
     this.#preparation = new Preparation(preparation, options.model.manifest.schema);
     this.#held = new Held(options);
     this.#returns = new Returns(this.#held, this.#queue, this.#preparation);
-    const shortage = (): string | null => options.shortage(options.model.manifest.schema);
+    const shortage = (): string | null => options.shortage(options.model.manifest.schema) ?? this.#placed.pause;
     this.#pressure = new ModelPressure({ ...options, shortage, held: this.#held });
     this.#readiness = new Readiness(options.clock, options.onRoom);
     this.instances = new Instances(instanceOptionsOf(options, this.#events()));
@@ -91,8 +91,7 @@ export class ModelRunner {
       instances: this.instances,
       waiting: () => this.waiting,
       load: (nowMs) => this.load(nowMs),
-      loadMs: () => this.#readiness.loadMs,
-      refusal: () => this.#readiness.refusal,
+      readiness: this.#readiness,
     });
     this.hostChanged();
   }
@@ -135,7 +134,7 @@ export class ModelRunner {
     return this.#options.placer.bytesOf(instance);
   }
 
-  /** Starts an instance as soon as there is a place, if it has none. */
+  /** Starts an instance as soon as there is a place, if it has none: at once, whatever went wrong before. */
   warm(): void {
     this.#placed.warm();
   }
@@ -318,7 +317,7 @@ export class ModelRunner {
       return;
     }
     if (message.type === "log" && message.id === null) {
-      for (const { prediction } of run.unfinished()) this.#options.report.log(prediction.ref, message.text);
+      for (const { ref } of run.holders()) this.#options.report.log(ref, message.text);
       return;
     }
     const item = message.id === null ? undefined : run.item(message.id);
@@ -364,7 +363,7 @@ export class ModelRunner {
   }
 
   #broken(instance: Instance, problem: SetupProblem): void {
-    if (isOutOfMemory(problem) && this.#options.placer.ranOut(this.#placed, instance)) return instance.forgive();
+    if (this.#placed.isFaultOfHost(instance, isOutOfMemory(problem))) return instance.forgive();
     this.#options.observe.broken(instance.name, problem);
     this.#options.placer.changed();
     if (!this.instances.broken) return;

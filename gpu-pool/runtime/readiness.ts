@@ -49,6 +49,11 @@ export class Readiness {
     return true;
   }
 
+  /** What failed is tried again before its time. */
+  forgive(): void {
+    if (!this.#isHosts) this.#pause.end();
+  }
+
   /** An instance is ready, `tookMs` after its start. */
   ready(tookMs: number): void {
     this.problem = null;

@@ -7,6 +7,8 @@ export type RunItem = {
   /** Those of the instance that runs it. */
   devices: readonly string[];
   started: boolean;
+  /** It has its devices (device-turns.ts). */
+  holds: boolean;
   done: boolean;
   batchError: string | null;
   /** What the model said when it failed. */
@@ -27,6 +29,8 @@ export class Run {
   hasBegun: boolean;
   /** When the model's call was over, of one whose outputs are made beside the next; null before, and of others. */
   calledAtMs: number | null = null;
+  /** All members of a run in one call have their devices. */
+  isHeld = false;
   /** The slot that it was given to. */
   slot = 0;
   readonly shape: Shape;
@@ -34,6 +38,9 @@ export class Run {
   readonly isOneCall: boolean;
   /** By token: after a lost claim the same prediction may be here a second time. */
   readonly #items = new Map<string, RunItem>();
+  readonly #inOrder: RunItem[];
+  /** All before this place are done. */
+  #firstAt = 0;
 
   constructor({ number, predictions, devices = [], exclusive, startedAtMs, hasBegun, shape, isOneCall }: RunOptions) {
     this.number = number;
@@ -42,8 +49,9 @@ export class Run {
     this.hasBegun = hasBegun;
     this.shape = shape;
     this.isOneCall = isOneCall;
-    const fresh = { devices, started: false, done: false, batchError: null, error: null };
+    const fresh = { devices, started: false, holds: false, done: false, batchError: null, error: null };
     for (const prediction of predictions) this.#items.set(prediction.ref.token, { prediction, ...fresh });
+    this.#inOrder = [...this.#items.values()];
   }
 
   get size(): number {
@@ -73,6 +81,17 @@ export class Run {
 
   item(token: string): RunItem | undefined {
     return this.#items.get(token);
+  }
+
+  /** The first that is not done. */
+  get first(): RunItem | undefined {
+    while (this.#inOrder[this.#firstAt]?.done === true) this.#firstAt += 1;
+    return this.#inOrder[this.#firstAt];
+  }
+
+  /** Who has its devices. */
+  holders(): Prediction[] {
+    return this.unfinished().flatMap(({ holds, prediction }) => (holds ? prediction : []));
   }
 
   unfinished(): RunItem[] {

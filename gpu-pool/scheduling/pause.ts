@@ -2,7 +2,7 @@
  * A pause that ends by a timer, and only by it: a timer may fire a moment before its time, and whoever compares times
  * then misses the end.
  *
- *   off ── begin() ──▶ on ── after `ms` ──▶ off (onEnd);  begin() while on: begins anew
+ *   off ── begin() ──▶ on ── after `ms`, or end() ──▶ off (onEnd);  begin() while on: begins anew
  */
 import type { Clock } from "./clock.ts";
 
@@ -28,5 +28,13 @@ export class Pause {
       this.#takeBack = null;
       this.#onEnd();
     });
+  }
+
+  /** It is over before its time, if it is on. */
+  end(): void {
+    if (this.#takeBack === null) return;
+    this.#takeBack();
+    this.#takeBack = null;
+    this.#onEnd();
   }
 }

@@ -27,6 +27,8 @@ const DeviceSchema = z.object({
   uncorrectedEccErrors: Number0.nullable(),
   /** Why nothing new is put on it. */
   problem: Problem,
+  /** It is missing, and may be back in a moment. */
+  isAwaited: z.boolean(),
 });
 
 const InstanceSchema = z.object({
@@ -105,6 +107,7 @@ export const StatusSchema = z.object({
     waiting: Number0,
     progress: z.string().nullable(),
     problem: Problem,
+    onlyHere: z.string().nullable(),
   }),
   /** Claims with events that the edge lacks; finished results kept on disk. */
   delivery: z.object({ undelivered: Number0, spooled: Number0 }),

@@ -50,9 +50,9 @@ export const budget = definePlugin({
   }),
 });
 
-/** What it can cost at the most: one run that takes all of its time. It is billed no more than that. */
-function mostOf({ runLimitMs = Infinity, totalTimeoutMs }: PredictionCall, { price }: Pricing): number {
-  return costOfRun(price, Math.min(runLimitMs, totalTimeoutMs));
+/** What it can cost at the most: one run that takes all of its time, on all its devices. It is billed no more. */
+function mostOf({ runLimitMs = Infinity, totalTimeoutMs }: PredictionCall, { price, devices = 1 }: Pricing): number {
+  return costOfRun(price, Math.min(runLimitMs, totalTimeoutMs) * devices);
 }
 
 /** Of such a price, the most that a run can cost would leave out all that it is billed for. */
@@ -68,12 +68,9 @@ function chargeOf(one: Budget, { expectedNano }: Pricing, capNano: number | null
 }
 
 function specOf({ period, limitNano, isSoft, alert }: Budget): MoneySpec {
-  if (period === "balance") return { algorithm: "balance", limit: 0 };
-  return {
-    ...{ algorithm: "calendar", limit: limitNano, period },
-    ...(isSoft ? { soft: true } : {}),
-    ...(alert === null ? {} : { alert }),
-  };
+  const told = alert === null ? {} : { alert };
+  if (period === "balance") return { algorithm: "balance", limit: 0, ...told };
+  return { algorithm: "calendar", limit: limitNano, period, ...(isSoft ? { soft: true } : {}), ...told };
 }
 
 type Refused = { retryAfterMs: number | null; by: number; states: readonly { remaining: number }[] };

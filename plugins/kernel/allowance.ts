@@ -23,7 +23,7 @@ export type BucketSpec =
   | { algorithm: "token-bucket"; limit: number; windowMs: number; refill: number }
   | { algorithm: "concurrency"; limit: number }
   | { algorithm: "calendar"; limit: number; period: CalendarPeriod; soft?: boolean; alert?: AlertTarget }
-  | { algorithm: "balance"; limit: 0; alert?: undefined };
+  | { algorithm: "balance"; limit: 0; alert?: AlertTarget };
 export type WindowSpec = Extract<BucketSpec, { windowMs: number }>;
 /** What only the store `ledger` keeps, and the only thing that it does. */
 export type MoneySpec = Extract<BucketSpec, { algorithm: "calendar" | "balance" }>;
@@ -39,8 +39,11 @@ export function isMoney(spec: BucketSpec): spec is MoneySpec {
 export const calendarPeriods = ["day", "month", "all"] as const;
 export type CalendarPeriod = (typeof calendarPeriods)[number];
 
-/** Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name. */
-export type AlertTarget = { url: string; account: string; of: string };
+/**
+ * Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name. `belowNano`
+ * makes it a balance's: told when less than that is left, and when nothing is.
+ */
+export type AlertTarget = { url: string; account: string; of: string; belowNano?: number };
 
 /** A window that never ends: for budgets "in all". */
 export const FOREVER_MS = Number.MAX_SAFE_INTEGER;

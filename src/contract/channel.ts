@@ -25,12 +25,15 @@ export type ClaimRef = z.infer<typeof ClaimRefSchema>;
 export const ModelRefusalSchema = z.object({ model: z.string(), version: z.string(), reason: z.string() });
 export type ModelRefusal = z.infer<typeof ModelRefusalSchema>;
 
+export const MAX_DEVICE_PROBLEM_CHARS = 1024;
 export const DeviceSchema = z.object({
   /** `cpu`, or the index that CUDA_VISIBLE_DEVICES takes. */
   id: z.string(),
   kind: z.enum(["cpu", "cuda"]),
   name: z.string(),
   memoryBytes: z.number().nullable(),
+  /** Why nothing new is put on it; left out while it is well, and by older pools. */
+  problem: z.string().max(MAX_DEVICE_PROBLEM_CHARS).optional(),
 });
 export type Device = z.infer<typeof DeviceSchema>;
 

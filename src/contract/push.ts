@@ -55,7 +55,7 @@ export const problemStages = ["fetch", "build", "setup"] as const;
 export const VersionStateSchema = z
   .object({
     status: z.enum(versionStatuses).meta({
-      description: "`pending`: no pool has set it up yet. `failed`: a pool could not, and it has no schema.",
+      description: "`pending`: no pool has set it up yet. `failed`: those that tried could not, and it has no schema.",
     }),
     problem: z.string().nullable().meta({ description: "Why it is not live, or what a pool reported last." }),
     stage: z.enum(problemStages).nullable().meta({ description: "Where what a pool reported last went wrong." }),
@@ -93,5 +93,19 @@ export const VersionProblemSchema = z.object({
   problem: z.string().min(1).max(MAX_PROBLEM_CHARS),
   /** The last lines, newest last. */
   log: z.string().max(MAX_PROBLEM_LOG_CHARS).default(""),
+  tries: z
+    .int()
+    .positive()
+    .max(1_000_000)
+    .optional()
+    .meta({ description: "How often this host has tried since the push; an older pool doesn't say, and tries once." }),
 });
 export type VersionProblem = z.infer<typeof VersionProblemSchema>;
+
+export const VersionProblemReplySchema = z.object({
+  againInMs: z.number().nonnegative().nullable().meta({
+    description:
+      "When the host should try again; null: not before the version is pushed again. An older edge says nothing.",
+  }),
+});
+export type VersionProblemReply = z.infer<typeof VersionProblemReplySchema>;

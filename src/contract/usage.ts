@@ -116,7 +116,8 @@ export type IntervalUsage = z.infer<typeof IntervalUsageSchema>;
  */
 export const IntervalsRequestSchema = z.object({
   session: z.string().min(8).max(64),
-  from: Whole,
+  /** So that the number after the last is one, too. */
+  from: Whole.max(Number.MAX_SAFE_INTEGER - MAX_INTERVALS),
   intervals: z.array(IntervalReportSchema).min(1).max(MAX_INTERVALS),
 });
 export type IntervalsRequest = z.infer<typeof IntervalsRequestSchema>;

@@ -41,7 +41,9 @@ export class LedgerObject extends DurableObject<Env> {
 
   /** Pays into a balance, once for each key; null: it would be more than can be counted. */
   payIn(key: string, payment: Paid): { paid: Paid; isNew: boolean } | null {
-    return this.#ledger.payIn(key, payment);
+    const paid = this.#ledger.payIn(key, payment);
+    this.#tellSoon();
+    return paid;
   }
 
   read(asked: { bucket: string; spec: MoneySpec }[]): LedgerState[] {

@@ -275,6 +275,45 @@ describe("a ledger", () => {
     expect(told().toSorted((a, b) => a - b)).toEqual([50, 80, 100]);
   });
 
+  it("tells of a balance that less is left than was named, and nothing, each once until it is paid into", () => {
+    const { takes, end, payIn, rows } = world();
+    const spec: MoneySpec = { algorithm: "balance", limit: 0, alert: { ...alert, belowNano: 30 } };
+    const spend = (cost: number, need = cost): boolean => {
+      const one = group(ask(need, spec));
+      const taken = takes(one);
+      if (taken) end(one, cost);
+      return taken;
+    };
+    const told = () =>
+      rows.alerts().map(([id, { body }]) => {
+        rows.removeAlert(id);
+        const { level, left_nano: left, refuses } = JSON.parse(body) as Record<string, unknown>;
+        return [level, left, refuses];
+      });
+    payIn("one", 100);
+    spend(70);
+    expect(told()).toEqual([]);
+    spend(1);
+    expect(told()).toEqual([["low", 29, false]]);
+    spend(9);
+    expect(told()).toEqual([]);
+    for (let call = 0; call < 2; call += 1) expect(spend(21)).toBe(false);
+    spend(5);
+    expect(told()).toEqual([["empty", 20, true]]);
+    expect(spend(20)).toBe(false);
+    payIn("two", 5);
+    expect(told()).toEqual([]);
+    spend(30, 1);
+    expect(told()).toEqual([["empty", -10, false]]);
+    payIn("three", 100);
+    expect(told()).toEqual([]);
+    payIn("back", -61);
+    expect(told()).toEqual([["low", 29, false]]);
+    payIn("four", 1);
+    spend(1);
+    expect(told()).toEqual([["low", 29, false]]);
+  });
+
   it("tells what was reached while nobody wanted to know, once somebody does", () => {
     const { takes, end, told } = world();
     const quiet = group(ask(60, month(100)));

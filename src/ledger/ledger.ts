@@ -13,7 +13,7 @@
 import type { BucketState, MoneySpec } from "../../plugins/kernel/allowance.ts";
 import type { Ask, Group, GroupAnswer, Lease, Settlement } from "../allowance/types.ts";
 import { MAX_NANO } from "../contract/price.ts";
-import { alertOf, levelsOf } from "./alerts.ts";
+import { alertOf, levelsOf, toldAfterPayment } from "./alerts.ts";
 import { endOf, startOf } from "./calendar.ts";
 import type { Bucket, Held, LedgerRows, Paid } from "./rows.ts";
 
@@ -92,7 +92,7 @@ export function createLedger(rows: LedgerRows) {
       const bucket = bucketOf(name, spec, now);
       // Of nothing, nothing can be had, not even for nothing.
       if (isSoft(spec) || roomOf(name, spec, bucket) >= Math.max(1, need)) continue;
-      tell(name, spec, bucket, "refuses", now);
+      tell(name, bucket, true, now);
       const fits = spec.algorithm === "calendar" && need <= spec.limit && spec.limit > 0;
       const { resetMs } = stateOf(ask, now);
       return {
@@ -124,15 +124,15 @@ export function createLedger(rows: LedgerRows) {
     if (JSON.stringify(rows.bucket(name)) !== JSON.stringify(bucket)) rows.putBucket(name, bucket);
   }
 
-  /** Alerts of shares that are reached, each once in a period; where nobody wants to know, none counts as told. */
-  function tell(name: string, spec: MoneySpec | null, bucket: Bucket, reached: number | "refuses", now: number): void {
-    const levels = levelsOf(bucket, reached);
+  /** Alerts of levels that are reached, each once in a period; where nobody wants to know, none counts as told. */
+  function tell(name: string, bucket: Bucket, refuses: boolean, now: number): void {
+    const levels = levelsOf(bucket, refuses);
     const last = levels.at(-1);
-    if (last === undefined || bucket.alert === undefined || spec?.algorithm === "balance") return;
+    if (last === undefined || bucket.alert === undefined) return;
     const told = { ...bucket, alerted: last };
     rows.putBucket(name, told);
     for (const level of levels) {
-      const alert = alertOf(name, told, level, reached === "refuses", now);
+      const alert = alertOf(name, told, level, refuses, now);
       if (alert === null) continue;
       rows.putAlert(alert.id, alert.message);
       hasNews = true;
@@ -168,7 +168,7 @@ export function createLedger(rows: LedgerRows) {
     const settled = Math.max(0, Math.min(MAX_NANO, bucket.settled + nano));
     const spent = { ...bucket, settled };
     rows.putBucket(name, spent);
-    tell(name, null, spent, spent.limit > 0 ? (spent.settled * 100) / spent.limit : 0, now);
+    tell(name, spent, false, now);
   }
 
   function expire(now: number): void {
@@ -206,8 +206,11 @@ export function createLedger(rows: LedgerRows) {
       const bucket = rows.bucket(payment.bucket) ?? { at: 0, settled: 0, paid: 0, limit: 0, alerted: 0 };
       const paid = bucket.paid + payment.nano;
       if (!Number.isSafeInteger(paid - bucket.settled)) return null;
-      rows.putBucket(payment.bucket, { ...bucket, paid });
+      const left = { ...bucket, paid };
+      const told = { ...left, alerted: toldAfterPayment(left) };
+      rows.putBucket(payment.bucket, told);
       rows.putPaid(key, payment);
+      tell(payment.bucket, told, false, payment.at);
       return { paid: payment, isNew: true };
     },
 

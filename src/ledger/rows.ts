@@ -16,12 +16,17 @@ export const ledgerSchema: Schema = {
   steps: [{ up: (sql) => TABLES.forEach((table) => void sql(table)) }],
 };
 
-export const AlertTargetSchema = z.object({ url: z.string(), account: z.string(), of: z.string() });
+const AlertTargetSchema = z.object({
+  url: z.string(),
+  account: z.string(),
+  of: z.string(),
+  belowNano: z.number().optional(),
+});
 
 /**
  * `at`: when its period began. `settled`: what ended predictions cost in it. `paid`: what was paid in, of a balance.
- * `limit` and `alert` are what the last reservation said of them; `alerted`: the highest share, in percent, that was
- * told.
+ * `limit` and `alert` are what the last reservation said of them; `alerted`: the highest level that was told, which is
+ * a share in percent, or one of a balance.
  */
 const BucketSchema = z.object({
   at: z.number(),

@@ -31,7 +31,10 @@ export const BudgetViewSchema = z
     left: z.string().meta({ description: "The same, as a decimal number." }),
     period_start: z.iso.datetime().nullable(),
     period_end: z.iso.datetime().nullable().meta({ description: "When it begins anew; null: never." }),
-    webhook: z.string().nullable().meta({ description: "Told at 50, 80 and 100 %, each once a period." }),
+    webhook: z.string().nullable().meta({
+      description: "Told at 50, 80 and 100 %, each once a period; of a balance, below `alert_below_nano` and at 0.",
+    }),
+    alert_below_nano: NanoSchema.optional().meta({ description: "Of a balance that has a webhook." }),
   })
   .meta({ id: "Budget" });
 export type BudgetView = z.output<typeof BudgetViewSchema>;
@@ -63,5 +66,6 @@ function showBudget(one: StoredBudget, { settled, reserved, paid, at }: LedgerSt
     period_start: at === 0 ? null : new Date(at).toISOString(),
     period_end: end === null ? null : new Date(end).toISOString(),
     webhook,
+    ...(period === "balance" && webhook !== null ? { alert_below_nano: one.limitNano } : {}),
   };
 }

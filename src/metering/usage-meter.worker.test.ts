@@ -2,6 +2,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { testEnv } from "../../test/worker/edge-harness.ts";
 import { DAY_MS, hourOf } from "./calendar.ts";
+import { expectedPricing } from "./expected.ts";
 import { rawPrefix } from "./raw-objects.ts";
 import type { AttemptRecord, MeterRecord } from "./record.ts";
 import type { UsageRequest } from "./usage-query.ts";
@@ -84,6 +85,25 @@ it("stores the same object again when it died before its rows went", async () =>
   expect(await rawOf(account)).toEqual(["p1.1", "p2.1"]);
 });
 
+it("loses no stored record where its rows are put back from a backup and get other company", async () => {
+  const account = "meter-restored";
+  const sqlOf = <T>(run: (sql: SqlStorage) => T) =>
+    runInDurableObject(meterOf(account), (_, { storage }) => run(storage.sql));
+  await meterOf(account).take(account, batch("shard-1", 1, [attempt(account, 1)]));
+  const rows = await sqlOf((sql) => sql.exec("SELECT n, month, lines FROM raw").toArray());
+  await meterOf(account).take(account, batch("shard-1", 2, [attempt(account, 2)]));
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  await sqlOf((sql) => {
+    for (const { n, month, lines } of rows) sql.exec("INSERT INTO raw VALUES (?, ?, ?)", n, month, lines);
+    sql.exec("DELETE FROM note WHERE name = 'storing'");
+  });
+  await meterOf(account).take(account, batch("shard-1", 3, [attempt(account, 3)]));
+  await restart(account);
+  await runDurableObjectAlarm(meterOf(account));
+  expect((await rawOf(account)).toSorted()).toEqual(["p1.1", "p1.1", "p2.1", "p3.1"]);
+});
+
 it("answers an account that used nothing, and makes no tables for it", async () => {
   expect(await meterOf("meter-idle").usage(request())).toEqual({ groups: [], next: null });
   const tables = await runInDurableObject(meterOf("meter-idle"), (_, { storage }) =>
@@ -127,4 +147,34 @@ it("looks again in seconds while the bucket is away, and stores all once it is b
   expect(await rawOf(account)).toEqual([]);
   await runDurableObjectAlarm(meterOf(account));
   expect(await rawOf(account)).toEqual(["p1.1"]);
+});
+
+it("tells what to expect of a run: the devices and the units of the account's own", async () => {
+  const account = "meter-expected";
+  const wide = { runMs: 100, gpuUs: 200_000, billed: true, units: { tokens: 10 } };
+  const free = { ...wide, billed: false, units: {}, runMs: 0, gpuUs: 0 };
+  await meterOf(account).take(
+    account,
+    batch("s", 1, [attempt(account, 1, wide), attempt(account, 2, { ...wide, units: { tokens: 20 } })]),
+  );
+  await meterOf(account).take(
+    account,
+    batch("s", 3, [attempt(account, 3, free), attempt(account, 4, { model: "o/other" })]),
+  );
+  const price = {
+    id: "1:*",
+    currency: "USD",
+    perSecond: { "*": 1000 },
+    perUnit: { tokens: 7 },
+    perRequest: 0,
+    minimum: 0,
+  };
+  const model = { owner: "o", name: "n", version: "v" };
+  const expected = await expectedPricing(testEnv, price, {
+    accountId: account,
+    lane: "none",
+    priority: "normal",
+    model,
+  });
+  expect(expected).toEqual({ price, expectedNano: 0.1 * 2 * 1000 + 15 * 7, devices: 2, basis: "runs" });
 });

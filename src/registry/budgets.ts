@@ -75,7 +75,13 @@ function toBudget(row: Row): Stored {
     limitNano: row.limit_nano,
     isSoft: kind === "soft",
     isStrict: kind === "strict",
-    alert: webhook === null || signer === null ? null : { url: webhook, account: signer, of: `${scope}:${name}` },
+    alert:
+      webhook === null || signer === null
+        ? null
+        : {
+            ...{ url: webhook, account: signer, of: `${scope}:${name}` },
+            ...(period === "balance" ? { belowNano: row.limit_nano } : {}),
+          },
   };
 }
 export type StoredBudget = ReturnType<typeof toBudget>;
@@ -107,6 +113,7 @@ export type NewBudget = BudgetName & {
   /** Whose it is; null of a model. */
   account: string | null;
   name: string;
+  /** Of a balance: what is left when its webhook is told. */
   limitNano: number;
   currency: string;
   kind: BudgetKind;

@@ -12,10 +12,13 @@ import { log } from "../telemetry/log.ts";
 import { checkChunks, storeList } from "./bundle-chunks.ts";
 import { countChunks } from "./chunks.ts";
 import { promotions } from "./latest.ts";
+import { trustedOwners } from "./registration.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 import type { SweepStep } from "./sweep.ts";
+import { againInMs, hostSql, hostsStatement, judge, reportOf, ReportsColumnSchema } from "./version-reports.ts";
+import type { Reporter } from "./version-reports.ts";
 import type { OwnersView } from "./version-state.ts";
 
 /** Of a pool's log, the end is kept. */
@@ -130,7 +133,7 @@ function bundleStatement(
        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
          WHERE EXISTS (SELECT 1 FROM versions WHERE owner = ?1 AND name = ?2 AND id = ?3 AND deleted_at IS NULL)
        ON CONFLICT DO UPDATE SET wants_latest = ?9, pushed_at = ?10, deleted_at = NULL, stage = NULL, problem = NULL, log = NULL,
-         plugins = ?11, plugin_problem = NULL,
+         reports = NULL, failed = 0, plugins = ?11, plugin_problem = NULL,
          fetched_at = iif(problem IS NULL AND deleted_at IS NULL, fetched_at, NULL)
        RETURNING nonce`,
     )
@@ -167,17 +170,53 @@ export async function noteFetched(db: D1Database, { owner, name, version }: Vers
   if (meta.changes > 0) forgetModel({ owner, name }, version);
 }
 
-/** Notes why a pool can't run the version; the last one to say so is shown. */
+const ReportedSchema = z.object({
+  lane: z.string(),
+  failed: z.number(),
+  reports: ReportsColumnSchema,
+  text: z.string(),
+  is_live: z.number(),
+});
+
+/**
+ * Notes why a pool can't run the version: the last one to say so is shown, and the version has failed once hosts
+ * enough say so (version-reports.ts). Answers when this host should try again; null: it shouldn't.
+ */
 export async function noteProblem(
-  db: D1Database,
+  env: Pick<Env, "DB" | "TRUSTED_OWNERS">,
   { owner, name, version }: VersionName,
-  { stage, problem, log: lines }: VersionProblem,
-): Promise<void> {
-  await db
-    .prepare(`UPDATE bundles SET stage = ?4, problem = ?5, log = ?6 WHERE ${OF_VERSION} AND deleted_at IS NULL`)
-    .bind(owner, name, version, stage, problem.toWellFormed(), lines.slice(-MAX_KEPT_LOG_CHARS).toWellFormed())
-    .run();
+  reporter: Reporter,
+  { log: lines, ...said }: VersionProblem,
+): Promise<number | null> {
+  const reported = await env.DB.prepare(
+    `UPDATE bundles SET stage = ?4, problem = ?5, log = ?6,
+       reports = iif(failed = 2, reports, json_patch(coalesce(reports, '{}'), json_object(${hostSql("?7", "?8")}, json(?9))))
+     WHERE ${OF_VERSION} AND deleted_at IS NULL
+     RETURNING lane, failed, reports, coalesce(reports, '{}') AS text, (SELECT v.manifest ->> 'schema' IS NOT NULL FROM versions v
+       WHERE v.owner = bundles.owner AND v.name = bundles.name AND v.id = bundles.version) AS is_live`,
+  )
+    .bind(
+      ...[owner, name, version, said.stage, said.problem.toWellFormed()],
+      ...[lines.slice(-MAX_KEPT_LOG_CHARS).toWellFormed(), reporter.token, reporter.session],
+      JSON.stringify(reportOf(said)),
+    )
+    .first();
   forgetModel({ owner, name }, version);
+  if (reported === null) return null;
+  const { lane, failed, reports, text, is_live: isLive } = ReportedSchema.parse(reported);
+  if (isLive === 1 || failed === 2) return null;
+  const isTrusted = trustedOwners(env).includes(owner);
+  const { results } = await hostsStatement(env.DB, { owner, lane, isTrusted }).all<{ host: string }>();
+  const verdict = judge(
+    reports,
+    results.map(({ host }) => host),
+  );
+  // What another host said meanwhile is judged by its own report.
+  if (verdict !== failed)
+    await env.DB.prepare(`UPDATE bundles SET failed = ?4 WHERE ${OF_VERSION} AND reports = ?5`)
+      .bind(owner, name, version, verdict, text)
+      .run();
+  return verdict > 0 || said.tries === undefined ? null : againInMs(said.tries);
 }
 
 /** What only the owner is shown: the end of a pool's log of its problem, and what went wrong with its plugins. */

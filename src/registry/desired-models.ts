@@ -4,6 +4,7 @@ import { ManifestSchema } from "../contract/manifest.ts";
 import { MAX_DESIRED_MODELS } from "../contract/push.ts";
 import type { DesiredModels } from "../contract/push.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
+import { hostSql } from "./version-reports.ts";
 
 const RowSchema = z.object({
   manifest: z.string().transform((text) => ManifestSchema.parse(JSON.parse(text))),
@@ -14,10 +15,13 @@ const RowSchema = z.object({
   pending: z.number(),
 });
 
-const IS_PENDING = `(?4 AND b.problem IS NULL AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner
+/** A host that has not tried yet does so, unless several others have. */
+const IS_OPEN = `(b.failed = 0 OR (b.failed = 1 AND NOT EXISTS (SELECT 1 FROM json_each(b.reports) r WHERE r.key = ${hostSql("?5", "?6")})))`;
+const IS_PENDING = `(?4 AND ${IS_OPEN} AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner
   AND v.name = b.name AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))`;
 
-type Token = Pick<PoolIdentity, "owners" | "lanes" | "mayRegisterModels">;
+/** `session`: of the pool that asks. */
+type Asking = Pick<PoolIdentity, "poolTokenId" | "owners" | "lanes" | "mayRegisterModels"> & { session: string };
 
 /**
  * The live ones first, and of those the newest. Deleted versions are among the others for as long as what was accepted
@@ -25,7 +29,7 @@ type Token = Pick<PoolIdentity, "owners" | "lanes" | "mayRegisterModels">;
  */
 export async function desiredModels(
   db: D1Database,
-  { owners, lanes, mayRegisterModels }: Token,
+  { poolTokenId, session, owners, lanes, mayRegisterModels }: Asking,
 ): Promise<DesiredModels> {
   const { results } = await db
     .prepare(
@@ -41,7 +45,10 @@ export async function desiredModels(
          AND (b.deleted_at IS NULL OR b.deleted_at + (b.manifest ->> 'totalTimeoutMs') > ?3)
        ORDER BY live DESC, b.pushed_at DESC, b.version LIMIT ${MAX_DESIRED_MODELS}`,
     )
-    .bind(JSON.stringify(owners), JSON.stringify(lanes), Date.now(), mayRegisterModels ? 1 : 0)
+    .bind(
+      ...[JSON.stringify(owners), JSON.stringify(lanes), Date.now(), mayRegisterModels ? 1 : 0],
+      ...[poolTokenId, session],
+    )
     .all();
   const rows = results.map((row) => RowSchema.parse(row));
   return {

@@ -8,7 +8,7 @@ import type { Manifest } from "../contract/manifest.ts";
 
 /** A column of a query in which `v` is the version's row. */
 export const BUNDLE_COLUMN = `(SELECT json_object('bytes', b.bytes, 'files', b.files, 'stage', b.stage, 'problem', b.problem,
-  'plugins', json(b.plugins), 'fetched', b.fetched_at IS NOT NULL, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
+  'plugins', json(b.plugins), 'fetched', b.fetched_at IS NOT NULL, 'failed', b.failed, 'live', v.manifest ->> 'schema' IS NOT NULL) FROM bundles b WHERE b.owner = v.owner AND b.name = v.name AND b.version = v.id) AS bundle`;
 
 /**
  * Whether the version of the row `versions` may be a model's latest: one that was pushed is, once its schema is known.
@@ -24,6 +24,8 @@ const BundleNoteSchema = z.object({
   /** Null: none came with it. */
   plugins: z.array(AttachedPluginSchema).nullable(),
   fetched: z.number(),
+  /** 0: hosts go on trying. */
+  failed: z.number(),
   live: z.number(),
 });
 export const BundleColumnSchema = z
@@ -58,7 +60,7 @@ export function stateOf(version: Stated, { log, pluginProblem }: OwnersView = NO
   }));
   const rest = { stage, log, bundle: { bytes, files }, plugins, plugin_problem: pluginProblem };
   if (!isPending(version)) return { status: "live", problem, ...rest };
-  if (problem !== null) return { status: "failed", problem, ...rest };
+  if (problem !== null && bundle.failed > 0) return { status: "failed", problem, ...rest };
   return { status: "pending", problem: reasonOf(version.manifest, bundle), ...rest };
 }
 
@@ -74,7 +76,12 @@ export function refuseUnlessLive(version: Stated): void {
   throw new EdgeplaneError("version_pending", `The version ${id.slice(0, 12)} of ${owner}/${name} ${said}.`);
 }
 
-function reasonOf({ owner, lane }: Manifest, { fetched }: { fetched: number }): string {
+function reasonOf(
+  { owner, lane }: Manifest,
+  { fetched, problem }: Pick<NonNullable<BundleNote>, "fetched" | "problem">,
+): string {
+  if (problem !== null)
+    return `a pool could not set it up, and it is tried again, there or on another host: ${problem.split("\n")[0]}`;
   if (fetched === 1) return "a pool has asked for its files, and has yet to set it up";
   return `no pool has asked for its files yet; it takes one whose token has the owner "${owner}" and the lane "${lane}", and may register models`;
 }

@@ -5,9 +5,8 @@
 import type { Call, Finding, OutputPart, Phase, PredictionCall, Principal } from "../../plugins/kernel/phases.ts";
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import type { Hooks, Snapshot } from "../../plugins/kernel/snapshot.ts";
+import type { Arm } from "../contract/canary.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
-import { newPredictionId } from "../contract/ids.ts";
-import { numericVar } from "../contract/numeric-vars.ts";
 import type { Json } from "../contract/prediction.ts";
 import { costView } from "../contract/price.ts";
 import type { CostView } from "../contract/price.ts";
@@ -20,12 +19,29 @@ import { reservationService } from "../shard/reservation-services.ts";
 export type SimulatedRequest = {
   principal: Principal | null;
   headers: Record<string, string>;
-  call: Omit<PredictionCall, "requestId" | "predictionId" | "principal" | "inputBytes">;
-  /** What becomes of an input that a plugin changed; src/pipeline/run-phase.ts tells more. */
-  onChangedCall: NonNullable<Trail["onChangedCall"]>;
+  /** Throws `EdgeplaneError`: what the gateway itself refuses the caller with. */
+  target(principal: Principal): Promise<SimulatedTarget>;
   /** What the model would answer; undefined: nothing. */
   output?: Json;
   logs?: string;
+};
+
+/** A request once its version is known. */
+export type SimulatedTarget = {
+  call: Omit<PredictionCall, "inputBytes">;
+  chosen: SimulatedChoice | null;
+  /** What becomes of an input that a plugin changed; src/pipeline/run-phase.ts tells more. */
+  onChangedCall: NonNullable<Trail["onChangedCall"]>;
+  /** What follows where a plugin chose another version. Throws `EdgeplaneError` for one that can't be run. */
+  settle(call: PredictionCall): Promise<{ call: PredictionCall; chosen: SimulatedChoice | null }>;
+};
+
+/** Which version it gets, and by what. `rule`: which of the model's rules, from 0. */
+export type SimulatedChoice = {
+  version: string;
+  by: "request" | "rule" | "canary" | "plugin";
+  rule: number | null;
+  canary: { version: string; percent: number; sticky_by: string; arm: Arm } | null;
 };
 
 /** `ms`: as far as the clock goes on: deployed, it stands still while a plugin only computes. */
@@ -41,8 +57,10 @@ export type SimulatedDecision = {
 export type SimulatedPhase = { phase: Phase; decisions: SimulatedDecision[] };
 export type Simulated = {
   phases: SimulatedPhase[];
-  /** What the request would be refused with, or null. */
-  refused: { phase: Phase; code: string; message: string } | null;
+  /** What the request would be refused with, or null. `phase` null: the gateway itself refuses it. */
+  refused: { phase: Phase | null; code: string; message: string } | null;
+  /** Null of a model that isn't here. */
+  chosen: SimulatedChoice | null;
   /** As they would be handed on; null where it doesn't come to that. */
   input: Json;
   output: Json;
@@ -51,40 +69,42 @@ export type Simulated = {
   cost: CostView | null;
 };
 
+/** `at`: the phase that it is in, or was in last. */
 type Run = {
   env: Env;
-  onChangedCall: SimulatedRequest["onChangedCall"];
+  at: Phase | null;
+  onChangedCall: SimulatedTarget["onChangedCall"];
   result: Simulated;
   reservations: HeldReservation[];
 };
 
 export async function simulate(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<Simulated> {
-  const result: Simulated = { phases: [], refused: null, input: null, output: null, logs: null, cost: costOf(request) };
-  const run: Run = { env, onChangedCall: request.onChangedCall, result, reservations: [] };
+  const nothing = { input: null, output: null, logs: null, cost: null };
+  const result: Simulated = { phases: [], refused: null, chosen: null, ...nothing };
+  const run: Run = { env, at: null, onChangedCall: (changed) => changed, result, reservations: [] };
   try {
     await runAll(run, snapshot, request);
   } catch (error) {
-    const phase = result.phases.at(-1)?.phase;
-    if (!(error instanceof EdgeplaneError) || phase === undefined) throw error;
-    result.refused = { phase, code: error.code, message: error.message };
+    if (!(error instanceof EdgeplaneError)) throw error;
+    result.refused = { phase: run.at, code: error.code, message: error.message };
   }
   return result;
 }
 
-function costOf({ call: { pricing } }: SimulatedRequest): CostView | null {
-  return pricing === undefined ? null : costView(pricing, undefined);
-}
-
 async function runAll(run: Run, snapshot: Snapshot, request: SimulatedRequest): Promise<void> {
   const principal = request.principal ?? (await authenticated(run, snapshot, request.headers));
-  const { model } = request.call;
+  run.at = null;
+  const target = await request.target(principal);
+  const { predictionId, model, pricing } = target.call;
+  run.result.chosen = target.chosen;
+  run.result.cost = pricing === undefined ? null : costView(pricing, undefined);
+  run.onChangedCall = target.onChangedCall;
   const hooks = await snapshot.of(principal.accountId, `${model.owner}/${model.name}`);
-  const inputBytes = new TextEncoder().encode(JSON.stringify(request.call.input)).byteLength;
-  const predictionId = newPredictionId(numericVar(run.env, "SHARD_COUNT"));
-  const requestId = "simulated";
-  let call: PredictionCall = { ...request.call, requestId, predictionId, principal, inputBytes };
+  const inputBytes = new TextEncoder().encode(JSON.stringify(target.call.input)).byteLength;
+  let call: PredictionCall = { ...target.call, inputBytes };
   try {
     for (const phase of ["admit", "screenInput", "route"] as const) call = await step(run, hooks, phase, call);
+    ({ call, chosen: run.result.chosen } = await target.settle(call));
   } finally {
     await giveBack(run, call);
   }
@@ -120,11 +140,13 @@ async function authenticated(run: Run, snapshot: Snapshot, given: Record<string,
 }
 
 async function step<P extends Phase>(
-  { result, reservations, onChangedCall }: Run,
+  run: Run,
   hooks: Hooks,
   phase: P,
   subject: Parameters<typeof runPhase<P>>[2],
 ): ReturnType<typeof runPhase<P>> {
+  const { result, reservations, onChangedCall } = run;
+  run.at = phase;
   const decisions: SimulatedDecision[] = [];
   result.phases.push({ phase, decisions });
   const trail: Trail = {

@@ -12,7 +12,7 @@ import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import { addMetrics, platformMetrics } from "./sizes.ts";
 import type { ScreenedEvent, StreamFrame } from "./types.ts";
-import { attemptEnds, attemptGoesOn, attemptNeverRan, endOf } from "./usage.ts";
+import { attemptEnds, attemptGoesOn, attemptSpoke, attemptUntold, endOf } from "./usage.ts";
 
 export type Applied = {
   verdict: EventVerdict["verdict"];
@@ -28,6 +28,8 @@ export type Applied = {
 type Released = Extract<PoolEvent, { type: "released" }>;
 /** After these a claim says nothing more. */
 const endings: ReadonlySet<PoolEvent["type"]> = new Set(["succeeded", "failed", "released"] as const);
+/** Only a run says these. */
+const words: ReadonlySet<PoolEvent["type"]> = new Set(["output", "log", "metric"] as const);
 type Context = { now: number; rules: Rules; beginAttempt: () => void };
 
 /**
@@ -87,6 +89,7 @@ function noteScreening(progress: Progress, { held, tail, verdicts }: ScreenedEve
 function settleUsage({ row }: Progress, event: ScreenedEvent, now: number, applied: Applied): void {
   if (row.startedAt === null || row.retired || event.seq !== row.nextSeq) return;
   row.nextSeq += 1;
+  if (words.has(event.type)) attemptSpoke(row);
   settleAttempt(row, event, now, applied);
   if (!("metrics" in event) || event.metrics === undefined || Object.keys(event.metrics).length === 0) return;
   addMetrics(row, isPurged(row) ? platformMetrics(event.metrics) : event.metrics);
@@ -94,11 +97,11 @@ function settleUsage({ row }: Progress, event: ScreenedEvent, now: number, appli
   applied.mustStore = true;
 }
 
-/** What it says of its attempt counts, too; an end that says nothing is one of a run that never began. */
+/** What it says of its attempt counts, too; what it doesn't say passed until its prediction's end, if it ran. */
 function settleAttempt(row: Row, event: ScreenedEvent, now: number, applied: Applied): void {
   if (row.attemptAt === undefined || !endings.has(event.type)) return;
   if ("usage" in event && event.usage !== undefined) attemptEnds(row, endOf(row), now, event);
-  else attemptNeverRan(row);
+  else attemptUntold(row, row.completedAt ?? now);
   applied.mustStore = true;
 }
 
@@ -114,7 +117,7 @@ function applyOne(progress: Progress, event: ScreenedEvent, session: string, con
     default:
   }
   if (event.type === "failed" && event.kind === "input") {
-    if (event.usage === undefined) attemptNeverRan(row);
+    if (event.usage === undefined) attemptUntold(row, now, "failed");
     else attemptEnds(row, "failed", now, event);
     return settle(applied, machine.fail(row, event.error, now));
   }
@@ -126,6 +129,7 @@ function applyOne(progress: Progress, event: ScreenedEvent, session: string, con
     return;
   }
   if (row.state !== "running") revive(progress, session, context, applied);
+  if (words.has(event.type)) attemptSpoke(row);
   switch (event.type) {
     case "output":
       if (row.skip > 0) row.skip -= 1;

@@ -10,7 +10,7 @@ import type { Rules } from "./rules.ts";
 import { isFinished } from "./row.ts";
 import type { Row, State } from "./row.ts";
 import { addMetrics } from "./sizes.ts";
-import { attemptBegins, attemptEnds, attemptNeverRan, awaitsUsage, noteAnswer } from "./usage.ts";
+import { attemptBegins, attemptEnds, attemptUntold, awaitsUsage, noteAnswer } from "./usage.ts";
 import type { Measured } from "./usage.ts";
 
 const STOP_AGAIN_MS = 2000;
@@ -74,6 +74,7 @@ function grant(row: Row, to: { session: string; token: string }, now: number, ru
 export function start(row: Row, now: number): Effect[] {
   row.state = "running";
   row.held = undefined;
+  attemptUntold(row, now, "lost");
   row.attempt += 1;
   row.startedAt ??= now;
   row.handAt = null;
@@ -111,7 +112,7 @@ export function fail(row: Row, error: PredictionError, now: number): Effect[] {
  * earlier claim ran did, and such a prediction ran out of time.
  */
 export function neverBegun(row: Row, error: PredictionError, now: number): Effect[] {
-  attemptNeverRan(row);
+  attemptUntold(row, now);
   if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   if (row.startedAt !== null) return fail(row, errorOf("timed_out", error.message), now);
   return finish(row, "aborted", error, now);
@@ -125,7 +126,7 @@ export function cancel(row: Row, now: number): Effect[] {
 
 /** Handed back free of charge. */
 export function release(row: Row, now: number, rules: Rules): Effect[] {
-  attemptNeverRan(row);
+  attemptUntold(row, now);
   return waitAgain(row, now, rules);
 }
 
@@ -136,7 +137,7 @@ export function release(row: Row, now: number, rules: Rules): Effect[] {
  */
 export function handBack(row: Row, now: number, rules: Rules): Effect[] {
   row.handBacks += 1;
-  attemptNeverRan(row);
+  attemptUntold(row, now);
   if (row.state === "running" && row.attempt === 1 && row.chunks === 0) row.startedAt = null;
   const effects = waitAgain(row, now, rules);
   if (row.handBacks === 1) return effects;
@@ -149,7 +150,7 @@ export function handBack(row: Row, now: number, rules: Rules): Effect[] {
  * that was counted stays counted; its deadline to start holds as before, unless an earlier attempt did run.
  */
 export function unseen(row: Row, now: number, rules: Rules): Effect[] {
-  attemptNeverRan(row);
+  attemptUntold(row, now);
   if (row.losses === 0 && row.chunks === 0) row.startedAt = null;
   return waitAgain(row, now, rules);
 }

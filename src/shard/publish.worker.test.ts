@@ -14,6 +14,7 @@ import { brokerName } from "../log/names.ts";
 import type { LogFaults } from "../log/protocol.ts";
 import { cancelPrediction, getPrediction, submit } from "./client.ts";
 import { replayDeadLetter } from "./replay.ts";
+import type { ChargeReplay } from "./replay.ts";
 import type { Submission } from "./types.ts";
 
 const edge = env as Env;
@@ -113,14 +114,27 @@ it("replays what its operator names by model and time, large inputs too", async 
   expect(await (await edge.BLOBS.get(made?.inputBlob ?? ""))?.json()).toEqual({ prompt: "large" });
 });
 
+const uncharged: ChargeReplay = () => Promise.resolve({ submission: {}, undo: () => {} });
+
 it("refuses to replay what is unknown, unfinished or answered by its model", async () => {
   const waiting = await accept();
   const answered = await accept();
   await pool.run(answered, "well");
-  expect(await replayDeadLetter(edge, waiting)).toEqual({ id: waiting, outcome: "not_dead" });
-  expect(await replayDeadLetter(edge, answered)).toEqual({ id: answered, outcome: "not_dead" });
-  expect(await replayDeadLetter(edge, newPredictionId(16))).toMatchObject({ outcome: "unknown" });
-  expect(await replayDeadLetter(edge, "no id")).toEqual({ id: "no id", outcome: "unknown" });
+  expect(await replayDeadLetter(edge, waiting, uncharged)).toEqual({ id: waiting, outcome: "not_dead" });
+  expect(await replayDeadLetter(edge, answered, uncharged)).toEqual({ id: answered, outcome: "not_dead" });
+  expect(await replayDeadLetter(edge, newPredictionId(16), uncharged)).toMatchObject({ outcome: "unknown" });
+  expect(await replayDeadLetter(edge, "no id", uncharged)).toEqual({ id: "no id", outcome: "unknown" });
+});
+
+it("refuses a replay that its account's queue has no room for, and gives back what it had reserved", async () => {
+  const id = newPredictionId(16);
+  const replayable = () => Promise.resolve({ input: submission(id), reason: null });
+  const shard = { replayable, submit: () => Promise.resolve({ outcome: "full", limit: 3 }) };
+  const full = { ...edge, SHARD: { getByName: () => shard } as unknown as Env["SHARD"] };
+  const undo = vi.fn<() => void>();
+  const replay = await replayDeadLetter(full, id, () => Promise.resolve({ submission: {}, undo }));
+  expect(replay).toMatchObject({ id, outcome: "refused", code: "queue_full" });
+  expect(undo).toHaveBeenCalledOnce();
 });
 
 it("says what a replay lacks", async () => {

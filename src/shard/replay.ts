@@ -2,13 +2,15 @@
  * Replays dead letters: each becomes one new prediction, with the same input, model and deadlines, however often it is
  * asked for.
  */
+import { EdgeplaneError } from "../contract/errors.ts";
+import type { ErrorCode } from "../contract/errors.ts";
 import { derivedPredictionId, isPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { deadLetterReason } from "../contract/published.ts";
 import { keyFor } from "../contract/signing.ts";
 import type { Env } from "../env.ts";
 import { callObject } from "../object-calls.ts";
 import { copyInput, inputBlobKey } from "../storage/blobs.ts";
-import { shardCount, submit } from "./client.ts";
+import { isAccepted, shardCount, submit } from "./client.ts";
 import { remoteShard } from "./remote.ts";
 import { isPurged } from "./retention.ts";
 import { isFinished } from "./row.ts";
@@ -23,7 +25,19 @@ export type Replayable = { input: Omit<Submission, "id">; reason: null } | { inp
 
 export type Replay =
   | { id: string; outcome: "created" | "existing"; replayedAs: string }
-  | { id: string; outcome: NotReplayable };
+  | { id: string; outcome: NotReplayable }
+  /** It stays as it is, to be replayed later. */
+  | { id: string; outcome: "refused"; code: ErrorCode; detail: string };
+
+type Replayed = Omit<Submission, "id">;
+/**
+ * What the prediction `id` is billed by, and reserves, as one that is accepted now; `undo` gives that back. Throws
+ * `EdgeplaneError` where it is refused.
+ */
+export type ChargeReplay = (
+  id: string,
+  submission: Replayed,
+) => Promise<{ submission: Pick<Replayed, "pricing" | "reservations" | "verdicts">; undo: () => void }>;
 
 /** What a stored row gives to replay. */
 export function replayableOf(row: Row | null): Replayable {
@@ -62,7 +76,7 @@ export function replayableOf(row: Row | null): Replayable {
 }
 
 /** Makes the new prediction of one dead letter, or finds the one that was made before. */
-export async function replayDeadLetter(env: Env, id: string): Promise<Replay> {
+export async function replayDeadLetter(env: Env, id: string, charge: ChargeReplay): Promise<Replay> {
   if (!isPredictionId(id, shardCount(env))) return { id, outcome: "unknown" };
   const { input, reason } = await callObject(() => remoteShard(env, shardName(shardOf(id))).replayable(id));
   if (input === null) return { id, outcome: reason };
@@ -75,6 +89,27 @@ export async function replayDeadLetter(env: Env, id: string): Promise<Replay> {
     if (!copied) return { id, outcome: "data_removed" };
     inputBlob = inputBlobKey(replayedAs);
   }
-  const answer = await submit(env, { ...input, id: replayedAs, inputBlob }, 0);
-  return { id, outcome: answer.outcome === "created" ? "created" : "existing", replayedAs };
+  try {
+    const charged = await charge(replayedAs, input);
+    return await accepted(env, { ...input, ...charged.submission, id: replayedAs, inputBlob }, id, charged.undo);
+  } catch (error) {
+    if (!(error instanceof EdgeplaneError)) throw error;
+    // What it would cost now matters nothing to one that was replayed before.
+    if (await isAccepted(env, replayedAs, input.accountId, input.payloadHash)) {
+      return { id, outcome: "existing", replayedAs };
+    }
+    return { id, outcome: "refused", code: error.code, detail: error.message };
+  }
+}
+
+async function accepted(env: Env, submission: Submission, id: string, undo: () => void): Promise<Replay> {
+  const answer = await submit(env, submission, 0).catch((error: unknown) => {
+    if (error instanceof EdgeplaneError) undo();
+    throw error;
+  });
+  if (answer.outcome === "created") return { id, outcome: "created", replayedAs: submission.id };
+  undo();
+  if (answer.outcome !== "full") return { id, outcome: "existing", replayedAs: submission.id };
+  const detail = `The account has ${answer.limit} predictions waiting in this lane, as many as it may.`;
+  return { id, outcome: "refused", code: "queue_full", detail };
 }

@@ -136,6 +136,8 @@ export type Row = {
   held?: HeldStates | undefined;
   /** Since when the attempt runs of which no usage is known yet, in milliseconds since the epoch. */
   attemptAt?: number | undefined;
+  /** That attempt has said something. */
+  hasSpoken?: true | undefined;
   /** What it costs, in nano-units, once that is known; where it has no price, nothing is noted. */
   costNano?: number | undefined;
   /** What attempts took, until it was handed on, and which of them were told of. */

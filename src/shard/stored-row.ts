@@ -132,6 +132,7 @@ export function changingOf(row: Row): string {
     verdicts: row.verdicts,
     held: row.held,
     attemptAt: row.attemptAt,
+    hasSpoken: row.hasSpoken,
     costNano: row.costNano,
     usage: row.usage?.map((entry) => packUsage(entry, row.createdAt)),
     earlier: row.earlier,

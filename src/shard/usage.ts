@@ -4,7 +4,7 @@
  *
  *   start ─▶ open (`attemptAt`) ── reported ──▶ entry
  *                │ its pool vanished ──▶ estimated entry ── reported after all ──▶ correction: a second entry
- *                └ it never ran (`unseen`, handed back) ──▶ nothing
+ *                └ it said nothing, and is handed back ──▶ it never ran: nothing
  *
  * Entries stand in `row.usage` from the change that ends an attempt until they are handed on. Which attempts before the
  * last were told of stands in `row.earlier`, so that none is taken twice, for as long as the row stays.
@@ -84,14 +84,21 @@ export function unpackUsage(packed: PackedUsage, since: number): UsageEntry {
   return n === null ? entry : { n: n + since * 1000, ...entry };
 }
 
-/** A start is counted. What an earlier start of the same claim took comes by a report of its own. */
+/** A start is counted, and the one before it is over. */
 export function attemptBegins(row: Row, now: number): void {
   row.attemptAt = now;
+  row.hasSpoken = undefined;
 }
 
-/** The counted start never happened. */
-export function attemptNeverRan(row: Row): void {
-  close(row);
+/** The open attempt said something: it runs. */
+export function attemptSpoke(row: Row): void {
+  row.hasSpoken = true;
+}
+
+/** The open attempt is over without a word of what it took. One that said nothing never ran; else that is estimated. */
+export function attemptUntold(row: Row, now: number, outcome = endOf(row)): void {
+  if (row.hasSpoken === true) attemptEnds(row, outcome, now);
+  else close(row);
 }
 
 /** The claim's lost attempt goes on after all: what was estimated of it is corrected at its end. */
@@ -204,6 +211,7 @@ function take(row: Row, { attempt, outcome, usage, from }: Told, now: number): v
 /** Nobody has to be asked, or to be told to stop, whose end is known. */
 function close(row: Row): void {
   row.attemptAt = undefined;
+  row.hasSpoken = undefined;
   if (isFinished(row.state)) row.checkAt = null;
 }
 

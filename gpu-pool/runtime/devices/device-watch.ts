@@ -5,18 +5,23 @@
  *   unknown ── look ──▶ well (devices) ⇄ problem (why no GPU can be used)
  */
 import { availableParallelism, cpus, totalmem } from "node:os";
+import { MAX_DEVICE_PROBLEM_CHARS } from "../../../src/contract/channel.ts";
 import type { Device } from "../../../src/contract/channel.ts";
 import type { Clock } from "../../scheduling/clock.ts";
 import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import type { CheckResult } from "./device-check.ts";
 import { askNvidiaSmi } from "./nvidia-smi.ts";
-import type { CudaDevice, SmiReport } from "./nvidia-smi.ts";
+import { KnownCards } from "./known-cards.ts";
+import type { KnownCard } from "./known-cards.ts";
+import type { SmiReport } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
 
 const LOOK_EVERY_MS = 15_000;
+/** While a card is missing that may be back in a moment. */
+const LOOK_FOR_MISSING_MS = 3000;
 
 export type DeviceReport = {
-  cuda: CudaDevice[];
+  cuda: KnownCard[];
   /** Why no GPU can be used, or what was complained of beside those that can; null when all is well. */
   problem: string | null;
 };
@@ -42,7 +47,9 @@ export class DeviceWatch {
   readonly #ask: () => Promise<SmiReport>;
   #hasAskedVersion = false;
   #underway: Promise<DeviceReport> | null = null;
+  #isStarted = false;
   #stop: () => void = () => {};
+  readonly #cards = new KnownCards();
   /** Why devices are fenced that failed their check, by uuid. */
   readonly #sick = new Map<string, string>();
 
@@ -51,10 +58,11 @@ export class DeviceWatch {
     this.#ask = options.ask ?? askNvidiaSmi;
   }
 
-  /** Why this pool can put nothing on a GPU; null when it can. */
+  /** Why this pool can put nothing on a GPU; null when it can, and while one is missing that may be back in a moment. */
   get refusal(): string | null {
     const { cuda, problem } = this.report;
-    if (cuda.length > 0) return cuda.every((device) => device.problem !== null) ? (cuda[0]?.problem ?? null) : null;
+    const isHopeful = cuda.some((device) => device.problem === null || device.isAwaited);
+    if (cuda.length > 0) return isHopeful ? null : (cuda[0]?.problem ?? null);
     return problem ?? "CUDA_VISIBLE_DEVICES leaves this pool no GPU";
   }
 
@@ -68,7 +76,10 @@ export class DeviceWatch {
     const { cuda } = this.report;
     return cuda.length === 0
       ? [cpuDevice()]
-      : cuda.map(({ id, name, memoryBytes }) => ({ id, kind: "cuda" as const, name, memoryBytes }));
+      : cuda.map(({ id, name, memoryBytes, problem }) => ({
+          ...{ id, kind: "cuda" as const, name, memoryBytes },
+          ...(problem === null ? {} : { problem: problem.slice(0, MAX_DEVICE_PROBLEM_CHARS) }),
+        }));
   }
 
   /** Looks, or waits for the look that is under way. */
@@ -99,19 +110,26 @@ export class DeviceWatch {
 
   /** Looks again and again, from now on. */
   start(): void {
-    this.#stop = this.#options.clock.after(LOOK_EVERY_MS, () => {
-      void this.look();
-      this.start();
-    });
+    this.#isStarted = true;
+    this.#lookLater();
   }
 
   stop(): void {
+    this.#isStarted = false;
     this.#stop();
+  }
+
+  #lookLater(): void {
+    this.#stop();
+    const isAwaiting = this.report.cuda.some((device) => device.isAwaited);
+    const delayMs = isAwaiting ? LOOK_FOR_MISSING_MS : LOOK_EVERY_MS;
+    this.#stop = this.#options.clock.after(delayMs, () => void this.look());
   }
 
   async #look(): Promise<DeviceReport> {
     const { devices, problem } = await this.#ask();
-    const cuda = visibleOf(devices, this.#options.visible).map((device) => ({
+    const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs());
+    const cuda = visibleOf(known, this.#options.visible).map((device) => ({
       ...device,
       problem: device.problem ?? this.#sick.get(device.uuid) ?? null,
     }));
@@ -120,6 +138,7 @@ export class DeviceWatch {
       this.cudaVersion = await (this.#options.askVersion ?? askCudaVersion)();
     }
     this.report = { cuda, problem };
+    if (this.#isStarted) this.#lookLater();
     this.onLook();
     return this.report;
   }

@@ -2,11 +2,12 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
-import { createHandClock } from "../../../test/unit/hand-clock.ts";
+import { createHandClock, createSteppedClock } from "../../../test/unit/hand-clock.ts";
 import { checkDevice } from "./device-check.ts";
 import type { CheckResult } from "./device-check.ts";
 import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import { DeviceWatch } from "./device-watch.ts";
+import { FenceNews } from "./fence-news.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
 
@@ -20,7 +21,8 @@ const text = [
   "",
 ].join("\n");
 const { devices, complaints } = parseNvidiaSmi(text);
-const visible = (list: string | undefined) => visibleOf(devices, list).map(({ id }) => id);
+const seen = devices.map((device) => ({ ...device, isAwaited: false }));
+const visible = (list: string | undefined) => visibleOf(seen, list).map(({ id }) => id);
 
 const folder = mkdtempSync(join(tmpdir(), "edgeplane-smi-"));
 const path = process.env["PATH"];
@@ -109,6 +111,78 @@ test("looks that come together are one, and a later one sees what has changed", 
   await watch.look();
   expect([asked, watch.refusal]).toEqual([2, null]);
   expect(watch.devices).toMatchObject([{ id: "0", kind: "cuda" }]);
+});
+
+const line = (id: number, uuid = `GPU-${id}`): string => `${id}, ${uuid}, NVIDIA L4, 23034, 1, 0, 30, 17, 0\n`;
+
+/** A host whose `nvidia-smi` says `text`, and fails with `problem`; time passes by hand. */
+function makeHost(visible?: string) {
+  const host = { text: line(0) + line(1), problem: null as string | null };
+  const time = createSteppedClock();
+  const ask = async () => ({ devices: parseNvidiaSmi(host.text).devices, problem: host.problem });
+  const watch = new DeviceWatch({ clock: time.clock, visible, ask, askVersion: async () => null });
+  const problems = () => Object.fromEntries(watch.report.cuda.map(({ id, problem }) => [id, problem]));
+  return { host, time, watch, problems };
+}
+
+test("a list that ends in the middle hides no card: what is missing is fenced, told to the edge, and free when it is back", async () => {
+  const { host, watch, problems } = makeHost("1,0");
+  await watch.look();
+  host.text = line(0);
+  await watch.look();
+  const missing = "GPU 1 is missing: nvidia-smi does not name it any more";
+  expect(problems()).toEqual({ "1": missing, "0": null });
+  expect(watch.devices.map(({ id, problem }) => [id, problem])).toEqual([
+    ["1", missing],
+    ["0", undefined],
+  ]);
+  host.text = line(0) + line(1);
+  await watch.look();
+  expect(problems()).toEqual({ "1": null, "0": null });
+});
+
+test("cards that are all missing are awaited for a minute, looked for every 3 s, and then refused with the reason", async () => {
+  const { host, time, watch, problems } = makeHost();
+  await watch.look();
+  watch.start();
+  [host.text, host.problem] = ["", "nvidia-smi gave no answer within 10 s"];
+  await time.pass(15_000);
+  expect(problems()["1"]).toBe("GPU 1 is missing: nvidia-smi gave no answer within 10 s");
+  expect([watch.refusal, watch.report.cuda[0]?.isAwaited]).toEqual([null, true]);
+  await time.pass(57_000);
+  expect(watch.refusal).toBeNull();
+  await time.pass(3000);
+  expect(watch.refusal).toBe("GPU 0 is missing: nvidia-smi gave no answer within 10 s");
+  expect(watch.devices.map(({ kind }) => kind)).toEqual(["cuda", "cuda"]);
+  watch.stop();
+});
+
+test("where the cards that are left are numbered anew, what is missing goes by its uuid and takes nobody's number", async () => {
+  const { host, watch, problems } = makeHost();
+  host.text = line(0) + line(1) + line(2);
+  await watch.look();
+  host.text = line(0) + line(1, "GPU-2");
+  await watch.look();
+  expect(Object.keys(problems())).toEqual(["0", "1", "GPU-1"]);
+  expect(Object.values(problems()).map((problem) => problem !== null)).toEqual([false, false, true]);
+});
+
+test("a fence is told once, and its end, whatever looks find meanwhile", async () => {
+  const { host, watch } = makeHost();
+  const lines: unknown[][] = [];
+  const say = (...said: unknown[]) => void lines.push(said);
+  const news = new FenceNews({ warn: say, info: say });
+  const look = async (text: string) => {
+    host.text = text;
+    return news.looked(await watch.look());
+  };
+  const found = [];
+  for (const text of [line(0) + line(1), line(0), line(0), line(0) + line(1)]) found.push(await look(text));
+  expect(found).toEqual([false, true, false, true]);
+  expect(lines.map(([what, text]) => [text, what])).toMatchObject([
+    ["GPU fenced off", { id: "1" }],
+    ["GPU takes work again", { id: "1" }],
+  ]);
 });
 
 test("a pool that CUDA_VISIBLE_DEVICES leaves no GPU says so", async () => {

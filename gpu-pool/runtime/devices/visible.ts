@@ -1,14 +1,14 @@
 /** Which of a host's GPUs this pool may use. */
-import type { CudaDevice } from "./nvidia-smi.ts";
+import type { KnownCard } from "./known-cards.ts";
 
 /**
  * Those that the value of CUDA_VISIBLE_DEVICES names, in its order; all when it is not set. Numbers are nvidia-smi's.
  * Source: CUDA C Programming Guide, "CUDA Environment Variables": ids may be cut short, and an unknown one hides all
  * that come behind it.
  */
-export function visibleOf(found: readonly CudaDevice[], list: string | undefined): CudaDevice[] {
+export function visibleOf(found: readonly KnownCard[], list: string | undefined): KnownCard[] {
   if (list === undefined) return [...found];
-  const visible: CudaDevice[] = [];
+  const visible: KnownCard[] = [];
   for (const entry of list.split(",").map((one) => one.trim())) {
     if (entry.startsWith("MIG-")) {
       visible.push(migDevice(entry));
@@ -25,7 +25,7 @@ export function visibleOf(found: readonly CudaDevice[], list: string | undefined
 }
 
 /** A part of a card, of which the query of whole cards says nothing. */
-function migDevice(id: string): CudaDevice {
+function migDevice(id: string): KnownCard {
   return {
     id,
     uuid: id,
@@ -37,5 +37,6 @@ function migDevice(id: string): CudaDevice {
     powerWatts: null,
     uncorrectedEccErrors: null,
     problem: null,
+    isAwaited: false,
   };
 }

@@ -41,7 +41,11 @@ export type Placeable = {
 };
 
 /** A device, and what all programs use of it together; null where that isn't told. */
-export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & { usedBytes: number | null };
+export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & {
+  usedBytes: number | null;
+  /** It is missing, and may be back in a moment. */
+  isAwaited?: boolean;
+};
 
 export type HostPlacerOptions = {
   clock: Clock;
@@ -109,13 +113,33 @@ export class HostPlacer {
     return this.#known.get(placeable)?.isBlocked ?? false;
   }
 
-  /** Why it can never have an instance here; null when it can. */
+  /** Why it can never have an instance here; null when it can, also if only once a device is back that is missing. */
   refusal(placeable: Placeable): string | null {
+    const devices = this.#devices();
+    return this.#refusalOn(
+      placeable,
+      devices.map((device) => (device.isAwaited === true ? { ...device, problem: null } : device)),
+    );
+  }
+
+  /** Why it can't have an instance before a device is back that is missing; null when it can, or never will. */
+  pause(placeable: Placeable): string | null {
+    const awaited = this.#options.devices().find((device) => device.isAwaited === true);
+    if (awaited === undefined || this.refusal(placeable) !== null) return null;
+    return this.#refusalOn(placeable, this.#devices()) === null ? null : awaited.problem;
+  }
+
+  /** Whether a device of it takes nothing new: what goes wrong there says nothing of its model. */
+  isOnFenced({ devices }: PlaceableInstance): boolean {
+    return this.#options.devices().some(({ id, problem }) => problem !== null && devices.includes(id));
+  }
+
+  #refusalOn(placeable: Placeable, devices: readonly PlacementDevice[]): string | null {
     const known = this.#known.get(placeable);
     if (known === undefined) return null;
     const { bytes, least } = known.memory;
     const pinned = this.#placed().filter(({ model }) => this.#isPinned(model));
-    return refusalOf({ ...placeable.needs, bytes, least }, this.#devices(), pinned);
+    return refusalOf({ ...placeable.needs, bytes, least }, devices, pinned);
   }
 
   /** What an instance is taken to use of each of its devices; null for one without a place. */
@@ -301,7 +325,7 @@ export class HostPlacer {
     };
   }
 
-  #devices(): PlacementDevice[] {
+  #devices(): (PlacementDevice & Pick<SeenDevice, "isAwaited">)[] {
     return this.#options.devices().map((device) => ({ ...device, foreignBytes: this.#foreign.get(device.id) ?? 0 }));
   }
 

@@ -14,6 +14,7 @@ import type { Instance } from "../instance.ts";
 import type { Instances } from "../instances.ts";
 import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
+import type { Readiness } from "../readiness.ts";
 import { launchKey } from "../models/configured.ts";
 import type { HostPlacer, Placeable } from "./host-placer.ts";
 import { isMisfit, Replacement } from "./replacement.ts";
@@ -35,9 +36,7 @@ export type PlacedModelOptions = {
   /** All that was granted and doesn't run. */
   waiting(): number;
   load(nowMs: number): ModelLoad;
-  loadMs(): number | null;
-  /** Why nothing is started now; null when it may be. */
-  refusal(): string | null;
+  readiness: Readiness;
   onRoom(): void;
 };
 
@@ -79,7 +78,7 @@ export class PlacedModel implements Placeable {
   }
 
   get loadMs(): number | null {
-    return this.#options.loadMs();
+    return this.#options.readiness.loadMs;
   }
 
   /** What a batch may take of memory there beyond what its process has at rest; Infinity where nobody knows. */
@@ -98,6 +97,11 @@ export class PlacedModel implements Placeable {
     return (isOnGpu ? this.#gpuRefusal : null) ?? this.#options.placer.refusal(this);
   }
 
+  /** Why it takes nothing while a device that is missing may be back in a moment; null when it does. */
+  get pause(): string | null {
+    return this.#options.instances.ready ? null : this.#options.placer.pause(this);
+  }
+
   get #gpuRefusal(): string | null {
     const { devices, model } = this.#options;
     return devices.refusalOf(model.cog.build.cuda);
@@ -108,9 +112,15 @@ export class PlacedModel implements Placeable {
     return this.#options.clock.nowMs() < this.#insistsUntilMs && this.#options.instances.placed.length === 0;
   }
 
+  /** Whether its set-up failed there as a device takes nothing, or has too little memory for it beside others. */
+  isFaultOfHost(instance: Instance, isOutOfMemory: boolean): boolean {
+    const { placer } = this.#options;
+    return placer.isOnFenced(instance) || (isOutOfMemory && placer.ranOut(this, instance));
+  }
+
   startable(nowMs: number): number {
-    const { instances, refusal } = this.#options;
-    if (this.#isClosed || refusal() !== null) return 0;
+    const { instances, readiness } = this.#options;
+    if (this.#isClosed || readiness.refusal !== null) return 0;
     const without = instances.all.filter(({ placement }) => placement === "none");
     return without.every((instance) => instance.mayStart(nowMs)) ? without.length : 0;
   }
@@ -142,8 +152,10 @@ export class PlacedModel implements Placeable {
     if (instances.placed.length < this.needs.count) placer.changed();
   }
 
-  /** It should have an instance although nothing waits. */
+  /** It should have an instance although nothing waits, also where it could not be set up a moment ago. */
   warm(): void {
+    this.#options.readiness.forgive();
+    for (const instance of this.#options.instances.all) instance.forgive();
     this.#isWarmDue = true;
     this.#options.placer.changed();
   }

@@ -2,14 +2,14 @@
 import type { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { amountOf, CurrencySchema, MAX_NANO } from "../../contract/price.ts";
+import { amountOf, CurrencySchema, MAX_NANO, NanoSchema } from "../../contract/price.ts";
 import type { Env } from "../../env.ts";
 import { BudgetViewSchema, showBudgets } from "../../metering/budgets.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { balanceOf, findBudget, forgetBudgets, putBudget } from "../../registry/budgets.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
-import { accountNamed, refuseUnheld } from "./budgets.ts";
+import { accountNamed, checkWebhook, refuseUnheld } from "./budgets.ts";
 import { MAX_ADMIN_BYTES } from "./page.ts";
 
 const PathSchema = z.object({ account: z.string().meta({ description: "The account's id or name." }) });
@@ -41,6 +41,13 @@ const BalanceSchema = BudgetViewSchema.extend({
     .meta({ description: "The payment with this key." }),
 }).meta({ id: "Balance" });
 
+const AlertsSchema = z.strictObject({
+  webhook: z.url().max(2048).nullable().meta({
+    description: "Told once when less is left, and once when nothing is; again after a payment. Null: nobody is told.",
+  }),
+  alert_below_nano: NanoSchema.default(0).meta({ description: "In 10^-9 of the currency; 0: only at nothing." }),
+});
+
 export function addBalanceRoutes(routes: Hono<App>): void {
   routes.get(
     "/:account/balance",
@@ -54,6 +61,40 @@ export function addBalanceRoutes(routes: Hono<App>): void {
         answers: { 200: json(BalanceSchema, "The balance.") },
       },
       async (c, { path }) => c.json(await shown(c.env, (await accountNamed(c.env, path.account)).id)),
+    ),
+  );
+
+  routes.put(
+    "/:account/balance",
+    operation(
+      {
+        id: "putBalanceAlerts",
+        tag: "Operator",
+        summary: "Say who is told when an account's balance runs low",
+        description: "It holds within 10 seconds, for an account that has paid in. Signed with the account's secret.",
+        access: "operator",
+        path: PathSchema,
+        body: {
+          schema: AlertsSchema,
+          maxBytes: MAX_ADMIN_BYTES,
+          examples: { low: { webhook: "https://example.com/alerts", alert_below_nano: 2_000_000_000 } },
+        },
+        answers: { 200: json(BalanceSchema, "The balance.") },
+      },
+      async (c, { path, body }) => {
+        const { webhook, alert_below_nano: limitNano } = body;
+        const { id, name } = await accountNamed(c.env, path.account);
+        const known = await findBudget(c.env.DB, { scope: "account", id, period: "balance" });
+        if (known === null) throw noBalance();
+        if (webhook !== null) checkWebhook(c.env, webhook, id);
+        const { currency, kind } = known;
+        await putBudget(c.env.DB, {
+          ...{ scope: "account", id, period: "balance", account: id, name, limitNano, currency, kind, webhook },
+          signer: webhook === null ? null : id,
+        });
+        forgetBudgets({ account: id });
+        return c.json(await shown(c.env, id));
+      },
     ),
   );
 
@@ -118,6 +159,10 @@ async function makePrepaid(env: Env, { id, name }: { id: string; name: string },
 async function shown(env: Env, id: string): Promise<z.output<typeof BudgetViewSchema>> {
   const budget = await findBudget(env.DB, { scope: "account", id, period: "balance" });
   const [view] = budget === null ? [] : await showBudgets(env, [budget]);
-  if (view === undefined) throw new EdgeplaneError("not_found", "The account has no balance: it doesn't pay ahead.");
+  if (view === undefined) throw noBalance();
   return view;
+}
+
+function noBalance(): EdgeplaneError {
+  return new EdgeplaneError("not_found", "The account has no balance: it doesn't pay ahead.");
 }

@@ -26,6 +26,10 @@ import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { MAX_ADMIN_BYTES } from "./page.ts";
 
+/** A caller with a JSON Web Token, by its issuer's name in the settings and its `sub`: as records and verdicts have it. */
+const TOKEN_CALLER = /^jwt:([a-z0-9][a-z0-9-]{0,31}):(.{1,256})$/su;
+const NO_ACCOUNT = "The caller has no such budget; to set one, say the `account` that its tokens name.";
+const NO_KEY = "There is no such key.";
 const MODEL = /^[^/\s]{1,128}\/[^/\s]{1,128}$/;
 
 const PathSchema = z.object({
@@ -33,9 +37,10 @@ const PathSchema = z.object({
   of: z
     .string()
     .min(1)
-    .max(260)
+    .max(300)
     .meta({
-      description: "The account's id or name, the key's id, or `owner%2Fname` of the model.",
+      description:
+        "The account's id or name; the key's id, or `jwt:<issuer>:<sub>` of a caller with a JSON Web Token; or `owner%2Fname` of the model.",
       examples: ["acme"],
     }),
   period: z.enum(calendarPeriods).meta({ description: "A day or a month of UTC, or in all." }),
@@ -54,6 +59,9 @@ const BodySchema = z.strictObject({
   webhook: z.url().max(2048).nullable().default(null).meta({
     description:
       "Told at 50, 80 and 100 %, each once a period; signed by the account's secret, a model's by its owner's.",
+  }),
+  account: z.string().optional().meta({
+    description: "Of `jwt:<issuer>:<sub>`, and of no other: the account, by id or name, that its tokens name.",
   }),
 });
 
@@ -115,9 +123,9 @@ export function budgetRoutes(): Hono<App> {
         errors: ["conflict", "quota_exceeded"],
       },
       async (c, { path, body }) => {
-        const { limit_nano: limitNano, currency, kind, webhook } = body;
+        const { limit_nano: limitNano, currency, kind, webhook, account } = body;
         await refuseUnheld(c.env, currency);
-        const named = await namedBy(c.env, path);
+        const named = await namedBy(c.env, path, account);
         const before = await findBudget(c.env.DB, named);
         if (webhook !== null) checkWebhook(c.env, webhook, named.signer);
         await putBudget(c.env.DB, { ...named, limitNano, currency, kind, webhook });
@@ -156,19 +164,27 @@ export function budgetRoutes(): Hono<App> {
 
 type Named = Pick<NewBudget, "scope" | "id" | "period" | "account" | "name" | "signer">;
 
-/** Throws `not_found` for an account that isn't there, and for a key that is neither there nor has this budget. */
-async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSchema>): Promise<Named> {
+/**
+ * Throws `not_found` for an account that isn't there, and for a key that is neither there nor has this budget.
+ * `account`: that of a caller with a token, where its budget is set.
+ */
+async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSchema>, account?: string): Promise<Named> {
+  const callerIn = scope === "key" && account !== undefined ? TOKEN_CALLER.exec(of) : null;
+  if (account !== undefined && callerIn === null) {
+    throw new EdgeplaneError("invalid_request", "`account` is of the budget of a `jwt:<issuer>:<sub>` alone.");
+  }
   const by: Record<BudgetScope, () => Promise<Omit<Named, "scope" | "period">>> = {
     async account() {
       const { id, name } = await accountNamed(env, of);
       return { id, account: id, name, signer: id };
     },
     async key() {
-      const key = await findApiKey(env.DB, of);
       // A budget outlives its key, and the first of those that were rotated: it can be read and removed all the same.
-      const known = key === null ? await findBudget(env.DB, { scope, id: of, period }) : null;
+      const known = await findBudget(env.DB, { scope, id: of, period });
+      if (account !== undefined) return tokenCaller(env, of, callerIn?.[1] ?? "", { account, known });
+      const key = known === null ? await findApiKey(env.DB, of) : null;
       const [id, accountId] = [key?.firstId ?? of, key?.accountId ?? known?.accountId ?? null];
-      if (accountId === null) throw new EdgeplaneError("not_found", "There is no such key.");
+      if (accountId === null) throw new EdgeplaneError("not_found", TOKEN_CALLER.test(of) ? NO_ACCOUNT : NO_KEY);
       return { id, account: accountId, name: id, signer: accountId };
     },
     async model() {
@@ -179,6 +195,28 @@ async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSche
   };
   return { scope, period, ...(await by[scope]()) };
 }
+
+/** Of a caller that is known by tokens alone. Throws `conflict` where none of them could be held to it. */
+async function tokenCaller(
+  env: Env,
+  id: string,
+  issuer: string,
+  { account: name, known }: { account: string; known: StoredBudget | null },
+): Promise<Omit<Named, "scope" | "period">> {
+  const account = await accountNamed(env, name);
+  if (known !== null && known.accountId !== account.id) {
+    throw new EdgeplaneError("conflict", "The caller has this budget in another account: remove that one first.");
+  }
+  const { plugins } = (await readSettings(env, null)).numbered.settings;
+  const trusted = IssuersSchema.safeParse(plugins["jwt"]?.config);
+  if (!(trusted.data?.issuers ?? []).some((one) => one.name === issuer)) {
+    const detail = `The plugin \`jwt\` has no issuer \`${issuer}\` in the settings, so that nobody calls by this name.`;
+    throw new EdgeplaneError("conflict", detail);
+  }
+  return { id, account: account.id, name: id, signer: account.id };
+}
+
+const IssuersSchema = z.object({ issuers: z.array(z.object({ name: z.string() })) });
 
 async function shown(env: Env, named: Named): Promise<z.output<typeof BudgetViewSchema>> {
   const budget = await findBudget(env.DB, named);
@@ -212,7 +250,8 @@ export async function refuseUnheld(env: Env, currency: string): Promise<void> {
   );
 }
 
-function checkWebhook(env: Env, url: string, signer: string | null): void {
+/** Throws `invalid_input` for one that may not be called, or that nobody could sign for. */
+export function checkWebhook(env: Env, url: string, signer: string | null): void {
   const decision = checkTarget(url, { allowLoopback: env.ALLOW_LOOPBACK_TARGETS === "1" });
   const description = !decision.ok
     ? decision.reason

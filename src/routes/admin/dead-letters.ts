@@ -9,6 +9,7 @@ import type { DeadLetter, DeadLetterFilter } from "../../registry/dead-letters.t
 import { replayDeadLetter } from "../../shard/replay.ts";
 import type { Replay } from "../../shard/replay.ts";
 import type { App, AppContext } from "../app.ts";
+import { chargesReplays } from "./charge-replay.ts";
 import { json, operation } from "../operation.ts";
 import { decodeCursor, encodeCursor, forward, nextCursor } from "../replicate/cursor.ts";
 
@@ -53,8 +54,10 @@ const DeadLetterSchema = z.object({
 const ListSchema = z.object({ results: z.array(DeadLetterSchema), next_cursor: z.string().nullable() });
 const ReplaySchema = z.object({
   id: z.string(),
-  outcome: z.enum(["created", "existing", "unknown", "not_dead", "data_removed"]),
+  outcome: z.enum(["created", "existing", "refused", "unknown", "not_dead", "data_removed"]),
   replayed_as: z.string().nullable(),
+  code: z.string().optional().meta({ description: "Of one that is refused: why, as docs/errors.md has it." }),
+  detail: z.string().optional(),
 });
 const ReplaysSchema = z.object({
   results: z.array(ReplaySchema),
@@ -100,7 +103,7 @@ export function deadLetterRoutes(): Hono<App> {
         tag: "Operator",
         summary: "Replay dead letters",
         description:
-          "Makes one new prediction of each, with its input, model and deadlines counted anew; `replay_of` names the dead letter. A dead letter that was replayed before answers `existing`, with the same id. Those named by `ids` are found whether or not `jobs.dlq` was on when they ended.",
+          "Makes one new prediction of each, with its input, model and deadlines counted anew; `replay_of` names the dead letter. A dead letter that was replayed before answers `existing`, with the same id. One that a budget or a full queue refuses says so, and can be replayed later. Those named by `ids` are found whether or not `jobs.dlq` was on when they ended.",
         access: "operator",
         body: {
           schema: ReplayRequestSchema,
@@ -112,9 +115,10 @@ export function deadLetterRoutes(): Hono<App> {
       async (c, { body }) => {
         const { ids, more } = await wanted(c, body);
         const replays: Replay[] = [];
+        const charge = chargesReplays(c);
         for (let start = 0; start < ids.length; start += PARALLEL_REPLAYS) {
           const part = ids.slice(start, start + PARALLEL_REPLAYS);
-          replays.push(...(await Promise.all(part.map(async (id) => replayDeadLetter(c.env, id)))));
+          replays.push(...(await Promise.all(part.map(async (id) => replayDeadLetter(c.env, id, charge)))));
         }
         const made = replays.flatMap((replay) => ("replayedAs" in replay ? [replay] : []));
         const gone = replays.filter(({ outcome }) => outcome === "data_removed" || outcome === "unknown");
@@ -161,5 +165,6 @@ function showDeadLetter({ endedAt, replayedAs, ...rest }: DeadLetter): z.infer<t
 
 function showReplay(replay: Replay): z.infer<typeof ReplaySchema> {
   const { id, outcome } = replay;
-  return { id, outcome, replayed_as: "replayedAs" in replay ? replay.replayedAs : null };
+  const why = replay.outcome === "refused" ? { code: replay.code, detail: replay.detail } : {};
+  return { id, outcome, replayed_as: "replayedAs" in replay ? replay.replayedAs : null, ...why };
 }

@@ -42,7 +42,13 @@ const PoolSchema = z
     seen_at: z.iso.datetime().meta({ description: "When its state was noted last; pings of an idle pool are not." }),
     lanes: z.array(z.string()),
     devices: z.array(
-      z.object({ id: z.string(), kind: z.string(), name: z.string(), memory_bytes: z.number().nullable() }),
+      z.object({
+        id: z.string(),
+        kind: z.string(),
+        name: z.string(),
+        memory_bytes: z.number().nullable(),
+        problem: z.string().nullable().meta({ description: "Why nothing new is put on it." }),
+      }),
     ),
     isolation: z.string().nullable().meta({ description: "What keeps its models apart; null: it doesn't say." }),
     models: z.array(ServedSchema),
@@ -114,7 +120,11 @@ function showPool(pool: Pool, rooms: ReadonlyMap<string, PoolRoom[]> | null): z.
     connected_at: new Date(pool.connectedAt).toISOString(),
     seen_at: new Date(pool.seenAt).toISOString(),
     lanes: pool.lanes,
-    devices: pool.devices.map(({ memoryBytes, ...device }) => ({ ...device, memory_bytes: memoryBytes })),
+    devices: pool.devices.map(({ memoryBytes, problem = null, ...device }) => ({
+      ...device,
+      memory_bytes: memoryBytes,
+      problem,
+    })),
     isolation: pool.isolation,
     models: pool.models.map((name) => showModel(name, byKey)),
   };

@@ -36,7 +36,10 @@ function helloOf(session: string, lanes: string[], more: object = {}): Extract<P
       isolation: "user",
       models,
     },
-    devices: [{ id: "0", kind: "cuda", name: "NVIDIA H200", memoryBytes: 150_000_000_000 }],
+    devices: [
+      { id: "0", kind: "cuda", name: "NVIDIA H200", memoryBytes: 150_000_000_000 },
+      { id: "1", kind: "cuda", name: "NVIDIA H200", memoryBytes: null, problem: "GPU 1 is missing" },
+    ],
     ...more,
   };
 }
@@ -63,7 +66,10 @@ it("tells what a pool said of itself, what its lane knows of its models, and wha
   await expect.poll(async () => (await find(session, "?room=true"))?.["is_heard"]).toBe(true);
   expect(await find(session, "?room=true")).toMatchObject({
     ...{ name: "box-1", token: { id, name: "rack" }, version: "0.1.0", state: "connected", lanes: ["pools-a"] },
-    devices: [{ id: "0", kind: "cuda", name: "NVIDIA H200", memory_bytes: 150_000_000_000 }],
+    devices: [
+      { id: "0", kind: "cuda", name: "NVIDIA H200", memory_bytes: 150_000_000_000, problem: null },
+      { id: "1", kind: "cuda", name: "NVIDIA H200", memory_bytes: null, problem: "GPU 1 is missing" },
+    ],
     isolation: "user",
     models: [
       { model: "local/echo", version: VERSION, room: 4, starts_now: 2, ready_in_ms: 0, problem: null },

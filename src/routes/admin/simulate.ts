@@ -1,54 +1,25 @@
 /** `POST /admin/v1/settings/simulate`: a request and a draft, and what each phase would do. */
 import type { Hono } from "hono";
 import * as z from "zod";
-import { phases, scopes } from "../../../plugins/kernel/phases.ts";
-import type { Principal } from "../../../plugins/kernel/phases.ts";
+import { phases } from "../../../plugins/kernel/phases.ts";
 import type { BudgetDirectory, Services } from "../../../plugins/kernel/services.ts";
-import type { Snapshot } from "../../../plugins/kernel/snapshot.ts";
-import { EdgeplaneError } from "../../contract/errors.ts";
-import { JsonSchema, priorities, PrioritySchema } from "../../contract/prediction.ts";
+import { arms } from "../../contract/canary.ts";
+import { JsonSchema } from "../../contract/prediction.ts";
 import { CostViewSchema } from "../../contract/price.ts";
 import type { Env } from "../../env.ts";
-import { findAccount } from "../../registry/accounts.ts";
-import { findVersion } from "../../registry/models.ts";
-import { findLatestVersion } from "../../registry/pointers.ts";
-import type { Version } from "../../registry/models.ts";
 import { snapshotOf } from "../../settings/build.ts";
 import { availablePlugins } from "../../settings/plugins.ts";
 import { readSettings, withAccountIds } from "../../settings/publish.ts";
 import { SettingsSchema } from "../../settings/schema.ts";
 import { createServices } from "../../settings/services.ts";
 import { simulate } from "../../settings/simulate.ts";
-import type { SimulatedRequest } from "../../settings/simulate.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
-import { checkedChange } from "../replicate/changed-call.ts";
-import { validatorOf } from "../replicate/find-target.ts";
-import type { InputValidator } from "../replicate/input-schema.ts";
-import { pricingOf } from "../replicate/priced-call.ts";
+import { simulatedRequest, SimulatedRequestSchema } from "./simulated-request.ts";
 
-const RequestSchema = z.strictObject({
-  account: z.string().min(1).max(64).optional().meta({
-    description:
-      "Whose request it is, by id or name. Without it, `headers` say so, as the phase `authenticate` has it.",
-  }),
-  headers: z.record(z.string(), z.string()).default({}).meta({ description: "Such as `authorization`." }),
-  ip: z.string().nullable().default(null).meta({ description: "The caller's address." }),
-  model: z
-    .string()
-    .regex(/^[^/\s]+\/[^/\s]+$/, "owner/name")
-    .default("local/hello-world"),
-  version: z.string().default("0".repeat(64)),
-  lane: z.string().default("default"),
-  priority: PrioritySchema.default("normal"),
-  cost: z.number().positive().default(1),
-  input: z.record(z.string(), JsonSchema).default({}),
-  output: JsonSchema.optional().meta({ description: "What the model would answer; without it, it says nothing." }),
-  logs: z.string().optional(),
-});
 const BodySchema = z.strictObject({
   settings: SettingsSchema.optional().meta({ description: "A draft; without it, the settings that hold." }),
-  request: RequestSchema,
+  request: SimulatedRequestSchema,
 });
 
 const DecisionSchema = z.object({
@@ -60,9 +31,29 @@ const DecisionSchema = z.object({
   findings: z.array(z.object({ category: z.string(), rule: z.string() })),
   ms: z.number().meta({ description: "How long it took. Deployed, the clock stands still while a plugin computes." }),
 });
+const ChoiceSchema = z.object({
+  version: z.string(),
+  by: z.enum(["request", "rule", "canary", "plugin"]).meta({
+    description: "What decided: what the request names, a rule of the model, its canary, or a plugin of `route`.",
+  }),
+  rule: z.int().nullable().meta({ description: "Which of the model's rules, from 0." }),
+  canary: z
+    .object({ version: z.string(), percent: z.number(), sticky_by: z.string(), arm: z.enum(arms) })
+    .nullable()
+    .meta({ description: "The canary that it takes part in: where each prediction is drawn, this one's own draw." }),
+});
 const SimulationSchema = z.object({
   phases: z.array(z.object({ phase: z.enum(phases), decisions: z.array(DecisionSchema) })),
-  refused: z.object({ phase: z.enum(phases), code: z.string(), message: z.string() }).nullable(),
+  refused: z
+    .object({
+      phase: z.enum(phases).nullable().meta({ description: "Null: the gateway itself refuses it." }),
+      code: z.string(),
+      message: z.string(),
+    })
+    .nullable(),
+  chosen: ChoiceSchema.nullable().meta({
+    description: "The version that it would get. Null of a model that isn't here, which takes anything.",
+  }),
   input: JsonSchema.meta({ description: "As the model would get it; null where it was refused." }),
   output: JsonSchema.meta({ description: "As the client would get it." }),
   cost: CostViewSchema.nullable().meta({ description: "What it should cost; null where its model has no price." }),
@@ -77,7 +68,8 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         id: "simulateSettings",
         tag: "Operator",
         summary: "See what settings would do with a request",
-        description: "Nothing is published, accepted or run; what plugins reserve for the request goes back at once.",
+        description:
+          "The request gets its version as a client's does: by the model's rules and canaries. Nothing is published, accepted or run; what plugins reserve for the request goes back at once. Plugins that came with a pushed model aren't asked.",
         access: "operator",
         body: {
           schema: BodySchema,
@@ -100,8 +92,7 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         const plugins = await availablePlugins(c.env, numbered.settings, "at once");
         const snapshot = await snapshotOf(numbered, plugins, quietServices(c.env));
         try {
-          const simulated = await requestOf(c.env, request);
-          return c.json(await simulate(c.env, snapshot, await priced(c.env, snapshot, simulated)));
+          return c.json(await simulate(c.env, snapshot, await simulatedRequest(c.env, snapshot, request)));
         } finally {
           await snapshot.dispose();
         }
@@ -119,48 +110,4 @@ function quietServices(env: Env): Services {
     },
   };
   return { ...services, budgets };
-}
-
-/** With its price by these settings; whose it is matters nothing to what its like took. */
-async function priced(env: Env, snapshot: Snapshot, request: SimulatedRequest): Promise<SimulatedRequest> {
-  const { lane, priority, model } = request.call;
-  const pricing = await pricingOf(env, snapshot, { accountId: "", lane, priority, model });
-  return pricing === null ? request : { ...request, call: { ...request.call, pricing } };
-}
-
-async function requestOf(env: Env, given: z.output<typeof RequestSchema>): Promise<SimulatedRequest> {
-  const { account, headers, ip, model, version, lane, priority, cost, input, output, logs } = given;
-  const [owner = "", name = ""] = model.split("/");
-  const found = await versionOf(env, { owner, name }, version);
-  const validate: InputValidator = found === null ? () => [] : validatorOf(found);
-  const timeouts = { startTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
-  return {
-    principal: account === undefined ? null : await principalOf(env, account),
-    headers,
-    onChangedCall: (changed, before, phase) => checkedChange(validate, changed, before, phase),
-    call: {
-      ...{ clientIp: ip, model: { owner, name, version }, lane, priority, cost, input, ...timeouts },
-      deterministic: found?.manifest.deterministic ?? false,
-    },
-    ...(output === undefined ? {} : { output }),
-    ...(logs === undefined ? {} : { logs }),
-  };
-}
-
-/** The version that is named, or else the model's latest; null for a model that isn't here, which takes anything. */
-async function versionOf(env: Env, model: { owner: string; name: string }, id: string): Promise<Version | null> {
-  const named = await findVersion(env.DB, null, model, id);
-  return named ?? (await findLatestVersion(env.DB, { accountName: model.owner }, model)) ?? null;
-}
-
-async function principalOf(env: Env, idOrName: string): Promise<Principal> {
-  const account = await findAccount(env.DB, idOrName);
-  if (account === null) {
-    const invalid = { field: "request.account", description: "there is no such account" };
-    const detail = `- ${invalid.field}: ${invalid.description}\n`;
-    throw new EdgeplaneError("invalid_input", detail, { invalidFields: [invalid] });
-  }
-  const { id: accountId, name: accountName, retentionMs, weight } = account;
-  const [maxPriority] = priorities;
-  return { accountId, accountName, retentionMs, weight, credentialId: "simulated", scopes: [...scopes], maxPriority };
 }

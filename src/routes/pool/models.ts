@@ -2,22 +2,31 @@
 import { Hono } from "hono";
 import * as z from "zod";
 import { BundleSchema, Sha256Schema, sha256Of } from "../../contract/bundle.ts";
+import { SESSION_HEADER } from "../../contract/claim.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
-import { DesiredModelsSchema, MAX_PROBLEM_LOG_CHARS, VersionProblemSchema } from "../../contract/push.ts";
+import {
+  DesiredModelsSchema,
+  MAX_PROBLEM_LOG_CHARS,
+  VersionProblemReplySchema,
+  VersionProblemSchema,
+} from "../../contract/push.ts";
 import { isFetchable, noteFetched, noteProblem } from "../../registry/bundles.ts";
 import type { VersionName } from "../../registry/bundles.ts";
 import { desiredModels } from "../../registry/desired-models.ts";
 import { trustedOwners } from "../../registry/registration.ts";
 import { chunkKey } from "../../storage/chunks.ts";
 import type { App, AppContext } from "../app.ts";
-import { empty, json, operation } from "../operation.ts";
+import { json, operation } from "../operation.ts";
 import { ModelPathSchema, VersionPathSchema } from "../parameters.ts";
 import { blobAnswers, BlobHeaderSchema, serveBlob } from "../serve-blob.ts";
 
 /** JSON may write a character as six. */
 const MAX_PROBLEM_BYTES = 6 * MAX_PROBLEM_LOG_CHARS + 65_536;
 
-const ListHeaderSchema = z.object({
+const SessionHeaderSchema = z.object({
+  [SESSION_HEADER]: z.string().max(64).optional().meta({ description: "The pool's session: it names the host." }),
+});
+const ListHeaderSchema = SessionHeaderSchema.extend({
   "If-None-Match": z.string().optional().meta({ description: "The `ETag` of the list that is at hand." }),
 });
 const ListQuerySchema = z.object({
@@ -54,7 +63,8 @@ export function poolModelRoutes(): Hono<App> {
         const trusted = trustedOwners(c.env);
         const owners =
           query.isolation === "none" ? pool.owners.filter((owner) => trusted.includes(owner)) : pool.owners;
-        const text = JSON.stringify(await desiredModels(c.env.DB, { ...pool, owners }));
+        const session = header[SESSION_HEADER] ?? "";
+        const text = JSON.stringify(await desiredModels(c.env.DB, { ...pool, owners, session }));
         const etag = `"${await sha256Of(new Uint8Array(new TextEncoder().encode(text)))}"`;
         const isKnown = header["If-None-Match"]?.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
         if (isKnown === true) return c.body(null, 304, { etag });
@@ -117,7 +127,7 @@ export function poolModelRoutes(): Hono<App> {
         tag: "Pools",
         summary: "Say why a pushed version can't be run",
         description:
-          "A version whose schema isn't known is `failed` from then on, until another pool sets it up or it is pushed again.",
+          "A version whose schema isn't known is `failed` once three hosts failed at the same stage, or all that are connected and may run it have tried; the only one tries twice. It is live as soon as any host sets it up, and pending again when it is pushed again.",
         access: "pool",
         path: VersionPathSchema,
         body: {
@@ -126,12 +136,13 @@ export function poolModelRoutes(): Hono<App> {
           loneSurrogates: "replaced",
           examples: { build: { stage: "build", problem: "no matching distribution found for torch==9", log: "" } },
         },
-        answers: { 204: empty("Noted.") },
+        header: SessionHeaderSchema,
+        answers: { 200: json(VersionProblemReplySchema, "Noted.") },
       },
-      async (c, { path, body }) => {
+      async (c, { path, body, header }) => {
         await checkVersion(c, path);
-        await noteProblem(c.env.DB, path, body);
-        return c.body(null, 204);
+        const reporter = { token: c.get("pool").poolTokenId, session: header[SESSION_HEADER] ?? "" };
+        return c.json({ againInMs: await noteProblem(c.env, path, reporter, body) });
       },
     ),
   );

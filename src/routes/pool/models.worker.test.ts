@@ -2,7 +2,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { admin, call, callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import { bundleOf, pathOf, push, SCHEMA } from "../../../test/worker/pushing.ts";
 import { BundleSchema, bundleVersion } from "../../contract/bundle.ts";
+import { PROTOCOL } from "../../contract/channel.ts";
+import { SESSION_HEADER } from "../../contract/claim.ts";
 import { DesiredModelsSchema, MAX_PROBLEM_LOG_CHARS } from "../../contract/push.ts";
+import { notePool, notePoolState } from "../../registry/pools.ts";
 
 const OWNER = "fetched";
 let key = "";
@@ -134,11 +137,29 @@ describe("a problem that a pool reports", () => {
   const problem = { stage: "setup", problem: "RuntimeError: no such file", log: "line 1\nline 2" };
   const report = (name: string, version: string, token: string, body: object = problem) =>
     callJson(`${poolPath(name)}/versions/${version}/problem`, { key: token, body });
+  /** A pool of the owner that is connected, as this host. */
+  const connected = async (host: string) => {
+    const session = `session-${host}`;
+    const rights = { owners: [OWNER], lanes: ["default"], may_register_models: true };
+    const { id, token } = await admin("/pool-tokens", rights);
+    const of = { protocol: PROTOCOL, version: "1", lanes: [], devices: [], models: [] };
+    await notePool(testEnv, String(id), { type: "hello", ...of, session, pool: host });
+    const asPool = { key: String(token), headers: { [SESSION_HEADER]: session } };
+    return {
+      session,
+      report: (name: string, version: string, tries: number) =>
+        callJson(`${poolPath(name)}/versions/${version}/problem`, { ...asPool, body: { ...problem, tries } }),
+      isPending: async (name: string, version: string) => {
+        const { models } = DesiredModelsSchema.parse((await callJson("/pool/v1/models", asPool)).body);
+        return models.find(({ manifest }) => manifest.name === name && manifest.version === version)?.isPending;
+      },
+    };
+  };
   const predict = async (version: string) => callJson("/v1/predictions", { key, body: { version, input: {} } });
 
   it("makes a version failed that no pool has set up, with its log, and keeps it from being the latest", async () => {
     const { version } = await push(model("breaks"), { "cog.yaml": "breaks" });
-    expect((await report("breaks", version, pool)).status).toBe(204);
+    expect(await report("breaks", version, pool)).toMatchObject({ status: 200, body: { againInMs: null } });
     const bundle = { bytes: 6, files: 1 };
     expect(await state("breaks", version)).toMatchObject({ status: "failed", ...problem, bundle });
     const { body } = await callJson(`${pathOf(model("breaks"))}/versions`, { key });
@@ -162,6 +183,45 @@ describe("a problem that a pool reports", () => {
     expect(await state("shown", version)).toMatchObject({ log: problem.log });
   });
 
+  it("fails a version on no single host's word: not before all that may run it have tried", async () => {
+    const hosts = await Promise.all(["a", "b", "c"].map(async (name) => connected(`host-${name}`)));
+    const [a, b, c] = hosts;
+    if (a === undefined || b === undefined || c === undefined) throw new Error("three were made");
+    const { version } = await push(model("hosts"), { "cog.yaml": "hosts" });
+    expect((await a.report("hosts", version, 1)).body).toEqual({ againInMs: 1000 });
+    expect((await a.report("hosts", version, 2)).body).toEqual({ againInMs: 30_000 });
+    expect(await state("hosts", version)).toMatchObject({
+      status: "pending",
+      problem:
+        "a pool could not set it up, and it is tried again, there or on another host: RuntimeError: no such file",
+      log: problem.log,
+    });
+    expect(await a.isPending("hosts", version)).toBe(true);
+    await b.report("hosts", version, 1);
+    await notePoolState(testEnv, c.session, "away");
+    expect((await b.report("hosts", version, 2)).body).toEqual({ againInMs: null });
+    expect(await state("hosts", version)).toMatchObject({ status: "failed", ...problem });
+    // A host that comes later has yet to try; those that tried don't again.
+    expect(await Promise.all(hosts.map((host) => host.isPending("hosts", version)))).toEqual([false, false, true]);
+    await offer({ owner: OWNER, name: "hosts", version, schema: SCHEMA });
+    expect(await state("hosts", version)).toMatchObject({ status: "live" });
+    expect((await a.report("hosts", version, 3)).body).toEqual({ againInMs: null });
+    expect(await state("hosts", version)).toMatchObject({ status: "live" });
+    for (const { session } of hosts) await notePoolState(testEnv, session, "ended");
+  });
+
+  it("fails a version for good once three hosts failed alike, until it is pushed again", async () => {
+    const hosts = await Promise.all(["d", "e", "f", "g"].map(async (name) => connected(`host-${name}`)));
+    const { version } = await push(model("alike"), { "cog.yaml": "alike" });
+    await Promise.all(hosts.slice(0, 3).map((host) => host.report("alike", version, 1)));
+    expect(await state("alike", version)).toMatchObject({ status: "failed", ...problem });
+    expect(await hosts[3]?.isPending("alike", version)).toBe(false);
+    await push(model("alike"), { "cog.yaml": "alike" });
+    expect(await state("alike", version)).toMatchObject({ status: "pending", log: null });
+    expect(await Promise.all(hosts.map((host) => host.isPending("alike", version)))).toEqual(Array(4).fill(true));
+    for (const { session } of hosts) await notePoolState(testEnv, session, "ended");
+  });
+
   it("is forgotten when the version is pushed again, or when another pool sets it up", async () => {
     const { version } = await push(model("mended"), { "cog.yaml": "mended" });
     await report("mended", version, pool);
@@ -182,7 +242,7 @@ describe("a problem that a pool reports", () => {
     expect((await report("told", version, pool, { ...problem, stage: "predict" })).status).toBe(422);
     const log = "x".repeat(MAX_PROBLEM_LOG_CHARS);
     expect((await report("told", version, pool, { ...problem, log: `${log}y` })).status).toBe(422);
-    expect((await report("told", version, pool, { ...problem, log: `${log.slice(1)}y` })).status).toBe(204);
+    expect((await report("told", version, pool, { ...problem, log: `${log.slice(1)}y` })).status).toBe(200);
     expect(await state("told", version)).toMatchObject({ log: expect.stringMatching(/^x{16383}y$/) as unknown });
   });
 });

@@ -68,6 +68,7 @@ describe("POST /pool/v1/usage", () => {
   it.each([
     [{ intervals: [{ ...interval, lengthMs: 2 ** 40 }] }, "lengthMs"],
     [{ intervals: [] }, "intervals"],
+    [{ intervals: [interval], from: Number.MAX_SAFE_INTEGER }, "from"],
     [{ intervals: [{ ...interval, phase: "busy" as "idle" }] }, "phase"],
   ])("refuses what can't be: %#", async (body, why) => {
     const { status, body: said } = await send(body);

@@ -7,7 +7,7 @@ import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 
 /** What the operator is told is nothing for the account's keys. */
-const OwnBudgetSchema = BudgetViewSchema.omit({ webhook: true }).meta({ id: "OwnBudget" });
+const OwnBudgetSchema = BudgetViewSchema.omit({ webhook: true, alert_below_nano: true }).meta({ id: "OwnBudget" });
 
 export function budgetRoutes(): Hono<App> {
   const routes = new Hono<App>();
@@ -27,7 +27,7 @@ export function budgetRoutes(): Hono<App> {
         const budgets = await listBudgets(c.env.DB, { account: accountId });
         const own = budgets.filter(({ scope, key }) => scope === "account" || key === `key:${credentialId}`);
         const views = await showBudgets(c.env, own);
-        return c.json({ results: views.map(({ webhook: _told, ...one }) => one) });
+        return c.json({ results: views.map(({ webhook: _told, alert_below_nano: _below, ...one }) => one) });
       },
     ),
   );

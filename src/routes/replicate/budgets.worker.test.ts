@@ -1,5 +1,6 @@
 /** Prices, budgets and balances, as clients and the operator see them. */
 import { runInDurableObject } from "cloudflare:test";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { describe, expect, it, vi } from "vitest";
 import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { PoolEvent } from "../../contract/event.ts";
@@ -69,7 +70,8 @@ describe("the cost of a prediction", () => {
       price: { per_request_nano: 7 },
     });
     const { id, cost, headers } = await create();
-    expect(cost).toEqual({ state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" });
+    const estimate = { state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" };
+    expect(cost).toEqual({ ...estimate, basis: "default" });
     expect(headers.get("edgeplane-cost")).toBe("0.002000007 USD; estimated");
     await publish(900 * MILLION);
     await run(id, 0.5);
@@ -233,7 +235,104 @@ describe("a budget", () => {
   });
 });
 
+describe("a dead letter that is replayed", () => {
+  it("is priced and reserved anew, once, and stays open where a budget refuses it", async () => {
+    const { create, run, operate, account, read, expectBudget } = await gateway(MILLION);
+    const { id } = await create();
+    await run(id, 1, { type: "failed", kind: "model", error: { code: "model_unresponsive", message: "" } });
+    const limit = (nano: number) =>
+      operate(`/budgets/account/${account}/day`, "PUT", { limit_nano: nano, currency: "USD" });
+    const replay = async () => {
+      const { body } = await operate("/dead-letters/replay", "POST", { ids: [id] });
+      return (body["results"] as { outcome: string; replayed_as: string; code?: string }[])[0];
+    };
+    await limit(MILLION - 1);
+    expect(await replay()).toMatchObject({ outcome: "refused", code: "budget_spent", replayed_as: null });
+    await limit(9 * MILLION);
+    const made = await replay();
+    expect(made?.outcome).toBe("created");
+    const replayed = String(made?.replayed_as);
+    expect(await read(replayed)).toMatchObject({ cost: { state: "estimated", nano: MILLION } });
+    expect(await replay()).toMatchObject({ outcome: "existing", replayed_as: replayed });
+    await expectBudget([0, MILLION, 8 * MILLION]);
+    await limit(1);
+    expect(await replay()).toMatchObject({ outcome: "existing", replayed_as: replayed });
+    await run(replayed, 0.5);
+    expect(await read(replayed)).toMatchObject({ cost: { state: "final", nano: MILLION / 2 } });
+    await expectBudget([MILLION / 2, 0, 1 - MILLION / 2]);
+  });
+});
+
+describe("a budget of a caller with tokens", () => {
+  it("holds what they run in their account, and says how it is to be named", async () => {
+    const { privateKey, publicKey } = await generateKeyPair("ES256", { extractable: true });
+    const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: "own" }] };
+    const [issuer, scopes] = ["https://login.example.com/", ["predictions:write", "account:read"]];
+    const login = { name: "login", issuer, audience: "edgeplane", jwks, accountClaim: "org", scopes };
+    const { create, operate, account, env } = await gateway(MILLION, {
+      plugins: { jwt: { config: { issuers: [login] } } },
+    });
+    const tokenOf = async (sub: string) =>
+      new SignJWT({ iss: issuer, aud: "edgeplane", sub, org: account, exp: Date.now() / 1000 + 600 })
+        .setProtectedHeader({ alg: "ES256", kid: "own" })
+        .sign(privateKey);
+    const [ada, bob] = [await tokenOf("ada/lovelace x"), await tokenOf("bob")];
+    const path = "/budgets/key/jwt:login:ada%2Flovelace%20x/day";
+    const set = (more: object, at = path) => operate(at, "PUT", { limit_nano: MILLION, currency: "USD", ...more });
+    const unnamed = await set({});
+    expect([unnamed.status, String(unnamed.body["detail"])]).toEqual([404, expect.stringContaining("`account`")]);
+    expect(await set({ account: "nobody" })).toMatchObject({ status: 404 });
+    expect(await set({ account }, `/budgets/account/${account}/day`)).toMatchObject({ status: 400 });
+    expect(await set({ account }, "/budgets/key/jwt:other:ada/day")).toMatchObject({ status: 409 });
+    expect(await set({ account })).toMatchObject({
+      status: 200,
+      body: { scope: "key", of: "jwt:login:ada/lovelace x" },
+    });
+    await newKey(`${account}-2`);
+    expect(await set({ account: `${account}-2` })).toMatchObject({ status: 409 });
+    expect((await create({ key: ada })).status).toBe(201);
+    expect(await create({ key: ada })).toMatchObject({ status: 402, code: "budget_spent" });
+    expect((await create({ key: bob })).status).toBe(201);
+    expect((await callJson("/v1/budgets", { key: ada, env })).body["results"]).toMatchObject([{ left_nano: 0 }]);
+    expect((await callJson("/v1/budgets", { key: bob, env })).body["results"]).toEqual([]);
+    expect((await set({ limit_nano: 5 * MILLION })).body).toMatchObject({ reserved_nano: MILLION });
+    expect((await operate(path, "DELETE")).status).toBe(204);
+  });
+});
+
 describe("a balance", () => {
+  it("says who is told when it runs low, once it was paid into", async () => {
+    const { create, run, operate, account, key, env } = await gateway(MILLION);
+    const path = `/accounts/${account}/balance`;
+    const webhook = `https://${account}.example.com/`;
+    const alerts = { webhook, alert_below_nano: 2 * MILLION };
+    expect(await operate(path, "PUT", alerts)).toMatchObject({ status: 404 });
+    const payment = { amount_nano: 3 * MILLION, currency: "USD", why: "test" };
+    await operate(path, "POST", payment, { "idempotency-key": "one" });
+    expect(await operate(path, "PUT", { ...alerts, webhook: "http://10.0.0.1/" })).toMatchObject({ status: 422 });
+    expect(await operate(path, "PUT", alerts)).toMatchObject({
+      status: 200,
+      body: { ...alerts, left_nano: 3 * MILLION },
+    });
+    const own = (await callJson("/v1/budgets", { key, env })).body["results"];
+    expect(own).toMatchObject([{ period: "balance" }]);
+    expect(JSON.stringify(own)).not.toMatch(/webhook|alert/);
+    const { id } = await create();
+    await run(id, 1.5);
+    const accounts = (await operate("/accounts?limit=1000")).body["results"] as { id: string; name: string }[];
+    const accountId = accounts.find(({ name }) => name === account)?.id;
+    const told = async () =>
+      runInDurableObject(testEnv.LEDGER.getByName(`account:${accountId}`), (_, { storage }) => {
+        const [row] = storage.sql.exec("SELECT value FROM bucket");
+        return JSON.parse(String(row?.["value"])) as object;
+      });
+    const low = { alerted: 1, alert: { url: webhook, account: accountId, of: `account:${account}` } };
+    await vi.waitFor(async () => expect(await told()).toMatchObject(low), { timeout: 15_000, interval: 50 });
+    await operate(path, "POST", payment, { "idempotency-key": "two" });
+    expect(await told()).toMatchObject({ alerted: 0 });
+    expect(await operate(path)).toMatchObject({ body: { webhook, alert_below_nano: 2 * MILLION } });
+  });
+
   it("is paid in once for each key, and at its end predictions are refused with 402", async () => {
     const { create, run, operate, account, expectBudget } = await gateway(MILLION);
     const pay = (key: string, nano: number) =>

@@ -78,6 +78,32 @@ describe("a canary", () => {
       expect((await ask("split", {}, path("split", `/versions/${ONE}/predictions`))).version).toBe(ONE);
   });
 
+  it("is drawn by a simulation as by the request itself", async () => {
+    await make("simulated");
+    await put("simulated", { canary: { version: TWO, percent: 50 } });
+    const simulate = async (more: object) => {
+      const request = { model: "trier/simulated", account: "trier", ...more };
+      const body = { settings: { plugins: {} }, request };
+      return (await callJson("/admin/v1/settings/simulate", { key: testEnv.ADMIN_KEY ?? "", body })).body["chosen"];
+    };
+    const keyOf = new Map<string, string>();
+    for (let count = 0; count < 100 && keyOf.size < 2; count += 1) {
+      const chosen = (await simulate({ headers: { "Idempotency-Key": `key-${count}` } })) as { version: string };
+      keyOf.set(chosen.version, `key-${count}`);
+    }
+    expect(keyOf.size).toBe(2);
+    for (const [version, key] of keyOf) {
+      const headers = { "idempotency-key": key };
+      expect((await ask("simulated", headers)).version).toBe(version);
+      const isTried = version === TWO;
+      expect(await simulate({ headers })).toEqual({
+        ...{ version, by: isTried ? "canary" : "request", rule: null },
+        canary: { version: TWO, percent: 50, sticky_by: "request", arm: isTried ? "canary" : "base" },
+      });
+    }
+    expect(await simulate({ version: ONE })).toEqual({ version: ONE, by: "request", rule: null, canary: null });
+  });
+
   it("keeps an account, or who sends a header, with one version", async () => {
     await make("sticky");
     const versions = async (headers: Record<string, string> = {}) => {

@@ -65,6 +65,19 @@ it("is refused where the version isn't there, or doesn't take the input", async 
   expect((await predict({ text: "too long" })).status).toBe(201);
 });
 
+it("chooses in a simulation as well, which checks the input by that version", async () => {
+  const simulate = async (input: object) => {
+    const body = { request: { model: "chooser/chosen", account: "chooser", input } };
+    return (await callJson("/admin/v1/settings/simulate", { ...operator, body })).body;
+  };
+  expect(await simulate({ text: "hi" })).toMatchObject({ chosen: { version: NEW, by: "request" } });
+  expect(await simulate({ text: "hi", version: OLD })).toMatchObject({ chosen: { version: OLD, by: "plugin" } });
+  const refused = { phase: "route", code: "changed_input_invalid" };
+  expect(await simulate({ text: "too long", version: OLD })).toMatchObject({ refused, input: null });
+  const early = { phase: null, code: "invalid_input" };
+  expect(await simulate({ text: "much too long" })).toMatchObject({ refused: early, phases: [] });
+});
+
 it("comes after the canary, which doesn't count it", async () => {
   await callJson("/v1/models/chooser/chosen/aliases/latest", {
     ...{ method: "PUT", key, env },

@@ -2,18 +2,18 @@
 import { EdgeplaneError } from "../../contract/errors.ts";
 import type { ModelConfiguration } from "../../contract/model-configuration.ts";
 import { presentPrediction } from "../../contract/present.ts";
-import { isTerminal, priorities } from "../../contract/prediction.ts";
+import { isTerminal } from "../../contract/prediction.ts";
 import type { Json, PredictionSnapshot, Priority } from "../../contract/prediction.ts";
-import type { Principal } from "../../../plugins/kernel/phases.ts";
 import type { Version } from "../../registry/models.ts";
 import type { AppContext, ShardPort } from "../app.ts";
 import { clientIpOf } from "../client-ip.ts";
 import { acceptSubmission } from "./accept.ts";
+import { checkRequest } from "./check-request.ts";
 import type { Accepted } from "./accept.ts";
 import type { CreateBody, CreateHeader } from "./create-body.ts";
 import { chooseVersion } from "./choose-version.ts";
 import type { Chosen } from "./choose-version.ts";
-import { parseReference, validatorOf } from "./find-target.ts";
+import { parseReference } from "./find-target.ts";
 import type { Reference } from "./find-target.ts";
 import { holdUntilFinished } from "./held-answer.ts";
 import { inKnownStatus } from "./known-statuses.ts";
@@ -81,11 +81,12 @@ async function prepare(c: AppContext, shard: ShardPort, options: CreateOptions, 
   let chosen: Chosen;
   let screened: ScreenedCall;
   try {
-    chosen = await chooseVersion(c, reference, { predictionId: identity.id, deployment: nameOf(deployment) });
+    const principal = c.get("principal");
+    const header = (name: string) => c.req.header(name);
+    const asking = { principal, predictionId: identity.id, deployment: nameOf(deployment), header };
+    chosen = await chooseVersion(c.env.DB, reference, asking);
     const { version } = chosen;
-    checkModel(c.get("principal"), version);
-    checkInput(version, body.input);
-    checkPriority(c.get("principal"), body.priority ?? DEFAULT_PRIORITY);
+    checkRequest(principal, version, body.input, body.priority ?? DEFAULT_PRIORITY);
     screened = await screenCall(c, version, (one) => callOf(c, options, one, identity.id));
     // What a plugin chose is no part of a canary.
     if (screened.version !== version) chosen = { version: screened.version, canary: null };
@@ -159,26 +160,6 @@ function referenceOf(body: CreateBody): Reference {
   throw new EdgeplaneError("invalid_input", "- version: is required, unless `model` is given\n", {
     invalidFields: [{ field: "version", description: "is required, unless `model` is given" }],
   });
-}
-
-function checkInput(version: Version, input: Json): void {
-  const invalidFields = validatorOf(version)(input);
-  if (invalidFields.length === 0) return;
-  const detail = invalidFields.map(({ field, description }) => `- ${field}: ${description}\n`).join("");
-  throw new EdgeplaneError("invalid_input", detail, { invalidFields });
-}
-
-/** Throws `model_forbidden` when the key names the models that it may use, and this is none of them. */
-function checkModel({ models }: Principal, { manifest: { owner, name } }: Version): void {
-  if (models === undefined || models.includes(`${owner}/${name}`) || models.includes(`${owner}/*`)) return;
-  throw new EdgeplaneError("model_forbidden", `The key may not use the model ${owner}/${name}.`);
-}
-
-/** Throws `priority_forbidden` when the key may not ask for so high a priority. */
-function checkPriority({ maxPriority }: Principal, wanted: Priority): void {
-  if (priorities.indexOf(wanted) >= priorities.indexOf(maxPriority)) return;
-  const detail = `The prediction asks for the priority "${wanted}"; the key's scope \`priority\` ends at "${maxPriority}".`;
-  throw new EdgeplaneError("priority_forbidden", detail);
 }
 
 function callOf(

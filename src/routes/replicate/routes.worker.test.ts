@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { callJson, newKey, offer } from "../../../test/worker/edge-harness.ts";
+import { callJson, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
 
 const [ONE, TWO, THREE] = ["1", "2", "3"].map((digit) => digit.repeat(64)) as [string, string, string];
 let owner = "";
@@ -45,6 +45,33 @@ describe("rules of a model", () => {
     expect(byPath.body["version"]).toBe(ONE);
     expect((await publish("ruled", [])).body).toEqual({ rules: [] });
     expect(await given("ruled", {}, guest)).toBe(THREE);
+  });
+
+  it("hold in a simulation, which refuses what the gateway itself would", async () => {
+    await make("simulated");
+    await publish("simulated", [
+      { accounts: ["guest"], version: "stable" },
+      { header: { name: "x-channel", value: "beta" }, version: TWO },
+    ]);
+    const narrow = { account: "router", models: ["router/other"] };
+    const other = (await callJson("/admin/v1/keys", { key: testEnv.ADMIN_KEY ?? "", body: narrow })).body["key"];
+    const simulate = async (more: object) => {
+      const request = { model: "router/simulated", account: "router", ...more };
+      const body = { settings: { plugins: { "api-key": {} } }, request };
+      const answer = await callJson("/admin/v1/settings/simulate", { key: testEnv.ADMIN_KEY ?? "", body });
+      const { chosen, refused } = answer.body as { chosen: { version: string; rule: number } | null; refused: unknown };
+      return refused ?? (chosen === null ? null : [chosen.version, chosen.rule]);
+    };
+    expect(await simulate({})).toEqual([THREE, null]);
+    expect(await simulate({ headers: { "X-Channel": "beta" } })).toEqual([TWO, 1]);
+    expect(await simulate({ account: "guest", headers: { "x-channel": "beta" } })).toEqual([ONE, 0]);
+    expect(await simulate({ version: "latest" })).toEqual([THREE, null]);
+    expect(await simulate({ model: "router/not-here" })).toBeNull();
+    const refusals: [object, string][] = [
+      [{ version: "nobody" }, "version_not_found"],
+      [{ account: undefined, headers: { authorization: `Bearer ${String(other)}` } }, "model_forbidden"],
+    ];
+    for (const [more, code] of refusals) expect(await simulate(more)).toMatchObject({ phase: null, code });
   });
 
   it("leave alone what names a version, an alias, `latest` itself, or a deployment", async () => {

@@ -76,7 +76,7 @@ export async function screenCall(
   try {
     for (const phase of wanted) current = await runPhase(hooks, phase, current, trail);
     const { inputBytes: _known, ...accepted } = current;
-    moved = await withVersion(c, accepted, { call, version }, callOf);
+    moved = await withVersion(c.env.DB, accepted, { call, version }, callOf);
     if (isGuarded(moved.version)) {
       answer = null;
       moved = await screenByOwn(c, hooks, moved, trail);
@@ -125,15 +125,15 @@ async function screenByOwn(c: AppContext, operators: Hooks, { call, version }: M
  * The call with what follows from its version, where a plugin chose another one: what neither the client nor a plugin
  * said is that version's. Throws `changed_input_invalid` where it can't be run, or doesn't take the input.
  */
-async function withVersion(
-  c: AppContext,
+export async function withVersion(
+  db: D1Database,
   changed: AcceptedCall,
   before: Moved,
   callOf: (version: Version) => AcceptedCall,
 ): Promise<Moved> {
-  const { model } = changed;
+  const { model, principal } = changed;
   if (model.version === before.call.model.version) return { call: changed, version: before.version };
-  const version = await findTarget(c.env.DB, c.get("principal"), { model, version: model.version }).catch(notRunnable);
+  const version = await findTarget(db, principal, { model, version: model.version }).catch(notRunnable);
   const invalidFields = validatorOf(version)(changed.input);
   if (invalidFields.length > 0) throw unfit(invalidFields);
   const own = callOf(version);

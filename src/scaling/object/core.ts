@@ -12,16 +12,20 @@ import type { Bounds, KnownKind } from "./appetite.ts";
 import { Appetites } from "./appetites.ts";
 import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
+import { DrainCalls } from "./drain-calls.ts";
+import type { DrainCall } from "./drain-calls.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
 import { costNano, isWorking } from "./machine.ts";
-import type { Machine } from "./machine.ts";
-import { MachineBook, RETURN_MS } from "./machine-book.ts";
+import { MachineBook } from "./machine-book.ts";
 import type { KnownOffer } from "./offers.ts";
+import { outlookOf } from "./outlook.ts";
+import { judgeTimes } from "./overdue.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
+import { onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { monthOf, spentNano, withEnded } from "./spending.ts";
 import type { Ledger } from "./spending.ts";
@@ -34,10 +38,9 @@ const ASK_EVERY_MS = 30_000;
 /** How long after the object's start lanes are waited for, and how many are remembered. */
 const BLIND_MS = 60_000;
 const MAX_LANES = 100;
-const TELL_DRAIN_MS = 10_000;
 
 /** What others must be told. */
-export type Errands = { drain: { machine: string; session: string; withinMs: number }[] };
+export type Errands = { drain: DrainCall[] };
 
 export class ScalerCore {
   readonly book: MachineBook;
@@ -53,7 +56,7 @@ export class ScalerCore {
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
   #ledger: Ledger;
-  readonly #toldToDrain = new Map<string, number>();
+  readonly #drainCalls = new DrainCalls();
   readonly #serving = new Set<string>();
 
   constructor(clock: ScalerClock, store: ScalerStore) {
@@ -144,7 +147,7 @@ export class ScalerCore {
     const versions = report.versions.slice(0, OVERALL_MAX_VERSIONS).map((one) => ({
       model: one.model,
       version: one.version,
-      ...this.#outlook(keyOf(one)),
+      ...outlookOf(this, keyOf(one), this.#clock.wall()),
     }));
     return { everyMs: TELL_EVERY_MS, versions };
   }
@@ -174,11 +177,11 @@ export class ScalerCore {
     const nowMs = this.#clock.wall();
     this.#clock.mono();
     this.#roll(nowMs);
-    this.#judgeTimes();
+    judgeTimes(this.book, this.settings, (name) => this.isHere(name));
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.appetites.save(nowMs, () => !this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
-    return { drain: this.#drains() };
+    return { drain: this.#drainCalls.due(this.book, this.settings, this.#clock.mono()) };
   }
 
   /** Offers of the providers that are here. */
@@ -247,24 +250,6 @@ export class ScalerCore {
     this.book.serves(session);
   }
 
-  #judgeTimes(): void {
-    for (const machine of this.book.all()) {
-      const { boot_timeout_s: bootS, drain_timeout_s: drainS } = settingsOf(this.settings, machine.hardware);
-      const ageMs = this.book.ageMs(machine);
-      const { id, state, connectedAtMs, provider } = machine;
-      const isAway = !this.providers.isHere(provider, this.#clock.mono());
-      const isComing = connectedAtMs === null && (state === "wanted" || state === "asked" || state === "booting");
-      if (isComing && isAway && ageMs > bootS * 1000) this.book.giveUp(id, "its provider is not heard");
-      else if (state === "asked" && ageMs > bootS * 1000)
-        this.book.neverConnected(id, `its provider showed no machine within ${bootS} s`);
-      else if (state === "booting" && connectedAtMs === null && ageMs > bootS * 1000)
-        this.book.neverConnected(id, `its pool did not connect within ${bootS} s`);
-      else if (state === "booting" && connectedAtMs !== null && ageMs > RETURN_MS) this.book.notBack(id);
-      else if (state === "draining" && ageMs > drainS * 1000)
-        this.book.giveUp(id, `what ran there did not end within ${drainS} s`);
-    }
-  }
-
   #decide(hardware: string, nowMs: number): void {
     const own = settingsOf(this.settings, hardware);
     const keepS = own.keep_alive_s.min;
@@ -274,7 +259,10 @@ export class ScalerCore {
     const nowS = this.#clock.seconds();
     const machines = this.book.all().filter((one) => one.hardware === hardware);
     const wanting = this.#wanting(hardware, nowMs);
-    const standing = this.#standing(wanting.map(({ key }) => key));
+    const standing = standingPools(
+      this,
+      wanting.map(({ key }) => key),
+    );
     const serving = {
       ready: machines.filter((one) => one.session !== null && isWorking(one)).length,
       booting: machines.filter((one) => one.session === null && isWorking(one)).length,
@@ -289,7 +277,7 @@ export class ScalerCore {
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),
       isAvoided: this.book.isAvoided,
-      onMachine: (machine) => this.#onMachine(machine),
+      onMachine: (machine) => onMachine(this, machine),
       standing: standing.all,
     });
     const cause = soleCause(needs, machines, own.min);
@@ -321,65 +309,6 @@ export class ScalerCore {
         },
       ];
     });
-  }
-
-  /** Pools that nobody rented, as far as they serve these versions. */
-  #standing(keys: readonly string[]): { byKey: Map<string, number>; all: string[] } {
-    const byKey = new Map<string, number>();
-    const all = new Set<string>();
-    const wanted = new Set(keys);
-    for (const { key, session } of this.lanes.sessions()) {
-      if (!wanted.has(key) || session.problem !== null || this.book.bySession(session.session) !== undefined) continue;
-      byKey.set(key, (byKey.get(key) ?? 0) + 1);
-      all.add(session.session);
-    }
-    return { byKey, all: [...all] };
-  }
-
-  #onMachine({ session }: Machine): { models: string[]; unfit: string[]; runningS: number } {
-    const [models, unfit]: [string[], string[]] = [[], []];
-    let runningS = 0;
-    for (const { key, session: one } of this.lanes.sessions()) {
-      if (session === null || one.session !== session) continue;
-      if (one.readyInMs === 0) models.push(key);
-      if (one.problem !== null) unfit.push(key);
-      runningS += one.inFlight * (this.appetites.get(key)?.workS ?? 1);
-    }
-    return { models, unfit, runningS };
-  }
-
-  #drains(): Errands["drain"] {
-    const mono = this.#clock.mono();
-    return this.book.all().flatMap((machine) => {
-      const { id, state, session, hardware } = machine;
-      if (state !== "draining" || session === null) return [];
-      if (mono - (this.#toldToDrain.get(id) ?? -Infinity) < TELL_DRAIN_MS) return [];
-      if (this.#toldToDrain.size > 10_000) this.#toldToDrain.clear();
-      this.#toldToDrain.set(id, mono);
-      const leftMs = settingsOf(this.settings, hardware).drain_timeout_s * 1000 - this.book.ageMs(machine);
-      return [{ machine: id, session, withinMs: Math.max(1, Math.round(leftMs)) }];
-    });
-  }
-
-  /** Until a machine serves a version that nobody serves, or why none is rented. */
-  #outlook(key: string): { comesInMs: number | null; refused: string | null } {
-    const nowMs = this.#clock.wall();
-    const sick = this.sickness.reason(key, nowMs);
-    if (sick !== null) return { comesInMs: null, refused: sick };
-    const { hardware } = this.resolved(key);
-    if (hardware === null) return { comesInMs: null, refused: null };
-    const bootMs = this.learned.bootMs(hardware);
-    const setupMs = this.learned.setupMs(key) ?? 0;
-    const working = this.book.all().filter((one) => one.hardware === hardware && isWorking(one));
-    const waits = working.map(({ session, wantedAtMs }) => {
-      if (session !== null) return 0;
-      return bootMs === null ? Infinity : Math.max(1000, bootMs - (nowMs - wantedAtMs));
-    });
-    const last = this.classes.get(hardware)?.last ?? null;
-    // Nothing comes while nothing can be rented, nor while what waits has time.
-    const isHeld = last !== null && (last.problem !== null || last.plan.wanted.spot + last.plan.wanted.onDemand === 0);
-    const coming = working.length > 0 ? Math.min(...waits) : isHeld || bootMs === null ? Infinity : bootMs;
-    return { comesInMs: coming === Infinity ? null : Math.round(coming + setupMs), refused: null };
   }
 
   #roll(nowMs: number): void {

@@ -12,7 +12,6 @@ import type { Env } from "../../env.ts";
 import { takeRents } from "../../metering/intervals.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { createObjectTimers } from "../../object-timers.ts";
-import { machineToken, renewMachineToken, revokePoolToken } from "../../registry/pool-tokens.ts";
 import { readWishes } from "../../registry/scaling-wishes.ts";
 import { objectSql } from "../../shard/object-sql.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
@@ -22,6 +21,7 @@ import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
+import { MachineTokens } from "./machine-tokens.ts";
 import { pastOf } from "./past.ts";
 import type { Past } from "./past.ts";
 import type { LastRents } from "./last-rents.ts";
@@ -39,12 +39,6 @@ const CHECK_AGAIN_MS = 30_000;
 const QUIET_MS = 600_000;
 const QUIET_CHECK_MS = 2000;
 const READ_EVERY_MS = 5000;
-/**
- * A machine's token is good for a day after the last look at it, and beyond the time to boot until it has connected.
- */
-const TOKEN_MS = 86_400_000;
-const RENEW_BEFORE_MS = 43_200_000;
-const UNCONNECTED_SLACK_MS = 600_000;
 
 export type PoolNews = { type: "connected" | "ended"; machine: string; session: string; devices: number };
 
@@ -53,8 +47,7 @@ export class Scaler extends DurableObject<Env> {
   readonly #store: ScalerStore;
   readonly #timers = createObjectTimers();
   readonly #waiters = new Set<() => void>();
-  readonly #tokens = new Map<string, { secret: string; expiresAt: number }>();
-  readonly #revoked = new Set<string>();
+  readonly #tokens: MachineTokens;
   /** Providers that were warned of. */
   readonly #low = new Set<string>();
   #readAt = -Infinity;
@@ -69,6 +62,7 @@ export class Scaler extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#tokens = new MachineTokens(env);
     this.#store = new ScalerStore(objectSql(ctx.storage));
     this.#core = new ScalerCore(
       createClock(() => Date.now()),
@@ -155,7 +149,7 @@ export class Scaler extends DurableObject<Env> {
     const errands = this.#core.tick();
     this.#store.flush(Date.now());
     for (const { session, withinMs } of errands.drain) void this.#drain(session, withinMs);
-    void this.#keepTokens();
+    void this.#tokens.keep(this.#core.book);
     void this.#meter();
     for (const wake of this.#waiters) wake();
     if (!this.#core.isActive) {
@@ -248,66 +242,13 @@ export class Scaler extends DurableObject<Env> {
       if (machine === undefined) continue;
       const { lanes } = settingsOf(this.#core.settings, one.hardware);
       const needsToken = isWorking(machine) && machine.connectedAtMs === null;
-      const token = needsToken ? await this.#token(machine.id, machine.hardware) : null;
+      const token = needsToken ? await this.#tokens.secretOf(machine, this.#core.settings) : null;
       // Without one it could not connect: it is told once there is one.
       if (needsToken && token === null) continue;
       desired.push({ ...one, edgeUrl, lanes, ...(token === null ? {} : { poolToken: token }) });
     }
     for (const { machine } of desired) this.#core.book.asked(machine);
     return { known: await hashOf(desired), nowMs: Date.now(), desired };
-  }
-
-  async #token(machine: string, hardware: string): Promise<string | null> {
-    const known = this.#tokens.get(machine);
-    if (known !== undefined) return known.secret;
-    const { lanes, owners, boot_timeout_s: bootS } = settingsOf(this.#core.settings, hardware);
-    const expiresAt = Date.now() + bootS * 1000 + UNCONNECTED_SLACK_MS;
-    try {
-      const secret = await machineToken(this.env, machine, { lanes, owners, expiresAt });
-      this.#tokens.set(machine, { secret, expiresAt });
-      return secret;
-    } catch (error) {
-      log.warn("machine_token_not_made", { machine, reason: reasonOf(error) });
-      return null;
-    }
-  }
-
-  /** Renews the tokens of machines that stay, and revokes those of machines that don't. */
-  async #keepTokens(): Promise<void> {
-    const now = Date.now();
-    for (const { id, state, connectedAtMs } of this.#core.book.all()) {
-      const known = this.#tokens.get(id);
-      try {
-        if (state === "gone" && !this.#revoked.has(id)) {
-          this.#revoked.add(id);
-          this.#tokens.delete(id);
-          await revokePoolToken(this.env.DB, id);
-        } else if (state !== "gone" && connectedAtMs !== null && (known?.expiresAt ?? 0) - now < RENEW_BEFORE_MS) {
-          this.#tokens.set(id, { secret: "", expiresAt: now + TOKEN_MS });
-          await renewMachineToken(this.env.DB, id, now + TOKEN_MS);
-        }
-      } catch (error) {
-        this.#revoked.delete(id);
-        this.#tokens.delete(id);
-        log.warn("machine_token_not_kept", { machine: id, reason: reasonOf(error) });
-      }
-    }
-    for (const id of this.#revoked) if (this.#core.book.get(id) === undefined) this.#revoked.delete(id);
-    await this.#revokeForgotten();
-  }
-
-  /** What was refused, or lost, was never `gone`: should it appear all the same, it is let in no more. */
-  async #revokeForgotten(): Promise<void> {
-    for (const [id, known] of this.#tokens) {
-      if (this.#core.book.get(id) !== undefined) continue;
-      this.#tokens.delete(id);
-      try {
-        await revokePoolToken(this.env.DB, id);
-      } catch (error) {
-        this.#tokens.set(id, known);
-        log.warn("machine_token_not_kept", { machine: id, reason: reasonOf(error) });
-      }
-    }
   }
 
   async #drain(session: string, withinMs: number): Promise<void> {

@@ -30,7 +30,7 @@ export type Client = {
   stream(id: string): Promise<StreamTold>;
 };
 
-export function isFinished(view: View): boolean {
+export function isFinished(view: Pick<View, "status">): boolean {
   return view.status !== "starting" && view.status !== "processing";
 }
 

@@ -12,8 +12,9 @@ export async function expectNothingLost(scenario: Scenario): Promise<void> {
   console.log(lineOf(scenario, report));
   const { problems, unmet, sent, lost, twice, stuck } = report.ledger;
   for (const line of unmet) console.log(`chaos │ aim unmet │ ${line}`);
-  if (problems.length > 0) console.log(report.lastLines.join("\n"));
-  const shown = problems.slice(0, PROBLEMS_SHOWN);
+  const wrong = [...problems, ...report.misused];
+  if (wrong.length > 0) console.log(report.lastLines.join("\n"));
+  const shown = wrong.slice(0, PROBLEMS_SHOWN);
   expect(shown, shown.join("\n")).toEqual([]);
   expect({ sent, lost, twice, stuck }).toEqual({ sent: count, lost: 0, twice: 0, stuck: 0 });
 }

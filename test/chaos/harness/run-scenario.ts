@@ -1,14 +1,18 @@
 /** Runs one scenario: stack, load and disturbance, then every prediction by GET, by SSE and by webhook. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { ACCOUNT } from "../../../scripts/lib/local-accounts.ts";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
+import { judgeDevices, lineOfDevice, measureDevices } from "./held-devices.ts";
 import { judge } from "./ledger.ts";
 import type { Evidence, Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
 import type { Trace } from "./load.ts";
 import { startReceiver } from "./receiver.ts";
 import type { Outage, Scenario } from "./scenario.ts";
+import { accountNamed, settleUsage } from "./usage.ts";
 import { createWorld } from "./world.ts";
+import type { World } from "./world.ts";
 
 const SETTLE_MS = 60_000;
 const WEBHOOKS_MS = 30_000;
@@ -16,6 +20,8 @@ const READERS = 16;
 
 export type Report = {
   ledger: Ledger;
+  /** One line for each thing of usage that is not as it should be. */
+  misused: string[];
   evidence: Evidence[];
   outages: Outage[];
   seconds: number;
@@ -38,8 +44,9 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     patience.abort();
     const reader = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
     const evidence = await gather(reader, world.runs(), load.traces);
+    const misused = await misusedIn(world, evidence, scenario.stoodStillMs);
     const seconds = (performance.now() - startedAt) / 1000;
-    return { ledger: judge(evidence, outages), evidence, outages, seconds, lastLines: world.lastLines(40) };
+    return { ledger: judge(evidence, outages), misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
     patience.abort();
     await restore?.();
@@ -47,6 +54,20 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     for (const receiver of receivers) await receiver.stop();
     await around?.end();
   }
+}
+
+/** What is wrong with the usage of this world's one account. */
+async function misusedIn(world: World, evidence: readonly Evidence[], stoodStillMs = 0): Promise<string[]> {
+  const { url, adminKey, apiKey } = world.stack;
+  const ended = evidence.flatMap(({ last, runs }) => (last === null ? [] : [{ view: last, runs: runs.length }]));
+  const readers = [{ account: await accountNamed(world.stack, ACCOUNT), key: apiKey }];
+  const wrong = await settleUsage({ url, adminKey }, world.usage, readers, ended);
+  const ids = new Map(
+    evidence.flatMap(({ trace: { key, accepted } }) => (accepted === null ? [] : [[key, accepted.id]])),
+  );
+  const devices = measureDevices(world.held(), [...world.usage.records.values()], ids);
+  console.log(`chaos │ ${devices.map(lineOfDevice).join("; ")}`);
+  return [...wrong, ...judgeDevices(devices, stoodStillMs * 1000)];
 }
 
 /** The scenario's line: what was sent and what came of it. */

@@ -17,7 +17,7 @@ export function makeFakeGpus(script: string): FakeGpus {
   return fakeIn(mkdtempSync(join(tmpdir(), "edgeplane-gpus-")), script);
 }
 
-/** Cards of these sizes, in MiB. */
+/** Cards of these sizes, in MiB. The list ends before the first for which there is a file `INDEX.cut`. */
 export function makeCards(sizes: readonly number[]): FakeGpus {
   const folder = mkdtempSync(join(tmpdir(), "edgeplane-gpus-"));
   for (const [index, size] of sizes.entries()) {
@@ -25,7 +25,8 @@ export function makeCards(sizes: readonly number[]): FakeGpus {
     writeFileSync(join(folder, `${index}.size`), String(size));
   }
   const lines = sizes.map(
-    (size, index) => `used ${index}; echo "${index}, GPU-${index}, Test card, ${size}, $sum, 0, 30, 10, 0"`,
+    (size, index) =>
+      `[ ! -e ${folder}/${index}.cut ] || exit 0; used ${index}; echo "${index}, GPU-${index}, Test card, ${size}, $sum, 0, 30, 10, 0"`,
   );
   // A file that is about to be written is empty: as a number it would end the shell, and the list of cards with it.
   const held = `n=$(cat "$f"); sum=$((sum + \${n:-0}))`;

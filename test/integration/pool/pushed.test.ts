@@ -249,6 +249,27 @@ test("one that failed is tried again when it was pushed again, and not at each n
   expect(await terminalOf(fixture, manifest, "x")).toMatchObject({ output: `one ${weights.length}` });
 });
 
+test("one that failed is tried again when the edge says so, within moments, and lives once it can be set up", async () => {
+  const pushed = new PushedFiles();
+  pushed.againInMs = 100;
+  const absent = await pushed.push(files("absent"), { name: "absent" });
+  const broken = await pushed.push(files("broken", { "run.py": "raise RuntimeError('not here')" }), { name: "broken" });
+  const chunk = [...pack({ code: CODE.replace("WORD", "absent") }).chunks.keys()][0] ?? "";
+  const bytes = pushed.chunks.get(chunk) ?? Buffer.alloc(0);
+  pushed.chunks.delete(chunk);
+  const { fixture } = await start(pushed);
+  await using _ = fixture;
+  const triesOf = ({ version }: { version: string }) =>
+    pushed.problems.flatMap((one) => (one.version === version ? (one.tries ?? []) : []));
+  await fixture.edge.until(() => triesOf(absent).length > 1 && triesOf(broken).length > 1);
+  expect([triesOf(absent).slice(0, 2), triesOf(broken).slice(0, 2)]).toEqual([
+    [1, 2],
+    [1, 2],
+  ]);
+  pushed.chunks.set(chunk, bytes);
+  expect(await terminalOf(fixture, absent, "x")).toMatchObject({ output: `absent ${weights.length}` });
+});
+
 test("weights that are named by reference are fetched with the model's token before it is set up, and shared", async () => {
   await using hub = await startHuggingFace();
   hub.files.set("org/repo/model.bin", { bytes: weights, isLfs: true, isGated: true });
