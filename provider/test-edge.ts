@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
 import { SyncRequestSchema } from "../src/contract/provider.ts";
 import type { DesiredMachine, SyncReply, SyncRequest } from "../src/contract/provider.ts";
 
@@ -18,7 +19,8 @@ export class TestEdge {
   holds = true;
   /** Whether its answer says that it is asked again only after a minute, and news is told by the socket. */
   rests = false;
-  readonly #sockets = new WebSocketServer({ noServer: true });
+  readonly #handshakes = new WebSocketServer({ noServer: true });
+  readonly #sockets = new Set<WebSocket>();
   #desired: DesiredMachine[] = [];
   #number = 0;
   readonly #held = new Set<() => void>();
@@ -26,7 +28,12 @@ export class TestEdge {
 
   async start(): Promise<URL> {
     await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    this.#server.on("upgrade", (request, socket, head) => this.#sockets.handleUpgrade(request, socket, head, () => {}));
+    this.#server.on("upgrade", (request, socket, head) =>
+      this.#handshakes.handleUpgrade(request, socket, head, (opened) => {
+        this.#sockets.add(opened);
+        opened.on("close", () => this.#sockets.delete(opened));
+      }),
+    );
     const { port } = this.#server.address() as AddressInfo;
     return new URL(`http://127.0.0.1:${port}`);
   }
@@ -46,16 +53,16 @@ export class TestEdge {
     this.#desired = desired;
     this.#number += 1;
     for (const answer of this.#held) answer();
-    for (const socket of this.#sockets.clients) socket.send("changed");
+    for (const socket of this.#sockets) socket.send("changed");
   }
 
   get listeners(): number {
-    return this.#sockets.clients.size;
+    return this.#sockets.size;
   }
 
   /** The sockets are lost. */
   drop(): void {
-    for (const socket of this.#sockets.clients) socket.terminate();
+    for (const socket of this.#sockets) socket.terminate();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -109,6 +109,36 @@ describe("classes and models", () => {
     expect(world.status().models.find(({ model }) => model === "local/big")?.hardware).toBe("nvidia-a100-80gb");
   });
 
+  it("stays with the class of a model that names none until another is cheaper by a fifth, over restarts too", () => {
+    const world = new World();
+    const rented = () => world.status().machines.map((one) => one.offer);
+    const offers = (small: number, other: number) => {
+      world.offers = [
+        offer("small", { pricePerHourNano: small }),
+        offer("other", { pricePerHourNano: other, hardware: "nvidia-t4" }),
+      ];
+    };
+    // What was offered first; a look, a minute, or a restart later, the other is a little cheaper.
+    offers(1e9, 1.01e9);
+    for (let n = 0; n < 12; n += 1) {
+      world.arrive("local/echo", 2, 20);
+      world.run(30);
+      expect(new Set(rented())).toEqual(new Set(["small"]));
+      offers(1e9, n % 2 === 0 ? 0.85e9 : 1.2e9);
+      if (n % 3 === 0) world.open();
+    }
+    offers(1e9, 0.7e9);
+    world.run(65);
+    world.arrive("local/echo", 2, 20);
+    world.run(5);
+    expect(world.status().models[0]?.hardware).toBe("nvidia-t4");
+    world.offers = [offer("small")];
+    settle(world);
+    world.arrive("local/echo");
+    world.run(5);
+    expect(rented()).toEqual(["small"]);
+  });
+
   it("compares no prices of two currencies: a class that is offered in another one is nobody's cheapest", () => {
     const world = new World();
     world.offers = [offer("euro", { currency: "EUR", pricePerHourNano: 1, hardware: "nvidia-t4" }), offer("small")];

@@ -14,6 +14,7 @@ import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
 import { DrainCalls } from "./drain-calls.ts";
 import type { DrainCall } from "./drain-calls.ts";
+import { Homes } from "./homes.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
@@ -60,6 +61,7 @@ export class ScalerCore {
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
   readonly #purse: Purse;
+  readonly #homes: Homes;
   readonly #drainCalls = new DrainCalls();
   readonly #serving = new Set<string>();
 
@@ -72,6 +74,7 @@ export class ScalerCore {
     this.rents = new RentRecords(store);
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
     this.#purse = new Purse(store);
+    this.#homes = new Homes(store);
     this.book = new MachineBook(
       {
         clock,
@@ -201,7 +204,23 @@ export class ScalerCore {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
       return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
-    return resolve(wish, settings, this.#hardware(settings));
+    const home = this.#homes.get(key);
+    // Who offers it may not be heard yet.
+    const isEarly = this.#clock.mono() < BLIND_MS;
+    const priceOf = (hardware: string): number =>
+      isEarly && hardware === home ? 0 : this.#priceOf(hardware, settings.currency);
+    const found = resolve(wish, settings, { classes: this.#hardware(settings), home, priceOf });
+    const { hardware } = found;
+    if (hardware !== null && settings === this.settings && priceOf(hardware) < Infinity)
+      this.#homes.keep(key, hardware);
+    return found;
+  }
+
+  /** What the least of a class costs an hour, offered or there. */
+  #priceOf(hardware: string, currency: string): number {
+    const offers = this.offers().filter((offer) => offer.currency === currency);
+    const paid = [...offers, ...this.book.all().filter(isWorking)].filter((one) => one.hardware === hardware);
+    return Math.min(...paid.map(({ pricePerHourNano }) => pricePerHourNano));
   }
 
   /** Whether the provider was heard lately. */

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import { HomesSchema } from "./homes.ts";
 import { LastRentsSchema, withRented } from "./last-rents.ts";
 import type { Rented } from "./last-rents.ts";
 import type { Memory } from "../memory.ts";
@@ -45,6 +46,7 @@ const kept = {
   learned: LearnedSchema,
   sick: SickSchema,
   ledger: LedgerSchema,
+  homes: HomesSchema,
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
   rents: LastRentsSchema,
