@@ -42,7 +42,13 @@ const held = { number: 4, settings: { plugins: {} } };
 const later = { ...held, ignored: ["/scaling/horizon_s", "/regions"] };
 
 test("a number that must hold is sent as the gateway takes it, and what stays stored is told", async () => {
-  answers.set("POST /admin/v1/settings", { number: 5, order: {}, changes: [], carried: ["/regions"] });
+  answers.set("POST /admin/v1/settings", {
+    number: 5,
+    order: {},
+    changes: [],
+    carried: ["/regions"],
+    warnings: ["a price"],
+  });
   const args = ["settings", "publish", "-", "--why", "a test", "--if-number", "4"];
   const { code, stderr } = await cli(args, '{"plugins":{}}');
   expect([code, JSON.parse(bodies[0] ?? "")]).toEqual([
@@ -50,6 +56,7 @@ test("a number that must hold is sent as the gateway takes it, and what stays st
     { settings: { plugins: {} }, why: "a test", dry_run: false, expected_number: 4 },
   ]);
   expect(stderr).toContain("/regions");
+  expect(stderr).toContain("warning: a price");
 });
 
 test.each<[string, object, boolean]>([
