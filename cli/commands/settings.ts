@@ -138,7 +138,9 @@ async function publish(context: Context, path: string, what: Record<string, unkn
   for (const warning of published.warnings) note(context.io, `warning: ${warning}`);
   return note(
     context.io,
-    published.number === null ? "good; nothing was published" : `published as number ${published.number}`,
+    published.number === null
+      ? "good; nothing was published"
+      : `published as number ${published.number}; it holds everywhere within 5 seconds`,
   );
 }
 
