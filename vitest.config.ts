@@ -31,6 +31,7 @@ const processFolders = [
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
   "test/integration/pool/{hostile-usage,long-life,missing-card,outages,payloads,pushed,stored-environments,usage-lost}.test.ts",
+  "test/integration/pool/devices-that-break.test.ts",
 ];
 
 /** Units that build, install or replay for seconds: CI runs them, too. */
@@ -38,9 +39,12 @@ const UNITS_AT_LENGTH = [
   "gpu-pool/layers/layers.test.ts",
   "gpu-pool/runtime/environments/{environments,layers}.test.ts",
   "provider/providers/command.test.ts",
+  "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
   "scripts/simulate.test.ts",
 ];
+/** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */
+const MORE_RUNS = { STATE_MACHINE_RUNS: "1000", STATE_MACHINE_SEED: "20261129" };
 
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;
@@ -111,8 +115,9 @@ export default defineConfig({
       {
         test: {
           name: "at-length",
+          env: MORE_RUNS,
           expect: { poll: { timeout: POLL_LIMIT_MS } },
-          include: [...AT_LENGTH, ...UNITS_AT_LENGTH],
+          include: [...AT_LENGTH, ...UNITS_AT_LENGTH, "test/unit/state-machine.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

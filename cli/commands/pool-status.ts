@@ -32,6 +32,7 @@ export const StatusSchema = z.looseObject({
       waiting: z.number(),
       progress: Words,
       problem: Words,
+      onlyHere: Words,
     })
     .optional(),
   delivery: z.looseObject({ undelivered: z.number(), spooled: z.number() }).optional(),
@@ -102,10 +103,11 @@ export function showStatus(io: Io, status: Status): void {
 
 /** What it has of other hosts, and others of it. */
 function environmentsLine(environments: NonNullable<Status["environments"]>): string {
-  const { mayStore, unpacked, stored, waiting, progress, problem } = environments;
+  const { mayStore, unpacked, stored, waiting, progress, problem, onlyHere } = environments;
   const right = mayStore === false ? " (the token may store none)" : "";
   const now = waiting === 0 ? "" : `, ${waiting} to store${because(progress)}`;
-  return `environments: ${unpacked} unpacked, ${stored} stored for other hosts${right}${now}${isSaid(problem) ? `; ! ${problem}` : ""}`;
+  const alone = isSaid(onlyHere) ? `; one is built on each host: ${onlyHere}` : "";
+  return `environments: ${unpacked} unpacked, ${stored} stored for other hosts${right}${now}${alone}${isSaid(problem) ? `; ! ${problem}` : ""}`;
 }
 
 /** What ails the host itself. */

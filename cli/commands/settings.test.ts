@@ -49,7 +49,7 @@ test("a number that must hold is sent as the gateway takes it, and what stays st
     0,
     { settings: { plugins: {} }, why: "a test", dry_run: false, expected_number: 4 },
   ]);
-  expect(stderr).toContain("/regions");
+  for (const part of ["/regions", "number 5", "within 5 seconds"]) expect(stderr).toContain(part);
 });
 
 test.each<[string, object, boolean]>([

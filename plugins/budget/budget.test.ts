@@ -82,6 +82,21 @@ describe("budget", () => {
     expect(limited.map(({ amount }) => amount)).toEqual([305]);
   });
 
+  it("reserves of a strict one the time of all devices that its like ran on", async () => {
+    const asked: Charge[] = [];
+    const call: PredictionCall = { ...priced, pricing: { price, expectedNano: 35, devices: 4 } };
+    const verdict = await admit(services([{ ...monthly, isStrict: true }], asked), call);
+    expect(asked.map(({ amount }) => amount)).toEqual([4 * 120 * 30 + 5]);
+    expect(verdict).toMatchObject({ subject: { pricing: { capNano: 4 * 120 * 30 + 5 } } });
+  });
+
+  it("says with a balance who is told that it runs low", async () => {
+    const asked: Charge[] = [];
+    const alert = { url: "https://receiver.test/", account: "a", of: "account:acme", belowNano: 9 };
+    await admit(services([{ ...balance, alert }], asked));
+    expect(asked).toMatchObject([{ spec: { algorithm: "balance", limit: 0, alert } }]);
+  });
+
   it("makes nothing free that is priced by units alone: no strict one can hold it", async () => {
     const byUnits = { ...price, perSecond: { "*": 0 }, perUnit: { output_token_count: 600 } };
     const call = { ...priced, pricing: { price: byUnits, expectedNano: 5 } };

@@ -50,9 +50,9 @@ export const budget = definePlugin({
   }),
 });
 
-/** What it can cost at the most: one run that takes all of its time. It is billed no more than that. */
-function mostOf({ runLimitMs = Infinity, totalTimeoutMs }: PredictionCall, { price }: Pricing): number {
-  return costOfRun(price, Math.min(runLimitMs, totalTimeoutMs));
+/** What it can cost at the most: one run that takes all of its time, on all its devices. It is billed no more. */
+function mostOf({ runLimitMs = Infinity, totalTimeoutMs }: PredictionCall, { price, devices = 1 }: Pricing): number {
+  return costOfRun(price, Math.min(runLimitMs, totalTimeoutMs) * devices);
 }
 
 /** Of such a price, the most that a run can cost would leave out all that it is billed for. */

@@ -67,6 +67,7 @@ export const parts: readonly Part[] = [
       "gpu-pool",
       "provider/providers",
       "scripts/",
+      "test/unit",
       "test/integration/webhooks",
       "test/integration/settings",
       "test/integration/pool",

@@ -25,10 +25,24 @@ export const PriceSchema = z.object({
 export type Price = z.output<typeof PriceSchema>;
 
 /**
- * What a prediction is billed by, fixed when it is accepted. `expectedNano`: what it should cost by what its like took
- * lately. `capNano`: it costs no more than this, which a strict budget has reserved.
+ * What an estimate rests on: `runs`, the time and the units that runs took lately; `run_time`, that time alone, where
+ * units have a price and nobody knows how many there will be; `default`, a second and no units, as nobody knows more.
  */
-export type Pricing = { price: Price; expectedNano: number; capNano?: number };
+export const estimateBases = ["runs", "run_time", "default"] as const;
+export type EstimateBasis = (typeof estimateBases)[number];
+
+/**
+ * What a prediction is billed by, fixed when it is accepted. `expectedNano`: what it should cost by what its like took
+ * lately, which is known from `basis`. `capNano`: it costs no more than this, which a strict budget has reserved.
+ * `devices`: on how many the account's runs of the model were, where that is more than one; of no use once accepted.
+ */
+export type Pricing = {
+  price: Price;
+  expectedNano: number;
+  capNano?: number;
+  devices?: number;
+  basis?: EstimateBasis;
+};
 
 /** `estimated`: before its end, what its like took lately; or what is still to be confirmed. */
 export const CostViewSchema = z
@@ -37,6 +51,10 @@ export const CostViewSchema = z
     nano: NanoSchema.meta({ description: "In 10^-9 of the currency." }),
     amount: z.string().meta({ description: "The same, as a decimal number.", examples: ["0.001250000"] }),
     currency: CurrencySchema,
+    basis: z.enum(estimateBases).optional().meta({
+      description:
+        "Of an estimate: by the time and units of `runs` lately; by their `run_time` alone, as units aren't known; by `default`, as nothing is.",
+    }),
   })
   .meta({ id: "Cost" });
 export type CostView = z.output<typeof CostViewSchema>;
@@ -50,8 +68,9 @@ export function amountOf(nano: number): string {
 }
 
 /** `costNano` undefined: it isn't known yet. */
-export function costView({ price, expectedNano }: Pricing, costNano: number | undefined): CostView {
+export function costView({ price, expectedNano, basis }: Pricing, costNano: number | undefined): CostView {
   const nano = costNano ?? expectedNano;
-  const state = costNano === undefined ? "estimated" : "final";
-  return { state, nano, amount: amountOf(nano), currency: price.currency };
+  const view = { nano, amount: amountOf(nano), currency: price.currency };
+  if (costNano !== undefined) return { state: "final", ...view };
+  return { state: "estimated", ...view, ...(basis === undefined ? {} : { basis }) };
 }

@@ -1,17 +1,23 @@
 import { expect, it, vi } from "vitest";
 import type { Env } from "../env.ts";
-import { expectedCost } from "./expected.ts";
+import { expectedPricing } from "./expected.ts";
+import { costOfRun } from "./price.ts";
 import type { Price } from "./price.ts";
 
 const price: Price = {
-  ...{ id: "1:*", currency: "USD", perSecond: { cpu: 1000, h200: 9000 }, perUnit: { n: 5 }, perRequest: 7, minimum: 0 },
+  ...{ id: "1:*", currency: "USD", perSecond: { cpu: 1000, h200: 9000 }, perUnit: {}, perRequest: 7, minimum: 0 },
 };
+const byUnits: Price = { ...price, perUnit: { n: 50 } };
 let models = 0;
 
-/** A lane that knows of a model of its own how long its runs take, or is away. */
-function lane(runMs: () => number | null) {
+type Group = { billed: number; runMs: number; gpuUs: number; units: Record<string, number> };
+
+/** A lane that knows of a model of its own how long its runs take, and a meter that knows the account's; or away. */
+function world(runMs: () => number | null, groups: () => Group[] = () => []) {
   const asked = vi.fn(runMs);
-  const getByName = () => ({ outlook: () => Promise.resolve().then(() => ({ runMs: asked() })) });
+  const read = vi.fn(groups);
+  const LANE = { getByName: () => ({ outlook: () => Promise.resolve().then(() => ({ runMs: asked() })) }) };
+  const METER = { getByName: () => ({ usage: () => Promise.resolve().then(() => ({ groups: read(), next: null })) }) };
   const name = `model-${(models += 1)}`;
   const one = {
     accountId: "a",
@@ -19,28 +25,65 @@ function lane(runMs: () => number | null) {
     priority: "normal",
     model: { owner: "acme", name, version: "v" },
   } as const;
-  const cost = (by = price) => expectedCost({ LANE: { getByName } as unknown as Env["LANE"] }, by, one);
-  return { asked, cost };
+  const expected = async (by = price) => {
+    const pricing = await expectedPricing({ LANE, METER } as unknown as Pick<Env, "LANE" | "METER">, by, one);
+    return [pricing.expectedNano, pricing.basis, pricing.devices];
+  };
+  return { asked, read, expected };
 }
+const away = (): never => {
+  throw new Error("away");
+};
 
 it("expects what runs take lately, on the dearest device, and asks once in a while", async () => {
-  const { asked, cost } = lane(() => 250);
-  expect([await cost(), await cost()]).toEqual([9000 / 4 + 7, 9000 / 4 + 7]);
-  expect(asked).toHaveBeenCalledTimes(1);
+  const { asked, read, expected } = world(() => 250);
+  for (let call = 0; call < 2; call += 1) expect(await expected()).toEqual([9000 / 4 + 7, "runs", undefined]);
+  expect([asked.mock.calls.length, read.mock.calls.length]).toEqual([1, 1]);
 });
 
-it("takes a version that nobody ran yet, or whose lane is away, to run for a second", async () => {
+it("takes a version that nobody ran yet, or whose lane and meter are away, to run for a second", async () => {
   vi.spyOn(console, "log").mockImplementation(() => {});
   vi.spyOn(console, "warn").mockImplementation(() => {});
-  expect(await lane(() => null).cost()).toBe(9007);
-  const away = lane(() => {
-    throw new Error("away");
-  });
-  expect(await away.cost()).toBe(9007);
+  expect(await world(() => null).expected()).toEqual([9007, "default", undefined]);
+  expect(await world(away, away).expected(byUnits)).toEqual([9007, "default", undefined]);
 });
 
-it("asks no lane where time is free", async () => {
-  const { asked, cost } = lane(() => 250);
-  expect(await cost({ ...price, perSecond: { "*": 0 } })).toBe(7);
-  expect(asked).not.toHaveBeenCalled();
+it("asks nobody where time and units are free, and no lane where time is", async () => {
+  const { asked, read, expected } = world(() => 250);
+  expect(await expected({ ...price, perSecond: { "*": 0 } })).toEqual([7, "runs", undefined]);
+  expect([asked.mock.calls.length, read.mock.calls.length]).toEqual([0, 0]);
+  expect((await expected({ ...byUnits, perSecond: {} }))[1]).toBe("default");
+  expect([asked.mock.calls.length, read.mock.calls.length]).toEqual([0, 1]);
+});
+
+it("knows units by the mean of the account's own runs, and says where it knows none", async () => {
+  expect(await world(() => 250).expected(byUnits)).toEqual([9000 / 4 + 7, "run_time", undefined]);
+  const groups = [
+    { billed: 3, runMs: 900, gpuUs: 300_000, units: { n: 30, other: 7 } },
+    { billed: 1, runMs: 100, gpuUs: 100_000, units: { n: 12 } },
+  ];
+  const cost = 9000 / 4 + (42 / 4) * 50 + 7;
+  expect(
+    await world(
+      () => 250,
+      () => groups,
+    ).expected(byUnits),
+  ).toEqual([cost, "runs", undefined]);
+  // A lane that forgot is stood in for by the same runs.
+  const own = 9000 / 4 + (42 / 4) * 50 + 7;
+  expect(
+    await world(
+      () => null,
+      () => groups,
+    ).expected(byUnits),
+  ).toEqual([own, "runs", undefined]);
+});
+
+it("takes the time of all devices that a run has", async () => {
+  const groups = [{ billed: 2, runMs: 1000, gpuUs: 3_990_000, units: {} }];
+  const { expected } = world(
+    () => 250,
+    () => groups,
+  );
+  expect(await expected()).toEqual([costOfRun(price, 1000), "runs", 4]);
 });

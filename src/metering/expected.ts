@@ -1,51 +1,124 @@
 /**
  * What a prediction should cost, before it is accepted: by how long runs of its version take lately, which its lane
- * knows, on the dearest of the devices that have a price. What the model will record in units nobody knows before.
+ * knows, on the dearest of the devices that have a price; and by what the account's own runs of the model recorded in
+ * units, and on how many devices they ran, which its meter knows.
  */
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import type { Price } from "../contract/price.ts";
+import type { EstimateBasis, Price, Pricing } from "../contract/price.ts";
 import type { ModelRef, Priority } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
+import { DAY_MS, dayOf } from "./calendar.ts";
 import { costOfRun, dearestRate } from "./price.ts";
 
 /** A version that nobody ran yet is taken to run so long. */
 const UNKNOWN_RUN_MS = 1000;
 const REMEMBERED_MS = 10_000;
 const MAX_REMEMBERED = 5000;
-/** Acceptance doesn't depend on the lane. */
+/** Acceptance depends neither on the lane nor on the meter. */
 const PATIENCE_MS = 500;
+const US_A_MS = 1000;
 
 /** Whose lane is asked, and where. */
-export type Expecting = { accountId: string; lane: string; priority: Priority; model: ModelRef };
+export type Expecting = {
+  /** Empty: nobody's in particular. */
+  accountId: string;
+  lane: string;
+  priority: Priority;
+  model: ModelRef;
+};
 
-const remembered = createTtlCache<number>(MAX_REMEMBERED);
+/** What one run of the account's took in the mean, today and yesterday. */
+type OwnRuns = { runMs: number; devices: number; units: Record<string, number> };
 
-/** In nano-units. Never throws. */
-export async function expectedCost(env: Pick<Env, "LANE">, price: Price, one: Expecting): Promise<number> {
-  // Where time is free, no lane need be asked.
-  const runMs = dearestRate(price) === 0 ? 0 : await runMsOf(env, one);
-  return costOfRun(price, runMs);
+const runTimes = createTtlCache<{ ms: number | null }>(MAX_REMEMBERED);
+const ownRuns = createTtlCache<{ mean: OwnRuns | null }>(MAX_REMEMBERED);
+
+/** Never throws. */
+export async function expectedPricing(
+  env: Pick<Env, "LANE" | "METER">,
+  price: Price,
+  one: Expecting,
+): Promise<Pricing> {
+  const hasUnits = Object.values(price.perUnit).some((nano) => nano > 0);
+  const hasTime = dearestRate(price) > 0;
+  // Where neither time nor units cost, nobody need be asked.
+  const [laneMs, own] = await Promise.all([
+    hasTime ? runMsOf(env, one) : 0,
+    hasTime || hasUnits ? ownRunsOf(env, one) : null,
+  ]);
+  const runMs = laneMs ?? own?.runMs ?? null;
+  const devices = own?.devices ?? 1;
+  const basis: EstimateBasis =
+    runMs === null ? "default" : hasUnits && own === null ? (hasTime ? "run_time" : "default") : "runs";
+  return {
+    price,
+    expectedNano: costOfRun(price, (runMs ?? UNKNOWN_RUN_MS) * devices, own?.units),
+    ...(devices > 1 ? { devices } : {}),
+    basis,
+  };
 }
 
-async function runMsOf(env: Pick<Env, "LANE">, { accountId, lane, priority, model }: Expecting): Promise<number> {
+async function runMsOf(
+  env: Pick<Env, "LANE">,
+  { accountId, lane, priority, model }: Expecting,
+): Promise<number | null> {
   const { owner, name, version } = model;
   const key = `${lane} ${owner}/${name} ${version}`;
-  const known = remembered.get(key);
-  if (known !== undefined) return known;
+  const known = runTimes.get(key);
+  if (known !== undefined) return known.ms;
   const ref = { account: accountId, priority, model: `${owner}/${name}`, version };
-  const runMs = await within(
+  const ms = await within(
     callObject(async () => objectNamed(env.LANE, lane).outlook(ref)),
     PATIENCE_MS,
   ).then(
-    (outlook) => outlook.runMs ?? UNKNOWN_RUN_MS,
+    (outlook) => outlook.runMs,
     (error: unknown) => {
       log.warn("run_time_unknown", { lane, reason: reasonOf(error) });
-      return UNKNOWN_RUN_MS;
+      return null;
     },
   );
-  remembered.set(key, runMs, REMEMBERED_MS);
-  return runMs;
+  runTimes.set(key, { ms }, REMEMBERED_MS);
+  return ms;
+}
+
+async function ownRunsOf(env: Pick<Env, "METER">, { accountId, model }: Expecting): Promise<OwnRuns | null> {
+  if (accountId === "") return null;
+  const name = `${model.owner}/${model.name}`;
+  const key = `${accountId} ${name}`;
+  const known = ownRuns.get(key);
+  if (known !== undefined) return known.mean;
+  const today = dayOf(Date.now());
+  const asked = { from: today - DAY_MS, to: today + DAY_MS, by: "day", group: [], where: { model: name } } as const;
+  const mean = await within(
+    callObject(async () => objectNamed(env.METER, accountId).usage({ ...asked, limit: 10, after: null })),
+    PATIENCE_MS,
+  ).then(
+    ({ groups }) => meanOf(groups),
+    (error: unknown) => {
+      log.warn("own_runs_unknown", { account: accountId, reason: reasonOf(error) });
+      return null;
+    },
+  );
+  ownRuns.set(key, { mean }, REMEMBERED_MS);
+  return mean;
+}
+
+type Summed = { billed: number; runMs: number; gpuUs: number; units: Readonly<Record<string, number>> };
+
+/** A batch shares its device, so that each has less than its time; a run on several devices has a multiple of it. */
+function meanOf(groups: readonly Summed[]): OwnRuns | null {
+  const total = { billed: 0, runMs: 0, gpuUs: 0 };
+  const units: Record<string, number> = {};
+  for (const group of groups) {
+    for (const name of ["billed", "runMs", "gpuUs"] as const) total[name] += group[name];
+    for (const [unit, count] of Object.entries(group.units)) units[unit] = (units[unit] ?? 0) + count;
+  }
+  const { billed, runMs, gpuUs } = total;
+  if (billed <= 0) return null;
+  const devices = runMs > 0 ? Math.max(1, Math.round(gpuUs / (runMs * US_A_MS))) : 1;
+  const means = Object.entries(units).map(([unit, count]) => [unit, Math.max(0, count / billed)] as const);
+  return { runMs: Math.max(0, runMs / billed), devices, units: Object.fromEntries(means) };
 }

@@ -1,12 +1,10 @@
 /**
  * Revenue minus rent, by model: what predictions were charged, and what the devices cost that they and instances had.
  */
+import { rentPinned } from "./rents.ts";
+import type { RentOf } from "./rents.ts";
 import type { UsageGroup } from "./usage-query.ts";
 
-/** What a second of a device costs, in nano-units of `currency`. */
-export type Rent = { currency: string; perSecondNano: number };
-/** The rent of that kind of device; null: none is known. */
-export type RentOf = (device: string) => Rent | null;
 export type Amounts = { revenueNano: number; rentNano: number };
 /** `model` null: overhead, which is time that belongs to no model. `unpricedUs`: of device time, what has no rent. */
 export type MarginLine = {
@@ -24,7 +22,10 @@ const MICROS = 1_000_000n;
 /** Phases that are nobody's model, whichever is named. */
 const OVERHEAD_PHASES: ReadonlySet<string | null> = new Set(["boot", "unused"]);
 
-/** Lines by time and model, overhead last of its time; groups are told apart by model, device and phase. */
+/**
+ * Lines by time and model, overhead last of its time; groups are told apart by model, device, phase and, as their `key`,
+ * the rent that held when their time was used. `rentOf` is of those for which none was known then.
+ */
 export function marginOf(groups: readonly UsageGroup[], rentOf: RentOf): MarginLine[] {
   const lines = new Map<string, { line: MarginLine; rentMicros: Map<string, bigint> }>();
   for (const group of groups) {
@@ -36,7 +37,7 @@ export function marginOf(groups: readonly UsageGroup[], rentOf: RentOf): MarginL
     };
     lines.set(key, { line, rentMicros });
     const us = group.gpuUs + group.instanceUs;
-    const rent = rentOf(group.device ?? "");
+    const rent = rentPinned(group.key) ?? rentOf(group.device ?? "");
     if (rent === null) line.unpricedUs += us;
     else {
       const before = rentMicros.get(rent.currency) ?? 0n;

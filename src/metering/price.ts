@@ -36,10 +36,10 @@ export function rateOf({ perSecond }: Pick<Price, "perSecond">, device: string):
   return named ?? perSecond[ANY_DEVICE] ?? 0;
 }
 
-/** What a run of so many milliseconds costs on the dearest device, but for its units. */
-export function costOfRun(price: Price, runMs: number): number {
+/** What a run of so many milliseconds of devices, and of these units, costs on the dearest device. */
+export function costOfRun(price: Price, deviceMs: number, units?: Used["units"]): number {
   const dearest = { ...price, perSecond: { [ANY_DEVICE]: dearestRate(price) } };
-  return costOf(dearest, { device: ANY_DEVICE, gpuUs: runMs * US_A_MS, billed: true });
+  return costOf(dearest, { device: ANY_DEVICE, gpuUs: deviceMs * US_A_MS, units, billed: true });
 }
 
 export function dearestRate({ perSecond }: Pick<Price, "perSecond">): number {

@@ -17,6 +17,7 @@ import { DAY_MS, keptFrom } from "./calendar.ts";
 import { createMeterRows, meterSchema } from "./meter-rows.ts";
 import type { MeterRows } from "./meter-rows.ts";
 import { publishUsage } from "./publish-usage.ts";
+import { RentHistory } from "./rent-history.ts";
 import { storeRaw, sweepRaw } from "./raw-objects.ts";
 import { takeBatches } from "./take.ts";
 import type { Batch } from "./take.ts";
@@ -46,6 +47,7 @@ export class UsageMeter extends DurableObject<Env> {
   readonly #rows: MeterRows;
   readonly #timers = createObjectTimers();
   readonly #publishes: boolean;
+  readonly #rents: RentHistory;
   #isOpen: boolean;
   #waiting: Waiting[] = [];
   #gathered = 0;
@@ -62,6 +64,7 @@ export class UsageMeter extends DurableObject<Env> {
     this.#sql = objectSql(ctx.storage);
     this.#rows = createMeterRows(this.#sql);
     this.#isOpen = !isEmpty(this.#sql);
+    this.#rents = new RentHistory(env);
     const { topics, usageEvents } = readPublishSettings(env);
     this.#publishes = topics.has("usage") && usageEvents === true;
     void ctx.blockConcurrencyWhile(async () => {
@@ -81,13 +84,14 @@ export class UsageMeter extends DurableObject<Env> {
   }
 
   /** Of the object of all accounts together: takes what an account's meter tells, each part once. */
-  takeTotals(account: string, parts: readonly Part[]): void {
+  async takeTotals(account: string, parts: readonly Part[]): Promise<void> {
     const now = Date.now();
+    const rentsAt = await this.#rents.since(Math.min(...parts.map(({ n }) => n)));
     try {
       this.ctx.storage.transactionSync(() => {
         if (!this.#isOpen) openSchema(this.#sql, meterSchema);
         this.#isOpen = true;
-        takeParts(this.#rows, account, parts, now);
+        takeParts(this.#rows, account, parts, { now, rentsAt });
       });
     } catch (error) {
       this.#isOpen = !isEmpty(this.#sql);

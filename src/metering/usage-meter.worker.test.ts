@@ -2,6 +2,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { testEnv } from "../../test/worker/edge-harness.ts";
 import { DAY_MS, hourOf } from "./calendar.ts";
+import { expectedPricing } from "./expected.ts";
 import { rawPrefix } from "./raw-objects.ts";
 import type { AttemptRecord, MeterRecord } from "./record.ts";
 import type { UsageRequest } from "./usage-query.ts";
@@ -146,4 +147,34 @@ it("looks again in seconds while the bucket is away, and stores all once it is b
   expect(await rawOf(account)).toEqual([]);
   await runDurableObjectAlarm(meterOf(account));
   expect(await rawOf(account)).toEqual(["p1.1"]);
+});
+
+it("tells what to expect of a run: the devices and the units of the account's own", async () => {
+  const account = "meter-expected";
+  const wide = { runMs: 100, gpuUs: 200_000, billed: true, units: { tokens: 10 } };
+  const free = { ...wide, billed: false, units: {}, runMs: 0, gpuUs: 0 };
+  await meterOf(account).take(
+    account,
+    batch("s", 1, [attempt(account, 1, wide), attempt(account, 2, { ...wide, units: { tokens: 20 } })]),
+  );
+  await meterOf(account).take(
+    account,
+    batch("s", 3, [attempt(account, 3, free), attempt(account, 4, { model: "o/other" })]),
+  );
+  const price = {
+    id: "1:*",
+    currency: "USD",
+    perSecond: { "*": 1000 },
+    perUnit: { tokens: 7 },
+    perRequest: 0,
+    minimum: 0,
+  };
+  const model = { owner: "o", name: "n", version: "v" };
+  const expected = await expectedPricing(testEnv, price, {
+    accountId: account,
+    lane: "none",
+    priority: "normal",
+    model,
+  });
+  expect(expected).toEqual({ price, expectedNano: 0.1 * 2 * 1000 + 15 * 7, devices: 2, basis: "runs" });
 });

@@ -118,3 +118,9 @@ describe("GET /admin/v1/usage", () => {
     expect((await callJson("/admin/v1/usage", { key: ADMIN })).status).toBe(400);
   });
 });
+
+it("has a page that anyone may open", async () => {
+  const page = await call("/docs/usage");
+  expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(await page.text()).toContain("<h1>Usage</h1>");
+});

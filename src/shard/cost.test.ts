@@ -1,4 +1,5 @@
 /** What predictions cost, and when their budgets get it back, through the core of a shard. */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { HeldReservation } from "../../plugins/kernel/reservations.ts";
 import { memorySql } from "../../test/unit/memory-sql.ts";
@@ -50,8 +51,10 @@ function setUp(pricing: Pricing | null = { price, expectedNano: 77 }, more: Part
 
 describe("the cost of a prediction", () => {
   it("is known with its end, outlives a restart, and settles its budgets", () => {
-    const { claim, send, cost, given, life, id } = setUp();
+    const pricing: Pricing = { price, expectedNano: 77, basis: "run_time" };
+    const { claim, send, cost, given, life, id } = setUp({ ...pricing, devices: 2 });
     expect(cost()).toEqual(["estimated", 77]);
+    expect(life().store.get(id)?.fixed.pricing).toEqual(pricing);
     send(claim(), { type: "succeeded", output: 1, usage });
     expect(cost()).toEqual(["final", 1010]);
     expect(given()).toEqual([
@@ -181,6 +184,75 @@ describe("the cost of a prediction", () => {
     const { claim, send, cost } = setUp({ price, expectedNano: 77, ...(capNano === undefined ? {} : { capNano }) });
     send(claim(), event);
     expect(cost()).toEqual(["final", nano]);
+  });
+
+  it("is at the most what a strict budget has reserved, however many attempts, units and devices there were", () => {
+    const took = fc.record({
+      gpuUs: fc.nat(2 ** 40),
+      runMs: fc.nat(10_000),
+      devices: fc.integer({ min: 1, max: 8 }),
+      units: fc.dictionary(fc.constantFrom("n", "m"), fc.nat(2 ** 40)),
+    });
+    const step = fc.oneof(
+      fc.record({ end: fc.constantFrom("released", "crash", "lost", "late"), took, waitMs: fc.nat(20_000) }),
+      fc.record({ end: fc.constantFrom("succeeded", "failed", "canceled", "vanished"), took, waitMs: fc.nat(20_000) }),
+    );
+    const capNano = 5000;
+    const dear = { ...price, perSecond: { "*": 900_000 }, perUnit: { n: 1_000_000 } };
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 6 }), (steps) => {
+        const { core, clock, id, claim, send, cost, life } = setUp({ price: dear, expectedNano: 7, capNano });
+        const told: number[] = [];
+        const tell = () => {
+          for (const { id: one, costNano } of core.settlement.take("allowance", 10))
+            if (one === "money") told.push(costNano);
+        };
+        let seq = 0;
+        for (const { end, took: some, waitMs } of steps) {
+          const state = core.store.get(id)?.state;
+          if (state !== "waiting") break;
+          const token = claim();
+          const own = { ...usage, ...some, device: "h200" };
+          seq = 0;
+          if ((core.store.get(id)?.losses ?? 0) > 0) send(token, { type: "starting", seq: (seq += 1) - 1 });
+          send(token, { type: "output", seq: (seq += 1) - 1, chunk: "a" });
+          clock.now += waitMs;
+          const reports: UsageReport[] = [
+            { id, token, attempt: core.store.get(id)?.attempt ?? 1, outcome: "stopped", usage: own },
+          ];
+          if (end === "succeeded") send(token, { type: "succeeded", output: 1, seq, usage: own });
+          else if (end === "failed") {
+            send(token, {
+              type: "failed",
+              kind: "model",
+              error: { code: "model_error", message: "" },
+              seq,
+              usage: own,
+            });
+          } else if (end === "crash") {
+            send(token, {
+              type: "failed",
+              kind: "crash",
+              error: { code: "model_crashed", message: "" },
+              seq,
+              usage: own,
+            });
+          } else if (end === "released") send(token, { type: "released", reason: "drain", seq, usage: own });
+          else if (end === "lost") core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+          else {
+            core.cancel(id, "account");
+            if (end === "vanished" || end === "late") core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+            tell();
+            if (end !== "vanished") core.deliver([], SESSION, LANES, reports);
+          }
+          tell();
+        }
+        expect(Number(cost()[1])).toBeLessThanOrEqual(capNano);
+        expect(Math.max(0, ...told)).toBeLessThanOrEqual(capNano);
+        expect(life().store.get(id)?.costNano ?? 0).toBeLessThanOrEqual(capNano);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it("is nothing where nothing ran, and isn't noted where there is no price", () => {

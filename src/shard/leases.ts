@@ -8,6 +8,8 @@ import { attemptEnds, awaitsUsage, endOf } from "./usage.ts";
 
 /** How many leases after its prediction's end a pool that lives may still tell what the run took. */
 const USAGE_LEASES = 4;
+/** And after how many it is not asked any more, though nobody could say whether it lives. */
+const MOST_LEASES = 8;
 
 export function createLeases({ rules, now }: { rules: Rules; now: () => number }) {
   let patientUntil = 0;
@@ -33,6 +35,17 @@ export function createLeases({ rules, now }: { rules: Rules; now: () => number }
       const at = now();
       if (at - Math.max(row.checkAt ?? at, patientUntil) > rules.leaseMs) patientUntil = at + rules.leaseMs;
       row.checkAt = at + (isPatient() ? rules.firstCheckMs : rules.leaseMs);
+    },
+
+    /** Whether the prediction's row must stay, as its pool may yet tell what the run took. */
+    mayTell: (row: Row): boolean =>
+      awaitsUsage(row) && now() < (row.completedAt ?? now()) + MOST_LEASES * rules.leaseMs,
+
+    /** The prediction's row is about to go: what nobody told is estimated. Whether that was so. */
+    giveUp(row: Row): boolean {
+      if (!awaitsUsage(row)) return false;
+      attemptEnds(row, endOf(row), row.completedAt ?? now());
+      return true;
     },
 
     /** What the session's lease means for its claim; null: nothing yet. */

@@ -3,6 +3,7 @@ import { dueAt } from "./machine.ts";
 import type { Row } from "./row.ts";
 import type { Rules } from "./rules.ts";
 import type { Submission } from "./types.ts";
+import type { Pricing } from "../contract/price.ts";
 
 export function newRow(submission: Submission, now: number, rules: Rules): Row {
   const { cancelAfterMs, totalTimeoutMs } = submission;
@@ -26,7 +27,7 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
       replayOf: submission.replayOf,
       deployment: submission.deployment,
       ...(submission.runLimitMs === undefined ? {} : { runLimitMs: submission.runLimitMs }),
-      ...(submission.pricing === undefined ? {} : { pricing: submission.pricing }),
+      ...(submission.pricing === undefined ? {} : { pricing: lasting(submission.pricing) }),
       resumesDeterministically: submission.resumesDeterministically,
       retentionMs: submission.retentionMs,
       keyed: submission.keyed,
@@ -76,4 +77,9 @@ export function newRow(submission: Submission, now: number, rules: Rules): Row {
   };
   row.wakeAt = dueAt(row, rules);
   return row;
+}
+
+/** What of it is stored. */
+function lasting({ devices: _atAcceptance, ...pricing }: Pricing): Pricing {
+  return pricing;
 }

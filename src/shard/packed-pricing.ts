@@ -1,4 +1,5 @@
 /** What a prediction is billed by, in few characters: every row of a model that has a price carries it. */
+import { estimateBases } from "../contract/price.ts";
 import type { Pricing } from "../contract/price.ts";
 
 export type PackedPricing = [
@@ -9,18 +10,22 @@ export type PackedPricing = [
   perRequest: number,
   minimum: number,
   expectedNano: number,
-  capNano?: number,
+  capNano?: number | null,
+  basis?: number,
 ];
 
-export function packPricing({ price, expectedNano, capNano }: Pricing): PackedPricing {
+export function packPricing({ price, expectedNano, capNano, basis }: Pricing): PackedPricing {
   const { id, currency, perSecond, perUnit, perRequest, minimum } = price;
   const packed: PackedPricing = [id, currency, perSecond, perUnit, perRequest, minimum, expectedNano];
-  if (capNano !== undefined) packed.push(capNano);
+  if (capNano !== undefined || basis !== undefined) packed.push(capNano ?? null);
+  if (basis !== undefined) packed.push(estimateBases.indexOf(basis));
   return packed;
 }
 
 export function unpackPricing(packed: PackedPricing): Pricing {
-  const [id, currency, perSecond, perUnit, perRequest, minimum, expectedNano, capNano] = packed;
+  const [id, currency, perSecond, perUnit, perRequest, minimum, expectedNano, capNano, basisIndex] = packed;
   const price = { id, currency, perSecond, perUnit, perRequest, minimum };
-  return { price, expectedNano, ...(capNano === undefined ? {} : { capNano }) };
+  const basis = basisIndex === undefined ? undefined : estimateBases[basisIndex];
+  const cap = capNano === undefined || capNano === null ? {} : { capNano };
+  return { price, expectedNano, ...cap, ...(basis === undefined ? {} : { basis }) };
 }

@@ -53,7 +53,7 @@ const unusual = (): Row => ({
     responseKey: "key",
     pricing: {
       price: { id: "7:*", currency: "USD", perSecond: { cpu: 1 }, perUnit: { n: 2 }, perRequest: 3, minimum: 4 },
-      ...{ expectedNano: 5, capNano: 6 },
+      ...{ expectedNano: 5, capNano: 6, basis: "run_time" },
     },
   },
   payloadHash: "hash",

@@ -222,6 +222,30 @@ describe("a run that outlives its prediction", () => {
     ]);
   });
 
+  it("keeps its row until it is known, however short the retention of its data", () => {
+    const { core, clock, id, claim, send, entries } = setUp({ retentionMs: 1000 });
+    const grant = claim();
+    core.cancel(id, "account");
+    core.outgoing.stops.clear();
+    clock.now += 2000;
+    expect(core.wake().expired).toEqual([]);
+    expect(core.outgoing.stops.get(SESSION)).toEqual([{ id, token: grant.token }]);
+    send(grant, { seq: 0, type: "failed", kind: "model", error: { code: "canceled", message: "" }, usage });
+    expect(entries()).toMatchObject([{ ...usage, outcome: "canceled" }]);
+    clock.now += defaultRules.sweepMs;
+    expect(core.wake().expired).toMatchObject([{ id }]);
+  });
+
+  it("is estimated before its row goes, where nobody could say whether its pool lives", () => {
+    const { core, clock, id, claim, entries } = setUp({ retentionMs: 1000 });
+    claim();
+    clock.now += 300;
+    core.cancel(id, "account");
+    clock.now += 8 * defaultRules.leaseMs;
+    core.wake();
+    expect(entries()).toMatchObject([{ runMs: 300, outcome: "canceled", flags: ["estimated"] }]);
+  });
+
   it("is estimated after four leases where its pool lives and says nothing", () => {
     const { core, clock, id, claim, judge, entries } = setUp();
     claim();
@@ -248,6 +272,22 @@ describe("a start that its claim begins again", () => {
       ]);
     }
   });
+});
+
+it("is estimated where it said something and its claim begins again without a word of it, and corrected once", () => {
+  const { clock, claim, send, report, entries } = setUp();
+  const grant = claim();
+  send(grant, { seq: 0, type: "log", text: "." });
+  clock.now += 500;
+  send(grant, { seq: 1, type: "starting" });
+  const estimate = { outcome: "lost", device: "unknown", queuedMs: 0, runMs: 500, gpuUs: 500_000 };
+  expect(entries()).toEqual([{ ...estimate, attempt: 1, at: START + 500, flags: ["estimated"] }]);
+  for (let times = 0; times < 2; times += 1) report(grant);
+  send(grant, { seq: 2, ...ended, usage: { ...usage, runMs: 1 } });
+  expect(entries().slice(1)).toMatchObject([
+    { ...usage, attempt: 1, outcome: "bisected", flags: ["correction"], replaces: estimate },
+    { attempt: 2, outcome: "succeeded", runMs: 1 },
+  ]);
 });
 
 describe("what its pool's lease was lost with", () => {

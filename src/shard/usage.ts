@@ -84,7 +84,7 @@ export function unpackUsage(packed: PackedUsage, since: number): UsageEntry {
   return n === null ? entry : { n: n + since * 1000, ...entry };
 }
 
-/** A start is counted. What an earlier start of the same claim took comes by a report of its own. */
+/** A start is counted, and the one before it is over. */
 export function attemptBegins(row: Row, now: number): void {
   row.attemptAt = now;
   row.hasSpoken = undefined;

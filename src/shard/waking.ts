@@ -49,6 +49,11 @@ export function createWaking(deps: Deps) {
     if (overdue === null && row.session !== null && machine.asksForUsage(row, now, rules))
       woken.checks.set(row.session, [...(woken.checks.get(row.session) ?? []), row.id]);
     if (overdue === null && isFinished(row.state) && now >= (machine.dueAt(row, rules) ?? Infinity)) {
+      if (leases.mayTell(row)) {
+        deps.save(progress, effects, false);
+        return retention.postpone(row.id);
+      }
+      if (leases.giveUp(row)) deps.save(progress, [], false);
       if (!row.strays && (ended.holds(row) || usage.holds(row))) retention.postpone(row.id);
       else retention.fallDue(row, woken);
       return;

@@ -88,6 +88,8 @@ test("two pools that want it, and the same packages, at once: both get it, one b
   const [first, second] = both;
   expect(first.python).toBe(second.python);
   expect(say(first.python, VERSION)).toBe(asked);
+  // Before anything has imported it.
+  expect(existsSync(say(first.python, "import importlib.util as i; print(i.find_spec('greeting').cached)"))).toBe(true);
   expect(say(first.python, "import greeting; print(greeting.TEXT)")).toBe("hello");
   expect(say(first.python, "import sys; print(sys.base_prefix)").startsWith(join(root, "raced"))).toBe(true);
   const built = both.flatMap(({ lines }) => lines.filter((line) => line.startsWith("building an environment")));

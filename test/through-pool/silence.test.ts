@@ -5,6 +5,8 @@ import { hasBegun, modelPids, startFixture } from "../integration/pool/fixture.t
 
 /** How long the machine sleeps: longer than a process may be silent. Nothing tells when; both just stand still. */
 const SLEEP_MS = SILENCE_MS + 1000;
+/** Longer than it sleeps, and than it takes to wake on a busy machine: the edge gives its claims to nobody else. */
+const LEASE_MS = 120_000;
 
 test("a process that gives no sign of life is killed", async () => {
   await using fixture = await startFixture(["single"]);
@@ -18,7 +20,7 @@ test("a process that gives no sign of life is killed", async () => {
 }, 60_000);
 
 test("a pool that slept with its machine doesn't blame its processes for the silence", async () => {
-  await using fixture = await startFixture(["single"]);
+  await using fixture = await startFixture(["single"], [], { leaseMs: LEASE_MS });
   const { edge, pool } = fixture;
   const tracked = edge.submit(await fixture.ref("single"), { do: "sleep 4" });
   await edge.until(() => hasBegun(tracked));

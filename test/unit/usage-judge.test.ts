@@ -1,6 +1,8 @@
 /** What the judge of usage under chaos notices: each way in which records, sums and predictions can differ. */
 import { expect, test } from "vitest";
 import type { AttemptRecord } from "../../src/metering/record.ts";
+import { judgeDevices, measureDevices } from "../chaos/harness/held-devices.ts";
+import type { HeldRun } from "../chaos/harness/held-devices.ts";
 import { sumOf } from "../chaos/harness/usage-records.ts";
 import { judgeUsage } from "../chaos/harness/usage.ts";
 import type { Ended } from "../chaos/harness/usage.ts";
@@ -51,4 +53,39 @@ test.each<Wrong>([
   ["billed early", [record(1), record(2, { billed: false })], ended(2, 2, "failed"), undefined, /did not end it/],
 ])("a record %s is noticed", (_what, records, predictions, read, said) => {
   expect(judged(records, predictions, read)).toMatch(said);
+});
+
+const MS = 1000;
+const run = (keys: string[], from: number, to: number | null, pool = "one"): HeldRun => {
+  const [beganUs, endedUs] = [from * MS, to === null ? null : to * MS];
+  return { process: 1, pool, device: "cpu", keys, beganUs, endedUs };
+};
+/** Of the prediction that is named as its key is, which had the device for so long. */
+const took = (prediction: string, ms: number, over: Partial<AttemptRecord> = {}) =>
+  record(1, { id: `${prediction}.1`, prediction, gpuUs: ms * MS, ...over });
+
+function judgedDevices(runs: HeldRun[], records: AttemptRecord[]): string {
+  const ids = new Map(runs.flatMap(({ keys }) => keys.map((key) => [key, key])));
+  return judgeDevices(measureDevices(runs, records, ids)).join("\n");
+}
+
+test("shares of a device are as long as models held it together, and a little longer", () => {
+  const batch = [run(["a", "b"], 0, 300), run(["c"], 100, 400)];
+  expect(judgedDevices(batch, [took("a", 120), took("b", 120), took("c", 170)])).toBe("");
+  expect(judgedDevices(batch, [took("a", 300), took("b", 300), took("c", 300)])).toMatch(/too much is told: cpu/);
+  expect(judgedDevices(batch, [took("a", 120), took("b", 120)])).toMatch(/too little is told: cpu/);
+  // Two pools have a device each.
+  const hosts = [run(["a"], 0, 300), run(["b"], 0, 300, "other")];
+  expect(judgedDevices(hosts, [took("a", 150), took("b", 150)])).toMatch(/too little/);
+  expect(judgedDevices(hosts, [took("a", 305), took("b", 305)])).toBe("");
+});
+
+test("what a pool that died did not tell is left out, and what it told before is not", () => {
+  const runs = [run(["a"], 0, 300), run(["b"], 2000, null)];
+  const estimated = took("b", 60_000, { flags: ["estimated"] });
+  expect(judgedDevices(runs, [took("a", 305), estimated])).toBe("");
+  expect(judgedDevices(runs, [took("a", 200), estimated])).toMatch(/too little/);
+  const correction = took("b", -59_000, { id: "b.1.correction", flags: ["correction"] });
+  expect(judgedDevices(runs, [took("a", 305), estimated, correction])).toBe("");
+  expect(judgedDevices(runs, [took("a", 305), estimated, { ...correction, gpuUs: 0 }])).toMatch(/too much/);
 });

@@ -91,10 +91,12 @@ async function create(options: BuildOptions): Promise<string[]> {
   return [options.uv, "pip", "--python", pythonOf(options.dir)];
 }
 
+/** pip compiles what it installs; uv leaves that to the first start of every process, on every host, unless it is told. */
 function installCommand(tool: readonly string[], file: string): { command: string; args: string[] } {
   const [command = "", ...rest] = tool;
   const at = rest.indexOf("--python");
-  if (rest[0] === "pip") return { command, args: ["pip", "install", ...rest.slice(at), "-r", file] };
+  if (rest[0] === "pip")
+    return { command, args: ["pip", "install", "--compile-bytecode", ...rest.slice(at), "-r", file] };
   return {
     command,
     args: [

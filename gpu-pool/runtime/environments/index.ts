@@ -139,7 +139,11 @@ async function ensure(
   const { build } = cog;
   const wish =
     others === undefined ? null : await wishOf(others.owner, requirements, { ...others, interpreter, build });
-  if (others === undefined || wish === null)
+  if (others !== undefined && wish !== null && "why" in wish) {
+    others.layers.keepHere(wish.why);
+    options.log(`each host builds this environment by itself: ${wish.why}`);
+  }
+  if (others === undefined || wish === null || "why" in wish)
     return { ...(await ensureBuilt(name, interpreter, requirements, options)), isUnpacked: false };
   const here = await takeEnvironment(root, name);
   const unpacked = here === null ? await unpack(name, interpreter, wish, others.layers, options) : null;

@@ -5,11 +5,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import type { LayerAbout } from "../../../src/contract/environment-layer.ts";
 import type { BuildSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import type { Interpreter } from "./interpreters.ts";
+import { NotComparable, ReachedFiles } from "./reached-files.ts";
 import type { Requirements } from "./requirements.ts";
 import type * as z from "zod";
 
@@ -39,11 +40,15 @@ except (AttributeError, ValueError, OSError):
     libc = ""
 print(platform.python_version(), sysconfig.get_config_var("SOABI") or "", sysconfig.get_platform(), libc, sep="\\n")
 `;
-/** Settings of pip and uv that make them choose other packages, or other builds of them. */
-const CHOOSING =
-  /^(?:PIP|UV)_(?:(?:EXTRA_|DEFAULT_)?INDEX(?:_URL)?|INDEX_STRATEGY|FIND_LINKS|CONSTRAINT|BUILD_CONSTRAINT|OVERRIDE|PRE|PRERELEASE|RESOLUTION|EXCLUDE_NEWER|NO_BINARY|ONLY_BINARY|PREFER_BINARY|TORCH_BACKEND)$/;
-/** Of these, those that name files, one or several, by spaces. */
-const NAMING_FILES = /^(?:PIP|UV)_(?:CONSTRAINT|BUILD_CONSTRAINT|OVERRIDE)$/;
+/**
+ * Settings of pip and uv that say nothing of which packages there are: how they show what they do, how they reach
+ * registries and by whose right, where they keep their own. All others may change what is installed, also those of
+ * later releases. Sources: pip's documentation, "pip"; uv's, "Environment variables".
+ */
+const HARMLESS =
+  /^(?:PIP|UV)_(?:NO_INPUT|NO_COLOR|QUIET|VERBOSE|DEBUG|LOG|PROGRESS_BAR|NO_PROGRESS|DISABLE_PIP_VERSION_CHECK|ROOT_USER_ACTION|NO_WARN\w*|NO_PYTHON_VERSION_WARNING|(?:DEFAULT_|HTTP_|REQUEST_|HTTP_CONNECT_|LOCK_)?TIMEOUT|(?:HTTP_)?RETRIES|RESUME_RETRIES|PROXY|(?:CLIENT_)?CERT|TRUSTED_HOST|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|KEYRING_PROVIDER|INDEX_\w+_(?:USERNAME|PASSWORD)|PUBLISH_\w+|GITHUB_TOKEN|CONFIG_FILE|(?:NO_)?CACHE(?:_DIR)?|LINK_MODE|CONCURRENT_\w+|COMPILE\w*|NO_COMPILE|NO_CLEAN|SRC|PYTHON_(?:BIN|INSTALL)_\w+|PYTHON_DOWNLOADS|PYTHON_PREFERENCE|TOOL_\w+|INSTALL_DIR|UNMANAGED_INSTALL|STACK_SIZE|BREAK_SYSTEM_PACKAGES|REQUIRE_VIRTUALENV)$/;
+const SETTING = /^(?:PIP|UV)_\w+$/;
+const PROJECT_FILE = "pyproject.toml";
 /** The model's folder is somewhere else on each host, and what is installed so leads there. */
 const EDITABLE = /^(?:-e|--editable)\b/;
 
@@ -59,32 +64,49 @@ export type WishOptions = {
   gpus: readonly string[];
 };
 
+/** `why`: no other host can use what is built here, in a sentence. */
+export type NoWish = { why: string };
+
 /**
- * Null where no other host can use what is built here: `build.run` may write anywhere, packages in the model's folder
- * lead there, or this system's C library isn't known.
+ * No wish where `build.run` may write anywhere, packages in the model's folder lead there, this system's C library isn't
+ * known, or what the packages are chosen from can't be compared with another host's.
  */
 export async function wishOf(
   owner: string,
   requirements: Requirements,
   { interpreter, build, cuda, gpus }: WishOptions,
-): Promise<LayerWish | null> {
-  const { lines, buildCommands, hash } = requirements;
-  if (lines.length === 0 || buildCommands.length > 0 || lines.some((line) => EDITABLE.test(line))) return null;
+): Promise<LayerWish | NoWish> {
+  const { lines, hash } = requirements;
+  const why = unlikeOthers(requirements);
+  if (why !== null) return { why };
   const python = await pythonOn(interpreter.path);
-  if (python === null || python.libc === "") return null;
-  const parts = {
-    format: FORMAT,
-    requirements: hash,
-    ...python,
-    cuda: cudaPart(cuda),
-    wants: [build.gpu ?? null, build.cuda ?? null],
-    systemPackages: (build.system_packages ?? []).toSorted(),
-    settings: choosingSettings(process.env),
-    files: await choosingFiles(process.env),
-  };
-  const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
-  const about = { python: python.python, platform: python.platform, libc: python.libc, cuda };
-  return { owner, key, about, host: { cpu: await processorFeatures(), gpus: [...new Set(gpus)].toSorted() } };
+  if (python === null || python.libc === "")
+    return { why: `${interpreter.path} doesn't say which C library its packages are for` };
+  try {
+    const parts = {
+      format: FORMAT,
+      requirements: hash,
+      ...python,
+      cuda: cudaPart(cuda),
+      wants: [build.gpu ?? null, build.cuda ?? null],
+      systemPackages: (build.system_packages ?? []).toSorted(),
+      settings: choosingSettings(process.env),
+      files: await choosingFiles(process.env, lines, requirements.baseDir),
+    };
+    const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
+    const about = { python: python.python, platform: python.platform, libc: python.libc, cuda };
+    return { owner, key, about, host: { cpu: await processorFeatures(), gpus: [...new Set(gpus)].toSorted() } };
+  } catch (error) {
+    if (error instanceof NotComparable) return { why: error.message };
+    throw error;
+  }
+}
+
+function unlikeOthers({ lines, buildCommands }: Requirements): string | null {
+  if (buildCommands.length > 0) return "build.run may write anywhere on the host";
+  const editable = lines.find((line) => EDITABLE.test(line));
+  if (editable !== undefined) return `${editable} is installed as a link into the model's folder`;
+  return lines.length === 0 ? "it has no packages" : null;
 }
 
 /** As far as it tells what can run: the major version, where one driver runs all of it. */
@@ -94,22 +116,41 @@ function cudaPart(cuda: string | null): string | null {
 }
 
 /**
- * Where pip and uv read more such settings. Sources: pip's documentation, "Configuration"; uv's, "Configuration files".
+ * Where pip and uv read more such settings. uv looks for its own from the folder that it runs in upwards. Sources: pip's
+ * documentation, "Configuration"; uv's, "Configuration files".
  */
-function configurationFiles(env: Readonly<Record<string, string | undefined>>): string[] {
+function configurationFiles(env: Readonly<Record<string, string | undefined>>, cwd: string): string[] {
   const own = env["XDG_CONFIG_HOME"] || join(homedir(), ".config");
+  const shared = (env["XDG_CONFIG_DIRS"] || "/etc/xdg").split(delimiter);
   const named = [env["PIP_CONFIG_FILE"] ?? "", env["UV_CONFIG_FILE"] ?? ""].filter((path) => path !== "");
-  const usual = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", join(homedir(), ".pip/pip.conf"), join(own, "pip/pip.conf")];
-  const lists = Object.entries(env).flatMap(([name, value = ""]) =>
-    NAMING_FILES.test(name) ? value.split(/\s+/) : [],
-  );
-  return [...named, ...usual, "/etc/uv/uv.toml", join(own, "uv/uv.toml"), ...lists];
+  const usual = ["/etc/pip.conf", "/etc/uv/uv.toml", join(homedir(), ".pip/pip.conf")];
+  const perFolder = [own, ...shared].flatMap((folder) => [join(folder, "pip/pip.conf"), join(folder, "uv/uv.toml")]);
+  const ofProject = foldersUp(cwd).flatMap((folder) => [join(folder, "uv.toml"), join(folder, PROJECT_FILE)]);
+  return [...new Set([...named, ...usual, ...perFolder, ...ofProject])];
 }
 
-/** What they say, wherever they lie. */
-async function choosingFiles(env: Readonly<Record<string, string | undefined>>): Promise<string[]> {
-  const texts = await Promise.all(configurationFiles(env).map(async (path) => readFile(path, "utf8").catch(() => "")));
-  return texts.filter((text) => text.trim() !== "").map(withoutUsers);
+function foldersUp(folder: string): string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [folder, ...foldersUp(above)];
+}
+
+/** What they say, and what they and other settings lead to, wherever it lies. Throws `NotComparable`. */
+async function choosingFiles(
+  env: Readonly<Record<string, string | undefined>>,
+  lines: readonly string[],
+  cwd: string,
+): Promise<string[]> {
+  const reached = new ReachedFiles();
+  const texts: string[] = [];
+  for (const path of configurationFiles(env, cwd)) {
+    const text = await readFile(path, "utf8").catch(() => "");
+    if (text.trim() === "" || (path.endsWith(PROJECT_FILE) && !text.includes("[tool.uv"))) continue;
+    texts.push(withoutUsers(text));
+    await reached.addConfiguration(text, path, cwd);
+  }
+  for (const [name, value] of choosingSettings(env)) await reached.addSetting(name, value, cwd);
+  await reached.addLines(lines, cwd);
+  return [...texts, ...reached.contents()];
 }
 
 const withoutUsers = (text: string): string => text.replaceAll(/:\/\/[^/@\s]*@/g, "://");
@@ -118,7 +159,7 @@ const withoutUsers = (text: string): string => text.replaceAll(/:\/\/[^/@\s]*@/g
 export function choosingSettings(env: Readonly<Record<string, string | undefined>>): [string, string][] {
   return Object.entries(env)
     .flatMap(([name, value = ""]): [string, string][] =>
-      CHOOSING.test(name) && value !== "" ? [[name, withoutUsers(value)]] : [],
+      SETTING.test(name) && !HARMLESS.test(name) && value !== "" ? [[name, withoutUsers(value)]] : [],
     )
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
 }

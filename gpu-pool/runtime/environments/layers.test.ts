@@ -61,6 +61,11 @@ class Kept implements Layers {
     return Promise.resolve({ bytes: words.length, unpack });
   }
 
+  readonly keptHere: string[] = [];
+  keepHere(why: string): void {
+    this.keptHere.push(why);
+  }
+
   offer(wish: LayerWish, built: BuiltHere): void {
     this.offered.push({ ...built, wish });
     this.kept.set(`${wish.owner}/${wish.key}`, "built by another\n");
@@ -137,13 +142,15 @@ describe("an environment", () => {
 
 describe("what an environment is built from", () => {
   let real: Interpreter | null | undefined;
-  const keyOf = async (build: object, cuda: string | null = null): Promise<string | undefined> => {
+  /** Its name; or why it has none. */
+  const keyOf = async (build: object, cuda: string | null = null): Promise<string> => {
     real ??= await defaultInterpreter();
     if (real === null) throw new Error("no Python");
     const interpreter = real;
     const cog = parse(build);
-    return (await wishOf("acme", await readRequirements(root, cog), { interpreter, build: cog.build, cuda, gpus: [] }))
-      ?.key;
+    const requirements = await readRequirements(root, cog);
+    const wish = await wishOf("acme", requirements, { interpreter, build: cog.build, cuda, gpus: [] });
+    return "why" in wish ? wish.why : wish.key;
   };
   const build = { python_packages: ["torch==9"] };
 
@@ -183,13 +190,110 @@ describe("what an environment is built from", () => {
     },
   );
 
-  test.each([
-    ["whose commands may write anywhere", { python_packages: ["torch==9"], run: ["true"] }],
-    ["that lies in the model's folder", { python_packages: ["-e ./package"] }],
-    ["of nothing but the interpreter", { python_packages: [] }],
-  ])("is no name for one %s", async (_what, own) => {
-    expect(await keyOf(own)).toBeUndefined();
+  /** A folder of packages on this host's disk, with a list of constraints in it. */
+  const packages = (): { folder: string; wheel: string; list: string } => {
+    const folder = newDir();
+    const [wheel, list] = [join(folder, "torch-9-py3-none-any.whl"), join(folder, "constraints.txt")];
+    writeFileSync(wheel, "one build");
+    writeFileSync(list, "numpy==1\n");
+    return { folder, wheel, list };
+  };
+  const configured = (text: string): void => {
+    const file = join(newDir(), "pip.conf");
+    writeFileSync(file, text);
+    vi.stubEnv("PIP_CONFIG_FILE", file);
+  };
+
+  test.each<[string, (at: ReturnType<typeof packages>) => object | void]>([
+    ["PIP_FIND_LINKS", ({ folder }) => void vi.stubEnv("PIP_FIND_LINKS", folder)],
+    ["PIP_FIND_LINKS as an address", ({ folder }) => void vi.stubEnv("PIP_FIND_LINKS", `file://${folder}`)],
+    ["UV_FIND_LINKS, of several", ({ folder }) => void vi.stubEnv("UV_FIND_LINKS", `https://a.test/x,${folder}`)],
+    ["PIP_INDEX_URL", ({ folder }) => void vi.stubEnv("PIP_INDEX_URL", `file://${folder}`)],
+    ["UV_INDEX, behind its name", ({ folder }) => void vi.stubEnv("UV_INDEX", `mine=file://${folder}`)],
+    [
+      "find-links of pip.conf",
+      ({ folder }) => configured(`[global]\nfind-links =\n  https://a:b@c.test\n  ${folder}\n`),
+    ],
+    ["find_links of pip.conf", ({ folder }) => configured(`[install]\nfind_links: ${folder}\n`)],
+    ["a list in the requirements", ({ folder }) => ({ python_packages: [`--find-links ${folder}`, "torch==9"] })],
+    [
+      "find-links of uv.toml",
+      ({ folder }) => {
+        const file = join(newDir(), "uv.toml");
+        writeFileSync(
+          file,
+          `index = [{ name = "x", url = "https://x.test" }]\nfind-links = [\n  "${folder}", # here\n]\n`,
+        );
+        vi.stubEnv("UV_CONFIG_FILE", file);
+      },
+    ],
+  ])("is another name where a package that %s leads to is another", async (_what, set) => {
+    const at = packages();
+    const own = set(at) ?? build;
+    const key = await keyOf(own);
+    expect(key).toMatch(/^[0-9a-f]{64}$/);
+    expect(await keyOf(own)).toBe(key);
+    writeFileSync(at.wheel, "another build");
+    const other = await keyOf(own);
+    expect(other).not.toBe(key);
+    writeFileSync(join(at.folder, "torch-10-py3-none-any.whl"), "a later one");
+    expect(await keyOf(own)).not.toBe(other);
   });
+
+  test.each<[string, (list: string) => object | void]>([
+    ["constraint of pip.conf", (list) => configured(`[install]\nconstraint = ${list}\n`)],
+    ["requirement of pip.conf", (list) => configured(`[install]\nrequirement = ${list} # always\n`)],
+    ["PIP_REQUIREMENT", (list) => void vi.stubEnv("PIP_REQUIREMENT", list)],
+    ["the requirements, outside of the model's folder,", (list) => ({ python_packages: [`-c ${list}`, "torch==9"] })],
+  ])("is another name where the list that %s leads to says another, or one that it names", async (_what, set) => {
+    const { list, folder } = packages();
+    const nested = join(folder, "nested.txt");
+    writeFileSync(list, "-c nested.txt\n");
+    writeFileSync(nested, "numpy==1\n");
+    const own = set(list) ?? build;
+    const key = await keyOf(own);
+    writeFileSync(nested, "numpy==2\n");
+    const other = await keyOf(own);
+    expect(other).not.toBe(key);
+    writeFileSync(list, "-r nested.txt\nscipy==1\n");
+    expect(await keyOf(own)).not.toBe(other);
+  });
+
+  test("is no name where what its packages are chosen from is too much to compare", async () => {
+    const { folder } = packages();
+    for (let at = 0; at <= 5000; at += 1) writeFileSync(join(folder, `${at}.whl`), "");
+    vi.stubEnv("PIP_FIND_LINKS", folder);
+    expect(await keyOf(build)).toBe(`${folder} has more than 5000 files, too many to compare with other hosts'`);
+  });
+
+  test.each([
+    ["whose commands may write anywhere", { python_packages: ["torch==9"], run: ["true"] }, "build.run may write"],
+    ["that lies in the model's folder", { python_packages: ["-e ./package"] }, "-e ./package is installed as a link"],
+    ["of nothing but the interpreter", { python_packages: [] }, "it has no packages"],
+  ])("is no name for one %s", async (_what, own, why) => {
+    expect(await keyOf(own)).toContain(why);
+  });
+
+  test("that has no name says so to the operator and in the model's log, and is built", async () => {
+    const layers = new Kept();
+    lines.length = 0;
+    const cog = parse({ run: ["true"] });
+    const others = { layers, owner: "acme", cuda: null, gpus: [] };
+    const options = { modelDir: root, cog, allowBuildRun: true, environmentsDir: newDir(), others };
+    const built = await prepareEnvironment({ ...options, log: (line) => lines.push(line) });
+    expect(built.isUnpacked).toBe(false);
+    expect(layers.keptHere).toEqual(["build.run may write anywhere on the host"]);
+    expect(lines).toContain("each host builds this environment by itself: build.run may write anywhere on the host");
+  });
+
+  test.each(["PIP_NO_INDEX", "UV_NO_BUILD", "UV_SOMETHING_OF_A_LATER_RELEASE"])(
+    "is another name where %s is set, as every setting counts that isn't known to choose nothing",
+    async (name) => {
+      const key = await keyOf(build);
+      vi.stubEnv(name, "1");
+      expect(await keyOf(build)).not.toBe(key);
+    },
+  );
 
   test("is the same whoever asks a registry, and whatever says nothing of packages", () => {
     const env = { UV_INDEX: "https://me:secret@packages.test/x", PIP_NO_INPUT: "1", PIP_INDEX_URL: "", PATH: "x" };

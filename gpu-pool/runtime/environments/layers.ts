@@ -16,6 +16,8 @@ export type Layers = {
   find(wish: LayerWish): Promise<StoredEnvironment | null>;
   /** Takes note of one, and stores it when there is time for that, if nobody has. Never waits, and never throws. */
   offer(wish: LayerWish, built: BuiltHere): void;
+  /** Takes note of why an environment is of no use to other hosts, for the operator. */
+  keepHere(why: string): void;
 };
 
 export type StoredEnvironment = {

@@ -6,14 +6,12 @@ import { EdgeplaneError } from "../../contract/errors.ts";
 import type { Env } from "../../env.ts";
 import { DAY_MS } from "../../metering/calendar.ts";
 import { marginOf } from "../../metering/margin.ts";
-import type { MarginLine, RentOf } from "../../metering/margin.ts";
+import type { MarginLine } from "../../metering/margin.ts";
+import { rentsOf } from "../../metering/rents.ts";
 import { ALL_ACCOUNTS } from "../../metering/totals.ts";
 import type { UsageGroup, UsageRequest } from "../../metering/usage-query.ts";
 import { callObject } from "../../object-calls.ts";
-import { hardwareClassOf } from "../../registry/devices.ts";
-import type { LastRents } from "../../scaling/object/last-rents.ts";
 import { scalerObject } from "../../scaling/object/remote.ts";
-import type { Rents } from "../../settings/prices.ts";
 import { readSettings } from "../../settings/publish.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
@@ -71,14 +69,14 @@ export function addMargin(routes: Hono<App>): void {
         tag: "Operator",
         summary: "Read revenue minus rent, by model",
         description:
-          "Over all accounts, complete up to some ten minutes ago. Rent is the devices' time at `rents` of the settings that hold now, or at what the scaler paid last.",
+          "Over all accounts, complete up to some ten minutes ago. Rent is the devices' time at `rents` of the settings that held when it was used, or at what the scaler had paid last.",
         access: "operator",
         query: QuerySchema,
         answers: { 200: json(AnswerSchema, "By time and model, the oldest first; overhead last of its time.") },
       },
       async (c, { query }) => {
         const by = query.by ?? "day";
-        const request = usageRequestOf({ ...query, by, group: ["model", "device", "phase"] }, Date.now());
+        const request = usageRequestOf({ ...query, by, group: ["model", "device", "phase", "key"] }, Date.now());
         if (by === "day" && request.to - request.from > MAX_DAYS * DAY_MS)
           throw new EdgeplaneError("invalid_request", `Ask for ${MAX_DAYS} days at most, or by month.`);
         const { settings } = (await readSettings(c.env, null)).numbered;
@@ -99,24 +97,6 @@ async function readAll(env: Env, request: UsageRequest): Promise<UsageGroup[]> {
     after = page.next;
   } while (after !== null);
   return groups;
-}
-
-/** A device's own name comes first, then its hardware class, then what the scaler paid last for the class, then `*`. */
-function rentsOf(settings: Rents | undefined, paid: LastRents | null): RentOf {
-  const rates = new Map(Object.entries(settings?.per_second_nano ?? {}));
-  const inSettings = (device: string) => {
-    const perSecondNano = rates.get(device);
-    return settings === undefined || perSecondNano === undefined
-      ? null
-      : { currency: settings.currency, perSecondNano };
-  };
-  return (device) => {
-    const hardware = hardwareClassOf(device);
-    const perSecondNano = paid !== null && Object.hasOwn(paid.perSecondNano, hardware) && paid.perSecondNano[hardware];
-    const asPaid =
-      typeof perSecondNano === "number" && paid !== null ? { currency: paid.currency, perSecondNano } : null;
-    return inSettings(device) ?? inSettings(hardware) ?? asPaid ?? inSettings("*");
-  };
 }
 
 function show({ at, model, amounts, ...line }: MarginLine): z.output<typeof MarginSchema> {

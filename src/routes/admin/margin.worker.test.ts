@@ -52,9 +52,9 @@ const amounts = (revenue: number, rent: number, currency = "USD") =>
     ...{ currency, revenue_nano: String(revenue), rent_nano: String(rent), margin_nano: String(revenue - rent) },
   }) as unknown;
 
-async function setRents(): Promise<void> {
+async function setRents(perSecondNano: Record<string, number>): Promise<void> {
   const { settings } = (await callJson("/admin/v1/settings", { key: ADMIN })).body as { settings: object };
-  const rents = { currency: "USD", per_second_nano: { "nvidia-h200": 1_000_000, "small card": 10 } };
+  const rents = { currency: "USD", per_second_nano: perSecondNano };
   const body = { why: "rents", settings: { ...settings, rents } };
   expect((await callJson("/admin/v1/settings", { method: "POST", key: ADMIN, body })).status).toBe(201);
 }
@@ -70,7 +70,7 @@ async function setPaid(): Promise<void> {
 }
 
 it("sums all accounts' revenue and rent by model, each record once, whoever dies in between", async () => {
-  await setRents();
+  await setRents({ "nvidia-h200": 1_000_000, "small card": 10 });
   await setPaid();
   await take("margin-1", [attempt("m1"), attempt("m2", { model: "margin/b", device: "small card", currency: "EUR" })]);
   await take("margin-2", [
@@ -120,6 +120,17 @@ it("sums all accounts' revenue and rent by model, each record once, whoever dies
   const [byMonth] = await margin("?by=month");
   expect(byMonth).toMatchObject({ model: "margin/a", amounts: [{ margin: "0.004500000" }] });
   expect(await margin("?from=2026-01-01&to=2026-01-02")).toEqual([]);
+
+  // What was used goes by the rents of then, told before they changed or after; what had none, by those of now.
+  await take("margin-1", [attempt("m5", { model: "margin/c" })]);
+  await setRents({ "nvidia-h200": 3_000_000, unknown: 4 });
+  await take("margin-1", [attempt("m6", { model: "margin/c" })]);
+  await leave("margin-1");
+  const rentNano = 2 * 1_000_000 + 2 * 3_000_000;
+  const third = { line: "model", model: "margin/c", unpriced_us: 0, amounts: [amounts(10_000_000, rentNano)] };
+  const [first, second, ...others] = expected;
+  const asKnown = { ...second, unpriced_us: 0, amounts: [amounts(5_000_000, 0, "EUR"), amounts(0, 20 + 2 * 4)] };
+  expect(await margin()).toEqual([first, asKnown, expect.objectContaining(third), ...others]);
 });
 
 it("tells no client, and refuses too many days", async () => {

@@ -78,8 +78,7 @@ async function targetOf(env: Env, snapshot: Snapshot, given: Given, principal: P
   if (version !== null) checkRequest(principal, version, input, priority);
   const callOf = (of: Version | null): AcceptedCall => callWith(given, { principal, predictionId }, of?.manifest);
   const call = callOf(version);
-  // Whose it is matters nothing to what its like took.
-  const pricing = await pricingOf(env, snapshot, { ...call, accountId: "" });
+  const pricing = await pricingOf(env, snapshot, { ...call, accountId: principal.accountId });
   const validate: InputValidator = version === null ? () => [] : validatorOf(version);
   const chosen = choice === null ? null : shownChoice(choice);
   return {

@@ -70,7 +70,8 @@ describe("the cost of a prediction", () => {
       price: { per_request_nano: 7 },
     });
     const { id, cost, headers } = await create();
-    expect(cost).toEqual({ state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" });
+    const estimate = { state: "estimated", nano: 2 * MILLION + 7, amount: "0.002000007", currency: "USD" };
+    expect(cost).toEqual({ ...estimate, basis: "default" });
     expect(headers.get("edgeplane-cost")).toBe("0.002000007 USD; estimated");
     await publish(900 * MILLION);
     await run(id, 0.5);

@@ -22,9 +22,14 @@ export function createChannels(edgePort: number, treat: Treat) {
   const timers = new Set<NodeJS.Timeout>();
   let mistreated = 0;
   let swallowedGrants = 0;
+  let onGrants: (() => void) | null = null;
 
   function forward(bytes: Buffer, text: string | null, to: "edge" | "pool", target: Duplex): void {
     const type = typeOf(text);
+    if (type === "grants" && onGrants !== null) {
+      onGrants();
+      onGrants = null;
+    }
     if (deaf.has(target)) {
       if (type === "grants") swallowedGrants += 1;
       return;
@@ -50,9 +55,17 @@ export function createChannels(edgePort: number, treat: Treat) {
       return swallowedGrants;
     },
 
-    /** Of channels that are open now nothing arrives any more, on either side. */
-    goDeaf(): void {
-      for (const end of ends) deaf.add(end);
+    /**
+     * Once a message of grants is on its way, nothing arrives any more of channels that are open then, on either side:
+     * neither does that message. Resolves when it is so.
+     */
+    goDeafWithGrants(): Promise<void> {
+      return new Promise((resolve) => {
+        onGrants = () => {
+          for (const end of ends) deaf.add(end);
+          resolve();
+        };
+      });
     },
 
     open(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {

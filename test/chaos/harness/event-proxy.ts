@@ -22,8 +22,11 @@ export type EventProxy = {
   readonly mistreated: number;
   /** How many messages of grants went into channels that lead nowhere. */
   readonly swallowedGrants: number;
-  /** Of channels that are open now nothing arrives any more, on either side; their connections stand. */
-  goDeaf(): void;
+  /**
+   * Once grants are on their way, nothing arrives any more of channels that are open then, on either side; their
+   * connections stand. Resolves when it is so.
+   */
+  goDeafWithGrants(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -114,7 +117,7 @@ export async function startEventProxy(
     get swallowedGrants() {
       return channels.swallowedGrants;
     },
-    goDeaf: channels.goDeaf,
+    goDeafWithGrants: channels.goDeafWithGrants,
     stop: () =>
       new Promise((resolve) => {
         for (const timer of timers) clearTimeout(timer);

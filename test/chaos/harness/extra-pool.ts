@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { createPool } from "../../../scripts/lib/pool.ts";
 import { findPython } from "../../../scripts/lib/preflight.ts";
 import type { Supervised } from "../../../scripts/lib/supervised.ts";
-import { modelsDir } from "./world.ts";
 import type { World } from "./world.ts";
 
 export type ExtraPool = Supervised & {
@@ -22,7 +21,7 @@ export async function createExtraPool(
     {
       url,
       token: world.stack.poolToken,
-      models: modelsDir,
+      models: world.models,
       stateDir: join(world.dir, name),
       python: await findPython(),
       env: { ...world.poolEnv, EDGEPLANE_METRICS_PORT: "0", ...env },

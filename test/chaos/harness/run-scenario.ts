@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ACCOUNT } from "../../../scripts/lib/local-accounts.ts";
 import { createClient } from "./client.ts";
 import type { Client } from "./client.ts";
+import { judgeDevices, lineOfDevice, measureDevices } from "./held-devices.ts";
 import { judge } from "./ledger.ts";
 import type { Evidence, Ledger } from "./ledger.ts";
 import { startLoad } from "./load.ts";
@@ -43,7 +44,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     patience.abort();
     const reader = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
     const evidence = await gather(reader, world.runs(), load.traces);
-    const misused = await misusedIn(world, evidence);
+    const misused = await misusedIn(world, evidence, scenario.stoodStillMs);
     const seconds = (performance.now() - startedAt) / 1000;
     return { ledger: judge(evidence, outages), misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
@@ -56,11 +57,17 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
 }
 
 /** What is wrong with the usage of this world's one account. */
-async function misusedIn(world: World, evidence: readonly Evidence[]): Promise<string[]> {
+async function misusedIn(world: World, evidence: readonly Evidence[], stoodStillMs = 0): Promise<string[]> {
   const { url, adminKey, apiKey } = world.stack;
   const ended = evidence.flatMap(({ last, runs }) => (last === null ? [] : [{ view: last, runs: runs.length }]));
   const readers = [{ account: await accountNamed(world.stack, ACCOUNT), key: apiKey }];
-  return settleUsage({ url, adminKey }, world.usage, readers, ended);
+  const wrong = await settleUsage({ url, adminKey }, world.usage, readers, ended);
+  const ids = new Map(
+    evidence.flatMap(({ trace: { key, accepted } }) => (accepted === null ? [] : [[key, accepted.id]])),
+  );
+  const devices = measureDevices(world.held(), [...world.usage.records.values()], ids);
+  console.log(`chaos │ ${devices.map(lineOfDevice).join("; ")}`);
+  return [...wrong, ...judgeDevices(devices, stoodStillMs * 1000)];
 }
 
 /** The scenario's line: what was sent and what came of it. */

@@ -3,7 +3,7 @@
  * break it.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +12,8 @@ import type { Say } from "../../../scripts/lib/log-lines.ts";
 import { startStack } from "../../../scripts/lib/stack.ts";
 import type { Stack, StackOptions } from "../../../scripts/lib/stack.ts";
 import type { LogAccess } from "../../../scripts/lib/usage-sink/reader.ts";
+import { notingIn, readHeldRuns, runsByKey } from "./held-devices.ts";
+import type { HeldRun } from "./held-devices.ts";
 import { openUsageRecords } from "./usage-records.ts";
 import type { UsageRecords } from "./usage-records.ts";
 
@@ -24,12 +26,16 @@ export const modelsDir = fileURLToPath(new URL("../models", import.meta.url));
 export type World = {
   stack: Stack;
   dir: string;
+  /** The folder of its models. */
+  models: string;
   /** What every pool of this world gets in its environment, and where its lines go. */
   poolEnv: Record<string, string>;
   say: Say;
   /** What its meters told since it began. */
   usage: UsageRecords;
-  /** The runs of each key as the models noted them, each its process and its time in seconds. */
+  /** The runs as the models noted them. */
+  held(): HeldRun[];
+  /** The runs of each key, each its process and its time. */
   runs(): Map<string, string[]>;
   /** Resolves with the time (ms since the epoch) at which a line matched `pattern`, among those said after `since`. */
   said(pattern: RegExp, since: number, limitMs?: number): Promise<number>;
@@ -52,7 +58,7 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
   const runsFile = join(dir, "runs");
   const lines: { at: number; text: string }[] = [];
   const poolEnv = {
-    CHAOS_RUNS_FILE: runsFile,
+    ...notingIn(runsFile),
     EDGEPLANE_DRAIN_TIMEOUT_MS: "2000",
     // Its models count their runs in a file that all share.
     EDGEPLANE_ISOLATION: "off",
@@ -77,10 +83,12 @@ export async function createWorld(model: string, options: Partial<StackOptions> 
   const world: World = {
     stack,
     dir,
+    models: options.models ?? modelsDir,
     poolEnv,
     say,
     usage,
-    runs: () => readRuns(runsFile),
+    held: () => readHeldRuns(runsFile),
+    runs: () => runsByKey(readHeldRuns(runsFile)),
     async said(pattern, since, limitMs = UP_MS) {
       const giveUpAt = Date.now() + limitMs;
       for (let seen = 0; Date.now() < giveUpAt; await sleep(5)) {
@@ -146,13 +154,4 @@ function modelsOf(poolPid: number): number[] {
     const [, pid, parent] = /^\s*(\d+)\s+(\d+)\s.*edgeplane_child/.exec(line) ?? [];
     return pid !== undefined && Number(parent) === poolPid ? [Number(pid)] : [];
   });
-}
-
-function readRuns(path: string): Map<string, string[]> {
-  const runs = new Map<string, string[]>();
-  for (const line of readFileSync(path, "utf8").split("\n")) {
-    const [key = "", process = "", at = ""] = line.split(" ");
-    runs.set(key, [...(runs.get(key) ?? []), `process ${process} at ${at}`]);
-  }
-  return runs;
 }

@@ -67,10 +67,11 @@ const staleRoom: Treat = (type) => {
 
 async function goDeaf(world: World, load: LoadView, proxy: EventProxy): Promise<Outage[]> {
   const outages: Outage[] = [];
+  const over = load.reached(1).then(() => true);
   for (const moment of moments) {
     await load.reached(moment);
+    if ((await Promise.race([proxy.goDeafWithGrants(), over])) === true) break;
     const beganAt = Date.now();
-    proxy.goDeaf();
     const endedAt = await world.said(/connected to the edge/, beganAt);
     const what = "a channel that leads nowhere";
     outages.push({ what, beganAt, endedAt, limitMs: DEAF_LIMIT_MS, concerns: "accepted" });

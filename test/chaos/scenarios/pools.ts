@@ -15,11 +15,10 @@ const FROZEN_MS = 25_000;
 
 type Fault = (world: World, other: ExtraPool) => Promise<Outage>;
 
-function beside(name: string, fault: Fault): Scenario {
+function beside(name: string, fault: Fault, stoodStillMs = 0): Scenario {
   let other: ExtraPool | null = null;
   return {
-    name,
-    model: "echo",
+    ...{ name, model: "echo", stoodStillMs },
     async prepare(world) {
       const pool = await createExtraPool(world, "other", world.stack.url);
       other = pool;
@@ -41,13 +40,17 @@ export const pools: readonly Scenario[] = [
     await other.killForGood();
     return { what: "a pool gone for good", beganAt, endedAt: beganAt, limitMs: LIMIT_MS };
   }),
-  beside("a pool is frozen beyond its lease, then goes on", async (_world, other) => {
-    const { pid } = other;
-    if (pid === null) throw new Error("the pool is gone");
-    const beganAt = Date.now();
-    process.kill(pid, "SIGSTOP");
-    await sleep(FROZEN_MS);
-    process.kill(pid, "SIGCONT");
-    return { what: "a frozen pool", beganAt, endedAt: beganAt, limitMs: LIMIT_MS };
-  }),
+  beside(
+    "a pool is frozen beyond its lease, then goes on",
+    async (_world, other) => {
+      const { pid } = other;
+      if (pid === null) throw new Error("the pool is gone");
+      const beganAt = Date.now();
+      process.kill(pid, "SIGSTOP");
+      await sleep(FROZEN_MS);
+      process.kill(pid, "SIGCONT");
+      return { what: "a frozen pool", beganAt, endedAt: beganAt, limitMs: LIMIT_MS };
+    },
+    FROZEN_MS,
+  ),
 ];

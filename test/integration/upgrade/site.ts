@@ -2,7 +2,7 @@
  * An edge on one port and one state folder, of the release before or of today, and pools of either: each can be taken
  * away and started again as the other.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEdge } from "../../../scripts/lib/edge.ts";
@@ -16,6 +16,7 @@ import type { LocalPool } from "../../../scripts/lib/pool.ts";
 import { prepareEdge } from "../../../scripts/lib/prepare-edge.ts";
 import { ensureFolder, findPython, freePort } from "../../../scripts/lib/preflight.ts";
 import { loadSecrets, saveSecrets } from "../../../scripts/lib/secrets.ts";
+import { notingIn, readHeldRuns, runsByKey } from "../../chaos/harness/held-devices.ts";
 import { modelsDir } from "../../chaos/harness/world.ts";
 import { releaseBefore } from "../../fixtures/release-before/open.ts";
 
@@ -96,7 +97,8 @@ export async function openSite(release: Release, state: string | null = null): P
         ...{ url, token: credentials.poolToken, models: modelsDir, stateDir: join(dir, name), python },
         ...(which === "before" ? { program: releaseBefore().pool } : {}),
         env: {
-          ...{ CHAOS_RUNS_FILE: runsFile, EDGEPLANE_METRICS_PORT: "0", EDGEPLANE_ISOLATION: "off" },
+          ...notingIn(runsFile),
+          ...{ EDGEPLANE_METRICS_PORT: "0", EDGEPLANE_ISOLATION: "off" },
           EDGEPLANE_DRAIN_TIMEOUT_MS: String(drainMs),
         },
       },
@@ -126,16 +128,7 @@ export async function openSite(release: Release, state: string | null = null): P
       await stopPool(name);
       return startPool(name, to);
     },
-    runs() {
-      const runs = new Map<string, string[]>();
-      for (const line of readFileSync(runsFile, "utf8")
-        .split("\n")
-        .filter((text) => text !== "")) {
-        const [key = "", process = "", at = ""] = line.split(" ");
-        runs.set(key, [...(runs.get(key) ?? []), `process ${process} at ${at}`]);
-      }
-      return runs;
-    },
+    runs: () => runsByKey(readHeldRuns(runsFile)),
     lastLines: (count) => lines.slice(-count),
     async end() {
       await Promise.all([...pools.values()].map((pool) => pool.stop()));

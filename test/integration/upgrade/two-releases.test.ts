@@ -3,7 +3,7 @@
  * run whichever. Each front has a pool of its own release and clients of its own; each also asks for what the other's
  * have.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,6 +21,7 @@ import { judge } from "../../chaos/harness/ledger.ts";
 import { startLoad } from "../../chaos/harness/load.ts";
 import { startReceiver } from "../../chaos/harness/receiver.ts";
 import { delivered, gather, within } from "../../chaos/harness/run-scenario.ts";
+import { notingIn, readHeldRuns, runsByKey } from "../../chaos/harness/held-devices.ts";
 import { modelsDir } from "../../chaos/harness/world.ts";
 import { releaseBefore } from "../../fixtures/release-before/open.ts";
 
@@ -81,7 +82,9 @@ it.each(releases)(
 
     const others: Record<Release, Client | undefined> = { before: loads[1]?.client, today: loads[0]?.client };
     const evidence = await Promise.all(
-      loads.map(({ front, client, load }) => gather(others[front] ?? client, readRuns(runsFile), load.traces)),
+      loads.map(({ front, client, load }) =>
+        gather(others[front] ?? client, runsByKey(readHeldRuns(runsFile)), load.traces),
+      ),
     );
     const { problems, lost, twice, stuck, succeeded } = judge(evidence.flat(), []);
     console.log(`upgrade │ objects of ${home}: succeeded ${succeeded}, lost ${lost}, twice ${twice}, stuck ${stuck}`);
@@ -159,7 +162,7 @@ async function startPool(release: Release, { url, token, dir, runsFile }: PoolAt
     {
       ...{ url, token, models: modelsDir, stateDir: join(dir, `pool-${release}`), python: await findPython() },
       ...(release === "before" ? { program: releaseBefore().pool } : {}),
-      env: { CHAOS_RUNS_FILE: runsFile, EDGEPLANE_METRICS_PORT: "0", EDGEPLANE_ISOLATION: "off" },
+      env: { ...notingIn(runsFile), EDGEPLANE_METRICS_PORT: "0", EDGEPLANE_ISOLATION: "off" },
     },
     (line) => process.env["CHAOS_VERBOSE"] === "1" && console.log(line),
     () => {},
@@ -167,11 +170,6 @@ async function startPool(release: Release, { url, token, dir, runsFile }: PoolAt
   onTestFinished(() => pool.stop());
   pool.start();
   await pool.offered;
-}
-
-function readRuns(path: string): Map<string, string[]> {
-  const lines = readFileSync(path, "utf8").trim().split("\n");
-  return Map.groupBy(lines, (line) => line.split(" ")[0] ?? "");
 }
 
 /** What is answered; anything but a 2xx throws. */

@@ -4,6 +4,7 @@ import time
 from typing import List
 
 from cog import BasePredictor, BatchInput, Input
+from held import held
 
 WORK_SECONDS = 0.01
 
@@ -23,12 +24,11 @@ class Predictor(BasePredictor):
         return self.work([(item.key, item.number, item.kills) for item in inputs])
 
     def work(self, items: List[tuple]) -> List[str]:
-        with open(os.environ["CHAOS_RUNS_FILE"], "ab", buffering=0) as runs:
-            runs.write("".join("{} {} {:.3f}\n".format(key, os.getpid(), time.time()) for key, _, _ in items).encode())
-        time.sleep(WORK_SECONDS)
-        if any(kills == "pool" for _, _, kills in items):
-            os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(1)
-        if any(kills == "process" for _, _, kills in items):
-            os.kill(os.getpid(), signal.SIGKILL)
+        with held([key for key, _, _ in items]):
+            time.sleep(WORK_SECONDS)
+            if any(kills == "pool" for _, _, kills in items):
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(1)
+            if any(kills == "process" for _, _, kills in items):
+                os.kill(os.getpid(), signal.SIGKILL)
         return ["{}:{}".format(key, number * number) for key, number, _ in items]

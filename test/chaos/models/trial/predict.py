@@ -4,6 +4,7 @@ import time
 from typing import Any, List
 
 from cog import BasePredictor, BatchInput, Input
+from held import held
 
 WORK_SECONDS = 0.01
 WRITTEN_BYTES = 1 << 20
@@ -30,16 +31,15 @@ class Predictor(BasePredictor):
         return self.work([(item.key, item.number, item.act, item.seconds, item.tail) for item in inputs])
 
     def work(self, items: List[tuple]) -> List[str]:
-        with open(os.environ["CHAOS_RUNS_FILE"], "ab", buffering=0) as runs:
-            runs.write("".join("{} {} {:.3f}\n".format(item[0], os.getpid(), time.time()) for item in items).encode())
-        for key, _, act, _, _ in items:
-            if act == "crash" and self.is_first(key):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if act == "memory":
-                bytearray(1 << 40)
-        if any(act == "write" for _, _, act, _, _ in items):
-            self.write()
-        time.sleep(max(seconds for _, _, _, seconds, _ in items))
+        with held([item[0] for item in items]):
+            for key, _, act, _, _ in items:
+                if act == "crash" and self.is_first(key):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if act == "memory":
+                    bytearray(1 << 40)
+            if any(act == "write" for _, _, act, _, _ in items):
+                self.write()
+            time.sleep(max(seconds for _, _, _, seconds, _ in items))
         return ["{}:{}{}".format(key, number * number, "~" * tail) for key, number, _, _, tail in items]
 
     def is_first(self, key: str) -> bool:

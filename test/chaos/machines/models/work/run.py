@@ -1,9 +1,11 @@
 import time
 
 from cog import BaseRunner
+from held import held
 
 
 class Runner(BaseRunner):
     def run(self, name: str, seconds: float) -> str:
-        time.sleep(seconds)
+        with held([name]):
+            time.sleep(seconds)
         return name

@@ -1,0 +1,174 @@
+/**
+ * What settings of pip and uv reach on this host: constraints, folders of packages (`find-links`), indexes on a disk.
+ * Two hosts whose settings are the same and whose files differ install other packages, so that what lies there belongs
+ * to an environment's name.
+ *
+ * Sources: pip's documentation, "Configuration", "Requirements File Format" and `pip install`, `--find-links`; uv's,
+ * "Settings" and "Environment variables".
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { pathIn } from "./local-files.ts";
+
+/** Settings whose values are paths or addresses, several of them by spaces, commas or lines. */
+const NAMING_PATHS =
+  /^(?:find-links|constraint|constraints|build-constraint|build-constraints|override|overrides|requirement|(?:extra-|default-)?index(?:-url)?|url)$/;
+const OPTION = /^(?:-i|--index-url|--extra-index-url)(?:\s+|=)(\S+)/;
+const LISTS = /\.(?:txt|in)$/;
+const ADDRESS = /\b(?!file:)[a-z][a-z0-9+.-]*:\/\/[^\s"',]*/gi;
+const REMOTE = /^[a-z][a-z0-9+.-]*:\/\//i;
+/** More is not read to tell two hosts apart: reading it takes about as long as installing it. */
+const MOST_FILES = 5000;
+const MOST_BYTES = 4 * 1024 ** 3;
+const READ_BYTES = 1024 * 1024;
+
+/** Two hosts can't be compared; the message says why. */
+export class NotComparable extends Error {
+  override readonly name = "NotComparable";
+}
+
+type State = { size: number; mtimeMs: number; ino: number };
+/** Of large files, which don't change: their hashes by path. */
+const hashed = new Map<string, State & { sha256: string }>();
+
+/**
+ * Paths as they were written, and where they may start from. A relative one of a file of settings starts from its folder
+ * or from where the tool runs, as the tool likes: what lies at either is reached.
+ */
+type Named = { path: string; from: readonly string[] };
+
+export class ReachedFiles {
+  readonly #found = new Map<string, string>();
+  #bytes = 0;
+
+  /** What was reached, wherever it lies: the same on two hosts where it is the same. Throws `NotComparable`. */
+  contents(): string[] {
+    return [...this.#found.values()].filter((content) => content !== "").toSorted();
+  }
+
+  /** What a setting of the environment, such as `PIP_FIND_LINKS`, leads to. */
+  async addSetting(name: string, value: string, cwd: string): Promise<void> {
+    const key = name
+      .replace(/^(?:PIP|UV)_/, "")
+      .toLowerCase()
+      .replaceAll("_", "-");
+    if (!NAMING_PATHS.test(key)) return;
+    // uv's lists are by commas alone, so that a path of it may hold spaces.
+    const whole = name.startsWith("UV_") ? value.split(",").map((path) => path.trim()) : [];
+    const paths = new Set([...pathsIn(value), ...whole.filter(isOnDisk)]);
+    for (const path of paths) await this.#add({ path, from: [cwd] });
+  }
+
+  /** What a file of settings leads to: pip.conf or uv.toml. */
+  async addConfiguration(text: string, file: string, cwd: string): Promise<void> {
+    for (const path of configuredPaths(text)) await this.#add({ path, from: [dirname(file), cwd] });
+  }
+
+  /** What lines of requirements lead to, from the folder that they start from. */
+  async addLines(lines: readonly string[], cwd: string): Promise<void> {
+    for (const line of lines) {
+      const path = pathIn(line) ?? OPTION.exec(line)?.[1] ?? null;
+      if (path !== null && isOnDisk(path)) await this.#add({ path, from: [cwd] });
+    }
+  }
+
+  async #add({ path, from }: Named): Promise<void> {
+    const local = withoutFile(path).replace(/^~(?=\/)/, homedir());
+    for (const full of new Set(from.map((folder) => resolve(folder, local)))) {
+      if (this.#found.has(full)) continue;
+      this.#found.set(full, "");
+      this.#found.set(full, await this.#contentOf(full));
+    }
+  }
+
+  /** Empty where nothing is: the tool says so itself, or does without. */
+  async #contentOf(full: string): Promise<string> {
+    const stats = await stat(full).catch(() => null);
+    if (stats?.isDirectory() === true) return this.#folder(full);
+    if (stats?.isFile() !== true) return "";
+    if (LISTS.test(full)) {
+      const text = await readFile(full, "utf8");
+      await this.addLines(text.split(/\r?\n/).map(includedPath), dirname(full));
+      return text;
+    }
+    return this.#hash(full, stats);
+  }
+
+  async #folder(folder: string): Promise<string> {
+    const files: (State & { path: string })[] = [];
+    const visit = async (dir: string): Promise<void> => {
+      for (const { name } of await readdir(dir, { withFileTypes: true })) {
+        const path = join(dir, name);
+        const stats = await stat(path).catch(() => null);
+        if (stats?.isDirectory() === true) await visit(path);
+        else if (stats?.isFile() === true)
+          files.push({ path, size: stats.size, mtimeMs: stats.mtimeMs, ino: stats.ino });
+        if (files.length > MOST_FILES)
+          throw new NotComparable(`${folder} has more than ${MOST_FILES} files, too many to compare with other hosts'`);
+      }
+    };
+    await visit(folder);
+    const parts: string[] = [];
+    for (const file of files) parts.push(`${relative(folder, file.path)} ${await this.#hash(file.path, file)}`);
+    return parts.toSorted().join("\n");
+  }
+
+  async #hash(path: string, { size, mtimeMs, ino }: State): Promise<string> {
+    this.#bytes += size;
+    if (this.#bytes > MOST_BYTES)
+      throw new NotComparable(
+        `${path} and others have over ${MOST_BYTES} bytes, too many to compare with other hosts'`,
+      );
+    const known = hashed.get(path);
+    if (known?.size === size && known.mtimeMs === mtimeMs && known.ino === ino) return known.sha256;
+    const hash = createHash("sha256");
+    for await (const part of createReadStream(path, { highWaterMark: READ_BYTES }))
+      if (Buffer.isBuffer(part)) hash.update(part);
+    const sha256 = hash.digest("hex");
+    hashed.set(path, { size, mtimeMs, ino, sha256 });
+    return sha256;
+  }
+}
+
+/** `-r other.txt` of a list is reached as a list of constraints is. */
+const includedPath = (line: string): string => line.replace(/^(?:-r|--requirement)[\s=]+/, "-c ").trim();
+
+/** `file:///srv/wheels` as a path; anything else as it is. */
+function withoutFile(path: string): string {
+  if (!path.startsWith("file:")) return path;
+  try {
+    return fileURLToPath(path.startsWith("file://") ? path : path.replace(/^file:/, "file://"));
+  } catch {
+    return path.replace(/^file:(?:\/\/)?/, "");
+  }
+}
+
+/** Those that are on a disk. An index of uv may be written behind its name: `name=address`. */
+function pathsIn(value: string): string[] {
+  return value
+    .split(/[\s,"'[\]{}]+/)
+    .map((word) => word.replace(/^[\w-]+=(?=.)/, ""))
+    .filter(isOnDisk);
+}
+
+const isOnDisk = (path: string): boolean => path !== "" && !REMOTE.test(withoutFile(path));
+
+/** Values of pip.conf and of uv.toml alike: behind a key, in its line and in those below that no key begins. */
+function configuredPaths(text: string): string[] {
+  const paths: string[] = [];
+  let isNaming = false;
+  for (const raw of text.split(/\r?\n/)) {
+    const line = raw.replace(/(^|\s)[#;].*$/, "").replaceAll(ADDRESS, "");
+    for (const [, key = "", value = ""] of line.matchAll(/([\w-]+)\s*[=:](?!\/\/)\s*([^,}]*)/g)) {
+      isNaming = NAMING_PATHS.test(key.replaceAll("_", "-"));
+      if (isNaming) paths.push(...pathsIn(value));
+    }
+    if (/^\s*\[[\w."[\]-]*\]\s*$/.test(line)) isNaming = false;
+    else if (isNaming && !/[\w-]\s*[=:](?!\/\/)/.test(line)) paths.push(...pathsIn(line));
+  }
+  return paths;
+}
