@@ -71,7 +71,7 @@ async function forgetIn(metric: Counter | Gauge | Histogram, model: string): Pro
   const { values } = await metric.get();
   for (const { labels } of values) {
     if (!("model" in labels) || labels["model"] !== model) continue;
-    const { le: _bound, ...own } = labels as Partial<Record<string, string | number>>;
+    const { le: _bound, ...own } = labels;
     metric.remove(own);
   }
 }
