@@ -290,6 +290,20 @@ it("is estimated where it said something and its claim begins again without a wo
   ]);
 });
 
+it("fills no row where a pool begins its claim again and again", () => {
+  const { claim, send, report, entries, row } = setUp();
+  const grant = claim();
+  for (let n = 0; n < 300; n += 1) {
+    send(grant, { seq: 2 * n, type: "log", text: "." }, { seq: 2 * n + 1, type: "starting" });
+    report(grant, { attempt: n + 2 });
+  }
+  send(grant, { seq: 600, ...ended, usage });
+  expect(row()?.attempt).toBe(301);
+  expect(row()?.earlier).toHaveLength(100);
+  expect(entries()).toHaveLength(101);
+  expect(entries().at(-1)).toMatchObject({ ...usage, attempt: 301, outcome: "succeeded" });
+});
+
 describe("what its pool's lease was lost with", () => {
   it("is estimated up to then, and corrected once by the pool that comes back", () => {
     const { clock, claim, send, report, judge, entries } = setUp();
