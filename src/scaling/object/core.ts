@@ -235,6 +235,18 @@ export class ScalerCore {
     return this.providers.isHere(provider, this.#clock.mono());
   }
 
+  /** Forgets a machine that only its provider could say is gone; a string: why not. Null: there is none. */
+  forget(id: string): true | string | null {
+    const machine = this.book.get(id);
+    if (machine === undefined) return null;
+    const { provider, session } = machine;
+    if (session !== null) return `The pool of ${id} is connected: the machine is there.`;
+    if (this.isHere(provider))
+      return `The service of ${provider} is heard: it returns the machine, or says that it is gone, by itself.`;
+    this.book.forget(id);
+    return true;
+  }
+
   /** The time that costs are counted by. */
   billingMs(): number {
     return this.#clock.billing();
