@@ -82,7 +82,7 @@ describe("money", () => {
   it("counts a machine whose provider is gone until it is told to forget it, and none that is heard", () => {
     const world = new World({ classes: { cpu: { min: 1 } } });
     world.run(5);
-    const [{ id = "" } = {}] = world.core.book.all();
+    const id = world.core.book.all()[0]?.id ?? "";
     expect(world.core.forget("m000000000000")).toBeNull();
     expect(world.core.forget(id)).toContain("The service of fake is heard");
     world.run(30);
