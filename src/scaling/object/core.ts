@@ -235,6 +235,16 @@ export class ScalerCore {
     return this.providers.isHere(provider, this.#clock.mono());
   }
 
+  /** What a machine of the class takes to boot: as seen, or as its cheapest provider expects; null: nobody knows. */
+  bootMs(hardware: string): number | null {
+    const learned = this.learned.bootMs(hardware);
+    if (learned !== null) return learned;
+    const offers = this.offers().filter((offer) => offer.hardware === hardware);
+    const [cheapest] = offers.toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano);
+    const expectedS = this.providers.all().find(({ name }) => name === cheapest?.provider)?.expectedBootS ?? null;
+    return expectedS === null ? null : expectedS * 1000;
+  }
+
   /** Forgets a machine that only its provider could say is gone; a string: why not. Null: there is none. */
   forget(id: string): true | string | null {
     const machine = this.book.get(id);
@@ -285,7 +295,7 @@ export class ScalerCore {
 
   /** Of a version, a machine has booted once it serves: its environment, weights and set-up are a part of that. */
   #kind(hardware: string, key: string): KnownKind {
-    const bootMs = this.learned.bootMs(hardware);
+    const bootMs = this.bootMs(hardware);
     const setupMs = this.learned.setupMs(key) ?? 0;
     return kindOf(hardware, bootMs, setupMs, [...this.book.all(), ...this.offers()]);
   }
@@ -332,7 +342,7 @@ export class ScalerCore {
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
-      bootMs: this.learned.bootMs(hardware),
+      bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,
       losses: this.losses,
       onMachine: (machine) => onMachine(this, machine),
