@@ -81,6 +81,7 @@ async function move(context: Context, model: string, alias: string, version: str
 function show(context: Context, model: string, alias: Alias): void {
   if (context.globals().json) return printJson(context.io, alias);
   printLine(context.io, `${model}:${alias.alias} is ${alias.version}`);
+  note(context.io, "requests get it everywhere within 10 seconds");
   const before = alias.history.find(({ version, undone_at: undone }) => undone === null && version !== alias.version);
   if (before === undefined) return undefined;
   const named = alias.alias === "latest" ? "" : ` --alias ${alias.alias}`;

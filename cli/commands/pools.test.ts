@@ -103,6 +103,7 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
     environments: {
       ...{ mayStore: true, unpacked: 2, stored: 1, waiting: 1, progress: "sent 40 % of 900 MB" },
       problem: "a chunk is broken",
+      onlyHere: "build.run may write anywhere on the host",
     },
     devices: [
       {
@@ -127,7 +128,7 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
     /^the driver runs CUDA up to 12\.4$/m,
     /^disk: 5\.0 GB free; input files 0 B, uploads 1\.5 kB$/m,
     /^to deliver: 3 claims, 1 results on disk$/m,
-    /^environments: 2 unpacked, 1 stored for other hosts, 1 to store \(sent 40 % of 900 MB\); ! a chunk is broken$/m,
+    /^environments: 2 unpacked, 1 stored for other hosts, 1 to store \(sent 40 % of 900 MB\); one is built on each host: build.run may write anywhere on the host; ! a chunk is broken$/m,
     /^! it is taken away within 30 s: spot interruption$/m,
     /^! disk: less than 8 GB are free$/m,
     /^! device 0: ECC errors$/m,

@@ -42,14 +42,20 @@ const held = { number: 4, settings: { plugins: {} } };
 const later = { ...held, ignored: ["/scaling/horizon_s", "/regions"] };
 
 test("a number that must hold is sent as the gateway takes it, and what stays stored is told", async () => {
-  answers.set("POST /admin/v1/settings", { number: 5, order: {}, changes: [], carried: ["/regions"] });
+  answers.set("POST /admin/v1/settings", {
+    number: 5,
+    order: {},
+    changes: [],
+    carried: ["/regions"],
+    warnings: ["a price"],
+  });
   const args = ["settings", "publish", "-", "--why", "a test", "--if-number", "4"];
   const { code, stderr } = await cli(args, '{"plugins":{}}');
   expect([code, JSON.parse(bodies[0] ?? "")]).toEqual([
     0,
     { settings: { plugins: {} }, why: "a test", dry_run: false, expected_number: 4 },
   ]);
-  expect(stderr).toContain("/regions");
+  for (const part of ["/regions", "number 5", "within 5 seconds", "warning: a price"]) expect(stderr).toContain(part);
 });
 
 test.each<[string, object, boolean]>([

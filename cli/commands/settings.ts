@@ -26,6 +26,7 @@ const PublishedSchema = z.object({
   order: z.record(z.string(), z.array(z.string())),
   changes: ChangesSchema,
   carried: z.array(z.string()).default([]),
+  warnings: z.array(z.string()).default([]),
 });
 const HistorySchema = z.object({
   results: z.array(
@@ -134,9 +135,12 @@ async function publish(context: Context, path: string, what: Record<string, unkn
   printChanges(context.io, published.changes);
   if (published.carried.length > 0)
     note(context.io, `stays stored for a later release: ${published.carried.join(", ")}`);
+  for (const warning of published.warnings) note(context.io, `warning: ${warning}`);
   return note(
     context.io,
-    published.number === null ? "good; nothing was published" : `published as number ${published.number}`,
+    published.number === null
+      ? "good; nothing was published"
+      : `published as number ${published.number}; it holds everywhere within 5 seconds`,
   );
 }
 

@@ -1,6 +1,7 @@
+import { Hash } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync, statSync, symlinkSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { HARDWARE, large, LayerHosts, offerOf, quick, SITE, wishFor, write } from "../../test/layer-hosts.ts";
 import type { Tree } from "../../test/layer-hosts.ts";
 import { sha256 } from "../../test/pushed-files.ts";
@@ -112,6 +113,23 @@ test("what a pool that ended had of an environment is not fetched again", async 
   world.stored.asked.length = 0;
   await world.unpack(wish, world.host({ environmentsDir }));
   expect(fetched()).toHaveLength(2);
+});
+
+test("is hashed a piece at a time, so that the pool's leases are kept meanwhile", async () => {
+  const most = 1024 * 1024;
+  const dir = world.built(
+    Object.fromEntries(Array.from({ length: 20 }, (_, at) => [`${SITE}/pkg/m${at}.py`, Buffer.alloc(most, `${at} `)])),
+  );
+  let longest = 0;
+  const { update } = Hash.prototype;
+  const hashing = vi.spyOn(Hash.prototype, "update").mockImplementation(function (this: Hash, ...args) {
+    longest = Math.max(longest, args[0].length);
+    return update.apply(this, args);
+  });
+  onTestFinished(() => hashing.mockRestore());
+  const { bundle } = await planLayer({ dir, builtAtMs: Date.now() + 5000, rest: () => Promise.resolve() });
+  expect(bundle.files.some(({ bytes }) => bytes > 10 * most)).toBe(true);
+  expect(longest).toBe(most);
 });
 
 describe("what can't be moved", () => {

@@ -74,11 +74,11 @@ export async function planLayer(options: PlanOptions): Promise<LayerPlan> {
 
   const compiled: string[] = [];
   for (const [number, group] of packsOf(small).entries()) {
-    const { content, packed, compiled: here } = await readPack(options, group);
+    const { sha256, packed, compiled: here } = await readPack(options, group);
     compiled.push(...here);
     const path = packPath(number);
-    const sha256 = sha256Of(content);
-    list(path, content.length, content.length === 0 ? [] : [sha256]);
+    const bytes = packed.reduce((sum, { packedBytes }) => sum + packedBytes, 0);
+    list(path, bytes, bytes === 0 ? [] : [sha256]);
     chunks.set(sha256, async () => readAgain(options, group, sha256));
     let at = 0;
     for (const one of packed) {
@@ -189,11 +189,17 @@ function cut(files: readonly Found[]): Found[][] {
   return pack.length > 0 ? [...packs, pack] : packs;
 }
 
+/**
+ * Reads a pack file by file, and hashes it so: between them the event loop has its turn, on which leases and rooms depend.
+ * `onPart` is given its bytes.
+ */
 async function readPack(
   { dir, rest }: PlanOptions,
   files: readonly Found[],
-): Promise<{ content: Buffer; packed: Packed[]; compiled: string[] }> {
-  const [parts, packed, compiled]: [Buffer[], Packed[], string[]] = [[], [], []];
+  onPart: (part: Buffer) => void = () => {},
+): Promise<{ sha256: string; packed: Packed[]; compiled: string[] }> {
+  const [packed, compiled]: [Packed[], string[]] = [[], []];
+  const hash = createHash("sha256");
   const own = await pathsOf(dir);
   let startedAt = performance.now();
   let sinceRest = 0;
@@ -207,20 +213,22 @@ async function readPack(
       throw new NotPortable(`${one.path} holds the path of the environment, and is no text`);
     if (hasDir && bytes.includes(PLACEHOLDER)) throw new NotPortable(`${one.path} holds ${PLACEHOLDER}`);
     const part = hasDir ? replaced(bytes, own, PLACEHOLDER) : bytes;
-    parts.push(part);
+    hash.update(part);
+    onPart(part);
     packed.push({ ...one, hasDir, packedBytes: part.length });
     sinceRest += bytes.length;
     if (sinceRest < PIECE_BYTES) continue;
     await rest(performance.now() - startedAt);
     [startedAt, sinceRest] = [performance.now(), 0];
   }
-  return { content: Buffer.concat(parts), packed, compiled };
+  return { sha256: hash.digest("hex"), packed, compiled };
 }
 
 async function readAgain(options: PlanOptions, files: readonly Found[], sha256: string): Promise<Buffer> {
-  const { content } = await readPack(options, files);
-  if (sha256Of(content) !== sha256) throw new NotPortable("files of it were changed while it was packed");
-  return content;
+  const parts: Buffer[] = [];
+  const found = await readPack(options, files, (part) => parts.push(part));
+  if (found.sha256 !== sha256) throw new NotPortable("files of it were changed while it was packed");
+  return Buffer.concat(parts);
 }
 
 /** The SHA-256 of each chunk. Throws `NotPortable` where the environment's path stands in it. */

@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,8 +13,6 @@ import { fileURLToPath } from "node:url";
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const stampFile = join(root, "node_modules/.edgeplane-lock");
 const installLock = join(root, ".edgeplane-install.lock");
-/** Held for the moment in which a lock that nobody holds is taken away. */
-const removalLock = `${installLock}.removal`;
 
 /** The one line that a user needs, and no stack. */
 export function fail(message) {
@@ -90,26 +88,38 @@ async function npm(args) {
  */
 function takeInstallLock() {
   let hasSaidSo = false;
-  let brokeOff = false;
   for (;;) {
-    if (makeLock(installLock)) return brokeOff;
-    const holder = holderOf(installLock) ?? (makeLock(removalLock) ? null : "another");
-    if (holder === null) {
-      try {
-        // Another start may have taken it away meanwhile, and made its own.
-        if (holderOf(installLock) === null) {
-          brokeOff = existsSync(installLock);
-          rmSync(installLock, { force: true });
-        }
-      } finally {
-        rmSync(removalLock, { force: true });
-      }
-      continue;
-    }
-    if (holder === "another" && holderOf(removalLock) === null) rmSync(removalLock, { force: true });
-    if (!hasSaidSo) console.error(`edgeplane: process ${holder} installs the dependencies; waiting for it…`);
+    const taken = takeLock(installLock);
+    if (taken !== null) return taken.wasLeftOver;
+    if (!hasSaidSo)
+      console.error(
+        `edgeplane: process ${readLock(installLock)?.holder ?? "another"} installs the dependencies; waiting for it…`,
+      );
     hasSaidSo = true;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+  }
+}
+
+/**
+ * Null where another holds it, or may in a moment. A lock that nobody holds is not removed and made anew, as two might
+ * do at once: it is replaced in one step, by who holds a lock that is named by what stands in it. Whoever replaces it
+ * changes that name, and so takes it from all who still judge by what they have read. Such a lock may be left over, too.
+ */
+function takeLock(file) {
+  if (makeLock(file)) return { wasLeftOver: false };
+  const found = readLock(file);
+  if (found === null || found.holder !== null) return null;
+  const right = `${file}.${found.id}`;
+  if (takeLock(right) === null) return null;
+  try {
+    if (readLock(file)?.id !== found.id) return null;
+    const own = `${right}.own`;
+    rmSync(own, { force: true });
+    makeLock(own);
+    renameSync(own, file);
+    return { wasLeftOver: true };
+  } finally {
+    rmSync(right, { force: true });
   }
 }
 
@@ -130,12 +140,18 @@ function makeLock(file) {
 /** What is being written to the lock takes no longer than this. */
 const LOCK_WRITE_MS = 2000;
 
-/** The number of the process that holds a lock; null when nobody does. */
-function holderOf(file) {
+/**
+ * A lock's content as a name, and the number of the process that holds it; `holder` null when nobody does. Null where
+ * there is no lock.
+ */
+function readLock(file) {
   try {
-    const [pid = "", startedAt] = readFileSync(file, "utf8").split(" ");
-    if (pid === "") return Date.now() - statSync(file).mtimeMs < LOCK_WRITE_MS ? "another" : null;
-    return isRunning(Number(pid)) && startOf(Number(pid)) === startedAt ? pid : null;
+    const text = readFileSync(file, "utf8");
+    const { ino, mtimeMs } = statSync(file);
+    const id = createHash("sha256").update(`${text} ${ino} ${mtimeMs}`).digest("hex").slice(0, 16);
+    const [pid = "", startedAt] = text.split(" ");
+    if (pid === "") return { id, holder: Date.now() - mtimeMs < LOCK_WRITE_MS ? "another" : null };
+    return { id, holder: isRunning(Number(pid)) && startOf(Number(pid)) === startedAt ? pid : null };
   } catch {
     return null;
   }

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   utimesSync,
@@ -37,16 +38,20 @@ function npm(script: string): void {
 
 const lockFile = () => join(clone, ".edgeplane-install.lock");
 
-/** Runs the clone's script; ends it after five seconds. */
+/** Runs the clone's script; ends it after five seconds, or when it was held longer. */
 async function run(
   env: Record<string, string> = {},
   onText: (text: string) => void = () => {},
+  { timeout = 5000, signal }: { timeout?: number; signal?: AbortSignal } = {},
 ): Promise<{ code: number | null; text: string; stdout: string }> {
   const path = [join(clone, "bin"), process.env["PATH"]].join(delimiter);
   const child = spawn(process.execPath, [join(clone, "scripts/run.mjs"), "tell"], {
     env: { ...process.env, PATH: path, ...env },
-    timeout: 5000,
+    timeout,
+    killSignal: "SIGKILL",
+    ...(signal === undefined ? {} : { signal }),
   });
+  child.on("error", () => {});
   let text = "";
   let stdout = "";
   for (const stream of [child.stdout, child.stderr])
@@ -77,35 +82,74 @@ test.each([
   expect((await run()).code).toBe(0);
 });
 
+/**
+ * A start that is held between its judgement and what it does about it: before it removes or replaces a file whose name
+ * ends so.
+ */
+function heldAt(end: string): { env: Record<string, string>; isHeld: () => boolean; goOn: () => void } {
+  const name = `held-${(holds += 1)}`;
+  const [judged, goOn] = [join(clone, `${name}-judged`), join(clone, `${name}-go-on`)];
+  const script = join(clone, `${name}.mjs`);
+  writeFileSync(
+    script,
+    `import fs from "node:fs";
+    import { syncBuiltinESMExports } from "node:module";
+    const hold = (path) => {
+      if (!new RegExp(${JSON.stringify(end)}).test(String(path)) || fs.existsSync(${JSON.stringify(judged)})) return;
+      fs.writeFileSync(${JSON.stringify(judged)}, "");
+      while (!fs.existsSync(${JSON.stringify(goOn)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    };
+    const { rmSync, renameSync } = fs;
+    fs.rmSync = (path, options) => (hold(path), rmSync(path, options));
+    fs.renameSync = (from, to) => (hold(to), renameSync(from, to));
+    syncBuiltinESMExports();`,
+  );
+  const env = { NODE_OPTIONS: `--import="${script}"` };
+  return { env, isHeld: () => existsSync(judged), goOn: () => writeFileSync(goOn, "") };
+}
+let holds = 0;
+const HELD_MS = 15_000;
+const LOCK = "\\.lock$";
+/** Whatever lies beside the lock while one that is left over is replaced, but for the file that replaces it. */
+const BESIDE_LOCK = "\\.lock\\.(removal|[0-9a-f]{16})$";
+
 test("of two starts that find the same dead lock, one takes it away, and no lock of another", async () => {
   npm("echo began >> npm.log; sleep 0.5; echo ended >> npm.log; mkdir -p node_modules");
   writeFileSync(lockFile(), "9999999 1");
-  const [judged, goOn] = [join(clone, "judged"), join(clone, "go-on")];
-  // The first one is held between its judgement and what it does about it.
-  const slow = join(clone, "slow.mjs");
-  writeFileSync(
-    slow,
-    `import fs from "node:fs";
-    import { syncBuiltinESMExports } from "node:module";
-    const remove = fs.rmSync;
-    fs.rmSync = (path, options) => {
-      if (String(path).endsWith(".lock") && !fs.existsSync(${JSON.stringify(judged)})) {
-        fs.writeFileSync(${JSON.stringify(judged)}, "");
-        while (!fs.existsSync(${JSON.stringify(goOn)})) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-      }
-      remove(path, options);
-    };
-    syncBuiltinESMExports();`,
-  );
   const log = (): string => (existsSync(join(clone, "npm.log")) ? readFileSync(join(clone, "npm.log"), "utf8") : "");
-  const first = run({ NODE_OPTIONS: `--import="${slow}"` });
-  await expect.poll(() => existsSync(judged)).toBe(true);
+  const held = heldAt(LOCK);
+  const first = run(held.env);
+  await expect.poll(held.isHeld).toBe(true);
   let said = "";
   const second = run({}, (text) => (said += text));
   await expect.poll(() => said + log(), { timeout: 5000 }).toMatch(/waiting for it|began/);
-  writeFileSync(goOn, "");
+  held.goOn();
   expect([(await first).code, (await second).code]).toEqual([0, 0]);
   expect(log()).toBe("began\nended\n");
+});
+
+test("nor where a start was killed just then, and two find what it left", async () => {
+  npm("echo began >> npm.log; sleep 0.5; echo ended >> npm.log; mkdir -p node_modules");
+  writeFileSync(lockFile(), "9999999 1");
+  const log = (): string => (existsSync(join(clone, "npm.log")) ? readFileSync(join(clone, "npm.log"), "utf8") : "");
+  const killed = heldAt(LOCK);
+  const kill = new AbortController();
+  const third = run(killed.env, undefined, { timeout: HELD_MS, signal: kill.signal });
+  await expect.poll(killed.isHeld).toBe(true);
+  kill.abort();
+  await third;
+  const [one, other] = [heldAt(BESIDE_LOCK), heldAt(LOCK)];
+  const first = run(one.env, undefined, { timeout: HELD_MS });
+  await expect.poll(one.isHeld).toBe(true);
+  let said = "";
+  const second = run(other.env, (text) => (said += text), { timeout: HELD_MS });
+  await expect.poll(() => other.isHeld() || said.includes("waiting for it")).toBe(true);
+  one.goOn();
+  await expect.poll(log).toContain("began");
+  other.goOn();
+  expect([(await first).code, (await second).code]).toEqual([0, 0]);
+  expect(log()).toBe("began\nended\n");
+  expect(readdirSync(clone).filter((name) => name.startsWith(".edgeplane-install"))).toEqual([]);
 });
 
 test("what an install that was broken off has left is thrown away; packages that are there otherwise stay", async () => {

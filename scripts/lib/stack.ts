@@ -14,6 +14,7 @@ import { createPool } from "./pool.ts";
 import type { LocalPool } from "./pool.ts";
 import { prepareEdge } from "./prepare-edge.ts";
 import { ensureFolder, findPython, freePort } from "./preflight.ts";
+import { stackPoolEnv } from "./stack-pool-env.ts";
 import { StackError } from "./stack-error.ts";
 import { loadSecrets, saveSecrets } from "./secrets.ts";
 import type { Secrets } from "./secrets.ts";
@@ -115,11 +116,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           models: options.models ?? join(root, "examples"),
           stateDir: join(stateDir, "pool"),
           python,
-          env: {
-            EDGEPLANE_METRICS_PORT: "0",
-            ...(options.allowLoopback === true ? { EDGEPLANE_ALLOW_LOOPBACK_INPUTS: "1" } : {}),
-            ...options.poolEnv,
-          },
+          env: stackPoolEnv(options, process.env),
           ...(options.onPoolRefused === undefined ? {} : { onRefused: options.onPoolRefused }),
         },
         say,

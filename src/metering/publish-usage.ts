@@ -27,7 +27,8 @@ export async function publishUsage(env: Env, rows: MeterRows): Promise<boolean> 
   return true;
 }
 
-function logRecordOf(record: MeterRecord): LogRecord {
+/** The event in its structured mode, as the Kafka binding of CloudEvents has it. */
+export function logRecordOf(record: MeterRecord): LogRecord {
   const headers = [{ key: "content-type", value: CLOUD_EVENT_TYPE }];
   return { topic: "usage", key: record.id, value: JSON.stringify(usageEvent(record)), headers };
 }

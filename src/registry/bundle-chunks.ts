@@ -1,8 +1,10 @@
 /** What every bundle needs before it is registered: its chunks, and the list of its files as a chunk. */
+import type * as z from "zod";
+import { BundleSchema } from "../contract/bundle.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import { NAMED_MISSING_CHUNKS } from "../contract/push.ts";
 import type { Env } from "../env.ts";
-import { putChunk } from "../storage/chunks.ts";
+import { chunkKey, putChunk } from "../storage/chunks.ts";
 import { dropReserved, noteStored, reserveChunks, unfitChunks } from "./chunks.ts";
 import type { SizedChunk } from "./chunks.ts";
 import type { QuotaVars } from "./quotas.ts";
@@ -37,4 +39,20 @@ export async function storeList(env: Stores, owner: string, name: string, list: 
     throw thrown;
   }
   await noteStored(env.DB, owner, [chunk]);
+}
+
+/** A list of files that is stored as a chunk; null where it is gone, or isn't what it was. */
+export async function readList(
+  bucket: R2Bucket,
+  owner: string,
+  list: string,
+): Promise<z.output<typeof BundleSchema> | null> {
+  const object = await bucket.get(chunkKey(owner, list));
+  if (object === null) return null;
+  const text = await object.text();
+  try {
+    return BundleSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
 }

@@ -2,20 +2,20 @@
 import * as z from "zod";
 import { AttachedPluginSchema } from "../contract/attached-plugin.ts";
 import type { AttachedPlugin } from "../contract/attached-plugin.ts";
-import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
+import { bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
 import type { Manifest } from "../contract/manifest.ts";
 import type { ModelRef } from "../contract/prediction.ts";
 import type { Push, VersionProblem } from "../contract/push.ts";
 import type { Env } from "../env.ts";
-import { chunkKey } from "../storage/chunks.ts";
 import { log } from "../telemetry/log.ts";
-import { checkChunks, storeList } from "./bundle-chunks.ts";
+import { checkChunks, readList, storeList } from "./bundle-chunks.ts";
 import { countChunks } from "./chunks.ts";
 import { promotions } from "./latest.ts";
 import { trustedOwners } from "./registration.ts";
 import { forgetModel } from "./models.ts";
 import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { askForRecount } from "./recounts.ts";
 import type { SweepStep } from "./sweep.ts";
 import { againInMs, hostSql, hostsStatement, judge, reportOf, ReportsColumnSchema } from "./version-reports.ts";
 import type { Reporter } from "./version-reports.ts";
@@ -287,9 +287,9 @@ async function removeBundle(
   bucket: R2Bucket,
   { owner, name, version, nonce }: z.output<typeof DeletedRowSchema>,
 ): Promise<void> {
-  const object = await bucket.get(chunkKey(owner, version));
-  if (object === null) log.error("bundle_list_is_gone", { model: `${owner}/${name}`, version });
-  const chunks = object === null ? [] : [...chunkSizes(BundleSchema.parse(JSON.parse(await object.text()))).keys()];
+  const list = await readList(bucket, owner, version);
+  if (list === null) log.error("bundle_list_is_gone", { model: `${owner}/${name}`, version });
+  const chunks = list === null ? [] : [...chunkSizes(list).keys()];
   const condition = "name = ?4 AND version = ?5 AND nonce = ?6 AND deleted_at IS NOT NULL";
   await db.batch([
     ...countChunks(db, owner, [version, ...chunks], {
@@ -300,5 +300,6 @@ async function removeBundle(
     db
       .prepare(`DELETE FROM bundles WHERE ${OF_VERSION} AND nonce = ?4 AND deleted_at IS NOT NULL`)
       .bind(owner, name, version, nonce),
+    ...(list === null ? [askForRecount(db, owner)] : []),
   ]);
 }

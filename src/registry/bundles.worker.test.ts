@@ -4,6 +4,7 @@ import { bundleOf, pathOf, push, SCHEMA, sendChunks } from "../../test/worker/pu
 import { chunkKey } from "../storage/chunks.ts";
 import { sweepBundles } from "./bundles.ts";
 import { UNUSED_CHUNK_MS } from "./chunks.ts";
+import { sweepRecounts } from "./recounts.ts";
 import { sweepExpired } from "./sweep.ts";
 
 const OWNER = "swept";
@@ -128,5 +129,54 @@ describe("a version's files", () => {
     expect(await isStored(chunks[0] ?? "")).toBe(true);
     const refs = testEnv.DB.prepare("SELECT refs FROM bundle_chunks WHERE sha256 = ?").bind(chunks[0]);
     expect(await refs.first("refs")).toBe(1);
+  });
+
+  describe("whose list was gone when they were removed", () => {
+    const files = (name: string) => ({ "cog.yaml": name, shared: "weights" });
+    const refsOf = async (owner: string, { version, chunks }: { version: string; chunks: string[] }) => {
+      const query = testEnv.DB.prepare("SELECT refs FROM bundle_chunks WHERE owner = ? AND sha256 = ?");
+      const refs = [version, ...chunks].map(async (sha256) => Number(await query.bind(owner, sha256).first("refs")));
+      return (await Promise.all(refs)).toSorted((a, b) => a - b);
+    };
+    const rowsOf = async (table: string) =>
+      Number(await testEnv.DB.prepare(`SELECT count(*) AS rows FROM ${table}`).first("rows"));
+
+    it.each([
+      ["is gone", async (at: string) => testEnv.BLOBS.delete(at)],
+      ["is no list any more", async (at: string) => void (await testEnv.BLOBS.put(at, "{}"))],
+    ])("are counted anew where it %s, with what is pushed and what is removed meanwhile", async (_, spoil) => {
+      const owner = `uncounted-${crypto.randomUUID().slice(0, 8)}`;
+      const own = (name: string) => ({ owner, name, key: ownKey });
+      const ownKey = await newKey(owner);
+      const drop = async (name: string, version: string) => {
+        await call(`${pathOf(own(name))}/versions/${version}?force=true`, { method: "DELETE", key: ownKey });
+        await endKeeping();
+        await sweepBundles(testEnv, 10);
+      };
+      const lost = await push(own("lost"), { ...files("lost"), alone: "of no other" }, { manifest });
+      const kept = await push(own("kept"), files("kept"), { manifest });
+      await spoil(chunkKey(owner, lost.version));
+      await drop("lost", lost.version);
+      // One list a step.
+      expect(await sweepRecounts(testEnv, 5)).toEqual({ calls: 4, more: true });
+      await drop("kept", kept.version);
+      const later = await push(own("later"), files("later"), { manifest });
+      const last = await push(own("last"), files("last"), { manifest });
+      while ((await sweepRecounts(testEnv, 5)).more);
+      expect([await refsOf(owner, later), await refsOf(owner, last)]).toEqual([
+        [1, 1, 2],
+        [1, 1, 2],
+      ]);
+      expect([await refsOf(owner, lost), await refsOf(owner, kept)]).toEqual([
+        [0, 0, 0, 2],
+        [0, 0, 2],
+      ]);
+      const noted = ["chunk_recounts", "recounted_lists", "recounted_chunks"];
+      expect(await Promise.all(noted.map(rowsOf))).toEqual([0, 0, 0]);
+      await age(UNUSED_CHUNK_MS + 1);
+      await sweepExpired(testEnv);
+      const left = testEnv.DB.prepare("SELECT count FROM usage WHERE owner = ? AND kind = 'bundles'").bind(owner);
+      expect(await left.first("count")).toBe(5);
+    });
   });
 });

@@ -204,7 +204,8 @@ export async function sweepChunks(
   }
 }
 
-function piecesOf<T>(all: readonly T[]): T[][] {
+/** As many as one statement names. */
+export function piecesOf<T>(all: readonly T[]): T[][] {
   const count = Math.ceil(all.length / NAMED_IN_ONE);
   return Array.from({ length: count }, (_, index) => all.slice(index * NAMED_IN_ONE, (index + 1) * NAMED_IN_ONE));
 }

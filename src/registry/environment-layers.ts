@@ -4,16 +4,18 @@
  */
 import * as z from "zod";
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
-import { BundleSchema, bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
+import { bundleBytes, bundleVersion, canonicalJson, chunkSizes } from "../contract/bundle.ts";
+import type { Bundle } from "../contract/bundle.ts";
 import { LayerAboutSchema } from "../contract/environment-layer.ts";
 import type { Layer, NewLayer } from "../contract/environment-layer.ts";
 import { EdgeplaneError } from "../contract/errors.ts";
 import type { Env } from "../env.ts";
 import { chunkKey, environmentChunksOf } from "../storage/chunks.ts";
 import { log } from "../telemetry/log.ts";
-import { checkChunks, storeList } from "./bundle-chunks.ts";
+import { checkChunks, readList, storeList } from "./bundle-chunks.ts";
 import { countChunks, noteLost } from "./chunks.ts";
 import type { QuotaVars } from "./quotas.ts";
+import { askForRecount } from "./recounts.ts";
 import { BEFORE_ALL } from "./sql.ts";
 import type { SweepStep } from "./sweep.ts";
 
@@ -126,7 +128,7 @@ export async function judgeLayer(env: Stores, name: LayerName, chunk: string): P
   const row = await readRow(env.DB, name);
   if (row === null) return false;
   const chunksOf = environmentChunksOf(name.owner);
-  const list = await readList(env.BLOBS, name.owner, row.layer.list);
+  const list = await readList(env.BLOBS, environmentChunksOf(name.owner), row.layer.list);
   const isOfIt = chunk === row.layer.list || (list !== null && chunkSizes(list).has(chunk));
   const place = chunkKey(chunksOf, chunk);
   if (!isOfIt || foundWhole.get(place) === true) return false;
@@ -145,7 +147,7 @@ export async function judgeLayer(env: Stores, name: LayerName, chunk: string): P
 export async function removeLayer(env: Stores, name: LayerName): Promise<boolean> {
   const row = await readRow(env.DB, name);
   if (row === null) return false;
-  await removeRow(env, row, await readList(env.BLOBS, name.owner, row.layer.list));
+  await removeRow(env, row, await readList(env.BLOBS, environmentChunksOf(name.owner), row.layer.list));
   return true;
 }
 
@@ -176,16 +178,16 @@ export async function sweepEnvironmentLayers(env: Stores, maxCalls: number): Pro
     if (calls + REMOVE_CALLS > maxCalls) return { calls, more: true };
     calls += REMOVE_CALLS;
     const row = RowSchema.parse(found);
-    await removeRow(env, row, await readList(env.BLOBS, row.owner, row.layer.list));
+    await removeRow(env, row, await readList(env.BLOBS, environmentChunksOf(row.owner), row.layer.list));
   }
   return { calls, more: results.length === SWEEP_LIMIT };
 }
 
-/** `list` null: it is gone, and nobody knows any more which chunks the layer counts. They stay. */
+/** `list` null: it is gone, and nobody knows any more which chunks the layer counts. All of the owner's are recounted. */
 async function removeRow(
   { DB: db }: Pick<Env, "DB">,
   { owner, key, nonce, layer }: StoredLayer,
-  list: z.output<typeof BundleSchema> | null,
+  list: Bundle | null,
 ): Promise<void> {
   if (list === null) log.error("environment_list_is_gone", { owner, layer: key });
   const chunks = list === null ? [] : [...chunkSizes(list).keys()];
@@ -196,19 +198,8 @@ async function removeRow(
       bindings: [owner, key, nonce],
     }),
     db.prepare(`DELETE FROM environment_layers WHERE ${OF_LAYER} AND nonce = ?3`).bind(owner, key, nonce),
+    ...(list === null ? [askForRecount(db, environmentChunksOf(owner))] : []),
   ]);
-}
-
-/** Null where it is gone, or isn't what it was. */
-async function readList(bucket: R2Bucket, owner: string, list: string): Promise<z.output<typeof BundleSchema> | null> {
-  const object = await bucket.get(chunkKey(environmentChunksOf(owner), list));
-  if (object === null) return null;
-  const text = await object.text();
-  try {
-    return BundleSchema.parse(JSON.parse(text));
-  } catch {
-    return null;
-  }
 }
 
 /** Reads all of it; no byte of it stays in memory. */

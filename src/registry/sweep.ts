@@ -13,6 +13,7 @@ import { sweepDeadLetters } from "./dead-letters.ts";
 import { sweepEnvironmentLayers } from "./environment-layers.ts";
 import { sweepFiles } from "./files.ts";
 import { sweepReadmes } from "./readmes.ts";
+import { sweepRecounts } from "./recounts.ts";
 
 /** What a step did: how many calls of database, bucket and objects it made, and whether there is more to delete. */
 export type SweepStep = { calls: number; more: boolean };
@@ -35,6 +36,7 @@ const expiring: readonly Sweep[] = [
   sweepReadmes,
   sweepBundles,
   sweepEnvironmentLayers,
+  sweepRecounts,
   sweepChunks,
 ];
 

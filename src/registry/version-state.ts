@@ -83,5 +83,6 @@ function reasonOf(
   if (problem !== null)
     return `a pool could not set it up, and it is tried again, there or on another host: ${problem.split("\n")[0]}`;
   if (fetched === 1) return "a pool has asked for its files, and has yet to set it up";
-  return `no pool has asked for its files yet; it takes one whose token has the owner "${owner}" and the lane "${lane}", and may register models`;
+  const token = `a token that has the owner "${owner}" and the lane "${lane}", and may register models`;
+  return `no pool has asked for its files yet; it takes one with ${token}, on a host that isolates models, unless the gateway's TRUSTED_OWNERS names the owner`;
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { call, callJson, newKey, testEnv } from "../../test/worker/edge-harness.ts";
-import { dayOf } from "../metering/calendar.ts";
+import { dayOf, HOUR_MS } from "../metering/calendar.ts";
 import type { AttemptRecord, MeterRecord } from "../metering/record.ts";
 
 const ADMIN = testEnv.ADMIN_KEY ?? "";
@@ -100,6 +100,11 @@ describe("GET /v1/usage", () => {
     expect(costs.reduce((sum, cost) => sum + cost, 0)).toBeCloseTo(0.0025, 12);
     expect(lines.some((line) => line.includes('a ""quoted"", =device'))).toBe(true);
     expect(lines[1]).toContain(account);
+    const hours = await call("/v1/usage?by=hour", { key, headers: { accept: "text/csv" } });
+    const hour = new Date(NOW - (NOW % HOUR_MS)).toISOString().replace(".000Z", "Z");
+    const rows = (await hours.text()).split("\r\n").slice(1, -1);
+    for (const row of rows) expect(row).toContain(hour);
+    for (const named of ["key-1", "key-2", "o/m", "o/n"]) expect(rows.some((row) => row.includes(named))).toBe(true);
   });
 });
 
@@ -117,4 +122,10 @@ describe("GET /admin/v1/usage", () => {
     expect((await callJson("/admin/v1/usage?account=nobody", { key: ADMIN })).status).toBe(404);
     expect((await callJson("/admin/v1/usage", { key: ADMIN })).status).toBe(400);
   });
+});
+
+it("has a page that anyone may open", async () => {
+  const page = await call("/docs/usage");
+  expect([page.status, page.headers.get("content-type")]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(await page.text()).toContain("<h1>Usage</h1>");
 });

@@ -16,6 +16,7 @@ import type { Ignored, NumberedSettings, Settings } from "./schema.ts";
 import { createServices } from "./services.ts";
 import type { Publication } from "./store.ts";
 import { withIgnored } from "./stored.ts";
+import { refuseImpossible, warningsOf } from "./unknown-models.ts";
 
 /** Accounts are looked up side by side, so many at a time. */
 const PARALLEL_LOOKUPS = 20;
@@ -31,13 +32,14 @@ export type PublishRequest = {
 
 /**
  * `publication` null: it was a dry run. `order`: which plugins run, by phase. `carried`: what this release leaves out
- * of what is stored.
+ * of what is stored. `warnings`: what is allowed and may be an oversight.
  */
 export type Published = {
   publication: Publication | null;
   order: { [P in Phase]: string[] };
   changes: Change[];
   carried: readonly Ignored[];
+  warnings: string[];
 };
 
 /**
@@ -52,6 +54,7 @@ export async function publishSettings(
   restored: NumberedSettings | null = null,
 ): Promise<Published> {
   const { by, why, expected, dryRun, restores } = request;
+  if (restores === null) refuseImpossible(given);
   const settings = await withAccountIds(env, given);
   const object = settingsObject(env);
   const before = await callObject(() => settingsObject(env).read(null));
@@ -61,10 +64,11 @@ export async function publishSettings(
   const changes = diffOf(asJson(before?.numbered.settings ?? null), asJson(settings));
   const base = restored ?? before?.numbered ?? firstSettings;
   const { stored, carried } = withIgnored(keptForm(settings), settings, base);
-  if (dryRun) return { publication: null, order, changes, carried };
+  const warnings = await warningsOf(env.DB, settings);
+  if (dryRun) return { publication: null, order, changes, carried, warnings };
   const publication = await object.publish(stored, { at: Date.now(), by, why, restores }, number);
   if (publication === null) throw moved(number, null);
-  return { publication, order, changes, carried };
+  return { publication, order, changes, carried, warnings };
 }
 
 /** Settings as they are kept. Throws `invalid_input` for an account that isn't there. */

@@ -74,6 +74,7 @@ function grant(row: Row, to: { session: string; token: string }, now: number, ru
 export function start(row: Row, now: number): Effect[] {
   row.state = "running";
   row.held = undefined;
+  attemptUntold(row, now, "lost");
   row.attempt += 1;
   row.startedAt ??= now;
   row.handAt = null;

@@ -6,13 +6,19 @@ import { objectNamed } from "../object-calls.ts";
 import type { ShardCore } from "./core.ts";
 import { createCourier } from "./courier.ts";
 import type { Courier } from "./courier.ts";
+import type { WaitingUsage } from "./usage-outbox.ts";
 import { usageRecords } from "./usage-records.ts";
 
 /** Records that one call carries. */
 const BATCH_RECORDS = 500;
-/** How long usage is gathered: alone, and while more than one record came in the last batch. Nobody waits for it. */
+/**
+ * How long usage is gathered, unless a batch is full: alone, and while more than one record came in the last batch.
+ * Nobody waits for it, and each batch is some rows of its account's meter.
+ */
 const GATHER_MS = 200;
-const BUSY_GATHER_MS = 1000;
+const BUSY_GATHER_MS = 3000;
+/** How often it is looked whether a batch is full meanwhile. */
+const LOOK_MS = 250;
 /** Between two pages of rows that are looked through. */
 const SEARCH_PAUSE_MS = 5;
 /** Stands for who looks through rows; no account has this id. */
@@ -21,14 +27,23 @@ const SEARCHER = "";
 export function createMeterCourier(env: Env, { usage, store }: ShardCore): Courier {
   let lastBatch = 0;
 
+  async function gathered(account: string): Promise<readonly WaitingUsage[]> {
+    const gatherMs = lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS;
+    let batch = usage.first(account, BATCH_RECORDS);
+    for (let waitedMs = 0; waitedMs < gatherMs && batch.length < BATCH_RECORDS; waitedMs += LOOK_MS) {
+      await sleep(Math.min(LOOK_MS, gatherMs));
+      batch = usage.first(account, BATCH_RECORDS);
+    }
+    return batch;
+  }
+
   async function hand(account: string): Promise<void> {
     if (account === SEARCHER) {
       await sleep(SEARCH_PAUSE_MS);
       usage.search();
       return;
     }
-    if (lastBatch < BATCH_RECORDS) await sleep(lastBatch > 1 ? BUSY_GATHER_MS : GATHER_MS);
-    const batch = usage.first(account, BATCH_RECORDS);
+    const batch = await gathered(account);
     const [first] = batch;
     if (first === undefined) return;
     const byId = Map.groupBy(batch, ({ id }) => id);

@@ -274,6 +274,36 @@ describe("a start that its claim begins again", () => {
   });
 });
 
+it("is estimated where it said something and its claim begins again without a word of it, and corrected once", () => {
+  const { clock, claim, send, report, entries } = setUp();
+  const grant = claim();
+  send(grant, { seq: 0, type: "log", text: "." });
+  clock.now += 500;
+  send(grant, { seq: 1, type: "starting" });
+  const estimate = { outcome: "lost", device: "unknown", queuedMs: 0, runMs: 500, gpuUs: 500_000 };
+  expect(entries()).toEqual([{ ...estimate, attempt: 1, at: START + 500, flags: ["estimated"] }]);
+  for (let times = 0; times < 2; times += 1) report(grant);
+  send(grant, { seq: 2, ...ended, usage: { ...usage, runMs: 1 } });
+  expect(entries().slice(1)).toMatchObject([
+    { ...usage, attempt: 1, outcome: "bisected", flags: ["correction"], replaces: estimate },
+    { attempt: 2, outcome: "succeeded", runMs: 1 },
+  ]);
+});
+
+it("fills no row where a pool begins its claim again and again", () => {
+  const { claim, send, report, entries, row } = setUp();
+  const grant = claim();
+  for (let n = 0; n < 300; n += 1) {
+    send(grant, { seq: 2 * n, type: "log", text: "." }, { seq: 2 * n + 1, type: "starting" });
+    report(grant, { attempt: n + 2 });
+  }
+  send(grant, { seq: 600, ...ended, usage });
+  expect(row()?.attempt).toBe(301);
+  expect(row()?.earlier).toHaveLength(100);
+  expect(entries()).toHaveLength(101);
+  expect(entries().at(-1)).toMatchObject({ ...usage, attempt: 301, outcome: "succeeded" });
+});
+
 describe("what its pool's lease was lost with", () => {
   it("is estimated up to then, and corrected once by the pool that comes back", () => {
     const { clock, claim, send, report, judge, entries } = setUp();

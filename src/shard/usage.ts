@@ -54,6 +54,12 @@ export const NO_DEVICE = "none";
 const GRACE_MS = 1000;
 
 /**
+ * Attempts of one prediction of which it is remembered that they were told of. Halved batches and lost claims come
+ * nowhere near: a pool that begins a claim again and again fills no row.
+ */
+const MAX_EARLIER = 100;
+
+/**
  * An entry as it is stored: most rows have one, and shall share their page. `n` and `at` are what they exceed `since`
  * by, in microseconds and in milliseconds.
  */
@@ -84,7 +90,7 @@ export function unpackUsage(packed: PackedUsage, since: number): UsageEntry {
   return n === null ? entry : { n: n + since * 1000, ...entry };
 }
 
-/** A start is counted. What an earlier start of the same claim took comes by a report of its own. */
+/** A start is counted, and the one before it is over. */
 export function attemptBegins(row: Row, now: number): void {
   row.attemptAt = now;
   row.hasSpoken = undefined;
@@ -97,7 +103,7 @@ export function attemptSpoke(row: Row): void {
 
 /** The open attempt is over without a word of what it took. One that said nothing never ran; else that is estimated. */
 export function attemptUntold(row: Row, now: number, outcome = endOf(row)): void {
-  if (row.hasSpoken === true) attemptEnds(row, outcome, now);
+  if (row.hasSpoken === true && remembersMore(row)) attemptEnds(row, outcome, now);
   else close(row);
 }
 
@@ -168,7 +174,7 @@ export function takeReport(row: Row, { attempt, token, outcome, usage }: UsageRe
     take(row, { attempt, outcome: lasting, usage, from: estimated.from }, now);
     return true;
   }
-  if (token !== row.token || attempt > row.attempt) return false;
+  if (token !== row.token || attempt > row.attempt || !remembersMore(row)) return false;
   if (attempt === row.attempt) {
     if (row.attemptAt === undefined) return false;
     attemptEnds(row, isFinished(row.state) ? endOf(row) : outcome, now, { usage });
@@ -225,4 +231,8 @@ function earlier(row: Row, attempt: number): EarlierAttempt | undefined {
 
 function remember(row: Row, attempt: EarlierAttempt): void {
   row.earlier = [...(row.earlier ?? []).filter((one) => one.attempt !== attempt.attempt), attempt];
+}
+
+function remembersMore({ earlier: known = [] }: Row): boolean {
+  return known.length < MAX_EARLIER;
 }

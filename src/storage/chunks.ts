@@ -16,6 +16,11 @@ export function isOfEnvironments(owner: string): boolean {
   return owner.startsWith(ENVIRONMENTS);
 }
 
+/** Whose account the chunks under this name are. */
+export function ownerOfChunks(owner: string): string {
+  return isOfEnvironments(owner) ? owner.slice(ENVIRONMENTS.length) : owner;
+}
+
 export function chunkKey(owner: string, sha256: string): string {
   return `models/${owner}/chunks/${sha256}`;
 }

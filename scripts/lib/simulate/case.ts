@@ -5,7 +5,8 @@ import { simulate } from "../../../src/scaling/simulation/simulate.ts";
 import type { Run } from "../../../src/scaling/simulation/simulate.ts";
 import { lowerBoundS } from "./bound.ts";
 import { rivals } from "./candidates.ts";
-import { meanWorkS, peakLoad } from "./trace.ts";
+import { againstDefault, mustReach } from "./compare.ts";
+import { firstMeanWorkS, meanWorkS, peakLoad } from "./trace.ts";
 import type { ModelRequests, Scenario, Setting } from "./types.ts";
 
 /** The p95 waits that ours is asked for, in seconds. */
@@ -28,6 +29,8 @@ export type Outcome = {
   most: number;
   ms: number;
 };
+/** Null: no wait is that short. */
+export type Limit = { rule: string; asQuickCost: number; halfWaitCost: number | null };
 export type CaseResult = {
   trace: string;
   model: string;
@@ -36,6 +39,8 @@ export type CaseResult = {
   rivals: Outcome[];
   ours: Outcome[];
   bounds: { targetS: number; cost: number }[];
+  /** For each default that ours doesn't beat, what a rule has to pay at least that does. */
+  limits: Limit[];
   drawn: Run["samples"];
 };
 
@@ -52,18 +57,27 @@ export async function runCase(
     return { rule, knobs, isDefault, ...measure(requests, scenario, candidate.make(setting)).outcome };
   });
   let drawn: Run["samples"] = { everyS: 0, machines: [], waiting: [] };
+  const firstWorkS = firstMeanWorkS(requests);
   const targetsS = [...TARGETS_S, ...TARGETS_OF_BOOT.map((boots) => boots * scenario.bootS)];
   const ours = targetsS.map((targetS) => {
     const { outcome, run } = measure(requests, scenario, {
-      policy: new SelfTuning(targetS, scenario, setting.meanWorkS),
+      policy: new SelfTuning(targetS, scenario, firstWorkS),
       everyS: EVERY_S,
     });
     if (targetS === DRAWN_TARGET_S) drawn = run.samples;
     return { rule: "Edgeplane", knobs: `p95 wait ${targetS} s`, isDefault: true, ...outcome };
   });
+  const boundAt = async (waitS: number): Promise<number> =>
+    ((await lowerBoundS(requests, scenario, waitS)) / 3600) * scenario.pricePerHour;
   const bounds: CaseResult["bounds"] = [];
-  for (const targetS of BOUND_TARGETS_S)
-    bounds.push({ targetS, cost: ((await lowerBoundS(requests, scenario, targetS)) / 3600) * scenario.pricePerHour });
+  for (const targetS of BOUND_TARGETS_S) bounds.push({ targetS, cost: await boundAt(targetS) });
+  const limits: Limit[] = [];
+  for (const rival of outcomes) {
+    if (!rival.isDefault || againstDefault(rival, ours).isMet) continue;
+    const { asQuickS, halfWaitS } = mustReach(rival);
+    const halfWaitCost = halfWaitS < 0 ? null : await boundAt(halfWaitS);
+    limits.push({ rule: rival.rule, asQuickCost: await boundAt(asQuickS), halfWaitCost });
+  }
   return {
     trace,
     model: requests.model,
@@ -72,6 +86,7 @@ export async function runCase(
     rivals: outcomes,
     ours,
     bounds,
+    limits,
     drawn,
   };
 }

@@ -1,7 +1,8 @@
 /** What the comparison says of outcomes that are known. */
 import { expect, it } from "vitest";
 import type { CaseResult, Outcome } from "./case.ts";
-import { compare, costAt, frontier } from "./compare.ts";
+import { compare, costAt, frontier, mustReach } from "./compare.ts";
+import { summary, table } from "./report-text.ts";
 
 function outcome(rule: string, cost: number, p95S: number, isDefault = false): Outcome {
   return { rule, knobs: "", isDefault, cost, p50S: 0, p95S, p99S: 0, most: 1, ms: 0 };
@@ -9,10 +10,11 @@ function outcome(rule: string, cost: number, p95S: number, isDefault = false): O
 
 const ours = [outcome("Edgeplane", 100, 1), outcome("Edgeplane", 60, 10), outcome("Edgeplane", 50, 100)];
 
-function caseOf(rivals: Outcome[]): CaseResult {
+function caseOf(rivals: Outcome[], limits: CaseResult["limits"] = []): CaseResult {
   const scenario = { name: "s", bootS: 1, slots: 1, billingS: 1, pricePerHour: 1, lossPerHour: 0, seed: 1 };
   const drawn = { everyS: 1, machines: [], waiting: [] };
-  return { trace: "t", model: "m", scenario, requests: 1, rivals, ours, bounds: [{ targetS: 10, cost: 40 }], drawn };
+  const bounds = [{ targetS: 10, cost: 40 }];
+  return { trace: "t", model: "m", scenario, requests: 1, rivals, ours, bounds, limits, drawn };
 }
 
 it("drops what another beats in both", () => {
@@ -32,6 +34,29 @@ it("counts a default as beaten by a quarter of the cost, or half of the wait", (
     caseOf([outcome("a", 80, 10, true), outcome("b", 62, 21, true), outcome("c", 62, 15, true)]),
   ).defaults;
   expect(defaults.map(({ isMet }) => isMet)).toEqual([true, true, false]);
+});
+
+it("says of a default that is missed whether the lower bound leaves room for beating it", () => {
+  const rivals = ["a", "b", "c", "d"].map((rule) => outcome(rule, 62, 15, true));
+  const limits = [
+    { rule: "a", asQuickCost: 46.4, halfWaitCost: 63 },
+    { rule: "b", asQuickCost: 46.6, halfWaitCost: 61 },
+    { rule: "c", asQuickCost: 46.6, halfWaitCost: 63 },
+    { rule: "d", asQuickCost: 46.6, halfWaitCost: null },
+  ];
+  const compared = compare(caseOf(rivals, limits));
+  expect(compared.defaults.map(({ canBeCheaper, canWaitHalf }) => [canBeCheaper, canWaitHalf])).toEqual([
+    [true, false],
+    [false, true],
+    [false, false],
+    [false, false],
+  ]);
+  expect(mustReach({ p95S: 0 }).halfWaitS).toBeLessThan(0);
+  const result = caseOf(rivals, limits);
+  expect(summary([{ result, comparison: compared }])).toContain(
+    "Of the 4 missed, the lower bound rules a quarter less cost out for 3, and half the p95, too, for 2",
+  );
+  expect(table([{ result, comparison: compared }])).toContain("p95 0.67×, no decision can)");
 });
 
 it("compares with tuned knobs at the same wait, and says how much of the gap is closed", () => {

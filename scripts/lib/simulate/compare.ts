@@ -1,8 +1,11 @@
 /** How ours stands beside each rule of a case: at its published defaults, and with its knobs tuned in hindsight. */
-import type { CaseResult, Outcome } from "./case.ts";
+import type { CaseResult, Limit, Outcome } from "./case.ts";
 
 /** Waits below this are alike to whoever waits. */
 const SAME_WAIT_S = 0.1;
+/** What counts as beaten: so much of the cost at no higher p95, or of the p95 at no higher cost. */
+const CHEAPER = 0.75;
+const HALF = 0.5;
 
 export type AgainstDefault = {
   rule: string;
@@ -14,13 +17,15 @@ export type AgainstDefault = {
   waitRatio: number | null;
   isMet: boolean;
 };
+/** What the lower bound leaves room for; null where ours is there. Without both, no decision can beat the default. */
+type Room = { canBeCheaper: boolean | null; canWaitHalf: boolean | null };
 export type AgainstTuned = {
   rule: string;
   /** Our cost over its, at the same p95, for each of its settings that no other of its settings beats. */
   ratios: { knobs: string; p95S: number; ratio: number }[];
 };
 export type Comparison = {
-  defaults: AgainstDefault[];
+  defaults: (AgainstDefault & Room)[];
   tuned: AgainstTuned[];
   /** Against the best setting of any rule. */
   best: AgainstTuned;
@@ -28,12 +33,18 @@ export type Comparison = {
   gapClosed: { targetS: number; share: number }[];
 };
 
-export function compare({ rivals, ours, bounds }: CaseResult): Comparison {
+export function compare({ rivals, ours, bounds, limits }: CaseResult): Comparison {
   const curve = frontier(ours);
   const rules = [...new Set(rivals.map(({ rule }) => rule))];
   const best = frontier(rivals);
   return {
-    defaults: rivals.filter(({ isDefault }) => isDefault).map((rival) => againstDefault(rival, ours)),
+    defaults: rivals
+      .filter(({ isDefault }) => isDefault)
+      .map((rival) => {
+        const beside = againstDefault(rival, ours);
+        const limit = limits.find(({ rule }) => rule === rival.rule);
+        return { ...beside, ...roomOf(limit, rival) };
+      }),
     tuned: rules.map((rule) => againstTuned(rule, frontier(rivals.filter((rival) => rival.rule === rule)), curve)),
     best: againstTuned("best of all", best, curve),
     gapClosed: bounds.flatMap(({ targetS, cost }) => {
@@ -45,12 +56,23 @@ export function compare({ rivals, ours, bounds }: CaseResult): Comparison {
   };
 }
 
-function againstDefault({ rule, cost, p95S }: Outcome, ours: readonly Outcome[]): AgainstDefault {
-  const quick = ours.filter((our) => our.p95S <= p95S + SAME_WAIT_S).map((our) => our.cost / cost);
+/** The longest waits at which a rule still counts as no slower, and as waiting half as long; below zero: none does. */
+export function mustReach({ p95S }: Pick<Outcome, "p95S">): { asQuickS: number; halfWaitS: number } {
+  return { asQuickS: p95S + SAME_WAIT_S, halfWaitS: HALF * (p95S + SAME_WAIT_S) - SAME_WAIT_S };
+}
+
+function roomOf(limit: Limit | undefined, { cost }: Outcome): Room {
+  if (limit === undefined) return { canBeCheaper: null, canWaitHalf: null };
+  const { asQuickCost, halfWaitCost } = limit;
+  return { canBeCheaper: asQuickCost <= CHEAPER * cost, canWaitHalf: (halfWaitCost ?? Infinity) <= cost };
+}
+
+export function againstDefault({ rule, cost, p95S }: Outcome, ours: readonly Outcome[]): AgainstDefault {
+  const quick = ours.filter((our) => our.p95S <= mustReach({ p95S }).asQuickS).map((our) => our.cost / cost);
   const cheap = ours.filter((our) => our.cost <= cost).map((our) => (our.p95S + SAME_WAIT_S) / (p95S + SAME_WAIT_S));
   const costRatio = quick.length === 0 ? null : Math.min(...quick);
   const waitRatio = cheap.length === 0 ? null : Math.min(...cheap);
-  return { rule, cost, p95S, costRatio, waitRatio, isMet: (costRatio ?? 1) <= 0.75 || (waitRatio ?? 1) <= 0.5 };
+  return { rule, cost, p95S, costRatio, waitRatio, isMet: (costRatio ?? 1) <= CHEAPER || (waitRatio ?? 1) <= HALF };
 }
 
 function againstTuned(rule: string, theirs: readonly Outcome[], ours: readonly Outcome[]): AgainstTuned {

@@ -7,7 +7,17 @@ import { summary } from "./report-text.ts";
 it("says so where nothing can be compared", () => {
   const scenario = { name: "s", bootS: 1, slots: 1, billingS: 1, pricePerHour: 1, lossPerHour: 0, seed: 1 };
   const drawn = { everyS: 1, machines: [], waiting: [] };
-  const result: CaseResult = { trace: "t", model: "m", scenario, requests: 1, rivals: [], ours: [], bounds: [], drawn };
+  const result: CaseResult = {
+    trace: "t",
+    model: "m",
+    scenario,
+    requests: 1,
+    rivals: [],
+    ours: [],
+    bounds: [],
+    limits: [],
+    drawn,
+  };
   const said = summary([{ result, comparison: compare(result) }]);
   expect(said).toContain("Nothing was compared");
   expect(said).not.toContain("NaN");

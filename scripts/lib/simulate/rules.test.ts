@@ -13,7 +13,7 @@ import { RayServe } from "./rules/ray.ts";
 import { RunpodQueueDelay, RunpodRequestCount } from "./rules/runpod.ts";
 import { SkyServe } from "./rules/skyserve.ts";
 import { DEFAULT_SCENARIOS, readScenarios } from "./scenarios.ts";
-import { meanWorkS, peakLoad, readTrace } from "./trace.ts";
+import { firstMeanWorkS, meanWorkS, peakLoad, readTrace } from "./trace.ts";
 
 const none = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
 
@@ -83,6 +83,16 @@ describe("files", () => {
       ["a", 0, 3],
       ["b", 1],
     ]);
+  });
+
+  it("tells ours the work of the first predictions alone", () => {
+    const requests = (later: number) => {
+      const workS = Float64Array.from({ length: 3000 }, (_, i) => (i < 100 ? 2 : later));
+      return { atS: workS.map((_, i) => i), workS };
+    };
+    expect([1, 50].map((later) => firstMeanWorkS(requests(later)))).toEqual([2, 2]);
+    const short = { atS: Float64Array.from([0, 1, 2]), workS: Float64Array.from([3, 9, 9]) };
+    expect(firstMeanWorkS(short)).toBe(3);
   });
 
   it.each([

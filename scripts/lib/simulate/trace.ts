@@ -7,6 +7,8 @@ import type { Trace } from "./types.ts";
 
 const HEADER = "at_s,model,work_s";
 const PEAK_S = 600;
+const FIRST = 100;
+const FIRST_SHARE = 0.05;
 
 export class TraceError extends Error {}
 
@@ -43,6 +45,15 @@ export function readTrace(file: string): Trace {
 
 export function meanWorkS({ workS }: Requests): number {
   return workS.reduce((sum, work) => sum + work, 0) / workS.length;
+}
+
+/**
+ * What is known of a model that has answered some predictions before: the mean work of the trace's first 100, or of the
+ * first twentieth of a shorter trace.
+ */
+export function firstMeanWorkS({ atS, workS }: Requests): number {
+  const first = Math.max(1, Math.min(FIRST, Math.floor(workS.length * FIRST_SHARE)));
+  return meanWorkS({ atS, workS: workS.subarray(0, first) });
 }
 
 /** Slots that the busiest ten minutes keep busy. */

@@ -68,6 +68,9 @@ const PublishedSchema = z.object({
   carried: z.array(z.string()).meta({
     description: "JSON pointers to what a later release stored and this one doesn't know: it stays stored.",
   }),
+  warnings: z.array(z.string()).meta({
+    description: "What is allowed and may be an oversight: prices and plugins of models that nobody has offered yet.",
+  }),
 });
 
 export function settingsRoutes(): Hono<App> {
@@ -234,8 +237,14 @@ function requestOf(
   return { by, why, dryRun: dry_run, expected: expected_number ?? null, restores };
 }
 
-function showPublished({ publication, order, changes, carried }: Published): z.output<typeof PublishedSchema> {
-  return { number: publication?.number ?? null, order, changes, carried: pointersTo(carried) };
+function showPublished({
+  publication,
+  order,
+  changes,
+  carried,
+  warnings,
+}: Published): z.output<typeof PublishedSchema> {
+  return { number: publication?.number ?? null, order, changes, carried: pointersTo(carried), warnings };
 }
 
 function showNumbered(found: Awaited<ReturnType<typeof readSettings>>): z.output<typeof NumberedSchema> {

@@ -32,6 +32,7 @@ describe("publishing", () => {
       order: { authenticate: ["api-key"], admit: [], screenInput: [], route: [], screenOutput: [], onResult: [] },
       changes: [{ path: "/plugins/api-key/config", from: null, to: { cacheMs: 1000 } }],
       carried: [],
+      warnings: [],
     });
     await publish(withKeys({ cacheMs: 2000 }));
     expect((await get("")).body).toMatchObject({ number: 2, settings: withKeys({ cacheMs: 2000 }) });

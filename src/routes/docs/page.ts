@@ -8,11 +8,14 @@ code{background:#f3f3f3;border-radius:3px;padding:0 .2em}tr:target{background:#f
 const POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** A page with a title and a body of HTML; it runs no script and loads nothing. */
-export function htmlPage(title: string, body: string): Response {
+/** A page with a title and a body of HTML; it runs no script but the one that it is given, and loads nothing. */
+export function htmlPage(title: string, body: string, script?: string): Response {
   const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}</title><style>${STYLE}</style>`;
-  return new Response(`<!doctype html><html lang="en"><head>${head}</head><body>${body}</body></html>`, {
-    headers: { "content-type": "text/html; charset=utf-8", "content-security-policy": POLICY },
+  const nonce = crypto.randomUUID();
+  const end = script === undefined ? "" : `<script nonce="${nonce}">${script}</script>`;
+  const policy = script === undefined ? POLICY : `${POLICY}; script-src 'nonce-${nonce}'; connect-src 'self'`;
+  return new Response(`<!doctype html><html lang="en"><head>${head}</head><body>${body}${end}</body></html>`, {
+    headers: { "content-type": "text/html; charset=utf-8", "content-security-policy": policy },
   });
 }
 

@@ -7,6 +7,7 @@ import { operation } from "../operation.ts";
 import { ERRORS_PATH } from "../problem.ts";
 import { errorsPage } from "./errors-page.ts";
 import { referencePage, SCRIPT_PATH } from "./reference-page.ts";
+import { usagePage } from "./usage-page.ts";
 
 const page = { 200: { description: "A page.", content: { "text/html": { schema: z.string() } } } };
 const script = { 200: { description: "JavaScript.", content: { "text/javascript": { schema: z.string() } } } };
@@ -26,6 +27,14 @@ export function docsRoutes(): Hono<App> {
     operation(
       { id: "getErrorsPage", tag: "Gateway", summary: "Read what each code means", access: "anyone", answers: page },
       errorsPage,
+    ),
+  );
+
+  routes.get(
+    "/docs/usage",
+    operation(
+      { id: "getUsagePage", tag: "Gateway", summary: "See what an account used", access: "anyone", answers: page },
+      usagePage,
     ),
   );
 

@@ -198,4 +198,16 @@ describe("environments that no pool asks for", () => {
     ]);
     expect(await usage()).toMatchObject({ count: 2 });
   });
+
+  it("give their bytes back though their list is gone", async () => {
+    await store("beside", { b: "shared" });
+    const before = await usage();
+    const lost = await store("lost", { a: "of the lost one", b: "shared" });
+    await testEnv.BLOBS.delete(chunkKey(environmentChunksOf(OWNER), lost.list));
+    await testEnv.DB.prepare("UPDATE environment_layers SET used_at = 0 WHERE list = ?").bind(lost.list).run();
+    await sweepExpired(testEnv);
+    await testEnv.DB.prepare("UPDATE bundle_chunks SET seen_at = 0").run();
+    await sweepExpired(testEnv);
+    expect(await usage()).toEqual(before);
+  });
 });

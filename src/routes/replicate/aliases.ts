@@ -106,7 +106,7 @@ export function aliasRoutes(): Hono<App> {
         tag: "Models",
         summary: "Point a name of a model to a version, or split its predictions between two",
         description:
-          "Makes the alias, or moves it; `latest` too. What was accepted before runs on with the version that it was given.",
+          "Makes the alias, or moves it; `latest` too. What was accepted before runs on with the version that it was given. Every isolate knows within 10 seconds: until then, some requests still get the version from before.",
         access: "models:write",
         path: AliasPathSchema,
         body: { schema: NewAliasSchema, maxBytes: MAX_ALIAS_BYTES },
@@ -135,7 +135,8 @@ export function aliasRoutes(): Hono<App> {
         id: "rollBackAlias",
         tag: "Models",
         summary: "Point a name of a model to the version before",
-        description: "To the one that it pointed to before and that is still there; once more goes further back.",
+        description:
+          "To the one that it pointed to before and that is still there; once more goes further back. Every isolate knows within 10 seconds.",
         access: "models:write",
         path: AliasPathSchema,
         answers: { 200: json(AliasSchema, "The alias as it is now.") },

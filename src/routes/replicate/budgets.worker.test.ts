@@ -102,6 +102,32 @@ describe("the cost of a prediction", () => {
   });
 });
 
+describe("a price", () => {
+  it("of a model that nobody offers is told of, and of what can be none refused", async () => {
+    const { operate } = await gateway(MILLION);
+    const publish = (models: object, more: object = {}) => {
+      const settings = { plugins: { "api-key": {} }, prices: { currency: "USD", models }, ...more };
+      return operate("/settings", "POST", { settings, why: "a test", dry_run: true });
+    };
+    const price = { per_request_nano: 1 };
+    const misspelt = await publish(
+      { [MODEL]: price, "acme/prized": price, "nobody/priced": price },
+      { models: { "acme/freee": { plugins: {} }, "acme/free": { plugins: {} } } },
+    );
+    expect(misspelt).toMatchObject({ status: 200 });
+    const warnings = misspelt.body["warnings"] as string[];
+    expect(warnings.map((one) => one.split(":")[0])).toEqual([
+      "settings.prices.models.acme/prized",
+      "settings.prices.models.nobody/priced",
+      "settings.models.acme/freee",
+    ]);
+    const many = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`acme/none-${index}`, price]));
+    expect((await publish(many)).body["warnings"]).toHaveLength(51);
+    expect(await publish({ "Acme/Priced": price })).toMatchObject({ status: 422 });
+    expect((await publish({ [MODEL]: price })).body["warnings"]).toEqual([]);
+  });
+});
+
 describe("a budget", () => {
   const of = (limit: number, more: object = {}) => ({ limit_nano: limit, currency: "USD", ...more });
 

@@ -156,7 +156,9 @@ describe("a push", () => {
     expect(pushed.body).toMatchObject({ id: pushed.version, schema_known: false, lane: "fast" });
     expect(await state("waits", pushed.version)).toEqual({
       status: "pending",
-      problem: expect.stringMatching(/no pool has asked for its files yet.*"pusher".*"fast"/) as unknown,
+      problem: expect.stringMatching(
+        /no pool has asked for its files yet.*"pusher".*"fast".*TRUSTED_OWNERS/,
+      ) as unknown,
       stage: null,
       log: null,
       bundle: { bytes: 10, files: 2 },
