@@ -93,11 +93,10 @@ test("what attempts took adds up to the time that the device was busy: in batche
 
   const entries = usageOf(all);
   const nowUs = Math.floor(performance.now() * 1000);
-  const { busyUs = 0, ...others } = pool.meter.ledger.totals(nowUs).get("cpu") ?? {};
+  const totals = pool.meter.ledger.totals(nowUs).get("cpu");
+  const { busyUs, ...others } = totals ?? { busyUs: 0, residentUs: 0, unusedUs: 0 };
   // The parts of a device's time leave none of it out.
-  expect(busyUs + (others.residentUs ?? 0) + (others.unusedUs ?? 0)).toBeGreaterThanOrEqual(
-    nowUs - seenMs * 1000 - 200,
-  );
+  expect(busyUs + others.residentUs + others.unusedUs).toBeGreaterThanOrEqual(nowUs - seenMs * 1000 - 200);
   expect(sumUs(entries)).toBe(busyUs);
   expect(busyUs).toBeGreaterThanOrEqual(heldUs() - 200 * entries.length);
   const outcomes = new Set(entries.map(({ outcome }) => outcome));
