@@ -30,17 +30,18 @@ const processFolders = [
 /** Parts together that take many seconds: CI runs them. */
 const AT_LENGTH = [
   "test/integration/{webhooks,upgrade,settings,provider}/**/*.test.ts",
-  "test/integration/pool/{hostile-usage,missing-card,outages,payloads,pushed,stored-environments,usage-lost}.test.ts",
+  "test/integration/pool/{hostile-usage,long-life,missing-card,outages,payloads,pushed,stored-environments,usage-lost}.test.ts",
   "test/integration/pool/devices-that-break.test.ts",
 ];
 
-/** Units that build, install or replay for seconds: CI runs them, too. */
+/** Units that build, install, replay or try orders for seconds: CI runs them, too. */
 const UNITS_AT_LENGTH = [
   "gpu-pool/layers/layers.test.ts",
   "gpu-pool/runtime/environments/{environments,layers}.test.ts",
   "provider/providers/command.test.ts",
   "scripts/lib/plugin-hosts.test.ts",
   "scripts/lib/usage-sink/sink.test.ts",
+  "src/ledger/limits.test.ts",
   "scripts/simulate.test.ts",
 ];
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */

@@ -13,8 +13,7 @@ import { jailOf } from "./runtime/isolation/model-jail.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { MemoryCaps, MemoryGroup } from "./runtime/memory-caps/types.ts";
 import type { Model } from "./runtime/models/model.ts";
-import type { Life } from "./runtime/models/model-lives.ts";
-import { ModelLives } from "./runtime/models/model-lives.ts";
+import type { Life, ModelLives } from "./runtime/models/model-lives.ts";
 import { fetchSecrets } from "./runtime/models/model-secrets.ts";
 import type { RunnerOptions } from "./runtime/runner-options.ts";
 import type { Settings } from "./settings.ts";
@@ -48,15 +47,16 @@ export type LaunchOptions = {
 const KEPT_LINES = 200;
 /** Of all models: no two processes have the same scratch folder. */
 let launches = 0;
-/** By the folder of notes: a model that is replaced goes on with the same. */
-const livesIn = new Map<string, ModelLives>();
 
-/** `label`: what the model is called on this host. */
-export function createLaunch(model: Model, label: string, options: LaunchOptions): RunnerOptions["launch"] {
-  const { settings, state, clock, log } = options;
+/** `label`: what the model is called on this host. `lives`: where its lives are noted. */
+export function createLaunch(
+  model: Model,
+  label: string,
+  lives: ModelLives,
+  options: LaunchOptions,
+): RunnerOptions["launch"] {
+  const { settings, state, log } = options;
   const child = options.child ?? { path: CHILD_PATH, module: CHILD_MODULE };
-  const lives = livesIn.get(model.notesDir) ?? new ModelLives(model.notesDir, state.id, clock);
-  livesIn.set(model.notesDir, lives);
   return async (instance, kind) => {
     launches += 1;
     const keys = model.cog.edgeplane;

@@ -17,6 +17,8 @@ import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts"
 import type { SeenDevice } from "./runtime/placement/host-placer.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
+import type { ModelLives } from "./runtime/models/model-lives.ts";
+import { SharedLives } from "./runtime/models/shared-lives.ts";
 import type { SetupProblem } from "./runtime/instance.ts";
 import type { Reporter } from "./runtime/prediction.ts";
 import type { Pressure } from "./pressure.ts";
@@ -73,6 +75,7 @@ export function createFleet(options: FleetOptions, initial: readonly Model[]): F
   });
   placer.looked();
   const runners = new Set<ModelRunner>();
+  const lives = new SharedLives(state.id, options.clock);
   const news = new FenceNews(options.log);
   news.looked(options.devices.report);
   options.devices.onLook = () => {
@@ -87,27 +90,32 @@ export function createFleet(options: FleetOptions, initial: readonly Model[]): F
   return {
     make(model, label) {
       schemas.recall(model.manifest);
-      const runner = createRunner(model, label, prepare, schemas, placer, options);
+      const shared = { prepare, schemas, placer, lives: lives.take(model.notesDir) };
+      const runner = createRunner(model, label, shared, options);
       runners.add(runner);
       return runner;
     },
     remove(runner) {
       runners.delete(runner);
       runner.remove();
+      const { manifest, notesDir } = runner.model;
+      lives.drop(notesDir);
+      const others = Array.from(runners, ({ model }) => model.manifest);
+      const key = versionKey(manifest);
+      if (!others.some(({ version }) => version === manifest.version)) schemas.forget(manifest);
+      if (!others.some((other) => versionKey(other) === key)) options.metrics.rates.forget(key);
+      const path = modelPath(manifest);
+      if (!others.some((other) => modelPath(other) === path)) void options.metrics.forget(path);
     },
   };
 }
 
-function createRunner(
-  model: Model,
-  label: string,
-  prepare: RunnerOptions["prepare"],
-  schemas: KnownSchemas,
-  placer: HostPlacer,
-  options: FleetOptions,
-): ModelRunner {
+type Shared = { prepare: RunnerOptions["prepare"]; schemas: KnownSchemas; placer: HostPlacer; lives: ModelLives };
+
+function createRunner(model: Model, label: string, shared: Shared, options: FleetOptions): ModelRunner {
+  const { prepare, schemas, placer, lives } = shared;
   const { settings, clock, report, onRoom, log } = options;
-  const launch = createLaunch(model, label, options);
+  const launch = createLaunch(model, label, lives, options);
   const runner: ModelRunner = new ModelRunner({
     label,
     model,

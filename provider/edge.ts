@@ -1,5 +1,7 @@
 /** The edge as the service sees it: one call, held open until there is news. */
 import * as z from "zod";
+import { listen } from "./listener.ts";
+import type { Listener, ListenerOptions } from "./listener.ts";
 import { SyncReplySchema } from "../src/contract/provider.ts";
 import type { SyncReply, SyncRequest } from "../src/contract/provider.ts";
 
@@ -12,12 +14,22 @@ export class RefusedError extends Error {
   override readonly name = "RefusedError";
 }
 
-export type Edge = { sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReply> };
+/** Another service speaks for the entry. */
+export class SupersededError extends Error {
+  override readonly name = "SupersededError";
+}
+
+export type Edge = {
+  sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReply>;
+  /** Has the edge say when there is something new. */
+  listen?(options: Pick<ListenerOptions, "provider" | "log" | "onNews">): Listener;
+};
 
 export function edgeAt(url: URL, token: string): Edge {
   const address = new URL("provider/v1/sync", url.href.endsWith("/") ? url : `${url.href}/`);
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   return {
+    listen: (options) => listen({ ...options, url, token }),
     async sync(request, signal) {
       const limit = AbortSignal.any([signal, AbortSignal.timeout(SYNC_LIMIT_MS)]);
       const body = JSON.stringify(request);
@@ -25,6 +37,7 @@ export function edgeAt(url: URL, token: string): Edge {
       const text = await response.text();
       if (response.ok) return SyncReplySchema.parse(JSON.parse(text));
       const said = `the edge answered ${response.status}: ${detailOf(text)}`;
+      if (response.status === 409) throw new SupersededError(said);
       throw [400, 401, 403, 404].includes(response.status) ? new RefusedError(said) : new Error(said);
     },
   };

@@ -65,7 +65,9 @@ async function start(token = "epv_test"): Promise<void> {
   const log = pino({ base: null }, { write: (line: string) => void lines.push(line) });
   const onRefused = (why: string) => void refused.push(why);
   const url = await edge.start();
-  entry = new Entry({ provider: cloud, reconciler, edge: edgeAt(url, token), log, lowBalanceNano: 10e9, onRefused });
+  const instance = { id: "one", replaces: "zero" };
+  const told = { log, instance, lowBalanceNano: 10e9, onRefused };
+  entry = new Entry({ provider: cloud, reconciler, edge: edgeAt(url, token), ...told });
   entry.start();
 }
 
@@ -129,6 +131,54 @@ it("rests while an edge answers at once that nothing is new, and tells news all 
   cloud.machines = [{ providerId: "i-x", name: `edgeplane-${A}`, offer: null, state: "running", createdAtMs: 1 }];
   await expect.poll(() => edge.last?.orphansReturned).toBe(1);
   expect(edge.syncs.length - before).toBeLessThan(10);
+});
+
+it("asks an edge that rests once a minute, and at once when its socket says so or is lost", async () => {
+  edge.rests = true;
+  await start();
+  await expect.poll(() => edge.listeners).toBe(1);
+  let asked = 0;
+  const rests = (): boolean => {
+    const before = asked;
+    asked = edge.syncs.length;
+    return asked > 0 && asked === before;
+  };
+  for (const state of ["running", "gone"] as const) {
+    await expect.poll(rests, { interval: 300 }).toBe(true);
+    edge.desire([wanted({ state })]);
+    await expect.poll(() => cloud.machines).toHaveLength(state === "running" ? 1 : 0);
+  }
+  const before = edge.syncs.length;
+  edge.drop();
+  await expect.poll(() => edge.syncs.length).toBeGreaterThan(before);
+  await expect.poll(() => edge.listeners).toBe(1);
+});
+
+it("makes nothing while another service speaks for its entry, and takes its place when it may", async () => {
+  cloud.refusals = [new ProviderError("sold_out", "none left", 200)];
+  await start();
+  edge.desire([wanted()]);
+  await expect.poll(() => cloud.orders).toHaveLength(1);
+  edge.refuses = 409;
+  edge.desire([wanted()]);
+  await expect.poll(() => lines.join("")).toContain("another service speaks for this entry");
+  // Half a second later it would have tried again.
+  await expect.poll(() => edge.refusals).toBeGreaterThan(2);
+  edge.refuses = null;
+  edge.desire([wanted({ machine: "m0123456789ac", name: "edgeplane-m0123456789ac" })]);
+  await expect.poll(() => cloud.machines).toHaveLength(1);
+  expect(cloud.orders.filter(({ machine }) => machine === A).length).toBeLessThan(2);
+  expect(refused).toStrictEqual([]);
+});
+
+it("names itself, and the one whose place it takes until it was let in; and says that it leaves", async () => {
+  await start();
+  await expect.poll(() => edge.last?.known).toBeDefined();
+  expect(edge.syncs[0]).toMatchObject({ instance: "one", replaces: "zero" });
+  expect(edge.last).toMatchObject({ instance: "one" });
+  expect(edge.last?.replaces).toBeUndefined();
+  await entry.stop();
+  expect(edge.last).toMatchObject({ instance: "one", isLeaving: true });
 });
 
 it("says so when the edge refuses the service before it ever answered", async () => {

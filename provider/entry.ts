@@ -5,8 +5,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { SyncRequest } from "../src/contract/provider.ts";
-import { RefusedError } from "./edge.ts";
+import { RefusedError, SupersededError } from "./edge.ts";
 import type { Edge } from "./edge.ts";
+import type { Listener } from "./listener.ts";
 import { asProviderError } from "./provider.ts";
 import type { Balance, Provider } from "./provider.ts";
 import type { Action, Reconciler } from "./reconciler.ts";
@@ -24,12 +25,18 @@ const HELD_MS = 1000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 const LONGEST_SLEEP_MS = 60_000;
+/** An edge that rests is asked so often while it can't say that something has changed. */
+const DEAF_REST_MS = 2000;
+/** How long the edge may take to hear that the service ends. */
+const LEAVE_LIMIT_MS = 3000;
 
 export type EntryOptions = {
   provider: Provider;
   reconciler: Reconciler;
   edge: Edge;
   log: Logger;
+  /** The service's process, and the one before it on this machine. */
+  instance?: { id: string; replaces?: string };
   /** The account has less than this, in billionths: a warning. */
   lowBalanceNano?: number;
   /** How long a create may take before its answer is given up (60,000). */
@@ -43,7 +50,10 @@ export class Entry {
   readonly #stopped = new AbortController();
   #timer: NodeJS.Timeout | null = null;
   /** What the held sync told, and how to break it off. */
-  #held: { told: string; news: AbortController } | null = null;
+  #held: { told: string; news: AbortController; isResting: boolean } | null = null;
+  #listener: Listener | null = null;
+  /** The edge said that there is news since the last sync began. */
+  #hasNews = false;
   #hasListed = Promise.withResolvers<void>();
   #isWelcome = false;
   #hasWarned = false;
@@ -55,6 +65,12 @@ export class Entry {
   }
 
   start(): void {
+    const { edge, log, reconciler } = this.#options;
+    const onNews = (): void => {
+      this.#hasNews = true;
+      if (this.#held?.isResting === true) this.#held.news.abort();
+    };
+    this.#listener = edge.listen?.({ provider: reconciler.report().provider, log, onNews }) ?? null;
     this.#pump();
     this.#talk = this.#keepTalking();
   }
@@ -63,8 +79,13 @@ export class Entry {
   async stop(): Promise<void> {
     this.#stopped.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#listener?.close();
     await this.#talk;
     await Promise.all(this.#calls);
+    const { edge, instance } = this.#options;
+    if (!this.#isWelcome || instance === undefined) return;
+    const last = { ...this.#report(), instance: instance.id, isLeaving: true };
+    await edge.sync(last, AbortSignal.timeout(LEAVE_LIMIT_MS)).catch(() => {});
   }
 
   #pump(): void {
@@ -170,9 +191,13 @@ export class Entry {
       const askedMs = performance.now();
       const report = this.#report();
       const news = new AbortController();
-      this.#held = { told: JSON.stringify(report), news };
+      this.#held = { told: JSON.stringify(report), news, isResting: false };
+      this.#hasNews = false;
       const isQuestion = this.#options.reconciler.hasQuestion;
-      const request = known === null || isQuestion ? report : { ...report, known };
+      const { instance } = this.#options;
+      const replaces = this.#isWelcome || instance?.replaces === undefined ? {} : { replaces: instance.replaces };
+      const named = instance === undefined ? report : { ...report, instance: instance.id, ...replaces };
+      const request = known === null || isQuestion ? named : { ...named, known };
       try {
         const signal = AbortSignal.any([news.signal, this.#stopped.signal]);
         const reply = await this.#options.edge.sync(request, signal);
@@ -187,7 +212,10 @@ export class Entry {
         const isUnheld = isSame && !isQuestion && performance.now() - askedMs < HELD_MS;
         await this.#pause(MIN_GAP_MS);
         // An edge that rests answers at once; it is asked again when it says, or when there is news.
-        if (isUnheld) await this.#rest(reply.checkAgainMs, JSON.stringify(report));
+        const mayRest = isUnheld && !this.#hasNews;
+        const restMs =
+          this.#listener?.isOpen === true ? reply.checkAgainMs : Math.min(DEAF_REST_MS, reply.checkAgainMs);
+        if (mayRest) await this.#rest(restMs, JSON.stringify(report));
       } catch (error) {
         this.#held = null;
         if (this.#stopped.signal.aborted) return;
@@ -196,6 +224,7 @@ export class Entry {
           continue;
         }
         failures += 1;
+        if (error instanceof SupersededError) this.#options.reconciler.superseded();
         this.#failed(error, failures);
         const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
         await this.#pause(pauseMs * (0.5 + Math.random() / 2));
@@ -206,13 +235,17 @@ export class Entry {
   /** A pause that ends with the first thing that the edge hasn't been told. */
   async #rest(ms: number, told: string): Promise<void> {
     const news = new AbortController();
-    this.#held = { told, news };
+    this.#held = { told, news, isResting: true };
     await sleep(ms, undefined, { signal: AbortSignal.any([news.signal, this.#stopped.signal]) }).catch(() => {});
     this.#held = null;
   }
 
   #failed(error: unknown, failures: number): void {
     const why = error instanceof Error ? error.message : String(error);
+    if (error instanceof SupersededError) {
+      if (failures === 1) this.#options.log.error({ why }, "another service speaks for this entry");
+      return;
+    }
     if (failures === 1) this.#options.log.warn({ why }, "no answer of the edge; machines stay as they are");
     if (error instanceof RefusedError && !this.#isWelcome) this.#options.onRefused(why);
   }

@@ -6,6 +6,7 @@ import { ConfigurationError, readConfiguration, readKey, timesOf } from "./confi
 import type { EntryConfiguration } from "./configuration.ts";
 import { edgeAt } from "./edge.ts";
 import { Entry } from "./entry.ts";
+import { instanceIn } from "./instance.ts";
 import { nanoOf } from "./money.ts";
 import { namesWith } from "./names.ts";
 import type { Provider } from "./provider.ts";
@@ -43,13 +44,15 @@ function run(settings: Settings): void {
   const log = pino({ level: settings["log-level"], base: null }, pino.destination({ dest: 1, sync: true }));
   const edge = edgeAt(settings.url, settings.token);
   const entries = readConfiguration(settings.config);
+  const instance = instanceIn(settings["state-dir"]);
   const running = entries.map((entry) => {
     const { name, kind, prefix, lowBalance } = entry;
     const logOfEntry = log.child({ provider: name });
     const provider = providerOf(entry, settings, logOfEntry);
     const reconciler = new Reconciler({ name, kind, names: namesWith(prefix), times: timesOf(entry) });
     const lowBalanceNano = lowBalance === undefined ? {} : { lowBalanceNano: nanoOf(lowBalance) };
-    const runner = new Entry({ provider, reconciler, edge, log: logOfEntry, ...lowBalanceNano, onRefused: stopWith });
+    const told = { instance, ...lowBalanceNano, onRefused: stopWith };
+    const runner = new Entry({ provider, reconciler, edge, log: logOfEntry, ...told });
     return { runner, provider };
   });
   // What this service starts inherits its environment: a local pool, and by it the models that it runs.

@@ -102,6 +102,11 @@ export class Reconciler {
     this.#attempts.keepOnly(new Set(desired.keys()));
   }
 
+  /** Another service speaks for this entry: nothing is made or returned until the edge answers again. */
+  superseded(): void {
+    this.#reply = null;
+  }
+
   listed(seen: readonly Seen[], startedMs: number, nowMs: number): void {
     this.#lists.succeeded(nowMs);
     const own = ownMachines(seen, this.#names);

@@ -18,7 +18,10 @@ export class ModelFolders {
   readonly #own: string;
   readonly #root: string;
   readonly #pool: string;
-  #lock: HostLock | null = null;
+  #begun: Promise<HostLock> | null = null;
+  /** Being made, or taken away. */
+  readonly #underway = new Set<Promise<unknown>>();
+  #isClosed = false;
 
   constructor(root: string, pool: string) {
     this.#root = join(root, "folders");
@@ -26,27 +29,48 @@ export class ModelFolders {
     this.#own = join(this.#root, pool);
   }
 
-  /** A folder for a life of this version. */
+  /** A folder for a life of this version. Throws once it is closed. */
   async make(version: string): Promise<string> {
-    if (this.#lock === null) await this.#begin();
-    const folder = join(this.#own, `${version.slice(0, 16)}.${randomBytes(8).toString("hex")}`);
-    await mkdir(folder, { mode: 0o755 });
-    return folder;
+    return this.#during(async () => {
+      this.#begun ??= this.#begin().catch((error: unknown) => {
+        this.#begun = null;
+        throw error;
+      });
+      await this.#begun;
+      if (this.#isClosed) throw new Error("this pool ends: it makes no folder for another model");
+      const folder = join(this.#own, `${version.slice(0, 16)}.${randomBytes(8).toString("hex")}`);
+      await mkdir(folder, { mode: 0o755 });
+      return folder;
+    });
   }
 
   /** Nothing of it runs any more. */
   async remove(folder: string): Promise<void> {
-    await removeAll(folder);
+    await this.#during(async () => removeAll(folder));
   }
 
-  /** The pool ends. */
+  /** The pool ends: no folder is made from now on, and those that are there go. */
   async close(): Promise<void> {
-    if (this.#lock === null) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    while (this.#underway.size > 0) await Promise.allSettled(this.#underway);
+    const lock = await this.#begun?.catch(() => null);
+    if (lock === undefined || lock === null) return;
     await removeAll(this.#own);
-    this.#lock.release();
+    lock.release();
   }
 
-  async #begin(): Promise<void> {
+  async #during<T>(work: () => Promise<T>): Promise<T> {
+    const promise = work();
+    this.#underway.add(promise);
+    try {
+      return await promise;
+    } finally {
+      this.#underway.delete(promise);
+    }
+  }
+
+  async #begin(): Promise<HostLock> {
     await mkdir(this.#root, { recursive: true, mode: PASSAGE });
     for (const name of await readdir(this.#root)) {
       if (name.endsWith(".lock")) continue;
@@ -56,8 +80,14 @@ export class ModelFolders {
       lock.release();
     }
     // Another pool of the host may be clearing away what this one's life before left.
-    this.#lock = await takeLock(this.#lockOf(this.#pool));
-    await mkdir(this.#own, { recursive: true, mode: PASSAGE });
+    const lock = await takeLock(this.#lockOf(this.#pool));
+    try {
+      await mkdir(this.#own, { recursive: true, mode: PASSAGE });
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+    return lock;
   }
 
   #lockOf(pool: string): string {

@@ -4,6 +4,7 @@
  * may come for it, made ready; what it names no more is retired.
  */
 import type { Logger } from "pino";
+import { MAX_POOL_MODELS } from "../../src/contract/channel.ts";
 import { modelPath } from "../../src/contract/manifest.ts";
 import type { DesiredModels } from "../../src/contract/push.ts";
 import { MAX_PROBLEM_CHARS, MAX_PROBLEM_LOG_CHARS } from "../../src/contract/push.ts";
@@ -33,6 +34,7 @@ import type { HttpClient } from "../transport/http-client.ts";
 /** What opens gated repositories of Hugging Face, where a model names it among its secrets. */
 const HF_TOKEN = "HF_TOKEN";
 const AGAIN_MS = 60_000;
+const TOO_MANY = `a pool offers ${MAX_POOL_MODELS} versions at most: the oldest of the pushed ones are left out`;
 
 type Desired = DesiredModels["models"][number];
 
@@ -120,7 +122,8 @@ export class PushedModels {
       try {
         const desired = await this.#edge.desired();
         if (desired !== null) await this.#retireOthers(desired);
-        for (const one of desired ?? []) this.#note(one);
+        const leftOut = (desired ?? []).filter((one) => !this.#note(one)).length;
+        if (leftOut > 0) this.#options.log.warn({ leftOut }, TOO_MANY);
         await this.#work();
       } catch (error) {
         this.#options.log.warn({ why: messageOf(error) }, "the edge did not say which models were pushed; trying on");
@@ -129,7 +132,8 @@ export class PushedModels {
     }
   }
 
-  #note(desired: Desired): void {
+  /** False where this pool has no room for one more. */
+  #note(desired: Desired): boolean {
     const key = versionKey(desired.manifest);
     const known = this.#entries.get(key);
     if (known !== undefined) {
@@ -139,14 +143,15 @@ export class PushedModels {
       // Another pool may have set it up.
       if (known.model !== null && !desired.isPending) known.model.awaitsSetUp = false;
       known.isDone = known.hasFailed;
-      return;
+      return true;
     }
-    if (this.#options.models.find(desired.manifest) !== undefined) return;
+    if (this.#options.models.find(desired.manifest) !== undefined) return true;
+    if (!this.#hasRoom()) return false;
     const { isolation, settings } = this.#options;
     const refusal = refusalOf(desired.manifest.owner, isolation, settings["trusted-owners"]);
     if (refusal !== null) {
       this.#options.log.warn({ model: modelPath(desired.manifest) }, refusal);
-      return;
+      return true;
     }
     const pushed = new PushedModel(desired.manifest, {
       ...this.#open(),
@@ -154,6 +159,13 @@ export class PushedModels {
       rulesOf: async (manifest, model) => this.#rulesOf(manifest, model),
     });
     this.#entries.set(key, { desired, pushed, model: null, isDone: false, hasFailed: false, failures: 0 });
+    return true;
+  }
+
+  /** Whether one more may be offered beside those of folders, and those that are on their way. */
+  #hasRoom(): boolean {
+    const others = this.#options.models.offered.filter(({ model }) => !this.#entries.has(versionKey(model.manifest)));
+    return others.length + this.#entries.size < MAX_POOL_MODELS;
   }
 
   async #retireOthers(desired: readonly Desired[]): Promise<void> {

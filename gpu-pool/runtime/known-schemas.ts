@@ -29,6 +29,10 @@ export class KnownSchemas {
     for (const name of this.#names()) if (!kept.has(name)) rmSync(join(this.#folder, name), { force: true });
   }
 
+  forget({ version }: Manifest): void {
+    rmSync(join(this.#folder, fileOf(version)), { force: true });
+  }
+
   keep({ version, schema, streams }: Manifest): void {
     try {
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 });

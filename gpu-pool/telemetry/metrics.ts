@@ -40,6 +40,8 @@ export type Metrics = ReturnType<typeof createCounters> & {
   readonly rates: Rates;
   /** A grant came. */
   got(model: string, attempt: number): void;
+  /** No version of it is here any more. */
+  forget(model: string): Promise<void>;
   /** A request with so many events was answered. */
   sent(events: number): void;
 };
@@ -54,11 +56,24 @@ export function createMetrics(): Metrics {
       counters.granted.inc({ model });
       counters.attempts.inc({ model, attempt: attempt < MANY_ATTEMPTS ? String(attempt) : `${MANY_ATTEMPTS}+` });
     },
+    async forget(model) {
+      for (const metric of Object.values(counters)) if (!(metric instanceof Registry)) await forgetIn(metric, model);
+    },
     sent(events) {
       counters.eventRequests.inc();
       counters.eventsSent.inc(events);
     },
   };
+}
+
+/** Its series are no longer told. */
+async function forgetIn(metric: Counter | Gauge | Histogram, model: string): Promise<void> {
+  const { values } = await metric.get();
+  for (const { labels } of values) {
+    if (!("model" in labels) || labels["model"] !== model) continue;
+    const { le: _bound, ...own } = labels;
+    metric.remove(own);
+  }
 }
 
 function createCounters() {

@@ -70,10 +70,13 @@ export const ModelRoomSchema = z.object({
 });
 export type ModelRoom = z.infer<typeof ModelRoomSchema>;
 
+/** Versions that a pool offers at most. */
+export const MAX_POOL_MODELS = 500;
+
 /** What one lane learns from a room statement. */
 export const LaneRoomSchema = z.object({
   lane: LaneNameSchema,
-  models: z.array(ModelRoomSchema).max(500),
+  models: z.array(ModelRoomSchema).max(MAX_POOL_MODELS),
   /** Predictions whose grants the pool has received since its last statement: the rooms told here are less these. */
   seen: z.array(z.string()).max(10_000),
   /**
@@ -105,7 +108,7 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     devices: z.array(DeviceSchema).max(64),
     /** What keeps its models from the pool's secrets and from each other; an older pool doesn't say. */
     isolation: z.enum(["namespaces", "user", "none"]).optional(),
-    models: z.array(ManifestSchema).max(500),
+    models: z.array(ManifestSchema).max(MAX_POOL_MODELS),
     /** The pool parks its events in Redis: where its keys begin, and what stands at its `probe` key (parked.ts). */
     kv: z.object({ prefix: z.string().max(200), probe: z.string().max(64) }).optional(),
   }),

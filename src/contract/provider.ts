@@ -9,7 +9,10 @@
  *   `settleMs` before another try.
  * - A machine whose name says that it is one of this edge's and that isn't in `desired` is an orphan, and a second one
  *   of the same name a duplicate: both are returned at the next reconciliation, within 60 s, and counted.
- * - The edge holds a sync open for up to 25 s while its reply would be the one that is `known`.
+ * - The edge holds a sync open for up to 25 s while its reply would be the one that is `known`. While nothing is there
+ *   and nothing waits, it answers at once, so that nothing is kept awake: the service then asks again after
+ *   `checkAgainMs`, or when its WebSocket (`GET /provider/v1/listen?provider=NAME`) says `changed`. Its text `ping` is
+ *   answered by `pong`.
  * - `desired` is the whole, for this provider. A service that has no answer of the edge returns nothing.
  * - Keys may be added; whoever doesn't know one leaves it out.
  */
@@ -120,6 +123,12 @@ export const SyncRequestSchema = z.object({
   complete: z.boolean(),
   /** Why the provider can't be asked now, in a sentence. */
   problem: z.string().max(2000).optional(),
+  /** The service's process: while it is heard, another one of this provider is refused (409). */
+  instance: z.string().min(1).max(64).optional(),
+  /** The process that it follows on the same machine, and takes the place of. */
+  replaces: z.string().min(1).max(64).optional(),
+  /** It ends: nothing more is to be expected of it. */
+  isLeaving: z.boolean().optional(),
   /** The reply that the service has. Without it, or with another one, the edge answers at once. */
   known: z.string().max(64).optional(),
 });

@@ -19,12 +19,12 @@ import { notePool, notePoolState } from "../registry/pools.ts";
 import { isPoolTokenValid } from "../registry/pool-tokens.ts";
 import { defaultRules } from "../shard/rules.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
-import { tellScaler } from "./machine-news.ts";
+import { TELL_AGAIN_MS, tellScaler } from "./machine-news.ts";
 import { Parking } from "./parking.ts";
 import { messagesOf, parseMessage } from "./messages.ts";
 import { createProbes } from "./probes.ts";
 import { numberSession } from "./session-schema.ts";
-import { isHeard, lastHeardAt, noteHello, openSockets } from "./session-sockets.ts";
+import { closeCodes, isHeard, lastHeardAt, noteHello, openSockets } from "./session-sockets.ts";
 import { createStatements } from "./statements.ts";
 import { nobody, PoolIdentitySchema } from "./types.ts";
 import type { Known, Lease, PoolIdentity, RemoteLane } from "./types.ts";
@@ -36,12 +36,6 @@ const UNHEARD_CHECK_MS = 1000;
  * Claims to stop that are kept for a pool that can't be told now; beyond that it learns of them with its next event.
  */
 const MAX_STOPS = 1000;
-
-/**
- * Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others.
- * `left` and `broken` (RFC 6455, section 7.4.1) come from its side.
- */
-export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409, left: 1000, broken: 1006 } as const;
 
 type RoomMessage = Extract<PoolMessage, { type: "room" }>;
 type Hello = Extract<PoolMessage, { type: "hello" }>;
@@ -242,8 +236,10 @@ export abstract class PoolSession extends DurableObject<Env> {
       await this.look();
       const lease = this.#lease();
       if (!lease.alive) await this.#forget();
-      else if (this.#isConnected()) await this.ctx.storage.deleteAlarm();
-      else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
+      else if (this.#isConnected()) {
+        await this.ctx.storage.deleteAlarm();
+        await this.#tellScaler();
+      } else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
     } catch (error) {
       log.warn("session_end_deferred", { reason: reasonOf(error) });
     }
@@ -259,7 +255,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     this.#remember({ ...known, ...heard, ...(kv === undefined ? {} : { kv }) });
     if (kv !== undefined) this.#parking.open(known.session, kv);
     await notePool(this.env, known.identity.poolTokenId, hello);
-    await tellScaler(this.env, known, "connected", hello);
+    await this.#tellScaler(hello.devices.length);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
     if (registersModels) {
@@ -286,6 +282,15 @@ export abstract class PoolSession extends DurableObject<Env> {
     socket.send(JSON.stringify(welcome));
     this.#tellStops();
     for (const claims of this.#probes.lately()) this.#send({ type: "probe", claims });
+  }
+
+  /** That the pool has come, with so many devices: again and again until it is taken. */
+  async #tellScaler(devices = this.#known?.untoldDevices): Promise<void> {
+    if (devices === undefined || this.#known === null) return;
+    const isTold = await tellScaler(this.env, this.#known, "connected", devices);
+    const untoldDevices = isTold ? undefined : devices;
+    if (this.#known?.untoldDevices !== untoldDevices) this.#remember({ ...this.#known, untoldDevices });
+    if (!isTold) await this.ctx.storage.setAlarm(Date.now() + TELL_AGAIN_MS);
   }
 
   #register(identity: PoolIdentity, { models, isolation }: Hello): Promise<ModelRefusal[]> {

@@ -162,23 +162,31 @@ it("is over once a pool that drained has taken its leave, and only then", async 
   await expect.poll(async () => (await stub.check([], true)).alive).toBe(false);
 });
 
-it("tells the scaler again that a machine's pool is over, when that could not be told", async () => {
+it("tells the scaler again that a machine's pool has come, and that it is over, until it is taken", async () => {
+  const told = vi.spyOn(Scaler.prototype, "pool");
+  const heard = () => told.mock.calls.map(([{ type, session }]) => [type, session]);
+  const fail = () => {
+    throw new Error("the scaler is being reset");
+  };
+  told.mockImplementation(fail);
   const channel = await connect("session-of-machine", ["lane-m"], "t", "m000000000000");
   await enter(channel, "lane-m");
   const stub = edge.POOL.getByName(channel.session);
-  const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(() => {
-    throw new Error("the scaler is being reset");
-  });
-  channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
-  channel.socket.close(1000);
-  await expect.poll(() => told.mock.calls.length).toBeGreaterThan(0);
-  await expect.poll(() => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm())).not.toBeNull();
+  const alarm = () => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm());
+  for (const type of ["connected", "ended"]) {
+    await expect.poll(() => heard().at(-1)).toEqual([type, channel.session]);
+    await expect.poll(alarm).not.toBeNull();
+    if (type === "connected") await evictDurableObject(stub);
+    told.mockReset().mockResolvedValue();
+    await runDurableObjectAlarm(stub);
+    expect(heard()).toEqual([[type, channel.session]]);
+    expect(await alarm()).toBeNull();
+    if (type === "ended") break;
+    told.mockReset().mockImplementation(fail);
+    channel.socket.send(JSON.stringify({ type: "draining" } satisfies PoolMessage));
+    channel.socket.close(1000);
+  }
   told.mockRestore();
-  const heard = vi.spyOn(Scaler.prototype, "pool");
-  await runDurableObjectAlarm(stub);
-  const news = { type: "ended", machine: "m000000000000", session: channel.session, devices: 0 };
-  expect(heard.mock.calls).toContainEqual([news]);
-  heard.mockRestore();
 });
 
 it("holds the lease of a pool that only pings", async () => {

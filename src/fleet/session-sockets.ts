@@ -3,6 +3,12 @@ import { defaultRules } from "../shard/rules.ts";
 
 const { leaseMs } = defaultRules;
 
+/**
+ * Close codes of the control channel: the pool treats 4400 and 4403 as its own fault, and tries again after others.
+ * `left` and `broken` (RFC 6455, section 7.4.1) come from its side.
+ */
+export const closeCodes = { badMessage: 4400, forbidden: 4403, replaced: 4409, left: 1000, broken: 1006 } as const;
+
 /** By hello, when it was heard; by a ping, the platform knows. */
 export function noteHello(socket: WebSocket): void {
   socket.serializeAttachment(Date.now());

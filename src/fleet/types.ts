@@ -43,6 +43,8 @@ export type Known = {
   device?: string;
   /** Where its pool parks events in Redis. */
   kv?: ParkedAt;
+  /** The scaler doesn't know yet that it has come, with so many devices. */
+  untoldDevices?: number | undefined;
   /** Claims to stop that the pool may not have heard of. */
   stops?: ClaimRef[];
 };

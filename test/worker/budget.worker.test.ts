@@ -11,6 +11,7 @@ import { buildSnapshot } from "../../plugins/kernel/snapshot.ts";
 import { createAllowances } from "../../src/allowance/allowances.ts";
 import { createObjectStore } from "../../src/allowance/object-store.ts";
 import { createAllowanceService } from "../../src/allowance/service.ts";
+import type { AllowanceStore } from "../../src/allowance/types.ts";
 import type { Env } from "../../src/env.ts";
 
 const edge = env as Env;
@@ -29,10 +30,17 @@ function world(...budgets: (Partial<Budget> & Pick<Budget, "limitNano">)[]) {
       ...one,
     };
   });
+  const ledgers = createObjectStore(edge.LEDGER);
+  const away = new Set<string>();
+  const store: AllowanceStore = {
+    take: async (subject, groups) =>
+      away.has(subject) ? Promise.reject(new Error("the ledger is away")) : ledgers.take(subject, groups),
+    settle: (subject, ends) => ledgers.settle(subject, ends),
+  };
   const isolate = () => {
     const stores = {
       objects: createAllowances(createObjectStore(edge.ALLOWANCE)),
-      ledger: createAllowances(createObjectStore(edge.LEDGER)),
+      ledger: createAllowances(store),
       redis: null,
     };
     const allowance = createAllowanceService(stores);
@@ -61,7 +69,7 @@ function world(...budgets: (Partial<Budget> & Pick<Budget, "limitNano">)[]) {
     const [state] = await edge.LEDGER.getByName(one.subject).read([{ bucket: one.bucket, spec }]);
     return [state?.settled, state?.reserved];
   };
-  return { admit, end, read, subject: known[0]?.subject ?? "" };
+  return { admit, end, read, away, subjects: known.map(({ subject }) => subject), subject: known[0]?.subject ?? "" };
 }
 
 function reservationOf(verdict: Judgement | Verdict<PredictionCall>): Reservation {
@@ -126,6 +134,22 @@ it("charges none of its budgets when one refuses, over several objects", async (
     [0, 200],
     [0, 200],
   ]);
+});
+
+it("lets nobody in while a ledger is away, and charges no other for it", async () => {
+  const { admit, read, away, subjects: both } = world({ limitNano: 10_000 }, { limitNano: 10_000, scope: "model" });
+  expect(budgetPlugin.failMode).toBe("closed");
+  for (const subject of both) {
+    away.add(subject);
+    for (const refused of await Promise.allSettled(Array.from({ length: 20 }, () => admit(100))))
+      expect(refused.status).toBe("rejected");
+    away.clear();
+  }
+  expect(await Promise.all([read(0), read(1)])).toEqual([
+    [0, 0],
+    [0, 0],
+  ]);
+  expect(isTaken(await admit(100))).toBe(true);
 });
 
 it("hands each alert to the sender of its receiver once, and decides on while that sender hangs", async () => {

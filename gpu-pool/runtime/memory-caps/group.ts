@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryGroup } from "./types.ts";
 
-/** What the groups of models are called, with the number of their pool behind it. */
+/** What the groups of models are called; behind it `SPACE.PID-`, the number of their pool and where that is one. */
 export const MEMORY_GROUP = "edgeplane-model-";
 
 const LOOK_AGAIN_MS = 200;

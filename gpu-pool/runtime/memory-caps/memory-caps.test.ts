@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { systemClock } from "../../system-clock.ts";
 import { BatchLimits } from "../../scheduling/batching/batch-limits.ts";
 import { learnFromDeath } from "../learning.ts";
@@ -53,7 +53,7 @@ test("the pool moves aside in a cgroup of its own, and makes groups there", () =
   expect(read(root, own, "cgroup.subtree_control")).toBe("+memory");
   groupOf(caps, 5 * MIB);
   const [name = ""] = groupsIn(join(root, own));
-  expect(name).toBe(`edgeplane-model-${process.pid}-m`);
+  expect(name).toMatch(new RegExp(`^edgeplane-model-\\d+\\.${process.pid}-m$`));
   expect(read(root, own, name, "memory.max")).toBe(String(5 * MIB));
   expect(read(root, own, name, "memory.oom.group")).toBe("1");
 });
@@ -94,11 +94,24 @@ test("where none can be made the pool looks itself, and says why", () => {
 
 test("groups that a pool left are taken away when it is gone", () => {
   const { root, own } = makeRoot("/", { "": { handsDown: "memory" } });
-  const gone = join(root, "edgeplane-model-4194305-m");
-  const living = join(root, `edgeplane-model-${process.ppid}-m`);
-  for (const dir of [gone, living]) mkdirSync(dir);
-  openMemoryCaps({ root, own });
-  expect([existsSync(gone), existsSync(living)]).toEqual([false, true]);
+  const groups = {
+    gone: "7.4194305-m",
+    living: `7.${process.ppid}-m`,
+    before: `7.${process.pid}-m`,
+    elsewhere: "8.4194305-m",
+    unknown: "4194305-m",
+  };
+  for (const name of Object.values(groups)) mkdirSync(join(root, `edgeplane-model-${name}`));
+  openMemoryCaps({ root, own }, "7");
+  const left = Object.entries(groups).flatMap(([what, name]) =>
+    existsSync(join(root, `edgeplane-model-${name}`)) ? [what] : [],
+  );
+  // Numbers of processes mean something in their own container only.
+  expect(left).toEqual(["living", "elsewhere", "unknown"]);
+  vi.useFakeTimers({ now: Date.now() + 3_700_000, toFake: ["Date"] });
+  openMemoryCaps({ root, own }, "7");
+  vi.useRealTimers();
+  expect(groupsIn(root)).toEqual([`edgeplane-model-${groups.living}`]);
 });
 
 /** A process in a group; `code` is what it runs. `died` holds what is told of its end. */

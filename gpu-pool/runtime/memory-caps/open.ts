@@ -8,7 +8,7 @@
  * beside those of its models first. Source: Linux, Documentation/admin-guide/cgroup-v2.rst, "No Internal Process
  * Constraint", "Delegation".
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { MEMORY_GROUP, memoryGroup } from "./group.ts";
 import { watchdog } from "./types.ts";
@@ -16,6 +16,8 @@ import type { MemoryCaps } from "./types.ts";
 
 /** Where the pool moves, beside the groups of its models. */
 const ASIDE = "edgeplane-pool";
+/** An empty group of another container is left alone for so long. */
+const OLD_MS = 3_600_000;
 
 export type CgroupPlace = {
   /** Where cgroup v2 is mounted; null: nowhere. */
@@ -32,7 +34,7 @@ export function cgroupPlace(): CgroupPlace {
   return { root: root ?? null, own: own ?? "/" };
 }
 
-export function openMemoryCaps({ root, own }: CgroupPlace = cgroupPlace()): MemoryCaps {
+export function openMemoryCaps({ root, own }: CgroupPlace = cgroupPlace(), space = pidSpace()): MemoryCaps {
   if (root === null) return watchdog("this host has no cgroup v2");
   // A pool that is started again by the shell around it begins where the one before had moved both.
   const led = basename(own) === ASIDE ? dirname(own) : own;
@@ -45,11 +47,11 @@ export function openMemoryCaps({ root, own }: CgroupPlace = cgroupPlace()): Memo
     const dir = index === 0 ? ownDir : root;
     try {
       attempt();
-      takeAwayStale(dir);
+      takeAwayStale(dir, space);
       return {
         kind: "cgroup",
         why: null,
-        group: (name, bytes) => memoryGroup(join(dir, `${MEMORY_GROUP}${process.pid}-${name}`), bytes),
+        group: (name, bytes) => memoryGroup(join(dir, `${MEMORY_GROUP}${space}.${process.pid}-${name}`), bytes),
       };
     } catch (error) {
       whys.push(error instanceof Error ? error.message : String(error));
@@ -96,16 +98,38 @@ function parentOf(pid: number): number {
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1] ?? 0);
 }
 
-/** Groups of pools that are gone. One that somebody is in stays: the system doesn't take it away. */
-function takeAwayStale(dir: string): void {
+/**
+ * Groups of pools that are gone. One that somebody is in stays: the system doesn't take it away. A container may see the
+ * groups of another, whose numbers of processes say nothing here: of those only what is old goes.
+ */
+function takeAwayStale(dir: string, space: string): void {
+  const ofPool = new RegExp(`^${MEMORY_GROUP}(?:(\\d+)\\.)?(\\d+)-`);
   for (const name of readdirSync(dir)) {
-    const pid = new RegExp(`^${MEMORY_GROUP}(\\d+)-`).exec(name)?.[1];
-    if (pid === undefined || textOf(`/proc/${pid}/stat`) !== "") continue;
+    const [match, theirs, pid] = ofPool.exec(name) ?? [];
+    if (match === undefined) continue;
+    // What has this process' own number is of one before it: it has made none yet.
+    const isGone = Number(pid) === process.pid || textOf(`/proc/${pid}/stat`) === "";
+    if (theirs === space ? !isGone : !isOld(join(dir, name))) continue;
     try {
       rmdirSync(join(dir, name));
     } catch {
       // It is in use, or gone already.
     }
+  }
+}
+
+/** Whether it was made so long ago that whatever should begin in it has. */
+function isOld(dir: string): boolean {
+  const stats = statSync(dir, { throwIfNoEntry: false });
+  return stats !== undefined && stats.ctimeMs < Date.now() - OLD_MS;
+}
+
+/** Tells the numbers of processes of this container from those of others. Source: namespaces(7), `/proc/[pid]/ns/`. */
+function pidSpace(): string {
+  try {
+    return /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? "0";
+  } catch {
+    return "0";
   }
 }
 

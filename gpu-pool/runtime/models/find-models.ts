@@ -4,6 +4,7 @@
  */
 import { access, mkdir, readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { MAX_POOL_MODELS } from "../../../src/contract/channel.ts";
 import { ManifestSchema } from "../../../src/contract/manifest.ts";
 import type { Manifest } from "../../../src/contract/manifest.ts";
 import { declaredConcurrency } from "../environments/concurrency.ts";
@@ -43,6 +44,11 @@ export async function findModels(
   for (const entry of entries.sort((a, b) => a.name.localeCompare(b.name))) {
     const dir = resolve(folder, entry.name);
     if (entry.name.startsWith(".") || !(await exists(join(dir, "cog.yaml")))) continue;
+    if (found.models.length === MAX_POOL_MODELS) {
+      const problem = `a pool offers ${MAX_POOL_MODELS} versions at most, and those of other folders are as many`;
+      found.problems.push({ folder: entry.name, problem });
+      continue;
+    }
     try {
       const { cog, place } = await readKeys(dir);
       if (!cog.edgeplane.enabled && !enabled.includes(entry.name)) continue;

@@ -75,7 +75,7 @@ export class HostPlacer {
   readonly #known = new Map<Placeable, Known>();
   /** What placed instances are taken to use of each of their devices. */
   readonly #bytes = new Map<PlaceableInstance, number>();
-  readonly #loads = new Map<PlaceableInstance, Load>();
+  readonly #loads = new WeakMap<PlaceableInstance, Load>();
   readonly #foreign = new Map<string, number>();
   #isDue = false;
   #isSoon = false;

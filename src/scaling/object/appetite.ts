@@ -63,7 +63,7 @@ export class Appetite {
     this.#policy = this.#newPolicy();
   }
 
-  /** As it was when its policy was stored; how much a machine runs at a time is measured anew. */
+  /** As it was when its policy was stored, or that of the version before it; how much a machine runs at a time is measured anew. */
   static recall(ref: { model: string; version: string }, memory: Memory, nowS: number): Appetite {
     const appetite = new Appetite(ref, memory.targetS, memory.kind);
     if (memory.works.length > 0) appetite.#meanS = memory.meanWorkS;
@@ -86,6 +86,11 @@ export class Appetite {
   /** When it wants to be looked at again, by the seconds of its calls; Infinity: with the next arrival. */
   wakeAtS(nowS: number): number {
     return this.#policy.wakeAtS(nowS);
+  }
+
+  /** What it has learned. */
+  memory(): Memory {
+    return this.#policy.memory();
   }
 
   /** What is to be stored. */
@@ -218,10 +223,11 @@ export class Appetite {
 export function kindOf(
   hardware: string,
   bootMs: number | null,
+  setupMs: number,
   paid: readonly { hardware: string; billingIncrementS: number }[],
 ): KnownKind {
   const first = paid.find((one) => one.hardware === hardware);
-  const bootS = Math.round((bootMs ?? UNKNOWN_BOOT_MS) / 1000);
+  const bootS = Math.round(((bootMs ?? UNKNOWN_BOOT_MS) + setupMs) / 1000);
   return { bootS, billingS: first?.billingIncrementS ?? null, lossPerHour: 0 };
 }
 

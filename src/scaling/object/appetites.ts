@@ -6,6 +6,7 @@
 import { Appetite, inSystem } from "./appetite.ts";
 import { keyOf } from "./lanes.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
+import type { Memory } from "../memory.ts";
 import type { ScalerStore } from "./rows.ts";
 
 const SAVE_EVERY_MS = 600_000;
@@ -47,10 +48,17 @@ export class Appetites {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
     if (this.#byKey.size >= OVERALL_MAX_VERSIONS && !this.#forgetOne(nowS * 1000)) return null;
-    const memory = this.#store.memory(key);
+    const memory = this.#store.memory(key) ?? this.#memoryBefore(ref);
     const appetite = memory === null ? fresh() : Appetite.recall(ref, memory, nowS);
     this.#byKey.set(key, appetite);
     return appetite;
+  }
+
+  /** What is known of the version of the model that was active last: a new one is likely to be asked for as it was. */
+  #memoryBefore({ model }: Ref): Memory | null {
+    const own = [...this.#byKey.values()].filter((one) => one.model === model && one.activeAtS > -Infinity);
+    const [latest] = own.toSorted((a, b) => b.activeAtS - a.activeAtS);
+    return latest?.memory() ?? this.#store.memoryOfModel(model);
   }
 
   /**

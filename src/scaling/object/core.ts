@@ -14,21 +14,22 @@ import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
 import { DrainCalls } from "./drain-calls.ts";
 import type { DrainCall } from "./drain-calls.ts";
+import { Homes } from "./homes.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
-import { costNano, isWorking } from "./machine.ts";
+import { isWorking } from "./machine.ts";
 import { MachineBook } from "./machine-book.ts";
 import type { KnownOffer } from "./offers.ts";
 import { outlookOf } from "./outlook.ts";
 import { judgeTimes } from "./overdue.ts";
 import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
+import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
 import { onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
-import { monthOf, spentNano, withEnded } from "./spending.ts";
-import type { Ledger } from "./spending.ts";
+import { SpotLosses } from "./spot-losses.ts";
 import { resolve } from "./wishes.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
@@ -42,6 +43,9 @@ const MAX_LANES = 100;
 /** What others must be told. */
 export type Errands = { drain: DrainCall[] };
 
+/** Why a provider's word isn't taken. */
+export type SyncRefusal = "too_many" | { why: string };
+
 export class ScalerCore {
   readonly book: MachineBook;
   readonly providers = new Providers();
@@ -49,13 +53,17 @@ export class ScalerCore {
   readonly learned: Learned;
   readonly sickness: Sickness;
   readonly rents: RentRecords;
+  readonly losses: SpotLosses;
   readonly classes = new Map<string, ClassState>();
   readonly appetites: Appetites;
   settings: ScalingSettings = defaultScaling;
+  /** Services listen that have yet to say what they offer. */
+  isExpecting = false;
   readonly #clock: ScalerClock;
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
-  #ledger: Ledger;
+  readonly #purse: Purse;
+  readonly #homes: Homes;
   readonly #drainCalls = new DrainCalls();
   readonly #serving = new Set<string>();
 
@@ -67,13 +75,19 @@ export class ScalerCore {
     this.learned = new Learned(store.read("learned"), (phases) => store.write("learned", phases));
     this.rents = new RentRecords(store);
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
-    this.#ledger = store.read("ledger") ?? { month: monthOf(clock.wall()), endedNano: {} };
+    this.#purse = new Purse(store);
+    this.#homes = new Homes(store);
+    this.losses = new SpotLosses(store);
     this.book = new MachineBook(
       {
         clock,
         save: (machine) => store.saveMachine(machine),
         remove: (id) => store.removeMachine(id),
-        ended: ({ hardware }, nano) => this.#write(withEnded(this.#ledger, hardware, nano)),
+        ended: (machine) => {
+          this.#purse.ended(machine, clock.billing());
+          this.losses.wasThere(machine, clock.billing());
+        },
+        lost: (machine) => this.losses.lost(machine, clock.billing()),
         unmetered: (machine, fromMs, toMs, phase) => this.rents.add(machine, fromMs, toMs, phase),
         booted: ({ hardware }, ms) => this.learned.booted(hardware, ms),
       },
@@ -83,7 +97,8 @@ export class ScalerCore {
 
   /** Whether machines may be rented: a provider was heard, settings name a class, or machines are left. */
   get isOn(): boolean {
-    return Object.keys(this.settings.classes).length > 0 || this.providers.all().length > 0 || this.book.size > 0;
+    const isOffered = this.isExpecting || this.providers.all().length > 0;
+    return Object.keys(this.settings.classes).length > 0 || isOffered || this.book.size > 0;
   }
 
   /** Whether time alone may change anything. What an absent provider is to return waits for it alone. */
@@ -152,12 +167,14 @@ export class ScalerCore {
     return { everyMs: TELL_EVERY_MS, versions };
   }
 
-  /** False: there are too many providers. */
-  synced(request: SyncRequest): boolean {
+  /** Null: its word was taken. */
+  synced(request: SyncRequest): SyncRefusal | null {
+    const why = this.providers.refusal(request, this.#clock.mono());
+    if (why !== null) return { why };
     const orphans = request.machines.filter(({ machine }) => machine !== null && this.book.get(machine) === undefined);
-    if (!this.providers.heard(request, orphans.length, this.#clock.mono(), this.#clock.wall())) return false;
+    if (!this.providers.heard(request, orphans.length, this.#clock.mono(), this.#clock.wall())) return "too_many";
     this.book.synced(request);
-    return true;
+    return null;
   }
 
   /** What the provider is to have, without tokens and addresses. */
@@ -175,11 +192,11 @@ export class ScalerCore {
   /** Looks at everything, and decides. */
   tick(): Errands {
     const nowMs = this.#clock.wall();
-    this.#clock.mono();
-    this.#roll(nowMs);
+    this.book.rentLater(this.#clock.believeJump());
     judgeTimes(this.book, this.settings, (name) => this.isHere(name));
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
     this.appetites.save(nowMs, () => !this.isActive);
+    this.#clock.expectLooks(this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
     return { drain: this.#drainCalls.due(this.book, this.settings, this.#clock.mono()) };
   }
@@ -194,7 +211,23 @@ export class ScalerCore {
     const wish = this.#wishes.get(key);
     if (wish === undefined)
       return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
-    return resolve(wish, settings, this.#hardware(settings));
+    const home = this.#homes.get(key);
+    // Who offers it may not be heard yet.
+    const isEarly = this.#clock.mono() < BLIND_MS;
+    const priceOf = (hardware: string): number =>
+      isEarly && hardware === home ? 0 : this.#priceOf(hardware, settings.currency);
+    const found = resolve(wish, settings, { classes: this.#hardware(settings), home, priceOf });
+    const { hardware } = found;
+    if (hardware !== null && settings === this.settings && priceOf(hardware) < Infinity)
+      this.#homes.keep(key, hardware);
+    return found;
+  }
+
+  /** What the least of a class costs an hour, offered or there. */
+  #priceOf(hardware: string, currency: string): number {
+    const offers = this.offers().filter((offer) => offer.currency === currency);
+    const paid = [...offers, ...this.book.all().filter(isWorking)].filter((one) => one.hardware === hardware);
+    return Math.min(...paid.map(({ pricePerHourNano }) => pricePerHourNano));
   }
 
   /** Whether the provider was heard lately. */
@@ -202,8 +235,13 @@ export class ScalerCore {
     return this.providers.isHere(provider, this.#clock.mono());
   }
 
+  /** The time that costs are counted by. */
+  billingMs(): number {
+    return this.#clock.billing();
+  }
+
   spentNano(hardware?: string): number {
-    return spentNano(this.#ledger, this.book.all(), this.#clock.wall(), hardware);
+    return this.#purse.spentNano(this.book.all(), this.billingMs(), hardware);
   }
 
   /** Classes that are set, offered, or have machines left; the cheapest offer in the settings' currency first. */
@@ -229,12 +267,15 @@ export class ScalerCore {
     return this.appetites.open(ref, this.#clock.seconds(), () => {
       const { targetS, hardware } = this.resolved(key);
       const target = targetS ?? settingsOf(this.settings, hardware ?? "").target_wait_s;
-      return new Appetite(ref, target, this.#kind(hardware ?? ""));
+      return new Appetite(ref, target, this.#kind(hardware ?? "", key));
     });
   }
 
-  #kind(hardware: string): KnownKind {
-    return kindOf(hardware, this.learned.bootMs(hardware), [...this.book.all(), ...this.offers()]);
+  /** Of a version, a machine has booted once it serves: its environment, weights and set-up are a part of that. */
+  #kind(hardware: string, key: string): KnownKind {
+    const bootMs = this.learned.bootMs(hardware);
+    const setupMs = this.learned.setupMs(key) ?? 0;
+    return kindOf(hardware, bootMs, setupMs, [...this.book.all(), ...this.offers()]);
   }
 
   #serves(key: string, session: string): void {
@@ -267,16 +308,21 @@ export class ScalerCore {
       ready: machines.filter((one) => one.session !== null && isWorking(one)).length,
       booting: machines.filter((one) => one.session === null && isWorking(one)).length,
     };
-    const kind = this.#kind(hardware);
     const needs = wanting.map(({ key, appetite, bounds }) =>
-      appetite.need(nowS, { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) }, bounds, kind),
+      appetite.need(
+        nowS,
+        { ...serving, standing: own.external ? 0 : (standing.byKey.get(key) ?? 0) },
+        bounds,
+        this.#kind(hardware, key),
+      ),
     );
     const decision = state.decide({
-      ...{ nowS, nowMs, settings: this.settings, offers: this.offers(), machines, needs },
+      ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),
       isAvoided: this.book.isAvoided,
+      losses: this.losses,
       onMachine: (machine) => onMachine(this, machine),
       standing: standing.all,
     });
@@ -309,17 +355,5 @@ export class ScalerCore {
         },
       ];
     });
-  }
-
-  #roll(nowMs: number): void {
-    const month = monthOf(nowMs);
-    if (month <= this.#ledger.month) return;
-    for (const machine of this.book.all()) this.book.book(machine.id, costNano(machine, nowMs));
-    this.#write({ month, endedNano: {} });
-  }
-
-  #write(ledger: Ledger): void {
-    this.#ledger = ledger;
-    this.#store.write("ledger", ledger);
   }
 }

@@ -32,8 +32,13 @@ export class Learned {
     return this.#phases.bootMs[hardware] ?? null;
   }
 
+  /** Of the version; else of the one of its model that was seen last. */
   setupMs(key: string): number | null {
-    return this.#phases.setupMs[key] ?? null;
+    const own = this.#phases.setupMs[key];
+    if (own !== undefined) return own;
+    const [model = ""] = key.split(" ");
+    const before = Object.entries(this.#phases.setupMs).findLast(([other]) => other.startsWith(`${model} `));
+    return before?.[1] ?? null;
   }
 
   #learn(kind: keyof Phases, name: string, ms: number): void {

@@ -5,7 +5,7 @@
  */
 import type { Offer, ProviderMachine, SyncRequest } from "../../contract/provider.ts";
 import type { ScalerClock } from "./clock.ts";
-import { costNano, isWorking, newMachineId } from "./machine.ts";
+import { isWorking, newMachineId } from "./machine.ts";
 import type { Machine, MachineState, Sight } from "./machine.ts";
 import { Avoided, classKey, hostKey, offerKey } from "./offers.ts";
 
@@ -32,8 +32,10 @@ export type BookDeps = {
   clock: ScalerClock;
   save(machine: Machine): void;
   remove(id: string): void;
-  /** It is gone for good: what it cost in all. */
-  ended(machine: Machine, costNano: number): void;
+  /** It is gone for good. */
+  ended(machine: Machine): void;
+  /** Its provider took it away, or says that it will. */
+  lost(machine: Machine): void;
   /** It was rented so long, and no pool metered its devices: until its pool came (`boot`), or after that. */
   unmetered(machine: Machine, fromMs: number, toMs: number, phase: "boot" | "unused"): void;
   /** From the order to the pool's hello. */
@@ -111,7 +113,6 @@ export class MachineBook {
       session: null,
       notBeforeMs: null,
       unmeteredFromMs: null,
-      bookedNano: 0,
       cause,
     };
     this.#deps.save(machine);
@@ -154,7 +155,7 @@ export class MachineBook {
     const seen = {
       session,
       connectedAtMs: machine.connectedAtMs ?? now,
-      seenAtMs: machine.seenAtMs ?? now,
+      seenAtMs: machine.seenAtMs ?? this.#deps.clock.billing(),
       unmeteredFromMs: null,
     };
     if (!isWorking(machine)) this.#update({ ...machine, ...seen });
@@ -221,10 +222,11 @@ export class MachineBook {
     this.giveUp(id, "its pool ended and did not come back");
   }
 
-  /** What it has cost so far was counted in the month that is over. */
-  book(id: string, bookedNano: number): void {
-    const machine = this.#machines.get(id);
-    if (machine !== undefined) this.#update({ ...machine, bookedNano });
+  /** The clock that money is counted by makes a jump: machines have been there no longer than before. */
+  rentLater(jumpMs: number): void {
+    if (jumpMs === 0) return;
+    for (const machine of this.all())
+      if (machine.seenAtMs !== null) this.#update({ ...machine, seenAtMs: machine.seenAtMs + jumpMs });
   }
 
   isAvoided = (key: string): boolean => this.avoided.has(key, this.#deps.clock.mono());
@@ -235,12 +237,14 @@ export class MachineBook {
       sight.missed = 0;
       sight.listed = one.state;
     }
-    const now = this.#deps.clock.wall();
-    const rented = machine.seenAtMs === null ? { seenAtMs: now, unmeteredFromMs: now } : {};
+    const { billing, wall } = this.#deps.clock;
+    const rented = machine.seenAtMs === null ? { seenAtMs: billing(), unmeteredFromMs: wall() } : {};
     const seen = { ...rented, host: one.host ?? machine.host };
     if (machine.state === "wanted" || machine.state === "asked") this.#change({ ...machine, ...seen }, "booting", "");
     else if (machine.seenAtMs === null || seen.host !== machine.host) this.#update({ ...machine, ...seen });
-    if (one.noticeS !== undefined) this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
+    if (one.noticeS === undefined) return;
+    if (isWorking(machine)) this.#deps.lost(machine);
+    this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
   }
 
   #refused(machine: Machine, { reason, message, retryAfterMs }: SyncRequest["refused"][number]): void {
@@ -275,6 +279,7 @@ export class MachineBook {
       if (this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
     } else if (machine.seenAtMs !== null) {
       this.counts.lost += 1;
+      if (isWorking(machine)) this.#deps.lost(machine);
       this.#noteEnd(machine);
       this.#forget(machine);
     }
@@ -323,7 +328,7 @@ export class MachineBook {
 
   #forget(machine: Machine): void {
     this.#meter(machine);
-    this.#deps.ended(machine, costNano(machine, this.#deps.clock.wall()) - machine.bookedNano);
+    this.#deps.ended(machine);
     this.#deps.remove(machine.id);
     this.#machines.delete(machine.id);
     this.#sights.delete(machine.id);

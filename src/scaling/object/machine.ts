@@ -37,7 +37,7 @@ export const MachineSchema = z.object({
   /** Since when it is in this state. */
   sinceMs: z.number(),
   wantedAtMs: z.number(),
-  /** When the provider first told of it: from then on it costs. */
+  /** When the provider first told of it, by the time that money is counted by: from then on it costs. */
   seenAtMs: TimeSchema,
   connectedAtMs: TimeSchema,
   readyAtMs: TimeSchema,
@@ -47,8 +47,6 @@ export const MachineSchema = z.object({
   notBeforeMs: TimeSchema,
   /** Since when it costs and no pool meters its devices; null: a pool does, or it costs nothing yet. */
   unmeteredFromMs: TimeSchema,
-  /** Of its cost, what was counted in months before this. */
-  bookedNano: z.number(),
   /** The version (`model version`) for which alone it was rented; null: several wanted it, or the settings did. */
   cause: z.string().nullable().default(null),
 });

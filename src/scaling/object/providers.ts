@@ -10,10 +10,14 @@ const AWAY_MS = 90_000;
 /** One that wasn't heard for so long is forgotten, unless machines of it are left. */
 const FORGET_MS = 3_600_000;
 const MAX_PROVIDERS = 100;
+/** A second service is let in once the first was silent for so long. */
+const SILENT_MS = AWAY_MS;
 
 export type Provider = {
   name: string;
   kind: string;
+  /** The service that speaks for it; null: one that doesn't name itself, or none. */
+  instance: string | null;
   heardMono: number;
   heardAtMs: number;
   offers: SyncRequest["offers"];
@@ -28,6 +32,19 @@ export type Provider = {
 export class Providers {
   readonly #providers = new Map<string, Provider>();
 
+  /**
+   * Why this service isn't let in; null: it is. Two that each make what is wanted would rent everything twice. One that
+   * started again names the one that it was before.
+   */
+  refusal({ provider, instance, replaces }: SyncRequest, mono: number): string | null {
+    const known = this.#providers.get(provider);
+    if (known === undefined || known.instance === null || instance === undefined) return null;
+    const silentMs = mono - known.heardMono;
+    if (known.instance === instance || known.instance === replaces || silentMs >= SILENT_MS) return null;
+    const seconds = (ms: number): number => Math.round(ms / 1000);
+    return `Another service speaks for the provider ${provider}, and was heard ${seconds(silentMs)} s ago. Stop one of them, or give this one an entry of its own; it is let in once the other was silent for ${seconds(SILENT_MS)} s.`;
+  }
+
   /** False: there are too many. */
   heard(request: SyncRequest, orphans: number, mono: number, wallMs: number): boolean {
     const { provider: name, kind, offers, balance = null, problem = null } = request;
@@ -36,7 +53,9 @@ export class Providers {
     this.#providers.set(name, {
       name,
       kind,
-      heardMono: mono,
+      instance: request.isLeaving === true ? null : (request.instance ?? this.#providers.get(name)?.instance ?? null),
+      // One that leaves is not waited for.
+      heardMono: request.isLeaving === true ? mono - AWAY_MS : mono,
       heardAtMs: wallMs,
       offers,
       balance,

@@ -8,9 +8,12 @@ import type { Past } from "./past.ts";
 import type { ScalingStatus } from "./status.ts";
 
 const NAME = "scaler";
+/** Names the provider whose service listens; set by the edge alone. */
+export const PROVIDER_HEADER = "edgeplane-provider";
 
 export type RemoteScaler = {
-  sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null>;
+  sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | string | null>;
+  fetch(request: Request): Promise<Response>;
   status(): Promise<ScalingStatus>;
   past(draft: ScalingSettings | null): Promise<Past>;
   lastRents(): Promise<LastRents | null>;

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import { HomesSchema } from "./homes.ts";
 import { LastRentsSchema, withRented } from "./last-rents.ts";
 import type { Rented } from "./last-rents.ts";
 import type { Memory } from "../memory.ts";
@@ -13,7 +14,8 @@ import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { WaitingSchema } from "./rent-records.ts";
 import { SickSchema } from "./sickness.ts";
-import { LedgerSchema } from "./spending.ts";
+import { LossesSchema } from "./spot-losses.ts";
+import { LedgerSchema } from "./purse.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -45,6 +47,8 @@ const kept = {
   learned: LearnedSchema,
   sick: SickSchema,
   ledger: LedgerSchema,
+  homes: HomesSchema,
+  losses: LossesSchema,
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
   rents: LastRentsSchema,
@@ -102,8 +106,14 @@ export class ScalerStore {
   /** What the version's policy has learned; null: nothing that this code can read. */
   memory(key: string): Memory | null {
     if (!this.#isOpen) return null;
-    const [row] = this.#sql("SELECT value FROM policies WHERE key = ?", key);
-    return row === undefined ? null : (MemorySchema.safeParse(JSON.parse(String(row["value"]))).data ?? null);
+    return memoryIn(this.#sql("SELECT value FROM policies WHERE key = ?", key));
+  }
+
+  /** The same of the model's version that was stored last. */
+  memoryOfModel(model: string): Memory | null {
+    if (!this.#isOpen) return null;
+    const latest = "SELECT value FROM policies WHERE key >= ? AND key < ? ORDER BY saved_at DESC LIMIT 1";
+    return memoryIn(this.#sql(latest, `${model} `, `${model}!`));
   }
 
   /** Versions whose policies want machines before anything comes. */
@@ -165,4 +175,8 @@ export class ScalerStore {
     openSchema(this.#sql, scalerSchema);
     this.#isOpen = true;
   }
+}
+
+function memoryIn([row]: readonly Record<string, unknown>[]): Memory | null {
+  return row === undefined ? null : (MemorySchema.safeParse(JSON.parse(String(row["value"]))).data ?? null);
 }

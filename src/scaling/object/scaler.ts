@@ -21,10 +21,12 @@ import { createClock } from "./clock.ts";
 import { ScalerCore } from "./core.ts";
 import { keyOf } from "./lanes.ts";
 import { isWorking } from "./machine.ts";
+import { Listeners } from "./listeners.ts";
 import { MachineTokens } from "./machine-tokens.ts";
 import { pastOf } from "./past.ts";
 import type { Past } from "./past.ts";
 import type { LastRents } from "./last-rents.ts";
+import { PROVIDER_HEADER } from "./remote.ts";
 import { SOURCE } from "./rent-records.ts";
 import { ScalerStore } from "./rows.ts";
 import { statusOf } from "./status.ts";
@@ -38,7 +40,12 @@ const CHECK_AGAIN_MS = 30_000;
 /** Nothing has been there for so long: syncs are answered at once, so that they keep no object awake. */
 const QUIET_MS = 600_000;
 const QUIET_CHECK_MS = 2000;
+/** The same of a service that listens: news reaches it at once. */
+const LISTENER_QUIET_MS = 30_000;
+const LISTENER_CHECK_MS = 60_000;
 const READ_EVERY_MS = 5000;
+/** While nothing is there and nothing waits; what changes them says so (`changed`). */
+const QUIET_READ_EVERY_MS = 60_000;
 
 export type PoolNews = { type: "connected" | "ended"; machine: string; session: string; devices: number };
 
@@ -47,12 +54,15 @@ export class Scaler extends DurableObject<Env> {
   readonly #store: ScalerStore;
   readonly #timers = createObjectTimers();
   readonly #waiters = new Set<() => void>();
+  readonly #listeners: Listeners;
   readonly #tokens: MachineTokens;
   /** Providers that were warned of. */
   readonly #low = new Set<string>();
   #readAt = -Infinity;
   #reading: Promise<void> | null = null;
-  #activeAt = Date.now();
+  readonly #startedAt = Date.now();
+  /** When something was there or waited last; null: not in this life. */
+  #activeAt: number | null = null;
   #isLooking = false;
   #hasAsked = false;
   #isMetering = false;
@@ -63,6 +73,7 @@ export class Scaler extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#tokens = new MachineTokens(env);
+    this.#listeners = new Listeners(ctx);
     this.#store = new ScalerStore(objectSql(ctx.storage));
     this.#core = new ScalerCore(
       createClock(() => Date.now()),
@@ -71,9 +82,18 @@ export class Scaler extends DurableObject<Env> {
     if (this.#core.book.size > 0) this.#lookSoon();
   }
 
+  /** Opens the channel by which a provider's service hears that something has changed. */
+  override fetch(request: Request): Response {
+    const socket = this.#listeners.accept(request.headers.get(PROVIDER_HEADER) ?? "");
+    return socket === null
+      ? new Response(null, { status: 429 })
+      : new Response(null, { status: 101, webSocket: socket });
+  }
+
   /** A lane's word of what waits and runs there. */
   async demand(lane: string, report: LaneDemand): Promise<DemandReply> {
     await this.#read();
+    this.#askListeners();
     const first = this.#core.demand(lane, report);
     if (first.versions.length === 0) return first;
     if (this.#core.unknownVersions().length > 0) await this.#readAnew();
@@ -83,19 +103,25 @@ export class Scaler extends DurableObject<Env> {
 
   /**
    * A provider's word of what it has; answers what it is to have, once that is something else than it knows. Null:
-   * there are too many providers.
+   * there are too many providers. A string: another service speaks for this provider.
    */
-  async sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | null> {
+  async sync(request: SyncRequest, edgeUrl: string): Promise<SyncReply | string | null> {
     await this.#read();
-    if (!this.#core.synced(request)) return null;
+    const refusal = this.#core.synced(request);
+    if (refusal === "too_many") return null;
+    if (refusal !== null) return refusal.why;
     this.#noteBalance(request);
     this.#look();
+    const isListening = this.#listeners.isThere(request.provider);
     const endsAt = Date.now() + SYNC_HOLD_MS;
     for (;;) {
       const reply = await this.#reply(request.provider, edgeUrl);
-      const isQuiet = Date.now() - this.#activeAt > QUIET_MS;
+      const isQuiet = request.isLeaving === true || this.#isQuiet(isListening);
       if (reply.known !== request.known || Date.now() >= endsAt || isQuiet)
-        return { ...reply, checkAgainMs: isQuiet ? QUIET_CHECK_MS : CHECK_AGAIN_MS };
+        return {
+          ...reply,
+          checkAgainMs: isQuiet ? (isListening ? LISTENER_CHECK_MS : QUIET_CHECK_MS) : CHECK_AGAIN_MS,
+        };
       await this.#changed(endsAt - Date.now());
     }
   }
@@ -110,6 +136,7 @@ export class Scaler extends DurableObject<Env> {
 
   /** Settings, deployments or models have changed: what they keep is looked at anew. */
   async changed(): Promise<void> {
+    this.#askListeners();
     await this.#readAnew();
     this.#look();
   }
@@ -132,6 +159,7 @@ export class Scaler extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + WATCH_MS);
     try {
+      this.#askListeners();
       await this.#readAnew();
       this.#look();
       if (this.#core.isActive) return;
@@ -152,6 +180,8 @@ export class Scaler extends DurableObject<Env> {
     void this.#tokens.keep(this.#core.book);
     void this.#meter();
     for (const wake of this.#waiters) wake();
+    for (const name of this.#listeners.providers())
+      this.#listeners.note(name, JSON.stringify(this.#core.desired(name)));
     if (!this.#core.isActive) {
       this.#rest();
       return;
@@ -181,6 +211,17 @@ export class Scaler extends DurableObject<Env> {
       this.#isLooking = false;
       void this.#lookAnew();
     });
+  }
+
+  #isQuiet(isListening: boolean): boolean {
+    if (!isListening) return Date.now() - (this.#activeAt ?? this.#startedAt) > QUIET_MS;
+    return !this.#core.isActive && Date.now() - (this.#activeAt ?? -Infinity) > LISTENER_QUIET_MS;
+  }
+
+  /** What services offer isn't stored: those that weren't heard in this life are asked. */
+  #askListeners(): void {
+    this.#core.isExpecting = this.#listeners.providers().length > 0;
+    this.#listeners.ask((name) => this.#core.isHere(name), Date.now());
   }
 
   #noteBalance({ provider, balance }: SyncRequest): void {
@@ -274,7 +315,8 @@ export class Scaler extends DurableObject<Env> {
   }
 
   async #read(): Promise<void> {
-    if (Date.now() - this.#readAt >= READ_EVERY_MS) await this.#readAnew();
+    const everyMs = this.#isQuiet(true) ? QUIET_READ_EVERY_MS : READ_EVERY_MS;
+    if (Math.abs(Date.now() - this.#readAt) >= everyMs) await this.#readAnew();
   }
 
   /** Settings, and the wishes of models. What can't be read stays as it was. */

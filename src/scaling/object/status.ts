@@ -77,7 +77,7 @@ export function statusOf(core: ScalerCore, nowMs: number): ScalingStatus {
       state: machine.state,
       why: machine.why,
       ageS: Math.max(0, Math.round((nowMs - machine.wantedAtMs) / 1000)),
-      costNano: costNano(machine, nowMs),
+      costNano: costNano(machine, core.billingMs()),
       session: machine.session,
     })),
     providers: providersOf(core),

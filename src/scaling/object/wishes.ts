@@ -1,6 +1,8 @@
 /** What models, deployments and settings ask of scaling, by version; and which class a version belongs to. */
 import type { ModelScaling } from "../../contract/model-scaling.ts";
 import type { ScalingSettings } from "../../contract/scaling.ts";
+import { homeOf } from "./homes.ts";
+import type { PriceOf } from "./homes.ts";
 
 /** As the registry has it. `key`: `owner/name version`. */
 export type Wish = {
@@ -26,8 +28,10 @@ export type Resolved = {
   max: number;
 };
 
-/** `classes`: those that are set or offered, the cheapest first. */
-export function resolve(wish: Wish, settings: ScalingSettings, classes: readonly string[]): Resolved {
+/** Classes that are set or offered, the cheapest first; and where the version was until now. */
+export type Choice = { classes: readonly string[]; home: string | null; priceOf: PriceOf };
+
+export function resolve(wish: Wish, settings: ScalingSettings, { classes, home, priceOf }: Choice): Resolved {
   const said = { ...wish.own, ...settings.models[wish.model] };
   const mins = wish.deployments.map(({ min }) => Math.min(min, settings.deployment_min));
   const maxes = wish.deployments.map(({ max }) => max).filter((max) => max > 0);
@@ -38,16 +42,16 @@ export function resolve(wish: Wish, settings: ScalingSettings, classes: readonly
   };
   const named = [said.hardware, ...wish.deployments.map(({ hardware }) => hardware), wish.hardware ?? undefined];
   const owner = wish.model.split("/")[0] ?? "";
-  const candidates = [...named, settings.default_class, ...classes].filter(
+  const candidates = [...named, settings.default_class].filter(
     (name): name is string => name !== undefined && classes.includes(name),
   );
   const isServed = (name: string): boolean => {
     const { owners = ["local"], lanes = ["default"] } = settings.classes[name] ?? {};
     return owners.includes(owner) && lanes.includes(wish.lane);
   };
-  const hardware = candidates.find(isServed);
+  const hardware = candidates.find(isServed) ?? homeOf(classes.filter(isServed), home, priceOf);
   if (hardware !== undefined) return { ...bounds, hardware, why: null };
-  const [first] = candidates;
+  const [first] = [...candidates, ...classes];
   const why =
     first === undefined
       ? "there is no class of machines"

@@ -15,6 +15,7 @@ import { readSettings } from "../../../gpu-pool/settings.ts";
 import { takeStateDir } from "../../../gpu-pool/state-dir.ts";
 import { systemClock } from "../../../gpu-pool/system-clock.ts";
 import { createMetrics } from "../../../gpu-pool/telemetry/metrics.ts";
+import type { Metrics } from "../../../gpu-pool/telemetry/metrics.ts";
 import { openWayHome } from "../../../gpu-pool/way-home.ts";
 import { pythonCache } from "../../python-cache.ts";
 import { startFakeEdge } from "./fake-edge.ts";
@@ -27,6 +28,10 @@ Object.assign(process.env, pythonCache);
 export type PoolInside = {
   edge: FakeEdge;
   pool: Pool;
+  metrics: Metrics;
+  stateDir: string;
+  /** The lines of its log. */
+  log: string[];
   /** Each of a folder `version/name`, by that path. */
   models: Map<string, Model>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -57,6 +62,8 @@ export async function startPoolInside(
     ask: () => Promise.resolve({ devices: [], problem: null }),
   });
   await devices.look();
+  const log: string[] = [];
+  const metrics = createMetrics();
   const pool = new Pool({
     settings,
     jobLogs: await openJobLogs(settings, [], state.id),
@@ -68,8 +75,8 @@ export async function startPoolInside(
     isolation: noIsolation("a test"),
     memoryCaps: watchdog("a test"),
     clock: systemClock,
-    log: pino({ level: "silent" }),
-    metrics: createMetrics(),
+    log: pino({ base: null }, { write: (line: string) => void log.push(line) }),
+    metrics,
     onRefused(why) {
       throw new Error(why);
     },
@@ -80,6 +87,9 @@ export async function startPoolInside(
   return {
     edge,
     pool,
+    metrics,
+    stateDir: home.state,
+    log,
     models,
     async [Symbol.asyncDispose]() {
       await pool.drain(0);

@@ -71,6 +71,8 @@ export class World {
   made = 0;
   most = 0;
   bootS = 20;
+  /** From a pool's hello until a model serves there. */
+  setupS = 0;
   slots = 1;
   wallMs = T0;
   #refused: SyncRequest["refused"] = [];
@@ -173,7 +175,7 @@ export class World {
 
   #look(): void {
     for (const { n, record } of this.core.rents.waiting) {
-      this.metered.push(record as IntervalRecord);
+      this.metered.push(record);
       this.core.rents.taken(n);
     }
     for (const { session } of this.core.tick().drain) this.#drain(session);
@@ -219,7 +221,7 @@ export class World {
     }
     this.jobs = this.jobs.filter(({ on }) => on !== "done");
     for (const machine of this.real.values()) {
-      if (machine.session === null || machine.isDraining) continue;
+      if (machine.session === null || machine.isDraining || this.#setsUpForS(machine.session) > 0) continue;
       let free = this.slots - this.jobs.filter(({ on }) => on === machine.name).length;
       for (const job of this.jobs) {
         if (free === 0) break;
@@ -249,7 +251,8 @@ export class World {
         const isSettingUp = isSick && this.nowS - (this.#connectedS.get(session) ?? 0) < (this.faults.sickAfterS ?? 0);
         const inFlight = isSettingUp ? waiting.length : own.filter(({ on }) => on === name).length;
         const problem = isSick && !isSettingUp ? "no module named torch" : null;
-        return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs: isSick ? null : 0, problem }];
+        const readyInMs = isSick ? null : 1000 * this.#setsUpForS(session);
+        return [{ session, inFlight, startNow: this.slots - inFlight, readyInMs, problem }];
       });
       return {
         ...{
@@ -267,6 +270,10 @@ export class World {
     });
     this.#n += 1;
     this.core.demand("default", { life: "one", n: this.#n, versions });
+  }
+
+  #setsUpForS(session: string): number {
+    return Math.max(0, this.setupS - (this.nowS - (this.#connectedS.get(session) ?? 0)));
   }
 
   #drain(session: string): void {
