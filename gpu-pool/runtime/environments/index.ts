@@ -138,7 +138,9 @@ async function ensure(
   const { others, cog, environmentsDir: root } = options;
   const { build } = cog;
   const wish =
-    others === undefined ? null : await wishOf(others.owner, requirements, { ...others, interpreter, build });
+    others === undefined
+      ? null
+      : await wishOf(others.owner, requirements, { ...others, modelDir: options.modelDir, interpreter, build });
   if (others !== undefined && wish !== null && "why" in wish) {
     others.layers.keepHere(wish.why);
     options.log(`each host builds this environment by itself: ${wish.why}`);

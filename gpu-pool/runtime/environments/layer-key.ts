@@ -56,6 +56,7 @@ const known = new Map<string, Promise<PythonBuild | null>>();
 type PythonBuild = { python: string; abi: string; platform: string; libc: string };
 
 export type WishOptions = {
+  modelDir: string;
   interpreter: Interpreter;
   build: z.output<typeof BuildSchema>;
   /** The newest that the driver runs. */
@@ -74,7 +75,7 @@ export type NoWish = { why: string };
 export async function wishOf(
   owner: string,
   requirements: Requirements,
-  { interpreter, build, cuda, gpus }: WishOptions,
+  { modelDir, interpreter, build, cuda, gpus }: WishOptions,
 ): Promise<LayerWish | NoWish> {
   const { lines, hash } = requirements;
   const why = unlikeOthers(requirements);
@@ -91,7 +92,7 @@ export async function wishOf(
       wants: [build.gpu ?? null, build.cuda ?? null],
       systemPackages: (build.system_packages ?? []).toSorted(),
       settings: choosingSettings(process.env),
-      files: await choosingFiles(process.env, lines, requirements.baseDir),
+      files: await choosingFiles(process.env, { lines, cwd: requirements.baseDir, modelDir }),
     };
     const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex");
     const about = { python: python.python, platform: python.platform, libc: python.libc, cuda };
@@ -137,8 +138,7 @@ function foldersUp(folder: string): string[] {
 /** What they say, and what they and other settings lead to, wherever it lies. Throws `NotComparable`. */
 async function choosingFiles(
   env: Readonly<Record<string, string | undefined>>,
-  lines: readonly string[],
-  cwd: string,
+  { lines, cwd, modelDir }: { lines: readonly string[]; cwd: string; modelDir: string },
 ): Promise<string[]> {
   const reached = new ReachedFiles();
   const texts: string[] = [];
@@ -149,7 +149,7 @@ async function choosingFiles(
     await reached.addConfiguration(text, path, cwd);
   }
   for (const [name, value] of choosingSettings(env)) await reached.addSetting(name, value, cwd);
-  await reached.addLines(lines, cwd);
+  await reached.addLines(lines, cwd, modelDir);
   return [...texts, ...reached.contents()];
 }
 

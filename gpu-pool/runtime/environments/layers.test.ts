@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -149,7 +158,7 @@ describe("what an environment is built from", () => {
     const interpreter = real;
     const cog = parse(build);
     const requirements = await readRequirements(root, cog);
-    const wish = await wishOf("acme", requirements, { interpreter, build: cog.build, cuda, gpus: [] });
+    const wish = await wishOf("acme", requirements, { modelDir: root, interpreter, build: cog.build, cuda, gpus: [] });
     return "why" in wish ? wish.why : wish.key;
   };
   const build = { python_packages: ["torch==9"] };
@@ -244,7 +253,7 @@ describe("what an environment is built from", () => {
     ["constraint of pip.conf", (list) => configured(`[install]\nconstraint = ${list}\n`)],
     ["requirement of pip.conf", (list) => configured(`[install]\nrequirement = ${list} # always\n`)],
     ["PIP_REQUIREMENT", (list) => void vi.stubEnv("PIP_REQUIREMENT", list)],
-    ["the requirements, outside of the model's folder,", (list) => ({ python_packages: [`-c ${list}`, "torch==9"] })],
+    ["a line of the requirements", (list) => ({ python_packages: [`-c ${list}`, "torch==9"] })],
   ])("is another name where the list that %s leads to says another, or one that it names", async (_what, set) => {
     const { list, folder } = packages();
     const nested = join(folder, "nested.txt");
@@ -273,6 +282,15 @@ describe("what an environment is built from", () => {
   ])("is no name for one %s", async (_what, own, why) => {
     expect(await keyOf(own)).toContain(why);
   });
+
+  test.each(["-c /proc/kmsg", "--find-links /proc", "--find-links=file:///etc", "-f ./away"])(
+    "is no name where its requirements lead out of the model's folder (%s), which is not read for them",
+    async (line) => {
+      rmSync(join(root, "away"), { force: true });
+      symlinkSync("/proc", join(root, "away"));
+      expect(await keyOf({ python_packages: [line, "torch==9"] })).toContain("lies outside of the model's folder");
+    },
+  );
 
   test("that has no name says so to the operator and in the model's log, and is built", async () => {
     const layers = new Kept();

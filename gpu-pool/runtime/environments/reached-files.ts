@@ -8,10 +8,11 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isWithin } from "../../transport/confined-file.ts";
 import { pathIn } from "./local-files.ts";
 
 /** Settings whose values are paths or addresses, several of them by spaces, commas or lines. */
@@ -39,7 +40,7 @@ const hashed = new Map<string, State & { sha256: string }>();
  * Paths as they were written, and where they may start from. A relative one of a file of settings starts from its folder
  * or from where the tool runs, as the tool likes: what lies at either is reached.
  */
-type Named = { path: string; from: readonly string[] };
+type Named = { path: string; from: readonly string[]; within?: string | null };
 
 export class ReachedFiles {
   readonly #found = new Map<string, string>();
@@ -68,42 +69,49 @@ export class ReachedFiles {
     for (const path of configuredPaths(text)) await this.#add({ path, from: [dirname(file), cwd] });
   }
 
-  /** What lines of requirements lead to, from the folder that they start from. */
-  async addLines(lines: readonly string[], cwd: string): Promise<void> {
+  /**
+   * What lines of requirements lead to, from the folder that they start from. `within`: of the model, whose author the
+   * pool reads nothing else for.
+   */
+  async addLines(lines: readonly string[], cwd: string, within: string | null): Promise<void> {
     for (const line of lines) {
       const path = pathIn(line) ?? OPTION.exec(line)?.[1] ?? null;
-      if (path !== null && isOnDisk(path)) await this.#add({ path, from: [cwd] });
+      if (path !== null && isOnDisk(path)) await this.#add({ path, from: [cwd], within });
     }
   }
 
-  async #add({ path, from }: Named): Promise<void> {
+  async #add({ path, from, within = null }: Named): Promise<void> {
     const local = withoutFile(path).replace(/^~(?=\/)/, homedir());
     for (const full of new Set(from.map((folder) => resolve(folder, local)))) {
       if (this.#found.has(full)) continue;
       this.#found.set(full, "");
-      this.#found.set(full, await this.#contentOf(full));
+      const real = await realpath(full).catch(() => full);
+      if (within !== null && !isWithin(await realpath(within), real))
+        throw new NotComparable(`${path}, which the requirements name, lies outside of the model's folder`);
+      this.#found.set(full, await this.#contentOf(real, within));
     }
   }
 
   /** Empty where nothing is: the tool says so itself, or does without. */
-  async #contentOf(full: string): Promise<string> {
+  async #contentOf(full: string, within: string | null): Promise<string> {
     const stats = await stat(full).catch(() => null);
-    if (stats?.isDirectory() === true) return this.#folder(full);
+    if (stats?.isDirectory() === true) return this.#folder(full, within === null ? stat : lstat);
     if (stats?.isFile() !== true) return "";
     if (LISTS.test(full)) {
       const text = await readFile(full, "utf8");
-      await this.addLines(text.split(/\r?\n/).map(includedPath), dirname(full));
+      await this.addLines(text.split(/\r?\n/).map(includedPath), dirname(full), within);
       return text;
     }
     return this.#hash(full, stats);
   }
 
-  async #folder(folder: string): Promise<string> {
+  /** `look`: what follows links, or doesn't. */
+  async #folder(folder: string, look: typeof stat): Promise<string> {
     const files: (State & { path: string })[] = [];
     const visit = async (dir: string): Promise<void> => {
       for (const { name } of await readdir(dir, { withFileTypes: true })) {
         const path = join(dir, name);
-        const stats = await stat(path).catch(() => null);
+        const stats = await look(path).catch(() => null);
         if (stats?.isDirectory() === true) await visit(path);
         else if (stats?.isFile() === true)
           files.push({ path, size: stats.size, mtimeMs: stats.mtimeMs, ino: stats.ino });

@@ -83,7 +83,10 @@ it("tells what a pool said of itself, what its lane knows of its models, and wha
       },
     ],
   });
-  const wanted = async () => ((await find(session, "?room=true"))?.["models"] as Pool[]).map((one) => one["is_wanted"]);
+  const wanted = async () => {
+    const known = (await find(session, "?room=true"))?.["models"] as Pool[] | undefined;
+    return known?.map((one) => one["is_wanted"]);
+  };
   expect(await wanted()).toEqual([undefined, undefined]);
   // A version that was pushed and is deleted stays on a pool for a while: its problems are none of the pool's.
   await testEnv.DB.prepare(
