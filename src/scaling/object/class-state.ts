@@ -9,13 +9,12 @@ import { isWorking, paidForS } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { choose, fitting } from "./offers.ts";
 import type { KnownOffer, Taken } from "./offers.ts";
+import type { SpotLosses } from "./spot-losses.ts";
 
 const GIB = 1024 ** 3;
 /** Until one was seen to boot. */
 const UNKNOWN_BOOT_S = 60;
 const EVERY_S = 1;
-/** Spot machines that are lost an hour, of one: until it is measured. */
-const LOSS_PER_HOUR = 0.1;
 /** What bringing one model back takes, where it isn't known. */
 const BRING_BACK_S = 30;
 
@@ -32,6 +31,8 @@ export type Look = {
   spent: { ofClass: number; inAll: number };
   bootMs: number | null;
   isAvoided(key: string): boolean;
+  /** Of spot machines that were taken away. */
+  losses: Pick<SpotLosses, "perHour" | "lostAtMs">;
   /** Models that serve on it, those whose set-up failed there, and what still runs there, in seconds. */
   onMachine(machine: Machine): { models: string[]; unfit: string[]; runningS: number };
   /** Pools of it that nobody rented. */
@@ -89,7 +90,7 @@ export class ClassState {
         spending,
         pricePerHourNano: Math.max(0, ...prices),
         aheadS: bootS + Math.max(0, ...increments),
-        spot: spotMarket(offers, own, bootS),
+        spot: spotMarket(offers, own, bootS, look.losses.perHour(offers, look.nowMs)),
         everyS: EVERY_S,
       },
     );
@@ -105,11 +106,13 @@ export class ClassState {
       zone,
       isWaiting: state === "wanted" || state === "asked",
     }));
+    const lostAgoS = (provider: string, zone: string | null): number =>
+      (look.nowMs - (look.losses.lostAtMs(provider, zone) ?? -Infinity)) / 1000;
     const rent: KnownOffer[] = [];
     const take = (count: number, isSpot: boolean): number => {
       let missing = count;
       for (; missing > 0; missing -= 1) {
-        const offer = choose(offers, isSpot, own, taken, look.isAvoided);
+        const offer = choose(offers, isSpot, own, taken, { isAvoided: look.isAvoided, lostAgoS });
         if (offer === null) break;
         rent.push(offer);
         taken.push({ provider: offer.provider, offer: offer.id, zone: offer.zone ?? null, isWaiting: true });
@@ -150,12 +153,12 @@ function tightest({ spent, settings }: Look, own: HardwareClass): Spending {
   return left[0] ?? { capNano: null, spentNano: spent.ofClass };
 }
 
-function spotMarket(offers: readonly KnownOffer[], { spot }: HardwareClass, bootS: number) {
+function spotMarket(offers: readonly KnownOffer[], { spot }: HardwareClass, bootS: number, lossPerHour: number) {
   const cheapest = (isSpot: boolean): number =>
     Math.min(...offers.filter((offer) => offer.spot === isSpot).map(({ pricePerHourNano }) => pricePerHourNano));
   const spotPrice = cheapest(true);
   if (!spot || spotPrice === Infinity) return null;
-  return { lossPerHour: LOSS_PER_HOUR, bootS, spotPrice, onDemandPrice: cheapest(false) };
+  return { lossPerHour, bootS, spotPrice, onDemandPrice: cheapest(false) };
 }
 
 function standingMachine(id: string): ClassMachine {

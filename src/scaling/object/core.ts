@@ -29,6 +29,7 @@ import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
 import { onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
+import { SpotLosses } from "./spot-losses.ts";
 import { resolve } from "./wishes.ts";
 import type { Resolved, Wish } from "./wishes.ts";
 
@@ -52,6 +53,7 @@ export class ScalerCore {
   readonly learned: Learned;
   readonly sickness: Sickness;
   readonly rents: RentRecords;
+  readonly losses: SpotLosses;
   readonly classes = new Map<string, ClassState>();
   readonly appetites: Appetites;
   settings: ScalingSettings = defaultScaling;
@@ -75,12 +77,17 @@ export class ScalerCore {
     this.sickness = new Sickness(store.read("sick") ?? {}, (sick) => store.write("sick", sick));
     this.#purse = new Purse(store);
     this.#homes = new Homes(store);
+    this.losses = new SpotLosses(store);
     this.book = new MachineBook(
       {
         clock,
         save: (machine) => store.saveMachine(machine),
         remove: (id) => store.removeMachine(id),
-        ended: (machine) => this.#purse.ended(machine, clock.billing()),
+        ended: (machine) => {
+          this.#purse.ended(machine, clock.billing());
+          this.losses.wasThere(machine, clock.billing());
+        },
+        lost: (machine) => this.losses.lost(machine, clock.billing()),
         unmetered: (machine, fromMs, toMs, phase) => this.rents.add(machine, fromMs, toMs, phase),
         booted: ({ hardware }, ms) => this.learned.booted(hardware, ms),
       },
@@ -315,6 +322,7 @@ export class ScalerCore {
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
       bootMs: this.learned.bootMs(hardware),
       isAvoided: this.book.isAvoided,
+      losses: this.losses,
       onMachine: (machine) => onMachine(this, machine),
       standing: standing.all,
     });

@@ -34,6 +34,8 @@ export type BookDeps = {
   remove(id: string): void;
   /** It is gone for good. */
   ended(machine: Machine): void;
+  /** Its provider took it away, or says that it will. */
+  lost(machine: Machine): void;
   /** It was rented so long, and no pool metered its devices: until its pool came (`boot`), or after that. */
   unmetered(machine: Machine, fromMs: number, toMs: number, phase: "boot" | "unused"): void;
   /** From the order to the pool's hello. */
@@ -240,7 +242,9 @@ export class MachineBook {
     const seen = { ...rented, host: one.host ?? machine.host };
     if (machine.state === "wanted" || machine.state === "asked") this.#change({ ...machine, ...seen }, "booting", "");
     else if (machine.seenAtMs === null || seen.host !== machine.host) this.#update({ ...machine, ...seen });
-    if (one.noticeS !== undefined) this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
+    if (one.noticeS === undefined) return;
+    if (isWorking(machine)) this.#deps.lost(machine);
+    this.drain(machine.id, `its provider takes it back in ${one.noticeS} s`);
   }
 
   #refused(machine: Machine, { reason, message, retryAfterMs }: SyncRequest["refused"][number]): void {
@@ -275,6 +279,7 @@ export class MachineBook {
       if (this.ageMs(machine) > SETTLE_MS) this.#forget(machine);
     } else if (machine.seenAtMs !== null) {
       this.counts.lost += 1;
+      if (isWorking(machine)) this.#deps.lost(machine);
       this.#noteEnd(machine);
       this.#forget(machine);
     }

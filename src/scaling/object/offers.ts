@@ -4,6 +4,9 @@ import type { HardwareClass } from "../../contract/scaling.ts";
 import type { Offer } from "../../contract/provider.ts";
 import { nextZone } from "../spot.ts";
 
+/** A zone in which a spot machine was lost is the last choice for so long. */
+const AVOID_LOST_S = 1800;
+
 /** An offer of a provider that was heard lately. */
 export type KnownOffer = Offer & { provider: string };
 
@@ -76,13 +79,19 @@ function misfit(
   return null;
 }
 
+/** What was refused or failed lately; and how long ago a spot machine was lost in a zone: Infinity: never. */
+export type Lately = {
+  isAvoided(key: string): boolean;
+  lostAgoS(provider: string, zone: string | null): number;
+};
+
 /** The next, in the providers' order and then by price; spot machines over zones. Null: none is left. */
 export function choose(
   offers: readonly KnownOffer[],
   isSpot: boolean,
   { providers }: Pick<HardwareClass, "providers">,
   taken: readonly Taken[],
-  isAvoided: (key: string) => boolean,
+  { isAvoided, lostAgoS }: Lately,
 ): KnownOffer | null {
   const left = offers.filter((offer) => {
     if (offer.spot !== isSpot || isAvoided(offerKey(offer)) || isAvoided(classKey(offer))) return false;
@@ -97,18 +106,19 @@ export function choose(
     (a, b) => rank(a) - rank(b) || a.pricePerHourNano - b.pricePerHourNano || (a.id < b.id ? -1 : 1),
   );
   if (!isSpot) return ordered[0] ?? null;
-  const zone = nextZone(zonesOf(ordered, taken), 0, 0);
+  const zone = nextZone(zonesOf(ordered, taken, lostAgoS), 0, AVOID_LOST_S);
   return ordered.find((offer) => zoneOf(offer) === zone) ?? null;
 }
 
-function zonesOf(ordered: readonly KnownOffer[], taken: readonly Taken[]) {
-  const zones = new Map<string, number>();
-  for (const offer of ordered) if (!zones.has(zoneOf(offer))) zones.set(zoneOf(offer), offer.pricePerHourNano);
-  return [...zones].map(([zone, price]) => ({
+/** The times of losses count from now on, backwards. */
+function zonesOf(ordered: readonly KnownOffer[], taken: readonly Taken[], lostAgoS: Lately["lostAgoS"]) {
+  const zones = new Map<string, KnownOffer>();
+  for (const offer of ordered) if (!zones.has(zoneOf(offer))) zones.set(zoneOf(offer), offer);
+  return [...zones].map(([zone, { provider, zone: its = null, pricePerHourNano: price }]) => ({
     zone,
     price,
     ours: taken.filter((one) => `${one.provider} ${one.zone ?? ""}` === zone).length,
-    lostAtS: null,
+    lostAtS: -lostAgoS(provider, its),
   }));
 }
 

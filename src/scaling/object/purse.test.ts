@@ -12,7 +12,14 @@ const DECEMBER = Date.UTC(2026, 11, 1);
 
 function machine(seenAtMs: number): Machine {
   const ignore = () => {};
-  const deps = { clock: createClock(() => 0), save: ignore, remove: ignore, ended: ignore, unmetered: ignore };
+  const deps = {
+    clock: createClock(() => 0),
+    save: ignore,
+    remove: ignore,
+    ended: ignore,
+    lost: ignore,
+    unmetered: ignore,
+  };
   const book = new MachineBook({ ...deps, booted: ignore }, []);
   const offered = { ...offer("small", { billingIncrementS: 60, pricePerHourNano: 60e9 }), provider: "fake" };
   return { ...book.want(offered, "", null), seenAtMs };

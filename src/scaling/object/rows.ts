@@ -14,6 +14,7 @@ import { MachineSchema } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import { WaitingSchema } from "./rent-records.ts";
 import { SickSchema } from "./sickness.ts";
+import { LossesSchema } from "./spot-losses.ts";
 import { LedgerSchema } from "./purse.ts";
 
 const MINUTE_MS = 60_000;
@@ -47,6 +48,7 @@ const kept = {
   sick: SickSchema,
   ledger: LedgerSchema,
   homes: HomesSchema,
+  losses: LossesSchema,
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
   rents: LastRentsSchema,
