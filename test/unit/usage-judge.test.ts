@@ -72,7 +72,7 @@ function judgedDevices(runs: HeldRun[], records: AttemptRecord[]): string {
 test("shares of a device are as long as models held it together, and a little longer", () => {
   const batch = [run(["a", "b"], 0, 300), run(["c"], 100, 400)];
   expect(judgedDevices(batch, [took("a", 120), took("b", 120), took("c", 170)])).toBe("");
-  expect(judgedDevices(batch, [took("a", 300), took("b", 300), took("c", 300)])).toMatch(/too much is told: cpu/);
+  expect(judgedDevices(batch, [took("a", 400), took("b", 400), took("c", 400)])).toMatch(/too much is told: cpu/);
   expect(judgedDevices(batch, [took("a", 120), took("b", 120)])).toMatch(/too little is told: cpu/);
   // Two pools have a device each.
   const hosts = [run(["a"], 0, 300), run(["b"], 0, 300, "other")];

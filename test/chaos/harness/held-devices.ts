@@ -28,6 +28,8 @@ const STEP_US = 200;
  * want.
  */
 const OVERHEAD_US = 25_000;
+/** Beyond that, where runs are too few for an average. */
+const FEW_RUNS_US = 500_000;
 /** Until a pool knows of a process that it died, and has heard its last words. */
 const DEATH_US = 1_000_000;
 /** A pool that was killed did not tell of what it did last, though the model may have noted none of it. */
@@ -101,12 +103,12 @@ export function measureDevices(
   });
 }
 
-/** What is not as it should be, a line each. `slackUs`: for so long a pool stood still while its models went on. */
+/** What is not as it should be, a line each. `slackUs`: so much more may be told. */
 export function judgeDevices(devices: readonly MeasuredDevice[], slackUs = 0): string[] {
   return devices.flatMap((one) => {
     const { toldUs, leastUs, mostUs, runs, dead } = one;
     if (toldUs < leastUs - runs * STEP_US) return [`usage: too little is told: ${lineOfDevice(one)}`];
-    const limitUs = mostUs + slackUs + runs * OVERHEAD_US + dead * DEATH_US;
+    const limitUs = mostUs + slackUs + FEW_RUNS_US + runs * OVERHEAD_US + dead * DEATH_US;
     return toldUs > limitUs ? [`usage: too much is told: ${lineOfDevice(one)}`] : [];
   });
 }

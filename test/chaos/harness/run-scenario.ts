@@ -44,7 +44,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
     patience.abort();
     const reader = createClient(world.stack.url, world.stack.apiKey, AbortSignal.timeout(SETTLE_MS));
     const evidence = await gather(reader, world.runs(), load.traces);
-    const misused = await misusedIn(world, evidence, scenario.stoodStillMs);
+    const misused = await misusedIn(world, evidence, scenario.deviceSlackMs);
     const seconds = (performance.now() - startedAt) / 1000;
     return { ledger: judge(evidence, outages), misused, evidence, outages, seconds, lastLines: world.lastLines(40) };
   } finally {
@@ -57,7 +57,7 @@ export async function runScenario(scenario: Scenario, count: number): Promise<Re
 }
 
 /** What is wrong with the usage of this world's one account. */
-async function misusedIn(world: World, evidence: readonly Evidence[], stoodStillMs = 0): Promise<string[]> {
+async function misusedIn(world: World, evidence: readonly Evidence[], deviceSlackMs = 0): Promise<string[]> {
   const { url, adminKey, apiKey } = world.stack;
   const ended = evidence.flatMap(({ last, runs }) => (last === null ? [] : [{ view: last, runs: runs.length }]));
   const readers = [{ account: await accountNamed(world.stack, ACCOUNT), key: apiKey }];
@@ -67,7 +67,7 @@ async function misusedIn(world: World, evidence: readonly Evidence[], stoodStill
   );
   const devices = measureDevices(world.held(), [...world.usage.records.values()], ids);
   console.log(`chaos │ ${devices.map(lineOfDevice).join("; ")}`);
-  return [...wrong, ...judgeDevices(devices, stoodStillMs * 1000)];
+  return [...wrong, ...judgeDevices(devices, deviceSlackMs * 1000)];
 }
 
 /** The scenario's line: what was sent and what came of it. */

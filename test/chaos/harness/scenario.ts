@@ -42,8 +42,11 @@ export type Scenario = {
   prepare?(world: World): Promise<() => Promise<void>>;
   /** Runs beside the load; answers what was broken and when. `load` tells how far the load is. */
   disturb(world: World, load: LoadView): Promise<Outage[]>;
-  /** For how long a pool stood still beside the model that it runs, in all: so much more it may count of its device. */
-  stoodStillMs?: number;
+  /**
+   * For so long, in all, a pool counts its devices as held while no model holds them any more: it stood still, or
+   * results that are large were on their way.
+   */
+  deviceSlackMs?: number;
   /** How long after load and disturbance everything may take to finish; what has not by then is stuck. */
   settleMs?: number;
 };

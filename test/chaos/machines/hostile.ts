@@ -14,12 +14,15 @@ const OFFERS = 40;
 const SLOWEST_MS = 1500;
 
 const MOST = { refused: 8, lost: 3, madeUnheard: 3, liedOfReturn: 3, failedReturn: 3, failedList: 10 };
+const LOOK_MS = 50;
 export type Told = typeof MOST;
 
 export class Hostile implements Provider {
   readonly kind = "local";
   readonly told: Told = { refused: 0, lost: 0, madeUnheard: 0, liedOfReturn: 0, failedReturn: 0, failedList: 0 };
   behaves = false;
+  /** By id: when what was let go goes, by `performance.now`. */
+  readonly #leaving = new Map<string, number>();
   readonly #inner: Provider;
   readonly #random: () => number;
 
@@ -36,7 +39,11 @@ export class Hostile implements Provider {
   async list(signal: AbortSignal): Promise<Seen[]> {
     await this.#dawdle(300);
     if (this.#does("failedList", 0.15)) throw new ProviderError("ambiguous", "it answered 500");
-    return (await this.#inner.list(signal)).map((seen) => ({ ...seen, offer: null }));
+    return (await this.#inner.list(signal)).map((seen) => {
+      const leavesAtMs = this.#leaving.get(seen.providerId);
+      const noticeS = leavesAtMs === undefined ? 0 : Math.max(0, leavesAtMs - performance.now()) / 1000;
+      return { ...seen, offer: null, ...(leavesAtMs === undefined ? {} : { noticeS }) };
+    });
   }
 
   async create(order: Order, signal: AbortSignal): Promise<string> {
@@ -53,6 +60,26 @@ export class Hostile implements Provider {
     if (this.#does("failedReturn", 0.2)) throw new ProviderError("ambiguous", "it answered 502");
     if (this.#does("liedOfReturn", 0.25)) return;
     await this.#inner.destroy(providerId, signal);
+  }
+
+  /**
+   * Takes a machine back that runs, as spot machines go: its list says so `noticeS` seconds before. `vanish` ends it and
+   * all that it had. Resolves with its id when it is gone; with null where `signal` was aborted before one ran.
+   */
+  async takeBack(noticeS: number, vanish: (id: string) => void, signal: AbortSignal): Promise<string | null> {
+    while (!signal.aborted) {
+      const seen = await this.#inner.list(signal);
+      const one = seen.find(({ providerId, state }) => state === "running" && !this.#leaving.has(providerId));
+      if (one === undefined) {
+        await sleep(LOOK_MS);
+        continue;
+      }
+      this.#leaving.set(one.providerId, performance.now() + noticeS * 1000);
+      await sleep(noticeS * 1000);
+      vanish(one.providerId);
+      return one.providerId;
+    }
+    return null;
   }
 
   #does(what: keyof Told, share: number): boolean {

@@ -1,9 +1,10 @@
 /**
  * Machines that come and go under a load of bursts, from none to several and back, while everything that can go wrong
- * does: pools are killed, the edge and the provider service start again, and the provider refuses, is slow and lies.
- * Every prediction ends once, with its own answer; the machines go back to none, and none is left over.
+ * does: pools are killed, the edge and the provider service start again, and the provider refuses, is slow, lies, and
+ * takes machines back with and without notice. Every prediction ends once, with its own answer, and its usage counts
+ * once; the machines go back to none, and none is left over.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,12 +17,22 @@ import { Entry } from "../../../provider/entry.ts";
 import { namesWith } from "../../../provider/names.ts";
 import { local, LocalSchema } from "../../../provider/providers/local.ts";
 import { Reconciler } from "../../../provider/reconciler.ts";
-import { callAdmin } from "../../../scripts/lib/local-accounts.ts";
+import { ACCOUNT, callAdmin } from "../../../scripts/lib/local-accounts.ts";
 import { startTimeOf } from "../../../scripts/lib/process-info.ts";
 import { startStack } from "../../../scripts/lib/stack.ts";
 import type { Stack } from "../../../scripts/lib/stack.ts";
 import { createClient, isFinished } from "../harness/client.ts";
 import type { View } from "../harness/client.ts";
+import {
+  judgeDevices,
+  lineOfDevice,
+  measureDevices,
+  notingIn,
+  readHeldRuns,
+  runsByKey,
+} from "../harness/held-devices.ts";
+import { openUsageRecords } from "../harness/usage-records.ts";
+import { accountNamed, settleUsage } from "../harness/usage.ts";
 import { Hostile } from "./hostile.ts";
 
 const SEED = Number(process.env["CHAOS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
@@ -32,13 +43,20 @@ const BURSTS = [
   { atMs: 9000, count: 30 },
   { atMs: 18_000, count: 12 },
 ] as const;
+/** With which notice the provider takes machines back: of the first ones, as soon as one runs. */
+const NOTICES_S = [0, 5] as const;
 const LIMIT_MS = 150_000;
 const BACK_TO_NONE_MS = 90_000;
 const root = join(import.meta.dirname, "models");
 
 const stateDir = mkdtempSync(join(tmpdir(), "edgeplane-machines-"));
 const folder = join(stateDir, "provider");
+const runsFile = join(stateDir, "runs");
+/** Models that are kept apart can't note their runs there. */
+const noting = { ...notingIn(runsFile), EDGEPLANE_ISOLATION: "off" };
 const said: string[] = [];
+/** Machines that the provider took back. */
+const takenBack: string[] = [];
 const random = drawnFrom(SEED);
 let stack: Stack;
 let hostile: Hostile;
@@ -70,7 +88,7 @@ function startService(): Entry {
 
 beforeAll(async () => {
   const say = (line: string): void => void said.push(line);
-  stack = await startStack({ stateDir, models: root, say });
+  stack = await startStack({ stateDir, models: root, poolEnv: noting, vars: { PUBLISH_TOPICS: "usage" }, say });
   await stack.models.offered;
   await stack.stopPool();
   const { settings } = SettingsSchema.parse(await admin("GET", "settings"));
@@ -78,7 +96,7 @@ beforeAll(async () => {
   const scaling = { classes: { cpu: { max: MAX_MACHINES, ...waits } } };
   await admin("POST", "settings", { settings: { ...settings, scaling }, why: "chaos" });
   token = z.object({ token: z.string() }).parse(await admin("POST", "provider-tokens", { providers: ["here"] })).token;
-  const env = { EDGEPLANE_MODELS: root, EDGEPLANE_ENVIRONMENTS_DIR: join(stateDir, "environments") };
+  const env = { ...noting, EDGEPLANE_MODELS: root, EDGEPLANE_ENVIRONMENTS_DIR: join(stateDir, "environments") };
   const options = LocalSchema.parse({ stopMs: 8000, hardware: { cpu: { max: 2 * MAX_MACHINES, env } } });
   hostile = new Hostile(local(options, folder, namesWith("edgeplane-")), random);
   service = startService();
@@ -94,12 +112,14 @@ afterAll(async () => {
 
 it("ends every prediction once and leaves no machine, whatever happens", { timeout: LIMIT_MS * 2 }, async () => {
   const client = createClient(stack.url, stack.apiKey, AbortSignal.timeout(LIMIT_MS));
+  const ids = new Map<string, string>();
   const asked = BURSTS.flatMap(({ atMs, count }, burst) =>
     Array.from({ length: count }, async (_, n): Promise<[string, View | null]> => {
       await sleep(atMs);
       const name = `${burst}-${n}`;
       const input = { name, seconds: 0.2 + 0.8 * random() };
       const { id } = await client.create(`machines-${name}`, { model: "local/work", input });
+      ids.set(name, id);
       for (;;) {
         const view = await client.get(id);
         if (view === null || isFinished(view)) return [name, view];
@@ -127,6 +147,8 @@ it("ends every prediction once and leaves no machine, whatever happens", { timeo
   ).toStrictEqual([]);
   expect(hostile.told.madeUnheard).toBeGreaterThan(0);
   expect(hostile.told.liedOfReturn).toBeGreaterThan(0);
+  expect(takenBack, told()).toHaveLength(NOTICES_S.length);
+  await expectUsage(ended, ids);
   const { providers } = ScalingSchema.parse(await admin("GET", "scaling"));
   const [{ orphans_returned: orphans, duplicates_returned: duplicates } = {}] = providers;
   const faults = Object.entries(hostile.told).map(([what, count]) => `${what} ${count}`);
@@ -135,6 +157,21 @@ it("ends every prediction once and leaves no machine, whatever happens", { timeo
       `${orphans} orphans and ${duplicates} duplicates were returned (seed ${SEED})`,
   );
 });
+
+/** Each record counts once, whatever became of the machines, and each device has what its models measured. */
+async function expectUsage(ended: readonly [string, View | null][], ids: ReadonlyMap<string, string>): Promise<void> {
+  const held = readHeldRuns(runsFile);
+  const runs = runsByKey(held);
+  const predictions = ended.flatMap(([name, view]) =>
+    view === null ? [] : [{ view, runs: runs.get(name)?.length ?? 0 }],
+  );
+  const usage = await openUsageRecords(stack.kafka, "oldest");
+  const readers = [{ account: await accountNamed(stack, ACCOUNT), key: stack.apiKey }];
+  expect(await settleUsage(stack, usage, readers, predictions)).toEqual([]);
+  const devices = measureDevices(held, [...usage.records.values()], ids);
+  console.log(`machines: ${devices.map(lineOfDevice).join("; ")}`);
+  expect(judgeDevices(devices)).toEqual([]);
+}
 
 /** Notes every process that was ever a machine. */
 async function watch(pids: Set<number>, signal: AbortSignal): Promise<void> {
@@ -146,14 +183,23 @@ async function watch(pids: Set<number>, signal: AbortSignal): Promise<void> {
 
 function running(): number[] {
   const machines = join(folder, "machines");
-  return readdirSync(machines).flatMap((name) => {
-    const file = join(machines, name, "process");
-    try {
-      return existsSync(file) ? [Number(readFileSync(file, "utf8").split("\n")[0])] : [];
-    } catch {
-      return [];
-    }
-  });
+  return readdirSync(machines).flatMap((name) => pidOf(join(machines, name)) ?? []);
+}
+
+function pidOf(machine: string): number | null {
+  try {
+    return Number(readFileSync(join(machine, "process"), "utf8").split("\n")[0]);
+  } catch {
+    return null;
+  }
+}
+
+/** A machine is gone, with its disk. */
+function vanish(name: string): void {
+  const machine = join(folder, "machines", name);
+  const pid = pidOf(machine);
+  if (pid !== null && startTimeOf(pid) !== null) process.kill(pid, "SIGKILL");
+  rmSync(machine, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
 }
 
 /** Pools die, workerd and the edge die, and the service starts anew, one after the other. */
@@ -172,7 +218,12 @@ async function makeTrouble(signal: AbortSignal): Promise<void> {
   };
   const killWorkerd = (): void => stack.killWorkerd();
   const killEdge = (): void => stack.killEdge();
+  const losses = NOTICES_S.map((noticeS) => async (): Promise<void> => {
+    const id = await hostile.takeBack(noticeS, vanish, signal);
+    if (id !== null) takenBack.push(id);
+  });
   const troubles: (() => void | Promise<void>)[] = [
+    ...losses,
     ...[killPool, killWorkerd, killPool, restartService],
     ...[killPool, killEdge, killPool],
   ];

@@ -135,6 +135,8 @@ const slowUplink: Scenario = {
   share: 0.04,
   loadSeconds: 0.5,
   job: () => ({ input: { tail: TAIL }, fails: false, tail: TAIL }),
+  // Each batch brings up to eight of those outputs through a pipe.
+  deviceSlackMs: 10_000,
   async prepare(world) {
     const proxy = await startEventProxy(world.stack.port, { blobBytesPerSecond: UPLINK_BYTES_PER_SECOND });
     const env = { EDGEPLANE_MAX_UPLOAD_BACKLOG_BYTES: String(BACKLOG_BYTES) };

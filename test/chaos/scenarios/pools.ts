@@ -15,10 +15,10 @@ const FROZEN_MS = 25_000;
 
 type Fault = (world: World, other: ExtraPool) => Promise<Outage>;
 
-function beside(name: string, fault: Fault, stoodStillMs = 0): Scenario {
+function beside(name: string, fault: Fault, deviceSlackMs = 0): Scenario {
   let other: ExtraPool | null = null;
   return {
-    ...{ name, model: "echo", stoodStillMs },
+    ...{ name, model: "echo", deviceSlackMs },
     async prepare(world) {
       const pool = await createExtraPool(world, "other", world.stack.url);
       other = pool;

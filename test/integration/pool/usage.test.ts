@@ -79,6 +79,7 @@ const sumUs = (entries: readonly UsageEntry[]): number => entries.reduce((sum, {
 test("what attempts took adds up to the time that the device was busy: in batches that raise, die, and are canceled", async () => {
   await using inside = await startMeasured();
   const { edge, pool, heldUs } = inside;
+  const seenMs = performance.now();
   const first = modelAt(inside, "a/first").manifest;
   const second = modelAt(inside, "a/second").manifest;
   const all = ["a", "b", "raise", "c"].map((act) => edge.submit(first, { do: act }));
@@ -91,7 +92,11 @@ test("what attempts took adds up to the time that the device was busy: in batche
   await edge.until(() => all.every(({ row }) => row.completedAt !== null && row.attemptAt === undefined));
 
   const entries = usageOf(all);
-  const busyUs = pool.meter.ledger.totals(Math.floor(performance.now() * 1000)).get("cpu")?.busyUs ?? 0;
+  const nowUs = Math.floor(performance.now() * 1000);
+  const totals = pool.meter.ledger.totals(nowUs).get("cpu");
+  const { busyUs, ...others } = totals ?? { busyUs: 0, residentUs: 0, unusedUs: 0 };
+  // The parts of a device's time leave none of it out.
+  expect(busyUs + others.residentUs + others.unusedUs).toBeGreaterThanOrEqual(nowUs - seenMs * 1000 - 200);
   expect(sumUs(entries)).toBe(busyUs);
   expect(busyUs).toBeGreaterThanOrEqual(heldUs() - 200 * entries.length);
   const outcomes = new Set(entries.map(({ outcome }) => outcome));
