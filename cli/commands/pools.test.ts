@@ -166,6 +166,10 @@ test("doctor names sick pools and models, and leaves that out where the gateway 
   expect(bad.code).toBe(1);
   expect(bad.stdout).toContain("✗ pools and their models are well: box-2: it is connected, and states no room");
   expect(bad.stdout).toContain(`can't set acme/echo:${"b".repeat(12)} up: CUDA error`);
+  const [good, broken] = sick.models;
+  const deleted = { ...pool, models: [good, { ...broken, is_wanted: false }] };
+  answers.set("GET /admin/v1/pools", { results: [deleted], next_cursor: null });
+  expect((await cli(["doctor"])).stdout).toContain("✓ pools and their models are well");
   answers.set("GET /admin/v1/pools", { results: [], next_cursor: null });
   expect((await cli(["doctor"])).stdout).toContain("✗ pools and their models are well: none is connected");
   answers.delete("GET /admin/v1/pools");

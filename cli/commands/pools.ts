@@ -19,6 +19,7 @@ const ServedSchema = z.looseObject({
   starts_now: z.number().optional(),
   ready_in_ms: z.number().nullish(),
   problem: z.string().nullish(),
+  is_wanted: z.boolean().optional(),
 });
 export const PoolSchema = z.looseObject({
   session: z.string(),
@@ -85,8 +86,8 @@ export function problemsOf({ name, state, is_heard: isHeard, seen_at: seenAt, mo
   const fenced = devices.flatMap(({ problem }) =>
     problem === null || problem === undefined ? [] : [{ name, problem: firstLine(problem) }],
   );
-  const sick = models.flatMap(({ model, version, problem }) =>
-    problem === null || problem === undefined
+  const sick = models.flatMap(({ model, version, problem, is_wanted: isWanted = true }) =>
+    problem === null || problem === undefined || !isWanted
       ? []
       : [{ name, problem: `can't set ${model}:${version.slice(0, 12)} up: ${firstLine(problem)}` }],
   );

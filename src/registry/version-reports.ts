@@ -60,6 +60,27 @@ export function hostsStatement(
     .bind(owner, lane, isTrusted ? 1 : 0);
 }
 
+const NamedSchema = z.object({ name: z.string() });
+
+/** Those of these versions (`owner/name:version`) that were pushed and are deleted, or that no host could set up. */
+export async function withoutUse(db: D1Database, names: readonly string[]): Promise<Set<string>> {
+  if (names.length === 0) return new Set();
+  const asked = names.map((name) => {
+    const [, owner, model, version] = /^([^/]*)\/([^:]*):(.*)$/.exec(name) ?? [];
+    return { name, owner, model, version };
+  });
+  const { results } = await db
+    .prepare(
+      `SELECT asked.value ->> 'name' AS name FROM json_each(?) asked JOIN bundles b
+         ON b.owner = asked.value ->> 'owner' AND b.name = asked.value ->> 'model' AND b.version = asked.value ->> 'version'
+       WHERE b.deleted_at IS NOT NULL OR (b.failed > 0 AND EXISTS (SELECT 1 FROM versions v
+         WHERE v.owner = b.owner AND v.name = b.name AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))`,
+    )
+    .bind(JSON.stringify(asked))
+    .all();
+  return new Set(results.map((row) => NamedSchema.parse(row).name));
+}
+
 /** Whether the version has failed by what hosts reported; `hosts`: those that may run it. */
 export function judge(reports: Reports, hosts: readonly string[]): Failed {
   const all = Object.values(reports);

@@ -7,6 +7,7 @@ import { versionKey } from "../../lane/types.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
 import { listPools, poolStates } from "../../registry/pools.ts";
 import type { Pool } from "../../registry/pools.ts";
+import { withoutUse } from "../../registry/version-reports.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { forwardCursorOf, wholeNumber } from "../parameters.ts";
@@ -23,6 +24,9 @@ const ServedSchema = z.object({
   starts_now: z.int().optional().meta({ description: "How many of them begin at once." }),
   ready_in_ms: z.number().nullable().optional().meta({ description: "0: it is loaded; null: nobody knows." }),
   problem: z.string().nullable().optional().meta({ description: "Why it can't be set up there." }),
+  is_wanted: z.literal(false).optional().meta({
+    description: "It was deleted, or no host could set it up: its owner's matter, and nothing is wrong with the pool.",
+  }),
 });
 
 const PoolSchema = z
@@ -82,8 +86,9 @@ export function poolListRoutes(): Hono<App> {
       async (c, { query: { cursor, limit = DEFAULT_LIMIT, ended, room } }) => {
         const found = await listPools(c.env.DB, { after: cursor, limit: limit + 1, ended: ended === "true" });
         const rooms = room === "true" ? await askLanes(c.env, found.slice(0, limit)) : null;
+        const useless = await withoutUse(c.env.DB, rooms === null ? [] : problemsIn(rooms));
         const pages = found.map((pool) => ({ ...pool, createdAt: pool.connectedAt, id: pool.session }));
-        return c.json(listOf(pages, limit, (pool) => showPool(pool, rooms)));
+        return c.json(listOf(pages, limit, (pool) => showPool(pool, rooms, useless)));
       },
     ),
   );
@@ -107,7 +112,17 @@ async function askLanes(env: Env, pools: readonly Pool[]): Promise<Map<string, P
   return bySession;
 }
 
-function showPool(pool: Pool, rooms: ReadonlyMap<string, PoolRoom[]> | null): z.output<typeof PoolSchema> {
+/** Models that some pool can't set up, as `owner/name:version`. */
+function problemsIn(rooms: ReadonlyMap<string, PoolRoom[]>): string[] {
+  const models = [...rooms.values()].flat().flatMap((room) => room.models);
+  return [...new Set(models.flatMap(({ key, problem }) => (problem === null ? [] : key.replace(" ", ":"))))];
+}
+
+function showPool(
+  pool: Pool,
+  rooms: ReadonlyMap<string, PoolRoom[]> | null,
+  useless: ReadonlySet<string>,
+): z.output<typeof PoolSchema> {
   const told = rooms?.get(pool.session) ?? [];
   const byKey = new Map(told.flatMap(({ models }) => models.map((one) => [one.key, one])));
   return {
@@ -126,7 +141,10 @@ function showPool(pool: Pool, rooms: ReadonlyMap<string, PoolRoom[]> | null): z.
       problem,
     })),
     isolation: pool.isolation,
-    models: pool.models.map((name) => showModel(name, byKey)),
+    models: pool.models.map((name) => ({
+      ...showModel(name, byKey),
+      ...(useless.has(name) ? { is_wanted: false } : {}),
+    })),
   };
 }
 

@@ -83,6 +83,19 @@ it("tells what a pool said of itself, what its lane knows of its models, and wha
       },
     ],
   });
+  const wanted = async () => {
+    const known = (await find(session, "?room=true"))?.["models"] as Pool[] | undefined;
+    return known?.map((one) => one["is_wanted"]);
+  };
+  expect(await wanted()).toEqual([undefined, undefined]);
+  // A version that was pushed and is deleted stays on a pool for a while: its problems are none of the pool's.
+  await testEnv.DB.prepare(
+    `INSERT INTO bundles (owner, name, version, manifest, lane, files, bytes, nonce, wants_latest, pushed_at, deleted_at)
+     VALUES ('local', 'echo', ?, '{}', 'pools-a', 1, 1, 'n', 0, 1, 1)`,
+  )
+    .bind(OTHER)
+    .run();
+  expect(await wanted()).toEqual([undefined, false]);
   expect(await find(session)).toMatchObject({
     is_heard: null,
     models: [
