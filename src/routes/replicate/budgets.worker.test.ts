@@ -308,7 +308,7 @@ describe("a budget of a caller with tokens", () => {
     const unnamed = await set({});
     expect([unnamed.status, String(unnamed.body["detail"])]).toEqual([404, expect.stringContaining("`account`")]);
     expect(await set({ account: "nobody" })).toMatchObject({ status: 404 });
-    expect(await set({ account }, `/budgets/account/${account}/day`)).toMatchObject({ status: 400 });
+    expect(await set({ account }, `/budgets/account/${account}/day`)).toMatchObject({ status: 422 });
     expect(await set({ account }, "/budgets/key/jwt:other:ada/day")).toMatchObject({ status: 409 });
     expect(await set({ account })).toMatchObject({
       status: 200,
@@ -357,6 +357,61 @@ describe("a balance", () => {
     await operate(path, "POST", payment, { "idempotency-key": "two" });
     expect(await told()).toMatchObject({ alerted: 0 });
     expect(await operate(path)).toMatchObject({ body: { webhook, alert_below_nano: 2 * MILLION } });
+  });
+
+  it("is removed once nothing is left or reserved of it, and remembers its payments", async () => {
+    const { create, run, operate, account, expectBudget } = await gateway(MILLION);
+    const path = `/accounts/${account}/balance`;
+    const pay = (key: string, nano: number) => {
+      const payment = { amount_nano: nano, currency: "USD", why: "test" };
+      return operate(path, "POST", payment, { "idempotency-key": key });
+    };
+    expect(await operate(path, "DELETE")).toMatchObject({ status: 404 });
+    await pay("one", 2 * MILLION);
+    const { id } = await create();
+    expect(await operate(path, "DELETE")).toMatchObject({ status: 409, body: { code: "conflict" } });
+    await run(id, 1.5);
+    await expectBudget([1_500_000, 0, 500_000]);
+    const refused = await operate(path, "DELETE");
+    expect(refused).toMatchObject({ status: 409 });
+    expect(refused.body["detail"]).toContain("0.000500000 USD left, and 0.000000000 reserved: take that out first");
+    await pay("back", -500_000);
+    expect((await create()).status).toBe(402);
+    expect((await operate(path, "DELETE")).status).toBe(204);
+    expect((await operate(path)).status).toBe(404);
+    expect((await create()).status).toBe(201);
+    expect(await pay("two", MILLION)).toMatchObject({
+      status: 201,
+      body: { left_nano: MILLION, spent_nano: 1_500_000 },
+    });
+    expect(await pay("one", 2 * MILLION)).toMatchObject({ status: 200, body: { left_nano: MILLION } });
+  });
+
+  it("stays where somebody pays in while it is removed", async () => {
+    const { operate, account, env } = await gateway(MILLION);
+    const path = `/accounts/${account}/balance`;
+    const pay = (key: string, nano: number) => {
+      const payment = { amount_nano: nano, currency: "USD", why: "test" };
+      return operate(path, "POST", payment, { "idempotency-key": key });
+    };
+    await pay("one", MILLION);
+    await pay("back", -MILLION);
+    await operate(path, "PUT", { webhook: "https://receiver.example.com/", alert_below_nano: 5 });
+    let isPaid = false;
+    const getByName = (name: string) => {
+      const ledger = testEnv.LEDGER.getByName(name);
+      const read = async (asked: Parameters<typeof ledger.read>[0]) => {
+        const states = await ledger.read(asked);
+        if (!isPaid) await ledger.payIn("two", { bucket: asked[0]?.bucket ?? "", nano: 7, at: 0, why: "test" });
+        isPaid = true;
+        return states;
+      };
+      return { read };
+    };
+    const racing = { ...env, LEDGER: { getByName } as unknown as Env["LEDGER"] };
+    const removed = await callJson(`/admin/v1${path}`, { key: operator, env: racing, method: "DELETE" });
+    expect(removed).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect(await operate(path)).toMatchObject({ status: 200, body: { left_nano: 7, alert_below_nano: 5 } });
   });
 
   it("is paid in once for each key, and at its end predictions are refused with 402", async () => {
