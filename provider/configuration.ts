@@ -20,6 +20,8 @@ const EntryFields = {
     .default("edgeplane-"),
   /** For how long after an answer that says nothing the list is read before another create. */
   settleMs: z.int().min(1000).max(600_000).optional(),
+  /** From an order to the pool's hello: the gateway's estimate until it has seen some. */
+  expectedBootS: z.number().positive().max(86_400).optional(),
   /** A balance below it is warned of, in the account's currency. */
   lowBalance: z.number().nonnegative().optional(),
 };
@@ -57,6 +59,10 @@ export const timesOf = ({ kind, settleMs }: EntryConfiguration) => ({
   ...(kind === "vast" ? { maxCreates: 1, soonListMs: 5000 } : {}),
   ...(settleMs === undefined ? {} : { settleMs }),
 });
+
+/** What a machine of a kind takes to boot, unless the entry says otherwise. */
+export const expectedBootOf = ({ kind, expectedBootS }: EntryConfiguration): number =>
+  expectedBootS ?? { local: 5, command: 120, runpod: 120, vast: 240 }[kind];
 
 /** The configuration can't be read, or is wrong; the message says where, and how to mend it. */
 export class ConfigurationError extends Error {

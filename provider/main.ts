@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import type { Logger } from "pino";
-import { ConfigurationError, readConfiguration, readKey, timesOf } from "./configuration.ts";
+import { ConfigurationError, expectedBootOf, readConfiguration, readKey, timesOf } from "./configuration.ts";
 import type { EntryConfiguration } from "./configuration.ts";
 import { edgeAt } from "./edge.ts";
 import { Entry } from "./entry.ts";
@@ -49,7 +49,8 @@ function run(settings: Settings): void {
     const { name, kind, prefix, lowBalance } = entry;
     const logOfEntry = log.child({ provider: name });
     const provider = providerOf(entry, settings, logOfEntry);
-    const reconciler = new Reconciler({ name, kind, names: namesWith(prefix), times: timesOf(entry) });
+    const expectedBootS = expectedBootOf(entry);
+    const reconciler = new Reconciler({ name, kind, names: namesWith(prefix), times: timesOf(entry), expectedBootS });
     const lowBalanceNano = lowBalance === undefined ? {} : { lowBalanceNano: nanoOf(lowBalance) };
     const told = { instance, ...lowBalanceNano, onRefused: stopWith };
     const runner = new Entry({ provider, reconciler, edge, log: logOfEntry, ...told });

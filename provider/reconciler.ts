@@ -56,6 +56,7 @@ const MAX_PROBLEM_CHARS = 500;
 export class Reconciler {
   readonly #name: string;
   readonly #kind: string;
+  readonly #expected: Pick<SyncRequest, "expectedBootS">;
   readonly #names: Names;
   readonly #times: ReconcilerTimes;
   readonly #attempts: Attempts;
@@ -78,10 +79,11 @@ export class Reconciler {
   #orphansReturned = 0;
   #duplicatesReturned = 0;
 
-  constructor(options: { name: string; kind: string; names: Names; times: ReconcilerTimes }) {
+  constructor(options: { name: string; kind: string; names: Names; times: ReconcilerTimes; expectedBootS?: number }) {
     this.#name = options.name;
     this.#kind = options.kind;
     this.#names = options.names;
+    this.#expected = options.expectedBootS === undefined ? {} : { expectedBootS: options.expectedBootS };
     this.#times = options.times;
     this.#attempts = new Attempts(options.times);
     this.#lists = new Errands(options.times.soonListMs);
@@ -195,6 +197,7 @@ export class Reconciler {
       protocol: PROVIDER_PROTOCOL,
       provider: this.#name,
       kind: this.#kind,
+      ...this.#expected,
       offers: this.#offers,
       machines: machinesOf({
         own: this.#list?.own ?? [],

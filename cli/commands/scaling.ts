@@ -54,7 +54,7 @@ const ScalingSchema = z.looseObject({
 });
 
 export function addScaling(program: Command, context: Context): void {
-  program
+  const scaling = program
     .command("scaling")
     .description("which machines are wanted, which there are, what they cost, and why (the operator's key)")
     .action(async () => {
@@ -84,5 +84,14 @@ export function addScaling(program: Command, context: Context): void {
         ...[one.name, one.kind, one.is_here ? "here" : "away", one.offers, one.balance, one.problem],
       ]);
       return printTable(io, ["provider", "kind", "state", "offers", "balance", "problem"], providers);
+    });
+
+  scaling
+    .command("forget")
+    .argument("<machine>", "its id")
+    .description("forget a machine whose provider service was taken away for good (the operator's key)")
+    .action(async (machine: string) => {
+      await context.client().admin(z.unknown(), "DELETE", `/scaling/machines/${encodeURIComponent(machine)}`);
+      note(context.io, `${machine} costs nothing from now on; nothing was returned at its provider`);
     });
 }

@@ -117,6 +117,8 @@ export const SyncRequestSchema = z.object({
   /** Since the service started: what was returned because nobody wanted it, or because it was there twice. */
   orphansReturned: z.int().nonnegative().default(0),
   duplicatesReturned: z.int().nonnegative().default(0),
+  /** From an order to the pool's hello, until the edge has seen some. */
+  expectedBootS: z.number().positive().max(86_400).optional(),
   /** What the account at the provider has left. */
   balance: z.object({ nano: z.int(), currency: CurrencySchema }).optional(),
   /** `machines` is the provider's whole list, read just now: what it lacks is gone. */

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { amountOf } from "../../contract/price.ts";
-import { HardwareSchema, WantedMachinesSchema } from "../../contract/provider.ts";
+import { HardwareSchema, MachineIdSchema, WantedMachinesSchema } from "../../contract/provider.ts";
 import { ScalingSettingsSchema } from "../../contract/scaling.ts";
 import type { Env } from "../../env.ts";
 import { callObject } from "../../object-calls.ts";
@@ -13,7 +13,7 @@ import type { ScalingStatus } from "../../scaling/object/status.ts";
 import { whatIf } from "../../scaling/what-if.ts";
 import type { Outcome } from "../../scaling/what-if.ts";
 import type { App } from "../app.ts";
-import { json, operation } from "../operation.ts";
+import { empty, json, operation } from "../operation.ts";
 import { MAX_ADMIN_BYTES } from "./page.ts";
 import { scalingMetrics } from "./scaling-metrics.ts";
 
@@ -142,6 +142,29 @@ export function scalingRoutes(): Hono<App> {
           models: outcomes.map(showOutcome),
           left_out: leftOut,
         });
+      },
+    ),
+  );
+
+  routes.delete(
+    "/machines/:machine",
+    operation(
+      {
+        id: "forgetMachine",
+        tag: "Operator",
+        summary: "Forget a machine whose provider is gone",
+        description:
+          "For one whose provider service was taken away for good: it counts as paid until somebody says that it is gone. Look at the provider first: nothing is returned there. Should its service come back and list it, it returns it as one that nobody wants. 409 while the service, or the machine's pool, is heard.",
+        access: "operator",
+        path: z.object({ machine: MachineIdSchema }),
+        answers: { 204: empty("It costs nothing from now on.") },
+        errors: ["not_found", "conflict"],
+      },
+      async (c, { path: { machine } }) => {
+        const found = await callObject(() => scalerObject(c.env).forget(machine));
+        if (found === null) throw new EdgeplaneError("not_found", `There is no machine ${machine}.`);
+        if (found !== true) throw new EdgeplaneError("conflict", found);
+        return c.body(null, 204);
       },
     ),
   );

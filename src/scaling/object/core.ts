@@ -235,6 +235,28 @@ export class ScalerCore {
     return this.providers.isHere(provider, this.#clock.mono());
   }
 
+  /** What a machine of the class takes to boot: as seen, or as its cheapest provider expects; null: nobody knows. */
+  bootMs(hardware: string): number | null {
+    const learned = this.learned.bootMs(hardware);
+    if (learned !== null) return learned;
+    const offers = this.offers().filter((offer) => offer.hardware === hardware);
+    const [cheapest] = offers.toSorted((a, b) => a.pricePerHourNano - b.pricePerHourNano);
+    const expectedS = this.providers.all().find(({ name }) => name === cheapest?.provider)?.expectedBootS ?? null;
+    return expectedS === null ? null : expectedS * 1000;
+  }
+
+  /** Forgets a machine that only its provider could say is gone; a string: why not. Null: there is none. */
+  forget(id: string): true | string | null {
+    const machine = this.book.get(id);
+    if (machine === undefined) return null;
+    const { provider, session } = machine;
+    if (session !== null) return `The pool of ${id} is connected: the machine is there.`;
+    if (this.isHere(provider))
+      return `The service of ${provider} is heard: it returns the machine, or says that it is gone, by itself.`;
+    this.book.forget(id);
+    return true;
+  }
+
   /** The time that costs are counted by. */
   billingMs(): number {
     return this.#clock.billing();
@@ -273,7 +295,7 @@ export class ScalerCore {
 
   /** Of a version, a machine has booted once it serves: its environment, weights and set-up are a part of that. */
   #kind(hardware: string, key: string): KnownKind {
-    const bootMs = this.learned.bootMs(hardware);
+    const bootMs = this.bootMs(hardware);
     const setupMs = this.learned.setupMs(key) ?? 0;
     return kindOf(hardware, bootMs, setupMs, [...this.book.all(), ...this.offers()]);
   }
@@ -320,7 +342,7 @@ export class ScalerCore {
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
       spent: { ofClass: this.spentNano(hardware), inAll: this.spentNano() },
-      bootMs: this.learned.bootMs(hardware),
+      bootMs: this.bootMs(hardware),
       isAvoided: this.book.isAvoided,
       losses: this.losses,
       onMachine: (machine) => onMachine(this, machine),

@@ -204,6 +204,12 @@ export class MachineBook {
     else this.#change(machine, "gone", why);
   }
 
+  /** Somebody who knows says that it is gone: it costs nothing from now on. */
+  forget(id: string): void {
+    const machine = this.#machines.get(id);
+    if (machine !== undefined) this.#forget(machine);
+  }
+
   /** It did not connect in time: others of its kind are avoided for a while. */
   neverConnected(id: string, why: string): void {
     const machine = this.#machines.get(id);

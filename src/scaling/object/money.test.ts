@@ -78,4 +78,23 @@ describe("money", () => {
     expect(world.names).toHaveLength(1);
     expect(world.status().classes[0]?.why).toContain("None can be rented: none of 4 offers does: euro is in EUR");
   });
+
+  it("counts a machine whose provider is gone until it is told to forget it, and none that is heard", () => {
+    const world = new World({ classes: { cpu: { min: 1 } } });
+    world.run(5);
+    const id = world.core.book.all()[0]?.id ?? "";
+    expect(world.core.forget("m000000000000")).toBeNull();
+    expect(world.core.forget(id)).toContain("The service of fake is heard");
+    world.run(30);
+    world.faults.away = true;
+    world.run(100);
+    expect(world.core.forget(id)).toContain("is connected: the machine is there");
+    world.kill(`edgeplane-${id}`);
+    const before = world.core.spentNano();
+    world.run(1);
+    expect(world.core.forget(id)).toBe(true);
+    world.run(60);
+    expect(world.core.spentNano() - before).toBeLessThan(before / 20);
+    expect(world.core.book.get(id)).toBeUndefined();
+  });
 });

@@ -11,7 +11,7 @@ export function outlookOf(core: ScalerCore, key: string, nowMs: number): Outlook
   if (sick !== null) return { comesInMs: null, refused: sick };
   const { hardware } = core.resolved(key);
   if (hardware === null) return { comesInMs: null, refused: null };
-  const bootMs = core.learned.bootMs(hardware);
+  const bootMs = core.bootMs(hardware);
   const setupMs = core.learned.setupMs(key) ?? 0;
   const working = core.book.all().filter((one) => one.hardware === hardware && isWorking(one));
   const waits = working.map(({ session, wantedAtMs }) => {

@@ -18,6 +18,7 @@ export type Provider = {
   kind: string;
   /** The service that speaks for it; null: one that doesn't name itself, or none. */
   instance: string | null;
+  expectedBootS: number | null;
   heardMono: number;
   heardAtMs: number;
   offers: SyncRequest["offers"];
@@ -54,6 +55,7 @@ export class Providers {
       name,
       kind,
       instance: request.isLeaving === true ? null : (request.instance ?? this.#providers.get(name)?.instance ?? null),
+      expectedBootS: request.expectedBootS ?? null,
       // One that leaves is not waited for.
       heardMono: request.isLeaving === true ? mono - AWAY_MS : mono,
       heardAtMs: wallMs,

@@ -16,6 +16,7 @@ export type RemoteScaler = {
   fetch(request: Request): Promise<Response>;
   status(): Promise<ScalingStatus>;
   past(draft: ScalingSettings | null): Promise<Past>;
+  forget(machine: string): Promise<true | string | null>;
   lastRents(): Promise<LastRents | null>;
   changed(): Promise<void>;
 };

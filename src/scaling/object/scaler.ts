@@ -146,6 +146,14 @@ export class Scaler extends DurableObject<Env> {
     return statusOf(this.#core, Date.now());
   }
 
+  /** As `ScalerCore.forget`. */
+  async forget(machine: string): Promise<true | string | null> {
+    await this.#read();
+    const found = this.#core.forget(machine);
+    this.#look();
+    return found;
+  }
+
   lastRents(): LastRents | null {
     return this.#store.read("rents");
   }

@@ -256,6 +256,12 @@ it("lets in no token of another kind, for another provider, or that was revoked"
   expect(revoked.status).toBe(204);
 });
 
+it("forgets no machine that there isn't, or whose provider is heard", async () => {
+  const forget = (id: string) => callJson(`/admin/v1/scaling/machines/${id}`, { key: operator, method: "DELETE" });
+  expect((await forget("m000000000000")).status).toBe(404);
+  expect((await forget((await machines())[0]?.id ?? "")).status).toBe(409);
+});
+
 it("tells who starts machines itself how many are wanted, in JSON and for Prometheus", async () => {
   const settings = {
     plugins: { "api-key": {} },

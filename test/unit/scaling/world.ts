@@ -73,6 +73,8 @@ export class World {
   bootS = 20;
   /** From a pool's hello until a model serves there. */
   setupS = 0;
+  /** What its provider says that a boot takes. */
+  expects: Pick<SyncRequest, "expectedBootS"> = {};
   slots = 1;
   wallMs = T0;
   #refused: SyncRequest["refused"] = [];
@@ -149,7 +151,15 @@ export class World {
         ...{ state: session === null ? "booting" : "running", createdAtMs: T0 + atS * 1000 },
       }));
     this.core.synced({
-      ...{ protocol: 1, provider: "fake", kind: "fake", offers: this.offers, machines, refused: this.#refused },
+      ...{
+        protocol: 1,
+        provider: "fake",
+        kind: "fake",
+        ...this.expects,
+        offers: this.offers,
+        machines,
+        refused: this.#refused,
+      },
       ...{ orphansReturned: 0, duplicatesReturned: 0, complete: true },
     });
     this.#refused = [];
