@@ -237,8 +237,9 @@ export abstract class PoolSession extends DurableObject<Env> {
       const lease = this.#lease();
       if (!lease.alive) await this.#forget();
       else if (this.#isConnected()) {
-        await this.ctx.storage.deleteAlarm();
         await this.#tellScaler();
+        const isUntold = this.#known?.untoldDevices !== undefined;
+        if (!isUntold && this.#isConnected()) await this.ctx.storage.deleteAlarm();
       } else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
     } catch (error) {
       log.warn("session_end_deferred", { reason: reasonOf(error) });
