@@ -19,6 +19,10 @@ export type Pool = {
   seen: string[];
   ended: { id: string; ms: number }[];
   statements: number;
+  /** Its last poll brought something, or failed: it polls again by itself once it has room. */
+  isDue: boolean;
+  /** When it got its last claim. */
+  gotAt: number;
 };
 
 /** The one failure that needs no start. */

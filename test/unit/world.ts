@@ -64,6 +64,8 @@ export class World {
       seen: [],
       ended: [],
       statements: 0,
+      isDue: false,
+      gotAt: this.now,
     };
     this.pools.push(pool);
     return pool;
@@ -167,6 +169,7 @@ export class World {
     if (pool?.alive !== true) return;
     const rooms = new Map([[versionKey(this.#room(pool)), this.#room(pool)]]);
     const entries = this.lane.take(pool.session, rooms, 10);
+    pool.isDue = !answerArrives || entries.length > 0;
     for (const { id } of entries) {
       const [answer] = this.shardFor(id).claim({ session: pool.session, jobs: [{ id, startNow: true }] }, [LANE]);
       if (answerArrives && answer !== undefined) this.#accept(pool, answer);
@@ -365,6 +368,7 @@ export class World {
     if (pool.held.get(answer.id)?.grant.token === answer.token) return;
     const held: Held = { grant: answer, running: false, seq: answer.seq, chunks: 0, sent: [] };
     pool.held.set(answer.id, held);
+    pool.gotAt = this.now;
     pool.seen.push(answer.id);
     if (answer.startNow) this.#run(held);
   }
