@@ -135,6 +135,22 @@ describe("the cost of a prediction", () => {
     expect(second.store.get(id)).toMatchObject({ reservations: null, handAt: null, costNano: nano });
   });
 
+  it("is by no device time behind its end, however late its pool comes back, and however much it tells", () => {
+    const perSecond = { price: { ...price, perSecond: { "*": 4000 } }, expectedNano: 7 };
+    const { core, clock, claim, cost, id } = setUp(perSecond);
+    const token = claim();
+    clock.now += 2000;
+    core.cancel(id, "account");
+    clock.now += defaultRules.leaseMs;
+    core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+    clock.now += 20 * 3_600_000;
+    const late = { ...usage, devices: 2, runMs: 72_000_000, gpuUs: 144_000_000_000 };
+    core.deliver([], SESSION, LANES, [{ id, token, attempt: 1, outcome: "stopped", usage: late }]);
+    // Two seconds and the second that is its pool's grace, on two devices: what it kept them for longer is recorded.
+    expect(cost()).toEqual(["final", 10 + 6 * 4000]);
+    expect(core.store.get(id)?.usage?.at(-1)).toMatchObject({ gpuUs: 144_000_000_000 });
+  });
+
   it("counts the attempt that ended it alone, whatever was lost before, and reports that come late", () => {
     const { core, claim, send, report, cost, id } = setUp();
     const first = claim();
