@@ -25,6 +25,13 @@ export type Pool = {
   gotAt: number;
 };
 
+export function createPool(session: string, now: number): Pool {
+  return {
+    ...{ session, alive: true, heard: true, heardAt: now, statements: 0, isDue: false, gotAt: now },
+    ...{ held: new Map(), refused: new Set(), seen: [], ended: [] },
+  };
+}
+
 /** The one failure that needs no start. */
 export function isInputFault(event: PoolEvent): boolean {
   return event.type === "failed" && event.kind === "input";

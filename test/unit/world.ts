@@ -19,7 +19,7 @@ import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
 import { submission } from "./submission.ts";
-import { checkRow, isInputFault, measured, withoutUsage } from "./world-pool.ts";
+import { checkRow, createPool, isInputFault, measured, withoutUsage } from "./world-pool.ts";
 import type { Held, Pool } from "./world-pool.ts";
 
 const LANE = "default";
@@ -54,19 +54,7 @@ export class World {
   }
 
   newPool(): Pool {
-    const pool: Pool = {
-      session: `session-${this.pools.length}`,
-      alive: true,
-      heard: true,
-      heardAt: this.now,
-      held: new Map(),
-      refused: new Set(),
-      seen: [],
-      ended: [],
-      statements: 0,
-      isDue: false,
-      gotAt: this.now,
-    };
+    const pool = createPool(`session-${this.pools.length}`, this.now);
     this.pools.push(pool);
     return pool;
   }
