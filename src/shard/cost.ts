@@ -29,9 +29,15 @@ export function costOfAttempt(row: Row, measured: Measured): number {
   const { device, units } = measured;
   const gpuUs = Math.min(measured.gpuUs, mostUs(row, measured));
   const cost = costOf(pricing.price, { device, gpuUs, units, billed: isBilledAttempt(row, measured) });
-  return Math.min(cost, pricing.capNano ?? MAX_NANO);
+  return Math.min(cost, pricing.capNano === undefined ? MAX_NANO : strictlyMost(row, measured, pricing.capNano));
 }
-type Measured = Pick<UsageEntry, "attempt" | "outcome" | "device" | "devices" | "gpuUs" | "units">;
+type Measured = Pick<UsageEntry, "attempt" | "outcome" | "device" | "devices" | "gpuUs" | "units" | "replaces">;
+
+/** Where an estimate was billed, the rest of what a strict budget had reserved is others' to spend. */
+function strictlyMost(row: Row, { attempt, replaces }: Measured, capNano: number): number {
+  if (replaces === undefined || !isBilledAttempt(row, { attempt, outcome: replaces.outcome })) return capNano;
+  return costOfAttempt(row, { ...replaces, attempt });
+}
 
 /** Nobody pays for what a run went on for behind its prediction's end, which a pool may tell of much later. */
 function mostUs({ startedAt, createdAt, completedAt }: Row, { devices = 1 }: Pick<UsageEntry, "devices">): number {
