@@ -238,8 +238,7 @@ export abstract class PoolSession extends DurableObject<Env> {
       if (!lease.alive) await this.#forget();
       else if (this.#isConnected()) {
         await this.#tellScaler();
-        const isUntold = this.#known?.untoldDevices !== undefined;
-        if (!isUntold && this.#isConnected()) await this.ctx.storage.deleteAlarm();
+        if (this.#known?.untoldDevices === undefined && this.#isConnected()) await this.ctx.storage.deleteAlarm();
       } else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
     } catch (error) {
       log.warn("session_end_deferred", { reason: reasonOf(error) });
