@@ -237,8 +237,8 @@ export abstract class PoolSession extends DurableObject<Env> {
       const lease = this.#lease();
       if (!lease.alive) await this.#forget();
       else if (this.#isConnected()) {
-        await this.ctx.storage.deleteAlarm();
         await this.#tellScaler();
+        if (this.#known?.untoldDevices === undefined && this.#isConnected()) await this.ctx.storage.deleteAlarm();
       } else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
     } catch (error) {
       log.warn("session_end_deferred", { reason: reasonOf(error) });
