@@ -332,6 +332,17 @@ describe("a ledger", () => {
     expect(told()).toEqual([["low", 29, false]]);
   });
 
+  it("tells nobody of a simulation, and of what comes behind it as before", () => {
+    const { takes, end, told } = world();
+    const running = group(ask(90, month(100, { alert })));
+    takes(running);
+    expect(takes(group(ask(60, month(100, { quiet: true }))))).toBe(false);
+    expect(told()).toEqual([]);
+    expect(takes(group(ask(1, month(100, { quiet: true }))))).toBe(true);
+    end(running, 90);
+    expect(told().toSorted((a, b) => a - b)).toEqual([50, 80]);
+  });
+
   it("tells what was reached while nobody wanted to know, once somebody does", () => {
     const { takes, end, told } = world();
     const quiet = group(ask(60, month(100)));

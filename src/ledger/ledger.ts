@@ -59,7 +59,7 @@ export function createLedger(rows: LedgerRows, maxCorrectable = MAX_CORRECTABLE)
     const known = rows.bucket(name) ?? { at: start, settled: 0, paid: 0, limit: spec.limit, alerted: 0 };
     const bucket = { ...known, limit: spec.limit };
     if (spec.alert !== undefined) bucket.alert = spec.alert;
-    else delete bucket.alert;
+    else if (spec.quiet !== true) delete bucket.alert;
     if (start > known.at) return { ...bucket, at: start, settled: 0, alerted: 0 };
     // A clock that went back by less than a period stays in the one that it had reached.
     const end = endOf(period, start);
@@ -101,7 +101,7 @@ export function createLedger(rows: LedgerRows, maxCorrectable = MAX_CORRECTABLE)
       const bucket = bucketOf(name, spec, now);
       // Of nothing, nothing can be had, not even for nothing.
       if (isSoft(spec) || roomOf(name, spec, bucket) >= Math.max(1, need)) continue;
-      tell(name, bucket, true, now);
+      if (spec.quiet !== true) tell(name, bucket, true, now);
       const fits = spec.algorithm === "calendar" && need <= spec.limit && spec.limit > 0;
       const { resetMs } = stateOf(ask, now);
       return {
