@@ -5,6 +5,9 @@
 import { log } from "../../telemetry/log.ts";
 
 const MAX_SOCKETS = 200;
+/** Of one provider: a service has one, and those that it lost may stand until they are closed here. */
+const MAX_OF_PROVIDER = 10;
+const REPLACED = 4409;
 /** A service that doesn't ask is told again after so long. */
 const TELL_AGAIN_MS = 10_000;
 const CHANGED = "changed";
@@ -22,7 +25,9 @@ export class Listeners {
 
   /** Null: there are too many. */
   accept(provider: string): WebSocket | null {
-    if (this.#ctx.getWebSockets().length >= MAX_SOCKETS) return null;
+    const own = openOf(this.#ctx.getWebSockets(provider));
+    if (own.length >= MAX_OF_PROVIDER) for (const socket of own) socket.close(REPLACED, "another one took its place");
+    if (openOf(this.#ctx.getWebSockets()).length >= MAX_SOCKETS) return null;
     const { 0: client, 1: server } = new WebSocketPair();
     this.#ctx.acceptWebSocket(server, [provider]);
     return client;
@@ -63,4 +68,8 @@ export class Listeners {
       }
     }
   }
+}
+
+function openOf(sockets: readonly WebSocket[]): WebSocket[] {
+  return sockets.filter(({ readyState }) => readyState === WebSocket.OPEN);
 }

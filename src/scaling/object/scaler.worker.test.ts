@@ -167,6 +167,19 @@ it("holds no sync of a service that listens while nothing is there: it is asked 
   await provider.sync();
 });
 
+it("keeps ten sockets of one provider at most, the new one among them", async () => {
+  const provider = await FakeProvider.open("reconnects");
+  const statuses: number[] = [];
+  for (let n = 0; n < 11; n += 1) statuses.push((await provider.listen()).status);
+  expect(new Set(statuses)).toEqual(new Set([101]));
+  const open = await runInDurableObject(
+    testEnv.SCALER.getByName("scaler"),
+    (_object, ctx) =>
+      ctx.getWebSockets("reconnects").filter(({ readyState }) => readyState === WebSocket.OPEN).length,
+  );
+  expect(open).toBe(1);
+});
+
 it("has services that listen say anew what they offer once something waits, though it has slept", async () => {
   await publish({ classes: { t9: { max: 1, owners: ["listened"] } } });
   await offer({ owner: "listened", name: "to", version: VERSION });

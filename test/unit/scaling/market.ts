@@ -15,6 +15,10 @@ const T0 = Date.UTC(2026, 10, 10);
 const PREFIX = "edgeplane-";
 /** Between two syncs of a provider, and how long a service takes to return what it is to return. */
 const SYNC_EVERY_S = 5;
+/** Why a machine leaves that nothing needs, and nothing failed on. */
+const NEEDLESS = /(is|are) wanted/;
+/** What was ordered of a sick provider has come, or has been given up, after so long. */
+const SETTLED_S = 150;
 const LONGEST_ORPHAN_S = 60;
 /** What failed at a provider is left alone for so long at most. */
 const RECOVERED_S = 3600;
@@ -58,7 +62,7 @@ export class Market {
   jobs: Job[] = [];
   done = 0;
   accepted = 0;
-  /** Machines that were made, and those that were returned before they ever served. */
+  /** Machines that were made, and those of them that a provider in health got back before they ever served. */
   made = 0;
   wasted = 0;
   /** By version: machines that were rented for it alone. */
@@ -187,7 +191,9 @@ export class Market {
     if (machine === undefined) return;
     room.real.delete(name);
     for (const job of this.jobs) if (job.on === name) Object.assign(job, { on: null, startedS: null });
-    if (machine.session === null) this.wasted += Number(room.illness === null && !machine.drains);
+    const why = this.core.book.get(name.slice(PREFIX.length))?.why ?? "";
+    const isWell = room.illness === null && this.nowS - room.changedS > SETTLED_S;
+    if (machine.session === null && isWell) this.wasted += Number(!machine.drains && NEEDLESS.test(why));
     else this.core.book.poolEnded(name.slice(PREFIX.length), machine.session);
   }
 
