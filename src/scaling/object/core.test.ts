@@ -170,9 +170,27 @@ describe("classes and models", () => {
     world.bootS = 400;
     world.run(100);
     world.arrive("local/echo", 2, 2);
-    world.run(420);
+    world.run(200);
+    world.faults = {};
+    world.run(220);
     expect(world.done).toHaveLength(2);
-    expect(world.made).toBe(1);
+  });
+
+  it("waits at its start for who offers a model's class before it takes another", () => {
+    const world = new World();
+    const [small, other] = [offer("small"), offer("other", { hardware: "nvidia-t4", pricePerHourNano: 1.1e9 })];
+    world.offers = [small, other];
+    world.arrive("local/echo");
+    world.run(60);
+    settle(world);
+    world.open();
+    world.offers = [other];
+    world.run(5);
+    world.arrive("local/echo");
+    world.run(3);
+    world.offers = [small, other];
+    world.run(20);
+    expect(world.status().machines.map((one) => one.offer)).toEqual(["small"]);
   });
 
   it("compares no prices of two currencies: a class that is offered in another one is nobody's cheapest", () => {

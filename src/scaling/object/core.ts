@@ -221,7 +221,9 @@ export class ScalerCore {
     const home = this.#homes.get(key);
     const priceOf = (hardware: string): number =>
       hardware === home && this.#stays(hardware) ? 0 : this.#priceOf(hardware, settings);
-    const found = resolve(wish, settings, { classes: this.#hardware(settings), home, priceOf });
+    const all = this.#hardware(settings);
+    const classes = home === null || all.includes(home) || !this.#stays(home) ? all : [...all, home];
+    const found = resolve(wish, settings, { classes, home, priceOf });
     const { hardware } = found;
     if (hardware !== null && settings === this.settings && priceOf(hardware) < Infinity)
       this.#homes.keep(key, hardware);
