@@ -1,8 +1,10 @@
 /** What a process of a model is launched with: its environment, its secrets, its jail, its folders and its limits. */
+import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
+import { messageOf, Unwritable } from "./bundles/problems.ts";
 import type { Clock } from "./scheduling/clock.ts";
 import { cudaProblem, torchCudaOf } from "./runtime/devices/cuda-version.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
@@ -117,6 +119,10 @@ export function createLaunch(
       },
       (warning) => warnings.push(warning),
     ).catch(releaseAndThrow);
+    await makeFolder(state.scratchDir, scratchDir).catch((error: unknown) => {
+      log.warn({ model: label, why: messageOf(error) }, "a model can't be started for now; trying on");
+      releaseAndThrow(error);
+    });
     const group = groupOf(options.memoryCaps, basename(scratchDir), keys.memoryBytes, warnings);
     model.isolation = jail === null ? "none" : options.isolation.kind;
     model.environment = { python, sizeBytes, isUnpacked, warnings };
@@ -147,11 +153,23 @@ export function createLaunch(
       healthEveryMs: settings["health-every-ms"],
       lives: () => endingWith(lives.began(), release),
       discard() {
+        void rm(scratchDir, { recursive: true, force: true }).catch(() => {});
         group?.remove();
         release();
       },
     };
   };
+}
+
+/** Throws `Unwritable`, which tells nobody where this host has its folders. */
+async function makeFolder(parent: string, path: string): Promise<void> {
+  try {
+    await mkdir(parent, { recursive: true, mode: 0o711 });
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    throw new Unwritable(`this host can't make folders for its models (${code})`, { cause: error });
+  }
 }
 
 /** A life after which `then` is done. */

@@ -1,6 +1,9 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { createHandClock } from "../test/unit/hand-clock.ts";
 import { isAway } from "./bundles/problems.ts";
-import { Postponed } from "./runtime/postponed.ts";
+import { Postponed, REST_MS } from "./runtime/postponed.ts";
+import { Instance } from "./runtime/instance.ts";
+import type { InstanceOptions } from "./runtime/instance.ts";
 import { restWhileAway } from "./rest-while-away.ts";
 import { TransportError } from "./transport/http-client.ts";
 
@@ -21,6 +24,19 @@ test("a launch that the edge is away for is postponed: the model rests here, and
   expect(seen).toEqual(["the edge did not tell the secrets"]);
   pass();
   expect([seen.at(-1), model.shortage]).toEqual([null, null]);
+});
+
+test("its instances may be started when its rest is over, and not before", async () => {
+  const { resting } = world();
+  const time = createHandClock();
+  const away = restWhileAway(Promise.reject(new TransportError("closed")), () => true, resting);
+  const options: Partial<InstanceOptions> = { clock: time.clock, launch: () => away, slots: 1 };
+  const instance = new Instance(options as InstanceOptions);
+  instance.start([], "cpu");
+  await expect(away).rejects.toBeInstanceOf(Postponed);
+  await vi.waitFor(() => expect(instance.state).toBe("broken"));
+  expect(instance.mayStart(time.now() + REST_MS / 2)).toBe(false);
+  expect(instance.mayStart(time.now() + REST_MS)).toBe(true);
 });
 
 test("what is the model's own fault stays it, and what works is answered", async () => {

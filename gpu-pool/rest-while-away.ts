@@ -1,14 +1,11 @@
 /**
- * A model that needs something of the edge, or of where its files are, while that is away: no fault of its own. It
- * rests on this host: what has not begun is handed back, and it takes nothing until it is tried again.
+ * A model that needs something of the edge, of where its files are, or of this host's disk, while that is away: no fault
+ * of its own. It rests on this host: what has not begun is handed back, and it takes nothing until it is tried again.
  */
 import { messageOf } from "./bundles/problems.ts";
-import { Postponed } from "./runtime/postponed.ts";
+import { Postponed, REST_MS } from "./runtime/postponed.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { Clock } from "./scheduling/clock.ts";
-
-/** What could not be had for now is tried again after this time. */
-const REST_MS = 30_000;
 
 /** `runner`: of the model. */
 export type Resting = { runner: { pressureChanged(): void }; model: Pick<Model, "shortage">; clock: Clock };

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { modelPath } from "../src/contract/manifest.ts";
 import { createLaunch } from "./launching.ts";
 import type { LaunchOptions } from "./launching.ts";
-import { isAway } from "./bundles/problems.ts";
+import { isAway, Unwritable } from "./bundles/problems.ts";
 import { restWhileAway } from "./rest-while-away.ts";
 import type { Meter } from "./metering/meter.ts";
 import { versionKey } from "./version-key.ts";
@@ -147,9 +147,13 @@ function createRunner(model: Model, label: string, shared: Shared, options: Flee
       model.awaitsSetUp = false;
       options.onNews();
     },
-    launch: async (...args) => restWhileAway(launch(...args), isAway, () => ({ runner, model, clock })),
+    launch: async (...args) => restWhileAway(launch(...args), isPassing, () => ({ runner, model, clock })),
   });
   return runner;
+}
+
+function isPassing(error: unknown): boolean {
+  return isAway(error) || error instanceof Unwritable;
 }
 
 /** The CUDA devices and the CPU, as placement sees them. What is used of the CPU's memory is nobody's business. */

@@ -13,6 +13,7 @@ import type { ChunkRequest } from "./fetch-chunk.ts";
 import { FetchProblem, messageOf, SourceAway } from "./problems.ts";
 
 const ASK_MS = 15_000;
+const UNHEARD_MS = 30_000;
 const BUNDLE_MS = 60_000;
 /** A chunk that isn't here by then goes on where it was. */
 const CHUNK_MS = 600_000;
@@ -61,14 +62,18 @@ export class EdgeFiles {
     return { body, offset: body.statusCode === 206 && from !== undefined ? Number(from) : 0 };
   }
 
-  /** Tells what went wrong. Answers when it should be tried again; null: not by itself. Never throws. */
+  /**
+   * Tells what went wrong. Answers when it should be tried again; null: not by itself. What the edge has not heard is
+   * tried and told again, as the version waits until it hears. Never throws.
+   */
   async tell(ref: ModelRef, problem: VersionProblem): Promise<number | null> {
     const path = `/pool/v1/models/${modelPath(ref)}/versions/${ref.version}/problem`;
     const headers = { "content-type": "application/json" };
     const call = { method: "POST", path, headers, body: JSON.stringify(problem), timeoutMs: ASK_MS } as const;
     const reply = await this.#http.request(call).catch(() => null);
+    if (reply === null || reply.status >= 500) return UNHEARD_MS;
     // An older edge says nothing.
-    if (reply?.status !== 200) return null;
+    if (reply.status !== 200) return null;
     return VersionProblemReplySchema.safeParse(parseJson(reply.text)).data?.againInMs ?? null;
   }
 }

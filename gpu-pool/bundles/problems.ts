@@ -23,6 +23,11 @@ export class NoSpace extends Error {
   override readonly name = "NoSpace";
 }
 
+/** The pool's own folder can't be written, which says nothing of any model: it goes on when it can be again. */
+export class Unwritable extends Error {
+  override readonly name = "Unwritable";
+}
+
 /** What a write says that fails for want of room. */
 const FULL: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 

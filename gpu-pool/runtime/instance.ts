@@ -13,7 +13,7 @@ import { Streak } from "../scheduling/streak.ts";
 import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
-import { Postponed } from "./postponed.ts";
+import { Postponed, POSTPONED_MS } from "./postponed.ts";
 import type { Prediction } from "./prediction.ts";
 import { ProcessMemory } from "./process-memory.ts";
 import type { Run } from "./run.ts";
@@ -276,7 +276,7 @@ export class Instance {
   /** As if it could not be set up, but nobody hears of a problem. */
   #postpone(): void {
     this.#enter("broken");
-    this.#retryAtMs = this.#options.clock.nowMs() + restartDefaults.brokenMs;
+    this.#retryAtMs = this.#options.clock.nowMs() + POSTPONED_MS;
   }
 
   /** Throws where this host can't make the process its folder. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -32,4 +32,7 @@ test("what can't be read is not known, and a folder that can't be written does n
   const file = join(folder, "file");
   writeFileSync(file, "");
   expect(() => new KnownSchemas(file).keep(manifest)).not.toThrow();
+  mkdirSync(join(folder, "schemas", `${"2".repeat(64)}.json`));
+  expect(() => schemas.forget(manifestOf("2"))).not.toThrow();
+  expect(() => schemas.forgetAllBut([])).not.toThrow();
 });

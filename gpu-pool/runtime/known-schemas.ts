@@ -26,11 +26,11 @@ export class KnownSchemas {
   /** Forgets the versions that these are not. */
   forgetAllBut(manifests: readonly Manifest[]): void {
     const kept = new Set(manifests.map(({ version }) => fileOf(version)));
-    for (const name of this.#names()) if (!kept.has(name)) rmSync(join(this.#folder, name), { force: true });
+    for (const name of this.#names()) if (!kept.has(name)) this.#remove(name);
   }
 
   forget({ version }: Manifest): void {
-    rmSync(join(this.#folder, fileOf(version)), { force: true });
+    this.#remove(fileOf(version));
   }
 
   keep({ version, schema, streams }: Manifest): void {
@@ -47,6 +47,14 @@ export class KnownSchemas {
       return KnownSchema.parse(JSON.parse(readFileSync(join(this.#folder, fileOf(version)), "utf8")));
     } catch {
       return null;
+    }
+  }
+
+  #remove(name: string): void {
+    try {
+      rmSync(join(this.#folder, name), { force: true });
+    } catch {
+      // On a disk that can't be written it stays until the pool's next life.
     }
   }
 

@@ -95,6 +95,8 @@ describe("budget", () => {
     const alert = { url: "https://receiver.test/", account: "a", of: "account:acme", belowNano: 9 };
     await admit(services([{ ...balance, alert }], asked));
     expect(asked).toMatchObject([{ spec: { algorithm: "balance", limit: 0, alert } }]);
+    await admit(services([{ ...balance, alert, isQuiet: true }], asked));
+    expect(asked.at(-1)?.spec).toEqual({ algorithm: "balance", limit: 0, quiet: true });
   });
 
   it("makes nothing free that is priced by units alone: no strict one can hold it", async () => {

@@ -67,8 +67,8 @@ function chargeOf(one: Budget, { expectedNano }: Pricing, capNano: number | null
   return { subject, bucket, unit: "money", spec: specOf(one), amount, held: true };
 }
 
-function specOf({ period, limitNano, isSoft, alert }: Budget): MoneySpec {
-  const told = alert === null ? {} : { alert };
+function specOf({ period, limitNano, isSoft, alert, isQuiet }: Budget): MoneySpec {
+  const told = isQuiet === true ? { quiet: isQuiet } : alert === null ? {} : { alert };
   if (period === "balance") return { algorithm: "balance", limit: 0, ...told };
   return { algorithm: "calendar", limit: limitNano, period, ...(isSoft ? { soft: true } : {}), ...told };
 }

@@ -22,8 +22,8 @@ export type BucketSpec =
   | { algorithm: "fixed-window" | "sliding-window"; limit: number; windowMs: number }
   | { algorithm: "token-bucket"; limit: number; windowMs: number; refill: number }
   | { algorithm: "concurrency"; limit: number }
-  | { algorithm: "calendar"; limit: number; period: CalendarPeriod; soft?: boolean; alert?: AlertTarget }
-  | { algorithm: "balance"; limit: 0; alert?: AlertTarget };
+  | { algorithm: "calendar"; limit: number; period: CalendarPeriod; soft?: boolean; alert?: AlertTarget; quiet?: true }
+  | { algorithm: "balance"; limit: 0; alert?: AlertTarget; quiet?: true };
 export type WindowSpec = Extract<BucketSpec, { windowMs: number }>;
 /** What only the store `ledger` keeps, and the only thing that it does. */
 export type MoneySpec = Extract<BucketSpec, { algorithm: "calendar" | "balance" }>;
@@ -41,7 +41,8 @@ export type CalendarPeriod = (typeof calendarPeriods)[number];
 
 /**
  * Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name. `belowNano`
- * makes it a balance's: told when less than that is left, and when nothing is.
+ * makes it a balance's: told when less than that is left, and when nothing is. `quiet` in its place is of who only looks
+ * what would be: nobody is told of that, and who is told of all else stays the same.
  */
 export type AlertTarget = { url: string; account: string; of: string; belowNano?: number };
 

@@ -5,7 +5,7 @@
  * however it did; the Worker calls it when the prediction is refused after all, or is one that was accepted before. The
  * call is repeated until it succeeds, so that `end` must know by the reservation's id what it has ended already. A
  * reservation whose row never came (the Worker died in between) is given back by its own service: none outlives
- * `totalTimeoutMs` of its call by more than a minute.
+ * `totalTimeoutMs` of its call by more than a minute; of money, by more than five, as its cost may be told so late.
  */
 import type { Json, ModelRef, Status } from "../../src/contract/prediction.ts";
 import type { Answer, Reservation } from "./phases.ts";

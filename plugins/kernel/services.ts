@@ -70,6 +70,8 @@ export type Budget = {
   /** What may be in flight counts at the most that it can cost. */
   isStrict: boolean;
   alert: AlertTarget | null;
+  /** It is asked for a simulation: nobody is told. */
+  isQuiet?: true;
 };
 
 export type BudgetDirectory = {

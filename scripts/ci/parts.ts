@@ -78,6 +78,7 @@ export const parts: readonly Part[] = [
       "gpu-pool",
       "provider/providers",
       "scripts/",
+      "src/",
       "test/unit",
       "test/integration/webhooks",
       "test/integration/settings",

@@ -1,6 +1,7 @@
 import { expect, it, vi } from "vitest";
-import type { Charge } from "../../plugins/kernel/allowance.ts";
+import type { Charge, MoneySpec } from "../../plugins/kernel/allowance.ts";
 import type { ReservationEnd } from "../../plugins/kernel/reservations.ts";
+import { defaultRules } from "../shard/rules.ts";
 import { createAllowances } from "./allowances.ts";
 import { createBook } from "./book.ts";
 import { createAllowanceService } from "./service.ts";
@@ -64,4 +65,21 @@ it("stores few characters, whatever the limits", async () => {
   const answer = await service.reserve("objects", Date.now(), charges);
   if (!answer.ok) throw new Error("refused");
   expect(JSON.stringify(answer.reservation.data).length).toBeLessThan(2500);
+});
+
+it("holds money until its shard has waited for what a run took that was stopped at its deadline", async () => {
+  const taken: number[] = [];
+  const ledger = createAllowances({
+    take(_subject, groups) {
+      taken.push(...groups.map(({ expiresAt }) => expiresAt));
+      return Promise.resolve(groups.map(() => ({ ok: true, leases: [] })));
+    },
+    settle: () => Promise.resolve(),
+  });
+  const service = createAllowanceService({ objects: ledger, ledger, redis: null });
+  const spec: MoneySpec = { algorithm: "balance", limit: 0 };
+  const deadline = Date.now() + 60_000;
+  await service.reserve("ledger", deadline, [{ subject: "account:a", bucket: "b", unit: "money", spec, amount: 1 }]);
+  // Eight leases until it gives up, a sweep until it looks, and one until it tells once more.
+  expect(taken[0]).toBeGreaterThan(deadline + 8 * defaultRules.leaseMs + 2 * defaultRules.sweepMs);
 });

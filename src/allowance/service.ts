@@ -21,6 +21,8 @@ import { fromData, toData } from "./reservation-data.ts";
 
 /** A reservation is told to be over so much later than its prediction must be. */
 const GRACE_MS = 60_000;
+/** One of money: its shard waits for eight leases until it knows what a run cost that was stopped (src/shard/leases.ts). */
+const MONEY_GRACE_MS = 300_000;
 
 type Stores = Pick<Env, "ALLOWANCE" | "LEDGER" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;
 type Service = AllowanceService & ReservationService;
@@ -59,7 +61,8 @@ export function createAllowanceService(stores: {
       if (charges.some(({ spec }) => isMoney(spec) !== (store === "ledger"))) {
         throw new Error("money is kept in the ledger, and nothing else is");
       }
-      const decision = storeOf(store).reserve(crypto.randomUUID(), expiresAt + GRACE_MS, charges);
+      const over = expiresAt + (store === "ledger" ? MONEY_GRACE_MS : GRACE_MS);
+      const decision = storeOf(store).reserve(crypto.randomUUID(), over, charges);
       return decision instanceof Promise ? decision.then((one) => answerOf(store, one)) : answerOf(store, decision);
     },
 

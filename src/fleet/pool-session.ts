@@ -237,8 +237,8 @@ export abstract class PoolSession extends DurableObject<Env> {
       const lease = this.#lease();
       if (!lease.alive) await this.#forget();
       else if (this.#isConnected()) {
-        await this.ctx.storage.deleteAlarm();
         await this.#tellScaler();
+        if (this.#known?.untoldDevices === undefined && this.#isConnected()) await this.ctx.storage.deleteAlarm();
       } else await this.ctx.storage.setAlarm(Date.now() + lease.remainingMs);
     } catch (error) {
       log.warn("session_end_deferred", { reason: reasonOf(error) });
@@ -258,9 +258,7 @@ export abstract class PoolSession extends DurableObject<Env> {
     await this.#tellScaler(hello.devices.length);
     const registersModels = known.identity.mayRegisterModels;
     const refusedModels = registersModels ? await this.#register(known.identity, hello) : [];
-    if (registersModels) {
-      await registerDevices(this.env, hello.devices);
-    }
+    if (registersModels) await registerDevices(this.env, hello.devices);
     if (hello.previous !== undefined && hello.previous !== known.session) {
       const { previous } = hello;
       await callObject(() => objectNamed(this.env.POOL, previous).supersede(known.identity.poolTokenId));
@@ -288,6 +286,8 @@ export abstract class PoolSession extends DurableObject<Env> {
   async #tellScaler(devices = this.#known?.untoldDevices): Promise<void> {
     if (devices === undefined || this.#known === null) return;
     const isTold = await tellScaler(this.env, this.#known, "connected", devices);
+    // It was forgotten meanwhile.
+    if (!this.#isBack()) return;
     const untoldDevices = isTold ? undefined : devices;
     if (this.#known?.untoldDevices !== untoldDevices) this.#remember({ ...this.#known, untoldDevices });
     if (!isTold) await this.ctx.storage.setAlarm(Date.now() + TELL_AGAIN_MS);

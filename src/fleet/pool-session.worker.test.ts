@@ -178,7 +178,11 @@ it("tells the scaler again that a machine's pool has come, and that it is over, 
     await expect.poll(alarm).not.toBeNull();
     if (type === "connected") await evictDurableObject(stub);
     told.mockReset().mockResolvedValue();
+    const dropped = await runInDurableObject(stub, (_object, { storage }) => vi.spyOn(storage, "deleteAlarm"));
     await runDurableObjectAlarm(stub);
+    // An object that is reset while it tells the scaler still has its alarm.
+    if (type === "connected")
+      expect(told.mock.invocationCallOrder[0]).toBeLessThan(Number(dropped.mock.invocationCallOrder.at(-1)));
     expect(heard()).toEqual([[type, channel.session]]);
     expect(await alarm()).toBeNull();
     if (type === "ended") break;

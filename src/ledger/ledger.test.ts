@@ -24,7 +24,7 @@ const YEARS_MS = 2 * 366 * 24 * HOUR_MS;
 const group = (...asks: Ask[]): Group => ({ id: `r${(count += 1)}`, expiresAt: NOW + YEARS_MS, asks });
 
 /** A ledger that may start again at any time, over what it stored. */
-function world() {
+function world(maxCorrectable?: number) {
   const database = new DatabaseSync(":memory:");
   const writes = { count: 0 };
   const sql: Sql = (query, ...bindings) => {
@@ -32,7 +32,7 @@ function world() {
     return database.prepare(query).all(...bindings) as SqlRow[];
   };
   const rows = createLedgerRows(sql);
-  let ledger: Ledger = createLedger(rows);
+  let ledger: Ledger = createLedger(rows, maxCorrectable);
   const take = (one: Group, now = NOW) => ledger.take([one], now)[0];
   return {
     rows,
@@ -55,7 +55,7 @@ function world() {
     read: (spec: MoneySpec, now = NOW, bucket = BUCKET) => ledger.read(bucket, spec, now),
     payIn: (key: string, nano: number) => ledger.payIn(key, { bucket: BUCKET, nano, at: NOW, why: "test" }),
     forget: () => ledger.forget(BUCKET),
-    restart: () => void (ledger = createLedger(createLedgerRows(sql))),
+    restart: () => void (ledger = createLedger(createLedgerRows(sql), maxCorrectable)),
     /** The alerts that wait, which go with it. */
     told: () =>
       rows.alerts().map(([id, { body }]) => {
@@ -205,6 +205,24 @@ describe("a ledger", () => {
     expect(read(balance)).toMatchObject({ settled: 100 });
   });
 
+  it("keeps a bounded number of estimates that may be corrected, over restarts: of more, the oldest is final", () => {
+    const { takes, end, read, restart, rows } = world(3);
+    const estimated = (expiresAt = NOW + YEARS_MS): Group => {
+      const one = { ...group(ask(1, month(1e9))), expiresAt };
+      takes(one);
+      end(one, 1, NOW, true);
+      return one;
+    };
+    const oldest = estimated(NOW + HOUR_MS);
+    for (let left = 2; left > 0; left -= 1) estimated();
+    restart();
+    const last = estimated();
+    expect(rows.allHeld()).toHaveLength(3);
+    end(oldest, 5);
+    end(last, 5);
+    expect(read(month(1e9))).toMatchObject({ settled: 3 + 1 + 4, reserved: 0 });
+  });
+
   it("gives back what nobody ends in time, and charges the end that comes after all, once", () => {
     const { takes, end, read, restart } = world();
     const lost = { ...group(ask(100, month(100))), expiresAt: NOW + HOUR_MS };
@@ -312,6 +330,17 @@ describe("a ledger", () => {
     payIn("four", 1);
     spend(1);
     expect(told()).toEqual([["low", 29, false]]);
+  });
+
+  it("tells nobody of a simulation, and of what comes behind it as before", () => {
+    const { takes, end, told } = world();
+    const running = group(ask(90, month(100, { alert })));
+    takes(running);
+    expect(takes(group(ask(60, month(100, { quiet: true }))))).toBe(false);
+    expect(told()).toEqual([]);
+    expect(takes(group(ask(1, month(100, { quiet: true }))))).toBe(true);
+    end(running, 90);
+    expect(told().toSorted((a, b) => a - b)).toEqual([50, 80]);
   });
 
   it("tells what was reached while nobody wanted to know, once somebody does", () => {

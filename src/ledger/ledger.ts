@@ -21,18 +21,27 @@ import type { Bucket, Held, LedgerRows, Paid } from "./rows.ts";
 const REMEMBERED_MS = 30 * 86_400_000;
 /** Ends that may overtake the beginnings of their reservations are remembered by this object alone. */
 const MAX_ENDED = 10_000;
+/** Reservations that were settled by an estimate and may still be corrected: beyond, the oldest estimate is final. */
+const MAX_CORRECTABLE = 10_000;
 
 /** Of one bucket, as it is now. `at`: when its period began. */
 export type LedgerState = { settled: number; reserved: number; paid: number; at: number };
 
 export type Ledger = ReturnType<typeof createLedger>;
 
-export function createLedger(rows: LedgerRows) {
+export function createLedger(rows: LedgerRows, maxCorrectable = MAX_CORRECTABLE) {
   const reserved = new Map<string, number>();
   const ended = new Set<string>();
   let nextExpiry = Infinity;
   let hasNews = rows.alerts().length > 0;
-  for (const [, held] of rows.allHeld()) if (held.isOver !== true) count(held, 1);
+  const stored = rows.allHeld();
+  for (const [, held] of stored) if (held.isOver !== true) count(held, 1);
+  const correctable = new Set(
+    stored
+      .filter(([, { charges }]) => charges.some(({ settled }) => settled !== undefined))
+      .toSorted(([, a], [, b]) => a.expiresAt - b.expiresAt)
+      .map(([id]) => id),
+  );
 
   function count({ charges, expiresAt }: Held, sign: 1 | -1): void {
     for (const { bucket, at, amount } of charges) {
@@ -50,7 +59,7 @@ export function createLedger(rows: LedgerRows) {
     const known = rows.bucket(name) ?? { at: start, settled: 0, paid: 0, limit: spec.limit, alerted: 0 };
     const bucket = { ...known, limit: spec.limit };
     if (spec.alert !== undefined) bucket.alert = spec.alert;
-    else delete bucket.alert;
+    else if (spec.quiet !== true) delete bucket.alert;
     if (start > known.at) return { ...bucket, at: start, settled: 0, alerted: 0 };
     // A clock that went back by less than a period stays in the one that it had reached.
     const end = endOf(period, start);
@@ -92,7 +101,7 @@ export function createLedger(rows: LedgerRows) {
       const bucket = bucketOf(name, spec, now);
       // Of nothing, nothing can be had, not even for nothing.
       if (isSoft(spec) || roomOf(name, spec, bucket) >= Math.max(1, need)) continue;
-      tell(name, bucket, true, now);
+      if (spec.quiet !== true) tell(name, bucket, true, now);
       const fits = spec.algorithm === "calendar" && need <= spec.limit && spec.limit > 0;
       const { resetMs } = stateOf(ask, now);
       return {
@@ -159,8 +168,21 @@ export function createLedger(rows: LedgerRows) {
       if (cost !== before) settle(name, bucket, cost - before, now);
       return { ...charge, settled: cost };
     });
-    if (mayChange) rows.putHeld(id, { ...held, charges, isOver: true });
-    else rows.removeHeld(id);
+    if (mayChange) remember(id, { ...held, charges, isOver: true });
+    else forgetHeld(id);
+  }
+
+  /** Pools decide how many costs are estimated: what is kept of them is bounded. */
+  function remember(id: string, held: Held): void {
+    rows.putHeld(id, held);
+    correctable.add(id);
+    const [oldest] = correctable.size > maxCorrectable ? correctable : [];
+    if (oldest !== undefined) forgetHeld(oldest);
+  }
+
+  function forgetHeld(id: string): void {
+    rows.removeHeld(id);
+    correctable.delete(id);
   }
 
   function settle(name: string, bucket: Bucket, nano: number, now: number): void {
@@ -176,7 +198,7 @@ export function createLedger(rows: LedgerRows) {
     nextExpiry = Infinity;
     for (const [id, held] of rows.allHeld()) {
       if (held.isOver === true) {
-        if (now >= held.expiresAt + REMEMBERED_MS) rows.removeHeld(id);
+        if (now >= held.expiresAt + REMEMBERED_MS) forgetHeld(id);
       } else if (now < held.expiresAt) nextExpiry = Math.min(nextExpiry, held.expiresAt);
       else {
         rows.putHeld(id, { ...held, isOver: true });

@@ -87,3 +87,11 @@ it("takes the time of all devices that a run has", async () => {
   );
   expect(await expected()).toEqual([costOfRun(price, 1000), "runs", 4]);
 });
+
+it("believes no pool that tells of more devices than a run can have", async () => {
+  const { expected } = world(
+    () => 250,
+    () => [{ billed: 1, runMs: 1, gpuUs: 64_000_000, units: {} }],
+  );
+  expect(await expected()).toEqual([costOfRun(price, 250 * 64), "runs", 64]);
+});

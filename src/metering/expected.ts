@@ -6,6 +6,7 @@
 import { createTtlCache } from "../../plugins/kernel/ttl-cache.ts";
 import type { EstimateBasis, Price, Pricing } from "../contract/price.ts";
 import type { ModelRef, Priority } from "../contract/prediction.ts";
+import { MAX_DEVICES } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
 import { within } from "../shard/within.ts";
@@ -108,7 +109,10 @@ async function ownRunsOf(env: Pick<Env, "METER">, { accountId, model }: Expectin
 
 type Summed = { billed: number; runMs: number; gpuUs: number; units: Readonly<Record<string, number>> };
 
-/** A batch shares its device, so that each has less than its time; a run on several devices has a multiple of it. */
+/**
+ * A batch shares its device, so that each has less than its time; a run on several devices has a multiple of it. Both
+ * times are the pool's word.
+ */
 function meanOf(groups: readonly Summed[]): OwnRuns | null {
   const total = { billed: 0, runMs: 0, gpuUs: 0 };
   const units: Record<string, number> = {};
@@ -118,7 +122,11 @@ function meanOf(groups: readonly Summed[]): OwnRuns | null {
   }
   const { billed, runMs, gpuUs } = total;
   if (billed <= 0) return null;
-  const devices = runMs > 0 ? Math.max(1, Math.round(gpuUs / (runMs * US_A_MS))) : 1;
+  const devices = runMs > 0 ? Math.round(gpuUs / (runMs * US_A_MS)) : 1;
   const means = Object.entries(units).map(([unit, count]) => [unit, Math.max(0, count / billed)] as const);
-  return { runMs: Math.max(0, runMs / billed), devices, units: Object.fromEntries(means) };
+  return {
+    runMs: Math.max(0, runMs / billed),
+    devices: Math.min(Math.max(1, devices), MAX_DEVICES),
+    units: Object.fromEntries(means),
+  };
 }

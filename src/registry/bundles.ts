@@ -170,6 +170,10 @@ export async function noteFetched(db: D1Database, { owner, name, version }: Vers
   if (meta.changes > 0) forgetModel({ owner, name }, version);
 }
 
+/** Hosts that could not run a live version are not kept: there may be any number of them in its time. */
+const IS_LIVE = `EXISTS (SELECT 1 FROM versions v WHERE v.owner = bundles.owner AND v.name = bundles.name
+  AND v.id = bundles.version AND v.manifest ->> 'schema' IS NOT NULL)`;
+
 const ReportedSchema = z.object({
   lane: z.string(),
   failed: z.number(),
@@ -190,10 +194,9 @@ export async function noteProblem(
 ): Promise<number | null> {
   const reported = await env.DB.prepare(
     `UPDATE bundles SET stage = ?4, problem = ?5, log = ?6,
-       reports = iif(failed = 2, reports, json_patch(coalesce(reports, '{}'), json_object(${hostSql("?7", "?8")}, json(?9))))
+       reports = iif(failed = 2 OR ${IS_LIVE}, reports, json_patch(coalesce(reports, '{}'), json_object(${hostSql("?7", "?8")}, json(?9))))
      WHERE ${OF_VERSION} AND deleted_at IS NULL
-     RETURNING lane, failed, reports, coalesce(reports, '{}') AS text, (SELECT v.manifest ->> 'schema' IS NOT NULL FROM versions v
-       WHERE v.owner = bundles.owner AND v.name = bundles.name AND v.id = bundles.version) AS is_live`,
+     RETURNING lane, failed, reports, coalesce(reports, '{}') AS text, ${IS_LIVE} AS is_live`,
   )
     .bind(
       ...[owner, name, version, said.stage, said.problem.toWellFormed()],

@@ -178,5 +178,22 @@ describe("a version's files", () => {
       const left = testEnv.DB.prepare("SELECT count FROM usage WHERE owner = ? AND kind = 'bundles'").bind(owner);
       expect(await left.first("count")).toBe(5);
     });
+
+    it("hold up no other owner's count where another list of the same owner can't be read", async () => {
+      const owners = ["a-stuck", "b-well"];
+      for (const owner of owners) {
+        const { version } = await push({ owner, name: "m", key: await newKey(owner) }, files(owner), { manifest });
+        if (owner === "a-stuck") await testEnv.BLOBS.delete(chunkKey(owner, version));
+      }
+      const ask = testEnv.DB.prepare("INSERT INTO chunk_recounts SELECT value FROM json_each(?)");
+      await ask.bind(JSON.stringify(owners)).run();
+      const rows = testEnv.DB.prepare("SELECT owner FROM chunk_recounts ORDER BY owner");
+      const waiting = async () => (await rows.all()).results.map(({ owner }) => owner);
+      // Any of them has its turn: 100 turns of the same one in a row don't happen.
+      for (let turns = 0; turns < 100 && (await waiting()).includes("b-well"); turns += 1)
+        await sweepRecounts(testEnv, 10);
+      expect(await waiting()).toEqual(["a-stuck"]);
+      await testEnv.DB.prepare("DELETE FROM chunk_recounts").run();
+    });
   });
 });

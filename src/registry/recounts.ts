@@ -30,9 +30,14 @@ function rowsOf(chunksOf: string): string {
     : "(SELECT version AS list, nonce FROM bundles WHERE owner = ?2)";
 }
 
-/** One owner's, some lists of it. A list that can't be read holds the count up, until what it is of is removed, too. */
+/**
+ * Some lists of one owner, any of those that wait. A list that can't be read holds up the count of its owner, and of
+ * nobody else, until what it is of is removed, too.
+ */
 export async function sweepRecounts({ DB: db, BLOBS: bucket }: Pick<Env, "DB" | "BLOBS">, maxCalls: number) {
-  const chunksOf = await db.prepare("SELECT owner FROM chunk_recounts LIMIT 1").first<string>("owner");
+  const chunksOf = await db
+    .prepare("SELECT owner FROM chunk_recounts ORDER BY random() LIMIT 1")
+    .first<string>("owner");
   if (chunksOf === null) return { calls: 1, more: false } satisfies SweepStep;
   const limit = Math.floor((maxCalls - OTHER_CALLS) / LIST_CALLS);
   if (limit < 1) return { calls: 1, more: true } satisfies SweepStep;

@@ -13,6 +13,7 @@ import { defaultRules } from "./rules.ts";
 import { replayableOf } from "./replay.ts";
 import { snapshotOf } from "./row.ts";
 import type { Submission } from "./types.ts";
+import { usageRecords } from "./usage-records.ts";
 
 const SESSION = "session-1";
 const LANES = ["default"];
@@ -134,6 +135,49 @@ describe("the cost of a prediction", () => {
     expect(second.settlement.waiting.size).toBe(0);
     expect(second.store.get(id)).toMatchObject({ reservations: null, handAt: null, costNano: nano });
   });
+
+  it("is by no device time behind its end, however late its pool comes back, and however much it tells", () => {
+    const perSecond = { price: { ...price, perSecond: { "*": 4000 } }, expectedNano: 7 };
+    const { core, clock, claim, cost, id } = setUp(perSecond);
+    const token = claim();
+    clock.now += 2000;
+    core.cancel(id, "account");
+    clock.now += defaultRules.leaseMs;
+    core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+    clock.now += 20 * 3_600_000;
+    const late = { ...usage, devices: 2, runMs: 72_000_000, gpuUs: 144_000_000_000 };
+    core.deliver([], SESSION, LANES, [{ id, token, attempt: 1, outcome: "stopped", usage: late }]);
+    // Two seconds and the second that is its pool's grace, on two devices: what it kept them for longer is recorded.
+    expect(cost()).toEqual(["final", 10 + 6 * 4000]);
+    expect(core.store.get(id)?.usage?.at(-1)).toMatchObject({ gpuUs: 144_000_000_000 });
+  });
+
+  it.each([
+    ["less", 250_000, 1010],
+    ["more", 2_900_000, 8010],
+  ])(
+    "of one that a strict budget holds is corrected to no more than was settled: told of %s",
+    (_which, gpuUs, nano) => {
+      const { core, clock, claim, cost, id } = setUp({
+        price: { ...price, perSecond: { "*": 4000 } },
+        ...{ expectedNano: 7, capNano: 1_000_000 },
+      });
+      const token = claim();
+      clock.now += 2000;
+      core.cancel(id, "account");
+      clock.now += defaultRules.leaseMs;
+      core.judge(SESSION, [id], { alive: false, remainingMs: 0 });
+      expect(cost()).toEqual(["final", 8010]);
+      const reports: UsageReport[] = [{ id, token, attempt: 1, outcome: "stopped", usage: { ...usage, gpuUs } }];
+      core.deliver([], SESSION, LANES, reports);
+      expect(cost()).toEqual(["final", nano]);
+      const row = core.store.get(id);
+      if (row === null) throw new Error("the row is gone");
+      row.usage = row.usage?.map((entry, n) => ({ ...entry, n }));
+      const records = usageRecords(row, new Set([0, 1]));
+      expect(records.map(({ record }) => "costNano" in record && record.costNano)).toEqual([8010, nano - 8010]);
+    },
+  );
 
   it("counts the attempt that ended it alone, whatever was lost before, and reports that come late", () => {
     const { core, claim, send, report, cost, id } = setUp();

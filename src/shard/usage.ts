@@ -51,7 +51,7 @@ export type Measured = { usage?: AttemptUsage | undefined; device?: string | und
 export const UNKNOWN_DEVICE = "unknown";
 export const NO_DEVICE = "none";
 /** What a pool's measure may exceed the edge's by: ways of grants and reports, and clocks that differ. */
-const GRACE_MS = 1000;
+export const GRACE_MS = 1000;
 
 /**
  * Attempts of one prediction of which it is remembered that they were told of. Halved batches and lost claims come

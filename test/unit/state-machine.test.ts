@@ -201,21 +201,24 @@ function calmStep(world: World): void {
     if (!pool.alive) continue;
     finishHeld(world, pool);
     world.tell(pool);
+    if (pool.isDue) world.poll(pool, true);
   }
   world.act();
   world.sendGrants("arrives");
   world.pass(STEP_MS);
 }
 
-/** A second is the limit, but for what waits alone or by its own back-off. */
+/** A second is the limit for each pool that got nothing, but for what waits by its own back-off. */
 function noteWaiting(world: World, id: string, since: Map<string, number>): void {
   const { state, losses, handBacks } = world.row(id);
   const isExcepted = losses > 0 || handBacks > 1;
-  const hasPools = world.pools.some(({ alive }) => alive);
-  if (state !== "waiting" || isExcepted || !hasPools) return void since.delete(id);
+  if (state !== "waiting" || isExcepted) return void since.delete(id);
   const first = since.get(id) ?? world.now;
   since.set(id, first);
-  if (world.now - first > IDLE_LIMIT_MS) throw new Error(`${id} has waited ${world.now - first} ms beside idle pools`);
+  for (const { session, alive, gotAt } of world.pools) {
+    const idleMs = world.now - Math.max(first, gotAt);
+    if (alive && idleMs > IDLE_LIMIT_MS) throw new Error(`${session} was idle for ${idleMs} ms while ${id} waited`);
+  }
 }
 
 /** From here on one pool works faithfully; all must end, and well before their deadlines unless something was due. */

@@ -19,7 +19,18 @@ export type Pool = {
   seen: string[];
   ended: { id: string; ms: number }[];
   statements: number;
+  /** Its last poll brought something, or failed: it polls again by itself once it has room. */
+  isDue: boolean;
+  /** When it got its last claim. */
+  gotAt: number;
 };
+
+export function createPool(session: string, now: number): Pool {
+  return {
+    ...{ session, alive: true, heard: true, heardAt: now, statements: 0, isDue: false, gotAt: now },
+    ...{ held: new Map(), refused: new Set(), seen: [], ended: [] },
+  };
+}
 
 /** The one failure that needs no start. */
 export function isInputFault(event: PoolEvent): boolean {

@@ -19,7 +19,7 @@ import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
 import { submission } from "./submission.ts";
-import { checkRow, isInputFault, measured, withoutUsage } from "./world-pool.ts";
+import { checkRow, createPool, isInputFault, measured, withoutUsage } from "./world-pool.ts";
 import type { Held, Pool } from "./world-pool.ts";
 
 const LANE = "default";
@@ -54,17 +54,7 @@ export class World {
   }
 
   newPool(): Pool {
-    const pool: Pool = {
-      session: `session-${this.pools.length}`,
-      alive: true,
-      heard: true,
-      heardAt: this.now,
-      held: new Map(),
-      refused: new Set(),
-      seen: [],
-      ended: [],
-      statements: 0,
-    };
+    const pool = createPool(`session-${this.pools.length}`, this.now);
     this.pools.push(pool);
     return pool;
   }
@@ -167,6 +157,7 @@ export class World {
     if (pool?.alive !== true) return;
     const rooms = new Map([[versionKey(this.#room(pool)), this.#room(pool)]]);
     const entries = this.lane.take(pool.session, rooms, 10);
+    pool.isDue = !answerArrives || entries.length > 0;
     for (const { id } of entries) {
       const [answer] = this.shardFor(id).claim({ session: pool.session, jobs: [{ id, startNow: true }] }, [LANE]);
       if (answerArrives && answer !== undefined) this.#accept(pool, answer);
@@ -365,6 +356,7 @@ export class World {
     if (pool.held.get(answer.id)?.grant.token === answer.token) return;
     const held: Held = { grant: answer, running: false, seq: answer.seq, chunks: 0, sent: [] };
     pool.held.set(answer.id, held);
+    pool.gotAt = this.now;
     pool.seen.push(answer.id);
     if (answer.startNow) this.#run(held);
   }

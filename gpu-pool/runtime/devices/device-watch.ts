@@ -127,7 +127,7 @@ export class DeviceWatch {
   }
 
   async #look(): Promise<DeviceReport> {
-    const { devices, problem } = await this.#ask();
+    const { devices, problem } = await this.#ask().catch((error: unknown) => unasked(error));
     const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs());
     const cuda = visibleOf(known, this.#options.visible).map((device) => ({
       ...device,
@@ -142,6 +142,12 @@ export class DeviceWatch {
     this.onLook();
     return this.report;
   }
+}
+
+/** A host that is out of memory can't start a program at all: the next look may. */
+function unasked(error: unknown): SmiReport {
+  const why = error instanceof Error ? error.message : String(error);
+  return { devices: [], problem: `nvidia-smi can't be started: ${why}` };
 }
 
 function cpuDevice(): Device {

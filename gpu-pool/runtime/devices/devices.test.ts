@@ -157,6 +157,25 @@ test("cards that are all missing are awaited for a minute, looked for every 3 s,
   watch.stop();
 });
 
+test("a host on which nvidia-smi can't be started fences its cards, and goes on looking", async () => {
+  const time = createSteppedClock();
+  let isOut = false;
+  const ask = async () => {
+    if (isOut) throw new Error("spawn ENOMEM");
+    return { devices: parseNvidiaSmi(line(0)).devices, problem: null };
+  };
+  const watch = new DeviceWatch({ clock: time.clock, visible: undefined, ask, askVersion: async () => null });
+  await watch.look();
+  watch.start();
+  isOut = true;
+  await time.pass(15_000);
+  expect(watch.report.cuda[0]?.problem).toBe("GPU 0 is missing: nvidia-smi can't be started: spawn ENOMEM");
+  isOut = false;
+  await time.pass(3000);
+  expect(watch.report.cuda[0]?.problem).toBeNull();
+  watch.stop();
+});
+
 test("where the cards that are left are numbered anew, what is missing goes by its uuid and takes nobody's number", async () => {
   const { host, watch, problems } = makeHost();
   host.text = line(0) + line(1) + line(2);

@@ -5,11 +5,12 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, resolve } from "node:path";
 import type { LayerAbout } from "../../../src/contract/environment-layer.ts";
 import type { BuildSchema } from "./cog-yaml.ts";
 import { runCommand } from "./command.ts";
 import type { Interpreter } from "./interpreters.ts";
+import { isWithin } from "../../transport/confined-file.ts";
 import { NotComparable, ReachedFiles } from "./reached-files.ts";
 import type { Requirements } from "./requirements.ts";
 import type * as z from "zod";
@@ -143,10 +144,12 @@ async function choosingFiles(
   const reached = new ReachedFiles();
   const texts: string[] = [];
   for (const path of configurationFiles(env, cwd)) {
-    const text = await readFile(path, "utf8").catch(() => "");
+    // What the model's author may have written leads, like the requirements, no further than the model's folder.
+    const within = isWithin(resolve(modelDir), path) ? modelDir : null;
+    const text = await reached.textOf(path, within);
     if (text.trim() === "" || (path.endsWith(PROJECT_FILE) && !text.includes("[tool.uv"))) continue;
     texts.push(withoutUsers(text));
-    await reached.addConfiguration(text, path, cwd);
+    await reached.addConfiguration(text, path, cwd, within);
   }
   for (const [name, value] of choosingSettings(env)) await reached.addSetting(name, value, cwd);
   await reached.addLines(lines, cwd, modelDir);

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type CogYaml, CogYamlSchema } from "./cog-yaml.ts";
 import { collectEnvironments } from "./collect.ts";
 import { type PreparedEnvironment, prepareEnvironment } from "./index.ts";
@@ -18,6 +18,7 @@ import { defaultInterpreter, type Interpreter } from "./interpreters.ts";
 import { choosingSettings, wishOf } from "./layer-key.ts";
 import type { LayerWish } from "./layer-key.ts";
 import type { BuiltHere, Layers } from "./layers.ts";
+import { pathIn } from "./local-files.ts";
 import { readRequirements } from "./requirements.ts";
 
 const root = mkdtempSync(join(tmpdir(), "edgeplane-environment-layers-"));
@@ -291,6 +292,49 @@ describe("what an environment is built from", () => {
       expect(await keyOf({ python_packages: [line, "torch==9"] })).toContain("lies outside of the model's folder");
     },
   );
+
+  test.each<[string, string, string]>([
+    ["pyproject.toml", '[tool.uv.pip]\nfind-links = ["/proc"]\n', "lies outside of the model's folder"],
+    ["uv.toml", 'index-url = "file:///etc"\n', "lies outside of the model's folder"],
+    ["uv.toml", 'find-links = ["./away"]\n', "lies outside of the model's folder"],
+    ["pyproject.toml", `[tool.uv]\n${"a".repeat(1_000_000)}\n`, "has a line of over 4096 characters"],
+    ["uv.toml", "a\n".repeat(600_000), "has more than 1048576 bytes"],
+  ])("is no name where the model's own %s leads out of its folder, or takes long to read", async (name, text, why) => {
+    rmSync(join(root, "away"), { force: true });
+    symlinkSync("/proc", join(root, "away"));
+    const file = join(root, name);
+    writeFileSync(file, text);
+    onTestFinished(() => rmSync(file));
+    expect(await keyOf(build)).toContain(why);
+  });
+
+  test("is no name where a file of settings in the model's folder is one of the host's", async () => {
+    const file = join(root, "uv.toml");
+    symlinkSync("/proc/kmsg", file);
+    onTestFinished(() => rmSync(file));
+    expect(await keyOf(build)).toBe(`${file} lies outside of the model's folder`);
+  });
+
+  test("is another name where what the model's own settings lead to in its folder is another", async () => {
+    const file = join(root, "uv.toml");
+    const list = join(root, "own.txt");
+    writeFileSync(file, 'constraint-dependencies = []\nconstraints = ["own.txt"]\n');
+    writeFileSync(list, "numpy==1\n");
+    onTestFinished(() => [file, list].forEach((path) => rmSync(path)));
+    const key = await keyOf(build);
+    writeFileSync(list, "numpy==2\n");
+    const other = await keyOf(build);
+    expect(other).toMatch(/^[0-9a-f]{64}$/);
+    expect(other).not.toBe(key);
+  });
+
+  test.each(["[", " "])("is looked for in a line of many %j without holding up the pool", async (char) => {
+    const startedAt = process.cpuUsage();
+    expect(pathIn(`-c ./x${char.repeat(200_000)}y`)).not.toBeNull();
+    await readRequirements(root, parse({ python_packages: [`cog${char.repeat(200_000)}y`] }));
+    // By the square of its length, it took half a minute and more.
+    expect(process.cpuUsage(startedAt).user).toBeLessThan(10_000_000);
+  });
 
   test("that has no name says so to the operator and in the model's log, and is built", async () => {
     const layers = new Kept();

@@ -22,11 +22,12 @@ export function pathIn(line: string): string | null {
   const isPath = /^\.{0,2}\//.test(line) || line === "." || line === ".." || ARTIFACT.test(line);
   const named = ofOption ?? ofName ?? (isPath || line.startsWith("file:") ? line : null);
   if (named === null) return null;
-  const [written = ""] = named.split(/\s*;|\s+#|\s+--/);
+  const [written = ""] = named.split(/;|\s#|\s--/);
   const path = written
     .replace(/^file:(\/\/)?/, "")
-    .replace(/(#.*)?$/, "")
-    .replace(/\[[^\]]*\]$/, "")
+    .replace(/#.*$/, "")
+    .trimEnd()
+    .replace(/\[[^\][]*\]$/, "")
     .trim();
   return path === "" || path.includes("://") || /^(git|hg|svn|bzr)\+/.test(path) ? null : path;
 }

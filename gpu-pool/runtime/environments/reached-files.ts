@@ -11,6 +11,7 @@ import { createReadStream } from "node:fs";
 import { lstat, readdir, readFile, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isWithin } from "../../transport/confined-file.ts";
 import { pathIn } from "./local-files.ts";
@@ -26,6 +27,11 @@ const REMOTE = /^[a-z][a-z0-9+.-]*:\/\//i;
 const MOST_FILES = 5000;
 const MOST_BYTES = 4 * 1024 ** 3;
 const READ_BYTES = 1024 * 1024;
+/** Of a file of settings, or of a list: what is searched for paths, on the thread that keeps the pool's leases. */
+const MOST_TEXT_BYTES = 1024 * 1024;
+const MOST_LINE_CHARS = 4096;
+/** Lines are searched so many at a time. */
+const LINES_AT_ONCE = 64;
 
 /** Two hosts can't be compared; the message says why. */
 export class NotComparable extends Error {
@@ -64,9 +70,19 @@ export class ReachedFiles {
     for (const path of paths) await this.#add({ path, from: [cwd] });
   }
 
-  /** What a file of settings leads to: pip.conf or uv.toml. */
-  async addConfiguration(text: string, file: string, cwd: string): Promise<void> {
-    for (const path of configuredPaths(text)) await this.#add({ path, from: [dirname(file), cwd] });
+  /** What a file of settings leads to: pip.conf or uv.toml. `within` as of lines of requirements. */
+  async addConfiguration(text: string, file: string, cwd: string, within: string | null): Promise<void> {
+    for (const path of await configuredPaths(text, file)) await this.#add({ path, from: [dirname(file), cwd], within });
+  }
+
+  /** A file of settings, or a list; empty where there is none. Throws `NotComparable` for a very long one. */
+  async textOf(path: string, within: string | null): Promise<string> {
+    await refuseOutside(path, within, path);
+    const stats = await stat(path).catch(() => null);
+    if (stats?.isFile() !== true) return "";
+    if (stats.size > MOST_TEXT_BYTES)
+      throw new NotComparable(`${path} has more than ${MOST_TEXT_BYTES} bytes, too many to search for paths`);
+    return readFile(path, "utf8").catch(() => "");
   }
 
   /**
@@ -85,9 +101,7 @@ export class ReachedFiles {
     for (const full of new Set(from.map((folder) => resolve(folder, local)))) {
       if (this.#found.has(full)) continue;
       this.#found.set(full, "");
-      const real = await realpath(full).catch(() => full);
-      if (within !== null && !isWithin(await realpath(within), real))
-        throw new NotComparable(`${path}, which the requirements name, lies outside of the model's folder`);
+      const real = await refuseOutside(full, within, `${path}, which the requirements or settings name,`);
       this.#found.set(full, await this.#contentOf(real, within));
     }
   }
@@ -98,7 +112,7 @@ export class ReachedFiles {
     if (stats?.isDirectory() === true) return this.#folder(full, within === null ? stat : lstat);
     if (stats?.isFile() !== true) return "";
     if (LISTS.test(full)) {
-      const text = await readFile(full, "utf8");
+      const text = await this.textOf(full, null);
       await this.addLines(text.split(/\r?\n/).map(includedPath), dirname(full), within);
       return text;
     }
@@ -142,6 +156,15 @@ export class ReachedFiles {
   }
 }
 
+/** Where a path really lies. Throws `NotComparable` where that is not in the folder. */
+async function refuseOutside(path: string, within: string | null, called: string): Promise<string> {
+  const real = await realpath(path).catch(() => null);
+  const isInside =
+    within === null || (real === null ? isWithin(resolve(within), path) : isWithin(await realpath(within), real));
+  if (!isInside) throw new NotComparable(`${called} lies outside of the model's folder`);
+  return real ?? path;
+}
+
 /** `-r other.txt` of a list is reached as a list of constraints is. */
 const includedPath = (line: string): string => line.replace(/^(?:-r|--requirement)[\s=]+/, "-c ").trim();
 
@@ -166,10 +189,14 @@ function pathsIn(value: string): string[] {
 const isOnDisk = (path: string): boolean => path !== "" && !REMOTE.test(withoutFile(path));
 
 /** Values of pip.conf and of uv.toml alike: behind a key, in its line and in those below that no key begins. */
-function configuredPaths(text: string): string[] {
+async function configuredPaths(text: string, file: string): Promise<string[]> {
   const paths: string[] = [];
   let isNaming = false;
-  for (const raw of text.split(/\r?\n/)) {
+  for (const [index, raw] of text.split(/\r?\n/).entries()) {
+    // The patterns below take time by the square of a line's length.
+    if (raw.length > MOST_LINE_CHARS)
+      throw new NotComparable(`${file} has a line of over ${MOST_LINE_CHARS} characters, too long to search for paths`);
+    if (index % LINES_AT_ONCE === 0) await setImmediate();
     const line = raw.replace(/(^|\s)[#;].*$/, "").replaceAll(ADDRESS, "");
     for (const [, key = "", value = ""] of line.matchAll(/([\w-]+)\s*[=:](?!\/\/)\s*([^,}]*)/g)) {
       isNaming = NAMING_PATHS.test(key.replaceAll("_", "-"));

@@ -6,7 +6,8 @@ import { amountOf, CurrencySchema, MAX_NANO, NanoSchema } from "../../contract/p
 import type { Env } from "../../env.ts";
 import { BudgetViewSchema, showBudgets } from "../../metering/budgets.ts";
 import { callObject, objectNamed } from "../../object-calls.ts";
-import { balanceOf, findBudget, forgetBudgets, putBudget } from "../../registry/budgets.ts";
+import { balanceOf, deleteBudget, findBudget, forgetBudgets, putBudget } from "../../registry/budgets.ts";
+import type { StoredBudget } from "../../registry/budgets.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { accountNamed, checkWebhook, refuseUnheld } from "./budgets.ts";
@@ -87,13 +88,38 @@ export function addBalanceRoutes(routes: Hono<App>): void {
         const known = await findBudget(c.env.DB, { scope: "account", id, period: "balance" });
         if (known === null) throw noBalance();
         if (webhook !== null) checkWebhook(c.env, webhook, id);
-        const { currency, kind } = known;
-        await putBudget(c.env.DB, {
-          ...{ scope: "account", id, period: "balance", account: id, name, limitNano, currency, kind, webhook },
-          signer: webhook === null ? null : id,
-        });
-        forgetBudgets({ account: id });
+        await putBalance(c.env, id, { ...known, of: name, limitNano, webhook });
         return c.json(await shown(c.env, id));
+      },
+    ),
+  );
+
+  routes.delete(
+    "/:account/balance",
+    operation(
+      {
+        id: "deleteBalance",
+        tag: "Operator",
+        summary: "Let an account pay behind again",
+        description:
+          "Removes a balance of which nothing is left, owed or reserved; its predictions run without one within 10 seconds. What they cost until then counts if the account pays ahead again.",
+        access: "operator",
+        path: PathSchema,
+        answers: { 204: { description: "The account doesn't pay ahead any more." } },
+        errors: ["conflict"],
+      },
+      async (c, { path }) => {
+        const { id } = await accountNamed(c.env, path.account);
+        await refuseUnspent(c.env, id);
+        const name = { scope: "account", id, period: "balance" } as const;
+        const known = await findBudget(c.env.DB, name);
+        if (known === null || !(await deleteBudget(c.env.DB, name))) throw noBalance();
+        forgetBudgets({ account: id });
+        // What was paid in meanwhile stays the account's.
+        const [view] = await showBudgets(c.env, [known]);
+        if (view === undefined || isSpent(view)) return c.body(null, 204);
+        await putBalance(c.env, id, known);
+        throw unspent(view);
       },
     ),
   );
@@ -131,6 +157,8 @@ export function addBalanceRoutes(routes: Hono<App>): void {
         const key = header["Idempotency-Key"];
         const done = await callObject(async () => objectNamed(c.env.LEDGER, subject).payIn(key, payment));
         if (done === null) throw new EdgeplaneError("conflict", "The balance would be more than can be counted.");
+        // It may have been removed in between.
+        await makePrepaid(c.env, account, currency);
         const { paid, isNew } = done;
         if (paid.nano !== nano || paid.bucket !== bucket) {
           throw new EdgeplaneError("idempotency_key_reused", "Another amount was paid in with this key.");
@@ -149,18 +177,42 @@ async function makePrepaid(env: Env, { id, name }: { id: string; name: string },
     throw new EdgeplaneError("conflict", `The account's balance is in ${known.currency}.`);
   }
   if (known !== null) return;
+  await putBalance(env, id, { of: name, limitNano: 0, currency, kind: "hard", webhook: null });
+}
+
+/** Of the account: its alerts are signed with the account's secret. */
+async function putBalance(env: Env, id: string, one: Balance): Promise<void> {
+  const { of: name, limitNano, currency, kind, webhook } = one;
   await putBudget(env.DB, {
-    ...{ scope: "account", id, period: "balance", account: id, name, limitNano: 0, currency, kind: "hard" },
-    ...{ webhook: null, signer: null },
+    ...{ scope: "account", id, period: "balance", account: id, name, limitNano, currency, kind, webhook },
+    signer: webhook === null ? null : id,
   });
   forgetBudgets({ account: id });
 }
+type Balance = Pick<StoredBudget, "of" | "limitNano" | "currency" | "kind" | "webhook">;
 
 async function shown(env: Env, id: string): Promise<z.output<typeof BudgetViewSchema>> {
   const budget = await findBudget(env.DB, { scope: "account", id, period: "balance" });
   const [view] = budget === null ? [] : await showBudgets(env, [budget]);
   if (view === undefined) throw noBalance();
   return view;
+}
+
+/** Throws `conflict` for a balance of which something is left, owed or reserved. */
+async function refuseUnspent(env: Env, id: string): Promise<void> {
+  const view = await shown(env, id);
+  if (!isSpent(view)) throw unspent(view);
+}
+
+function isSpent({ left_nano: left, reserved_nano: reserved }: z.output<typeof BudgetViewSchema>): boolean {
+  return left === 0 && reserved === 0;
+}
+
+function unspent({ left, left_nano: nano, reserved_nano: reserved, currency }: z.output<typeof BudgetViewSchema>) {
+  const how =
+    reserved > 0 ? "wait until its predictions have ended" : nano > 0 ? "take that out first" : "pay that in first";
+  const detail = `The balance has ${left} ${currency} left, and ${amountOf(reserved)} reserved: ${how}.`;
+  return new EdgeplaneError("conflict", detail);
 }
 
 function noBalance(): EdgeplaneError {

@@ -171,7 +171,9 @@ type Named = Pick<NewBudget, "scope" | "id" | "period" | "account" | "name" | "s
 async function namedBy(env: Env, { scope, of, period }: z.output<typeof PathSchema>, account?: string): Promise<Named> {
   const callerIn = scope === "key" && account !== undefined ? TOKEN_CALLER.exec(of) : null;
   if (account !== undefined && callerIn === null) {
-    throw new EdgeplaneError("invalid_request", "`account` is of the budget of a `jwt:<issuer>:<sub>` alone.");
+    const invalid = { field: "account", description: "is of the budget of a `jwt:<issuer>:<sub>` alone" };
+    const detail = `- ${invalid.field}: ${invalid.description}\n`;
+    throw new EdgeplaneError("invalid_input", detail, { invalidFields: [invalid] });
   }
   const by: Record<BudgetScope, () => Promise<Omit<Named, "scope" | "period">>> = {
     async account() {

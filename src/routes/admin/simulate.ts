@@ -106,7 +106,7 @@ function quietServices(env: Env): Services {
   const services = createServices(env);
   const budgets: BudgetDirectory = {
     async of(principal, model) {
-      return (await services.budgets.of(principal, model)).map((one) => ({ ...one, alert: null }));
+      return (await services.budgets.of(principal, model)).map((one) => ({ ...one, isQuiet: true as const }));
     },
   };
   return { ...services, budgets };

@@ -205,7 +205,13 @@ describe("a problem that a pool reports", () => {
     expect(await Promise.all(hosts.map((host) => host.isPending("hosts", version)))).toEqual([false, false, true]);
     await offer({ owner: OWNER, name: "hosts", version, schema: SCHEMA });
     expect(await state("hosts", version)).toMatchObject({ status: "live" });
+    const reports = testEnv.DB.prepare("SELECT reports FROM bundles WHERE version = ?").bind(version);
+    const before = await reports.first("reports");
     expect((await a.report("hosts", version, 3)).body).toEqual({ againInMs: null });
+    const d = await connected("host-later");
+    expect((await d.report("hosts", version, 1)).body).toEqual({ againInMs: null });
+    await notePoolState(testEnv, d.session, "ended");
+    expect(await reports.first("reports")).toBe(before);
     expect(await state("hosts", version)).toMatchObject({ status: "live" });
     for (const { session } of hosts) await notePoolState(testEnv, session, "ended");
   });

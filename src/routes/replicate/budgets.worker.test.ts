@@ -2,67 +2,9 @@
 import { runInDurableObject } from "cloudflare:test";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { describe, expect, it, vi } from "vitest";
-import { call, callJson, FakePool, newKey, offer, testEnv } from "../../../test/worker/edge-harness.ts";
-import type { PoolEvent } from "../../contract/event.ts";
+import { call, callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
+import { MILLION, MODEL, operator, pricedGateway as gateway } from "../../../test/worker/priced-gateway.ts";
 import type { Env } from "../../env.ts";
-
-const MODEL = "acme/priced";
-const MILLION = 1_000_000;
-const operator = testEnv.ADMIN_KEY ?? "";
-
-/** Models and a pool that all gateways have. */
-const common = Promise.all([FakePool.open(["default"], 4), offer({ name: "priced" }), offer({ name: "free" })]).then(
-  ([pool]) => pool,
-);
-
-/** A gateway with settings of its own, where a second of `acme/priced` costs so much. */
-async function gateway(perSecondNano: number, more: { plugins?: object; price?: object } = {}) {
-  const name = crypto.randomUUID();
-  const getByName = () => testEnv.SETTINGS.getByName(name);
-  const env: Partial<Env> = { SETTINGS: { getByName } as unknown as Env["SETTINGS"] };
-  const publish = async (nano: number) => {
-    const price = { per_second_nano: { "*": nano }, ...more.price };
-    const prices = { currency: "USD", models: { [MODEL]: price } };
-    const settings = { plugins: { "api-key": {}, budget: {}, ...more.plugins }, prices };
-    const { status } = await callJson("/admin/v1/settings", { key: operator, env, body: { settings, why: "a test" } });
-    expect(status).toBe(201);
-  };
-  await publish(perSecondNano);
-  const account = `account-${name.slice(0, 8)}`;
-  const key = await newKey(account);
-  const pool = await common;
-  const create = async (
-    init: { key?: string; model?: string; headers?: Record<string, string>; input?: object } = {},
-  ) => {
-    const { model = MODEL, headers = {}, input = { text: "a" } } = init;
-    const answer = await callJson("/v1/predictions", {
-      key: init.key ?? key,
-      env,
-      headers,
-      body: { version: model, input },
-    });
-    return { ...answer, id: String(answer.body["id"]), code: answer.body["code"], cost: answer.body["cost"] };
-  };
-  const operate = (path: string, method = "GET", body?: object, headers: Record<string, string> = {}) =>
-    callJson(`/admin/v1${path}`, { key: operator, env, method, headers, ...(body === undefined ? {} : { body }) });
-  const read = async (id: string) => (await callJson(`/v1/predictions/${id}`, { key, env })).body;
-  const run = async (id: string, seconds: number, end: Partial<PoolEvent> = { type: "succeeded", output: "done" }) => {
-    // The edge believes in no more than the second that its grace is, of each device.
-    const usage = { device: "cpu", devices: 4, queuedMs: 0, runMs: 1, gpuUs: seconds * MILLION, units: { tokens: 9 } };
-    await pool.send(await pool.claim(id), { ...end, usage });
-  };
-  const budget = async (of = `account/${account}`, by: string = key) => {
-    const { body } = await callJson("/v1/budgets", { key: by, env });
-    const found = (
-      body["results"] as { scope: string; spent_nano: number; reserved_nano: number; left_nano: number }[]
-    ).find(({ scope }) => of.startsWith(scope));
-    return found === undefined ? null : [found.spent_nano, found.reserved_nano, found.left_nano];
-  };
-  /** Waits until what ended is settled. */
-  const expectBudget = (numbers: number[], of?: string) =>
-    vi.waitFor(async () => expect(await budget(of)).toEqual(numbers), { timeout: 15_000, interval: 50 });
-  return { env, account, key, pool, publish, create, operate, read, run, budget, expectBudget };
-}
 
 describe("the cost of a prediction", () => {
   it("is estimated before, final behind, by the price that held when it was accepted, and in the headers", async () => {
@@ -308,7 +250,7 @@ describe("a budget of a caller with tokens", () => {
     const unnamed = await set({});
     expect([unnamed.status, String(unnamed.body["detail"])]).toEqual([404, expect.stringContaining("`account`")]);
     expect(await set({ account: "nobody" })).toMatchObject({ status: 404 });
-    expect(await set({ account }, `/budgets/account/${account}/day`)).toMatchObject({ status: 400 });
+    expect(await set({ account }, `/budgets/account/${account}/day`)).toMatchObject({ status: 422 });
     expect(await set({ account }, "/budgets/key/jwt:other:ada/day")).toMatchObject({ status: 409 });
     expect(await set({ account })).toMatchObject({
       status: 200,
@@ -357,6 +299,61 @@ describe("a balance", () => {
     await operate(path, "POST", payment, { "idempotency-key": "two" });
     expect(await told()).toMatchObject({ alerted: 0 });
     expect(await operate(path)).toMatchObject({ body: { webhook, alert_below_nano: 2 * MILLION } });
+  });
+
+  it("is removed once nothing is left or reserved of it, and remembers its payments", async () => {
+    const { create, run, operate, account, expectBudget } = await gateway(MILLION);
+    const path = `/accounts/${account}/balance`;
+    const pay = (key: string, nano: number) => {
+      const payment = { amount_nano: nano, currency: "USD", why: "test" };
+      return operate(path, "POST", payment, { "idempotency-key": key });
+    };
+    expect(await operate(path, "DELETE")).toMatchObject({ status: 404 });
+    await pay("one", 2 * MILLION);
+    const { id } = await create();
+    expect(await operate(path, "DELETE")).toMatchObject({ status: 409, body: { code: "conflict" } });
+    await run(id, 1.5);
+    await expectBudget([1_500_000, 0, 500_000]);
+    const refused = await operate(path, "DELETE");
+    expect(refused).toMatchObject({ status: 409 });
+    expect(refused.body["detail"]).toContain("0.000500000 USD left, and 0.000000000 reserved: take that out first");
+    await pay("back", -500_000);
+    expect((await create()).status).toBe(402);
+    expect((await operate(path, "DELETE")).status).toBe(204);
+    expect((await operate(path)).status).toBe(404);
+    expect((await create()).status).toBe(201);
+    expect(await pay("two", MILLION)).toMatchObject({
+      status: 201,
+      body: { left_nano: MILLION, spent_nano: 1_500_000 },
+    });
+    expect(await pay("one", 2 * MILLION)).toMatchObject({ status: 200, body: { left_nano: MILLION } });
+  });
+
+  it("stays where somebody pays in while it is removed", async () => {
+    const { operate, account, env } = await gateway(MILLION);
+    const path = `/accounts/${account}/balance`;
+    const pay = (key: string, nano: number) => {
+      const payment = { amount_nano: nano, currency: "USD", why: "test" };
+      return operate(path, "POST", payment, { "idempotency-key": key });
+    };
+    await pay("one", MILLION);
+    await pay("back", -MILLION);
+    await operate(path, "PUT", { webhook: "https://receiver.example.com/", alert_below_nano: 5 });
+    let isPaid = false;
+    const getByName = (name: string) => {
+      const ledger = testEnv.LEDGER.getByName(name);
+      const read = async (asked: Parameters<typeof ledger.read>[0]) => {
+        const states = await ledger.read(asked);
+        if (!isPaid) await ledger.payIn("two", { bucket: asked[0]?.bucket ?? "", nano: 7, at: 0, why: "test" });
+        isPaid = true;
+        return states;
+      };
+      return { read };
+    };
+    const racing = { ...env, LEDGER: { getByName } as unknown as Env["LEDGER"] };
+    const removed = await callJson(`/admin/v1${path}`, { key: operator, env: racing, method: "DELETE" });
+    expect(removed).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect(await operate(path)).toMatchObject({ status: 200, body: { left_nano: 7, alert_below_nano: 5 } });
   });
 
   it("is paid in once for each key, and at its end predictions are refused with 402", async () => {

@@ -5,6 +5,7 @@ import { ClassPlanner } from "../class-plan.ts";
 import type { ClassMachine, ClassPlan } from "../class-plan.ts";
 import { leavesAheadS } from "../leaving.ts";
 import type { ModelNeed } from "../placement.ts";
+import { affordable } from "../spending.ts";
 import type { Spending } from "../spending.ts";
 import { isWorking, paidForS } from "./machine.ts";
 import type { Machine } from "./machine.ts";
@@ -16,6 +17,8 @@ const GIB = 1024 ** 3;
 /** Until one was seen to boot. */
 const UNKNOWN_BOOT_S = 60;
 const EVERY_S = 1;
+/** A machine that boots is returned once it was needless for so long: what needs it a moment later rents anew else. */
+const NEEDLESS_S = 30;
 /** What bringing one model back takes, where it isn't known. */
 const BRING_BACK_S = 30;
 
@@ -56,6 +59,8 @@ export class ClassState {
   readonly #planner: ClassPlanner;
   readonly keepS: number;
   last: Decision | null = null;
+  /** Machines that boot and that the plan would return: since when. */
+  #needlessSinceS = new Map<string, number>();
 
   constructor(hardware: string, keepS: number) {
     this.hardware = hardware;
@@ -77,7 +82,9 @@ export class ClassState {
     const fleet = own.external
       ? look.standing.map((id) => standingMachine(id))
       : working.map((machine) => this.#machine(machine, look, bootS));
-    const plan = this.#planner.plan(
+    const aheadS = bootS + Math.max(0, ...increments);
+    const price = Math.max(0, ...prices);
+    const planned = this.#planner.plan(
       {
         nowS,
         machines: fleet,
@@ -89,15 +96,25 @@ export class ClassState {
         max: own.max,
         memoryBytes: own.memory_gib === undefined ? Infinity : own.memory_gib * GIB,
         spending,
-        pricePerHourNano: Math.max(0, ...prices),
-        aheadS: bootS + Math.max(0, ...increments),
+        pricePerHourNano: price,
+        aheadS,
         spot: spotMarket(offers, own, bootS, look.losses.perHour(offers, look.nowMs)),
         everyS: EVERY_S,
       },
     );
+    const mayStay = working.length <= Math.min(own.max, affordable(spending, price, aheadS));
+    const plan = { ...planned, drain: mayStay ? this.#patient(planned.drain, fleet, nowS) : planned.drain };
     const decision = own.external ? { plan, rent: [], problem: null } : this.#rent(plan, offers, own, look, why);
     this.last = decision;
     return decision;
+  }
+
+  /** Of the machines to drain, those that don't boot, or were needless for long enough. */
+  #patient(drain: readonly string[], fleet: readonly ClassMachine[], nowS: number): string[] {
+    const booting = new Set(fleet.filter(({ state }) => state === "booting").map(({ id }) => id));
+    const before = this.#needlessSinceS;
+    this.#needlessSinceS = new Map(drain.filter((id) => booting.has(id)).map((id) => [id, before.get(id) ?? nowS]));
+    return drain.filter((id) => nowS - (this.#needlessSinceS.get(id) ?? -Infinity) >= NEEDLESS_S);
   }
 
   #rent(plan: ClassPlan, offers: readonly KnownOffer[], own: HardwareClass, look: Look, why: string | null): Decision {

@@ -4,6 +4,8 @@
  * follows the clock forward, for it may have slept, and begins with its time, so that one life's forecasts can go on in
  * the next; a jump while it is awake it follows once it is believed. Times that are stored, or shown, are of the wall clock, but for those that money is counted by.
  */
+import * as z from "zod";
+
 const MAX_STEP_MS = 15_000;
 /** What was stored is taken to be this old at most. */
 const MAX_AGE_MS = 600_000;
@@ -27,7 +29,14 @@ export type ScalerClock = {
   believeJump(): number;
 };
 
-export function createClock(wall: () => number): ScalerClock {
+/** How far the wall was ahead of what money is counted by, and since when by the wall. */
+export const DoubtSchema = z.object({ doubtedMs: z.number(), atMs: z.number() });
+type Doubt = z.output<typeof DoubtSchema>;
+
+/** A jump is doubted beyond the object's end: else the next life would count machines for the time that never was. */
+type Store = { read(name: "clock"): Doubt | null; write(name: "clock", doubt: Doubt): void };
+
+export function createClock(wall: () => number, store?: Store): ScalerClock {
   let last = wall();
   let mono = 0;
   let forwardMs = last;
@@ -35,6 +44,14 @@ export function createClock(wall: () => number): ScalerClock {
   /** How far the wall is ahead of what money is counted by, and since when. */
   let doubtedMs = 0;
   let doubtedMono = 0;
+  const stored = store?.read("clock") ?? null;
+  if (stored !== null) {
+    const sinceMs = last - stored.atMs;
+    // Set back far, it was set back in between.
+    doubtedMs = settled(stored.doubtedMs + (sinceMs < -JUMP_MS ? sinceMs : 0));
+    doubtedMono = -Math.max(0, sinceMs);
+  }
+  let storedMs = stored?.doubtedMs ?? 0;
 
   function advance(): void {
     const now = wall();
@@ -45,10 +62,8 @@ export function createClock(wall: () => number): ScalerClock {
       forwardMs += Math.max(0, stepMs);
       return;
     }
-    doubtedMs += stepMs;
+    doubtedMs = settled(doubtedMs + stepMs);
     doubtedMono = mono;
-    // It is back where it was, or about there.
-    if (Math.abs(doubtedMs) <= JUMP_MS) doubtedMs = 0;
   }
 
   return {
@@ -69,6 +84,9 @@ export function createClock(wall: () => number): ScalerClock {
     expectLooks(areComing) {
       advance();
       areLooksComing = areComing;
+      if (doubtedMs === storedMs) return;
+      storedMs = doubtedMs;
+      store?.write("clock", { doubtedMs, atMs: last });
     },
     believeJump() {
       advance();
@@ -79,4 +97,9 @@ export function createClock(wall: () => number): ScalerClock {
       return jumpMs;
     },
   };
+}
+
+/** 0: it is back where it was, or about there. */
+function settled(doubtedMs: number): number {
+  return Math.abs(doubtedMs) <= JUMP_MS ? 0 : doubtedMs;
 }

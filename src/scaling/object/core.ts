@@ -14,7 +14,7 @@ import { ClassState, settingsOf } from "./class-state.ts";
 import type { ScalerClock } from "./clock.ts";
 import { DrainCalls } from "./drain-calls.ts";
 import type { DrainCall } from "./drain-calls.ts";
-import { Homes } from "./homes.ts";
+import { Homes, leastPrice } from "./homes.ts";
 import { keyOf, Lanes } from "./lanes.ts";
 import { Learned } from "./learned.ts";
 import { OVERALL_MAX_VERSIONS } from "./limits.ts";
@@ -27,7 +27,7 @@ import { Providers } from "./providers.ts";
 import type { ScalerStore } from "./rows.ts";
 import { Purse } from "./purse.ts";
 import { RentRecords, soleCause } from "./rent-records.ts";
-import { onMachine, standingPools } from "./residents.ts";
+import { heldElsewhere, heldNeeds, onMachine, standingPools } from "./residents.ts";
 import { Sickness } from "./sickness.ts";
 import { SpotLosses } from "./spot-losses.ts";
 import { resolve } from "./wishes.ts";
@@ -66,6 +66,8 @@ export class ScalerCore {
   readonly #homes: Homes;
   readonly #drainCalls = new DrainCalls();
   readonly #serving = new Set<string>();
+  /** By class, within one look: what `#priceOf` found. */
+  #prices: Map<string, number> | null = null;
 
   constructor(clock: ScalerClock, store: ScalerStore) {
     this.#clock = clock;
@@ -193,8 +195,13 @@ export class ScalerCore {
   tick(): Errands {
     const nowMs = this.#clock.wall();
     this.book.rentLater(this.#clock.believeJump());
-    judgeTimes(this.book, this.settings, (name) => this.isHere(name));
+    judgeTimes(this.book, this.settings, {
+      isHere: (name) => this.isHere(name),
+      sinceStartMs: this.#clock.mono(),
+    });
+    this.#prices = new Map();
     for (const hardware of this.#hardware()) this.#decide(hardware, nowMs);
+    this.#prices = null;
     this.appetites.save(nowMs, () => !this.isActive);
     this.#clock.expectLooks(this.isActive);
     this.providers.forget(this.#clock.mono(), (name) => this.book.ofProvider(name).length > 0);
@@ -212,22 +219,30 @@ export class ScalerCore {
     if (wish === undefined)
       return { hardware: null, why: "its model is not known yet", targetS: null, min: 0, max: Infinity };
     const home = this.#homes.get(key);
-    // Who offers it may not be heard yet.
-    const isEarly = this.#clock.mono() < BLIND_MS;
     const priceOf = (hardware: string): number =>
-      isEarly && hardware === home ? 0 : this.#priceOf(hardware, settings.currency);
-    const found = resolve(wish, settings, { classes: this.#hardware(settings), home, priceOf });
+      hardware === home && this.#stays(hardware) ? 0 : this.#priceOf(hardware, settings);
+    const all = this.#hardware(settings);
+    const classes = home === null || all.includes(home) || !this.#stays(home) ? all : [...all, home];
+    const found = resolve(wish, settings, { classes, home, priceOf });
     const { hardware } = found;
     if (hardware !== null && settings === this.settings && priceOf(hardware) < Infinity)
       this.#homes.keep(key, hardware);
     return found;
   }
 
-  /** What the least of a class costs an hour, offered or there. */
-  #priceOf(hardware: string, currency: string): number {
-    const offers = this.offers().filter((offer) => offer.currency === currency);
-    const paid = [...offers, ...this.book.all().filter(isWorking)].filter((one) => one.hardware === hardware);
-    return Math.min(...paid.map(({ pricePerHourNano }) => pricePerHourNano));
+  /** Who offers it may not be heard yet; or a machine of it is on its way. */
+  #stays(hardware: string): boolean {
+    if (this.#clock.mono() < BLIND_MS) return true;
+    return this.book.all().some((one) => one.hardware === hardware && isWorking(one) && one.connectedAtMs === null);
+  }
+
+  /** What the least of a class costs an hour that can be rented now, or is there. */
+  #priceOf(hardware: string, settings: ScalingSettings): number {
+    const known = settings === this.settings ? this.#prices?.get(hardware) : undefined;
+    if (known !== undefined) return known;
+    const price = leastPrice(hardware, settings, this.offers(), this.book);
+    if (settings === this.settings) this.#prices?.set(hardware, price);
+    return price;
   }
 
   /** Whether the provider was heard lately. */
@@ -308,8 +323,7 @@ export class ScalerCore {
     this.sickness.well(key);
     const machine = this.book.bySession(session);
     if (machine?.state !== "connected") return;
-    if (machine.readyAtMs === null && machine.connectedAtMs !== null)
-      this.learned.setUp(key, this.#clock.wall() - machine.connectedAtMs);
+    if (machine.readyAtMs === null && machine.connectedAtMs !== null) this.learned.setUp(key, this.book.ageMs(machine));
     this.book.serves(session);
   }
 
@@ -338,6 +352,7 @@ export class ScalerCore {
         this.#kind(hardware, key),
       ),
     );
+    needs.push(...heldNeeds(this, hardware, this.#wishes.values(), nowMs));
     const decision = state.decide({
       ...{ nowS, nowMs: this.billingMs(), settings: this.settings, offers: this.offers(), machines, needs },
       idleS: nowS - Math.max(-Infinity, ...wanting.map(({ appetite }) => appetite.activeAtS)),
@@ -363,6 +378,7 @@ export class ScalerCore {
       if (its !== hardware || this.sickness.reason(key, nowMs) !== null) return [];
       const appetite = this.appetites.get(key) ?? (min > 0 ? this.#appetite(key, wish) : null);
       if (appetite === null) return [];
+      const held = [...heldElsewhere(this, key, hardware).values()].reduce((sum, count) => sum + count, 0);
       return [
         {
           key,
@@ -370,8 +386,8 @@ export class ScalerCore {
           bounds: {
             targetS: targetS ?? own.target_wait_s,
             patienceS: own.low_priority_wait_s,
-            min,
-            max: Math.min(max, own.max),
+            min: Math.max(0, min - held),
+            max: Math.max(0, Math.min(max - held, own.max)),
             memoryBytes: wish.memoryBytes,
           },
         },

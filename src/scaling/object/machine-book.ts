@@ -61,7 +61,8 @@ export class MachineBook {
 
   constructor(deps: BookDeps, stored: readonly Machine[]) {
     this.#deps = deps;
-    for (const machine of stored) this.#put(machine, deps.clock.monoOf(machine.sinceMs));
+    const { monoOf } = deps.clock;
+    for (const machine of stored) this.#put(machine, monoOf(machine.sinceMs), monoOf(machine.wantedAtMs));
   }
 
   get size(): number {
@@ -151,6 +152,7 @@ export class MachineBook {
     if (machine === undefined) return null;
     const now = this.#deps.clock.wall();
     const first = machine.connectedAtMs === null;
+    const wantedMono = this.#sights.get(id)?.wantedMono ?? this.#deps.clock.mono();
     this.#meter(machine);
     const seen = {
       session,
@@ -167,7 +169,7 @@ export class MachineBook {
       this.#change({ ...machine, ...seen }, "gone", why);
     } else if (machine.state === "ready" && machine.session === session) return machine;
     else this.#change({ ...machine, ...seen }, machine.readyAtMs === null ? "connected" : "ready", "");
-    if (first) this.#deps.booted(machine, now - machine.wantedAtMs);
+    if (first) this.#deps.booted(machine, this.#deps.clock.mono() - wantedMono);
     return this.#machines.get(id) ?? null;
   }
 
@@ -257,7 +259,8 @@ export class MachineBook {
     if (machine.state !== "wanted" && machine.state !== "asked") return;
     // Nobody knows yet whether there is one.
     if (reason === "ambiguous" || reason === "timeout") {
-      this.#update({ ...machine, why: `${reason}: ${message}` });
+      const why = `${reason}: ${message}`;
+      if (why !== machine.why) this.#update({ ...machine, why });
       return;
     }
     this.counts.refused += 1;
@@ -340,8 +343,8 @@ export class MachineBook {
     this.#sights.delete(machine.id);
   }
 
-  #put(machine: Machine, sinceMono: number): void {
+  #put(machine: Machine, sinceMono: number, wantedMono = sinceMono): void {
     this.#machines.set(machine.id, machine);
-    this.#sights.set(machine.id, { sinceMono, missed: 0, missedAt: -Infinity, listed: null });
+    this.#sights.set(machine.id, { sinceMono, wantedMono, missed: 0, missedAt: -Infinity, listed: null });
   }
 }

@@ -56,6 +56,8 @@ export type Machine = z.output<typeof MachineSchema>;
 export type Sight = {
   /** By the scaler's own clock, since when it is in its state. */
   sinceMono: number;
+  /** By the same, when it was ordered. */
+  wantedMono: number;
   /** Complete lists in a row that lacked it. */
   missed: number;
   listed: ProviderMachine["state"] | null;

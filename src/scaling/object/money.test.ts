@@ -60,6 +60,29 @@ describe("money", () => {
     expect(world.core.spentNano()).toBeGreaterThan(0.9e9);
   });
 
+  it("doubts a jump of the clock beyond the object's end", () => {
+    const world = new World({ classes: { cpu: { min: 1, monthly_cap: 100 } } });
+    world.offers = [offer("small", { pricePerHourNano: 1e9 })];
+    world.run(100);
+    world.wallMs += 40 * 86_400_000;
+    world.run(60);
+    world.open();
+    world.run(60);
+    expect(world.core.spentNano()).toBeLessThan(0.1e9);
+    expect(new Date(world.core.billingMs()).toISOString()).toContain("2026-11-10");
+    world.run(3600);
+    expect(new Date(world.core.billingMs()).toISOString()).toContain("2026-12-20");
+    expect(world.core.spentNano()).toBeLessThan(1.2e9);
+    // Set back while nobody looks, it is believed at once: the doubt was right.
+    world.wallMs += 40 * 86_400_000;
+    world.run(60);
+    world.wallMs -= 40 * 86_400_000;
+    world.open();
+    world.run(60);
+    expect(new Date(world.core.billingMs()).toISOString()).toContain("2026-12-20");
+    expect(world.core.spentNano()).toBeLessThan(1.3e9);
+  });
+
   it("takes offers by price, currency and filters, and the providers' order", () => {
     const world = new World({ classes: { cpu: { offers: { price_per_hour: 2, reliability: 0.9 } } } });
     world.offers = [

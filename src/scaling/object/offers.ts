@@ -85,6 +85,13 @@ export type Lately = {
   lostAgoS(provider: string, zone: string | null): number;
 };
 
+/** It is to be had, as far as is known, and did not fail lately. */
+export function isFree(offer: KnownOffer, isAvoided: Lately["isAvoided"]): boolean {
+  const { provider, host, available } = offer;
+  if (available === 0 || isAvoided(offerKey(offer)) || isAvoided(classKey(offer))) return false;
+  return host === undefined || !isAvoided(hostKey({ provider, host }));
+}
+
 /** The next, in the providers' order and then by price; spot machines over zones. Null: none is left. */
 export function choose(
   offers: readonly KnownOffer[],
@@ -94,8 +101,7 @@ export function choose(
   { isAvoided, lostAgoS }: Lately,
 ): KnownOffer | null {
   const left = offers.filter((offer) => {
-    if (offer.spot !== isSpot || isAvoided(offerKey(offer)) || isAvoided(classKey(offer))) return false;
-    if (offer.host !== undefined && isAvoided(hostKey({ provider: offer.provider, host: offer.host }))) return false;
+    if (offer.spot !== isSpot || !isFree(offer, isAvoided)) return false;
     const asked = taken.filter(
       ({ provider, offer: id, isWaiting }) => isWaiting && provider === offer.provider && id === offer.id,
     );

@@ -1,10 +1,16 @@
 /** Which models run where, by what lanes tell of sessions. */
+import type { ModelNeed } from "../placement.ts";
+import { inSystem } from "./appetite.ts";
 import type { Appetites } from "./appetites.ts";
 import type { Lanes } from "./lanes.ts";
+import { isWorking } from "./machine.ts";
 import type { Machine } from "./machine.ts";
 import type { MachineBook } from "./machine-book.ts";
+import type { Sickness } from "./sickness.ts";
+import type { Resolved, Wish } from "./wishes.ts";
 
 type Here = { lanes: Lanes; book: MachineBook; appetites: Appetites };
+type Moving = Here & { sickness: Sickness; resolved(key: string): Resolved };
 
 /** Pools that nobody rented, as far as they serve these versions: how many of each, and their sessions. */
 export function standingPools({ lanes, book }: Here, keys: readonly string[]) {
@@ -31,4 +37,38 @@ export function onMachine({ lanes, appetites }: Here, { session }: Machine) {
     runningS += one.inFlight * (appetites.get(key)?.workS ?? 1);
   }
   return { models, unfit, running, runningS };
+}
+
+/**
+ * Machines of each class other than its own on which a version stays that has moved to another class: as many as still
+ * serve it, until its own class has as many as it wants.
+ */
+export function heldElsewhere({ lanes, book, appetites }: Here, key: string, own: string): Map<string, number> {
+  const held = new Map<string, number>();
+  const appetite = appetites.get(key);
+  if (appetite === undefined || (appetite.wanted === 0 && inSystem(appetite.demand) === 0)) return held;
+  let left = Math.max(1, appetite.wanted);
+  for (const { key: its, session } of lanes.sessions()) {
+    const machine = its === key && session.readyInMs === 0 ? book.bySession(session.session) : undefined;
+    if (machine === undefined || !isWorking(machine)) continue;
+    if (machine.hardware === own) left -= 1;
+    else held.set(machine.hardware, (held.get(machine.hardware) ?? 0) + 1);
+  }
+  for (const [hardware, count] of held) {
+    held.set(hardware, Math.max(0, Math.min(count, left)));
+    left -= count;
+  }
+  return held;
+}
+
+/** Keeps what versions that moved to another class still have of this one, and rents nothing. */
+export function heldNeeds(here: Moving, hardware: string, wishes: Iterable<Wish>, nowMs: number): ModelNeed[] {
+  return [...wishes].flatMap(({ key, memoryBytes }) => {
+    const { hardware: its } = here.resolved(key);
+    if (its === null || its === hardware || here.sickness.reason(key, nowMs) !== null) return [];
+    const count = heldElsewhere(here, key, its).get(hardware) ?? 0;
+    if (count === 0) return [];
+    const nothing = { machines: 0, patientMachines: 0, swapS: 0, targetS: 0 };
+    return [{ model: key, ...nothing, memoryBytes, min: count, max: count }];
+  });
 }

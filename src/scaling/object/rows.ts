@@ -3,6 +3,7 @@ import * as z from "zod";
 import { openSchema } from "../../object-schema.ts";
 import type { Schema } from "../../object-schema.ts";
 import type { Sql } from "../../shard/sql.ts";
+import { DoubtSchema } from "./clock.ts";
 import { HomesSchema } from "./homes.ts";
 import { LastRentsSchema, withRented } from "./last-rents.ts";
 import type { Rented } from "./last-rents.ts";
@@ -52,6 +53,7 @@ const kept = {
   lanes: z.array(z.string()),
   unmetered: WaitingSchema,
   rents: LastRentsSchema,
+  clock: DoubtSchema,
 } as const;
 type Kept = typeof kept;
 

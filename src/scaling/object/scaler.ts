@@ -76,7 +76,7 @@ export class Scaler extends DurableObject<Env> {
     this.#listeners = new Listeners(ctx);
     this.#store = new ScalerStore(objectSql(ctx.storage));
     this.#core = new ScalerCore(
-      createClock(() => Date.now()),
+      createClock(() => Date.now(), this.#store),
       this.#store,
     );
     if (this.#core.book.size > 0) this.#lookSoon();

@@ -105,7 +105,7 @@ export async function settleUsage(
   const giveUpAt = Date.now() + SETTLE_MS;
   const operator = (account: string, by: string) =>
     readUsage(url, adminKey, `/admin/v1/usage?account=${account}&by=${by}`);
-  for (;;) {
+  async function look(): Promise<string[]> {
     await usage.collect();
     const accounts = await Promise.all([
       ...readers.map(async ({ account, key }) => {
@@ -118,10 +118,15 @@ export async function settleUsage(
         read: { "GET /admin/v1/usage": told },
       })),
     ]);
-    const problems = [
+    return [
       ...[...usage.torn].map((id) => `usage: two records have the id ${id}`),
       ...judgeUsage([...usage.records.values()], accounts, predictions),
     ];
+  }
+
+  for (;;) {
+    // An edge, or a log, that was killed a moment ago may refuse a read.
+    const problems = await look().catch((error: unknown) => [`usage: it can't be read: ${String(error)}`]);
     if (problems.length === 0 || Date.now() > giveUpAt) return problems;
     await sleep(LOOK_EVERY_MS);
   }

@@ -2,7 +2,7 @@
  * A host that runs short: its uplink is slower than its models, its disk is full. Nobody fails for it, and nothing is
  * lost.
  */
-import { statfsSync } from "node:fs";
+import { rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StatusSchema } from "../../../gpu-pool/telemetry/status.ts";
@@ -48,6 +48,21 @@ test("a model whose files wait for a slow uplink makes no more of them, and goes
   expect(films.map(({ terminal }) => terminal?.type)).toEqual(films.map(() => "succeeded"));
   await edge.until(() => roomOf(edge, "film")?.pausedBy === undefined);
   expect(edge.violations).toEqual([]);
+});
+
+test("a host that can't make folders for its models fails no prediction, tells no client where they are, and says so", async () => {
+  await using fixture = await startFixture(["single"]);
+  const { edge, pool, home } = fixture;
+  await edge.until(() => roomOf(edge, "single") !== undefined);
+  const scratch = join(home.state, "scratch");
+  rmSync(scratch, { recursive: true });
+  writeFileSync(scratch, "");
+  const waits = edge.submit(await fixture.ref("single"), { do: "fine" });
+  await edge.until(() => roomOf(edge, "single")?.pausedBy !== undefined);
+  const pausedBy = "this host can't make folders for its models (EEXIST)";
+  expect(roomOf(edge, "single")).toMatchObject({ room: 0, problem: null, pausedBy });
+  expect(waits.terminal).toBeNull();
+  expect(pool.output()).toContain("a model can't be started for now");
 });
 
 describe.skipIf(!canMountDisks)("a disk that is full", () => {

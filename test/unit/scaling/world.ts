@@ -98,9 +98,10 @@ export class World {
 
   /** As after a restart of the object: what is stored is all that is left. */
   open(): ScalerCore {
+    const store = new ScalerStore(this.sql);
     const core = new ScalerCore(
-      createClock(() => this.wallMs),
-      new ScalerStore(this.sql),
+      createClock(() => this.wallMs, store),
+      store,
     );
     core.settings = ScalingSettingsSchema.parse(this.#settings);
     core.wish(this.#wishes);

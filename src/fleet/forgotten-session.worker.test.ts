@@ -1,0 +1,45 @@
+/** A pool session that is over while the scaler can't be told that it has begun. */
+import { runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { expect, it, vi } from "vitest";
+import { PROTOCOL } from "../contract/channel.ts";
+import type { PoolMessage } from "../contract/channel.ts";
+import { SESSION_HEADER } from "../contract/claim.ts";
+import type { Env } from "../env.ts";
+import { Scaler } from "../scaling/object/scaler.ts";
+import { log } from "../telemetry/log.ts";
+import { IDENTITY_HEADER } from "./pool-session.ts";
+
+const edge = env as Env;
+const SESSION = "session-forgotten";
+
+it("leaves nothing of it behind", async () => {
+  const insert =
+    "INSERT INTO pool_tokens (id, name, hash, hint, lanes, may_register_models, created_at) VALUES ('forgotten', '', 'forgotten', '', '[]', 0, 0)";
+  await edge.DB.prepare(insert).run();
+  const gate = Promise.withResolvers<void>();
+  const told = vi.spyOn(Scaler.prototype, "pool").mockImplementation(async ({ type }) => {
+    if (type === "ended") return;
+    await gate.promise;
+    throw new Error("the scaler is being reset");
+  });
+  const warned = vi.spyOn(log, "warn");
+  const identity = { poolTokenId: "forgotten", lanes: ["lane-f"], mayRegisterModels: false, machine: "m000000000001" };
+  const headers = { upgrade: "websocket", [SESSION_HEADER]: SESSION, [IDENTITY_HEADER]: JSON.stringify(identity) };
+  const stub = edge.POOL.getByName(SESSION);
+  const { webSocket: socket } = await stub.fetch("https://edge.test/", { headers });
+  socket?.accept();
+  const greeting = { session: SESSION, pool: "host", version: "0", lanes: ["lane-f"], devices: [], models: [] };
+  socket?.send(JSON.stringify({ type: "hello", protocol: PROTOCOL, ...greeting } satisfies PoolMessage));
+  await expect.poll(() => told.mock.calls.length).toBeGreaterThan(0);
+  await stub.supersede("forgotten");
+  gate.resolve();
+  await expect.poll(() => warned.mock.calls.map(([event]) => event)).toContain("scaler_not_told");
+  const left = await runInDurableObject(stub, async (_object, { storage }) => [
+    storage.kv.get("known"),
+    await storage.getAlarm(),
+  ]);
+  expect(left).toEqual([undefined, null]);
+  told.mockRestore();
+  warned.mockRestore();
+});
