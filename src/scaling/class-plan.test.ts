@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ClassPlanner } from "./class-plan.ts";
 import type { ClassBounds, ClassFleet, ClassMachine, ClassPlan } from "./class-plan.ts";
-import { leaving } from "./leaving.ts";
+import { leaving, leavesAheadS } from "./leaving.ts";
 import type { ModelNeed } from "./placement.ts";
 
 const bounds: ClassBounds = {
@@ -137,6 +137,14 @@ describe("ClassPlanner", () => {
     ];
     expect(leaving(machines, 1, 2)).toEqual([]);
     expect(leaving(machines, 2, 2)).toEqual(["next"]);
+  });
+
+  it("lets go of what runs something the earlier, the longer that may take and the more another increment costs", () => {
+    const hourly = { billingS: 3600, bootS: 60 };
+    expect(leavesAheadS(0, 4, hourly)).toBe(0);
+    expect(leavesAheadS(1, 4, hourly)).toBeCloseTo(4 * Math.log(900));
+    expect(leavesAheadS(8, 4, hourly)).toBeCloseTo(4 * Math.log(7200));
+    expect(leavesAheadS(8, 4, { ...hourly, bootS: 3600 })).toBe(0);
   });
 
   it("takes spot machines with spares, and machines on demand until they serve", () => {

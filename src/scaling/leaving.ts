@@ -1,4 +1,5 @@
-/** Which machine should leave first: the one whose leaving costs least. */
+/** Which machine should leave first, the one whose leaving costs least, and when. */
+import type { Machines } from "./policy.ts";
 
 export type Leaver = {
   id: string;
@@ -9,10 +10,25 @@ export type Leaver = {
   runningS: number;
   /** Seconds that it would take to bring back what only it has: set-up of models, weights. */
   bringBackS: number;
-  /** Until the increment ends that is paid already. */
+  /** Until it has to leave so that it begins no other increment than those that are paid already. */
   paidForS: number;
   pricePerHour: number;
 };
+
+/**
+ * How long before the end of its increment a machine that runs something should leave, so that it begins no other: when
+ * another second of idle slots would cost as much as it saves of an increment times the chance that something still
+ * runs. What is left of exponential work is exponential, too. Where an increment is no longer than a boot: 0, since
+ * having to order again costs more.
+ */
+export function leavesAheadS(
+  running: number,
+  meanWorkS: number,
+  { billingS, bootS }: Pick<Machines, "billingS" | "bootS">,
+): number {
+  if (running === 0 || meanWorkS <= 0 || billingS <= bootS) return 0;
+  return Math.max(0, meanWorkS * Math.log((running * billingS) / meanWorkS));
+}
 
 /**
  * The first `count` that may leave, the cheapest first. Time that is paid already is used: a machine that is paid for

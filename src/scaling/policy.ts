@@ -18,6 +18,8 @@ export type Fleet = {
 export type Policy = {
   /** Whether a machine that is not needed stays until the increment ends for which it is paid. */
   readonly usesPaidTime: boolean;
+  /** Of a prediction, as far as is known. Without it, what runs has no say in when a machine leaves. */
+  readonly meanWorkS?: number;
   arrived(atS: number): void;
   started(atS: number, waitS: number): void;
   /** `workS`: for how long it held its slot. */

@@ -104,6 +104,10 @@ export class SelfTuning implements Policy {
     this.#rule.turn(this.#grid.knobs(this.#place), atS, this.#dayOf(atS));
   }
 
+  get meanWorkS(): number {
+    return this.#rule.meanWorkS;
+  }
+
   get reasons(): Reasons {
     return this.#rule.reasons;
   }

@@ -47,7 +47,7 @@ function outcomeOf(asked: Asked, most: number): Outcome {
   const atS = Float64Array.from(asked.atS.slice(-most));
   const policy = within(new SelfTuning(targetS, kind, workS), min, max);
   const requests = { atS, workS: new Float64Array(atS.length).fill(workS) };
-  const run = simulate(requests, kind, { policy, everyS: EVERY_S }, { startWith: min, most: max });
+  const run = simulate(requests, kind, { policy, everyS: EVERY_S }, { startWith: min, mostThere: max });
   const waitsS = run.waitsS.toSorted();
   return {
     name,
@@ -63,9 +63,12 @@ function outcomeOf(asked: Asked, most: number): Outcome {
   };
 }
 
-function within(policy: Policy, min: number, max: number): Policy {
+function within(policy: SelfTuning, min: number, max: number): Policy {
   return {
     usesPaidTime: policy.usesPaidTime,
+    get meanWorkS() {
+      return policy.meanWorkS;
+    },
     arrived: (atS) => policy.arrived(atS),
     started: (atS, waitS) => policy.started(atS, waitS),
     finished: (atS, workS) => policy.finished(atS, workS),

@@ -59,7 +59,9 @@ export async function readRequirements(modelDir: string, cog: CogYaml): Promise<
       "cog.yaml sets both build.python_packages and build.python_requirements; keep one of them",
     );
   }
-  const all = file ? await readLines(modelDir, file, new Set()) : (packages ?? []).map((line) => line.trim());
+  const all = file
+    ? await readLines(modelDir, file, new Set())
+    : (packages ?? []).map((line) => line.replace(/\s+/g, " ").trim());
   const lines = all.filter((line) => line !== "" && !ownPackage.test(line));
   const baseDir = file ? dirname(resolve(modelDir, file)) : modelDir;
   const buildCommands = run ?? [];

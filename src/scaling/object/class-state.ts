@@ -3,6 +3,7 @@ import { defaultClass, nanoOf } from "../../contract/scaling.ts";
 import type { HardwareClass, ScalingSettings } from "../../contract/scaling.ts";
 import { ClassPlanner } from "../class-plan.ts";
 import type { ClassMachine, ClassPlan } from "../class-plan.ts";
+import { leavesAheadS } from "../leaving.ts";
 import type { ModelNeed } from "../placement.ts";
 import { affordable } from "../spending.ts";
 import type { Spending } from "../spending.ts";
@@ -36,8 +37,8 @@ export type Look = {
   isAvoided(key: string): boolean;
   /** Of spot machines that were taken away. */
   losses: Pick<SpotLosses, "perHour" | "lostAtMs">;
-  /** Models that serve on it, those whose set-up failed there, and what still runs there, in seconds. */
-  onMachine(machine: Machine): { models: string[]; unfit: string[]; runningS: number };
+  /** Models that serve on it, those whose set-up failed there, and what still runs there: how many, and seconds. */
+  onMachine(machine: Machine): { models: string[]; unfit: string[]; running: number; runningS: number };
   /** Pools of it that nobody rented. */
   standing: readonly string[];
 };
@@ -80,7 +81,7 @@ export class ClassState {
     const needs = look.idleS > idleLimitS ? look.needs.map((need) => ({ ...need, machines: 0 })) : look.needs;
     const fleet = own.external
       ? look.standing.map((id) => standingMachine(id))
-      : working.map((machine) => this.#machine(machine, look));
+      : working.map((machine) => this.#machine(machine, look, bootS));
     const aheadS = bootS + Math.max(0, ...increments);
     const price = Math.max(0, ...prices);
     const planned = this.#planner.plan(
@@ -141,8 +142,10 @@ export class ClassState {
     return { plan, rent, problem: why ?? "every offer that does was sold out, refused or failed lately" };
   }
 
-  #machine(machine: Machine, look: Look): ClassMachine {
-    const { models, unfit, runningS } = look.onMachine(machine);
+  #machine(machine: Machine, look: Look, bootS: number): ClassMachine {
+    const { models, unfit, running, runningS } = look.onMachine(machine);
+    const kind = { billingS: machine.billingIncrementS, bootS };
+    const aheadS = leavesAheadS(running, runningS / Math.max(1, running), kind);
     const isThere = machine.state === "ready" || machine.state === "connected";
     return {
       id: machine.id,
@@ -154,7 +157,7 @@ export class ClassState {
       runningS,
       bringBackS: models.length * BRING_BACK_S,
       // What hasn't begun to cost can leave at once.
-      paidForS: paidForS(machine, look.nowMs),
+      paidForS: paidForS(machine, look.nowMs) - aheadS,
       pricePerHour: machine.pricePerHourNano,
     };
   }

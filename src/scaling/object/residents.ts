@@ -25,17 +25,18 @@ export function standingPools({ lanes, book }: Here, keys: readonly string[]) {
   return { byKey, all: [...all] };
 }
 
-/** Versions that a machine serves, those whose set-up failed there, and how long what runs there still takes. */
+/** Versions that a machine serves, those whose set-up failed there, how many run there, and how long they still take. */
 export function onMachine({ lanes, appetites }: Here, { session }: Machine) {
   const [models, unfit]: [string[], string[]] = [[], []];
-  let runningS = 0;
+  let [running, runningS] = [0, 0];
   for (const { key, session: one } of lanes.sessions()) {
     if (session === null || one.session !== session) continue;
     if (one.readyInMs === 0) models.push(key);
     if (one.problem !== null) unfit.push(key);
+    running += one.inFlight;
     runningS += one.inFlight * (appetites.get(key)?.workS ?? 1);
   }
-  return { models, unfit, runningS };
+  return { models, unfit, running, runningS };
 }
 
 /**

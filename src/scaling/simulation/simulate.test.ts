@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BacklogRule } from "../backlog-rule.ts";
-import type { Fleet, Machines, Policy } from "../policy.ts";
+import type { Fleet, Machines, Policy, Timed } from "../policy.ts";
 import { seededRandom } from "./random.ts";
 import { simulate } from "./simulate.ts";
 import type { Requests } from "./simulate.ts";
@@ -69,6 +69,21 @@ describe("simulate", () => {
     const { machineS, waitsS } = simulate(requests, hourly, leaves(true));
     expect(machineS).toBe(3600);
     expect(waitsS[1]).toBe(0);
+  });
+
+  it("lets a machine go so early that what runs on it ends within the increment that is paid", () => {
+    // Of two machines that are always busy, one is too many from the second half of the hour on.
+    const requests = requestsOf(...Array.from({ length: 1300 }, (_, i): [number, number] => [i * 3, 6]));
+    const leaving = (meanWorkS: number): Timed => ({
+      policy: { ...policyOf(({ nowS }) => (nowS < 1800 ? 2 : 1), true), meanWorkS },
+      everyS: 1,
+    });
+    const hourly = { ...kind, billingS: 3600 };
+    const paidS = (meanWorkS: number): number => simulate(requests, hourly, leaving(meanWorkS)).machineS;
+    expect(paidS(0) - paidS(6)).toBe(3600);
+    expect(simulate(requests, { ...hourly, bootS: 3600 }, leaving(6)).machineS).toBe(
+      simulate(requests, { ...hourly, bootS: 3600 }, leaving(0)).machineS,
+    );
   });
 
   it.each([

@@ -3,6 +3,7 @@
  * time to boot, are paid until they are gone, and may be lost; a request whose machine is lost starts anew, at the
  * head. Requests go to the fullest machine that has a slot, whichever policy decides, so that others fall idle.
  */
+import { leavesAheadS } from "../leaving.ts";
 import type { Machines, Policy, Timed } from "../policy.ts";
 import { EventHeap } from "./event-heap.ts";
 import { seededRandom } from "./random.ts";
@@ -43,6 +44,8 @@ export type SimulationOptions = {
   startWith?: number;
   /** Machines that there may be; without it, as many as the policy wants. */
   most?: number;
+  /** Those that drain included. */
+  mostThere?: number;
   /** Whoever waits longer is counted as late. */
   lateAfterS?: number;
   /**
@@ -70,6 +73,7 @@ class Simulation {
   readonly #run: Run;
   readonly #random: () => number;
   readonly #most: number;
+  readonly #mostThere: number;
   readonly #lateAfterS: number;
   readonly #isHopeless: SimulationOptions["isHopeless"];
   /** Work that no attempt has begun. */
@@ -86,9 +90,17 @@ class Simulation {
     requests: Requests,
     kind: Machines,
     { policy, everyS }: Timed,
-    { seed = 1, startWith = 0, most = Infinity, lateAfterS = Infinity, isHopeless }: SimulationOptions,
+    {
+      seed = 1,
+      startWith = 0,
+      most = Infinity,
+      mostThere = Infinity,
+      lateAfterS = Infinity,
+      isHopeless,
+    }: SimulationOptions,
   ) {
     this.#most = most;
+    this.#mostThere = mostThere;
     this.#lateAfterS = lateAfterS;
     this.#isHopeless = isHopeless;
     for (const workS of requests.workS) this.#leftS += workS;
@@ -242,7 +254,8 @@ class Simulation {
     });
     if (!Number.isFinite(asked)) throw new Error(`a policy asked for ${asked} machines`);
     const wanted = Math.min(asked, this.#most);
-    for (let more = wanted - ready - booting; more > 0; more -= 1) this.#order();
+    const room = this.#mostThere - this.#rented.count;
+    for (let more = Math.min(room, wanted - ready - booting); more > 0; more -= 1) this.#order();
     if (wanted < ready + booting) this.#release(ready + booting - wanted);
     this.#lastTickS = this.#nowS;
     this.#nextTickS = this.#nowS + this.#everyS * this.#looksToSkip(wanted);
@@ -282,13 +295,14 @@ class Simulation {
   }
 
   #release(count: number): void {
-    const { usesPaidTime } = this.#policy;
+    const { usesPaidTime, meanWorkS = 0 } = this.#policy;
     // One more look comes before the increment is over.
     const marginS = 2 * this.#everyS;
     let left = count;
     for (const machine of this.#rented.leaving(count)) {
       if (left === 0) return;
-      if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > marginS) continue;
+      const aheadS = marginS + leavesAheadS(machine.running, meanWorkS, this.#kind);
+      if (usesPaidTime && this.#rented.paidForS(machine, this.#nowS) > aheadS) continue;
       left -= 1;
       if (machine.running === 0) this.#rented.end(machine, this.#nowS);
       else this.#rented.become(machine, "draining");
