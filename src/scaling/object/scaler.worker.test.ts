@@ -174,8 +174,7 @@ it("keeps ten sockets of one provider at most, the new one among them", async ()
   expect(new Set(statuses)).toEqual(new Set([101]));
   const open = await runInDurableObject(
     testEnv.SCALER.getByName("scaler"),
-    (_object, ctx) =>
-      ctx.getWebSockets("reconnects").filter(({ readyState }) => readyState === WebSocket.OPEN).length,
+    (_object, ctx) => ctx.getWebSockets("reconnects").filter(({ readyState }) => readyState === WebSocket.OPEN).length,
   );
   expect(open).toBe(1);
 });

@@ -193,8 +193,8 @@ export class Market {
     for (const job of this.jobs) if (job.on === name) Object.assign(job, { on: null, startedS: null });
     const why = this.core.book.get(name.slice(PREFIX.length))?.why ?? "";
     const isWell = room.illness === null && this.nowS - room.changedS > SETTLED_S;
-    if (machine.session === null && isWell) this.wasted += Number(!machine.drains && NEEDLESS.test(why));
-    else this.core.book.poolEnded(name.slice(PREFIX.length), machine.session);
+    if (machine.session !== null) this.core.book.poolEnded(name.slice(PREFIX.length), machine.session);
+    else if (isWell) this.wasted += Number(!machine.drains && NEEDLESS.test(why));
   }
 
   #live(room: Room): void {
