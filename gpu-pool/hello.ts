@@ -5,6 +5,7 @@
 import { OLDEST_PROTOCOL, PROTOCOL } from "../src/contract/channel.ts";
 import type { PoolMessage } from "../src/contract/channel.ts";
 import type { EventCarrier } from "./delivery/carrier.ts";
+import type { Meter } from "./metering/meter.ts";
 import type { DeviceWatch } from "./runtime/devices/device-watch.ts";
 import type { Isolation } from "./runtime/isolation/types.ts";
 import type { Model } from "./runtime/models/model.ts";
@@ -16,7 +17,12 @@ const TOGETHER_MS = 20;
 /** What it understands beyond its protocol. */
 const HEARS = ["configurations", "leave", "models"];
 
-export type HelloOptions = { state: StateDir; devices: DeviceWatch; isolation: Isolation };
+export type HelloOptions = {
+  state: StateDir;
+  devices: DeviceWatch;
+  isolation: Isolation;
+  meter: Pick<Meter, "countedMs">;
+};
 /** What the pool offers now. */
 export type Offer = { lanes: string[]; models: readonly Model[] };
 
@@ -24,7 +30,7 @@ export type Offer = { lanes: string[]; models: readonly Model[] };
 export function helloOf(
   session: string,
   previous: string | null,
-  { state, devices, isolation }: HelloOptions,
+  { state, devices, isolation, meter }: HelloOptions,
   { lanes, models }: Offer,
   carrier: EventCarrier,
 ): PoolMessage {
@@ -39,6 +45,7 @@ export function helloOf(
     version: POOL_VERSION,
     lanes,
     devices: devices.devices,
+    meteredMs: meter.countedMs(),
     isolation: isolation.kind,
     models: models.map(({ manifest, awaitsSetUp }) =>
       awaitsSetUp === true ? { ...manifest, schema: null } : manifest,

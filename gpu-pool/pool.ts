@@ -319,7 +319,8 @@ export class Pool {
   }
 
   #hello(): PoolMessage {
-    return helloOf(this.session, this.#previous, this.#options, this.models, this.#carrier);
+    const options = { ...this.#options, meter: this.meter };
+    return helloOf(this.session, this.#previous, options, this.models, this.#carrier);
   }
 
   /** Other models are offered than before: the edge hears of it, and of what has no room any more. */

@@ -16,11 +16,14 @@ export type Meter = {
   readonly runs: RunMeter;
   /** What attempts had of devices so far, in microseconds. */
   busyUs(): number;
+  /** For how long it has counted, in milliseconds. */
+  countedMs(): number;
   /** These are the host's devices now. */
   devices(devices: readonly Device[]): void;
 };
 
 export function createMeter(clock: Clock): Meter {
+  const sinceUs = nowUs(clock);
   const ledger = new DeviceLedger();
   const kinds = new Map<string, string>();
   const kindOfDevice = (id: string): string => kinds.get(id) ?? "cpu";
@@ -42,6 +45,7 @@ export function createMeter(clock: Clock): Meter {
       const totals = [...ledger.totals(nowUs(clock)).values()];
       return totals.reduce((sum, { busyUs }) => sum + busyUs, 0);
     },
+    countedMs: () => Math.round((nowUs(clock) - sinceUs) / 1000),
     devices(devices) {
       for (const device of devices) kinds.set(device.id, kindOf(device));
       instances.here(devices.map(({ id }) => id));

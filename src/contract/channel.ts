@@ -106,6 +106,8 @@ export const PoolMessageSchema = z.discriminatedUnion("type", [
     version: z.string(),
     lanes: z.array(LaneNameSchema).max(64),
     devices: z.array(DeviceSchema).max(64),
+    /** For how long it has told what its devices do; an older pool doesn't say. */
+    meteredMs: z.number().int().nonnegative().optional(),
     /** What keeps its models from the pool's secrets and from each other; an older pool doesn't say. */
     isolation: z.enum(["namespaces", "user", "none"]).optional(),
     models: z.array(ManifestSchema).max(MAX_POOL_MODELS),

@@ -4,7 +4,13 @@ import { callObject, objectNamed } from "../object-calls.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import type { Known } from "./types.ts";
 
-type News = { type: "connected" | "ended"; machine: string; session: string; devices: number };
+type News = {
+  type: "connected" | "ended";
+  machine: string;
+  session: string;
+  devices: number;
+  meteredFromMs?: number;
+};
 
 /** After so long the scaler is told again what it could not be told. */
 export const TELL_AGAIN_MS = 5000;
@@ -12,7 +18,7 @@ export const TELL_AGAIN_MS = 5000;
 /** False when the scaler could not be told: until it was, its machine counts as one that doesn't work. Never rejects. */
 export async function tellScaler(
   env: Pick<Env, "SCALER">,
-  { session, identity }: Pick<Known, "session" | "identity">,
+  { session, identity, meteredFromMs }: Pick<Known, "session" | "identity" | "meteredFromMs">,
   type: News["type"],
   devices = 0,
 ): Promise<boolean> {
@@ -21,7 +27,8 @@ export async function tellScaler(
   const stub: unknown = objectNamed(env.SCALER, "scaler");
   const remote = stub as { pool(news: News): Promise<void> };
   try {
-    await callObject(() => remote.pool({ type, machine, session, devices }));
+    const since = meteredFromMs === undefined ? {} : { meteredFromMs };
+    await callObject(() => remote.pool({ type, machine, session, devices, ...since }));
     return true;
   } catch (error) {
     log.warn("scaler_not_told", { machine, reason: reasonOf(error) });

@@ -164,17 +164,16 @@ it("is over once a pool that drained has taken its leave, and only then", async 
 
 it("tells the scaler again that a machine's pool has come, and that it is over, until it is taken", async () => {
   const told = vi.spyOn(Scaler.prototype, "pool");
-  const heard = () => told.mock.calls.map(([{ type, session }]) => [type, session]);
-  const fail = () => {
-    throw new Error("the scaler is being reset");
-  };
+  const hours = (sinceMs = 0) => Math.round((Date.now() - sinceMs) / 3_600_000);
+  const heard = () => told.mock.calls.map(([news]) => [news.type, news.session, hours(news.meteredFromMs)]);
+  const fail = () => Promise.reject(new Error("the scaler is being reset"));
   told.mockImplementation(fail);
   const channel = await connect("session-of-machine", ["lane-m"], "t", "m000000000000");
-  await enter(channel, "lane-m");
+  await enter(channel, "lane-m", { meteredMs: 3_600_000 });
   const stub = edge.POOL.getByName(channel.session);
   const alarm = () => runInDurableObject(stub, (_object, { storage }) => storage.getAlarm());
   for (const type of ["connected", "ended"]) {
-    await expect.poll(() => heard().at(-1)).toEqual([type, channel.session]);
+    await expect.poll(() => heard().at(-1)).toEqual([type, channel.session, 1]);
     await expect.poll(alarm).not.toBeNull();
     if (type === "connected") await evictDurableObject(stub);
     told.mockReset().mockResolvedValue();
@@ -183,7 +182,7 @@ it("tells the scaler again that a machine's pool has come, and that it is over, 
     // An object that is reset while it tells the scaler still has its alarm.
     if (type === "connected")
       expect(told.mock.invocationCallOrder[0]).toBeLessThan(Number(dropped.mock.invocationCallOrder.at(-1)));
-    expect(heard()).toEqual([[type, channel.session]]);
+    expect(heard()).toEqual([[type, channel.session, 1]]);
     expect(await alarm()).toBeNull();
     if (type === "ended") break;
     told.mockReset().mockImplementation(fail);

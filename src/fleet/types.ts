@@ -45,6 +45,8 @@ export type Known = {
   kv?: ParkedAt;
   /** The scaler doesn't know yet that it has come, with so many devices. */
   untoldDevices?: number | undefined;
+  /** Since when the pool tells what its devices do, by the edge's clock. */
+  meteredFromMs?: number;
   /** Claims to stop that the pool may not have heard of. */
   stops?: ClaimRef[];
 };

@@ -146,14 +146,14 @@ export class MachineBook {
     for (const machine of this.ofProvider(provider)) if (!listed.has(machine.id)) this.#missing(machine);
   }
 
-  /** A pool signed in with the machine's token; it has so many devices. */
-  connected(id: string, session: string, devices: number): Machine | null {
+  /** A pool signed in with the machine's token; it has so many devices, and meters them since then. */
+  connected(id: string, session: string, devices: number, meteredFromMs = Infinity): Machine | null {
     const machine = this.#machines.get(id);
     if (machine === undefined) return null;
     const now = this.#deps.clock.wall();
     const first = machine.connectedAtMs === null;
     const wantedMono = this.#sights.get(id)?.wantedMono ?? this.#deps.clock.mono();
-    this.#meter(machine);
+    this.#meter(machine, meteredFromMs);
     const seen = {
       session,
       connectedAtMs: machine.connectedAtMs ?? now,
@@ -327,12 +327,12 @@ export class MachineBook {
     this.#machines.set(machine.id, machine);
   }
 
-  /** Tells of the time that no pool metered. */
-  #meter(machine: Machine): void {
+  /** Tells of the time that no pool metered, which ended then, or now. */
+  #meter(machine: Machine, endedMs = Infinity): void {
     const { unmeteredFromMs: fromMs, connectedAtMs } = machine;
-    const now = this.#deps.clock.wall();
-    if (fromMs === null || now <= fromMs) return;
-    this.#deps.unmetered(machine, fromMs, now, connectedAtMs === null ? "boot" : "unused");
+    const toMs = Math.min(this.#deps.clock.wall(), endedMs);
+    if (fromMs === null || toMs <= fromMs) return;
+    this.#deps.unmetered(machine, fromMs, toMs, connectedAtMs === null ? "boot" : "unused");
   }
 
   #forget(machine: Machine): void {
