@@ -96,7 +96,7 @@ describe.runIf(hasJava)("moving the log", () => {
   async function expectOnce(ids: Map<string, { id: string; number: number }>, withinMs: number): Promise<void> {
     const views = new Map<string, View | null>();
     await until(async () => {
-      const open = [...ids].filter(([key]) => !isFinished(views.get(key) ?? ({ status: "starting" } as View)));
+      const open = [...ids].filter(([key]) => !isFinished(views.get(key) ?? { status: "starting" }));
       for (const [key, { id }] of open.slice(0, 50)) views.set(key, await client.get(id));
       return open.length === 0;
     }, withinMs);
