@@ -37,6 +37,23 @@ describe("from zero and back", () => {
     expect(world.names).toHaveLength(1);
   });
 
+  it("drains nothing after a restart until it is read what the versions that are asked for wish", () => {
+    const world = new World({ classes: { cpu: { max: 1, keep_alive_s: { min: 0, max: 0 } } } });
+    world.arrive("local/echo", 1, 600);
+    world.run(60);
+    const states = () => world.core.book.all().map(({ state }) => state);
+    expect(states()).toEqual(["ready"]);
+    world.open(false);
+    world.run(180);
+    expect(states()).toEqual(["ready"]);
+    world.core.wish([], [{ model: "local/other", version: "v" }]);
+    world.run(120);
+    expect(states()).toEqual(["ready"]);
+    world.core.wish([], [{ model: "local/echo", version: "v" }]);
+    world.run(120);
+    expect(states()).toEqual(["draining"]);
+  });
+
   it("goes on after a restart in the middle as if nothing had happened", () => {
     const world = new World({ classes: { cpu: { max: 4 } } });
     world.arrive("local/echo", 40);
@@ -87,6 +104,23 @@ describe("time that no pool meters", () => {
     expect(world.metered.map(({ phase }) => phase)).toEqual(["boot", "unused"]);
     expect(lengthsMs()).toEqual([19_000, 20_000]);
     expect(new Set(world.metered.map(({ id }) => id)).size).toBe(2);
+  });
+
+  it("ends where its pool began to tell, however long that took to say hello, or was not heard", () => {
+    const world = new World({ classes: { cpu: { min: 1 } } });
+    world.run(10);
+    const { book } = world.core;
+    const id = world.names[0]?.slice("edgeplane-".length) ?? "";
+    const now = world.wallMs;
+    book.connected(id, "session-late", 1, now - 3000);
+    world.run(1);
+    const [boot] = world.metered;
+    expect(boot).toMatchObject({ phase: "boot", toMs: now - 3000 });
+    book.poolEnded(id, "session-late");
+    world.run(3);
+    book.connected(id, "session-late", 1, now - 3000);
+    world.run(1);
+    expect(world.metered).toEqual([boot]);
   });
 });
 

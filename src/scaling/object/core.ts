@@ -62,6 +62,7 @@ export class ScalerCore {
   readonly #clock: ScalerClock;
   readonly #store: ScalerStore;
   #wishes = new Map<string, Wish>();
+  #lookedFor: ReadonlySet<string> | null = null;
   readonly #purse: Purse;
   readonly #homes: Homes;
   readonly #drainCalls = new DrainCalls();
@@ -108,9 +109,8 @@ export class ScalerCore {
     const moves = this.book.all().some(({ state, provider }) => state !== "gone" || this.isHere(provider));
     if (moves || this.rents.waiting.length > 0) return true;
     if (!this.isOn) return false;
-    for (const { last } of this.classes.values()) {
+    for (const { last } of this.classes.values())
       if (last !== null && last.plan.wanted.spot + last.plan.wanted.onDemand > 0) return true;
-    }
     for (const { demand } of this.appetites.values()) if (inSystem(demand) > 0) return true;
     return [...this.#wishes.keys()].some((key) => {
       const { hardware, min } = this.resolved(key);
@@ -136,13 +136,15 @@ export class ScalerCore {
     return (this.#store.read("lanes") ?? []).filter((lane) => !heard.has(lane));
   }
 
-  /** Versions that lanes told of and whose wishes aren't known. */
-  unknownVersions(): { model: string; version: string }[] {
-    return [...this.appetites.values()].filter((one) => !this.#wishes.has(keyOf(one)));
+  /** Whether lanes told of versions whose wishes were not looked for yet: until they are, nothing is drained. */
+  isUnread(): boolean {
+    return [...this.appetites.values()].some((one) => this.#lookedFor?.has(keyOf(one)) !== true);
   }
 
-  wish(wishes: readonly Wish[]): void {
+  /** `lookedFor`: versions of which these are all the wishes. */
+  wish(wishes: readonly Wish[], lookedFor: readonly { model: string; version: string }[] = wishes): void {
     this.#wishes = new Map(wishes.map((wish) => [wish.key, wish]));
+    this.#lookedFor = new Set(lookedFor.map(keyOf));
   }
 
   /** A lane's word. */
@@ -297,7 +299,8 @@ export class ScalerCore {
   }
 
   #isBlind(): boolean {
-    return this.#clock.mono() < BLIND_MS && this.silentLanes().length > 0;
+    const isSilent = this.#clock.mono() < BLIND_MS && this.silentLanes().length > 0;
+    return isSilent || this.#lookedFor === null || this.isUnread();
   }
 
   #appetite(key: string, ref: { model: string; version: string }): Appetite | null {

@@ -47,7 +47,14 @@ const READ_EVERY_MS = 5000;
 /** While nothing is there and nothing waits; what changes them says so (`changed`). */
 const QUIET_READ_EVERY_MS = 60_000;
 
-export type PoolNews = { type: "connected" | "ended"; machine: string; session: string; devices: number };
+/** `meteredFromMs`: since when the pool itself tells what its devices do. */
+export type PoolNews = {
+  type: "connected" | "ended";
+  machine: string;
+  session: string;
+  devices: number;
+  meteredFromMs?: number;
+};
 
 export class Scaler extends DurableObject<Env> {
   readonly #core: ScalerCore;
@@ -60,6 +67,7 @@ export class Scaler extends DurableObject<Env> {
   readonly #low = new Set<string>();
   #readAt = -Infinity;
   #reading: Promise<void> | null = null;
+  #hasRead = false;
   readonly #startedAt = Date.now();
   /** When something was there or waited last; null: not in this life. */
   #activeAt: number | null = null;
@@ -96,7 +104,7 @@ export class Scaler extends DurableObject<Env> {
     this.#askListeners();
     const first = this.#core.demand(lane, report);
     if (first.versions.length === 0) return first;
-    if (this.#core.unknownVersions().length > 0) await this.#readAnew();
+    if (this.#core.isUnread()) await this.#readAnew();
     this.#look();
     return this.#core.demand(lane, report);
   }
@@ -130,7 +138,7 @@ export class Scaler extends DurableObject<Env> {
   async pool(news: PoolNews): Promise<void> {
     await this.#read();
     if (news.type === "ended") this.#core.book.poolEnded(news.machine, news.session);
-    else this.#core.book.connected(news.machine, news.session, news.devices);
+    else this.#core.book.connected(news.machine, news.session, news.devices, news.meteredFromMs);
     this.#look();
   }
 
@@ -325,6 +333,8 @@ export class Scaler extends DurableObject<Env> {
   async #read(): Promise<void> {
     const everyMs = this.#isQuiet(true) ? QUIET_READ_EVERY_MS : READ_EVERY_MS;
     if (Math.abs(Date.now() - this.#readAt) >= everyMs) await this.#readAnew();
+    // Without any settings nothing is decided.
+    else if (!this.#hasRead) await this.#reading;
   }
 
   /** Settings, and the wishes of models. What can't be read stays as it was. */
@@ -339,10 +349,14 @@ export class Scaler extends DurableObject<Env> {
     this.#readAt = Date.now();
     try {
       this.#core.settings = await readSettings(this.env);
+      this.#hasRead = true;
       if (!this.#core.isOn) return;
       const asked = [...this.#core.appetites.values()].map(({ model, version }) => ({ model, version }));
       const wishes = await readWishes(this.env.DB, asked);
-      this.#core.wish(wishes.map((wish) => ({ ...wish, key: keyOf(wish) })));
+      this.#core.wish(
+        wishes.map((wish) => ({ ...wish, key: keyOf(wish) })),
+        asked,
+      );
     } catch (error) {
       log.warn("scaling_settings_not_read", { reason: reasonOf(error) });
     }

@@ -96,15 +96,15 @@ export class World {
     this.core = this.open();
   }
 
-  /** As after a restart of the object: what is stored is all that is left. */
-  open(): ScalerCore {
+  /** As after a restart of the object: what is stored is all that is left. `isRead`: but for what models wish. */
+  open(isRead = true): ScalerCore {
     const store = new ScalerStore(this.sql);
     const core = new ScalerCore(
       createClock(() => this.wallMs, store),
       store,
     );
     core.settings = ScalingSettingsSchema.parse(this.#settings);
-    core.wish(this.#wishes);
+    if (isRead) core.wish(this.#wishes);
     this.core = core;
     return core;
   }
