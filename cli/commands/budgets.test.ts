@@ -1,47 +1,20 @@
 /** `budgets`, `usage` and `scaling` against a gateway that answers as this one does. */
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
-import type { Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import * as z from "zod";
+import { afterAll, expect, test } from "vitest";
+import { useGateway } from "../test-gateway.ts";
 import { runCli } from "../test-io.ts";
 import type { Ran } from "../test-io.ts";
 
 const home = mkdtempSync(join(tmpdir(), "edgeplane-budgets-"));
-const answers = new Map<string, unknown>();
-const asked: { call: string; key: string | undefined; body: unknown }[] = [];
-let server: Server;
-let url = "";
+const gateway = useGateway();
+const { answers, asked } = gateway;
 
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    const key = request.headers["idempotency-key"];
-    void text(request).then((body) => {
-      const call = `${request.method} ${request.url}`;
-      asked.push({ call, key: typeof key === "string" ? key : undefined, body: body === "" ? null : JSON.parse(body) });
-      const answer = answers.get(call);
-      response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? { detail: "Nothing." }));
-    });
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  url = `http://127.0.0.1:${z.object({ port: z.number() }).parse(server.address()).port}`;
-});
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-  rmSync(home, { recursive: true, force: true });
-});
-beforeEach(() => {
-  answers.clear();
-  asked.length = 0;
-});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 const cli = async (...args: string[]): Promise<Ran> => {
-  const env = { HOME: home, EDGEPLANE_URL: url, EDGEPLANE_API_KEY: "key", EDGEPLANE_ADMIN_KEY: "adm" };
+  const env = { HOME: home, EDGEPLANE_URL: gateway.url, EDGEPLANE_API_KEY: "key", EDGEPLANE_ADMIN_KEY: "adm" };
   return runCli(args, { env, cwd: home });
 };
 const budget = {
@@ -90,7 +63,10 @@ test("a balance is topped up under the payment's key", async () => {
   answers.set("POST /admin/v1/accounts/acme/balance", { ...budget, period: "balance", period_end: null });
   const { code } = await cli("budgets", "top-up", "acme", "0.000000007", "--idempotency-key", "i7", "--why", "invoice");
   expect(code).toBe(0);
-  expect(asked[0]).toMatchObject({ key: "i7", body: { amount_nano: 7, currency: "USD", why: "invoice" } });
+  expect(asked[0]).toMatchObject({
+    headers: { "idempotency-key": "i7" },
+    body: { amount_nano: 7, currency: "USD", why: "invoice" },
+  });
   expect((await cli("budgets", "top-up", "acme", "1", "--why", "no key")).code).toBe(2);
 });
 

@@ -1,45 +1,20 @@
 /** `pools` and `topics` against a gateway, a pool and a log that answer as these do, also as other releases do. */
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { IncomingMessage, Server } from "node:http";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import * as z from "zod";
+import { afterAll, expect, test } from "vitest";
+import { useGateway } from "../test-gateway.ts";
 import { runCli } from "../test-io.ts";
 import type { Ran } from "../test-io.ts";
 
 const home = mkdtempSync(join(tmpdir(), "edgeplane-pools-"));
-/** What is answered, by method and path; anything else with 404. */
-const answers = new Map<string, unknown>();
-const asked: IncomingMessage[] = [];
-let server: Server;
-let url = "";
+const gateway = useGateway();
+const { answers, asked } = gateway;
 
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    asked.push(request);
-    const path = new URL(request.url ?? "/", "http://gateway").pathname;
-    const answer = answers.get(`${request.method} ${path}`);
-    const problem = { detail: "There is nothing at this address.", code: "not_found" };
-    response.writeHead(answer === undefined ? 404 : 200).end(JSON.stringify(answer ?? problem));
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  url = `http://127.0.0.1:${z.object({ port: z.number() }).parse(server.address()).port}`;
-});
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-  rmSync(home, { recursive: true, force: true });
-});
-beforeEach(() => {
-  answers.clear();
-  asked.length = 0;
-});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 const cli = async (args: string[], env: Record<string, string> = {}): Promise<Ran> =>
-  runCli(args, { env: { HOME: home, EDGEPLANE_URL: url, EDGEPLANE_ADMIN_KEY: "adm", ...env }, cwd: home });
+  runCli(args, { env: { HOME: home, EDGEPLANE_URL: gateway.url, EDGEPLANE_ADMIN_KEY: "adm", ...env }, cwd: home });
 
 const served = { model: "acme/echo", version: "a".repeat(64), room: 4, starts_now: 2, ready_in_ms: 0, problem: null };
 const pool = {
@@ -120,7 +95,7 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
     ],
   };
   answers.set("GET /status", status);
-  const { code, stdout } = await cli(["pools", "status", "--address", url]);
+  const { code, stdout } = await cli(["pools", "status", "--address", gateway.url]);
   expect(code).toBe(0);
   for (const line of [
     /^box-1: serving, the edge is connected; lanes default, fast$/m,
@@ -137,9 +112,9 @@ test("a pool is asked itself: what it says is shown as tables, and as it is with
     /^acme\/echo#0 +busy +0 +2\.5 GB +1 +0 +7 +1 +it exited with code 7$/m,
   ])
     expect(stdout).toMatch(line);
-  expect(JSON.parse((await cli(["pools", "status", "--json"], { EDGEPLANE_POOL_ADDRESS: url })).stdout)).toEqual(
-    status,
-  );
+  expect(
+    JSON.parse((await cli(["pools", "status", "--json"], { EDGEPLANE_POOL_ADDRESS: gateway.url })).stdout),
+  ).toEqual(status);
 });
 
 test("where no pool answers, or something else does, one line says so", async () => {
@@ -148,9 +123,11 @@ test("where no pool answers, or something else does, one line says so", async ()
     5,
     expect.stringContaining("no pool answers at http://127.0.0.1:9/status"),
   ]);
-  expect((await cli(["pools", "status", "--address", url])).stderr).toContain("answered 404");
+  expect((await cli(["pools", "status", "--address", gateway.url])).stderr).toContain("answered 404");
   answers.set("GET /status", { name: "another server" });
-  expect((await cli(["pools", "status", "--address", url])).stderr).toContain("something else than a pool's status");
+  expect((await cli(["pools", "status", "--address", gateway.url])).stderr).toContain(
+    "something else than a pool's status",
+  );
   expect((await cli(["pools", "status", "--address", "nowhere"])).code).toBe(2);
   expect((await cli(["pools"])).code).toBe(4);
 });

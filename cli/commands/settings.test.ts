@@ -1,42 +1,14 @@
 /** `settings`, and what `doctor` says of them, against a gateway that answers as this one and the release before do. */
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { Server } from "node:http";
-import { text } from "node:stream/consumers";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import * as z from "zod";
+import { expect, test } from "vitest";
+import { useGateway } from "../test-gateway.ts";
 import { runCli } from "../test-io.ts";
 import type { Ran } from "../test-io.ts";
 
-/** What is answered, by method and path; anything else with 404. */
-const answers = new Map<string, unknown>();
-const bodies: string[] = [];
-let server: Server;
-let url = "";
-
-beforeAll(async () => {
-  server = createServer((request, response) => {
-    void text(request).then((body) => {
-      bodies.push(body);
-      const answer = answers.get(`${request.method} ${new URL(request.url ?? "/", "http://gateway").pathname}`);
-      response.writeHead(answer === undefined ? 404 : 200);
-      return response.end(JSON.stringify(answer ?? { detail: "Nothing is here.", code: "not_found" }));
-    });
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  url = `http://127.0.0.1:${z.object({ port: z.number() }).parse(server.address()).port}`;
-});
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
-beforeEach(() => {
-  answers.clear();
-  bodies.length = 0;
-});
+const gateway = useGateway();
+const { answers, asked } = gateway;
 
 const cli = async (args: string[], stdin = ""): Promise<Ran> =>
-  runCli(args, { env: { EDGEPLANE_URL: url, EDGEPLANE_ADMIN_KEY: "adm" }, stdin });
+  runCli(args, { env: { EDGEPLANE_URL: gateway.url, EDGEPLANE_ADMIN_KEY: "adm" }, stdin });
 
 const held = { number: 4, settings: { plugins: {} } };
 const later = { ...held, ignored: ["/scaling/horizon_s", "/regions"] };
@@ -51,7 +23,7 @@ test("a number that must hold is sent as the gateway takes it, and what stays st
   });
   const args = ["settings", "publish", "-", "--why", "a test", "--if-number", "4"];
   const { code, stderr } = await cli(args, '{"plugins":{}}');
-  expect([code, JSON.parse(bodies[0] ?? "")]).toEqual([
+  expect([code, asked[0]?.body]).toEqual([
     0,
     { settings: { plugins: {} }, why: "a test", dry_run: false, expected_number: 4 },
   ]);
