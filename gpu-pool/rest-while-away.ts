@@ -1,6 +1,7 @@
 /**
- * A model that needs something of the edge, of where its files are, or of this host's disk, while that is away: no fault
- * of its own. It rests on this host: what has not begun is handed back, and it takes nothing until it is tried again.
+ * A model that needs something of the edge, of where its files are, or of this host's disk, while that is away: no
+ * fault of its own. It rests on this host: what has not begun is handed back, and it takes nothing until it is tried
+ * again.
  */
 import { messageOf } from "./bundles/problems.ts";
 import { Postponed, REST_MS } from "./runtime/postponed.ts";

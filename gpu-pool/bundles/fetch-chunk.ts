@@ -1,6 +1,6 @@
 /**
- * Fetches one chunk, and verifies it while it is written. A transfer that breaks off goes on where it was (`Range`), also
- * one of a process that was ended; one whose bytes are wrong, too few or too many is fetched again from its start.
+ * Fetches one chunk, and verifies it while it is written. A transfer that breaks off goes on where it was (`Range`),
+ * also one of a process that was ended; one whose bytes are wrong, too few or too many is fetched again from its start.
  */
 import { createHash } from "node:crypto";
 import type { Hash } from "node:crypto";

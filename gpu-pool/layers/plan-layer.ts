@@ -190,8 +190,8 @@ function cut(files: readonly Found[]): Found[][] {
 }
 
 /**
- * Reads a pack file by file, and hashes it so: between them the event loop has its turn, on which leases and rooms depend.
- * `onPart` is given its bytes.
+ * Reads a pack file by file, and hashes it so: between them the event loop has its turn, on which leases and rooms
+ * depend. `onPart` is given its bytes.
  */
 async function readPack(
   { dir, rest }: PlanOptions,

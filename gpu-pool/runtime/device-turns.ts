@@ -1,8 +1,8 @@
 /**
  * Who has the devices of a slot, by what this pool knows itself. A process runs strangers' code: its word that a run
- * begins late, or that a call was over early, hides no time of its devices. The first run of a slot that is not over has
- * them from when it was given, or from the last result of the one before it, until its own results are here. One behind
- * it has them, too, from when its process says that it begins.
+ * begins late, or that a call was over early, hides no time of its devices. The first run of a slot that is not over
+ * has them from when it was given, or from the last result of the one before it, until its own results are here. One
+ * behind it has them, too, from when its process says that it begins.
  */
 import type { Run, RunItem } from "./run.ts";
 import type { RunMeter } from "./runner-options.ts";

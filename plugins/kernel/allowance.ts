@@ -40,9 +40,9 @@ export const calendarPeriods = ["day", "month", "all"] as const;
 export type CalendarPeriod = (typeof calendarPeriods)[number];
 
 /**
- * Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name. `belowNano`
- * makes it a balance's: told when less than that is left, and when nothing is. `quiet` in its place is of who only looks
- * what would be: nobody is told of that, and who is told of all else stays the same.
+ * Who is told when 50, 80 and 100 % are spent: a URL, the account whose secret signs, and the budget's name.
+ * `belowNano` makes it a balance's: told when less than that is left, and when nothing is. A trial has `quiet` in its
+ * place: it tells nobody, and does not change who is told.
  */
 export type AlertTarget = { url: string; account: string; of: string; belowNano?: number };
 

@@ -103,7 +103,8 @@ function takeInstallLock() {
 /**
  * Null where another holds it, or may in a moment. A lock that nobody holds is not removed and made anew, as two might
  * do at once: it is replaced in one step, by who holds a lock that is named by what stands in it. Whoever replaces it
- * changes that name, and so takes it from all who still judge by what they have read. Such a lock may be left over, too.
+ * changes that name, and so takes it from all who still judge by what they have read. Such a lock may be left over,
+ * too.
  */
 function takeLock(file) {
   if (makeLock(file)) return { wasLeftOver: false };

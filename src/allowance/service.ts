@@ -21,7 +21,9 @@ import { fromData, toData } from "./reservation-data.ts";
 
 /** A reservation is told to be over so much later than its prediction must be. */
 const GRACE_MS = 60_000;
-/** One of money: its shard waits for eight leases until it knows what a run cost that was stopped (src/shard/leases.ts). */
+/**
+ * One of money: its shard waits for eight leases until it knows what a run cost that was stopped (src/shard/leases.ts).
+ */
 const MONEY_GRACE_MS = 300_000;
 
 type Stores = Pick<Env, "ALLOWANCE" | "LEDGER" | "KV_REST_URL" | "KV_REST_TOKEN" | "KV_PREFIX">;

@@ -15,7 +15,9 @@ type News = {
 /** After so long the scaler is told again what it could not be told. */
 export const TELL_AGAIN_MS = 5000;
 
-/** False when the scaler could not be told: until it was, its machine counts as one that doesn't work. Never rejects. */
+/**
+ * False when the scaler could not be told: until it was, its machine counts as one that doesn't work. Never rejects.
+ */
 export async function tellScaler(
   env: Pick<Env, "SCALER">,
   { session, identity, meteredFromMs }: Pick<Known, "session" | "identity" | "meteredFromMs">,

@@ -1,6 +1,6 @@
 /**
- * Several limits of one prediction, over their real books and ledgers: a refusal by one leaves no other charged, however
- * many ask at once, in whatever order answers come or are lost.
+ * Several limits of one prediction, over their real books and ledgers: a refusal by one leaves no other charged,
+ * however many ask at once, in whatever order answers come or are lost.
  */
 import { DatabaseSync } from "node:sqlite";
 import fc from "fast-check";

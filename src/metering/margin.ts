@@ -23,8 +23,8 @@ const MICROS = 1_000_000n;
 const OVERHEAD_PHASES: ReadonlySet<string | null> = new Set(["boot", "unused"]);
 
 /**
- * Lines by time and model, overhead last of its time; groups are told apart by model, device, phase and, as their `key`,
- * the rent that held when their time was used. `rentOf` is of those for which none was known then.
+ * Lines by time and model, overhead last of its time; groups are told apart by model, device, phase and, as their
+ * `key`, the rent that held when their time was used. `rentOf` answers for those whose rent was not known then.
  */
 export function marginOf(groups: readonly UsageGroup[], rentOf: RentOf): MarginLine[] {
   const lines = new Map<string, { line: MarginLine; rentMicros: Map<string, bigint> }>();

@@ -2,8 +2,8 @@
  * What all accounts used together, by day, model, device and phase: one object, to which each account's meter tells
  * what its records add up to, shortly before it stores them away. Every row of records is a part with the row's number,
  * and the object drops a part whose number it has: a meter may tell again, in other company, whatever was not answered.
- * Numbers follow the clock, in milliseconds: they say when the meter had the records, and so which rents held. What these
- * were stands in place of the API key.
+ * Numbers follow the clock, in milliseconds: they say when the meter had the records, and so which rents held. The
+ * rent stands in place of the API key.
  */
 import { dayOf } from "./calendar.ts";
 import type { MeterRows, RawRow } from "./meter-rows.ts";

@@ -183,7 +183,9 @@ export async function sweepEnvironmentLayers(env: Stores, maxCalls: number): Pro
   return { calls, more: results.length === SWEEP_LIMIT };
 }
 
-/** `list` null: it is gone, and nobody knows any more which chunks the layer counts. All of the owner's are recounted. */
+/**
+ * `list` null: it is gone, and nobody knows any more which chunks the layer counts. All of the owner's are recounted.
+ */
 async function removeRow(
   { DB: db }: Pick<Env, "DB">,
   { owner, key, nonce, layer }: StoredLayer,

@@ -41,7 +41,8 @@ export type Past = {
 };
 
 /**
- * The lower, the better: what is paid, and more where too many are late. Infinity as soon as it can't be below `mustBe`.
+ * The lower, the better: what is paid, and more where too many are late. Infinity as soon as it can't be below
+ * `mustBe`.
  */
 export function scoreOf(knobs: Knobs, past: Past, mustBe = Infinity): number {
   const { requests, day, kind, meanWorkS, startWith, targetS, most } = past;

@@ -83,7 +83,9 @@ export type Settings = z.output<typeof SettingsSchema>;
 /** As they are stored: without what is as it would be anyway. */
 export type KeptSettings = z.input<typeof SettingsSchema>;
 
-/** What a later release stored and this one leaves out: where it stands, as keys from the top, and what stands there. */
+/**
+ * What a later release stored and this one leaves out: where it stands, as keys from the top, and what stands there.
+ */
 export type Ignored = { path: readonly (string | number)[]; value: Json };
 
 /**

@@ -1,4 +1,4 @@
-/** Usage is handed on in few batches, whose every one costs its account's meter rows, and is late by seconds at most. */
+/** Shards hand usage on in few batches, since each costs rows of its account's meter, and within seconds. */
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { memorySql } from "../../test/unit/memory-sql.ts";
 import { submission } from "../../test/unit/submission.ts";

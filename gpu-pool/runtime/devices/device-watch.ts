@@ -58,7 +58,9 @@ export class DeviceWatch {
     this.#ask = options.ask ?? askNvidiaSmi;
   }
 
-  /** Why this pool can put nothing on a GPU; null when it can, and while one is missing that may be back in a moment. */
+  /**
+   * Why this pool can put nothing on a GPU; null when it can, and while one is missing that may be back in a moment.
+   */
   get refusal(): string | null {
     const { cuda, problem } = this.report;
     const isHopeful = cuda.some((device) => device.problem === null || device.isAwaited);

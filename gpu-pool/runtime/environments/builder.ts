@@ -91,7 +91,9 @@ async function create(options: BuildOptions): Promise<string[]> {
   return [options.uv, "pip", "--python", pythonOf(options.dir)];
 }
 
-/** pip compiles what it installs; uv leaves that to the first start of every process, on every host, unless it is told. */
+/**
+ * pip compiles what it installs; uv leaves that to the first start of every process, on every host, unless it is told.
+ */
 function installCommand(tool: readonly string[], file: string): { command: string; args: string[] } {
   const [command = "", ...rest] = tool;
   const at = rest.indexOf("--python");

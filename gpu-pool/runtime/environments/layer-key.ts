@@ -70,8 +70,8 @@ export type WishOptions = {
 export type NoWish = { why: string };
 
 /**
- * No wish where `build.run` may write anywhere, packages in the model's folder lead there, this system's C library isn't
- * known, or what the packages are chosen from can't be compared with another host's.
+ * No wish where `build.run` may write anywhere, packages in the model's folder lead there, this system's C library
+ * isn't known, or what the packages are chosen from can't be compared with another host's.
  */
 export async function wishOf(
   owner: string,
@@ -118,8 +118,8 @@ function cudaPart(cuda: string | null): string | null {
 }
 
 /**
- * Where pip and uv read more such settings. uv looks for its own from the folder that it runs in upwards. Sources: pip's
- * documentation, "Configuration"; uv's, "Configuration files".
+ * Where pip and uv read more such settings. uv looks for its own from the folder that it runs in upwards. Sources:
+ * pip's documentation, "Configuration"; uv's, "Configuration files".
  */
 function configurationFiles(env: Readonly<Record<string, string | undefined>>, cwd: string): string[] {
   const own = env["XDG_CONFIG_HOME"] || join(homedir(), ".config");

@@ -43,8 +43,8 @@ type State = { size: number; mtimeMs: number; ino: number };
 const hashed = new Map<string, State & { sha256: string }>();
 
 /**
- * Paths as they were written, and where they may start from. A relative one of a file of settings starts from its folder
- * or from where the tool runs, as the tool likes: what lies at either is reached.
+ * Paths as they were written, and where they may start from. A relative one of a file of settings starts from its
+ * folder or from where the tool runs, as the tool likes: what lies at either is reached.
  */
 type Named = { path: string; from: readonly string[]; within?: string | null };
 

@@ -99,8 +99,8 @@ function parentOf(pid: number): number {
 }
 
 /**
- * Groups of pools that are gone. One that somebody is in stays: the system doesn't take it away. A container may see the
- * groups of another, whose numbers of processes say nothing here: of those only what is old goes.
+ * Groups of pools that are gone. One that somebody is in stays: the system doesn't take it away. A container may see
+ * the groups of another, whose numbers of processes say nothing here: of those only what is old goes.
  */
 function takeAwayStale(dir: string, space: string): void {
   const ofPool = new RegExp(`^${MEMORY_GROUP}(?:(\\d+)\\.)?(\\d+)-`);

@@ -26,7 +26,9 @@ import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
 import { MAX_ADMIN_BYTES } from "./page.ts";
 
-/** A caller with a JSON Web Token, by its issuer's name in the settings and its `sub`: as records and verdicts have it. */
+/**
+ * A caller with a JSON Web Token, by its issuer's name in the settings and its `sub`: as records and verdicts have it.
+ */
 const TOKEN_CALLER = /^jwt:([a-z0-9][a-z0-9-]{0,31}):(.{1,256})$/su;
 const NO_ACCOUNT = "The caller has no such budget; to set one, say the `account` that its tokens name.";
 const NO_KEY = "There is no such key.";

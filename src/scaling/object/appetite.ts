@@ -63,7 +63,10 @@ export class Appetite {
     this.#policy = this.#newPolicy();
   }
 
-  /** As it was when its policy was stored, or that of the version before it; how much a machine runs at a time is measured anew. */
+  /**
+   * As it was when its policy was stored, or that of the version before it; how much a machine runs at a time is
+   * measured anew.
+   */
   static recall(ref: { model: string; version: string }, memory: Memory, nowS: number): Appetite {
     const appetite = new Appetite(ref, memory.targetS, memory.kind);
     if (memory.works.length > 0) appetite.#meanS = memory.meanWorkS;

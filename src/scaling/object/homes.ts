@@ -1,7 +1,7 @@
 /**
  * Which class a version belongs to that names none: the cheapest at first. It stays there until another one is cheaper
- * by a fifth, or until no machine of its class is left and none can be rented (nobody offers it, or all who do were sold
- * out or refused lately): two classes that cost about the same would take turns else, and each turn costs boots.
+ * by a fifth, or until no machine of its class is left and none can be rented (nobody offers it, or all who do were
+ * sold out or refused lately): two classes that cost about the same would take turns else, and each turn costs boots.
  */
 import * as z from "zod";
 import type { ScalingSettings } from "../../contract/scaling.ts";

@@ -1,7 +1,7 @@
 /**
  * Time of rented machines that no pool meters, because none is there yet, or any more: numbered, and told again until
- * it is taken. It is `overhead`, but for the boot of a machine that one version alone caused: that may be charged to who
- * deployed it, and what was decided is stored before anybody is told.
+ * it is taken. It is `overhead`, but for the boot of a machine that one version alone caused: that may be charged to
+ * who deployed it, and what was decided is stored before anybody is told.
  */
 import * as z from "zod";
 import { IntervalRecordSchema, OVERHEAD_ACCOUNT } from "../../metering/record.ts";

@@ -25,7 +25,9 @@ export function standingPools({ lanes, book }: Here, keys: readonly string[]) {
   return { byKey, all: [...all] };
 }
 
-/** Versions that a machine serves, those whose set-up failed there, how many run there, and how long they still take. */
+/**
+ * Versions that a machine serves, those whose set-up failed there, how many run there, and how long they still take.
+ */
 export function onMachine({ lanes, appetites }: Here, { session }: Machine) {
   const [models, unfit]: [string[], string[]] = [[], []];
   let [running, runningS] = [0, 0];

@@ -1,4 +1,6 @@
-/** Random days in small: providers fall ill in turns, clocks jump, the object starts again, and work comes all the time. */
+/**
+ * Random days in small: providers fall ill in turns, clocks jump, the object starts again, and work comes all the time.
+ */
 import * as fc from "fast-check";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Market, Room } from "../../../test/unit/scaling/market.ts";

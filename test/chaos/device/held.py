@@ -13,7 +13,10 @@ _numbers = itertools.count()
 
 @contextmanager
 def held(keys: List[str]) -> Iterator[None]:
-    """The run of these keys has the device inside. Its lines tell process, number and time (ns); the first also pool, device and keys."""
+    """The run of these keys has the device inside.
+
+    Its lines tell process, number and time (ns); the first also pool, device and keys.
+    """
     number = next(_numbers)
     _note("begin", number, _pool, _device.replace(" ", "_"), ",".join(keys))
     try:

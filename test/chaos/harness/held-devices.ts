@@ -24,8 +24,8 @@ type Span = readonly [from: number, to: number];
 /** Steps of the pool's clock, at the begin and at the end of a run. */
 const STEP_US = 200;
 /**
- * From a run's dispatch to its begin and from its end to its result, on average: 5 ms on two cores that twenty processes
- * want.
+ * From a run's dispatch to its begin and from its end to its result, on average: 5 ms on two cores that twenty
+ * processes want.
  */
 const OVERHEAD_US = 25_000;
 /** Beyond that, where runs are too few for an average. */

@@ -63,8 +63,8 @@ export class Hostile implements Provider {
   }
 
   /**
-   * Takes a machine back that runs, as spot machines go: its list says so `noticeS` seconds before. `vanish` ends it and
-   * all that it had. Resolves with its id when it is gone; with null where `signal` was aborted before one ran.
+   * Takes a machine back that runs, as spot machines go: its list says so `noticeS` seconds before. `vanish` ends it
+   * and all that it had. Resolves with its id when it is gone; with null where `signal` was aborted before one ran.
    */
   async takeBack(noticeS: number, vanish: (id: string) => void, signal: AbortSignal): Promise<string | null> {
     while (!signal.aborted) {

@@ -1,4 +1,6 @@
-/** A pool that lives long: of versions that came and went it keeps nothing, and it offers no more than the edge hears. */
+/**
+ * A pool that lives long: of versions that came and went it keeps nothing, and it offers no more than the edge hears.
+ */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { queryObjects } from "node:v8";

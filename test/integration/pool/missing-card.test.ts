@@ -1,4 +1,6 @@
-/** A list of cards that ends in the middle: what fits only on a card that is missing waits for it, and fails for none. */
+/**
+ * A list of cards that ends in the middle: what fits only on a card that is missing waits for it, and fails for none.
+ */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -1,6 +1,6 @@
 /**
- * A deployment with several providers: the scaler's core, one lane, and providers that each have a machine room of their
- * own and fall ill in ways of their own, all on one clock. `look` says after each second what must not be.
+ * A deployment with several providers: the scaler's core, one lane, and providers that each have a machine room of
+ * their own and fall ill in ways of their own, all on one clock. `look` says after each second what must not be.
  */
 import type { Offer, ProviderMachine, SyncRequest } from "../../../src/contract/provider.ts";
 import { ScalingSettingsSchema } from "../../../src/contract/scaling.ts";
