@@ -118,7 +118,7 @@ describe("a ledger", () => {
         const over = taken.reduce((sum, { need, cost }) => sum + Math.max(0, (cost ?? 0) - need), 0);
         expect(settled + reserved).toBeLessThanOrEqual(limit + over);
       }),
-      { numRuns: 150 },
+      { numRuns: 150, seed: 15 },
     );
   });
 
