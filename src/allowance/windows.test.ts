@@ -50,7 +50,6 @@ describe.each(specs)("a $algorithm", (spec) => {
         const [early, late] = [{ ...counter }, { ...counter }];
         return !use(early, spec, need, now + inMs - 2) && use(late, spec, need, now + Math.ceil(inMs) + 1);
       }),
-      { seed: 15 },
     );
   });
 
@@ -62,7 +61,6 @@ describe.each(specs)("a $algorithm", (spec) => {
         let now = START;
         return jumpsBack.every((jump) => !use(counter, spec, 1, (now -= jump)));
       }),
-      { seed: 15 },
     );
   });
 
