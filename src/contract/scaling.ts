@@ -31,10 +31,12 @@ export const ClassSchema = z
     max: MachineCountSchema.default(8).meta({ description: "Machines that there are at most." }),
     target_wait_s: z
       .number()
-      .min(0.1)
+      .min(0.001)
       .max(DAY_S)
       .default(10)
-      .meta({ description: "95 % of the predictions of its models should begin within this." }),
+      .meta({
+        description: "95 % of the predictions of its models should begin within this. Below 0.1, more of them.",
+      }),
     low_priority_wait_s: z
       .number()
       .min(0)

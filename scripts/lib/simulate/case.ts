@@ -10,7 +10,9 @@ import { firstMeanWorkS, meanWorkS, peakLoad } from "./trace.ts";
 import type { ModelRequests, Scenario, Setting } from "./types.ts";
 
 /** The p95 waits that ours is asked for, in seconds. */
-export const TARGETS_S = [0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200];
+export const TARGETS_S = [
+  0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1, 1.6, 2.5, 4, 6, 9, 13, 20, 30, 45, 70, 100, 150, 250, 400, 700, 1200,
+];
 /** In boots: who lets one in twenty wait for a machine asks for little more than that. */
 const TARGETS_OF_BOOT = [1.02, 1.1];
 /** Those for which the lower bound is computed, and the pictures are drawn. */
