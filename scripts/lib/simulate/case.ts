@@ -3,6 +3,7 @@ import { SelfTuning } from "../../../src/scaling/self-tuning.ts";
 import type { Timed } from "../../../src/scaling/policy.ts";
 import { simulate } from "../../../src/scaling/simulation/simulate.ts";
 import type { Run } from "../../../src/scaling/simulation/simulate.ts";
+import type { Spent } from "../../../src/scaling/simulation/spent.ts";
 import { lowerBoundS } from "./bound.ts";
 import { rivals } from "./candidates.ts";
 import { againstDefault, mustReach } from "./compare.ts";
@@ -30,6 +31,7 @@ export type Outcome = {
   p99S: number;
   most: number;
   ms: number;
+  spent: Spent;
 };
 /** Null: no wait is that short. */
 export type Limit = { rule: string; asQuickCost: number; halfWaitCost: number | null };
@@ -102,5 +104,6 @@ function measure(requests: ModelRequests, scenario: Scenario, timed: Timed): { o
   const waits = run.waitsS.toSorted();
   const at = (share: number): number => waits[Math.floor(waits.length * share)] ?? 0;
   const cost = (run.machineS / 3600) * scenario.pricePerHour;
-  return { outcome: { cost, p50S: at(0.5), p95S: at(0.95), p99S: at(0.99), most: run.mostMachines, ms }, run };
+  const { spent, mostMachines: most } = run;
+  return { outcome: { cost, p50S: at(0.5), p95S: at(0.95), p99S: at(0.99), most, ms, spent }, run };
 }
