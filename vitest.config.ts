@@ -20,6 +20,7 @@ const processFolders = [
   "isolation",
   "environments",
   "clients",
+  "browser",
   "streams",
   "steady",
   "self-host",
@@ -48,6 +49,9 @@ const UNITS_AT_LENGTH = [
 /** Random runs of which `npm test` makes some: CI makes more of them, with another seed. */
 const MORE_RUNS = { STATE_MACHINE_RUNS: "1000", STATE_MACHINE_SEED: "20261129" };
 
+/** Draws other cases than the default seed does, in workerd, too (test/property-seed.ts). */
+const { PROPERTY_SEED } = process.env;
+
 /** What has to come about is waited for; only what never comes about takes this long. */
 const POLL_LIMIT_MS = 15_000;
 
@@ -60,7 +64,7 @@ export default defineConfig({
           // A process, and a workerd, for each file would cost more than the tests do; what files share, the setup
           // makes anew.
           isolate: false,
-          setupFiles: ["./test/fresh-file.ts"],
+          setupFiles: ["./test/fresh-file.ts", "./test/seeded-properties.ts"],
           expect: { poll: { timeout: POLL_LIMIT_MS } },
           include: [
             "{src,plugins,gpu-pool,scripts,cli,provider}/**/*.test.ts",
@@ -86,6 +90,7 @@ export default defineConfig({
                 PUBLISH_TOPICS: "results,usage,jobs.dlq",
                 LOG_BROKERS: "1",
                 LOG_PARTITIONS: "1",
+                ...(PROPERTY_SEED === undefined ? {} : { PROPERTY_SEED }),
                 TEST_MIGRATIONS: await readD1Migrations(MIGRATIONS),
               },
             },
@@ -119,6 +124,7 @@ export default defineConfig({
           name: "at-length",
           env: MORE_RUNS,
           expect: { poll: { timeout: POLL_LIMIT_MS } },
+          setupFiles: ["./test/seeded-properties.ts"],
           include: [...AT_LENGTH, ...UNITS_AT_LENGTH, "test/unit/state-machine.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -80,6 +80,8 @@ export const AttemptRecordSchema = z.object({
   outcome: z.enum(attemptOutcomes),
   cached: z.boolean(),
   billed: z.boolean(),
+  /** Of a correction: whether what it corrects was billed, where that differs from `billed`. */
+  wasBilled: z.boolean().optional(),
   /** Billionths of `currency`, by the price that held when the prediction was accepted. 0 where there is no price. */
   costNano: AmountSchema,
   currency: z.string().nullable(),

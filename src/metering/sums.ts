@@ -2,7 +2,7 @@
  * What usage records add up to. Pure; integers, so that no order of adding changes a sum. Pools are strangers: what
  * they tell may add up to more than a number counts exactly, and stays at that.
  */
-import type { MeterRecord } from "./record.ts";
+import type { AttemptRecord, MeterRecord } from "./record.ts";
 
 /** What sums are kept by. `phase` is `run` for attempts; an empty text: it has none. */
 export type Dimensions = {
@@ -68,10 +68,14 @@ export function dimensionsOf(record: MeterRecord): Dimensions {
 export function sumsOf(record: MeterRecord): Sums {
   if (record.kind === "instance.interval") return { ...noSums(), instanceUs: record.gpuUs };
   const { queuedMs, runMs, gpuUs, costNano, units } = record;
-  const count = record.flags.includes("correction") ? 0 : 1;
   return {
     ...{ queuedMs, runMs, gpuUs, costNano, units, instanceUs: 0 },
-    requests: count,
-    billed: record.billed ? count : 0,
+    requests: record.flags.includes("correction") ? 0 : 1,
+    billed: billedOf(record),
   };
+}
+
+/** What the record adds to the number of attempts that are billed. */
+function billedOf({ billed, wasBilled = billed, flags }: AttemptRecord): number {
+  return Number(billed) - (flags.includes("correction") ? Number(wasBilled) : 0);
 }

@@ -17,7 +17,16 @@ import { hasRoom, quotaExceeded } from "./quotas.ts";
 import type { QuotaVars } from "./quotas.ts";
 import { askForRecount } from "./recounts.ts";
 import type { SweepStep } from "./sweep.ts";
-import { againInMs, hostSql, hostsStatement, judge, reportOf, ReportsColumnSchema } from "./version-reports.ts";
+import {
+  againInMs,
+  hostSql,
+  hostsStatement,
+  isFullSql,
+  isTriedTooLittle,
+  judge,
+  reportOf,
+  ReportsColumnSchema,
+} from "./version-reports.ts";
 import type { Reporter } from "./version-reports.ts";
 import type { OwnersView } from "./version-state.ts";
 
@@ -194,7 +203,8 @@ export async function noteProblem(
 ): Promise<number | null> {
   const reported = await env.DB.prepare(
     `UPDATE bundles SET stage = ?4, problem = ?5, log = ?6,
-       reports = iif(failed = 2 OR ${IS_LIVE}, reports, json_patch(coalesce(reports, '{}'), json_object(${hostSql("?7", "?8")}, json(?9))))
+       reports = iif(failed = 2 OR ${IS_LIVE} OR ${isFullSql("reports", "?7", "?8")}, reports,
+         json_patch(coalesce(reports, '{}'), json_object(${hostSql("?7", "?8")}, json(?9))))
      WHERE ${OF_VERSION} AND deleted_at IS NULL
      RETURNING lane, failed, reports, coalesce(reports, '{}') AS text, ${IS_LIVE} AS is_live`,
   )
@@ -219,7 +229,8 @@ export async function noteProblem(
     await env.DB.prepare(`UPDATE bundles SET failed = ?4 WHERE ${OF_VERSION} AND reports = ?5`)
       .bind(owner, name, version, verdict, text)
       .run();
-  return verdict > 0 || said.tries === undefined ? null : againInMs(said.tries);
+  const isOver = verdict === 2 || (verdict === 1 && !isTriedTooLittle(reports, reporter.token));
+  return isOver || said.tries === undefined ? null : againInMs(said.tries);
 }
 
 /** What only the owner is shown: the end of a pool's log of its problem, and what went wrong with its plugins. */

@@ -4,7 +4,7 @@ import { ManifestSchema } from "../contract/manifest.ts";
 import { MAX_DESIRED_MODELS } from "../contract/push.ts";
 import type { DesiredModels } from "../contract/push.ts";
 import type { PoolIdentity } from "../fleet/types.ts";
-import { hostSql } from "./version-reports.ts";
+import { isSettledSql } from "./version-reports.ts";
 
 const RowSchema = z.object({
   manifest: z.string().transform((text) => ManifestSchema.parse(JSON.parse(text))),
@@ -16,7 +16,7 @@ const RowSchema = z.object({
 });
 
 /** A host that has not tried yet does so, unless several others have. */
-const IS_OPEN = `(b.failed = 0 OR (b.failed = 1 AND NOT EXISTS (SELECT 1 FROM json_each(b.reports) r WHERE r.key = ${hostSql("?5", "?6")})))`;
+const IS_OPEN = `(b.failed = 0 OR (b.failed = 1 AND NOT ${isSettledSql("b.reports", "?5", "?6")}))`;
 const IS_PENDING = `(?4 AND ${IS_OPEN} AND EXISTS (SELECT 1 FROM versions v WHERE v.owner = b.owner
   AND v.name = b.name AND v.id = b.version AND v.manifest ->> 'schema' IS NULL))`;
 

@@ -26,7 +26,7 @@ function machine(id: string, more: Partial<ClassMachine> = {}): ClassMachine {
   return { id, models: [], state: "ready", isSpot: false, ...idle, ...more };
 }
 
-const fleetOf = (nowS: number, ...machines: ClassMachine[]): ClassFleet => ({ nowS, machines, draining: 0 });
+const fleetOf = (nowS: number, ...machines: ClassMachine[]): ClassFleet => ({ nowS, machines, leaving: 0 });
 
 /** Carries plans out at once: what is ordered serves at the next look, what is drained is gone. */
 class Carried {
@@ -43,7 +43,7 @@ class Carried {
   }
 
   look(nowS: number, needs: readonly ModelNeed[]): ClassPlan {
-    const plan = this.#planner.plan({ nowS, machines: this.machines, draining: 0 }, needs, this.#bounds);
+    const plan = this.#planner.plan({ nowS, machines: this.machines, leaving: 0 }, needs, this.#bounds);
     const stay = this.machines.filter(({ id }) => !plan.drain.includes(id));
     const placed = new Map(plan.placement.machines.map(({ id, copies }) => [id, copies.map(({ model }) => model)]));
     const fresh = (count: number, isSpot: boolean) =>
@@ -105,7 +105,7 @@ describe("ClassPlanner", () => {
   });
 
   it("counts what drains against the maximum", () => {
-    const plan = new ClassPlanner(60).plan({ nowS: 0, machines: [], draining: 3 }, [need("a", 4)], {
+    const plan = new ClassPlanner(60).plan({ nowS: 0, machines: [], leaving: 3 }, [need("a", 4)], {
       ...bounds,
       max: 4,
     });

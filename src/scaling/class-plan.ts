@@ -19,12 +19,12 @@ import type { SpotMarket } from "./spot.ts";
 
 export type ClassMachine = Host & Leaver & { isSpot: boolean };
 
-/** What is there: machines that take work or will, and how many drain. */
-export type ClassFleet = { nowS: number; machines: readonly ClassMachine[]; draining: number };
+/** What is there: machines that take work or will, and how many others drain or were not returned yet. */
+export type ClassFleet = { nowS: number; machines: readonly ClassMachine[]; leaving: number };
 
 export type ClassBounds = {
   min: number;
-  /** Draining machines count, too. */
+  /** Machines that leave count, too. */
   max: number;
   /** Of one machine. */
   memoryBytes: number;
@@ -58,7 +58,7 @@ export class ClassPlanner {
     this.#keepAlive = new KeepAlive(keepS);
   }
 
-  plan({ nowS, machines, draining }: ClassFleet, needs: readonly ModelNeed[], bounds: ClassBounds): ClassPlan {
+  plan({ nowS, machines, leaving: left }: ClassFleet, needs: readonly ModelNeed[], bounds: ClassBounds): ClassPlan {
     const { min, max, memoryBytes, spending, pricePerHourNano, aheadS } = bounds;
     const canPay = affordable(spending, pricePerHourNano, aheadS);
     const limit = Math.min(max, canPay);
@@ -71,7 +71,7 @@ export class ClassPlanner {
     const total = Math.min(limit, Math.max(needed, kept, min, withFresh));
     const wanted = split(total, limit, machines, bounds.spot);
     const there = { spot: machines.filter(({ isSpot }) => isSpot), onDemand: machines.filter(({ isSpot }) => !isSpot) };
-    const room = Math.max(0, limit - machines.length - draining);
+    const room = Math.max(0, limit - machines.length - left);
     const spot = Math.min(room, Math.max(0, wanted.spot - there.spot.length));
     const onDemand = Math.min(room - spot, Math.max(0, wanted.onDemand - there.onDemand.length));
     const used = new Set(placement.machines.map(({ id }) => id));
@@ -84,7 +84,7 @@ export class ClassPlanner {
         ...surplus(there.onDemand, wanted.onDemand, used, marginS),
       ],
       placement,
-      why: sentence({ needed, fresh, kept, min, max, canPay, total, there: machines.length }),
+      why: sentence({ needed, fresh, kept, min, max, canPay, total, there: machines.length, left }),
     };
   }
 }
@@ -112,9 +112,9 @@ function surplus(
   return [...leaving(unused, count, marginS), ...leaving(inUse, count - unused.length, marginS)];
 }
 
-type Numbers = Record<"needed" | "fresh" | "kept" | "min" | "max" | "canPay" | "total" | "there", number>;
+type Numbers = Record<"needed" | "fresh" | "kept" | "min" | "max" | "canPay" | "total" | "there" | "left", number>;
 
-function sentence({ needed, fresh, kept, min, max, canPay, total, there }: Numbers): string {
+function sentence({ needed, fresh, kept, min, max, canPay, total, there, left }: Numbers): string {
   const reasons = [
     needed === 0 ? "no model needs any" : `the models need ${needed}`,
     ...(fresh > 0 && there > needed - fresh ? [`for ${fresh} of which none that is there will do`] : []),
@@ -122,6 +122,7 @@ function sentence({ needed, fresh, kept, min, max, canPay, total, there }: Numbe
     ...(min > Math.max(needed, kept) ? [`at least ${min} are asked for`] : []),
     ...(total === canPay && canPay < max ? [`the spending cap pays for ${canPay} at most`] : []),
     ...(total === max ? [`at most ${max} are allowed`] : []),
+    ...(left > 0 && there + left >= max ? [`${left} that leave count until their providers no longer list them`] : []),
   ];
   return `${total} ${total === 1 ? "machine is" : "machines are"} wanted, ${there} there: ${reasons.join(", ")}.`;
 }

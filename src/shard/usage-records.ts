@@ -21,6 +21,8 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
   const less = (name: "queuedMs" | "runMs" | "gpuUs") => entry[name] - (replaces?.[name] ?? 0);
   const isCorrection = replaces !== undefined;
   const replacedNano = replaces === undefined ? 0 : costOfAttempt(row, { ...replaces, attempt });
+  const billed = isBilledAttempt(row, entry);
+  const wasBilled = replaces === undefined ? billed : isBilledAttempt(row, { ...replaces, attempt });
   return {
     v: 2,
     kind: "attempt",
@@ -41,7 +43,8 @@ function recordOf(row: Row, entry: UsageEntry): AttemptRecord {
     units,
     outcome,
     cached: attempt === 0,
-    billed: isBilledAttempt(row, entry),
+    billed,
+    ...(wasBilled === billed ? {} : { wasBilled }),
     costNano: costOfAttempt(row, entry) - replacedNano,
     currency: fixed.pricing?.price.currency ?? null,
     price: fixed.pricing?.price.id ?? null,

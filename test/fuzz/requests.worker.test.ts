@@ -5,12 +5,12 @@
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { errorTable } from "../../src/contract/errors.ts";
+import { PROPERTY_SEED } from "../property-seed.ts";
 import { admin, call, callJson, FakePool, newKey, offer, testEnv } from "../worker/edge-harness.ts";
 import { hostileJsonText, hostileText, nearly } from "./hostile.ts";
 
 const REQUESTS = 1500;
 const SLICES = 3;
-const seed = Date.now() % 2 ** 31;
 const KAFKA = { username: "fuzz", password: "fuzz-password", produce: ["*"], consume: ["*"], create: true };
 const KAFKA_USERS = JSON.stringify([KAFKA]);
 
@@ -220,7 +220,7 @@ async function downloads(): Promise<string[]> {
   return (body["results"] as { urls: { get: string } }[]).slice(0, 1).map(({ urls }) => urls.get);
 }
 
-test.each(Array.from({ length: SLICES }, (_, slice) => seed + slice))(
+test.each(Array.from({ length: SLICES }, (_, slice) => PROPERTY_SEED + slice))(
   "hostile requests are answered (seed %i)",
   async (own) => {
     await fc.assert(fc.asyncProperty(requests, check), { numRuns: REQUESTS / SLICES, seed: own, endOnFailure: false });

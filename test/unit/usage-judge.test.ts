@@ -17,6 +17,7 @@ function record(attempt: number, over: Partial<AttemptRecord> = {}): AttemptReco
   };
 }
 
+const corrected = record(1, { id: "p.1.correction", flags: ["correction"], wasBilled: false });
 const lost = record(1, { outcome: "lost", billed: false, flags: ["estimated"] });
 const ended = (attempt: number, runs = attempt, status: Ended["view"]["status"] = "succeeded"): Ended[] => [
   { view: { id: "p", status, attempt }, runs },
@@ -32,8 +33,7 @@ test("nothing is wrong where each start has its record, the last is billed, and 
   expect(judged([lost, correction, record(2)], ended(2))).toBe("");
   // A start that was counted and never happened.
   expect(judged([record(2)], ended(2, 1))).toBe("");
-  const goneOn = record(1, { id: "p.1.correction", flags: ["correction"] });
-  expect(judged([lost, goneOn], ended(1))).toBe("");
+  expect(judged([lost, corrected], ended(1))).toBe("");
   expect(judged([], ended(0, 0, "canceled"))).toBe("");
 });
 
@@ -50,6 +50,7 @@ test.each<Wrong>([
   ["of nothing", [record(2), { ...lost, flags: ["correction"] }], ended(2, 1), undefined, /a correction of nothing/],
   ["billed twice", [record(1), record(2)], ended(2), undefined, /2 of its attempts are billed/],
   ["billed never", [record(1, { billed: false })], ended(1), undefined, /0 of its attempts are billed/],
+  ["uncounted", [lost, { ...corrected, wasBilled: true }], ended(1), undefined, /1 of its attempts billed, and adds 0/],
   ["billed early", [record(1), record(2, { billed: false })], ended(2, 2, "failed"), undefined, /did not end it/],
 ])("a record %s is noticed", (_what, records, predictions, read, said) => {
   expect(judged(records, predictions, read)).toMatch(said);

@@ -252,14 +252,14 @@ export class HostPlacer {
     this.changed();
   }
 
-  /** Its load ran out of the device's memory. Whether it may be tried again: with whole devices, then larger ones. */
+  /** Its load ran out of memory. Whether it may be tried again: with its smallest device whole, then with larger ones. */
   ranOut(placeable: Placeable, instance: PlaceableInstance): boolean {
     const known = this.#known.get(placeable);
     if (known === undefined) return false;
     const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
     const sizes = devices.flatMap(({ memoryBytes }) => memoryBytes ?? []);
     const own = this.#bytes.get(instance) ?? 0;
-    const hadAll = devices.every(({ memoryBytes, foreignBytes }) => own >= (memoryBytes ?? Infinity) - foreignBytes);
+    const hadAll = devices.some(({ memoryBytes, foreignBytes }) => own >= (memoryBytes ?? Infinity) - foreignBytes);
     if (sizes.length === 0) return false;
     if (hadAll) known.memory.exceeds(Math.min(...sizes));
     else known.memory.ranOut();

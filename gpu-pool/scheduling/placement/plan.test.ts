@@ -158,4 +158,7 @@ test("what is known of a model's memory: the hint, then what a load took, and wh
   expect(silent.bytes).toBe(70);
   silent.loaded(70, 80);
   expect(silent.bytes).toBe(80);
+  const wide = new MemoryEstimate(null);
+  wide.loaded(30, 16);
+  expect(wide.bytes).toBe(16);
 });

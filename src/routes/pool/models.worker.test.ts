@@ -138,10 +138,10 @@ describe("a problem that a pool reports", () => {
   const report = (name: string, version: string, token: string, body: object = problem) =>
     callJson(`${poolPath(name)}/versions/${version}/problem`, { key: token, body });
   /** A pool of the owner that is connected, as this host. */
-  const connected = async (host: string) => {
+  const newToken = async () =>
+    admin("/pool-tokens", { owners: [OWNER], lanes: ["default"], may_register_models: true });
+  const connected = async (host: string, { id, token }: Awaited<ReturnType<typeof newToken>>) => {
     const session = `session-${host}`;
-    const rights = { owners: [OWNER], lanes: ["default"], may_register_models: true };
-    const { id, token } = await admin("/pool-tokens", rights);
     const of = { protocol: PROTOCOL, version: "1", lanes: [], devices: [], models: [] };
     await notePool(testEnv, String(id), { type: "hello", ...of, session, pool: host });
     const asPool = { key: String(token), headers: { [SESSION_HEADER]: session } };
@@ -184,7 +184,7 @@ describe("a problem that a pool reports", () => {
   });
 
   it("fails a version on no single host's word: not before all that may run it have tried", async () => {
-    const hosts = await Promise.all(["a", "b", "c"].map(async (name) => connected(`host-${name}`)));
+    const hosts = await Promise.all(["a", "b", "c"].map(async (name) => connected(`host-${name}`, await newToken())));
     const [a, b, c] = hosts;
     if (a === undefined || b === undefined || c === undefined) throw new Error("three were made");
     const { version } = await push(model("hosts"), { "cog.yaml": "hosts" });
@@ -208,7 +208,7 @@ describe("a problem that a pool reports", () => {
     const reports = testEnv.DB.prepare("SELECT reports FROM bundles WHERE version = ?").bind(version);
     const before = await reports.first("reports");
     expect((await a.report("hosts", version, 3)).body).toEqual({ againInMs: null });
-    const d = await connected("host-later");
+    const d = await connected("host-later", await newToken());
     expect((await d.report("hosts", version, 1)).body).toEqual({ againInMs: null });
     await notePoolState(testEnv, d.session, "ended");
     expect(await reports.first("reports")).toBe(before);
@@ -216,8 +216,10 @@ describe("a problem that a pool reports", () => {
     for (const { session } of hosts) await notePoolState(testEnv, session, "ended");
   });
 
-  it("fails a version for good once three hosts failed alike, until it is pushed again", async () => {
-    const hosts = await Promise.all(["d", "e", "f", "g"].map(async (name) => connected(`host-${name}`)));
+  it("fails a version for good once hosts of three tokens failed alike, until it is pushed again", async () => {
+    const hosts = await Promise.all(
+      ["d", "e", "f", "g"].map(async (name) => connected(`host-${name}`, await newToken())),
+    );
     const { version } = await push(model("alike"), { "cog.yaml": "alike" });
     await Promise.all(hosts.slice(0, 3).map((host) => host.report("alike", version, 1)));
     expect(await state("alike", version)).toMatchObject({ status: "failed", ...problem });
@@ -226,6 +228,26 @@ describe("a problem that a pool reports", () => {
     expect(await state("alike", version)).toMatchObject({ status: "pending", log: null });
     expect(await Promise.all(hosts.map((host) => host.isPending("alike", version)))).toEqual(Array(4).fill(true));
     for (const { session } of hosts) await notePoolState(testEnv, session, "ended");
+  });
+
+  it("by any number of names of one token keeps no other token's host from its two tries", async () => {
+    const token = await newToken();
+    const names = Array.from({ length: 9 }, (_, n) => `name-${n}`);
+    const invented = await Promise.all(names.map(async (name) => connected(name, token)));
+    const honest = await connected("host-honest", await newToken());
+    const { version } = await push(model("invented"), { "cog.yaml": "invented" });
+    for (const host of invented) await host.report("invented", version, 4);
+    const count = "SELECT count(*) AS n FROM bundles b, json_each(b.reports) WHERE b.version = ?";
+    expect(await testEnv.DB.prepare(count).bind(version).first("n")).toBe(7);
+    expect(await state("invented", version)).toMatchObject({ status: "failed" });
+    const open = async () =>
+      Promise.all([invented[8], honest].map(async (host) => host?.isPending("invented", version)));
+    expect(await open()).toEqual([false, true]);
+    expect((await honest.report("invented", version, 1)).body).toEqual({ againInMs: 1000 });
+    expect(await open()).toEqual([false, true]);
+    expect((await honest.report("invented", version, 2)).body).toEqual({ againInMs: null });
+    expect(await open()).toEqual([false, false]);
+    for (const { session } of [...invented, honest]) await notePoolState(testEnv, session, "ended");
   });
 
   it("is forgotten when the version is pushed again, or when another pool sets it up", async () => {

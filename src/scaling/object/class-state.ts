@@ -88,7 +88,8 @@ export class ClassState {
       {
         nowS,
         machines: fleet,
-        draining: own.external ? 0 : machines.filter(({ state }) => state === "draining").length,
+        // What is to be returned may run on until its provider's list lacks it.
+        leaving: own.external ? 0 : machines.length - working.length,
       },
       needs,
       {

@@ -98,6 +98,23 @@ describe("providers that fail", () => {
     expect(world.core.desired("fake")).toEqual([]);
   });
 
+  it("counts what it has given up, until its provider no longer lists it, and says so", () => {
+    const world = new World({ classes: { cpu: { max: 1, boot_timeout_s: 30 } } });
+    world.faults = { neverBoots: () => world.made === 1, keeps: true };
+    world.offers = [offer("first", { pricePerHourNano: 1 }), offer("second")];
+    world.arrive("local/echo");
+    world.run(400);
+    expect(world.core.book.counts.neverConnected).toBe(1);
+    expect([world.made, world.most]).toEqual([1, 1]);
+    expect(world.status().classes[0]?.why).toContain(
+      "at most 1 are allowed, 1 that leave count until their providers no longer list them",
+    );
+    world.faults.keeps = false;
+    world.run(60);
+    expect(world.done).toHaveLength(1);
+    expect([world.made, world.most]).toEqual([2, 1]);
+  });
+
   it("replaces machines that vanish, and ends every prediction", () => {
     const world = new World({ classes: { cpu: { max: 6 } } });
     world.arrive("local/echo", 60);

@@ -174,7 +174,7 @@ it("gives the same result where it skips looks at which nothing can change", () 
       { windowS: 600, looksAhead: true, keepsBusy: false },
     ]) {
       const machines = { ...kind, bootS: 60, billingS };
-      const knobs = { backlogS: 10, keepS: 1000, deviations: 0, dayShare: 0, ...form };
+      const knobs = { backlogS: 10, keepS: 1000, deviations: 0, dayShare: 0, holdS: 0, ...form };
       const skipping = new BacklogRule(knobs, machines, 20);
       const looking = new BacklogRule(knobs, machines, 20);
       looking.steadyUntilS = (atS) => atS;

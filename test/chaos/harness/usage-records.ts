@@ -32,9 +32,10 @@ export function sumOf(records: Iterable<MeterRecord>): Sums {
       sums.instance_us += record.gpuUs;
       continue;
     }
-    const count = record.flags.includes("correction") ? 0 : 1;
-    sums.requests += count;
-    sums.billed += record.billed ? count : 0;
+    const { billed, wasBilled = billed } = record;
+    const isCorrection = record.flags.includes("correction");
+    sums.requests += isCorrection ? 0 : 1;
+    sums.billed += Number(billed) - (isCorrection ? Number(wasBilled) : 0);
     sums.queued_ms += record.queuedMs;
     sums.run_ms += record.runMs;
     sums.gpu_us += record.gpuUs;

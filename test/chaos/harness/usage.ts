@@ -77,6 +77,8 @@ function problemsOfAttempts({ view, runs }: Ended, records: readonly AttemptReco
   if ((runs > 0 || status === "succeeded") && !has(attempt)) problems.push(`has no record of its attempt ${attempt}`);
   if (billed.length > 1 || (status === "succeeded" && billed.length === 0))
     problems.push(`${status}, and ${billed.length} of its attempts are billed`);
+  if (sumOf(records).billed !== billed.length)
+    problems.push(`has ${billed.length} of its attempts billed, and adds ${sumOf(records).billed}`);
   if (billed.some((record) => record.attempt !== attempt)) problems.push("has an attempt billed that did not end it");
   return problems.map((problem) => `usage: ${id} ${problem}: ${JSON.stringify(records.map(shown))}`);
 }

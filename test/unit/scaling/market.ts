@@ -10,6 +10,8 @@ import { ScalerCore } from "../../../src/scaling/object/core.ts";
 import { isWorking } from "../../../src/scaling/object/machine.ts";
 import { ScalerStore } from "../../../src/scaling/object/rows.ts";
 import { memorySql } from "../memory-sql.ts";
+import { Tally } from "./tally.ts";
+import type { Job } from "./tally.ts";
 
 const T0 = Date.UTC(2026, 10, 10);
 const PREFIX = "edgeplane-";
@@ -34,8 +36,6 @@ type Real = {
   drains: boolean;
   orphanSinceS: number | null;
 };
-type Job = { model: string; workS: number; atS: number; startedS: number | null; on: string | null };
-type Totals = Pick<VersionDemand, "arrived" | "started" | "waitedMs" | "ended" | "endedMs">;
 
 export class Room {
   readonly real = new Map<string, Real>();
@@ -76,7 +76,9 @@ export class Market {
   readonly #sql = memorySql();
   readonly #settings: unknown;
   readonly #models: readonly Model[];
-  readonly #totals = new Map<string, Totals>();
+  readonly #tally = new Tally();
+  /** Machines that the scaler has ordered so far. */
+  #ordered = new Set<string>();
   #belowMinS = 0;
 
   constructor(settings: unknown, models: readonly Model[], rooms: Room[], bootS = 20) {
@@ -123,7 +125,7 @@ export class Market {
   }
 
   arrive(model: string, workS: number): void {
-    this.#totalsOf(model).arrived += 1;
+    this.#tally.of(model).arrived += 1;
     this.accepted += 1;
     this.jobs.push({ model, workS, atS: this.nowS, startedS: null, on: null });
   }
@@ -214,27 +216,17 @@ export class Market {
   }
 
   #work(): void {
-    for (const job of this.jobs) {
-      if (job.startedS === null || this.nowS - job.startedS < job.workS) continue;
-      const totals = this.#totalsOf(job.model);
-      totals.ended += 1;
-      totals.endedMs += job.workS * 1000;
-      this.done += 1;
-      job.on = "done";
-    }
-    this.jobs = this.jobs.filter(({ on }) => on !== "done");
+    const { ended, left } = this.#tally.end(this.jobs, this.nowS);
+    this.done += ended.length;
+    this.jobs = left;
     const busy = new Set(this.jobs.map(({ on }) => on));
     for (const machine of this.machines) {
       if (machine.session === null || busy.has(machine.name)) continue;
       const job = machine.drains
         ? undefined
         : this.jobs.find((one) => one.on === null && this.#runs(machine, one.model));
-      if (job !== undefined) {
-        Object.assign(job, { on: machine.name, startedS: this.nowS });
-        const totals = this.#totalsOf(job.model);
-        totals.started += 1;
-        totals.waitedMs += (this.nowS - job.atS) * 1000;
-      } else if (machine.drains) {
+      if (job !== undefined) this.#tally.start(job, machine.name, this.nowS);
+      else if (machine.drains) {
         this.core.book.poolEnded(machine.name.slice(PREFIX.length), machine.session);
         machine.session = null;
       }
@@ -256,7 +248,7 @@ export class Market {
       return {
         ...{ model, version: "v", waiting: { high: 0, normal: waiting.length, low: 0 } },
         ...{ waitingMs: waiting.length === 0 ? 0 : (this.nowS - (waiting[0]?.atS ?? 0)) * 1000 },
-        ...{ inFlight: own.length - waiting.length, ...this.#totalsOf(model), sessions },
+        ...{ inFlight: own.length - waiting.length, ...this.#tally.of(model), sessions },
       };
     });
     this.core.demand("default", { life: "one", n: (this.#n += 1), versions });
@@ -270,10 +262,17 @@ export class Market {
       this.rentedFor.set(cause ?? "", ids.add(id));
     }
     for (const hardware of new Set(book.map((one) => one.hardware))) {
-      const own = book.filter((one) => one.hardware === hardware && one.state !== "gone");
+      const own = book.filter((one) => one.hardware === hardware);
       const { max } = this.core.settings.classes[hardware] ?? { max: 8 };
       if (own.length > max) wrongs.push(`${own.length} machines of ${hardware}, and at most ${max} are allowed`);
     }
+    for (const [hardware, { last }] of this.core.classes) {
+      const own = book.filter((one) => one.hardware === hardware && isWorking(one));
+      const { spot, onDemand } = last?.plan.wanted ?? { spot: 0, onDemand: 0 };
+      if (own.some(({ id }) => !this.#ordered.has(id)) && own.length > spot + onDemand)
+        wrongs.push(`${own.length} machines of ${hardware} were ordered for a demand of ${spot + onDemand}`);
+    }
+    for (const { id } of book) this.#ordered.add(id);
     for (const room of this.rooms) {
       for (const machine of room.real.values()) {
         const known = this.core.book.get(machine.name.slice(PREFIX.length));
@@ -294,11 +293,5 @@ export class Market {
     if (this.#belowMinS > 2 * SYNC_EVERY_S)
       wrongs.push(`${working} machines of cpu, and at least ${min} are asked for`);
     return wrongs;
-  }
-
-  #totalsOf(model: string): Totals {
-    const totals = this.#totals.get(model) ?? { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
-    this.#totals.set(model, totals);
-    return totals;
   }
 }

@@ -13,6 +13,8 @@ import { ScalerStore } from "../../../src/scaling/object/rows.ts";
 import { statusOf } from "../../../src/scaling/object/status.ts";
 import type { Wish } from "../../../src/scaling/object/wishes.ts";
 import { memorySql } from "../memory-sql.ts";
+import { Tally } from "./tally.ts";
+import type { Job as AnyJob } from "./tally.ts";
 
 const T0 = Date.UTC(2026, 10, 10);
 const NANO = 1e9;
@@ -31,7 +33,7 @@ export function offer(id: string, more: Partial<Offer> = {}): Offer {
   };
 }
 
-type Job = { model: string; isLow: boolean; workS: number; atS: number; startedS: number | null; on: string | null };
+type Job = AnyJob & { isLow: boolean };
 
 /** A machine as it is in truth, whatever the provider says of it. */
 type Real = { name: string; offer: string; atS: number; session: string | null; isDraining: boolean };
@@ -78,7 +80,7 @@ export class World {
   slots = 1;
   wallMs = T0;
   #refused: SyncRequest["refused"] = [];
-  #totals = new Map<string, Pick<VersionDemand, "arrived" | "started" | "waitedMs" | "ended" | "endedMs">>();
+  readonly #tally = new Tally();
   #n = 0;
   #next = 0;
   /** An id stands for one machine, ever. */
@@ -122,8 +124,7 @@ export class World {
   }
 
   arrive(model: string, count = 1, workS = 2, isLow = false): void {
-    const totals = this.#totalsOf(model);
-    if (!isLow) totals.arrived += count;
+    if (!isLow) this.#tally.of(model).arrived += count;
     for (let n = 0; n < count; n += 1)
       this.jobs.push({ model, isLow, workS, atS: this.nowS, startedS: null, on: null });
   }
@@ -222,25 +223,16 @@ export class World {
   }
 
   #work(): void {
-    for (const job of this.jobs) {
-      if (job.startedS === null || this.nowS - job.startedS < job.workS) continue;
-      const totals = this.#totalsOf(job.model);
-      totals.ended += 1;
-      totals.endedMs += job.workS * 1000;
-      this.done.push({ model: job.model, waitS: job.startedS - job.atS });
-      job.on = "done";
-    }
-    this.jobs = this.jobs.filter(({ on }) => on !== "done");
+    const { ended, left } = this.#tally.end(this.jobs, this.nowS);
+    for (const { model, startedS, atS } of ended) this.done.push({ model, waitS: (startedS ?? atS) - atS });
+    this.jobs = left;
     for (const machine of this.real.values()) {
       if (machine.session === null || machine.isDraining || this.#setsUpForS(machine.session) > 0) continue;
       let free = this.slots - this.jobs.filter(({ on }) => on === machine.name).length;
       for (const job of this.jobs) {
         if (free === 0) break;
         if (job.on !== null || job.model === this.faults.sick) continue;
-        Object.assign(job, { on: machine.name, startedS: this.nowS });
-        const totals = this.#totalsOf(job.model);
-        totals.started += 1;
-        totals.waitedMs += (this.nowS - job.atS) * 1000;
+        this.#tally.start(job, machine.name, this.nowS);
         free -= 1;
       }
     }
@@ -276,7 +268,7 @@ export class World {
           },
         },
         ...{ waitingMs: waiting.length === 0 ? 0 : (this.nowS - (waiting[0]?.atS ?? 0)) * 1000 },
-        ...{ inFlight: own.length - waiting.length, ...this.#totalsOf(model), sessions },
+        ...{ inFlight: own.length - waiting.length, ...this.#tally.of(model), sessions },
       };
     });
     this.#n += 1;
@@ -289,11 +281,5 @@ export class World {
 
   #drain(session: string): void {
     for (const machine of this.real.values()) if (machine.session === session) machine.isDraining = true;
-  }
-
-  #totalsOf(model: string) {
-    const totals = this.#totals.get(model) ?? { arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0 };
-    this.#totals.set(model, totals);
-    return totals;
   }
 }
