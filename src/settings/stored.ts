@@ -3,7 +3,7 @@
  * and names, so that a release that is put back serves by the rest. What it can't leave out without weakening a guard,
  * a plugin that must not be passed by, stays in, and refuses requests.
  */
-import * as z from "zod";
+import type * as z from "zod";
 import { catalog } from "../../plugins/catalog.ts";
 import type { Json } from "../contract/prediction.ts";
 import { asJson, pointerOf } from "./diff.ts";
