@@ -20,6 +20,7 @@ const processFolders = [
   "isolation",
   "environments",
   "clients",
+  "browser",
   "streams",
   "steady",
   "self-host",
