@@ -13,11 +13,11 @@ function outcome(rule: string, cost: number, p95S: number, isDefault = false): O
 
 const ours = [outcome("Edgeplane", 100, 1), outcome("Edgeplane", 60, 10), outcome("Edgeplane", 50, 100)];
 
-function caseOf(rivals: Outcome[], limits: CaseResult["limits"] = []): CaseResult {
+function caseOf(rivals: Outcome[], limits: CaseResult["limits"] = [], foreseen: Outcome[] = []): CaseResult {
   const scenario = { name: "s", bootS: 1, slots: 1, billingS: 1, pricePerHour: 1, lossPerHour: 0, seed: 1 };
   const drawn = { everyS: 1, machines: [], waiting: [] };
   const bounds = [{ targetS: 10, cost: 40 }];
-  return { trace: "t", model: "m", scenario, requests: 1, rivals, ours, bounds, limits, drawn };
+  return { trace: "t", model: "m", scenario, requests: 1, rivals, ours, bounds, limits, foreseen, drawn };
 }
 
 it("drops what another beats in both", () => {
@@ -62,24 +62,32 @@ it("says of a default that is missed whether the lower bound leaves room for bea
   expect(table([{ result, comparison: compared }])).toContain("p95 0.67×, no decision can)");
 });
 
-it("says of a default that is missed whether another setting, chosen in hindsight, beats it", () => {
+it("says of a default that is missed whether another setting or foresight beats it", () => {
   const rivals = [outcome("a", 62, 15, true), outcome("b", 45, 12), outcome("c", 50, 7, true), outcome("c", 49, 7)];
-  expect(compare(caseOf(rivals)).defaults.map(({ tunedBeats }) => tunedBeats)).toEqual([true, false]);
+  const { defaults } = compare(caseOf(rivals, [], [outcome("foresight", 50, 3)]));
+  expect(defaults.map(({ tunedBeats, foresightBeats }) => [tunedBeats, foresightBeats])).toEqual([
+    [true, true],
+    [false, true],
+  ]);
 });
 
 it("profiles what comes nearest to a default that is missed: the cheapest as quick, else the quickest as cheap", () => {
   const limits = [{ rule: "d", asQuickCost: 99, halfWaitCost: 99 }];
+  const foreseen = [outcome("foresight", 43, 40)];
   const rivals = [outcome("a", 62, 15, true), outcome("b", 45, 12), outcome("d", 62, 0.2, true)];
-  expect(nearestTo({ cost: 62, p95S: 15 }, ours)?.cost).toBe(60);
+  rivals.push(outcome("e", 44, 90, true), outcome("f", 50, 0.3, true));
+  expect(nearestTo({ cost: 120, p95S: 15 }, ours)?.cost).toBe(60);
   expect(nearestTo({ cost: 62, p95S: 0.2 }, ours)?.p95S).toBe(10);
   expect(nearestTo({ cost: 40, p95S: 0.2 }, ours)).toBeNull();
-  const result = caseOf(rivals, limits);
+  const result = caseOf(rivals, limits, foreseen);
   const lines = missedProfile([{ result, comparison: compare(result) }]).split("\n");
   const shares = "60 %, 10 %, 20 %, 0 %, 10 %";
   expect(lines.slice(2)).toEqual([
-    `| a | 1; 0, 1, 0 | 0.97×, 0.67× | ${shares} | ${shares} | 25 %, 25 % |`,
-    `| d | 1; 1, 0, 0 | 0.97×, 33.67× | ${shares} | ${shares} | 25 %, 25 % |`,
-    `| all | 2; 1, 1, 0 | 0.97×, 4.75× | ${shares} | ${shares} | 25 %, 25 % |`,
+    `| a | 1; 0, 1, 0, 0 | 0.97×, 0.67× | ${shares} | ${shares} | 25 %, 25 % |`,
+    `| d | 1; 1, 0, 0, 0 | 0.97×, 33.67× | ${shares} | ${shares} | 25 %, 25 % |`,
+    `| e | 1; 0, 0, 1, 0 | 1.36×, 0.11× | ${shares} | ${shares} | 25 %, 25 % |`,
+    `| f | 1; 0, 0, 0, 1 | 1.00×, 250.25× | ${shares} | ${shares} | 25 %, 25 % |`,
+    `| all | 4; 1, 1, 1, 1 | 1.06×, 5.01× | ${shares} | ${shares} | 25 %, 25 % |`,
   ]);
   const beaten = caseOf([outcome("a", 200, 15, true)]);
   expect(missedProfile([{ result: beaten, comparison: compare(beaten) }])).toBe("");

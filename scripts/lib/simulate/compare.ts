@@ -17,8 +17,8 @@ export type AgainstDefault = {
   waitRatio: number | null;
   isMet: boolean;
 };
-/** Whether some setting of some rule, chosen in hindsight, beats the default: then a decision can. */
-type Hindsight = { tunedBeats: boolean };
+/** Whether some setting of some rule, or a plan that knows the future, chosen in hindsight, beats it: then one can. */
+type Hindsight = { tunedBeats: boolean; foresightBeats: boolean };
 /** What the lower bound leaves room for; null where ours is there. Without both, no decision can beat the default. */
 type Room = { canBeCheaper: boolean | null; canWaitHalf: boolean | null };
 export type AgainstTuned = {
@@ -35,7 +35,7 @@ export type Comparison = {
   gapClosed: { targetS: number; share: number }[];
 };
 
-export function compare({ rivals, ours, bounds, limits }: CaseResult): Comparison {
+export function compare({ rivals, ours, bounds, limits, foreseen }: CaseResult): Comparison {
   const curve = frontier(ours);
   const rules = [...new Set(rivals.map(({ rule }) => rule))];
   const best = frontier(rivals);
@@ -45,7 +45,11 @@ export function compare({ rivals, ours, bounds, limits }: CaseResult): Compariso
       .map((rival) => {
         const beside = againstDefault(rival, ours);
         const limit = limits.find(({ rule }) => rule === rival.rule);
-        return { ...beside, ...roomOf(limit, rival), tunedBeats: againstDefault(rival, rivals).isMet };
+        const beatenBy = (others: readonly Outcome[]): boolean => againstDefault(rival, others).isMet;
+        return {
+          ...{ ...beside, ...roomOf(limit, rival) },
+          ...{ tunedBeats: beatenBy(rivals), foresightBeats: beatenBy(foreseen) },
+        };
       }),
     tuned: rules.map((rule) => againstTuned(rule, frontier(rivals.filter((rival) => rival.rule === rule)), curve)),
     best: againstTuned("best of all", best, curve),

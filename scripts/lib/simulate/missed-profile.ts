@@ -2,13 +2,15 @@
 import type { Spent } from "../../../src/scaling/simulation/spent.ts";
 import type { Outcome } from "./case.ts";
 import { geometricMean, nearestTo, relativeWait } from "./compare.ts";
-import type { Compared } from "./report-text.ts";
+import type { Compared, Missed } from "./report-text.ts";
 
-type Pair = { theirs: Outcome; our: Outcome; isOpen: boolean; tunedBeats: boolean };
+const VERDICTS = ["ruled out", "beaten in hindsight", "beaten with foresight", "open"] as const;
+type Verdict = (typeof VERDICTS)[number];
+type Pair = { theirs: Outcome; our: Outcome; verdict: Verdict };
 
 const HEAD = [
   "missed",
-  "how many; ruled out, beaten in hindsight, open",
+  `how many; ${VERDICTS.join(", ")}`,
   "our cost and p95 over its",
   "ours: work, boot, free, drain, unused",
   "its: the same",
@@ -32,23 +34,28 @@ export function missedProfile(cases: readonly Compared[]): string {
 }
 
 function pairsOf({ result: { rivals, ours }, comparison: { defaults } }: Compared): Pair[] {
-  return defaults.flatMap(({ rule, isMet, tunedBeats, canBeCheaper, canWaitHalf }) => {
-    const theirs = rivals.find((rival) => rival.rule === rule && rival.isDefault);
+  return defaults.flatMap((missed) => {
+    const theirs = rivals.find(({ rule, isDefault }) => rule === missed.rule && isDefault);
     const our = theirs === undefined ? null : nearestTo(theirs, ours);
-    if (isMet || theirs === undefined || our === null) return [];
-    return [{ theirs, our, tunedBeats, isOpen: !tunedBeats && (canBeCheaper !== false || canWaitHalf !== false) }];
+    return missed.isMet || theirs === undefined || our === null ? [] : [{ theirs, our, verdict: verdictOn(missed) }];
   });
 }
 
+/** Whether a decision can beat it. */
+function verdictOn({ tunedBeats, foresightBeats, canBeCheaper, canWaitHalf }: Missed): Verdict {
+  if (tunedBeats) return "beaten in hindsight";
+  if (foresightBeats) return "beaten with foresight";
+  return canBeCheaper === false && canWaitHalf === false ? "ruled out" : "open";
+}
+
 function rowOf(name: string, pairs: readonly Pair[]): string[] {
-  const beaten = pairs.filter(({ tunedBeats }) => tunedBeats).length;
-  const open = pairs.filter(({ isOpen }) => isOpen).length;
+  const counts = VERDICTS.map((one) => pairs.filter(({ verdict }) => verdict === one).length);
   const cost = geometricMean(pairs.map(({ our, theirs }) => our.cost / theirs.cost));
   const wait = geometricMean(pairs.map(({ our, theirs }) => relativeWait(our, theirs)));
   const [ours, theirs] = [pairs.map(({ our }) => our.spent), pairs.map((pair) => pair.theirs.spent)];
   return [
     name,
-    `${pairs.length}; ${pairs.length - beaten - open}, ${beaten}, ${open}`,
+    `${pairs.length}; ${counts.join(", ")}`,
     `${cost.toFixed(2)}×, ${wait.toFixed(2)}×`,
     sharesOf(ours),
     sharesOf(theirs),

@@ -82,6 +82,8 @@ describe("simulate", () => {
     for (const part of [bootS, workS, idleS, drainS, unusedS]) expect(part).toBeGreaterThan(0);
     expect(bootS + workS + idleS + drainS + unusedS).toBeCloseTo(machineS, 6);
     expect(workS * 3).toBeGreaterThan(requests.workS.reduce((sum, one) => sum + one, 0));
+    // A machine of one slot that drains is busy until it is gone or lost.
+    expect(simulate(requests, { ...machines, slots: 1 }, { policy, everyS: 1 }).spent.drainS).toBeCloseTo(0, 6);
   });
 
   it("rounds what is paid up to increments", () => {
