@@ -264,7 +264,7 @@ describe("every answer", () => {
     ["/v1/v1/predictions", "leave it out of the base URL"],
   ])("says at %s what is wrong with the base URL, if that is it", async (path, hint) => {
     const { status, body } = await callJson(path, { key, body: {} });
-    const said = hint === null ? "There is nothing at this address." : expect.stringContaining(hint);
+    const said: unknown = hint === null ? "There is nothing at this address." : expect.stringContaining(hint);
     expect([status, body["code"], body["detail"]]).toEqual([404, "not_found", said]);
   });
 
