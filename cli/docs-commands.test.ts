@@ -3,9 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { expect, it } from "vitest";
-import { allOf, createProgram } from "../../cli/program.ts";
-import { processIo } from "../../cli/io.ts";
-import { root } from "../clients/snippets.ts";
+import { processIo } from "./io.ts";
+import { allOf, createProgram } from "./program.ts";
+
+const root = join(import.meta.dirname, "..");
 
 /** Made from the command itself. */
 const GENERATED = "cli.md";
