@@ -1,4 +1,5 @@
 /** What a lane tells the scaler: what waits and runs of each version, and where. */
+import type { ColdStart } from "../contract/cold-start.ts";
 
 export type SessionDemand = {
   session: string;
@@ -41,7 +42,7 @@ export type DemandReply = {
     model: string;
     version: string;
     /** Until a machine serves that is, or would be, rented for it; null: nobody knows. */
-    comesInMs: number | null;
+    coldStart: ColdStart | null;
     /** Why no machine is rented for it. */
     refused: string | null;
   }[];

@@ -1,6 +1,8 @@
 /** The scaler with a provider that goes by the protocol. */
 import { describe, expect, it } from "vitest";
+import type { ColdStart } from "../../contract/cold-start.ts";
 import { offer, World } from "../../../test/unit/scaling/world.ts";
+import { outlookOf } from "./outlook.ts";
 
 /** Until nothing is left, within ten minutes. */
 function settle(world: World): void {
@@ -23,6 +25,32 @@ describe("from zero and back", () => {
     expect(world.names).toEqual([]);
     expect(world.core.isActive).toBe(false);
     expect(world.made).toBe(1);
+  });
+
+  it("wants a machine for as long as something waits, though none stays that is idle", () => {
+    const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 0 } } } });
+    world.arrive("local/echo");
+    world.run(1);
+    // The lane tells what has changed: nothing.
+    world.wallMs += 10_000;
+    world.core.tick();
+    expect(world.status().classes[0]?.wanted).toBe(1);
+  });
+
+  it("leaves no machine for what is handed over to its pool, and so neither waits nor runs for a moment", () => {
+    const world = new World({ classes: { cpu: { keep_alive_s: { min: 0, max: 0 } } } });
+    world.setupS = 10;
+    world.arrive("local/echo");
+    world.run(23);
+    const handedOver = world.jobs;
+    world.jobs = [];
+    world.run(4);
+    world.jobs = handedOver;
+    world.run(30);
+    expect(world.done).toHaveLength(1);
+    expect(world.made).toBe(1);
+    settle(world);
+    expect(world.names).toEqual([]);
   });
 
   it("stays within its bounds under a burst, ends every prediction once, and comes back to min", () => {
@@ -310,6 +338,45 @@ describe("low priority", () => {
 });
 
 describe("what lanes are told", () => {
+  it("names a time within which every cold start after the first is over, of two models on two classes", () => {
+    const models = ["local/echo", "local/big"];
+    const world = new World({ models: { "local/big": { hardware: "nvidia-t4" } } }, models);
+    world.offers = [offer("small"), offer("large", { hardware: "nvidia-t4" })];
+    world.runsOn = (model, id) => (model === "local/big") === (id === "large");
+    const told: Map<string, { atS: number; coldStart: ColdStart }[]> = new Map();
+    // Boots, and set-ups after them, of about the same length: the one as long as the other at the most.
+    for (const [bootS, setupS] of [
+      [20, 10],
+      [26, 14],
+      [17, 8],
+      [30, 11],
+    ] as const) {
+      Object.assign(world, { bootS, setupS });
+      const isFirst = told.size === 0;
+      for (const model of models) told.set(model, []);
+      const fromS = world.nowS;
+      for (const model of models) world.arrive(model);
+      for (let n = 0; n < 100 && world.jobs.some(({ startedS }) => startedS === null); n += 1) {
+        world.run(1);
+        for (const { model } of world.jobs.filter(({ startedS }) => startedS === null)) {
+          const { coldStart } = outlookOf(world.core, `${model} v`, world.wallMs);
+          if (coldStart !== null) told.get(model)?.push({ atS: world.nowS, coldStart });
+        }
+      }
+      const startedS = world.nowS;
+      expect(startedS - fromS).toBeGreaterThanOrEqual(bootS + setupS);
+      for (const model of isFirst ? [] : models) {
+        expect(told.get(model)?.length).toBeGreaterThan(bootS);
+        for (const { atS, coldStart } of told.get(model) ?? []) {
+          expect(coldStart.setupMs).not.toBeNull();
+          expect(atS + coldStart.leastMs / 1000).toBeLessThanOrEqual(startedS);
+          expect(atS + (coldStart.mostMs ?? Infinity) / 1000).toBeGreaterThanOrEqual(startedS);
+        }
+      }
+      settle(world);
+    }
+  });
+
   it("is when a machine serves: what its provider expects, then what a boot took before, less what is over of it", () => {
     const world = new World();
     const version = {
@@ -317,23 +384,23 @@ describe("what lanes are told", () => {
       ...{ waitingMs: 1, inFlight: 0, arrived: 0, started: 0, waitedMs: 0, ended: 0, endedMs: 0, sessions: [] },
     };
     let n = 0;
-    const comesInMs = () => {
+    const coldStart = () => {
       n += 1;
-      return world.core.demand("other", { life: "x", n, versions: [version] }).versions[0]?.comesInMs ?? null;
+      return world.core.demand("other", { life: "x", n, versions: [version] }).versions[0]?.coldStart ?? null;
     };
     world.arrive("local/echo");
     world.run(2);
-    expect(comesInMs()).toBeNull();
+    expect(coldStart()).toBeNull();
     world.expects = { expectedBootS: 40 };
     world.run(3);
-    expect(comesInMs()).toBeGreaterThan(30_000);
-    expect(comesInMs()).toBeLessThanOrEqual(40_000);
+    expect(coldStart()?.machineMs).toBeGreaterThan(30_000);
+    expect(coldStart()?.machineMs).toBeLessThanOrEqual(40_000);
     world.run(30);
     world.core.demand("other", { life: "x", n: (n += 1), versions: [] });
     settle(world);
     world.arrive("local/echo");
     world.run(5);
-    expect(comesInMs()).toBeGreaterThan(10_000);
-    expect(comesInMs()).toBeLessThan(20_000);
+    expect(coldStart()?.machineMs).toBeGreaterThan(10_000);
+    expect(coldStart()?.machineMs).toBeLessThan(20_000);
   });
 });
