@@ -14,7 +14,7 @@ import { createPrepare } from "./runtime/inputs.ts";
 import { KnownSchemas } from "./runtime/known-schemas.ts";
 import { ModelRunner } from "./runtime/model-runner.ts";
 import type { RunnerObserver, RunnerOptions } from "./runtime/runner-options.ts";
-import type { SeenDevice } from "./runtime/placement/host-placer.ts";
+import type { SeenDevice } from "./runtime/placement/placeable.ts";
 import { HostPlacer } from "./runtime/placement/host-placer.ts";
 import type { Model } from "./runtime/models/model.ts";
 import type { ModelLives } from "./runtime/models/model-lives.ts";

@@ -70,6 +70,15 @@ test("a balance is topped up under the payment's key", async () => {
   expect((await cli("budgets", "top-up", "acme", "1", "--why", "no key")).code).toBe(2);
 });
 
+test("a balance is removed by the name that the list has for it, and is no period of a budget", async () => {
+  answers.set("DELETE /admin/v1/accounts/acme/balance", {});
+  expect((await cli("budgets", "remove", "account", "acme", "balance")).code).toBe(0);
+  expect(asked.map(({ url }) => url)).toEqual(["/admin/v1/accounts/acme/balance"]);
+  expect(await cli("budgets", "remove", "key", "k", "balance")).toMatchObject({ code: 2 });
+  expect(await cli("budgets", "set", "account", "acme", "balance", "1")).toMatchObject({ code: 2 });
+  expect(asked).toHaveLength(1);
+});
+
 test("usage is shown by what it is grouped by, all pages of it", async () => {
   const sum = {
     ...{ from: "2026-11-29T00:00:00.000Z", closed: false, model: "acme/echo", key: "k", device: null },

@@ -115,9 +115,11 @@ export function addBudgets(program: Command, context: Context): void {
     });
   budgets
     .command("remove <scope> <of> <period>")
-    .description("remove a budget (the operator's key)")
+    .description("remove a budget; `account <account> balance`: a balance that is spent (the operator's key)")
     .action(async (scope: string, of: string, period: string) => {
-      await context.client().admin(z.unknown(), "DELETE", pathOf({ scope, of, period }));
+      const isBalance = scope === "account" && period === "balance";
+      const path = isBalance ? balanceOf(of) : pathOf({ scope, of, period });
+      await context.client().admin(z.unknown(), "DELETE", path);
     });
   budgets
     .command("alerts <account>")
@@ -127,9 +129,7 @@ export function addBudgets(program: Command, context: Context): void {
     .action(async (account: string, options: unknown) => {
       const { webhook = null, below } = parseOptions(AlertsOptionsSchema, options);
       const body = { webhook, alert_below_nano: amount(below ?? "0") };
-      show(context, [
-        await context.client().admin(BudgetSchema, "PUT", `/accounts/${segment(account)}/balance`, { body }),
-      ]);
+      show(context, [await context.client().admin(BudgetSchema, "PUT", balanceOf(account), { body })]);
     });
   budgets
     .command("top-up <account> <amount>")
@@ -144,9 +144,7 @@ export function addBudgets(program: Command, context: Context): void {
         headers: { "idempotency-key": idempotencyKey },
         repeatable: true,
       };
-      show(context, [
-        await context.client().admin(BudgetSchema, "POST", `/accounts/${segment(account)}/balance`, call),
-      ]);
+      show(context, [await context.client().admin(BudgetSchema, "POST", balanceOf(account), call)]);
     });
 }
 
@@ -221,6 +219,10 @@ function pathOf(name: Record<"scope" | "of" | "period", string>): string {
   }
   const { scope, of, period } = parsed.data;
   return `/budgets/${scope}/${segment(of)}/${period}`;
+}
+
+function balanceOf(account: string): string {
+  return `/accounts/${segment(account)}/balance`;
 }
 
 function amount(text: string): number {

@@ -4,6 +4,7 @@
  *
  *   stopped ── start() ──▶ up (a process starts or runs) ── death ──▶ waiting (restart policy) ──▶ up
  *   up ── setup failed, or died before ready too often ──▶ broken ── start() after the pause ──▶ up
+ *   up ── setup raised, and went well before ──▶ up, once: what it met may be gone by now
  *   any ── stop() ──▶ stopped: leaving while its process still lives, then without a place
  */
 import type { Place } from "../scheduling/room.ts";
@@ -13,6 +14,7 @@ import { Streak } from "../scheduling/streak.ts";
 import type { SlotMessage } from "./child-messages.ts";
 import { ModelProcess } from "./model-process.ts";
 import type { Death, ProcessOptions } from "./model-process.ts";
+import { isOutOfMemory } from "./out-of-memory.ts";
 import { Postponed, POSTPONED_MS } from "./postponed.ts";
 import type { Prediction } from "./prediction.ts";
 import { ProcessMemory } from "./process-memory.ts";
@@ -78,6 +80,8 @@ export class Instance {
   #isProven = false;
   #breaks = 0;
   #wasWell = false;
+  /** Its set-up went well, and has not raised since. */
+  #setsUp = false;
   #failures = 0;
   #recycleFromMs = -Infinity;
   /** A launch that was overtaken by another starts nothing. */
@@ -290,6 +294,7 @@ export class Instance {
         this.memory = new ProcessMemory(deviceBytes);
         this.readyAtMs = this.lastUsedMs = clock.nowMs();
         this.#wasWell = false;
+        this.#setsUp = true;
         this.#failures = 0;
         this.#policy.ready();
         this.#options.onLife?.(this);
@@ -317,6 +322,14 @@ export class Instance {
     if (stopped || this.state === "broken") return;
     if (death.setupFailure !== null) {
       const { message, traceback } = death.setupFailure;
+      // One that took too long, or too much, has no traceback.
+      const isTriedAgain = this.#setsUp && traceback !== "" && !isOutOfMemory(death.setupFailure);
+      this.#setsUp = false;
+      if (isTriedAgain) {
+        this.restarts += 1;
+        void this.#launch();
+        return;
+      }
       this.#break({ message, traceback: traceback || this.#printed }, restartDefaults.brokenMs);
       return;
     }

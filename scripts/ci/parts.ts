@@ -240,6 +240,14 @@ export const parts: readonly Part[] = [
     timeoutMs: 6 * MINUTE_MS,
   },
   {
+    name: "pages in a browser",
+    runs: "ci",
+    engine: "Chromium",
+    needs: ["python3", "chromium"],
+    command: vitest("browser"),
+    timeoutMs: 3 * MINUTE_MS,
+  },
+  {
     name: "idle costs nothing",
     runs: "ci",
     engine: "time",

@@ -51,7 +51,8 @@ describe("a verdict", () => {
 
   it("tells the end of the reason", () => {
     const message = setUp().judge([sick(`${"x".repeat(2000)} no weights`)]);
-    const beginning = "The model could not be set up on any of 1 hosts that tried: ";
+    const beginning =
+      "The model could not be set up on any of 1 hosts that tried; it is tried again a minute after that: ";
     expect(message?.startsWith(`${beginning}xxx`)).toBe(true);
     expect(message?.endsWith("x no weights")).toBe(true);
     expect(message).toHaveLength(beginning.length + 1000);

@@ -49,7 +49,8 @@ export function createVerdicts() {
       const known = verdicts.get(key);
       if (failed > 0 && (failed >= ENOUGH_HOSTS || (allHeard && failed === heard))) {
         if (known !== undefined && now < known.until) return;
-        const message = `The model could not be set up on any of ${failed} hosts that tried: ${reason.slice(-REASON_CHARACTERS)}`;
+        const said = `The model could not be set up on any of ${failed} hosts that tried`;
+        const message = `${said}; it is tried again a minute after that: ${reason.slice(-REASON_CHARACTERS)}`;
         verdicts.delete(key);
         verdicts.set(key, {
           error: { code: "setup_failed", message },

@@ -11,13 +11,17 @@ const byUnits: Price = { ...price, perUnit: { n: 50 } };
 let models = 0;
 
 type Group = { billed: number; runMs: number; gpuUs: number; units: Record<string, number> };
+type Told = Group & { requests?: number; device?: string };
 
 /** A lane that knows of a model of its own how long its runs take, and a meter that knows the account's; or away. */
-function world(runMs: () => number | null, groups: () => Group[] = () => []) {
+function world(runMs: () => number | null, groups: () => Told[] = () => []) {
   const asked = vi.fn(runMs);
   const read = vi.fn(groups);
+  const groupsOf = () => read().map((group) => ({ requests: group.billed, device: "cpu", ...group }));
   const LANE = { getByName: () => ({ outlook: () => Promise.resolve().then(() => ({ runMs: asked() })) }) };
-  const METER = { getByName: () => ({ usage: () => Promise.resolve().then(() => ({ groups: read(), next: null })) }) };
+  const METER = {
+    getByName: () => ({ usage: () => Promise.resolve().then(() => ({ groups: groupsOf(), next: null })) }),
+  };
   const name = `model-${(models += 1)}`;
   const one = {
     accountId: "a",
@@ -94,4 +98,16 @@ it("believes no pool that tells of more devices than a run can have", async () =
     () => [{ billed: 1, runMs: 1, gpuUs: 64_000_000, units: {} }],
   );
   expect(await expected()).toEqual([costOfRun(price, 250 * 64), "runs", 64]);
+});
+
+it("takes the mean time of all runs where many were lost, counts no answer of a cache, and units by what ended", async () => {
+  const groups = [
+    { requests: 10, billed: 2, runMs: 5000, gpuUs: 5_000_000, units: { n: 20 } },
+    { requests: 90, billed: 0, runMs: 0, gpuUs: 0, units: {}, device: "none" },
+  ];
+  const { expected } = world(
+    () => null,
+    () => groups,
+  );
+  expect(await expected(byUnits)).toEqual([costOfRun(byUnits, 500, { n: 10 }), "runs", undefined]);
 });

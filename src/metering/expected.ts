@@ -9,10 +9,12 @@ import type { ModelRef, Priority } from "../contract/prediction.ts";
 import { MAX_DEVICES } from "../contract/usage.ts";
 import type { Env } from "../env.ts";
 import { callObject, objectNamed } from "../object-calls.ts";
+import { NO_DEVICE } from "../shard/usage.ts";
 import { within } from "../shard/within.ts";
 import { log, reasonOf } from "../telemetry/log.ts";
 import { DAY_MS, dayOf } from "./calendar.ts";
 import { costOfRun, dearestRate } from "./price.ts";
+import type { UsageGroup } from "./usage-query.ts";
 
 /** A version that nobody ran yet is taken to run so long. */
 const UNKNOWN_RUN_MS = 1000;
@@ -21,6 +23,8 @@ const MAX_REMEMBERED = 5000;
 /** Acceptance depends neither on the lane nor on the meter. */
 const PATIENCE_MS = 500;
 const US_A_MS = 1000;
+/** As many as an account may have in two days. */
+const MAX_SUMS = 1000;
 
 /** Whose lane is asked, and where. */
 export type Expecting = {
@@ -92,9 +96,10 @@ async function ownRunsOf(env: Pick<Env, "METER">, { accountId, model }: Expectin
   const known = ownRuns.get(key);
   if (known !== undefined) return known.mean;
   const today = dayOf(Date.now());
-  const asked = { from: today - DAY_MS, to: today + DAY_MS, by: "day", group: [], where: { model: name } } as const;
+  const asked = { from: today - DAY_MS, to: today + DAY_MS, by: "day", group: ["device"] } as const;
+  const page = { where: { model: name }, limit: MAX_SUMS, after: null };
   const mean = await within(
-    callObject(async () => objectNamed(env.METER, accountId).usage({ ...asked, limit: 10, after: null })),
+    callObject(async () => objectNamed(env.METER, accountId).usage({ ...asked, ...page })),
     PATIENCE_MS,
   ).then(
     ({ groups }) => meanOf(groups),
@@ -107,25 +112,27 @@ async function ownRunsOf(env: Pick<Env, "METER">, { accountId, model }: Expectin
   return mean;
 }
 
-type Summed = { billed: number; runMs: number; gpuUs: number; units: Readonly<Record<string, number>> };
+type Summed = Pick<UsageGroup, "device" | "requests" | "billed" | "runMs" | "gpuUs" | "units">;
 
 /**
  * A batch shares its device, so that each has less than its time; a run on several devices has a multiple of it. Both
- * times are the pool's word.
+ * times are the pool's word. Time is that of all runs, also of those that were lost; units are of those that came to an
+ * end, as nobody tells how many a lost run had made.
  */
 function meanOf(groups: readonly Summed[]): OwnRuns | null {
-  const total = { billed: 0, runMs: 0, gpuUs: 0 };
+  const total = { requests: 0, billed: 0, runMs: 0, gpuUs: 0 };
   const units: Record<string, number> = {};
-  for (const group of groups) {
-    for (const name of ["billed", "runMs", "gpuUs"] as const) total[name] += group[name];
+  for (const group of groups.filter(({ device }) => device !== NO_DEVICE)) {
+    for (const name of ["requests", "billed", "runMs", "gpuUs"] as const) total[name] += group[name];
     for (const [unit, count] of Object.entries(group.units)) units[unit] = (units[unit] ?? 0) + count;
   }
-  const { billed, runMs, gpuUs } = total;
+  const { requests, billed, runMs, gpuUs } = total;
   if (billed <= 0) return null;
   const devices = runMs > 0 ? Math.round(gpuUs / (runMs * US_A_MS)) : 1;
   const means = Object.entries(units).map(([unit, count]) => [unit, Math.max(0, count / billed)] as const);
   return {
-    runMs: Math.max(0, runMs / billed),
+    // Of runs that began the day before, corrections alone may be left.
+    runMs: Math.max(0, runMs / Math.max(requests, billed)),
     devices: Math.min(Math.max(1, devices), MAX_DEVICES),
     units: Object.fromEntries(means),
   };

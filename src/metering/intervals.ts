@@ -12,8 +12,8 @@ import { OVERHEAD_ACCOUNT } from "./record.ts";
 import type { IntervalRecord, NumberedRecord } from "./record.ts";
 import type { Batch } from "./take.ts";
 
-/** `devices`: how many it has, where that is known. */
-type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes"> & { devices?: number };
+/** How many devices it has, and how many all sessions of its token have together, where that is known. */
+type Pool = Pick<PoolIdentity, "poolTokenId" | "lanes"> & { devices?: number; tokenDevices?: number | undefined };
 /** An interval's length is rounded to milliseconds. */
 const ROUNDING_MS = 1;
 
@@ -49,7 +49,9 @@ export async function takeIntervals(env: Env, request: IntervalsRequest, pool: P
   }
   // Under the token's name: no pool can take another's numbers, nor a shard's.
   const source = `pool ${pool.poolTokenId} ${session}`;
-  const handed = [...byAccount].map(([account, records]) => hand(env, account, { source, records }));
+  const { poolTokenId: token, tokenDevices } = pool;
+  const bound = tokenDevices === undefined ? {} : { rate: { token, devices: tokenDevices } };
+  const handed = [...byAccount].map(([account, records]) => hand(env, account, { source, records, ...bound }));
   await Promise.all(handed);
   return from + intervals.length;
 }

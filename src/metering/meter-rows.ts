@@ -51,7 +51,7 @@ export const meterSchema: Schema = {
 /** Records as lines of JSON, in the order in which they were taken; all of one month. */
 export type RawRow = { n: number; month: string; lines: string };
 /** `storing`: up to which row the object goes that is being stored. */
-export type NoteName = "account" | "next_raw" | "published" | "first_open" | "storing";
+export type NoteName = "account" | "next_raw" | "published" | "first_open" | "storing" | `device time of ${string}`;
 
 export type MeterRows = ReturnType<typeof createMeterRows>;
 

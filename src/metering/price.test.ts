@@ -27,6 +27,7 @@ describe("the cost of an attempt", () => {
     ["the minimum", { perRequest: 77, minimum: 100 }, {}, 100],
     ["nothing where it isn't billed", { perRequest: 77, minimum: 100 }, { billed: false }, 0],
     ["no more than the largest amount", { perUnit: { n: 1e15 } }, { units: { n: 1e300 } }, MAX_NANO],
+    ["more units than can be counted", { perUnit: { n: 1 } }, { units: { n: Number.MAX_VALUE } }, MAX_NANO],
     ["nothing for numbers that are none", { perUnit: { n: 5 } }, { units: { n: Number.NaN }, gpuUs: -7 }, 0],
     ["nothing for a unit of every object", { perUnit: { constructor: 5 } }, { units: {} }, 0],
   ] satisfies [string, Partial<Price>, Partial<typeof used> & { units?: Record<string, number> }, number][])(

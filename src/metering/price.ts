@@ -52,6 +52,7 @@ export function isFree({ perSecond, perUnit, perRequest, minimum }: Price): bool
   return nothing && perRequest === 0 && minimum === 0;
 }
 
+/** Infinite is what so many units are in millionths that no number tells them: as many as there are numbers for. */
 function wholeOf(value: number): bigint {
-  return Number.isFinite(value) && value > 0 ? BigInt(Math.round(value)) : 0n;
+  return value > 0 ? BigInt(Math.round(Math.min(value, Number.MAX_VALUE))) : 0n;
 }

@@ -224,3 +224,34 @@ it("numbers rows of records by the clock, so that an account which begins anew u
   expect(second).toBeGreaterThan(first);
   expect(numberAt(NOON + DAY_MS)[0]).toBeGreaterThan(second);
 });
+
+it("gives a pool token no more than a second a second for each device, however many intervals and sessions it names", () => {
+  const { sql, rows } = open();
+  const [hourUs, rate] = [HOUR_MS * 1000, { token: "t", devices: 2 }];
+  const interval = (id: string): IntervalRecord => ({
+    ...{ v: 2, kind: "instance.interval", id, at: NOON, account: "a", deployment: null, device: "cpu", gpuUs: hourUs },
+    ...{ flags: [], instance: "i", model: "o/n", version: "v", phase: "idle", fromMs: 0, toMs: HOUR_MS },
+  });
+  const take = (session: string, count: number, now: number, bound = rate) => {
+    const records = Array.from({ length: count }, (_, n) => ({
+      n: n + now,
+      record: interval(`${session}.${n + now}`),
+    }));
+    return takeBatches(rows, [{ source: `pool t ${session}`, records, rate: bound }], now);
+  };
+  const hours = (taken: readonly MeterRecord[]) => taken.reduce((sum, { gpuUs }) => sum + gpuUs / hourUs, 0);
+  const first = take("one", 2 * 24 + 5, NOON);
+  expect([hours(first), first.filter(({ flags }) => flags.includes("capped")).length]).toEqual([2 * 24, 5]);
+  // A session that it makes up has nothing of its own; ten hours later there are as many more for each device.
+  expect(take("two", 1, NOON)).toMatchObject([{ gpuUs: 0, flags: ["capped"] }]);
+  const ten = NOON + 10 * HOUR_MS;
+  expect(hours(take("two", 30, ten))).toBe(20);
+  // What comes again uses nothing up, and another token has its own.
+  expect([take("two", 30, ten), take("one", 5, NOON)]).toEqual([[], []]);
+  expect(take("four", 1, ten, { token: "other", devices: 1 })).toMatchObject([{ gpuUs: hourUs, flags: [] }]);
+  // A clock that is put back, and goes on, gives nothing twice.
+  expect(hours([...take("five", 1, NOON), ...take("six", 1, ten)])).toBe(0);
+  expect(queryUsage(sql, all()).groups).toMatchObject([{ instanceUs: (2 * 24 + 20 + 1) * hourUs }]);
+  // A month away is told as a whole, and no more than that.
+  expect(hours(take("seven", 2 * 32 * 24, NOON + 60 * DAY_MS))).toBe(2 * 31 * 24);
+});

@@ -1,10 +1,15 @@
 /** Takes records into an account's meter: each once, and none into a month that is closed. */
 import { isClosed, monthName, monthStart } from "./calendar.ts";
+import { openDeviceTime } from "./device-time.ts";
+import type { DeviceRate } from "./device-time.ts";
 import type { MeterRows } from "./meter-rows.ts";
 import type { MeterRecord, NumberedRecord } from "./record.ts";
 
-/** Records of one sequence, in the order of their numbers. `source`: a shard's name, or a pool session's. */
-export type Batch = { source: string; records: readonly NumberedRecord[] };
+/**
+ * Records of one sequence, in the order of their numbers. `source`: a shard's name, or a pool session's. `rate`: what
+ * bounds the intervals of a pool.
+ */
+export type Batch = { source: string; records: readonly NumberedRecord[]; rate?: DeviceRate };
 
 /** A clock that is ahead by more doesn't decide when a record counts. */
 const MAX_AHEAD_MS = 60_000;
@@ -15,16 +20,19 @@ export function takeBatches(rows: MeterRows, batches: readonly Batch[], now: num
   const before = new Map(highest);
   const fresh: MeterRecord[] = [];
   const firstOpenMonth = firstOpen(rows, now);
-  for (const { source, records } of batches) {
+  const deviceTime = openDeviceTime(rows, now);
+  for (const { source, records, rate } of batches) {
     for (const { n, record } of records) {
       if (n <= (highest.get(source) ?? -1)) continue;
       highest.set(source, n);
-      fresh.push(counted(record, now, firstOpenMonth));
+      const isBounded = rate !== undefined && record.kind === "instance.interval";
+      fresh.push(counted(isBounded ? deviceTime.cap(record, rate) : record, now, firstOpenMonth));
     }
   }
   if (fresh.length === 0) return [];
   const changed = new Map([...highest].filter(([source, n]) => n !== before.get(source)));
   rows.setHighest(changed, now);
+  deviceTime.keep();
   rows.addAll(fresh);
   for (const [month, records] of Map.groupBy(fresh, ({ at }) => monthName(at)))
     rows.addRaw(

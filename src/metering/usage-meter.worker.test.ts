@@ -152,7 +152,7 @@ it("looks again in seconds while the bucket is away, and stores all once it is b
 it("tells what to expect of a run: the devices and the units of the account's own", async () => {
   const account = "meter-expected";
   const wide = { runMs: 100, gpuUs: 200_000, billed: true, units: { tokens: 10 } };
-  const free = { ...wide, billed: false, units: {}, runMs: 0, gpuUs: 0 };
+  const free = { ...wide, billed: false, units: {}, runMs: 0, gpuUs: 0, device: "none" };
   await meterOf(account).take(
     account,
     batch("s", 1, [attempt(account, 1, wide), attempt(account, 2, { ...wide, units: { tokens: 20 } })]),

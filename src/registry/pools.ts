@@ -89,6 +89,21 @@ export async function devicesOfPool(db: D1Database, token: string, session: stri
 }
 
 /**
+ * How many devices the token's sessions have together that are not over; at least the most of any of them, as not each
+ * hello is noted.
+ */
+export async function devicesOfToken(db: D1Database, token: string): Promise<number> {
+  const count = await db
+    .prepare(
+      `SELECT MAX(TOTAL(json_array_length(devices)) FILTER (WHERE state <> 'ended'), MAX(json_array_length(devices)))
+         AS devices FROM pools WHERE token = ?`,
+    )
+    .bind(token)
+    .first<number>("devices");
+  return count ?? 0;
+}
+
+/**
  * Sessions of connected pools whose tokens have the owner and one of the lanes, and that serve none of these lanes yet:
  * a pool without models serves no lane.
  */

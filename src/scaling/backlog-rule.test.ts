@@ -13,6 +13,7 @@ const knobs: Knobs = {
   looksAhead: false,
   keepsBusy: true,
   dayShare: 0,
+  holdS: 0,
 };
 const one = { slots: 1, bootS: 60 };
 const idle = { nowS: 0, waiting: 0, oldestWaitS: 0, running: 0, ready: 0, booting: 0 };
@@ -53,6 +54,30 @@ describe("BacklogRule", () => {
     const rule = new BacklogRule({ ...knobs, windowS: 60, looksAhead: true }, { slots: 1, bootS: 240 }, 4);
     rule.arrived(0);
     expect(rule.machines({ ...idle, waiting: 1 })).toBe(1);
+  });
+
+  it("orders nothing while those that are there will end the backlog soon enough", () => {
+    const rule = new BacklogRule({ ...knobs, holdS: 100 }, one, 2);
+    // In a boot two machines do 120 s of work, and 200 s more in the 100 s after it: 160 predictions in all.
+    expect(rule.machines({ ...idle, running: 2, waiting: 158, ready: 2 })).toBe(2);
+    expect(rule.machines({ ...idle, running: 2, waiting: 159, ready: 2 })).toBeGreaterThan(2);
+    expect(rule.machines({ ...idle, waiting: 1 })).toBe(1);
+  });
+
+  it("foresees what arrives during a boot before it lets a backlog be", () => {
+    const rule = new BacklogRule({ ...knobs, windowS: 60, holdS: 100 }, one, 2);
+    for (let atS = 0; atS < 60; atS += 1) rule.arrived(atS);
+    // A load of 2 slots brings what two machines do in a boot, so that some 200 s of work may wait: 100 predictions.
+    expect(rule.machines({ ...idle, nowS: 60, running: 2, waiting: 98, ready: 2 })).toBe(2);
+    expect(rule.machines({ ...idle, nowS: 60, running: 2, waiting: 103, ready: 2 })).toBeGreaterThan(2);
+  });
+
+  it("knows how long a machine has been booting, though only its next knobs ask for that", () => {
+    const rule = new BacklogRule(knobs, one, 2);
+    for (const nowS of [0, 59, 118]) rule.machines({ ...idle, nowS, waiting: 9, booting: nowS < 118 ? 0 : 1 });
+    rule.turn({ ...knobs, backlogS: 2, looksAhead: true }, []);
+    // Ordered at 59, it will have done all but 32 s of 60 s of work when another would serve; from 0 it would end all.
+    expect(rule.machines({ ...idle, nowS: 148, waiting: 60, booting: 1 })).toBe(8);
   });
 
   it("keeps what had work, or only what was wanted", () => {

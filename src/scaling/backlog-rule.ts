@@ -24,6 +24,8 @@ export type Knobs = {
   keepsBusy: boolean;
   /** A machine is there at times of the day at which something came on so many of the days; 0: at none. */
   dayShare: number;
+  /** Nothing is ordered while those that are there will have ended the backlog so long after a boot; 0: no such wait. */
+  holdS: number;
 };
 
 /** What led to the last decision, in machines but for the first four. */
@@ -105,19 +107,23 @@ export class BacklogRule implements Policy {
     if (Math.abs(bootS - this.#kind.bootS) > NEWS_SHARE * bootS) this.#kind = { ...this.#kind, bootS };
   }
 
-  machines(fleet: Fleet): number {
-    const { nowS, waiting, running, ready, booting } = fleet;
+  machines({ nowS, waiting, running, ready, booting }: Fleet): number {
+    const { slots, bootS } = this.#kind;
     const { deviations, keepsBusy } = this.#knobs;
     const meanWorkS = this.#meanWorkS;
     const inSystem = waiting + running;
     const load = (this.#arrivals?.rate(nowS, meanWorkS) ?? 0) * meanWorkS;
-    const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
-    const backlog = this.#machinesFor(this.#slotsForBacklog(fleet, load));
-    const wanted = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
+    const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
     const there = ready + booting;
+    // What waits when a machine that is ordered now serves, in slot-seconds, if so much arrives meanwhile.
+    const doneS = (ready * bootS + this.#orders.look(nowS, booting)) * slots;
+    const leftS = (arriving: number): number => Math.max(0, inSystem * meanWorkS + arriving * bootS - doneS);
+    const floor = this.#machinesFor(load + deviations * Math.sqrt(load));
+    const backlog = this.#machinesFor(this.#slotsForBacklog(inSystem, sureLoad, leftS(sureLoad)));
+    const asked = Math.max(floor, backlog, inSystem > 0 || this.#isDaytime(nowS) ? 1 : 0);
+    const wanted = this.#canHold(there, leftS(load)) ? Math.min(asked, there) : asked;
     const busy = keepsBusy ? this.#machinesFor(inSystem) : 0;
     const kept = Math.min(there, this.#keepAlive.needed(nowS, Math.min(there, Math.max(busy, wanted))));
-    const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
     this.reasons = { inSystem, meanWorkS, load, sureLoad, floor, backlog, kept };
     return Math.max(wanted, kept);
   }
@@ -148,15 +154,16 @@ export class BacklogRule implements Policy {
    * Those that end the backlog in its time. Looking ahead, it is what is there now and what surely arrives during a
    * boot, less what the machines that are there will have done by then: nothing that is ordered now can help before.
    */
-  #slotsForBacklog({ nowS, waiting, running, ready, booting }: Fleet, load: number): number {
-    const { slots, bootS } = this.#kind;
+  #slotsForBacklog(inSystem: number, sureLoad: number, leftS: number): number {
     const { backlogS, looksAhead } = this.#knobs;
-    const bootedS = this.#orders.look(nowS, booting);
-    const workS = (waiting + running) * this.#meanWorkS;
-    if (!looksAhead) return workS / (backlogS + this.#meanWorkS);
-    const sureLoad = load * (this.#arrivals?.sureShare() ?? 0);
-    const leftS = workS + sureLoad * bootS - (ready * bootS + bootedS) * slots;
-    return sureLoad + Math.max(0, leftS) / (backlogS + this.#meanWorkS);
+    const perSlotS = backlogS + this.#meanWorkS;
+    return looksAhead ? sureLoad + leftS / perSlotS : (inSystem * this.#meanWorkS) / perSlotS;
+  }
+
+  /** Whether those that are there end soon enough, by themselves, what will be left after a boot. */
+  #canHold(there: number, leftS: number): boolean {
+    const { holdS } = this.#knobs;
+    return holdS > 0 && there > 0 && leftS <= holdS * there * this.#kind.slots;
   }
 
   #machinesFor(slots: number): number {

@@ -32,7 +32,7 @@ describe("DayProfile", () => {
     expect(day?.nextBusyS(today, 2)).toBe(Infinity);
   });
 
-  it("has a machine booted when they begin, and lets it go when they are over", () => {
+  it.each([0, 100])("has a machine booted when they begin, and lets it go when they are over: hold %i s", (holdS) => {
     const knobs = {
       backlogS: 1,
       keepS: 10,
@@ -41,6 +41,7 @@ describe("DayProfile", () => {
       looksAhead: false,
       keepsBusy: true,
       dayShare: 0.9,
+      holdS,
     };
     const rule = new BacklogRule(knobs, { slots: 1, bootS: 60 }, 1, DayProfile.of(mornings(9)));
     const today = 30 * DAY_S;

@@ -25,18 +25,29 @@ const DAY_SHARES = [0, 0.9, 0.6, 0.35];
 const MAX_KEEP_S = 3 * 86_400;
 /** A machine stays at least for a look. */
 const MIN_KEEP_S = 1;
+/** Of the target beyond a boot. The other half is left for what is not foreseen. */
+const HOLD_SHARE = 0.5;
 /** Coprime to the number of places, so that turns go through all of them, far apart. */
 const STRIDE = 17;
 
 /** Indexes into the grid's lists. */
-export type Place = { backlog: number; keep: number; window: number; deviations: number; form: number; day: number };
-type Axis = Exclude<keyof Place, "form" | "day">;
+export type Place = {
+  backlog: number;
+  keep: number;
+  window: number;
+  deviations: number;
+  form: number;
+  day: number;
+  hold: number;
+};
+type Axis = Exclude<keyof Place, "form" | "day" | "hold">;
 
 const NO_DEVIATION = 5;
 
 export class KnobGrid {
   readonly #backlogsS: number[];
   readonly #keepsS: number[];
+  readonly #holdsS: number[];
   readonly #places: Place[];
   /**
    * Where to begin. A target that is shorter than a machine is paid for at least: what is forecast, and so many more
@@ -45,7 +56,12 @@ export class KnobGrid {
    */
   readonly start: Place;
 
-  constructor(targetS: number, { bootS, billingS }: Pick<Machines, "bootS" | "billingS">, maxKeepS = Infinity) {
+  /** `startTargetS`: what is begun with aims at this instead. */
+  constructor(
+    targetS: number,
+    { bootS, billingS }: Pick<Machines, "bootS" | "billingS">,
+    { maxKeepS = Infinity, startTargetS = targetS } = {},
+  ) {
     const commitmentS = Math.max(bootS, billingS);
     const isPatient = targetS >= commitmentS;
     this.#backlogsS = backlogs(targetS, commitmentS);
@@ -53,21 +69,24 @@ export class KnobGrid {
     this.#keepsS = KEEP_OF_BOOT.map((share) => Math.max(MIN_KEEP_S, Math.min(longestS, share * bootS)));
     for (let keepS = this.#keepsS.at(-1) ?? 1; keepS < longestS; keepS *= 2)
       this.#keepsS.push(Math.min(longestS, keepS * 2));
+    this.#holdsS = holds(targetS, bootS, billingS);
+    const hold = this.#holdsS.length - 1;
     const window = Math.max(1, nearest(WINDOWS_S, bootS));
     this.start = isPatient
-      ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0 }
+      ? { backlog: nearest(this.#backlogsS, targetS), keep: 4, window, deviations: 3, form: 1, day: 0, hold }
       : {
-          backlog: nearest(this.#backlogsS, Math.sqrt(targetS * commitmentS)),
+          backlog: nearest(this.#backlogsS, Math.sqrt(startTargetS * commitmentS)),
           keep: 2,
           window,
           deviations: NO_DEVIATION,
           form: 2,
           day: 0,
+          hold,
         };
     const tried = [targetS, isPatient ? 2.5 * targetS : commitmentS].map((backlogS) =>
       nearest(this.#backlogsS, backlogS),
     );
-    this.#places = tried.flatMap((backlog) => [0, 2, 4, 6].flatMap((keep) => placesAround(backlog, keep)));
+    this.#places = tried.flatMap((backlog) => [0, 2, 4, 6].flatMap((keep) => placesAround(backlog, keep, hold)));
   }
 
   knobs(place: Place): Knobs {
@@ -77,12 +96,13 @@ export class KnobGrid {
       windowS: WINDOWS_S[place.window] ?? 0,
       deviations: DEVIATIONS[place.deviations] ?? 0,
       dayShare: DAY_SHARES[place.day] ?? 0,
+      holdS: this.#holdsS[place.hold] ?? 0,
       ...(FORMS[place.window > 0 ? place.form : 0] ?? FORMS[0]),
     };
   }
 
   /** The place whose knobs are nearest to these, which may be of another grid. */
-  nearest({ backlogS, keepS, windowS, deviations, looksAhead, keepsBusy, dayShare }: Knobs): Place {
+  nearest({ backlogS, keepS, windowS, deviations, looksAhead, keepsBusy, dayShare, holdS }: Knobs): Place {
     const form = FORMS.findIndex((one) => one.looksAhead === looksAhead && one.keepsBusy === keepsBusy);
     return {
       backlog: nearest(this.#backlogsS, backlogS),
@@ -91,10 +111,11 @@ export class KnobGrid {
       deviations: Math.max(0, DEVIATIONS.indexOf(deviations)),
       form: Math.max(0, form),
       day: nearest(DAY_SHARES, dayShare),
+      hold: holdS > 0 ? this.#holdsS.length - 1 : 0,
     };
   }
 
-  /** One step away, in each direction that leads somewhere; and the other forms. */
+  /** One step away, in each direction that leads somewhere; the other forms; and with the other wait before ordering. */
   neighbours(place: Place): Place[] {
     const axes: Axis[] = place.window > 0 ? ["backlog", "keep", "window", "deviations"] : ["backlog", "keep", "window"];
     const steps = axes.flatMap((axis) =>
@@ -103,6 +124,7 @@ export class KnobGrid {
         return next >= 0 && next < this.#length(axis) ? [{ ...place, [axis]: next }] : [];
       }),
     );
+    for (const hold of this.#holdsS.keys()) if (hold !== place.hold) steps.push({ ...place, hold });
     if (place.window === 0) return steps;
     return [...steps, ...FORMS.flatMap((_, form) => (form === place.form ? [] : [{ ...place, form }]))];
   }
@@ -149,11 +171,16 @@ function backlogs(targetS: number, commitmentS: number): number[] {
   return [...all].toSorted((a, b) => a - b);
 }
 
-function placesAround(backlog: number, keep: number): Place[] {
+/** The last is where to begin. Worth it only where a machine is paid for longer than another takes to boot. */
+function holds(targetS: number, bootS: number, billingS: number): number[] {
+  return billingS > bootS && targetS > bootS ? [0, HOLD_SHARE * (targetS - bootS)] : [0];
+}
+
+function placesAround(backlog: number, keep: number, hold: number): Place[] {
   const forecasts = [2, 4].flatMap((window) => [3, 5, 7].map((deviations) => ({ window, deviations })));
   return [
-    { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0, day: 0 },
-    ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form, day: 0 }))),
+    { backlog, keep, window: 0, deviations: NO_DEVIATION, form: 0, day: 0, hold },
+    ...forecasts.flatMap((forecast) => FORMS.map((_, form) => ({ backlog, keep, ...forecast, form, day: 0, hold }))),
   ];
 }
 

@@ -27,7 +27,7 @@ describe("a replay that is cut short", () => {
   let nowS = 1_790_000_000;
   const atS = Float64Array.from({ length: 200 }, () => (nowS += -Math.log(1 - random()) * 6));
   const workS = Float64Array.from(atS, () => -Math.log(1 - random()) * 20);
-  const form = { windowS: 60, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0 };
+  const form = { windowS: 60, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0, holdS: 0 };
   const knobs = [0, 5, 60, 400].flatMap((backlogS) => [10, 600].map((keepS) => ({ ...form, backlogS, keepS })));
 
   it.each([

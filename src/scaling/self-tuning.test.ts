@@ -59,10 +59,28 @@ describe("SelfTuning", () => {
       return { p95S: p95(waitsS), machineS };
     };
     const begins = [0, 2, 4, 8].map((backlogS) =>
-      costOf({ backlogS, keepS: 360, windowS: 0, deviations: 0, looksAhead: false, keepsBusy: true, dayShare: 0 }),
+      costOf({
+        backlogS,
+        keepS: 360,
+        windowS: 0,
+        deviations: 0,
+        looksAhead: false,
+        keepsBusy: true,
+        dayShare: 0,
+        holdS: 0,
+      }),
     );
     const forecasts = [0, 0.5, 1, 2].map((deviations) =>
-      costOf({ backlogS: 240, keepS: 120, windowS: 600, deviations, looksAhead: false, keepsBusy: true, dayShare: 0 }),
+      costOf({
+        backlogS: 240,
+        keepS: 120,
+        windowS: 600,
+        deviations,
+        looksAhead: false,
+        keepsBusy: true,
+        dayShare: 0,
+        holdS: 0,
+      }),
     );
     const bestOf = (runs: typeof begins): number =>
       Math.min(...runs.filter(({ p95S }) => p95S <= p95(tuned.waitsS)).map(({ machineS }) => machineS));
@@ -83,6 +101,25 @@ describe("SelfTuning", () => {
     const [fewer, late] = hoursAndP95(60);
     expect(late).toBe(60);
     expect(fewer).toBeLessThan(10);
+  });
+
+  it("below a tenth of a second, lets fewer wait the shorter its target is", () => {
+    const requests = arrivals(9600, 5, daily, 4);
+    const lateAndCost = [0.1, 0.025, 0.003].map((targetS) => {
+      const { waitsS, machineS } = simulate(requests, kind, { policy: new SelfTuning(targetS, kind, 5), everyS: 1 });
+      // The first boot's are late whatever it does.
+      return { late: waitsS.subarray(300).filter((waitS) => waitS > 0.1).length, machineS };
+    });
+    const [most, fewer, fewest] = lateAndCost;
+    expect(fewer?.late).toBeLessThan((most?.late ?? 0) / 2);
+    expect(fewest?.late).toBeLessThan((fewer?.late ?? 0) / 2);
+    expect(fewest?.machineS).toBeGreaterThan(fewer?.machineS ?? 0);
+  });
+
+  it("tunes anew for another target below a tenth of a second", () => {
+    const learned = new SelfTuning(0.1, kind).memory();
+    expect(learned.targetS).toBe(0.1);
+    expect(new SelfTuning(0.01, kind).memory().targetS).toBe(0.01);
   });
 
   it("decides the same for the same past", () => {

@@ -15,7 +15,7 @@ import { firstSettings, keptForm } from "./schema.ts";
 import type { Ignored, NumberedSettings, Settings } from "./schema.ts";
 import { createServices } from "./services.ts";
 import type { Publication } from "./store.ts";
-import { withIgnored } from "./stored.ts";
+import { unreadableIn, withIgnored } from "./stored.ts";
 import { refuseImpossible, warningsOf } from "./unknown-models.ts";
 
 /** Accounts are looked up side by side, so many at a time. */
@@ -57,8 +57,8 @@ export async function publishSettings(
   if (restores === null) refuseImpossible(given);
   const settings = await withAccountIds(env, given);
   const object = settingsObject(env);
-  const before = await callObject(() => settingsObject(env).read(null));
-  const number = before?.numbered.number ?? 0;
+  const before = await readBefore(env);
+  const number = before?.numbered.number ?? (await callObject(() => settingsObject(env).stats())).number;
   if (expected !== null && expected !== number) throw moved(expected, number);
   const order = await orderOf(env, { number: number + 1, settings });
   const changes = diffOf(asJson(before?.numbered.settings ?? null), asJson(settings));
@@ -85,14 +85,32 @@ export async function orderOf(env: Env, numbered: NumberedSettings): Promise<{ [
   };
 }
 
-/** The settings of `number`, or those that hold. Throws `not_found`. */
-export async function readSettings(
-  env: Env,
-  number: number | null,
-): Promise<NonNullable<Awaited<ReturnType<RemoteSettings["read"]>>>> {
-  const found = await callObject(() => settingsObject(env).read(number));
+/**
+ * The settings of `number`, or those that hold. Throws `not_found`, or `unavailable` where this release can't read
+ * them.
+ */
+export async function readSettings(env: Env, number: number | null): Promise<Found> {
+  const found = await callObject(() => settingsObject(env).read(number)).catch((error: unknown) => {
+    const unknown = unreadableIn(error);
+    if (unknown === null) throw error;
+    const which = number === null ? "The settings that hold" : `The settings of the number ${number}`;
+    const detail = `${which} say what this release doesn't know: ${unknown}. Deploy the later release that published them again, or publish others (POST /admin/v1/settings/rollback with an earlier number).`;
+    throw new EdgeplaneError("unavailable", detail, { cause: error });
+  });
   if (found === null) throw new EdgeplaneError("not_found", `There are no settings of the number ${number}.`);
   return found;
+}
+
+type Found = NonNullable<Awaited<ReturnType<RemoteSettings["read"]>>>;
+
+/** Those that hold; null where a later release published them so that this one can't read them: others may follow. */
+async function readBefore(env: Env): Promise<Found | null> {
+  try {
+    return await callObject(() => settingsObject(env).read(null));
+  } catch (error) {
+    if (unreadableIn(error) === null) throw error;
+    return null;
+  }
 }
 
 /** Accounts are named by id or name, and kept by id. Throws `invalid_input` for one that isn't there. */

@@ -13,6 +13,7 @@ import type { CostView } from "../contract/price.ts";
 import type { Env } from "../env.ts";
 import { newTrail, runPhase } from "../pipeline/run-phase.ts";
 import type { Trail } from "../pipeline/run-phase.ts";
+import type { PushedHooks } from "../sandbox/pushed/hooks.ts";
 import { reservationService } from "../shard/reservation-services.ts";
 
 /** `principal` null: the phase `authenticate` finds out by `headers`. */
@@ -33,7 +34,15 @@ export type SimulatedTarget = {
   /** What becomes of an input that a plugin changed; src/pipeline/run-phase.ts tells more. */
   onChangedCall: NonNullable<Trail["onChangedCall"]>;
   /** What follows where a plugin chose another version. Throws `EdgeplaneError` for one that can't be run. */
-  settle(call: PredictionCall): Promise<{ call: PredictionCall; chosen: SimulatedChoice | null }>;
+  settle(call: PredictionCall): Promise<SettledTarget>;
+};
+
+/** `own`: the plugins that came with the version; null for none. */
+export type SettledTarget = {
+  call: PredictionCall;
+  chosen: SimulatedChoice | null;
+  own: PushedHooks | null;
+  onChangedCall: SimulatedTarget["onChangedCall"];
 };
 
 /** Which version it gets, and by what. `rule`: which of the model's rules, from 0. */
@@ -102,17 +111,22 @@ async function runAll(run: Run, snapshot: Snapshot, request: SimulatedRequest): 
   const hooks = await snapshot.of(principal.accountId, `${model.owner}/${model.name}`);
   const inputBytes = new TextEncoder().encode(JSON.stringify(target.call.input)).byteLength;
   let call: PredictionCall = { ...target.call, inputBytes };
+  let own: PushedHooks | null;
   try {
     for (const phase of ["admit", "screenInput", "route"] as const) call = await step(run, hooks, phase, call);
-    ({ call, chosen: run.result.chosen } = await target.settle(call));
+    const settled = await target.settle(call);
+    ({ own, chosen: run.result.chosen } = settled);
+    call = await screenedByOwn(run, hooks, settled);
   } finally {
     await giveBack(run, call);
   }
   run.result.input = call.input;
+  const screening = [...(own?.screenOutput ?? []), ...hooks.hooks.screenOutput];
   const { accountId } = principal;
   const piece = { predictionId, accountId, model: call.model, part: "whole", held: null } as const;
   const say = async (of: OutputPart["of"], output: Json) =>
-    (await step(run, hooks, "screenOutput", { ...piece, of, output })).output;
+    (await step(run, { hooks: { ...hooks.hooks, screenOutput: screening } }, "screenOutput", { ...piece, of, output }))
+      .output;
   if (request.logs !== undefined) run.result.logs = String(await say("logs", request.logs));
   if (request.output === undefined) return;
   run.result.output = await say("output", request.output);
@@ -125,6 +139,14 @@ async function runAll(run: Run, snapshot: Snapshot, request: SimulatedRequest): 
     metrics: {},
   } as const;
   await step(run, hooks, "onResult", ending);
+}
+
+/** The plugins that came with the version screen after the operator's, which screen anew what was changed. */
+async function screenedByOwn(run: Run, { hooks }: Hooks, { call, own, onChangedCall }: SettledTarget) {
+  if (own === null) return call;
+  run.onChangedCall = onChangedCall;
+  const screened = await step(run, { hooks: { ...hooks, screenInput: own.screenInput } }, "screenInput", call);
+  return screened.input === call.input ? screened : step(run, { hooks }, "screenInput", screened);
 }
 
 async function authenticated(run: Run, snapshot: Snapshot, given: Record<string, string>): Promise<Principal> {

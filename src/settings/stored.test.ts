@@ -1,12 +1,11 @@
 /** Settings that a release after this one stored. */
 import { describe, expect, it } from "vitest";
-import * as z from "zod";
 import { smallRowsSql } from "../../test/unit/memory-sql.ts";
 import { asJson } from "./diff.ts";
 import { keptForm, SettingsSchema } from "./schema.ts";
 import type { KeptSettings } from "./schema.ts";
 import { createSettingsTable } from "./store.ts";
-import { pointersTo, readStored, withIgnored } from "./stored.ts";
+import { pointersTo, readStored, unreadableIn, withIgnored } from "./stored.ts";
 
 const limits = { limits: [{ name: "minute", per: "account", limit: 5, burst_kind: "soft" }] };
 const known = {
@@ -57,7 +56,37 @@ describe("settings of a later release", () => {
     expect(Object.keys(readStored(guarded).settings.plugins)).toEqual(["new-guard"]);
     const { settings } = readStored({ plugins: { "api-key": { config: { cacheMs: "long", cash: 1 } } } });
     expect(settings.plugins["api-key"]?.config).toEqual({ cacheMs: "long" });
-    expect(() => readStored({ plugins: {}, serve_stale_s: "long" })).toThrow(z.ZodError);
+  });
+
+  it("lose a value that isn't known only where it may be passed by", () => {
+    const guard = { config: { limits: [{ name: "minute", per: "galaxy", limit: 5 }], later: 1 } };
+    const observer = { config: { later: { far: true }, maxAge: "long" } };
+    const { settings, ignored } = readStored({
+      plugins: { "rate-limit": guard, cors: { ...observer, fail_mode: "open" } },
+      accounts: { acme: { plugins: { "rate-limit": { ...guard, shadow: true } } } },
+      rents: { currency: "later" },
+    });
+    expect(settings.plugins).toEqual({ "rate-limit": { config: { limits: guard.config.limits } } });
+    expect([settings.accounts, settings.rents]).toEqual([{ acme: { plugins: {} } }, undefined]);
+    expect(pointersTo(ignored)).toEqual([
+      "/rents",
+      "/plugins/rate-limit/config/later",
+      "/plugins/cors",
+      "/accounts/acme/plugins/rate-limit",
+    ]);
+    expect(ignored[2]?.value).toEqual({ ...observer, fail_mode: "open" });
+  });
+
+  it("say what can't be read, through the calls between objects, too", () => {
+    const read = () =>
+      readStored({ plugins: { "api-key": { fail_mode: "later" } }, prices: { currency: 1 }, rents: 2 });
+    expect(read).toThrow(/^settings_unreadable: \/plugins\/api-key\/fail_mode: .*; \/prices\/currency: /);
+    const known = (message: string) => unreadableIn(new Error(message));
+    expect([known("settings_unreadable: /x: no"), known("away"), unreadableIn("settings_unreadable: ")]).toEqual([
+      "/x: no",
+      null,
+      null,
+    ]);
   });
 
   it("stay stored as they are when they are published again, or changed elsewhere", () => {

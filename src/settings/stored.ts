@@ -14,11 +14,33 @@ type Path = Ignored["path"];
 type JsonObject = { [key: string]: Json };
 type StoredSettings = { settings: Settings; ignored: Ignored[] };
 
-/** Throws `z.ZodError` for what is wrong otherwise than by keys that this release doesn't know. */
+/** What nothing but a report is made of: it may be left out whole. */
+const REPORTED_KEYS = ["rents"];
+const UNREADABLE = "settings_unreadable: ";
+const NAMED_ISSUES = 5;
+
+/** Stored settings hold values that this release doesn't know, and may not leave out. */
+class UnreadableSettingsError extends Error {
+  constructor({ issues }: z.ZodError) {
+    const named = issues.slice(0, NAMED_ISSUES).map(({ path, message }) => `${pointerOf(path.map(keyOf))}: ${message}`);
+    super(UNREADABLE + named.join("; "));
+    this.name = "UnreadableSettingsError";
+  }
+}
+
+/** What of stored settings this release can't read, by the error of who tried; null: it is another error. */
+export function unreadableIn(error: unknown): string | null {
+  const message = error instanceof Error ? error.message : "";
+  return message.startsWith(UNREADABLE) ? message.slice(UNREADABLE.length) : null;
+}
+
+/** Throws `UnreadableSettingsError` for values that this release doesn't know, where leaving them out isn't safe. */
 export function readStored(stored: Json): StoredSettings {
   const ignored: Ignored[] = [];
-  const known = pruned(SettingsSchema, stored, [], ignored);
-  const settings = SettingsSchema.parse(known);
+  const known = withoutReports(pruned(SettingsSchema, stored, [], ignored), ignored);
+  const parsed = SettingsSchema.safeParse(known);
+  if (!parsed.success) throw new UnreadableSettingsError(parsed.error);
+  const settings = parsed.data;
   const names = new Set([...catalog.map(({ name }) => name), ...Object.keys(settings.uploads)]);
   const of = <T extends Settings["models"][string]["plugins"]>(plugins: T, path: Path): T =>
     knownPlugins(plugins, names, path, ignored);
@@ -56,7 +78,20 @@ export function pointersTo(ignored: readonly Ignored[]): string[] {
   return ignored.map(({ path }) => pointerOf(path));
 }
 
-/** Without the plugins that this release doesn't have and may pass by, and without keys that theirs don't know. */
+/** Without what only a report reads, where this release can't read it. */
+function withoutReports(stored: Json, ignored: Ignored[]): Json {
+  const parsed = SettingsSchema.safeParse(stored);
+  const unknown = parsed.success ? [] : parsed.error.issues.map(({ path: [key] }) => String(key));
+  return REPORTED_KEYS.filter((key) => unknown.includes(key)).reduce<Json>((known, key) => {
+    ignored.push({ path: [key], value: child(known, key) ?? null });
+    return without(known, [key]);
+  }, stored);
+}
+
+/**
+ * Without the plugins that this release doesn't have or whose settings it can't read, where they may be passed by, and
+ * without keys that theirs don't know.
+ */
 function knownPlugins<T extends Settings["models"][string]["plugins"]>(
   plugins: T,
   names: ReadonlySet<string>,
@@ -65,11 +100,14 @@ function knownPlugins<T extends Settings["models"][string]["plugins"]>(
 ): T {
   const entries = Object.entries(plugins).flatMap(([name, entry]) => {
     const path = [...at, name];
-    if (!names.has(name) && mayBePassedBy(entry)) {
+    const left: Ignored[] = [];
+    const known = entry === null ? null : knownEntry(name, entry, names, path, left);
+    if (mayBePassedBy(entry) && !(names.has(name) && isReadable(name, known))) {
       ignored.push({ path, value: asJson(entry) });
       return [];
     }
-    return [[name, entry === null ? null : knownEntry(name, entry, names, path, ignored)] as const];
+    ignored.push(...left);
+    return [[name, known] as const];
   });
   return Object.fromEntries(entries) as T;
 }
@@ -77,6 +115,11 @@ function knownPlugins<T extends Settings["models"][string]["plugins"]>(
 /** A guard that can't run blocks, unless its operator said otherwise. */
 function mayBePassedBy(entry: Settings["plugins"][string] | null): boolean {
   return entry === null || entry.fail_mode === "open" || entry.shadow === true;
+}
+
+function isReadable(name: string, entry: Settings["plugins"][string] | null): boolean {
+  const schema = catalog.find((plugin) => plugin.name === name)?.config;
+  return entry === null || schema === undefined || schema.safeParse(entry.config ?? {}).success;
 }
 
 function knownEntry(
@@ -116,7 +159,11 @@ function pruned(schema: z.ZodType, value: Json, at: Path, ignored: Ignored[]): J
 /** In a union, what the alternatives alike don't know can't be told: it is refused as any other fault. */
 function unknownKeys(issue: z.core.$ZodIssue): Path[] {
   if (issue.code !== "unrecognized_keys") return [];
-  return issue.keys.map((key) => [...issue.path.map((one) => (typeof one === "number" ? one : String(one))), key]);
+  return issue.keys.map((key) => [...issue.path.map(keyOf), key]);
+}
+
+function keyOf(key: PropertyKey): string | number {
+  return typeof key === "number" ? key : String(key);
 }
 
 function isObject(value: Json | undefined): value is JsonObject {

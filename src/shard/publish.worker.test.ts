@@ -4,6 +4,7 @@ import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeAll, expect, it, vi } from "vitest";
 import { submission } from "../../test/unit/submission.ts";
 import { callJson, FakePool, testEnv } from "../../test/worker/edge-harness.ts";
+import { EdgeplaneError } from "../contract/errors.ts";
 import { newPredictionId, shardName, shardOf } from "../contract/ids.ts";
 import { DeadLetterRecordSchema, ResultRecordSchema } from "../contract/published.ts";
 import type { Env } from "../env.ts";
@@ -134,6 +135,26 @@ it("refuses a replay that its account's queue has no room for, and gives back wh
   const undo = vi.fn<() => void>();
   const replay = await replayDeadLetter(full, id, () => Promise.resolve({ submission: {}, undo }));
   expect(replay).toMatchObject({ id, outcome: "refused", code: "queue_full" });
+  expect(undo).toHaveBeenCalledOnce();
+});
+
+it("copies no input of a replay that is refused, and charges none whose input is gone", async () => {
+  const id = newPredictionId(16);
+  const from = `predictions/${id}/input`;
+  const replayable = () => Promise.resolve({ input: { ...submission(id), inputBlob: from }, reason: null });
+  // Its replay is looked for, and was never accepted.
+  const shard = { replayable, isAccepted: () => Promise.resolve(false) };
+  const world = { ...edge, SHARD: { getByName: () => shard } as unknown as Env["SHARD"] };
+  await edge.BLOBS.put(from, "1");
+  const copied = vi.spyOn(edge.BLOBS, "put");
+  const spent = () => Promise.reject(new EdgeplaneError("budget_spent", "nothing is left"));
+  expect(await replayDeadLetter(world, id, spent)).toMatchObject({ outcome: "refused", code: "budget_spent" });
+  expect(copied).not.toHaveBeenCalled();
+  copied.mockRestore();
+  await edge.BLOBS.delete(from);
+  const undo = vi.fn<() => void>();
+  const charge = () => Promise.resolve({ submission: {}, undo });
+  expect(await replayDeadLetter(world, id, charge)).toEqual({ id, outcome: "data_removed" });
   expect(undo).toHaveBeenCalledOnce();
 });
 

@@ -82,15 +82,17 @@ export async function replayDeadLetter(env: Env, id: string, charge: ChargeRepla
   if (input === null) return { id, outcome: reason };
   const key = await keyFor(env.EDGEPLANE_SECRET, "ids");
   const replayedAs = await derivedPredictionId(key, input.accountId, `replay ${id}`, shardCount(env));
-  let { inputBlob } = input;
-  if (inputBlob !== null) {
-    // The dead letter's own blob goes with its retention.
-    const copied = await copyInput(env.BLOBS, inputBlob, inputBlobKey(replayedAs));
-    if (!copied) return { id, outcome: "data_removed" };
-    inputBlob = inputBlobKey(replayedAs);
-  }
   try {
+    // First: what is refused copies nothing.
     const charged = await charge(replayedAs, input);
+    const inputBlob = await ownInput(env.BLOBS, input.inputBlob, replayedAs).catch((error: unknown) => {
+      charged.undo();
+      throw error;
+    });
+    if (inputBlob === undefined) {
+      charged.undo();
+      return { id, outcome: "data_removed" };
+    }
     return await accepted(env, { ...input, ...charged.submission, id: replayedAs, inputBlob }, id, charged.undo);
   } catch (error) {
     if (!(error instanceof EdgeplaneError)) throw error;
@@ -100,6 +102,13 @@ export async function replayDeadLetter(env: Env, id: string, charge: ChargeRepla
     }
     return { id, outcome: "refused", code: error.code, detail: error.message };
   }
+}
+
+/** The replay's own copy of its input's blob: the dead letter's goes with its retention. Undefined: it is gone. */
+async function ownInput(bucket: R2Bucket, from: string | null, replayedAs: string): Promise<string | null | undefined> {
+  if (from === null) return null;
+  const own = inputBlobKey(replayedAs);
+  return (await copyInput(bucket, from, own)) ? own : undefined;
 }
 
 async function accepted(env: Env, submission: Submission, id: string, undo: () => void): Promise<Replay> {

@@ -44,6 +44,7 @@ export class PluginGateway {
     const path = `/v1/models/${owner}/${name}`;
     return {
       key,
+      name: owner,
       push: async (files: Files) =>
         push(model, { "cog.yaml": "", ...files }, { manifest: { schema: SCHEMA } }, this.env),
       view: async (version: string, as = key): Promise<Body> =>

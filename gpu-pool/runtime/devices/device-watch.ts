@@ -10,6 +10,8 @@ import type { Device } from "../../../src/contract/channel.ts";
 import type { Clock } from "../../scheduling/clock.ts";
 import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import type { CheckResult } from "./device-check.ts";
+import { askDriver } from "./driver-cards.ts";
+import type { DriverCard } from "./driver-cards.ts";
 import { askNvidiaSmi } from "./nvidia-smi.ts";
 import { KnownCards } from "./known-cards.ts";
 import type { KnownCard } from "./known-cards.ts";
@@ -31,6 +33,8 @@ export type DeviceWatchOptions = {
   /** The value of CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   visible: string | undefined;
   ask?: () => Promise<SmiReport>;
+  /** Which cards the driver has. */
+  askDriver?: () => Promise<DriverCard[]>;
   /** Which CUDA the driver runs; null where nobody knows. */
   askVersion?: () => Promise<string | null>;
   /** Whether a device computes; left out, nobody checks. */
@@ -130,7 +134,8 @@ export class DeviceWatch {
 
   async #look(): Promise<DeviceReport> {
     const { devices, problem } = await this.#ask().catch((error: unknown) => unasked(error));
-    const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs());
+    const ofDriver = await (this.#options.askDriver ?? askDriver)();
+    const known = this.#cards.named({ devices, problem }, this.#options.clock.nowMs(), ofDriver);
     const cuda = visibleOf(known, this.#options.visible).map((device) => ({
       ...device,
       problem: device.problem ?? this.#sick.get(device.uuid) ?? null,

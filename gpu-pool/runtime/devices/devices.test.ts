@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
@@ -7,6 +7,7 @@ import { checkDevice } from "./device-check.ts";
 import type { CheckResult } from "./device-check.ts";
 import { askCudaVersion, cudaProblem } from "./cuda-version.ts";
 import { DeviceWatch } from "./device-watch.ts";
+import { askDriver } from "./driver-cards.ts";
 import { FenceNews } from "./fence-news.ts";
 import { askNvidiaSmi, parseNvidiaSmi } from "./nvidia-smi.ts";
 import { visibleOf } from "./visible.ts";
@@ -116,17 +117,18 @@ test("looks that come together are one, and a later one sees what has changed", 
 const line = (id: number, uuid = `GPU-${id}`): string => `${id}, ${uuid}, NVIDIA L4, 23034, 1, 0, 30, 17, 0\n`;
 
 /** A host whose `nvidia-smi` says `text`, and fails with `problem`; time passes by hand. */
-function makeHost(visible?: string) {
+function makeHost({ visible, ofDriver = [] }: { visible?: string; ofDriver?: string[] } = {}) {
   const host = { text: line(0) + line(1), problem: null as string | null };
   const time = createSteppedClock();
   const ask = async () => ({ devices: parseNvidiaSmi(host.text).devices, problem: host.problem });
-  const watch = new DeviceWatch({ clock: time.clock, visible, ask, askVersion: async () => null });
+  const askDriver = async () => ofDriver.map((uuid) => ({ uuid, name: "NVIDIA L4" }));
+  const watch = new DeviceWatch({ clock: time.clock, visible, ask, askDriver, askVersion: async () => null });
   const problems = () => Object.fromEntries(watch.report.cuda.map(({ id, problem }) => [id, problem]));
   return { host, time, watch, problems };
 }
 
 test("a list that ends in the middle hides no card: what is missing is fenced, told to the edge, and free when it is back", async () => {
-  const { host, watch, problems } = makeHost("1,0");
+  const { host, watch, problems } = makeHost({ visible: "1,0" });
   await watch.look();
   host.text = line(0);
   await watch.look();
@@ -157,6 +159,101 @@ test("cards that are all missing are awaited for a minute, looked for every 3 s,
   watch.stop();
 });
 
+/** Ten times in a row, the second card is missing for 6 s, and back for 3 s. */
+async function flap({ host, time, watch }: ReturnType<typeof makeHost>): Promise<void> {
+  for (let round = 0; round < 10; round += 1) {
+    await time.pass(3000);
+    host.text = line(0);
+    await watch.look();
+    await time.pass(6000);
+    host.text = line(0) + line(1);
+    await watch.look();
+  }
+}
+
+test("a card that comes and goes is told of twice, and then stays fenced until it has stayed for a minute", async () => {
+  const made = makeHost();
+  const { host, time, watch, problems } = made;
+  const news = new FenceNews({ warn() {}, info() {} });
+  let told = 0;
+  watch.onLook = () => void (told += Number(news.looked(watch.report)));
+  const look = async (afterMs: number, text = line(0) + line(1)) => {
+    await time.pass(afterMs);
+    host.text = text;
+    await watch.look();
+  };
+  await watch.look();
+  await flap(made);
+  const unsteady = "GPU 1 went missing 10 times in ten minutes: it is used again once it has stayed for one";
+  expect([problems(), told]).toEqual([{ "0": null, "1": unsteady }, 5]);
+  await look(59_000);
+  expect(problems()["1"]).toBe(unsteady);
+  await look(1000);
+  expect([problems()["1"], told]).toEqual([null, 6]);
+  // What was long ago counts no more.
+  await look(600_000, line(0));
+  await look(3000);
+  expect([problems()["1"], told]).toEqual([null, 8]);
+});
+
+test("a model that fits only on a card that comes and goes waits for it no longer than for one that is missing", async () => {
+  const made = makeHost();
+  const isAwaited = () => made.watch.report.cuda.map((card) => card.isAwaited);
+  await made.watch.look();
+  await flap(made);
+  expect(isAwaited()).toEqual([false, false]);
+  // The fence ends, and what goes missing then is awaited anew.
+  await made.time.pass(60_000);
+  await made.watch.look();
+  made.host.text = line(0);
+  await made.watch.look();
+  expect(isAwaited()).toEqual([false, true]);
+});
+
+const inDriver = (uuid: string, minor: number, more = ""): string =>
+  `Model: \t\t NVIDIA L4\nIRQ:   \t\t 18\nGPU UUID: \t ${uuid}\nBus Location: \t 0000:0${minor}:00.0\nDevice Minor: \t ${minor}\n${more}`;
+
+test("the driver tells of the cards that this process may open, that have started and are not excluded", async () => {
+  const root = mkdtempSync(join(folder, "root-"));
+  expect(await askDriver(root)).toEqual([]);
+  const infos = [
+    inDriver("GPU-0a", 0),
+    inDriver("GPU-1b", 1),
+    inDriver("GPU-????????-????", 2),
+    inDriver("GPU-3d", 3, "GPU Excluded: \t Yes\n"),
+    inDriver("GPU-4e", 4),
+  ];
+  mkdirSync(join(root, "dev"));
+  infos.forEach((info, minor) => {
+    const card = join(root, `proc/driver/nvidia/gpus/0000:0${minor}:00.0`);
+    mkdirSync(card, { recursive: true });
+    writeFileSync(join(card, "information"), info);
+    if (minor !== 4) writeFileSync(join(root, `dev/nvidia${minor}`), "");
+  });
+  expect(await askDriver(root)).toEqual([
+    { uuid: "GPU-0a", name: "NVIDIA L4" },
+    { uuid: "GPU-1b", name: "NVIDIA L4" },
+  ]);
+});
+
+test("a first list that is short hides no card that the driver has: it is awaited, and used once it is named", async () => {
+  const { host, watch, problems } = makeHost({ ofDriver: ["GPU-0", "GPU-1"] });
+  host.text = line(0);
+  await watch.look();
+  const missing = "GPU GPU-1 is missing: the driver has it, and nvidia-smi does not name it";
+  expect(problems()).toEqual({ "0": null, "GPU-1": missing });
+  expect(watch.report.cuda[1]?.isAwaited).toBe(true);
+  host.text = line(0) + line(1);
+  await watch.look();
+  expect(problems()).toEqual({ "0": null, "1": null });
+});
+
+test("a driver none of whose cards is named tells of another host", async () => {
+  const { watch, problems } = makeHost({ ofDriver: ["GPU-8", "GPU-9"] });
+  await watch.look();
+  expect(problems()).toEqual({ "0": null, "1": null });
+});
+
 test("a host on which nvidia-smi can't be started fences its cards, and goes on looking", async () => {
   const time = createSteppedClock();
   let isOut = false;
@@ -164,7 +261,8 @@ test("a host on which nvidia-smi can't be started fences its cards, and goes on 
     if (isOut) throw new Error("spawn ENOMEM");
     return { devices: parseNvidiaSmi(line(0)).devices, problem: null };
   };
-  const watch = new DeviceWatch({ clock: time.clock, visible: undefined, ask, askVersion: async () => null });
+  const others = { askDriver: async () => [], askVersion: async () => null };
+  const watch = new DeviceWatch({ clock: time.clock, visible: undefined, ask, ...others });
   await watch.look();
   watch.start();
   isOut = true;

@@ -6,7 +6,7 @@ import type { Clock } from "../../scheduling/clock.ts";
 import { Demand } from "../../scheduling/placement/demand.ts";
 import type { ModelNeeds } from "../../scheduling/placement/types.ts";
 import { HostPlacer } from "./host-placer.ts";
-import type { Placeable, PlaceableInstance } from "./host-placer.ts";
+import type { Placeable, PlaceableInstance } from "./placeable.ts";
 
 /** What it takes of a device in truth, and what its author says; memory in any unit. */
 export type FakeModelSpec = {

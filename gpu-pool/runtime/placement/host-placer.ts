@@ -8,44 +8,9 @@
 import type { Clock } from "../../scheduling/clock.ts";
 import { MemoryEstimate } from "../../scheduling/placement/memory-estimate.ts";
 import { planPlacement } from "../../scheduling/placement/plan.ts";
-import { refusalOf } from "../../scheduling/placement/refusal.ts";
-import type { ModelNeeds, PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
-
-/** What an instance is to placement: `none` has no place. */
-export type PlaceableInstance = {
-  readonly name: string;
-  readonly devices: readonly string[];
-  readonly placement: "none" | PlacedInstance["state"];
-  readonly readyAtMs: number;
-  readonly lastUsedMs: number;
-  /** Starts it there. */
-  start(devices: readonly string[], kind: ModelNeeds["kind"]): void;
-  /** Ends it when it has finished what it runs. */
-  retire(): void;
-};
-
-/** What a model is to placement. */
-export type Placeable = {
-  readonly needs: ModelNeeds;
-  /** What its author says that an instance takes of a device, in bytes. */
-  readonly memoryHint: number | null;
-  readonly instances: readonly PlaceableInstance[];
-  readonly loadMs: number | null;
-  /** How many more may be started now. */
-  startable(nowMs: number): number;
-  /** How many its work wants. */
-  wanted(nowMs: number): number;
-  demand(nowMs: number): number;
-  /** Ends what doesn't fit what its owner wants now; whether it did anything. */
-  fit?(): boolean;
-};
-
-/** A device, and what all programs use of it together; null where that isn't told. */
-export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & {
-  usedBytes: number | null;
-  /** It is missing, and may be back in a moment. */
-  isAwaited?: boolean;
-};
+import { leftBeside, refusalOf } from "../../scheduling/placement/refusal.ts";
+import type { PlacedInstance, PlacementDevice, PlacementModel } from "../../scheduling/placement/types.ts";
+import type { Placeable, PlaceableInstance, SeenDevice } from "./placeable.ts";
 
 export type HostPlacerOptions = {
   clock: Clock;
@@ -138,8 +103,7 @@ export class HostPlacer {
     const known = this.#known.get(placeable);
     if (known === undefined) return null;
     const { bytes, least } = known.memory;
-    const pinned = this.#placed().filter(({ model }) => this.#isPinned(model));
-    return refusalOf({ ...placeable.needs, bytes, least }, devices, pinned);
+    return refusalOf({ ...placeable.needs, bytes, least }, devices, this.#pinnedBeside(placeable));
   }
 
   /** What an instance is taken to use of each of its devices; null for one without a place. */
@@ -252,14 +216,17 @@ export class HostPlacer {
     this.changed();
   }
 
-  /** Its load ran out of the device's memory. Whether it may be tried again: with whole devices, then larger ones. */
+  /** Its load ran out of memory. Whether it may be tried again: with its smallest device whole, then with larger ones. */
   ranOut(placeable: Placeable, instance: PlaceableInstance): boolean {
     const known = this.#known.get(placeable);
     if (known === undefined) return false;
-    const devices = this.#devices().filter(({ id }) => instance.devices.includes(id));
-    const sizes = devices.flatMap(({ memoryBytes }) => memoryBytes ?? []);
+    const pinned = this.#pinnedBeside(placeable);
     const own = this.#bytes.get(instance) ?? 0;
-    const hadAll = devices.every(({ memoryBytes, foreignBytes }) => own >= (memoryBytes ?? Infinity) - foreignBytes);
+    const devices = this.#devices().filter(
+      ({ id, memoryBytes }) => instance.devices.includes(id) && memoryBytes !== null,
+    );
+    const sizes = devices.map((device) => leftBeside(device, pinned));
+    const hadAll = devices.some((device) => own >= leftBeside(device, pinned) - device.foreignBytes);
     if (sizes.length === 0) return false;
     if (hadAll) known.memory.exceeds(Math.min(...sizes));
     else known.memory.ranOut();
@@ -394,7 +361,13 @@ export class HostPlacer {
       .reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  #isPinned(model: string): boolean {
-    return [...this.#known.keys()].some(({ needs }) => needs.model === model && needs.pinned);
+  /** Others that are never ended. One that is measured by its load has all that was free only until then. */
+  #pinnedBeside({ needs }: Placeable): PlacedInstance[] {
+    const owners = new Map([...this.#known.values()].map((one) => [one.placeable.needs.model, one]));
+    return this.#placed().filter(({ model, state }) => {
+      const owner = owners.get(model);
+      if (model === needs.model || owner?.placeable.needs.pinned !== true) return false;
+      return state !== "loading" || owner.memory.bytes !== null;
+    });
   }
 }

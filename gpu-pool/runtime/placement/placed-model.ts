@@ -16,7 +16,8 @@ import { leftFor } from "../process-memory.ts";
 import type { Model } from "../models/model.ts";
 import type { Readiness } from "../readiness.ts";
 import { launchKey } from "../models/configured.ts";
-import type { HostPlacer, Placeable } from "./host-placer.ts";
+import type { HostPlacer } from "./host-placer.ts";
+import type { Placeable } from "./placeable.ts";
 import { isMisfit, Replacement } from "./replacement.ts";
 
 /** So long a prediction waits here for a place. */

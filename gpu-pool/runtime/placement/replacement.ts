@@ -4,7 +4,7 @@
  * serve meanwhile. All finish what they run.
  */
 import type { ModelNeeds } from "../../scheduling/placement/types.ts";
-import type { PlaceableInstance } from "./host-placer.ts";
+import type { PlaceableInstance } from "./placeable.ts";
 
 export type Replaceable = PlaceableInstance & {
   readonly launchedWith: string | null;

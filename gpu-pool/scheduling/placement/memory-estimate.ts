@@ -51,9 +51,12 @@ export class MemoryEstimate {
     return this.#tries > MOST_TRIES;
   }
 
-  /** A load took so much of a device that has `ofDevice`. */
+  /**
+   * A load took so much of a device; the smallest of those that it spans has `ofDevice`. Where others loaded on a larger
+   * one meanwhile, `bytes` is theirs, too: no more than `ofDevice` can have been its own.
+   */
   loaded(bytes: number, ofDevice: number): void {
-    this.#measured = Math.max(this.#measured ?? 0, bytes);
+    this.#measured = Math.max(this.#measured ?? 0, Math.min(bytes, ofDevice));
     this.#ofDevice = Math.max(this.#ofDevice, ofDevice);
     this.#tries = 0;
     this.alone = this.#shortfalls >= MOST_SHORTFALLS;

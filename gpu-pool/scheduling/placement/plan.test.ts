@@ -118,6 +118,23 @@ test("of whose memory nobody knows, one is loaded with all that is free, and no 
   expect(plan(cards(null), [unknown]).starts).toHaveLength(3);
 });
 
+test("of whose memory nobody knows, one is loaded in what pinned models leave of a card", () => {
+  const pinned = model("pinned", { pinned: true });
+  const host = (kept: number, changes: Partial<PlacementModel> = {}) =>
+    plan(cards(24), [pinned, wants("m", { bytes: null, ...changes })], [placed("pinned", "0", { bytes: kept })]);
+  expect(host(20).starts).toEqual([{ model: "m", devices: ["0"], bytes: 4 }]);
+  expect(host(20, { alone: true }).starts).toEqual([{ model: "m", devices: ["0"], bytes: 4 }]);
+  expect(host(20, { least: 5 })).toMatchObject({ starts: [], blocked: ["m"] });
+  expect(host(24)).toMatchObject({ starts: [], blocked: ["m"] });
+});
+
+test("while a pinned model is measured by its first load, one that ran out of memory waits for what that leaves", () => {
+  const measured = model("pinned", { pinned: true, bytes: null });
+  const loading = placed("pinned", "0", { bytes: 20, state: "loading" });
+  const comer = wants("m", { bytes: null, alone: true });
+  expect(plan(cards(24), [measured, comer], [loading])).toMatchObject({ starts: [], blocked: ["m"] });
+});
+
 test("more instances of a model end nobody that is in use", () => {
   const models = [wants("more", { wanted: 2 }), model("other")];
   const own = placed("more", "0", { state: "busy" });
@@ -143,6 +160,9 @@ test("what can never be placed is refused with the reason", () => {
   const resident = placed("other", "0", { bytes: 20 * 1024 ** 3 });
   expect(refusal({ bytes: 10 * 1024 ** 3 }, undefined, [resident])).toContain("4.0 GiB beside the pinned models");
   expect(refusal({})).toBeNull();
+  const all = placed("other", "0", { bytes: 24 * 1024 ** 3 });
+  expect(refusal({ bytes: null }, undefined, [all])).toContain("beside the pinned models");
+  expect(refusal({ bytes: null }, undefined, [resident])).toBeNull();
 });
 
 test("what is known of a model's memory: the hint, then what a load took, and what it grew by", () => {
@@ -158,4 +178,7 @@ test("what is known of a model's memory: the hint, then what a load took, and wh
   expect(silent.bytes).toBe(70);
   silent.loaded(70, 80);
   expect(silent.bytes).toBe(80);
+  const wide = new MemoryEstimate(null);
+  wide.loaded(30, 16);
+  expect(wide.bytes).toBe(16);
 });

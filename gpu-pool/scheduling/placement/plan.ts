@@ -14,7 +14,10 @@ import type { Host, PlacedInstance, PlacementModel, Plan } from "./types.ts";
 import { chooseVictims, heldUntilMs, valueOf } from "./victims.ts";
 import type { Candidate, Comer } from "./victims.ts";
 
-/** The first load of a model whose needs nobody knows wants this part of a device free, and gets all that is. */
+/**
+ * The first load of a model whose needs nobody knows wants this part free of what it could have of a device, and gets
+ * all that is.
+ */
 const UNKNOWN_SHARE = 0.5;
 /** Who has waited so long for a place has it kept free, so that small ones don't fill it again and again. */
 const KEEP_FREE_AFTER_MS = 5000;
@@ -103,8 +106,9 @@ function mayUse(model: PlacementModel, { id, kind, problem }: Account["device"])
 function optionOn(account: Account, comer: Comer, host: Host, plan: Plan, nowMs: number): Option | null {
   const { model } = comer;
   const { capacity, free, coming } = account;
-  const need = needOf(model, capacity);
-  if (need > capacity) return null;
+  const room = capacity - keptByPinned(account, model, host);
+  const need = needOf(model, room);
+  if (need > room) return null;
   const isUnknown = model.bytes === null && !model.alone && capacity !== Infinity;
   const option = { account, victims: [], cost: 0, isFree: false, atMs: nowMs };
   if (free >= need) return { ...option, bytes: isUnknown && model.kind === "cuda" ? free : need, isFree: true };
@@ -115,11 +119,23 @@ function optionOn(account: Account, comer: Comer, host: Host, plan: Plan, nowMs:
   return { ...option, ...chosen, bytes: need, cost };
 }
 
-/** What must be free on a device. */
-function needOf({ kind, bytes, least, alone }: PlacementModel, capacity: number): number {
-  if (capacity === Infinity) return bytes ?? 0;
-  if (alone) return Math.max(capacity, least);
-  return bytes ?? (kind === "cuda" ? Math.max(capacity * UNKNOWN_SHARE, least) : 0);
+/** What never comes free on a device: what pinned models of others hold, but for one that its load only measures. */
+function keptByPinned({ device }: Account, { model }: PlacementModel, { models, instances }: Host): number {
+  const pinned = new Map(models.filter((one) => one.pinned && one.model !== model).map((one) => [one.model, one]));
+  const stays = ({ model: name, state }: PlacedInstance): boolean => {
+    const owner = pinned.get(name);
+    return owner !== undefined && state !== "leaving" && (state !== "loading" || owner.bytes !== null);
+  };
+  return instances
+    .filter((one) => one.devices.includes(device.id) && stays(one))
+    .reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** What must be free on a device, of which it could have `room`. */
+function needOf({ kind, bytes, least, alone }: PlacementModel, room: number): number {
+  if (room === Infinity) return bytes ?? 0;
+  if (alone) return Math.max(room, least, 1);
+  return bytes ?? (kind === "cuda" ? Math.max(room * UNKNOWN_SHARE, least, 1) : 0);
 }
 
 function candidatesOn({ device }: Account, comer: Comer, { models, instances }: Host, plan: Plan): Candidate[] {

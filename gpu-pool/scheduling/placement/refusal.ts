@@ -3,7 +3,7 @@ import type { ModelNeeds, PlacedInstance, PlacementDevice, PlacementModel } from
 
 const GIBIBYTE = 1024 ** 3;
 
-/** In words for people; null when it can, now or later. `pinned`: instances that are never ended. */
+/** In words for people; null when it can, now or later. `pinned`: instances of others, which are never ended. */
 export function refusalOf(
   model: ModelNeeds & Pick<PlacementModel, "bytes" | "least">,
   devices: readonly PlacementDevice[],
@@ -19,17 +19,21 @@ export function refusalOf(
   const { devicesPerInstance: wanted } = model;
   if (well.length < wanted)
     return `an instance takes ${wanted} devices, and this host has ${well.length} that it may use`;
-  const leftOf = ({ id, memoryBytes }: PlacementDevice): number =>
-    pinned
-      .filter((one) => one.model !== model.model && one.devices.includes(id))
-      .reduce((left, { bytes }) => left - bytes, memoryBytes ?? Infinity);
-  const need = model.bytes ?? model.least;
+  const leftOf = (device: PlacementDevice): number => leftBeside(device, pinned);
+  const need = model.bytes ?? Math.max(1, model.least);
   const fitting = well.filter((device) => leftOf(device) >= need);
   if (fitting.length >= wanted) return null;
   const largest = Math.max(...well.map(leftOf));
   const beside = pinned.length === 0 ? "" : " beside the pinned models";
   const each = wanted === 1 ? "a device" : `each of ${wanted} devices`;
   return `an instance takes ${gibibytes(need)} of ${each}, and the largest has ${gibibytes(largest)}${beside}`;
+}
+
+/** What a device has beside these instances, whoever else is on it; Infinity where that isn't known. */
+export function leftBeside({ id, memoryBytes }: PlacementDevice, instances: readonly PlacedInstance[]): number {
+  return instances
+    .filter(({ devices }) => devices.includes(id))
+    .reduce((left, { bytes }) => left - bytes, memoryBytes ?? Infinity);
 }
 
 function idsOf(devices: readonly PlacementDevice[]): string {

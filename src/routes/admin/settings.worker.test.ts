@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { callJson, newKey, testEnv } from "../../../test/worker/edge-harness.ts";
 import type { Env } from "../../env.ts";
 import type { RemoteSettings } from "../../settings/remote.ts";
+import type { KeptSettings } from "../../settings/schema.ts";
 
 const key = testEnv.ADMIN_KEY ?? "";
 let env: Partial<Env>;
@@ -186,6 +187,33 @@ describe("settings that a later release published", () => {
     expect((await get("")).body["ignored"]).toEqual([]);
     await post("/rollback", { number: 1, why: "with all of it" });
     expect(sorted((await get("")).body["ignored"])).toEqual(pointers);
+  });
+
+  it("are told of where this one can't read them, and others can be published in their place", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    const name = crypto.randomUUID();
+    env = deployment(name);
+    expect((await publish({ plugins: { "api-key": {} } })).status).toBe(201);
+    const stub: unknown = testEnv.SETTINGS.getByName(name);
+    const publication = { at: Date.now(), by: "ada", why: "by a later release", restores: null };
+    const unreadable: unknown = { plugins: { "api-key": { fail_mode: "later" } } };
+    const publishLater = () => (stub as RemoteSettings).publish(unreadable as KeptSettings, publication, null);
+    await publishLater();
+    env = deployment(name);
+    const key = await newKey("settings-guest");
+    expect((await callJson("/v1/account", { key, env })).status).toBe(503);
+    const { status, body } = await get("");
+    expect([status, body["code"], body["detail"]]).toEqual([
+      503,
+      "unavailable",
+      expect.stringContaining("/plugins/api-key/fail_mode: "),
+    ]);
+    expect((await post("/rollback", { number: 1, why: "back" })).body["number"]).toBe(3);
+    await publishLater();
+    expect((await publish({ plugins: { "api-key": {} } }, { expected_number: 3 })).status).toBe(409);
+    expect((await publish({ plugins: { "api-key": {} } }, { expected_number: 4 })).body["number"]).toBe(5);
+    expect((await get("")).status).toBe(200);
+    expect((await callJson("/v1/account", { key, env: deployment(name) })).status).toBe(200);
   });
 });
 

@@ -69,7 +69,7 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         tag: "Operator",
         summary: "See what settings would do with a request",
         description:
-          "The request gets its version as a client's does: by the model's rules and canaries. Nothing is published, accepted or run; what plugins reserve for the request goes back at once. Plugins that came with a pushed model aren't asked.",
+          "The request gets its version as a client's does: by a deployment, by the model's rules and canaries. Nothing is published, accepted or run; what plugins reserve for the request goes back at once. Plugins that came with the version are asked, too: their names begin with `pushed:`.",
         access: "operator",
         body: {
           schema: BodySchema,
@@ -92,7 +92,8 @@ export function addSimulateRoute(routes: Hono<App>, maxBytes: number): void {
         const plugins = await availablePlugins(c.env, numbered.settings, "at once");
         const snapshot = await snapshotOf(numbered, plugins, quietServices(c.env));
         try {
-          return c.json(await simulate(c.env, snapshot, await simulatedRequest(c.env, snapshot, request)));
+          const settings = { snapshot, pushed: numbered.settings.pushed_plugins };
+          return c.json(await simulate(c.env, snapshot, await simulatedRequest(c.env, settings, request)));
         } finally {
           await snapshot.dispose();
         }

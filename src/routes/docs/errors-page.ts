@@ -1,6 +1,6 @@
 /** `/docs/errors`: all codes with cause and remedy, from the table of errors. */
 import { errorTable } from "../../contract/errors.ts";
-import { htmlPage, inlineHtml } from "./page.ts";
+import { htmlPage, inlineHtml, wideTable } from "./page.ts";
 
 export function errorsPage(): Response {
   const rows = Object.entries(errorTable).map(([code, { status, title, cause, remedy }]) => {
@@ -11,6 +11,6 @@ export function errorsPage(): Response {
   return htmlPage(
     "Errors · Edgeplane",
     `<h1>Errors</h1><p>${inlineHtml("Every refusal has one of these as its `code`; a prediction that ended without success has one as its `error_code`.")}</p>
-    <table><thead><tr>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`,
+    ${wideTable("errors", `<thead><tr>${head}</tr></thead><tbody>${rows.join("")}</tbody>`)}`,
   );
 }

@@ -1,5 +1,5 @@
 /** `/docs`: the OpenAPI document, rendered by Scalar. https://scalar.com/products/api-references/configuration */
-import { escapeHtml } from "./page.ts";
+import { escapeHtml, NO_ICON } from "./page.ts";
 
 export const SCRIPT_PATH = "/docs/scalar.js";
 
@@ -29,7 +29,7 @@ export function referencePage(documentPath: string): Response {
   const configuration = escapeHtml(JSON.stringify(CONFIGURATION));
   const html = `<!doctype html>
 <html lang="en">
-  <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Edgeplane API</title></head>
+  <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Edgeplane API</title>${NO_ICON}</head>
   <body>
     <noscript>This page needs JavaScript; <a href="${documentPath}">the document</a> doesn't.</noscript>
     <script id="api-reference" data-url="${documentPath}" data-configuration="${configuration}"></script>

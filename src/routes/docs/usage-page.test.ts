@@ -67,14 +67,18 @@ it("shows all sums of an account, page by page, told apart as it is asked, as te
   expect(first).toContain('{"tokens":3}');
 });
 
-it("asks the operator's way for another's account, and says what went wrong", async () => {
+it("asks the operator's way for another's account, and says what went wrong in place of sums", async () => {
   const { asked, answers, at, said } = await open();
   at("by").value = "day";
   at("account").value = "overhead";
   answers.push(Response.json({ detail: "There is no such account." }, { status: 404 }));
   expect(await said()).toBe("404: There is no such account.");
   expect(asked[0]?.path).toBe("/admin/v1/usage?by=day&limit=1000&account=overhead");
+  answers.push(Response.json({ results: [{ from: "2026-11-29T00:00:00.000Z" }], next_cursor: null }));
+  expect(await said()).toBe("1 sum.");
+  expect(at("sums").texts).toHaveLength(2);
   expect(await said()).toBe("away");
+  expect(at("sums").texts).toEqual([]);
 });
 
 it("runs its own script alone, and asks nobody but its gateway", async () => {

@@ -4,7 +4,7 @@
  */
 import { dimensionNames } from "../../metering/sums.ts";
 import { spans } from "../../metering/usage-query.ts";
-import { htmlPage } from "./page.ts";
+import { htmlPage, wideTable } from "./page.ts";
 
 /** What runs in the browser. The key stays in the page's memory, and what is shown is set as text. */
 export const SCRIPT = `
@@ -45,6 +45,7 @@ function shown(value) {
   return value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 async function show() {
+  at("sums").replaceChildren();
   const sums = [];
   let cursor = null;
   do {
@@ -54,8 +55,9 @@ async function show() {
   } while (cursor !== null);
   const used = columns.filter(([name]) => !dimensions.includes(name) || at("group-" + name).checked);
   const lines = sums.map((sum) => row("td", used.map(([name]) => shown(sum[name]))));
+  if (sums.length === 0) return "Nothing was used.";
   at("sums").replaceChildren(row("th", used.map(([, title]) => title)), ...lines);
-  return sums.length === 0 ? "Nothing was used." : sums.length + " sums.";
+  return sums.length === 1 ? "1 sum." : sums.length + " sums.";
 }
 async function save() {
   const link = document.createElement("a");
@@ -88,7 +90,7 @@ ${field("from", "From", 'type="date"')} ${field("to", "to before", 'type="date"'
 <p>Told apart by ${dimensionNames.map(box).join(" ")}</p>
 <p><button>Show</button> <button type="button" id="csv">Save as CSV (FOCUS 1.2)</button> <output id="said"></output></p>
 </form>
-<table id="sums"></table>
+${wideTable("sums", "")}
 <noscript>This page needs JavaScript; <code>GET /v1/usage</code> doesn't.</noscript>`;
 
 export function usagePage(): Response {

@@ -7,11 +7,13 @@ import type { EventsRequest } from "../../contract/event.ts";
 import type { AttemptUsage } from "../../contract/usage.ts";
 import type { Env } from "../../env.ts";
 import type { PoolIdentity } from "../../fleet/types.ts";
-import { devicesOfPool } from "../../registry/pools.ts";
+import { devicesOfPool, devicesOfToken } from "../../registry/pools.ts";
 import { log, reasonOf } from "../../telemetry/log.ts";
 
 /** By session: those that said hello. */
 const counts = createTtlCache<number>(1000);
+/** By token. */
+const behind = createTtlCache<number>(1000);
 const COUNT_MS = 60_000;
 
 type Pool = Pick<PoolIdentity, "poolTokenId">;
@@ -39,6 +41,20 @@ export async function toldDevices(env: Env, session: string, { poolTokenId }: Po
   } catch (error) {
     log.warn("pool_devices_not_read", { session, reason: reasonOf(error) });
     return Infinity;
+  }
+}
+
+/** How many devices the token's sessions have together that are not over. Undefined: the database is away. */
+export async function devicesBehind(env: Env, { poolTokenId }: Pool): Promise<number | undefined> {
+  const known = behind.get(poolTokenId);
+  if (known !== undefined) return known;
+  try {
+    const found = Math.max(1, await devicesOfToken(env.DB, poolTokenId));
+    behind.set(poolTokenId, found, COUNT_MS);
+    return found;
+  } catch (error) {
+    log.warn("pool_devices_not_read", { token: poolTokenId, reason: reasonOf(error) });
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@ import { IntervalsReplySchema, IntervalsRequestSchema } from "../../contract/usa
 import { isWithin, takeIntervals } from "../../metering/intervals.ts";
 import type { App } from "../app.ts";
 import { json, operation } from "../operation.ts";
-import { toldDevices } from "./told-devices.ts";
+import { devicesBehind, toldDevices } from "./told-devices.ts";
 
 const MAX_BYTES = 512 * 1024;
 
@@ -42,7 +42,8 @@ export function poolUsageRoutes(): Hono<App> {
         const pool = c.get("pool");
         const isOnOne = body.intervals.every((interval) => isWithin(interval, 1));
         const devices = isOnOne ? 1 : await toldDevices(c.env, body.session, pool);
-        return c.json({ next: await takeIntervals(c.env, body, { ...pool, devices }, Date.now()) });
+        const tokenDevices = await devicesBehind(c.env, pool);
+        return c.json({ next: await takeIntervals(c.env, body, { ...pool, devices, tokenDevices }, Date.now()) });
       },
     ),
   );

@@ -65,6 +65,20 @@ describe("POST /pool/v1/usage", () => {
     await expect.poll(() => had("overhead")).toEqual(expect.arrayContaining([twice]));
   });
 
+  it("counts no more time than the devices of its token's pools can have had, however often it is told", async () => {
+    const many = await FakePool.open(["default"], 2);
+    const day = { ...unused, phase: "drain" as const, gpuUs: 86_400_000_000, lengthMs: 86_400_000 };
+    for (const session of ["session-one", "session-two"])
+      expect((await send({ session, intervals: [day, day] }, many)).status).toBe(200);
+    // Two devices have a day each at first, and what passes here.
+    const drained = async () => {
+      const lines = (await had("overhead")) as { model: string; phase: string; us: number }[];
+      return lines.find(({ model, phase }) => model === "" && phase === "drain")?.us ?? 0;
+    };
+    await expect.poll(drained).toBeGreaterThanOrEqual(2 * 86_400_000_000);
+    expect(await drained()).toBeLessThan(3 * 86_400_000_000);
+  });
+
   it.each([
     [{ intervals: [{ ...interval, lengthMs: 2 ** 40 }] }, "lengthMs"],
     [{ intervals: [] }, "intervals"],

@@ -4,6 +4,7 @@
  */
 import { Hono } from "hono";
 import * as z from "zod";
+import type { Principal } from "../../../plugins/kernel/phases.ts";
 import { EdgeplaneError } from "../../contract/errors.ts";
 import { modelPath } from "../../contract/manifest.ts";
 import { ModelConfigurationSchema, ownKeys, sharedOf } from "../../contract/model-configuration.ts";
@@ -227,10 +228,17 @@ export function deploymentRoutes(shard: ShardPort): Hono<App> {
   return routes;
 }
 
+function deploymentOf(c: AppContext, path: { owner: string; name: string }): Promise<Deployment> {
+  return ownDeployment(c.env.DB, c.get("principal"), path);
+}
+
 /** The account's deployment of that name; others' are not there. Throws `not_found`. */
-async function deploymentOf(c: AppContext, path: { owner: string; name: string }): Promise<Deployment> {
-  const { accountId, accountName } = c.get("principal");
-  const deployment = path.owner === accountName ? await findDeployment(c.env.DB, accountId, path.name) : null;
+export async function ownDeployment(
+  db: D1Database,
+  { accountId, accountName }: Pick<Principal, "accountId" | "accountName">,
+  path: { owner: string; name: string },
+): Promise<Deployment> {
+  const deployment = path.owner === accountName ? await findDeployment(db, accountId, path.name) : null;
   if (deployment !== null) return deployment;
   throw noSuchDeployment();
 }

@@ -48,6 +48,24 @@ describe("deployments", () => {
     expect((await callJson("/v1/deployments", { key })).body["results"]).toEqual([listed]);
   });
 
+  it("are simulated by their release, and their canary, and nobody else's", async () => {
+    await make("simulated");
+    const simulate = async (account: string, deployment: string) => {
+      const request = { account, deployment, model: "not/this", version: "nor-this" };
+      const body = { settings: { plugins: {} }, request };
+      return (await callJson("/admin/v1/settings/simulate", { key: testEnv.ADMIN_KEY ?? "", body })).body;
+    };
+    const plain = { version: VERSION, by: "request", rule: null, canary: null };
+    expect(await simulate("deployer", "deployer/simulated")).toMatchObject({ refused: null, chosen: plain });
+    await callJson(path("simulated"), { method: "PATCH", key, body: { canary: { version: NEXT, percent: 100 } } });
+    expect((await simulate("deployer", "deployer/simulated"))["chosen"]).toMatchObject({ version: NEXT, by: "canary" });
+    for (const [account, name] of [
+      ["onlooker", "deployer/simulated"],
+      ["deployer", "deployer/nothing"],
+    ] as const)
+      expect((await simulate(account, name))["refused"]).toMatchObject({ phase: null, code: "not_found" });
+  });
+
   it("are listed with one question for their account, however many there are", async () => {
     await Promise.all(["one", "two", "three"].map((name) => make(name)));
     vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 60_000 });

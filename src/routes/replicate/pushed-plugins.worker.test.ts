@@ -179,6 +179,41 @@ describe("the operator", () => {
     expect((await owner.predict(other.version, { text: "hi" })).status).toBe(201);
   });
 
+  it("sees what they do with a request before settings are published, and their owner is told of no fault", async () => {
+    const owner = await anOwner();
+    const faulty = '({ output }) => { if (output === "x") throw new Error("no"); return { verdict: "continue" }; }';
+    const { version } = await owner.push({
+      ...pluginFiles("loud", { screenInput: shouts }),
+      ...pluginFiles("mask", { screenOutput: masks }),
+      ...pluginFiles("faulty", { screenOutput: faulty }),
+    });
+    const simulate = async (settings: object, request: object) => {
+      const model = { account: owner.name, model: `${owner.name}/m`, version };
+      const body = { settings: { plugins: guard, ...settings }, request: { ...model, ...request } };
+      const key = testEnv.ADMIN_KEY ?? "";
+      return (await callJson("/admin/v1/settings/simulate", { key, env: gateway.env, body })).body;
+    };
+    const heard = await simulate(allowed, { input: { text: "hi" }, output: "a secret" });
+    expect(heard).toMatchObject({ refused: null, input: { text: "hi!" }, output: "a [masked]" });
+    const asked = (heard["phases"] as { phase: string; decisions: { plugin: string }[] }[]).map(
+      ({ phase, decisions }) => [phase, decisions.map(({ plugin }) => plugin)],
+    );
+    // The operator's screen anew what one of these changed.
+    expect(asked.slice(1)).toEqual([
+      ["screenInput", ["content-safety"]],
+      ["route", []],
+      ["screenInput", ["pushed:loud"]],
+      ["screenInput", ["content-safety"]],
+      ["screenOutput", ["pushed:faulty", "pushed:mask", "content-safety"]],
+      ["onResult", []],
+    ]);
+    const broken = await simulate(allowed, { input: { text: "hi" }, output: "x" });
+    expect(broken["refused"]).toMatchObject({ phase: "screenOutput", code: "guard_unavailable" });
+    const forbidden = await simulate({}, { input: { text: "hi" } });
+    expect(forbidden["refused"]).toMatchObject({ phase: "screenInput", code: "plugins_not_allowed" });
+    expect((await owner.view(version))["plugin_problem"]).toBeNull();
+  });
+
   it("has the last word over outputs", async () => {
     const owner = await anOwner();
     await gateway.publish({ ...allowed, plugins: { "content-safety": { config: { patterns: { card: "mask" } } } } });

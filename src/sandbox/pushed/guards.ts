@@ -30,13 +30,15 @@ const noted = createTtlCache<true>(NOTED_VERSIONS);
 
 /**
  * The hooks of a version's `plugins`; null: nobody knows them any more. Throws where their files can't be read now.
- * Plugins that may not run, or whose files are gone, leave hooks that refuse.
+ * Plugins that may not run, or whose files are gone, leave hooks that refuse. `onFault`: in place of a note for the
+ * version's owner.
  */
 export async function guardsOf(
   env: Env,
   policy: PushedPolicy,
   version: ModelRef,
   plugins: readonly AttachedPlugin[] | null,
+  onFault: OnFault = noting(env, version),
 ): Promise<PushedHooks> {
   try {
     if (plugins === null)
@@ -44,7 +46,7 @@ export async function guardsOf(
     checkAllowed(policy, version.owner, plugins);
     const loaded = await Promise.all(plugins.map((attached) => load(env, version.owner, attached)));
     return await pushedHooks(version, loaded, {
-      ...{ runner: pushedRunner(env), policy, onFault: noting(env, version), behind: (work) => waitUntil(work) },
+      ...{ runner: pushedRunner(env), policy, onFault, behind: (work) => waitUntil(work) },
     });
   } catch (error) {
     if (!(error instanceof EdgeplaneError)) throw error;

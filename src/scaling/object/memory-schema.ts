@@ -25,6 +25,8 @@ export const MemorySchema: z.ZodType<Memory> = z.object({
     looksAhead: z.boolean(),
     keepsBusy: z.boolean(),
     dayShare: amount,
+    // Rows of earlier releases lack it.
+    holdS: amount.default(0),
   }),
   arrivals: z.array(count).max(MAX_STORED_ARRIVALS),
   works: z.array(amount).max(MAX_STORED_WORKS),

@@ -1,7 +1,7 @@
 /** Models of the pool's tests of GPUs, whose cards are numbers (fake-gpus.ts). */
 import type { ModelFiles } from "./pool-process.ts";
 
-/** Takes so many MiB of its card when it is set up, and says on which it is. */
+/** Takes so many MiB of each of its cards when it is set up, and says on which it is. */
 const allocating = (mebibytes: number): string => `
 import os
 
@@ -14,9 +14,10 @@ def lives(pid: str) -> bool:
 
 class Runner(BaseRunner):
     def setup(self) -> None:
-        cards = os.environ["FAKE_CARDS"]
-        card = os.environ["CUDA_VISIBLE_DEVICES"]
-        folder = os.path.join(cards, card)
+        for card in os.environ["CUDA_VISIBLE_DEVICES"].split(","):
+            self.take(os.path.join(os.environ["FAKE_CARDS"], card))
+
+    def take(self, folder: str) -> None:
         held = sum(int(open(os.path.join(folder, pid)).read()) for pid in os.listdir(folder) if lives(pid))
         if held + ${mebibytes} > int(open(folder + ".size").read()):
             raise RuntimeError("CUDA out of memory. Tried to allocate ${mebibytes} MiB")
@@ -138,6 +139,12 @@ export const gpuModels = {
   "gpu-x": onGpu(700, null),
   "gpu-y": onGpu(700, null),
   "gpu-huge": onGpu(5000, 5000),
+  "gpu-small": onGpu(200, null),
+  "gpu-wide": model(allocating(500), "build:\n  gpu: true\nedgeplane:\n  devicesPerInstance: 2\n"),
+  "gpu-pinned": model(
+    allocating(700),
+    `build:\n  gpu: true\nedgeplane:\n  pinned: true\n  deviceMemoryBytes: ${700 * 1024 * 1024}\n`,
+  ),
   grows: model(GROWS, "build:\n  gpu: true\n"),
   "gpu-batches": model(
     BATCHES_ON_CARD,

@@ -1,0 +1,74 @@
+/** A set-up that raises where it went well before is tried again at once, and only once. */
+import { beforeEach, expect, test, vi } from "vitest";
+import { Instance } from "./instance.ts";
+import type { Launch } from "./instance.ts";
+import type { Death, ProcessOptions } from "./model-process.ts";
+
+const { processes } = vi.hoisted(() => ({ processes: [] as ProcessOptions[] }));
+vi.mock("./model-process.ts", () => ({
+  ModelProcess: class {
+    readonly state = "starting";
+    constructor(options: ProcessOptions) {
+      processes.push(options);
+    }
+  },
+}));
+beforeEach(() => void processes.splice(0));
+
+const RAISED = { message: "OSError: no route to huggingface.co", traceback: "Traceback …" };
+
+/** An instance on one device, driven by what becomes of its processes, one after the other. */
+function start() {
+  const broken: string[] = [];
+  const instance = new Instance({
+    name: "m#0",
+    slots: 1,
+    clock: { nowMs: () => 0, after: () => () => {} },
+    launch: async () => ({}) as Launch,
+    onReady() {},
+    onSlotMessage() {},
+    onGone() {},
+    onBroken: (_instance, { message }) => void broken.push(message),
+    onGrew() {},
+    onPrinted() {},
+  });
+  instance.start(["cpu"], "cpu");
+  const started = async (count: number): Promise<ProcessOptions> => {
+    await expect.poll(() => processes.length).toBe(count);
+    const process = processes[count - 1];
+    if (process === undefined) throw new Error("it has started");
+    return process;
+  };
+  return { instance, broken, started };
+}
+
+function dies(process: ProcessOptions, setupFailure: Death["setupFailure"], wasReady = false): void {
+  const how = { why: "it exited with code 1", expected: false, hung: false, deviceError: false, outOfMemory: null };
+  process.onGone({ ...how, wasReady, setupFailure });
+}
+
+test("one that went well before is tried again at once; the second failure in a row is the model's", async () => {
+  const { instance, broken, started } = start();
+  const first = await started(1);
+  first.onReady(1, 0);
+  dies(first, null, true);
+  expect(instance.state).toBe("waiting");
+  instance.stop(0);
+  instance.start(["cpu"], "cpu");
+  dies(await started(2), RAISED);
+  expect([instance.state, broken]).toEqual(["starting", []]);
+  dies(await started(3), RAISED);
+  expect([instance.state, broken]).toEqual(["broken", [RAISED.message]]);
+});
+
+test.each([
+  ["was never set up here", false, RAISED],
+  ["took too long", true, { message: "setup took longer than 600 s", traceback: "" }],
+  ["found too little memory", true, { message: "torch.OutOfMemoryError", traceback: "CUDA out of memory" }],
+])("one that %s is not", async (_what, wasWell, failure) => {
+  const { instance, broken, started } = start();
+  const process = await started(1);
+  if (wasWell) process.onReady(1, 0);
+  dies(process, failure);
+  expect([instance.state, broken]).toEqual(["broken", [failure.message]]);
+});

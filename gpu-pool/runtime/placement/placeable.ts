@@ -1,0 +1,38 @@
+/** What the models, instances and devices of a host are to placement (host-placer.ts). */
+import type { ModelNeeds, PlacedInstance, PlacementDevice } from "../../scheduling/placement/types.ts";
+
+/** What an instance is to placement: `none` has no place. */
+export type PlaceableInstance = {
+  readonly name: string;
+  readonly devices: readonly string[];
+  readonly placement: "none" | PlacedInstance["state"];
+  readonly readyAtMs: number;
+  readonly lastUsedMs: number;
+  /** Starts it there. */
+  start(devices: readonly string[], kind: ModelNeeds["kind"]): void;
+  /** Ends it when it has finished what it runs. */
+  retire(): void;
+};
+
+/** What a model is to placement. */
+export type Placeable = {
+  readonly needs: ModelNeeds;
+  /** What its author says that an instance takes of a device, in bytes. */
+  readonly memoryHint: number | null;
+  readonly instances: readonly PlaceableInstance[];
+  readonly loadMs: number | null;
+  /** How many more may be started now. */
+  startable(nowMs: number): number;
+  /** How many its work wants. */
+  wanted(nowMs: number): number;
+  demand(nowMs: number): number;
+  /** Ends what doesn't fit what its owner wants now; whether it did anything. */
+  fit?(): boolean;
+};
+
+/** A device, and what all programs use of it together; null where that isn't told. */
+export type SeenDevice = Omit<PlacementDevice, "foreignBytes"> & {
+  usedBytes: number | null;
+  /** It is missing, and may be back in a moment. */
+  isAwaited?: boolean;
+};
