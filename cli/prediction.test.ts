@@ -2,8 +2,9 @@ import { expect, it } from "vitest";
 import { progressOf } from "./prediction.ts";
 import type { Prediction } from "./prediction.ts";
 
+const CREATED = "2026-11-29T00:00:00Z";
 const waiting = (queue: Prediction["queue"]): string =>
-  progressOf({ id: "p", status: "starting", output: null, queue, urls: {} }, 3000);
+  progressOf({ id: "p", status: "starting", output: null, created_at: CREATED, queue, urls: {} }, 3000);
 
 it("says of what an ETA is made, and what is not in it", () => {
   expect(waiting({ position: 2, eta_ms: 4800 })).toBe("place 2 in the queue · starts in about 5 s · 3 s");
