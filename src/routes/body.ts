@@ -21,6 +21,8 @@ const FILES_HINT =
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
 
 const MAX_ISSUES = 20;
+/** What zod says of a field that isn't there. */
+const MISSING = /^Invalid input: expected .+, received undefined$/;
 /** What a body may take parsed, as a multiple of what it may have as text. */
 const PARSED_RATIO = 4;
 /** Up to this a body of a known length is read at once; above it piece by piece, which shows that it goes on. */
@@ -50,7 +52,7 @@ export async function readJson(
     value = JSON.parse(text);
   } catch (cause) {
     const detail = text.trim() === "" ? "The body is empty." : `The body can't be parsed as JSON (${String(cause)}).`;
-    throw new EdgeplaneError("invalid_json", cut(detail), { cause });
+    throw new EdgeplaneError("invalid_json", cut(detail) + otherTypeOf(request), { cause });
   }
   if (!nestsWithin(value, MAX_NESTING)) {
     throw new EdgeplaneError("invalid_request", `The body is nested deeper than ${MAX_NESTING} levels.`);
@@ -59,6 +61,12 @@ export async function readJson(
   if (loneSurrogates === "replaced") return wellFormed(value as Json);
   refuseLoneSurrogates(value as Json);
   return value;
+}
+
+/** What a body says that it is, where that is no JSON: a form, as a rule. */
+function otherTypeOf({ headers }: Request): string {
+  const [type = ""] = (headers.get("content-type") ?? "").split(";");
+  return type === "" || /json/i.test(type) ? "" : ` It came as \`${cut(type.trim())}\`; this address takes JSON.`;
 }
 
 /** What it takes parsed, in bytes. Throws `payload_too_large` above `maxBytes`. */
@@ -130,7 +138,7 @@ export function parseWith<Schema extends z.ZodType>(
 
 function toField(issue: Pick<z.core.$ZodIssue, "path" | "message">, where: string): InvalidField {
   const path = [where, ...issue.path.map(String)].filter((part) => part !== "").join(".");
-  return { field: path === "" ? "body" : path, description: issue.message };
+  return { field: path === "" ? "body" : path, description: issue.message.replace(MISSING, "is required") };
 }
 
 /** `announced`: its size, which `hold` counts already; null: it is counted as it arrives. */
