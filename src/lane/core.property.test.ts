@@ -115,6 +115,15 @@ const steps = {
     world.lane.offer([entry]);
     world.waiting.add(id);
   },
+  /** Its shard granted it, and forgot to say so before the grant came to nothing. */
+  cameBackUnheard: (world, a) => {
+    const [id] = nth(world.handed, a) ?? [];
+    const entry = id === undefined ? undefined : world.entries.get(id);
+    if (id === undefined || entry === undefined) return;
+    world.handed.delete(id);
+    world.lane.offer([{ ...entry, isBack: true }]);
+    must(!world.lane.backlog.marks.has(id), "nobody has in hand what came back");
+  },
   withdraw: (world, a) => {
     const id = nth(world.waiting, a);
     const entry = id === undefined ? undefined : world.entries.get(id);

@@ -19,7 +19,7 @@ import { findDue } from "./due.ts";
 import { defaultRules } from "./rules.ts";
 import type { LaneRules } from "./rules.ts";
 import { versionKey } from "./types.ts";
-import type { Due, EntryRef, LaneEntry, LaneStats, LaneView, OfferReply, Reservation, RoomReport } from "./types.ts";
+import type { Due, EntryRef, LaneEntry, LaneStats, Offer, OfferReply, Reservation, RoomReport } from "./types.ts";
 import { createRuns } from "./runs.ts";
 import type { Pick, Runs } from "./runs.ts";
 import { noteEnd, noteStart } from "./demand.ts";
@@ -77,7 +77,7 @@ export class LaneCore {
   }
 
   /** Stores what waits; known ids keep their places. */
-  offer(entries: readonly LaneEntry[]): Omit<OfferReply, "view" | "full"> {
+  offer(entries: readonly Offer[]): Omit<OfferReply, "view" | "full"> {
     const now = this.#expire();
     const failed: Record<string, PredictionError> = {};
     const toStore: LaneEntry[] = [];
@@ -85,9 +85,10 @@ export class LaneCore {
       const error = this.verdicts.failure(versionKey(entry), now);
       if (error === null) toStore.push(entry);
       else failed[entry.id] = error;
-      // It waits, so it doesn't run: what it was reserved for, or granted, came to nothing.
+      // It waits, so it doesn't run, and nobody has what comes back in hand: what it was granted for came to nothing.
       this.#cancelRun(entry.id, now);
       this.runs.takeEarly(entry.id);
+      if (entry.isBack === true) this.unmark(entry.id, now);
     }
     return { tickets: this.backlog.offer(toStore), failed };
   }
@@ -212,7 +213,7 @@ export class LaneCore {
   }
 
   /** What shards need to tell places of these. */
-  view(asked: readonly Omit<EntryRef, "id" | "createdAt">[]): LaneView {
+  view(asked: readonly Omit<EntryRef, "id" | "createdAt">[]): ReturnType<typeof laneView> {
     return laneView(asked, this.versions, this.backlog, this.credit, this.#now());
   }
 

@@ -22,6 +22,12 @@ export type LaneEntry = {
   traceparent: string | null;
 };
 
+/**
+ * What a shard hands on. `isBack`: it was granted since it was last handed on, and that came to nothing. Only this
+ * tells it from an offer that is repeated, where a lane never heard of the grant.
+ */
+export type Offer = LaneEntry & { isBack?: true };
+
 /** Names an entry for good: enough to find its row without an index. */
 export type EntryRef = Pick<LaneEntry, "id" | "account" | "priority" | "model" | "version" | "createdAt">;
 
@@ -113,7 +119,7 @@ export type OfferReply = {
 /** What a shard tells its lane in one call. */
 export type LaneNews = {
   /** To wait here; known ids keep their places. */
-  entries: LaneEntry[];
+  entries: Offer[];
   /** They wait no longer: they ended, or their row went. */
   withdrawn: EntryRef[];
   /** Granted to this session, by whichever way. */

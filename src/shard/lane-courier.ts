@@ -1,7 +1,7 @@
 /** Carries a shard's news to its lanes: one call in flight a lane, and what happens meanwhile rides in the next. */
 import type { PredictionSnapshot, QueuePlace } from "../contract/prediction.ts";
 import type { Env } from "../env.ts";
-import type { LaneEntry, LaneNews, OfferReply, Reservation } from "../lane/types.ts";
+import type { LaneEntry, LaneNews, Offer, OfferReply, Reservation } from "../lane/types.ts";
 import { modelPath } from "../contract/manifest.ts";
 import { objectNamed } from "../object-calls.ts";
 import { createObjectTimers } from "../object-timers.ts";
@@ -102,7 +102,7 @@ export function createLaneCourier(env: Env, core: ShardCore) {
   }
 
   function keep(lane: string, news: LaneNews): void {
-    const waiting = outgoing.hands.get(lane) ?? new Map<string, LaneEntry>();
+    const waiting = outgoing.hands.get(lane) ?? new Map<string, Offer>();
     outgoing.hands.set(lane, waiting);
     for (const entry of news.entries) {
       if (!waiting.has(entry.id) && core.store.get(entry.id)?.state === "waiting") waiting.set(entry.id, entry);

@@ -16,7 +16,7 @@ import type { Measured } from "./usage.ts";
 const STOP_AGAIN_MS = 2000;
 
 export type Effect =
-  /** Hand it to its lane, where it keeps its place. */
+  /** Its claim came to nothing: hand it to its lane, where it keeps its place. */
   | { type: "hand" }
   /** Take it out of its lane. */
   | { type: "withdraw" }

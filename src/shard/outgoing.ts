@@ -6,7 +6,7 @@ import { createFairShare } from "../../plugins/kernel/fair-share.ts";
 import type { ClaimRef } from "../contract/channel.ts";
 import { modelPath } from "../contract/manifest.ts";
 import type { Grant } from "../contract/claim.ts";
-import type { EntryRef, LaneEntry } from "../lane/types.ts";
+import type { EntryRef, LaneEntry, Offer } from "../lane/types.ts";
 import { createCanaryTally } from "./canary-tally.ts";
 import { flowAccountOf } from "./row.ts";
 import type { Outline } from "./row.ts";
@@ -43,7 +43,7 @@ export const FEED_SHARES = { total: 20_000, perHolder: 5000 } as const;
 export type Outgoing = ReturnType<typeof createOutgoing>;
 
 export function createOutgoing() {
-  const hands = new Map<string, Map<string, LaneEntry>>();
+  const hands = new Map<string, Map<string, Offer>>();
   const unread = new Map<string, DuePlace>();
   const withdrawals = new Map<string, EntryRef[]>();
   const granted = new Map<string, (EntryRef & { session: string })[]>();
@@ -81,10 +81,13 @@ export function createOutgoing() {
     /** What became of canaries' predictions. */
     canaries: createCanaryTally(),
 
-    hand(row: Outline): void {
-      const lane = hands.get(row.fixed.lane) ?? new Map<string, LaneEntry>();
+    /** `isBack`: it was granted, and that came to nothing. */
+    hand(row: Outline, isBack = false): void {
+      const lane = hands.get(row.fixed.lane) ?? new Map<string, Offer>();
       hands.set(row.fixed.lane, lane);
-      if (lane.size < MAX_HANDS || lane.has(row.id)) lane.set(row.id, entryOf(row));
+      const cameBack = isBack || lane.get(row.id)?.isBack === true;
+      const offer: Offer = cameBack ? { ...entryOf(row), isBack: true } : entryOf(row);
+      if (lane.size < MAX_HANDS || lane.has(row.id)) lane.set(row.id, offer);
       else if ((row.wakeAt ?? 0) <= (unread.get(row.fixed.lane)?.wakeAt ?? Infinity))
         unread.set(row.fixed.lane, { wakeAt: row.wakeAt ?? 0, id: "" });
     },

@@ -64,6 +64,25 @@ it("moves its note on while there is always something that the index has yet to 
   expect(fedOf(open())).toEqual([last]);
 });
 
+it("says of an offer that it came back until it leaves, and not when a sweep or a start repeats it", () => {
+  const { clock, open, accept } = setUp();
+  const core = open();
+  const id = accept(core);
+  const offered = (by: ShardCore) => [...(by.outgoing.hands.get("default")?.values() ?? [])];
+  expect(offered(core)).toEqual([expect.not.objectContaining({ isBack: true })]);
+  core.claim({ session: "s", jobs: [{ id, startNow: false }] }, ["default"]);
+  core.deliver([{ id, token: "token", seq: 0, type: "released", reason: "unseen" }], "s", ["default"]);
+  expect(offered(core)).toMatchObject([{ id, isBack: true }]);
+  clock.now += defaultRules.sweepMs;
+  core.wake();
+  expect(offered(core)).toMatchObject([{ id, isBack: true }]);
+  core.outgoing.hands.clear();
+  expect(offered(open())).toEqual([expect.not.objectContaining({ isBack: true })]);
+  clock.now += defaultRules.sweepMs * 2;
+  core.wake();
+  expect(offered(core)).toEqual([expect.not.objectContaining({ isBack: true })]);
+});
+
 it("hands on and feeds however many there are, without reading their inputs", () => {
   const { sql, open, accept, end } = setUp();
   const core = open();

@@ -6,7 +6,7 @@
 import type { ModelRoom } from "../../src/contract/channel.ts";
 import type { ClaimAnswer } from "../../src/contract/claim.ts";
 import type { PoolEvent } from "../../src/contract/event.ts";
-import { newPredictionId, shardOf } from "../../src/contract/ids.ts";
+import { shardOf } from "../../src/contract/ids.ts";
 import { LaneCore } from "../../src/lane/core.ts";
 import { versionKey } from "../../src/lane/types.ts";
 import type { LaneEntry, Reservation } from "../../src/lane/types.ts";
@@ -18,6 +18,7 @@ import type { Row, State } from "../../src/shard/row.ts";
 import { defaultRules } from "../../src/shard/rules.ts";
 import type { Submission } from "../../src/shard/types.ts";
 import { memorySql } from "./memory-sql.ts";
+import { seededIds } from "./minted-ids.ts";
 import { submission } from "./submission.ts";
 import { checkRow, createPool, isInputFault, measured, withoutUsage } from "./world-pool.ts";
 import type { Held, Pool } from "./world-pool.ts";
@@ -44,10 +45,13 @@ export class World {
   /** Sessions whose unanswered grants are asked about when their time has come. */
   #unanswered: { at: number; claims: { id: string; token: string }[] }[] = [];
   #tokens = 0;
+  readonly #mintId: (nowMs: number) => string;
   shards: ShardCore[];
   lane: LaneCore;
 
-  constructor() {
+  /** `idSeed`: draws its predictions' ids. */
+  constructor(idSeed = 1) {
+    this.#mintId = seededIds(idSeed, SHARDS);
     this.shards = this.#shardSqls.map((_, index) => this.#newShard(index));
     this.lane = this.#newLane();
     for (let index = 0; index < 2; index += 1) this.tell(this.newPool());
@@ -64,7 +68,7 @@ export class World {
    * `laneDies`.
    */
   submit(overrides: Partial<Submission> = {}, way: { short: boolean; laneDies?: boolean } = { short: false }): string {
-    const id = newPredictionId(SHARDS, this.now);
+    const id = this.#mintId(this.now);
     const wanted = { ...submission(id), keyed: !way.short, ...overrides };
     let reservation: Reservation = { outcome: "waits" };
     if (way.short) {

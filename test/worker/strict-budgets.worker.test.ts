@@ -92,7 +92,7 @@ function world(slow: ReadonlyMap<string, Promise<void>>) {
 }
 
 /** What has been settled, and is reserved, of each budget, in runs that took all of their time. */
-async function read(): Promise<Map<string, number[]>> {
+async function read(): Promise<Map<string, readonly number[]>> {
   const all = new Map(everyone.flatMap(budgetsOf).map((one) => [one.bucket, one]));
   const states = [...all.values()].map(async ({ subject, bucket, limitNano }) => {
     const spec = { algorithm: "calendar", limit: limitNano, period: "month" } as const;
